@@ -1,0 +1,111 @@
+"""What is done again and again: look at every rollout, confirm switches, send what is due, forget what is old."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from sqlalchemy import Connection
+
+from core import watch
+from core.rollout import commands as c
+from core.rollout.context import ENGINE
+from core.rollout.events import RolledBack, StageEntered, rollout_stream
+from core.rollout.model import Rollout, State
+from core.rollout.plan import StageKind
+from core.rollout.refusal import Refused
+from core.service import Request, Service
+from core.store import event_log, intake, processes, timers
+
+log = structlog.get_logger()
+
+ALIVE = timedelta(seconds=5)  # a process that has not reported for this long serves nobody any more
+DOUBT_AFTER = timedelta(seconds=60)
+_LEASE = timedelta(seconds=60)
+_KEEP_TIMERS = timedelta(hours=1)
+
+
+def tick(service: Service, now: datetime, every: timedelta) -> None:
+    """One look at each rollout that is open; each slot of each rollout is run by one worker only."""
+    slot = _slot(now, every)
+    for rollout in service.world().open:
+        name = f"tick:{rollout.id}"
+        token = timers.claim(service.database, name, slot, now, _LEASE)
+        if token is None:
+            continue
+        try:
+            watch.tick(service, rollout.id, now, every=every)
+        except Refused as refused:
+            log.warning("tick refused", rollout=rollout.id, why=refused.message)
+        except Exception:
+            log.exception("tick failed", rollout=rollout.id)  # one broken rollout must not blind the others
+            continue
+        with service.database.plain_writing() as connection:
+            timers.finish(connection, name, slot, token)
+
+
+def confirm_flips(service: Service, now: datetime, real_now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    """Once every living process serves what a rollback (or a drill) decided, record how long that took."""
+    world = service.peek()
+    for rollout in world.rollouts.values():
+        if rollout.state is State.ROLLED_BACK and rollout.flip is None:
+            _confirm_flip(service, rollout, now, real_now())
+        elif _drill_is_open(rollout):
+            _confirm_drill(service, rollout, now, real_now())
+
+
+def forget(service: Service, now: datetime) -> None:
+    """Delete what only served to recognise repeats, once no repeat can come any more."""
+    with service.database.plain_writing() as connection:
+        intake.forget(connection, now)
+        timers.forget(connection, now - _KEEP_TIMERS)
+
+
+def _slot(now: datetime, every: timedelta) -> datetime:
+    epoch = datetime(2000, 1, 1, tzinfo=UTC)
+    return epoch + (now - epoch) // every * every
+
+
+def _reached(connection: Connection, position: int, real_now: datetime) -> tuple[tuple[processes.Process, ...], tuple[str, ...]]:
+    """(living processes, names of those among them that do not serve `position` yet)."""
+    living = tuple(p for p in processes.alive(connection, real_now - ALIVE) if p.role != "worker")
+    return living, tuple(p.process_id for p in living if p.position < position)
+
+
+def _last(connection: Connection, rollout: str, kind: type) -> event_log.Recorded:
+    recorded = event_log.stream(connection, rollout_stream(rollout))
+    return next(r for r in reversed(recorded) if isinstance(r.event, kind))
+
+
+def _confirm_flip(service: Service, rollout: Rollout, now: datetime, real_now: datetime) -> None:
+    with service.database.reading() as connection:
+        decided = _last(connection, rollout.id, RolledBack)
+        living, missing = _reached(connection, decided.position, real_now)
+    command: c.Command
+    if living and not missing:
+        seconds = max(0.0, (max(p.reached_at for p in living) - decided.recorded_at).total_seconds())
+        command = c.ConfirmFlip(seconds=seconds, processes=len(living))
+    elif real_now - decided.recorded_at > DOUBT_AFTER and not rollout.flip_doubted:
+        names = missing or ("no process that serves versions is alive",)
+        command = c.DoubtFlip(seconds=(real_now - decided.recorded_at).total_seconds(), missing=names)
+    else:
+        return
+    _hand_in(service, rollout, command, f"flip:{decided.position}:{type(command).__name__}", now)
+
+
+def _drill_is_open(rollout: Rollout) -> bool:
+    stage = rollout.stage
+    drilling = stage is not None and stage.kind is StageKind.ROLLBACK_DRILL and rollout.under_way
+    return drilling and rollout.stage_index not in rollout.drilled
+
+
+def _confirm_drill(service: Service, rollout: Rollout, now: datetime, real_now: datetime) -> None:
+    with service.database.reading() as connection:
+        entered = _last(connection, rollout.id, StageEntered)
+        living, missing = _reached(connection, entered.position, real_now)
+    if living and not missing:
+        seconds = max(0.0, (max(p.reached_at for p in living) - entered.recorded_at).total_seconds())
+        _hand_in(service, rollout, c.RecordDrill(seconds=seconds), f"drill:{entered.position}", now)
+
+
+def _hand_in(service: Service, rollout: Rollout, command: c.Command, command_id: str, now: datetime) -> None:
+    service.handle(Request(command=command, command_id=command_id, by=ENGINE, at=now, rollout=rollout.id))

@@ -1,0 +1,129 @@
+"""A simulated AI feature: what its users' requests look like under each version, in each scenario."""
+
+import math
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+USERS = 40_000
+LANGUAGES = ("en", "en", "en", "de", "fr", "tr")
+PLANS = ("free", "free", "paid")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Behaviour:
+    """How one version behaves. Rates are shares of requests, cost in dollars, latency in milliseconds."""
+
+    passes: float = 0.92
+    judged: float = 0.25  # share of requests whose answer is checked
+    refuses: float = 0.02
+    retries: float = 0.083
+    errors: float = 0.004
+    flagged: float = 0.0011
+    complains: float = 0.0008
+    clicks: float = 0.31
+    turns: float = 4.0
+    cost: float = 0.0139  # median
+    cost_spread: float = 0.5  # sigma of the logarithm
+    latency: float = 1240.0  # median
+    latency_spread: float = 0.45
+    new_error: float = 0.0  # share of requests that fail in a way never seen before
+
+
+CONTROL = Behaviour()
+SCENARIOS: dict[str, tuple[str, Behaviour]] = {
+    "healthy": ("nothing gets worse; it reaches everyone", replace(CONTROL, cost=0.0121, latency=1150.0)),
+    "quality-drop": ("answers that pass the checks fall from 92 % to 80 %", replace(CONTROL, passes=0.80)),
+    "cost-doubles": ("every request costs twice as much", replace(CONTROL, cost=2 * CONTROL.cost)),
+    "refusals": ("it declines to answer 8 % of requests instead of 2 %", replace(CONTROL, refuses=0.08)),
+    "slow-p95": ("one answer in eight takes over four seconds", replace(CONTROL, latency=1400.0, latency_spread=0.95)),
+    "new-error": ("2 % of requests fail in a way never seen before", replace(CONTROL, new_error=0.02)),
+}
+HARMLESS = frozenset({"healthy"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visitor:
+    """One request about to be made: who, and what targeting may know of them."""
+
+    unit: str
+    language: str
+    plan: str
+    internal: bool
+
+    @property
+    def context(self) -> dict[str, str]:
+        """The evaluation context an application would send."""
+        domain = "example.com" if self.internal else "mail.test"
+        return {
+            "targetingKey": self.unit,
+            "email": f"{self.unit}@{domain}",
+            "language": self.language,
+            "plan": self.plan,
+        }
+
+
+def visitors(chance: random.Random, count: int) -> Iterator[Visitor]:
+    """`count` requests from a population of 40,000 users with fixed traits, 2 % of them internal."""
+    for _ in range(count):
+        number = chance.randrange(USERS)
+        yield Visitor(
+            unit=f"user-{number}",
+            language=LANGUAGES[number % len(LANGUAGES)],
+            plan=PLANS[number % len(PLANS)],
+            internal=number % 50 == 0,
+        )
+
+
+def observe(chance: random.Random, visitor: Visitor, variant: str, behaviour: Behaviour, at: datetime) -> dict[str, object]:
+    """What the application reports after one request, in the form of `POST /api/v1/observations`, without a surface."""
+    failed = chance.random() < behaviour.errors
+    new_failure = chance.random() < behaviour.new_error
+    metrics: dict[str, float | bool] = {
+        "refusal_rate": chance.random() < behaviour.refuses,
+        "retry_rate": chance.random() < behaviour.retries,
+        "hard_error_rate": failed or new_failure,
+        "moderation_flag_rate": chance.random() < behaviour.flagged,
+        "suggestion_ctr": chance.random() < behaviour.clicks,
+        "cost_per_request": behaviour.cost * math.exp(chance.gauss(0.0, behaviour.cost_spread)),
+        "latency_ms": behaviour.latency * math.exp(chance.gauss(0.0, behaviour.latency_spread)),
+        "conversation_turns": max(1.0, chance.gauss(behaviour.turns, 1.5)),
+    }
+    if chance.random() < behaviour.judged:
+        metrics["eval_pass_rate"] = chance.random() < behaviour.passes
+    if chance.random() < behaviour.complains:
+        metrics["complaint_rate"] = True
+    seen: dict[str, object] = {
+        "unit": visitor.unit,
+        "variant": variant,
+        "at": at.isoformat(),
+        "segments": {"language": visitor.language, "plan": visitor.plan},
+        "metrics": metrics,
+    }
+    if new_failure:
+        seen["error_category"] = "ToolSchemaMismatch"
+    elif failed:
+        seen["error_category"] = chance.choice(("Timeout", "RateLimited"))
+    return seen
+
+
+def respond(
+    chance: random.Random,
+    scenario: str,
+    at: datetime,
+    count: int,
+    evaluate: Callable[[Visitor], tuple[str, str]],
+    old_version: str,
+) -> list[dict[str, object]]:
+    """`count` requests served and reported: `evaluate` answers (variant, version) for each visitor.
+
+    Whoever is served anything but `old_version` sees the scenario's behaviour.
+    """
+    _, changed = SCENARIOS[scenario]
+    seen = []
+    for visitor in visitors(chance, count):
+        variant, version = evaluate(visitor)
+        behaviour = CONTROL if version == old_version else changed
+        seen.append(observe(chance, visitor, variant, behaviour, at))
+    return seen

@@ -1,0 +1,185 @@
+"""What can be asked of a rollout: imperative values, each from a person, the clock or the engine."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeAlias
+
+from core.judging.verdict import Measure, Verdict
+from core.rollout.plan import Plan
+from core.rollout.policy import Policy
+from core.rollout.surface import SurfaceDeclared
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanRollout:
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """Begin now, or `then` (the earliest possible time, by the `Start then` button)."""
+
+    then: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approve:
+    """`request` is what the pressed button stood for; empty from a typed command: the open request."""
+
+    request: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reject:
+    request: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advance:
+    """Skip the waiting. `to_percent` jumps to a later ramp step; neither skips a gate."""
+
+    to_percent: float | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pause:
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resume:
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RollBack:
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Abandon:
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcknowledgeNotice:
+    """`notice` is the channel that is told, as `support:#support`; empty where only one is open."""
+
+    notice: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RaiseConcern:
+    notice: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeelsOff:
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordEval:
+    """One offline run, already held against its gate's terms."""
+
+    suite: str
+    ok: bool
+    passed: int
+    failed: int
+    errors: int
+    reasons: tuple[str, ...]
+    cases: tuple[str, ...]
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sighting:
+    """What one look of the engine found, and where its inputs are kept."""
+
+    verdict: Verdict
+    measures: tuple[Measure, ...]
+    canary_requests: int
+    control_requests: int
+    canary_units: int
+    control_units: int
+    stage_requests: int  # canary requests of the stage under way
+    exposed_requests: int
+    exposed_units: int
+    first_look: int
+    last_look: int
+    state_before: str
+    looks: str
+    state_after: str
+    judged_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tick:
+    """Time has passed. `sighting` is None where nobody is exposed and there is nothing to look at."""
+
+    sighting: Sighting | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordDrill:
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfirmFlip:
+    seconds: float
+    processes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DoubtFlip:
+    seconds: float
+    missing: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordPosted:
+    key: str
+    channel: str
+    ts: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordFailed:
+    key: str
+    channel: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApplySurface:
+    declared: SurfaceDeclared
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApplyPolicy:
+    policy: Policy
+    fingerprint: str
+
+
+PersonsCommand: TypeAlias = (
+    Start
+    | Approve
+    | Reject
+    | Advance
+    | Pause
+    | Resume
+    | RollBack
+    | Abandon
+    | AcknowledgeNotice
+    | RaiseConcern
+    | FeelsOff
+    | RecordEval
+)
+EngineCommand: TypeAlias = Tick | RecordDrill | ConfirmFlip | DoubtFlip | RecordPosted | RecordFailed
+RolloutCommand: TypeAlias = PlanRollout | PersonsCommand | EngineCommand
+Command: TypeAlias = RolloutCommand | ApplySurface | ApplyPolicy

@@ -1,0 +1,324 @@
+"""What a command does to a rollout: events, or a refusal that says why and what to do next."""
+
+from core.judging.verdict import Hold as HoldVerdict
+from core.rollout import commands as c
+from core.rollout import events as e
+from core.rollout import gates, permission, ticking
+from core.rollout.context import Context
+from core.rollout.model import TERMINAL, UNDER_WAY, Rollout, State
+from core.rollout.plan import GATES, Risk, StageKind, changed_parts
+from core.rollout.refusal import Conflict, Refused
+
+FELT_OFF_HOLDS = 2  # different people
+
+
+def decide(rollout: Rollout | None, command: c.RolloutCommand, context: Context) -> list[e.RolloutEvent]:
+    """The events that follow from `command`; an empty list where what is asked is already so.
+
+    Raises `Refused`, written for the person who asked.
+    """
+    permission.check(rollout, command, context)
+    if isinstance(command, c.PlanRollout):
+        return _plan(rollout, command, context)
+    assert rollout is not None, "the service answers for what does not exist"
+    match command:
+        case c.Start():
+            return _start(rollout, command, context)
+        case c.Approve():
+            return _approve(rollout, command, context)
+        case c.Reject():
+            return _reject(rollout, command, context)
+        case c.Advance():
+            return _advance(rollout, command, context)
+        case c.Pause():
+            return _pause(rollout, command, context)
+        case c.Resume():
+            return _resume(rollout, command, context)
+        case c.RollBack():
+            return _roll_back(rollout, command, context)
+        case c.Abandon():
+            return _abandon(rollout, command, context)
+        case c.AcknowledgeNotice():
+            return _acknowledge(rollout, command, context)
+        case c.RaiseConcern():
+            return [
+                e.ConcernRaised(
+                    notice=command.notice, by=context.by.id, handle=context.by.name, text=_said(command.text, "concern")
+                )
+            ]
+        case c.FeelsOff():
+            return _feels_off(rollout, command, context)
+        case c.RecordEval():
+            return _record_eval(rollout, command, context)
+        case _:
+            return ticking.decide(rollout, command, context)
+
+
+def _said(text: str, what: str) -> str:
+    if not text.strip():
+        raise Refused(f"Please say why: a {what} without words helps nobody.", hint='Add it in quotes: "…".')
+    return text.strip()
+
+
+def _must_be_under_way(rollout: Rollout, verb: str) -> None:
+    if rollout.state not in UNDER_WAY:
+        started = "has not started" if rollout.state is State.PLANNED else f"is {rollout.state.replace('_', ' ')}"
+        raise Refused(f"{rollout.id} {started}, so there is nothing to {verb}.", hint=f"See /rollout status {rollout.id}.")
+
+
+def _plan(rollout: Rollout | None, command: c.PlanRollout, context: Context) -> list[e.RolloutEvent]:
+    plan, surface = command.plan, context.surface
+    assert surface is not None
+    fingerprint = plan.fingerprint()
+    if rollout is not None and rollout.state is not State.ABANDONED:
+        if rollout.fingerprint == fingerprint:
+            return []
+        if rollout.state is not State.PLANNED:
+            raise Refused(
+                f"{rollout.id} {plan.name} has begun, and its plan and limits are frozen. An edit is a new rollout.",
+                hint="Give the file another name in `rollout:` and apply it again.",
+            )
+    if plan.from_version != surface.live:
+        raise Refused(
+            f"This starts from {plan.from_version}, but live on {surface.name} is {surface.live}: someone shipped in between.",
+            hint=f"Write `from: {surface.name}@{surface.live}` and read the plan again.",
+        )
+    before = surface.live_content
+    after = {**before, **plan.change}
+    if not changed_parts(before, after):
+        raise Refused(
+            f"{plan.to_version} is the same as {plan.from_version}: nothing would change.", hint="See `change.to`."
+        )
+    planned = e.Planned(
+        rollout=rollout.id if rollout and rollout.state is State.PLANNED else context.new_id,
+        plan=plan,
+        fingerprint=fingerprint,
+        from_content=before,
+        to_content=after,
+        by=context.by.id,
+    )
+    events: list[e.RolloutEvent] = [planned]
+    if plan.approvals.required:
+        made = rollout.requests_made if rollout and rollout.state is State.PLANNED else 0
+        request = e.ApprovalRequested(
+            request=f"{planned.rollout}.{made + 1}",
+            gate=gates.START,
+            needed=plan.approvals.required,
+            verdict="none",
+            expires_at=context.at + context.policy.approval_expires,
+        )
+        events.append(request)
+    return events
+
+
+def _start(rollout: Rollout, command: c.Start, context: Context) -> list[e.RolloutEvent]:
+    if rollout.started_at is not None:
+        if rollout.under_way:
+            return []
+        raise Refused(
+            f"{rollout.id} is {rollout.state.replace('_', ' ')}; trying again is a new rollout.",
+            hint="Give the file another name in `rollout:` and apply it.",
+        )
+    if rollout.state is State.ABANDONED:
+        raise Refused(f"{rollout.id} was abandoned.", hint="Apply its file again to plan it anew.")
+    if command.then is not None:
+        earliest = gates.earliest_start(rollout, context.at)
+        start = max(command.then, earliest[0]) if earliest else command.then
+        return [e.StartScheduled(start=start, by=context.by.id)]
+    gates.check_start(rollout, context)
+    return ticking.begin(rollout, context)
+
+
+def _the_request(rollout: Rollout, asked: str) -> e.ApprovalRequested:
+    request = rollout.request
+    if request is None:
+        if rollout.state in TERMINAL:
+            raise Refused(f"{rollout.id} is {rollout.state.replace('_', ' ')}; there is nothing to approve any more.")
+        raise Refused(f"{rollout.id} is not waiting for an approval.", hint=f"See /rollout status {rollout.id}.")
+    if asked and asked != request.request:
+        raise Conflict(
+            f"The plan or the evidence changed since this request ({asked} is now {request.request}). Nothing was applied.",
+            hint="Look at the newest request in the thread.",
+        )
+    return request
+
+
+def _approve(rollout: Rollout, command: c.Approve, context: Context) -> list[e.RolloutEvent]:
+    request, by = _the_request(rollout, command.request), context.by
+    if any(a.by == by.id for a in rollout.approvals):
+        return []
+    if gates.is_open(rollout):
+        names = ", ".join(a.handle for a in rollout.approvals)
+        raise Conflict(f"{names} already approved this; no more is needed.")
+    if context.at > request.expires_at:
+        raise Refused("This request has expired. Nothing was applied.", hint="A new one is on its way in the thread.")
+    return [
+        e.Approved(request=request.request, by=by.id, handle=by.name, groups=by.groups, note=command.note.strip())
+    ]
+
+
+def _reject(rollout: Rollout, command: c.Reject, context: Context) -> list[e.RolloutEvent]:
+    request = _the_request(rollout, command.request)
+    reason = _said(command.reason, "rejection")
+    rejected = e.Rejected(request=request.request, by=context.by.id, reason=reason)
+    if rollout.state is State.PLANNED:
+        anew = gates.ask(rollout, request.gate, request.needed, context)
+        return [rejected, anew]
+    held = e.Held(key=f"rejected:{request.request}", text=f"{context.by.name} said no to {request.gate}: {reason}")
+    return [rejected, held]
+
+
+def _advance(rollout: Rollout, command: c.Advance, context: Context) -> list[e.RolloutEvent]:
+    _must_be_under_way(rollout, "advance")
+    if rollout.state is State.WAITING:
+        raise Refused(
+            f"{rollout.id} waits for {gates.missing(rollout)}. Nothing skips an approval.",
+            hint="The request with its buttons is in the thread.",
+        )
+    if rollout.state is not State.RUNNING:
+        raise Refused(
+            f"{rollout.id} is {rollout.state.replace('_', ' ')} and does not grow.",
+            hint=f'First: /rollout resume {rollout.id} "why".',
+        )
+    if (why := gates.blocked(context)) and why != "quiet hours":
+        raise Refused(f"Nothing grows now: {why}. Rolling back still works.")
+    verdict = rollout.evidence.verdict if rollout.evidence else None
+    if isinstance(verdict, HoldVerdict) and any(ticking.hold_key(f) not in rollout.overridden for f in verdict.findings):
+        raise Refused("A limit speaks against it.", hint=f"See /rollout metrics {rollout.id}.")
+    if command.to_percent is not None:
+        return _jump(rollout, command.to_percent, command.reason, context)
+    stage = rollout.stage
+    assert stage is not None
+    if stage.kind in GATES and not ticking.gate_passed(rollout):
+        raise Refused(
+            f"The {stage.name} gate is not passed yet, and a gate is never skipped.",
+            hint=f"Import its results: rollout evals import FILE --rollout {rollout.id}.",
+        )
+    reason = _said(command.reason, "skipped wait")
+    return ticking.move_on(rollout, context, skipped=reason)
+
+
+def _jump(rollout: Rollout, percent: float, reason: str, context: Context) -> list[e.RolloutEvent]:
+    steps = [(i, s) for i, s in enumerate(rollout.plan.stages) if i > rollout.stage_index and s.kind is not StageKind.BAKE]
+    target = next(((i, s) for i, s in steps if s.percent == percent), None)
+    if percent <= rollout.percent:
+        raise Refused(f"{rollout.id} is at {rollout.percent:g} % already; percentages only grow.")
+    if target is None:
+        there = ", ".join(f"{s.percent:g} %" for _, s in steps if s.percent > rollout.percent) or "none"
+        raise Refused(f"{percent:g} % is not a step of this plan.", hint=f"Steps ahead: {there}.")
+    index, stage = target
+    between = [s for i, s in steps if i < index]
+    if any(s.kind in GATES for s in between) or (rollout.stage and rollout.stage.kind in GATES):
+        raise Refused("There is a gate in between, and a gate is never skipped.")
+    may_skip = context.policy.risk[rollout.plan.risk].may_skip
+    skipped_kinds = {s.kind for s in between if s.kind is not StageKind.RAMP}
+    if rollout.plan.risk is Risk.HIGH and between:
+        raise Refused("High risk skips no stage.", hint=f"Next step is {between[0].percent:g} %.")
+    if forbidden := skipped_kinds - set(may_skip):
+        raise Refused(f"A {rollout.plan.risk} risk rollout may not skip {', '.join(sorted(forbidden))}.")
+    factor = context.policy.max_step
+    if factor is not None and rollout.percent > 0 and percent > factor * rollout.percent and not reason.strip():
+        raise Refused(
+            f"{rollout.percent:g} % -> {percent:g} % is a big jump (policy: at most x{factor:g}). "
+            f"Next step is {(between[0] if between else stage).percent:g} %.",
+            hint='To jump anyway: --skip-wait "why" (it will be shown in every message).',
+        )
+    return ticking.move_on(rollout, context, skipped=_said(reason, "skipped wait"), to=index)
+
+
+def _pause(rollout: Rollout, command: c.Pause, context: Context) -> list[e.RolloutEvent]:
+    _must_be_under_way(rollout, "pause")
+    if rollout.state is State.PAUSED:
+        return []
+    return [e.Paused(by=context.by.id, reason=command.reason.strip())]
+
+
+def _resume(rollout: Rollout, command: c.Resume, context: Context) -> list[e.RolloutEvent]:
+    if rollout.state is State.RUNNING:
+        return []
+    if rollout.state is State.PAUSED:
+        return [e.Resumed(by=context.by.id, reason=command.reason.strip())]
+    if rollout.state is State.ON_HOLD:
+        assert rollout.hold is not None
+        reason = _said(command.reason, "resume after a hold")
+        return [e.Resumed(by=context.by.id, reason=reason, overrides=rollout.hold.key)]
+    _must_be_under_way(rollout, "resume")
+    raise Refused(f"{rollout.id} waits for {gates.missing(rollout)}; it is not paused.")
+
+
+def _roll_back(rollout: Rollout, command: c.RollBack, context: Context) -> list[e.RolloutEvent]:
+    match rollout.state:
+        case State.ROLLED_BACK | State.ABANDONED:
+            return []  # already safe: rolling back twice is not an error
+        case State.PLANNED:
+            return [e.Abandoned(by=context.by.id, reason=command.reason.strip() or "rolled back before it started")]
+        case State.DONE:
+            surface = context.surface
+            assert surface is not None
+            if surface.live != rollout.plan.to_version or surface.live_by != rollout.id:
+                raise Refused(
+                    f"{surface.live} ({surface.live_by or 'applied'}) has gone live on {surface.name} since {rollout.id}.",
+                    hint=f"Roll back {surface.live_by} instead." if surface.live_by else "",
+                )
+    return [ticking.rolled_back(rollout, context, reason=command.reason.strip(), findings=())]
+
+
+def _abandon(rollout: Rollout, command: c.Abandon, context: Context) -> list[e.RolloutEvent]:
+    if rollout.state is State.ABANDONED:
+        return []
+    if rollout.state is not State.PLANNED:
+        raise Refused(
+            f"{rollout.id} has begun, so it cannot be abandoned.", hint=f"Use /rollout rollback {rollout.id}: it takes seconds."
+        )
+    return [e.Abandoned(by=context.by.id, reason=command.reason.strip())]
+
+
+def _acknowledge(rollout: Rollout, command: c.AcknowledgeNotice, context: Context) -> list[e.RolloutEvent]:
+    keys = {n.key: n for n in rollout.plan.told_before}
+    key = command.notice
+    if not key:
+        open_keys = [k for k, n in keys.items() if n.channel == context.by.channel] or list(keys)
+        key = open_keys[0] if len(open_keys) == 1 else ""
+    if key not in keys:
+        raise Refused(f"{rollout.id} has no such notice.", hint=f"Its notices: {', '.join(keys) or 'none'}.")
+    if rollout.notice_posted(key) is None:
+        raise Refused("That notice has not been posted yet, so nobody can have read it.")
+    if context.by.name in rollout.acknowledged.get(key, ()):
+        return []
+    return [e.NoticeAcknowledged(notice=key, by=context.by.id, handle=context.by.name)]
+
+
+def _feels_off(rollout: Rollout, command: c.FeelsOff, context: Context) -> list[e.RolloutEvent]:
+    _must_be_under_way(rollout, "doubt")
+    if context.by.id in rollout.felt_off:
+        return []
+    felt = e.FeltOff(by=context.by.id, handle=context.by.name, text=command.text.strip())
+    if len(rollout.felt_off) + 1 < FELT_OFF_HOLDS or rollout.state is not State.RUNNING or "felt_off" in rollout.overridden:
+        return [felt]
+    return [felt, e.Held(key="felt_off", text=f"{len(rollout.felt_off) + 1} people say the new version feels off")]
+
+
+def _record_eval(rollout: Rollout, command: c.RecordEval, context: Context) -> list[e.RolloutEvent]:
+    if rollout.state in TERMINAL:
+        raise Refused(f"{rollout.id} is {rollout.state.replace('_', ' ')}; results come too late.")
+    index = ticking.gate_of(rollout, command.suite)
+    known = rollout.evals.get(index)
+    if known is not None and known.digest == command.digest:
+        return []
+    if index < rollout.stage_index:
+        raise Refused(f"The {rollout.plan.stages[index].name} stage has ended; results may come until then.")
+    recorded = e.EvalRecorded(
+        stage=index,
+        suite=command.suite,
+        ok=command.ok,
+        passed=command.passed,
+        failed=command.failed,
+        errors=command.errors,
+        reasons=command.reasons,
+        cases=command.cases,
+        digest=command.digest,
+        by=context.by.id,
+    )
+    if command.ok or rollout.state is not State.RUNNING or index != rollout.stage_index:
+        return [recorded]
+    return [recorded, e.Held(key=f"eval:{command.digest}", text=f"{command.suite or 'eval'} failed: {command.reasons[0]}")]

@@ -1,0 +1,151 @@
+"""What stands between a rollout and its next step: approvals, notices, lead times, freezes, a busy surface."""
+
+from datetime import datetime, timedelta
+
+from core.judging.verdict import Verdict
+from core.rollout.context import Context
+from core.rollout.events import ApprovalRequested
+from core.rollout.model import Rollout, State
+from core.rollout.plan import GATES, Advance, Risk, Stage, StageKind
+from core.rollout.refusal import Refused
+
+START = "start"
+
+
+def approvals_needed(rollout: Rollout, stage: Stage | None) -> int:
+    """How many approvals stand before `stage` is entered; None is the start.
+
+    Standard risk asks once, at the start; high risk at every step that shows the new version to more people.
+    """
+    required = rollout.plan.approvals.required
+    if stage is None:
+        return required
+    if stage.kind in GATES or stage.kind is StageKind.BAKE:
+        return 0
+    if rollout.plan.risk is Risk.HIGH:
+        return max(required, 2)
+    return max(required, 1) if stage.advance is Advance.APPROVE else 0
+
+
+def ask(rollout: Rollout, gate: str, needed: int, context: Context) -> ApprovalRequested:
+    """The request for `gate`, bound to the plan and to the verdict as it stands."""
+    return ApprovalRequested(
+        request=f"{rollout.id}.{rollout.requests_made + 1}",
+        gate=gate,
+        needed=needed,
+        verdict=verdict_name(rollout.evidence.verdict if rollout.evidence else None),
+        expires_at=context.at + context.policy.approval_expires,
+    )
+
+
+def verdict_name(verdict: Verdict | None) -> str:
+    """What an approval is bound to: the kind of the verdict and which limits it names, not its digits."""
+    if verdict is None:
+        return "none"
+    findings = getattr(verdict, "findings", ())
+    return ":".join([type(verdict).__name__, *sorted({f.metric for f in findings})])
+
+
+def is_open(rollout: Rollout) -> bool:
+    """Whether enough people, one of each listed group, have approved the open request."""
+    if rollout.request is None or len(rollout.approvals) < rollout.request.needed:
+        return False
+    present = {g for a in rollout.approvals for g in a.groups}
+    return all(g in present for g in rollout.plan.approvals.groups[: rollout.request.needed])
+
+
+def missing(rollout: Rollout) -> str:
+    """Who the open request still waits for, in words."""
+    assert rollout.request is not None
+    present = {g for a in rollout.approvals for g in a.groups}
+    groups = [g for g in rollout.plan.approvals.groups if g not in present]
+    left = max(rollout.request.needed - len(rollout.approvals), 1 if groups else 0)
+    whom = f" from {' and '.join(groups)}" if groups else ""
+    return f"{left} more approval{'s' if left != 1 else ''}{whom}"
+
+
+def earliest_start(rollout: Rollout, at: datetime) -> tuple[datetime, str] | None:
+    """(time, channel) of the notice whose lead time ends last; None where there is none to wait for."""
+    ends = [
+        ((rollout.notice_posted(n.key) or at) + n.before, n.channel)
+        for n in rollout.plan.told_before
+        if n.before is not None
+    ]
+    return max(ends) if ends else None
+
+
+def check_start(rollout: Rollout, context: Context) -> None:
+    """Raise `Refused` with the reason, the way out and, where there is one, the earliest time."""
+    at, plan = context.at, rollout.plan
+    assert context.surface is not None
+    if context.surface.live != plan.from_version:
+        raise Refused(
+            f"{rollout.id} starts from {plan.from_version}, but live on {plan.surface} is {context.surface.live}: "
+            "someone shipped in between.",
+            hint="Set `change.from` to what is live and apply the file again.",
+        )
+    if context.others:
+        raise Refused(
+            f"{plan.surface} is already changing ({', '.join(context.others)}). Two changes at once can't be told apart.",
+            hint=f"Start {rollout.id} when that one is done, or roll it back first.",
+        )
+    if (frozen := context.policy.frozen(at)) is not None:
+        raise Refused(
+            f"Frozen until {_when(frozen[1], context)}: {frozen[0]}. Rolling back still works.", earliest=frozen[1]
+        )
+    if rollout.plan.approvals.required and not is_open(rollout):
+        raise Refused(
+            f"{rollout.id} needs {missing(rollout) if rollout.request else 'an approval'} before it starts.",
+            hint="The request with its buttons is in the rollout's thread.",
+        )
+    _check_notices(rollout, context)
+
+
+def _check_notices(rollout: Rollout, context: Context) -> None:
+    for notice in rollout.plan.told_before:
+        posted = rollout.notice_posted(notice.key)
+        if posted is None:
+            lead = notice.before or timedelta(0)
+            raise Refused(
+                f"The notice to {notice.channel} has not gone out yet. Nobody is surprised here: it goes first.",
+                hint="It is sent within seconds of applying, or its lead time before a fixed start.",
+                earliest=max(context.at, rollout.start - lead) + lead if rollout.start else context.at + lead,
+            )
+        if notice.acknowledge and rollout.plan.risk is Risk.HIGH and not rollout.acknowledged.get(notice.key):
+            raise Refused(
+                f"{notice.channel} has to confirm the notice first (high risk).",
+                hint="Somebody there presses Got it under the notice.",
+            )
+    latest = earliest_start(rollout, context.at)
+    if latest is not None and latest[0] > context.at:
+        when, channel = latest
+        lead = next(n.before for n in rollout.plan.told_before if n.channel == channel and n.before is not None)
+        raise Refused(
+            f"{channel} needs {_span(lead)} notice. Earliest start {_when(when, context)}.",
+            hint="Press Start then, and it begins by itself at that time.",
+            earliest=when,
+        )
+
+
+def blocked(context: Context) -> str:
+    """Why nothing grows at this moment (freeze, quiet hours), or an empty string."""
+    if (frozen := context.policy.frozen(context.at)) is not None:
+        return f"frozen until {_when(frozen[1], context)}: {frozen[0]}"
+    return "quiet hours" if context.policy.quiet_for("advance", context.at) else ""
+
+
+def start_is_due(rollout: Rollout, context: Context) -> bool:
+    return rollout.state is State.PLANNED and rollout.start is not None and context.at >= rollout.start
+
+
+def _when(at: datetime, context: Context) -> str:
+    local = context.policy.local(at)
+    return f"{local:%a %d %b %H:%M:%S}" if local.second else f"{local:%a %d %b %H:%M}"
+
+
+def _span(span: timedelta) -> str:
+    seconds = int(span.total_seconds())
+    for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= size and seconds % size == 0 and (unit != "days" or seconds > size):
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"

@@ -1,0 +1,185 @@
+"""What was agreed before a rollout starts: stages, limits, approvals and notices, as one immutable value."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from core.judging.limits import Limit
+
+Content = Mapping[str, Any]  # a version's whole content: prompt, model, params, tools, routing
+
+
+class StageKind(StrEnum):
+    EVAL = "eval"
+    SAFETY = "safety"
+    COST_LATENCY = "cost_latency"
+    ROLLBACK_DRILL = "rollback_drill"
+    COHORT = "cohort"
+    CANARY = "canary"
+    AB = "ab"
+    RAMP = "ramp"
+    BAKE = "bake"
+
+
+GATES = frozenset({StageKind.EVAL, StageKind.SAFETY, StageKind.COST_LATENCY, StageKind.ROLLBACK_DRILL})
+
+
+class Advance(StrEnum):
+    AUTO = "auto"
+    APPROVE = "approve"
+
+
+class Risk(StrEnum):
+    LOW = "low"
+    STANDARD = "standard"
+    HIGH = "high"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvalTerms:
+    """What an `eval`, `safety` or `cost_latency` gate asks of a run. Rates and rises are fractions."""
+
+    suite: str = ""
+    min_pass_rate: float | None = None
+    no_new_failures_in: tuple[str, ...] = ()  # ("*",) means every category
+    compare_to_current: bool = False
+    max_cost_rise: float | None = None
+    max_p95_rise: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """One step of the plan. `percent` is of the stage's audience, 0 to 100; durations are of the rollout's clock."""
+
+    kind: StageKind
+    name: str
+    percent: float = 0.0
+    where: Mapping[str, str | tuple[str, ...]] | None = None  # cohort: equalities and in-lists, all must hold
+    min_hold: timedelta = timedelta(0)
+    max_hold: timedelta | None = None
+    min_samples: int = 0  # canary requests of this stage
+    advance: Advance = Advance.AUTO  # how this stage is entered
+    terms: EvalTerms | None = None
+    drill_within: timedelta | None = None
+    decide_on: tuple[str, ...] = ()  # ab
+
+    @property
+    def exposes(self) -> bool:
+        """Whether anybody is served the new version in this stage."""
+        return self.percent > 0
+
+    @property
+    def compared(self) -> bool:
+        """Whether canary and control live side by side in this stage."""
+        return 0 < self.percent < 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BehaviourChange:
+    """What people will notice, shown word for word."""
+
+    audience: tuple[str, ...]
+    text: str
+    example_before: str = ""
+    example_after: str = ""
+    unchanged: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expectation:
+    """What the owner expects of a metric; `low` and `high` are fractions, relative to control or in points."""
+
+    metric: str
+    direction: str  # up | down | same
+    low: float | None = None
+    high: float | None = None
+    points: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoticePlan:
+    """One channel that is told, as what, how long before, and whether somebody has to confirm."""
+
+    channel: str
+    audience: str  # engineering | support | marketing | downstream
+    before: timedelta | None = None
+    acknowledge: bool = False
+
+    @property
+    def key(self) -> str:
+        return f"{self.audience}:{self.channel}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approvals:
+    """How many people must agree at a gate, and one of which groups each; names as Slack writes them."""
+
+    required: int = 0
+    groups: tuple[str, ...] = ()
+    owner_may_approve: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Everything that is frozen at the start. Its `fingerprint` binds approvals to exactly this."""
+
+    name: str
+    surface: str
+    owner: str  # a Slack user id where it could be resolved, else the handle as written
+    owner_handle: str = ""
+    risk: Risk
+    template: str
+    from_version: str
+    to_version: str
+    change: Content  # what differs from the version it starts from
+    why: str = ""
+    ticket: str = ""
+    deadline: str = ""
+    rollback_until: str = ""  # after this date the old version cannot be called any more
+    behaviour_changes: tuple[BehaviourChange, ...] = ()
+    expectations: tuple[Expectation, ...] = ()
+    stages: tuple[Stage, ...]
+    unit: str = "user"
+    control: str = "concurrent"  # concurrent | matched
+    segments: tuple[str, ...] = ()
+    approvals: Approvals
+    limits: tuple[Limit, ...]
+    notices: tuple[NoticePlan, ...]
+    start: datetime | None = None
+
+    @property
+    def engineering_channel(self) -> str:
+        """Where the card lives: the first channel that is told as engineering."""
+        return next(n.channel for n in self.notices if n.audience == "engineering")
+
+    @property
+    def told_before(self) -> tuple[NoticePlan, ...]:
+        """The channels that get a notice in plain words (everyone but engineering, who has the card)."""
+        return tuple(n for n in self.notices if n.audience != "engineering")
+
+    def fingerprint(self) -> str:
+        """Sixteen hex digits over every field: the same plan has the same fingerprint, a changed one does not."""
+        return hashlib.sha256(json.dumps(_plain(asdict(self)), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case Mapping():
+            return {str(k): _plain(v) for k, v in value.items()}
+        case tuple() | list():
+            return [_plain(v) for v in value]
+        case timedelta():
+            return value.total_seconds()
+        case datetime():
+            return value.isoformat()
+        case _:
+            return value
+
+
+def changed_parts(before: Content, after: Content) -> tuple[str, ...]:
+    """Which parts of a version differ (`prompt`, `model`, …): computed, so a label can never lie."""
+    return tuple(sorted(k for k in {*before, *after} if before.get(k) != after.get(k)))

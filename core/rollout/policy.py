@@ -1,0 +1,114 @@
+"""What the workspace allows: roles, risk classes, percentages, freezes and quiet hours, as one value."""
+
+from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from core.rollout.plan import Risk, StageKind
+
+WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RiskClass:
+    """What a risk class asks for at least."""
+
+    approvals: int
+    min_canary_hold: timedelta = timedelta(0)
+    may_skip: tuple[StageKind, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Freeze:
+    """No starts and no growth in this span: every week (`Fri 16:00` to `Mon 08:00`) or once, between two dates."""
+
+    name: str
+    from_weekday: int | None = None
+    from_time: time = time(0)
+    to_weekday: int | None = None
+    to_time: time = time(0)
+    from_date: date | None = None
+    to_date: date | None = None  # the first day that is free again
+
+    def until(self, local: datetime) -> datetime | None:
+        """The end of this freeze when `local` (aware) lies in it, else None."""
+        if self.from_date is not None and self.to_date is not None:
+            inside = self.from_date <= local.date() < self.to_date
+            return datetime.combine(self.to_date, time(0), local.tzinfo) if inside else None
+        assert self.from_weekday is not None
+        assert self.to_weekday is not None
+        monday = local.date() - timedelta(days=local.weekday())
+        for week in (-1, 0):
+            base = monday + timedelta(weeks=week)
+            begins = datetime.combine(base + timedelta(days=self.from_weekday), self.from_time, local.tzinfo)
+            ends = datetime.combine(base + timedelta(days=self.to_weekday), self.to_time, local.tzinfo)
+            if ends <= begins:
+                ends += timedelta(weeks=1)
+            if begins <= local < ends:
+                return ends
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuietHours:
+    """Between `start` and `end`, what is named in `applies_to` waits. A rollback and an alert never do."""
+
+    start: time
+    end: time
+    applies_to: tuple[str, ...] = ("advance", "summary")
+
+    def cover(self, local: datetime) -> bool:
+        now = local.time()
+        if self.start <= self.end:
+            return self.start <= now < self.end
+        return now >= self.start or now < self.end
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Role:
+    """Who holds a role: user groups and people by id or handle, and the channels they must act in."""
+
+    groups: tuple[str, ...] = ()
+    people: tuple[str, ...] = ()
+    channels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """One per workspace; `BUILT_IN` holds where none was given."""
+
+    timezone: str = "UTC"
+    roles: dict[str, Role] = field(default_factory=dict)
+    risk: dict[Risk, RiskClass] = field(
+        default_factory=lambda: {
+            Risk.LOW: RiskClass(approvals=0, may_skip=(StageKind.COHORT, StageKind.BAKE)),
+            Risk.STANDARD: RiskClass(approvals=1, may_skip=(StageKind.COHORT,)),
+            Risk.HIGH: RiskClass(approvals=2),
+        }
+    )
+    max_step: float | None = 2.5  # a person's jump, as a factor on the present percentage
+    canary_min: float = 1.0
+    canary_max: float = 5.0
+    per_surface: int = 1
+    when_busy: str = "refuse"  # refuse | queue
+    freezes: tuple[Freeze, ...] = ()
+    quiet: QuietHours | None = None
+    summary_first_day: timedelta = timedelta(hours=1)
+    summary_later: timedelta = timedelta(hours=6)
+    approval_expires: timedelta = timedelta(hours=24)
+
+    def local(self, at: datetime) -> datetime:
+        return at.astimezone(ZoneInfo(self.timezone))
+
+    def frozen(self, at: datetime) -> tuple[str, datetime] | None:
+        """(name, end) of the freeze that covers `at`, the one that lasts longest, or None."""
+        local = self.local(at)
+        spans = [(f.name, until) for f in self.freezes if (until := f.until(local)) is not None]
+        return max(spans, key=lambda s: s[1]) if spans else None
+
+    def quiet_for(self, what: str, at: datetime) -> bool:
+        """Whether `what` (`advance` or `summary`) waits for the end of the quiet hours."""
+        return self.quiet is not None and what in self.quiet.applies_to and self.quiet.cover(self.local(at))
+
+
+BUILT_IN = Policy()

@@ -1,0 +1,31 @@
+"""The one error that people see: what was not done, why, and what to do next."""
+
+from datetime import datetime
+
+
+class Refused(Exception):
+    """Written for the person who asked, and shown as is. `hint` says what to do next; `code` is for machines.
+
+    `earliest` is set where the same command would be accepted later.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", code: str = "refused", earliest: datetime | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.code = code
+        self.earliest = earliest
+
+
+class NotFound(Refused):
+    """What was named does not exist."""
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message, hint=hint, code="not_found")
+
+
+class Conflict(Refused):
+    """Somebody else was faster, or the same key was used for something else."""
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message, hint=hint, code="conflict")

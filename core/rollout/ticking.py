@@ -1,0 +1,308 @@
+"""What time and evidence do to a rollout: roll back, hold, ask, take the step that the plan allows, or nothing."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from core.judging import verdict as v
+from core.rollout import commands as c
+from core.rollout import events as e
+from core.rollout import gates
+from core.rollout.context import Context
+from core.rollout.model import Rollout, State
+from core.rollout.plan import GATES, StageKind
+from core.rollout.refusal import Refused
+
+
+def decide(rollout: Rollout, command: c.EngineCommand, context: Context) -> list[e.RolloutEvent]:
+    """The events of one of the engine's own commands."""
+    match command:
+        case c.Tick():
+            return _tick(rollout, command.sighting, context)
+        case c.RecordDrill():
+            return _drilled(rollout, command)
+        case c.ConfirmFlip():
+            if rollout.state is not State.ROLLED_BACK or rollout.flip is not None:
+                return []
+            return [e.FlipConfirmed(seconds=command.seconds, processes=command.processes)]
+        case c.DoubtFlip():
+            if rollout.state is not State.ROLLED_BACK or rollout.flip is not None or rollout.flip_doubted:
+                return []
+            return [e.FlipUnconfirmed(seconds=command.seconds, missing=command.missing)]
+        case c.RecordPosted():
+            return [e.MessagePosted(key=command.key, channel=command.channel, ts=command.ts)]
+        case c.RecordFailed():
+            return [e.MessageFailed(key=command.key, channel=command.channel, error=command.error)]
+
+
+def begin(rollout: Rollout, context: Context) -> list[e.RolloutEvent]:
+    """The start: plan and limits are frozen, and the first stage is entered."""
+    started = e.Started(fingerprint=rollout.fingerprint, by=context.by.id)
+    return [started, _enter(rollout, 0)]
+
+
+def _enter(rollout: Rollout, index: int, skipped: str = "") -> e.StageEntered:
+    stage = rollout.plan.stages[index]
+    return e.StageEntered(index=index, name=stage.name, percent=stage.percent, skipped=skipped)
+
+
+def move_on(rollout: Rollout, context: Context, *, skipped: str = "", to: int | None = None) -> list[e.RolloutEvent]:
+    """Leave the stage under way: into the next one (or `to`), through its approval gate, or to the end."""
+    index = rollout.stage_index + 1 if to is None else to
+    if index >= len(rollout.plan.stages):
+        return [e.Completed(version=rollout.plan.to_version, retired=rollout.plan.from_version)]
+    stage = rollout.plan.stages[index]
+    needed = gates.approvals_needed(rollout, stage)
+    if needed and not (rollout.request and rollout.request.gate == stage.name and gates.is_open(rollout)):
+        return [gates.ask(rollout, stage.name, needed, context)]
+    return [_enter(rollout, index, skipped)]
+
+
+def rolled_back(
+    rollout: Rollout,
+    context: Context,
+    *,
+    reason: str,
+    findings: tuple[v.Finding, ...],
+    sighting: c.Sighting | None = None,
+) -> e.RolledBack:
+    """The one event after which everybody is served the previous version."""
+    last = sighting or rollout.evidence
+    stage = rollout.stage
+    since = rollout.stage_since
+    exposed = stage is not None and stage.exposes and since is not None and rollout.state is not State.DONE
+    return e.RolledBack(
+        by=context.by.id,
+        reason=reason,
+        findings=findings,
+        version=rollout.plan.from_version,
+        after_done=rollout.state is State.DONE,
+        verdict_seconds=(context.at - since).total_seconds() if exposed and since else None,
+        judged_seconds=sighting.judged_seconds if sighting else None,
+        exposed_requests=sighting.exposed_requests if sighting else (last.canary_requests if last else 0),
+        exposed_units=sighting.exposed_units if sighting else (last.canary_units if last else 0),
+    )
+
+
+def hold_key(finding: v.Finding) -> str:
+    """What a resume sets aside: this limit of this metric, and no other finding."""
+    return f"limit:{finding.metric}:{finding.kind}"
+
+
+def gate_of(rollout: Rollout, suite: str) -> int:
+    """The index of the offline gate that asks for `suite` (any name fits where there is only one)."""
+    asking = [i for i, s in enumerate(rollout.plan.stages) if s.terms is not None]
+    named = [i for i in asking if rollout.plan.stages[i].terms and rollout.plan.stages[i].terms.suite == suite]  # type: ignore[union-attr]
+    if named:
+        return named[0]
+    if len(asking) == 1 or (asking and not suite):
+        return next((i for i in asking if i >= rollout.stage_index), asking[-1])
+    suites = ", ".join(t.suite or rollout.plan.stages[i].name for i in asking if (t := rollout.plan.stages[i].terms))
+    raise Refused(
+        f"No gate of {rollout.id} asks for {suite or 'eval results'}.",
+        hint=f"Its gates ask for: {suites}." if suites else "Its plan has no eval stage.",
+    )
+
+
+def gate_passed(rollout: Rollout) -> bool:
+    """Whether the offline gate that is under way has what it asks for."""
+    stage = rollout.stage
+    assert stage is not None
+    if stage.kind is StageKind.ROLLBACK_DRILL:
+        seconds = rollout.drilled.get(rollout.stage_index)
+        return seconds is not None and (stage.drill_within is None or seconds <= stage.drill_within.total_seconds())
+    result = rollout.evals.get(rollout.stage_index)
+    return result is not None and (result.ok or f"eval:{result.digest}" in rollout.overridden)
+
+
+def _tick(rollout: Rollout, sighting: c.Sighting | None, context: Context) -> list[e.RolloutEvent]:
+    if rollout.state is State.PLANNED:
+        return _tick_planned(rollout, context)
+    if not rollout.under_way:
+        return []
+    events: list[e.RolloutEvent] = []
+    if sighting is not None:
+        if isinstance(sighting.verdict, v.RollBack):
+            evidence = _evidence(rollout, sighting, "rollback")
+            reason = sighting.verdict.findings[0].limit_text
+            back = rolled_back(
+                rollout, context, reason=reason, findings=sighting.verdict.findings, sighting=sighting
+            )
+            return [evidence, back]
+        events += _holding(rollout, sighting)
+        if any(isinstance(x, e.Held | e.HoldCleared) for x in events):
+            return events
+        before = rollout.evidence.verdict if rollout.evidence else None
+        if gates.verdict_name(before) != gates.verdict_name(sighting.verdict):
+            seen = _evidence(rollout, sighting, "verdict")
+            events.append(seen)
+            rollout = replace(rollout, evidence=seen)
+    events += _steps(rollout, sighting, context)
+    if not events and sighting is not None and _summary_due(rollout, context):
+        events.append(_evidence(rollout, sighting, "summary"))
+    return events
+
+
+def _tick_planned(rollout: Rollout, context: Context) -> list[e.RolloutEvent]:
+    request = rollout.request
+    if request is not None and context.at > request.expires_at and not gates.is_open(rollout):
+        return [e.ApprovalExpired(request=request.request), gates.ask(rollout, request.gate, request.needed, context)]
+    if not gates.start_is_due(rollout, context):
+        return []
+    try:
+        gates.check_start(rollout, context)
+    except Refused:
+        return []  # it begins by itself once what is missing is there; the card says what that is
+    return begin(rollout, context)
+
+
+def _evidence(rollout: Rollout, sighting: c.Sighting, reason: str) -> e.EvidenceRecorded:
+    return e.EvidenceRecorded(
+        number=rollout.evidence.number + 1 if rollout.evidence else 1,
+        reason=reason,
+        verdict=sighting.verdict,
+        measures=sighting.measures,
+        canary_requests=sighting.canary_requests,
+        control_requests=sighting.control_requests,
+        canary_units=sighting.canary_units,
+        control_units=sighting.control_units,
+        first_look=sighting.first_look,
+        last_look=sighting.last_look,
+        state_before=sighting.state_before,
+        looks=sighting.looks,
+        state_after=sighting.state_after,
+    )
+
+
+def _holding(rollout: Rollout, sighting: c.Sighting) -> list[e.RolloutEvent]:
+    """A hold that begins, or one that clears itself."""
+    found = _hold_finding(rollout, sighting.verdict)
+    if rollout.state is State.ON_HOLD:
+        assert rollout.hold is not None
+        if rollout.hold.key == "no_data" and not isinstance(sighting.verdict, v.NoData):
+            return [_evidence(rollout, sighting, "verdict"), e.HoldCleared(key="no_data")]
+        return []
+    if found is None or rollout.state is State.PAUSED:
+        return []
+    return [_evidence(rollout, sighting, "hold"), found]
+
+
+def _hold_finding(rollout: Rollout, verdict: v.Verdict) -> e.Held | None:
+    match verdict:
+        case v.Hold():
+            new = tuple(f for f in verdict.findings if hold_key(f) not in rollout.overridden)
+            if new:
+                return e.Held(key=hold_key(new[0]), text=f"{new[0].metric} {new[0].limit_text}", findings=new)
+        case v.Skewed() if "split" not in rollout.overridden:
+            return e.Held(
+                key="split",
+                text=f"the traffic split is wrong: {verdict.observed_share:.1%} on the new version "
+                f"instead of {verdict.expected_share:.1%}",
+            )
+        case v.NoData() if "no_data" not in rollout.overridden:
+            return e.Held(key="no_data", text=f"no requests on the {verdict.arm} version arrive any more")
+    return None
+
+
+def _steps(rollout: Rollout, sighting: c.Sighting | None, context: Context) -> list[e.RolloutEvent]:
+    match rollout.state:
+        case State.WAITING:
+            return _waiting(rollout, sighting, context)
+        case State.RUNNING:
+            return _running(rollout, sighting, context)
+        case _:
+            return []
+
+
+def _waiting(rollout: Rollout, sighting: c.Sighting | None, context: Context) -> list[e.RolloutEvent]:
+    request = rollout.request
+    assert request is not None
+    stage = rollout.next_stage
+    assert stage is not None
+    if sighting is not None and gates.verdict_name(sighting.verdict) != request.verdict:
+        now = replace(rollout, evidence=_evidence(rollout, sighting, "gate"))
+        return [gates.ask(now, request.gate, request.needed, context)]  # the old request lapses
+    if gates.is_open(rollout):
+        if gates.blocked(context):
+            return []
+        index = next(
+            i for i, s in enumerate(rollout.plan.stages) if i > rollout.stage_index and s.name == request.gate
+        )
+        return [_enter(rollout, index)]
+    if context.at > request.expires_at:
+        return [
+            e.ApprovalExpired(request=request.request),
+            e.Held(key=f"expired:{request.request}", text=f"nobody approved {request.gate} in time"),
+        ]
+    return []
+
+
+def _running(rollout: Rollout, sighting: c.Sighting | None, context: Context) -> list[e.RolloutEvent]:
+    stage = rollout.stage
+    assert stage is not None
+    if stage.kind in GATES:
+        if gate_passed(rollout):
+            return [] if gates.blocked(context) else move_on(rollout, context)
+        result = rollout.evals.get(rollout.stage_index)
+        if result is not None and not result.ok:
+            return [e.Held(key=f"eval:{result.digest}", text=f"{result.suite or 'eval'} failed: {result.reasons[0]}")]
+        return []
+    if _is_ready(rollout, sighting, context):
+        if gates.blocked(context):
+            return []
+        steps = move_on(rollout, context)
+        if sighting is not None and any(isinstance(s, e.ApprovalRequested) for s in steps):
+            at_gate = _evidence(rollout, sighting, "gate")
+            return [at_gate, *move_on(replace(rollout, evidence=at_gate), context)]
+        return steps
+    key = f"undecided:{stage.name}"
+    if stage.max_hold is not None and rollout.held_for(context.at) >= stage.max_hold and key not in rollout.overridden:
+        have = sighting.stage_requests if sighting else 0
+        text = f"undecided after {_hours(stage.max_hold)}: {have} of {stage.min_samples} requests seen"
+        held = e.Held(key=key, text=text)
+        return [_evidence(rollout, sighting, "hold"), held] if sighting else [held]
+    return []
+
+
+def _is_ready(rollout: Rollout, sighting: c.Sighting | None, context: Context) -> bool:
+    stage = rollout.stage
+    assert stage is not None
+    if rollout.held_for(context.at) < stage.min_hold:
+        return False
+    if sighting is None:
+        return not stage.exposes
+    if sighting.stage_requests < stage.min_samples:
+        return False
+    match sighting.verdict:
+        case v.TooEarly():
+            return False
+        case v.NoData():
+            return "no_data" in rollout.overridden
+        case v.Skewed():
+            return "split" in rollout.overridden
+        case _:
+            return True
+
+
+def _summary_due(rollout: Rollout, context: Context) -> bool:
+    if rollout.started_at is None or rollout.summary_at is None or context.policy.quiet_for("summary", context.at):
+        return False
+    first_day = context.at - rollout.started_at <= timedelta(days=1)
+    every = context.policy.summary_first_day if first_day else context.policy.summary_later
+    return context.at - rollout.summary_at >= every
+
+
+def _drilled(rollout: Rollout, command: c.RecordDrill) -> list[e.RolloutEvent]:
+    stage = rollout.stage
+    if stage is None or stage.kind is not StageKind.ROLLBACK_DRILL or rollout.stage_index in rollout.drilled:
+        return []
+    ok = stage.drill_within is None or command.seconds <= stage.drill_within.total_seconds()
+    finished = e.DrillFinished(stage=rollout.stage_index, seconds=command.seconds, ok=ok)
+    if ok:
+        return [finished]
+    text = f"the drill took {command.seconds:.1f} s; {stage.drill_within.total_seconds():g} s were agreed"  # type: ignore[union-attr]
+    return [finished, e.Held(key="drill", text=text)]
+
+
+def _hours(span: timedelta) -> str:
+    minutes = int(span.total_seconds() // 60)
+    return f"{minutes // 60} h" if minutes and minutes % 60 == 0 else f"{minutes} min" if minutes else f"{span.seconds} s"

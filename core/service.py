@@ -1,0 +1,299 @@
+"""The one way to change anything: load, decide, append, project, announce, in one transaction under the append lock."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from core.rollout import announcements, consequences, permission
+from core.rollout import commands as c
+from core.rollout import events as e
+from core.rollout.context import Actor, Context
+from core.rollout.decider import decide
+from core.rollout.model import State
+from core.rollout.model import Rollout
+from core.rollout.refusal import Conflict, NotFound, Refused
+from core.rollout.world import World
+from core.store import commands, event_log, outbox, projections
+from core.store.database import Database
+from core.store.errors import Conflict as KeyReused
+from core.store.event_log import Entry, Recorded
+from core.store.folds import Folds, fold
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One command, from whom, when (by the clock handed in), and the id under which a repeat is recognised."""
+
+    command: c.Command
+    command_id: str
+    by: Actor
+    at: datetime
+    rollout: str = ""
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a command led to. `repeated`: it was answered before, and nothing was done again."""
+
+    world: World
+    rollout: Rollout | None
+    positions: tuple[int, ...]
+    recorded: tuple[Recorded, ...] = ()
+    repeated: bool = False
+
+
+class Service:
+    """Everything that changes a rollout goes through `handle`; everything that asks reads `world`."""
+
+    def __init__(self, database: Database, *, real_time: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self.database = database
+        self.folds = Folds(database)
+        self._real_time = real_time
+
+    def world(self) -> World:
+        """What the log says now (one query)."""
+        return self.folds.refresh()
+
+    def peek(self) -> World:
+        """What this process knows, from memory."""
+        return self.folds.peek()
+
+    def history(self, rollout: str) -> tuple[Recorded, ...]:
+        """Every event of one rollout, in order; NotFound where there is none."""
+        with self.database.reading() as connection:
+            recorded = event_log.stream(connection, e.rollout_stream(rollout))
+        if not recorded:
+            raise NotFound(f"There is no {rollout}.", hint="See /rollout list.")
+        return recorded
+
+    def handle(self, request: Request) -> Outcome:
+        """Carry out one command, once.
+
+        Raises `Refused` (or `NotFound`, `Conflict`) with what to say to the person who asked.
+        """
+        self._make_way(request)
+        try:
+            return self._handle(request)
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+            return self._handle(request)  # was it committed? the same command id makes asking again safe
+
+    def _handle(self, request: Request) -> Outcome:
+        fingerprint = _fingerprint(request)
+        with self.database.writing() as connection:
+            before = self.folds.read(connection)
+            if (known := self._known(connection, request, fingerprint)) is not None:
+                return _repeat(known, before, request)
+            try:
+                entries = _decide(before, request)
+            except Refused as refused:
+                result = _refusal_json(refused)
+                commands.remember(connection, request.command_id, fingerprint, None, None, result, request.at)
+                failure: Refused | None = refused
+                after, recorded = before, ()
+            else:
+                failure = None
+                after, recorded = self._append(connection, before, entries, request)
+                if recorded or not request.by.is_system:
+                    first, last = (recorded[0].position, recorded[-1].position) if recorded else (None, None)
+                    result = _result_json(request, recorded)
+                    commands.remember(connection, request.command_id, fingerprint, first, last, result, request.at)
+        self.folds.publish(after)
+        if failure is not None:
+            raise failure
+        rollout_id = _rollout_id(request, recorded)
+        return Outcome(
+            world=after,
+            rollout=after.rollouts.get(rollout_id),
+            positions=tuple(r.position for r in recorded),
+            recorded=recorded,
+        )
+
+    def _known(self, connection: Connection, request: Request, fingerprint: str) -> commands.Answer | None:
+        try:
+            return commands.answered(connection, request.command_id, fingerprint)
+        except KeyReused as reused:
+            raise Conflict(str(reused), hint="Use a new key for a new request.") from reused
+
+    def _append(
+        self, connection: Connection, before: World, entries: list[Entry], request: Request
+    ) -> tuple[World, tuple[Recorded, ...]]:
+        recorded = event_log.append(
+            connection,
+            entries,
+            command_id=request.command_id,
+            actor=request.by.id,
+            at=request.at,
+            recorded_at=self._real_time(),
+            source=request.source,
+        )
+        world = before
+        changed: dict[str, int] = {}
+        for one in recorded:
+            following = fold(world, (one,))
+            kind, _, name = one.stream.partition(":")
+            if kind == "rollout":
+                changed[name] = one.position
+                _announce(connection, one, world.rollouts.get(name), following.rollouts[name], request.at)
+            world = following
+        for name, position in changed.items():
+            projections.apply(connection, world.rollouts[name], position)
+        return world, recorded
+
+    def _make_way(self, request: Request) -> None:
+        """Before a finished rollout is rolled back, one that runs on the same surface is rolled back first."""
+        if not isinstance(request.command, c.RollBack):
+            return
+        world = self.world()
+        rollout = world.rollouts.get(request.rollout)
+        if rollout is None or rollout.state is not State.DONE:
+            return
+        surface = world.surfaces[rollout.plan.surface]
+        if surface.live_by != rollout.id:
+            return
+        for running in surface.running:
+            reason = f"{rollout.id}, which it builds on, is rolled back"
+            self._handle(
+                Request(
+                    command=c.RollBack(reason=reason),
+                    command_id=f"{request.command_id}.{running}",
+                    by=request.by,
+                    at=request.at,
+                    rollout=running,
+                    source=request.source,
+                )
+            )
+
+
+def _decide(world: World, request: Request) -> list[Entry]:
+    match request.command:
+        case c.ApplySurface():
+            return _apply_surface(world, request.command, request)
+        case c.ApplyPolicy():
+            return _apply_policy(world, request.command, request)
+        case c.PlanRollout():
+            rollout = world.named(request.command.plan.name)
+            surface = request.command.plan.surface
+        case _:
+            rollout = world.rollouts.get(request.rollout)
+            if rollout is None:
+                running = ", ".join(f"{r.id} {r.plan.name}" for r in world.open) or "none"
+                raise NotFound(f"There is no {request.rollout}. Open now: {running}.", hint="See /rollout list.")
+            surface = rollout.plan.surface
+    return [
+        entry
+        for event in decide(rollout, request.command, context(world, request, surface, rollout))
+        for entry in _entries(world, rollout, event, request)
+    ]
+
+
+def context(world: World, request: Request, surface: str, rollout: Rollout | None) -> Context:
+    """What a decision may know besides the rollout itself."""
+    found = world.surfaces.get(surface)
+    if found is None:
+        raise NotFound(
+            f"There is no AI feature called {surface}.", hint="Apply its surface file first: rollout apply surface.yaml."
+        )
+    others = tuple(r for r in found.running if rollout is None or r != rollout.id)
+    return Context(
+        at=request.at, by=request.by, policy=world.policy, surface=found, new_id=world.next_id, others=others
+    )
+
+
+def _entries(world: World, rollout: Rollout | None, event: e.RolloutEvent, request: Request) -> list[Entry]:
+    name = event.rollout if isinstance(event, e.Planned) else request.rollout or (rollout.id if rollout else "")
+    if isinstance(request.command, c.PlanRollout) and not isinstance(event, e.Planned):
+        name = rollout.id if rollout is not None and rollout.state is State.PLANNED else world.next_id
+    plan = event.plan if isinstance(event, e.Planned) else rollout.plan if rollout else None
+    entries = [Entry(stream=e.rollout_stream(name), event=event)]
+    if plan is not None:
+        entries += [
+            Entry(stream=e.surface_stream(plan.surface), event=x)
+            for x in consequences.for_surface(event, name, request.at)
+        ]
+    return entries
+
+
+def _apply_surface(world: World, command: c.ApplySurface, request: Request) -> list[Entry]:
+    permission.check(None, command, _bare_context(world, request))
+    declared = command.declared
+    known = world.surfaces.get(declared.surface)
+    if known is not None and known.fingerprint == declared.fingerprint:
+        return []
+    if known is not None and known.live != declared.version and declared.version not in known.versions:
+        raise Refused(
+            f"Live on {known.name} is {known.live}; a file cannot make {declared.version} live.",
+            hint="Start a rollout: that is the only way a version becomes live.",
+            code="conflict",
+        )
+    return [Entry(stream=e.surface_stream(declared.surface), event=declared)]
+
+
+def _apply_policy(world: World, command: c.ApplyPolicy, request: Request) -> list[Entry]:
+    permission.check(None, command, _bare_context(world, request))
+    if world.policy_fingerprint == command.fingerprint:
+        return []
+    applied = e.PolicyApplied(policy=command.policy, fingerprint=command.fingerprint, by=request.by.id)
+    return [Entry(stream=e.POLICY_STREAM, event=applied)]
+
+
+def _bare_context(world: World, request: Request) -> Context:
+    return Context(at=request.at, by=request.by, policy=world.policy, surface=None)
+
+
+def _announce(connection: Connection, one: Recorded, before: Rollout | None, after: Rollout, now: datetime) -> None:
+    assert isinstance(one.event, e.RolloutEvent)
+    for told in announcements.announce(one.event, one.position, before, after):
+        urgent = ":urgent" if told.urgent else ""
+        outbox.enqueue(
+            connection,
+            kind="slack",
+            ordering_key=f"slack:{told.channel}{urgent}",
+            idempotency_key=f"{told.kind}:{after.id}:{one.position}:{told.key}",
+            request={"announcement": _json(asdict(told)), "position": one.position},
+            due_at=told.due_at if told.due_at is not None and told.due_at > now else now,
+            position=one.position,
+            supersede_key=f"{told.kind}:{after.id}:{told.key}" if told.supersedes else None,
+        )
+
+
+def _json(fields: dict[str, object]) -> dict[str, object]:
+    return {k: v.isoformat() if isinstance(v, datetime) else v for k, v in fields.items()}
+
+
+def _fingerprint(request: Request) -> str:
+    asked = repr((request.rollout, request.by.id, request.command))
+    return hashlib.sha256(asked.encode()).hexdigest()
+
+
+def _rollout_id(request: Request, recorded: tuple[Recorded, ...]) -> str:
+    named = next((r.stream.partition(":")[2] for r in recorded if r.stream.startswith("rollout:")), "")
+    return named or request.rollout
+
+
+def _result_json(request: Request, recorded: tuple[Recorded, ...]) -> str:
+    return json.dumps({"rollout": _rollout_id(request, recorded), "positions": [r.position for r in recorded]})
+
+
+def _refusal_json(refused: Refused) -> str:
+    return json.dumps({"refused": refused.message, "hint": refused.hint, "code": refused.code})
+
+
+def _repeat(known: commands.Answer, world: World, request: Request) -> Outcome:
+    result = json.loads(known.result_json)
+    if "refused" in result:
+        raise Refused(result["refused"], hint=result["hint"], code=result["code"])
+    rollout = result.get("rollout") or request.rollout
+    return Outcome(
+        world=world,
+        rollout=world.rollouts.get(rollout),
+        positions=tuple(result.get("positions", ())),
+        repeated=True,
+    )

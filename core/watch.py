@@ -1,0 +1,133 @@
+"""One look at one rollout: gather the evidence, judge it, and hand the verdict in; the decider does the rest."""
+
+import hashlib
+import json
+import time
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from core.judging import record
+from core.judging.judge import Judgement, judge
+from core.judging.look import reduce
+from core.judging.state import State
+from core.rollout import commands as c
+from core.rollout.context import ENGINE
+from core.rollout.decider import decide
+from core.rollout.model import Rollout
+from core.rollout.questions import ask
+from core.service import Outcome, Request, Service, context
+from core.store import looks, windows
+
+_NOTHING = hashlib.sha256(b"").hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What the newest look left behind: the engine's state, its judgement, and the digest over the looks so far."""
+
+    number: int
+    state: State
+    judgement: Judgement | None
+    digest: str
+    evidence_look: int  # the newest look that an evidence event covers
+    evidence_state: str  # digest of the state after it
+
+
+def tick(service: Service, rollout_id: str, at: datetime, *, every: timedelta) -> Outcome | None:
+    """Let time pass for one rollout; None when nothing followed from it.
+
+    The look costs no lock. Only when something follows is it decided again, under the append lock. Not to be called
+    for the same rollout by two threads at once (the timer claims of the jobs see to that).
+    """
+    began = time.perf_counter()
+    world = service.world()
+    rollout = world.rollouts[rollout_id]
+    sighting = _look(service, rollout, at, every) if _anybody_exposed(rollout) else None
+    if sighting is not None:
+        sighting = replace(sighting, judged_seconds=time.perf_counter() - began)
+    command = c.Tick(sighting=sighting)
+    request = Request(
+        command=command, command_id=f"tick:{rollout_id}:{at.isoformat()}", by=ENGINE, at=at, rollout=rollout_id
+    )
+    if not decide(rollout, command, context(world, request, rollout.plan.surface, rollout)):
+        return None
+    return service.handle(request)
+
+
+def evidence(service: Service, rollout: Rollout) -> Judgement | None:
+    """The newest judgement, at most a tick old; None before the first look."""
+    with service.database.reading() as connection:
+        latest = looks.latest(connection, rollout.id)
+    return _standing(latest).judgement if latest else None
+
+
+def _anybody_exposed(rollout: Rollout) -> bool:
+    return rollout.under_way and any(rollout.plan.stages[span.index].exposes for span in rollout.spans)
+
+
+def _look(service: Service, rollout: Rollout, at: datetime, every: timedelta) -> c.Sighting:
+    question = ask(rollout, every)
+    with service.database.reading() as connection:
+        latest = looks.latest(connection, rollout.id)
+        sums = windows.read(connection, rollout.id)
+    before = (
+        _standing(latest)
+        if latest
+        else Standing(
+            number=0, state=State.start(question), judgement=None, digest=_NOTHING, evidence_look=0, evidence_state=""
+        )
+    )
+    covered = rollout.evidence is not None and rollout.evidence.last_look > before.evidence_look
+    if covered and rollout.evidence is not None:
+        before = replace(
+            before, digest=_NOTHING, evidence_look=rollout.evidence.last_look, evidence_state=rollout.evidence.state_after
+        )
+    look = reduce(question, sums, before.state, at)
+    judgement = judge(question, look, before.state)
+    look_json, state_json = record.look_text(look), record.state_text(judgement.state)
+    number = before.number + 1
+    digest = _digest(before.digest + look_json)
+    kept = json.dumps(
+        {
+            "state": state_json,
+            "judgement": record.judgement_text(judgement),
+            "digest": digest,
+            "evidence_look": before.evidence_look,
+            "evidence_state": before.evidence_state,
+        }
+    )
+    with service.database.plain_writing() as connection:
+        looks.save(connection, rollout.id, number, at, look_json, kept, digest)
+    return c.Sighting(
+        verdict=judgement.verdict,
+        measures=judgement.measures,
+        canary_requests=judgement.canary_requests,
+        control_requests=judgement.control_requests,
+        canary_units=judgement.canary_units,
+        control_units=judgement.control_units,
+        stage_requests=judgement.canary_requests,
+        exposed_requests=judgement.canary_requests,
+        exposed_units=judgement.canary_units,
+        first_look=before.evidence_look + 1,
+        last_look=number,
+        state_before=before.evidence_state,
+        looks=digest,
+        state_after=_digest(state_json),
+    )
+
+
+def _standing(latest: tuple[int, str]) -> Standing:
+    number, kept_json = latest
+    kept = json.loads(kept_json)
+    return Standing(
+        number=number,
+        state=record.state_of(kept["state"]),
+        judgement=record.judgement_of(kept["judgement"]),
+        digest=kept["digest"],
+        evidence_look=kept["evidence_look"],
+        evidence_state=kept["evidence_state"],
+    )
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
