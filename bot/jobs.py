@@ -43,7 +43,9 @@ def tick(service: Service, now: datetime, every: timedelta) -> None:
             timers.finish(connection, name, slot, token)
 
 
-def confirm_flips(service: Service, now: datetime, real_now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+def confirm_flips(
+    service: Service, now: datetime, real_now: Callable[[], datetime] = lambda: datetime.now(UTC)
+) -> None:
     """Once every living process serves what a rollback (or a drill) decided, record how long that took."""
     world = service.peek()
     for rollout in world.rollouts.values():
@@ -65,7 +67,9 @@ def _slot(now: datetime, every: timedelta) -> datetime:
     return epoch + (now - epoch) // every * every
 
 
-def _reached(connection: Connection, position: int, real_now: datetime) -> tuple[tuple[processes.Process, ...], tuple[str, ...]]:
+def _reached(
+    connection: Connection, position: int, real_now: datetime
+) -> tuple[tuple[processes.Process, ...], tuple[str, ...]]:
     """(living processes, names of those among them that do not serve `position` yet)."""
     living = tuple(p for p in processes.alive(connection, real_now - ALIVE) if p.role != "worker")
     return living, tuple(p.process_id for p in living if p.position < position)

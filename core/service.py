@@ -14,8 +14,7 @@ from core.rollout import commands as c
 from core.rollout import events as e
 from core.rollout.context import Actor, Context
 from core.rollout.decider import decide
-from core.rollout.model import State
-from core.rollout.model import Rollout
+from core.rollout.model import Rollout, State
 from core.rollout.refusal import Conflict, NotFound, Refused
 from core.rollout.world import World
 from core.store import commands, event_log, outbox, projections
@@ -23,6 +22,8 @@ from core.store.database import Database
 from core.store.errors import Conflict as KeyReused
 from core.store.event_log import Entry, Recorded
 from core.store.folds import Folds, fold
+
+_NOTHING_RECORDED: tuple[Recorded, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,15 +92,14 @@ class Service:
             before = self.folds.read(connection)
             if (known := self._known(connection, request, fingerprint)) is not None:
                 return _repeat(known, before, request)
+            after, recorded, failure = before, _NOTHING_RECORDED, None
             try:
                 entries = _decide(before, request)
             except Refused as refused:
                 result = _refusal_json(refused)
                 commands.remember(connection, request.command_id, fingerprint, None, None, result, request.at)
-                failure: Refused | None = refused
-                after, recorded = before, ()
+                failure = refused
             else:
-                failure = None
                 after, recorded = self._append(connection, before, entries, request)
                 if recorded or not request.by.is_system:
                     first, last = (recorded[0].position, recorded[-1].position) if recorded else (None, None)
@@ -135,16 +135,13 @@ class Service:
             source=request.source,
         )
         world = before
-        changed: dict[str, int] = {}
         for one in recorded:
             following = fold(world, (one,))
             kind, _, name = one.stream.partition(":")
             if kind == "rollout":
-                changed[name] = one.position
                 _announce(connection, one, world.rollouts.get(name), following.rollouts[name], request.at)
             world = following
-        for name, position in changed.items():
-            projections.apply(connection, world.rollouts[name], position)
+        projections.apply(connection, recorded, world.rollouts)
         return world, recorded
 
     def _make_way(self, request: Request) -> None:
@@ -199,7 +196,8 @@ def context(world: World, request: Request, surface: str, rollout: Rollout | Non
     found = world.surfaces.get(surface)
     if found is None:
         raise NotFound(
-            f"There is no AI feature called {surface}.", hint="Apply its surface file first: rollout apply surface.yaml."
+            f"There is no AI feature called {surface}.",
+            hint="Apply its surface file first: rollout apply surface.yaml.",
         )
     others = tuple(r for r in found.running if rollout is None or r != rollout.id)
     return Context(

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from core.judging import record
 from core.judging.judge import Judgement, judge
 from core.judging.look import reduce
+from core.judging.question import Question
 from core.judging.state import State
 from core.rollout import commands as c
 from core.rollout.context import ENGINE
@@ -23,11 +24,10 @@ _NOTHING = hashlib.sha256(b"").hexdigest()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """What the newest look left behind: the engine's state, its judgement, and the digest over the looks so far."""
+    """What the newest look left behind: the engine's state, and the digest over the looks since the last evidence."""
 
     number: int
     state: State
-    judgement: Judgement | None
     digest: str
     evidence_look: int  # the newest look that an evidence event covers
     evidence_state: str  # digest of the state after it
@@ -58,7 +58,7 @@ def evidence(service: Service, rollout: Rollout) -> Judgement | None:
     """The newest judgement, at most a tick old; None before the first look."""
     with service.database.reading() as connection:
         latest = looks.latest(connection, rollout.id)
-    return _standing(latest).judgement if latest else None
+    return record.load_judgement(json.loads(latest[1])["judgement"]) if latest else None
 
 
 def _anybody_exposed(rollout: Rollout) -> bool:
@@ -70,34 +70,20 @@ def _look(service: Service, rollout: Rollout, at: datetime, every: timedelta) ->
     with service.database.reading() as connection:
         latest = looks.latest(connection, rollout.id)
         sums = windows.read(connection, rollout.id)
-    before = (
-        _standing(latest)
-        if latest
-        else Standing(
-            number=0, state=State.start(question), judgement=None, digest=_NOTHING, evidence_look=0, evidence_state=""
-        )
-    )
-    covered = rollout.evidence is not None and rollout.evidence.last_look > before.evidence_look
-    if covered and rollout.evidence is not None:
-        before = replace(
-            before, digest=_NOTHING, evidence_look=rollout.evidence.last_look, evidence_state=rollout.evidence.state_after
-        )
+    before = _standing(latest, question, rollout)
     look = reduce(question, sums, before.state, at)
     judgement = judge(question, look, before.state)
-    look_json, state_json = record.look_text(look), record.state_text(judgement.state)
+    look_text = record.dump(look)
     number = before.number + 1
-    digest = _digest(before.digest + look_json)
-    kept = json.dumps(
-        {
-            "state": state_json,
-            "judgement": record.judgement_text(judgement),
-            "digest": digest,
-            "evidence_look": before.evidence_look,
-            "evidence_state": before.evidence_state,
-        }
-    )
+    digest = _digest(before.digest + look_text)
+    kept = {
+        "judgement": record.dump(judgement),
+        "digest": digest,
+        "evidence_look": before.evidence_look,
+        "evidence_state": before.evidence_state,
+    }
     with service.database.plain_writing() as connection:
-        looks.save(connection, rollout.id, number, at, look_json, kept, digest)
+        looks.save(connection, rollout.id, number, at, look_text, json.dumps(kept), digest)
     return c.Sighting(
         verdict=judgement.verdict,
         measures=judgement.measures,
@@ -106,27 +92,35 @@ def _look(service: Service, rollout: Rollout, at: datetime, every: timedelta) ->
         canary_units=judgement.canary_units,
         control_units=judgement.control_units,
         stage_requests=judgement.canary_requests,
-        exposed_requests=judgement.canary_requests,
-        exposed_units=judgement.canary_units,
+        exposed_requests=judgement.exposed_requests,
+        exposed_units=judgement.exposed_units,
         first_look=before.evidence_look + 1,
         last_look=number,
         state_before=before.evidence_state,
         looks=digest,
-        state_after=_digest(state_json),
+        state_after=_digest(record.dump(judgement.state)),
     )
 
 
-def _standing(latest: tuple[int, str]) -> Standing:
-    number, kept_json = latest
-    kept = json.loads(kept_json)
-    return Standing(
+def _standing(latest: tuple[int, str] | None, question: Question, rollout: Rollout) -> Standing:
+    if latest is None:
+        return Standing(
+            number=0, state=State.start(question), digest=_NOTHING, evidence_look=0, evidence_state=_NOTHING
+        )
+    number, text = latest
+    kept = json.loads(text)
+    standing = Standing(
         number=number,
-        state=record.state_of(kept["state"]),
-        judgement=record.judgement_of(kept["judgement"]),
+        state=record.load_judgement(kept["judgement"]).state,
         digest=kept["digest"],
         evidence_look=kept["evidence_look"],
         evidence_state=kept["evidence_state"],
     )
+    newest = rollout.evidence
+    if newest is None or newest.last_look <= standing.evidence_look:
+        return standing
+    # An evidence event was written since: what follows is chained to the state it recorded.
+    return replace(standing, digest=_NOTHING, evidence_look=newest.last_look, evidence_state=newest.state_after)
 
 
 def _digest(text: str) -> str:

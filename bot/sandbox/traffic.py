@@ -76,7 +76,9 @@ def visitors(chance: random.Random, count: int) -> Iterator[Visitor]:
         )
 
 
-def observe(chance: random.Random, visitor: Visitor, variant: str, behaviour: Behaviour, at: datetime) -> dict[str, object]:
+def observe(
+    chance: random.Random, visitor: Visitor, variant: str, behaviour: Behaviour, at: datetime
+) -> dict[str, object]:
     """What the application reports after one request, in the form of `POST /api/v1/observations`, without a surface."""
     failed = chance.random() < behaviour.errors
     new_failure = chance.random() < behaviour.new_error

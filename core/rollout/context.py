@@ -32,7 +32,9 @@ class Actor:
     def is_person(self, reference: str) -> bool:
         """Whether `reference` (a user id or an @handle, as files and policies write it) means this actor."""
         user = self.id.rpartition("/")[2] if self.from_slack else self.id
-        return bool(reference) and (reference in {user, self.handle} or reference.lstrip("@") == self.handle.lstrip("@"))
+        return bool(reference) and (
+            reference in {user, self.handle} or reference.lstrip("@") == self.handle.lstrip("@")
+        )
 
 
 ENGINE = Actor(id="system:engine", handle="Rampart")

@@ -63,7 +63,9 @@ def _said(text: str, what: str) -> str:
 def _must_be_under_way(rollout: Rollout, verb: str) -> None:
     if rollout.state not in UNDER_WAY:
         started = "has not started" if rollout.state is State.PLANNED else f"is {rollout.state.replace('_', ' ')}"
-        raise Refused(f"{rollout.id} {started}, so there is nothing to {verb}.", hint=f"See /rollout status {rollout.id}.")
+        raise Refused(
+            f"{rollout.id} {started}, so there is nothing to {verb}.", hint=f"See /rollout status {rollout.id}."
+        )
 
 
 def _plan(rollout: Rollout | None, command: c.PlanRollout, context: Context) -> list[e.RolloutEvent]:
@@ -80,7 +82,8 @@ def _plan(rollout: Rollout | None, command: c.PlanRollout, context: Context) -> 
             )
     if plan.from_version != surface.live:
         raise Refused(
-            f"This starts from {plan.from_version}, but live on {surface.name} is {surface.live}: someone shipped in between.",
+            f"This starts from {plan.from_version}, but live on {surface.name} is {surface.live}: "
+            "someone shipped in between.",
             hint=f"Write `from: {surface.name}@{surface.live}` and read the plan again.",
         )
     before = surface.live_content
@@ -137,7 +140,8 @@ def _the_request(rollout: Rollout, asked: str) -> e.ApprovalRequested:
         raise Refused(f"{rollout.id} is not waiting for an approval.", hint=f"See /rollout status {rollout.id}.")
     if asked and asked != request.request:
         raise Conflict(
-            f"The plan or the evidence changed since this request ({asked} is now {request.request}). Nothing was applied.",
+            f"The plan or the evidence changed since this request ({asked} is now {request.request}). "
+            "Nothing was applied.",
             hint="Look at the newest request in the thread.",
         )
     return request
@@ -152,9 +156,7 @@ def _approve(rollout: Rollout, command: c.Approve, context: Context) -> list[e.R
         raise Conflict(f"{names} already approved this; no more is needed.")
     if context.at > request.expires_at:
         raise Refused("This request has expired. Nothing was applied.", hint="A new one is on its way in the thread.")
-    return [
-        e.Approved(request=request.request, by=by.id, handle=by.name, groups=by.groups, note=command.note.strip())
-    ]
+    return [e.Approved(request=request.request, by=by.id, handle=by.name, groups=by.groups, note=command.note.strip())]
 
 
 def _reject(rollout: Rollout, command: c.Reject, context: Context) -> list[e.RolloutEvent]:
@@ -183,7 +185,9 @@ def _advance(rollout: Rollout, command: c.Advance, context: Context) -> list[e.R
     if (why := gates.blocked(context)) and why != "quiet hours":
         raise Refused(f"Nothing grows now: {why}. Rolling back still works.")
     verdict = rollout.evidence.verdict if rollout.evidence else None
-    if isinstance(verdict, HoldVerdict) and any(ticking.hold_key(f) not in rollout.overridden for f in verdict.findings):
+    if isinstance(verdict, HoldVerdict) and any(
+        ticking.hold_key(f) not in rollout.overridden for f in verdict.findings
+    ):
         raise Refused("A limit speaks against it.", hint=f"See /rollout metrics {rollout.id}.")
     if command.to_percent is not None:
         return _jump(rollout, command.to_percent, command.reason, context)
@@ -199,7 +203,9 @@ def _advance(rollout: Rollout, command: c.Advance, context: Context) -> list[e.R
 
 
 def _jump(rollout: Rollout, percent: float, reason: str, context: Context) -> list[e.RolloutEvent]:
-    steps = [(i, s) for i, s in enumerate(rollout.plan.stages) if i > rollout.stage_index and s.kind is not StageKind.BAKE]
+    steps = [
+        (i, s) for i, s in enumerate(rollout.plan.stages) if i > rollout.stage_index and s.kind is not StageKind.BAKE
+    ]
     target = next(((i, s) for i, s in steps if s.percent == percent), None)
     if percent <= rollout.percent:
         raise Refused(f"{rollout.id} is at {rollout.percent:g} % already; percentages only grow.")
@@ -257,7 +263,8 @@ def _roll_back(rollout: Rollout, command: c.RollBack, context: Context) -> list[
             assert surface is not None
             if surface.live != rollout.plan.to_version or surface.live_by != rollout.id:
                 raise Refused(
-                    f"{surface.live} ({surface.live_by or 'applied'}) has gone live on {surface.name} since {rollout.id}.",
+                    f"{surface.live} ({surface.live_by or 'applied'}) has gone live on {surface.name} "
+                    f"since {rollout.id}.",
                     hint=f"Roll back {surface.live_by} instead." if surface.live_by else "",
                 )
     return [ticking.rolled_back(rollout, context, reason=command.reason.strip(), findings=())]
@@ -268,7 +275,8 @@ def _abandon(rollout: Rollout, command: c.Abandon, context: Context) -> list[e.R
         return []
     if rollout.state is not State.PLANNED:
         raise Refused(
-            f"{rollout.id} has begun, so it cannot be abandoned.", hint=f"Use /rollout rollback {rollout.id}: it takes seconds."
+            f"{rollout.id} has begun, so it cannot be abandoned.",
+            hint=f"Use /rollout rollback {rollout.id}: it takes seconds.",
         )
     return [e.Abandoned(by=context.by.id, reason=command.reason.strip())]
 
@@ -293,7 +301,11 @@ def _feels_off(rollout: Rollout, command: c.FeelsOff, context: Context) -> list[
     if context.by.id in rollout.felt_off:
         return []
     felt = e.FeltOff(by=context.by.id, handle=context.by.name, text=command.text.strip())
-    if len(rollout.felt_off) + 1 < FELT_OFF_HOLDS or rollout.state is not State.RUNNING or "felt_off" in rollout.overridden:
+    if (
+        len(rollout.felt_off) + 1 < FELT_OFF_HOLDS
+        or rollout.state is not State.RUNNING
+        or "felt_off" in rollout.overridden
+    ):
         return [felt]
     return [felt, e.Held(key="felt_off", text=f"{len(rollout.felt_off) + 1} people say the new version feels off")]
 
@@ -321,4 +333,7 @@ def _record_eval(rollout: Rollout, command: c.RecordEval, context: Context) -> l
     )
     if command.ok or rollout.state is not State.RUNNING or index != rollout.stage_index:
         return [recorded]
-    return [recorded, e.Held(key=f"eval:{command.digest}", text=f"{command.suite or 'eval'} failed: {command.reasons[0]}")]
+    return [
+        recorded,
+        e.Held(key=f"eval:{command.digest}", text=f"{command.suite or 'eval'} failed: {command.reasons[0]}"),
+    ]

@@ -18,9 +18,7 @@ def evolve(rollout: Rollout | None, event: e.RolloutEvent, at: datetime) -> Roll
             waiting = State.PLANNED if rollout.state is State.PLANNED else State.WAITING
             if rollout.state in {State.ON_HOLD, State.PAUSED}:
                 waiting = rollout.state
-            return replace(
-                rollout, request=event, approvals=(), requests_made=rollout.requests_made + 1, state=waiting
-            )
+            return replace(rollout, request=event, approvals=(), requests_made=rollout.requests_made + 1, state=waiting)
         case e.ApprovalExpired():
             return replace(rollout, request=None, approvals=())
         case e.Approved():
@@ -58,7 +56,11 @@ def evolve(rollout: Rollout | None, event: e.RolloutEvent, at: datetime) -> Roll
             )
         case e.Held():
             return replace(
-                rollout, state=State.ON_HOLD, hold=Hold(key=event.key, text=event.text, since=at), request=None, approvals=()
+                rollout,
+                state=State.ON_HOLD,
+                hold=Hold(key=event.key, text=event.text, since=at),
+                request=None,
+                approvals=(),
             )
         case e.HoldCleared():
             return replace(rollout, state=State.RUNNING, hold=None)

@@ -86,7 +86,8 @@ def check_start(rollout: Rollout, context: Context) -> None:
         )
     if context.others:
         raise Refused(
-            f"{plan.surface} is already changing ({', '.join(context.others)}). Two changes at once can't be told apart.",
+            f"{plan.surface} is already changing ({', '.join(context.others)}). "
+            "Two changes at once can't be told apart.",
             hint=f"Start {rollout.id} when that one is done, or roll it back first.",
         )
     if (frozen := context.policy.frozen(at)) is not None:

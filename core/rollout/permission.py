@@ -42,7 +42,9 @@ def _check_role(name: str, context: Context, what: str) -> None:
         return
     if not _holds(role, context):
         who = ", ".join((*role.groups, *role.people))
-        raise Refused(f"To {what} you need to be one of {who}.", hint="You can still pause or roll back.", code="forbidden")
+        raise Refused(
+            f"To {what} you need to be one of {who}.", hint="You can still pause or roll back.", code="forbidden"
+        )
     if role.channels and context.by.channel and context.by.channel not in role.channels:
         raise Refused(
             f"Here you can look, pause and roll back; to {what}, go to {', '.join(role.channels)}.", code="forbidden"
@@ -67,7 +69,9 @@ def _check_approver(rollout: Rollout, context: Context) -> None:
     if groups and not set(groups) & set(by.groups):
         who = " or ".join(groups)
         raise Refused(
-            f"You're not in {who}, so this needs one of them.", hint="You can still pause or roll back.", code="forbidden"
+            f"You're not in {who}, so this needs one of them.",
+            hint="You can still pause or roll back.",
+            code="forbidden",
         )
     if role is not None and not plan.approvals.groups and not _holds(role, context):
         raise Refused("You are not an approver.", hint=f"Ask one of {', '.join(role.people)}.", code="forbidden")

@@ -9,7 +9,9 @@ class Refused(Exception):
     `earliest` is set where the same command would be accepted later.
     """
 
-    def __init__(self, message: str, *, hint: str = "", code: str = "refused", earliest: datetime | None = None) -> None:
+    def __init__(
+        self, message: str, *, hint: str = "", code: str = "refused", earliest: datetime | None = None
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint

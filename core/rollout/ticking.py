@@ -124,9 +124,7 @@ def _tick(rollout: Rollout, sighting: c.Sighting | None, context: Context) -> li
         if isinstance(sighting.verdict, v.RollBack):
             evidence = _evidence(rollout, sighting, "rollback")
             reason = sighting.verdict.findings[0].limit_text
-            back = rolled_back(
-                rollout, context, reason=reason, findings=sighting.verdict.findings, sighting=sighting
-            )
+            back = rolled_back(rollout, context, reason=reason, findings=sighting.verdict.findings, sighting=sighting)
             return [evidence, back]
         events += _holding(rollout, sighting)
         if any(isinstance(x, e.Held | e.HoldCleared) for x in events):
@@ -224,9 +222,7 @@ def _waiting(rollout: Rollout, sighting: c.Sighting | None, context: Context) ->
     if gates.is_open(rollout):
         if gates.blocked(context):
             return []
-        index = next(
-            i for i, s in enumerate(rollout.plan.stages) if i > rollout.stage_index and s.name == request.gate
-        )
+        index = next(i for i, s in enumerate(rollout.plan.stages) if i > rollout.stage_index and s.name == request.gate)
         return [_enter(rollout, index)]
     if context.at > request.expires_at:
         return [
@@ -305,4 +301,6 @@ def _drilled(rollout: Rollout, command: c.RecordDrill) -> list[e.RolloutEvent]:
 
 def _hours(span: timedelta) -> str:
     minutes = int(span.total_seconds() // 60)
-    return f"{minutes // 60} h" if minutes and minutes % 60 == 0 else f"{minutes} min" if minutes else f"{span.seconds} s"
+    return (
+        f"{minutes // 60} h" if minutes and minutes % 60 == 0 else f"{minutes} min" if minutes else f"{span.seconds} s"
+    )

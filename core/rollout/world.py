@@ -5,8 +5,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from core.rollout import surface as surfaces
-from core.rollout.evolve import evolve
 from core.rollout.events import Event, PolicyApplied
+from core.rollout.evolve import evolve
 from core.rollout.model import TERMINAL, Rollout
 from core.rollout.policy import BUILT_IN, Policy
 from core.rollout.surface import Surface, SurfaceEvent

@@ -1,0 +1,1 @@
+"""The HTTP doors: evaluation, observations, REST, pages, health."""

@@ -1,0 +1,127 @@
+"""Who may use which door: bearer tokens by role, compared in constant time."""
+
+import hmac
+from base64 import b64decode
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from hashlib import sha256
+from urllib.parse import urlsplit
+
+from core.rollout.context import Actor
+
+
+class Role(StrEnum):
+    """What a token is for. `admin` may do what the others may."""
+
+    FLAGS = "flags"
+    INGEST = "ingest"
+    OPERATOR = "operator"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who knocks: `key` separates the idempotency keys of different tokens and tells nothing about the token."""
+
+    role: Role
+    key: str
+    actor: Actor
+
+
+class Denied(Exception):
+    """Not let in: 401 without a valid token, 403 with one of the wrong role or from another site."""
+
+    def __init__(self, status: int, code: str, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.status, self.code, self.message, self.hint = status, code, message, hint
+
+
+LOCAL = Caller(role=Role.ADMIN, key="local", actor=Actor(id="token:local", handle="local"))
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+Headers = Iterable[tuple[bytes, bytes]]
+
+
+class Door:
+    """Lets callers in by their token; where no tokens are set (loopback only), whoever is on this machine."""
+
+    def __init__(self, tokens: Sequence[tuple[str, str]]) -> None:
+        self._known = tuple((sha256(token.encode()).digest(), Role(role)) for role, token in tokens)
+
+    @property
+    def open(self) -> bool:
+        """Whether no token is asked for."""
+        return not self._known
+
+    def admit(self, headers: Headers, *roles: Role) -> Caller:
+        """The caller, if its role is one of `roles`; raises `Denied` otherwise."""
+        if not self._known:
+            return LOCAL
+        presented = _presented(headers)
+        caller = self._caller(presented) if presented else None
+        if caller is None:
+            what = "The token is not one of ROLLOUT_TOKENS" if presented else "This needs a token"
+            raise Denied(401, "unauthorized", f"{what}.", "Send the header Authorization: Bearer <token>.")
+        if caller.role is not Role.ADMIN and caller.role not in roles:
+            needed = " or ".join(dict.fromkeys((*roles, Role.ADMIN)))
+            raise Denied(403, "forbidden", f"A token of role {caller.role} may not do this.", f"It needs {needed}.")
+        return caller
+
+    def admit_person(self, headers: Headers, *roles: Role) -> Caller:
+        """As `admit`; without tokens it also refuses requests that another site's page made in a browser here."""
+        if not self._known:
+            _check_same_site(headers)
+        return self.admit(headers, *roles)
+
+    def _caller(self, presented: bytes) -> Caller | None:
+        digest = sha256(presented).digest()
+        found: Role | None = None
+        for known, role in self._known:
+            if hmac.compare_digest(known, digest):
+                found = role
+        if found is None:
+            return None
+        return Caller(role=found, key=digest.hex()[:16], actor=Actor(id=f"token:{found}", handle=f"{found} token"))
+
+
+def _presented(headers: Headers) -> bytes:
+    for name, value in headers:
+        if name == b"authorization":
+            scheme, _, token = value.partition(b" ")
+            if scheme.lower() == b"bearer":
+                return token.strip()
+            if scheme.lower() == b"basic":
+                return _password(token.strip())
+        elif name == b"x-api-key":
+            return value.strip()
+    return b""
+
+
+def _password(encoded: bytes) -> bytes:
+    """A browser can send a token only as the password of basic authentication."""
+    try:
+        return b64decode(encoded, validate=True).partition(b":")[2]
+    except ValueError:
+        return b""
+
+
+def _check_same_site(headers: Headers) -> None:
+    found = {name: value.decode("latin-1") for name, value in headers if name in (b"host", b"origin")}
+    host = found.get(b"host", "")
+    if host and _name(f"//{host}") not in _LOOPBACK:
+        raise Denied(
+            403,
+            "forbidden",
+            f"Without ROLLOUT_TOKENS only this machine is answered, not {host}.",
+            "Set ROLLOUT_TOKENS.",
+        )
+    origin = found.get(b"origin")
+    if origin is not None and urlsplit(origin).netloc != host:
+        raise Denied(403, "forbidden", f"A page of {origin} may not act here.", "Set ROLLOUT_TOKENS and send a token.")
+
+
+def _name(address: str) -> str:
+    try:
+        return urlsplit(address).hostname or ""
+    except ValueError:
+        return ""

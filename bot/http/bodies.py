@@ -1,0 +1,77 @@
+"""Request bodies, bounded: what is too large is drained and refused, never kept."""
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, TypeAlias
+
+Message: TypeAlias = MutableMapping[str, Any]
+Scope: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+LIMIT = 1024 * 1024
+DRAINED = 32 * LIMIT
+"""A sender that is cut off in the middle sees a broken connection, not the answer; so up to here it may finish."""
+
+
+class TooLarge(Exception):
+    """The body is over the limit."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"The body is over the limit of {limit:,} bytes.")
+        self.limit = limit
+        self.hint = "Send smaller batches: a few hundred observations each go through fastest."
+
+
+class Disconnected(Exception):
+    """The other side left before its body was complete."""
+
+
+async def read(scope: Scope, receive: Receive, limit: int = LIMIT) -> bytes:
+    """The whole body. TooLarge beyond `limit` bytes, Disconnected when it never ends."""
+    message = await receive()
+    if not message.get("more_body", False) and message["type"] == "http.request":
+        body: bytes = message.get("body", b"")
+        if len(body) > limit:
+            raise TooLarge(limit)
+        return body
+    if declared(scope) > DRAINED:
+        raise TooLarge(limit)
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        if message["type"] == "http.disconnect":
+            raise Disconnected
+        size += len(message.get("body", b""))
+        if size <= limit:
+            chunks.append(message.get("body", b""))
+        else:
+            chunks.clear()
+        if not message.get("more_body", False) or size > DRAINED:
+            break
+        message = await receive()
+    if size > limit:
+        raise TooLarge(limit)
+    return b"".join(chunks)
+
+
+def declared(scope: Scope) -> int:
+    """The content length the sender announced; 0 where it did not."""
+    for name, value in scope["headers"]:
+        if name == b"content-length":
+            return int(value) if value.isdigit() else 0
+    return 0
+
+
+def replayed(body: bytes, receive: Receive) -> Receive:
+    """A `receive` that gives a body that was read already, and then what `receive` gives."""
+    given = False
+
+    async def again() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return again

@@ -1,0 +1,251 @@
+"""Rollouts over REST: reading them, commanding them, and applying files."""
+
+from collections.abc import Callable
+from datetime import datetime
+from difflib import get_close_matches
+from typing import Annotated, Any
+from uuid import uuid4
+
+from fastapi import APIRouter, Header, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import JSONResponse, Response
+
+from bot.http import documents, evals
+from bot.http.auth import Caller, Door, Role
+from bot.http.problems import problem
+from bot.http.shown import event_shown, evidence_shown, rollout_shown
+from core.applying import apply_text
+from core.rollout import commands as c
+from core.rollout.model import Rollout, State
+from core.rollout.refusal import NotFound, Refused
+from core.service import Outcome, Service
+from core.service import Request as Asked
+from core.spec.policy_file import PolicyFile
+from core.spec.problems import Unreadable, as_json
+from core.spec.reading import read
+from core.spec.surface_file import SurfaceFile
+from core.watch import evidence
+
+Key = Annotated[str, Header(alias="Idempotency-Key", max_length=200, description="The id of this request: a repeat "
+                            "gets the first answer and changes nothing; another body under it is a 409.")]
+
+
+class CommandBody(BaseModel):
+    """What is asked of a rollout."""
+
+    model_config = ConfigDict(extra="forbid")
+    command: str = Field(examples=["rollback"], description=f"One of {', '.join(documents.VERBS)}.")
+    reason: str = Field("", max_length=2000)
+    to_percent: float | None = Field(None, gt=0, le=100, description="advance: the ramp step to jump to")
+    then: datetime | None = Field(None, description="start: begin by itself at this time")
+    request: str = Field("", description="approve, reject: the approval request that is meant")
+    notice: str = Field("", description="acknowledge, concern: which notice, as support:#support")
+
+
+class EvalBody(BaseModel):
+    """Results of an offline run, case by case."""
+
+    model_config = ConfigDict(extra="forbid")
+    rollout: str
+    suite: str = ""
+    cases: list[dict[str, Any]]
+    baseline: list[dict[str, Any]] | None = None
+
+
+def router(service: Service, door: Door, now: Callable[[], datetime], resolve: Callable[[str], str]) -> APIRouter:
+    """The routes under `/api/v1` but observations."""
+    api = APIRouter(prefix="/api/v1", responses=documents.PROBLEMS)
+
+    @api.get("/rollouts", tags=["rollouts"], responses=documents.ROLLOUTS)
+    def list_rollouts(
+        request: Request, state: State | None = None, surface: str | None = None
+    ) -> JSONResponse:
+        """Every rollout, newest first; filtered by state or surface if asked."""
+        door.admit_person(request.headers.raw, Role.OPERATOR)
+        found = reversed(tuple(service.world().rollouts.values()))
+        kept = [r for r in found if state in (None, r.state) and surface in (None, r.plan.surface)]
+        return JSONResponse({"rollouts": [rollout_shown(r) for r in kept]})
+
+    @api.get("/rollouts/{rollout_id}", tags=["rollouts"], responses=documents.ROLLOUT)
+    def show_rollout(request: Request, rollout_id: str) -> JSONResponse:
+        """One rollout as it stands."""
+        door.admit_person(request.headers.raw, Role.OPERATOR)
+        return JSONResponse(rollout_shown(_rollout(service, rollout_id)))
+
+    @api.get("/rollouts/{rollout_id}/events", tags=["rollouts"], responses=documents.EVENTS)
+    def list_events(
+        request: Request, rollout_id: str, after: Annotated[int, Query(ge=0, le=2**53)] = 0
+    ) -> JSONResponse:
+        """Everything that happened to it, in order; only what came `after` a position if asked."""
+        door.admit_person(request.headers.raw, Role.OPERATOR)
+        recorded = service.history(_rollout(service, rollout_id).id)
+        return JSONResponse({"events": [event_shown(r) for r in recorded if r.position > after]})
+
+    @api.get("/rollouts/{rollout_id}/evidence", tags=["rollouts"], responses=documents.EVIDENCE)
+    def show_evidence(request: Request, rollout_id: str) -> JSONResponse:
+        """What the engine knows: both arms, and per metric estimate, bound, limit and verdict. At most a tick old."""
+        door.admit_person(request.headers.raw, Role.OPERATOR)
+        rollout = _rollout(service, rollout_id)
+        return JSONResponse(evidence_shown(rollout, evidence(service, rollout)))
+
+    @api.post("/rollouts/{rollout_id}/commands", tags=["rollouts"], responses=documents.OUTCOME)
+    def command_rollout(request: Request, rollout_id: str, body: CommandBody, key: Key = "") -> JSONResponse:
+        """Ask something of a rollout. Approvals come from Slack only."""
+        caller = door.admit_person(request.headers.raw, Role.OPERATOR)
+        command = _command(body)
+        return JSONResponse(_outcome_shown(_handle(service, caller, command, rollout_id, key, now())))
+
+    @api.post("/files", tags=["files"], responses=documents.APPLIED, openapi_extra=documents.FILE_BODY)
+    async def apply_file(
+        request: Request, filename: Annotated[str, Query(max_length=200)] = "", key: Key = ""
+    ) -> Response:
+        """Apply a rollout, surface or policy file (YAML or JSON, as the body or as an upload called `file`)."""
+        caller = door.admit_person(request.headers.raw, Role.OPERATOR)
+        name, data = await _upload(request, filename)
+        try:
+            text = data.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            return problem(422, "unreadable", f"{name} is not UTF-8 text.", "Save it as UTF-8 and apply it again.")
+        return await run_in_threadpool(_apply, service, caller, text, name, _id(caller, key, "files"), now(), resolve)
+
+    @api.post("/evals", tags=["evals"], responses=documents.EVALS, openapi_extra=documents.EVAL_BODY)
+    async def take_evals(
+        request: Request,
+        rollout: Annotated[str, Query(max_length=200)] = "",
+        suite: Annotated[str, Query(max_length=200)] = "",
+        key: Key = "",
+    ) -> Response:
+        """Hand in a run: JSON, or CSV (`case,category,pass`) with `?rollout=R-1&suite=…`."""
+        caller = door.admit_person(request.headers.raw, Role.INGEST)
+        media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        body = await request.body()
+        try:
+            if media in ("text/csv", "application/csv"):
+                rows = evals.read_csv(body.decode("utf-8", "replace"))
+            else:
+                sent = EvalBody.model_validate_json(body)
+                rollout, suite = sent.rollout, sent.suite
+                rows = evals.read_json(sent.cases, sent.baseline)
+            found = await run_in_threadpool(_rollout, service, rollout)
+            command = evals.record(found, suite, rows)
+        except evals.Unreadable as error:
+            return problem(422, "unreadable", str(error), "A run is a list of cases, each with case, category and pass.")
+        outcome = await run_in_threadpool(_handle, service, caller, command, found.id, key, now())
+        counted = {"passed": command.passed, "failed": command.failed, "errors": command.errors, "ok": command.ok}
+        return JSONResponse({**counted, "reasons": command.reasons, **_outcome_shown(outcome)})
+
+    return api
+
+
+def _rollout(service: Service, rollout_id: str) -> Rollout:
+    world = service.world()
+    found = world.rollouts.get(rollout_id)
+    if found is None:
+        known = ", ".join(f"{r.id} {r.plan.name}" for r in world.open) or "none"
+        raise NotFound(f"There is no rollout {rollout_id[:80] or '(no id given)'}. Open now: {known}.", hint="See GET /api/v1/rollouts.")
+    return found
+
+
+def _id(caller: Caller, key: str, where: str) -> str:
+    """The command's id: the caller's own key, which no other token can collide with, or a fresh one."""
+    return f"http:{caller.key}:{where}:{key}" if key else f"http:{uuid4().hex}"
+
+
+def _handle(
+    service: Service, caller: Caller, command: c.PersonsCommand, rollout: str, key: str, at: datetime
+) -> Outcome:
+    return service.handle(
+        Asked(
+            command=command,
+            command_id=_id(caller, key, "commands"),
+            by=caller.actor,
+            at=at,
+            rollout=rollout,
+            source="http",
+        )
+    )
+
+
+def _apply(
+    service: Service,
+    caller: Caller,
+    text: str,
+    name: str,
+    command_id: str,
+    at: datetime,
+    resolve: Callable[[str], str],
+) -> JSONResponse:
+    try:
+        if isinstance(read(text, name), SurfaceFile | PolicyFile) and caller.role is not Role.ADMIN:
+            return problem(403, "forbidden", "Surfaces and policies are applied with an admin token.", "Ask an admin.")
+        applied = apply_text(
+            service, text, name, by=caller.actor, at=at, command_id=command_id, resolve_handle=resolve, source="http"
+        )
+    except Unreadable as unreadable:
+        hint = "Correct the lines named in problems and apply the file again. Nothing was changed."
+        return problem(
+            422, "unreadable", str(unreadable), hint, problems=[as_json(p) for p in unreadable.problems]
+        )
+    return JSONResponse(
+        {
+            "kind": applied.kind,
+            "id": applied.id,
+            "changed": applied.changed,
+            "warnings": [as_json(p) for p in applied.warnings],
+            **_outcome_shown(applied.outcome),
+        }
+    )
+
+
+async def _upload(request: Request, filename: str) -> tuple[str, bytes]:
+    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+        return filename or "file.yaml", await request.body()
+    async with request.form(max_files=1, max_fields=5) as form:
+        upload = form.get("file")
+        if upload is None or isinstance(upload, str):
+            raise Refused('The form has no upload called "file".', hint="curl -F file=@rollout.yaml …", code="invalid")
+        return filename or upload.filename or "file.yaml", await upload.read()
+
+
+def _command(body: CommandBody) -> c.PersonsCommand:
+    match body.command.strip().lower().replace("-", "_"):
+        case "start":
+            return c.Start(then=body.then)
+        case "approve":
+            return c.Approve(request=body.request, note=body.reason)
+        case "reject":
+            return c.Reject(request=body.request, reason=body.reason)
+        case "advance":
+            return c.Advance(to_percent=body.to_percent, reason=body.reason)
+        case "pause" | "hold":
+            return c.Pause(reason=body.reason)
+        case "resume":
+            return c.Resume(reason=body.reason)
+        case "rollback":
+            return c.RollBack(reason=body.reason)
+        case "abandon":
+            return c.Abandon(reason=body.reason)
+        case "acknowledge":
+            return c.AcknowledgeNotice(notice=body.notice)
+        case "concern":
+            return c.RaiseConcern(notice=body.notice, text=body.reason)
+        case "feels_off":
+            return c.FeelsOff(text=body.reason)
+        case other:
+            close = get_close_matches(other, documents.VERBS, n=1)
+            meant = f' Did you mean "{close[0]}"?' if close else ""
+            raise Refused(
+                f'There is no command "{other[:40]}".{meant}',
+                hint=f"Commands: {', '.join(documents.VERBS)}.",
+                code="invalid",
+            )
+
+
+def _outcome_shown(outcome: Outcome) -> dict[str, Any]:
+    rollout = outcome.rollout
+    return {
+        "rollout": rollout.id if rollout else None,
+        "state": rollout.state.value if rollout else None,
+        "events": list(outcome.positions),
+    }

@@ -1,0 +1,135 @@
+"""Rolled back: what fired, the numbers, what was switched, how long it took as observed, and who was hit."""
+
+from datetime import datetime, timedelta
+
+from bot.rendering import blocks, buttons, figures, wording
+from bot.rendering.blocks import Message
+from core.judging.verdict import Finding
+from core.rollout.events import FlipConfirmed, FlipUnconfirmed, RolledBack
+from core.rollout.model import Rollout
+from core.rollout.plan import changed_parts
+
+
+def render(rollout: Rollout, event: RolledBack, at: datetime, flip: FlipConfirmed | None, zone: str) -> Message:
+    """The alert, `at` the time of the decision; without `flip` the switch is still being confirmed."""
+    took = f"it took {wording.duration(flip.seconds)}" if flip else "the switch is being confirmed"
+    first = f"Rolled back: {wording.subject(rollout)}. Everyone is on the previous version again; {took}."
+    return blocks.message(
+        f"{first} No action needed now.",
+        blocks.lines([f"*{label}*  {text}" for label, text in _facts(rollout, event, at, flip, zone) if text]),
+        blocks.lines(_others(event.findings)),
+        blocks.context(
+            f"Ask {wording.person(rollout.plan.owner, rollout.plan.owner_handle)} (owner)"
+            f"{_told(rollout)} · why it can't be overruled: limits were set before the start"
+        ),
+    )
+
+
+def _facts(
+    rollout: Rollout, event: RolledBack, at: datetime, flip: FlipConfirmed | None, zone: str
+) -> list[tuple[str, str]]:
+    return [
+        ("What fired", _fired(rollout, event, zone)),
+        ("Where", f"{wording.escape(event.findings[0].segment, 80)}" if event.findings else ""),
+        ("Since", _since(rollout, event, at, zone)),
+        ("Seconds", _seconds(event, flip)),
+        ("What flipped", _flipped(rollout, event)),
+        ("Who was hit", _hit(rollout, event)),
+    ]
+
+
+def _fired(rollout: Rollout, event: RolledBack, zone: str) -> str:
+    if not event.findings:
+        who = wording.person(event.by)
+        return f"{who} rolled it back{f': “{wording.escape(event.reason)}”' if event.reason else '.'}"
+    locked = f" (locked {wording.when(rollout.started_at, zone)})" if rollout.started_at else ""
+    finding = event.findings[0]
+    return f"{measured(finding)}. Agreed limit: {wording.escape(finding.limit_text, 100)}{locked}"
+
+
+def measured(finding: Finding) -> str:
+    """`Declined to answer: 6.4 % new vs 1.9 % now, +4.5 pp (+2.4 … +6.5)`, as far as it is known."""
+    unit = finding.unit
+    numbers = f"{wording.value(finding.canary, unit)} new"
+    if finding.control is not None:
+        numbers += f" vs {wording.value(finding.control, unit)} now"
+    if finding.difference is not None:
+        moved = wording.difference(finding.difference, unit, relative=finding.relative)
+        span = wording.interval(finding.low, finding.high, unit, relative=finding.relative)
+        numbers += f", {moved} {span}".rstrip()
+    note = f"; {wording.escape(finding.note, 200)}" if finding.note else ""
+    return f"{wording.escape(figures.title(finding.metric, finding.title), 100)}: {numbers}{note}"
+
+
+def _since(rollout: Rollout, event: RolledBack, at: datetime, zone: str) -> str:
+    decided = f"decided {wording.clock_time(at, zone)}"
+    if event.verdict_seconds is None or rollout.stage is None:
+        return decided
+    began = at - timedelta(seconds=event.verdict_seconds)
+    return f"{wording.escape(rollout.stage.name, 40)} began {wording.clock_time(began, zone)}, {decided}"
+
+
+def _seconds(event: RolledBack, flip: FlipConfirmed | None) -> str:
+    said = []
+    if event.verdict_seconds is not None:
+        said.append(f"to the verdict {wording.duration(event.verdict_seconds)} of this stage")
+    if event.judged_seconds is not None:
+        said.append(f"the look took {wording.duration(event.judged_seconds)}")
+    if flip is None:
+        said.append("to the flip: being confirmed")
+    else:
+        seen = wording.plural(flip.processes, "process", "processes")
+        said.append(f"to the flip {wording.duration(flip.seconds)}, observed on {seen}")
+    return " · ".join(said)
+
+
+def _flipped(rollout: Rollout, event: RolledBack) -> str:
+    changed = changed_parts(rollout.from_content, rollout.to_content)
+    untouched = sorted(set(rollout.from_content) - set(changed))
+    only = f" ({' + '.join(wording.escape(c, 40) for c in changed)}{' only' if len(changed) == 1 else ''})"
+    beside = f" Not touched: {', '.join(wording.escape(u, 40) for u in untouched)}" if untouched else ""
+    new, old = wording.escape(rollout.plan.to_version, 40), wording.escape(event.version, 40)
+    return f"{wording.escape(rollout.plan.surface, 60)}: {new} -> {old}{only}.{beside}"
+
+
+def _hit(rollout: Rollout, event: RolledBack) -> str:
+    stage = rollout.stage
+    share = f" ({wording.percent(stage.percent)} of users)" if stage is not None and 0 < stage.percent < 100 else ""
+    if not event.exposed_requests:
+        return "no request that we know of"
+    people = f"about {wording.plural(event.exposed_units, 'person', 'people')}"
+    return f"{wording.plural(event.exposed_requests, 'request')}, {people}{share}"
+
+
+def _others(findings: tuple[Finding, ...]) -> list[str]:
+    others = [measured(f) for f in findings[1:4]]
+    left = [wording.more(len(findings) - 4)] if len(findings) > 4 else []
+    return [f"*Also*  {text}" for text in others] + left
+
+
+def _told(rollout: Rollout) -> str:
+    channels = [wording.escape(n.channel, 60) for n in rollout.plan.told_before if rollout.notice_posted(n.key)]
+    return f" · {' and '.join(channels)} told" if channels else ""
+
+
+def not_confirmed(rollout: Rollout, event: FlipUnconfirmed, decided_at: datetime | None, zone: str) -> Message:
+    """The switch back could not be observed: loud, with what to do."""
+    told = f" at {wording.clock_time(decided_at, zone)}" if decided_at else ""
+    missing = wording.listing([wording.escape(m, 60) for m in event.missing])
+    old = wording.escape(rollout.plan.from_version, 40)
+    first = (
+        f"ROLLBACK NOT CONFIRMED: {wording.subject(rollout)} was told to switch{told}, but after "
+        f"{wording.duration(event.seconds)} not every process serves {old}."
+    )
+    return blocks.message(
+        first,
+        blocks.lines(
+            [
+                f"*Not confirmed by*  {missing}",
+                "*Likely*  a process that is stuck, or cut off from the database",
+                f"*Do now*  restart it; until then it may still serve {wording.escape(rollout.plan.to_version, 40)}",
+            ]
+        ),
+        blocks.actions(buttons.run("Status", f"status {rollout.id}")),
+        blocks.context(f"{wording.person(rollout.plan.owner, rollout.plan.owner_handle)} (owner): now, please"),
+    )

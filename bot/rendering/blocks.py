@@ -1,0 +1,190 @@
+"""Block Kit within its limits: tiny builders that cut what is too long and say how much was cut."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from bot.rendering import wording
+
+Block: TypeAlias = dict[str, Any]
+
+SECTION = 3000
+CONTEXT = 2000
+FIELD = 2000
+FIELDS = 10
+ACTIONS = 25
+BUTTON_TEXT = 75
+BUTTON_VALUE = 2000
+CONFIRM_TITLE, CONFIRM_TEXT, CONFIRM_BUTTON = 100, 300, 30
+TABLE_ROWS, TABLE_COLUMNS = 100, 20
+MESSAGE_BLOCKS = 50
+MESSAGE_CHARACTERS = 12_000  # Slack refuses a message somewhere above 13,000 characters of block text
+TEXT = 3000  # chat.update refuses a text above 4,000, which some clients count in bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """What is posted: `text` makes sense read aloud, on its own; `blocks` are what a screen shows."""
+
+    text: str
+    blocks: tuple[Block, ...] = ()
+
+
+def message(first: str, *blocks: Block | None, lead: bool = True) -> Message:
+    """A message whose first line is `first`, shown in bold up to its colon, followed by `blocks` (None is left out)."""
+    given = [b for b in blocks if b is not None]
+    head = [section(_emphasised(first))] if lead else []
+    return Message(text=wording.shorten(wording.spoken(first), TEXT), blocks=tuple(_fitting([*head, *given])))
+
+
+def _emphasised(first: str) -> str:
+    word, colon, rest = first.partition(":")
+    return f"*{word}:*{rest}" if colon and "<" not in word and "*" not in word else first
+
+
+def _fitting(blocks: Sequence[Block]) -> list[Block]:
+    kept: list[Block] = []
+    room = MESSAGE_CHARACTERS
+    left_out = 0
+    actions = [b for b in blocks if b["type"] == "actions"]
+    for block in blocks:
+        size = _size(block)
+        if block["type"] != "actions" and (size > room or len(kept) + len(actions) >= MESSAGE_BLOCKS - 1):
+            left_out += 1
+            continue
+        kept.append(block)
+        room -= size
+    if left_out:
+        at = next((i for i, b in enumerate(kept) if b["type"] == "actions"), len(kept))
+        kept.insert(at, context(wording.more(left_out)))
+    return kept
+
+
+def _size(value: Any) -> int:
+    match value:
+        case str():
+            return len(value)
+        case dict():
+            return sum(_size(v) for k, v in value.items() if k not in {"type", "action_id", "value"})
+        case list() | tuple():
+            return sum(_size(v) for v in value)
+        case _:
+            return 0
+
+
+def section(mrkdwn: str) -> Block:
+    """Text; whole lines are left out where it is too long."""
+    return {"type": "section", "text": {"type": "mrkdwn", "text": _lines_within(mrkdwn, SECTION) or " "}}
+
+
+def lines(items: Sequence[str]) -> Block | None:
+    """One line each, or nothing."""
+    return section("\n".join(items)) if items else None
+
+
+def fields(pairs: Sequence[tuple[str, str]]) -> Block | None:
+    """Short facts in two columns, ten at most."""
+    if not pairs:
+        return None
+    shown = [{"type": "mrkdwn", "text": wording.shorten(f"*{label}*\n{text}", FIELD)} for label, text in pairs[:FIELDS]]
+    return {"type": "section", "fields": shown}
+
+
+def context(*mrkdwn: str) -> Block:
+    """A small grey line."""
+    shown = [{"type": "mrkdwn", "text": wording.shorten(m, CONTEXT) or " "} for m in mrkdwn[:10]]
+    return {"type": "context", "elements": shown}
+
+
+def preformatted(text: str) -> Block:
+    """Monospaced lines; `text` is already escaped."""
+    return {
+        "type": "section",
+        "text": {"type": "mrkdwn", "text": f"```{_lines_within(text, SECTION - 6) or ' '}```"},
+    }
+
+
+def divider() -> Block:
+    return {"type": "divider"}
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, numeric: frozenset[int] = frozenset()) -> Block:
+    """A real table of plain text; columns in `numeric` are set right. Equal row lengths, cells never empty."""
+    shown = [header, *rows[: TABLE_ROWS - 1]]
+    return {
+        "type": "table",
+        "rows": [[_cell(text) for text in row[:TABLE_COLUMNS]] for row in shown],
+        "column_settings": [
+            {"align": "right" if i in numeric else "left", "is_wrapped": True} for i in range(len(header))
+        ],
+    }
+
+
+def _cell(text: str) -> Block:
+    return {"type": "raw_text", "text": wording.shorten(wording.clean(text), 200) or "–"}
+
+
+def without_tables(blocks: Sequence[Block]) -> tuple[Block, ...]:
+    """The same message for a workspace that refuses table blocks: aligned monospaced text instead."""
+    return tuple(preformatted(aligned(_texts(b))) if b["type"] == "table" else b for b in blocks)
+
+
+def _texts(block: Block) -> list[list[str]]:
+    return [[wording.escape(cell["text"], 200) for cell in row] for row in block["rows"]]
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Columns of equal width, two spaces apart."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+
+
+def actions(*buttons: Block | None) -> Block | None:
+    """A row of buttons, or nothing."""
+    shown = [b for b in buttons if b is not None][:ACTIONS]
+    return {"type": "actions", "elements": shown} if shown else None
+
+
+def button(text: str, action: str, value: str, *, style: str = "", confirm: Block | None = None) -> Block:
+    """`value` is opaque to Slack and checked again by whoever gets it back."""
+    made: Block = {
+        "type": "button",
+        "text": {"type": "plain_text", "text": wording.shorten(wording.clean(text), BUTTON_TEXT)},
+        "action_id": action,
+        "value": value[:BUTTON_VALUE],
+    }
+    if style:
+        made["style"] = style
+    if confirm is not None:
+        made["confirm"] = confirm
+    return made
+
+
+def confirm(title: str, mrkdwn: str, yes: str, no: str = "Cancel") -> Block:
+    """The one question that is asked before something large."""
+
+    def plain(text: str, limit: int) -> Block:
+        return {"type": "plain_text", "text": wording.shorten(wording.clean(text), limit)}
+
+    return {
+        "title": plain(title, CONFIRM_TITLE),
+        "text": {"type": "mrkdwn", "text": wording.shorten(mrkdwn, CONFIRM_TEXT)},
+        "confirm": plain(yes, CONFIRM_BUTTON),
+        "deny": plain(no, CONFIRM_BUTTON),
+    }
+
+
+def _lines_within(text: str, limit: int) -> str:
+    if len(text) <= limit:
+        return text
+    kept: list[str] = []
+    rows = text.split("\n")
+    room = limit - 20
+    for row in rows:
+        if len(row) + 1 > room:
+            break
+        kept.append(row)
+        room -= len(row) + 1
+    if not kept:
+        return wording.shorten(text, limit)
+    return "\n".join([*kept, wording.more(len(rows) - len(kept))])

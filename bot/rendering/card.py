@@ -1,0 +1,64 @@
+"""The one message per rollout that is always current: edited in place, its thread is the log."""
+
+from bot.rendering import blocks, buttons, headline, wording
+from bot.rendering.blocks import Block, Message
+from core.rollout import gates
+from core.rollout.model import Rollout, State
+
+
+def render(rollout: Rollout, zone: str) -> Message:
+    """The card as the rollout stands."""
+    return blocks.message(
+        headline.render(rollout, zone),
+        blocks.section(headline.trail(rollout)),
+        blocks.lines(state_lines(rollout)),
+        steer(rollout),
+        blocks.context(footer(rollout)),
+    )
+
+
+def footer(rollout: Rollout) -> str:
+    plan = rollout.plan
+    ticket = f" · {wording.escape(plan.ticket, 200)}" if plan.ticket else ""
+    return (
+        f"{wording.escape(rollout.kind, 80)} · {wording.from_to(rollout)} · {wording.escape(plan.surface, 60)} · "
+        f"risk {plan.risk} · owner {wording.owner(rollout)} · plan {rollout.fingerprint[:6]}{ticket}"
+    )
+
+
+def state_lines(rollout: Rollout) -> list[str]:
+    """How it looks so far, and what it waits for."""
+    said = []
+    if rollout.plan.why and rollout.state is State.PLANNED:
+        said.append(f"Why: {wording.escape(rollout.plan.why)}")
+    evidence = rollout.evidence
+    if evidence is not None and rollout.under_way:
+        seen = f"{wording.count(evidence.canary_requests)} requests on the new version"
+        beside = f", {wording.count(evidence.control_requests)} on the current one" if evidence.control_requests else ""
+        said.append(f"{wording.verdict_word(evidence.verdict)} · {seen}{beside} · evidence #{evidence.number}")
+    if rollout.state is State.ON_HOLD:
+        said.append(f'Either `/rollout resume {rollout.id} "why"` or roll back.')
+    if rollout.request is not None and not gates.is_open(rollout) and rollout.approvals:
+        said.append(f"Approved so far: {', '.join(wording.escape(a.handle, 40) for a in rollout.approvals)}.")
+    if rollout.rollback is not None and rollout.rollback.reason:
+        said.append(f"Why: {wording.escape(rollout.rollback.reason)}")
+    return said
+
+
+def steer(rollout: Rollout) -> Block | None:
+    """The buttons that make sense now; they vanish with what they would do."""
+    details = buttons.run("Details", f"metrics {rollout.id}")
+    match rollout.state:
+        case State.PLANNED:
+            ready = rollout.start is None and (not rollout.plan.approvals.required or gates.is_open(rollout))
+            return blocks.actions(buttons.run("Start", f"start {rollout.id}")) if ready else None
+        case State.RUNNING | State.WAITING:
+            return blocks.actions(
+                buttons.pause(rollout), buttons.roll_back(rollout), buttons.feels_off(rollout), details
+            )
+        case State.ON_HOLD | State.PAUSED:
+            return blocks.actions(buttons.resume(rollout), buttons.roll_back(rollout), details)
+        case State.DONE:
+            return blocks.actions(buttons.roll_back(rollout))
+        case _:
+            return None

@@ -1,0 +1,32 @@
+"""The log of one rollout, a line per entry, newest first."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from bot.rendering import blocks, lines, wording
+from bot.rendering.blocks import Message
+from core.rollout.events import RolloutEvent
+from core.rollout.model import Rollout
+
+SHOWN = 25
+_PER_SECTION = 9  # stays below the limit of a section however long the lines are
+Line = tuple[datetime, str, RolloutEvent]  # (at, actor, event)
+
+
+def render(rollout: Rollout, entries: Sequence[Line], zone: str) -> Message:
+    """The newest entries; how many there are stands in the first line."""
+    rows = [_row(at, actor, event, zone) for at, actor, event in reversed(entries)][:SHOWN]
+    parts = [rows[i : i + _PER_SECTION] for i in range(0, len(rows), _PER_SECTION)]
+    left = wording.more(len(entries) - SHOWN) if len(entries) > SHOWN else ""
+    whole = f"{left} · " if left else ""
+    return blocks.message(
+        f"History: {wording.subject(rollout)}, {wording.plural(len(entries), 'entry', 'entries')}, newest first.",
+        *(blocks.lines(part) for part in parts),
+        blocks.context(f"{whole}The whole log, checked: rollout audit verify"),
+    )
+
+
+def _row(at: datetime, actor: str, event: RolloutEvent, zone: str) -> str:
+    what, said = lines.detail(event)
+    when, who = wording.day_and_time(at, zone), wording.person(actor)
+    return f"`{when}` *{what}* {who} {wording.escape(said, 120)}".rstrip()

@@ -1,0 +1,240 @@
+"""Words and numbers: every figure, time, state and name that a person reads is written here."""
+
+import re
+import unicodedata
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from core.judging.verdict import Continue, Hold, NoData, RollBack, Skewed, TooEarly, Verdict
+from core.rollout.model import Rollout, State
+from core.rollout.plan import GATES, Stage, StageKind
+
+FIRST_LINE = 140  # characters, as read
+_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+_DATE_TOKEN = re.compile(r"<!date\^\d+\^[^|>]*\|([^>]*)>")
+_UNFINISHED = re.compile(r"(<[^>]*|&[a-z]*)$")
+_USER_ID = re.compile(r"[UW][A-Z0-9]{2,}")
+_INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn"}  # controls, bidi and zero-width marks, halves of pairs
+
+
+def clean(text: str) -> str:
+    """One line without control, bidi and zero-width characters; runs of white space become one space."""
+    visible = (" " if c.isspace() else c for c in text)
+    return " ".join("".join(c for c in visible if c == " " or unicodedata.category(c) not in _INVISIBLE).split())
+
+
+def escape(text: str, limit: int = 300) -> str:
+    """What somebody wrote, safe inside mrkdwn: it cannot mention, link or reorder. At most `limit` characters."""
+    escaped = "".join(_ENTITIES.get(c, c) for c in clean(text).replace("```", "'''"))
+    return shorten(escaped, limit)
+
+
+def shorten(mrkdwn: str, limit: int) -> str:
+    """At most `limit` characters, cut with an ellipsis and never inside an entity or a token."""
+    if len(mrkdwn) <= limit:
+        return mrkdwn
+    return _UNFINISHED.sub("", mrkdwn[: limit - 1]).rstrip() + "…"
+
+
+def spoken(mrkdwn: str) -> str:
+    """The same words for a notification or a screen reader: times as plain text, no marks of emphasis."""
+    return _DATE_TOKEN.sub(r"\1", mrkdwn).replace("*", "")
+
+
+def more(count: int) -> str:
+    return f"(+{count} more)"
+
+
+def listing(items: list[str], limit: int = 5) -> str:
+    """`a, b, c (+4 more)`."""
+    shown = ", ".join(items[:limit])
+    return f"{shown} {more(len(items) - limit)}" if len(items) > limit else shown
+
+
+def count(number: float) -> str:
+    """Whole numbers with commas: 158,040."""
+    return f"{number:,.0f}"
+
+
+def plural(number: int, one: str, many: str = "") -> str:
+    return f"{count(number)} {one if number == 1 else many or one + 's'}"
+
+
+def percent(share_of_100: float) -> str:
+    """A percentage that is given as 0 to 100: `5 %`, `0.5 %`."""
+    return f"{share_of_100:g} %"
+
+
+def in_a_thousand(share: float) -> str:
+    """A share, 0 to 1, for people: `about 19 in 1,000`."""
+    return "about " + (f"{share * 1000:.0f}" if share >= 0.001 or share == 0 else f"{share * 1000:.1g}") + " in 1,000"
+
+
+def in_a_hundred(share_of_100: float) -> str:
+    """A percentage, 0 to 100, of customers for people: `5 in 100`."""
+    return f"{share_of_100:g} in 100"
+
+
+def value(number: float | None, unit: str) -> str:
+    """A metric's value in the unit of the catalogue, or a dash where it is unknown."""
+    if number is None:
+        return "–"
+    if unit.startswith("%"):
+        return f"{number * 100:.2f} %" if abs(number) < 0.01 else f"{number * 100:.1f} %"
+    if unit == "US$":
+        return f"${number:.4f}" if abs(number) < 1 else f"${number:,.2f}"
+    if unit == "ms":
+        return f"{number / 1000:.2f} s" if abs(number) >= 1000 else f"{number:.0f} ms"
+    if unit.startswith("per 1,000"):
+        return f"{number * 1000:.2f}"
+    return f"{number:,.0f}" if abs(number) >= 100 else f"{number:.3g}"
+
+
+def difference(number: float | None, unit: str, *, relative: bool) -> str:
+    """A signed difference: percentage points for shares, per cent where it is relative, else in the unit."""
+    if number is None:
+        return "–"
+    if relative:
+        return f"{number * 100:+.1f} %"
+    if unit.startswith("%"):
+        return f"{number * 100:+.1f} pp"
+    sign = "+" if number >= 0 else "-"
+    return sign + value(abs(number), unit)
+
+
+def interval(low: float | None, high: float | None, unit: str, *, relative: bool) -> str:
+    """The 95 % range in the same unit as its difference, without repeating it; empty where there is none."""
+    if low is None or high is None:
+        return ""
+    if relative or unit.startswith("%"):
+        return f"({low * 100:+.1f} … {high * 100:+.1f})"
+    return f"({difference(low, unit, relative=False)} … {difference(high, unit, relative=False)})"
+
+
+def duration(span: timedelta | float) -> str:
+    """`4.1 s`, `18 min`, `6 h`, `3 days`; seconds may be given as a number."""
+    seconds = span.total_seconds() if isinstance(span, timedelta) else span
+    if seconds < 1:
+        return f"{seconds:.2f} s"
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 2 * 3600:
+        return f"{seconds / 60:.0f} min"
+    if seconds < 48 * 3600:
+        return f"{seconds / 3600:.3g} h"
+    return f"{seconds / 86400:.3g} days"
+
+
+def when(at: datetime, zone: str) -> str:
+    """A moment that each reader sees in local time; the fallback is in the workspace's own zone, with the weekday."""
+    return f"<!date^{int(at.timestamp())}^{{date_short_pretty}} at {{time}}|{plain_time(at, zone)}>"
+
+
+def plain_time(at: datetime, zone: str) -> str:
+    """`Tue 24 Nov 10:00 CET`; with seconds where they matter, which is when they are not zero in a short plan."""
+    local = at.astimezone(ZoneInfo(zone))
+    return f"{local:%a} {local.day} {local:%b %H:%M %Z}"
+
+
+def clock_time(at: datetime, zone: str) -> str:
+    """`13:40:06`, for what happened within one day."""
+    return f"{at.astimezone(ZoneInfo(zone)):%H:%M:%S}"
+
+
+def day_and_time(at: datetime, zone: str) -> str:
+    """`24 Nov 10:00:00`, for a log."""
+    local = at.astimezone(ZoneInfo(zone))
+    return f"{local.day:>2} {local:%b %H:%M:%S}"
+
+
+def person(actor: str, handle: str = "") -> str:
+    """Whoever acted, as Slack shows people; `actor` is an actor's id, a bare user id, or a handle as written."""
+    kind, _, name = actor.partition(":")
+    user = actor.rpartition("/")[2] if kind == "slack" else actor
+    if _USER_ID.fullmatch(user):
+        return f"<@{user}>"
+    if handle:
+        return escape(handle, 80)
+    match kind:
+        case "system":
+            return "Rampart"
+        case "cli":
+            return f"{escape(name, 80)} (command line)"
+        case "token":
+            return f"the {escape(name, 80)} token"
+    return escape(user, 80) or "somebody"
+
+
+def owner(rollout: Rollout) -> str:
+    """The owner by handle where it is known, so that a mention is only made on purpose."""
+    return escape(rollout.plan.owner_handle, 80) or person(rollout.plan.owner)
+
+
+def subject(rollout: Rollout) -> str:
+    """`R-118 support-tone`."""
+    return f"{rollout.id} {escape(rollout.plan.name, 40)}"
+
+
+def stage_word(stage: Stage) -> str:
+    """The fixed word for a stage, without its percentage."""
+    if stage.kind in GATES:
+        return "Checking"
+    match stage.kind:
+        case StageKind.BAKE:
+            return "Watching"
+        case StageKind.RAMP:
+            return "Everyone" if stage.percent >= 100 else "Growing"
+        case _:
+            return "Small test"
+
+
+_STATE_WORDS = {
+    State.PLANNED: "Planned",
+    State.WAITING: "Waiting",
+    State.ON_HOLD: "On hold",
+    State.PAUSED: "Paused",
+    State.ROLLED_BACK: "Rolled back",
+    State.DONE: "Done",
+    State.ABANDONED: "Abandoned",
+}
+
+
+def state_word(rollout: Rollout) -> str:
+    """The fixed word for where a rollout is, for everybody."""
+    word = _STATE_WORDS.get(rollout.state)
+    if word is not None:
+        return word
+    return stage_word(rollout.stage) if rollout.stage else "Planned"
+
+
+def technical_state(rollout: Rollout) -> str:
+    """The same with the technical name in brackets, for engineers: `Small test (canary 5 %)`."""
+    stage = rollout.stage
+    if rollout.state is not State.RUNNING or stage is None:
+        return state_word(rollout)
+    name = stage.name if stage.kind in GATES or stage.kind in {StageKind.COHORT, StageKind.BAKE} else str(stage.kind)
+    exposed = f" {percent(stage.percent)}" if stage.exposes else ""
+    return f"{stage_word(stage)} ({escape(name, 40)}{exposed})"
+
+
+def verdict_word(verdict: Verdict) -> str:
+    """How things look altogether, in the words that are used per metric."""
+    match verdict:
+        case Continue():
+            return "Fine"
+        case TooEarly():
+            return "Not enough data"
+        case NoData():
+            return "No data"
+        case Skewed():
+            return "Cannot judge"
+        case Hold():
+            return "Changed unexpectedly"
+        case RollBack():
+            return "Worse"
+
+
+def from_to(rollout: Rollout) -> str:
+    return f"{escape(rollout.plan.from_version, 40)} -> {escape(rollout.plan.to_version, 40)}"

@@ -1,0 +1,1 @@
+"""A Slack small enough for a laptop: for the demo, and for tests that drive a real Bolt app."""

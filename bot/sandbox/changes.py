@@ -1,0 +1,60 @@
+"""Tell waiting threads and open event streams that something in the workspace changed."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class Changes:
+    """One lock, one version number, and everyone who waits for it to grow."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Condition(threading.RLock())
+        self.version = 0
+        self.closed = False
+        self._streams: set[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = set()
+
+    def announce(self) -> None:
+        """Wake everyone; call it after every change of state."""
+        with self.lock:
+            self.version += 1
+            self.lock.notify_all()
+            for loop, event in self._streams:
+                loop.call_soon_threadsafe(event.set)
+
+    def close(self) -> None:
+        """Let every open stream end, so that the server can stop."""
+        self.closed = True
+        self.announce()
+
+    def wait_for(self, predicate: Callable[[], T], timeout: float) -> T | None:
+        """Wait until the predicate holds; its value, or None after `timeout` seconds."""
+        deadline = time.monotonic() + timeout
+        with self.lock:
+            while not (value := predicate()):
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    return None
+                self.lock.wait(left)
+            return value
+
+    async def next_version(self, seen: int, timeout: float) -> int:
+        """Wait on an event loop until the version is beyond `seen`; the version, unchanged after `timeout` seconds."""
+        event = asyncio.Event()
+        entry = (asyncio.get_running_loop(), event)
+        with self.lock:
+            self._streams.add(entry)
+            if self.version > seen or self.closed:
+                event.set()
+        try:
+            await asyncio.wait_for(event.wait(), timeout)
+        except TimeoutError:
+            return seen
+        finally:
+            with self.lock:
+                self._streams.discard(entry)
+        return self.version

@@ -1,0 +1,232 @@
+"""The sandbox as tests and the demo hold it: start, act as people, observe, cause trouble, stop."""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Literal, TypeVar
+
+from bot.sandbox import people, plain_text, presenting, transcript
+from bot.sandbox.changes import Changes
+from bot.sandbox.dispatch import Dispatch
+from bot.sandbox.faults import Faults
+from bot.sandbox.link import Links
+from bot.sandbox.page.routes import Page
+from bot.sandbox.persona import Persona, Reply
+from bot.sandbox.rate_limits import Mode, RateLimits
+from bot.sandbox.response_urls import ResponseUrls
+from bot.sandbox.rules import Violation
+from bot.sandbox.server import ServerThread, slack_doors
+from bot.sandbox.slack_side import ApiCall, Delivery, ResponsePost, SlackSide
+from bot.sandbox.transports import OverHttp, OverSocket
+from bot.sandbox.triggers import Triggers
+from bot.sandbox.workspace import Clock, Message, View, Workspace
+
+Json = dict[str, Any]
+T = TypeVar("T")
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Sandbox:
+    """A running Slack for one app. `clock` dates messages; signatures, limits and measured times stay real."""
+
+    bot_token = people.BOT_TOKEN
+    app_token = people.APP_TOKEN
+    signing_secret = people.SIGNING_SECRET
+
+    def __init__(
+        self,
+        *,
+        server: ServerThread,
+        transport: Literal["http", "socket"],
+        clock: Clock,
+        monotonic: Callable[[], float],
+        rate_limits: Mode,
+        commands: tuple[str, ...],
+    ) -> None:
+        self._server = server
+        self.transport = transport
+        self.changes = Changes()
+        self.workspace = Workspace(clock=clock, changes=self.changes)
+        self.side = SlackSide(
+            workspace=self.workspace,
+            faults=Faults(),
+            rate_limits=RateLimits(monotonic, rate_limits),
+            triggers=Triggers(monotonic),
+            monotonic=monotonic,
+            url=server.url,
+        )
+        self._links = Links(self.changes)
+        self._http = OverHttp(signing_secret=self.signing_secret)
+        over_socket = OverSocket(links=self._links, new_id=lambda: self.workspace.new_id("E"))
+        self._dispatch = Dispatch(side=self.side, transport=self._http if transport == "http" else over_socket)
+        self._response_urls = ResponseUrls(side=self.side)
+        self._commands = commands
+
+    @classmethod
+    def start(
+        cls,
+        port: int = 0,
+        *,
+        host: str = "127.0.0.1",
+        transport: Literal["http", "socket"] = "http",
+        app_url: str | None = None,
+        clock: Clock = _now,
+        monotonic: Callable[[], float] = time.monotonic,
+        rate_limits: Mode = "post",
+        commands: tuple[str, ...] = ("/rollout",),
+    ) -> "Sandbox":
+        """Serve on loopback from a thread of its own; port 0 takes a free one. ValueError for any other host."""
+        sandbox = cls(
+            server=ServerThread(host, port),
+            transport=transport,
+            clock=clock,
+            monotonic=monotonic,
+            rate_limits=rate_limits,
+            commands=commands,
+        )
+        page = Page(side=sandbox.side, persona=sandbox.person, commands=commands)
+        doors = slack_doors(sandbox.side, sandbox._links, sandbox._response_urls)
+        page.token = sandbox._server.serve([*doors, *page.routes()]).token
+        if app_url is not None:
+            sandbox.connect(app_url)
+        return sandbox
+
+    def stop(self) -> None:
+        """End every open stream and connection, then the server."""
+        self.changes.close()
+        self._links.drop()
+        self._server.stop()
+        self._http.client.close()
+
+    def __enter__(self) -> "Sandbox":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    # where it is
+
+    @property
+    def url(self) -> str:
+        """The page for people."""
+        return self._server.url
+
+    @property
+    def api_url(self) -> str:
+        """The base URL for a Web API client; ends with `/api/`."""
+        return f"{self._server.url}/api/"
+
+    def connect(self, app_url: str) -> None:
+        """Deliver over HTTP to this request URL from now on."""
+        self._http.url = app_url
+
+    @property
+    def connections(self) -> int:
+        """Open Socket Mode connections."""
+        return self._links.count
+
+    # acting
+
+    def person(self, handle: str) -> Persona:
+        """Someone to act as: ana, dana, sam, mia, lee, or the guest gil."""
+        return Persona(
+            person=self.workspace.person(handle),
+            side=self.side,
+            dispatch=self._dispatch,
+            response_urls=self._response_urls,
+            commands=self._commands,
+        )
+
+    # observing
+
+    def messages(self, channel: str, person: str | None = None) -> list[Message]:
+        """Everything in a channel in order, replies included; what only `person` sees as well, if one is given."""
+        viewer = self.workspace.person(person).id if person else None
+        return self.workspace.visible(self.workspace.channel(channel).id, viewer)
+
+    def message(self, message: Message) -> Message | None:
+        """The same message as it stands now; None once it is deleted."""
+        return self.workspace.find(message.channel, message.ts)
+
+    def thread(self, message: Message) -> list[Message]:
+        """The replies under a message, in order."""
+        return presenting.thread(self.workspace, message)
+
+    def ephemerals(self, person: str) -> list[Message]:
+        """What only this person sees, in every channel."""
+        wanted = self.workspace.person(person).id
+        with self.changes.lock:
+            return [m for m in self.workspace.messages.values() if m.ephemeral_to == wanted]
+
+    def modal(self, person: str) -> View | None:
+        """The modal on top of a person's screen."""
+        stack = self.workspace.modals.get(self.workspace.person(person).id, [])
+        return stack[-1] if stack else None
+
+    def home(self, person: str) -> View | None:
+        """The home tab that the app published for a person."""
+        return self.workspace.homes.get(self.workspace.person(person).id)
+
+    def replies(self, reply: Reply) -> list[ResponsePost]:
+        """What the app posted to the response URL of a command or click so far."""
+        return [post for post in self.side.response_posts if post.token == reply.token]
+
+    def text(self, message: Message) -> str:
+        """A message as plain text, with its blocks and buttons."""
+        return plain_text.of_message(self.workspace, message)
+
+    def wait_for(self, predicate: Callable[[], T], timeout: float = 5.0) -> T:
+        """Wait until something holds, and return it; TimeoutError with what was said last."""
+        found = self.changes.wait_for(predicate, timeout)
+        if not found:
+            said = "\n".join(self.transcript().splitlines()[-12:])
+            raise TimeoutError(f"it did not happen within {timeout:g} s; said last:\n{said or '(nothing)'}")
+        return found
+
+    def wait_message(self, channel: str, contains: str, *, person: str | None = None, timeout: float = 5.0) -> Message:
+        """Wait for a message with these words, as plain text, and return it."""
+
+        def found() -> list[Message]:
+            return [m for m in self.messages(channel, person) if contains in self.text(m)]
+
+        return self.wait_for(found, timeout)[0]
+
+    def transcript(self) -> str:
+        """Everything said so far as plain text lines."""
+        return transcript.transcript(self.workspace)
+
+    @property
+    def api_calls(self) -> list[ApiCall]:
+        """Every Web API call, in order."""
+        return list(self.side.api_calls)
+
+    @property
+    def deliveries(self) -> list[Delivery]:
+        """Everything told to the app, in order."""
+        return list(self.side.deliveries)
+
+    @property
+    def violations(self) -> list[Violation]:
+        """Every rule of Slack's that the app broke; a test asserts that there is none."""
+        return list(self.side.violations)
+
+    # trouble
+
+    def fail_next(self, method: str, kind: str, *, times: int = 1, retry_after: int = 1) -> None:
+        """Let the next calls of a method fail; the kinds are those of `faults.Fault`."""
+        self.side.faults.plan(method, kind, times=times, retry_after=retry_after)
+
+    def deliver_again(self) -> Delivery:
+        """Deliver the last envelope a second time."""
+        return self._dispatch.again()
+
+    def drop_socket(self) -> None:
+        """Close every Socket Mode connection from Slack's side."""
+        self._links.drop()
+
+    def refresh_socket(self) -> None:
+        """Ask the app to open a new Socket Mode connection."""
+        self._links.refresh()

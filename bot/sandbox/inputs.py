@@ -1,0 +1,65 @@
+"""What a person typed or chose in an element, in the form that Slack reports it to the app."""
+
+from typing import Any
+
+Json = dict[str, Any]
+
+_KEYS = {
+    "users_select": "selected_user",
+    "multi_users_select": "selected_users",
+    "channels_select": "selected_channel",
+    "conversations_select": "selected_conversation",
+    "datepicker": "selected_date",
+    "timepicker": "selected_time",
+    "datetimepicker": "selected_date_time",
+}
+_INITIAL = {
+    "users_select": "initial_user",
+    "multi_users_select": "initial_users",
+    "channels_select": "initial_channel",
+    "conversations_select": "initial_conversation",
+    "datepicker": "initial_date",
+    "timepicker": "initial_time",
+    "datetimepicker": "initial_date_time",
+}
+_ONE_OPTION = ("static_select", "radio_buttons", "overflow")
+_MANY_OPTIONS = ("multi_static_select", "checkboxes")
+
+
+def chosen(element: Json, value: Any) -> Json:
+    """The part of a payload that says what was chosen; ValueError for an option that the element has not.
+
+    `value` is the text typed, the value of an option (a list of them where several may be chosen), an id, or a date.
+    """
+    kind = element["type"]
+    if kind == "button":
+        pressed: Json = {"type": kind, "text": element["text"]}
+        return pressed | {key: element[key] for key in ("value", "style", "confirm") if key in element}
+    if kind in _ONE_OPTION:
+        return {"type": kind, "selected_option": _option(element, value) if value is not None else None}
+    if kind in _MANY_OPTIONS:
+        return {"type": kind, "selected_options": [_option(element, one) for one in value or []]}
+    return {"type": kind, _KEYS.get(kind, "value"): value}
+
+
+def initial(element: Json) -> Any:
+    """What the element holds before anyone touches it, in the form that `chosen` takes; None for nothing."""
+    kind = element["type"]
+    if kind in _ONE_OPTION:
+        return element.get("initial_option", {}).get("value")
+    if kind in _MANY_OPTIONS:
+        return [option["value"] for option in element.get("initial_options", [])] or None
+    return element.get(_INITIAL.get(kind, "initial_value"))
+
+
+def options(element: Json) -> list[Json]:
+    """All options of a menu, those of its groups included."""
+    grouped = [option for group in element.get("option_groups", []) for option in group["options"]]
+    return [*element.get("options", []), *grouped]
+
+
+def _option(element: Json, value: Any) -> Json:
+    for option in options(element):
+        if value in (option["value"], option["text"]["text"]):
+            return option
+    raise ValueError(f"there is no option {value!r}; there are {', '.join(o['value'] for o in options(element))}")

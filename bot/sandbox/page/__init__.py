@@ -1,0 +1,1 @@
+"""The page on which people watch the sandbox and act in it."""

@@ -1,0 +1,117 @@
+"""The page's parts as HTML, from what the workspace holds and who looks at it."""
+
+import json
+from datetime import UTC, datetime, tzinfo
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from bot.sandbox import people, presenting
+from bot.sandbox.page import mrkdwn
+from bot.sandbox.people import Channel, Person
+from bot.sandbox.slack_side import ApiCall, Delivery, SlackSide
+from bot.sandbox.workspace import Message, View, Workspace
+
+Json = dict[str, Any]
+FOLDER = Path(__file__).parent
+_WIRE_ROWS = 80
+_IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".gif")
+
+
+class Renderer:
+    """Fills the templates; everything that people or the app wrote is escaped."""
+
+    def __init__(self, side: SlackSide) -> None:
+        self._side = side
+        self._templates = Environment(
+            loader=FileSystemLoader(FOLDER / "templates"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._templates.filters["markdown"] = _markdown
+        self._templates.filters["plain"] = mrkdwn.plain_to_html
+        self._templates.filters["safe_address"] = mrkdwn.safe_address
+        self._templates.filters["pretty"] = lambda value: json.dumps(value, indent=2, ensure_ascii=False)
+
+    def index(self, token: str, commands: tuple[str, ...]) -> str:
+        """The empty page; its script fills it."""
+        return self._templates.get_template("index.html").render(token=token, people=people.PEOPLE, commands=commands)
+
+    def navigation(self, viewer: Person, current: str, unread: dict[str, int]) -> str:
+        """Who may be acted as, the channels of this person, and the app's home."""
+        channels = [c for c in self._workspace.channels.values() if viewer.id in c.members]
+        return self._render(
+            "navigation.html", viewer, people=people.PEOPLE, channels=channels, current=current, unread=unread
+        )
+
+    def channel(self, viewer: Person, channel: Channel) -> str:
+        """The messages of a channel as this person sees them; replies stay in their threads."""
+        shown = [m for m in self._workspace.visible(channel.id, viewer.id) if not m.in_thread or m.broadcast]
+        return self._render("messages.html", viewer, messages=shown, in_thread=False)
+
+    def thread(self, viewer: Person, root: Message) -> str:
+        """A message and the replies under it."""
+        shown = [root, *presenting.thread(self._workspace, root, viewer.id)]
+        return self._render("messages.html", viewer, messages=shown, in_thread=True)
+
+    def view(self, viewer: Person, view: View) -> str:
+        """A modal or home tab."""
+        return self._render("view.html", viewer, view=view)
+
+    def wire(self, viewer: Person) -> str:
+        """The latest traffic between Slack and the app, newest first."""
+        traffic: list[Delivery | ApiCall] = [*self._side.deliveries[-_WIRE_ROWS:], *self._side.api_calls[-_WIRE_ROWS:]]
+        traffic.sort(key=lambda entry: entry.at, reverse=True)
+        rows = [(isinstance(entry, Delivery), entry) for entry in traffic[:_WIRE_ROWS]]
+        return self._render("wire.html", viewer, rows=rows)
+
+    def broken_rules(self) -> list[str]:
+        """The last rules that the app broke, for the red strip."""
+        return [str(violation) for violation in self._side.violations[-3:]]
+
+    @property
+    def _workspace(self) -> Workspace:
+        return self._side.workspace
+
+    def _render(self, template: str, viewer: Person, **values: Any) -> str:
+        zone = ZoneInfo(viewer.zone)
+        workspace = self._workspace
+
+        def text(value: Json | str) -> Markup:
+            if isinstance(value, dict) and value.get("type") == "plain_text":
+                return mrkdwn.plain_to_html(str(value["text"]))
+            said = str(value["text"]) if isinstance(value, dict) else value
+            return mrkdwn.to_html(workspace, said, zone)
+
+        return self._templates.get_template(template).render(
+            viewer=viewer,
+            workspace=workspace,
+            text=text,
+            clock=lambda ts: _clock(ts, zone),
+            replies=lambda message: presenting.thread(workspace, message, viewer.id),
+            people_order=[p.id for p in (*people.PEOPLE, people.BOT, people.SLACKBOT)],
+            is_picture=lambda file: file.name.lower().endswith(_IMAGE_ENDINGS),
+            **values,
+        )
+
+
+def _clock(at: str | datetime, zone: tzinfo) -> str:
+    moment = at if isinstance(at, datetime) else datetime.fromtimestamp(float(at), UTC)
+    return moment.astimezone(zone).strftime("%H:%M" if isinstance(at, str) else "%H:%M:%S")
+
+
+def _markdown(text: str) -> Markup:
+    return Markup(_parser().render(text))  # noqa: S704  (the parser escapes HTML and refuses script addresses)
+
+
+@lru_cache
+def _parser() -> Any:
+    from markdown_it import MarkdownIt
+
+    return MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")

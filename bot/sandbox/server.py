@@ -1,0 +1,123 @@
+"""Compose the sandbox's doors into one ASGI app, and run it in a thread on loopback."""
+
+import json
+import socket
+import threading
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import BaseRoute, Route, WebSocketRoute
+
+from bot.sandbox import file_methods, guards, people
+from bot.sandbox.errors import BrokenRulesError, MethodError
+from bot.sandbox.link import Links
+from bot.sandbox.response_urls import ResponseUrls
+from bot.sandbox.slack_side import SlackSide
+from bot.sandbox.web_api import WebApi
+
+
+def slack_doors(side: SlackSide, links: Links, response_urls: ResponseUrls) -> list[BaseRoute]:
+    """The routes that an app talks to."""
+
+    def link_address() -> str:
+        return f"{side.url.replace('http://', 'ws://')}/link?ticket={links.ticket()}&app_id={people.APP_ID}"
+
+    async def respond(request: Request) -> Response:
+        try:
+            body = json.loads(await request.body())
+        except ValueError:
+            return PlainTextResponse("invalid_payload", status_code=400)
+        if not isinstance(body, dict):
+            return PlainTextResponse("invalid_payload", status_code=400)
+        try:
+            await run_in_threadpool(response_urls.post, str(request.path_params["token"]), body)
+        except MethodError as refused:
+            if isinstance(refused, BrokenRulesError):
+                side.record_violations(refused.violations)
+            return PlainTextResponse(refused.error, status_code=404)
+        return PlainTextResponse("ok")
+
+    async def upload(request: Request) -> Response:
+        if request.headers.get("content-type", "").startswith("multipart/form-data"):
+            async with request.form() as form:
+                parts = [value for value in form.values() if not isinstance(value, str)]
+                content = await parts[0].read() if parts else b""
+        else:
+            content = await request.body()
+        refused = file_methods.receive(side, str(request.path_params["file_id"]), content)
+        return PlainTextResponse(refused or f"OK - {len(content)}", status_code=400 if refused else 200)
+
+    async def download(request: Request) -> Response:
+        if request.headers.get("authorization") != f"Bearer {people.BOT_TOKEN}":
+            return PlainTextResponse("invalid_auth", status_code=401)
+        file = side.workspace.files.get(str(request.path_params["file_id"]))
+        if file is None or file.content is None:
+            return PlainTextResponse("file_not_found", status_code=404)
+        return Response(file.content, media_type="application/octet-stream")
+
+    return [
+        Route("/api/{method}", WebApi(side=side, open_link=link_address).endpoint, methods=["GET", "POST"]),
+        Route("/response/{token}", respond, methods=["POST"]),
+        Route("/upload/{file_id}", upload, methods=["POST"]),
+        Route("/files-pri/{file_id}", download, methods=["GET"]),
+        WebSocketRoute("/link", links.endpoint),
+    ]
+
+
+class ServerThread:
+    """An ASGI app behind a listening socket on loopback; `port` is known before it starts to serve."""
+
+    def __init__(self, host: str, port: int) -> None:
+        guards.refuse_beyond_loopback(host)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._socket = socket.socket(family, socket.SOCK_STREAM)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._socket.bind((host, port))
+        self.port = int(self._socket.getsockname()[1])
+        name = f"[{host}]" if ":" in host else host
+        self.url = f"http://{name}:{self.port}"
+        self._server: uvicorn.Server | None = None
+        self._thread: threading.Thread | None = None
+
+    def serve(self, routes: list[BaseRoute], guard: type[guards.Guards] = guards.Guards) -> guards.Guards:
+        """Serve the routes from now on; the guard in front of them, which knows the page's token."""
+        started = threading.Event()
+        guarded = guard(Starlette(routes=routes))
+        config = uvicorn.Config(
+            guarded,
+            log_level="critical",
+            access_log=False,
+            lifespan="off",
+            ws="websockets-sansio",
+            timeout_graceful_shutdown=2,
+        )
+        server = _Announcing(config, started)
+        self._server = server
+        self._thread = threading.Thread(target=server.run, args=([self._socket],), name="slack-sandbox", daemon=True)
+        self._thread.start()
+        if not started.wait(10):
+            raise TimeoutError("the sandbox's server did not start within 10 s")
+        return guarded
+
+    def stop(self) -> None:
+        """Stop serving, and wait until the thread has ended."""
+        if self._server is not None and self._thread is not None:
+            self._server.should_exit = True
+            self._thread.join(10)
+        self._socket.close()
+
+
+class _Announcing(uvicorn.Server):
+    """A server that says when it has started."""
+
+    def __init__(self, config: uvicorn.Config, started: threading.Event) -> None:
+        super().__init__(config)
+        self._announce = started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then tell the thread that waits for it."""
+        await super().startup(sockets)
+        self._announce.set()

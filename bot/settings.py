@@ -1,0 +1,185 @@
+"""The environment, read once into one value; each variable may also come from a file as NAME_FILE."""
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+
+ROLES = ("flags", "ingest", "operator", "admin")
+LOG_FORMATS = ("console", "json")
+NAMES = (
+    "DATABASE_URL",
+    "SLACK_BOT_TOKEN",
+    "SLACK_SIGNING_SECRET",
+    "SLACK_APP_TOKEN",
+    "SLACK_API_URL",
+    "ROLLOUT_POLICY",
+    "ROLLOUT_TOKENS",
+    "ROLLOUT_TICK",
+    "ROLLOUT_PUBLIC_URL",
+    "HOST",
+    "PORT",
+    "LOG_FORMAT",
+)
+SHORTEST_TOKEN = 8
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+class SettingsError(Exception):
+    """The environment cannot be used; `problems` says, per variable, what is wrong and what would be right."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the environment says. Secrets are left out of `repr`."""
+
+    database_url: str = field(default="sqlite:///rollout.db", repr=False)
+    slack_bot_token: str = field(default="", repr=False)
+    slack_signing_secret: str = field(default="", repr=False)
+    slack_app_token: str = field(default="", repr=False)
+    slack_api_url: str = ""
+    policy: Path | None = None
+    tokens: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # (role, token)
+    tick: timedelta = timedelta(seconds=10)
+    public_url: str = ""
+    host: str = "127.0.0.1"
+    port: int = 8300
+    log_format: str = "console"
+
+    @property
+    def socket_mode(self) -> bool:
+        return bool(self.slack_app_token)
+
+    @property
+    def slack(self) -> bool:
+        """Whether there is a Slack to talk to."""
+        return bool(self.slack_bot_token)
+
+    @property
+    def on_loopback(self) -> bool:
+        return is_loopback(self.host)
+
+
+def read(environ: Mapping[str, str]) -> Settings:
+    """The settings of this environment; SettingsError names everything that is wrong with it at once."""
+    problems: list[str] = []
+    given = {name: value for name in NAMES if (value := _given(environ, name, problems))}
+    settings = Settings(
+        database_url=given.get("DATABASE_URL", "sqlite:///rollout.db"),
+        slack_bot_token=given.get("SLACK_BOT_TOKEN", ""),
+        slack_signing_secret=given.get("SLACK_SIGNING_SECRET", ""),
+        slack_app_token=given.get("SLACK_APP_TOKEN", ""),
+        slack_api_url=_address("SLACK_API_URL", given, problems),
+        policy=_policy(given.get("ROLLOUT_POLICY"), problems),
+        tokens=_tokens(given.get("ROLLOUT_TOKENS", ""), problems),
+        tick=_tick(given.get("ROLLOUT_TICK", "10s"), problems),
+        public_url=_address("ROLLOUT_PUBLIC_URL", given, problems).rstrip("/"),
+        host=given.get("HOST", "127.0.0.1"),
+        port=_port(given.get("PORT", "8300"), problems),
+        log_format=_one_of("LOG_FORMAT", given.get("LOG_FORMAT", "console"), LOG_FORMATS, problems),
+    )
+    if not settings.on_loopback and "ROLLOUT_TOKENS" not in given:
+        problems.append(
+            f"HOST is {settings.host}, which others can reach, but ROLLOUT_TOKENS is not set: anybody could act. "
+            "Set ROLLOUT_TOKENS=operator:<token>,flags:<token>,ingest:<token>, or HOST=127.0.0.1."
+        )
+    if settings.slack and not settings.socket_mode and not settings.slack_signing_secret:
+        problems.append(
+            "SLACK_BOT_TOKEN is set, but neither SLACK_SIGNING_SECRET (for signed HTTP) nor SLACK_APP_TOKEN (for "
+            "Socket Mode): Slack could not be believed. Copy one of them from the app's settings."
+        )
+    if problems:
+        raise SettingsError(problems)
+    return settings
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach `host`. A name other than localhost counts as reachable."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _given(environ: Mapping[str, str], name: str, problems: list[str]) -> str:
+    value, path = environ.get(name, "").strip(), environ.get(f"{name}_FILE", "").strip()
+    if value and path:
+        problems.append(f"{name} and {name}_FILE are both set. Keep one.")
+    if value or not path:
+        return value
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        problems.append(f"{name}_FILE names {path}, which cannot be read: {reason}.")
+        return ""
+
+
+def _tokens(text: str, problems: list[str]) -> tuple[tuple[str, str], ...]:
+    tokens: list[tuple[str, str]] = []
+    for number, part in enumerate((p.strip() for p in text.split(",") if p.strip()), 1):
+        role, colon, token = (piece.strip() for piece in part.partition(":"))
+        where = f"ROLLOUT_TOKENS, entry {number}"
+        # The text itself is never shown: what stands before a colon may be the token.
+        if not colon:
+            problems.append(f"{where}: write role:token, as in operator:<token>.")
+        elif role not in ROLES:
+            problems.append(f"{where}: the role before the colon is none of {', '.join(ROLES)}.")
+        elif len(token) < SHORTEST_TOKEN:
+            problems.append(f"{where}: the {role} token has fewer than {SHORTEST_TOKEN} characters and can be guessed.")
+        elif any(token == other and role != known for known, other in tokens):
+            problems.append(f"{where}: the same token stands for two roles. Give each its own.")
+        else:
+            tokens.append((role, token))
+    return tuple(tokens)
+
+
+def _tick(text: str, problems: list[str]) -> timedelta:
+    found = _DURATION.fullmatch(text)
+    seconds = float(found[1]) * _UNITS[found[2]] if found else 0.0
+    if seconds <= 0:
+        problems.append(f"ROLLOUT_TICK is {text!r}: write how often to look, as in 10s or 1m.")
+        return timedelta(seconds=10)
+    return timedelta(seconds=seconds)
+
+
+def _port(text: str, problems: list[str]) -> int:
+    port = int(text) if text.isdecimal() else -1
+    if not 0 <= port <= 65535:
+        problems.append(f"PORT is {text!r}: write a number from 0 (any free one) to 65535.")
+    return port
+
+
+def _policy(text: str | None, problems: list[str]) -> Path | None:
+    if text is None:
+        return None
+    path = Path(text)
+    if not path.is_file():
+        problems.append(f"ROLLOUT_POLICY names {text}, and there is no such file.")
+    return path
+
+
+def _address(name: str, given: Mapping[str, str], problems: list[str]) -> str:
+    text = given.get(name, "")
+    if not text:
+        return ""
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        problems.append(f"{name} is {text!r}: write an address like https://rollout.example.com.")
+    return text
+
+
+def _one_of(name: str, text: str, allowed: tuple[str, ...], problems: list[str]) -> str:
+    if text not in allowed:
+        problems.append(f"{name} is {text!r}: it is one of {', '.join(allowed)}.")
+    return text

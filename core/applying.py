@@ -1,0 +1,118 @@
+"""From a file's text to what it changes: read, check, build, and hand it in as one command."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Literal, TypeAlias
+
+from core.rollout import commands as c
+from core.rollout.context import Actor
+from core.rollout.model import Rollout, State
+from core.rollout.plan import Plan
+from core.rollout.refusal import NotFound
+from core.rollout.surface import Surface
+from core.rollout.world import World
+from core.service import Outcome, Request, Service
+from core.spec import checks, planning
+from core.spec.policy_file import PolicyFile, policy_of
+from core.spec.problems import Problem, Unreadable, errors
+from core.spec.reading import read
+from core.spec.rollout_file import RolloutFile
+from core.spec.surface_file import SurfaceFile, surface_of
+
+Kind: TypeAlias = Literal["rollout", "surface", "policy"]
+Resolve: TypeAlias = Callable[[str], str]  # @handle -> Slack user id, or the handle itself
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """What became of a file. `changed` is false where it says what already holds."""
+
+    kind: Kind
+    id: str  # R-1, the surface's name, or "policy"
+    changed: bool
+    outcome: Outcome
+    warnings: tuple[Problem, ...]
+
+
+def apply_text(
+    service: Service,
+    text: str,
+    filename: str,
+    *,
+    by: Actor,
+    at: datetime,
+    command_id: str,
+    resolve_handle: Resolve = lambda handle: handle,
+    source: str = "",
+) -> Applied:
+    """Apply a rollout, surface or policy file.
+
+    Raises `Unreadable` with every problem and its line, `NotFound` for an unknown surface, `Refused` from the decider.
+    """
+    world = service.world()
+    file = read(text, filename)
+    command: c.Command
+    match file:
+        case SurfaceFile():
+            warnings = _checked(checks.check(file, None, world.policy, at))
+            command, kind, name = c.ApplySurface(declared=surface_of(file)), "surface", file.surface
+        case PolicyFile():
+            warnings = _checked(checks.check(file, None, world.policy, at))
+            policy = policy_of(file)
+            fingerprint = hashlib.sha256(repr(policy).encode()).hexdigest()[:16]
+            command, kind, name = c.ApplyPolicy(policy=policy, fingerprint=fingerprint), "policy", "policy"
+        case RolloutFile():
+            plan, warnings = plan_of(file, world, at, resolve_handle)
+            command, kind, name = c.PlanRollout(plan=plan), "rollout", plan.name
+    outcome = service.handle(Request(command=command, command_id=command_id, by=by, at=at, source=source))
+    rollout = outcome.world.named(name) if kind == "rollout" else None
+    return Applied(
+        kind=kind,  # type: ignore[arg-type]
+        id=rollout.id if rollout else name,
+        changed=bool(outcome.positions) and not outcome.repeated,
+        outcome=replace(outcome, rollout=rollout or outcome.rollout),
+        warnings=warnings,
+    )
+
+
+def plan_of(file: RolloutFile, world: World, at: datetime, resolve_handle: Resolve) -> tuple[Plan, tuple[Problem, ...]]:
+    """The plan a rollout file asks for in this world, and what is unwise about it.
+
+    A file that says what its rollout already is gives that very plan, whatever went live since.
+    """
+    surface = world.surfaces.get(file.surface)
+    if surface is None:
+        known = ", ".join(world.surfaces) or "none yet"
+        raise NotFound(
+            f"There is no AI feature called {file.surface}. Known: {known}.",
+            hint="Apply its surface file first: rollout apply surface.yaml.",
+        )
+    known_as = _standing(world.named(file.rollout))
+    if known_as is not None:
+        then = replace(surface, live=known_as.plan.from_version)
+        same = _built(file, then, world, resolve_handle, known_as.plan.to_version)
+        if same is not None and same.fingerprint() == known_as.fingerprint:
+            return same, ()
+    warnings = _checked(checks.check(file, surface, world.policy, at))
+    name = known_as.plan.to_version if known_as else None
+    plan = planning.build(file, surface, world.policy, resolve_handle=resolve_handle, to_version=name)
+    return plan, warnings
+
+
+def _standing(rollout: Rollout | None) -> Rollout | None:
+    return rollout if rollout is not None and rollout.state is not State.ABANDONED else None
+
+
+def _built(file: RolloutFile, surface: Surface, world: World, resolve_handle: Resolve, to_version: str) -> Plan | None:
+    try:
+        return planning.build(file, surface, world.policy, resolve_handle=resolve_handle, to_version=to_version)
+    except Unreadable:
+        return None  # it asks for something else, and the checks say what is wrong with that
+
+
+def _checked(found: tuple[Problem, ...]) -> tuple[Problem, ...]:
+    if errors(found):
+        raise Unreadable(found)
+    return found

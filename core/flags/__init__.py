@@ -1,0 +1,1 @@
+"""Who gets what: bucketing, targeting and evaluation, as functions of an immutable snapshot."""

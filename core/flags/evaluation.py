@@ -1,0 +1,86 @@
+"""What one unit gets on one surface: the answer, and how it came about."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from core.flags.snapshot import Answer, Reason, Snapshot, SurfaceFlags, Variant
+
+
+class UnknownSurface(LookupError):
+    """No surface of this name was ever applied."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """An answer and the unit's `bucket` (ppm; None where the unit did not matter)."""
+
+    answer: Answer
+    bucket: int | None
+
+    @property
+    def value(self) -> Mapping[str, Any]:
+        return self.answer.version.content
+
+    @property
+    def version(self) -> str:
+        return self.answer.version.name
+
+    @property
+    def variant(self) -> Variant:
+        return self.answer.variant
+
+    @property
+    def reason(self) -> Reason:
+        return self.answer.reason
+
+    @property
+    def rollout(self) -> str:
+        return self.answer.rollout
+
+    @property
+    def cohort(self) -> str:
+        return self.answer.cohort
+
+    @property
+    def stage(self) -> str:
+        return self.answer.stage
+
+
+def evaluate(snapshot: Snapshot, surface: str, unit: str | None, context: Mapping[str, Any]) -> Evaluation:
+    """What `unit` gets on `surface`. Anything doubtful answers the live version; UnknownSurface for an unknown name."""
+    flags = snapshot.surfaces.get(surface)
+    if flags is None:
+        raise UnknownSurface(surface)
+    bucket = None
+    if flags.exposure is not None and unit:
+        try:
+            bucket = flags.exposure.bucket(unit)
+        except UnicodeEncodeError:
+            bucket = None
+    return Evaluation(_at(flags, bucket, context), bucket)
+
+
+def choose(flags: SurfaceFlags, unit: str | None, context: Mapping[str, Any]) -> Answer:
+    """`evaluate` for the hot path: only the answer, which is one of the few that the snapshot holds ready."""
+    if flags.exposure is None or not unit:
+        return flags.live
+    try:
+        bucket = flags.exposure.bucket(unit)
+    except UnicodeEncodeError:
+        return flags.live
+    return _at(flags, bucket, context)
+
+
+def _at(flags: SurfaceFlags, bucket: int | None, context: Mapping[str, Any]) -> Answer:
+    exposure = flags.exposure
+    if exposure is None or bucket is None:
+        return flags.live
+    for kept in exposure.kept:
+        if bucket < kept.cohort.ppm and kept.cohort.where.holds(context):
+            return kept.answer
+    if exposure.cohort is not None and not exposure.cohort.where.holds(context):
+        return exposure.outside
+    if bucket < exposure.canary_below:
+        return exposure.canary
+    return exposure.control if bucket >= exposure.control_from else exposure.stable

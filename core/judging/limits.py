@@ -1,0 +1,110 @@
+"""What was agreed beforehand about a metric, and how it reads."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+from core.metrics.catalogue import CATALOGUE
+from core.metrics.catalogue import Kind as MetricKind
+
+
+class Kind(StrEnum):
+    """What a limit looks at."""
+
+    DROPS_BY = "drops_by"
+    RISES_BY = "rises_by"
+    CHANGES_BY = "changes_by"
+    EXCEEDS = "exceeds"
+    RATE_ABOVE = "rate_above"
+    EXCEEDS_NORMAL_BY = "exceeds_normal_by"
+
+
+class Scale(StrEnum):
+    """What an amount is measured in: points of a proportion, relative to control, or the metric's own unit."""
+
+    POINTS = "points"
+    RELATIVE = "relative"
+    ABSOLUTE = "absolute"
+
+
+class Role(StrEnum):
+    """What happens when a limit is broken."""
+
+    ROLLBACK = "rollback"
+    HOLD = "hold"
+    WATCH = "watch"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """2pp is `amount` 0.02 in points, 15% is 0.15 relative, 4000ms is 4000 absolute, a rate above 0.2% is 0.002."""
+
+    metric: str
+    kind: Kind
+    amount: float
+    scale: Scale
+    role: Role
+    lasting: timedelta | None = None
+    min_events: int | None = None
+    strict: bool = False
+    dry_run: bool = False
+
+    @property
+    def absolute(self) -> bool:
+        """Whether the canary is held against a fixed number and needs no control."""
+        return self.kind is Kind.EXCEEDS or (self.kind is Kind.RATE_ABOVE and not self.per_category)
+
+    @property
+    def per_category(self) -> bool:
+        """Whether every new error category is a question of its own."""
+        return self.metric == "new_error_category"
+
+    @property
+    def acts(self) -> bool:
+        """Whether it may hold or roll back."""
+        return not self.dry_run and self.role is not Role.WATCH
+
+
+_VERBS = {
+    Kind.DROPS_BY: "drops by",
+    Kind.RISES_BY: "rises by",
+    Kind.CHANGES_BY: "changes by",
+    Kind.EXCEEDS: "exceeds",
+    Kind.RATE_ABOVE: "rate above",
+    Kind.EXCEEDS_NORMAL_BY: "exceeds normal by",
+}
+
+
+def wording(limit: Limit) -> str:
+    """Plain text such as `drops by 2 pp` or `exceeds 4000 ms for 15 min`."""
+    parts = [_VERBS[limit.kind], _amount(limit)]
+    if limit.lasting:
+        parts.append(f"for {_span(limit.lasting)}")
+    if limit.min_events:
+        parts.append(f"with at least {limit.min_events} events")
+    if limit.strict:
+        parts.append("for certain")
+    if limit.dry_run:
+        parts.append("(dry run)")
+    return " ".join(parts)
+
+
+def _amount(limit: Limit) -> str:
+    metric = CATALOGUE[limit.metric]
+    if limit.scale is Scale.POINTS:
+        return f"{limit.amount * 100:g} pp"
+    if limit.scale is Scale.RELATIVE or limit.kind is Kind.RATE_ABOVE or metric.binary:
+        return f"{limit.amount * 100:g} %"
+    if metric.unit == "US$":
+        return f"${limit.amount:g}"
+    if metric.kind is MetricKind.COUNT:
+        return f"{limit.amount * 1000:g} {metric.unit}"
+    return f"{limit.amount:g}" if metric.unit[0].isdigit() else f"{limit.amount:g} {metric.unit}"
+
+
+def _span(span: timedelta) -> str:
+    seconds = span.total_seconds()
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size and seconds % size == 0:
+            return f"{seconds / size:g} {unit}"
+    return f"{seconds:g} s"

@@ -1,0 +1,115 @@
+"""What the engine may conclude; every kind of not knowing is a value of its own."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, TypeAlias
+
+Word: TypeAlias = Literal[
+    "Fine",
+    "Better",
+    "Slightly worse, within limit",
+    "Worse",
+    "Not enough data",
+    "No data",
+    "Changed unexpectedly",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One limit that speaks. `difference`, `low` and `high` are relative to control where `relative`, else in the
+    metric's own unit; the range is always valid at 95 %. `log_e` is the limit's own evidence, `threshold` what it would
+    need alone. `segment` is empty for everyone."""
+
+    metric: str
+    kind: str
+    limit_text: str
+    canary: float | None
+    control: float | None
+    difference: float | None
+    low: float | None
+    high: float | None
+    log_e: float
+    threshold: float
+    segment: str = ""
+    note: str = ""
+    title: str = ""
+    unit: str = ""
+    relative: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Continue:
+    """Nothing speaks against the new version so far."""
+
+    name: Literal["continue"] = "continue"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TooEarly:
+    """There is nothing to compare yet: an arm of the stage under way has had no request."""
+
+    canary_requests: int
+    control_requests: int
+    name: Literal["too_early"] = "too_early"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoData:
+    """An arm has fallen silent. `since` is its last request; None: it never had one."""
+
+    since: datetime | None
+    arm: str
+    name: Literal["no_data"] = "no_data"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skewed:
+    """Units were not split as designed, so no comparison can be trusted. Shares are the canary's, 0 to 1."""
+
+    log_bayes_factor: float
+    expected_share: float
+    observed_share: float
+    name: Literal["skewed"] = "skewed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """A hold limit is broken; the first finding is what fired."""
+
+    findings: tuple[Finding, ...]
+    name: Literal["hold"] = "hold"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RollBack:
+    """A rollback limit is broken; the first finding is what fired. Never undone by a later look."""
+
+    findings: tuple[Finding, ...]
+    name: Literal["roll_back"] = "roll_back"
+
+
+Verdict: TypeAlias = Continue | TooEarly | NoData | Skewed | Hold | RollBack
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measure:
+    """One row of a summary, over the stage under way. `difference`, `low` and `high` as in `Finding`; None is unknown.
+    `n_*` count the arm's requests with this metric; `weaker`: compared with the past, as no control is left."""
+
+    metric: str
+    title: str
+    limit_text: str | None
+    canary: float | None
+    control: float | None
+    difference: float | None
+    low: float | None
+    high: float | None
+    log_e: float
+    word: Word
+    n_canary: int
+    n_control: int
+    unit: str
+    relative: bool
+    weaker: bool
+    note: str = ""

@@ -1,0 +1,175 @@
+"""Every metric that ships, and how a value reported under a key becomes its reading."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from enum import StrEnum
+from math import isfinite
+from types import MappingProxyType
+
+
+class Kind(StrEnum):
+    """How a metric's values add up."""
+
+    PROPORTION = "proportion"  # 0 or 1 per request
+    RATIO = "ratio"  # between 0 and 1 per request
+    MEAN = "mean"
+    QUANTILE = "quantile"
+    COUNT = "count"  # events, over requests
+
+
+class Good(StrEnum):
+    """Which way a metric should go; UNCHANGED is two-sided, UNKNOWN is never success or harm alone."""
+
+    UP = "up"
+    DOWN = "down"
+    UNCHANGED = "unchanged"
+    UNKNOWN = "unknown"
+
+
+class MarginScale(StrEnum):
+    """What a default margin is measured in."""
+
+    POINTS = "points"  # of a proportion: 0.02 is 2 percentage points
+    RELATIVE = "relative"  # to control: 0.15 is 15 %
+    ABSOLUTE = "absolute"  # the metric's own unit
+
+
+class DefaultRole(StrEnum):
+    """What a metric may do where a file does not say."""
+
+    ROLLBACK = "rollback"
+    HOLD = "hold"
+    WATCH = "watch"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """A row of the catalogue. `default_margin` is positive, in `margin_scale`; None: no margin by default."""
+
+    key: str
+    title: str
+    kind: Kind
+    good: Good
+    unit: str
+    default_margin: float | None
+    margin_scale: MarginScale
+    role: DefaultRole
+
+    @property
+    def quantile(self) -> float | None:
+        """The share below the quantile that this metric is, e.g. 0.95; None for other kinds."""
+        return int(self.key.rsplit("_p", 1)[1]) / 100 if self.kind is Kind.QUANTILE else None
+
+    @property
+    def binary(self) -> bool:
+        """Whether the exact kernel applies: every reading lies between 0 and 1 and counts one trial."""
+        return self.kind in (Kind.PROPORTION, Kind.RATIO)
+
+
+_P, _R, _M, _Q, _C = Kind.PROPORTION, Kind.RATIO, Kind.MEAN, Kind.QUANTILE, Kind.COUNT
+_UP, _DOWN, _SAME, _NONE = Good.UP, Good.DOWN, Good.UNCHANGED, Good.UNKNOWN
+_PP, _REL, _ABS = MarginScale.POINTS, MarginScale.RELATIVE, MarginScale.ABSOLUTE
+_RB, _H, _W = DefaultRole.ROLLBACK, DefaultRole.HOLD, DefaultRole.WATCH
+
+_ROWS: tuple[tuple[str, str, Kind, Good, str, float | None, MarginScale, DefaultRole], ...] = (
+    ("eval_pass_rate", "Answers that pass our checks", _P, _UP, "%", 0.02, _PP, _RB),
+    ("critical_fail_rate", "Serious failures", _P, _DOWN, "%", 0.002, _PP, _RB),
+    ("eval_score", "Average quality score", _M, _UP, "0–1", 0.02, _ABS, _W),
+    ("groundedness_rate", "Answers backed by sources", _P, _UP, "%", 0.02, _PP, _W),
+    ("suggestion_ctr", "Suggestions clicked", _R, _UP, "%", 0.05, _REL, _H),
+    ("accept_rate", "Suggestions used (copied, inserted)", _R, _UP, "%", 0.05, _REL, _H),
+    ("retry_rate", "People asking again", _R, _DOWN, "%", 0.01, _PP, _H),
+    ("edit_distance", "How much people rewrite the answer", _M, _DOWN, "0–1", 0.03, _ABS, _W),
+    ("conversation_turns", "Messages per conversation", _M, _SAME, "turns", 0.08, _REL, _H),
+    ("abandonment_rate", "Conversations given up", _P, _DOWN, "%", 0.01, _PP, _H),
+    ("escalation_rate", "Handed to a person", _P, _SAME, "%", 0.015, _PP, _H),
+    ("thumbs_down_rate", "Thumbs down", _P, _DOWN, "% of answers", 0.003, _PP, _H),
+    ("thumbs_up_rate", "Thumbs up", _P, _NONE, "%", None, _PP, _W),
+    ("complaint_rate", "Complaints (support)", _C, _DOWN, "per 1,000 requests", 0.5, _REL, _RB),
+    ("cost_per_request", "Cost per request", _M, _DOWN, "US$", 0.15, _REL, _RB),
+    ("cost_per_conversation", "Cost per conversation", _M, _DOWN, "US$", 0.15, _REL, _H),
+    ("input_tokens", "Text sent to the model", _M, _SAME, "tokens", 0.2, _REL, _W),
+    ("output_tokens", "Answer length", _M, _SAME, "tokens", 0.2, _REL, _W),
+    ("llm_calls_per_request", "Model calls per request", _M, _DOWN, "calls", 0.1, _REL, _H),
+    ("cache_hit_rate", "Prompt cache use", _R, _UP, "% of tokens", 0.05, _PP, _W),
+    ("latency_p50", "Typical response time", _Q, _DOWN, "ms", 0.1, _REL, _H),
+    ("latency_p95", "Slow responses (slowest 5 %)", _Q, _DOWN, "ms", 0.15, _REL, _RB),
+    ("ttft_p95", "Wait until the first word", _Q, _DOWN, "ms", 0.15, _REL, _W),
+    ("hard_error_rate", "Failed requests", _P, _DOWN, "%", 0.005, _PP, _RB),
+    ("refusal_rate", "Declined to answer", _P, _SAME, "%", 0.01, _PP, _RB),
+    ("fallback_rate", "Fell back to a backup answer", _P, _DOWN, "%", 0.005, _PP, _H),
+    ("truncation_rate", "Answers cut off", _P, _DOWN, "%", 0.005, _PP, _H),
+    ("tool_error_rate", "Tool calls that failed", _R, _DOWN, "% of calls", 0.01, _PP, _H),
+    ("schema_invalid_rate", "Wrong format", _P, _DOWN, "%", 0.005, _PP, _H),
+    ("moderation_flag_rate", "Flagged as unsafe", _P, _SAME, "%", 0.001, _PP, _RB),
+    ("abuse_signal_rate", "Signs of misuse", _P, _SAME, "%", 0.001, _PP, _H),
+    ("new_error_category", "New kinds of errors", _C, _DOWN, "categories", 0.002, _ABS, _RB),
+)
+
+CATALOGUE: Mapping[str, Metric] = MappingProxyType(
+    {
+        key: Metric(
+            key=key,
+            title=title,
+            kind=kind,
+            good=good,
+            unit=unit,
+            default_margin=margin,
+            margin_scale=scale,
+            role=role,
+        )
+        for key, title, kind, good, unit, margin, scale, role in _ROWS
+    }
+)
+
+FEEDS: Mapping[str, tuple[str, ...]] = {
+    "latency_ms": ("latency_p50", "latency_p95"),
+    "ttft_ms": ("ttft_p95",),
+}
+"""Keys of an observation beside the catalogue's own, and the metrics that they feed."""
+
+COUNTED_ELSEWHERE = "new_error_category"
+
+
+def readings(key: str, value: object) -> tuple[tuple[str, float], ...]:
+    """(metric key, value) for each metric that the key feeds; ValueError says what is wrong and what would be right."""
+    if key == COUNTED_ELSEWHERE:
+        raise ValueError(f'"{key}" is counted by the bot: send the kind of error as "error_category" beside "metrics"')
+    if key in FEEDS:
+        return tuple((metric, _reading(key, CATALOGUE[metric], value)) for metric in FEEDS[key])
+    if key not in CATALOGUE:
+        raise ValueError(f'unknown metric "{key}".{_suggestion(key)}')
+    return ((key, _reading(key, CATALOGUE[key], value)),)
+
+
+def counts_as_request(metrics: Mapping[str, float]) -> bool:
+    """Whether an observation with these readings is a request; one that only reports events (a complaint) is not."""
+    return not metrics or any(CATALOGUE[key].kind is not Kind.COUNT for key in metrics)
+
+
+def _reading(key: str, metric: Metric, value: object) -> float:
+    if isinstance(value, bool):
+        if metric.kind in (Kind.MEAN, Kind.QUANTILE):
+            raise ValueError(f'"{key}" is a number ({metric.unit}), not {str(value).lower()}')
+        return float(value)
+    if not isinstance(value, int | float):
+        raise ValueError(f'"{key}" needs a number, not {type(value).__name__}')  # noqa: TRY004 - a bad value, whatever its type
+    try:
+        number = float(value)
+    except OverflowError:
+        raise ValueError(f'"{key}" is too large') from None
+    if not isfinite(number):
+        raise ValueError(f'"{key}" must be a finite number, not {number}')
+    if number < 0:
+        raise ValueError(f'"{key}" must be at least 0, not {number:g}')
+    if metric.kind is Kind.PROPORTION and number not in (0.0, 1.0):
+        raise ValueError(f'"{key}" is true/false or 0/1 for each request, not {number:g}')
+    if metric.kind is Kind.RATIO and number > 1:
+        raise ValueError(f'"{key}" lies between 0 and 1 for each request, not {number:g}')
+    return number
+
+
+def _suggestion(key: str) -> str:
+    close = get_close_matches(key, [*CATALOGUE, *FEEDS], n=1)
+    return f' Did you mean "{close[0]}"?' if close else " The keys are the catalogue's, latency_ms and ttft_ms."

@@ -1,0 +1,88 @@
+"""From the world to what traffic sees: every surface's live version, and the division by the rollout under way."""
+
+from core.flags import bucketing, targeting
+from core.flags import snapshot as flags
+from core.judging.evidence import derived_metrics
+from core.rollout.model import Rollout
+from core.rollout.plan import Stage, StageKind
+from core.rollout.surface import Surface
+from core.rollout.world import World
+
+ENDED_KEPT = 8
+"""How many ended rollouts of a surface still take late observations."""
+
+
+def snapshot(world: World) -> flags.Snapshot:
+    """Everything an evaluation or an observation may ask. Rollouts that ended serve nobody: the live version does."""
+    started: dict[str, list[Rollout]] = {}
+    for rollout in world.rollouts.values():
+        if rollout.spans:
+            started.setdefault(rollout.plan.surface, []).append(rollout)
+    surfaces = {name: _surface(surface, started.get(name, [])) for name, surface in world.surfaces.items()}
+    return flags.Snapshot(position=world.position, surfaces=surfaces)
+
+
+def _surface(surface: Surface, started: list[Rollout]) -> flags.SurfaceFlags:
+    live = flags.Version(surface.live, surface.live_content)
+    under_way = [r for r in started if r.under_way]
+    # Newest first: the rollout that runs, then those that ended last.
+    newest = sorted(started, key=lambda r: r.spans[-1].since, reverse=True)[: ENDED_KEPT + len(under_way)]
+    return flags.SurfaceFlags(
+        name=surface.name,
+        live=flags.live(live),
+        versions=frozenset(surface.versions),
+        exposure=_exposure(under_way[0], live) if under_way else None,
+        tracked=tuple(_tracked(r) for r in newest),
+    )
+
+
+def _exposure(rollout: Rollout, live: flags.Version) -> flags.Exposure:
+    stage = rollout.stage
+    assert stage is not None
+    entered = {span.index for span in rollout.spans[:-1]}
+    past = (_cohort(s) for i, s in enumerate(rollout.plan.stages) if i in entered and i != rollout.stage_index)
+    return flags.exposure(
+        rollout=rollout.id,
+        live_version=live,
+        to_version=flags.Version(rollout.plan.to_version, rollout.to_content),
+        stage=stage.name,
+        stage_index=rollout.stage_index,
+        canary=bucketing.share(stage.percent),
+        matched=rollout.plan.control == "matched",
+        cohort=_cohort(stage),
+        past=tuple(c for c in past if c is not None),
+    )
+
+
+def _cohort(stage: Stage) -> flags.Cohort | None:
+    if stage.kind is not StageKind.COHORT:
+        return None
+    return flags.Cohort(name=stage.name, where=targeting.where(stage.where or {}), ppm=bucketing.share(stage.percent))
+
+
+def _tracked(rollout: Rollout) -> flags.Tracked:
+    stages = rollout.plan.stages
+    spans = tuple(
+        flags.Span(
+            index=span.index,
+            name=stages[span.index].name,
+            since=span.since,
+            until=span.until,
+            exposes=stages[span.index].exposes,
+            control_left=stages[span.index].compared,
+            cohort=stages[span.index].kind is StageKind.COHORT,
+        )
+        for span in rollout.spans
+    )
+    return flags.Tracked(
+        rollout=rollout.id,
+        from_version=rollout.plan.from_version,
+        to_version=rollout.plan.to_version,
+        matched=rollout.plan.control == "matched",
+        spans=spans,
+        cohorts=any(span.cohort for span in spans),
+        canary_below={span.index: bucketing.share(stages[span.index].percent) for span in rollout.spans},
+        bucket=bucketing.bucketer("expose", rollout.id),
+        segments=rollout.plan.segments,
+        thresholds=derived_metrics(rollout.plan.limits),
+    )

@@ -1,0 +1,110 @@
+"""Moments as people write them: a start, a date, an hour, an hour of the week."""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from core.rollout.policy import WEEKDAYS
+
+_START = re.compile(r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d(?::\d\d)?)\s*(Z|[+-]\d\d:\d\d|[A-Za-z][A-Za-z0-9_+/-]*)?")
+_WEEKLY = re.compile(r"([A-Za-z]{3})[a-z]*\s+(\d\d:\d\d)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """A start as written; without a zone of its own it is in the policy's."""
+
+    local: datetime  # naive
+    zone: str = ""
+
+    def at(self, default_zone: str) -> datetime:
+        """The moment, in UTC. An hour that the clocks repeat means the first; one they skip raises ValueError."""
+        if self.zone[:1] in ("+", "-"):
+            return datetime.fromisoformat(f"{self.local.isoformat()}{self.zone}").astimezone(UTC)
+        name = self.zone or default_zone
+        aware = self.local.replace(tzinfo=zone(name))
+        moment = aware.astimezone(UTC)
+        if moment.astimezone(aware.tzinfo).replace(tzinfo=None) != self.local:
+            raise ValueError(f"{self.local:%Y-%m-%d %H:%M} does not exist in {name}: the clocks skip it")
+        return moment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hour:
+    """A weekday (Monday is 0) and a time."""
+
+    weekday: int
+    at: time
+
+
+def start(written: object) -> Start:
+    """`2026-11-24 10:00 Europe/Berlin`, or ISO 8601 with an offset. Raises ValueError."""
+    text = str(written).strip()
+    found = _START.fullmatch(text)
+    if found is None:
+        raise ValueError(f'"{text[:60]}" is not a start: write "2026-11-24 10:00 Europe/Berlin"')
+    try:
+        local = datetime.fromisoformat(f"{found[1]}T{found[2]}")
+    except ValueError as error:
+        raise ValueError(f'"{text}": there is no such day or hour') from error
+    name = {"Z": "UTC", None: ""}.get(found[3], found[3]) or ""
+    given = Start(local=local, zone=name)
+    given.at("UTC")
+    return given
+
+
+def day(written: object) -> date:
+    """`2027-01-04`. Raises ValueError."""
+    try:
+        return date.fromisoformat(str(written).strip())
+    except ValueError as error:
+        raise ValueError(f'"{written}" is not a date: write 2027-01-04') from error
+
+
+def hour(written: object) -> time:
+    """`20:00`. Raises ValueError."""
+    text = str(written).strip()
+    if re.fullmatch(r"\d\d:\d\d", text) is None:
+        raise ValueError(f'"{text[:40]}" is not a time of day: write "20:00"')
+    try:
+        return time.fromisoformat(text)
+    except ValueError as error:
+        raise ValueError(f'"{text}": there is no such hour') from error
+
+
+def edge(written: object) -> Hour | date:
+    """Where a freeze begins or ends: `Fri 16:00` every week, or a date. Raises ValueError."""
+    text = str(written).strip()
+    found = _WEEKLY.fullmatch(text)
+    if found is not None and found[1].capitalize() in WEEKDAYS:
+        return Hour(weekday=WEEKDAYS.index(found[1].capitalize()), at=hour(found[2]))
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise ValueError(
+            f'"{text[:40]}" is neither an hour of the week nor a date: write "Fri 16:00" or 2027-01-04'
+        ) from error
+
+
+def zone(name: object) -> ZoneInfo:
+    """`Europe/Berlin`. Raises ValueError."""
+    try:
+        return ZoneInfo(str(name))
+    except (KeyError, ValueError, OSError) as error:
+        raise ValueError(f'"{name}" is not a time zone: write one such as Europe/Berlin') from error
+
+
+def spoken(moment: datetime) -> str:
+    """With its weekday, in the zone it carries: `Tue 24 Nov 2026 10:00 CET`."""
+    return f"{WEEKDAYS[moment.weekday()]} {moment.day} {moment:%b %Y %H:%M %Z}".rstrip()
+
+
+def ahead(span: timedelta) -> str:
+    """A span as a sentence has it: `24 h`, `15 min`."""
+    seconds = span.total_seconds()
+    for size, unit in ((86_400 * 2, "d"), (3600, "h"), (60, "min")):
+        step = 86_400 if unit == "d" else size
+        if seconds >= size and seconds % step == 0:
+            return f"{seconds / step:g} {unit}"
+    return f"{seconds:g} s"

@@ -1,0 +1,119 @@
+"""Durations, percentages and amounts as people write them, to numbers and back without loss."""
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from enum import StrEnum
+
+LONGEST = timedelta(days=366)
+
+_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)\s*(ms|s|m|h|d)")
+_SECONDS = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600), "d": Decimal(86400)}
+_AMOUNT = re.compile(r"([+-]?)(\$?)(\d{1,15}(?:\.\d{1,18})?)\s*(pp|%|ms|s|x|)")
+
+
+class Unit(StrEnum):
+    """What an amount was written in."""
+
+    POINTS = "pp"
+    PERCENT = "%"
+    MILLISECONDS = "ms"
+    DOLLARS = "$"
+    TIMES = "x"
+    NONE = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Amount:
+    """A number with its unit: points and percent as fractions (`2pp` is 0.02), time in ms, money in dollars."""
+
+    value: float
+    unit: Unit
+
+
+def duration(written: object) -> timedelta:
+    """`2s`, `15m`, `6h`, `7d`. Raises ValueError that says what to write."""
+    text = str(written).strip()
+    if isinstance(written, int | float):
+        raise ValueError(f"{text} what? write {text}s, {text}m, {text}h or {text}d")  # noqa: TRY004
+    if text.startswith("-"):
+        raise ValueError(f'"{text}" is negative; a duration is not')
+    found = _DURATION.fullmatch(text)
+    if found is None:
+        raise ValueError(f'"{text[:40]}" is not a duration: write 2s, 15m, 6h or 7d')
+    length = timedelta(microseconds=int(Decimal(found[1]) * _SECONDS[found[2]] * 1_000_000))
+    if length > LONGEST:
+        raise ValueError(f'"{text}" is longer than a year')
+    return length
+
+
+def write_duration(length: timedelta) -> str:
+    """The shortest form that reads back the same: `6h`, `90m`, `0.5s`."""
+    micro = length // timedelta(microseconds=1)
+    for unit, size in (("d", 86_400_000_000), ("h", 3_600_000_000), ("m", 60_000_000)):
+        if micro and micro % size == 0:
+            return f"{micro // size}{unit}"
+    return f"{_digits(Decimal(micro) / 1_000_000)}s"
+
+
+def amount(written: object) -> Amount:
+    """`2pp`, `15%`, `4000ms` (or `4s`), `$0.02`, `1.5x`, or a bare number; a sign is kept. Raises ValueError."""
+    text = str(written).strip()
+    found = None if isinstance(written, bool) else _AMOUNT.fullmatch(text)
+    if found is None or (found[2] and found[4]):
+        raise ValueError(f'"{text[:40]}" is not an amount: write 2pp, 15%, 4000ms, $0.02 or 1.5x')
+    number = Decimal(found[1] + found[3])
+    match found[2] or found[4]:
+        case "pp" | "%" as unit:
+            return Amount(value=float(number / 100), unit=Unit(unit))
+        case "s":
+            return Amount(value=float(number * 1000), unit=Unit.MILLISECONDS)
+        case unit:
+            return Amount(value=float(number), unit=Unit(unit))
+
+
+def write_amount(given: Amount) -> str:
+    """The form that `amount` reads back to exactly the same value."""
+    exact = Decimal(repr(given.value))
+    match given.unit:
+        case Unit.POINTS | Unit.PERCENT:
+            return f"{_digits(exact * 100)}{given.unit}"
+        case Unit.DOLLARS:
+            return f"{'-' if exact < 0 else ''}${_digits(abs(exact))}"
+        case _:
+            return f"{_digits(exact)}{given.unit}"
+
+
+def percent(written: object) -> float:
+    """A share of traffic, `5` or `5%`, above 0 and up to 100. Raises ValueError."""
+    given = amount(written)
+    if given.unit not in (Unit.PERCENT, Unit.NONE):
+        raise ValueError(f'"{written}" is not a percentage: write 5 or 5%')
+    number = float(Decimal(repr(given.value)) * (100 if given.unit is Unit.PERCENT else 1))
+    if not 0 < number <= 100:
+        raise ValueError(f"{written} is outside 0% to 100%")
+    return number
+
+
+def share(written: object) -> float:
+    """A fraction that must carry its sign: `92%` is 0.92. Raises ValueError for a bare number."""
+    given = amount(written)
+    if given.unit is Unit.NONE:
+        raise ValueError(f"{written} what? write {written}%")
+    if given.unit is not Unit.PERCENT:
+        raise ValueError(f'"{written}" is not a percentage: write 92%')
+    return given.value
+
+
+def factor(written: object) -> float:
+    """How many times over: `2.5x`, above 1. Raises ValueError."""
+    given = amount(written)
+    if given.unit is not Unit.TIMES or given.value <= 1:
+        raise ValueError(f'"{written}" is not a factor above 1: write 2.5x')
+    return given.value
+
+
+def _digits(number: Decimal) -> str:
+    text = f"{number:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text

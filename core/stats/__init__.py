@@ -1,0 +1,1 @@
+"""Anytime-valid statistics: pure functions of numbers, which know no rollout."""

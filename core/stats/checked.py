@@ -1,0 +1,78 @@
+"""Inputs that cannot have happened are refused here, with the name of the argument."""
+
+from typing import Literal, TypeAlias, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array: TypeAlias = NDArray[np.float64]
+Side: TypeAlias = Literal["greater", "less"]
+
+
+def finite(name: str, value: ArrayLike) -> Array:
+    """The values as float64; ValueError where one is NaN or infinite."""
+    array = np.asarray(value, dtype=np.float64)
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} holds a value that is not a finite number")
+    return array
+
+
+def not_nan(name: str, value: ArrayLike) -> Array:
+    """The values as float64, infinities allowed; ValueError where one is NaN."""
+    array = np.asarray(value, dtype=np.float64)
+    if np.isnan(array).any():
+        raise ValueError(f"{name} holds NaN")
+    return array
+
+
+def counts(name: str, value: ArrayLike) -> Array:
+    """Finite values of at least 0."""
+    array = finite(name, value)
+    if (array < 0).any():
+        raise ValueError(f"{name} holds a negative count")
+    return array
+
+
+def tally(name: str, successes: ArrayLike, trials: ArrayLike) -> tuple[Array, Array]:
+    """Successes and trials of one shape, 0 <= successes <= trials."""
+    happened, tried = counts(f"{name}successes", successes), counts(f"{name}trials", trials)
+    same_shape({f"{name}successes": happened, f"{name}trials": tried})
+    if (happened > tried).any():
+        raise ValueError(f"{name}successes are above {name}trials")
+    return happened, tried
+
+
+def same_shape(arrays: dict[str, Array]) -> None:
+    """ValueError unless all arrays have one shape; nothing is broadcast silently."""
+    shapes = {name: array.shape for name, array in arrays.items()}
+    if len(set(shapes.values())) > 1:
+        raise ValueError("shapes differ: " + ", ".join(f"{name} {shape}" for name, shape in shapes.items()))
+
+
+def with_ticks(name: str, array: Array) -> Array:
+    """ValueError for a scalar: the last axis is the ticks."""
+    if array.ndim == 0:
+        raise ValueError(f"{name} needs an axis of ticks")
+    return array
+
+
+def side_of(side: str) -> bool:
+    """Whether evidence is sought for more ("greater"); ValueError for anything but the two sides."""
+    if side not in get_args(Side):
+        raise ValueError(f'side must be "greater" or "less", not {side!r}')
+    return side == "greater"
+
+
+def odds_ratios(alternatives: ArrayLike) -> Array:
+    """Odds ratios of shape (K,), all above 1."""
+    array = finite("alternatives", alternatives)
+    if array.ndim != 1 or array.size == 0 or (array <= 1).any():
+        raise ValueError("alternatives must be odds ratios of shape (K,), all above 1")
+    return array
+
+
+def level(name: str, value: float) -> float:
+    """A number strictly between 0 and 1."""
+    if not 0 < value < 1:
+        raise ValueError(f"{name} must lie strictly between 0 and 1, not {value}")
+    return float(value)

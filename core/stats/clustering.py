@@ -1,0 +1,50 @@
+"""How much less the requests of one unit tell than independent ones: design effects from bucket sums."""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from core.stats import checked
+from core.stats.checked import Array
+
+
+def design_effect(arm: ArrayLike) -> Array:
+    """max(1, bucket variance / binomial variance) of a proportion, shape (...), from (..., stages, buckets, 2).
+
+    Last axis (trials, successes). 1 where nothing varies. Source: Kish (1965), from hashed clusters instead of units.
+    ValueError on NaN, negative counts, successes above trials, or fewer than 2 buckets.
+    """
+    sums = checked.counts("arm", arm)
+    if sums.ndim < 3 or sums.shape[-1] != 2 or sums.shape[-2] < 2:
+        raise ValueError(f"arm must have shape (..., stages, at least 2 buckets, 2), not {sums.shape}")
+    trials, successes = sums[..., 0], sums[..., 1]
+    if (successes > trials * (1 + 1e-9)).any():
+        raise ValueError("successes are above trials in a bucket")
+    n = trials.sum(axis=-1, keepdims=True)
+    with np.errstate(all="ignore"):
+        p = np.where(n > 0, successes.sum(axis=-1, keepdims=True) / n, 0.0)
+        residual = (successes - p * trials).sum(axis=-2)
+        buckets = residual.shape[-1]
+        observed = buckets / (buckets - 1) * (residual**2).sum(axis=-1)
+        binomial = (n * p * (1 - p))[..., 0].sum(axis=-1)
+        effect = np.where(binomial > 0, observed / binomial, 1.0)
+    return np.asarray(np.maximum(effect, 1.0), dtype=np.float64)
+
+
+def design_effect_of_mean(arm: ArrayLike, variance: float) -> float:
+    """max(1, bucket variance / variance of independent values), for sums of shape (stages, buckets, 2).
+
+    `variance` is that of single values, from a histogram say; 1 where it is 0. Source as in `design_effect`.
+    """
+    sums = checked.finite("arm", arm)
+    if sums.ndim != 3 or sums.shape[-1] != 2 or sums.shape[-2] < 2:
+        raise ValueError(f"arm must have shape (stages, at least 2 buckets, 2), not {sums.shape}")
+    if variance < 0:
+        raise ValueError("variance must be at least 0")
+    weight, value = sums[..., 0], sums[..., 1]
+    total = weight.sum(axis=-1, keepdims=True)
+    with np.errstate(all="ignore"):
+        level = np.where(total > 0, value.sum(axis=-1, keepdims=True) / total, 0.0)
+    residual = (value - level * weight).sum(axis=0)
+    independent = float(total.sum()) * variance
+    buckets = residual.size
+    return max(1.0, buckets / (buckets - 1) * float((residual**2).sum()) / independent) if independent > 0 else 1.0

@@ -1,0 +1,137 @@
+"""Anytime-valid evidence on means and ratios: normal mixtures over stage-stratified hash-bucket sums."""
+
+from math import log, sqrt
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from core.stats import checked
+from core.stats.checked import Array
+
+_LN2 = log(2.0)
+
+
+def log_e_half_normal(z: ArrayLike, information: ArrayLike) -> Array:
+    """One-sided log e-value for a positive effect: H0 effect <= 0.
+
+    `z` is estimate / SE, `information` is r = tau^2 / SE^2 with tau fixed beforehand; both broadcast.
+    ln E = ln 2 - ln(1+r)/2 + r z^2 / (2(1+r)) + ln Phi(z sqrt(r/(1+r))). ValueError on NaN or negative information.
+    Source: the one-sided normal mixture of Howard, Ramdas, McAuliffe and Sekhon (2021), section 3.
+    """
+    from scipy.special import erfcx, log_ndtr
+
+    score, r = _mixture_inputs(z, information)
+    pull = score * np.sqrt(r / (1 + r))
+    with np.errstate(over="ignore"):
+        # erfcx keeps the lower tail exact, where a^2/2 and ln Phi(a) cancel.
+        tail = np.where(
+            pull > 0, _LN2 + pull**2 / 2 + log_ndtr(np.maximum(pull, 0)), np.log(erfcx(-np.minimum(pull, 0) / sqrt(2)))
+        )
+    return np.asarray(tail - np.log1p(r) / 2, dtype=np.float64)
+
+
+def log_e_two_sided(z: ArrayLike, information: ArrayLike) -> Array:
+    """Two-sided twin of `log_e_half_normal`: H0 effect = 0. ln E = -ln(1+r)/2 + r z^2 / (2(1+r)); Robbins (1970)."""
+    score, r = _mixture_inputs(z, information)
+    return np.asarray(score**2 * r / (1 + r) / 2 - np.log1p(r) / 2, dtype=np.float64)
+
+
+def interval(estimate: float, standard_error: float, *, tau: float, alpha: float = 0.05) -> tuple[float, float]:
+    """The always-valid range of an effect: the values that `log_e_two_sided` has never had reason to reject.
+
+    Half-width SE * sqrt((1+r)/r * (ln(1+r) - 2 ln alpha)), r = tau^2/SE^2. ValueError unless SE and tau are positive.
+    """
+    checked.level("alpha", alpha)
+    if not (standard_error > 0 and tau > 0 and np.isfinite([estimate, standard_error, tau]).all()):
+        raise ValueError("an interval needs a finite estimate and a positive standard error and tau")
+    r = (tau / standard_error) ** 2
+    half = standard_error * sqrt((1 + r) / r * (np.log1p(r) - 2 * log(alpha)))
+    return estimate - half, estimate + half
+
+
+def contrast(canary: ArrayLike, control: ArrayLike, *, ratio: float = 1.0, shift: float = 0.0) -> tuple[Array, Array]:
+    """(estimate, standard error), shape (...), of canary - ratio * control - shift, compared within stages only.
+
+    Arrays of shape (..., stages, buckets, 2), last axis (weight X, value Y), cumulative within each stage. The
+    estimate is sum_s w_s (R_T - ratio R_C) / sum_s w_s - shift with R = sum Y / sum X and w = X_T X_C / (X_T + X_C).
+    A stage that lacks an arm drops out; none left gives (nan, inf). The variance is that of bucket sums, so units that
+    move between arms and correlated requests are accounted for. ValueError on NaN, negative weights, other shapes.
+    Source: stratified ratio estimator with a cluster jackknife linearisation (Cochran 1977, chapter 6).
+    """
+    levels = stratified(canary, control)
+    if not (np.isfinite(ratio) and np.isfinite(shift)) or ratio <= 0:
+        raise ValueError(f"ratio must be above 0 and shift finite, not {ratio} and {shift}")
+    residual = levels.canary_residual - ratio * levels.control_residual
+    return levels.canary - ratio * levels.control - shift, _error(residual, levels.known)
+
+
+class Levels:
+    """Both arms' stratified levels, shape (...), and their residuals per bucket, shape (..., buckets)."""
+
+    __slots__ = ("canary", "canary_residual", "control", "control_residual", "known")
+
+    def __init__(self, canary: tuple[Array, Array], control: tuple[Array, Array], known: Array) -> None:
+        self.canary, self.canary_residual = canary
+        self.control, self.control_residual = control
+        self.known = known
+
+
+def stratified(canary: ArrayLike, control: ArrayLike) -> Levels:
+    """Each arm's level over the stages in which both arms have weight, every stage weighted as in `contrast`."""
+    T, C = _bucket_sums("canary", canary), _bucket_sums("control", control)
+    checked.same_shape({"canary": T, "control": C})
+    x_T, x_C = T[..., 0].sum(axis=-1), C[..., 0].sum(axis=-1)
+    both = (x_T > 0) & (x_C > 0)
+    with np.errstate(all="ignore"):
+        w = np.where(both, x_T * x_C / (x_T + x_C), 0.0)
+        share = np.where(both, w / w.sum(axis=-1, keepdims=True), 0.0)
+    known = both.any(axis=-1)
+    return Levels(_weighted(T, x_T, share, known), _weighted(C, x_C, share, known), known)
+
+
+def level(arm: ArrayLike) -> tuple[Array, Array]:
+    """(level, standard error), shape (...), of one arm's sum Y / sum X; shape (..., stages, buckets, 2), pooled.
+
+    Without any weight it is (nan, inf).
+    """
+    pooled = _bucket_sums("arm", arm).sum(axis=-3, keepdims=True)
+    weight = pooled[..., 0].sum(axis=-1)
+    known = (weight > 0).any(axis=-1)
+    value, residual = _weighted(pooled, weight, (weight > 0).astype(np.float64), known)
+    return value, _error(residual, known)
+
+
+def _weighted(sums: Array, weight: Array, share: Array, known: Array) -> tuple[Array, Array]:
+    with np.errstate(all="ignore"):
+        rate = np.where(weight > 0, sums[..., 1].sum(axis=-1) / weight, 0.0)
+        residual = np.where(
+            weight[..., np.newaxis] > 0,
+            (sums[..., 1] - rate[..., np.newaxis] * sums[..., 0]) / weight[..., np.newaxis],
+            0,
+        )
+    value = np.where(known, (share * rate).sum(axis=-1), np.nan)
+    return value, (share[..., np.newaxis] * residual).sum(axis=-2)
+
+
+def _error(residual: Array, known: Array) -> Array:
+    buckets = residual.shape[-1]
+    variance = buckets / (buckets - 1) * (residual**2).sum(axis=-1)
+    return np.where(known, np.sqrt(variance), np.inf)
+
+
+def _bucket_sums(name: str, value: ArrayLike) -> Array:
+    array = checked.finite(name, value)
+    if array.ndim < 3 or array.shape[-1] != 2 or array.shape[-2] < 2:
+        raise ValueError(f"{name} must have shape (..., stages, at least 2 buckets, 2), not {array.shape}")
+    if (array[..., 0] < 0).any():
+        raise ValueError(f"{name} holds a negative weight")
+    return array
+
+
+def _mixture_inputs(z: ArrayLike, information: ArrayLike) -> tuple[Array, Array]:
+    score, r = checked.finite("z", z), checked.counts("information", information)
+    try:
+        np.broadcast_shapes(score.shape, r.shape)
+    except ValueError as mismatch:
+        raise ValueError(f"z {score.shape} and information {r.shape} do not fit") from mismatch
+    return score, r

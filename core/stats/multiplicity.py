@@ -1,0 +1,42 @@
+"""Many tests at once: a weighted sum that keeps the family error, and e-BH that keeps the false discovery rate."""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from core.stats import checked
+from core.stats.checked import Array
+
+
+def weighted_log_e(log_e: ArrayLike, weights: ArrayLike) -> Array:
+    """log(sum_i w_i E_i) along the last axis; weights of shape (tests,), at least 0, sum at most 1.
+
+    An e-value under any dependence (Vovk and Wang 2021). -inf is E = 0. ValueError on NaN or bad weights.
+    """
+    logs, w = checked.not_nan("log_e", log_e), checked.counts("weights", weights)
+    if logs.ndim == 0 or w.shape != logs.shape[-1:]:
+        raise ValueError(f"weights {w.shape} do not fit the tests of log_e {logs.shape}")
+    if w.sum() > 1 + 1e-9:
+        raise ValueError(f"weights sum to {w.sum()}, above 1")
+    carried = w > 0
+    terms = np.where(carried, logs + np.log(np.where(carried, w, 1.0)), -np.inf)
+    return np.asarray(np.logaddexp.reduce(terms, axis=-1), dtype=np.float64)
+
+
+def e_bh(log_e: ArrayLike, alpha: float) -> NDArray[np.bool_]:
+    """Which tests are discoveries at false discovery rate `alpha`: tests on the last axis, leading axes independent.
+
+    Rejects the k largest, k the last with E_(k) >= K / (k alpha); any dependence. Pass current e-values, never running
+    maxima. ValueError on NaN or bad alpha. Source: Wang and Ramdas, False discovery rate control with e-values (2022).
+    """
+    logs, rate = checked.not_nan("log_e", log_e), checked.level("alpha", alpha)
+    if logs.ndim == 0:
+        raise ValueError("log_e needs an axis of tests")
+    tests = logs.shape[-1]
+    if tests == 0:
+        return np.zeros(logs.shape, dtype=np.bool_)
+    ranks = np.arange(1, tests + 1)
+    ordered = -np.sort(-logs, axis=-1)
+    reached = ordered >= np.log(tests / (ranks * rate))
+    found = np.where(reached, ranks, 0).max(axis=-1, keepdims=True)
+    edge = np.take_along_axis(ordered, np.maximum(found - 1, 0), axis=-1)
+    return np.asarray((found > 0) & (logs >= edge), dtype=np.bool_)

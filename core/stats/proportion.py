@@ -1,0 +1,171 @@
+"""Exact e-processes for anything that is 0 or 1, valid under any ramp, any drift and any number of looks."""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from core.stats import checked, projection
+from core.stats.checked import Array, Side
+
+EDGE = 1e-6
+BASELINE_WEIGHT = 50.0
+ANY_HARM_ODDS = np.geomspace(1.4, 8.0, 5)
+ONE_SAMPLE_ODDS = np.geomspace(1.15, 40.0, 12)
+STRICT_STEPS = np.array([0.5, 1.5, 3.0, 5.5, 9.5, 16.0])
+CLEARING_STEPS = np.array([0.65, 1.0, 1.0, 1.5, 1.5, 2.5])
+LEFTOVER = 0.05  # an alternative keeps this share of the room between the edge and certainty
+
+
+def log_e_two_sample(
+    canary_successes: ArrayLike,
+    canary_trials: ArrayLike,
+    control_successes: ArrayLike,
+    control_trials: ArrayLike,
+    *,
+    side: Side,
+    ratio: float = 1.0,
+    shift: float = 0.0,
+    baseline: ArrayLike | None = None,
+    alternatives: ArrayLike | None = None,
+) -> Array:
+    """Cumulative log e-value of canary against control, shape (..., ticks) like every count, one entry per tick.
+
+    `side="greater"`: H0 canary <= ratio * control + shift; `"less"`: H0 canary >= ratio * control + shift.
+    `baseline` (in [0, 1], scalar or over the leading axes) is a guess of the control's rate worth 50 trials;
+    without it, ticks before the first control trial add nothing. `alternatives` are odds ratios above 1, shape (K,).
+    ValueError on counts that cannot have happened, differing shapes, an empty H0, or a bad side, ratio or baseline.
+    Source: generic e-variables of Turner, Ly and Gruenwald (2024); margins by Turner and Gruenwald (2023).
+    """
+    s_C, n_C = checked.tally("control_", control_successes, control_trials)
+    checked.with_ticks("control_trials", n_C)
+    guess = None
+    if baseline is not None:
+        guess = checked.finite("baseline", baseline)
+        if guess.shape not in ((), s_C.shape[:-1]):
+            raise ValueError(f"baseline has shape {guess.shape}, the leading axes are {s_C.shape[:-1]}")
+        guess = guess[..., np.newaxis]
+    steps = two_sample_steps(
+        canary_successes,
+        canary_trials,
+        s_C,
+        n_C,
+        earlier_successes=_before(s_C),
+        earlier_trials=_before(n_C),
+        side=side,
+        ratio=ratio,
+        shift=shift,
+        baseline=guess,
+        alternatives=alternatives,
+    )
+    return log_mean(np.cumsum(steps, axis=-2))
+
+
+def two_sample_steps(
+    canary_successes: ArrayLike,
+    canary_trials: ArrayLike,
+    control_successes: ArrayLike,
+    control_trials: ArrayLike,
+    *,
+    earlier_successes: ArrayLike,
+    earlier_trials: ArrayLike,
+    side: Side,
+    ratio: float = 1.0,
+    shift: float = 0.0,
+    baseline: ArrayLike | None = None,
+    alternatives: ArrayLike | None = None,
+) -> Array:
+    """What one tick adds to the K log components, shape (..., K): the online form of `log_e_two_sample`.
+
+    `earlier_*` are the control's counts before the tick. Components are additive over ticks; `log_mean` reads them.
+    """
+    more = checked.side_of(side)
+    s_T, n_T = checked.tally("canary_", canary_successes, canary_trials)
+    s_C, n_C = checked.tally("control_", control_successes, control_trials)
+    before_s = checked.counts("earlier_successes", earlier_successes)
+    before_n = checked.counts("earlier_trials", earlier_trials)
+    checked.same_shape({"canary": s_T, "control": s_C, "earlier_successes": before_s, "earlier_trials": before_n})
+    _check_null(more, ratio, shift)
+
+    p_C = _base_rate(before_s, before_n, baseline)[..., np.newaxis]
+    line = ratio * p_C + shift
+    p_T = _alternatives(np.clip(line, EDGE, 1 - EDGE), p_C, more, alternatives, margin=(ratio, shift) != (1.0, 0.0))
+    s_T, n_T, s_C, n_C = (counts[..., np.newaxis] for counts in (s_T, n_T, s_C, n_C))
+    started = (before_n[..., np.newaxis] > 0) if baseline is None else True
+    speaks = (p_T > line if more else p_T < line) & (n_T > 0) & (n_C > 0) & started
+
+    y, x = projection.nearest_null(p_T, p_C, n_T, n_C, ratio=ratio, shift=shift, where=speaks)
+    with np.errstate(all="ignore"):
+        gain = (
+            s_T * np.log(p_T / y)
+            + (n_T - s_T) * np.log((1 - p_T) / (1 - y))
+            + s_C * np.log(p_C / x)
+            + (n_C - s_C) * np.log((1 - p_C) / (1 - x))
+        )
+    return np.where(speaks, gain, 0.0)
+
+
+def log_e_one_sample(
+    successes: ArrayLike, trials: ArrayLike, *, side: Side, bound: float, alternatives: ArrayLike | None = None
+) -> Array:
+    """Cumulative log e-value against a fixed rate, shape (..., ticks): H0 p <= bound ("greater"), p >= bound ("less").
+
+    ValueError on counts that cannot have happened, a bound outside (0, 1), a bad side or alternatives.
+    Source: mixture of simple likelihood ratios (Ville 1939; Robbins 1970).
+    """
+    checked.with_ticks("trials", checked.counts("trials", trials))
+    steps = one_sample_steps(successes, trials, side=side, bound=bound, alternatives=alternatives)
+    return log_mean(np.cumsum(steps, axis=-2))
+
+
+def one_sample_steps(
+    successes: ArrayLike, trials: ArrayLike, *, side: Side, bound: float, alternatives: ArrayLike | None = None
+) -> Array:
+    """What one tick adds to the K log components, shape (..., K): the online form of `log_e_one_sample`."""
+    more = checked.side_of(side)
+    s, n = (counts[..., np.newaxis] for counts in checked.tally("", successes, trials))
+    p = checked.level("bound", bound)
+    odds = ONE_SAMPLE_ODDS if alternatives is None else checked.odds_ratios(alternatives)
+    odds = odds if more else 1 / odds
+    log_scale = np.log1p((odds - 1) * p)
+    return np.asarray(s * np.log(odds) - n * log_scale, dtype=np.float64)
+
+
+def log_mean(components: ArrayLike) -> Array:
+    """The log of the mean of exp(components) over the last axis: the e-value of an equal mixture."""
+    logs = checked.not_nan("components", components)
+    return np.asarray(np.logaddexp.reduce(logs, axis=-1) - np.log(logs.shape[-1]), dtype=np.float64)
+
+
+def _before(counts: Array) -> Array:
+    return np.concatenate([np.zeros_like(counts[..., :1]), np.cumsum(counts, axis=-1)[..., :-1]], axis=-1)
+
+
+def _base_rate(successes: Array, trials: Array, baseline: ArrayLike | None) -> Array:
+    if baseline is None:
+        rate = (successes + 0.5) / (trials + 1)
+    else:
+        guess = checked.finite("baseline", baseline)
+        if ((guess < 0) | (guess > 1)).any():
+            raise ValueError("baseline must lie in [0, 1]")
+        rate = (successes + BASELINE_WEIGHT * guess) / (trials + BASELINE_WEIGHT)
+    return np.clip(rate, EDGE, 1 - EDGE)
+
+
+def _alternatives(y: Array, p_C: Array, more: bool, alternatives: ArrayLike | None, *, margin: bool) -> Array:
+    if alternatives is not None or not margin:
+        odds = ANY_HARM_ODDS if alternatives is None else checked.odds_ratios(alternatives)
+        odds = odds if more else 1 / odds
+        return np.asarray(odds * y / (1 - y + odds * y), dtype=np.float64)
+    width = np.abs(y - p_C)
+    beyond_control = y >= p_C if more else y <= p_C
+    reach = np.where(beyond_control, width * STRICT_STEPS, width * CLEARING_STEPS)
+    room = (1 - y if more else y) * (1 - LEFTOVER)
+    return np.asarray(y + (1 if more else -1) * np.minimum(reach, room), dtype=np.float64)
+
+
+def _check_null(more: bool, ratio: float, shift: float) -> None:
+    if not (np.isfinite(ratio) and np.isfinite(shift)):
+        raise ValueError("ratio and shift must be finite")
+    if ratio <= 0:
+        raise ValueError(f"ratio must be above 0, not {ratio}")
+    if (more and ratio + shift <= 0) or (not more and shift >= 1):
+        raise ValueError(f"no two proportions satisfy H0 with ratio {ratio} and shift {shift}")

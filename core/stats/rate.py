@@ -1,0 +1,58 @@
+"""Evidence on events that have an exposure but no trials, such as complaints that arrive later than the requests."""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from core.stats import checked
+from core.stats.checked import Array, Side
+from core.stats.proportion import log_mean
+
+RATE_RATIOS = np.geomspace(1.4, 8.0, 5)
+
+
+def log_e_two_sample(
+    canary_events: ArrayLike,
+    control_events: ArrayLike,
+    canary_exposure: ArrayLike,
+    control_exposure: ArrayLike,
+    *,
+    side: Side,
+    ratio: float = 1.0,
+) -> Array:
+    """Cumulative log e-value, shape (..., ticks): H0 canary rate <= ratio * control rate ("greater") or >= ("less").
+
+    Conditional on all events of a tick the canary's share is binomial, whatever the base rate does. Exposures are known
+    before the events. A tick that lacks an arm's exposure adds nothing.
+    Source: Lindon and Malek, "Anytime-valid inference for multinomial count data" (2022), section 4.
+    """
+    checked.with_ticks("canary_events", checked.counts("canary_events", canary_events))
+    steps = two_sample_steps(canary_events, control_events, canary_exposure, control_exposure, side=side, ratio=ratio)
+    return log_mean(np.cumsum(steps, axis=-2))
+
+
+def two_sample_steps(
+    canary_events: ArrayLike,
+    control_events: ArrayLike,
+    canary_exposure: ArrayLike,
+    control_exposure: ArrayLike,
+    *,
+    side: Side,
+    ratio: float = 1.0,
+) -> Array:
+    """What one tick adds to the K log components, shape (..., K): the online form of `log_e_two_sample`."""
+    more = checked.side_of(side)
+    if not np.isfinite(ratio) or ratio <= 0:
+        raise ValueError(f"ratio must be above 0, not {ratio}")
+    arrays = {
+        "canary_events": checked.counts("canary_events", canary_events),
+        "control_events": checked.counts("control_events", control_events),
+        "canary_exposure": checked.counts("canary_exposure", canary_exposure),
+        "control_exposure": checked.counts("control_exposure", control_exposure),
+    }
+    checked.same_shape(arrays)
+    s_T, s_C, e_T, e_C = (array[..., np.newaxis] for array in arrays.values())
+    kappa = ratio * (RATE_RATIOS if more else 1 / RATE_RATIOS)
+    speaks = (e_T > 0) & (e_C > 0)
+    with np.errstate(all="ignore"):
+        gain = s_T * np.log(kappa / ratio) + (s_T + s_C) * np.log((ratio * e_T + e_C) / (kappa * e_T + e_C))
+    return np.where(speaks, gain, 0.0)

@@ -1,0 +1,44 @@
+"""The hash chain: each event's hash covers every one of its columns and the hash before it."""
+
+import json
+from collections.abc import Sequence
+from hashlib import sha256
+
+import orjson
+
+GENESIS = bytes(32)
+
+# The order is part of the hash: never reorder, only add at the end together with a new log.
+HEADER = (
+    "position",
+    "stream",
+    "version",
+    "event_id",
+    "type",
+    "schema_version",
+    "command_id",
+    "command_seq",
+    "actor",
+    "source",
+    "cause_id",
+    "correlation_id",
+    "at",
+    "recorded_at",
+    "pii_ref",
+)
+
+
+def link(prev_hash: bytes, header: Sequence[str | int | None], body: str) -> bytes:
+    """sha256(previous hash || header as a JSON list in the order of `HEADER` || sha256(body)).
+
+    Text that is not valid Unicode (a damaged row) is hashed as the bytes it came from.
+    """
+    digest = sha256(body.encode("utf-8", "surrogateescape")).digest()
+    return sha256(prev_hash + _header_bytes(header) + digest).digest()
+
+
+def _header_bytes(header: Sequence[str | int | None]) -> bytes:
+    try:
+        return orjson.dumps(header)
+    except TypeError:  # damaged text; the standard library writes the same bytes, six times slower
+        return json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogateescape")

@@ -1,0 +1,94 @@
+"""Events to stored bytes and back: canonical JSON out, any stored shape lifted to today's class in."""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, TypeVar, get_args
+
+from pydantic import TypeAdapter, ValidationError
+
+from core.rollout.events import Event
+from core.store.errors import NotStorable, UnknownEvent
+
+Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
+E = TypeVar("E")
+
+# The one way a body is written, so that its bytes can be hashed; ValueError for NaN and infinities.
+canonical = json.JSONEncoder(sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+# (type, schema version) -> the body as the next schema version writes it. Stored bytes never change.
+UPCASTERS: Mapping[tuple[str, int], Upcaster] = {}
+
+
+class Codec(Generic[E]):
+    """Encodes and decodes the events of one union of dataclasses, each with a stable `TYPE`, and `SCHEMA` from 1."""
+
+    def __init__(self, union: Any, upcasters: Mapping[tuple[str, int], Upcaster]) -> None:
+        classes = get_args(union) or (union,)
+        self.classes: Mapping[str, type[E]] = {each.TYPE: each for each in classes}
+        if len(self.classes) != len(classes):
+            raise ValueError("Two events share a stored name: give each class a TYPE of its own.")
+        self._upcasters = upcasters
+        self._adapters: dict[type[Any], TypeAdapter[Any]] = {}
+
+    def encode(self, event: E) -> tuple[str, int, str]:
+        """(type, schema version, body). NotStorable unless the body reads back as an equal event.
+
+        The check costs microseconds and keeps a NaN, an ambiguous union or a value JSON cannot hold out of a log
+        that can never be corrected.
+        """
+        kind: type[Any] = type(event)
+        name: str = kind.TYPE
+        try:
+            body = canonical(self._adapter(kind).dump_python(event, mode="json"))
+        except ValueError as error:
+            raise NotStorable(f"The event {name} holds a value that JSON cannot: {error}.") from error
+        if self._read(name, body) != event:
+            raise NotStorable(f"The event {name} does not read back as it was written: {body[:500]}")
+        return name, _schema(kind), body
+
+    def decode(self, type_: str, schema_version: int, body: str) -> E:
+        """The event as today's class. UnknownEvent for a type, version or shape that this program does not know."""
+        kind = self.classes.get(type_)
+        if kind is None or schema_version > _schema(kind):
+            raise UnknownEvent(
+                f"The log holds an event {type_} (version {schema_version}) that this program does not know. "
+                "A newer program wrote it: upgrade this one before it decides anything."
+            )
+        while schema_version < _schema(kind):
+            lift = self._upcasters.get((type_, schema_version))
+            if lift is None:
+                raise UnknownEvent(f"Nothing lifts the event {type_} from version {schema_version} to the next.")
+            body = canonical(lift(json.loads(body)))
+            schema_version += 1
+        return self._read(type_, body)
+
+    def _read(self, type_: str, body: str) -> E:
+        try:
+            kind: type[Any] = self.classes[type_]
+            event: E = self._adapter(kind).validate_json(body)
+        except (ValidationError, KeyError) as error:
+            raise UnknownEvent(f"A stored {type_} does not have the shape of its version: {error}") from error
+        return event
+
+    def _adapter(self, kind: type[Any]) -> TypeAdapter[Any]:
+        """Built when first needed: building all of them would slow every start."""
+        if kind not in self._adapters:
+            self._adapters[kind] = TypeAdapter(kind)
+        return self._adapters[kind]
+
+
+def _schema(kind: type[Any]) -> int:
+    return getattr(kind, "SCHEMA", 1)
+
+
+EVENTS: Codec[Event] = Codec(Event, UPCASTERS)
+
+
+def encode(event: Event) -> tuple[str, int, str]:
+    """(type, schema version, canonical body) of one of Rampart's own events."""
+    return EVENTS.encode(event)
+
+
+def decode(type_: str, schema_version: int, body: str) -> Event:
+    """One of Rampart's own events, from how it is stored."""
+    return EVENTS.decode(type_, schema_version, body)

@@ -1,0 +1,29 @@
+"""Everything the store may refuse, as one tree."""
+
+
+class StoreError(Exception):
+    """The store could not do what was asked; the text says what happened, why, and what to do next."""
+
+
+class Conflict(StoreError):
+    """The same key was used for something else: load again and decide again."""
+
+
+class Busy(StoreError):
+    """Another process held a lock for too long; nothing was written, and trying again is safe."""
+
+
+class SchemaMismatch(StoreError):
+    """The tables are older or newer than this program."""
+
+
+class UnknownEvent(StoreError):
+    """A stored event that this program does not know: it must not decide anything from it."""
+
+
+class NotStorable(StoreError):
+    """An event that could not be read back as it is written."""
+
+
+class ImportRefused(StoreError):
+    """A file that may not become this database's log; nothing was written."""

@@ -1,0 +1,54 @@
+"""Every look at a running rollout: what was seen, and the state to go on from, so that a verdict can be recomputed."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, insert, select, update
+
+from core.store.tables import look
+
+_STATES_KEPT = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedLook:
+    """One look as it was recorded. `state_json` is None for all but the newest looks."""
+
+    number: int
+    at: datetime
+    look_json: str
+    state_json: str | None
+    sums_hash: str
+
+
+def latest(connection: Connection, rollout: str) -> tuple[int, str] | None:
+    """Number and state after the newest look at this rollout; None before the first."""
+    newest = select(look.c.number, look.c.state).where(look.c.rollout == rollout).order_by(look.c.number.desc())
+    row = connection.execute(newest.limit(1)).one_or_none()
+    return (row.number, row.state) if row is not None else None
+
+
+def save(
+    connection: Connection, rollout: str, number: int, at: datetime, look_json: str, state_json: str, sums_hash: str
+) -> None:
+    """Keep a look. IntegrityError if the number exists: another process looked first, so begin again from its state."""
+    connection.execute(
+        insert(look).values(
+            rollout=rollout, number=number, at=at, look=look_json, state=state_json, sums_hash=sums_hash
+        )
+    )
+    # The states before can be computed again from the looks; keeping them all would outgrow the log itself.
+    connection.execute(
+        update(look).where(look.c.rollout == rollout, look.c.number == number - _STATES_KEPT).values(state=None)
+    )
+
+
+def between(connection: Connection, rollout: str, first: int, last: int) -> tuple[SavedLook, ...]:
+    """The looks numbered `first` to `last`, in order."""
+    found = connection.execute(
+        select(look).where(look.c.rollout == rollout, look.c.number.between(first, last)).order_by(look.c.number)
+    )
+    return tuple(
+        SavedLook(number=row.number, at=row.at, look_json=row.look, state_json=row.state, sums_hash=row.sums_hash)
+        for row in found
+    )

@@ -1,0 +1,183 @@
+"""What must still be said to the outside: written with its event, sent afterwards, in order, under a lease."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, exists, func, or_, select, text, update
+from sqlalchemy import Row as Found
+
+from core.store.database import Database
+from core.store.instants import Instant
+from core.store.tables import outbox, unfinished
+
+# Built once: they run inside every append.
+_SUPERSEDED = select(outbox.c.id).where(
+    unfinished(outbox), outbox.c.supersede_key == bindparam("key"), outbox.c.state == "pending"
+)
+_ADD = text(
+    "INSERT INTO outbox"
+    " (position, kind, ordering_key, idempotency_key, supersede_key, request, state, attempt, due_at) VALUES"
+    " (:position, :kind, :ordering_key, :idempotency_key, :supersede_key, :request, 'pending', 0, :due_at)"
+    " ON CONFLICT (idempotency_key) DO NOTHING"
+).bindparams(bindparam("due_at", type_=Instant))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One thing to send. `attempt` counts from 1: above 1, an earlier try may have arrived, so look before sending."""
+
+    id: int
+    position: int
+    kind: str
+    ordering_key: str
+    idempotency_key: str
+    supersede_key: str | None
+    request: Mapping[str, Any]
+    state: str
+    attempt: int
+    due_at: datetime
+    lease_until: datetime | None
+    lease_token: str | None
+    response: Mapping[str, Any] | None
+    last_error: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """How much is unsent, and since when the oldest of it is due. `dead` needs a human."""
+
+    pending: int
+    leased: int
+    dead: int
+    oldest_due_at: datetime | None
+
+
+def enqueue(
+    connection: Connection,
+    *,
+    kind: str,
+    ordering_key: str,
+    idempotency_key: str,
+    request: Mapping[str, Any],
+    due_at: datetime,
+    position: int,
+    supersede_key: str | None = None,
+) -> bool:
+    """Add a row for the event at `position`, in that event's transaction; False if there is nothing to add.
+
+    Rows of one `ordering_key` are sent in the order they were added, one at a time. A repeated `idempotency_key` adds
+    nothing. With a `supersede_key`, nothing is added while an unsent row of that key waits: the sender renders what is
+    true when it sends.
+    """
+    if supersede_key is not None and connection.execute(_SUPERSEDED, {"key": supersede_key}).first() is not None:
+        return False
+    row = {
+        "position": position,
+        "kind": kind,
+        "ordering_key": ordering_key,
+        "idempotency_key": idempotency_key,
+        "supersede_key": supersede_key,
+        "request": _text(request),
+        "due_at": due_at,
+    }
+    return connection.execute(_ADD, row).rowcount == 1
+
+
+def claim(database: Database, now: datetime, *, kind: str, lease: timedelta) -> Row | None:
+    """Take the oldest due row of this kind whose ordering key has nothing unfinished before it; None if none is due.
+
+    The attempt is committed before this returns, so a crash during the call leaves a trace. When the lease runs out
+    the row can be claimed by others, and the earlier holder's finish, postpone or bury does nothing.
+    """
+    token = uuid4().hex
+    earlier = outbox.alias("earlier")
+    blocked = exists().where(
+        earlier.c.ordering_key == outbox.c.ordering_key,
+        earlier.c.id < outbox.c.id,
+        unfinished(earlier),
+    )
+    due = or_(
+        and_(outbox.c.state == "pending", outbox.c.due_at <= now),
+        and_(outbox.c.state == "leased", outbox.c.lease_until <= now),
+    )
+    candidate = (
+        select(outbox.c.id)
+        .where(unfinished(outbox), outbox.c.kind == kind, due, ~blocked)
+        .order_by(outbox.c.id)
+        .limit(1)
+    )
+    # Looking first keeps an idle worker from taking SQLite's one write lock every second.
+    with database.reading() as connection:
+        if connection.execute(candidate).first() is None:
+            return None
+    with database.plain_writing() as connection:
+        found = connection.execute(candidate.with_for_update(skip_locked=True)).scalar_one_or_none()
+        if found is None:
+            return None
+        taken = connection.execute(
+            update(outbox)
+            .where(outbox.c.id == found)
+            .values(state="leased", attempt=outbox.c.attempt + 1, lease_until=now + lease, lease_token=token)
+            .returning(*outbox.c)
+        ).one()
+        return _row(taken)
+
+
+def finish(connection: Connection, row: Row, response: Mapping[str, Any] | None) -> bool:
+    """It arrived. False, and nothing changed, if the lease was lost to somebody else meanwhile."""
+    return _release(connection, row, state="done", response=_text(response) if response is not None else None)
+
+
+def postpone(connection: Connection, row: Row, until: datetime, error: str, count_attempt: bool) -> bool:
+    """Not now: due again at `until`, and everything behind it waits. `count_attempt=False` for a "slow down"."""
+    attempt = row.attempt if count_attempt else row.attempt - 1
+    return _release(connection, row, state="pending", due_at=until, last_error=error, attempt=attempt)
+
+
+def bury(connection: Connection, row: Row, error: str) -> bool:
+    """It can never arrive: set aside for a human, so that what is behind it goes on."""
+    return _release(connection, row, state="dead", last_error=error)
+
+
+def waiting(connection: Connection) -> Waiting:
+    """How much is unsent."""
+
+    def count(state: str) -> ColumnElement[int]:
+        return func.coalesce(func.sum(case((outbox.c.state == state, 1), else_=0)), 0)
+
+    unsent = func.min(case((unfinished(outbox), outbox.c.due_at)))
+    found = connection.execute(select(count("pending"), count("leased"), count("dead"), unsent)).one()
+    return Waiting(pending=found[0], leased=found[1], dead=found[2], oldest_due_at=found[3])
+
+
+def next_due(connection: Connection) -> datetime | None:
+    """When the next row is due or the next lease runs out; None when everything is sent."""
+    moment = case((outbox.c.state == "leased", outbox.c.lease_until), else_=outbox.c.due_at)
+    due: datetime | None = connection.execute(select(func.min(moment)).where(unfinished(outbox))).scalar_one()
+    return due
+
+
+def find(connection: Connection, idempotency_key: str) -> Row | None:
+    """The row of this key, whatever became of it."""
+    found = connection.execute(select(outbox).where(outbox.c.idempotency_key == idempotency_key)).one_or_none()
+    return _row(found) if found is not None else None
+
+
+def _release(connection: Connection, row: Row, **changes: Any) -> bool:
+    mine = and_(outbox.c.id == row.id, outbox.c.state == "leased", outbox.c.lease_token == row.lease_token)
+    return connection.execute(update(outbox).where(mine).values(lease_until=None, **changes)).rowcount == 1
+
+
+def _row(found: Found[Any]) -> Row:
+    values = dict(found._mapping)
+    values["request"] = json.loads(values["request"])
+    values["response"] = json.loads(values["response"]) if values["response"] is not None else None
+    return Row(**values)
+
+
+def _text(request: Mapping[str, Any]) -> str:
+    return json.dumps(request, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))

@@ -1,0 +1,108 @@
+"""The read model of rollouts: rows that follow from the log alone, kept in step in the transaction of each event."""
+
+import sys
+from collections.abc import Iterable, Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, delete, insert, select
+
+from core.rollout import evolve as evolving
+from core.rollout import model
+from core.rollout.events import RolloutEvent, rollout_stream
+from core.rollout.model import Rollout
+from core.store import codec, event_log
+from core.store.event_log import Recorded
+from core.store.instants import of_text
+from core.store.tables import insert_into, projection, rollout_view
+
+_NAME = "rollout_view"
+_PREFIX = rollout_stream("")
+
+
+def row_of(rollout: Rollout, position: int) -> dict[str, Any]:
+    """The row that shows this rollout; `position` is that of its newest event."""
+    stage = rollout.stage
+    return {
+        "id": rollout.id,
+        "name": rollout.plan.name,
+        "surface": rollout.plan.surface,
+        "state": str(rollout.state),
+        "stage": rollout.stage_index if stage is not None else None,
+        "stage_name": stage.name if stage is not None else None,
+        "percent": float(rollout.percent),
+        "from_version": rollout.plan.from_version,
+        "to_version": rollout.plan.to_version,
+        "owner": rollout.plan.owner,
+        "waiting_for": rollout.waiting_for,
+        "title": rollout.kind,
+        "applied_at": rollout.planned_at,
+        "started_at": rollout.started_at,
+        "ended_at": rollout.ended_at,
+        "position": position,
+    }
+
+
+def apply(connection: Connection, recorded: Iterable[Recorded], rollouts: Mapping[str, Rollout]) -> None:
+    """Bring the rows of the rollouts that these events touched up to date; `rollouts` are as after the last of them."""
+    touched = {each.stream.removeprefix(_PREFIX): each.position for each in recorded if each.stream.startswith(_PREFIX)}
+    for name, position in touched.items():
+        row = row_of(rollouts[name], position)
+        connection.execute(
+            insert_into(connection, rollout_view).values(row).on_conflict_do_update(index_elements=["id"], set_=row)
+        )
+
+
+class Folding:
+    """The read model computed from the log, one raw row (`event_log.COLUMNS`) after the other."""
+
+    def __init__(self) -> None:
+        self._rollouts: dict[str, Rollout] = {}
+        self._positions: dict[str, int] = {}
+
+    def take(self, row: tuple[Any, ...]) -> None:
+        """The next event. UnknownEvent if this program does not know it."""
+        stream: str = row[1]
+        if not stream.startswith(_PREFIX):
+            return
+        event = codec.decode(row[4], row[5], row[15])
+        if isinstance(event, RolloutEvent):
+            name = stream.removeprefix(_PREFIX)
+            self._rollouts[name] = evolving.evolve(self._rollouts.get(name), event, of_text(row[12]))
+            self._positions[name] = row[0]
+
+    def rows(self) -> dict[str, dict[str, Any]]:
+        """The rows as they should be, by rollout."""
+        return {name: row_of(rollout, self._positions[name]) for name, rollout in self._rollouts.items()}
+
+
+def stored(connection: Connection) -> dict[str, dict[str, Any]]:
+    """The rows as they are, by rollout."""
+    return {row["id"]: dict(row) for row in connection.execute(select(rollout_view)).mappings()}
+
+
+def rebuild(connection: Connection) -> int:
+    """Replace every row by what the log says; how many there are. Readers see the old rows until it commits."""
+    folding = Folding()
+    for event in event_log.raw(connection):
+        folding.take(event)
+    rows = list(folding.rows().values())
+    connection.execute(delete(rollout_view))
+    if rows:
+        connection.execute(insert(rollout_view), rows)
+    known = insert_into(connection, projection).values(name=_NAME, code_hash=_code_hash())
+    connection.execute(known.on_conflict_do_update(index_elements=["name"], set_={"code_hash": _code_hash()}))
+    return len(rows)
+
+
+def ensure_current(connection: Connection) -> None:
+    """Rebuild if the code that folds has changed since the rows were built."""
+    built_by = connection.execute(select(projection.c.code_hash).where(projection.c.name == _NAME)).scalar_one_or_none()
+    if built_by != _code_hash():
+        rebuild(connection)
+
+
+def _code_hash() -> str:
+    sources = (sys.modules[__name__], evolving, model)
+    return sha256(b"".join(Path(str(each.__file__)).read_bytes() for each in sources)).hexdigest()

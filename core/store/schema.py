@@ -1,0 +1,66 @@
+"""Bringing a database to the schema of this program, and refusing to run on any other."""
+
+from pathlib import Path
+
+from sqlalchemy import inspect, text
+
+from core.store import projections, triggers
+from core.store.database import Database
+from core.store.errors import SchemaMismatch
+
+REVISION = "0001"
+_MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
+
+
+def migrate(database: Database) -> None:
+    """Create or upgrade the tables, put the triggers right, rebuild read models whose code changed; safe to repeat.
+
+    SchemaMismatch if a newer program has been here. Processes that migrate at the same moment take turns.
+    """
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    config.set_main_option("path_separator", "os")
+    with database.writing() as connection:
+        found = _revision(database)
+        if found is not None and found > REVISION:
+            raise SchemaMismatch(_too_new(found))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+        triggers.install(connection)
+        projections.ensure_current(connection)
+
+
+def check(database: Database) -> None:
+    """SchemaMismatch unless the tables are exactly those of this program and the log is protected."""
+    found = _revision(database)
+    if found is None:
+        raise SchemaMismatch("The database has no tables yet: run `rollout migrate`.")
+    if found > REVISION:
+        raise SchemaMismatch(_too_new(found))
+    if found < REVISION:
+        raise SchemaMismatch(f"The database has schema {found}, this program needs {REVISION}: run `rollout migrate`.")
+    with database.reading() as connection:
+        absent = triggers.missing(connection)
+    if absent:
+        raise SchemaMismatch(
+            f"The log is not protected: {', '.join(absent)} missing or altered. Run `rollout audit verify` to see "
+            "whether it was changed, then `rollout migrate` to restore them."
+        )
+
+
+def _revision(database: Database) -> str | None:
+    with database.reading() as connection:
+        if not inspect(connection).has_table("alembic_version"):
+            return None
+        found: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+        return found
+
+
+def _too_new(found: str) -> str:
+    return (
+        f"The database has schema {found}, this program knows up to {REVISION}: a newer program has upgraded it. "
+        "Upgrade this one before it runs again."
+    )

@@ -1,0 +1,170 @@
+"""Whether the log is what was written: every position, version, hash and everything that follows from it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection
+
+from core.store import chain, projections, triggers
+from core.store.errors import UnknownEvent
+from core.store.event_log import COLUMNS, fetch, head, raw
+
+_BODY, _PREV, _HASH = (COLUMNS.index(name) for name in ("body", "prev_hash", "hash"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """What is wrong, and at which position of the log (None: not at one)."""
+
+    position: int | None
+    what: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """`checked` events were read; `head` is position and hash of the newest event."""
+
+    problems: tuple[Problem, ...]
+    checked: int
+    head: tuple[int, bytes]
+
+
+def verify(connection: Connection, *, first: int | None = None, last: int | None = None) -> Report:
+    """Check events `first` to `last` (default: all), and with all of them everything that must follow from them.
+
+    A missing tail is noticed because `commands` and `outbox` speak of later positions. Needs no more memory for a
+    longer log, only for more streams.
+    """
+    whole = first is None and last is None
+    reading = _Reading(connection, first or 1)
+    folding = projections.Folding()
+    unfoldable: list[Problem] = []
+    for row in raw(connection, first or 1, last):
+        reading.take(row)
+        # A damaged event cannot be folded, and one that is not known ends the folding, not the checking.
+        if whole and not reading.problems and not unfoldable:
+            try:
+                folding.take(row)
+            except UnknownEvent as error:
+                unfoldable.append(Problem(position=row[0], what=f"is not known to this program: {error}"))
+    problems = reading.problems + unfoldable
+    position, newest = head(connection)
+    if last is not None and reading.expected <= last:
+        problems.append(Problem(position=reading.expected, what="is missing, and so is everything after it"))
+    problems += _missing_tail(connection, position)
+    for name in triggers.missing(connection):
+        problems.append(Problem(position=None, what=f"the trigger {name} is missing or altered"))
+    if whole:
+        problems += _commands(connection)
+        problems += _outbox(connection)
+        problems += [] if problems else _read_model(connection, folding.rows())
+    return Report(problems=tuple(problems), checked=reading.checked, head=(position, newest))
+
+
+class _Reading:
+    """One pass over the log in order."""
+
+    def __init__(self, connection: Connection, first: int) -> None:
+        self.connection = connection
+        self.problems: list[Problem] = []
+        self.checked = 0
+        self.expected = first
+        self.versions: dict[str, int] = {}
+        self.first = first
+        query = "SELECT hash, command_id, command_seq FROM events WHERE position = ?"
+        before = fetch(connection, query, (first - 1,))
+        self.hashes = {bytes(before[0][0]) if before else chain.GENESIS}
+        self.command: tuple[str, int] = (before[0][1], before[0][2]) if before else ("", 0)
+        self.recorded_at = ""
+
+    def take(self, row: tuple[Any, ...]) -> None:
+        position, stream, version = row[0], row[1], row[2]
+        if position != self.expected:
+            gone = f"{self.expected}" if position == self.expected + 1 else f"{self.expected} to {position - 1}"
+            self._wrong(self.expected, f"is missing (positions {gone})")
+        prev_hash, stored_hash = bytes(row[_PREV]), bytes(row[_HASH])
+        computed = chain.link(prev_hash, row[:_BODY], row[_BODY])
+        if computed != stored_hash:
+            self._wrong(position, "was altered: its content does not give its hash")
+        # Either the stored or the computed hash before may be followed, so that one flipped bit is one problem.
+        if position == self.expected and prev_hash not in self.hashes and computed == stored_hash:
+            self._wrong(position, "does not continue the chain: its previous hash is not that of the event before")
+        self.hashes = {stored_hash, computed}
+        if stream not in self.versions:
+            self.versions[stream] = self._version_before(stream) if self.first > 1 else 0
+        if version != self.versions[stream] + 1:
+            self._wrong(position, f"is version {version} of {stream}, expected {self.versions[stream] + 1}")
+        self.versions[stream] = version
+        self._command(position, row[6], row[7])
+        if row[13] < self.recorded_at:
+            self._wrong(position, "was recorded before the event in front of it")
+        self.recorded_at = row[13]
+        self.expected = position + 1
+        self.checked += 1
+
+    def _command(self, position: int, command_id: str, seq: int) -> None:
+        before, before_seq = self.command
+        if seq != (before_seq + 1 if command_id == before else 1):
+            self._wrong(position, f"is event {seq} of the command {command_id}, which does not follow")
+        self.command = (command_id, seq)
+
+    def _version_before(self, stream: str) -> int:
+        found = fetch(
+            self.connection, "SELECT max(version) FROM events WHERE stream = ? AND position < ?", (stream, self.first)
+        )
+        version: int | None = found[0][0]
+        return version or 0
+
+    def _wrong(self, position: int, what: str) -> None:
+        self.problems.append(Problem(position=position, what=what))
+
+
+def _missing_tail(connection: Connection, newest: int) -> list[Problem]:
+    known = [
+        fetch(connection, query, ())[0][0] or 0
+        for query in ("SELECT max(last_position) FROM commands", "SELECT max(position) FROM outbox")
+    ]
+    if max(known) <= newest:
+        return []
+    return [
+        Problem(position=newest + 1, what=f"is missing: the log was cut, positions up to {max(known)} were written")
+    ]
+
+
+def _commands(connection: Connection) -> list[Problem]:
+    repeated = "SELECT min(position), command_id FROM events GROUP BY command_id, command_seq HAVING count(*) > 1"
+    problems = [
+        Problem(position=position, what=f"has a twin: the command {command} was carried out twice")
+        for position, command in fetch(connection, repeated, ())
+    ]
+    for end in ("first_position", "last_position"):
+        orphans = fetch(
+            connection,
+            f"SELECT c.{end}, c.command_id FROM commands c JOIN events e ON e.position = c.{end}"  # noqa: S608
+            " WHERE e.command_id <> c.command_id",
+            (),
+        )
+        problems += [
+            Problem(position=position, what=f"should belong to the command {command}") for position, command in orphans
+        ]
+    return problems
+
+
+def _outbox(connection: Connection) -> list[Problem]:
+    orphans = (
+        "SELECT o.position, o.id FROM outbox o LEFT JOIN events e ON e.position = o.position WHERE e.position IS NULL"
+    )
+    return [
+        Problem(position=position, what=f"is missing, though outbox row {row} follows from it")
+        for position, row in fetch(connection, orphans, ())
+    ]
+
+
+def _read_model(connection: Connection, wanted: Mapping[str, Any]) -> list[Problem]:
+    found = projections.stored(connection)
+    return [
+        Problem(position=None, what=f"the read model of {name} differs from the log")
+        for name in sorted(wanted.keys() | found.keys())
+        if wanted.get(name) != found.get(name)
+    ]

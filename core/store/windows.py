@@ -1,0 +1,202 @@
+"""What happened: observations added up per stage, arm, segment and metric, in 256 hash buckets of the unit."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any, TypeAlias, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection, select
+
+from core.judging.evidence import BUCKETS, CATEGORY, EVERYONE, REQUESTS, Bucketed, CellKey, Sums
+from core.metrics.catalogue import CATALOGUE, Kind, counts_as_request
+from core.metrics.observation import Observation
+from core.stats.quantile import bin_of
+from core.store.event_log import fetch
+from core.store.tables import cell, exposure_count
+
+_ROWS = 100
+_QUANTILES = frozenset(key for key, metric in CATALOGUE.items() if metric.kind is Kind.QUANTILE)
+
+_Key: TypeAlias = tuple[str, int, str, str, str]  # rollout, stage, arm, segment, metric
+_T = TypeVar("_T")
+_Histogram: TypeAlias = dict[int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placed:
+    """An observation and where it belongs. `counters` are further 0/1 readings, such as `latency_p95>4000`."""
+
+    rollout: str
+    stage: int
+    arm: str
+    unit: str
+    observation: Observation
+    counters: Mapping[str, float] = field(default_factory=dict)
+
+
+def record(connection: Connection, placed: Sequence[Placed]) -> None:
+    """Add observations to their cells, in a writing transaction; safe beside other processes doing the same.
+
+    Larger batches are much cheaper per observation: each touched cell is rewritten once per call.
+    """
+    batch = _Batch()
+    for each in placed:
+        batch.add(each)
+    _take_turns(connection, {each.rollout for each in placed})
+    _add_cells(connection, batch)
+    _add_exposures(connection, batch.exposed)
+
+
+def read(connection: Connection, rollout: str) -> Sums:
+    """Everything counted for a rollout so far, cumulative within each stage."""
+    cells: dict[CellKey, Bucketed] = {}
+    histograms: dict[CellKey, Mapping[int, int]] = {}
+    columns = (cell.c.stage, cell.c.arm, cell.c.segment, cell.c.metric, cell.c.buckets, cell.c.histogram)
+    for stage, arm, segment, metric, buckets, histogram in connection.execute(
+        select(*columns).where(cell.c.rollout == rollout)
+    ):
+        key = CellKey(stage=stage, arm=arm, segment=segment, metric=metric)
+        weight, value = _unpacked(buckets)
+        cells[key] = Bucketed(weight=weight, value=value)
+        if histogram is not None:
+            histograms[key] = dict(_bins(histogram))
+    counted = select(exposure_count).where(exposure_count.c.rollout == rollout)
+    first_exposures = {(row.stage, row.arm): row.units for row in connection.execute(counted)}
+    return Sums(cells=cells, histograms=histograms, first_exposures=first_exposures)
+
+
+class _Batch:
+    """Observations of one call, added up in memory: flat lists that numpy sums at the end."""
+
+    def __init__(self) -> None:
+        self.numbers: dict[_Key, int] = {}
+        self.histograms: dict[_Key, _Histogram] = {}
+        self.exposed: dict[tuple[str, int, int], str] = {}
+        self._slots: list[int] = []
+        self._weights: list[float] = []
+        self._values: list[float] = []
+
+    def add(self, placed: Placed) -> None:
+        seen = placed.observation
+        bucket, unit_hash = _hashes(placed.rollout, placed.unit)
+        entries = [(metric, 1.0, value) for metric, value in (*seen.readings.items(), *placed.counters.items())]
+        if counts_as_request(seen.readings) or seen.error_category is not None:
+            entries.append((REQUESTS, 1.0, 1.0))
+            self.exposed.setdefault((placed.rollout, placed.stage, unit_hash), placed.arm)
+        if seen.error_category is not None:
+            entries.append((CATEGORY + seen.error_category, 1.0, 1.0))
+        bins = [(metric, bin_of(value)) for metric, value in seen.readings.items() if metric in _QUANTILES]
+        for segment in (EVERYONE, *(f"{name}={value}" for name, value in seen.segments.items())):
+            for metric, weight, value in entries:
+                key = (placed.rollout, placed.stage, placed.arm, segment, metric)
+                number = self.numbers.setdefault(key, len(self.numbers))
+                self._slots.append(number * BUCKETS + bucket)
+                self._weights.append(weight)
+                self._values.append(value)
+            for metric, position in bins:
+                histogram = self.histograms.setdefault((placed.rollout, placed.stage, placed.arm, segment, metric), {})
+                histogram[position] = histogram.get(position, 0) + 1
+
+    def sums(self) -> NDArray[np.float64]:
+        """Shape (cells, 2, BUCKETS), the middle axis being (weight, value); cells as numbered in `numbers`."""
+        size = len(self.numbers) * BUCKETS
+        weights = np.bincount(self._slots, self._weights, size)
+        values = np.bincount(self._slots, self._values, size)
+        return np.stack([weights.reshape(-1, BUCKETS), values.reshape(-1, BUCKETS)], axis=1)
+
+
+def _hashes(rollout: str, unit: str) -> tuple[int, int]:
+    """(bucket, hash of the unit as a signed 64-bit number), independent of how units are assigned to arms."""
+    digest = sha256(f"window\x1f{rollout}\x1f{unit}".encode()).digest()
+    return digest[0], int.from_bytes(digest[1:9], "big", signed=True)
+
+
+def _take_turns(connection: Connection, rollouts: Iterable[str]) -> None:
+    """On Postgres, one adder per rollout at a time; always in the same order, so that none wait in a circle."""
+    if connection.dialect.name == "postgresql":
+        locks = sorted(int.from_bytes(sha256(each.encode()).digest()[:4], "big", signed=True) for each in rollouts)
+        for lock in locks:
+            fetch(connection, "SELECT 1 FROM (SELECT pg_advisory_xact_lock(1, ?)) AS turn", (lock,))
+
+
+def _add_cells(connection: Connection, batch: _Batch) -> None:
+    sums = batch.sums() if batch.numbers else np.empty((0, 2, BUCKETS))
+    for keys in _chunks(sorted(batch.numbers), _ROWS):
+        stored = _stored(connection, keys)
+        parameters: list[Any] = []
+        for key in keys:
+            added, histogram = sums[batch.numbers[key]], batch.histograms.get(key)
+            if key in stored:
+                buckets, counted = stored[key]
+                added = added + _unpacked(buckets)
+                if histogram is not None and counted is not None:
+                    histogram = Counter(histogram) + Counter(dict(_bins(counted)))
+            parameters += (*key, _packed(added), _packed_bins(histogram))
+        _write(
+            connection,
+            "cell (rollout, stage, arm, segment, metric, buckets, histogram)",
+            parameters,
+            " ON CONFLICT (rollout, stage, arm, segment, metric)"
+            " DO UPDATE SET buckets = excluded.buckets, histogram = excluded.histogram",
+        )
+
+
+def _stored(connection: Connection, keys: Sequence[_Key]) -> dict[_Key, tuple[bytes, bytes | None]]:
+    marks = ", ".join(["(?, ?, ?, ?, ?)"] * len(keys))
+    rows = fetch(
+        connection,
+        "SELECT rollout, stage, arm, segment, metric, buckets, histogram FROM cell"  # noqa: S608
+        f" WHERE (rollout, stage, arm, segment, metric) IN (VALUES {marks})",
+        tuple(part for key in keys for part in key),
+    )
+    return {(row[0], row[1], row[2], row[3], row[4]): (row[5], row[6]) for row in rows}
+
+
+def _add_exposures(connection: Connection, exposed: Mapping[tuple[str, int, int], str]) -> None:
+    fresh: Counter[tuple[str, int, str]] = Counter()
+    for units in _chunks(sorted(exposed), _ROWS * 5):
+        rows = _write(
+            connection,
+            "exposure (rollout, stage, unit_hash, arm)",
+            [part for unit in units for part in (*unit, exposed[unit])],
+            " ON CONFLICT DO NOTHING RETURNING rollout, stage, arm",
+        )
+        fresh.update(tuple(row) for row in rows)
+    if fresh:
+        _write(
+            connection,
+            "exposure_count (rollout, stage, arm, units)",
+            [part for key in sorted(fresh) for part in (*key, fresh[key])],
+            " ON CONFLICT (rollout, stage, arm) DO UPDATE SET units = exposure_count.units + excluded.units",
+        )
+
+
+def _write(connection: Connection, into: str, parameters: Sequence[Any], on_conflict: str) -> list[Any]:
+    width = into.count(",") + 1
+    values = ", ".join(["(" + ", ".join("?" * width) + ")"] * (len(parameters) // width))
+    returning = on_conflict if "RETURNING" in on_conflict else f"{on_conflict} RETURNING 1"
+    return fetch(connection, f"INSERT INTO {into} VALUES {values}{returning}", tuple(parameters))  # noqa: S608
+
+
+def _chunks(items: Sequence[_T], size: int) -> Iterable[Sequence[_T]]:
+    return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def _packed(sums: NDArray[np.float64]) -> bytes:
+    return sums.astype("<f8").tobytes()
+
+
+def _unpacked(buckets: bytes) -> NDArray[np.float64]:
+    return np.frombuffer(buckets, "<f8").reshape(2, BUCKETS)
+
+
+def _packed_bins(histogram: Mapping[int, int] | None) -> bytes | None:
+    return None if histogram is None else np.array(sorted(histogram.items()), "<i8").tobytes()
+
+
+def _bins(histogram: bytes) -> Iterable[tuple[int, int]]:
+    pairs: list[list[int]] = np.frombuffer(histogram, "<i8").reshape(-1, 2).tolist()
+    return ((position, count) for position, count in pairs)

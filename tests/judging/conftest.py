@@ -1,0 +1,182 @@
+"""A small world whose traffic is counted as intake counts it: users fall into buckets, requests into looks."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from core.judging.evidence import (
+    BUCKETS,
+    CATEGORY,
+    EVERYONE,
+    REQUESTS,
+    Bucketed,
+    CellKey,
+    Sums,
+    counter,
+    derived_metrics,
+)
+from core.judging.judge import Judgement, judge
+from core.judging.limits import Kind, Limit, Role, Scale
+from core.judging.look import Look, reduce
+from core.judging.question import Question, StageDesign
+from core.judging.state import State
+from core.judging.verdict import Verdict
+from core.stats import quantile
+
+START = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
+TICK = timedelta(seconds=10)
+
+REFUSALS = Limit(metric="refusal_rate", kind=Kind.RISES_BY, amount=0.01, scale=Scale.POINTS, role=Role.ROLLBACK)
+USUAL = (
+    Limit(metric="eval_pass_rate", kind=Kind.DROPS_BY, amount=0.02, scale=Scale.POINTS, role=Role.ROLLBACK),
+    Limit(metric="cost_per_request", kind=Kind.RISES_BY, amount=0.15, scale=Scale.RELATIVE, role=Role.ROLLBACK),
+    Limit(
+        metric="latency_p95",
+        kind=Kind.EXCEEDS,
+        amount=4000,
+        scale=Scale.ABSOLUTE,
+        role=Role.ROLLBACK,
+        lasting=timedelta(minutes=15),
+    ),
+    Limit(
+        metric="new_error_category",
+        kind=Kind.RATE_ABOVE,
+        amount=0.002,
+        scale=Scale.ABSOLUTE,
+        role=Role.ROLLBACK,
+        min_events=5,
+    ),
+    Limit(metric="complaint_rate", kind=Kind.EXCEEDS_NORMAL_BY, amount=0.5, scale=Scale.RELATIVE, role=Role.ROLLBACK),
+    REFUSALS,
+    Limit(metric="moderation_flag_rate", kind=Kind.RISES_BY, amount=0.002, scale=Scale.POINTS, role=Role.ROLLBACK),
+    Limit(metric="retry_rate", kind=Kind.RISES_BY, amount=0.01, scale=Scale.POINTS, role=Role.HOLD),
+    Limit(metric="latency_p95", kind=Kind.RISES_BY, amount=0.15, scale=Scale.RELATIVE, role=Role.HOLD),
+    Limit(metric="output_tokens", kind=Kind.CHANGES_BY, amount=0.2, scale=Scale.RELATIVE, role=Role.HOLD),
+)
+CANARY = StageDesign(index=2, name="canary", compared=True, canary_share=0.05, control_left=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Traffic:
+    """What an arm's requests look like."""
+
+    refusals: float = 0.02
+    passes: float = 0.92
+    flags: float = 0.001
+    retries: float = 0.08
+    cost: float = 0.014
+    latency: float = 1200.0
+    complaints: float = 0.0008
+    categories: Mapping[str, float] = field(default_factory=dict)
+
+
+class World:
+    """Users in buckets, a clock, and the sums so far."""
+
+    def __init__(self, limits: tuple[Limit, ...] = USUAL, *, seed: int = 1, users: int = 20_000) -> None:
+        self.random = np.random.default_rng(seed)
+        self.limits, self.users = limits, users
+        self.bucket = self.random.integers(0, BUCKETS, users)
+        self.position = self.random.random(users)
+        self.weights: dict[CellKey, np.ndarray] = {}
+        self.values: dict[CellKey, np.ndarray] = {}
+        self.histograms: dict[CellKey, Counter[int]] = {}
+        self.seen: dict[tuple[int, str], set[int]] = {}
+        self.stages: tuple[StageDesign, ...] = (CANARY,)
+        self.at = START
+        self.state: State | None = None
+        self.looks: list[Look] = []
+        self.watched: tuple[str, ...] = ()
+
+    @property
+    def question(self) -> Question:
+        return Question(limits=self.limits, stages=self.stages, current=self.stages[-1].index, watched=self.watched)
+
+    def enter(self, stage: StageDesign) -> None:
+        self.stages = (*self.stages, stage)
+
+    def serve(self, requests: int, canary: Traffic, control: Traffic) -> None:
+        """So many requests of random users, each in the arm of its position."""
+        stage = self.stages[-1]
+        share = 1.0 if not stage.control_left else stage.canary_share
+        who = self.random.integers(0, self.users, requests)
+        served = self.position[who] < share
+        for arm, mask, traffic in (("canary", served, canary), ("control", ~served, control)):
+            self.arm(stage.index, arm, who[mask], traffic)
+
+    def arm(self, stage: int, arm: str, who: np.ndarray, traffic: Traffic) -> None:
+        draw, n = self.random, len(who)
+        bucket = self.bucket[who]
+        self.seen.setdefault((stage, arm), set()).update(who.tolist())
+        key = lambda metric: CellKey(stage=stage, arm=arm, segment=EVERYONE, metric=metric)  # noqa: E731
+        self.add(key(REQUESTS), bucket, np.ones(n))
+        for metric, rate in (
+            ("refusal_rate", traffic.refusals),
+            ("eval_pass_rate", traffic.passes),
+            ("moderation_flag_rate", traffic.flags),
+            ("retry_rate", traffic.retries),
+        ):
+            self.add(key(metric), bucket, draw.random(n) < rate)
+        self.add(key("cost_per_request"), bucket, traffic.cost * draw.lognormal(-0.5, 1.0, n))
+        self.add(key("output_tokens"), bucket, draw.lognormal(6, 0.5, n))
+        latency = traffic.latency * draw.lognormal(0, 0.5, n)
+        self.add(key("latency_p95"), bucket, latency)
+        for metric, thresholds in derived_metrics(self.limits).items():
+            for threshold in thresholds:
+                self.add(key(counter(metric, threshold)), bucket, latency > threshold)
+        self.histograms.setdefault(key("latency_p95"), Counter()).update(quantile.bin_of(x) for x in latency)
+        for metric, rate in (
+            ("complaint_rate", traffic.complaints),
+            *((CATEGORY + c, r) for c, r in traffic.categories.items()),
+        ):
+            hit = draw.random(n) < rate
+            if hit.any():
+                self.add(key(metric), bucket[hit], np.ones(hit.sum()))
+
+    def add(self, key: CellKey, bucket: np.ndarray, value: np.ndarray) -> None:
+        none = np.zeros(BUCKETS)
+        self.weights[key] = self.weights.get(key, none) + np.bincount(bucket, minlength=BUCKETS)
+        self.values[key] = self.values.get(key, none) + np.bincount(bucket, weights=value, minlength=BUCKETS)
+
+    @property
+    def sums(self) -> Sums:
+        return Sums(
+            cells={key: Bucketed(weight=self.weights[key], value=self.values[key]) for key in self.weights},
+            histograms=self.histograms,
+            first_exposures={key: len(units) for key, units in self.seen.items()},
+        )
+
+    def look(self) -> Judgement:
+        """One tick later, what the engine says."""
+        self.at += TICK
+        before = self.state or State.start(self.question)
+        seen = reduce(self.question, self.sums, before, self.at)
+        self.looks.append(seen)
+        found = judge(self.question, seen, before)
+        self.state = found.state
+        return found
+
+    def run(self, looks: int, canary: Traffic, control: Traffic, *, per_look: int = 333) -> tuple[int, Verdict]:
+        """(look, verdict) of the first verdict that acts, or of the last look."""
+        for number in range(1, looks + 1):
+            self.serve(per_look, canary, control)
+            verdict = self.look().verdict
+            if verdict.name in ("roll_back", "hold", "skewed"):
+                return number, verdict
+        return looks, verdict
+
+
+@pytest.fixture
+def world() -> Callable[..., World]:
+    """Make a world."""
+    return World
+
+
+@pytest.fixture
+def traffic() -> type[Traffic]:
+    """Describe an arm's requests."""
+    return Traffic

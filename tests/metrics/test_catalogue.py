@@ -1,0 +1,95 @@
+"""What may be reported, and what it feeds."""
+
+import pytest
+
+from core.metrics.catalogue import CATALOGUE, DefaultRole, Good, Kind, MarginScale, counts_as_request, readings
+
+
+def test_the_catalogue_has_its_thirty_two_metrics():
+    assert len(CATALOGUE) == 32
+    assert all(metric.key == key for key, metric in CATALOGUE.items())
+
+
+def test_nine_of_them_roll_back_by_default():
+    assert {key for key, metric in CATALOGUE.items() if metric.role is DefaultRole.ROLLBACK} == {
+        "eval_pass_rate",
+        "critical_fail_rate",
+        "complaint_rate",
+        "cost_per_request",
+        "latency_p95",
+        "hard_error_rate",
+        "refusal_rate",
+        "moderation_flag_rate",
+        "new_error_category",
+    }
+
+
+@pytest.mark.parametrize(
+    ("key", "kind", "good", "margin", "scale"),
+    [
+        ("eval_pass_rate", Kind.PROPORTION, Good.UP, 0.02, MarginScale.POINTS),
+        ("suggestion_ctr", Kind.RATIO, Good.UP, 0.05, MarginScale.RELATIVE),
+        ("conversation_turns", Kind.MEAN, Good.UNCHANGED, 0.08, MarginScale.RELATIVE),
+        ("complaint_rate", Kind.COUNT, Good.DOWN, 0.5, MarginScale.RELATIVE),
+        ("thumbs_up_rate", Kind.PROPORTION, Good.UNKNOWN, None, MarginScale.POINTS),
+        ("eval_score", Kind.MEAN, Good.UP, 0.02, MarginScale.ABSOLUTE),
+    ],
+)
+def test_rows_are_as_published(key, kind, good, margin, scale):
+    metric = CATALOGUE[key]
+    assert (metric.kind, metric.good, metric.default_margin, metric.margin_scale) == (kind, good, margin, scale)
+
+
+def test_quantiles_know_theirs():
+    assert {key: m.quantile for key, m in CATALOGUE.items() if m.quantile is not None} == {
+        "latency_p50": 0.5,
+        "latency_p95": 0.95,
+        "ttft_p95": 0.95,
+    }
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("latency_ms", 812, (("latency_p50", 812.0), ("latency_p95", 812.0))),
+        ("ttft_ms", 90.5, (("ttft_p95", 90.5),)),
+        ("refusal_rate", True, (("refusal_rate", 1.0),)),
+        ("refusal_rate", 0, (("refusal_rate", 0.0),)),
+        ("cost_per_request", 0.0121, (("cost_per_request", 0.0121),)),
+        ("cache_hit_rate", 0.73, (("cache_hit_rate", 0.73),)),
+        ("complaint_rate", 1, (("complaint_rate", 1.0),)),
+    ],
+)
+def test_a_value_becomes_readings(key, value, expected):
+    assert readings(key, value) == expected
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("latency_p59", 1, 'unknown metric "latency_p59". Did you mean "latency_p95"?'),
+        ("zzz", 1, "catalogue"),
+        ("new_error_category", 1, "error_category"),
+        ("cost_per_request", float("nan"), "finite"),
+        ("cost_per_request", float("inf"), "finite"),
+        ("cost_per_request", -0.01, "at least 0"),
+        ("cost_per_request", True, "is a number"),
+        ("cost_per_request", "0.01", "needs a number, not str"),
+        ("cost_per_request", None, "needs a number"),
+        ("cost_per_request", 10**400, "too large"),
+        ("refusal_rate", 0.5, "true/false or 0/1"),
+        ("refusal_rate", 2, "true/false or 0/1"),
+        ("tool_error_rate", 1.5, "between 0 and 1"),
+    ],
+)
+def test_a_bad_value_is_refused_with_what_would_be_right(key, value, said):
+    with pytest.raises(ValueError) as refused:
+        readings(key, value)
+    assert said in str(refused.value)
+
+
+def test_a_complaint_alone_is_no_request():
+    assert counts_as_request({"refusal_rate": 0.0})
+    assert counts_as_request({"complaint_rate": 0.0, "refusal_rate": 0.0})
+    assert counts_as_request({})
+    assert not counts_as_request({"complaint_rate": 1.0})

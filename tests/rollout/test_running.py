@@ -1,0 +1,263 @@
+"""Under way: steps, gates, holds, pauses, and the way back."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from core.judging.verdict import Hold, NoData, Skewed, TooEarly
+from core.rollout import commands as c
+from core.rollout import events as e
+from core.rollout.model import State
+from core.rollout.plan import Advance, Approvals, EvalTerms, Risk, Stage, StageKind
+from core.rollout.policy import Policy, QuietHours
+
+
+def test_a_stage_is_left_after_its_hold_with_its_sample(running, words):
+    story = running().later(hours=5).tick(words.sighting()).then(e.EvidenceRecorded)
+    story.later(hours=1).tick(words.sighting(requests=1499))
+    assert story.now.percent == 5
+    story.tick(words.sighting(requests=1500)).then(e.StageEntered)
+    assert story.now.percent == 25
+
+
+def test_a_healthy_rollout_is_done_without_anybody(running, words):
+    story = running()
+    for _ in range(5):
+        story.later(hours=48).tick(words.sighting())
+    assert story.now.state is State.DONE
+    assert story.surface.live == "v43"
+    assert story.surface.running == ()
+
+
+@pytest.mark.parametrize("before", ["running", "paused", "on hold", "waiting", "baking"])
+def test_harm_rolls_back_in_every_state(running, words, before):
+    story = running(stages=tuple(replace(s, advance=Advance.APPROVE) for s in words.stages[:3]) + words.stages[3:])
+    match before:
+        case "paused":
+            story.when(c.Pause())
+        case "on hold":
+            story.tick(words.sighting(Hold(findings=(words.finding("retry_rate"),))))
+            assert story.now.state is State.ON_HOLD
+        case "waiting":
+            story.later(hours=6).tick(words.sighting())
+            assert story.now.state is State.WAITING
+        case "baking":
+            story.happen(e.StageEntered(index=3, name="bake", percent=100))
+    story.later(seconds=90).tick(words.sighting(words.harm)).then(e.EvidenceRecorded, e.RolledBack)
+    assert story.now.state is State.ROLLED_BACK
+    assert story.now.percent == 0
+    assert story.surface.live == "v42"
+    assert story.surface.running == ()
+
+
+def test_the_rollback_says_how_long_the_verdict_took(running, words):
+    story = running().later(seconds=90).tick(words.sighting(words.harm))
+    assert story.now.rollback.verdict_seconds == 90
+    assert story.now.rollback.judged_seconds == 0.01
+    assert story.now.rollback.exposed_requests == 2000
+
+
+def test_rolling_back_twice_is_not_an_error(running):
+    running().when(c.RollBack()).then(e.RolledBack)
+
+
+def test_a_second_rollback_changes_nothing(running):
+    running().when(c.RollBack()).when(c.RollBack()).then()
+
+
+def test_anybody_but_a_guest_may_roll_back(running, cast):
+    story = running()
+    story.refuses(c.RollBack(), "Guests", by=cast["guest"])
+    story.when(c.RollBack(), by=cast["mira"]).then(e.RolledBack)
+
+
+def test_nothing_advances_over_an_approval(running, words, cast):
+    stages = (words.stages[0], replace(words.stages[1], advance=Advance.APPROVE), *words.stages[2:])
+    story = running(stages=stages).later(hours=6).tick(words.sighting())
+    assert story.now.state is State.WAITING
+    story.refuses(c.Advance(reason="hurry"), "Nothing skips an approval")
+    for _ in range(5):
+        story.later(minutes=5).tick(words.sighting()).then()
+    story.when(c.Approve(), by=cast["lee"]).tick(words.sighting()).then(e.StageEntered)
+    assert story.now.percent == 25
+
+
+def test_a_changed_verdict_voids_the_approval(running, words, cast):
+    stages = (words.stages[0], replace(words.stages[1], advance=Advance.APPROVE), *words.stages[2:])
+    story = running(stages=stages).later(hours=6).tick(words.sighting()).when(c.Approve(), by=cast["lee"])
+    asked = story.now.request.request
+    story.tick(words.sighting(TooEarly(canary_requests=0, control_requests=0)))
+    assert story.now.state is State.WAITING
+    assert story.now.request.request != asked
+    assert story.now.approvals == ()
+
+
+def test_high_risk_asks_two_people_at_every_step(running, words, cast):
+    story = running(risk=Risk.HIGH, approvals=Approvals(required=2)).later(hours=6).tick(words.sighting())
+    assert story.now.request.gate == "ramp 25%"
+    story.when(c.Approve(), by=cast["lee"]).tick(words.sighting()).then()
+    story.when(c.Approve(), by=cast["mira"]).tick(words.sighting()).then(e.StageEntered)
+
+
+def test_a_request_nobody_answers_ends_on_hold(running, words):
+    stages = (words.stages[0], replace(words.stages[1], advance=Advance.APPROVE), *words.stages[2:])
+    story = running(stages=stages).later(hours=6).tick(words.sighting())
+    story.later(hours=25).tick(words.sighting()).then(e.ApprovalExpired, e.Held)
+
+
+def test_a_rejected_gate_is_a_hold(running, words, cast):
+    stages = (words.stages[0], replace(words.stages[1], advance=Advance.APPROVE), *words.stages[2:])
+    story = running(stages=stages).later(hours=6).tick(words.sighting())
+    story.when(c.Reject(reason="tone is off"), by=cast["lee"]).then(e.Rejected, e.Held)
+    assert story.now.state is State.ON_HOLD
+
+
+def test_a_hold_limit_stops_growth_until_somebody_says_why(running, words):
+    story = (
+        running().tick(words.sighting(Hold(findings=(words.finding("retry_rate"),)))).then(e.EvidenceRecorded, e.Held)
+    )
+    story.later(hours=12).tick(words.sighting()).tick(words.sighting())
+    assert story.now.percent == 5
+    story.refuses(c.Resume(), "say why")
+    story.refuses(c.Advance(reason="go"), "does not grow")
+    story.when(c.Resume(reason="greeting bug, unrelated")).then(e.Resumed)
+    story.tick(words.sighting(Hold(findings=(words.finding("retry_rate"),))))
+    assert story.now.state is State.RUNNING, "the finding that was set aside does not hold again"
+    story.tick(words.sighting(Hold(findings=(words.finding("suggestion_ctr", "drops_by"),))))
+    assert story.now.state is State.ON_HOLD, "another finding does"
+
+
+def test_no_data_holds_and_clears_itself(running, words):
+    story = running().tick(words.sighting(NoData(since=None, arm="canary")))
+    assert story.now.hold.key == "no_data"
+    story.later(minutes=20).tick(words.sighting(NoData(since=None, arm="canary"))).then()
+    story.tick(words.sighting()).then(e.EvidenceRecorded, e.HoldCleared)
+    assert story.now.state is State.RUNNING
+
+
+def test_a_skewed_split_holds(running, words):
+    story = running().tick(words.sighting(Skewed(log_bayes_factor=9.0, expected_share=0.05, observed_share=0.02)))
+    assert "2.0%" in story.now.hold.text
+
+
+def test_undecided_at_max_hold_asks_instead_of_shipping(running, words):
+    story = running().later(hours=24).tick(words.sighting(requests=10))
+    assert story.now.hold.key == "undecided:canary"
+    story.when(c.Resume(reason="quiet week")).when(c.Advance(reason="we accept the risk")).then(e.StageEntered)
+    assert story.last[0].skipped == "we accept the risk"
+
+
+def test_the_clock_stands_still_while_paused(running, words):
+    story = running().later(hours=3).when(c.Pause(reason="odd greetings")).later(hours=10).tick(words.sighting())
+    assert story.now.state is State.PAUSED
+    story.when(c.Resume()).tick(words.sighting())
+    assert story.now.percent == 5, "three of six hours have passed"
+    story.later(hours=3).tick(words.sighting()).then(e.StageEntered)
+
+
+def test_advance_needs_a_reason_and_skips_only_the_waiting(running):
+    story = running()
+    story.refuses(c.Advance(), "say why")
+    story.when(c.Advance(reason="tiny change")).then(e.StageEntered)
+
+
+def test_a_big_jump_needs_a_reason(running, words):
+    more = (*words.stages[:2], replace(words.stages[1], name="ramp 50%", percent=50), *words.stages[2:])
+    story = running(stages=more).happen(e.StageEntered(index=1, name="ramp 25%", percent=25))
+    story.refuses(c.Advance(to_percent=100), "big jump")
+    story.refuses(c.Advance(to_percent=10), "only grow")
+    story.refuses(c.Advance(to_percent=80), "not a step")
+    story.when(c.Advance(to_percent=100, reason="launch day")).then(e.StageEntered)
+    assert story.now.percent == 100
+
+
+def test_high_risk_skips_no_stage(running):
+    running(risk=Risk.HIGH, approvals=Approvals(required=2)).refuses(
+        c.Advance(to_percent=100, reason="hurry"), "skips no stage"
+    )
+
+
+def test_quiet_hours_keep_growth_waiting(running, words):
+    from datetime import time
+
+    quiet = Policy(quiet=QuietHours(start=time(20), end=time(8)))
+    story = running(words.story(policy=quiet)).later(hours=12).tick(words.sighting())  # 22:00
+    assert story.now.percent == 5
+    story.later(hours=10).tick(words.sighting()).then(e.StageEntered)
+
+
+def test_two_people_who_feel_it_is_off_hold_it(running, cast):
+    story = running().when(c.FeelsOff(text="too curt"), by=cast["lee"]).then(e.FeltOff)
+    story.when(c.FeelsOff(text="again"), by=cast["lee"]).then()
+    story.when(c.FeelsOff(text="rude"), by=cast["mira"]).then(e.FeltOff, e.Held)
+
+
+def test_summaries_come_hourly_on_the_first_day(running, words):
+    story = running().tick(words.sighting())
+    story.later(minutes=59).tick(words.sighting()).then()
+    story.later(minutes=1).tick(words.sighting()).then(e.EvidenceRecorded)
+    assert story.last[0].reason == "summary"
+
+
+@pytest.fixture
+def gated(running, words):
+    stage = Stage(kind=StageKind.EVAL, name="eval", terms=EvalTerms(suite="evals/support.yaml", min_pass_rate=0.92))
+    return running(stages=(stage, *words.stages))
+
+
+def results(*, ok: bool) -> c.RecordEval:
+    why = () if ok else ("91.9 % of answers pass, 92 % are needed",)
+    return c.RecordEval(
+        suite="evals/support.yaml", ok=ok, passed=919, failed=81, errors=0, reasons=why, cases=(), digest=str(ok)
+    )
+
+
+def test_an_eval_gate_waits_for_results_and_opens(gated):
+    story = gated.later(hours=30).tick().then()
+    assert story.now.percent == 0
+    story.refuses(c.Advance(reason="trust me"), "a gate is never skipped")
+    story.when(results(ok=True)).then(e.EvalRecorded).tick().then(e.StageEntered)
+    assert story.now.percent == 5
+
+
+def test_a_failed_eval_holds(gated):
+    story = gated.when(results(ok=False)).then(e.EvalRecorded, e.Held)
+    assert "91.9 %" in story.now.hold.text
+    story.when(results(ok=False)).then()
+
+
+def test_the_drill_must_be_quick_enough(running, words):
+    drill = Stage(kind=StageKind.ROLLBACK_DRILL, name="rollback_drill", drill_within=timedelta(seconds=10))
+    story = running(stages=(drill, *words.stages)).tick().then()
+    story.when(c.RecordDrill(seconds=0.4)).then(e.DrillFinished).tick().then(e.StageEntered)
+    slow = running(stages=(drill, *words.stages)).when(c.RecordDrill(seconds=11)).then(e.DrillFinished, e.Held)
+    assert slow.now.state is State.ON_HOLD
+
+
+@pytest.fixture
+def done(running, words):
+    story = running()
+    for _ in range(5):
+        story.later(hours=48).tick(words.sighting())
+    return story
+
+
+def test_a_done_rollout_can_still_be_rolled_back(done):
+    done.when(c.RollBack(reason="late complaint")).then(e.RolledBack)
+    assert done.surface.live == "v42"
+
+
+def test_but_not_once_a_later_one_is_live(done):
+    done.surface = replace(done.surface, live="v44", live_by="R-2", versions={**done.surface.versions, "v44": {}})
+    done.refuses(c.RollBack(), "v44")
+
+
+def test_after_a_rollback_there_is_no_retry(running):
+    running().when(c.RollBack()).refuses(c.Start(), "a new rollout")
+
+
+def test_the_flip_is_recorded_once(running):
+    story = running().when(c.RollBack()).when(c.ConfirmFlip(seconds=0.3, processes=2)).then(e.FlipConfirmed)
+    story.when(c.ConfirmFlip(seconds=9.0, processes=2)).then()
+    assert story.now.flip.seconds == 0.3

@@ -1,0 +1,180 @@
+"""Before the start: planning, approvals, notices and their lead times."""
+
+from datetime import UTC, date, datetime, timedelta
+
+from core.rollout import commands as c
+from core.rollout import events as e
+from core.rollout.context import Actor
+from core.rollout.model import State
+from core.rollout.plan import Approvals, NoticePlan, Risk
+from core.rollout.policy import Freeze, Policy
+
+
+def test_planning_asks_for_the_approval_that_the_plan_needs(planned):
+    story = planned()
+    assert story.now.state is State.PLANNED
+    assert story.now.request.gate == "start"
+    assert story.now.waiting_for == "1 approval"
+
+
+def test_the_same_file_twice_changes_nothing(planned, words):
+    planned().when(c.PlanRollout(plan=words.plan())).then()
+
+
+def test_a_changed_file_before_the_start_keeps_the_id_and_begins_anew(planned, words, cast):
+    story = planned().when(c.Approve(), by=cast["lee"])
+    story.when(c.PlanRollout(plan=words.plan(why="shorter"))).then(e.Planned, e.ApprovalRequested)
+    assert story.now.id == "R-1"
+    assert story.now.approvals == ()
+    assert story.now.notice_posted("support:#support") is None, "the notice is told again"
+    assert story.now.request.request == "R-1.2", "a click on the old request must not count"
+
+
+def test_a_changed_file_after_the_start_is_refused(running, words):
+    running().refuses(c.PlanRollout(plan=words.plan(why="other")), "An edit is a new rollout")
+
+
+def test_a_plan_must_start_from_what_is_live(words):
+    words.story(surface=words.surface(live="v44", versions={"v44": {}})).refuses(
+        c.PlanRollout(plan=words.plan()), "someone shipped in between"
+    )
+
+
+def test_a_plan_that_changes_nothing_is_refused(words):
+    words.story().refuses(c.PlanRollout(plan=words.plan(change={"prompt": "old.md"})), "nothing would change")
+
+
+def test_the_kind_of_change_is_computed(planned):
+    assert planned(change={"prompt": "new.md", "tools": ["search"]}).now.kind == "prompt + tools"
+
+
+def test_it_starts_once_approved_and_told(planned, cast):
+    story = planned().when(c.Approve(note="fine"), by=cast["lee"]).then(e.Approved)
+    story.later(hours=1).when(c.Start()).then(e.Started, e.StageEntered)
+    assert story.now.state is State.RUNNING
+    assert story.now.percent == 5
+    assert story.surface.running == ("R-1",)
+
+
+def test_without_approval_it_does_not_start(planned):
+    planned().later(hours=2).refuses(c.Start(), "1 more approval")
+
+
+def test_the_lead_time_blocks_and_names_the_earliest_start(planned, cast, words):
+    story = planned().when(c.Approve(), by=cast["lee"])
+    refused = story.refuses(c.Start(), "#support needs 60 min notice|#support needs 1 h notice")
+    assert refused.earliest == words.monday + timedelta(hours=1)
+
+
+def test_start_then_begins_by_itself_at_the_earliest_time(planned, cast, words):
+    story = planned().when(c.Approve(), by=cast["lee"])
+    story.when(c.Start(then=words.monday + timedelta(hours=1))).then(e.StartScheduled)
+    story.later(minutes=59).tick().then()
+    story.later(minutes=1).tick().then(e.Started, e.StageEntered)
+
+
+def test_start_then_never_undercuts_the_lead_time(planned, cast, words):
+    story = planned().when(c.Approve(), by=cast["lee"]).when(c.Start(then=words.monday))
+    assert story.now.start == words.monday + timedelta(hours=1)
+
+
+def test_a_notice_that_has_not_gone_out_blocks(words, cast):
+    story = words.story().when(c.PlanRollout(plan=words.plan())).when(c.Approve(), by=cast["lee"])
+    story.later(hours=5).refuses(c.Start(), "has not gone out yet")
+
+
+def test_a_fixed_start_waits_for_its_approval_and_then_begins(planned, cast, words):
+    story = planned(start=words.monday + timedelta(hours=2)).later(hours=3).tick().then()
+    story.when(c.Approve(), by=cast["lee"]).tick().then(e.Started, e.StageEntered)
+
+
+def test_the_owner_cannot_approve(planned, cast):
+    planned().refuses(c.Approve(), "your own change", by=cast["dana"])
+
+
+def test_approvals_come_from_slack_only(planned):
+    token = Actor(id="token:operator", handle="operator")
+    planned().refuses(c.Approve(), "Slack only", by=token)
+
+
+def test_approving_twice_counts_once(planned, cast):
+    planned(approvals=Approvals(required=2), risk=Risk.HIGH).when(c.Approve(), by=cast["lee"]).when(
+        c.Approve(), by=cast["lee"]
+    ).then()
+
+
+def test_an_approval_too_many_says_who_was_first(planned, cast):
+    planned().when(c.Approve(), by=cast["lee"]).refuses(c.Approve(), "@lee already approved", by=cast["mira"])
+
+
+def test_a_click_on_an_old_request_is_refused(planned, cast):
+    planned().refuses(c.Approve(request="R-1.7"), "Nothing was applied", by=cast["lee"])
+
+
+def test_one_approval_of_each_group(planned, cast):
+    groups = Approvals(required=2, groups=("@ai-leads", "@support-leads"))
+    story = planned(approvals=groups, risk=Risk.HIGH).later(hours=2)
+    story.refuses(c.Approve(), "not in @ai-leads or @support-leads", by=cast["ana"])
+    story.when(c.Approve(), by=cast["lee"]).refuses(c.Start(), "from @support-leads")
+    story.when(c.Approve(), by=cast["mira"]).when(c.Start()).then(e.Started, e.StageEntered)
+
+
+def test_a_rejection_needs_words_and_clears_the_approvals(planned, cast):
+    story = planned()
+    story.refuses(c.Reject(), "say why", by=cast["lee"])
+    story.when(c.Reject(reason="too risky"), by=cast["lee"]).then(e.Rejected, e.ApprovalRequested)
+    assert story.now.state is State.PLANNED
+
+
+def test_a_request_expires_and_is_asked_again(planned):
+    story = planned().later(hours=25).tick().then(e.ApprovalExpired, e.ApprovalRequested)
+    assert story.now.request.request == "R-1.2"
+
+
+def test_an_approval_that_was_given_does_not_expire(planned, cast):
+    planned().when(c.Approve(), by=cast["lee"]).later(hours=48).when(c.Start()).then(e.Started, e.StageEntered)
+
+
+def test_at_high_risk_support_has_to_confirm(planned, cast):
+    notices = (
+        NoticePlan(channel="#ai-rollouts", audience="engineering"),
+        NoticePlan(channel="#support", audience="support", before=timedelta(hours=1), acknowledge=True),
+    )
+    story = planned(risk=Risk.HIGH, approvals=Approvals(required=2), notices=notices).later(hours=2)
+    story.when(c.Approve(), by=cast["lee"]).when(c.Approve(), by=cast["mira"])
+    story.refuses(c.Start(), "has to confirm the notice")
+    story.when(c.AcknowledgeNotice(notice="support:#support"), by=cast["ana"]).then(e.NoticeAcknowledged)
+    story.when(c.Start()).then(e.Started, e.StageEntered)
+
+
+def test_a_low_risk_rollout_without_notice_or_approval_just_starts(planned):
+    notices = (NoticePlan(channel="#ai-rollouts", audience="engineering"),)
+    story = planned(risk=Risk.LOW, approvals=Approvals(), notices=notices)
+    story.when(c.Start()).then(e.Started, e.StageEntered)
+
+
+def test_a_busy_surface_blocks(planned, cast, words):
+    story = planned(words.story(surface=words.surface(running=("R-7",)))).when(c.Approve(), by=cast["lee"])
+    story.later(hours=1).refuses(c.Start(), "already changing")
+
+
+def test_a_freeze_blocks_the_start_and_says_until_when(planned, cast, words):
+    freeze = Freeze(name="year-end", from_date=date(2026, 11, 20), to_date=date(2026, 11, 25))
+    story = planned(words.story(policy=Policy(freezes=(freeze,)))).when(c.Approve(), by=cast["lee"]).later(hours=1)
+    refused = story.refuses(c.Start(), "year-end")
+    assert refused.earliest == datetime(2026, 11, 25, tzinfo=UTC)
+
+
+def test_rollback_before_the_start_means_abandon(planned):
+    story = planned().when(c.RollBack(reason="not now")).then(e.Abandoned)
+    assert story.now.state is State.ABANDONED
+
+
+def test_an_abandoned_plan_can_be_planned_anew(planned, words):
+    planned().when(c.Abandon(reason="later")).when(c.PlanRollout(plan=words.plan())).then(
+        e.Planned, e.ApprovalRequested
+    )
+
+
+def test_guests_change_nothing(planned, cast):
+    planned().refuses(c.Start(), "Guests", by=cast["guest"])

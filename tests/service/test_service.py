@@ -1,0 +1,155 @@
+"""One way to change anything: once, whole, and seen everywhere."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from sqlalchemy import select
+
+from core.rollout import commands as c
+from core.rollout.model import State
+from core.rollout.refusal import Conflict, NotFound, Refused
+from core.store import outbox, verify
+from core.store.tables import outbox as outbox_table
+from core.store.tables import rollout_view
+
+
+def test_a_file_becomes_a_rollout_with_everything_that_follows(desk, files):
+    desk.apply(files["surface"])
+    applied = desk.apply(files["rollout"])
+    assert (applied.kind, applied.id, applied.changed) == ("rollout", "R-1", True)
+    world = desk.service.world()
+    assert world.rollouts["R-1"].plan.to_version == "v43"
+    assert set(world.surfaces["support-assistant"].versions) == {"v42", "v43"}
+    with desk.service.database.reading() as connection:
+        row = connection.execute(select(rollout_view)).one()
+        kinds = [r.idempotency_key.split(":")[0] for r in connection.execute(select(outbox_table)).all()]
+    assert (row.id, row.state, row.waiting_for) == ("R-1", "planned", "1 approval")
+    assert sorted(kinds) == ["approval", "card", "line", "notice"]
+
+
+def test_the_same_content_twice_changes_nothing(desk, files):
+    desk.apply(files["surface"])
+    desk.apply(files["rollout"])
+    before = desk.service.world().position
+    assert not desk.apply(files["surface"]).changed
+    assert not desk.apply(files["rollout"]).changed
+    assert desk.service.world().position == before
+
+
+def test_not_even_when_it_is_live_by_now(desk, files):
+    desk.start().say(c.RollBack())
+    assert desk.apply(files["rollout"]).id == "R-1"
+    assert not desk.apply(files["rollout"]).changed
+
+
+def test_a_repeated_command_gets_the_first_answer(desk):
+    desk.start()
+    first = desk.say(c.Pause(reason="lunch"), command_id="click-1")
+    again = desk.say(c.Pause(reason="lunch"), command_id="click-1")
+    assert again.repeated
+    assert again.positions == first.positions
+
+
+def test_the_same_key_for_something_else_is_a_conflict(desk):
+    desk.start().say(c.Pause(), command_id="click-1")
+    with pytest.raises(Conflict, match="used before"):
+        desk.say(c.RollBack(), command_id="click-1")
+
+
+def test_a_refusal_is_remembered_too(desk, files):
+    desk.apply(files["surface"])
+    desk.apply(files["rollout"])
+    with pytest.raises(Refused) as first:
+        desk.say(c.Start(), command_id="early")
+    desk.later(days=1)
+    with pytest.raises(Refused) as again:
+        desk.say(c.Start(), command_id="early")
+    assert again.value.message == first.value.message
+
+
+def test_two_threads_with_one_command_make_one_set_of_events(desk):
+    desk.start()
+    before = desk.service.world().position
+    with ThreadPoolExecutor(8) as pool:
+        outcomes = list(pool.map(lambda _: desk.say(c.Pause(), command_id="click-1"), range(8)))
+    assert desk.service.world().position == before + 1
+    assert len({o.positions for o in outcomes}) == 1
+    assert sum(not o.repeated for o in outcomes) == 1
+
+
+def test_what_one_process_decides_another_one_knows(desk, second):
+    desk.start()
+    other = second()
+    assert other.world().rollouts["R-1"].state is State.RUNNING
+    desk.say(c.RollBack())
+    assert other.world().rollouts["R-1"].state is State.ROLLED_BACK
+
+
+def test_the_log_and_its_read_models_agree(desk):
+    desk.start().say(c.RollBack(reason="enough"))
+    with desk.service.database.reading() as connection:
+        report = verify.verify(connection)
+    assert report.problems == ()
+    assert report.checked == desk.service.world().position
+
+
+def test_a_rollback_is_told_to_those_who_were_told_before(desk):
+    desk.start().say(c.RollBack())
+    with desk.service.database.reading() as connection:
+        requests = [r.request for r in connection.execute(select(outbox_table)).all()]
+    assert any('"alert"' in r for r in requests)
+    assert any('"follow_up"' in r and "#support" in r for r in requests)
+
+
+def test_an_unknown_rollout_names_those_there_are(desk, files):
+    desk.apply(files["surface"])
+    desk.apply(files["rollout"])
+    with pytest.raises(NotFound, match="R-1 support-tone"):
+        desk.say(c.Pause(), rollout="R-9")
+
+
+def test_a_rollout_needs_its_surface(desk, files):
+    with pytest.raises(NotFound, match="support-assistant"):
+        desk.apply(files["rollout"])
+
+
+def test_a_surface_file_does_not_move_what_is_live(desk, files):
+    desk.apply(files["surface"])
+    with pytest.raises(Refused, match="cannot make v50 live"):
+        desk.apply(files["surface"].replace("v42", "v50"))
+
+
+def test_rolling_back_a_finished_rollout_rolls_back_the_one_that_builds_on_it_first(desk, files):
+    desk.start()
+    from core.rollout import events as e
+    from core.store.event_log import Entry, append
+
+    with desk.service.database.writing() as connection:  # the end of R-1, without waiting for it
+        entries = [Entry(stream="rollout:R-1", event=e.Completed(version="v43", retired="v42"))]
+        from core.rollout.consequences import for_surface
+
+        entries += [
+            Entry(stream="surface:support-assistant", event=x) for x in for_surface(entries[0].event, "R-1", desk.at)
+        ]
+        append(connection, entries, command_id="end", actor="system:test", at=desk.at, recorded_at=desk.at)
+    second_file = files["rollout"].replace("support-tone", "shorter").replace("@v42", "@v43").replace("9f2c51e0", "aa")
+    desk.apply(second_file)
+    fingerprint = desk.service.world().rollouts["R-2"].fingerprint
+    desk.say(c.RecordPosted(key=f"notice:{fingerprint}:support:#support", channel="C2", ts="1.0"), rollout="R-2")
+    desk.say(c.Approve(), rollout="R-2")
+    desk.later(minutes=1).say(c.Start(), rollout="R-2")
+    desk.say(c.RollBack(reason="complaints"))
+    world = desk.service.world()
+    assert world.rollouts["R-2"].state is State.ROLLED_BACK
+    assert world.rollouts["R-1"].state is State.ROLLED_BACK
+    assert world.surfaces["support-assistant"].live == "v42"
+
+
+def test_card_edits_wait_for_one_another(desk):
+    desk.start().say(c.Pause())
+    desk.say(c.Resume())
+    with desk.service.database.reading() as connection:
+        waiting = outbox.waiting(connection)
+        cards = [r for r in connection.execute(select(outbox_table)).all() if r.idempotency_key.startswith("card:")]
+    assert len(cards) == 1, "the card is rendered from the fold when it is sent, so one row is enough"
+    assert waiting.pending > 1

@@ -1,0 +1,142 @@
+"""Log-histograms, design effects, event rates, and what can be noticed when."""
+
+from collections import Counter
+from datetime import timedelta
+from math import comb, log
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.stats import clustering, planning, quantile, rate
+from core.stats.proportion import log_mean, two_sample_steps
+
+
+@given(st.floats(min_value=1e-6, max_value=1e9))
+def test_a_bin_stands_for_its_values_within_one_percent(value):
+    assert quantile.value_of(quantile.bin_of(value)) == pytest.approx(value, rel=0.0101)
+
+
+@given(st.integers(min_value=-500, max_value=1000))
+def test_the_upper_edge_is_the_last_value_of_its_bin(position):
+    edge = quantile.upper_edge(position)
+    assert quantile.bin_of(edge) == position
+    assert quantile.bin_of(edge * 1.0001) == position + 1
+
+
+def test_quantiles_agree_with_sorting_and_merge_by_addition():
+    values = np.random.default_rng(2).lognormal(7, 0.6, 20_000)
+    halves = [Counter(quantile.bin_of(x) for x in part) for part in (values[:7000], values[7000:])]
+    for q in (0.5, 0.95, 0.99):
+        assert quantile.quantile(halves[0] + halves[1], q) == pytest.approx(np.quantile(values, q), rel=0.015)
+
+
+def test_what_exceeds_is_never_overstated():
+    values = np.random.default_rng(2).lognormal(7, 0.6, 5_000)
+    counts = Counter(quantile.bin_of(x) for x in values)
+    for threshold in (900.0, 2500.0, 4000.0):
+        assert (values > threshold * 1.02).sum() <= quantile.exceedance(counts, threshold) <= (values > threshold).sum()
+
+
+def test_nothing_counted_has_no_quantile():
+    assert quantile.quantile({}, 0.95) is None
+    assert quantile.quantile({3: 0}, 0.95) is None
+    assert quantile.quantile({quantile.bin_of(0.0): 4}, 0.5) == 0.0
+
+
+@pytest.mark.parametrize("value", [-1.0, float("nan"), float("inf")])
+def test_a_histogram_refuses_what_is_no_duration(value):
+    with pytest.raises(ValueError):
+        quantile.bin_of(value)
+
+
+def test_a_design_effect_as_worked_by_hand():
+    # Two buckets of 10 with 8 and 2: p = .5, residuals 3 and -3, B/(B-1) * 18 = 36 against 20 * .25 = 5: 7.2.
+    assert clustering.design_effect([[[10.0, 8.0], [10.0, 2.0]]]) == pytest.approx(7.2)
+    assert clustering.design_effect([[[10.0, 5.0], [10.0, 5.0]]]) == 1.0  # never below 1
+    assert clustering.design_effect([[[10.0, 0.0], [10.0, 0.0]]]) == 1.0  # nothing varies
+
+
+def test_correlated_requests_raise_the_design_effect_and_independent_ones_do_not():
+    rng = np.random.default_rng(11)
+    own = rng.beta(2, 18, 4000)  # intra-class correlation 1/21, 10 requests each: 1 + 9/21
+    bucket = rng.integers(0, 256, 4000)
+    correlated = [np.bincount(bucket, weights=w, minlength=256) for w in (np.full(4000, 10.0), rng.binomial(10, own))]
+    independent = [correlated[0], rng.binomial(correlated[0].astype(int), 0.1)]
+    assert clustering.design_effect(np.stack(correlated, -1)[None]) == pytest.approx(1 + 9 / 21, rel=0.25)
+    assert clustering.design_effect(np.stack(independent, -1)[None]) < 1.25
+
+
+def test_the_design_effect_of_a_mean_compares_with_independent_values():
+    # Two buckets of 10 with sums 30 and 10: level 2, residuals 10 and -10, 2 * 200 = 400 against 20 * 4: 5.
+    assert clustering.design_effect_of_mean([[[10.0, 30.0], [10.0, 10.0]]], 4.0) == pytest.approx(5.0)
+    assert clustering.design_effect_of_mean([[[10.0, 30.0], [10.0, 10.0]]], 0.0) == 1.0
+
+
+def test_tempering_keeps_a_cluster_from_crying_wolf():
+    # 300 users, ICC 0.2, 5 % canary, no effect: untempered this is above 0.2.
+    rng = np.random.default_rng(20261128)
+    runs, looks, users, canaries = 200, 60, 1200, 120
+    bucket = rng.integers(0, 256, users)
+    raw = tempered = 0
+    for _ in range(runs):
+        own = rng.beta(0.4, 3.6, users)
+        seen = rng.binomial(1, 0.5, (looks, users))
+        hits = rng.binomial(seen, own)
+        s_T, n_T = hits[:, :canaries].sum(1), seen[:, :canaries].sum(1)
+        s_C, n_C = hits[:, canaries:].sum(1), seen[:, canaries:].sum(1)
+        sums = [np.bincount(bucket[canaries:], weights=x[:, canaries:].sum(0), minlength=256) for x in (seen, hits)]
+        effect = float(clustering.design_effect(np.stack(sums, -1)[None]))
+        before = np.cumsum(s_C) - s_C, np.cumsum(n_C) - n_C
+        components = np.cumsum(
+            two_sample_steps(s_T, n_T, s_C, n_C, earlier_successes=before[0], earlier_trials=before[1], side="greater"),
+            axis=0,
+        )
+        raw += log_mean(components).max() >= log(20)
+        tempered += log_mean(components / effect).max() >= log(20)
+    assert raw > 30
+    assert tempered <= 18  # 10 expected at 5 %; more than 18 has a chance of 1 in 100
+
+
+def test_rates_as_worked_by_hand():
+    # Exposures 10 and 90, kappa among the grid; one canary event alone: E = mean kappa * 100 / (10 kappa + 90).
+    kappa = np.geomspace(1.4, 8, 5)
+    found = rate.log_e_two_sample([1], [0], [10], [90], side="greater")
+    assert np.exp(found) == pytest.approx([np.mean(kappa * 100 / (10 * kappa + 90))])
+
+
+def test_the_rate_kernel_is_fair_given_any_number_of_events():
+    events = 6
+    for ratio in (1.0, 1.5):
+        share = ratio * 10 / (ratio * 10 + 90)
+        chances = [comb(events, k) * share**k * (1 - share) ** (events - k) for k in range(events + 1)]
+        k = np.arange(events + 1)
+        logs = log_mean(
+            rate.two_sample_steps(k, events - k, np.full(7, 10.0), np.full(7, 90.0), side="greater", ratio=ratio)
+        )
+        assert np.dot(chances, np.exp(logs)) == pytest.approx(1.0)
+
+
+def test_expected_delays_are_near_those_measured():
+    # Measured with the kernel at 5 % canary: 340 canary requests for 0.90 -> 0.85, 310 for errors 0.5 -> 2 %.
+    assert planning.canary_trials(0.90, 0.85, canary_share=0.05) == pytest.approx(340, rel=0.25)
+    assert planning.canary_trials(0.005, 0.02, canary_share=0.05) == pytest.approx(310, rel=0.25)
+    assert planning.canary_trials(0.1, 0.1, canary_share=0.05) == float("inf")
+
+
+def test_the_smallest_noticeable_change_takes_just_the_trials_there_are():
+    found = planning.smallest_noticeable(0.9, 2000, canary_share=0.05, side="less")
+    assert planning.canary_trials(0.9, 0.9 - found, canary_share=0.05) == pytest.approx(2000, rel=1e-6)
+    assert planning.smallest_noticeable(0.9, 1, canary_share=0.05, side="greater") is None
+
+
+def test_time_until_a_verdict():
+    assert planning.time_until(500, trials_per_hour=250) == timedelta(hours=2)
+    assert planning.time_until(500, trials_per_hour=0) is None
+    assert planning.time_until(float("inf"), trials_per_hour=10) is None
+
+
+def test_a_mean_takes_the_units_of_its_formula():
+    # 1.5 * ln 20 / (0.1^2 * 0.5 / 2)
+    assert planning.canary_units(1.0, 0.1, canary_share=0.5) == pytest.approx(1.5 * log(20) / 0.0025)

@@ -1,0 +1,130 @@
+"""The normal mixtures and the stage-stratified contrast."""
+
+import numpy as np
+import pytest
+from scipy.integrate import quad
+from scipy.stats import norm
+
+from core.stats import mean
+
+
+@pytest.mark.parametrize(("estimate", "error", "tau"), [(0.05, 0.02, 0.04), (-0.03, 0.01, 0.05), (0.0, 2.0, 0.7)])
+def test_the_half_normal_is_the_mixture_it_claims_to_be(estimate, error, tau):
+    # E = integral over effects of the likelihood ratio, weighted by a half-normal of scale tau.
+    def weighed(effect):
+        return 2 * norm.pdf(effect, 0, tau) * np.exp(effect * estimate / error**2 - effect**2 / (2 * error**2))
+
+    e, _ = quad(weighed, 0, 30 * tau, points=[abs(estimate), tau], limit=200)
+    assert mean.log_e_half_normal(estimate / error, (tau / error) ** 2) == pytest.approx(np.log(e), abs=1e-7)
+
+
+def test_it_agrees_with_the_formula_of_confseq():
+    # Its one-sided normal mixture: log(4 rho / (v + rho)) / 2 + s^2 / (2 (v + rho)) + log Phi(s / sqrt(v + rho)).
+    s, v, rho = 31.0, 144.0, 25.0
+    expected = 0.5 * np.log(4 * rho / (v + rho)) + s**2 / (2 * (v + rho)) + norm.logcdf(s / np.sqrt(v + rho))
+    assert mean.log_e_half_normal(s / np.sqrt(v), v / rho) == pytest.approx(expected)
+
+
+def test_two_sided_is_the_average_of_both_sides():
+    z, r = np.array([-3.0, 0.2, 2.5]), np.array([0.5, 4.0, 40.0])
+    both = np.logaddexp(mean.log_e_half_normal(z, r), mean.log_e_half_normal(-z, r)) - np.log(2)
+    assert mean.log_e_two_sided(z, r) == pytest.approx(both)
+
+
+def test_no_information_is_no_evidence_and_strong_contradiction_stays_finite():
+    assert mean.log_e_half_normal(5.0, 0.0) == pytest.approx(0.0)
+    assert np.isfinite(mean.log_e_half_normal(-1e4, 1e6))
+    assert mean.log_e_half_normal(-1e4, 1e6) < -10
+
+
+def test_the_shown_range_holds_exactly_what_is_not_rejected():
+    low, high = mean.interval(0.03, 0.01, tau=0.04, alpha=0.05)
+    for edge in (low, high):
+        assert mean.log_e_two_sided((0.03 - edge) / 0.01, 16.0) == pytest.approx(np.log(20))
+    wider = mean.interval(0.03, 0.01, tau=0.04, alpha=0.01)
+    assert wider[0] < low < high < wider[1]
+
+
+# Two stages, two buckets; (weight, value). Worked by hand below.
+CANARY = np.array([[[2.0, 1.0], [2.0, 2.0]], [[10.0, 4.0], [10.0, 6.0]]])
+CONTROL = np.array([[[8.0, 4.0], [8.0, 4.0]], [[10.0, 3.0], [10.0, 5.0]]])
+
+
+def test_the_contrast_compares_within_stages_as_worked_by_hand():
+    # Stage 1: R_T = 3/4, R_C = 8/16, w = 4*16/20 = 3.2. Stage 2: R_T = 10/20, R_C = 8/20, w = 20*20/40 = 10.
+    # Estimate (3.2*0.25 + 10*0.1) / 13.2 = 1.8/13.2.
+    # Residuals, bucket 1: stage 1 (1 - .75*2)/4 = -.125, control 0; stage 2 (4-5)/20 - (3-4)/20 = 0.
+    # e_1 = 3.2*(-.125)/13.2, e_2 = -e_1; SE^2 = 2/1 * 2 * e_1^2.
+    estimate, error = mean.contrast(CANARY, CONTROL)
+    assert estimate == pytest.approx(1.8 / 13.2)
+    assert error == pytest.approx(2 * 0.4 / 13.2)
+
+
+def test_pooling_the_stages_would_have_said_something_else():
+    pooled = 13 / 24 - 16 / 36
+    assert abs(float(mean.contrast(CANARY, CONTROL)[0]) - pooled) > 0.03
+
+
+def test_scale_shift_and_mirror():
+    estimate, error = mean.contrast(CANARY, CONTROL)
+    tenfold = [array * [1, 10] for array in (CANARY, CONTROL)]
+    assert mean.contrast(*tenfold) == (pytest.approx(10 * estimate), pytest.approx(10 * error))
+    assert mean.contrast(CANARY, CONTROL, shift=0.02)[0] == pytest.approx(estimate - 0.02)
+    assert mean.contrast(CONTROL, CANARY) == (pytest.approx(-estimate), pytest.approx(error))
+    # ratio: (3.2*(.75 - .6) + 10*(.5 - .48)) / 13.2
+    assert mean.contrast(CANARY, CONTROL, ratio=1.2)[0] == pytest.approx((3.2 * 0.15 + 10 * 0.02) / 13.2)
+
+
+def test_a_stage_that_lacks_an_arm_drops_out_and_none_left_is_unknown():
+    empty = np.zeros_like(CONTROL[:1])
+    with_more = np.concatenate([CANARY, CANARY[:1]]), np.concatenate([CONTROL, empty])
+    assert mean.contrast(*with_more)[0] == pytest.approx(1.8 / 13.2)
+    estimate, error = mean.contrast(CANARY[:1], empty)
+    assert np.isnan(estimate)
+    assert error == np.inf
+
+
+def test_units_that_send_many_alike_requests_do_not_look_certain():
+    rng = np.random.default_rng(3)
+    own = rng.normal(1.0, 0.5, (256,))
+    spread = np.stack([np.full(256, 50.0), 50 * own], axis=-1)[np.newaxis]
+    same = np.stack([np.full(256, 50.0), np.full(256, 50.0)], axis=-1)[np.newaxis]
+    error = float(mean.contrast(spread, same)[1])
+    assert error == pytest.approx(own.std(ddof=1) / 16)  # of 256 units, not of 12,800 requests
+
+
+@pytest.mark.parametrize(
+    ("canary", "control"),
+    [
+        (CANARY, CONTROL[:1]),
+        (CANARY[:, :1], CONTROL[:, :1]),
+        (CANARY[..., :1], CONTROL[..., :1]),
+        (-CANARY, CONTROL),
+        (CANARY * np.nan, CONTROL),
+    ],
+)
+def test_bad_sums_are_refused(canary, control):
+    with pytest.raises(ValueError):
+        mean.contrast(canary, control)
+
+
+@pytest.mark.parametrize(("z", "r"), [(np.nan, 1.0), (1.0, -0.1), (1.0, np.nan), (np.zeros(2), np.zeros(3))])
+def test_bad_scores_are_refused(z, r):
+    for kernel in (mean.log_e_half_normal, mean.log_e_two_sided):
+        with pytest.raises(ValueError):
+            kernel(z, r)
+
+
+def test_a_skewed_cost_looked_at_fifty_times_rarely_raises_a_false_alarm():
+    rng = np.random.default_rng(20261127)
+    runs, looks, buckets = 300, 50, 64
+    alarms = np.zeros(runs, dtype=bool)
+    canary, control = np.zeros((runs, 1, buckets, 2)), np.zeros((runs, 1, buckets, 2))
+    for look in range(looks):
+        for arm, each in ((canary, 1), (control, 8)):
+            arm[:, 0, :, 0] += each
+            arm[:, 0, :, 1] += rng.lognormal(0, 1, (runs, buckets, each)).sum(axis=-1)
+        if look >= 1:
+            estimate, error = mean.contrast(canary, control)
+            alarms |= mean.log_e_half_normal(estimate / error, (0.4 / error) ** 2) >= np.log(20)
+    assert alarms.sum() <= 25  # 15 expected at the full 5 %; more than 25 has a chance of 1 in 200

@@ -1,0 +1,206 @@
+"""The exact kernels: hand-worked values, validity by enumeration, laws, and calibration under peeking and ramps."""
+
+from itertools import product
+from math import comb, log
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize_scalar
+
+from core.stats import projection
+from core.stats.proportion import (
+    log_e_one_sample,
+    log_e_two_sample,
+    log_mean,
+    one_sample_steps,
+    two_sample_steps,
+)
+
+
+def test_one_pair_of_requests_as_worked_by_hand():
+    # Turner et al.: control was 1 of 2, so p_C = 1.5/3 = 0.5; odds 3 make p_T = 0.75; the null point is their mean.
+    # A canary success beside a control failure: 0.75/0.625 * 0.5/0.375 = 1.6.
+    found = log_e_two_sample([0, 1], [0, 1], [1, 0], [2, 1], side="greater", alternatives=[3.0])
+    assert found == pytest.approx([0.0, log(1.6)])
+
+
+def test_one_sample_as_worked_by_hand():
+    # bound 0.2, odds 4: p = 0.8/1.6 = 0.5. Two of three: (0.5/0.2)^2 * (0.5/0.8) = 3.90625.
+    assert log_e_one_sample([2], [3], side="greater", bound=0.2, alternatives=[4.0]) == pytest.approx([log(3.90625)])
+    # "less", odds 1/4: p = 0.05/0.85 = 1/17. None of three: (16/17 / 0.8)^3.
+    assert log_e_one_sample([0], [3], side="less", bound=0.2, alternatives=[4.0]) == pytest.approx(
+        [3 * log(16 / 17 / 0.8)]
+    )
+
+
+def test_components_are_mixed_equally():
+    # Components 1.6 (above) and, at odds 9: p_T = 0.9, null 0.7, 0.9/0.7 * 0.5/0.3 = 15/7; the mean of the two.
+    found = log_e_two_sample([0, 1], [0, 1], [1, 0], [2, 1], side="greater", alternatives=[3.0, 9.0])
+    assert found[-1] == pytest.approx(log((1.6 + 15 / 7) / 2))
+
+
+@pytest.mark.parametrize(("ratio", "shift"), [(1.0, 0.02), (1.0, -0.03), (1.15, 0.0), (0.9, 0.01), (1.3, -0.05)])
+@pytest.mark.parametrize(("n_T", "n_C"), [(1, 1), (20, 380), (500, 3)])
+def test_the_null_point_is_the_one_a_general_optimiser_finds(ratio, shift, n_T, n_C):
+    p_T, p_C = 0.35, 0.21
+
+    def divergence(p, q):
+        return p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q))
+
+    def cost(x):
+        return n_T * divergence(p_T, ratio * x + shift) + n_C * divergence(p_C, x)
+
+    low, high = max(0, -shift / ratio) + 1e-9, min(1, (1 - shift) / ratio) - 1e-9
+    best = minimize_scalar(cost, bounds=(low, high), method="bounded", options={"xatol": 1e-12})
+    arrays = [np.array([float(v)]) for v in (p_T, p_C, n_T, n_C)]
+    y, x = projection.nearest_null(*arrays, ratio=ratio, shift=shift, where=np.array([True]))
+    assert x[0] == pytest.approx(best.x, abs=1e-6)
+    assert y[0] == pytest.approx(ratio * x[0] + shift)
+
+
+@pytest.mark.parametrize("side", ["greater", "less"])
+@pytest.mark.parametrize(
+    ("ratio", "shift"), [(1.0, 0.0), (1.0, 0.05), (1.0, -0.05), (1.2, 0.0), (0.8, 0.0), (1.0, 0.6), (1.0, -0.6)]
+)
+@pytest.mark.parametrize("control", [(0, 3), (2, 3), (3, 3)])
+def test_its_expectation_under_every_null_is_at_most_one(side, ratio, shift, control):
+    # Exact enumeration of one tick of 3 + 4 requests, over null points on and inside the boundary.
+    n_T, n_C = 3, 4
+    outcomes = list(product(range(n_T + 1), range(n_C + 1)))
+    s_T, s_C = (np.array(column) for column in zip(*outcomes, strict=True))
+    steps = two_sample_steps(
+        s_T, np.full(s_T.shape, n_T), s_C, np.full(s_C.shape, n_C),
+        earlier_successes=np.full(s_T.shape, control[0]), earlier_trials=np.full(s_T.shape, control[1]),
+        side=side, ratio=ratio, shift=shift,
+    )  # fmt: skip
+    e = np.exp(log_mean(steps))
+    ways = np.array([comb(n_T, a) * comb(n_C, b) for a, b in outcomes])
+    for x in np.linspace(0.0, 1.0, 101):
+        edge = ratio * x + shift
+        if edge < 0 if side == "greater" else edge > 1:
+            continue  # beside this control rate no canary rate is in H0
+        for y in np.linspace(0, min(edge, 1), 5) if side == "greater" else np.linspace(max(edge, 0), 1, 5):
+            chance = ways * y**s_T * (1 - y) ** (n_T - s_T) * x**s_C * (1 - x) ** (n_C - s_C)
+            assert float((chance * e).sum()) <= 1 + 1e-9
+
+
+def test_failures_mirror_successes():
+    rng = np.random.default_rng(5)
+    n_T, n_C = np.full(40, 20), np.full(40, 100)
+    s_T, s_C = rng.binomial(n_T, 0.8), rng.binomial(n_C, 0.9)
+    fewer = log_e_two_sample(s_T, n_T, s_C, n_C, side="less", shift=-0.02)
+    more = log_e_two_sample(n_T - s_T, n_T, n_C - s_C, n_C, side="greater", shift=0.02)
+    assert fewer == pytest.approx(more)
+
+
+def test_adding_ticks_online_equals_the_cumulative_form():
+    rng = np.random.default_rng(6)
+    n_T, n_C = rng.integers(0, 9, 60), rng.integers(0, 90, 60)
+    s_T, s_C = rng.binomial(n_T, 0.1), rng.binomial(n_C, 0.05)
+    online, components, seen = [], 0.0, (0, 0)
+    for a, b, c, d in zip(s_T, n_T, s_C, n_C, strict=True):
+        components = components + two_sample_steps(
+            a, b, c, d, earlier_successes=seen[0], earlier_trials=seen[1], side="greater", ratio=1.1
+        )
+        seen = (seen[0] + c, seen[1] + d)
+        online.append(float(log_mean(components)))
+    assert online == pytest.approx(log_e_two_sample(s_T, n_T, s_C, n_C, side="greater", ratio=1.1), abs=1e-12)
+    alone = np.cumsum(one_sample_steps(s_T, n_T, side="greater", bound=0.05), axis=0)
+    assert log_mean(alone) == pytest.approx(log_e_one_sample(s_T, n_T, side="greater", bound=0.05))
+
+
+def test_leading_axes_are_independent_runs():
+    rng = np.random.default_rng(7)
+    n_T, n_C = np.full((3, 2, 30), 10), np.full((3, 2, 30), 50)
+    s_T, s_C = rng.binomial(n_T, 0.3), rng.binomial(n_C, 0.2)
+    whole = log_e_two_sample(s_T, n_T, s_C, n_C, side="greater", shift=0.02)
+    assert whole.shape == (3, 2, 30)
+    one = log_e_two_sample(s_T[1, 0], n_T[1, 0], s_C[1, 0], n_C[1, 0], side="greater", shift=0.02)
+    assert whole[1, 0] == pytest.approx(one)
+
+
+def test_ticks_that_cannot_speak_add_nothing():
+    silent = log_e_two_sample([1, 0, 2], [3, 0, 2], [1, 1, 0], [5, 5, 0], side="greater")
+    assert silent == pytest.approx([0.0, 0.0, 0.0])  # no base yet; no canary; no control
+    # H0 canary <= control + 0.3 at a control of 0.9: every rate lies inside H0, also beyond the clipped edge.
+    assert log_e_two_sample([0, 50], [0, 50], [90, 90], [100, 100], side="greater", shift=0.3)[-1] == 0.0
+
+
+def test_a_baseline_lets_the_first_tick_speak():
+    # p_C = 50 * 0.5 / 50 = 0.5, as in the hand-worked pair.
+    found = log_e_two_sample([1], [1], [0], [1], side="greater", baseline=0.5, alternatives=[3.0])
+    assert found == pytest.approx([log(1.6)])
+
+
+TWO = {"canary_successes": [1.0], "canary_trials": [2.0], "control_successes": [1.0], "control_trials": [2.0]}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"canary_successes": [3.0]},
+        {"canary_trials": [-1.0], "canary_successes": [-1.0]},
+        {"control_successes": [np.nan]},
+        {"control_trials": [np.inf]},
+        {"canary_trials": [2.0, 2.0]},
+        {"side": "up"},
+        {"ratio": 0.0},
+        {"ratio": -1.0},
+        {"shift": np.nan},
+        {"baseline": 1.5},
+        {"baseline": [0.1, 0.2, 0.3]},
+        {"alternatives": [1.0]},
+        {"alternatives": []},
+        {"shift": -1.0},
+    ],
+)
+def test_impossible_input_is_refused(wrong):
+    with pytest.raises(ValueError):
+        log_e_two_sample(**{**TWO, "side": "greater", **wrong})
+
+
+@pytest.mark.parametrize("bound", [0.0, 1.0, -0.1, np.nan])
+def test_a_bound_is_a_proportion_strictly_inside(bound):
+    with pytest.raises(ValueError):
+        log_e_one_sample([1], [2], side="greater", bound=bound)
+
+
+RUNS, LOOKS = 400, 100
+
+
+def false_alarms(s_T, n_T, s_C, n_C, **asked):
+    return int((log_e_two_sample(s_T, n_T, s_C, n_C, **asked).max(axis=-1) >= log(20)).sum())
+
+
+@pytest.mark.parametrize(("rate", "side"), [(0.9, "less"), (0.005, "greater")])
+def test_looking_a_hundred_times_rarely_raises_a_false_alarm(rate, side):
+    rng = np.random.default_rng(20261123)
+    n_T, n_C = np.full((RUNS, LOOKS), 20), np.full((RUNS, LOOKS), 380)
+    # 20 expected at the full 5 %; 32 or more has a chance of 1 in 150.
+    assert false_alarms(rng.binomial(n_T, rate), n_T, rng.binomial(n_C, rate), n_C, side=side) <= 31
+
+
+def test_a_ramp_while_everything_drifts_raises_none_either():
+    rng = np.random.default_rng(20261124)
+    share = np.repeat([0.01, 0.05, 0.25, 0.5], LOOKS // 4)
+    n_T = np.broadcast_to((400 * share).astype(int), (RUNS, LOOKS))
+    rate = np.linspace(0.92, 0.82, LOOKS)
+    n_C = 400 - n_T
+    assert false_alarms(rng.binomial(n_T, rate), n_T, rng.binomial(n_C, rate), n_C, side="less") <= 31
+
+
+def test_at_the_margin_itself_neither_strict_nor_clearing_speaks_too_often():
+    rng = np.random.default_rng(20261125)
+    n = np.full((RUNS, LOOKS), 100)
+    control, harmed = rng.binomial(n, 0.90), rng.binomial(n, 0.88)
+    assert false_alarms(harmed, n, control, n, side="less", shift=-0.02) <= 31  # "it is worse than the margin"
+    assert false_alarms(harmed, n, control, n, side="greater", shift=-0.02) <= 31  # "it is within the margin"
+
+
+def test_harm_is_found_about_as_fast_as_promised():
+    # The oracle (SPRT that knows both rates) needs 200 canary requests for 0.90 -> 0.85; twice that is allowed.
+    rng = np.random.default_rng(20261126)
+    n_T, n_C = np.full((RUNS, 200), 5), np.full((RUNS, 200), 95)
+    found = log_e_two_sample(rng.binomial(n_T, 0.85), n_T, rng.binomial(n_C, 0.90), n_C, side="less") >= log(20)
+    first = np.where(found.any(axis=-1), found.argmax(axis=-1) + 1, 200) * 5
+    assert np.median(first) <= 400

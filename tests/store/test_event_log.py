@@ -1,0 +1,96 @@
+"""The log: gapless positions, versions per stream, a chain over everything, and nothing lost or told twice."""
+
+from datetime import timedelta
+
+import pytest
+
+from core.rollout.events import Paused
+from core.store import chain, event_log, instants
+from core.store.event_log import Entry
+
+
+def test_what_was_appended_is_read_back(database, append, entry, noon):
+    recorded = append("c1", [entry("surface:a", "one"), entry("surface:b", "two"), entry("surface:a", "drei – ✓")])
+    with database.reading() as connection:
+        assert event_log.after(connection, 0) == recorded
+        assert event_log.stream(connection, "surface:a") == (recorded[0], recorded[2])
+        assert event_log.stream(connection, "surface:a", after_version=1) == (recorded[2],)
+        assert event_log.head(connection) == (3, recorded[2].hash)
+    assert [(each.position, each.stream, each.version, each.command_seq) for each in recorded] == [
+        (1, "surface:a", 1, 1),
+        (2, "surface:b", 1, 2),
+        (3, "surface:a", 2, 3),
+    ]
+    assert (recorded[0].at, recorded[0].actor, recorded[0].type) == (noon, "slack:U1", "rollout.concern_raised")
+
+
+def test_an_empty_log_has_a_head_of_zeros(database):
+    with database.reading() as connection:
+        assert event_log.head(connection) == (0, bytes(32))
+
+
+def test_each_hash_covers_the_one_before(append):
+    first, second = append("c1")[0], append("c2")[0]
+    assert first.prev_hash == chain.GENESIS
+    assert second.prev_hash == first.hash
+    assert second.hash != first.hash
+
+
+def test_the_hash_is_the_documented_one(database, append):
+    append("c1")
+    with database.reading() as connection:
+        row = next(event_log.raw(connection))
+    import hashlib
+    import json
+
+    header = json.dumps(row[:15], separators=(",", ":"), ensure_ascii=False).encode()
+    by_hand = hashlib.sha256(bytes(32) + header + hashlib.sha256(row[15].encode()).digest()).digest()
+    assert bytes(row[17]) == by_hand
+
+
+def test_the_time_of_recording_never_goes_back(append, noon):
+    append("c1", at=noon)
+    earlier = append("c2", at=noon - timedelta(hours=1))[0]
+    assert earlier.at == noon - timedelta(hours=1)
+    assert earlier.recorded_at == noon
+
+
+def test_a_command_that_fails_half_way_leaves_nothing(database, entry, noon):
+    with pytest.raises(RuntimeError, match="changed my mind"), database.writing() as connection:
+        event_log.append(connection, [entry()], command_id="c", actor="a", at=noon, recorded_at=noon)
+        raise RuntimeError("changed my mind")
+    with database.reading() as connection:
+        assert event_log.after(connection, 0) == ()
+
+
+def test_only_a_writing_transaction_may_append(database, entry, noon):
+    with database.plain_writing() as connection, pytest.raises(RuntimeError, match="append lock"):
+        event_log.append(connection, [entry()], command_id="c", actor="a", at=noon, recorded_at=noon)
+
+
+def test_the_same_command_cannot_append_twice(database, append):
+    append("c1")
+    with pytest.raises(Exception, match=r"(?i)unique"):
+        append("c1")
+    with database.reading() as connection:
+        assert event_log.head(connection)[0] == 1
+
+
+def test_a_moment_without_a_zone_is_refused(append, noon):
+    with pytest.raises(ValueError, match="time zone"):
+        append("c1", at=noon.replace(tzinfo=None))
+
+
+def test_many_streams_in_pages(database, append):
+    for number in range(5):
+        append(f"c{number}", [Entry(stream=f"rollout:R-{number}", event=Paused(by="U1", reason="r"))])
+    with database.reading() as connection:
+        first = event_log.after(connection, 0, limit=3)
+        rest = event_log.after(connection, first[-1].position, limit=3)
+    assert [each.position for each in (*first, *rest)] == [1, 2, 3, 4, 5]
+
+
+def test_moments_sort_as_text(noon):
+    assert instants.text_of(noon) == "2026-11-23T12:00:00.250000Z"
+    assert instants.text_of(noon.replace(microsecond=0)) < instants.text_of(noon)
+    assert instants.of_text(instants.text_of(noon)) == noon

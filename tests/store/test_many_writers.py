@@ -1,0 +1,148 @@
+"""Several writers at once, and writers that are killed: nothing lost, nothing twice, nothing out of order."""
+
+import importlib.util
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select, text
+
+from core.store import commands, event_log, outbox
+from core.store.database import connect
+from core.store.errors import Busy, Conflict
+from core.store.tables import outbox as outbox_table
+from core.store.verify import verify
+
+WRITER = Path(__file__).with_name("writer.py")
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def carry_out():
+    spec = importlib.util.spec_from_file_location("writer", WRITER)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.carry_out
+
+
+def start(url, prefix, first, count):
+    return subprocess.Popen(
+        [sys.executable, str(WRITER), url, prefix, str(first), str(count)],
+        cwd=ROOT,
+        env={"PYTHONPATH": str(ROOT), "PATH": ""},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_a_tail_reader_sees_every_event_once_and_in_order(database, database_url, carry_out, noon):
+    each, seen = 60, []
+    processes = [start(database_url, name, 0, each) for name in ("p1", "p2")]
+    with ThreadPoolExecutor(2) as threads:
+        work = [
+            threads.submit(lambda name=name: [carry_out(database, f"{name}-{n}", noon) for n in range(each)])
+            for name in ("t1", "t2")
+        ]
+        while len(seen) < 4 * each * 2:
+            assert all(process.poll() in (None, 0) for process in processes)
+            with database.reading() as connection:
+                seen += [e.position for e in event_log.after(connection, seen[-1] if seen else 0, limit=50)]
+        assert all(len(done.result()) == each for done in work)
+    for process in processes:
+        process.communicate(timeout=30)
+    assert seen == list(range(1, 4 * each * 2 + 1))
+    with database.reading() as connection:
+        assert verify(connection).problems == ()
+
+
+def test_the_same_command_at_the_same_moment_is_carried_out_once(database, carry_out, noon):
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(lambda _: carry_out(database, "twice-clicked", noon), range(16)))
+    assert set(answers) == {'{"first":1}'}
+    with database.reading() as connection:
+        assert event_log.head(connection)[0] == 2
+        assert connection.execute(select(outbox_table.c.id)).all() == [(1,)]
+
+
+def test_a_key_that_was_used_for_something_else_is_a_conflict(database, append):
+    append("c1")
+    with database.reading() as connection:
+        assert commands.answered(connection, "unknown", "f") is None
+        assert commands.answered(connection, "c1", "f").last_position == 1
+        with pytest.raises(Conflict, match="new key"):
+            commands.answered(connection, "c1", "another request")
+
+
+def test_a_command_without_events_is_remembered_too(database, noon):
+    with database.writing() as connection:
+        commands.remember(connection, "refused", "f", None, None, '{"refused":"no"}', noon)
+    with database.reading() as connection:
+        answer = commands.answered(connection, "refused", "f")
+    assert (answer.first_position, answer.result_json, answer.at) == (None, '{"refused":"no"}', noon)
+
+
+def test_killed_at_any_moment_nothing_acknowledged_is_lost_or_done_twice(database, database_url):
+    wanted, acknowledged = 40, []
+    for kill_after in (1, 7, 18):
+        process = start(database_url, "k", 0, wanted)
+        acknowledged = [process.stdout.readline().strip() for _ in range(kill_after)]
+        process.kill()
+        process.communicate(timeout=30)
+        with database.reading() as connection:
+            done = {each.command_id for each in event_log.after(connection, 0)}
+            assert set(acknowledged) <= done
+            assert verify(connection).problems == ()
+    finishing = start(database_url, "k", 0, wanted)
+    finishing.communicate(timeout=60)
+    assert finishing.returncode == 0
+    with database.reading() as connection:
+        log = event_log.after(connection, 0)
+        assert [e.command_id for e in log] == [f"k-{n}" for n in range(wanted) for _ in range(2)]
+        assert [e.position for e in log] == list(range(1, 2 * wanted + 1))
+        assert outbox.waiting(connection).pending == wanted
+        assert verify(connection).problems == ()
+
+
+def test_sqlite_and_postgres_give_the_same_hashes(_new_sqlite, _new_postgres, carry_out, noon):
+    heads = []
+    for url in (_new_sqlite(), _new_postgres()):
+        with connect(url) as database:
+            for number in range(5):
+                carry_out(database, f"c-{number}", noon)
+            with database.reading() as connection:
+                heads.append(event_log.head(connection))
+    assert heads[0] == heads[1]
+    assert heads[0][0] == 10
+
+
+def test_a_reader_does_not_wait_for_a_writer_and_sees_one_moment(database, append, entry, noon):
+    append("c1")
+    with database.reading() as reading:
+        assert event_log.head(reading)[0] == 1
+        with database.writing() as writing:
+            event_log.append(writing, [entry()], command_id="c2", actor="a", at=noon, recorded_at=noon)
+            assert event_log.head(reading)[0] == 1
+        assert event_log.head(reading)[0] == 1
+    with database.reading() as reading:
+        assert event_log.head(reading)[0] == 2
+
+
+def test_writing_inside_writing_is_refused_instead_of_waiting_for_ever(database):
+    with database.writing(), pytest.raises(RuntimeError, match="already inside"), database.plain_writing():
+        pass
+    with database.writing():
+        pass
+
+
+def test_a_lock_held_by_others_is_busy_and_not_for_ever(_new_postgres, monkeypatch):
+    monkeypatch.setattr(
+        "core.store.database._LOCK_APPENDS",
+        text("SELECT set_config('lock_timeout', '50ms', true), pg_advisory_xact_lock(1380011344)"),
+    )
+    with connect(_new_postgres()) as one, connect(str(one.engine.url.render_as_string(hide_password=False))) as two:
+        with one.writing(), pytest.raises(Busy, match="Try again"), two.writing():
+            pass
+        with two.writing():
+            pass

@@ -1,0 +1,190 @@
+"""The log cannot be changed by accident, and a change made on purpose is found and located."""
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from core.store import schema, triggers
+from core.store.event_log import COLUMNS
+from core.store.verify import verify
+
+INSERT = "INSERT INTO events SELECT {columns} FROM events WHERE position = {like}"
+
+
+@pytest.fixture
+def five(append, entry):
+    """A log of five events in three commands."""
+    append("c1", [entry("surface:a"), entry("surface:b")])
+    append("c2", [entry("surface:a"), entry("surface:a")])
+    append("c3", [entry("surface:b")])
+
+
+def problems(database, **span):
+    with database.reading() as connection:
+        return verify(connection, **span).problems
+
+
+def positions(database, **span):
+    return [problem.position for problem in problems(database, **span)]
+
+
+def unprotected(database, *statements):
+    """Change the log as somebody with full rights would, and put the triggers back so that only the change shows."""
+    with database.writing() as connection:
+        if database.dialect == "sqlite":
+            for name in ("events_continue_the_chain", "events_never_change", "events_never_go"):
+                connection.execute(text(f"DROP TRIGGER {name}"))
+        else:
+            connection.execute(text("ALTER TABLE events DISABLE TRIGGER USER"))
+        for statement in statements:
+            connection.execute(text(statement))
+        if database.dialect == "sqlite":
+            triggers.install(connection)
+        else:
+            connection.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))
+            for name in ("events_continue_the_chain", "events_never_change", "events_never_go"):
+                connection.execute(text(f"ALTER TABLE events ENABLE ALWAYS TRIGGER {name}"))
+
+
+@pytest.mark.usefixtures("five")
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE events SET actor = 'someone else' WHERE position = 2",
+        "DELETE FROM events WHERE position = 5",
+        "DELETE FROM events",
+        # a gap, a repeated position, and an event that forgets the chain
+        INSERT.format(columns=", ".join(COLUMNS).replace("position", "7", 1), like=5),
+        INSERT.format(columns=", ".join(COLUMNS), like=5),
+        INSERT.format(columns=", ".join(COLUMNS).replace("position", "6", 1).replace("version", "3", 1), like=5),
+    ],
+)
+def test_the_database_refuses_to_change_what_happened(database, statement):
+    with pytest.raises(DBAPIError, match="events: "), database.writing() as connection:
+        connection.execute(text(statement))
+    assert problems(database) == ()
+
+
+@pytest.mark.usefixtures("five")
+def test_sqlite_refuses_to_replace_an_event(database):
+    if database.dialect == "postgresql":
+        with pytest.raises(DBAPIError, match="events: "), database.writing() as connection:
+            connection.execute(text("TRUNCATE events CASCADE"))
+        with pytest.raises(DBAPIError, match="events: "), database.writing() as connection:
+            connection.execute(text("SET LOCAL session_replication_role = replica"))
+            connection.execute(text("UPDATE events SET actor = 'x'"))
+    else:
+        statement = INSERT.replace("INSERT", "INSERT OR REPLACE").format(columns=", ".join(COLUMNS), like=2)
+        with pytest.raises(DBAPIError, match="events: "), database.writing() as connection:
+            connection.execute(text(statement))
+    assert problems(database) == ()
+
+
+@pytest.mark.usefixtures("five")
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("stream", "'surface:c'"),
+        ("version", "7"),
+        ("event_id", "'e'"),
+        ("type", "'rollout.paused'"),
+        ("schema_version", "2"),
+        ("command_id", "'c9'"),
+        ("command_seq", "5"),
+        ("actor", "'slack:U2'"),
+        ("source", "'elsewhere'"),
+        ("cause_id", "'c'"),
+        ("correlation_id", "'c'"),
+        ("at", "'2026-11-23T12:00:00.250001Z'"),
+        ("recorded_at", "'2026-11-23T12:00:00.250001Z'"),
+        ("pii_ref", "'k'"),
+        ("body", "replace(body, 'hm', 'ha')"),
+    ],
+)
+def test_a_change_of_any_column_is_found_at_its_position(database, column, value):
+    unprotected(database, f"UPDATE events SET {column} = {value} WHERE position = 3")
+    found = problems(database)
+    assert (found[0].position, found[0].what) == (3, "was altered: its content does not give its hash")
+
+
+@pytest.mark.usefixtures("five")
+@pytest.mark.parametrize("column", ["prev_hash", "hash"])
+def test_a_flipped_bit_of_a_hash_is_one_problem_at_its_position(database, column):
+    with database.reading() as connection:
+        stored = bytearray(connection.execute(text(f"SELECT {column} FROM events WHERE position = 3")).scalar_one())
+    stored[9] ^= 4
+    literal = f"x'{stored.hex()}'" if database.dialect == "sqlite" else f"'\\x{stored.hex()}'"
+    unprotected(database, f"UPDATE events SET {column} = {literal} WHERE position = 3")
+    assert positions(database) == [3]
+
+
+@pytest.mark.usefixtures("five")
+def test_every_flipped_bit_of_a_body_is_found_even_where_the_text_becomes_unreadable(sqlite_copy, database):
+    with database.reading() as connection:
+        body = connection.execute(text("SELECT body FROM events WHERE position = 4")).scalar_one().encode()
+    for bit in range(0, len(body) * 8, 5):
+        flipped = bytearray(body)
+        flipped[bit // 8] ^= 1 << bit % 8
+        sqlite_copy(f"UPDATE events SET body = CAST(x'{flipped.hex()}' AS TEXT) WHERE position = 4")
+        assert positions(database) == [4]
+
+
+@pytest.fixture
+def sqlite_copy(database):
+    if database.dialect != "sqlite":
+        # Postgres refuses text that is not valid UTF-8, so the same change is made in characters.
+        return lambda statement: (
+            unprotected(
+                database,
+                statement.replace("CAST(x'", "convert_from(decode('").replace("' AS TEXT)", "', 'hex'), 'LATIN1')"),
+            )
+            if "00" not in statement.split("'")[1]
+            else None
+        )
+    return lambda statement: unprotected(database, statement)
+
+
+@pytest.mark.usefixtures("five")
+def test_a_missing_event_is_named_and_a_missing_tail_is_noticed(database):
+    unprotected(database, "DELETE FROM events WHERE position = 2")
+    assert [p.what for p in problems(database) if p.position == 2][0] == "is missing (positions 2)"
+    assert 2 in positions(database)
+
+
+@pytest.mark.usefixtures("five")
+def test_a_cut_tail_is_noticed_from_the_commands(database):
+    unprotected(database, "DELETE FROM events WHERE position > 3")
+    assert positions(database) == [4]
+    assert "positions up to 5 were written" in problems(database)[0].what
+
+
+@pytest.mark.usefixtures("five")
+def test_a_part_of_the_log_can_be_checked_alone(database):
+    assert problems(database, first=3, last=4) == ()
+    unprotected(database, "UPDATE events SET actor = 'x' WHERE position = 2")
+    assert positions(database, first=1, last=3) == [2]
+    assert positions(database, first=3) == []
+    assert positions(database, first=3, last=9) == [6]
+
+
+@pytest.mark.usefixtures("five")
+def test_a_missing_or_hollowed_out_trigger_is_reported_and_migrate_puts_it_back(database):
+    with database.writing() as connection:
+        if database.dialect == "sqlite":
+            connection.execute(text("DROP TRIGGER events_never_change"))
+            connection.execute(text("CREATE TRIGGER events_never_change BEFORE UPDATE ON events BEGIN SELECT 1; END"))
+        else:
+            connection.execute(text("ALTER TABLE events DISABLE TRIGGER events_never_change"))
+    assert [p.what for p in problems(database)] == ["the trigger events_never_change is missing or altered"]
+    with pytest.raises(schema.SchemaMismatch, match="not protected"):
+        schema.check(database)
+    schema.migrate(database)
+    assert problems(database) == ()
+    schema.check(database)
+
+
+@pytest.mark.usefixtures("five")
+def test_a_command_that_points_at_the_wrong_events_is_found(database):
+    with database.writing() as connection:
+        connection.execute(text("UPDATE commands SET first_position = 1 WHERE command_id = 'c3'"))
+    assert [p.what for p in problems(database)] == ["should belong to the command c3"]
