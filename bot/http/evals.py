@@ -85,9 +85,7 @@ def record(rollout: Rollout, suite: str, rows: Sequence[Row]) -> RecordEval:
     )
 
 
-def _held_against(
-    terms: EvalTerms, new: Sequence[Row], old: Sequence[Row]
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _held_against(terms: EvalTerms, new: Sequence[Row], old: Sequence[Row]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     named = terms.no_new_failures_in
     categories: tuple[str, ...] | Literal["all"] = EVERY_CATEGORY if {"*", "all"} & set(named) else named
     try:

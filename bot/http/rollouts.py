@@ -7,7 +7,8 @@ from typing import Annotated, Any
 from uuid import uuid4
 
 from fastapi import APIRouter, Header, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi.exceptions import RequestValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
@@ -27,8 +28,15 @@ from core.spec.reading import read
 from core.spec.surface_file import SurfaceFile
 from core.watch import evidence
 
-Key = Annotated[str, Header(alias="Idempotency-Key", max_length=200, description="The id of this request: a repeat "
-                            "gets the first answer and changes nothing; another body under it is a 409.")]
+Key = Annotated[
+    str,
+    Header(
+        alias="Idempotency-Key",
+        max_length=200,
+        description="The id of this request: a repeat "
+        "gets the first answer and changes nothing; another body under it is a 409.",
+    ),
+]
 
 
 class CommandBody(BaseModel):
@@ -38,7 +46,7 @@ class CommandBody(BaseModel):
     command: str = Field(examples=["rollback"], description=f"One of {', '.join(documents.VERBS)}.")
     reason: str = Field("", max_length=2000)
     to_percent: float | None = Field(None, gt=0, le=100, description="advance: the ramp step to jump to")
-    then: datetime | None = Field(None, description="start: begin by itself at this time")
+    then: AwareDatetime | None = Field(None, description="start: begin by itself at this time")
     request: str = Field("", description="approve, reject: the approval request that is meant")
     notice: str = Field("", description="acknowledge, concern: which notice, as support:#support")
 
@@ -58,9 +66,7 @@ def router(service: Service, door: Door, now: Callable[[], datetime], resolve: C
     api = APIRouter(prefix="/api/v1", responses=documents.PROBLEMS)
 
     @api.get("/rollouts", tags=["rollouts"], responses=documents.ROLLOUTS)
-    def list_rollouts(
-        request: Request, state: State | None = None, surface: str | None = None
-    ) -> JSONResponse:
+    def list_rollouts(request: Request, state: State | None = None, surface: str | None = None) -> JSONResponse:
         """Every rollout, newest first; filtered by state or surface if asked."""
         door.admit_person(request.headers.raw, Role.OPERATOR)
         found = reversed(tuple(service.world().rollouts.values()))
@@ -93,8 +99,8 @@ def router(service: Service, door: Door, now: Callable[[], datetime], resolve: C
     def command_rollout(request: Request, rollout_id: str, body: CommandBody, key: Key = "") -> JSONResponse:
         """Ask something of a rollout. Approvals come from Slack only."""
         caller = door.admit_person(request.headers.raw, Role.OPERATOR)
-        command = _command(body)
-        return JSONResponse(_outcome_shown(_handle(service, caller, command, rollout_id, key, now())))
+        command, command_id = _command(body), _id(caller, key, "commands")
+        return JSONResponse(_outcome_shown(_handle(service, caller, command, rollout_id, command_id, now())))
 
     @api.post("/files", tags=["files"], responses=documents.APPLIED, openapi_extra=documents.FILE_BODY)
     async def apply_file(
@@ -129,9 +135,14 @@ def router(service: Service, door: Door, now: Callable[[], datetime], resolve: C
                 rows = evals.read_json(sent.cases, sent.baseline)
             found = await run_in_threadpool(_rollout, service, rollout)
             command = evals.record(found, suite, rows)
+        except ValidationError as error:
+            raise RequestValidationError(error.errors(include_url=False, include_context=False)) from None
         except evals.Unreadable as error:
-            return problem(422, "unreadable", str(error), "A run is a list of cases, each with case, category and pass.")
-        outcome = await run_in_threadpool(_handle, service, caller, command, found.id, key, now())
+            return problem(
+                422, "unreadable", str(error), "A run is a list of cases, each with case, category and pass."
+            )
+        command_id = _id(caller, key, "evals")
+        outcome = await run_in_threadpool(_handle, service, caller, command, found.id, command_id, now())
         counted = {"passed": command.passed, "failed": command.failed, "errors": command.errors, "ok": command.ok}
         return JSONResponse({**counted, "reasons": command.reasons, **_outcome_shown(outcome)})
 
@@ -143,7 +154,8 @@ def _rollout(service: Service, rollout_id: str) -> Rollout:
     found = world.rollouts.get(rollout_id)
     if found is None:
         known = ", ".join(f"{r.id} {r.plan.name}" for r in world.open) or "none"
-        raise NotFound(f"There is no rollout {rollout_id[:80] or '(no id given)'}. Open now: {known}.", hint="See GET /api/v1/rollouts.")
+        named = rollout_id[:80] or "(no id given)"
+        raise NotFound(f"There is no rollout {named}. Open now: {known}.", hint="See GET /api/v1/rollouts.")
     return found
 
 
@@ -153,12 +165,12 @@ def _id(caller: Caller, key: str, where: str) -> str:
 
 
 def _handle(
-    service: Service, caller: Caller, command: c.PersonsCommand, rollout: str, key: str, at: datetime
+    service: Service, caller: Caller, command: c.PersonsCommand, rollout: str, command_id: str, at: datetime
 ) -> Outcome:
     return service.handle(
         Asked(
             command=command,
-            command_id=_id(caller, key, "commands"),
+            command_id=command_id,
             by=caller.actor,
             at=at,
             rollout=rollout,
@@ -184,9 +196,7 @@ def _apply(
         )
     except Unreadable as unreadable:
         hint = "Correct the lines named in problems and apply the file again. Nothing was changed."
-        return problem(
-            422, "unreadable", str(unreadable), hint, problems=[as_json(p) for p in unreadable.problems]
-        )
+        return problem(422, "unreadable", str(unreadable), hint, problems=[as_json(p) for p in unreadable.problems])
     return JSONResponse(
         {
             "kind": applied.kind,

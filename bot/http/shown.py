@@ -6,7 +6,7 @@ from typing import Any
 from core.judging.judge import Judgement
 from core.judging.verdict import Measure
 from core.rollout.model import Rollout
-from core.store.codec import CODEC
+from core.store import codec
 from core.store.event_log import Recorded
 
 
@@ -42,7 +42,7 @@ def event_shown(recorded: Recorded) -> dict[str, Any]:
         "actor": recorded.actor,
         "at": recorded.at.isoformat(),
         "reason": getattr(recorded.event, "reason", ""),
-        "data": json.loads(CODEC.encode(recorded.event)[2]),
+        "data": json.loads(codec.encode(recorded.event)[2]),
     }
 
 

@@ -22,7 +22,8 @@ def line(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
         case e.Planned():
             return (
                 f"Planned by {wording.person(event.by)}: {wording.subject(rollout)}, "
-                f"{wording.escape(rollout.kind, 60)}, {wording.from_to(rollout)}. Plan {event.fingerprint[:6]}; nothing changes yet."
+                f"{wording.escape(rollout.kind, 60)}, {wording.from_to(rollout)}. "
+                f"Plan {event.fingerprint[:6]}; nothing changes yet."
             )
         case e.Started():
             locked = f"Plan and limits are locked ({event.fingerprint[:6]})."

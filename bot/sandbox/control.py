@@ -1,5 +1,6 @@
 """The sandbox as tests and the demo hold it: start, act as people, observe, cause trouble, stop."""
 
+import secrets
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -87,9 +88,10 @@ class Sandbox:
             rate_limits=rate_limits,
             commands=commands,
         )
-        page = Page(side=sandbox.side, persona=sandbox.person, commands=commands)
+        token = secrets.token_urlsafe(24)
+        page = Page(side=sandbox.side, persona=sandbox.person, commands=commands, token=token)
         doors = slack_doors(sandbox.side, sandbox._links, sandbox._response_urls)
-        page.token = sandbox._server.serve([*doors, *page.routes()]).token
+        sandbox._server.serve([*doors, *page.routes()], token)
         if app_url is not None:
             sandbox.connect(app_url)
         return sandbox

@@ -35,9 +35,9 @@ def refuse_beyond_loopback(host: str) -> None:
 class Guards:
     """Checks Host and Origin of every request, and the page's token where the page changes something."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, token: str) -> None:
         self._app = app
-        self.token = secrets.token_urlsafe(24)
+        self._token = token
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, with the page's security headers on the answer, or refuse it with 403."""
@@ -61,7 +61,7 @@ class Guards:
             return "requests from other pages are refused"
         path = str(scope["path"])
         from_page = path.startswith("/sandbox/") and scope.get("method") == "POST"
-        if from_page and not secrets.compare_digest(headers.get("x-sandbox-token", ""), self.token):
+        if from_page and not secrets.compare_digest(headers.get("x-sandbox-token", ""), self._token):
             return "the page's token is missing or old; reload the page"
         return ""
 

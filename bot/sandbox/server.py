@@ -82,12 +82,11 @@ class ServerThread:
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
 
-    def serve(self, routes: list[BaseRoute], guard: type[guards.Guards] = guards.Guards) -> guards.Guards:
-        """Serve the routes from now on; the guard in front of them, which knows the page's token."""
+    def serve(self, routes: list[BaseRoute], page_token: str) -> None:
+        """Serve the routes from now on, behind the guards."""
         started = threading.Event()
-        guarded = guard(Starlette(routes=routes))
         config = uvicorn.Config(
-            guarded,
+            guards.Guards(Starlette(routes=routes), page_token),
             log_level="critical",
             access_log=False,
             lifespan="off",
@@ -100,7 +99,6 @@ class ServerThread:
         self._thread.start()
         if not started.wait(10):
             raise TimeoutError("the sandbox's server did not start within 10 s")
-        return guarded
 
     def stop(self) -> None:
         """Stop serving, and wait until the thread has ended."""

@@ -70,7 +70,7 @@ def announce(event: e.RolloutEvent, position: int, before: Rollout | None, after
         case e.ApprovalRequested():
             told.append(here(Kind.APPROVAL, f"approval:{event.request}"))
         case e.EvidenceRecorded():
-            if event.reason in {"summary", "gate", "hold"}:
+            if event.reason in {"summary", "step", "hold"}:
                 told.append(here(Kind.SUMMARY, f"summary:{event.number}"))
         case e.RolledBack():
             told.append(here(Kind.ALERT, f"alert:{position}"))

@@ -119,7 +119,7 @@ class EvidenceRecorded:
 
     TYPE: ClassVar[str] = "rollout.evidence_recorded"
     number: int
-    reason: str  # verdict | gate | summary | hold | rollback
+    reason: str  # verdict | step | summary | hold | rollback
     verdict: Verdict
     measures: tuple[Measure, ...]
     canary_requests: int

@@ -46,7 +46,7 @@ def evolve(rollout: Rollout | None, event: e.RolloutEvent, at: datetime) -> Roll
         case e.DrillFinished():
             return replace(rollout, drilled={**rollout.drilled, event.stage: event.seconds})
         case e.EvidenceRecorded():
-            told = event.reason in {"summary", "gate"}
+            told = event.reason in {"summary", "step"}
             return replace(
                 rollout,
                 evidence=event,

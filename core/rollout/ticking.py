@@ -119,24 +119,22 @@ def _tick(rollout: Rollout, sighting: c.Sighting | None, context: Context) -> li
         return _tick_planned(rollout, context)
     if not rollout.under_way:
         return []
-    events: list[e.RolloutEvent] = []
     if sighting is not None:
         if isinstance(sighting.verdict, v.RollBack):
             evidence = _evidence(rollout, sighting, "rollback")
             reason = sighting.verdict.findings[0].limit_text
             back = rolled_back(rollout, context, reason=reason, findings=sighting.verdict.findings, sighting=sighting)
             return [evidence, back]
-        events += _holding(rollout, sighting)
-        if any(isinstance(x, e.Held | e.HoldCleared) for x in events):
-            return events
-        before = rollout.evidence.verdict if rollout.evidence else None
-        if gates.verdict_name(before) != gates.verdict_name(sighting.verdict):
-            seen = _evidence(rollout, sighting, "verdict")
-            events.append(seen)
-            rollout = replace(rollout, evidence=seen)
-    events += _steps(rollout, sighting, context)
-    if not events and sighting is not None and _summary_due(rollout, context):
-        events.append(_evidence(rollout, sighting, "summary"))
+        if holding := _holding(rollout, sighting):
+            return holding
+    events = _steps(rollout, sighting, context)
+    if sighting is None or any(isinstance(x, e.EvidenceRecorded) for x in events):
+        return events
+    before = rollout.evidence.verdict if rollout.evidence else None
+    if gates.verdict_name(before) != gates.verdict_name(sighting.verdict):
+        return [_evidence(rollout, sighting, "verdict"), *events]
+    if not events and _summary_due(rollout, context):
+        return [_evidence(rollout, sighting, "summary")]
     return events
 
 
@@ -217,8 +215,9 @@ def _waiting(rollout: Rollout, sighting: c.Sighting | None, context: Context) ->
     stage = rollout.next_stage
     assert stage is not None
     if sighting is not None and gates.verdict_name(sighting.verdict) != request.verdict:
-        now = replace(rollout, evidence=_evidence(rollout, sighting, "gate"))
-        return [gates.ask(now, request.gate, request.needed, context)]  # the old request lapses
+        seen = _evidence(rollout, sighting, "verdict")
+        anew = gates.ask(replace(rollout, evidence=seen), request.gate, request.needed, context)
+        return [seen, anew]  # the old request lapses
     if gates.is_open(rollout):
         if gates.blocked(context):
             return []
@@ -245,11 +244,11 @@ def _running(rollout: Rollout, sighting: c.Sighting | None, context: Context) ->
     if _is_ready(rollout, sighting, context):
         if gates.blocked(context):
             return []
-        steps = move_on(rollout, context)
-        if sighting is not None and any(isinstance(s, e.ApprovalRequested) for s in steps):
-            at_gate = _evidence(rollout, sighting, "gate")
-            return [at_gate, *move_on(replace(rollout, evidence=at_gate), context)]
-        return steps
+        if sighting is None:
+            return move_on(rollout, context)
+        # Each step rests on a snapshot of its own, and an approval is asked on what is known now.
+        seen = _evidence(rollout, sighting, "step")
+        return [seen, *move_on(replace(rollout, evidence=seen), context)]
     key = f"undecided:{stage.name}"
     if stage.max_hold is not None and rollout.held_for(context.at) >= stage.max_hold and key not in rollout.overridden:
         have = sighting.stage_requests if sighting else 0

@@ -8,7 +8,7 @@ from core.judging.limits import Kind, Limit, Role, Scale
 from core.metrics.catalogue import CATALOGUE, Metric
 from core.metrics.catalogue import Kind as MetricKind
 from core.spec.fields import AnAmount, Duration, MetricKey, Strict, wrong
-from core.spec.units import Amount, Unit, write_amount, write_duration
+from core.spec.units import Amount, Unit, bare_rate, write_amount, write_duration
 
 _KINDS = tuple(kind.value for kind in Kind)
 
@@ -169,7 +169,7 @@ def _level(metric: Metric, amount: Amount) -> float:
 def _fraction(amount: Amount, example: str) -> float:
     text = write_amount(amount)
     if amount.unit is Unit.NONE:
-        raise ValueError(f"{text} what? write {text}%")
+        raise ValueError(bare_rate(amount))
     if amount.unit is not Unit.PERCENT:
         raise ValueError(f"{text} does not suit a rate: write a percentage such as {example}")
     if amount.value >= 1:

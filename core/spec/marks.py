@@ -75,8 +75,9 @@ def compose(text: str, file: str) -> Source:
         message = f"the file is larger than {MAX_BYTES // 1024} KB; a rollout, surface or policy file is a page or two"
         raise Unreadable([Problem(file=file, line=1, column=1, message=message)])
     lines = tuple(text.splitlines())
+    is_json = _is_json(text)
     try:
-        loader = _Loader(text.replace("\t", " ") if _is_json(text) else text)
+        loader = _Loader(text.replace("\t", " ") if is_json else text)
         root = loader.get_single_node()
     except yaml.reader.ReaderError as error:
         raise Unreadable([_unprintable(error, text, file)]) from error
@@ -84,7 +85,7 @@ def compose(text: str, file: str) -> Source:
         raise Unreadable([_not_yaml(error, lines, file)]) from error
     if root is None:
         raise Unreadable([Problem(file=file, line=1, column=1, message="the file is empty")])
-    walk = _Walk(loader, lines, file)
+    walk = _Walk(loader, lines, file, is_json)
     data = walk.value(root, (), ())
     if walk.problems:
         raise Unreadable(walk.problems)
@@ -120,8 +121,8 @@ class _Loader(yaml.SafeLoader):
 class _Walk:
     """One pass over the nodes: data, places, and everything that is wrong with them."""
 
-    def __init__(self, loader: _Loader, lines: tuple[str, ...], file: str) -> None:
-        self.loader, self.lines, self.file = loader, lines, file
+    def __init__(self, loader: _Loader, lines: tuple[str, ...], file: str, is_json: bool) -> None:
+        self.loader, self.lines, self.file, self.is_json = loader, lines, file, is_json
         self.values: dict[Path, Spot] = {}
         self.keys: dict[Path, Spot] = {}
         self.problems: list[Problem] = []
@@ -152,7 +153,7 @@ class _Walk:
             if not isinstance(key, yaml.ScalarNode):
                 self.refuse(key, path, "a key must be a plain word")
                 continue
-            name = str(key.value)
+            name = _whole(str(key.value))
             here = (*path, name)
             if key.style is None and name == "<<":
                 self.refuse(key, here, "merge keys (<<) are not allowed: write the fields out")
@@ -170,16 +171,13 @@ class _Walk:
             return str(node.value)  # YAML 1.1 would read 20:00 as the number 1200
         try:
             value = getattr(self.loader, f"construct_yaml_{kind}")(node)
+            if self.is_json and kind == "str" and node.style is None:
+                value = json.loads(node.value)  # such as 1e-7, which YAML 1.1 takes for a word
         except (ValueError, KeyError):
             return self.refuse(node, path, f'"{node.value[:40]}" cannot be read as {kind}')
         if isinstance(value, float) and not math.isfinite(value):
             return self.refuse(node, path, "a number must be finite")
-        if isinstance(value, str):
-            try:  # JSON writes characters beyond U+FFFF as two escapes
-                return value.encode("utf-16", "surrogatepass").decode("utf-16")
-            except UnicodeDecodeError:
-                return self.refuse(node, path, "half of a surrogate pair is not a character")
-        return value
+        return _whole(value) if isinstance(value, str) else value
 
     def spot(self, node: yaml.Node) -> Spot:
         mark = node.start_mark
@@ -201,13 +199,18 @@ class _Walk:
 
 def _is_json(text: str) -> bool:
     """JSON may be indented with tabs, YAML may not; a tab inside a JSON string is always escaped."""
-    if "\t" not in text or not text.lstrip().startswith("{"):
+    if not text.lstrip().startswith("{"):
         return False
     try:
         json.loads(text)
     except (ValueError, RecursionError):
         return False
     return True
+
+
+def _whole(text: str) -> str:
+    """JSON writes a character beyond U+FFFF as two escapes: joined here. Half of one becomes U+FFFD."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _not_yaml(error: yaml.MarkedYAMLError, lines: tuple[str, ...], file: str) -> Problem:

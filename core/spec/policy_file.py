@@ -36,6 +36,14 @@ class RollbackTerms(Strict):
 
     who: Literal["workspace_members"] = "workspace_members"
 
+    @model_validator(mode="before")
+    @classmethod
+    def _not_narrower(cls, value: Any) -> Any:
+        if isinstance(value, dict) and (narrower := value.keys() & {"groups", "people", "channels"}):
+            message = "rolling back stays open to everybody in the workspace: it cannot be narrowed to some"
+            raise wrong(min(narrower), message)
+        return value
+
 
 class Roles(Strict):
     admin: RoleTerms | None = None

@@ -7,8 +7,10 @@ from zoneinfo import ZoneInfo
 
 from core.rollout.policy import WEEKDAYS
 
-_START = re.compile(r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d(?::\d\d)?)\s*(Z|[+-]\d\d:\d\d|[A-Za-z][A-Za-z0-9_+/-]*)?")
-_WEEKLY = re.compile(r"([A-Za-z]{3})[a-z]*\s+(\d\d:\d\d)")
+_START = re.compile(
+    r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d(?::\d\d)?)\s*(Z|[+-]\d\d:\d\d|[A-Za-z][A-Za-z0-9_+/-]*)?", re.ASCII
+)
+_WEEKLY = re.compile(r"([A-Za-z]{3})[a-z]*\s+(\d\d:\d\d)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +67,7 @@ def day(written: object) -> date:
 def hour(written: object) -> time:
     """`20:00`. Raises ValueError."""
     text = str(written).strip()
-    if re.fullmatch(r"\d\d:\d\d", text) is None:
+    if re.fullmatch(r"\d\d:\d\d", text, re.ASCII) is None:
         raise ValueError(f'"{text[:40]}" is not a time of day: write "20:00"')
     try:
         return time.fromisoformat(text)

@@ -8,9 +8,9 @@ from enum import StrEnum
 
 LONGEST = timedelta(days=366)
 
-_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)\s*(ms|s|m|h|d)")
+_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)\s*(ms|s|m|h|d)", re.ASCII)
 _SECONDS = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600), "d": Decimal(86400)}
-_AMOUNT = re.compile(r"([+-]?)(\$?)(\d{1,15}(?:\.\d{1,18})?)\s*(pp|%|ms|s|x|)")
+_AMOUNT = re.compile(r"([+-]?)(\$?)(\d{1,15}(?:\.\d{1,18})?)\s*(pp|%|ms|s|x|)", re.ASCII)
 
 
 class Unit(StrEnum):
@@ -35,7 +35,7 @@ class Amount:
 def duration(written: object) -> timedelta:
     """`2s`, `15m`, `6h`, `7d`. Raises ValueError that says what to write."""
     text = str(written).strip()
-    if isinstance(written, int | float):
+    if isinstance(written, int | float) and not isinstance(written, bool):
         raise ValueError(f"{text} what? write {text}s, {text}m, {text}h or {text}d")  # noqa: TRY004
     if text.startswith("-"):
         raise ValueError(f'"{text}" is negative; a duration is not')
@@ -100,10 +100,16 @@ def share(written: object) -> float:
     """A fraction that must carry its sign: `92%` is 0.92. Raises ValueError for a bare number."""
     given = amount(written)
     if given.unit is Unit.NONE:
-        raise ValueError(f"{written} what? write {written}%")
+        raise ValueError(bare_rate(given))
     if given.unit is not Unit.PERCENT:
         raise ValueError(f'"{written}" is not a percentage: write 92%')
     return given.value
+
+
+def bare_rate(given: Amount) -> str:
+    """What to say of a rate without its sign; up to 1 it was most likely meant as a fraction."""
+    number = Decimal(repr(given.value))
+    return f"{_digits(number)} what? write {_digits(number * 100 if abs(number) <= 1 else number)}%"
 
 
 def factor(written: object) -> float:

@@ -17,7 +17,8 @@ def test_a_stage_is_left_after_its_hold_with_its_sample(running, words):
     story = running().later(hours=5).tick(words.sighting()).then(e.EvidenceRecorded)
     story.later(hours=1).tick(words.sighting(requests=1499))
     assert story.now.percent == 5
-    story.tick(words.sighting(requests=1500)).then(e.StageEntered)
+    story.tick(words.sighting(requests=1500)).then(e.EvidenceRecorded, e.StageEntered)
+    assert story.last[0].reason == "step", "each step rests on evidence of its own"
     assert story.now.percent == 25
 
 
@@ -153,7 +154,7 @@ def test_the_clock_stands_still_while_paused(running, words):
     assert story.now.state is State.PAUSED
     story.when(c.Resume()).tick(words.sighting())
     assert story.now.percent == 5, "three of six hours have passed"
-    story.later(hours=3).tick(words.sighting()).then(e.StageEntered)
+    story.later(hours=3).tick(words.sighting()).then(e.EvidenceRecorded, e.StageEntered)
 
 
 def test_advance_needs_a_reason_and_skips_only_the_waiting(running):
@@ -184,7 +185,7 @@ def test_quiet_hours_keep_growth_waiting(running, words):
     quiet = Policy(quiet=QuietHours(start=time(20), end=time(8)))
     story = running(words.story(policy=quiet)).later(hours=12).tick(words.sighting())  # 22:00
     assert story.now.percent == 5
-    story.later(hours=10).tick(words.sighting()).then(e.StageEntered)
+    story.later(hours=10).tick(words.sighting()).then(e.EvidenceRecorded, e.StageEntered)
 
 
 def test_two_people_who_feel_it_is_off_hold_it(running, cast):

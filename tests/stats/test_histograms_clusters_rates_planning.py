@@ -75,7 +75,7 @@ def test_the_design_effect_of_a_mean_compares_with_independent_values():
 
 
 def test_tempering_keeps_a_cluster_from_crying_wolf():
-    # 300 users, ICC 0.2, 5 % canary, no effect: untempered this is above 0.2.
+    # 120 canary users with 30 requests each, ICC 0.2, no effect: untempered this is far above 5 %.
     rng = np.random.default_rng(20261128)
     runs, looks, users, canaries = 200, 60, 1200, 120
     bucket = rng.integers(0, 256, users)
@@ -95,7 +95,7 @@ def test_tempering_keeps_a_cluster_from_crying_wolf():
         )
         raw += log_mean(components).max() >= log(20)
         tempered += log_mean(components / effect).max() >= log(20)
-    assert raw > 30
+    assert raw > 20
     assert tempered <= 18  # 10 expected at 5 %; more than 18 has a chance of 1 in 100
 
 

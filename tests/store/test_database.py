@@ -21,7 +21,7 @@ def test_a_database_in_memory_is_refused(url):
 
 @pytest.mark.parametrize("url", ["mysql://u@h/d", "rollout.db", ""])
 def test_another_kind_of_address_is_refused_with_what_to_write(url):
-    with pytest.raises(StoreError, match="use sqlite:///rollout.db or postgresql://"):
+    with pytest.raises(StoreError, match=r"use sqlite:///rollout\.db or postgresql://"):
         connect(url)
 
 
@@ -31,8 +31,8 @@ def test_a_missing_folder_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
-def test_every_spelling_of_postgres_is_taken(_new_postgres, scheme):
-    with connect(_new_postgres().replace("postgresql", scheme, 1)) as database, database.reading() as connection:
+def test_every_spelling_of_postgres_is_taken(new_postgres, scheme):
+    with connect(new_postgres().replace("postgresql", scheme, 1)) as database, database.reading() as connection:
         assert connection.execute(text("SELECT 1")).scalar_one() == 1
 
 

@@ -1,5 +1,7 @@
 """The log: gapless positions, versions per stream, a chain over everything, and nothing lost or told twice."""
 
+import hashlib
+import json
 from datetime import timedelta
 
 import pytest
@@ -40,9 +42,6 @@ def test_the_hash_is_the_documented_one(database, append):
     append("c1")
     with database.reading() as connection:
         row = next(event_log.raw(connection))
-    import hashlib
-    import json
-
     header = json.dumps(row[:15], separators=(",", ":"), ensure_ascii=False).encode()
     by_hand = hashlib.sha256(bytes(32) + header + hashlib.sha256(row[15].encode()).digest()).digest()
     assert bytes(row[17]) == by_hand
@@ -56,9 +55,13 @@ def test_the_time_of_recording_never_goes_back(append, noon):
 
 
 def test_a_command_that_fails_half_way_leaves_nothing(database, entry, noon):
-    with pytest.raises(RuntimeError, match="changed my mind"), database.writing() as connection:
-        event_log.append(connection, [entry()], command_id="c", actor="a", at=noon, recorded_at=noon)
-        raise RuntimeError("changed my mind")
+    def half() -> None:
+        with database.writing() as connection:
+            event_log.append(connection, [entry()], command_id="c", actor="a", at=noon, recorded_at=noon)
+            raise RuntimeError("changed my mind")
+
+    with pytest.raises(RuntimeError, match="changed my mind"):
+        half()
     with database.reading() as connection:
         assert event_log.after(connection, 0) == ()
 

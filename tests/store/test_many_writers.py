@@ -105,9 +105,9 @@ def test_killed_at_any_moment_nothing_acknowledged_is_lost_or_done_twice(databas
         assert verify(connection).problems == ()
 
 
-def test_sqlite_and_postgres_give_the_same_hashes(_new_sqlite, _new_postgres, carry_out, noon):
+def test_sqlite_and_postgres_give_the_same_hashes(new_sqlite, new_postgres, carry_out, noon):
     heads = []
-    for url in (_new_sqlite(), _new_postgres()):
+    for url in (new_sqlite(), new_postgres()):
         with connect(url) as database:
             for number in range(5):
                 carry_out(database, f"c-{number}", noon)
@@ -136,12 +136,12 @@ def test_writing_inside_writing_is_refused_instead_of_waiting_for_ever(database)
         pass
 
 
-def test_a_lock_held_by_others_is_busy_and_not_for_ever(_new_postgres, monkeypatch):
+def test_a_lock_held_by_others_is_busy_and_not_for_ever(new_postgres, monkeypatch):
     monkeypatch.setattr(
         "core.store.database._LOCK_APPENDS",
         text("SELECT set_config('lock_timeout', '50ms', true), pg_advisory_xact_lock(1380011344)"),
     )
-    with connect(_new_postgres()) as one, connect(str(one.engine.url.render_as_string(hide_password=False))) as two:
+    with connect(new_postgres()) as one, connect(str(one.engine.url.render_as_string(hide_password=False))) as two:
         with one.writing(), pytest.raises(Busy, match="Try again"), two.writing():
             pass
         with two.writing():

@@ -6,7 +6,7 @@ from sqlalchemy.exc import DBAPIError
 
 from core.store import schema, triggers
 from core.store.event_log import COLUMNS
-from core.store.verify import verify
+from core.store.verify import Problem, verify
 
 INSERT = "INSERT INTO events SELECT {columns} FROM events WHERE position = {like}"
 
@@ -66,17 +66,18 @@ def test_the_database_refuses_to_change_what_happened(database, statement):
 
 
 @pytest.mark.usefixtures("five")
-def test_sqlite_refuses_to_replace_an_event(database):
-    if database.dialect == "postgresql":
+def test_the_known_ways_around_a_trigger_are_closed(database):
+    ways = {
+        "sqlite": [INSERT.replace("INSERT", "INSERT OR REPLACE").format(columns=", ".join(COLUMNS), like=2)],
+        "postgresql": [
+            "TRUNCATE events CASCADE",
+            "SET LOCAL session_replication_role = replica; UPDATE events SET actor = 'x'",
+            "SET LOCAL session_replication_role = replica; DELETE FROM events",
+        ],
+    }
+    for way in ways[database.dialect]:
         with pytest.raises(DBAPIError, match="events: "), database.writing() as connection:
-            connection.execute(text("TRUNCATE events CASCADE"))
-        with pytest.raises(DBAPIError, match="events: "), database.writing() as connection:
-            connection.execute(text("SET LOCAL session_replication_role = replica"))
-            connection.execute(text("UPDATE events SET actor = 'x'"))
-    else:
-        statement = INSERT.replace("INSERT", "INSERT OR REPLACE").format(columns=", ".join(COLUMNS), like=2)
-        with pytest.raises(DBAPIError, match="events: "), database.writing() as connection:
-            connection.execute(text(statement))
+            connection.exec_driver_sql(way)
     assert problems(database) == ()
 
 
@@ -119,36 +120,28 @@ def test_a_flipped_bit_of_a_hash_is_one_problem_at_its_position(database, column
 
 
 @pytest.mark.usefixtures("five")
-def test_every_flipped_bit_of_a_body_is_found_even_where_the_text_becomes_unreadable(sqlite_copy, database):
+def test_every_flipped_bit_of_a_body_is_found_even_where_the_text_becomes_unreadable(database):
     with database.reading() as connection:
         body = connection.execute(text("SELECT body FROM events WHERE position = 4")).scalar_one().encode()
     for bit in range(0, len(body) * 8, 5):
         flipped = bytearray(body)
         flipped[bit // 8] ^= 1 << bit % 8
-        sqlite_copy(f"UPDATE events SET body = CAST(x'{flipped.hex()}' AS TEXT) WHERE position = 4")
-        assert positions(database) == [4]
-
-
-@pytest.fixture
-def sqlite_copy(database):
-    if database.dialect != "sqlite":
-        # Postgres refuses text that is not valid UTF-8, so the same change is made in characters.
-        return lambda statement: (
-            unprotected(
-                database,
-                statement.replace("CAST(x'", "convert_from(decode('").replace("' AS TEXT)", "', 'hex'), 'LATIN1')"),
-            )
-            if "00" not in statement.split("'")[1]
-            else None
-        )
-    return lambda statement: unprotected(database, statement)
+        if database.dialect == "sqlite":
+            value = f"CAST(x'{flipped.hex()}' AS TEXT)"
+        elif 0 in flipped:
+            continue  # Postgres cannot hold this one
+        else:
+            value = f"convert_from('\\x{flipped.hex()}', 'LATIN1')"
+        unprotected(database, f"UPDATE events SET body = {value} WHERE position = 4")
+        assert positions(database) == [4], bit
+    unprotected(database, f"UPDATE events SET body = '{body.decode()}' WHERE position = 4")
+    assert positions(database) == []
 
 
 @pytest.mark.usefixtures("five")
-def test_a_missing_event_is_named_and_a_missing_tail_is_noticed(database):
+def test_a_missing_event_is_named(database):
     unprotected(database, "DELETE FROM events WHERE position = 2")
-    assert [p.what for p in problems(database) if p.position == 2][0] == "is missing (positions 2)"
-    assert 2 in positions(database)
+    assert problems(database)[0] == Problem(position=2, what="is missing (positions 2)")
 
 
 @pytest.mark.usefixtures("five")

@@ -24,8 +24,10 @@ _HEARTBEAT = 15.0
 class Page:
     """Everything under `/` and `/sandbox/`."""
 
-    def __init__(self, *, side: SlackSide, persona: Callable[[str], Persona], commands: tuple[str, ...]) -> None:
-        self.token = ""
+    def __init__(
+        self, *, side: SlackSide, persona: Callable[[str], Persona], commands: tuple[str, ...], token: str
+    ) -> None:
+        self._token = token
         self._side = side
         self._persona = persona
         self._commands = commands
@@ -48,7 +50,7 @@ class Page:
         ]
 
     def _index(self, _: Request) -> Response:
-        return HTMLResponse(self._renderer.index(self.token, self._commands), headers={"cache-control": "no-store"})
+        return HTMLResponse(self._renderer.index(self._token, self._commands), headers={"cache-control": "no-store"})
 
     def _static(self, request: Request) -> Response:
         name = str(request.path_params["name"])
@@ -83,7 +85,9 @@ class Page:
         if viewer.id not in channel.members:
             channel = next(c for c in workspace.channels.values() if viewer.id in c.members)
         if not home:
-            self._seen[viewer.id, channel.id] = workspace.new_ts()
+            self._seen[viewer.id, channel.id] = max(
+                (m.ts for m in workspace.visible(channel.id, viewer.id)), default="0"
+            )
         unread = {c.id: self._unread(viewer, c) for c in workspace.channels.values()}
         root = workspace.find(channel.id, asked.get("thread", ""))
         modal = next(reversed(workspace.modals.get(viewer.id) or []), None)
@@ -146,11 +150,8 @@ class Page:
         return {"message": ""}
 
     def _click(self, persona: Persona, body: Json) -> Json:
-        place: Message | View
-        if body.get("view"):
-            place = self._view(str(body["view"]))
-        else:
-            place = self._message(body["channel"], str(body["ts"]))
+        view = str(body.get("view") or "")
+        place: Message | View = self._view(view) if view else self._message(body["channel"], str(body["ts"]))
         block, action = str(body["block"]), str(body["action"])
         return _told(persona.click(place, action, input=body.get("value"), block_id=block))
 

@@ -1,0 +1,261 @@
+"""What the OpenAPI document says beyond the routes' own signatures: answers, bodies, and the raw OFREP door."""
+
+from typing import Any
+
+VERBS = (
+    "start",
+    "approve",
+    "reject",
+    "advance",
+    "pause",
+    "resume",
+    "rollback",
+    "abandon",
+    "acknowledge",
+    "concern",
+    "feels_off",
+)
+_Json = dict[str, Any]
+
+
+def _object(required: tuple[str, ...] = (), **properties: _Json) -> _Json:
+    return {"type": "object", "properties": properties, **({"required": list(required)} if required else {})}
+
+
+def _list(items: _Json) -> _Json:
+    return {"type": "array", "items": items}
+
+
+def _answer(description: str, schema: _Json) -> _Json:
+    return {"description": description, "content": {"application/json": {"schema": schema}}}
+
+
+_TEXT: _Json = {"type": "string"}
+_MAYBE_TEXT: _Json = {"type": ["string", "null"]}
+_NUMBER: _Json = {"type": "number"}
+_MAYBE_NUMBER: _Json = {"type": ["number", "null"]}
+_COUNT: _Json = {"type": "integer", "minimum": 0}
+_YES: _Json = {"type": "boolean"}
+_PROBLEM = _object(("code", "message", "hint"), code=_TEXT, message=_TEXT, hint=_TEXT)
+_EVENTS = _list({"type": "integer"})
+_RESULT: dict[str, _Json] = {"rollout": _MAYBE_TEXT, "state": _MAYBE_TEXT, "events": _EVENTS}
+_ROLLOUT = _object(
+    ("id", "surface", "state", "stage", "percent", "from", "to", "owner", "waiting_for"),
+    id=_TEXT,
+    name=_TEXT,
+    surface=_TEXT,
+    state=_TEXT,
+    stage=_MAYBE_TEXT,
+    percent=_NUMBER,
+    to=_TEXT,
+    owner=_TEXT,
+    waiting_for=_TEXT,
+    **{"from": _TEXT},
+)
+_EVENT = _object(
+    ("position", "type", "actor", "at", "reason", "data"),
+    position=_COUNT,
+    type=_TEXT,
+    actor=_TEXT,
+    at={"type": "string", "format": "date-time"},
+    reason=_TEXT,
+    data={"type": "object"},
+)
+_ARM = _object(("units", "requests"), units=_COUNT, requests=_COUNT)
+_METRIC = _object(
+    ("metric", "estimate", "bound", "limit", "verdict"),
+    metric=_TEXT,
+    estimate=_MAYBE_NUMBER,
+    bound=_object(("low", "high"), low=_MAYBE_NUMBER, high=_MAYBE_NUMBER),
+    limit=_MAYBE_TEXT,
+    verdict=_TEXT,
+)
+_OBSERVATION = _object(
+    ("surface", "unit"),
+    surface=_TEXT,
+    unit={"type": "string", "description": "the same id as the evaluation's targetingKey"},
+    variant={"type": "string", "enum": ["canary", "control", "stable"]},
+    version=_TEXT,
+    at={"type": "string", "format": "date-time", "description": "at most an hour ago; now where left out"},
+    id={"type": "string", "description": "unique per surface for 24 hours: counted once"},
+    segments={"type": "object", "additionalProperties": _TEXT},
+    metrics={"type": "object", "additionalProperties": {"type": ["number", "boolean"]}},
+    error_category=_TEXT,
+)
+
+PROBLEMS: dict[int | str, _Json] = {
+    status: _answer(description, _PROBLEM)
+    for status, description in {
+        400: "The body or a parameter cannot be read",
+        401: "No valid token",
+        403: "The token's role, or the person, may not do this",
+        404: "There is no such thing",
+        409: "Refused as things stand, or the Idempotency-Key was used for something else",
+        413: "The body is too large",
+        422: "The content is not valid",
+        503: "The database cannot be reached: try again",
+    }.items()
+}
+ROLLOUTS: dict[int | str, _Json] = {200: _answer("The rollouts", _object(("rollouts",), rollouts=_list(_ROLLOUT)))}
+ROLLOUT: dict[int | str, _Json] = {200: _answer("The rollout", _ROLLOUT)}
+EVENTS: dict[int | str, _Json] = {200: _answer("Its events", _object(("events",), events=_list(_EVENT)))}
+EVIDENCE: dict[int | str, _Json] = {
+    200: _answer(
+        "The newest judgement",
+        _object(
+            ("rollout", "verdict", "arms", "metrics"),
+            rollout=_TEXT,
+            verdict=_MAYBE_TEXT,
+            arms=_object(("canary", "control"), canary=_ARM, control=_ARM),
+            metrics=_list(_METRIC),
+        ),
+    )
+}
+OUTCOME: dict[int | str, _Json] = {200: _answer("Carried out", _object(tuple(_RESULT), **_RESULT))}
+APPLIED: dict[int | str, _Json] = {
+    200: _answer(
+        "Applied; changed is false where the file says what already holds",
+        _object(
+            ("kind", "id", "changed"),
+            kind={"type": "string", "enum": ["rollout", "surface", "policy"]},
+            id=_TEXT,
+            changed=_YES,
+            warnings=_list({"type": "object"}),
+            **_RESULT,
+        ),
+    )
+}
+EVALS: dict[int | str, _Json] = {
+    200: _answer(
+        "Recorded; ok says whether the gate's terms are met",
+        _object(
+            ("passed", "failed", "errors", "ok"),
+            passed=_COUNT,
+            failed=_COUNT,
+            errors=_COUNT,
+            ok=_YES,
+            reasons=_list(_TEXT),
+            **_RESULT,
+        ),
+    )
+}
+OBSERVED: dict[int | str, _Json] = {
+    200: _answer(
+        "Answered after the commit, item by item",
+        _object(
+            ("accepted", "rejected"),
+            accepted=_COUNT,
+            rejected=_list(
+                _object(("index", "code", "message"), index=_COUNT, code=_TEXT, message=_TEXT),
+            ),
+        ),
+    )
+}
+
+FILE_BODY: _Json = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/yaml": {"schema": _TEXT},
+            "application/json": {"schema": {"type": "object"}},
+            "multipart/form-data": {"schema": _object(("file",), file={"type": "string", "format": "binary"})},
+        },
+    }
+}
+_CASE = _object(
+    ("case", "category", "pass"),
+    case=_TEXT,
+    category=_TEXT,
+    error=_YES,
+    cost=_NUMBER,
+    latency_ms=_NUMBER,
+    **{"pass": _YES},
+)
+EVAL_BODY: _Json = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": _object(
+                    ("rollout", "cases"), rollout=_TEXT, suite=_TEXT, cases=_list(_CASE), baseline=_list(_CASE)
+                )
+            },
+            "text/csv": {"schema": {"type": "string", "examples": ["case,category,pass\nrefund-1,billing,true\n"]}},
+        },
+    }
+}
+OBSERVATIONS_BODY: _Json = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": _object(("observations",), observations=_list(_OBSERVATION))},
+            "application/x-ndjson": {"schema": {"type": "string", "description": "one observation a line"}},
+        },
+    }
+}
+
+_EVALUATION = _object(
+    ("key", "value", "variant", "reason", "metadata"),
+    key=_TEXT,
+    value={"type": "object", "description": "the version's whole content"},
+    variant={"type": "string", "enum": ["canary", "control", "stable"]},
+    reason={"type": "string", "enum": ["DEFAULT", "SPLIT", "TARGETING_MATCH"]},
+    metadata=_object(
+        ("rollout", "version", "cohort", "stage"), rollout=_TEXT, version=_TEXT, cohort=_TEXT, stage=_TEXT
+    ),
+)
+_OFREP_PROBLEM = _object(("errorCode", "errorDetails"), key=_TEXT, errorCode=_TEXT, errorDetails=_TEXT)
+_CONTEXT: _Json = {
+    "content": {
+        "application/json": {
+            "schema": _object(context=_object(targetingKey=_TEXT)),
+            "example": {"context": {"targetingKey": "user-123", "email": "user@example.com"}},
+        }
+    }
+}
+_OFREP_PROBLEMS: _Json = {
+    status: _answer(description, _OFREP_PROBLEM)
+    for status, description in {
+        "400": "The body cannot be read",
+        "401": "No valid token",
+        "403": "The token may not evaluate",
+        "404": "Unknown surface",
+        "413": "The body is too large",
+    }.items()
+}
+_IF_NONE_MATCH: _Json = {"name": "If-None-Match", "in": "header", "schema": _TEXT}
+
+
+def _evaluation(summary: str, operation: str, schema: _Json, *parameters: _Json) -> _Json:
+    return {
+        "post": {
+            "tags": ["OFREP"],
+            "summary": summary,
+            "operationId": operation,
+            "parameters": [*parameters, _IF_NONE_MATCH],
+            "requestBody": _CONTEXT,
+            "responses": {
+                "200": {
+                    **_answer("Evaluated", schema),
+                    "headers": {"ETag": {"schema": _TEXT, "description": "a hash of the body"}},
+                },
+                "304": {"description": "Nothing has changed"},
+                **_OFREP_PROBLEMS,
+            },
+        }
+    }
+
+
+OFREP_PATHS: _Json = {
+    "/ofrep/v1/evaluate/flags/{key}": _evaluation(
+        "Which version of one surface this unit gets",
+        "evaluateFlag",
+        _EVALUATION,
+        {"name": "key", "in": "path", "required": True, "schema": _TEXT, "description": "the surface's name"},
+    ),
+    "/ofrep/v1/evaluate/flags": _evaluation(
+        "Which version of every surface this unit gets",
+        "evaluateFlagsBulk",
+        _object(("flags",), flags=_list(_EVALUATION)),
+    ),
+}

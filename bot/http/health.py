@@ -1,0 +1,81 @@
+"""Whether this process lives, is ready, and how it is doing: `/healthz`, `/readyz`, `/metrics`."""
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+from fastapi import APIRouter, Request
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.responses import JSONResponse, Response
+
+from bot.http import documents
+from bot.http.auth import Door, Role
+from bot.http.flags import Flags
+from bot.http.ingest import Intake
+from bot.http.problems import problem
+from core.flags.snapshot import Snapshot
+from core.service import Service
+from core.store.errors import StoreError
+
+_log = logging.getLogger(__name__)
+
+
+class Figures(Collector):
+    """What `/metrics` tells, read from the running parts when it is asked for."""
+
+    def __init__(self, service: Service, snapshot: Callable[[], Snapshot], flags: Flags, intake: Intake) -> None:
+        self._service, self._snapshot, self._flags, self._intake = service, snapshot, flags, intake
+
+    def collect(self) -> Iterator[Metric]:
+        evaluations = CounterMetricFamily("rampart_evaluations", "OFREP requests answered", labels=["kind"])
+        for kind, count in (
+            ("single", self._flags.singles),
+            ("bulk", self._flags.bulks),
+            ("refused", self._flags.refused),
+        ):
+            evaluations.add_metric([kind], count)
+        yield evaluations
+        observations = CounterMetricFamily("rampart_observations", "Observations received", labels=["outcome"])
+        observations.add_metric(["accepted"], self._intake.accepted)
+        observations.add_metric(["rejected"], self._intake.rejected)
+        yield observations
+        yield GaugeMetricFamily(
+            "rampart_snapshot_position", "Position of the log that is served", self._snapshot().position
+        )
+        rollouts = GaugeMetricFamily("rampart_rollouts", "Rollouts by state", labels=["state"])
+        for state, count in Counter(r.state.value for r in self._service.peek().rollouts.values()).items():
+            rollouts.add_metric([state], count)
+        yield rollouts
+
+
+def router(service: Service, door: Door, figures: Figures) -> APIRouter:
+    """The three routes. Probes need no token; the figures do."""
+    api = APIRouter(tags=["health"])
+    registry = CollectorRegistry()
+    registry.register(figures)
+
+    @api.get("/healthz")
+    async def alive() -> dict[str, str]:
+        """Alive: this process answers."""
+        return {"status": "ok"}
+
+    @api.get("/readyz", responses={503: documents.PROBLEMS[503]})
+    def ready() -> Response:
+        """Ready: the database answers too."""
+        try:
+            position = service.world().position
+        except (StoreError, SQLAlchemyError):
+            _log.exception("The database cannot be reached")
+            return problem(503, "unavailable", "The database cannot be reached.", "See the log of this process.")
+        return JSONResponse({"status": "ok", "position": position})
+
+    @api.get("/metrics", responses={status: documents.PROBLEMS[status] for status in (401, 403)})
+    def metrics(request: Request) -> Response:
+        """Figures in the text format of Prometheus."""
+        door.admit(request.headers.raw, Role.OPERATOR)
+        return Response(generate_latest(registry), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    return api

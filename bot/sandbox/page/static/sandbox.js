@@ -1,0 +1,216 @@
+// The page's behaviour: look again when something changed, and pass on what a person does.
+"use strict";
+
+const byId = (id) => document.getElementById(id);
+const token = document.querySelector("meta[name=sandbox-token]").content;
+const asked = new URLSearchParams(location.search);
+const now = {
+  as: asked.get("as") || "ana",
+  channel: asked.get("channel") || "ai-rollouts",
+  thread: "",
+  wire: false,
+  modalKey: "",
+};
+let looking = false;
+let lookAgain = false;
+
+async function look() {
+  if (looking) {
+    lookAgain = true;
+    return;
+  }
+  looking = true;
+  try {
+    do {
+      lookAgain = false;
+      const query = new URLSearchParams({ as: now.as, channel: now.channel, thread: now.thread, wire: now.wire ? "1" : "" });
+      const answer = await fetch(`/sandbox/look?${query}`);
+      if (answer.ok) show(await answer.json());
+      else tell((await answer.json()).message);
+    } while (lookAgain);
+  } finally {
+    looking = false;
+  }
+}
+
+function show(screen) {
+  now.channel = screen.channel;
+  byId("title").textContent = screen.title;
+  byId("topic").textContent = screen.topic;
+  byId("composer").hidden = screen.channel === "home";
+  replace(byId("navigation"), screen.navigation);
+  replace(byId("messages"), screen.messages, true);
+  const strip = byId("violations");
+  strip.hidden = screen.violations.length === 0;
+  strip.textContent = screen.violations.length ? `Slack would refuse this: ${screen.violations.join(" · ")}` : "";
+  byId("side").hidden = !(now.wire || screen.thread);
+  byId("side-title").textContent = now.wire ? "Wire" : "Thread";
+  byId("show-wire").setAttribute("aria-pressed", String(now.wire));
+  byId("thread-composer").hidden = now.wire;
+  if (now.wire) replaceWire(screen.wire);
+  else replace(byId("side-body"), screen.thread, true);
+  showModal(screen);
+  const place = new URLSearchParams({ as: now.as, channel: now.channel });
+  history.replaceState(null, "", `?${place}`);
+}
+
+function replace(element, html, follow = false) {
+  if (element.dataset.html === html) return;
+  const atEnd = element.scrollHeight - element.scrollTop - element.clientHeight < 80;
+  element.innerHTML = html;
+  element.dataset.html = html;
+  if (follow && atEnd) element.scrollTop = element.scrollHeight;
+}
+
+function replaceWire(html) {
+  const side = byId("side-body");
+  if (!side.querySelector("details[open]")) replace(side, html);
+}
+
+function showModal(screen) {
+  if (screen.modal_key === now.modalKey) return;
+  now.modalKey = screen.modal_key;
+  const dialog = byId("modal");
+  dialog.innerHTML = screen.modal;
+  if (screen.modal && !dialog.open) dialog.showModal();
+  if (!screen.modal && dialog.open) dialog.close();
+}
+
+async function act(what, body, button) {
+  if (button) button.disabled = true;
+  try {
+    const answer = await fetch(`/sandbox/${what}`, {
+      method: "POST",
+      headers: { "content-type": "application/json", "x-sandbox-token": token },
+      body: JSON.stringify({ as: now.as, channel: now.channel, ...body }),
+    });
+    const text = await answer.text();
+    const told = text.startsWith("{") ? JSON.parse(text) : { message: text };
+    tell(told.message, answer.ok);
+    return told;
+  } finally {
+    if (button) button.disabled = false;
+    look();
+  }
+}
+
+function tell(message, fine = true) {
+  const status = byId("status");
+  status.textContent = message || "";
+  status.classList.toggle("bad", !fine || message.startsWith("not acknowledged"));
+}
+
+function confirmed(element) {
+  if (!element.dataset.confirm) return Promise.resolve(true);
+  const asks = JSON.parse(element.dataset.confirm);
+  const dialog = byId("confirm");
+  dialog.querySelector("h2").textContent = asks.title.text;
+  dialog.querySelector("p").textContent = asks.text.text;
+  const go = dialog.querySelector(".go");
+  const deny = dialog.querySelector(".deny");
+  go.textContent = asks.confirm.text;
+  go.className = `button go ${asks.style === "danger" ? "danger" : "primary"}`;
+  deny.textContent = asks.deny.text;
+  dialog.returnValue = "";
+  dialog.showModal();
+  return new Promise((resolve) => {
+    go.onclick = () => dialog.close("go");
+    deny.onclick = () => dialog.close("");
+    dialog.onclose = () => resolve(dialog.returnValue === "go");
+  });
+}
+
+async function use(element, value) {
+  if (!(await confirmed(element))) return;
+  if (element.dataset.url) window.open(element.dataset.url, "_blank", "noopener");
+  const view = element.closest("[data-view]");
+  const message = element.closest("[data-ts]");
+  const place = view ? { view: view.dataset.view } : { ts: message.dataset.ts };
+  await act("click", { ...place, block: element.dataset.block, action: element.dataset.action, value }, element);
+}
+
+function valueOf(element) {
+  if (element.dataset.choices) {
+    const chosen = [...element.querySelectorAll("input:checked")].map((input) => input.value);
+    return element.dataset.choices === "checkboxes" ? chosen : chosen[0] || null;
+  }
+  if (element.multiple) return [...element.selectedOptions].map((option) => option.value);
+  return element.value || null;
+}
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("button");
+  if (!button) return;
+  if (button.dataset.person) {
+    now.as = button.dataset.person;
+    now.modalKey = "";
+    byId("modal").close();
+    tell("");
+    look();
+  } else if (button.dataset.channel) {
+    now.channel = button.dataset.channel;
+    now.thread = "";
+    if (now.channel === "home") act("home", {});
+    else look();
+  } else if (button.dataset.thread) {
+    now.thread = button.dataset.thread;
+    now.wire = false;
+    look();
+  } else if (button.dataset.close !== undefined) {
+    act("close", { view: button.closest("[data-view]").dataset.view });
+  } else if (button.dataset.acts !== undefined) {
+    use(button, null);
+  }
+});
+
+document.addEventListener("change", (event) => {
+  const element = event.target.closest("[data-acts]");
+  if (element && element.tagName !== "BUTTON") use(element, valueOf(element));
+});
+
+document.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const form = event.target;
+  if (form.id === "composer" || form.id === "thread-composer") {
+    const input = form.querySelector("input");
+    const text = input.value.trim();
+    if (!text) return;
+    input.value = "";
+    await act("say", { text, thread: form.id === "composer" ? "" : now.thread }, form.querySelector("button"));
+    input.focus();
+  } else if (form.dataset.view) {
+    const values = {};
+    for (const element of form.querySelectorAll("[data-input] [data-action]")) {
+      values[element.dataset.block] = valueOf(element);
+    }
+    const told = await act("submit", { view: form.dataset.view, values }, form.querySelector("[type=submit]"));
+    for (const error of form.querySelectorAll(".error")) error.textContent = "";
+    for (const [block, text] of Object.entries(told.errors || {})) {
+      const input = form.querySelector(`[data-input="${CSS.escape(block)}"] .error`) || form.querySelector(".form-error");
+      input.textContent = text;
+    }
+  }
+});
+
+byId("modal").addEventListener("cancel", (event) => {
+  event.preventDefault();
+  act("close", { view: byId("modal").querySelector("[data-view]").dataset.view });
+});
+
+byId("show-wire").onclick = () => {
+  now.wire = !now.wire;
+  look();
+};
+byId("close-side").onclick = () => {
+  now.wire = false;
+  now.thread = "";
+  look();
+};
+
+const changes = new EventSource("/sandbox/changes");
+changes.onmessage = look;
+changes.onopen = () => byId("live").classList.add("on");
+changes.onerror = () => byId("live").classList.remove("on");
+byId("say").value = asked.get("type") || "";
+byId("say").focus();
+look();

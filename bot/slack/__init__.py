@@ -1,0 +1,1 @@
+"""The Slack door: parse, hand over, answer."""

@@ -1,0 +1,164 @@
+"""Who somebody is: handle, groups and membership, asked from Slack and remembered for five minutes."""
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+from slack_sdk import WebClient
+from slack_sdk.errors import SlackApiError, SlackClientError
+
+from core.rollout.context import Actor
+from core.rollout.refusal import Refused
+
+log = structlog.get_logger()
+
+KEPT = timedelta(minutes=5)
+_NOBODY = frozenset({"user_not_found", "user_not_visible", "users_not_found"})
+
+
+class Unreachable(Exception):
+    """Slack could not be asked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    """Somebody in the workspace. Guests, bots, strangers and people who left are not full members."""
+
+    id: str
+    handle: str  # @ana
+    full_member: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """A user group by its handle (`@ai-leads`), and the ids of its members."""
+
+    id: str
+    handle: str
+    members: frozenset[str]
+
+
+class Directory:
+    """Answers from memory where that is fresh enough. `now` is real time: what is remembered must age in any demo."""
+
+    def __init__(self, client: WebClient, now: Callable[[], datetime]) -> None:
+        self._client = client
+        self._now = now
+        self._lock = threading.Lock()
+        self._people: dict[str, tuple[datetime, Person]] = {}
+        self._groups: tuple[datetime, tuple[Group, ...]] | None = None
+        self._handles: tuple[datetime, Mapping[str, str]] | None = None
+
+    def actor(self, team: str, user: str, *, channel: str = "", forward: bool, fresh: bool = False) -> Actor:
+        """The one who asks. `fresh` asks Slack again.
+
+        Where Slack cannot be asked, what moves a rollout forward is `Refused`; what holds or takes it back is not.
+        """
+        try:
+            person = self._person(user, fresh=fresh)
+            groups = tuple(g.handle for g in self._all_groups(fresh=fresh) if user in g.members)
+        except Unreachable as unreachable:
+            log.warning("slack cannot be asked", why=str(unreachable))
+            if forward:
+                raise Refused(
+                    "Slack cannot be asked right now who you are, so nothing moves forward.",
+                    hint="Pausing and rolling back still work. Try again in a minute.",
+                    code="unavailable",
+                ) from unreachable
+            known = self._people.get(user)
+            person = known[1] if known else Person(id=user, handle="", full_member=True)
+            groups = ()
+        return Actor(
+            id=f"slack:{team}/{user}",
+            handle=person.handle,
+            groups=groups,
+            full_member=person.full_member,
+            channel=channel,
+        )
+
+    def resolve_handle(self, handle: str) -> str:
+        """The user id behind `@dana`; the handle itself where nobody has it or Slack cannot be asked."""
+        wanted = handle.removeprefix("@").lower()
+        try:
+            return self._all_handles().get(wanted, handle)
+        except Unreachable as unreachable:
+            log.warning("handle not resolved", handle=handle, why=str(unreachable))
+            return handle
+
+    def mention(self, group: str) -> str:
+        """A mention of a user group that notifies it; empty where it is not known."""
+        try:
+            found = next((g for g in self._all_groups(fresh=False) if g.handle == group), None)
+        except Unreachable as unreachable:
+            log.warning("group not resolved", group=group, why=str(unreachable))
+            return ""
+        return f"<!subteam^{found.id}>" if found else ""
+
+    def _person(self, user: str, *, fresh: bool) -> Person:
+        known = self._people.get(user)
+        if known is not None and not fresh and self._now() - known[0] < KEPT:
+            return known[1]
+        try:
+            found = self._client.users_info(user=user)["user"]
+        except SlackApiError as error:
+            if error.response["error"] not in _NOBODY:
+                raise Unreachable(str(error.response["error"])) from error
+            person = Person(id=user, handle="", full_member=False)
+        except (SlackClientError, OSError) as error:
+            raise Unreachable(str(error)) from error
+        else:
+            person = Person(id=user, handle=f"@{found['name']}", full_member=_is_full_member(found))
+        with self._lock:
+            self._people[user] = (self._now(), person)
+        return person
+
+    def _all_groups(self, *, fresh: bool) -> tuple[Group, ...]:
+        known = self._groups
+        if known is not None and not fresh and self._now() - known[0] < KEPT:
+            return known[1]
+        try:
+            listed = self._client.usergroups_list(include_users=True)["usergroups"]
+            groups = tuple(
+                Group(id=g["id"], handle=f"@{g['handle']}", members=frozenset(self._members(g))) for g in listed
+            )
+        except SlackApiError as error:
+            raise Unreachable(str(error.response["error"])) from error
+        except (SlackClientError, OSError) as error:
+            raise Unreachable(str(error)) from error
+        with self._lock:
+            self._groups = (self._now(), groups)
+        return groups
+
+    def _members(self, group: Mapping[str, Any]) -> list[str]:
+        if "users" in group:
+            return list(group["users"])
+        return list(self._client.usergroups_users_list(usergroup=group["id"])["users"])
+
+    def _all_handles(self) -> Mapping[str, str]:
+        known = self._handles
+        if known is not None and self._now() - known[0] < KEPT:
+            return known[1]
+        handles: dict[str, str] = {}
+        cursor = ""
+        try:
+            while True:
+                page = self._client.users_list(limit=200, cursor=cursor)
+                handles |= {u["name"].lower(): u["id"] for u in page["members"] if not u.get("deleted")}
+                cursor = (page.get("response_metadata") or {}).get("next_cursor", "")
+                if not cursor:
+                    break
+        except SlackApiError as error:
+            raise Unreachable(str(error.response["error"])) from error
+        except (SlackClientError, OSError) as error:
+            raise Unreachable(str(error)) from error
+        with self._lock:
+            self._handles = (self._now(), handles)
+        return handles
+
+
+def _is_full_member(user: Mapping[str, Any]) -> bool:
+    outside = ("is_restricted", "is_ultra_restricted", "is_stranger", "is_bot", "deleted")
+    return not any(user.get(mark) for mark in outside)

@@ -1,0 +1,55 @@
+"""The app manifest: what a workspace has to allow, and nothing beyond."""
+
+import json
+from typing import Any
+from urllib.parse import quote
+
+SCOPES = (
+    "app_mentions:read",
+    "channels:read",
+    "chat:write",
+    "chat:write.public",
+    "commands",
+    "usergroups:read",
+    "users:read",
+)
+EVENTS = ("app_mention",)
+
+
+def manifest(public_url: str = "") -> dict[str, Any]:
+    """For signed HTTP at `public_url`, or for Socket Mode without one."""
+    socket = not public_url
+    where = {} if socket else {"request_url": f"{public_url.rstrip('/')}/slack/events"}
+    command = {
+        "command": "/rollout",
+        "description": "Roll out AI changes safely: see, steer, stop.",
+        "usage_hint": "status | list | approve R-1 | rollback R-1 | help",
+        "should_escape": True,
+        **({} if socket else {"url": where["request_url"]}),
+    }
+    return {
+        "_metadata": {"major_version": 1, "minor_version": 1},
+        "display_information": {
+            "name": "Rampart",
+            "description": "Rolls out AI changes without surprising anyone.",
+            "background_color": "#1f3a5f",
+        },
+        "features": {
+            "bot_user": {"display_name": "rollout", "always_online": True},
+            "slash_commands": [command],
+        },
+        "oauth_config": {"scopes": {"bot": list(SCOPES)}},
+        "settings": {
+            "event_subscriptions": {"bot_events": list(EVENTS), **where},
+            "interactivity": {"is_enabled": True, **where},
+            "org_deploy_enabled": False,
+            "socket_mode_enabled": socket,
+            "token_rotation_enabled": False,
+        },
+    }
+
+
+def link(public_url: str = "") -> str:
+    """An address that opens Slack's form for a new app with everything filled in."""
+    compact = json.dumps(manifest(public_url), separators=(",", ":"))
+    return f"https://api.slack.com/apps?new_app=1&manifest_json={quote(compact)}"

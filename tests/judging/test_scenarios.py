@@ -1,0 +1,151 @@
+"""What happens to a harmful and to a harmless canary: 5 % of 2,000 requests a minute, a look every ten seconds."""
+
+from dataclasses import replace
+from datetime import timedelta
+from statistics import median
+
+import pytest
+
+from core.judging.limits import Kind, Limit, Role, Scale
+from core.judging.question import StageDesign
+from core.judging.verdict import RollBack
+
+FULL = StageDesign(index=5, name="100", compared=False, canary_share=1.0, control_left=False)
+
+
+def test_refusals_from_2_to_8_percent_are_rolled_back_within_minutes(world, traffic):
+    taken = []
+    for seed in range(7):
+        looks, verdict = world(seed=seed).run(120, traffic(refusals=0.08), traffic())
+        assert isinstance(verdict, RollBack)
+        assert verdict.findings[0].metric == "refusal_rate"
+        taken.append(looks)
+    assert median(taken) <= 18  # three minutes
+    assert max(taken) <= 60
+
+
+def test_a_harmless_canary_is_left_alone(world, traffic):
+    for seed in range(4):
+        looks, verdict = world(seed=100 + seed).run(150, traffic(), traffic())
+        assert (looks, verdict.name) == (150, "continue")
+
+
+def test_a_ramp_while_quality_drifts_is_left_alone(world, traffic):
+    here = world(seed=21)
+    for index, share in enumerate((0.05, 0.25, 0.5), start=3):
+        here.enter(StageDesign(index=index, name=f"{share:.0%}", compared=True, canary_share=share, control_left=True))
+        for step in range(40):
+            now = traffic(passes=0.92 - 0.02 * index + 0.0004 * step, cost=0.014 + 0.002 * index)
+            here.serve(333, now, now)
+            assert here.look().verdict.name == "continue"
+
+
+@pytest.mark.parametrize(
+    ("harm", "metric", "within"),
+    [
+        ({"passes": 0.85}, "eval_pass_rate", 60),
+        ({"cost": 0.028}, "cost_per_request", 40),
+        ({"categories": {"ToolTimeout": 0.02}}, "new_error_category", 120),
+        ({"complaints": 0.01}, "complaint_rate", 120),
+        ({"flags": 0.02}, "moderation_flag_rate", 60),
+    ],
+)
+def test_each_kind_of_harm_is_rolled_back_for_what_it_is(world, traffic, harm, metric, within):
+    looks, verdict = world().run(within, replace(traffic(), **harm), traffic())
+    assert isinstance(verdict, RollBack), looks
+    assert verdict.findings[0].metric == metric
+
+
+def test_harm_that_comes_only_with_growth_is_not_drowned_by_what_went_well_before(world, traffic):
+    here = world(seed=3)
+    for _ in range(150):
+        here.serve(333, traffic(), traffic())
+        assert here.look().verdict.name == "continue"
+    here.enter(StageDesign(index=3, name="50", compared=True, canary_share=0.5, control_left=True))
+    looks, verdict = here.run(12, traffic(refusals=0.06), traffic())
+    assert isinstance(verdict, RollBack), looks
+
+
+def test_slow_answers_roll_back_only_once_they_have_lasted(world, traffic):
+    slow = Limit(
+        metric="latency_p95",
+        kind=Kind.EXCEEDS,
+        amount=4000,
+        scale=Scale.ABSOLUTE,
+        role=Role.ROLLBACK,
+        lasting=timedelta(minutes=15),
+    )
+    looks, verdict = world((slow,)).run(120, traffic(latency=2600), traffic())
+    assert isinstance(verdict, RollBack)
+    assert looks == 91  # beyond since the first look; fifteen minutes are ninety looks more
+    assert verdict.findings[0].limit_text == "exceeds 4000 ms for 15 min"
+    assert verdict.findings[0].canary > 4000
+
+
+def test_a_relative_rise_of_slow_answers_holds(world, traffic):
+    rise = Limit(metric="latency_p95", kind=Kind.RISES_BY, amount=0.15, scale=Scale.RELATIVE, role=Role.HOLD)
+    looks, verdict = world((rise,)).run(60, traffic(latency=1800), traffic())
+    assert verdict.name == "hold", looks
+    assert verdict.findings[0].difference == pytest.approx(0.5, abs=0.25)
+    assert world((rise,), seed=5).run(120, traffic(), traffic())[1].name == "continue"
+
+
+def test_one_batch_alone_is_enough(world, traffic):
+    here = world()
+    here.serve(20_000, traffic(refusals=0.08), traffic())
+    assert isinstance(here.look().verdict, RollBack)
+    harmless = world()
+    harmless.serve(20_000, traffic(), traffic())
+    assert harmless.look().verdict.name == "continue"
+
+
+def test_costs_that_never_vary_are_compared_too(world, traffic):
+    here = world()
+    for arm, cost, who in (("canary", 0.02, range(400)), ("control", 0.01, range(400, 2000))):
+        import numpy as np
+
+        from core.judging.evidence import CellKey
+
+        units = np.array(who)
+        here.arm(2, arm, units, traffic())
+        key = CellKey(stage=2, arm=arm, segment="", metric="cost_per_request")
+        here.values[key] = here.weights[key] * cost
+    verdict = here.look().verdict
+    assert isinstance(verdict, RollBack)
+    assert verdict.findings[0].difference == pytest.approx(1.0)
+
+
+def test_without_a_control_harm_is_held_against_the_past_and_says_so(world, traffic):
+    here = world(seed=4)
+    for _ in range(60):
+        here.serve(333, traffic(), traffic())
+        here.look()
+    here.enter(FULL)
+    for _ in range(60):
+        here.serve(333, traffic(), traffic())
+        found = here.look()
+        assert found.verdict.name == "continue"
+    assert all(m.weaker for m in found.measures if m.metric == "refusal_rate")
+    looks, verdict = here.run(90, traffic(refusals=0.08), traffic())
+    assert isinstance(verdict, RollBack), looks
+    assert "no control is left" in verdict.findings[0].note
+
+
+def test_correlated_users_do_not_cry_wolf(world, traffic):
+    # 40 users are the canary and refuse as people, not as requests: half of the requests are six users'.
+    refusals = Limit(metric="refusal_rate", kind=Kind.RISES_BY, amount=0.01, scale=Scale.POINTS, role=Role.ROLLBACK)
+    alarms = 0
+    for seed in range(12):
+        here = world((refusals,), seed=seed, users=800)
+        prone = here.random.beta(0.4, 9.6, here.users)
+        for _ in range(40):
+            who = here.random.integers(0, here.users, 333)
+            hit = here.random.random(333) < prone[who]
+            served = here.position[who] < 0.05
+            for arm, mask in (("canary", served), ("control", ~served)):
+                here.arm(2, arm, who[mask & hit], traffic(refusals=1.0))
+                here.arm(2, arm, who[mask & ~hit], traffic(refusals=0.0))
+            if here.look().verdict.name == "roll_back":
+                alarms += 1
+                break
+    assert alarms <= 2

@@ -1,0 +1,248 @@
+"""What the engine concludes, in which order, and what it makes of not knowing."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from core.judging import record
+from core.judging.judge import judge
+from core.judging.limits import Kind, Limit, Role, Scale
+from core.judging.look import reduce
+from core.judging.question import Question, StageDesign
+from core.judging.state import State
+from core.judging.verdict import Hold, NoData, RollBack, Skewed, TooEarly
+
+REFUSALS = Limit(metric="refusal_rate", kind=Kind.RISES_BY, amount=0.01, scale=Scale.POINTS, role=Role.ROLLBACK)
+RETRIES = Limit(metric="retry_rate", kind=Kind.RISES_BY, amount=0.01, scale=Scale.POINTS, role=Role.HOLD)
+OFFLINE = StageDesign(index=3, name="eval", compared=False, canary_share=None, control_left=True)
+
+
+def test_a_hold_limit_holds(world, traffic):
+    _, verdict = world((REFUSALS, RETRIES)).run(60, traffic(retries=0.2), traffic())
+    assert isinstance(verdict, Hold)
+    assert [finding.metric for finding in verdict.findings] == ["retry_rate"]
+
+
+def test_a_rollback_comes_before_a_hold(world, traffic):
+    here = world((RETRIES, REFUSALS))
+    here.serve(20_000, traffic(retries=0.2, refusals=0.08), traffic())
+    assert isinstance(here.look().verdict, RollBack)
+
+
+def test_a_rollback_is_never_undone(world, traffic):
+    here = world((REFUSALS,))
+    _, first = here.run(60, traffic(refusals=0.08), traffic())
+    for _ in range(40):
+        here.serve(2000, traffic(refusals=0.0), traffic())
+        verdict = here.look().verdict
+    assert verdict == first
+
+
+@pytest.mark.parametrize("change", [{"dry_run": True}, {"role": Role.WATCH}])
+def test_what_only_tells_never_acts(world, traffic, change):
+    here = world((replace(REFUSALS, **change), RETRIES))
+    looks, verdict = here.run(40, traffic(refusals=0.1), traffic())
+    assert (looks, verdict.name) == (40, "continue")
+    found = here.look()
+    assert found.measures[0].word == "Worse"
+    assert [note.metric for note in found.notes] == (["refusal_rate"] if change.get("dry_run") else [])
+
+
+def test_strict_waits_until_the_margin_itself_is_exceeded(world, traffic):
+    strict = replace(REFUSALS, amount=0.03, strict=True)
+    within, beyond = traffic(refusals=0.045), traffic(refusals=0.12)
+    assert world((strict,)).run(120, within, traffic())[1].name == "continue"
+    assert isinstance(world((strict,)).run(60, beyond, traffic())[1], RollBack)
+
+
+def test_harm_within_the_limit_is_told_and_left(world, traffic):
+    here = world((replace(REFUSALS, amount=0.05),))
+    for _ in range(10):
+        here.serve(20_000, traffic(refusals=0.04), traffic())
+        found = here.look()
+    assert found.verdict.name == "continue"
+    assert found.measures[0].word == "Slightly worse, within limit"
+
+
+@pytest.mark.parametrize("retries", [0.02, 0.2])
+def test_changes_by_looks_both_ways(world, traffic, retries):
+    both = replace(RETRIES, kind=Kind.CHANGES_BY, amount=0.02)
+    here = world((both,))
+    _, verdict = here.run(90, traffic(retries=retries), traffic())
+    assert isinstance(verdict, Hold)
+    assert (verdict.findings[0].difference > 0) == (retries > 0.08)
+    assert here.look().measures[0].word == "Changed unexpectedly"
+
+
+def test_a_drop_looks_only_down(world, traffic):
+    drop = replace(RETRIES, kind=Kind.DROPS_BY, amount=0.25, scale=Scale.RELATIVE)
+    assert world((drop,)).run(60, traffic(retries=0.2), traffic())[1].name == "continue"
+    assert isinstance(world((drop,)).run(90, traffic(retries=0.02), traffic())[1], Hold)
+
+
+def test_an_absolute_limit_on_a_mean_and_on_a_proportion(world, traffic):
+    cost = Limit(metric="cost_per_request", kind=Kind.EXCEEDS, amount=0.02, scale=Scale.ABSOLUTE, role=Role.ROLLBACK)
+    flags = Limit(
+        metric="moderation_flag_rate", kind=Kind.EXCEEDS, amount=0.01, scale=Scale.ABSOLUTE, role=Role.ROLLBACK
+    )
+    _, verdict = world((cost,)).run(90, traffic(cost=0.05), traffic())
+    assert verdict.findings[0].limit_text == "exceeds $0.02"
+    _, verdict = world((flags,)).run(90, traffic(flags=0.05), traffic())
+    assert verdict.findings[0].limit_text == "exceeds 1 %"
+    assert world((cost, flags)).run(60, traffic(), traffic())[1].name == "continue"
+
+
+CATEGORY = Limit(
+    metric="new_error_category",
+    kind=Kind.RATE_ABOVE,
+    amount=0.002,
+    scale=Scale.ABSOLUTE,
+    role=Role.ROLLBACK,
+    min_events=5,
+)
+
+
+def test_an_error_that_control_has_too_is_not_new(world, traffic):
+    both = {"categories": {"ToolTimeout": 0.03}}
+    assert world((CATEGORY,)).run(60, traffic(**both), traffic(**both))[1].name == "continue"
+
+
+def test_a_new_error_needs_its_events_and_is_named(world, traffic):
+    here = world((CATEGORY,))
+    _, verdict = here.run(120, traffic(categories={"ToolTimeout": 0.05, "Json": 0.0005}), traffic())
+    assert isinstance(verdict, RollBack)
+    assert verdict.findings[0].note.startswith("ToolTimeout: ")
+    demanding = world((replace(CATEGORY, min_events=10_000),))
+    assert demanding.run(60, traffic(categories={"ToolTimeout": 0.05}), traffic())[1].name == "continue"
+
+
+def test_nothing_counted_is_too_early_not_fine(world):
+    here = world((REFUSALS,))
+    found = here.look()
+    assert found.verdict == TooEarly(canary_requests=0, control_requests=0)
+    assert found.measures[0].word == "No data"
+    assert found.measures[0].difference is None
+
+
+@pytest.mark.parametrize("silent", ["canary", "control"])
+def test_an_arm_that_falls_silent_is_no_data_and_clears_itself(world, traffic, silent):
+    import numpy as np
+
+    here = world((REFUSALS,))
+    here.serve(333, traffic(), traffic())
+    here.look()
+    last = here.at
+    for _ in range(90):
+        here.arm(2, "control" if silent == "canary" else "canary", np.arange(5), traffic())
+        verdict = here.look().verdict
+    assert verdict == NoData(since=last, arm=silent)
+    here.serve(333, traffic(), traffic())
+    assert here.look().verdict.name == "continue"
+
+
+def test_an_arm_that_never_spoke_is_no_data_since_never(world):
+    here = world((REFUSALS,))
+    here.look()
+    here.at += timedelta(minutes=15)
+    assert here.look().verdict == NoData(since=None, arm="control")
+
+
+def test_a_stage_that_serves_nobody_waits_for_no_data(world):
+    here = world((REFUSALS,))
+    here.enter(OFFLINE)
+    here.look()
+    here.at += timedelta(hours=5)
+    assert here.look().verdict.name == "continue"
+
+
+def test_requests_without_complaints_are_data(world, traffic):
+    complaints = Limit(
+        metric="complaint_rate", kind=Kind.EXCEEDS_NORMAL_BY, amount=0.5, scale=Scale.RELATIVE, role=Role.ROLLBACK
+    )
+    here = world((complaints,))
+    here.serve(20_000, traffic(complaints=0), traffic(complaints=0))
+    found = here.look()
+    assert found.measures[0].canary == 0
+    assert found.measures[0].word == "Fine"
+
+
+def test_a_skewed_split_voids_the_comparison(world, traffic):
+    here = world((RETRIES,))
+    here.stages = (replace(here.stages[0], canary_share=0.1),)
+    here.position = here.position * 2  # 5 % arrive where 10 % were planned
+    for _ in range(40):
+        here.serve(2000, traffic(retries=0.2), traffic())
+        verdict = here.look().verdict
+    assert isinstance(verdict, Skewed)
+    assert verdict.expected_share == 0.1
+    assert verdict.observed_share == pytest.approx(0.05, abs=0.01)
+
+
+def test_counts_are_those_of_the_stage_under_way(world, traffic):
+    here = world((REFUSALS,))
+    here.serve(4000, traffic(), traffic())
+    first = here.look()
+    here.enter(StageDesign(index=3, name="10", compared=True, canary_share=0.1, control_left=True))
+    here.serve(1000, traffic(), traffic())
+    second = here.look()
+    assert first.canary_requests + first.control_requests == 4000
+    assert second.canary_requests + second.control_requests == 1000
+    assert second.exposed_requests == first.canary_requests + second.canary_requests
+
+
+def test_the_same_record_gives_the_same_bytes(world, traffic):
+    here = world()
+    here.watched = ("output_tokens",)
+    state, question = State.start(here.question), here.question
+    for _ in range(25):
+        here.serve(333, traffic(categories={"Json": 0.01}), traffic())
+        found = here.look()
+        again = judge(
+            record.load_question(record.dump(question)),
+            record.load_look(record.dump(here.looks[-1])),
+            record.load_state(record.dump(state)),
+        )
+        assert record.dump(again) == record.dump(found)
+        assert record.load_judgement(record.dump(found)) == found
+        state = found.state
+
+
+def test_what_is_remembered_does_not_grow_with_traffic(world, traffic):
+    here = world()
+    here.run(10, traffic(), traffic())
+    before = len(record.dump(here.state))
+    here.run(40, traffic(), traffic())
+    assert len(record.dump(here.state)) < before * 1.3
+
+
+def test_rows_that_came_in_late_count_in_their_own_stage(world, traffic):
+    import numpy as np
+
+    here = world((REFUSALS,))
+    here.serve(3000, traffic(), traffic())
+    here.look()
+    here.enter(StageDesign(index=3, name="50", compared=True, canary_share=0.5, control_left=True))
+    here.serve(3000, traffic(), traffic())
+    here.arm(2, "canary", np.arange(10), traffic())
+    here.look()
+    assert {step.stage for step in here.looks[-1].steps} == {2, 3}
+    late = next(step for step in here.looks[-1].steps if step.stage == 2 and step.metric == "requests")
+    assert (late.canary_trials, late.control_trials) == (10, 0)
+
+
+def test_the_evidence_so_far_adds_up_however_it_is_cut_into_looks(world, traffic):
+    # Without anything new, a look changes nothing but its number.
+    here = world((REFUSALS, RETRIES))
+    here.serve(3000, traffic(), traffic())
+    once = here.look()
+    again = judge(here.question, reduce(here.question, here.sums, once.state, here.at), once.state)
+    assert again.measures == once.measures
+    assert replace(again.state, looks=once.state.looks) == once.state
+
+
+@pytest.mark.parametrize("wrong", [{"alpha": 0.0}, {"current": 9}])
+def test_a_question_that_makes_no_sense_is_refused(world, wrong):
+    asked = world().question
+    with pytest.raises(ValueError):
+        Question(**{"limits": asked.limits, "stages": asked.stages, "current": 2, **wrong})

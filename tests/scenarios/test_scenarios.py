@@ -1,0 +1,48 @@
+"""What each scenario of the simulator leads to, at 2,000 requests a minute with 5 % on the canary."""
+
+from datetime import timedelta
+
+import pytest
+
+from core.rollout.events import EvidenceRecorded
+from core.rollout.model import State
+
+HARMS = {
+    "quality-drop": "eval_pass_rate",
+    "cost-doubles": "cost_per_request",
+    "refusals": "refusal_rate",
+    "slow-p95": "latency_p95",
+    "new-error": "new_error_category",
+}
+
+
+@pytest.mark.parametrize(("scenario", "metric"), HARMS.items())
+def test_harm_is_rolled_back_and_names_what_fired(rehearse, scenario, metric):
+    story = rehearse(scenario).play(minutes=20)
+    assert story.rollout.state is State.ROLLED_BACK
+    fired = story.rollout.rollback.findings[0].metric
+    assert fired == metric
+    assert story.rollout.rollback.version == "v42"
+    assert story.service.world().surfaces["support-assistant"].live == "v42"
+
+
+def test_refusals_are_found_within_minutes_of_five_percent(rehearse):
+    story = rehearse("refusals").play(minutes=20)
+    taken = story.rollout.rollback.verdict_seconds
+    assert timedelta(seconds=taken) <= timedelta(minutes=8)
+    assert story.rollout.rollback.exposed_requests < 1000
+
+
+def test_a_healthy_change_reaches_everyone_without_a_human(rehearse):
+    story = rehearse("healthy").play(minutes=40)
+    assert story.rollout.state is State.DONE
+    assert story.service.world().surfaces["support-assistant"].live == "v43"
+
+
+def test_every_evidence_event_follows_from_the_one_before(rehearse):
+    story = rehearse("healthy").play(minutes=40)
+    evidence = [r.event for r in story.service.history("R-1") if isinstance(r.event, EvidenceRecorded)]
+    assert len(evidence) > 1
+    for earlier, later in zip(evidence, evidence[1:], strict=False):
+        assert later.state_before == earlier.state_after
+        assert later.first_look == earlier.last_look + 1

@@ -1,0 +1,445 @@
+"""Every mistake in a file is told with its line, its column, a caret and what to write."""
+
+import json
+
+import pytest
+from inline_snapshot import snapshot
+
+from core.spec.policy_file import PolicyFile
+from core.spec.problems import Problem, Unreadable, as_json, render, render_github
+from core.spec.reading import read
+from core.spec.rollout_file import RolloutFile
+from core.spec.surface_file import SurfaceFile
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("prompt-change.yaml", RolloutFile),
+        ("model-upgrade.yaml", RolloutFile),
+        ("policy.yaml", PolicyFile),
+        ("surface.yaml", SurfaceFile),
+    ],
+)
+def test_a_good_file_is_read_as_what_it_is(files, name, kind):
+    assert isinstance(read(files(name), name), kind)
+
+
+def test_the_mistakes_of_a_hurried_afternoon_all_at_once(files, refused):
+    text = files("prompt-change.yaml")
+    for old, new in [
+        ("surface:", "surfce:"),
+        ("risk: standard ", "risk: medium "),
+        ("drops_by: 2pp}", "drop_by: 2pp}"),
+        ("latency_p95,      exceeds", "latency_p59,      exceeds"),
+    ]:
+        text = text.replace(old, new, 1)
+    assert refused(text) == snapshot("""\
+bad.yaml:2:1: surface: Field required
+    version: 1
+    ^
+bad.yaml:4:1: surfce: unknown field "surfce". Did you mean "surface"?
+    surfce: support-assistant            # which AI feature this changes
+    ^
+bad.yaml:6:7: risk: Input should be 'low', 'standard' or 'high'
+    risk: medium                        # low | standard | high
+          ^
+bad.yaml:53:32: rollback_when.0.drop_by: unknown field "drop_by". Did you mean "drops_by"?
+      - {metric: eval_pass_rate,   drop_by: 2pp}
+                                   ^
+bad.yaml:55:14: rollback_when.2.metric: unknown metric "latency_p59" Did you mean "latency_p95"?
+      - {metric: latency_p59,      exceeds: 4000ms, for: 15m}
+                 ^
+bad.yaml 5 problem(s)\
+""")
+
+
+def test_fields(small, refused):
+    text = small(
+        ("version: 1", "version: 2"),
+        ("rollout: small", "rollout: 2026"),
+        ('owner: "@dana"', "owner: dana"),
+        ("change:\n", "tempalte: prompt-standard\nchange:\n"),
+        ("from: support-assistant@v42", "form: v42"),
+        ("audience: support", "audience: suport"),
+        ("cost_per_request: {direction", "cost_per_reqest: {direction"),
+        ('channel: "#support"', "channel: support"),
+        ("as: support", "as: customers"),
+        ("before: 24h", "before: 24"),
+    )
+    assert refused(text) == snapshot("""\
+bad.yaml:1:10: version: Input should be 1
+    version: 2
+             ^
+bad.yaml:2:10: rollout: Input should be a valid string: write "2026", in quotes
+    rollout: 2026
+             ^
+bad.yaml:4:8: owner: "dana" is not a person: write a Slack handle like "@dana", or a user id
+    owner: dana
+           ^
+bad.yaml:6:1: tempalte: unknown field "tempalte". Did you mean "template"?
+    tempalte: prompt-standard
+    ^
+bad.yaml:8:3: change.from: Field required
+      form: v42
+      ^
+bad.yaml:8:3: change.form: unknown field "form". Did you mean "from"?
+      form: v42
+      ^
+bad.yaml:11:16: behaviour_changes.0.audience.0: Input should be 'engineering', 'support', 'marketing', 'downstream' or 'all'. Did you mean "support"?
+      - {audience: suport, text: "Answers start with the fix."}
+                   ^
+bad.yaml:13:3: expectations.cost_per_reqest: unknown metric "cost_per_reqest" Did you mean "cost_per_request"?
+      cost_per_reqest: {direction: down, range: [-20%, -5%]}
+      ^
+bad.yaml:25:15: notify.1.channel: "support" is not a channel: write it with a #, in quotes, like "#support"
+      - {channel: support, as: customers, before: 24}
+                  ^
+bad.yaml:25:28: notify.1.as: Input should be 'engineering', 'support', 'marketing' or 'downstream'
+      - {channel: support, as: customers, before: 24}
+                               ^
+bad.yaml:25:47: notify.1.before: 24 what? write 24s, 24m, 24h or 24d
+      - {channel: support, as: customers, before: 24}
+                                                  ^
+bad.yaml 11 problem(s)\
+""")
+
+
+def test_stages(small, refused):
+    text = small(
+        (
+            "  - cohort: {name: internal, where: {email_domain: example.com}, hold: 2h}",
+            "  - eval: {min_pass_rate: 0.92}\n  - cohort: {name: internal, hold: 2h}\n  - cohort: {name: x, where: {}}",
+        ),
+        ("max_hold: 24h", "max_hold: 2h"),
+        (
+            "steps: [25%, 100%], hold: 1h",
+            "steps: [25pp, 100%], hold: -1h, advance: manual",
+        ),
+        (
+            "  - bake: {hold: 2h}",
+            "  - canary: {percent: 5}\n    bake: {hold: 1h}\n  - bkae: {hold: 2h}\n  - ab: {percent: 50}\n  - {}\n  - 5",
+        ),
+    )
+    assert refused(text) == snapshot("""\
+bad.yaml:14:27: stages.0.eval.min_pass_rate: 0.92 what? write 0.92%
+      - eval: {min_pass_rate: 0.92}
+                              ^
+bad.yaml:15:13: stages.1.cohort.where: a cohort needs `where`: who is in it, such as where: {email_domain: example.com}
+      - cohort: {name: internal, hold: 2h}
+                ^
+bad.yaml:16:30: stages.2.cohort.where: a cohort needs `where`: who is in it, such as where: {email_domain: example.com}
+      - cohort: {name: x, where: {}}
+                                 ^
+bad.yaml:17:40: stages.3.canary.max_hold: max_hold is shorter than the minimum hold: this stage could never be left
+      - canary: {percent: 5, min_hold: 6h, max_hold: 2h, min_samples: 1500}
+                                           ^
+bad.yaml:18:20: stages.4.ramp.steps.0: "25pp" is not a percentage: write 5 or 5%
+      - ramp: {steps: [25pp, 100%], hold: -1h, advance: manual}
+                       ^
+bad.yaml:18:39: stages.4.ramp.hold: "-1h" is negative; a duration is not
+      - ramp: {steps: [25pp, 100%], hold: -1h, advance: manual}
+                                          ^
+bad.yaml:18:53: stages.4.ramp.advance: Input should be 'auto' or 'approve'
+      - ramp: {steps: [25pp, 100%], hold: -1h, advance: manual}
+                                                        ^
+bad.yaml:20:5: stages.5.bake: one entry, one stage: begin a new entry with "- bake:"
+        bake: {hold: 1h}
+        ^
+bad.yaml:21:5: stages.6.bkae: unknown field "bkae". Did you mean "bake"?
+      - bkae: {hold: 2h}
+        ^
+bad.yaml:22:10: stages.7.ab.percent: an ab stage needs its length: days: 14, or hold: 2h, not both
+      - ab: {percent: 50}
+             ^
+bad.yaml:23:5: stages.8: a stage is one of eval, safety, cost_latency, rollback_drill, cohort, canary, ab, ramp, bake, with its terms: canary: {percent: 5}
+      - {}
+        ^
+bad.yaml:24:5: stages.9: this should hold fields such as eval, safety, cost_latency, rollback_drill
+      - 5
+        ^
+bad.yaml 12 problem(s)\
+""")
+
+
+def test_limits(small, refused):
+    text = small(
+        (
+            "  - {metric: eval_pass_rate, drops_by: 2pp}\n",
+            "  - {metric: eval_pass_rate, drops_by: 2}\n"
+            "  - {metric: eval_pass_rate, drops_by: 200ms}\n"
+            "  - {metric: eval_pass_rate}\n"
+            "  - {metric: eval_pass_rate, drops_by: 2pp, changes_by: 2pp}\n"
+            "  - {metric: refusal_rate, exceeds: 5}\n"
+            "  - {metric: refusal_rate, rises_by: 100pp}\n"
+            "  - {metric: output_tokens, changes_by: 5pp}\n"
+            "  - {metric: output_tokens, rises_by: 20}\n"
+            "  - {metric: cost_per_request, exceeds: 0.02}\n"
+            "  - {metric: cost_per_request, exceeds: 15%}\n"
+            "  - {metric: latency_p95, exceeds: $4}\n"
+            "  - {metric: latency_p95, drops_by: 0%}\n"
+            "  - {metric: latency_p95, rises_by: -5%}\n"
+            "  - {metric: new_error_category, rises_by: 5%}\n"
+            "  - {metric: refusal_rate, rate_above: 1%}\n"
+            "  - {metric: new_error_category, rate_above: 0.2, min_events: 0}\n"
+            "  - {metric: complaint_rate, exceeds_normal_by: 2pp}\n"
+            "  - {metric: complaint_rate, exceeds_normal_by: half}\n"
+            "  - {metric: retry_rate, rises_by: 1pp, min_events: 5}\n"
+            "  - {metric: retry_rate, rises_by: 1pp, confidence: sure, mode: dryrun}\n",
+        ),
+    )
+    assert refused(text) == snapshot("""\
+bad.yaml:19:30: rollback_when.0.drops_by: 2 what? write 2pp (points) or 2% (relative)
+      - {metric: eval_pass_rate, drops_by: 2}
+                                 ^
+bad.yaml:20:30: rollback_when.1.drops_by: 200ms does not suit drops_by, which compares: write a percentage such as 15%
+      - {metric: eval_pass_rate, drops_by: 200ms}
+                                 ^
+bad.yaml:21:6: rollback_when.2.metric: a limit needs one of drops_by, rises_by, changes_by, exceeds, rate_above, exceeds_normal_by
+      - {metric: eval_pass_rate}
+         ^
+bad.yaml:22:45: rollback_when.3.changes_by: one limit, one kind: this has drops_by already; write "changes_by" as its own limit
+      - {metric: eval_pass_rate, drops_by: 2pp, changes_by: 2pp}
+                                                ^
+bad.yaml:23:28: rollback_when.4.exceeds: 5 what? write 5%
+      - {metric: refusal_rate, exceeds: 5}
+                               ^
+bad.yaml:24:28: rollback_when.5.rises_by: 100pp is the whole scale: this limit could never speak
+      - {metric: refusal_rate, rises_by: 100pp}
+                               ^
+bad.yaml:25:29: rollback_when.6.changes_by: "output_tokens" has no percentage points: write 5% (relative)
+      - {metric: output_tokens, changes_by: 5pp}
+                                ^
+bad.yaml:26:29: rollback_when.7.rises_by: 20 what? write 20% (relative to control)
+      - {metric: output_tokens, rises_by: 20}
+                                ^
+bad.yaml:27:32: rollback_when.8.exceeds: 0.02 what? cost_per_request is in dollars, such as $0.02
+      - {metric: cost_per_request, exceeds: 0.02}
+                                   ^
+bad.yaml:28:32: rollback_when.9.exceeds: 15% does not suit exceeds, which is absolute: cost_per_request is in dollars, such as $0.02
+      - {metric: cost_per_request, exceeds: 15%}
+                                   ^
+bad.yaml:29:27: rollback_when.10.exceeds: $4 does not suit exceeds, which is absolute: latency_p95 is in milliseconds, such as 4000ms
+      - {metric: latency_p95, exceeds: $4}
+                              ^
+bad.yaml:30:27: rollback_when.11.drops_by: 0% is not above zero; the kind says the direction
+      - {metric: latency_p95, drops_by: 0%}
+                              ^
+bad.yaml:31:27: rollback_when.12.rises_by: -5% is not above zero; the kind says the direction
+      - {metric: latency_p95, rises_by: -5%}
+                              ^
+bad.yaml:32:34: rollback_when.13.rises_by: new_error_category has no rises_by: write rate_above: 0.2%
+      - {metric: new_error_category, rises_by: 5%}
+                                     ^
+bad.yaml:33:28: rollback_when.14.rate_above: rate_above is for new_error_category; for "refusal_rate" write exceeds
+      - {metric: refusal_rate, rate_above: 1%}
+                               ^
+bad.yaml:34:63: rollback_when.15.min_events: Input should be greater than or equal to 1
+      - {metric: new_error_category, rate_above: 0.2, min_events: 0}
+                                                                  ^
+bad.yaml:35:30: rollback_when.16.exceeds_normal_by: 2pp does not suit exceeds_normal_by, which compares: write a percentage such as 15%
+      - {metric: complaint_rate, exceeds_normal_by: 2pp}
+                                 ^
+bad.yaml:36:49: rollback_when.17.exceeds_normal_by: "half" is not an amount: write 2pp, 15%, 4000ms, $0.02 or 1.5x
+      - {metric: complaint_rate, exceeds_normal_by: half}
+                                                    ^
+bad.yaml:37:41: rollback_when.18.min_events: min_events goes with rate_above only
+      - {metric: retry_rate, rises_by: 1pp, min_events: 5}
+                                            ^
+bad.yaml:38:53: rollback_when.19.confidence: Input should be 'any_harm' or 'strict'
+      - {metric: retry_rate, rises_by: 1pp, confidence: sure, mode: dryrun}
+                                                        ^
+bad.yaml:38:65: rollback_when.19.mode: Input should be 'act' or 'dry_run'. Did you mean "dry_run"?
+      - {metric: retry_rate, rises_by: 1pp, confidence: sure, mode: dryrun}
+                                                                    ^
+bad.yaml 21 problem(s)\
+""")
+
+
+def test_without_limits_nothing_is_read(small, refused):
+    head, _, tail = small().partition("rollback_when:")
+    assert refused(head + "notify:" + tail.partition("notify:")[2]) == snapshot("""\
+bad.yaml:1:1: rollback_when: no rollback limits: nothing would stop this. Write at least one for quality, one for cost and one for latency
+    version: 1
+    ^
+bad.yaml 1 problem(s)\
+""")
+    assert refused(head + "rollback_when: []\nnotify:" + tail.partition("notify:")[2]) == snapshot("""\
+bad.yaml:18:16: rollback_when: no rollback limits: nothing would stop this. Write at least one for quality, one for cost and one for latency
+    rollback_when: []
+                   ^
+bad.yaml 1 problem(s)\
+""")
+
+
+def test_expectations(small, refused):
+    text = small(
+        (
+            "  cost_per_request: {direction: down, range: [-20%, -5%]}",
+            "  cost_per_request: {direction: down, range: [5%, 20%]}\n"
+            "  latency_p95: {direction: up, range: [20%, 5%]}\n"
+            "  eval_pass_rate: {direction: up, range: [1pp, 5%]}\n"
+            "  refusal_rate: {direction: up, range: [1, 5]}\n"
+            "  retry_rate: {direction: up, range: [1%]}",
+        )
+    )
+    assert refused(text) == snapshot("""\
+bad.yaml:12:39: expectations.cost_per_request.range: the range lies on the other side of the direction, down
+      cost_per_request: {direction: down, range: [5%, 20%]}
+                                          ^
+bad.yaml:13:32: expectations.latency_p95.range: the lower end comes first: [-20%, -5%]
+      latency_p95: {direction: up, range: [20%, 5%]}
+                                   ^
+bad.yaml:14:35: expectations.eval_pass_rate.range: write both ends in pp (points) or both in % (relative): [-20%, -5%]
+      eval_pass_rate: {direction: up, range: [1pp, 5%]}
+                                      ^
+bad.yaml:15:33: expectations.refusal_rate.range: write both ends in pp (points) or both in % (relative): [-20%, -5%]
+      refusal_rate: {direction: up, range: [1, 5]}
+                                    ^
+bad.yaml:16:38: expectations.retry_rate.range.1: Field required
+      retry_rate: {direction: up, range: [1%]}
+                                         ^
+bad.yaml 5 problem(s)\
+""")
+
+
+def test_starts(small, refused):
+    for start in ("tomorrow", "2026-02-30 10:00", "2026-11-24 10:00 Europe/Berln", "2027-03-28 02:30 Europe/Berlin"):
+        assert "start" in refused(small() + f'start: "{start}"\n')
+    assert refused(small() + "start: 2026-11-24\n") == snapshot("""\
+bad.yaml:25:8: start: "2026-11-24" is not a start: write "2026-11-24 10:00 Europe/Berlin"
+    start: 2026-11-24
+           ^
+bad.yaml 1 problem(s)\
+""")
+
+
+def test_surfaces(files, refused):
+    text = files("surface.yaml")
+    for old, new in [
+        ("version: v42", "vresion: v42"),
+        ("tools: [lookup_order, search_help]", "tools: lookup_order"),
+        ("daily_requests: 166000 ", "daily_requests: -1 "),
+        ('owner: "@dana"', 'owner: "dana"'),
+    ]:
+        text = text.replace(old, new, 1)
+    assert refused(text) == snapshot("""\
+bad.yaml:6:8: owner: "dana" is not a person: write a Slack handle like "@dana", or a user id
+    owner: "dana"
+           ^
+bad.yaml:8:3: live.version: Field required
+      vresion: v42
+      ^
+bad.yaml:8:3: live.vresion: unknown field "vresion". Did you mean "version"?
+      vresion: v42
+      ^
+bad.yaml:12:10: live.tools: this should be a list: [a, b], or lines that begin with "- "
+      tools: lookup_order
+             ^
+bad.yaml:14:17: daily_requests: Input should be greater than or equal to 1
+    daily_requests: -1                # for planning until real traffic is known
+                    ^
+bad.yaml 5 problem(s)\
+""")
+
+
+def test_policies(files, refused):
+    text = files("policy.yaml")
+    for old, new in [
+        ("Europe/Berlin", "Berlin"),
+        ("{who: workspace_members}", '{groups: ["@ai-platform"]}'),
+        ("may_skip: [cohort, bake]", "may_skip: [cohorts]"),
+        ("2.5x ", "2.5 "),
+        ("max: 5", "max: 60"),
+        ("when_busy: queue", "when_busy: wait"),
+        ('to: "Mon 08:00"', "to: 2026-12-01"),
+        ("to: 2027-01-04", "to: 2026-12-01"),
+        ('{from: "20:00"', '{from: "8pm"'),
+        ("applies_to: [advance, summary], never", "applies_to: [advance, rollback], never"),
+    ]:
+        assert old in text, old
+        text = text.replace(old, new, 1)
+    assert refused(text) == snapshot("""\
+bad.yaml:3:11: timezone: "Berlin" is not a time zone: write one such as Europe/Berlin
+    timezone: Berlin
+              ^
+bad.yaml:8:14: roles.rollback.groups: unknown field "groups".
+      rollback: {groups: ["@ai-platform"]}       # never narrower than this without --i-understand
+                 ^
+bad.yaml:10:61: risk.low.may_skip.0: Input should be 'eval', 'safety', 'cost_latency', 'rollback_drill', 'cohort', 'canary', 'ab', 'ramp' or 'bake'. Did you mean "cohort"?
+      low:      {approvals: 0, min_canary_hold: 1h,  may_skip: [cohorts]}
+                                                                ^
+bad.yaml:13:11: max_step: "2.5" is not a factor above 1: write 2.5x
+    max_step: 2.5                              # 10% -> 25% is fine, 10% -> 50% needs a reason
+              ^
+bad.yaml:14:26: canary_percent.max: a canary is at most 50%, so that a control of its size is left
+    canary_percent: {min: 1, max: 60}
+                             ^
+bad.yaml:15:42: concurrency.when_busy: Input should be 'refuse' or 'queue'
+    concurrency: {per_surface: 1, when_busy: wait}
+                                             ^
+bad.yaml:17:40: freeze.0.to: write both ends as hours of the week, or both as dates
+      - {name: weekend, from: "Fri 16:00", to: 2026-12-01}
+                                           ^
+bad.yaml:18:40: freeze.1.to: the freeze ends before it begins, or is empty
+      - {name: year-end, from: 2026-12-18, to: 2026-12-01}
+                                           ^
+bad.yaml:19:21: quiet_hours.from: "8pm" is not a time of day: write "20:00"
+    quiet_hours: {from: "8pm", to: "08:00", applies_to: [advance, rollback], never_applies_to: [rollback, alert]}
+                        ^
+bad.yaml:19:63: quiet_hours.applies_to.1: Input should be 'advance' or 'summary'
+    quiet_hours: {from: "8pm", to: "08:00", applies_to: [advance, rollback], never_applies_to: [rollback, alert]}
+                                                                  ^
+bad.yaml 10 problem(s)\
+""")
+
+
+def test_what_a_file_is_must_be_clear(refused):
+    assert refused("version: 1\nkind: surfaces\n") == snapshot("""\
+bad.yaml:2:7: kind: unknown kind "surfaces": write rollout, surface or policy. Did you mean "surface"?
+    kind: surfaces
+          ^
+bad.yaml 1 problem(s)\
+""")
+    assert refused("version: 1\n") == snapshot("""\
+bad.yaml:1:1: this is no rollout (rollout: …), no surface (kind: surface) and no policy (kind: policy)
+    version: 1
+    ^
+bad.yaml 1 problem(s)\
+""")
+    assert refused("- version: 1\n") == snapshot("""\
+bad.yaml:1:1: a file is a list of fields, such as version: 1
+    - version: 1
+    ^
+bad.yaml 1 problem(s)\
+""")
+    assert refused("hello") == snapshot("""\
+bad.yaml:1:1: a file is a list of fields, such as version: 1
+    hello
+    ^
+bad.yaml 1 problem(s)\
+""")
+
+
+def test_a_file_without_kind_is_what_its_fields_say():
+    assert isinstance(read("version: 1\ntimezone: Europe/Berlin\n", "p"), PolicyFile)
+    with pytest.raises(Unreadable, match="live: Field required"):
+        read("kind: surface\nversion: 1\nsurface: a\nowner: '@dana'\n", "s")
+
+
+def test_json_is_read_like_yaml(files):
+    file = read(files("prompt-change.yaml"), "a.yaml")
+    again = read(json.dumps(file.source.data, indent="\t"), "a.json")
+    assert dict(again) == dict(file)
+    assert again.fingerprint == file.fingerprint
+
+
+def test_programs_get_a_pointer_and_reviews_get_an_annotation():
+    problem = Problem(
+        file="a,b.yaml", line=3, column=7, path=("change", "to", "a/b"), message="50% wrong\nreally", source_line="x"
+    )
+    assert as_json(problem)["pointer"] == "/change/to/a~1b"
+    assert render_github([problem]) == snapshot(
+        "::error file=a%2Cb.yaml,line=3,col=7,title=change.to.a/b::50%25 wrong%0Areally"
+    )
+    assert render([]) == ""

@@ -1,0 +1,183 @@
+"""The outbox: in order per key, leased before the call, fenced afterwards, and nothing said twice."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import text
+
+from core.store import outbox
+
+LEASE = timedelta(seconds=30)
+
+
+@pytest.fixture
+def enqueue(database, append, noon):
+    append("c1")
+
+    def add(key, ordering_key="C1", *, kind="slack", due_in=timedelta(0), supersede_key=None):
+        with database.writing() as connection:
+            return outbox.enqueue(
+                connection,
+                kind=kind,
+                ordering_key=ordering_key,
+                idempotency_key=key,
+                request={"text": f"{key} – ✓"},
+                due_at=noon + due_in,
+                position=1,
+                supersede_key=supersede_key,
+            )
+
+    return add
+
+
+@pytest.fixture
+def claim(database, noon):
+    return lambda after=timedelta(0), kind="slack": outbox.claim(database, noon + after, kind=kind, lease=LEASE)
+
+
+def settle(database, change, *arguments, **named):
+    with database.plain_writing() as connection:
+        return change(connection, *arguments, **named)
+
+
+def test_a_row_is_claimed_with_its_attempt_counted(enqueue, claim, noon):
+    enqueue("a")
+    row = claim()
+    assert (row.idempotency_key, row.request, row.attempt, row.state) == ("a", {"text": "a – ✓"}, 1, "leased")
+    assert row.lease_until == noon + LEASE
+    assert claim() is None
+
+
+def test_the_same_key_is_enqueued_once(database, enqueue, claim):
+    assert enqueue("a") is True
+    assert enqueue("a") is False
+    settle(database, outbox.finish, claim(), {"ts": "1.2"})
+    assert enqueue("a") is False
+    assert claim() is None
+    with database.reading() as connection:
+        assert outbox.find(connection, "a").response == {"ts": "1.2"}
+        assert outbox.find(connection, "b") is None
+
+
+def test_one_ordering_key_goes_one_at_a_time_in_order_and_does_not_hold_up_others(database, enqueue, claim):
+    for key, ordering_key in (("a1", "A"), ("a2", "A"), ("b1", "B")):
+        enqueue(key, ordering_key)
+    first, other = claim(), claim()
+    assert (first.idempotency_key, other.idempotency_key) == ("a1", "b1")
+    assert claim() is None
+    settle(database, outbox.finish, first, None)
+    assert claim().idempotency_key == "a2"
+
+
+def test_what_is_not_due_waits_and_so_does_all_behind_it(database, enqueue, claim, noon):
+    enqueue("later", due_in=timedelta(minutes=5))
+    enqueue("behind")
+    assert claim() is None
+    with database.reading() as connection:
+        assert outbox.next_due(connection) == noon
+    assert claim(timedelta(minutes=5)).idempotency_key == "later"
+
+
+def test_a_kind_is_claimed_by_its_own_sender(enqueue, claim):
+    enqueue("flag", "F", kind="flag")
+    assert claim() is None
+    assert claim(kind="flag").idempotency_key == "flag"
+
+
+def test_an_expired_lease_passes_on_and_the_earlier_holder_is_fenced_off(database, enqueue, claim, noon):
+    enqueue("a")
+    asleep = claim()
+    assert claim(LEASE - timedelta(seconds=1)) is None
+    awake = claim(LEASE)
+    assert awake.attempt == 2
+    assert settle(database, outbox.finish, asleep, {"ts": "late"}) is False
+    assert settle(database, outbox.postpone, asleep, noon, "late", True) is False
+    assert settle(database, outbox.bury, asleep, "late") is False
+    assert settle(database, outbox.finish, awake, {"ts": "1.2"}) is True
+    assert settle(database, outbox.finish, awake, {"ts": "again"}) is False
+    with database.reading() as connection:
+        assert outbox.find(connection, "a").response == {"ts": "1.2"}
+
+
+@pytest.mark.parametrize(("count_attempt", "next_attempt"), [(True, 2), (False, 1)])
+def test_postponed_it_holds_its_place_and_a_slow_down_costs_no_attempt(
+    database, enqueue, claim, noon, count_attempt, next_attempt
+):
+    enqueue("a")
+    enqueue("b")
+    until = noon + timedelta(seconds=7)
+    assert settle(database, outbox.postpone, claim(), until, "ratelimited", count_attempt)
+    with database.reading() as connection:
+        assert outbox.next_due(connection) == noon
+        assert outbox.find(connection, "a").last_error == "ratelimited"
+    assert claim(timedelta(seconds=6)) is None
+    again = claim(timedelta(seconds=7))
+    assert (again.idempotency_key, again.attempt) == ("a", next_attempt)
+
+
+def test_a_dead_row_lets_the_next_one_through_and_is_counted(database, enqueue, claim, noon):
+    enqueue("a")
+    enqueue("b", due_in=timedelta(seconds=1))
+    assert settle(database, outbox.bury, claim(), "channel_not_found")
+    assert claim(timedelta(seconds=1)).idempotency_key == "b"
+    with database.reading() as connection:
+        waiting = outbox.waiting(connection)
+        assert (waiting.pending, waiting.leased, waiting.dead) == (0, 1, 1)
+        assert waiting.oldest_due_at == noon + timedelta(seconds=1)
+
+
+def test_an_edit_is_not_added_while_an_unsent_one_waits(database, enqueue, claim):
+    assert enqueue("card-1", supersede_key="card:R-1")
+    assert not enqueue("card-2", supersede_key="card:R-1")
+    assert enqueue("card-3", supersede_key="card:R-2")
+    sending = claim()
+    # What is being sent was rendered before this change: the change needs an edit of its own.
+    assert enqueue("card-4", supersede_key="card:R-1")
+    settle(database, outbox.finish, sending, None)
+    assert enqueue("other")
+
+
+def test_an_empty_outbox_says_so(database, claim):
+    assert claim() is None
+    with database.reading() as connection:
+        assert outbox.next_due(connection) is None
+        waiting = outbox.waiting(connection)
+    assert (waiting.pending, waiting.leased, waiting.dead, waiting.oldest_due_at) == (0, 0, 0, None)
+
+
+def test_four_workers_send_everything_once_and_in_order(database, enqueue, claim):
+    for number in range(24):
+        enqueue(f"{number:02}", f"C{number % 3}")
+    sent = []
+
+    def work(_):
+        while row := claim():
+            sent.append((row.ordering_key, row.idempotency_key))
+            assert settle(database, outbox.finish, row, None)
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(work, range(4)))
+    work(0)
+    assert sorted(key for _, key in sent) == [f"{number:02}" for number in range(24)]
+    for channel in ("C0", "C1", "C2"):
+        mine = [key for ordering_key, key in sent if ordering_key == channel]
+        assert mine == sorted(mine)
+
+
+def test_a_row_needs_its_event(database, noon):
+    with pytest.raises(Exception, match=r"(?i)foreign key"), database.writing() as connection:
+        outbox.enqueue(
+            connection, kind="slack", ordering_key="C", idempotency_key="k", request={}, due_at=noon, position=99
+        )
+
+
+def test_sqlite_finds_the_next_row_by_the_index_of_the_unfinished(sqlite_database):
+    query = (
+        "EXPLAIN QUERY PLAN SELECT id FROM outbox WHERE state IN ('pending', 'leased') AND NOT EXISTS ("
+        "SELECT 1 FROM outbox e WHERE e.ordering_key = outbox.ordering_key AND e.id < outbox.id"
+        " AND e.state IN ('pending', 'leased')) LIMIT 1"
+    )
+    with sqlite_database.reading() as connection:
+        plan = " ".join(row.detail for row in connection.execute(text(query)))
+    assert plan.count("outbox_unfinished") == 2

@@ -1,0 +1,222 @@
+"""What happened, added up: the same sums as adding by hand, from any number of processes, each item once."""
+
+import random
+from collections import Counter, defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from hashlib import sha256
+
+import numpy as np
+import pytest
+
+from core.judging.evidence import CellKey
+from core.metrics.observation import Observation
+from core.stats.quantile import bin_of
+from core.store import intake, looks, windows
+from core.store.errors import Conflict
+from core.store.windows import Placed
+
+
+def some(count, noon, seed=7):
+    """Random observations whose values add up exactly in binary."""
+    dice = random.Random(seed)
+    for number in range(count):
+        latency = dice.choice([850.0, 1200.5, 4100.0])
+        yield Placed(
+            rollout="R-1",
+            stage=dice.choice([0, 1]),
+            arm=dice.choice(["canary", "control"]),
+            unit=f"user-{dice.randrange(60)}",
+            observation=Observation(
+                surface="support",
+                unit="",
+                at=noon,
+                segments={"language": dice.choice(["de", "fr"])},
+                readings={
+                    "refusal_rate": float(number % 7 == 0),
+                    "cost_per_request": dice.choice([0.25, 0.5]),
+                    "latency_p95": latency,
+                },
+                error_category=dice.choice([None, None, "timeout"]),
+            ),
+            counters={"latency_p95>4000": float(latency > 4000)},
+        )
+
+
+def by_hand(placed):
+    cells = defaultdict(lambda: np.zeros((2, 256)))
+    histograms, units = defaultdict(Counter), defaultdict(set)
+    for each in placed:
+        seen = each.observation
+        bucket = sha256(f"window\x1f{each.rollout}\x1f{each.unit}".encode()).digest()[0]
+        units[each.stage].add((each.unit, each.arm))
+        for segment in ("", f"language={seen.segments['language']}"):
+            for metric, value in {**seen.readings, **each.counters, "requests": 1.0}.items():
+                cells[each.stage, each.arm, segment, metric][:, bucket] += (1.0, value)
+            if seen.error_category:
+                cells[each.stage, each.arm, segment, f"error_category:{seen.error_category}"][:, bucket] += (1.0, 1.0)
+            histograms[each.stage, each.arm, segment, "latency_p95"][bin_of(seen.readings["latency_p95"])] += 1
+    return cells, histograms, units
+
+
+def record(database, placed):
+    with database.plain_writing() as connection:
+        windows.record(connection, placed)
+
+
+def read(database, rollout="R-1"):
+    with database.reading() as connection:
+        return windows.read(connection, rollout)
+
+
+def parts(key):
+    return key.stage, key.arm, key.segment, key.metric
+
+
+def test_sums_are_those_of_adding_by_hand(database, noon):
+    placed = list(some(400, noon))
+    for start in range(0, 400, 90):
+        record(database, placed[start : start + 90])
+    sums = read(database)
+    cells, histograms, _ = by_hand(placed)
+    assert {parts(key) for key in sums.cells} == set(cells)
+    for key, found in sums.cells.items():
+        np.testing.assert_array_equal(np.stack([found.weight, found.value]), cells[parts(key)])
+    assert {parts(key): Counter(found) for key, found in sums.histograms.items()} == histograms
+
+
+def test_a_unit_counts_as_exposed_once_per_stage_in_the_arm_it_was_first_seen_in(database, noon):
+    placed = list(some(200, noon))
+    first = {}
+    for each in placed:
+        first.setdefault((each.stage, each.unit), each.arm)
+    record(database, placed[:120])
+    record(database, placed[120:])
+    record(database, placed)
+    expected = Counter((stage, arm) for (stage, _), arm in first.items())
+    assert read(database).first_exposures == expected
+
+
+def test_processes_that_count_at_the_same_moment_lose_nothing(database, noon):
+    batches = [list(some(40, noon, seed)) for seed in range(12)]
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(lambda batch: record(database, batch), batches))
+    cells, _, _ = by_hand([each for batch in batches for each in batch])
+    sums = read(database)
+    for key, found in sums.cells.items():
+        np.testing.assert_array_equal(np.stack([found.weight, found.value]), cells[parts(key)])
+
+
+def test_a_complaint_alone_is_not_a_request(database, noon):
+    complaint = Observation(surface="s", unit="u", at=noon, readings={"complaint_rate": 1.0})
+    record(database, [Placed(rollout="R-1", stage=0, arm="canary", unit="u", observation=complaint)])
+    sums = read(database)
+    assert [key.metric for key in sums.cells] == ["complaint_rate"]
+    assert sums.first_exposures == {}
+
+
+def test_rollouts_are_counted_apart_and_nothing_is_an_empty_sum(database, noon):
+    record(database, [])
+    seen = Observation(surface="s", unit="u", at=noon, readings={})
+    record(
+        database,
+        [Placed(rollout=name, stage=0, arm="canary", unit="u", observation=seen) for name in ("R-1", "R-2", "R-1")],
+    )
+    requests = CellKey(stage=0, arm="canary", segment="", metric="requests")
+    assert read(database).cells[requests].value.sum() == 2
+    assert read(database, "R-2").cells[requests].value.sum() == 1
+    assert read(database, "R-3").cells == {}
+
+
+def test_a_transaction_that_fails_counts_nothing(database, noon):
+    def half():
+        with database.plain_writing() as connection:
+            windows.record(connection, list(some(5, noon)))
+            raise RuntimeError("connection lost")
+
+    with pytest.raises(RuntimeError):
+        half()
+    assert read(database).cells == {}
+    assert read(database).first_exposures == {}
+
+
+def open_batch(database, key="k", token="t", fingerprint="f", at=None):
+    with database.plain_writing() as connection:
+        return intake.open_batch(connection, token=token, key=key, fingerprint=fingerprint, at=at)
+
+
+def test_a_repeated_batch_gets_the_first_answer(database, noon):
+    with database.plain_writing() as connection:
+        assert intake.open_batch(connection, token="t", key="k", fingerprint="f", at=noon) is None
+        intake.answer_batch(connection, token="t", key="k", answer='{"accepted":3}')
+    assert open_batch(database, at=noon) == '{"accepted":3}'
+    with pytest.raises(Conflict, match="new key"):
+        open_batch(database, fingerprint="other", at=noon)
+    assert open_batch(database, token="another", at=noon) is None
+
+
+def test_a_batch_is_forgotten_after_a_week(database, noon):
+    open_batch(database, at=noon)
+    assert open_batch(database, fingerprint="other", at=noon + timedelta(days=7, seconds=1)) is None
+
+
+def test_copies_of_a_batch_at_the_same_moment_are_counted_once(database, noon):
+    def send(_):
+        with database.plain_writing() as connection:
+            answer = intake.open_batch(connection, token="t", key="k", fingerprint="f", at=noon)
+            if answer is not None:
+                return answer
+            windows.record(connection, list(some(10, noon)))
+            intake.answer_batch(connection, token="t", key="k", answer="10")
+            return "10"
+
+    with ThreadPoolExecutor(4) as threads:
+        assert set(threads.map(send, range(8))) == {"10"}
+    requests = [found.value.sum() for key, found in read(database).cells.items() if parts(key)[2:] == ("", "requests")]
+    assert sum(requests) == 10
+
+
+def test_an_item_counts_once_a_day_and_surface(database, noon):
+    def fresh(items, at):
+        with database.plain_writing() as connection:
+            return intake.fresh_items(connection, items, at)
+
+    assert fresh([("s", "1"), ("s", "2"), ("s", "1")], noon) == {("s", "1"), ("s", "2")}
+    assert fresh([("s", "2"), ("s", "3"), ("other", "2")], noon) == {("s", "3"), ("other", "2")}
+    assert fresh([("s", "1")], noon + timedelta(hours=23)) == frozenset()
+    assert fresh([("s", "1")], noon + timedelta(hours=24)) == {("s", "1")}
+    assert fresh([], noon) == frozenset()
+
+
+def test_forgetting_keeps_what_still_protects(database, noon):
+    open_batch(database, at=noon)
+    with database.plain_writing() as connection:
+        intake.fresh_items(connection, [("s", "1")], noon)
+        intake.forget(connection, noon + timedelta(hours=25))
+        assert intake.fresh_items(connection, [("s", "1")], noon) == {("s", "1")}
+    with pytest.raises(Conflict):
+        open_batch(database, fingerprint="other", at=noon)
+
+
+def test_looks_are_kept_and_the_newest_states_with_them(database, noon):
+    with database.writing() as connection:
+        assert looks.latest(connection, "R-1") is None
+        for number in range(1, 5):
+            looks.save(connection, "R-1", number, noon, f"look {number}", f"state {number}", f"hash {number}")
+        looks.save(connection, "R-2", 1, noon, "l", "s", "h")
+    with database.reading() as connection:
+        assert looks.latest(connection, "R-1") == (4, "state 4")
+        found = looks.between(connection, "R-1", 2, 4)
+    assert [(each.number, each.look_json, each.state_json) for each in found] == [
+        (2, "look 2", None),
+        (3, "look 3", "state 3"),
+        (4, "look 4", "state 4"),
+    ]
+    assert (found[0].at, found[0].sums_hash) == (noon, "hash 2")
+
+
+def test_two_processes_cannot_save_the_same_look(database, noon):
+    with database.writing() as connection:
+        looks.save(connection, "R-1", 1, noon, "l", "s", "h")
+    with pytest.raises(Exception, match=r"(?i)unique"), database.writing() as connection:
+        looks.save(connection, "R-1", 1, noon, "l", "s", "h")
