@@ -15,7 +15,8 @@ import pytest
 from core.store import schema
 from core.store.database import Database, connect
 
-_SERVERS = Path(__file__).parents[1] / ".postgres"
+# Not in the checkout: there the path may be too long for a socket, and as root the package opens every parent folder.
+_SERVERS = Path(tempfile.gettempdir()) / f"rampart-postgres-{os.getuid()}"
 
 
 @pytest.fixture(scope="session")

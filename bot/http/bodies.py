@@ -1,7 +1,9 @@
 """Request bodies, bounded: what is too large is drained and refused, never kept."""
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, TypeAlias
+
+from starlette.responses import JSONResponse
 
 Message: TypeAlias = MutableMapping[str, Any]
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -75,3 +77,23 @@ def replayed(body: bytes, receive: Receive) -> Receive:
         return {"type": "http.request", "body": body, "more_body": False}
 
     return again
+
+
+def limited(inner: App, larger: Mapping[str, int]) -> App:
+    """`inner`, with every body read before it is called: 413 over the limit (`larger`: other limits, by path)."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
+            await inner(scope, receive, send)
+            return
+        try:
+            body = await read(scope, receive, larger.get(scope["path"], LIMIT))
+        except TooLarge as error:
+            refused = JSONResponse({"code": "too_large", "message": str(error), "hint": error.hint}, 413)
+            await refused(scope, receive, send)
+            return
+        except Disconnected:
+            return
+        await inner(scope, replayed(body, receive), send)
+
+    return app

@@ -188,3 +188,11 @@ def _lines_within(text: str, limit: int) -> str:
     if not kept:
         return wording.shorten(text, limit)
     return "\n".join([*kept, wording.more(len(rows) - len(kept))])
+
+
+def refusal(what: str, hint: str, row: Block | None = None) -> Message:
+    """What was not done, why, and what to do next; both texts are plain and are escaped here."""
+    first = wording.escape(what, SECTION - 10)
+    shown = [section(first), lines([wording.escape(hint, CONTEXT)] if hint else []), row]
+    text = f"{first} {wording.escape(hint, CONTEXT)}".strip()
+    return Message(text=wording.shorten(text, TEXT), blocks=tuple(b for b in shown if b is not None))

@@ -78,5 +78,8 @@ def start_then(rollout: str, at: datetime) -> Block:
 
 
 def run(label: str, command: str, index: int = 0) -> Block:
-    """A suggestion: pressing it is the same as typing `/rollout <command>`."""
-    return blocks.button(label, f"{RUN}.{index}", command)
+    """A suggestion: pressing it is the same as typing `/rollout <command>`, with the one question before a rollback."""
+    asked = None
+    if command.startswith("rollback"):
+        asked = blocks.confirm("Roll back?", f"`/rollout {wording.escape(command, 200)}`", "Roll back")
+    return blocks.button(label, f"{RUN}.{index}", command, confirm=asked)

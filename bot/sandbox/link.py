@@ -25,6 +25,7 @@ class _Session:
     socket: WebSocket
     loop: asyncio.AbstractEventLoop
     pending: dict[str, Future[Json]] = field(default_factory=dict)
+    retiring: bool = False
 
 
 class Links:
@@ -39,8 +40,8 @@ class Links:
 
     @property
     def count(self) -> int:
-        """How many connections are open."""
-        return len(self._sessions)
+        """How many connections are open and in use."""
+        return len(self._in_use())
 
     def ticket(self) -> str:
         """A ticket that opens one connection."""
@@ -61,8 +62,11 @@ class Links:
         await socket.accept()
         session = _Session(socket=socket, loop=asyncio.get_running_loop())
         await socket.send_text(json.dumps(self._hello()))
+        retiring = [old for old in self._sessions if old.retiring]
         self._sessions.append(session)
         self._changes.announce()
+        for old in retiring:
+            await old.socket.close(code=1000)
         try:
             while True:
                 self._acknowledged(session, await socket.receive_text())
@@ -77,9 +81,10 @@ class Links:
     def send(self, envelope: Json, timeout: float) -> Json:
         """Send an envelope, wait for its acknowledgement; TimeoutError after `timeout` seconds, or LinkLostError."""
         with self._lock:
-            if not self._sessions:
+            sessions = self._in_use()
+            if not sessions:
                 raise LinkLostError("no Socket Mode connection is open")
-            session = self._sessions[self._turn % len(self._sessions)]
+            session = sessions[self._turn % len(sessions)]
             self._turn += 1
         waiting: Future[Json] = Future()
         session.pending[envelope["envelope_id"]] = waiting
@@ -97,10 +102,14 @@ class Links:
             asyncio.run_coroutine_threadsafe(session.socket.close(code=1012), session.loop).result(5)
 
     def refresh(self) -> None:
-        """Ask the app to connect anew, as Slack does every few hours."""
+        """Ask the app to connect anew, as Slack does every few hours; the old connection is closed when it has."""
         message = json.dumps({"type": "disconnect", "reason": "refresh_requested", "debug_info": {"host": "sandbox"}})
-        for session in list(self._sessions):
+        for session in self._in_use():
+            session.retiring = True
             asyncio.run_coroutine_threadsafe(session.socket.send_text(message), session.loop).result(5)
+
+    def _in_use(self) -> list[_Session]:
+        return [session for session in self._sessions if not session.retiring]
 
     def _hello(self) -> Json:
         return {

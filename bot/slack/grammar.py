@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import TypeAlias
 
-from bot.rendering.help import VERBS
+from bot.rendering.help_pages import VERBS
 from core.metrics.catalogue import CATALOGUE
 from core.rollout.model import State
 

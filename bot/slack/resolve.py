@@ -21,12 +21,15 @@ class Unclear:
 Resolved: TypeAlias = Rollout | Unclear
 
 
-def find(reference: str, world: World, *, thread_ts: str = "") -> Resolved:
-    """The rollout meant. Left out: the one whose thread this is, or the only one under way; otherwise a choice."""
-    return _named(reference, world) if reference else _left_out(world, thread_ts)
+def find(reference: str, world: World, *, thread_ts: str = "", only_running: bool = False) -> Resolved:
+    """The rollout meant. Left out: the one whose thread this is, or the only one under way; otherwise a choice.
+
+    `only_running`: a plan that has not begun is never meant by leaving it out.
+    """
+    return _named(reference, world) if reference else _left_out(world, thread_ts, only_running=only_running)
 
 
-def _left_out(world: World, thread_ts: str) -> Resolved:
+def _left_out(world: World, thread_ts: str, *, only_running: bool) -> Resolved:
     everything = tuple(world.rollouts.values())
     if thread_ts:
         here = [r for r in everything if "card" in r.messages and r.messages["card"].ts == thread_ts]
@@ -35,7 +38,7 @@ def _left_out(world: World, thread_ts: str) -> Resolved:
     running = [r for r in everything if r.under_way]
     if len(running) == 1:
         return running[0]
-    if not running and len(world.open) == 1:
+    if not running and len(world.open) == 1 and not only_running:
         return world.open[0]
     recent = tuple(reversed(world.open or everything))[:RECENT]
     if not recent:

@@ -123,13 +123,12 @@ def _gains(
 
 
 def _against(step: Step, hypothesis: Hypothesis, bound: float) -> Array | None:
-    if step.canary_trials == 0:
+    # An event that comes after its request's look counts as a trial once more, which only understates the rate.
+    trials = max(step.canary_trials, step.canary_events)
+    if trials == 0:
         return None
-    if not 0 < bound < 1:
-        bound = min(max(bound, EDGE), 1 - EDGE)
-    return proportion.one_sample_steps(
-        min(step.canary_events, step.canary_trials), step.canary_trials, side=hypothesis.side, bound=bound
-    )
+    inside = min(max(bound, EDGE), 1 - EDGE)
+    return proportion.one_sample_steps(step.canary_events, trials, side=hypothesis.side, bound=inside)
 
 
 def _beside(limit: Limit, hypothesis: Hypothesis, step: Step, before: State, current: State) -> Array | None:
@@ -189,11 +188,10 @@ def _with_step(track: CategoryTrack, limit: Limit, step: Step, *, fresh: bool) -
         events=track.events + step.canary_events + step.aside_events,
         trials=track.trials + step.canary_trials + step.aside_trials,
     )
-    if not fresh or step.canary_trials == 0:
+    trials = max(step.canary_trials, step.canary_events)
+    if not fresh or trials == 0:
         return seen
-    gains = proportion.one_sample_steps(
-        min(step.canary_events, step.canary_trials), step.canary_trials, side="greater", bound=limit.amount
-    )
+    gains = proportion.one_sample_steps(step.canary_events, trials, side="greater", bound=limit.amount)
     return replace(seen, components=tuple(float(x) for x in np.array(track.components) + gains))
 
 

@@ -35,7 +35,7 @@ def histogram(sums: Sums, indices: Sequence[int], arm: str, metric: str) -> Mapp
     for stage in indices:
         counted = sums.histograms.get(CellKey(stage=stage, arm=arm, segment=EVERYONE, metric=metric), {})
         for position, count in counted.items():
-            merged[position] = merged.get(position, 0) + count
+            merged[int(position)] = merged.get(int(position), 0) + int(count)
     return merged
 
 

@@ -7,6 +7,9 @@ from enum import StrEnum
 from core.metrics.catalogue import CATALOGUE
 from core.metrics.catalogue import Kind as MetricKind
 
+CATEGORIES = "new_error_category"
+"""The metric that stands for every new error category at once."""
+
 
 class Kind(StrEnum):
     """What a limit looks at."""
@@ -57,7 +60,7 @@ class Limit:
     @property
     def per_category(self) -> bool:
         """Whether every new error category is a question of its own."""
-        return self.metric == "new_error_category"
+        return self.metric == CATEGORIES
 
     @property
     def acts(self) -> bool:

@@ -6,7 +6,7 @@ import numpy as np
 
 from core.judging.accumulate import GATE_REQUESTS, in_control
 from core.judging.hypothesis import hypotheses, is_beyond
-from core.judging.limits import Kind, Limit, Role, Scale, wording
+from core.judging.limits import CATEGORIES, Kind, Limit, Role, Scale, wording
 from core.judging.look import Look
 from core.judging.question import Question
 from core.judging.score import Score
@@ -29,7 +29,11 @@ def measures(question: Question, look: Look, state: State, scored: tuple[Score, 
         for limit, score in zip(question.limits, scored, strict=True)
     ]
     limited = {limit.metric for limit in question.limits}
-    rows += [_row(question, look, state, key, None, None) for key in question.watched if key not in limited]
+    rows += [
+        _row(question, look, state, key, None, None)
+        for key in question.watched
+        if key not in limited and key != CATEGORIES
+    ]
     return tuple(rows)
 
 

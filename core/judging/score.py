@@ -121,7 +121,11 @@ def _epoch_terms(
                 n_canary=standing.level_weight,
                 n_control=standing.control_weight,
             )
-            beyond = standing.level is not None and standing.level > limit.amount
+            beyond = (
+                standing.level is not None
+                and standing.level > limit.amount
+                and standing.level * standing.level_weight >= (limit.min_events or 0)
+            )
         else:
             sight = Sight(
                 canary=standing.canary,

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 from datetime import timedelta
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from pydantic import (
     AfterValidator,
@@ -94,6 +94,11 @@ def _texts(value: Any) -> str | tuple[str, ...]:
     return tuple(_text(item) for item in value) if isinstance(value, list | tuple) else _text(value)
 
 
+def one_or_many(item: dict[str, Any]) -> Schema:
+    """The schema of a list whose only entry may stand alone."""
+    return Schema({"anyOf": [item, {"type": "array", "items": item}]})
+
+
 _SPAN = {"type": "string", "pattern": r"^\d+(\.\d+)?(ms|s|m|h|d)$", "examples": ["15m", "6h", "7d"]}
 _SHARE = {"type": "string", "pattern": r"^\d+(\.\d+)?%$", "examples": ["92%"]}
 
@@ -127,10 +132,9 @@ Where: TypeAlias = Annotated[
     Field(min_length=1),
 ]
 Audience: TypeAlias = Literal["engineering", "support", "marketing", "downstream"]
+_Reader: TypeAlias = Literal["engineering", "support", "marketing", "downstream", "all"]
 Told: TypeAlias = Annotated[
-    tuple[Literal["engineering", "support", "marketing", "downstream", "all"], ...],
-    Field(min_length=1),
-    BeforeValidator(_listed),
+    tuple[_Reader, ...], Field(min_length=1), BeforeValidator(_listed), one_or_many({"enum": list(get_args(_Reader))})
 ]
 
 

@@ -24,7 +24,7 @@ class LimitTerms(Strict):
     rate_above: AnAmount | None = None
     exceeds_normal_by: AnAmount | None = None
     lasting: Duration | None = Field(default=None, alias="for")
-    min_events: Annotated[int, Field(ge=1)] | None = None
+    min_events: Annotated[int, Field(ge=1, le=10**9)] | None = None
     confidence: Literal["any_harm", "strict"] = "any_harm"
     mode: Literal["act", "dry_run"] = "act"
 

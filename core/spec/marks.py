@@ -102,13 +102,15 @@ class _Loader(yaml.SafeLoader):
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
-        self.depth = 0
-        self.aliases = 0
+        self.depth = self.aliases = self.nodes = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         event = self.peek_event()  # type: ignore[no-untyped-call]
         self.aliases += isinstance(event, yaml.AliasEvent)
+        self.nodes += 1
         self.depth += 1
+        if self.nodes > 2 * MAX_VALUES:  # keys are nodes, too
+            raise yaml.MarkedYAMLError(None, None, f"more than {MAX_VALUES} values", event.start_mark)
         if self.depth > MAX_DEPTH:
             raise yaml.MarkedYAMLError(None, None, f"nested deeper than {MAX_DEPTH} levels", event.start_mark)
         if self.aliases > MAX_ALIASES:

@@ -80,7 +80,7 @@ class CanaryBounds(Strict):
 
 
 class Concurrency(Strict):
-    per_surface: Annotated[int, Field(ge=1)] = BUILT_IN.per_surface
+    per_surface: Annotated[int, Field(ge=1, le=100)] = BUILT_IN.per_surface
     when_busy: Literal["refuse", "queue"] = "refuse"
 
 
@@ -124,7 +124,7 @@ class BreakGlass(Strict):
     """Who may go forward past the rules, loudly."""
 
     groups: tuple[Group, ...] = ()
-    reason_min_chars: Annotated[int, Field(ge=1)] = 20
+    reason_min_chars: Annotated[int, Field(ge=1, le=1000)] = 20
     review_within: Duration = timedelta(hours=48)
 
 

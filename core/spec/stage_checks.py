@@ -27,11 +27,12 @@ def check(file: RolloutFile, surface: Surface | None, policy: Policy) -> Iterato
         yield from _reachable(file, surface.daily_requests)
 
 
-def _placed(file: RolloutFile) -> Iterator[tuple[Path, Stage]]:
-    """Every stage with the path of its terms; a stage of the template stands where the template is named."""
+def _placed(file: RolloutFile, field: str) -> Iterator[tuple[Path, Stage]]:
+    """Every stage with the path of one of its fields; a stage of the template stands where the template is named."""
     for number, entry in enumerate(file.entries):
+        path: Path = ("stages", number, entry.kind.value, field) if file.stages is not None else ("template",)
         for stage in entry.stages():
-            yield ("stages", number, entry.kind.value) if file.stages is not None else ("template",), stage
+            yield path, stage
 
 
 def _order(file: RolloutFile) -> Iterator[Problem]:
@@ -101,31 +102,30 @@ def _left_out(file: RolloutFile, policy: Policy) -> Iterator[Problem]:
 
 def _canary(file: RolloutFile, policy: Policy) -> Iterator[Problem]:
     asked = policy.risk[file.careful].min_canary_hold
-    for path, stage in _placed(file):
-        if stage.kind is not StageKind.CANARY:
-            continue
-        if not policy.canary_min <= stage.percent <= policy.canary_max:
+    for path, stage in _placed(file, "percent"):
+        if stage.kind is StageKind.CANARY and not policy.canary_min <= stage.percent <= policy.canary_max:
             yield file.source.problem(
-                (*path, "percent"),
+                path,
                 f"a canary of {stage.percent:g}% is outside the policy ({policy.canary_min:g}% to "
                 f"{policy.canary_max:g}%): choose one inside, or change canary_percent in the policy first",
             )
-        if stage.min_hold < asked:
+    for path, stage in _placed(file, "min_hold"):
+        if stage.kind is StageKind.CANARY and stage.min_hold < asked:
             yield file.source.problem(
-                (*path, "min_hold"),
+                path,
                 f"the policy asks a {file.careful} risk canary to hold at least {ahead(asked)}; "
                 f"this holds {ahead(stage.min_hold)}",
             )
 
 
 def _reachable(file: RolloutFile, daily_requests: int) -> Iterator[Problem]:
-    for path, stage in _placed(file):
+    for path, stage in _placed(file, "min_samples"):
         if stage.max_hold is None or stage.where is not None:
             continue
         expected = daily_requests * stage.percent / 100 * (stage.max_hold / timedelta(days=1))
         if expected < stage.min_samples:
             yield file.source.problem(
-                (*path, "min_samples"),
+                path,
                 f"{stage.min_samples:,} requests cannot be reached: at {daily_requests:,} requests a day, "
                 f"{stage.percent:g}% sees about {expected:,.0f} in {ahead(stage.max_hold)}. It would stop and ask",
                 severity="warning",

@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import BeforeValidator, Field, model_validator
 
 from core.rollout.plan import Advance, EvalTerms, Stage, StageKind
-from core.spec.fields import Duration, MetricKey, Name, Percent, Share, Strict, Where, wrong
+from core.spec.fields import Duration, MetricKey, Name, Percent, Share, Strict, Where, one_or_many, wrong
 
-Samples = Annotated[int, Field(ge=0)]
+Samples = Annotated[int, Field(ge=0, le=10**12)]
 Steps = Annotated[tuple[Percent, ...], Field(min_length=1)]
 
 
@@ -16,7 +16,7 @@ def _every(value: Any) -> Any:
     return ["*"] if value == "all" else [value] if isinstance(value, str) else value
 
 
-Categories = Annotated[tuple[str, ...], BeforeValidator(_every)]
+Categories = Annotated[tuple[str, ...], BeforeValidator(_every), one_or_many({"type": "string"})]
 
 
 class EvalStage(Strict):
@@ -129,7 +129,7 @@ class AbStage(Exposed):
     percent: Percent = 50.0
     days: Annotated[int, Field(ge=1, le=366)] | None = None
     hold: Duration | None = None
-    decide_on: Annotated[tuple[MetricKey, ...], BeforeValidator(lambda v: [v] if isinstance(v, str) else v)] = ()
+    decide_on: tuple[MetricKey, ...] = ()
     early_win: Literal["never"] = "never"
     early_stop_on_harm: Literal[True] = True
 

@@ -29,7 +29,7 @@ class SurfaceFile(Written):
     title: str = Field(default="", max_length=200)
     owner: Person
     live: Live
-    daily_requests: Annotated[int, Field(ge=1)] | None = None
+    daily_requests: Annotated[int, Field(ge=1, le=10**12)] | None = None
     notify: tuple[NoticeTerms, ...] = ()
 
 

@@ -1,6 +1,5 @@
 """The append-only log: many streams, one order, every event chained to the one before it."""
 
-import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -8,10 +7,12 @@ from typing import Any
 from uuid import UUID, uuid5
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError
 
 from core.rollout.events import Event
 from core.store import chain, codec, instants
 from core.store.database import assert_appending
+from core.store.driver import fetch, insert_many
 
 # Event ids follow from the command, so the same commands give the same log, byte for byte, on any database.
 _EVENT_IDS = UUID("6f1f2f7c-3c53-4a39-9b0e-2a4f6d1c9e77")
@@ -68,7 +69,7 @@ def append(
     """Add the events of one command, in order, to one or more streams; they exist once the transaction commits.
 
     `connection` comes from `Database.writing()`. A `recorded_at` before the newest one is lifted to it. NotStorable
-    if an event cannot be kept; the driver's IntegrityError if this `command_id` has appended before.
+    if an event cannot be kept; IntegrityError if this `command_id` has appended before.
     """
     assert_appending(connection)
     if not entries:
@@ -120,8 +121,8 @@ def raw(connection: Connection, first: int = 1, last: int | None = None) -> Iter
 def _page(connection: Connection, query: str, parameters: tuple[Any, ...]) -> list[Any]:
     try:
         return fetch(connection, query, parameters)
-    except sqlite3.OperationalError as error:
-        if "decode" not in str(error):
+    except OperationalError as error:
+        if "Could not decode to UTF-8" not in str(error.orig):
             raise
     driver: Any = connection.connection.dbapi_connection
     driver.text_factory = lambda found: found.decode("utf-8", "surrogateescape")
@@ -144,16 +145,16 @@ def event_id(command_id: str, seq: int) -> str:
 
 def insert(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
     """Write finished rows (`COLUMNS`, times as text); the database refuses any that does not continue the chain."""
-    cursor = connection.connection.cursor()
     if connection.dialect.name == "sqlite":
         marks = ", ".join("?" * len(COLUMNS))
-        cursor.executemany(f"INSERT INTO events ({', '.join(COLUMNS)}) VALUES ({marks})", rows)  # noqa: S608
+        insert_many(connection, f"INSERT INTO events ({', '.join(COLUMNS)}) VALUES ({marks})", rows)  # noqa: S608
         return
-    marks = ", ".join("%s::timestamptz" if column in ("at", "recorded_at") else "%s" for column in COLUMNS)
+    marks = ", ".join("?::timestamptz" if column in ("at", "recorded_at") else "?" for column in COLUMNS)
     for start in range(0, len(rows), _INSERT_ROWS):
         some = rows[start : start + _INSERT_ROWS]
         values = ", ".join([f"({marks})"] * len(some))
-        cursor.execute(
+        fetch(
+            connection,
             f"WITH added AS (INSERT INTO events ({', '.join(COLUMNS)}) VALUES {values} RETURNING position)"  # noqa: S608
             f" SELECT pg_notify('{CHANNEL}', max(position)::text) FROM added",
             [value for row in some for value in row],
@@ -175,15 +176,6 @@ def _version(connection: Connection, stream_name: str) -> int:
 def _read(connection: Connection, where: str, parameters: tuple[Any, ...]) -> tuple[Recorded, ...]:
     rows = fetch(connection, f"{_SELECT} {where}", parameters)
     return tuple(_recorded(row, codec.decode(row[4], row[5], row[15])) for row in rows)
-
-
-def fetch(connection: Connection, query: str, parameters: tuple[Any, ...]) -> list[Any]:
-    """Rows straight from the driver: the log is read and written too often for a layer in between."""
-    cursor = connection.connection.cursor()
-    if connection.dialect.name == "postgresql":
-        query = query.replace("?", "%s")
-    cursor.execute(query, parameters)
-    return list(cursor.fetchall())
 
 
 def _recorded(row: Sequence[Any], event: Event) -> Recorded:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
 
 from core.store import chain, event_log, projections
 from core.store.codec import canonical
@@ -73,7 +74,7 @@ def import_(database: Database, lines: Iterable[str]) -> int:
         connection.execute(
             text(
                 "INSERT INTO commands (command_id, fingerprint, first_position, last_position, result, at)"
-                " SELECT command_id, :imported, min(position), max(position), 'null', min(at)"
+                " SELECT command_id, :imported, min(position), max(position), '{}', min(at)"
                 " FROM events GROUP BY command_id"
             ),
             {"imported": IMPORTED},
@@ -120,8 +121,8 @@ def _insert(connection: Connection, chunk: list[tuple[Any, ...]]) -> None:
         return
     try:
         event_log.insert(connection, chunk)
-    except connection.dialect.loaded_dbapi.Error as error:
-        raise ImportRefused(f"Events {chunk[0][0]} to {chunk[-1][0]} do not form a log: {error}.") from error
+    except DBAPIError as error:
+        raise ImportRefused(f"Events {chunk[0][0]} to {chunk[-1][0]} do not form a log: {error.orig}.") from error
 
 
 def _cloud_event(columns: Mapping[str, Any], total: int) -> dict[str, Any]:

@@ -7,8 +7,9 @@ from typing import Any
 from sqlalchemy import Connection
 
 from core.store import chain, projections, triggers
+from core.store.driver import fetch
 from core.store.errors import UnknownEvent
-from core.store.event_log import COLUMNS, fetch, head, raw
+from core.store.event_log import COLUMNS, head, raw
 
 _BODY, _PREV, _HASH = (COLUMNS.index(name) for name in ("body", "prev_hash", "hash"))
 

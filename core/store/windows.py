@@ -14,7 +14,7 @@ from core.judging.evidence import BUCKETS, CATEGORY, EVERYONE, REQUESTS, Buckete
 from core.metrics.catalogue import CATALOGUE, Kind, counts_as_request
 from core.metrics.observation import Observation
 from core.stats.quantile import bin_of
-from core.store.event_log import fetch
+from core.store.driver import fetch
 from core.store.tables import cell, exposure_count
 
 _ROWS = 100

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 
+import numpy as np
 import pytest
 
 from core.judging import record
@@ -127,8 +128,6 @@ def test_nothing_counted_is_too_early_not_fine(world):
 
 @pytest.mark.parametrize("silent", ["canary", "control"])
 def test_an_arm_that_falls_silent_is_no_data_and_clears_itself(world, traffic, silent):
-    import numpy as np
-
     here = world((REFUSALS,))
     here.serve(333, traffic(), traffic())
     here.look()
@@ -217,8 +216,6 @@ def test_what_is_remembered_does_not_grow_with_traffic(world, traffic):
 
 
 def test_rows_that_came_in_late_count_in_their_own_stage(world, traffic):
-    import numpy as np
-
     here = world((REFUSALS,))
     here.serve(3000, traffic(), traffic())
     here.look()
@@ -246,3 +243,24 @@ def test_a_question_that_makes_no_sense_is_refused(world, wrong):
     asked = world().question
     with pytest.raises(ValueError):
         Question(**{"limits": asked.limits, "stages": asked.stages, "current": 2, **wrong})
+
+
+def test_numbers_as_a_database_hands_them_out_are_recorded_as_plain_ones(world, traffic):
+    here = world()
+    here.serve(3000, traffic(), traffic())
+    plain = here.sums
+    counted = {key: {np.int64(b): np.int64(n) for b, n in bins.items()} for key, bins in plain.histograms.items()}
+    exposed = {(np.int64(stage).item(), arm): units for (stage, arm), units in plain.first_exposures.items()}
+    start = State.start(here.question)
+    looks = [
+        reduce(here.question, sums, start, here.at)
+        for sums in (plain, replace(plain, histograms=counted, first_exposures=exposed))
+    ]
+    assert record.dump(looks[0]) == record.dump(looks[1])
+
+
+def test_only_metrics_with_a_number_of_their_own_are_watched(world, traffic):
+    here = world((REFUSALS,))
+    here.watched = ("output_tokens", "new_error_category", "refusal_rate")
+    here.serve(3000, traffic(), traffic())
+    assert [measure.metric for measure in here.look().measures] == ["refusal_rate", "output_tokens"]

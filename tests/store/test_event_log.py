@@ -5,6 +5,7 @@ import json
 from datetime import timedelta
 
 import pytest
+from sqlalchemy.exc import IntegrityError
 
 from core.rollout.events import Paused
 from core.store import chain, event_log, instants
@@ -73,7 +74,7 @@ def test_only_a_writing_transaction_may_append(database, entry, noon):
 
 def test_the_same_command_cannot_append_twice(database, append):
     append("c1")
-    with pytest.raises(Exception, match=r"(?i)unique"):
+    with pytest.raises(IntegrityError, match=r"(?i)unique"):
         append("c1")
     with database.reading() as connection:
         assert event_log.head(connection)[0] == 1

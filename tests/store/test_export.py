@@ -65,7 +65,7 @@ def test_a_command_of_an_imported_log_is_not_carried_out_again(elsewhere, lines)
     import_(elsewhere, lines)
     with elsewhere.reading() as connection:
         answer = commands.answered(connection, "c1", "any fingerprint")
-    assert (answer.first_position, answer.last_position) == (1, 2)
+    assert (answer.first_position, answer.last_position, answer.result_json) == (1, 2, "{}")
 
 
 def test_a_log_that_is_not_empty_takes_no_import(database, lines):

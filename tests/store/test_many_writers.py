@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import select, text
+from sqlalchemy.exc import DBAPIError
 
 from core.store import commands, event_log, outbox
 from core.store.database import connect
@@ -146,3 +147,21 @@ def test_a_lock_held_by_others_is_busy_and_not_for_ever(new_postgres, monkeypatc
             pass
         with two.writing():
             pass
+
+
+def test_a_connection_that_is_cut_is_known_as_such_and_the_command_can_be_sent_again(new_postgres, carry_out, noon):
+    with connect(new_postgres()) as database:
+        carry_out(database, "before", noon)
+
+        def cut() -> None:
+            with database.writing() as connection:
+                backend = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+                with database.engine.connect() as other:
+                    other.execute(text(f"SELECT pg_terminate_backend({backend})"))
+                event_log.head(connection)
+
+        with pytest.raises(DBAPIError) as caught:
+            cut()
+        assert caught.value.connection_invalidated
+        assert carry_out(database, "before", noon) == '{"first":1}'
+        assert carry_out(database, "after", noon) == '{"first":3}'

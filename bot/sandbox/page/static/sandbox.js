@@ -11,6 +11,7 @@ const now = {
   wire: false,
   modalKey: "",
 };
+const shown = new Map();
 let looking = false;
 let lookAgain = false;
 
@@ -55,10 +56,10 @@ function show(screen) {
 }
 
 function replace(element, html, follow = false) {
-  if (element.dataset.html === html) return;
+  if (shown.get(element) === html) return;
   const atEnd = element.scrollHeight - element.scrollTop - element.clientHeight < 80;
   element.innerHTML = html;
-  element.dataset.html = html;
+  shown.set(element, html);
   if (follow && atEnd) element.scrollTop = element.scrollHeight;
 }
 

@@ -1,0 +1,256 @@
+"""The composition root: the real things are built here, in one visible place, and handed over."""
+
+import logging
+import os
+import socket
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, TypeAlias
+from uuid import uuid4
+
+import structlog
+import uvicorn
+from slack_bolt import App
+from slack_bolt.adapter.socket_mode.builtin import SocketModeHandler
+from slack_sdk import WebClient
+
+from bot import delivery, jobs
+from bot.clock import Clock
+from bot.http import app as http_app
+from bot.http import bodies
+from bot.serving import Serving
+from bot.settings import Settings
+from bot.slack import app as slack_app
+from bot.slack.directory import Directory
+from core import applying
+from core.rollout.context import Actor
+from core.service import Service
+from core.store import schema
+from core.store.database import Database, connect
+
+log = structlog.get_logger()
+
+Role: TypeAlias = Literal["serve", "web", "worker"]
+CONFIRM_EVERY = timedelta(seconds=0.2)
+DELIVER_EVERY = timedelta(seconds=0.25)
+FORGET_EVERY = timedelta(minutes=10)
+START_WITHIN = 15
+STOP_WITHIN = 2  # seconds that open event streams may keep a stopping server
+
+
+def real_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(slots=True)
+class Program:
+    """One process of Rampart, built and not yet started. `stop` may be called whatever was started."""
+
+    settings: Settings
+    database: Database
+    service: Service
+    serving: Serving
+    clock: Clock
+    asgi: bodies.App | None
+    bolt: App | None
+    socket_mode: SocketModeHandler | None = None
+    _server: uvicorn.Server | None = None
+    _thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Follow the log, start the jobs, connect to Slack. Serving HTTP is `run` or `serve_in_thread`."""
+        self.serving.start()
+        self.clock.start()
+        if self.bolt is not None and self.settings.socket_mode and self.asgi is not None:
+            self.socket_mode = SocketModeHandler(self.bolt, self.settings.slack_app_token)
+            self.socket_mode.connect()  # type: ignore[no-untyped-call]
+
+    def run(self) -> None:
+        """Serve until a signal ends it (or wait for one, where there is nothing to serve)."""
+        self.start()
+        try:
+            if self.asgi is None:
+                _wait_for_signal()
+            else:
+                listening = _listen(self.settings)
+                self._uvicorn().run(sockets=[listening])
+        finally:
+            self.stop()
+
+    def serve_in_thread(self) -> str:
+        """Serve from a thread of its own; the base URL, once it answers."""
+        listening = _listen(self.settings)
+        server = self._uvicorn()
+        self._thread = threading.Thread(target=server.run, args=([listening],), name="http", daemon=True)
+        self._thread.start()
+        if not server.answers.wait(START_WITHIN):
+            raise TimeoutError(f"the server did not start within {START_WITHIN} s; the log above says why")
+        host, port = listening.getsockname()[:2]
+        return f"http://{host}:{port}"
+
+    def stop(self) -> None:
+        """End the jobs and connections in the order in which they depend on one another."""
+        if self.socket_mode is not None:
+            self.socket_mode.close()  # type: ignore[no-untyped-call]
+        self.clock.stop()
+        if self._server is not None:
+            self._server.should_exit = True
+        if self._thread is not None:
+            self._thread.join()
+        if self.bolt is not None:
+            self.bolt.listener_runner.listener_executor.shutdown(wait=False)
+        self.serving.stop()
+        self.database.close()
+
+    def _uvicorn(self) -> "_Announcing":
+        config = uvicorn.Config(
+            self.asgi,  # type: ignore[arg-type]
+            loop="uvloop",
+            http="httptools",
+            lifespan="on",
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=STOP_WITHIN,
+        )
+        server = _Announcing(config)
+        self._server = server
+        return server
+
+
+def build(
+    settings: Settings,
+    role: Role,
+    *,
+    now: Callable[[], datetime] = real_now,
+    pace: float = 1.0,
+) -> Program:
+    """A process in one of three roles. `now` is the rollouts' clock, `pace` how much faster than real time it goes."""
+    configure_logging(settings)
+    database = connect(settings.database_url)
+    for warning in database.warnings:
+        log.warning(warning)
+    if role == "serve":
+        schema.migrate(database)
+    schema.check(database)
+    service = Service(database)
+    process_id = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:4]}"
+    serving = Serving(service, process_id=process_id, role=role)
+    slack = web_client(settings)
+    directory = Directory(slack, real_now) if slack is not None else None
+    _apply_policy(settings, service, now())
+    bolt = None
+    if slack is not None and directory is not None and role != "worker":
+        bolt = slack_app.build_app(
+            service=service,
+            client=slack,
+            signing_secret=settings.slack_signing_secret,
+            now=now,
+            directory=directory,
+        )
+    asgi = None
+    if role != "worker":
+        asgi = http_app.build(
+            service,
+            serving.snapshot,
+            tokens=settings.tokens,
+            bolt=bolt,
+            now=now,
+            resolve_handle=directory.resolve_handle if directory is not None else _as_written,
+        )
+    clock = Clock()
+    if role != "web":
+        _schedule(clock, settings, service, slack, now, pace)
+    return Program(
+        settings=settings, database=database, service=service, serving=serving, clock=clock, asgi=asgi, bolt=bolt
+    )
+
+
+def web_client(settings: Settings) -> WebClient | None:
+    """The way to Slack's Web API, or to whatever `SLACK_API_URL` names; None where no token is set."""
+    if not settings.slack:
+        return None
+    if not settings.slack_api_url:
+        return WebClient(token=settings.slack_bot_token)
+    return WebClient(token=settings.slack_bot_token, base_url=settings.slack_api_url.rstrip("/") + "/")
+
+
+def configure_logging(settings: Settings) -> None:
+    """Lines for people, or JSON; warnings of libraries go the same way."""
+    renderer: Any = structlog.processors.JSONRenderer()
+    if settings.log_format == "console":
+        renderer = structlog.dev.ConsoleRenderer(colors=False)
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        logger_factory=structlog.PrintLoggerFactory(),
+    )
+    logging.basicConfig(level=logging.WARNING)
+
+
+def _schedule(
+    clock: Clock,
+    settings: Settings,
+    service: Service,
+    slack: WebClient | None,
+    now: Callable[[], datetime],
+    pace: float,
+) -> None:
+    every = settings.tick
+    clock.every(every / pace, lambda: jobs.tick(service, now(), every), "tick")
+    clock.every(CONFIRM_EVERY, lambda: jobs.confirm_flips(service, now()), "confirm")
+    clock.every(FORGET_EVERY, lambda: jobs.forget(service, now()), "forget")
+    if slack is not None:
+        clock.every(DELIVER_EVERY, lambda: delivery.deliver_due(service, slack, now()), "deliver")
+
+
+def resolver(settings: Settings) -> Callable[[str], str]:
+    """Gives the Slack user id of an @handle; the handle itself where no Slack can be asked."""
+    slack = web_client(settings)
+    return Directory(slack, real_now).resolve_handle if slack is not None else _as_written
+
+
+def _as_written(handle: str) -> str:
+    return handle
+
+
+def _apply_policy(settings: Settings, service: Service, at: datetime) -> None:
+    if settings.policy is None:
+        return
+    text = settings.policy.read_text(encoding="utf-8")
+    by = Actor(id="system:settings", handle="ROLLOUT_POLICY")
+    applying.apply_text(service, text, settings.policy.name, by=by, at=at, command_id=f"policy:{uuid4().hex}")
+
+
+def _listen(settings: Settings) -> socket.socket:
+    listening = socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.bind((settings.host, settings.port))
+    return listening
+
+
+class _Announcing(uvicorn.Server):
+    """A server that says when it answers."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.answers = threading.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.answers.set()
+
+
+def _wait_for_signal() -> None:
+    import signal
+
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    ended.wait()

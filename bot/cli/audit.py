@@ -1,0 +1,62 @@
+"""Commands on the log: verify it, take it along, bring it back."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bot.cli import session
+
+audit = typer.Typer(help="The audit log.", no_args_is_help=True)
+
+
+def add_to(app: typer.Typer) -> None:
+    app.add_typer(audit, name="audit")
+
+
+@audit.command()
+def verify(
+    first: Annotated[int | None, typer.Option("--from", help="First position.")] = None,
+    last: Annotated[int | None, typer.Option("--to", help="Last position.")] = None,
+) -> None:
+    """Check every position, version and hash, the triggers, and that the read models follow from the log."""
+    from core.store import verify as verifying
+
+    with session.service() as service, service.database.reading() as connection:
+        report = verifying.verify(connection, first=first, last=last)
+    for problem in report.problems:
+        print(f"position {problem.position}: {problem.what}" if problem.position else problem.what, file=sys.stderr)
+    position, newest = report.head
+    if report.problems:
+        print(f"{len(report.problems)} problem(s) in {report.checked} events.", file=sys.stderr)
+        raise SystemExit(1)
+    print(f"Log intact: {report.checked} events checked, up to #{position} ({newest.hex()[:16]}).")
+
+
+@audit.command()
+def export(format: Annotated[str, typer.Option(help="jsonl or cloudevents.")] = "jsonl") -> None:  # noqa: A002
+    """Every event, one a line, on standard output."""
+    from core.store import export as exporting
+
+    if format not in ("jsonl", "cloudevents"):
+        print(f'There is no format "{format}": jsonl or cloudevents.', file=sys.stderr)
+        raise SystemExit(1)
+    with session.service() as service, service.database.reading() as connection:
+        for line in exporting.export(connection, format=format):  # type: ignore[arg-type]
+            sys.stdout.write(line if line.endswith("\n") else line + "\n")
+
+
+@audit.command(name="import")
+def import_log(file: Annotated[Path, typer.Argument(help="What `audit export` wrote.")]) -> None:
+    """Fill an empty log from an export; refused, with nothing written, where the file is cut or forged."""
+    from core.store import export as exporting
+    from core.store.errors import ImportRefused
+
+    with session.service() as service, file.open(encoding="utf-8") as lines:
+        try:
+            count = exporting.import_(service.database, lines)
+        except ImportRefused as refused:
+            print(refused, file=sys.stderr)
+            raise SystemExit(1) from None
+    print(f"{count} events imported.")

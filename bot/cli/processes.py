@@ -1,0 +1,130 @@
+"""Commands that run for long: serve, web, worker, demo; and those that prepare and examine them."""
+
+import json
+import sys
+from dataclasses import replace
+from typing import Annotated
+
+import typer
+
+from bot.cli import session
+
+Port = Annotated[int | None, typer.Option(help="Port to listen on (default: PORT, or 8300).")]
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command()(serve)
+    app.command()(web)
+    app.command()(worker)
+    app.command()(migrate)
+    app.command()(demo)
+    app.command()(doctor)
+    app.command()(openapi)
+    app.add_typer(slack, name="slack")
+
+
+slack = typer.Typer(help="The Slack app.", no_args_is_help=True)
+
+
+def serve(port: Port = None) -> None:
+    """Web and worker in one process, for one machine and SQLite."""
+    _run("serve", port)
+
+
+def web(port: Port = None) -> None:
+    """The doors: OFREP, observations, REST, Slack. Run as many as you like on Postgres."""
+    _run("web", port)
+
+
+def worker() -> None:
+    """The looks, the deliveries and the confirmations. Run as many as you like on Postgres."""
+    _run("worker", None)
+
+
+def _run(role: str, port: int | None) -> None:
+    from bot import app
+
+    settings = session.settings()
+    if port is not None:
+        settings = replace(settings, port=port)
+    program = app.build(settings, role)  # type: ignore[arg-type]
+    if role != "worker":
+        print(f"Rampart listens on http://{settings.host}:{settings.port}", flush=True)
+    if not settings.slack:
+        print("SLACK_BOT_TOKEN is not set: what would be said in Slack waits in the outbox.", flush=True)
+    program.run()
+
+
+def migrate() -> None:
+    """Create or upgrade the tables of DATABASE_URL."""
+    from core.store import schema
+    from core.store.database import connect
+
+    with connect(session.settings().database_url) as database:
+        schema.migrate(database)
+    print("The database is up to date.")
+
+
+def demo(
+    scenario: Annotated[
+        str, typer.Option(help="healthy, quality-drop, cost-doubles, refusals, slow-p95, new-error.")
+    ] = ("refusals"),
+    headless: Annotated[bool, typer.Option(help="Print everything said in Slack, and exit when it is over.")] = False,
+    speed: Annotated[float, typer.Option(help="How much faster than real time the rollout's clock goes.")] = 15.0,
+    port: Annotated[int, typer.Option(help="Port of the page with the sandbox Slack.")] = 8300,
+) -> None:
+    """A Slack for the laptop, the bot, and an AI feature with simulated users: watch a rollout happen."""
+    from bot import demo as demonstration
+
+    try:
+        ended_well = demonstration.run(scenario, headless=headless, speed=speed, port=port)
+    except demonstration.NoSuchScenario as unknown:
+        print(unknown, file=sys.stderr)
+        raise SystemExit(2) from None
+    raise SystemExit(0 if ended_well else 1)
+
+
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False) -> None:
+    """Check settings, database, log and Slack, and say what to do about what is wrong."""
+    from bot import doctor as examination
+
+    findings = examination.examine(session.settings())
+    if as_json:
+        print(json.dumps([f.as_json() for f in findings], indent=2))
+    else:
+        for finding in findings:
+            print(finding.line())
+    raise SystemExit(0 if all(f.ok for f in findings) else 1)
+
+
+def openapi() -> None:
+    """The OpenAPI document of the HTTP doors."""
+    import asyncio
+    import tempfile
+
+    import httpx
+
+    from bot import app
+    from bot.settings import Settings
+
+    async def document() -> str:
+        assert program.asgi is not None
+        transport = httpx.ASGITransport(app=program.asgi)
+        async with httpx.AsyncClient(transport=transport, base_url="http://rampart") as client:
+            return (await client.get("/openapi.json")).text
+
+    with tempfile.TemporaryDirectory() as folder:
+        program = app.build(Settings(database_url=f"sqlite:///{folder}/empty.db"), "serve")
+        print(json.dumps(json.loads(asyncio.run(document())), indent=2))
+        program.database.close()
+
+
+@slack.command()
+def manifest(
+    link: Annotated[bool, typer.Option(help="A link that creates the app with this manifest.")] = False,
+) -> None:
+    """The manifest of the Slack app: paste it at api.slack.com/apps, or open the link."""
+    from bot.slack import manifest as manifests
+
+    url = session.settings().public_url
+    print(manifests.link(url) if link else json.dumps(manifests.manifest(url), indent=2))

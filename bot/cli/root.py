@@ -1,0 +1,18 @@
+"""All commands under one roof; what a command needs is imported when it runs, so that `--help` is quick."""
+
+import typer
+
+from bot.cli import audit, files, processes, verbs
+
+app = typer.Typer(
+    name="rollout",
+    help="Roll out AI changes (a prompt, a model, tools, routing) without surprising anyone.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+processes.add_to(app)
+files.add_to(app)
+audit.add_to(app)
+verbs.add_to(app)

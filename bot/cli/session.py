@@ -1,0 +1,53 @@
+"""What a command works with: the settings, the database and who is at the keyboard."""
+
+import getpass
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import NoReturn
+from uuid import uuid4
+
+from bot.settings import Settings, read
+from core.rollout.context import Actor
+from core.rollout.refusal import Refused
+from core.service import Service
+
+
+def settings() -> Settings:
+    """The environment; SettingsError says everything that is wrong with it."""
+    return read(os.environ)
+
+
+@contextmanager
+def service() -> Iterator[Service]:
+    """The service on the database of `DATABASE_URL`, which must exist and be up to date."""
+    from core.store import schema
+    from core.store.database import connect
+
+    with connect(settings().database_url) as database:
+        schema.check(database)
+        yield Service(database)
+
+
+def somebody() -> Actor:
+    """Whoever is logged in on this machine; recorded with everything they do."""
+    name = getpass.getuser()
+    return Actor(id=f"cli:{name}", handle=name)
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def command_id() -> str:
+    return f"cli:{uuid4().hex}"
+
+
+def refuse(refused: Refused) -> NoReturn:
+    """Say what was refused and what to do next; exit status 1."""
+    print(refused.message, file=sys.stderr)
+    if refused.hint:
+        print(refused.hint, file=sys.stderr)
+    raise SystemExit(1)

@@ -1,0 +1,93 @@
+"""Every verb of the slash command, with the same grammar, against the same database."""
+
+import json
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from bot.cli import session
+from bot.rendering.help_pages import VERBS
+
+_READABLE = ("status", "list", "history", "metrics")
+
+
+def add_to(app: typer.Typer) -> None:
+    settings = {"allow_extra_args": True, "ignore_unknown_options": True}
+    for verb, page in VERBS.items():
+        if verb != "help":
+            app.command(name=verb, help=f"{page.does} As in Slack: {page.usage}", context_settings=settings)(
+                _command(verb)
+            )
+
+
+def _command(verb: str) -> Callable[..., None]:
+    def run(
+        context: typer.Context,
+        as_json: Annotated[
+            bool, typer.Option("--json", help="For machines, where there is something to read.")
+        ] = False,
+    ) -> None:
+        _run(verb, context.args, as_json)
+
+    return run
+
+
+def _run(verb: str, args: list[str], as_json: bool) -> None:
+    from bot.rendering import plain
+    from bot.slack import grammar, verbs
+    from core.rollout.refusal import Refused
+
+    with session.service() as service:
+        asked = _asked(service)
+        parsed = grammar.parse(" ".join([verb, *(_quoted(a) for a in args)]))
+        try:
+            if as_json and isinstance(parsed, grammar.Parsed) and verb in _READABLE:
+                print(json.dumps(_shown(service, parsed), indent=2))
+                return
+            print(plain.text(verbs.perform(parsed, asked)))
+        except Refused as refused:
+            print(plain.text(verbs.refusal(refused, parsed, asked)), file=sys.stderr)
+            raise SystemExit(1) from None
+
+
+def _quoted(argument: str) -> str:
+    if argument.startswith("--") or not any(x in argument for x in ' \t"'):
+        return argument or '""'
+    return '"' + argument.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _asked(service: Any) -> Any:
+    from bot.slack.asking import Asked
+
+    return Asked(
+        service=service,
+        by=session.somebody(),
+        at=session.now(),
+        command_id=session.command_id(),
+        source="cli",
+    )
+
+
+def _shown(service: Any, parsed: Any) -> Any:
+    from bot.http import shown
+    from bot.slack import resolve
+    from core import watch
+    from core.rollout.model import Rollout
+    from core.rollout.refusal import NotFound
+
+    world = service.world()
+    if parsed.verb == "list":
+        chosen = world.rollouts.values() if "all" in parsed.flags else world.open
+        return {"rollouts": [shown.rollout_shown(r) for r in chosen]}
+    rollout = resolve.find(parsed.rollout, world)
+    if not isinstance(rollout, Rollout):
+        raise NotFound(rollout.question)
+    match parsed.verb:
+        case "status":
+            return shown.rollout_shown(rollout)
+        case "history":
+            return {"events": [shown.event_shown(r) for r in service.history(rollout.id)]}
+        case _:
+            return shown.evidence_shown(rollout, watch.evidence(service, rollout))

@@ -1,0 +1,200 @@
+"""The demonstration: a sandbox Slack, the bot, and an AI feature with simulated users, in one process."""
+
+import random
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+
+from bot import app
+from bot.sandbox import traffic
+from bot.sandbox.control import Sandbox
+from bot.settings import Settings
+from core import applying
+from core.rollout.context import Actor
+from core.rollout.model import TERMINAL, Rollout, State
+from core.store import outbox
+
+REQUESTS_A_MINUTE = 2000  # of the rollout's clock
+TICK = timedelta(seconds=10)
+SEED = 20261123
+ROLLOUT = "R-1"
+SURFACE = "support-assistant"
+GIVE_UP = timedelta(minutes=60)  # of the rollout's clock
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+class NoSuchScenario(Exception):
+    """The scenario is none of those there are."""
+
+
+class FastClock:
+    """A clock that goes `pace` times as fast as real time from the moment it is made."""
+
+    def __init__(self, pace: float) -> None:
+        self._began = datetime.now(UTC)
+        self._monotonic = time.monotonic()
+        self._pace = pace
+
+    def __call__(self) -> datetime:
+        return self._began + timedelta(seconds=(time.monotonic() - self._monotonic) * self._pace)
+
+
+def run(scenario: str, *, headless: bool, speed: float, port: int) -> bool:
+    """Play one scenario; whether it ended as it should. With a page, stay until interrupted."""
+    if scenario not in traffic.SCENARIOS:
+        raise NoSuchScenario(f'There is no scenario "{scenario}". There are: {", ".join(traffic.SCENARIOS)}.')
+    clock = FastClock(speed)
+    with tempfile.TemporaryDirectory(prefix="rampart-demo-") as folder:
+        sandbox = Sandbox.start(0 if headless else port, clock=clock)
+        program = app.build(_settings(sandbox, Path(folder)), "serve", now=clock, pace=speed)
+        try:
+            url = program.serve_in_thread()
+            program.start()
+            sandbox.connect(f"{url}/slack/events")
+            story = Story(program, sandbox, scenario, clock, speed, url)
+            if headless:
+                return story.tell()
+            return _watch(story, sandbox)
+        finally:
+            program.stop()
+            sandbox.stop()
+
+
+def _settings(sandbox: Sandbox, folder: Path) -> Settings:
+    return Settings(
+        database_url=f"sqlite:///{folder}/rollout.db",
+        slack_bot_token=sandbox.bot_token,
+        slack_signing_secret=sandbox.signing_secret,
+        slack_api_url=sandbox.api_url,
+        tick=TICK,
+        port=0,
+    )
+
+
+def _watch(story: "Story", sandbox: Sandbox) -> bool:
+    interrupted = threading.Event()
+    signal.signal(signal.SIGINT, lambda *_: interrupted.set())
+    signal.signal(signal.SIGTERM, lambda *_: interrupted.set())
+    what, _ = traffic.SCENARIOS[story.scenario]
+    print(f"\n  Open {sandbox.url} and watch.\n", flush=True)
+    print(f'  Scenario "{story.scenario}": {what}. One minute there takes {60 / story.speed:.0f} s here.')
+    print("  The bot's own pages and API: " + story.url)
+    print("  Stop with Ctrl-C.\n", flush=True)
+    teller = threading.Thread(target=story.play, args=(interrupted,), name="story", daemon=True)
+    teller.start()
+    interrupted.wait()
+    teller.join(5)
+    return True
+
+
+class Story:
+    """What people and users do in the demonstration; everything goes through the doors that are there for it."""
+
+    def __init__(
+        self, program: app.Program, sandbox: Sandbox, scenario: str, clock: FastClock, speed: float, url: str
+    ) -> None:
+        self.scenario = scenario
+        self.speed = speed
+        self.url = url
+        self._program = program
+        self._sandbox = sandbox
+        self._clock = clock
+        self._over = threading.Event()
+
+    def tell(self) -> bool:
+        """Play it, print everything that was said, and whether it ended as it should."""
+        began = time.monotonic()
+        self.play(threading.Event())
+        print(self._sandbox.transcript())
+        rollout = self._rollout()
+        wanted = State.DONE if self.scenario in traffic.HARMLESS else State.ROLLED_BACK
+        live = self._program.service.world().surfaces[SURFACE].live
+        seconds = time.monotonic() - began
+        print(f"\n{rollout.id} is {rollout.state}; everyone gets {live}. It took {seconds:.0f} s at {self.speed:g}x.")
+        if rollout.state is not wanted:
+            print(f"That is not how this scenario should end: {wanted} was expected.", file=sys.stderr)
+        return rollout.state is wanted
+
+    def play(self, interrupted: threading.Event) -> None:
+        """From the files to the end: applied, told, approved, started, and used by people all the while."""
+        users = threading.Thread(target=self._users, args=(interrupted,), name="users", daemon=True)
+        try:
+            self._apply()
+            users.start()
+            self._people()
+            self._until(lambda: self._rollout().state in TERMINAL, interrupted)
+            self._until(self._settled, interrupted)
+        finally:
+            self._over.set()
+            if users.is_alive():
+                users.join()
+
+    def _apply(self) -> None:
+        ana = Actor(id="slack:T0SANDBOX1/U0DANA0001", handle="@dana")
+        for name in ("surface.yaml", "first-rollout.yaml"):
+            applying.apply_text(
+                self._program.service,
+                (EXAMPLES / name).read_text(encoding="utf-8"),
+                name,
+                by=ana,
+                at=self._clock(),
+                command_id=f"demo:{name}",
+                resolve_handle=app.resolver(self._program.settings),
+            )
+
+    def _people(self) -> None:
+        approval = self._sandbox.wait_message("#ai-rollouts", contains="Approval needed", timeout=30)
+        notice = self._sandbox.wait_message("#support", contains="support assistant", timeout=30)
+        self._sandbox.person("sam").click(notice, "Got it")
+        self._sandbox.person("lee").click(approval, "Approve")
+        self._sandbox.wait_message("#marketing", contains="support assistant", timeout=30)
+        self._sandbox.person("ana").command(f"/rollout start {ROLLOUT}")
+        if self._rollout().state is State.PLANNED:  # the lead time: asked too early, so begin then
+            message = self._sandbox.ephemerals("ana")[-1]
+            self._sandbox.person("ana").click(message, "Start then")
+
+    def _users(self, interrupted: threading.Event) -> None:
+        chance = random.Random(SEED)
+        asked = 0
+        began = self._clock()
+        with httpx.Client(base_url=self.url, trust_env=False, timeout=30) as client:
+            while not (self._over.is_set() or interrupted.is_set()):
+                due = int((self._clock() - began).total_seconds() * REQUESTS_A_MINUTE / 60) - asked
+                count = min(due, 500)
+                if count >= 1:
+                    self._serve(client, chance, count, asked)
+                    asked += count
+                self._over.wait(0.05)
+
+    def _serve(self, client: httpx.Client, chance: random.Random, count: int, number: int) -> None:
+        def serve(visitor: traffic.Visitor) -> tuple[str, str]:
+            answer = client.post(f"/ofrep/v1/evaluate/flags/{SURFACE}", json={"context": visitor.context}).json()
+            return answer["variant"], answer["metadata"]["version"]
+
+        seen = traffic.respond(chance, self.scenario, self._clock(), count, serve, "v42")
+        batch = {"observations": [{"surface": SURFACE, **one} for one in seen]}
+        answer = client.post("/api/v1/observations", json=batch, headers={"idempotency-key": f"demo-{number}"})
+        answer.raise_for_status()
+
+    def _rollout(self) -> Rollout:
+        return self._program.service.peek().rollouts[ROLLOUT]
+
+    def _settled(self) -> bool:
+        rollout = self._rollout()
+        if rollout.state is State.ROLLED_BACK and rollout.flip is None and not rollout.flip_doubted:
+            return False
+        with self._program.database.reading() as connection:
+            unsent = outbox.waiting(connection)
+        return unsent.pending + unsent.leased == 0
+
+    def _until(self, true: Callable[[], bool], interrupted: threading.Event) -> None:
+        give_up = self._clock() + GIVE_UP
+        while not true() and not interrupted.is_set() and self._clock() < give_up:
+            self._over.wait(0.05)

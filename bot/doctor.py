@@ -1,0 +1,95 @@
+"""What is wrong with an installation, and what to do about it: settings, database, log, Slack."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+
+from slack_sdk.errors import SlackApiError, SlackClientError
+
+from bot.app import web_client
+from bot.settings import Settings
+from core.service import Service
+from core.store import outbox, processes, schema, verify
+from core.store.database import Database, connect
+from core.store.errors import StoreError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    what: str
+    ok: bool
+    text: str
+
+    def line(self) -> str:
+        return f"{'ok   ' if self.ok else 'WRONG'} {self.what}: {self.text}"
+
+    def as_json(self) -> dict[str, object]:
+        return asdict(self)
+
+
+def examine(settings: Settings) -> tuple[Finding, ...]:
+    """Every finding, good and bad; never raises for what it examines."""
+    return tuple(_findings(settings))
+
+
+def _findings(settings: Settings) -> Iterator[Finding]:
+    try:
+        with connect(settings.database_url) as database:
+            yield from _database(database)
+    except StoreError as error:
+        yield Finding(what="database", ok=False, text=str(error))
+    yield from _slack(settings)
+    guarded = bool(settings.tokens)
+    text = (
+        "ROLLOUT_TOKENS is enforced"
+        if guarded
+        else "ROLLOUT_TOKENS is not set: whoever reaches this machine's loopback may act"
+    )
+    yield Finding(what="tokens", ok=guarded or settings.on_loopback, text=text)
+
+
+def _database(database: Database) -> Iterator[Finding]:
+    for warning in database.warnings:
+        yield Finding(what="database", ok=True, text=warning)
+    try:
+        schema.check(database)
+    except StoreError as error:
+        yield Finding(what="schema", ok=False, text=str(error))
+        return
+    yield Finding(what="schema", ok=True, text="up to date")
+    with database.reading() as connection:
+        report = verify.verify(connection)
+        unsent = outbox.waiting(connection)
+        living = processes.alive(connection, datetime.now(UTC) - timedelta(seconds=10))
+    for problem in report.problems[:5]:
+        yield Finding(what="log", ok=False, text=f"position {problem.position}: {problem.what}")
+    if not report.problems:
+        yield Finding(what="log", ok=True, text=f"{report.checked} events, chain intact")
+    dead = f"; {unsent.dead} could not be delivered and need a human" if unsent.dead else ""
+    yield Finding(what="outbox", ok=not unsent.dead, text=f"{unsent.pending + unsent.leased} messages wait{dead}")
+    names = ", ".join(f"{p.role} at #{p.position}" for p in living) or "none runs"
+    yield Finding(what="processes", ok=True, text=names)
+    policy = Service(database).world().policy
+    if not policy.roles:
+        yield Finding(
+            what="policy", ok=True, text="roles are not configured: every member of the workspace is an operator"
+        )
+
+
+def _slack(settings: Settings) -> Iterator[Finding]:
+    client = web_client(settings)
+    if client is None:
+        yield Finding(what="slack", ok=False, text="SLACK_BOT_TOKEN is not set; see the README on connecting a Slack")
+        return
+    try:
+        who = client.auth_test()
+    except SlackApiError as error:
+        yield Finding(
+            what="slack", ok=False, text=f"auth.test says {error.response.get('error')}: check SLACK_BOT_TOKEN"
+        )
+        return
+    except (SlackClientError, OSError) as error:
+        yield Finding(what="slack", ok=False, text=f"cannot be reached: {error}")
+        return
+    over = "Socket Mode" if settings.socket_mode else "signed HTTP"
+    yield Finding(what="slack", ok=True, text=f"{who.get('user')} in {who.get('team')}, over {over}")

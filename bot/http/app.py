@@ -1,0 +1,132 @@
+"""All HTTP doors as one ASGI application."""
+
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from sqlalchemy.exc import OperationalError
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from bot.http import bodies, documents, health, pages, rollouts, slack_events
+from bot.http.auth import Denied, Door
+from bot.http.bodies import App
+from bot.http.flags import Flags
+from bot.http.ingest import Intake, Observations
+from bot.http.problems import denial, problem, refusal
+from core.flags.snapshot import Snapshot
+from core.rollout.refusal import Refused
+from core.service import Service
+from core.store.errors import Busy
+
+if TYPE_CHECKING:
+    from slack_bolt import App as Bolt
+
+LARGER = {"/api/v1/evals": 8 * bodies.LIMIT}
+_CODES = {400: "malformed", 404: "not_found", 405: "method_not_allowed"}
+_log = logging.getLogger(__name__)
+
+
+def build(
+    service: Service,
+    snapshot: Callable[[], Snapshot],
+    *,
+    now: Callable[[], datetime],
+    tokens: Sequence[tuple[str, str]] = (),
+    bolt: "Bolt | None" = None,
+    resolve_handle: Callable[[str], str] = lambda handle: handle,
+) -> App:
+    """The ASGI application. `tokens` are (role, token); without any, whoever reaches it may do everything, so bind to
+    loopback. `now` is the rollout clock. The lifespan's end writes the observations that are still waiting."""
+    door = Door(tokens)
+    intake = Intake(service.database, snapshot, now)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await run_in_threadpool(intake.close)
+
+    api = FastAPI(title="Rampart", version="1", description=_ABOUT, lifespan=lifespan)
+    flags = Flags(snapshot, door, bodies.limited(api, LARGER))
+    _answer_errors(api)
+    api.include_router(health.router(service, door, health.Figures(service, snapshot, flags, intake)))
+    api.include_router(rollouts.router(service, door, now, resolve_handle))
+    api.add_api_route(
+        "/api/v1/observations",
+        Observations(intake, door).receive,
+        methods=["POST"],
+        tags=["observations"],
+        response_model=None,
+        responses={**documents.PROBLEMS, **documents.OBSERVED},
+        openapi_extra=documents.OBSERVATIONS_BODY,
+    )
+    api.include_router(pages.router(service, door, now))
+    if bolt is not None:
+        api.include_router(slack_events.router(bolt))
+    _document(api)
+    return flags
+
+
+def _answer_errors(api: FastAPI) -> None:
+    @api.exception_handler(Refused)
+    async def refused(_: Request, error: Refused) -> JSONResponse:
+        return refusal(error)
+
+    @api.exception_handler(Denied)
+    async def denied(_: Request, error: Denied) -> JSONResponse:
+        return denial(error)
+
+    @api.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+        found = error.errors()
+        if any(e["type"] == "json_invalid" for e in found):
+            return problem(400, "malformed", "The body is not JSON.", "Send a JSON object, with its content type.")
+        said = "; ".join(f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in found[:5])
+        return problem(422, "invalid", f"{said}.", "See /docs for what is expected here.")
+
+    @api.exception_handler(HTTPException)
+    async def otherwise(request: Request, error: HTTPException) -> JSONResponse:
+        code = _CODES.get(error.status_code, "refused")
+        message = {
+            404: f"There is no {request.url.path}.",
+            405: f"{request.method} is not possible at {request.url.path}.",
+        }.get(error.status_code, str(error.detail))
+        return problem(error.status_code, code, message, "See /docs.", headers=dict(error.headers or {}))
+
+    @api.exception_handler(Busy)
+    @api.exception_handler(OperationalError)
+    async def unavailable(_: Request, error: Exception) -> JSONResponse:
+        _log.error("The database did not answer", exc_info=error)
+        hint = "Send the request again, with the same Idempotency-Key."
+        return problem(503, "unavailable", "The database did not answer.", hint, headers={"Retry-After": "1"})
+
+    @api.exception_handler(Exception)
+    async def broken(_: Request, error: Exception) -> JSONResponse:
+        return problem(500, "internal", "Something is broken here; it has been logged.", "Try again, or see the log.")
+
+
+def _document(api: FastAPI) -> None:
+    """The evaluation door stands before FastAPI, so its part of the document is added by hand."""
+    described = api.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = described()
+        document["paths"].update(documents.OFREP_PATHS)
+        document.setdefault("components", {})["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
+        document["security"] = [{"bearer": []}, {}]
+        return document
+
+    api.openapi = openapi  # type: ignore[method-assign]
+
+
+_ABOUT = (
+    "Rolls out AI changes without surprising anyone. Applications ask which version to serve (OFREP) and report what "
+    "happened (observations); people read and steer rollouts. Errors are `{code, message, hint}`, and under `/ofrep` "
+    "as OFREP says."
+)

@@ -1,0 +1,91 @@
+"""The read-only pages: all rollouts, one with its history, and one piece of evidence."""
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, Request
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.responses import HTMLResponse, Response
+
+from bot.http.auth import Door, Role
+from bot.http.shown import event_shown
+from core.rollout.events import EvidenceRecorded
+from core.rollout.model import TERMINAL
+from core.rollout.refusal import NotFound
+from core.service import Service
+
+_TEMPLATES = Path(__file__).parent / "templates"
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; frame-ancestors 'none'; "
+    "form-action 'none'; base-uri 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+
+
+def router(service: Service, door: Door, now: Callable[[], datetime]) -> APIRouter:
+    """`/`, `/r/{id}` and `/e/{rollout}.{number}`. They change nothing and load nothing from elsewhere."""
+    pages = APIRouter(include_in_schema=False)
+    templates = Environment(loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined)
+    templates.filters.update(when=_when, percent=_percent, figure=_figure)
+    style = (_TEMPLATES / "style.css").read_text(encoding="utf-8")
+
+    def page(name: str, **values: Any) -> HTMLResponse:
+        return HTMLResponse(templates.get_template(name).render(now=now(), **values), headers=_HEADERS)
+
+    @pages.get("/")
+    def overview(request: Request) -> Response:
+        door.admit_person(request.headers.raw, Role.OPERATOR)
+        world = service.world()
+        newest = tuple(reversed(tuple(world.rollouts.values())))
+        return page(
+            "overview.html",
+            open=[r for r in newest if r.state not in TERMINAL],
+            ended=[r for r in newest if r.state in TERMINAL],
+            surfaces=tuple(world.surfaces.values()),
+        )
+
+    @pages.get("/r/{rollout_id}")
+    def one(request: Request, rollout_id: str) -> Response:
+        door.admit_person(request.headers.raw, Role.OPERATOR)
+        rollout = service.world().rollouts.get(rollout_id)
+        if rollout is None:
+            raise NotFound(f"There is no rollout {rollout_id[:80]}.", hint="See the overview at /.")
+        events = [(event_shown(r), r.event) for r in service.history(rollout.id)]
+        evidence = {shown["position"]: e.number for shown, e in events if isinstance(e, EvidenceRecorded)}
+        return page("rollout.html", rollout=rollout, events=[shown for shown, _ in events], evidence=evidence)
+
+    @pages.get("/e/{evidence_id}")
+    def evidence(request: Request, evidence_id: str) -> Response:
+        door.admit_person(request.headers.raw, Role.OPERATOR)
+        rollout_id, _, number = evidence_id.rpartition(".")
+        rollout = service.world().rollouts.get(rollout_id)
+        history = service.history(rollout_id) if rollout else ()
+        for recorded in history:
+            if isinstance(recorded.event, EvidenceRecorded) and str(recorded.event.number) == number:
+                return page("evidence.html", rollout=rollout, recorded=recorded, seen=recorded.event)
+        raise NotFound(f"There is no evidence {evidence_id[:80]}.", hint="Evidence is listed on its rollout's page.")
+
+    @pages.get("/style.css")
+    async def stylesheet() -> Response:
+        return Response(style, media_type="text/css", headers={"Cache-Control": "max-age=3600"})
+
+    return pages
+
+
+def _when(at: datetime | None) -> str:
+    return f"{at:%a %d %b %Y %H:%M:%S} UTC" if at else "–"
+
+
+def _percent(value: float) -> str:
+    return f"{value:g} %"
+
+
+def _figure(value: float | None, relative: bool = False) -> str:
+    """Unknown is a dash, never a zero."""
+    if value is None:
+        return "–"
+    return f"{value:+.1%}" if relative else f"{value:.4g}"

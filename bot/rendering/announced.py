@@ -1,0 +1,115 @@
+"""From an announcement to its message, as things stand when it is sent; or nothing, where it has become pointless."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from bot.rendering import alert, approval, card, follow_up, lines, notice, summary, wording
+from bot.rendering.blocks import Message
+from core.rollout import events as e
+from core.rollout import gates
+from core.rollout.announcements import Announcement, Kind
+from core.rollout.model import TERMINAL, Rollout, State
+from core.rollout.world import World
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One event of the rollout's log."""
+
+    position: int
+    at: datetime
+    event: e.RolloutEvent
+
+
+def render(
+    told: Announcement,
+    position: int,
+    world: World,
+    entries: Sequence[Entry],
+    at: datetime,
+    mention: Callable[[str], str] = wording.escape,
+) -> Message | None:
+    """What to post or edit at `at`; `position` is that of the event it follows from. None: nothing any more."""
+    rollout = world.rollouts[told.rollout]
+    zone = world.policy.timezone
+    entry = next((x for x in entries if x.position == position), None)
+    match told.kind:
+        case Kind.CARD:
+            return card.render(rollout, zone)
+        case Kind.NOTICE | Kind.NOTICE_EDIT:
+            return _notice(told, rollout, _title(world, rollout), at, zone)
+        case Kind.APPROVAL:
+            return _approval(told, rollout, entries, zone, mention) if _is_asked(told, rollout) else None
+        case Kind.APPROVAL_CLOSED:
+            return _approval(told, rollout, entries, zone, mention)
+        case Kind.ALERT | Kind.ALERT_EDIT:
+            return _alert(rollout, entries, zone)
+    if entry is None:
+        return None
+    match told.kind, entry.event:
+        case Kind.SUMMARY, e.EvidenceRecorded() as evidence:
+            return summary.render(rollout, evidence, entry.at, zone)
+        case Kind.NOT_CONFIRMED, e.FlipUnconfirmed() as doubt:
+            decided = next((x.at for x in reversed(entries) if isinstance(x.event, e.RolledBack)), None)
+            return alert.not_confirmed(rollout, doubt, decided, zone) if rollout.flip is None else None
+        case Kind.FOLLOW_UP, event:
+            return follow_up.render(rollout, event, told.audience, _title(world, rollout), entry.at, zone)
+        case _:
+            return lines.render(rollout, entry.event, entry.at, zone)
+
+
+def _title(world: World, rollout: Rollout) -> str:
+    surface = world.surfaces.get(rollout.plan.surface)
+    return surface.title if surface is not None and surface.title else rollout.plan.surface
+
+
+def _notice(told: Announcement, rollout: Rollout, title: str, at: datetime, zone: str) -> Message | None:
+    planned = next((n for n in rollout.plan.told_before if told.key == f"notice:{rollout.fingerprint}:{n.key}"), None)
+    if planned is None:
+        return None  # the plan was changed, and its own notice is on its way
+    if told.kind is Kind.NOTICE and rollout.state in TERMINAL and rollout.state is not State.DONE:
+        return None
+    return notice.render(rollout, planned, title, rollout.notice_posted(planned.key) or at, zone)
+
+
+def _is_asked(told: Announcement, rollout: Rollout) -> bool:
+    return rollout.request is not None and told.key == f"approval:{rollout.request.request}"
+
+
+def _approval(
+    told: Announcement, rollout: Rollout, entries: Sequence[Entry], zone: str, mention: Callable[[str], str]
+) -> Message | None:
+    name = told.key.partition(":")[2]
+    asked = next((x for x in entries if isinstance(x.event, e.ApprovalRequested) and x.event.request == name), None)
+    if asked is None:
+        return None
+    request = asked.event
+    assert isinstance(request, e.ApprovalRequested)
+    after = [x.event for x in entries if x.position > asked.position]
+    given = tuple(x for x in after if isinstance(x, e.Approved) and x.request == name)
+    if _is_asked(told, rollout) and not gates.is_open(rollout):
+        return approval.render(rollout, request, given, asked.at, zone, mention)
+    return approval.closed(rollout, request, given, _outcome(request, after, given))
+
+
+def _outcome(request: e.ApprovalRequested, after: Sequence[e.RolloutEvent], given: tuple[e.Approved, ...]) -> str:
+    for event in after:
+        match event:
+            case e.Rejected() if event.request == request.request:
+                return "rejected"
+            case e.ApprovalExpired() if event.request == request.request:
+                return "expired"
+            case e.ApprovalRequested() | e.RolledBack() | e.Abandoned() | e.Planned() | e.Held():
+                return "lapsed"
+            case e.Started() | e.StageEntered():
+                return "approved"
+    return "approved" if len(given) >= request.needed else "lapsed"
+
+
+def _alert(rollout: Rollout, entries: Sequence[Entry], zone: str) -> Message | None:
+    decided = next((x for x in reversed(entries) if isinstance(x.event, e.RolledBack)), None)
+    if decided is None:
+        return None
+    assert isinstance(decided.event, e.RolledBack)
+    return alert.render(rollout, decided.event, decided.at, rollout.flip, zone)

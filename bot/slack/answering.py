@@ -1,0 +1,87 @@
+"""Every command and click gets one answer: with the acknowledgement, or after a word that it is under way."""
+
+import hashlib
+import threading
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+import structlog
+
+from bot.rendering import blocks
+from bot.rendering.blocks import Message
+from core.rollout.refusal import Refused
+from core.store.errors import Busy
+
+log = structlog.get_logger()
+
+PATIENCE = 2.5  # seconds; Slack gives up after 3
+
+Payload = Mapping[str, Any]
+Acknowledge = Callable[[Message | None], None]
+Later = Callable[[Message], None]
+
+
+def payload(message: Message, *, public: bool = False) -> dict[str, Any]:
+    """A message as an answer to a command or to a response URL."""
+    return {
+        "response_type": "in_channel" if public else "ephemeral",
+        "replace_original": False,
+        "text": message.text,
+        "blocks": list(message.blocks),
+    }
+
+
+class Answering:
+    """`with Answering(...) as answering: answering.say(work())` acknowledges once, in time, whatever happens inside."""
+
+    def __init__(self, command_id: str, acknowledge: Acknowledge, later: Later, patience: float = PATIENCE) -> None:
+        self._ref = hashlib.sha256(command_id.encode()).hexdigest()[:4]
+        self._acknowledge = acknowledge
+        self._later = later
+        self._lock = threading.Lock()
+        self._acknowledged = False
+        self._timer = threading.Timer(patience, self._working)
+        self._timer.daemon = True
+
+    def __enter__(self) -> Self:
+        self._timer.start()
+        return self
+
+    def say(self, message: Message | None) -> None:
+        """The answer; None where nothing is to be said (a modal has opened)."""
+        self._timer.cancel()
+        with self._lock:
+            first, self._acknowledged = not self._acknowledged, True
+        if first:
+            self._acknowledge(message)
+        elif message is not None:
+            self._later(message)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> bool:
+        self._timer.cancel()
+        match error:
+            case None:
+                return True
+            case Refused():
+                self.say(blocks.refusal(error.message, error.hint))
+            case Busy():
+                self.say(blocks.refusal(f"Nothing was done: {error}", "Try again in a moment."))
+            case Exception():
+                log.error("a command failed", ref=self._ref, exc_info=error)
+                what = f"Something broke on our side (ref {self._ref}). It may not have been carried out."
+                self.say(
+                    blocks.refusal(what, "See /rollout status; if it is urgent: rollout rollback ID on the server.")
+                )
+            case _:
+                return False
+        return True
+
+    def _working(self) -> None:
+        with self._lock:
+            if self._acknowledged:
+                return
+            self._acknowledged = True
+        what = f"Got it, working on it (ref {self._ref}). I'll answer here within 1 min."
+        waiting = blocks.refusal(what, "If not: rollout rollback ID on the server.")
+        self._acknowledge(waiting)

@@ -1,0 +1,207 @@
+"""Every listener of the Slack app, in one place: acknowledge, translate, hand over, answer."""
+
+import html
+import re
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from typing import Any
+
+from slack_bolt import Ack, App, Respond
+from slack_bolt.authorization import AuthorizeResult
+from slack_sdk import WebClient
+
+from bot.rendering import blocks, buttons
+from bot.rendering.blocks import Message
+from bot.slack import answering, clicks, grammar, verbs, views
+from bot.slack.answering import PATIENCE, Answering
+from bot.slack.asking import Asked
+from bot.slack.directory import Directory
+from bot.slack.grammar import Parsed
+from core.service import Service
+
+Body = dict[str, Any]
+_ANYTHING = re.compile(r".*", re.DOTALL)
+_OURSELVES = re.compile(r"^\s*<@[UW][A-Z0-9]+>\s*")
+THREADS = 40  # a listener holds one until it has answered; Bolt's own 5 time out under a burst
+
+
+class Doors:
+    """The listeners, and what they share."""
+
+    def __init__(
+        self,
+        service: Service,
+        client: WebClient,
+        directory: Directory,
+        now: Callable[[], datetime],
+        patience: float = PATIENCE,
+    ) -> None:
+        self._service = service
+        self._client = client
+        self._directory = directory
+        self._now = now
+        self._patience = patience
+
+    def command(self, ack: Ack, body: Body, respond: Respond) -> None:
+        """A slash command; the answer comes with the acknowledgement."""
+        typed = html.unescape(body.get("text") or "")
+        parsed = grammar.parse(typed)
+        public = isinstance(parsed, Parsed) and "public" in parsed.flags
+
+        def acknowledge(message: Message | None) -> None:
+            ack(**answering.payload(message, public=public)) if message else ack()
+
+        def later(message: Message) -> None:
+            respond(**answering.payload(message, public=public))
+
+        with self._answering(body["trigger_id"], acknowledge, later) as answer:
+            channel = f"#{body.get('channel_name', '')}"
+            answer.say(self._run(typed, body["team_id"], body["user_id"], channel, body["trigger_id"]))
+
+    def run(self, ack: Ack, body: Body, respond: Respond) -> None:
+        """A suggestion was pressed: the same as typing it."""
+        with self._clicked(ack, body, respond) as answer:
+            typed = body["actions"][0]["value"]
+            answer.say(self._run(typed, *_who(body), body["trigger_id"], thread_ts=_thread(body)))
+
+    def click(self, ack: Ack, body: Body, respond: Respond) -> None:
+        """A button that acts; the answer is for the one who pressed it."""
+        action, pressed = body["actions"][0]["action_id"], body["actions"][0].get("value", "")
+        with self._clicked(ack, body, respond) as answer:
+            asked = self._asked(body, forward=action in clicks.FORWARD, fresh=action in clicks.FRESH)
+            if clicks.needs_reason(action, pressed, asked):
+                clicks.would_be_refused(action, pressed, asked)
+                view = views.ask(action, pressed, buttons.opened(pressed)[0])
+                self._client.views_open(trigger_id=body["trigger_id"], view=view)
+                answer.say(None)
+            else:
+                rollout, command = clicks.command(action, pressed)
+                answer.say(verbs.hand_in(command, rollout, asked))
+
+    def submitted(self, ack: Ack, body: Body) -> None:
+        """A modal with a reason; it stays open to say what followed, or what was refused."""
+        view = body["view"]
+        action = view["callback_id"]
+        rollout, command = clicks.with_reason(action, views.pressed(view), views.reason(view))
+
+        def acknowledge(message: Message | None) -> None:
+            ack(response_action="update", view=views.answered(action, message)) if message else ack()
+
+        def later(message: Message) -> None:
+            self._client.views_update(view_id=view["id"], view=views.answered(action, message))
+
+        with self._answering(f"{view['id']}.{view['hash']}", acknowledge, later) as answer:
+            asked = self._asked(
+                {**body, "trigger_id": f"{view['id']}.{view['hash']}"},
+                forward=action in clicks.FORWARD,
+                fresh=action in clicks.FRESH,
+            )
+            answer.say(verbs.hand_in(command, rollout, asked))
+
+    def mention(self, body: Body, event: Body) -> None:
+        """`@rollout status`, also inside a rollout's thread; Slack retries events, so the id is the event's."""
+        thread = event.get("thread_ts", "")
+
+        def tell(message: Message | None) -> None:
+            if message is not None:
+                where = {"thread_ts": thread} if thread else {}
+                self._client.chat_postEphemeral(
+                    channel=event["channel"],
+                    user=event["user"],
+                    text=message.text,
+                    blocks=list(message.blocks),
+                    **where,
+                )
+
+        with self._answering(body["event_id"], tell, tell) as answer:
+            typed = _OURSELVES.sub("", html.unescape(event.get("text", "")))
+            answer.say(self._run(typed, body["team_id"], event["user"], "", body["event_id"], thread_ts=thread))
+
+    def unknown_command(self, ack: Ack, body: Body) -> None:
+        """A command that the manifest of another version declared."""
+        ack(**answering.payload(blocks.refusal(f"I don't know {body.get('command', 'this')}.", "Type /rollout help.")))
+
+    def unknown_action(self, ack: Ack, body: Body, respond: Respond) -> None:
+        """A button of an older or newer version: nothing is silently ignored."""
+        ack()
+        if body.get("response_url"):
+            respond(**answering.payload(blocks.refusal("This button is not known any more.", "See /rollout status.")))
+
+    def nothing(self, ack: Ack) -> None:
+        """Something that needs no answer."""
+        ack()
+
+    def _run(self, typed: str, team: str, user: str, channel: str, trigger: str, *, thread_ts: str = "") -> Message:
+        parsed = grammar.parse(typed)
+        verb = parsed.verb if isinstance(parsed, Parsed) else ""
+        actor = self._directory.actor(
+            team, user, channel=channel, forward=verb in verbs.FORWARD, fresh=verb in verbs.FRESH
+        )
+        asked = Asked(
+            service=self._service, by=actor, at=self._now(), command_id=f"slack:{trigger}", thread_ts=thread_ts
+        )
+        return verbs.answer(typed, asked)
+
+    def _asked(self, body: Body, *, forward: bool, fresh: bool) -> Asked:
+        team, user, channel = _who(body)
+        actor = self._directory.actor(team, user, channel=channel, forward=forward, fresh=fresh)
+        return Asked(service=self._service, by=actor, at=self._now(), command_id=f"slack:{body['trigger_id']}")
+
+    def _answering(self, key: str, acknowledge: answering.Acknowledge, later: answering.Later) -> Answering:
+        return Answering(key, acknowledge, later, self._patience)
+
+    def _clicked(self, ack: Ack, body: Body, respond: Respond) -> Answering:
+        def later(message: Message) -> None:
+            respond(**answering.payload(message))
+
+        def acknowledge(message: Message | None) -> None:
+            ack()
+            if message is not None:
+                later(message)
+
+        return self._answering(body["trigger_id"], acknowledge, later)
+
+
+def _who(body: Body) -> tuple[str, str, str]:
+    name = (body.get("channel") or {}).get("name", "")
+    return body["team"]["id"], body["user"]["id"], f"#{name}" if name else ""
+
+
+def _thread(body: Body) -> str:
+    return str((body.get("container") or {}).get("thread_ts") or (body.get("message") or {}).get("thread_ts") or "")
+
+
+def build_app(
+    service: Service,
+    client: WebClient,
+    signing_secret: str,
+    *,
+    now: Callable[[], datetime],
+    directory: Directory,
+    patience: float = PATIENCE,
+) -> App:
+    """The Bolt app with every listener; it asks Slack nothing while it is built. `now` is the rollouts' clock."""
+
+    def authorize(enterprise_id: str | None, team_id: str | None) -> AuthorizeResult:
+        return AuthorizeResult(enterprise_id=enterprise_id, team_id=team_id, bot_token=client.token)
+
+    app = App(
+        client=client,
+        signing_secret=signing_secret,
+        authorize=authorize,
+        token_verification_enabled=False,
+        listener_executor=ThreadPoolExecutor(THREADS, thread_name_prefix="slack"),
+    )
+    doors = Doors(service, client, directory, now, patience)
+    app.command("/rollout")(doors.command)
+    app.command(_ANYTHING)(doors.unknown_command)
+    app.action(re.compile(rf"^{buttons.RUN}\.\d+$"))(doors.run)
+    app.action(re.compile(rf"^({'|'.join((*clicks.DIRECT, *views.CALLBACKS))})$"))(doors.click)
+    app.action(_ANYTHING)(doors.unknown_action)
+    app.view(re.compile(rf"^({'|'.join(views.CALLBACKS)})$"))(doors.submitted)
+    app.view(_ANYTHING)(doors.nothing)
+    app.shortcut(_ANYTHING)(doors.nothing)
+    app.event("app_mention")(doors.mention)
+    app.event(_ANYTHING)(doors.nothing)
+    return app

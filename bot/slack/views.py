@@ -1,0 +1,67 @@
+"""Modals that ask for one reason: reject, resume after a hold, a concern."""
+
+import json
+from typing import Any
+
+from bot.rendering import blocks, buttons, wording
+from bot.rendering.blocks import Message
+
+REASON = "reason"
+_FORMS = {
+    buttons.REJECT: ("Reject", "Why not?", "It will stand in the rollout's thread.", "Reject"),
+    buttons.RESUME: (
+        "Resume",
+        "Why is it safe to go on?",
+        "It sets aside what held the rollout, and is recorded.",
+        "Resume",
+    ),
+    buttons.CONCERN: ("I have a concern", "What worries you?", "The owner and the engineers see it at once.", "Send"),
+}
+CALLBACKS = tuple(_FORMS)
+
+
+def ask(what: str, pressed: str, rollout: str) -> dict[str, Any]:
+    """A modal for the button `what` with its value `pressed`."""
+    title, label, hint, submit = _FORMS[what]
+    field = {
+        "type": "input",
+        "block_id": REASON,
+        "label": _plain(label, 150),
+        "hint": _plain(hint, 150),
+        "element": {"type": "plain_text_input", "action_id": REASON, "multiline": True, "max_length": 1000},
+    }
+    return {
+        "type": "modal",
+        "callback_id": what,
+        "private_metadata": json.dumps({"pressed": pressed}),
+        "title": _plain(title, 24),
+        "submit": _plain(submit, 24),
+        "close": _plain("Cancel", 24),
+        "blocks": [blocks.section(f"*{wording.escape(rollout, 60)}*"), field],
+    }
+
+
+def answered(what: str, message: Message) -> dict[str, Any]:
+    """The same modal, saying what followed."""
+    shown = [b for b in message.blocks if b["type"] in {"section", "context"}]
+    return {
+        "type": "modal",
+        "callback_id": f"{what}.answered",
+        "title": _plain(_FORMS[what][0], 24),
+        "close": _plain("Close", 24),
+        "blocks": shown or [blocks.section(message.text)],
+    }
+
+
+def pressed(view: dict[str, Any]) -> str:
+    """The value of the button that opened a submitted modal."""
+    return str(json.loads(view["private_metadata"])["pressed"])
+
+
+def reason(view: dict[str, Any]) -> str:
+    """What was written into it."""
+    return str(view["state"]["values"][REASON][REASON]["value"] or "")
+
+
+def _plain(text: str, limit: int) -> dict[str, Any]:
+    return {"type": "plain_text", "text": wording.shorten(text, limit)}

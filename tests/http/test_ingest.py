@@ -1,0 +1,253 @@
+"""What happened, reported over HTTP: counted once, in its place, and every bad item named."""
+
+import json
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from core.judging.evidence import CellKey, Sums
+from core.rollout import commands as c
+from core.store import windows
+
+URL = "/api/v1/observations"
+
+
+def seen(unit: str = "user-1", variant: str | None = "canary", **more: Any) -> dict[str, Any]:
+    usual = {"surface": "support-assistant", "unit": unit, "variant": variant, "metrics": {"refusal_rate": False}}
+    return {k: v for k, v in {**usual, **more}.items() if v is not None}
+
+
+def sent(client: httpx.Client, *items: Any, key: str = "", **headers: str) -> dict[str, Any]:
+    named = {"Idempotency-Key": key} if key else {}
+    answer = client.post(URL, json={"observations": items}, headers={**named, **headers})
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def sums(running: Any) -> Sums:
+    with running.service.database.reading() as connection:
+        return windows.read(connection, "R-1")
+
+
+def counted(running: Any, arm: str, metric: str = "requests", segment: str = "", stage: int = 1) -> tuple[float, float]:
+    """(weight, value) of a cell, over all buckets."""
+    cell = sums(running).cells.get(CellKey(stage=stage, arm=arm, segment=segment, metric=metric))
+    return (float(cell.weight.sum()), float(cell.value.sum())) if cell else (0.0, 0.0)
+
+
+def codes(answer: Mapping[str, Any]) -> list[tuple[int, str]]:
+    return [(r["index"], r["code"]) for r in answer["rejected"]]
+
+
+def test_observations_are_counted_by_arm_metric_and_segment(everywhere: Any, serve: Any, canary: Any) -> None:
+    client = serve(everywhere)
+    canary(everywhere)
+    answer = sent(
+        client,
+        seen(
+            "a",
+            metrics={"refusal_rate": True, "latency_ms": 4100, "cost_per_request": 0.01},
+            segments={"language": "de"},
+        ),
+        seen("b", metrics={"refusal_rate": 0, "latency_ms": 900}, segments={"language": "en", "mood": "ignored"}),
+        seen("c", variant="control", metrics={"refusal_rate": False}),
+        seen("d", variant="stable", metrics={"refusal_rate": True}),
+        seen("a", error_category="timeout", metrics={"hard_error_rate": True}),
+    )
+    assert answer == {"accepted": 5, "rejected": []}
+    assert counted(everywhere, "canary") == (3, 3)
+    assert counted(everywhere, "control") == (1, 1)
+    assert counted(everywhere, "canary", "refusal_rate") == (2, 1)
+    assert counted(everywhere, "canary", "refusal_rate", "language=de") == (1, 1)
+    assert counted(everywhere, "canary", "latency_p95>4000") == (2, 1)
+    assert counted(everywhere, "canary", "error_category:timeout")[1] == 1
+    assert not any(key.segment.startswith("mood") for key in sums(everywhere).cells)
+    assert sums(everywhere).first_exposures == {(1, "canary"): 2, (1, "control"): 1}
+
+
+def test_a_batch_sent_again_counts_once(everywhere: Any, serve: Any, canary: Any) -> None:
+    client = serve(everywhere)
+    canary(everywhere)
+    first = sent(client, seen("a"), seen("b", variant="nonsense"), key="batch-1")
+    with ThreadPoolExecutor(4) as pool:
+        again = [pool.submit(sent, client, seen("a"), seen("b", variant="nonsense"), key="batch-1") for _ in range(8)]
+        assert [a.result() for a in again] == [first] * 8
+    assert counted(everywhere, "canary") == (1, 1)
+
+
+def test_the_same_key_with_another_batch_is_a_conflict(everywhere: Any, serve: Any, canary: Any) -> None:
+    client = serve(everywhere)
+    canary(everywhere)
+    sent(client, seen("a"), key="batch-1")
+    answer = client.post(URL, json={"observations": [seen("b")]}, headers={"Idempotency-Key": "batch-1"})
+    assert (answer.status_code, answer.json()["code"]) == (409, "conflict")
+    assert counted(everywhere, "canary") == (1, 1)
+
+
+def test_an_items_id_counts_once_on_its_surface(everywhere: Any, serve: Any, canary: Any) -> None:
+    client = serve(everywhere)
+    canary(everywhere)
+    first = sent(client, seen("a", id="one"), seen("a", id="one"), seen("a", id="two"))
+    assert (first["accepted"], codes(first)) == (2, [(1, "duplicate")])
+    second = sent(client, seen("a", id="two"), seen("a", id="three"))
+    assert (second["accepted"], codes(second)) == (1, [(0, "duplicate")])
+    assert counted(everywhere, "canary") == (3, 3)
+
+
+@pytest.mark.parametrize(
+    ("item", "code"),
+    [
+        (seen(surface="nothing"), "unknown_surface"),
+        (seen(surface=None), "missing_field"),
+        (seen(unit=None), "missing_field"),
+        (seen(unit=""), "bad_value"),
+        (seen(unit=7), "bad_value"),
+        (seen(unit="x" * 1000), "bad_value"),
+        (seen(variant="treatment"), "unknown_variant"),
+        (seen(variant=None), "missing_side"),
+        (seen(variant=None, version="v99"), "unknown_version"),
+        (seen(version="v42"), "wrong_version"),
+        (seen(metrics={"refusal_rat": True}), "unknown_metric"),
+        (seen(metrics={"refusal_rate": 0.5}), "bad_value"),
+        (seen(metrics={"latency_ms": -1}), "bad_value"),
+        (seen(metrics={"latency_ms": "fast"}), "bad_value"),
+        (seen(metrics={"latency_ms": True}), "bad_value"),
+        (seen(metrics=[1]), "bad_metrics"),
+        (seen(segments="de"), "bad_segments"),
+        (seen(metrcs={}), "unknown_field"),
+        (seen(at="yesterday"), "bad_time"),
+        (seen(at="2026-11-24T12:00:00"), "bad_time"),
+        (seen(at="2026-11-24T10:59:00Z"), "too_old"),
+        (seen(at="2026-11-24T12:10:00Z"), "in_future"),
+        (seen(at=1e300), "bad_time"),
+        ("text", "malformed"),
+        (None, "malformed"),
+    ],
+)
+def test_a_bad_item_is_named_and_the_good_ones_are_kept(
+    running: Any, serve: Any, canary: Any, item: Any, code: str
+) -> None:
+    client = serve(running)
+    canary(running)
+    answer = sent(client, seen("a"), item, seen("b"))
+    assert (answer["accepted"], codes(answer)) == (2, [(1, code)])
+    assert answer["rejected"][0]["message"]
+    assert counted(running, "canary") == (2, 2)
+
+
+def test_nan_spoils_its_item_and_not_its_batch(running: Any, serve: Any, canary: Any) -> None:
+    client = serve(running)
+    canary(running)
+    body = json.dumps({"observations": [seen("a"), seen("b", metrics={"latency_ms": float("nan")})]})
+    assert "NaN" in body
+    answer = client.post(URL, content=body).json()
+    assert (answer["accepted"], codes(answer)) == (1, [(1, "bad_value")])
+
+
+def test_lines_are_items_and_a_broken_line_is_one_bad_item(running: Any, serve: Any, canary: Any) -> None:
+    client = serve(running)
+    canary(running)
+    body = "\n".join([json.dumps(seen("a")), "{broken", "", json.dumps(seen("b"))])
+    for headers in ({"Content-Type": "application/x-ndjson"}, {}):
+        answer = client.post(URL, content=body, headers=headers).json()
+        assert (answer["accepted"], codes(answer)) == (2, [(1, "malformed")])
+
+
+@pytest.mark.parametrize("body", [b"", b"nonsense", b"7", b'{"observations":7}', b"[" * 100_000, b"\xff\xff", b"{}"])
+def test_a_body_without_observations_is_refused(running: Any, serve: Any, body: bytes) -> None:
+    answer = serve(running).post(URL, content=body)
+    assert (answer.status_code, answer.json()["code"]) == (400, "malformed")
+    assert answer.json()["hint"]
+
+
+def test_ten_megabytes_are_refused_with_a_hint(running: Any, serve: Any) -> None:
+    client = serve(running)
+    answer = client.post(URL, content=b" " * 10_000_000)
+    assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
+    assert "smaller" in answer.json()["hint"]
+    assert client.get("/healthz").status_code == 200
+
+
+def test_an_observation_belongs_to_the_stage_that_ran_at_its_time(running: Any, serve: Any, canary: Any) -> None:
+    client = serve(running)
+    canary(running)
+    before = running.now().isoformat()
+    running.wait(minutes=5)
+    running.do(c.Advance(reason="fine"))
+    running.wait(minutes=5)
+    sent(client, seen("a", at=before), seen("b"))
+    assert counted(running, "canary", stage=1) == (1, 1)
+    assert counted(running, "canary", stage=2) == (1, 1)
+    long_before = (running.now() - timedelta(minutes=50)).isoformat()  # no rollout ran then
+    assert sent(client, seen("c", variant="stable", at=long_before)) == {"accepted": 1, "rejected": []}
+
+
+def test_the_version_alone_tells_the_side(running: Any, serve: Any, rollout_file: str) -> None:
+    client = serve(running)
+    running.apply(
+        rollout_file.replace(
+            "  - cohort: {name: internal, where: {email_domain: example.com}, hold: 1m, percent: 50}\n", ""
+        )
+    )
+    running.do(c.Start())
+    running.wait(minutes=1)
+    sent(client, seen("a", variant=None, version="v43"), seen("b", variant=None, version="v42"))
+    assert counted(running, "canary", stage=0) == (1, 1)
+    assert counted(running, "control", stage=0) == (1, 1)
+
+
+def test_after_the_rollback_nothing_more_is_counted(running: Any, serve: Any, canary: Any) -> None:
+    client = serve(running)
+    canary(running)
+    running.do(c.RollBack(reason="bad"))
+    running.wait(seconds=10)
+    assert sent(client, seen("a"))["accepted"] == 1
+    assert counted(running, "canary") == (0, 0)
+
+
+def test_many_senders_at_once_are_all_counted(everywhere: Any, serve: Any, canary: Any) -> None:
+    client = serve(everywhere)
+    canary(everywhere)
+    with ThreadPoolExecutor(8) as pool:
+        batches = [pool.submit(sent, client, *[seen(f"u{n}-{i}") for i in range(20)], key=f"k{n}") for n in range(30)]
+        assert sum(b.result()["accepted"] for b in batches) == 600
+    assert counted(everywhere, "canary") == (600, 600)
+    assert sums(everywhere).first_exposures == {(1, "canary"): 600}
+
+
+def test_only_tokens_for_ingest_report(running: Any, serve: Any) -> None:
+    tokens = [("flags", "flags-token"), ("ingest", "ingest-token"), ("operator", "operator-token")]
+    client = serve(running, tokens=tokens)
+
+    def status(token: str) -> int:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        code: int = client.post(URL, json={"observations": []}, headers=headers).status_code
+        return code
+
+    assert [status(t) for t in ("", "flags-token", "operator-token", "ingest-token")] == [401, 403, 403, 200]
+
+
+def test_the_same_key_of_two_tokens_is_two_keys(running: Any, serve: Any, canary: Any) -> None:
+    client = serve(running, tokens=[("ingest", "first-token"), ("ingest", "second-token")])
+    canary(running)
+    for token in ("first-token", "second-token"):
+        sent(client, seen("a"), key="same", Authorization=f"Bearer {token}")
+    assert counted(running, "canary") == (2, 2)
+
+
+def test_a_database_that_cannot_be_written_asks_to_come_again(running: Any, serve: Any, canary: Any) -> None:
+    client = serve(running)
+    canary(running)
+    database = running.service.database
+    with database.engine.connect() as raw:
+        raw.exec_driver_sql("DROP TABLE intake_batch")
+        raw.commit()
+    answer = client.post(URL, json={"observations": [seen("a")]}, headers={"Idempotency-Key": "k"})
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    assert answer.json()["code"] == "unavailable"
+    assert counted(running, "canary") == (0, 0)

@@ -1,0 +1,292 @@
+"""Reading and steering rollouts over REST."""
+
+import json
+from typing import Any
+
+import pytest
+
+from core.rollout import commands as c
+from core.rollout.model import State
+from core.watch import tick
+
+ROLLOUTS = "/api/v1/rollouts"
+
+
+def test_a_rollout_and_its_list(everywhere: Any, serve: Any, canary: Any) -> None:
+    client = serve(everywhere)
+    assert client.get(ROLLOUTS).json() == {"rollouts": []}
+    canary(everywhere)
+    one = client.get(f"{ROLLOUTS}/R-1").json()
+    expected = {
+        "id": "R-1",
+        "surface": "support-assistant",
+        "state": "running",
+        "stage": "canary",
+        "percent": 5.0,
+        "from": "v42",
+        "to": "v43",
+        "owner": "@dana",
+        "waiting_for": "",
+    }
+    assert expected.items() <= one.items()
+    assert client.get(ROLLOUTS).json() == {"rollouts": [one]}
+    assert client.get(ROLLOUTS, params={"state": "done"}).json() == {"rollouts": []}
+    assert client.get(ROLLOUTS, params={"state": "odd"}).status_code == 422
+
+
+def test_its_events_in_order(everywhere: Any, serve: Any, canary: Any) -> None:
+    client = serve(everywhere)
+    canary(everywhere)
+    everywhere.do(c.Pause(reason="a look at the logs"))
+    events = client.get(f"{ROLLOUTS}/R-1/events").json()["events"]
+    assert [e["type"] for e in events] == [
+        "rollout.planned",
+        "rollout.started",
+        "rollout.stage_entered",
+        "rollout.stage_entered",
+        "rollout.paused",
+    ]
+    assert set(events[0]) == {"position", "type", "actor", "at", "reason", "data"}
+    assert events[-1]["reason"] == "a look at the logs"
+    assert events[-1]["actor"] == "cli:ana"
+    assert events[0]["data"]["plan"]["surface"] == "support-assistant"
+    later = client.get(f"{ROLLOUTS}/R-1/events", params={"after": events[-2]["position"]}).json()["events"]
+    assert later == events[-1:]
+
+
+def test_the_evidence_tells_arms_and_metrics(everywhere: Any, serve: Any, canary: Any) -> None:
+    client = serve(everywhere)
+    canary(everywhere)
+    empty = client.get(f"{ROLLOUTS}/R-1/evidence").json()
+    assert (empty["verdict"], empty["metrics"]) == (None, [])
+    items = [
+        {"surface": "support-assistant", "unit": f"u{i}", "variant": variant, "metrics": {"refusal_rate": i % 10 == 0}}
+        for i, variant in enumerate(["canary"] * 20 + ["control"] * 380)
+    ]
+    client.post("/api/v1/observations", json={"observations": items})
+    tick(
+        everywhere.service,
+        "R-1",
+        everywhere.now(),
+        every=everywhere.now() - everywhere.now().replace(second=50, minute=2),
+    )
+    seen = client.get(f"{ROLLOUTS}/R-1/evidence").json()
+    assert seen["arms"] == {"canary": {"units": 20, "requests": 20}, "control": {"units": 380, "requests": 380}}
+    refusals = next(m for m in seen["metrics"] if m["metric"] == "refusal_rate")
+    assert refusals["limit"] == "rises by 1 pp"
+    assert refusals["canary"] == pytest.approx(0.1)
+    assert set(refusals["bound"]) == {"low", "high"}
+    assert refusals["verdict"]
+
+
+def test_a_command_and_its_repeat(everywhere: Any, serve: Any, canary: Any) -> None:
+    client = serve(everywhere)
+    canary(everywhere)
+    url, key = f"{ROLLOUTS}/R-1/commands", {"Idempotency-Key": "rollback-1"}
+    body = {"command": "rollback", "reason": "answers are too short"}
+    first = client.post(url, json=body, headers=key)
+    assert first.status_code == 200
+    assert (first.json()["rollout"], first.json()["state"]) == ("R-1", "rolled_back")
+    assert first.json()["events"]
+    again = client.post(url, json=body, headers=key)
+    assert (again.status_code, again.json()) == (200, first.json())
+    other = client.post(url, json={**body, "reason": "another"}, headers=key)
+    assert (other.status_code, other.json()["code"]) == (409, "conflict")
+    events = client.get(f"{ROLLOUTS}/R-1/events").json()["events"]
+    assert [e["type"] for e in events].count("rollout.rolled_back") == 1
+    assert client.post(url, json=body).json()["events"] == []  # already so
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"command": "rolback"}, 422),
+        ({"command": "advance"}, 409),
+        ({"command": "resume", "why": "x"}, 422),
+        ({"reason": "x"}, 422),
+        ({"command": "approve"}, 403),
+        ({"command": "abandon"}, 409),
+        ([], 422),
+    ],
+)
+def test_a_refused_command_says_why(running: Any, serve: Any, canary: Any, body: Any, status: int) -> None:
+    client = serve(running)
+    canary(running)
+    answer = client.post(f"{ROLLOUTS}/R-1/commands", json=body)
+    assert answer.status_code == status, answer.text
+    assert set(answer.json()) >= {"code", "message", "hint"}
+
+
+def test_a_misspelled_command_is_guessed(running: Any, serve: Any, canary: Any) -> None:
+    canary(running)
+    answer = serve(running).post(f"{ROLLOUTS}/R-1/commands", json={"command": "rolback"})
+    assert 'Did you mean "rollback"?' in answer.json()["message"]
+
+
+@pytest.mark.parametrize("path", ["", "/events", "/evidence"])
+def test_an_unknown_rollout_is_not_found(running: Any, serve: Any, path: str) -> None:
+    answer = serve(running).get(f"{ROLLOUTS}/R-9{path}")
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+
+
+def test_malformed_bodies_and_unknown_paths_answer_in_one_shape(running: Any, serve: Any) -> None:
+    client = serve(running)
+    answers = [
+        (
+            400,
+            client.post(f"{ROLLOUTS}/R-1/commands", content="nonsense", headers={"Content-Type": "application/json"}),
+        ),
+        (404, client.post(f"{ROLLOUTS}/R-9/commands", json={"command": "pause"})),
+        (404, client.get("/api/v1/nothing")),
+        (405, client.put(ROLLOUTS)),
+        (413, client.post(f"{ROLLOUTS}/R-1/commands", content=b"x" * 10_000_000)),
+    ]
+    for status, answer in answers:
+        assert answer.status_code == status
+        assert set(answer.json()) >= {"code", "message", "hint"}
+
+
+def test_files_are_applied_and_the_same_twice_changes_nothing(
+    everywhere: Any, serve: Any, surface_file: str, rollout_file: str
+) -> None:
+    client = serve(everywhere)
+    applied = client.post("/api/v1/files", content=rollout_file, headers={"Content-Type": "application/yaml"})
+    assert applied.status_code == 200, applied.text
+    assert (applied.json()["kind"], applied.json()["id"], applied.json()["changed"]) == ("rollout", "R-1", True)
+    assert applied.json()["state"] == "planned"
+    again = client.post("/api/v1/files", content=rollout_file)
+    assert (again.json()["id"], again.json()["changed"]) == ("R-1", False)
+    surface = client.post(
+        "/api/v1/files", files={"file": ("surface.yaml", surface_file.replace("v42", "v7").replace("support-", "new-"))}
+    )
+    assert (surface.json()["kind"], surface.json()["id"]) == ("surface", "new-assistant")
+
+
+def test_a_file_as_json(running: Any, serve: Any) -> None:
+    policy = {"version": 1, "timezone": "Europe/Berlin", "canary_percent": {"min": 1, "max": 10}}
+    answer = serve(running).post("/api/v1/files", json={"kind": "policy", **policy})
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["kind"] == "policy"
+    assert running.service.world().policy.timezone == "Europe/Berlin"
+
+
+def test_an_unreadable_file_is_answered_with_its_lines(running: Any, serve: Any, rollout_file: str) -> None:
+    broken = rollout_file.replace("surface:", "surfce:")
+    answer = serve(running).post("/api/v1/files", params={"filename": "tone.yaml"}, content=broken)
+    assert (answer.status_code, answer.json()["code"]) == (422, "unreadable")
+    assert "tone.yaml:4:1" in answer.json()["message"]
+    assert any(p["line"] == 4 for p in answer.json()["problems"])
+    assert serve(running).post("/api/v1/files", content=b"\xff\xfe").status_code == 422
+
+
+EVAL = "  - eval: {suite: evals/support.yaml, min_pass_rate: 75%, no_new_failures_in: [privacy]}\n"
+CSV = "case,category,pass\na,billing,true\nb,billing,true\nc,privacy,{c}\nd,billing,{d}\n"
+
+
+@pytest.fixture
+def at_the_gate(everywhere: Any, rollout_file: str) -> Any:
+    everywhere.apply(rollout_file.replace("stages:\n", f"stages:\n{EVAL}"))
+    everywhere.do(c.Start())
+    return everywhere
+
+
+def handed_in(client: Any, text: str) -> Any:
+    params = {"rollout": "R-1", "suite": "evals/support.yaml"}
+    return client.post("/api/v1/evals", params=params, content=text, headers={"Content-Type": "text/csv"})
+
+
+def test_results_that_meet_the_terms_open_the_gate(at_the_gate: Any, serve: Any) -> None:
+    answer = handed_in(serve(at_the_gate), CSV.format(c="true", d="false"))
+    assert answer.status_code == 200, answer.text
+    assert {k: answer.json()[k] for k in ("passed", "failed", "errors", "ok")} == {
+        "passed": 3,
+        "failed": 1,
+        "errors": 0,
+        "ok": True,
+    }
+    assert answer.json()["state"] == "running"
+
+
+def test_a_failure_in_a_named_category_holds_the_rollout(at_the_gate: Any, serve: Any) -> None:
+    answer = handed_in(serve(at_the_gate), CSV.format(c="false", d="true"))
+    assert (answer.json()["ok"], answer.json()["state"]) == (False, "on_hold")
+    assert "privacy" in answer.json()["reasons"][0]
+
+
+def test_an_error_is_not_a_pass(at_the_gate: Any, serve: Any) -> None:
+    body = {
+        "rollout": "R-1",
+        "suite": "evals/support.yaml",
+        "cases": [
+            {"case": "a", "category": "billing", "pass": True},
+            {"case": "b", "category": "billing", "pass": True, "error": "timeout"},
+        ],
+    }
+    answer = serve(at_the_gate).post("/api/v1/evals", json=body).json()
+    assert (answer["passed"], answer["failed"], answer["errors"], answer["ok"]) == (1, 0, 1, False)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "case,pass\na,true\n", "case,category,pass\na,b,perhaps\n", "case,category,pass\na,b,true\na,b,true\n"]
+)
+def test_rows_that_are_no_results_are_refused(at_the_gate: Any, serve: Any, text: str) -> None:
+    answer = handed_in(serve(at_the_gate), text)
+    assert (answer.status_code, answer.json()["code"]) == (422, "unreadable")
+
+
+def test_each_role_does_its_own(running: Any, serve: Any, surface_file: str, rollout_file: str) -> None:
+    tokens = [(role, f"{role}-token") for role in ("flags", "ingest", "operator", "admin")]
+    client = serve(running, tokens=tokens)
+
+    def statuses(method: str, path: str, **more: Any) -> list[int]:
+        roles = ("", "flags", "ingest", "operator", "admin")
+        headers = [{"Authorization": f"Bearer {role}-token"} if role else {} for role in roles]
+        return [client.request(method, path, headers=h, **more).status_code for h in headers]
+
+    assert statuses("GET", ROLLOUTS) == [401, 403, 403, 200, 200]
+    assert statuses("GET", "/metrics") == [401, 403, 403, 200, 200]
+    assert statuses("GET", "/") == [401, 403, 403, 200, 200]
+    assert statuses("POST", "/api/v1/files", content=surface_file) == [401, 403, 403, 403, 200]
+    assert statuses("POST", "/api/v1/files", content=rollout_file) == [401, 403, 403, 200, 200]
+    assert statuses("POST", f"{ROLLOUTS}/R-1/commands", json={"command": "abandon"}) == [401, 403, 403, 200, 200]
+    assert statuses("POST", "/api/v1/evals", content="{}") == [401, 403, 422, 403, 422]
+    assert statuses("GET", "/healthz") == [200] * 5
+
+
+def test_without_tokens_a_foreign_page_or_name_is_refused(running: Any, serve: Any, canary: Any) -> None:
+    client = serve(running)
+    canary(running)
+    url, body = f"{ROLLOUTS}/R-1/commands", {"command": "pause"}
+    assert client.post(url, json=body, headers={"Origin": "https://evil.example"}).status_code == 403
+    assert client.post(url, json=body, headers={"Host": "evil.example"}).status_code == 403
+    assert running.service.world().rollouts["R-1"].state is State.RUNNING
+    own = str(client.base_url).rstrip("/")
+    assert client.post(url, json=body, headers={"Origin": own}).status_code == 200
+
+
+def test_the_figures_count_what_was_answered(running: Any, serve: Any) -> None:
+    client = serve(running)
+    client.post("/ofrep/v1/evaluate/flags/support-assistant", json={})
+    client.post("/api/v1/observations", json={"observations": [{}]})
+    text = client.get("/metrics").text
+    assert 'rampart_evaluations_total{kind="single"} 1.0' in text
+    assert 'rampart_observations_total{outcome="rejected"} 1.0' in text
+    assert client.get("/readyz").json()["position"] == running.service.world().position
+
+
+def test_the_document_describes_every_door(running: Any, serve: Any) -> None:
+    document = serve(running).get("/openapi.json").json()
+    assert {
+        "/ofrep/v1/evaluate/flags",
+        "/ofrep/v1/evaluate/flags/{key}",
+        "/api/v1/observations",
+        "/api/v1/rollouts",
+        "/api/v1/rollouts/{rollout_id}",
+        "/api/v1/rollouts/{rollout_id}/events",
+        "/api/v1/rollouts/{rollout_id}/evidence",
+        "/api/v1/rollouts/{rollout_id}/commands",
+        "/api/v1/evals",
+        "/api/v1/files",
+        "/healthz",
+    } <= set(document["paths"])
+    assert json.dumps(document)

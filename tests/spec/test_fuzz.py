@@ -1,0 +1,76 @@
+"""Whatever is written, the answer is a plan or a list of problems; never an accident."""
+
+from copy import deepcopy
+from datetime import UTC, datetime
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, event, given, settings
+from hypothesis import strategies as st
+
+from core.rollout.policy import BUILT_IN
+from core.rollout.surface import evolve
+from core.spec.checks import check
+from core.spec.marks import compose
+from core.spec.planning import build
+from core.spec.policy_file import policy_of
+from core.spec.problems import Unreadable, errors, render
+from core.spec.reading import read
+from core.spec.surface_file import surface_of
+from core.spec.timeline import lines, timeline
+from core.spec.writing import export
+
+NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
+
+ends = st.sampled_from(
+    [None, True, 0, -1, 7, 100, 10**30, 1.5, 1e300, "", "x", "\u2028", "\U0001f600"]
+) | st.sampled_from(
+    ["5%", "2pp", "0%", "100%", "1ms", "$1", "9x", "0s", "15m", "366d", "2026-02-29", "2026-11-24T10:00Z", "#a", "@a", "all", "auto", "approve", "high", "low", "latency_p95", "new_error_category", "eval_score", "v42", "a@b", "strict", "matched", "canary", "ramp"]
+)
+values = st.recursive(
+    ends, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("ab"), inner), max_leaves=4
+)
+
+
+def places(data, path=()):
+    yield path
+    children = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    for key, child in children:
+        yield from places(child, (*path, key))
+
+
+def changed(data, path, value):
+    if not path:
+        return value
+    data = deepcopy(data)
+    inside = data
+    for step in path[:-1]:
+        inside = inside[step]
+    inside[path[-1]] = value
+    return data
+
+
+@pytest.mark.parametrize("name", ["prompt-change.yaml", "model-upgrade.yaml", "surface.yaml", "policy.yaml"])
+@settings(max_examples=1500, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(draw=st.data())
+def test_a_file_with_anything_in_it(files, surface, name, draw):
+    data = compose(files(name), name).data
+    for _ in range(draw.draw(st.integers(1, 3))):
+        data = changed(data, draw.draw(st.sampled_from(list(places(data)))), draw.draw(values))
+    text = yaml.safe_dump(data, allow_unicode=True)
+    try:
+        file = read(text, name)
+        found = check(file, surface, BUILT_IN, NOW)
+        assert bool(render(found)) is bool(found)
+        if errors(found):
+            return
+        if name == "policy.yaml":
+            policy_of(file)
+        elif name == "surface.yaml":
+            evolve(None, surface_of(file))
+        else:
+            plan = build(file, surface, BUILT_IN, resolve_handle=str)
+            assert lines(timeline(plan, surface, BUILT_IN, NOW))
+            assert build(read(export(plan), "again"), surface, BUILT_IN, resolve_handle=str) == plan
+    except Unreadable as refusal:
+        event(f"refused with {min(len(refusal.problems), 3)} problem(s) or more")

@@ -1,0 +1,119 @@
+"""People are told in words that say something, in time, and a start is one that can be kept."""
+
+# ruff: noqa: E501  (what people see is quoted whole)
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from inline_snapshot import snapshot
+
+
+def test_vague_words_tell_nobody_anything(small, checked):
+    assert checked(small(("Answers start with the fix.", "Various improvements"))) == snapshot("""\
+bad.yaml:10:31: behaviour_changes.0.text: ‘Various improvements’ does not tell support what to expect. Name one thing a customer will notice.
+      - {audience: support, text: "Various improvements"}
+                                  ^
+bad.yaml 1 problem(s)\
+""")
+
+
+@pytest.mark.parametrize(
+    "text", ["improvements", "Bug fixes and minor changes!", "Better answers.", "New model version", "…"]
+)
+def test_more_vague_words(small, checked, text):
+    assert "does not tell support what to expect" in checked(small(("Answers start with the fix.", text)))
+
+
+@pytest.mark.parametrize(
+    "text", ["Answers are shorter.", "Antworten sind kürzer.", "It asks for the order number first."]
+)
+def test_words_that_name_one_thing(small, checked, text):
+    assert checked(small(("Answers start with the fix.", text))) == ""
+
+
+def test_a_start_inside_the_lead_time(small, checked, policy, now):
+    text = small() + 'start: "2026-11-20 16:00"\n'
+    assert checked(text) == snapshot("""\
+bad.yaml:25:8: start: #support needs 24 h notice, and the start is sooner. Earliest start: Sat 21 Nov 2026 09:00 UTC
+    start: "2026-11-20 16:00"
+           ^
+bad.yaml 1 problem(s)\
+""")
+    assert checked(text, now=None) == ""
+    assert checked(text, now=now - timedelta(days=1)) == ""
+
+
+def test_a_start_in_a_freeze_in_the_past_or_in_an_hour_that_does_not_exist(small, checked, policy):
+    no_lead = small((", before: 24h", ""))
+    assert checked(no_lead + 'start: "2026-11-21 10:00"\n', policy=policy) == snapshot("""\
+bad.yaml:25:8: start: Sat 21 Nov 2026 10:00 CET lies in the freeze weekend, which lasts until Mon 23 Nov 2026 08:00 CET
+    start: "2026-11-21 10:00"
+           ^
+bad.yaml 1 problem(s)\
+""")
+    assert checked(no_lead + 'start: "2026-12-24 10:00 Europe/Berlin"\n', policy=policy) == snapshot("""\
+bad.yaml:25:8: start: Thu 24 Dec 2026 10:00 CET lies in the freeze year-end, which lasts until Mon 4 Jan 2027 00:00 CET
+    start: "2026-12-24 10:00 Europe/Berlin"
+           ^
+bad.yaml 1 problem(s)\
+""")
+    assert checked(no_lead + 'start: "2026-11-19 10:00"\n') == snapshot("""\
+bad.yaml:25:8: warning: start: this start is past: the rollout begins as soon as it is approved
+    start: "2026-11-19 10:00"
+           ^
+bad.yaml 1 warning(s)\
+""")
+    assert checked(no_lead + 'start: "2027-03-28 02:30"\n', policy=replace(policy, freezes=())) == snapshot("""\
+bad.yaml:25:8: start: 2027-03-28 02:30 does not exist in Europe/Berlin: the clocks skip it
+    start: "2027-03-28 02:30"
+           ^
+bad.yaml 1 problem(s)\
+""")
+
+
+def test_a_meaningful_change_needs_a_notice(small, checked, surface):
+    told = 'notify:\n  - {channel: "#ai-rollouts", as: engineering}\n'
+    head = small().partition("notify:")[0]
+    assert checked(head + told) == snapshot("""\
+bad.yaml:22:1: notify: a meaningful change needs a notice (people will notice it): name a channel as: support or as: marketing
+    notify:
+    ^
+bad.yaml 1 problem(s)\
+""")
+    silent = (head + told).replace("risk: standard", "risk: low")
+    assert "people will notice it" in checked(silent)
+    unseen = silent.replace(
+        'text: "Answers start with the fix."}', 'text: "Nothing changes for refunds.", kind: unchanged}'
+    )
+    assert checked(unseen) == ""
+    assert checked(head) == ""
+    assert "needs a notice" in checked(head, on=replace(surface, notices=surface.notices[:1]))
+
+
+def test_the_card_needs_an_engineering_channel(small, checked, files, surface):
+    text = small(('  - {channel: "#ai-rollouts", as: engineering}\n', ""))
+    assert checked(text) == ""
+    assert checked(text, on=replace(surface, notices=())) == snapshot("""\
+bad.yaml:22:1: notify: no channel is told "as: engineering", so the rollout would have no card
+    notify:
+    ^
+bad.yaml 1 problem(s)\
+""")
+    assert checked(files("surface.yaml").replace("as: engineering", "as: downstream")) == snapshot("""\
+bad.yaml:15:1: notify: no channel is told "as: engineering", so rollouts of this surface would have no card
+    notify:
+    ^
+bad.yaml 1 problem(s)\
+""")
+
+
+def test_a_channel_told_twice(small, checked, files):
+    again = '  - {channel: "#support", as: support}\n'
+    assert checked(small() + again) == snapshot("""\
+bad.yaml:25:15: notify.2.channel: #support is told as support already
+      - {channel: "#support", as: support}
+                  ^
+bad.yaml 1 problem(s)\
+""")
+    assert "is told as support already" in checked(files("surface.yaml") + again)
