@@ -192,6 +192,7 @@ def configure_logging(settings: Settings) -> None:
         logger_factory=structlog.PrintLoggerFactory(),
     )
     logging.basicConfig(level=logging.WARNING)
+    logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)  # a job that is still busy is skipped on purpose
 
 
 def _schedule(
@@ -207,7 +208,8 @@ def _schedule(
     clock.every(CONFIRM_EVERY, lambda: jobs.confirm_flips(service, now()), "confirm")
     clock.every(FORGET_EVERY, lambda: jobs.forget(service, now()), "forget")
     if slack is not None:
-        clock.every(DELIVER_EVERY, lambda: delivery.deliver_due(service, slack, now()), "deliver")
+        database = service.database
+        clock.every(DELIVER_EVERY, lambda: delivery.deliver_due(database, service, slack, now, speed=pace), "deliver")
 
 
 def resolver(settings: Settings) -> Callable[[str], str]:

@@ -225,7 +225,11 @@ class _Sender:
     def _asked(self, method: str, arguments: dict[str, Any]) -> Mapping[str, Any]:
         """One call of the Web API; `Later` or `Never` where it fails."""
         try:
-            return self._slack.api_call(method, json=arguments).data  # type: ignore[return-value]
+            if method.startswith("conversations."):  # methods that read take no JSON
+                answered = self._slack.api_call(method, http_verb="GET", params=arguments)
+            else:
+                answered = self._slack.api_call(method, json=arguments)
+            return answered.data  # type: ignore[return-value]
         except SlackApiError as error:
             answer = error.response
             if answer.status_code == 429:

@@ -6,13 +6,15 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 from uuid import uuid4
 
 from bot.settings import Settings, read
 from core.rollout.context import Actor
 from core.rollout.refusal import Refused
-from core.service import Service
+
+if TYPE_CHECKING:
+    from core.service import Service
 
 
 def settings() -> Settings:
@@ -21,8 +23,9 @@ def settings() -> Settings:
 
 
 @contextmanager
-def service() -> Iterator[Service]:
+def service() -> "Iterator[Service]":
     """The service on the database of `DATABASE_URL`, which must exist and be up to date."""
+    from core.service import Service
     from core.store import schema
     from core.store.database import connect
 

@@ -19,6 +19,7 @@ CONFIRM_TITLE, CONFIRM_TEXT, CONFIRM_BUTTON = 100, 300, 30
 TABLE_ROWS, TABLE_COLUMNS = 100, 20
 MESSAGE_BLOCKS = 50
 MESSAGE_CHARACTERS = 12_000  # Slack refuses a message somewhere above 13,000 characters of block text
+_LEAD = 50  # a longer beginning is a sentence, not a label
 TEXT = 3000  # chat.update refuses a text above 4,000, which some clients count in bytes
 
 
@@ -39,7 +40,8 @@ def message(first: str, *blocks: Block | None, lead: bool = True) -> Message:
 
 def _emphasised(first: str) -> str:
     word, colon, rest = first.partition(":")
-    return f"*{word}:*{rest}" if colon and "<" not in word and "*" not in word else first
+    plain = "<!" not in word and "*" not in word and len(word) <= _LEAD
+    return f"*{word}:*{rest}" if colon and plain else first
 
 
 def _fitting(blocks: Sequence[Block]) -> list[Block]:

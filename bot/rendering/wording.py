@@ -177,6 +177,11 @@ def subject(rollout: Rollout) -> str:
     return f"{rollout.id} {escape(rollout.plan.name, 40)}"
 
 
+def in_a_sentence(title: str) -> str:
+    """`Support assistant` as it stands inside a sentence, escaped; names such as `FAQ` keep their capitals."""
+    return escape(title[:1].lower() + title[1:] if title[1:2].islower() else title, 80)
+
+
 def stage_word(stage: Stage) -> str:
     """The fixed word for a stage, without its percentage."""
     if stage.kind in GATES:

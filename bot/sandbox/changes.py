@@ -32,15 +32,20 @@ class Changes:
         self.announce()
 
     def wait_for(self, predicate: Callable[[], T], timeout: float) -> T | None:
-        """Wait until the predicate holds; its value, or None after `timeout` seconds."""
+        """Wait until the predicate holds; its value, or None after `timeout` seconds.
+
+        It is asked without the lock held, at the start and after every change of the workspace.
+        """
         deadline = time.monotonic() + timeout
-        with self.lock:
-            while not (value := predicate()):
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    return None
-                self.lock.wait(left)
-            return value
+        while True:
+            seen = self.version
+            if value := predicate():
+                return value
+            with self.lock:
+                while self.version == seen:
+                    left = deadline - time.monotonic()
+                    if left <= 0 or not self.lock.wait(left):
+                        return None
 
     async def next_version(self, seen: int, timeout: float) -> int:
         """Wait on an event loop until the version is beyond `seen`; the version, unchanged after `timeout` seconds."""
@@ -58,3 +63,9 @@ class Changes:
             with self.lock:
                 self._streams.discard(entry)
         return self.version
+
+    async def until_closed(self) -> None:
+        """Wait on an event loop until `close`."""
+        seen = -1
+        while not self.closed:
+            seen = await self.next_version(seen, 3600)

@@ -1,6 +1,6 @@
 """Everything that was said, in order, as plain text lines: what a headless demo prints."""
 
-from bot.sandbox import people, plain_text
+from bot.sandbox import plain_text
 from bot.sandbox.workspace import Said, Workspace
 
 
@@ -27,8 +27,3 @@ def line(workspace: Workspace, said: Said) -> str:
     first, *rest = body.split("\n")
     text = indent.join([first, *rest])
     return f"{head}{mark}: {text}".rstrip()
-
-
-def is_from_the_app(said: Said) -> bool:
-    """Did the app say it, as opposed to a person or Slackbot?"""
-    return said.message.user == people.BOT_USER_ID

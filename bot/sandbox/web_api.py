@@ -12,10 +12,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from bot.sandbox import chat_methods, directory_methods, file_methods, people, view_methods
+from bot.sandbox.changes import Changes
 from bot.sandbox.errors import BrokenRulesError, MethodError
 from bot.sandbox.faults import Fault
 from bot.sandbox.rules import Violation
 from bot.sandbox.slack_side import ApiCall, SlackSide
+from bot.sandbox.workspace import UnknownNameError
 
 Json = dict[str, Any]
 Method = Callable[[SlackSide, Json], Json]
@@ -50,12 +52,18 @@ class NoAnswer:
     """An answer that never comes: the caller gives up, or finds the connection cut `at_once`."""
 
     at_once: bool
-    closed: Callable[[], bool]
+    changes: Changes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Promise a body, and end the connection without it once the caller has left or the server stops."""
         if not self.at_once:
-            await _until_disconnected(receive, self.closed)
+            waiting = {
+                asyncio.ensure_future(_disconnected(receive)),
+                asyncio.ensure_future(self.changes.until_closed()),
+            }
+            _, left = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for task in left:
+                task.cancel()
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
 
 
@@ -85,7 +93,7 @@ class WebApi:
             )
         )
         if lost and fault is not None:
-            return NoAnswer(at_once=fault.kind.startswith("cut"), closed=lambda: self.side.workspace.changes.closed)
+            return NoAnswer(at_once=fault.kind.startswith("cut"), changes=self.side.workspace.changes)
         return JSONResponse(answer, status_code=status, headers=headers)
 
     def _answer(self, method: str, args: Json, token: str, fault: Fault | None) -> tuple[Json, int, dict[str, str]]:
@@ -97,7 +105,7 @@ class WebApi:
             return {"ok": False, "error": fault.kind.removeprefix("error:")}, 200, {}
         if fault and not fault.has_effect:
             return {"ok": False, "error": "(never reached Slack)"}, 0, {}
-        wait = self.side.rate_limits.wait_before(method, str(args.get("channel", "")))
+        wait = self.side.rate_limits.wait_before(method, self._channel(args))
         if wait:
             return {"ok": False, "error": "ratelimited"}, 429, {"retry-after": str(wait)}
         try:
@@ -107,6 +115,12 @@ class WebApi:
             return broken.answer(), 200, {}
         except MethodError as refused:
             return refused.answer(), 200, {}
+
+    def _channel(self, args: Json) -> str:
+        try:
+            return self.side.workspace.channel(str(args.get("channel") or "")).id
+        except UnknownNameError:
+            return ""
 
     def _call(self, method: str, args: Json, token: str) -> Json:
         if not token:
@@ -123,15 +137,6 @@ class WebApi:
             return {"url": self.open_link()}
         with self.side.workspace.changes.lock:
             return METHODS[method](self.side, args)
-
-
-async def _until_disconnected(receive: Callable[[], Awaitable[Any]], closed: Callable[[], bool]) -> None:
-    waiting = asyncio.ensure_future(_disconnected(receive))
-    while not closed():
-        done, _ = await asyncio.wait({waiting}, timeout=0.2)
-        if done:
-            return
-    waiting.cancel()
 
 
 async def _disconnected(receive: Callable[[], Awaitable[Any]]) -> None:

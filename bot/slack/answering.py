@@ -23,10 +23,9 @@ Later = Callable[[Message], None]
 
 
 def payload(message: Message, *, public: bool = False) -> dict[str, Any]:
-    """A message as an answer to a command or to a response URL."""
+    """A message as an answer to a command or a click."""
     return {
         "response_type": "in_channel" if public else "ephemeral",
-        "replace_original": False,
         "text": message.text,
         "blocks": list(message.blocks),
     }

@@ -53,7 +53,7 @@ class Doors:
             ack(**answering.payload(message, public=public)) if message else ack()
 
         def later(message: Message) -> None:
-            respond(**answering.payload(message, public=public))
+            respond(**answering.payload(message, public=public), replace_original=False)
 
         with self._answering(body["trigger_id"], acknowledge, later) as answer:
             channel = f"#{body.get('channel_name', '')}"
@@ -126,7 +126,8 @@ class Doors:
         """A button of an older or newer version: nothing is silently ignored."""
         ack()
         if body.get("response_url"):
-            respond(**answering.payload(blocks.refusal("This button is not known any more.", "See /rollout status.")))
+            gone = blocks.refusal("This button is not known any more.", "See /rollout status.")
+            respond(**answering.payload(gone), replace_original=False)
 
     def nothing(self, ack: Ack) -> None:
         """Something that needs no answer."""
@@ -153,7 +154,7 @@ class Doors:
 
     def _clicked(self, ack: Ack, body: Body, respond: Respond) -> Answering:
         def later(message: Message) -> None:
-            respond(**answering.payload(message))
+            respond(**answering.payload(message), replace_original=False)
 
         def acknowledge(message: Message | None) -> None:
             ack()
@@ -187,7 +188,8 @@ def build_app(
         return AuthorizeResult(enterprise_id=enterprise_id, team_id=team_id, bot_token=client.token)
 
     app = App(
-        client=client,
+        # Without a token: Bolt would warn that it ignores it, as each request brings its own.
+        client=WebClient(base_url=client.base_url, timeout=client.timeout, proxy=client.proxy, ssl=client.ssl),
         signing_secret=signing_secret,
         authorize=authorize,
         token_verification_enabled=False,

@@ -157,6 +157,7 @@ def _parts(verb: str, tokens: list[_Token], flags: dict[str, str], line: str) ->
 def _readable(text: str) -> str:
     """Slack's `<@U1|ana>`, `<#C1|support>` and `<https://…>` inside a sentence, as they were typed."""
     named = re.sub(r"<([@#])[A-Z0-9]+\|([^>|]+)>", r"\1\2", text)
+    named = re.sub(r"<!subteam\^[A-Z0-9]+\|([^>|]+)>", r"\1", named)
     return re.sub(r"<(https?://[^>|]+)(?:\|[^>]*)?>", r"\1", named)
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from sqlalchemy import inspect, text
+from sqlalchemy import Connection, inspect, text
 
 from core.store import projections, triggers
 from core.store.database import Database
@@ -17,20 +17,26 @@ def migrate(database: Database) -> None:
 
     SchemaMismatch if a newer program has been here. Processes that migrate at the same moment take turns.
     """
+    with database.writing() as connection:
+        found = _revision(database)
+        if found is not None and found > REVISION:
+            raise SchemaMismatch(_too_new(found))
+        if found != REVISION:
+            _upgrade(connection)
+        triggers.install(connection)
+        projections.ensure_current(connection)
+
+
+def _upgrade(connection: Connection) -> None:
+    # Imported here: it takes half a second, and a start with nothing to upgrade should not wait for it.
     from alembic import command
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS))
     config.set_main_option("path_separator", "os")
-    with database.writing() as connection:
-        found = _revision(database)
-        if found is not None and found > REVISION:
-            raise SchemaMismatch(_too_new(found))
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-        triggers.install(connection)
-        projections.ensure_current(connection)
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
 
 
 def check(database: Database) -> None:

@@ -73,17 +73,18 @@ def test_a_cohort_is_let_in_and_keeps_the_new_version_later(running: Any, serve:
     assert asked(client, half, email="ana@elsewhere.com")["variant"] == "control"
 
 
-@pytest.mark.parametrize("body", [b"", b"{}", b'{"context":null}', b'{"context":{}}', b'{"context":{"email":"a@b.c"}}'])
-def test_without_a_unit_the_live_version_is_answered(running: Any, serve: Any, canary: Any, body: bytes) -> None:
+def test_without_a_unit_the_live_version_is_answered(running: Any, serve: Any, canary: Any) -> None:
+    client = serve(running)
     canary(running)
-    answer = serve(running).post(ONE, content=body)
-    assert answer.status_code == 200
-    assert (answer.json()["reason"], answer.json()["metadata"]["version"]) == ("DEFAULT", "v42")
+    for body in (b"", b"{}", b'{"context":null}', b'{"context":{}}', b'{"context":{"email":"a@b.c"}}'):
+        answer = client.post(ONE, content=body)
+        assert answer.status_code == 200
+        assert (answer.json()["reason"], answer.json()["metadata"]["version"]) == ("DEFAULT", "v42")
 
 
-@pytest.mark.parametrize(
-    ("body", "code"),
-    [
+def test_a_body_that_says_nothing_is_refused_in_ofreps_shape(running: Any, serve: Any) -> None:
+    client = serve(running)
+    for body, code in (
         (b"nonsense", "PARSE_ERROR"),
         (b"\xff\xfe", "PARSE_ERROR"),
         (b"[1]", "PARSE_ERROR"),
@@ -91,17 +92,13 @@ def test_without_a_unit_the_live_version_is_answered(running: Any, serve: Any, c
         (b"[" * 100_000, "PARSE_ERROR"),
         (b'{"context":7}', "INVALID_CONTEXT"),
         (b'{"context":{"targetingKey":7}}', "INVALID_CONTEXT"),
-    ],
-)
-def test_a_body_that_says_nothing_is_refused_in_ofreps_shape(running: Any, serve: Any, body: bytes, code: str) -> None:
-    client = serve(running)
-    answer = client.post(ONE, content=body)
-    assert answer.status_code == 400
-    assert answer.json()["errorCode"] == code
-    assert answer.json()["key"] == "support-assistant"
-    assert answer.json()["errorDetails"]
-    bulk = client.post(URL, content=body)
-    assert (bulk.status_code, bulk.json()["errorCode"]) == (400, code)
+    ):
+        answer = client.post(ONE, content=body)
+        assert answer.status_code == 400
+        assert (answer.json()["key"], answer.json()["errorCode"]) == ("support-assistant", code)
+        assert answer.json()["errorDetails"]
+        bulk = client.post(URL, content=body)
+        assert (bulk.status_code, bulk.json()["errorCode"]) == (400, code)
 
 
 def test_an_unknown_surface_is_not_found(running: Any, serve: Any) -> None:

@@ -94,6 +94,14 @@ def test_a_relative_rise_of_slow_answers_holds(world, traffic):
     assert world((rise,), seed=5).run(120, traffic(), traffic())[1].name == "continue"
 
 
+@pytest.mark.parametrize(("latency", "found"), [(1300, "continue"), (2200, "hold")])
+def test_a_strict_rise_of_slow_answers_waits_for_the_margin(world, traffic, latency, found):
+    rise = Limit(
+        metric="latency_p95", kind=Kind.RISES_BY, amount=0.15, scale=Scale.RELATIVE, role=Role.HOLD, strict=True
+    )
+    assert world((rise,)).run(60, traffic(latency=latency), traffic())[1].name == found
+
+
 def test_one_batch_alone_is_enough(world, traffic):
     here = world()
     here.serve(20_000, traffic(refusals=0.08), traffic())
@@ -126,7 +134,7 @@ def test_without_a_control_harm_is_held_against_the_past_and_says_so(world, traf
         found = here.look()
         assert found.verdict.name == "continue"
     assert all(m.weaker for m in found.measures if m.metric == "refusal_rate")
-    looks, verdict = here.run(90, traffic(refusals=0.08), traffic())
+    looks, verdict = here.run(40, traffic(refusals=0.08), traffic())
     assert isinstance(verdict, RollBack), looks
     assert "no control is left" in verdict.findings[0].note
 
@@ -136,6 +144,7 @@ def test_twenty_refusals_of_one_user_weigh_less_than_those_of_twenty(world, traf
     # 5 % of 400 requests against 2 % of 8,000, either way; control's refusals are as concentrated as the canary's.
     refusals = Limit(metric="refusal_rate", kind=Kind.RISES_BY, amount=0.01, scale=Scale.POINTS, role=Role.ROLLBACK)
     here = world((refusals,))
+    here.bucket[400:408] = [0, *range(40, 47)]  # one of the eight that refuse is among those that tell the base rate
     for arm, first, users, refused in (("canary", 0, 400, 20), ("control", 400, 8000, 160)):
         everyone = np.arange(first, first + users)
         here.arm(2, arm, everyone[refused:], traffic(refusals=0.0))

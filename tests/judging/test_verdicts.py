@@ -118,6 +118,24 @@ def test_a_new_error_needs_its_events_and_is_named(world, traffic):
     assert demanding.run(60, traffic(categories={"ToolTimeout": 0.05}), traffic())[1].name == "continue"
 
 
+def test_what_makes_an_error_appear_is_not_yet_evidence(world, traffic):
+    here = world((CATEGORY,))
+    here.serve(3000, traffic(), traffic())
+    here.look()
+    here.serve(3000, traffic(categories={"ToolTimeout": 0.1}), traffic())
+    assert here.look().measures[0].log_e == 0
+    here.serve(300, traffic(categories={"ToolTimeout": 0.1}), traffic())
+    assert here.look().measures[0].log_e > 0
+
+
+def test_evidence_starts_at_nothing_however_many_stages_there_are(world, traffic):
+    here = world((REFUSALS,))
+    for index in range(3, 9):
+        here.arm(here.stages[-1].index, "canary", np.arange(3), traffic())
+        here.enter(StageDesign(index=index, name=str(index), compared=True, canary_share=0.1, control_left=True))
+    assert here.look().measures[0].log_e == pytest.approx(0)
+
+
 def test_nothing_counted_is_too_early_not_fine(world):
     here = world((REFUSALS,))
     found = here.look()

@@ -162,7 +162,7 @@ def test_too_many_posts_to_a_channel_are_told_to_wait(client: WebClient, sandbox
     for n in range(4):
         client.chat_postMessage(channel=CHANNEL, text=str(n))
     with pytest.raises(SlackApiError) as caught:
-        client.chat_postMessage(channel=CHANNEL, text="5")
+        client.chat_postMessage(channel="#ai-rollouts", text="the same channel by its name")
     assert caught.value.response.status_code == 429
     assert caught.value.response.headers["Retry-After"] == "1"
     client.chat_postMessage(channel="#support", text="another channel")

@@ -122,3 +122,23 @@ def test_the_migrations_give_exactly_the_tables_of_the_program(database):
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parents[2] / "migrations"))
     assert ScriptDirectory.from_config(config).get_current_head() == schema.REVISION
+
+
+def test_a_start_with_nothing_to_upgrade_does_not_load_the_migration_tool(sqlite_url):
+    code = (
+        "import sys\nfrom core.store import schema\nfrom core.store.database import connect\n"
+        f"with connect({sqlite_url!r}) as database: schema.migrate(database); schema.check(database)\n"
+        "assert not {'alembic', 'pandas', 'matplotlib', 'scipy.stats'} & sys.modules.keys()\n"
+    )
+    root = Path(__file__).parents[2]
+    subprocess.run([sys.executable, "-c", code], cwd=root, env={"PYTHONPATH": str(root)}, check=True)
+
+
+def test_processes_that_migrate_at_the_same_moment_take_turns(tmp_path):
+    code = (
+        "from core.store import schema\nfrom core.store.database import connect\n"
+        f"with connect('sqlite:///{tmp_path}/new.db') as database: schema.migrate(database); schema.check(database)\n"
+    )
+    root = Path(__file__).parents[2]
+    both = [subprocess.Popen([sys.executable, "-c", code], cwd=root, env={"PYTHONPATH": str(root)}) for _ in range(2)]
+    assert [process.wait(30) for process in both] == [0, 0]

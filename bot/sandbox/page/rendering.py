@@ -19,6 +19,7 @@ from bot.sandbox.workspace import Message, View, Workspace
 Json = dict[str, Any]
 FOLDER = Path(__file__).parent
 _WIRE_ROWS = 80
+_MESSAGES = 150
 _IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".gif")
 
 
@@ -51,14 +52,19 @@ class Renderer:
         )
 
     def channel(self, viewer: Person, channel: Channel) -> str:
-        """The messages of a channel as this person sees them; replies stay in their threads."""
-        shown = [m for m in self._workspace.visible(channel.id, viewer.id) if not m.in_thread or m.broadcast]
-        return self._render("messages.html", viewer, messages=shown, in_thread=False)
+        """The latest messages of a channel as this person sees them; replies stay in their threads."""
+        visible = self._workspace.visible(channel.id, viewer.id)
+        replies: dict[str, list[Message]] = {}
+        for message in visible:
+            if message.in_thread and message.thread_ts:
+                replies.setdefault(message.thread_ts, []).append(message)
+        shown = [m for m in visible if not m.in_thread or m.broadcast][-_MESSAGES:]
+        return self._render("messages.html", viewer, messages=shown, replies=replies, in_thread=False)
 
     def thread(self, viewer: Person, root: Message) -> str:
         """A message and the replies under it."""
         shown = [root, *presenting.thread(self._workspace, root, viewer.id)]
-        return self._render("messages.html", viewer, messages=shown, in_thread=True)
+        return self._render("messages.html", viewer, messages=shown, replies={}, in_thread=True)
 
     def view(self, viewer: Person, view: View) -> str:
         """A modal or home tab."""
@@ -94,7 +100,6 @@ class Renderer:
             workspace=workspace,
             text=text,
             clock=lambda ts: _clock(ts, zone),
-            replies=lambda message: presenting.thread(workspace, message, viewer.id),
             people_order=[p.id for p in (*people.PEOPLE, people.BOT, people.SLACKBOT)],
             is_picture=lambda file: file.name.lower().endswith(_IMAGE_ENDINGS),
             **values,

@@ -40,7 +40,8 @@ function show(screen) {
   byId("topic").textContent = screen.topic;
   byId("composer").hidden = screen.channel === "home";
   replace(byId("navigation"), screen.navigation);
-  replace(byId("messages"), screen.messages, true);
+  const atEnd = isAtEnd(byId("messages"));
+  replace(byId("messages"), screen.messages);
   const strip = byId("violations");
   strip.hidden = screen.violations.length === 0;
   strip.textContent = screen.violations.length ? `Slack would refuse this: ${screen.violations.join(" · ")}` : "";
@@ -49,18 +50,32 @@ function show(screen) {
   byId("show-wire").setAttribute("aria-pressed", String(now.wire));
   byId("thread-composer").hidden = now.wire;
   if (now.wire) replaceWire(screen.wire);
-  else replace(byId("side-body"), screen.thread, true);
+  else replaceThread(screen.thread);
+  if (atEnd) scrollToEnd(byId("messages"));
   showModal(screen);
   const place = new URLSearchParams({ as: now.as, channel: now.channel });
   history.replaceState(null, "", `?${place}`);
 }
 
-function replace(element, html, follow = false) {
+function replace(element, html) {
   if (shown.get(element) === html) return;
-  const atEnd = element.scrollHeight - element.scrollTop - element.clientHeight < 80;
   element.innerHTML = html;
   shown.set(element, html);
-  if (follow && atEnd) element.scrollTop = element.scrollHeight;
+}
+
+function isAtEnd(element) {
+  return element.scrollHeight - element.scrollTop - element.clientHeight < 80;
+}
+
+function scrollToEnd(element) {
+  element.scrollTop = element.scrollHeight;
+}
+
+function replaceThread(html) {
+  const side = byId("side-body");
+  const atEnd = isAtEnd(side);
+  replace(side, html);
+  if (atEnd) scrollToEnd(side);
 }
 
 function replaceWire(html) {
@@ -151,6 +166,7 @@ document.addEventListener("click", (event) => {
   } else if (button.dataset.channel) {
     now.channel = button.dataset.channel;
     now.thread = "";
+    scrollToEnd(byId("messages"));
     if (now.channel === "home") act("home", {});
     else look();
   } else if (button.dataset.thread) {

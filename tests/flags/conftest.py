@@ -1,0 +1,78 @@
+"""A world with one rollout, in any stage, as the fold of its events would give it."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from core.judging.limits import Kind, Limit, Role, Scale
+from core.rollout.model import Rollout, StageSpan, State
+from core.rollout.plan import Approvals, NoticePlan, Plan, Risk, Stage, StageKind
+from core.rollout.surface import Surface
+from core.rollout.world import World
+
+NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+OLD, NEW = {"prompt": "old"}, {"prompt": "new"}
+STAGES = (
+    Stage(kind=StageKind.EVAL, name="eval"),
+    Stage(kind=StageKind.COHORT, name="internal", percent=50, where={"email_domain": "example.com"}),
+    Stage(kind=StageKind.CANARY, name="canary", percent=5),
+    Stage(kind=StageKind.AB, name="ab", percent=50),
+    Stage(kind=StageKind.RAMP, name="ramp 75%", percent=75),
+    Stage(kind=StageKind.BAKE, name="bake", percent=100),
+)
+
+
+def world_in(
+    stage: int | None, *, state: State = State.RUNNING, control: str = "concurrent", live: str = "v42"
+) -> World:
+    """R-1 in `stage` of STAGES (None: not begun), having spent an hour in each stage before it."""
+    plan = Plan(
+        name="tone",
+        surface="support",
+        owner="U1",
+        risk=Risk.STANDARD,
+        template="prompt-standard",
+        from_version="v42",
+        to_version="v43",
+        change=NEW,
+        stages=STAGES,
+        control=control,
+        segments=("language",),
+        approvals=Approvals(),
+        limits=(Limit(metric="latency_p95", kind=Kind.EXCEEDS, amount=4000, scale=Scale.ABSOLUTE, role=Role.ROLLBACK),),
+        notices=(NoticePlan(channel="#ai", audience="engineering"),),
+    )
+    spans = tuple(
+        StageSpan(
+            index=i,
+            since=NOON + timedelta(hours=i),
+            until=NOON + timedelta(hours=i + 1) if i != stage or state in {State.ROLLED_BACK, State.DONE} else None,
+        )
+        for i in range(0 if stage is None else stage + 1)
+    )
+    rollout = Rollout(
+        id="R-1",
+        plan=plan,
+        fingerprint="f",
+        from_content=OLD,
+        to_content=NEW,
+        state=State.PLANNED if stage is None else state,
+        planned_at=NOON,
+        planned_by="U1",
+        spans=spans,
+    )
+    surface = Surface(name="support", title="", owner="U1", live=live, versions={"v42": OLD, "v43": NEW, "v41": {}})
+    return World(position=7, rollouts={"R-1": rollout}, surfaces={"support": surface})
+
+
+@pytest.fixture
+def world() -> Callable[..., World]:
+    return world_in
+
+
+@pytest.fixture
+def hour() -> Callable[[float], Any]:
+    """So many hours after the rollout began: hour n lies at the beginning of stage n."""
+    return lambda hours: NOON + timedelta(hours=hours)

@@ -1,0 +1,144 @@
+"""Who gets what in every stage: the table that the rest of the program relies on."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from core.flags.bucketing import MILLION, ppm
+from core.flags.evaluation import UnknownSurface, choose, evaluate
+from core.rollout.exposure import snapshot
+from core.rollout.model import State
+from core.rollout.world import World
+
+EVAL, COHORT, CANARY, AB, RAMP, BAKE = range(6)
+INSIDE = {"email": "ana@example.com"}
+OUTSIDE = {"email": "ana@elsewhere.com"}
+Make = Callable[..., World]
+
+
+def unit_at(place: int) -> str:
+    """A unit within 1,000 ppm above `place`."""
+    return next(u for u in (f"u{i}" for i in range(50_000)) if place <= ppm("expose", "R-1", u) < place + 1000)
+
+
+def answered(world: World, place: int, context: dict[str, Any]) -> tuple[str, str, str]:
+    found = evaluate(snapshot(world), "support", unit_at(place), context)
+    return found.variant.value, found.version, found.reason.value
+
+
+@pytest.mark.parametrize(
+    ("stage", "place", "context", "expected"),
+    [
+        (None, 10_000, INSIDE, ("stable", "v42", "DEFAULT")),
+        (EVAL, 10_000, INSIDE, ("stable", "v42", "DEFAULT")),
+        (COHORT, 10_000, INSIDE, ("canary", "v43", "TARGETING_MATCH")),
+        (COHORT, 498_000, INSIDE, ("canary", "v43", "TARGETING_MATCH")),
+        (COHORT, 501_000, INSIDE, ("control", "v42", "TARGETING_MATCH")),
+        (COHORT, 10_000, OUTSIDE, ("stable", "v42", "DEFAULT")),
+        (COHORT, 10_000, {}, ("stable", "v42", "DEFAULT")),
+        (CANARY, 10_000, OUTSIDE, ("canary", "v43", "SPLIT")),
+        (CANARY, 48_000, OUTSIDE, ("canary", "v43", "SPLIT")),
+        (CANARY, 51_000, OUTSIDE, ("control", "v42", "SPLIT")),
+        (CANARY, 10_000, INSIDE, ("stable", "v43", "TARGETING_MATCH")),
+        (CANARY, 400_000, INSIDE, ("stable", "v43", "TARGETING_MATCH")),
+        (CANARY, 600_000, INSIDE, ("control", "v42", "SPLIT")),
+        (AB, 498_000, OUTSIDE, ("canary", "v43", "SPLIT")),
+        (AB, 501_000, OUTSIDE, ("control", "v42", "SPLIT")),
+        (RAMP, 740_000, INSIDE, ("canary", "v43", "SPLIT")),
+        (RAMP, 751_000, INSIDE, ("control", "v42", "SPLIT")),
+        (BAKE, 10_000, OUTSIDE, ("canary", "v43", "SPLIT")),
+        (BAKE, 998_000, OUTSIDE, ("canary", "v43", "SPLIT")),
+    ],
+)
+def test_a_concurrent_control_is_everybody_else(
+    world: Make, stage: int | None, place: int, context: dict[str, Any], expected: tuple[str, str, str]
+) -> None:
+    assert answered(world(stage), place, context) == expected
+
+
+@pytest.mark.parametrize(
+    ("stage", "place", "variant"),
+    [
+        (CANARY, 10_000, "canary"),
+        (CANARY, 51_000, "stable"),
+        (CANARY, 948_000, "stable"),
+        (CANARY, 951_000, "control"),
+        (AB, 498_000, "canary"),
+        (AB, 501_000, "control"),
+        (RAMP, 748_000, "canary"),
+        (RAMP, 751_000, "control"),
+    ],
+)
+def test_a_matched_control_is_as_large_as_the_canary(world: Make, stage: int, place: int, variant: str) -> None:
+    assert answered(world(stage, control="matched"), place, OUTSIDE)[0] == variant
+
+
+@pytest.mark.parametrize("state", [State.WAITING, State.ON_HOLD, State.PAUSED])
+def test_what_waits_stays_as_it_is(world: Make, state: State) -> None:
+    assert answered(world(CANARY, state=state), 10_000, OUTSIDE) == ("canary", "v43", "SPLIT")
+
+
+def test_after_a_rollback_everybody_gets_the_old_version(world: Make) -> None:
+    ended = world(CANARY, state=State.ROLLED_BACK)
+    for place in (10_000, 400_000, 998_000):
+        assert answered(ended, place, INSIDE) == ("stable", "v42", "DEFAULT")
+
+
+def test_when_done_everybody_gets_what_is_live(world: Make) -> None:
+    assert answered(world(BAKE, state=State.DONE, live="v43"), 10_000, {}) == ("stable", "v43", "DEFAULT")
+
+
+@pytest.mark.parametrize("unit", [None, "", "\ud800"])
+@pytest.mark.parametrize("stage", [COHORT, CANARY, BAKE])
+def test_without_a_usable_unit_the_live_version_is_answered(world: Make, stage: int, unit: str | None) -> None:
+    found = evaluate(snapshot(world(stage)), "support", unit, INSIDE)
+    assert (found.version, found.variant, found.reason, found.bucket) == ("v42", "stable", "DEFAULT", None)
+
+
+def test_an_unknown_surface_is_an_error(world: Make) -> None:
+    with pytest.raises(UnknownSurface):
+        evaluate(snapshot(world(CANARY)), "nothing", "u", {})
+
+
+def test_an_evaluation_tells_how_it_came_about(world: Make) -> None:
+    found = evaluate(snapshot(world(COHORT)), "support", "u1", INSIDE)
+    assert (found.rollout, found.cohort, found.stage) == ("R-1", "internal", "internal")
+    assert found.bucket == ppm("expose", "R-1", "u1")
+    assert found.value in ({"prompt": "old"}, {"prompt": "new"})
+
+
+def test_the_fast_path_answers_the_same(world: Make) -> None:
+    for stage in (None, EVAL, COHORT, CANARY, RAMP, BAKE):
+        shot = snapshot(world(stage))
+        flags = shot.surfaces["support"]
+        for i in range(200):
+            for context in (INSIDE, OUTSIDE):
+                assert choose(flags, f"u{i}", context) is evaluate(shot, "support", f"u{i}", context).answer
+
+
+def test_growth_never_takes_the_new_version_from_anybody(world: Make) -> None:
+    shots = [snapshot(world(stage)) for stage in (COHORT, CANARY, AB, RAMP, BAKE)]
+    for i in range(2000):
+        for context in (INSIDE, OUTSIDE):
+            served = [evaluate(s, "support", f"u{i}", context).version for s in shots]
+            assert served == sorted(served)  # v42 … v42 v43 … v43
+
+
+@pytest.mark.parametrize("control", ["concurrent", "matched"])
+def test_the_shares_are_those_of_the_plan(world: Make, control: str) -> None:
+    shot = snapshot(world(CANARY, control=control))
+    found = [evaluate(shot, "support", f"u{i}", {}).variant for i in range(40_000)]
+    assert abs(found.count("canary") - 2000) < 175  # four standard errors
+    expected = 38_000 if control == "concurrent" else 2000
+    assert abs(found.count("control") - expected) < 175
+
+
+def test_a_version_is_ready_as_bytes(world: Make) -> None:
+    base = world(CANARY)
+    surface = replace(base.surfaces["support"], versions={"v42": {"prompt": "Grüße ☃", "tools": ("a", "b")}})
+    shot = snapshot(replace(base, surfaces={"support": surface}))
+    assert shot.surfaces["support"].live.version.json == '{"prompt":"Grüße ☃","tools":["a","b"]}'.encode()
+    assert shot.position == 7
+    assert MILLION == 1_000_000

@@ -1,0 +1,125 @@
+"""The environment: read once, errors all at once, secrets never shown."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from bot import settings
+from bot.settings import Settings, SettingsError
+
+TOKENS = "operator:operator-secret, flags:flags-secret"
+
+
+def test_an_empty_environment_is_a_loopback_server_on_sqlite() -> None:
+    found = settings.read({})
+    assert found == Settings()
+    assert (found.database_url, found.host, found.port) == ("sqlite:///rollout.db", "127.0.0.1", 8300)
+    assert found.tick == timedelta(seconds=10)
+    assert (found.slack, found.socket_mode, found.on_loopback) == (False, False, True)
+
+
+def test_every_variable_is_read(tmp_path: Path) -> None:
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("version: 1")
+    found = settings.read(
+        {
+            "DATABASE_URL": "postgres://localhost/x",
+            "SLACK_BOT_TOKEN": "xoxb-1",
+            "SLACK_SIGNING_SECRET": "s",
+            "SLACK_APP_TOKEN": "xapp-1",
+            "SLACK_API_URL": "http://127.0.0.1:1/api/",
+            "ROLLOUT_POLICY": str(policy),
+            "ROLLOUT_TOKENS": TOKENS,
+            "ROLLOUT_TICK": "500ms",
+            "ROLLOUT_PUBLIC_URL": "https://rollout.example.com/",
+            "HOST": "0.0.0.0",
+            "PORT": "9000",
+            "LOG_FORMAT": "json",
+        }
+    )
+    assert found == Settings(
+        database_url="postgres://localhost/x",
+        slack_bot_token="xoxb-1",
+        slack_signing_secret="s",
+        slack_app_token="xapp-1",
+        slack_api_url="http://127.0.0.1:1/api/",
+        policy=policy,
+        tokens=(("operator", "operator-secret"), ("flags", "flags-secret")),
+        tick=timedelta(milliseconds=500),
+        public_url="https://rollout.example.com",
+        host="0.0.0.0",
+        port=9000,
+        log_format="json",
+    )
+
+
+@pytest.mark.parametrize("name", settings.NAMES)
+def test_each_may_come_from_a_file(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "value"
+    value = {
+        "ROLLOUT_POLICY": str(path),
+        "ROLLOUT_TOKENS": TOKENS,
+        "ROLLOUT_TICK": "1m",
+        "PORT": "9000",
+        "LOG_FORMAT": "json",
+        "HOST": "::1",
+        "SLACK_API_URL": "http://127.0.0.1:1/",
+        "ROLLOUT_PUBLIC_URL": "http://127.0.0.1:1",
+    }.get(name, "text")
+    path.write_text(f"{value}\n")
+    secret = {"SLACK_SIGNING_SECRET": "s"} if name == "SLACK_BOT_TOKEN" else {}
+    from_file = settings.read({**secret, f"{name}_FILE": str(path)})
+    assert from_file == settings.read({**secret, name: value})
+    assert from_file != settings.read(secret)
+
+
+def test_secrets_are_never_shown() -> None:
+    environ = {
+        "DATABASE_URL": "postgres://u:hidden-1@h/x",
+        "SLACK_BOT_TOKEN": "hidden-2",
+        "SLACK_SIGNING_SECRET": "hidden-3",
+        "SLACK_APP_TOKEN": "hidden-4",
+        "ROLLOUT_TOKENS": "operator:hidden-5",
+    }
+    assert "hidden" not in repr(settings.read(environ))
+    with pytest.raises(SettingsError) as refused:
+        settings.read({"ROLLOUT_TOKENS": "hidden-6789, boss:hidden-9999, operator:hidden", "PORT": "x"})
+    assert "hidden" not in str(refused.value)
+    assert len(refused.value.problems) == 4
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.5", "rollout.internal"])
+def test_others_may_reach_it_only_with_tokens(host: str) -> None:
+    with pytest.raises(SettingsError, match="ROLLOUT_TOKENS is not set"):
+        settings.read({"HOST": host})
+    assert settings.read({"HOST": host, "ROLLOUT_TOKENS": TOKENS}).host == host
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.8.8.8"])
+def test_on_loopback_no_token_is_needed(host: str) -> None:
+    assert settings.read({"HOST": host}).tokens == ()
+
+
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        ({"PORT": "http"}, "PORT is 'http'"),
+        ({"PORT": "70000"}, "65535"),
+        ({"ROLLOUT_TICK": "10"}, "as in 10s"),
+        ({"ROLLOUT_TICK": "0s"}, "as in 10s"),
+        ({"LOG_FORMAT": "xml"}, "console, json"),
+        ({"ROLLOUT_POLICY": "/nowhere/policy.yaml"}, "no such file"),
+        ({"SLACK_API_URL": "slack"}, "write an address"),
+        ({"SLACK_BOT_TOKEN": "xoxb-1"}, "SLACK_SIGNING_SECRET"),
+        ({"ROLLOUT_TOKENS": "operator"}, "entry 1: write role:token"),
+        ({"ROLLOUT_TOKENS": "boss:long-enough-token"}, "none of flags, ingest, operator, admin"),
+        ({"ROLLOUT_TOKENS": "operator:short"}, "can be guessed"),
+        ({"ROLLOUT_TOKENS": "operator:same-token,flags:same-token"}, "two roles"),
+        ({"PORT_FILE": "/nowhere/port"}, "cannot be read"),
+        ({"PORT": "1", "PORT_FILE": "/nowhere/port"}, "Keep one"),
+    ],
+)
+def test_what_is_wrong_is_said_with_what_would_be_right(environ: dict[str, str], said: str) -> None:
+    with pytest.raises(SettingsError, match=said):
+        settings.read(environ)
