@@ -208,7 +208,7 @@ _OFREP_PROBLEM = _object(("errorCode", "errorDetails"), key=_TEXT, errorCode=_TE
 _CONTEXT: _Json = {
     "content": {
         "application/json": {
-            "schema": _object(context=_object(targetingKey=_TEXT)),
+            "schema": _object(context={**_object(targetingKey=_MAYBE_TEXT), "type": ["object", "null"]}),
             "example": {"context": {"targetingKey": "user-123", "email": "user@example.com"}},
         }
     }

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from bot.http import documents
 from bot.http.auth import Door, Role
@@ -72,7 +72,11 @@ def router(service: Service, door: Door, figures: Figures) -> APIRouter:
             return problem(503, "unavailable", "The database cannot be reached.", "See the log of this process.")
         return JSONResponse({"status": "ok", "position": position})
 
-    @api.get("/metrics", responses={status: documents.PROBLEMS[status] for status in (401, 403)})
+    @api.get(
+        "/metrics",
+        response_class=PlainTextResponse,
+        responses={status: documents.PROBLEMS[status] for status in (401, 403)},
+    )
     def metrics(request: Request) -> Response:
         """Figures in the text format of Prometheus."""
         door.admit(request.headers.raw, Role.OPERATOR)

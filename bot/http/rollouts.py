@@ -43,7 +43,7 @@ class CommandBody(BaseModel):
     """What is asked of a rollout."""
 
     model_config = ConfigDict(extra="forbid")
-    command: str = Field(examples=["rollback"], description=f"One of {', '.join(documents.VERBS)}.")
+    command: str = Field(examples=["rollback"], json_schema_extra={"enum": list(documents.VERBS)})
     reason: str = Field("", max_length=2000)
     to_percent: float | None = Field(None, gt=0, le=100, description="advance: the ramp step to jump to")
     then: AwareDatetime | None = Field(None, description="start: begin by itself at this time")

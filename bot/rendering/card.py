@@ -1,8 +1,9 @@
 """The one message per rollout that is always current: edited in place, its thread is the log."""
 
-from bot.rendering import blocks, buttons, headline, wording
+from bot.rendering import alert, blocks, buttons, headline, wording
 from bot.rendering.blocks import Block, Message
 from core.rollout import gates
+from core.rollout.events import RolledBack
 from core.rollout.model import Rollout, State
 
 
@@ -40,9 +41,15 @@ def state_lines(rollout: Rollout) -> list[str]:
         said.append(f'Either `/rollout resume {rollout.id} "why"` or roll back.')
     if rollout.request is not None and not gates.is_open(rollout) and rollout.approvals:
         said.append(f"Approved so far: {', '.join(wording.escape(a.handle, 40) for a in rollout.approvals)}.")
-    if rollout.rollback is not None and rollout.rollback.reason:
-        said.append(f"Why: {wording.escape(rollout.rollback.reason)}")
+    if rollout.rollback is not None:
+        said += _why(rollout.rollback)
     return said
+
+
+def _why(back: RolledBack) -> list[str]:
+    if back.findings:
+        return [f"Why: {alert.measured(back.findings[0])}"]
+    return [f"Why: {wording.escape(back.reason)}"] if back.reason else []
 
 
 def steer(rollout: Rollout) -> Block | None:

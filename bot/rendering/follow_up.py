@@ -25,7 +25,7 @@ _NOTICED = {
 
 def render(rollout: Rollout, event: e.RolloutEvent, audience: str, title: str, at: datetime, zone: str) -> Message:
     """One plain message about `event`, which happened `at`."""
-    name = wording.escape(title, 80)
+    name = wording.in_a_sentence(title)
     match event:
         case e.RolledBack():
             return _switched_back(rollout, event, name, at, zone)

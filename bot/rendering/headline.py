@@ -116,10 +116,12 @@ def trail(rollout: Rollout) -> str:
     """Every stage in order with what is behind, under way and ahead: `●●◐○ checks ✓ · small test 5 % (now) · 10 %`."""
     index = rollout.stage_index if rollout.started_at else -1
     finished = rollout.state is State.DONE
+    rolled_back = rollout.state is State.ROLLED_BACK
     marks, words = [], []
     for i, stage in enumerate(rollout.plan.stages):
         passed = finished or i < index
         here = i == index and rollout.under_way
         marks.append("●" if passed else "◐" if here else "○")
-        words.append(step(stage) + (" ✓" if passed else " (now)" if here else ""))
+        ended = rolled_back and i == index
+        words.append(step(stage) + (" ✓" if passed else " (now)" if here else " (rolled back here)" if ended else ""))
     return f"{''.join(marks)}  {' · '.join(words)}"

@@ -5,19 +5,21 @@ from datetime import datetime
 
 from bot.rendering import blocks, lines, wording
 from bot.rendering.blocks import Message
-from core.rollout.events import RolloutEvent
+from core.rollout.events import MessagePosted, RolloutEvent
 from core.rollout.model import Rollout
 
 SHOWN = 25
+_CHATTER = ("card", "line:", "summary:", "approval:")  # posted beside an entry that stands here anyway
 _PER_SECTION = 9  # stays below the limit of a section however long the lines are
 Line = tuple[datetime, str, RolloutEvent]  # (at, actor, event)
 
 
 def render(rollout: Rollout, entries: Sequence[Line], zone: str) -> Message:
     """The newest entries; how many there are stands in the first line."""
-    rows = [_row(at, actor, event, zone) for at, actor, event in reversed(entries)][:SHOWN]
+    worth = [x for x in entries if not (isinstance(x[2], MessagePosted) and x[2].key.startswith(_CHATTER))]
+    rows = [_row(at, actor, event, zone) for at, actor, event in reversed(worth)][:SHOWN]
     parts = [rows[i : i + _PER_SECTION] for i in range(0, len(rows), _PER_SECTION)]
-    left = wording.more(len(entries) - SHOWN) if len(entries) > SHOWN else ""
+    left = wording.more(len(worth) - SHOWN) if len(worth) > SHOWN else ""
     whole = f"{left} · " if left else ""
     return blocks.message(
         f"History: {wording.subject(rollout)}, {wording.plural(len(entries), 'entry', 'entries')}, newest first.",

@@ -162,7 +162,8 @@ def detail(event: e.RolloutEvent) -> tuple[str, str]:
         case e.Completed():
             return "done", f"{event.version} is live, {event.retired} retired"
         case e.MessagePosted():
-            return "told", event.key
+            what, _, channel = event.key.partition(":")
+            return "told", f"{what.replace('_', ' ')} {channel.rpartition(':')[2] if '#' in channel else ''}".strip()
         case e.MessageFailed():
             return "not told", f"{event.channel}: {event.error}"
         case e.EvalRecorded():

@@ -55,6 +55,16 @@ def _bullets(changes: list[BehaviourChange], *, examples: bool) -> list[str]:
     return told
 
 
+def _affected(rollout: Rollout, known: schedule.Dates) -> str:
+    match rollout.state:
+        case State.PLANNED:
+            return f"nobody yet; it starts with {wording.in_a_hundred(known.first_percent)} customers"
+        case State.ROLLED_BACK:
+            return "nobody any more; it was switched back"
+        case _:
+            return "everyone" if rollout.percent >= 100 else f"about {wording.in_a_hundred(rollout.percent)} customers"
+
+
 def _first_people(known: schedule.Dates) -> str:
     if known.first_percent >= 100:
         return "for everyone at once"
@@ -65,17 +75,16 @@ def _support(rollout: Rollout, title: str, known: schedule.Dates, zone: str) -> 
     noticed = _noticed(rollout, "support")
     changes = [b for b in noticed if not b.unchanged]
     same = [wording.escape(b.text) for b in noticed if b.unchanged]
-    name = wording.escape(title, 80)
-    first = f"{schedule.begins(known, zone)} the {_lower(name)} starts to change, {_first_people(known)}."
+    name = wording.in_a_sentence(title)
+    first = f"{schedule.begins(known, zone)} the {name} starts to change, {_first_people(known)}."
     body = ["*What customers may notice*", *(_bullets(changes, examples=True) or [" • Nothing that we know of."])]
     if same:
         body.append(f"*Not changing:* {' '.join(same)}")
     growing = f"first {wording.in_a_hundred(known.first_percent)} customers, then growing, "
     body += [
         f"*When:* {growing}{schedule.everyone(known, zone)} if all goes well.",
-        f"*Who is affected now:* nobody yet; it starts with {wording.in_a_hundred(known.first_percent)} customers.",
-        f'*If a customer complains:* once it runs, /rollout feels-off {rollout.id} "what happened"; before, '
-        "I have a concern.",
+        f"*Who is affected now:* {_affected(rollout, known)}.",
+        f'*If a customer complains:* once it runs, /rollout feels-off {rollout.id} "what happened", or ask below.',
         "*Which version did they see?* /rollout whois <customer id>".replace("<", "&lt;").replace(">", "&gt;"),
         "*If it goes wrong* we switch back within seconds; we will tell you here.",
     ]
@@ -84,16 +93,8 @@ def _support(rollout: Rollout, title: str, known: schedule.Dates, zone: str) -> 
 
 def _marketing(rollout: Rollout, title: str, known: schedule.Dates, zone: str) -> tuple[str, list[str]]:
     changes = [b for b in _noticed(rollout, "marketing") if not b.unchanged]
-    name = wording.escape(title, 80)
-    what = (
-        f"{_headline_of(changes)} in the {_lower(name)}"
-        if changes
-        else f"A change in the {_lower(name)} nobody should notice"
-    )
-    date = f"starting {wording.when(known.begins, zone)}" if known.begins else "starting soon"
-    if known.begins and not known.fixed:
-        date = f"starting not before {wording.when(known.begins, zone)}"
-    first = f"{what}: {date}; {schedule.everyone(known, zone)}."
+    what = _headline_of(changes) if changes else "a change that nobody should notice"
+    first = f"{schedule.begins(known, zone)}, {wording.in_a_sentence(title)}: {what}."
     body = [f"*What people may notice*\n{chr(10).join(_bullets(changes, examples=False))}"] if changes else []
     if changes:
         quotes = " ".join(f"“{wording.escape(b.text)}”" for b in changes)
@@ -101,7 +102,8 @@ def _marketing(rollout: Rollout, title: str, known: schedule.Dates, zone: str) -
     claims = ", ".join(dict.fromkeys([*_expected_claims(rollout), "smarter"]))
     body += [
         f"*Please do not say:* {claims}. That is not measured yet.",
-        f"*Who is affected now:* nobody yet; it starts with {wording.in_a_hundred(known.first_percent)} customers.",
+        f"*When:* {schedule.everyone(known, zone)} if all goes well.",
+        f"*Who is affected now:* {_affected(rollout, known)}.",
         "We will post here when it has reached everyone, and if it is rolled back (that takes seconds).",
         f"*Whom to ask:* {wording.owner(rollout)}",
     ]
@@ -117,8 +119,8 @@ def _expected_claims(rollout: Rollout) -> list[str]:
 
 
 def _downstream(rollout: Rollout, title: str, known: schedule.Dates, zone: str) -> tuple[str, list[str]]:
-    name = wording.escape(title, 80)
-    first = f"{schedule.begins(known, zone)} the {_lower(name)} starts to change, {_first_people(known)}."
+    name = wording.in_a_sentence(title)
+    first = f"{schedule.begins(known, zone)} the {name} starts to change, {_first_people(known)}."
     before, after = rollout.from_content, rollout.to_content
     changed = changed_parts(before, after)
     body = ["*What your code may see*"]
@@ -163,8 +165,3 @@ def _expected(expectation: Expectation) -> str:
     ends = sorted((abs(expectation.low), abs(expectation.high)))
     unit = "points" if expectation.points else "%"
     return f"{wording.escape(title, 60)}: expected {ends[0] * 100:g} to {ends[1] * 100:g} {unit} {way}"
-
-
-def _lower(name: str) -> str:
-    """`Support assistant` inside a sentence; names such as `FAQ` stay."""
-    return name[:1].lower() + name[1:] if name[1:2].islower() else name

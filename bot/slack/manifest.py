@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 SCOPES = (
     "app_mentions:read",
+    "channels:history",  # to look whether an earlier try of a message has arrived
     "channels:read",
     "chat:write",
     "chat:write.public",

@@ -131,7 +131,8 @@ def _tick(rollout: Rollout, sighting: c.Sighting | None, context: Context) -> li
     if sighting is None or any(isinstance(x, e.EvidenceRecorded) for x in events):
         return events
     before = rollout.evidence.verdict if rollout.evidence else None
-    if gates.verdict_name(before) != gates.verdict_name(sighting.verdict):
+    news = not isinstance(sighting.verdict, v.TooEarly)  # a stage that has just begun has nothing to say yet
+    if news and gates.verdict_name(before) != gates.verdict_name(sighting.verdict):
         return [_evidence(rollout, sighting, "verdict"), *events]
     if not events and _summary_due(rollout, context):
         return [_evidence(rollout, sighting, "summary")]

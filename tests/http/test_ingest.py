@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import httpx
+
 from core.judging.evidence import CellKey, Sums
 from core.rollout import commands as c
 from core.store import windows

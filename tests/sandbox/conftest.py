@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -16,8 +17,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from bot.sandbox.changes import Changes
 from bot.sandbox.control import Sandbox
 from bot.sandbox.server import ServerThread
+from bot.sandbox.workspace import Workspace
 
 Json = dict[str, Any]
 
@@ -149,6 +152,12 @@ def small_app(client: WebClient) -> App:
 def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def workspace() -> Workspace:
+    """The people and channels, without a server."""
+    return Workspace(clock=lambda: datetime(2026, 11, 24, 12, 4, tzinfo=UTC), changes=Changes())
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from slack_sdk import WebClient
 from bot.sandbox.control import Sandbox
 from bot.sandbox.page import mrkdwn
 from bot.sandbox.server import ServerThread
+from bot.sandbox.workspace import Workspace
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -39,8 +40,8 @@ BERLIN = ZoneInfo("Europe/Berlin")
         ("*<@U0ANA00001>*", '<b><span class="mention">@ana</span></b>'),
     ],
 )
-def test_mrkdwn_reads_as_in_slack(sandbox: Sandbox, written: str, shown: str) -> None:
-    assert mrkdwn.to_html(sandbox.workspace, written, BERLIN) == shown
+def test_mrkdwn_reads_as_in_slack(workspace: Workspace, written: str, shown: str) -> None:
+    assert mrkdwn.to_html(workspace, written, BERLIN) == shown
 
 
 @pytest.mark.parametrize(
@@ -58,8 +59,8 @@ def test_mrkdwn_reads_as_in_slack(sandbox: Sandbox, written: str, shown: str) ->
         '<@U1|"><script>>',
     ],
 )
-def test_nothing_that_is_written_becomes_markup(sandbox: Sandbox, written: str) -> None:
-    html = str(mrkdwn.to_html(sandbox.workspace, written, BERLIN))
+def test_nothing_that_is_written_becomes_markup(workspace: Workspace, written: str) -> None:
+    html = str(mrkdwn.to_html(workspace, written, BERLIN))
     assert "<script" not in html
     assert "<img" not in html
     assert 'href="javascript' not in html

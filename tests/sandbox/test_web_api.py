@@ -1,6 +1,7 @@
 """The Web API as the real client meets it: what Slack accepts, edits, refuses, limits and loses."""
 
 import json
+from collections.abc import Iterator
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
@@ -21,6 +22,13 @@ def refusal(call: object, **args: object) -> str:
         call(**args)  # type: ignore[operator]
     assert caught.value.response.status_code == 200
     return str(caught.value.response["error"])
+
+
+@pytest.fixture(scope="module")
+def shared_client() -> Iterator[WebClient]:
+    """A client of one sandbox for calls that change nothing."""
+    with Sandbox.start() as running:
+        yield WebClient(token=running.bot_token, base_url=running.api_url, timeout=5)
 
 
 def test_a_posted_message_has_slacks_shape(client: WebClient, sandbox: Sandbox) -> None:
@@ -112,8 +120,10 @@ def test_the_directory_knows_people_groups_and_channels(client: WebClient) -> No
         ("pins_add", {"channel": CHANNEL, "timestamp": "1.000001"}, "unknown_method"),
     ],
 )
-def test_refusals_carry_slacks_names(client: WebClient, method: str, args: dict[str, object], error: str) -> None:
-    assert refusal(getattr(client, method), **args) == error
+def test_refusals_carry_slacks_names(
+    shared_client: WebClient, method: str, args: dict[str, object], error: str
+) -> None:
+    assert refusal(getattr(shared_client, method), **args) == error
 
 
 def test_a_message_needs_something_to_say(client: WebClient) -> None:

@@ -1,0 +1,127 @@
+"""One full append (event, chain, idempotency, outbox, read model) against the eventsourcing library, same database."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import count
+from uuid import uuid4
+
+from bench import databases, rollouts
+from bench.figures import Figure
+from bench.peer import Peer
+from bench.rounds import Effort, medians
+from core.rollout import commands as c
+from core.rollout import events as e
+from core.service import Service
+from core.store import commands, event_log, outbox, projections
+from core.store.database import Database, connect
+from core.store.event_log import Entry
+from core.store.folds import fold
+
+TIMES = 200
+REASON = "The support team sees more questions than usual about refunds; we look at it together before we go on."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Floors:
+    """What the ratio to the peer has to reach."""
+
+    transaction_to_recorder: float
+    command_to_recorder: float | None
+    command_to_application: float | None
+
+
+SQLITE = Floors(transaction_to_recorder=0.6, command_to_recorder=0.6, command_to_application=0.7)
+POSTGRES = Floors(transaction_to_recorder=2.0, command_to_recorder=None, command_to_application=None)
+
+
+def measure(effort: Effort) -> Iterator[Figure]:
+    """Appends a second with one writer, durable, on both databases."""
+    with databases.folder() as folder:
+        yield from _on(effort, "SQLite", databases.sqlite(folder), ("sqlite", str(folder / "peer.db")), SQLITE)
+    with databases.postgres_server() as server:
+        yield from _on(effort, "Postgres", server.migrated(), ("postgres", server.empty()), POSTGRES)
+
+
+def _on(effort: Effort, name: str, url: str, peer_at: tuple[str, str], floors: Floors) -> Iterator[Figure]:
+    times = effort.some(TIMES)
+    with ExitStack() as stack:
+        database = stack.enter_context(connect(url))
+        peer = stack.enter_context(Peer("eventsourcing_append.py", *peer_at))
+        service = Service(database)
+        rollouts.begin(service)
+        transaction = Transaction(database, service)
+
+        def rate(work: Callable[[int], None]) -> Callable[[], float]:
+            def once() -> float:
+                began = time.perf_counter()
+                work(times)
+                return times / (time.perf_counter() - began)
+
+            return once
+
+        def asked(what: str) -> Callable[[], float]:
+            return lambda: times / peer.ask(what=what, times=times, payload=REASON)["seconds"]
+
+        found = medians(
+            {
+                "transaction": rate(transaction),
+                "command": rate(lambda n: _commands(service, n)),
+                "recorder": asked("recorder"),
+                "application": asked("application"),
+            },
+            effort.rounds,
+        )
+    for ours, peer_name, goal, said in (
+        ("transaction", "recorder", floors.transaction_to_recorder, "append, full transaction: eventsourcing recorder"),
+        ("command", "recorder", floors.command_to_recorder, "append, decided command: eventsourcing recorder"),
+        ("command", "application", floors.command_to_application, "append, decided command: eventsourcing application"),
+    ):
+        yield Figure(name=f"{said}, {name}", ours=found[ours], peer=found[peer_name], unit="/s", goal=goal)
+
+
+def _commands(service: Service, times: int) -> None:
+    """Pause and resume through the one way to change anything; half of each."""
+    for number in range(times):
+        paused = number % 2 == 1
+        rollouts.say(service, c.Resume(reason=REASON) if paused else c.Pause(reason=REASON))
+
+
+class Transaction:
+    """What the store does for one command, without deciding: everything in one transaction under the append lock."""
+
+    def __init__(self, database: Database, service: Service) -> None:
+        self._database = database
+        self._service = service
+        self._numbers = count(1)
+
+    def __call__(self, times: int) -> None:
+        world = self._service.world()
+        for _ in range(times):
+            command_id, at = uuid4().hex, rollouts.now()
+            event = e.ConcernRaised(notice="support:#support", by="U1", handle="@ana", text=REASON)
+            with self._database.writing() as connection:
+                if commands.answered(connection, command_id, "f") is not None:
+                    raise RuntimeError(f"{command_id} was used before")
+                recorded = event_log.append(
+                    connection,
+                    [Entry(stream=e.rollout_stream("R-1"), event=event)],
+                    command_id=command_id,
+                    actor="slack:U1",
+                    at=at,
+                    recorded_at=at,
+                )
+                position = recorded[-1].position
+                outbox.enqueue(
+                    connection,
+                    kind="bench",
+                    ordering_key="bench:#ai-rollouts",
+                    idempotency_key=f"bench:{next(self._numbers)}",
+                    request={"position": position},
+                    due_at=at,
+                    position=position,
+                )
+                world = fold(world, recorded)
+                projections.apply(connection, recorded, world.rollouts)
+                commands.remember(connection, command_id, "f", position, position, "{}", at)

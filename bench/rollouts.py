@@ -1,0 +1,89 @@
+"""Rollouts to measure with: applied and started through the service, as people would."""
+
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+from uuid import uuid4
+
+from core import applying
+from core.rollout import commands as c
+from core.rollout.context import Actor
+from core.rollout.model import Rollout
+from core.service import Outcome, Request, Service
+
+SURFACE = "support-assistant"
+OLD, NEW = "v42", "v43"
+ANA = Actor(id="slack:T0SANDBOX1/U0ANA00001", handle="@ana")
+COHORTS = """\
+  - cohort: {name: internal, where: {email_domain: example.com}, percent: 100, hold: 1m}
+  - cohort: {name: staff, where: {plan: staff}, percent: 100, hold: 1m}
+  - cohort: {name: north, where: {region: [no, se, fi]}, percent: 100, hold: 1m}
+"""
+LIMITS = """\
+  - {metric: eval_pass_rate, drops_by: 2pp}
+  - {metric: refusal_rate, rises_by: 1pp}
+  - {metric: cost_per_request, rises_by: 15%}
+  - {metric: latency_p95, exceeds: 4000ms}
+"""
+TEN_METRICS = """\
+  - {metric: eval_pass_rate, drops_by: 2pp}
+  - {metric: cost_per_request, rises_by: 15%}
+  - {metric: latency_p95, exceeds: 4000ms}
+  - {metric: hard_error_rate, rises_by: 0.5pp}
+  - {metric: refusal_rate, rises_by: 1pp}
+  - {metric: new_error_category, rate_above: 0.2%, min_events: 5}
+  - {metric: complaint_rate, exceeds_normal_by: 50%}
+  - {metric: retry_rate, rises_by: 1pp}
+  - {metric: conversation_turns, changes_by: 8%}
+  - {metric: moderation_flag_rate, rises_by: 0.5pp}
+"""
+_SURFACE_FILE = Path(__file__).parents[1] / "examples" / "surface.yaml"
+_FILE = """\
+version: 1
+rollout: {name}
+surface: support-assistant
+owner: "@dana"
+risk: low
+change:
+  from: support-assistant@v42
+  to: {{prompt: "You are the support assistant. Give the steps to fix it first, then the cause."}}
+  why: "Customers say that replies bury the fix."
+stages:
+{cohorts}  - canary: {{percent: 5, min_hold: 2h, max_hold: 24h, min_samples: 200000}}
+  - ramp: {{steps: [50%, 100%], hold: 1h}}
+  - bake: {{hold: 1h}}
+rollback_when:
+{limits}notify:
+  - {{channel: "#ai-rollouts", as: engineering}}
+"""
+_names = count(1)
+
+
+def now() -> datetime:
+    """Real time."""
+    return datetime.now(UTC)
+
+
+def say(service: Service, command: c.Command, rollout: str = "R-1", by: Actor = ANA) -> Outcome:
+    """Hand in one command."""
+    return service.handle(Request(command=command, command_id=uuid4().hex, by=by, at=now(), rollout=rollout))
+
+
+def begin(service: Service, *, cohorts: str = "", limits: str = LIMITS) -> Rollout:
+    """A new low-risk rollout in its 5 % canary; with `cohorts`, these are behind it."""
+    text = _FILE.format(name=f"bench-{next(_names)}", cohorts=cohorts, limits=limits)
+    if SURFACE not in service.world().surfaces:
+        _apply(service, _SURFACE_FILE.read_text(encoding="utf-8"))
+    rollout = _apply(service, text).id
+    outcome = say(service, c.Start(), rollout)
+    for _ in cohorts.splitlines():
+        outcome = say(service, c.Advance(reason="known to be well"), rollout)
+    assert outcome.rollout is not None
+    assert outcome.rollout.stage is not None
+    if outcome.rollout.stage.name != "canary":
+        raise RuntimeError(f"{rollout} is in {outcome.rollout.stage.name}, not in its canary")
+    return outcome.rollout
+
+
+def _apply(service: Service, text: str) -> applying.Applied:
+    return applying.apply_text(service, text, "bench.yaml", by=ANA, at=now(), command_id=uuid4().hex)

@@ -1,0 +1,131 @@
+"""What can be typed, and what is answered to what was not understood."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.rendering.help_pages import VERBS
+from bot.slack.grammar import Misunderstood, Parsed, parse
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("", Parsed(verb="help")),
+        ("help", Parsed(verb="help")),
+        ("help rollback", Parsed(verb="help", args=("rollback",))),
+        ("status", Parsed(verb="status")),
+        ("STATUS R-118", Parsed(verb="status", rollout="R-118")),
+        ("status 118", Parsed(verb="status", rollout="118")),
+        ("list --mine", Parsed(verb="list", flags={"mine": "yes"})),
+        ("list --surface support-assistant", Parsed(verb="list", flags={"surface": "support-assistant"})),
+        ("list --state=on-hold", Parsed(verb="list", flags={"state": "on_hold"})),
+        ("start R-118", Parsed(verb="start", rollout="R-118")),
+        ('start R-118 --at "Tue 10:00"', Parsed(verb="start", rollout="R-118", flags={"at": "Tue 10:00"})),
+        ('start R-118 --at="Tue 10:00"', Parsed(verb="start", rollout="R-118", flags={"at": "Tue 10:00"})),
+        ('approve R-118 "ok for Tuesday"', Parsed(verb="approve", rollout="R-118", text="ok for Tuesday")),
+        ("approve", Parsed(verb="approve")),
+        ('reject 118 "not now"', Parsed(verb="reject", rollout="118", text="not now")),
+        ("advance R-118", Parsed(verb="advance", rollout="R-118")),
+        ("advance R-118 to 25%", Parsed(verb="advance", rollout="R-118", args=("25",))),
+        ("advance R-118 to 25", Parsed(verb="advance", rollout="R-118", args=("25",))),
+        ("advance to 25 %", Parsed(verb="advance", args=("25",))),
+        (
+            'advance R-118 to 80% --skip-wait "copy fix"',
+            Parsed(verb="advance", rollout="R-118", args=("80",), flags={"skip-wait": "copy fix"}),
+        ),
+        ('advance R-118 "seen by all"', Parsed(verb="advance", rollout="R-118", text="", flags={"skip-wait": "seen by all"})),
+        ('pause R-118 "odd greetings"', Parsed(verb="pause", rollout="R-118", text="odd greetings")),
+        ('hold "odd greetings"', Parsed(verb="pause", text="odd greetings")),
+        ('resume R-118 "unrelated"', Parsed(verb="resume", rollout="R-118", text="unrelated")),
+        ("rollback support-assistant", Parsed(verb="rollback", rollout="support-assistant")),
+        ('abandon R-118 "no longer needed"', Parsed(verb="abandon", rollout="R-118", text="no longer needed")),
+        ("history R-118", Parsed(verb="history", rollout="R-118")),
+        ("metrics R-118 refusal_rate", Parsed(verb="metrics", rollout="R-118", args=("refusal_rate",))),
+        ("metrics Refusal_Rate", Parsed(verb="metrics", args=("refusal_rate",))),
+        ("whois cust_8841", Parsed(verb="whois", args=("cust_8841",))),
+        ("whois cust_8841 support-assistant", Parsed(verb="whois", args=("cust_8841", "support-assistant"))),
+        ("whois <@U0ANA00001|ana>", Parsed(verb="whois", args=("U0ANA00001",))),
+        ("notice R-118 preview", Parsed(verb="notice", rollout="R-118", args=("preview",))),
+        ("notice ack", Parsed(verb="notice", args=("ack",))),
+        ('feels-off R-118 "too short"', Parsed(verb="feels-off", rollout="R-118", text="too short")),
+        ("status R-118 --public", Parsed(verb="status", rollout="R-118", flags={"public": "yes"})),
+    ],
+)
+def test_a_line_is_read(typed: str, meant: Parsed) -> None:
+    assert parse(typed) == meant
+
+
+@pytest.mark.parametrize(
+    ("typed", "plain"),
+    [
+        ("pause R-118 “odd greetings”", 'pause R-118 "odd greetings"'),
+        ("pause R-118 „odd greetings“", 'pause R-118 "odd greetings"'),
+        ("advance R-118 to 25% —skip-wait “why”", 'advance R-118 to 25% --skip-wait "why"'),
+        ("advance R-118 –-skip-wait “why”", 'advance R-118 --skip-wait "why"'),
+        ("status\u00a0R-118", "status R-118"),
+        ("\u200bstatus R-118\u200b", "status R-118"),
+        ("status R‑118", "status R-118"),
+    ],
+)
+def test_what_phones_make_of_a_line_is_undone(typed: str, plain: str) -> None:
+    assert parse(typed) == parse(plain)
+    assert isinstance(parse(typed), Parsed)
+
+
+@pytest.mark.parametrize(
+    ("typed", "hint", "suggestion"),
+    [
+        ("advnace 118", 'I don\'t know "advnace". Did you mean `advance`?', "advance 118"),
+        ("rolback R-1", 'I don\'t know "rolback". Did you mean `rollback`?', "rollback R-1"),
+        ("frobnicate", 'I don\'t know "frobnicate". Type `/rollout help`', ""),
+        ("help rolback", 'I don\'t know "rolback". Did you mean `rollback`?', "help rollback"),
+        ("status R-1 now", 'I don\'t know what "now" means here. The form is: status [id]', "status R-1"),
+        ("rollback R-1 it is broken", "Put what you want to say in quotes", 'rollback R-1 "it is broken"'),
+        ("pause R-1 for 2h", "A pause has no end of its own yet", ""),
+        ("advance R-1 25%", 'I don\'t know what "25%" means here.', "advance R-1 to 25%"),
+        ("advance R-1 to many", 'To how much? "many" is not a percentage', ""),
+        ("advance R-1 to 250%", 'To how much? "250%" is not a percentage', ""),
+        ('advance R-1 "a" --skip-wait "b"', "Give the reason once", ""),
+        ("metrics R-1 refusal_rte", 'There is no metric "refusal_rte". Did you mean refusal_rate?', "metrics R-1 refusal_rate"),
+        ("list --mien", "`list` has no --mien. Did you mean --mine?", ""),
+        ("status --surface x", "`status` has no --surface. It knows --public.", ""),
+        ("list --state asleep", 'There is no state "asleep". There are: planned', ""),
+        ("list --surface", "--surface needs a value", ""),
+        ("list everything", 'I don\'t know what "everything" means here.', "list"),
+        ("whois", "Whose version?", ""),
+        ("whois a b c", 'I don\'t know what "c" means here.', "whois a b"),
+        ('status "R-1"', 'I don\'t know what "R-1" means here.', ""),
+        ('pause R-1 "odd', "A quote is not closed.", 'pause R-1 "odd"'),
+        ("notice R-1 preview send", 'I don\'t know what "send" means here.', ""),
+    ],
+)
+def test_what_is_not_understood_is_never_run(typed: str, hint: str, suggestion: str) -> None:
+    answer = parse(typed)
+    assert isinstance(answer, Misunderstood)
+    assert hint in answer.hint
+    assert answer.suggestion == suggestion
+    if suggestion:
+        assert isinstance(parse(suggestion), Parsed)
+
+
+def test_mentions_in_a_reason_read_as_they_were_typed() -> None:
+    typed = 'pause R-1 "ask <@U0DANA0001|dana> and <!subteam^S0AILEADS1|@ai-leads> in <#C0SUPPORT1|support>"'
+    parsed = parse(typed)
+    assert isinstance(parsed, Parsed)
+    assert parsed.text == "ask @dana and @ai-leads in #support"
+
+
+def test_every_example_in_the_help_is_understood() -> None:
+    for name, verb in VERBS.items():
+        parsed = parse(verb.example)
+        assert isinstance(parsed, Parsed), verb.example
+        assert parsed.verb == name
+
+
+@given(st.text(max_size=200))
+def test_any_text_is_answered(typed: str) -> None:
+    answer = parse(typed)
+    assert isinstance(answer, Parsed | Misunderstood)
+    if isinstance(answer, Parsed):
+        assert answer.verb in VERBS
