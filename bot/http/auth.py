@@ -24,9 +24,13 @@ class Role(StrEnum):
 class Caller:
     """Who knocks: `key` separates the idempotency keys of different tokens and tells nothing about the token."""
 
-    role: Role
+    roles: frozenset[Role]
     key: str
     actor: Actor
+
+    def may(self, *roles: Role) -> bool:
+        """Whether one of its roles is among `roles`; an admin may do everything."""
+        return Role.ADMIN in self.roles or not self.roles.isdisjoint(roles)
 
 
 class Denied(Exception):
@@ -37,7 +41,7 @@ class Denied(Exception):
         self.status, self.code, self.message, self.hint = status, code, message, hint
 
 
-LOCAL = Caller(role=Role.ADMIN, key="local", actor=Actor(id="token:local", handle="local"))
+LOCAL = Caller(roles=frozenset(Role), key="local", actor=Actor(id="token:local", handle="local"))
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 Headers = Iterable[tuple[bytes, bytes]]
 
@@ -62,9 +66,9 @@ class Door:
         if caller is None:
             what = "The token is not one of ROLLOUT_TOKENS" if presented else "This needs a token"
             raise Denied(401, "unauthorized", f"{what}.", "Send the header Authorization: Bearer <token>.")
-        if caller.role is not Role.ADMIN and caller.role not in roles:
+        if not caller.may(*roles):
             needed = " or ".join(dict.fromkeys((*roles, Role.ADMIN)))
-            raise Denied(403, "forbidden", f"A token of role {caller.role} may not do this.", f"It needs {needed}.")
+            raise Denied(403, "forbidden", f"The {caller.actor.handle} may not do this.", f"It needs {needed}.")
         return caller
 
     def admit_person(self, headers: Headers, *roles: Role) -> Caller:
@@ -75,13 +79,12 @@ class Door:
 
     def _caller(self, presented: bytes) -> Caller | None:
         digest = sha256(presented).digest()
-        found: Role | None = None
-        for known, role in self._known:
-            if hmac.compare_digest(known, digest):
-                found = role
-        if found is None:
+        roles = frozenset(role for known, role in self._known if hmac.compare_digest(known, digest))
+        if not roles:
             return None
-        return Caller(role=found, key=digest.hex()[:16], actor=Actor(id=f"token:{found}", handle=f"{found} token"))
+        named = "+".join(role for role in Role if role in roles)
+        actor = Actor(id=f"token:{named}", handle=f"{named} token")
+        return Caller(roles=roles, key=digest.hex()[:16], actor=actor)
 
 
 def _presented(headers: Headers) -> bytes:

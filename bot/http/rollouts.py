@@ -189,7 +189,7 @@ def _apply(
     resolve: Callable[[str], str],
 ) -> JSONResponse:
     try:
-        if isinstance(read(text, name), SurfaceFile | PolicyFile) and caller.role is not Role.ADMIN:
+        if isinstance(read(text, name), SurfaceFile | PolicyFile) and not caller.may(Role.ADMIN):
             return problem(403, "forbidden", "Surfaces and policies are applied with an admin token.", "Ask an admin.")
         applied = apply_text(
             service, text, name, by=caller.actor, at=at, command_id=command_id, resolve_handle=resolve, source="http"

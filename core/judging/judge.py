@@ -6,13 +6,13 @@ from math import log
 
 import numpy as np
 
-from core.judging import health
+from core.judging import health, ranges
 from core.judging.accumulate import advance
 from core.judging.evidence import REQUESTS
 from core.judging.hypothesis import effect
 from core.judging.limits import Limit, Role, Scale, wording
 from core.judging.look import Look
-from core.judging.measures import measures, shown_range
+from core.judging.measures import measures
 from core.judging.question import Question
 from core.judging.score import Score, has_lasted, scores
 from core.judging.state import State
@@ -107,11 +107,7 @@ def _finding(limit: Limit, score: Score, threshold: float) -> Finding:
     difference = None
     if sight.canary is not None and sight.control is not None and (not relative or sight.control > 0):
         difference = effect(limit, sight.canary, sight.control)
-    low, high = (
-        (None, None)
-        if limit.absolute
-        else shown_range(limit, entry, sight.canary, sight.control, sight.error, sight.n_canary)
-    )
+    low, high = (None, None) if limit.absolute else ranges.shown(limit, entry, sight)
     return Finding(
         metric=limit.metric,
         kind=limit.kind.value,

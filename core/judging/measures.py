@@ -4,20 +4,16 @@ from math import log
 
 import numpy as np
 
+from core.judging import ranges
 from core.judging.accumulate import GATE_REQUESTS, in_control
 from core.judging.hypothesis import hypotheses, is_beyond
-from core.judging.limits import CATEGORIES, Kind, Limit, Role, Scale, wording
+from core.judging.limits import CATEGORIES, Kind, Limit, Role, wording
 from core.judging.look import Look
 from core.judging.question import Question
 from core.judging.score import Score
 from core.judging.state import State
 from core.judging.verdict import Measure, Word
-from core.metrics.catalogue import CATALOGUE, Good, MarginScale, Metric
-from core.metrics.catalogue import Kind as MetricKind
-from core.stats import mean
-
-DISPLAY_FROM = 30  # requests of the canary, below which no range is shown
-DISPLAY_EVENTS = 5  # events, and for 0/1 metrics others too, without which a variance means nothing
+from core.metrics.catalogue import CATALOGUE, Good, Metric
 
 
 def measures(question: Question, look: Look, state: State, scored: tuple[Score, ...]) -> tuple[Measure, ...]:
@@ -37,25 +33,6 @@ def measures(question: Question, look: Look, state: State, scored: tuple[Score, 
     return tuple(rows)
 
 
-def shown_range(
-    limit: Limit | None, entry: Metric, canary: float | None, control: float | None, error: float | None, n: float
-) -> tuple[float | None, float | None]:
-    """The always-valid 95 % range of the difference, as the row shows it; (None, None) where it is unknown."""
-    if canary is None or control is None or error is None or error <= 0 or n < DISPLAY_FROM:
-        return None, None
-    rarer = n * (min(canary, 1 - canary) if entry.binary else canary)
-    if (entry.binary or entry.kind is MetricKind.COUNT) and rarer < DISPLAY_EVENTS:
-        return None, None
-    tau = 2 * _margin(limit, entry, control)
-    if tau <= 0:
-        return None, None
-    low, high = mean.interval(canary - control, error, tau=tau)
-    low = max(low, -control) if control >= 0 else low  # nothing here falls below 0
-    if not _is_relative(limit, entry):
-        return low, high
-    return (low / control, high / control) if control > 0 else (None, None)
-
-
 def _row(question: Question, look: Look, state: State, key: str, limit: Limit | None, score: Score | None) -> Measure:
     entry = CATALOGUE[key]
     standing = look.standing(key, question.current)
@@ -73,9 +50,20 @@ def _row(question: Question, look: Look, state: State, key: str, limit: Limit | 
             error = float(np.hypot(standing.level_error, baseline.error))
     difference = None
     if canary is not None and control is not None:
-        relative = _is_relative(limit, entry)
+        relative = ranges.is_relative(limit, entry)
         difference = canary - control if not relative else canary / control - 1 if control > 0 else None
-    low, high = shown_range(limit, entry, canary, control, error, n_canary)
+    low, high = ranges.shown(
+        limit,
+        entry,
+        ranges.Seen(
+            canary=canary,
+            control=control,
+            error=error,
+            n_canary=n_canary,
+            n_control=0.0 if weaker else n_control,
+            design_effect=standing.design_effect if standing is not None else 1.0,
+        ),
+    )
     silent = n_canary == 0 or (n_control == 0 and not weaker)
     return Measure(
         metric=key,
@@ -91,7 +79,7 @@ def _row(question: Question, look: Look, state: State, key: str, limit: Limit | 
         n_canary=round(n_canary),
         n_control=round(n_control),
         unit=entry.unit,
-        relative=_is_relative(limit, entry),
+        relative=ranges.is_relative(limit, entry),
         weaker=weaker,
     )
 
@@ -142,7 +130,7 @@ def _beyond_limit(limit: Limit | None, entry: Metric, canary: float | None, cont
         return any(is_beyond(limit, hypothesis.side, canary, control) for hypothesis in hypotheses(limit))
     if control is None or entry.default_margin is None:
         return False
-    change = canary - control if not _is_relative(None, entry) else canary / control - 1 if control > 0 else 0.0
+    change = canary - control if not ranges.is_relative(None, entry) else canary / control - 1 if control > 0 else 0.0
     if entry.good is Good.UNCHANGED:
         return abs(change) > entry.default_margin
     return (change if entry.good is Good.DOWN else -change) > entry.default_margin
@@ -152,21 +140,6 @@ def _harm_is_more(limit: Limit | None, entry: Metric) -> bool:
     if limit is not None:
         return limit.kind is not Kind.DROPS_BY
     return entry.good is not Good.UP
-
-
-def _is_relative(limit: Limit | None, entry: Metric) -> bool:
-    if limit is not None and not limit.absolute:
-        return limit.scale is Scale.RELATIVE
-    return entry.margin_scale is MarginScale.RELATIVE
-
-
-def _margin(limit: Limit | None, entry: Metric, control: float) -> float:
-    """A typical harm in the metric's own unit, from which the range takes its tuning."""
-    if limit is not None and not limit.absolute:
-        amount, relative = limit.amount, limit.scale is Scale.RELATIVE
-    else:
-        amount, relative = entry.default_margin or 0.02, entry.margin_scale is MarginScale.RELATIVE
-    return amount * abs(control) if relative else amount
 
 
 def _category_row(question: Question, state: State, limit: Limit, score: Score) -> Measure:

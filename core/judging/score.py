@@ -12,6 +12,7 @@ from core.judging.hypothesis import Hypothesis, hypotheses, is_beyond
 from core.judging.limits import Limit
 from core.judging.look import Look
 from core.judging.question import Question
+from core.judging.ranges import Seen
 from core.judging.state import Part, State
 from core.metrics.catalogue import CATALOGUE, Kind
 from core.stats import mean, proportion
@@ -23,25 +24,13 @@ FADE = 6 / pi**2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sight:
-    """The numbers on which one term rests."""
-
-    canary: float | None
-    control: float | None
-    error: float | None
-    n_canary: float
-    n_control: float
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Term:
     """One e-process of a limit: since one stage, on one side. `log_weight` is its share of the limit."""
 
     log_weight: float
     log_e: float
     beyond: bool
-    sight: Sight
+    sight: Seen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +40,7 @@ class Score:
     limit: int
     log_e: float
     counted: float
-    strongest: Sight | None
+    strongest: Seen | None
 
     @property
     def beyond(self) -> bool:
@@ -114,7 +103,7 @@ def _epoch_terms(
         if standing is None:
             continue
         if part == "fixed":
-            sight = Sight(
+            sight = Seen(
                 canary=standing.level,
                 control=standing.control,
                 error=standing.level_error,
@@ -127,12 +116,13 @@ def _epoch_terms(
                 and standing.level * standing.level_weight >= (limit.min_events or 0)
             )
         else:
-            sight = Sight(
+            sight = Seen(
                 canary=standing.canary,
                 control=standing.control,
                 error=standing.error,
                 n_canary=standing.canary_weight,
                 n_control=standing.control_weight,
+                design_effect=standing.design_effect,
             )
             beyond = is_beyond(limit, hypothesis.side, standing.canary, standing.control)
         if CATALOGUE[limit.metric].kind is Kind.MEAN:
@@ -155,7 +145,7 @@ def _alone_terms(question: Question, look: Look, state: State, position: int, hy
     error = None
     if standing.level_error is not None and baseline.error is not None:
         error = float(np.hypot(standing.level_error, hypothesis.bound_ratio * baseline.error))
-    sight = Sight(
+    sight = Seen(
         canary=standing.level,
         control=baseline.value,
         error=error,
@@ -191,7 +181,7 @@ def _category_terms(question: Question, state: State, position: int) -> Iterator
             log_weight=log(FADE / track.order**2),
             log_e=float(proportion.log_mean(track.components)),
             beyond=rate > limit.amount and track.events >= (limit.min_events or 0),
-            sight=Sight(
+            sight=Seen(
                 canary=rate,
                 control=0.0,
                 error=None,
@@ -212,7 +202,7 @@ def _exact_log_e(
 
 
 def _mean_log_e(
-    question: Question, look: Look, state: State, position: int, hypothesis: Hypothesis, since: int, sight: Sight
+    question: Question, look: Look, state: State, position: int, hypothesis: Hypothesis, since: int, sight: Seen
 ) -> float:
     limit = question.limits[position]
     if sight.canary is None or not gate_is_open(look, limit.metric, since):

@@ -1,5 +1,8 @@
 """Exact e-processes for anything that is 0 or 1, valid under any ramp, any drift and any number of looks."""
 
+from collections.abc import Callable
+from math import lgamma, log, log1p
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -133,6 +136,35 @@ def log_mean(components: ArrayLike) -> Array:
     """The log of the mean of exp(components) over the last axis: the e-value of an equal mixture."""
     logs = checked.not_nan("components", components)
     return np.asarray(np.logaddexp.reduce(logs, axis=-1) - np.log(logs.shape[-1]), dtype=np.float64)
+
+
+def confidence_sequence(successes: float, trials: float, *, alpha: float) -> tuple[float, float]:
+    """The always-valid range of one rate: the p that a Beta(1/2, 1/2) mixture has no reason to reject at `alpha`.
+
+    Counts may be fractions (tempered by a design effect). Without trials it is (0, 1). Exact for 0/1 readings, however
+    often it is looked at. ValueError on counts that cannot have happened. Source: Robbins (1970).
+    """
+    s, n = (float(count) for count in checked.tally("", successes, trials))
+    checked.level("alpha", alpha)
+    if n == 0:
+        return 0.0, 1.0
+    mixed = lgamma(s + 0.5) + lgamma(n - s + 0.5) - lgamma(n + 1) - 2 * lgamma(0.5)
+
+    def rejected(p: float) -> bool:
+        likelihood = (s * log(p) if s else 0.0) + ((n - s) * log1p(-p) if n > s else 0.0)
+        return mixed - likelihood >= -log(alpha)
+
+    return _edge(0.0, s / n, rejected), _edge(1.0, s / n, rejected)
+
+
+def _edge(outside: float, inside: float, rejected: Callable[[float], bool]) -> float:
+    """Where rejection ends between an end of [0, 1] and the estimate, which is never rejected."""
+    if outside == inside:
+        return outside
+    for _ in range(50):
+        middle = (outside + inside) / 2
+        outside, inside = (middle, inside) if rejected(middle) else (outside, middle)
+    return inside
 
 
 def _before(counts: Array) -> Array:

@@ -258,6 +258,13 @@ def test_each_role_does_its_own(running: Any, serve: Any, surface_file: str, rol
     assert statuses("GET", "/healthz") == [200] * 5
 
 
+def test_a_token_may_have_several_roles(running: Any, serve: Any) -> None:
+    client = serve(running, tokens=[("operator", "both"), ("ingest", "both")], token="both")
+    assert client.get(ROLLOUTS).status_code == 200
+    assert client.post("/api/v1/observations", json={"observations": []}).status_code == 200
+    assert client.post("/ofrep/v1/evaluate/flags", json={}).status_code == 403
+
+
 def test_without_tokens_a_foreign_page_or_name_is_refused(running: Any, serve: Any, canary: Any) -> None:
     client = serve(running)
     canary(running)

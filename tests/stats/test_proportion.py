@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
 
-from core.stats import projection
+from core.stats import projection, proportion
 from core.stats.proportion import (
     log_e_one_sample,
     log_e_two_sample,
@@ -204,3 +204,37 @@ def test_harm_is_found_about_as_fast_as_promised():
     found = log_e_two_sample(rng.binomial(n_T, 0.85), n_T, rng.binomial(n_C, 0.90), n_C, side="less") >= log(20)
     first = np.where(found.any(axis=-1), found.argmax(axis=-1) + 1, 200) * 5
     assert np.median(first) <= 400
+
+
+def test_the_range_of_a_rate_is_the_beta_binomial_one():
+    # 12 of 133: the ends solve B(12.5, 121.5)/B(.5, .5) / (p^12 (1-p)^121) = 40, found here by brute force.
+    from scipy.special import betaln
+
+    low, high = proportion.confidence_sequence(12, 133, alpha=0.025)
+    grid = np.linspace(1e-5, 1 - 1e-5, 200_001)
+    log_ratio = betaln(12.5, 121.5) - betaln(0.5, 0.5) - (12 * np.log(grid) + 121 * np.log1p(-grid))
+    kept = grid[log_ratio < np.log(40)]
+    assert low == pytest.approx(kept[0], abs=1e-4)
+    assert high == pytest.approx(kept[-1], abs=1e-4)
+
+
+def test_the_range_of_a_rate_mirrors_narrows_and_knows_nothing_at_first():
+    assert proportion.confidence_sequence(0, 0, alpha=0.05) == (0.0, 1.0)
+    low, high = proportion.confidence_sequence(3, 40, alpha=0.05)
+    assert proportion.confidence_sequence(37, 40, alpha=0.05) == pytest.approx((1 - high, 1 - low))
+    wider = proportion.confidence_sequence(3, 40, alpha=0.01)
+    assert wider[0] < low < 3 / 40 < high < wider[1]
+    assert proportion.confidence_sequence(0, 40, alpha=0.05)[0] == 0.0
+
+
+def test_the_range_of_a_rate_holds_it_however_often_one_looks():
+    rng = np.random.default_rng(20261123)
+    missed = 0
+    for _ in range(200):
+        s = np.cumsum(rng.random(600) < 0.05)
+        missed += any(
+            not low <= 0.05 <= high
+            for n in range(10, 601, 10)
+            for low, high in [proportion.confidence_sequence(s[n - 1], n, alpha=0.1)]
+        )
+    assert missed <= 32  # 20 expected at most; above 32 has probability 0.005

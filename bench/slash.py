@@ -1,0 +1,83 @@
+"""Signed slash commands at 50 a second, to the acknowledgement, against a Bolt app with an empty handler."""
+
+from collections.abc import Iterator
+from statistics import median
+from urllib.parse import urlencode
+
+from bench import databases, load, processes, rollouts
+from bench.figures import Figure
+from bench.rounds import Effort
+from bot.sandbox import people
+from bot.sandbox.control import Sandbox
+from core.service import Service
+from core.store.database import connect
+
+RATE = 50
+GOAL = 1.5
+READING = ("status R-1",)
+WRITING = ('pause R-1 "we look at it"', 'resume R-1 "it is fine"')
+
+
+def measure(effort: Effort) -> Iterator[Figure]:
+    """Milliseconds from when a command was due to its acknowledgement; our answer comes with it, after the commit."""
+    found: dict[str, list[load.Answered]] = {"status": [], "pause and resume": [], "peer": []}
+    with databases.folder() as folder, Sandbox.start(rate_limits="off") as slack:
+        url = databases.sqlite(folder)
+        with connect(url) as database:
+            rollouts.begin(Service(database))
+        environment = {
+            "SLACK_BOT_TOKEN": slack.bot_token,
+            "SLACK_SIGNING_SECRET": slack.signing_secret,
+            "SLACK_API_URL": slack.api_url,
+        }
+        with processes.rampart("serve", url, **environment) as ours, processes.peer("bolt_empty") as theirs:
+            parties = (("status", ours, READING), ("peer", theirs, READING), ("pause and resume", ours, WRITING))
+            for number in range(effort.rounds + 1):
+                for name, server, lines in parties:
+                    answered = load.run(_load(server, lines, effort.seconds))
+                    if number:  # the first round warms up
+                        found[name].append(answered)
+    for name in ("status", "pause and resume"):
+        for which, goal in (("p50", None), ("p99", GOAL)):
+            yield Figure(
+                name=f"/rollout {name}, acknowledged, {which} at {RATE}/s: Bolt, empty handler",
+                ours=_milliseconds(found[name], which),
+                peer=_milliseconds(found["peer"], which),
+                unit="ms",
+                goal=goal,
+                better="less",
+            )
+
+
+def _load(server: processes.Running, lines: tuple[str, ...], seconds: float) -> load.Load:
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    return load.Load(
+        url=server.url,
+        asks=tuple(load.Ask(path="/slack/events", headers=headers, body=_form(line)) for line in lines),
+        seconds=seconds,
+        rate=RATE,
+        secret=people.SIGNING_SECRET,
+    )
+
+
+def _form(line: str) -> str:
+    fields = {
+        "token": "bench",
+        "team_id": people.TEAM_ID,
+        "team_domain": people.TEAM_DOMAIN,
+        "channel_id": people.CHANNELS[0].id,
+        "channel_name": people.CHANNELS[0].name,
+        "user_id": people.ANA.id,
+        "user_name": people.ANA.handle,
+        "command": "/rollout",
+        "text": line,
+        "api_app_id": people.APP_ID,
+        "is_enterprise_install": "false",
+        "response_url": "http://127.0.0.1:9/nowhere",
+    }
+    # Braces must survive the encoding: the generator replaces the mark with a new id every time.
+    return f"{urlencode(fields)}&trigger_id={load.UNIQUE}"
+
+
+def _milliseconds(answered: list[load.Answered], which: str) -> float:
+    return 1000 * median(getattr(one, which) for one in answered)

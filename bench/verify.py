@@ -1,0 +1,80 @@
+"""Events verified and rebuilt a second, over a log of real rollouts."""
+
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from itertools import count
+
+from bench import databases, rollouts
+from bench.figures import Figure
+from bench.rounds import Effort, medians
+from core.rollout import events as e
+from core.service import Service
+from core.store import commands, event_log, projections
+from core.store.database import Database, connect
+from core.store.event_log import Entry
+from core.store.verify import verify
+
+EVENTS = 20_000
+A_COMMAND = 50
+ROLLOUTS = 20
+VERIFIED, REBUILT = 50_000, 30_000
+
+
+def measure(effort: Effort) -> Iterator[Figure]:
+    """Verifying also folds every event and holds the read model against it."""
+    size = effort.some(EVENTS)
+    with databases.folder() as folder:
+        yield from _on(effort, "SQLite", databases.sqlite(folder), size)
+    with databases.postgres_server() as server:
+        yield from _on(effort, "Postgres", server.migrated(), size)
+
+
+def _on(effort: Effort, name: str, url: str, size: int) -> Iterator[Figure]:
+    with closing(connect(url)) as database:
+        _fill(database, size)
+
+        def verified() -> float:
+            began = time.perf_counter()
+            with database.reading() as connection:
+                report = verify(connection)
+            if report.problems:
+                raise RuntimeError(f"the log of this measurement is wrong: {report.problems[0]}")
+            return report.checked / (time.perf_counter() - began)
+
+        def checked() -> float:
+            began = time.perf_counter()
+            with database.reading() as connection:
+                report = verify(connection, first=1, last=size)
+            return report.checked / (time.perf_counter() - began)
+
+        def rebuilt() -> float:
+            began = time.perf_counter()
+            with database.writing() as connection:
+                projections.rebuild(connection)
+                position, _ = event_log.head(connection)
+            return position / (time.perf_counter() - began)
+
+        found = medians({"verified": verified, "checked": checked, "rebuilt": rebuilt}, effort.rounds)
+    yield Figure(name=f"events verified, chain alone, {name}", ours=found["checked"], unit="/s", goal=VERIFIED)
+    yield Figure(name=f"events verified, with the read model, {name}", ours=found["verified"], unit="/s")
+    yield Figure(name=f"events rebuilt into the read model, {name}", ours=found["rebuilt"], unit="/s", goal=REBUILT)
+
+
+def _fill(database: Database, size: int) -> None:
+    """A log of `size` events or a few more: rollouts that are paused and resumed again and again."""
+    service = Service(database)
+    streams = [e.rollout_stream(rollouts.begin(service).id)]
+    position = service.world().position
+    numbers = count(1)
+    while position < size:
+        command_id, at = f"fill-{next(numbers)}", rollouts.now()
+        entries = [Entry(stream=streams[0], event=_change(number)) for number in range(A_COMMAND)]
+        with database.writing() as connection:
+            recorded = event_log.append(
+                connection, entries, command_id=command_id, actor=rollouts.ANA.id, at=at, recorded_at=at
+            )
+            position = recorded[-1].position
+            commands.remember(connection, command_id, "f", recorded[0].position, position, "{}", at)
+    with database.writing() as connection:
+        projections.rebuild(connection)

@@ -1,0 +1,203 @@
+"""Whatever anybody writes, and however much of it: every message stays within what Slack takes, and mentions nobody."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bot.rendering import announced, blocks, card, help_pages, history, lines, metrics, notice_overview, status, whois
+from bot.rendering.blocks import Message
+from bot.sandbox import rules
+from bot.slack import views
+from core.flags.evaluation import Evaluation
+from core.flags.snapshot import Version, live
+from core.judging import verdict as v
+from core.rollout import events as e
+from core.rollout.announcements import Announcement, Kind, notice_key
+from core.rollout.plan import BehaviourChange, NoticePlan, Stage, StageKind
+from core.rollout.surface import Surface
+from core.rollout.world import World
+
+_OURS = re.compile(r"<(@[UW][A-Z0-9]+|!date\^\d+\^\{date_short_pretty\} at \{time\}\|[^<>|]*)>")
+
+
+def _plan(words: Any, text: str) -> Any:
+    return replace(
+        words.plan,
+        name=text or "x",
+        surface=text or "x",
+        owner=text,
+        owner_handle=text,
+        from_version=text,
+        to_version=text,
+        why=text,
+        ticket=text,
+        rollback_until=text,
+        segments=(text,),
+        behaviour_changes=tuple(
+            BehaviourChange(audience=(), text=text, example_before=text, example_after=text) for _ in range(30)
+        ),
+        stages=(
+            *words.stages,
+            *(Stage(kind=StageKind.RAMP, name=f"{text}{i}", percent=100) for i in range(60)),
+        ),
+        notices=tuple(
+            NoticePlan(channel=f"#{text}{a}", audience=a) for a in ("engineering", "support", "marketing", "downstream")
+        ),
+        approvals=replace(words.plan.approvals, groups=(text, f"{text}2")),
+    )
+
+
+def _events(words: Any, text: str) -> Iterator[e.RolloutEvent]:
+    finding = replace(words.finding, metric=text, limit_text=text, segment=text, note=text, title=text, unit=text)
+    measures = tuple(words.measure(text, text, limit_text=text, unit=text, note=text) for _ in range(40))
+    story = words.story()
+    for verdict in (
+        v.Continue(),
+        v.TooEarly(canary_requests=0, control_requests=0),
+        v.NoData(since=words.monday, arm=text),
+        v.Skewed(log_bayes_factor=9.0, expected_share=0.05, observed_share=0.09),
+        v.Hold(findings=(finding,) * 30),
+        v.RollBack(findings=(finding,) * 30),
+    ):
+        yield story.evidence(verdict, measures=measures)
+    yield story.request(gate=text, needed=2)
+    yield e.Approved(request="R-118.1", by=text, handle=text, groups=(text,), note=text)
+    yield e.Rejected(request="R-118.1", by=text, reason=text)
+    yield e.ApprovalExpired(request="R-118.1")
+    yield e.StartScheduled(start=words.tuesday, by=text)
+    yield e.Started(fingerprint=text, by=text)
+    for i, stage in enumerate(words.stages):
+        yield e.StageEntered(index=i, name=text, percent=stage.percent, skipped=text)
+    yield e.EvalRecorded(
+        stage=0, suite=text, ok=False, passed=1, failed=2, errors=3, reasons=(text,) * 20, cases=(text,) * 99, digest="d", by=text
+    )
+    yield e.DrillFinished(stage=0, seconds=1.0, ok=False)
+    yield e.Held(key=text, text=text, findings=(finding,))
+    yield e.Resumed(by=text, reason=text, overrides=text)
+    yield e.Paused(by=text, reason=text)
+    yield e.FeltOff(by=text, handle=text, text=text)
+    yield e.NoticeAcknowledged(notice=f"support:#{text}support", by=text, handle=text)
+    yield e.ConcernRaised(notice=text, by=text, handle=text, text=text)
+    yield e.MessagePosted(key=text or "k", channel=text, ts="1.0")
+    yield e.MessageFailed(key=text, channel=text, error=text)
+    yield e.RolledBack(
+        by=text,
+        reason=text,
+        findings=(finding,) * 30,
+        version=text,
+        after_done=False,
+        verdict_seconds=60.0,
+        judged_seconds=0.02,
+        exposed_requests=10**9,
+        exposed_units=10**9,
+    )
+    yield e.FlipUnconfirmed(seconds=60.0, missing=(text,) * 90)
+    yield e.FlipConfirmed(seconds=1.0, processes=3)
+    yield e.Completed(version=text, retired=text)
+    yield e.Abandoned(by=text, reason=text)
+
+
+def _everything(words: Any, text: str) -> Iterator[Message]:
+    """Every message there is, at every point of a life in which every text is `text`."""
+    story = words.story(plan=_plan(words, text))
+    story.after = {**words.before, text: text, "tools": [text] * 50, "model": {text: text}}
+    story.planned()
+    surface = Surface(name=text, title=text, owner=text, live=text, versions={text: {}})
+    entries: list[announced.Entry] = []
+    for position, event in enumerate(_events(words, text), start=1):
+        story.happen(event)
+        rollout = story.now
+        world = World(rollouts={rollout.id: rollout}, surfaces={rollout.plan.surface: surface})
+        entries.append(announced.Entry(position=position, at=story.at, event=event))
+        if isinstance(event, e.Started):
+            continue  # its first stage is entered in the same breath: nobody ever sees the moment between
+        for kind in Kind:
+            if kind is Kind.FOLLOW_UP and not isinstance(event, e.Started | e.RolledBack | e.Completed | e.Abandoned):
+                continue
+            for key, audience in _keys(rollout):
+                told = Announcement(kind=kind, rollout=rollout.id, channel="#x", key=key, audience=audience)
+                message = announced.render(told, position, world, entries, story.at)
+                if message is not None:
+                    yield message
+        yield status.one(rollout, words.zone)
+        yield lines.render(rollout, event, story.at, words.zone)
+    rollout = story.now
+    yield status.several((rollout,) * 200, words.zone, text)
+    yield status.pick(text, [(text, text)] * 40)
+    yield history.render(rollout, [(story.at, text, x.event) for x in entries] * 20, words.zone)
+    measures = tuple(words.measure(text, text, limit_text=text, unit=text) for _ in range(200))
+    yield metrics.numbers(rollout, measures, text, text[:50].replace("<", "").replace(">", ""))
+    yield metrics.words(rollout, measures, text, "now")
+    yield notice_overview.render(rollout, words.zone)
+    yield notice_overview.preview(rollout, text, story.at, words.zone)
+    yield whois.render(text, [(surface, Evaluation(live(Version(text, {})), None))] * 50, {})
+    yield blocks.refusal(text, text)
+    yield card.render(rollout, words.zone)
+
+
+def _keys(rollout: Any) -> list[tuple[str, str]]:
+    notices = [(notice_key(rollout, n.key), n.audience) for n in rollout.plan.told_before]
+    return [("card", "engineering"), ("approval:R-118.1", "engineering"), *notices]
+
+
+def _check(message: Message) -> None:
+    assert rules.check_blocks(list(message.blocks)) == []
+    assert message.text
+    assert len(message.text) <= blocks.TEXT
+    fallback = blocks.without_tables(message.blocks)
+    assert rules.check_blocks(list(fallback)) == []
+    for block in (*message.blocks, {"text": {"type": "mrkdwn", "text": message.text}}):
+        for text in _mrkdwn(block):
+            assert "<" not in _OURS.sub("", text), text
+    modal = views.answered("reject", message)
+    assert rules.check_view(modal) == []
+
+
+def _mrkdwn(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        if value.get("type") == "mrkdwn":
+            yield value["text"]
+        for inner in value.values():
+            yield from _mrkdwn(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _mrkdwn(inner)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "<!channel> <@U0ANA00001> <https://evil.example|ok>",
+        "&" * 5000,
+        "word " * 5000,
+        "<" * 20_000,
+        "\u202e\u200b",
+        "```*_~`:" * 500,
+        "{date_short_pretty}|^",
+        "\n" * 500,
+        "🙂" * 4000,
+    ],
+    ids=lambda t: json.dumps(t[:12]),
+)
+def test_no_text_breaks_a_message(words: Any, text: str) -> None:
+    for message in _everything(words, text):
+        _check(message)
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.text(max_size=400))
+def test_any_text_at_all(words: Any, text: str) -> None:
+    for message in _everything(words, text):
+        _check(message)
+
+
+def test_the_help_is_within_the_limits() -> None:
+    for message in (help_pages.overview(), *(help_pages.verb(name) for name in help_pages.VERBS)):
+        _check(message)
