@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import socket
 import threading
 from collections.abc import Callable
@@ -24,8 +25,6 @@ from bot.serving import Serving
 from bot.settings import Settings
 from bot.slack import app as slack_app
 from bot.slack.directory import Directory
-from core import applying
-from core.rollout.context import Actor
 from core.service import Service
 from core.store import schema
 from core.store.database import Database, connect
@@ -36,8 +35,10 @@ Role: TypeAlias = Literal["serve", "web", "worker"]
 CONFIRM_EVERY = timedelta(seconds=0.2)
 DELIVER_EVERY = timedelta(seconds=0.25)
 FORGET_EVERY = timedelta(minutes=10)
+RELOAD_EVERY = timedelta(seconds=2)
 START_WITHIN = 15
-STOP_WITHIN = 2  # seconds that open event streams may keep a stopping server
+SLACK_TIMEOUT = 10  # seconds a call; a delivery makes a few, and they must fit into its lease
+STOP_WITHIN = 2  # seconds that a call under way (of a stream, of a Slack that hangs) may keep a stopping process
 
 
 def real_now() -> datetime:
@@ -67,14 +68,16 @@ class Program:
             self.socket_mode = SocketModeHandler(self.bolt, self.settings.slack_app_token)
             self.socket_mode.connect()  # type: ignore[no-untyped-call]
 
-    def run(self) -> None:
-        """Serve until a signal ends it (or wait for one, where there is nothing to serve)."""
-        self.start()
+    def run(self, told: Callable[[str], None] = lambda _: None) -> None:
+        """Serve until SIGTERM or SIGINT, or wait for one where there is nothing to serve; `told` gets the base URL."""
+        ended = _on_signal()
         try:
-            if self.asgi is None:
-                _wait_for_signal()
-            else:
-                listening = _listen(self.settings)
+            listening = _listen(self.settings) if self.asgi is not None else None
+            self.start()
+            told(_url(listening) if listening else "")
+            if listening is None:
+                ended.wait()
+            elif not ended.is_set():
                 self._uvicorn().run(sockets=[listening])
         finally:
             self.stop()
@@ -87,22 +90,30 @@ class Program:
         self._thread.start()
         if not server.answers.wait(START_WITHIN):
             raise TimeoutError(f"the server did not start within {START_WITHIN} s; the log above says why")
-        host, port = listening.getsockname()[:2]
-        return f"http://{host}:{port}"
+        return _url(listening)
 
     def stop(self) -> None:
         """End the jobs and connections in the order in which they depend on one another."""
-        if self.socket_mode is not None:
-            self.socket_mode.close()  # type: ignore[no-untyped-call]
-        self.clock.stop()
+        closing = self._close_socket_mode()
         if self._server is not None:
             self._server.should_exit = True
+        self.clock.stop(within=STOP_WITHIN)
         if self._thread is not None:
             self._thread.join()
+        if closing is not None:
+            closing.join(STOP_WITHIN)
         if self.bolt is not None:
             self.bolt.listener_runner.listener_executor.shutdown(wait=False)
         self.serving.stop()
         self.database.close()
+
+    def _close_socket_mode(self) -> threading.Thread | None:
+        """Beside everything else: the client may wait seconds for a read of its own."""
+        if self.socket_mode is None:
+            return None
+        closing = threading.Thread(target=self.socket_mode.close, name="socket-mode-close", daemon=True)
+        closing.start()
+        return closing
 
     def _uvicorn(self) -> "_Announcing":
         config = uvicorn.Config(
@@ -140,7 +151,9 @@ def build(
     serving = Serving(service, process_id=process_id, role=role)
     slack = web_client(settings)
     directory = Directory(slack, real_now) if slack is not None else None
-    _apply_policy(settings, service, now())
+    policy = jobs.PolicyFile(settings.policy, service) if settings.policy is not None else None
+    if policy is not None:
+        policy.apply(now())
     bolt = None
     if slack is not None and directory is not None and role != "worker":
         bolt = slack_app.build_app(
@@ -161,6 +174,8 @@ def build(
             resolve_handle=directory.resolve_handle if directory is not None else _as_written,
         )
     clock = Clock()
+    if policy is not None:
+        clock.every(RELOAD_EVERY, lambda: policy.look(now()), "policy")
     if role != "web":
         _schedule(clock, settings, service, slack, now, pace)
     return Program(
@@ -173,8 +188,9 @@ def web_client(settings: Settings) -> WebClient | None:
     if not settings.slack:
         return None
     if not settings.slack_api_url:
-        return WebClient(token=settings.slack_bot_token)
-    return WebClient(token=settings.slack_bot_token, base_url=settings.slack_api_url.rstrip("/") + "/")
+        return WebClient(token=settings.slack_bot_token, timeout=SLACK_TIMEOUT)
+    base_url = settings.slack_api_url.rstrip("/") + "/"
+    return WebClient(token=settings.slack_bot_token, base_url=base_url, timeout=SLACK_TIMEOUT)
 
 
 def configure_logging(settings: Settings) -> None:
@@ -222,19 +238,21 @@ def _as_written(handle: str) -> str:
     return handle
 
 
-def _apply_policy(settings: Settings, service: Service, at: datetime) -> None:
-    if settings.policy is None:
-        return
-    text = settings.policy.read_text(encoding="utf-8")
-    by = Actor(id="system:settings", handle="ROLLOUT_POLICY")
-    applying.apply_text(service, text, settings.policy.name, by=by, at=at, command_id=f"policy:{uuid4().hex}")
-
-
 def _listen(settings: Settings) -> socket.socket:
     listening = socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listening.bind((settings.host, settings.port))
+    try:
+        listening.bind((settings.host, settings.port))
+    except OSError as error:
+        listening.close()
+        where = f"{settings.host}:{settings.port}"
+        raise OSError(f"Cannot listen on {where}: {error.strerror}. Choose another with HOST and PORT.") from error
     return listening
+
+
+def _url(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 class _Announcing(uvicorn.Server):
@@ -249,10 +267,10 @@ class _Announcing(uvicorn.Server):
         self.answers.set()
 
 
-def _wait_for_signal() -> None:
-    import signal
-
+def _on_signal() -> threading.Event:
+    """Set by SIGTERM or SIGINT. The server takes them over while it serves, and raises them again when it has ended:
+    then they must not end the process before it has said goodbye."""
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
-    ended.wait()
+    return ended

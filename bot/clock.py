@@ -1,5 +1,6 @@
 """When things are done: the only file that knows APScheduler, which is a clock here and nothing else."""
 
+import threading
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -24,7 +25,10 @@ class Clock:
     def start(self) -> None:
         self._scheduler.start()
 
-    def stop(self) -> None:
-        """Let the jobs under way finish, and start no more."""
-        if self._scheduler.running:
-            self._scheduler.shutdown(wait=True)
+    def stop(self, within: float) -> None:
+        """Start no more jobs, and give those under way `within` seconds to finish."""
+        if not self._scheduler.running:
+            return
+        finishing = threading.Thread(target=self._scheduler.shutdown, name="clock-stop", daemon=True)
+        finishing.start()
+        finishing.join(within)

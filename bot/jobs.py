@@ -2,26 +2,31 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import uuid4
 
 import structlog
 from sqlalchemy import Connection
 
-from core import watch
+from core import applying, watch
 from core.rollout import commands as c
-from core.rollout.context import ENGINE
+from core.rollout.context import ENGINE, Actor
 from core.rollout.events import RolledBack, StageEntered, rollout_stream
 from core.rollout.model import Rollout, State
 from core.rollout.plan import StageKind
 from core.rollout.refusal import Refused
 from core.service import Request, Service
+from core.spec.problems import Unreadable
 from core.store import event_log, intake, processes, timers
 
 log = structlog.get_logger()
 
 ALIVE = timedelta(seconds=5)  # a process that has not reported for this long serves nobody any more
 DOUBT_AFTER = timedelta(seconds=60)
+GIVE_UP_AFTER = timedelta(hours=24)  # of the rollouts' clock, as `Rollout.ended_at` is
 _LEASE = timedelta(seconds=60)
 _KEEP_TIMERS = timedelta(hours=1)
+_SETTINGS = Actor(id="system:settings", handle="ROLLOUT_POLICY")
 
 
 def tick(service: Service, now: datetime, every: timedelta) -> None:
@@ -49,10 +54,54 @@ def confirm_flips(
     """Once every living process serves what a rollback (or a drill) decided, record how long that took."""
     world = service.peek()
     for rollout in world.rollouts.values():
-        if rollout.state is State.ROLLED_BACK and rollout.flip is None:
+        if rollout.state is State.ROLLED_BACK and rollout.flip is None and _may_be_confirmed(rollout, now):
             _confirm_flip(service, rollout, now, real_now())
         elif _drill_is_open(rollout):
             _confirm_drill(service, rollout, now, real_now())
+
+
+def _may_be_confirmed(rollout: Rollout, now: datetime) -> bool:
+    """A switch that nobody confirmed in time was reported loudly; it is not asked about for ever."""
+    return rollout.ended_at is not None and now - rollout.ended_at < GIVE_UP_AFTER
+
+
+class PolicyFile:
+    """The policy of `ROLLOUT_POLICY`: applied when the process starts, and again whenever the file changes."""
+
+    def __init__(self, path: Path, service: Service) -> None:
+        self._path = path
+        self._service = service
+        self._seen: tuple[int, int] | None = None
+
+    def apply(self, now: datetime) -> None:
+        """Apply it as it is now; `Unreadable` or `Refused` says what is wrong with it. The same twice changes nothing."""
+        self._seen = self._stamp()
+        applying.apply_text(
+            self._service,
+            self._path.read_text(encoding="utf-8"),
+            str(self._path),
+            by=_SETTINGS,
+            at=now,
+            command_id=f"policy:{uuid4().hex}",
+        )
+
+    def look(self, now: datetime) -> None:
+        """Apply it if it has changed; where it cannot be, say so in the log, and the old policy stays."""
+        if self._stamp() == self._seen:
+            return
+        try:
+            self.apply(now)
+        except (Unreadable, Refused, OSError, UnicodeDecodeError) as error:
+            log.error("the policy file cannot be applied; the old policy stays", file=str(self._path), why=str(error))
+        else:
+            log.warning("the policy file was applied again", file=str(self._path))
+
+    def _stamp(self) -> tuple[int, int]:
+        try:
+            found = self._path.stat()
+        except OSError:
+            return (0, 0)  # reading it says why
+        return (found.st_mtime_ns, found.st_size)
 
 
 def forget(service: Service, now: datetime) -> None:

@@ -1,6 +1,7 @@
 """Commands that run for long: serve, web, worker, demo; and those that prepare and examine them."""
 
 import json
+import os
 import sys
 from dataclasses import replace
 from typing import Annotated
@@ -48,11 +49,17 @@ def _run(role: str, port: int | None) -> None:
     if port is not None:
         settings = replace(settings, port=port)
     program = app.build(settings, role)  # type: ignore[arg-type]
-    if role != "worker":
-        print(f"Rampart listens on http://{settings.host}:{settings.port}", flush=True)
-    if not settings.slack:
-        print("SLACK_BOT_TOKEN is not set: what would be said in Slack waits in the outbox.", flush=True)
-    program.run()
+
+    def told(url: str) -> None:
+        print(f"Rampart listens on {url}" if url else "Rampart works.", flush=True)
+        if not settings.slack:
+            print("SLACK_BOT_TOKEN is not set: what would be said in Slack waits in the outbox.", flush=True)
+
+    program.run(told)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Not `sys.exit`: a call to a Slack that hangs would keep the process. It is made again by whoever comes next.
+    os._exit(0)
 
 
 def migrate() -> None:

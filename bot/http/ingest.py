@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from hashlib import sha256
 
 from sqlalchemy import Connection
@@ -26,7 +26,6 @@ from core.store.errors import Conflict, StoreError
 
 WAITING = 128  # batches; beyond that senders are asked to come again
 TOGETHER = 5000  # observations per transaction, about
-FORGET_EVERY = timedelta(minutes=10)
 LONGEST_KEY = 200
 _log = logging.getLogger(__name__)
 
@@ -56,7 +55,6 @@ class Intake:
         self._waiting: queue.Queue[Batch | None] = queue.Queue(WAITING)
         self._starting = threading.Lock()
         self._writer: threading.Thread | None = None
-        self._forgotten_at: datetime | None = None
         self.accepted = 0
         self.rejected = 0
 
@@ -149,9 +147,6 @@ class Intake:
                 results.append((batch, answer))
             if placed:
                 windows.record(connection, placed)
-            if self._forgotten_at is None or now - self._forgotten_at >= FORGET_EVERY:
-                intake.forget(connection, now)
-                self._forgotten_at = now
         self.accepted += accepted
         self.rejected += rejected
         for batch, result in results:

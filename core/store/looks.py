@@ -1,5 +1,6 @@
 """Every look at a running rollout: what was seen, and the state to go on from, so that a verdict can be recomputed."""
 
+import zlib
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -25,7 +26,7 @@ def latest(connection: Connection, rollout: str) -> tuple[int, str] | None:
     """Number and state after the newest look at this rollout; None before the first."""
     newest = select(look.c.number, look.c.state).where(look.c.rollout == rollout).order_by(look.c.number.desc())
     row = connection.execute(newest.limit(1)).one_or_none()
-    return (row.number, row.state) if row is not None else None
+    return (row.number, _text(row.state)) if row is not None else None
 
 
 def save(
@@ -34,7 +35,12 @@ def save(
     """Keep a look. IntegrityError if the number exists: another process looked first, so begin again from its state."""
     connection.execute(
         insert(look).values(
-            rollout=rollout, number=number, at=at, look=look_json, state=state_json, sums_hash=sums_hash
+            rollout=rollout,
+            number=number,
+            at=at,
+            look=_packed(look_json),
+            state=_packed(state_json),
+            sums_hash=sums_hash,
         )
     )
     # The states before can be computed again from the looks; keeping them all would outgrow the log itself.
@@ -49,6 +55,20 @@ def between(connection: Connection, rollout: str, first: int, last: int) -> tupl
         select(look).where(look.c.rollout == rollout, look.c.number.between(first, last)).order_by(look.c.number)
     )
     return tuple(
-        SavedLook(number=row.number, at=row.at, look_json=row.look, state_json=row.state, sums_hash=row.sums_hash)
+        SavedLook(
+            number=row.number,
+            at=row.at,
+            look_json=_text(row.look),
+            state_json=_text(row.state) if row.state is not None else None,
+            sums_hash=row.sums_hash,
+        )
         for row in found
     )
+
+
+def _packed(text: str) -> bytes:
+    return zlib.compress(text.encode())
+
+
+def _text(packed: bytes) -> str:
+    return zlib.decompress(packed).decode()

@@ -232,8 +232,8 @@ look = Table(
     Column("rollout", Text, primary_key=True),
     Column("number", Integer, primary_key=True, autoincrement=False),
     Column("at", Instant, nullable=False),
-    Column("look", Text, nullable=False),
-    Column("state", Text),
+    Column("look", LargeBinary, nullable=False),  # JSON, compressed: one every few seconds for weeks
+    Column("state", LargeBinary),
     Column("sums_hash", Text, nullable=False),
     sqlite_strict=True,
 )

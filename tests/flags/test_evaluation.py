@@ -129,7 +129,7 @@ def test_growth_never_takes_the_new_version_from_anybody(world: Make) -> None:
 @pytest.mark.parametrize("control", ["concurrent", "matched"])
 def test_the_shares_are_those_of_the_plan(world: Make, control: str) -> None:
     shot = snapshot(world(CANARY, control=control))
-    found = [evaluate(shot, "support", f"u{i}", {}).variant for i in range(40_000)]
+    found = [evaluate(shot, "support", f"u{i}", {}).variant.value for i in range(40_000)]
     assert abs(found.count("canary") - 2000) < 175  # four standard errors
     expected = 38_000 if control == "concurrent" else 2000
     assert abs(found.count("control") - expected) < 175

@@ -15,7 +15,7 @@ from core.store import windows
 URL = "/api/v1/observations"
 
 
-def seen(unit: str = "user-1", variant: str | None = "canary", **more: Any) -> dict[str, Any]:
+def seen(unit: Any = "user-1", variant: str | None = "canary", **more: Any) -> dict[str, Any]:
     usual = {"surface": "support-assistant", "unit": unit, "variant": variant, "metrics": {"refusal_rate": False}}
     return {k: v for k, v in {**usual, **more}.items() if v is not None}
 
