@@ -16,6 +16,7 @@ from bench.rounds import Effort
 
 GOAL = 8.0
 GIVE_UP = 60.0
+CARD = "Small test"  # how the card of a rollout in its canary begins
 ROUNDS = 3  # a start of everything, so fewer rounds than elsewhere
 
 
@@ -76,7 +77,8 @@ def _under_way(client: httpx.Client, page: str, api: str) -> bool:
     rollouts = client.get(f"{api}/api/v1/rollouts").json()["rollouts"]
     if not any(one["state"] == "running" for one in rollouts):
         return False
-    return "Small test" in client.get(page).text
+    screen = client.get(f"{page.rstrip('/')}/sandbox/look", params={"as": "ana", "channel": "ai-rollouts"}).json()
+    return CARD in screen["messages"]
 
 
 def _free_port() -> int:

@@ -88,7 +88,7 @@ class Connection(asyncio.Protocol):
         self._transport = transport
 
     def send(self, request: bytes, due: float) -> None:
-        """Send a request that was due at this moment of the loop's clock."""
+        """Send a request that was due at this moment of the monotonic clock."""
         self.due = due
         self._transport.write(request)
 
@@ -126,22 +126,22 @@ class Generator:
 
     async def run(self) -> Answered:
         """From the first request to the last answer."""
-        loop = asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()  # its own clock only counts whole milliseconds
         connections = []
         for _ in range(self._load.connections):
             _, connection = await loop.create_connection(lambda: Connection(self._take), self._host, self._port)
             connections.append(connection)
-        began = loop.time()
+        began = time.monotonic()
         self._until = began + self._load.seconds
         self._idle = list(connections)
         if self._load.rate is None:
             while self._idle:
-                self._idle.pop().send(self._next(), loop.time())
+                self._idle.pop().send(self._next(), time.monotonic())
         else:
             await self._at_fixed_rate(began, self._load.rate)
         while len(self._idle) < len(connections):
             await asyncio.sleep(0.002)
-        seconds = loop.time() - began
+        seconds = time.monotonic() - began
         for connection in connections:
             connection.close()
         self._latencies.sort()
@@ -155,17 +155,16 @@ class Generator:
         )
 
     async def _at_fixed_rate(self, began: float, rate: float) -> None:
-        loop = asyncio.get_running_loop()
         for number in range(int(rate * self._load.seconds)):
             due = began + number / rate
-            await asyncio.sleep(max(0.0, due - loop.time()))
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
             if self._idle:
                 self._idle.pop().send(self._next(), due)
             else:
                 self._pending.append(due)
 
     def _take(self, connection: Connection, status: int, body: bytes) -> None:
-        moment = asyncio.get_running_loop().time()
+        moment = time.monotonic()
         self._latencies.append(moment - connection.due)
         self._statuses[str(status)] += 1
         if status != 200 or not self._sample:

@@ -1,6 +1,9 @@
 """Signed slash commands at 50 a second, to the acknowledgement, against a Bolt app with an empty handler."""
 
+import sys
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from statistics import median
 from urllib.parse import urlencode
 
@@ -9,34 +12,48 @@ from bench.figures import Figure
 from bench.rounds import Effort
 from bot.sandbox import people
 from bot.sandbox.control import Sandbox
+from core.rollout import commands as c
 from core.service import Service
-from core.store.database import connect
+from core.store import outbox
+from core.store.database import Database, connect
 
 RATE = 50
 GOAL = 1.5
-READING = ("status R-1",)
-WRITING = ('pause R-1 "we look at it"', 'resume R-1 "it is fine"')
+TOLD_WITHIN = 60  # seconds until Slack was told of a round
+READING = ("status {}",)
+WRITING = ('pause {} "we look at it"', 'resume {} "it is fine"')
 
 
 def measure(effort: Effort) -> Iterator[Figure]:
     """Milliseconds from when a command was due to its acknowledgement; our answer comes with it, after the commit."""
     found: dict[str, list[load.Answered]] = {"status": [], "pause and resume": [], "peer": []}
-    with databases.folder() as folder, Sandbox.start(rate_limits="off") as slack:
+    with ExitStack() as stack:
+        folder = stack.enter_context(databases.folder())
+        slack = stack.enter_context(Sandbox.start(rate_limits="off"))
         url = databases.sqlite(folder)
-        with connect(url) as database:
-            rollouts.begin(Service(database))
+        database = stack.enter_context(connect(url))
+        service = Service(database)
+        rollout = rollouts.begin(service).id
         environment = {
             "SLACK_BOT_TOKEN": slack.bot_token,
             "SLACK_SIGNING_SECRET": slack.signing_secret,
             "SLACK_API_URL": slack.api_url,
         }
-        with processes.rampart("serve", url, **environment) as ours, processes.peer("bolt_empty") as theirs:
-            parties = (("status", ours, READING), ("peer", theirs, READING), ("pause and resume", ours, WRITING))
-            for number in range(effort.rounds + 1):
-                for name, server, lines in parties:
-                    answered = load.run(_load(server, lines, effort.seconds))
-                    if number:  # the first round warms up
-                        found[name].append(answered)
+        ours = stack.enter_context(processes.rampart("serve", url, **environment))
+        theirs = stack.enter_context(processes.peer("bolt_empty"))
+        parties = (("peer", theirs, READING), ("status", ours, READING), ("pause and resume", ours, WRITING))
+        for number in range(effort.rounds + 1):
+            for name, server, lines in parties:
+                # What the round before wrote is still being told to Slack: that must not fall on the next.
+                _until_told(database)
+                before = len(service.history(rollout))
+                answered = load.run(_load(server, tuple(line.format(rollout) for line in lines), effort.seconds))
+                if lines is WRITING and len(service.history(rollout)) < before + answered.count:
+                    raise RuntimeError(f"not every command did something; one answer: {answered.sample}")
+                if number:  # the first round warms up
+                    found[name].append(answered)
+            rollouts.say(service, c.RollBack(reason="this round is over"), rollout)
+            rollout = rollouts.begin(service).id
     for name in ("status", "pause and resume"):
         for which, goal in (("p50", None), ("p99", GOAL)):
             yield Figure(
@@ -47,6 +64,17 @@ def measure(effort: Effort) -> Iterator[Figure]:
                 goal=goal,
                 better="less",
             )
+
+
+def _until_told(database: Database) -> None:
+    give_up = time.monotonic() + TOLD_WITHIN
+    while time.monotonic() < give_up:
+        with database.reading() as connection:
+            unsent = outbox.waiting(connection)
+        if unsent.pending + unsent.leased == 0:
+            return
+        time.sleep(0.1)
+    print(f"  {unsent.pending} messages are still unsent after {TOLD_WITHIN} s", file=sys.stderr)
 
 
 def _load(server: processes.Running, lines: tuple[str, ...], seconds: float) -> load.Load:

@@ -74,21 +74,23 @@ class Program:
         try:
             listening = _listen(self.settings) if self.asgi is not None else None
             self.start()
-            told(_url(listening) if listening else "")
             if listening is None:
+                told("")
                 ended.wait()
             elif not ended.is_set():
-                self._uvicorn().run(sockets=[listening])
+                url = _url(listening)
+                self._uvicorn(lambda: told(url)).run(sockets=[listening])
         finally:
             self.stop()
 
     def serve_in_thread(self) -> str:
         """Serve from a thread of its own; the base URL, once it answers."""
         listening = _listen(self.settings)
-        server = self._uvicorn()
+        answers = threading.Event()
+        server = self._uvicorn(answers.set)
         self._thread = threading.Thread(target=server.run, args=([listening],), name="http", daemon=True)
         self._thread.start()
-        if not server.answers.wait(START_WITHIN):
+        if not answers.wait(START_WITHIN):
             raise TimeoutError(f"the server did not start within {START_WITHIN} s; the log above says why")
         return _url(listening)
 
@@ -115,7 +117,7 @@ class Program:
         closing.start()
         return closing
 
-    def _uvicorn(self) -> "_Announcing":
+    def _uvicorn(self, announce: Callable[[], None]) -> uvicorn.Server:
         config = uvicorn.Config(
             self.asgi,  # type: ignore[arg-type]
             loop="uvloop",
@@ -126,9 +128,8 @@ class Program:
             server_header=False,
             timeout_graceful_shutdown=STOP_WITHIN,
         )
-        server = _Announcing(config)
-        self._server = server
-        return server
+        self._server = _Announcing(config, announce)
+        return self._server
 
 
 def build(
@@ -258,13 +259,14 @@ def _url(listening: socket.socket) -> str:
 class _Announcing(uvicorn.Server):
     """A server that says when it answers."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
         super().__init__(config)
-        self.answers = threading.Event()
+        self._announce = announce
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        self.answers.set()
+        if self.started:
+            self._announce()
 
 
 def _on_signal() -> threading.Event:

@@ -3,12 +3,18 @@
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from slack_sdk.errors import SlackApiError, SlackClientError
+from sqlalchemy.exc import SQLAlchemyError
 
 from bot.app import web_client
 from bot.settings import Settings
+from core.rollout.policy import BUILT_IN
 from core.service import Service
+from core.spec import checks
+from core.spec.problems import Unreadable, errors, render
+from core.spec.reading import read
 from core.store import outbox, processes, schema, verify
 from core.store.database import Database, connect
 from core.store.errors import StoreError
@@ -35,9 +41,12 @@ def examine(settings: Settings) -> tuple[Finding, ...]:
 def _findings(settings: Settings) -> Iterator[Finding]:
     try:
         with connect(settings.database_url) as database:
-            yield from _database(database)
-    except StoreError as error:
-        yield Finding(what="database", ok=False, text=str(error))
+            yield from _database(database, settings)
+    except (StoreError, SQLAlchemyError) as error:
+        text = str(getattr(error, "orig", error)).strip().splitlines()[0]
+        yield Finding(what="database", ok=False, text=f"{text}. Check DATABASE_URL.")
+    if settings.policy is not None:
+        yield _policy_file(settings.policy)
     yield from _slack(settings)
     guarded = bool(settings.tokens)
     text = (
@@ -48,7 +57,7 @@ def _findings(settings: Settings) -> Iterator[Finding]:
     yield Finding(what="tokens", ok=guarded or settings.on_loopback, text=text)
 
 
-def _database(database: Database) -> Iterator[Finding]:
+def _database(database: Database, settings: Settings) -> Iterator[Finding]:
     for warning in database.warnings:
         yield Finding(what="database", ok=True, text=warning)
     try:
@@ -65,8 +74,7 @@ def _database(database: Database) -> Iterator[Finding]:
         yield Finding(what="log", ok=False, text=f"position {problem.position}: {problem.what}")
     if not report.problems:
         yield Finding(what="log", ok=True, text=f"{report.checked} events, chain intact")
-    dead = f"; {unsent.dead} could not be delivered and need a human" if unsent.dead else ""
-    yield Finding(what="outbox", ok=not unsent.dead, text=f"{unsent.pending + unsent.leased} messages wait{dead}")
+    yield _outbox(unsent, settings)
     names = ", ".join(f"{p.role} at #{p.position}" for p in living) or "none runs"
     yield Finding(what="processes", ok=True, text=names)
     policy = Service(database).world().policy
@@ -76,10 +84,35 @@ def _database(database: Database) -> Iterator[Finding]:
         )
 
 
+def _outbox(unsent: outbox.Waiting, settings: Settings) -> Finding:
+    waiting = unsent.pending + unsent.leased
+    text = f"{waiting} messages wait"
+    unheard = bool(waiting) and not settings.slack
+    if unheard:
+        text += " for a Slack: set SLACK_BOT_TOKEN"
+    if unsent.dead:
+        text += f"; {unsent.dead} could not be delivered and need a human"
+    return Finding(what="outbox", ok=not (unsent.dead or unheard), text=text)
+
+
+def _policy_file(path: Path) -> Finding:
+    try:
+        written = read(path.read_text(encoding="utf-8"), str(path))
+    except (Unreadable, OSError, UnicodeDecodeError) as error:
+        wrong = str(error)
+    else:
+        wrong = render(errors(checks.check(written, None, BUILT_IN, None)))
+    if wrong:
+        return Finding(what="policy file", ok=False, text=f"the policy in force stays as it is: {wrong.strip()}")
+    return Finding(what="policy file", ok=True, text=f"{path} can be read")
+
+
 def _slack(settings: Settings) -> Iterator[Finding]:
     client = web_client(settings)
     if client is None:
-        yield Finding(what="slack", ok=False, text="SLACK_BOT_TOKEN is not set; see the README on connecting a Slack")
+        yield Finding(
+            what="slack", ok=True, text="none: SLACK_BOT_TOKEN is not set; the README says how to connect one"
+        )
         return
     try:
         who = client.auth_test()

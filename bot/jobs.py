@@ -74,7 +74,7 @@ class PolicyFile:
         self._seen: tuple[int, int] | None = None
 
     def apply(self, now: datetime) -> None:
-        """Apply it as it is now; `Unreadable` or `Refused` says what is wrong with it. The same twice changes nothing."""
+        """Apply it as it is now; `Unreadable` or `Refused` says what is wrong. The same twice changes nothing."""
         self._seen = self._stamp()
         applying.apply_text(
             self._service,
@@ -92,7 +92,8 @@ class PolicyFile:
         try:
             self.apply(now)
         except (Unreadable, Refused, OSError, UnicodeDecodeError) as error:
-            log.error("the policy file cannot be applied; the old policy stays", file=str(self._path), why=str(error))
+            what = "the policy file cannot be applied; the old policy stays"
+            log.error(what, file=str(self._path), why=str(error))  # noqa: TRY400 - the file is wrong, not the program
         else:
             log.warning("the policy file was applied again", file=str(self._path))
 

@@ -8,10 +8,26 @@ from bot.cli.root import app
 def main() -> None:
     """The console script; whatever cannot run says why in one line and exits 2."""
     from bot.settings import SettingsError
+    from core.rollout.refusal import Refused
+    from core.spec.problems import Unreadable
     from core.store.errors import StoreError
 
     try:
         app()
-    except (SettingsError, StoreError, OSError) as error:
-        print(f"rollout: {error}", file=sys.stderr)
-        sys.exit(2)
+    except (SettingsError, StoreError, Unreadable, Refused, OSError) as error:
+        why = str(error)
+    except Exception as error:
+        if not _from_the_database(error):
+            raise
+        first = str(getattr(error, "orig", error)).strip().splitlines()[0]
+        why = f"The database of DATABASE_URL cannot be used: {first}"
+    else:
+        return
+    print(f"rollout: {why}", file=sys.stderr)
+    sys.exit(2)
+
+
+def _from_the_database(error: Exception) -> bool:
+    """Asked by name, so that `--help` need not import the database."""
+    exceptions = sys.modules.get("sqlalchemy.exc")
+    return exceptions is not None and isinstance(error, exceptions.OperationalError)

@@ -141,7 +141,8 @@ def test_rows_that_make_no_run_are_refused(text: str, said: str) -> None:
 
 
 def test_lists_of_other_things_are_refused() -> None:
-    shapes: tuple[Any, ...] = ({}, [7], "x", [{"case": {}}]):
+    shapes: tuple[Any, ...] = ({}, [7], "x", [{"case": {}}])
+    for cases in shapes:
         with pytest.raises(Unreadable):
             evals.read_json(cases)
 
