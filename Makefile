@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PEERS := .venv-peers/.installed
 
-.PHONY: demo test setup check check-static format bench clean-pg lock
+.PHONY: demo test setup check check-static format bench bench-peers clean-pg lock
 
 setup: $(STAMP)
 
@@ -31,8 +32,16 @@ check-static: setup
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
-bench: setup
-	$(BIN)/python -m bench $(ARGS)
+bench: setup bench-peers
+	@$(BIN)/python -m bench $(ARGS)
+
+bench-peers: $(PEERS)
+
+# The peers that figures are measured against live apart: nothing of Rampart needs them.
+$(PEERS): bench/peers.lock
+	@test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
+	@.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r bench/peers.lock
+	@touch $@
 
 format: setup
 	$(BIN)/ruff format .

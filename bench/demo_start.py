@@ -1,7 +1,6 @@
 """Seconds from `rollout demo` to a page that shows a rollout under way."""
 
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -37,7 +36,7 @@ def measure(effort: Effort) -> Iterator[Figure]:
 
 def _once() -> tuple[float, float]:
     """Seconds to (the page, the rollout on it)."""
-    port = _free_port()
+    port = processes.free_port()
     began = time.monotonic()
     process = subprocess.Popen(
         [str(processes.ROLLOUT), "demo", "--port", str(port)],
@@ -79,9 +78,3 @@ def _under_way(client: httpx.Client, page: str, api: str) -> bool:
         return False
     screen = client.get(f"{page.rstrip('/')}/sandbox/look", params={"as": "ana", "channel": "ai-rollouts"}).json()
     return CARD in screen["messages"]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -37,7 +37,9 @@ def asks(size: int, count: int) -> tuple[load.Ask, ...]:
     at = rollouts.now()
 
     def serve(visitor: traffic.Visitor) -> tuple[str, str]:
-        return ("canary", rollouts.NEW) if int(visitor.unit.removeprefix("user-")) % 20 == 0 else ("control", rollouts.OLD)
+        return (
+            ("canary", rollouts.NEW) if int(visitor.unit.removeprefix("user-")) % 20 == 0 else ("control", rollouts.OLD)
+        )
 
     def body() -> str:
         seen = traffic.respond(chance, "healthy", at, size, serve, rollouts.OLD)

@@ -43,7 +43,7 @@ class Running:
 @contextmanager
 def rampart(role: str, database_url: str, **environment: str) -> Iterator[Running]:
     """`rollout serve` or `rollout web`, as it is run in earnest."""
-    port = _free_port()
+    port = free_port()
     settings = {"DATABASE_URL": database_url, "PORT": str(port), "HOST": "127.0.0.1", **environment}
     with _running([str(ROLLOUT), role], port, "/readyz", settings) as found:
         yield found
@@ -52,7 +52,7 @@ def rampart(role: str, database_url: str, **environment: str) -> Iterator[Runnin
 @contextmanager
 def peer(module: str) -> Iterator[Running]:
     """A server of `bench/peers` under our own interpreter; it is given the port to listen on."""
-    port = _free_port()
+    port = free_port()
     with _running([sys.executable, "-m", f"bench.peers.{module}", str(port)], port, "/", {}) as found:
         yield found
 
@@ -100,7 +100,8 @@ def _until_it_answers(process: "subprocess.Popen[bytes]", url: str) -> None:
     raise TimeoutError(f"{url} did not answer within {START_WITHIN} s")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -111,9 +111,10 @@ def _flip(effort: Effort, url: str) -> Iterator[Figure]:
 
 def _once(database: Database, service: Service, webs: list[processes.Running]) -> float:
     rollout = rollouts.begin(service, limits=rollouts.TEN_METRICS)
-    watchers = [Watcher(web.url, _canary(service)) for web in webs]
+    new = rollout.plan.to_version
+    watchers = [Watcher(web.url, _canary(service, new)) for web in webs]
     for watcher in watchers:
-        watcher.until(rollouts.NEW)
+        watcher.until(new)
     users = Users(database, service, "refusals")
     try:
         for _ in range(ENOUGH_LOOKS):
@@ -135,11 +136,11 @@ def _looked(service: Service, rollout: Rollout) -> Rollout:
     return service.world().rollouts[rollout.id]
 
 
-def _canary(service: Service) -> str:
+def _canary(service: Service, new: str) -> str:
     """Somebody who gets the new version now."""
     snapshot = exposure.snapshot(service.world())
     units = (f"user-{number}" for number in range(10_000))
-    return next(u for u in units if evaluate(snapshot, rollouts.SURFACE, u, {}).version == rollouts.NEW)
+    return next(u for u in units if evaluate(snapshot, rollouts.SURFACE, u, {}).version == new)
 
 
 class Watcher:
@@ -181,7 +182,7 @@ class Watcher:
         with httpx.Client(trust_env=False) as client:
             while not self._stopped.is_set():
                 answer = client.post(self._url, json=body).json()
-                if answer["metadata"]["version"].startswith(version):
+                if answer.get("metadata", {}).get("version") == version:  # at first it may not know the surface
                     self._seen = time.monotonic()
                     return
                 self._stopped.wait(ASK_EVERY)

@@ -16,6 +16,7 @@ import uvicorn
 from slack_bolt import App
 from slack_bolt.adapter.socket_mode.builtin import SocketModeHandler
 from slack_sdk import WebClient
+from slack_sdk.errors import SlackClientError
 
 from bot import delivery, jobs
 from bot.clock import Clock
@@ -35,6 +36,7 @@ Role: TypeAlias = Literal["serve", "web", "worker"]
 CONFIRM_EVERY = timedelta(seconds=0.2)
 DELIVER_EVERY = timedelta(seconds=0.25)
 FORGET_EVERY = timedelta(minutes=10)
+RECONNECT_EVERY = timedelta(seconds=5)
 RELOAD_EVERY = timedelta(seconds=2)
 START_WITHIN = 15
 SLACK_TIMEOUT = 10  # seconds a call; a delivery makes a few, and they must fit into its lease
@@ -59,14 +61,16 @@ class Program:
     socket_mode: SocketModeHandler | None = None
     _server: uvicorn.Server | None = None
     _thread: threading.Thread | None = None
+    _connected: bool = False
 
     def start(self) -> None:
         """Follow the log, start the jobs, connect to Slack. Serving HTTP is `run` or `serve_in_thread`."""
         self.serving.start()
         self.clock.start()
-        if self.bolt is not None and self.settings.socket_mode and self.asgi is not None:
+        if self.bolt is not None and self.settings.socket_mode:
             self.socket_mode = SocketModeHandler(self.bolt, self.settings.slack_app_token)
-            self.socket_mode.connect()  # type: ignore[no-untyped-call]
+            self._connect_to_slack()
+            self.clock.every(RECONNECT_EVERY, self._connect_to_slack, "socket mode")
 
     def run(self, told: Callable[[str], None] = lambda _: None) -> None:
         """Serve until SIGTERM or SIGINT, or wait for one where there is nothing to serve; `told` gets the base URL."""
@@ -108,6 +112,17 @@ class Program:
             self.bolt.listener_runner.listener_executor.shutdown(wait=False)
         self.serving.stop()
         self.database.close()
+
+    def _connect_to_slack(self) -> None:
+        """Once it has connected, the client keeps the connection itself; until then evaluations are answered anyway."""
+        if self.socket_mode is None or self._connected:
+            return
+        try:
+            self.socket_mode.connect()  # type: ignore[no-untyped-call]
+        except (SlackClientError, OSError) as error:
+            log.error("Slack cannot be reached; trying again", why=str(error))  # noqa: TRY400 - said whole
+        else:
+            self._connected = True
 
     def _close_socket_mode(self) -> threading.Thread | None:
         """Beside everything else: the client may wait seconds for a read of its own."""

@@ -225,11 +225,10 @@ class _Sender:
     def _asked(self, method: str, arguments: dict[str, Any]) -> Mapping[str, Any]:
         """One call of the Web API; `Later` or `Never` where it fails."""
         try:
-            if method.startswith("conversations."):  # methods that read take no JSON
-                answered = self._slack.api_call(method, http_verb="GET", params=arguments)
-            else:
-                answered = self._slack.api_call(method, json=arguments)
-            return answered.data  # type: ignore[return-value]
+            reads = method.startswith("conversations.")  # methods that read take no JSON
+            answered = self._slack.api_call(
+                method, http_verb="GET" if reads else "POST", **{"params" if reads else "json": arguments}
+            )
         except SlackApiError as error:
             answer = error.response
             if answer.status_code == 429:
@@ -241,6 +240,8 @@ class _Sender:
             raise Never(why) from error
         except (SlackClientError, HTTPException, OSError) as error:
             raise Later(f"{type(error).__name__}: {error}") from error
+        assert isinstance(answered.data, dict)
+        return answered.data
 
     def _put_off(self, row: Row, later: Later) -> None:
         backoff = min(LONGEST_WAIT, 2.0 ** min(row.attempt, 10)) * (0.5 + self._chance() / 2)

@@ -6,12 +6,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 from core.flags.snapshot import Snapshot
 from core.rollout import exposure
 from core.rollout.world import World
 from core.service import Service
 from core.store import processes
+from core.store.errors import StoreError
 
 log = structlog.get_logger()
 
@@ -53,8 +55,12 @@ class Serving:
         """Stop following, and say that nobody need wait for this process any more."""
         self._stopping.set()
         self._changed.set()
-        self._thread.join()
-        processes.leave(self._service.database, self._process_id)
+        if self._thread.is_alive():
+            self._thread.join()
+        try:
+            processes.leave(self._service.database, self._process_id)
+        except (StoreError, SQLAlchemyError) as error:
+            log.warning("the database is away; others wait until this process is forgotten", why=str(error))
 
     def _rebuild(self, world: World) -> None:
         self._current = exposure.snapshot(world)

@@ -58,7 +58,7 @@ def measured(finding: Finding) -> str:
         span = wording.interval(finding.low, finding.high, unit, relative=finding.relative)
         numbers += f", {moved} {span}".rstrip()
     note = f"; {wording.escape(finding.note, 200)}" if finding.note else ""
-    return f"{wording.escape(figures.title(finding.metric, finding.title), 100)}: {numbers}{note}"
+    return f"{figures.named(finding.metric, finding.title)}: {numbers}{note}"
 
 
 def _since(rollout: Rollout, event: RolledBack, at: datetime, zone: str) -> str:
@@ -109,7 +109,7 @@ def _others(findings: tuple[Finding, ...]) -> list[str]:
 
 def _told(rollout: Rollout) -> str:
     channels = [wording.escape(n.channel, 60) for n in rollout.plan.told_before if rollout.notice_posted(n.key)]
-    return f" · {' and '.join(channels)} told" if channels else ""
+    return f" · {', '.join(channels)} told" if channels else ""
 
 
 def not_confirmed(rollout: Rollout, event: FlipUnconfirmed, decided_at: datetime | None, zone: str) -> Message:

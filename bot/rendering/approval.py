@@ -67,7 +67,7 @@ def _for_and_against(rollout: Rollout) -> list[str]:
     said = [f"What changes: {wording.escape(rollout.kind, 60)}, {wording.from_to(rollout)}. Nothing else."]
     noticed = [b.text for b in rollout.plan.behaviour_changes if not b.unchanged]
     if noticed:
-        said.append(f"What people will notice: {wording.listing([wording.escape(t, 200) for t in noticed], 3)}")
+        said.append(f"What people will notice: {' '.join(wording.escape(t, 200) for t in noticed[:3])}")
     if rollout.measures:
         worse = [
             m for m in rollout.measures if m.word in {"Worse", "Slightly worse, within limit", "Changed unexpectedly"}
@@ -88,7 +88,7 @@ def _for_and_against(rollout: Rollout) -> list[str]:
 
 def _moved(measure: Measure) -> str:
     moved = wording.difference(measure.difference, measure.unit, relative=measure.relative)
-    return f"{wording.escape(figures.title(measure.metric, measure.title).lower(), 60)} {moved}"
+    return f"{figures.named(measure.metric, measure.title).lower()} {moved}"
 
 
 def _waiting_for(

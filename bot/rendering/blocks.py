@@ -35,7 +35,9 @@ def message(first: str, *blocks: Block | None, lead: bool = True) -> Message:
     """A message whose first line is `first`, shown in bold up to its colon, followed by `blocks` (None is left out)."""
     given = [b for b in blocks if b is not None]
     head = [section(_emphasised(first))] if lead else []
-    return Message(text=wording.shorten(wording.spoken(first), TEXT), blocks=tuple(_fitting([*head, *given])))
+    return Message(
+        text=wording.shorten(wording.spoken(first), TEXT).strip() or "–", blocks=tuple(_fitting([*head, *given]))
+    )
 
 
 def _emphasised(first: str) -> str:
@@ -123,7 +125,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, numeric: froz
 
 
 def _cell(text: str) -> Block:
-    return {"type": "raw_text", "text": wording.shorten(wording.clean(text), 200) or "–"}
+    return {"type": "raw_text", "text": wording.shorten(wording.clean(text, 200), 200) or "–"}
 
 
 def without_tables(blocks: Sequence[Block]) -> tuple[Block, ...]:
@@ -151,7 +153,7 @@ def button(text: str, action: str, value: str, *, style: str = "", confirm: Bloc
     """`value` is opaque to Slack and checked again by whoever gets it back."""
     made: Block = {
         "type": "button",
-        "text": {"type": "plain_text", "text": wording.shorten(wording.clean(text), BUTTON_TEXT)},
+        "text": _plain(text, BUTTON_TEXT),
         "action_id": action,
         "value": value[:BUTTON_VALUE],
     }
@@ -164,16 +166,16 @@ def button(text: str, action: str, value: str, *, style: str = "", confirm: Bloc
 
 def confirm(title: str, mrkdwn: str, yes: str, no: str = "Cancel") -> Block:
     """The one question that is asked before something large."""
-
-    def plain(text: str, limit: int) -> Block:
-        return {"type": "plain_text", "text": wording.shorten(wording.clean(text), limit)}
-
     return {
-        "title": plain(title, CONFIRM_TITLE),
-        "text": {"type": "mrkdwn", "text": wording.shorten(mrkdwn, CONFIRM_TEXT)},
-        "confirm": plain(yes, CONFIRM_BUTTON),
-        "deny": plain(no, CONFIRM_BUTTON),
+        "title": _plain(title, CONFIRM_TITLE),
+        "text": {"type": "mrkdwn", "text": wording.shorten(mrkdwn, CONFIRM_TEXT) or "–"},
+        "confirm": _plain(yes, CONFIRM_BUTTON),
+        "deny": _plain(no, CONFIRM_BUTTON),
     }
+
+
+def _plain(text: str, limit: int) -> Block:
+    return {"type": "plain_text", "text": wording.shorten(wording.clean(text, limit), limit) or "–"}
 
 
 def _lines_within(text: str, limit: int) -> str:
@@ -197,4 +199,4 @@ def refusal(what: str, hint: str, row: Block | None = None) -> Message:
     first = wording.escape(what, SECTION - 10)
     shown = [section(first), lines([wording.escape(hint, CONTEXT)] if hint else []), row]
     text = f"{first} {wording.escape(hint, CONTEXT)}".strip()
-    return Message(text=wording.shorten(text, TEXT), blocks=tuple(b for b in shown if b is not None))
+    return Message(text=wording.shorten(text, TEXT) or "–", blocks=tuple(b for b in shown if b is not None))

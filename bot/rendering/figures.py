@@ -19,11 +19,16 @@ _URGENCY = {
 
 
 def title(metric: str, given: str = "") -> str:
-    """The name of a metric as people read it."""
+    """The name of a metric as people read it; not escaped, for a table."""
     if given:
         return given
     known = CATALOGUE.get(metric)
     return known.title if known else metric
+
+
+def named(metric: str, given: str = "") -> str:
+    """The same, safe inside mrkdwn."""
+    return wording.escape(title(metric, given), 80)
 
 
 def ordered(measures: tuple[Measure, ...]) -> list[Measure]:

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from bot.rendering import blocks, schedule, wording
+from bot.rendering import blocks, notice, schedule, wording
 from bot.rendering.blocks import Message
 from core.metrics.catalogue import CATALOGUE
 from core.rollout import events as e
@@ -36,7 +36,7 @@ def render(rollout: Rollout, event: e.RolloutEvent, audience: str, title: str, a
             body = ["Customers get it in steps, a few first. What they may notice is in the notice above."]
         case e.Completed():
             first = f"Reached everyone: the {name} answers with the new version for all customers."
-            quotes = [f"“{wording.escape(b.text)}”" for b in rollout.plan.behaviour_changes if not b.unchanged]
+            quotes = [f"“{wording.escape(b.text)}”" for b in notice.noticed(rollout, audience) if not b.unchanged]
             body = [f"You may say so now: {' '.join(quotes)}"] if quotes and audience == "marketing" else []
             body += [_measured(rollout)] if audience == "marketing" and rollout.measures else []
         case e.Abandoned():

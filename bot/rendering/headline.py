@@ -20,9 +20,9 @@ def _consequence(rollout: Rollout, zone: str) -> str:
         case State.RUNNING:
             return _running(rollout, zone)
         case State.WAITING:
-            return f" needs {gates.missing(rollout)}. {_stays(rollout)}" if rollout.request else "."
+            return f" needs {wording.escape(gates.missing(rollout), 80)}. {_stays(rollout)}" if rollout.request else "."
         case State.ON_HOLD:
-            text = wording.escape(rollout.hold.text if rollout.hold else "", 60)
+            text = wording.escape(rollout.hold.text if rollout.hold else "", 45)
             return f": {text}. {_stays(rollout)} until {wording.owner(rollout)} decides."
         case State.PAUSED:
             return f". {_stays(rollout)} until somebody resumes it."
@@ -47,7 +47,7 @@ def _stays(rollout: Rollout) -> str:
 def before_start(rollout: Rollout, zone: str) -> str:
     """What a planned rollout waits for."""
     if rollout.request is not None and not gates.is_open(rollout):
-        need = gates.missing(rollout)
+        need = wording.escape(gates.missing(rollout), 80)
         by_itself = f", then starts {wording.when(rollout.start, zone)}" if rollout.start else ""
         return f"Needs {need}{by_itself}."
     if rollout.start is not None:

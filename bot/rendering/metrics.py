@@ -33,14 +33,14 @@ def words(rollout: Rollout, measures: tuple[Measure, ...], metric: str, as_of: s
 
 
 def _nothing(rollout: Rollout, metric: str) -> Message:
-    what = f"{figures.title(metric)} of {wording.subject(rollout)}" if metric else wording.subject(rollout)
+    what = f"{figures.named(metric)} of {wording.subject(rollout)}" if metric else wording.subject(rollout)
     return blocks.message(f"Not enough data: nothing was measured yet for {what}.")
 
 
 def _first(rollout: Rollout, measures: tuple[Measure, ...]) -> str:
     worse = [m for m in measures if m.word in {"Worse", "Changed unexpectedly"}]
     if worse:
-        names = wording.listing([wording.escape(figures.title(m.metric, m.title).lower(), 60) for m in worse], 3)
+        names = wording.listing([figures.named(m.metric, m.title).lower() for m in worse], 3)
         return f"{worse[0].word}: {wording.subject(rollout)} ({names})."
     known = [m for m in measures if m.word not in {"No data", "Not enough data"}]
     if not known:
@@ -55,7 +55,7 @@ def _engineering(measure: Measure) -> str:
 
 
 def _sentence(measure: Measure) -> str:
-    title = wording.escape(figures.title(measure.metric, measure.title), 80)
+    title = figures.named(measure.metric, measure.title)
     if measure.canary is None:
         return f"{title}: not enough data."
     new = _people(measure.canary, measure.unit)

@@ -39,7 +39,8 @@ def _footer(rollout: Rollout, notice: NoticePlan) -> str:
     return f"{who if read else asked} · Owner: {wording.owner(rollout)} · Questions in thread · {rollout.id}"
 
 
-def _noticed(rollout: Rollout, *audiences: str) -> list[BehaviourChange]:
+def noticed(rollout: Rollout, *audiences: str) -> list[BehaviourChange]:
+    """What these audiences are told that people will notice (or that stays as it is)."""
     wanted = {*audiences, "all"}
     return [b for b in rollout.plan.behaviour_changes if not b.audience or wanted & set(b.audience)]
 
@@ -72,9 +73,9 @@ def _first_people(known: schedule.Dates) -> str:
 
 
 def _support(rollout: Rollout, title: str, known: schedule.Dates, zone: str) -> tuple[str, list[str]]:
-    noticed = _noticed(rollout, "support")
-    changes = [b for b in noticed if not b.unchanged]
-    same = [wording.escape(b.text) for b in noticed if b.unchanged]
+    told = noticed(rollout, "support")
+    changes = [b for b in told if not b.unchanged]
+    same = [wording.escape(b.text) for b in told if b.unchanged]
     name = wording.in_a_sentence(title)
     first = f"{schedule.begins(known, zone)} the {name} starts to change, {_first_people(known)}."
     body = ["*What customers may notice*", *(_bullets(changes, examples=True) or [" • Nothing that we know of."])]
@@ -92,7 +93,7 @@ def _support(rollout: Rollout, title: str, known: schedule.Dates, zone: str) -> 
 
 
 def _marketing(rollout: Rollout, title: str, known: schedule.Dates, zone: str) -> tuple[str, list[str]]:
-    changes = [b for b in _noticed(rollout, "marketing") if not b.unchanged]
+    changes = [b for b in noticed(rollout, "marketing") if not b.unchanged]
     what = _headline_of(changes) if changes else "a change that nobody should notice"
     first = f"{schedule.begins(known, zone)}, {wording.in_a_sentence(title)}: {what}."
     body = [f"*What people may notice*\n{chr(10).join(_bullets(changes, examples=False))}"] if changes else []
@@ -127,9 +128,9 @@ def _downstream(rollout: Rollout, title: str, known: schedule.Dates, zone: str) 
     body += [f" • {_part(part, before.get(part), after.get(part))}" for part in changed]
     body += [f" • {wording.escape(part, 40)}: unchanged" for part in sorted(set(before) - set(changed))]
     body += [f" • {_expected(e)}" for e in rollout.plan.expectations if e.direction != "same"]
-    noticed = [b for b in _noticed(rollout, "downstream") if not b.unchanged]
-    if noticed:
-        body += ["*What people may notice*", *_bullets(noticed, examples=True)]
+    seen = [b for b in noticed(rollout, "downstream") if not b.unchanged]
+    if seen:
+        body += ["*What people may notice*", *_bullets(seen, examples=True)]
     body += [
         f"*When:* first {wording.in_a_hundred(known.first_percent)} customers, "
         f"{schedule.everyone(known, zone)} if all goes well.",

@@ -1,6 +1,6 @@
-"""Answers about where things stand: one rollout, several, and what to do when it is not clear which one is meant."""
+"""Answers about where things stand: one rollout, several, or what is live where nothing changes."""
 
-from bot.rendering import blocks, buttons, card, headline, wording
+from bot.rendering import blocks, card, headline, wording
 from bot.rendering.blocks import Message
 from core.rollout.model import Rollout
 from core.rollout.world import World
@@ -28,12 +28,6 @@ def several(rollouts: tuple[Rollout, ...], zone: str, title: str) -> Message:
     shown = [headline.render(r, zone) for r in reversed(rollouts)][:LISTED]
     left = [wording.more(len(rollouts) - LISTED)] if len(rollouts) > LISTED else []
     return blocks.message(f"{title}: {len(rollouts)}.", blocks.lines([*shown, *left]))
-
-
-def pick(question: str, commands: list[tuple[str, str]]) -> Message:
-    """A question with a button per possible command: (label, command)."""
-    row = blocks.actions(*(buttons.run(label, command, i) for i, (label, command) in enumerate(commands[:5])))
-    return blocks.message(question, row)
 
 
 def versions(world: World) -> Message:

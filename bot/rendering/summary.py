@@ -50,7 +50,7 @@ def first_line(rollout: Rollout, evidence: EvidenceRecorded, zone: str) -> str:
         case v.RollBack():
             return f"Worse: {subject} broke a limit that was agreed beforehand. It is being rolled back."
         case v.Hold(findings=(first, *_)):
-            text = f"{figures.title(first.metric, first.title)}: {wording.escape(first.limit_text, 60)}"
+            text = f"{figures.named(first.metric, first.title)}: {wording.escape(first.limit_text, 60)}"
             return f"On hold: {subject}, {text}. {wording.owner(rollout)} to decide; {stays}."
         case v.NoData(since=since, arm=arm):
             ago = f"since {wording.when(since, zone)}" if since else "at all"
@@ -96,10 +96,12 @@ def _why(rollout: Rollout, evidence: EvidenceRecorded) -> str:
     unknown = [m for m in limited if m.word in {"Not enough data", "No data"}]
     said = [f"Why: {len(clear)} of {wording.plural(len(limited), 'limit')} clear"]
     if unknown:
-        names = wording.listing([figures.title(m.metric, m.title).lower() for m in unknown])
+        names = wording.listing([figures.named(m.metric, m.title).lower() for m in unknown])
         said.append(f"could still have been missed: {names}")
     if rollout.stage is not None and rollout.stage.min_samples:
-        said.append(f"{wording.count(evidence.canary_requests)} of {wording.count(rollout.stage.min_samples)} requests")
+        said.append(
+            f"{wording.count(evidence.canary_requests)} requests ({wording.count(rollout.stage.min_samples)} needed)"
+        )
     return " · ".join(said) if limited else ""
 
 

@@ -17,15 +17,20 @@ _USER_ID = re.compile(r"[UW][A-Z0-9]{2,}")
 _INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn"}  # controls, bidi and zero-width marks, halves of pairs
 
 
-def clean(text: str) -> str:
-    """One line without control, bidi and zero-width characters; runs of white space become one space."""
+def clean(text: str, limit: int = 3000) -> str:
+    """One line without control, bidi and zero-width characters; runs of white space become one space.
+
+    What stands far beyond `limit` is not even looked at, so that a huge text costs no more than a long one.
+    """
+    if len(text) > 4 * limit + 64:
+        text = text[: 4 * limit + 64] + "…"
     visible = (" " if c.isspace() else c for c in text)
     return " ".join("".join(c for c in visible if c == " " or unicodedata.category(c) not in _INVISIBLE).split())
 
 
 def escape(text: str, limit: int = 300) -> str:
     """What somebody wrote, safe inside mrkdwn: it cannot mention, link or reorder. At most `limit` characters."""
-    escaped = "".join(_ENTITIES.get(c, c) for c in clean(text).replace("```", "'''"))
+    escaped = "".join(_ENTITIES.get(c, c) for c in clean(text, limit).replace("```", "'''"))
     return shorten(escaped, limit)
 
 

@@ -1,97 +1,11 @@
-"""A whole rollout in virtual time: real log, real intake, real judgement; only the clock is turned by hand."""
+"""Starts rehearsals on a fresh SQLite database."""
 
-import json
-import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
-from bot import jobs
-from bot.http.ingest import Batch, Intake
-from bot.sandbox import traffic
-from core import applying
-from core.flags.evaluation import evaluate
-from core.rollout import commands as c
-from core.rollout import exposure
-from core.rollout.announcements import notice_key
-from core.rollout.context import ENGINE, Actor
-from core.rollout.model import TERMINAL, Rollout
-from core.service import Request, Service
 from core.store.database import Database
-
-EXAMPLES = Path(__file__).parents[2] / "examples"
-SURFACE = "support-assistant"
-TICK = timedelta(seconds=10)
-DANA = Actor(id="slack:T1/U2", handle="@dana")
-LEE = Actor(id="slack:T1/U3", handle="@lee")
-
-
-@dataclass(slots=True)
-class Rehearsal:
-    """`requests_a_minute` of one scenario against one rollout, a tick at a time."""
-
-    database: Database
-    scenario: str
-    seed: int
-    requests_a_minute: int = 2000
-    at: datetime = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
-    service: Service = field(init=False)
-    intake: Intake = field(init=False)
-    chance: random.Random = field(init=False)
-    batches: int = 0
-
-    def __post_init__(self) -> None:
-        self.service = Service(self.database)
-        self.chance = random.Random(self.seed)
-        self.intake = Intake(self.database, lambda: exposure.snapshot(self.service.peek()), lambda: self.at)
-
-    def begin(self, rollout_file: str) -> "Rehearsal":
-        """Apply, tell, approve and start."""
-        for name, text in (("surface", (EXAMPLES / "surface.yaml").read_text()), ("rollout", rollout_file)):
-            applying.apply_text(self.service, text, name, by=DANA, at=self.at, command_id=name)
-        for notice in self.rollout.plan.told_before:
-            posted = c.RecordPosted(key=notice_key(self.rollout, notice.key), channel="C1", ts="1.0")
-            self._say(posted, ENGINE)
-        self._say(c.Approve(), LEE)
-        self.at += timedelta(minutes=1)
-        self._say(c.Start(), DANA)
-        return self
-
-    @property
-    def rollout(self) -> Rollout:
-        return self.service.world().rollouts["R-1"]
-
-    def play(self, minutes: float) -> "Rehearsal":
-        """Let traffic flow and time pass, until the rollout ends."""
-        until = self.at + timedelta(minutes=minutes)
-        count = round(self.requests_a_minute * TICK.total_seconds() / 60)
-        while self.at < until and self.rollout.state not in TERMINAL:
-            self._serve(count)
-            self.at += TICK
-            jobs.tick(self.service, self.at, TICK)
-        return self
-
-    def _serve(self, count: int) -> None:
-        snapshot = exposure.snapshot(self.service.peek())
-
-        def serve(visitor: traffic.Visitor) -> tuple[str, str]:
-            served = evaluate(snapshot, SURFACE, visitor.unit, visitor.context)
-            return served.variant, served.version
-
-        seen = traffic.respond(self.chance, self.scenario, self.at, count, serve, "v42")
-        self.batches += 1
-        body = json.dumps({"observations": [{"surface": SURFACE, **one} for one in seen]}).encode()
-        batch = Batch(body=body, content_type="application/json", token="", key=str(self.batches))
-        answer = json.loads(self.intake.submit(batch).result())
-        assert answer == {"accepted": count, "rejected": []}
-
-    def _say(self, command: c.Command, by: Actor) -> None:
-        self.batches += 1
-        command_id = f"say-{self.batches}"
-        self.service.handle(Request(command=command, command_id=command_id, by=by, at=self.at, rollout="R-1"))
+from tests.rehearsal import EXAMPLES, Rehearsal
 
 
 @pytest.fixture

@@ -194,9 +194,7 @@ def _office(transport: str, database: Database) -> Iterator[Office]:
         client = WebClient(token=sandbox.bot_token, base_url=sandbox.api_url, timeout=5)
         directory = Directory(client, lambda: datetime.now(UTC))
         office = Office(sandbox=sandbox, service=Service(database), client=client, directory=directory)
-        app = build_app(
-            office.service, client, sandbox.signing_secret, now=lambda: office.at, directory=directory
-        )
+        app = build_app(office.service, client, sandbox.signing_secret, now=lambda: office.at, directory=directory)
         stop = (_over_http if transport == "http" else _over_socket)(app, sandbox)
         try:
             yield office

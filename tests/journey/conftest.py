@@ -1,0 +1,57 @@
+"""A whole house for the end-to-end tests: program, Slack and users, over either transport, on either database."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.sandbox.control import Sandbox
+from tests.journey.house import House
+
+
+@pytest.fixture(autouse=True)
+def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def open_house(tmp_path: Path) -> Iterator[Callable[..., House]]:
+    """Opens a house: `open_house(database_url, transport="http", pace=60)`."""
+    opened: list[House] = []
+
+    def start(database_url: str, **settings: Any) -> House:
+        opened.append(House.open(database_url, tmp_path, **settings))
+        return opened[-1]
+
+    yield start
+    for house in opened:
+        house.close()
+
+
+@pytest.fixture
+def page_of() -> Iterator[Callable[[Sandbox], Any]]:
+    """Opens a sandbox's page in a real Chromium of 1280 by 900."""
+    names = (os.environ.get("CHROMIUM_PATH") or "chromium", "chromium-browser", "google-chrome")
+    path = next((found for name in names if (found := shutil.which(name))), None)
+    if path is None:
+        missing = "no Chromium here (apt-get install chromium, or set CHROMIUM_PATH)"
+        if os.environ.get("REQUIRE_BROWSER") == "1":
+            pytest.fail(missing)
+        pytest.skip(missing)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--disable-dev-shm-usage"])
+
+        def opened(sandbox: Sandbox) -> Any:
+            page = browser.new_page(viewport={"width": 1280, "height": 900})
+            page.set_default_timeout(20_000)
+            page.goto(sandbox.url)
+            return page
+
+        yield opened
+        browser.close()

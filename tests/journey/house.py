@@ -1,0 +1,171 @@
+"""Rampart in this process beside a sandbox Slack, with a rollouts' clock that stands still until it is let go."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from bot import app
+from bot.sandbox.control import Sandbox
+from bot.sandbox.persona import Persona
+from bot.sandbox.workspace import Message
+from bot.settings import Settings
+from core.rollout.model import Rollout
+from core.store import verify
+
+TICK = timedelta(seconds=10)
+PACE = 60.0
+EXAMPLES = Path(__file__).parents[2] / "examples"
+POLICY = "version: 1\nkind: policy\ncanary_percent: {min: 1, max: 50}\n"
+ROLLOUT = """\
+version: 1
+rollout: fix-first
+surface: support-assistant
+owner: "@dana"
+risk: standard
+change:
+  from: support-assistant@v42
+  to: {version: v43, prompt: "Give the steps to fix it first."}
+  why: "Customers say that replies bury the fix."
+behaviour_changes:
+  - {audience: [support, marketing], text: "Answers start with the fix and are about a third shorter."}
+stages:
+  - canary: {percent: 20, min_hold: 1m, max_hold: 3h, min_samples: 100}
+  - ramp: {steps: [50%, 100%], hold: 30s}
+  - bake: {hold: 1m}
+rollback_when:
+  - {metric: eval_pass_rate, drops_by: 2pp}
+  - {metric: refusal_rate, rises_by: 1pp}
+  - {metric: cost_per_request, rises_by: 15%}
+  - {metric: latency_p95, exceeds: 4000ms}
+notify:
+  - {channel: "#ai-rollouts", as: engineering}
+  - {channel: "#support", as: support, before: 1m, acknowledge: true}
+  - {channel: "#marketing", as: marketing, before: 1m}
+"""
+
+
+class Clock:
+    """Stands still at the real time at which it was made; from `go` on it runs `pace` times as fast."""
+
+    def __init__(self, pace: float) -> None:
+        self._pace = pace
+        self._at = datetime.now(UTC)
+        self._since: float | None = None
+
+    def __call__(self) -> datetime:
+        if self._since is None:
+            return self._at
+        return self._at + timedelta(seconds=(time.monotonic() - self._since) * self._pace)
+
+    def go(self) -> None:
+        self._since = time.monotonic()
+
+
+@dataclass(slots=True)
+class House:
+    """A served program, the Slack it talks to, and the people in it."""
+
+    sandbox: Sandbox
+    program: app.Program
+    clock: Clock
+    url: str
+
+    @classmethod
+    def open(cls, database_url: str, folder: Path, *, transport: str = "http", pace: float = PACE) -> "House":
+        """Serve and connect. The clock stands still."""
+        clock = Clock(pace)
+        sandbox = Sandbox.start(transport=transport, clock=clock, rate_limits="off")  # type: ignore[arg-type]
+        policy = folder / "policy.yaml"
+        policy.write_text(POLICY)
+        settings = Settings(
+            database_url=database_url,
+            slack_bot_token=sandbox.bot_token,
+            slack_signing_secret=sandbox.signing_secret,
+            slack_app_token=sandbox.app_token if transport == "socket" else "",
+            slack_api_url=sandbox.api_url,
+            policy=policy,
+            tick=TICK,
+            port=0,
+        )
+        program = app.build(settings, "serve", now=clock, pace=pace)
+        house = cls(sandbox=sandbox, program=program, clock=clock, url=program.serve_in_thread())
+        program.start()
+        if transport == "http":
+            sandbox.connect(f"{house.url}/slack/events")
+        else:
+            sandbox.wait_for(lambda: sandbox.connections, 15)
+        return house
+
+    def close(self) -> None:
+        if self.sandbox.transport == "socket":
+            self.program.socket_mode.client.auto_reconnect_enabled = False  # type: ignore[union-attr]
+            self.sandbox.drop_socket()  # else the client waits three seconds for its own blocked read
+        self.program.stop()
+        self.sandbox.stop()
+
+    def apply(self, text: str) -> dict[str, Any]:
+        """Apply a file over `POST /api/v1/files`."""
+        answer = httpx.post(f"{self.url}/api/v1/files", content=text, trust_env=False, timeout=30)
+        assert answer.status_code == 200, answer.text
+        return answer.json()  # type: ignore[no-any-return]
+
+    def plan(self, rollout_file: str = ROLLOUT) -> Message:
+        """The surface is known, the rollout planned; the request for approval, once it is in the thread."""
+        self.apply((EXAMPLES / "surface.yaml").read_text())
+        assert self.apply(rollout_file)["id"] == "R-1"
+        return self.said("#ai-rollouts", "Approval needed")
+
+    def person(self, handle: str) -> Persona:
+        return self.sandbox.person(handle)
+
+    @property
+    def rollout(self) -> Rollout:
+        return self.program.service.world().rollouts["R-1"]
+
+    @property
+    def card(self) -> Message:
+        return self.sandbox.messages("#ai-rollouts")[0]
+
+    def text(self, message: Message) -> str:
+        """What stands in a message now, without emphasis."""
+        return self.sandbox.text(self.sandbox.message(message) or message).replace("*", "")
+
+    def said(self, channel: str, words: str, *, person: str | None = None, within: float = 30) -> Message:
+        """The newest message with these words, as soon as there is one."""
+
+        def found() -> list[Message]:
+            return [m for m in self.sandbox.messages(channel, person) if words in self.text(m)]
+
+        return self.sandbox.wait_for(found, within)[-1]
+
+    def whispered(self, handle: str, words: str) -> Message:
+        """What only this person sees."""
+
+        def found() -> list[Message]:
+            return [m for m in self.sandbox.ephemerals(handle) if words in self.text(m)]
+
+        return self.sandbox.wait_for(found, 15)[-1]
+
+    def until(self, true: Callable[[], object], what: str, *, within: float = 60) -> None:
+        """Wait until something holds of the program."""
+        waiting_until(true, lambda: f"{what}; R-1 is {self.rollout.state}, {self.rollout.waiting_for!r}", within=within)
+
+    def problems_of_the_log(self) -> tuple[Any, ...]:
+        with self.program.database.reading() as connection:
+            return tuple(verify.verify(connection).problems)
+
+
+def waiting_until(true: Callable[[], object], what: Callable[[], str], *, within: float) -> None:
+    """Wait until something holds; TimeoutError says what did not."""
+    pause = threading.Event()
+    give_up = time.monotonic() + within
+    while not true():
+        if time.monotonic() > give_up:
+            raise TimeoutError(f"this did not happen within {within:g} s: {what()}")
+        pause.wait(0.02)

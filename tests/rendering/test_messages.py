@@ -1,0 +1,405 @@
+"""What people see, word for word: approved by eye, and a visible change when it changes."""
+# ruff: noqa: E501 - a line of a message is as long as it is
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from inline_snapshot import snapshot
+
+from bot.rendering import (
+    alert,
+    approval,
+    card,
+    follow_up,
+    headline,
+    history,
+    lines,
+    metrics,
+    notice,
+    plain,
+    status,
+    summary,
+    wording,
+)
+from core.judging import verdict as v
+from core.rollout import events as e
+from core.rollout.model import State
+
+
+def _notice(words: Any, story: Any, audience: str) -> str:
+    planned = next(n for n in story.now.plan.told_before if n.audience == audience)
+    told = notice.render(story.now, planned, "Support assistant", words.monday, words.zone)
+    return plain.text(told)
+
+
+def test_the_card_of_a_plan(words: Any, story: Any) -> None:
+    assert plain.text(card.render(story.planned().now, words.zone)) == snapshot("""\
+Planned: R-118 support-tone, v42 -> v43. Needs 1 more approval from @ai-leads, then starts Tue 24 Nov 11:00 CET.
+○○○○○○  checks · internal · small test 5 % · 25 % · everyone · watching
+Why: Shorter answers; users say replies bury the fix.
+prompt · v42 -> v43 · support-assistant · risk standard · owner @dana · plan 7f3a19\
+""")
+
+
+def test_the_card_of_a_small_test(words: Any, story: Any) -> None:
+    running = story.running().happen(story.evidence())
+    assert plain.text(card.render(running.now, words.zone)) == snapshot("""\
+Small test (canary 5 %): R-118 support-tone. Next: 25 % Tue 24 Nov 18:00 CET at the earliest.
+●●◐○○○  checks ✓ · internal ✓ · small test 5 % (now) · 25 % · everyone · watching
+Fine · 8,312 requests on the new version, 158,040 on the current one · evidence #412
+[ Pause ] [ Roll back ] [ Feels off ] [ Details ]
+prompt · v42 -> v43 · support-assistant · risk standard · owner @dana · plan 7f3a19\
+""")
+
+
+def test_the_card_of_a_rollback(words: Any, story: Any) -> None:
+    back = story.running().rolled_back().happen(e.FlipConfirmed(seconds=0.41, processes=2))
+    assert plain.text(card.render(back.now, words.zone)) == snapshot("""\
+Rolled back: R-118 support-tone. Everyone is on v42 again; it took 0.41 s.
+●●○○○○  checks ✓ · internal ✓ · small test 5 % (rolled back here) · 25 % · everyone · watching
+Why: Declined to answer: 6.4 % new vs 1.9 % now, +4.5 pp (+2.4 … +6.5)
+prompt · v42 -> v43 · support-assistant · risk standard · owner @dana · plan 7f3a19\
+""")
+
+
+def test_the_notice_to_support(words: Any, story: Any) -> None:
+    assert _notice(words, story.planned(), "support") == snapshot("""\
+On Tue 24 Nov 13:00 CET the support assistant starts to change, first for 5 in 100 customers.
+What customers may notice
+ • Answers are about a third shorter and start with the fix.
+     before: “Thanks for reaching out! There are several reasons why a sync...”
+     after:  “Turn off 'Pause on battery' in Settings > Sync. Then press Sync now.”
+ • The assistant no longer apologises before every step.
+Not changing: Refunds still go to a person.
+When: first 5 in 100 customers, then growing, everyone about Wed 25 Nov 07:00 CET if all goes well.
+Who is affected now: nobody yet; it starts with 5 in 100 customers.
+If a customer complains: once it runs, /rollout feels-off R-118 "what happened", or ask below.
+Which version did they see? /rollout whois <customer id>
+If it goes wrong we switch back within seconds; we will tell you here.
+[ Got it ] [ I have a concern ]
+Please confirm with Got it · Owner: @dana · Questions in thread · R-118\
+""")
+
+
+def test_the_notice_to_marketing(words: Any, story: Any) -> None:
+    assert _notice(words, story.planned(), "marketing") == snapshot("""\
+On Tue 24 Nov 13:00 CET, support assistant: Answers are about a third shorter and start with the fix.
+What people may notice
+ • Answers are about a third shorter and start with the fix.
+You may say publicly (only after we post "reached everyone"): “Answers are about a third shorter and start with the fix.”
+Please do not say: faster, more accurate, smarter. That is not measured yet.
+When: everyone about Wed 25 Nov 07:00 CET if all goes well.
+Who is affected now: nobody yet; it starts with 5 in 100 customers.
+We will post here when it has reached everyone, and if it is rolled back (that takes seconds).
+Whom to ask: @dana
+[ Got it ] [ I have a concern ]
+Nobody has confirmed yet · Owner: @dana · Questions in thread · R-118\
+""")
+
+
+def test_the_notice_to_a_downstream_team(words: Any, story: Any) -> None:
+    story.after = {
+        **words.before,
+        "prompt": "SECRET WORDS OF THE PROMPT",
+        "model": {"provider": "acme-ai", "name": "large-4"},
+        "tools": ["lookup_order", "refund"],
+    }
+    told = _notice(words, story.planned(), "downstream")
+    assert told == snapshot("""\
+On Tue 24 Nov 13:00 CET the support assistant starts to change, first for 5 in 100 customers.
+What your code may see
+ • model: name large-3 -> large-4
+ • prompt: changed
+ • tools: with refund, without search_help
+ • Answer length: expected 20 to 40 % lower
+When: first 5 in 100 customers, everyone about Wed 25 Nov 07:00 CET if all goes well.
+If it goes wrong we switch back within seconds; we will tell you here.
+Whom to ask: @dana
+[ Got it ] [ I have a concern ]
+Nobody has confirmed yet · Owner: @dana · Questions in thread · R-118\
+""")
+    assert "SECRET" not in told
+
+
+def test_a_notice_says_who_has_read_it(words: Any, story: Any) -> None:
+    read = e.NoticeAcknowledged(notice="support:#support", by="slack:T1/U4SAM", handle="@sam")
+    assert "Read by @sam · Owner: @dana" in _notice(words, story.planned().happen(read), "support")
+
+
+@pytest.mark.parametrize("audience", ["support", "marketing"])
+def test_people_are_told_in_plain_words(words: Any, story: Any, audience: str) -> None:
+    story.planned()
+    said = _notice(words, story, audience)
+    story.running().happen(story.evidence()).rolled_back()
+    back = story.now.rollback
+    assert back is not None
+    said += plain.text(follow_up.render(story.now, back, audience, "Support assistant", story.at, words.zone))
+    for jargon in ("canary", " pp", "p-value", "guardrail", "refusal_rate", "control", "cohort", "rollout runs"):
+        assert jargon not in said.lower()
+
+
+def test_the_request_for_approval(words: Any, story: Any) -> None:
+    story.planned()
+    request = story.now.request
+    told = approval.render(story.now, request, (), words.monday, words.zone, lambda g: f"<!subteam^S1|{g}>")
+    assert plain.text(told) == snapshot("""\
+Approval needed (0 of 1): start R-118 support-tone (prompt change, v42 -> v43).
+Asked by @dana, Mon 23 Nov 16:00 CET · expires Tue 24 Nov 16:00 CET (then it is asked again) · plan 7f3a19
+What changes: prompt, v42 -> v43. Nothing else.
+What people will notice: Answers are about a third shorter and start with the fix. The assistant no longer apologises before every step.
+If it goes wrong: automatic switch back on 1 agreed limit.
+[ Approve ] [ Reject… ]
+Waiting for: one of <!subteam^S1|@ai-leads>. @dana cannot approve their own change.\
+""")
+
+
+def test_an_approval_that_was_given(words: Any, story: Any) -> None:
+    story.planned()
+    request = story.now.request
+    story.approved()
+    closed = approval.closed(story.now, request, story.now.approvals, "approved")
+    assert plain.text(closed) == snapshot("""\
+Approved by @lee: start R-118 support-tone (prompt change, v42 -> v43).
+@lee: “ok”\
+""")
+    assert not any(b["type"] == "actions" for b in closed.blocks)
+
+
+def test_a_summary(words: Any, story: Any) -> None:
+    evidence = story.running().evidence()
+    told = summary.render(story.happen(evidence).now, evidence, story.at, words.zone)
+    assert plain.text(told) == snapshot("""\
+Fine so far: R-118 support-tone (small test, 5 %). Next: 25 % Tue 24 Nov 18:00 CET, automatically.
+8,312 requests on the new version · 158,040 requests on the current one · 4,100 and 77,900 people · same time · split as planned
+What                          New      Now      Difference (95 % range)  Verdict
+Declined to answer            1.9 %    1.9 %    +0.1 pp (-0.3 … +0.4)    Fine (limit: rises by 1 pp)
+Answers that pass our checks  93.2 %   92.4 %   +0.8 pp (-0.4 … +2.1)    Better (limit: drops by 2 pp)
+Cost per request              $0.0121  $0.0139  -12.9 % (-14.4 … -11.3)  Fine (limit: rises by 15 %)
+Slow responses (slowest 5 %)  2.31 s   2.62 s   -11.8 % (-15.0 … -8.0)   Fine (limit: exceeds 4000 ms)
++ 1 no data
+Why: 4 of 4 limits clear · 8,312 requests (1,500 needed)
+[ Pause ] [ Roll back ] [ Feels off ]
+risk standard · limits locked Tue 24 Nov 12:00 CET · evidence #412 · as of Tue 24 Nov 12:00 CET\
+""")
+
+
+@pytest.mark.parametrize(
+    ("verdict", "first"),
+    [
+        (
+            v.NoData(since=None, arm="canary"),
+            "Cannot judge: R-118 support-tone, no requests on the new version at all. Growth is stopped; check ingestion.",
+        ),
+        (
+            v.Skewed(log_bayes_factor=9.0, expected_share=0.05, observed_share=0.09),
+            "Cannot judge: R-118 support-tone, the traffic is not split as planned. Growth is stopped; "
+            "we stay at 5 % until then.",
+        ),
+        (
+            v.TooEarly(canary_requests=0, control_requests=0),
+            "Waiting: R-118 support-tone (small test, 5 %) has nothing to compare yet. Nothing grows until it has.",
+        ),
+    ],
+)
+def test_not_knowing_is_said_as_such(words: Any, story: Any, verdict: v.Verdict, first: str) -> None:
+    evidence = story.running().evidence(verdict)
+    assert summary.render(story.now, evidence, story.at, words.zone).text == first
+
+
+def test_a_summary_says_what_is_missing(words: Any, story: Any) -> None:
+    evidence = story.running().evidence(canary_requests=474)
+    told = summary.render(story.now, evidence, story.at, words.zone)
+    assert told.text == "Waiting: R-118 support-tone has 474 of 1,500 requests. Nothing looks wrong."
+
+
+def test_the_alert_before_and_after_the_switch_is_confirmed(words: Any, story: Any) -> None:
+    back = story.running().later(seconds=5882).rolled_back().now
+    before = alert.render(back, back.rollback, story.at, None, words.zone)
+    assert "the switch is being confirmed" in before.text
+    assert "to the flip: being confirmed" in plain.text(before)
+    after = alert.render(back, back.rollback, story.at, e.FlipConfirmed(seconds=4.1, processes=3), words.zone)
+    assert plain.text(after) == snapshot("""\
+Rolled back: R-118 support-tone. Everyone is on the previous version again; it took 4.1 s. No action needed now.
+What fired  Declined to answer: 6.4 % new vs 1.9 % now, +4.5 pp (+2.4 … +6.5). Agreed limit: rises by 1 pp (locked Tue 24 Nov 12:00 CET)
+Since  canary began 12:00:00, decided 13:38:02
+Seconds  to the verdict 98 min of this stage · the look took 0.02 s · to the flip 4.1 s, observed on 3 processes
+What flipped  support-assistant: v43 -> v42 (prompt only). Not touched: model, tools
+Who was hit  565 requests, about 430 people (5 % of users)
+Ask <@U2DANA> (owner) · #support, #marketing, #integrations-team told · why it can't be overruled: limits were set before the start\
+""")
+
+
+def test_the_alert_of_a_rollback_by_a_person_names_them_and_their_reason(words: Any, story: Any) -> None:
+    back = story.running().rolled_back(by="slack:T1/U4SAM", findings=(), reason="odd greetings").now
+    told = plain.text(alert.render(back, back.rollback, story.at, None, words.zone))
+    assert "What fired  <@U4SAM> rolled it back: “odd greetings”" in told
+
+
+def test_an_unconfirmed_rollback_is_loud_and_says_what_to_do(words: Any, story: Any) -> None:
+    doubt = e.FlipUnconfirmed(seconds=60.2, missing=("web-2", "web-3"))
+    back = story.running().rolled_back().happen(doubt)
+    assert plain.text(alert.not_confirmed(back.now, doubt, story.at, words.zone)) == snapshot("""\
+ROLLBACK NOT CONFIRMED: R-118 support-tone was told to switch at 12:00:00, but after 60 s not every process serves v42.
+Not confirmed by  web-2, web-3
+Likely  a process that is stuck, or cut off from the database
+Do now  restart it; until then it may still serve v43
+[ Status ]
+<@U2DANA> (owner): now, please\
+""")
+    assert "NOT CONFIRMED yet" in card.render(back.now, words.zone).text
+
+
+def test_support_is_told_what_customers_saw_and_what_to_say(words: Any, story: Any) -> None:
+    back = story.running().later(seconds=5882).rolled_back().now
+    told = follow_up.render(back, back.rollback, "support", "Support assistant", story.at, words.zone)
+    assert plain.text(told) == snapshot("""\
+Switched back: the support assistant answers as before again (since Tue 24 Nov 13:38 CET).
+About 430 customers saw a version that declined too often between 12:00:00 and 13:38:02.
+If they write in: “That was a fault on our side, please ask again.”
+Nothing more will change until you get a new notice.
+Owner: @dana · Questions in thread · R-118\
+""")
+
+
+def test_marketing_may_speak_once_everyone_has_it(words: Any, story: Any) -> None:
+    done = story.running(4).happen(story.evidence(), e.Completed(version="v43", retired="v42"))
+    told = follow_up.render(
+        done.now, e.Completed(version="v43", retired="v42"), "marketing", "Support assistant", story.at, words.zone
+    )
+    assert plain.text(told) == snapshot("""\
+Reached everyone: the support assistant answers with the new version for all customers.
+You may say so now: “Answers are about a third shorter and start with the fix.”
+Measured: Answers that pass our checks: about 932 in 1,000, before about 924 in 1,000.
+Owner: @dana · Questions in thread · R-118\
+""")
+
+
+def test_every_event_has_a_line(words: Any, story: Any) -> None:
+    story.running()
+    events = (
+        e.Paused(by="slack:T1/U4SAM", reason="odd greetings"),
+        e.Resumed(by="cli:ana", reason="unrelated"),
+        e.Held(key="limit:retry_rate:rises_by", text="retry_rate rises by 1 pp"),
+        e.HoldCleared(key="no_data"),
+        e.FeltOff(by="slack:T1/U4SAM", handle="@sam", text="too short"),
+        e.ConcernRaised(notice="support:#support", by="slack:T1/U4SAM", handle="@sam", text="too soon"),
+        e.EvalRecorded(
+            stage=0,
+            suite="evals/support.yaml",
+            ok=False,
+            passed=182,
+            failed=17,
+            errors=1,
+            reasons=("91.0 % passed, 92 % were agreed",),
+            cases=("refund-7",),
+            digest="d",
+            by="cli:ana",
+        ),
+        e.MessageFailed(key="notice:1:support:#support", channel="#support", error="channel_not_found"),
+        e.Abandoned(by="slack:T1/U2DANA", reason="not needed"),
+    )
+    assert "\n".join(wording.spoken(lines.line(story.now, x, words.zone)) for x in events) == snapshot("""\
+Paused by <@U4SAM>: “odd greetings”. 5 % stays. Resume: /rollout resume R-118
+Resumed by ana (command line): “unrelated”.
+On hold: R-118, retry_rate rises by 1 pp. Nothing grows until @dana decides.
+Running again: R-118. What held it has cleared by itself.
+Feels off: @sam about R-118: “too short”. Two people hold it.
+Concern: @sam in #support about R-118: “too soon”.
+Checks failed: R-118 evals/support.yaml, 182 of 200 passed, 1 error: 91.0 % passed, 92 % were agreed (refund-7).
+Not delivered: a message to #support could not be posted (channel_not_found). Invite the app there, then tell them yourself.
+Abandoned by <@U2DANA>: R-118: “not needed”. Nothing was changed.\
+""")
+
+
+def test_a_stage_says_what_was_and_what_comes(words: Any, story: Any) -> None:
+    story.running(3)
+    entered = e.StageEntered(index=3, name="ramp 25%", percent=25, skipped="copy fix")
+    assert wording.spoken(lines.line(story.now, entered, words.zone)) == snapshot(
+        "Growing: R-118 now 25 % (was 5 %). Next: everyone Wed 25 Nov 00:00 CET at the earliest. Waiting was skipped: “copy fix”."
+    )
+
+
+def test_the_history_leaves_out_chatter(words: Any, story: Any) -> None:
+    entries = [
+        (words.monday, "slack:T1/U2DANA", e.Paused(by="slack:T1/U2DANA", reason="odd")),
+        (words.monday, "system:engine", e.MessagePosted(key="line:7", channel="C1", ts="1.0")),
+        (words.monday, "system:engine", e.MessagePosted(key="notice:abc:support:#support", channel="C1", ts="1.0")),
+    ]
+    assert plain.text(history.render(story.planned().now, entries, words.zone)) == snapshot("""\
+History: R-118 support-tone, 3 entries, newest first.
+`23 Nov 16:00:00` told Rampart notice #support
+`23 Nov 16:00:00` paused <@U2DANA> odd
+The whole log, checked: rollout audit verify\
+""")
+
+
+def test_metrics_in_words_and_in_numbers(words: Any, story: Any) -> None:
+    rollout = story.running().now
+    assert plain.text(metrics.words(rollout, words.measures, "", "now")) == snapshot("""\
+Fine so far: R-118 support-tone, 4 measures looked at.
+Declined to answer: about 19 in 1,000 on the new version, about 19 in 1,000 on the current one. Fine.
+Answers that pass our checks: about 932 in 1,000 on the new version, about 924 in 1,000 on the current one. Better.
+Cost per request: $0.0121 on the new version, $0.0139 on the current one. Fine.
+Slow responses (slowest 5 %): 2.31 s on the new version, 2.62 s on the current one. Fine.
+as of now · R-118 · whom to ask: @dana\
+""")
+    one = metrics.numbers(rollout, words.measures, "refusal_rate", "now")
+    assert plain.text(one) == snapshot("""\
+Fine so far: R-118 support-tone, 1 measure looked at.
+What                New    Now    Difference (95 % range)  Verdict
+Declined to answer  1.9 %  1.9 %  +0.1 pp (-0.3 … +0.4)    Fine (limit: rises by 1 pp)
+`refusal_rate` · requests with it: 8,312 new, 158,040 current · log e 0.10
+as of now · ranges hold however often one looks · R-118\
+""")
+    assert metrics.numbers(rollout, (), "", "never").text.startswith("Not enough data")
+
+
+def test_a_list_is_a_line_each(words: Any, story: Any) -> None:
+    rollout = story.running().now
+    assert plain.text(status.several((rollout, rollout), words.zone, "Open now")) == snapshot("""\
+Open now: 2.
+Small test (canary 5 %): R-118 support-tone. Next: 25 % Tue 24 Nov 18:00 CET at the earliest.
+Small test (canary 5 %): R-118 support-tone. Next: 25 % Tue 24 Nov 18:00 CET at the earliest.\
+""")
+
+
+def _states(words: Any) -> list[Any]:
+    def fresh() -> Any:
+        return words.story()
+
+    held = e.Held(key="k", text="messages per conversation rose 12 % (limit 8 %), which nobody had expected at all")
+    long = replace(words.plan, name="a-very-long-name-of-a-rollout-that-somebody-thought-was-helpful-to-everyone")
+    waiting = fresh().running()
+    waiting.happen(waiting.request(gate="ramp 25%", needed=2))
+    return [
+        fresh().planned(),
+        fresh().planned().approved(),
+        *(fresh().running(i) for i in range(len(words.stages))),
+        words.story(plan=long).running(),
+        words.story(plan=long).running().happen(held),
+        waiting,
+        fresh().running().happen(e.Paused(by="slack:T1/U4SAM", reason="x")),
+        fresh().running().rolled_back(),
+        fresh().running().happen(e.Completed(version="v43", retired="v42")),
+        fresh().planned().happen(e.Abandoned(by="cli:ana", reason="x")),
+    ]
+
+
+def test_every_first_line_starts_with_its_state_and_fits(words: Any) -> None:
+    seen = set()
+    for story in _states(words):
+        first = wording.spoken(headline.render(story.now, words.zone))
+        assert len(first) <= wording.FIRST_LINE, first
+        assert first.startswith(wording.state_word(story.now))
+        assert story.now.id in first
+        seen.add(story.now.state)
+    assert seen == set(State)
+
+
+def test_a_rollout_is_never_described_with_a_date_before_its_own(words: Any, story: Any) -> None:
+    story.running()
+    at = headline.next_step_at(story.now)
+    assert at is not None
+    assert at - story.at == timedelta(hours=6)
