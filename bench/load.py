@@ -5,7 +5,7 @@ import json
 import subprocess
 import sys
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 ROOT = Path(__file__).parents[1]
+PATIENCE = 30  # seconds for the last answers
 UNIQUE = "{n}"  # in a header or body: replaced by a text that no other request has
 
 
@@ -78,14 +79,20 @@ def run(load: Load) -> Answered:
 class Connection(asyncio.Protocol):
     """One connection with at most one request under way."""
 
-    def __init__(self, answered: Callable[["Connection", int, bytes], None]) -> None:
+    def __init__(
+        self, answered: Callable[["Connection", int, bytes], None], lost: Callable[["Connection"], None]
+    ) -> None:
         self._answered = answered
+        self._lost = lost
         self._transport: Any = None
         self._received = b""
         self.due = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lost(self)
 
     def send(self, request: bytes, due: float) -> None:
         """Send a request that was due at this moment of the monotonic clock."""
@@ -120,29 +127,36 @@ class Generator:
         self._latencies: list[float] = []
         self._statuses: Counter[str] = Counter()
         self._sample = b""
-        self._idle: list[Connection] = []
-        self._pending: list[float] = []
+        self._open: set[Connection] = set()
+        self._idle: deque[Connection] = deque()
+        self._pending: deque[float] = deque()
         self._until = 0.0
+        self._closing = False
 
     async def run(self) -> Answered:
         """From the first request to the last answer."""
         loop = asyncio.get_running_loop()  # its own clock only counts whole milliseconds
-        connections = []
         for _ in range(self._load.connections):
-            _, connection = await loop.create_connection(lambda: Connection(self._take), self._host, self._port)
-            connections.append(connection)
+            _, connection = await loop.create_connection(
+                lambda: Connection(self._take, self._gone), self._host, self._port
+            )
+            self._open.add(connection)
         began = time.monotonic()
         self._until = began + self._load.seconds
-        self._idle = list(connections)
+        self._idle.extend(self._open)
         if self._load.rate is None:
             while self._idle:
-                self._idle.pop().send(self._next(), time.monotonic())
+                self._idle.popleft().send(self._next(), time.monotonic())
         else:
             await self._at_fixed_rate(began, self._load.rate)
-        while len(self._idle) < len(connections):
+        give_up = time.monotonic() + PATIENCE
+        while len(self._idle) < len(self._open) and time.monotonic() < give_up:
             await asyncio.sleep(0.002)
         seconds = time.monotonic() - began
-        for connection in connections:
+        if unanswered := len(self._open) - len(self._idle):
+            self._statuses["unanswered"] = unanswered
+        self._closing = True
+        for connection in list(self._open):
             connection.close()
         self._latencies.sort()
         return Answered(
@@ -159,7 +173,9 @@ class Generator:
             due = began + number / rate
             await asyncio.sleep(max(0.0, due - time.monotonic()))
             if self._idle:
-                self._idle.pop().send(self._next(), due)
+                self._idle.popleft().send(self._next(), due)
+            elif not self._open:
+                return  # nobody is there any more; the account says so
             else:
                 self._pending.append(due)
 
@@ -170,11 +186,19 @@ class Generator:
         if status != 200 or not self._sample:
             self._sample = body
         if self._pending:
-            connection.send(self._next(), self._pending.pop(0))
+            connection.send(self._next(), self._pending.popleft())
         elif self._load.rate is None and moment < self._until:
             connection.send(self._next(), moment)
         else:
             self._idle.append(connection)
+
+    def _gone(self, connection: Connection) -> None:
+        """The server hung up: harmless between two requests, a failure during one."""
+        self._open.discard(connection)
+        if connection in self._idle:
+            self._idle.remove(connection)
+        elif not self._closing:
+            self._statuses["lost"] += 1
 
     def _next(self) -> bytes:
         prepared = self._prepared[self._turn % len(self._prepared)]

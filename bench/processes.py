@@ -32,12 +32,12 @@ class Running:
     def cpu_seconds(self) -> float:
         """CPU time it has used so far."""
         used = self.process.cpu_times()
-        return used.user + used.system
+        return float(used.user + used.system)
 
     @property
     def megabytes(self) -> float:
         """Its resident memory."""
-        return self.process.memory_info().rss / 1e6
+        return float(self.process.memory_info().rss / 1e6)
 
 
 @contextmanager
@@ -91,7 +91,9 @@ def _until_it_answers(process: "subprocess.Popen[bytes]", url: str) -> None:
     with httpx.Client(trust_env=False) as client:
         while time.monotonic() < give_up:
             if process.poll() is not None:
-                raise RuntimeError(f"{process.args} ended with status {process.returncode}; what it said stands above")
+                raise RuntimeError(
+                    f"{process.args!r} ended with status {process.returncode}; what it said stands above"
+                )
             try:
                 if client.get(url).status_code < 500:
                     return

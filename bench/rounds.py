@@ -33,7 +33,7 @@ def medians(parties: Mapping[str, Callable[[], float]], rounds: int) -> dict[str
         measure()
     found: dict[str, list[float]] = {name: [] for name in parties}
     for number in range(rounds):
-        order = list(parties) if number % 2 == 0 else list(reversed(parties))
-        for name in order:
+        names = list(parties)
+        for name in names if number % 2 == 0 else names[::-1]:
             found[name].append(parties[name]())
     return {name: median(figures) for name, figures in found.items()}

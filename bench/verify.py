@@ -57,13 +57,14 @@ def _on(effort: Effort, name: str, url: str, size: int) -> Iterator[Figure]:
             return position / (time.perf_counter() - began)
 
         found = medians({"verified": verified, "checked": checked, "rebuilt": rebuilt}, effort.rounds)
-    yield Figure(name=f"events verified, chain alone, {name}", ours=found["checked"], unit="/s", goal=VERIFIED)
-    yield Figure(name=f"events verified, with the read model, {name}", ours=found["verified"], unit="/s")
+    # The goal is on what `audit verify` does, which is the slower of the two.
+    yield Figure(name=f"events verified, with the read model, {name}", ours=found["verified"], unit="/s", goal=VERIFIED)
+    yield Figure(name=f"events verified, chain of a range alone, {name}", ours=found["checked"], unit="/s")
     yield Figure(name=f"events rebuilt into the read model, {name}", ours=found["rebuilt"], unit="/s", goal=REBUILT)
 
 
 def _fill(database: Database, size: int) -> None:
-    """A log of about `size` events: rollouts one after the other, each paused and resumed for long, then rolled back."""
+    """About `size` events: rollouts one after the other, each paused and resumed often, then rolled back."""
     service = Service(database)
     numbers = count(1)
     for _ in range(ROLLOUTS):

@@ -12,7 +12,7 @@ from starlette.routing import Route
 ANSWER: dict[str, Any] = {
     "key": "support-assistant",
     "value": {
-        "prompt": "You are the support assistant. Greet the customer, explain the cause, then give the steps to fix it.",
+        "prompt": "You are the support assistant. Explain the cause, then give the steps to fix it, and greet.",
         "model": {"provider": "acme-ai", "name": "large-3", "snapshot": "2026-03-01"},
         "params": {"temperature": 0.2, "effort": "medium"},
         "tools": ["lookup_order", "search_help"],

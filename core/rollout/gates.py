@@ -141,7 +141,9 @@ def start_is_due(rollout: Rollout, context: Context) -> bool:
 
 def _when(at: datetime, context: Context) -> str:
     local = context.policy.local(at)
-    return f"{local:%a %d %b %H:%M:%S}" if local.second else f"{local:%a %d %b %H:%M}"
+    if local.microsecond:
+        local += timedelta(seconds=1, microseconds=-local.microsecond)  # a time that is named has come when it comes
+    return f"{local:%a %d %b %H:%M:%S %Z}" if local.second else f"{local:%a %d %b %H:%M %Z}"
 
 
 def _span(span: timedelta) -> str:

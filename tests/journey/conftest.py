@@ -10,6 +10,7 @@ import pytest
 
 from bot.sandbox.control import Sandbox
 from tests.journey.house import House
+from tests.journey.processes import Machine
 
 
 @pytest.fixture(autouse=True)
@@ -55,3 +56,30 @@ def page_of() -> Iterator[Callable[[Sandbox], Any]]:
 
         yield opened
         browser.close()
+
+
+@pytest.fixture
+def slack() -> Iterator[Sandbox]:
+    """A sandbox Slack that outlives the processes that talk to it."""
+    with Sandbox.start(rate_limits="off") as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def machine(tmp_path: Path, slack: Sandbox) -> Iterator[Callable[..., Machine]]:
+    """A machine on which processes are started: `machine(database_url, ROLLOUT_TICK="1s")`."""
+    machines: list[Machine] = []
+
+    def build(database_url: str, **settings: str) -> Machine:
+        connected = {
+            "DATABASE_URL": database_url,
+            "SLACK_BOT_TOKEN": slack.bot_token,
+            "SLACK_SIGNING_SECRET": slack.signing_secret,
+            "SLACK_API_URL": slack.api_url,
+        }
+        machines.append(Machine(folder=tmp_path, settings={**connected, **settings}))
+        return machines[-1]
+
+    yield build
+    for one in machines:
+        one.stop()

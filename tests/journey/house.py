@@ -106,6 +106,7 @@ class House:
         if self.sandbox.transport == "socket":
             self.program.socket_mode.client.auto_reconnect_enabled = False  # type: ignore[union-attr]
             self.sandbox.drop_socket()  # else the client waits three seconds for its own blocked read
+        self.program.clock.stop(within=30)  # a delivery under way must not reach into the next test's database
         self.program.stop()
         self.sandbox.stop()
 

@@ -1,0 +1,216 @@
+"""The documents say everything there is, and nothing that is not there."""
+
+import ast
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer
+from fastapi import FastAPI
+
+from bot import settings
+from bot.cli.root import app
+from bot.http import documents
+from bot.rendering import buttons, help_pages
+from bot.sandbox.traffic import SCENARIOS
+from core.flags.bucketing import ppm
+from core.judging.limits import Kind
+from core.metrics.catalogue import CATALOGUE, FEEDS
+from core.rollout.model import State
+from core.rollout.plan import StageKind
+from core.spec.policy_file import PolicyFile
+from core.spec.rollout_file import RolloutFile
+from core.spec.surface_file import SurfaceFile
+from core.spec.templates import TEMPLATES
+from core.store.codec import EVENTS
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = sorted(DOCS.rglob("*.md"))
+PROMISES = 84
+
+
+def page(name: str) -> str:
+    return (DOCS / name).read_text(encoding="utf-8")
+
+
+def missing(words: Iterator[str] | list[str], name: str) -> list[str]:
+    """Those of `words` that do not stand in code marks on the page, alone or at the beginning of an example."""
+    marked = re.findall(r"`+([^`]+)`+", page(name))
+    return [word for word in words if not any(re.match(rf"{re.escape(word)}(?![\w-])", found) for found in marked)]
+
+
+def rows(name: str) -> list[list[str]]:
+    """The cells of every table row of a page."""
+    lines = [line for line in page(name).splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def commands() -> Iterator[str]:
+    tree = typer.main.get_command(app)
+    for name, command in tree.commands.items():  # type: ignore[attr-defined]
+        inner = getattr(command, "commands", {})
+        yield from (f"rollout {name} {each}" for each in inner)
+        if not inner:
+            yield f"rollout {name}"
+
+
+def fields(model: type) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()]  # type: ignore[attr-defined]
+
+
+def test_every_verb_has_its_row_and_an_example():
+    told = {row[0].strip("`"): row[-1] for row in rows("slack.md") if row[0].startswith("`")}
+    for verb in help_pages.VERBS:
+        assert f"/rollout {verb}" in told.get(verb, ""), verb
+
+
+def test_every_button_is_told():
+    labels = [
+        "Approve",
+        "Reject…",
+        "Pause",
+        "Resume",
+        "Roll back",
+        "Got it",
+        "I have a concern",
+        "Feels off",
+        "Start then",
+    ]
+    source = Path(str(buttons.__file__)).read_text(encoding="utf-8")
+    assert set(re.findall(r'blocks\.button\(\s*"([^"]+)"', source)) == set(labels)
+    assert missing(labels, "slack.md") == []
+
+
+def test_every_state_is_told():
+    assert missing([state.value for state in State], "slack.md") == []
+
+
+def test_every_command_is_told():
+    assert missing(commands(), "cli.md") == []
+    assert missing([*SCENARIOS], "cli.md") == []
+
+
+def test_every_setting_is_told_and_no_other():
+    told = {row[0].strip("`") for row in rows("operating.md") if re.fullmatch(r"`[A-Z_]+`", row[0])}
+    assert told == set(settings.NAMES)
+    assert missing([*settings.ROLES], "http.md") == []
+
+
+def test_every_stored_event_is_told_and_no_other():
+    told = [row[0].strip("`") for row in rows("log.md") if re.fullmatch(r"`(rollout|surface|workspace)\.\w+`", row[0])]
+    assert sorted(told) == sorted(EVENTS.classes)
+
+
+@pytest.mark.parametrize("model", [RolloutFile, SurfaceFile, PolicyFile])
+def test_every_field_of_a_file_is_told(model):
+    assert missing(fields(model), "files.md") == []
+
+
+def test_every_limit_metric_stage_and_template_is_told():
+    words = [*(kind.value for kind in Kind), *CATALOGUE, *FEEDS, *(kind.value for kind in StageKind), *TEMPLATES]
+    assert missing(words, "files.md") == []
+
+
+def test_every_metric_has_its_row():
+    told = {row[0].strip("`"): row for row in rows("files.md")}
+    for key, metric in CATALOGUE.items():
+        assert told[key][1:4] == [metric.title, metric.kind.value, metric.unit]
+
+
+def test_every_door_and_command_over_http_is_told(tmp_path):
+    from bot import app as program
+    from bot.settings import Settings
+
+    built = program.build(Settings(database_url=f"sqlite:///{tmp_path}/rollout.db"), "serve")
+    try:
+        assert built.asgi is not None
+        api = next(x for x in _inside(built.asgi) if isinstance(x, FastAPI))
+        text = re.sub(r"\{\w+\}", "{}", page("http.md"))
+        paths = [re.sub(r"\{\w+\}", "{}", path) for path in api.openapi()["paths"]]
+        assert len(paths) > 10
+        assert [path for path in paths if path not in text] == []
+    finally:
+        built.database.close()
+    assert missing([*documents.VERBS], "http.md") == []
+
+
+def _inside(asgi: object) -> Iterator[object]:
+    """An application and those it hands requests on to."""
+    yield asgi
+    held = [*vars(asgi).values()] if hasattr(asgi, "__dict__") and not isinstance(asgi, FastAPI) else []
+    for inner in held + [cell.cell_contents for cell in getattr(asgi, "__closure__", None) or ()]:
+        if callable(inner) and inner is not asgi:
+            yield from _inside(inner)
+
+
+def test_every_runtime_dependency_is_told_and_no_other():
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
+    names = {re.split(r"[\[<>=; ]", each)[0] for each in declared}
+    told = {row[0].strip("`") for row in rows("dependencies.md") if row[0].startswith("`")}
+    assert told == names
+
+
+def test_the_worked_vectors_are_right():
+    found = 0
+    for row in rows("bucketing.md"):
+        if len(row) == 4 and row[3].isdigit():
+            purpose, salt, unit = ("" if cell == "(empty)" else cell.strip("`") for cell in row[:3])
+            assert ppm(purpose, salt, unit) == int(row[3])  # type: ignore[arg-type]
+            found += 1
+    assert found >= 5
+
+
+def test_every_promise_has_one_row():
+    numbers = [row[0] for row in rows("coverage.md") if re.fullmatch(r"E\d+", row[0])]
+    assert numbers == [f"E{number}" for number in range(1, PROMISES + 1)]
+
+
+def test_every_test_that_is_named_exists():
+    for number, shown, *_ in (row for row in rows("coverage.md") if re.fullmatch(r"E\d+", row[0])):
+        named = re.findall(r"`(tests/[^`]+)::([^`]+)`", shown)
+        assert named or shown.startswith("not yet: "), number
+        for path, test in named:
+            tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+            assert test in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}, f"{number}: {path}"
+
+
+def test_the_count_of_what_is_shown_is_right():
+    shown = sum("::" in row[1] for row in rows("coverage.md") if re.fullmatch(r"E\d+", row[0]))
+    assert f"Of {PROMISES}, {shown} are shown." in page("coverage.md")
+
+
+def _anchor(heading: str) -> str:
+    kept = re.sub(r"[^\w\- ]", "", heading.lower())
+    return kept.replace(" ", "-")
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(DOCS)))
+def test_links_inside_the_repository_resolve(path):
+    for target in re.findall(r"\]\(([^)\s]+)\)", path.read_text(encoding="utf-8")):
+        if "://" in target:
+            continue
+        name, _, anchor = target.partition("#")
+        there = (path.parent / name).resolve() if name else path
+        assert there.is_relative_to(ROOT), target
+        assert there.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", there.read_text(encoding="utf-8"), re.MULTILINE)
+            assert anchor in {_anchor(heading) for heading in headings}, target
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(DOCS)))
+def test_files_that_are_named_exist(path):
+    text = path.read_text(encoding="utf-8")
+    for named in re.findall(r"`((?:core|bot|tests|examples|migrations|bench)/[\w/.*-]*)", text):
+        assert list(ROOT.glob(named.rstrip("/"))), named
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(DOCS)))
+def test_no_path_outside_the_repository_is_named(path):
+    for name in re.findall(
+        r"(?<![\w.])/(?:home|root|Users|work|tmp|opt|mnt|workspace)\b[\w/.-]*", path.read_text("utf-8")
+    ):
+        pytest.fail(name)

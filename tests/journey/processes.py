@@ -1,0 +1,97 @@
+"""Rampart's processes as an operator starts them, and ends them."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from tests.journey.house import waiting_until
+
+ROLLOUT = Path(sys.executable).with_name("rollout")
+STARTED = ("Rampart listens on ", "Rampart works.")
+
+
+def environment(**settings: str) -> dict[str, str]:
+    """This test's environment without proxies and without settings of whoever runs it, plus `settings`."""
+    kept = {k: v for k, v in os.environ.items() if k in {"PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "USER", "LOGNAME"}}
+    return {**kept, **settings}
+
+
+def run(*arguments: str, stdin: str = "", **settings: str) -> subprocess.CompletedProcess[str]:
+    """One command of the `rollout` program, to its end."""
+    return subprocess.run(
+        [ROLLOUT, *arguments], env=environment(**settings), input=stdin, capture_output=True, text=True, timeout=120
+    )
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return int(taken.getsockname()[1])
+
+
+@dataclass(slots=True)
+class Process:
+    """One running `rollout serve`, `web` or `worker`; `url` is its base URL, if it has one."""
+
+    role: str
+    log: Path
+    running: "subprocess.Popen[bytes]"
+    url: str = ""
+
+    def wait_started(self) -> None:
+        """Until it says that it works, or answers."""
+        waiting_until(self._has_started, lambda: f"{self.role} starts\n{self.said()}", within=60)
+        line = next(x for x in self.said().splitlines() if x.startswith(STARTED))
+        self.url = line.removeprefix(STARTED[0]) if line.startswith(STARTED[0]) else ""
+
+    def _has_started(self) -> bool:
+        assert self.running.poll() is None, f"{self.role} ended with {self.running.returncode}:\n{self.said()}"
+        return any(line.startswith(STARTED) for line in self.said().splitlines())
+
+    def said(self) -> str:
+        return self.log.read_text()
+
+    def kill(self) -> None:
+        """As the kernel does it when memory is short: no goodbye."""
+        self.running.kill()
+        self.running.wait()
+
+    def ask_to_stop(self) -> None:
+        self.running.send_signal(signal.SIGTERM)
+
+
+@dataclass(slots=True)
+class Machine:
+    """Where processes run; `stop` ends those that are left."""
+
+    folder: Path
+    settings: dict[str, str]
+    started: list[Process] = field(default_factory=list)
+
+    def start(self, role: str, *, port: int = 0) -> Process:
+        """Start one, and wait until it works."""
+        log = self.folder / f"{role}-{len(self.started)}.log"
+        env = environment(**self.settings, PORT=str(port))
+        with log.open("wb") as out:
+            running = subprocess.Popen([ROLLOUT, role], env=env, stdout=out, stderr=subprocess.STDOUT)
+        process = Process(role=role, log=log, running=running)
+        self.started.append(process)
+        process.wait_started()
+        return process
+
+    def stop(self) -> None:
+        for process in self.started:
+            if process.running.poll() is None:
+                process.kill()
+
+
+def post(url: str, path: str, body: str | dict[str, object], *, key: str = "") -> httpx.Response:
+    """Send a file or JSON, under an Idempotency-Key if there is one."""
+    headers = {"idempotency-key": key} if key else {}
+    sent = {"json": body} if isinstance(body, dict) else {"content": body}
+    return httpx.post(f"{url}{path}", headers=headers, trust_env=False, timeout=20, **sent)  # type: ignore[arg-type]

@@ -1,0 +1,110 @@
+"""Two web and two worker processes on one Postgres: what one decides the others do, and nothing is done twice."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select
+
+from bot.sandbox.control import Sandbox
+from core.rollout.events import FlipConfirmed
+from core.service import Service
+from core.store.database import Database, connect
+from core.store.tables import look, outbox, timer
+from tests.journey import plans
+from tests.journey.crowd import Line
+from tests.journey.house import waiting_until
+from tests.journey.processes import Machine, Process
+
+Fleet = tuple[Process, Process]
+SOON = 5  # seconds; the goal is one, and what it took is printed
+
+
+@pytest.fixture
+def postgres(new_postgres: Callable[[], str]) -> Iterator[Database]:
+    with connect(new_postgres()) as database:
+        yield database
+
+
+@pytest.fixture
+def webs(machine: Callable[..., Machine], postgres: Database, slack: Sandbox) -> Fleet:
+    """Two doors, with two workers behind them; Slack knocks at the first."""
+    computer = machine(postgres.engine.url.render_as_string(hide_password=False), ROLLOUT_TICK="1s")
+    first, second = computer.start("web"), computer.start("web")
+    computer.start("worker")
+    computer.start("worker")
+    slack.connect(f"{first.url}/slack/events")
+    return first, second
+
+
+def test_what_one_web_is_told_both_do_and_each_thing_is_done_once(webs: Fleet, slack: Sandbox, postgres: Database):
+    service = Service(postgres)
+    first, second = webs
+    plans.begin(second.url)
+    lines = [Line(web.url) for web in webs]
+    someone = _somebody_on_the_new_version(lines[1])
+
+    def served() -> set[str]:
+        return {line.evaluate([someone])[0]["metadata"]["version"] for line in lines}
+
+    waiting_until(lambda: served() == {"v43"}, lambda: "both serve the canary", within=SOON)
+    _ticks_pass(postgres, 3)
+
+    reply = slack.person("ana").command('/rollout rollback R-1 "that is enough"')
+    began = time.monotonic()
+    assert "Rolled back by" in reply.text
+    assert lines[0].evaluate([someone])[0]["metadata"]["version"] == "v42", "who was told serves it at once"
+    waiting_until(lambda: served() == {"v42"}, lambda: "the other web serves v42 again", within=SOON)
+    print(f"the other process served v42 after {time.monotonic() - began:.3f} s")
+
+    def confirmed() -> list[FlipConfirmed]:
+        return [r.event for r in service.history("R-1") if isinstance(r.event, FlipConfirmed)]
+
+    waiting_until(confirmed, lambda: "the switch is confirmed", within=15)
+    assert [flip.processes for flip in confirmed()] == [2]
+    print(f"observed on 2 processes after {confirmed()[0].seconds:.3f} s")
+    slack.wait_message("#ai-rollouts", contains="observed on 2 processes", timeout=15)
+
+    _everything_is_sent(postgres)
+    marks = Counter(m.metadata["event_payload"]["outbox"] for m in slack.messages("#ai-rollouts") if m.metadata)
+    assert marks
+    assert set(marks.values()) == {1}, "no message is posted twice"
+    _each_slot_ran_once(postgres)
+    assert slack.violations == []
+    for line in lines:
+        line.close()
+
+
+def _somebody_on_the_new_version(line: Line) -> dict[str, str]:
+    people = [{"targetingKey": f"user-{n}"} for n in range(1000)]
+    answers = line.evaluate(people)
+    return next(p for p, a in zip(people, answers, strict=True) if a["variant"] == "canary")
+
+
+def _ticks_pass(database: Database, count: int) -> None:
+    def looks() -> int:
+        with database.reading() as connection:
+            return len(connection.execute(select(look.c.number)).all())
+
+    waiting_until(lambda: looks() >= count, lambda: f"{count} looks are taken; {looks()} were", within=30)
+
+
+def _everything_is_sent(database: Database) -> None:
+    def states() -> set[str]:
+        with database.reading() as connection:
+            return set(connection.execute(select(outbox.c.state)).scalars())
+
+    waiting_until(lambda: states() == {"done"}, lambda: f"everything is sent; there are {states()}", within=30)
+
+
+def _each_slot_ran_once(database: Database) -> None:
+    with database.reading() as connection:
+        slots = connection.execute(select(timer).where(timer.c.name == "tick:R-1").order_by(timer.c.slot)).all()
+        numbers = connection.execute(select(look.c.number).order_by(look.c.number)).scalars().all()
+    assert {slot.attempt for slot in slots} == {1}
+    assert {slot.state for slot in slots} == {"done"}
+    assert all(later.slot - earlier.slot >= timedelta(seconds=1) for earlier, later in zip(slots, slots[1:]))
+    assert list(numbers) == list(range(1, len(numbers) + 1))
+    assert len(numbers) <= len(slots), "no slot led to two looks"
