@@ -4,6 +4,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from uuid import uuid4
 
@@ -30,8 +31,9 @@ def sqlite(inside: Path) -> str:
 def postgres_server() -> Iterator["Server"]:
     """A server with its durable defaults, for this measurement alone."""
     with folder() as here:
-        # The package locks a file in the temporary folder, which another user may own: give it a private one.
-        before, tempfile.tempdir = tempfile.tempdir, str(here)
+        # The package locks a file in the temporary folder, which another user may own: give it a private one, the same
+        # for every server, since it remembers the first.
+        before, tempfile.tempdir = tempfile.tempdir, _locks().name
         try:
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", "XDG_RUNTIME_DIR")  # only names the folder of its lock
@@ -44,6 +46,11 @@ def postgres_server() -> Iterator["Server"]:
             yield Server(server.get_uri)
         finally:
             server.cleanup()
+
+
+@cache
+def _locks() -> "tempfile.TemporaryDirectory[str]":
+    return tempfile.TemporaryDirectory(prefix="rampart-bench-")
 
 
 class Server:

@@ -45,7 +45,8 @@ def measure(effort: Effort) -> Iterator[Figure]:
     said = f"under {BATCH * BATCHES_A_SECOND} observations/s"
     yield Figure(name="resident memory of serve, idle", ours=median(idle), unit="MB")
     yield Figure(name=f"resident memory of serve, {said}", ours=middle, unit="MB")
-    name = f"its growth {said}, over {effort.memory_loaded / 60:g} min"
+    minutes = effort.memory_loaded / 60
+    name = f"its growth {said}, last {minutes * (1 - SETTLED):g} of {minutes:g} min"
     yield Figure(name=name, ours=60 * slope / middle * 100, unit="%/min", goal=FLAT, better="less")
     yield Figure(name=f"observation batches {said}, p99 to the answer", ours=1000 * answered.p99, unit="ms")
 

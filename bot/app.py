@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Literal, TypeAlias
 from uuid import uuid4
 
@@ -185,7 +186,7 @@ def build(
             service,
             serving.snapshot,
             tokens=settings.tokens,
-            bolt=bolt,
+            bolt=bolt if settings.slack_signing_secret else None,  # unsigned, nothing could be believed
             now=now,
             resolve_handle=directory.resolve_handle if directory is not None else _as_written,
         )
@@ -193,7 +194,7 @@ def build(
     if policy is not None:
         clock.every(RELOAD_EVERY, lambda: policy.look(now()), "policy")
     if role != "web":
-        _schedule(clock, settings, service, slack, now, pace)
+        _schedule(clock, settings, service, slack, directory, now, pace)
     return Program(
         settings=settings, database=database, service=service, serving=serving, clock=clock, asgi=asgi, bolt=bolt
     )
@@ -232,6 +233,7 @@ def _schedule(
     settings: Settings,
     service: Service,
     slack: WebClient | None,
+    directory: Directory | None,
     now: Callable[[], datetime],
     pace: float,
 ) -> None:
@@ -239,9 +241,11 @@ def _schedule(
     clock.every(every / pace, lambda: jobs.tick(service, now(), every), "tick")
     clock.every(CONFIRM_EVERY, lambda: jobs.confirm_flips(service, now()), "confirm")
     clock.every(FORGET_EVERY, lambda: jobs.forget(service, now()), "forget")
-    if slack is not None:
-        database = service.database
-        clock.every(DELIVER_EVERY, lambda: delivery.deliver_due(database, service, slack, now, speed=pace), "deliver")
+    if slack is not None and directory is not None:
+        send = partial(
+            delivery.deliver_due, service.database, service, slack, now, mention=directory.mention, speed=pace
+        )
+        clock.every(DELIVER_EVERY, send, "deliver")
 
 
 def resolver(settings: Settings) -> Callable[[str], str]:

@@ -155,7 +155,7 @@ class _Sender:
             message,
             # By id where it is known: a channel may be renamed while a rollout runs.
             channel=_channel_id(told, rollout) or told.channel,
-            metadata={"event_type": EVENT_TYPE, "event_payload": _payload(row)},
+            metadata={"event_type": EVENT_TYPE, "event_payload": _payload(row, rollout)},
             unfurl_links=False,
             unfurl_media=False,
             **where,
@@ -195,7 +195,7 @@ class _Sender:
             return None
         for message in found["messages"]:
             mark = message.get("metadata") or {}
-            if mark.get("event_type") == EVENT_TYPE and mark.get("event_payload") == _payload(row):
+            if mark.get("event_type") == EVENT_TYPE and mark.get("event_payload") == _payload(row, rollout):
                 return {"channel": channel, "ts": message["ts"], "found": True}
         return None
 
@@ -204,7 +204,7 @@ class _Sender:
         while True:
             page = self._asked(
                 "conversations.list",
-                {"limit": 200, "cursor": cursor, "exclude_archived": True, "types": "public_channel,private_channel"},
+                {"limit": 200, "cursor": cursor, "exclude_archived": True, "types": "public_channel"},
             )
             found = next((x["id"] for x in page["channels"] if f"#{x['name']}" == name), None)
             cursor = (page.get("response_metadata") or {}).get("next_cursor") or ""
@@ -235,6 +235,8 @@ class _Sender:
                 wait = float(answer.headers.get("Retry-After") or answer.headers.get("retry-after") or 1)
                 raise Later("rate limited", seconds=wait, counts=False) from error
             why = str(answer.get("error", "")) if isinstance(answer.data, dict) else ""
+            if why == "missing_scope" and method.startswith("conversations."):
+                raise Never(why) from error  # only looking is forbidden, saying is not
             if answer.status_code >= 500 or why in _PASSING or not why:
                 raise Later(why or f"HTTP {answer.status_code}") from error
             raise Never(why) from error
@@ -278,9 +280,9 @@ def _announcement(fields: Mapping[str, Any]) -> Announcement:
     )
 
 
-def _payload(row: Row) -> dict[str, Any]:
-    """The mark by which a message is found again; the time tells rows of two databases apart."""
-    return {"outbox": row.id, "due": row.due_at.isoformat()}
+def _payload(row: Row, rollout: Rollout) -> dict[str, Any]:
+    """The mark by which a message is found again; the time of planning tells the rows of two databases apart."""
+    return {"outbox": row.id, "planned": rollout.planned_at.isoformat()}
 
 
 def _channel_id(told: Announcement, rollout: Rollout) -> str | None:

@@ -87,7 +87,7 @@ def _watch(story: "Story", sandbox: Sandbox) -> bool:
     print(f'  Scenario "{story.scenario}": {what}. One minute there takes {60 / story.speed:.0f} s here.')
     print("  The bot's own pages and API: " + story.url)
     print("  Stop with Ctrl-C.\n", flush=True)
-    teller = threading.Thread(target=story.play, args=(interrupted,), name="story", daemon=True)
+    teller = threading.Thread(target=story.go_on, args=(interrupted,), name="story", daemon=True)
     teller.start()
     interrupted.wait()
     teller.join(5)
@@ -122,7 +122,11 @@ class Story:
             print(f"That is not how this scenario should end: {wanted} was expected.", file=sys.stderr)
         return rollout.state is wanted
 
-    def play(self, interrupted: threading.Event) -> None:
+    def go_on(self, interrupted: threading.Event) -> None:
+        """Play it, and then leave users and Slack running for whatever somebody wants to try."""
+        self.play(interrupted, stay=True)
+
+    def play(self, interrupted: threading.Event, *, stay: bool = False) -> None:
         """From the files to the end: applied, told, approved, started, and used by people all the while."""
         users = threading.Thread(target=self._users, args=(interrupted,), name="users", daemon=True)
         try:
@@ -131,6 +135,12 @@ class Story:
             self._people()
             self._until(lambda: self._rollout().state in TERMINAL, interrupted)
             self._until(self._settled, interrupted)
+            if stay and not interrupted.is_set():
+                print(
+                    f"  {ROLLOUT} is {self._rollout().state.replace('_', ' ')}. Users and Slack go on. Try a file of yours:"
+                )
+                print(f"  curl --data-binary @rollout.yaml {self.url}/api/v1/files\n", flush=True)
+                interrupted.wait()
         finally:
             self._over.set()
             if users.is_alive():

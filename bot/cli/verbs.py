@@ -10,6 +10,7 @@ import typer
 from bot.cli import session
 from bot.rendering.help_pages import VERBS
 
+_REASONED = frozenset({"approve", "reject", "pause", "resume", "rollback", "abandon", "feels-off"})  # <id> "why"
 _READABLE = ("status", "list", "history", "metrics")
 
 
@@ -41,10 +42,10 @@ def _run(verb: str, args: list[str], as_json: bool) -> None:
 
     with session.service() as service:
         asked = _asked(service)
-        parsed = grammar.parse(" ".join([verb, *(_quoted(a) for a in args)]))
+        parsed = grammar.parse(_typed(verb, args))
         try:
             if as_json and isinstance(parsed, grammar.Parsed) and verb in _READABLE:
-                print(json.dumps(_shown(service, parsed), indent=2))
+                print(json.dumps(_shown(service, parsed, asked), indent=2))
                 return
             print(plain.text(verbs.perform(parsed, asked)))
         except Refused as refused:
@@ -52,9 +53,18 @@ def _run(verb: str, args: list[str], as_json: bool) -> None:
             raise SystemExit(1) from None
 
 
+def _typed(verb: str, args: list[str]) -> str:
+    """The line as it would be typed in Slack; the shell took the quotes away, so the words of a reason get them back."""
+    words, places = [verb], 0
+    for argument in args:
+        places += not argument.startswith("--")
+        reason = verb in _REASONED and places > 1 and not argument.startswith("--")
+        spaced = not argument or any(x in argument for x in ' \t"')
+        words.append(_quoted(argument) if reason or spaced else argument)
+    return " ".join(words)
+
+
 def _quoted(argument: str) -> str:
-    if argument.startswith("--") or not any(x in argument for x in ' \t"'):
-        return argument or '""'
     return '"' + argument.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
@@ -70,17 +80,16 @@ def _asked(service: Any) -> Any:
     )
 
 
-def _shown(service: Any, parsed: Any) -> Any:
+def _shown(service: Any, parsed: Any, asked: Any) -> Any:
     from bot.http import shown
-    from bot.slack import resolve
+    from bot.slack import looking, resolve
     from core import watch
     from core.rollout.model import Rollout
     from core.rollout.refusal import NotFound
 
     world = service.world()
     if parsed.verb == "list":
-        chosen = world.rollouts.values() if "all" in parsed.flags else world.open
-        return {"rollouts": [shown.rollout_shown(r) for r in chosen]}
+        return {"rollouts": [shown.rollout_shown(r) for r in looking.listed(parsed, asked)]}
     rollout = resolve.find(parsed.rollout, world)
     if not isinstance(rollout, Rollout):
         raise NotFound(rollout.question)

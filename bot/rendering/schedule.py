@@ -49,7 +49,7 @@ def begins(known: Dates, zone: str) -> str:
     """`On …`, `Not before …`, or that the date is not set yet: how a sentence about the start begins."""
     if known.begins is None:
         return "Soon (the date is not set yet)"
-    return f"{'On' if known.fixed else 'Not before'} {wording.when(known.begins, zone)}"
+    return f"{'On' if known.fixed else 'Not before'} {wording.day(known.begins, zone)}"
 
 
 def everyone(known: Dates, zone: str) -> str:

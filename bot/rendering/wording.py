@@ -137,6 +137,11 @@ def when(at: datetime, zone: str) -> str:
     return f"<!date^{int(at.timestamp())}^{{date_short_pretty}} at {{time}}|{plain_time(at, zone)}>"
 
 
+def day(at: datetime, zone: str) -> str:
+    """A moment with its weekday, for those who plan around it: `Tuesday, November 24th, 2026 at 10:00`."""
+    return f"<!date^{int(at.timestamp())}^{{date_long}} at {{time}}|{plain_time(at, zone)}>"
+
+
 def plain_time(at: datetime, zone: str) -> str:
     """`Tue 24 Nov 10:00 CET`; with seconds where they matter, which is when they are not zero in a short plan."""
     local = at.astimezone(ZoneInfo(zone))

@@ -27,6 +27,12 @@ def _one(parsed: Parsed, asked: Asked) -> Message:
 
 
 def _list(parsed: Parsed, asked: Asked) -> Message:
+    zone = asked.service.peek().policy.timezone
+    return status.several(listed(parsed, asked), zone, "Rollouts" if parsed.flags else "Open now")
+
+
+def listed(parsed: Parsed, asked: Asked) -> tuple[Rollout, ...]:
+    """The rollouts that `list` is about: those still open, or what its flags choose."""
     world = asked.service.world()
     flags = parsed.flags
     everything = tuple(world.rollouts.values())
@@ -37,7 +43,7 @@ def _list(parsed: Parsed, asked: Asked) -> Message:
         chosen = tuple(r for r in chosen if r.plan.surface == flags["surface"])
     if "state" in flags:
         chosen = tuple(r for r in chosen if r.state == flags["state"])
-    return status.several(chosen, world.policy.timezone, "Rollouts" if flags else "Open now")
+    return chosen
 
 
 def _is_mine(rollout: Rollout, asked: Asked) -> bool:

@@ -23,7 +23,7 @@ from core.rollout.plan import BehaviourChange, NoticePlan, Stage, StageKind
 from core.rollout.surface import Surface
 from core.rollout.world import World
 
-_OURS = re.compile(r"<(@[UW][A-Z0-9]+|!date\^\d+\^\{date_short_pretty\} at \{time\}\|[^<>|]*)>")
+_OURS = re.compile(r"<(@[UW][A-Z0-9]+|!date\^\d+\^\{date_(?:short_pretty|long)\} at \{time\}\|[^<>|]*)>")
 
 
 def _plan(words: Any, text: str) -> Any:
@@ -190,7 +190,7 @@ def _mrkdwn(value: Any) -> Iterator[str]:
         "<" * 20_000,
         "\u202e\u200b",
         "```*_~`:" * 500,
-        "{date_short_pretty}|^",
+        "{date_(?:short_pretty|long)}|^",
         "\n" * 500,
         "🙂" * 4000,
     ],

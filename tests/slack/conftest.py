@@ -82,6 +82,9 @@ class Office:
     directory: Directory
     at: datetime = MONDAY
     ids: Iterator[int] = field(default_factory=lambda: count(1))
+    surface_file: str = SURFACE
+    rollout_file: str = ROLLOUT
+    files: dict[str, str] = field(default_factory=lambda: {"surface": SURFACE, "rollout": ROLLOUT})
 
     def person(self, handle: str) -> Persona:
         return self.sandbox.person(handle)

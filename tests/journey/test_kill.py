@@ -1,0 +1,142 @@
+"""kill -9 at any moment: nothing acknowledged is lost, nothing is applied twice, and the card becomes true again."""
+
+import random
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+from sqlalchemy import select
+
+from bot.sandbox.control import Sandbox
+from core.flags.evaluation import evaluate
+from core.judging.evidence import EVERYONE, REQUESTS
+from core.rollout import events as e
+from core.rollout import exposure
+from core.service import Service
+from core.store import verify, windows
+from core.store.database import Database, connect
+from core.store.tables import outbox
+from tests.journey import plans
+from tests.journey.crowd import SURFACE
+from tests.journey.house import waiting_until
+from tests.journey.processes import Machine, Process, free_port
+from tests.journey.senders import BATCH, PEOPLE, Batches, InSlack, Sender, over_rest
+
+ROUNDS = 10
+LEASE = 60  # seconds after which a message that a killed process was sending is looked for, and sent if it is not there
+SEED = 20261123
+
+
+@dataclass(slots=True)
+class Deployment:
+    """The processes of one installation; `victims` says whom a round may kill."""
+
+    machine: Machine
+    roles: tuple[str, ...]
+    port: int
+    running: dict[str, Process]
+
+    def kill(self, roles: tuple[str, ...]) -> None:
+        for role in roles:
+            self.running[role].kill()
+
+    def revive(self) -> None:
+        for role in self.roles:
+            if role not in self.running or self.running[role].running.poll() is not None:
+                self.running[role] = self.machine.start(role, port=0 if role == "worker" else self.port)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def victims(self) -> tuple[tuple[str, ...], ...]:
+        return (*((role,) for role in self.roles), self.roles)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database(request: pytest.FixtureRequest) -> Iterator[Database]:
+    with connect(request.getfixturevalue(f"new_{request.param}")()) as opened:
+        yield opened
+
+
+@pytest.fixture
+def deployment(database: Database, machine: Callable[..., Machine], slack: Sandbox) -> Deployment:
+    """`serve` on SQLite; a web and a worker on Postgres."""
+    url = database.engine.url.render_as_string(hide_password=False)
+    computer = machine(url, ROLLOUT_TICK="1s")
+    roles = ("serve",) if database.dialect == "sqlite" else ("web", "worker")
+    deployed = Deployment(machine=computer, roles=roles, port=free_port(), running={})
+    deployed.revive()
+    slack.connect(f"{deployed.url}/slack/events")
+    return deployed
+
+
+@pytest.mark.slow
+def test_killed_again_and_again(deployment: Deployment, database: Database, slack: Sandbox) -> None:
+    plans.begin(deployment.url)
+    service = Service(database)
+    in_slack, rest = Sender("slack", InSlack(slack)), Sender("rest", over_rest)
+    batches = Sender("batch", Batches(_variants(service)))
+    senders = (in_slack, rest, batches)
+    chance, pause = random.Random(SEED), threading.Event()
+
+    for _ in range(ROUNDS):
+        for sender in senders:
+            sender.begin(deployment.url)
+        pause.wait(chance.uniform(0.05, 1.2))  # the random moment
+        deployment.kill(chance.choice(deployment.victims))
+        for sender in senders:
+            sender.end()
+        deployment.revive()
+        for sender in senders:
+            waiting_until(
+                lambda sender=sender: sender.settle(deployment.url),
+                lambda sender=sender: f"{sender.name} gets an answer to {sender.sent.open}",
+                within=30,
+            )
+    for sender in senders:
+        print(f"{sender.name}: {len(sender.sent.acknowledged)} acknowledged, {sender.sent.again} sent again")
+        assert len(sender.sent.acknowledged) >= ROUNDS
+
+    history = [r.event for r in service.history("R-1")]
+    concerns = [x.text for x in history if isinstance(x, e.ConcernRaised)]
+    assert concerns == rest.sent.acknowledged, "each once, and in the order in which they were answered"
+    steered = [x.reason for x in history if isinstance(x, e.Paused | e.Resumed)]
+    assert steered == in_slack.sent.acknowledged
+    assert _requests_counted(database) == BATCH * len(batches.sent.acknowledged)
+
+    assert "Rolled back by" in slack.person("ana").command('/rollout rollback R-1 "that is enough"').text
+    _everything_is_said(database)
+    card = slack.messages("#ai-rollouts")[0]
+    assert slack.text(card).replace("*", "").startswith("Rolled back: R-1 long-canary.")
+    marks = Counter(m.metadata["event_payload"]["outbox"] for m in slack.messages("#ai-rollouts") if m.metadata)
+    assert set(marks.values()) == {1}, "no message is posted twice"
+    assert slack.violations == []
+    with database.reading() as connection:
+        assert verify.verify(connection).problems == ()
+
+
+def _variants(service: Service) -> dict[str, str]:
+    snapshot = exposure.snapshot(service.world())
+    units = (f"user-{n}" for n in range(PEOPLE))
+    return {unit: evaluate(snapshot, SURFACE, unit, {}).variant for unit in units}
+
+
+def _requests_counted(database: Database) -> int:
+    with database.reading() as connection:
+        sums = windows.read(connection, "R-1")
+    counted = (c.weight.sum() for k, c in sums.cells.items() if (k.segment, k.metric) == (EVERYONE, REQUESTS))
+    return round(float(sum(counted)))
+
+
+def _everything_is_said(database: Database) -> None:
+    def states() -> Counter[str]:
+        with database.reading() as connection:
+            return Counter(connection.execute(select(outbox.c.state)).scalars())
+
+    waiting_until(
+        lambda: set(states()) == {"done"}, lambda: f"everything is said; there are {dict(states())}", within=LEASE + 60
+    )

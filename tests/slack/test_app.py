@@ -1,0 +1,315 @@
+"""Every command and click is answered, none is applied twice, and nobody does what they may not."""
+
+import json
+import threading
+from typing import Any
+
+import pytest
+
+from bot.rendering import blocks
+from bot.slack.answering import Answering
+from core.rollout import commands as c
+from core.rollout import events as e
+from core.rollout.model import State
+
+
+def _events(office: Any, kind: type) -> list[Any]:
+    return [r.event for r in office.service.history("R-1") if isinstance(r.event, kind)]
+
+
+def test_the_help_says_what_can_be_typed(either: Any) -> None:
+    assert either.typed("gil", "").text.startswith("Rollouts: change prompts")
+    assert "Form: `/rollout rollback" in str(either.typed("gil", "help rollback").blocks)
+
+
+def test_a_command_is_answered_with_its_acknowledgement_for_one_pair_of_eyes(either: Any) -> None:
+    either.plan()
+    reply = either.typed("ana", "status R-1")
+    assert reply.acked
+    assert reply.text.startswith("Planned: R-1 support-tone")
+    assert either.sandbox.replies(reply) == []
+    assert either.whispered("ana").text == reply.text
+
+
+def test_an_answer_can_be_public(office: Any) -> None:
+    office.plan()
+    office.typed("ana", "status R-1 --public", "#marketing")
+    assert office.sandbox.messages("#marketing")[-1].text.startswith("Planned: R-1")
+    assert office.sandbox.ephemerals("ana") == []
+
+
+def test_a_mistyped_verb_is_suggested_and_the_button_runs_it(office: Any) -> None:
+    office.start()
+    assert office.typed("sam", "pasue R-1").text == 'I don\'t know "pasue". Did you mean `pause`?'
+    assert office.rollout.state is State.RUNNING
+    assert "Paused by" in office.click("sam", office.whispered("sam"), "pause R-1")
+    assert office.rollout.state is State.PAUSED
+
+
+def test_an_unknown_rollout_is_answered_with_a_button_for_the_nearest(office: Any) -> None:
+    office.start()
+    refused = office.typed("sam", "rollback R-2")
+    assert refused.text.startswith("There is no R-2. Running now: R-1 support-tone. Did you mean R-1?")
+    button = next(x for b in refused.blocks if b["type"] == "actions" for x in b["elements"])
+    assert button["text"]["text"] == "rollback R-1 support-tone"
+    assert "confirm" in button
+    office.click("sam", office.whispered("sam"), "rollback R-1 support-tone")
+    assert office.rollout.state is State.ROLLED_BACK
+
+
+def test_what_a_phone_escapes_reads_as_it_was_typed(office: Any) -> None:
+    office.start()
+    office.typed("sam", "pause R-1 “a < b & <!channel>”")
+    assert _events(office, e.Paused)[0].reason == "a < b & <!channel>"
+    office.deliver()
+    posted = office.message("#ai-rollouts", "Paused by")
+    assert "<!channel>" not in json.dumps(posted.blocks)
+    assert "&lt;!channel&gt;" in json.dumps(posted.blocks)
+
+
+def test_the_owner_cannot_approve_and_is_told_why(office: Any) -> None:
+    office.plan()
+    asked = office.message("#ai-rollouts", "Approval needed")
+    assert "R-1 is your own change, so someone else" in office.click("dana", asked, "Approve")
+    assert _events(office, e.Approved) == []
+
+
+def test_a_guest_moves_nothing(office: Any) -> None:
+    office.start()
+    assert "Guests can't change traffic." in office.typed("gil", "rollback R-1").text
+    assert "Guests can't change traffic." in office.click("gil", office.card(), "Roll back")
+    assert "Guests can see where" in office.typed("gil", "whois cust_1").text
+    assert office.rollout.state is State.RUNNING
+
+
+def test_a_click_on_a_request_that_has_lapsed_applies_nothing(office: Any) -> None:
+    office.plan()
+    stale = office.message("#ai-rollouts", "Approval needed")
+    office.apply(office.files["rollout"].replace("percent: 5", "percent: 4"))
+    assert "changed since this request" in office.click("lee", stale, "Approve")
+    assert _events(office, e.Approved) == []
+
+
+def test_two_approve_at_once_and_one_counts(office: Any) -> None:
+    office.plan()
+    asked = office.message("#ai-rollouts", "Approval needed")
+    office.click("lee", asked, "Approve")
+    assert "already approved" in office.click("mia", asked, "Approve")
+    assert len(_events(office, e.Approved)) == 1
+
+
+def test_the_same_delivery_twice_is_applied_once_and_answered_twice(either: Any) -> None:
+    either.plan()
+    first = either.typed("lee", 'approve R-1 "fine"')
+    again = either.sandbox.deliver_again()
+    assert again.acked
+    assert len(_events(either, e.Approved)) == 1
+    assert "Approved by @lee" in json.dumps(again.answer, ensure_ascii=False)
+    assert "Approved by @lee" in first.text
+
+
+def test_rejecting_asks_for_a_reason_in_a_modal(either: Any) -> None:
+    either.plan()
+    asked = either.message("#ai-rollouts", "Approval needed")
+    assert either.person("lee").click(asked, "Reject…").acked
+    modal = either.sandbox.wait_for(lambda: either.sandbox.modal("lee"))
+    assert modal.body["title"]["text"] == "Reject"
+    assert either.person("lee").submit(modal, {"reason": "not before the sale"}).acked
+    told = either.sandbox.modal("lee")
+    assert "Rejected by" in json.dumps(told.body)
+    assert _events(either, e.Rejected)[0].reason == "not before the sale"
+
+
+def test_who_may_not_reject_is_told_before_writing_a_reason(office: Any) -> None:
+    office.plan()
+    asked = office.message("#ai-rollouts", "Approval needed")
+    assert "your own change" in office.click("dana", asked, "Reject…")
+    assert office.sandbox.modal("dana") is None
+
+
+def test_support_confirms_a_notice_and_the_notice_says_so(either: Any) -> None:
+    either.plan()
+    notice = either.message("#support", "What customers may notice")
+    assert "Read by @sam" in either.click("sam", notice, "Got it")
+    assert "Already so" in either.click("sam", notice, "Got it")
+    either.deliver()
+    assert "Read by @sam" in either.shown(either.sandbox.message(notice))
+
+
+def test_a_concern_reaches_the_engineers(office: Any) -> None:
+    office.plan()
+    notice = office.message("#support", "What customers may notice")
+    office.person("sam").click(notice, "I have a concern")
+    modal = office.sandbox.wait_for(lambda: office.sandbox.modal("sam"))
+    office.person("sam").submit(modal, {"reason": "too close to the sale"})
+    office.deliver()
+    assert "Concern: @sam in #support about R-1: “too close to the sale”." in office.thread()[-1]
+
+
+def test_start_then_starts_by_itself_at_the_earliest_time(office: Any) -> None:
+    office.plan()
+    office.typed("lee", "approve R-1")
+    assert "#support needs 10 min notice" in office.typed("ana", "start R-1").text
+    assert "by itself" in office.click("ana", office.whispered("ana"), "Start then")
+    office.later(minutes=9).say(c.Tick())
+    assert office.rollout.state is State.PLANNED
+    office.later(minutes=1).say(c.Tick())
+    assert office.rollout.state is State.RUNNING
+
+
+def test_resuming_after_a_hold_asks_for_a_reason(office: Any) -> None:
+    office.start()
+    for who in ("sam", "mia"):
+        office.click(who, office.card(), "Feels off")
+    office.deliver()
+    assert office.rollout.state is State.ON_HOLD
+    assert office.person("ana").click(office.card(), "Resume").acked
+    modal = office.sandbox.wait_for(lambda: office.sandbox.modal("ana"))
+    office.person("ana").submit(modal, {"reason": "read ten of them, all fine"})
+    assert office.rollout.state is State.RUNNING
+
+
+def test_one_person_feels_off_once(office: Any) -> None:
+    office.start()
+    office.click("sam", office.card(), "Feels off")
+    assert "Already so" in office.click("sam", office.card(), "Feels off")
+    assert office.rollout.state is State.RUNNING
+
+
+def test_a_rollback_asks_once_and_declining_changes_nothing(either: Any) -> None:
+    either.start()
+    declined = either.person("sam").click(either.card(), "Roll back", confirm=False)
+    assert not declined.acked
+    assert either.rollout.state is State.RUNNING
+    assert "Everyone is on v42 again" in either.click("sam", either.card(), "Roll back")
+    assert either.rollout.state is State.ROLLED_BACK
+
+
+def test_a_mention_in_a_thread_is_about_that_rollout(either: Any) -> None:
+    either.start()
+    either.person("ana").mention("status", thread=either.card())
+    told = either.sandbox.wait_for(lambda: either.sandbox.ephemerals("ana")[-1:])
+    either.sandbox.wait_for(lambda: "Small test" in either.sandbox.ephemerals("ana")[-1].text)
+    assert told[0].thread_ts is None or told[0].thread_ts == either.card().ts
+
+
+def test_whois_says_which_version_and_why(office: Any) -> None:
+    office.start()
+    told = office.typed("sam", "whois cust_8841", "#support").text
+    assert told.startswith("cust_8841 gets support-assistant v4")
+    assert "(bucket 0." in told
+    assert office.typed("sam", "whois cust_8841 nothing").text.startswith("There is no AI feature called nothing.")
+
+
+def test_metrics_without_data_say_so(office: Any) -> None:
+    office.start()
+    assert "Not enough data" in office.typed("ana", "metrics R-1").text
+
+
+def test_the_history_names_everyone(office: Any) -> None:
+    office.start()
+    office.typed("ana", "history R-1")
+    shown = office.shown(office.whispered("ana"))
+    for said in ("planned @dana", "approved @lee", "started @ana", "stage @ana canary 5 %"):
+        assert said in shown
+
+
+def test_lists_can_be_narrowed(office: Any) -> None:
+    office.start()
+    assert office.typed("ana", "list").text == "Open now: 1."
+    assert office.typed("dana", "list --mine").text == "Rollouts: 1."
+    assert office.typed("ana", "list --mine").text == "Rollouts: none."
+    assert office.typed("ana", "list --state done").text == "Rollouts: none."
+
+
+def test_notices_can_be_read_before_they_matter(office: Any) -> None:
+    office.plan()
+    office.typed("ana", "notice R-1 preview")
+    assert "#support would read:" in office.shown(office.whispered("ana"))
+    assert office.typed("ana", "notice R-1").text == "Notices of R-1 support-tone: 2 of 2 posted."
+    assert "Read by @mia" in office.typed("mia", "notice R-1 ack", "#marketing").text
+
+
+def test_a_button_that_is_not_known_any_more_is_answered(office: Any) -> None:
+    button = {
+        "type": "button",
+        "action_id": "from.long.ago",
+        "text": {"type": "plain_text", "text": "Old"},
+        "value": "x",
+    }
+    office.client.chat_postMessage(
+        channel="#ai-rollouts", text="old", blocks=[{"type": "actions", "elements": [button]}]
+    )
+    assert "not known any more" in office.click("ana", office.card(), "Old")
+
+
+def test_a_tampered_value_names_nothing(office: Any) -> None:
+    button = {
+        "type": "button",
+        "action_id": "rollback",
+        "text": {"type": "plain_text", "text": "Go"},
+        "value": "R-99|x",
+    }
+    office.client.chat_postMessage(
+        channel="#ai-rollouts", text="old", blocks=[{"type": "actions", "elements": [button]}]
+    )
+    assert "There is no R-99" in office.click("ana", office.card(), "Go")
+
+
+def test_without_slack_a_rollback_still_works_and_a_start_does_not(office: Any) -> None:
+    office.plan()
+    office.typed("lee", "approve R-1")
+    office.later(minutes=10)
+    office.sandbox.fail_next("users.info", "500", times=1)
+    assert "nothing moves forward" in office.typed("ana", "start R-1").text
+    office.typed("ana", "start R-1")
+    office.sandbox.fail_next("users.info", "500", times=1)
+    office.sandbox.fail_next("usergroups.list", "500", times=1)
+    assert "Rolled back by" in office.typed("mia", "rollback R-1").text
+    assert office.rollout.state is State.ROLLED_BACK
+
+
+class _Broken(Exception):
+    pass
+
+
+def _answers(work: Any, patience: float = 30.0) -> tuple[list[Any], list[Any]]:
+    first: list[Any] = []
+    later: list[Any] = []
+    with Answering("id", first.append, later.append, patience) as answering:
+        answering.say(work())
+    return first, later
+
+
+def test_what_breaks_is_answered_with_a_reference() -> None:
+    def work() -> None:
+        raise _Broken
+
+    first, later = _answers(work)
+    assert "Something broke on our side (ref " in first[0].text
+    assert later == []
+
+
+def test_what_takes_long_is_acknowledged_first_and_answered_afterwards() -> None:
+    acknowledged = threading.Event()
+    first: list[Any] = []
+    later: list[Any] = []
+
+    def acknowledge(message: Any) -> None:
+        first.append(message)
+        acknowledged.set()
+
+    with Answering("id", acknowledge, later.append, 0.01) as answering:
+        assert acknowledged.wait(5)
+        answering.say(blocks.message("Done: at last."))
+    assert "Got it, working on it (ref " in first[0].text
+    assert [m.text for m in later] == ["Done: at last."]
+
+
+@pytest.mark.parametrize(
+    "line", ["status", "list", "help", "metrics", "history", "notice", "whois x", "pause", "start"]
+)
+def test_an_empty_workspace_answers_everything(office: Any, line: str) -> None:
+    reply = office.typed("ana", line)
+    assert reply.acked
+    assert reply.text

@@ -1,0 +1,100 @@
+"""Who somebody is, as Slack says it; and what happens when Slack cannot say it."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from slack_sdk import WebClient
+
+from bot.sandbox import people
+from bot.sandbox.control import Sandbox
+from bot.slack.directory import Directory
+from core.rollout.refusal import Refused
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.at = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.at
+
+    def later(self, minutes: float) -> None:
+        self.at += timedelta(minutes=minutes)
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox.start(rate_limits="off") as running:
+        yield running
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def directory(sandbox: Sandbox, clock: Callable[[], datetime]) -> Directory:
+    return Directory(WebClient(token=sandbox.bot_token, base_url=sandbox.api_url, timeout=5), clock)
+
+
+def test_somebody_has_a_handle_groups_and_a_membership(directory: Directory) -> None:
+    lee = directory.actor("T1", people.LEE.id, channel="#support", forward=True)
+    assert lee.id == f"slack:T1/{people.LEE.id}"
+    assert lee.handle == "@lee"
+    assert set(lee.groups) == {"@ai-leads", "@support-leads"}
+    assert lee.full_member
+    assert lee.channel == "#support"
+
+
+def test_guests_and_strangers_are_no_full_members(directory: Directory) -> None:
+    assert not directory.actor("T1", people.GIL.id, forward=True).full_member
+    assert not directory.actor("T1", "U0NOBODY01", forward=False).full_member
+
+
+def test_what_was_asked_is_remembered_for_five_minutes(directory: Directory, sandbox: Sandbox, clock: Clock) -> None:
+    directory.actor("T1", people.ANA.id, forward=True)
+    asked = len(sandbox.api_calls)
+    clock.later(4)
+    directory.actor("T1", people.ANA.id, forward=True)
+    assert len(sandbox.api_calls) == asked
+    clock.later(2)
+    directory.actor("T1", people.ANA.id, forward=True)
+    assert len(sandbox.api_calls) > asked
+
+
+def test_an_approval_asks_again_each_time(directory: Directory, sandbox: Sandbox) -> None:
+    directory.actor("T1", people.ANA.id, forward=True)
+    asked = len(sandbox.api_calls)
+    directory.actor("T1", people.ANA.id, forward=True, fresh=True)
+    assert len(sandbox.api_calls) > asked
+
+
+@pytest.mark.parametrize("kind", ["500", "error:internal_error"])
+def test_without_slack_nothing_moves_forward_but_everything_moves_back(
+    directory: Directory, sandbox: Sandbox, kind: str
+) -> None:
+    sandbox.fail_next("users.info", kind, times=2)
+    with pytest.raises(Refused, match="nothing moves forward"):
+        directory.actor("T1", people.ANA.id, forward=True)
+    ana = directory.actor("T1", people.ANA.id, forward=False)
+    assert ana.full_member
+    assert ana.groups == ()
+
+
+def test_a_guest_who_is_known_stays_a_guest_without_slack(directory: Directory, sandbox: Sandbox, clock: Clock) -> None:
+    directory.actor("T1", people.GIL.id, forward=False)
+    clock.later(6)
+    sandbox.fail_next("users.info", "500")
+    assert not directory.actor("T1", people.GIL.id, forward=False).full_member
+
+
+def test_handles_in_files_become_ids_and_unknown_ones_stay(directory: Directory) -> None:
+    assert directory.resolve_handle("@dana") == people.DANA.id
+    assert directory.resolve_handle("@nobody") == "@nobody"
+
+
+def test_a_group_can_be_mentioned(directory: Directory) -> None:
+    assert directory.mention("@ai-leads") == "<!subteam^S0AILEADS1>"
+    assert directory.mention("@nobody") == ""

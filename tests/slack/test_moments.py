@@ -1,0 +1,37 @@
+"""Times as people type them, in the workspace's zone."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from bot.slack import moments
+from core.rollout.refusal import Refused
+
+MONDAY = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)  # 10:00 in Berlin
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("Tue 10:00", datetime(2026, 11, 24, 9, 0, tzinfo=UTC)),
+        ("tuesday 10:00", datetime(2026, 11, 24, 9, 0, tzinfo=UTC)),
+        ("Mon 09:59", datetime(2026, 11, 30, 8, 59, tzinfo=UTC)),
+        ("10:01", datetime(2026, 11, 23, 9, 1, tzinfo=UTC)),
+        ("9:30", datetime(2026, 11, 24, 8, 30, tzinfo=UTC)),
+        ("2026-12-01 08:00", datetime(2026, 12, 1, 7, 0, tzinfo=UTC)),
+        ("2026-12-01T08:00:00+00:00", datetime(2026, 12, 1, 8, 0, tzinfo=UTC)),
+    ],
+)
+def test_the_next_such_moment_is_meant(typed: str, meant: datetime) -> None:
+    assert moments.read(typed, MONDAY, "Europe/Berlin") == meant
+
+
+@pytest.mark.parametrize("typed", ["soon", "25:00", "Xyz 10:00", "10:75", ""])
+def test_what_is_no_time_is_refused(typed: str) -> None:
+    with pytest.raises(Refused, match="is not a time"):
+        moments.read(typed, MONDAY, "Europe/Berlin")
+
+
+def test_the_past_is_refused() -> None:
+    with pytest.raises(Refused, match="in the past"):
+        moments.read("2026-11-01 10:00", MONDAY, "Europe/Berlin")
