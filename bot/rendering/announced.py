@@ -9,6 +9,7 @@ from bot.rendering.blocks import Message
 from core.rollout import events as e
 from core.rollout import gates
 from core.rollout.announcements import Announcement, Kind
+from core.rollout.evolve import evolve
 from core.rollout.model import TERMINAL, Rollout, State
 from core.rollout.world import World
 
@@ -49,7 +50,8 @@ def render(
         return None
     match told.kind, entry.event:
         case Kind.SUMMARY, e.EvidenceRecorded() as evidence:
-            return summary.render(rollout, evidence, entry.at, zone)
+            shown = _before(entries, position) if evidence.reason == "step" and rollout.request is None else rollout
+            return summary.render(shown, evidence, entry.at, zone)
         case Kind.NOT_CONFIRMED, e.FlipUnconfirmed() as doubt:
             decided = next((x.at for x in reversed(entries) if isinstance(x.event, e.RolledBack)), None)
             return alert.not_confirmed(rollout, doubt, decided, zone) if rollout.flip is None else None
@@ -57,6 +59,16 @@ def render(
             return follow_up.render(rollout, event, told.audience, _title(world, rollout), entry.at, zone)
         case _:
             return lines.render(rollout, entry.event, entry.at, zone)
+
+
+def _before(entries: Sequence[Entry], position: int) -> Rollout:
+    """The rollout at an event: a step's summary speaks of the stage that was left, not of the one entered with it."""
+    rollout: Rollout | None = None
+    for entry in entries:
+        if entry.position <= position:
+            rollout = evolve(rollout, entry.event, entry.at)
+    assert rollout is not None
+    return rollout
 
 
 def _title(world: World, rollout: Rollout) -> str:
