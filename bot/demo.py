@@ -136,9 +136,8 @@ class Story:
             self._until(lambda: self._rollout().state in TERMINAL, interrupted)
             self._until(self._settled, interrupted)
             if stay and not interrupted.is_set():
-                print(
-                    f"  {ROLLOUT} is {self._rollout().state.replace('_', ' ')}. Users and Slack go on. Try a file of yours:"
-                )
+                state = self._rollout().state.replace("_", " ")
+                print(f"  {ROLLOUT} is {state}. Users and Slack go on. Try a file of yours:")
                 print(f"  curl --data-binary @rollout.yaml {self.url}/api/v1/files\n", flush=True)
                 interrupted.wait()
         finally:

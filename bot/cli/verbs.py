@@ -54,7 +54,7 @@ def _run(verb: str, args: list[str], as_json: bool) -> None:
 
 
 def _typed(verb: str, args: list[str]) -> str:
-    """The line as it would be typed in Slack; the shell took the quotes away, so the words of a reason get them back."""
+    """The line as it would be typed in Slack: the shell took the quotes away, so a reason gets them back."""
     words, places = [verb], 0
     for argument in args:
         places += not argument.startswith("--")

@@ -17,6 +17,7 @@ from bot.sandbox.workspace import Message
 from bot.settings import Settings
 from core.rollout.model import Rollout
 from core.store import verify
+from tests.socket_mode import hang_up
 
 TICK = timedelta(seconds=10)
 PACE = 60.0
@@ -104,8 +105,8 @@ class House:
 
     def close(self) -> None:
         if self.sandbox.transport == "socket":
-            self.program.socket_mode.client.auto_reconnect_enabled = False  # type: ignore[union-attr]
-            self.sandbox.drop_socket()  # else the client waits three seconds for its own blocked read
+            assert self.program.socket_mode is not None
+            hang_up(self.program.socket_mode, self.sandbox)
         self.program.clock.stop(within=30)  # a delivery under way must not reach into the next test's database
         self.program.stop()
         self.sandbox.stop()

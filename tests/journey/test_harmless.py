@@ -1,18 +1,10 @@
 """Twenty harmless runs of the simulator, 40 simulated minutes and 80,000 requests each: none is rolled back."""
 
-import threading
-from collections.abc import Callable
-from datetime import UTC, datetime
-from pathlib import Path
-
 import pytest
 
-from bot import app, jobs
-from bot.settings import Settings
 from core.rollout.model import Rollout, State
 from core.store.database import Database
-from tests.journey.crowd import Crowd
-from tests.rehearsal import EXAMPLES, TICK, Rehearsal
+from tests.rehearsal import EXAMPLES, Rehearsal
 
 MINUTES = 40
 REQUESTS = 80_000

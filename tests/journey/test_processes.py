@@ -1,5 +1,6 @@
 """Two web and two worker processes on one Postgres: what one decides the others do, and nothing is done twice."""
 
+import itertools
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -41,7 +42,7 @@ def webs(machine: Callable[..., Machine], postgres: Database, slack: Sandbox) ->
 
 def test_what_one_web_is_told_both_do_and_each_thing_is_done_once(webs: Fleet, slack: Sandbox, postgres: Database):
     service = Service(postgres)
-    first, second = webs
+    _, second = webs
     plans.begin(second.url)
     lines = [Line(web.url) for web in webs]
     someone = _somebody_on_the_new_version(lines[1])
@@ -105,6 +106,6 @@ def _each_slot_ran_once(database: Database) -> None:
         numbers = connection.execute(select(look.c.number).order_by(look.c.number)).scalars().all()
     assert {slot.attempt for slot in slots} == {1}
     assert {slot.state for slot in slots} == {"done"}
-    assert all(later.slot - earlier.slot >= timedelta(seconds=1) for earlier, later in zip(slots, slots[1:]))
+    assert all(later.slot - earlier.slot >= timedelta(seconds=1) for earlier, later in itertools.pairwise(slots))
     assert list(numbers) == list(range(1, len(numbers) + 1))
     assert len(numbers) <= len(slots), "no slot led to two looks"

@@ -1,4 +1,4 @@
-"""The main job from end to end, in Slack over both transports and on both databases: harm is taken back, health ships."""
+"""The main job from end to end, over both transports and on both databases: harm is taken back, health ships."""
 
 from collections.abc import Callable
 

@@ -21,6 +21,7 @@ from bot.sandbox.changes import Changes
 from bot.sandbox.control import Sandbox
 from bot.sandbox.server import ServerThread
 from bot.sandbox.workspace import Workspace
+from tests.socket_mode import hang_up
 
 Json = dict[str, Any]
 
@@ -199,8 +200,7 @@ def _start_with_app(transport: str) -> Iterator[Sandbox]:
             running.wait_for(lambda: running.connections)
 
             def stop() -> None:
-                handler.client.auto_reconnect_enabled = False
-                running.drop_socket()  # else the client waits three seconds for its own blocked read
+                hang_up(handler, running)
                 handler.close()  # type: ignore[no-untyped-call]
 
         try:

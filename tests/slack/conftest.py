@@ -28,6 +28,7 @@ from core.rollout.context import ENGINE, Actor
 from core.rollout.model import Rollout
 from core.service import Outcome, Request, Service
 from core.store.database import Database
+from tests.socket_mode import hang_up
 
 SURFACE = """\
 version: 1
@@ -185,8 +186,7 @@ def _over_socket(app: App, sandbox: Sandbox) -> Callable[[], None]:
     sandbox.wait_for(lambda: sandbox.connections)
 
     def stop() -> None:
-        handler.client.auto_reconnect_enabled = False
-        sandbox.drop_socket()  # else the client waits three seconds for its own blocked read
+        hang_up(handler, sandbox)
         handler.close()  # type: ignore[no-untyped-call]
 
     return stop
