@@ -92,7 +92,15 @@ class _Sender:
     ) -> None:
         self._database = database
         self._service = service
-        self._slack = slack
+        # Without the client's own retries: a cut connection may have carried the message, so look before repeating it.
+        self._slack = WebClient(
+            token=slack.token,
+            base_url=slack.base_url,
+            timeout=slack.timeout,
+            ssl=slack.ssl,
+            proxy=slack.proxy,
+            retry_handlers=[],
+        )
         self._now = now
         self._chance = chance
         self._mention = mention

@@ -249,14 +249,17 @@ def _bare_context(world: World, request: Request) -> Context:
 def _announce(connection: Connection, one: Recorded, before: Rollout | None, after: Rollout, now: datetime) -> None:
     assert isinstance(one.event, e.RolloutEvent)
     for told in announcements.announce(one.event, one.position, before, after):
-        urgent = ":urgent" if told.urgent else ""
+        later = told.due_at is not None and told.due_at > now
+        lane = ":urgent" if told.urgent else ""
+        if later:  # what is due another day must not hold up what follows it in its channel
+            lane = f":{told.key}"
         outbox.enqueue(
             connection,
             kind="slack",
-            ordering_key=f"slack:{told.channel}{urgent}",
+            ordering_key=f"slack:{told.channel}{lane}",
             idempotency_key=f"{told.kind}:{after.id}:{one.position}:{told.key}",
             request={"announcement": _json(asdict(told)), "position": one.position},
-            due_at=told.due_at if told.due_at is not None and told.due_at > now else now,
+            due_at=told.due_at if later and told.due_at else now,
             position=one.position,
             supersede_key=f"{told.kind}:{after.id}:{told.key}" if told.supersedes else None,
         )

@@ -35,7 +35,7 @@ class Rehearsal:
     seed: int
     requests_a_minute: int = 2000
     at: datetime = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
-    service: Service = field(init=False)
+    service: Service = field(default=None)  # type: ignore[assignment]  # its own, unless one is given
     intake: Intake = field(init=False)
     chance: random.Random = field(init=False)
     requests: int = 0
@@ -43,7 +43,7 @@ class Rehearsal:
     said: int = 0
 
     def __post_init__(self) -> None:
-        self.service = Service(self.database)
+        self.service = self.service or Service(self.database)
         self.chance = random.Random(self.seed)
         self.intake = Intake(self.database, lambda: exposure.snapshot(self.service.peek()), lambda: self.at)
 

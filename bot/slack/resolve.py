@@ -82,9 +82,9 @@ def _surface(reference: str, world: World) -> Resolved | None:
 def _unknown(reference: str, world: World) -> Unclear:
     running = ", ".join(f"{r.id} {r.plan.name}" for r in world.open) or "none"
     names = {r.id: r for r in world.open} | {r.plan.name: r for r in world.open}
-    wanted = reference.upper() if reference[:1].isdigit() or reference[:2].upper() == "R-" else reference
-    wanted = f"R-{wanted}" if wanted.isdigit() else wanted
-    swapped = [name for name in names if sorted(name) == sorted(wanted)]  # two digits changed places
+    number = reference.upper().removeprefix("R-").removeprefix("R")
+    swapped = [r.id for r in world.open if sorted(r.id.removeprefix("R-")) == sorted(number)]
+    wanted = f"R-{number}" if number.isdigit() else reference
     close = swapped or get_close_matches(wanted, list(names), n=1, cutoff=0.6)
     candidates = (names[close[0]],) if close else ()
     meant = f" Did you mean {candidates[0].id}?" if candidates else ""

@@ -1,8 +1,7 @@
 """What one unit gets on one surface: the answer, and how it came about."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from core.flags.snapshot import Answer, Reason, Snapshot, SurfaceFlags, Variant
 
@@ -11,8 +10,7 @@ class UnknownSurface(LookupError):
     """No surface of this name was ever applied."""
 
 
-@dataclass(frozen=True, slots=True)
-class Evaluation:
+class Evaluation(NamedTuple):
     """An answer and the unit's `bucket` (ppm; None where the unit did not matter)."""
 
     answer: Answer

@@ -1,22 +1,31 @@
 """Whether somebody belongs to a cohort: every equality and in-list must hold on the evaluation's context."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
 EMAIL = "email"
 EMAIL_DOMAIN = "email_domain"
 
 
+Holds: TypeAlias = Callable[[Mapping[str, Any]], bool]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Where:
-    """Each attribute with the values it may have, as text; all must hold."""
+    """Each attribute with the values it may have, as text; all must hold.
+
+    `holds` says so for a context: False where an attribute is missing, or is a list, an object or null: in doubt
+    somebody is outside. It is made once, as every evaluation asks it.
+    """
 
     terms: tuple[tuple[str, frozenset[str]], ...]
+    holds: Holds = field(init=False, repr=False, compare=False)
 
-    def holds(self, context: Mapping[str, Any]) -> bool:
-        """False where an attribute is missing, or is a list, an object or null: in doubt somebody is outside."""
-        return all(_text(key, context) in allowed for key, allowed in self.terms)
+    def __post_init__(self) -> None:
+        tests = [_term(key, allowed) for key, allowed in self.terms]
+        together = tests[0] if len(tests) == 1 else lambda context: all(test(context) for test in tests)
+        object.__setattr__(self, "holds", together)
 
 
 def where(conditions: Mapping[str, str | tuple[str, ...]]) -> Where:
@@ -28,10 +37,19 @@ def where(conditions: Mapping[str, str | tuple[str, ...]]) -> Where:
     return Where(terms=tuple(terms))
 
 
-def _text(key: str, context: Mapping[str, Any]) -> str | None:
+def _term(key: str, allowed: frozenset[str]) -> Holds:
     if key == EMAIL_DOMAIN:
-        return _domain(context)
-    match context.get(key):
+        return lambda context: _domain(context) in allowed
+
+    def holds(context: Mapping[str, Any]) -> bool:
+        value = context.get(key)
+        return (value if type(value) is str else _text(value)) in allowed
+
+    return holds
+
+
+def _text(value: object) -> str | None:
+    match value:
         case bool() as flag:
             return "true" if flag else "false"
         case str() as text:

@@ -44,6 +44,7 @@ class Announcement:
 
 
 CARD_KEY = "card"
+ALERT_KEY = "alert"  # a rollout is rolled back once
 
 
 def announce(event: e.RolloutEvent, position: int, before: Rollout | None, after: Rollout) -> tuple[Announcement, ...]:
@@ -73,10 +74,10 @@ def announce(event: e.RolloutEvent, position: int, before: Rollout | None, after
             if event.reason in {"summary", "step", "hold"}:
                 told.append(here(Kind.SUMMARY, f"summary:{event.number}"))
         case e.RolledBack():
-            told.append(here(Kind.ALERT, f"alert:{position}"))
+            told.append(here(Kind.ALERT, ALERT_KEY))
             told += _follow_ups(after, position)
         case e.FlipConfirmed():
-            told += [here(Kind.ALERT_EDIT, key) for key in _newest_alert(after)]
+            told.append(here(Kind.ALERT_EDIT, ALERT_KEY))
         case e.FlipUnconfirmed():
             told.append(here(Kind.NOT_CONFIRMED, f"not_confirmed:{position}"))
         case e.Started() | e.Completed() | e.Abandoned():
@@ -133,8 +134,3 @@ def _follow_ups(after: Rollout, position: int) -> list[Announcement]:
         for notice in after.plan.told_before
         if notice_key(after, notice.key) in after.messages  # who was never told has nothing to be corrected
     ]
-
-
-def _newest_alert(after: Rollout) -> list[str]:
-    alerts = [key for key in after.messages if key.startswith("alert:")]
-    return alerts[-1:]

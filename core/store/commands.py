@@ -1,18 +1,22 @@
 """Which commands were answered, so that a repeat gets the first answer and changes nothing."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
-from sqlalchemy import Connection, bindparam, insert, select
+from sqlalchemy import Connection
 
+from core.store import driver
 from core.store.errors import Conflict
-from core.store.tables import commands
+from core.store.instants import of_text
 
 __all__ = ["IMPORTED", "Answer", "Conflict", "answered", "remember"]
 
-# Built once: every command passes here twice, and building a statement costs more than running it.
-_FIND = select(commands).where(commands.c.command_id == bindparam("id"))
-_KEEP = insert(commands)
+# Straight to the driver: every command passes here twice.
+_FIND = "SELECT fingerprint, first_position, last_position, result, at FROM commands WHERE command_id = ?"
+_KEEP = (
+    "INSERT INTO commands (command_id, fingerprint, first_position, last_position, result, at)"
+    " VALUES (?, ?, ?, ?, ?, ?)"
+)
 
 # The fingerprint of commands that came with an imported log: what was asked is not known any more.
 IMPORTED = "imported"
@@ -33,15 +37,17 @@ def answered(connection: Connection, command_id: str, fingerprint: str) -> Answe
 
     Ask inside `Database.writing()`: two copies of one command at the same moment then queue behind each other.
     """
-    row = connection.execute(_FIND, {"id": command_id}).one_or_none()
-    if row is None:
+    rows = driver.fetch(connection, _FIND, (command_id,))
+    if not rows:
         return None
-    if row.fingerprint not in (fingerprint, IMPORTED):
+    kept, first, last, result, at = rows[0]
+    if kept not in (fingerprint, IMPORTED):
         raise Conflict(
             f"The key {command_id} was used before for a different request, so this one was not carried out. "
             "Send it again under a new key."
         )
-    return Answer(first_position=row.first_position, last_position=row.last_position, result_json=row.result, at=row.at)
+    moment = of_text(at) if isinstance(at, str) else at.astimezone(UTC)
+    return Answer(first_position=first, last_position=last, result_json=result, at=moment)
 
 
 def remember(
@@ -54,14 +60,5 @@ def remember(
     at: datetime,
 ) -> None:
     """Keep the answer, in the transaction of the events; also for commands that changed nothing or were refused."""
-    connection.execute(
-        _KEEP,
-        {
-            "command_id": command_id,
-            "fingerprint": fingerprint,
-            "first_position": first_position,
-            "last_position": last_position,
-            "result": result_json,
-            "at": at,
-        },
-    )
+    row = (command_id, fingerprint, first_position, last_position, result_json, at)
+    driver.execute(connection, _KEEP, row)

@@ -2,10 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
+
+from core.store.instants import text_of
 
 
 def fetch(connection: Connection, query: str, parameters: Sequence[Any]) -> list[Any]:
@@ -13,11 +16,25 @@ def fetch(connection: Connection, query: str, parameters: Sequence[Any]) -> list
 
     Errors are SQLAlchemy's DBAPIError, `connection_invalidated` telling whether the connection was lost.
     """
+    with _ran(connection, query, parameters) as cursor:
+        return list(cursor.fetchall())
+
+
+def execute(connection: Connection, query: str, parameters: Sequence[Any]) -> int:
+    """Run a statement with `?` marks that gives no rows; how many rows it touched. Errors as in `fetch`."""
+    with _ran(connection, query, parameters) as cursor:
+        return int(cursor.rowcount)
+
+
+@contextmanager
+def _ran(connection: Connection, query: str, parameters: Sequence[Any]) -> Iterator[Any]:
     if connection.dialect.name == "postgresql":
         query = query.replace("?", "%s")
+    else:
+        parameters = [text_of(p) if isinstance(p, datetime) else p for p in parameters]
     with _translated(connection, query) as cursor:
         cursor.execute(query, parameters)
-        return list(cursor.fetchall())
+        yield cursor
 
 
 def insert_many(connection: Connection, query: str, rows: Sequence[Sequence[Any]]) -> None:

@@ -7,23 +7,20 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, exists, func, or_, select, text, update
+from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, or_, select, update
 from sqlalchemy import Row as Found
 
+from core.store import driver
 from core.store.database import Database
-from core.store.instants import Instant
 from core.store.tables import outbox, unfinished
 
-# Built once: they run inside every append.
-_SUPERSEDED = select(outbox.c.id).where(
-    unfinished(outbox), outbox.c.supersede_key == bindparam("key"), outbox.c.state == "pending"
-)
-_ADD = text(
+# Straight to the driver: they run inside every append.
+_SUPERSEDED = "SELECT 1 FROM outbox WHERE supersede_key = ? AND state = 'pending' LIMIT 1"
+_ADD = (
     "INSERT INTO outbox"
-    " (position, kind, ordering_key, idempotency_key, supersede_key, request, state, attempt, due_at) VALUES"
-    " (:position, :kind, :ordering_key, :idempotency_key, :supersede_key, :request, 'pending', 0, :due_at)"
-    " ON CONFLICT (idempotency_key) DO NOTHING"
-).bindparams(bindparam("due_at", type_=Instant))
+    " (position, kind, ordering_key, idempotency_key, supersede_key, request, state, attempt, due_at)"
+    " VALUES (?, ?, ?, ?, ?, ?, 'pending', 0, ?) ON CONFLICT (idempotency_key) DO NOTHING"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,18 +70,10 @@ def enqueue(
     nothing. With a `supersede_key`, nothing is added while an unsent row of that key waits: the sender renders what is
     true when it sends.
     """
-    if supersede_key is not None and connection.execute(_SUPERSEDED, {"key": supersede_key}).first() is not None:
+    if supersede_key is not None and driver.fetch(connection, _SUPERSEDED, (supersede_key,)):
         return False
-    row = {
-        "position": position,
-        "kind": kind,
-        "ordering_key": ordering_key,
-        "idempotency_key": idempotency_key,
-        "supersede_key": supersede_key,
-        "request": _text(request),
-        "due_at": due_at,
-    }
-    return connection.execute(_ADD, row).rowcount == 1
+    row = (position, kind, ordering_key, idempotency_key, supersede_key, _text(request), due_at)
+    return driver.execute(connection, _ADD, row) == 1
 
 
 def claim(database: Database, now: datetime, *, kind: str, lease: timedelta) -> Row | None:

@@ -38,3 +38,27 @@ def test_in_process(sqlite_database: Database, plan: str, seed: int) -> None:
     rehearsal.play(minutes=MINUTES)
     rehearsal.intake.close()
     check(rehearsal.rollout, rehearsal.requests)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", HTTP_SEEDS)
+def test_over_http(new_sqlite: Callable[[], str], plan: str, seed: int, tmp_path: Path) -> None:
+    """The doors of a served program, with a clock that is turned a tick at a time."""
+    clock = [datetime(2026, 11, 23, 9, 0, tzinfo=UTC)]
+    settings = Settings(database_url=new_sqlite(), port=0)
+    program = app.build(settings, "web", now=lambda: clock[0])
+    url = program.serve_in_thread()
+    program.start()
+    try:
+        rehearsal = Rehearsal(program.database, "healthy", seed, at=clock[0], service=program.service).begin(plan)
+        clock[0] = rehearsal.at
+        with Crowd(url, lambda: clock[0], "healthy", seed=seed) as crowd:
+            for tick in range(1, round(MINUTES * 60 / TICK.total_seconds()) + 1):
+                crowd.come(round(REQUESTS * TICK.total_seconds() / 60 / MINUTES * tick) - crowd.requests)
+                clock[0] += TICK
+                jobs.tick(program.service, clock[0], TICK)
+            requests = crowd.requests
+        rehearsal.intake.close()
+        check(rehearsal.rollout, requests)
+    finally:
+        program.stop()

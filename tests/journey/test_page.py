@@ -32,6 +32,7 @@ def test_people_take_a_rollout_from_its_approval_to_its_end(
     card.get_by_role("button", name="repl").click()
     thread = page.locator("aside")
     thread.locator(".message", has_text="Approval needed").get_by_role("button", name="Approve").click()
+    page.locator("#confirm").get_by_role("button", name="Approve").click()
     thread.locator(".message", has_text="Approved by @lee: start R-1").wait_for()
 
     page.get_by_role("button", name="Ana AI platform engineer").click()

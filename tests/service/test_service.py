@@ -153,3 +153,14 @@ def test_card_edits_wait_for_one_another(desk):
         cards = [r for r in connection.execute(select(outbox_table)).all() if r.idempotency_key.startswith("card:")]
     assert len(cards) == 1, "the card is rendered from the fold when it is sent, so one row is enough"
     assert waiting.pending > 1
+
+
+def test_a_notice_of_another_day_holds_up_nothing(desk, files):
+    desk.apply(files["surface"])
+    desk.apply(files["rollout"].replace("before: 1m", "before: 24h") + 'start: "2026-11-30 10:00 UTC"\n')
+    with desk.service.database.reading() as connection:
+        rows = connection.execute(select(outbox_table)).all()
+    notice = next(r for r in rows if r.idempotency_key.startswith("notice:"))
+    assert notice.due_at.day == 29
+    assert notice.ordering_key not in {r.ordering_key for r in rows if r is not notice}
+    assert notice.ordering_key != "slack:#support", "a later message to the channel has a way of its own"

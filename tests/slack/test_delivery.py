@@ -1,5 +1,11 @@
 """Emptying the outbox: at least once, in order, looked for before it is said again, and nothing silent."""
 
+import socket
+import threading
+
+from slack_sdk import WebClient
+
+from bot.delivery import deliver_due
 from core.rollout import commands as c
 from core.rollout.model import State
 from core.store import outbox
@@ -87,3 +93,30 @@ def test_a_rollback_needs_no_slack_and_is_told_when_it_is_back(office):
     assert any("Rolled back" in office.shown(m) for m in office.sandbox.messages("#ai-rollouts"))
     assert any("Switched back" in office.shown(m) for m in office.sandbox.messages("#support"))
     assert _unsent(office).pending == 0
+
+
+def test_one_try_is_one_request_even_where_the_connection_is_cut(office):
+    """The client's own retry would post again what may have arrived, without looking."""
+    requests = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def hang_up() -> None:
+            while True:
+                try:
+                    connection, _ = server.accept()
+                except OSError:
+                    return
+                requests.append(connection.recv(65536).split(b" ")[1])
+                connection.close()
+
+        listening = threading.Thread(target=hang_up)
+        listening.start()
+        office.apply(office.surface_file)
+        office.apply(office.rollout_file)
+        cut = WebClient(token="xoxb-1", base_url=f"http://127.0.0.1:{server.getsockname()[1]}/api/")
+        deliver_due(office.service.database, office.service, cut, lambda: office.at)
+        server.shutdown(socket.SHUT_RDWR)
+        listening.join(5)
+    # One for each of the three channels, which do not wait for each other.
+    assert requests == [b"/api/chat.postMessage"] * 3
+    assert _unsent(office).pending > 0
