@@ -149,8 +149,8 @@ def plain_time(at: datetime, zone: str) -> str:
 
 
 def clock_time(at: datetime, zone: str) -> str:
-    """`13:40:06`, for what happened within one day."""
-    return f"{at.astimezone(ZoneInfo(zone)):%H:%M:%S}"
+    """`13:40:06`, for what happened within one day; each reader sees local time."""
+    return f"<!date^{int(at.timestamp())}^{{time_secs}}|{at.astimezone(ZoneInfo(zone)):%H:%M:%S %Z}>"
 
 
 def day_and_time(at: datetime, zone: str) -> str:

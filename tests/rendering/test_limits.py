@@ -23,7 +23,9 @@ from core.rollout.plan import BehaviourChange, NoticePlan, Stage, StageKind
 from core.rollout.surface import Surface
 from core.rollout.world import World
 
-_OURS = re.compile(r"<(@[UW][A-Z0-9]+|!date\^\d+\^\{date_(?:short_pretty|long)\} at \{time\}\|[^<>|]*)>")
+_OURS = re.compile(
+    r"<(@[UW][A-Z0-9]+|!date\^\d+\^(?:\{date_(?:short_pretty|long)\} at \{time\}|\{time_secs\})\|[^<>|]*)>"
+)
 
 
 def _plan(words: Any, text: str) -> Any:

@@ -223,7 +223,7 @@ def test_the_alert_before_and_after_the_switch_is_confirmed(words: Any, story: A
     assert plain.text(after) == snapshot("""\
 Rolled back: R-118 support-tone. Everyone is on the previous version again; it took 4.1 s. No action needed now.
 What fired  Declined to answer: 6.4 % new vs 1.9 % now, +4.5 pp (+2.4 … +6.5). Agreed limit: rises by 1 pp (locked Tue 24 Nov 12:00 CET)
-Since  canary began 12:00:00, decided 13:38:02
+Since  canary began 12:00:00 CET, decided 13:38:02 CET
 Seconds  to the verdict 98 min of this stage · the look took 0.02 s · to the flip 4.1 s, observed on 3 processes
 What flipped  support-assistant: v43 -> v42 (prompt only). Not touched: model, tools
 Who was hit  565 requests, about 430 people (5 % of users)
@@ -241,7 +241,7 @@ def test_an_unconfirmed_rollback_is_loud_and_says_what_to_do(words: Any, story: 
     doubt = e.FlipUnconfirmed(seconds=60.2, missing=("web-2", "web-3"))
     back = story.running().rolled_back().happen(doubt)
     assert plain.text(alert.not_confirmed(back.now, doubt, story.at, words.zone)) == snapshot("""\
-ROLLBACK NOT CONFIRMED: R-118 support-tone was told to switch at 12:00:00, but after 60 s not every process serves v42.
+ROLLBACK NOT CONFIRMED: R-118 support-tone was told to switch at 12:00:00 CET, but after 60 s not every process serves v42.
 Not confirmed by  web-2, web-3
 Likely  a process that is stuck, or cut off from the database
 Do now  restart it; until then it may still serve v43
@@ -256,7 +256,7 @@ def test_support_is_told_what_customers_saw_and_what_to_say(words: Any, story: A
     told = follow_up.render(back, back.rollback, "support", "Support assistant", story.at, words.zone)
     assert plain.text(told) == snapshot("""\
 Switched back: the support assistant answers as before again (since Tue 24 Nov 13:38 CET).
-About 430 customers saw a version that declined too often between 12:00:00 and 13:38:02.
+About 430 customers saw a version that declined too often between 12:00:00 CET and 13:38:02 CET.
 If they write in: “That was a fault on our side, please ask again.”
 Nothing more will change until you get a new notice.
 Owner: @dana · Questions in thread · R-118\
