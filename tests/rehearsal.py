@@ -17,7 +17,6 @@ from core.rollout.announcements import notice_key
 from core.rollout.context import ENGINE, Actor
 from core.rollout.model import TERMINAL, Rollout
 from core.service import Request, Service
-from core.store.database import Database
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SURFACE = "support-assistant"
@@ -30,12 +29,11 @@ LEE = Actor(id="slack:T1/U3", handle="@lee")
 class Rehearsal:
     """`requests_a_minute` of one scenario against one rollout, a tick at a time."""
 
-    database: Database
+    service: Service
     scenario: str
     seed: int
     requests_a_minute: int = 2000
     at: datetime = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
-    service: Service = field(default=None)  # type: ignore[assignment]  # its own, unless one is given
     intake: Intake = field(init=False)
     chance: random.Random = field(init=False)
     requests: int = 0
@@ -43,9 +41,8 @@ class Rehearsal:
     said: int = 0
 
     def __post_init__(self) -> None:
-        self.service = self.service or Service(self.database)
         self.chance = random.Random(self.seed)
-        self.intake = Intake(self.database, lambda: exposure.snapshot(self.service.peek()), lambda: self.at)
+        self.intake = Intake(self.service.database, lambda: exposure.snapshot(self.service.peek()), lambda: self.at)
 
     def begin(self, rollout_file: str) -> "Rehearsal":
         """Apply, tell, approve and start."""

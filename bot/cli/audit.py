@@ -23,7 +23,7 @@ def verify(
     """Check every position, version and hash, the triggers, and that the read models follow from the log."""
     from core.store import verify as verifying
 
-    with session.service() as service, service.database.reading() as connection:
+    with session.log_as_it_is() as database, database.reading() as connection:
         report = verifying.verify(connection, first=first, last=last)
     for problem in report.problems:
         print(f"position {problem.position}: {problem.what}" if problem.position else problem.what, file=sys.stderr)

@@ -16,7 +16,7 @@ from bot.sandbox.persona import Persona
 from bot.sandbox.workspace import Message
 from bot.settings import Settings
 from core.rollout.model import Rollout
-from core.store import verify
+from core.store import outbox, verify
 from tests.socket_mode import hang_up
 
 TICK = timedelta(seconds=10)
@@ -157,6 +157,12 @@ class House:
     def until(self, true: Callable[[], object], what: str, *, within: float = 60) -> None:
         """Wait until something holds of the program."""
         waiting_until(true, lambda: f"{what}; R-1 is {self.rollout.state}, {self.rollout.waiting_for!r}", within=within)
+
+    def waiting_to_be_said(self) -> int:
+        """Messages that are not posted yet."""
+        with self.program.database.reading() as connection:
+            unsent = outbox.waiting(connection)
+        return unsent.pending + unsent.leased
 
     def problems_of_the_log(self) -> tuple[Any, ...]:
         with self.program.database.reading() as connection:

@@ -1,10 +1,17 @@
 """Twenty harmless runs of the simulator, 40 simulated minutes and 80,000 requests each: none is rolled back."""
 
+from collections.abc import Callable
+from datetime import UTC, datetime
+
 import pytest
 
+from bot import app, jobs
+from bot.settings import Settings
 from core.rollout.model import Rollout, State
+from core.service import Service
 from core.store.database import Database
-from tests.rehearsal import EXAMPLES, Rehearsal
+from tests.journey.crowd import Crowd
+from tests.rehearsal import EXAMPLES, TICK, Rehearsal
 
 MINUTES = 40
 REQUESTS = 80_000
@@ -34,7 +41,7 @@ def check(rollout: Rollout, requests: int) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
 def test_in_process(sqlite_database: Database, plan: str, seed: int) -> None:
-    rehearsal = Rehearsal(sqlite_database, "healthy", seed).begin(plan)
+    rehearsal = Rehearsal(Service(sqlite_database), "healthy", seed).begin(plan)
     rehearsal.play(minutes=MINUTES)
     rehearsal.intake.close()
     check(rehearsal.rollout, rehearsal.requests)
@@ -42,7 +49,7 @@ def test_in_process(sqlite_database: Database, plan: str, seed: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", HTTP_SEEDS)
-def test_over_http(new_sqlite: Callable[[], str], plan: str, seed: int, tmp_path: Path) -> None:
+def test_over_http(new_sqlite: Callable[[], str], plan: str, seed: int) -> None:
     """The doors of a served program, with a clock that is turned a tick at a time."""
     clock = [datetime(2026, 11, 23, 9, 0, tzinfo=UTC)]
     settings = Settings(database_url=new_sqlite(), port=0)
@@ -50,7 +57,7 @@ def test_over_http(new_sqlite: Callable[[], str], plan: str, seed: int, tmp_path
     url = program.serve_in_thread()
     program.start()
     try:
-        rehearsal = Rehearsal(program.database, "healthy", seed, at=clock[0], service=program.service).begin(plan)
+        rehearsal = Rehearsal(program.service, "healthy", seed, at=clock[0]).begin(plan)
         clock[0] = rehearsal.at
         with Crowd(url, lambda: clock[0], "healthy", seed=seed) as crowd:
             for tick in range(1, round(MINUTES * 60 / TICK.total_seconds()) + 1):

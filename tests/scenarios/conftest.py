@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from core.service import Service
 from core.store.database import Database
 from tests.rehearsal import EXAMPLES, Rehearsal
 
@@ -15,7 +16,7 @@ def rehearse(sqlite_database: Database) -> Iterator[Callable[..., Rehearsal]]:
 
     def start(scenario: str, seed: int = 1, rollout_file: str = "") -> Rehearsal:
         text = rollout_file or (EXAMPLES / "first-rollout.yaml").read_text()
-        rehearsal = Rehearsal(sqlite_database, scenario, seed).begin(text)
+        rehearsal = Rehearsal(Service(sqlite_database), scenario, seed).begin(text)
         begun.append(rehearsal)
         return rehearsal
 

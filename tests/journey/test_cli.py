@@ -1,0 +1,173 @@
+"""The command line as a shell sees it: real processes, their output, and 0 for done, 1 refused, 2 could not run."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+
+from core.rollout.events import EvalRecorded, RolledBack
+from core.service import Service
+from core.store.database import connect
+from tests.journey import plans
+from tests.journey.crowd import versions
+from tests.journey.house import waiting_until
+from tests.journey.processes import Machine, run
+
+GATED = plans.LONG.replace("stages:\n", "stages:\n  - eval: {suite: evals/support.yaml, min_pass_rate: 95%}\n")
+ROLLED_BACK = "rollout.rolled_back"
+Cli = Callable[..., CompletedProcess[str]]
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    """A folder with a surface, a rollout, and results of an offline run."""
+    (tmp_path / "surface.yaml").write_text(plans.SURFACE_FILE)
+    (tmp_path / "rollout.yaml").write_text(plans.LONG)
+    (tmp_path / "gated.yaml").write_text(GATED)
+    (tmp_path / "wrong.yaml").write_text(plans.LONG.replace("owner:", "ownr:"))
+    (tmp_path / "good.csv").write_text("case,category,pass\n" + "".join(f"c{n},tone,true\n" for n in range(40)))
+    (tmp_path / "bad.csv").write_text("case,category,pass\nc1,tone,true\nc2,tone,false\n")
+    return tmp_path
+
+
+@pytest.fixture
+def cli(sqlite_url: str, files: Path) -> Cli:
+    """`cli("status", "R-1")` on a database with tables; names of files are those of the folder."""
+
+    def call(*arguments: str, **settings: str) -> CompletedProcess[str]:
+        placed = [str(files / a) if (files / a).is_file() else a for a in arguments]
+        return run(*placed, **{"DATABASE_URL": sqlite_url, **settings})
+
+    return call
+
+
+def done(result: CompletedProcess[str]) -> str:
+    assert result.returncode == 0, result.stderr or result.stdout
+    return result.stdout
+
+
+def refused(result: CompletedProcess[str], *words: str, status: int = 1) -> None:
+    assert result.returncode == status, result.stdout + result.stderr
+    for word in words:
+        assert word in result.stderr + result.stdout
+    assert "Traceback" not in result.stderr
+
+
+def test_from_a_file_to_a_rollback(cli: Cli) -> None:
+    assert "nothing to say" in done(cli("lint", "surface.yaml", "rollout.yaml"))
+    assert json.loads(done(cli("apply", "surface.yaml", "--json"))) == [
+        {"kind": "surface", "id": "support-assistant", "changed": True}
+    ]
+    assert "v42 -> v43, low risk" in done(cli("plan", "rollout.yaml"))
+    assert done(cli("apply", "rollout.yaml")).strip().endswith("rollout R-1: applied")
+    assert done(cli("apply", "rollout.yaml")).strip().endswith("rollout R-1: nothing changed")
+    assert "Started by" in done(cli("start", "R-1"))
+
+    status = json.loads(done(cli("status", "R-1", "--json")))
+    assert (status["id"], status["state"], status["percent"]) == ("R-1", "running", 5)
+    assert [r["id"] for r in json.loads(done(cli("list", "--json")))["rollouts"]] == ["R-1"]
+    exported = done(cli("export", "R-1"))
+    assert "rollout: long-canary" in exported
+
+    assert "Rolled back by" in done(cli("rollback", "R-1", "complaints about the tone"))
+    events = json.loads(done(cli("history", "R-1", "--json")))["events"]
+    assert events[-1]["type"] == ROLLED_BACK
+    assert events[-1]["reason"] == "complaints about the tone"
+    assert "R-1" in done(cli("history", "R-1"))
+
+
+def test_what_is_refused_says_why_and_exits_1(cli: Cli) -> None:
+    refused(cli("lint", "wrong.yaml"), "ownr", "owner", "^")
+    refused(cli("apply", "rollout.yaml"), "There is no AI feature called support-assistant", "surface")
+    done(cli("apply", "surface.yaml"))
+    refused(cli("apply", "wrong.yaml"), "ownr")
+    refused(cli("plan", "surface.yaml"), "is not a rollout file")
+    refused(cli("export", "R-7"), "There is no R-7")
+    done(cli("apply", "rollout.yaml"))
+    refused(cli("status", "R-7"), "R-7")
+    refused(cli("pause", "R-1"), "has not started")
+    refused(cli("evals", "import", "good.csv", "--rollout", "R-1"), "R-1")
+    refused(cli("audit", "export", "--format", "xml"), "jsonl or cloudevents")
+
+
+def test_what_cannot_run_says_why_and_exits_2(cli: Cli, tmp_path: Path) -> None:
+    refused(cli("apply", "nowhere.yaml"), "nowhere.yaml", status=2)
+    refused(cli("status", DATABASE_URL=f"sqlite:///{tmp_path}/new.db"), "rollout migrate", status=2)
+    refused(cli("status", DATABASE_URL="mysql://x/y"), "not supported", status=2)
+    refused(cli("status", DATABASE_URL="postgresql://nobody@127.0.0.1:1/x"), "cannot be used", status=2)
+    refused(cli("status", ROLLOUT_TICK="often"), "ROLLOUT_TICK", status=2)
+    refused(cli("demo", "--scenario", "sunshine"), "refusals", status=2)
+    refused(cli("advnace", "R-1"), status=2)
+
+
+def test_eval_results_open_their_gate_or_do_not(cli: Cli, sqlite_url: str) -> None:
+    done(cli("apply", "surface.yaml", "gated.yaml"))
+    done(cli("start", "R-1"))
+    failed = cli("evals", "import", "bad.csv", "--rollout", "R-1", "--json")
+    assert failed.returncode == 1
+    assert json.loads(failed.stdout) == {"passed": 1, "failed": 1, "errors": 0}
+    passed = cli("evals", "import", "good.csv", "--rollout", "R-1", "--json")
+    assert json.loads(done(passed)) == {"passed": 40, "failed": 0, "errors": 0}
+    with connect(sqlite_url) as database:
+        results = [r.event.ok for r in Service(database).history("R-1") if isinstance(r.event, EvalRecorded)]
+    assert results == [False, True]
+
+
+def test_the_log_is_verified_taken_along_and_brought_back(cli: Cli, new_sqlite: Callable[[], str], files: Path) -> None:
+    done(cli("apply", "surface.yaml", "rollout.yaml"))
+    done(cli("start", "R-1"))
+    assert "Log intact" in done(cli("audit", "verify"))
+    exported = done(cli("audit", "export"))
+    count = len(exported.splitlines())
+    (files / "log.jsonl").write_text(exported)
+    (files / "cut.jsonl").write_text("".join(exported.splitlines(keepends=True)[1:]))
+    cloud = [json.loads(line) for line in done(cli("audit", "export", "--format", "cloudevents")).splitlines()]
+    assert {event["specversion"] for event in cloud} == {"1.0"}
+
+    elsewhere = new_sqlite()
+    refused(cli("audit", "import", "cut.jsonl", DATABASE_URL=elsewhere))
+    assert f"{count} events imported" in done(cli("audit", "import", "log.jsonl", DATABASE_URL=elsewhere))
+    assert done(cli("audit", "export", DATABASE_URL=elsewhere)) == exported
+    refused(cli("audit", "import", "log.jsonl", DATABASE_URL=elsewhere))
+    assert json.loads(done(cli("status", "R-1", "--json", DATABASE_URL=elsewhere)))["state"] == "running"
+
+
+def test_a_forged_log_is_found(cli: Cli, sqlite_url: str) -> None:
+    done(cli("apply", "surface.yaml"))
+    with connect(sqlite_url) as database, database.writing() as connection:
+        for trigger in connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'trigger'").all():
+            connection.exec_driver_sql(f'DROP TRIGGER "{trigger.name}"')
+        connection.exec_driver_sql("UPDATE events SET actor = 'cli:somebody-else' WHERE position = 1")
+    refused(cli("audit", "verify"), "position 1")
+    refused(cli("doctor"), "WRONG log: position 1")
+
+
+def test_the_doctor_is_content_without_slack_until_something_waits_to_be_said(cli: Cli) -> None:
+    found = {f["what"]: f["ok"] for f in json.loads(done(cli("doctor", "--json")))}
+    assert found["schema"]
+    assert found["slack"]
+    done(cli("apply", "surface.yaml", "rollout.yaml"))
+    refused(cli("doctor"), "WRONG outbox", "set SLACK_BOT_TOKEN")
+
+
+def test_documents_are_printed(cli: Cli) -> None:
+    assert "/api/v1/observations" in json.loads(done(cli("openapi")))["paths"]
+    manifest = json.loads(done(cli("slack", "manifest")))
+    assert manifest["features"]["slash_commands"][0]["command"] == "/rollout"
+    assert done(cli("slack", "manifest", "--link")).startswith("https://api.slack.com/apps?new_app=1")
+    assert "properties" in done(cli("schema"))
+
+
+def test_it_writes_beside_a_running_serve(cli: Cli, machine: Callable[..., Machine], sqlite_url: str) -> None:
+    serve = machine(sqlite_url).start("serve")
+    done(cli("apply", "surface.yaml", "rollout.yaml"))
+    done(cli("start", "R-1"))
+    waiting_until(
+        lambda: versions(serve.url, 1000) == {"v42", "v43"}, lambda: "serve serves what the CLI began", within=10
+    )
+    done(cli("rollback", "R-1"))
+    waiting_until(lambda: versions(serve.url, 1000) == {"v42"}, lambda: "serve is back on v42", within=10)
+    with connect(sqlite_url) as database:
+        assert any(isinstance(r.event, RolledBack) for r in Service(database).history("R-1"))

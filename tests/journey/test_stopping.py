@@ -1,0 +1,160 @@
+"""Processes end at once when asked to, live on while Slack is away, and follow their policy file without a restart."""
+
+import signal
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psutil
+import pytest
+from sqlalchemy import func, select
+
+from bot import jobs
+from bot.sandbox.control import Sandbox
+from core import applying
+from core.rollout import commands as c
+from core.rollout.context import Actor
+from core.rollout.model import State
+from core.service import Request, Service
+from core.store.database import Database, connect
+from core.store.tables import outbox, process
+from tests.journey import plans
+from tests.journey.crowd import versions
+from tests.journey.house import waiting_until
+from tests.journey.processes import Machine, Process, run
+
+PATIENCE = 8  # seconds; three are promised, but this machine may be busy
+
+
+def ended(process_: Process) -> int:
+    began = time.monotonic()
+    process_.ask_to_stop()
+    status = process_.running.wait(PATIENCE)
+    print(f"{process_.role} ended {time.monotonic() - began:.2f} s after SIGTERM")
+    return status
+
+
+@pytest.mark.parametrize("role", ["serve", "web", "worker"])
+def test_a_process_that_is_asked_to_stop_says_goodbye(
+    role: str, machine: Callable[..., Machine], sqlite_url: str
+) -> None:
+    started = machine(sqlite_url).start(role)
+    assert psutil.Process(started.running.pid).children() == []
+    with connect(sqlite_url) as database:
+        waiting_until(lambda: known_processes(database) == 1, lambda: "it reports itself", within=10)
+        assert ended(started) == 0, started.said()
+        assert known_processes(database) == 0, "nobody waits for it any more"
+
+
+def test_over_socket_mode_too(machine: Callable[..., Machine], sqlite_url: str) -> None:
+    with Sandbox.start(transport="socket", rate_limits="off") as slack:
+        started = machine(sqlite_url, SLACK_API_URL=slack.api_url, SLACK_APP_TOKEN=slack.app_token).start("serve")
+        slack.wait_for(lambda: slack.connections, 15)
+        assert ended(started) == 0, started.said()
+
+
+def test_a_slack_that_hangs_keeps_nobody(machine: Callable[..., Machine], sqlite_url: str, slack: Sandbox) -> None:
+    started = machine(sqlite_url).start("serve")
+    slack.fail_next("chat.postMessage", "timeout_before", times=50)
+    plans.begin(started.url)
+    with connect(sqlite_url) as database:
+        waiting_until(lambda: leased(database), lambda: "a message is on its way", within=10)
+    assert ended(started) == 0, started.said()
+
+
+def test_flags_are_served_while_slack_is_away(machine: Callable[..., Machine], sqlite_url: str) -> None:
+    nobody_there = "http://127.0.0.1:1/api/"
+    started = machine(sqlite_url, SLACK_API_URL=nobody_there, SLACK_APP_TOKEN="xapp-1-away").start("serve")
+    plans.begin(started.url)
+    assert versions(started.url, 1000) == {"v42", "v43"}
+    assert "Slack cannot be reached; trying again" in started.said()
+    assert ended(started) == 0
+
+
+def test_an_interrupt_at_the_keyboard_is_as_good(machine: Callable[..., Machine], sqlite_url: str) -> None:
+    started = machine(sqlite_url).start("serve")
+    started.running.send_signal(signal.SIGINT)
+    assert started.running.wait(PATIENCE) == 0
+
+
+def test_a_port_that_is_taken_is_said(machine: Callable[..., Machine], sqlite_url: str) -> None:
+    first = machine(sqlite_url).start("serve")
+    second = run("serve", "--port", first.url.rpartition(":")[2], DATABASE_URL=sqlite_url)
+    assert second.returncode == 2
+    assert "Choose another with HOST and PORT" in second.stderr
+
+
+def test_a_changed_policy_holds_without_a_restart(
+    machine: Callable[..., Machine], sqlite_url: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "policy.yaml"
+    file.write_text("version: 1\nkind: policy\ntimezone: Europe/Berlin\n")
+    started = machine(sqlite_url, ROLLOUT_POLICY=str(file)).start("serve")
+    with connect(sqlite_url) as database:
+        service = Service(database)
+        assert service.world().policy.timezone == "Europe/Berlin"
+
+        file.write_text("version: 1\nkind: policy\ntimezone: Europe/Nowhere\n")
+        waiting_until(
+            lambda: "the old policy stays" in started.said(), lambda: "it says what is wrong with the file", within=15
+        )
+        assert service.world().policy.timezone == "Europe/Berlin"
+        doctor = run("doctor", DATABASE_URL=sqlite_url, ROLLOUT_POLICY=str(file))
+        assert doctor.returncode == 1
+        assert "WRONG policy file" in doctor.stdout
+
+        file.write_text("version: 1\nkind: policy\ntimezone: America/New_York\n")
+        waiting_until(
+            lambda: service.world().policy.timezone == "America/New_York", lambda: "the file is read again", within=15
+        )
+
+
+def test_a_policy_that_cannot_be_read_lets_nothing_start(sqlite_url: str, tmp_path: Path) -> None:
+    file = tmp_path / "policy.yaml"
+    file.write_text("version: 1\nkind: policy\ntimezone: Europe/Nowhere\n")
+    refused = run("serve", "--port", "0", DATABASE_URL=sqlite_url, ROLLOUT_POLICY=str(file))
+    assert refused.returncode == 2
+    assert "Europe/Nowhere" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_a_switch_that_nobody_confirms_is_not_asked_about_for_ever(sqlite_database: Database) -> None:
+    service = Service(sqlite_database)
+    rolled_back = roll_back_without_anybody_serving(service)
+    long_after = rolled_back + timedelta(minutes=2)
+    jobs.confirm_flips(service, long_after, lambda: long_after)
+    assert service.world().rollouts["R-1"].flip_doubted
+
+    position = service.world().position
+    with sqlite_database.plain_writing() as connection:
+        connection.execute(
+            process.insert().values(
+                process_id="late", role="web", position=position, reached_at=long_after, seen_at=long_after
+            )
+        )
+    jobs.confirm_flips(service, rolled_back + timedelta(days=2), lambda: long_after)
+    assert service.world().position == position, "after a day it is history"
+    jobs.confirm_flips(service, long_after, lambda: long_after)
+    assert service.world().rollouts["R-1"].flip is not None, "within it, a late confirmation still counts"
+
+
+def known_processes(database: Database) -> int:
+    with database.reading() as connection:
+        return int(connection.execute(select(func.count()).select_from(process)).scalar_one())
+
+
+def leased(database: Database) -> bool:
+    with database.reading() as connection:
+        return "leased" in connection.execute(select(outbox.c.state)).scalars().all()
+
+
+def roll_back_without_anybody_serving(service: Service) -> datetime:
+    now = datetime.now(UTC)
+    dana = Actor(id="slack:T1/U2", handle="@dana")
+    for name, text in (("surface", plans.SURFACE_FILE), ("rollout", plans.LONG)):
+        applying.apply_text(service, text, name, by=dana, at=now, command_id=name)
+    for command in (c.Start(), c.RollBack(reason="enough")):
+        service.handle(Request(command=command, command_id=repr(command), by=dana, at=now, rollout="R-1"))
+    assert service.world().rollouts["R-1"].state is State.ROLLED_BACK
+    return now
