@@ -16,7 +16,6 @@ from tests.journey.house import waiting_until
 from tests.journey.processes import Machine, run
 
 GATED = plans.LONG.replace("stages:\n", "stages:\n  - eval: {suite: evals/support.yaml, min_pass_rate: 95%}\n")
-ROLLED_BACK = "rollout.rolled_back"
 Cli = Callable[..., CompletedProcess[str]]
 
 
@@ -73,7 +72,7 @@ def test_from_a_file_to_a_rollback(cli: Cli) -> None:
 
     assert "Rolled back by" in done(cli("rollback", "R-1", "complaints about the tone"))
     events = json.loads(done(cli("history", "R-1", "--json")))["events"]
-    assert events[-1]["type"] == ROLLED_BACK
+    assert events[-1]["type"] == RolledBack.TYPE
     assert events[-1]["reason"] == "complaints about the tone"
     assert "R-1" in done(cli("history", "R-1"))
 
