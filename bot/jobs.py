@@ -41,8 +41,11 @@ def tick(service: Service, now: datetime, every: timedelta) -> None:
             watch.tick(service, rollout.id, now, every=every)
         except Refused as refused:
             log.warning("tick refused", rollout=rollout.id, why=refused.message)
-        except Exception:
-            log.exception("tick failed", rollout=rollout.id)  # one broken rollout must not blind the others
+        except Exception as error:
+            # One broken rollout must not blind the others; nor may it grow unseen.
+            log.exception("tick failed", rollout=rollout.id)
+            doubt = c.DoubtEvidence(text=f"what came in cannot be judged ({type(error).__name__}); see the log")
+            _hand_in(service, rollout, doubt, f"broken:{rollout.id}:{slot.isoformat()}", now)
             continue
         with service.database.plain_writing() as connection:
             timers.finish(connection, name, slot, token)

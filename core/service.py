@@ -120,7 +120,10 @@ class Service:
         try:
             return commands.answered(connection, request.command_id, fingerprint)
         except KeyReused as reused:
-            raise Conflict(str(reused), hint="Use a new key for a new request.") from reused
+            raise Conflict(
+                "This key was used before for a different request, so this one was not carried out.",
+                hint="Use a new key for a new request.",
+            ) from reused
 
     def _append(
         self, connection: Connection, before: World, entries: list[Entry], request: Request
@@ -153,8 +156,13 @@ class Service:
         if rollout is None or rollout.state is not State.DONE:
             return
         surface = world.surfaces[rollout.plan.surface]
-        if surface.live_by != rollout.id:
+        if surface.live_by != rollout.id or not surface.running:
             return
+        with self.database.reading() as connection:
+            if self._known(connection, request, _fingerprint(request)) is not None:
+                return
+        # Were this command refused, the other rollout must not be taken back for it.
+        decide(rollout, request.command, context(world, request, surface.name, rollout))
         for running in surface.running:
             reason = f"{rollout.id}, which it builds on, is rolled back"
             self._handle(

@@ -1,5 +1,6 @@
 """The door for Slack: signed requests go to Bolt in a thread, so that nothing else waits for it."""
 
+import logging
 from typing import TYPE_CHECKING
 
 from fastapi import APIRouter
@@ -11,6 +12,9 @@ if TYPE_CHECKING:
     from slack_bolt import App as Bolt
 
 
+_log = logging.getLogger(__name__)
+
+
 def router(bolt: "Bolt") -> APIRouter:
     """`POST /slack/events`: commands, buttons, modals and events. Bolt checks the signature."""
     from slack_bolt.adapter.starlette.handler import to_bolt_request, to_starlette_response
@@ -19,7 +23,14 @@ def router(bolt: "Bolt") -> APIRouter:
 
     @slack.post("/slack/events")
     async def events(request: Request) -> Response:
-        asked = to_bolt_request(request, await request.body())
-        return to_starlette_response(await run_in_threadpool(bolt.dispatch, asked))
+        if not request.headers.get("x-slack-request-timestamp", "").isdigit():
+            return Response("There is no time in this request, so it is not Slack's.", status_code=401)
+        body = await request.body()
+        try:
+            asked = to_bolt_request(request, body)
+            return to_starlette_response(await run_in_threadpool(bolt.dispatch, asked))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            _log.warning("A body that is not Slack's", exc_info=error)
+            return Response("This body is not one that Slack sends.", status_code=400)
 
     return slack

@@ -132,6 +132,9 @@ FEEDS: Mapping[str, tuple[str, ...]] = {
 COUNTED_ELSEWHERE = "new_error_category"
 
 
+LARGEST = 1e12  # of one reading: sums, and sums of squares, of any number of them stay finite
+
+
 def readings(key: str, value: object) -> tuple[tuple[str, float], ...]:
     """(metric key, value) for each metric that the key feeds; ValueError says what is wrong and what would be right."""
     if key == COUNTED_ELSEWHERE:
@@ -161,6 +164,8 @@ def _reading(key: str, metric: Metric, value: object) -> float:
         raise ValueError(f'"{key}" is too large') from None
     if not isfinite(number):
         raise ValueError(f'"{key}" must be a finite number, not {number}')
+    if number > LARGEST:
+        raise ValueError(f'"{key}" is too large: {number:g} {metric.unit} is not something that one request can show')
     if number < 0:
         raise ValueError(f'"{key}" must be at least 0, not {number:g}')
     if metric.kind is Kind.PROPORTION and number not in (0.0, 1.0):

@@ -125,6 +125,13 @@ class Tick:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DoubtEvidence:
+    """A look failed: what came in cannot be judged, so nothing may grow on it."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RecordDrill:
     seconds: float
 
@@ -180,6 +187,6 @@ PersonsCommand: TypeAlias = (
     | FeelsOff
     | RecordEval
 )
-EngineCommand: TypeAlias = Tick | RecordDrill | ConfirmFlip | DoubtFlip | RecordPosted | RecordFailed
+EngineCommand: TypeAlias = Tick | DoubtEvidence | RecordDrill | ConfirmFlip | DoubtFlip | RecordPosted | RecordFailed
 RolloutCommand: TypeAlias = PlanRollout | PersonsCommand | EngineCommand
 Command: TypeAlias = RolloutCommand | ApplySurface | ApplyPolicy

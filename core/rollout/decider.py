@@ -1,5 +1,7 @@
 """What a command does to a rollout: events, or a refusal that says why and what to do next."""
 
+from datetime import timedelta
+
 from core.judging.verdict import Hold as HoldVerdict
 from core.rollout import commands as c
 from core.rollout import events as e
@@ -10,6 +12,7 @@ from core.rollout.plan import GATES, Risk, StageKind, changed_parts
 from core.rollout.refusal import Conflict, Refused
 
 FELT_OFF_HOLDS = 2  # different people
+LONGEST_WAIT = timedelta(days=366)
 
 
 def decide(rollout: Rollout | None, command: c.RolloutCommand, context: Context) -> list[e.RolloutEvent]:
@@ -125,8 +128,10 @@ def _start(rollout: Rollout, command: c.Start, context: Context) -> list[e.Rollo
     if rollout.state is State.ABANDONED:
         raise Refused(f"{rollout.id} was abandoned.", hint="Apply its file again to plan it anew.")
     if command.then is not None:
+        if command.then > context.at + LONGEST_WAIT:
+            raise Refused("That is more than a year away.", hint="Apply the file again when the time comes nearer.")
         earliest = gates.earliest_start(rollout, context.at)
-        start = max(command.then, earliest[0]) if earliest else command.then
+        start = max(command.then, context.at, earliest[0] if earliest else context.at)
         return [e.StartScheduled(start=start, by=context.by.id)]
     gates.check_start(rollout, context)
     return ticking.begin(rollout, context)

@@ -12,12 +12,17 @@ from core.rollout.model import Rollout, State
 from core.rollout.plan import GATES, StageKind
 from core.rollout.refusal import Refused
 
+BROKEN = "broken_evidence"
+_CLEARS_ITSELF = frozenset({"no_data", BROKEN})
+
 
 def decide(rollout: Rollout, command: c.EngineCommand, context: Context) -> list[e.RolloutEvent]:
     """The events of one of the engine's own commands."""
     match command:
         case c.Tick():
             return _tick(rollout, command.sighting, context)
+        case c.DoubtEvidence():
+            return [e.Held(key=BROKEN, text=command.text)] if rollout.state in {State.RUNNING, State.WAITING} else []
         case c.RecordDrill():
             return _drilled(rollout, command)
         case c.ConfirmFlip():
@@ -175,8 +180,8 @@ def _holding(rollout: Rollout, sighting: c.Sighting) -> list[e.RolloutEvent]:
     found = _hold_finding(rollout, sighting.verdict)
     if rollout.state is State.ON_HOLD:
         assert rollout.hold is not None
-        if rollout.hold.key == "no_data" and not isinstance(sighting.verdict, v.NoData):
-            return [_evidence(rollout, sighting, "verdict"), e.HoldCleared(key="no_data")]
+        if rollout.hold.key in _CLEARS_ITSELF and not isinstance(sighting.verdict, v.NoData):
+            return [_evidence(rollout, sighting, "verdict"), e.HoldCleared(key=rollout.hold.key)]
         return []
     if found is None or rollout.state is State.PAUSED:
         return []

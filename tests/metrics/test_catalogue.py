@@ -93,3 +93,9 @@ def test_a_complaint_alone_is_no_request():
     assert counts_as_request({"complaint_rate": 0.0, "refusal_rate": 0.0})
     assert counts_as_request({})
     assert not counts_as_request({"complaint_rate": 1.0})
+
+
+def test_one_reading_cannot_make_a_sum_infinite():
+    with pytest.raises(ValueError, match="too large"):
+        readings("cost_per_request", 1e308)
+    assert readings("cost_per_request", 1e12) == (("cost_per_request", 1e12),)

@@ -262,3 +262,20 @@ def test_the_flip_is_recorded_once(running):
     story = running().when(c.RollBack()).when(c.ConfirmFlip(seconds=0.3, processes=2)).then(e.FlipConfirmed)
     story.when(c.ConfirmFlip(seconds=9.0, processes=2)).then()
     assert story.now.flip.seconds == 0.3
+
+
+def test_evidence_that_cannot_be_judged_holds_until_it_can(running, words):
+    from core.rollout.context import ENGINE
+
+    story = running().when(c.DoubtEvidence(text="what came in cannot be judged"), by=ENGINE).then(e.Held)
+    assert story.now.state is State.ON_HOLD
+    story.when(c.DoubtEvidence(text="still"), by=ENGINE).then()
+    story.tick(words.sighting()).then(e.EvidenceRecorded, e.HoldCleared)
+    assert story.now.state is State.RUNNING
+
+
+def test_evidence_that_can_be_judged_again_still_rolls_back(running, words):
+    from core.rollout.context import ENGINE
+
+    story = running().when(c.DoubtEvidence(text="what came in cannot be judged"), by=ENGINE)
+    story.tick(words.sighting(words.harm)).then(e.EvidenceRecorded, e.RolledBack)

@@ -178,3 +178,10 @@ def test_an_abandoned_plan_can_be_planned_anew(planned, words):
 
 def test_guests_change_nothing(planned, cast):
     planned().refuses(c.Start(), "Guests", by=cast["guest"])
+
+
+def test_a_start_in_the_past_is_now_and_one_in_years_is_refused(planned, cast, words):
+    story = planned().when(c.Approve(), by=cast["lee"]).later(hours=2)
+    story.refuses(c.Start(then=words.monday + timedelta(days=3650)), "more than a year")
+    story.when(c.Start(then=words.monday - timedelta(days=9))).then(e.StartScheduled)
+    assert story.now.start == story.at

@@ -138,6 +138,10 @@ def test_rolling_back_a_finished_rollout_rolls_back_the_one_that_builds_on_it_fi
     desk.say(c.RecordPosted(key=f"notice:{fingerprint}:support:#support", channel="C2", ts="1.0"), rollout="R-2")
     desk.say(c.Approve(), rollout="R-2")
     desk.later(minutes=1).say(c.Start(), rollout="R-2")
+    desk.say(c.Pause(), rollout="R-2", command_id="used")
+    with pytest.raises(Conflict):
+        desk.say(c.RollBack(reason="complaints"), command_id="used")
+    assert desk.service.world().rollouts["R-2"].state is State.PAUSED, "what is refused takes nothing back"
     desk.say(c.RollBack(reason="complaints"))
     world = desk.service.world()
     assert world.rollouts["R-2"].state is State.ROLLED_BACK

@@ -1,13 +1,18 @@
 """Every command and click is answered, none is applied twice, and nobody does what they may not."""
 
+import asyncio
 import json
 import threading
 from typing import Any
 
+import httpx
 import pytest
+from fastapi import FastAPI
 
+from bot.http import slack_events
 from bot.rendering import blocks
 from bot.slack.answering import Answering
+from bot.slack.app import build_app
 from core.rollout import commands as c
 from core.rollout import events as e
 from core.rollout.model import State
@@ -313,3 +318,26 @@ def test_an_empty_workspace_answers_everything(office: Any, line: str) -> None:
     reply = office.typed("ana", line)
     assert reply.acked
     assert reply.text
+
+
+def test_what_is_not_slacks_is_refused_without_an_error(office):
+    bolt = build_app(
+        office.service, office.client, office.sandbox.signing_secret, now=lambda: office.at, directory=office.directory
+    )
+    api = FastAPI()
+    api.include_router(slack_events.router(bolt))
+
+    async def answers() -> list[int]:
+        transport = httpx.ASGITransport(app=api)
+        async with httpx.AsyncClient(transport=transport, base_url="http://rampart") as client:
+            wrong = [
+                {"X-Slack-Request-Timestamp": stamp, "X-Slack-Signature": "v0=1"} for stamp in ("abc", "nan", "-1")
+            ]
+            found = [(await client.post("/slack/events", content=b"x", headers=h)).status_code for h in wrong]
+            json = {**wrong[0], "X-Slack-Request-Timestamp": "1", "content-type": "application/json"}
+            for body in (b"{", b"[]", b"payload=%7B"):
+                found.append((await client.post("/slack/events", content=body, headers=json)).status_code)
+            return found
+
+    assert set(asyncio.run(answers())) <= {400, 401}
+    bolt.listener_runner.listener_executor.shutdown()
