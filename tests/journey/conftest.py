@@ -21,7 +21,8 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def open_house(tmp_path: Path) -> Iterator[Callable[..., House]]:
-    """Opens a house: `open_house(database_url, transport="http", pace=60)`."""
+    """Opens a house: `open_house(database_url, transport="http", pace=60)`. Ask for the database first, so that it
+    is emptied last."""
     opened: list[House] = []
 
     def start(database_url: str, **settings: Any) -> House:

@@ -53,7 +53,7 @@ FILES = {
 
 
 @pytest.fixture
-def house(open_house: Callable[..., House], database_url: str) -> House:
+def house(database_url: str, open_house: Callable[..., House]) -> House:
     opened = open_house(database_url)
     opened.plan()
     opened.said("#marketing", "Answers start with the fix")

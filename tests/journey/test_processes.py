@@ -30,7 +30,7 @@ def postgres(new_postgres: Callable[[], str]) -> Iterator[Database]:
 
 
 @pytest.fixture
-def webs(machine: Callable[..., Machine], postgres: Database, slack: Sandbox) -> Fleet:
+def webs(postgres: Database, machine: Callable[..., Machine], slack: Sandbox) -> Fleet:
     """Two doors, with two workers behind them; Slack knocks at the first."""
     computer = machine(postgres.engine.url.render_as_string(hide_password=False), ROLLOUT_TICK="1s")
     first, second = computer.start("web"), computer.start("web")

@@ -10,7 +10,7 @@ from tests.journey.house import House
 
 
 @pytest.fixture(params=["http", "socket"])
-def house(request: pytest.FixtureRequest, open_house: Callable[..., House], database_url: str) -> House:
+def house(request: pytest.FixtureRequest, database_url: str, open_house: Callable[..., House]) -> House:
     """Every combination of transport and database."""
     return open_house(database_url, transport=request.param)
 
