@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 
+import httpx
 import pytest
 from sqlalchemy import select
 
@@ -44,6 +45,12 @@ def test_what_one_web_is_told_both_do_and_each_thing_is_done_once(webs: Fleet, s
     service = Service(postgres)
     _, second = webs
     plans.begin(second.url)
+    doors = [f"{web.url}/ofrep/v1/evaluate/flags/support-assistant" for web in webs]
+    waiting_until(
+        lambda: all(httpx.post(door, json={}, trust_env=False).status_code == 200 for door in doors),
+        lambda: "both know the surface that the second was told of",
+        within=SOON,
+    )
     lines = [Line(web.url) for web in webs]
     someone = _somebody_on_the_new_version(lines[1])
 
