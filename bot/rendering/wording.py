@@ -5,7 +5,18 @@ import unicodedata
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from core.judging.verdict import Continue, Hold, NoData, RollBack, Skewed, TooEarly, Verdict
+from core.judging.verdict import (
+    BrokenSource,
+    Cleared,
+    Continue,
+    Hold,
+    NoControl,
+    NoData,
+    RollBack,
+    Skewed,
+    TooEarly,
+    Verdict,
+)
 from core.rollout.model import Rollout, State
 from core.rollout.plan import GATES, Stage, StageKind
 
@@ -237,11 +248,11 @@ def technical_state(rollout: Rollout) -> str:
 def verdict_word(verdict: Verdict) -> str:
     """How things look altogether, in the words that are used per metric."""
     match verdict:
-        case Continue():
+        case Continue() | Cleared() | NoControl():
             return "Fine"
         case TooEarly():
             return "Not enough data"
-        case NoData():
+        case NoData() | BrokenSource():
             return "No data"
         case Skewed():
             return "Cannot judge"

@@ -23,7 +23,8 @@ from core.metrics.catalogue import CATALOGUE
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
     """A verdict with what it rests on. Requests and units are those of the stage under way; `exposed_*` are the
-    canary's over the whole rollout (units: at least). `notes` are dry-run limits that would have spoken."""
+    canary's over the whole rollout (units: at least). `notes` are told and hold nothing: dry-run limits that would have
+    spoken, what is unexpectedly better. `segments` has a row per limit and segment, of the last look at segments."""
 
     verdict: Verdict
     measures: tuple[Measure, ...]
@@ -35,6 +36,7 @@ class Judgement:
     exposed_requests: int
     exposed_units: int
     notes: tuple[Finding, ...] = ()
+    segments: tuple[Measure, ...] = ()
 
 
 def judge(question: Question, look: Look, before: State) -> Judgement:

@@ -64,6 +64,24 @@ class NoData:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BrokenSource:
+    """Requests go on, but a metric that a limit rests on has stopped arriving. `since` is its last reading."""
+
+    metric: str
+    title: str
+    arm: str
+    since: datetime
+    name: Literal["broken_source"] = "broken_source"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoControl:
+    """Everybody is served the new version: absolute limits still speak, the others only against the past."""
+
+    name: Literal["no_control"] = "no_control"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Skewed:
     """Units were not split as designed, so no comparison can be trusted. Shares are the canary's, 0 to 1."""
 
@@ -71,6 +89,14 @@ class Skewed:
     expected_share: float
     observed_share: float
     name: Literal["skewed"] = "skewed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cleared:
+    """Shown to be within every rollback limit. `watched` are metrics too rare to be shown so in the time given."""
+
+    watched: tuple[str, ...] = ()
+    name: Literal["cleared"] = "cleared"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,13 +115,22 @@ class RollBack:
     name: Literal["roll_back"] = "roll_back"
 
 
-Verdict: TypeAlias = Continue | TooEarly | NoData | Skewed | Hold | RollBack
+Verdict: TypeAlias = Continue | TooEarly | NoData | BrokenSource | NoControl | Skewed | Cleared | Hold | RollBack
+
+Harm: TypeAlias = Literal["more", "less", "either"]
+"""Which way of a metric is harm."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measure:
     """One row of a summary, over the stage under way. `difference`, `low` and `high` as in `Finding`; None is unknown.
-    `n_*` count the arm's requests with this metric; `weaker`: compared with the past, as no control is left."""
+
+    `n_*` count the arm's requests with this metric; `weaker`: compared with the past, as no control is left.
+    `amount` is the limit in the unit of `difference` (of `canary` where `absolute`); `error` the standard error of a
+    mean's difference, in the metric's own unit. `log_e` is the evidence of harm, `needed` what it would need alone;
+    `log_clear` the evidence that the limit is kept, None where that cannot be shown. `implied`: not agreed in the file,
+    but watched as the catalogue or an expectation says. `expected` is empty without an expectation.
+    """
 
     metric: str
     title: str
@@ -113,3 +148,15 @@ class Measure:
     relative: bool
     weaker: bool
     note: str = ""
+    segment: str = ""
+    role: str = ""
+    implied: bool = False
+    harm: Harm = "more"
+    amount: float | None = None
+    absolute: bool = False
+    error: float | None = None
+    design_effect: float = 1.0
+    needed: float = 0.0
+    log_clear: float | None = None
+    cleared: bool = False
+    expected: Literal["", "as expected", "not as expected", "not shown yet"] = ""

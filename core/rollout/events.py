@@ -131,6 +131,9 @@ class EvidenceRecorded:
     state_before: str  # digest of the state the first look began with
     looks: str  # digest over the looks in between
     state_after: str
+    notes: tuple[Finding, ...] = ()  # told, and holding nothing
+    segments: tuple[Measure, ...] = ()  # the rows that stand out; `segments_checked` were looked at
+    segments_checked: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
