@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from core.judging import record
+from core.judging import caps, measures, record, series
 from core.judging.judge import Judgement, judge
 from core.judging.look import reduce
 from core.judging.question import Question
@@ -19,7 +19,7 @@ from core.rollout.questions import ask
 from core.service import Outcome, Request, Service, context
 from core.store import looks, windows
 
-_NOTHING = hashlib.sha256(b"").hexdigest()
+NOTHING = hashlib.sha256(b"").hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +28,7 @@ class Standing:
 
     number: int
     state: State
+    question: str  # as the newest look was asked
     digest: str
     evidence_look: int  # the newest look that an evidence event covers
     evidence_state: str  # digest of the state after it
@@ -55,10 +56,25 @@ def tick(service: Service, rollout_id: str, at: datetime, *, every: timedelta) -
 
 
 def evidence(service: Service, rollout: Rollout) -> Judgement | None:
-    """The newest judgement, at most a tick old; None before the first look."""
+    """The newest judgement, at most a tick old, with a row for every segment; None before the first look."""
     with service.database.reading() as connection:
         latest = looks.latest(connection, rollout.id)
-    return record.load_judgement(json.loads(latest[1])["judgement"]) if latest else None
+    if latest is None:
+        return None
+    kept = json.loads(latest[1])
+    judgement, question = record.load_judgement(kept["judgement"]), record.load_question(kept["question"])
+    return replace(judgement, segments=measures.segments(question, judgement.state))
+
+
+def trend(service: Service, rollout: Rollout, metric: str, segment: str = "") -> tuple[series.Point, ...]:
+    """How a metric's difference developed over the looks so far, thinned to what a chart can show."""
+    with service.database.reading() as connection:
+        latest = looks.latest(connection, rollout.id)
+        found = looks.thinned(connection, rollout.id, series.SHOWN)
+    if latest is None:
+        return ()
+    question = record.load_question(json.loads(latest[1])["question"])
+    return series.points(question, [record.load_recorded(one.look_json).look for one in found], metric, segment)
 
 
 def _anybody_exposed(rollout: Rollout) -> bool:
@@ -73,11 +89,16 @@ def _look(service: Service, rollout: Rollout, at: datetime, every: timedelta) ->
     before = _standing(latest, question, rollout)
     look = reduce(question, sums, before.state, at)
     judgement = judge(question, look, before.state)
-    look_text = record.dump(look)
+    asked = record.dump(question)
+    # What was asked belongs to the record; it is written again only where it changed.
+    look_text = record.dump_recorded(
+        record.Recorded(engine=record.ENGINE, look=look, question=None if asked == before.question else question)
+    )
     number = before.number + 1
-    digest = _digest(before.digest + look_text)
+    digest = digest_of(before.digest + look_text)
     kept = {
         "judgement": record.dump(judgement),
+        "question": asked,
         "digest": digest,
         "evidence_look": before.evidence_look,
         "evidence_state": before.evidence_state,
@@ -98,20 +119,35 @@ def _look(service: Service, rollout: Rollout, at: datetime, every: timedelta) ->
         last_look=number,
         state_before=before.evidence_state,
         looks=digest,
-        state_after=_digest(record.dump(judgement.state)),
+        state_after=digest_of(record.dump(judgement.state)),
+        notes=judgement.notes,
+        segments=judgement.segments,
+        segments_checked=len(judgement.state.slots),
+        caps=caps.frozen(question, sums),
     )
+
+
+def digest_of(text: str) -> str:
+    """SHA-256 in hex, as evidence events carry it."""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _standing(latest: tuple[int, str] | None, question: Question, rollout: Rollout) -> Standing:
     if latest is None:
         return Standing(
-            number=0, state=State.start(question), digest=_NOTHING, evidence_look=0, evidence_state=_NOTHING
+            number=0,
+            state=State.start(question),
+            question="",
+            digest=NOTHING,
+            evidence_look=0,
+            evidence_state=NOTHING,
         )
     number, text = latest
     kept = json.loads(text)
     standing = Standing(
         number=number,
         state=record.load_judgement(kept["judgement"]).state,
+        question=kept["question"],
         digest=kept["digest"],
         evidence_look=kept["evidence_look"],
         evidence_state=kept["evidence_state"],
@@ -120,8 +156,4 @@ def _standing(latest: tuple[int, str] | None, question: Question, rollout: Rollo
     if newest is None or newest.last_look <= standing.evidence_look:
         return standing
     # An evidence event was written since: what follows is chained to the state it recorded.
-    return replace(standing, digest=_NOTHING, evidence_look=newest.last_look, evidence_state=newest.state_after)
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+    return replace(standing, digest=NOTHING, evidence_look=newest.last_look, evidence_state=newest.state_after)

@@ -2,11 +2,16 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bot.cli import session
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from core.replay import Report
 
 audit = typer.Typer(help="The audit log.", no_args_is_help=True)
 
@@ -19,12 +24,14 @@ def add_to(app: typer.Typer) -> None:
 def verify(
     first: Annotated[int | None, typer.Option("--from", help="First position.")] = None,
     last: Annotated[int | None, typer.Option("--to", help="Last position.")] = None,
+    deep: Annotated[bool, typer.Option(help="Compute every recorded verdict again from its looks.")] = False,
 ) -> None:
     """Check every position, version and hash, the triggers, and that the read models follow from the log."""
     from core.store import verify as verifying
 
     with session.log_as_it_is() as database, database.reading() as connection:
         report = verifying.verify(connection, first=first, last=last)
+        replayed = _replay(connection) if deep and not report.problems else None
     for problem in report.problems:
         print(f"position {problem.position}: {problem.what}" if problem.position else problem.what, file=sys.stderr)
     position, newest = report.head
@@ -32,6 +39,36 @@ def verify(
         print(f"{len(report.problems)} problem(s) in {report.checked} events.", file=sys.stderr)
         raise SystemExit(1)
     print(f"Log intact: {report.checked} events checked, up to #{position} ({newest.hex()[:16]}).")
+    if replayed is not None:
+        _tell(replayed)
+
+
+def _replay(connection: "Connection") -> "Report":
+    """All rollouts, with a bar where somebody watches."""
+    from rich.progress import Progress
+
+    from core import replay
+    from core.store import looks
+
+    counts = looks.counts(connection)
+    with Progress(transient=True, disable=not sys.stderr.isatty()) as progress:
+        bar = progress.add_task("Computing every verdict again", total=sum(counts.values()))
+        return replay.verify(connection, tuple(counts), on_look=lambda: progress.advance(bar))
+
+
+def _tell(report: "Report") -> None:
+    for one in report.mismatches:
+        where = f"position {one.position}, " if one.position else ""
+        look = f"look {one.look}: " if one.look else ""
+        print(f"{where}{one.rollout}, {look}{one.what}", file=sys.stderr)
+    for name in report.unchecked:
+        print(f"{name} was judged by another engine: its verdicts cannot be computed again here.", file=sys.stderr)
+    if report.mismatches:
+        print(f"{len(report.mismatches)} verdict(s) do not follow from their looks.", file=sys.stderr)
+        raise SystemExit(1)
+    print(
+        f"Verdicts follow: {report.looks} looks judged again, {report.verdicts} recorded verdicts the same to the byte."
+    )
 
 
 @audit.command()

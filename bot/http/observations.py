@@ -11,7 +11,7 @@ import orjson
 
 from core.flags.placement import Misplaced, Place, place
 from core.flags.snapshot import Snapshot, SurfaceFlags
-from core.judging.evidence import counter
+from core.judging.evidence import capped, counter
 from core.metrics.catalogue import readings
 from core.metrics.observation import Observation
 from core.store.windows import Placed
@@ -151,12 +151,18 @@ def _placed(flags: SurfaceFlags, seen: Observation) -> Placed | None:
 
 
 def _counters(found: Place, values: Mapping[str, float]) -> Mapping[str, float]:
-    return {
+    """What is counted beside the readings themselves: limits that were passed, and large values cut."""
+    counted = {
         counter(metric, threshold): float(values[metric] > threshold)
         for metric, thresholds in found.tracked.thresholds.items()
         if metric in values
         for threshold in thresholds
     }
+    for metric, cap in found.tracked.caps.items():
+        if metric in values:
+            counted[counter(metric, cap)] = float(values[metric] > cap)
+            counted[capped(metric, cap)] = min(values[metric], cap)
+    return counted
 
 
 def _readings(metrics: Any) -> Mapping[str, float]:

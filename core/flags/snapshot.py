@@ -116,6 +116,7 @@ class Tracked:
     bucket: Callable[[str], int]
     segments: tuple[str, ...]
     thresholds: Mapping[str, tuple[float, ...]]  # metric -> limits whose exceedance is counted
+    caps: Mapping[str, float]  # metric -> the value above which its readings are cut, beside being added up as they are
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -1,5 +1,6 @@
-"""Reading the sums: arrays per stage for one metric, whatever its kind."""
+"""Reading the sums: arrays per segment and stage for one metric, whatever its kind."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -9,33 +10,42 @@ from core.metrics.catalogue import CATALOGUE, Kind
 from core.stats.checked import Array as Array
 
 
-def buckets(sums: Sums, stage: int, arm: str, metric: str) -> Array:
-    """(weight, value) per bucket, shape (256, 2); counts and categories weigh requests. Zeros where nothing came in."""
-    cell = sums.cells.get(CellKey(stage=stage, arm=arm, segment=EVERYONE, metric=metric))
-    over_requests = metric.startswith(CATEGORY) or (metric in CATALOGUE and CATALOGUE[metric].kind is Kind.COUNT)
-    weighed = (
-        sums.cells.get(CellKey(stage=stage, arm=arm, segment=EVERYONE, metric=REQUESTS)) if over_requests else cell
-    )
-    none = np.zeros(BUCKETS)
-    return np.stack(
-        [none if weighed is None else weighed.weight, none if cell is None else cell.value], axis=-1
-    ).astype(np.float64)
+def stages(sums: Sums, indices: Sequence[int], arm: str, metric: str, segments: Sequence[str] = (EVERYONE,)) -> Array:
+    """(weight, value) per bucket, shape (segments, stages, 256, 2); counts and categories weigh requests.
+
+    Zeros where nothing came in.
+    """
+    found = np.zeros((len(segments), len(indices), BUCKETS, 2))
+    weighed = REQUESTS if over_requests(metric) else metric
+    for i, segment in enumerate(segments):
+        for j, stage in enumerate(indices):
+            cell = sums.cells.get(CellKey(stage=stage, arm=arm, segment=segment, metric=metric))
+            if cell is not None:
+                found[i, j, :, 1] = cell.value
+            if weighed != metric:
+                cell = sums.cells.get(CellKey(stage=stage, arm=arm, segment=segment, metric=weighed))
+            if cell is not None:
+                found[i, j, :, 0] = cell.weight
+    return found
 
 
-def stages(sums: Sums, indices: Sequence[int], arm: str, metric: str) -> Array:
-    """`buckets` of several stages, shape (stages, 256, 2)."""
-    if not indices:
-        return np.zeros((0, BUCKETS, 2))
-    return np.stack([buckets(sums, stage, arm, metric) for stage in indices])
+def over_requests(metric: str) -> bool:
+    """Whether a metric counts events over requests, instead of readings of its own."""
+    return metric.startswith(CATEGORY) or (metric in CATALOGUE and CATALOGUE[metric].kind is Kind.COUNT)
 
 
-def histogram(sums: Sums, indices: Sequence[int], arm: str, metric: str) -> Mapping[int, int]:
+def histogram(sums: Sums, indices: Sequence[int], arm: str, metric: str, segment: str = EVERYONE) -> Mapping[int, int]:
     """The log-histograms of several stages, added up."""
-    merged: dict[int, int] = {}
-    for stage in indices:
-        counted = sums.histograms.get(CellKey(stage=stage, arm=arm, segment=EVERYONE, metric=metric), {})
-        for position, count in counted.items():
-            merged[int(position)] = merged.get(int(position), 0) + int(count)
+    found = [
+        counted
+        for stage in indices
+        if (counted := sums.histograms.get(CellKey(stage=stage, arm=arm, segment=segment, metric=metric)))
+    ]
+    if len(found) == 1:
+        return found[0]
+    merged: Counter[int] = Counter()
+    for counted in found:
+        merged.update(counted)
     return merged
 
 
@@ -53,3 +63,17 @@ def categories(sums: Sums) -> tuple[str, ...]:
             }
         )
     )
+
+
+def present(sums: Sums) -> frozenset[str]:
+    """The metrics of which anything came in."""
+    return frozenset(key.metric for key in sums.cells if key.segment == EVERYONE)
+
+
+def segments(sums: Sums, stage: int, cuts: Sequence[str]) -> Mapping[str, float]:
+    """Requests of a stage by segment (`language=de`), both arms, of the dimensions that are judged."""
+    found: dict[str, float] = {}
+    for key, cell in sums.cells.items():
+        if key.stage == stage and key.metric == REQUESTS and key.segment.partition("=")[0] in cuts:
+            found[key.segment] = found.get(key.segment, 0.0) + float(cell.weight.sum())
+    return found

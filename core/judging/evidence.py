@@ -54,6 +54,11 @@ def counter(metric: str, threshold: float) -> str:
     return f"{metric}>{threshold:g}"
 
 
+def capped(metric: str, cap: float) -> str:
+    """The cell of a mean's readings with those above a cap counted as the cap, which was frozen from control."""
+    return f"{metric}~{cap:g}"
+
+
 def derived_metrics(limits: Iterable[Limit]) -> Mapping[str, tuple[float, ...]]:
     """Metric -> thresholds for which intake keeps a `counter` beside the metric itself."""
     thresholds: dict[str, set[float]] = {}

@@ -2,14 +2,19 @@
 
 from math import log
 
-from core.judging.evidence import CANARY, CONTROL, REQUESTS
+from core.judging.evidence import CANARY, CONTROL, REQUESTS, Arm
 from core.judging.look import Look
 from core.judging.question import Question
 from core.judging.state import State
-from core.judging.verdict import NoData, Skewed, TooEarly
+from core.judging.verdict import BrokenSource, NoData, Skewed, TooEarly
+from core.metrics.catalogue import CATALOGUE
 from core.stats import split
 
 SKEW_BAR = log(1000)
+PATIENCE = 4
+"""How much longer than requests a single metric may be silent: some are judged in batches."""
+EXPECTED = 20
+"""Readings that should have come by the pace so far: with none of them a metric has stopped arriving."""
 
 
 def skew(question: Question, look: Look) -> Skewed | None:
@@ -39,6 +44,31 @@ def silence(question: Question, look: Look, state: State) -> NoData | None:
         last = state.last_request.get(arm)
         if look.at - (last or state.stage_seen) >= question.no_data_after:
             return NoData(since=last, arm=arm)
+    return None
+
+
+def broken_source(question: Question, look: Look, state: State) -> BrokenSource | None:
+    """A metric with a limit that was arriving, or arrives for control, and no longer does while requests go on."""
+    if question.stage.compared and question.stage.control_left:
+        arms: tuple[Arm, ...] = (CONTROL, CANARY)
+    else:
+        arms = (CANARY,)
+    for one in look.readings:
+        if one.metric == REQUESTS:
+            continue
+        shares = [
+            arrival.readings / arrival.requests
+            for arm in (CONTROL, CANARY)
+            if (arrival := state.arrivals.get(f"{one.metric}|{arm}")) is not None and arrival.requests > 0
+        ]
+        for arm in arms:
+            last = state.arrivals.get(f"{one.metric}|{arm}")
+            requests = state.total(question.current, REQUESTS)
+            served = requests.canary_trials if arm == CANARY else requests.control_trials
+            if last is None or look.at - last.at < PATIENCE * question.no_data_after:
+                continue
+            if (served - last.requests) * max(shares, default=0.0) >= EXPECTED:
+                return BrokenSource(metric=one.metric, title=CATALOGUE[one.metric].title, arm=arm, since=last.at)
     return None
 
 

@@ -37,6 +37,21 @@ def hypotheses(limit: Limit) -> tuple[Hypothesis, ...]:
     return tuple(_hypothesis(limit, side, 1 / len(sides)) for side in sides)
 
 
+def clearing(limit: Limit) -> tuple[Hypothesis, ...]:
+    """H0: the limit is broken, or just reached. Evidence against each of them shows that it is kept."""
+    return tuple(
+        Hypothesis(
+            side="less" if harm.side == "greater" else "greater",
+            ratio=harm.bound_ratio,
+            shift=harm.bound_shift,
+            bound_ratio=harm.bound_ratio,
+            bound_shift=harm.bound_shift,
+            share=1.0,
+        )
+        for harm in hypotheses(limit)
+    )
+
+
 def _hypothesis(limit: Limit, side: Side, share: float) -> Hypothesis:
     signed = limit.amount if side == "greater" else -limit.amount
     relative = limit.scale is Scale.RELATIVE

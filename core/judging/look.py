@@ -1,20 +1,23 @@
 """One look: what the verdict needs from the sums since the look before, small enough to be recorded."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from core.judging import cells, crossing
-from core.judging.evidence import BUCKETS, CANARY, CATEGORY, CONTROL, REQUESTS, Sums, counter
-from core.judging.hypothesis import hypotheses
+from core.judging.counting import counted, steps
+from core.judging.evidence import CANARY, CONTROL, EVERYONE, REQUESTS, Sums, capped, counter
+from core.judging.hypothesis import clearing, hypotheses
 from core.judging.question import Question
 from core.judging.standing import Standing, baselines, margin_error, standings
 from core.judging.state import Baseline, State, Threshold
 from core.judging.step import Step
 from core.metrics.catalogue import CATALOGUE, Kind
 
-SET_ASIDE = BUCKETS // 8
-"""Control's buckets that only tell the base rate in a stage's first look, so that one batch alone can be judged."""
+SEGMENTS_EVERY = timedelta(minutes=1)
+SLOTS = 12
+"""How many segments are judged in a rollout; each has an equal share, whether it is taken or not."""
+LEAST = 50  # requests of a segment in the stage under way, before it takes a slot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,33 +40,57 @@ class MarginError:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Readings:
+    """How many readings of a metric a stage has so far, by arm."""
+
+    metric: str
+    canary: float
+    control: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """`steps` and `crossings` are what is new; `standings` and `exposures` where things stand now."""
+    """`steps` is what is new; `standings`, `readings` (of the stage under way) and `exposures` where things stand now.
+    `slots` are all segments judged so far; None where this look did not look at segments."""
 
     at: datetime
+    stage: int  # the one under way
     steps: tuple[Step, ...] = ()
-    crossings: tuple[Step, ...] = ()
     thresholds: tuple[Threshold, ...] = ()
     standings: tuple[Standing, ...] = ()
     margins: tuple[MarginError, ...] = ()
     exposures: tuple[Exposure, ...] = ()
+    readings: tuple[Readings, ...] = ()
     baselines: Mapping[str, Baseline] = field(default_factory=dict)
+    slots: tuple[str, ...] | None = None
+    left_out: int = 0
 
-    def standing(self, metric: str, since: int) -> Standing | None:
-        """How a metric stands since a stage; None when nothing came in."""
-        return next((one for one in self.standings if one.metric == metric and one.since == since), None)
+    def standing(self, cell: str, since: int, segment: str = EVERYONE) -> Standing | None:
+        """How a metric's cell stands since a stage; None when nothing came in."""
+        return next(
+            (one for one in self.standings if (one.metric, one.since, one.segment) == (cell, since, segment)), None
+        )
 
 
 def reduce(question: Question, sums: Sums, before: State, at: datetime) -> Look:
-    """The look at these sums; of the state only `totals`, `thresholds` and `baselines` are read."""
-    past = baselines(question, sums) if question.alone else {}
-    known = {**past, **before.baselines}
+    """The look at these sums; of the state only counts, thresholds, baselines and slots are read."""
+    tested = _tested(question, sums)
+    past = baselines(question, sums, tested) if question.alone else {}
+    due = bool(question.cuts) and (before.segments_seen is None or at - before.segments_seen >= SEGMENTS_EVERY)
+    slots, left_out = _slots(question, sums, before) if due else (before.slots, before.left_out)
+    judged = slots if due else ()
     return Look(
         at=at,
-        steps=tuple(_steps(question, sums, before)),
-        crossings=crossing.steps(sums, before.thresholds),
-        thresholds=crossing.thresholds(question, sums, known),
-        standings=standings(question, sums),
+        stage=question.current,
+        steps=(
+            *steps(question, sums, before, (EVERYONE, *judged)),
+            *crossing.steps(sums, [one for one in before.thresholds if due or one.segment == EVERYONE]),
+        ),
+        thresholds=(
+            *crossing.thresholds(question, sums, {**past, **before.baselines}, judged),
+            *(() if due else [one for one in before.thresholds if one.segment != EVERYONE]),
+        ),
+        standings=tuple(_standings(question, sums, tested, judged)),
         margins=tuple(_margins(question, sums)),
         exposures=tuple(
             Exposure(
@@ -73,63 +100,68 @@ def reduce(question: Question, sums: Sums, before: State, at: datetime) -> Look:
             )
             for stage in question.exposed
         ),
+        readings=tuple(_readings(question, sums)),
         baselines={metric: past[metric] for metric in sorted(past) if metric not in before.baselines},
+        slots=slots if due else None,
+        left_out=left_out,
     )
 
 
-def counted_metrics(question: Question) -> tuple[str, ...]:
-    """The cells whose counts feed an exact kernel, requests first."""
-    found = [REQUESTS]
-    for limit in question.limits:
-        entry = CATALOGUE[limit.metric]
-        if limit.per_category:
-            continue
-        if entry.kind is Kind.QUANTILE and limit.absolute:
-            found.append(counter(limit.metric, limit.amount))
-        elif entry.binary or entry.kind is Kind.COUNT:
-            found.append(limit.metric)
-    return tuple(dict.fromkeys(found))
+def _tested(question: Question, sums: Sums) -> list[str]:
+    """The metrics of which anything came in; requests without a single complaint say something of complaints, too."""
+    here = cells.present(sums)
+    agreed = {limit.metric for limit in question.limits if REQUESTS in here and cells.over_requests(limit.metric)}
+    found = [limit.metric for limit in question.criteria if not limit.per_category]
+    return [metric for metric in dict.fromkeys(found) if metric in here or metric in agreed]
 
 
-def _steps(question: Question, sums: Sums, before: State) -> Iterator[Step]:
-    metrics = counted_metrics(question)
-    named = cells.categories(sums) if any(limit.per_category for limit in question.limits) else ()
-    for stage in question.exposed:
-        for metric in (*metrics, *named):
-            step = _step(sums, before, stage, metric)
-            if step.moved:
-                yield step
+def _slots(question: Question, sums: Sums, before: State) -> tuple[tuple[str, ...], int]:
+    """Segments take slots as they reach the least size, the largest first, and keep them."""
+    found = cells.segments(sums, question.current, question.cuts)
+    fresh = sorted((-requests, name) for name, requests in found.items() if name not in before.slots)
+    ready = [name for requests, name in fresh if -requests >= LEAST]
+    slots = (*before.slots, *ready)[:SLOTS]
+    return slots, len([name for name in found if name not in slots])
 
 
-def _step(sums: Sums, before: State, stage: int, metric: str) -> Step:
-    canary, control = (cells.buckets(sums, stage, arm, metric) for arm in (CANARY, CONTROL))
-    done = before.total(stage, metric)
-    weighed = before.total(stage, REQUESTS) if metric.startswith(CATEGORY) else done
-    (canary_trials, canary_events), (control_trials, control_events) = canary.sum(axis=0), control.sum(axis=0)
-    new = Step(
-        stage=stage,
-        metric=metric,
-        canary_trials=max(float(canary_trials) - weighed.canary_trials, 0.0),
-        canary_events=max(float(canary_events) - done.canary_events, 0.0),
-        control_trials=max(float(control_trials) - weighed.control_trials, 0.0),
-        control_events=max(float(control_events) - done.control_events, 0.0),
-    )
-    if metric.startswith(CATEGORY) and weighed.canary_trials == 0:
-        trials, events = canary[: BUCKETS // 2].sum(axis=0)
-        return new.setting_aside(CANARY, float(trials), float(events))
-    exact = not metric.startswith(CATEGORY) and not (metric in CATALOGUE and CATALOGUE[metric].kind is Kind.COUNT)
-    if exact and metric != REQUESTS and done.control_trials == 0:
-        trials, events = control[:SET_ASIDE].sum(axis=0)
-        return new.setting_aside(CONTROL, float(trials), float(events))
-    return new
+def _standings(question: Question, sums: Sums, tested: Sequence[str], segments: Sequence[str]) -> Iterator[Standing]:
+    limited = {limit.metric for limit in question.limits}
+    for metric in tested:
+        # What only the catalogue watches is compared since the first stage and since the one under way.
+        since = question.exposed if metric in limited else question.epochs or question.exposed[:1]
+        for cell in _cells(question, metric):
+            for stage in dict.fromkeys((*since, *question.exposed[-1:])):
+                yield from standings(question, sums, metric, cell, stage)
+            for stage in question.epochs if segments else ():
+                yield from standings(question, sums, metric, cell, stage, segments)
+
+
+def _cells(question: Question, metric: str) -> Iterator[str]:
+    """A metric's own cell; for a mean whose cap is known also the capped one, and the one that counts what is above."""
+    yield metric
+    if (cap := question.caps.get(metric)) is not None:
+        yield capped(metric, cap)
+        yield counter(metric, cap)
 
 
 def _margins(question: Question, sums: Sums) -> Iterator[MarginError]:
     for position, limit in enumerate(question.limits):
-        if not limit.strict or limit.absolute or CATALOGUE[limit.metric].kind is not Kind.MEAN:
+        if limit.absolute or CATALOGUE[limit.metric].kind is not Kind.MEAN:
             continue
-        for hypothesis in hypotheses(limit):
-            for since in question.compared:
-                error = margin_error(question, sums, limit.metric, since, hypothesis.ratio)
+        sides = [(one, question.compared) for one in hypotheses(limit) if limit.strict]
+        if question.current in question.compared:
+            sides += [(one, (question.current,)) for one in clearing(limit)]
+        for hypothesis, stages in sides:
+            for since in stages:
+                error = margin_error(question, sums, limit.metric, since, hypothesis.bound_ratio)
                 if error is not None:
                     yield MarginError(limit=position, side=hypothesis.side, since=since, error=error)
+
+
+def _readings(question: Question, sums: Sums) -> Iterator[Readings]:
+    metrics = [limit.metric for limit in question.limits if limit.acts and counted(limit)]
+    for metric in dict.fromkeys((REQUESTS, *metrics)):
+        canary, control = (
+            float(cells.stages(sums, (question.current,), arm, metric)[..., 0].sum()) for arm in (CANARY, CONTROL)
+        )
+        yield Readings(metric=metric, canary=canary, control=control)

@@ -1,149 +1,259 @@
 """Rows of a summary: where each metric stands in the stage under way, in numbers and in a word."""
 
+from dataclasses import replace
 from math import log
 
 import numpy as np
 
-from core.judging import ranges
+from core.judging import expecting, ranges
 from core.judging.accumulate import GATE_REQUESTS, in_control
+from core.judging.clearance import Clearances
+from core.judging.evidence import EVERYONE
 from core.judging.hypothesis import hypotheses, is_beyond
+from core.judging.implied import FALSE_DISCOVERIES
 from core.judging.limits import CATEGORIES, Kind, Limit, Role, wording
-from core.judging.look import Look
+from core.judging.look import SLOTS, Look
 from core.judging.question import Question
+from core.judging.ranges import Seen
 from core.judging.score import Score
 from core.judging.state import State
-from core.judging.verdict import Measure, Word
+from core.judging.verdict import Harm, Measure, Word
+from core.judging.weights import of_everybody
 from core.metrics.catalogue import CATALOGUE, Good, Metric
 
 
-def measures(question: Question, look: Look, state: State, scored: tuple[Score, ...]) -> tuple[Measure, ...]:
-    """One row per limit, in order, then one per watched metric that has none. `state` is the state after the look."""
-    rows = [
-        _category_row(question, state, limit, score)
-        if limit.per_category
-        else _row(question, look, state, limit.metric, limit, score)
-        for limit, score in zip(question.limits, scored, strict=True)
-    ]
+def everybody(
+    question: Question, look: Look, state: State, scored: tuple[Score, ...], kept: Clearances
+) -> tuple[Measure, ...]:
+    """One row per limit of the file, in order, then one per other metric of which anything came in.
+
+    `state` is the state after the look.
+    """
+    rows = []
+    for position, limit in enumerate(question.limits):
+        score = scored[position]
+        if limit.per_category:
+            rows.append(_category_row(question, state, limit, score))
+            continue
+        clear = kept.get(position)
+        row = _row(question, look, state, position, score)
+        rows.append(row if clear is None else _with_clearance(row, clear.log_e, clear.kept))
     limited = {limit.metric for limit in question.limits}
-    rows += [
-        _row(question, look, state, key, None, None)
-        for key in question.watched
-        if key not in limited and key != CATEGORIES
-    ]
+    shown: set[str] = set()
+    for position, limit in enumerate(question.implied, start=len(question.limits)):
+        other = limit.metric
+        if other in limited or other in shown or look.standing(question.cell(other), question.current) is None:
+            continue
+        shown.add(other)
+        sides = [i for i, one in enumerate(question.criteria) if one.metric == other]
+        rows.append(_row(question, look, state, _worst(scored, sides, position), scored[position]))
     return tuple(rows)
 
 
-def _row(question: Question, look: Look, state: State, key: str, limit: Limit | None, score: Score | None) -> Measure:
-    entry = CATALOGUE[key]
-    standing = look.standing(key, question.current)
+def segments(question: Question, state: State, most: int | None = None) -> tuple[Measure, ...]:
+    """One row per criterion and segment, as of the last look at segments; the file's limits first. With `most` only
+    those that say most, the strongest first."""
+    share = (1 - of_everybody(question)) / SLOTS
+    found = [(one, _needed(question, question.criteria[one.limit], one.limit, share)) for one in state.segments]
+    found = [
+        (one, needed)
+        for one, needed in found
+        if not (question.is_implied(one.limit) and question.criteria[one.limit].role is Role.WATCH)
+    ]
+    if most is not None:
+        telling = [pair for pair in found if pair[0].counted is not None and pair[0].log_e > 0]
+        found = sorted(telling, key=lambda pair: pair[1] - pair[0].log_e)[:most]
+    rows = []
+    for one, needed in found:
+        entry = CATALOGUE[question.criteria[one.limit].metric]
+        rows.append(
+            _measure(
+                question,
+                one.limit,
+                entry,
+                one.sight,
+                one.log_e,
+                needed,
+                segment=one.segment,
+                weaker=False,
+                silent=False,
+            )
+        )
+    return tuple(rows)
+
+
+def _worst(scored: tuple[Score, ...], sides: list[int], otherwise: int) -> int:
+    """The side that a row speaks of, where the catalogue watches both."""
+    return max(sides, key=lambda i: scored[i].counted) if any(scored[i].beyond for i in sides) else otherwise
+
+
+def _row(question: Question, look: Look, state: State, position: int, score: Score) -> Measure:
+    limit = question.criteria[position]
+    entry = CATALOGUE[limit.metric]
+    standing = look.standing(question.cell(limit.metric), question.current)
     weaker = question.current in question.alone
-    canary = control = error = None
-    n_canary = n_control = 0.0
+    seen = Seen(canary=None, control=None, error=None, n_canary=0.0, n_control=0.0)
     if standing is not None:
-        canary, control, error = standing.canary, standing.control, standing.error
-        n_canary, n_control = standing.canary_weight, standing.control_weight
-        if weaker:
-            canary, n_canary = standing.level, standing.level_weight
-    if weaker and (baseline := state.baselines.get(key)) is not None:
-        control = baseline.value
+        seen = Seen(
+            canary=standing.level if weaker else standing.canary,
+            control=standing.control,
+            error=standing.error,
+            n_canary=standing.level_weight if weaker else standing.canary_weight,
+            n_control=0.0 if weaker else standing.control_weight,
+            design_effect=standing.design_effect,
+        )
+    if weaker and (baseline := state.baselines.get(limit.metric)) is not None:
+        error = seen.error
         if standing is not None and standing.level_error is not None and baseline.error is not None:
             error = float(np.hypot(standing.level_error, baseline.error))
-    difference = None
-    if canary is not None and control is not None:
-        relative = ranges.is_relative(limit, entry)
-        difference = canary - control if not relative else canary / control - 1 if control > 0 else None
-    low, high = ranges.shown(
-        limit,
-        entry,
-        ranges.Seen(
-            canary=canary,
-            control=control,
+        seen = Seen(
+            canary=seen.canary,
+            control=baseline.value,
             error=error,
-            n_canary=n_canary,
-            n_control=0.0 if weaker else n_control,
-            design_effect=standing.design_effect if standing is not None else 1.0,
-        ),
+            n_canary=seen.n_canary,
+            n_control=0.0,
+            design_effect=seen.design_effect,
+        )
+    silent = seen.n_canary == 0 or (seen.n_control == 0 and not weaker)
+    return _measure(
+        question,
+        position,
+        entry,
+        seen,
+        score.log_e,
+        _needed(question, limit, position, of_everybody(question)),
+        segment=EVERYONE,
+        weaker=weaker,
+        silent=silent,
     )
-    silent = n_canary == 0 or (n_control == 0 and not weaker)
+
+
+def _measure(
+    question: Question,
+    position: int,
+    entry: Metric,
+    seen: Seen,
+    log_e: float,
+    needed: float,
+    *,
+    segment: str,
+    weaker: bool,
+    silent: bool,
+) -> Measure:
+    limit, implied = question.criteria[position], question.is_implied(position)
+    relative = ranges.is_relative(limit, entry)
+    difference = None
+    if seen.canary is not None and seen.control is not None:
+        if not relative:
+            difference = seen.canary - seen.control
+        elif seen.control > 0:
+            difference = seen.canary / seen.control - 1
+    low, high = ranges.shown(limit, entry, seen)
+    expected = next((one for one in question.expectations if one.metric == limit.metric), None)
+    foreseen = expecting.outcome(expected, entry, seen, difference, low, high) if expected and not segment else ""
+    word = _word(question, limit, entry, seen, log_e, low, high, silent=silent, implied=implied)
     return Measure(
-        metric=key,
+        metric=limit.metric,
         title=entry.title,
-        limit_text=wording(limit) if limit else None,
-        canary=canary,
-        control=control,
+        limit_text=None if implied else wording(limit),
+        canary=seen.canary,
+        control=seen.control,
         difference=difference,
         low=low,
         high=high,
-        log_e=score.log_e if score else 0.0,
-        word=_word(question, limit, entry, score, canary, control, low, high, n_canary, silent=silent),
-        n_canary=round(n_canary),
-        n_control=round(n_control),
+        log_e=log_e,
+        word="Fine" if foreseen == "as expected" and word == "Changed unexpectedly" else word,
+        n_canary=round(seen.n_canary),
+        n_control=round(seen.n_control),
         unit=entry.unit,
-        relative=ranges.is_relative(limit, entry),
+        relative=relative,
         weaker=weaker,
+        note=seen.note,
+        segment=segment,
+        role=str(limit.role),
+        implied=implied,
+        harm=_harm(limit),
+        amount=limit.amount,
+        absolute=limit.absolute,
+        error=seen.error,
+        design_effect=seen.design_effect,
+        needed=needed,
+        expected=foreseen,
     )
+
+
+def _with_clearance(row: Measure, log_e: float | None, kept: bool) -> Measure:
+    return replace(row, log_clear=log_e, cleared=kept)
+
+
+def _needed(question: Question, limit: Limit, position: int, share: float) -> float:
+    """The evidence, in nats, that would do alone: the bar of its role over its own share of the weights."""
+    if question.is_implied(position):
+        return log(len(question.implied) / FALSE_DISCOVERIES)
+    return log(1 / question.alpha) + log(max(len(question.acting(limit.role)), 1)) - log(share)
+
+
+def _harm(limit: Limit) -> Harm:
+    match limit.kind:
+        case Kind.DROPS_BY:
+            return "less"
+        case Kind.CHANGES_BY:
+            return "either"
+        case _:
+            return "more"
 
 
 def _word(
     question: Question,
-    limit: Limit | None,
+    limit: Limit,
     entry: Metric,
-    score: Score | None,
-    canary: float | None,
-    control: float | None,
+    seen: Seen,
+    log_e: float,
     low: float | None,
     high: float | None,
-    n_canary: float,
     *,
     silent: bool,
+    implied: bool,
 ) -> Word:
     if silent:
         return "No data"
-    proven = score is not None and score.log_e >= log(1 / question.alpha)
-    beyond = _beyond_limit(limit, entry, canary, control)
-    two_sided = (limit is not None and limit.kind is Kind.CHANGES_BY) or (
-        limit is None and entry.good is Good.UNCHANGED
-    )
+    proven = log_e >= log(1 / question.alpha)
+    beyond = _beyond_limit(limit, seen.canary, seen.control)
     risen = low is not None and low > 0
     fallen = high is not None and high < 0
-    worse = risen if _harm_is_more(limit, entry) else fallen
-    better = fallen if _harm_is_more(limit, entry) else risen
-    if two_sided and beyond and (proven or risen or fallen):
-        return "Changed unexpectedly"
-    if beyond and (proven or worse):
+    if limit.kind is Kind.CHANGES_BY or (implied and entry.good is Good.UNCHANGED):
+        return _two_sided(limit, seen, beyond=beyond and (proven or risen or fallen), judged=beyond and not implied)
+    harm_is_more = limit.kind is not Kind.DROPS_BY if not implied else entry.good is not Good.UP
+    worse, better = (risen, fallen) if harm_is_more else (fallen, risen)
+    harmful = not implied or harm_is_more == (limit.kind is not Kind.DROPS_BY)
+    if beyond and harmful and (proven or worse):
         return "Worse"
-    if n_canary < GATE_REQUESTS or (beyond and limit is not None and limit.role is not Role.WATCH):
+    if seen.n_canary < GATE_REQUESTS or (beyond and harmful and not implied and limit.role is not Role.WATCH):
         return "Not enough data"
-    if two_sided or (limit is None and entry.good is Good.UNKNOWN):
+    if implied and entry.good is Good.UNKNOWN:
         return "Fine"
-    if worse or (proven and limit is not None and not limit.absolute):
+    if worse or (proven and harmful and not limit.absolute):
         return "Slightly worse, within limit"
     return "Better" if better else "Fine"
 
 
-def _beyond_limit(limit: Limit | None, entry: Metric, canary: float | None, control: float | None) -> bool:
+def _two_sided(limit: Limit, seen: Seen, *, beyond: bool, judged: bool) -> Word:
+    if beyond:
+        return "Changed unexpectedly"
+    undecided = judged and limit.role is not Role.WATCH
+    return "Not enough data" if seen.n_canary < GATE_REQUESTS or undecided else "Fine"
+
+
+def _beyond_limit(limit: Limit, canary: float | None, control: float | None) -> bool:
     if canary is None:
         return False
-    if limit is not None and limit.absolute:
+    if limit.absolute:
         return canary > limit.amount
-    if limit is not None:
-        return any(is_beyond(limit, hypothesis.side, canary, control) for hypothesis in hypotheses(limit))
-    if control is None or entry.default_margin is None:
-        return False
-    change = canary - control if not ranges.is_relative(None, entry) else canary / control - 1 if control > 0 else 0.0
-    if entry.good is Good.UNCHANGED:
-        return abs(change) > entry.default_margin
-    return (change if entry.good is Good.DOWN else -change) > entry.default_margin
-
-
-def _harm_is_more(limit: Limit | None, entry: Metric) -> bool:
-    if limit is not None:
-        return limit.kind is not Kind.DROPS_BY
-    return entry.good is not Good.UP
+    return any(is_beyond(limit, hypothesis.side, canary, control) for hypothesis in hypotheses(limit))
 
 
 def _category_row(question: Question, state: State, limit: Limit, score: Score) -> Measure:
-    entry = CATALOGUE[limit.metric]
+    entry = CATALOGUE[CATEGORIES]
     requests = state.total(question.current, "requests")
     new = [
         t for t in state.categories if not in_control(state, t.name) and t.trials and question.limits[t.limit] == limit
@@ -173,4 +283,8 @@ def _category_row(question: Question, state: State, limit: Limit, score: Score) 
         relative=False,
         weaker=False,
         note=score.strongest.note if score.strongest else ", ".join(sorted(t.name for t in new)),
+        role=str(limit.role),
+        amount=limit.amount,
+        absolute=True,
+        needed=_needed(question, limit, question.limits.index(limit), of_everybody(question)),
     )

@@ -1,21 +1,26 @@
-"""What is asked of the evidence: the limits agreed on, and the stages entered so far."""
+"""What is asked of the evidence: the limits agreed on, what else is watched, and the stages entered so far."""
 
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
+from core.judging.evidence import capped
+from core.judging.implied import Expected
 from core.judging.limits import Limit, Role
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageDesign:
     """One stage that was entered. `canary_share` is the canary's share, 0 to 1, of the units in both arms; None or 0
-    where nobody is served the new version. `control_left` is false once everybody is."""
+    where nobody is served the new version. `control_left` is false once everybody is. `ends` is when it has to be
+    decided at the latest."""
 
     index: int
     name: str
     compared: bool
     canary_share: float | None
     control_left: bool
+    ends: datetime | None = None
 
     @property
     def exposes(self) -> bool:
@@ -25,10 +30,15 @@ class StageDesign:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """`limits` stay in their order for the whole rollout: the record refers to them by position."""
+    """`limits` (the file's) and `implied` stay in their order for the whole rollout: the record refers to them by
+    position, the file's first. `cuts` are the dimensions of segments that are judged, `caps` the values above which
+    a mean's readings count as the cap."""
 
     limits: tuple[Limit, ...]
-    watched: tuple[str, ...] = ()
+    implied: tuple[Limit, ...] = ()
+    expectations: tuple[Expected, ...] = ()
+    cuts: tuple[str, ...] = ()
+    caps: Mapping[str, float] = field(default_factory=dict)
     stages: tuple[StageDesign, ...]
     current: int
     alpha: float = 0.05
@@ -39,6 +49,20 @@ class Question:
             raise ValueError(f"alpha must lie strictly between 0 and 1, not {self.alpha}")
         if all(stage.index != self.current for stage in self.stages):
             raise ValueError(f"the current stage {self.current} is not among the stages entered")
+
+    @property
+    def criteria(self) -> tuple[Limit, ...]:
+        """Everything that is tested, by position."""
+        return self.limits + self.implied
+
+    def is_implied(self, position: int) -> bool:
+        """Whether no file agreed on this criterion."""
+        return position >= len(self.limits)
+
+    def cell(self, metric: str) -> str:
+        """The cell that a metric is compared by: capped where its cap is known."""
+        cap = self.caps.get(metric)
+        return metric if cap is None else capped(metric, cap)
 
     @property
     def stage(self) -> StageDesign:
@@ -60,6 +84,13 @@ class Question:
         """Stages in which somebody is served the new version, in order."""
         return tuple(stage.index for stage in self.stages if stage.exposes)
 
+    @property
+    def epochs(self) -> tuple[int, ...]:
+        """The stages since which segments are compared: the first with a control, and the one under way."""
+        compared = self.compared
+        here = (self.current,) if self.current in compared[1:] else ()
+        return (*compared[:1], *here)
+
     def acting(self, role: Role) -> tuple[int, ...]:
-        """Positions of the limits that share the alpha of a role."""
+        """Positions of the file's limits that share the alpha of a role."""
         return tuple(i for i, limit in enumerate(self.limits) if limit.acts and limit.role is role)

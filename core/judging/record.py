@@ -1,5 +1,7 @@
 """To and from JSON text, floats exactly: what is recorded can be judged again to the same bytes."""
 
+from dataclasses import dataclass
+
 from pydantic import TypeAdapter
 
 from core.judging.judge import Judgement
@@ -7,10 +9,24 @@ from core.judging.look import Look
 from core.judging.question import Question
 from core.judging.state import State
 
+ENGINE = 2
+"""Which engine judges here: the verdicts of another one cannot be computed again by this program."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """One look as it is kept; `question` is None where it was asked as at the look before."""
+
+    engine: int
+    look: Look
+    question: Question | None
+
+
 _QUESTION = TypeAdapter(Question)
-_LOOK = TypeAdapter(Look)
 _STATE = TypeAdapter(State)
 _JUDGEMENT = TypeAdapter(Judgement)
+_RECORDED = TypeAdapter(Recorded)
+_LOOK = TypeAdapter(Look)
 
 
 def dump(value: Question | Look | State | Judgement) -> str:
@@ -26,14 +42,24 @@ def dump(value: Question | Look | State | Judgement) -> str:
             return _JUDGEMENT.dump_json(value).decode()
 
 
-def load_question(text: str) -> Question:
-    """A recorded question; ValueError where the text is none."""
-    return _QUESTION.validate_json(text)
+def dump_recorded(value: Recorded) -> str:
+    """JSON text of a look as it is kept."""
+    return _RECORDED.dump_json(value, exclude_defaults=True).decode()
+
+
+def load_recorded(text: str) -> Recorded:
+    """A look as it was kept; ValueError where the text is none."""
+    return _RECORDED.validate_json(text)
 
 
 def load_look(text: str) -> Look:
-    """A recorded look; ValueError where the text is none."""
+    """A look alone; ValueError where the text is none."""
     return _LOOK.validate_json(text)
+
+
+def load_question(text: str) -> Question:
+    """A recorded question; ValueError where the text is none."""
+    return _QUESTION.validate_json(text)
 
 
 def load_state(text: str) -> State:

@@ -1,7 +1,16 @@
 """How a difference developed: one point per look, for a chart beside its limit."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+
+from core.judging import ranges
+from core.judging.look import Look
+from core.judging.question import Question
+from core.metrics.catalogue import CATALOGUE
+
+SHOWN = 200
+"""Looks of which a chart is made, at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,3 +22,37 @@ class Point:
     difference: float | None
     low: float | None
     high: float | None
+
+
+def points(question: Question, looks: Sequence[Look], metric: str, segment: str = "") -> tuple[Point, ...]:
+    """What a metric did, look by look, since the stage of each; those that saw nothing of it are left out.
+
+    `question` is as it was asked last.
+    """
+    found = (_point(question, look, metric, segment) for look in looks)
+    return tuple(point for point in found if point is not None)
+
+
+def _point(question: Question, look: Look, metric: str, segment: str) -> Point | None:
+    # Before its cap was known a mean was compared as it is.
+    cells = (question.cell(metric), metric)
+    standing = next((one for cell in cells if (one := look.standing(cell, look.stage, segment)) is not None), None)
+    if standing is None or standing.canary is None or standing.control is None:
+        return None
+    entry = CATALOGUE[metric]
+    limit = next((one for one in question.criteria if one.metric == metric), None)
+    seen = ranges.Seen(
+        canary=standing.canary,
+        control=standing.control,
+        error=standing.error,
+        n_canary=standing.canary_weight,
+        n_control=standing.control_weight,
+        design_effect=standing.design_effect,
+    )
+    low, high = ranges.shown(limit, entry, seen)
+    difference = None
+    if not ranges.is_relative(limit, entry):
+        difference = standing.canary - standing.control
+    elif standing.control > 0:
+        difference = standing.canary / standing.control - 1
+    return Point(at=look.at, stage=look.stage, difference=difference, low=low, high=high)

@@ -1,13 +1,13 @@
 """How canary and control stand since a stage: stratified estimates, errors and design effects, from the sums."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite, sqrt
 
 import numpy as np
 
 from core.judging import cells
-from core.judging.evidence import CANARY, CONTROL, Sums
+from core.judging.evidence import CANARY, CONTROL, EVERYONE, Sums
 from core.judging.question import Question
 from core.judging.state import Baseline
 from core.metrics.catalogue import CATALOGUE, Kind, Metric
@@ -19,7 +19,7 @@ LEAST_SPREAD = 0.01
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """One metric over the stages from `since` on.
+    """One metric's cell over the stages from `since` on, of everybody or of one `segment`.
 
     `canary`, `control` and `error` (of their difference) come from the stages that have both arms, each stage compared
     within itself; `level` is the canary's alone, over all stages. None is unknown. Weights count requests.
@@ -27,6 +27,7 @@ class Standing:
 
     metric: str
     since: int
+    segment: str = EVERYONE
     canary: float | None
     control: float | None
     error: float | None
@@ -38,100 +39,122 @@ class Standing:
     design_effect: float
 
 
-def standings(question: Question, sums: Sums) -> tuple[Standing, ...]:
-    """Metrics with a limit since every stage, watched ones over the stage under way; none where nothing came in."""
-    limited = dict.fromkeys(limit.metric for limit in question.limits if not limit.per_category)
-    found = [standing(question, sums, metric, since) for metric in limited for since in question.exposed]
-    if question.current in question.exposed:
-        found += [standing(question, sums, key, question.current) for key in question.watched if key not in limited]
-    return tuple(one for one in found if one is not None)
-
-
-def standing(question: Question, sums: Sums, metric: str, since: int) -> Standing | None:
-    """One metric over the stages from `since` on; None when neither arm has anything."""
-    entry = CATALOGUE[metric]
-    all_stages = [stage for stage in question.exposed if stage >= since]
+def standings(
+    question: Question, sums: Sums, key: str, cell: str, since: int, segments: Sequence[str] = (EVERYONE,)
+) -> list[Standing]:
+    """A cell of a metric (its own, the capped one, or the one that counts what is above the cap) since a stage, by
+    segment; none without a reading."""
+    entry = CATALOGUE[key] if ">" not in cell else replace(CATALOGUE[key], kind=Kind.PROPORTION)
+    everywhere = [stage for stage in question.exposed if stage >= since]
     paired = [stage for stage in question.compared if stage >= since]
-    canary, control = (cells.stages(sums, paired, arm, metric) for arm in (CANARY, CONTROL))
-    everywhere = cells.stages(sums, all_stages, CANARY, metric)
-    if not (everywhere[..., 0].any() or control[..., 0].any()):
-        return None
-    left, right, error = _compare(sums, entry, paired, canary, control)
-    level, level_error = mean.level(everywhere)
-    alone = _known(level)
-    if entry.quantile is not None:
-        alone = quantile.quantile(cells.histogram(sums, all_stages, CANARY, metric), entry.quantile)
-    judged_by = control if control[..., 0].any() else everywhere
-    return Standing(
-        metric=metric,
-        since=since,
-        canary=left,
-        control=right,
-        error=error,
-        canary_weight=float(canary[..., 0].sum()),
-        control_weight=float(control[..., 0].sum()),
-        level=alone,
-        level_error=None if entry.quantile is not None else _floored(entry, level_error, level, everywhere),
-        level_weight=float(everywhere[..., 0].sum()),
-        design_effect=_design_effect(entry, judged_by, sums, paired if judged_by is control else all_stages),
-    )
+    canary, control = (cells.stages(sums, paired, arm, cell, segments) for arm in (CANARY, CONTROL))
+    alone = canary if paired == everywhere else cells.stages(sums, everywhere, CANARY, cell, segments)
+    level, level_error = mean.level(alone)
+    sides = _Sides(len(segments)) if not paired else _Sides.of(canary, control)
+    judged_by = control if paired else alone
+    effects = _design_effects(entry, judged_by)
+    found = []
+    for i, segment in enumerate(segments):
+        if not (alone[i, ..., 0].any() or control[i, ..., 0].any()):
+            continue
+        left, right, own = sides.canary[i], sides.control[i], float(level[i])
+        effect = float(effects[i])
+        if entry.quantile is not None:
+            left, right = (_quantile(sums, paired, arm, entry, segment) for arm in (CANARY, CONTROL))
+            own = _quantile(sums, everywhere, CANARY, entry, segment)
+            arm = CONTROL if paired and control[i, ..., 0].any() else CANARY
+            counted = cells.histogram(sums, paired if arm == CONTROL else everywhere, arm, key, segment)
+            source = control[i] if arm == CONTROL else alone[i]
+            effect = float(clustering.design_effect_of_mean(source, _variance(counted)))
+        elif paired and not control[i, ..., 0].any():
+            effect = float(_design_effects(entry, alone[i : i + 1])[0])
+        spread = max(abs(left), abs(right))
+        found.append(
+            Standing(
+                metric=cell,
+                since=since,
+                segment=segment,
+                canary=_known(left),
+                control=_known(right),
+                error=None if entry.quantile is not None else floored(entry, sides.error[i], spread, canary[i]),
+                canary_weight=float(canary[i, ..., 0].sum()),
+                control_weight=float(control[i, ..., 0].sum()),
+                level=_known(own),
+                level_error=None
+                if entry.quantile is not None
+                else floored(entry, float(level_error[i]), abs(float(level[i])), alone[i]),
+                level_weight=float(alone[i, ..., 0].sum()),
+                design_effect=effect,
+            )
+        )
+    return found
 
 
-def baselines(question: Question, sums: Sums) -> Mapping[str, Baseline]:
+def baselines(question: Question, sums: Sums, metrics: Sequence[str]) -> Mapping[str, Baseline]:
     """Control's level over all stages that had one, per metric that is compared with it."""
     found: dict[str, Baseline] = {}
-    for metric in dict.fromkeys(
-        [limit.metric for limit in question.limits if not limit.per_category] + [*question.watched]
-    ):
+    for metric in metrics:
         entry = CATALOGUE[metric]
         if entry.quantile is not None:
             value = quantile.quantile(cells.histogram(sums, question.compared, CONTROL, metric), entry.quantile)
             if value is not None:
                 found[metric] = Baseline(value=value, error=None)
         elif question.compared:
-            level, error = mean.level(cells.stages(sums, question.compared, CONTROL, metric))
-            if isfinite(float(level)):
-                found[metric] = Baseline(value=float(level), error=float(error))
+            levels, errors = mean.level(cells.stages(sums, question.compared, CONTROL, question.cell(metric)))
+            if isfinite(float(levels[0])):
+                found[metric] = Baseline(value=float(levels[0]), error=float(errors[0]))
     return found
 
 
 def margin_error(question: Question, sums: Sums, metric: str, since: int, ratio: float) -> float | None:
-    """The standard error of canary - ratio * control since a stage; None when it is unknown."""
+    """The standard error of canary - ratio * control of a mean since a stage; None when it is unknown."""
     paired = [stage for stage in question.compared if stage >= since]
     if not paired:
         return None
-    canary, control = (cells.stages(sums, paired, arm, metric) for arm in (CANARY, CONTROL))
+    canary, control = (cells.stages(sums, paired, arm, question.cell(metric)) for arm in (CANARY, CONTROL))
     levels = mean.stratified(canary, control)
-    larger = np.maximum(np.abs(levels.canary), np.abs(levels.control))
-    return _floored(CATALOGUE[metric], mean.contrast(canary, control, ratio=ratio)[1], larger, canary)
+    larger = float(np.maximum(np.abs(levels.canary), np.abs(levels.control))[0])
+    error = float(mean.contrast(canary, control, ratio=ratio)[1][0])
+    return floored(CATALOGUE[metric], error, larger, canary[0])
 
 
-def _compare(
-    sums: Sums, entry: Metric, paired: Sequence[int], canary: cells.Array, control: cells.Array
-) -> tuple[float | None, float | None, float | None]:
-    if not paired:
-        return None, None, None
-    if entry.quantile is not None:
-        left, right = (
-            quantile.quantile(cells.histogram(sums, paired, arm, entry.key), entry.quantile)
-            for arm in (CANARY, CONTROL)
-        )
-        return left, right, None
-    levels = mean.stratified(canary, control)
-    larger = np.maximum(np.abs(levels.canary), np.abs(levels.control))
-    error = _floored(entry, mean.contrast(canary, control)[1], larger, canary)
-    return _known(levels.canary), _known(levels.control), error
+def floored(entry: Metric, error: float, level: float, arm: cells.Array) -> float | None:
+    """The error, at least that of values that vary a little; None when it is unknown."""
+    if not isfinite(error):
+        return None
+    if entry.kind is not Kind.MEAN or not isfinite(level):
+        return error
+    return max(error, LEAST_SPREAD * level / sqrt(float(arm[..., 0].sum())))
 
 
-def _design_effect(entry: Metric, arm: cells.Array, sums: Sums, stages: Sequence[int]) -> float:
-    if not stages or entry.kind is Kind.MEAN:
-        return 1.0
-    if entry.kind is Kind.QUANTILE:
-        side = CONTROL if cells.histogram(sums, stages, CONTROL, entry.key) else CANARY
-        return float(clustering.design_effect_of_mean(arm, _variance(cells.histogram(sums, stages, side, entry.key))))
+class _Sides:
+    """Both arms' levels and the error of their difference, by segment; unknown where a stage with both is missing."""
+
+    def __init__(self, segments: int) -> None:
+        unknown = [float("nan")] * segments
+        self.canary, self.control, self.error = unknown, unknown, [float("inf")] * segments
+
+    @classmethod
+    def of(cls, canary: cells.Array, control: cells.Array) -> "_Sides":
+        levels = mean.stratified(canary, control)
+        sides = cls(0)
+        sides.canary, sides.control = levels.canary.tolist(), levels.control.tolist()
+        sides.error = mean.contrast(canary, control)[1].tolist()
+        return sides
+
+
+def _design_effects(entry: Metric, arm: cells.Array) -> cells.Array:
+    if entry.kind in {Kind.MEAN, Kind.QUANTILE} or arm.shape[1] == 0:
+        return np.ones(arm.shape[0])
     if entry.kind is Kind.COUNT:  # complaints may outnumber the requests of their bucket
         arm = np.stack([np.maximum(arm[..., 0], arm[..., 1]), arm[..., 1]], axis=-1)
-    return float(clustering.design_effect(arm))
+    return clustering.design_effect(arm)
+
+
+def _quantile(sums: Sums, stages: Sequence[int], arm: str, entry: Metric, segment: str) -> float:
+    assert entry.quantile is not None
+    value = quantile.quantile(cells.histogram(sums, stages, arm, entry.key, segment), entry.quantile)
+    return float("nan") if value is None else value
 
 
 def _variance(counts: Mapping[int, int]) -> float:
@@ -144,13 +167,5 @@ def _variance(counts: Mapping[int, int]) -> float:
     return float((weights * (values - centre) ** 2).sum()) / (total - 1)
 
 
-def _floored(entry: Metric, error: cells.Array, level: cells.Array, arm: cells.Array) -> float | None:
-    found = _known(error)
-    if found is None or entry.kind is not Kind.MEAN:
-        return found
-    return max(found, LEAST_SPREAD * abs(float(level)) / sqrt(float(arm[..., 0].sum())))
-
-
-def _known(value: cells.Array) -> float | None:
-    number = float(value)
-    return number if isfinite(number) else None
+def _known(value: float) -> float | None:
+    return value if isfinite(value) else None

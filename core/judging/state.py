@@ -6,11 +6,13 @@ from datetime import datetime
 from typing import Literal, TypeAlias
 
 from core.judging.question import Question
+from core.judging.ranges import Seen
 from core.judging.verdict import RollBack
 from core.stats.checked import Side
 
-Part: TypeAlias = Literal["pair", "alone", "fixed"]
-"""What a track compares with: control beside it, control's past, or a fixed number."""
+Part: TypeAlias = Literal["pair", "alone", "fixed", "tail", "onset", "clear"]
+"""What a track holds: canary beside control, against control's past, against a fixed number, the share of readings
+above a mean's cap, harm that began at an unknown time, or that the limit is kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,13 +27,14 @@ class Total:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Track:
-    """An exact e-process of a limit (its position) that began with stage `since`: one log per alternative."""
+    """An exact e-process of a criterion (its position) that began with stage `since`: one log per alternative."""
 
     limit: int
     side: Side
     since: int
     part: Part
     components: tuple[float, ...]
+    segment: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +52,10 @@ class CategoryTrack:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Threshold:
-    """Values, set at the last look, above which the next look counts; and what was above them then."""
+    """Values, set at the last look, above which the next look counts; and what was above them then.
+
+    `clear` is set for the side of the evidence that the limit is kept.
+    """
 
     limit: int
     side: Side
@@ -61,6 +67,8 @@ class Threshold:
     canary_total: float
     control_above: float
     control_total: float
+    segment: str = ""
+    clear: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,8 +80,41 @@ class Baseline:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Recent:
+    """Counts of the last minutes: every look before weighs half as much for each five minutes that have passed."""
+
+    canary_trials: float = 0.0
+    canary_events: float = 0.0
+    control_trials: float = 0.0
+    control_events: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """A metric's readings in the stage under way: how many, of how many requests, when the last ones came."""
+
+    readings: float
+    requests: float
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentScore:
+    """How strongly a criterion is broken in a segment, as of the last look at segments. `counted` is the part of
+    `log_e` whose estimate lies beyond the limit, None where none does."""
+
+    limit: int
+    segment: str
+    log_e: float
+    counted: float | None
+    sight: Seen
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class State:
-    """`totals` is keyed `"stage|metric"`, `last_request` by arm, `taus` and `beyond_since` by the limit's position."""
+    """`totals` is keyed `"stage|metric"` or `"stage|metric|segment"`, `last_request` by arm, `arrivals` by
+    `"metric|arm"`, `taus` by position, `beyond_since` by position or `"position|segment"`, `effects` (design effects)
+    and `recent` by the name that steps are counted under."""
 
     looks: int = 0
     totals: Mapping[str, Total] = field(default_factory=dict)
@@ -85,7 +126,17 @@ class State:
     beyond_since: Mapping[str, datetime] = field(default_factory=dict)
     stage: int | None = None
     stage_seen: datetime | None = None  # the first look at this stage
+    exposed_since: datetime | None = None  # the first look at all
+    seen: datetime | None = None  # the last look
+    starts: int = 0  # of the onset tracks, so far
+    recent: Mapping[str, Recent] = field(default_factory=dict)
+    effects: Mapping[str, float] = field(default_factory=dict)
     last_request: Mapping[str, datetime] = field(default_factory=dict)  # per arm, of the stage under way
+    arrivals: Mapping[str, Arrival] = field(default_factory=dict)  # of the stage under way
+    slots: tuple[str, ...] = ()  # the segments that are judged, in the order in which they were taken up
+    left_out: int = 0  # segments that have requests and are not judged
+    segments_seen: datetime | None = None  # the last look at segments
+    segments: tuple[SegmentScore, ...] = ()
     rolled_back: RollBack | None = None
 
     @classmethod
@@ -94,6 +145,11 @@ class State:
         del question
         return cls()
 
-    def total(self, stage: int, metric: str) -> Total:
+    def total(self, stage: int, metric: str, segment: str = "") -> Total:
         """The counts up to the last look; zeros where there were none."""
-        return self.totals.get(f"{stage}|{metric}", Total())
+        return self.totals.get(total_key(stage, metric, segment), Total())
+
+
+def total_key(stage: int, metric: str, segment: str = "") -> str:
+    """The key of `State.totals`."""
+    return f"{stage}|{metric}|{segment}" if segment else f"{stage}|{metric}"

@@ -7,7 +7,7 @@ from core.judging.evidence import CONTROL, Arm
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """Counts since the last look.
+    """Counts since the last look, of everybody or of one `segment`.
 
     `aside_*` are part of what came in, but not of the other counts: in a stage's first look some of control's buckets
     are set aside to learn the base rate from (for an error category: some of the canary's, to see it appear). For a
@@ -16,6 +16,7 @@ class Step:
 
     stage: int
     metric: str
+    segment: str = ""
     canary_trials: float
     canary_events: float
     control_trials: float

@@ -49,7 +49,7 @@ ALERT_KEY = "alert"  # a rollout is rolled back once
 
 def announce(event: e.RolloutEvent, position: int, before: Rollout | None, after: Rollout) -> tuple[Announcement, ...]:
     """What follows from `event`, in the order in which it should be read."""
-    if isinstance(event, e.MessagePosted):
+    if isinstance(event, e.MessagePosted | e.TailsFrozen):
         return ()
     told: list[Announcement] = []
     where = after.plan.engineering_channel

@@ -1,10 +1,11 @@
 """What can be asked of a rollout: imperative values, each from a person, the clock or the engine."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeAlias
 
-from core.judging.verdict import Measure, Verdict
+from core.judging.verdict import Finding, Measure, Verdict
 from core.rollout.plan import Plan
 from core.rollout.policy import Policy
 from core.rollout.surface import SurfaceDeclared
@@ -115,6 +116,10 @@ class Sighting:
     looks: str
     state_after: str
     judged_seconds: float | None = None
+    notes: tuple[Finding, ...] = ()
+    segments: tuple[Measure, ...] = ()  # the rows that stand out, of `segments_checked`
+    segments_checked: int = 0
+    caps: Mapping[str, float] = field(default_factory=dict)  # newly known, to be frozen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,6 @@
 """What can happen to a rollout: every stored event, past tense, never edited once shipped."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar, TypeAlias
@@ -134,6 +135,14 @@ class EvidenceRecorded:
     notes: tuple[Finding, ...] = ()  # told, and holding nothing
     segments: tuple[Measure, ...] = ()  # the rows that stand out; `segments_checked` were looked at
     segments_checked: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TailsFrozen:
+    """From here on readings of these metrics above the cap count as the cap; by metric, in its own unit."""
+
+    TYPE: ClassVar[str] = "rollout.tails_frozen"
+    caps: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -284,6 +293,7 @@ RolloutEvent: TypeAlias = (
     | EvalRecorded
     | DrillFinished
     | EvidenceRecorded
+    | TailsFrozen
     | Held
     | HoldCleared
     | Paused

@@ -54,6 +54,8 @@ def evolve(rollout: Rollout | None, event: e.RolloutEvent, at: datetime) -> Roll
                 measures=event.measures,
                 summary_at=at if told else rollout.summary_at,
             )
+        case e.TailsFrozen():
+            return replace(rollout, caps={**rollout.caps, **event.caps})
         case e.Held():
             return replace(
                 rollout,

@@ -85,4 +85,5 @@ def _tracked(rollout: Rollout) -> flags.Tracked:
         bucket=bucketing.bucketer("expose", rollout.id),
         segments=rollout.plan.segments,
         thresholds=derived_metrics(rollout.plan.limits),
+        caps=rollout.caps,
     )

@@ -85,6 +85,7 @@ class Rollout:
     rollback: RolledBack | None = None
     flip: FlipConfirmed | None = None
     flip_doubted: bool = False
+    caps: Mapping[str, float] = field(default_factory=dict)  # metric -> the value above which readings are cut
 
     @property
     def stage_index(self) -> int:

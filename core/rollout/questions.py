@@ -1,12 +1,15 @@
 """What the engine is asked about a rollout: its limits, and the design of every stage it has entered."""
 
-from datetime import timedelta
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 
+from core.judging.implied import Direction, Expected, implied
 from core.judging.question import Question, StageDesign
 from core.rollout.model import Rollout
-from core.rollout.plan import Stage, StageKind
+from core.rollout.plan import Plan, Stage, StageKind
 
 NO_DATA_AFTER = timedelta(minutes=15)
+_DIRECTIONS: Mapping[str, Direction] = {"up": "up", "down": "down", "same": "same"}
 
 
 def ask(rollout: Rollout, tick: timedelta) -> Question:
@@ -18,15 +21,27 @@ def ask(rollout: Rollout, tick: timedelta) -> Question:
     stages = tuple(
         _design(rollout, index, stage) for index, stage in enumerate(rollout.plan.stages) if index in entered
     )
-    watched = tuple(sorted({x.metric for x in rollout.plan.expectations} - {m.metric for m in rollout.plan.limits}))
+    plan = rollout.plan
+    expectations = expected(plan)
     hold = rollout.stage.min_hold if rollout.stage else timedelta(0)
     silence = min(NO_DATA_AFTER, max(3 * hold, 3 * tick))
     return Question(
-        limits=rollout.plan.limits,
-        watched=watched,
+        limits=plan.limits,
+        implied=implied(plan.limits, expectations),
+        expectations=expectations,
+        cuts=plan.segments,
+        caps=rollout.caps,
         stages=stages,
         current=rollout.stage_index,
         no_data_after=silence,
+    )
+
+
+def expected(plan: Plan) -> tuple[Expected, ...]:
+    """What the owner expects, as the engine asks about it."""
+    return tuple(
+        Expected(metric=x.metric, direction=_DIRECTIONS[x.direction], low=x.low, high=x.high, points=x.points)
+        for x in plan.expectations
     )
 
 
@@ -40,4 +55,11 @@ def _design(rollout: Rollout, index: int, stage: Stage) -> StageDesign:
         compared=stage.compared,
         canary_share=share if stage.exposes else None,
         control_left=stage.percent < 100 and stage.kind is not StageKind.BAKE,
+        ends=_ends(rollout, stage) if index == rollout.stage_index else None,
     )
+
+
+def _ends(rollout: Rollout, stage: Stage) -> datetime | None:
+    """When the stage under way has to be decided at the latest, as far as it has been paused up to now."""
+    since = rollout.stage_since
+    return since + stage.max_hold + rollout.paused_for if since is not None and stage.max_hold is not None else None

@@ -9,11 +9,12 @@ from core.rollout import events as e
 from core.rollout import gates
 from core.rollout.context import Context
 from core.rollout.model import Rollout, State
-from core.rollout.plan import GATES, StageKind
+from core.rollout.plan import GATES, Risk, Stage, StageKind
 from core.rollout.refusal import Refused
 
 BROKEN = "broken_evidence"
 _CLEARS_ITSELF = frozenset({"no_data", BROKEN})
+_SOURCE = "source:"
 
 
 def decide(rollout: Rollout, command: c.EngineCommand, context: Context) -> list[e.RolloutEvent]:
@@ -124,6 +125,12 @@ def _tick(rollout: Rollout, sighting: c.Sighting | None, context: Context) -> li
         return _tick_planned(rollout, context)
     if not rollout.under_way:
         return []
+    fresh = {metric: cap for metric, cap in sighting.caps.items() if metric not in rollout.caps} if sighting else {}
+    frozen: list[e.RolloutEvent] = [e.TailsFrozen(caps=fresh)] if fresh else []
+    return [*frozen, *_look(rollout, sighting, context)]
+
+
+def _look(rollout: Rollout, sighting: c.Sighting | None, context: Context) -> list[e.RolloutEvent]:
     if sighting is not None:
         if isinstance(sighting.verdict, v.RollBack):
             evidence = _evidence(rollout, sighting, "rollback")
@@ -172,6 +179,9 @@ def _evidence(rollout: Rollout, sighting: c.Sighting, reason: str) -> e.Evidence
         state_before=sighting.state_before,
         looks=sighting.looks,
         state_after=sighting.state_after,
+        notes=sighting.notes,
+        segments=sighting.segments,
+        segments_checked=sighting.segments_checked,
     )
 
 
@@ -180,7 +190,7 @@ def _holding(rollout: Rollout, sighting: c.Sighting) -> list[e.RolloutEvent]:
     found = _hold_finding(rollout, sighting.verdict)
     if rollout.state is State.ON_HOLD:
         assert rollout.hold is not None
-        if rollout.hold.key in _CLEARS_ITSELF and not isinstance(sighting.verdict, v.NoData):
+        if _clears_itself(rollout.hold.key) and not isinstance(sighting.verdict, v.NoData | v.BrokenSource):
             return [_evidence(rollout, sighting, "verdict"), e.HoldCleared(key=rollout.hold.key)]
         return []
     if found is None or rollout.state is State.PAUSED:
@@ -200,9 +210,22 @@ def _hold_finding(rollout: Rollout, verdict: v.Verdict) -> e.Held | None:
                 text=f"the traffic split is wrong: {verdict.observed_share:.1%} on the new version "
                 f"instead of {verdict.expected_share:.1%}",
             )
+        case v.BrokenSource() if f"{_SOURCE}{verdict.metric}" not in rollout.overridden:
+            return e.Held(
+                key=f"{_SOURCE}{verdict.metric}",
+                text=f"{verdict.metric} of the {_version(verdict.arm)} version has stopped arriving",
+            )
         case v.NoData() if "no_data" not in rollout.overridden:
             return e.Held(key="no_data", text=f"no requests on the {verdict.arm} version arrive any more")
     return None
+
+
+def _version(arm: str) -> str:
+    return "new" if arm == "canary" else "current"
+
+
+def _clears_itself(key: str) -> bool:
+    return key in _CLEARS_ITSELF or key.startswith(_SOURCE)
 
 
 def _steps(rollout: Rollout, sighting: c.Sighting | None, context: Context) -> list[e.RolloutEvent]:
@@ -258,10 +281,16 @@ def _running(rollout: Rollout, sighting: c.Sighting | None, context: Context) ->
     key = f"undecided:{stage.name}"
     if stage.max_hold is not None and rollout.held_for(context.at) >= stage.max_hold and key not in rollout.overridden:
         have = sighting.stage_requests if sighting else 0
-        text = f"undecided after {_hours(stage.max_hold)}: {have} of {stage.min_samples} requests seen"
+        text = f"undecided after {_hours(stage.max_hold)}: {_have(rollout, stage, have)}"
         held = e.Held(key=key, text=text)
         return [_evidence(rollout, sighting, "hold"), held] if sighting else [held]
     return []
+
+
+def _have(rollout: Rollout, stage: Stage, requests: int) -> str:
+    if requests < stage.min_samples or rollout.plan.risk is not Risk.HIGH:
+        return f"{requests} of {stage.min_samples} requests seen"
+    return f"{requests} requests do not show yet that every limit is kept"
 
 
 def _is_ready(rollout: Rollout, sighting: c.Sighting | None, context: Context) -> bool:
@@ -280,6 +309,12 @@ def _is_ready(rollout: Rollout, sighting: c.Sighting | None, context: Context) -
             return "no_data" in rollout.overridden
         case v.Skewed():
             return "split" in rollout.overridden
+        case v.BrokenSource():
+            return f"{_SOURCE}{sighting.verdict.metric}" in rollout.overridden
+        case v.Continue():
+            # At high risk nothing grows before it is shown to keep its limits; a person may set that aside.
+            careful = rollout.plan.risk is Risk.HIGH and stage.compared
+            return not careful or f"undecided:{stage.name}" in rollout.overridden
         case _:
             return True
 

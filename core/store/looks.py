@@ -3,8 +3,9 @@
 import zlib
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from core.store.tables import look
 
@@ -54,15 +55,32 @@ def between(connection: Connection, rollout: str, first: int, last: int) -> tupl
     found = connection.execute(
         select(look).where(look.c.rollout == rollout, look.c.number.between(first, last)).order_by(look.c.number)
     )
-    return tuple(
-        SavedLook(
-            number=row.number,
-            at=row.at,
-            look_json=_text(row.look),
-            state_json=_text(row.state) if row.state is not None else None,
-            sums_hash=row.sums_hash,
-        )
-        for row in found
+    return tuple(_saved(row) for row in found)
+
+
+def thinned(connection: Connection, rollout: str, most: int) -> tuple[SavedLook, ...]:
+    """At most so many looks, evenly spaced and in order, the newest among them."""
+    newest = connection.execute(select(func.max(look.c.number)).where(look.c.rollout == rollout)).scalar_one()
+    if newest is None:
+        return ()
+    step = -(-newest // most)
+    chosen = select(look).where(look.c.rollout == rollout, look.c.number % step == newest % step)
+    return tuple(_saved(row) for row in connection.execute(chosen.order_by(look.c.number)))
+
+
+def counts(connection: Connection) -> dict[str, int]:
+    """How many looks every rollout has, by rollout."""
+    found = select(look.c.rollout, func.count()).group_by(look.c.rollout).order_by(look.c.rollout)
+    return {row[0]: row[1] for row in connection.execute(found)}
+
+
+def _saved(row: Any) -> SavedLook:
+    return SavedLook(
+        number=row.number,
+        at=row.at,
+        look_json=_text(row.look),
+        state_json=_text(row.state) if row.state is not None else None,
+        sums_hash=row.sums_hash,
     )
 
 

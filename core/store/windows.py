@@ -19,6 +19,7 @@ from core.store.tables import cell, exposure_count
 
 _ROWS = 100
 _QUANTILES = frozenset(key for key, metric in CATALOGUE.items() if metric.kind is Kind.QUANTILE)
+_MEANS = frozenset(key for key, metric in CATALOGUE.items() if metric.kind is Kind.MEAN)
 
 _Key: TypeAlias = tuple[str, int, str, str, str]  # rollout, stage, arm, segment, metric
 _T = TypeVar("_T")
@@ -27,7 +28,7 @@ _Histogram: TypeAlias = dict[int, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placed:
-    """An observation and where it belongs. `counters` are further 0/1 readings, such as `latency_p95>4000`."""
+    """An observation and where it belongs. `counters` are further readings, such as `latency_p95>4000` as 0 or 1."""
 
     rollout: str
     stage: int
@@ -89,6 +90,12 @@ class _Batch:
         if seen.error_category is not None:
             entries.append((CATEGORY + seen.error_category, 1.0, 1.0))
         bins = [(metric, bin_of(value)) for metric, value in seen.readings.items() if metric in _QUANTILES]
+        # A mean's histogram is only there to choose its cap from.
+        uncut = [
+            (metric, bin_of(value))
+            for metric, value in seen.readings.items()
+            if metric in _MEANS and not any(name.startswith(f"{metric}~") for name in placed.counters)
+        ]
         for segment in (EVERYONE, *(f"{name}={value}" for name, value in seen.segments.items())):
             for metric, weight, value in entries:
                 key = (placed.rollout, placed.stage, placed.arm, segment, metric)
@@ -96,7 +103,7 @@ class _Batch:
                 self._slots.append(number * BUCKETS + bucket)
                 self._weights.append(weight)
                 self._values.append(value)
-            for metric, position in bins:
+            for metric, position in (*bins, *uncut) if segment == EVERYONE else bins:
                 histogram = self.histograms.setdefault((placed.rollout, placed.stage, placed.arm, segment, metric), {})
                 histogram[position] = histogram.get(position, 0) + 1
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
+from core.judging.caps import frozen
 from core.judging.evidence import (
     BUCKETS,
     CATEGORY,
@@ -16,9 +17,11 @@ from core.judging.evidence import (
     Bucketed,
     CellKey,
     Sums,
+    capped,
     counter,
     derived_metrics,
 )
+from core.judging.implied import Expected, implied
 from core.judging.judge import Judgement, judge
 from core.judging.limits import Kind, Limit, Role, Scale
 from core.judging.look import Look, reduce
@@ -57,6 +60,7 @@ USUAL = (
     Limit(metric="latency_p95", kind=Kind.RISES_BY, amount=0.15, scale=Scale.RELATIVE, role=Role.HOLD),
     Limit(metric="output_tokens", kind=Kind.CHANGES_BY, amount=0.2, scale=Scale.RELATIVE, role=Role.HOLD),
 )
+LANGUAGES = ("en", "en-gb", "de", "fr", "tr", "es", "pt", "it", "nl", "pl")
 CANARY = StageDesign(index=2, name="canary", compared=True, canary_share=0.05, control_left=True)
 
 
@@ -71,7 +75,9 @@ class Traffic:
     cost: float = 0.014
     latency: float = 1200.0
     complaints: float = 0.0008
+    tokens: float = 1.0
     categories: Mapping[str, float] = field(default_factory=dict)
+    languages: Mapping[str, "Traffic"] = field(default_factory=dict)
 
 
 class World:
@@ -90,11 +96,22 @@ class World:
         self.at = START
         self.state: State | None = None
         self.looks: list[Look] = []
-        self.watched: tuple[str, ...] = ()
+        self.expectations: tuple[Expected, ...] = ()
+        self.cuts: tuple[str, ...] = ()
+        self.language = self.random.integers(0, len(LANGUAGES), users)
+        self.caps: dict[str, float] = {}
 
     @property
     def question(self) -> Question:
-        return Question(limits=self.limits, stages=self.stages, current=self.stages[-1].index, watched=self.watched)
+        return Question(
+            limits=self.limits,
+            implied=implied(self.limits, self.expectations),
+            expectations=self.expectations,
+            cuts=self.cuts,
+            caps=self.caps,
+            stages=self.stages,
+            current=self.stages[-1].index,
+        )
 
     def enter(self, stage: StageDesign) -> None:
         self.stages = (*self.stages, stage)
@@ -109,10 +126,22 @@ class World:
             self.arm(stage.index, arm, who[mask], traffic)
 
     def arm(self, stage: int, arm: str, who: np.ndarray, traffic: Traffic) -> None:
+        """Requests of these users in one arm; where segments are judged, by language as well."""
+        for number, language in enumerate(LANGUAGES if self.cuts else ()):
+            own = traffic.languages.get(language)
+            if own is not None:
+                self._requests(stage, arm, who[self.language[who] == number], own, language)
+            else:
+                self._requests(stage, arm, who[self.language[who] == number], traffic, language)
+        if not self.cuts:
+            self._requests(stage, arm, who, traffic, "")
+
+    def _requests(self, stage: int, arm: str, who: np.ndarray, traffic: Traffic, language: str) -> None:
         draw, n = self.random, len(who)
+        segments = [EVERYONE, f"language={language}"] if language else [EVERYONE]
         bucket = self.bucket[who]
         self.seen.setdefault((stage, arm), set()).update(who.tolist())
-        key = lambda metric: CellKey(stage=stage, arm=arm, segment=EVERYONE, metric=metric)  # noqa: E731
+        key = lambda metric: [CellKey(stage=stage, arm=arm, segment=s, metric=metric) for s in segments]  # noqa: E731
         self.add(key(REQUESTS), bucket, np.ones(n))
         for metric, rate in (
             ("refusal_rate", traffic.refusals),
@@ -121,14 +150,15 @@ class World:
             ("retry_rate", traffic.retries),
         ):
             self.add(key(metric), bucket, draw.random(n) < rate)
-        self.add(key("cost_per_request"), bucket, traffic.cost * draw.lognormal(-0.5, 1.0, n))
-        self.add(key("output_tokens"), bucket, draw.lognormal(6, 0.5, n))
+        self.mean(key, "cost_per_request", bucket, traffic.cost * draw.lognormal(-0.5, 1.0, n))
+        self.mean(key, "output_tokens", bucket, traffic.tokens * draw.lognormal(6, 0.5, n))
         latency = traffic.latency * draw.lognormal(0, 0.5, n)
         self.add(key("latency_p95"), bucket, latency)
         for metric, thresholds in derived_metrics(self.limits).items():
             for threshold in thresholds:
                 self.add(key(counter(metric, threshold)), bucket, latency > threshold)
-        self.histograms.setdefault(key("latency_p95"), Counter()).update(quantile.bin_of(x) for x in latency)
+        for one in key("latency_p95"):
+            self.histograms.setdefault(one, Counter()).update(quantile.bin_of(x) for x in latency)
         for metric, rate in (
             ("complaint_rate", traffic.complaints),
             *((CATEGORY + c, r) for c, r in traffic.categories.items()),
@@ -137,10 +167,20 @@ class World:
             if hit.any():
                 self.add(key(metric), bucket[hit], np.ones(hit.sum()))
 
-    def add(self, key: CellKey, bucket: np.ndarray, value: np.ndarray) -> None:
+    def mean(self, key: Callable[[str], list[CellKey]], metric: str, bucket: np.ndarray, value: np.ndarray) -> None:
+        """Readings of a mean as intake keeps them: as they are, cut and counted above the cap once that is known."""
+        self.add(key(metric), bucket, value)
+        if (cap := self.caps.get(metric)) is not None:
+            self.add(key(capped(metric, cap)), bucket, np.minimum(value, cap))
+            self.add(key(counter(metric, cap)), bucket, value > cap)
+        else:
+            self.histograms.setdefault(key(metric)[0], Counter()).update(quantile.bin_of(x) for x in value)
+
+    def add(self, keys: list[CellKey], bucket: np.ndarray, value: np.ndarray) -> None:
         none = np.zeros(BUCKETS)
-        self.weights[key] = self.weights.get(key, none) + np.bincount(bucket, minlength=BUCKETS)
-        self.values[key] = self.values.get(key, none) + np.bincount(bucket, weights=value, minlength=BUCKETS)
+        for key in keys:
+            self.weights[key] = self.weights.get(key, none) + np.bincount(bucket, minlength=BUCKETS)
+            self.values[key] = self.values.get(key, none) + np.bincount(bucket, weights=value, minlength=BUCKETS)
 
     @property
     def sums(self) -> Sums:
@@ -158,6 +198,7 @@ class World:
         self.looks.append(seen)
         found = judge(self.question, seen, before)
         self.state = found.state
+        self.caps = {**self.caps, **frozen(self.question, self.sums)}
         return found
 
     def run(self, looks: int, canary: Traffic, control: Traffic, *, per_look: int = 333) -> tuple[int, Verdict]:

@@ -12,6 +12,7 @@ from core.judging.limits import Kind, Limit, Role, Scale
 from core.judging.question import StageDesign
 from core.judging.verdict import RollBack
 
+HARMLESS = {"continue", "cleared", "no_control"}
 FULL = StageDesign(index=5, name="100", compared=False, canary_share=1.0, control_left=False)
 
 
@@ -29,7 +30,7 @@ def test_refusals_from_2_to_8_percent_are_rolled_back_within_minutes(world, traf
 def test_a_harmless_canary_is_left_alone(world, traffic):
     for seed in range(4):
         looks, verdict = world(seed=100 + seed).run(150, traffic(), traffic())
-        assert (looks, verdict.name) == (150, "continue")
+        assert (looks, verdict.name in HARMLESS) == (150, True)
 
 
 def test_a_ramp_while_quality_drifts_is_left_alone(world, traffic):
@@ -39,7 +40,7 @@ def test_a_ramp_while_quality_drifts_is_left_alone(world, traffic):
         for step in range(40):
             now = traffic(passes=0.92 - 0.02 * index + 0.0004 * step, cost=0.014 + 0.002 * index)
             here.serve(333, now, now)
-            assert here.look().verdict.name == "continue"
+            assert here.look().verdict.name in HARMLESS
 
 
 @pytest.mark.parametrize(
@@ -62,7 +63,7 @@ def test_harm_that_comes_only_with_growth_is_not_drowned_by_what_went_well_befor
     here = world(seed=3)
     for _ in range(150):
         here.serve(333, traffic(), traffic())
-        assert here.look().verdict.name == "continue"
+        assert here.look().verdict.name in HARMLESS
     here.enter(StageDesign(index=3, name="50", compared=True, canary_share=0.5, control_left=True))
     looks, verdict = here.run(12, traffic(refusals=0.06), traffic())
     assert isinstance(verdict, RollBack), looks
@@ -91,7 +92,7 @@ def test_a_relative_rise_of_slow_answers_holds(world, traffic):
     looks, verdict = world((rise,)).run(60, traffic(latency=1800), traffic())
     assert verdict.name == "hold", looks
     assert verdict.findings[0].difference == pytest.approx(0.5, abs=0.25)
-    assert world((rise,), seed=5).run(120, traffic(), traffic())[1].name == "continue"
+    assert world((rise,), seed=5).run(120, traffic(), traffic())[1].name in HARMLESS
 
 
 @pytest.mark.parametrize(("latency", "found"), [(1300, "continue"), (2200, "hold")])
@@ -108,7 +109,7 @@ def test_one_batch_alone_is_enough(world, traffic):
     assert isinstance(here.look().verdict, RollBack)
     harmless = world()
     harmless.serve(20_000, traffic(), traffic())
-    assert harmless.look().verdict.name == "continue"
+    assert harmless.look().verdict.name in HARMLESS
 
 
 def test_costs_that_never_vary_are_compared_too(world, traffic):
@@ -132,7 +133,7 @@ def test_without_a_control_harm_is_held_against_the_past_and_says_so(world, traf
     for _ in range(60):
         here.serve(333, traffic(), traffic())
         found = here.look()
-        assert found.verdict.name == "continue"
+        assert found.verdict.name in HARMLESS
     assert all(m.weaker for m in found.measures if m.metric == "refusal_rate")
     looks, verdict = here.run(40, traffic(refusals=0.08), traffic())
     assert isinstance(verdict, RollBack), looks

@@ -16,6 +16,7 @@ from core.judging.verdict import Hold, NoData, RollBack, Skewed, TooEarly
 
 REFUSALS = Limit(metric="refusal_rate", kind=Kind.RISES_BY, amount=0.01, scale=Scale.POINTS, role=Role.ROLLBACK)
 RETRIES = Limit(metric="retry_rate", kind=Kind.RISES_BY, amount=0.01, scale=Scale.POINTS, role=Role.HOLD)
+HARMLESS = {"continue", "cleared", "no_control"}
 OFFLINE = StageDesign(index=3, name="eval", compared=False, canary_share=None, control_left=True)
 
 
@@ -44,16 +45,16 @@ def test_a_rollback_is_never_undone(world, traffic):
 def test_what_only_tells_never_acts(world, traffic, change):
     here = world((replace(REFUSALS, **change), RETRIES))
     looks, verdict = here.run(40, traffic(refusals=0.1), traffic())
-    assert (looks, verdict.name) == (40, "continue")
+    assert (looks, verdict.name in HARMLESS) == (40, True)
     found = here.look()
     assert found.measures[0].word == "Worse"
-    assert [note.metric for note in found.notes] == (["refusal_rate"] if change.get("dry_run") else [])
+    assert [note.metric for note in found.notes] == ["refusal_rate"]
 
 
 def test_strict_waits_until_the_margin_itself_is_exceeded(world, traffic):
     strict = replace(REFUSALS, amount=0.03, strict=True)
     within, beyond = traffic(refusals=0.045), traffic(refusals=0.12)
-    assert world((strict,)).run(120, within, traffic())[1].name == "continue"
+    assert world((strict,)).run(120, within, traffic())[1].name in HARMLESS
     assert isinstance(world((strict,)).run(60, beyond, traffic())[1], RollBack)
 
 
@@ -62,7 +63,7 @@ def test_harm_within_the_limit_is_told_and_left(world, traffic):
     for _ in range(10):
         here.serve(20_000, traffic(refusals=0.04), traffic())
         found = here.look()
-    assert found.verdict.name == "continue"
+    assert found.verdict.name in HARMLESS
     assert found.measures[0].word == "Slightly worse, within limit"
 
 
@@ -76,10 +77,13 @@ def test_changes_by_looks_both_ways(world, traffic, retries):
     assert here.look().measures[0].word == "Changed unexpectedly"
 
 
-def test_a_drop_looks_only_down(world, traffic):
+def test_a_drop_looks_only_down_and_the_catalogue_up(world, traffic):
     drop = replace(RETRIES, kind=Kind.DROPS_BY, amount=0.25, scale=Scale.RELATIVE)
-    assert world((drop,)).run(60, traffic(retries=0.2), traffic())[1].name == "continue"
-    assert isinstance(world((drop,)).run(90, traffic(retries=0.02), traffic())[1], Hold)
+    fallen = world((drop,)).run(90, traffic(retries=0.02), traffic())[1]
+    assert (fallen.findings[0].kind, fallen.findings[0].note) == ("drops_by", "")
+    risen = world((drop,)).run(60, traffic(retries=0.2), traffic())[1]
+    assert isinstance(risen, Hold)
+    assert (risen.findings[0].kind, risen.findings[0].note) == ("rises_by", "not among the agreed limits")
 
 
 def test_an_absolute_limit_on_a_mean_and_on_a_proportion(world, traffic):
@@ -91,7 +95,7 @@ def test_an_absolute_limit_on_a_mean_and_on_a_proportion(world, traffic):
     assert verdict.findings[0].limit_text == "exceeds $0.02"
     _, verdict = world((flags,)).run(90, traffic(flags=0.05), traffic())
     assert verdict.findings[0].limit_text == "exceeds 1 %"
-    assert world((cost, flags)).run(60, traffic(), traffic())[1].name == "continue"
+    assert world((cost, flags)).run(60, traffic(), traffic())[1].name in HARMLESS
 
 
 CATEGORY = Limit(
@@ -106,7 +110,7 @@ CATEGORY = Limit(
 
 def test_an_error_that_control_has_too_is_not_new(world, traffic):
     both = {"categories": {"ToolTimeout": 0.03}}
-    assert world((CATEGORY,)).run(60, traffic(**both), traffic(**both))[1].name == "continue"
+    assert world((CATEGORY,)).run(60, traffic(**both), traffic(**both))[1].name in HARMLESS
 
 
 def test_a_new_error_needs_its_events_and_is_named(world, traffic):
@@ -115,7 +119,7 @@ def test_a_new_error_needs_its_events_and_is_named(world, traffic):
     assert isinstance(verdict, RollBack)
     assert verdict.findings[0].note.startswith("ToolTimeout: ")
     demanding = world((replace(CATEGORY, min_events=10_000),))
-    assert demanding.run(60, traffic(categories={"ToolTimeout": 0.05}), traffic())[1].name == "continue"
+    assert demanding.run(60, traffic(categories={"ToolTimeout": 0.05}), traffic())[1].name in HARMLESS
 
 
 def test_what_makes_an_error_appear_is_not_yet_evidence(world, traffic):
@@ -155,7 +159,7 @@ def test_an_arm_that_falls_silent_is_no_data_and_clears_itself(world, traffic, s
         verdict = here.look().verdict
     assert verdict == NoData(since=last, arm=silent)
     here.serve(333, traffic(), traffic())
-    assert here.look().verdict.name == "continue"
+    assert here.look().verdict.name in HARMLESS
 
 
 def test_an_arm_that_never_spoke_is_no_data_since_never(world):
@@ -170,7 +174,7 @@ def test_a_stage_that_serves_nobody_waits_for_no_data(world):
     here.enter(OFFLINE)
     here.look()
     here.at += timedelta(hours=5)
-    assert here.look().verdict.name == "continue"
+    assert here.look().verdict.name in HARMLESS
 
 
 def test_requests_without_complaints_are_data(world, traffic):
@@ -210,10 +214,11 @@ def test_counts_are_those_of_the_stage_under_way(world, traffic):
 
 def test_the_same_record_gives_the_same_bytes(world, traffic):
     here = world()
-    here.watched = ("output_tokens",)
-    state, question = State.start(here.question), here.question
+    here.cuts = ("language",)
+    state = State.start(here.question)
     for _ in range(25):
         here.serve(333, traffic(categories={"Json": 0.01}), traffic())
+        question = here.question
         found = here.look()
         again = judge(
             record.load_question(record.dump(question)),
@@ -250,8 +255,8 @@ def test_the_evidence_so_far_adds_up_however_it_is_cut_into_looks(world, traffic
     # Without anything new, a look changes nothing but its number.
     here = world((REFUSALS, RETRIES))
     here.serve(3000, traffic(), traffic())
-    once = here.look()
-    again = judge(here.question, reduce(here.question, here.sums, once.state, here.at), once.state)
+    asked, once = here.question, here.look()
+    again = judge(asked, reduce(asked, here.sums, once.state, here.at), once.state)
     assert again.measures == once.measures
     assert replace(again.state, looks=once.state.looks) == once.state
 
@@ -277,8 +282,10 @@ def test_numbers_as_a_database_hands_them_out_are_recorded_as_plain_ones(world, 
     assert record.dump(looks[0]) == record.dump(looks[1])
 
 
-def test_only_metrics_with_a_number_of_their_own_are_watched(world, traffic):
+def test_what_comes_in_is_watched_though_no_limit_asks_for_it(world, traffic):
     here = world((REFUSALS,))
-    here.watched = ("output_tokens", "new_error_category", "refusal_rate")
     here.serve(3000, traffic(), traffic())
-    assert [measure.metric for measure in here.look().measures] == ["refusal_rate", "output_tokens"]
+    agreed, *others = here.look().measures
+    assert (agreed.metric, agreed.implied) == ("refusal_rate", False)
+    assert {"eval_pass_rate", "cost_per_request", "latency_p95"} <= {measure.metric for measure in others}
+    assert all(measure.implied and measure.limit_text is None for measure in others)

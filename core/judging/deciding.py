@@ -1,0 +1,165 @@
+"""Which limits speak: the file's by a weighted sum that keeps the false alarms, the others by false discoveries."""
+
+from dataclasses import dataclass, replace
+from math import log
+
+import numpy as np
+
+from core.judging import ranges
+from core.judging.hypothesis import effect
+from core.judging.implied import FALSE_DISCOVERIES
+from core.judging.limits import Limit, Role, Scale, wording
+from core.judging.look import Look
+from core.judging.question import Question
+from core.judging.ranges import Seen
+from core.judging.score import Score, combined, has_lasted
+from core.judging.state import SegmentScore, State
+from core.judging.verdict import Finding
+from core.judging.weights import of_everybody
+from core.metrics.catalogue import CATALOGUE, Good
+from core.stats import multiplicity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ready:
+    """A limit whose estimate is, and has lasted, beyond: for everybody, in these segments, or both."""
+
+    score: Score
+    everybody: bool
+    segments: tuple[SegmentScore, ...]
+    counted: float
+
+
+def fired(question: Question, look: Look, state: State, scored: tuple[Score, ...], role: Role) -> tuple[Finding, ...]:
+    """Findings of the file's limits that together pass the bar of a role's alpha, the strongest first; empty below it.
+
+    sum of w_i E_i >= 1 / alpha with equal shares of the limits, over those whose estimate is, and has lasted, beyond.
+    Which of the others speak as well is told by e-BH.
+    """
+    positions = question.acting(role)
+    if not positions:
+        return ()
+    share = log(len(positions))
+    bar = log(1 / question.alpha)
+    ready = [one for i in positions if (one := _ready(question, look, state, scored[i])) is not None]
+    if not ready or float(np.logaddexp.reduce([one.counted - share for one in ready])) < bar:
+        return ()
+    ready.sort(key=lambda one: (-one.counted, one.score.limit))
+    tests = np.full(len(positions), -np.inf)
+    tests[: len(ready)] = [one.counted for one in ready]
+    also = multiplicity.e_bh(tests, FALSE_DISCOVERIES)
+    speaking = [one for i, one in enumerate(ready) if i == 0 or also[i]]
+    return tuple(
+        finding
+        for one in speaking
+        for finding in _findings(question, question.criteria[one.score.limit], one, bar + share)
+    )
+
+
+def discovered(
+    question: Question, look: Look, state: State, scored: tuple[Score, ...], role: Role
+) -> tuple[Finding, ...]:
+    """Findings beyond the file's limits: e-BH over all that is implied for a role, in everybody and in segments."""
+    of = [one for one in scored[len(question.limits) :] if question.criteria[one.limit].role is role]
+    tests: list[tuple[float, Limit, Seen | None, str]] = []
+    for score in of:
+        limit = question.criteria[score.limit]
+        tests.append((score.counted, limit, score.strongest, ""))
+        if role is Role.HOLD:
+            tests += [
+                (one.counted if one.counted is not None else -np.inf, limit, one.sight, one.segment)
+                for one in score.segments
+            ]
+    if not tests:
+        return ()
+    found = multiplicity.e_bh(np.array([test[0] for test in tests]), FALSE_DISCOVERIES)
+    bar = log(len(tests) / FALSE_DISCOVERIES)
+    said = [test for test, yes in zip(tests, found, strict=True) if yes]
+    said.sort(key=lambda test: -test[0])
+    return tuple(
+        _finding(limit, sight, strength, bar, segment, _unforeseen(limit))
+        for strength, limit, sight, segment in said
+        if sight is not None
+    )
+
+
+def notes(question: Question, look: Look, state: State, scored: tuple[Score, ...]) -> tuple[Finding, ...]:
+    """What is told and holds nothing: dry-run and watched limits that would have spoken, and what went unexpectedly."""
+    bar = log(1 / question.alpha)
+    silent = tuple(
+        _finding(limit, score.strongest, score.counted, bar, "", "dry run" if limit.dry_run else "")
+        for position, (limit, score) in enumerate(zip(question.limits, scored, strict=False))
+        if not limit.acts
+        and score.counted >= bar
+        and score.strongest is not None
+        and has_lasted(limit, str(position), look, state)
+    )
+    return silent + discovered(question, look, state, scored, Role.WATCH)
+
+
+def _ready(question: Question, look: Look, state: State, score: Score) -> _Ready | None:
+    limit = question.criteria[score.limit]
+    everybody = score.beyond and has_lasted(limit, str(score.limit), look, state)
+    segments = tuple(
+        one
+        for one in score.segments
+        if one.counted is not None and has_lasted(limit, f"{score.limit}|{one.segment}", look, state)
+    )
+    if not everybody and not segments:
+        return None
+    counted = combined(question, score, segments, everybody=everybody)
+    return _Ready(score=score, everybody=everybody, segments=segments, counted=counted)
+
+
+def _findings(question: Question, limit: Limit, ready: _Ready, threshold: float) -> tuple[Finding, ...]:
+    """One finding for everybody, or for the segment that weighs most where everybody's part is not beyond the limit."""
+    share = of_everybody(question)
+    worst = max(ready.segments, key=lambda one: one.counted or 0.0, default=None)
+    if ready.everybody and ready.score.strongest is not None:
+        mostly = f"; most in {worst.segment}" if worst is not None else ""
+        found = _finding(limit, ready.score.strongest, ready.score.log_e, threshold - log(share), "", "")
+        return (_noted(found, mostly),)
+    assert worst is not None
+    return (_finding(limit, worst.sight, worst.log_e, threshold - log(1 - share), worst.segment, ""),)
+
+
+def _noted(finding: Finding, more: str) -> Finding:
+    return replace(finding, note=(finding.note + more).removeprefix("; "))
+
+
+def _unforeseen(limit: Limit) -> str:
+    """Why something is told that no file asked for."""
+    entry = CATALOGUE[limit.metric]
+    rises = limit.kind.value == "rises_by"
+    if entry.good in {Good.UP, Good.DOWN} and (entry.good is Good.UP) == rises:
+        return "better than expected: check for leakage, truncation or a filter that is off"
+    if entry.good is Good.UNCHANGED and not rises:
+        return "less than before, where nothing should change: is a filter off?"
+    return "not among the agreed limits"
+
+
+def _finding(limit: Limit, sight: Seen | None, strength: float, threshold: float, segment: str, note: str) -> Finding:
+    assert sight is not None
+    entry = CATALOGUE[limit.metric]
+    relative = limit.scale is Scale.RELATIVE
+    difference = None
+    if sight.canary is not None and sight.control is not None and (not relative or sight.control > 0):
+        difference = effect(limit, sight.canary, sight.control)
+    low, high = (None, None) if limit.absolute else ranges.shown(limit, entry, sight)
+    return Finding(
+        metric=limit.metric,
+        kind=limit.kind.value,
+        limit_text=wording(limit),
+        canary=sight.canary,
+        control=sight.control,
+        difference=difference,
+        low=low,
+        high=high,
+        log_e=strength,
+        threshold=threshold,
+        note="; ".join(text for text in (sight.note, note) if text),
+        title=entry.title,
+        unit=entry.unit,
+        relative=relative,
+        segment=segment,
+    )

@@ -1,0 +1,319 @@
+"""The e-processes of one criterion: each one's weight, its evidence, whether its estimate is beyond the limit."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from math import log
+
+import numpy as np
+
+from core.judging import crossing
+from core.judging.accumulate import gate_is_open, in_control
+from core.judging.counting import channel
+from core.judging.evidence import EVERYONE, counter
+from core.judging.hypothesis import Hypothesis, hypotheses, is_beyond
+from core.judging.limits import Limit
+from core.judging.look import Look
+from core.judging.question import Question
+from core.judging.ranges import Seen
+from core.judging.standing import Standing
+from core.judging.state import Part, Recent, State
+from core.judging.weights import (
+    ANY_TIME,
+    AS_IT_IS,
+    CAPPED,
+    SINCE_FIRST,
+    SINCE_STAGE,
+    TAIL,
+    WITHOUT_CONTROL,
+    fading,
+    of_stage,
+)
+from core.metrics.catalogue import CATALOGUE, Kind
+from core.stats import mean, proportion
+from core.stats.checked import Side
+
+LATELY = 20
+"""Canary trials of the last minutes, below which they give no estimate."""
+
+_Key = tuple[int, Side, Part, int, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Term:
+    """One e-process of a criterion: since one stage, on one side. `log_weight` is its share of the criterion."""
+
+    log_weight: float
+    log_e: float
+    beyond: bool
+    sight: Seen
+
+
+class Sighted:
+    """A look with the state after it, indexed, so that hundreds of criteria and segments can be read from it."""
+
+    def __init__(self, question: Question, look: Look, state: State) -> None:
+        self._question, self._look, self._state = question, look, state
+        self._standings = {(one.metric, one.since, one.segment): one for one in look.standings}
+        self._evidence: dict[_Key, tuple[float, ...]] = {
+            (one.limit, one.side, one.part, one.since, one.segment): one.components for one in state.tracks
+        }
+        self._margins = {(one.limit, one.side, one.since): one.error for one in look.margins}
+
+    def everybody(self, position: int) -> Iterator[Term]:
+        """All terms of a criterion over everybody."""
+        question, limit = self._question, self._question.criteria[position]
+        if limit.per_category:
+            yield from _categories(question, self._state, position)
+            return
+        epochs = question.exposed if limit.absolute else question.compared
+        if question.is_implied(position):
+            epochs = question.exposed[:1] if limit.absolute else question.epochs
+        for hypothesis in hypotheses(limit):
+            for order, since in enumerate(epochs, start=1):
+                share = of_stage(order, absolute=limit.absolute) * hypothesis.share
+                yield from self._since(position, hypothesis, since, EVERYONE, share)
+            yield from self._lately(position, hypothesis)
+            if not limit.absolute:
+                yield from self._alone(position, hypothesis)
+
+    def segment(self, position: int, segment: str) -> Iterator[Term]:
+        """The terms of a criterion in one segment; error categories are not divided."""
+        limit = self._question.criteria[position]
+        if limit.per_category:
+            return
+        for hypothesis in hypotheses(limit):
+            for since, share in zip(self._question.epochs, (SINCE_FIRST, SINCE_STAGE), strict=False):
+                yield from self._since(position, hypothesis, since, segment, share * hypothesis.share)
+
+    def _since(self, position: int, hypothesis: Hypothesis, since: int, segment: str, share: float) -> Iterator[Term]:
+        limit = self._question.criteria[position]
+        if CATALOGUE[limit.metric].kind is Kind.MEAN:
+            yield from self._mean_terms(position, hypothesis, since, segment, share)
+            return
+        standing = self._standings.get((limit.metric, since, segment))
+        if standing is None:
+            return
+        if limit.absolute:
+            level = standing.level
+            enough = level is not None and level * standing.level_weight >= (limit.min_events or 0)
+            beyond, sight = level is not None and level > limit.amount and enough, _own(standing)
+        else:
+            beyond, sight = _is_beyond(limit, hypothesis, standing), _beside(standing)
+        part: Part = "fixed" if limit.absolute else "pair"
+        log_e = self._exact(position, hypothesis.side, part, since, segment, standing.design_effect)
+        yield Term(log_weight=log(share), log_e=log_e, beyond=beyond, sight=sight)
+
+    def _mean_terms(
+        self, position: int, hypothesis: Hypothesis, since: int, segment: str, share: float
+    ) -> Iterator[Term]:
+        limit, metric = self._question.criteria[position], self._question.criteria[position].metric
+        plain = self._standings.get((metric, since, segment))
+        cap, cell = self._question.caps.get(metric), self._question.cell(metric)
+        if plain is not None:
+            log_e = self._mean(position, hypothesis, plain)
+            beyond = _is_beyond(limit, hypothesis, plain)
+            yield Term(log_weight=log(share * AS_IT_IS), log_e=log_e, beyond=beyond, sight=_beside(plain))
+        if cap is None:
+            return
+        capped = self._standings.get((cell, since, segment))
+        if capped is not None:
+            part = CAPPED + (TAIL if hypothesis.side == "less" or limit.absolute else 0.0)
+            log_e, beyond = self._mean(position, hypothesis, capped), _is_beyond(limit, hypothesis, capped)
+            note = f"values above {cap:.4g} count as that"
+            sight = replace(_beside(capped), note=note)
+            yield Term(log_weight=log(share * part), log_e=log_e, beyond=beyond, sight=sight)
+        tail = self._standings.get((counter(metric, cap), since, segment))
+        if tail is None or hypothesis.side == "less" or limit.absolute:
+            return
+        judged = plain or capped
+        beyond = judged is not None and _is_beyond(limit, hypothesis, judged)
+        log_e = self._exact(position, hypothesis.side, "tail", since, segment, tail.design_effect)
+        yield Term(
+            log_weight=log(share * TAIL),
+            log_e=log_e,
+            beyond=beyond,
+            sight=replace(_beside(judged), note=_tail_note(cap, tail)) if judged is not None else _beside(tail),
+        )
+
+    def _mean(self, position: int, hypothesis: Hypothesis, standing: Standing) -> float:
+        limit, tau = self._question.criteria[position], self._state.taus.get(str(position))
+        canary, control = standing.canary, standing.control
+        if limit.absolute:
+            canary, control = standing.level, limit.amount
+        if canary is None or control is None:
+            return 0.0
+        if not gate_is_open(self._look, standing.metric, standing.since, standing.segment):
+            return 0.0
+        if limit.absolute:
+            return _half_normal(canary - control, standing.level_error, tau)
+        error = standing.error
+        if limit.strict:
+            error = self._margins.get((position, hypothesis.side, standing.since)) if not standing.segment else error
+        estimate = canary - hypothesis.ratio * control - hypothesis.shift
+        return _half_normal(hypothesis.sign * estimate, error, tau)
+
+    def _lately(self, position: int, hypothesis: Hypothesis) -> Iterator[Term]:
+        """Harm that began at an unknown time, with the estimate of the last minutes."""
+        question, limit = self._question, self._question.criteria[position]
+        if CATALOGUE[limit.metric].kind is Kind.MEAN and (hypothesis.side == "less" or limit.absolute):
+            return
+        components = self._evidence.get((position, hypothesis.side, "onset", -1, EVERYONE))
+        if components is None:
+            return
+        name = channel(question, limit)
+        if crossing.is_crossed(limit):
+            # Of the values above control's quantile: beyond the limit where those above quantile and limit are more.
+            opposite: Side = "less" if hypothesis.side == "greater" else "greater"
+            name = crossing.metric_of(position, opposite, clear=True)
+        recent = self._state.recent.get(name or "")
+        if recent is None or recent.canary_trials < LATELY:
+            return
+        canary = recent.canary_events / recent.canary_trials
+        control = recent.control_events / recent.control_trials if recent.control_trials else None
+        sight = self._lately_sight(limit, name or "", recent, canary, control)
+        if sight is None:
+            return
+        yield Term(
+            log_weight=log(ANY_TIME * hypothesis.share),
+            log_e=float(proportion.log_mean(components)),
+            beyond=self._lately_beyond(position, hypothesis, canary, control),
+            sight=sight,
+        )
+
+    def _lately_sight(
+        self, limit: Limit, name: str, recent: Recent, canary: float, control: float | None
+    ) -> Seen | None:
+        """The last minutes of a rate; of anything else how it stands in the stage, and what share crossed lately."""
+        entry = CATALOGUE[limit.metric]
+        if entry.binary or entry.kind is Kind.COUNT:
+            return Seen(
+                canary=canary,
+                control=control,
+                error=None,
+                n_canary=recent.canary_trials,
+                n_control=recent.control_trials,
+                design_effect=self._state.effects.get(limit.metric, 1.0),
+                note="in the last minutes",
+            )
+        standing = self._standings.get((limit.metric, self._question.current, EVERYONE))
+        if standing is None:
+            return None
+        beside = f" and {control:.1%} on the current one" if control is not None and not limit.absolute else ""
+        crossed = "above what is usual" if not limit.absolute else f"above {limit.amount:g}"
+        note = f"in the last minutes {canary:.1%} of requests were {crossed} on the new version{beside}"
+        return replace(_own(standing) if limit.absolute else _beside(standing), note=note)
+
+    def _lately_beyond(self, position: int, hypothesis: Hypothesis, canary: float, control: float | None) -> bool:
+        limit = self._question.criteria[position]
+        entry = CATALOGUE[limit.metric]
+        if entry.quantile is not None and limit.absolute:
+            return canary > 1 - entry.quantile
+        if limit.absolute:
+            return canary > limit.amount
+        if crossing.is_crossed(limit):
+            return control is not None and hypothesis.sign * (canary - control) > 0
+        if entry.kind is Kind.MEAN:
+            return control is not None and canary > 2 * control
+        return is_beyond(limit, hypothesis.side, canary, control)
+
+    def _alone(self, position: int, hypothesis: Hypothesis) -> Iterator[Term]:
+        """Against control's past, with the limit in the bound: a before and after cannot tell drift from harm."""
+        question, limit = self._question, self._question.criteria[position]
+        baseline = self._state.baselines.get(limit.metric)
+        if not question.alone or baseline is None:
+            return
+        since = question.alone[0]
+        standing = self._standings.get((question.cell(limit.metric), since, EVERYONE))
+        if standing is None:
+            return
+        error = None
+        if standing.level_error is not None and baseline.error is not None:
+            error = float(np.hypot(standing.level_error, hypothesis.bound_ratio * baseline.error))
+        if CATALOGUE[limit.metric].kind is Kind.MEAN:
+            bound = hypothesis.bound_ratio * baseline.value + hypothesis.bound_shift
+            ready = standing.level is not None and gate_is_open(self._look, standing.metric, since)
+            estimate = hypothesis.sign * (standing.level - bound) if standing.level is not None else 0.0
+            log_e = _half_normal(estimate, error, self._state.taus.get(str(position))) if ready else 0.0
+        else:
+            log_e = self._exact(position, hypothesis.side, "alone", since, EVERYONE, standing.design_effect)
+        yield Term(
+            log_weight=log(WITHOUT_CONTROL * hypothesis.share),
+            log_e=log_e,
+            beyond=is_beyond(limit, hypothesis.side, standing.level, baseline.value),
+            sight=Seen(
+                canary=standing.level,
+                control=baseline.value,
+                error=error,
+                n_canary=standing.level_weight,
+                n_control=0,
+                note="compared with the past: no control is left",
+            ),
+        )
+
+    def _exact(self, position: int, side: Side, part: Part, since: int, segment: str, design_effect: float) -> float:
+        components = self._evidence.get((position, side, part, since, segment))
+        return 0.0 if components is None else float(proportion.log_mean(np.array(components) / design_effect))
+
+
+def _categories(question: Question, state: State, position: int) -> Iterator[Term]:
+    limit = question.limits[position]
+    for track in state.categories:
+        if track.limit != position or in_control(state, track.name) or track.trials == 0:
+            continue
+        rate = track.events / track.trials
+        control = sum(
+            total.control_trials for key, total in state.totals.items() if key.partition("|")[2] == "requests"
+        )
+        yield Term(
+            log_weight=log(fading(track.order)),
+            log_e=float(proportion.log_mean(track.components)),
+            beyond=rate > limit.amount and track.events >= (limit.min_events or 0),
+            sight=Seen(
+                canary=rate,
+                control=0.0,
+                error=None,
+                n_canary=track.trials,
+                n_control=control,
+                note=f"{track.name}: {track.events:.0f} on the new version, none on the current one",
+            ),
+        )
+
+
+def _is_beyond(limit: Limit, hypothesis: Hypothesis, standing: Standing) -> bool:
+    if limit.absolute:
+        return standing.level is not None and standing.level > limit.amount
+    return is_beyond(limit, hypothesis.side, standing.canary, standing.control)
+
+
+def _beside(standing: Standing) -> Seen:
+    return Seen(
+        canary=standing.canary,
+        control=standing.control,
+        error=standing.error,
+        n_canary=standing.canary_weight,
+        n_control=standing.control_weight,
+        design_effect=standing.design_effect,
+    )
+
+
+def _own(standing: Standing) -> Seen:
+    return Seen(
+        canary=standing.level,
+        control=standing.control,
+        error=standing.level_error,
+        n_canary=standing.level_weight,
+        n_control=standing.control_weight,
+        design_effect=standing.design_effect,
+    )
+
+
+def _tail_note(cap: float, tail: Standing) -> str:
+    shares = [f"{x:.1%}" if x is not None else "unknown" for x in (tail.canary, tail.control)]
+    return f"above {cap:.4g}: {shares[0]} of requests on the new version, {shares[1]} on the current one"
+
+
+def _half_normal(estimate: float, error: float | None, tau: float | None) -> float:
+    """No evidence where nothing varies: an error of 0 is not certainty."""
+    if error is None or error <= 0 or tau is None:
+        return 0.0
+    return float(mean.log_e_half_normal(estimate / error, (tau / error) ** 2))

@@ -1,0 +1,178 @@
+"""Every recorded verdict computed again from its recorded inputs, byte for byte."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from core.judging import record
+from core.judging.implied import implied
+from core.judging.judge import Judgement, judge
+from core.judging.question import Question
+from core.judging.state import State
+from core.judging.verdict import RollBack
+from core.rollout.events import EvidenceRecorded, RolledBack, RolloutEvent, rollout_stream
+from core.rollout.evolve import evolve
+from core.rollout.model import Rollout
+from core.rollout.questions import expected
+from core.store import event_log, looks
+from core.store.event_log import Recorded
+from core.watch import NOTHING, digest_of
+
+_CHUNK = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mismatch:
+    """What does not follow from the record: at an event's `position` of the log, or at a look of a rollout."""
+
+    rollout: str
+    position: int | None
+    look: int | None
+    what: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """`looks` and `verdicts` were computed again. `unchecked` are rollouts that another engine judged."""
+
+    mismatches: tuple[Mismatch, ...]
+    looks: int
+    verdicts: int
+    unchecked: tuple[str, ...]
+
+
+def verify(connection: Connection, rollouts: Sequence[str], on_look: Callable[[], None] = lambda: None) -> Report:
+    """Replay these rollouts from their first look on. Needs the memory of a few hundred looks, however many there are.
+
+    A look, a question or a state that was altered shows in the digests that its evidence events carry; a verdict that
+    does not follow shows when it is computed. Events themselves are checked by the chain (`core.store.verify`).
+    """
+    found: list[Mismatch] = []
+    counted = verdicts = 0
+    unchecked: list[str] = []
+    for name in rollouts:
+        replaying = _Replaying(name, event_log.stream(connection, rollout_stream(name)))
+        for saved in _looks(connection, name):
+            on_look()
+            if not replaying.take(saved):
+                unchecked.append(name)
+                break
+            counted += 1
+        else:
+            replaying.finish(looks.latest(connection, name))
+        found += replaying.found
+        verdicts += replaying.verdicts
+    return Report(mismatches=tuple(found), looks=counted, verdicts=verdicts, unchecked=tuple(unchecked))
+
+
+def _looks(connection: Connection, rollout: str) -> Iterator[looks.SavedLook]:
+    first = 1
+    while chunk := looks.between(connection, rollout, first, first + _CHUNK - 1):
+        yield from chunk
+        first = chunk[-1].number + 1
+
+
+class _Replaying:
+    """One rollout, look by look, beside what its log says of it."""
+
+    def __init__(self, name: str, history: Sequence[Recorded]) -> None:
+        self.found: list[Mismatch] = []
+        self.verdicts = 0
+        self._name = name
+        self._rollout = _folded(history)
+        self._evidence = [r for r in history if isinstance(r.event, EvidenceRecorded)]
+        self._rolled_back = [r for r in history if isinstance(r.event, RolledBack)]
+        self._state = State()
+        self._question: Question | None = None
+        self._judgement: Judgement | None = None
+        self._number = 0
+        self._digest = self._evidence_state = NOTHING
+        self._covered = 0
+
+    def take(self, saved: looks.SavedLook) -> bool:
+        """The next look; False where another engine made it, so that nothing can be said."""
+        recorded = record.load_recorded(saved.look_json)
+        if recorded.engine != record.ENGINE:
+            return False
+        if saved.number != self._number + 1:
+            self._wrong(None, saved.number, f"the looks before it are missing, from {self._number + 1} on")
+        self._number = saved.number
+        self._ask(recorded.question, saved.number)
+        self._digest = digest_of(self._digest + saved.look_json)
+        if saved.sums_hash != self._digest:
+            self._wrong(None, saved.number, "it, or one before it, was altered: the digests differ")
+        assert self._question is not None
+        self._judgement = judge(self._question, recorded.look, self._state)
+        self._state = self._judgement.state
+        while self._evidence and self._evidence[0].event.last_look == saved.number:  # type: ignore[union-attr]
+            self._compare(self._evidence.pop(0), self._judgement)
+        return True
+
+    def finish(self, latest: tuple[int, str] | None) -> None:
+        """What the log speaks of and no look shows, and whether the engine goes on from the right state."""
+        for missing in self._evidence:
+            self._wrong(missing.position, None, "the looks that this evidence rests on are missing")
+        judged = self._judgement
+        if latest is not None and judged is not None and json.loads(latest[1])["judgement"] != record.dump(judged):
+            self._wrong(None, latest[0], "the state that the next look goes on from does not follow from the looks")
+        for back in self._rolled_back:
+            event = back.event
+            assert isinstance(event, RolledBack)
+            by_engine = event.by.startswith("system:") and bool(event.findings)
+            verdict = self._judgement.verdict if self._judgement is not None else None
+            if by_engine and not (isinstance(verdict, RollBack) and verdict.findings == event.findings):
+                self._wrong(back.position, None, "the engine never came to this rollback")
+
+    def _ask(self, question: Question | None, number: int) -> None:
+        if question is None:
+            return
+        self._question = question
+        plan = self._rollout.plan
+        foreseen = expected(plan)
+        agreed = (plan.limits, implied(plan.limits, foreseen), foreseen, plan.segments, 0.05)
+        asked = (question.limits, question.implied, question.expectations, question.cuts, question.alpha)
+        if asked != agreed:
+            self._wrong(None, number, "it was asked something else than the plan agreed on")
+
+    def _compare(self, recorded: Recorded, judgement: Judgement) -> None:
+        event = recorded.event
+        assert isinstance(event, EvidenceRecorded)
+        self.verdicts += 1
+        claims = {
+            "verdict": (event.verdict, judgement.verdict),
+            "measures": (event.measures, judgement.measures),
+            "notes": (event.notes, judgement.notes),
+            "segments": (event.segments, judgement.segments),
+            "requests": (
+                (event.canary_requests, event.control_requests, event.canary_units, event.control_units),
+                (
+                    judgement.canary_requests,
+                    judgement.control_requests,
+                    judgement.canary_units,
+                    judgement.control_units,
+                ),
+            ),
+            "first look": (event.first_look, self._covered + 1),
+            "state before": (event.state_before, self._evidence_state),
+            "looks": (event.looks, self._digest),
+            "state after": (event.state_after, digest_of(record.dump(judgement.state))),
+        }
+        differing = [name for name, (said, computed) in claims.items() if said != computed]
+        if differing:
+            what = f"evidence #{event.number} does not follow from its looks: {', '.join(differing)} differ"
+            self._wrong(recorded.position, event.last_look, what)
+        self._covered, self._evidence_state, self._digest = event.last_look, event.state_after, NOTHING
+
+    def _wrong(self, position: int | None, look: int | None, what: str) -> None:
+        self.found.append(Mismatch(rollout=self._name, position=position, look=look, what=what))
+
+
+def _folded(history: Sequence[Recorded]) -> Rollout:
+    rollout: Rollout | None = None
+    for one in history:
+        if isinstance(one.event, RolloutEvent):
+            rollout = evolve(rollout, one.event, one.at)
+    assert rollout is not None, "a rollout begins by being planned"
+    return rollout

@@ -1,0 +1,103 @@
+"""What is watched though no file asks for it: safety on both sides, expectations, and what is unexpectedly good."""
+
+from dataclasses import replace
+
+import pytest
+
+from core.judging.implied import Expected, implied
+from core.judging.limits import Kind, Limit, Role, Scale
+from core.judging.verdict import Hold, RollBack
+
+REFUSALS = Limit(metric="refusal_rate", kind=Kind.RISES_BY, amount=0.01, scale=Scale.POINTS, role=Role.ROLLBACK)
+PASSES = Limit(metric="eval_pass_rate", kind=Kind.DROPS_BY, amount=0.02, scale=Scale.POINTS, role=Role.ROLLBACK)
+HARMLESS = {"continue", "cleared"}
+
+
+def sides(limits=(), expectations=()):
+    return {(x.metric, x.kind): (x.role, x.amount) for x in implied(limits, expectations)}
+
+
+def test_every_side_that_the_file_leaves_open_is_watched_once():
+    found = sides((REFUSALS, PASSES))
+    assert ("refusal_rate", Kind.RISES_BY) not in found
+    assert found["refusal_rate", Kind.DROPS_BY] == (Role.HOLD, 0.01)
+    assert found["eval_pass_rate", Kind.RISES_BY] == (Role.WATCH, 0.02)
+    assert found["retry_rate", Kind.RISES_BY] == (Role.HOLD, 0.01)
+    assert found["thumbs_down_rate", Kind.DROPS_BY][0] is Role.WATCH
+    assert ("thumbs_up_rate", Kind.RISES_BY) not in found  # neither good nor harm
+    assert all(metric != "new_error_category" for metric, _ in found)
+
+
+@pytest.mark.parametrize("kind", [Kind.CHANGES_BY])
+def test_a_two_sided_limit_leaves_no_side_open(kind):
+    found = sides((replace(REFUSALS, kind=kind),))
+    assert all(metric != "refusal_rate" for metric, _ in found)
+
+
+def test_an_absolute_limit_speaks_of_the_rise():
+    found = sides((Limit(metric="latency_p95", kind=Kind.EXCEEDS, amount=4e3, scale=Scale.ABSOLUTE, role=Role.HOLD),))
+    assert ("latency_p95", Kind.RISES_BY) not in found
+    assert found["latency_p95", Kind.DROPS_BY][0] is Role.WATCH
+
+
+def test_what_is_expected_is_open_up_to_its_far_end_and_the_other_side_is_not():
+    down = Expected(metric="output_tokens", direction="down", low=-0.4, high=-0.2)
+    found = sides((), (down,))
+    assert found["output_tokens", Kind.DROPS_BY][1] == pytest.approx(0.4)
+    assert found["output_tokens", Kind.RISES_BY][1] == pytest.approx(0.2)
+    open_ended = sides((), (Expected(metric="latency_p50", direction="down"),))
+    assert ("latency_p50", Kind.DROPS_BY) not in open_ended
+    assert open_ended["latency_p50", Kind.RISES_BY][0] is Role.HOLD
+
+
+def test_fewer_refusals_hold_too_and_ask_about_a_filter(world, traffic):
+    _, verdict = world((REFUSALS,)).run(200, traffic(refusals=0.001), traffic(refusals=0.04))
+    assert isinstance(verdict, Hold)
+    assert (verdict.findings[0].metric, verdict.findings[0].kind) == ("refusal_rate", "drops_by")
+    assert "is a filter off?" in verdict.findings[0].note
+
+
+def test_longer_answers_hold_where_nothing_else_changes(world, traffic):
+    # Answer length only watches by default; that people ask again more often is what stops the growth.
+    _, verdict = world((REFUSALS,)).run(120, traffic(retries=0.13), traffic())
+    assert isinstance(verdict, Hold)
+    assert verdict.findings[0].metric == "retry_rate"
+
+
+def test_what_is_better_than_expected_is_told_and_holds_nothing(world, traffic):
+    here = world((PASSES,))
+    looks, verdict = here.run(150, traffic(passes=0.99), traffic(passes=0.90))
+    assert (looks, verdict.name in HARMLESS) == (150, True)
+    (note,) = [note for note in here.look().notes if note.metric == "eval_pass_rate"]
+    assert "better than expected" in note.note
+    assert note.difference == pytest.approx(0.09, abs=0.03)
+
+
+def test_a_change_in_the_expected_direction_is_as_expected(world, traffic):
+    here = world((REFUSALS,))
+    here.expectations = (Expected(metric="output_tokens", direction="down", low=-0.5, high=-0.2),)
+    looks, _ = here.run(120, traffic(tokens=0.7), traffic())
+    assert looks == 120
+    found = here.look()
+    row = next(measure for measure in found.measures if measure.metric == "output_tokens")
+    assert (row.expected, row.word) == ("as expected", "Fine")
+    assert not [note for note in found.notes if note.metric == "output_tokens"]
+
+
+@pytest.mark.parametrize(("tokens", "kind"), [(1.3, "rises_by"), (0.3, "drops_by")])
+def test_a_change_against_or_far_beyond_the_expectation_is_told(world, traffic, tokens, kind):
+    here = world((REFUSALS,))
+    here.expectations = (Expected(metric="output_tokens", direction="down", low=-0.5, high=-0.2),)
+    here.run(120, traffic(tokens=tokens), traffic())
+    found = here.look()
+    row = next(measure for measure in found.measures if measure.metric == "output_tokens")
+    assert row.expected == "not as expected"
+    assert [note.kind for note in found.notes if note.metric == "output_tokens"] == [kind]
+
+
+def test_a_limit_of_the_file_comes_first(world, traffic):
+    here = world((REFUSALS,))
+    here.serve(20_000, traffic(refusals=0.08, retries=0.2), traffic())
+    verdict = here.look().verdict
+    assert isinstance(verdict, RollBack)
+    assert {finding.metric for finding in verdict.findings} == {"refusal_rate"}

@@ -1,0 +1,48 @@
+"""The fast eye: a sudden change hours into a stage is found within minutes, though the average is still fine."""
+
+from datetime import timedelta
+
+import pytest
+
+from core.judging.limits import Kind, Limit, Role, Scale
+from core.judging.verdict import RollBack
+
+REFUSALS = Limit(metric="refusal_rate", kind=Kind.RISES_BY, amount=0.01, scale=Scale.POINTS, role=Role.ROLLBACK)
+SLOW = Limit(metric="latency_p95", kind=Kind.EXCEEDS, amount=4000, scale=Scale.ABSOLUTE, role=Role.ROLLBACK)
+SLOWER = Limit(metric="latency_p95", kind=Kind.RISES_BY, amount=0.15, scale=Scale.RELATIVE, role=Role.ROLLBACK)
+COST = Limit(metric="cost_per_request", kind=Kind.RISES_BY, amount=0.15, scale=Scale.RELATIVE, role=Role.ROLLBACK)
+HARMLESS = {"continue", "cleared"}
+
+
+@pytest.mark.parametrize(
+    ("limit", "harm"),
+    [
+        (REFUSALS, {"refusals": 0.08}),
+        (SLOW, {"latency": 2600}),
+        (SLOWER, {"latency": 2600}),
+        (COST, {"cost": 0.05}),
+    ],
+)
+def test_a_step_after_three_hours_is_rolled_back_within_ten_minutes(world, traffic, limit, harm):
+    here = world((limit,))
+    for _ in range(180):  # one look a minute, as the average is what matters here
+        here.at += timedelta(seconds=50)
+        here.serve(2000, traffic(), traffic())
+        assert here.look().verdict.name in HARMLESS
+    began = here.at
+    _, verdict = here.run(60, traffic(**harm), traffic())
+    assert isinstance(verdict, RollBack)
+    assert here.at - began < timedelta(minutes=10)
+    average = next(m for m in here.look().measures if m.metric == limit.metric)
+    if limit is REFUSALS:
+        assert average.difference < limit.amount
+        assert "in the last minutes" in verdict.findings[0].note
+
+
+def test_nothing_is_found_where_nothing_begins(world, traffic):
+    here = world((REFUSALS, SLOW, SLOWER, COST), seed=4)
+    for _ in range(240):
+        here.at += timedelta(seconds=50)
+        here.serve(1500, traffic(), traffic())
+        assert here.look().verdict.name in HARMLESS
+    assert here.state.starts == 47

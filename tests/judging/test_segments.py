@@ -1,0 +1,86 @@
+"""Segments: harm that the total hides is found and named, and looking at many of them raises no false alarms."""
+
+import pytest
+
+from core.judging.limits import Kind, Limit, Role, Scale
+from core.judging.look import SEGMENTS_EVERY, SLOTS
+from core.judging.question import StageDesign
+from core.judging.verdict import RollBack
+
+REFUSALS = Limit(metric="refusal_rate", kind=Kind.RISES_BY, amount=0.01, scale=Scale.POINTS, role=Role.ROLLBACK)
+PASSES = Limit(metric="eval_pass_rate", kind=Kind.DROPS_BY, amount=0.02, scale=Scale.POINTS, role=Role.ROLLBACK)
+LATENCY = Limit(metric="latency_p95", kind=Kind.RISES_BY, amount=0.15, scale=Scale.RELATIVE, role=Role.ROLLBACK)
+COST = Limit(metric="cost_per_request", kind=Kind.RISES_BY, amount=0.15, scale=Scale.RELATIVE, role=Role.ROLLBACK)
+COMPLAINTS = Limit(
+    metric="complaint_rate", kind=Kind.EXCEEDS_NORMAL_BY, amount=0.5, scale=Scale.RELATIVE, role=Role.ROLLBACK
+)
+HALF = StageDesign(index=2, name="50", compared=True, canary_share=0.5, control_left=True)
+
+
+def divided(world, limits, **kw):
+    here = world(limits, **kw)
+    here.cuts = ("language",)
+    here.stages = (HALF,)
+    return here
+
+
+@pytest.mark.parametrize(
+    ("limit", "harm"),
+    [
+        (PASSES, {"passes": 0.60}),
+        (REFUSALS, {"refusals": 0.14}),
+        (LATENCY, {"latency": 1900}),
+        (COST, {"cost": 0.05}),
+        (COMPLAINTS, {"complaints": 0.0076}),
+    ],
+)
+def test_harm_in_one_language_is_found_and_named_while_the_total_hides_it(world, traffic, limit, harm):
+    # The others do a little better, so that everybody together is as before.
+    here = divided(world, (limit,))
+    better = {"passes": 0.955, "refusals": 0.008, "latency": 1080, "cost": 0.0105, "complaints": 0.00005}
+    canary = traffic(**{name: better[name] for name in harm}, languages={"tr": traffic(**harm)})
+    looks, verdict = here.run(400, canary, traffic(), per_look=1000)
+    assert isinstance(verdict, RollBack), looks
+    assert verdict.findings[0].segment == "language=tr"
+    assert verdict.findings[0].metric == limit.metric
+
+
+def test_segments_of_a_harmless_canary_are_left_alone(world, traffic):
+    here = divided(world, (PASSES, REFUSALS, LATENCY, COST, COMPLAINTS), seed=11)
+    looks, verdict = here.run(200, traffic(), traffic(), per_look=600)
+    assert (looks, verdict.name in {"continue", "cleared"}) == (200, True)
+
+
+def test_segments_are_looked_at_once_a_minute(world, traffic):
+    here = divided(world, (REFUSALS,))
+    seen = []
+    for _ in range(14):
+        here.serve(600, traffic(), traffic())
+        here.look()
+        seen.append(here.looks[-1].slots is not None)
+    assert seen[:8] == [True, False, False, False, False, False, True, False]
+    assert here.state.segments_seen - here.looks[0].at == 2 * SEGMENTS_EVERY
+
+
+def test_a_segment_takes_a_slot_once_it_is_large_enough_and_keeps_it(world, traffic):
+    here = divided(world, (REFUSALS,))
+    here.serve(300, traffic(), traffic())
+    here.look()
+    assert here.state.slots == ()
+    assert here.state.left_out == 10
+    for _ in range(7):
+        here.serve(600, traffic(), traffic())
+        here.look()
+    assert len(here.state.slots) == 10
+    assert here.state.left_out == 0
+    assert len(here.state.slots) <= SLOTS
+
+
+def test_a_row_says_what_a_segment_would_need_alone(world, traffic):
+    here = divided(world, (REFUSALS,))
+    here.serve(4000, traffic(languages={"tr": traffic(refusals=0.1)}), traffic())
+    found = here.look()
+    worst = found.segments[0]
+    assert (worst.segment, worst.metric) == ("language=tr", "refusal_rate")
+    everybody = next(measure for measure in found.measures if measure.metric == "refusal_rate")
+    assert worst.needed > everybody.needed

@@ -1,0 +1,95 @@
+"""`audit verify --deep`: recorded verdicts follow from their looks, and whatever is altered is found and located."""
+
+import json
+import zlib
+
+import pytest
+from sqlalchemy import select, update
+
+from core import replay
+from core.judging import record
+from core.store.tables import look
+
+
+def deep(story):
+    with story.service.database.reading() as connection:
+        return replay.verify(connection, ("R-1",))
+
+
+def altered(story, number, change):
+    """Rewrite one look's text."""
+    with story.service.database.plain_writing() as connection:
+        text = zlib.decompress(connection.execute(select(look.c.look).where(look.c.number == number)).scalar_one())
+        changed = change(json.loads(text))
+        assert changed is not None
+        packed = zlib.compress(json.dumps(changed, separators=(",", ":")).encode())
+        connection.execute(update(look).where(look.c.number == number).values(look=packed))
+
+
+@pytest.fixture
+def story(rehearse):
+    return rehearse("refusals").play(minutes=20)
+
+
+def test_every_verdict_of_a_rollout_follows_to_the_byte(story):
+    report = deep(story)
+    assert report.mismatches == ()
+    assert report.looks == story.rollout.evidence.last_look
+    assert report.verdicts >= 1
+    assert report.unchecked == ()
+
+
+def test_through_every_stage_to_the_end(rehearse):
+    story = rehearse("healthy").play(minutes=40)
+    report = deep(story)
+    assert (report.mismatches, report.unchecked) == ((), ())
+    assert report.verdicts > 3
+
+
+def test_one_count_that_was_altered_is_found_at_its_look_and_its_evidence(story):
+    def one_more(seen):
+        seen["look"]["steps"][0]["canary_events"] += 1
+        return seen
+
+    altered(story, 5, one_more)
+    report = deep(story)
+    assert min(one.look for one in report.mismatches if one.look) == 5
+    assert any(one.position and "does not follow" in one.what for one in report.mismatches)
+
+
+def test_a_question_that_was_altered_is_found(story):
+    def lenient(seen):
+        seen["question"]["limits"][0]["amount"] = 0.5
+        return seen
+
+    altered(story, 1, lenient)
+    assert any("something else than the plan" in one.what for one in deep(story).mismatches)
+
+
+def test_looks_that_are_missing_are_found(story):
+    with story.service.database.plain_writing() as connection:
+        connection.execute(look.delete().where(look.c.number == 3))
+    assert any("missing, from 3 on" in one.what for one in deep(story).mismatches)
+
+
+def test_a_state_that_the_next_look_would_go_on_from_is_checked(story):
+    last = story.rollout.evidence.last_look
+    with story.service.database.plain_writing() as connection:
+        kept = json.loads(
+            zlib.decompress(connection.execute(select(look.c.state).where(look.c.number == last)).scalar_one())
+        )
+        judgement = json.loads(kept["judgement"])
+        judgement["state"]["looks"] = 1
+        kept["judgement"] = json.dumps(judgement, separators=(",", ":"))
+        packed = zlib.compress(json.dumps(kept).encode())
+        connection.execute(update(look).where(look.c.number == last).values(state=packed))
+    assert [one.look for one in deep(story).mismatches] == [last]
+
+
+def test_another_engine_is_said_and_not_guessed(story):
+    def older(seen):
+        return {**seen, "engine": record.ENGINE - 1}
+
+    altered(story, 1, older)
+    report = deep(story)
+    assert (report.unchecked, report.looks, report.mismatches) == (("R-1",), 0, ())
