@@ -20,11 +20,11 @@ def main() -> None:
 
 def detect(asked):
     """Per run, the first look (from 1) whose interval lies on the side of harm; None where there is none."""
-    return [_first(asked["more_is_harm"], *arms) for arms in zip(asked["control"], asked["canary"])]
+    return [_first(asked["more_is_harm"], *arms) for arms in zip(asked["control"], asked["canary"], strict=True)]
 
 
 def _first(more_is_harm, control, canary):
-    for look, (old, new) in enumerate(zip(control, canary), start=1):
+    for look, (old, new) in enumerate(zip(control, canary, strict=True), start=1):
         low, high = _interval(old, new)
         if low > 0 if more_is_harm else high < 0:
             return look
@@ -35,7 +35,7 @@ def cells(asked):
     """Milliseconds of CPU of one look over all cells."""
     began = time.process_time()
     for _ in range(asked["times"]):
-        for old, new in zip(asked["control"], asked["canary"]):
+        for old, new in zip(asked["control"], asked["canary"], strict=True):
             _interval(old, new)
     return 1000 * (time.process_time() - began) / asked["times"]
 

@@ -102,15 +102,12 @@ def level(arm: ArrayLike) -> tuple[Array, Array]:
 
 
 def _weighted(sums: Array, weight: Array, share: Array, known: Array) -> tuple[Array, Array]:
+    X, Y = sums[..., 0], sums[..., 1]
     with np.errstate(all="ignore"):
-        rate = np.where(weight > 0, sums[..., 1].sum(axis=-1) / weight, 0.0)
-        residual = np.where(
-            weight[..., np.newaxis] > 0,
-            (sums[..., 1] - rate[..., np.newaxis] * sums[..., 0]) / weight[..., np.newaxis],
-            0,
-        )
+        rate = np.where(weight > 0, Y.sum(axis=-1) / weight, 0.0)
+        pull = np.where(weight > 0, share / weight, 0.0)
     value = np.where(known, (share * rate).sum(axis=-1), np.nan)
-    return value, (share[..., np.newaxis] * residual).sum(axis=-2)
+    return value, np.einsum("...s,...sb->...b", pull, Y) - np.einsum("...s,...sb->...b", pull * rate, X)
 
 
 def _error(residual: Array, known: Array) -> Array:

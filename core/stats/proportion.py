@@ -138,7 +138,7 @@ def log_mean(components: ArrayLike) -> Array:
     peak = logs.max(axis=-1, keepdims=True)
     peak = np.where(np.isfinite(peak), peak, 0.0)
     with np.errstate(divide="ignore", over="ignore"):
-        return np.asarray(np.log(np.exp(logs - peak).mean(axis=-1)) + peak[..., 0], dtype=np.float64)
+        return np.asarray(peak[..., 0] + np.log(np.exp(logs - peak).mean(axis=-1)), dtype=np.float64)
 
 
 def confidence_sequence(successes: float, trials: float, *, alpha: float) -> tuple[float, float]:
