@@ -94,8 +94,9 @@ def _price() -> str:
         tell(size)
     together, alone = (float(np.median(np.concatenate(each))) * decision.CANARY for each in zip(*parts, strict=True))
     return (
-        f"One metric from {decision.RATES[0]:.2f} to {HARMED:.2f} everywhere: found after {together:,.0f} "
-        f"canary requests among {decision.weights().size} tests, {alone:,.0f} alone: {together / alone:.2f}x (goal <= 2.2x)."
+        f"One metric from {decision.RATES[0]:.2f} to {HARMED:.2f} in every segment, canary requests until found: "
+        f"{together:,.0f} among {decision.weights().size} tests, {alone:,.0f} alone: "
+        f"{together / alone:.2f}x (goal <= 2.2x)."
     )
 
 
