@@ -17,7 +17,8 @@ class Scenario:
     """One way in which both arms behave alike.
 
     `rate` and `canary_share` tell the base rate and the canary's share at each of so many looks. `correlation` is that
-    of requests of one user; users persist and move from control to canary as the share grows.
+    of requests of one user; users persist and move from control to canary as the share grows. `activity` is the
+    standard deviation of the logarithm of how often a user comes.
     """
 
     name: str
@@ -26,6 +27,8 @@ class Scenario:
     harm: Literal["greater", "less"] = "less"
     requests: int = REQUESTS
     correlation: float = 0.0
+    users: int = 6_000
+    activity: float = 0.0
     sparse: bool = False
     kernels: tuple[Literal["exact", "means"], ...] = ("exact", "means")
     values: Literal["outcomes", "costs"] = field(default="outcomes")
@@ -82,4 +85,6 @@ SCENARIOS = (
     Scenario(name="users, ICC .2", rate=steady(0.90), canary_share=steady(0.05), correlation=0.2),
     Scenario(name="users, ICC .5", rate=steady(0.90), canary_share=steady(0.05), correlation=0.5),
     Scenario(name="users, ICC .5, ramp", rate=steady(0.90), canary_share=ramp, correlation=0.5),
+    Scenario(name="few users, ICC .5", rate=steady(0.90), canary_share=steady(0.05), correlation=0.5, users=1_000),
+    Scenario(name="unequal users, ICC .5", rate=steady(0.90), canary_share=steady(0.05), correlation=0.5, activity=1.0),
 )

@@ -1,27 +1,30 @@
 """Requests one by one, with their hash bucket and their outcome, for many runs at once."""
 
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
 from bench.calibration.traffic import Scenario
 from bench.streams import Array
 
 BUCKETS = 256
-USERS = 6_000
+DRAWS = 2**16
 COST_SIGMA = 1.0
 
 Visits = tuple[NDArray[np.int64], Array]
 """Buckets and values, both of shape (runs, requests)."""
 
 
-def source(
-    scenario: Scenario, runs: int, chance: np.random.Generator
-) -> Callable[[int, int, float, float], tuple[Visits, Visits]]:
+Source = Callable[[int, int, float, float], tuple[Visits, Visits]]
+
+
+def source(scenario: Scenario, runs: int, chance: np.random.Generator) -> Source:
     """A function of (canary requests, control requests, canary share, base rate) that gives both arms' visits."""
     if scenario.correlation > 0:
-        return _persistent(scenario.correlation, runs, chance)
+        return _persistent(scenario, runs, chance)
 
     def strangers(canary: int, control: int, _share: float, rate: float) -> tuple[Visits, Visits]:
         return _strangers(scenario, runs, canary, rate, chance), _strangers(scenario, runs, control, rate, chance)
@@ -37,24 +40,29 @@ def _strangers(scenario: Scenario, runs: int, requests: int, rate: float, chance
     return bucket, (chance.random((runs, requests), dtype=np.float32) < rate).astype(np.float64)
 
 
-def _persistent(
-    correlation: float, runs: int, chance: np.random.Generator
-) -> Callable[[int, int, float, float], tuple[Visits, Visits]]:
+def _persistent(scenario: Scenario, runs: int, chance: np.random.Generator) -> Source:
     """Users with rates of their own, Beta(rate, 1 - rate) / correlation; the first of them are the canary's."""
-    bucket = chance.integers(0, BUCKETS, (runs, USERS), dtype=np.uint8)
-    own = np.empty(0, dtype=np.float32)
+    users = scenario.users
+    bucket = chance.integers(0, BUCKETS, runs * users, dtype=np.uint8)
+    firm = 1 / scenario.correlation - 1
+    typical = float(scenario.rate(1)[0])
+    own = chance.beta(typical * firm, (1 - typical) * firm, runs * users).astype(np.float32)
+    activity = np.exp(scenario.activity * chance.permutation(ndtri((np.arange(users) + 0.5) / users)))
+    first_of_run = users * np.arange(runs)[:, np.newaxis]
 
-    def visits(first: int, last: int, requests: int) -> Visits:
-        user = chance.integers(first, last, (runs, requests)) + np.arange(runs)[:, np.newaxis] * USERS
+    def visits(who: NDArray[np.int64], requests: int) -> Visits:
+        user = who[chance.integers(0, who.size, (runs, requests))] + first_of_run
         pleased = chance.random((runs, requests), dtype=np.float32) < own[user]
-        return bucket.ravel()[user].astype(np.int64), pleased.astype(np.float64)
+        return bucket[user].astype(np.int64), pleased.astype(np.float64)
 
-    def both(canary: int, control: int, share: float, rate: float) -> tuple[Visits, Visits]:
-        nonlocal own
-        if own.size == 0:
-            firm = 1 / correlation - 1
-            own = chance.beta(rate * firm, (1 - rate) * firm, runs * USERS).astype(np.float32)
-        edge = round(share * USERS)
-        return visits(0, edge, canary), visits(edge, USERS, control)
+    @cache
+    def draws(first: int, last: int) -> NDArray[np.int64]:
+        """Users as often as they come."""
+        reached = np.cumsum(activity[first:last])
+        return first + np.searchsorted(reached, reached[-1] * (np.arange(DRAWS) + 0.5) / DRAWS)
+
+    def both(canary: int, control: int, share: float, _rate: float) -> tuple[Visits, Visits]:
+        edge = round(share * users)
+        return visits(draws(0, edge), canary), visits(draws(edge, users), control)
 
     return both
