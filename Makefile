@@ -3,9 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-PEERS := .venv-peers/.installed
+PEERS := .venv-peers/.installed .venv-peers-stats/.installed
+RUNS ?= 4000
+LOOKS ?= 1000
 
-.PHONY: demo test setup check check-static format bench bench-peers clean-pg lock
+.PHONY: demo test setup check check-static format bench bench-peers calibrate clean-pg lock
 
 setup: $(STAMP)
 
@@ -28,7 +30,7 @@ check: check-static test
 check-static: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	@! grep -nE '://|^--(index|extra|find|trusted)' requirements.lock
+	@! grep -nE '://|^--(index|extra|find|trusted)' requirements.lock bench/*.lock
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
@@ -38,10 +40,14 @@ bench: setup bench-peers
 bench-peers: $(PEERS)
 
 # The peers that figures are measured against live apart: nothing of Rampart needs them.
-$(PEERS): bench/peers.lock
-	@test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
-	@.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r bench/peers.lock
+.venv-%/.installed: bench/%.lock
+	@test -x .venv-$*/bin/python || $(PYTHON) -m venv .venv-$*
+	@.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
+
+# How often the engine rolls back what does no harm, in many simulated rollouts (a quarter of an hour or so).
+calibrate: setup
+	@$(BIN)/python -m bench.calibration --runs $(RUNS) --looks $(LOOKS) $(ARGS)
 
 format: setup
 	$(BIN)/ruff format .

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Self
 
 ROOT = Path(__file__).parents[1]
-INTERPRETER = ROOT / ".venv-peers" / "bin" / "python"
 _PROGRAMS = Path(__file__).parent / "peers"
 
 
@@ -16,13 +15,14 @@ class PeerMissing(Exception):
 
 
 class Peer:
-    """A running program of `bench/peers`, under the interpreter that has the peers' packages."""
+    """A running program of `bench/peers`, under the interpreter of the environment that has its packages."""
 
-    def __init__(self, program: str, *arguments: str) -> None:
-        if not INTERPRETER.exists():
-            raise PeerMissing(f"{INTERPRETER} does not exist: run `make bench`, which installs it")
+    def __init__(self, program: str, *arguments: str, environment: str = "peers") -> None:
+        interpreter = ROOT / f".venv-{environment}" / "bin" / "python"
+        if not interpreter.exists():
+            raise PeerMissing(f"{interpreter} does not exist: run `make bench`, which installs it")
         self._process = subprocess.Popen(
-            [INTERPRETER, _PROGRAMS / program, *arguments],
+            [interpreter, _PROGRAMS / program, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=sys.stderr,

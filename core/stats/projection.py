@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from core.stats.checked import Array
 
 _STEPS = 80
+_CLOSE = 1e-12  # a Newton step this short leaves an error far below rounding
 
 
 def nearest_null(
@@ -32,10 +33,10 @@ def nearest_null(
             slope, curve = _descent(x, p_T, p_C, n_T, n_C, ratio, shift)
             low, high = np.where(slope > 0, x, low), np.where(slope > 0, high, x)
             newton = x - slope / curve
-            following = np.where((newton > low) & (newton < high), newton, (low + high) / 2)
+            following = np.where((newton >= low) & (newton <= high), newton, (low + high) / 2)
             moved = np.abs(following - x)[active]
             x = following
-            if moved.size == 0 or moved.max() < 1e-15:
+            if moved.size == 0 or moved.max() < _CLOSE:
                 break
     return ratio * x + shift, x
 

@@ -11,7 +11,7 @@ from core.stats.checked import Array, Side
 
 EDGE = 1e-6
 BASELINE_WEIGHT = 50.0
-ANY_HARM_ODDS = np.geomspace(1.4, 8.0, 5)
+ANY_HARM_ODDS = np.array([1.3, 1.6, 2.5, 7.0, 11.0])  # two for slight harm, two for gross harm of rare events
 ONE_SAMPLE_ODDS = np.geomspace(1.15, 40.0, 12)
 STRICT_STEPS = np.array([0.5, 1.5, 3.0, 5.5, 9.5, 16.0])
 CLEARING_STEPS = np.array([0.65, 1.0, 1.0, 1.5, 1.5, 2.5])
@@ -88,21 +88,22 @@ def two_sample_steps(
     checked.same_shape({"canary": s_T, "control": s_C, "earlier_successes": before_s, "earlier_trials": before_n})
     _check_null(more, ratio, shift)
 
-    p_C = _base_rate(before_s, before_n, baseline)[..., np.newaxis]
-    line = ratio * p_C + shift
-    p_T = _alternatives(np.clip(line, EDGE, 1 - EDGE), p_C, more, alternatives, margin=(ratio, shift) != (1.0, 0.0))
-    s_T, n_T, s_C, n_C = (counts[..., np.newaxis] for counts in (s_T, n_T, s_C, n_C))
-    started = (before_n[..., np.newaxis] > 0) if baseline is None else True
-    speaks = (p_T > line if more else p_T < line) & (n_T > 0) & (n_C > 0) & started
-
-    y, x = projection.nearest_null(p_T, p_C, n_T, n_C, ratio=ratio, shift=shift, where=speaks)
-    with np.errstate(all="ignore"):
-        gain = (
-            s_T * np.log(p_T / y)
-            + (n_T - s_T) * np.log((1 - p_T) / (1 - y))
-            + s_C * np.log(p_C / x)
-            + (n_C - s_C) * np.log((1 - p_C) / (1 - x))
-        )
+    p_C = _base_rate(before_s, before_n, baseline)
+    speaks = ((n_T > 0) & (n_C > 0) & ((before_n > 0) | (baseline is not None)))[..., np.newaxis]
+    s_T, n_T, s_C, n_C, p_C = (each[..., np.newaxis] for each in (s_T, n_T, s_C, n_C, p_C))
+    if ratio == 1.0 and shift == 0.0:
+        p_T = _raised(p_C, _odds(more, ANY_HARM_ODDS, alternatives))
+        with np.errstate(all="ignore"):
+            pooled = (n_T * p_T + n_C * p_C) / (n_T + n_C)
+            null = _log_likelihood(s_T + s_C, n_T + n_C, pooled)
+    else:
+        line = ratio * p_C + shift
+        p_T = _beyond(np.clip(line, EDGE, 1 - EDGE), p_C, more, alternatives)
+        speaks = speaks & (p_T > line if more else p_T < line)
+        y, x = projection.nearest_null(p_T, p_C, n_T, n_C, ratio=ratio, shift=shift, where=speaks)
+        with np.errstate(all="ignore"):
+            null = _log_likelihood(s_T, n_T, y) + _log_likelihood(s_C, n_C, x)
+    gain = _log_likelihood(s_T, n_T, p_T) + _log_likelihood(s_C, n_C, p_C) - null
     return np.where(speaks, gain, 0.0)
 
 
@@ -126,8 +127,7 @@ def one_sample_steps(
     more = checked.side_of(side)
     s, n = (counts[..., np.newaxis] for counts in checked.tally("", successes, trials))
     p = checked.level("bound", bound)
-    odds = ONE_SAMPLE_ODDS if alternatives is None else checked.odds_ratios(alternatives)
-    odds = odds if more else 1 / odds
+    odds = _odds(more, ONE_SAMPLE_ODDS, alternatives)
     log_scale = np.log1p((odds - 1) * p)
     return np.asarray(s * np.log(odds) - n * log_scale, dtype=np.float64)
 
@@ -135,7 +135,10 @@ def one_sample_steps(
 def log_mean(components: ArrayLike) -> Array:
     """The log of the mean of exp(components) over the last axis: the e-value of an equal mixture."""
     logs = checked.not_nan("components", components)
-    return np.asarray(np.logaddexp.reduce(logs, axis=-1) - np.log(logs.shape[-1]), dtype=np.float64)
+    peak = logs.max(axis=-1, keepdims=True)
+    peak = np.where(np.isfinite(peak), peak, 0.0)
+    with np.errstate(divide="ignore", over="ignore"):
+        return np.asarray(peak[..., 0] + np.log(np.exp(logs - peak).mean(axis=-1)), dtype=np.float64)
 
 
 def confidence_sequence(successes: float, trials: float, *, alpha: float) -> tuple[float, float]:
@@ -182,11 +185,24 @@ def _base_rate(successes: Array, trials: Array, baseline: ArrayLike | None) -> A
     return np.clip(rate, EDGE, 1 - EDGE)
 
 
-def _alternatives(y: Array, p_C: Array, more: bool, alternatives: ArrayLike | None, *, margin: bool) -> Array:
-    if alternatives is not None or not margin:
-        odds = ANY_HARM_ODDS if alternatives is None else checked.odds_ratios(alternatives)
-        odds = odds if more else 1 / odds
-        return np.asarray(odds * y / (1 - y + odds * y), dtype=np.float64)
+def _log_likelihood(successes: Array, trials: Array, rate: Array) -> Array:
+    return np.asarray(successes * np.log(rate) + (trials - successes) * np.log(1 - rate), dtype=np.float64)
+
+
+def _odds(more: bool, default: Array, alternatives: ArrayLike | None) -> Array:
+    odds = default if alternatives is None else checked.odds_ratios(alternatives)
+    return odds if more else 1 / odds
+
+
+def _raised(rate: Array, odds: Array) -> Array:
+    """The rates whose odds are so many times those of `rate`."""
+    return np.asarray(odds * rate / (1 + (odds - 1) * rate), dtype=np.float64)
+
+
+def _beyond(y: Array, p_C: Array, more: bool, alternatives: ArrayLike | None) -> Array:
+    """Canary rates beyond a margin's edge `y`: by odds where they are given, else by steps of the margin's width."""
+    if alternatives is not None:
+        return _raised(y, _odds(more, ANY_HARM_ODDS, alternatives))
     width = np.abs(y - p_C)
     beyond_control = y >= p_C if more else y <= p_C
     reach = np.where(beyond_control, width * STRICT_STEPS, width * CLEARING_STEPS)

@@ -25,6 +25,14 @@ def test_it_agrees_with_the_formula_of_confseq():
     assert mean.log_e_half_normal(s / np.sqrt(v), v / rho) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("z", [28.0, 31.0, 45.0, 200.0])
+def test_overwhelming_evidence_follows_the_same_formula(z):
+    # Across the place where Phi is taken as 1; scipy's logcdf is an implementation of its own.
+    r = 400.0
+    expected = np.log(2) - np.log1p(r) / 2 + r * z**2 / (2 * (1 + r)) + norm.logcdf(z * np.sqrt(r / (1 + r)))
+    assert mean.log_e_half_normal(z, r) == pytest.approx(expected, rel=1e-12)
+
+
 def test_two_sided_is_the_average_of_both_sides():
     z, r = np.array([-3.0, 0.2, 2.5]), np.array([0.5, 4.0, 40.0])
     both = np.logaddexp(mean.log_e_half_normal(z, r), mean.log_e_half_normal(-z, r)) - np.log(2)

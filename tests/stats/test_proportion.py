@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
 
-from core.stats import projection, proportion
+from core.stats import planning, projection, proportion
 from core.stats.proportion import (
     log_e_one_sample,
     log_e_two_sample,
@@ -130,6 +130,55 @@ def test_a_baseline_lets_the_first_tick_speak():
     # p_C = 50 * 0.5 / 50 = 0.5, as in the hand-worked pair.
     found = log_e_two_sample([1], [1], [0], [1], side="greater", baseline=0.5, alternatives=[3.0])
     assert found == pytest.approx([log(1.6)])
+
+
+@pytest.mark.parametrize(("ratio", "shift"), [(1.0, 0.0), (1.2, 0.0), (1.0, 0.02), (0.9, -0.01)])
+def test_a_tick_twice_as_large_tells_twice_as_much(ratio, shift):
+    # Given the base rate the null point depends on the split alone, so a component's gain is homogeneous in the counts.
+    earlier = {"earlier_successes": 70, "earlier_trials": 800}
+    once, twice = (
+        two_sample_steps(k * 3, k * 20, k * 8, k * 90, **earlier, side="greater", ratio=ratio, shift=shift)
+        for k in (1, 2)
+    )
+    assert twice == pytest.approx(2 * once)
+
+
+@pytest.mark.parametrize("side", ["greater", "less"])
+def test_no_margin_is_the_limit_of_a_small_one(side):
+    # The pooled null point of "any harm" and the solver of margins are two roads to one place.
+    counts = {"earlier_successes": 40, "earlier_trials": 60, "side": side, "alternatives": [1.5, 4.0]}
+    without = two_sample_steps(12, 20, 61, 90, **counts)
+    nearly = two_sample_steps(12, 20, 61, 90, shift=1e-10, **counts)
+    assert nearly == pytest.approx(without, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("control", "canary", "side"),
+    [(0.90, 0.88, "less"), (0.90, 0.50, "less"), (0.005, 0.0075, "greater"), (0.005, 0.05, "greater")],
+)
+def test_slight_and_gross_harm_both_make_a_component_grow(control, canary, side):
+    # A gain is linear in the counts, so expected counts give the expected gain. At 2 points an odds ratio of 1.4 gains
+    # half of what is possible; with a grid that begins higher, such harm would never be found.
+    expected = two_sample_steps(
+        5 * canary, 5, 95 * control, 95, earlier_successes=1e6 * control, earlier_trials=1e6, side=side
+    )
+    best = 5 * planning.growth(control, canary, 0.05)
+    assert 0.75 * best < expected.max() <= best * (1 + 1e-6)
+
+
+def test_the_null_point_leaves_no_slope_at_any_size():
+    rng = np.random.default_rng(12)
+    n_T, n_C = 10 ** rng.uniform(0, 6, (2, 500))
+    p_C = rng.uniform(0.01, 0.8, 500)
+    p_T = p_C + rng.uniform(0.05, 0.15, 500)
+    y, x = projection.nearest_null(p_T, p_C, n_T, n_C, ratio=1.1, shift=0.01, where=np.ones(500, dtype=bool))
+    slopes = 1.1 * n_T * (p_T - y) / (y * (1 - y)), n_C * (p_C - x) / (x * (1 - x))
+    assert (slopes[0] + slopes[1]) / (n_T + n_C) == pytest.approx(np.zeros(500), abs=1e-10)
+
+
+def test_a_mixture_of_very_unequal_components_stays_finite():
+    assert log_mean([2000.0, -2000.0]) == pytest.approx(2000 - log(2))
+    assert log_mean([[0.0, -np.inf], [-np.inf, -np.inf]]) == pytest.approx([-log(2), -np.inf])
 
 
 TWO = {"canary_successes": [1.0], "canary_trials": [2.0], "control_successes": [1.0], "control_trials": [2.0]}

@@ -1,0 +1,1 @@
+"""How often the engine's evidence condemns what does no harm, in simulated rollouts."""

@@ -1,0 +1,54 @@
+"""gbstats' sequential test, called look by look as its users do. Runs in .venv-peers-stats."""
+
+import json
+import sys
+import time
+
+from gbstats.frequentist.tests import SequentialConfig, SequentialTwoSidedTTest
+from gbstats.models.statistics import ProportionStatistic, SampleMeanStatistic
+
+CONFIG = SequentialConfig(difference_type="absolute", alpha=0.05)
+
+
+def main() -> None:
+    """Answer each line: either the looks at which harm is found, or the time of a look over many cells."""
+    for line in sys.stdin:
+        asked = json.loads(line)
+        answer = {"found": detect(asked)} if asked["what"] == "detect" else {"ms": cells(asked)}
+        print(json.dumps(answer), flush=True)
+
+
+def detect(asked):
+    """Per run, the first look (from 1) whose interval lies on the side of harm; None where there is none."""
+    return [_first(asked["more_is_harm"], *arms) for arms in zip(asked["control"], asked["canary"], strict=True)]
+
+
+def _first(more_is_harm, control, canary):
+    for look, (old, new) in enumerate(zip(control, canary, strict=True), start=1):
+        low, high = _interval(old, new)
+        if low > 0 if more_is_harm else high < 0:
+            return look
+    return None
+
+
+def cells(asked):
+    """Milliseconds of CPU of one look over all cells."""
+    began = time.process_time()
+    for _ in range(asked["times"]):
+        for old, new in zip(asked["control"], asked["canary"], strict=True):
+            _interval(old, new)
+    return 1000 * (time.process_time() - began) / asked["times"]
+
+
+def _interval(old, new):
+    return SequentialTwoSidedTTest(_statistic(old), _statistic(new), CONFIG).compute_result().ci
+
+
+def _statistic(summary):
+    """(n, sum) of a proportion or (n, sum, sum of squares) of a mean."""
+    if len(summary) == 2:
+        return ProportionStatistic(n=summary[0], sum=summary[1])
+    return SampleMeanStatistic(n=summary[0], sum=summary[1], sum_squares=summary[2])
+
+
+main()
