@@ -41,6 +41,7 @@ def advance(question: Question, look: Look, before: State) -> State:
         effects={
             one.metric: one.design_effect for one in look.standings if _is_latest(question, one.since, one.segment)
         },
+        kept=before.kept if same_stage else (),
         stage=question.current,
         stage_seen=before.stage_seen if same_stage else look.at,
         exposed_since=before.exposed_since or look.at,

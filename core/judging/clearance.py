@@ -25,15 +25,12 @@ LEAST_RATE = 1e-6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clearance:
-    """The evidence that a limit is kept, None where there is none; `rare`: too rare for that in the time it has."""
+    """The evidence that a limit is kept, None where there is none. `kept`: it was shown at 5 % in this stage, now or
+    before; `rare`: too rare for that in the time it has."""
 
     log_e: float | None
+    kept: bool = False
     rare: bool = False
-
-    @property
-    def kept(self) -> bool:
-        """Whether it is shown at 5 %."""
-        return self.log_e is not None and self.log_e >= BAR
 
 
 Clearances: TypeAlias = Mapping[int, Clearance]
@@ -71,7 +68,8 @@ def _of(question: Question, look: Look, state: State, position: int, limit: Limi
     else:
         found = list(_exact(question, state, position, standing))
     log_e = min(found) if found else None
-    return Clearance(log_e=log_e, rare=_is_rare(question, look, state, limit, standing))
+    kept = position in state.kept or (log_e is not None and log_e >= BAR)
+    return Clearance(log_e=log_e, kept=kept, rare=not kept and _is_rare(question, look, state, limit, standing))
 
 
 def _exact(question: Question, state: State, position: int, standing: Standing) -> Iterator[float]:

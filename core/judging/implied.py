@@ -1,7 +1,8 @@
 """What is watched although no file asked for it: what the catalogue holds for harm, and what the owner expected."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, TypeAlias
 
 from core.judging.limits import CATEGORIES, Kind, Limit, Role, Scale
@@ -30,7 +31,8 @@ class Expected:
     points: bool = False
 
 
-def implied(limits: Sequence[Limit], expectations: Sequence[Expected]) -> tuple[Limit, ...]:
+@lru_cache(maxsize=256)
+def implied(limits: tuple[Limit, ...], expectations: tuple[Expected, ...]) -> tuple[Limit, ...]:
     """One limit per metric and side that the file leaves open, in the catalogue's order, with its default margin.
 
     Harm of a metric whose role is to hold, or that may roll back, holds; the rest is only told. A side that the owner
@@ -45,7 +47,7 @@ def implied(limits: Sequence[Limit], expectations: Sequence[Expected]) -> tuple[
     )
 
 
-def _of(entry: Metric, limits: Sequence[Limit], expected: Expected | None) -> Iterator[Limit]:
+def _of(entry: Metric, limits: list[Limit], expected: Expected | None) -> Iterator[Limit]:
     if entry.default_margin is None and expected is None:
         return
     for kind in (Kind.RISES_BY, Kind.DROPS_BY):

@@ -44,6 +44,7 @@ def judge(question: Question, look: Look, before: State) -> Judgement:
     scored = scores(question, look, state)
     state = replace(state, beyond_since=_beyond_since(look, before, scored))
     kept = clearance.cleared(question, look, state)
+    state = replace(state, kept=tuple(position for position, one in kept.items() if one.kept))
     verdict = _verdict(question, look, state, scored, kept)
     if isinstance(verdict, RollBack):
         state = replace(state, rolled_back=verdict)

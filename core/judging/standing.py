@@ -114,8 +114,7 @@ def margin_error(question: Question, sums: Sums, metric: str, since: int, ratio:
     canary, control = (cells.stages(sums, paired, arm, question.cell(metric)) for arm in (CANARY, CONTROL))
     levels = mean.stratified(canary, control)
     larger = float(np.maximum(np.abs(levels.canary), np.abs(levels.control))[0])
-    error = float(mean.contrast(canary, control, ratio=ratio)[1][0])
-    return floored(CATALOGUE[metric], error, larger, canary[0])
+    return floored(CATALOGUE[metric], float(levels.error(ratio)[0]), larger, canary[0])
 
 
 def floored(entry: Metric, error: float, level: float, arm: cells.Array) -> float | None:
@@ -139,7 +138,7 @@ class _Sides:
         levels = mean.stratified(canary, control)
         sides = cls(0)
         sides.canary, sides.control = levels.canary.tolist(), levels.control.tolist()
-        sides.error = mean.contrast(canary, control)[1].tolist()
+        sides.error = levels.error().tolist()
         return sides
 
 

@@ -133,6 +133,7 @@ class State:
     effects: Mapping[str, float] = field(default_factory=dict)
     last_request: Mapping[str, datetime] = field(default_factory=dict)  # per arm, of the stage under way
     arrivals: Mapping[str, Arrival] = field(default_factory=dict)  # of the stage under way
+    kept: tuple[int, ...] = ()  # limits that were shown to be kept in the stage under way: once shown, shown
     slots: tuple[str, ...] = ()  # the segments that are judged, in the order in which they were taken up
     left_out: int = 0  # segments that have requests and are not judged
     segments_seen: datetime | None = None  # the last look at segments

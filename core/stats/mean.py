@@ -61,8 +61,7 @@ def contrast(canary: ArrayLike, control: ArrayLike, *, ratio: float = 1.0, shift
     levels = stratified(canary, control)
     if not (np.isfinite(ratio) and np.isfinite(shift)) or ratio <= 0:
         raise ValueError(f"ratio must be above 0 and shift finite, not {ratio} and {shift}")
-    residual = levels.canary_residual - ratio * levels.control_residual
-    return levels.canary - ratio * levels.control - shift, _error(residual, levels.known)
+    return levels.canary - ratio * levels.control - shift, levels.error(ratio)
 
 
 class Levels:
@@ -74,6 +73,10 @@ class Levels:
         self.canary, self.canary_residual = canary
         self.control, self.control_residual = control
         self.known = known
+
+    def error(self, ratio: float = 1.0) -> Array:
+        """The standard error of canary - ratio * control, as in `contrast`; inf where it is unknown."""
+        return _error(self.canary_residual - ratio * self.control_residual, self.known)
 
 
 def stratified(canary: ArrayLike, control: ArrayLike) -> Levels:

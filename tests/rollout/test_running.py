@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from core.judging.verdict import Hold, NoData, Skewed, TooEarly
+from core.judging.verdict import BrokenSource, Cleared, Hold, NoData, Skewed, TooEarly
 from core.rollout import commands as c
 from core.rollout import events as e
 from core.rollout.model import State
@@ -95,10 +95,36 @@ def test_a_changed_verdict_voids_the_approval(running, words, cast):
 
 
 def test_high_risk_asks_two_people_at_every_step(running, words, cast):
-    story = running(risk=Risk.HIGH, approvals=Approvals(required=2)).later(hours=6).tick(words.sighting())
+    story = running(risk=Risk.HIGH, approvals=Approvals(required=2)).later(hours=6).tick(words.sighting(Cleared()))
     assert story.now.request.gate == "ramp 25%"
-    story.when(c.Approve(), by=cast["lee"]).tick(words.sighting()).then()
-    story.when(c.Approve(), by=cast["mira"]).tick(words.sighting()).then(e.StageEntered)
+    story.when(c.Approve(), by=cast["lee"]).tick(words.sighting(Cleared())).then()
+    story.when(c.Approve(), by=cast["mira"]).tick(words.sighting(Cleared())).then(e.StageEntered)
+
+
+def test_high_risk_does_not_grow_on_nothing_found(running, words):
+    story = running(risk=Risk.HIGH, approvals=Approvals(required=2)).later(hours=6).tick(words.sighting())
+    assert story.now.request is None
+    story.later(hours=18).tick(words.sighting()).then(e.EvidenceRecorded, e.Held)
+    assert "do not show yet that every limit is kept" in story.now.hold.text
+    story.when(c.Resume(reason="the limit cannot be shown at this traffic")).then(e.Resumed)
+    story.tick(words.sighting())
+    assert story.now.request.gate == "ramp 25%", "what a person set aside does not hold again, and is still approved"
+
+
+def test_a_source_that_broke_holds_and_clears_itself(running, words):
+    began = running().now.stage_since
+    broken = BrokenSource(metric="eval_pass_rate", title="Answers", arm="canary", since=began)
+    story = running().tick(words.sighting(broken)).then(e.EvidenceRecorded, e.Held)
+    assert story.now.hold.text == "eval_pass_rate of the new version has stopped arriving"
+    story.tick(words.sighting()).then(e.EvidenceRecorded, e.HoldCleared)
+
+
+def test_caps_are_frozen_once(running, words):
+    seen = replace(words.sighting(), caps={"cost_per_request": 0.09})
+    story = running().tick(seen)
+    assert story.now.caps == {"cost_per_request": 0.09}
+    story.tick(replace(seen, caps={"cost_per_request": 0.5}))
+    assert story.now.caps == {"cost_per_request": 0.09}
 
 
 def test_a_request_nobody_answers_ends_on_hold(running, words):

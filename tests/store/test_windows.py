@@ -43,6 +43,9 @@ def some(count, noon, seed=7):
         )
 
 
+MEANS = {"cost_per_request", "output_tokens"}
+
+
 def by_hand(placed):
     cells = defaultdict(lambda: np.zeros((2, 256)))
     histograms, units = defaultdict(Counter), defaultdict(set)
@@ -56,6 +59,8 @@ def by_hand(placed):
             if seen.error_category:
                 cells[each.stage, each.arm, segment, f"error_category:{seen.error_category}"][:, bucket] += (1.0, 1.0)
             histograms[each.stage, each.arm, segment, "latency_p95"][bin_of(seen.readings["latency_p95"])] += 1
+        for metric in MEANS & seen.readings.keys():  # of everybody only: what a cap is chosen from
+            histograms[each.stage, each.arm, "", metric][bin_of(seen.readings[metric])] += 1
     return cells, histograms, units
 
 
