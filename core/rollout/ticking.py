@@ -243,7 +243,7 @@ def _waiting(rollout: Rollout, sighting: c.Sighting | None, context: Context) ->
     assert request is not None
     stage = rollout.next_stage
     assert stage is not None
-    if sighting is not None and gates.verdict_name(sighting.verdict) != request.verdict:
+    if sighting is not None and gates.bound_to(sighting.verdict) != request.verdict:
         seen = _evidence(rollout, sighting, "verdict")
         anew = gates.ask(replace(rollout, evidence=seen), request.gate, request.needed, context)
         return [seen, anew]  # the old request lapses
@@ -278,7 +278,7 @@ def _running(rollout: Rollout, sighting: c.Sighting | None, context: Context) ->
         # Each step rests on a snapshot of its own, and an approval is asked on what is known now.
         seen = _evidence(rollout, sighting, "step")
         return [seen, *move_on(replace(rollout, evidence=seen), context)]
-    key = f"undecided:{stage.name}"
+    key = gates.undecided(stage)
     if stage.max_hold is not None and rollout.held_for(context.at) >= stage.max_hold and key not in rollout.overridden:
         have = sighting.stage_requests if sighting else 0
         text = f"undecided after {_hours(stage.max_hold)}: {_have(rollout, stage, have)}"
@@ -311,12 +311,8 @@ def _is_ready(rollout: Rollout, sighting: c.Sighting | None, context: Context) -
             return "split" in rollout.overridden
         case v.BrokenSource():
             return f"{_SOURCE}{sighting.verdict.metric}" in rollout.overridden
-        case v.Continue():
-            # At high risk nothing grows before it is shown to keep its limits; a person may set that aside.
-            careful = rollout.plan.risk is Risk.HIGH and stage.compared
-            return not careful or f"undecided:{stage.name}" in rollout.overridden
         case _:
-            return True
+            return gates.may_grow(rollout, sighting.verdict)
 
 
 def _summary_due(rollout: Rollout, context: Context) -> bool:

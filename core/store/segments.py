@@ -1,4 +1,4 @@
-"""How many segments a rollout can have: the values that come first keep their name, later ones are counted as others."""
+"""How many segments a rollout can have: the first values keep their name, later ones are counted as others."""
 
 from collections.abc import Iterable, Mapping
 
