@@ -9,7 +9,7 @@ from core.rollout import events as e
 from core.rollout import gates
 from core.rollout.context import Context
 from core.rollout.model import Rollout, State
-from core.rollout.plan import GATES, Risk, Stage, StageKind
+from core.rollout.plan import GATES, Stage, StageKind
 from core.rollout.refusal import Refused
 
 BROKEN = "broken_evidence"
@@ -203,7 +203,8 @@ def _hold_finding(rollout: Rollout, verdict: v.Verdict) -> e.Held | None:
         case v.Hold():
             new = tuple(f for f in verdict.findings if hold_key(f) not in rollout.overridden)
             if new:
-                return e.Held(key=hold_key(new[0]), text=f"{new[0].metric} {new[0].limit_text}", findings=new)
+                where = f" in {new[0].segment}" if new[0].segment else ""
+                return e.Held(key=hold_key(new[0]), text=f"{new[0].metric} {new[0].limit_text}{where}", findings=new)
         case v.Skewed() if "split" not in rollout.overridden:
             return e.Held(
                 key="split",
@@ -279,16 +280,18 @@ def _running(rollout: Rollout, sighting: c.Sighting | None, context: Context) ->
         seen = _evidence(rollout, sighting, "step")
         return [seen, *move_on(replace(rollout, evidence=seen), context)]
     key = gates.undecided(stage)
-    if stage.max_hold is not None and rollout.held_for(context.at) >= stage.max_hold and key not in rollout.overridden:
+    shown = gates.may_grow(rollout, sighting.verdict if sighting else None)
+    longest = stage.max_hold if shown else stage.longest
+    if longest is not None and rollout.held_for(context.at) >= longest and key not in rollout.overridden:
         have = sighting.stage_requests if sighting else 0
-        text = f"undecided after {_hours(stage.max_hold)}: {_have(rollout, stage, have)}"
+        text = f"undecided after {_hours(longest)}: {_have(stage, have, shown=shown)}"
         held = e.Held(key=key, text=text)
         return [_evidence(rollout, sighting, "hold"), held] if sighting else [held]
     return []
 
 
-def _have(rollout: Rollout, stage: Stage, requests: int) -> str:
-    if requests < stage.min_samples or rollout.plan.risk is not Risk.HIGH:
+def _have(stage: Stage, requests: int, *, shown: bool) -> str:
+    if requests < stage.min_samples or shown:
         return f"{requests} of {stage.min_samples} requests seen"
     return f"{requests} requests do not show yet that every limit is kept"
 

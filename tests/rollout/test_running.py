@@ -111,6 +111,14 @@ def test_high_risk_does_not_grow_on_nothing_found(running, words):
     assert story.now.request.gate == "ramp 25%", "what a person set aside does not hold again, and is still approved"
 
 
+def test_high_risk_without_a_longest_hold_is_asked_about_after_four_of_them(running, words):
+    stages = (replace(words.stages[0], max_hold=None), *words.stages[1:])
+    story = running(risk=Risk.HIGH, approvals=Approvals(required=2), stages=stages)
+    story.later(hours=23).tick(words.sighting())
+    assert story.now.hold is None
+    story.later(hours=1).tick(words.sighting()).then(e.EvidenceRecorded, e.Held)
+
+
 def test_high_risk_does_not_advance_either_before_it_is_shown(running, words):
     story = running(risk=Risk.HIGH, approvals=Approvals(required=2)).later(hours=1).tick(words.sighting())
     story.refuses(c.Advance(reason="we are in a hurry"), "shown to be kept")
