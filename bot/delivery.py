@@ -12,6 +12,8 @@ from slack_sdk.errors import SlackApiError, SlackClientError
 
 from bot.rendering import announced, fallback, wording
 from bot.rendering.blocks import Message
+from core import watch
+from core.judging.series import Point
 from core.rollout import commands as c
 from core.rollout.announcements import CARD_KEY, Announcement, Kind
 from core.rollout.context import ENGINE
@@ -151,7 +153,10 @@ class _Sender:
         def name(group: str) -> str:
             return self._mention(group) or wording.escape(group)
 
-        return announced.render(told, row.request["position"], world, entries, self._now(), name)
+        def trend(metric: str) -> tuple[Point, ...]:
+            return watch.trend(self._service, world.rollouts[told.rollout], metric)
+
+        return announced.render(told, row.request["position"], world, entries, self._now(), name, trend)
 
     def _post(self, row: Row, told: Announcement, rollout: Rollout, message: Message) -> Mapping[str, Any]:
         where: dict[str, Any] = {}

@@ -6,11 +6,13 @@ import time
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from core.judging import record
+from core.judging import ranges, record
 from core.judging.judge import Judgement, judge
 from core.judging.look import reduce
 from core.judging.question import Question
+from core.judging.series import Point
 from core.judging.state import State
+from core.metrics.catalogue import CATALOGUE
 from core.rollout import commands as c
 from core.rollout.context import ENGINE
 from core.rollout.decider import decide
@@ -125,3 +127,36 @@ def _standing(latest: tuple[int, str] | None, question: Question, rollout: Rollo
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def trend(service: Service, rollout: Rollout, metric: str) -> tuple[Point, ...]:
+    """How the difference of one metric developed: a point per look, of the stage under way at it."""
+    limit = next((x for x in rollout.plan.limits if x.metric == metric), None)
+    entry = CATALOGUE.get(metric)
+    if entry is None or not rollout.spans:
+        return ()
+    with service.database.reading() as connection:
+        latest = looks.latest(connection, rollout.id)
+        saved = looks.between(connection, rollout.id, max(latest[0] - 1000, 1), latest[0]) if latest else ()
+    found = []
+    for one in saved:
+        entered = [span.index for span in rollout.spans if span.since <= one.at]
+        standing = record.load_look(one.look_json).standing(metric, entered[-1]) if entered else None
+        if standing is None or standing.canary is None or standing.control is None:
+            continue
+        change = standing.canary - standing.control
+        if ranges.is_relative(limit, entry):
+            if standing.control <= 0:
+                continue
+            change /= standing.control
+        seen = ranges.Seen(
+            canary=standing.canary,
+            control=standing.control,
+            error=standing.error,
+            n_canary=standing.canary_weight,
+            n_control=standing.control_weight,
+            design_effect=standing.design_effect,
+        )
+        low, high = ranges.shown(limit, entry, seen)
+        found.append(Point(at=one.at, stage=entered[-1], difference=change, low=low, high=high))
+    return tuple(found)

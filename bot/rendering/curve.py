@@ -45,14 +45,16 @@ def time_format(points: tuple[Point, ...]) -> str:
 def scaled(value: float, measure: Measure) -> float:
     """A difference as a number of its unit: 0.021 of a share is 2.1."""
     shown = value * 100 if _in_hundredths(measure) else value * 1000 if measure.unit.startswith("per 1,000") else value
-    return float(f"{shown:.4g}")
+    return float(f"{shown:.3g}")
 
 
 def unit(measure: Measure) -> str:
     """What the numbers of a chart are."""
     if measure.relative:
         return "%"
-    return "pp" if measure.unit.startswith("%") else wording.clean(measure.unit, 40)
+    return (
+        "pp" if measure.unit.startswith("%") else wording.shorten(wording.clean(measure.unit, 40), 40) or "difference"
+    )
 
 
 def _in_hundredths(measure: Measure) -> bool:

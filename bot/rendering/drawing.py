@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from html import escape
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 from bot.rendering import curve, figures, wording
@@ -94,7 +95,7 @@ def _ticks(low: float, high: float) -> list[float]:
 
 def _stages(plot: _Plot, known: tuple[Point, ...], stages: tuple[str, ...]) -> list[str]:
     drawn = []
-    for before, after in zip(known, known[1:], strict=False):
+    for before, after in pairwise(known):
         if after.stage != before.stage:
             x = plot.x(after.at)
             drawn.append(f'<line class="stage" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>')

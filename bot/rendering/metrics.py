@@ -22,7 +22,7 @@ def numbers(rollout: Rollout, seen: Latest, metric: str, segment: str, as_of: st
         blocks.lines([x for x in (figures.rest(chosen, shown=SHOWN), *_details(rollout, chosen, metric, seen)) if x]),
         blocks.lines(notes.lines(seen.notes)) if not metric and not segment else None,
         blocks.context(
-            f"as of {as_of} · ranges hold however often one looks · evidence of harm: its share of what fires a limit · "
+            f"as of {as_of} · ranges hold however often one looks · evidence: its share of what fires the limit · "
             f"{rollout.id}"
         ),
     )

@@ -32,7 +32,7 @@ def words(rollout: Rollout, seen: Latest, as_of: str) -> Message:
     judged = [m for m in ordered(seen.segments) if m.word not in UNJUDGED]
     if not seen.segments:
         return _nothing(rollout, seen, as_of)
-    told = [f"Where {_place(m)}: {plainly.sentence(m)}" for m in judged[:NAMED]]
+    told = [f"Where {place(m.segment)}: {plainly.sentence(m)}" for m in judged[:NAMED]]
     return blocks.message(
         _first(rollout, seen, judged),
         blocks.lines([*told, *_said(seen, judged)]),
@@ -130,6 +130,7 @@ def _name(measure: Measure) -> str:
     return wording.escape(measure.segment, 80)
 
 
-def _place(measure: Measure) -> str:
-    key, _, value = measure.segment.partition("=")
+def place(segment: str) -> str:
+    """`language=de` in plain words: `language is de`."""
+    key, _, value = segment.partition("=")
     return f"{wording.escape(key, 40)} is {wording.escape(value, 40)}" if value else wording.escape(key, 80)

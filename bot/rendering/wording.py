@@ -267,7 +267,9 @@ def technical_state(rollout: Rollout) -> str:
 def verdict_word(verdict: Verdict) -> str:
     """How things look altogether, in the words that are used per metric."""
     match verdict:
-        case Continue() | Cleared() | NoControl():
+        case Cleared():
+            return "Fine, every limit shown to be kept"
+        case Continue() | NoControl():
             return "Fine"
         case TooEarly():
             return "Not enough data"
