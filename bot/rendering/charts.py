@@ -60,7 +60,7 @@ def words(chart: Block) -> str:
 
 def _labels(points: tuple[Point, ...], zone: str) -> list[str]:
     """Times of day, each only once: Slack takes no two alike."""
-    format_ = curve.time_format(points)
+    format_ = curve.time_format(points[-1].at - points[0].at, len(points))
     found: list[str] = []
     for point in points:
         label = f"{point.at.astimezone(ZoneInfo(zone)):{format_}}"

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from bot.rendering import figures, wording
+from core.judging.power import harm
 from core.judging.series import Point
 from core.judging.verdict import Measure
 
@@ -20,7 +21,7 @@ def limits(measure: Measure) -> tuple[float, ...]:
         return ()
     if not measure.absolute:
         return {"more": (measure.amount,), "less": (-measure.amount,), "either": (measure.amount, -measure.amount)}[
-            measure.harm
+            harm(measure)
         ]
     if measure.control is None or (measure.relative and measure.control <= 0):
         return ()
@@ -34,12 +35,11 @@ def thinned(points: tuple[Point, ...], most: int) -> tuple[Point, ...]:
     return tuple(points[round(i * (len(points) - 1) / (most - 1))] for i in range(most))
 
 
-def time_format(points: tuple[Point, ...]) -> str:
-    """How times are written, as exactly as it takes to tell the looks apart."""
-    span = points[-1].at - points[0].at
+def time_format(span: timedelta, marks: int) -> str:
+    """How so many times are written, as exactly as it takes to tell them apart."""
     if span >= timedelta(hours=24):
         return "%d %b %H:%M"
-    return "%H:%M" if span >= timedelta(minutes=len(points)) else "%H:%M:%S"
+    return "%H:%M" if span >= timedelta(minutes=marks) else "%H:%M:%S"
 
 
 def scaled(value: float, measure: Measure) -> float:

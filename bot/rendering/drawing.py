@@ -10,12 +10,14 @@ from bot.rendering import curve, figures, wording
 from core.judging.series import Point
 from core.judging.verdict import Measure
 
+SHORT = 3  # characters of a unit that stand beside every number
 DRAWN = 240  # looks; a page has no room for more
 WIDTH, HEIGHT = 720, 260
+LABEL = 16  # the height of one
 LEFT, RIGHT, TOP, BOTTOM = 64, 132, 16, 32
 
 
-def drawing(points: tuple[Point, ...], measure: Measure, stages: tuple[str, ...], zone: str, name: str) -> str:
+def draw(points: tuple[Point, ...], measure: Measure, stages: tuple[str, ...], zone: str, name: str) -> str:
     """SVG text, safe inside a page; empty where there is no line to draw yet. `name` is unique on its page.
 
     Nothing is said by colour alone: the limit is dashed and labelled, the range is a band, and the description tells
@@ -74,7 +76,7 @@ def _plot(known: tuple[Point, ...], measure: Measure) -> _Plot:
 
 
 def _grid(plot: _Plot, measure: Measure) -> list[str]:
-    drawn = [_text("unit", LEFT - 8, TOP - 4, curve.unit(measure), "end")]
+    drawn = []
     for value in _ticks(plot.low, plot.high):
         y = plot.y(value)
         kind = "zero" if value == 0 else "grid"
@@ -137,17 +139,18 @@ def _line(plot: _Plot, known: tuple[Point, ...], measure: Measure) -> list[str]:
     assert last.difference is not None
     x, y = plot.x(last.at), plot.y(last.difference)
     shown = wording.difference(last.difference, measure.unit, relative=measure.relative)
-    # A label that would lie on the limit's own moves out of its way.
-    near = any(abs(plot.y(edge) - y) < 16 for edge in curve.limits(measure))
+    # A label that would lie on the limit's own moves out of its way, to the side on which the line is.
+    near = next((plot.y(edge) for edge in curve.limits(measure) if abs(plot.y(edge) - y) < LABEL), None)
+    label = y if near is None else near + (LABEL if y >= near else -LABEL)
     return [
         f'<polyline class="difference" points="{path}"/>',
         f'<circle class="difference" cx="{x:.1f}" cy="{y:.1f}" r="4"/>',
-        _text("difference", plot.right + 8, y + (-12 if near else 4), f"now {shown}"),
+        _text("difference", plot.right + 8, label + 4, f"now {shown}"),
     ]
 
 
 def _times(plot: _Plot, known: tuple[Point, ...], zone: str) -> list[str]:
-    format_ = curve.time_format(known)
+    format_ = curve.time_format(known[-1].at - known[0].at, 3)
     middle = plot.since + (plot.until - plot.since) / 2
     marks = ((plot.since, "start"), (middle, "middle"), (plot.until, "end"))
     y = HEIGHT - BOTTOM + 18
@@ -170,4 +173,6 @@ def _description(known: tuple[Point, ...], measure: Measure, zone: str) -> str:
 
 
 def _tick(value: float, measure: Measure) -> str:
-    return f"{curve.scaled(value, measure):+g}" if value else "0"
+    unit = curve.unit(measure)
+    shown = f"{curve.scaled(value, measure):+g}" if value else "0"
+    return f"{shown} {unit}" if len(unit) <= SHORT else shown

@@ -1,7 +1,7 @@
 """One measure in numbers, for people who asked for them: estimate, limit, evidence, and what could have been seen."""
 
 from bot.rendering import figures, wording
-from core.judging.power import Power
+from core.judging.power import Power, harm
 from core.judging.verdict import Measure
 
 FOLLOWS = {"rollback": "rolls back", "hold": "holds", "watch": "only watched"}
@@ -65,7 +65,7 @@ def change_noticed(measure: Measure, power: Power) -> str:
     """`a drop of 2.4 pp`: the smallest harm that would have been noticed so far."""
     if power.noticeable is None:
         return ""
-    word = {"more": "a rise of", "less": "a drop of", "either": "a change of"}[measure.harm]
+    word = {"more": "a rise of", "less": "a drop of", "either": "a change of"}[harm(measure)]
     beyond = " beyond the limit" if measure.absolute else ""
     return f"{word} {wording.amount(power.noticeable, measure.unit, relative=measure.relative)}{beyond}"
 
@@ -75,8 +75,8 @@ def worst(measure: Measure, power: Power) -> str:
     if power.could_still_be is None:
         return ""
     end = wording.difference(power.could_still_be, measure.unit, relative=measure.relative)
-    harmless = (power.could_still_be <= 0) if measure.harm == "more" else (power.could_still_be >= 0)
-    return f"{end} at worst" if harmless and measure.harm != "either" else f"as bad as {end}"
+    harmless = (power.could_still_be <= 0) if harm(measure) == "more" else (power.could_still_be >= 0)
+    return f"{end} at worst" if harmless and harm(measure) != "either" else f"as bad as {end}"
 
 
 def decided(power: Power) -> str:

@@ -3,6 +3,7 @@
 from bot.rendering import blocks, charts, engineering, figures, plainly, wording
 from bot.rendering.blocks import Message
 from bot.rendering.latest import Latest, power_of
+from core.judging.power import harm
 from core.judging.series import Point
 from core.judging.verdict import Measure
 from core.rollout.model import Rollout
@@ -65,7 +66,7 @@ def fires(measure: Measure) -> str:
 
 def _edge(measure: Measure) -> str:
     size = wording.amount(measure.amount or 0.0, measure.unit, relative=measure.relative)
-    return {"more": f"+{size}", "less": f"-{size}", "either": f"±{size}"}[measure.harm]
+    return {"more": f"+{size}", "less": f"-{size}", "either": f"±{size}"}[harm(measure)]
 
 
 def _first(rollout: Rollout, measure: Measure) -> str:

@@ -1,7 +1,7 @@
 """One measure in plain words, for people who did not ask for numbers."""
 
 from bot.rendering import figures, wording
-from core.judging.power import Power
+from core.judging.power import Power, harm
 from core.judging.verdict import Measure
 
 _MEANING = {
@@ -70,10 +70,10 @@ def _moved(measure: Measure, number: float) -> str:
 
 def _change(measure: Measure, number: float | None) -> str:
     size = abs(number or 0.0)
-    word = {"more": "more", "less": "fewer", "either": "more or fewer"}[measure.harm]
+    word = {"more": "more", "less": "fewer", "either": "more or fewer"}[harm(measure)]
     if _in_shares(measure):
         return f"{_thousandths(size)} {word} in 1,000"
-    word = {"more": "a rise of", "less": "a fall of", "either": "a change of"}[measure.harm]
+    word = {"more": "a rise of", "less": "a fall of", "either": "a change of"}[harm(measure)]
     return f"{word} {wording.amount(size, measure.unit, relative=measure.relative)}"
 
 

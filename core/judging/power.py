@@ -6,8 +6,8 @@ from math import exp, isfinite
 
 from core.judging.limits import CATEGORIES
 from core.judging.ranges import SHOWN_FROM
-from core.judging.verdict import Measure
-from core.metrics.catalogue import CATALOGUE, Kind
+from core.judging.verdict import Harm, Measure
+from core.metrics.catalogue import CATALOGUE, Good, Kind
 from core.stats import planning
 from core.stats.checked import Side
 
@@ -40,6 +40,20 @@ def power(measure: Measure, *, canary_share: float, elapsed: timedelta, alpha: f
         could_still_be=_worst(measure),
         decided_in=_decided_in(measure, canary_share, elapsed, bar),
     )
+
+
+def harm(measure: Measure) -> Harm:
+    """Which way is harm; what was recorded before rows had a role says so by its metric."""
+    entry = CATALOGUE.get(measure.metric)
+    if measure.role or entry is None:
+        return measure.harm
+    match entry.good:
+        case Good.UP:
+            return "less"
+        case Good.DOWN:
+            return "more"
+        case _:
+            return "either"
 
 
 def _noticeable(measure: Measure, share: float, alpha: float) -> float | None:
@@ -91,7 +105,7 @@ def _decided_in(measure: Measure, share: float, elapsed: timedelta, alpha: float
 
 
 def _worst(measure: Measure) -> float | None:
-    match measure.harm:
+    match harm(measure):
         case "more":
             return measure.high
         case "less":
@@ -116,7 +130,7 @@ def _is_fixed(measure: Measure) -> bool:
 
 
 def _sides(measure: Measure) -> tuple[Side, ...]:
-    match measure.harm:
+    match harm(measure):
         case "more":
             return ("greater",)
         case "less":

@@ -6,7 +6,7 @@ from math import log
 
 import pytest
 
-from core.judging.power import Power, power
+from core.judging.power import Power, harm, power
 from core.judging.verdict import Measure
 from core.stats import planning
 
@@ -86,7 +86,7 @@ def test_a_relative_rate_is_said_relative() -> None:
 
 
 def test_where_either_way_is_harm_the_harder_one_counts() -> None:
-    ways = [seen(replace(RATE, harm=harm)).noticeable for harm in ("more", "less", "either")]
+    ways = [seen(replace(RATE, harm=way)).noticeable for way in ("more", "less", "either")]
     assert ways[2] == max(x for x in ways if x is not None)
     assert seen(replace(RATE, harm="either")).could_still_be == 0.021
 
@@ -151,3 +151,10 @@ def test_without_a_limit_nothing_is_decided() -> None:
     found = seen(replace(RATE, amount=None, limit_text=None, needed=0.0))
     assert found.noticeable is not None
     assert found.decided_in is None
+
+
+def test_a_row_recorded_before_rows_had_a_role_is_harmed_as_its_metric_says() -> None:
+    old = replace(RATE, role="", harm="more")
+    assert harm(old) == "less"
+    assert seen(old).noticeable == seen(RATE).noticeable
+    assert harm(replace(RATE, harm="either")) == "either"

@@ -1,4 +1,5 @@
 """What `metrics`, `segments` and `explain` answer, in numbers and in plain words."""
+# ruff: noqa: E501 - a line of a message is as long as it is
 
 from dataclasses import replace
 from datetime import timedelta
