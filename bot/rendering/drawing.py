@@ -158,7 +158,8 @@ def _times(plot: _Plot, known: tuple[Point, ...], zone: str) -> list[str]:
 
 
 def _text(kind: str, x: float, y: float, text: str, anchor: str = "start") -> str:
-    return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
+    shown = escape(wording.clean(text, 80))
+    return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{shown}</text>'
 
 
 def _description(known: tuple[Point, ...], measure: Measure, zone: str) -> str:
