@@ -17,7 +17,7 @@ def facts(measure: Measure, power: Power) -> list[tuple[str, str]]:
         ("Limit", limit(measure)),
         ("Evidence", evidence(measure)),
         ("Requests", f"{requests}{effect}"),
-        ("Could notice", noticeable(measure, power)),
+        ("Could notice", wording.escape(noticeable(measure, power))),
         ("Could still be", worst(measure, power)),
         ("Decided", decided(power)),
         ("Expectation", measure.expected),
@@ -56,18 +56,21 @@ def share(measure: Measure) -> str:
 
 
 def noticeable(measure: Measure, power: Power) -> str:
-    """`a drop of 2.4 pp or more`; empty where it is unknown."""
-    change = change_noticed(measure, power)
-    return f"{change} or more" if change else ""
+    """`a drop of >= 2.4 pp`, not escaped; empty where it is unknown."""
+    return _noticed(measure, power, ">= ")
 
 
 def change_noticed(measure: Measure, power: Power) -> str:
     """`a drop of 2.4 pp`: the smallest harm that would have been noticed so far."""
+    return _noticed(measure, power, "")
+
+
+def _noticed(measure: Measure, power: Power, least: str) -> str:
     if power.noticeable is None:
         return ""
     word = {"more": "a rise of", "less": "a drop of", "either": "a change of"}[harm(measure)]
     beyond = " beyond the limit" if measure.absolute else ""
-    return f"{word} {wording.amount(power.noticeable, measure.unit, relative=measure.relative)}{beyond}"
+    return f"{word} {least}{wording.amount(power.noticeable, measure.unit, relative=measure.relative)}{beyond}"
 
 
 def worst(measure: Measure, power: Power) -> str:
@@ -93,7 +96,7 @@ def short(measure: Measure, power: Power) -> str:
     said = [
         f"requests {wording.count(measure.n_canary)} new, {wording.count(measure.n_control)} current",
         f"design effect {measure.design_effect:.3g}" if measure.design_effect != 1 else "",
-        f"could notice {noticeable(measure, power)}" if power.noticeable is not None else "",
+        f"could notice {wording.escape(noticeable(measure, power))}" if power.noticeable is not None else "",
         f"could still be {worst(measure, power)}" if power.could_still_be is not None else "",
         decided(power),
         measure.expected,

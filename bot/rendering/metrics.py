@@ -55,7 +55,7 @@ def _table(rollout: Rollout, chosen: tuple[Measure, ...], seen: Latest) -> Block
 
 def _row(rollout: Rollout, measure: Measure, seen: Latest) -> tuple[str, ...]:
     what, new, now, moved, verdict = figures.row(measure)
-    noticed = engineering.noticeable(measure, power_of(rollout, measure, seen.at)).removesuffix(" or more")
+    noticed = engineering.change_noticed(measure, power_of(rollout, measure, seen.at))
     kept = ", shown to be within" if measure.cleared else ""
     return what, new, now, moved, engineering.share(measure), noticed or "–", f"{verdict}{kept}"
 

@@ -43,7 +43,7 @@ def test_one_metric_in_numbers(words: Any, story: Any) -> None:
 Fine so far: R-118 support-tone, 1 measure looked at.
 What                          New     Now     Difference (95 % range)  Evidence  Would notice      Verdict
 Answers that pass our checks  93.2 %  92.4 %  +0.8 pp (-0.4 … +2.1)    2 %       a drop of 2.5 pp  Better (limit: drops by 2 pp)
-`eval_pass_rate` · requests 1,980 new, 37,600 current · could notice a drop of 2.5 pp or more · could still be as bad as -0.4 pp · at this traffic a change as large as the limit would be noticed in about 3 h
+`eval_pass_rate` · requests 1,980 new, 37,600 current · could notice a drop of >= 2.5 pp · could still be as bad as -0.4 pp · at this traffic a change as large as the limit would be noticed in about 3 h
 as of now · ranges hold however often one looks · evidence: its share of what fires the limit · R-118\
 """)
 
@@ -164,7 +164,7 @@ Estimate  +0.8 pp (-0.4 … +2.1)
 Limit  drops by 2 pp, rolls back
 Evidence  of harm 2 % of what it needs
 Requests  1,980 new, 37,600 current
-Could notice  a drop of 2.5 pp or more
+Could notice  a drop of >= 2.5 pp
 Could still be  as bad as -0.4 pp
 Decided  at this traffic a change as large as the limit would be noticed in about 3 h
 To roll back (agreed: drops by 2 pp) it takes both: the difference beyond -2 pp (now +0.8 pp), and evidence of harm at 100 % (now 2 %).
