@@ -116,8 +116,8 @@ def _unjudged(segments: tuple[Measure, ...]) -> list[str]:
 
 
 def _row(measure: Measure) -> tuple[str, ...]:
-    what, new, now, moved, verdict = figures.row(measure)
-    return measure.segment, what, new, now, moved, wording.count(measure.n_canary), verdict
+    what, new, now, moved, _ = figures.row(measure)
+    return measure.segment, what, new, now, moved, wording.count(measure.n_canary), figures.verdict(measure)
 
 
 def _sure(measure: Measure, checked: int) -> str:

@@ -45,7 +45,8 @@ def test_engineers_get_numbers_and_a_chart(either: Any) -> None:
     measured(either)
     reply = either.typed("ana", "explain R-1 refusal_rate")
     assert reply.acked
-    told = either.sandbox.wait_for(lambda: either.sandbox.ephemerals("ana"))[-1]
+    said = either.sandbox.wait_for(lambda: [m for m in either.sandbox.ephemerals("ana") if "Estimate" in str(m.blocks)])
+    told = said[-1]
     assert [b["type"] for b in told.blocks].count("data_visualization") == 1
     assert "Estimate  " in either.shown(told)
     assert "Answers that pass our checks" in str(either.typed("ana", "metrics R-1 eval_pass_rate").blocks)
