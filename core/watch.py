@@ -140,7 +140,7 @@ def trend(service: Service, rollout: Rollout, metric: str) -> tuple[Point, ...]:
         saved = looks.between(connection, rollout.id, max(latest[0] - 1000, 1), latest[0]) if latest else ()
     found = []
     for one in saved:
-        entered = [span.index for span in rollout.spans if span.since <= one.at]
+        entered = [span.index for span in rollout.spans if span.since < one.at]  # a step follows from its look
         standing = record.load_look(one.look_json).standing(metric, entered[-1]) if entered else None
         if standing is None or standing.canary is None or standing.control is None:
             continue

@@ -1,6 +1,6 @@
 """How a rollout does, on demand: words for people, numbers for engineers."""
 
-from bot.rendering import blocks, engineering, figures, notes, plainly, segments, wording
+from bot.rendering import blocks, buttons, engineering, figures, notes, plainly, segments, wording
 from bot.rendering.blocks import Block, Message
 from bot.rendering.latest import Latest, power_of
 from core.judging.verdict import Measure
@@ -21,6 +21,10 @@ def numbers(rollout: Rollout, seen: Latest, metric: str, segment: str, as_of: st
         _table(rollout, chosen, seen),
         blocks.lines([x for x in (figures.rest(chosen, shown=SHOWN), *_details(rollout, chosen, metric, seen)) if x]),
         blocks.lines(notes.lines(seen.notes)) if not metric and not segment else None,
+        blocks.actions(
+            buttons.run("Explain", f"explain {rollout.id} {figures.ordered(chosen)[0].metric}", 0),
+            buttons.run("Segments", f"segments {rollout.id}", 1) if seen.segments and not segment else None,
+        ),
         blocks.context(
             f"as of {as_of} · ranges hold however often one looks · evidence: its share of what fires the limit · "
             f"{rollout.id}"

@@ -165,4 +165,5 @@ def _chart(evidence: EvidenceRecorded, at: datetime, zone: str, trend: Trend) ->
 def _steer(rollout: Rollout) -> blocks.Block | None:
     if rollout.state not in {State.RUNNING, State.WAITING}:
         return None
-    return blocks.actions(buttons.pause(rollout), buttons.roll_back(rollout), buttons.feels_off(rollout))
+    details = buttons.run("Details", f"metrics {rollout.id}")
+    return blocks.actions(buttons.pause(rollout), buttons.roll_back(rollout), buttons.feels_off(rollout), details)

@@ -33,6 +33,7 @@ Answers that pass our checks  93.2 %   92.4 %   +0.8 pp (-0.4 … +2.1)    2 %  
 Cost per request              $0.0121  $0.0139  -12.9 % (-14.4 … -11.3)  2 %       a rise of 2.9 %   Fine (limit: rises by 15 %)
 Slow responses (slowest 5 %)  2.31 s   2.62 s   -11.8 % (-15.0 … -8.0)   2 %       –                 Fine (limit: exceeds 4000 ms)
 + 1 no data
+[ Explain ] [ Segments ]
 as of now · ranges hold however often one looks · evidence: its share of what fires the limit · R-118\
 """)
 
@@ -44,6 +45,7 @@ Fine so far: R-118 support-tone, 1 measure looked at.
 What                          New     Now     Difference (95 % range)  Evidence  Would notice      Verdict
 Answers that pass our checks  93.2 %  92.4 %  +0.8 pp (-0.4 … +2.1)    2 %       a drop of 2.5 pp  Better (limit: drops by 2 pp)
 `eval_pass_rate` · requests 1,980 new, 37,600 current · could notice a drop of >= 2.5 pp · could still be as bad as -0.4 pp · at this traffic a change as large as the limit would be noticed in about 3 h
+[ Explain ] [ Segments ]
 as of now · ranges hold however often one looks · evidence: its share of what fires the limit · R-118\
 """)
 
@@ -54,6 +56,7 @@ def test_metrics_of_one_segment(words: Any, story: Any) -> None:
 Fine so far: R-118 support-tone, only Language=DE, 1 measure looked at.
 What                 New    Now    Difference (95 % range)  Evidence  Would notice      Verdict
 People asking again  9.8 %  7.9 %  +1.9 pp (-0.4 … +4.2)    60 %      a rise of 4.3 pp  Slightly worse, within limit (limit: rises by 1 pp)
+[ Explain ]
 as of now · ranges hold however often one looks · evidence: its share of what fires the limit · R-118\
 """)
     nothing = plain.text(metrics.numbers(rollout, seen(words, story), "", "language=xx", "now"))

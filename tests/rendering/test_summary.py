@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from inline_snapshot import snapshot
 
-from bot.rendering import alert, follow_up, plain, summary, wording
+from bot.rendering import alert, approval, card, follow_up, plain, summary, wording
 from core.judging import verdict as v
 
 
@@ -25,7 +25,7 @@ Cost per request              $0.0121  $0.0139  -12.9 % (-14.4 … -11.3)  Fine 
 Slow responses (slowest 5 %)  2.31 s   2.62 s   -11.8 % (-15.0 … -8.0)   Fine (limit: exceeds 4000 ms)
 + 1 no data
 Why: 4 of 4 limits clear · 8,312 requests (1,500 needed) · we would have noticed a drop of 2.5 pp (answers that pass our checks)
-[ Pause ] [ Roll back ] [ Feels off ]
+[ Pause ] [ Roll back ] [ Feels off ] [ Details ]
 risk standard · limits locked Tue 24 Nov 12:00 CET · evidence #412 · as of Tue 24 Nov 12:00 CET\
 """)
 
@@ -134,7 +134,7 @@ Note: Cost per request: $0.0040 new vs $0.0139 now, -71.0 % (-73.0 … -69.0); b
 Dry run, would have fired (rises by 1 pp): Declined to answer: 6.4 % new vs 1.9 % now, +4.5 pp (+2.4 … +6.5). Nothing was done.
 Answers that pass our checks: new − now, 12:30 to 18:00 (pp): difference +0.4 … -0.0459; range from -2 … -0.263; range to +2 … +0.263; limit -2
 Why: 3 of 3 limits clear, 1 of them shown to be kept · 8,312 requests (1,500 needed) · we would have noticed a drop of 2.5 pp (answers that pass our checks)
-[ Pause ] [ Roll back ] [ Feels off ]
+[ Pause ] [ Roll back ] [ Feels off ] [ Details ]
 risk standard · limits locked Tue 24 Nov 12:00 CET · evidence #412 · as of Tue 24 Nov 18:00 CET\
 """)
 
@@ -179,3 +179,16 @@ def test_a_metric_that_stopped_is_no_number(words: Any, story: Any) -> None:
     broken = v.BrokenSource(metric="cost_per_request", title="Cost per request", arm="control", since=words.tuesday)
     assert wording.verdict_word(broken) == "No data"
     assert wording.verdict_word(v.Cleared()) == "Fine, every limit shown to be kept"
+
+
+def test_the_card_says_where_it_is_worst(words: Any, story: Any) -> None:
+    story.running().happen(story.evidence(segments=words.segments[1:2], segments_checked=14))
+    told = plain.text(card.render(story.now, words.zone))
+    assert "Segments: 14 checked. language=de, people asking again: 9.8 % vs 7.9 % (+1.9 pp)." in told
+
+
+def test_an_approval_is_asked_with_the_worst_segment_in_view(words: Any, story: Any) -> None:
+    story.planned()
+    story.happen(story.evidence(segments=words.segments[1:2], segments_checked=14))
+    told = approval.render(story.now, story.now.request, (), words.monday, words.zone, lambda group: group)
+    assert "Segments: 14 checked. language=de" in plain.text(told)

@@ -18,9 +18,10 @@ from core.store import windows
 CHART = {"type": "data_visualization", "title": "x", "chart": {"type": "line", "series": [], "axis_config": {}}}
 
 
-def measured(office: Any, looks: int = 3) -> None:
+def measured(office: Any, looks: int = 3, *, begin: bool = True) -> None:
     """A small test that declines about as often as the current version, looked at a few times."""
-    office.start()
+    if begin:
+        office.start()
     for look in range(looks):
         office.later(minutes=1)
         with office.service.database.plain_writing() as connection:
@@ -29,7 +30,7 @@ def measured(office: Any, looks: int = 3) -> None:
 
 
 def _placed(office: Any, look: int) -> Iterator[windows.Placed]:
-    for i in range(600):
+    for i in range(4000):  # split as planned, 5 %
         observation = Observation(
             surface="support-assistant",
             unit=f"u{look}-{i}",
@@ -92,6 +93,22 @@ def test_a_refused_chart_is_answered_with_words() -> None:
         answering.tell(post, message)
         assert posts[-1] == left
         assert len(posts) == refusals + 1
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_a_summary_has_a_chart_or_its_words(office: Any, refused: bool) -> None:
+    measured(office, looks=1)
+    office.deliver()
+    if refused:
+        office.sandbox.fail_next("chat.postMessage", "error:invalid_blocks")
+    measured(office, looks=1, begin=False)
+    assert office.rollout.evidence.reason == "step"
+    office.deliver()
+    said = [m for m in office.sandbox.thread(office.card()) if "limits clear" in office.shown(m)][-1]
+    kinds = [block["type"] for block in said.blocks]
+    assert ("data_visualization" in kinds) != refused
+    assert "table" in kinds
+    assert ("new − now" in office.shown(said)) or not refused
 
 
 def _line() -> dict[str, Any]:
