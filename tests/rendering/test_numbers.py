@@ -10,8 +10,6 @@ from inline_snapshot import snapshot
 
 from bot.rendering import explain, metrics, plain, segments
 from bot.rendering.latest import Latest, latest
-from core.judging.judge import Judgement
-from core.judging.verdict import Continue
 
 JARGON = ("canary", " pp", "p-value", "guardrail", "_rate", "control", "design effect", "log e")
 
