@@ -25,6 +25,9 @@ class Level:
 JUDGED = 0.25
 """The share of answers that is checked by a judge where nothing is known: judging costs money."""
 
+JUDGED_METRICS = frozenset({"eval_pass_rate", "critical_fail_rate", "eval_score", "groundedness_rate"})
+"""Those that a judge's verdict on single answers feeds: more judging means more readings."""
+
 TYPICAL: Mapping[str, Level] = MappingProxyType(
     {
         "eval_pass_rate": Level(level=0.92, share=JUDGED),
