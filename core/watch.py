@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from core.judging import caps, measures, record, series
 from core.judging.judge import Judgement, judge
-from core.judging.look import reduce
+from core.judging.look import reduce, segments_due
 from core.judging.question import Question
 from core.judging.state import State
 from core.rollout import commands as c
@@ -84,9 +84,8 @@ def _anybody_exposed(rollout: Rollout) -> bool:
 def _look(service: Service, rollout: Rollout, at: datetime, every: timedelta) -> c.Sighting:
     question = ask(rollout, every)
     with service.database.reading() as connection:
-        latest = looks.latest(connection, rollout.id)
-        sums = windows.read(connection, rollout.id)
-    before = _standing(latest, question, rollout)
+        before = _standing(looks.latest(connection, rollout.id), question, rollout)
+        sums = windows.read(connection, rollout.id, segments=segments_due(question, before.state, at))
     look = reduce(question, sums, before.state, at)
     judgement = judge(question, look, before.state)
     asked = record.dump(question)

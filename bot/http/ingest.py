@@ -23,6 +23,7 @@ from core.flags.snapshot import Snapshot
 from core.store import intake, windows
 from core.store.database import Database
 from core.store.errors import Conflict, StoreError
+from core.store.segments import Vocabulary
 
 WAITING = 128  # batches; beyond that senders are asked to come again
 TOGETHER = 5000  # observations per transaction, about
@@ -55,6 +56,7 @@ class Intake:
         self._waiting: queue.Queue[Batch | None] = queue.Queue(WAITING)
         self._starting = threading.Lock()
         self._writer: threading.Thread | None = None
+        self._segments = Vocabulary()
         self.accepted = 0
         self.rejected = 0
 
@@ -146,7 +148,7 @@ class Intake:
                     intake.answer_batch(connection, token=batch.token, key=batch.key, answer=answer.decode())
                 results.append((batch, answer))
             if placed:
-                windows.record(connection, placed)
+                windows.record(connection, placed, self._segments)
         self.accepted += accepted
         self.rejected += rejected
         for batch, result in results:

@@ -39,7 +39,10 @@ SCENARIOS: dict[str, tuple[str, Behaviour]] = {
     "refusals": ("it declines to answer 8 % of requests instead of 2 %", replace(CONTROL, refuses=0.08)),
     "slow-p95": ("one answer in eight takes over four seconds", replace(CONTROL, latency=1400.0, latency_spread=0.95)),
     "new-error": ("2 % of requests fail in a way never seen before", replace(CONTROL, new_error=0.02)),
+    "one-language": ("it declines one answer in seven in Turkish; the total hides it", replace(CONTROL, refuses=0.004)),
 }
+ONLY_FOR: dict[str, tuple[str, Behaviour]] = {"one-language": ("tr", replace(CONTROL, refuses=0.14))}
+"""Scenarios in which one language gets a behaviour of its own."""
 HARMLESS = frozenset({"healthy"})
 
 
@@ -123,9 +126,10 @@ def respond(
     Whoever is served anything but `old_version` sees the scenario's behaviour.
     """
     _, changed = SCENARIOS[scenario]
+    language, own = ONLY_FOR.get(scenario, ("", changed))
     seen = []
     for visitor in visitors(chance, count):
         variant, version = evaluate(visitor)
-        behaviour = CONTROL if version == old_version else changed
+        behaviour = CONTROL if version == old_version else own if visitor.language == language else changed
         seen.append(observe(chance, visitor, variant, behaviour, at))
     return seen

@@ -87,6 +87,8 @@ def _jobs(
     for hypothesis in hypotheses(limit):
         name = crossing.metric_of(position, hypothesis.side) if crossing.is_crossed(limit) else own
         for step in by_metric.get(name or "", ()):
+            if step.segment != EVERYONE and not question.is_divided(position):
+                continue
             if (job := _harm(question, position, limit, hypothesis, step, before, current)) is not None:
                 yield job
     if question.is_implied(position) or not limit.acts or CATALOGUE[limit.metric].kind is Kind.MEAN:

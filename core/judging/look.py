@@ -76,7 +76,7 @@ def reduce(question: Question, sums: Sums, before: State, at: datetime) -> Look:
     """The look at these sums; of the state only counts, thresholds, baselines and slots are read."""
     tested = _tested(question, sums)
     past = baselines(question, sums, tested) if question.alone else {}
-    due = bool(question.cuts) and (before.segments_seen is None or at - before.segments_seen >= SEGMENTS_EVERY)
+    due = segments_due(question, before, at)
     slots, left_out = _slots(question, sums, before) if due else (before.slots, before.left_out)
     judged = slots if due else ()
     return Look(
@@ -105,6 +105,11 @@ def reduce(question: Question, sums: Sums, before: State, at: datetime) -> Look:
         slots=slots if due else None,
         left_out=left_out,
     )
+
+
+def segments_due(question: Question, before: State, at: datetime) -> bool:
+    """Whether this look has to see the segments, too."""
+    return bool(question.cuts) and (before.segments_seen is None or at - before.segments_seen >= SEGMENTS_EVERY)
 
 
 def _tested(question: Question, sums: Sums) -> list[str]:

@@ -55,11 +55,6 @@ def segments(question: Question, state: State, most: int | None = None) -> tuple
     those that say most, the strongest first."""
     share = (1 - of_everybody(question)) / SLOTS
     found = [(one, _needed(question, question.criteria[one.limit], one.limit, share)) for one in state.segments]
-    found = [
-        (one, needed)
-        for one, needed in found
-        if not (question.is_implied(one.limit) and question.criteria[one.limit].role is Role.WATCH)
-    ]
     if most is not None:
         telling = [pair for pair in found if pair[0].counted is not None and pair[0].log_e > 0]
         found = sorted(telling, key=lambda pair: pair[1] - pair[0].log_e)[:most]

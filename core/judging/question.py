@@ -59,6 +59,11 @@ class Question:
         """Whether no file agreed on this criterion."""
         return position >= len(self.limits)
 
+    def is_divided(self, position: int) -> bool:
+        """Whether a criterion is judged in segments as well: what is only told is not."""
+        limit = self.criteria[position]
+        return not limit.per_category and (not self.is_implied(position) or limit.role is Role.HOLD)
+
     def cell(self, metric: str) -> str:
         """The cell that a metric is compared by: capped where its cap is known."""
         cap = self.caps.get(metric)

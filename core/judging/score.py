@@ -52,7 +52,7 @@ def segment_scores(question: Question, look: Look, state: State) -> tuple[Segmen
         return state.segments
     sighted = terms.Sighted(question, look, state)
     found = []
-    for position in range(len(question.criteria)):
+    for position in filter(question.is_divided, range(len(question.criteria))):
         for segment in state.slots:
             of = list(sighted.segment(position, segment))
             if of:

@@ -77,11 +77,8 @@ class Sighted:
                 yield from self._alone(position, hypothesis)
 
     def segment(self, position: int, segment: str) -> Iterator[Term]:
-        """The terms of a criterion in one segment; error categories are not divided."""
-        limit = self._question.criteria[position]
-        if limit.per_category:
-            return
-        for hypothesis in hypotheses(limit):
+        """The terms of a criterion in one segment."""
+        for hypothesis in hypotheses(self._question.criteria[position]):
             for since, share in zip(self._question.epochs, (SINCE_FIRST, SINCE_STAGE), strict=False):
                 yield from self._since(position, hypothesis, since, segment, share * hypothesis.share)
 

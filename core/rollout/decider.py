@@ -203,6 +203,7 @@ def _advance(rollout: Rollout, command: c.Advance, context: Context) -> list[e.R
             f"The {stage.name} gate is not passed yet, and a gate is never skipped.",
             hint=f"Import its results: rollout evals import FILE --rollout {rollout.id}.",
         )
+    _must_have_shown(rollout)
     reason = _said(command.reason, "skipped wait")
     return ticking.move_on(rollout, context, skipped=reason)
 
@@ -234,7 +235,17 @@ def _jump(rollout: Rollout, percent: float, reason: str, context: Context) -> li
             f"Next step is {(between[0] if between else stage).percent:g} %.",
             hint='To jump anyway: --skip-wait "why" (it will be shown in every message).',
         )
+    _must_have_shown(rollout)
     return ticking.move_on(rollout, context, skipped=_said(reason, "skipped wait"), to=index)
+
+
+def _must_have_shown(rollout: Rollout) -> None:
+    if gates.may_grow(rollout, rollout.evidence.verdict if rollout.evidence else None):
+        return
+    raise Refused(
+        "At high risk nothing grows before every limit is shown to be kept, and that is not shown yet.",
+        hint=f"/rollout metrics {rollout.id} says what is missing. Once the longest hold is over, it is asked about.",
+    )
 
 
 def _pause(rollout: Rollout, command: c.Pause, context: Context) -> list[e.RolloutEvent]:

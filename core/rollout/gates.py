@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from core.judging.verdict import Verdict
+from core.judging.verdict import Cleared, Continue, NoControl, Verdict
 from core.rollout.context import Context
 from core.rollout.events import ApprovalRequested
 from core.rollout.model import Rollout, State
@@ -33,13 +33,32 @@ def ask(rollout: Rollout, gate: str, needed: int, context: Context) -> ApprovalR
         request=f"{rollout.id}.{rollout.requests_made + 1}",
         gate=gate,
         needed=needed,
-        verdict=verdict_name(rollout.evidence.verdict if rollout.evidence else None),
+        verdict=bound_to(rollout.evidence.verdict if rollout.evidence else None),
         expires_at=context.at + context.policy.approval_expires,
     )
 
 
+def bound_to(verdict: Verdict | None) -> str:
+    """What an approval is bound to. That nothing speaks against it, or is even shown to, is one and the same."""
+    return "Continue" if isinstance(verdict, Continue | Cleared | NoControl) else verdict_name(verdict)
+
+
+def may_grow(rollout: Rollout, verdict: Verdict | None) -> bool:
+    """Whether the risk class lets it grow on this verdict: at high risk finding nothing is not enough, every limit has
+    to be shown to be kept, unless a person set that aside."""
+    stage = rollout.stage
+    if rollout.plan.risk is not Risk.HIGH or stage is None or not stage.compared:
+        return True
+    return isinstance(verdict, Cleared) or undecided(stage) in rollout.overridden
+
+
+def undecided(stage: Stage) -> str:
+    """The key of the hold of a stage that could not be decided in its time."""
+    return f"undecided:{stage.name}"
+
+
 def verdict_name(verdict: Verdict | None) -> str:
-    """What an approval is bound to: the kind of the verdict and which limits it names, not its digits."""
+    """What makes a verdict another one: its kind and which limits it names, not its digits."""
     if verdict is None:
         return "none"
     findings = getattr(verdict, "findings", ())

@@ -68,6 +68,11 @@ class Stage:
     decide_on: tuple[str, ...] = ()  # ab
 
     @property
+    def longest(self) -> timedelta:
+        """When it is asked about at the latest where something has to be shown: `max_hold`, or else four holds."""
+        return self.max_hold or 4 * self.min_hold or timedelta(days=1)
+
+    @property
     def exposes(self) -> bool:
         """Whether anybody is served the new version in this stage."""
         return self.percent > 0

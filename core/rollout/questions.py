@@ -62,4 +62,4 @@ def _design(rollout: Rollout, index: int, stage: Stage) -> StageDesign:
 def _ends(rollout: Rollout, stage: Stage) -> datetime | None:
     """When the stage under way has to be decided at the latest, as far as it has been paused up to now."""
     since = rollout.stage_since
-    return since + stage.max_hold + rollout.paused_for if since is not None and stage.max_hold is not None else None
+    return None if since is None else since + stage.longest + rollout.paused_for

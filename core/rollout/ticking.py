@@ -9,7 +9,7 @@ from core.rollout import events as e
 from core.rollout import gates
 from core.rollout.context import Context
 from core.rollout.model import Rollout, State
-from core.rollout.plan import GATES, Risk, Stage, StageKind
+from core.rollout.plan import GATES, Stage, StageKind
 from core.rollout.refusal import Refused
 
 BROKEN = "broken_evidence"
@@ -204,7 +204,8 @@ def hold_finding(rollout: Rollout, verdict: v.Verdict) -> e.Held | None:
         case v.Hold():
             new = tuple(f for f in verdict.findings if hold_key(f) not in rollout.overridden)
             if new:
-                return e.Held(key=hold_key(new[0]), text=f"{new[0].metric} {new[0].limit_text}", findings=new)
+                where = f" in {new[0].segment}" if new[0].segment else ""
+                return e.Held(key=hold_key(new[0]), text=f"{new[0].metric} {new[0].limit_text}{where}", findings=new)
         case v.Skewed() if "split" not in rollout.overridden:
             return e.Held(
                 key="split",
@@ -244,7 +245,7 @@ def _waiting(rollout: Rollout, sighting: c.Sighting | None, context: Context) ->
     assert request is not None
     stage = rollout.next_stage
     assert stage is not None
-    if sighting is not None and gates.verdict_name(sighting.verdict) != request.verdict:
+    if sighting is not None and gates.bound_to(sighting.verdict) != request.verdict:
         seen = _evidence(rollout, sighting, "verdict")
         anew = gates.ask(replace(rollout, evidence=seen), request.gate, request.needed, context)
         return [seen, anew]  # the old request lapses
@@ -279,17 +280,19 @@ def _running(rollout: Rollout, sighting: c.Sighting | None, context: Context) ->
         # Each step rests on a snapshot of its own, and an approval is asked on what is known now.
         seen = _evidence(rollout, sighting, "step")
         return [seen, *move_on(replace(rollout, evidence=seen), context)]
-    key = f"undecided:{stage.name}"
-    if stage.max_hold is not None and rollout.held_for(context.at) >= stage.max_hold and key not in rollout.overridden:
+    key = gates.undecided(stage)
+    shown = gates.may_grow(rollout, sighting.verdict if sighting else None)
+    longest = stage.max_hold if shown else stage.longest
+    if longest is not None and rollout.held_for(context.at) >= longest and key not in rollout.overridden:
         have = sighting.stage_requests if sighting else 0
-        text = f"undecided after {_hours(stage.max_hold)}: {_have(rollout, stage, have)}"
+        text = f"undecided after {_hours(longest)}: {_have(stage, have, shown=shown)}"
         held = e.Held(key=key, text=text)
         return [_evidence(rollout, sighting, "hold"), held] if sighting else [held]
     return []
 
 
-def _have(rollout: Rollout, stage: Stage, requests: int) -> str:
-    if requests < stage.min_samples or rollout.plan.risk is not Risk.HIGH:
+def _have(stage: Stage, requests: int, *, shown: bool) -> str:
+    if requests < stage.min_samples or shown:
         return f"{requests} of {stage.min_samples} requests seen"
     return f"{requests} requests do not show yet that every limit is kept"
 
@@ -313,12 +316,8 @@ def is_ready(rollout: Rollout, sighting: c.Sighting | None, at: datetime) -> boo
             return "split" in rollout.overridden
         case v.BrokenSource():
             return f"{_SOURCE}{sighting.verdict.metric}" in rollout.overridden
-        case v.Continue():
-            # At high risk nothing grows before it is shown to keep its limits; a person may set that aside.
-            careful = rollout.plan.risk is Risk.HIGH and stage.compared
-            return not careful or f"undecided:{stage.name}" in rollout.overridden
         case _:
-            return True
+            return gates.may_grow(rollout, sighting.verdict)
 
 
 def _summary_due(rollout: Rollout, context: Context) -> bool:

@@ -15,6 +15,7 @@ from core.metrics.catalogue import CATALOGUE, Kind, counts_as_request
 from core.metrics.observation import Observation
 from core.stats.quantile import bin_of
 from core.store.driver import fetch
+from core.store.segments import Vocabulary
 from core.store.tables import cell, exposure_count
 
 _ROWS = 100
@@ -38,27 +39,31 @@ class Placed:
     counters: Mapping[str, float] = field(default_factory=dict)
 
 
-def record(connection: Connection, placed: Sequence[Placed]) -> None:
+def record(connection: Connection, placed: Sequence[Placed], vocabulary: Vocabulary | None = None) -> None:
     """Add observations to their cells, in a writing transaction; safe beside other processes doing the same.
 
-    Larger batches are much cheaper per observation: each touched cell is rewritten once per call.
+    Larger batches are much cheaper per observation: each touched cell is rewritten once per call. A `vocabulary` that
+    is kept between calls saves asking for the segments that there are.
     """
-    batch = _Batch()
+    _take_turns(connection, {each.rollout for each in placed})
+    segments = vocabulary or Vocabulary()
+    segments.settle(connection, _met(placed))
+    batch = _Batch(segments)
     for each in placed:
         batch.add(each)
-    _take_turns(connection, {each.rollout for each in placed})
     _add_cells(connection, batch)
     _add_exposures(connection, batch.exposed)
 
 
-def read(connection: Connection, rollout: str) -> Sums:
-    """Everything counted for a rollout so far, cumulative within each stage."""
+def read(connection: Connection, rollout: str, *, segments: bool = True) -> Sums:
+    """Everything counted for a rollout so far, cumulative within each stage; without `segments` only of everybody."""
     cells: dict[CellKey, Bucketed] = {}
     histograms: dict[CellKey, Mapping[int, int]] = {}
     columns = (cell.c.stage, cell.c.arm, cell.c.segment, cell.c.metric, cell.c.buckets, cell.c.histogram)
-    for stage, arm, segment, metric, buckets, histogram in connection.execute(
-        select(*columns).where(cell.c.rollout == rollout)
-    ):
+    wanted = select(*columns).where(cell.c.rollout == rollout)
+    if not segments:
+        wanted = wanted.where(cell.c.segment == EVERYONE)
+    for stage, arm, segment, metric, buckets, histogram in connection.execute(wanted):
         key = CellKey(stage=stage, arm=arm, segment=segment, metric=metric)
         weight, value = _unpacked(buckets)
         cells[key] = Bucketed(weight=weight, value=value)
@@ -69,10 +74,19 @@ def read(connection: Connection, rollout: str) -> Sums:
     return Sums(cells=cells, histograms=histograms, first_exposures=first_exposures)
 
 
+def _met(placed: Sequence[Placed]) -> Mapping[str, set[str]]:
+    met: dict[str, set[str]] = {}
+    for each in placed:
+        names = met.setdefault(each.rollout, set())
+        names.update(f"{name}={value}" for name, value in each.observation.segments.items())
+    return met
+
+
 class _Batch:
     """Observations of one call, added up in memory: flat lists that numpy sums at the end."""
 
-    def __init__(self) -> None:
+    def __init__(self, segments: Vocabulary) -> None:
+        self._segments = segments
         self.numbers: dict[_Key, int] = {}
         self.histograms: dict[_Key, _Histogram] = {}
         self.exposed: dict[tuple[str, int, int], str] = {}
@@ -96,7 +110,8 @@ class _Batch:
             for metric, value in seen.readings.items()
             if metric in _MEANS and not any(name.startswith(f"{metric}~") for name in placed.counters)
         ]
-        for segment in (EVERYONE, *(f"{name}={value}" for name, value in seen.segments.items())):
+        named = (self._segments.name(placed.rollout, name, value) for name, value in seen.segments.items())
+        for segment in (EVERYONE, *named):
             for metric, weight, value in entries:
                 key = (placed.rollout, placed.stage, placed.arm, segment, metric)
                 number = self.numbers.setdefault(key, len(self.numbers))

@@ -111,6 +111,28 @@ def test_high_risk_does_not_grow_on_nothing_found(running, words):
     assert story.now.request.gate == "ramp 25%", "what a person set aside does not hold again, and is still approved"
 
 
+def test_high_risk_without_a_longest_hold_is_asked_about_after_four_of_them(running, words):
+    stages = (replace(words.stages[0], max_hold=None), *words.stages[1:])
+    story = running(risk=Risk.HIGH, approvals=Approvals(required=2), stages=stages)
+    story.later(hours=23).tick(words.sighting())
+    assert story.now.hold is None
+    story.later(hours=1).tick(words.sighting()).then(e.EvidenceRecorded, e.Held)
+
+
+def test_high_risk_does_not_advance_either_before_it_is_shown(running, words):
+    story = running(risk=Risk.HIGH, approvals=Approvals(required=2)).later(hours=1).tick(words.sighting())
+    story.refuses(c.Advance(reason="we are in a hurry"), "shown to be kept")
+    story.tick(words.sighting(Cleared())).when(c.Advance(reason="shown early")).then(e.ApprovalRequested)
+
+
+def test_an_approval_does_not_lapse_when_it_is_even_shown_to_keep_its_limits(running, words, cast):
+    stages = (words.stages[0], replace(words.stages[1], advance=Advance.APPROVE), *words.stages[2:])
+    story = running(stages=stages).later(hours=6).tick(words.sighting())
+    asked = story.now.request
+    story.tick(words.sighting(Cleared()))
+    assert story.now.request == asked
+
+
 def test_a_source_that_broke_holds_and_clears_itself(running, words):
     began = running().now.stage_since
     broken = BrokenSource(metric="eval_pass_rate", title="Answers", arm="canary", since=began)

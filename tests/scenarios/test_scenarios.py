@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from core.rollout.events import EvidenceRecorded
+from core.rollout.events import EvidenceRecorded, TailsFrozen
 from core.rollout.model import State
 
 HARMS = {
@@ -14,6 +14,7 @@ HARMS = {
     "refusals": "refusal_rate",
     "slow-p95": "latency_p95",
     "new-error": "new_error_category",
+    "one-language": "refusal_rate",
 }
 
 
@@ -25,6 +26,19 @@ def test_harm_is_rolled_back_and_names_what_fired(rehearse, scenario, metric):
     assert fired == metric
     assert story.rollout.rollback.version == "v42"
     assert story.service.world().surfaces["support-assistant"].live == "v42"
+
+
+def test_harm_in_one_language_that_the_total_hides_is_rolled_back_and_named(rehearse):
+    finding = rehearse("one-language").play(minutes=20).rollout.rollback.findings[0]
+    assert finding.segment == "language=tr"
+    assert finding.canary == pytest.approx(0.14, abs=0.08)
+
+
+def test_large_costs_are_cut_at_a_value_that_the_log_holds(rehearse):
+    story = rehearse("healthy").play(minutes=3)
+    frozen = [r.event for r in story.service.history("R-1") if isinstance(r.event, TailsFrozen)]
+    assert sum(("cost_per_request" in one.caps) for one in frozen) == 1
+    assert 0.02 < story.rollout.caps["cost_per_request"] < 0.1
 
 
 def test_refusals_are_found_within_minutes_of_five_percent(rehearse):

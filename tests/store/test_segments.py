@@ -1,0 +1,60 @@
+"""A dimension keeps its first values; what comes later is counted as others, so that nothing grows without bound."""
+
+from datetime import UTC, datetime
+
+from core.metrics.observation import Observation
+from core.store import windows
+from core.store.segments import OTHER, VALUES, Vocabulary
+
+
+def placed(*languages):
+    for number, language in enumerate(languages):
+        seen = Observation(
+            surface="s",
+            unit=f"user-{number}",
+            variant="canary",
+            version=None,
+            at=datetime(2026, 11, 24, tzinfo=UTC),
+            id=None,
+            segments={"language": language, "plan": "free"},
+            readings={"refusal_rate": 0.0},
+            error_category=None,
+        )
+        yield windows.Placed(rollout="R-1", stage=1, arm="canary", unit=seen.unit, observation=seen)
+
+
+def counted(database):
+    with database.reading() as connection:
+        sums = windows.read(connection, "R-1")
+    return {key.segment: cell.weight.sum() for key, cell in sums.cells.items() if key.metric == "requests"}
+
+
+def test_values_beyond_the_room_are_others_and_lose_nothing(database):
+    names = [f"user-{number}" for number in range(VALUES + 25)]
+    for start in range(0, len(names), 10):
+        with database.plain_writing() as connection:
+            windows.record(connection, list(placed(*names[start : start + 10])))
+    found = counted(database)
+    assert len([name for name in found if name.startswith("language=")]) == VALUES + 1
+    assert found[f"language={OTHER}"] == 25
+    assert found["plan=free"] == found[""] == len(names)
+
+
+def test_what_is_known_keeps_its_name_in_every_process(database):
+    first, second = Vocabulary(), Vocabulary()
+    names = [f"l{number}" for number in range(VALUES)]
+    with database.plain_writing() as connection:
+        windows.record(connection, list(placed(*names)), first)
+    with database.plain_writing() as connection:
+        windows.record(connection, list(placed("l0", "new")), second)
+    found = counted(database)
+    assert found["language=l0"] == 2
+    assert found[f"language={OTHER}"] == 1
+
+
+def test_a_look_at_everybody_reads_no_segments(database):
+    with database.plain_writing() as connection:
+        windows.record(connection, list(placed("de", "fr")))
+    with database.reading() as connection:
+        sums = windows.read(connection, "R-1", segments=False)
+    assert {key.segment for key in sums.cells} == {""}
