@@ -1,7 +1,7 @@
 """Recorded requests played again: their users drawn anew with all that they did, so that both arms get the same."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from core.judging.evidence import BUCKETS, CANARY, CATEGORY, CONTROL, REQUESTS
 from core.judging.limits import CATEGORIES
-from core.metrics.catalogue import CATALOGUE, Kind
+from core.metrics.catalogue import CATALOGUE, Kind, counts_as_request
 from core.metrics.observation import Observation
 from core.metrics.typical import is_value
 from core.rollout.plan import Stage
@@ -18,6 +18,7 @@ from core.simulation.harm import Harm
 from core.simulation.population import COHORT, Population
 from core.simulation.tally import Tally
 from core.simulation.traffic import MOST, NEW_ERROR
+from core.spec.known import Known
 from core.stats.checked import Array
 
 DAY = 86_400.0
@@ -27,8 +28,8 @@ PROFILES = 60  # combinations of segments that are told apart, the most frequent
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recording:
     """Rows sorted by unit: `begins` has where each unit's rows begin, and their end, shape (units + 1,). `columns` are
-    readings by metric, NaN where a row has none; `counts` marks rows that are requests; `category` is an index into
-    `categories`, -1 without an error; `segments` by row. `daily_requests` is its own pace, None where it has no span."""
+    readings by metric, NaN where a row has none; `request` marks rows that are requests; `category` is an index into
+    `categories`, -1 without an error; `segments` by row. `daily_requests` is its own pace, None without a span."""
 
     begins: NDArray[np.int64]
     columns: Mapping[str, Array]
@@ -47,13 +48,10 @@ class Recording:
         return int(self.begins[-1])
 
 
-def recording(observations: Iterable[Observation], counts_as_request: Sequence[bool] | None = None) -> Recording:
+def recording(observations: Iterable[Observation]) -> Recording:
     """Observations of one surface, whatever arm they were of. ValueError where there are too few to draw from."""
-    from core.metrics.catalogue import counts_as_request as is_request
-
     rows = sorted(observations, key=lambda one: one.unit)
-    requests = [is_request(row.readings) or row.error_category is not None for row in rows]
-    del counts_as_request
+    requests = [counts_as_request(row.readings) or row.error_category is not None for row in rows]
     if sum(requests) < 2 or len({row.unit for row in rows}) < 2:
         raise ValueError("a recording needs requests of at least two units")
     metrics = [key for key in CATALOGUE if any(key in row.readings for row in rows)]
@@ -68,6 +66,21 @@ def recording(observations: Iterable[Observation], counts_as_request: Sequence[b
         segments=tuple(dict(row.segments) for row in rows),
         daily_requests=_pace([row.at for row in rows], sum(requests)),
     )
+
+
+def as_recorded(known: Known, recording: Recording) -> Known:
+    """Levels and pace as a recording shows them; its own pace counts where it has a span of time."""
+    found = {}
+    for metric, column in recording.columns.items():
+        entry, have = CATALOGUE[metric], column[~np.isnan(column)]
+        level = float(np.quantile(have, entry.quantile) if entry.quantile is not None else have.mean())
+        if entry.kind is Kind.COUNT:
+            level = float(have.sum()) / max(int(recording.request.sum()), 1)
+        if level > 0:
+            found[metric] = replace(known.level(metric), level=level)
+    known = replace(known, levels={**known.levels, **found}, measured="the recording", metrics=frozenset(found))
+    pace = recording.daily_requests
+    return known if pace is None else known.at_pace(pace, "the recording's own pace")
 
 
 class Replay:
@@ -133,7 +146,7 @@ class Replay:
                 tally.add_values(stage, arm, metric, at, values)
             else:
                 weight = np.bincount(at, minlength=places).astype(float)
-                tally.add(stage, arm, metric, weight, np.bincount(at, values, places))
+                tally.add(stage, arm, metric, weight, np.bincount(at, values, places).astype(float))
         for number, name in enumerate(recording.categories):
             came = np.bincount(place[recording.category[row] == number], minlength=places).astype(float)
             tally.add(stage, arm, CATEGORY + name, came, came)
@@ -152,7 +165,9 @@ class Replay:
         level = float(np.nanmean(self._recording.columns[metric]))
         goal = float(harm.on_rates(np.array(level)))
         if goal >= level:
-            return values + (1 - values) * (self._chance.random(len(values)) < (goal - level) / max(1 - level, 1e-12)), place
+            return values + (1 - values) * (
+                self._chance.random(len(values)) < (goal - level) / max(1 - level, 1e-12)
+            ), place
         return values * (self._chance.random(len(values)) >= (level - goal) / level), place
 
 

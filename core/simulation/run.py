@@ -22,7 +22,6 @@ START = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 TICK = timedelta(seconds=10)
 """Looks are never closer than this; a real rollout is looked at this often all the time."""
 FEWEST = 6  # looks of a stage, whatever is asked
-PATIENCE = 4  # holds' worth of time after which a stage without a longest hold is given up
 
 
 class Source(Protocol):
@@ -66,7 +65,9 @@ def play(plan: Plan, source: Source, tally: Tally, *, looks: int) -> Run:
     each = max(FEWEST, round(looks / max(len(stages), 1)))
     rollout = _started(plan)
     memory: Memory | None = None
-    at, number, held, undecided = START, 0, None, []
+    at, number = START, 0
+    held: Stop | None = None
+    undecided: list[str] = []
     for index, stage in stages:
         rollout = replace(rollout, spans=(*rollout.spans, StageSpan(index=index, since=at)))
         source.enter(index, stage, plan.control)
@@ -84,9 +85,7 @@ def play(plan: Plan, source: Source, tally: Tally, *, looks: int) -> Run:
             rollout = replace(rollout, caps=dict(tally.caps))
             if isinstance(found.verdict, RollBack):
                 stop = _stop(found.verdict.findings[0].metric, at, stage, found)
-                return Run(
-                    rollback=stop, held=held, undecided=tuple(undecided), lasted=at - START, looks=number
-                )
+                return Run(rollback=stop, held=held, undecided=tuple(undecided), lasted=at - START, looks=number)
             if (hold := hold_finding(rollout, found.verdict)) is not None and hold.key != "no_data":
                 rollout = replace(rollout, overridden=rollout.overridden | {hold.key})
                 name = hold.findings[0].metric if hold.findings else hold.key
@@ -103,7 +102,7 @@ def moments(stage: Stage, pace: float, looks: int) -> Iterator[tuple[timedelta, 
     where gross harm shows, and evenly from its hold on."""
     sampled = timedelta(days=stage.min_samples / (pace * stage.percent / 100)) if pace > 0 else timedelta(0)
     hold = max(stage.min_hold, min(sampled, stage.max_hold or sampled), TICK)
-    longest = max(stage.max_hold or PATIENCE * hold, hold)
+    longest = max(stage.longest, hold)
     found: list[timedelta] = []
     for number in range(1, looks + 1):
         at = max(hold * (number / looks) ** 2, TICK * number)

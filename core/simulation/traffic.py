@@ -18,7 +18,7 @@ from core.metrics.typical import Level, is_value
 from core.rollout.plan import Stage
 from core.simulation.harm import Harm
 from core.simulation.population import Bools, Population
-from core.simulation.tally import Tally
+from core.simulation.tally import Ints, Tally
 from core.spec.known import Known
 from core.stats.checked import Array
 
@@ -42,9 +42,9 @@ class _Signal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Crowd:
-    """One arm of one stage, by place: its part of all requests, the mean rates of its users, and centre and spread of the
-    standard normal behind amounts (their variances add up to 1, so that places with few users are not dearer); `people`
-    are all who may come."""
+    """One arm of one stage, by place: its part of all requests, the mean rates of its users, centre and spread of the
+    standard normal behind amounts (so that its variance is 1 where users are few, too: such places are not dearer).
+    `people` are all who may come."""
 
     arm: str
     weight: Array
@@ -138,14 +138,14 @@ class Traffic:
             failed = chance.binomial(served, min(harm.shift, 1.0)).astype(float)
             tally.add(stage, arm, CATEGORY + NEW_ERROR, failed, failed)
 
-    def _named(self, tally: Tally, arm: str, errors: Array) -> None:
+    def _named(self, tally: Tally, arm: str, errors: Ints) -> None:
         """Errors have names, the same ones in both arms."""
-        first = self._chance.binomial(errors.astype(np.int64), 1 / 2)
+        first = self._chance.binomial(errors, 1 / 2)
         for name, came in zip(USUAL_ERRORS, (first, errors - first), strict=True):
             tally.add(self._stage, arm, CATEGORY + name, came.astype(float), came.astype(float))
 
-    def _read(self, served: Array, share: float) -> Array:
-        return served if share >= 1 else self._chance.binomial(served.astype(np.int64), share)
+    def _read(self, served: Ints, share: float) -> Ints:
+        return served if share >= 1 else self._chance.binomial(served, share)
 
     def _drawn_rates(self, level: Level) -> Array:
         """Each user's own rate: a beta law whose correlation within a user is the ICC."""
@@ -158,7 +158,7 @@ class Traffic:
     def _crowd(self, arm: str, who: Bools, share: float) -> _Crowd:
         population, places = self.population, len(self.population.profiles) * 256
         place, activity = population.place[who], population.activity[who]
-        weight = np.bincount(place, activity, places)
+        weight = np.bincount(place, activity, places).astype(np.float64)
         safe = np.where(weight > 0, weight, 1.0)
         alike = np.bincount(place, activity**2, places) / safe**2
         return _Crowd(
@@ -182,9 +182,7 @@ def _signals(metrics: Sequence[str], known: Known) -> list[_Signal]:
         fed = next((fed for fed in FEEDS.values() if metric in fed), (metric,))
         level, q = known.level(metric), CATALOGUE[metric].quantile
         above = level.spread**2 / 2 if q is None else NormalDist().inv_cdf(q) * level.spread
-        signal = _Signal(
-            metrics=fed, median=level.level / float(np.exp(above)), spread=level.spread, share=level.share
-        )
+        signal = _Signal(metrics=fed, median=level.level / float(np.exp(above)), spread=level.spread, share=level.share)
         # The tail says more about a law than its middle.
         if fed not in found or (q or 0) > 0.5:
             found[fed] = signal

@@ -17,7 +17,7 @@ from core.judging.limits import Kind, Limit, Scale
 from core.metrics.catalogue import CATALOGUE
 from core.metrics.catalogue import Kind as MetricKind
 from core.metrics.typical import JUDGED_METRICS, Level
-from core.rollout.plan import Risk, Stage
+from core.rollout.plan import Plan, Risk, Stage
 from core.spec.known import Known
 from core.stats import clearing as clearing_stats
 from core.stats import planning
@@ -28,6 +28,8 @@ ABOVE = 0.25
 """How far above a fixed limit a level is taken to lie, as reaching it exactly can never be shown."""
 ALONE = 1e-6  # the canary's share where its control is a fixed number: nothing but canary
 HIGH = 0.99  # the quantile at which means are cut
+SAID = "too late: "
+"""How a warning of the checks begins that says what `foresee` says."""
 _NORMAL = NormalDist()
 _HALVINGS = 50
 
@@ -88,6 +90,13 @@ class Design:
         return tuple(s for s in self.stages if s.compared and s.where is None and _within(s) > timedelta(0))
 
 
+def design_of(plan: Plan) -> Design:
+    """Of a plan."""
+    return Design(
+        stages=plan.stages, limits=plan.limits, control=plan.control, segments=bool(plan.segments), risk=plan.risk
+    )
+
+
 def foresee(design: Design, stage: Stage, known: Known) -> tuple[Foreseen, ...]:
     """Every limit that acts, in order; nothing where the pace is unknown."""
     if not known.daily_requests:
@@ -122,7 +131,9 @@ def readings(limit: Limit, level: Level, size: float, *, canary_share: float, al
         return inf
     if metric.kind is MetricKind.MEAN:
         deviation = level.level * _variation(level.spread)
-        return float(planning.canary_units(deviation, _points(limit, level, beyond), canary_share=canary_share, alpha=alpha))
+        return float(
+            planning.canary_units(deviation, _points(limit, level, beyond), canary_share=canary_share, alpha=alpha)
+        )
     found = []
     for sign in sides:
         edge, rate = (
@@ -143,8 +154,14 @@ def readings_to_clear(limit: Limit, level: Level, *, canary_share: float) -> flo
         if metric.kind is MetricKind.MEAN:
             margin = limit.amount - level.level
             return _units(level, margin, ALONE) if margin > 0 else inf
-        bound = _clip(limit.amount if metric.binary or metric.kind is MetricKind.COUNT else 1 - (metric.quantile or 0.0))
-        rate = _clip(level.level if metric.binary or metric.kind is MetricKind.COUNT else _above(metric.quantile or 0.5, level, limit.amount))
+        bound = _clip(
+            limit.amount if metric.binary or metric.kind is MetricKind.COUNT else 1 - (metric.quantile or 0.0)
+        )
+        rate = _clip(
+            level.level
+            if metric.binary or metric.kind is MetricKind.COUNT
+            else _above(metric.quantile or 0.5, level, limit.amount)
+        )
         return clearing_stats.one_sample_trials(rate, bound=bound)
     if metric.kind is MetricKind.MEAN:
         return _units(level, _points(limit, level, limit.amount), canary_share)
