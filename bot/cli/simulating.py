@@ -1,6 +1,7 @@
 """The command that tries a plan out: simulated or recorded traffic, the real engine, many times over."""
 
 import json
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -38,7 +39,7 @@ def simulate(
     recorded: Annotated[Path | None, typer.Option(help="Observations to draw from, as JSON or one a line.")] = None,
     looks: Annotated[int, typer.Option(min=1, help="Looks of one run, over all its stages.")] = 60,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same report.")] = 1,
-    jobs: Annotated[int, typer.Option(min=1, help="Processes to play runs in.")] = 1,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Processes that play; else one per processor.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
     """Try a plan out before anybody sees it: how often would it stop without harm, and how soon with harm?"""
@@ -58,16 +59,14 @@ def simulate(
             known = recorded_traffic.as_recorded(known, recording)
         if traffic:
             known = known.at_pace(_pace(traffic), "--traffic")
-        if not known.daily_requests:
-            raise Refused(
-                f"How much traffic {plan.surface} has is not known.",
-                hint="Say it, as --traffic 8000/day, or write daily_requests into the surface file.",
-            )
         asked = tuple(harms.written(text, known) for text in harm or ())
     except Refused as refused:
         session.refuse(refused)
     except ValueError as error:
         session.refuse(Refused(str(error)))
+    if not known.daily_requests:
+        hint = "Say it, as --traffic 8000/day, or write daily_requests into the surface file."
+        session.refuse(Refused(f"How much traffic {plan.surface} has is not known.", hint=hint))
     study = Study(
         plan=plan,
         known=known,
@@ -77,7 +76,7 @@ def simulate(
         seed=seed,
         recording=recording,
     )
-    outcome = summed_up(study, _watched(study, jobs))
+    outcome = summed_up(study, _watched(study, jobs or os.cpu_count() or 1))
     print(json.dumps(simulated.as_json(study, outcome), indent=2) if as_json else simulated.text(study, outcome))
 
 

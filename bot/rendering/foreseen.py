@@ -10,21 +10,25 @@ from core.judging.limits import Kind, Limit, Scale
 from core.metrics.catalogue import CATALOGUE
 from core.metrics.catalogue import Kind as MetricKind
 from core.rollout.plan import Risk
-from core.spec.foresight import Foreseen, Ways
+from core.spec.foresight import Foreseen
 from core.spec.known import Known
 
 
 def lines(foreseen: Sequence[Foreseen], known: Known) -> list[str]:
-    """A heading, and a line for each limit of a stage."""
+    """A heading, and a row for each limit of a stage."""
     if not foreseen:
         return []
     first = foreseen[0]
-    width = max(len(_limit(one.limit)) for one in foreseen)
+    usual, longest = wording.duration(first.usual), wording.duration(first.within)
+    table = [_head(first), *(_row(one) for one in foreseen)]
+    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
+    rows = ["  " + "  ".join(f"{x:<{w}}" for x, w in zip(row, widths, strict=True)).rstrip() for row in table]
+    goes_on = f", which goes on after {usual}" if usual != longest else ""
     return [
-        f"What {first.stage} would notice at {first.percent:g} %, in {wording.duration(first.within)} at the most:",
-        *(f"  {_limit(one.limit):<{width}}  {_noticed(one)}; {_least(one)}" for one in foreseen),
-        f"  {wording.count(known.daily_requests or 0)} requests a day ({known.pace_from}); levels {known.levels_from}. "
-        "Expected times: half of all cases take longer.",
+        f"What could be seen in {first.stage} at {first.percent:g} %{goes_on} and lasts {longest} at the most:",
+        *rows,
+        f"  From {wording.count(known.daily_requests or 0)} requests a day ({known.pace_from}) and levels "
+        f"{known.levels_from}. Expected times: about half of all cases take longer.",
     ]
 
 
@@ -33,36 +37,36 @@ def warnings(foreseen: Sequence[Foreseen], risk: Risk) -> list[str]:
     found = [late(one) for one in foreseen if not one.in_time]
     unshown = [one for one in foreseen if not one.kept_in_time]
     if names := _names([one for one in unshown if one.rare]):
-        found.append(f"watched, not cleared: {names}. {foreseen[0].stage} is too short to show that these are kept.")
-    blocking = [one for one in unshown if not one.rare]
-    if risk is Risk.HIGH and (names := _names(blocking)):
+        found.append(f"Watched, not cleared: {names}. {foreseen[0].stage} is too short to show that they are kept.")
+    if (blocking := [one for one in unshown if not one.rare]) and risk is Risk.HIGH:
         found.append(
-            f"high risk grows only once every limit is shown to be kept, and {names} cannot be within "
+            f"High risk grows only once every limit is shown to be kept, and {_names(blocking)} cannot be within "
             f"{wording.duration(foreseen[0].within)}: {foreseen[0].stage} would stop undecided and ask. "
             f"It takes about {_longest(blocking)}."
         )
-    elif names:
-        found.append(f"not cleared in time: {names}. At {risk} risk it grows all the same; at high risk it would stop.")
     return found
 
 
 def late(one: Foreseen) -> str:
     """One limit that comes too late, and the ways out."""
-    what = f"{_limit(one.limit)}: {_noticed(one)}, and {one.stage} lasts {wording.duration(one.within)} at the most"
-    enough = f", enough for {amount(one.limit, one.smallest)}" if one.smallest is not None else ""
-    ways = [] if one.ways is None else way_out(one.limit, one.ways)
+    what = f"{_limit(one.limit)}: {_noticed(one)}; {one.stage} lasts {wording.duration(one.within)} at the most"
+    enough = f", enough for {amount(one.limit, one.smallest)}" if one.smallest is not None else ", enough for nothing"
+    ways = ways_out(one)
     return what + enough + (f". Any of these would do: {'; '.join(ways)}" if ways else "") + "."
 
 
-def way_out(limit: Limit, ways: Ways) -> list[str]:
-    """Each with the number that would do."""
-    found = []
+def ways_out(one: Foreseen) -> list[str]:
+    """Each with the number that would do. A stage that nothing speaks against is left after its least hold, so where
+    nothing has to be shown it is that one that has to be longer."""
+    ways, limit, found = one.ways, one.limit, []
+    if ways is None:
+        return []
     if ways.percent is not None:
         found.append(f"a canary of {_up(ways.percent)} %")
     if ways.judging is not None:
         found.append(f"checking {_up(ways.judging * 100)} % of the answers")
     if ways.hold is not None:
-        found.append(f"a max_hold of {wording.duration(ways.hold)}")
+        found.append(f"a {'max_hold' if one.waits else 'min_hold'} of {wording.duration(ways.hold)}")
     if ways.amount is not None:
         found.append(f"a limit of {amount(limit, ways.amount)}")
     return found
@@ -99,6 +103,8 @@ def as_json(one: Foreseen) -> dict[str, Any]:
         "noticed_after_seconds": _seconds(one.noticed),
         "in_time": one.in_time,
         "smallest_noticed": one.smallest,
+        "goes_on_after_seconds": one.usual.total_seconds(),
+        "smallest_noticed_by_then": one.smallest_usual,
         "cleared_after_seconds": _seconds(one.cleared),
         "cleared_in_time": one.kept_in_time,
         "watched_only": one.rare,
@@ -107,7 +113,7 @@ def as_json(one: Foreseen) -> dict[str, Any]:
         else {
             "percent": one.ways.percent,
             "judged_percent": None if one.ways.judging is None else one.ways.judging * 100,
-            "max_hold_seconds": _seconds(one.ways.hold),
+            "hold_seconds": _seconds(one.ways.hold),
             "amount": one.ways.amount,
         },
     }
@@ -118,23 +124,45 @@ def _limit(limit: Limit) -> str:
 
 
 def _noticed(one: Foreseen) -> str:
-    what = {
-        True: f"{amount(one.limit, one.size)} is noticed",
-        False: "that is noticed",
-    }[one.limit.absolute or one.limit.per_category or one.limit.strict]
+    fixed = one.limit.absolute or one.limit.per_category or one.limit.strict
+    what = f"{amount(one.limit, one.size)} is noticed" if fixed else "noticed"
     if one.noticed is None:
         return "never noticed at this traffic"
     return f"{what} after about {wording.duration(one.noticed)}"
 
 
-def _least(one: Foreseen) -> str:
-    if one.smallest is None:
-        return "nothing is noticed in that time"
-    if not one.limit.absolute and not one.limit.per_category and one.smallest < one.limit.amount:
-        return f"even {amount(one.limit, one.smallest)} would show, but only more than the limit acts"
+def _head(first: Foreseen) -> tuple[str, ...]:
+    until = [first.usual] if first.usual != first.within else []
+    return (
+        "limit",
+        "a change that large is noticed after",
+        *(f"least noticed in {wording.duration(span)}" for span in (*until, first.within)),
+        "shown to be kept after",
+    )
+
+
+def _row(one: Foreseen) -> tuple[str, ...]:
+    fixed = one.limit.absolute or one.limit.per_category or one.limit.strict
+    after = "never" if one.noticed is None else wording.duration(one.noticed)
+    kept = "–" if not one.clearable else "never" if one.cleared is None else wording.duration(one.cleared)
+    early = [_signed(one, one.smallest_usual)] if one.usual != one.within else []
+    return (
+        _limit(one.limit),
+        f"{after} ({amount(one.limit, one.size)})" if fixed else after,
+        *early,
+        _signed(one, one.smallest),
+        kept + (", only watched" if one.rare and one.clearable else ""),
+    )
+
+
+def _signed(one: Foreseen, size: float | None) -> str:
+    """Nothing below the limit acts, so nothing below it is promised."""
+    if size is None:
+        return "nothing"
+    if one.limit.absolute or one.limit.per_category:
+        return amount(one.limit, size)
     sign = {Kind.DROPS_BY: "-", Kind.CHANGES_BY: "±"}.get(one.limit.kind, "+")
-    sign = "" if one.limit.absolute or one.limit.per_category else sign
-    return f"in that time {sign}{amount(one.limit, one.smallest)} is"
+    return sign + amount(one.limit, max(size, one.limit.amount))
 
 
 def _names(of: Sequence[Foreseen]) -> str:

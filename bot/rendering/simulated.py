@@ -18,7 +18,7 @@ def text(study: Study, outcome: Outcome) -> str:
     plan = study.plan
     return "\n".join(
         [
-            f"{plan.name}: {plan.surface} {plan.from_version} -> {plan.to_version}, {study.runs} simulated rollouts each",
+            f"{plan.name}: {plan.surface} {plan.from_version} -> {plan.to_version}, {study.runs} simulated runs each",
             *_basis(study),
             "",
             *_harmless(outcome.harmless),

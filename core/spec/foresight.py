@@ -49,8 +49,12 @@ class Ways:
 class Foreseen:
     """One limit in one stage. `size` is the change that is looked for (the limit's amount; of a fixed limit a quarter
     above it, of error categories twice the rate) and `smallest` the least that is noticed `within` the stage, both in
-    the limit's scale, for fixed limits as the level itself. `cleared` is when unchanged rates are shown to keep the
-    limit. Times are None where never."""
+    the limit's scale, for fixed limits as the level itself.
+
+    `usual` is when the stage is left if nothing speaks against it (at high risk only once everything is cleared),
+    `smallest_usual` what is noticed until then. `cleared` is when unchanged rates are shown to keep the limit. Times
+    are None where never.
+    """
 
     limit: Limit
     stage: str
@@ -60,9 +64,12 @@ class Foreseen:
     size: float
     noticed: timedelta | None
     smallest: float | None
+    usual: timedelta
+    smallest_usual: float | None
     cleared: timedelta | None
     clearable: bool  # whether being kept is something to be shown at all: not for error categories
     rare: bool  # whether the engine would only watch it, and not wait for it to be cleared
+    waits: bool  # whether the stage waits for everything to be cleared
     ways: Ways | None
 
     @property
@@ -87,7 +94,11 @@ class Design:
     @property
     def compared(self) -> tuple[Stage, ...]:
         """The stages in which canary and control live side by side, open to everybody, and that have a time."""
-        return tuple(s for s in self.stages if s.compared and s.where is None and _within(s) > timedelta(0))
+        return tuple(s for s in self.stages if s.compared and s.where is None and self.within(s) > timedelta(0))
+
+    def within(self, stage: Stage) -> timedelta:
+        """The longest that a stage goes on by itself: where high risk has to be shown something, until it asks."""
+        return stage.longest if self.risk is Risk.HIGH else stage.max_hold or stage.min_hold
 
 
 def design_of(plan: Plan) -> Design:
@@ -102,6 +113,24 @@ def foresee(design: Design, stage: Stage, known: Known) -> tuple[Foreseen, ...]:
     if not known.daily_requests:
         return ()
     return tuple(_foreseen(design, stage, known, limit) for limit in design.limits if limit.acts)
+
+
+def best(design: Design, known: Known) -> tuple[Foreseen, ...]:
+    """Each limit in the stage that goes the farthest towards noticing it in time, the first where several do."""
+    stages = [foresee(design, stage, known) for stage in design.compared]
+    return tuple(min(of, key=_hours_over) for of in zip(*stages, strict=True))
+
+
+def _hours_over(one: Foreseen) -> float:
+    """How many times the stage's time it takes; all that are in time are alike."""
+    return inf if one.noticed is None else max(one.noticed / one.within, 1.0)
+
+
+def usually(stage: Stage, known: Known) -> timedelta:
+    """When a stage is left where nothing speaks against it: after its least hold and its least number of requests."""
+    if not known.daily_requests:
+        return stage.min_hold
+    return max(stage.min_hold, timedelta(days=stage.min_samples / (known.daily_requests * stage.percent / 100)))
 
 
 def evidence_needed(design: Design, limit: Limit) -> float:
@@ -178,7 +207,7 @@ def readings_to_clear(limit: Limit, level: Level, *, canary_share: float) -> flo
 
 
 def _foreseen(design: Design, stage: Stage, known: Known, limit: Limit) -> Foreseen:
-    level, within = known.level(limit.metric), _within(stage)
+    level, within = known.level(limit.metric), design.within(stage)
     alpha = exp(-evidence_needed(design, limit))
     size = _sought(limit)
 
@@ -191,6 +220,9 @@ def _foreseen(design: Design, stage: Stage, known: Known, limit: Limit) -> Fores
     hours, limit_hours = time(stage.percent, size), within / timedelta(hours=1)
     low, high = _sizes(limit, level)
     smallest = _least(lambda x: time(stage.percent, x) <= limit_hours, low, high)
+    usual = min(usually(stage, known), within)
+    usual_hours = usual / timedelta(hours=1)
+    early = _least(lambda x: time(stage.percent, x) <= usual_hours, low, high)
     share = _canary_share(design, stage.percent)
     clear_hours = readings_to_clear(limit, level, canary_share=share) / _per_hour(known, level, stage.percent)
     cleared = _span(clear_hours)
@@ -216,15 +248,14 @@ def _foreseen(design: Design, stage: Stage, known: Known, limit: Limit) -> Fores
         size=_shown(limit, size) or 0.0,
         noticed=_span(hours),
         smallest=_shown(limit, smallest),
+        usual=usual,
+        smallest_usual=_shown(limit, early),
         cleared=cleared,
         clearable=not limit.per_category,
-        rare=too_late and countable,
+        rare=too_late and countable and not limit.per_category,
+        waits=design.risk is Risk.HIGH,
         ways=ways,
     )
-
-
-def _within(stage: Stage) -> timedelta:
-    return stage.max_hold if stage.max_hold is not None else stage.min_hold
 
 
 def _per_hour(known: Known, level: Level, percent: float) -> float:

@@ -260,8 +260,8 @@ bad.yaml 1 problem(s)\
 
 
 def test_a_sample_that_the_traffic_cannot_give(small, checked, surface):
-    text = small(("min_samples: 1500", "min_samples: 20000"))
-    assert checked(text) == snapshot("""\
+    text = small(("min_samples: 1500", "min_samples: 20000"), ("drops_by: 2pp", "drops_by: 4pp"))
+    assert checked(text, on=surface) == snapshot("""\
 bad.yaml:15:68: warning: stages.1.canary.min_samples: 20,000 requests cannot be reached: at 166,000 requests a day, 5% sees about 8,300 in 24 h. It would stop and ask
       - canary: {percent: 5, min_hold: 6h, max_hold: 24h, min_samples: 20000}
                                                                        ^
