@@ -45,7 +45,7 @@ bench-peers: $(PEERS)
 	@.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
-# How often the engine rolls back what does no harm, in many simulated rollouts (a quarter of an hour or so).
+# How often the engine rolls back what does no harm, in many simulated rollouts (some twenty minutes).
 calibrate: setup
 	@$(BIN)/python -m bench.calibration --runs $(RUNS) --looks $(LOOKS) $(ARGS)
 

@@ -10,8 +10,10 @@ import structlog
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
 
-from bot.rendering import announced, blocks, wording
+from bot.rendering import announced, fallback, wording
 from bot.rendering.blocks import Message
+from core import watch
+from core.judging.series import Point
 from core.rollout import commands as c
 from core.rollout.announcements import CARD_KEY, Announcement, Kind
 from core.rollout.context import ENGINE
@@ -105,7 +107,7 @@ class _Sender:
         self._chance = chance
         self._mention = mention
         self._speed = speed
-        self._tables = True  # whether this workspace takes table blocks, as far as we know
+        self._plainer = 0  # how much plainer than ours this workspace's blocks have to be, as far as we know
 
     def send(self, row: Row) -> None:
         """One row: said, skipped, put off, or set aside for a human."""
@@ -151,7 +153,10 @@ class _Sender:
         def name(group: str) -> str:
             return self._mention(group) or wording.escape(group)
 
-        return announced.render(told, row.request["position"], world, entries, self._now(), name)
+        def trend(metric: str) -> tuple[Point, ...]:
+            return watch.trend(self._service, world.rollouts[told.rollout], metric)
+
+        return announced.render(told, row.request["position"], world, entries, self._now(), name, trend)
 
     def _post(self, row: Row, told: Announcement, rollout: Rollout, message: Message) -> Mapping[str, Any]:
         where: dict[str, Any] = {}
@@ -220,15 +225,16 @@ class _Sender:
                 return found
 
     def _call(self, method: str, message: Message, **arguments: Any) -> Mapping[str, Any]:
-        shown = message.blocks if self._tables else blocks.without_tables(message.blocks)
-        try:
-            return self._asked(method, {**arguments, "text": message.text, "blocks": list(shown)})
-        except Never as never:
-            plain = blocks.without_tables(message.blocks)
-            if str(never) not in _BLOCKS_REFUSED or plain == shown:
-                raise
-            self._tables = False
-            return self._asked(method, {**arguments, "text": message.text, "blocks": list(plain)})
+        while True:
+            shown = fallback.plainer(message.blocks, self._plainer)
+            try:
+                return self._asked(method, {**arguments, "text": message.text, "blocks": list(shown)})
+            except Never as never:
+                left = range(self._plainer + 1, fallback.STEPS + 1)
+                step = next((n for n in left if fallback.plainer(message.blocks, n) != shown), None)
+                if str(never) not in _BLOCKS_REFUSED or step is None:
+                    raise
+                self._plainer = step
 
     def _asked(self, method: str, arguments: dict[str, Any]) -> Mapping[str, Any]:
         """One call of the Web API; `Later` or `Never` where it fails."""

@@ -8,13 +8,14 @@ import numpy as np
 
 from bench.calibration import counted, decision, hashed, margins
 from bench.calibration.batches import batches, telling
-from bench.calibration.report import Result, table
+from bench.calibration.report import Result, heading
 from bench.calibration.traffic import SCENARIOS, Scenario
 
 SEED = 20261123
 HASHED_BATCH = 100
 CELLS_A_BATCH = 100_000  # runs times looks
 DECISION_RUNS = 0.25  # of the runs: 88 tests each
+MARGIN, DECISION = "on a margin of 2 pp", "8 metrics x (overall + 10 segments)"
 HARMED, DELAY_RUNS, DELAY_LOOKS = 0.87, 400, 600
 
 
@@ -26,18 +27,22 @@ def main() -> int:
     parser.add_argument("--only", default="", help="a part of a scenario's name")
     parser.add_argument("--exact-only", action="store_true", help="leave out what needs hash buckets, for many looks")
     asked = parser.parse_args()
-    results: list[Result] = []
-    for number, scenario in enumerate(SCENARIOS):
-        if asked.only in scenario.name:
-            results += _scenario(number, scenario, asked.runs, asked.looks, exact_only=asked.exact_only)
-    if asked.only in "margin":
-        results += _margins(asked.runs, asked.looks)
-    if asked.only in "decision":
-        results.append(_decision(int(asked.runs * DECISION_RUNS), asked.looks))
-    print(table(results))
-    if asked.only in "decision":
+    print(heading(), flush=True)
+    for result in _results(asked.runs, asked.looks, asked.only, exact_only=asked.exact_only):
+        print(result.line(), flush=True)
+    if asked.only in DECISION:
         print(f"\n{_price()}")
     return 0
+
+
+def _results(runs: int, looks: int, only: str, *, exact_only: bool) -> Iterator[Result]:
+    for number, scenario in enumerate(SCENARIOS):
+        if only in scenario.name:
+            yield from _scenario(number, scenario, runs, looks, exact_only=exact_only)
+    if only in MARGIN:
+        yield from _margins(runs, looks)
+    if only in DECISION:
+        yield _decision(int(runs * DECISION_RUNS), looks)
 
 
 def _scenario(number: int, scenario: Scenario, runs: int, looks: int, *, exact_only: bool) -> Iterator[Result]:
@@ -48,11 +53,9 @@ def _scenario(number: int, scenario: Scenario, runs: int, looks: int, *, exact_o
             alarms += int(counted.condemned(scenario, runs=size, looks=looks, chance=chance).sum())
             tell(size)
         yield _result(scenario.name, "exact", runs, looks, alarms)
-    if exact_only or scenario.sparse:
+    if exact_only or "means" not in scenario.kernels:
         return
     kernels: tuple[hashed.Kernel, ...] = ("exact", "tempered", "means") if scenario.correlation else ("means",)
-    if "means" not in scenario.kernels:
-        return
     tell = telling(f"{scenario.name}, hash buckets", runs)
     alarms_of = dict.fromkeys(kernels, 0)
     for size, chance in batches(runs, HASHED_BATCH, SEED, number, 1):
@@ -73,7 +76,7 @@ def _margins(runs: int, looks: int) -> Iterator[Result]:
         for size, chance in batches(runs, max(1, CELLS_A_BATCH // looks), SEED, 100 + number):
             alarms += int(margins.crossed(side, runs=size, looks=looks, chance=chance).sum())
             tell(size)
-        yield _result("on a margin of 2 pp", f"exact, {name}", runs, looks, alarms)
+        yield _result(MARGIN, f"exact, {name}", runs, looks, alarms)
 
 
 def _decision(runs: int, looks: int) -> Result:
@@ -83,7 +86,7 @@ def _decision(runs: int, looks: int) -> Result:
         together, _ = decision.found(runs=size, looks=looks, harmed_rate=None, chance=chance)
         alarms += int(np.isfinite(together).sum())
         tell(size)
-    return _result("8 metrics x (overall + 10 segments)", "exact, weighted sum", runs, looks, alarms)
+    return _result(DECISION, "exact, weighted sum", runs, looks, alarms)
 
 
 def _price() -> str:

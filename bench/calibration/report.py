@@ -1,12 +1,12 @@
-"""A calibration's result, and the table of them."""
+"""A calibration's result as a line of a table."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.calibration import binomial
 
 GOAL = 0.05
 HEADINGS = ("scenario", "kernel", "runs", "looks", "false", "rate", "upper 95 %", "goal", "met?")
+WORDS = (0, 1, 8)  # columns of words; the others hold numbers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,9 +30,9 @@ class Result:
         """Whether even the upper limit keeps the goal; None where none is set."""
         return None if self.goal is None else self.upper <= self.goal
 
-    def cells(self) -> tuple[str, ...]:
-        """One line of the table."""
-        return (
+    def line(self) -> str:
+        """Its line of the table."""
+        return _line(
             self.scenario,
             self.kernel,
             f"{self.runs:,}",
@@ -45,7 +45,10 @@ class Result:
         )
 
 
-def table(results: Sequence[Result]) -> str:
-    """All results as a Markdown table."""
-    rows = [HEADINGS, tuple("---" if at in (0, 1, 8) else "---:" for at in range(9)), *(one.cells() for one in results)]
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+def heading() -> str:
+    """What stands above the lines of the table, which is Markdown."""
+    return "\n".join([_line(*HEADINGS), _line(*("---" if at in WORDS else "---:" for at in range(len(HEADINGS))))])
+
+
+def _line(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"

@@ -1,7 +1,7 @@
 """What comes in during a simulated rollout without harm: requests, their split, and a base rate that may move."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -18,7 +18,7 @@ class Scenario:
 
     `rate` and `canary_share` tell the base rate and the canary's share at each of so many looks. `correlation` is that
     of requests of one user; users persist and move from control to canary as the share grows. `activity` is the
-    standard deviation of the logarithm of how often a user comes.
+    standard deviation of the logarithm of how often a user comes. With `sparse` a look has at most one canary request.
     """
 
     name: str
@@ -31,7 +31,7 @@ class Scenario:
     activity: float = 0.0
     sparse: bool = False
     kernels: tuple[Literal["exact", "means"], ...] = ("exact", "means")
-    values: Literal["outcomes", "costs"] = field(default="outcomes")
+    values: Literal["outcomes", "costs"] = "outcomes"
 
     def stages(self, looks: int) -> list[int]:
         """The stage of each look; a stage is a time with one split."""
@@ -39,7 +39,7 @@ class Scenario:
         return [int(stage) for stage in np.cumsum(changes)]
 
     def trials(self, looks: int) -> tuple[list[int], list[int]]:
-        """Requests of canary and control at each look; of a sparse canary, at most one comes."""
+        """Requests of canary and control at each look."""
         canary = np.maximum(1, np.round(self.requests * self.canary_share(looks)).astype(int))
         return canary.tolist(), (self.requests - canary).tolist()
 
@@ -81,7 +81,14 @@ SCENARIOS = (
     Scenario(name="ramp, drift .92 to .88", rate=_drift, canary_share=ramp),
     Scenario(name="ramp, diurnal +-.02", rate=_diurnal, canary_share=ramp),
     Scenario(name="ramp, incident in both arms", rate=_incident, canary_share=ramp),
-    Scenario(name="sparse canary", rate=steady(0.90), canary_share=steady(0.05), requests=20, sparse=True),
+    Scenario(
+        name="sparse canary",
+        rate=steady(0.90),
+        canary_share=steady(0.05),
+        requests=20,
+        sparse=True,
+        kernels=("exact",),
+    ),
     Scenario(name="users, ICC .2", rate=steady(0.90), canary_share=steady(0.05), correlation=0.2),
     Scenario(name="users, ICC .5", rate=steady(0.90), canary_share=steady(0.05), correlation=0.5),
     Scenario(name="users, ICC .5, ramp", rate=steady(0.90), canary_share=ramp, correlation=0.5),

@@ -11,7 +11,7 @@ from bench.calibration.traffic import Scenario
 from bench.streams import Array
 
 BUCKETS = 256
-DRAWS = 2**16
+DRAWS = 2**14
 COST_SIGMA = 1.0
 
 Visits = tuple[NDArray[np.int64], Array]
@@ -47,19 +47,21 @@ def _persistent(scenario: Scenario, runs: int, chance: np.random.Generator) -> S
     firm = 1 / scenario.correlation - 1
     typical = float(scenario.rate(1)[0])
     own = chance.beta(typical * firm, (1 - typical) * firm, runs * users).astype(np.float32)
-    activity = np.exp(scenario.activity * chance.permutation(ndtri((np.arange(users) + 0.5) / users)))
+    activity = np.exp(scenario.activity * ndtri((np.arange(users) + 0.5) / users))
+    activities = chance.permuted(np.tile(activity, (runs, 1)), axis=1)
     first_of_run = users * np.arange(runs)[:, np.newaxis]
 
     def visits(who: NDArray[np.int64], requests: int) -> Visits:
-        user = who[chance.integers(0, who.size, (runs, requests))] + first_of_run
+        user = np.take_along_axis(who, chance.integers(0, DRAWS, (runs, requests)), axis=1) + first_of_run
         pleased = chance.random((runs, requests), dtype=np.float32) < own[user]
         return bucket[user].astype(np.int64), pleased.astype(np.float64)
 
     @cache
     def draws(first: int, last: int) -> NDArray[np.int64]:
-        """Users as often as they come."""
-        reached = np.cumsum(activity[first:last])
-        return first + np.searchsorted(reached, reached[-1] * (np.arange(DRAWS) + 0.5) / DRAWS)
+        """Per run, users of an arm as often as they come."""
+        reached = np.cumsum(activities[:, first:last], axis=1)
+        places = (np.arange(DRAWS) + 0.5) / DRAWS
+        return first + np.stack([np.searchsorted(one, one[-1] * places) for one in reached])
 
     def both(canary: int, control: int, share: float, _rate: float) -> tuple[Visits, Visits]:
         edge = round(share * users)

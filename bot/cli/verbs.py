@@ -11,7 +11,7 @@ from bot.cli import session
 from bot.rendering.help_pages import VERBS
 
 _REASONED = frozenset({"approve", "reject", "pause", "resume", "rollback", "abandon", "feels-off"})  # <id> "why"
-_READABLE = ("status", "list", "history", "metrics")
+_READABLE = ("status", "list", "history", "metrics", "segments", "explain")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -81,7 +81,7 @@ def _asked(service: Any) -> Any:
 
 
 def _shown(service: Any, parsed: Any, asked: Any) -> Any:
-    from bot.http import shown
+    from bot.http import seen, shown
     from bot.slack import looking, resolve
     from core import watch
     from core.rollout.model import Rollout
@@ -98,5 +98,18 @@ def _shown(service: Any, parsed: Any, asked: Any) -> Any:
             return shown.rollout_shown(rollout)
         case "history":
             return {"events": [shown.event_shown(r) for r in service.history(rollout.id)]}
+        case "explain":
+            trend = watch.trend(service, rollout, parsed.args[0])
+            return seen.metric_explained(rollout, _latest(service, rollout, asked), parsed.args[0], trend)
+        case "segments":
+            return seen.segments_shown(rollout, _latest(service, rollout, asked))
         case _:
-            return shown.evidence_shown(rollout, watch.evidence(service, rollout))
+            found = seen.evidence_shown(rollout, watch.evidence(service, rollout), asked.at)
+            return seen.narrowed(found, parsed.args[0] if parsed.args else "", parsed.flags.get("segment", ""))
+
+
+def _latest(service: Any, rollout: Any, asked: Any) -> Any:
+    from bot.rendering.latest import latest
+    from core import watch
+
+    return latest(rollout, watch.evidence(service, rollout), asked.at)

@@ -1,4 +1,4 @@
-"""The read-only pages: all rollouts, one with its history, and one piece of evidence."""
+"""The read-only pages: all rollouts, one with its numbers and its history, and one piece of evidence."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -10,11 +10,17 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse, Response
 
 from bot.http.auth import Door, Role
+from bot.http.numbers import numbers
 from bot.http.shown import event_shown
-from core.rollout.events import EvidenceRecorded
-from core.rollout.model import TERMINAL
+from bot.rendering import wording
+from bot.rendering.latest import Latest, latest
+from core import watch
+from core.rollout.events import EvidenceRecorded, RolloutEvent
+from core.rollout.evolve import evolve
+from core.rollout.model import TERMINAL, Rollout
 from core.rollout.refusal import NotFound
 from core.service import Service
+from core.store.event_log import Recorded
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _HEADERS = {
@@ -30,7 +36,7 @@ def router(service: Service, door: Door, now: Callable[[], datetime]) -> APIRout
     """`/`, `/r/{id}` and `/e/{rollout}.{number}`. They change nothing and load nothing from elsewhere."""
     pages = APIRouter(include_in_schema=False)
     templates = Environment(loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined)
-    templates.filters.update(when=_when, percent=_percent, figure=_figure)
+    templates.filters.update(when=_when, percent=_percent, count=wording.count)
     style = (_TEMPLATES / "style.css").read_text(encoding="utf-8")
 
     def page(name: str, **values: Any) -> HTMLResponse:
@@ -56,7 +62,14 @@ def router(service: Service, door: Door, now: Callable[[], datetime]) -> APIRout
             raise NotFound(f"There is no rollout {rollout_id[:80]}.", hint="See the overview at /.")
         events = [(event_shown(r), r.event) for r in service.history(rollout.id)]
         evidence = {shown["position"]: e.number for shown, e in events if isinstance(e, EvidenceRecorded)}
-        return page("rollout.html", rollout=rollout, events=[shown for shown, _ in events], evidence=evidence)
+        judgement = watch.evidence(service, rollout) if rollout.under_way else None
+        return page(
+            "rollout.html",
+            rollout=rollout,
+            events=[shown for shown, _ in events],
+            evidence=evidence,
+            numbers=numbers(service, rollout, latest(rollout, judgement, now())),
+        )
 
     @pages.get("/e/{evidence_id}")
     def evidence(request: Request, evidence_id: str) -> Response:
@@ -66,7 +79,22 @@ def router(service: Service, door: Door, now: Callable[[], datetime]) -> APIRout
         history = service.history(rollout_id) if rollout else ()
         for recorded in history:
             if isinstance(recorded.event, EvidenceRecorded) and str(recorded.event.number) == number:
-                return page("evidence.html", rollout=rollout, recorded=recorded, seen=recorded.event)
+                event, then = recorded.event, _as_it_was(history, recorded.position)
+                seen = Latest(
+                    measures=event.measures,
+                    segments=event.segments,
+                    checked=event.segments_checked,
+                    notes=event.notes,
+                    at=recorded.at,
+                )
+                return page(
+                    "evidence.html",
+                    rollout=rollout,
+                    recorded=recorded,
+                    seen=event,
+                    word=wording.verdict_word(event.verdict),
+                    numbers=numbers(service, then, seen),
+                )
         raise NotFound(f"There is no evidence {evidence_id[:80]}.", hint="Evidence is listed on its rollout's page.")
 
     @pages.get("/style.css")
@@ -76,16 +104,19 @@ def router(service: Service, door: Door, now: Callable[[], datetime]) -> APIRout
     return pages
 
 
+def _as_it_was(history: tuple[Recorded, ...], position: int) -> Rollout:
+    """The rollout at one of its events: its stage then tells what could be noticed then."""
+    rollout: Rollout | None = None
+    for recorded in history:
+        if recorded.position <= position and isinstance(recorded.event, RolloutEvent):
+            rollout = evolve(rollout, recorded.event, recorded.at)
+    assert rollout is not None
+    return rollout
+
+
 def _when(at: datetime | None) -> str:
     return f"{at:%a %d %b %Y %H:%M:%S} UTC" if at else "–"
 
 
 def _percent(value: float) -> str:
     return f"{value:g} %"
-
-
-def _figure(value: float | None, relative: bool = False) -> str:
-    """Unknown is a dash, never a zero."""
-    if value is None:
-        return "–"
-    return f"{value:+.1%}" if relative else f"{value:.4g}"

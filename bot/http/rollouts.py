@@ -15,7 +15,8 @@ from starlette.responses import JSONResponse, Response
 from bot.http import documents, evals
 from bot.http.auth import Caller, Door, Role
 from bot.http.problems import problem
-from bot.http.shown import event_shown, evidence_shown, rollout_shown
+from bot.http.seen import evidence_shown
+from bot.http.shown import event_shown, rollout_shown
 from core.applying import apply_text
 from core.rollout import commands as c
 from core.rollout.model import Rollout, State
@@ -93,7 +94,7 @@ def router(service: Service, door: Door, now: Callable[[], datetime], resolve: C
         """What the engine knows: both arms, and per metric estimate, bound, limit and verdict. At most a tick old."""
         door.admit_person(request.headers.raw, Role.OPERATOR)
         rollout = _rollout(service, rollout_id)
-        return JSONResponse(evidence_shown(rollout, evidence(service, rollout)))
+        return JSONResponse(evidence_shown(rollout, evidence(service, rollout), now()))
 
     @api.post("/rollouts/{rollout_id}/commands", tags=["rollouts"], responses=documents.OUTCOME)
     def command_rollout(request: Request, rollout_id: str, body: CommandBody, key: Key = "") -> JSONResponse:

@@ -2,9 +2,9 @@
 
 from datetime import datetime, timedelta
 
-from bot.rendering import blocks, buttons, figures, wording
+from bot.rendering import blocks, buttons, figures, segments, wording
 from bot.rendering.blocks import Message
-from core.judging.verdict import Finding
+from core.judging.verdict import Finding, Measure
 from core.rollout.events import FlipConfirmed, FlipUnconfirmed, RolledBack
 from core.rollout.model import Rollout
 from core.rollout.plan import changed_parts
@@ -30,7 +30,7 @@ def _facts(
 ) -> list[tuple[str, str]]:
     return [
         ("What fired", _fired(rollout, event, zone)),
-        ("Where", f"{wording.escape(event.findings[0].segment, 80)}" if event.findings else ""),
+        ("Where", _where(rollout, event.findings[0]) if event.findings else ""),
         ("Since", _since(rollout, event, at, zone)),
         ("Seconds", _seconds(event, flip)),
         ("What flipped", _flipped(rollout, event)),
@@ -58,7 +58,31 @@ def measured(finding: Finding) -> str:
         span = wording.interval(finding.low, finding.high, unit, relative=finding.relative)
         numbers += f", {moved} {span}".rstrip()
     note = f"; {wording.escape(finding.note, 200)}" if finding.note else ""
-    return f"{figures.named(finding.metric, finding.title)}: {numbers}{note}"
+    where = f" ({wording.escape(finding.segment, 80)})" if finding.segment else ""
+    return f"{figures.named(finding.metric, finding.title)}{where}: {numbers}{note}"
+
+
+def _where(rollout: Rollout, finding: Finding) -> str:
+    """The segment that fired, or the one in which the same metric stands out most."""
+    if finding.segment:
+        return f"{wording.escape(finding.segment, 80)} only; everybody together did not show it"
+    there = [m for m in rollout.evidence.segments if m.metric == finding.metric] if rollout.evidence else []
+    worst = next(iter(segments.ordered(tuple(there))), None)
+    if worst is None:
+        return ""
+    numbers = f"{wording.value(worst.canary, worst.unit)} vs {wording.value(worst.control, worst.unit)}"
+    return f"{wording.escape(worst.segment, 80)} most: {numbers}{_counted(worst)}"
+
+
+def _counted(measure: Measure) -> str:
+    """`(23 of 153 vs 52 of 2,840)` for shares."""
+    if not measure.unit.startswith("%") or measure.canary is None or measure.control is None:
+        return ""
+    new, now = measure.canary * measure.n_canary, measure.control * measure.n_control
+    return (
+        f" ({wording.count(new)} of {wording.count(measure.n_canary)} "
+        f"vs {wording.count(now)} of {wording.count(measure.n_control)})"
+    )
 
 
 def _since(rollout: Rollout, event: RolledBack, at: datetime, zone: str) -> str:

@@ -30,8 +30,12 @@ def render(
     entries: Sequence[Entry],
     at: datetime,
     mention: Callable[[str], str] = wording.escape,
+    trend: summary.Trend = lambda _: (),
 ) -> Message | None:
-    """What to post or edit at `at`; `position` is that of the event it follows from. None: nothing any more."""
+    """What to post or edit at `at`; `position` is that of the event it follows from. None: nothing any more.
+
+    `trend` tells how a metric of this rollout developed.
+    """
     rollout = world.rollouts[told.rollout]
     zone = world.policy.timezone
     entry = next((x for x in entries if x.position == position), None)
@@ -51,7 +55,7 @@ def render(
     match told.kind, entry.event:
         case Kind.SUMMARY, e.EvidenceRecorded() as evidence:
             shown = _before(entries, position) if evidence.reason == "step" and rollout.request is None else rollout
-            return summary.render(shown, evidence, entry.at, zone)
+            return summary.render(shown, evidence, entry.at, zone, trend)
         case Kind.NOT_CONFIRMED, e.FlipUnconfirmed() as doubt:
             decided = next((x.at for x in reversed(entries) if isinstance(x.event, e.RolledBack)), None)
             return alert.not_confirmed(rollout, doubt, decided, zone) if rollout.flip is None else None

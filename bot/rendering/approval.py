@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import datetime
 
-from bot.rendering import blocks, buttons, figures, headline, wording
+from bot.rendering import blocks, buttons, figures, headline, segments, wording
 from bot.rendering.blocks import Message
 from core.judging.verdict import Measure
 from core.rollout import gates
@@ -80,6 +80,8 @@ def _for_and_against(rollout: Rollout) -> list[str]:
         said.append(
             f"Against: {', '.join(_moved(m) for m in worse[:3])}." if worse else "Against: nothing that was measured."
         )
+    if rollout.evidence is not None and rollout.evidence.segments:
+        said.append(segments.line(rollout.evidence.segments, rollout.evidence.segments_checked))
     drill = f", drilled in {wording.duration(max(rollout.drilled.values()))}" if rollout.drilled else ""
     limits = wording.plural(len([x for x in rollout.plan.limits if x.acts]), "agreed limit")
     said.append(f"If it goes wrong: automatic switch back on {limits}{drill}.")

@@ -1,6 +1,6 @@
 """The one message per rollout that is always current: edited in place, its thread is the log."""
 
-from bot.rendering import alert, blocks, buttons, headline, wording
+from bot.rendering import alert, blocks, buttons, headline, segments, wording
 from bot.rendering.blocks import Block, Message
 from core.rollout import gates
 from core.rollout.events import RolledBack
@@ -37,6 +37,8 @@ def state_lines(rollout: Rollout) -> list[str]:
         seen = f"{wording.count(evidence.canary_requests)} requests on the new version"
         beside = f", {wording.count(evidence.control_requests)} on the current one" if evidence.control_requests else ""
         said.append(f"{wording.verdict_word(evidence.verdict)} · {seen}{beside} · evidence #{evidence.number}")
+        if evidence.segments:
+            said.append(segments.line(evidence.segments, evidence.segments_checked))
     if rollout.state is State.ON_HOLD:
         said.append(f'Either `/rollout resume {rollout.id} "why"` or roll back.')
     if rollout.request is not None and not gates.is_open(rollout) and rollout.approvals:

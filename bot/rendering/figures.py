@@ -7,6 +7,7 @@ from core.metrics.catalogue import CATALOGUE
 
 HEADER = ("What", "New", "Now", "Difference (95 % range)", "Verdict")
 SHOWN = 9
+_WELL = frozenset({"Fine", "Better", "Slightly worse, within limit"})
 _URGENCY = {
     "Worse": 0,
     "Changed unexpectedly": 1,
@@ -31,36 +32,53 @@ def named(metric: str, given: str = "") -> str:
     return wording.escape(title(metric, given), 80)
 
 
+def agreed(measure: Measure) -> bool:
+    """Whether the file set this limit; what is only watched, as the catalogue says, is none."""
+    return measure.limit_text is not None and not measure.implied
+
+
+def verdict(measure: Measure) -> str:
+    """The word for a measure, or whether it went as its owner expected where that is known."""
+    if measure.expected == "as expected" and measure.word in _WELL:
+        return "As expected"
+    return f"{measure.word}, not as expected" if measure.expected == "not as expected" else measure.word
+
+
 def ordered(measures: tuple[Measure, ...]) -> list[Measure]:
     """What needs attention first, then what has a limit, then the rest; without data last."""
-    return sorted(measures, key=lambda m: (_URGENCY[m.word], m.limit_text is None))
+    return sorted(measures, key=lambda m: (_URGENCY[m.word], not agreed(m)))
+
+
+def moved(measure: Measure) -> str:
+    """The difference with its range: `+0.8 pp (-0.4 … +2.1)`."""
+    found = wording.difference(measure.difference, measure.unit, relative=measure.relative)
+    span = wording.interval(measure.low, measure.high, measure.unit, relative=measure.relative)
+    return f"{found} {span}".strip()
 
 
 def row(measure: Measure) -> tuple[str, str, str, str, str]:
     """Plain text, for a table cell each."""
     unit = measure.unit
-    moved = wording.difference(measure.difference, unit, relative=measure.relative)
-    span = wording.interval(measure.low, measure.high, unit, relative=measure.relative)
-    limit = f" (limit: {measure.limit_text})" if measure.limit_text else ""
+    limit = f" (limit: {measure.limit_text})" if agreed(measure) else ""
     weaker = "; weaker: no control left" if measure.weaker else ""
     return (
         title(measure.metric, measure.title),
         wording.value(measure.canary, unit),
         wording.value(measure.control, unit),
-        f"{moved} {span}".strip(),
-        f"{measure.word}{limit}{weaker}",
+        moved(measure),
+        f"{verdict(measure)}{limit}{weaker}",
     )
 
 
 def table(measures: tuple[Measure, ...], shown: int = SHOWN) -> Block | None:
     """The figures that matter, beside each other; never one arm alone."""
-    rows = [row(m) for m in ordered(measures)[:shown] if m.word != "No data" or m.limit_text]
+    rows = [row(m) for m in ordered(measures)[:shown] if m.word != "No data" or agreed(m)]
     return blocks.table(HEADER, rows, numeric=frozenset({1, 2})) if rows else None
 
 
 def rest(measures: tuple[Measure, ...], shown: int = SHOWN) -> str:
     """What the table leaves out, counted by verdict; empty where it leaves nothing out."""
-    left = [m for i, m in enumerate(ordered(measures)) if i >= shown or (m.word == "No data" and not m.limit_text)]
+    left = [m for i, m in enumerate(ordered(measures)) if i >= shown or (m.word == "No data" and not agreed(m))]
     counts: dict[str, int] = {}
     for measure in left:
         counts[measure.word] = counts.get(measure.word, 0) + 1

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from bot.rendering import blocks, notice, schedule, wording
+from bot.rendering import blocks, notice, schedule, segments, wording
 from bot.rendering.blocks import Message
 from core.metrics.catalogue import CATALOGUE
 from core.rollout import events as e
@@ -67,7 +67,9 @@ def _saw(event: e.RolledBack, rollout: Rollout, at: datetime, zone: str) -> str:
     began = rollout.started_at
     span = f" between {wording.clock_time(began, zone)} and {wording.clock_time(at, zone)}" if began else ""
     how = next((_NOTICED[f.metric] for f in event.findings if f.metric in _NOTICED), "")
-    return f"{people} saw a version{f' that {how}' if how else ''}{span}."
+    where = segments.place(event.findings[0].segment) if event.findings and event.findings[0].segment else ""
+    mostly = f", mostly where {where}" if where else ""
+    return f"{people} saw a version{f' that {how}' if how else ''}{span}{mostly}."
 
 
 def _measured(rollout: Rollout) -> str:

@@ -63,9 +63,19 @@ VERBS: dict[str, Verb] = {
     ),
     "history": Verb(usage="history <id>", does="Everything that happened, with who and when.", example="history R-118"),
     "metrics": Verb(
-        usage="metrics <id> [metric]",
-        does="New version against the current one, measure by measure.",
-        example="metrics R-118 refusal_rate",
+        usage="metrics <id> [metric] [--segment k=v]",
+        does="New version against the current one, measure by measure; one metric, or one segment.",
+        example="metrics R-118 refusal_rate --segment language=de",
+    ),
+    "segments": Verb(
+        usage="segments <id>",
+        does="Whether some people fare worse than others: every cut of the traffic, worst first.",
+        example="segments R-118",
+    ),
+    "explain": Verb(
+        usage="explain <id> <metric>",
+        does="One metric in words and numbers, what would make it fire, and how it developed.",
+        example="explain R-118 refusal_rate",
     ),
     "whois": Verb(
         usage="whois <user> [surface]", does="Which version somebody gets, and why.", example="whois cust_8841"
@@ -83,7 +93,8 @@ VERBS: dict[str, Verb] = {
 }
 
 _GROUPS = (
-    ("See", "status [id] · list · metrics <id> · history <id> · whois <user>"),
+    ("See", "status [id] · list · metrics <id> · segments <id> · history <id> · whois <user>"),
+    ("Why", "explain <id> <metric>"),
     ("Start", "start <id>   (a plan comes from a file: rollout apply FILE)"),
     ("Steer", "approve · reject · advance · pause · resume · abandon"),
     ("Stop", "rollback <id>   (anyone can do this; takes seconds)"),

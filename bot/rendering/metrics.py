@@ -1,67 +1,93 @@
 """How a rollout does, on demand: words for people, numbers for engineers."""
 
-from bot.rendering import blocks, figures, wording
-from bot.rendering.blocks import Message
+from bot.rendering import blocks, buttons, engineering, figures, notes, plainly, segments, wording
+from bot.rendering.blocks import Block, Message
+from bot.rendering.latest import Latest, power_of
 from core.judging.verdict import Measure
 from core.rollout.model import Rollout
 
+HEADER = ("What", "New", "Now", "Difference (95 % range)", "Evidence", "Would notice", "Verdict")
+SHOWN = 20
+SENTENCES = 12
 
-def numbers(rollout: Rollout, measures: tuple[Measure, ...], metric: str, as_of: str) -> Message:
-    """Every measure beside its control, or one metric alone; `as_of` is a moment in words."""
-    chosen = tuple(m for m in measures if not metric or m.metric == metric)
+
+def numbers(rollout: Rollout, seen: Latest, metric: str, segment: str, as_of: str) -> Message:
+    """Every measure beside its control, one metric in full, or one segment; `as_of` is a moment in words."""
+    chosen = _chosen(seen, metric, segment)
     if not chosen:
-        return _nothing(rollout, metric)
-    details = [_engineering(m) for m in chosen] if metric else []
+        return _nothing(rollout, seen, metric, segment)
     return blocks.message(
-        _first(rollout, chosen),
-        figures.table(chosen, shown=20),
-        blocks.lines([x for x in (figures.rest(chosen, shown=20), *details) if x]),
-        blocks.context(f"as of {as_of} · ranges hold however often one looks · {rollout.id}"),
+        _first(rollout, chosen, segment),
+        _table(rollout, chosen, seen),
+        blocks.lines([x for x in (figures.rest(chosen, shown=SHOWN), *_details(rollout, chosen, metric, seen)) if x]),
+        blocks.lines(notes.lines(seen.notes)) if not metric and not segment else None,
+        blocks.actions(
+            buttons.run("Explain", f"explain {rollout.id} {figures.ordered(chosen)[0].metric}", 0),
+            buttons.run("Segments", f"segments {rollout.id}", 1) if seen.segments and not segment else None,
+        ),
+        blocks.context(
+            f"as of {as_of} · ranges hold however often one looks · evidence: its share of what fires the limit · "
+            f"{rollout.id}"
+        ),
     )
 
 
-def words(rollout: Rollout, measures: tuple[Measure, ...], metric: str, as_of: str) -> Message:
+def words(rollout: Rollout, seen: Latest, metric: str, segment: str, as_of: str) -> Message:
     """The same in sentences, for people who did not ask for numbers."""
-    chosen = tuple(m for m in figures.ordered(measures) if (not metric or m.metric == metric) and m.word != "No data")
+    chosen = [m for m in figures.ordered(_chosen(seen, metric, segment)) if m.word != "No data"]
     if not chosen:
-        return _nothing(rollout, metric)
+        return _nothing(rollout, seen, metric, segment)
+    told = [plainly.sentence(m) for m in chosen[:SENTENCES]]
+    if metric:
+        told += [" ".join(plainly.story(chosen[0], power_of(rollout, chosen[0], seen.at))[1:])]
     return blocks.message(
-        _first(rollout, chosen),
-        blocks.lines([_sentence(m) for m in chosen[:12]]),
+        _first(rollout, tuple(chosen), segment),
+        blocks.lines(told),
         blocks.context(f"as of {as_of} · {rollout.id} · whom to ask: {wording.owner(rollout)}"),
     )
 
 
-def _nothing(rollout: Rollout, metric: str) -> Message:
+def _chosen(seen: Latest, metric: str, segment: str) -> tuple[Measure, ...]:
+    rows = segments.matching(seen.segments, segment) if segment else seen.measures
+    return tuple(m for m in rows if not metric or m.metric == metric)
+
+
+def _table(rollout: Rollout, chosen: tuple[Measure, ...], seen: Latest) -> Block | None:
+    rows = [_row(rollout, m, seen) for m in figures.ordered(chosen)[:SHOWN] if m.word != "No data" or figures.agreed(m)]
+    return blocks.table(HEADER, rows, numeric=frozenset({1, 2, 4})) if rows else None
+
+
+def _row(rollout: Rollout, measure: Measure, seen: Latest) -> tuple[str, ...]:
+    what, new, now, moved, verdict = figures.row(measure)
+    noticed = engineering.change_noticed(measure, power_of(rollout, measure, seen.at))
+    kept = ", shown to be within" if measure.cleared else ""
+    return what, new, now, moved, engineering.share(measure), noticed or "–", f"{verdict}{kept}"
+
+
+def _details(rollout: Rollout, chosen: tuple[Measure, ...], metric: str, seen: Latest) -> list[str]:
+    if not metric:
+        return []
+    return [f"`{wording.escape(m.metric, 60)}` · {engineering.short(m, power_of(rollout, m, seen.at))}" for m in chosen]
+
+
+def _nothing(rollout: Rollout, seen: Latest, metric: str, segment: str) -> Message:
     what = f"{figures.named(metric)} of {wording.subject(rollout)}" if metric else wording.subject(rollout)
-    return blocks.message(f"Not enough data: nothing was measured yet for {what}.")
+    if not segment:
+        return blocks.message(f"Not enough data: nothing was measured yet for {what}.")
+    there = segments.known(seen.segments)
+    return blocks.message(
+        f"Not enough data: nothing was measured for {what} where {wording.escape(segment, 80)}.",
+        blocks.section(f"Segments with data: {wording.listing(there, 12)}." if there else "No segment has data yet."),
+    )
 
 
-def _first(rollout: Rollout, measures: tuple[Measure, ...]) -> str:
+def _first(rollout: Rollout, measures: tuple[Measure, ...], segment: str) -> str:
+    where = f", only {wording.escape(segment, 60)}" if segment else ""
     worse = [m for m in measures if m.word in {"Worse", "Changed unexpectedly"}]
     if worse:
         names = wording.listing([figures.named(m.metric, m.title).lower() for m in worse], 3)
-        return f"{worse[0].word}: {wording.subject(rollout)} ({names})."
+        return f"{worse[0].word}: {wording.subject(rollout)}{where} ({names})."
     known = [m for m in measures if m.word not in {"No data", "Not enough data"}]
     if not known:
-        return f"Not enough data: {wording.subject(rollout)} cannot be judged yet."
-    return f"Fine so far: {wording.subject(rollout)}, {wording.plural(len(known), 'measure')} looked at."
-
-
-def _engineering(measure: Measure) -> str:
-    counted = f"{wording.count(measure.n_canary)} new, {wording.count(measure.n_control)} current"
-    note = f" · {wording.escape(measure.note)}" if measure.note else ""
-    return f"`{wording.escape(measure.metric, 60)}` · requests with it: {counted} · log e {measure.log_e:.2f}{note}"
-
-
-def _sentence(measure: Measure) -> str:
-    title = figures.named(measure.metric, measure.title)
-    if measure.canary is None:
-        return f"{title}: not enough data."
-    new = _people(measure.canary, measure.unit)
-    now = f", {_people(measure.control, measure.unit)} on the current one" if measure.control is not None else ""
-    return f"{title}: {new} on the new version{now}. {measure.word}."
-
-
-def _people(number: float, unit: str) -> str:
-    return wording.in_a_thousand(number) if unit.startswith("%") else wording.value(number, unit)
+        return f"Not enough data: {wording.subject(rollout)}{where} cannot be judged yet."
+    return f"Fine so far: {wording.subject(rollout)}{where}, {wording.plural(len(known), 'measure')} looked at."

@@ -2,7 +2,7 @@
 
 import html
 
-from bot.rendering import blocks, wording
+from bot.rendering import blocks, charts, wording
 from bot.rendering.blocks import Block, Message
 
 
@@ -24,5 +24,7 @@ def _block(block: Block) -> str:
             return " ".join(f"[ {e['text']['text']} ]" for e in block["elements"])
         case "table":
             return blocks.aligned([[cell["text"] for cell in row] for row in block["rows"]])
+        case "data_visualization":
+            return wording.escape(charts.words(block), blocks.CONTEXT)
         case _:
             return ""

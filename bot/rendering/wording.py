@@ -118,6 +118,15 @@ def difference(number: float | None, unit: str, *, relative: bool) -> str:
     return sign + value(abs(number), unit)
 
 
+def amount(number: float, unit: str, *, relative: bool) -> str:
+    """How large a difference is, without its direction: `2.4 pp`, `15 %`, `0.03`."""
+    if not relative and not unit.startswith("%"):
+        return value(abs(number), unit)
+    size = abs(number) * 100
+    shown = f"{size:.1f}".removesuffix(".0") if size >= 0.1 or size == 0 else f"{size:.1g}"
+    return f"{shown} {'%' if relative else 'pp'}"
+
+
 def interval(low: float | None, high: float | None, unit: str, *, relative: bool) -> str:
     """The 95 % range in the same unit as its difference, without repeating it; empty where there is none."""
     if low is None or high is None:
@@ -125,6 +134,16 @@ def interval(low: float | None, high: float | None, unit: str, *, relative: bool
     if relative or unit.startswith("%"):
         return f"({low * 100:+.1f} … {high * 100:+.1f})"
     return f"({difference(low, unit, relative=False)} … {difference(high, unit, relative=False)})"
+
+
+def about(span: timedelta) -> str:
+    """A time that is only expected, said no more exactly than it is known: `3 h`, `2 days`."""
+    seconds = span.total_seconds()
+    for size, word in ((86400, "day"), (3600, "h"), (60, "min")):
+        if seconds >= 1.5 * size:
+            number = round(seconds / size)
+            return f"{number} {word}{'s' if word == 'day' and number != 1 else ''}"
+    return f"{seconds:.0f} s"
 
 
 def duration(span: timedelta | float) -> str:
@@ -248,7 +267,9 @@ def technical_state(rollout: Rollout) -> str:
 def verdict_word(verdict: Verdict) -> str:
     """How things look altogether, in the words that are used per metric."""
     match verdict:
-        case Continue() | Cleared() | NoControl():
+        case Cleared():
+            return "Fine, every limit shown to be kept"
+        case Continue() | NoControl():
             return "Fine"
         case TooEarly():
             return "Not enough data"

@@ -65,6 +65,13 @@ _ROWS: tuple[tuple[str, int, str], ...] = (
     ("table.rows.max_items", 100, f"{_BLOCKS}/table-block"),
     ("table.columns.max_items", 20, f"{_BLOCKS}/table-block"),
     ("table.column_settings.max_items", 20, f"{_BLOCKS}/table-block"),
+    ("data_visualization.title.max_length", 50, f"{_BLOCKS}/data-visualization-block"),
+    # Newer libraries say 12, the documented page 6: a chart within the lower is taken everywhere.
+    ("data_visualization.lines.max_items", 6, f"{_BLOCKS}/data-visualization-block"),
+    ("data_visualization.series_name.max_length", 20, f"{_BLOCKS}/data-visualization-block"),
+    ("data_visualization.categories.max_items", 20, f"{_BLOCKS}/data-visualization-block"),
+    ("data_visualization.category_label.max_length", 20, f"{_BLOCKS}/data-visualization-block"),
+    ("data_visualization.axis_label.max_length", 50, f"{_BLOCKS}/data-visualization-block"),
     ("message.blocks.max_items", 50, f"{_REFERENCE}/block-kit/blocks"),
     ("view.blocks.max_items", 100, _VIEWS),
     ("view.private_metadata.max_length", 3000, _VIEWS),
@@ -83,6 +90,12 @@ _ROWS: tuple[tuple[str, int, str], ...] = (
 )
 
 _LESS_SURE = (
+    Limit(
+        id="message.data_visualizations.max_items",
+        value=2,
+        source="https://github.com/vercel/chat/issues/696",
+        confidence="observed",
+    ),
     Limit(
         id="message.blocks_text.max_length",
         value=13_200,

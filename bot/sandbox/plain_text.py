@@ -114,6 +114,8 @@ def _lines(workspace: Workspace, block: Json) -> Iterator[str]:
             yield str(block["text"])
         case "table":
             yield from _table(block["rows"])
+        case "data_visualization":
+            yield f"[chart: {block['title']}, {', '.join(one['name'] for one in block['chart']['series'])}]"
         case "input":
             yield f"{text(block['label'])}: {_label(block['element'])}"
         case _:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from bot.sandbox import limits
+from bot.sandbox import chart_rules, limits
 from bot.sandbox.shapes import SHAPES, SURFACES, UNIONS, Field, Shape
 
 Json = dict[str, Any]
@@ -154,6 +154,9 @@ def _particular(block: Json, kind: str, where: str) -> Iterator[Violation]:
         yield _broken("section.text_or_fields", where, "a section needs text or fields")
     if kind == "image":
         yield from _image_source(block, where)
+    if kind == "data_visualization":
+        for rule, pointer, message in chart_rules.check(block, where):
+            yield _over(rule, pointer, message) if rule in limits.LIMITS else _broken(rule, pointer, message)
     if kind == "table" and len({len(row) for row in block.get("rows", []) if isinstance(row, list)}) > 1:
         yield _broken("table.rows.equal_length", f"{where}/rows", "every row must have the same number of cells")
     elements = elements_of(block)
@@ -186,6 +189,8 @@ def _across(blocks: list[Any], surface: str) -> Iterator[Violation]:
         yield _broken("block_id.unique", "/blocks", "block_id must be unique within a message or view")
     if sum(block.get("type") == "table" for block in whole) > 1:
         yield _broken("table.one_per_message", "/blocks", "only one table is allowed in a message")
+    charts = [block for block in whole if block.get("type") == "data_visualization"]
+    yield from _count(charts, "message.data_visualizations.max_items", "/blocks")
     total = sum(len(str(block.get("text", ""))) for block in whole if block.get("type") == "markdown")
     if total > limits.value("markdown.total_text.max_length"):
         yield _over(

@@ -85,6 +85,11 @@ SHAPES: Final[dict[str, Shape]] = {
         **_BLOCK,
         "elements": Field(kind="context_item", many=True, limit="context.elements.max_items", required=True),
     },
+    "block.data_visualization": {
+        **_BLOCK,
+        "title": Field(kind="string", limit="data_visualization.title.max_length", required=True),
+        "chart": Field(kind="object", required=True),
+    },
     "block.divider": {**_BLOCK},
     "block.header": {**_BLOCK, "text": _text("header.text.max_length", required=True)},
     "block.image": {
@@ -212,7 +217,8 @@ UNIONS: Final[dict[str, tuple[str, ...]]] = {
 
 SURFACES: Final[dict[str, frozenset[str]]] = {
     "message": frozenset(
-        {"actions", "context", "divider", "header", "image", "input", "markdown", "rich_text", "section", "table"}
+        {"actions", "context", "data_visualization", "divider", "header", "image", "input", "markdown"}
+        | {"rich_text", "section", "table"}
     ),
     "modal": frozenset({"actions", "context", "divider", "header", "image", "input", "rich_text", "section"}),
     "home": frozenset({"actions", "context", "divider", "header", "image", "input", "rich_text", "section"}),

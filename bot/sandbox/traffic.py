@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 USERS = 40_000
-LANGUAGES = ("en", "en", "en", "de", "fr", "tr")
+LANGUAGES = ("en",) * 12 + ("de",) * 4 + ("fr",) * 4 + ("tr",) * 3 + ("ja",)
 PLANS = ("free", "free", "paid")
 
 
@@ -39,9 +39,12 @@ SCENARIOS: dict[str, tuple[str, Behaviour]] = {
     "refusals": ("it declines to answer 8 % of requests instead of 2 %", replace(CONTROL, refuses=0.08)),
     "slow-p95": ("one answer in eight takes over four seconds", replace(CONTROL, latency=1400.0, latency_spread=0.95)),
     "new-error": ("2 % of requests fail in a way never seen before", replace(CONTROL, new_error=0.02)),
-    "one-language": ("it declines one answer in seven in Turkish; the total hides it", replace(CONTROL, refuses=0.004)),
+    "one-language": (
+        "it declines half of what is asked in Japanese; the total hides it",
+        replace(CONTROL, refuses=0.002),
+    ),
 }
-ONLY_FOR: dict[str, tuple[str, Behaviour]] = {"one-language": ("tr", replace(CONTROL, refuses=0.14))}
+ONLY_FOR: dict[str, tuple[str, Behaviour]] = {"one-language": ("ja", replace(CONTROL, refuses=0.5))}
 """Scenarios in which one language gets a behaviour of its own."""
 HARMLESS = frozenset({"healthy"})
 

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import structlog
 
-from bot.rendering import blocks
+from bot.rendering import blocks, fallback
 from bot.rendering.blocks import Message
 from core.rollout.refusal import Refused
 from core.store.errors import Busy
@@ -29,6 +29,21 @@ def payload(message: Message, *, public: bool = False) -> dict[str, Any]:
         "text": message.text,
         "blocks": list(message.blocks),
     }
+
+
+def is_newer(message: Message) -> bool:
+    """Whether it has a block that not every workspace takes. An acknowledgement never says that it was refused."""
+    return any(block["type"] == "data_visualization" for block in message.blocks)
+
+
+def tell(post: Callable[[tuple[dict[str, Any], ...]], bool], message: Message) -> None:
+    """Post the blocks; `post` says whether they were taken. If not, plainer ones."""
+    tried: tuple[dict[str, Any], ...] | None = None
+    for step in range(fallback.STEPS + 1):
+        shown = fallback.plainer(message.blocks, step)
+        if shown != tried and post(shown):
+            return
+        tried = shown
 
 
 class Answering:

@@ -10,6 +10,7 @@ from typing import Any
 from slack_bolt import Ack, App, Respond
 from slack_bolt.authorization import AuthorizeResult
 from slack_sdk import WebClient
+from slack_sdk.errors import SlackApiError
 
 from bot.rendering import blocks, buttons
 from bot.rendering.blocks import Message
@@ -50,10 +51,15 @@ class Doors:
         public = isinstance(parsed, Parsed) and "public" in parsed.flags
 
         def acknowledge(message: Message | None) -> None:
-            ack(**answering.payload(message, public=public)) if message else ack()
+            if message is None or answering.is_newer(message):
+                ack()
+                if message is not None:
+                    later(message)
+            else:
+                ack(**answering.payload(message, public=public))
 
         def later(message: Message) -> None:
-            respond(**answering.payload(message, public=public), replace_original=False)
+            _respond(respond, message, public=public)
 
         with self._answering(body["trigger_id"], acknowledge, later) as answer:
             channel = f"#{body.get('channel_name', '')}"
@@ -106,12 +112,13 @@ class Doors:
         def tell(message: Message | None) -> None:
             if message is not None:
                 where = {"thread_ts": thread} if thread else {}
-                self._client.chat_postEphemeral(
-                    channel=event["channel"],
-                    user=event["user"],
-                    text=message.text,
-                    blocks=list(message.blocks),
-                    **where,
+                answering.tell(
+                    lambda shown: _taken(
+                        lambda: self._client.chat_postEphemeral(
+                            channel=event["channel"], user=event["user"], text=message.text, blocks=list(shown), **where
+                        )
+                    ),
+                    message,
                 )
 
         with self._answering(body["event_id"], tell, tell) as answer:
@@ -154,7 +161,7 @@ class Doors:
 
     def _clicked(self, ack: Ack, body: Body, respond: Respond) -> Answering:
         def later(message: Message) -> None:
-            respond(**answering.payload(message), replace_original=False)
+            _respond(respond, message)
 
         def acknowledge(message: Message | None) -> None:
             ack()
@@ -162,6 +169,25 @@ class Doors:
                 later(message)
 
         return self._answering(body["trigger_id"], acknowledge, later)
+
+
+def _respond(respond: Respond, message: Message, *, public: bool = False) -> None:
+    def post(shown: tuple[Body, ...]) -> bool:
+        said = {**answering.payload(message, public=public), "blocks": list(shown)}
+        answer = respond(**said, replace_original=False)
+        return answer.status_code == 200 and "invalid_blocks" not in str(answer.body)
+
+    answering.tell(post, message)
+
+
+def _taken(call: Callable[[], object]) -> bool:
+    try:
+        call()
+    except SlackApiError as error:
+        if error.response.get("error") not in {"invalid_blocks", "invalid_blocks_format"}:
+            raise
+        return False
+    return True
 
 
 def _who(body: Body) -> tuple[str, str, str]:

@@ -40,3 +40,11 @@ def rollout(reference: str, asked: Asked, world: World, again: str, *, only_runn
         (f"{again.partition(' ')[0]} {r.id} {r.plan.name}", again.format(id=r.id)) for r in found.candidates
     )
     raise Unsure(found.question, hint="" if found.candidates else "See /rollout list --all.", choices=choices)
+
+
+def members_only(asked: Asked) -> None:
+    """`Refused` for a guest."""
+    if not asked.by.full_member:
+        raise Refused(
+            "Guests can see where a rollout stands, and no more.", hint="Ask anyone in the channel.", code="forbidden"
+        )

@@ -24,6 +24,7 @@ _FLAGS: dict[str, dict[str, bool]] = {
     "list": {"mine": False, "all": False, "surface": True, "state": True},
     "start": {"at": True},
     "advance": {"skip-wait": True},
+    "metrics": {"segment": True},
 }
 _EVERYWHERE = {"public": False}
 _WITH_TEXT = frozenset({"approve", "reject", "advance", "pause", "resume", "rollback", "abandon", "feels-off"})
@@ -143,8 +144,8 @@ def _parts(verb: str, tokens: list[_Token], flags: dict[str, str], line: str) ->
             return _list(words, flags)
         case "whois":
             return _whois([t.text for t in tokens], flags)
-        case "metrics":
-            return _metrics(words, flags)
+        case "metrics" | "explain":
+            return _metrics(verb, words, flags)
         case "notice":
             return _notice(words, flags)
         case "advance":
@@ -208,18 +209,30 @@ def _whois(words: list[str], flags: dict[str, str]) -> Parse:
     return Parsed(verb="whois", args=(_MENTION.sub(r"\1", words[0]), *words[1:]), flags=flags)
 
 
-def _metrics(words: list[str], flags: dict[str, str]) -> Parse:
+def _metrics(verb: str, words: list[str], flags: dict[str, str]) -> Parse:
     names = [w for w in words if w.lower() in CATALOGUE]
     others = [w for w in words if w.lower() not in CATALOGUE]
     if len(others) > 1:
         close = get_close_matches(others[1].lower(), list(CATALOGUE), n=1)
         hint = f'There is no metric "{others[1]}".' + (f" Did you mean {close[0]}?" if close else "")
-        return Misunderstood(hint=hint, suggestion=f"metrics {others[0]} {close[0]}" if close else "")
+        return Misunderstood(hint=hint, suggestion=f"{verb} {others[0]} {close[0]}" if close else "")
     if len(names) > 1:
-        return _leftover("metrics", names[1], written("metrics", *others, names[0]))
-    return Parsed(
-        verb="metrics", rollout=others[0] if others else "", args=tuple(n.lower() for n in names), flags=flags
-    )
+        return _leftover(verb, names[1], written(verb, *others, names[0]))
+    if verb == "explain" and not names:
+        return _which_metric(others)
+    if "segment" in flags and not all(flags["segment"].partition("=")):
+        hint = f'"{flags["segment"]}" is not a segment, such as language=de. The form is: {VERBS[verb].usage}'
+        return Misunderstood(hint=hint, suggestion=written("segments", *others))
+    return Parsed(verb=verb, rollout=others[0] if others else "", args=tuple(n.lower() for n in names), flags=flags)
+
+
+def _which_metric(others: list[str]) -> Misunderstood:
+    close = get_close_matches(others[0].lower(), list(CATALOGUE), n=1) if others else []
+    if close:
+        hint = f'There is no metric "{others[0]}". Did you mean {close[0]}?'
+        return Misunderstood(hint=hint, suggestion=f"explain {close[0]}")
+    hint = f"Which metric? The form is: {VERBS['explain'].usage}"
+    return Misunderstood(hint=hint, suggestion=written("metrics", *others))
 
 
 def _notice(words: list[str], flags: dict[str, str]) -> Parse:

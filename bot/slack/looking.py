@@ -1,13 +1,12 @@
-"""The verbs that only look: status, list, history, metrics, whois, notice."""
+"""The verbs that only look: status, list, history, whois, notice."""
 
 from collections.abc import Callable, Mapping
 
-from bot.rendering import history, metrics, notice_overview, status, whois, wording
+from bot.rendering import history, notice_overview, status, whois
 from bot.rendering.blocks import Message
 from bot.slack import asking
 from bot.slack.asking import Asked, Unsure
 from bot.slack.grammar import Parsed
-from core import watch
 from core.flags.evaluation import evaluate
 from core.rollout import exposure
 from core.rollout.events import RolloutEvent
@@ -52,7 +51,7 @@ def _is_mine(rollout: Rollout, asked: Asked) -> bool:
 
 
 def _history(parsed: Parsed, asked: Asked) -> Message:
-    _members_only(asked)
+    asking.members_only(asked)
     world = asked.service.world()
     rollout = asking.rollout(parsed.rollout, asked, world, "history {id}")
     recorded = asked.service.history(rollout.id)
@@ -60,28 +59,8 @@ def _history(parsed: Parsed, asked: Asked) -> Message:
     return history.render(rollout, entries, world.policy.timezone)
 
 
-def _metrics(parsed: Parsed, asked: Asked) -> Message:
-    _members_only(asked)
-    world = asked.service.world()
-    again = " ".join(["metrics {id}", *parsed.args])
-    rollout = asking.rollout(parsed.rollout, asked, world, again)
-    judged = watch.evidence(asked.service, rollout) if rollout.under_way else None
-    as_of = asked.at if judged is not None else rollout.evidence_at
-    render = metrics.words if _in_plain_words(rollout, asked.by.channel) else metrics.numbers
-    return render(
-        rollout,
-        judged.measures if judged is not None else rollout.measures,
-        parsed.args[0] if parsed.args else "",
-        wording.when(as_of, world.policy.timezone) if as_of else "never",
-    )
-
-
-def _in_plain_words(rollout: Rollout, channel: str) -> bool:
-    return any(n.channel == channel for n in rollout.plan.told_before)
-
-
 def _whois(parsed: Parsed, asked: Asked) -> Message:
-    _members_only(asked)
+    asking.members_only(asked)
     world = asked.service.world()
     unit, named = parsed.args[0], parsed.args[1:]
     surfaces = [world.surfaces[s] for s in named or world.surfaces if s in world.surfaces]
@@ -107,17 +86,9 @@ def notice(parsed: Parsed, asked: Asked) -> Message:
     return notice_overview.render(rollout, zone)
 
 
-def _members_only(asked: Asked) -> None:
-    if not asked.by.full_member:
-        raise Refused(
-            "Guests can see where a rollout stands, and no more.", hint="Ask anyone in the channel.", code="forbidden"
-        )
-
-
 VERBS: Mapping[str, Callable[[Parsed, Asked], Message]] = {
     "status": _one,
     "list": _list,
     "history": _history,
-    "metrics": _metrics,
     "whois": _whois,
 }

@@ -2,7 +2,7 @@
 
 from bot.rendering import blocks, buttons, headline, help_pages, lines
 from bot.rendering.blocks import Message
-from bot.slack import asking, grammar, looking, moments
+from bot.slack import asking, grammar, looking, measuring, moments
 from bot.slack.asking import Asked, Unsure
 from bot.slack.grammar import Misunderstood, Parse, Parsed
 from core.rollout import commands as c
@@ -27,6 +27,8 @@ def perform(parsed: Parse, asked: Asked) -> Message:
             return help_pages.verb(parsed.args[0]) if parsed.args else help_pages.overview()
         case Parsed(verb=verb) if verb in looking.VERBS:
             return looking.VERBS[verb](parsed, asked)
+        case Parsed(verb=verb) if verb in measuring.VERBS:
+            return measuring.VERBS[verb](parsed, asked)
         case Parsed(verb="notice"):
             return _notice(parsed, asked)
         case _:

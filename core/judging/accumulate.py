@@ -82,7 +82,7 @@ def _is_latest(question: Question, since: int, segment: str) -> bool:
 
 
 def _totals(question: Question, look: Look, before: State) -> Mapping[str, Total]:
-    here = f"{question.current}|"
+    here = tuple(f"{stage}|" for stage in question.latest)
     totals = {key: total for key, total in before.totals.items() if key.count("|") == 1 or key.startswith(here)}
     for step in look.steps:
         if step.metric.startswith(("crossing:", "kept:")):

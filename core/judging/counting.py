@@ -35,7 +35,8 @@ def channel(question: Question, limit: Limit) -> str | None:
 
 
 def steps(question: Question, sums: Sums, before: State, segments: Sequence[str]) -> Iterator[Step]:
-    """What came in since the last look, in every stage; in segments of the stage under way only."""
+    """What came in since the last look, in every stage; in segments of the stage under way and the one before, whose
+    last moments nobody has looked at yet."""
     metrics = [REQUESTS, *(name for limit in question.criteria if (name := channel(question, limit)) is not None)]
     named = cells.categories(sums) if any(limit.per_category for limit in question.limits) else ()
     here = cells.present(sums)
@@ -43,7 +44,8 @@ def steps(question: Question, sums: Sums, before: State, segments: Sequence[str]
         if metric not in here:
             continue
         for stage in question.exposed:
-            cut = segments if stage == question.current and not metric.startswith(CATEGORY) else segments[:1]
+            divided = stage in question.latest and not metric.startswith(CATEGORY)
+            cut = segments if divided else segments[:1]
             canary, control = (cells.stages(sums, (stage,), arm, metric, cut)[:, 0] for arm in (CANARY, CONTROL))
             totals = np.concatenate([canary.sum(axis=1), control.sum(axis=1)], axis=1)
             for i, segment in enumerate(cut):

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from core.judging import cells, crossing
 from core.judging.counting import counted, steps
@@ -14,7 +14,6 @@ from core.judging.state import Baseline, State, Threshold
 from core.judging.step import Step
 from core.metrics.catalogue import CATALOGUE, Kind
 
-SEGMENTS_EVERY = timedelta(minutes=1)
 SLOTS = 12
 """How many segments are judged in a rollout; each has an equal share, whether it is taken or not."""
 LEAST = 50  # requests of a segment in the stage under way, before it takes a slot
@@ -109,7 +108,8 @@ def reduce(question: Question, sums: Sums, before: State, at: datetime) -> Look:
 
 def segments_due(question: Question, before: State, at: datetime) -> bool:
     """Whether this look has to see the segments, too."""
-    return bool(question.cuts) and (before.segments_seen is None or at - before.segments_seen >= SEGMENTS_EVERY)
+    last = before.segments_seen
+    return bool(question.cuts) and (last is None or at - last >= question.segments_every)
 
 
 def _tested(question: Question, sums: Sums) -> list[str]:

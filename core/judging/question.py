@@ -43,6 +43,7 @@ class Question:
     current: int
     alpha: float = 0.05
     no_data_after: timedelta = timedelta(minutes=15)
+    segments_every: timedelta = timedelta(seconds=50)
 
     def __post_init__(self) -> None:
         if not 0 < self.alpha < 1:
@@ -88,6 +89,11 @@ class Question:
     def exposed(self) -> tuple[int, ...]:
         """Stages in which somebody is served the new version, in order."""
         return tuple(stage.index for stage in self.stages if stage.exposes)
+
+    @property
+    def latest(self) -> tuple[int, ...]:
+        """The exposed stage under way and the one before it: where segments may still have something new."""
+        return self.exposed[-2:]
 
     @property
     def epochs(self) -> tuple[int, ...]:

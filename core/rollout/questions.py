@@ -9,6 +9,8 @@ from core.rollout.model import Rollout
 from core.rollout.plan import Plan, Stage, StageKind
 
 NO_DATA_AFTER = timedelta(minutes=15)
+SEGMENTS_EVERY = timedelta(seconds=50)
+"""Segments are looked at about once a minute, and four times in a shorter stage: they are many, and change slowly."""
 _DIRECTIONS: Mapping[str, Direction] = {"up": "up", "down": "down", "same": "same"}
 
 
@@ -34,6 +36,7 @@ def ask(rollout: Rollout, tick: timedelta) -> Question:
         stages=stages,
         current=rollout.stage_index,
         no_data_after=silence,
+        segments_every=min(SEGMENTS_EVERY, hold / 4) if hold else SEGMENTS_EVERY,
     )
 
 

@@ -1,38 +1,51 @@
-"""What can be noticed, and when: expected trials until a verdict, and the smallest change seen by then."""
+"""What can be noticed, and when: expected trials until a verdict, and the smallest change seen by then.
 
+Every function works elementwise on arrays that broadcast; a scalar gives an array without axes.
+"""
+
+from collections.abc import Callable
 from datetime import timedelta
 from math import log
 
+import numpy as np
+from numpy.typing import ArrayLike
+
 from core.stats import checked
+from core.stats.checked import Array
 
 PRICE = 1.5  # of a mixture that does not know the effect, over log(1/alpha) / growth; measured between 1.3 and 1.9
+HALVINGS = 60
 
 
-def growth(control_rate: float, canary_rate: float, canary_share: float) -> float:
+def growth(control_rate: ArrayLike, canary_rate: ArrayLike, canary_share: ArrayLike) -> Array:
     """Nats of evidence per canary trial when both rates are known: the KL distance to the nearest equal pair."""
-    p_C, p_T = checked.level("control_rate", control_rate), checked.level("canary_rate", canary_rate)
-    share = checked.level("canary_share", canary_share)
+    p_C, p_T = _levels("control_rate", control_rate), _levels("canary_rate", canary_rate)
+    share = _levels("canary_share", canary_share)
     controls = (1 - share) / share
     pooled = (p_T + controls * p_C) / (1 + controls)
-    return _divergence(p_T, pooled) + controls * _divergence(p_C, pooled)
+    return np.asarray(_divergence(p_T, pooled) + controls * _divergence(p_C, pooled), dtype=np.float64)
 
 
-def canary_trials(control_rate: float, canary_rate: float, *, canary_share: float, alpha: float = 0.05) -> float:
+def canary_trials(
+    control_rate: ArrayLike, canary_rate: ArrayLike, *, canary_share: ArrayLike, alpha: ArrayLike = 0.05
+) -> Array:
     """Expected canary trials until such a change is established at `alpha`; infinite when the rates are equal.
 
     `alpha` is the criterion's own share of the error. Source: log(1/alpha) / KL (Wald 1947) times the mixture's price.
     """
-    gain = growth(control_rate, canary_rate, canary_share)
-    return PRICE * log(1 / checked.level("alpha", alpha)) / gain if gain > 0 else float("inf")
+    return _until(growth(control_rate, canary_rate, canary_share), alpha)
 
 
-def canary_units(deviation: float, effect: float, *, canary_share: float, alpha: float = 0.05) -> float:
+def canary_trials_against(bound: ArrayLike, canary_rate: ArrayLike, *, alpha: ArrayLike = 0.05) -> Array:
+    """The same against a fixed rate, with no control: log(1/alpha) / KL(canary, bound), times the price."""
+    return _until(_divergence(_levels("canary_rate", canary_rate), _levels("bound", bound)), alpha)
+
+
+def canary_units(deviation: ArrayLike, effect: ArrayLike, *, canary_share: ArrayLike, alpha: ArrayLike = 0.05) -> Array:
     """Expected canary units until a change of a mean is established; `deviation` is one unit's standard deviation."""
-    if not deviation > 0:
-        raise ValueError("deviation must be above 0")
-    share = checked.level("canary_share", canary_share)
-    gain = effect**2 * (1 - share) / (2 * deviation**2)
-    return PRICE * log(1 / checked.level("alpha", alpha)) / gain if gain > 0 else float("inf")
+    spread = _positive("deviation", deviation)
+    share = _levels("canary_share", canary_share)
+    return _until(checked.finite("effect", effect) ** 2 * (1 - share) / (2 * spread**2), alpha)
 
 
 def time_until(trials: float, *, trials_per_hour: float) -> timedelta | None:
@@ -45,23 +58,89 @@ def time_until(trials: float, *, trials_per_hour: float) -> timedelta | None:
 
 
 def smallest_noticeable(
-    control_rate: float, trials: float, *, canary_share: float, side: checked.Side, alpha: float = 0.05
-) -> float | None:
-    """The smallest change of a rate (in points, positive) established within so many canary trials; None if none is."""
-    p_C = checked.level("control_rate", control_rate)
-    far = 1 - 1e-9 if checked.side_of(side) else 1e-9
+    control_rate: ArrayLike,
+    trials: ArrayLike,
+    *,
+    canary_share: ArrayLike,
+    side: checked.Side,
+    alpha: ArrayLike = 0.05,
+) -> Array:
+    """The smallest change of a rate (in points, positive) established within so many canary trials; NaN if none is."""
+    p_C = _levels("control_rate", control_rate)
+    return _smallest(p_C, trials, side, lambda rate: canary_trials(p_C, rate, canary_share=canary_share, alpha=alpha))
 
-    def seen(rate: float) -> bool:
-        return canary_trials(p_C, rate, canary_share=canary_share, alpha=alpha) <= trials
 
-    if not seen(far):
-        return None
-    near = p_C
-    for _ in range(60):
+def smallest_noticeable_against(
+    bound: ArrayLike, trials: ArrayLike, *, side: checked.Side, alpha: ArrayLike = 0.05
+) -> Array:
+    """The same against a fixed rate: how far beyond `bound` a rate must lie."""
+    p = _levels("bound", bound)
+    return _smallest(p, trials, side, lambda rate: canary_trials_against(p, rate, alpha=alpha))
+
+
+def smallest_noticeable_mean(standard_error: ArrayLike, *, tau: ArrayLike, alpha: ArrayLike = 0.05) -> Array:
+    """The smallest change of a mean, in its own unit, that the one-sided mixture establishes at this standard error.
+
+    SE * sqrt((1+r)/r * (ln(1+r) + 2 ln(1/alpha) - 2 ln 2)), r = tau^2/SE^2: where `mean.log_e_half_normal` reaches
+    ln(1/alpha), its tail taken as 1. Source: Howard, Ramdas, McAuliffe and Sekhon (2021), section 3, solved for z.
+    """
+    error, typical = _positive("standard_error", standard_error), _positive("tau", tau)
+    r = (typical / error) ** 2
+    return np.asarray(error * np.sqrt((1 + r) / r * (np.log1p(r) + _bar(alpha))), dtype=np.float64)
+
+
+def error_needed(effect: ArrayLike, *, tau: ArrayLike, alpha: ArrayLike = 0.05) -> Array:
+    """The standard error at which a change of a mean by `effect` is just noticed: the inverse of the function above.
+
+    An error shrinks as 1/sqrt(n), so (SE / error_needed)^2 is how many times the present evidence it takes.
+    """
+    wanted, typical = _positive("effect", effect), _positive("tau", tau)
+    wanted, typical, level = np.broadcast_arrays(wanted, typical, checked.finite("alpha", alpha))
+    low, high = np.zeros_like(wanted), np.array(wanted)
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        seen = smallest_noticeable_mean(middle, tau=typical, alpha=level) <= wanted
+        low, high = np.where(seen, middle, low), np.where(seen, high, middle)
+    return np.asarray((low + high) / 2, dtype=np.float64)
+
+
+def _smallest(start: Array, trials: ArrayLike, side: checked.Side, needed: Callable[[Array], Array]) -> Array:
+    """Halving between the start, where nothing is ever seen, and the far end of [0, 1]."""
+    there = checked.counts("trials", trials)
+    far = np.asarray(1 - 1e-9 if checked.side_of(side) else 1e-9)
+    possible = needed(far) <= there
+    near, far, there = (np.array(x) for x in np.broadcast_arrays(start, far, there))
+    near, far, there, possible = np.broadcast_arrays(near, far, there, possible)
+    for _ in range(HALVINGS):
         middle = (near + far) / 2
-        near, far = (near, middle) if seen(middle) else (middle, far)
-    return abs(far - p_C)
+        seen = needed(middle) <= there
+        near, far = np.where(seen, near, middle), np.where(seen, middle, far)
+    return np.where(possible, np.abs(far - start), np.nan)
 
 
-def _divergence(p: float, q: float) -> float:
-    return p * log(p / q) + (1 - p) * log((1 - p) / (1 - q))
+def _until(gain: Array, alpha: ArrayLike) -> Array:
+    bar = PRICE * np.log(1 / _levels("alpha", alpha))
+    with np.errstate(divide="ignore"):
+        return np.where(gain > 0, bar / np.where(gain > 0, gain, 1.0), np.inf)
+
+
+def _bar(alpha: ArrayLike) -> Array:
+    return np.asarray(-2 * np.log(_levels("alpha", alpha)) - 2 * log(2), dtype=np.float64)
+
+
+def _divergence(p: Array, q: Array) -> Array:
+    return np.asarray(p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q)), dtype=np.float64)
+
+
+def _levels(name: str, value: ArrayLike) -> Array:
+    array = checked.finite(name, value)
+    if ((array <= 0) | (array >= 1)).any():
+        raise ValueError(f"{name} must lie strictly between 0 and 1")
+    return array
+
+
+def _positive(name: str, value: ArrayLike) -> Array:
+    array = checked.finite(name, value)
+    if (array <= 0).any():
+        raise ValueError(f"{name} must be above 0")
+    return array

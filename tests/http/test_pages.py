@@ -1,11 +1,17 @@
 """The read-only pages: what people wrote is shown escaped, and nothing is loaded from elsewhere."""
 
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
-from core.judging.verdict import Continue, Measure
+from core import watch
+from core.judging.verdict import Continue, Finding, Measure
+from core.metrics.observation import Observation
 from core.rollout import commands as c
 from core.rollout.context import ENGINE
+from core.rollout.events import rollout_stream
 from core.service import Request
+from core.store import event_log, windows
 
 
 def sighting() -> c.Sighting:
@@ -72,6 +78,98 @@ def test_a_piece_of_evidence_shows_the_unknown_as_a_dash(running: Any, serve: An
     assert '<td class="n">–</td>' in page
     assert "&lt;b&gt;noted&lt;/b&gt;" in page
     assert client.get("/style.css").headers["content-type"].startswith("text/css")
+
+
+def looked_at(running: Any) -> None:
+    """Four looks at a canary that declines as often as the current version."""
+    stage = running.service.world().rollouts["R-1"].stage_index
+    for look in range(4):
+        with running.service.database.plain_writing() as connection:
+            windows.record(connection, [placed(f"u{look}-{i}", i, stage, running.now()) for i in range(400)])
+        running.wait(seconds=10)
+        watch.tick(running.service, "R-1", running.now(), every=timedelta(seconds=10))
+
+
+def placed(unit: str, number: int, stage: int, at: datetime) -> windows.Placed:
+    declined = {"refusal_rate": float(number % 50 < 2)}
+    observation = Observation(surface="support-assistant", unit=unit, at=at, readings=declined)
+    arm = "canary" if number % 2 else "control"
+    return windows.Placed(rollout="R-1", stage=stage, arm=arm, unit=unit, observation=observation)
+
+
+def recorded(running: Any, **changes: Any) -> int:
+    """Evidence as the engine writes it, with what it saw in segments and what it only tells; its number."""
+    tick = Request(command=c.Tick(sighting=sighting()), command_id="tick", by=ENGINE, at=running.now(), rollout="R-1")
+    running.service.handle(tick)
+    number = running.service.world().rollouts["R-1"].evidence.number + 1
+    seen = replace(running.service.world().rollouts["R-1"].evidence, number=number, **changes)
+    with running.service.database.writing() as connection:
+        entry = event_log.Entry(stream=rollout_stream("R-1"), event=seen)
+        event_log.append(
+            connection, [entry], command_id="seen", actor=ENGINE.id, at=running.now(), recorded_at=running.now()
+        )
+    return number
+
+
+def test_the_pages_draw_how_a_difference_developed(running: Any, serve: Any, canary: Any) -> None:
+    client = serve(running)
+    canary(running)
+    running.do(c.Pause(reason="look at it"))
+    looked_at(running)
+    page = client.get("/r/R-1").text
+    assert '<svg class="chart" viewBox' in page
+    assert 'role="img" aria-labelledby="chart-0-t chart-0-d"' in page
+    assert "What could have been noticed" in page
+    assert "style=" not in page
+
+
+def test_evidence_shows_limit_segments_notes_and_power(running: Any, serve: Any, canary: Any) -> None:
+    client = serve(running)
+    canary(running)
+    running.do(c.Pause(reason="look at it"))
+    looked_at(running)
+    row = replace(
+        sighting().measures[0],
+        control=0.04,
+        difference=0.001,
+        low=-0.02,
+        high=0.02,
+        word="Fine",
+        n_canary=800,
+        n_control=800,
+        amount=0.01,
+        role="rollback",
+        needed=5.08,
+        cleared=True,
+    )
+    cut = replace(row, segment="language=<i>de", word="Worse", note="")
+    small = replace(cut, segment="language=sv", word="Not enough data", n_canary=41)
+    better = Finding(
+        metric="cost_per_request",
+        kind="",
+        limit_text="",
+        canary=0.1,
+        control=0.2,
+        low=None,
+        difference=-0.5,
+        high=None,
+        log_e=0.0,
+        threshold=0.0,
+        title="Cost",
+        unit="US$",
+        relative=True,
+        note="better than expected: check for leakage",
+    )
+    number = recorded(running, measures=(row,), segments=(cut, small), segments_checked=14, notes=(better,))
+    page = client.get(f"/e/R-1.{number}").text
+    assert "limit +1.0 pp" in page
+    assert "shown to be within the limit" in page
+    assert "language=&lt;i&gt;de" in page
+    assert "14 checked, worst first." in page
+    assert "Not judged, too few requests: language=sv (41)." in page
+    assert "Cost · -50.0 % · better than expected: check for leakage" in page
+    assert "as bad as +2.0 pp" in page
+    assert "would be noticed in about" in page
 
 
 def test_what_does_not_exist_is_not_found(running: Any, serve: Any) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from bot.http.seen import narrowed
 from core.rollout import commands as c
 from core.rollout.model import State
 from core.watch import tick
@@ -77,6 +78,20 @@ def test_the_evidence_tells_arms_and_metrics(everywhere: Any, serve: Any, canary
     assert refusals["canary"] == pytest.approx(0.1)
     assert set(refusals["bound"]) == {"low", "high"}
     assert refusals["verdict"]
+    assert set(refusals["power"]) == {"could_notice", "could_still_be", "decided_in_seconds"}
+    assert refusals["agreed"]
+    assert isinstance(seen["segments"], list)
+    assert (empty["segments"], empty["segments_checked"], empty["notes"]) == ([], 0, [])
+
+
+def test_rows_are_narrowed_to_one_metric_or_segment() -> None:
+    rows = [{"metric": m, "segment": s} for m in ("a_rate", "b_rate") for s in ("", "language=de")]
+    whole = {"metrics": [r for r in rows if not r["segment"]], "segments": [r for r in rows if r["segment"]]}
+    assert narrowed(whole, "", "") == whole
+    one = narrowed(whole, "a_rate", "")
+    assert (len(one["metrics"]), len(one["segments"])) == (1, 1)
+    german = narrowed(whole, "", "Language=DE")
+    assert (german["metrics"], len(german["segments"])) == ([], 2)
 
 
 def test_a_command_and_its_repeat(everywhere: Any, serve: Any, canary: Any) -> None:

@@ -2,13 +2,17 @@
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
 
+from core import watch
+from core.metrics.observation import Observation
 from core.rollout.events import EvalRecorded, RolledBack
 from core.service import Service
+from core.store import windows
 from core.store.database import connect
 from tests.journey import plans
 from tests.journey.crowd import versions
@@ -75,6 +79,43 @@ def test_from_a_file_to_a_rollback(cli: Cli) -> None:
     assert events[-1]["type"] == RolledBack.TYPE
     assert events[-1]["reason"] == "complaints about the tone"
     assert "R-1" in done(cli("history", "R-1"))
+
+
+def test_numbers_are_read_by_people_and_machines(cli: Cli, sqlite_url: str) -> None:
+    done(cli("apply", "surface.yaml", "rollout.yaml"))
+    done(cli("start", "R-1"))
+    with connect(sqlite_url) as database:
+        service, now = Service(database), datetime.now(UTC)
+        for look in range(1, 4):
+            with database.plain_writing() as connection:
+                windows.record(connection, [_seen(f"u{look}-{i}", i) for i in range(400)])
+            watch.tick(service, "R-1", now + timedelta(seconds=10 * look), every=timedelta(seconds=10))
+    seen = json.loads(done(cli("metrics", "R-1", "refusal_rate", "--json")))
+    assert [m["metric"] for m in seen["metrics"]] == ["refusal_rate"]
+    assert seen["arms"]["canary"]["requests"] == 600
+    assert json.loads(done(cli("metrics", "R-1", "--segment", "language=de", "--json")))["metrics"] == []
+    explained = json.loads(done(cli("explain", "R-1", "refusal_rate", "--json")))
+    assert explained["metrics"][0]["requests"] == {"canary": 600, "control": 600}
+    assert {*explained["metrics"][0]["power"]} == {"could_notice", "could_still_be", "decided_in_seconds"}
+    assert [point["stage"] for point in explained["trend"]] == [0, 0, 0]
+    assert "Estimate" in done(cli("explain", "R-1", "refusal_rate"))
+    cut = json.loads(done(cli("segments", "R-1", "--json")))
+    assert {*cut} == {"rollout", "segments", "segments_checked"}
+    assert "Segments:" in done(cli("segments", "R-1"))
+    refused(cli("explain", "R-1"), "Which metric?")
+    refused(cli("metrics", "R-1", "--segment", "german"), "is not a segment, such as language=de")
+
+
+def _seen(unit: str, number: int) -> windows.Placed:
+    declined = Observation(
+        surface="support-assistant",
+        unit=unit,
+        at=datetime.now(UTC),
+        readings={"refusal_rate": float(number % 40 == 0)},
+        segments={"language": "de"},
+    )
+    arm = "canary" if number % 2 else "control"
+    return windows.Placed(rollout="R-1", stage=0, arm=arm, unit=unit, observation=declined)
 
 
 def test_what_is_refused_says_why_and_exits_1(cli: Cli) -> None:

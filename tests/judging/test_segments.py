@@ -3,7 +3,7 @@
 import pytest
 
 from core.judging.limits import Kind, Limit, Role, Scale
-from core.judging.look import SEGMENTS_EVERY, SLOTS
+from core.judging.look import SLOTS
 from core.judging.question import StageDesign
 from core.judging.verdict import RollBack
 
@@ -58,8 +58,23 @@ def test_segments_are_looked_at_once_a_minute(world, traffic):
         here.serve(600, traffic(), traffic())
         here.look()
         seen.append(here.looks[-1].slots is not None)
-    assert seen[:8] == [True, False, False, False, False, False, True, False]
-    assert here.state.segments_seen - here.looks[0].at == 2 * SEGMENTS_EVERY
+    assert seen[:8] == [True, False, False, False, False, True, False, False]
+    assert here.state.segments_seen - here.looks[0].at == 2 * here.question.segments_every
+
+
+def test_the_last_moments_of_a_stage_are_looked_at_in_the_next(world, traffic):
+    here = divided(world, (REFUSALS, LATENCY))
+    for _ in range(4):
+        here.serve(2000, traffic(), traffic())
+        here.look()
+    here.enter(StageDesign(index=3, name="75", compared=True, canary_share=0.75, control_left=True))
+    for _ in range(2):
+        here.serve(2000, traffic(), traffic())
+        here.look()
+    late = [step for step in here.looks[-1].steps if step.segment == "language=tr" and step.stage == 2]
+    assert {step.metric for step in late} >= {"requests", "refusal_rate", "crossing:1:greater"}
+    requests = next(step for step in late if step.metric == "requests")
+    assert requests.canary_trials + requests.control_trials == pytest.approx(600, abs=120)
 
 
 def test_a_segment_takes_a_slot_once_it_is_large_enough_and_keeps_it(world, traffic):

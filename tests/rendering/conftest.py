@@ -9,6 +9,7 @@ import pytest
 from bot.rendering import plain
 from bot.rendering.blocks import Message
 from core.judging.limits import Kind, Limit, Role, Scale
+from core.judging.series import Point
 from core.judging.verdict import Continue, Finding, Measure, Verdict
 from core.rollout import events as e
 from core.rollout.announcements import notice_key
@@ -104,11 +105,19 @@ def measure(metric: str, title: str, **changes: Any) -> Measure:
 
 
 MEASURES = (
-    measure("refusal_rate", "Declined to answer", limit_text="rises by 1 pp"),
+    measure(
+        "refusal_rate", "Declined to answer", limit_text="rises by 1 pp", role="rollback", amount=0.01, needed=5.08
+    ),
     measure(
         "eval_pass_rate",
         "Answers that pass our checks",
         limit_text="drops by 2 pp",
+        role="rollback",
+        harm="less",
+        amount=0.02,
+        needed=5.08,
+        n_canary=1980,
+        n_control=37_600,
         canary=0.932,
         control=0.924,
         difference=0.008,
@@ -120,6 +129,10 @@ MEASURES = (
         "cost_per_request",
         "Cost per request",
         limit_text="rises by 15 %",
+        role="rollback",
+        amount=0.15,
+        error=0.0001,
+        needed=5.08,
         canary=0.0121,
         control=0.0139,
         difference=-0.129,
@@ -132,6 +145,10 @@ MEASURES = (
         "latency_p95",
         "Slow responses (slowest 5 %)",
         limit_text="exceeds 4000 ms",
+        role="rollback",
+        amount=4000.0,
+        absolute=True,
+        needed=5.08,
         canary=2310.0,
         control=2620.0,
         difference=-0.118,
@@ -152,6 +169,70 @@ MEASURES = (
         n_canary=0,
         n_control=0,
     ),
+)
+
+SEGMENTS = (
+    measure(
+        "retry_rate",
+        "People asking again",
+        segment="language=en",
+        limit_text="rises by 1 pp",
+        role="hold",
+        amount=0.01,
+        needed=7.7,
+        canary=0.075,
+        control=0.081,
+        difference=-0.006,
+        low=-0.014,
+        high=0.002,
+        n_canary=6902,
+        n_control=131_000,
+    ),
+    measure(
+        "retry_rate",
+        "People asking again",
+        segment="language=de",
+        limit_text="rises by 1 pp",
+        role="hold",
+        amount=0.01,
+        log_e=4.6,
+        needed=7.7,
+        canary=0.098,
+        control=0.079,
+        difference=0.019,
+        low=-0.004,
+        high=0.042,
+        word="Slightly worse, within limit",
+        n_canary=1120,
+        n_control=21_300,
+    ),
+    measure(
+        "retry_rate",
+        "People asking again",
+        segment="language=sv",
+        limit_text="rises by 1 pp",
+        role="hold",
+        amount=0.01,
+        needed=7.7,
+        canary=0.122,
+        control=0.08,
+        difference=0.042,
+        low=None,
+        high=None,
+        word="Not enough data",
+        n_canary=41,
+        n_control=812,
+    ),
+)
+POINTS = tuple(
+    Point(
+        at=TUESDAY + timedelta(hours=2, minutes=10 * i),
+        stage=2 if i < 30 else 3,
+        difference=0.02 / (i + 1) - 0.001,
+        low=-0.1 / (i + 2) if i > 2 else None,
+        high=0.1 / (i + 2) if i > 2 else None,
+    )
+    for i in range(40)
 )
 
 
@@ -252,6 +333,8 @@ class Words:
     stages = STAGES
     finding = FINDING
     measures = MEASURES
+    segments = SEGMENTS
+    points = POINTS
     measure = staticmethod(measure)
     before = BEFORE
     monday = MONDAY

@@ -4,19 +4,36 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bot.rendering import announced, blocks, card, help_pages, history, lines, metrics, notice_overview, status, whois
+from bot.rendering import (
+    announced,
+    blocks,
+    card,
+    explain,
+    fallback,
+    help_pages,
+    history,
+    lines,
+    metrics,
+    notice_overview,
+    segments,
+    status,
+    whois,
+)
 from bot.rendering.blocks import Message
+from bot.rendering.latest import Latest
 from bot.sandbox import rules
 from bot.slack import views
 from core.flags.evaluation import Evaluation
 from core.flags.snapshot import Version, live
 from core.judging import verdict as v
+from core.judging.series import Point
 from core.rollout import events as e
 from core.rollout.announcements import Announcement, Kind, notice_key
 from core.rollout.plan import BehaviourChange, NoticePlan, Stage, StageKind
@@ -64,10 +81,15 @@ def _events(words: Any, text: str) -> Iterator[e.RolloutEvent]:
         v.TooEarly(canary_requests=0, control_requests=0),
         v.NoData(since=words.monday, arm=text),
         v.Skewed(log_bayes_factor=9.0, expected_share=0.05, observed_share=0.09),
+        v.NoControl(),
+        v.Cleared(watched=(text,) * 30),
+        v.BrokenSource(metric=text, title=text, arm=text, since=words.monday),
         v.Hold(findings=(finding,) * 30),
         v.RollBack(findings=(finding,) * 30),
     ):
-        yield story.evidence(verdict, measures=measures)
+        cuts = tuple(replace(m, segment=text) for m in measures)
+        asides = (finding,) * 30
+        yield story.evidence(verdict, measures=measures, segments=cuts, segments_checked=14, notes=asides)
     yield story.request(gate=text, needed=2)
     yield e.Approved(request="R-118.1", by=text, handle=text, groups=(text,), note=text)
     yield e.Rejected(request="R-118.1", by=text, reason=text)
@@ -142,9 +164,7 @@ def _everything(words: Any, text: str) -> Iterator[Message]:
     yield status.several((rollout,) * 200, words.zone, "Open now")
     yield status.versions(World(surfaces={str(i): surface for i in range(200)}))
     yield history.render(rollout, [(story.at, text, x.event) for x in entries] * 20, words.zone)
-    measures = tuple(words.measure(text, text, limit_text=text, unit=text) for _ in range(200))
-    yield metrics.numbers(rollout, measures, text, text[:50].replace("<", "").replace(">", ""))
-    yield metrics.words(rollout, measures, text, "now")
+    yield from _numbers(words, rollout, text)
     yield notice_overview.render(rollout, words.zone)
     yield notice_overview.preview(rollout, text, story.at, words.zone)
     yield whois.render(text, [(surface, Evaluation(live(Version(text, {})), None))] * 50, {})
@@ -158,12 +178,39 @@ def _keys(kind: Kind, rollout: Any) -> list[tuple[str, str]]:
     return [("approval:R-118.1", "engineering")]
 
 
+def _numbers(words: Any, rollout: Any, text: str) -> Iterator[Message]:
+    """Every answer about numbers, all of whose texts are `text`, in every harm and with much of everything."""
+    finding = replace(words.finding, metric=text, limit_text=text, segment=text, note=text, title=text, unit=text)
+    harms = ("more", "less", "either")
+    measures = tuple(
+        words.measure(text, text, limit_text=text, unit=text, note=text, segment=text, role="hold", harm=harms[i % 3])
+        for i in range(200)
+    )
+    asides = (finding,) * 30
+    seen = Latest(measures=measures, segments=measures, checked=200, notes=asides, at=words.tuesday)
+    as_of = text[:50].replace("<", "").replace(">", "")
+    points = tuple(
+        Point(at=words.monday + timedelta(seconds=i), stage=i // 200, difference=i / 7, low=-i / 3, high=i / 3)
+        for i in range(400)
+    )
+    yield metrics.numbers(rollout, seen, text, "", as_of)
+    yield metrics.numbers(rollout, seen, "", text, as_of)
+    yield metrics.numbers(rollout, seen, "", "no such", as_of)
+    yield metrics.words(rollout, seen, text, "", "now")
+    yield segments.numbers(rollout, seen, as_of)
+    yield segments.words(rollout, seen, as_of)
+    one = replace(seen, measures=measures[:3])
+    yield explain.numbers(rollout, one, text, points, words.zone, as_of)
+    yield explain.numbers(rollout, one, text + "x", points, words.zone, as_of)
+    yield explain.words(rollout, one, text, as_of)
+
+
 def _check(message: Message) -> None:
     assert rules.check_blocks(list(message.blocks)) == []
     assert message.text
     assert len(message.text) <= blocks.TEXT
-    fallback = blocks.without_tables(message.blocks)
-    assert rules.check_blocks(list(fallback)) == []
+    for steps in range(1, fallback.STEPS + 1):
+        assert rules.check_blocks(list(fallback.plainer(message.blocks, steps))) == []
     for block in (*message.blocks, {"text": {"type": "mrkdwn", "text": message.text}}):
         for text in _mrkdwn(block):
             assert "<" not in _OURS.sub("", text), text

@@ -16,14 +16,11 @@ from bot.rendering import (
     headline,
     history,
     lines,
-    metrics,
     notice,
     plain,
     status,
-    summary,
     wording,
 )
-from core.judging import verdict as v
 from core.rollout import events as e
 from core.rollout.model import State
 
@@ -167,53 +164,6 @@ Approved by @lee: start R-118 support-tone (prompt change, v42 -> v43).
     assert not any(b["type"] == "actions" for b in closed.blocks)
 
 
-def test_a_summary(words: Any, story: Any) -> None:
-    evidence = story.running().evidence()
-    told = summary.render(story.happen(evidence).now, evidence, story.at, words.zone)
-    assert plain.text(told) == snapshot("""\
-Fine so far: R-118 support-tone (small test, 5 %). Next: 25 % Tue 24 Nov 18:00 CET, automatically.
-8,312 requests on the new version · 158,040 requests on the current one · 4,100 and 77,900 people · same time · split as planned
-What                          New      Now      Difference (95 % range)  Verdict
-Declined to answer            1.9 %    1.9 %    +0.1 pp (-0.3 … +0.4)    Fine (limit: rises by 1 pp)
-Answers that pass our checks  93.2 %   92.4 %   +0.8 pp (-0.4 … +2.1)    Better (limit: drops by 2 pp)
-Cost per request              $0.0121  $0.0139  -12.9 % (-14.4 … -11.3)  Fine (limit: rises by 15 %)
-Slow responses (slowest 5 %)  2.31 s   2.62 s   -11.8 % (-15.0 … -8.0)   Fine (limit: exceeds 4000 ms)
-+ 1 no data
-Why: 4 of 4 limits clear · 8,312 requests (1,500 needed)
-[ Pause ] [ Roll back ] [ Feels off ]
-risk standard · limits locked Tue 24 Nov 12:00 CET · evidence #412 · as of Tue 24 Nov 12:00 CET\
-""")
-
-
-@pytest.mark.parametrize(
-    ("verdict", "first"),
-    [
-        (
-            v.NoData(since=None, arm="canary"),
-            "Cannot judge: R-118 support-tone, no requests on the new version at all. Growth is stopped; check ingestion.",
-        ),
-        (
-            v.Skewed(log_bayes_factor=9.0, expected_share=0.05, observed_share=0.09),
-            "Cannot judge: R-118 support-tone, the traffic is not split as planned. Growth is stopped; "
-            "we stay at 5 % until then.",
-        ),
-        (
-            v.TooEarly(canary_requests=0, control_requests=0),
-            "Waiting: R-118 support-tone (small test, 5 %) has nothing to compare yet. Nothing grows until it has.",
-        ),
-    ],
-)
-def test_not_knowing_is_said_as_such(words: Any, story: Any, verdict: v.Verdict, first: str) -> None:
-    evidence = story.running().evidence(verdict)
-    assert summary.render(story.now, evidence, story.at, words.zone).text == first
-
-
-def test_a_summary_says_what_is_missing(words: Any, story: Any) -> None:
-    evidence = story.running().evidence(canary_requests=474)
-    told = summary.render(story.now, evidence, story.at, words.zone)
-    assert told.text == "Waiting: R-118 support-tone has 474 of 1,500 requests. Nothing looks wrong."
-
-
 def test_the_alert_before_and_after_the_switch_is_confirmed(words: Any, story: Any) -> None:
     back = story.running().later(seconds=5882).rolled_back().now
     before = alert.render(back, back.rollback, story.at, None, words.zone)
@@ -333,27 +283,6 @@ History: R-118 support-tone, 3 entries, newest first.
 `23 Nov 16:00:00` paused <@U2DANA> odd
 The whole log, checked: rollout audit verify\
 """)
-
-
-def test_metrics_in_words_and_in_numbers(words: Any, story: Any) -> None:
-    rollout = story.running().now
-    assert plain.text(metrics.words(rollout, words.measures, "", "now")) == snapshot("""\
-Fine so far: R-118 support-tone, 4 measures looked at.
-Declined to answer: about 19 in 1,000 on the new version, about 19 in 1,000 on the current one. Fine.
-Answers that pass our checks: about 932 in 1,000 on the new version, about 924 in 1,000 on the current one. Better.
-Cost per request: $0.0121 on the new version, $0.0139 on the current one. Fine.
-Slow responses (slowest 5 %): 2.31 s on the new version, 2.62 s on the current one. Fine.
-as of now · R-118 · whom to ask: @dana\
-""")
-    one = metrics.numbers(rollout, words.measures, "refusal_rate", "now")
-    assert plain.text(one) == snapshot("""\
-Fine so far: R-118 support-tone, 1 measure looked at.
-What                New    Now    Difference (95 % range)  Verdict
-Declined to answer  1.9 %  1.9 %  +0.1 pp (-0.3 … +0.4)    Fine (limit: rises by 1 pp)
-`refusal_rate` · requests with it: 8,312 new, 158,040 current · log e 0.10
-as of now · ranges hold however often one looks · R-118\
-""")
-    assert metrics.numbers(rollout, (), "", "never").text.startswith("Not enough data")
 
 
 def test_a_list_is_a_line_each(words: Any, story: Any) -> None:

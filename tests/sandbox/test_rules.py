@@ -127,6 +127,13 @@ def options(count: int) -> list[Json]:
     return [{"text": plain(f"option {n}"), "value": str(n)} for n in range(count)]
 
 
+def chart(**changed: Any) -> Json:
+    labels = ["10:00", "11:00"]
+    line = {"name": "Difference", "data": [{"label": label, "value": 1.5} for label in labels]}
+    drawn = {"type": "line", "series": [line], "axis_config": {"categories": labels, "y_label": "pp"}, **changed}
+    return {"type": "data_visualization", "title": "Pass rate", "chart": drawn}
+
+
 GOOD: list[Json] = [
     {"type": "header", "text": plain("Rolled back: R-1")},
     section(fields=[{"type": "mrkdwn", "text": f"*{n}*"} for n in range(10)]),
@@ -148,6 +155,7 @@ GOOD: list[Json] = [
         "rows": [[{"type": "raw_text", "text": "What"}, {"type": "raw_text", "text": "New"}] for _ in range(100)],
         "column_settings": [{"is_wrapped": True}, {"align": "right"}],
     },
+    chart(),
 ]
 
 
@@ -193,6 +201,13 @@ def test_what_we_take_survives_slacks_own_parser(block: Json) -> None:
         ({"type": "image", "alt_text": "none"}, "image.source"),
         ({"type": "image", "image_url": "javascript:alert(1)", "alt_text": "x"}, "image.image_url"),
         ({"type": "image", "slack_file": {"id": "nope"}, "alt_text": "x"}, "image.slack_file"),
+        ({**chart(), "title": "x" * 51}, "data_visualization.title.max_length"),
+        (chart(type="radar"), "chart.type"),
+        (chart(colour="red"), "unknown_field"),
+        (chart(series=chart()["chart"]["series"] * 2), "chart.series.unique"),
+        (chart(series=[{"name": str(n), "data": []} for n in range(7)]), "data_visualization.lines.max_items"),
+        (chart(series=[{"name": "New", "data": [{"label": "10:00", "value": 1}]}]), "chart.data.categories"),
+        (chart(axis_config={"categories": ["10:00", "10:00"]}), "chart.categories.unique"),
         ({"type": "markdown", "text": "x" * 12_001}, "markdown.text.max_length"),
         ({"type": "table", "rows": [[{"type": "raw_text", "text": "a"}]] * 101}, "table.rows.max_items"),
         ({"type": "table", "rows": [[{"type": "raw_text", "text": "a"}] * 21]}, "table.columns.max_items"),

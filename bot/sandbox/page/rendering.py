@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from bot.sandbox import people, presenting
-from bot.sandbox.page import mrkdwn
+from bot.sandbox.page import chart, mrkdwn
 from bot.sandbox.people import Channel, Person
 from bot.sandbox.slack_side import ApiCall, Delivery, SlackSide
 from bot.sandbox.workspace import Message, View, Workspace
@@ -36,6 +36,7 @@ class Renderer:
             lstrip_blocks=True,
         )
         self._templates.filters["markdown"] = _markdown
+        self._templates.filters["chart"] = chart.draw
         self._templates.filters["plain"] = mrkdwn.plain_to_html
         self._templates.filters["safe_address"] = mrkdwn.safe_address
         self._templates.filters["pretty"] = lambda value: json.dumps(value, indent=2, ensure_ascii=False)

@@ -1,7 +1,6 @@
-"""Log-histograms, design effects, event rates, and what can be noticed when."""
+"""Log-histograms, design effects and event rates."""
 
 from collections import Counter
-from datetime import timedelta
 from math import comb, log
 
 import numpy as np
@@ -9,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.stats import clustering, planning, quantile, rate
+from core.stats import clustering, quantile, rate
 from core.stats.proportion import log_mean, two_sample_steps
 
 
@@ -116,27 +115,3 @@ def test_the_rate_kernel_is_fair_given_any_number_of_events():
             rate.two_sample_steps(k, events - k, np.full(7, 10.0), np.full(7, 90.0), side="greater", ratio=ratio)
         )
         assert np.dot(chances, np.exp(logs)) == pytest.approx(1.0)
-
-
-def test_expected_delays_are_near_those_measured():
-    # Measured with the kernel at 5 % canary: 340 canary requests for 0.90 -> 0.85, 310 for errors 0.5 -> 2 %.
-    assert planning.canary_trials(0.90, 0.85, canary_share=0.05) == pytest.approx(340, rel=0.25)
-    assert planning.canary_trials(0.005, 0.02, canary_share=0.05) == pytest.approx(310, rel=0.25)
-    assert planning.canary_trials(0.1, 0.1, canary_share=0.05) == float("inf")
-
-
-def test_the_smallest_noticeable_change_takes_just_the_trials_there_are():
-    found = planning.smallest_noticeable(0.9, 2000, canary_share=0.05, side="less")
-    assert planning.canary_trials(0.9, 0.9 - found, canary_share=0.05) == pytest.approx(2000, rel=1e-6)
-    assert planning.smallest_noticeable(0.9, 1, canary_share=0.05, side="greater") is None
-
-
-def test_time_until_a_verdict():
-    assert planning.time_until(500, trials_per_hour=250) == timedelta(hours=2)
-    assert planning.time_until(500, trials_per_hour=0) is None
-    assert planning.time_until(float("inf"), trials_per_hour=10) is None
-
-
-def test_a_mean_takes_the_units_of_its_formula():
-    # 1.5 * ln 20 / (0.1^2 * 0.5 / 2)
-    assert planning.canary_units(1.0, 0.1, canary_share=0.5) == pytest.approx(1.5 * log(20) / 0.0025)

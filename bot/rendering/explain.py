@@ -1,0 +1,83 @@
+"""One metric explained: what it means, the numbers behind it, what would make it fire, and how it developed."""
+
+from bot.rendering import blocks, charts, engineering, figures, plainly, wording
+from bot.rendering.blocks import Message
+from bot.rendering.latest import Latest, power_of
+from core.judging.power import harm
+from core.judging.series import Point
+from core.judging.verdict import Measure
+from core.rollout.model import Rollout
+
+_ACTS = {"rollback": "roll back", "hold": "hold"}
+
+
+def numbers(rollout: Rollout, seen: Latest, metric: str, trend: tuple[Point, ...], zone: str, as_of: str) -> Message:
+    """For engineers: words first, then everything that is known."""
+    rows = [m for m in seen.measures if m.metric == metric]
+    if not rows:
+        return _nothing(rollout, metric)
+    body = []
+    for measure in rows:
+        power = power_of(rollout, measure, seen.at)
+        facts = [f"*{label}*  {text}" for label, text in engineering.facts(measure, power)]
+        body += [
+            blocks.section(" ".join(plainly.story(measure, power))),
+            blocks.lines(facts),
+            blocks.section(fires(measure)),
+        ]
+    return blocks.message(
+        _first(rollout, rows[0]),
+        *body,
+        charts.block(trend, rows[0], zone),
+        blocks.context(f"`{wording.escape(metric, 60)}` · as of {as_of} · {rollout.id}"),
+    )
+
+
+def words(rollout: Rollout, seen: Latest, metric: str, as_of: str) -> Message:
+    """For everybody else."""
+    rows = [m for m in seen.measures if m.metric == metric]
+    if not rows:
+        return _nothing(rollout, metric)
+    told = " ".join(plainly.story(rows[0], power_of(rollout, rows[0], seen.at)))
+    return blocks.message(
+        _first(rollout, rows[0]),
+        blocks.lines([told, plainly.consequence(rows[0])]),
+        blocks.context(f"as of {as_of} · {rollout.id} · whom to ask: {wording.owner(rollout)}"),
+    )
+
+
+def fires(measure: Measure) -> str:
+    """What would have to happen for it to roll back or hold."""
+    act = _ACTS.get(measure.role)
+    if not figures.agreed(measure) or act is None:
+        return "Nothing follows from it by itself: it is watched, and people decide."
+    limit = wording.escape(measure.limit_text or "", 100)
+    if measure.absolute:
+        level, unit = wording.value(measure.canary, measure.unit), measure.unit
+        beyond = (
+            f"its level beyond {wording.value(measure.amount, unit)} (now {level})" if measure.amount else "beyond it"
+        )
+    else:
+        now = wording.difference(measure.difference, measure.unit, relative=measure.relative)
+        beyond = f"the difference beyond {_edge(measure)} (now {now})" if measure.amount else "the difference beyond it"
+    evidence = f"evidence of harm at 100 % (now {engineering.share(measure)})" if measure.needed > 0 else "evidence"
+    return f"To {act} (agreed: {limit}) it takes both: {beyond}, and {evidence}."
+
+
+def _edge(measure: Measure) -> str:
+    size = wording.amount(measure.amount or 0.0, measure.unit, relative=measure.relative)
+    return {"more": f"+{size}", "less": f"-{size}", "either": f"±{size}"}[harm(measure)]
+
+
+def _first(rollout: Rollout, measure: Measure) -> str:
+    title = wording.in_a_sentence(figures.title(measure.metric, measure.title))
+    numbers = f"{wording.value(measure.canary, measure.unit)} new, {wording.value(measure.control, measure.unit)} now"
+    return f"{figures.verdict(measure)}: {title} in {wording.subject(rollout)}, {numbers}."
+
+
+def _nothing(rollout: Rollout, metric: str) -> Message:
+    what = f"{figures.named(metric)} in {wording.subject(rollout)}"
+    return blocks.message(
+        f"No data: {what} has no limit and no expectation, or nothing was measured yet.",
+        blocks.section(f"What is looked at: `/rollout metrics {rollout.id}`"),
+    )

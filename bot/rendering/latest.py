@@ -1,0 +1,49 @@
+"""The newest numbers of a rollout: of the last look while it is under way, of the last evidence once it has ended."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from core.judging.judge import Judgement
+from core.judging.power import Power, power
+from core.judging.verdict import Finding, Measure
+from core.rollout import questions
+from core.rollout.model import Rollout
+
+UNJUDGED = frozenset({"Not enough data", "No data"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Latest:
+    """`checked` counts the cuts that were judged; `at` is when it was seen, None: never."""
+
+    measures: tuple[Measure, ...]
+    segments: tuple[Measure, ...]
+    checked: int
+    notes: tuple[Finding, ...]
+    at: datetime | None
+
+
+def latest(rollout: Rollout, judgement: Judgement | None, at: datetime) -> Latest:
+    """`judgement` is the newest one, at most a tick old `at` this moment."""
+    if judgement is not None and rollout.under_way:
+        judged = sum(m.word not in UNJUDGED for m in judgement.segments)
+        return Latest(
+            measures=judgement.measures, segments=judgement.segments, checked=judged, notes=judgement.notes, at=at
+        )
+    recorded = rollout.evidence
+    return Latest(
+        measures=rollout.measures,
+        segments=recorded.segments if recorded else (),
+        checked=recorded.segments_checked if recorded else 0,
+        notes=recorded.notes if recorded else (),
+        at=rollout.evidence_at,
+    )
+
+
+def power_of(rollout: Rollout, measure: Measure, at: datetime | None) -> Power:
+    """What a measure of the stage under way could have shown by `at`; unknown before anything was seen."""
+    since = rollout.stage_since
+    if at is None or since is None:
+        return Power(noticeable=None, could_still_be=None, decided_in=None)
+    share = questions.ask(rollout, timedelta(0)).stage.canary_share or 0.0
+    return power(measure, canary_share=share, elapsed=at - since)

@@ -1,0 +1,234 @@
+"""What `metrics`, `segments` and `explain` answer, in numbers and in plain words."""
+# ruff: noqa: E501 - a line of a message is as long as it is
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from inline_snapshot import snapshot
+
+from bot.rendering import explain, metrics, plain, segments
+from bot.rendering.latest import Latest, latest
+from core.judging.judge import Judgement
+from core.judging.verdict import Continue
+
+JARGON = ("canary", " pp", "p-value", "guardrail", "_rate", "control", "design effect", "log e")
+
+
+def seen(words: Any, story: Any, **changes: Any) -> Latest:
+    usual = Latest(
+        measures=words.measures, segments=words.segments, checked=14, notes=(), at=story.at + timedelta(hours=6)
+    )
+    return replace(usual, **changes)
+
+
+def test_metrics_in_numbers(words: Any, story: Any) -> None:
+    rollout = story.running().now
+    assert plain.text(metrics.numbers(rollout, seen(words, story), "", "", "now")) == snapshot("""\
+Fine so far: R-118 support-tone, 4 measures looked at.
+What                          New      Now      Difference (95 % range)  Evidence  Would notice      Verdict
+Declined to answer            1.9 %    1.9 %    +0.1 pp (-0.3 … +0.4)    2 %       a rise of 0.6 pp  Fine (limit: rises by 1 pp)
+Answers that pass our checks  93.2 %   92.4 %   +0.8 pp (-0.4 … +2.1)    2 %       a drop of 2.5 pp  Better (limit: drops by 2 pp)
+Cost per request              $0.0121  $0.0139  -12.9 % (-14.4 … -11.3)  2 %       a rise of 2.9 %   Fine (limit: rises by 15 %)
+Slow responses (slowest 5 %)  2.31 s   2.62 s   -11.8 % (-15.0 … -8.0)   2 %       –                 Fine (limit: exceeds 4000 ms)
++ 1 no data
+[ Explain ] [ Segments ]
+as of now · ranges hold however often one looks · evidence: its share of what fires the limit · R-118\
+""")
+
+
+def test_one_metric_in_numbers(words: Any, story: Any) -> None:
+    rollout = story.running().now
+    assert plain.text(metrics.numbers(rollout, seen(words, story), "eval_pass_rate", "", "now")) == snapshot("""\
+Fine so far: R-118 support-tone, 1 measure looked at.
+What                          New     Now     Difference (95 % range)  Evidence  Would notice      Verdict
+Answers that pass our checks  93.2 %  92.4 %  +0.8 pp (-0.4 … +2.1)    2 %       a drop of 2.5 pp  Better (limit: drops by 2 pp)
+`eval_pass_rate` · requests 1,980 new, 37,600 current · could notice a drop of >= 2.5 pp · could still be as bad as -0.4 pp · at this traffic a change as large as the limit would be noticed in about 3 h
+[ Explain ] [ Segments ]
+as of now · ranges hold however often one looks · evidence: its share of what fires the limit · R-118\
+""")
+
+
+def test_metrics_of_one_segment(words: Any, story: Any) -> None:
+    rollout = story.running().now
+    assert plain.text(metrics.numbers(rollout, seen(words, story), "", "Language=DE", "now")) == snapshot("""\
+Fine so far: R-118 support-tone, only Language=DE, 1 measure looked at.
+What                 New    Now    Difference (95 % range)  Evidence  Would notice      Verdict
+People asking again  9.8 %  7.9 %  +1.9 pp (-0.4 … +4.2)    60 %      a rise of 4.3 pp  Slightly worse, within limit (limit: rises by 1 pp)
+[ Explain ]
+as of now · ranges hold however often one looks · evidence: its share of what fires the limit · R-118\
+""")
+    nothing = plain.text(metrics.numbers(rollout, seen(words, story), "", "language=xx", "now"))
+    assert nothing == snapshot("""\
+Not enough data: nothing was measured for R-118 support-tone where language=xx.
+Segments with data: language=en, language=de, language=sv.\
+""")
+
+
+def test_metrics_in_words(words: Any, story: Any) -> None:
+    rollout = story.running().now
+    told = plain.text(metrics.words(rollout, seen(words, story), "", "", "now"))
+    assert told == snapshot("""\
+Fine so far: R-118 support-tone, 4 measures looked at.
+Declined to answer: about 19 in 1,000 on the new version, about 19 in 1,000 on the current one. Fine.
+Answers that pass our checks: about 932 in 1,000 on the new version, about 924 in 1,000 on the current one. Better.
+Cost per request: $0.0121 on the new version, $0.0139 on the current one. Fine.
+Slow responses (slowest 5 %): 2.31 s on the new version, 2.62 s on the current one. Fine.
+as of now · R-118 · whom to ask: @dana\
+""")
+    one = plain.text(metrics.words(rollout, seen(words, story), "eval_pass_rate", "", "now"))
+    assert one == snapshot("""\
+Fine so far: R-118 support-tone, 1 measure looked at.
+Answers that pass our checks: about 932 in 1,000 on the new version, about 924 in 1,000 on the current one. Better.
+The true difference lies between 4 fewer in 1,000 and 21 more in 1,000. That is better than now. By now we would have noticed 25 fewer in 1,000. A change as large as what was agreed would show in about 3 h.
+as of now · R-118 · whom to ask: @dana\
+""")
+
+
+def test_notes_are_told_under_the_metrics(words: Any, story: Any) -> None:
+    rehearsed = replace(words.finding, limit_text="rises by 1 pp (dry run)")
+    told = plain.text(metrics.numbers(story.running().now, seen(words, story, notes=(rehearsed,)), "", "", "now"))
+    assert "Dry run, would have fired (rises by 1 pp): Declined to answer: 6.4 % new vs 1.9 % now" in told
+
+
+def test_what_is_only_watched_is_not_said_to_be_a_limit(words: Any, story: Any) -> None:
+    watched = words.measure(
+        "output_tokens",
+        "Answer length",
+        limit_text="changes by 20 %",
+        implied=True,
+        role="watch",
+        unit="tokens",
+        relative=True,
+        harm="either",
+    )
+    told = seen(words, story, measures=(watched,))
+    assert "limit" not in plain.text(metrics.numbers(story.running().now, told, "", "", "now")).split("ranges hold")[0]
+    explained = plain.text(explain.numbers(story.now, told, "output_tokens", (), words.zone, "now"))
+    assert "Limit  none agreed; watched for: changes by 20 %" in explained
+    assert "Nothing follows from it by itself" in explained
+
+
+def test_nothing_measured_is_said_as_such(words: Any, story: Any) -> None:
+    rollout, empty = story.running().now, seen(words, story, measures=(), segments=(), checked=0)
+    assert metrics.numbers(rollout, empty, "", "", "never").text == snapshot(
+        "Not enough data: nothing was measured yet for R-118 support-tone."
+    )
+    assert segments.numbers(rollout, empty, "never").text == snapshot(
+        "Segments: none could be looked at yet for R-118 support-tone."
+    )
+    assert explain.numbers(rollout, empty, "refusal_rate", (), words.zone, "never").text == snapshot(
+        "No data: Declined to answer in R-118 support-tone has no limit and no expectation, or nothing was measured yet."
+    )
+
+
+def test_segments_in_numbers(words: Any, story: Any) -> None:
+    rollout = story.running().now
+    assert plain.text(segments.numbers(rollout, seen(words, story), "now")) == snapshot("""\
+Segments: 14 checked for R-118 support-tone. Nothing stands out for certain.
+Where        What                 New    Now    Difference (95 % range)  Requests  Verdict
+language=de  People asking again  9.8 %  7.9 %  +1.9 pp (-0.4 … +4.2)    1,120     Slightly worse, within limit
+language=en  People asking again  7.5 %  8.1 %  -0.6 pp (-1.4 … +0.2)    6,902     Fine
+Among 14 something looks bad by chance now and then, so each needs that much more evidence.
+Smallest judged: language=de, 1,120 requests on the new version.
+Not judged, too few requests: language=sv (41)
+as of now · requests: those of the new version · R-118\
+""")
+
+
+def test_segments_in_words(words: Any, story: Any) -> None:
+    rollout = story.running().now
+    assert plain.text(segments.words(rollout, seen(words, story), "now")) == snapshot("""\
+Segments: 14 checked for R-118 support-tone. Nothing stands out for certain.
+Where language is de: People asking again: about 98 in 1,000 on the new version, about 79 in 1,000 on the current one. Slightly worse, within limit.
+Where language is en: People asking again: about 75 in 1,000 on the new version, about 81 in 1,000 on the current one. Fine.
+Among 14 something looks bad by chance now and then, so each needs that much more evidence.
+Smallest judged: language=de, 1,120 requests on the new version.
+as of now · R-118 · whom to ask: @dana\
+""")
+
+
+def test_a_segment_that_stands_out_is_in_the_first_line(words: Any, story: Any) -> None:
+    worse = replace(words.segments[1], word="Worse", log_e=9.0)
+    told = segments.numbers(story.running().now, seen(words, story, segments=(words.segments[0], worse)), "now")
+    assert told.text == snapshot(
+        "Segments: 14 checked for R-118 support-tone. Worse for language=de: people asking again."
+    )
+
+
+def test_a_metric_explained_to_engineers(words: Any, story: Any) -> None:
+    rollout = story.running().now
+    told = explain.numbers(rollout, seen(words, story), "eval_pass_rate", words.points, words.zone, "now")
+    assert plain.text(told) == snapshot("""\
+Better: answers that pass our checks in R-118 support-tone, 93.2 % new, 92.4 % now.
+Answers that pass our checks: about 932 in 1,000 on the new version, about 924 in 1,000 on the current one. The true difference lies between 4 fewer in 1,000 and 21 more in 1,000. That is better than now. By now we would have noticed 25 fewer in 1,000. A change as large as what was agreed would show in about 3 h.
+Estimate  +0.8 pp (-0.4 … +2.1)
+Limit  drops by 2 pp, rolls back
+Evidence  of harm 2 % of what it needs
+Requests  1,980 new, 37,600 current
+Could notice  a drop of >= 2.5 pp
+Could still be  as bad as -0.4 pp
+Decided  at this traffic a change as large as the limit would be noticed in about 3 h
+To roll back (agreed: drops by 2 pp) it takes both: the difference beyond -2 pp (now +0.8 pp), and evidence of harm at 100 % (now 2 %).
+Answers that pass our checks: new − now, 12:30 to 18:30 (pp): difference +0.4 … -0.05; range from -2 … -0.244; range to +2 … +0.244; limit -2
+`eval_pass_rate` · as of now · R-118\
+""")
+
+
+def test_a_fixed_limit_explained(words: Any, story: Any) -> None:
+    told = explain.numbers(story.running().now, seen(words, story), "latency_p95", (), words.zone, "now")
+    assert plain.text(told) == snapshot("""\
+Fine: slow responses (slowest 5 %) in R-118 support-tone, 2.31 s new, 2.62 s now.
+Slow responses (slowest 5 %): 2.31 s on the new version, 2.62 s on the current one. The true difference lies between 15 % lower and 8 % lower. Nothing speaks against it so far.
+Estimate  -11.8 % (-15.0 … -8.0)
+Limit  exceeds 4000 ms, rolls back
+Evidence  of harm 2 % of what it needs
+Requests  8,312 new, 158,040 current
+Could still be  -8.0 % at worst
+To roll back (agreed: exceeds 4000 ms) it takes both: its level beyond 4.00 s (now 2.31 s), and evidence of harm at 100 % (now 2 %).
+`latency_p95` · as of now · R-118\
+""")
+
+
+def test_a_metric_explained_to_everybody_else(words: Any, story: Any) -> None:
+    told = explain.words(story.running().now, seen(words, story), "refusal_rate", "now")
+    assert plain.text(told) == snapshot("""\
+Fine: declined to answer in R-118 support-tone, 1.9 % new, 1.9 % now.
+Declined to answer: about 19 in 1,000 on the new version, about 19 in 1,000 on the current one. The true difference lies between 3 fewer in 1,000 and 4 more in 1,000. Nothing speaks against it so far. By now we would have noticed 6 more in 1,000.
+If it becomes worse by more than was agreed (10 more in 1,000), and that is sure, everyone gets the previous version again, by itself.
+as of now · R-118 · whom to ask: @dana\
+""")
+
+
+@pytest.mark.parametrize("metric", ["refusal_rate", "eval_pass_rate", "latency_p95", "cost_per_request"])
+def test_plain_words_have_no_jargon(words: Any, story: Any, metric: str) -> None:
+    rollout, all_of_it = story.running().now, seen(words, story)
+    told = [
+        explain.words(rollout, all_of_it, metric, "now"),
+        metrics.words(rollout, all_of_it, metric, "", "now"),
+        segments.words(rollout, all_of_it, "now"),
+    ]
+    for message in told:
+        for jargon in JARGON:
+            assert jargon not in plain.text(message).lower(), message
+
+
+def test_what_has_ended_is_told_from_its_last_evidence(words: Any, story: Any) -> None:
+    evidence = story.running().evidence(segments=words.segments[1:2], segments_checked=14)
+    ended = story.happen(evidence).rolled_back().now
+    told = latest(ended, None, story.at)
+    assert (told.measures, told.segments, told.checked, told.at) == (
+        evidence.measures,
+        evidence.segments,
+        14,
+        story.at,
+    )
+
+
+def test_only_what_could_be_judged_counts_as_checked(words: Any, story: Any) -> None:
+    counts = dict.fromkeys(
+        ("canary_requests", "control_requests", "canary_units", "control_units", "exposed_requests", "exposed_units"), 0
+    )
+    judgement = Judgement(verdict=Continue(), measures=words.measures, state=None, segments=words.segments, **counts)  # type: ignore[arg-type]
+    assert latest(story.running().now, judgement, story.at).checked == 2

@@ -1,0 +1,194 @@
+"""What a summary says: the first line for every verdict, the figures, the segments, what was noticed, and a chart."""
+# ruff: noqa: E501 - a line of a message is as long as it is
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from inline_snapshot import snapshot
+
+from bot.rendering import alert, approval, card, follow_up, plain, summary, wording
+from core.judging import verdict as v
+
+
+def test_a_summary(words: Any, story: Any) -> None:
+    evidence = story.running().evidence()
+    told = summary.render(story.happen(evidence).now, evidence, story.at, words.zone)
+    assert plain.text(told) == snapshot("""\
+Fine so far: R-118 support-tone (small test, 5 %). Next: 25 % Tue 24 Nov 18:00 CET, automatically.
+8,312 requests on the new version · 158,040 requests on the current one · 4,100 and 77,900 people · same time · split as planned
+What                          New      Now      Difference (95 % range)  Verdict
+Declined to answer            1.9 %    1.9 %    +0.1 pp (-0.3 … +0.4)    Fine (limit: rises by 1 pp)
+Answers that pass our checks  93.2 %   92.4 %   +0.8 pp (-0.4 … +2.1)    Better (limit: drops by 2 pp)
+Cost per request              $0.0121  $0.0139  -12.9 % (-14.4 … -11.3)  Fine (limit: rises by 15 %)
+Slow responses (slowest 5 %)  2.31 s   2.62 s   -11.8 % (-15.0 … -8.0)   Fine (limit: exceeds 4000 ms)
++ 1 no data
+Why: 4 of 4 limits clear · 8,312 requests (1,500 needed) · we would have noticed a drop of 2.5 pp (answers that pass our checks)
+[ Pause ] [ Roll back ] [ Feels off ] [ Details ]
+risk standard · limits locked Tue 24 Nov 12:00 CET · evidence #412 · as of Tue 24 Nov 12:00 CET\
+""")
+
+
+@pytest.mark.parametrize(
+    ("verdict", "first"),
+    [
+        (
+            v.NoData(since=None, arm="canary"),
+            "Cannot judge: R-118 support-tone, no requests on the new version at all. Growth is stopped; check ingestion.",
+        ),
+        (
+            v.BrokenSource(
+                metric="cost_per_request",
+                title="Cost per request",
+                arm="canary",
+                since=datetime(2026, 11, 24, 13, 40, tzinfo=UTC),
+            ),
+            "Cannot judge: R-118 support-tone, cost per request on the new version stopped arriving Tue 24 Nov 14:40 CET. "
+            "Growth is stopped; check its source.",
+        ),
+        (
+            v.Skewed(log_bayes_factor=9.0, expected_share=0.05, observed_share=0.09),
+            "Cannot judge: R-118 support-tone, the traffic is not split as planned. Growth is stopped; "
+            "we stay at 5 % until then.",
+        ),
+        (
+            v.TooEarly(canary_requests=0, control_requests=0),
+            "Waiting: R-118 support-tone (small test, 5 %) has nothing to compare yet. Nothing grows until it has.",
+        ),
+    ],
+)
+def test_not_knowing_is_said_as_such(words: Any, story: Any, verdict: v.Verdict, first: str) -> None:
+    evidence = story.running().evidence(verdict)
+    assert summary.render(story.now, evidence, story.at, words.zone).text == first
+
+
+def test_a_summary_says_what_is_missing(words: Any, story: Any) -> None:
+    evidence = story.running().evidence(canary_requests=474)
+    told = summary.render(story.now, evidence, story.at, words.zone)
+    assert told.text == "Waiting: R-118 support-tone has 474 of 1,500 requests. Nothing looks wrong."
+
+
+@pytest.mark.parametrize(
+    ("verdict", "first"),
+    [
+        (
+            v.Cleared(watched=("critical_fail_rate",)),
+            "Fine: R-118 support-tone (small test, 5 %), every limit shown to be kept. Next: 25 % Tue 24 Nov 18:00 CET, automatically.",
+        ),
+        (
+            v.NoControl(),
+            "Fine so far: R-118 support-tone (small test, 5 %), compared with the past. Next: 25 % Tue 24 Nov 18:00 CET, automatically.",
+        ),
+    ],
+)
+def test_how_sure_we_are_is_in_the_first_line(words: Any, story: Any, verdict: v.Verdict, first: str) -> None:
+    evidence = story.running().evidence(verdict)
+    told = summary.render(story.now, evidence, story.at, words.zone)
+    assert told.text == first
+    assert len(told.text) <= wording.FIRST_LINE
+    text = plain.text(told)
+    assert ("too rare to be shown, and watched: serious failures" in text) == isinstance(verdict, v.Cleared)
+    assert ("no current version is left to compare with" in text) == isinstance(verdict, v.NoControl)
+
+
+def test_a_summary_with_everything_there_is_to_tell(words: Any, story: Any) -> None:
+    story.running()
+    expected = replace(words.measures[2], expected="as expected")
+    watched = words.measure("output_tokens", "Answer length", limit_text="changes by 20 %", implied=True, role="watch")
+    kept = replace(words.measures[1], cleared=True)
+    better = replace(
+        words.finding,
+        metric="cost_per_request",
+        title="Cost per request",
+        limit_text="",
+        canary=0.004,
+        control=0.0139,
+        difference=-0.71,
+        low=-0.73,
+        high=-0.69,
+        unit="US$",
+        relative=True,
+        note="better than expected: check for leakage",
+    )
+    rehearsed = replace(words.finding, limit_text="rises by 1 pp (dry run)")
+    evidence = story.evidence(
+        measures=(words.measures[0], kept, expected, watched),
+        segments=words.segments[1:2],
+        segments_checked=14,
+        notes=(better, rehearsed),
+    )
+    told = summary.render(
+        story.happen(evidence).now, evidence, story.later(hours=6).at, words.zone, lambda _: words.points
+    )
+    assert plain.text(told) == snapshot("""\
+Fine so far: R-118 support-tone (small test, 5 %). Next: 25 % Tue 24 Nov 18:00 CET, automatically.
+8,312 requests on the new version · 158,040 requests on the current one · 4,100 and 77,900 people · same time · split as planned
+What                          New      Now      Difference (95 % range)  Verdict
+Declined to answer            1.9 %    1.9 %    +0.1 pp (-0.3 … +0.4)    Fine (limit: rises by 1 pp)
+Answers that pass our checks  93.2 %   92.4 %   +0.8 pp (-0.4 … +2.1)    Better (limit: drops by 2 pp)
+Cost per request              $0.0121  $0.0139  -12.9 % (-14.4 … -11.3)  As expected (limit: rises by 15 %)
+Answer length                 1.9 %    1.9 %    +0.1 pp (-0.3 … +0.4)    Fine
+Segments: 14 checked. language=de, people asking again: 9.8 % vs 7.9 % (+1.9 pp). Could be chance after 14 checks; watching.
+Note: Cost per request: $0.0040 new vs $0.0139 now, -71.0 % (-73.0 … -69.0); better than expected: check for leakage.
+Dry run, would have fired (rises by 1 pp): Declined to answer: 6.4 % new vs 1.9 % now, +4.5 pp (+2.4 … +6.5). Nothing was done.
+Answers that pass our checks: new − now, 12:30 to 18:00 (pp): difference +0.4 … -0.0459; range from -2 … -0.263; range to +2 … +0.263; limit -2
+Why: 3 of 3 limits clear, 1 of them shown to be kept · 8,312 requests (1,500 needed) · we would have noticed a drop of 2.5 pp (answers that pass our checks)
+[ Pause ] [ Roll back ] [ Feels off ] [ Details ]
+risk standard · limits locked Tue 24 Nov 12:00 CET · evidence #412 · as of Tue 24 Nov 18:00 CET\
+""")
+
+
+def test_segments_are_said_for_sure_or_as_chance(words: Any, story: Any) -> None:
+    sure = replace(words.segments[1], log_e=8.0, word="Worse")
+    for rows, said in (
+        ((), "Segments: 14 checked. Nothing stands out."),
+        ((sure,), "Not chance, even after 14 checks."),
+        (words.segments[1:2], "Could be chance after 14 checks; watching."),
+    ):
+        evidence = story.running().evidence(segments=rows, segments_checked=14)
+        assert said in plain.text(summary.render(story.now, evidence, story.at, words.zone))
+
+
+def test_the_chart_ends_with_the_evidence_that_it_belongs_to(words: Any, story: Any) -> None:
+    evidence = story.running().evidence()
+    told = summary.render(story.now, evidence, words.points[5].at, words.zone, lambda _: words.points)
+    chart = next(b for b in told.blocks if b["type"] == "data_visualization")
+    assert chart["chart"]["axis_config"]["categories"][-1] == "12:50"
+
+
+def test_the_alert_says_where(words: Any, story: Any) -> None:
+    worst = replace(
+        words.segments[1], metric="refusal_rate", canary=23 / 153, control=52 / 2840, n_canary=153, n_control=2840
+    )
+    back = story.running().happen(story.evidence(segments=(worst,))).rolled_back().now
+    told = plain.text(alert.render(back, back.rollback, story.at, None, words.zone))
+    assert "Where  language=de most: 15.0 % vs 1.8 % (23 of 153 vs 52 of 2,840)" in told
+    found = replace(words.finding, segment="language=de")
+    only = words.story().running().rolled_back(findings=(found,)).now
+    told = plain.text(alert.render(only, only.rollback, story.at, None, words.zone))
+    assert "What fired  Declined to answer (language=de): 6.4 % new" in told
+    assert "Where  language=de only; everybody together did not show it" in told
+    outside = follow_up.render(only, only.rollback, "support", "Support assistant", story.at, words.zone)
+    assert "declined too often between 12:00:00 CET and 12:00:00 CET, mostly where language is de." in plain.text(
+        outside
+    )
+
+
+def test_a_metric_that_stopped_is_no_number(words: Any, story: Any) -> None:
+    broken = v.BrokenSource(metric="cost_per_request", title="Cost per request", arm="control", since=words.tuesday)
+    assert wording.verdict_word(broken) == "No data"
+    assert wording.verdict_word(v.Cleared()) == "Fine, every limit shown to be kept"
+
+
+def test_the_card_says_where_it_is_worst(words: Any, story: Any) -> None:
+    story.running().happen(story.evidence(segments=words.segments[1:2], segments_checked=14))
+    told = plain.text(card.render(story.now, words.zone))
+    assert "Segments: 14 checked. language=de, people asking again: 9.8 % vs 7.9 % (+1.9 pp)." in told
+
+
+def test_an_approval_is_asked_with_the_worst_segment_in_view(words: Any, story: Any) -> None:
+    story.planned()
+    story.happen(story.evidence(segments=words.segments[1:2], segments_checked=14))
+    told = approval.render(story.now, story.now.request, (), words.monday, words.zone, lambda group: group)
+    assert "Segments: 14 checked. language=de" in plain.text(told)

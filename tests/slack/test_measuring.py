@@ -1,0 +1,133 @@
+"""Numbers on demand, in Slack: to engineers with a chart, to others in plain words, and not at all to guests."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from slack_sdk.errors import SlackApiError
+from slack_sdk.web import SlackResponse
+
+from bot.rendering import blocks
+from bot.slack import answering
+from bot.slack.app import _taken
+from core import watch
+from core.metrics.observation import Observation
+from core.store import windows
+
+CHART = {"type": "data_visualization", "title": "x", "chart": {"type": "line", "series": [], "axis_config": {}}}
+
+
+def measured(office: Any, looks: int = 3, *, begin: bool = True) -> None:
+    """A small test that declines about as often as the current version, looked at a few times."""
+    if begin:
+        office.start()
+    for look in range(looks):
+        office.later(minutes=1)
+        with office.service.database.plain_writing() as connection:
+            windows.record(connection, list(_placed(office, look)))
+        watch.tick(office.service, "R-1", office.at, every=timedelta(seconds=10))
+
+
+def _placed(office: Any, look: int) -> Iterator[windows.Placed]:
+    for i in range(4000):  # split as planned, 5 %
+        observation = Observation(
+            surface="support-assistant",
+            unit=f"u{look}-{i}",
+            at=office.at,
+            readings={"refusal_rate": float(i % 50 == 0), "eval_pass_rate": float(i % 11 != 0)},
+        )
+        arm = "canary" if i < 200 else "control"
+        stage = office.rollout.stage_index
+        yield windows.Placed(rollout="R-1", stage=stage, arm=arm, unit=observation.unit, observation=observation)
+
+
+def test_engineers_get_numbers_and_a_chart(either: Any) -> None:
+    measured(either)
+    reply = either.typed("ana", "explain R-1 refusal_rate")
+    assert reply.acked
+    said = either.sandbox.wait_for(lambda: [m for m in either.sandbox.ephemerals("ana") if "Estimate" in str(m.blocks)])
+    told = said[-1]
+    assert [b["type"] for b in told.blocks].count("data_visualization") == 1
+    assert "Estimate  " in either.shown(told)
+    assert "Answers that pass our checks" in str(either.typed("ana", "metrics R-1 eval_pass_rate").blocks)
+
+
+def test_support_gets_plain_words_and_no_chart(office: Any) -> None:
+    measured(office)
+    for line in ("metrics R-1", "explain R-1 refusal_rate", "segments R-1"):
+        told = str(office.typed("sam", line, "#support").blocks)
+        assert "data_visualization" not in told
+        assert " pp" not in told
+    assert "about 20 in 1,000 on the new version" in str(office.typed("sam", "metrics R-1", "#support").blocks)
+
+
+def test_one_segment_that_nobody_was_in(office: Any) -> None:
+    measured(office)
+    told = office.typed("ana", "metrics R-1 --segment language=de")
+    assert told.text == "Not enough data: nothing was measured for R-1 support-tone where language=de."
+
+
+def test_guests_get_no_numbers(office: Any) -> None:
+    office.start()
+    for line in ("metrics R-1", "segments R-1", "explain R-1 refusal_rate"):
+        assert office.typed("gil", line).text.startswith("Guests can see where a rollout stands")
+
+
+def test_a_metric_that_is_not_looked_at_says_so(office: Any) -> None:
+    measured(office)
+    told = office.typed("ana", "explain R-1 thumbs_up_rate").text
+    assert told.startswith("No data: Thumbs up in R-1 support-tone has no limit and no expectation")
+
+
+def test_a_refused_chart_is_answered_with_words() -> None:
+    message = blocks.message("Fine: so.", CHART | {"chart": _line()}, blocks.table(("What",), (("x",),)))
+    assert answering.is_newer(message)
+    for refusals, left in ((0, {"data_visualization", "table"}), (1, {"table"}), (2, set())):
+        posts: list[set[str]] = []
+
+        def post(shown: Any, posts: Any = posts, refusals: int = refusals) -> bool:
+            posts.append({b["type"] for b in shown} & {"data_visualization", "table"})
+            return len(posts) > refusals
+
+        answering.tell(post, message)
+        assert posts[-1] == left
+        assert len(posts) == refusals + 1
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_a_summary_has_a_chart_or_its_words(office: Any, refused: bool) -> None:
+    measured(office, looks=1)
+    office.deliver()
+    if refused:
+        office.sandbox.fail_next("chat.postMessage", "error:invalid_blocks")
+    measured(office, looks=1, begin=False)
+    assert office.rollout.evidence.reason == "step"
+    office.deliver()
+    said = [m for m in office.sandbox.thread(office.card()) if "limits clear" in office.shown(m)][-1]
+    kinds = [block["type"] for block in said.blocks]
+    assert ("data_visualization" in kinds) != refused
+    assert "table" in kinds
+    assert ("new − now" in office.shown(said)) or not refused
+
+
+def _line() -> dict[str, Any]:
+    data = [{"label": "10:00", "value": 1.0}, {"label": "11:00", "value": 2.0}]
+    axis = {"categories": ["10:00", "11:00"], "y_label": "pp"}
+    return {"type": "line", "series": [{"name": "Difference", "data": data}], "axis_config": axis}
+
+
+@pytest.mark.parametrize(("error", "refused"), [("invalid_blocks", True), ("channel_not_found", False)])
+def test_only_refused_blocks_are_tried_again(error: str, refused: bool) -> None:
+    response = SlackResponse(
+        client=None, http_verb="POST", api_url="", req_args={}, data={"error": error}, headers={}, status_code=200
+    )
+
+    def call() -> None:
+        raise SlackApiError(error, response)
+
+    if refused:
+        assert not _taken(call)
+    else:
+        with pytest.raises(SlackApiError):
+            _taken(call)
