@@ -28,7 +28,7 @@ def lines(foreseen: Sequence[Foreseen], known: Known) -> list[str]:
         f"What could be seen in {first.stage} at {first.percent:g} %{goes_on} and lasts {longest} at the most:",
         *rows,
         f"  From {wording.count(known.daily_requests or 0)} requests a day ({known.pace_from}) and levels "
-        f"{known.levels_from}. Expected times: about half of all cases take longer.",
+        f"{known.levels_from}. Expected times; a limit acts only while the estimate lies beyond it as well.",
     ]
 
 
@@ -135,7 +135,7 @@ def _head(first: Foreseen) -> tuple[str, ...]:
     until = [first.usual] if first.usual != first.within else []
     return (
         "limit",
-        "a change that large is noticed after",
+        "evidence of a change that large after",
         *(f"least noticed in {wording.duration(span)}" for span in (*until, first.within)),
         "shown to be kept after",
     )

@@ -103,7 +103,9 @@ class Traffic:
         for crowd in self._crowds:
             self._seen[crowd.arm] += int(self._chance.binomial(crowd.people - self._seen[crowd.arm], fresh))
             self._serve(tally, crowd, days)
-        tally.expose(self._stage, self._seen[CANARY], self._seen[CONTROL])
+        # Requests and people are drawn apart, so of few requests there might be more people.
+        seen = {arm: min(people, int(tally.requests(self._stage, arm))) for arm, people in self._seen.items()}
+        tally.expose(self._stage, seen[CANARY], seen[CONTROL])
 
     def _serve(self, tally: Tally, crowd: _Crowd, days: float) -> None:
         chance, stage, arm = self._chance, self._stage, crowd.arm

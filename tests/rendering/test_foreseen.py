@@ -1,0 +1,107 @@
+"""What could be seen and what a simulation found, as people read it."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from inline_snapshot import snapshot
+
+from bot.rendering import foreseen, simulated
+from core.judging.limits import Kind, Limit, Role, Scale
+from core.metrics.typical import TYPICAL
+from core.rollout.plan import Approvals, Plan, Risk, Stage, StageKind
+from core.simulation import report
+from core.simulation.harm import Harm
+from core.simulation.run import Run, Stop
+from core.simulation.study import Outcome, Study
+from core.spec.foresight import Design, foresee
+from core.spec.known import Known
+
+HOUR = timedelta(hours=1)
+LIMITS = (
+    Limit(metric="eval_pass_rate", kind=Kind.DROPS_BY, amount=0.02, scale=Scale.POINTS, role=Role.ROLLBACK),
+    Limit(metric="cost_per_request", kind=Kind.RISES_BY, amount=0.15, scale=Scale.RELATIVE, role=Role.ROLLBACK),
+    Limit(metric="latency_p95", kind=Kind.EXCEEDS, amount=2800, scale=Scale.ABSOLUTE, role=Role.ROLLBACK),
+    Limit(metric="new_error_category", kind=Kind.RATE_ABOVE, amount=0.002, scale=Scale.ABSOLUTE, role=Role.ROLLBACK),
+    Limit(metric="suggestion_ctr", kind=Kind.CHANGES_BY, amount=0.05, scale=Scale.RELATIVE, role=Role.HOLD),
+)
+CANARY = Stage(kind=StageKind.CANARY, name="canary", percent=5, min_hold=6 * HOUR, max_hold=24 * HOUR)
+KNOWN = Known(daily_requests=60_000, pace_from="daily_requests", levels=TYPICAL, measured="R-3")
+
+
+@pytest.fixture
+def seen():
+    def see(risk=Risk.STANDARD, known=KNOWN):
+        return foresee(Design(stages=(CANARY,), limits=LIMITS, risk=risk), CANARY, known)
+
+    return see
+
+
+def test_the_table_of_a_stage(seen):
+    assert "\n".join(foreseen.lines(seen(), KNOWN)) == snapshot()
+
+
+def test_what_deserves_red(seen):
+    assert "\n".join(foreseen.warnings(seen(), Risk.STANDARD)) == snapshot()
+
+
+def test_high_risk_is_told_what_it_would_wait_for_in_vain(seen):
+    said = foreseen.warnings(seen(Risk.HIGH), Risk.HIGH)
+    assert said[-1] == snapshot()
+    assert "max_hold" in said[0]
+
+
+def test_where_nothing_is_known_nothing_is_said(seen):
+    nothing = seen(known=replace(KNOWN, daily_requests=None))
+    assert foreseen.lines(nothing, KNOWN) == []
+    assert foreseen.warnings(nothing, Risk.STANDARD) == []
+
+
+@pytest.fixture
+def study():
+    plan = Plan(
+        name="tone",
+        surface="support",
+        owner="@dana",
+        risk=Risk.STANDARD,
+        template="prompt-standard",
+        from_version="v42",
+        to_version="v43",
+        change={},
+        stages=(CANARY,),
+        approvals=Approvals(),
+        limits=LIMITS,
+        notices=(),
+    )
+    return Study(plan=plan, known=KNOWN, harms=(), runs=4)
+
+
+def run(hours=None, held=False, undecided=()):
+    stop = Stop(metric="eval_pass_rate", after=(hours or 3) * HOUR, stage="canary", users=1200, requests=2400)
+    return Run(
+        rollback=stop if hours else None,
+        held=replace(stop, metric="suggestion_ctr") if held else None,
+        undecided=undecided,
+        lasted=(hours or 30) * HOUR,
+        looks=60,
+    )
+
+
+def test_the_report_of_a_simulation(study):
+    harm = Harm(metric="eval_pass_rate", text="eval_pass_rate -4 pp", shift=-0.04)
+    click = Harm(metric="suggestion_ctr", text="suggestion_ctr -10 %", ratio=0.9)
+    outcome = Outcome(
+        harmless=report.harmless([run(), run(), run(held=True), run(undecided=("canary",))]),
+        harms=(
+            report.found(harm, [run(1), run(2), run(5, held=True), run()], by_hold=False),
+            report.found(click, [run(held=True)] * 4, by_hold=True),
+        ),
+    )
+    assert simulated.text(study, outcome) == snapshot()
+    told = simulated.as_json(study, outcome)
+    assert told["harmless"]["rolled_back"] == 0
+    assert told["levels"] == "R-3"
+    assert [(x["harm"], x["stopped"], x["median"], x["slow"]) for x in told["harms"]] == [
+        ("eval_pass_rate -4 pp", 3, 7200.0, None),
+        ("suggestion_ctr -10 %", 4, 10800.0, 10800.0),
+    ]
