@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from core.spec.foresight import Foreseen
     from core.spec.known import Known
     from core.spec.problems import Problem, Unreadable
+    from core.spec.reading import File
     from core.spec.timeline import Row
 
 Json = Annotated[bool, typer.Option("--json", help="For machines.")]
@@ -46,11 +47,14 @@ def lint(
     from core.spec.reading import read
 
     found: list[Problem] = []
+    written: list[File] = []
     for path in files:
         try:
-            found += checks.check(read(_text(path), str(path)), None, BUILT_IN, None)
+            written.append(read(_text(path), str(path)))
+            found += checks.check(written[-1], None, BUILT_IN, None)
         except problems.Unreadable as unreadable:
             found += unreadable.problems
+    found += checks.together(written)
     match format:
         case "json":
             print(json.dumps([problems.as_json(p) for p in found], indent=2))
@@ -88,7 +92,7 @@ def plan(file: Annotated[Path, typer.Argument(help="A rollout file.")], as_json:
         return
     print()
     print("\n".join(foreseen.lines(seen[0], known)))
-    for warning in foreseen.warnings(seen[0], plan.risk):
+    for warning in foreseen.warnings(seen[0], plan.risk, seen[1:]):
         typer.secho(f"  ! {warning}", fg=typer.colors.RED)
 
 

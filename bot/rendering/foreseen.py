@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+from math import ceil, floor, log10
 from typing import Any
 
 from bot.rendering import wording
@@ -13,6 +14,9 @@ from core.rollout.plan import Risk
 from core.spec.foresight import Foreseen
 from core.spec.known import Known
 
+PATIENCE = timedelta(days=90)
+"""A longer hold is no way out."""
+
 
 def lines(foreseen: Sequence[Foreseen], known: Known) -> list[str]:
     """A heading, and a row for each limit of a stage."""
@@ -23,18 +27,19 @@ def lines(foreseen: Sequence[Foreseen], known: Known) -> list[str]:
     table = [_head(first), *(_row(one) for one in foreseen)]
     widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
     rows = ["  " + "  ".join(f"{x:<{w}}" for x, w in zip(row, widths, strict=True)).rstrip() for row in table]
-    goes_on = f", which goes on after {usual}" if usual != longest else ""
+    goes_on = f"goes on after {usual} and " if usual != longest else ""
     return [
-        f"What could be seen in {first.stage} at {first.percent:g} %{goes_on} and lasts {longest} at the most:",
+        f"What could be seen in {first.stage} at {first.percent:g} %, which {goes_on}lasts {longest} at the most:",
         *rows,
         f"  From {wording.count(known.daily_requests or 0)} requests a day ({known.pace_from}) and levels "
         f"{known.levels_from}. Expected times; a limit acts only while the estimate lies beyond it as well.",
     ]
 
 
-def warnings(foreseen: Sequence[Foreseen], risk: Risk) -> list[str]:
-    """What deserves red: limits that come too late with what would help, and those that cannot be shown to be kept."""
-    found = [late(one) for one in foreseen if not one.in_time]
+def warnings(foreseen: Sequence[Foreseen], risk: Risk, later: Sequence[Sequence[Foreseen]] = ()) -> list[str]:
+    """What deserves red: limits that come too late with what would help, and those that cannot be shown to be kept.
+    `later` is what the stages after this one would see, limit by limit in the same order."""
+    found = [late(one, [of[i] for of in later]) for i, one in enumerate(foreseen) if not one.in_time]
     unshown = [one for one in foreseen if not one.kept_in_time]
     if names := _names([one for one in unshown if one.rare]):
         found.append(f"Watched, not cleared: {names}. {foreseen[0].stage} is too short to show that they are kept.")
@@ -47,12 +52,16 @@ def warnings(foreseen: Sequence[Foreseen], risk: Risk) -> list[str]:
     return found
 
 
-def late(one: Foreseen) -> str:
-    """One limit that comes too late, and the ways out."""
+def late(one: Foreseen, later: Sequence[Foreseen] = ()) -> str:
+    """One limit that comes too late, the ways out, and which later stage would notice it all the same."""
     what = f"{_limit(one.limit)}: {_noticed(one)}; {one.stage} lasts {wording.duration(one.within)} at the most"
-    enough = f", enough for {amount(one.limit, one.smallest)}" if one.smallest is not None else ", enough for nothing"
+    smallest = None if one.smallest is None else _up(one.smallest)
+    enough = f", enough for {amount(one.limit, smallest)}." if smallest is not None else ", enough for nothing."
     ways = ways_out(one)
-    return what + enough + (f". Any of these would do: {'; '.join(ways)}" if ways else "") + "."
+    would = f" Any of these would do: {'; '.join(ways)}." if ways else ""
+    seen = next((other for other in later if other.in_time), None)
+    then = f" Else it is noticed in {seen.stage}." if seen is not None else ""
+    return what + enough + would + then
 
 
 def ways_out(one: Foreseen) -> list[str]:
@@ -62,13 +71,13 @@ def ways_out(one: Foreseen) -> list[str]:
     if ways is None:
         return []
     if ways.percent is not None:
-        found.append(f"a canary of {_up(ways.percent)} %")
+        found.append(f"a canary of {_up(ways.percent):g} %")
     if ways.judging is not None:
-        found.append(f"checking {_up(ways.judging * 100)} % of the answers")
-    if ways.hold is not None:
+        found.append(f"checking {min(_up(ways.judging * 100), 100):g} % of the answers")
+    if ways.hold is not None and ways.hold <= PATIENCE:
         found.append(f"a {'max_hold' if one.waits else 'min_hold'} of {wording.duration(ways.hold)}")
     if ways.amount is not None:
-        found.append(f"a limit of {amount(limit, ways.amount)}")
+        found.append(f"a limit of {amount(limit, _up(ways.amount))}")
     return found
 
 
@@ -160,9 +169,9 @@ def _signed(one: Foreseen, size: float | None) -> str:
     if size is None:
         return "nothing"
     if one.limit.absolute or one.limit.per_category:
-        return amount(one.limit, size)
+        return amount(one.limit, _up(size))
     sign = {Kind.DROPS_BY: "-", Kind.CHANGES_BY: "±"}.get(one.limit.kind, "+")
-    return sign + amount(one.limit, max(size, one.limit.amount))
+    return sign + amount(one.limit, max(_up(size), one.limit.amount))
 
 
 def _names(of: Sequence[Foreseen]) -> str:
@@ -174,10 +183,12 @@ def _longest(of: Sequence[Foreseen]) -> str:
     return wording.duration(max(times)) if len(times) == len(of) else "for ever"
 
 
-def _up(percent: float) -> str:
-    """Rounded up, as less would not do."""
-    step = 0.1 if percent < 10 else 1.0
-    return f"{-(-percent // step) * step:.3g}"
+def _up(number: float) -> float:
+    """Rounded up to two digits, as less would not do."""
+    if number <= 0:
+        return number
+    step = 10.0 ** (floor(log10(number)) - 1)
+    return ceil(round(number / step, 6)) * step
 
 
 def _seconds(span: timedelta | None) -> float | None:

@@ -1,5 +1,7 @@
 """What could be seen and what a simulation found, as people read it."""
 
+# ruff: noqa: E501
+
 from dataclasses import replace
 from datetime import timedelta
 
@@ -41,11 +43,11 @@ def test_the_table_of_a_stage(seen):
     assert "\n".join(foreseen.lines(seen(), KNOWN)) == snapshot("""\
 What could be seen in canary at 5 %, which goes on after 6 h and lasts 24 h at the most:
   limit                                evidence of a change that large after  least noticed in 6 h  least noticed in 24 h  shown to be kept after
-  eval_pass_rate drops by 2 pp         3.93 days                              -8.7 pp               -4.1 pp                46.3 h, only watched
+  eval_pass_rate drops by 2 pp         3.93 days                              -8.8 pp               -4.1 pp                46.3 h, only watched
   cost_per_request rises by 15 %       4.27 h                                 +15 %                 +15 %                  2.45 h
-  latency_p95 exceeds 2800 ms          99 min (3,500 ms)                      3,180 ms              2,995 ms               47.9 h
-  new_error_category rate above 0.2 %  2.83 days (0.4 %)                      1 %                   0.56 %                 –
-  suggestion_ctr changes by 5 %        3.99 days                              ±20.2 %               ±10 %                  2.21 days, only watched
+  latency_p95 exceeds 2800 ms          99 min (3,500 ms)                      3,200 ms              3,000 ms               47.9 h
+  new_error_category rate above 0.2 %  2.83 days (0.4 %)                      1.1 %                 0.57 %                 –
+  suggestion_ctr changes by 5 %        3.99 days                              ±21 %                 ±11 %                  2.21 days, only watched
   From 60,000 requests a day (daily_requests) and levels as measured in R-3. Expected times; a limit acts only while the estimate lies beyond it as well.\
 """)
 
@@ -53,8 +55,8 @@ What could be seen in canary at 5 %, which goes on after 6 h and lasts 24 h at t
 def test_what_deserves_red(seen):
     assert "\n".join(foreseen.warnings(seen(), Risk.STANDARD)) == snapshot("""\
 eval_pass_rate drops by 2 pp: noticed after about 3.93 days; canary lasts 24 h at the most, enough for 4.1 pp. Any of these would do: a canary of 26 %; checking 99 % of the answers; a min_hold of 3.93 days; a limit of 4.1 pp.
-new_error_category rate above 0.2 %: 0.4 % is noticed after about 2.83 days; canary lasts 24 h at the most, enough for 0.56 %. Any of these would do: a canary of 15 %; a min_hold of 2.83 days; a limit of 0.56 %.
-suggestion_ctr changes by 5 %: noticed after about 3.99 days; canary lasts 24 h at the most, enough for 10 %. Any of these would do: a canary of 26 %; a min_hold of 3.99 days; a limit of 10 %.
+new_error_category rate above 0.2 %: 0.4 % is noticed after about 2.83 days; canary lasts 24 h at the most, enough for 0.57 %. Any of these would do: a canary of 15 %; a min_hold of 2.83 days; a limit of 0.57 %.
+suggestion_ctr changes by 5 %: noticed after about 3.99 days; canary lasts 24 h at the most, enough for 11 %. Any of these would do: a canary of 26 %; a min_hold of 3.99 days; a limit of 11 %.
 Watched, not cleared: eval_pass_rate, suggestion_ctr. canary is too short to show that they are kept.\
 """)
 

@@ -9,8 +9,10 @@ import pytest
 from core.judging.limits import Kind, Limit, Role, Scale
 from core.metrics.typical import TYPICAL, Level
 from core.rollout.plan import Risk, Stage, StageKind
+from core.spec.checks import together
 from core.spec.foresight import Design, best, evidence_needed, foresee, late, readings, watched
 from core.spec.known import Known
+from core.spec.reading import read
 
 HOUR = timedelta(hours=1)
 REFUSALS = Limit(metric="refusal_rate", kind=Kind.RISES_BY, amount=0.01, scale=Scale.POINTS, role=Role.ROLLBACK)
@@ -164,3 +166,11 @@ def test_a_file_is_warned_at_the_line_of_the_limit(small, checked, surface):
     assert said.endswith("1 warning(s)")
     assert checked(small(("drops_by: 2pp", "drops_by: 3pp")), on=surface) == ""
     assert checked(small(("[25%, 100%], hold: 1h", "[25%, 100%], hold: 12h")), on=surface) == ""  # found in the ramp
+
+
+def test_lint_knows_the_traffic_from_a_surface_file_beside_the_rollout(small, files):
+    surface = read(files("surface.yaml"), "surface.yaml")
+    rollout = read(small(), "bad.yaml")
+    (problem,) = together([surface, rollout])
+    assert (problem.file, problem.line, problem.severity) == ("bad.yaml", 19, "warning")
+    assert together([rollout]) == ()
