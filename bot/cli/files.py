@@ -11,7 +11,16 @@ from bot.cli import session
 from core.rollout.refusal import Refused
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from core.rollout.plan import Plan
+    from core.rollout.world import World
+    from core.spec.foresight import Foreseen
+    from core.spec.known import Known
     from core.spec.problems import Problem, Unreadable
+    from core.spec.reading import File
+    from core.spec.timeline import Row
 
 Json = Annotated[bool, typer.Option("--json", help="For machines.")]
 
@@ -38,11 +47,14 @@ def lint(
     from core.spec.reading import read
 
     found: list[Problem] = []
+    written: list[File] = []
     for path in files:
         try:
-            found += checks.check(read(_text(path), str(path)), None, BUILT_IN, None)
+            written.append(read(_text(path), str(path)))
+            found += checks.check(written[-1], None, BUILT_IN, None)
         except problems.Unreadable as unreadable:
             found += unreadable.problems
+    found += checks.together(written)
     match format:
         case "json":
             print(json.dumps([problems.as_json(p) for p in found], indent=2))
@@ -53,30 +65,89 @@ def lint(
     raise SystemExit(1 if problems.errors(found) else 0)
 
 
-def plan(file: Annotated[Path, typer.Argument(help="A rollout file.")]) -> None:
-    """What would happen when: the timeline, who is told, and what must be approved. Changes nothing."""
+def plan(file: Annotated[Path, typer.Argument(help="A rollout file.")], as_json: Json = False) -> None:
+    """What would happen when, who is told, what must be approved, and what could be seen. Changes nothing."""
+    from bot.cli import background
+    from bot.rendering import foreseen
+    from core.spec import foresight, problems, timeline
+
+    try:
+        with session.service() as service:
+            world, now = service.world(), session.now()
+            plan, warnings = planned(file, world, now)
+            known = background.known(service, world.surfaces[plan.surface], world, now)
+    except Refused as refused:
+        session.refuse(refused)
+    rows = timeline.timeline(plan, world.surfaces[plan.surface], world.policy, now)
+    design = foresight.design_of(plan)
+    seen = [foresight.foresee(design, stage, known) for stage in design.compared]
+    if as_json:
+        print(json.dumps(_plan_as_json(plan, rows, warnings, [one for of in seen for one in of], known), indent=2))
+        return
+    if others := [warning for warning in warnings if not warning.message.startswith(foresight.SAID)]:
+        print(problems.render(others))
+    print(f"{plan.name}: {plan.surface} {plan.from_version} -> {plan.to_version}, {plan.risk} risk")
+    print("\n".join(timeline.lines(rows)))
+    if not seen or not seen[0]:
+        return
+    print()
+    print("\n".join(foreseen.lines(seen[0], known)))
+    for warning in foreseen.warnings(seen[0], plan.risk, seen[1:]):
+        typer.secho(f"  ! {warning}", fg=typer.colors.RED)
+
+
+def planned(path: Path, world: "World", now: "datetime") -> "tuple[Plan, tuple[Problem, ...]]":
+    """The plan of a rollout file in this world, and what is unwise about it. What cannot be read is shown, and the
+    program ends; `Refused` is for the caller to say."""
     from core import applying
-    from core.spec import problems, timeline
+    from core.spec import problems
     from core.spec.reading import read
     from core.spec.rollout_file import RolloutFile
 
-    with session.service() as service:
-        world = service.world()
-        try:
-            written = read(_text(file), str(file))
-            if not isinstance(written, RolloutFile):
-                print(f"{file} is not a rollout file; only those have a timeline.", file=sys.stderr)
-                raise SystemExit(1)
-            planned, warnings = applying.plan_of(written, world, session.now(), lambda handle: handle)
-        except problems.Unreadable as unreadable:
-            _show(unreadable)
-        except Refused as refused:
-            session.refuse(refused)
-    if warnings:
-        print(problems.render(warnings))
-    rows = timeline.timeline(planned, world.surfaces[planned.surface], world.policy, session.now())
-    print(f"{planned.name}: {planned.surface} {planned.from_version} -> {planned.to_version}, {planned.risk} risk")
-    print("\n".join(timeline.lines(rows)))
+    try:
+        written = read(_text(path), str(path))
+        if not isinstance(written, RolloutFile):
+            print(f"{path} is not a rollout file; only those have a timeline.", file=sys.stderr)
+            raise SystemExit(1)
+        return applying.plan_of(written, world, now, lambda handle: handle)
+    except problems.Unreadable as unreadable:
+        _show(unreadable)
+
+
+def _plan_as_json(
+    plan: "Plan",
+    rows: "Sequence[Row]",
+    warnings: "Sequence[Problem]",
+    seen: "Sequence[Foreseen]",
+    known: "Known",
+) -> dict[str, object]:
+    from bot.rendering import foreseen
+    from core.spec import problems
+
+    return {
+        "rollout": plan.name,
+        "surface": plan.surface,
+        "from": plan.from_version,
+        "to": plan.to_version,
+        "risk": str(plan.risk),
+        "timeline": [
+            {
+                "earliest": row.when_earliest.isoformat(),
+                "latest": None if row.when_latest is None else row.when_latest.isoformat(),
+                "what": row.what,
+                "percent": row.percent,
+                "requests_expected": row.requests_expected,
+            }
+            for row in rows
+        ],
+        "traffic": {
+            "daily_requests": known.daily_requests,
+            "pace_from": known.pace_from,
+            "levels": known.measured or "assumed",
+        },
+        "limits": [foreseen.as_json(one) for one in seen],
+        "warnings": [problems.as_json(warning) for warning in warnings],
+    }
 
 
 def apply(

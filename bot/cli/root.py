@@ -2,7 +2,7 @@
 
 import typer
 
-from bot.cli import audit, files, processes, verbs
+from bot.cli import audit, files, processes, simulating, verbs
 
 app = typer.Typer(
     name="rollout",
@@ -14,5 +14,6 @@ app = typer.Typer(
 )
 processes.add_to(app)
 files.add_to(app)
+simulating.add_to(app)
 audit.add_to(app)
 verbs.add_to(app)

@@ -1,7 +1,7 @@
 """What time and evidence do to a rollout: roll back, hold, ask, take the step that the plan allows, or nothing."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from core.judging import verdict as v
 from core.rollout import commands as c
@@ -187,7 +187,7 @@ def _evidence(rollout: Rollout, sighting: c.Sighting, reason: str) -> e.Evidence
 
 def _holding(rollout: Rollout, sighting: c.Sighting) -> list[e.RolloutEvent]:
     """A hold that begins, or one that clears itself."""
-    found = _hold_finding(rollout, sighting.verdict)
+    found = hold_finding(rollout, sighting.verdict)
     if rollout.state is State.ON_HOLD:
         assert rollout.hold is not None
         if _clears_itself(rollout.hold.key) and not isinstance(sighting.verdict, v.NoData | v.BrokenSource):
@@ -198,7 +198,8 @@ def _holding(rollout: Rollout, sighting: c.Sighting) -> list[e.RolloutEvent]:
     return [_evidence(rollout, sighting, "hold"), found]
 
 
-def _hold_finding(rollout: Rollout, verdict: v.Verdict) -> e.Held | None:
+def hold_finding(rollout: Rollout, verdict: v.Verdict) -> e.Held | None:
+    """The hold that a verdict asks for, where nobody has set that finding aside."""
     match verdict:
         case v.Hold():
             new = tuple(f for f in verdict.findings if hold_key(f) not in rollout.overridden)
@@ -271,7 +272,7 @@ def _running(rollout: Rollout, sighting: c.Sighting | None, context: Context) ->
         if result is not None and not result.ok:
             return [e.Held(key=f"eval:{result.digest}", text=f"{result.suite or 'eval'} failed: {result.reasons[0]}")]
         return []
-    if _is_ready(rollout, sighting, context):
+    if is_ready(rollout, sighting, context.at):
         if gates.blocked(context):
             return []
         if sighting is None:
@@ -296,10 +297,11 @@ def _have(stage: Stage, requests: int, *, shown: bool) -> str:
     return f"{requests} requests do not show yet that every limit is kept"
 
 
-def _is_ready(rollout: Rollout, sighting: c.Sighting | None, context: Context) -> bool:
+def is_ready(rollout: Rollout, sighting: c.Sighting | None, at: datetime) -> bool:
+    """Whether the stage under way may be left: held for long enough, seen by enough, and nothing speaks against it."""
     stage = rollout.stage
     assert stage is not None
-    if rollout.held_for(context.at) < stage.min_hold:
+    if rollout.held_for(at) < stage.min_hold:
         return False
     if sighting is None:
         return not stage.exposes

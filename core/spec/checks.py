@@ -1,21 +1,21 @@
 """What is wrong or unwise in a file that reads well: checked against the surface, the policy and the clock."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, assert_never
 
 from core.rollout.plan import Risk
 from core.rollout.policy import Policy
-from core.rollout.surface import Surface
-from core.spec import limit_checks, notice_checks, stage_checks
+from core.rollout.surface import Surface, evolve
+from core.spec import limit_checks, notice_checks, sight_checks, stage_checks
 from core.spec.planning import changes
 from core.spec.policy_file import PolicyFile
 from core.spec.problems import Problem, Unreadable
 from core.spec.reading import File
 from core.spec.rollout_file import RolloutFile
-from core.spec.surface_file import SurfaceFile
+from core.spec.surface_file import SurfaceFile, surface_of
 from core.spec.templates import TEMPLATES
 
 _DATED = re.compile(r"\d{4}-?\d{2}(-?\d{2})?")
@@ -31,6 +31,7 @@ def check(file: File, surface: Surface | None, policy: Policy, now: datetime | N
                 *_approvals(file),
                 *limit_checks.check(file),
                 *stage_checks.check(file, surface, policy),
+                *sight_checks.check(file, surface),
                 *notice_checks.check(file, surface, policy, now),
             ]
         case SurfaceFile():
@@ -40,6 +41,17 @@ def check(file: File, surface: Surface | None, policy: Policy, now: datetime | N
         case _:
             assert_never(file)
     return tuple(sorted(found, key=lambda problem: (problem.line, problem.column)))
+
+
+def together(files: Sequence[File]) -> tuple[Problem, ...]:
+    """What a rollout file and the file of its surface say only together: whether its limits fit the traffic."""
+    surfaces = {file.surface: evolve(None, surface_of(file)) for file in files if isinstance(file, SurfaceFile)}
+    return tuple(
+        problem
+        for file in files
+        if isinstance(file, RolloutFile)
+        for problem in sight_checks.check(file, surfaces.get(file.surface))
+    )
 
 
 def _change(file: RolloutFile, surface: Surface | None) -> Iterator[Problem]:

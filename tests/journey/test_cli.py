@@ -192,6 +192,45 @@ def test_the_doctor_is_content_without_slack_until_something_waits_to_be_said(cl
     refused(cli("doctor"), "WRONG outbox", "set SLACK_BOT_TOKEN")
 
 
+def test_a_plan_says_what_could_be_seen(cli: Cli) -> None:
+    done(cli("apply", "surface.yaml"))
+    printed = done(cli("plan", "rollout.yaml"))
+    assert "What could be seen in canary at 5 %, which goes on after 6 h and lasts 24 h at the most:" in printed
+    assert "2,880,000 requests a day (daily_requests) and levels assumed" in printed
+    told = json.loads(done(cli("plan", "rollout.yaml", "--json")))
+    assert told["traffic"] == {"daily_requests": 2_880_000, "pace_from": "daily_requests", "levels": "assumed"}
+    quality = next(x for x in told["limits"] if x["metric"] == "eval_pass_rate" and x["stage"] == "canary")
+    assert quality["in_time"]
+    assert quality["ways"] is None
+
+
+def test_a_plan_is_simulated(cli: Cli, files: Path) -> None:
+    quick = ("--runs", "2", "--looks", "6", "--jobs", "1", "--harm", "refusal_rate=+20pp")
+    refused(cli("simulate", "rollout.yaml"), "no AI feature called support-assistant")
+    done(cli("apply", "surface.yaml"))
+    printed = done(cli("simulate", "rollout.yaml", "--traffic", "100000/day", *quick))
+    assert "100,000 requests a day (--traffic)" in printed
+    assert "rolled back  0 of 2" in printed
+    assert "refusal_rate +20pp" in printed
+
+    rows = [
+        {"unit": f"u{n % 300}", "at": 1_800_000_000 + 60 * n, "metrics": {"refusal_rate": n % 50 == 0}}
+        for n in range(1500)
+    ]
+    (files / "seen.ndjson").write_text("\n".join(json.dumps(row) for row in rows))
+    (files / "bad.ndjson").write_text('{"unit": "u1", "metrics": {"refusals": true}}')
+    told = json.loads(done(cli("simulate", "rollout.yaml", "--recorded", "seen.ndjson", "--json", *quick)))
+    assert told["levels"] == "recorded"
+    assert told["daily_requests"] == pytest.approx(1440, rel=0.01)
+    assert (told["harmless"]["runs"], told["harms"][0]["runs"]) == (2, 2)
+
+    refused(cli("simulate", "rollout.yaml", "--recorded", "bad.ndjson"), "observation 1", "unknown metric")
+    refused(cli("simulate", "rollout.yaml", "--harm", "refusals=+6pp"), 'no metric "refusals"')
+    refused(cli("simulate", "rollout.yaml", "--traffic", "lots"), "8000/day")
+    refused(cli("simulate", "wrong.yaml"), "ownr")
+    refused(cli("simulate", "nowhere.yaml"), "nowhere.yaml", status=2)
+
+
 def test_documents_are_printed(cli: Cli) -> None:
     assert "/api/v1/observations" in json.loads(done(cli("openapi")))["paths"]
     manifest = json.loads(done(cli("slack", "manifest")))

@@ -17,10 +17,8 @@ MINUTES = 40
 REQUESTS = 80_000
 SEEDS = range(1, 19)
 HTTP_SEEDS = (19, 20)
-STAGES = "  - canary: {percent: 5, min_hold: 2m, max_hold: 30m, min_samples: 200}\n  - ramp:   {steps: [25%, 50%, 100%]"
-LONGER = (
-    "  - canary: {percent: 5, min_hold: 13m, max_hold: 30m, min_samples: 200}\n  - ramp:   {steps: [25%, 50%, 100%]"
-)
+STAGES = "  - canary: {percent: 5, min_hold: 2m, max_hold: 3h, min_samples: 200}\n  - ramp:   {steps: [25%, 50%, 100%]"
+LONGER = "  - canary: {percent: 5, min_hold: 13m, max_hold: 3h, min_samples: 200}\n  - ramp:   {steps: [25%, 50%, 100%]"
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,9 @@ def test_the_good_files_have_nothing_to_say(files, checked, small, surface, poli
 
 
 def test_somebody_shipped_in_between(small, checked, surface):
-    moved = replace(surface, live="v44", versions={**surface.versions, "v44": surface.live_content})
+    moved = replace(
+        surface, live="v44", daily_requests=None, versions={**surface.versions, "v44": surface.live_content}
+    )
     assert checked(small(), on=moved) == snapshot("""\
 bad.yaml:7:9: change.from: v42 is not live now, v44 is: someone shipped in between. Write support-assistant@v44 here and read the plan again
       from: support-assistant@v42
@@ -260,8 +262,8 @@ bad.yaml 1 problem(s)\
 
 
 def test_a_sample_that_the_traffic_cannot_give(small, checked, surface):
-    text = small(("min_samples: 1500", "min_samples: 20000"))
-    assert checked(text) == snapshot("""\
+    text = small(("min_samples: 1500", "min_samples: 20000"), ("drops_by: 2pp", "drops_by: 4pp"))
+    assert checked(text, on=surface) == snapshot("""\
 bad.yaml:15:68: warning: stages.1.canary.min_samples: 20,000 requests cannot be reached: at 166,000 requests a day, 5% sees about 8,300 in 24 h. It would stop and ask
       - canary: {percent: 5, min_hold: 6h, max_hold: 24h, min_samples: 20000}
                                                                        ^

@@ -94,7 +94,7 @@ bad.yaml 1 problem(s)\
 def test_the_card_needs_an_engineering_channel(small, checked, files, surface):
     text = small(('  - {channel: "#ai-rollouts", as: engineering}\n', ""))
     assert checked(text) == ""
-    assert checked(text, on=replace(surface, notices=())) == snapshot("""\
+    assert checked(text, on=replace(surface, notices=(), daily_requests=None)) == snapshot("""\
 bad.yaml:22:1: notify: no channel is told "as: engineering", so the rollout would have no card
     notify:
     ^

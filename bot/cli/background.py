@@ -1,0 +1,32 @@
+"""What the database knows of a surface's traffic, for planning."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from core.rollout.model import Rollout
+
+if TYPE_CHECKING:
+    from core.rollout.surface import Surface
+    from core.rollout.world import World
+    from core.service import Service
+    from core.spec.known import Known
+
+
+def known(service: "Service", surface: "Surface", world: "World", now: datetime) -> "Known":
+    """As the surface's last rollout measured that showed anything, else as assumed."""
+    from core.spec import known as knowledge
+    from core.store import windows
+
+    for rollout in reversed([r for r in world.rollouts.values() if r.plan.surface == surface.name]):
+        if not _exposed(rollout):
+            continue
+        with service.database.reading() as connection:
+            sums = windows.read(connection, rollout.id)
+        found = knowledge.measured(surface, rollout, sums, now)
+        if found.measured:
+            return found
+    return knowledge.assumed(surface)
+
+
+def _exposed(rollout: Rollout) -> bool:
+    return any(rollout.plan.stages[span.index].compared for span in rollout.spans)

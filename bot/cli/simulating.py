@@ -1,0 +1,171 @@
+"""The command that tries a plan out: simulated or recorded traffic, the real engine, many times over."""
+
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bot.cli import background, files, session
+from core.rollout.refusal import Refused
+
+if TYPE_CHECKING:
+    from core.metrics.observation import Observation
+    from core.simulation.recorded import Recording
+    from core.simulation.run import Run
+    from core.simulation.study import Study, Task
+
+_PACE = re.compile(r"([\d_,]+(?:\.\d+)?)\s*/\s*(day|d|h|hour|min|m|s|sec)", re.ASCII)
+_A_DAY = {"d": 1, "day": 1, "h": 24, "hour": 24, "m": 1440, "min": 1440, "s": 86_400, "sec": 86_400}
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command()(simulate)
+
+
+def simulate(
+    file: Annotated[Path, typer.Argument(help="A rollout file.")],
+    runs: Annotated[int, typer.Option(min=1, help="Rollouts without harm, and of each harm.")] = 40,
+    traffic: Annotated[str, typer.Option(help="As 8000/day or 2000/min; else daily_requests of the surface.")] = "",
+    harm: Annotated[
+        list[str] | None, typer.Option(help="As refusal_rate=+6pp; may be repeated. Else each limit broken by twice.")
+    ] = None,
+    recorded: Annotated[Path | None, typer.Option(help="Observations to draw from, as JSON or one a line.")] = None,
+    looks: Annotated[int, typer.Option(min=1, help="Looks of one run, over all its stages.")] = 60,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same report.")] = 1,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Processes that play; else one per processor.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+) -> None:
+    """Try a plan out before anybody sees it: how often would it stop without harm, and how soon with harm?"""
+    from bot.rendering import simulated
+    from core.simulation import harm as harms
+    from core.simulation import recorded as recorded_traffic
+    from core.simulation.study import Study, summed_up
+
+    try:
+        with session.service() as service:
+            world, now = service.world(), session.now()
+            plan, warnings = files.planned(file, world, now)
+            known = background.known(service, world.surfaces[plan.surface], world, now)
+        del warnings  # `plan` and `apply` say them
+        recording = _recording(recorded, plan.surface) if recorded is not None else None
+        if recording is not None:
+            known = recorded_traffic.as_recorded(known, recording)
+        if traffic:
+            known = known.at_pace(_pace(traffic), "--traffic")
+        asked = tuple(harms.written(text, known) for text in harm or ())
+    except Refused as refused:
+        session.refuse(refused)
+    except ValueError as error:
+        session.refuse(Refused(str(error)))
+    if not known.daily_requests:
+        hint = "Say it, as --traffic 8000/day, or write daily_requests into the surface file."
+        session.refuse(Refused(f"How much traffic {plan.surface} has is not known.", hint=hint))
+    study = Study(
+        plan=plan,
+        known=known,
+        harms=asked or harms.of_limits(plan.limits, known),
+        runs=runs,
+        looks=looks,
+        seed=seed,
+        recording=recording,
+    )
+    outcome = summed_up(study, _watched(study, jobs or os.cpu_count() or 1))
+    print(json.dumps(simulated.as_json(study, outcome), indent=2) if as_json else simulated.text(study, outcome))
+
+
+def _watched(study: "Study", jobs: int) -> "Iterator[tuple[Task, Run]]":
+    """The runs, with a bar on a terminal."""
+    from core.simulation.study import tasks
+
+    if not sys.stderr.isatty():
+        yield from _played(study, jobs)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task("nothing changed", total=len(tasks(study)))
+        for task, run in _played(study, jobs):
+            following = "nothing changed" if task.harm < 0 else study.harms[task.harm].text
+            progress.update(bar, advance=1, description=following)
+            yield task, run
+
+
+def _played(study: "Study", jobs: int) -> "Iterator[tuple[Task, Run]]":
+    from core.simulation import study as studies
+
+    if jobs == 1:
+        yield from studies.carried_out(study)
+        return
+    todo = studies.tasks(study)
+    with ProcessPoolExecutor(jobs) as pool:
+        yield from zip(todo, pool.map(studies.carry_out, [study] * len(todo), todo, chunksize=4), strict=True)
+
+
+def _pace(text: str) -> float:
+    """Requests a day."""
+    found = _PACE.fullmatch(text.strip())
+    number = float(found[1].replace(",", "").replace("_", "") or 0) if found else 0.0
+    if found is None or number <= 0:
+        raise ValueError(f'"{text}" is no traffic: write 8000/day, 300/h or 2000/min')
+    return number * _A_DAY[found[2]]
+
+
+def _recording(path: Path, surface: str) -> "Recording":
+    from core.simulation.recorded import recording
+
+    observations = list(_observations(path, surface))
+    if not observations:
+        raise ValueError(f"{path}: no observation of {surface}")
+    return recording(observations)
+
+
+def _observations(path: Path, surface: str) -> "Iterator[Observation]":
+    """Those of one surface, in the form of `POST /api/v1/observations`; `surface` may be left out. ValueError with the
+    line that is wrong."""
+    from core.metrics.catalogue import readings
+    from core.metrics.observation import Observation
+
+    for number, item in enumerate(_items(path), start=1):
+        try:
+            if not isinstance(item, dict) or not isinstance(item.get("unit"), str):
+                raise ValueError('an observation is an object with a "unit" and "metrics"')  # noqa: TRY004, TRY301
+            if item.get("surface", surface) != surface:
+                continue
+            found = [pair for key, value in (item.get("metrics") or {}).items() for pair in readings(key, value)]
+            yield Observation(
+                surface=surface,
+                unit=item["unit"],
+                at=_at(item.get("at")),
+                segments={str(key): str(value) for key, value in (item.get("segments") or {}).items()},
+                readings=dict(found),
+                error_category=item.get("error_category"),
+            )
+        except (ValueError, AttributeError) as error:
+            raise ValueError(f"{path}, observation {number}: {error}") from None
+
+
+def _items(path: Path) -> list[object]:
+    text = path.read_text(encoding="utf-8")
+    try:
+        parsed = json.loads(text)
+    except ValueError:
+        return [json.loads(line) for line in text.splitlines() if line.strip()]
+    if isinstance(parsed, dict):
+        return parsed["observations"] if isinstance(parsed.get("observations"), list) else [parsed]
+    return parsed if isinstance(parsed, list) else [parsed]
+
+
+def _at(value: object) -> datetime:
+    if isinstance(value, int | float):
+        return datetime.fromtimestamp(value, UTC)
+    at = datetime.fromisoformat(str(value)) if value is not None else datetime.fromtimestamp(0, UTC)
+    return at if at.tzinfo else at.replace(tzinfo=UTC)

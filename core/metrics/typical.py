@@ -1,0 +1,71 @@
+"""What metrics usually look like, for planning where nothing has been measured yet: one table, said to be assumed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from core.metrics.catalogue import CATALOGUE, Kind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Level:
+    """How a metric stands on the current version.
+
+    `level` is the rate, the mean or the quantile in the metric's own unit (events per request of a count); `spread` the
+    standard deviation of the logarithm of single values, 0 for rates; `share` the part of requests that have a reading,
+    0 to 1; `design_effect` how much more the rate varies than that of independent requests, 1 where that is not known.
+    """
+
+    level: float
+    spread: float = 0.0
+    share: float = 1.0
+    design_effect: float = 1.0
+
+
+JUDGED = 0.25
+"""The share of answers that is checked by a judge where nothing is known: judging costs money."""
+
+JUDGED_METRICS = frozenset({"eval_pass_rate", "critical_fail_rate", "eval_score", "groundedness_rate"})
+"""Those that a judge's verdict on single answers feeds: more judging means more readings."""
+
+TYPICAL: Mapping[str, Level] = MappingProxyType(
+    {
+        "eval_pass_rate": Level(level=0.92, share=JUDGED),
+        "critical_fail_rate": Level(level=0.004, share=JUDGED),
+        "eval_score": Level(level=0.8, spread=0.2, share=JUDGED),
+        "groundedness_rate": Level(level=0.9, share=JUDGED),
+        "suggestion_ctr": Level(level=0.3),
+        "accept_rate": Level(level=0.25),
+        "retry_rate": Level(level=0.08),
+        "edit_distance": Level(level=0.25, spread=0.6),
+        "conversation_turns": Level(level=4.0, spread=0.4),
+        "abandonment_rate": Level(level=0.1),
+        "escalation_rate": Level(level=0.06),
+        "thumbs_down_rate": Level(level=0.015),
+        "thumbs_up_rate": Level(level=0.04),
+        "complaint_rate": Level(level=0.0008),
+        "cost_per_request": Level(level=0.014, spread=0.8),
+        "cost_per_conversation": Level(level=0.05, spread=0.9),
+        "input_tokens": Level(level=1800.0, spread=0.6),
+        "output_tokens": Level(level=400.0, spread=0.6),
+        "llm_calls_per_request": Level(level=1.8, spread=0.4),
+        "cache_hit_rate": Level(level=0.5),
+        "latency_p50": Level(level=1200.0, spread=0.5),
+        "latency_p95": Level(level=2700.0, spread=0.5),
+        "ttft_p95": Level(level=1100.0, spread=0.5),
+        "hard_error_rate": Level(level=0.004),
+        "refusal_rate": Level(level=0.02),
+        "fallback_rate": Level(level=0.01),
+        "truncation_rate": Level(level=0.01),
+        "tool_error_rate": Level(level=0.02),
+        "schema_invalid_rate": Level(level=0.01),
+        "moderation_flag_rate": Level(level=0.001),
+        "abuse_signal_rate": Level(level=0.0005),
+        "new_error_category": Level(level=0.0),
+    }
+)
+
+
+def is_value(metric: str) -> bool:
+    """Whether single readings are amounts with a spread, instead of 0 or 1 or events."""
+    return CATALOGUE[metric].kind in {Kind.MEAN, Kind.QUANTILE}

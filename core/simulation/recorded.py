@@ -1,0 +1,187 @@
+"""Recorded requests played again: their users drawn anew with all that they did, so that both arms get the same."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from core.judging.evidence import BUCKETS, CANARY, CATEGORY, CONTROL, REQUESTS
+from core.judging.limits import CATEGORIES
+from core.metrics.catalogue import CATALOGUE, Kind, counts_as_request
+from core.metrics.observation import Observation
+from core.metrics.typical import is_value
+from core.rollout.plan import Stage
+from core.simulation.harm import Harm
+from core.simulation.population import COHORT, Population
+from core.simulation.tally import Tally
+from core.simulation.traffic import MOST, NEW_ERROR
+from core.spec.known import Known
+from core.stats.checked import Array
+
+DAY = 86_400.0
+PROFILES = 60  # combinations of segments that are told apart, the most frequent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """Rows sorted by unit: `begins` has where each unit's rows begin, and their end, shape (units + 1,). `columns` are
+    readings by metric, NaN where a row has none; `request` marks rows that are requests; `category` is an index into
+    `categories`, -1 without an error; `segments` by row. `daily_requests` is its own pace, None without a span."""
+
+    begins: NDArray[np.int64]
+    columns: Mapping[str, Array]
+    request: NDArray[np.bool_]
+    category: NDArray[np.int64]
+    categories: tuple[str, ...]
+    segments: tuple[Mapping[str, str], ...]
+    daily_requests: float | None
+
+    @property
+    def units(self) -> int:
+        return len(self.begins) - 1
+
+    @property
+    def rows(self) -> int:
+        return int(self.begins[-1])
+
+
+def recording(observations: Iterable[Observation]) -> Recording:
+    """Observations of one surface, whatever arm they were of. ValueError where there are too few to draw from."""
+    rows = sorted(observations, key=lambda one: one.unit)
+    requests = [counts_as_request(row.readings) or row.error_category is not None for row in rows]
+    if sum(requests) < 2 or len({row.unit for row in rows}) < 2:
+        raise ValueError("a recording needs requests of at least two units")
+    metrics = [key for key in CATALOGUE if any(key in row.readings for row in rows)]
+    names = sorted({row.error_category for row in rows if row.error_category is not None})
+    starts = [i for i, row in enumerate(rows) if i == 0 or row.unit != rows[i - 1].unit]
+    return Recording(
+        begins=np.array([*starts, len(rows)], dtype=np.int64),
+        columns={key: np.array([row.readings.get(key, np.nan) for row in rows], dtype=np.float64) for key in metrics},
+        request=np.array(requests),
+        category=np.array([names.index(row.error_category) if row.error_category else -1 for row in rows]),
+        categories=tuple(names),
+        segments=tuple(dict(row.segments) for row in rows),
+        daily_requests=_pace([row.at for row in rows], sum(requests)),
+    )
+
+
+def as_recorded(known: Known, recording: Recording) -> Known:
+    """Levels and pace as a recording shows them; its own pace counts where it has a span of time."""
+    found = {}
+    for metric, column in recording.columns.items():
+        entry, have = CATALOGUE[metric], column[~np.isnan(column)]
+        level = float(np.quantile(have, entry.quantile) if entry.quantile is not None else have.mean())
+        if entry.kind is Kind.COUNT:
+            level = float(have.sum()) / max(int(recording.request.sum()), 1)
+        if level > 0:
+            found[metric] = replace(known.level(metric), level=level)
+    known = replace(known, levels={**known.levels, **found}, measured="the recording", metrics=frozenset(found))
+    pace = recording.daily_requests
+    return known if pace is None else known.at_pace(pace, "the recording's own pace")
+
+
+class Replay:
+    """One simulated rollout on resampled units. Source: the cluster bootstrap (Davison and Hinkley 1997, 3.8)."""
+
+    def __init__(
+        self, recording: Recording, daily_requests: float, cuts: Sequence[str], harm: Harm | None, chance: Generator
+    ) -> None:
+        self.pace, self._harm, self._chance, self._recording = daily_requests, harm, chance, recording
+        drawn = chance.integers(0, recording.units, recording.units)
+        lengths = np.diff(recording.begins)[drawn]
+        self._user = np.repeat(np.arange(recording.units), lengths)
+        within = np.arange(len(self._user)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        self._row = recording.begins[drawn][self._user] + within
+        names, profile = _profiles(recording, cuts)
+        size = recording.units
+        self.population = Population(
+            position=chance.random(size),
+            place=chance.integers(0, BUCKETS, size),
+            member=chance.random(size) < COHORT,
+            activity=lengths / lengths.sum(),
+            profiles=names,
+            people=size,
+        )
+        self._place = profile[self._row] * BUCKETS + self.population.place[self._user]
+        # The pace is one of requests; rows that only report events come with them.
+        self._rows_a_day = daily_requests * len(self._row) / max(int(recording.request[self._row].sum()), 1)
+        self._arms: Mapping[str, NDArray[np.bool_]] = {}
+        self._seen = np.zeros(size, dtype=bool)
+        self._stage = -1
+
+    def enter(self, index: int, stage: Stage, control: str) -> None:
+        """A stage begins: nobody has been seen in it yet."""
+        canary, rest = self.population.arms(stage, control)
+        self._arms, self._stage = {CANARY: canary, CONTROL: rest}, index
+        self._seen = np.zeros(self.population.size, dtype=bool)
+
+    def arrive(self, tally: Tally, days: float) -> None:
+        """Rows at random, each in the arm of its unit."""
+        expected = min(self._rows_a_day * days, 2.0 * MOST)
+        chosen = self._chance.integers(0, len(self._row), self._chance.poisson(expected))
+        user = self._user[chosen]
+        self._seen[user] = True
+        for arm, members in self._arms.items():
+            here = chosen[members[user]]
+            self._count(tally, arm, self._row[here], self._place[here])
+        seen = {arm: int((self._seen & members).sum()) for arm, members in self._arms.items()}
+        tally.expose(self._stage, seen[CANARY], seen[CONTROL])
+
+    def _count(self, tally: Tally, arm: str, row: NDArray[np.int64], place: NDArray[np.int64]) -> None:
+        recording, stage, places = self._recording, self._stage, tally.places
+        request = recording.request[row]
+        ones = np.bincount(place[request], minlength=places).astype(float)
+        tally.add(stage, arm, REQUESTS, ones, ones)
+        harm = self._harm if arm == CANARY else None
+        for metric, column in recording.columns.items():
+            values, at = column[row], place
+            known = ~np.isnan(values)
+            values, at = values[known], place[known]
+            if harm is not None and harm.metric == metric:
+                values, at = self._harmed(metric, harm, values, at)
+            if is_value(metric):
+                tally.add_values(stage, arm, metric, at, values)
+            else:
+                weight = np.bincount(at, minlength=places).astype(float)
+                tally.add(stage, arm, metric, weight, np.bincount(at, values, places).astype(float))
+        for number, name in enumerate(recording.categories):
+            came = np.bincount(place[recording.category[row] == number], minlength=places).astype(float)
+            tally.add(stage, arm, CATEGORY + name, came, came)
+        if harm is not None and harm.metric == CATEGORIES:
+            failed = self._chance.binomial(ones.astype(np.int64), min(harm.shift, 1.0)).astype(float)
+            tally.add(stage, arm, CATEGORY + NEW_ERROR, failed, failed)
+
+    def _harmed(
+        self, metric: str, harm: Harm, values: Array, place: NDArray[np.int64]
+    ) -> tuple[Array, NDArray[np.int64]]:
+        if is_value(metric):
+            return values * harm.ratio, place
+        if CATALOGUE[metric].kind is Kind.COUNT:
+            times = self._chance.poisson(harm.ratio, len(values))
+            return np.repeat(values, times), np.repeat(place, times)
+        level = float(np.nanmean(self._recording.columns[metric]))
+        goal = float(harm.on_rates(np.array(level)))
+        if goal >= level:
+            return values + (1 - values) * (
+                self._chance.random(len(values)) < (goal - level) / max(1 - level, 1e-12)
+            ), place
+        return values * (self._chance.random(len(values)) >= (level - goal) / level), place
+
+
+def _profiles(recording: Recording, cuts: Sequence[str]) -> tuple[tuple[Mapping[str, str], ...], NDArray[np.int64]]:
+    """The most frequent combinations of segments, and each row's; the rare ones count for everybody only."""
+    seen = [tuple((cut, row[cut]) for cut in cuts if cut in row) for row in recording.segments]
+    counts: dict[tuple[tuple[str, str], ...], int] = {}
+    for one in seen:
+        counts[one] = counts.get(one, 0) + 1
+    kept = [(), *(one for one in sorted(counts, key=lambda x: (-counts[x], x))[:PROFILES] if one)]
+    numbers = {one: number for number, one in enumerate(kept)}
+    return tuple(dict(one) for one in kept), np.array([numbers.get(one, 0) for one in seen], dtype=np.int64)
+
+
+def _pace(moments: Sequence[datetime], requests: int) -> float | None:
+    span = (max(moments) - min(moments)).total_seconds()
+    return requests * DAY / span if span > 0 else None

@@ -1,0 +1,119 @@
+"""What many runs say together: how often harmless changes are stopped, and how soon harm is found."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from math import ceil
+
+from core.simulation.harm import Harm
+from core.simulation.run import Run, Stop
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Harmless:
+    """`at_most` is the upper 95 % limit of the rate of false rollbacks, 0 to 1. `by` and `holds_by` count metrics;
+    `undecided` counts, by stage, the runs that reached its longest hold."""
+
+    runs: int
+    rolled_back: int
+    at_most: float
+    by: tuple[tuple[str, int], ...]
+    held: int
+    holds_by: tuple[tuple[str, int], ...]
+    undecided: tuple[tuple[str, int], ...]
+    lasted: timedelta  # the median of the runs that were not rolled back, else of all
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """One harm. `stopped` counts runs that it stopped: by a rollback, or by a hold where only that can be (`by_hold`).
+    Times and counts are the median's and the 90th percentile's of all runs, None where so many did not find it.
+    `right` counts the stops for the metric that was harmed; `held_first` the rollbacks that a hold came before."""
+
+    harm: Harm
+    runs: int
+    by_hold: bool
+    stopped: int
+    right: int
+    held_first: int
+    at_least: float  # the lower 95 % limit of the share that is found
+    by: tuple[tuple[str, int], ...]
+    median: timedelta | None
+    slow: timedelta | None
+    users: int | None
+    requests: int | None
+    users_slow: int | None
+    requests_slow: int | None
+    stage: str  # where most were stopped
+
+
+def harmless(runs: Sequence[Run]) -> Harmless:
+    """Of runs in which nothing changed."""
+    back = [run.rollback for run in runs if run.rollback is not None]
+    holds = [run.held for run in runs if run.held is not None]
+    through = sorted(run.lasted for run in runs if run.rollback is None) or sorted(run.lasted for run in runs)
+    return Harmless(
+        runs=len(runs),
+        rolled_back=len(back),
+        at_most=upper_limit(len(back), len(runs)),
+        by=_counted([stop.metric for stop in back]),
+        held=len(holds),
+        holds_by=_counted([stop.metric for stop in holds]),
+        undecided=_counted([stage for run in runs for stage in run.undecided]),
+        lasted=through[len(through) // 2],
+    )
+
+
+def found(harm: Harm, runs: Sequence[Run], *, by_hold: bool) -> Found:
+    """Of runs with one harm. `by_hold`: no rollback limit is on that metric, so a hold is what is waited for."""
+    stops = [run.rollback or (run.held if by_hold else None) for run in runs]
+    stopped = [stop for stop in stops if stop is not None]
+    median, slow = _nth(stopped, len(runs), 0.5), _nth(stopped, len(runs), 0.9)
+    stages = Counter(stop.stage for stop in stopped).most_common(1)
+    return Found(
+        harm=harm,
+        runs=len(runs),
+        by_hold=by_hold,
+        stopped=len(stopped),
+        right=sum(_same(stop.metric, harm.metric) for stop in stopped),
+        held_first=sum(run.rollback is not None and run.held is not None for run in runs),
+        at_least=1 - upper_limit(len(runs) - len(stopped), len(runs)),
+        by=_counted([stop.metric for stop in stopped]),
+        median=median.after if median else None,
+        slow=slow.after if slow else None,
+        users=median.users if median else None,
+        requests=median.requests if median else None,
+        users_slow=slow.users if slow else None,
+        requests_slow=slow.requests if slow else None,
+        stage=stages[0][0] if stages else "",
+    )
+
+
+def upper_limit(events: int, runs: int, confidence: float = CONFIDENCE) -> float:
+    """The one-sided upper limit of a rate (Clopper and Pearson 1934); 1 where it happened every time."""
+    if not 0 <= events <= runs or runs == 0:
+        raise ValueError(f"{events} of {runs} is no count")
+    if events == runs:
+        return 1.0
+    from scipy.stats import beta  # imported late: `--help` need not wait for it
+
+    return float(beta.ppf(confidence, events + 1, runs - events))
+
+
+def _nth(stopped: Sequence[Stop], runs: int, share: float) -> Stop | None:
+    """The stop by which that share of all runs had been stopped, the soonest first."""
+    ordered = sorted(stopped, key=lambda stop: (stop.after, stop.requests))
+    needed = ceil(share * runs)
+    return ordered[needed - 1] if 0 < needed <= len(ordered) else None
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether two metrics are about the same thing: the quantiles of one delay are."""
+    return one == other or (one.startswith("latency_") and other.startswith("latency_"))
+
+
+def _counted(names: Sequence[str]) -> tuple[tuple[str, int], ...]:
+    return tuple(sorted(Counter(names).items(), key=lambda pair: (-pair[1], pair[0])))

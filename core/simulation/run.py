@@ -1,0 +1,161 @@
+"""One simulated rollout: the plan, stage by stage, judged by the real engine, until it ends or is rolled back."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+from core.judging import caps
+from core.judging.judge import Judgement, judge
+from core.judging.look import reduce
+from core.judging.state import State as Memory
+from core.judging.verdict import RollBack
+from core.rollout import commands as c
+from core.rollout.model import Rollout, StageSpan, State
+from core.rollout.plan import Plan, Stage
+from core.rollout.questions import ask
+from core.rollout.ticking import hold_finding, is_ready
+from core.simulation.population import Population
+from core.simulation.tally import Tally
+
+START = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
+TICK = timedelta(seconds=10)
+"""Looks are never closer than this; a real rollout is looked at this often all the time."""
+FEWEST = 6  # looks of a stage, whatever is asked
+
+
+class Source(Protocol):
+    """Where requests come from: made up, or recorded."""
+
+    pace: float
+    population: Population
+
+    def enter(self, index: int, stage: Stage, control: str) -> None: ...
+
+    def arrive(self, tally: Tally, days: float) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stop:
+    """A rollback or a hold: what fired, when on the rollout's clock (since somebody was first served the new version),
+    in which stage, and whom it had reached by then."""
+
+    metric: str
+    after: timedelta
+    stage: str
+    users: int
+    requests: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What came of one run. `held` is the first hold, which a simulation sets aside at once; `undecided` are the stages
+    that reached their longest hold. `lasted` is the whole time that somebody was served."""
+
+    rollback: Stop | None
+    held: Stop | None
+    undecided: tuple[str, ...]
+    lasted: timedelta
+    looks: int
+
+
+def play(plan: Plan, source: Source, tally: Tally, *, looks: int) -> Run:
+    """Run the plan once. Offline gates are taken as passed, approvals as given at once, holds as set aside at once."""
+    stages = [(index, stage) for index, stage in enumerate(plan.stages) if stage.exposes]
+    each = max(FEWEST, round(looks / max(len(stages), 1)))
+    rollout = _started(plan)
+    memory: Memory | None = None
+    at, number = START, 0
+    held: Stop | None = None
+    undecided: list[str] = []
+    for index, stage in stages:
+        rollout = replace(rollout, spans=(*rollout.spans, StageSpan(index=index, since=at)))
+        source.enter(index, stage, plan.control)
+        began = at
+        for after, last in moments(stage, source.pace, each):
+            number += 1
+            source.arrive(tally, (began + after - at) / timedelta(days=1))
+            at = began + after
+            question = ask(rollout, TICK)
+            before = memory or Memory.start(question)
+            sums = tally.sums
+            found = judge(question, reduce(question, sums, before, at), before)
+            memory = found.state
+            tally.caps = {**tally.caps, **caps.frozen(question, sums)}
+            rollout = replace(rollout, caps=dict(tally.caps))
+            if isinstance(found.verdict, RollBack):
+                stop = _stop(found.verdict.findings[0].metric, at, stage, found)
+                return Run(rollback=stop, held=held, undecided=tuple(undecided), lasted=at - START, looks=number)
+            if (hold := hold_finding(rollout, found.verdict)) is not None and hold.key != "no_data":
+                rollout = replace(rollout, overridden=rollout.overridden | {hold.key})
+                name = hold.findings[0].metric if hold.findings else hold.key
+                held = held or _stop(name, at, stage, found)
+            if is_ready(rollout, sighting(found), at):
+                break
+            if last:
+                undecided.append(stage.name)
+    return Run(rollback=None, held=held, undecided=tuple(undecided), lasted=at - START, looks=number)
+
+
+def moments(stage: Stage, pace: float, looks: int) -> Iterator[tuple[timedelta, bool]]:
+    """(time since the stage began, whether it is the last) of the looks at a stage at most: denser at its beginning,
+    where gross harm shows, and evenly from its hold on."""
+    sampled = timedelta(days=stage.min_samples / (pace * stage.percent / 100)) if pace > 0 else timedelta(0)
+    hold = max(stage.min_hold, min(sampled, stage.max_hold or sampled), TICK)
+    longest = max(stage.longest, hold)
+    found: list[timedelta] = []
+    for number in range(1, looks + 1):
+        at = max(hold * (number / looks) ** 2, TICK * number)
+        if at < hold:
+            found.append(at)
+    found.append(hold)
+    step = max((longest - hold) / looks, hold / looks, TICK)
+    while found[-1] < longest:
+        found.append(min(found[-1] + step, longest))
+    for at in found:
+        yield at, at == found[-1]
+
+
+def sighting(found: Judgement) -> c.Sighting:
+    """A judgement in the form in which the rollout is told of it; nothing is recorded, so nothing is digested."""
+    return c.Sighting(
+        verdict=found.verdict,
+        measures=found.measures,
+        canary_requests=found.canary_requests,
+        control_requests=found.control_requests,
+        canary_units=found.canary_units,
+        control_units=found.control_units,
+        stage_requests=found.canary_requests,
+        exposed_requests=found.exposed_requests,
+        exposed_units=found.exposed_units,
+        first_look=0,
+        last_look=0,
+        state_before="",
+        looks="",
+        state_after="",
+    )
+
+
+def _started(plan: Plan) -> Rollout:
+    nothing: Mapping[str, str] = {}
+    return Rollout(
+        id="simulated",
+        plan=plan,
+        fingerprint="",
+        from_content=nothing,
+        to_content=nothing,
+        state=State.RUNNING,
+        planned_at=START,
+        planned_by="",
+        started_at=START,
+    )
+
+
+def _stop(metric: str, at: datetime, stage: Stage, found: Judgement) -> Stop:
+    return Stop(
+        metric=metric,
+        after=at - START,
+        stage=stage.name,
+        users=found.exposed_units,
+        requests=found.exposed_requests,
+    )

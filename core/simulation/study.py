@@ -1,0 +1,106 @@
+"""Which runs make up a study of a plan, and the world of each: told by a seed alone, whoever plays it and when."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from core.judging.evidence import derived_metrics
+from core.judging.limits import Role
+from core.metrics.catalogue import CATALOGUE
+from core.metrics.typical import TYPICAL
+from core.rollout.plan import Plan
+from core.simulation import report
+from core.simulation.harm import Harm
+from core.simulation.population import populate
+from core.simulation.recorded import Recording, Replay
+from core.simulation.report import Found, Harmless
+from core.simulation.run import Run, Source, play
+from core.simulation.tally import Tally
+from core.simulation.traffic import ICC, Traffic
+from core.spec.known import Known
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Study:
+    """What is asked. `looks` are those of a run over all its stages, about; the same `seed` gives the same study."""
+
+    plan: Plan
+    known: Known
+    harms: tuple[Harm, ...]
+    runs: int = 40
+    looks: int = 60
+    seed: int = 1
+    icc: float = ICC
+    recording: Recording | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    harmless: Harmless
+    harms: tuple[Found, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One run: the number of the harm (-1: none) and of the run."""
+
+    harm: int
+    number: int
+
+
+def tasks(study: Study) -> list[Task]:
+    """Every run, the harmless ones first."""
+    return [Task(harm=harm, number=n) for harm in range(-1, len(study.harms)) for n in range(study.runs)]
+
+
+def carry_out(study: Study, task: Task) -> Run:
+    """One run. Its chance depends on the seed and the task alone, so that runs may be played in any order."""
+    chance = np.random.default_rng([study.seed, task.harm + 1, task.number])
+    harm = study.harms[task.harm] if task.harm >= 0 else None
+    source: Source
+    if study.recording is not None:
+        assert study.known.daily_requests is not None
+        source = Replay(study.recording, study.known.daily_requests, study.plan.segments, harm, chance)
+    else:
+        assert study.known.daily_requests is not None
+        population = populate(study.known.daily_requests, study.plan.segments, chance)
+        source = Traffic(study.known, reported(study), population, harm, chance, study.icc)
+    tally = Tally(source.population.profiles, derived_metrics(study.plan.limits))
+    return play(study.plan, source, tally, looks=study.looks)
+
+
+def reported(study: Study) -> tuple[str, ...]:
+    """The metrics that simulated applications report: those of limits, expectations and harms, and those measured."""
+    named = [limit.metric for limit in study.plan.limits] + [one.metric for one in study.plan.expectations]
+    named += [harm.metric for harm in study.harms] + sorted(study.known.metrics)
+    # Errors have kinds: without failed requests there would be no usual ones to tell a new one from.
+    named += ["hard_error_rate"] if "new_error_category" in named else []
+    return tuple(metric for metric in CATALOGUE if metric in named and metric in TYPICAL)
+
+
+def summed_up(study: Study, runs: Iterable[tuple[Task, Run]]) -> Outcome:
+    """The runs of all tasks, in whatever order."""
+    by_harm: dict[int, list[tuple[int, Run]]] = {}
+    for task, run in runs:
+        by_harm.setdefault(task.harm, []).append((task.number, run))
+    ordered = {harm: [run for _, run in sorted(of, key=lambda x: x[0])] for harm, of in by_harm.items()}
+    return Outcome(
+        harmless=report.harmless(ordered[-1]),
+        harms=tuple(
+            report.found(harm, ordered[number], by_hold=not _rolls_back(study.plan, harm.metric))
+            for number, harm in enumerate(study.harms)
+        ),
+    )
+
+
+def carried_out(study: Study, told: Callable[[Task], None] = lambda task: None) -> Iterator[tuple[Task, Run]]:
+    """Every run, one after the other."""
+    for task in tasks(study):
+        yield task, carry_out(study, task)
+        told(task)
+
+
+def _rolls_back(plan: Plan, metric: str) -> bool:
+    limits: Sequence[str] = [one.metric for one in plan.limits if one.acts and one.role is Role.ROLLBACK]
+    return metric in limits

@@ -1,0 +1,118 @@
+"""Simulated requests counted as intake counts them: sums per stage, arm, segment and metric in 256 hash buckets."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.judging.evidence import (
+    BUCKETS,
+    CANARY,
+    CONTROL,
+    EVERYONE,
+    REQUESTS,
+    Bucketed,
+    CellKey,
+    Sums,
+    capped,
+    counter,
+)
+from core.metrics.catalogue import CATALOGUE, Kind
+from core.stats import quantile
+from core.stats.checked import Array
+
+_LOG_GAMMA = np.log(quantile.GAMMA)
+Ints = NDArray[np.int64]
+
+
+class Tally:
+    """The sums of one simulated rollout. A place is `profile * 256 + bucket`: users of a profile share all segments.
+
+    `profiles` are the segments of each, `thresholds` the counters that limits need, by metric. Caps take effect once
+    they are set, for what comes after, as in intake.
+    """
+
+    def __init__(self, profiles: Sequence[Mapping[str, str]], thresholds: Mapping[str, tuple[float, ...]]) -> None:
+        self.caps: dict[str, float] = {}
+        self.exposures: dict[tuple[int, str], int] = {}
+        self.places = len(profiles) * BUCKETS
+        self._thresholds = thresholds
+        self._segments = [(EVERYONE, np.arange(len(profiles)))] + [
+            (name, np.array([i for i, profile in enumerate(profiles) if name in _names(profile)]))
+            for name in sorted({name for profile in profiles for name in _names(profile)})
+        ]
+        self._cells: dict[CellKey, Array] = {}  # (2, 256): weight, value
+        self._histograms: dict[CellKey, Counter[int]] = {}
+
+    def add(self, stage: int, arm: str, metric: str, weight: Array, value: Array) -> None:
+        """Weights and values by place."""
+        if not weight.any():
+            return
+        both = np.stack([weight, value]).reshape(2, -1, BUCKETS)
+        for segment, profiles in self._segments:
+            added = both.sum(axis=1) if segment == EVERYONE else both[:, profiles].sum(axis=1)
+            key = CellKey(stage=stage, arm=arm, segment=segment, metric=metric)
+            have = self._cells.get(key)
+            self._cells[key] = added if have is None else have + added
+
+    def add_values(self, stage: int, arm: str, metric: str, place: Ints, values: Array) -> None:
+        """Single readings of a mean or a quantile, each with its place: as they are, cut, counted and in bins."""
+        if len(values) == 0:
+            return
+        weight = self._at(place)
+        self.add(stage, arm, metric, weight, self._at(place, values))
+        for threshold in self._thresholds.get(metric, ()):
+            self.add(stage, arm, counter(metric, threshold), weight, self._at(place, values > threshold))
+        cap = self.caps.get(metric)
+        if cap is not None:
+            self.add(stage, arm, capped(metric, cap), weight, self._at(place, np.minimum(values, cap)))
+            self.add(stage, arm, counter(metric, cap), weight, self._at(place, values > cap))
+        if CATALOGUE[metric].kind is Kind.QUANTILE:
+            self._bin(stage, arm, metric, place, values, self._segments)
+        elif cap is None:
+            self._bin(stage, arm, metric, place, values, self._segments[:1])
+
+    def expose(self, stage: int, canary: int, control: int) -> None:
+        """How many distinct users a stage has seen so far."""
+        self.exposures[stage, CANARY] = canary
+        self.exposures[stage, CONTROL] = control
+
+    def requests(self, stage: int, arm: str) -> float:
+        """Requests so far."""
+        have = self._cells.get(CellKey(stage=stage, arm=arm, segment=EVERYONE, metric=REQUESTS))
+        return 0.0 if have is None else float(have[0].sum())
+
+    @property
+    def sums(self) -> Sums:
+        """Everything so far, as the engine reads it."""
+        return Sums(
+            cells={key: Bucketed(weight=both[0], value=both[1]) for key, both in self._cells.items()},
+            histograms=self._histograms,
+            first_exposures=self.exposures,
+        )
+
+    def _at(self, place: Ints, values: Array | NDArray[np.bool_] | None = None) -> Array:
+        return np.bincount(place, values, self.places).astype(np.float64)
+
+    def _bin(
+        self, stage: int, arm: str, metric: str, place: Ints, values: Array, segments: Sequence[tuple[str, Ints]]
+    ) -> None:
+        bins = np.maximum(
+            np.ceil(np.log(np.maximum(values, 1e-17)) / _LOG_GAMMA - 1e-9).astype(np.int64), quantile.LOWEST
+        )
+        low = int(bins.min())
+        width = int(bins.max()) - low + 1
+        by_profile = np.bincount(
+            (place // BUCKETS) * width + bins - low, minlength=self.places // BUCKETS * width
+        ).reshape(-1, width)
+        for segment, profiles in segments:
+            counted = by_profile[profiles].sum(axis=0)
+            key = CellKey(stage=stage, arm=arm, segment=segment, metric=metric)
+            have = self._histograms.setdefault(key, Counter())
+            for position in np.flatnonzero(counted).tolist():
+                have[position + low] += int(counted[position])
+
+
+def _names(profile: Mapping[str, str]) -> set[str]:
+    return {f"{name}={value}" for name, value in profile.items()}

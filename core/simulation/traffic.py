@@ -1,0 +1,191 @@
+"""Synthetic requests of a population: Poisson arrivals, persistent rates per user, counted without drawing each one.
+
+Requests that come at random and are marked at random split into independent Poisson counts per place, so that rates
+need no single requests at all (Kingman 1993, colouring theorem). Only amounts are drawn one by one.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+from numpy.random import Generator
+
+from core.judging.evidence import CANARY, CATEGORY, CONTROL, REQUESTS
+from core.judging.limits import CATEGORIES
+from core.metrics.catalogue import CATALOGUE, FEEDS, Kind
+from core.metrics.typical import Level, is_value
+from core.rollout.plan import Stage
+from core.simulation.harm import Harm
+from core.simulation.population import Bools, Population
+from core.simulation.tally import Ints, Tally
+from core.spec.known import Known
+from core.stats.checked import Array
+
+ICC = 0.02
+"""How alike the requests of one user are, where nothing tells: their correlation."""
+MOST = 50_000
+"""Requests of one arm between two looks that are drawn; of more it is these that are counted."""
+USUAL_ERRORS = ("Timeout", "RateLimited")
+NEW_ERROR = "NeverSeenBefore"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Signal:
+    """Amounts that feed one or more metrics: exp of a normal, in the metric's unit."""
+
+    metrics: tuple[str, ...]
+    median: float
+    spread: float
+    share: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Crowd:
+    """One arm of one stage, by place: its part of all requests, the mean rates of its users, centre and spread of the
+    standard normal behind amounts (so that its variance is 1 where users are few, too: such places are not dearer).
+    `people` are all who may come."""
+
+    arm: str
+    weight: Array
+    rates: Mapping[str, Array]
+    shift: Array
+    scale: Array
+    people: int
+
+
+class Traffic:
+    """What one simulated surface serves. `harm` is what the new version does; None: nothing at all."""
+
+    def __init__(
+        self,
+        known: Known,
+        metrics: Sequence[str],
+        population: Population,
+        harm: Harm | None,
+        chance: Generator,
+        icc: float = ICC,
+    ) -> None:
+        assert known.daily_requests is not None
+        self.pace, self.population, self._known, self._harm, self._chance = (
+            known.daily_requests,
+            population,
+            known,
+            harm,
+            chance,
+        )
+        self._icc = icc / population.stands_for
+        reported = [metric for metric in metrics if metric != CATEGORIES]
+        self._rates = [metric for metric in reported if CATALOGUE[metric].binary]
+        self._counts = [metric for metric in reported if CATALOGUE[metric].kind is Kind.COUNT]
+        self._signals = _signals(reported, known)
+        self._user_rates = {metric: self._drawn_rates(known.level(metric)) for metric in self._rates}
+        # How slow and how dear a user's requests are goes together.
+        self._user_normal = chance.standard_normal(population.size)
+        self._crowds: tuple[_Crowd, ...] = ()
+        self._stage, self._since = -1, 0.0
+        self._seen: dict[str, int] = {}
+
+    def enter(self, index: int, stage: Stage, control: str) -> None:
+        """A stage begins: users are in its arms from now on."""
+        canary, rest = self.population.arms(stage, control)
+        shares = self.population.shares(stage, control)
+        arms = ((CANARY, canary, shares[0]), (CONTROL, rest, shares[1]))
+        self._crowds = tuple(self._crowd(arm, who, share) for arm, who, share in arms if who.any())
+        self._stage, self._since, self._seen = index, 0.0, {CANARY: 0, CONTROL: 0}
+
+    def arrive(self, tally: Tally, days: float) -> None:
+        """What comes in so much time, counted."""
+        # Who comes k times on average, by an exponential law, has not come yet with a chance of 1 / (1 + k).
+        each = self.pace / self.population.people
+        fresh = 1 - (1 + each * self._since) / (1 + each * (self._since + days))
+        self._since += days
+        for crowd in self._crowds:
+            self._seen[crowd.arm] += int(self._chance.binomial(crowd.people - self._seen[crowd.arm], fresh))
+            self._serve(tally, crowd, days)
+        # Requests and people are drawn apart, so of few requests there might be more people.
+        seen = {arm: min(people, int(tally.requests(self._stage, arm))) for arm, people in self._seen.items()}
+        tally.expose(self._stage, seen[CANARY], seen[CONTROL])
+
+    def _serve(self, tally: Tally, crowd: _Crowd, days: float) -> None:
+        chance, stage, arm = self._chance, self._stage, crowd.arm
+        expected = crowd.weight * self.pace * days
+        if (total := float(expected.sum())) > MOST:
+            expected = expected * (MOST / total)
+        served = chance.poisson(expected)
+        tally.add(stage, arm, REQUESTS, served.astype(float), served.astype(float))
+        harm = self._harm if arm == CANARY else None
+        for metric in self._rates:
+            rates = crowd.rates[metric]
+            if harm is not None and harm.metric == metric:
+                rates = harm.on_rates(rates)
+            read = self._read(served, self._known.level(metric).share)
+            events = chance.binomial(read, rates)
+            tally.add(stage, arm, metric, read.astype(float), events.astype(float))
+            if metric == "hard_error_rate":
+                self._named(tally, arm, events)
+        for metric in self._counts:
+            ratio = harm.ratio if harm is not None and harm.metric == metric else 1.0
+            came = chance.poisson(served * self._known.level(metric).level * ratio).astype(float)
+            tally.add(stage, arm, metric, came, came)
+        for signal in self._signals:
+            ratio = harm.ratio if harm is not None and harm.metric in signal.metrics else 1.0
+            read = self._read(served, signal.share)
+            place = np.repeat(np.arange(len(read)), read)
+            normal = crowd.shift[place] + crowd.scale[place] * chance.standard_normal(len(place))
+            values = signal.median * ratio * np.exp(signal.spread * normal)
+            for metric in signal.metrics:
+                tally.add_values(stage, arm, metric, place, values)
+        if harm is not None and harm.metric == CATEGORIES:
+            failed = chance.binomial(served, min(harm.shift, 1.0)).astype(float)
+            tally.add(stage, arm, CATEGORY + NEW_ERROR, failed, failed)
+
+    def _named(self, tally: Tally, arm: str, errors: Ints) -> None:
+        """Errors have names, the same ones in both arms."""
+        first = self._chance.binomial(errors, 1 / 2)
+        for name, came in zip(USUAL_ERRORS, (first, errors - first), strict=True):
+            tally.add(self._stage, arm, CATEGORY + name, came.astype(float), came.astype(float))
+
+    def _read(self, served: Ints, share: float) -> Ints:
+        return served if share >= 1 else self._chance.binomial(served, share)
+
+    def _drawn_rates(self, level: Level) -> Array:
+        """Each user's own rate: a beta law whose correlation within a user is the ICC."""
+        size, rate = self.population.size, min(max(level.level, 1e-6), 1 - 1e-6)
+        if self._icc <= 0:
+            return np.full(size, rate)
+        concentration = (1 - self._icc) / self._icc
+        return self._chance.beta(rate * concentration, (1 - rate) * concentration, size)
+
+    def _crowd(self, arm: str, who: Bools, share: float) -> _Crowd:
+        population, places = self.population, len(self.population.profiles) * 256
+        place, activity = population.place[who], population.activity[who]
+        weight = np.bincount(place, activity, places).astype(np.float64)
+        safe = np.where(weight > 0, weight, 1.0)
+        alike = np.bincount(place, activity**2, places) / safe**2
+        return _Crowd(
+            arm=arm,
+            weight=weight,
+            rates={
+                metric: np.clip(np.bincount(place, activity * rates[who], places) / safe, 0.0, 1.0)
+                for metric, rates in self._user_rates.items()
+            },
+            shift=np.bincount(place, activity * self._user_normal[who], places) / safe * np.sqrt(self._icc),
+            scale=np.sqrt(1 - self._icc * alike),
+            people=int(self._chance.binomial(population.people, share)),
+        )
+
+
+def _signals(metrics: Sequence[str], known: Known) -> list[_Signal]:
+    found: dict[tuple[str, ...], _Signal] = {}
+    for metric in metrics:
+        if not is_value(metric):
+            continue
+        fed = next((fed for fed in FEEDS.values() if metric in fed), (metric,))
+        level, q = known.level(metric), CATALOGUE[metric].quantile
+        above = level.spread**2 / 2 if q is None else NormalDist().inv_cdf(q) * level.spread
+        signal = _Signal(metrics=fed, median=level.level / float(np.exp(above)), spread=level.spread, share=level.share)
+        # The tail says more about a law than its middle.
+        if fed not in found or (q or 0) > 0.5:
+            found[fed] = signal
+    return list(found.values())

@@ -1,0 +1,375 @@
+"""What could be seen: how soon each limit would notice a change in a stage, the smallest it would, and what would help.
+
+Expected figures from the evidence that a limit needs alone; `simulate` tries the same out.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from math import exp, inf, log
+from statistics import NormalDist
+
+import numpy as np
+
+from core.judging import weights
+from core.judging.hypothesis import clearing, hypotheses
+from core.judging.limits import Kind, Limit, Scale
+from core.metrics.catalogue import CATALOGUE
+from core.metrics.catalogue import Kind as MetricKind
+from core.metrics.typical import JUDGED_METRICS, Level
+from core.rollout.plan import Plan, Risk, Stage
+from core.spec.known import Known
+from core.stats import clearing as clearing_stats
+from core.stats import planning
+
+ALPHA = 0.05
+LARGEST_PERCENT = 50.0  # of a canary that still leaves the larger part as it is
+ABOVE = 0.25
+"""How far above a fixed limit a level is taken to lie, as reaching it exactly can never be shown."""
+ALONE = 1e-6  # the canary's share where its control is a fixed number: nothing but canary
+HIGH = 0.99  # the quantile at which means are cut
+SAID = "too late: "
+"""How a warning of the checks begins that says what `foresee` says."""
+_NORMAL = NormalDist()
+_HALVINGS = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ways:
+    """What would bring a limit into a stage's time, each alone; None where that way leads nowhere. `percent` 0 to 100,
+    `judging` is the share of answers to check, `amount` as the limit's."""
+
+    percent: float | None
+    judging: float | None
+    hold: timedelta | None
+    amount: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Foreseen:
+    """One limit in one stage. `size` is the change that is looked for (the limit's amount; of a fixed limit a quarter
+    above it, of error categories twice the rate) and `smallest` the least that is noticed `within` the stage, both in
+    the limit's scale, for fixed limits as the level itself.
+
+    `usual` is when the stage is left if nothing speaks against it (at high risk only once everything is cleared),
+    `smallest_usual` what is noticed until then. `cleared` is when unchanged rates are shown to keep the limit. Times
+    are None where never.
+    """
+
+    limit: Limit
+    stage: str
+    percent: float
+    within: timedelta
+    level: Level
+    size: float
+    noticed: timedelta | None
+    smallest: float | None
+    usual: timedelta
+    smallest_usual: float | None
+    cleared: timedelta | None
+    clearable: bool  # whether being kept is something to be shown at all: not for error categories
+    rare: bool  # whether the engine would only watch it, and not wait for it to be cleared
+    waits: bool  # whether the stage waits for everything to be cleared
+    ways: Ways | None
+
+    @property
+    def in_time(self) -> bool:
+        return self.noticed is not None and self.noticed <= self.within
+
+    @property
+    def kept_in_time(self) -> bool:
+        return not self.clearable or (self.cleared is not None and self.cleared <= self.within)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Design:
+    """The parts of a plan that decide what can be seen."""
+
+    stages: tuple[Stage, ...]
+    limits: tuple[Limit, ...]
+    control: str = "concurrent"
+    segments: bool = False
+    risk: Risk = Risk.STANDARD
+
+    @property
+    def compared(self) -> tuple[Stage, ...]:
+        """The stages in which canary and control live side by side, open to everybody, and that have a time."""
+        return tuple(s for s in self.stages if s.compared and s.where is None and self.within(s) > timedelta(0))
+
+    def within(self, stage: Stage) -> timedelta:
+        """The longest that a stage goes on by itself: where high risk has to be shown something, until it asks."""
+        return stage.longest if self.risk is Risk.HIGH else stage.max_hold or stage.min_hold
+
+
+def design_of(plan: Plan) -> Design:
+    """Of a plan."""
+    return Design(
+        stages=plan.stages, limits=plan.limits, control=plan.control, segments=bool(plan.segments), risk=plan.risk
+    )
+
+
+def foresee(design: Design, stage: Stage, known: Known) -> tuple[Foreseen, ...]:
+    """Every limit that acts, in order; nothing where the pace is unknown."""
+    if not known.daily_requests:
+        return ()
+    return tuple(_foreseen(design, stage, known, limit) for limit in design.limits if limit.acts)
+
+
+def best(design: Design, known: Known) -> tuple[Foreseen, ...]:
+    """Each limit in the stage that goes the farthest towards noticing it in time, the first where several do."""
+    stages = [foresee(design, stage, known) for stage in design.compared]
+    return tuple(min(of, key=_hours_over) for of in zip(*stages, strict=True))
+
+
+def _hours_over(one: Foreseen) -> float:
+    """How many times the stage's time it takes; all that are in time are alike."""
+    return inf if one.noticed is None else max(one.noticed / one.within, 1.0)
+
+
+def usually(stage: Stage, known: Known) -> timedelta:
+    """When a stage is left where nothing speaks against it: after its least hold and its least number of requests."""
+    if not known.daily_requests:
+        return stage.min_hold
+    return max(stage.min_hold, timedelta(days=stage.min_samples / (known.daily_requests * stage.percent / 100)))
+
+
+def evidence_needed(design: Design, limit: Limit) -> float:
+    """ln of the evidence that a limit needs alone: its share of the role's error, of everybody, since the start."""
+    acting = sum(one.acts and one.role is limit.role for one in design.limits)
+    share = hypotheses(limit)[0].share
+    if not limit.per_category:
+        share *= weights.EVERYBODY if design.segments else 1.0
+        share *= weights.of_stage(1, absolute=limit.absolute)
+    if CATALOGUE[limit.metric].kind is MetricKind.MEAN:
+        share *= weights.CAPPED + (weights.TAIL if limit.kind is Kind.DROPS_BY or limit.absolute else 0.0)
+    return log(1 / ALPHA) + log(max(acting, 1)) - log(share)
+
+
+def readings(limit: Limit, level: Level, size: float, *, canary_share: float, alpha: float) -> float:
+    """Expected canary readings until a change of this size is noticed; infinite where it never is."""
+    metric = CATALOGUE[limit.metric]
+    if size <= 0 or not 0 < canary_share < 1:
+        return inf
+    if limit.absolute or limit.per_category:
+        bound, rate = _against(limit, level, size)
+        return _trials(bound, rate, ALONE, alpha)
+    sides = (-1, 1) if limit.kind is Kind.CHANGES_BY else (-1,) if limit.kind is Kind.DROPS_BY else (1,)
+    # what is still inside a limit that is tested for certain is no evidence against it
+    beyond = size - limit.amount if limit.strict else size
+    if beyond <= 0:
+        return inf
+    if metric.kind is MetricKind.MEAN:
+        deviation = level.level * _variation(level.spread)
+        return float(
+            planning.canary_units(deviation, _points(limit, level, beyond), canary_share=canary_share, alpha=alpha)
+        )
+    found = []
+    for sign in sides:
+        edge, rate = (
+            (_moved(limit, level, sign * limit.amount), _moved(limit, level, sign * size))
+            if limit.strict
+            else (_moved(limit, level, 0.0), _moved(limit, level, sign * size))
+        )
+        found.append(_trials(edge, rate, canary_share, alpha))
+    return max(found)
+
+
+def readings_to_clear(limit: Limit, level: Level, *, canary_share: float) -> float:
+    """Expected canary readings until an unchanged version is shown to keep the limit; infinite where it never is."""
+    metric = CATALOGUE[limit.metric]
+    if limit.per_category or not 0 < canary_share < 1:
+        return inf
+    if limit.absolute:
+        if metric.kind is MetricKind.MEAN:
+            margin = limit.amount - level.level
+            return _units(level, margin, ALONE) if margin > 0 else inf
+        bound = _clip(
+            limit.amount if metric.binary or metric.kind is MetricKind.COUNT else 1 - (metric.quantile or 0.0)
+        )
+        rate = _clip(
+            level.level
+            if metric.binary or metric.kind is MetricKind.COUNT
+            else _above(metric.quantile or 0.5, level, limit.amount)
+        )
+        return clearing_stats.one_sample_trials(rate, bound=bound)
+    if metric.kind is MetricKind.MEAN:
+        return _units(level, _points(limit, level, limit.amount), canary_share)
+    if metric.quantile is not None:
+        # the canary's readings are held against a threshold moved by the limit: fewer should lie above it
+        kept = _clip(_above(metric.quantile, level, level.level * (1 + limit.amount)))
+        gain = float(planning.growth(_clip(1 - metric.quantile), kept, canary_share))
+        return clearing_stats.PRICE * log(1 / ALPHA) / gain if gain > 0 else inf
+    rate = _clip(level.level)
+    return max(
+        clearing_stats.canary_trials(rate, side=one.side, ratio=one.ratio, shift=one.shift, canary_share=canary_share)
+        for one in clearing(limit)
+    )
+
+
+def _foreseen(design: Design, stage: Stage, known: Known, limit: Limit) -> Foreseen:
+    level, within = known.level(limit.metric), design.within(stage)
+    alpha = exp(-evidence_needed(design, limit))
+    size = _sought(limit)
+
+    def time(percent: float, amount: float) -> float:
+        """Hours until a change is noticed at this percentage."""
+        per_hour = _per_hour(known, level, percent)
+        share = _canary_share(design, percent)
+        return readings(limit, level, amount, canary_share=share, alpha=alpha) / per_hour
+
+    hours, limit_hours = time(stage.percent, size), within / timedelta(hours=1)
+    low, high = _sizes(limit, level)
+    smallest = _least(lambda x: time(stage.percent, x) <= limit_hours, low, high)
+    usual = min(usually(stage, known), within)
+    usual_hours = usual / timedelta(hours=1)
+    early = _least(lambda x: time(stage.percent, x) <= usual_hours, low, high)
+    share = _canary_share(design, stage.percent)
+    clear_hours = readings_to_clear(limit, level, canary_share=share) / _per_hour(known, level, stage.percent)
+    cleared = _span(clear_hours)
+    kind = CATALOGUE[limit.metric].kind
+    too_late = cleared is None or cleared > within
+    countable = kind not in {MetricKind.MEAN, MetricKind.QUANTILE} and not limit.absolute
+    ways = None
+    if not hours <= limit_hours:
+        percent = _least(lambda x: time(x, size) <= limit_hours, stage.percent, LARGEST_PERCENT)
+        more = level.share * hours / limit_hours
+        ways = Ways(
+            percent=percent,
+            judging=more if limit.metric in JUDGED_METRICS and more <= 1 else None,
+            hold=_span(hours),
+            amount=_shown(limit, smallest),
+        )
+    return Foreseen(
+        limit=limit,
+        stage=stage.name,
+        percent=stage.percent,
+        within=within,
+        level=level,
+        size=_shown(limit, size) or 0.0,
+        noticed=_span(hours),
+        smallest=_shown(limit, smallest),
+        usual=usual,
+        smallest_usual=_shown(limit, early),
+        cleared=cleared,
+        clearable=not limit.per_category,
+        rare=too_late and countable and not limit.per_category,
+        waits=design.risk is Risk.HIGH,
+        ways=ways,
+    )
+
+
+def _per_hour(known: Known, level: Level, percent: float) -> float:
+    """Readings of the new version in an hour that count: requests of one user tell less than independent ones."""
+    assert known.daily_requests is not None
+    return known.daily_requests / 24 * percent / 100 * level.share / level.design_effect
+
+
+def _canary_share(design: Design, percent: float) -> float:
+    return 0.5 if design.control == "matched" and percent <= LARGEST_PERCENT else percent / 100
+
+
+def _sought(limit: Limit) -> float:
+    if limit.per_category:
+        return 1.0
+    if limit.absolute:
+        return ABOVE
+    return 2 * limit.amount if limit.strict else limit.amount
+
+
+def _sizes(limit: Limit, level: Level) -> tuple[float, float]:
+    """The smallest and the largest change that make sense in the limit's scale."""
+    if limit.absolute or limit.per_category:
+        return 0.001, 100.0
+    if limit.scale is Scale.RELATIVE:
+        return limit.amount / 50, 0.999 if limit.kind is Kind.DROPS_BY else 100.0
+    if CATALOGUE[limit.metric].binary:
+        room = level.level if limit.kind is Kind.DROPS_BY else 1 - level.level
+        return limit.amount / 50, room * 0.999
+    return limit.amount / 50, level.level * 100
+
+
+def _shown(limit: Limit, size: float | None) -> float | None:
+    """A size as people read it: of a fixed limit the level itself."""
+    if size is None:
+        return None
+    return limit.amount * (1 + size) if limit.absolute or limit.per_category else size
+
+
+def _points(limit: Limit, level: Level, size: float) -> float:
+    return size * level.level if limit.scale is Scale.RELATIVE else size
+
+
+def _moved(limit: Limit, level: Level, change: float) -> float:
+    """The rate that the kernel sees after a change; of a quantile the share above control's own."""
+    q = CATALOGUE[limit.metric].quantile
+    if q is not None:
+        factor = 1 + change if limit.scale is Scale.RELATIVE else 1 + change / level.level
+        return _clip(1 - _NORMAL.cdf(_NORMAL.inv_cdf(q) - log(max(factor, 1e-9)) / max(level.spread, 1e-3)))
+    return _clip(level.level * (1 + change) if limit.scale is Scale.RELATIVE else level.level + change)
+
+
+def _against(limit: Limit, level: Level, size: float) -> tuple[float, float]:
+    """(bound, rate) of a limit that needs no control, with a level so far above it."""
+    metric = CATALOGUE[limit.metric]
+    if metric.quantile is None:
+        return _clip(limit.amount), _clip(limit.amount * (1 + size))
+    there = replace(level, level=limit.amount * (1 + size))
+    return _clip(1 - metric.quantile), _clip(_above(metric.quantile, there, limit.amount))
+
+
+def _above(q: float, level: Level, threshold: float) -> float:
+    """The share of values above a threshold, where their q-quantile is the level and their logarithm is normal."""
+    if threshold <= 0:
+        return 1.0
+    return 1 - _NORMAL.cdf(_NORMAL.inv_cdf(q) + log(threshold / level.level) / max(level.spread, 1e-3))
+
+
+def _trials(control: float, canary: float, share: float, alpha: float) -> float:
+    if abs(canary - control) < 1e-12:
+        return inf
+    return float(planning.canary_trials(control, canary, canary_share=share, alpha=alpha))
+
+
+def _units(level: Level, margin: float, canary_share: float) -> float:
+    return float(
+        planning.canary_units(level.level * _variation(level.spread), margin, canary_share=canary_share, alpha=ALPHA)
+    )
+
+
+def _variation(spread: float) -> float:
+    """Standard deviation over mean of values cut at their 99th percentile, where their logarithm is normal."""
+    middles = (np.arange(2000) + 0.5) / 2000
+    normal = np.array([_NORMAL.inv_cdf(min(p, HIGH)) for p in middles])
+    values = np.exp(max(spread, 1e-3) * normal)
+    return float(values.std() / values.mean())
+
+
+def _least(enough: Callable[[float], bool], low: float, high: float) -> float | None:
+    """The least x in [low, high] that is enough, where more always helps; None where not even `high` is."""
+    if not enough(high):
+        return None
+    if enough(low):
+        return low
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
+
+
+def _span(hours: float) -> timedelta | None:
+    """None where it is longer than anybody would wait, ten years."""
+    return timedelta(hours=hours) if hours < 24 * 3650 else None
+
+
+def _clip(rate: float) -> float:
+    return min(max(rate, 1e-9), 1 - 1e-9)
+
+
+def late(foreseen: Sequence[Foreseen]) -> tuple[Foreseen, ...]:
+    """Those whose own change is not noticed in the stage."""
+    return tuple(one for one in foreseen if not one.in_time)
+
+
+def watched(foreseen: Sequence[Foreseen]) -> tuple[Foreseen, ...]:
+    """Those that cannot be shown to be kept in the stage."""
+    return tuple(one for one in foreseen if not one.kept_in_time)

@@ -1,0 +1,77 @@
+"""Whether the limits of a file can notice anything in the time and the traffic that they have."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from core.judging.limits import Kind, Limit, Role, Scale
+from core.metrics.catalogue import CATALOGUE
+from core.rollout.surface import Surface
+from core.spec import foresight
+from core.spec.foresight import SAID, Design, Foreseen
+from core.spec.known import assumed
+from core.spec.planning import limits, stages
+from core.spec.problems import Path, Problem
+from core.spec.rollout_file import RolloutFile
+from core.spec.templates import TEMPLATES
+from core.spec.times import ahead
+
+
+def check(file: RolloutFile, surface: Surface | None) -> Iterator[Problem]:
+    """A warning for each rollback limit that no stage beside a control is long enough for, with what its best stage can
+    do. Typical levels are assumed here: `plan` knows what was measured."""
+    if surface is None or surface.daily_requests is None:
+        return
+    design = Design(
+        stages=stages(file),
+        limits=limits(file),
+        control=file.assignment.control,
+        segments=bool(_segments(file)),
+        risk=file.careful,
+    )
+    paths = {(terms.metric, terms.kind): number for number, terms in enumerate(file.rollback_when)}
+    for one in foresight.late(foresight.best(design, assumed(surface))):
+        number = paths.get((one.limit.metric, one.limit.kind))
+        if one.limit.role is not Role.ROLLBACK or number is None:
+            continue  # of the template, which is no line of this file
+        path: Path = ("rollback_when", number, one.limit.kind.value)
+        yield file.source.problem(path, SAID + _told(one), severity="warning")
+
+
+def _told(one: Foreseen) -> str:
+    enough = "for nothing" if one.smallest is None else f"for {_size(one.limit, one.smallest)}"
+    when = "never" if one.noticed is None else f"only after about {_about(one.noticed)}"
+    return (
+        f"at this traffic you can notice {_what(one)} {when}; {one.stage} lasts at most {ahead(one.within)}, "
+        f"enough {enough}. rollout plan says what would help"
+    )
+
+
+def _what(one: Foreseen) -> str:
+    size = _size(one.limit, one.size)
+    if one.limit.absolute or one.limit.per_category:
+        return f"{one.limit.metric} at {size}"
+    words = {Kind.DROPS_BY: "drop", Kind.CHANGES_BY: "change"}
+    article = "an" if size[:1] == "8" or size.startswith(("11", "18")) else "a"
+    return f"{article} {size} {words.get(one.limit.kind, 'rise')}"
+
+
+def _size(limit: Limit, size: float) -> str:
+    entry = CATALOGUE[limit.metric]
+    if limit.scale is Scale.RELATIVE:
+        return f"{size * 100:,.2g} %" if size < 1 else f"{size * 100:,.0f} %"
+    if limit.scale is Scale.POINTS:
+        return f"{size * 100:.2g} pp"
+    if entry.binary or limit.per_category:
+        return f"{size * 100:.2g} %"
+    return f"{size:,.0f} {entry.unit}" if size >= 100 else f"{size:.3g} {entry.unit}"
+
+
+def _about(span: timedelta) -> str:
+    hours = span / timedelta(hours=1)
+    if hours < 2:
+        return f"{hours * 60:.0f} min"
+    return f"{hours:.0f} h" if hours < 48 else f"{hours / 24:.2g} days"
+
+
+def _segments(file: RolloutFile) -> tuple[str, ...]:
+    return TEMPLATES[file.template].segments if file.assignment.segments is None else file.assignment.segments

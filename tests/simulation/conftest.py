@@ -1,0 +1,56 @@
+"""A short plan with one limit, and traffic for it, so that a run takes a fraction of a second."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from core.judging.limits import Kind, Limit, Role, Scale
+from core.metrics.typical import TYPICAL
+from core.rollout.plan import Approvals, Plan, Risk, Stage, StageKind
+from core.simulation.study import Study
+from core.spec.known import Known
+
+HOUR = timedelta(hours=1)
+REFUSALS = Limit(metric="refusal_rate", kind=Kind.RISES_BY, amount=0.01, scale=Scale.POINTS, role=Role.ROLLBACK)
+CANARY = Stage(kind=StageKind.CANARY, name="canary", percent=20, min_hold=6 * HOUR, max_hold=24 * HOUR, min_samples=100)
+EVERYBODY = Stage(kind=StageKind.RAMP, name="ramp 100%", percent=100, min_hold=HOUR)
+PLAN = Plan(
+    name="tone",
+    surface="support",
+    owner="@dana",
+    risk=Risk.STANDARD,
+    template="prompt-standard",
+    from_version="v1",
+    to_version="v2",
+    change={"prompt": "Fix first."},
+    stages=(CANARY, EVERYBODY),
+    approvals=Approvals(),
+    limits=(REFUSALS,),
+    notices=(),
+)
+KNOWN = Known(daily_requests=20_000, pace_from="daily_requests", levels=TYPICAL)
+
+
+@pytest.fixture
+def plan() -> Callable[..., Plan]:
+    """The plan with some of it replaced."""
+    return lambda **parts: replace(PLAN, **parts)
+
+
+@pytest.fixture
+def canary() -> Callable[..., Stage]:
+    """The canary with some of it replaced."""
+    return lambda **parts: replace(CANARY, **parts)
+
+
+@pytest.fixture
+def known() -> Known:
+    return KNOWN
+
+
+@pytest.fixture
+def study(known: Known) -> Callable[..., Study]:
+    """A study of the plan with few runs and looks."""
+    return lambda **parts: Study(**{"plan": PLAN, "known": known, "harms": (), "runs": 3, "looks": 12, **parts})

@@ -1,0 +1,86 @@
+"""A simulated rollout keeps to its plan: looks, holds, what rolls it back, what it waits for."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import numpy as np
+import pytest
+
+from core.judging.limits import Kind, Limit, Role, Scale
+from core.rollout.plan import Risk
+from core.simulation.harm import Harm
+from core.simulation.run import moments
+from core.simulation.study import Task, carried_out, carry_out, summed_up
+
+HOUR = timedelta(hours=1)
+REFUSING = Harm(metric="refusal_rate", text="refusal_rate +20 pp", shift=0.2)
+NOTHING, HARMED = Task(harm=-1, number=0), Task(harm=0, number=0)
+
+
+def test_without_harm_every_stage_lasts_its_least_hold(study):
+    run = carry_out(study(), NOTHING)
+    assert (run.rollback, run.held, run.undecided) == (None, None, ())
+    assert run.lasted == 7 * HOUR
+
+
+def test_gross_harm_is_rolled_back_at_one_of_the_first_looks(study):
+    run = carry_out(study(harms=(REFUSING,), looks=40), HARMED)
+    assert run.rollback is not None
+    assert (run.rollback.metric, run.rollback.stage) == ("refusal_rate", "canary")
+    assert run.rollback.after < 2 * HOUR
+    # the canary's fifth of 20,000 requests a day, up to then
+    assert run.rollback.requests == pytest.approx(4000 * (run.rollback.after / timedelta(days=1)), rel=0.4)
+    assert 0 < run.rollback.users <= run.rollback.requests
+
+
+def test_a_hold_is_noted_and_set_aside(study, plan):
+    hold = Limit(metric="retry_rate", kind=Kind.RISES_BY, amount=0.01, scale=Scale.POINTS, role=Role.HOLD)
+    harm = Harm(metric="retry_rate", text="retry_rate +20 pp", shift=0.2)
+    asked = study(plan=plan(limits=(*plan().limits, hold)), harms=(harm,))
+    run = carry_out(asked, HARMED)
+    assert run.rollback is None
+    assert run.held is not None
+    assert run.held.metric == "retry_rate"
+    assert run.lasted == 7 * HOUR
+    found = summed_up(asked, carried_out(asked)).harms[0]
+    assert (found.by_hold, found.stopped, found.right) == (True, 3, 3)
+
+
+def test_too_little_traffic_leaves_a_stage_undecided(study, plan, canary):
+    asked = study(plan=plan(stages=(canary(min_samples=100_000),)))
+    run = carry_out(asked, NOTHING)
+    assert run.undecided == ("canary",)
+    assert run.lasted == 24 * HOUR
+
+
+def test_high_risk_waits_until_the_limit_is_shown_to_be_kept(study, plan, canary):
+    high = study(plan=plan(risk=Risk.HIGH, stages=(canary(min_hold=HOUR / 60, min_samples=0, max_hold=72 * HOUR),)))
+    standard = study(plan=replace(high.plan, risk=Risk.STANDARD))
+    assert carry_out(standard, NOTHING).lasted == HOUR / 60
+    waited = carry_out(high, NOTHING)
+    assert HOUR < waited.lasted < 72 * HOUR
+    assert waited.undecided == ()
+
+
+def test_looks_are_denser_at_the_beginning_and_go_on_to_the_longest_hold(canary):
+    found = [at for at, _ in moments(canary(), 20_000, 10)]
+    gaps = np.diff([at.total_seconds() for at in found[:10]])
+    assert 6 * HOUR in found
+    assert found[-1] == 24 * HOUR
+    assert (gaps[1:] >= gaps[:-1]).all()
+    assert [last for _, last in moments(canary(), 20_000, 10)].count(True) == 1
+    assert found == sorted(set(found))
+
+
+def test_a_run_depends_on_seed_and_number_alone(study):
+    asked = study(harms=(REFUSING,))
+    assert carry_out(asked, Task(harm=0, number=2)) == carry_out(asked, Task(harm=0, number=2))
+    forwards = dict(carried_out(asked))
+    assert summed_up(asked, forwards.items()) == summed_up(asked, reversed(list(forwards.items())))
+    assert carry_out(study(harms=(REFUSING,), seed=2), HARMED) != forwards[HARMED]
+
+
+@pytest.mark.slow
+def test_plans_without_harm_are_rarely_rolled_back(study):
+    asked = study(runs=150, looks=30)
+    assert summed_up(asked, carried_out(asked)).harmless.rolled_back <= 16  # 1 chance in 1,000 at a true 5 %
