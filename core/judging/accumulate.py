@@ -12,7 +12,7 @@ from core.judging.gains import gains
 from core.judging.limits import Limit, Scale
 from core.judging.look import Look
 from core.judging.question import Question
-from core.judging.state import Arrival, CategoryTrack, Recent, State, Total, total_key
+from core.judging.state import Arrival, CategoryTrack, State, Total, total_key
 from core.judging.step import Step
 from core.metrics.catalogue import CATALOGUE, Kind
 from core.stats import proportion
@@ -100,11 +100,11 @@ def _totals(question: Question, look: Look, before: State) -> Mapping[str, Total
     return {key: totals[key] for key in sorted(totals)}
 
 
-def _recent(look: Look, before: State) -> Mapping[str, Recent]:
+def _recent(look: Look, before: State) -> Mapping[str, Total]:
     """Counts of the last minutes by the name they are counted under; at a beginning, all there is."""
     fade = 1.0 if before.seen is None else 0.5 ** max((look.at - before.seen) / HALF_LIFE, 0.0)
     recent = {
-        name: Recent(
+        name: Total(
             canary_trials=was.canary_trials * fade,
             canary_events=was.canary_events * fade,
             control_trials=was.control_trials * fade,
@@ -115,8 +115,8 @@ def _recent(look: Look, before: State) -> Mapping[str, Recent]:
     for step in look.steps:
         if step.segment != EVERYONE or step.metric.startswith(CATEGORY):
             continue
-        was = recent.get(step.metric, Recent())
-        recent[step.metric] = Recent(
+        was = recent.get(step.metric, Total())
+        recent[step.metric] = Total(
             canary_trials=was.canary_trials + step.canary_trials,
             canary_events=was.canary_events + step.canary_events,
             control_trials=was.control_trials + step.control_trials,

@@ -17,7 +17,8 @@ above a mean's cap, harm that began at an unknown time, or that the limit is kep
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Total:
-    """Counts of one metric in one stage up to the last look."""
+    """Counts of one metric: in one stage up to the last look, or lately, where every look before weighs half as much
+    for each five minutes that have passed."""
 
     canary_trials: float = 0.0
     canary_events: float = 0.0
@@ -80,16 +81,6 @@ class Baseline:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recent:
-    """Counts of the last minutes: every look before weighs half as much for each five minutes that have passed."""
-
-    canary_trials: float = 0.0
-    canary_events: float = 0.0
-    control_trials: float = 0.0
-    control_events: float = 0.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
     """A metric's readings in the stage under way: how many, of how many requests, when the last ones came."""
 
@@ -129,7 +120,7 @@ class State:
     exposed_since: datetime | None = None  # the first look at all
     seen: datetime | None = None  # the last look
     starts: int = 0  # of the onset tracks, so far
-    recent: Mapping[str, Recent] = field(default_factory=dict)
+    recent: Mapping[str, Total] = field(default_factory=dict)
     effects: Mapping[str, float] = field(default_factory=dict)
     last_request: Mapping[str, datetime] = field(default_factory=dict)  # per arm, of the stage under way
     arrivals: Mapping[str, Arrival] = field(default_factory=dict)  # of the stage under way

@@ -16,7 +16,7 @@ from core.judging.look import Look
 from core.judging.question import Question
 from core.judging.ranges import Seen
 from core.judging.standing import Standing
-from core.judging.state import Part, Recent, State
+from core.judging.state import Part, State, Total
 from core.judging.weights import (
     ANY_TIME,
     AS_IT_IS,
@@ -178,7 +178,7 @@ class Sighted:
         )
 
     def _lately_sight(
-        self, limit: Limit, name: str, recent: Recent, canary: float, control: float | None
+        self, limit: Limit, name: str, recent: Total, canary: float, control: float | None
     ) -> Seen | None:
         """The last minutes of a rate; of anything else how it stands in the stage, and what share crossed lately."""
         entry = CATALOGUE[limit.metric]
