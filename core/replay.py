@@ -144,7 +144,10 @@ class _Replaying:
             "verdict": (event.verdict, judgement.verdict),
             "measures": (event.measures, judgement.measures),
             "notes": (event.notes, judgement.notes),
-            "segments": (event.segments, judgement.segments),
+            "segments": (
+                (event.segments, event.segments_checked),
+                (judgement.segments, judgement.segments_checked),
+            ),
             "requests": (
                 (event.canary_requests, event.control_requests, event.canary_units, event.control_units),
                 (

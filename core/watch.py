@@ -121,7 +121,7 @@ def _look(service: Service, rollout: Rollout, at: datetime, every: timedelta) ->
         state_after=digest_of(record.dump(judgement.state)),
         notes=judgement.notes,
         segments=judgement.segments,
-        segments_checked=len(judgement.state.slots),
+        segments_checked=judgement.segments_checked,
         caps=caps.frozen(question, sums),
     )
 

@@ -49,6 +49,11 @@ def words(rollout: Rollout, seen: Latest, metric: str, as_of: str) -> Message:
 def fires(measure: Measure) -> str:
     """What would have to happen for it to roll back or hold."""
     act = _ACTS.get(measure.role)
+    if measure.implied and act is not None and measure.amount:
+        return (
+            f"No limit was agreed. It is watched all the same: {_edge(measure)} or more, shown for certain, holds the "
+            "rollout, and people decide."
+        )
     if not figures.agreed(measure) or act is None:
         return "Nothing follows from it by itself: it is watched, and people decide."
     limit = wording.escape(measure.limit_text or "", 100)

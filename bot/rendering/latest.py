@@ -26,9 +26,12 @@ class Latest:
 def latest(rollout: Rollout, judgement: Judgement | None, at: datetime) -> Latest:
     """`judgement` is the newest one, at most a tick old `at` this moment."""
     if judgement is not None and rollout.under_way:
-        judged = sum(m.word not in UNJUDGED for m in judgement.segments)
         return Latest(
-            measures=judgement.measures, segments=judgement.segments, checked=judged, notes=judgement.notes, at=at
+            measures=judgement.measures,
+            segments=judgement.segments,
+            checked=judgement.segments_checked,
+            notes=judgement.notes,
+            at=at,
         )
     recorded = rollout.evidence
     return Latest(

@@ -12,7 +12,7 @@ from core.judging.state import State
 from core.judging.step import Step
 from core.metrics.catalogue import CATALOGUE, Kind
 
-SET_ASIDE = BUCKETS // 8
+SET_ASIDE = BUCKETS // 2
 """Control's buckets that only tell the base rate in a stage's first look, so that one batch alone can be judged."""
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from core.judging import clearance, deciding, health, measures
-from core.judging.accumulate import advance
+from core.judging.accumulate import GATE_REQUESTS, advance
 from core.judging.evidence import REQUESTS
 from core.judging.limits import Role
 from core.judging.look import Look
@@ -21,7 +21,8 @@ STANDING_OUT = 5
 class Judgement:
     """A verdict with what it rests on. Requests and units are those of the stage under way; `exposed_*` are the
     canary's over the whole rollout (units: at least). `notes` are told and hold nothing: dry-run limits that would have
-    spoken, what is unexpectedly better. `segments` are the rows that stand out, of the last look at segments."""
+    spoken, what is unexpectedly better. `segments` are the rows that stand out at the last look at segments, among the
+    `segments_checked` that had enough."""
 
     verdict: Verdict
     measures: tuple[Measure, ...]
@@ -34,6 +35,7 @@ class Judgement:
     exposed_units: int
     notes: tuple[Finding, ...] = ()
     segments: tuple[Measure, ...] = ()
+    segments_checked: int = 0
 
 
 def judge(question: Question, look: Look, before: State) -> Judgement:
@@ -62,6 +64,7 @@ def judge(question: Question, look: Look, before: State) -> Judgement:
         exposed_units=max((one.canary for one in look.exposures), default=0),
         notes=deciding.notes(question, look, state, scored),
         segments=measures.segments(question, state, STANDING_OUT),
+        segments_checked=sum(one.sight.n_canary >= GATE_REQUESTS for one in state.segments),
     )
 
 

@@ -91,6 +91,18 @@ def test_a_segment_takes_a_slot_once_it_is_large_enough_and_keeps_it(world, traf
     assert len(here.state.slots) <= SLOTS
 
 
+def test_only_rows_with_enough_requests_count_as_checked(world, traffic):
+    here = divided(world, (REFUSALS,))
+    here.serve(1500, traffic(), traffic())
+    assert here.look().segments_checked == 0  # about 75 canary requests in each language
+    here.at += here.question.segments_every
+    here.serve(1500, traffic(), traffic())
+    found = here.look()
+    # Ten languages, and in each the agreed limit and what the catalogue holds for, of metrics that have come in.
+    assert found.segments_checked == sum(one.sight.n_canary >= 100 for one in found.state.segments)
+    assert 20 <= found.segments_checked <= len(found.state.segments)
+
+
 def test_a_row_says_what_a_segment_would_need_alone(world, traffic):
     here = divided(world, (REFUSALS,))
     here.serve(4000, traffic(languages={"tr": traffic(refusals=0.1)}), traffic())

@@ -10,8 +10,6 @@ from inline_snapshot import snapshot
 
 from bot.rendering import explain, metrics, plain, segments
 from bot.rendering.latest import Latest, latest
-from core.judging.judge import Judgement
-from core.judging.verdict import Continue
 
 JARGON = ("canary", " pp", "p-value", "guardrail", "_rate", "control", "design effect", "log e")
 
@@ -224,11 +222,3 @@ def test_what_has_ended_is_told_from_its_last_evidence(words: Any, story: Any) -
         14,
         story.at,
     )
-
-
-def test_only_what_could_be_judged_counts_as_checked(words: Any, story: Any) -> None:
-    counts = dict.fromkeys(
-        ("canary_requests", "control_requests", "canary_units", "control_units", "exposed_requests", "exposed_units"), 0
-    )
-    judgement = Judgement(verdict=Continue(), measures=words.measures, state=None, segments=words.segments, **counts)  # type: ignore[arg-type]
-    assert latest(story.running().now, judgement, story.at).checked == 2
