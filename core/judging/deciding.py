@@ -8,7 +8,7 @@ import numpy as np
 from core.judging import ranges
 from core.judging.hypothesis import effect
 from core.judging.implied import FALSE_DISCOVERIES
-from core.judging.limits import Limit, Role, Scale, wording
+from core.judging.limits import CATEGORY_UNIT, Limit, Role, Scale, wording
 from core.judging.look import Look
 from core.judging.question import Question
 from core.judging.ranges import Seen
@@ -159,7 +159,7 @@ def _finding(limit: Limit, sight: Seen | None, strength: float, threshold: float
         threshold=threshold,
         note="; ".join(text for text in (sight.note, note) if text),
         title=entry.title,
-        unit=entry.unit,
+        unit=CATEGORY_UNIT if limit.per_category else entry.unit,
         relative=relative,
         segment=segment,
     )

@@ -9,6 +9,8 @@ from core.metrics.catalogue import Kind as MetricKind
 
 CATEGORIES = "new_error_category"
 """The metric that stands for every new error category at once."""
+CATEGORY_UNIT = "% of requests"
+"""What the most frequent new category is measured in."""
 
 
 class Kind(StrEnum):

@@ -11,7 +11,7 @@ from core.judging.clearance import Clearances
 from core.judging.evidence import EVERYONE
 from core.judging.hypothesis import hypotheses, is_beyond
 from core.judging.implied import FALSE_DISCOVERIES
-from core.judging.limits import CATEGORIES, Kind, Limit, Role, wording
+from core.judging.limits import CATEGORIES, CATEGORY_UNIT, Kind, Limit, Role, wording
 from core.judging.look import SLOTS, Look
 from core.judging.question import Question
 from core.judging.ranges import Seen
@@ -274,7 +274,7 @@ def _category_row(question: Question, state: State, limit: Limit, score: Score) 
         word=word,
         n_canary=round(requests.canary_trials),
         n_control=round(requests.control_trials),
-        unit=entry.unit,
+        unit=CATEGORY_UNIT,
         relative=False,
         weaker=False,
         note=score.strongest.note if score.strongest else ", ".join(sorted(t.name for t in new)),

@@ -76,6 +76,7 @@ class Traffic:
     latency: float = 1200.0
     complaints: float = 0.0008
     tokens: float = 1.0
+    turns: float | None = None  # of a conversation; None: not reported
     categories: Mapping[str, float] = field(default_factory=dict)
     languages: Mapping[str, "Traffic"] = field(default_factory=dict)
 
@@ -152,6 +153,8 @@ class World:
             self.add(key(metric), bucket, draw.random(n) < rate)
         self.mean(key, "cost_per_request", bucket, traffic.cost * draw.lognormal(-0.5, 1.0, n))
         self.mean(key, "output_tokens", bucket, traffic.tokens * draw.lognormal(6, 0.5, n))
+        if traffic.turns is not None:
+            self.mean(key, "conversation_turns", bucket, np.maximum(draw.normal(traffic.turns, 1.5, n), 1))
         latency = traffic.latency * draw.lognormal(0, 0.5, n)
         self.add(key("latency_p95"), bucket, latency)
         for metric, thresholds in derived_metrics(self.limits).items():

@@ -57,11 +57,19 @@ def test_fewer_refusals_hold_too_and_ask_about_a_filter(world, traffic):
     assert "is a filter off?" in verdict.findings[0].note
 
 
-def test_longer_answers_hold_where_nothing_else_changes(world, traffic):
-    # Answer length only watches by default; that people ask again more often is what stops the growth.
-    _, verdict = world((REFUSALS,)).run(120, traffic(retries=0.13), traffic())
+@pytest.mark.parametrize(("turns", "kind"), [(4.6, "rises_by"), (3.4, "drops_by")])
+def test_longer_and_shorter_conversations_hold_where_nothing_else_changes(world, traffic, turns, kind):
+    _, verdict = world((REFUSALS,)).run(200, traffic(turns=turns), traffic(turns=4.0))
     assert isinstance(verdict, Hold)
-    assert verdict.findings[0].metric == "retry_rate"
+    assert (verdict.findings[0].metric, verdict.findings[0].kind) == ("conversation_turns", kind)
+
+
+def test_longer_answers_are_only_told(world, traffic):
+    # Answer length only watches by default.
+    here = world((REFUSALS,))
+    looks, _ = here.run(120, traffic(tokens=1.5), traffic())
+    assert looks == 120
+    assert "output_tokens" in {note.metric for note in here.look().notes}
 
 
 def test_what_is_better_than_expected_is_told_and_holds_nothing(world, traffic):
