@@ -26,7 +26,7 @@ class Known:
 
     daily_requests: float | None
     pace_from: str
-    levels: Mapping[str, Level] = field(default_factory=lambda: TYPICAL)
+    levels: Mapping[str, Level] = field(default_factory=lambda: dict(TYPICAL))
     measured: str = ""
     metrics: frozenset[str] = frozenset()
 
