@@ -107,7 +107,7 @@ def planned(path: Path, world: "World", now: "datetime") -> "tuple[Plan, tuple[P
     try:
         written = read(_text(path), str(path))
         if not isinstance(written, RolloutFile):
-            print(f"{path} is not a rollout file; only those have a timeline.", file=sys.stderr)
+            print(f"{path} is not a rollout file; only those have a plan.", file=sys.stderr)
             raise SystemExit(1)
         return applying.plan_of(written, world, now, lambda handle: handle)
     except problems.Unreadable as unreadable:

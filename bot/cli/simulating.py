@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -107,7 +108,9 @@ def _played(study: "Study", jobs: int) -> "Iterator[tuple[Task, Run]]":
         return
     todo = studies.tasks(study)
     with ProcessPoolExecutor(jobs) as pool:
-        yield from zip(todo, pool.map(studies.carry_out, [study] * len(todo), todo, chunksize=4), strict=True)
+        play = partial(studies.carry_out, study)  # taken along once for each chunk: a recording may be large
+        chunk = max(1, len(todo) // (8 * jobs))
+        yield from zip(todo, pool.map(play, todo, chunksize=chunk), strict=True)
 
 
 def _pace(text: str) -> float:

@@ -13,6 +13,7 @@ from core.metrics.typical import TYPICAL, Level, is_value
 from core.rollout.model import Rollout
 from core.rollout.surface import Surface
 from core.stats import clustering, quantile
+from core.stats.checked import Array
 
 ENOUGH = 200  # of control's readings, before its level is believed
 DAY = timedelta(days=1)
@@ -25,7 +26,7 @@ class Known:
 
     daily_requests: float | None
     pace_from: str
-    levels: Mapping[str, Level] = field(default_factory=lambda: TYPICAL)
+    levels: Mapping[str, Level] = field(default_factory=lambda: dict(TYPICAL))
     measured: str = ""
     metrics: frozenset[str] = frozenset()
 
@@ -76,7 +77,8 @@ def _level(sums: Sums, stages: Sequence[int], metric: str) -> Level | None:
             level=(value + 0.5) / (weight + 1), share=share, design_effect=float(clustering.design_effect(arrays))
         )
     counted = cells.histogram(sums, stages, CONTROL, metric)
-    spread = _spread(counted) if sum(counted.values()) >= ENOUGH else TYPICAL[metric].spread
+    # Intake drops a mean's bins once its cap is frozen; how much buckets differ says about the same.
+    spread = _spread(counted) if sum(counted.values()) >= ENOUGH else _spread_of_buckets(arrays)
     if entry.quantile is None:
         return Level(level=value / weight, spread=spread, share=share) if value > 0 else None
     high = quantile.quantile(counted, entry.quantile)
@@ -92,6 +94,16 @@ def _spread(counted: Mapping[int, int]) -> float:
     logs = bins * np.log(quantile.GAMMA)
     centre = np.average(logs, weights=weights)
     return max(0.01, float(np.sqrt(np.average((logs - centre) ** 2, weights=weights))))
+
+
+def _spread_of_buckets(arrays: Array) -> float:
+    """The spread of a log-normal law with the variation that sums of buckets, shape (stages, 256, 2), betray."""
+    weight, value = arrays[..., 0], arrays[..., 1]
+    total = weight.sum(axis=-1, keepdims=True)
+    level = np.divide(value.sum(axis=-1, keepdims=True), total, out=np.zeros_like(total), where=total > 0)
+    variance = float(((value - level * weight) ** 2).sum()) / max(float(weight.sum()), 1.0)
+    mean = float(value.sum()) / max(float(weight.sum()), 1.0)
+    return max(0.01, float(np.sqrt(np.log1p(variance / mean**2)))) if mean > 0 else 0.01
 
 
 def _pace(rollout: Rollout, sums: Sums, now: datetime) -> float | None:

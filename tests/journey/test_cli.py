@@ -209,6 +209,7 @@ def test_a_plan_is_simulated(cli: Cli, files: Path) -> None:
     refused(cli("simulate", "rollout.yaml"), "no AI feature called support-assistant")
     done(cli("apply", "surface.yaml"))
     printed = done(cli("simulate", "rollout.yaml", "--traffic", "100000/day", *quick))
+    assert done(cli("simulate", "rollout.yaml", "--traffic", "100000/day", *quick, "--jobs", "2")) == printed
     assert "100,000 requests a day (--traffic)" in printed
     assert "rolled back  0 of 2" in printed
     assert "refusal_rate +20pp" in printed

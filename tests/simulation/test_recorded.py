@@ -73,6 +73,16 @@ def test_both_arms_get_the_recorded_version(replayed):
     assert any(key.metric == CATEGORY + "Timeout" for seed in range(4) for key in replayed(seed=seed).cells)
 
 
+def test_users_are_drawn_anew_for_each_run(replayed):
+    """A quarter of 200 users is refused six times of ten: drawing users moves the whole rate by 0.018."""
+    overall = []
+    for seed in range(8):
+        sums = replayed(seed=seed)
+        cells = [sums.cells[CellKey(stage=0, arm=arm, segment="", metric="refusal_rate")] for arm in (CANARY, CONTROL)]
+        overall.append(sum(c.value.sum() for c in cells) / sum(c.weight.sum() for c in cells))
+    assert 0.007 < np.std(overall) < 0.04  # of fixed users it would be 0.0025
+
+
 def test_harm_comes_on_top(replayed):
     refusing = replayed(Harm(metric="refusal_rate", text="", shift=0.3))
     assert level(refusing, CANARY, "refusal_rate") == pytest.approx(0.45, abs=0.06)

@@ -9,8 +9,11 @@ import pytest
 from core.judging.limits import Kind, Limit, Role, Scale
 from core.rollout.plan import Risk
 from core.simulation.harm import Harm
-from core.simulation.run import moments
+from core.simulation.population import populate
+from core.simulation.run import moments, play
 from core.simulation.study import Task, carried_out, carry_out, summed_up
+from core.simulation.tally import Tally
+from core.simulation.traffic import Traffic
 
 HOUR = timedelta(hours=1)
 REFUSING = Harm(metric="refusal_rate", text="refusal_rate +20 pp", shift=0.2)
@@ -60,6 +63,34 @@ def test_high_risk_waits_until_the_limit_is_shown_to_be_kept(study, plan, canary
     waited = carry_out(high, NOTHING)
     assert HOUR < waited.lasted < 72 * HOUR
     assert waited.undecided == ()
+
+
+def test_large_values_are_cut_once_control_has_shown_enough(plan, known):
+    dear = Limit(metric="cost_per_request", kind=Kind.RISES_BY, amount=0.15, scale=Scale.RELATIVE, role=Role.ROLLBACK)
+    chance = np.random.default_rng(1)
+    source = Traffic(known, ("cost_per_request",), populate(20_000, (), chance), None, chance)
+    tally = Tally(source.population.profiles, {})
+    play(plan(limits=(dear,)), source, tally, looks=12)
+    cap = tally.caps["cost_per_request"]
+    # the 99th percentile of a log-normal law: .014 exp(-.8^2/2 + .8 * 2.326) = .0654
+    assert cap == pytest.approx(0.0654, rel=0.35)
+
+
+class Uneven(Traffic):
+    """More people see the new version than should."""
+
+    def arrive(self, tally, days):
+        super().arrive(tally, days)
+        tally.expose(0, 2000, 3000)
+
+
+def test_a_skewed_split_holds_and_is_set_aside(plan, known, canary):
+    chance = np.random.default_rng(1)
+    source = Uneven(known, ("refusal_rate",), populate(20_000, (), chance), None, chance)
+    run = play(plan(stages=(canary(),)), source, Tally(source.population.profiles, {}), looks=12)
+    assert run.held is not None
+    assert run.held.metric == "split"
+    assert (run.undecided, run.lasted) == ((), 6 * HOUR)
 
 
 def test_looks_are_denser_at_the_beginning_and_go_on_to_the_longest_hold(canary):

@@ -10,9 +10,10 @@ from core.judging.limits import Kind, Limit, Role, Scale
 from core.metrics.typical import TYPICAL, Level
 from core.rollout.plan import Risk, Stage, StageKind
 from core.spec.checks import together
-from core.spec.foresight import Design, best, evidence_needed, foresee, late, readings, watched
+from core.spec.foresight import Design, best, foresee, late, watched
 from core.spec.known import Known
 from core.spec.reading import read
+from core.spec.readings_needed import evidence_needed, readings
 
 HOUR = timedelta(hours=1)
 REFUSALS = Limit(metric="refusal_rate", kind=Kind.RISES_BY, amount=0.01, scale=Scale.POINTS, role=Role.ROLLBACK)
@@ -36,14 +37,18 @@ def seen(*limits, stage=CANARY, known=KNOWN, **design):
 
 def test_the_evidence_that_a_limit_needs_alone():
     alone = Design(stages=(CANARY,), limits=(REFUSALS,))
-    assert evidence_needed(alone, REFUSALS) == pytest.approx(log(20) - log(0.72))
+    assert evidence_needed(alone.limits, REFUSALS, segments=alone.segments) == pytest.approx(log(20) - log(0.72))
     hold = replace(REFUSALS, metric="retry_rate", role=Role.HOLD)
     many = Design(stages=(CANARY,), limits=(REFUSALS, COST, replace(SLOW, dry_run=True), hold), segments=True)
     # two limits may roll back, four fifths are everybody's, a capped mean has 0.6, a fixed limit its 0.08 more
-    assert evidence_needed(many, REFUSALS) == pytest.approx(log(20) + log(2) - log(0.8 * 0.72))
-    assert evidence_needed(many, COST) == pytest.approx(log(20) + log(2) - log(0.8 * 0.72 * 0.6))
-    assert evidence_needed(many, hold) == pytest.approx(log(20) - log(0.8 * 0.72))
-    assert evidence_needed(Design(stages=(CANARY,), limits=(SLOW,)), SLOW) == pytest.approx(log(20) - log(0.8))
+    assert evidence_needed(many.limits, REFUSALS, segments=many.segments) == pytest.approx(
+        log(20) + log(2) - log(0.8 * 0.72)
+    )
+    assert evidence_needed(many.limits, COST, segments=many.segments) == pytest.approx(
+        log(20) + log(2) - log(0.8 * 0.72 * 0.6)
+    )
+    assert evidence_needed(many.limits, hold, segments=many.segments) == pytest.approx(log(20) - log(0.8 * 0.72))
+    assert evidence_needed((SLOW,), SLOW, segments=False) == pytest.approx(log(20) - log(0.8))
 
 
 def test_a_rise_of_a_rate_by_hand():
