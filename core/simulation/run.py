@@ -99,7 +99,7 @@ def play(plan: Plan, source: Source, tally: Tally, *, looks: int) -> Run:
 
 def moments(stage: Stage, pace: float, looks: int) -> Iterator[tuple[timedelta, bool]]:
     """(time since the stage began, whether it is the last) of the looks at a stage at most: denser at its beginning,
-    where gross harm shows, and evenly from its hold on."""
+    where gross harm shows, and once more when its hold is over."""
     sampled = timedelta(days=stage.min_samples / (pace * stage.percent / 100)) if pace > 0 else timedelta(0)
     hold = max(stage.min_hold, min(sampled, stage.max_hold or sampled), TICK)
     longest = max(stage.longest, hold)
@@ -109,9 +109,11 @@ def moments(stage: Stage, pace: float, looks: int) -> Iterator[tuple[timedelta, 
         if at < hold:
             found.append(at)
     found.append(hold)
-    step = max((longest - hold) / looks, hold / looks, TICK)
-    while found[-1] < longest:
-        found.append(min(found[-1] + step, longest))
+    # Right after the hold a stage often lacks only a few requests: a real one would be left seconds later.
+    for number in range(1, looks + 1):
+        at = min(hold + max((longest - hold) * (number / looks) ** 3, TICK * number), longest)
+        if at > found[-1]:
+            found.append(at)
     for at in found:
         yield at, at == found[-1]
 

@@ -101,11 +101,18 @@ class Traffic:
         fresh = 1 - (1 + each * self._since) / (1 + each * (self._since + days))
         self._since += days
         for crowd in self._crowds:
-            self._seen[crowd.arm] += int(self._chance.binomial(crowd.people - self._seen[crowd.arm], fresh))
+            before = tally.requests(self._stage, crowd.arm)
             self._serve(tally, crowd, days)
-        # Requests and people are drawn apart, so of few requests there might be more people.
-        seen = {arm: min(people, int(tally.requests(self._stage, arm))) for arm, people in self._seen.items()}
-        tally.expose(self._stage, seen[CANARY], seen[CONTROL])
+            came = int(tally.requests(self._stage, crowd.arm) - before)
+            self._seen[crowd.arm] += self._newcomers(crowd, fresh, came, float(crowd.weight.sum()) * self.pace * days)
+        tally.expose(self._stage, self._seen[CANARY], self._seen[CONTROL])
+
+    def _newcomers(self, crowd: _Crowd, fresh: float, came: int, expected: float) -> int:
+        """How many of these requests are somebody's first in this stage; of requests that were cut, as of all."""
+        unseen = max(crowd.people - self._seen[crowd.arm], 0)
+        if expected > MOST or expected <= 0:
+            return int(self._chance.binomial(unseen, fresh))
+        return min(unseen, int(self._chance.binomial(came, min(unseen * fresh / expected, 1.0))))
 
     def _serve(self, tally: Tally, crowd: _Crowd, days: float) -> None:
         chance, stage, arm = self._chance, self._stage, crowd.arm
