@@ -100,5 +100,9 @@ def _onsets(
 
 
 def _starts(before: State, at: datetime) -> int:
-    """One more start whenever five minutes have passed since anybody was exposed; the first stage is no late start."""
-    return before.starts if before.exposed_since is None else (at - before.exposed_since) // START_EVERY
+    """One more start whenever five minutes have passed since anybody was exposed; the first stage is no late start.
+
+    Never fewer than before: a clock that is set back must not give the weight of a start away twice.
+    """
+    passed = 0 if before.exposed_since is None else (at - before.exposed_since) // START_EVERY
+    return max(before.starts, passed)

@@ -60,3 +60,14 @@ def test_a_pause_of_any_length_between_two_looks_is_judged(world, traffic, hours
     assert here.look().verdict.name in HARMLESS
     _, verdict = here.run(60, traffic(refusals=0.2), traffic())
     assert isinstance(verdict, RollBack)
+
+
+def test_a_clock_that_is_set_back_gives_no_start_twice(world, traffic):
+    here = world((REFUSALS,), seed=4)
+    for minutes in (6, 6, 30, -30, 6, 6):
+        here.at += timedelta(minutes=minutes)
+        here.serve(1500, traffic(), traffic())
+        was = here.state.starts if here.state else 0
+        here.look()
+        assert here.state.starts >= was
+    assert here.state.starts == 7
