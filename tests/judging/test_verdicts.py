@@ -132,6 +132,19 @@ def test_what_makes_an_error_appear_is_not_yet_evidence(world, traffic):
     assert here.look().measures[0].log_e > 0
 
 
+def test_an_error_named_with_a_bar_is_counted_once(world, traffic):
+    here = world((CATEGORY,))
+    for index in (2, 3, 4):
+        if index > 2:
+            here.enter(StageDesign(index=index, name="ramp", compared=True, canary_share=0.1, control_left=True))
+        for look in range(12):
+            appears = index == 2 and look == 1
+            here.serve(2000, traffic(categories={"a|b": 0.03}) if appears else traffic(), traffic())
+            assert here.look().verdict.name in HARMLESS
+    (track,) = here.state.categories
+    assert (track.name, track.events) == ("a|b", 4)
+
+
 def test_evidence_starts_at_nothing_however_many_stages_there_are(world, traffic):
     here = world((REFUSALS,))
     for index in range(3, 9):
