@@ -83,8 +83,8 @@ class Question:
 
     @property
     def alone(self) -> tuple[int, ...]:
-        """Stages in which no control is left and that are held against its past, in order. Of chosen people it has none:
-        they come before everybody, and nobody else's past says anything about them."""
+        """Stages in which no control is left and that are held against its past, in order. Chosen people have none:
+        they come before everybody, and the past of others says nothing about them."""
         return tuple(
             stage.index for stage in self.stages if stage.exposes and not stage.control_left and not stage.chosen
         )
