@@ -12,7 +12,7 @@ from core.judging.gains import gains
 from core.judging.limits import Limit, Scale
 from core.judging.look import Look
 from core.judging.question import Question
-from core.judging.state import Arrival, CategoryTrack, State, Total, total_key
+from core.judging.state import Arrival, CategoryTrack, State, Total, is_everybodys, total_key
 from core.judging.step import Step
 from core.metrics.catalogue import CATALOGUE, Kind
 from core.stats import proportion
@@ -83,7 +83,7 @@ def _is_latest(question: Question, since: int, segment: str) -> bool:
 
 def _totals(question: Question, look: Look, before: State) -> Mapping[str, Total]:
     here = tuple(f"{stage}|" for stage in question.latest)
-    totals = {key: total for key, total in before.totals.items() if key.count("|") == 1 or key.startswith(here)}
+    totals = {key: total for key, total in before.totals.items() if is_everybodys(key) or key.startswith(here)}
     for step in look.steps:
         if step.metric.startswith(("crossing:", "kept:")):
             continue

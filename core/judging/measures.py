@@ -86,7 +86,7 @@ def _row(question: Question, look: Look, state: State, position: int, score: Sco
     limit = question.criteria[position]
     entry = CATALOGUE[limit.metric]
     standing = look.standing(question.cell(limit.metric), question.current)
-    weaker = question.current in question.alone
+    weaker = question.stage.exposes and not question.stage.control_left
     seen = Seen(canary=None, control=None, error=None, n_canary=0.0, n_control=0.0)
     if standing is not None:
         seen = Seen(

@@ -12,14 +12,15 @@ from core.judging.limits import Limit, Role
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageDesign:
     """One stage that was entered. `canary_share` is the canary's share, 0 to 1, of the units in both arms; None or 0
-    where nobody is served the new version. `control_left` is false once everybody is. `ends` is when it has to be
-    decided at the latest."""
+    where nobody is served the new version. `control_left` is false once everybody is. `chosen`: only some people are in
+    it. `ends` is when it has to be decided at the latest."""
 
     index: int
     name: str
     compared: bool
     canary_share: float | None
     control_left: bool
+    chosen: bool = False
     ends: datetime | None = None
 
     @property
@@ -82,8 +83,11 @@ class Question:
 
     @property
     def alone(self) -> tuple[int, ...]:
-        """Stages in which no control is left, in order."""
-        return tuple(stage.index for stage in self.stages if stage.exposes and not stage.control_left)
+        """Stages in which no control is left and that are held against its past, in order. Chosen people have none:
+        they come before everybody, and the past of others says nothing about them."""
+        return tuple(
+            stage.index for stage in self.stages if stage.exposes and not stage.control_left and not stage.chosen
+        )
 
     @property
     def exposed(self) -> tuple[int, ...]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, TypeAlias
 
+from core.judging.evidence import CATEGORY
 from core.judging.question import Question
 from core.judging.ranges import Seen
 from core.judging.verdict import RollBack
@@ -145,3 +146,9 @@ class State:
 def total_key(stage: int, metric: str, segment: str = "") -> str:
     """The key of `State.totals`."""
     return f"{stage}|{metric}|{segment}" if segment else f"{stage}|{metric}"
+
+
+def is_everybodys(key: str) -> bool:
+    """Whether a key of `State.totals` is of no segment. Categories have none, and may be named with a bar."""
+    metric = key.partition("|")[2]
+    return metric.startswith(CATEGORY) or "|" not in metric

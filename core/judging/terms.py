@@ -21,11 +21,10 @@ from core.judging.weights import (
     ANY_TIME,
     AS_IT_IS,
     CAPPED,
-    SINCE_FIRST,
-    SINCE_STAGE,
     TAIL,
     WITHOUT_CONTROL,
     fading,
+    of_segment,
     of_stage,
 )
 from core.metrics.catalogue import CATALOGUE, Kind
@@ -66,21 +65,23 @@ class Sighted:
             yield from _categories(question, self._state, position)
             return
         epochs = question.exposed if limit.absolute else question.compared
-        if question.is_implied(position):
-            epochs = question.exposed[:1] if limit.absolute else question.epochs
+        kept = epochs if not question.is_implied(position) else question.epochs
         for hypothesis in hypotheses(limit):
             for order, since in enumerate(epochs, start=1):
-                share = of_stage(order, absolute=limit.absolute) * hypothesis.share
-                yield from self._since(position, hypothesis, since, EVERYONE, share)
+                if since in kept:
+                    share = of_stage(order, absolute=limit.absolute) * hypothesis.share
+                    yield from self._since(position, hypothesis, since, EVERYONE, share)
             yield from self._lately(position, hypothesis)
             if not limit.absolute:
                 yield from self._alone(position, hypothesis)
 
     def segment(self, position: int, segment: str) -> Iterator[Term]:
         """The terms of a criterion in one segment."""
+        orders = {since: order for order, since in enumerate(self._question.compared, start=1)}
         for hypothesis in hypotheses(self._question.criteria[position]):
-            for since, share in zip(self._question.epochs, (SINCE_FIRST, SINCE_STAGE), strict=False):
-                yield from self._since(position, hypothesis, since, segment, share * hypothesis.share)
+            for since in self._question.epochs:
+                share = of_segment(orders[since]) * hypothesis.share
+                yield from self._since(position, hypothesis, since, segment, share)
 
     def _since(self, position: int, hypothesis: Hypothesis, since: int, segment: str, share: float) -> Iterator[Term]:
         limit = self._question.criteria[position]

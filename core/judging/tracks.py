@@ -17,6 +17,8 @@ START_EVERY = timedelta(minutes=5)
 """How often harm may begin, for the e-processes of an unknown beginning."""
 WINDOW = timedelta(hours=1)
 """How far back these look, about."""
+FORGOTTEN = 30.0
+"""Windows without a look, after which nothing older counts; a few more, and the share that is kept would round to 0."""
 
 _Key = tuple[int, Side, int, Part, str]
 
@@ -82,7 +84,7 @@ def _onsets(
             key: _Key = (gain.limit, gain.side, -1, "onset", EVERYONE)
             weakened = gain.added / before.effects.get(gain.cell, 1.0)
             added[key] = weakened if key not in added else added[key] + weakened
-    forget = 0.0 if before.seen is None else 1 - exp(-max((at - before.seen) / WINDOW, 0.0))
+    forget = 0.0 if before.seen is None else 1 - exp(-min(max((at - before.seen) / WINDOW, 0.0), FORGOTTEN))
     begins = onset.log_start_weight(starts) if starts > before.starts else None
     grown: dict[_Key, Array] = {}
     for key in {**added, **{key: None for key in tracks if key[3] == "onset"}}:
@@ -98,5 +100,9 @@ def _onsets(
 
 
 def _starts(before: State, at: datetime) -> int:
-    """One more start whenever five minutes have passed since anybody was exposed; the first stage is no late start."""
-    return before.starts if before.exposed_since is None else (at - before.exposed_since) // START_EVERY
+    """One more start whenever five minutes have passed since anybody was exposed; the first stage is no late start.
+
+    Never fewer than before: a clock that is set back must not give the weight of a start away twice.
+    """
+    passed = 0 if before.exposed_since is None else (at - before.exposed_since) // START_EVERY
+    return max(before.starts, passed)

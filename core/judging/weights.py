@@ -17,8 +17,8 @@ a control. An absolute limit needs none: it has `FROM_THE_START` and `WITHOUT_CO
 AS_IT_IS, CAPPED, TAIL = 0.15, 0.60, 0.25
 """Parts of a mean: its readings as they are, with the largest ones capped, and the share of readings above the cap."""
 
-SINCE_FIRST, SINCE_STAGE = 0.7, 0.3
-"""Parts of a segment's comparison: since the first stage, and since the one under way."""
+SINCE_FIRST, LATER_IN_SEGMENT = 0.7, 0.3
+"""Parts of a segment's comparison: since the first stage, and since each later one while it is under way."""
 
 
 def of_everybody(question: Question) -> float:
@@ -31,6 +31,14 @@ def of_stage(order: int, *, absolute: bool) -> float:
     if order == 1:
         return FROM_THE_START + (WITHOUT_CONTROL if absolute else 0.0)
     return LATER_STAGES * fading(order - 1)
+
+
+def of_segment(order: int) -> float:
+    """The part of a segment's slot for the e-process begun with the `order`-th compared stage, from 1.
+
+    A stage that is over has lost its part for good: giving it to the next one would spend it once a stage.
+    """
+    return SINCE_FIRST if order == 1 else LATER_IN_SEGMENT * fading(order - 1)
 
 
 def fading(order: int) -> float:

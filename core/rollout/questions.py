@@ -58,6 +58,7 @@ def _design(rollout: Rollout, index: int, stage: Stage) -> StageDesign:
         compared=stage.compared,
         canary_share=share if stage.exposes else None,
         control_left=stage.percent < 100 and stage.kind is not StageKind.BAKE,
+        chosen=stage.kind is StageKind.COHORT,
         ends=_ends(rollout, stage) if index == rollout.stage_index else None,
     )
 

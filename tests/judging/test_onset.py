@@ -46,3 +46,28 @@ def test_nothing_is_found_where_nothing_begins(world, traffic):
         here.serve(1500, traffic(), traffic())
         assert here.look().verdict.name in HARMLESS
     assert here.state.starts == 47
+
+
+@pytest.mark.parametrize("hours", [36, 48, 24 * 30])
+def test_a_pause_of_any_length_between_two_looks_is_judged(world, traffic, hours):
+    here = world((REFUSALS, SLOW), seed=4)
+    for _ in range(3):
+        here.at += timedelta(minutes=6)
+        here.serve(1500, traffic(), traffic())
+        here.look()
+    here.at += timedelta(hours=hours)
+    here.serve(1500, traffic(), traffic())
+    assert here.look().verdict.name in HARMLESS
+    _, verdict = here.run(60, traffic(refusals=0.2), traffic())
+    assert isinstance(verdict, RollBack)
+
+
+def test_a_clock_that_is_set_back_gives_no_start_twice(world, traffic):
+    here = world((REFUSALS,), seed=4)
+    for minutes in (6, 6, 30, -30, 6, 6):
+        here.at += timedelta(minutes=minutes)
+        here.serve(1500, traffic(), traffic())
+        was = here.state.starts if here.state else 0
+        here.look()
+        assert here.state.starts >= was
+    assert here.state.starts == 7

@@ -132,6 +132,19 @@ def test_what_makes_an_error_appear_is_not_yet_evidence(world, traffic):
     assert here.look().measures[0].log_e > 0
 
 
+def test_an_error_named_with_a_bar_is_counted_once(world, traffic):
+    here = world((CATEGORY,))
+    for index in (2, 3, 4):
+        if index > 2:
+            here.enter(StageDesign(index=index, name="ramp", compared=True, canary_share=0.1, control_left=True))
+        for look in range(12):
+            appears = index == 2 and look == 1
+            here.serve(2000, traffic(categories={"a|b": 0.03}) if appears else traffic(), traffic())
+            assert here.look().verdict.name in HARMLESS
+    (track,) = here.state.categories
+    assert (track.name, track.events) == ("a|b", 4)
+
+
 def test_evidence_starts_at_nothing_however_many_stages_there_are(world, traffic):
     here = world((REFUSALS,))
     for index in range(3, 9):
@@ -289,3 +302,21 @@ def test_what_comes_in_is_watched_though_no_limit_asks_for_it(world, traffic):
     assert (agreed.metric, agreed.implied) == ("refusal_rate", False)
     assert {"eval_pass_rate", "cost_per_request", "latency_p95"} <= {measure.metric for measure in others}
     assert all(measure.implied and measure.limit_text is None for measure in others)
+
+
+def test_people_who_were_let_in_first_do_not_make_a_past(world, traffic):
+    here = world((REFUSALS,), seed=4)
+    here.stages = (
+        StageDesign(index=0, name="internal", compared=False, canary_share=1.0, control_left=False, chosen=True),
+    )
+    ahead = (
+        StageDesign(index=1, name="canary", compared=True, canary_share=0.05, control_left=True),
+        StageDesign(index=2, name="ramp", compared=True, canary_share=0.25, control_left=True),
+        StageDesign(index=3, name="all", compared=False, canary_share=1.0, control_left=False),
+    )
+    assert here.run(20, traffic(), traffic(), per_look=20)[1].name in HARMLESS
+    for stage in ahead:
+        assert not here.state.baselines
+        here.enter(stage)
+        assert here.run(40, traffic(), traffic(), per_look=200)[1].name in HARMLESS
+    assert here.state.baselines["refusal_rate"].value == pytest.approx(0.02, abs=0.005)
