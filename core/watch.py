@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from core.judging import caps, measures, record, series
 from core.judging.judge import Judgement, judge
 from core.judging.look import reduce, segments_due
-from core.judging.question import Question
 from core.judging.state import State
 from core.rollout import commands as c
 from core.rollout.context import ENGINE
@@ -84,7 +83,7 @@ def _anybody_exposed(rollout: Rollout) -> bool:
 def _look(service: Service, rollout: Rollout, at: datetime, every: timedelta) -> c.Sighting:
     question = ask(rollout, every)
     with service.database.reading() as connection:
-        before = _standing(looks.latest(connection, rollout.id), question, rollout)
+        before = _standing(looks.latest(connection, rollout.id), rollout)
         sums = windows.read(connection, rollout.id, segments=segments_due(question, before.state, at))
     look = reduce(question, sums, before.state, at)
     judgement = judge(question, look, before.state)
@@ -131,11 +130,11 @@ def digest_of(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _standing(latest: tuple[int, str] | None, question: Question, rollout: Rollout) -> Standing:
+def _standing(latest: tuple[int, str] | None, rollout: Rollout) -> Standing:
     if latest is None:
         return Standing(
             number=0,
-            state=State.start(question),
+            state=State(),
             question="",
             digest=NOTHING,
             evidence_look=0,

@@ -64,7 +64,7 @@ def play(plan: Plan, source: Source, tally: Tally, *, looks: int) -> Run:
     stages = [(index, stage) for index, stage in enumerate(plan.stages) if stage.exposes]
     each = max(FEWEST, round(looks / max(len(stages), 1)))
     rollout = _started(plan)
-    memory: Memory | None = None
+    memory = Memory()
     at, number = START, 0
     held: Stop | None = None
     undecided: list[str] = []
@@ -77,9 +77,8 @@ def play(plan: Plan, source: Source, tally: Tally, *, looks: int) -> Run:
             source.arrive(tally, (began + after - at) / timedelta(days=1))
             at = began + after
             question = ask(rollout, TICK)
-            before = memory or Memory.start(question)
             sums = tally.sums
-            found = judge(question, reduce(question, sums, before, at), before)
+            found = judge(question, reduce(question, sums, memory, at), memory)
             memory = found.state
             tally.caps = {**tally.caps, **caps.frozen(question, sums)}
             rollout = replace(rollout, caps=dict(tally.caps))
