@@ -56,7 +56,6 @@ class Run:
     held: Stop | None
     undecided: tuple[str, ...]
     lasted: timedelta
-    looks: int
 
 
 def play(plan: Plan, source: Source, tally: Tally, *, looks: int) -> Run:
@@ -65,7 +64,7 @@ def play(plan: Plan, source: Source, tally: Tally, *, looks: int) -> Run:
     each = max(FEWEST, round(looks / max(len(stages), 1)))
     rollout = _started(plan)
     memory = Memory()
-    at, number = START, 0
+    at = START
     held: Stop | None = None
     undecided: list[str] = []
     for index, stage in stages:
@@ -73,7 +72,6 @@ def play(plan: Plan, source: Source, tally: Tally, *, looks: int) -> Run:
         source.enter(index, stage, plan.control)
         began = at
         for after, last in moments(stage, source.pace, each):
-            number += 1
             source.arrive(tally, (began + after - at) / timedelta(days=1))
             at = began + after
             question = ask(rollout, TICK)
@@ -84,7 +82,7 @@ def play(plan: Plan, source: Source, tally: Tally, *, looks: int) -> Run:
             rollout = replace(rollout, caps=dict(tally.caps))
             if isinstance(found.verdict, RollBack):
                 stop = _stop(found.verdict.findings[0].metric, at, stage, found)
-                return Run(rollback=stop, held=held, undecided=tuple(undecided), lasted=at - START, looks=number)
+                return Run(rollback=stop, held=held, undecided=tuple(undecided), lasted=at - START)
             if (hold := hold_finding(rollout, found.verdict)) is not None and hold.key != "no_data":
                 rollout = replace(rollout, overridden=rollout.overridden | {hold.key})
                 name = hold.findings[0].metric if hold.findings else hold.key
@@ -93,7 +91,7 @@ def play(plan: Plan, source: Source, tally: Tally, *, looks: int) -> Run:
                 break
             if last:
                 undecided.append(stage.name)
-    return Run(rollback=None, held=held, undecided=tuple(undecided), lasted=at - START, looks=number)
+    return Run(rollback=None, held=held, undecided=tuple(undecided), lasted=at - START)
 
 
 def moments(stage: Stage, pace: float, looks: int) -> Iterator[tuple[timedelta, bool]]:

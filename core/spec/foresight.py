@@ -232,8 +232,3 @@ def _span(hours: float) -> timedelta | None:
 def late(foreseen: Sequence[Foreseen]) -> tuple[Foreseen, ...]:
     """Those whose own change is not noticed in the stage."""
     return tuple(one for one in foreseen if not one.in_time)
-
-
-def watched(foreseen: Sequence[Foreseen]) -> tuple[Foreseen, ...]:
-    """Those that cannot be shown to be kept in the stage."""
-    return tuple(one for one in foreseen if not one.kept_in_time)

@@ -220,14 +220,14 @@ def test_the_same_record_gives_the_same_bytes(world, traffic):
         here.serve(333, traffic(categories={"Json": 0.01}), traffic())
         question = here.question
         found = here.look()
-        again = judge(
-            record.load_question(record.dump(question)),
-            record.load_look(record.dump(here.looks[-1])),
-            record.load_state(record.dump(state)),
-        )
+        kept = record.Recorded(engine=record.ENGINE, look=here.looks[-1], question=question)
+        recorded = record.load_recorded(record.dump_recorded(kept))
+        again = judge(recorded.question, recorded.look, state)
         assert record.dump(again) == record.dump(found)
-        assert record.load_judgement(record.dump(found)) == found
-        state = found.state
+        assert record.load_question(record.dump(question)) == question
+        loaded = record.load_judgement(record.dump(found))
+        assert loaded == found
+        state = loaded.state
 
 
 def test_what_is_remembered_does_not_grow_with_traffic(world, traffic):
