@@ -35,9 +35,10 @@ def everybody(
         if limit.per_category:
             rows.append(_category_row(question, state, limit, score))
             continue
-        clear = kept.get(position)
         row = _row(question, look, state, position, score)
-        rows.append(row if clear is None else _with_clearance(row, clear.log_e, clear.kept))
+        if (clear := kept.get(position)) is not None:
+            row = replace(row, log_clear=clear.log_e, cleared=clear.kept)
+        rows.append(row)
     limited = {limit.metric for limit in question.limits}
     shown: set[str] = set()
     for position, limit in enumerate(question.implied, start=len(question.limits)):
@@ -89,26 +90,13 @@ def _row(question: Question, look: Look, state: State, position: int, score: Sco
     weaker = question.current in question.alone
     seen = Seen(canary=None, control=None, error=None, n_canary=0.0, n_control=0.0)
     if standing is not None:
-        seen = Seen(
-            canary=standing.level if weaker else standing.canary,
-            control=standing.control,
-            error=standing.error,
-            n_canary=standing.level_weight if weaker else standing.canary_weight,
-            n_control=0.0 if weaker else standing.control_weight,
-            design_effect=standing.design_effect,
-        )
+        seen = standing.beside
+        if weaker:
+            seen = replace(seen, canary=standing.level, n_canary=standing.level_weight, n_control=0.0)
     if weaker and (baseline := state.baselines.get(limit.metric)) is not None:
-        error = seen.error
+        seen = replace(seen, control=baseline.value)
         if standing is not None and standing.level_error is not None and baseline.error is not None:
-            error = float(np.hypot(standing.level_error, baseline.error))
-        seen = Seen(
-            canary=seen.canary,
-            control=baseline.value,
-            error=error,
-            n_canary=seen.n_canary,
-            n_control=0.0,
-            design_effect=seen.design_effect,
-        )
+            seen = replace(seen, error=float(np.hypot(standing.level_error, baseline.error)))
     silent = seen.n_canary == 0 or (seen.n_control == 0 and not weaker)
     return _measure(
         question,
@@ -136,13 +124,7 @@ def _measure(
     silent: bool,
 ) -> Measure:
     limit, implied = question.criteria[position], question.is_implied(position)
-    relative = ranges.is_relative(limit, entry)
-    difference = None
-    if seen.canary is not None and seen.control is not None:
-        if not relative:
-            difference = seen.canary - seen.control
-        elif seen.control > 0:
-            difference = seen.canary / seen.control - 1
+    difference = ranges.difference(limit, entry, seen)
     low, high = ranges.shown(limit, entry, seen)
     expected = next((one for one in question.expectations if one.metric == limit.metric), None)
     foreseen = expecting.outcome(expected, entry, seen, difference, low, high) if expected and not segment else ""
@@ -161,7 +143,7 @@ def _measure(
         n_canary=round(seen.n_canary),
         n_control=round(seen.n_control),
         unit=entry.unit,
-        relative=relative,
+        relative=ranges.is_relative(limit, entry),
         weaker=weaker,
         note=seen.note,
         segment=segment,
@@ -175,10 +157,6 @@ def _measure(
         needed=needed,
         expected=foreseen,
     )
-
-
-def _with_clearance(row: Measure, log_e: float | None, kept: bool) -> Measure:
-    return replace(row, log_clear=log_e, cleared=kept)
 
 
 def _needed(question: Question, limit: Limit, position: int, share: float) -> float:

@@ -41,18 +41,6 @@ def _point(question: Question, look: Look, metric: str, segment: str) -> Point |
         return None
     entry = CATALOGUE[metric]
     limit = next((one for one in question.criteria if one.metric == metric), None)
-    seen = ranges.Seen(
-        canary=standing.canary,
-        control=standing.control,
-        error=standing.error,
-        n_canary=standing.canary_weight,
-        n_control=standing.control_weight,
-        design_effect=standing.design_effect,
-    )
-    low, high = ranges.shown(limit, entry, seen)
-    difference = None
-    if not ranges.is_relative(limit, entry):
-        difference = standing.canary - standing.control
-    elif standing.control > 0:
-        difference = standing.canary / standing.control - 1
+    low, high = ranges.shown(limit, entry, standing.beside)
+    difference = ranges.difference(limit, entry, standing.beside)
     return Point(at=look.at, stage=look.stage, difference=difference, low=low, high=high)
