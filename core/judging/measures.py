@@ -5,13 +5,12 @@ from math import log
 
 import numpy as np
 
-from core.judging import expecting, ranges
+from core.judging import expecting, ranges, words
 from core.judging.accumulate import GATE_REQUESTS, in_control
 from core.judging.clearance import Clearances
 from core.judging.evidence import EVERYONE
-from core.judging.hypothesis import hypotheses, is_beyond
 from core.judging.implied import FALSE_DISCOVERIES
-from core.judging.limits import CATEGORIES, CATEGORY_UNIT, Kind, Limit, Role, wording
+from core.judging.limits import CATEGORIES, CATEGORY_UNIT, Kind, Limit, wording
 from core.judging.look import SLOTS, Look
 from core.judging.question import Question
 from core.judging.ranges import Seen
@@ -19,7 +18,7 @@ from core.judging.score import Score
 from core.judging.state import State
 from core.judging.verdict import Harm, Measure, Word
 from core.judging.weights import of_everybody
-from core.metrics.catalogue import CATALOGUE, Good, Metric
+from core.metrics.catalogue import CATALOGUE, Metric
 
 
 def everybody(
@@ -128,7 +127,8 @@ def _measure(
     low, high = ranges.shown(limit, entry, seen)
     expected = next((one for one in question.expectations if one.metric == limit.metric), None)
     foreseen = expecting.outcome(expected, entry, seen, difference, low, high) if expected and not segment else ""
-    word = _word(question, limit, entry, seen, log_e, low, high, silent=silent, implied=implied)
+    proven = log_e >= log(1 / question.alpha)
+    word: Word = "No data" if silent else words.of(limit, entry, seen, low, high, proven=proven, implied=implied)
     return Measure(
         metric=limit.metric,
         title=entry.title,
@@ -174,55 +174,6 @@ def _harm(limit: Limit) -> Harm:
             return "either"
         case _:
             return "more"
-
-
-def _word(
-    question: Question,
-    limit: Limit,
-    entry: Metric,
-    seen: Seen,
-    log_e: float,
-    low: float | None,
-    high: float | None,
-    *,
-    silent: bool,
-    implied: bool,
-) -> Word:
-    if silent:
-        return "No data"
-    proven = log_e >= log(1 / question.alpha)
-    beyond = _beyond_limit(limit, seen.canary, seen.control)
-    risen = low is not None and low > 0
-    fallen = high is not None and high < 0
-    if limit.kind is Kind.CHANGES_BY or (implied and entry.good is Good.UNCHANGED):
-        return _two_sided(limit, seen, beyond=beyond and (proven or risen or fallen), judged=beyond and not implied)
-    harm_is_more = limit.kind is not Kind.DROPS_BY if not implied else entry.good is not Good.UP
-    worse, better = (risen, fallen) if harm_is_more else (fallen, risen)
-    harmful = not implied or harm_is_more == (limit.kind is not Kind.DROPS_BY)
-    if beyond and harmful and (proven or worse):
-        return "Worse"
-    if seen.n_canary < GATE_REQUESTS or (beyond and harmful and not implied and limit.role is not Role.WATCH):
-        return "Not enough data"
-    if implied and entry.good is Good.UNKNOWN:
-        return "Fine"
-    if worse or (proven and harmful and not limit.absolute):
-        return "Slightly worse, within limit"
-    return "Better" if better else "Fine"
-
-
-def _two_sided(limit: Limit, seen: Seen, *, beyond: bool, judged: bool) -> Word:
-    if beyond:
-        return "Changed unexpectedly"
-    undecided = judged and limit.role is not Role.WATCH
-    return "Not enough data" if seen.n_canary < GATE_REQUESTS or undecided else "Fine"
-
-
-def _beyond_limit(limit: Limit, canary: float | None, control: float | None) -> bool:
-    if canary is None:
-        return False
-    if limit.absolute:
-        return canary > limit.amount
-    return any(is_beyond(limit, hypothesis.side, canary, control) for hypothesis in hypotheses(limit))
 
 
 def _category_row(question: Question, state: State, limit: Limit, score: Score) -> Measure:
