@@ -22,7 +22,7 @@ NOTHING = hashlib.sha256(b"").hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class Newest:
     """What the newest look left behind: the engine's state, and the digest over the looks since the last evidence."""
 
     number: int
@@ -83,7 +83,7 @@ def _anybody_exposed(rollout: Rollout) -> bool:
 def _look(service: Service, rollout: Rollout, at: datetime, every: timedelta) -> c.Sighting:
     question = ask(rollout, every)
     with service.database.reading() as connection:
-        before = _standing(looks.latest(connection, rollout.id), rollout)
+        before = _newest(looks.latest(connection, rollout.id), rollout)
         sums = windows.read(connection, rollout.id, segments=segments_due(question, before.state, at))
     look = reduce(question, sums, before.state, at)
     judgement = judge(question, look, before.state)
@@ -130,9 +130,9 @@ def digest_of(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _standing(latest: tuple[int, str] | None, rollout: Rollout) -> Standing:
+def _newest(latest: tuple[int, str] | None, rollout: Rollout) -> Newest:
     if latest is None:
-        return Standing(
+        return Newest(
             number=0,
             state=State(),
             question="",
@@ -142,7 +142,7 @@ def _standing(latest: tuple[int, str] | None, rollout: Rollout) -> Standing:
         )
     number, text = latest
     kept = json.loads(text)
-    standing = Standing(
+    found = Newest(
         number=number,
         state=record.load_judgement(kept["judgement"]).state,
         question=kept["question"],
@@ -151,7 +151,7 @@ def _standing(latest: tuple[int, str] | None, rollout: Rollout) -> Standing:
         evidence_state=kept["evidence_state"],
     )
     newest = rollout.evidence
-    if newest is None or newest.last_look <= standing.evidence_look:
-        return standing
+    if newest is None or newest.last_look <= found.evidence_look:
+        return found
     # An evidence event was written since: what follows is chained to the state it recorded.
-    return replace(standing, digest=NOTHING, evidence_look=newest.last_look, evidence_state=newest.state_after)
+    return replace(found, digest=NOTHING, evidence_look=newest.last_look, evidence_state=newest.state_after)
