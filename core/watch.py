@@ -3,6 +3,7 @@
 import hashlib
 import json
 import time
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -65,15 +66,21 @@ def evidence(service: Service, rollout: Rollout) -> Judgement | None:
     return replace(judgement, segments=measures.segments(question, judgement.state))
 
 
-def trend(service: Service, rollout: Rollout, metric: str, segment: str = "") -> tuple[series.Point, ...]:
+def trend(service: Service, rollout: Rollout, metric: str) -> tuple[series.Point, ...]:
     """How a metric's difference developed over the looks so far, thinned to what a chart can show."""
+    return trends(service, rollout, (metric,))[metric]
+
+
+def trends(service: Service, rollout: Rollout, metrics: Collection[str]) -> Mapping[str, tuple[series.Point, ...]]:
+    """The same of several metrics: the looks are read once for all of them."""
     with service.database.reading() as connection:
         latest = looks.latest(connection, rollout.id)
-        found = looks.thinned(connection, rollout.id, series.SHOWN)
+        found = looks.thinned(connection, rollout.id, series.SHOWN) if metrics else ()
     if latest is None:
-        return ()
+        return dict.fromkeys(metrics, ())
     question = record.load_question(json.loads(latest[1])["question"])
-    return series.points(question, [record.load_recorded(one.look_json).look for one in found], metric, segment)
+    seen = [record.load_recorded(one.look_json).look for one in found]
+    return {metric: series.points(question, seen, metric) for metric in metrics}
 
 
 def _anybody_exposed(rollout: Rollout) -> bool:

@@ -11,7 +11,7 @@ from core.judging.verdict import Finding, Measure
 from core.rollout.model import Rollout
 from core.service import Service
 
-CHARTS = 6  # on one page; each reads the looks anew
+CHARTS = 6  # on one page
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,13 +102,17 @@ def _kind(measure: Measure) -> str:
 
 
 def _charts(service: Service, rollout: Rollout, seen: Latest) -> tuple[Chart, ...]:
-    limited = {m.metric: m for m in reversed(figures.ordered(seen.measures)) if figures.agreed(m)}
+    limited: dict[str, Measure] = {}
+    for measure in figures.ordered(seen.measures):
+        if figures.agreed(measure):
+            limited.setdefault(measure.metric, measure)
+    trends = watch.trends(service, rollout, limited)
     names = tuple(stage.name for stage in rollout.plan.stages)
     drawn: list[Chart] = []
-    for metric, measure in reversed(limited.items()):
+    for metric, measure in limited.items():
         if len(drawn) == CHARTS:
             break
-        until = tuple(p for p in watch.trend(service, rollout, metric) if seen.at is None or p.at <= seen.at)
+        until = tuple(p for p in trends[metric] if seen.at is None or p.at <= seen.at)
         svg = drawing.draw(until, measure, names, "UTC", f"chart-{len(drawn)}")
         if svg:
             title = figures.title(metric, measure.title)
