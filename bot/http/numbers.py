@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from bot.rendering import drawing, engineering, figures, segments, wording
-from bot.rendering.latest import UNJUDGED, Latest, power_of
+from bot.rendering.latest import Latest, power_of
 from core import watch
 from core.judging.verdict import Finding, Measure
 from core.rollout.model import Rollout
@@ -55,8 +55,8 @@ class Numbers:
 
 def numbers(service: Service, rollout: Rollout, seen: Latest) -> Numbers:
     """Everything about these numbers; `rollout` stands in the stage in which they were seen."""
-    judged = [m for m in segments.ordered(seen.segments) if m.word not in UNJUDGED]
-    small = [m for m in seen.segments if m.word in UNJUDGED and m.segment not in {j.segment for j in judged}]
+    judged = [m for m in segments.ordered(seen.segments) if m.word not in figures.UNJUDGED]
+    small = [m for m in seen.segments if m.word in figures.UNJUDGED and m.segment not in {j.segment for j in judged}]
     return Numbers(
         rows=tuple(_row(rollout, m, seen) for m in figures.ordered(seen.measures)),
         charts=_charts(service, rollout, seen),
@@ -96,9 +96,9 @@ def _row(rollout: Rollout, measure: Measure, seen: Latest) -> Row:
 
 
 def _kind(measure: Measure) -> str:
-    if measure.word in {"Worse", "Changed unexpectedly"} or measure.expected == "not as expected":
+    if measure.word in figures.BADLY or measure.expected == "not as expected":
         return "badly"
-    return "unsure" if measure.word in {*UNJUDGED, "Slightly worse, within limit"} else "well"
+    return "unsure" if measure.word in {*figures.UNJUDGED, "Slightly worse, within limit"} else "well"
 
 
 def _charts(service: Service, rollout: Rollout, seen: Latest) -> tuple[Chart, ...]:

@@ -9,8 +9,6 @@ from core.judging.verdict import Finding, Measure
 from core.rollout import questions
 from core.rollout.model import Rollout
 
-UNJUDGED = frozenset({"Not enough data", "No data"})
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Latest:
