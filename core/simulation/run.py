@@ -11,10 +11,11 @@ from core.judging.look import reduce
 from core.judging.state import State as Memory
 from core.judging.verdict import RollBack
 from core.rollout import commands as c
+from core.rollout import holds
 from core.rollout.model import Rollout, StageSpan, State
 from core.rollout.plan import Plan, Stage
 from core.rollout.questions import ask
-from core.rollout.ticking import hold_finding, is_ready
+from core.rollout.ticking import is_ready
 from core.simulation.population import Population
 from core.simulation.tally import Tally
 
@@ -83,7 +84,7 @@ def play(plan: Plan, source: Source, tally: Tally, *, looks: int) -> Run:
             if isinstance(found.verdict, RollBack):
                 stop = _stop(found.verdict.findings[0].metric, at, stage, found)
                 return Run(rollback=stop, held=held, undecided=tuple(undecided), lasted=at - START)
-            if (hold := hold_finding(rollout, found.verdict)) is not None and hold.key != "no_data":
+            if (hold := holds.asked_for(rollout, found.verdict)) is not None and hold.key != holds.NO_DATA:
                 rollout = replace(rollout, overridden=rollout.overridden | {hold.key})
                 name = hold.findings[0].metric if hold.findings else hold.key
                 held = held or _stop(name, at, stage, found)
