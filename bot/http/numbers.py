@@ -37,6 +37,8 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
+    """How one metric's difference developed; `svg` is safe inside a page."""
+
     title: str
     svg: Markup
 

@@ -31,9 +31,11 @@ class Source(Protocol):
     pace: float
     population: Population
 
-    def enter(self, index: int, stage: Stage, control: str) -> None: ...
+    def enter(self, index: int, stage: Stage, control: str) -> None:
+        """A stage begins: users are in its arms from now on."""
 
-    def arrive(self, tally: Tally, days: float) -> None: ...
+    def arrive(self, tally: Tally, days: float) -> None:
+        """Count what comes in so much time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
