@@ -18,7 +18,7 @@ from core.judging.score import Score
 from core.judging.state import State
 from core.judging.verdict import Harm, Measure, Word
 from core.judging.weights import of_everybody
-from core.metrics.catalogue import CATALOGUE, Metric
+from core.metrics.catalogue import CATALOGUE
 
 
 def everybody(
@@ -58,23 +58,10 @@ def segments(question: Question, state: State, most: int | None = None) -> tuple
     if most is not None:
         telling = [pair for pair in found if pair[0].counted is not None and pair[0].log_e > 0]
         found = sorted(telling, key=lambda pair: pair[1] - pair[0].log_e)[:most]
-    rows = []
-    for one, needed in found:
-        entry = CATALOGUE[question.criteria[one.limit].metric]
-        rows.append(
-            _measure(
-                question,
-                one.limit,
-                entry,
-                one.sight,
-                one.log_e,
-                needed,
-                segment=one.segment,
-                weaker=False,
-                silent=False,
-            )
-        )
-    return tuple(rows)
+    return tuple(
+        _measure(question, one.limit, one.sight, one.log_e, needed, segment=one.segment, weaker=False, silent=False)
+        for one, needed in found
+    )
 
 
 def _worst(scored: tuple[Score, ...], sides: list[int], otherwise: int) -> int:
@@ -84,7 +71,6 @@ def _worst(scored: tuple[Score, ...], sides: list[int], otherwise: int) -> int:
 
 def _row(question: Question, look: Look, state: State, position: int, score: Score) -> Measure:
     limit = question.criteria[position]
-    entry = CATALOGUE[limit.metric]
     standing = look.standing(question.cell(limit.metric), question.current)
     weaker = question.current in question.alone
     seen = Seen(canary=None, control=None, error=None, n_canary=0.0, n_control=0.0)
@@ -100,7 +86,6 @@ def _row(question: Question, look: Look, state: State, position: int, score: Sco
     return _measure(
         question,
         position,
-        entry,
         seen,
         score.log_e,
         _needed(question, limit, position, of_everybody(question)),
@@ -113,7 +98,6 @@ def _row(question: Question, look: Look, state: State, position: int, score: Sco
 def _measure(
     question: Question,
     position: int,
-    entry: Metric,
     seen: Seen,
     log_e: float,
     needed: float,
@@ -123,6 +107,7 @@ def _measure(
     silent: bool,
 ) -> Measure:
     limit, implied = question.criteria[position], question.is_implied(position)
+    entry = CATALOGUE[limit.metric]
     difference = ranges.difference(limit, entry, seen)
     low, high = ranges.shown(limit, entry, seen)
     expected = next((one for one in question.expectations if one.metric == limit.metric), None)
