@@ -82,8 +82,8 @@ class _Replaying:
         self.verdicts = 0
         self._name = name
         self._rollout = _folded(history)
-        self._evidence = [r for r in history if isinstance(r.event, EvidenceRecorded)]
-        self._rolled_back = [r for r in history if isinstance(r.event, RolledBack)]
+        self._evidence = [(r.position, r.event) for r in history if isinstance(r.event, EvidenceRecorded)]
+        self._rolled_back = [(r.position, r.event) for r in history if isinstance(r.event, RolledBack)]
         self._state = State()
         self._question: Question | None = None
         self._judgement: Judgement | None = None
@@ -106,24 +106,22 @@ class _Replaying:
         assert self._question is not None
         self._judgement = judge(self._question, recorded.look, self._state)
         self._state = self._judgement.state
-        while self._evidence and self._evidence[0].event.last_look == saved.number:  # type: ignore[union-attr]
-            self._compare(self._evidence.pop(0), self._judgement)
+        while self._evidence and self._evidence[0][1].last_look == saved.number:
+            self._compare(*self._evidence.pop(0), self._judgement)
         return True
 
     def finish(self, latest: tuple[int, str] | None) -> None:
         """What the log speaks of and no look shows, and whether the engine goes on from the right state."""
-        for missing in self._evidence:
-            self._wrong(missing.position, None, "the looks that this evidence rests on are missing")
+        for position, _ in self._evidence:
+            self._wrong(position, None, "the looks that this evidence rests on are missing")
         judged = self._judgement
         if latest is not None and judged is not None and json.loads(latest[1])["judgement"] != record.dump(judged):
             self._wrong(None, latest[0], "the state that the next look goes on from does not follow from the looks")
-        for back in self._rolled_back:
-            event = back.event
-            assert isinstance(event, RolledBack)
+        for position, event in self._rolled_back:
             by_engine = event.by.startswith("system:") and bool(event.findings)
             verdict = self._judgement.verdict if self._judgement is not None else None
             if by_engine and not (isinstance(verdict, RollBack) and verdict.findings == event.findings):
-                self._wrong(back.position, None, "the engine never came to this rollback")
+                self._wrong(position, None, "the engine never came to this rollback")
 
     def _ask(self, question: Question | None, number: int) -> None:
         if question is None:
@@ -136,9 +134,7 @@ class _Replaying:
         if asked != agreed:
             self._wrong(None, number, "it was asked something else than the plan agreed on")
 
-    def _compare(self, recorded: Recorded, judgement: Judgement) -> None:
-        event = recorded.event
-        assert isinstance(event, EvidenceRecorded)
+    def _compare(self, position: int, event: EvidenceRecorded, judgement: Judgement) -> None:
         self.verdicts += 1
         claims = {
             "verdict": (event.verdict, judgement.verdict),
@@ -165,7 +161,7 @@ class _Replaying:
         differing = [name for name, (said, computed) in claims.items() if said != computed]
         if differing:
             what = f"evidence #{event.number} does not follow from its looks: {', '.join(differing)} differ"
-            self._wrong(recorded.position, event.last_look, what)
+            self._wrong(position, event.last_look, what)
         self._covered, self._evidence_state, self._digest = event.last_look, event.state_after, NOTHING
 
     def _wrong(self, position: int | None, look: int | None, what: str) -> None:

@@ -3,13 +3,13 @@
 import hashlib
 import json
 import time
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from core.judging import caps, measures, record, series
 from core.judging.judge import Judgement, judge
 from core.judging.look import reduce, segments_due
-from core.judging.question import Question
 from core.judging.state import State
 from core.rollout import commands as c
 from core.rollout.context import ENGINE
@@ -23,7 +23,7 @@ NOTHING = hashlib.sha256(b"").hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class Newest:
     """What the newest look left behind: the engine's state, and the digest over the looks since the last evidence."""
 
     number: int
@@ -66,15 +66,21 @@ def evidence(service: Service, rollout: Rollout) -> Judgement | None:
     return replace(judgement, segments=measures.segments(question, judgement.state))
 
 
-def trend(service: Service, rollout: Rollout, metric: str, segment: str = "") -> tuple[series.Point, ...]:
+def trend(service: Service, rollout: Rollout, metric: str) -> tuple[series.Point, ...]:
     """How a metric's difference developed over the looks so far, thinned to what a chart can show."""
+    return trends(service, rollout, (metric,))[metric]
+
+
+def trends(service: Service, rollout: Rollout, metrics: Collection[str]) -> Mapping[str, tuple[series.Point, ...]]:
+    """The same of several metrics: the looks are read once for all of them."""
     with service.database.reading() as connection:
         latest = looks.latest(connection, rollout.id)
-        found = looks.thinned(connection, rollout.id, series.SHOWN)
+        found = looks.thinned(connection, rollout.id, series.SHOWN) if metrics else ()
     if latest is None:
-        return ()
+        return dict.fromkeys(metrics, ())
     question = record.load_question(json.loads(latest[1])["question"])
-    return series.points(question, [record.load_recorded(one.look_json).look for one in found], metric, segment)
+    seen = [record.load_recorded(one.look_json).look for one in found]
+    return {metric: series.points(question, seen, metric) for metric in metrics}
 
 
 def _anybody_exposed(rollout: Rollout) -> bool:
@@ -84,7 +90,7 @@ def _anybody_exposed(rollout: Rollout) -> bool:
 def _look(service: Service, rollout: Rollout, at: datetime, every: timedelta) -> c.Sighting:
     question = ask(rollout, every)
     with service.database.reading() as connection:
-        before = _standing(looks.latest(connection, rollout.id), question, rollout)
+        before = _newest(looks.latest(connection, rollout.id), rollout)
         sums = windows.read(connection, rollout.id, segments=segments_due(question, before.state, at))
     look = reduce(question, sums, before.state, at)
     judgement = judge(question, look, before.state)
@@ -131,11 +137,11 @@ def digest_of(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _standing(latest: tuple[int, str] | None, question: Question, rollout: Rollout) -> Standing:
+def _newest(latest: tuple[int, str] | None, rollout: Rollout) -> Newest:
     if latest is None:
-        return Standing(
+        return Newest(
             number=0,
-            state=State.start(question),
+            state=State(),
             question="",
             digest=NOTHING,
             evidence_look=0,
@@ -143,7 +149,7 @@ def _standing(latest: tuple[int, str] | None, question: Question, rollout: Rollo
         )
     number, text = latest
     kept = json.loads(text)
-    standing = Standing(
+    found = Newest(
         number=number,
         state=record.load_judgement(kept["judgement"]).state,
         question=kept["question"],
@@ -152,7 +158,7 @@ def _standing(latest: tuple[int, str] | None, question: Question, rollout: Rollo
         evidence_state=kept["evidence_state"],
     )
     newest = rollout.evidence
-    if newest is None or newest.last_look <= standing.evidence_look:
-        return standing
+    if newest is None or newest.last_look <= found.evidence_look:
+        return found
     # An evidence event was written since: what follows is chained to the state it recorded.
-    return replace(standing, digest=NOTHING, evidence_look=newest.last_look, evidence_state=newest.state_after)
+    return replace(found, digest=NOTHING, evidence_look=newest.last_look, evidence_state=newest.state_after)

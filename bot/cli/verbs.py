@@ -3,12 +3,19 @@
 import json
 import sys
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bot.cli import session
 from bot.rendering.help_pages import VERBS
+
+if TYPE_CHECKING:
+    from bot.rendering.latest import Latest
+    from bot.slack.asking import Asked
+    from bot.slack.grammar import Parsed
+    from core.rollout.model import Rollout
+    from core.service import Service
 
 _REASONED = frozenset({"approve", "reject", "pause", "resume", "rollback", "abandon", "feels-off"})  # <id> "why"
 _READABLE = ("status", "list", "history", "metrics", "segments", "explain")
@@ -68,7 +75,7 @@ def _quoted(argument: str) -> str:
     return '"' + argument.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def _asked(service: Any) -> Any:
+def _asked(service: "Service") -> "Asked":
     from bot.slack.asking import Asked
 
     return Asked(
@@ -80,7 +87,7 @@ def _asked(service: Any) -> Any:
     )
 
 
-def _shown(service: Any, parsed: Any, asked: Any) -> Any:
+def _shown(service: "Service", parsed: "Parsed", asked: "Asked") -> dict[str, Any]:
     from bot.http import seen, shown
     from bot.slack import looking, resolve
     from core import watch
@@ -108,7 +115,7 @@ def _shown(service: Any, parsed: Any, asked: Any) -> Any:
             return seen.narrowed(found, parsed.args[0] if parsed.args else "", parsed.flags.get("segment", ""))
 
 
-def _latest(service: Any, rollout: Any, asked: Any) -> Any:
+def _latest(service: "Service", rollout: "Rollout", asked: "Asked") -> "Latest":
     from bot.rendering.latest import latest
     from core import watch
 

@@ -69,6 +69,16 @@ _METRIC = _object(
     bound=_object(("low", "high"), low=_MAYBE_NUMBER, high=_MAYBE_NUMBER),
     limit=_MAYBE_TEXT,
     verdict=_TEXT,
+    segment=_TEXT,
+    agreed=_YES,
+    cleared=_YES,
+    expected=_TEXT,
+    power=_object(
+        ("could_notice", "could_still_be", "decided_in_seconds"),
+        could_notice=_MAYBE_NUMBER,
+        could_still_be=_MAYBE_NUMBER,
+        decided_in_seconds=_MAYBE_NUMBER,
+    ),
 )
 _OBSERVATION = _object(
     ("surface", "unit"),
@@ -103,11 +113,14 @@ EVIDENCE: dict[int | str, _Json] = {
     200: _answer(
         "The newest judgement",
         _object(
-            ("rollout", "verdict", "arms", "metrics"),
+            ("rollout", "verdict", "arms", "metrics", "segments", "segments_checked", "notes"),
             rollout=_TEXT,
             verdict=_MAYBE_TEXT,
             arms=_object(("canary", "control"), canary=_ARM, control=_ARM),
             metrics=_list(_METRIC),
+            segments=_list(_METRIC),
+            segments_checked=_COUNT,
+            notes=_list({"type": "object"}),
         ),
     )
 }

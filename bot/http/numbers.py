@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from bot.rendering import drawing, engineering, figures, segments, wording
-from bot.rendering.latest import UNJUDGED, Latest, power_of
+from bot.rendering.latest import Latest, power_of
 from core import watch
 from core.judging.verdict import Finding, Measure
 from core.rollout.model import Rollout
 from core.service import Service
 
-CHARTS = 6  # on one page; each reads the looks anew
+CHARTS = 6  # on one page
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +37,8 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
+    """How one metric's difference developed; `svg` is safe inside a page."""
+
     title: str
     svg: Markup
 
@@ -55,8 +57,8 @@ class Numbers:
 
 def numbers(service: Service, rollout: Rollout, seen: Latest) -> Numbers:
     """Everything about these numbers; `rollout` stands in the stage in which they were seen."""
-    judged = [m for m in segments.ordered(seen.segments) if m.word not in UNJUDGED]
-    small = [m for m in seen.segments if m.word in UNJUDGED and m.segment not in {j.segment for j in judged}]
+    judged = [m for m in segments.ordered(seen.segments) if m.word not in figures.UNJUDGED]
+    small = [m for m in seen.segments if m.word in figures.UNJUDGED and m.segment not in {j.segment for j in judged}]
     return Numbers(
         rows=tuple(_row(rollout, m, seen) for m in figures.ordered(seen.measures)),
         charts=_charts(service, rollout, seen),
@@ -96,19 +98,23 @@ def _row(rollout: Rollout, measure: Measure, seen: Latest) -> Row:
 
 
 def _kind(measure: Measure) -> str:
-    if measure.word in {"Worse", "Changed unexpectedly"} or measure.expected == "not as expected":
+    if measure.word in figures.BADLY or measure.expected == "not as expected":
         return "badly"
-    return "unsure" if measure.word in {*UNJUDGED, "Slightly worse, within limit"} else "well"
+    return "unsure" if measure.word in {*figures.UNJUDGED, "Slightly worse, within limit"} else "well"
 
 
 def _charts(service: Service, rollout: Rollout, seen: Latest) -> tuple[Chart, ...]:
-    limited = {m.metric: m for m in reversed(figures.ordered(seen.measures)) if figures.agreed(m)}
+    limited: dict[str, Measure] = {}
+    for measure in figures.ordered(seen.measures):
+        if figures.agreed(measure):
+            limited.setdefault(measure.metric, measure)
+    trends = watch.trends(service, rollout, limited)
     names = tuple(stage.name for stage in rollout.plan.stages)
     drawn: list[Chart] = []
-    for metric, measure in reversed(limited.items()):
+    for metric, measure in limited.items():
         if len(drawn) == CHARTS:
             break
-        until = tuple(p for p in watch.trend(service, rollout, metric) if seen.at is None or p.at <= seen.at)
+        until = tuple(p for p in trends[metric] if seen.at is None or p.at <= seen.at)
         svg = drawing.draw(until, measure, names, "UTC", f"chart-{len(drawn)}")
         if svg:
             title = figures.title(metric, measure.title)

@@ -8,7 +8,7 @@ from core.judging.series import Point
 from core.judging.verdict import Measure
 
 POINTS = 20  # Slack draws no more
-TITLE, NAME, CATEGORY = 50, 20, 20
+TITLE = 50
 
 
 def block(points: tuple[Point, ...], measure: Measure, zone: str) -> Block | None:

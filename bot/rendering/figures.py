@@ -7,7 +7,9 @@ from core.metrics.catalogue import CATALOGUE
 
 HEADER = ("What", "New", "Now", "Difference (95 % range)", "Verdict")
 SHOWN = 9
-_WELL = frozenset({"Fine", "Better", "Slightly worse, within limit"})
+WELL = frozenset({"Fine", "Better", "Slightly worse, within limit"})
+BADLY = frozenset({"Worse", "Changed unexpectedly"})
+UNJUDGED = frozenset({"Not enough data", "No data"})
 _URGENCY = {
     "Worse": 0,
     "Changed unexpectedly": 1,
@@ -39,7 +41,7 @@ def agreed(measure: Measure) -> bool:
 
 def verdict(measure: Measure) -> str:
     """The word for a measure, or whether it went as its owner expected where that is known."""
-    if measure.expected == "as expected" and measure.word in _WELL:
+    if measure.expected == "as expected" and measure.word in WELL:
         return "As expected"
     return f"{measure.word}, not as expected" if measure.expected == "not as expected" else measure.word
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 from math import ceil, floor, log10
 from typing import Any
 
-from bot.rendering import wording
+from bot.rendering import blocks, wording
 from core.judging import limits
 from core.judging.limits import Kind, Limit, Scale
 from core.metrics.catalogue import CATALOGUE
@@ -25,8 +25,7 @@ def lines(foreseen: Sequence[Foreseen], known: Known) -> list[str]:
     first = foreseen[0]
     usual, longest = wording.duration(first.usual), wording.duration(first.within)
     table = [_head(first), *(_row(one) for one in foreseen)]
-    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
-    rows = ["  " + "  ".join(f"{x:<{w}}" for x, w in zip(row, widths, strict=True)).rstrip() for row in table]
+    rows = [f"  {row}" for row in blocks.aligned(table).splitlines()]
     goes_on = f"goes on after {usual} and " if usual != longest else ""
     return [
         f"What could be seen in {first.stage} at {first.percent:g} %, which {goes_on}lasts {longest} at the most:",

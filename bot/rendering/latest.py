@@ -1,15 +1,13 @@
 """The newest numbers of a rollout: of the last look while it is under way, of the last evidence once it has ended."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from core.judging.judge import Judgement
 from core.judging.power import Power, power
 from core.judging.verdict import Finding, Measure
 from core.rollout import questions
 from core.rollout.model import Rollout
-
-UNJUDGED = frozenset({"Not enough data", "No data"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +43,8 @@ def latest(rollout: Rollout, judgement: Judgement | None, at: datetime) -> Lates
 
 def power_of(rollout: Rollout, measure: Measure, at: datetime | None) -> Power:
     """What a measure of the stage under way could have shown by `at`; unknown before anything was seen."""
-    since = rollout.stage_since
-    if at is None or since is None:
+    stage, since = rollout.stage, rollout.stage_since
+    if at is None or stage is None or since is None:
         return Power(noticeable=None, could_still_be=None, decided_in=None)
-    share = questions.ask(rollout, timedelta(0)).stage.canary_share or 0.0
+    share = questions.canary_share(rollout.plan, stage) or 0.0
     return power(measure, canary_share=share, elapsed=at - since)

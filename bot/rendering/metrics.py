@@ -83,11 +83,11 @@ def _nothing(rollout: Rollout, seen: Latest, metric: str, segment: str) -> Messa
 
 def _first(rollout: Rollout, measures: tuple[Measure, ...], segment: str) -> str:
     where = f", only {wording.escape(segment, 60)}" if segment else ""
-    worse = [m for m in measures if m.word in {"Worse", "Changed unexpectedly"}]
+    worse = [m for m in measures if m.word in figures.BADLY]
     if worse:
         names = wording.listing([figures.named(m.metric, m.title).lower() for m in worse], 3)
         return f"{worse[0].word}: {wording.subject(rollout)}{where} ({names})."
-    known = [m for m in measures if m.word not in {"No data", "Not enough data"}]
+    known = [m for m in measures if m.word not in figures.UNJUDGED]
     if not known:
         return f"Not enough data: {wording.subject(rollout)}{where} cannot be judged yet."
     return f"Fine so far: {wording.subject(rollout)}{where}, {wording.plural(len(known), 'measure')} looked at."

@@ -2,19 +2,18 @@
 
 from bot.rendering import blocks, figures, plainly, wording
 from bot.rendering.blocks import Message
-from bot.rendering.latest import UNJUDGED, Latest
+from bot.rendering.latest import Latest
 from core.judging.verdict import Measure
 from core.rollout.model import Rollout
 
 HEADER = ("Where", "What", "New", "Now", "Difference (95 % range)", "Requests", "Verdict")
 SHOWN = 20
 NAMED = 8
-_STANDS_OUT = frozenset({"Worse", "Changed unexpectedly"})
 
 
 def numbers(rollout: Rollout, seen: Latest, as_of: str) -> Message:
     """One table with the size of each cut."""
-    judged = [m for m in ordered(seen.segments) if m.word not in UNJUDGED]
+    judged = [m for m in ordered(seen.segments) if m.word not in figures.UNJUDGED]
     if not seen.segments:
         return _nothing(rollout, seen, as_of)
     rows = [_row(m) for m in judged[:SHOWN]]
@@ -29,7 +28,7 @@ def numbers(rollout: Rollout, seen: Latest, as_of: str) -> Message:
 
 def words(rollout: Rollout, seen: Latest, as_of: str) -> Message:
     """The same in sentences, for people who did not ask for numbers."""
-    judged = [m for m in ordered(seen.segments) if m.word not in UNJUDGED]
+    judged = [m for m in ordered(seen.segments) if m.word not in figures.UNJUDGED]
     if not seen.segments:
         return _nothing(rollout, seen, as_of)
     told = [f"Where {place(m.segment)}: {plainly.sentence(m)}" for m in judged[:NAMED]]
@@ -42,7 +41,7 @@ def words(rollout: Rollout, seen: Latest, as_of: str) -> Message:
 
 def ordered(measures: tuple[Measure, ...]) -> list[Measure]:
     """The worst first: by word, then by evidence."""
-    return sorted(figures.ordered(measures), key=lambda m: (m.word not in _STANDS_OUT, -strength(m)))
+    return sorted(figures.ordered(measures), key=lambda m: (m.word not in figures.BADLY, -strength(m)))
 
 
 def strength(measure: Measure) -> float:
@@ -54,7 +53,7 @@ def line(segments: tuple[Measure, ...], checked: int) -> str:
     """What a summary says: `Segments: 14 checked. language=de, people asking again: …`; empty where none was."""
     if not checked:
         return ""
-    worst = next((m for m in ordered(segments) if m.word not in UNJUDGED), None)
+    worst = next((m for m in ordered(segments) if m.word not in figures.UNJUDGED), None)
     if worst is None:
         return f"Segments: {checked} checked. Nothing stands out."
     numbers = f"{wording.value(worst.canary, worst.unit)} vs {wording.value(worst.control, worst.unit)}"
@@ -83,7 +82,7 @@ def _nothing(rollout: Rollout, seen: Latest, as_of: str) -> Message:
 
 
 def _first(rollout: Rollout, seen: Latest, judged: list[Measure]) -> str:
-    out = [m for m in judged if m.word in _STANDS_OUT]
+    out = [m for m in judged if m.word in figures.BADLY]
     begin = f"Segments: {seen.checked} checked for {wording.subject(rollout)}."
     if not out:
         return f"{begin} Nothing stands out for certain."
@@ -104,7 +103,7 @@ def _said(seen: Latest, judged: list[Measure]) -> list[str]:
 
 def _unjudged(segments: tuple[Measure, ...]) -> list[str]:
     """Those too small, each with its largest count; a cut with one judged row is judged."""
-    judged = {m.segment for m in segments if m.word not in UNJUDGED}
+    judged = {m.segment for m in segments if m.word not in figures.UNJUDGED}
     sizes: dict[str, int] = {}
     for m in segments:
         if m.segment not in judged:

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
-from bot.rendering import wording
+from bot.rendering import blocks, wording
 from core.simulation.report import Found, Harmless
 from core.simulation.run import FEWEST
 from core.simulation.study import Outcome, Study
@@ -74,9 +74,7 @@ def _harmless(found: Harmless) -> list[str]:
 def _harms(of: Sequence[Found]) -> list[str]:
     if not of:
         return ["No harm was asked about, and no limit rolls back."]
-    table = [_HEAD, *(_row(one) for one in of)]
-    widths = [max(len(row[i]) for row in table) for i in range(len(_HEAD))]
-    lines = ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
+    lines = blocks.aligned([_HEAD, *(_row(one) for one in of)]).splitlines()
     unseen = [one for one in of if one.stopped < one.runs]
     if unseen:
         named = ", ".join(f"{one.harm.text} ({one.runs - one.stopped} of {one.runs})" for one in unseen)

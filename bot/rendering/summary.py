@@ -124,8 +124,8 @@ def _where(rollout: Rollout) -> str:
 
 def _why(rollout: Rollout, evidence: EvidenceRecorded, at: datetime) -> str:
     limited = [m for m in evidence.measures if figures.agreed(m)]
-    clear = [m for m in limited if m.word in {"Fine", "Better", "Slightly worse, within limit"}]
-    unknown = [m for m in limited if m.word in {"Not enough data", "No data"}]
+    clear = [m for m in limited if m.word in figures.WELL]
+    unknown = [m for m in limited if m.word in figures.UNJUDGED]
     kept = sum(m.cleared for m in limited)
     shown = f", {kept} of them shown to be kept" if kept else ""
     said = [f"Why: {len(clear)} of {wording.plural(len(limited), 'limit')} clear{shown}"]
@@ -154,7 +154,7 @@ def _would_have_noticed(rollout: Rollout, limited: list[v.Measure], at: datetime
 def _chart(evidence: EvidenceRecorded, at: datetime, zone: str, trend: Trend) -> blocks.Block | None:
     """What needs attention first; where nothing does, whether answers are good."""
     limited = [m for m in figures.ordered(evidence.measures) if figures.agreed(m)]
-    urgent = [m for m in limited if m.word in {"Worse", "Changed unexpectedly"}]
+    urgent = [m for m in limited if m.word in figures.BADLY]
     for measure in urgent or sorted(limited, key=lambda m: m.metric != FIRST):
         until = tuple(p for p in trend(measure.metric) if p.at <= at)
         if (drawn := charts.block(until, measure, zone)) is not None:

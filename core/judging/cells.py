@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from core.judging.evidence import BUCKETS, CATEGORY, EVERYONE, REQUESTS, CellKey, Sums
+from core.judging.evidence import BUCKETS, CANARY, CATEGORY, EVERYONE, REQUESTS, CellKey, Sums
 from core.metrics.catalogue import CATALOGUE, Kind
 from core.stats.checked import Array as Array
 
@@ -56,7 +56,7 @@ def categories(sums: Sums) -> tuple[str, ...]:
             {
                 key.metric
                 for key, cell in sums.cells.items()
-                if key.arm == "canary"
+                if key.arm == CANARY
                 and key.segment == EVERYONE
                 and key.metric.startswith(CATEGORY)
                 and cell.value.any()

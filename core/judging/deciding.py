@@ -1,6 +1,6 @@
 """Which limits speak: the file's by a weighted sum that keeps the false alarms, the others by false discoveries."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import log
 
 import numpy as np
@@ -8,7 +8,7 @@ import numpy as np
 from core.judging import ranges
 from core.judging.hypothesis import effect
 from core.judging.implied import FALSE_DISCOVERIES
-from core.judging.limits import CATEGORY_UNIT, Limit, Role, Scale, wording
+from core.judging.limits import CATEGORY_UNIT, Kind, Limit, Role, Scale, wording
 from core.judging.look import Look
 from core.judging.question import Question
 from core.judging.ranges import Seen
@@ -22,10 +22,11 @@ from core.stats import multiplicity
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Ready:
-    """A limit whose estimate is, and has lasted, beyond: for everybody, in these segments, or both."""
+    """A limit whose estimate is, and has lasted, beyond: for `everybody` (what counts most there), in these segments,
+    or both."""
 
     score: Score
-    everybody: bool
+    everybody: Seen | None
     segments: tuple[SegmentScore, ...]
     counted: float
 
@@ -48,12 +49,7 @@ def fired(question: Question, look: Look, state: State, scored: tuple[Score, ...
     tests = np.full(len(positions), -np.inf)
     tests[: len(ready)] = [one.counted for one in ready]
     also = multiplicity.e_bh(tests, FALSE_DISCOVERIES)
-    speaking = [one for i, one in enumerate(ready) if i == 0 or also[i]]
-    return tuple(
-        finding
-        for one in speaking
-        for finding in _findings(question, question.criteria[one.score.limit], one, bar + share)
-    )
+    return tuple(_speaking(question, one, bar + share) for i, one in enumerate(ready) if i == 0 or also[i])
 
 
 def discovered(
@@ -99,38 +95,33 @@ def notes(question: Question, look: Look, state: State, scored: tuple[Score, ...
 
 def _ready(question: Question, look: Look, state: State, score: Score) -> _Ready | None:
     limit = question.criteria[score.limit]
-    everybody = score.beyond and has_lasted(limit, str(score.limit), look, state)
+    everybody = score.strongest if has_lasted(limit, str(score.limit), look, state) else None
     segments = tuple(
         one
         for one in score.segments
         if one.counted is not None and has_lasted(limit, f"{score.limit}|{one.segment}", look, state)
     )
-    if not everybody and not segments:
+    if everybody is None and not segments:
         return None
-    counted = combined(question, score, segments, everybody=everybody)
+    counted = combined(question, score, segments, everybody=everybody is not None)
     return _Ready(score=score, everybody=everybody, segments=segments, counted=counted)
 
 
-def _findings(question: Question, limit: Limit, ready: _Ready, threshold: float) -> tuple[Finding, ...]:
-    """One finding for everybody, or for the segment that weighs most where everybody's part is not beyond the limit."""
-    share = of_everybody(question)
-    worst = max(ready.segments, key=lambda one: one.counted or 0.0, default=None)
-    if ready.everybody and ready.score.strongest is not None:
-        mostly = f"; most in {worst.segment}" if worst is not None else ""
-        found = _finding(limit, ready.score.strongest, ready.score.log_e, threshold - log(share), "", "")
-        return (_noted(found, mostly),)
-    assert worst is not None
-    return (_finding(limit, worst.sight, worst.log_e, threshold - log(1 - share), worst.segment, ""),)
-
-
-def _noted(finding: Finding, more: str) -> Finding:
-    return replace(finding, note=(finding.note + more).removeprefix("; "))
+def _speaking(question: Question, ready: _Ready, threshold: float) -> Finding:
+    """For everybody, or for the segment that weighs most where everybody's part is not beyond the limit."""
+    limit, share = question.criteria[ready.score.limit], of_everybody(question)
+    heaviest = sorted(ready.segments, key=lambda one: -(one.counted or 0.0))
+    if ready.everybody is not None:
+        mostly = f"most in {heaviest[0].segment}" if heaviest else ""
+        return _finding(limit, ready.everybody, ready.score.log_e, threshold - log(share), "", mostly)
+    worst = heaviest[0]
+    return _finding(limit, worst.sight, worst.log_e, threshold - log(1 - share), worst.segment, "")
 
 
 def _unforeseen(limit: Limit) -> str:
     """Why something is told that no file asked for."""
     entry = CATALOGUE[limit.metric]
-    rises = limit.kind.value == "rises_by"
+    rises = limit.kind is Kind.RISES_BY
     if entry.good in {Good.UP, Good.DOWN} and (entry.good is Good.UP) == rises:
         return "better than expected: check for leakage, truncation or a filter that is off"
     if entry.good is Good.UNCHANGED and not rises:
@@ -138,8 +129,7 @@ def _unforeseen(limit: Limit) -> str:
     return "not among the agreed limits"
 
 
-def _finding(limit: Limit, sight: Seen | None, strength: float, threshold: float, segment: str, note: str) -> Finding:
-    assert sight is not None
+def _finding(limit: Limit, sight: Seen, strength: float, threshold: float, segment: str, note: str) -> Finding:
     entry = CATALOGUE[limit.metric]
     relative = limit.scale is Scale.RELATIVE
     difference = None

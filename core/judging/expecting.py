@@ -1,17 +1,14 @@
 """Whether a metric went where its owner expected it to go."""
 
-from typing import Literal
-
 from core.judging.implied import Expected
 from core.judging.ranges import Seen
+from core.judging.verdict import AsExpected
 from core.metrics.catalogue import MarginScale, Metric
-
-Outcome = Literal["", "as expected", "not as expected", "not shown yet"]
 
 
 def outcome(
     expected: Expected, entry: Metric, seen: Seen, difference: float | None, low: float | None, high: float | None
-) -> Outcome:
+) -> AsExpected:
     """`difference` and its always-valid range against what was expected; unknown ranges show nothing.
 
     Up or down is as expected once the range excludes no change on that side; not so once it lies wholly outside what

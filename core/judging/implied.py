@@ -67,8 +67,7 @@ def _side(entry: Metric, kind: Kind, expected: Expected | None) -> Limit | None:
     up = kind is Kind.RISES_BY
     amount, scale = entry.default_margin or 0.02, _SCALES[entry.margin_scale]
     foreseen = expected is not None and expected.direction == ("up" if up else "down")
-    if foreseen:
-        assert expected is not None
+    if expected is not None and foreseen:
         far = expected.high if up else expected.low
         if far is None or far == 0:
             return None  # any amount of it is expected

@@ -5,13 +5,12 @@ from math import log
 
 import numpy as np
 
-from core.judging import expecting, ranges
+from core.judging import expecting, ranges, words
 from core.judging.accumulate import GATE_REQUESTS, in_control
 from core.judging.clearance import Clearances
-from core.judging.evidence import EVERYONE
-from core.judging.hypothesis import hypotheses, is_beyond
+from core.judging.evidence import EVERYONE, REQUESTS
 from core.judging.implied import FALSE_DISCOVERIES
-from core.judging.limits import CATEGORIES, CATEGORY_UNIT, Kind, Limit, Role, wording
+from core.judging.limits import CATEGORIES, CATEGORY_UNIT, Kind, Limit, wording
 from core.judging.look import SLOTS, Look
 from core.judging.question import Question
 from core.judging.ranges import Seen
@@ -19,7 +18,7 @@ from core.judging.score import Score
 from core.judging.state import State
 from core.judging.verdict import Harm, Measure, Word
 from core.judging.weights import of_everybody
-from core.metrics.catalogue import CATALOGUE, Good, Metric
+from core.metrics.catalogue import CATALOGUE
 
 
 def everybody(
@@ -35,9 +34,10 @@ def everybody(
         if limit.per_category:
             rows.append(_category_row(question, state, limit, score))
             continue
-        clear = kept.get(position)
         row = _row(question, look, state, position, score)
-        rows.append(row if clear is None else _with_clearance(row, clear.log_e, clear.kept))
+        if (clear := kept.get(position)) is not None:
+            row = replace(row, log_clear=clear.log_e, cleared=clear.kept)
+        rows.append(row)
     limited = {limit.metric for limit in question.limits}
     shown: set[str] = set()
     for position, limit in enumerate(question.implied, start=len(question.limits)):
@@ -58,23 +58,10 @@ def segments(question: Question, state: State, most: int | None = None) -> tuple
     if most is not None:
         telling = [pair for pair in found if pair[0].counted is not None and pair[0].log_e > 0]
         found = sorted(telling, key=lambda pair: pair[1] - pair[0].log_e)[:most]
-    rows = []
-    for one, needed in found:
-        entry = CATALOGUE[question.criteria[one.limit].metric]
-        rows.append(
-            _measure(
-                question,
-                one.limit,
-                entry,
-                one.sight,
-                one.log_e,
-                needed,
-                segment=one.segment,
-                weaker=False,
-                silent=False,
-            )
-        )
-    return tuple(rows)
+    return tuple(
+        _measure(question, one.limit, one.sight, one.log_e, needed, segment=one.segment, weaker=False, silent=False)
+        for one, needed in found
+    )
 
 
 def _worst(scored: tuple[Score, ...], sides: list[int], otherwise: int) -> int:
@@ -84,36 +71,21 @@ def _worst(scored: tuple[Score, ...], sides: list[int], otherwise: int) -> int:
 
 def _row(question: Question, look: Look, state: State, position: int, score: Score) -> Measure:
     limit = question.criteria[position]
-    entry = CATALOGUE[limit.metric]
     standing = look.standing(question.cell(limit.metric), question.current)
     weaker = question.stage.exposes and not question.stage.control_left
     seen = Seen(canary=None, control=None, error=None, n_canary=0.0, n_control=0.0)
     if standing is not None:
-        seen = Seen(
-            canary=standing.level if weaker else standing.canary,
-            control=standing.control,
-            error=standing.error,
-            n_canary=standing.level_weight if weaker else standing.canary_weight,
-            n_control=0.0 if weaker else standing.control_weight,
-            design_effect=standing.design_effect,
-        )
+        seen = standing.beside
+        if weaker:
+            seen = replace(seen, canary=standing.level, n_canary=standing.level_weight, n_control=0.0)
     if weaker and (baseline := state.baselines.get(limit.metric)) is not None:
-        error = seen.error
+        seen = replace(seen, control=baseline.value)
         if standing is not None and standing.level_error is not None and baseline.error is not None:
-            error = float(np.hypot(standing.level_error, baseline.error))
-        seen = Seen(
-            canary=seen.canary,
-            control=baseline.value,
-            error=error,
-            n_canary=seen.n_canary,
-            n_control=0.0,
-            design_effect=seen.design_effect,
-        )
+            seen = replace(seen, error=float(np.hypot(standing.level_error, baseline.error)))
     silent = seen.n_canary == 0 or (seen.n_control == 0 and not weaker)
     return _measure(
         question,
         position,
-        entry,
         seen,
         score.log_e,
         _needed(question, limit, position, of_everybody(question)),
@@ -126,7 +98,6 @@ def _row(question: Question, look: Look, state: State, position: int, score: Sco
 def _measure(
     question: Question,
     position: int,
-    entry: Metric,
     seen: Seen,
     log_e: float,
     needed: float,
@@ -136,17 +107,13 @@ def _measure(
     silent: bool,
 ) -> Measure:
     limit, implied = question.criteria[position], question.is_implied(position)
-    relative = ranges.is_relative(limit, entry)
-    difference = None
-    if seen.canary is not None and seen.control is not None:
-        if not relative:
-            difference = seen.canary - seen.control
-        elif seen.control > 0:
-            difference = seen.canary / seen.control - 1
+    entry = CATALOGUE[limit.metric]
+    difference = ranges.difference(limit, entry, seen)
     low, high = ranges.shown(limit, entry, seen)
     expected = next((one for one in question.expectations if one.metric == limit.metric), None)
     foreseen = expecting.outcome(expected, entry, seen, difference, low, high) if expected and not segment else ""
-    word = _word(question, limit, entry, seen, log_e, low, high, silent=silent, implied=implied)
+    proven = log_e >= log(1 / question.alpha)
+    word: Word = "No data" if silent else words.of(limit, entry, seen, low, high, proven=proven, implied=implied)
     return Measure(
         metric=limit.metric,
         title=entry.title,
@@ -161,7 +128,7 @@ def _measure(
         n_canary=round(seen.n_canary),
         n_control=round(seen.n_control),
         unit=entry.unit,
-        relative=relative,
+        relative=ranges.is_relative(limit, entry),
         weaker=weaker,
         note=seen.note,
         segment=segment,
@@ -175,10 +142,6 @@ def _measure(
         needed=needed,
         expected=foreseen,
     )
-
-
-def _with_clearance(row: Measure, log_e: float | None, kept: bool) -> Measure:
-    return replace(row, log_clear=log_e, cleared=kept)
 
 
 def _needed(question: Question, limit: Limit, position: int, share: float) -> float:
@@ -198,58 +161,9 @@ def _harm(limit: Limit) -> Harm:
             return "more"
 
 
-def _word(
-    question: Question,
-    limit: Limit,
-    entry: Metric,
-    seen: Seen,
-    log_e: float,
-    low: float | None,
-    high: float | None,
-    *,
-    silent: bool,
-    implied: bool,
-) -> Word:
-    if silent:
-        return "No data"
-    proven = log_e >= log(1 / question.alpha)
-    beyond = _beyond_limit(limit, seen.canary, seen.control)
-    risen = low is not None and low > 0
-    fallen = high is not None and high < 0
-    if limit.kind is Kind.CHANGES_BY or (implied and entry.good is Good.UNCHANGED):
-        return _two_sided(limit, seen, beyond=beyond and (proven or risen or fallen), judged=beyond and not implied)
-    harm_is_more = limit.kind is not Kind.DROPS_BY if not implied else entry.good is not Good.UP
-    worse, better = (risen, fallen) if harm_is_more else (fallen, risen)
-    harmful = not implied or harm_is_more == (limit.kind is not Kind.DROPS_BY)
-    if beyond and harmful and (proven or worse):
-        return "Worse"
-    if seen.n_canary < GATE_REQUESTS or (beyond and harmful and not implied and limit.role is not Role.WATCH):
-        return "Not enough data"
-    if implied and entry.good is Good.UNKNOWN:
-        return "Fine"
-    if worse or (proven and harmful and not limit.absolute):
-        return "Slightly worse, within limit"
-    return "Better" if better else "Fine"
-
-
-def _two_sided(limit: Limit, seen: Seen, *, beyond: bool, judged: bool) -> Word:
-    if beyond:
-        return "Changed unexpectedly"
-    undecided = judged and limit.role is not Role.WATCH
-    return "Not enough data" if seen.n_canary < GATE_REQUESTS or undecided else "Fine"
-
-
-def _beyond_limit(limit: Limit, canary: float | None, control: float | None) -> bool:
-    if canary is None:
-        return False
-    if limit.absolute:
-        return canary > limit.amount
-    return any(is_beyond(limit, hypothesis.side, canary, control) for hypothesis in hypotheses(limit))
-
-
 def _category_row(question: Question, state: State, limit: Limit, score: Score) -> Measure:
     entry = CATALOGUE[CATEGORIES]
-    requests = state.total(question.current, "requests")
+    requests = state.total(question.current, REQUESTS)
     new = [
         t for t in state.categories if not in_control(state, t.name) and t.trials and question.limits[t.limit] == limit
     ]

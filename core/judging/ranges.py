@@ -1,4 +1,4 @@
-"""The range of a difference as people see it: always valid at 95 %, however often it is looked at."""
+"""A difference and its range as people see them: always valid at 95 %, however often it is looked at."""
 
 from dataclasses import dataclass
 from math import hypot
@@ -37,6 +37,15 @@ def shown(limit: Limit | None, entry: Metric, seen: Seen) -> Range:
     return _of_means(limit, entry, seen, seen.canary, seen.control)
 
 
+def difference(limit: Limit | None, entry: Metric, seen: Seen) -> float | None:
+    """Canary minus control, relative to control where the row is; None where it is unknown."""
+    if seen.canary is None or seen.control is None:
+        return None
+    if not is_relative(limit, entry):
+        return seen.canary - seen.control
+    return seen.canary / seen.control - 1 if seen.control > 0 else None
+
+
 def is_relative(limit: Limit | None, entry: Metric) -> bool:
     """Whether a difference is shown relative to control."""
     if limit is not None and not limit.absolute:
@@ -50,9 +59,9 @@ def _of_rates(seen: Seen, canary: float, control: float, *, relative: bool) -> R
     n_canary, n_control = seen.n_canary / seen.design_effect, seen.n_control / seen.design_effect
     low_canary, high_canary = proportion.confidence_sequence(canary * n_canary, n_canary, alpha=ALPHA)
     low_control, high_control = proportion.confidence_sequence(control * n_control, n_control, alpha=ALPHA)
-    difference = canary - control
-    low = difference - hypot(canary - low_canary, high_control - control)
-    high = difference + hypot(high_canary - canary, control - low_control)
+    moved = canary - control
+    low = moved - hypot(canary - low_canary, high_control - control)
+    high = moved + hypot(high_canary - canary, control - low_control)
     if not relative:
         return low, high
     return (low / control, high / control) if control > 0 else (None, None)

@@ -52,19 +52,9 @@ def load_recorded(text: str) -> Recorded:
     return _RECORDED.validate_json(text)
 
 
-def load_look(text: str) -> Look:
-    """A look alone; ValueError where the text is none."""
-    return _LOOK.validate_json(text)
-
-
 def load_question(text: str) -> Question:
     """A recorded question; ValueError where the text is none."""
     return _QUESTION.validate_json(text)
-
-
-def load_state(text: str) -> State:
-    """A recorded state; ValueError where the text is none."""
-    return _STATE.validate_json(text)
 
 
 def load_judgement(text: str) -> Judgement:

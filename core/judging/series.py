@@ -24,35 +24,23 @@ class Point:
     high: float | None
 
 
-def points(question: Question, looks: Sequence[Look], metric: str, segment: str = "") -> tuple[Point, ...]:
+def points(question: Question, looks: Sequence[Look], metric: str) -> tuple[Point, ...]:
     """What a metric did, look by look, since the stage of each; those that saw nothing of it are left out.
 
     `question` is as it was asked last.
     """
-    found = (_point(question, look, metric, segment) for look in looks)
+    found = (_point(question, look, metric) for look in looks)
     return tuple(point for point in found if point is not None)
 
 
-def _point(question: Question, look: Look, metric: str, segment: str) -> Point | None:
+def _point(question: Question, look: Look, metric: str) -> Point | None:
     # Before its cap was known a mean was compared as it is.
     cells = (question.cell(metric), metric)
-    standing = next((one for cell in cells if (one := look.standing(cell, look.stage, segment)) is not None), None)
+    standing = next((one for cell in cells if (one := look.standing(cell, look.stage)) is not None), None)
     if standing is None or standing.canary is None or standing.control is None:
         return None
     entry = CATALOGUE[metric]
     limit = next((one for one in question.criteria if one.metric == metric), None)
-    seen = ranges.Seen(
-        canary=standing.canary,
-        control=standing.control,
-        error=standing.error,
-        n_canary=standing.canary_weight,
-        n_control=standing.control_weight,
-        design_effect=standing.design_effect,
-    )
-    low, high = ranges.shown(limit, entry, seen)
-    difference = None
-    if not ranges.is_relative(limit, entry):
-        difference = standing.canary - standing.control
-    elif standing.control > 0:
-        difference = standing.canary / standing.control - 1
+    low, high = ranges.shown(limit, entry, standing.beside)
+    difference = ranges.difference(limit, entry, standing.beside)
     return Point(at=look.at, stage=look.stage, difference=difference, low=low, high=high)

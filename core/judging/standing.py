@@ -9,6 +9,7 @@ import numpy as np
 from core.judging import cells
 from core.judging.evidence import CANARY, CONTROL, EVERYONE, Sums
 from core.judging.question import Question
+from core.judging.ranges import Seen
 from core.judging.state import Baseline
 from core.metrics.catalogue import CATALOGUE, Kind, Metric
 from core.stats import clustering, mean, quantile
@@ -37,6 +38,23 @@ class Standing:
     level_error: float | None
     level_weight: float
     design_effect: float
+
+    @property
+    def beside(self) -> Seen:
+        """Both arms, where they live side by side."""
+        return Seen(
+            canary=self.canary,
+            control=self.control,
+            error=self.error,
+            n_canary=self.canary_weight,
+            n_control=self.control_weight,
+            design_effect=self.design_effect,
+        )
+
+    @property
+    def alone(self) -> Seen:
+        """The canary over all its stages, held against something fixed; control is only told."""
+        return replace(self.beside, canary=self.level, error=self.level_error, n_canary=self.level_weight)
 
 
 def standings(

@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Literal, TypeAlias
 
 from core.judging.evidence import CATEGORY
-from core.judging.question import Question
 from core.judging.ranges import Seen
 from core.judging.verdict import RollBack
 from core.stats.checked import Side
@@ -104,9 +103,10 @@ class SegmentScore:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
-    """`totals` is keyed `"stage|metric"` or `"stage|metric|segment"`, `last_request` by arm, `arrivals` by
-    `"metric|arm"`, `taus` by position, `beyond_since` by position or `"position|segment"`, `effects` (design effects)
-    and `recent` by the name that steps are counted under."""
+    """`State()` is before the first look, whatever is asked. `totals` is keyed `"stage|metric"` or
+    `"stage|metric|segment"`, `last_request` by arm, `arrivals` by `"metric|arm"`, `taus` by position, `beyond_since` by
+    position or `"position|segment"`, `effects` (design effects) and `recent` by the name that steps are counted under.
+    """
 
     looks: int = 0
     totals: Mapping[str, Total] = field(default_factory=dict)
@@ -131,12 +131,6 @@ class State:
     segments_seen: datetime | None = None  # the last look at segments
     segments: tuple[SegmentScore, ...] = ()
     rolled_back: RollBack | None = None
-
-    @classmethod
-    def start(cls, question: Question) -> "State":
-        """Before the first look, whatever is asked: nothing counted, nothing decided."""
-        del question
-        return cls()
 
     def total(self, stage: int, metric: str, segment: str = "") -> Total:
         """The counts up to the last look; zeros where there were none."""

@@ -9,7 +9,7 @@ import numpy as np
 from core.judging import crossing
 from core.judging.accumulate import gate_is_open, in_control
 from core.judging.counting import channel
-from core.judging.evidence import EVERYONE, counter
+from core.judging.evidence import EVERYONE, REQUESTS, counter
 from core.judging.hypothesis import Hypothesis, hypotheses, is_beyond
 from core.judging.limits import Limit
 from core.judging.look import Look
@@ -94,9 +94,9 @@ class Sighted:
         if limit.absolute:
             level = standing.level
             enough = level is not None and level * standing.level_weight >= (limit.min_events or 0)
-            beyond, sight = level is not None and level > limit.amount and enough, _own(standing)
+            beyond, sight = level is not None and level > limit.amount and enough, standing.alone
         else:
-            beyond, sight = _is_beyond(limit, hypothesis, standing), _beside(standing)
+            beyond, sight = _is_beyond(limit, hypothesis, standing), standing.beside
         part: Part = "fixed" if limit.absolute else "pair"
         log_e = self._exact(position, hypothesis.side, part, since, segment, standing.design_effect)
         yield Term(log_weight=log(share), log_e=log_e, beyond=beyond, sight=sight)
@@ -110,7 +110,7 @@ class Sighted:
         if plain is not None:
             log_e = self._mean(position, hypothesis, plain)
             beyond = _is_beyond(limit, hypothesis, plain)
-            yield Term(log_weight=log(share * AS_IT_IS), log_e=log_e, beyond=beyond, sight=_beside(plain))
+            yield Term(log_weight=log(share * AS_IT_IS), log_e=log_e, beyond=beyond, sight=plain.beside)
         if cap is None:
             return
         capped = self._standings.get((cell, since, segment))
@@ -118,7 +118,7 @@ class Sighted:
             part = CAPPED + (TAIL if hypothesis.side == "less" or limit.absolute else 0.0)
             log_e, beyond = self._mean(position, hypothesis, capped), _is_beyond(limit, hypothesis, capped)
             note = f"values above {cap:.4g} count as that"
-            sight = replace(_beside(capped), note=note)
+            sight = replace(capped.beside, note=note)
             yield Term(log_weight=log(share * part), log_e=log_e, beyond=beyond, sight=sight)
         tail = self._standings.get((counter(metric, cap), since, segment))
         if tail is None or hypothesis.side == "less" or limit.absolute:
@@ -130,7 +130,7 @@ class Sighted:
             log_weight=log(share * TAIL),
             log_e=log_e,
             beyond=beyond,
-            sight=replace(_beside(judged), note=_tail_note(cap, tail)) if judged is not None else _beside(tail),
+            sight=replace(judged.beside, note=_tail_note(cap, tail)) if judged is not None else tail.beside,
         )
 
     def _mean(self, position: int, hypothesis: Hypothesis, standing: Standing) -> float:
@@ -199,7 +199,7 @@ class Sighted:
         beside = f" and {control:.1%} on the current one" if control is not None and not limit.absolute else ""
         crossed = "above what is usual" if not limit.absolute else f"above {limit.amount:g}"
         note = f"in the last minutes {canary:.1%} of requests were {crossed} on the new version{beside}"
-        return replace(_own(standing) if limit.absolute else _beside(standing), note=note)
+        return replace(standing.alone if limit.absolute else standing.beside, note=note)
 
     def _lately_beyond(self, position: int, hypothesis: Hypothesis, canary: float, control: float | None) -> bool:
         limit = self._question.criteria[position]
@@ -259,9 +259,7 @@ def _categories(question: Question, state: State, position: int) -> Iterator[Ter
         if track.limit != position or in_control(state, track.name) or track.trials == 0:
             continue
         rate = track.events / track.trials
-        control = sum(
-            total.control_trials for key, total in state.totals.items() if key.partition("|")[2] == "requests"
-        )
+        control = sum(total.control_trials for key, total in state.totals.items() if key.partition("|")[2] == REQUESTS)
         yield Term(
             log_weight=log(fading(track.order)),
             log_e=float(proportion.log_mean(track.components)),
@@ -281,28 +279,6 @@ def _is_beyond(limit: Limit, hypothesis: Hypothesis, standing: Standing) -> bool
     if limit.absolute:
         return standing.level is not None and standing.level > limit.amount
     return is_beyond(limit, hypothesis.side, standing.canary, standing.control)
-
-
-def _beside(standing: Standing) -> Seen:
-    return Seen(
-        canary=standing.canary,
-        control=standing.control,
-        error=standing.error,
-        n_canary=standing.canary_weight,
-        n_control=standing.control_weight,
-        design_effect=standing.design_effect,
-    )
-
-
-def _own(standing: Standing) -> Seen:
-    return Seen(
-        canary=standing.level,
-        control=standing.control,
-        error=standing.level_error,
-        n_canary=standing.level_weight,
-        n_control=standing.control_weight,
-        design_effect=standing.design_effect,
-    )
 
 
 def _tail_note(cap: float, tail: Standing) -> str:

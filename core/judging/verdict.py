@@ -120,6 +120,9 @@ Verdict: TypeAlias = Continue | TooEarly | NoData | BrokenSource | NoControl | S
 Harm: TypeAlias = Literal["more", "less", "either"]
 """Which way of a metric is harm."""
 
+AsExpected: TypeAlias = Literal["", "as expected", "not as expected", "not shown yet"]
+"""Whether a metric went where its owner expected it to go; empty without an expectation."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measure:
@@ -159,4 +162,4 @@ class Measure:
     needed: float = 0.0
     log_clear: float | None = None
     cleared: bool = False
-    expected: Literal["", "as expected", "not as expected", "not shown yet"] = ""
+    expected: AsExpected = ""

@@ -5,7 +5,7 @@ from datetime import timedelta
 from core.judging.verdict import Hold as HoldVerdict
 from core.rollout import commands as c
 from core.rollout import events as e
-from core.rollout import gates, permission, ticking
+from core.rollout import gates, holds, permission, ticking
 from core.rollout.context import Context
 from core.rollout.model import TERMINAL, UNDER_WAY, Rollout, State
 from core.rollout.plan import GATES, Risk, StageKind, changed_parts
@@ -190,9 +190,7 @@ def _advance(rollout: Rollout, command: c.Advance, context: Context) -> list[e.R
     if (why := gates.blocked(context)) and why != "quiet hours":
         raise Refused(f"Nothing grows now: {why}. Rolling back still works.")
     verdict = rollout.evidence.verdict if rollout.evidence else None
-    if isinstance(verdict, HoldVerdict) and any(
-        ticking.hold_key(f) not in rollout.overridden for f in verdict.findings
-    ):
+    if isinstance(verdict, HoldVerdict) and any(holds.key_of(f) not in rollout.overridden for f in verdict.findings):
         raise Refused("A limit speaks against it.", hint=f"See /rollout metrics {rollout.id}.")
     if command.to_percent is not None:
         return _jump(rollout, command.to_percent, command.reason, context)

@@ -155,6 +155,7 @@ def blocked(context: Context) -> str:
 
 
 def start_is_due(rollout: Rollout, context: Context) -> bool:
+    """Whether the time has come that a planned rollout was to start at."""
     return rollout.state is State.PLANNED and rollout.start is not None and context.at >= rollout.start
 
 

@@ -48,15 +48,20 @@ def expected(plan: Plan) -> tuple[Expected, ...]:
     )
 
 
+def canary_share(plan: Plan, stage: Stage) -> float | None:
+    """The canary's share of the units in both arms of a stage; None where nobody is served the new version."""
+    if not stage.exposes:
+        return None
+    as_large = stage.compared and plan.control == "matched" and stage.percent <= 50
+    return 0.5 if as_large else stage.percent / 100
+
+
 def _design(rollout: Rollout, index: int, stage: Stage) -> StageDesign:
-    share = stage.percent / 100
-    if stage.compared and rollout.plan.control == "matched" and stage.percent <= 50:
-        share = 0.5
     return StageDesign(
         index=index,
         name=stage.name,
         compared=stage.compared,
-        canary_share=share if stage.exposes else None,
+        canary_share=canary_share(rollout.plan, stage),
         control_left=stage.percent < 100 and stage.kind is not StageKind.BAKE,
         chosen=stage.kind is StageKind.COHORT,
         ends=_ends(rollout, stage) if index == rollout.stage_index else None,

@@ -6,15 +6,11 @@ from datetime import datetime, timedelta
 from core.judging import verdict as v
 from core.rollout import commands as c
 from core.rollout import events as e
-from core.rollout import gates
+from core.rollout import gates, holds
 from core.rollout.context import Context
 from core.rollout.model import Rollout, State
 from core.rollout.plan import GATES, Stage, StageKind
 from core.rollout.refusal import Refused
-
-BROKEN = "broken_evidence"
-_CLEARS_ITSELF = frozenset({"no_data", BROKEN})
-_SOURCE = "source:"
 
 
 def decide(rollout: Rollout, command: c.EngineCommand, context: Context) -> list[e.RolloutEvent]:
@@ -23,7 +19,9 @@ def decide(rollout: Rollout, command: c.EngineCommand, context: Context) -> list
         case c.Tick():
             return _tick(rollout, command.sighting, context)
         case c.DoubtEvidence():
-            return [e.Held(key=BROKEN, text=command.text)] if rollout.state in {State.RUNNING, State.WAITING} else []
+            return (
+                [e.Held(key=holds.BROKEN, text=command.text)] if rollout.state in {State.RUNNING, State.WAITING} else []
+            )
         case c.RecordDrill():
             return _drilled(rollout, command)
         case c.ConfirmFlip():
@@ -87,11 +85,6 @@ def rolled_back(
         exposed_requests=sighting.exposed_requests if sighting else (last.canary_requests if last else 0),
         exposed_units=sighting.exposed_units if sighting else (last.canary_units if last else 0),
     )
-
-
-def hold_key(finding: v.Finding) -> str:
-    """What a resume sets aside: this limit of this metric, and no other finding."""
-    return f"limit:{finding.metric}:{finding.kind}"
 
 
 def gate_of(rollout: Rollout, suite: str) -> int:
@@ -187,47 +180,15 @@ def _evidence(rollout: Rollout, sighting: c.Sighting, reason: str) -> e.Evidence
 
 def _holding(rollout: Rollout, sighting: c.Sighting) -> list[e.RolloutEvent]:
     """A hold that begins, or one that clears itself."""
-    found = hold_finding(rollout, sighting.verdict)
+    found = holds.asked_for(rollout, sighting.verdict)
     if rollout.state is State.ON_HOLD:
         assert rollout.hold is not None
-        if _clears_itself(rollout.hold.key) and not isinstance(sighting.verdict, v.NoData | v.BrokenSource):
+        if holds.clears_itself(rollout.hold.key) and not isinstance(sighting.verdict, v.NoData | v.BrokenSource):
             return [_evidence(rollout, sighting, "verdict"), e.HoldCleared(key=rollout.hold.key)]
         return []
     if found is None or rollout.state is State.PAUSED:
         return []
     return [_evidence(rollout, sighting, "hold"), found]
-
-
-def hold_finding(rollout: Rollout, verdict: v.Verdict) -> e.Held | None:
-    """The hold that a verdict asks for, where nobody has set that finding aside."""
-    match verdict:
-        case v.Hold():
-            new = tuple(f for f in verdict.findings if hold_key(f) not in rollout.overridden)
-            if new:
-                where = f" in {new[0].segment}" if new[0].segment else ""
-                return e.Held(key=hold_key(new[0]), text=f"{new[0].metric} {new[0].limit_text}{where}", findings=new)
-        case v.Skewed() if "split" not in rollout.overridden:
-            return e.Held(
-                key="split",
-                text=f"the traffic split is wrong: {verdict.observed_share:.1%} on the new version "
-                f"instead of {verdict.expected_share:.1%}",
-            )
-        case v.BrokenSource() if f"{_SOURCE}{verdict.metric}" not in rollout.overridden:
-            return e.Held(
-                key=f"{_SOURCE}{verdict.metric}",
-                text=f"{verdict.metric} of the {_version(verdict.arm)} version has stopped arriving",
-            )
-        case v.NoData() if "no_data" not in rollout.overridden:
-            return e.Held(key="no_data", text=f"no requests on the {verdict.arm} version arrive any more")
-    return None
-
-
-def _version(arm: str) -> str:
-    return "new" if arm == "canary" else "current"
-
-
-def _clears_itself(key: str) -> bool:
-    return key in _CLEARS_ITSELF or key.startswith(_SOURCE)
 
 
 def _steps(rollout: Rollout, sighting: c.Sighting | None, context: Context) -> list[e.RolloutEvent]:
@@ -310,12 +271,8 @@ def is_ready(rollout: Rollout, sighting: c.Sighting | None, at: datetime) -> boo
     match sighting.verdict:
         case v.TooEarly():
             return False
-        case v.NoData():
-            return "no_data" in rollout.overridden
-        case v.Skewed():
-            return "split" in rollout.overridden
-        case v.BrokenSource():
-            return f"{_SOURCE}{sighting.verdict.metric}" in rollout.overridden
+        case v.NoData() | v.Skewed() | v.BrokenSource() as unknown:
+            return holds.key_of(unknown) in rollout.overridden
         case _:
             return gates.may_grow(rollout, sighting.verdict)
 

@@ -37,6 +37,7 @@ class Population:
 
     @property
     def size(self) -> int:
+        """Users that are drawn."""
         return len(self.position)
 
     @property

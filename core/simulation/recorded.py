@@ -41,10 +41,12 @@ class Recording:
 
     @property
     def units(self) -> int:
+        """Distinct units."""
         return len(self.begins) - 1
 
     @property
     def rows(self) -> int:
+        """Observations."""
         return int(self.begins[-1])
 
 

@@ -11,10 +11,11 @@ from core.judging.look import reduce
 from core.judging.state import State as Memory
 from core.judging.verdict import RollBack
 from core.rollout import commands as c
+from core.rollout import holds
 from core.rollout.model import Rollout, StageSpan, State
 from core.rollout.plan import Plan, Stage
 from core.rollout.questions import ask
-from core.rollout.ticking import hold_finding, is_ready
+from core.rollout.ticking import is_ready
 from core.simulation.population import Population
 from core.simulation.tally import Tally
 
@@ -30,9 +31,11 @@ class Source(Protocol):
     pace: float
     population: Population
 
-    def enter(self, index: int, stage: Stage, control: str) -> None: ...
+    def enter(self, index: int, stage: Stage, control: str) -> None:
+        """A stage begins: users are in its arms from now on."""
 
-    def arrive(self, tally: Tally, days: float) -> None: ...
+    def arrive(self, tally: Tally, days: float) -> None:
+        """Count what comes in so much time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +59,6 @@ class Run:
     held: Stop | None
     undecided: tuple[str, ...]
     lasted: timedelta
-    looks: int
 
 
 def play(plan: Plan, source: Source, tally: Tally, *, looks: int) -> Run:
@@ -64,8 +66,8 @@ def play(plan: Plan, source: Source, tally: Tally, *, looks: int) -> Run:
     stages = [(index, stage) for index, stage in enumerate(plan.stages) if stage.exposes]
     each = max(FEWEST, round(looks / max(len(stages), 1)))
     rollout = _started(plan)
-    memory: Memory | None = None
-    at, number = START, 0
+    memory = Memory()
+    at = START
     held: Stop | None = None
     undecided: list[str] = []
     for index, stage in stages:
@@ -73,20 +75,18 @@ def play(plan: Plan, source: Source, tally: Tally, *, looks: int) -> Run:
         source.enter(index, stage, plan.control)
         began = at
         for after, last in moments(stage, source.pace, each):
-            number += 1
             source.arrive(tally, (began + after - at) / timedelta(days=1))
             at = began + after
             question = ask(rollout, TICK)
-            before = memory or Memory.start(question)
             sums = tally.sums
-            found = judge(question, reduce(question, sums, before, at), before)
+            found = judge(question, reduce(question, sums, memory, at), memory)
             memory = found.state
             tally.caps = {**tally.caps, **caps.frozen(question, sums)}
             rollout = replace(rollout, caps=dict(tally.caps))
             if isinstance(found.verdict, RollBack):
                 stop = _stop(found.verdict.findings[0].metric, at, stage, found)
-                return Run(rollback=stop, held=held, undecided=tuple(undecided), lasted=at - START, looks=number)
-            if (hold := hold_finding(rollout, found.verdict)) is not None and hold.key != "no_data":
+                return Run(rollback=stop, held=held, undecided=tuple(undecided), lasted=at - START)
+            if (hold := holds.asked_for(rollout, found.verdict)) is not None and hold.key != holds.NO_DATA:
                 rollout = replace(rollout, overridden=rollout.overridden | {hold.key})
                 name = hold.findings[0].metric if hold.findings else hold.key
                 held = held or _stop(name, at, stage, found)
@@ -94,7 +94,7 @@ def play(plan: Plan, source: Source, tally: Tally, *, looks: int) -> Run:
                 break
             if last:
                 undecided.append(stage.name)
-    return Run(rollback=None, held=held, undecided=tuple(undecided), lasted=at - START, looks=number)
+    return Run(rollback=None, held=held, undecided=tuple(undecided), lasted=at - START)
 
 
 def moments(stage: Stage, pace: float, looks: int) -> Iterator[tuple[timedelta, bool]]:

@@ -37,6 +37,8 @@ class Study:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
+    """What the runs say together: without harm, and with each harm in the order of the study."""
+
     harmless: Harmless
     harms: tuple[Found, ...]
 
@@ -58,13 +60,13 @@ def carry_out(study: Study, task: Task) -> Run:
     """One run. Its chance depends on the seed and the task alone, so that runs may be played in any order."""
     chance = np.random.default_rng([study.seed, task.harm + 1, task.number])
     harm = study.harms[task.harm] if task.harm >= 0 else None
+    pace = study.known.daily_requests
+    assert pace is not None, "a study is made once the pace is known"
     source: Source
     if study.recording is not None:
-        assert study.known.daily_requests is not None
-        source = Replay(study.recording, study.known.daily_requests, study.plan.segments, harm, chance)
+        source = Replay(study.recording, pace, study.plan.segments, harm, chance)
     else:
-        assert study.known.daily_requests is not None
-        population = populate(study.known.daily_requests, study.plan.segments, chance)
+        population = populate(pace, study.plan.segments, chance)
         source = Traffic(study.known, reported(study), population, harm, chance, study.icc)
     tally = Tally(source.population.profiles, derived_metrics(study.plan.limits))
     return play(study.plan, source, tally, looks=study.looks)

@@ -22,7 +22,6 @@ from core.metrics.catalogue import CATALOGUE, Kind
 from core.stats import quantile
 from core.stats.checked import Array
 
-_LOG_GAMMA = np.log(quantile.GAMMA)
 Ints = NDArray[np.int64]
 
 
@@ -98,9 +97,7 @@ class Tally:
     def _bin(
         self, stage: int, arm: str, metric: str, place: Ints, values: Array, segments: Sequence[tuple[str, Ints]]
     ) -> None:
-        bins = np.maximum(
-            np.ceil(np.log(np.maximum(values, 1e-17)) / _LOG_GAMMA - 1e-9).astype(np.int64), quantile.LOWEST
-        )
+        bins = quantile.bins_of(values)
         low = int(bins.min())
         width = int(bins.max()) - low + 1
         by_profile = np.bincount(

@@ -11,7 +11,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.random import Generator
 
-from core.judging.evidence import CANARY, CATEGORY, CONTROL, REQUESTS
+from core.judging.evidence import BUCKETS, CANARY, CATEGORY, CONTROL, REQUESTS
 from core.judging.limits import CATEGORIES
 from core.metrics.catalogue import CATALOGUE, FEEDS, Kind
 from core.metrics.typical import Level, is_value
@@ -165,7 +165,7 @@ class Traffic:
         return self._chance.beta(rate * concentration, (1 - rate) * concentration, size)
 
     def _crowd(self, arm: str, who: Bools, share: float) -> _Crowd:
-        population, places = self.population, len(self.population.profiles) * 256
+        population, places = self.population, len(self.population.profiles) * BUCKETS
         place, activity = population.place[who], population.activity[who]
         weight = np.bincount(place, activity, places).astype(np.float64)
         safe = np.where(weight > 0, weight, 1.0)

@@ -64,10 +64,12 @@ class Foreseen:
 
     @property
     def in_time(self) -> bool:
+        """Whether the change that is looked for is noticed within the stage."""
         return self.noticed is not None and self.noticed <= self.within
 
     @property
     def kept_in_time(self) -> bool:
+        """Whether being kept is shown within the stage, or is nothing to be shown at all."""
         return not self.clearable or (self.cleared is not None and self.cleared <= self.within)
 
 
@@ -232,8 +234,3 @@ def _span(hours: float) -> timedelta | None:
 def late(foreseen: Sequence[Foreseen]) -> tuple[Foreseen, ...]:
     """Those whose own change is not noticed in the stage."""
     return tuple(one for one in foreseen if not one.in_time)
-
-
-def watched(foreseen: Sequence[Foreseen]) -> tuple[Foreseen, ...]:
-    """Those that cannot be shown to be kept in the stage."""
-    return tuple(one for one in foreseen if not one.kept_in_time)

@@ -31,6 +31,7 @@ class Known:
     metrics: frozenset[str] = frozenset()
 
     def level(self, metric: str) -> Level:
+        """As measured, else as is typical."""
         return self.levels.get(metric, TYPICAL[metric])
 
     @property

@@ -3,6 +3,11 @@
 from collections.abc import Mapping
 from math import ceil, isfinite, log
 
+import numpy as np
+from numpy.typing import NDArray
+
+from core.stats.checked import Array
+
 GAMMA = 1.02
 LOWEST = -2000  # 6e-18 and everything below it, zero included
 _LOG_GAMMA = log(GAMMA)
@@ -19,6 +24,12 @@ def bin_of(value: float) -> int:
     if value <= 0:
         return LOWEST
     return max(ceil(log(value) / _LOG_GAMMA - _TOLERANCE), LOWEST)
+
+
+def bins_of(values: Array) -> NDArray[np.int64]:
+    """The bins of many values at once, as `bin_of` has them; the values are taken to be finite and at least 0."""
+    logs = np.log(np.maximum(values, GAMMA**LOWEST))
+    return np.maximum(np.ceil(logs / _LOG_GAMMA - _TOLERANCE).astype(np.int64), LOWEST)
 
 
 def value_of(position: int) -> float:

@@ -95,7 +95,7 @@ class World:
         self.seen: dict[tuple[int, str], set[int]] = {}
         self.stages: tuple[StageDesign, ...] = (CANARY,)
         self.at = START
-        self.state: State | None = None
+        self.state = State()
         self.looks: list[Look] = []
         self.expectations: tuple[Expected, ...] = ()
         self.cuts: tuple[str, ...] = ()
@@ -196,7 +196,7 @@ class World:
     def look(self) -> Judgement:
         """One tick later, what the engine says."""
         self.at += TICK
-        before = self.state or State.start(self.question)
+        before = self.state
         seen = reduce(self.question, self.sums, before, self.at)
         self.looks.append(seen)
         found = judge(self.question, seen, before)

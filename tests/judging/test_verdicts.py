@@ -228,19 +228,19 @@ def test_counts_are_those_of_the_stage_under_way(world, traffic):
 def test_the_same_record_gives_the_same_bytes(world, traffic):
     here = world()
     here.cuts = ("language",)
-    state = State.start(here.question)
+    state = State()
     for _ in range(25):
         here.serve(333, traffic(categories={"Json": 0.01}), traffic())
         question = here.question
         found = here.look()
-        again = judge(
-            record.load_question(record.dump(question)),
-            record.load_look(record.dump(here.looks[-1])),
-            record.load_state(record.dump(state)),
-        )
+        kept = record.Recorded(engine=record.ENGINE, look=here.looks[-1], question=question)
+        recorded = record.load_recorded(record.dump_recorded(kept))
+        again = judge(recorded.question, recorded.look, state)
         assert record.dump(again) == record.dump(found)
-        assert record.load_judgement(record.dump(found)) == found
-        state = found.state
+        assert record.load_question(record.dump(question)) == question
+        loaded = record.load_judgement(record.dump(found))
+        assert loaded == found
+        state = loaded.state
 
 
 def test_what_is_remembered_does_not_grow_with_traffic(world, traffic):
@@ -287,7 +287,7 @@ def test_numbers_as_a_database_hands_them_out_are_recorded_as_plain_ones(world, 
     plain = here.sums
     counted = {key: {np.int64(b): np.int64(n) for b, n in bins.items()} for key, bins in plain.histograms.items()}
     exposed = {(np.int64(stage).item(), arm): units for (stage, arm), units in plain.first_exposures.items()}
-    start = State.start(here.question)
+    start = State()
     looks = [
         reduce(here.question, sums, start, here.at)
         for sums in (plain, replace(plain, histograms=counted, first_exposures=exposed))

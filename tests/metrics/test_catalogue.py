@@ -3,11 +3,16 @@
 import pytest
 
 from core.metrics.catalogue import CATALOGUE, DefaultRole, Good, Kind, MarginScale, counts_as_request, readings
+from core.metrics.typical import TYPICAL
 
 
 def test_the_catalogue_has_its_thirty_two_metrics():
     assert len(CATALOGUE) == 32
     assert all(metric.key == key for key, metric in CATALOGUE.items())
+
+
+def test_each_has_a_typical_level_to_plan_by():
+    assert set(TYPICAL) == set(CATALOGUE)
 
 
 def test_nine_of_them_roll_back_by_default():

@@ -101,7 +101,6 @@ def run(hours=None, held=False, undecided=()):
         held=replace(stop, metric="suggestion_ctr") if held else None,
         undecided=undecided,
         lasted=(hours or 30) * HOUR,
-        looks=60,
     )
 
 

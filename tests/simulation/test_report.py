@@ -20,7 +20,6 @@ def run(hours=None, metric="refusal_rate", held=None, undecided=()):
         held=None if held is None else stop(held, "retry_rate"),
         undecided=undecided,
         lasted=(hours or 9) * HOUR,
-        looks=5,
     )
 
 

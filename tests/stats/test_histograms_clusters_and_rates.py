@@ -24,6 +24,11 @@ def test_the_upper_edge_is_the_last_value_of_its_bin(position):
     assert quantile.bin_of(edge * 1.0001) == position + 1
 
 
+@given(st.lists(st.floats(min_value=0, max_value=1e12), min_size=1))
+def test_many_values_fall_into_the_bins_that_each_of_them_does(values):
+    assert quantile.bins_of(np.array(values)).tolist() == [quantile.bin_of(value) for value in values]
+
+
 def test_quantiles_agree_with_sorting_and_merge_by_addition():
     values = np.random.default_rng(2).lognormal(7, 0.6, 20_000)
     halves = [Counter(quantile.bin_of(x) for x in part) for part in (values[:7000], values[7000:])]

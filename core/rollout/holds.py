@@ -1,0 +1,50 @@
+"""Which hold a verdict asks for, under which key a person sets it aside, and which ones clear themselves."""
+
+from core.judging import verdict as v
+from core.rollout.events import Held
+from core.rollout.model import Rollout
+
+NO_DATA, SPLIT, BROKEN = "no_data", "split", "broken_evidence"
+_SOURCE = "source:"
+
+
+def asked_for(rollout: Rollout, verdict: v.Verdict) -> Held | None:
+    """The hold that a verdict asks for, where nobody has set that finding aside."""
+    match verdict:
+        case v.Hold():
+            new = tuple(f for f in verdict.findings if key_of(f) not in rollout.overridden)
+            if new:
+                where = f" in {new[0].segment}" if new[0].segment else ""
+                return Held(key=key_of(new[0]), text=f"{new[0].metric} {new[0].limit_text}{where}", findings=new)
+        case v.Skewed() | v.BrokenSource() | v.NoData() if (key := key_of(verdict)) not in rollout.overridden:
+            return Held(key=key, text=_text(verdict))
+    return None
+
+
+def key_of(finding: v.Finding | v.Skewed | v.BrokenSource | v.NoData) -> str:
+    """What a resume sets aside: this limit of this metric, or this way of not knowing, and no other finding."""
+    match finding:
+        case v.Finding():
+            return f"limit:{finding.metric}:{finding.kind}"
+        case v.Skewed():
+            return SPLIT
+        case v.BrokenSource():
+            return f"{_SOURCE}{finding.metric}"
+        case v.NoData():
+            return NO_DATA
+
+
+def clears_itself(key: str) -> bool:
+    """Whether a hold ends by itself once what was missing is there again."""
+    return key in {NO_DATA, BROKEN} or key.startswith(_SOURCE)
+
+
+def _text(verdict: v.Skewed | v.BrokenSource | v.NoData) -> str:
+    match verdict:
+        case v.Skewed(expected_share=expected, observed_share=observed):
+            return f"the traffic split is wrong: {observed:.1%} on the new version instead of {expected:.1%}"
+        case v.BrokenSource(metric=metric, arm=arm):
+            version = "new" if arm == "canary" else "current"
+            return f"{metric} of the {version} version has stopped arriving"
+        case v.NoData(arm=arm):
+            return f"no requests on the {arm} version arrive any more"
