@@ -57,13 +57,13 @@ def verify(connection: Connection, rollouts: Sequence[str], on_look: Callable[[]
         for saved in _looks(connection, name):
             on_look()
             if not replaying.take(saved):
-                unchecked.append(name)
                 break
             counted += 1
         else:
             replaying.finish(looks.latest(connection, name))
         found += replaying.found
         verdicts += replaying.verdicts
+        unchecked += [name] if replaying.foreign else []
     return Report(mismatches=tuple(found), looks=counted, verdicts=verdicts, unchecked=tuple(unchecked))
 
 
@@ -80,6 +80,7 @@ class _Replaying:
     def __init__(self, name: str, history: Sequence[Recorded]) -> None:
         self.found: list[Mismatch] = []
         self.verdicts = 0
+        self.foreign = False  # whether another engine judged it
         self._name = name
         self._rollout = _folded(history)
         self._evidence = [(r.position, r.event) for r in history if isinstance(r.event, EvidenceRecorded)]
@@ -92,9 +93,14 @@ class _Replaying:
         self._covered = 0
 
     def take(self, saved: looks.SavedLook) -> bool:
-        """The next look; False where another engine made it, so that nothing can be said."""
-        recorded = record.load_recorded(saved.look_json)
+        """The next look; False where nothing that follows can be judged again: another engine made it, or it is
+        damaged."""
+        try:
+            recorded = record.load_recorded(saved.look_json)
+        except ValueError:
+            return self._damaged(saved.number)
         if recorded.engine != record.ENGINE:
+            self.foreign = True
             return False
         if saved.number != self._number + 1:
             self._wrong(None, saved.number, f"the looks before it are missing, from {self._number + 1} on")
@@ -103,8 +109,12 @@ class _Replaying:
         self._digest = digest_of(self._digest + saved.look_json)
         if saved.sums_hash != self._digest:
             self._wrong(None, saved.number, "it, or one before it, was altered: the digests differ")
-        assert self._question is not None
-        self._judgement = judge(self._question, recorded.look, self._state)
+        if self._question is None:
+            return self._damaged(saved.number)
+        try:
+            self._judgement = judge(self._question, recorded.look, self._state)
+        except (ArithmeticError, LookupError, TypeError, ValueError):  # numbers that no traffic can have given
+            return self._damaged(saved.number)
         self._state = self._judgement.state
         while self._evidence and self._evidence[0][1].last_look == saved.number:
             self._compare(*self._evidence.pop(0), self._judgement)
@@ -122,6 +132,10 @@ class _Replaying:
             verdict = self._judgement.verdict if self._judgement is not None else None
             if by_engine and not (isinstance(verdict, RollBack) and verdict.findings == event.findings):
                 self._wrong(position, None, "the engine never came to this rollback")
+
+    def _damaged(self, number: int) -> bool:
+        self._wrong(None, number, "it is damaged: neither it nor what follows can be judged again")
+        return False
 
     def _ask(self, question: Question | None, number: int) -> None:
         if question is None:

@@ -143,16 +143,19 @@ def _observations(path: Path, surface: str) -> "Iterator[Observation]":
                 raise ValueError('an observation is an object with a "unit" and "metrics"')  # noqa: TRY004, TRY301
             if item.get("surface", surface) != surface:
                 continue
-            found = [pair for key, value in (item.get("metrics") or {}).items() for pair in readings(key, value)]
+            metrics, segments = item.get("metrics") or {}, item.get("segments") or {}
+            if not isinstance(metrics, dict) or not isinstance(segments, dict):
+                raise ValueError('"metrics" and "segments" are objects')  # noqa: TRY004, TRY301
+            found = [pair for key, value in metrics.items() for pair in readings(key, value)]
             yield Observation(
                 surface=surface,
                 unit=item["unit"],
                 at=_at(item.get("at")),
-                segments={str(key): str(value) for key, value in (item.get("segments") or {}).items()},
+                segments={str(key): str(value) for key, value in segments.items()},
                 readings=dict(found),
                 error_category=item.get("error_category"),
             )
-        except (ValueError, AttributeError) as error:
+        except (ValueError, OverflowError) as error:
             raise ValueError(f"{path}, observation {number}: {error}") from None
 
 

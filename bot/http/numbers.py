@@ -85,7 +85,7 @@ def _row(rollout: Rollout, measure: Measure, seen: Latest) -> Row:
         new=new,
         now=now,
         moved=moved,
-        limit=measure.limit_text or ("watched" if measure.implied else "–"),
+        limit=(measure.limit_text or "–") if not measure.implied else f"watched: {measure.limit_text}",
         evidence=engineering.share(measure),
         noticed=engineering.noticeable(measure, power) or "–",
         worst=engineering.worst(measure, power) or "–",

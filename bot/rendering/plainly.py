@@ -42,6 +42,8 @@ def story(measure: Measure, power: Power) -> list[str]:
 def consequence(measure: Measure) -> str:
     """What would follow by itself, and what would have to happen for it."""
     much = f" by more than was agreed ({_change(measure, measure.amount)})" if _is_a_change(measure) else ""
+    if measure.implied and measure.role == "hold":
+        return "Nobody agreed on a limit; should it change for certain, nothing grows any further and people decide."
     if not figures.agreed(measure) or measure.role == "watch":
         return "Nothing follows from it by itself: it is watched, and people decide."
     what = "everyone gets the previous version again" if measure.role == "rollback" else "nothing grows any further"

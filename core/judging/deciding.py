@@ -9,7 +9,7 @@ from core.judging import ranges
 from core.judging.hypothesis import effect
 from core.judging.implied import FALSE_DISCOVERIES
 from core.judging.limits import CATEGORY_UNIT, Kind, Limit, Role, Scale, wording
-from core.judging.look import Look
+from core.judging.look import SLOTS, Look
 from core.judging.question import Question
 from core.judging.ranges import Seen
 from core.judging.score import Score, combined, has_lasted
@@ -115,7 +115,7 @@ def _speaking(question: Question, ready: _Ready, threshold: float) -> Finding:
         mostly = f"most in {heaviest[0].segment}" if heaviest else ""
         return _finding(limit, ready.everybody, ready.score.log_e, threshold - log(share), "", mostly)
     worst = heaviest[0]
-    return _finding(limit, worst.sight, worst.log_e, threshold - log(1 - share), worst.segment, "")
+    return _finding(limit, worst.sight, worst.log_e, threshold - log((1 - share) / SLOTS), worst.segment, "")
 
 
 def _unforeseen(limit: Limit) -> str:

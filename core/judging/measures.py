@@ -46,7 +46,8 @@ def everybody(
             continue
         shown.add(other)
         sides = [i for i, one in enumerate(question.criteria) if one.metric == other]
-        rows.append(_row(question, look, state, _worst(scored, sides, position), scored[position]))
+        worst = _worst(scored, sides, position)
+        rows.append(_row(question, look, state, worst, scored[worst]))
     return tuple(rows)
 
 
@@ -117,7 +118,7 @@ def _measure(
     return Measure(
         metric=limit.metric,
         title=entry.title,
-        limit_text=None if implied else wording(limit),
+        limit_text=wording(limit),
         canary=seen.canary,
         control=seen.control,
         difference=difference,

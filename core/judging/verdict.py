@@ -132,7 +132,8 @@ class Measure:
     `amount` is the limit in the unit of `difference` (of `canary` where `absolute`); `error` the standard error of a
     mean's difference, in the metric's own unit. `log_e` is the evidence of harm, `needed` what it would need alone;
     `log_clear` the evidence that the limit is kept, None where that cannot be shown. `implied`: not agreed in the file,
-    but watched as the catalogue or an expectation says. `expected` is empty without an expectation.
+    but watched as the catalogue or an expectation says; `limit_text` then says what is watched for. `expected` is empty
+    without an expectation.
     """
 
     metric: str

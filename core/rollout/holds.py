@@ -25,7 +25,8 @@ def key_of(finding: v.Finding | v.Skewed | v.BrokenSource | v.NoData) -> str:
     """What a resume sets aside: this limit of this metric, or this way of not knowing, and no other finding."""
     match finding:
         case v.Finding():
-            return f"limit:{finding.metric}:{finding.kind}"
+            where = f":{finding.segment}" if finding.segment else ""
+            return f"limit:{finding.metric}:{finding.kind}{where}"
         case v.Skewed():
             return SPLIT
         case v.BrokenSource():
@@ -44,7 +45,10 @@ def _text(verdict: v.Skewed | v.BrokenSource | v.NoData) -> str:
         case v.Skewed(expected_share=expected, observed_share=observed):
             return f"the traffic split is wrong: {observed:.1%} on the new version instead of {expected:.1%}"
         case v.BrokenSource(metric=metric, arm=arm):
-            version = "new" if arm == "canary" else "current"
-            return f"{metric} of the {version} version has stopped arriving"
+            return f"{metric} of the {_version(arm)} version has stopped arriving"
         case v.NoData(arm=arm):
-            return f"no requests on the {arm} version arrive any more"
+            return f"no requests on the {_version(arm)} version arrive any more"
+
+
+def _version(arm: str) -> str:
+    return "new" if arm == "canary" else "current"

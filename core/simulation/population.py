@@ -48,7 +48,7 @@ class Population:
     def shares(self, stage: Stage, control: str) -> tuple[float, float]:
         """The parts of all people that are expected in the arms of a stage."""
         share = stage.percent / 100
-        rest = share if stage.where is None and control == "matched" and share <= 1 / 2 else 1 - share
+        rest = share if control == "matched" and share <= 1 / 2 else 1 - share
         of = 1.0 if stage.where is None else COHORT
         return share * of, rest * of
 
@@ -56,7 +56,7 @@ class Population:
         """Who is served the new version in a stage, and who is its control; as placement does it."""
         share = stage.percent / 100
         canary, rest = self.position < share, self.position >= share
-        if stage.where is None and control == "matched" and share <= 1 / 2:
+        if control == "matched" and share <= 1 / 2:
             rest = self.position >= 1 - share
         if stage.where is not None:
             canary, rest = canary & self.member, rest & self.member

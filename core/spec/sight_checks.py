@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from core.judging.limits import Kind, Limit, Role, Scale
 from core.metrics.catalogue import CATALOGUE
+from core.metrics.catalogue import Kind as MetricKind
 from core.rollout.surface import Surface
 from core.spec import foresight
 from core.spec.foresight import SAID, Design, Foreseen
@@ -63,6 +64,8 @@ def _size(limit: Limit, size: float) -> str:
         return f"{size * 100:.2g} pp"
     if entry.binary or limit.per_category:
         return f"{size * 100:.2g} %"
+    if entry.kind is MetricKind.COUNT:
+        return f"{size * 1000:.3g} {entry.unit}"
     return f"{size:,.0f} {entry.unit}" if size >= 100 else f"{size:.3g} {entry.unit}"
 
 
@@ -70,7 +73,7 @@ def _about(span: timedelta) -> str:
     hours = span / timedelta(hours=1)
     if hours < 2:
         return f"{hours * 60:.0f} min"
-    return f"{hours:.0f} h" if hours < 48 else f"{hours / 24:.2g} days"
+    return f"{hours:.0f} h" if hours < 48 else f"{hours / 24:.1f} days" if hours < 240 else f"{hours / 24:,.0f} days"
 
 
 def _segments(file: RolloutFile) -> tuple[str, ...]:

@@ -14,7 +14,8 @@ _STATES_KEPT = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SavedLook:
-    """One look as it was recorded. `state_json` is None for all but the newest looks."""
+    """One look as it was recorded; its text is empty where it is damaged. `state_json` is None for all but the newest
+    looks."""
 
     number: int
     at: datetime
@@ -89,4 +90,7 @@ def _packed(text: str) -> bytes:
 
 
 def _text(packed: bytes) -> str:
-    return zlib.decompress(packed).decode()
+    try:
+        return zlib.decompress(packed).decode()
+    except (zlib.error, UnicodeDecodeError):
+        return ""  # nothing reads an empty text, so whoever needs it says that it is damaged

@@ -43,6 +43,8 @@ def test_harm_in_one_language_is_found_and_named_while_the_total_hides_it(world,
     assert isinstance(verdict, RollBack), looks
     assert verdict.findings[0].segment == "language=tr"
     assert verdict.findings[0].metric == limit.metric
+    row = next(one for one in here.look().segments if (one.segment, one.metric) == ("language=tr", limit.metric))
+    assert verdict.findings[0].threshold == pytest.approx(row.needed)
 
 
 def test_segments_of_a_harmless_canary_are_left_alone(world, traffic):

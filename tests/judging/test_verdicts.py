@@ -301,7 +301,19 @@ def test_what_comes_in_is_watched_though_no_limit_asks_for_it(world, traffic):
     agreed, *others = here.look().measures
     assert (agreed.metric, agreed.implied) == ("refusal_rate", False)
     assert {"eval_pass_rate", "cost_per_request", "latency_p95"} <= {measure.metric for measure in others}
-    assert all(measure.implied and measure.limit_text is None for measure in others)
+    assert all(measure.implied for measure in others)
+    passes = next(measure for measure in others if measure.metric == "eval_pass_rate")
+    assert passes.limit_text in {"drops by 2 pp", "rises by 2 pp"}
+
+
+def test_a_watched_row_shows_the_evidence_of_the_side_that_it_speaks_of(world, traffic):
+    here = world((REFUSALS,))
+    here.serve(20_000, traffic(passes=0.80), traffic())
+    found = here.look()
+    row = next(measure for measure in found.measures if measure.metric == "eval_pass_rate")
+    finding = next(one for one in found.verdict.findings if one.metric == "eval_pass_rate")
+    assert (row.word, row.limit_text) == ("Worse", "drops by 2 pp")
+    assert row.log_e == pytest.approx(finding.log_e, rel=0.1)
 
 
 def test_people_who_were_let_in_first_do_not_make_a_past(world, traffic):

@@ -86,6 +86,26 @@ def test_a_state_that_the_next_look_would_go_on_from_is_checked(story):
     assert [one.look for one in deep(story).mismatches] == [last]
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda seen: {**seen, "look": {"at": "no"}},
+        lambda seen: {**seen, "question": None},
+        lambda seen: {**seen, "question": {**seen["question"], "alpha": 2}},
+        lambda seen: {key: value for key, value in seen.items() if key != "question"},
+    ],
+)
+def test_a_look_that_cannot_be_read_is_named(story, change):
+    altered(story, 1, change)
+    assert [(one.look, "damaged" in one.what) for one in deep(story).mismatches][-1] == (1, True)
+
+
+def test_bytes_that_are_no_text_at_all_are_named(story):
+    with story.service.database.plain_writing() as connection:
+        connection.execute(update(look).where(look.c.number == 4).values(look=b"\x00\x01"))
+    assert [(one.look, "damaged" in one.what) for one in deep(story).mismatches][-1] == (4, True)
+
+
 def test_another_engine_is_said_and_not_guessed(story):
     def older(seen):
         return {**seen, "engine": record.ENGINE - 1}
