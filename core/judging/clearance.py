@@ -61,8 +61,8 @@ def all_kept(question: Question, look: Look, kept: Clearances) -> tuple[str, ...
 
 def _of(question: Question, look: Look, state: State, position: int, limit: Limit) -> Clearance:
     standing = look.standing(question.cell(limit.metric), question.current)
-    if standing is None:
-        return Clearance(log_e=None)
+    if standing is None:  # nothing yet, or nothing since a mean is cut
+        return Clearance(log_e=None, kept=position in state.kept)
     if CATALOGUE[limit.metric].kind is Kind.MEAN:
         found = list(_mean(question, look, state, position, standing))
     else:

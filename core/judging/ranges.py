@@ -10,6 +10,7 @@ from core.stats import mean, proportion
 ALPHA = 0.05
 SHOWN_FROM = 30  # requests of the canary, below which a normal range means nothing
 SHOWN_EVENTS = 5  # and events
+LEAST_TUNING = 1e-100  # of the error: a control that is next to nothing tells no typical harm
 
 Range = tuple[float | None, float | None]
 
@@ -74,7 +75,7 @@ def _of_means(limit: Limit | None, entry: Metric, seen: Seen, canary: float, con
     if (entry.binary or entry.kind is Kind.COUNT) and rarer < SHOWN_EVENTS:
         return None, None
     tau = 2 * _margin(limit, entry, control)
-    if tau <= 0:
+    if tau <= LEAST_TUNING * seen.error:
         return None, None
     low, high = mean.interval(canary - control, seen.error, tau=tau, alpha=ALPHA)
     low = max(low, -control) if control >= 0 else low  # nothing here falls below 0

@@ -17,6 +17,8 @@ from core.stats import clustering, mean, quantile
 LEAST_SPREAD = 0.01
 """A mean's values are taken to vary by at least 1 % of their level, so that constant ones give a finite certainty."""
 
+NOTHING = 1e-100
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
@@ -118,9 +120,11 @@ def baselines(question: Question, sums: Sums, metrics: Sequence[str]) -> Mapping
             if value is not None:
                 found[metric] = Baseline(value=value, error=None)
         elif question.compared:
-            levels, errors = mean.level(cells.stages(sums, question.compared, CONTROL, question.cell(metric)))
-            if isfinite(float(levels[0])):
-                found[metric] = Baseline(value=float(levels[0]), error=float(errors[0]))
+            arm = cells.stages(sums, question.compared, CONTROL, question.cell(metric))
+            levels, errors = mean.level(arm)
+            level = float(levels[0])
+            if isfinite(level):
+                found[metric] = Baseline(value=level, error=floored(entry, float(errors[0]), level, arm))
     return found
 
 
@@ -136,12 +140,13 @@ def margin_error(question: Question, sums: Sums, metric: str, since: int, ratio:
 
 
 def floored(entry: Metric, error: float, level: float, arm: cells.Array) -> float | None:
-    """The error, at least that of values that vary a little; None when it is unknown."""
+    """The error, at least that of values that vary a little; None when it is unknown, 0 where it is too small to be
+    squared, as it is of values that are next to nothing."""
     if not isfinite(error):
         return None
-    if entry.kind is not Kind.MEAN or not isfinite(level):
-        return error
-    return max(error, LEAST_SPREAD * level / sqrt(float(arm[..., 0].sum())))
+    if entry.kind is Kind.MEAN and isfinite(level):
+        error = max(error, LEAST_SPREAD * level / sqrt(float(arm[..., 0].sum())))
+    return error if error > NOTHING else 0.0
 
 
 class _Sides:

@@ -103,3 +103,10 @@ def test_a_metric_that_stops_arriving_while_requests_go_on_is_a_broken_source(wo
     assert verdict == BrokenSource(metric="eval_pass_rate", title="Answers that pass our checks", arm=arm, since=last)
     here.serve(333, traffic(), traffic())
     assert here.look().verdict.name in {"continue", "cleared"}
+
+
+def test_what_was_shown_to_be_kept_stays_shown_while_a_mean_that_is_cut_has_no_reading_yet(world, traffic):
+    here = halved(world, (COST,))
+    assert any(here.serve(333, traffic(), traffic()) or here.look().verdict.name == "cleared" for _ in range(400))
+    here.caps = {"cost_per_request": 99.0}
+    assert here.look().verdict.name == "cleared"

@@ -332,3 +332,13 @@ def test_people_who_were_let_in_first_do_not_make_a_past(world, traffic):
         here.enter(stage)
         assert here.run(40, traffic(), traffic(), per_look=200)[1].name in HARMLESS
     assert here.state.baselines["refusal_rate"].value == pytest.approx(0.02, abs=0.005)
+
+
+@pytest.mark.parametrize(("canary", "control"), [(1e-300, 1e-300), (1.0, 1e-300), (1e-300, 1.0)])
+@pytest.mark.parametrize(
+    ("kind", "amount", "scale"), [(Kind.EXCEEDS, 1e-9, Scale.ABSOLUTE), (Kind.RISES_BY, 0.15, Scale.RELATIVE)]
+)
+def test_values_that_are_next_to_nothing_can_be_judged(world, traffic, kind, amount, scale, canary, control):
+    here = world((Limit(metric="cost_per_request", kind=kind, amount=amount, scale=scale, role=Role.WATCH),))
+    here.stages = (replace(here.stages[0], canary_share=0.5),)
+    assert here.run(20, traffic(cost=canary), traffic(cost=control))[1].name in {*HARMLESS, "hold"}
