@@ -122,12 +122,9 @@ class History:
         here.at += timedelta(seconds=seconds)
         before, question = here.state or State(), here.question
         found = here.look()
-        asked, seen, was = (
-            record.load_question(record.dump(question)),
-            record.load_look(record.dump(here.looks[-1])),
-            record.load_state(record.dump(before)),
-        )
-        again = judge(asked, seen, was)
+        kept = record.Recorded(engine=record.ENGINE, look=here.looks[-1], question=question)
+        recorded = record.load_recorded(record.dump_recorded(kept))
+        again = judge(recorded.question, recorded.look, before)
         assert record.dump(again) == record.dump(found)
         assert record.load_judgement(record.dump(found)) == found
         assert self.rolled_back is None or found.verdict == self.rolled_back
