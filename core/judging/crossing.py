@@ -106,7 +106,7 @@ def _values(
         control = cells.histogram(sums, (stage,), CONTROL, limit.metric)
         base = quantile.quantile(control, q) if sum(control.values()) >= ENOUGH else None
     elif stage in question.alone and limit.metric in known and not clear:
-        base = known[limit.metric].value
+        base = known[limit.metric].edge(hypothesis.side)
     else:
         base = None
     if base is None:

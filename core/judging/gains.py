@@ -129,7 +129,9 @@ def _harm(
     if crossing.is_crossed(limit):
         assert entry.quantile is not None
         return _against(position, side, "alone", step, 1 - entry.quantile)
-    return _against(position, side, "alone", step, hypothesis.bound_ratio * baseline.value + hypothesis.bound_shift)
+    return _against(
+        position, side, "alone", step, hypothesis.bound_ratio * baseline.edge(side) + hypothesis.bound_shift
+    )
 
 
 def _kept(

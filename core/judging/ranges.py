@@ -57,6 +57,8 @@ def is_relative(limit: Limit | None, entry: Metric) -> bool:
 def _of_rates(seen: Seen, canary: float, control: float, *, relative: bool) -> Range:
     """The exact always-valid range of each rate, joined by recovering variances (Newcombe 1998, method 10; Zou and
     Donner 2008). It speaks as early as the exact kernel does, which a normal range does not."""
+    # Levels over several stages are weighted sums, so that where everything passes they may be above 1 by a rounding.
+    canary, control = min(canary, 1.0), min(control, 1.0)
     n_canary, n_control = seen.n_canary / seen.design_effect, seen.n_control / seen.design_effect
     low_canary, high_canary = proportion.confidence_sequence(canary * n_canary, n_canary, alpha=ALPHA)
     low_control, high_control = proportion.confidence_sequence(control * n_control, n_control, alpha=ALPHA)

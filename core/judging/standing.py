@@ -12,12 +12,14 @@ from core.judging.question import Question
 from core.judging.ranges import Seen
 from core.judging.state import Baseline
 from core.metrics.catalogue import CATALOGUE, Kind, Metric
-from core.stats import clustering, mean, quantile
+from core.stats import clustering, mean, proportion, quantile
 
 LEAST_SPREAD = 0.01
 """A mean's values are taken to vary by at least 1 % of their level, so that constant ones give a finite certainty."""
 
 NOTHING = 1e-100
+UNSURE = 0.01
+"""The chance that a past level lies outside the range that is taken for it, on either side."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,20 +114,33 @@ def standings(
 
 def baselines(question: Question, sums: Sums, metrics: Sequence[str]) -> Mapping[str, Baseline]:
     """Control's level over all stages that had one, per metric that is compared with it."""
-    found: dict[str, Baseline] = {}
-    for metric in metrics:
-        entry = CATALOGUE[metric]
-        if entry.quantile is not None:
-            value = quantile.quantile(cells.histogram(sums, question.compared, CONTROL, metric), entry.quantile)
-            if value is not None:
-                found[metric] = Baseline(value=value, error=None)
-        elif question.compared:
-            arm = cells.stages(sums, question.compared, CONTROL, question.cell(metric))
-            levels, errors = mean.level(arm)
-            level = float(levels[0])
-            if isfinite(level):
-                found[metric] = Baseline(value=level, error=floored(entry, float(errors[0]), level, arm))
-    return found
+    found = ((metric, _baseline(question, sums, CATALOGUE[metric])) for metric in metrics if question.compared)
+    return {metric: baseline for metric, baseline in found if baseline is not None}
+
+
+def _baseline(question: Question, sums: Sums, entry: Metric) -> Baseline | None:
+    if entry.quantile is not None:
+        counted = cells.histogram(sums, question.compared, CONTROL, entry.key)
+        value = quantile.quantile(counted, entry.quantile)
+        if value is None:
+            return None
+        low, high = (quantile.quantile(counted, q) for q in _around(entry.quantile, sum(counted.values())))
+        return Baseline(value=value, error=None, low=low, high=high)
+    arm = cells.stages(sums, question.compared, CONTROL, question.cell(entry.key))
+    levels, errors = mean.level(arm)
+    level = float(levels[0])
+    if not isfinite(level):
+        return None
+    error = floored(entry, float(errors[0]), level, arm)
+    if entry.kind is Kind.MEAN:
+        return Baseline(value=level, error=error)
+    low, high = _around(level, float(arm[..., 0].sum()) / float(_design_effects(entry, arm)[0]))
+    return Baseline(value=level, error=error, low=low, high=high)
+
+
+def _around(rate: float, trials: float) -> tuple[float, float]:
+    """How far off a past rate may be: what is held against it must not take its error for harm."""
+    return proportion.confidence_sequence(min(rate, 1.0) * trials, trials, alpha=UNSURE)
 
 
 def margin_error(question: Question, sums: Sums, metric: str, since: int, ratio: float) -> float | None:

@@ -74,10 +74,20 @@ class Threshold:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Baseline:
-    """Control's level in the stages that had one, frozen when control left; `error` None for quantiles."""
+    """Control's level in the stages that had one, frozen when control left; `error` None for quantiles.
+
+    `low` and `high` are how far off the value may be, None where the error says it.
+    """
 
     value: float
     error: float | None
+    low: float | None = None
+    high: float | None = None
+
+    def edge(self, side: Side) -> float:
+        """The level at which harm on that side is least, of all that control may have had."""
+        found = self.high if side == "greater" else self.low
+        return self.value if found is None else found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

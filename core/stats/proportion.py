@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from math import lgamma, log, log1p
+from sys import float_info
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -10,6 +11,7 @@ from core.stats import checked, projection
 from core.stats.checked import Array, Side
 
 EDGE = 1e-6
+LEAST = float_info.min
 BASELINE_WEIGHT = 50.0
 ANY_HARM_ODDS = np.array([1.3, 1.6, 2.5, 7.0, 11.0])  # two for slight harm, two for gross harm of rare events
 ONE_SAMPLE_ODDS = np.geomspace(1.15, 40.0, 12)
@@ -154,6 +156,7 @@ def confidence_sequence(successes: float, trials: float, *, alpha: float) -> tup
     mixed = lgamma(s + 0.5) + lgamma(n - s + 0.5) - lgamma(n + 1) - 2 * lgamma(0.5)
 
     def rejected(p: float) -> bool:
+        p = min(max(p, LEAST), 1 - float_info.epsilon)  # halving may reach the end itself
         likelihood = (s * log(p) if s else 0.0) + ((n - s) * log1p(-p) if n > s else 0.0)
         return mixed - likelihood >= -log(alpha)
 

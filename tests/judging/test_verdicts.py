@@ -342,3 +342,16 @@ def test_values_that_are_next_to_nothing_can_be_judged(world, traffic, kind, amo
     here = world((Limit(metric="cost_per_request", kind=kind, amount=amount, scale=scale, role=Role.WATCH),))
     here.stages = (replace(here.stages[0], canary_share=0.5),)
     assert here.run(20, traffic(cost=canary), traffic(cost=control))[1].name in {*HARMLESS, "hold"}
+
+
+@pytest.mark.parametrize("metric", ["complaint_rate", "latency_p95"])
+def test_a_past_that_is_hardly_known_is_no_harm(world, traffic, metric):
+    kind, amount = (Kind.EXCEEDS_NORMAL_BY, 0.5) if metric == "complaint_rate" else (Kind.RISES_BY, 0.15)
+    limit = Limit(metric=metric, kind=kind, amount=amount, scale=Scale.RELATIVE, role=Role.ROLLBACK)
+    for seed in range(6):
+        here = world((limit,), seed=seed)
+        assert here.run(8, traffic(), traffic(), per_look=150)[1].name in {*HARMLESS, "hold"}
+        here.enter(StageDesign(index=3, name="all", compared=False, canary_share=1.0, control_left=False))
+        for _ in range(15):
+            here.serve(3000, traffic(), traffic())
+            assert here.look().verdict.name != "roll_back"

@@ -287,3 +287,9 @@ def test_the_range_of_a_rate_holds_it_however_often_one_looks():
             for low, high in [proportion.confidence_sequence(s[n - 1], n, alpha=0.1)]
         )
     assert missed <= 32  # 20 expected at most; above 32 has probability 0.005
+
+
+@pytest.mark.parametrize(("successes", "trials"), [(5e-324, 1.0), (1e-300, 3.0), (1 - 1e-16, 1.0), (3 - 5e-16, 3.0)])
+def test_a_range_is_found_however_near_its_end_the_rate_is(successes: float, trials: float) -> None:
+    low, high = proportion.confidence_sequence(successes, trials, alpha=0.05)
+    assert 0 <= low <= successes / trials <= high <= 1
