@@ -72,9 +72,13 @@ def gate_is_open(look: Look, cell: str, since: int, segment: str = EVERYONE) -> 
     return standing.level_weight >= GATE_REQUESTS and canary_units(look, since) >= GATE_UNITS
 
 
-def in_control(state: State, category: str) -> bool:
-    """Whether control has shown this error category too, so that it is not new."""
-    return _in_control(state, CATEGORY + category)
+def in_control(state: State) -> frozenset[str]:
+    """The error categories that control has shown too, so that they are not new; by the names of their cells."""
+    return frozenset(
+        name
+        for key, total in state.totals.items()
+        if total.control_events > 0 and (name := key.partition("|")[2]).startswith(CATEGORY)
+    )
 
 
 def _is_latest(question: Question, since: int, segment: str) -> bool:
@@ -126,7 +130,7 @@ def _recent(look: Look, before: State) -> Mapping[str, Total]:
 
 
 def _categories(question: Question, look: Look, before: State, current: State) -> tuple[CategoryTrack, ...]:
-    found = list(before.categories)
+    found, old = list(before.categories), in_control(current)
     for position, limit in enumerate(question.limits):
         if not limit.per_category:
             continue
@@ -137,7 +141,7 @@ def _categories(question: Question, look: Look, before: State, current: State) -
             name = step.metric.removeprefix(CATEGORY)
             if name in known:
                 found[known[name]] = _with_step(found[known[name]], limit, step, fresh=True)
-            elif step.canary_events + step.aside_events > 0 and not _in_control(current, step.metric):
+            elif step.canary_events + step.aside_events > 0 and step.metric not in old:
                 known[name] = len(found)
                 begun = CategoryTrack(limit=position, name=name, order=len(known), since=step.stage, components=(0.0,))
                 found.append(_with_step(begun, limit, step, fresh=step.aside_events > 0))
@@ -156,10 +160,6 @@ def _with_step(track: CategoryTrack, limit: Limit, step: Step, *, fresh: bool) -
         return seen
     gains = proportion.one_sample_steps(step.canary_events, trials, side="greater", bound=limit.amount)
     return replace(seen, components=tuple((np.array(track.components) + gains).tolist()))
-
-
-def _in_control(state: State, metric: str) -> bool:
-    return any(total.control_events > 0 for key, total in state.totals.items() if key.partition("|")[2] == metric)
 
 
 def _taus(question: Question, look: Look, before: State) -> Mapping[str, float]:

@@ -8,7 +8,7 @@ import numpy as np
 from core.judging import expecting, ranges, words
 from core.judging.accumulate import GATE_REQUESTS, in_control
 from core.judging.clearance import Clearances
-from core.judging.evidence import EVERYONE, REQUESTS
+from core.judging.evidence import CATEGORY, EVERYONE, REQUESTS
 from core.judging.implied import FALSE_DISCOVERIES
 from core.judging.limits import CATEGORIES, CATEGORY_UNIT, Kind, Limit, wording
 from core.judging.look import SLOTS, Look
@@ -165,8 +165,9 @@ def _harm(limit: Limit) -> Harm:
 def _category_row(question: Question, state: State, limit: Limit, score: Score) -> Measure:
     entry = CATALOGUE[CATEGORIES]
     requests = state.total(question.current, REQUESTS)
+    old = in_control(state)
     new = [
-        t for t in state.categories if not in_control(state, t.name) and t.trials and question.limits[t.limit] == limit
+        t for t in state.categories if CATEGORY + t.name not in old and t.trials and question.limits[t.limit] == limit
     ]
     worst = max((t.events / t.trials for t in new), default=0.0)
     word: Word = "Fine"

@@ -9,7 +9,7 @@ import numpy as np
 from core.judging import crossing
 from core.judging.accumulate import gate_is_open, in_control
 from core.judging.counting import channel
-from core.judging.evidence import EVERYONE, REQUESTS, counter
+from core.judging.evidence import CATEGORY, EVERYONE, REQUESTS, counter
 from core.judging.hypothesis import Hypothesis, hypotheses, is_beyond
 from core.judging.limits import Limit
 from core.judging.look import Look
@@ -254,9 +254,9 @@ class Sighted:
 
 
 def _categories(question: Question, state: State, position: int) -> Iterator[Term]:
-    limit = question.limits[position]
+    limit, old = question.limits[position], in_control(state)
     for track in state.categories:
-        if track.limit != position or in_control(state, track.name) or track.trials == 0:
+        if track.limit != position or CATEGORY + track.name in old or track.trials == 0:
             continue
         rate = track.events / track.trials
         control = sum(total.control_trials for key, total in state.totals.items() if key.partition("|")[2] == REQUESTS)

@@ -15,7 +15,7 @@ from core.metrics.catalogue import CATALOGUE, Kind, counts_as_request
 from core.metrics.observation import Observation
 from core.stats.quantile import bin_of
 from core.store.driver import fetch
-from core.store.segments import Vocabulary
+from core.store.segments import ERROR, Vocabulary
 from core.store.tables import cell, exposure_count
 
 _ROWS = 100
@@ -79,6 +79,8 @@ def _met(placed: Sequence[Placed]) -> Mapping[str, set[str]]:
     for each in placed:
         names = met.setdefault(each.rollout, set())
         names.update(f"{name}={value}" for name, value in each.observation.segments.items())
+        if each.observation.error_category is not None:
+            names.add(f"{ERROR}={each.observation.error_category}")
     return met
 
 
@@ -102,7 +104,7 @@ class _Batch:
             entries.append((REQUESTS, 1.0, 1.0))
             self.exposed.setdefault((placed.rollout, placed.stage, unit_hash), placed.arm)
         if seen.error_category is not None:
-            entries.append((CATEGORY + seen.error_category, 1.0, 1.0))
+            entries.append((CATEGORY + self._segments.category(placed.rollout, seen.error_category), 1.0, 1.0))
         bins = [(metric, bin_of(value)) for metric, value in seen.readings.items() if metric in _QUANTILES]
         # A mean's histogram is only there to choose its cap from.
         uncut = [

@@ -1,10 +1,11 @@
 """A dimension keeps its first values; what comes later is counted as others, so that nothing grows without bound."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from core.metrics.observation import Observation
 from core.store import windows
-from core.store.segments import OTHER, VALUES, Vocabulary
+from core.store.segments import CATEGORIES, OTHER, VALUES, Vocabulary
 
 
 def placed(*languages):
@@ -38,6 +39,22 @@ def test_values_beyond_the_room_are_others_and_lose_nothing(database):
     assert len([name for name in found if name.startswith("language=")]) == VALUES + 1
     assert found[f"language={OTHER}"] == 25
     assert found["plan=free"] == found[""] == len(names)
+
+
+def test_error_categories_are_bounded_as_well(database):
+    def failing(names):
+        for one, name in zip(placed(*["en"] * len(names)), names, strict=True):
+            yield replace(one, observation=replace(one.observation, error_category=name))
+
+    names = [f"request-{number}" for number in range(CATEGORIES + 30)]
+    for start in range(0, len(names), 50):
+        with database.plain_writing() as connection:
+            windows.record(connection, list(failing(names[start : start + 50])))
+    with database.reading() as connection:
+        cells = windows.read(connection, "R-1", segments=False).cells
+    found = {key.metric: cell.value.sum() for key, cell in cells.items() if key.metric.startswith("error_category:")}
+    assert len(found) == CATEGORIES + 1
+    assert found[f"error_category:{OTHER}"] == 30
 
 
 def test_what_is_known_keeps_its_name_in_every_process(database):
