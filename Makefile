@@ -7,7 +7,7 @@ PEERS := .venv-peers/.installed .venv-peers-stats/.installed
 RUNS ?= 4000
 LOOKS ?= 1000
 
-.PHONY: demo test setup check check-static format bench bench-peers calibrate clean-pg lock
+.PHONY: demo test setup check check-static format bench bench-peers calibrate lock
 
 setup: $(STAMP)
 
@@ -56,6 +56,3 @@ format: setup
 # Only after changing requirements*.in; needs uv.
 lock:
 	uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes --no-header --no-annotate --no-emit-index-url requirements-dev.in -o requirements.lock
-
-clean-pg:
-	@$(BIN)/python -m tests.stop_postgres
