@@ -7,9 +7,7 @@ from typing import Any
 
 from bot.rendering import blocks, wording
 from core.judging import limits
-from core.judging.limits import Kind, Limit, Scale
-from core.metrics.catalogue import CATALOGUE
-from core.metrics.catalogue import Kind as MetricKind
+from core.judging.limits import Kind, Limit
 from core.rollout.plan import Risk
 from core.spec.foresight import Foreseen
 from core.spec.known import Known
@@ -81,19 +79,8 @@ def ways_out(one: Foreseen) -> list[str]:
 
 
 def amount(limit: Limit, size: float | None) -> str:
-    """A size in the limit's scale: `2.4 pp`, `15 %`, `5,000 ms`."""
-    if size is None:
-        return "nothing"
-    entry = CATALOGUE[limit.metric]
-    if limit.scale is Scale.RELATIVE:
-        return f"{size * 100:,.3g} %" if size < 10 else f"{size * 100:,.0f} %"
-    if limit.scale is Scale.POINTS:
-        return f"{size * 100:.2g} pp"
-    if entry.binary or limit.per_category:
-        return f"{size * 100:.2g} %"
-    if entry.kind is MetricKind.COUNT:
-        return f"{size * 1000:.3g} {entry.unit}"
-    return f"{size:,.0f} {entry.unit}" if size >= 100 else f"{size:.3g} {entry.unit}"
+    """A size in the limit's scale, or that there is none."""
+    return "nothing" if size is None else limits.rounded(limit, size)
 
 
 def as_json(one: Foreseen) -> dict[str, Any]:

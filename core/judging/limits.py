@@ -94,6 +94,20 @@ def wording(limit: Limit) -> str:
     return " ".join(parts)
 
 
+def rounded(limit: Limit, size: float) -> str:
+    """A size other than the limit's own, in its scale and as exact as an estimate is: `2.4 pp`, `15 %`, `5,000 ms`."""
+    metric = CATALOGUE[limit.metric]
+    if limit.scale is Scale.RELATIVE:
+        return f"{size * 100:,.3g} %" if size < 10 else f"{size * 100:,.0f} %"
+    if limit.scale is Scale.POINTS:
+        return f"{size * 100:.2g} pp"
+    if metric.binary or limit.per_category:
+        return f"{size * 100:.2g} %"
+    if metric.kind is MetricKind.COUNT:
+        return f"{size * 1000:.3g} {metric.unit}"
+    return f"{size:,.0f} {metric.unit}" if size >= 100 else f"{size:.3g} {metric.unit}"
+
+
 def _amount(limit: Limit) -> str:
     metric = CATALOGUE[limit.metric]
     if limit.scale is Scale.POINTS:

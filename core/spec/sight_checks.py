@@ -3,9 +3,7 @@
 from collections.abc import Iterator
 from datetime import timedelta
 
-from core.judging.limits import Kind, Limit, Role, Scale
-from core.metrics.catalogue import CATALOGUE
-from core.metrics.catalogue import Kind as MetricKind
+from core.judging.limits import Kind, Role, rounded
 from core.rollout.surface import Surface
 from core.spec import foresight
 from core.spec.foresight import SAID, Design, Foreseen
@@ -39,7 +37,7 @@ def check(file: RolloutFile, surface: Surface | None) -> Iterator[Problem]:
 
 
 def _told(one: Foreseen) -> str:
-    enough = "for nothing" if one.smallest is None else f"for {_size(one.limit, one.smallest)}"
+    enough = "for nothing" if one.smallest is None else f"for {rounded(one.limit, one.smallest)}"
     when = "never" if one.noticed is None else f"only after about {_about(one.noticed)}"
     return (
         f"at this traffic you can notice {_what(one)} {when}; {one.stage} lasts at most {ahead(one.within)}, "
@@ -48,25 +46,12 @@ def _told(one: Foreseen) -> str:
 
 
 def _what(one: Foreseen) -> str:
-    size = _size(one.limit, one.size)
+    size = rounded(one.limit, one.size)
     if one.limit.absolute or one.limit.per_category:
         return f"{one.limit.metric} at {size}"
     words = {Kind.DROPS_BY: "drop", Kind.CHANGES_BY: "change"}
     article = "an" if size[:1] == "8" or size.startswith(("11", "18")) else "a"
     return f"{article} {size} {words.get(one.limit.kind, 'rise')}"
-
-
-def _size(limit: Limit, size: float) -> str:
-    entry = CATALOGUE[limit.metric]
-    if limit.scale is Scale.RELATIVE:
-        return f"{size * 100:,.2g} %" if size < 1 else f"{size * 100:,.0f} %"
-    if limit.scale is Scale.POINTS:
-        return f"{size * 100:.2g} pp"
-    if entry.binary or limit.per_category:
-        return f"{size * 100:.2g} %"
-    if entry.kind is MetricKind.COUNT:
-        return f"{size * 1000:.3g} {entry.unit}"
-    return f"{size:,.0f} {entry.unit}" if size >= 100 else f"{size:.3g} {entry.unit}"
 
 
 def _about(span: timedelta) -> str:
