@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from bot.rendering import blocks, buttons, figures, segments, wording
+from bot.rendering import blocks, buttons, figures, wording
 from bot.rendering.blocks import Message
 from core.judging.verdict import Finding, Measure
 from core.rollout.events import FlipConfirmed, FlipUnconfirmed, RolledBack
@@ -63,11 +63,13 @@ def measured(finding: Finding) -> str:
 
 
 def _where(rollout: Rollout, finding: Finding) -> str:
-    """The segment that fired, or the one in which the same metric stands out most."""
+    """The segment that fired, or the one with most evidence against the same limit; what others a metric has is
+    another matter."""
     if finding.segment:
         return f"{wording.escape(finding.segment, 80)} only; everybody together did not show it"
-    there = [m for m in rollout.evidence.segments if m.metric == finding.metric] if rollout.evidence else []
-    worst = next(iter(segments.ordered(tuple(there))), None)
+    rows = rollout.evidence.segments if rollout.evidence else ()
+    there = [m for m in rows if (m.metric, m.limit_text) == (finding.metric, finding.limit_text) and not m.implied]
+    worst = max(there, key=lambda m: m.log_e, default=None)
     if worst is None:
         return ""
     numbers = f"{wording.value(worst.canary, worst.unit)} vs {wording.value(worst.control, worst.unit)}"

@@ -161,7 +161,9 @@ def test_the_alert_says_where(words: Any, story: Any) -> None:
     worst = replace(
         words.segments[1], metric="refusal_rate", canary=23 / 153, control=52 / 2840, n_canary=153, n_control=2840
     )
-    back = story.running().happen(story.evidence(segments=(worst,))).rolled_back().now
+    # That the same metric falls in another language speaks of a filter, not of where this limit was broken.
+    fallen = replace(worst, segment="language=tr", limit_text="drops by 1 pp", implied=True, canary=0.0, log_e=99.0)
+    back = story.running().happen(story.evidence(segments=(fallen, worst))).rolled_back().now
     told = plain.text(alert.render(back, back.rollback, story.at, None, words.zone))
     assert "Where  language=de most: 15.0 % vs 1.8 % (23 of 153 vs 52 of 2,840)" in told
     found = replace(words.finding, segment="language=de")
