@@ -8,7 +8,7 @@ from core.store import projections, triggers
 from core.store.database import Database
 from core.store.errors import SchemaMismatch
 
-REVISION = "0001"
+REVISION = "0002"
 _MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
 
 
@@ -22,12 +22,13 @@ def migrate(database: Database) -> None:
         if found is not None and found > REVISION:
             raise SchemaMismatch(_too_new(found))
         if found != REVISION:
-            _upgrade(connection)
+            upgrade(connection)
         triggers.install(connection)
         projections.ensure_current(connection)
 
 
-def _upgrade(connection: Connection) -> None:
+def upgrade(connection: Connection, to: str = "head") -> None:
+    """Create or upgrade the tables alone, in the transaction of `connection`, as far as the revision `to`."""
     # Imported here: it takes half a second, and a start with nothing to upgrade should not wait for it.
     from alembic import command
     from alembic.config import Config
@@ -36,7 +37,7 @@ def _upgrade(connection: Connection) -> None:
     config.set_main_option("script_location", str(_MIGRATIONS))
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, to)
 
 
 def check(database: Database) -> None:

@@ -237,3 +237,25 @@ look = Table(
     Column("sums_hash", Text, nullable=False),
     sqlite_strict=True,
 )
+
+# Heads of the log that were shown outside, where whoever owns this database cannot change them.
+anchor = Table(
+    "anchor",
+    metadata,
+    Column("position", _BIG, primary_key=True, autoincrement=False),
+    Column("hash", LargeBinary, nullable=False),
+    Column("place", Text, nullable=False),
+    Column("at", Instant, nullable=False),
+    sqlite_strict=True,
+)
+
+# One person's text in the log is sealed with their key: deleting the row erases the text, and the chain stays whole.
+person_key = Table(
+    "person_key",
+    metadata,
+    Column("key_id", Text, primary_key=True),
+    Column("person", Text, nullable=False, unique=True),
+    Column("secret", LargeBinary, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    sqlite_strict=True,
+)

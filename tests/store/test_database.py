@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from core.store import schema
 from core.store.database import connect, has_wal_reset_bug
 from core.store.errors import StoreError
 
@@ -89,56 +88,3 @@ def test_a_program_that_forgets_to_close_leaves_a_whole_file(sqlite_url):
     root = Path(__file__).parents[2]
     subprocess.run([sys.executable, "-c", code], cwd=root, env={"PYTHONPATH": str(root)}, check=True)
     assert not Path(sqlite_url.removeprefix("sqlite:///") + "-wal").exists()
-
-
-def test_migrating_twice_changes_nothing_and_a_fresh_database_is_refused_before(tmp_path):
-    with connect(f"sqlite:///{tmp_path}/new.db") as database:
-        with pytest.raises(schema.SchemaMismatch, match="rollout migrate"):
-            schema.check(database)
-        schema.migrate(database)
-        schema.migrate(database)
-        schema.check(database)
-
-
-def test_a_database_of_a_newer_program_is_refused(database):
-    with database.writing() as connection:
-        connection.execute(text("UPDATE alembic_version SET version_num = '0999'"))
-    with pytest.raises(schema.SchemaMismatch, match="newer program"):
-        schema.check(database)
-    with pytest.raises(schema.SchemaMismatch, match="newer program"):
-        schema.migrate(database)
-
-
-def test_the_migrations_give_exactly_the_tables_of_the_program(database):
-    from alembic.autogenerate import compare_metadata
-    from alembic.config import Config
-    from alembic.migration import MigrationContext
-    from alembic.script import ScriptDirectory
-
-    from core.store.tables import metadata
-
-    with database.reading() as connection:
-        assert compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), metadata) == []
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parents[2] / "migrations"))
-    assert ScriptDirectory.from_config(config).get_current_head() == schema.REVISION
-
-
-def test_a_start_with_nothing_to_upgrade_does_not_load_the_migration_tool(sqlite_url):
-    code = (
-        "import sys\nfrom core.store import schema\nfrom core.store.database import connect\n"
-        f"with connect({sqlite_url!r}) as database: schema.migrate(database); schema.check(database)\n"
-        "assert not {'alembic', 'pandas', 'matplotlib', 'scipy.stats'} & sys.modules.keys()\n"
-    )
-    root = Path(__file__).parents[2]
-    subprocess.run([sys.executable, "-c", code], cwd=root, env={"PYTHONPATH": str(root)}, check=True)
-
-
-def test_processes_that_migrate_at_the_same_moment_take_turns(tmp_path):
-    code = (
-        "from core.store import schema\nfrom core.store.database import connect\n"
-        f"with connect('sqlite:///{tmp_path}/new.db') as database: schema.migrate(database); schema.check(database)\n"
-    )
-    root = Path(__file__).parents[2]
-    both = [subprocess.Popen([sys.executable, "-c", code], cwd=root, env={"PYTHONPATH": str(root)}) for _ in range(2)]
-    assert [process.wait(30) for process in both] == [0, 0]

@@ -1,0 +1,185 @@
+"""Migrations: an old database with a log in it comes up to date whole or not at all, and nobody runs on a newer one."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sqlalchemy import inspect, text
+
+from core.rollout import commands as c
+from core.service import Service
+from core.store import schema
+from core.store.database import connect
+from core.store.export import import_
+from core.store.verify import verify
+from tests.journey import processes
+from tests.service.conftest import Desk
+
+ROOT = Path(__file__).parents[2]
+OLD_LOG = (
+    Path(__file__).with_name("old") / "0001.jsonl"
+)  # a rollout that was rolled back, as a database of 0001 held it
+MIGRATE = """
+from core.store import schema
+from core.store.database import connect
+with connect({url!r}) as database: schema.migrate(database); schema.check(database)
+"""
+# Dies at the n-th change that the migration makes; the last of them is the commit.
+DIE = """
+import os, signal
+from sqlalchemy import event
+from core.store import schema
+from core.store.database import connect
+database, seen = connect({url!r}), []
+def made(what):
+    seen.append(what)
+    if len(seen) == {at}: os.kill(os.getpid(), signal.SIGKILL)
+def executed(_connection, _cursor, statement, *_):
+    if statement.split()[0] in ("CREATE", "ALTER", "UPDATE"): made(statement)
+event.listen(database.engine, "after_cursor_execute", executed)
+event.listen(database.engine, "commit", lambda _: seen and made("COMMIT"))
+schema.migrate(database)
+database.close()
+"""
+
+
+@pytest.fixture
+def old(bare_url):
+    """A database that the first revision made, with a real log in it."""
+    with connect(bare_url) as database:
+        with database.writing() as connection:
+            schema.upgrade(connection, "0001")
+        with OLD_LOG.open(encoding="utf-8") as lines:
+            assert import_(database, lines) > 40
+        yield database
+
+
+def start(code):
+    return subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env={"PYTHONPATH": str(ROOT)})
+
+
+def found(database):
+    """(revision, the tables of the second revision that are there)."""
+    tables = set(inspect(database.engine).get_table_names())
+    with database.reading() as connection:
+        revision = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one()
+    return revision, tables & {"anchor", "person_key"}
+
+
+def problems(database):
+    with database.reading() as connection:
+        return verify(connection).problems
+
+
+def test_an_old_database_comes_up_to_date_with_its_log_intact(old):
+    assert found(old) == ("0001", set())
+    with pytest.raises(schema.SchemaMismatch, match="has schema 0001, this program needs 0002: run `rollout migrate`"):
+        schema.check(old)
+    schema.migrate(old)
+    schema.check(old)
+    assert found(old) == ("0002", {"anchor", "person_key"})
+    assert problems(old) == ()
+
+
+def test_two_processes_that_upgrade_at_the_same_moment_take_turns(old, bare_url):
+    both = [start(MIGRATE.format(url=bare_url)) for _ in range(2)]
+    assert [process.wait(60) for process in both] == [0, 0]
+    assert (found(old)[0], problems(old)) == ("0002", ())
+
+
+def test_a_process_killed_at_any_moment_of_an_upgrade_leaves_the_database_as_it_was(old, bare_url):
+    changes = 1
+    while (ended := start(DIE.format(url=bare_url, at=changes)).wait(60)) == -signal.SIGKILL:
+        assert found(old) == ("0001", set()), f"killed at change {changes}"
+        changes += 1
+    assert (ended, changes - 1) == (0, 4 + _triggers(old))  # two tables, the revision, the triggers, the commit
+    assert found(old) == ("0002", {"anchor", "person_key"})
+    assert problems(old) == ()
+
+
+def _triggers(database):
+    return 3 if database.dialect == "sqlite" else 2 + 3 * 2  # two functions; each trigger is created and enabled
+
+
+@pytest.mark.parametrize("command", ["serve", "web", "worker", "migrate"])
+def test_no_process_starts_on_a_database_of_a_newer_program(sqlite_url, command):
+    with connect(sqlite_url) as database, database.writing() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    ended = processes.run(command, DATABASE_URL=sqlite_url, PORT="0")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr == (
+        f"rollout: The database has schema 9999, this program knows up to {schema.REVISION}: a newer program has "
+        "upgraded it. Upgrade this one before it runs again.\n"
+    )
+
+
+def test_a_process_that_runs_goes_on_deciding_while_the_schema_moves_a_revision_ahead(bare_url):
+    with connect(bare_url) as running, connect(bare_url) as newer:
+        schema.migrate(running)
+        desk = Desk(Service(running)).start()
+        for _ in range(6):  # until the driver has prepared every statement
+            _pause_and_resume(desk)
+        with newer.writing() as connection:
+            for table in ("commands", "outbox", "timer", "process", "rollout_view"):
+                connection.execute(text(f"ALTER TABLE {table} ADD COLUMN remark TEXT"))
+            connection.execute(text("CREATE TABLE remark (id TEXT PRIMARY KEY)"))
+            connection.execute(text("UPDATE alembic_version SET version_num = '0999'"))
+        for _ in range(2):
+            _pause_and_resume(desk)
+        desk.say(c.RollBack(reason="seen enough"))
+        assert problems(running) == ()
+        assert str(Service(newer).world().rollouts["R-1"].state) == "rolled_back"
+
+
+def _pause_and_resume(desk):
+    desk.later(seconds=1).say(c.Pause(reason="a look"))
+    desk.later(seconds=1).say(c.Resume(reason="looked"))
+
+
+def test_migrating_twice_changes_nothing_and_a_fresh_database_is_refused_before(tmp_path):
+    with connect(f"sqlite:///{tmp_path}/new.db") as database:
+        with pytest.raises(schema.SchemaMismatch, match="rollout migrate"):
+            schema.check(database)
+        schema.migrate(database)
+        schema.migrate(database)
+        schema.check(database)
+
+
+def test_a_database_of_a_newer_program_is_refused(database):
+    with database.writing() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '0999'"))
+    with pytest.raises(schema.SchemaMismatch, match="newer program"):
+        schema.check(database)
+    with pytest.raises(schema.SchemaMismatch, match="newer program"):
+        schema.migrate(database)
+
+
+def test_the_migrations_give_exactly_the_tables_of_the_program(database):
+    from alembic.autogenerate import compare_metadata
+    from alembic.config import Config
+    from alembic.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+
+    from core.store.tables import metadata
+
+    with database.reading() as connection:
+        assert compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), metadata) == []
+    config = Config()
+    config.set_main_option("script_location", str(ROOT / "migrations"))
+    assert ScriptDirectory.from_config(config).get_current_head() == schema.REVISION
+
+
+def test_a_start_with_nothing_to_upgrade_does_not_load_the_migration_tool(sqlite_url):
+    code = (
+        "import sys\nfrom core.store import schema\nfrom core.store.database import connect\n"
+        f"with connect({sqlite_url!r}) as database: schema.migrate(database); schema.check(database)\n"
+        "assert not {'alembic', 'pandas', 'matplotlib', 'scipy.stats'} & sys.modules.keys()\n"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, env={"PYTHONPATH": str(ROOT)}, check=True)
+
+
+def test_processes_that_create_the_tables_at_the_same_moment_take_turns(bare_url):
+    both = [start(MIGRATE.format(url=bare_url)) for _ in range(2)]
+    assert [process.wait(60) for process in both] == [0, 0]
