@@ -14,10 +14,10 @@ from bench.rounds import Effort, medians
 from core.rollout import commands as c
 from core.rollout import events as e
 from core.service import Service
-from core.store import commands, event_log, outbox, projections
+from core.store.appending import appending
+from core.store.commands import Answer
 from core.store.database import Database, connect
-from core.store.event_log import Entry
-from core.store.folds import fold
+from core.store.event_log import Entry, Origin
 
 TIMES = 200
 REASON = "The support team sees more questions than usual about refunds; we look at it together before we go on."
@@ -97,24 +97,16 @@ class Transaction:
         self._numbers = count(1)
 
     def __call__(self, times: int) -> None:
-        world = self._service.world()
         for _ in range(times):
             command_id, at = uuid4().hex, rollouts.now()
             event = e.ConcernRaised(notice="support:#support", by="U1", handle="@ana", text=REASON)
-            with self._database.writing() as connection:
-                if commands.answered(connection, command_id, "f") is not None:
+            with appending(self._database, self._service.folds, command_id) as log:
+                if log.answered(command_id, "f") is not None:
                     raise RuntimeError(f"{command_id} was used before")
-                recorded = event_log.append(
-                    connection,
-                    [Entry(stream=e.rollout_stream("R-1"), event=event)],
-                    command_id=command_id,
-                    actor="slack:U1",
-                    at=at,
-                    recorded_at=at,
-                )
-                position = recorded[-1].position
-                outbox.enqueue(
-                    connection,
+                origin = Origin(command_id=command_id, actor="slack:U1", at=at, recorded_at=at)
+                steps = log.append([Entry(stream=e.rollout_stream("R-1"), event=event)], origin)
+                position = steps[-1].recorded.position
+                log.enqueue(
                     kind="bench",
                     ordering_key="bench:#ai-rollouts",
                     idempotency_key=f"bench:{next(self._numbers)}",
@@ -122,6 +114,6 @@ class Transaction:
                     due_at=at,
                     position=position,
                 )
-                world = fold(world, recorded)
-                projections.apply(connection, recorded, world.rollouts)
-                commands.remember(connection, command_id, "f", position, position, "{}", at)
+                log.show([step.recorded for step in steps], log.world.rollouts)
+                answer = Answer(first_position=position, last_position=position, result_json="{}", at=at)
+                log.remember(command_id, "f", answer)

@@ -11,9 +11,11 @@ from bench.rounds import Effort, medians
 from core.rollout import commands as c
 from core.rollout import events as e
 from core.service import Service
-from core.store import commands, event_log, projections
+from core.store import event_log, projections
+from core.store.appending import appending
+from core.store.commands import Answer
 from core.store.database import Database, connect
-from core.store.event_log import Entry
+from core.store.event_log import Entry, Origin
 from core.store.verify import verify
 
 EVENTS = 20_000
@@ -70,17 +72,18 @@ def _fill(database: Database, size: int) -> None:
     for _ in range(ROLLOUTS):
         stream = e.rollout_stream(rollouts.begin(service).id)
         for _ in range(size // ROLLOUTS // A_COMMAND):
-            _append(database, stream, f"fill-{next(numbers)}")
+            _append(service, stream, f"fill-{next(numbers)}")
         rollouts.say(service, c.RollBack(reason="measured enough"), stream.partition(":")[2])
     with database.writing() as connection:
         projections.rebuild(connection)
 
 
-def _append(database: Database, stream: str, command_id: str) -> None:
+def _append(service: Service, stream: str, command_id: str) -> None:
     at, by, why = rollouts.now(), rollouts.ANA.id, "The support team looks at it together before we go on."
     events = (e.Paused(by=by, reason=why), e.Resumed(by=by, reason=why)) * (A_COMMAND // 2)
     entries = [Entry(stream=stream, event=event) for event in events]
-    with database.writing() as connection:
-        recorded = event_log.append(connection, entries, command_id=command_id, actor=by, at=at, recorded_at=at)
-        first, last = recorded[0].position, recorded[-1].position
-        commands.remember(connection, command_id, "f", first, last, "{}", at)
+    with appending(service.database, service.folds, command_id) as log:
+        origin = Origin(command_id=command_id, actor=by, at=at, recorded_at=at)
+        steps = log.append(entries, origin)
+        first, last = steps[0].recorded.position, steps[-1].recorded.position
+        log.remember(command_id, "f", Answer(first_position=first, last_position=last, result_json="{}", at=at))

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from core.rollout import announcements, consequences, permission
@@ -17,11 +16,14 @@ from core.rollout.decider import decide
 from core.rollout.model import Rollout, State
 from core.rollout.refusal import Conflict, NotFound, Refused
 from core.rollout.world import World
-from core.store import commands, event_log, outbox, projections
+from core.store import commands, event_log
+from core.store.appending import Appending, appending
+from core.store.commands import Answer
 from core.store.database import Database
 from core.store.errors import Conflict as KeyReused
-from core.store.event_log import Entry, Recorded
-from core.store.folds import Folds, fold
+from core.store.event_log import Entry, Origin, Recorded
+from core.store.folds import Folds
+from core.store.timers import Claim
 
 _NOTHING_RECORDED: tuple[Recorded, ...] = ()
 
@@ -36,6 +38,7 @@ class Request:
     at: datetime
     rollout: str = ""
     source: str = ""
+    claim: Claim | None = None  # of the timer's slot whose work this is
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,64 +91,50 @@ class Service:
 
     def _handle(self, request: Request) -> Outcome:
         fingerprint = _fingerprint(request)
-        with self.database.writing() as connection:
-            before = self.folds.read(connection)
-            if (known := self._known(connection, request, fingerprint)) is not None:
-                return _repeat(known, before, request)
-            after, recorded, failure = before, _NOTHING_RECORDED, None
+        recorded, failure = _NOTHING_RECORDED, None
+        with appending(
+            self.database, self.folds, request.command_id, person=_author(request), claim=request.claim
+        ) as log:
+            if (known := _known(log, request, fingerprint)) is not None:
+                return _repeat(known, log.world, request)
             try:
-                entries = _decide(before, request)
+                entries = _decide(log.world, request)
             except Refused as refused:
-                result = _refusal_json(refused)
-                commands.remember(connection, request.command_id, fingerprint, None, None, result, request.at)
+                log.remember(
+                    request.command_id, fingerprint, _answer(_NOTHING_RECORDED, _refusal_json(refused), request)
+                )
                 failure = refused
             else:
-                after, recorded = self._append(connection, before, entries, request)
+                recorded = self._append(log, entries, request)
                 if recorded or not request.by.is_system:
-                    first, last = (recorded[0].position, recorded[-1].position) if recorded else (None, None)
-                    result = _result_json(request, recorded)
-                    commands.remember(connection, request.command_id, fingerprint, first, last, result, request.at)
-        self.folds.publish(after)
+                    log.remember(
+                        request.command_id, fingerprint, _answer(recorded, _result_json(request, recorded), request)
+                    )
         if failure is not None:
             raise failure
-        rollout_id = _rollout_id(request, recorded)
         return Outcome(
-            world=after,
-            rollout=after.rollouts.get(rollout_id),
+            world=log.world,
+            rollout=log.world.rollouts.get(_rollout_id(request, recorded)),
             positions=tuple(r.position for r in recorded),
             recorded=recorded,
         )
 
-    def _known(self, connection: Connection, request: Request, fingerprint: str) -> commands.Answer | None:
-        try:
-            return commands.answered(connection, request.command_id, fingerprint)
-        except KeyReused as reused:
-            raise Conflict(
-                "This key was used before for a different request, so this one was not carried out.",
-                hint="Use a new key for a new request.",
-            ) from reused
-
-    def _append(
-        self, connection: Connection, before: World, entries: list[Entry], request: Request
-    ) -> tuple[World, tuple[Recorded, ...]]:
-        recorded = event_log.append(
-            connection,
-            entries,
+    def _append(self, log: Appending, entries: list[Entry], request: Request) -> tuple[Recorded, ...]:
+        origin = Origin(
             command_id=request.command_id,
             actor=request.by.id,
             at=request.at,
             recorded_at=self._real_time(),
             source=request.source,
         )
-        world = before
-        for one in recorded:
-            following = fold(world, (one,))
+        steps = log.append(entries, origin)
+        for one, before, after in steps:
             kind, _, name = one.stream.partition(":")
             if kind == "rollout":
-                _announce(connection, one, world.rollouts.get(name), following.rollouts[name], request.at)
-            world = following
-        projections.apply(connection, recorded, world.rollouts)
-        return world, recorded
+                _announce(log, one, before.rollouts.get(name), after.rollouts[name], request.at)
+        recorded = tuple(step.recorded for step in steps)
+        log.show(recorded, log.world.rollouts)
+        return recorded
 
     def _make_way(self, request: Request) -> None:
         """Before a finished rollout is rolled back, one that runs on the same surface is rolled back first."""
@@ -159,7 +148,7 @@ class Service:
         if surface.live_by != rollout.id or not surface.running:
             return
         with self.database.reading() as connection:
-            if self._known(connection, request, _fingerprint(request)) is not None:
+            if commands.answered(connection, request.command_id, _fingerprint(request)) is not None:
                 return
         # Were this command refused, the other rollout must not be taken back for it.
         decide(rollout, request.command, context(world, request, surface.name, rollout))
@@ -254,15 +243,14 @@ def _bare_context(world: World, request: Request) -> Context:
     return Context(at=request.at, by=request.by, policy=world.policy, surface=None)
 
 
-def _announce(connection: Connection, one: Recorded, before: Rollout | None, after: Rollout, now: datetime) -> None:
+def _announce(log: Appending, one: Recorded, before: Rollout | None, after: Rollout, now: datetime) -> None:
     assert isinstance(one.event, e.RolloutEvent)
     for told in announcements.announce(one.event, one.position, before, after):
         later = told.due_at is not None and told.due_at > now
         lane = ":urgent" if told.urgent else ""
         if later:  # what is due another day must not hold up what follows it in its channel
             lane = f":{told.key}"
-        outbox.enqueue(
-            connection,
+        log.enqueue(
             kind="slack",
             ordering_key=f"slack:{told.channel}{lane}",
             idempotency_key=f"{told.kind}:{after.id}:{one.position}:{told.key}",
@@ -275,6 +263,26 @@ def _announce(connection: Connection, one: Recorded, before: Rollout | None, aft
 
 def _json(fields: dict[str, object]) -> dict[str, object]:
     return {k: v.isoformat() if isinstance(v, datetime) else v for k, v in fields.items()}
+
+
+def _author(request: Request) -> str:
+    """Whose words the command may hold; the engine's own are nobody's."""
+    return "" if request.by.is_system else request.by.id
+
+
+def _known(log: Appending, request: Request, fingerprint: str) -> Answer | None:
+    try:
+        return log.answered(request.command_id, fingerprint)
+    except KeyReused as reused:
+        raise Conflict(
+            "This key was used before for a different request, so this one was not carried out.",
+            hint="Use a new key for a new request.",
+        ) from reused
+
+
+def _answer(recorded: tuple[Recorded, ...], result_json: str, request: Request) -> Answer:
+    first, last = (recorded[0].position, recorded[-1].position) if recorded else (None, None)
+    return Answer(first_position=first, last_position=last, result_json=result_json, at=request.at)
 
 
 def _fingerprint(request: Request) -> str:
@@ -295,7 +303,7 @@ def _refusal_json(refused: Refused) -> str:
     return json.dumps({"refused": refused.message, "hint": refused.hint, "code": refused.code})
 
 
-def _repeat(known: commands.Answer, world: World, request: Request) -> Outcome:
+def _repeat(known: Answer, world: World, request: Request) -> Outcome:
     result = json.loads(known.result_json)
     if "refused" in result:
         raise Refused(result["refused"], hint=result["hint"], code=result["code"])

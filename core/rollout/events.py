@@ -1,4 +1,7 @@
-"""What can happen to a rollout: every stored event, past tense, never edited once shipped."""
+"""What can happen to a rollout: every stored event, past tense, never edited once shipped.
+
+`WRITTEN` names the fields that hold somebody's own words or name: they are sealed where they are stored.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -45,6 +48,7 @@ class ApprovalExpired:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Approved:
     TYPE: ClassVar[str] = "rollout.approved"
+    WRITTEN: ClassVar[tuple[str, ...]] = ("handle", "note")
     request: str
     by: str
     handle: str
@@ -55,6 +59,7 @@ class Approved:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rejected:
     TYPE: ClassVar[str] = "rollout.rejected"
+    WRITTEN: ClassVar[tuple[str, ...]] = ("reason",)
     request: str
     by: str
     reason: str
@@ -81,6 +86,7 @@ class Started:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageEntered:
     TYPE: ClassVar[str] = "rollout.stage_entered"
+    WRITTEN: ClassVar[tuple[str, ...]] = ("skipped",)
     index: int
     name: str
     percent: float
@@ -166,6 +172,7 @@ class HoldCleared:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Paused:
     TYPE: ClassVar[str] = "rollout.paused"
+    WRITTEN: ClassVar[tuple[str, ...]] = ("reason",)
     by: str
     reason: str
 
@@ -173,6 +180,7 @@ class Paused:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resumed:
     TYPE: ClassVar[str] = "rollout.resumed"
+    WRITTEN: ClassVar[tuple[str, ...]] = ("reason",)
     by: str
     reason: str
     overrides: str = ""  # the key of the hold that is set aside
@@ -183,6 +191,7 @@ class RolledBack:
     """Everybody is on the previous version from this event on."""
 
     TYPE: ClassVar[str] = "rollout.rolled_back"
+    WRITTEN: ClassVar[tuple[str, ...]] = ("reason",)
     by: str
     reason: str
     findings: tuple[Finding, ...]
@@ -222,6 +231,7 @@ class Completed:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Abandoned:
     TYPE: ClassVar[str] = "rollout.abandoned"
+    WRITTEN: ClassVar[tuple[str, ...]] = ("reason",)
     by: str
     reason: str
 
@@ -229,6 +239,7 @@ class Abandoned:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoticeAcknowledged:
     TYPE: ClassVar[str] = "rollout.notice_acknowledged"
+    WRITTEN: ClassVar[tuple[str, ...]] = ("handle",)
     notice: str
     by: str
     handle: str
@@ -237,6 +248,7 @@ class NoticeAcknowledged:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConcernRaised:
     TYPE: ClassVar[str] = "rollout.concern_raised"
+    WRITTEN: ClassVar[tuple[str, ...]] = ("handle", "text")
     notice: str
     by: str
     handle: str
@@ -248,6 +260,7 @@ class FeltOff:
     """Somebody who used the new version says that it feels off; two different people hold the rollout."""
 
     TYPE: ClassVar[str] = "rollout.felt_off"
+    WRITTEN: ClassVar[tuple[str, ...]] = ("handle", "text")
     by: str
     handle: str
     text: str

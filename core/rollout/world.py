@@ -1,7 +1,7 @@
 """Everything the log says, folded: all rollouts, all surfaces and the policy, at one position of the log."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from core.rollout import surface as surfaces
@@ -34,15 +34,24 @@ class World:
         return f"R-{len(self.rollouts) + 1}"
 
 
-def advance(world: World, stream: str, event: Event, *, at: datetime, position: int) -> World:
-    """The world after one event of the log."""
-    kind, _, name = stream.partition(":")
-    if isinstance(event, PolicyApplied):
-        return replace(world, position=position, policy=event.policy, policy_fingerprint=event.fingerprint)
-    if isinstance(event, SurfaceEvent):
-        changed = surfaces.evolve(world.surfaces.get(name), event)
-        return replace(world, position=position, surfaces={**world.surfaces, name: changed})
-    assert kind == "rollout"
-    return replace(
-        world, position=position, rollouts={**world.rollouts, name: evolve(world.rollouts.get(name), event, at)}
+def fold(world: World, steps: Iterable[tuple[str, Event, datetime, int]]) -> World:
+    """The world after events of the log (stream, event, when, position), in order."""
+    rollouts, changed_surfaces, position = dict(world.rollouts), dict(world.surfaces), world.position
+    policy, fingerprint = world.policy, world.policy_fingerprint
+    for stream, event, at, place in steps:
+        kind, _, name = stream.partition(":")
+        position = place
+        if isinstance(event, PolicyApplied):
+            policy, fingerprint = event.policy, event.fingerprint
+        elif isinstance(event, SurfaceEvent):
+            changed_surfaces[name] = surfaces.evolve(changed_surfaces.get(name), event)
+        else:
+            assert kind == "rollout"
+            rollouts[name] = evolve(rollouts.get(name), event, at)
+    return World(
+        position=position,
+        rollouts=rollouts,
+        surfaces=changed_surfaces,
+        policy=policy,
+        policy_fingerprint=fingerprint,
     )

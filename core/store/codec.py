@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any, Generic, TypeVar, get_args
+from typing import Any, Generic, NamedTuple, TypeVar, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
 from core.rollout.events import Event
 from core.store.errors import NotStorable, UnknownEvent
+from core.store.sealing import Key, unseal
 
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 E = TypeVar("E")
@@ -17,6 +18,13 @@ canonical = json.JSONEncoder(sort_keys=True, ensure_ascii=False, allow_nan=False
 
 # (type, schema version) -> the body as the next schema version writes it. Stored bytes never change.
 UPCASTERS: Mapping[tuple[str, int], Upcaster] = {}
+
+
+class Opening(NamedTuple):
+    """How the sealed text of one event is opened; `secret` is None once it was erased."""
+
+    event_id: str
+    secret: bytes | None
 
 
 class Codec(Generic[E]):
@@ -30,8 +38,8 @@ class Codec(Generic[E]):
         self._upcasters = upcasters
         self._adapters: dict[type[Any], TypeAdapter[Any]] = {}
 
-    def encode(self, event: E) -> tuple[str, int, str]:
-        """(type, schema version, body). NotStorable unless the body reads back as an equal event.
+    def encode(self, event: E, event_id: str = "", key: Key | None = None) -> tuple[str, int, str]:
+        """(type, schema version, body), what people wrote sealed with `key`. NotStorable unless it reads back as equal.
 
         The check costs microseconds and keeps a NaN, an ambiguous union or a value JSON cannot hold out of a log
         that can never be corrected.
@@ -39,15 +47,21 @@ class Codec(Generic[E]):
         kind: type[Any] = type(event)
         name: str = kind.TYPE
         try:
-            body = canonical(self._adapter(kind).dump_python(event, mode="json"))
+            fields = self._adapter(kind).dump_python(event, mode="json")
+            body = canonical(fields)
         except ValueError as error:
             raise NotStorable(f"The event {name} holds a value that JSON cannot: {error}.") from error
         if self._read(name, body) != event:
             raise NotStorable(f"The event {name} does not read back as it was written: {body[:500]}")
+        if key is not None:
+            body = canonical(key.seal(fields, _sealed(kind), event_id))
         return name, _schema(kind), body
 
-    def decode(self, type_: str, schema_version: int, body: str) -> E:
-        """The event as today's class. UnknownEvent for a type, version or shape that this program does not know."""
+    def decode(self, type_: str, schema_version: int, body: str, opening: Opening | None = None) -> E:
+        """The event as today's class. UnknownEvent for a type, version or shape that this program does not know.
+
+        `opening` says how text that is sealed is opened; without its secret it reads `sealing.ERASED`.
+        """
         kind = self.classes.get(type_)
         if kind is None or schema_version > _schema(kind):
             raise UnknownEvent(
@@ -60,6 +74,8 @@ class Codec(Generic[E]):
                 raise UnknownEvent(f"Nothing lifts the event {type_} from version {schema_version} to the next.")
             body = canonical(lift(json.loads(body)))
             schema_version += 1
+        if opening is not None:
+            body = canonical(unseal(json.loads(body), _sealed(kind), opening.event_id, opening.secret))
         return self._read(type_, body)
 
     def _read(self, type_: str, body: str) -> E:
@@ -81,14 +97,23 @@ def _schema(kind: type[Any]) -> int:
     return getattr(kind, "SCHEMA", 1)
 
 
+def _sealed(kind: type[Any]) -> tuple[str, ...]:
+    return getattr(kind, "WRITTEN", ())
+
+
+def holds_personal_text(event: object) -> bool:
+    """Whether somebody's own words are in it: a field that its class names in `WRITTEN`, and that is not empty."""
+    return any(getattr(event, name) for name in _sealed(type(event)))
+
+
 EVENTS: Codec[Event] = Codec(Event, UPCASTERS)
 
 
-def encode(event: Event) -> tuple[str, int, str]:
+def encode(event: Event, event_id: str = "", key: Key | None = None) -> tuple[str, int, str]:
     """(type, schema version, canonical body) of one of Rampart's own events."""
-    return EVENTS.encode(event)
+    return EVENTS.encode(event, event_id, key)
 
 
-def decode(type_: str, schema_version: int, body: str) -> Event:
+def decode(type_: str, schema_version: int, body: str, opening: Opening | None = None) -> Event:
     """One of Rampart's own events, from how it is stored."""
-    return EVENTS.decode(type_, schema_version, body)
+    return EVENTS.decode(type_, schema_version, body, opening)

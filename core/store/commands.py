@@ -1,17 +1,17 @@
 """Which commands were answered, so that a repeat gets the first answer and changes nothing."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import Connection
 
 from core.store import driver
 from core.store.errors import Conflict
 from core.store.instants import of_text
+from core.store.trips import Statement
 
-__all__ = ["IMPORTED", "Answer", "Conflict", "answered", "remember"]
-
-# Straight to the driver: every command passes here twice.
 _FIND = "SELECT fingerprint, first_position, last_position, result, at FROM commands WHERE command_id = ?"
 _KEEP = (
     "INSERT INTO commands (command_id, fingerprint, first_position, last_position, result, at)"
@@ -35,9 +35,18 @@ class Answer:
 def answered(connection: Connection, command_id: str, fingerprint: str) -> Answer | None:
     """The first answer to this command, or None. Conflict if the id was used for something else.
 
-    Ask inside `Database.writing()`: two copies of one command at the same moment then queue behind each other.
+    Only under the append lock is a "None" still true when the answer is acted on.
     """
-    rows = driver.fetch(connection, _FIND, (command_id,))
+    return answer_of(driver.fetch(connection, *find(command_id)), command_id, fingerprint)
+
+
+def find(command_id: str) -> Statement:
+    """The statement that looks for the answer to a command."""
+    return Statement(_FIND, (command_id,))
+
+
+def answer_of(rows: Sequence[Sequence[Any]], command_id: str, fingerprint: str) -> Answer | None:
+    """What `find` found, as `answered` gives it."""
     if not rows:
         return None
     kept, first, last, result, at = rows[0]
@@ -50,15 +59,10 @@ def answered(connection: Connection, command_id: str, fingerprint: str) -> Answe
     return Answer(first_position=first, last_position=last, result_json=result, at=moment)
 
 
-def remember(
-    connection: Connection,
-    command_id: str,
-    fingerprint: str,
-    first_position: int | None,
-    last_position: int | None,
-    result_json: str,
-    at: datetime,
-) -> None:
-    """Keep the answer, in the transaction of the events; also for commands that changed nothing or were refused."""
-    row = (command_id, fingerprint, first_position, last_position, result_json, at)
-    driver.execute(connection, _KEEP, row)
+def keep(command_id: str, fingerprint: str, answer: Answer) -> Statement:
+    """The statement that keeps an answer, in the transaction of the events; also for commands that changed nothing
+    or were refused."""
+    return Statement(
+        _KEEP,
+        (command_id, fingerprint, answer.first_position, answer.last_position, answer.result_json, answer.at),
+    )

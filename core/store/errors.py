@@ -27,3 +27,7 @@ class NotStorable(StoreError):
 
 class ImportRefused(StoreError):
     """A file that may not become this database's log; nothing was written."""
+
+
+class LeaseLost(StoreError):
+    """What was claimed belongs to somebody else by now; nothing was written."""

@@ -1,9 +1,10 @@
 """The append-only log: many streams, one order, every event chained to the one before it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from operator import attrgetter
+from typing import Any, Self
 from uuid import UUID, uuid5
 
 from sqlalchemy import Connection
@@ -12,13 +13,20 @@ from sqlalchemy.exc import OperationalError
 from core.rollout.events import Event
 from core.store import chain, codec, instants
 from core.store.database import assert_appending
-from core.store.driver import fetch, insert_many
+from core.store.driver import execute, fetch, insert_many
+from core.store.sealing import Key
+from core.store.trips import Statement
 
 # Event ids follow from the command, so the same commands give the same log, byte for byte, on any database.
 _EVENT_IDS = UUID("6f1f2f7c-3c53-4a39-9b0e-2a4f6d1c9e77")
 COLUMNS = (*chain.HEADER, "body", "prev_hash", "hash")
 CHANNEL = "rampart"  # NOTIFY on Postgres: a hint to look, never the truth
 _SELECT = f"SELECT {', '.join(COLUMNS)} FROM events"  # noqa: S608
+_OPENED = f"SELECT {', '.join(COLUMNS)}, (SELECT secret FROM person_key WHERE key_id = pii_ref) AS secret FROM events"  # noqa: S608
+_INSERT = f"INSERT INTO events ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608
+_VALUES = attrgetter(*COLUMNS)
+# On Postgres, with events that were written: whoever listens looks sooner.
+WAKE = Statement(f"SELECT pg_notify('{CHANNEL}', '')")
 _INSERT_ROWS = 500
 _PAGE = 5000
 
@@ -49,57 +57,93 @@ class Recorded:
     correlation_id: str | None
     at: datetime
     recorded_at: datetime
+    pii_ref: str | None
+    body: str
     event: Event
     prev_hash: bytes
     hash: bytes
 
 
-def append(
-    connection: Connection,
-    entries: Sequence[Entry],
-    *,
-    command_id: str,
-    actor: str,
-    at: datetime,
-    recorded_at: datetime,
-    source: str = "",
-    cause_id: str | None = None,
-    correlation_id: str | None = None,
-) -> tuple[Recorded, ...]:
-    """Add the events of one command, in order, to one or more streams; they exist once the transaction commits.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tail:
+    """Where the log ends: position, hash and time of recording of its newest event."""
 
-    `connection` comes from `Database.writing()`. A `recorded_at` before the newest one is lifted to it. NotStorable
-    if an event cannot be kept; IntegrityError if this `command_id` has appended before.
+    position: int = 0
+    hash: bytes = chain.GENESIS
+    recorded_at: datetime | None = None
+
+    @classmethod
+    def of(cls, newest: Recorded) -> Self:
+        return cls(position=newest.position, hash=newest.hash, recorded_at=newest.recorded_at)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """What the events of one command have in common. `at` is the clock handed in, `recorded_at` real time."""
+
+    command_id: str
+    actor: str
+    at: datetime
+    recorded_at: datetime
+    source: str = ""
+    cause_id: str | None = None
+    correlation_id: str | None = None
+
+
+def following(
+    tail: Tail, version: Callable[[str], int], entries: Sequence[Entry], origin: Origin, key: Key | None = None
+) -> tuple[Recorded, ...]:
+    """The events of one command as they continue the log after `tail`; `version` gives the newest of a stream.
+
+    What people wrote is sealed with `key`. A `recorded_at` before that of the tail is lifted to it. NotStorable if an
+    event cannot be kept.
     """
-    assert_appending(connection)
-    if not entries:
-        return ()
-    position, prev_hash, newest = _newest(connection)
-    stamp = instants.text_of(max(recorded_at, newest or recorded_at))
-    happened = instants.text_of(at)
-    versions = {stream: _version(connection, stream) for stream in {entry.stream for entry in entries}}
-    rows = []
+    recorded_at = max(origin.recorded_at, tail.recorded_at or origin.recorded_at)
+    stamp, happened = instants.text_of(recorded_at), instants.text_of(origin.at)
+    versions: dict[str, int] = {}
+    position, prev_hash = tail.position, tail.hash
+    found = []
     for seq, entry in enumerate(entries, start=1):
         position += 1
-        versions[entry.stream] += 1
-        kind, schema_version, body = codec.encode(entry.event)
-        what = (position, entry.stream, versions[entry.stream], event_id(command_id, seq), kind, schema_version)
-        header = (*what, command_id, seq, actor, source, cause_id, correlation_id, happened, stamp, None)
-        following = chain.link(prev_hash, header, body)
-        rows.append((*header, body, prev_hash, following))
-        prev_hash = following
-    insert(connection, rows)
-    return tuple(_recorded(row, entry.event) for row, entry in zip(rows, entries, strict=True))
+        name = entry.stream
+        versions[name] = versions.get(name) or version(name)
+        versions[name] += 1
+        id_ = event_id(origin.command_id, seq)
+        sealed_by = key if key is not None and codec.holds_personal_text(entry.event) else None
+        kind, schema_version, body = codec.encode(entry.event, id_, sealed_by)
+        what = (position, name, versions[name], id_, kind, schema_version, origin.command_id, seq, origin.actor)
+        why = (origin.source, origin.cause_id, origin.correlation_id, happened, stamp)
+        header = (*what, *why, sealed_by.key_id if sealed_by is not None else None)
+        hash_ = chain.link(prev_hash, header, body)
+        found.append(_recorded((*header, body, prev_hash, hash_, None), entry.event))
+        prev_hash = hash_
+    return tuple(found)
+
+
+def written(recorded: Iterable[Recorded]) -> list[Statement]:
+    """The statements that write these events; the database refuses any that does not continue the chain."""
+    return [Statement(_INSERT, _VALUES(one)) for one in recorded]
 
 
 def stream(connection: Connection, name: str, after_version: int = 0) -> tuple[Recorded, ...]:
     """The events of one stream in order, from the version after `after_version` on."""
-    return _read(connection, "WHERE stream = ? AND version > ? ORDER BY version", (name, after_version))
+    found = Statement(f"{_OPENED} WHERE stream = ? AND version > ? ORDER BY version", (name, after_version))
+    return read(fetch(connection, *found))
 
 
 def after(connection: Connection, position: int, limit: int = 1000) -> tuple[Recorded, ...]:
     """The next events of the whole log after `position`. Positions have no gaps, so a reader cannot miss one."""
-    return _read(connection, "WHERE position > ? ORDER BY position LIMIT ?", (position, limit))
+    return read(fetch(connection, *next_after(position, limit)))
+
+
+def next_after(position: int, limit: int = 1000) -> Statement:
+    """The statement that finds what `after` gives."""
+    return Statement(f"{_OPENED} WHERE position > ? ORDER BY position LIMIT ?", (position, limit))
+
+
+def read(rows: Iterable[Sequence[Any]]) -> tuple[Recorded, ...]:
+    """What a statement of this module found, as events. UnknownEvent for one that this program does not know."""
+    return tuple(_recorded(row, _event(row)) for row in rows)
 
 
 def raw(connection: Connection, first: int = 1, last: int | None = None) -> Iterator[tuple[Any, ...]]:
@@ -134,8 +178,8 @@ def _page(connection: Connection, query: str, parameters: tuple[Any, ...]) -> li
 
 def head(connection: Connection) -> tuple[int, bytes]:
     """Position and hash of the newest event; (0, 32 zero bytes) when there is none."""
-    position, newest_hash, _ = _newest(connection)
-    return position, newest_hash
+    rows = fetch(connection, "SELECT position, hash FROM events ORDER BY position DESC LIMIT 1", ())
+    return (rows[0][0], bytes(rows[0][1])) if rows else (0, chain.GENESIS)
 
 
 def event_id(command_id: str, seq: int) -> str:
@@ -144,38 +188,25 @@ def event_id(command_id: str, seq: int) -> str:
 
 
 def insert(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Write finished rows (`COLUMNS`, times as text); the database refuses any that does not continue the chain."""
+    """Write many finished rows (`COLUMNS`, times as text); the database refuses any that breaks the chain."""
+    assert_appending(connection)
     if connection.dialect.name == "sqlite":
-        marks = ", ".join("?" * len(COLUMNS))
-        insert_many(connection, f"INSERT INTO events ({', '.join(COLUMNS)}) VALUES ({marks})", rows)  # noqa: S608
+        insert_many(connection, _INSERT, rows)
         return
     marks = ", ".join("?::timestamptz" if column in ("at", "recorded_at") else "?" for column in COLUMNS)
     for start in range(0, len(rows), _INSERT_ROWS):
         some = rows[start : start + _INSERT_ROWS]
         values = ", ".join([f"({marks})"] * len(some))
-        fetch(
+        execute(
             connection,
-            f"WITH added AS (INSERT INTO events ({', '.join(COLUMNS)}) VALUES {values} RETURNING position)"  # noqa: S608
-            f" SELECT pg_notify('{CHANNEL}', max(position)::text) FROM added",
+            f"INSERT INTO events ({', '.join(COLUMNS)}) VALUES {values}",  # noqa: S608
             [value for row in some for value in row],
         )
 
 
-def _newest(connection: Connection) -> tuple[int, bytes, datetime | None]:
-    rows = fetch(connection, "SELECT position, hash, recorded_at FROM events ORDER BY position DESC LIMIT 1", ())
-    if not rows:
-        return 0, chain.GENESIS, None
-    return rows[0][0], bytes(rows[0][1]), _moment(rows[0][2])
-
-
-def _version(connection: Connection, stream_name: str) -> int:
-    version: int | None = fetch(connection, "SELECT max(version) FROM events WHERE stream = ?", (stream_name,))[0][0]
-    return version or 0
-
-
-def _read(connection: Connection, where: str, parameters: tuple[Any, ...]) -> tuple[Recorded, ...]:
-    rows = fetch(connection, f"{_SELECT} {where}", parameters)
-    return tuple(_recorded(row, codec.decode(row[4], row[5], row[15])) for row in rows)
+def _event(row: Sequence[Any]) -> Event:
+    opening = codec.Opening(row[3], row[18]) if row[14] is not None else None
+    return codec.decode(row[4], row[5], row[15], opening)
 
 
 def _recorded(row: Sequence[Any], event: Event) -> Recorded:
@@ -194,6 +225,8 @@ def _recorded(row: Sequence[Any], event: Event) -> Recorded:
         correlation_id=row[11],
         at=_moment(row[12]),
         recorded_at=_moment(row[13]),
+        pii_ref=row[14],
+        body=row[15],
         event=event,
         prev_hash=bytes(row[16]),
         hash=bytes(row[17]),

@@ -1,15 +1,34 @@
 """The log, folded and kept in memory: every process reads each event once."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
-from core.rollout.world import World, advance
+from core.rollout.world import World, fold
 from core.store import event_log
 from core.store.database import Database
+from core.store.event_log import Recorded, Tail
 
-_BATCH = 1_000
+BATCH = 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """The log as read up to its `tail`: the world it gives, and the events that `Folds` has not kept yet."""
+
+    world: World = field(default_factory=World)
+    tail: Tail = field(default_factory=Tail)
+    news: tuple[Recorded, ...] = ()
+
+    def then(self, recorded: Sequence[Recorded]) -> "Reading":
+        """After the events that follow."""
+        if not recorded:
+            return self
+        steps = ((r.stream, r.event, r.at, r.position) for r in recorded)
+        world = fold(self.world, steps)
+        return Reading(world=world, tail=Tail.of(recorded[-1]), news=(*self.news, *recorded))
 
 
 class Folds:
@@ -17,48 +36,62 @@ class Folds:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._world = World()
+        self._kept = Reading()
+        self._versions: dict[str, int] = {}
+        self._told = 0
         self._publishing = threading.Lock()
         self._listeners: list[Callable[[World], None]] = []
 
     def peek(self) -> World:
         """What this process knows, without asking the database."""
-        return self._world
+        return self._kept.world
+
+    def kept(self) -> Reading:
+        """What this process knows, to be continued by what follows."""
+        return self._kept
 
     def refresh(self) -> World:
         """What the log says now."""
         with self._database.reading() as connection:
-            world = self.read(connection)
-        return self.publish(world)
+            for news in _pages(connection, self._kept.tail.position):
+                self._keep(self._kept.then(news))
+        return self._tell()
 
-    def read(self, connection: Connection) -> World:
-        """What the log says in the transaction of `connection`. Nothing is remembered: it may yet be rolled back."""
-        world = self._world
-        while True:
-            news = event_log.after(connection, world.position, _BATCH)
-            world = fold(world, news)
-            if len(news) < _BATCH:
-                return world
+    def version(self, reading: Reading, stream: str) -> int:
+        """The newest version of a stream at the end of `reading`, which must be the end of the log: then nobody can
+        have published more."""
+        fresh = max((r.version for r in reading.news if r.stream == stream), default=0)
+        return fresh or self._versions.get(stream, 0)
 
-    def publish(self, world: World) -> World:
-        """Remember a committed state, and tell whoever listens; an older one than is known changes nothing."""
+    def publish(self, reading: Reading) -> World:
+        """Remember a committed reading, and tell whoever listens; an older one than is known changes nothing."""
+        self._keep(reading)
+        return self._tell()
+
+    def _keep(self, reading: Reading) -> None:
         with self._publishing:
-            if world.position <= self._world.position:
-                return self._world
-            self._world = world
-            for listener in self._listeners:
-                listener(world)
-            return world
+            if reading.tail.position > self._kept.tail.position:
+                self._versions.update((r.stream, r.version) for r in reading.news)
+                self._kept = Reading(world=reading.world, tail=reading.tail)
+
+    def _tell(self) -> World:
+        with self._publishing:
+            if self._kept.tail.position > self._told:
+                self._told = self._kept.tail.position
+                for listener in self._listeners:
+                    listener(self._kept.world)
+            return self._kept.world
 
     def on_change(self, listener: Callable[[World], None]) -> None:
         """Call `listener` with every newer world, on the thread that learned of it."""
         with self._publishing:
             self._listeners.append(listener)
-            listener(self._world)
+            listener(self._kept.world)
 
 
-def fold(world: World, recorded: tuple[event_log.Recorded, ...]) -> World:
-    """`world` after the events of the log that follow it."""
-    for one in recorded:
-        world = advance(world, one.stream, one.event, at=one.at, position=one.position)
-    return world
+def _pages(connection: Connection, position: int) -> Iterator[tuple[Recorded, ...]]:
+    while news := event_log.after(connection, position, BATCH):
+        yield news
+        position = news[-1].position
+        if len(news) < BATCH:
+            return

@@ -10,16 +10,18 @@ from uuid import uuid4
 from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, or_, select, update
 from sqlalchemy import Row as Found
 
-from core.store import driver
 from core.store.database import Database
 from core.store.tables import outbox, unfinished
+from core.store.trips import Statement
 
-# Straight to the driver: they run inside every append.
-_SUPERSEDED = "SELECT 1 FROM outbox WHERE supersede_key = ? AND state = 'pending' LIMIT 1"
 _ADD = (
     "INSERT INTO outbox"
     " (position, kind, ordering_key, idempotency_key, supersede_key, request, state, attempt, due_at)"
-    " VALUES (?, ?, ?, ?, ?, ?, 'pending', 0, ?) ON CONFLICT (idempotency_key) DO NOTHING"
+    " SELECT ?, ?, ?, ?, ?, ?, 'pending', 0, ? WHERE {unless} ON CONFLICT (idempotency_key) DO NOTHING"
+)
+_ADD_ALWAYS = _ADD.format(unless="true")
+_ADD_UNLESS_WAITING = _ADD.format(
+    unless="NOT EXISTS (SELECT 1 FROM outbox WHERE supersede_key = ? AND state = 'pending')"
 )
 
 
@@ -54,7 +56,6 @@ class Waiting:
 
 
 def enqueue(
-    connection: Connection,
     *,
     kind: str,
     ordering_key: str,
@@ -63,17 +64,17 @@ def enqueue(
     due_at: datetime,
     position: int,
     supersede_key: str | None = None,
-) -> bool:
-    """Add a row for the event at `position`, in that event's transaction; False if there is nothing to add.
+) -> Statement:
+    """The statement that adds a row for the event at `position`, in that event's transaction.
 
     Rows of one `ordering_key` are sent in the order they were added, one at a time. A repeated `idempotency_key` adds
     nothing. With a `supersede_key`, nothing is added while an unsent row of that key waits: the sender renders what is
     true when it sends.
     """
-    if supersede_key is not None and driver.fetch(connection, _SUPERSEDED, (supersede_key,)):
-        return False
     row = (position, kind, ordering_key, idempotency_key, supersede_key, _text(request), due_at)
-    return driver.execute(connection, _ADD, row) == 1
+    if supersede_key is None:
+        return Statement(_ADD_ALWAYS, row)
+    return Statement(_ADD_UNLESS_WAITING, (*row, supersede_key))
 
 
 def claim(database: Database, now: datetime, *, kind: str, lease: timedelta) -> Row | None:

@@ -12,10 +12,11 @@ from core.rollout import evolve as evolving
 from core.rollout import model
 from core.rollout.events import RolloutEvent, rollout_stream
 from core.rollout.model import Rollout
-from core.store import codec, driver, event_log
+from core.store import codec, event_log
 from core.store.event_log import Recorded
 from core.store.instants import of_text
 from core.store.tables import insert_into, projection, rollout_view
+from core.store.trips import Statement
 
 _NAME = "rollout_view"
 _COLUMNS = tuple(column.name for column in rollout_view.columns)
@@ -50,12 +51,12 @@ def row_of(rollout: Rollout, position: int) -> dict[str, Any]:
     }
 
 
-def apply(connection: Connection, recorded: Iterable[Recorded], rollouts: Mapping[str, Rollout]) -> None:
-    """Bring the rows of the rollouts that these events touched up to date; `rollouts` are as after the last of them."""
+def shown(recorded: Iterable[Recorded], rollouts: Mapping[str, Rollout]) -> list[Statement]:
+    """The statements that bring the rows of the rollouts that these events touched up to date; `rollouts` are as after
+    the last of them."""
     touched = {each.stream.removeprefix(_PREFIX): each.position for each in recorded if each.stream.startswith(_PREFIX)}
-    for name, position in touched.items():
-        row = row_of(rollouts[name], position)
-        driver.execute(connection, _UPSERT, [row[column] for column in _COLUMNS])
+    rows = [row_of(rollouts[name], position) for name, position in touched.items()]
+    return [Statement(_UPSERT, [row[column] for column in _COLUMNS]) for row in rows]
 
 
 class Folding:

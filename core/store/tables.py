@@ -19,6 +19,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     literal_column,
+    text,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.types import TypeEngine
@@ -112,6 +113,8 @@ Index(
     sqlite_where=unfinished(outbox),
     postgresql_where=unfinished(outbox),
 )
+_REPLACEABLE = text("supersede_key IS NOT NULL AND state = 'pending'")
+Index("outbox_superseded", outbox.c.supersede_key, sqlite_where=_REPLACEABLE, postgresql_where=_REPLACEABLE)
 
 timer = Table(
     "timer",

@@ -1,4 +1,4 @@
-"""Which heads of the log were shown outside, and the keys with which one person's text is sealed."""
+"""Which heads of the log were shown outside, the keys with which one person's text is sealed, and an index."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -31,4 +31,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("key_id"),
         sa.UniqueConstraint("person"),
         sqlite_strict=True,
+    )
+    replaceable = sa.text("supersede_key IS NOT NULL AND state = 'pending'")
+    op.create_index(
+        "outbox_superseded",
+        "outbox",
+        ["supersede_key"],
+        sqlite_where=replaceable,
+        postgresql_where=replaceable,
     )

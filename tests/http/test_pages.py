@@ -12,6 +12,8 @@ from core.rollout.context import ENGINE
 from core.rollout.events import rollout_stream
 from core.service import Request
 from core.store import event_log, windows
+from core.store.appending import appending
+from core.store.event_log import Origin
 
 
 def sighting() -> c.Sighting:
@@ -103,11 +105,9 @@ def recorded(running: Any, **changes: Any) -> int:
     running.service.handle(tick)
     number = running.service.world().rollouts["R-1"].evidence.number + 1
     seen = replace(running.service.world().rollouts["R-1"].evidence, number=number, **changes)
-    with running.service.database.writing() as connection:
+    with appending(running.service.database, running.service.folds, "seen") as log:
         entry = event_log.Entry(stream=rollout_stream("R-1"), event=seen)
-        event_log.append(
-            connection, [entry], command_id="seen", actor=ENGINE.id, at=running.now(), recorded_at=running.now()
-        )
+        log.append([entry], Origin(command_id="seen", actor=ENGINE.id, at=running.now(), recorded_at=running.now()))
     return number
 
 

@@ -5,10 +5,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from core.rollout.events import ConcernRaised
-from core.store import commands, event_log
+from core.rollout.surface import SurfaceDeclared
+from core.store.appending import appending
+from core.store.commands import Answer
 from core.store.database import Database
-from core.store.event_log import Entry, Recorded
+from core.store.event_log import Entry, Origin, Recorded
+from core.store.folds import Folds
 
 NOON = datetime(2026, 11, 23, 12, 0, 0, 250_000, tzinfo=UTC)
 
@@ -23,7 +25,17 @@ def noon() -> datetime:
 @pytest.fixture
 def entry() -> Callable[..., Entry]:
     def make(stream: str = "surface:support", text: str = "hm") -> Entry:
-        return Entry(stream=stream, event=ConcernRaised(notice="n", by="U1", handle="@ana", text=text))
+        declared = SurfaceDeclared(
+            surface=stream.removeprefix("surface:"),
+            title=text,
+            owner="@ana",
+            version="v1",
+            content={"model": "m1"},
+            daily_requests=None,
+            notices=(),
+            fingerprint="f",
+        )
+        return Entry(stream=stream, event=declared)
 
     return make
 
@@ -32,12 +44,14 @@ def entry() -> Callable[..., Entry]:
 def append(database: Database, entry: Callable[..., Entry]) -> Append:
     """Appends events as one command in a transaction of its own."""
 
+    folds = Folds(database)
+
     def go(command_id: str, entries: Sequence[Entry] | None = None, at: datetime = NOON) -> tuple[Recorded, ...]:
-        with database.writing() as connection:
-            recorded = event_log.append(
-                connection, entries or (entry(),), command_id=command_id, actor="slack:U1", at=at, recorded_at=at
-            )
-            commands.remember(connection, command_id, "f", recorded[0].position, recorded[-1].position, "{}", at)
+        with appending(database, folds, command_id) as log:
+            origin = Origin(command_id=command_id, actor="slack:U1", at=at, recorded_at=at)
+            recorded = tuple(step.recorded for step in log.append(entries or (entry(),), origin))
+            first, last = recorded[0].position, recorded[-1].position
+            log.remember(command_id, "f", Answer(first_position=first, last_position=last, result_json="{}", at=at))
         return recorded
 
     return go

@@ -7,9 +7,10 @@ from datetime import timedelta
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from core.rollout.events import Paused
 from core.store import chain, event_log, instants
-from core.store.event_log import Entry
+from core.store.appending import appending
+from core.store.event_log import Origin
+from core.store.folds import Folds
 
 
 def test_what_was_appended_is_read_back(database, append, entry, noon):
@@ -24,7 +25,7 @@ def test_what_was_appended_is_read_back(database, append, entry, noon):
         (2, "surface:b", 1, 2),
         (3, "surface:a", 2, 3),
     ]
-    assert (recorded[0].at, recorded[0].actor, recorded[0].type) == (noon, "slack:U1", "rollout.concern_raised")
+    assert (recorded[0].at, recorded[0].actor, recorded[0].type) == (noon, "slack:U1", "surface.declared")
 
 
 def test_an_empty_log_has_a_head_of_zeros(database):
@@ -56,20 +57,22 @@ def test_the_time_of_recording_never_goes_back(append, noon):
 
 
 def test_a_command_that_fails_half_way_leaves_nothing(database, entry, noon):
+    folds = Folds(database)
+
     def half() -> None:
-        with database.writing() as connection:
-            event_log.append(connection, [entry()], command_id="c", actor="a", at=noon, recorded_at=noon)
+        with appending(database, folds, "c") as log:
+            log.append([entry()], Origin(command_id="c", actor="a", at=noon, recorded_at=noon))
             raise RuntimeError("changed my mind")
 
     with pytest.raises(RuntimeError, match="changed my mind"):
         half()
-    with database.reading() as connection:
-        assert event_log.after(connection, 0) == ()
+    assert folds.refresh().position == 0
 
 
-def test_only_a_writing_transaction_may_append(database, entry, noon):
+def test_only_a_writing_transaction_may_insert(database, append):
+    append("c1")
     with database.plain_writing() as connection, pytest.raises(RuntimeError, match="append lock"):
-        event_log.append(connection, [entry()], command_id="c", actor="a", at=noon, recorded_at=noon)
+        event_log.insert(connection, list(event_log.raw(connection)))
 
 
 def test_the_same_command_cannot_append_twice(database, append):
@@ -85,9 +88,9 @@ def test_a_moment_without_a_zone_is_refused(append, noon):
         append("c1", at=noon.replace(tzinfo=None))
 
 
-def test_many_streams_in_pages(database, append):
+def test_many_streams_in_pages(database, append, entry):
     for number in range(5):
-        append(f"c{number}", [Entry(stream=f"rollout:R-{number}", event=Paused(by="U1", reason="r"))])
+        append(f"c{number}", [entry(f"surface:{number}")])
     with database.reading() as connection:
         first = event_log.after(connection, 0, limit=3)
         rest = event_log.after(connection, first[-1].position, limit=3)

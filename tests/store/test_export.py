@@ -1,10 +1,10 @@
 """The log as a file: it moves between databases unchanged, and a cut or forged file moves nothing."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
-from core.rollout.events import StageEntered
 from core.store import commands, event_log
 from core.store.database import connect
 from core.store.errors import ImportRefused
@@ -16,7 +16,8 @@ from core.store.verify import verify
 @pytest.fixture
 def lines(database, append, entry):
     append("c1", [entry("surface:a", 'ä " \\ \n ✓'), entry("surface:b")])
-    append("c2", [Entry(stream="surface:b", event=StageEntered(index=1, name="canary", percent=2.5e-05))])
+    tiny = replace(entry("surface:b").event, content={"params": {"temperature": 2.5e-05}})
+    append("c2", [Entry(stream="surface:b", event=tiny)])
     return exported(database)
 
 
@@ -35,8 +36,8 @@ def exported(database, form="jsonl"):
 def test_an_event_is_a_line_with_everything_that_is_hashed(lines):
     first = json.loads(lines[0])
     assert len(lines) == 3
-    assert (first["position"], first["of"], first["type"]) == (1, 3, "rollout.concern_raised")
-    assert first["data"]["text"] == 'ä " \\ \n ✓'
+    assert (first["position"], first["of"], first["type"]) == (1, 3, "surface.declared")
+    assert first["data"]["title"] == 'ä " \\ \n ✓'
     assert first["prev_hash"] == "00" * 32
     assert json.loads(lines[1])["prev_hash"] == first["hash"]
 

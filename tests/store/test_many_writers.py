@@ -11,9 +11,14 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError
 
 from core.store import commands, event_log, outbox
+from core.store.appending import appending
+from core.store.commands import Answer
 from core.store.database import connect
 from core.store.errors import Busy, Conflict
+from core.store.event_log import Origin
+from core.store.folds import Folds
 from core.store.tables import outbox as outbox_table
+from core.store.trips import Statement
 from core.store.verify import verify
 
 WRITER = Path(__file__).with_name("writer.py")
@@ -77,8 +82,9 @@ def test_a_key_that_was_used_for_something_else_is_a_conflict(database, append):
 
 
 def test_a_command_without_events_is_remembered_too(database, noon):
-    with database.writing() as connection:
-        commands.remember(connection, "refused", "f", None, None, '{"refused":"no"}', noon)
+    with appending(database, Folds(database), "refused") as log:
+        answer = Answer(first_position=None, last_position=None, result_json='{"refused":"no"}', at=noon)
+        log.remember("refused", "f", answer)
     with database.reading() as connection:
         answer = commands.answered(connection, "refused", "f")
     assert (answer.first_position, answer.result_json, answer.at) == (None, '{"refused":"no"}', noon)
@@ -122,8 +128,8 @@ def test_a_reader_does_not_wait_for_a_writer_and_sees_one_moment(database, appen
     append("c1")
     with database.reading() as reading:
         assert event_log.head(reading)[0] == 1
-        with database.writing() as writing:
-            event_log.append(writing, [entry()], command_id="c2", actor="a", at=noon, recorded_at=noon)
+        with appending(database, Folds(database), "c2") as log:
+            log.append([entry()], Origin(command_id="c2", actor="a", at=noon, recorded_at=noon))
             assert event_log.head(reading)[0] == 1
         assert event_log.head(reading)[0] == 1
     with database.reading() as reading:
@@ -139,14 +145,27 @@ def test_writing_inside_writing_is_refused_instead_of_waiting_for_ever(database)
 
 def test_a_lock_held_by_others_is_busy_and_not_for_ever(new_postgres, monkeypatch):
     monkeypatch.setattr(
-        "core.store.database._LOCK_APPENDS",
-        text("SELECT set_config('lock_timeout', '50ms', true), pg_advisory_xact_lock(1380011344)"),
+        "core.store.database.LOCK_APPENDS",
+        "SELECT set_config('lock_timeout', '50ms', true), pg_advisory_xact_lock(1380011344)",
     )
     with connect(new_postgres()) as one, connect(str(one.engine.url.render_as_string(hide_password=False))) as two:
         with one.writing(), pytest.raises(Busy, match="Try again"), two.writing():
             pass
+        with one.writing(), pytest.raises(Busy, match="Try again"), two.appending() as trips:
+            trips.go([Statement("SELECT 1")])
         with two.writing():
             pass
+        with two.appending() as trips:
+            assert trips.commit([Statement("SELECT 1")]) == [[(1,)]]
+
+
+def test_a_connection_that_was_lost_while_nobody_used_it_is_replaced_unseen(new_postgres, carry_out, noon):
+    with connect(new_postgres()) as database:
+        carry_out(database, "before", noon)
+        with database.reading() as connection:
+            others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+            connection.execute(text(f"{others} AND pid <> pg_backend_pid()"))
+        assert carry_out(database, "after", noon) == '{"first":3}'
 
 
 def test_a_connection_that_is_cut_is_known_as_such_and_the_command_can_be_sent_again(new_postgres, carry_out, noon):
@@ -154,11 +173,11 @@ def test_a_connection_that_is_cut_is_known_as_such_and_the_command_can_be_sent_a
         carry_out(database, "before", noon)
 
         def cut() -> None:
-            with database.writing() as connection:
-                backend = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+            with database.appending() as trips:
+                ((backend,),) = trips.go([Statement("SELECT pg_backend_pid()")])[0]
                 with database.engine.connect() as other:
                     other.execute(text(f"SELECT pg_terminate_backend({backend})"))
-                event_log.head(connection)
+                trips.commit([Statement("SELECT 1")])
 
         with pytest.raises(DBAPIError) as caught:
             cut()

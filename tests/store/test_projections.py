@@ -10,7 +10,9 @@ from core.rollout.events import Abandoned, Approved, Paused, Planned, StageEnter
 from core.rollout.evolve import evolve
 from core.rollout.plan import Approvals, Plan, Risk, Stage, StageKind
 from core.store import event_log, projections, schema
-from core.store.event_log import Entry
+from core.store.appending import appending
+from core.store.event_log import Entry, Origin
+from core.store.folds import Folds
 from core.store.verify import verify
 
 PLAN = Plan(
@@ -57,20 +59,14 @@ HISTORY = [
 @pytest.fixture
 def kept_in_step(database, noon):
     """The history of two rollouts, written as the service does: event, read model, one transaction."""
-    rollouts = {}
+    rollouts, folds = {}, Folds(database)
     for number, (name, event) in enumerate(HISTORY):
         at = noon + timedelta(minutes=number)
-        with database.writing() as connection:
-            recorded = event_log.append(
-                connection,
-                [Entry(stream=rollout_stream(name), event=event)],
-                command_id=f"c{number}",
-                actor="slack:U1",
-                at=at,
-                recorded_at=at,
-            )
+        with appending(database, folds, f"c{number}") as log:
+            origin = Origin(command_id=f"c{number}", actor="slack:U1", at=at, recorded_at=at)
+            steps = log.append([Entry(stream=rollout_stream(name), event=event)], origin)
             rollouts[name] = evolve(rollouts.get(name), event, at)
-            projections.apply(connection, recorded, rollouts)
+            log.show([step.recorded for step in steps], rollouts)
     return rollouts
 
 

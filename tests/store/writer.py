@@ -2,27 +2,30 @@
 
 import sys
 from datetime import UTC, datetime, timedelta
+from weakref import WeakKeyDictionary
 
-from core.rollout.events import ConcernRaised
-from core.store import commands, event_log, outbox
+from core.rollout.surface import SurfaceDeclared
+from core.store.appending import appending
+from core.store.commands import Answer
 from core.store.database import Database, connect
-from core.store.event_log import Entry
+from core.store.event_log import Entry, Origin
+from core.store.folds import Folds
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+_FOLDS: WeakKeyDictionary[Database, Folds] = WeakKeyDictionary()
 
 
 def carry_out(database: Database, command_id: str, at: datetime) -> str:
     """Two events in two streams and a message, once, however often it is asked."""
-    with database.writing() as connection:
-        answer = commands.answered(connection, command_id, "two concerns")
+    folds = _FOLDS.setdefault(database, Folds(database))
+    with appending(database, folds, command_id) as log:
+        answer = log.answered(command_id, "two surfaces")
         if answer is not None:
             return answer.result_json
-        concern = ConcernRaised(notice="n", by="U1", handle="@ana", text=command_id)
-        entries = [Entry(stream="surface:all", event=concern), Entry(stream=f"surface:{command_id}", event=concern)]
-        recorded = event_log.append(connection, entries, command_id=command_id, actor="cli:test", at=at, recorded_at=at)
-        first, last = recorded[0].position, recorded[-1].position
-        outbox.enqueue(
-            connection,
+        entries = [Entry(stream=f"surface:{name}", event=_declared(name, command_id)) for name in ("all", command_id)]
+        steps = log.append(entries, Origin(command_id=command_id, actor="cli:test", at=at, recorded_at=at))
+        first, last = steps[0].recorded.position, steps[-1].recorded.position
+        log.enqueue(
             kind="slack",
             ordering_key="C1",
             idempotency_key=command_id,
@@ -31,8 +34,22 @@ def carry_out(database: Database, command_id: str, at: datetime) -> str:
             position=last,
         )
         result = f'{{"first":{first}}}'
-        commands.remember(connection, command_id, "two concerns", first, last, result, at)
+        answer = Answer(first_position=first, last_position=last, result_json=result, at=at)
+        log.remember(command_id, "two surfaces", answer)
         return result
+
+
+def _declared(surface: str, title: str) -> SurfaceDeclared:
+    return SurfaceDeclared(
+        surface=surface,
+        title=title,
+        owner="@ana",
+        version="v1",
+        content={"model": "m1"},
+        daily_requests=None,
+        notices=(),
+        fingerprint="f",
+    )
 
 
 def main() -> None:

@@ -1,0 +1,42 @@
+"""The keys that people's words are sealed with: one a person, made when first needed, deleted to erase."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from core.store import codec
+from core.store.event_log import Entry
+from core.store.sealing import Key
+from core.store.trips import Statement
+
+
+def find(person: str) -> Statement:
+    """The statement that looks for somebody's key."""
+    return Statement("SELECT key_id, secret FROM person_key WHERE person = ?", (person,))
+
+
+class Held:
+    """One person's key during one command: found, or made, in which case it must be kept."""
+
+    def __init__(self, person: str, found: Sequence[Sequence[Any]]) -> None:
+        self._person = person
+        self._key = Key(key_id=found[0][0], secret=bytes(found[0][1])) if found else None
+        self._made = False
+
+    def for_(self, entries: Sequence[Entry]) -> Key | None:
+        """What to seal these events with; None where nobody wrote anything."""
+        if not self._person or not any(codec.holds_personal_text(entry.event) for entry in entries):
+            return None
+        if self._key is None:
+            self._key, self._made = Key.new(), True
+        return self._key
+
+    def kept(self, at: datetime) -> list[Statement]:
+        """The statements that keep a key that was made, once."""
+        if self._key is None or not self._made:
+            return []
+        self._made = False
+        row = (self._key.key_id, self._person, self._key.secret, at)
+        return [
+            Statement("INSERT INTO person_key (key_id, person, secret, created_at) VALUES (?, ?, ?, ?)", row),
+        ]

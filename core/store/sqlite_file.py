@@ -1,0 +1,125 @@
+"""A SQLite database: one file, one writer at a time, and no checkpoint that could race a commit."""
+
+import errno
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Self
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event
+
+from core.store.append_lock import AppendLock
+from core.store.errors import StoreError
+
+BEGIN = "rampart_begin"  # an execution option: how a transaction begins
+CHECKPOINT_EVERY = 200  # writing transactions; some 10 MB of write-ahead log
+_WAL_BYTES = 64 * 1024 * 1024
+
+
+def has_wal_reset_bug(version: tuple[int, ...]) -> bool:
+    """Whether this SQLite can lose a commit when a checkpoint races it (sqlite.org/wal.html#walresetbug)."""
+    fixed_in_series = {(3, 44): 6, (3, 50): 7}
+    patched_from = fixed_in_series.get((version[0], version[1]))
+    if patched_from is not None and version[2] >= patched_from:
+        return False
+    return (3, 7, 0) <= version < (3, 51, 3)
+
+
+class SqliteFile:
+    """The file, its connections, and the lock beside it. `warnings` holds what an operator should be told."""
+
+    def __init__(self, path: Path, engine: Engine, lock: AppendLock | None, warnings: tuple[str, ...]) -> None:
+        self.path = path
+        self.engine = engine
+        self.warnings = warnings
+        self._lock = lock
+        self._written = 0
+
+    @classmethod
+    def open(cls, url: URL) -> Self:
+        """StoreError where this cannot be a durable database."""
+        name = url.database or ""
+        if name in ("", ":memory:") or name.startswith("file:"):
+            raise StoreError(
+                "A SQLite database must be a file, as in sqlite:///rollout.db: memory forgets the audit trail."
+            )
+        path = Path(name).resolve()
+        if not path.parent.is_dir():
+            raise StoreError(f"The folder {path.parent} for the database does not exist: create it first.")
+        engine = create_engine(
+            f"sqlite:///{path}",
+            pool_size=5,
+            max_overflow=59,
+            connect_args={"check_same_thread": False, "timeout": 10, "isolation_level": None, "cached_statements": 256},
+        )
+        event.listen(engine, "connect", _prepare)
+        event.listen(engine, "begin", _begin)
+        lock, warnings = _lock_beside(path)
+        file = cls(path, engine, lock, warnings)
+        with file.held():
+            file._run("PRAGMA journal_mode=" + ("WAL" if lock else "TRUNCATE"))
+        return file
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Alone: no other thread or process writes during the block."""
+        with self._lock.held() if self._lock is not None else nullcontext():
+            yield
+
+    def written(self) -> None:
+        """After a writing transaction, still alone, so that no checkpoint can race a commit.
+
+        The write-ahead log is folded in but not cut: to write over it costs half of what it costs to let it grow.
+        """
+        self._written += 1
+        if self._lock is None or self._written % CHECKPOINT_EVERY:
+            return
+        wal = Path(f"{self.path}-wal")
+        grown = wal.exists() and wal.stat().st_size > _WAL_BYTES  # a long reader kept it from being used again
+        self._checkpoint("TRUNCATE" if grown else "PASSIVE")
+
+    def close(self, *_: Engine) -> None:
+        """Fold the write-ahead log in, and close every connection."""
+        if self._lock is None:
+            self.engine.dispose()
+            return
+        with self.held():
+            self._checkpoint("TRUNCATE")
+            self.engine.dispose()
+        self._lock.close()
+
+    def _checkpoint(self, mode: str) -> None:
+        # A reader that is in the way is not waited for: the next checkpoint does the rest.
+        self._run("PRAGMA busy_timeout=0", f"PRAGMA wal_checkpoint({mode})", "PRAGMA busy_timeout=10000")
+
+    def _run(self, *pragmas: str) -> None:
+        raw = self.engine.raw_connection()
+        try:
+            cursor = raw.cursor()
+            for pragma in pragmas:
+                cursor.execute(pragma)
+                cursor.fetchall()
+        finally:
+            raw.close()
+
+
+def _lock_beside(path: Path) -> tuple[AppendLock | None, tuple[str, ...]]:
+    try:
+        return AppendLock(Path(f"{path}.lock")), ()
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS):
+            raise StoreError(f"The lock file {path}.lock could not be opened ({error.strerror}).") from error
+    because = "this SQLite could lose commits in its faster mode without them"
+    if not has_wal_reset_bug(sqlite3.sqlite_version_info):
+        because = "several processes could not take turns without them"
+    return None, (f"The file system of {path} has no file locks, and {because}: writing is slower here.",)
+
+
+def _prepare(raw: sqlite3.Connection, _record: object) -> None:
+    for pragma in ("synchronous=FULL", "wal_autocheckpoint=0", "foreign_keys=ON"):
+        raw.execute(f"PRAGMA {pragma}")
+
+
+def _begin(connection: Connection) -> None:
+    connection.exec_driver_sql(connection.get_execution_options().get(BEGIN, "BEGIN"))
