@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 from sqlalchemy.exc import DBAPIError
 
@@ -23,7 +24,7 @@ from core.store.database import Database
 from core.store.errors import Conflict as KeyReused
 from core.store.event_log import Entry, Origin, Recorded
 from core.store.folds import Folds
-from core.store.timers import Claim
+from core.store.two_trips import Claim
 
 _NOTHING_RECORDED: tuple[Recorded, ...] = ()
 
@@ -95,7 +96,7 @@ class Service:
         with appending(
             self.database, self.folds, request.command_id, person=_author(request), claim=request.claim
         ) as log:
-            if (known := _known(log, request, fingerprint)) is not None:
+            if (known := _known(log.answered, request, fingerprint)) is not None:
                 return _repeat(known, log.world, request)
             try:
                 entries = _decide(log.world, request)
@@ -148,7 +149,7 @@ class Service:
         if surface.live_by != rollout.id or not surface.running:
             return
         with self.database.reading() as connection:
-            if commands.answered(connection, request.command_id, _fingerprint(request)) is not None:
+            if _known(partial(commands.answered, connection), request, _fingerprint(request)) is not None:
                 return
         # Were this command refused, the other rollout must not be taken back for it.
         decide(rollout, request.command, context(world, request, surface.name, rollout))
@@ -270,9 +271,9 @@ def _author(request: Request) -> str:
     return "" if request.by.is_system else request.by.id
 
 
-def _known(log: Appending, request: Request, fingerprint: str) -> Answer | None:
+def _known(answered: Callable[[str, str], Answer | None], request: Request, fingerprint: str) -> Answer | None:
     try:
-        return log.answered(request.command_id, fingerprint)
+        return answered(request.command_id, fingerprint)
     except KeyReused as reused:
         raise Conflict(
             "This key was used before for a different request, so this one was not carried out.",

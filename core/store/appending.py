@@ -7,14 +7,14 @@ from typing import Any, NamedTuple
 
 from core.rollout.model import Rollout
 from core.rollout.world import World
-from core.store import commands, event_log, keys, outbox, projections, timers
+from core.store import commands, event_log, keys, outbox, projections
 from core.store.commands import Answer
 from core.store.database import Database
 from core.store.errors import LeaseLost
 from core.store.event_log import Entry, Origin, Recorded
 from core.store.folds import BATCH, Folds, Reading
-from core.store.timers import Claim
-from core.store.trips import Statement, Trips
+from core.store.two_trips import Ask, Claim, Found, TwoTrips
+from core.store.writes import Writes
 
 
 class Step(NamedTuple):
@@ -31,12 +31,12 @@ class Appending:
     What is to be written is gathered here and written when the block of `appending` ends. Do no network calls inside.
     """
 
-    def __init__(self, folds: Folds, reading: Reading, answers: Sequence[Sequence[Any]], key: keys.Held) -> None:
+    def __init__(self, folds: Folds, reading: Reading, answer: Sequence[Any] | None, key: keys.Held) -> None:
         self._folds = folds
-        self._answers = answers
+        self._answer = answer
         self._key = key
         self.reading = reading
-        self.statements: list[Statement] = []
+        self.writes = Writes()
 
     @property
     def world(self) -> World:
@@ -45,7 +45,7 @@ class Appending:
 
     def answered(self, command_id: str, fingerprint: str) -> Answer | None:
         """The first answer to this command, or None. Conflict if the id was used for something else."""
-        return commands.answer_of(self._answers, command_id, fingerprint)
+        return commands.answer_of(self._answer, command_id, fingerprint)
 
     def append(self, entries: Sequence[Entry], origin: Origin) -> tuple[Step, ...]:
         """The next events of the log; NotStorable if one cannot be kept."""
@@ -54,17 +54,19 @@ class Appending:
         recorded = event_log.following(
             reading.tail, lambda stream: self._folds.version(reading, stream), entries, origin, key
         )
+        if (made := self._key.made(origin.recorded_at)) is not None:
+            self.writes.add("person_key", made)
         for one in recorded:
             before = self.reading.world
             self.reading = self.reading.then((one,))
             steps.append(Step(one, before, self.reading.world))
-        self.statements += self._key.kept(origin.recorded_at)
-        self.statements += event_log.written(recorded)
+            self.writes.add("events", event_log.row(one))
         return tuple(steps)
 
     def show(self, recorded: Sequence[Recorded], rollouts: Mapping[str, Rollout]) -> None:
         """Bring the read model in step; see `projections.shown`."""
-        self.statements += projections.shown(recorded, rollouts)
+        for row in projections.shown(recorded, rollouts):
+            self.writes.add("rollout_view", row)
 
     def enqueue(
         self,
@@ -77,22 +79,21 @@ class Appending:
         position: int,
         supersede_key: str | None = None,
     ) -> None:
-        """Something to be said; see `outbox.enqueue`."""
-        self.statements.append(
-            outbox.enqueue(
-                kind=kind,
-                ordering_key=ordering_key,
-                idempotency_key=idempotency_key,
-                request=request,
-                due_at=due_at,
-                position=position,
-                supersede_key=supersede_key,
-            )
+        """Something to be said; see `outbox.new`."""
+        row = outbox.new(
+            kind=kind,
+            ordering_key=ordering_key,
+            idempotency_key=idempotency_key,
+            request=request,
+            due_at=due_at,
+            position=position,
+            supersede_key=supersede_key,
         )
+        self.writes.add("outbox", row)
 
     def remember(self, command_id: str, fingerprint: str, answer: Answer) -> None:
         """Keep the answer, also of a command that changed nothing or was refused."""
-        self.statements.append(commands.keep(command_id, fingerprint, answer))
+        self.writes.add("commands", commands.row(command_id, fingerprint, answer))
 
 
 @contextmanager
@@ -104,28 +105,23 @@ def appending(
     `person` is whose words the events hold. With a `claim`, the timer's slot is finished in the same transaction:
     LeaseLost, with nothing written, if somebody else has it by now. Busy if others hold the lock for over ten seconds.
     """
-    kept = folds.kept()
-    asked = [commands.find(command_id), event_log.next_after(kept.tail.position, BATCH), keys.find(person)]
-    if claim is not None:
-        asked.append(timers.finishing(claim))
     with database.appending() as trips:
-        answers, news, key, *finished = trips.go(asked)
-        reading = _read_on(trips, kept, news)
-        if claim is not None and not finished[0] and not answers:
+        found, reading = _open(trips, folds, command_id, person, claim)
+        if claim is not None and not found.finished and found.answer is None:
             raise LeaseLost(f"Somebody else runs {claim.name} of {claim.slot.isoformat()} by now.")
-        opened = Appending(folds, reading, answers, keys.Held(person, key))
+        opened = Appending(folds, reading, found.answer, keys.Held(person, found.key))
         yield opened
-        if opened.statements or finished:
-            woken = [event_log.WAKE] if opened.reading.tail != reading.tail and database.dialect == "postgresql" else []
-            trips.commit((*opened.statements, *woken))
+        trips.commit(opened.writes)
     folds.publish(opened.reading)
 
 
-def _read_on(trips: Trips, kept: Reading, rows: Sequence[Sequence[Any]]) -> Reading:
-    """Whatever others have appended since this process last looked."""
-    reading = kept
+def _open(trips: TwoTrips, folds: Folds, command_id: str, person: str, claim: Claim | None) -> tuple[Found, Reading]:
     while True:
-        reading = reading.then(event_log.read(rows))
-        if len(rows) < BATCH:
-            return reading
-        (rows,) = trips.go([event_log.next_after(reading.tail.position, BATCH)])
+        kept = folds.kept()
+        ask = Ask(command_id=command_id, after=kept.tail.position, at_most=BATCH, person=person, claim=claim)
+        found = trips.open(ask)
+        if len(found.news) < BATCH:
+            return found, kept.then(event_log.read(found.news))
+        # Far behind, as at the start: nobody else should wait while this process reads on.
+        trips.roll_back()
+        folds.refresh()

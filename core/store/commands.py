@@ -10,13 +10,7 @@ from sqlalchemy import Connection
 from core.store import driver
 from core.store.errors import Conflict
 from core.store.instants import of_text
-from core.store.trips import Statement
-
-_FIND = "SELECT fingerprint, first_position, last_position, result, at FROM commands WHERE command_id = ?"
-_KEEP = (
-    "INSERT INTO commands (command_id, fingerprint, first_position, last_position, result, at)"
-    " VALUES (?, ?, ?, ?, ?, ?)"
-)
+from core.store.queries import ANSWER
 
 # The fingerprint of commands that came with an imported log: what was asked is not known any more.
 IMPORTED = "imported"
@@ -37,19 +31,15 @@ def answered(connection: Connection, command_id: str, fingerprint: str) -> Answe
 
     Only under the append lock is a "None" still true when the answer is acted on.
     """
-    return answer_of(driver.fetch(connection, *find(command_id)), command_id, fingerprint)
+    rows = driver.fetch(connection, ANSWER, (command_id,))
+    return answer_of(rows[0] if rows else None, command_id, fingerprint)
 
 
-def find(command_id: str) -> Statement:
-    """The statement that looks for the answer to a command."""
-    return Statement(_FIND, (command_id,))
-
-
-def answer_of(rows: Sequence[Sequence[Any]], command_id: str, fingerprint: str) -> Answer | None:
-    """What `find` found, as `answered` gives it."""
-    if not rows:
+def answer_of(row: Sequence[Any] | None, command_id: str, fingerprint: str) -> Answer | None:
+    """A row of `queries.ANSWER`, as `answered` gives it."""
+    if row is None:
         return None
-    kept, first, last, result, at = rows[0]
+    kept, first, last, result, at = row
     if kept not in (fingerprint, IMPORTED):
         raise Conflict(
             f"The key {command_id} was used before for a different request, so this one was not carried out. "
@@ -59,10 +49,6 @@ def answer_of(rows: Sequence[Sequence[Any]], command_id: str, fingerprint: str) 
     return Answer(first_position=first, last_position=last, result_json=result, at=moment)
 
 
-def keep(command_id: str, fingerprint: str, answer: Answer) -> Statement:
-    """The statement that keeps an answer, in the transaction of the events; also for commands that changed nothing
-    or were refused."""
-    return Statement(
-        _KEEP,
-        (command_id, fingerprint, answer.first_position, answer.last_position, answer.result_json, answer.at),
-    )
+def row(command_id: str, fingerprint: str, answer: Answer) -> tuple[Any, ...]:
+    """What is kept of an answer, in the transaction of the events; also of one that changed nothing or was refused."""
+    return (command_id, fingerprint, answer.first_position, answer.last_position, answer.result_json, answer.at)

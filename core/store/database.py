@@ -10,13 +10,14 @@ from sqlalchemy import URL, Connection, Engine, RootTransaction, create_engine, 
 from sqlalchemy.exc import ArgumentError, OperationalError
 
 from core.store.errors import Busy, StoreError
+from core.store.postgres_append import PostgresAppend, engine_of
+from core.store.postgres_functions import APPEND_KEY
+from core.store.sqlite_append import SqliteAppend
 from core.store.sqlite_file import BEGIN, SqliteFile
-from core.store.trips import Statement, Trips
+from core.store.two_trips import TwoTrips
 
-# Any fixed number; everyone who appends to a log in this database must use the same one.
-_APPEND_KEY = 0x52414D50
-_LOCK_TIMEOUT = "10s"
-_IDLE_TIMEOUT = "30s"
+LOCK_TIMEOUT = "10s"
+IDLE_TIMEOUT = "30s"
 _APPENDING = "rampart_appending"
 
 
@@ -62,11 +63,11 @@ class Database:
         self.engine = engine
         self.path = file.path if file is not None else None
         self.warnings = file.warnings if file is not None else ()
-        self._appends = appends or engine
+        self._appends = appends
         self._file = file
         self._inside = threading.local()
         # Also at interpreter exit: the last SQLite connection to close checkpoints, which must happen under the lock.
-        self._closing = weakref.finalize(self, file.close if file is not None else _dispose, engine, self._appends)
+        self._closing = weakref.finalize(self, file.close if file is not None else _dispose, engine, appends)
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
@@ -78,14 +79,16 @@ class Database:
             yield connection
 
     @contextmanager
-    def appending(self) -> Iterator[Trips]:
-        """What `writing` gives, for the one path that must be quick: explicit trips instead of a connection.
+    def appending(self) -> Iterator[TwoTrips]:
+        """What `writing` gives, for the one path that must be quick: two trips instead of a connection.
 
         The caller commits; what was not committed at the end of the block is undone. Busy as in `writing`, from the
         first trip.
         """
         with self._alone(), self._file.held() if self._file is not None else nullcontext():
-            trips = Trips(self._appends, self._begin_appending)
+            trips: TwoTrips = (
+                SqliteAppend(self.engine) if self._appends is None else PostgresAppend(self._appends, LOCK_TIMEOUT)
+            )
             try:
                 yield trips
             except OperationalError as error:
@@ -150,35 +153,22 @@ class Database:
             transaction = connection.begin()
             if self.dialect == "postgresql":
                 # A statement of its own: what is read under the lock needs a snapshot taken after it was granted.
-                connection.exec_driver_sql(LOCK_APPENDS if appending else _LIMIT_WAITS)
+                lock = f", pg_advisory_xact_lock({APPEND_KEY})" if appending else ""
+                connection.exec_driver_sql(
+                    f"SELECT set_config('lock_timeout', '{LOCK_TIMEOUT}', true),"
+                    f" set_config('idle_in_transaction_session_timeout', '{IDLE_TIMEOUT}', true){lock}"
+                )
         except OperationalError as error:
             if _is_lock_timeout(error):
                 raise _busy() from error
             raise
         return transaction
 
-    @property
-    def _begin_appending(self) -> tuple[Statement, ...]:
-        if self.dialect == "sqlite":
-            return (Statement("BEGIN IMMEDIATE"),)
-        return (Statement("BEGIN"), Statement(LOCK_APPENDS))
-
-
-_LIMIT_WAITS = (
-    f"SELECT set_config('lock_timeout', '{_LOCK_TIMEOUT}', true),"
-    f" set_config('idle_in_transaction_session_timeout', '{_IDLE_TIMEOUT}', true)"
-)
-LOCK_APPENDS = f"{_LIMIT_WAITS}, pg_advisory_xact_lock({_APPEND_KEY})"
-
 
 def _open_postgres(url: URL) -> Database:
     url = url.set(drivername="postgresql+psycopg")
     engine = create_engine(url, pool_size=5, max_overflow=15, pool_pre_ping=True, pool_timeout=30)
-    # Appends take turns, so few connections are enough. They are not asked whether they live, which costs a trip:
-    # the first trip notices, and goes to another one.
-    appends = create_engine(
-        url, pool_size=2, max_overflow=18, pool_timeout=30, connect_args={"autocommit": True, "prepare_threshold": 2}
-    )
+    appends = engine_of(url)
     return Database(dialect="postgresql", engine=engine, appends=appends)
 
 
@@ -193,6 +183,7 @@ def _is_lock_timeout(error: OperationalError) -> bool:
     return getattr(error.orig, "sqlstate", None) == "55P03" or "database is locked" in str(error.orig)
 
 
-def _dispose(*engines: Engine) -> None:
+def _dispose(*engines: Engine | None) -> None:
     for engine in engines:
-        engine.dispose()
+        if engine is not None:
+            engine.dispose()

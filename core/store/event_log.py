@@ -14,19 +14,14 @@ from core.rollout.events import Event
 from core.store import chain, codec, instants
 from core.store.database import assert_appending
 from core.store.driver import execute, fetch, insert_many
+from core.store.queries import COLUMNS, OPENED
 from core.store.sealing import Key
-from core.store.trips import Statement
 
 # Event ids follow from the command, so the same commands give the same log, byte for byte, on any database.
 _EVENT_IDS = UUID("6f1f2f7c-3c53-4a39-9b0e-2a4f6d1c9e77")
-COLUMNS = (*chain.HEADER, "body", "prev_hash", "hash")
-CHANNEL = "rampart"  # NOTIFY on Postgres: a hint to look, never the truth
 _SELECT = f"SELECT {', '.join(COLUMNS)} FROM events"  # noqa: S608
-_OPENED = f"SELECT {', '.join(COLUMNS)}, (SELECT secret FROM person_key WHERE key_id = pii_ref) AS secret FROM events"  # noqa: S608
 _INSERT = f"INSERT INTO events ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608
 _VALUES = attrgetter(*COLUMNS)
-# On Postgres, with events that were written: whoever listens looks sooner.
-WAKE = Statement(f"SELECT pg_notify('{CHANNEL}', '')")
 _INSERT_ROWS = 500
 _PAGE = 5000
 
@@ -120,29 +115,24 @@ def following(
     return tuple(found)
 
 
-def written(recorded: Iterable[Recorded]) -> list[Statement]:
-    """The statements that write these events; the database refuses any that does not continue the chain."""
-    return [Statement(_INSERT, _VALUES(one)) for one in recorded]
+def row(recorded: Recorded) -> tuple[Any, ...]:
+    """What is stored of it, in the order of `COLUMNS`."""
+    values: tuple[Any, ...] = _VALUES(recorded)
+    return values
 
 
 def stream(connection: Connection, name: str, after_version: int = 0) -> tuple[Recorded, ...]:
     """The events of one stream in order, from the version after `after_version` on."""
-    found = Statement(f"{_OPENED} WHERE stream = ? AND version > ? ORDER BY version", (name, after_version))
-    return read(fetch(connection, *found))
+    return read(fetch(connection, f"{OPENED} WHERE stream = ? AND version > ? ORDER BY version", (name, after_version)))
 
 
 def after(connection: Connection, position: int, limit: int = 1000) -> tuple[Recorded, ...]:
     """The next events of the whole log after `position`. Positions have no gaps, so a reader cannot miss one."""
-    return read(fetch(connection, *next_after(position, limit)))
-
-
-def next_after(position: int, limit: int = 1000) -> Statement:
-    """The statement that finds what `after` gives."""
-    return Statement(f"{_OPENED} WHERE position > ? ORDER BY position LIMIT ?", (position, limit))
+    return read(fetch(connection, f"{OPENED} WHERE position > ? ORDER BY position LIMIT ?", (position, limit)))
 
 
 def read(rows: Iterable[Sequence[Any]]) -> tuple[Recorded, ...]:
-    """What a statement of this module found, as events. UnknownEvent for one that this program does not know."""
+    """Rows of `OPENED` as events. UnknownEvent for one that this program does not know."""
     return tuple(_recorded(row, _event(row)) for row in rows)
 
 

@@ -12,7 +12,7 @@ from core.store.codec import canonical
 from core.store.commands import IMPORTED
 from core.store.database import Database
 from core.store.errors import ImportRefused
-from core.store.event_log import COLUMNS
+from core.store.queries import COLUMNS
 
 Format = Literal["jsonl", "cloudevents"]
 _CHUNK = 500

@@ -7,20 +7,14 @@ from typing import Any
 from core.store import codec
 from core.store.event_log import Entry
 from core.store.sealing import Key
-from core.store.trips import Statement
-
-
-def find(person: str) -> Statement:
-    """The statement that looks for somebody's key."""
-    return Statement("SELECT key_id, secret FROM person_key WHERE person = ?", (person,))
 
 
 class Held:
     """One person's key during one command: found, or made, in which case it must be kept."""
 
-    def __init__(self, person: str, found: Sequence[Sequence[Any]]) -> None:
+    def __init__(self, person: str, found: tuple[str, bytes] | None) -> None:
         self._person = person
-        self._key = Key(key_id=found[0][0], secret=bytes(found[0][1])) if found else None
+        self._key = Key(key_id=found[0], secret=found[1]) if found is not None else None
         self._made = False
 
     def for_(self, entries: Sequence[Entry]) -> Key | None:
@@ -31,12 +25,9 @@ class Held:
             self._key, self._made = Key.new(), True
         return self._key
 
-    def kept(self, at: datetime) -> list[Statement]:
-        """The statements that keep a key that was made, once."""
+    def made(self, at: datetime) -> tuple[Any, ...] | None:
+        """The row of a key that was made here, once."""
         if self._key is None or not self._made:
-            return []
+            return None
         self._made = False
-        row = (self._key.key_id, self._person, self._key.secret, at)
-        return [
-            Statement("INSERT INTO person_key (key_id, person, secret, created_at) VALUES (?, ?, ?, ?)", row),
-        ]
+        return (self._key.key_id, self._person, self._key.secret, at)

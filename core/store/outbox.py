@@ -12,17 +12,6 @@ from sqlalchemy import Row as Found
 
 from core.store.database import Database
 from core.store.tables import outbox, unfinished
-from core.store.trips import Statement
-
-_ADD = (
-    "INSERT INTO outbox"
-    " (position, kind, ordering_key, idempotency_key, supersede_key, request, state, attempt, due_at)"
-    " SELECT ?, ?, ?, ?, ?, ?, 'pending', 0, ? WHERE {unless} ON CONFLICT (idempotency_key) DO NOTHING"
-)
-_ADD_ALWAYS = _ADD.format(unless="true")
-_ADD_UNLESS_WAITING = _ADD.format(
-    unless="NOT EXISTS (SELECT 1 FROM outbox WHERE supersede_key = ? AND state = 'pending')"
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +44,7 @@ class Waiting:
     oldest_due_at: datetime | None
 
 
-def enqueue(
+def new(
     *,
     kind: str,
     ordering_key: str,
@@ -64,17 +53,14 @@ def enqueue(
     due_at: datetime,
     position: int,
     supersede_key: str | None = None,
-) -> Statement:
-    """The statement that adds a row for the event at `position`, in that event's transaction.
+) -> tuple[Any, ...]:
+    """A row for the event at `position`, to be written in that event's transaction.
 
     Rows of one `ordering_key` are sent in the order they were added, one at a time. A repeated `idempotency_key` adds
     nothing. With a `supersede_key`, nothing is added while an unsent row of that key waits: the sender renders what is
     true when it sends.
     """
-    row = (position, kind, ordering_key, idempotency_key, supersede_key, _text(request), due_at)
-    if supersede_key is None:
-        return Statement(_ADD_ALWAYS, row)
-    return Statement(_ADD_UNLESS_WAITING, (*row, supersede_key))
+    return (position, kind, ordering_key, idempotency_key, supersede_key, _text(request), "pending", 0, due_at)
 
 
 def claim(database: Database, now: datetime, *, kind: str, lease: timedelta) -> Row | None:

@@ -1,7 +1,7 @@
 """The read model of rollouts: rows that follow from the log alone, kept in step in the transaction of each event."""
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -16,20 +16,13 @@ from core.store import codec, event_log
 from core.store.event_log import Recorded
 from core.store.instants import of_text
 from core.store.tables import insert_into, projection, rollout_view
-from core.store.trips import Statement
 
 _NAME = "rollout_view"
-_COLUMNS = tuple(column.name for column in rollout_view.columns)
-# Written out: every append passes here, and building this statement took longer than the rest of the transaction.
-_UPSERT = (
-    f"INSERT INTO rollout_view ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
-    f" ON CONFLICT (id) DO UPDATE SET {', '.join(f'{c} = excluded.{c}' for c in _COLUMNS if c != 'id')}"
-)
 _PREFIX = rollout_stream("")
 
 
 def row_of(rollout: Rollout, position: int) -> dict[str, Any]:
-    """The row that shows this rollout; `position` is that of its newest event."""
+    """The row that shows this rollout, in the order of the table's columns; `position` is that of its newest event."""
     stage = rollout.stage
     return {
         "id": rollout.id,
@@ -51,12 +44,11 @@ def row_of(rollout: Rollout, position: int) -> dict[str, Any]:
     }
 
 
-def shown(recorded: Iterable[Recorded], rollouts: Mapping[str, Rollout]) -> list[Statement]:
-    """The statements that bring the rows of the rollouts that these events touched up to date; `rollouts` are as after
-    the last of them."""
+def shown(recorded: Iterable[Recorded], rollouts: Mapping[str, Rollout]) -> Iterator[tuple[Any, ...]]:
+    """The rows of the rollouts that these events touched; `rollouts` are as after the last of them."""
     touched = {each.stream.removeprefix(_PREFIX): each.position for each in recorded if each.stream.startswith(_PREFIX)}
-    rows = [row_of(rollouts[name], position) for name, position in touched.items()]
-    return [Statement(_UPSERT, [row[column] for column in _COLUMNS]) for row in rows]
+    for name, position in touched.items():
+        yield tuple(row_of(rollouts[name], position).values())
 
 
 class Folding:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, inspect, text
 
-from core.store import projections, triggers
+from core.store import postgres_functions, projections, triggers
 from core.store.database import Database
 from core.store.errors import SchemaMismatch
 
@@ -24,6 +24,8 @@ def migrate(database: Database) -> None:
         if found != REVISION:
             upgrade(connection)
         triggers.install(connection)
+        if database.dialect == "postgresql":
+            postgres_functions.install(connection)
         projections.ensure_current(connection)
 
 

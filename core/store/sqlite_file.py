@@ -79,7 +79,7 @@ class SqliteFile:
         grown = wal.exists() and wal.stat().st_size > _WAL_BYTES  # a long reader kept it from being used again
         self._checkpoint("TRUNCATE" if grown else "PASSIVE")
 
-    def close(self, *_: Engine) -> None:
+    def close(self, *_: Engine | None) -> None:
         """Fold the write-ahead log in, and close every connection."""
         if self._lock is None:
             self.engine.dispose()

@@ -1,22 +1,13 @@
 """Which slots of which timers have run, so that any number of workers run each one exactly once."""
 
 from datetime import datetime, timedelta
-from typing import NamedTuple
 from uuid import uuid4
 
 from sqlalchemy import Connection, and_, delete, or_, select, update
 
 from core.store.database import Database
 from core.store.tables import insert_into, timer
-from core.store.trips import Statement
-
-
-class Claim(NamedTuple):
-    """A slot that is ours to run, by the token that says so."""
-
-    name: str
-    slot: datetime
-    token: str
+from core.store.two_trips import Claim
 
 
 def claim(database: Database, name: str, slot: datetime, now: datetime, lease: timedelta) -> str | None:
@@ -49,15 +40,6 @@ def finish(connection: Connection, name: str, slot: datetime, token: str) -> boo
     """The slot has run; in the transaction of what it decided. False if the lease was lost: then roll that back."""
     mine = and_(timer.c.name == name, timer.c.slot == slot, timer.c.state == "leased", timer.c.lease_token == token)
     return connection.execute(update(timer).where(mine).values(state="done")).rowcount == 1
-
-
-def finishing(claim: Claim) -> Statement:
-    """The statement that finishes a claimed slot in the transaction of what it decided; no row: the lease was lost."""
-    return Statement(
-        "UPDATE timer SET state = 'done' WHERE name = ? AND slot = ? AND state = 'leased' AND lease_token = ?"
-        " RETURNING name",
-        claim,
-    )
 
 
 def renew(connection: Connection, claim: Claim, until: datetime) -> bool:

@@ -26,19 +26,21 @@ END""",
 
 _POSTGRES_FUNCTIONS = {
     "events_continue_the_chain": """
-DECLARE newest events%ROWTYPE;
+DECLARE
+  newest bigint; newest_hash bytea; newest_time timestamptz; newest_version int;
 BEGIN
-  SELECT * INTO newest FROM events ORDER BY position DESC LIMIT 1;
-  IF NEW.position IS DISTINCT FROM coalesce(newest.position, 0) + 1 THEN
+  SELECT position, hash, recorded_at, (SELECT max(version) FROM events WHERE stream = NEW.stream)
+    INTO newest, newest_hash, newest_time, newest_version FROM events ORDER BY position DESC LIMIT 1;
+  IF NEW.position IS DISTINCT FROM coalesce(newest, 0) + 1 THEN
     RAISE EXCEPTION 'events: the position does not follow the newest one';
   END IF;
-  IF NEW.prev_hash IS DISTINCT FROM coalesce(newest.hash, decode(repeat('00', 32), 'hex')) THEN
+  IF NEW.prev_hash IS DISTINCT FROM coalesce(newest_hash, decode(repeat('00', 32), 'hex')) THEN
     RAISE EXCEPTION 'events: the previous hash is not the newest one';
   END IF;
-  IF NEW.version IS DISTINCT FROM (SELECT coalesce(max(version), 0) + 1 FROM events WHERE stream = NEW.stream) THEN
+  IF NEW.version IS DISTINCT FROM coalesce(newest_version, 0) + 1 THEN
     RAISE EXCEPTION 'events: the version does not follow the newest one of its stream';
   END IF;
-  IF NEW.recorded_at < newest.recorded_at THEN
+  IF NEW.recorded_at < newest_time THEN
     RAISE EXCEPTION 'events: the time of recording goes back';
   END IF;
   RETURN NEW;

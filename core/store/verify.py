@@ -9,7 +9,8 @@ from sqlalchemy import Connection
 from core.store import chain, projections, triggers
 from core.store.driver import fetch
 from core.store.errors import UnknownEvent
-from core.store.event_log import COLUMNS, head, raw
+from core.store.event_log import head, raw
+from core.store.queries import COLUMNS
 
 _BODY, _PREV, _HASH = (COLUMNS.index(name) for name in ("body", "prev_hash", "hash"))
 

@@ -6,9 +6,13 @@ import pytest
 from sqlalchemy import select
 
 from core.rollout import commands as c
+from core.rollout import events as e
+from core.rollout.consequences import for_surface
 from core.rollout.model import State
 from core.rollout.refusal import Conflict, NotFound, Refused
 from core.store import outbox, verify
+from core.store.appending import appending
+from core.store.event_log import Entry, Origin
 from core.store.tables import outbox as outbox_table
 from core.store.tables import rollout_view
 
@@ -121,17 +125,12 @@ def test_a_surface_file_does_not_move_what_is_live(desk, files):
 
 def test_rolling_back_a_finished_rollout_rolls_back_the_one_that_builds_on_it_first(desk, files):
     desk.start()
-    from core.rollout import events as e
-    from core.store.event_log import Entry, append
-
-    with desk.service.database.writing() as connection:  # the end of R-1, without waiting for it
-        entries = [Entry(stream="rollout:R-1", event=e.Completed(version="v43", retired="v42"))]
-        from core.rollout.consequences import for_surface
-
-        entries += [
-            Entry(stream="surface:support-assistant", event=x) for x in for_surface(entries[0].event, "R-1", desk.at)
-        ]
-        append(connection, entries, command_id="end", actor="system:test", at=desk.at, recorded_at=desk.at)
+    completed = e.Completed(version="v43", retired="v42")
+    with appending(desk.service.database, desk.service.folds, "end") as log:  # without waiting for the end of R-1
+        consequences = for_surface(completed, "R-1", desk.at)
+        entries = [Entry(stream="surface:support-assistant", event=x) for x in consequences]
+        entries.insert(0, Entry(stream="rollout:R-1", event=completed))
+        log.append(entries, Origin(command_id="end", actor="system:test", at=desk.at, recorded_at=desk.at))
     second_file = files["rollout"].replace("support-tone", "shorter").replace("@v42", "@v43").replace("9f2c51e0", "aa")
     desk.apply(second_file)
     fingerprint = desk.service.world().rollouts["R-2"].fingerprint

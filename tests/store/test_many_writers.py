@@ -18,7 +18,6 @@ from core.store.errors import Busy, Conflict
 from core.store.event_log import Origin
 from core.store.folds import Folds
 from core.store.tables import outbox as outbox_table
-from core.store.trips import Statement
 from core.store.verify import verify
 
 WRITER = Path(__file__).with_name("writer.py")
@@ -143,20 +142,16 @@ def test_writing_inside_writing_is_refused_instead_of_waiting_for_ever(database)
         pass
 
 
-def test_a_lock_held_by_others_is_busy_and_not_for_ever(new_postgres, monkeypatch):
-    monkeypatch.setattr(
-        "core.store.database.LOCK_APPENDS",
-        "SELECT set_config('lock_timeout', '50ms', true), pg_advisory_xact_lock(1380011344)",
-    )
+def test_a_lock_held_by_others_is_busy_and_not_for_ever(new_postgres, monkeypatch, carry_out, noon):
+    monkeypatch.setattr("core.store.database.LOCK_TIMEOUT", "50ms")
     with connect(new_postgres()) as one, connect(str(one.engine.url.render_as_string(hide_password=False))) as two:
         with one.writing(), pytest.raises(Busy, match="Try again"), two.writing():
             pass
-        with one.writing(), pytest.raises(Busy, match="Try again"), two.appending() as trips:
-            trips.go([Statement("SELECT 1")])
+        with one.writing(), pytest.raises(Busy, match="Try again"):
+            carry_out(two, "c", noon)
         with two.writing():
             pass
-        with two.appending() as trips:
-            assert trips.commit([Statement("SELECT 1")]) == [[(1,)]]
+        assert carry_out(two, "c", noon) == '{"first":1}'
 
 
 def test_a_connection_that_was_lost_while_nobody_used_it_is_replaced_unseen(new_postgres, carry_out, noon):
@@ -173,11 +168,9 @@ def test_a_connection_that_is_cut_is_known_as_such_and_the_command_can_be_sent_a
         carry_out(database, "before", noon)
 
         def cut() -> None:
-            with database.appending() as trips:
-                ((backend,),) = trips.go([Statement("SELECT pg_backend_pid()")])[0]
-                with database.engine.connect() as other:
-                    other.execute(text(f"SELECT pg_terminate_backend({backend})"))
-                trips.commit([Statement("SELECT 1")])
+            with appending(database, Folds(database), "cut"), database.engine.connect() as other:
+                holder = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted"
+                other.execute(text(f"SELECT pg_terminate_backend(({holder}))"))
 
         with pytest.raises(DBAPIError) as caught:
             cut()

@@ -94,7 +94,8 @@ def test_a_process_killed_at_any_moment_of_an_upgrade_leaves_the_database_as_it_
     while (ended := start(DIE.format(url=bare_url, at=changes)).wait(60)) == -signal.SIGKILL:
         assert found(old) == ("0001", set()), f"killed at change {changes}"
         changes += 1
-    assert (ended, changes - 1) == (0, 4 + _triggers(old))  # two tables, the revision, the triggers, the commit
+    assert ended == 0
+    assert changes - 1 >= 5 + _triggers(old), "tables, an index, the revision, what is installed, the commit"
     assert found(old) == ("0002", {"anchor", "person_key"})
     assert problems(old) == ()
 

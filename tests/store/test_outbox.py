@@ -4,9 +4,12 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import func, select, text
 
-from core.store import driver, outbox
+from core.store import outbox
+from core.store.appending import appending
+from core.store.folds import Folds
+from core.store.tables import outbox as outbox_table
 
 LEASE = timedelta(seconds=30)
 
@@ -14,10 +17,13 @@ LEASE = timedelta(seconds=30)
 @pytest.fixture
 def enqueue(database, append, noon):
     append("c1")
+    folds = Folds(database)
 
     def add(key, ordering_key="C1", *, kind="slack", due_in=timedelta(0), supersede_key=None):
-        with database.writing() as connection:
-            statement = outbox.enqueue(
+        """Whether it added a row."""
+        before = rows(database)
+        with appending(database, folds, f"{key}-{before}") as log:
+            log.enqueue(
                 kind=kind,
                 ordering_key=ordering_key,
                 idempotency_key=key,
@@ -26,9 +32,14 @@ def enqueue(database, append, noon):
                 position=1,
                 supersede_key=supersede_key,
             )
-            return driver.execute(connection, *statement) == 1
+        return rows(database) > before
 
     return add
+
+
+def rows(database):
+    with database.reading() as connection:
+        return connection.execute(select(func.count()).select_from(outbox_table)).scalar_one()
 
 
 @pytest.fixture
@@ -166,9 +177,9 @@ def test_four_workers_send_everything_once_and_in_order(database, enqueue, claim
 
 
 def test_a_row_needs_its_event(database, noon):
-    orphan = outbox.enqueue(kind="slack", ordering_key="C", idempotency_key="k", request={}, due_at=noon, position=99)
-    with pytest.raises(Exception, match=r"(?i)foreign key"), database.writing() as connection:
-        driver.execute(connection, *orphan)
+    log = appending(database, Folds(database), "c")
+    with pytest.raises(Exception, match=r"(?i)foreign key"), log as writing:
+        writing.enqueue(kind="slack", ordering_key="C", idempotency_key="k", request={}, due_at=noon, position=99)
 
 
 def test_sqlite_finds_the_next_row_by_the_index_of_the_unfinished(sqlite_database):

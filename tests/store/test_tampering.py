@@ -5,7 +5,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from core.store import schema, triggers
-from core.store.event_log import COLUMNS
+from core.store.queries import COLUMNS
 from core.store.verify import Problem, verify
 
 INSERT = "INSERT INTO events SELECT {columns} FROM events WHERE position = {like}"
@@ -134,7 +134,10 @@ def test_every_flipped_bit_of_a_body_is_found_even_where_the_text_becomes_unread
             value = f"convert_from('\\x{flipped.hex()}', 'LATIN1')"
         unprotected(database, f"UPDATE events SET body = {value} WHERE position = 4")
         assert positions(database) == [4], bit
-    unprotected(database, f"UPDATE events SET body = '{body.decode()}' WHERE position = 4")
+    whole = f"CAST(x'{body.hex()}' AS TEXT)"
+    if database.dialect == "postgresql":
+        whole = f"convert_from('\\x{body.hex()}', 'UTF8')"
+    unprotected(database, f"UPDATE events SET body = {whole} WHERE position = 4")
     assert positions(database) == []
 
 

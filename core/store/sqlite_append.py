@@ -1,0 +1,60 @@
+"""A command's transaction on SQLite: straight to the driver, under the file's lock."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Engine, PoolProxiedConnection
+from sqlalchemy.exc import DBAPIError
+
+from core.store.instants import text_of
+from core.store.queries import ANSWER, FINISH, KEY, OPENED
+from core.store.two_trips import Ask, Found
+from core.store.writes import Writes
+
+
+class SqliteAppend:
+    """See `TwoTrips`."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._connection: PoolProxiedConnection | None = None
+
+    def open(self, ask: Ask) -> Found:
+        self._connection = self._engine.raw_connection()
+        self._run("BEGIN IMMEDIATE")
+        answer = self._run(ANSWER, ask.command_id)
+        news = self._run(f"{OPENED} WHERE position > ? ORDER BY position LIMIT ?", ask.after, ask.at_most)
+        key = self._run(KEY, ask.person)
+        finished = True
+        if ask.claim is not None:
+            name, slot, token = ask.claim
+            finished = bool(self._run(FINISH, name, text_of(slot), token))
+        return Found(answer=answer[0] if answer else None, news=news, key=key[0] if key else None, finished=finished)
+
+    def commit(self, writes: Writes) -> None:
+        for sql, parameters in writes.statements():
+            self._run(sql, *parameters)
+        self._run("COMMIT")
+        self._give_back()
+
+    def roll_back(self) -> None:
+        if self._connection is not None:
+            self._connection.rollback()
+            self._give_back()
+
+    def _run(self, sql: str, *parameters: Any) -> Sequence[Any]:
+        assert self._connection is not None
+        dialect = self._engine.dialect
+        cursor = self._connection.cursor()
+        try:
+            cursor.execute(sql, parameters)
+            return cursor.fetchall()
+        except dialect.loaded_dbapi.Error as error:
+            raise DBAPIError.instance(sql, None, error, dialect.loaded_dbapi.Error, dialect=dialect) from error
+        finally:
+            cursor.close()
+
+    def _give_back(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None

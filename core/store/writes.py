@@ -1,0 +1,90 @@
+"""Everything one command writes, as rows by table, and the statements that write it on SQLite."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Table
+
+from core.store.instants import text_of
+from core.store.tables import commands, events, outbox, person_key, rollout_view
+
+_LATER = ("id", "lease_until", "lease_token", "response", "last_error")  # an outbox row gets these when it is sent
+# In the order in which the rows need one another.
+COLUMNS: Mapping[str, tuple[str, ...]] = {
+    table.name: tuple(column.name for column in table.columns if table is not outbox or column.name not in _LATER)
+    for table in (person_key, events, outbox, rollout_view, commands)
+}
+TABLES: Mapping[str, Table] = {table.name: table for table in (person_key, events, outbox, rollout_view, commands)}
+_CHANGED = ", ".join(f"{name} = excluded.{name}" for name in COLUMNS["rollout_view"] if name != "id")
+ON_CONFLICT = {
+    "outbox": "ON CONFLICT (idempotency_key) DO NOTHING",
+    "rollout_view": f"ON CONFLICT (id) DO UPDATE SET {_CHANGED}",
+}
+
+
+def _statement(table: str) -> str:
+    columns = COLUMNS[table]
+    marks = ", ".join(f"?{number}" for number in range(1, len(columns) + 1))
+    unless = "true"
+    if table == "outbox":
+        key = f"?{columns.index('supersede_key') + 1}"
+        waiting = f"SELECT 1 FROM outbox WHERE supersede_key = {key} AND state = 'pending'"  # noqa: S608
+        unless = f"({key} IS NULL OR NOT EXISTS ({waiting}))"
+    into = f"INSERT INTO {table} ({', '.join(columns)}) SELECT {marks} WHERE {unless}"
+    return f"{into} {ON_CONFLICT.get(table, '')}"
+
+
+_STATEMENTS = {table: _statement(table) for table in COLUMNS}
+
+
+class Writes:
+    """Rows that one transaction is to write."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, list[Sequence[Any]]] = {table: [] for table in COLUMNS}
+        self._superseding: set[str] = set()
+
+    def __bool__(self) -> bool:
+        return any(self._rows.values())
+
+    @property
+    def events(self) -> bool:
+        """Whether there are events among them."""
+        return bool(self._rows["events"])
+
+    def add(self, table: str, row: Sequence[Any]) -> None:
+        """One row: its values in the order of `COLUMNS`."""
+        if table == "outbox" and (key := row[COLUMNS["outbox"].index("supersede_key")]) is not None:
+            if key in self._superseding:
+                return
+            self._superseding.add(key)
+        self._rows[table].append(row)
+
+    def statements(self) -> Iterator[tuple[str, list[Any]]]:
+        """For SQLite, with `?n` marks."""
+        for table, rows in self._rows.items():
+            for row in rows:
+                yield _STATEMENTS[table], [text_of(v) if isinstance(v, datetime) else v for v in row]
+
+    def arrays(self) -> tuple[str | None, ...]:
+        """For Postgres: the rows of each table as one array of text, as `postgres_functions` takes them."""
+        return tuple(f"{{{','.join(map(_array, rows))}}}" if rows else None for rows in self._rows.values())
+
+
+def _array(row: Sequence[Any]) -> str:
+    return f"{{{','.join(map(_element, row))}}}"
+
+
+def _element(value: Any) -> str:
+    match value:
+        case None:
+            return "NULL"
+        case str():
+            escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+            return f'"{escaped}"'
+        case datetime():
+            return f'"{text_of(value)}"'
+        case bytes():
+            return value.hex()
+    return str(value)
