@@ -161,8 +161,11 @@ def build(
     for warning in database.warnings:
         log.warning(warning)
     if role == "serve":
+        database.serve_alone()
         schema.migrate(database)
     schema.check(database)
+    if role != "serve":
+        database.serve_with_others(role)
     service = Service(database)
     process_id = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:4]}"
     serving = Serving(service, process_id=process_id, role=role)

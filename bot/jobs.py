@@ -8,6 +8,7 @@ from uuid import uuid4
 import structlog
 from sqlalchemy import Connection
 
+from bot.serving import BLIND_AFTER, REPORT
 from core import applying, watch
 from core.rollout import commands as c
 from core.rollout.context import ENGINE, Actor
@@ -18,10 +19,13 @@ from core.rollout.refusal import Refused
 from core.service import Request, Service
 from core.spec.problems import Unreadable
 from core.store import event_log, intake, processes, timers
+from core.store.errors import LeaseLost
+from core.store.two_trips import Claim
 
 log = structlog.get_logger()
 
-ALIVE = timedelta(seconds=5)  # a process that has not reported for this long serves nobody any more
+# A process that has not reported for this long serves the live version to everybody: see `serving.BLIND_AFTER`.
+ALIVE = timedelta(seconds=BLIND_AFTER + 2 * REPORT)
 DOUBT_AFTER = timedelta(seconds=60)
 GIVE_UP_AFTER = timedelta(hours=24)  # of the rollouts' clock, as `Rollout.ended_at` is
 _LEASE = timedelta(seconds=60)
@@ -37,9 +41,14 @@ def tick(service: Service, now: datetime, every: timedelta) -> None:
         token = timers.claim(service.database, name, slot, now, _LEASE)
         if token is None:
             continue
+        lease = watch.Lease(Claim(name, slot, token), _LEASE)
         try:
-            watch.tick(service, rollout.id, now, every=every)
+            outcome = watch.tick(service, rollout.id, now, every=every, lease=lease)
+        except LeaseLost as lost:
+            log.info("somebody else ticks", rollout=rollout.id, why=str(lost))
+            continue
         except Refused as refused:
+            outcome = None
             log.warning("tick refused", rollout=rollout.id, why=refused.message)
         except Exception as error:
             # One broken rollout must not blind the others; nor may it grow unseen.
@@ -47,8 +56,9 @@ def tick(service: Service, now: datetime, every: timedelta) -> None:
             doubt = c.DoubtEvidence(text=f"what came in cannot be judged ({type(error).__name__}); see the log")
             _hand_in(service, rollout, doubt, f"broken:{rollout.id}:{slot.isoformat()}", now)
             continue
-        with service.database.plain_writing() as connection:
-            timers.finish(connection, name, slot, token)
+        if outcome is None:
+            with service.database.plain_writing() as connection:
+                timers.finish(connection, name, slot, token)
 
 
 def confirm_flips(

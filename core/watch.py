@@ -6,6 +6,9 @@ import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from sqlalchemy.exc import IntegrityError
 
 from core.judging import caps, measures, record, series
 from core.judging.judge import Judgement, judge
@@ -17,7 +20,9 @@ from core.rollout.decider import decide
 from core.rollout.model import Rollout
 from core.rollout.questions import ask
 from core.service import Outcome, Request, Service, context
-from core.store import looks, windows
+from core.store import looks, timers, windows
+from core.store.errors import LeaseLost
+from core.store.two_trips import Claim
 
 NOTHING = hashlib.sha256(b"").hexdigest()
 
@@ -34,21 +39,36 @@ class Newest:
     evidence_state: str  # digest of the state after it
 
 
-def tick(service: Service, rollout_id: str, at: datetime, *, every: timedelta) -> Outcome | None:
+class Lease(NamedTuple):
+    """The timer's slot in which a look is made, and for how long it is held at a time."""
+
+    claim: Claim
+    length: timedelta
+
+
+def tick(
+    service: Service, rollout_id: str, at: datetime, *, every: timedelta, lease: Lease | None = None
+) -> Outcome | None:
     """Let time pass for one rollout; None when nothing followed from it.
 
-    The look costs no lock. Only when something follows is it decided again, under the append lock. Not to be called
-    for the same rollout by two threads at once (the timer claims of the jobs see to that).
+    The look costs no lock. Only when something follows is it decided again, under the append lock. With a `lease`, the
+    look and what follows are kept only while it is held, and it is finished with them; LeaseLost otherwise, and also
+    where another process has looked at the same moment.
     """
     began = time.perf_counter()
     world = service.world()
     rollout = world.rollouts[rollout_id]
-    sighting = _look(service, rollout, at, every) if _anybody_exposed(rollout) else None
+    sighting = _look(service, rollout, at, every, lease) if _anybody_exposed(rollout) else None
     if sighting is not None:
         sighting = replace(sighting, judged_seconds=time.perf_counter() - began)
     command = c.Tick(sighting=sighting)
     request = Request(
-        command=command, command_id=f"tick:{rollout_id}:{at.isoformat()}", by=ENGINE, at=at, rollout=rollout_id
+        command=command,
+        command_id=f"tick:{rollout_id}:{at.isoformat()}",
+        by=ENGINE,
+        at=at,
+        rollout=rollout_id,
+        claim=lease.claim if lease is not None else None,
     )
     if not decide(rollout, command, context(world, request, rollout.plan.surface, rollout)):
         return None
@@ -87,7 +107,7 @@ def _anybody_exposed(rollout: Rollout) -> bool:
     return rollout.under_way and any(rollout.plan.stages[span.index].exposes for span in rollout.spans)
 
 
-def _look(service: Service, rollout: Rollout, at: datetime, every: timedelta) -> c.Sighting:
+def _look(service: Service, rollout: Rollout, at: datetime, every: timedelta, lease: Lease | None) -> c.Sighting:
     question = ask(rollout, every)
     with service.database.reading() as connection:
         before = _newest(looks.latest(connection, rollout.id), rollout)
@@ -108,8 +128,13 @@ def _look(service: Service, rollout: Rollout, at: datetime, every: timedelta) ->
         "evidence_look": before.evidence_look,
         "evidence_state": before.evidence_state,
     }
-    with service.database.plain_writing() as connection:
-        looks.save(connection, rollout.id, number, at, look_text, json.dumps(kept), digest)
+    try:
+        with service.database.plain_writing() as connection:
+            if lease is not None and not timers.renew(connection, lease.claim, at + lease.length):
+                raise LeaseLost(f"Somebody else looks at {rollout.id} by now.")
+            looks.save(connection, rollout.id, number, at, look_text, json.dumps(kept), digest)
+    except IntegrityError as error:
+        raise LeaseLost(f"Somebody else has looked at {rollout.id} at the same moment.") from error
     return c.Sighting(
         verdict=judgement.verdict,
         measures=judgement.measures,

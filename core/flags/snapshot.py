@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -136,6 +136,11 @@ class Snapshot:
 
     position: int = 0
     surfaces: Mapping[str, SurfaceFlags] = field(default_factory=dict)
+
+    def withdrawn(self) -> "Snapshot":
+        """The same with everybody on the live version: what is served where it is not known what holds."""
+        alike = {name: replace(surface, exposure=None) for name, surface in self.surfaces.items()}
+        return replace(self, surfaces=alike)
 
 
 EMPTY = Snapshot()

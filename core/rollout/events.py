@@ -294,6 +294,15 @@ class PolicyApplied:
     by: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WordsErased:
+    """What somebody wrote can be read no more: the key it was sealed with is gone."""
+
+    TYPE: ClassVar[str] = "workspace.words_erased"
+    key_id: str
+    by: str
+
+
 RolloutEvent: TypeAlias = (
     Planned
     | ApprovalRequested
@@ -322,7 +331,7 @@ RolloutEvent: TypeAlias = (
     | MessagePosted
     | MessageFailed
 )
-Event: TypeAlias = RolloutEvent | SurfaceEvent | PolicyApplied
+Event: TypeAlias = RolloutEvent | SurfaceEvent | PolicyApplied | WordsErased
 
 
 def rollout_stream(rollout: str) -> str:
@@ -334,3 +343,4 @@ def surface_stream(surface: str) -> str:
 
 
 POLICY_STREAM = "policy"
+PEOPLE_STREAM = "people"

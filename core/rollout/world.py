@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from core.rollout import surface as surfaces
-from core.rollout.events import Event, PolicyApplied
+from core.rollout.events import Event, PolicyApplied, WordsErased
 from core.rollout.evolve import evolve
 from core.rollout.model import TERMINAL, Rollout
 from core.rollout.policy import BUILT_IN, Policy
@@ -43,6 +43,8 @@ def fold(world: World, steps: Iterable[tuple[str, Event, datetime, int]]) -> Wor
         position = place
         if isinstance(event, PolicyApplied):
             policy, fingerprint = event.policy, event.fingerprint
+        elif isinstance(event, WordsErased):
+            continue
         elif isinstance(event, SurfaceEvent):
             changed_surfaces[name] = surfaces.evolve(changed_surfaces.get(name), event)
         else:

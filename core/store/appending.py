@@ -43,6 +43,11 @@ class Appending:
         """What the log says, with what was appended here."""
         return self.reading.world
 
+    @property
+    def key_id(self) -> str | None:
+        """The key of the person whose words these are, if anything was ever sealed with one."""
+        return self._key.key_id
+
     def answered(self, command_id: str, fingerprint: str) -> Answer | None:
         """The first answer to this command, or None. Conflict if the id was used for something else."""
         return commands.answer_of(self._answer, command_id, fingerprint)

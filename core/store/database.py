@@ -69,6 +69,20 @@ class Database:
         # Also at interpreter exit: the last SQLite connection to close checkpoints, which must happen under the lock.
         self._closing = weakref.finalize(self, file.close if file is not None else _dispose, engine, appends)
 
+    def serve_alone(self) -> None:
+        """Until this process ends, no other one may say this of the same SQLite file: StoreError there. The CLI and
+        other programs may still read and write beside it. On Postgres any number may serve."""
+        if self._file is not None:
+            self._file.serve_alone()
+
+    def serve_with_others(self, role: str) -> None:
+        """StoreError on SQLite, where several processes that serve would not be safe."""
+        if self._file is not None:
+            raise StoreError(
+                f"`rollout {role}` is one of several processes, and a SQLite file is for one. Run `rollout serve`, or "
+                "set DATABASE_URL to a Postgres."
+            )
+
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """One transaction under the append lock: committed at the end of the block, rolled back on any exception.

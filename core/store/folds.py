@@ -2,10 +2,11 @@
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection
 
+from core.rollout.events import WordsErased
 from core.rollout.world import World, fold
 from core.store import event_log
 from core.store.database import Database
@@ -39,6 +40,7 @@ class Folds:
         self._kept = Reading()
         self._versions: dict[str, int] = {}
         self._told = 0
+        self._outdated = False  # holds words that were erased
         self._publishing = threading.Lock()
         self._listeners: list[Callable[[World], None]] = []
 
@@ -55,6 +57,8 @@ class Folds:
         with self._database.reading() as connection:
             for news in _pages(connection, self._kept.tail.position):
                 self._keep(self._kept.then(news))
+            if self._outdated:
+                self._read_anew(connection)
         return self._tell()
 
     def version(self, reading: Reading, stream: str) -> int:
@@ -73,6 +77,15 @@ class Folds:
             if reading.tail.position > self._kept.tail.position:
                 self._versions.update((r.stream, r.version) for r in reading.news)
                 self._kept = Reading(world=reading.world, tail=reading.tail)
+                self._outdated |= any(isinstance(r.event, WordsErased) for r in reading.news)
+
+    def _read_anew(self, connection: Connection) -> None:
+        """Whatever was kept in memory of erased words goes."""
+        anew = Reading()
+        for news in _pages(connection, 0):
+            anew = replace(anew.then(news), news=())
+        with self._publishing:
+            self._kept, self._outdated, self._told = anew, False, 0
 
     def _tell(self) -> World:
         with self._publishing:

@@ -1,4 +1,4 @@
-"""The keys that people's words are sealed with: one a person, made when first needed, deleted to erase."""
+"""The key that one person's words are sealed with, made when first needed."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -16,6 +16,11 @@ class Held:
         self._person = person
         self._key = Key(key_id=found[0], secret=found[1]) if found is not None else None
         self._made = False
+
+    @property
+    def key_id(self) -> str | None:
+        """Of the key that was found or made, if any."""
+        return self._key.key_id if self._key is not None else None
 
     def for_(self, entries: Sequence[Entry]) -> Key | None:
         """What to seal these events with; None where nobody wrote anything."""

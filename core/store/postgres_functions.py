@@ -68,12 +68,15 @@ def _value(table: Table, column: str, number: int) -> str:
     return f"r[{number}]" if written == "TEXT" else f"r[{number}]::{written}"
 
 
-_APPEND_TAKES = ", ".join(f"{name}_rows text[]" for name in writes.TABLES)
-_APPEND = (
-    "\nDECLARE r text[];\nBEGIN\n"
-    + "\n".join(_insert(table) for table in writes.TABLES.values())
-    + f"\n  IF events_rows IS NOT NULL THEN PERFORM pg_notify('{CHANNEL}', ''); END IF;\nEND"
-)
+_APPEND_TAKES = ", ".join([*(f"{name}_rows text[]" for name in writes.TABLES), "erased text[]"])
+_INSERTS = "\n".join(_insert(table) for table in writes.TABLES.values())
+_APPEND = f"""
+DECLARE r text[];
+BEGIN
+{_INSERTS}
+  IF erased IS NOT NULL THEN DELETE FROM person_key WHERE key_id = ANY (erased); END IF;
+  IF events_rows IS NOT NULL THEN PERFORM pg_notify('{CHANNEL}', ''); END IF;
+END"""  # noqa: S608
 
 
 def _named(name: str, *sources: str) -> str:
@@ -84,7 +87,7 @@ def _named(name: str, *sources: str) -> str:
 _OPEN_NAME = _named("rampart_open", _OPEN_TAKES, _OPEN)
 _APPEND_NAME = _named("rampart_append", _APPEND_TAKES, _APPEND)
 OPENING = f"BEGIN; SELECT answer, news, key, finished FROM {_OPEN_NAME}(%s, %s, %s, %s, %s, %s, %s, %s)"  # noqa: S608
-APPENDING = f"SELECT {_APPEND_NAME}({', '.join(['%s'] * len(writes.TABLES))}); COMMIT"
+APPENDING = f"SELECT {_APPEND_NAME}({', '.join(['%s'] * (len(writes.TABLES) + 1))}); COMMIT"
 
 
 def install(connection: Connection) -> None:

@@ -1,6 +1,8 @@
 """A SQLite database: one file, one writer at a time, and no checkpoint that could race a commit."""
 
 import errno
+import fcntl
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -35,6 +37,7 @@ class SqliteFile:
         self.warnings = warnings
         self._lock = lock
         self._written = 0
+        self._serving: int | None = None
 
     @classmethod
     def open(cls, url: URL) -> Self:
@@ -67,6 +70,24 @@ class SqliteFile:
         with self._lock.held() if self._lock is not None else nullcontext():
             yield
 
+    def serve_alone(self) -> None:
+        """Until this process ends; StoreError if another one serves this file."""
+        if self._lock is None:
+            return
+        self._serving = os.open(f"{self.path}.serving", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(self._serving, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = os.pread(self._serving, 20, 0).decode(errors="replace") or "unknown"
+            os.close(self._serving)
+            self._serving = None
+            raise StoreError(
+                f"Another process ({holder}) serves {self.path} already, and a SQLite file is for one. Stop that one "
+                "first, or set DATABASE_URL to a Postgres for several."
+            ) from error
+        os.truncate(self._serving, 0)
+        os.pwrite(self._serving, str(os.getpid()).encode(), 0)
+
     def written(self) -> None:
         """After a writing transaction, still alone, so that no checkpoint can race a commit.
 
@@ -88,6 +109,8 @@ class SqliteFile:
             self._checkpoint("TRUNCATE")
             self.engine.dispose()
         self._lock.close()
+        if self._serving is not None:
+            os.close(self._serving)
 
     def _checkpoint(self, mode: str) -> None:
         # A reader that is in the way is not waited for: the next checkpoint does the rest.
@@ -117,7 +140,7 @@ def _lock_beside(path: Path) -> tuple[AppendLock | None, tuple[str, ...]]:
 
 
 def _prepare(raw: sqlite3.Connection, _record: object) -> None:
-    for pragma in ("synchronous=FULL", "wal_autocheckpoint=0", "foreign_keys=ON"):
+    for pragma in ("synchronous=FULL", "wal_autocheckpoint=0", "foreign_keys=ON", "secure_delete=FAST"):
         raw.execute(f"PRAGMA {pragma}")
 
 

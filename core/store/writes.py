@@ -44,9 +44,10 @@ class Writes:
     def __init__(self) -> None:
         self._rows: dict[str, list[Sequence[Any]]] = {table: [] for table in COLUMNS}
         self._superseding: set[str] = set()
+        self._erased: list[str] = []
 
     def __bool__(self) -> bool:
-        return any(self._rows.values())
+        return bool(self._erased) or any(self._rows.values())
 
     @property
     def events(self) -> bool:
@@ -61,15 +62,22 @@ class Writes:
             self._superseding.add(key)
         self._rows[table].append(row)
 
+    def erase(self, key_id: str) -> None:
+        """A person's key goes."""
+        self._erased.append(key_id)
+
     def statements(self) -> Iterator[tuple[str, list[Any]]]:
         """For SQLite, with `?n` marks."""
         for table, rows in self._rows.items():
             for row in rows:
                 yield _STATEMENTS[table], [text_of(v) if isinstance(v, datetime) else v for v in row]
+        for key_id in self._erased:
+            yield "DELETE FROM person_key WHERE key_id = ?", [key_id]
 
     def arrays(self) -> tuple[str | None, ...]:
         """For Postgres: the rows of each table as one array of text, as `postgres_functions` takes them."""
-        return tuple(f"{{{','.join(map(_array, rows))}}}" if rows else None for rows in self._rows.values())
+        rows = [f"{{{','.join(map(_array, rows))}}}" if rows else None for rows in self._rows.values()]
+        return (*rows, _array(self._erased) if self._erased else None)
 
 
 def _array(row: Sequence[Any]) -> str:

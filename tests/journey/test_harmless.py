@@ -1,7 +1,7 @@
 """Twenty harmless runs of the simulator, 40 simulated minutes and 80,000 requests each: none is rolled back."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -50,8 +50,8 @@ def test_in_process(sqlite_database: Database, plan: str, seed: int) -> None:
 def test_over_http(new_sqlite: Callable[[], str], plan: str, seed: int) -> None:
     """The doors of a served program, with a clock that is turned a tick at a time."""
     clock = [datetime(2026, 11, 23, 9, 0, tzinfo=UTC)]
-    settings = Settings(database_url=new_sqlite(), port=0)
-    program = app.build(settings, "web", now=lambda: clock[0])
+    settings = Settings(database_url=new_sqlite(), port=0, tick=timedelta(days=1))  # this test ticks by itself
+    program = app.build(settings, "serve", now=lambda: clock[0])
     url = program.serve_in_thread()
     program.start()
     try:

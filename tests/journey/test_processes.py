@@ -18,7 +18,7 @@ from core.store.tables import look, outbox, timer
 from tests.journey import plans
 from tests.journey.crowd import Line
 from tests.journey.house import waiting_until
-from tests.journey.processes import Machine, Process
+from tests.journey.processes import Machine, Process, run
 
 Fleet = tuple[Process, Process]
 SOON = 5  # seconds; the goal is one, and what it took is printed
@@ -116,3 +116,25 @@ def _each_slot_ran_once(database: Database) -> None:
     assert all(later.slot - earlier.slot >= timedelta(seconds=1) for earlier, later in itertools.pairwise(slots))
     assert list(numbers) == list(range(1, len(numbers) + 1))
     assert len(numbers) <= len(slots), "no slot led to two looks"
+
+
+@pytest.mark.parametrize("role", ["web", "worker"])
+def test_one_of_several_processes_is_refused_on_a_sqlite_file(role: str, sqlite_url: str):
+    refused = run(role, DATABASE_URL=sqlite_url, PORT="0")
+    assert refused.returncode == 2
+    assert refused.stderr == (
+        f"rollout: `rollout {role}` is one of several processes, and a SQLite file is for one. Run `rollout serve`, or "
+        "set DATABASE_URL to a Postgres.\n"
+    )
+
+
+def test_a_second_serve_on_a_sqlite_file_is_refused_until_the_first_has_gone(
+    machine: Callable[..., Machine], sqlite_url: str
+):
+    first = machine(sqlite_url).start("serve")
+    refused = run("serve", DATABASE_URL=sqlite_url, PORT="0")
+    assert refused.returncode == 2
+    assert f"Another process ({first.running.pid}) serves" in refused.stderr
+    assert run("list", DATABASE_URL=sqlite_url).returncode == 0, "the CLI works beside it"
+    first.kill()
+    machine(sqlite_url).start("serve")

@@ -35,13 +35,14 @@ def ended(process_: Process) -> int:
     return status
 
 
-@pytest.mark.parametrize("role", ["serve", "web", "worker"])
+@pytest.mark.parametrize(("role", "kind"), [("serve", "sqlite"), ("web", "postgres"), ("worker", "postgres")])
 def test_a_process_that_is_asked_to_stop_says_goodbye(
-    role: str, machine: Callable[..., Machine], sqlite_url: str
+    role: str, kind: str, request: pytest.FixtureRequest, machine: Callable[..., Machine]
 ) -> None:
-    started = machine(sqlite_url).start(role)
+    url = request.getfixturevalue(f"new_{kind}")()
+    started = machine(url).start(role)
     assert psutil.Process(started.running.pid).children() == []
-    with connect(sqlite_url) as database:
+    with connect(url) as database:
         waiting_until(lambda: known_processes(database) == 1, lambda: "it reports itself", within=10)
         assert ended(started) == 0, started.said()
         assert known_processes(database) == 0, "nobody waits for it any more"
@@ -78,9 +79,9 @@ def test_an_interrupt_at_the_keyboard_is_as_good(machine: Callable[..., Machine]
     assert started.running.wait(PATIENCE) == 0
 
 
-def test_a_port_that_is_taken_is_said(machine: Callable[..., Machine], sqlite_url: str) -> None:
-    first = machine(sqlite_url).start("serve")
-    second = run("serve", "--port", first.url.rpartition(":")[2], DATABASE_URL=sqlite_url)
+def test_a_port_that_is_taken_is_said(machine: Callable[..., Machine], new_sqlite: Callable[[], str]) -> None:
+    first = machine(new_sqlite()).start("serve")
+    second = run("serve", "--port", first.url.rpartition(":")[2], DATABASE_URL=new_sqlite())
     assert second.returncode == 2
     assert "Choose another with HOST and PORT" in second.stderr
 

@@ -1,0 +1,30 @@
+"""Somebody wants their words gone: the key goes, the log stays."""
+
+from datetime import datetime
+from uuid import uuid4
+
+from core.rollout.events import PEOPLE_STREAM, WordsErased
+from core.store.appending import appending
+from core.store.commands import Answer
+from core.store.database import Database
+from core.store.event_log import Entry, Origin
+from core.store.folds import Folds
+
+
+def erase(database: Database, folds: Folds, person: str, *, by: str, at: datetime, recorded_at: datetime) -> bool:
+    """Nobody can read any more what this person wrote: in the log it says "(erased)". False where nothing is sealed.
+
+    The log stays as it is, and its chain whole. What was posted in Slack, and older backups, are not reached.
+    """
+    command_id = f"erase:{uuid4().hex}"
+    with appending(database, folds, command_id, person=person) as log:
+        if log.key_id is None:
+            return False
+        origin = Origin(command_id=command_id, actor=by, at=at, recorded_at=recorded_at)
+        erased = WordsErased(key_id=log.key_id, by=by)
+        steps = log.append([Entry(stream=PEOPLE_STREAM, event=erased)], origin)
+        position = steps[0].recorded.position
+        answer = Answer(first_position=position, last_position=position, result_json="{}", at=at)
+        log.remember(command_id, "erase", answer)
+        log.writes.erase(log.key_id)
+    return True

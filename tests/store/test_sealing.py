@@ -1,0 +1,102 @@
+"""What people write is sealed with a key of their own; without it the words are gone, and the log is still whole."""
+
+import pytest
+from sqlalchemy import select, text
+
+from core.rollout import commands as c
+from core.service import Service
+from core.store import codec, erasing, event_log
+from core.store.sealing import ERASED, Key
+from core.store.tables import person_key
+from core.store.verify import verify
+from tests.service.conftest import DANA, LEE, Desk
+
+WORDS = "Mrs Miller from Hanover called twice"
+
+
+@pytest.fixture
+def desk(database):
+    desk = Desk(Service(database)).start()
+    desk.say(c.Pause(reason="a look"), by=DANA)
+    desk.later(seconds=9).say(c.Resume(reason="it is fine"), by=DANA)
+    desk.later(seconds=9).say(c.Pause(reason=WORDS), by=LEE)
+    return desk
+
+
+def bodies(database):
+    with database.reading() as connection:
+        return [row[15] for row in event_log.raw(connection)]
+
+
+def reasons(service):
+    return {r.actor: r.event.reason for r in service.history("R-1") if r.type in ("rollout.paused", "rollout.resumed")}
+
+
+def erase(desk, person):
+    service = Service(desk.service.database)
+    return erasing.erase(service.database, service.folds, person, by="cli:ops", at=desk.at, recorded_at=desk.at)
+
+
+def test_words_are_read_by_the_program_and_not_in_the_database(database, desk):
+    assert reasons(desk.service) == {LEE.id: WORDS, DANA.id: "it is fine"}
+    assert reasons(Service(database)) == reasons(desk.service), "another process reads them too"
+    assert not any(WORDS in body or "@lee" in body for body in bodies(database))
+
+
+def test_erased_words_are_gone_everywhere_and_the_log_is_whole(database, desk):
+    desk.later(seconds=9).say(c.RollBack(reason=WORDS), by=LEE)
+    other = Service(database)
+    assert WORDS in repr(other.world().rollouts["R-1"]), "another process has them in its memory"
+    before = bodies(database)
+    assert erase(desk, LEE.id)
+    assert reasons(desk.service) == {LEE.id: ERASED, DANA.id: "it is fine"}
+    assert bodies(database)[: len(before)] == before, "what is stored stays as it was"
+    assert WORDS not in repr(other.world()), "and it has forgotten them"
+    with database.reading() as connection:
+        assert verify(connection).problems == ()
+        assert event_log.after(connection, 0)[-1].event.by == "cli:ops", "that it was done stands in the log"
+        assert LEE.id not in connection.execute(select(person_key.c.person)).scalars().all()
+
+
+def test_who_writes_again_gets_a_new_key(desk):
+    erase(desk, LEE.id)
+    desk.later(seconds=9).say(c.Resume(reason="again"), by=LEE)
+    assert reasons(desk.service)[LEE.id] == "again"
+    assert erase(desk, LEE.id)
+    assert not erase(desk, "slack:T1/nobody")
+
+
+def test_a_process_goes_on_deciding_after_somebody_elses_words_were_erased(desk):
+    erase(desk, LEE.id)
+    desk.later(seconds=9).say(c.Resume(reason="still here"), by=DANA)
+    assert desk.service.world().rollouts["R-1"].state == "running"
+    with desk.service.database.reading() as connection:
+        assert verify(connection).problems == ()
+
+
+def test_the_same_words_look_different_in_every_event_and_the_same_in_the_same():
+    key = Key.new()
+    first, again, second = (key.seal({"text": "hm"}, ("text",), event) for event in ("e1", "e1", "e2"))
+    assert first == again
+    assert first != second
+    assert key.seal({"text": ""}, ("text",), "e1") == {"text": ""}
+
+
+def test_words_under_a_wrong_key_or_in_another_event_are_as_good_as_erased():
+    sealed = Key.new().seal({"text": "hm"}, ("text",), "e1")
+    for event, secret in (("e1", Key.new().secret), ("e2", Key.new().secret), ("e1", None)):
+        assert codec.unseal(sealed, ("text",), event, secret) == {"text": ERASED}
+
+
+def test_every_field_that_holds_words_exists():
+    for kind in codec.EVENTS.classes.values():
+        assert set(getattr(kind, "WRITTEN", ())) <= set(kind.__dataclass_fields__)
+
+
+def test_an_erased_key_leaves_no_trace_in_a_sqlite_file(sqlite_database):
+    desk = Desk(Service(sqlite_database)).start()
+    with sqlite_database.reading() as connection:
+        (secret,) = connection.execute(text("SELECT secret FROM person_key WHERE person = :p"), {"p": LEE.id}).one()
+    erase(desk, LEE.id)
+    sqlite_database.close()
+    assert secret not in sqlite_database.path.read_bytes()
