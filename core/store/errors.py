@@ -27,3 +27,7 @@ class NotStorable(StoreError):
 
 class ImportRefused(StoreError):
     """A file that may not become this database's log; nothing was written."""
+
+
+class BackupRefused(StoreError):
+    """A backup that cannot be written, or may not become this database; nothing was changed."""
