@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from core.store import chain, projections, triggers
+from core.store import anchors, chain, projections, triggers
 from core.store.driver import fetch
 from core.store.errors import UnknownEvent
 from core.store.event_log import COLUMNS, head, raw
@@ -59,6 +59,7 @@ def verify(connection: Connection, *, first: int | None = None, last: int | None
     if whole:
         problems += _commands(connection)
         problems += _outbox(connection)
+        problems += _anchors(connection)
         problems += [] if problems else _read_model(connection, folding.rows())
     return Report(problems=tuple(problems), checked=reading.checked, head=(position, newest))
 
@@ -160,6 +161,11 @@ def _outbox(connection: Connection) -> list[Problem]:
         Problem(position=position, what=f"is missing, though outbox row {row} follows from it")
         for position, row in fetch(connection, orphans, ())
     ]
+
+
+def _anchors(connection: Connection) -> list[Problem]:
+    compared = anchors.compare(connection, anchors.recorded(connection))
+    return [Problem(position=position, what=what) for position, what in compared.differing]
 
 
 def _read_model(connection: Connection, wanted: Mapping[str, Any]) -> list[Problem]:
