@@ -41,7 +41,8 @@ def verify(
         replayed = _replay(connection) if deep and not report.problems else None
         compared = witnesses.compare(connection, shown) if shown is not None else None
     for problem in report.problems:
-        print(f"position {problem.position}: {problem.what}" if problem.position else problem.what, file=sys.stderr)
+        where = f"position {problem.position}: " if problem.position is not None else ""
+        print(f"{where}{problem.what}", file=sys.stderr)
     confirmed = compared is None or witnesses.tell(compared, session.now())
     position, newest = report.head
     if report.problems:
