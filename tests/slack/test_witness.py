@@ -1,6 +1,9 @@
 """The head of the log is shown in Slack, once per end and at most once a day, and read back to convict a forger."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
+from sqlalchemy import select
 
 from bot import jobs
 from bot.rendering import witness
@@ -9,8 +12,10 @@ from core.service import Service
 from core.store import anchors, chain, event_log, outbox, projections, schema
 from core.store.event_log import COLUMNS
 from core.store.tables import metadata
+from core.store.tables import outbox as outbox_table
 from core.store.verify import verify
 from tests.journey import processes
+from tests.service.conftest import Desk
 
 HEADER = len(chain.HEADER)
 
@@ -109,6 +114,19 @@ def test_a_day_on_which_the_log_has_grown_shows_its_head_once_however_many_worke
     assert len(witnesses(office)) == 2, "once a day"
     show_head(office.later(days=1))
     assert len(witnesses(office)) == 3
+
+
+def test_of_many_workers_that_ask_at_once_one_is_heard(database):
+    desk = Desk(Service(database)).start()
+    workers = [Service(database) for _ in range(8)]
+    with ThreadPoolExecutor(len(workers)) as pool:
+        for day in range(3):
+            desk.later(days=1).say(c.Resume(reason="looked") if day % 2 else c.Pause(reason="a look"))
+            list(pool.map(lambda service: jobs.show_head(service, desk.at), workers))
+    with database.reading() as connection:
+        wanted = select(outbox_table.c.idempotency_key).where(outbox_table.c.idempotency_key.contains("witness"))
+        keys = connection.execute(wanted).scalars().all()
+    assert keys == [f"daily_witness:2026-11-{day}" for day in (24, 25, 26)]
 
 
 def test_without_a_rollout_there_is_nobody_to_show_it_to(office):
