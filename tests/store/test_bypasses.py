@@ -116,6 +116,10 @@ def test_sqlite_refuses(database, sqlite, way):
         (f"INSERT OR REPLACE INTO events ({ALL}) {next_one(hash='(SELECT hash FROM events WHERE position = 2)')}", 2),
         # a row that continues the chain in form, with a hash that is none
         (f"INSERT INTO events ({ALL}) {next_one()}", 6),
+        (
+            f"DROP TRIGGER events_continue_the_chain; INSERT INTO events ({ALL}) {next_one(position='-1')}",
+            -1,
+        ),
         ("DROP TRIGGER events_never_change; UPDATE events SET actor = 'x' WHERE position = 3", 3),
         ("DROP TRIGGER events_never_go; DELETE FROM events WHERE position = 3", 3),
         (
