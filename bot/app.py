@@ -37,6 +37,7 @@ Role: TypeAlias = Literal["serve", "web", "worker"]
 CONFIRM_EVERY = timedelta(seconds=0.2)
 DELIVER_EVERY = timedelta(seconds=0.25)
 FORGET_EVERY = timedelta(minutes=10)
+SHOW_HEAD_EVERY = timedelta(minutes=10)
 RECONNECT_EVERY = timedelta(seconds=5)
 RELOAD_EVERY = timedelta(seconds=2)
 START_WITHIN = 15
@@ -249,6 +250,7 @@ def _schedule(
             delivery.deliver_due, service.database, service, slack, now, mention=directory.mention, speed=pace
         )
         clock.every(DELIVER_EVERY, send, "deliver")
+        clock.every(SHOW_HEAD_EVERY, lambda: jobs.show_head(service, now()), "show head")
 
 
 def resolver(settings: Settings) -> Callable[[str], str]:

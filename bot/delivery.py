@@ -10,7 +10,7 @@ import structlog
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
 
-from bot.rendering import announced, fallback, wording
+from bot.rendering import announced, fallback, witness, wording
 from bot.rendering.blocks import Message
 from core import watch
 from core.judging.series import Point
@@ -21,7 +21,7 @@ from core.rollout.events import RolloutEvent
 from core.rollout.model import Rollout
 from core.rollout.world import World
 from core.service import Request, Service
-from core.store import outbox
+from core.store import anchors, outbox
 from core.store.database import Database
 from core.store.outbox import Row
 
@@ -35,7 +35,7 @@ _LOOK_BACK = 200  # messages
 
 _EDITS = frozenset({Kind.NOTICE_EDIT, Kind.APPROVAL_CLOSED, Kind.ALERT_EDIT})
 _BROADCAST = frozenset({Kind.ALERT, Kind.NOT_CONFIRMED})
-_TOP_LEVEL = frozenset({Kind.CARD, Kind.NOTICE, Kind.FOLLOW_UP})
+_TOP_LEVEL = frozenset({Kind.CARD, Kind.NOTICE, Kind.FOLLOW_UP, Kind.DAILY_WITNESS})
 _BLOCKS_REFUSED = frozenset({"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long"})
 _GONE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed"})
 _PASSING = frozenset(
@@ -144,6 +144,8 @@ class _Sender:
         return self._record(row, told, rollout, message, said)
 
     def _render(self, row: Row, told: Announcement, world: World) -> Message | None:
+        if told.kind in witness.KINDS:
+            return witness.render(row.position, self._hash_at(row.position))
         entries = [
             announced.Entry(position=r.position, at=r.at, event=r.event)
             for r in self._service.history(told.rollout)
@@ -168,12 +170,26 @@ class _Sender:
             message,
             # By id where it is known: a channel may be renamed while a rollout runs.
             channel=_channel_id(told, rollout) or told.channel,
-            metadata={"event_type": EVENT_TYPE, "event_payload": _payload(row, rollout)},
+            metadata=self._mark(row, told, rollout),
             unfurl_links=False,
             unfurl_media=False,
             **where,
         )
         return {"channel": answer["channel"], "ts": answer["ts"]}
+
+    def _mark(self, row: Row, told: Announcement, rollout: Rollout) -> dict[str, Any]:
+        """By what a message is found again; the time of planning tells the rows of two databases apart."""
+        payload = {"outbox": row.id, "planned": rollout.planned_at.isoformat()}
+        if told.kind in witness.KINDS:
+            shown = witness.payload(row.position, self._hash_at(row.position))
+            return {"event_type": witness.EVENT_TYPE, "event_payload": {**payload, **shown}}
+        return {"event_type": EVENT_TYPE, "event_payload": payload}
+
+    def _hash_at(self, position: int) -> bytes:
+        with self._database.reading() as connection:
+            found = anchors.hash_at(connection, position)
+        assert found is not None, "a row of the outbox follows from an event"
+        return found
 
     def _edit(self, channel: str, ts: str, message: Message) -> Mapping[str, Any]:
         answer = self._call("chat.update", message, channel=channel, ts=ts)
@@ -182,6 +198,11 @@ class _Sender:
     def _record(
         self, row: Row, told: Announcement, rollout: Rollout, message: Message, said: Mapping[str, Any]
     ) -> Mapping[str, Any]:
+        if told.kind in witness.KINDS:  # not an event: the log would grow by telling how far it has grown
+            place = f"slack:{said['channel']}/{said['ts']}"
+            with self._database.plain_writing() as connection:
+                anchors.add(connection, row.position, self._hash_at(row.position), place, self._now())
+            return said
         command = c.RecordPosted(key=told.key, channel=said["channel"], ts=said["ts"])
         outcome = self._hand_in(command, rollout.id, f"outbox:{row.id}:{said['ts']}")
         if told.kind is Kind.ALERT:
@@ -207,8 +228,7 @@ class _Sender:
             log.warning("cannot look for an earlier try", channel=told.channel, why=str(never))
             return None
         for message in found["messages"]:
-            mark = message.get("metadata") or {}
-            if mark.get("event_type") == EVENT_TYPE and mark.get("event_payload") == _payload(row, rollout):
+            if message.get("metadata") == self._mark(row, told, rollout):
                 return {"channel": channel, "ts": message["ts"], "found": True}
         return None
 
@@ -292,11 +312,6 @@ def _announcement(fields: Mapping[str, Any]) -> Announcement:
         audience=fields["audience"],
         due_at=datetime.fromisoformat(due) if due else None,
     )
-
-
-def _payload(row: Row, rollout: Rollout) -> dict[str, Any]:
-    """The mark by which a message is found again; the time of planning tells the rows of two databases apart."""
-    return {"outbox": row.id, "planned": rollout.planned_at.isoformat()}
 
 
 def _channel_id(told: Announcement, rollout: Rollout) -> str | None:

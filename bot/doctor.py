@@ -16,7 +16,7 @@ from core.service import Service
 from core.spec import checks
 from core.spec.problems import Unreadable, errors, render
 from core.spec.reading import read
-from core.store import outbox, processes, schema, verify
+from core.store import outbox, processes, roles, schema, verify
 from core.store.database import Database, connect
 from core.store.errors import StoreError
 
@@ -73,6 +73,13 @@ def _database(database: Database, settings: Settings) -> Iterator[Finding]:
         report = verify.verify(connection)
         unsent = outbox.waiting(connection)
         living = processes.alive(connection, datetime.now(UTC) - timedelta(seconds=10))
+        unbound = roles.unbound(connection)
+    if unbound is not None:
+        text = (
+            f"this database role {unbound}, and could change it unhindered; `rollout migrate --app-role NAME` "
+            "readies one for the running processes that can only add to it"
+        )
+        yield Finding(what="database role", ok=True, text=text)
     for problem in report.problems[:5]:
         yield Finding(what="log", ok=False, text=f"position {problem.position}: {problem.what}")
     if not report.problems:

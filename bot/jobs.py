@@ -1,6 +1,7 @@
 """What is done again and again: look at every rollout, confirm switches, send what is due, forget what is old."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -8,9 +9,11 @@ from uuid import uuid4
 import structlog
 from sqlalchemy import Connection
 
+from bot import delivery
 from bot.serving import BLIND_AFTER, REPORT
 from core import applying, watch
 from core.rollout import commands as c
+from core.rollout.announcements import Announcement, Kind
 from core.rollout.context import ENGINE, Actor
 from core.rollout.events import RolledBack, StageEntered, rollout_stream
 from core.rollout.model import Rollout, State
@@ -18,7 +21,7 @@ from core.rollout.plan import StageKind
 from core.rollout.refusal import Refused
 from core.service import Request, Service
 from core.spec.problems import Unreadable
-from core.store import event_log, intake, processes, timers
+from core.store import anchors, event_log, intake, outbox, processes, timers
 from core.store.errors import LeaseLost
 from core.store.two_trips import Claim
 
@@ -116,6 +119,28 @@ class PolicyFile:
         except OSError:
             return (0, 0)  # reading it says why
         return (found.st_mtime_ns, found.st_size)
+
+
+def show_head(service: Service, now: datetime) -> None:
+    """Once a day (UTC), if the log has grown since its head was last shown, have it shown where people read it."""
+    day = f"{Kind.DAILY_WITNESS}:{now.astimezone(UTC):%Y-%m-%d}"
+    with service.database.reading() as connection:
+        unshown = anchors.unshown(connection)
+        if unshown is None or outbox.find(connection, day) is not None:
+            return
+    position, changed_last = unshown
+    channel = service.world().rollouts[changed_last].plan.engineering_channel
+    told = Announcement(kind=Kind.DAILY_WITNESS, rollout=changed_last, channel=channel, key=day)
+    row = outbox.new(
+        kind=delivery.KIND,
+        ordering_key=f"slack:{channel}",
+        idempotency_key=day,  # of many workers that come here at once, one adds a row
+        request={"announcement": asdict(told), "position": position},
+        due_at=now,
+        position=position,
+    )
+    with service.database.plain_writing() as connection:
+        outbox.add(connection, row)
 
 
 def forget(service: Service, now: datetime) -> None:

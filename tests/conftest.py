@@ -5,13 +5,14 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
 import psutil
 import psycopg
 import pytest
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 
 from core.store import projections, schema, triggers
 from core.store.database import Database, connect
@@ -115,6 +116,28 @@ def database_url(request: pytest.FixtureRequest) -> str:
     """The address of a fresh, migrated database, for tests that open it from several processes."""
     url: str = request.getfixturevalue(f"new_{request.param}")()
     return url
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """One database under two names: of its owner, and of a login `name` that has no right in it yet."""
+
+    owner_url: str
+    name: str
+
+    @property
+    def url(self) -> str:
+        return make_url(self.owner_url).set(username=self.name).render_as_string(hide_password=False)
+
+
+@pytest.fixture
+def roles_of_postgres(new_postgres: Callable[[], str]) -> Iterator[Roles]:
+    roles = Roles(owner_url=new_postgres(), name=f"app_{uuid4().hex[:8]}")
+    with psycopg.connect(roles.owner_url, autocommit=True) as owner:
+        owner.execute(f"CREATE ROLE {roles.name} LOGIN")
+        yield roles
+        owner.execute(f"DROP OWNED BY {roles.name}")
+        owner.execute(f"DROP ROLE {roles.name}")
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

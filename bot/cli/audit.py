@@ -25,15 +25,25 @@ def verify(
     first: Annotated[int | None, typer.Option("--from", help="First position.")] = None,
     last: Annotated[int | None, typer.Option("--to", help="Last position.")] = None,
     deep: Annotated[bool, typer.Option(help="Compute every recorded verdict again from its looks.")] = False,
+    anchors: Annotated[bool, typer.Option("--anchors", help="Compare with the heads that stand in Slack.")] = False,
+    anchors_file: Annotated[
+        Path | None, typer.Option(help="Compare with the heads in a file: a position and its hash a line.")
+    ] = None,
+    channel: Annotated[list[str] | None, typer.Option(help="Another channel to look for heads in; repeatable.")] = None,
 ) -> None:
     """Check every position, version and hash, the triggers, and that the read models follow from the log."""
+    from bot.cli import witnesses
     from core.store import verify as verifying
 
     with session.log_as_it_is() as database, database.reading() as connection:
+        shown = witnesses.shown(connection, in_slack=anchors, file=anchors_file, channels=channel or ())
         report = verifying.verify(connection, first=first, last=last)
         replayed = _replay(connection) if deep and not report.problems else None
+        compared = witnesses.compare(connection, shown) if shown is not None else None
     for problem in report.problems:
-        print(f"position {problem.position}: {problem.what}" if problem.position else problem.what, file=sys.stderr)
+        where = f"position {problem.position}: " if problem.position is not None else ""
+        print(f"{where}{problem.what}", file=sys.stderr)
+    confirmed = compared is None or witnesses.tell(compared, session.now())
     position, newest = report.head
     if report.problems:
         print(f"{len(report.problems)} problem(s) in {report.checked} events.", file=sys.stderr)
@@ -41,6 +51,8 @@ def verify(
     print(f"Log intact: {report.checked} events checked, up to #{position} ({newest.hex()[:16]}).")
     if replayed is not None:
         _tell(replayed)
+    if not confirmed:
+        raise SystemExit(1)
 
 
 def _replay(connection: "Connection") -> "Report":

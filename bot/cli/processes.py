@@ -62,14 +62,22 @@ def _run(role: str, port: int | None) -> None:
     os._exit(0)
 
 
-def migrate() -> None:
+def migrate(
+    app_role: Annotated[
+        str, typer.Option(help="A Postgres role for the other processes, which then can only add to the log.")
+    ] = "",
+) -> None:
     """Create or upgrade the tables of DATABASE_URL."""
-    from core.store import schema
+    from core.store import roles, schema
     from core.store.database import connect
 
     with connect(session.settings().database_url) as database:
         schema.migrate(database)
-    print("The database is up to date.")
+        print("The database is up to date.")
+        if app_role:
+            with database.writing() as connection:
+                roles.grant(connection, app_role)
+            print(f"{app_role} can read and add to the log, and not change it: run the other processes as {app_role}.")
 
 
 def demo(

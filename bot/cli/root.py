@@ -2,7 +2,7 @@
 
 import typer
 
-from bot.cli import audit, files, processes, simulating, verbs
+from bot.cli import audit, backup, files, processes, simulating, verbs
 
 app = typer.Typer(
     name="rollout",
@@ -16,4 +16,5 @@ processes.add_to(app)
 files.add_to(app)
 simulating.add_to(app)
 audit.add_to(app)
+backup.add_to(app)
 verbs.add_to(app)

@@ -50,6 +50,8 @@ def render(
             return _approval(told, rollout, entries, zone, mention)
         case Kind.ALERT | Kind.ALERT_EDIT:
             return _alert(rollout, entries, zone)
+        case Kind.WITNESS | Kind.DAILY_WITNESS:
+            return None  # it shows the log itself, which is not known here: see `witness`
     if entry is None:
         return None
     match told.kind, entry.event:

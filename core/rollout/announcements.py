@@ -20,6 +20,8 @@ class Kind(StrEnum):
     ALERT = "alert"  # rolled back: broadcast
     ALERT_EDIT = "alert_edit"  # the same message, with the seconds as observed
     NOT_CONFIRMED = "not_confirmed"  # the switch back could not be observed: broadcast
+    WITNESS = "witness"  # position and hash of the event that ended a rollout, in the thread
+    DAILY_WITNESS = "daily_witness"  # of the newest event, on a day on which the log has grown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,13 +78,18 @@ def announce(event: e.RolloutEvent, position: int, before: Rollout | None, after
         case e.RolledBack():
             told.append(here(Kind.ALERT, ALERT_KEY))
             told += _follow_ups(after, position)
+            told.append(here(Kind.WITNESS, f"witness:{position}"))
         case e.FlipConfirmed():
             told.append(here(Kind.ALERT_EDIT, ALERT_KEY))
         case e.FlipUnconfirmed():
             told.append(here(Kind.NOT_CONFIRMED, f"not_confirmed:{position}"))
-        case e.Started() | e.Completed() | e.Abandoned():
+        case e.Started():
             told.append(here(Kind.LINE, f"line:{position}"))
             told += _follow_ups(after, position)
+        case e.Completed() | e.Abandoned():
+            told.append(here(Kind.LINE, f"line:{position}"))
+            told += _follow_ups(after, position)
+            told.append(here(Kind.WITNESS, f"witness:{position}"))
         case e.StartScheduled():
             told.append(here(Kind.LINE, f"line:{position}"))
             for notice in after.plan.told_before:

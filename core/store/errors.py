@@ -31,3 +31,7 @@ class ImportRefused(StoreError):
 
 class LeaseLost(StoreError):
     """What was claimed belongs to somebody else by now; nothing was written."""
+
+
+class BackupRefused(StoreError):
+    """A backup that cannot be written, or may not become this database; nothing was changed."""

@@ -11,7 +11,8 @@ from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, or_,
 from sqlalchemy import Row as Found
 
 from core.store.database import Database
-from core.store.tables import outbox, unfinished
+from core.store.tables import insert_into, outbox, unfinished
+from core.store.writes import COLUMNS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +62,13 @@ def new(
     true when it sends.
     """
     return (position, kind, ordering_key, idempotency_key, supersede_key, _text(request), "pending", 0, due_at)
+
+
+def add(connection: Connection, row: tuple[Any, ...]) -> None:
+    """Write a `new` row that follows from no command, for an event that has been in the log for a while."""
+    values = dict(zip(COLUMNS["outbox"], row, strict=True))
+    wanted = insert_into(connection, outbox).values(values)
+    connection.execute(wanted.on_conflict_do_nothing(index_elements=["idempotency_key"]))
 
 
 def claim(database: Database, now: datetime, *, kind: str, lease: timedelta) -> Row | None:

@@ -18,15 +18,20 @@ def migrate(database: Database) -> None:
     SchemaMismatch if a newer program has been here. Processes that migrate at the same moment take turns.
     """
     with database.writing() as connection:
-        found = _revision(database)
-        if found is not None and found > REVISION:
-            raise SchemaMismatch(_too_new(found))
-        if found != REVISION:
-            upgrade(connection)
-        triggers.install(connection)
-        if database.dialect == "postgresql":
-            postgres_functions.install(connection)
-        projections.ensure_current(connection)
+        bring_up_to_date(connection)
+
+
+def bring_up_to_date(connection: Connection) -> None:
+    """What `migrate` does, inside a transaction of `Database.writing()`."""
+    found = revision(connection)
+    if found is not None:
+        assert_known(found)
+    if found != REVISION:
+        upgrade(connection)
+    triggers.install(connection)
+    if connection.dialect.name == "postgresql":
+        postgres_functions.install(connection)
+    projections.ensure_current(connection)
 
 
 def upgrade(connection: Connection, to: str = "head") -> None:
@@ -44,15 +49,20 @@ def upgrade(connection: Connection, to: str = "head") -> None:
 
 def check(database: Database) -> None:
     """SchemaMismatch unless the tables are exactly those of this program and the log is protected."""
-    found = _revision(database)
-    if found is None:
-        raise SchemaMismatch("The database has no tables yet: run `rollout migrate`.")
-    if found > REVISION:
-        raise SchemaMismatch(_too_new(found))
-    if found < REVISION:
-        raise SchemaMismatch(f"The database has schema {found}, this program needs {REVISION}: run `rollout migrate`.")
     with database.reading() as connection:
+        found = revision(connection)
+        if found is None:
+            raise SchemaMismatch("The database has no tables yet: run `rollout migrate`.")
+        assert_known(found)
+        if found < REVISION:
+            raise SchemaMismatch(
+                f"The database has schema {found}, this program needs {REVISION}: run `rollout migrate`."
+            )
         absent = triggers.missing(connection)
+        if connection.dialect.name == "postgresql" and (functions := postgres_functions.missing(connection)):
+            raise SchemaMismatch(
+                f"The database lacks the functions of this program ({', '.join(functions)}): run `rollout migrate`."
+            )
     if absent:
         raise SchemaMismatch(
             f"The log is not protected: {', '.join(absent)} missing or altered. Run `rollout audit verify` to see "
@@ -60,16 +70,18 @@ def check(database: Database) -> None:
         )
 
 
-def _revision(database: Database) -> str | None:
-    with database.reading() as connection:
-        if not inspect(connection).has_table("alembic_version"):
-            return None
-        found: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
-        return found
+def revision(connection: Connection) -> str | None:
+    """Which schema the tables have; None where there are none."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+    return found
 
 
-def _too_new(found: str) -> str:
-    return (
-        f"The database has schema {found}, this program knows up to {REVISION}: a newer program has upgraded it. "
-        "Upgrade this one before it runs again."
-    )
+def assert_known(found: str) -> None:
+    """SchemaMismatch if a newer program made this schema."""
+    if found > REVISION:
+        raise SchemaMismatch(
+            f"The database has schema {found}, this program knows up to {REVISION}: a newer program has upgraded it. "
+            "Upgrade this one before it runs again."
+        )

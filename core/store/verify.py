@@ -6,10 +6,10 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from core.store import chain, projections, triggers
+from core.store import anchors, chain, projections, triggers
 from core.store.driver import fetch
 from core.store.errors import UnknownEvent
-from core.store.event_log import head, raw
+from core.store.event_log import raw
 from core.store.queries import COLUMNS
 
 _BODY, _PREV, _HASH = (COLUMNS.index(name) for name in ("body", "prev_hash", "hash"))
@@ -51,15 +51,17 @@ def verify(connection: Connection, *, first: int | None = None, last: int | None
             except UnknownEvent as error:
                 unfoldable.append(Problem(position=row[0], what=f"is not known to this program: {error}"))
     problems = reading.problems + unfoldable
-    position, newest = head(connection)
+    position, newest = _head(connection)
     if last is not None and reading.expected <= last:
         problems.append(Problem(position=reading.expected, what="is missing, and so is everything after it"))
     problems += _missing_tail(connection, position)
     for name in triggers.missing(connection):
         problems.append(Problem(position=None, what=f"the trigger {name} is missing or altered"))
     if whole:
+        problems += _before_the_first(connection)
         problems += _commands(connection)
         problems += _outbox(connection)
+        problems += _anchors(connection)
         problems += [] if problems else _read_model(connection, folding.rows())
     return Report(problems=tuple(problems), checked=reading.checked, head=(position, newest))
 
@@ -75,9 +77,10 @@ class _Reading:
         self.versions: dict[str, int] = {}
         self.first = first
         query = "SELECT hash, command_id, command_seq FROM events WHERE position = ?"
-        before = fetch(connection, query, (first - 1,))
+        before = fetch(connection, query, (first - 1,)) if first > 1 else []
         self.hashes = {bytes(before[0][0]) if before else chain.GENESIS}
-        self.command: tuple[str, int] = (before[0][1], before[0][2]) if before else ("", 0)
+        self.command: tuple[str, int] | None = (before[0][1], before[0][2]) if before else ("", 0)
+        self.unknown = 0  # events that are missing or altered: what they held cannot be held against the others
         self.recorded_at = ""
 
     def take(self, row: tuple[Any, ...]) -> None:
@@ -85,6 +88,7 @@ class _Reading:
         if position != self.expected:
             gone = f"{self.expected}" if position == self.expected + 1 else f"{self.expected} to {position - 1}"
             self._wrong(self.expected, f"is missing (positions {gone})")
+            self._does_not_count(position - self.expected)
         prev_hash, stored_hash = bytes(row[_PREV]), bytes(row[_HASH])
         computed = chain.link(prev_hash, row[:_BODY], row[_BODY])
         if computed != stored_hash:
@@ -93,20 +97,28 @@ class _Reading:
         if position == self.expected and prev_hash not in self.hashes and computed == stored_hash:
             self._wrong(position, "does not continue the chain: its previous hash is not that of the event before")
         self.hashes = {stored_hash, computed}
+        self.expected = position + 1
+        self.checked += 1
+        if computed != stored_hash:
+            self._does_not_count(1)
+            return
         if stream not in self.versions:
             self.versions[stream] = self._version_before(stream) if self.first > 1 else 0
-        if version != self.versions[stream] + 1:
-            self._wrong(position, f"is version {version} of {stream}, expected {self.versions[stream] + 1}")
+        following = self.versions[stream] + 1
+        if not following <= version <= following + self.unknown:
+            self._wrong(position, f"is version {version} of {stream}, expected {following}")
         self.versions[stream] = version
         self._command(position, row[6], row[7])
         if row[13] < self.recorded_at:
             self._wrong(position, "was recorded before the event in front of it")
         self.recorded_at = row[13]
-        self.expected = position + 1
-        self.checked += 1
+
+    def _does_not_count(self, events: int) -> None:
+        self.unknown += events
+        self.command = None
 
     def _command(self, position: int, command_id: str, seq: int) -> None:
-        before, before_seq = self.command
+        before, before_seq = self.command or (command_id, seq - 1)
         if seq != (before_seq + 1 if command_id == before else 1):
             self._wrong(position, f"is event {seq} of the command {command_id}, which does not follow")
         self.command = (command_id, seq)
@@ -120,6 +132,17 @@ class _Reading:
 
     def _wrong(self, position: int, what: str) -> None:
         self.problems.append(Problem(position=position, what=what))
+
+
+def _head(connection: Connection) -> tuple[int, bytes]:
+    """As in the log, but without reading the rest of an event that may be damaged."""
+    rows = fetch(connection, "SELECT position, hash FROM events ORDER BY position DESC LIMIT 1", ())
+    return (rows[0][0], bytes(rows[0][1])) if rows else (0, chain.GENESIS)
+
+
+def _before_the_first(connection: Connection) -> list[Problem]:
+    strays = fetch(connection, "SELECT position FROM events WHERE position < 1 ORDER BY position", ())
+    return [Problem(position=position, what="is no position of a log, which begins with 1") for (position,) in strays]
 
 
 def _missing_tail(connection: Connection, newest: int) -> list[Problem]:
@@ -161,6 +184,11 @@ def _outbox(connection: Connection) -> list[Problem]:
         Problem(position=position, what=f"is missing, though outbox row {row} follows from it")
         for position, row in fetch(connection, orphans, ())
     ]
+
+
+def _anchors(connection: Connection) -> list[Problem]:
+    compared = anchors.compare(connection, anchors.recorded(connection))
+    return [Problem(position=position, what=what) for position, what in compared.differing]
 
 
 def _read_model(connection: Connection, wanted: Mapping[str, Any]) -> list[Problem]:

@@ -83,5 +83,6 @@ def test_a_healthy_change_is_done_without_a_human_after_its_approval(house: Hous
     house.said("#ai-rollouts", "Done: R-1 fix-first")
     assert house.text(house.card).startswith("Done: R-1 fix-first")
     house.said("#support", "everyone")
+    house.said("#ai-rollouts", "Log witness")
     assert house.sandbox.violations == []
     assert house.problems_of_the_log() == ()

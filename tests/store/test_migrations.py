@@ -10,7 +10,7 @@ from sqlalchemy import inspect, text
 
 from core.rollout import commands as c
 from core.service import Service
-from core.store import schema
+from core.store import schema, triggers
 from core.store.database import connect
 from core.store.export import import_
 from core.store.verify import verify
@@ -51,6 +51,7 @@ def old(bare_url):
     with connect(bare_url) as database:
         with database.writing() as connection:
             schema.upgrade(connection, "0001")
+            triggers.install(connection)
         with OLD_LOG.open(encoding="utf-8") as lines:
             assert import_(database, lines) > 40
         yield database
@@ -75,6 +76,7 @@ def problems(database):
 
 def test_an_old_database_comes_up_to_date_with_its_log_intact(old):
     assert found(old) == ("0001", set())
+    assert problems(old) == ()
     with pytest.raises(schema.SchemaMismatch, match="has schema 0001, this program needs 0002: run `rollout migrate`"):
         schema.check(old)
     schema.migrate(old)
@@ -95,13 +97,9 @@ def test_a_process_killed_at_any_moment_of_an_upgrade_leaves_the_database_as_it_
         assert found(old) == ("0001", set()), f"killed at change {changes}"
         changes += 1
     assert ended == 0
-    assert changes - 1 >= 5 + _triggers(old), "tables, an index, the revision, what is installed, the commit"
+    assert changes - 1 >= 5, "two tables, an index, the revision, the commit"
     assert found(old) == ("0002", {"anchor", "person_key"})
     assert problems(old) == ()
-
-
-def _triggers(database):
-    return 3 if database.dialect == "sqlite" else 2 + 3 * 2  # two functions; each trigger is created and enabled
 
 
 @pytest.mark.parametrize("command", ["serve", "web", "worker", "migrate"])

@@ -1,0 +1,60 @@
+"""Commands that keep a copy of everything in one file, and bring it back."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bot.cli import session
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command()(backup)
+    app.command()(restore)
+
+
+def backup(
+    file: Annotated[Path, typer.Argument(help="Where to write it.")],
+    replace: Annotated[bool, typer.Option("--replace", help="Replace the file if it exists.")] = False,
+) -> None:
+    """Copy everything into one file, as it is at this moment, beside whatever runs."""
+    from core.store import backup as backing_up
+    from core.store.database import connect
+    from core.store.errors import BackupRefused
+
+    with connect(session.settings().database_url) as database:
+        try:
+            copied = backing_up.write(database, file, session.now(), replace=replace)
+        except BackupRefused as refused:
+            print(refused, file=sys.stderr)
+            raise SystemExit(1) from None
+    position, newest = copied.head
+    print(
+        f"{_rows(copied.counts)} copied to {file}: the log up to #{position} ({newest.hex()[:16]}). "
+        "It holds what people wrote and the keys of sealed text: keep it where only operators can read it."
+    )
+
+
+def restore(file: Annotated[Path, typer.Argument(help="What `rollout backup` wrote.")]) -> None:
+    """Fill a new, empty database from a backup; refused, with nothing written, where anything is wrong with it."""
+    from core.store import restore as restoring
+    from core.store.database import connect
+    from core.store.errors import BackupRefused
+
+    with connect(session.settings().database_url) as database:
+        try:
+            restored = restoring.read(database, file)
+        except BackupRefused as refused:
+            print(refused, file=sys.stderr)
+            raise SystemExit(1) from None
+    position, newest = restored.report.head
+    print(f"{_rows(restored.counts)} restored, as of {restored.copied_at:%Y-%m-%d %H:%M:%S} UTC.")
+    print(f"Log intact: {restored.report.checked} events checked, up to #{position} ({newest.hex()[:16]}).")
+    if restored.waiting.pending:
+        print(f"{restored.waiting.pending} messages wait: each is looked for in Slack before it is sent.")
+
+
+def _rows(counts: dict[str, int]) -> str:
+    others = sum(counts.values()) - counts["events"]
+    return f"{counts['events']} events and {others} other rows"

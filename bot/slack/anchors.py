@@ -1,0 +1,65 @@
+"""Heads of the log as they stand in Slack, read back from the channels they were posted to."""
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from slack_sdk import WebClient
+from slack_sdk.errors import SlackApiError
+from slack_sdk.http_retry.builtin_handlers import RateLimitErrorRetryHandler
+
+from bot.rendering import witness
+from core.store.anchors import Shown
+
+_PAGE = 200
+_PATIENCE = 20  # "slow down" answers in a row
+
+
+def posted(slack: WebClient, channels: Iterable[str]) -> tuple[list[Shown], dict[str, str]]:
+    """(every witness in these channels, threads included; the channels that could not be read, and why).
+
+    Channels are given by id, or by name as in `#ai-rollouts`. They are read from their beginning, for a log that was
+    cut may have lost the rollouts whose threads hold what it lost.
+    """
+    client = WebClient(
+        token=slack.token,
+        base_url=slack.base_url,
+        timeout=slack.timeout,
+        retry_handlers=[RateLimitErrorRetryHandler(max_retry_count=_PATIENCE)],
+    )
+    known = {f"#{each['name']}": each["id"] for each in _pages(client, "conversations.list", "channels")}
+    found: list[Shown] = []
+    unread: dict[str, str] = {}
+    for channel in sorted({known.get(each, each) for each in channels}):
+        try:
+            found += _in_channel(client, channel)
+        except SlackApiError as error:
+            unread[channel] = str(error.response.get("error"))
+    return found, unread
+
+
+def _in_channel(client: WebClient, channel: str) -> Iterator[Shown]:
+    for message in _pages(client, "conversations.history", "messages", channel=channel):
+        yield from _witness(channel, message)
+        if message.get("reply_count") and message.get("metadata"):  # a card of ours
+            replies = _pages(client, "conversations.replies", "messages", channel=channel, ts=message["ts"])
+            for reply in replies:
+                yield from _witness(channel, reply)
+
+
+def _witness(channel: str, message: dict[str, Any]) -> Iterator[Shown]:
+    found = witness.read_metadata(message.get("metadata"))
+    if found is not None:
+        at = datetime.fromtimestamp(float(message["ts"]), UTC)
+        yield Shown(position=found[0], hash=found[1], place=f"slack:{channel}/{message['ts']}", at=at)
+
+
+def _pages(client: WebClient, method: str, items: str, **asked: str) -> Iterator[dict[str, Any]]:
+    cursor = ""
+    while True:
+        page = {"limit": _PAGE, "cursor": cursor, "include_all_metadata": True, **asked}
+        answer = client.api_call(method, http_verb="GET", params=page)
+        yield from answer[items]
+        cursor = (answer.get("response_metadata") or {}).get("next_cursor") or ""
+        if not cursor:
+            return

@@ -1,0 +1,96 @@
+"""The file of a backup: compressed lines of JSON between a name and a digest, whole or not there at all."""
+
+import os
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, BinaryIO
+from uuid import uuid4
+
+import orjson
+
+from core.store.errors import BackupRefused
+
+_KIND = b"Rampart backup "
+_NAME = _KIND + b"1\n"
+_DIGEST = sha256().digest_size
+_PIECE = 1 << 16
+
+
+@contextmanager
+def writing(path: Path, *, replace: bool = False) -> Iterator[Callable[[Any], None]]:
+    """Gives a function that adds a line. `path` comes to be, synced to disk, when the block has ended well.
+
+    BackupRefused where it exists already, unless it may be replaced.
+    """
+    _assert_free(path, replace)
+    partial = path.with_name(f".{path.name}.{uuid4().hex[:8]}.partial")
+    try:
+        # For its owner alone: it holds what people wrote, and the keys that text is sealed with.
+        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
+            yield from _lines_into(out)
+            out.flush()
+            os.fsync(out.fileno())
+        _assert_free(path, replace)
+        partial.replace(path)
+        _sync(path.parent)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def lines(path: Path) -> Iterator[Any]:
+    """What was written, a line at a time. BackupRefused, before the first, if the file is not whole to the bit."""
+    with path.open("rb") as file:
+        end = _checked(file, path)
+        file.seek(len(_NAME))
+        unpack, kept = zlib.decompressobj(), b""
+        while (left := end - file.tell()) > 0:
+            kept += unpack.decompress(file.read(min(_PIECE, left)))
+            *whole, kept = kept.split(b"\n")
+            yield from map(orjson.loads, whole)
+
+
+def _lines_into(out: BinaryIO) -> Iterator[Callable[[Any], None]]:
+    digest, pack = sha256(), zlib.compressobj()
+
+    def put(piece: bytes) -> None:
+        digest.update(piece)
+        out.write(piece)
+
+    put(_NAME)
+    yield lambda line: put(pack.compress(orjson.dumps(line) + b"\n"))
+    put(pack.flush())
+    out.write(digest.digest())
+
+
+def _checked(file: BinaryIO, path: Path) -> int:
+    """Where the compressed part ends."""
+    name = file.read(len(_NAME))
+    if not name.startswith(_KIND):
+        raise BackupRefused(f"{path} is not a backup that `rollout backup` made.")
+    if name != _NAME:
+        raise BackupRefused(
+            f"{path} has a form that this program does not know: a newer one made it, so restore there."
+        )
+    end = os.fstat(file.fileno()).st_size - _DIGEST
+    digest = sha256(name)
+    while (left := end - file.tell()) > 0:
+        digest.update(file.read(min(_PIECE, left)))
+    if file.read() != digest.digest():
+        raise BackupRefused(f"{path} is damaged or cut: its sha256 is not the one it ends with. Take another backup.")
+    return end
+
+
+def _assert_free(path: Path, replace: bool) -> None:
+    if path.exists() and not replace:
+        raise BackupRefused(f"{path} exists already, and nothing was written: choose another name, or say --replace.")
+
+
+def _sync(folder: Path) -> None:
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)

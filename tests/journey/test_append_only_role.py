@@ -1,0 +1,45 @@
+"""The whole program as a database role that can only add to the log: nothing it does needs more."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from bot import jobs
+from bot.rendering import witness
+from core.rollout.model import State
+from core.store.database import connect
+from tests.journey import processes
+from tests.journey.crowd import Crowd
+from tests.journey.house import House
+
+
+def test_a_rollout_is_told_started_judged_and_taken_back(
+    roles_of_postgres: Any, open_house: Callable[..., House]
+) -> None:
+    made = processes.run("migrate", "--app-role", roles_of_postgres.name, DATABASE_URL=roles_of_postgres.owner_url)
+    assert (made.returncode, made.stderr) == (0, "")
+    house = open_house(roles_of_postgres.url)
+    with house.program.database.reading() as connection:
+        assert connection.exec_driver_sql("SELECT current_user").scalar_one() == roles_of_postgres.name
+    house.person("lee").click(house.plan(), "Approve")
+    house.person("sam").click(house.said("#support", "What customers may notice"), "Got it")
+    house.person("ana").command("/rollout start R-1")
+    house.person("ana").click(house.whispered("ana", "Earliest start"), "Start then")
+    house.clock.go()
+    with Crowd(house.url, house.clock, "refusals", seed=1) as crowd, crowd.all_the_while(a_second=600):
+        house.until(lambda: house.rollout.state is State.ROLLED_BACK, "the harm is noticed")
+    house.until(lambda: house.rollout.flip is not None, "the switch is confirmed")
+    shown = witness.read(house.text(house.said("#ai-rollouts", "Log witness")))
+    assert shown is not None
+    service = house.program.service
+    jobs.show_head(service, house.clock())
+    jobs.forget(service, house.clock() + timedelta(days=30))
+    house.until(lambda: house.waiting_to_be_said() == 0, "everything is said")
+    assert house.problems_of_the_log() == ()
+    assert house.sandbox.violations == []
+    with connect(roles_of_postgres.owner_url) as owner, owner.reading() as connection:
+        counts = {
+            table: connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar_one()
+            for table in ("events", "look", "cell", "exposure", "process", "outbox", "anchor", "rollout_view")
+        }
+    assert min(counts.values()) > 0, counts

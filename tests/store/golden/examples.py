@@ -1,0 +1,262 @@
+"""A realistic event of every stored type, with every optional field in use; by file name without its ending."""
+
+from datetime import UTC, date, datetime, time, timedelta
+
+from core.judging import limits, verdict
+from core.rollout import events as e
+from core.rollout import plan as p
+from core.rollout import policy, surface
+
+NOON = datetime(2026, 11, 23, 12, 0, 0, 250_000, tzinfo=UTC)
+OLD = {
+    "prompt": "prompts/system.md@sha256:11aa90c4",
+    "model": {"provider": "acme-ai", "name": "large-3", "snapshot": "2026-03-01"},
+    "params": {"temperature": 0.2, "max_tokens": 800},
+    "tools": ["search", "refund"],
+    "routing": {"de": "eu-1"},
+}
+NEW = {**OLD, "prompt": "prompts/system.md@sha256:9f2c51e0"}
+FINDING = verdict.Finding(
+    metric="refusal_rate",
+    kind="rises_by",
+    limit_text="rises by 1 pp",
+    canary=0.0812,
+    control=0.0204,
+    difference=0.0608,
+    low=0.0311,
+    high=None,
+    log_e=7.25,
+    threshold=3.912,
+    segment="language=de",
+    note="readings above 4,000 ms count as 4,000 ms",
+    title="Refusals",
+    unit="% of requests",
+    relative=False,
+)
+MEASURE = verdict.Measure(
+    metric="latency_p95",
+    title="Slowest 5 %",
+    limit_text="exceeds 4000 ms for 15 min",
+    canary=3120.5,
+    control=2988.0,
+    difference=0.0443,
+    low=-0.011,
+    high=0.1,
+    log_e=-1.5,
+    word="Slightly worse, within limit",
+    n_canary=1204,
+    n_control=22910,
+    unit="ms",
+    relative=True,
+    weaker=True,
+    note="compared with last week",
+    segment="language=de",
+    role="rollback",
+    implied=True,
+    harm="either",
+    amount=4000.0,
+    absolute=True,
+    error=12.5,
+    design_effect=1.7,
+    needed=3.912,
+    log_clear=2.5,
+    cleared=True,
+    expected="not as expected",
+)
+NOTICE = p.NoticePlan(channel="#support", audience="support", before=timedelta(days=1), acknowledge=True)
+PLAN = p.Plan(
+    name="support-tone",
+    surface="support-assistant",
+    owner="U2",
+    owner_handle="@dana",
+    risk=p.Risk.STANDARD,
+    template="prompt-change",
+    from_version="v42",
+    to_version="v43",
+    change={"prompt": NEW["prompt"]},
+    why="Shorter answers: “kürzer” — agreed with support.",
+    ticket="AI-1729",
+    deadline="2026-12-24",
+    rollback_until="2027-01-31",
+    behaviour_changes=(
+        p.BehaviourChange(
+            audience=("support", "marketing"),
+            text="Answers are about a third shorter.",
+            example_before="Thank you for reaching out …",
+            example_after="Restart the router.",
+            unchanged=True,
+        ),
+    ),
+    expectations=(p.Expectation(metric="cost_per_request", direction="down", low=-0.3, high=-0.1, points=True),),
+    stages=(
+        p.Stage(
+            kind=p.StageKind.EVAL,
+            name="offline",
+            terms=p.EvalTerms(
+                suite="support-300",
+                min_pass_rate=0.95,
+                no_new_failures_in=("refunds",),
+                compare_to_current=True,
+                max_cost_rise=0.1,
+                max_p95_rise=0.2,
+            ),
+        ),
+        p.Stage(kind=p.StageKind.ROLLBACK_DRILL, name="drill", drill_within=timedelta(seconds=30)),
+        p.Stage(kind=p.StageKind.COHORT, name="staff", percent=100, where={"plan": "staff", "country": ("de", "at")}),
+        p.Stage(
+            kind=p.StageKind.CANARY,
+            name="canary",
+            percent=2.5,
+            min_hold=timedelta(minutes=2),
+            max_hold=timedelta(minutes=30),
+            min_samples=200,
+            advance=p.Advance.APPROVE,
+        ),
+        p.Stage(kind=p.StageKind.AB, name="ab", percent=50, decide_on=("quality_score",)),
+    ),
+    unit="conversation",
+    control="matched",
+    segments=("language", "plan"),
+    approvals=p.Approvals(required=2, groups=("ai-leads",), owner_may_approve=True),
+    limits=(
+        limits.Limit(
+            metric="latency_p95",
+            kind=limits.Kind.EXCEEDS,
+            amount=4000,
+            scale=limits.Scale.ABSOLUTE,
+            role=limits.Role.HOLD,
+            lasting=timedelta(minutes=15),
+            min_events=50,
+            strict=True,
+            dry_run=True,
+        ),
+    ),
+    notices=(p.NoticePlan(channel="#ai-rollouts", audience="engineering"), NOTICE),
+    start=NOON + timedelta(days=2),
+)
+POLICY = policy.Policy(
+    timezone="Europe/Berlin",
+    roles={"approver": policy.Role(groups=("ai-leads",), people=("U3",), channels=("#ai-rollouts",))},
+    max_step=None,
+    canary_min=0.5,
+    canary_max=10.0,
+    per_surface=2,
+    when_busy="queue",
+    freezes=(
+        policy.Freeze(name="weekend", from_weekday=4, from_time=time(16), to_weekday=0, to_time=time(8)),
+        policy.Freeze(name="holidays", from_date=date(2026, 12, 20), to_date=date(2027, 1, 4)),
+    ),
+    quiet=policy.QuietHours(start=time(20), end=time(7, 30), applies_to=("summary",)),
+    summary_first_day=timedelta(minutes=30),
+    summary_later=timedelta(hours=12),
+    approval_expires=timedelta(hours=8),
+)
+
+
+def _evidence(concluded: verdict.Verdict) -> e.EvidenceRecorded:
+    return e.EvidenceRecorded(
+        number=3,
+        reason="verdict",
+        verdict=concluded,
+        measures=(MEASURE,),
+        canary_requests=1204,
+        control_requests=22910,
+        canary_units=488,
+        control_units=9120,
+        first_look=17,
+        last_look=24,
+        state_before="5f1c0d",
+        looks="9a77e2",
+        state_after="c04b11",
+        notes=(FINDING,),
+        segments=(MEASURE,),
+        segments_checked=12,
+    )
+
+
+_EVENTS: tuple[e.Event, ...] = (
+    e.Planned(rollout="R-7", plan=PLAN, fingerprint=PLAN.fingerprint(), from_content=OLD, to_content=NEW, by="U2"),
+    e.ApprovalRequested(
+        request="R-7.1", gate="start", needed=2, verdict="cleared", expires_at=NOON + timedelta(hours=8)
+    ),
+    e.ApprovalExpired(request="R-7.1"),
+    e.Approved(request="R-7.2", by="slack:T1/U3", handle="@lee", groups=("ai-leads",), note="tried it — good"),
+    e.Rejected(request="R-7.2", by="slack:T1/U3", reason="not before the holidays"),
+    e.StartScheduled(start=NOON + timedelta(days=1), by="slack:T1/U2"),
+    e.Started(fingerprint=PLAN.fingerprint(), by="slack:T1/U2"),
+    e.StageEntered(index=3, name="canary", percent=2.5, skipped="the eval ran twice already"),
+    e.EvalRecorded(
+        stage=0,
+        suite="support-300",
+        ok=False,
+        passed=284,
+        failed=14,
+        errors=2,
+        reasons=("pass rate 94.7 % is below 95 %",),
+        cases=("refund-12", "refund-40"),
+        digest="3b1f9c",
+        by="token:operator",
+    ),
+    e.DrillFinished(stage=1, seconds=0.42, ok=True),
+    e.TailsFrozen(caps={"cost_per_request": 0.081, "latency_p95": 9000.0}),
+    e.Held(key="limit:refusal_rate", text="Refusals rose by 6 pp", findings=(FINDING,)),
+    e.HoldCleared(key="silence:canary"),
+    e.Paused(by="slack:T1/U3", reason="looking at it"),
+    e.Resumed(by="slack:T1/U3", reason="a known outage", overrides="limit:refusal_rate"),
+    e.RolledBack(
+        by="system:engine",
+        reason="Refusals rose by 6 pp",
+        findings=(FINDING,),
+        version="v42",
+        after_done=True,
+        verdict_seconds=41.5,
+        judged_seconds=0.031,
+        exposed_requests=1204,
+        exposed_units=488,
+    ),
+    e.FlipConfirmed(seconds=0.38, processes=3),
+    e.FlipUnconfirmed(seconds=60.2, missing=("web-2:811:9f00",)),
+    e.Completed(version="v43", retired="v42"),
+    e.Abandoned(by="slack:T1/U2", reason="another way was found"),
+    e.NoticeAcknowledged(notice="support:#support", by="slack:T1/U9", handle="@kim"),
+    e.ConcernRaised(notice="support:#support", by="slack:T1/U9", handle="@kim", text='it says "refund" & <less>'),
+    e.FeltOff(by="slack:T1/U9", handle="@kim", text="curt\nand cold"),
+    e.MessagePosted(key="line:12", channel="C0123456", ts="1764000000.000100"),
+    e.MessageFailed(key="notice:5f1c:support:#support", channel="#support", error="is_archived"),
+    surface.SurfaceDeclared(
+        surface="support-assistant",
+        title="Support assistant",
+        owner="@dana",
+        version="v42",
+        content=OLD,
+        daily_requests=2_880_000,
+        notices=(NOTICE,),
+        fingerprint="77b0a1",
+    ),
+    surface.VersionNamed(version="v43", content=NEW, rollout="R-7"),
+    surface.SurfaceTaken(rollout="R-7"),
+    surface.SurfaceFreed(rollout="R-7"),
+    surface.LiveMoved(version="v43", rollout="R-7", at=NOON),
+    e.PolicyApplied(policy=POLICY, fingerprint="0c11d4", by="slack:T1/U1"),
+)
+_VERDICTS: tuple[verdict.Verdict, ...] = (
+    verdict.Continue(),
+    verdict.TooEarly(canary_requests=3, control_requests=0),
+    verdict.NoData(since=NOON, arm="canary"),
+    verdict.BrokenSource(metric="thumbs_down", title="Thumbs down", arm="both", since=NOON),
+    verdict.NoControl(),
+    verdict.Skewed(log_bayes_factor=12.5, expected_share=0.05, observed_share=0.0812),
+    verdict.Cleared(watched=("refusal_rate",)),
+    verdict.Hold(findings=(FINDING,)),
+    verdict.RollBack(findings=(FINDING,)),
+)
+
+
+def _version(event: e.Event) -> int:
+    return getattr(event, "SCHEMA", 1)
+
+
+EXAMPLES: dict[str, e.Event] = {
+    **{f"{event.TYPE}.{_version(event)}": event for event in _EVENTS},
+    **{f"{x.TYPE}.{_version(x)}.{x.verdict.name}": x for x in map(_evidence, _VERDICTS)},
+}

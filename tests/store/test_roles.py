@@ -1,0 +1,127 @@
+"""A role that can only add: the database itself refuses it everything else."""
+
+import psycopg
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from core.rollout import commands as c
+from core.service import Service
+from core.store import roles
+from core.store.database import connect
+from core.store.roles import RoleRefused
+from core.store.tables import metadata
+from core.store.verify import verify
+from tests.journey import processes
+from tests.service.conftest import Desk
+
+
+@pytest.fixture
+def adder(roles_of_postgres):
+    """The database as the bound role sees it, with a rollout in it that this role wrote."""
+    with connect(roles_of_postgres.owner_url) as owner:
+        for _ in range(2):
+            with owner.writing() as connection:
+                roles.grant(connection, roles_of_postgres.name)
+    with connect(roles_of_postgres.url) as database:
+        Desk(Service(database)).start().say(c.RollBack(reason="seen enough"))
+        yield database
+
+
+WAYS = [
+    "UPDATE events SET actor = 'x'",
+    "DELETE FROM events",
+    "TRUNCATE events CASCADE",
+    "INSERT INTO events SELECT * FROM events ON CONFLICT (position) DO UPDATE SET actor = 'x'",
+    "MERGE INTO events USING commands ON true WHEN MATCHED THEN UPDATE SET actor = 'x'",
+    "ALTER TABLE events DISABLE TRIGGER ALL",
+    "ALTER TABLE events DISABLE TRIGGER events_never_change",
+    "DROP TRIGGER events_never_change ON events",
+    "CREATE OR REPLACE TRIGGER events_never_change AFTER INSERT ON events EXECUTE FUNCTION events_never_change()",
+    "CREATE OR REPLACE FUNCTION events_never_change() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'",
+    "CREATE RULE quiet AS ON INSERT TO events DO INSTEAD NOTHING",
+    "ALTER TABLE events RENAME TO old",
+    "ALTER TABLE events ADD COLUMN remark TEXT",
+    "ALTER TABLE events OWNER TO CURRENT_USER",
+    "ALTER TABLE events ENABLE ROW LEVEL SECURITY",
+    "DROP TABLE events CASCADE",
+    "CREATE TABLE remark (id TEXT)",
+    "SET session_replication_role = replica",
+    "SET ROLE postgres",
+    "SELECT set_config('session_replication_role', 'replica', false)",
+    "UPDATE commands SET result = '{}'",
+    "DELETE FROM commands",
+    "DELETE FROM outbox",
+    "UPDATE anchor SET place = 'x'",
+    "DELETE FROM anchor",
+    "UPDATE person_key SET secret = ''",
+    "UPDATE alembic_version SET version_num = '0001'",
+    "DELETE FROM look",
+    "COPY events FROM PROGRAM 'true'",
+    "SELECT pg_create_logical_replication_slot('s', 'pgoutput')",
+]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_database_refuses_it_everything_but_adding(adder, way):
+    refused = r"permission denied|must be owner|must be able to SET ROLE"
+    with pytest.raises(DBAPIError, match=refused), adder.writing() as connection:
+        connection.exec_driver_sql(way)
+    with adder.reading() as connection:
+        assert verify(connection).problems == ()
+
+
+def test_what_it_adds_must_continue_the_chain(adder):
+    forged = (1, "s", 1, "e", "t", 1, "c", 1, "a", "", None, None, "now", "now", None, "{}", b"", b"h")
+    with (
+        pytest.raises(psycopg.errors.RaiseException, match="events: the position does not follow"),
+        adder.writing() as connection,
+        connection.connection.cursor() as cursor,
+        cursor.copy("COPY events FROM STDIN") as copy,
+    ):
+        copy.write_row(forged)
+
+
+def test_every_table_has_its_rights_and_no_table_is_forgotten():
+    assert roles.GRANTS.keys() == {*metadata.tables, "alembic_version"}
+    assert roles.GRANTS["events"] == ("SELECT", "INSERT")
+
+
+def test_rights_that_were_too_many_are_taken_away(roles_of_postgres):
+    with connect(roles_of_postgres.owner_url) as owner:
+        with owner.writing() as connection:
+            connection.exec_driver_sql(f"GRANT ALL ON events, commands TO {roles_of_postgres.name}")
+            roles.grant(connection, roles_of_postgres.name)
+        with owner.reading() as connection:
+            for right in ("UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER"):
+                asked = text("SELECT has_table_privilege(:role, 'events', :right)")
+                assert not connection.execute(asked, {"role": roles_of_postgres.name, "right": right}).scalar_one()
+
+
+def test_a_role_that_no_right_could_bind_is_refused(roles_of_postgres):
+    with connect(roles_of_postgres.owner_url) as owner:
+        with owner.writing() as connection:
+            connection.exec_driver_sql(f"GRANT postgres TO {roles_of_postgres.name}")
+        for role, why in [
+            ("nobody_here", "There is no role nobody_here.*CREATE ROLE"),
+            ("postgres", "is a superuser"),
+            (roles_of_postgres.name, "act as its owner"),
+        ]:
+            with pytest.raises(RoleRefused, match=why), owner.writing() as connection:
+                roles.grant(connection, role)
+
+
+def test_sqlite_has_no_roles(sqlite_url):
+    told = processes.run("migrate", "--app-role", "app", DATABASE_URL=sqlite_url)
+    assert (told.returncode, told.stderr.startswith("rollout: SQLite has no roles")) == (2, True)
+
+
+def test_the_doctor_says_when_the_program_could_change_the_log(roles_of_postgres):
+    as_owner = processes.run("doctor", DATABASE_URL=roles_of_postgres.owner_url)
+    assert "ok    database role: this database role is a superuser" in as_owner.stdout
+    processes.run("migrate", "--app-role", roles_of_postgres.name, DATABASE_URL=roles_of_postgres.owner_url)
+    bound = processes.run("doctor", DATABASE_URL=roles_of_postgres.url)
+    assert "database role" not in bound.stdout
+    assert "ok    schema: up to date" in bound.stdout
+    with connect(roles_of_postgres.url) as database, database.reading() as connection:
+        assert roles.unbound(connection) is None
