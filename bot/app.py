@@ -40,7 +40,7 @@ FORGET_EVERY = timedelta(minutes=10)
 RECONNECT_EVERY = timedelta(seconds=5)
 RELOAD_EVERY = timedelta(seconds=2)
 START_WITHIN = 15
-SLACK_TIMEOUT = 10  # seconds a call; a delivery makes a few, and they must fit into its lease
+SLACK_TIMEOUT = 10  # seconds a call
 STOP_WITHIN = 2  # seconds that a call under way (of a stream, of a Slack that hangs) may keep a stopping process
 
 
