@@ -1,7 +1,7 @@
 """What is wrong with an installation, and what to do about it: settings, database, log, Slack."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from sqlalchemy import inspect
 from sqlalchemy.exc import SQLAlchemyError
 
 from bot.app import real_now, web_client
+from bot.redaction import Redactor
 from bot.settings import Settings
 from core.rollout.policy import BUILT_IN
 from core.service import Service
@@ -38,7 +39,8 @@ class Finding:
 
 def examine(settings: Settings, now: Callable[[], datetime] = real_now) -> tuple[Finding, ...]:
     """Every finding, good and bad; never raises for what it examines."""
-    return tuple(_findings(settings, now()))
+    redact = Redactor(settings.secrets)
+    return tuple(replace(found, text=redact(found.text)) for found in _findings(settings, now()))
 
 
 def _findings(settings: Settings, now: datetime) -> Iterator[Finding]:
