@@ -23,6 +23,9 @@ class Person:
     title: str
     is_bot: bool = False
     is_restricted: bool = False
+    is_stranger: bool = False  # of another company, in a shared channel
+    deleted: bool = False
+    team: str = TEAM_ID
     zone: str = "Europe/Berlin"
 
 
