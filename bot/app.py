@@ -23,6 +23,7 @@ from bot import delivery, jobs
 from bot.clock import Clock
 from bot.http import app as http_app
 from bot.http import bodies
+from bot.redaction import Formatter, Redactor
 from bot.serving import Serving
 from bot.settings import Settings
 from bot.slack import app as slack_app
@@ -41,7 +42,7 @@ SHOW_HEAD_EVERY = timedelta(minutes=10)
 RECONNECT_EVERY = timedelta(seconds=5)
 RELOAD_EVERY = timedelta(seconds=2)
 START_WITHIN = 15
-SLACK_TIMEOUT = 10  # seconds a call; a delivery makes a few, and they must fit into its lease
+SLACK_TIMEOUT = 10  # seconds a call
 STOP_WITHIN = 2  # seconds that a call under way (of a stream, of a Slack that hangs) may keep a stopping process
 
 
@@ -140,6 +141,7 @@ class Program:
             loop="uvloop",
             http="httptools",
             lifespan="on",
+            log_config=None,  # its lines go where those of other libraries go
             log_level="warning",
             access_log=False,
             server_header=False,
@@ -215,7 +217,9 @@ def web_client(settings: Settings) -> WebClient | None:
 
 
 def configure_logging(settings: Settings) -> None:
-    """Lines for people, or JSON; warnings of libraries go the same way."""
+    """Lines for people, or JSON; warnings of libraries go the same way. Neither shows a secret."""
+    redact = Redactor(settings.secrets)
+    redact.guard()
     renderer: Any = structlog.processors.JSONRenderer()
     if settings.log_format == "console":
         renderer = structlog.dev.ConsoleRenderer(colors=False)
@@ -225,10 +229,13 @@ def configure_logging(settings: Settings) -> None:
             structlog.processors.TimeStamper(fmt="iso"),
             structlog.processors.format_exc_info,
             renderer,
+            redact.last,
         ],
         logger_factory=structlog.PrintLoggerFactory(),
     )
-    logging.basicConfig(level=logging.WARNING)
+    libraries = logging.StreamHandler()
+    libraries.setFormatter(Formatter(redact))
+    logging.basicConfig(level=logging.WARNING, handlers=[libraries])
     logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)  # a job that is still busy is skipped on purpose
 
 

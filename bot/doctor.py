@@ -1,15 +1,16 @@
 """What is wrong with an installation, and what to do about it: settings, database, log, Slack."""
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from slack_sdk.errors import SlackApiError, SlackClientError
 from sqlalchemy import inspect
 from sqlalchemy.exc import SQLAlchemyError
 
-from bot.app import web_client
+from bot.app import real_now, web_client
+from bot.redaction import Redactor
 from bot.settings import Settings
 from core.rollout.policy import BUILT_IN
 from core.service import Service
@@ -19,6 +20,8 @@ from core.spec.reading import read
 from core.store import outbox, processes, roles, schema, verify
 from core.store.database import Database, connect
 from core.store.errors import StoreError
+
+_LATE = timedelta(minutes=5)  # by then a message has been tried several times
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,15 +37,16 @@ class Finding:
         return asdict(self)
 
 
-def examine(settings: Settings) -> tuple[Finding, ...]:
+def examine(settings: Settings, now: Callable[[], datetime] = real_now) -> tuple[Finding, ...]:
     """Every finding, good and bad; never raises for what it examines."""
-    return tuple(_findings(settings))
+    redact = Redactor(settings.secrets)
+    return tuple(replace(found, text=redact(found.text)) for found in _findings(settings, now()))
 
 
-def _findings(settings: Settings) -> Iterator[Finding]:
+def _findings(settings: Settings, now: datetime) -> Iterator[Finding]:
     try:
         with connect(settings.database_url) as database:
-            yield from _database(database, settings)
+            yield from _database(database, settings, now)
     except (StoreError, SQLAlchemyError) as error:
         text = str(getattr(error, "orig", error)).strip().splitlines()[0]
         yield Finding(what="database", ok=False, text=f"{text}. Check DATABASE_URL.")
@@ -58,7 +62,7 @@ def _findings(settings: Settings) -> Iterator[Finding]:
     yield Finding(what="tokens", ok=guarded or settings.on_loopback, text=text)
 
 
-def _database(database: Database, settings: Settings) -> Iterator[Finding]:
+def _database(database: Database, settings: Settings, now: datetime) -> Iterator[Finding]:
     for warning in database.warnings:
         yield Finding(what="database", ok=True, text=warning)
     try:
@@ -72,7 +76,7 @@ def _database(database: Database, settings: Settings) -> Iterator[Finding]:
     with database.reading() as connection:
         report = verify.verify(connection)
         unsent = outbox.waiting(connection)
-        living = processes.alive(connection, datetime.now(UTC) - timedelta(seconds=10))
+        living = processes.alive(connection, now - timedelta(seconds=10))
         unbound = roles.unbound(connection)
     if unbound is not None:
         text = (
@@ -84,7 +88,7 @@ def _database(database: Database, settings: Settings) -> Iterator[Finding]:
         yield Finding(what="log", ok=False, text=f"position {problem.position}: {problem.what}")
     if not report.problems:
         yield Finding(what="log", ok=True, text=f"{report.checked} events, chain intact")
-    yield _outbox(unsent, settings)
+    yield _outbox(unsent, settings, now)
     names = ", ".join(f"{p.role} at #{p.position}" for p in living) or "none runs"
     yield Finding(what="processes", ok=True, text=names)
     policy = Service(database).world().policy
@@ -94,15 +98,21 @@ def _database(database: Database, settings: Settings) -> Iterator[Finding]:
         )
 
 
-def _outbox(unsent: outbox.Waiting, settings: Settings) -> Finding:
+def _outbox(unsent: outbox.Waiting, settings: Settings, now: datetime) -> Finding:
     waiting = unsent.pending + unsent.leased
     text = f"{waiting} messages wait"
     unheard = bool(waiting) and not settings.slack
     if unheard:
         text += " for a Slack: set SLACK_BOT_TOKEN"
+    elif unsent.troubles:
+        text += f"; the last answer was {max(unsent.troubles, key=lambda error: unsent.troubles[error])}"
     if unsent.dead:
         text += f"; {unsent.dead} could not be delivered and need a human"
-    return Finding(what="outbox", ok=not (unsent.dead or unheard), text=text)
+    waited = now - unsent.oldest_due_at if unsent.oldest_due_at is not None else timedelta(0)
+    late = waited > _LATE
+    if late and not unheard:
+        text += f"; the oldest is late by {waited // timedelta(minutes=1)} minutes"
+    return Finding(what="outbox", ok=not (unsent.dead or unheard or late), text=text)
 
 
 def _policy_file(path: Path) -> Finding:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 ROLES = ("flags", "ingest", "operator", "admin")
 LOG_FORMATS = ("console", "json")
@@ -54,6 +54,17 @@ class Settings:
     log_format: str = "console"
 
     @property
+    def secrets(self) -> tuple[str, ...]:
+        """Every value that must be shown nowhere."""
+        return _secrets(
+            self.database_url,
+            self.slack_bot_token,
+            self.slack_app_token,
+            self.slack_signing_secret,
+            *(token for _, token in self.tokens),
+        )
+
+    @property
     def socket_mode(self) -> bool:
         return bool(self.slack_app_token)
 
@@ -93,6 +104,23 @@ def read(environ: Mapping[str, str]) -> Settings:
     if problems:
         raise SettingsError(problems)
     return settings
+
+
+def secrets_in(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """As `Settings.secrets`, also of an environment that cannot be used."""
+    ignored: list[str] = []
+    given = {name: _given(environ, name, ignored) for name in NAMES}
+    tokens = (part.strip().rpartition(":")[2] for part in given["ROLLOUT_TOKENS"].split(","))
+    named = (given[name] for name in ("SLACK_BOT_TOKEN", "SLACK_APP_TOKEN", "SLACK_SIGNING_SECRET"))
+    return _secrets(given["DATABASE_URL"], *named, *tokens)
+
+
+def _secrets(database_url: str, *others: str) -> tuple[str, ...]:
+    try:
+        password = urlsplit(database_url).password or ""
+    except ValueError:  # no address at all: then it is shown nowhere in parts
+        password = database_url
+    return tuple(secret for secret in (password, unquote(password), *others) if secret)
 
 
 def is_loopback(host: str) -> bool:

@@ -1,8 +1,13 @@
 """The `rollout` command: exit status 0 done, 1 refused or found wrong, 2 could not run."""
 
+import os
 import sys
+from typing import TYPE_CHECKING
 
 from bot.cli.root import app
+
+if TYPE_CHECKING:
+    from bot.redaction import Redactor
 
 
 def main() -> None:
@@ -18,13 +23,21 @@ def main() -> None:
         why = str(error)
     except Exception as error:
         if not _from_the_database(error):
+            _redactor().guard()
             raise
         first = str(getattr(error, "orig", error)).strip().splitlines()[0]
         why = f"The database of DATABASE_URL cannot be used: {first}"
     else:
         return
-    print(f"rollout: {why}", file=sys.stderr)
+    print(_redactor()(f"rollout: {why}"), file=sys.stderr)
     sys.exit(2)
+
+
+def _redactor() -> "Redactor":
+    from bot.redaction import Redactor
+    from bot.settings import secrets_in
+
+    return Redactor(secrets_in(os.environ))
 
 
 def _from_the_database(error: Exception) -> bool:

@@ -55,7 +55,7 @@ def build(
     api = FastAPI(title="Rampart", version="1", description=_ABOUT, lifespan=lifespan)
     flags = Flags(snapshot, door, bodies.limited(api, LARGER))
     _answer_errors(api)
-    api.include_router(health.router(service, door, health.Figures(service, snapshot, flags, intake)))
+    api.include_router(health.router(service, door, health.Figures(service, snapshot, flags, intake, now)))
     api.include_router(rollouts.router(service, door, now, resolve_handle))
     api.add_api_route(
         "/api/v1/observations",

@@ -1,8 +1,10 @@
 """Whether this process lives, is ready, and how it is doing: `/healthz`, `/readyz`, `/metrics`."""
 
 import logging
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
+from datetime import datetime
 
 from fastapi import APIRouter, Request
 from prometheus_client import CollectorRegistry, generate_latest
@@ -18,16 +20,25 @@ from bot.http.ingest import Intake
 from bot.http.problems import problem
 from core.flags.snapshot import Snapshot
 from core.service import Service
+from core.store import outbox
 from core.store.errors import StoreError
 
 _log = logging.getLogger(__name__)
+_CODE = re.compile(r"[a-z_ ]{1,60}")
 
 
 class Figures(Collector):
     """What `/metrics` tells, read from the running parts when it is asked for."""
 
-    def __init__(self, service: Service, snapshot: Callable[[], Snapshot], flags: Flags, intake: Intake) -> None:
-        self._service, self._snapshot, self._flags, self._intake = service, snapshot, flags, intake
+    def __init__(
+        self,
+        service: Service,
+        snapshot: Callable[[], Snapshot],
+        flags: Flags,
+        intake: Intake,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._service, self._snapshot, self._flags, self._intake, self._now = service, snapshot, flags, intake, now
 
     def collect(self) -> Iterator[Metric]:
         evaluations = CounterMetricFamily("rampart_evaluations", "OFREP requests answered", labels=["kind"])
@@ -49,6 +60,32 @@ class Figures(Collector):
         for state, count in Counter(r.state.value for r in self._service.peek().rollouts.values()).items():
             rollouts.add_metric([state], count)
         yield rollouts
+        yield from self._outbox()
+
+    def _outbox(self) -> Iterator[Metric]:
+        """Only while the database answers: then these three are missing, and `/readyz` says why."""
+        try:
+            with self._service.database.reading() as connection:
+                unsent = outbox.waiting(connection)
+        except (StoreError, SQLAlchemyError):
+            _log.exception("The outbox cannot be read")
+            return
+        messages = GaugeMetricFamily("rampart_messages", "Messages to Slack that are not sent", labels=["state"])
+        messages.add_metric(["waiting"], unsent.pending + unsent.leased)
+        messages.add_metric(["dead"], unsent.dead)
+        yield messages
+        late = (self._now() - unsent.oldest_due_at).total_seconds() if unsent.oldest_due_at else 0.0
+        yield GaugeMetricFamily("rampart_messages_late_seconds", "How late the oldest one is", max(0.0, late))
+        troubles = GaugeMetricFamily(
+            "rampart_messages_refused", "Waiting messages by Slack's last answer", labels=["error"]
+        )
+        by_code: Counter[str] = Counter()
+        for error, count in unsent.troubles.items():
+            # A code of Slack's, or whatever a connection broke with: that has no end of forms.
+            by_code[error if _CODE.fullmatch(error) else "no answer"] += count
+        for code, count in by_code.items():
+            troubles.add_metric([code], count)
+        yield troubles
 
 
 def router(service: Service, door: Door, figures: Figures) -> APIRouter:

@@ -1,6 +1,7 @@
 """The door for Slack: signed requests go to Bolt in a thread, so that nothing else waits for it."""
 
 import logging
+import re
 from typing import TYPE_CHECKING
 
 from fastapi import APIRouter
@@ -11,7 +12,8 @@ from starlette.responses import Response
 if TYPE_CHECKING:
     from slack_bolt import App as Bolt
 
-
+_TIME = re.compile(r"[0-9]{1,12}")
+_SIGNATURE = re.compile(r"v0=[0-9a-f]{64}")
 _log = logging.getLogger(__name__)
 
 
@@ -23,8 +25,11 @@ def router(bolt: "Bolt") -> APIRouter:
 
     @slack.post("/slack/events")
     async def events(request: Request) -> Response:
-        if not request.headers.get("x-slack-request-timestamp", "").isdigit():
+        # Bolt breaks on what has not even the form.
+        if not _TIME.fullmatch(request.headers.get("x-slack-request-timestamp", "")):
             return Response("There is no time in this request, so it is not Slack's.", status_code=401)
+        if not _SIGNATURE.fullmatch(request.headers.get("x-slack-signature", "")):
+            return Response("There is no signature in this request, so it is not Slack's.", status_code=401)
         body = await request.body()
         try:
             asked = to_bolt_request(request, body)

@@ -207,6 +207,12 @@ def person(actor: str, handle: str = "") -> str:
     return escape(user, 80) or "somebody"
 
 
+def user_id(actor: str) -> str | None:
+    """The Slack id of somebody who is known there: of `U…` or `slack:T…/U…`."""
+    user = actor.rpartition("/")[2]
+    return user if _USER_ID.fullmatch(user) else None
+
+
 def owner(rollout: Rollout) -> str:
     """The owner by handle where it is known, so that a mention is only made on purpose."""
     return escape(rollout.plan.owner_handle, 80) or person(rollout.plan.owner)

@@ -13,8 +13,9 @@ Json = dict[str, Any]
 
 
 def post_message(side: SlackSide, args: Json) -> Json:
-    """chat.postMessage."""
-    channel = channel_of(side, args)
+    """chat.postMessage; to the id of a person it goes to the two of them."""
+    person = side.workspace.people.get(str(args.get("channel") or ""))
+    channel = side.workspace.direct(person) if person is not None else channel_of(side, args)
     text, blocks = composing.content(side, args)
     posted = side.workspace.post(
         Message(

@@ -217,9 +217,9 @@ class Sandbox:
 
     # trouble
 
-    def fail_next(self, method: str, kind: str, *, times: int = 1, retry_after: int = 1) -> None:
+    def fail_next(self, method: str, kind: str, *, times: int = 1, retry_after: int = 1, channel: str = "") -> None:
         """Let the next calls of a method fail; the kinds are those of `faults.Fault`."""
-        self.side.faults.plan(method, kind, times=times, retry_after=retry_after)
+        self.side.faults.plan(method, kind, times=times, retry_after=retry_after, channel=channel)
 
     def deliver_again(self) -> Delivery:
         """Deliver the last envelope a second time."""

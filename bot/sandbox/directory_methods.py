@@ -26,8 +26,9 @@ def auth_test(side: SlackSide, _: Json) -> Json:
 
 
 def conversations_list(side: SlackSide, args: Json) -> Json:
-    """conversations.list; all channels here are public."""
-    page, cursor = _page(list(side.workspace.channels.values()), args, 100)
+    """conversations.list of what is public."""
+    public = [c for c in side.workspace.channels.values() if not c.is_im]
+    page, cursor = _page(public, args, 100)
     return {"channels": [presenting.channel(c) for c in page], "response_metadata": {"next_cursor": cursor}}
 
 

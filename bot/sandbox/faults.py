@@ -9,12 +9,14 @@ from dataclasses import dataclass
 class Fault:
     """One planned failure.
 
-    `429`, `500` and `error:<name>` answer at once, and nothing has happened. `timeout_before` and `timeout_after` never
-    answer: the call has had no effect, or has had its whole effect. `cut_before` and `cut_after` break the connection.
+    `429`, `500`, `503` and `error:<name>` answer at once, and nothing has happened. `timeout_before` and
+    `timeout_after` never answer: the call has had no effect, or has had its whole effect. `cut_before` and `cut_after`
+    break the connection.
     """
 
     kind: str
     retry_after: int = 1
+    channel: str = ""  # only calls that name exactly this one
 
     @property
     def has_effect(self) -> bool:
@@ -22,7 +24,7 @@ class Fault:
         return self.kind in ("timeout_after", "cut_after")
 
 
-_KINDS = ("429", "500", "timeout_before", "timeout_after", "cut_before", "cut_after")
+_KINDS = ("429", "500", "503", "timeout_before", "timeout_after", "cut_before", "cut_after")
 
 
 class Faults:
@@ -32,15 +34,19 @@ class Faults:
         self._lock = threading.Lock()
         self._planned: dict[str, deque[Fault]] = {}
 
-    def plan(self, method: str, kind: str, *, times: int = 1, retry_after: int = 1) -> None:
-        """Let the next `times` calls of `method` fail."""
+    def plan(self, method: str, kind: str, *, times: int = 1, retry_after: int = 1, channel: str = "") -> None:
+        """Let the next `times` calls of `method` fail, of those that name `channel` where one is given."""
         if kind not in _KINDS and not kind.startswith("error:"):
             raise ValueError(f"unknown kind of failure {kind!r}; there are {', '.join(_KINDS)} and error:<name>")
+        fault = Fault(kind=kind, retry_after=retry_after, channel=channel)
         with self._lock:
-            self._planned.setdefault(method, deque()).extend([Fault(kind=kind, retry_after=retry_after)] * times)
+            self._planned.setdefault(method, deque()).extend([fault] * times)
 
-    def take(self, method: str) -> Fault | None:
+    def take(self, method: str, channel: str) -> Fault | None:
         """The failure that this call of `method` meets, used up by it."""
         with self._lock:
-            planned = self._planned.get(method)
-            return planned.popleft() if planned else None
+            planned = self._planned.get(method, deque())
+            met = next((fault for fault in planned if fault.channel in ("", channel)), None)
+            if met is not None:
+                planned.remove(met)
+            return met

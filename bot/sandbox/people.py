@@ -23,6 +23,9 @@ class Person:
     title: str
     is_bot: bool = False
     is_restricted: bool = False
+    is_stranger: bool = False  # of another company, in a shared channel
+    deleted: bool = False
+    team: str = TEAM_ID
     zone: str = "Europe/Berlin"
 
 
@@ -38,12 +41,13 @@ class UserGroup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Channel:
-    """A public channel; `members` are user ids, the bot's among them where it may post."""
+    """A public channel, or the app and one person (`is_im`); `members` are user ids, the bot's where it may post."""
 
     id: str
     name: str
     topic: str
     members: frozenset[str]
+    is_im: bool = False
 
 
 ANA = Person(id="U0ANA00001", handle="ana", name="Ana", title="AI platform engineer")

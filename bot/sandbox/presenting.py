@@ -46,9 +46,9 @@ def channel(shown: Channel) -> Json:
         "id": shown.id,
         "name": shown.name,
         "name_normalized": shown.name,
-        "is_channel": True,
+        "is_channel": not shown.is_im,
         "is_group": False,
-        "is_im": False,
+        "is_im": shown.is_im,
         "is_private": False,
         "is_archived": False,
         "is_general": False,
@@ -70,10 +70,10 @@ def person(shown: Person) -> Json:
     }
     return {
         "id": shown.id,
-        "team_id": people.TEAM_ID,
+        "team_id": shown.team,
         "name": shown.handle,
         "real_name": shown.name,
-        "deleted": False,
+        "deleted": shown.deleted,
         "tz": shown.zone,
         "profile": profile,
         "is_admin": False,
@@ -82,6 +82,7 @@ def person(shown: Person) -> Json:
         "is_app_user": False,
         "is_restricted": shown.is_restricted,
         "is_ultra_restricted": False,
+        "is_stranger": shown.is_stranger,
         "updated": 0,
     }
 

@@ -79,7 +79,7 @@ class WebApi:
         begun = self.side.monotonic()
         method = str(request.path_params["method"])
         args, token = await _arguments(request)
-        fault = self.side.faults.take(method)
+        fault = self.side.faults.take(method, str(args.get("channel") or ""))
         answer, status, headers = self._answer(method, args, token, fault)
         lost = fault is not None and fault.kind.startswith(("timeout", "cut"))
         self.side.record_call(
@@ -101,6 +101,8 @@ class WebApi:
             return {"ok": False, "error": "ratelimited"}, 429, {"retry-after": str(fault.retry_after)}
         if fault and fault.kind == "500":
             return {"ok": False, "error": "internal_error"}, 500, {}
+        if fault and fault.kind == "503":
+            return {"ok": False, "error": "service_unavailable"}, 503, {}
         if fault and fault.kind.startswith("error:"):
             return {"ok": False, "error": fault.kind.removeprefix("error:")}, 200, {}
         if fault and not fault.has_effect:

@@ -99,6 +99,18 @@ class Workspace:
             f"There is no channel {name!r}; there are {', '.join('#' + c.name for c in self.channels.values())}"
         )
 
+    def direct(self, person: Person) -> Channel:
+        """Where the app talks with one person alone."""
+        opened = Channel(
+            id=f"D{person.id[1:]}",
+            name=f"rampart-and-{person.handle}",
+            topic="",
+            members=frozenset({person.id, people.BOT_USER_ID}),
+            is_im=True,
+        )
+        with self.changes.lock:
+            return self.channels.setdefault(opened.id, opened)
+
     def person(self, name: str) -> Person:
         """The person of that id, `handle` or `@handle`."""
         wanted = name.removeprefix("@")

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any
+from urllib.parse import SplitResult, urlsplit
 
-from slack_bolt import Ack, App, Respond
+import structlog
+from slack_bolt import Ack, App, BoltResponse, Respond
 from slack_bolt.authorization import AuthorizeResult
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
@@ -21,7 +23,10 @@ from bot.slack.directory import Directory
 from bot.slack.grammar import Parsed
 from core.service import Service
 
+log = structlog.get_logger()
+
 Body = dict[str, Any]
+_HOOKS = ("hooks.slack.com", "hooks.slack-gov.com")
 _ANYTHING = re.compile(r".*", re.DOTALL)
 _OURSELVES = re.compile(r"^\s*<@[UW][A-Z0-9]+>\s*")
 THREADS = 40  # a listener holds one until it has answered; Bolt's own 5 time out under a burst
@@ -63,7 +68,8 @@ class Doors:
 
         with self._answering(body["trigger_id"], acknowledge, later) as answer:
             channel = f"#{body.get('channel_name', '')}"
-            answer.say(self._run(typed, body["team_id"], body["user_id"], channel, body["trigger_id"]))
+            where = (body["team_id"], body["user_id"], channel, body.get("enterprise_id") or "")
+            answer.say(self._run(typed, *where, body["trigger_id"]))
 
     def run(self, ack: Ack, body: Body, respond: Respond) -> None:
         """A suggestion was pressed: the same as typing it."""
@@ -123,7 +129,8 @@ class Doors:
 
         with self._answering(body["event_id"], tell, tell) as answer:
             typed = _OURSELVES.sub("", html.unescape(event.get("text", "")))
-            answer.say(self._run(typed, body["team_id"], event["user"], "", body["event_id"], thread_ts=thread))
+            where = (body["team_id"], event["user"], "", body.get("enterprise_id") or "")
+            answer.say(self._run(typed, *where, body["event_id"], thread_ts=thread))
 
     def unknown_command(self, ack: Ack, body: Body) -> None:
         """A command that the manifest of another version declared."""
@@ -140,11 +147,18 @@ class Doors:
         """Something that needs no answer."""
         ack()
 
-    def _run(self, typed: str, team: str, user: str, channel: str, trigger: str, *, thread_ts: str = "") -> Message:
+    def _run(
+        self, typed: str, team: str, user: str, channel: str, enterprise: str, trigger: str, *, thread_ts: str = ""
+    ) -> Message:
         parsed = grammar.parse(typed)
         verb = parsed.verb if isinstance(parsed, Parsed) else ""
         actor = self._directory.actor(
-            team, user, channel=channel, forward=verb in verbs.FORWARD, fresh=verb in verbs.FRESH
+            team,
+            user,
+            enterprise=enterprise,
+            channel=channel,
+            forward=verb in verbs.FORWARD,
+            fresh=verb in verbs.FRESH,
         )
         asked = Asked(
             service=self._service, by=actor, at=self._now(), command_id=f"slack:{trigger}", thread_ts=thread_ts
@@ -152,8 +166,8 @@ class Doors:
         return verbs.answer(typed, asked)
 
     def _asked(self, body: Body, *, forward: bool, fresh: bool) -> Asked:
-        team, user, channel = _who(body)
-        actor = self._directory.actor(team, user, channel=channel, forward=forward, fresh=fresh)
+        team, user, channel, enterprise = _who(body)
+        actor = self._directory.actor(team, user, enterprise=enterprise, channel=channel, forward=forward, fresh=fresh)
         return Asked(service=self._service, by=actor, at=self._now(), command_id=f"slack:{body['trigger_id']}")
 
     def _answering(self, key: str, acknowledge: answering.Acknowledge, later: answering.Later) -> Answering:
@@ -190,9 +204,35 @@ def _taken(call: Callable[[], object]) -> bool:
     return True
 
 
-def _who(body: Body) -> tuple[str, str, str]:
+def _who(body: Body) -> tuple[str, str, str, str]:
+    """(team, user, channel, organisation); the organisation's own app sends no team but that of the user."""
     name = (body.get("channel") or {}).get("name", "")
-    return body["team"]["id"], body["user"]["id"], f"#{name}" if name else ""
+    team = (body.get("team") or {}).get("id") or body["user"].get("team_id") or ""
+    return team, body["user"]["id"], f"#{name}" if name else "", (body.get("enterprise") or {}).get("id") or ""
+
+
+def _answers_go_to_slack(client: WebClient) -> Callable[..., BoltResponse]:
+    """Answers are posted where a payload says; that may only be Slack, or the server that stands for it."""
+    ours = urlsplit(client.base_url)
+
+    def check(body: Body, next: Callable[[], BoltResponse]) -> BoltResponse:  # noqa: A002 - Bolt's name
+        address = body.get("response_url")
+        if address and not _is_slacks(str(address), ours):
+            log.warning("a response_url that is not Slack's", address=str(address)[:200])
+            return BoltResponse(status=400, body="The response_url is not Slack's.")
+        return next()
+
+    return check
+
+
+def _is_slacks(address: str, ours: SplitResult) -> bool:
+    try:
+        to = urlsplit(address)
+    except ValueError:
+        return False
+    if (to.scheme, to.netloc) in {("https", host) for host in _HOOKS}:
+        return True
+    return ours.hostname != "slack.com" and (to.scheme, to.netloc) == (ours.scheme, ours.netloc)
 
 
 def _thread(body: Body) -> str:
@@ -221,6 +261,7 @@ def build_app(
         token_verification_enabled=False,
         listener_executor=ThreadPoolExecutor(THREADS, thread_name_prefix="slack"),
     )
+    app.use(_answers_go_to_slack(client))
     doors = Doors(service, client, directory, now, patience)
     app.command("/rollout")(doors.command)
     app.command(_ANYTHING)(doors.unknown_command)

@@ -41,6 +41,21 @@ class Group:
     members: frozenset[str]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workspace:
+    """Where the bot's token belongs: one workspace, or (`everywhere`) every workspace of one organisation."""
+
+    team: str
+    enterprise: str
+    everywhere: bool
+
+    def holds(self, team: str, enterprise: str) -> bool:
+        """Whether something that names this team and organisation comes from here."""
+        if self.enterprise and enterprise and enterprise != self.enterprise:
+            return False
+        return team == self.team or (self.everywhere and bool(enterprise) and enterprise == self.enterprise)
+
+
 class Directory:
     """Answers from memory where that is fresh enough. `now` is real time: what is remembered must age in any demo."""
 
@@ -51,13 +66,30 @@ class Directory:
         self._people: dict[str, tuple[datetime, Person]] = {}
         self._groups: tuple[datetime, tuple[Group, ...]] | None = None
         self._handles: tuple[datetime, Mapping[str, str]] | None = None
+        self._workspace: Workspace | None = None
 
-    def actor(self, team: str, user: str, *, channel: str = "", forward: bool, fresh: bool = False) -> Actor:
-        """The one who asks. `fresh` asks Slack again.
+    def actor(
+        self,
+        team: str,
+        user: str,
+        *,
+        enterprise: str = "",
+        channel: str = "",
+        forward: bool,
+        fresh: bool = False,
+    ) -> Actor:
+        """The one who asks. `fresh` asks Slack again. Whoever asks from another workspace is `Refused`.
 
         Where Slack cannot be asked, what moves a rollout forward is `Refused`; what holds or takes it back is not.
         """
         try:
+            if not self._home().holds(team, enterprise):
+                log.warning("asked from another workspace", team=team, enterprise=enterprise)
+                raise Refused(
+                    "This comes from another Slack workspace than the one Rampart belongs to, so nothing was done.",
+                    hint="Ask somebody there, or use the command line.",
+                    code="forbidden",
+                )
             person = self._person(user, fresh=fresh)
             groups = tuple(g.handle for g in self._all_groups(fresh=fresh) if user in g.members)
         except Unreachable as unreachable:
@@ -97,6 +129,22 @@ class Directory:
             return ""
         return f"<!subteam^{found.id}>" if found else ""
 
+    def _home(self) -> Workspace:
+        """Asked once: a token belongs where it belongs."""
+        if self._workspace is None:
+            try:
+                own = self._client.auth_test()
+            except SlackApiError as error:
+                raise Unreachable(str(error.response["error"])) from error
+            except (SlackClientError, OSError) as error:
+                raise Unreachable(str(error)) from error
+            self._workspace = Workspace(
+                team=str(own.get("team_id") or ""),
+                enterprise=str(own.get("enterprise_id") or ""),
+                everywhere=bool(own.get("is_enterprise_install")),
+            )
+        return self._workspace
+
     def _person(self, user: str, *, fresh: bool) -> Person:
         known = self._people.get(user)
         if known is not None and not fresh and self._now() - known[0] < KEPT:
@@ -110,7 +158,7 @@ class Directory:
         except (SlackClientError, OSError) as error:
             raise Unreachable(str(error)) from error
         else:
-            person = Person(id=user, handle=f"@{found['name']}", full_member=_is_full_member(found))
+            person = Person(id=user, handle=f"@{found['name']}", full_member=_is_full_member(found, self._home()))
         with self._lock:
             self._people[user] = (self._now(), person)
         return person
@@ -159,6 +207,10 @@ class Directory:
         return handles
 
 
-def _is_full_member(user: Mapping[str, Any]) -> bool:
+def _is_full_member(user: Mapping[str, Any], home: Workspace) -> bool:
     outside = ("is_restricted", "is_ultra_restricted", "is_stranger", "is_bot", "deleted")
-    return not any(user.get(mark) for mark in outside)
+    if any(user.get(mark) for mark in outside):
+        return False
+    # In an organisation people belong to one workspace and work in others: then it is the organisation that counts.
+    organisation = str((user.get("enterprise_user") or {}).get("enterprise_id") or "")
+    return organisation == home.enterprise if organisation else user.get("team_id", home.team) == home.team

@@ -1,4 +1,7 @@
-"""What must still be said to the outside: written with its event, sent afterwards, in order, under a lease."""
+"""What must still be said to the outside: written with its event, sent afterwards, in order, under a lease.
+
+An ordering key names a place, and after it perhaps a lane of that place: `slack:#support`, `slack:#support:urgent`.
+"""
 
 import json
 from collections.abc import Mapping
@@ -7,12 +10,15 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, or_, select, update
 from sqlalchemy import Row as Found
 
 from core.store.database import Database
 from core.store.tables import insert_into, outbox, unfinished
 from core.store.writes import COLUMNS
+
+URGENT = ":urgent"  # a lane of this name goes before everything else, and no pace keeps it waiting
+SLOW_DOWN = "rate limited"  # the error under which a row waits because its whole place was told to slow down
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,12 +43,16 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
-    """How much is unsent, and since when the oldest of it is due. `dead` needs a human."""
+    """How much is unsent, and since when the oldest of it is due. `dead` needs a human.
+
+    `troubles` counts what was tried and waits to be tried again, by its last error.
+    """
 
     pending: int
     leased: int
     dead: int
     oldest_due_at: datetime | None
+    troubles: Mapping[str, int]
 
 
 def new(
@@ -74,26 +84,11 @@ def add(connection: Connection, row: tuple[Any, ...]) -> None:
 def claim(database: Database, now: datetime, *, kind: str, lease: timedelta) -> Row | None:
     """Take the oldest due row of this kind whose ordering key has nothing unfinished before it; None if none is due.
 
-    The attempt is committed before this returns, so a crash during the call leaves a trace. When the lease runs out
-    the row can be claimed by others, and the earlier holder's finish, postpone or bury does nothing.
+    What is urgent goes first. The attempt is committed before this returns, so a crash during the call leaves a trace.
+    When the lease runs out the row can be claimed by others, and whatever the earlier holder does with it does nothing.
     """
     token = uuid4().hex
-    earlier = outbox.alias("earlier")
-    blocked = exists().where(
-        earlier.c.ordering_key == outbox.c.ordering_key,
-        earlier.c.id < outbox.c.id,
-        unfinished(earlier),
-    )
-    due = or_(
-        and_(outbox.c.state == "pending", outbox.c.due_at <= now),
-        and_(outbox.c.state == "leased", outbox.c.lease_until <= now),
-    )
-    candidate = (
-        select(outbox.c.id)
-        .where(unfinished(outbox), outbox.c.kind == kind, due, ~blocked)
-        .order_by(outbox.c.id)
-        .limit(1)
-    )
+    candidate = due(now, kind)
     # Looking first keeps an idle worker from taking SQLite's one write lock every second.
     with database.reading() as connection:
         if connection.execute(candidate).first() is None:
@@ -109,6 +104,27 @@ def claim(database: Database, now: datetime, *, kind: str, lease: timedelta) -> 
             .returning(*outbox.c)
         ).one()
         return _row(taken)
+
+
+def due(now: datetime, kind: str) -> Select[tuple[int]]:
+    """The query for the id of the row that `claim` takes."""
+    # The first of each key by the index of the unfinished, however many were sent before.
+    first = select(func.min(outbox.c.id)).where(unfinished(outbox)).group_by(outbox.c.ordering_key)
+    free = or_(
+        and_(outbox.c.state == "pending", outbox.c.due_at <= now),
+        and_(outbox.c.state == "leased", outbox.c.lease_until <= now),
+    )
+    return (
+        select(outbox.c.id)
+        .where(outbox.c.id.in_(first), outbox.c.kind == kind, free)
+        .order_by(case((outbox.c.ordering_key.endswith(URGENT), 0), else_=1), outbox.c.id)
+        .limit(1)
+    )
+
+
+def renew(connection: Connection, row: Row, until: datetime) -> bool:
+    """Hold on to a row until then. False, and nothing changed, if somebody else took it over: then say nothing."""
+    return connection.execute(update(outbox).where(_held(row)).values(lease_until=until)).rowcount == 1
 
 
 def finish(connection: Connection, row: Row, response: Mapping[str, Any] | None) -> bool:
@@ -127,6 +143,21 @@ def bury(connection: Connection, row: Row, error: str) -> bool:
     return _release(connection, row, state="dead", last_error=error)
 
 
+def pace(connection: Connection, place: str, until: datetime) -> None:
+    """Let what waits for this place wait until then at least, except what is urgent."""
+    calm = and_(_of(place), outbox.c.state == "pending", ~outbox.c.ordering_key.endswith(URGENT))
+    connection.execute(update(outbox).where(unfinished(outbox), calm, outbox.c.due_at < until).values(due_at=until))
+
+
+def slowed_until(connection: Connection, place: str, now: datetime) -> datetime | None:
+    """Until when a lane of this place waits because it was told to slow down; None if none does."""
+    told = and_(_of(place), outbox.c.last_error == SLOW_DOWN, outbox.c.due_at > now)
+    until: datetime | None = connection.execute(
+        select(func.max(outbox.c.due_at)).where(unfinished(outbox), told)
+    ).scalar_one()
+    return until
+
+
 def waiting(connection: Connection) -> Waiting:
     """How much is unsent."""
 
@@ -135,7 +166,14 @@ def waiting(connection: Connection) -> Waiting:
 
     unsent = func.min(case((unfinished(outbox), outbox.c.due_at)))
     found = connection.execute(select(count("pending"), count("leased"), count("dead"), unsent)).one()
-    return Waiting(pending=found[0], leased=found[1], dead=found[2], oldest_due_at=found[3])
+    errors = select(outbox.c.last_error, func.count()).where(unfinished(outbox), outbox.c.last_error.is_not(None))
+    return Waiting(
+        pending=found[0],
+        leased=found[1],
+        dead=found[2],
+        oldest_due_at=found[3],
+        troubles={row[0]: row[1] for row in connection.execute(errors.group_by(outbox.c.last_error))},
+    )
 
 
 def next_due(connection: Connection) -> datetime | None:
@@ -152,8 +190,15 @@ def find(connection: Connection, idempotency_key: str) -> Row | None:
 
 
 def _release(connection: Connection, row: Row, **changes: Any) -> bool:
-    mine = and_(outbox.c.id == row.id, outbox.c.state == "leased", outbox.c.lease_token == row.lease_token)
-    return connection.execute(update(outbox).where(mine).values(lease_until=None, **changes)).rowcount == 1
+    return connection.execute(update(outbox).where(_held(row)).values(lease_until=None, **changes)).rowcount == 1
+
+
+def _held(row: Row) -> ColumnElement[bool]:
+    return and_(outbox.c.id == row.id, outbox.c.state == "leased", outbox.c.lease_token == row.lease_token)
+
+
+def _of(place: str) -> ColumnElement[bool]:
+    return or_(outbox.c.ordering_key == place, outbox.c.ordering_key.startswith(f"{place}:", autoescape=True))
 
 
 def _row(found: Found[Any]) -> Row:

@@ -1,6 +1,7 @@
 """Reading and steering rollouts over REST."""
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from bot.http.seen import narrowed
 from core.rollout import commands as c
 from core.rollout.model import State
+from core.store import outbox
 from core.watch import tick
 
 ROLLOUTS = "/api/v1/rollouts"
@@ -298,6 +300,7 @@ def test_the_figures_count_what_was_answered(running: Any, serve: Any) -> None:
     text = client.get("/metrics").text
     assert 'rampart_evaluations_total{kind="single"} 1.0' in text
     assert 'rampart_observations_total{outcome="rejected"} 1.0' in text
+    assert 'rampart_messages{state="waiting"}' in text
     assert client.get("/readyz").json()["position"] == running.service.world().position
 
 
@@ -317,3 +320,19 @@ def test_the_document_describes_every_door(running: Any, serve: Any) -> None:
         "/healthz",
     } <= set(document["paths"])
     assert json.dumps(document)
+
+
+def test_the_figures_say_how_late_messages_are_and_what_slack_answered(
+    everywhere: Any, serve: Any, rollout_file: str
+) -> None:
+    everywhere.apply(rollout_file)
+    database, noon = everywhere.service.database, everywhere.now()
+    row = outbox.claim(database, noon, kind="slack", lease=timedelta(seconds=15))
+    assert row is not None
+    with database.plain_writing() as connection:
+        outbox.postpone(connection, row, noon, "invalid_auth", True)
+    everywhere.wait(minutes=7)
+    text = serve(everywhere).get("/metrics").text
+    assert "rampart_messages_late_seconds 420.0" in text
+    assert 'rampart_messages_refused{error="invalid_auth"} 1.0' in text
+    assert 'rampart_messages{state="dead"} 0.0' in text

@@ -25,7 +25,7 @@ from tests.journey.processes import Machine, Process, free_port
 from tests.journey.senders import BATCH, PEOPLE, Batches, InSlack, Sender, over_rest
 
 ROUNDS = 10
-LEASE = 60  # seconds after which a message that a killed process was sending is looked for, and sent if it is not there
+LEASE = 15  # seconds after which a message that a killed process was sending is looked for, and sent if it is not there
 SEED = 20261123
 
 

@@ -121,9 +121,10 @@ class Office:
         request = Request(command=command, command_id=f"say-{next(self.ids)}", by=by, at=self.at, rollout=rollout)
         return self.service.handle(request)
 
-    def deliver(self) -> int:
+    def deliver(self, *, pace: timedelta = timedelta(0)) -> int:
+        """Send what is due, without the pause between two messages unless one is asked for."""
         return deliver_due(
-            self.service.database, self.service, self.client, lambda: self.at, mention=self.directory.mention
+            self.service.database, self.service, self.client, lambda: self.at, mention=self.directory.mention, pace=pace
         )
 
     def later(self, **span: float) -> "Office":

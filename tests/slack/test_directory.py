@@ -40,8 +40,8 @@ def directory(sandbox: Sandbox, clock: Callable[[], datetime]) -> Directory:
 
 
 def test_somebody_has_a_handle_groups_and_a_membership(directory: Directory) -> None:
-    lee = directory.actor("T1", people.LEE.id, channel="#support", forward=True)
-    assert lee.id == f"slack:T1/{people.LEE.id}"
+    lee = directory.actor(people.TEAM_ID, people.LEE.id, channel="#support", forward=True)
+    assert lee.id == f"slack:{people.TEAM_ID}/{people.LEE.id}"
     assert lee.handle == "@lee"
     assert set(lee.groups) == {"@ai-leads", "@support-leads"}
     assert lee.full_member
@@ -49,25 +49,25 @@ def test_somebody_has_a_handle_groups_and_a_membership(directory: Directory) -> 
 
 
 def test_guests_and_strangers_are_no_full_members(directory: Directory) -> None:
-    assert not directory.actor("T1", people.GIL.id, forward=True).full_member
-    assert not directory.actor("T1", "U0NOBODY01", forward=False).full_member
+    assert not directory.actor(people.TEAM_ID, people.GIL.id, forward=True).full_member
+    assert not directory.actor(people.TEAM_ID, "U0NOBODY01", forward=False).full_member
 
 
 def test_what_was_asked_is_remembered_for_five_minutes(directory: Directory, sandbox: Sandbox, clock: Clock) -> None:
-    directory.actor("T1", people.ANA.id, forward=True)
+    directory.actor(people.TEAM_ID, people.ANA.id, forward=True)
     asked = len(sandbox.api_calls)
     clock.later(4)
-    directory.actor("T1", people.ANA.id, forward=True)
+    directory.actor(people.TEAM_ID, people.ANA.id, forward=True)
     assert len(sandbox.api_calls) == asked
     clock.later(2)
-    directory.actor("T1", people.ANA.id, forward=True)
+    directory.actor(people.TEAM_ID, people.ANA.id, forward=True)
     assert len(sandbox.api_calls) > asked
 
 
 def test_an_approval_asks_again_each_time(directory: Directory, sandbox: Sandbox) -> None:
-    directory.actor("T1", people.ANA.id, forward=True)
+    directory.actor(people.TEAM_ID, people.ANA.id, forward=True)
     asked = len(sandbox.api_calls)
-    directory.actor("T1", people.ANA.id, forward=True, fresh=True)
+    directory.actor(people.TEAM_ID, people.ANA.id, forward=True, fresh=True)
     assert len(sandbox.api_calls) > asked
 
 
@@ -77,17 +77,17 @@ def test_without_slack_nothing_moves_forward_but_everything_moves_back(
 ) -> None:
     sandbox.fail_next("users.info", kind, times=2)
     with pytest.raises(Refused, match="nothing moves forward"):
-        directory.actor("T1", people.ANA.id, forward=True)
-    ana = directory.actor("T1", people.ANA.id, forward=False)
+        directory.actor(people.TEAM_ID, people.ANA.id, forward=True)
+    ana = directory.actor(people.TEAM_ID, people.ANA.id, forward=False)
     assert ana.full_member
     assert ana.groups == ()
 
 
 def test_a_guest_who_is_known_stays_a_guest_without_slack(directory: Directory, sandbox: Sandbox, clock: Clock) -> None:
-    directory.actor("T1", people.GIL.id, forward=False)
+    directory.actor(people.TEAM_ID, people.GIL.id, forward=False)
     clock.later(6)
     sandbox.fail_next("users.info", "500")
-    assert not directory.actor("T1", people.GIL.id, forward=False).full_member
+    assert not directory.actor(people.TEAM_ID, people.GIL.id, forward=False).full_member
 
 
 def test_handles_in_files_become_ids_and_unknown_ones_stay(directory: Directory) -> None:

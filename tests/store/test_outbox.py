@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select
 
 from core.store import outbox
 from core.store.appending import appending
@@ -111,6 +111,63 @@ def test_an_expired_lease_passes_on_and_the_earlier_holder_is_fenced_off(databas
         assert outbox.find(connection, "a").response == {"ts": "1.2"}
 
 
+def test_a_renewed_lease_lasts_and_one_that_was_lost_cannot_be_renewed(database, enqueue, claim, noon):
+    enqueue("a")
+    mine = claim()
+    assert settle(database, outbox.renew, mine, noon + 2 * LEASE) is True
+    assert claim(LEASE) is None, "held on to"
+    taken_over = claim(2 * LEASE)
+    assert taken_over.attempt == 2
+    assert settle(database, outbox.renew, mine, noon + 9 * LEASE) is False
+    assert settle(database, outbox.renew, taken_over, noon + 3 * LEASE) is True
+    assert settle(database, outbox.finish, taken_over, None)
+    assert settle(database, outbox.renew, taken_over, noon + 9 * LEASE) is False, "done is done"
+
+
+def test_a_lease_that_ran_out_is_renewed_while_nobody_took_over(database, enqueue, claim, noon):
+    enqueue("a")
+    mine = claim()
+    assert settle(database, outbox.renew, mine, noon + 2 * LEASE) is True
+    assert claim(LEASE + timedelta(seconds=1)) is None
+
+
+def test_what_is_urgent_goes_first(enqueue, claim):
+    enqueue("calm", "slack:#a")
+    enqueue("urgent", "slack:#b:urgent")
+    assert [claim().idempotency_key, claim().idempotency_key] == ["urgent", "calm"]
+
+
+def test_a_place_rests_in_every_lane_but_the_urgent_one(database, enqueue, claim, noon):
+    for key, lane in (("a", "#a"), ("later", "#a:notice"), ("now", "#a:urgent"), ("other", "#ab"), ("wild", "#_")):
+        enqueue(key, f"slack:{lane}")
+    second = timedelta(seconds=1)
+    for place in ("slack:#a", "slack:#_"):
+        settle(database, outbox.pace, place, noon + second)
+    assert [claim().idempotency_key, claim().idempotency_key] == ["now", "other"]
+    assert claim() is None
+    assert [claim(second).idempotency_key for _ in range(3)] == ["a", "later", "wild"]
+
+
+def test_a_rest_makes_nothing_due_earlier(database, enqueue, noon):
+    enqueue("tomorrow", due_in=timedelta(days=1))
+    settle(database, outbox.pace, "C1", noon)
+    with database.reading() as connection:
+        assert outbox.find(connection, "tomorrow").due_at == noon + timedelta(days=1)
+
+
+def test_a_slow_down_is_known_to_the_other_lanes_until_it_is_over(database, enqueue, claim, noon):
+    enqueue("a", "slack:#a")
+    enqueue("b", "slack:#b")
+    until = noon + timedelta(seconds=30)
+    settle(database, outbox.postpone, claim(), until, outbox.SLOW_DOWN, False)
+    settle(database, outbox.postpone, claim(), until, "internal_error", True)
+    with database.reading() as connection:
+        assert outbox.slowed_until(connection, "slack:#a", noon) == until
+        assert outbox.slowed_until(connection, "slack:#b", noon) is None
+        assert outbox.slowed_until(connection, "slack:#a", until) is None
+        assert outbox.waiting(connection).troubles == {outbox.SLOW_DOWN: 1, "internal_error": 1}
+
+
 @pytest.mark.parametrize(("count_attempt", "next_attempt"), [(True, 2), (False, 1)])
 def test_postponed_it_holds_its_place_and_a_slow_down_costs_no_attempt(
     database, enqueue, claim, noon, count_attempt, next_attempt
@@ -182,12 +239,12 @@ def test_a_row_needs_its_event(database, noon):
         writing.enqueue(kind="slack", ordering_key="C", idempotency_key="k", request={}, due_at=noon, position=99)
 
 
-def test_sqlite_finds_the_next_row_by_the_index_of_the_unfinished(sqlite_database):
-    query = (
-        "EXPLAIN QUERY PLAN SELECT id FROM outbox WHERE state IN ('pending', 'leased') AND NOT EXISTS ("
-        "SELECT 1 FROM outbox e WHERE e.ordering_key = outbox.ordering_key AND e.id < outbox.id"
-        " AND e.state IN ('pending', 'leased')) LIMIT 1"
-    )
+def test_the_next_row_is_found_among_the_unfinished_alone(sqlite_database, noon):
+    """However many were sent: the first of each key by the partial index, and nothing reads the whole table."""
+    query = str(outbox.due(noon, "slack").compile(sqlite_database.engine))
     with sqlite_database.reading() as connection:
-        plan = " ".join(row.detail for row in connection.execute(text(query)))
-    assert plan.count("outbox_unfinished") == 2
+        values = (1,) * query.count("?")  # a plan does not depend on them
+        plan = [row.detail for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}", values)]
+    assert "SCAN outbox USING INDEX outbox_unfinished" in plan
+    assert "SEARCH outbox USING INTEGER PRIMARY KEY (rowid=?)" in plan
+    assert not [step for step in plan if step == "SCAN outbox"]

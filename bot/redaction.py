@@ -1,0 +1,71 @@
+"""What is secret stays out of logs, error lines and reports: tokens by their form, and those configured as they are."""
+
+import json
+import logging
+import re
+import sys
+import threading
+import traceback
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import quote
+
+GONE = "[redacted]"
+_SHORTEST = 6  # characters; a shorter "secret" would blank out ordinary words
+
+_NAMES = r"(?:access_|refresh_|api_?|client_|signing_)?(?:token|key|secret|password|passwd|pwd|signature|sig)"
+_FORMS = (
+    (re.compile(r"(xox[a-z](?:\.xox[a-z])?|xapp|xwfp)-[\w.%/+=-]+"), rf"\1-{GONE}"),
+    (re.compile(r"(?i)\b(bearer|basic)(\s+)[\w.~+/=-]{8,}"), rf"\1\2{GONE}"),
+    (re.compile(r"(?i)(https?://hooks\.slack\.com)/[^\s\"'<>\\]*"), rf"\1/{GONE}"),
+    (re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://[^\s:/@\"']*):[^\s/\"']+@"), rf"\1:{GONE}@"),
+    (re.compile(rf"(?i)\b({_NAMES})=[^\s&\"'#,;)]+"), rf"\1={GONE}"),
+    (re.compile(rf"(?i)([\"']{_NAMES}\\?[\"']\s*[:=]\s*\\?[\"'])[^\"'\\]+"), rf"\1{GONE}"),
+)
+
+
+class Redactor:
+    """Text in, the same text without secrets out."""
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        known = {form for secret in secrets if len(secret) >= _SHORTEST for form in _written(secret)}
+        longest_first = sorted(known, key=len, reverse=True)
+        self._known = re.compile("|".join(re.escape(x) for x in longest_first)) if known else None
+
+    def __call__(self, text: str) -> str:
+        """`text` with every secret replaced."""
+        if self._known is not None:
+            text = self._known.sub(GONE, text)
+        for form, instead in _FORMS:
+            text = form.sub(instead, text)
+        return text
+
+    def last(self, _logger: object, _method: str, rendered: Any) -> Any:
+        """The last processor of structlog: the line as it would be written."""
+        return self(rendered) if isinstance(rendered, str) else rendered
+
+    def guard(self) -> None:
+        """What nobody catches is written without secrets, too."""
+
+        def write(kind: type[BaseException], error: BaseException | None, trace: Any) -> None:
+            sys.stderr.write(self("".join(traceback.format_exception(kind, error, trace))))
+
+        sys.excepthook = write
+        threading.excepthook = lambda broken: write(broken.exc_type, broken.exc_value, broken.exc_traceback)
+
+
+class Formatter(logging.Formatter):
+    """Formats records of libraries as ever, traceback included, and redacts the whole."""
+
+    def __init__(self, redact: Redactor) -> None:
+        super().__init__(logging.BASIC_FORMAT)
+        self._redact = redact
+
+    def format(self, record: logging.LogRecord) -> str:
+        return self._redact(super().format(record))
+
+
+def _written(secret: str) -> tuple[str, ...]:
+    """The secret as it stands in plain text, in JSON, in Python's repr and in an address."""
+    as_json = (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1])
+    return (secret, *as_json, repr(secret)[1:-1], quote(secret, safe=""), quote(secret))
