@@ -31,7 +31,9 @@ class Trouble:
     def calm(self) -> None:
         self.at = 0
 
-    def around(self, what: str, call: Callable[[], Any], broken: Callable[[], Exception], lose: Callable[[], None]) -> Any:
+    def around(
+        self, what: str, call: Callable[[], Any], broken: Callable[[], Exception], lose: Callable[[], None]
+    ) -> Any:
         if self.only and not what.lower().startswith(self.only):
             return call()
         self.calls += 1

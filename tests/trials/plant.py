@@ -133,9 +133,7 @@ class Process:
         return self.service.world()
 
     def declare(self) -> None:
-        applying.apply_text(
-            self.service, SURFACE_FILE, "surface.yaml", by=DANA, at=self.clock.at, command_id="surface"
-        )
+        applying.apply_text(self.service, SURFACE_FILE, "surface.yaml", by=DANA, at=self.clock.at, command_id="surface")
 
     def plan(self, number: int, command_id: str, *, careful: bool = False) -> Outcome:
         plan = plan_of(self.world, number, careful=careful)

@@ -216,7 +216,11 @@ class Life(RuleBasedStateMachine):
     def restart(self, who: int) -> None:
         self.processes[who].restart()
 
-    @rule(who=which, verb=st.sampled_from(["pause", "resume", "felt off", "roll back"]), way=st.sampled_from(["refused", "lost"]))
+    @rule(
+        who=which,
+        verb=st.sampled_from(["pause", "resume", "felt off", "roll back"]),
+        way=st.sampled_from(["refused", "lost"]),
+    )
     def the_commit_fails(self, who: int, verb: str, way: Any) -> None:
         """Before it, nothing has happened; after it, everything has. Asked again, it has happened once."""
         request, before = self._request(COMMANDS[verb], MIRA), self._head()
@@ -277,9 +281,7 @@ class Life(RuleBasedStateMachine):
     def _request(self, command: c.Command, by: Actor, back: int = 0) -> Request:
         """`back` rollouts before the newest."""
         rollout = f"R-{max(1, len(self.states) - back)}"
-        return Request(
-            command=command, command_id=f"click-{next(self.ids)}", by=by, at=self.clock.at, rollout=rollout
-        )
+        return Request(command=command, command_id=f"click-{next(self.ids)}", by=by, at=self.clock.at, rollout=rollout)
 
     def _hand_in(self, who: int, verb: str, request: Request, *, again: bool = False) -> None:
         before, head = self.states[request.rollout], self._head()
@@ -338,6 +340,6 @@ def test_any_order(fresh: Callable[[], str]) -> None:
             derandomize=pick(True, False),
             print_blob=True,
             suppress_health_check=list(HealthCheck),
-            phases=[Phase.generate, Phase.shrink] if os.environ.get('SHRINK') else [Phase.generate],
+            phases=[Phase.generate, Phase.shrink] if os.environ.get("SHRINK") else [Phase.generate],
         ),
     )
