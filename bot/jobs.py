@@ -21,7 +21,7 @@ from core.rollout.plan import StageKind
 from core.rollout.refusal import Refused
 from core.service import Request, Service
 from core.spec.problems import Unreadable
-from core.store import anchors, event_log, intake, outbox, processes, timers
+from core.store import anchors, event_log, intake, looks, outbox, processes, timers
 from core.store.errors import LeaseLost
 from core.store.two_trips import Claim
 
@@ -32,6 +32,7 @@ ALIVE = timedelta(seconds=BLIND_AFTER + 2 * REPORT)
 DOUBT_AFTER = timedelta(seconds=60)
 GIVE_UP_AFTER = timedelta(hours=24)  # of the rollouts' clock, as `Rollout.ended_at` is
 _LEASE = timedelta(seconds=60)
+_CLOCKS_DIFFER = timedelta(seconds=60)  # by less than this between machines; a look further ahead is a clock set back
 _KEEP_TIMERS = timedelta(hours=1)
 _SETTINGS = Actor(id="system:settings", handle="ROLLOUT_POLICY")
 
@@ -40,7 +41,12 @@ def tick(service: Service, now: datetime, every: timedelta) -> None:
     """One look at each rollout that is open; each slot of each rollout is run by one worker only."""
     slot = _slot(now, every)
     for rollout in service.world().open:
-        name = f"tick:{rollout.id}"
+        with service.database.reading() as connection:
+            number, looked_at = looks.newest(connection, rollout.id)
+        if looked_at is not None and slot <= looked_at < now + _CLOCKS_DIFFER:
+            continue
+        # With the number of the look, a slot that comes a second time, because the clock was set back, is run again.
+        name = f"tick:{rollout.id}:{number}"
         token = timers.claim(service.database, name, slot, now, _LEASE)
         if token is None:
             continue

@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from core.rollout import events as e
-from core.rollout.model import Rollout
+from core.rollout.model import Rollout, State
 
 
 class Kind(StrEnum):
@@ -51,7 +51,7 @@ ALERT_KEY = "alert"  # a rollout is rolled back once
 
 def announce(event: e.RolloutEvent, position: int, before: Rollout | None, after: Rollout) -> tuple[Announcement, ...]:
     """What follows from `event`, in the order in which it should be read."""
-    if isinstance(event, e.MessagePosted | e.TailsFrozen):
+    if isinstance(event, e.TailsFrozen) or (isinstance(event, e.MessagePosted) and not _starts_a_wait(event, after)):
         return ()
     told: list[Announcement] = []
     where = after.plan.engineering_channel
@@ -67,6 +67,8 @@ def announce(event: e.RolloutEvent, position: int, before: Rollout | None, after
     elif isinstance(event, e.Approved) and after.request is not None:
         told.append(here(Kind.APPROVAL_CLOSED, f"approval:{after.request.request}"))
     match event:
+        case e.MessagePosted():
+            pass  # the card says from when on it may start
         case e.Planned():
             told.append(here(Kind.LINE, f"line:{position}"))
             told += _notices(after)
@@ -102,6 +104,11 @@ def announce(event: e.RolloutEvent, position: int, before: Rollout | None, after
 def notice_key(rollout: Rollout, notice: str) -> str:
     """Where a notice is remembered: bound to the plan, so that a changed plan is told anew."""
     return f"notice:{rollout.fingerprint}:{notice}"
+
+
+def _starts_a_wait(event: e.MessagePosted, after: Rollout) -> bool:
+    """Whether a notice went out, on which the start waits."""
+    return after.state is State.PLANNED and event.key in {notice_key(after, n.key) for n in after.plan.told_before}
 
 
 def _notices(after: Rollout) -> list[Announcement]:

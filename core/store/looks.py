@@ -31,6 +31,13 @@ def latest(connection: Connection, rollout: str) -> tuple[int, str] | None:
     return (row.number, _text(row.state)) if row is not None else None
 
 
+def newest(connection: Connection, rollout: str) -> tuple[int, datetime | None]:
+    """Number and time of the newest look at this rollout; (0, None) before the first."""
+    found = select(look.c.number, look.c.at).where(look.c.rollout == rollout).order_by(look.c.number.desc())
+    row = connection.execute(found.limit(1)).one_or_none()
+    return (row.number, row.at) if row is not None else (0, None)
+
+
 def save(
     connection: Connection, rollout: str, number: int, at: datetime, look_json: str, state_json: str, sums_hash: str
 ) -> None:

@@ -1,0 +1,177 @@
+"""A clock that jumps, an hour that comes twice, a machine that slept: nothing twice, nothing early, nothing for no reason."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import count
+
+import pytest
+
+from core.judging.verdict import NoData
+from core.rollout import commands as c
+from core.rollout import events as e
+from core.rollout.context import ENGINE
+from core.rollout.model import State
+from core.rollout.policy import Policy
+from core.store import looks, timers
+from tests.trials import promises
+from tests.trials.plant import DANA, LEE, TICK, Clock, Process
+from tests.trials.slack_in_process import Slack
+
+AUTUMN = datetime(2027, 10, 31, 0, 30, tzinfo=UTC)  # 02:30 in Berlin, and in an hour 02:30 again
+SPRING = datetime(2027, 3, 28, 0, 30, tzinfo=UTC)  # 01:30 in Berlin, and in an hour 03:30
+BERLIN = "Europe/Berlin"
+_numbers = count()
+
+
+@pytest.fixture
+def two(fresh: Callable[[], str]) -> Iterator[tuple[Process, Process]]:
+    """Two processes of one installation, in which a rollout has entered its canary stage."""
+    clock = Clock()
+    slack = Slack(clock.now)
+    url = fresh()
+    one, other = (Process(name, url, clock, slack) for name in ("web-1", "web-2"))
+    one.declare()
+    one.plan(1, "plan")
+    one.deliver()
+    one.say(c.Approve(), "approve", by=LEE)
+    clock.turn(minutes=1)
+    one.say(c.Start(), "start", by=DANA)
+    yield one, other
+    promises.the_log_is_sound(one.database)
+    for each in (one, other):
+        each.stop()
+    slack.close()
+
+
+def state(process: Process) -> State:
+    return process.world.rollouts["R-1"].state
+
+
+def looked(process: Process) -> int:
+    with process.database.reading() as connection:
+        return looks.counts(connection).get("R-1", 0)
+
+
+def live_through(two: tuple[Process, Process], ticks: int, scenario: str = "healthy", each: int = 10) -> None:
+    """Both processes ask in every slot."""
+    one, other = two
+    for _ in range(ticks):
+        one.clock.at += TICK
+        for process in (one, other):
+            process.follow()
+        one.serve(each, scenario, next(_numbers))
+        one.tick()
+        other.tick()
+
+
+def test_each_slot_is_looked_at_by_one(two: tuple[Process, Process]) -> None:
+    live_through(two, 9)
+    assert looked(two[0]) == 9
+
+
+@pytest.mark.parametrize("begins", [AUTUMN, SPRING])
+def test_the_hour_that_comes_twice_and_the_one_that_never_comes(two: tuple[Process, Process], begins: datetime) -> None:
+    one, _ = two
+    one.say(c.ApplyPolicy(policy=_in_berlin(one), fingerprint="berlin"), "policy", by=ENGINE)
+    one.clock.at = begins
+    one.say(c.Pause(reason="weekend"), "pause")
+    for _ in range(12):
+        one.clock.turn(minutes=10)
+        one.tick()
+        two[1].tick()
+    assert looked(one) == 12
+    one.say(c.Resume(reason="back"), "resume")
+    rollout = one.world.rollouts["R-1"]
+    assert rollout.paused_for == timedelta(hours=2), "as long as it was, whatever the clock on the wall said"
+
+
+def _in_berlin(process: Process) -> Policy:
+    return replace(process.world.policy, timezone=BERLIN)
+
+
+def test_a_start_in_the_hour_that_comes_twice_happens_once(two: tuple[Process, Process]) -> None:
+    one, other = two
+    one.say(c.RollBack(reason="something else first"), "back")
+    one.clock.at = AUTUMN - timedelta(hours=2)
+    one.plan(2, "plan-2")
+    one.deliver()
+    one.say(c.Approve(), "approve-2", by=LEE, rollout="R-2")
+    one.say(c.Start(then=AUTUMN + timedelta(minutes=10)), "then", by=DANA, rollout="R-2")
+    for _ in range(24):
+        one.clock.turn(minutes=10)
+        one.tick()
+        other.tick()
+    started = [r for r in one.service.history("R-2") if isinstance(r.event, e.Started)]
+    assert [r.at for r in started] == [AUTUMN + timedelta(minutes=10)]
+
+
+def test_a_clock_set_back_ends_no_hold_early_and_the_record_stays_in_order(two: tuple[Process, Process]) -> None:
+    one, _ = two
+    live_through(two, 6, each=100)
+    one.clock.turn(hours=-1)
+    before = one.world.rollouts["R-1"].stage_index
+    live_through(two, 15, each=100)
+    one.say(c.FeelsOff(text="curt"), "felt")
+    assert one.world.rollouts["R-1"].stage_index == before, "its two minutes have not passed by this clock"
+    recorded = [r.recorded_at for r in promises.whole_log(one.database)]
+    assert recorded == sorted(recorded)
+    one.clock.turn(hours=1)
+    live_through(two, 3, each=100)
+    assert one.world.rollouts["R-1"].stage_index > before
+
+
+def test_a_clock_set_back_holds_up_no_alert(two: tuple[Process, Process]) -> None:
+    one, _ = two
+    one.say(c.Pause(reason="lunch"), "pause")  # its messages are due at a time that is an hour away now
+    one.clock.turn(hours=-1)
+    one.say(c.RollBack(reason="wrong answers"), "back")
+    one.deliver()
+    assert any(message.text.startswith("Rolled back") for message in one.slack.posted())
+    assert not any("Paused" in message.text for message in one.slack.posted())
+    one.clock.turn(hours=1)
+    one.drain()
+    promises.said_in_order_and_once(one.database, one.slack)
+    promises.the_card_is_true(one.database, one.world, one.slack)
+
+
+def test_a_clock_set_back_makes_nobody_blind(two: tuple[Process, Process]) -> None:
+    """The slots that come again have run before; the traffic in them was seen by nobody."""
+    live_through(two, 18, each=2)
+    two[0].clock.turn(minutes=-3)
+    live_through(two, 9)
+    assert looked(two[0]) == 18 + 9
+
+
+@pytest.mark.parametrize("slept", [timedelta(hours=1), timedelta(hours=8)])
+def test_a_machine_that_slept_rolls_nothing_back_for_want_of_data(
+    two: tuple[Process, Process], slept: timedelta
+) -> None:
+    one, other = two
+    live_through(two, 6, each=100)
+    one.clock.at += slept
+    one.tick()
+    other.tick()
+    rollout = one.world.rollouts["R-1"]
+    assert rollout.state is State.ON_HOLD, "an hour of which nothing is known is no reason to grow"
+    assert rollout.stage_index == 0
+    assert rollout.evidence is not None
+    assert isinstance(rollout.evidence.verdict, NoData)
+    assert looked(one) == 7, "what was slept through is not made up for"
+    live_through(two, 12, each=100)
+    assert state(one) is State.RUNNING, "it goes on by itself once there is something to see"
+
+
+def test_a_worker_that_slept_over_its_lease_decides_nothing(two: tuple[Process, Process]) -> None:
+    """Its slot is somebody else's by now; what it decided is rolled back with it."""
+    one, other = two
+    lease, slot = timedelta(seconds=60), one.clock.at
+    asleep = timers.claim(one.database, "digest", slot, one.clock.at, lease)
+    one.clock.turn(hours=8)
+    awake = timers.claim(other.database, "digest", slot, one.clock.at, lease)
+    assert asleep is not None
+    assert awake is not None
+    with one.database.plain_writing() as connection:
+        assert not timers.finish(connection, "digest", slot, asleep)
+    with other.database.plain_writing() as connection:
+        assert timers.finish(connection, "digest", slot, awake)

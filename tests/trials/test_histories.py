@@ -1,0 +1,32 @@
+"""Logs that older programs wrote, read by this one: the same states, and nothing that does not fit."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from core.service import Service
+from core.store import export
+from core.store.database import connect
+from core.store.verify import verify
+from tests.trials import record
+
+HISTORIES = sorted(record.FOLDER.glob("*.jsonl"))
+
+
+def test_there_is_one_of_each_ending() -> None:
+    assert {file.stem for file in HISTORIES} >= set(record.SCRIPTS)
+    assert max(file.stat().st_size for file in HISTORIES) < 100_000
+
+
+@pytest.mark.parametrize("file", HISTORIES, ids=lambda file: file.stem)
+def test_an_old_log_means_what_it_meant(file: Path, fresh: Callable[[], str]) -> None:
+    lines = file.read_text(encoding="utf-8").splitlines()
+    expected = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
+    with connect(fresh()) as database:
+        assert export.import_(database, lines) == len(lines)
+        assert record.told(Service(database).world()) == expected
+        with database.reading() as connection:
+            assert verify(connection).problems == ()
+            assert list(export.export(connection)) == lines
