@@ -69,6 +69,11 @@ class Database:
         # Also at interpreter exit: the last SQLite connection to close checkpoints, which must happen under the lock.
         self._closing = weakref.finalize(self, file.close if file is not None else _dispose, engine, appends)
 
+    @property
+    def engines(self) -> tuple[Engine, ...]:
+        """Every pool of connections."""
+        return (self.engine,) if self._appends is None else (self.engine, self._appends)
+
     def serve_alone(self) -> None:
         """Until this process ends, no other one may say this of the same SQLite file: StoreError there. The CLI and
         other programs may still read and write beside it. On Postgres any number may serve."""

@@ -34,7 +34,7 @@ class Trouble:
     def around(
         self, what: str, call: Callable[[], Any], broken: Callable[[], Exception], lose: Callable[[], None]
     ) -> Any:
-        if self.only and not what.lower().startswith(self.only):
+        if self.only and self.only not in what.lower():
             return call()
         self.calls += 1
         if self.calls != self.at:
@@ -50,9 +50,10 @@ def troubled(url: str) -> tuple[Database, Trouble]:
     """The database at `url`, and the trouble it can be put to."""
     trouble = Trouble()
     database = connect(url)
-    database.engine.dispose()  # connections from before are not in trouble's hands
     join = _sqlite(trouble) if database.dialect == "sqlite" else _postgres(trouble)
-    event.listen(database.engine, "do_connect", join)
+    for engine in database.engines:
+        engine.dispose()  # connections from before are not in trouble's hands
+        event.listen(engine, "do_connect", join)
     return database, trouble
 
 
@@ -96,14 +97,22 @@ def _postgres(trouble: Trouble) -> Callable[..., Any]:
 
         return trouble.around(what, call, broken, connection.close)
 
-    class Cursor(psycopg.Cursor[Any]):
+    class Troubled:
+        connection: Any
+
         def execute(self, query: Any, *parameters: Any, **options: Any) -> Any:
-            call = super().execute
+            call = super().execute  # type: ignore[misc]
             return around(str(query), lambda: call(query, *parameters, **options), self.connection)
 
         def executemany(self, query: Any, *parameters: Any, **options: Any) -> Any:
-            call = super().executemany
+            call = super().executemany  # type: ignore[misc]
             return around(str(query), lambda: call(query, *parameters, **options), self.connection)
+
+    class Cursor(Troubled, psycopg.Cursor[Any]):
+        pass
+
+    class ClientCursor(Troubled, psycopg.ClientCursor[Any]):
+        pass
 
     class Connection(psycopg.Connection[Any]):
         def commit(self) -> None:
@@ -113,6 +122,7 @@ def _postgres(trouble: Trouble) -> Callable[..., Any]:
             around("rollback", super().rollback, self)
 
     def join(_dialect: Any, _record: Any, arguments: Any, options: dict[str, Any]) -> Any:
-        return Connection.connect(*arguments, **options, cursor_factory=Cursor)
+        factory = ClientCursor if "cursor_factory" in options else Cursor
+        return Connection.connect(*arguments, **{**options, "cursor_factory": factory})
 
     return join

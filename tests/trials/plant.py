@@ -156,7 +156,14 @@ class Process:
         jobs.confirm_flips(self.service, self.clock.at, self.clock.now)
 
     def deliver(self) -> int:
-        return deliver_due(self.database, self.service, self.slack.client, self.clock.now, chance=lambda: 0.5)
+        return deliver_due(
+            self.database,
+            self.service,
+            self.slack.client,
+            self.clock.now,
+            chance=lambda: 0.5,
+            pace=timedelta(0),  # the clock is turned by hand, and Slack takes whatever comes
+        )
 
     def serve(self, count: int, scenario: str, seed: int, late: timedelta = timedelta(0)) -> dict[str, Any]:
         """`count` requests are answered and reported under an Idempotency-Key, `late` by so much."""

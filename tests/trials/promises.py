@@ -12,7 +12,7 @@ from core.flags.evaluation import evaluate
 from core.rollout import announcements, events, exposure
 from core.rollout.announcements import CARD_KEY
 from core.rollout.model import UNDER_WAY, Rollout, State
-from core.rollout.world import World, advance
+from core.rollout.world import World, fold
 from core.service import Service
 from core.store import event_log
 from core.store.database import Database
@@ -67,7 +67,7 @@ def _announced(log: Iterable[Recorded]) -> Iterable[tuple[str, str]]:
     for one in log:
         kind, _, name = one.stream.partition(":")
         before = world.rollouts.get(name)
-        world = advance(world, one.stream, one.event, at=one.at, position=one.position)
+        world = fold(world, [(one.stream, one.event, one.at, one.position)])
         if kind == "rollout":
             assert isinstance(one.event, events.RolloutEvent)
             for told in announcements.announce(one.event, one.position, before, world.rollouts[name]):
