@@ -1,11 +1,11 @@
 """How an event changes a rollout: a pure fold that never refuses."""
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
 from core.rollout import events as e
 from core.rollout.model import Hold, Posted, Rollout, StageSpan, State
+from core.rollout.replacing import replace
 
 
 def evolve(rollout: Rollout | None, event: e.RolloutEvent, at: datetime) -> Rollout:

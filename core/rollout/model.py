@@ -34,7 +34,8 @@ class Hold:
     since: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Without slots, as `replacing.replace` wants it.
+@dataclass(frozen=True, kw_only=True)
 class StageSpan:
     """A stage that was entered, and when it was left (None: still in it)."""
 
@@ -50,7 +51,8 @@ class Posted:
     at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Without slots, as `replacing.replace` wants it.
+@dataclass(frozen=True, kw_only=True)
 class Rollout:
     id: str
     plan: Plan

@@ -14,12 +14,13 @@ from core.rollout.events import Event
 from core.store import chain, codec, instants
 from core.store.database import assert_appending
 from core.store.driver import execute, fetch, insert_many
-from core.store.queries import COLUMNS, OPENED
+from core.store.queries import COLUMNS, OPENED, moment
 from core.store.sealing import Key
 
 # Event ids follow from the command, so the same commands give the same log, byte for byte, on any database.
 _EVENT_IDS = UUID("6f1f2f7c-3c53-4a39-9b0e-2a4f6d1c9e77")
 _SELECT = f"SELECT {', '.join(COLUMNS)} FROM events"  # noqa: S608
+_SELECT_TEXT = _SELECT.replace(" at, recorded_at,", f" {moment('at')}, {moment('recorded_at')},")  # Postgres
 _INSERT = f"INSERT INTO events ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608
 _VALUES = attrgetter(*COLUMNS)
 _INSERT_ROWS = 500
@@ -141,14 +142,11 @@ def raw(connection: Connection, first: int = 1, last: int | None = None) -> Iter
 
     Text that a damaged file made unreadable comes out with surrogates in the place of its wrong bytes.
     """
-    query = f"{_SELECT} WHERE position >= ? AND position <= ? ORDER BY position LIMIT ?"
+    select = _SELECT if connection.dialect.name == "sqlite" else _SELECT_TEXT
+    query = f"{select} WHERE position >= ? AND position <= ? ORDER BY position LIMIT ?"
     until = last if last is not None else 2**63 - 1
     while page := _page(connection, query, (first, until, _PAGE)):
-        if connection.dialect.name == "sqlite":
-            yield from page
-        else:
-            for row in page:
-                yield (*row[:12], instants.text_of(row[12]), instants.text_of(row[13]), *row[14:])
+        yield from page
         first = page[-1][0] + 1
 
 

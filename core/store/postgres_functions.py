@@ -7,16 +7,16 @@ from sqlalchemy.dialects.postgresql.base import PGDialect
 from sqlalchemy.types import LargeBinary
 
 from core.store import writes
+from core.store.queries import moment
 
 APPEND_KEY = 0x52414D50  # any fixed number: whoever appends to a log in this database takes this advisory lock
 _POSTGRES = PGDialect()  # type: ignore[no-untyped-call]
 CHANNEL = "rampart"  # NOTIFY: a hint to look, never the truth
-_MOMENT = """to_char({0} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
 # As `queries.OPENED`; times as text, bytes in hex.
 _OPENER = "(SELECT encode(secret, 'hex') FROM person_key WHERE key_id = pii_ref)"
 _EVENT = (
     "position, stream, version, event_id, type, schema_version, command_id, command_seq, actor, source, cause_id,"
-    f" correlation_id, {_MOMENT.format('at')}, {_MOMENT.format('recorded_at')}, pii_ref, body,"
+    f" correlation_id, {moment('at')}, {moment('recorded_at')}, pii_ref, body,"
     f" encode(prev_hash, 'hex'), encode(hash, 'hex'), {_OPENER}"
 )
 

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Connection, delete, insert, select
 
@@ -61,17 +61,14 @@ class Folding:
     def take(self, row: tuple[Any, ...]) -> None:
         """The next event. UnknownEvent if this program does not know it."""
         stream: str = row[1]
-        if not stream.startswith(_PREFIX):
-            return
-        event = codec.decode(row[4], row[5], row[15])
-        if isinstance(event, RolloutEvent):
-            name = stream.removeprefix(_PREFIX)
-            self._rollouts[name] = evolving.evolve(self._rollouts.get(name), event, of_text(row[12]))
-            self._positions[name] = row[0]
+        if stream.startswith(_PREFIX):
+            event = cast("RolloutEvent", codec.decode(row[4], row[5], row[15]))
+            self._rollouts[stream] = evolving.evolve(self._rollouts.get(stream), event, of_text(row[12]))
+            self._positions[stream] = row[0]
 
     def rows(self) -> dict[str, dict[str, Any]]:
         """The rows as they should be, by rollout."""
-        return {name: row_of(rollout, self._positions[name]) for name, rollout in self._rollouts.items()}
+        return {rollout.id: row_of(rollout, self._positions[stream]) for stream, rollout in self._rollouts.items()}
 
 
 def stored(connection: Connection) -> dict[str, dict[str, Any]]:
