@@ -78,6 +78,16 @@ def new_postgres(postgres_url: Callable[[str], str], _empty_postgres: list[str])
         _empty_postgres.append(url)
 
 
+@pytest.fixture
+def own_postgres(postgres_url: Callable[[str], str], _empty_postgres: list[str]) -> Iterator[str]:
+    """The address of a migrated database that no other test gets: for tests that break more than emptying mends."""
+    name = f"own_{uuid4().hex}"
+    with psycopg.connect(postgres_url("postgres"), autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name} TEMPLATE template")
+        yield postgres_url(name)
+        admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
 def _empty(url: str) -> None:
     """Make a used database as good as new: far quicker than creating one."""
     with connect(url) as database, database.writing() as connection:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from core.store import chain, event_log, projections
+from core.store import chain, event_log, projections, roles
 from core.store.codec import canonical
 from core.store.commands import IMPORTED
 from core.store.database import Database
@@ -58,7 +58,7 @@ def import_(database: Database, lines: Iterable[str]) -> int:
     ImportRefused, with nothing written, if the log is not empty, or the file is cut, reordered or forged. What the
     outbox held is not part of a log: nothing is sent again.
     """
-    with database.writing() as connection:
+    with roles.owners_work("import a log"), database.writing() as connection:
         if event_log.head(connection)[0]:
             raise ImportRefused("The log is not empty. Import into a new database, so that no history is mixed.")
         position = 0

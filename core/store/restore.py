@@ -10,14 +10,15 @@ from typing import Any
 from sqlalchemy import Connection, LargeBinary, Table, func, insert, inspect, select, text, update
 from sqlalchemy.exc import DBAPIError
 
-from core.store import backup, backup_file, outbox, projections, schema, triggers, verify
+from core.store import backup, backup_file, outbox, projections, roles, schema, triggers, verify
 from core.store.database import Database
 from core.store.errors import BackupRefused
 from core.store.instants import Instant, of_text
-from core.store.tables import metadata, unfinished
+from core.store.tables import events, metadata, unfinished
 from core.store.tables import outbox as outbox_table
 
 _ROWS = 500
+_ROOM = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,10 +45,11 @@ def read(database: Database, path: Path) -> Restored:
             f"{path} is of schema {header['schema']}, and this program knows up to {schema.REVISION}. "
             "Restore it with the program that made it, or a newer one."
         )
-    with database.writing() as connection:
+    with roles.owners_work("restore a backup"), database.writing() as connection:
         _prepare(connection, header["schema"])
         counts = _fill(connection, lines)
         _say_again_carefully(connection)
+        _leave_room(connection, of_text(header["at"]))
         schema.bring_up_to_date(connection)
         projections.rebuild(connection)
         report = verify.verify(connection)
@@ -150,7 +152,27 @@ def _say_again_carefully(connection: Connection) -> None:
         .where(unfinished(outbox_table))
         .values(state="pending", attempt=tried, lease_until=None, lease_token=None)
     )
+
+
+def _leave_room(connection: Connection, copied_at: datetime) -> None:
+    """New rows get ids that no row had which was written after the backup and is lost now.
+
+    A message in Slack is found again by its row's id: a lost row's message must not pass for a new row's.
+    """
+    last = connection.execute(select(func.max(outbox_table.c.id))).scalar()
+    if last is None:
+        return
+    marker = outbox_table.insert().values(
+        id=last + _ROOM,
+        position=select(func.max(events.c.position)).scalar_subquery(),
+        kind="restored",
+        ordering_key="restored",
+        idempotency_key=f"restored:{last}",
+        request="{}",
+        state="done",
+        attempt=0,
+        due_at=copied_at,
+    )
+    connection.execute(marker)
     if connection.dialect.name == "postgresql":
-        # Rows came with their ids: the next one must not take the first again.
-        highest = "SELECT setval(pg_get_serial_sequence('outbox', 'id'), greatest((SELECT max(id) FROM outbox), 1))"
-        connection.execute(text(highest))
+        connection.execute(text(f"SELECT setval(pg_get_serial_sequence('outbox', 'id'), {last + _ROOM})"))

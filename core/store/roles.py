@@ -1,12 +1,15 @@
 """A Postgres role for the running program that can add to the log and do nothing else to it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
 
 from core.store import triggers
 from core.store.errors import StoreError
 
+_MAY_NOT = "42501"  # insufficient_privilege
 _READ, _ADD, _CHANGE, _FORGET = "SELECT", "INSERT", "UPDATE", "DELETE"
 # Exactly what the program does with each table while it runs; migrating is the owner's.
 GRANTS: Mapping[str, tuple[str, ...]] = {
@@ -65,6 +68,20 @@ def unbound(connection: Connection) -> str | None:
         return None
     name = connection.execute(text("SELECT current_user")).scalar_one()
     return _why_unbound(connection, name)
+
+
+@contextmanager
+def owners_work(what: str) -> Iterator[None]:
+    """RoleRefused, and who can do it, where the database refuses `what` to the role of this connection."""
+    try:
+        yield
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) != _MAY_NOT:
+            raise
+        raise RoleRefused(
+            f"This database role may not {what}, so nothing was changed: use the DATABASE_URL of the tables' owner. "
+            f"(The database says: {str(error.orig).strip().splitlines()[0]})"
+        ) from error
 
 
 def _assert_bindable(connection: Connection, role: str) -> None:

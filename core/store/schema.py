@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, inspect, text
 
-from core.store import postgres_functions, projections, triggers
+from core.store import postgres_functions, projections, roles, triggers
 from core.store.database import Database
 from core.store.errors import SchemaMismatch
 
@@ -17,7 +17,7 @@ def migrate(database: Database) -> None:
 
     SchemaMismatch if a newer program has been here. Processes that migrate at the same moment take turns.
     """
-    with database.writing() as connection:
+    with roles.owners_work("create, upgrade or protect the tables"), database.writing() as connection:
         bring_up_to_date(connection)
 
 

@@ -7,7 +7,7 @@ from sqlalchemy.exc import DBAPIError
 
 from core.rollout import commands as c
 from core.service import Service
-from core.store import roles
+from core.store import roles, schema
 from core.store.database import connect
 from core.store.roles import RoleRefused
 from core.store.tables import metadata
@@ -125,3 +125,20 @@ def test_the_doctor_says_when_the_program_could_change_the_log(roles_of_postgres
     assert "ok    schema: up to date" in bound.stdout
     with connect(roles_of_postgres.url) as database, database.reading() as connection:
         assert roles.unbound(connection) is None
+
+
+def test_what_needs_the_owner_says_so(roles_of_postgres, tmp_path):
+    with connect(roles_of_postgres.owner_url) as owner, owner.writing() as connection:
+        roles.grant(connection, roles_of_postgres.name)
+    file = tmp_path / "rampart.backup"
+    assert processes.run("backup", str(file), DATABASE_URL=roles_of_postgres.url).returncode == 0
+    tried = processes.run("restore", str(file), DATABASE_URL=roles_of_postgres.url)
+    assert (tried.returncode, "may not restore a backup" in tried.stderr) == (2, True)
+    with connect(roles_of_postgres.owner_url) as owner, owner.writing() as connection:
+        connection.execute(text("DROP INDEX outbox_superseded"))
+        connection.execute(text("DROP TABLE anchor, person_key"))
+        connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+    tried = processes.run("serve", DATABASE_URL=roles_of_postgres.url, PORT="0")
+    assert (tried.returncode, "may not create, upgrade or protect the tables" in tried.stderr) == (2, True)
+    with connect(roles_of_postgres.owner_url) as owner:
+        schema.migrate(owner)
