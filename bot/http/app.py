@@ -14,12 +14,13 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from bot.http import bodies, documents, health, pages, rollouts, slack_events
+from bot.http import bodies, documents, health, pages, reference, rollouts, slack_events
 from bot.http.auth import Denied, Door
 from bot.http.bodies import App
 from bot.http.flags import Flags
 from bot.http.ingest import Intake, Observations
 from bot.http.problems import denial, problem, refusal
+from bot.http.rates import Rates
 from core.flags.snapshot import Snapshot
 from core.rollout.refusal import Refused
 from core.service import Service
@@ -52,11 +53,12 @@ def build(
         yield
         await run_in_threadpool(intake.close)
 
-    api = FastAPI(title="Rampart", version="1", description=_ABOUT, lifespan=lifespan)
+    # Its own pages of the document load scripts from elsewhere; `reference` loads nothing.
+    api = FastAPI(title="Rampart", version="1", description=_ABOUT, lifespan=lifespan, docs_url=None, redoc_url=None)
     flags = Flags(snapshot, door, bodies.limited(api, LARGER))
     _answer_errors(api)
     api.include_router(health.router(service, door, health.Figures(service, snapshot, flags, intake, now)))
-    api.include_router(rollouts.router(service, door, now, resolve_handle))
+    api.include_router(rollouts.router(service, door, Rates(), now, resolve_handle))
     api.add_api_route(
         "/api/v1/observations",
         Observations(intake, door).receive,
@@ -70,6 +72,7 @@ def build(
     if bolt is not None:
         api.include_router(slack_events.router(bolt))
     _document(api)
+    api.include_router(reference.router(api.openapi))
     return flags
 
 
