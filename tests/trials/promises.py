@@ -92,7 +92,7 @@ def _is_ours(metadata: Mapping[str, Any] | None) -> bool:
 
 
 def the_card_is_true(database: Database, world: World, slack: Slack) -> None:
-    """With nothing left to be sent, the card says what the rollout is, unless Slack refused its newest form for good."""
+    """With nothing left to be sent, the card says what the rollout is, unless Slack will not take its newest form."""
     with database.reading() as connection:
         cards = select(outbox).where(outbox.c.supersede_key.startswith("card:")).order_by(outbox.c.id)
         newest = {row.supersede_key: row.state for row in connection.execute(cards)}

@@ -1,4 +1,4 @@
-"""A clock that jumps, an hour that comes twice, a machine that slept: nothing twice, nothing early, nothing for no reason."""
+"""A clock that jumps, an hour that comes twice, a machine that slept: nothing twice, nothing early."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
