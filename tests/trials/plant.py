@@ -175,7 +175,7 @@ class Process:
 
     def drain(self) -> None:
         """Let time pass until nothing is left to be sent."""
-        for _ in range(200):
+        for _ in range(2_000):
             self.deliver()
             with self.database.reading() as connection:
                 due = outbox.next_due(connection)

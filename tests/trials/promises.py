@@ -6,7 +6,6 @@ from typing import Any
 
 from sqlalchemy import select
 
-from bot.delivery import EVENT_TYPE
 from bot.rendering import card
 from core.flags.evaluation import evaluate
 from core.rollout import announcements, events, exposure
@@ -88,7 +87,7 @@ def said_in_order_and_once(database: Database, slack: Slack) -> None:
 
 
 def _is_ours(metadata: Mapping[str, Any] | None) -> bool:
-    return metadata is not None and metadata["event_type"] == EVENT_TYPE
+    return metadata is not None and metadata["event_type"] == "rampart"
 
 
 def the_card_is_true(database: Database, world: World, slack: Slack) -> None:
