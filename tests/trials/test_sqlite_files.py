@@ -194,12 +194,8 @@ def test_a_read_only_file_is_refused_and_intact(shared: Path) -> None:
         carry_out(database, "before", NOON)
     shared.chmod(0o444)
     Path(f"{shared}.lock").chmod(0o666)
-    with (
-        without_rights(),
-        pytest.raises((StoreError, DBAPIError, sqlite3.OperationalError), match="readonly|read-only"),
-    ):
-        with opened(shared) as database:
-            carry_out(database, "during", NOON)
+    with without_rights(), pytest.raises((StoreError, sqlite3.OperationalError), match="readonly"):
+        opened(shared).close()
     shared.chmod(0o644)
     with opened(shared) as database:
         assert commands_in(database) == ["before"]
