@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import structlog
 from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
 
 from bot import delivery
 from bot.serving import BLIND_AFTER, REPORT
@@ -22,7 +23,7 @@ from core.rollout.refusal import Refused
 from core.service import Request, Service
 from core.spec.problems import Unreadable
 from core.store import anchors, event_log, intake, looks, outbox, processes, timers
-from core.store.errors import LeaseLost
+from core.store.errors import LeaseLost, StoreError
 from core.store.two_trips import Claim
 
 log = structlog.get_logger()
@@ -59,6 +60,11 @@ def tick(service: Service, now: datetime, every: timedelta) -> None:
         except Refused as refused:
             outcome = None
             log.warning("tick refused", rollout=rollout.id, why=refused.message)
+        except (StoreError, SQLAlchemyError) as error:
+            log.warning(
+                "the database failed during a look; the next tick looks again", rollout=rollout.id, why=str(error)
+            )
+            continue
         except Exception as error:
             # One broken rollout must not blind the others; nor may it grow unseen.
             log.exception("tick failed", rollout=rollout.id)

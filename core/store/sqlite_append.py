@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import Engine, PoolProxiedConnection
 from sqlalchemy.exc import DBAPIError
 
+from core.store.driver import checked_out
 from core.store.instants import text_of
 from core.store.queries import ANSWER, FINISH, KEY, OPENED
 from core.store.two_trips import Ask, Found
@@ -20,7 +21,7 @@ class SqliteAppend:
         self._connection: PoolProxiedConnection | None = None
 
     def open(self, ask: Ask) -> Found:
-        self._connection = self._engine.raw_connection()
+        self._connection = checked_out(self._engine)
         self._run("BEGIN IMMEDIATE")
         answer = self._run(ANSWER, ask.command_id)
         news = self._run(f"{OPENED} WHERE position > ? ORDER BY position LIMIT ?", ask.after, ask.at_most)

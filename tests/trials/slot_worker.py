@@ -8,11 +8,15 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import func, select
 
-from core.rollout.events import ConcernRaised
-from core.store import event_log, timers
+from core.store import timers
+from core.store.appending import appending
 from core.store.database import Database, connect
-from core.store.event_log import Entry
+from core.store.errors import LeaseLost
+from core.store.event_log import Entry, Origin
+from core.store.folds import Folds
 from core.store.tables import timer
+from core.store.two_trips import Claim
+from tests.store.writer import declared
 
 TIMER = "trial"
 FIRST = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -21,11 +25,7 @@ FIRST = datetime(2026, 11, 23, 12, tzinfo=UTC)
 STALLS = 0.02  # of the slots are held for longer than their lease before anything is decided
 
 
-class Fenced(Exception):
-    """The slot is somebody else's by now, so what was decided for it is rolled back."""
-
-
-def run(database: Database, number: int, name: str, lease: timedelta, chance: random.Random) -> None:
+def run(database: Database, folds: Folds, number: int, name: str, lease: timedelta, chance: random.Random) -> None:
     """Claim a slot; decide it, and say so, in one transaction. The command's id is new each time: only the fence
     keeps a slot from being decided twice."""
     slot = FIRST + timedelta(seconds=number)
@@ -34,12 +34,10 @@ def run(database: Database, number: int, name: str, lease: timedelta, chance: ra
         return
     if chance.random() < STALLS:
         time.sleep(2 * lease.total_seconds())
-    decided = Entry(stream="surface:all", event=ConcernRaised(notice="n", by=name, handle="@w", text=str(number)))
+    decided = Entry(stream="surface:all", event=declared("all", f"{number}"))
     at = datetime.now(UTC)
-    with suppress(Fenced), database.writing() as connection:
-        event_log.append(connection, [decided], command_id=token, actor="cli:trial", at=at, recorded_at=at)
-        if not timers.finish(connection, TIMER, slot, token):
-            raise Fenced
+    with suppress(LeaseLost), appending(database, folds, token, claim=Claim(TIMER, slot, token)) as log:
+        log.append([decided], Origin(command_id=token, actor=f"cli:{name}", at=at, recorded_at=at))
 
 
 def done(database: Database) -> int:
@@ -54,9 +52,10 @@ def main() -> None:
     begin = sum(name.encode()) * 7_919 % slots
     chance = random.Random(name)
     with connect(url) as database:
+        folds = Folds(database)
         while done(database) < slots:
             for number in range(slots):
-                run(database, (begin + number) % slots, name, lease, chance)
+                run(database, folds, (begin + number) % slots, name, lease, chance)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """Anything in any order: two processes, a Slack that fails, a clock that jumps, and people who press twice."""
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace

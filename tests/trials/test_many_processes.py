@@ -12,7 +12,7 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import func, select
 
-from core.rollout.events import ConcernRaised
+from core.rollout.surface import SurfaceDeclared
 from core.store import event_log
 from core.store.database import connect
 from core.store.tables import timer
@@ -119,7 +119,7 @@ def test_every_slot_is_decided_once_whoever_dies(fresh: Callable[[], str]) -> No
             crew.wake()
             assert [worker.wait(60) for worker in crew.running] == [0] * WORKERS
             log = promises.whole_log(database)
-            decided = Counter(r.event.text for r in log if isinstance(r.event, ConcernRaised))
+            decided = Counter(r.event.title for r in log if isinstance(r.event, SurfaceDeclared))
             assert decided == Counter(str(number) for number in range(SLOTS))
             with database.reading() as connection:
                 assert connection.execute(select(func.count()).where(timer.c.attempt > 1)).scalar_one() > 0
