@@ -1,7 +1,6 @@
 """What is done again and again: look at every rollout, confirm switches, send what is due, forget what is old."""
 
 from collections.abc import Callable
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -147,7 +146,7 @@ def show_head(service: Service, now: datetime) -> None:
         kind=delivery.KIND,
         ordering_key=f"slack:{channel}",
         idempotency_key=day,  # of many workers that come here at once, one adds a row
-        request={"announcement": asdict(told), "position": position},
+        request={"announcement": told.fields(), "position": position},
         due_at=now,
         position=position,
     )
