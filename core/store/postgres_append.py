@@ -1,22 +1,41 @@
-"""A command's transaction on Postgres: two functions there, so that each trip is a single message."""
+"""A command's transaction on Postgres: each trip one pipeline of prepared statements, straight to libpq.
 
+The library above libpq (psycopg, whose `pq` this is) takes several times as long for a trip as the trip itself.
+"""
+
+import select
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
+import orjson
 import psycopg
+from psycopg import errors
+from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus
 from sqlalchemy import URL, Engine, PoolProxiedConnection, create_engine
 from sqlalchemy.exc import DBAPIError
 
 from core.store.driver import checked_out
+from core.store.instants import text_of
 from core.store.postgres_functions import APPENDING, OPENING
 from core.store.two_trips import Ask, Found
 from core.store.writes import Writes
+
+Step = tuple[bytes, Sequence[str | int | datetime | None]]  # a prepared statement, and its parameters
+
+_PREPARED = {b"begin": "BEGIN", b"open": OPENING, b"append": APPENDING, b"commit": "COMMIT", b"undo": "ROLLBACK"}
+_FATAL = (b"FATAL", b"PANIC")  # the server says so, and hangs up
+_GOOD = (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK)
+
+
+class Lost(psycopg.OperationalError):
+    """The connection is gone, and with it the answer to whatever was under way."""
 
 
 def engine_of(url: URL) -> Engine:
     """Connections for appends. These take turns, so few are enough; nor are they asked whether they live, which would
     cost a trip: the first trip notices, and takes another one."""
-    how = {"autocommit": True, "cursor_factory": psycopg.ClientCursor}
+    how = {"autocommit": True, "client_encoding": "utf8"}
     return create_engine(
         url, pool_size=2, max_overflow=18, pool_timeout=30, pool_reset_on_return=None, connect_args=how
     )
@@ -33,55 +52,112 @@ class PostgresAppend:
     def open(self, ask: Ask) -> Found:
         name, slot, token = ask.claim or (None, None, None)
         asked = (ask.command_id, ask.after, ask.at_most, ask.person, name, slot, token, self._patience)
+        steps: list[Step] = [(b"begin", ()), (b"open", asked)]
         self._connection = checked_out(self._engine)
         try:
-            cursor = self._run(OPENING, asked)
+            row = self._go(steps)
         except DBAPIError as error:
             if not error.connection_invalidated:
                 raise
             # It was lost while it lay in the pool (a restart, a failover): nothing had begun, so begin on a new one.
             self._connection = checked_out(self._engine)
-            cursor = self._run(OPENING, asked)
-        cursor.nextset()
-        answer, news, key, finished = cursor.fetchone()
+            row = self._go(steps)
+        answer, news, key, finished = row
+        found = orjson.loads(key) if key is not None else None
         return Found(
-            answer=answer,
-            news=[_event(fields) for fields in news or ()],
-            key=(key[0], bytes.fromhex(key[1])) if key is not None else None,
-            finished=finished is not False,
+            answer=orjson.loads(answer) if answer is not None else None,
+            news=[_event(fields) for fields in orjson.loads(news)] if news is not None else [],
+            key=(found[0], bytes.fromhex(found[1])) if found is not None else None,
+            finished=finished != b"f",
         )
 
     def commit(self, writes: Writes) -> None:
-        if writes:
-            self._run(APPENDING, writes.arrays())
-        else:
-            self._run("COMMIT", None)
+        self._go([*([(b"append", writes.arrays())] if writes else []), (b"commit", ())])
         self._give_back()
 
     def roll_back(self) -> None:
         if self._connection is not None:
-            self._run("ROLLBACK", None)
+            self._go([(b"undo", ())])
             self._give_back()
 
-    def _run(self, sql: str, parameters: Sequence[Any] | None) -> Any:
+    def _go(self, steps: Sequence[Step]) -> Sequence[bytes | None]:
+        """The row that the last step gave, if it gives any."""
         assert self._connection is not None
         raw: Any = self._connection.dbapi_connection
         try:
-            return raw.execute(sql, parameters)
+            if not self._connection.info.get("prepared"):
+                for name, sql in _PREPARED.items():
+                    _checked(raw.pgconn, raw.pgconn.prepare(name, sql.encode()))
+                self._connection.info["prepared"] = True
+            return pipe(raw, steps)
         except psycopg.Error as error:
-            dialect = self._engine.dialect
-            lost = dialect.is_disconnect(error, raw, None)  # type: ignore[arg-type]
+            lost, dialect = isinstance(error, Lost) or bool(raw.closed), self._engine.dialect
             # Whatever state it is in: closing it undoes what was not committed.
             self._connection.invalidate(error)
             self._connection = None
             raise DBAPIError.instance(
-                sql, None, error, psycopg.Error, connection_invalidated=lost, dialect=dialect
+                steps[-1][0].decode(), None, error, psycopg.Error, connection_invalidated=lost, dialect=dialect
             ) from error
 
     def _give_back(self) -> None:
         if self._connection is not None:
             self._connection.close()
         self._connection = None
+
+
+def pipe(raw: "psycopg.Connection[Any]", steps: Sequence[Step]) -> Sequence[bytes | None]:
+    """Run the steps in one trip; the row of the last that gave one. psycopg.Error where one failed: then the
+    connection is not fit for anything any more."""
+    libpq = raw.pgconn
+    parameters = [[_written(value) for value in values] for _, values in steps]
+    libpq.enter_pipeline_mode()
+    for (name, _), values in zip(steps, parameters, strict=True):
+        libpq.send_query_prepared(name, values)
+    libpq.pipeline_sync()
+    arriving = select.poll()
+    arriving.register(libpq.socket, select.POLLIN)
+    row: Sequence[bytes | None] = ()
+    for _ in steps:
+        result = _checked(libpq, _next(libpq, arriving))
+        if result.ntuples:
+            row = [result.get_value(0, column) for column in range(result.nfields)]
+        _next(libpq, arriving)  # nothing: the end of this step
+    _next(libpq, arriving)  # the end of the pipeline
+    libpq.exit_pipeline_mode()
+    return row
+
+
+def _next(libpq: Any, arriving: select.poll) -> Any:
+    """The next result. libpq itself would wait for it without letting other threads run."""
+    while libpq.is_busy():
+        arriving.poll()
+        libpq.consume_input()
+    return libpq.get_result()
+
+
+def _checked(libpq: Any, result: Any) -> Any:
+    fatal = result is not None and result.error_field(DiagnosticField.SEVERITY_NONLOCALIZED) in _FATAL
+    if result is None or fatal or libpq.status == ConnStatus.BAD:
+        raise Lost(f"the connection is lost: {libpq.error_message.decode(errors='replace').strip()}")
+    if result.status not in _GOOD:
+        state = (result.error_field(DiagnosticField.SQLSTATE) or b"XX000").decode()
+        said = (result.error_field(DiagnosticField.MESSAGE_PRIMARY) or result.error_message).decode(errors="replace")
+        try:
+            kind: type[psycopg.Error] = errors.lookup(state)
+        except KeyError:
+            kind = psycopg.DatabaseError
+        raise kind(said)
+    return result
+
+
+def _written(value: str | int | datetime | None) -> bytes | None:
+    """As text, which libpq ends at the first zero byte: none may be inside."""
+    if value is None:
+        return None
+    written = (text_of(value) if isinstance(value, datetime) else str(value)).encode()
+    if b"\0" in written:
+        raise psycopg.DataError("Postgres cannot keep text with a NUL character (U+0000) in it")
+    return written
 
 
 def _event(fields: Sequence[Any]) -> tuple[Any, ...]:

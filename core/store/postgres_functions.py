@@ -86,8 +86,9 @@ def _named(name: str, *sources: str) -> str:
 
 _OPEN_NAME = _named("rampart_open", _OPEN_TAKES, _OPEN)
 _APPEND_NAME = _named("rampart_append", _APPEND_TAKES, _APPEND)
-OPENING = f"BEGIN; SELECT answer, news, key, finished FROM {_OPEN_NAME}(%s, %s, %s, %s, %s, %s, %s, %s)"  # noqa: S608
-APPENDING = f"SELECT {_APPEND_NAME}({', '.join(['%s'] * (len(writes.TABLES) + 1))}); COMMIT"
+OPENING = f"SELECT answer, news, key, finished FROM {_OPEN_NAME}($1, $2, $3, $4, $5, $6, $7, $8)"  # noqa: S608
+_MARKS = ", ".join(f"${number}" for number in range(1, len(writes.TABLES) + 2))
+APPENDING = f"SELECT {_APPEND_NAME}({_MARKS})"
 
 
 def install(connection: Connection) -> None:

@@ -30,7 +30,6 @@ NEXT = {
 }
 
 
-
 def next_one(**changed):
     values = {**{name: name for name in COLUMNS}, **NEXT, **changed}
     return f"SELECT {', '.join(values[name] for name in COLUMNS)} FROM events WHERE position = 5"

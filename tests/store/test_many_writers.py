@@ -52,6 +52,7 @@ def test_a_tail_reader_sees_every_event_once_and_in_order(database, database_url
         ]
         while len(seen) < 4 * each * 2:
             assert all(process.poll() in (None, 0) for process in processes)
+            assert not [done for done in work if done.done() and done.exception()]
             with database.reading() as connection:
                 seen += [e.position for e in event_log.after(connection, seen[-1] if seen else 0, limit=50)]
         assert all(len(done.result()) == each for done in work)

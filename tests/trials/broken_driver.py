@@ -4,10 +4,12 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
 import psycopg
 from sqlalchemy import event
 
+from core.store import postgres_append
 from core.store.database import Database, connect
 
 Way = Literal["refused", "lost"]
@@ -44,6 +46,21 @@ class Trouble:
             call()
             lose()
         raise broken()
+
+
+_PIPE = postgres_append.pipe
+_PIPES: WeakKeyDictionary[Any, Callable[..., Any]] = WeakKeyDictionary()
+
+
+def _pipe(raw: Any, steps: Any) -> Any:
+    """Commands go past the driver's cursors, to libpq: each trip of theirs is a call too."""
+    if raw not in _PIPES:
+        return _PIPE(raw, steps)
+    what = " ".join(name.decode() for name, _ in steps)
+    return _PIPES[raw](what, lambda: _PIPE(raw, steps), raw)
+
+
+postgres_append.pipe = _pipe
 
 
 def troubled(url: str) -> tuple[Database, Trouble]:
@@ -111,9 +128,6 @@ def _postgres(trouble: Trouble) -> Callable[..., Any]:
     class Cursor(Troubled, psycopg.Cursor[Any]):
         pass
 
-    class ClientCursor(Troubled, psycopg.ClientCursor[Any]):
-        pass
-
     class Connection(psycopg.Connection[Any]):
         def commit(self) -> None:
             around("commit", super().commit, self)
@@ -122,7 +136,8 @@ def _postgres(trouble: Trouble) -> Callable[..., Any]:
             around("rollback", super().rollback, self)
 
     def join(_dialect: Any, _record: Any, arguments: Any, options: dict[str, Any]) -> Any:
-        factory = ClientCursor if "cursor_factory" in options else Cursor
-        return Connection.connect(*arguments, **{**options, "cursor_factory": factory})
+        joined = Connection.connect(*arguments, **options, cursor_factory=Cursor)
+        _PIPES[joined] = around
+        return joined
 
     return join
