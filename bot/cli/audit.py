@@ -96,6 +96,25 @@ def export(format: Annotated[str, typer.Option(help="jsonl or cloudevents.")] = 
             sys.stdout.write(line if line.endswith("\n") else line + "\n")
 
 
+@audit.command()
+def erase(
+    person: Annotated[str, typer.Argument(help="As the log names who acted: slack:T…/U…, or cli:ana.")],
+) -> None:
+    """Make what somebody wrote (reasons, notes, concerns, their handle) unreadable for ever; the log stays whole."""
+    from core.store import erasing
+
+    with session.service() as service:
+        now = session.now()
+        gone = erasing.erase(service.database, service.folds, person, by=session.somebody().id, at=now, recorded_at=now)
+    if not gone:
+        print(f"Nothing in this log was written by {person}. `rollout history ID` shows who acted.", file=sys.stderr)
+        raise SystemExit(1)
+    print(
+        f"What {person} wrote reads (erased) from now on, in every process within a second. Not reached: what was "
+        "posted in Slack, and backups that were made before; delete those too."
+    )
+
+
 @audit.command(name="import")
 def import_log(file: Annotated[Path, typer.Argument(help="What `audit export` wrote.")]) -> None:
     """Fill an empty log from an export; refused, with nothing written, where the file is cut or forged."""
