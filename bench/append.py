@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import count
 from uuid import uuid4
 
-from bench import databases, rollouts
+from bench import databases, raw_driver, rollouts
 from bench.figures import Figure
 from bench.peer import Peer
 from bench.rounds import Effort, medians
@@ -29,11 +29,16 @@ class Floors:
 
     transaction_to_recorder: float
     command_to_recorder: float | None
+    transaction_to_application: float | None
     command_to_application: float | None
 
 
-SQLITE = Floors(transaction_to_recorder=0.6, command_to_recorder=0.6, command_to_application=0.7)
-POSTGRES = Floors(transaction_to_recorder=2.0, command_to_recorder=None, command_to_application=None)
+SQLITE = Floors(
+    transaction_to_recorder=0.6, command_to_recorder=None, transaction_to_application=1.0, command_to_application=0.7
+)
+POSTGRES = Floors(
+    transaction_to_recorder=2.0, command_to_recorder=None, transaction_to_application=None, command_to_application=None
+)
 
 
 def measure(effort: Effort) -> Iterator[Figure]:
@@ -52,6 +57,11 @@ def _on(effort: Effort, name: str, url: str, peer_at: tuple[str, str], floors: F
         service = Service(database)
         rollouts.begin(service)
         transaction = Transaction(database, service)
+        bare = stack.enter_context(
+            raw_driver.sqlite(f"{peer_at[1]}.raw", REASON)
+            if peer_at[0] == "sqlite"
+            else raw_driver.postgres(peer_at[1], REASON)
+        )
 
         def rate(work: Callable[[int], None]) -> Callable[[], float]:
             def once() -> float:
@@ -69,6 +79,7 @@ def _on(effort: Effort, name: str, url: str, peer_at: tuple[str, str], floors: F
                 "transaction": rate(transaction),
                 "command": rate(lambda n: _commands(service, n)),
                 "recorder": asked("recorder"),
+                "bare": rate(bare),
                 "application": asked("application"),
             },
             effort.rounds,
@@ -76,7 +87,14 @@ def _on(effort: Effort, name: str, url: str, peer_at: tuple[str, str], floors: F
     for ours, peer_name, goal, said in (
         ("transaction", "recorder", floors.transaction_to_recorder, "append, full transaction: eventsourcing recorder"),
         ("command", "recorder", floors.command_to_recorder, "append, decided command: eventsourcing recorder"),
+        (
+            "transaction",
+            "application",
+            floors.transaction_to_application,
+            "append, full transaction: eventsourcing app",
+        ),
         ("command", "application", floors.command_to_application, "append, decided command: eventsourcing application"),
+        ("transaction", "bare", None, "append, full transaction: one row by the raw driver"),
     ):
         yield Figure(name=f"{said}, {name}", ours=found[ours], peer=found[peer_name], unit="/s", goal=goal)
 

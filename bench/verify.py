@@ -21,7 +21,7 @@ from core.store.verify import verify
 EVENTS = 20_000
 A_COMMAND = 50
 ROLLOUTS = 20
-VERIFIED, REBUILT = 50_000, 30_000
+VERIFIED, REBUILT = 100_000, 60_000
 
 
 def measure(effort: Effort) -> Iterator[Figure]:
