@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import OperationalError
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -23,6 +22,7 @@ from bot.http.problems import denial, problem, refusal
 from core.flags.snapshot import Snapshot
 from core.rollout.refusal import Refused
 from core.service import Service
+from core.store.database import AWAY
 from core.store.errors import Busy
 
 if TYPE_CHECKING:
@@ -99,12 +99,14 @@ def _answer_errors(api: FastAPI) -> None:
         }.get(error.status_code, str(error.detail))
         return problem(error.status_code, code, message, "See /docs.", headers=dict(error.headers or {}))
 
-    @api.exception_handler(Busy)
-    @api.exception_handler(OperationalError)
     async def unavailable(_: Request, error: Exception) -> JSONResponse:
         _log.error("The database did not answer", exc_info=error)
+        why = str(error) if isinstance(error, Busy) else "The database did not answer."
         hint = "Send the request again, with the same Idempotency-Key."
-        return problem(503, "unavailable", "The database did not answer.", hint, headers={"Retry-After": "1"})
+        return problem(503, "unavailable", why, hint, headers={"Retry-After": "1"})
+
+    for kind in (Busy, *AWAY):
+        api.add_exception_handler(kind, unavailable)
 
     @api.exception_handler(Exception)
     async def broken(_: Request, error: Exception) -> JSONResponse:

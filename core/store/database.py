@@ -7,7 +7,8 @@ from contextlib import contextmanager, nullcontext
 from typing import Any, Literal, Self
 
 from sqlalchemy import URL, Connection, Engine, RootTransaction, create_engine, make_url
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import ArgumentError, InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from core.store.errors import Busy, StoreError
 from core.store.postgres_append import PostgresAppend, engine_of
@@ -19,6 +20,9 @@ from core.store.two_trips import TwoTrips
 LOCK_TIMEOUT = "10s"
 IDLE_TIMEOUT = "30s"
 _APPENDING = "rampart_appending"
+# The database is away: which of these it is depends on what was under way when the connection ended, and the last one
+# says that every connection is waiting. Whether something was written is not known; the same command id finds out.
+AWAY = (OperationalError, InterfaceError, InternalError, PoolTimeoutError)
 
 
 def connect(url: str) -> "Database":
