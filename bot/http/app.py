@@ -41,9 +41,10 @@ def build(
     tokens: Sequence[tuple[str, str]] = (),
     bolt: "Bolt | None" = None,
     resolve_handle: Callable[[str], str] = lambda handle: handle,
+    blind: Callable[[], str] = lambda: "",
 ) -> App:
     """The ASGI application. `tokens` are (role, token); without any, whoever reaches it may do everything, so bind to
-    loopback. `now` is the rollout clock. The lifespan's end writes the observations that are still waiting."""
+    loopback. `now` is the rollout clock; `blind` says why this process cannot follow the log, if so. The lifespan's end writes the observations that are still waiting."""
     door = Door(tokens)
     intake = Intake(service.database, snapshot, now)
 
@@ -55,7 +56,7 @@ def build(
     api = FastAPI(title="Rampart", version="1", description=_ABOUT, lifespan=lifespan)
     flags = Flags(snapshot, door, bodies.limited(api, LARGER))
     _answer_errors(api)
-    api.include_router(health.router(service, door, health.Figures(service, snapshot, flags, intake, now)))
+    api.include_router(health.router(service, door, health.Figures(service, snapshot, flags, intake, now), blind))
     api.include_router(rollouts.router(service, door, now, resolve_handle))
     api.add_api_route(
         "/api/v1/observations",
