@@ -64,9 +64,10 @@ class Serving:
         return self._blind
 
     def start(self) -> None:
-        """Read the whole log once, then follow it."""
-        self._service.world()
+        """Read the whole log once, be counted among those who serve before anybody is served, then follow the log."""
         self._seen_at = time.monotonic()
+        self._service.world()
+        self._report()
         self._thread.start()
         self._watch.start()
         self._wakeups.start()
@@ -99,7 +100,7 @@ class Serving:
                 self._see(asked_at)
                 position = self._current.position
                 if position != reported or asked_at - reported_at >= REPORT:
-                    processes.report(self._service.database, self._process_id, self._role, position, self._real_time())
+                    self._report()
                     reported, reported_at = position, asked_at
             except UnknownEvent as unknown:
                 self._go_blind(str(unknown))
@@ -110,6 +111,10 @@ class Serving:
                     log.exception("cannot follow the log")
             self._changed.wait(POLL)
             self._changed.clear()
+
+    def _report(self) -> None:
+        at, position = self._real_time(), self._current.position
+        processes.report(self._service.database, self._process_id, self._role, position, at)
 
     def _keep_watch(self) -> None:
         """In a thread of its own: a database that falls silent keeps the other one waiting, perhaps for hours."""
@@ -130,6 +135,8 @@ class Serving:
 
     def _see(self, asked_at: float) -> None:
         """An answer is as old as its question: it may have been on its way for long."""
+        if time.monotonic() - asked_at > BLIND_AFTER:
+            return  # what came is no news any more; the next answer is
         with self._knowing:
             self._seen_at, self._wrong = asked_at, ""
             was_blind, self._blind = self._blind, ""
