@@ -10,7 +10,7 @@ from sqlalchemy import URL, Connection, Engine, RootTransaction, create_engine, 
 from sqlalchemy.exc import ArgumentError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from core.store.errors import Busy, StoreError
+from core.store.errors import LOCKED, Busy, StoreError
 from core.store.postgres_append import PostgresAppend, engine_of
 from core.store.postgres_functions import APPEND_KEY
 from core.store.sqlite_append import SqliteAppend
@@ -96,7 +96,7 @@ class Database:
     def writing(self) -> Iterator[Connection]:
         """One transaction under the append lock: committed at the end of the block, rolled back on any exception.
 
-        Do no network calls inside. Busy when others hold the lock for over ten seconds (Postgres).
+        Do no network calls inside. Busy when others hold the lock for over ten seconds.
         """
         with self._transaction(appending=True) as connection:
             yield connection
@@ -116,7 +116,7 @@ class Database:
                 yield trips
             except OperationalError as error:
                 if _is_lock_timeout(error):
-                    raise _busy() from error
+                    raise Busy(LOCKED) from error
                 raise
             finally:
                 trips.roll_back()
@@ -183,7 +183,7 @@ class Database:
                 )
         except OperationalError as error:
             if _is_lock_timeout(error):
-                raise _busy() from error
+                raise Busy(LOCKED) from error
             raise
         return transaction
 
@@ -193,13 +193,6 @@ def _open_postgres(url: URL) -> Database:
     engine = create_engine(url, pool_size=5, max_overflow=15, pool_pre_ping=True, pool_timeout=30)
     appends = engine_of(url)
     return Database(dialect="postgresql", engine=engine, appends=appends)
-
-
-def _busy() -> Busy:
-    return Busy(
-        "The database stayed locked by another program for too long, so nothing was written. "
-        "Try again; if it persists, look for a stopped process or an open transaction."
-    )
 
 
 def _is_lock_timeout(error: OperationalError) -> bool:

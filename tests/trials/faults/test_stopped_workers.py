@@ -21,7 +21,11 @@ from tests.trials.faults.installation import SOON
 from tests.trials.faults.nursery import Nursery, Process
 from tests.trials.faults.test_many_kills import begun
 
-DELIVERING = ("a message is claimed", "its lease is renewed, before Slack is called", "Slack has it, before that is recorded")
+DELIVERING = (
+    "a message is claimed",
+    "its lease is renewed, before Slack is called",
+    "Slack has it, before that is recorded",
+)
 LOOKING = ("a slot is claimed", "the look is written, not committed", "the look is kept, before the decision")
 
 
