@@ -7,7 +7,7 @@ PEERS := .venv-peers/.installed .venv-peers-stats/.installed
 RUNS ?= 4000
 LOOKS ?= 1000
 
-.PHONY: demo test setup check check-static format bench bench-peers calibrate lock
+.PHONY: demo test trial setup check check-static format bench bench-peers calibrate lock
 
 setup: $(STAMP)
 
@@ -24,6 +24,10 @@ demo: setup
 
 test: setup
 	$(BIN)/python -m pytest $(ARGS)
+
+# The trials of the log in their long form (hours): every call fails, thousands of histories, 100,000 events.
+trial: setup
+	TRIAL=long $(BIN)/python -m pytest tests/trials $(ARGS)
 
 check: check-static test
 

@@ -18,10 +18,17 @@ PARTS = {
     "memory": "resident memory, idle and under load",
     "demo_start": "from `rollout demo` to a rollout under way",
     "verify": "events verified and rebuilt a second",
+    "large_log": "a million events verified, and a long stream loaded",
+    "crowded": "evaluations, observations and looks beside fifty running rollouts",
     "judgement": "how soon harm is found, and the time of a look over 200 cells, against gbstats",
     "verdict": "one look, and from a verdict to the old version everywhere",
 }
-GROUPS = {"flags": ("evaluation",), "http": ("ofrep", "intake"), "slack": ("slash",), "store": ("append", "verify")}
+GROUPS = {
+    "flags": ("evaluation",),
+    "http": ("ofrep", "intake"),
+    "slack": ("slash",),
+    "store": ("append", "verify", "large_log"),
+}
 
 
 def main() -> int:

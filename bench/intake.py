@@ -31,7 +31,7 @@ def measure(effort: Effort) -> Iterator[Figure]:
         yield Figure(name=f"observations accepted, {said}", ours=found[size], unit="/s")
 
 
-def asks(size: int, count: int) -> tuple[load.Ask, ...]:
+def asks(size: int, count: int, surface: str = rollouts.SURFACE) -> tuple[load.Ask, ...]:
     """Different batches of what a healthy canary reports; each is new whenever it is sent."""
     chance = random.Random(SEED)
     at = rollouts.now()
@@ -43,7 +43,7 @@ def asks(size: int, count: int) -> tuple[load.Ask, ...]:
 
     def body() -> str:
         seen = traffic.respond(chance, "healthy", at, size, serve, rollouts.OLD)
-        return json.dumps({"observations": [{"surface": rollouts.SURFACE, **_undated(one)} for one in seen]})
+        return json.dumps({"observations": [{"surface": surface, **_undated(one)} for one in seen]})
 
     headers = {"content-type": "application/json", "idempotency-key": load.UNIQUE}
     return tuple(load.Ask(path="/api/v1/observations", headers=headers, body=body()) for _ in range(count))

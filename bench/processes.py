@@ -50,6 +50,27 @@ def rampart(role: str, database_url: str, **environment: str) -> Iterator[Runnin
 
 
 @contextmanager
+def worker(database_url: str, **environment: str) -> Iterator[psutil.Process]:
+    """`rollout worker`, once it works."""
+    settings = {"DATABASE_URL": database_url, **environment}
+    process = subprocess.Popen(
+        [str(ROLLOUT), "worker"],
+        cwd=ROOT,
+        env={**clean_environment(), **settings},
+        stdout=subprocess.PIPE,
+        stderr=sys.stderr,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        if not process.stdout.readline().startswith("Rampart works"):
+            raise RuntimeError(f"the worker ended with status {process.wait()}; what it said stands above")
+        yield psutil.Process(process.pid)
+    finally:
+        stop(process)
+
+
+@contextmanager
 def peer(module: str) -> Iterator[Running]:
     """A server of `bench/peers` under our own interpreter; it is given the port to listen on."""
     port = free_port()

@@ -41,11 +41,11 @@ _SURFACE_FILE = Path(__file__).parents[1] / "examples" / "surface.yaml"
 _FILE = """\
 version: 1
 rollout: {name}
-surface: support-assistant
+surface: {surface}
 owner: "@dana"
 risk: low
 change:
-  from: support-assistant@v42
+  from: {surface}@v42
   to: {{prompt: "You are the support assistant. Give the steps to fix it first, then the cause."}}
   why: "Customers say that replies bury the fix."
 stages:
@@ -69,11 +69,11 @@ def say(service: Service, command: c.Command, rollout: str = "R-1", by: Actor = 
     return service.handle(Request(command=command, command_id=uuid4().hex, by=by, at=now(), rollout=rollout))
 
 
-def begin(service: Service, *, cohorts: str = "", limits: str = LIMITS) -> Rollout:
+def begin(service: Service, *, surface: str = SURFACE, cohorts: str = "", limits: str = LIMITS) -> Rollout:
     """A new low-risk rollout in its 5 % canary; with `cohorts`, these are behind it."""
-    text = _FILE.format(name=f"bench-{next(_names)}", cohorts=cohorts, limits=limits)
-    if SURFACE not in service.world().surfaces:
-        _apply(service, _SURFACE_FILE.read_text(encoding="utf-8"))
+    text = _FILE.format(name=f"bench-{next(_names)}", surface=surface, cohorts=cohorts, limits=limits)
+    if surface not in service.world().surfaces:
+        _apply(service, _SURFACE_FILE.read_text(encoding="utf-8").replace(SURFACE, surface))
     rollout = _apply(service, text).id
     outcome = say(service, c.Start(), rollout)
     for _ in cohorts.splitlines():

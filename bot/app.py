@@ -157,8 +157,10 @@ def build(
     *,
     now: Callable[[], datetime] = real_now,
     pace: float = 1.0,
+    rest: timedelta = delivery.PACE,
 ) -> Program:
-    """A process in one of three roles. `now` is the rollouts' clock, `pace` how much faster than real time it goes."""
+    """A process in one of three roles. `now` is the rollouts' clock, `pace` how much faster than real time it goes, and
+    `rest` how long a channel rests after a message: none where that clock stands still."""
     configure_logging(settings)
     database = connect(settings.database_url)
     for warning in database.warnings:
@@ -201,7 +203,7 @@ def build(
     if policy is not None:
         clock.every(RELOAD_EVERY, lambda: policy.look(now()), "policy")
     if role != "web":
-        _schedule(clock, settings, service, slack, directory, now, pace)
+        _schedule(clock, settings, service, slack, directory, now, pace, rest)
     return Program(
         settings=settings, database=database, service=service, serving=serving, clock=clock, asgi=asgi, bolt=bolt
     )
@@ -248,6 +250,7 @@ def _schedule(
     directory: Directory | None,
     now: Callable[[], datetime],
     pace: float,
+    rest: timedelta,
 ) -> None:
     every = settings.tick
     clock.every(every / pace, lambda: jobs.tick(service, now(), every), "tick")
@@ -255,7 +258,14 @@ def _schedule(
     clock.every(FORGET_EVERY, lambda: jobs.forget(service, now()), "forget")
     if slack is not None and directory is not None:
         send = partial(
-            delivery.deliver_due, service.database, service, slack, now, mention=directory.mention, speed=pace
+            delivery.deliver_due,
+            service.database,
+            service,
+            slack,
+            now,
+            mention=directory.mention,
+            speed=pace,
+            pace=rest,
         )
         clock.every(DELIVER_EVERY, send, "deliver")
         clock.every(SHOW_HEAD_EVERY, lambda: jobs.show_head(service, now()), "show head")

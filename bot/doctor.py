@@ -21,6 +21,7 @@ from core.store import outbox, processes, roles, schema, verify
 from core.store.database import Database, connect
 from core.store.errors import StoreError
 
+_OTHERS_MAY_READ = 0o004
 _LATE = timedelta(minutes=5)  # by then a message has been tried several times
 
 
@@ -53,6 +54,7 @@ def _findings(settings: Settings, now: datetime) -> Iterator[Finding]:
     if settings.policy is not None:
         yield _policy_file(settings.policy)
     yield from _slack(settings)
+    yield from _readable(settings)
     guarded = bool(settings.tokens)
     text = (
         "ROLLOUT_TOKENS is enforced"
@@ -113,6 +115,15 @@ def _outbox(unsent: outbox.Waiting, settings: Settings, now: datetime) -> Findin
     if late and not unheard:
         text += f"; the oldest is late by {waited // timedelta(minutes=1)} minutes"
     return Finding(what="outbox", ok=not (unsent.dead or unheard or late), text=text)
+
+
+def _readable(settings: Settings) -> Iterator[Finding]:
+    """Files whose contents are nobody else's business."""
+    for path in settings.secret_files:
+        if path.stat().st_mode & _OTHERS_MAY_READ:
+            yield Finding(
+                what="secrets", ok=False, text=f"everybody on this machine may read {path}: chmod o-rwx {path}"
+            )
 
 
 def _policy_file(path: Path) -> Finding:

@@ -1,13 +1,13 @@
 """What is done again and again: look at every rollout, confirm switches, send what is due, forget what is old."""
 
 from collections.abc import Callable
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
 import structlog
 from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
 
 from bot import delivery
 from bot.serving import BLIND_AFTER, REPORT
@@ -22,7 +22,7 @@ from core.rollout.refusal import Refused
 from core.service import Request, Service
 from core.spec.problems import Unreadable
 from core.store import anchors, event_log, intake, looks, outbox, processes, timers
-from core.store.errors import LeaseLost
+from core.store.errors import LeaseLost, StoreError
 from core.store.two_trips import Claim
 
 log = structlog.get_logger()
@@ -59,6 +59,11 @@ def tick(service: Service, now: datetime, every: timedelta) -> None:
         except Refused as refused:
             outcome = None
             log.warning("tick refused", rollout=rollout.id, why=refused.message)
+        except (StoreError, SQLAlchemyError) as error:
+            log.warning(
+                "the database failed during a look; the next tick looks again", rollout=rollout.id, why=str(error)
+            )
+            continue
         except Exception as error:
             # One broken rollout must not blind the others; nor may it grow unseen.
             log.exception("tick failed", rollout=rollout.id)
@@ -141,7 +146,7 @@ def show_head(service: Service, now: datetime) -> None:
         kind=delivery.KIND,
         ordering_key=f"slack:{channel}",
         idempotency_key=day,  # of many workers that come here at once, one adds a row
-        request={"announcement": asdict(told), "position": position},
+        request={"announcement": told.fields(), "position": position},
         due_at=now,
         position=position,
     )

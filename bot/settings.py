@@ -24,6 +24,7 @@ NAMES = (
     "PORT",
     "LOG_FORMAT",
 )
+_SECRET = ("DATABASE_URL", "SLACK_BOT_TOKEN", "SLACK_SIGNING_SECRET", "SLACK_APP_TOKEN", "ROLLOUT_TOKENS")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -52,6 +53,7 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8300
     log_format: str = "console"
+    secret_files: tuple[Path, ...] = field(default=(), compare=False)  # where secrets were read from
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -95,6 +97,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         host=given.get("HOST", "127.0.0.1"),
         port=_port(given.get("PORT", "8300"), problems),
         log_format=_one_of("LOG_FORMAT", given.get("LOG_FORMAT", "console"), LOG_FORMATS, problems),
+        secret_files=tuple(Path(path) for name in _SECRET if (path := environ.get(f"{name}_FILE", "").strip())),
     )
     if not settings.on_loopback and "ROLLOUT_TOKENS" not in given:
         problems.append(

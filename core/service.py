@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 
@@ -24,6 +24,7 @@ from core.store.database import Database
 from core.store.errors import Conflict as KeyReused
 from core.store.event_log import Entry, Origin, Recorded
 from core.store.folds import Folds
+from core.store.outbox import URGENT
 from core.store.two_trips import Claim
 
 _NOTHING_RECORDED: tuple[Recorded, ...] = ()
@@ -248,22 +249,18 @@ def _announce(log: Appending, one: Recorded, before: Rollout | None, after: Roll
     assert isinstance(one.event, e.RolloutEvent)
     for told in announcements.announce(one.event, one.position, before, after):
         later = told.due_at is not None and told.due_at > now
-        lane = ":urgent" if told.urgent else ""
+        lane = URGENT if told.urgent else ""
         if later:  # what is due another day must not hold up what follows it in its channel
             lane = f":{told.key}"
         log.enqueue(
             kind="slack",
             ordering_key=f"slack:{told.channel}{lane}",
             idempotency_key=f"{told.kind}:{after.id}:{one.position}:{told.key}",
-            request={"announcement": _json(asdict(told)), "position": one.position},
+            request={"announcement": told.fields(), "position": one.position},
             due_at=told.due_at if later and told.due_at else now,
             position=one.position,
             supersede_key=f"{told.kind}:{after.id}:{told.key}" if told.supersedes else None,
         )
-
-
-def _json(fields: dict[str, object]) -> dict[str, object]:
-    return {k: v.isoformat() if isinstance(v, datetime) else v for k, v in fields.items()}
 
 
 def _author(request: Request) -> str:

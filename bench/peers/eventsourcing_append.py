@@ -1,4 +1,5 @@
-"""Appends of the eventsourcing library: its recorder alone, and its application API. Runs in .venv-peers.
+"""The eventsourcing library: appends of its recorder alone and of its application API, and loading one aggregate from
+all its events. Runs in .venv-peers.
 
 Arguments: "sqlite" and a file, or "postgres" and a connection string.
 """
@@ -46,6 +47,8 @@ def main(kind: str, where: str) -> None:
                     originator_id=originator, originator_version=next(versions), topic="bench:Paused", state=state
                 )
                 application.recorder.insert_events([one])
+            elif asked["what"] == "load":
+                application.repository.get(rollout.id)
             else:
                 rollout.pause(payload)
                 application.save(rollout)

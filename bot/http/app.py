@@ -13,12 +13,13 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from bot.http import bodies, documents, health, pages, rollouts, slack_events
+from bot.http import bodies, documents, health, pages, reference, rollouts, slack_events
 from bot.http.auth import Denied, Door
 from bot.http.bodies import App
 from bot.http.flags import Flags
 from bot.http.ingest import Intake, Observations
 from bot.http.problems import denial, problem, refusal
+from bot.http.rates import Rates
 from core.flags.snapshot import Snapshot
 from core.rollout.refusal import Refused
 from core.service import Service
@@ -44,7 +45,8 @@ def build(
     blind: Callable[[], str] = lambda: "",
 ) -> App:
     """The ASGI application. `tokens` are (role, token); without any, whoever reaches it may do everything, so bind to
-    loopback. `now` is the rollout clock; `blind` says why this process cannot follow the log, if so. The lifespan's end writes the observations that are still waiting."""
+    loopback. `now` is the rollout clock; `blind` says why this process cannot follow the log, empty while it can. The
+    lifespan's end writes the observations that are still waiting."""
     door = Door(tokens)
     intake = Intake(service.database, snapshot, now)
 
@@ -53,11 +55,12 @@ def build(
         yield
         await run_in_threadpool(intake.close)
 
-    api = FastAPI(title="Rampart", version="1", description=_ABOUT, lifespan=lifespan)
+    # Its own pages of the document load scripts from elsewhere; `reference` loads nothing.
+    api = FastAPI(title="Rampart", version="1", description=_ABOUT, lifespan=lifespan, docs_url=None, redoc_url=None)
     flags = Flags(snapshot, door, bodies.limited(api, LARGER))
     _answer_errors(api)
     api.include_router(health.router(service, door, health.Figures(service, snapshot, flags, intake, now), blind))
-    api.include_router(rollouts.router(service, door, now, resolve_handle))
+    api.include_router(rollouts.router(service, door, Rates(), now, resolve_handle))
     api.add_api_route(
         "/api/v1/observations",
         Observations(intake, door).receive,
@@ -71,6 +74,7 @@ def build(
     if bolt is not None:
         api.include_router(slack_events.router(bolt))
     _document(api)
+    api.include_router(reference.router(api.openapi))
     return flags
 
 
@@ -107,7 +111,7 @@ def _answer_errors(api: FastAPI) -> None:
         return problem(503, "unavailable", why, hint, headers={"Retry-After": "1"})
 
     for kind in (Busy, *AWAY):
-        api.add_exception_handler(kind, unavailable)
+        api.exception_handler(kind)(unavailable)
 
     @api.exception_handler(Exception)
     async def broken(_: Request, error: Exception) -> JSONResponse:

@@ -34,11 +34,12 @@ class Caller:
 
 
 class Denied(Exception):
-    """Not let in: 401 without a valid token, 403 with one of the wrong role or from another site."""
+    """Not let in: 401 without a valid token, 403 with one of the wrong role or from another site, 429 too often."""
 
-    def __init__(self, status: int, code: str, message: str, hint: str) -> None:
+    def __init__(self, status: int, code: str, message: str, hint: str, *, retry_after: int | None = None) -> None:
         super().__init__(message)
         self.status, self.code, self.message, self.hint = status, code, message, hint
+        self.retry_after = retry_after
 
 
 LOCAL = Caller(roles=frozenset(Role), key="local", actor=Actor(id="token:local", handle="local"))
@@ -72,9 +73,12 @@ class Door:
         return caller
 
     def admit_person(self, headers: Headers, *roles: Role) -> Caller:
-        """As `admit`; without tokens it also refuses requests that another site's page made in a browser here."""
+        """As `admit`; it also refuses what another site's page asks through a browser that is let in by itself:
+        without tokens, on this machine, or with a password that the browser remembers."""
         if not self._known:
-            _check_same_site(headers)
+            _check_host(headers)
+        if not self._known or _remembered(headers):
+            _check_origin(headers)
         return self.admit(headers, *roles)
 
     def _caller(self, presented: bytes) -> Caller | None:
@@ -108,9 +112,14 @@ def _password(encoded: bytes) -> bytes:
         return b""
 
 
-def _check_same_site(headers: Headers) -> None:
-    found = {name: value.decode("latin-1") for name, value in headers if name in (b"host", b"origin")}
-    host = found.get(b"host", "")
+def _remembered(headers: Headers) -> bool:
+    """Whether the token came as a password, which a browser sends along whoever's page asks."""
+    return any(name == b"authorization" and value[:6].lower() == b"basic " for name, value in headers)
+
+
+def _check_host(headers: Headers) -> None:
+    """A name of elsewhere that leads here (DNS rebinding) would make another site's page look like ours."""
+    host = _value(headers, b"host")
     if host and _name(f"//{host}") not in _LOOPBACK:
         raise Denied(
             403,
@@ -118,9 +127,16 @@ def _check_same_site(headers: Headers) -> None:
             f"Without ROLLOUT_TOKENS only this machine is answered, not {host}.",
             "Set ROLLOUT_TOKENS.",
         )
-    origin = found.get(b"origin")
-    if origin is not None and urlsplit(origin).netloc != host:
-        raise Denied(403, "forbidden", f"A page of {origin} may not act here.", "Set ROLLOUT_TOKENS and send a token.")
+
+
+def _check_origin(headers: Headers) -> None:
+    origin = _value(headers, b"origin")
+    if origin and origin.partition("://")[2] != _value(headers, b"host"):
+        raise Denied(403, "forbidden", f"A page of {origin} may not act here.", "Send a token as Bearer.")
+
+
+def _value(headers: Headers, wanted: bytes) -> str:
+    return next((value.decode("latin-1") for name, value in headers if name == wanted), "")
 
 
 def _name(address: str) -> str:

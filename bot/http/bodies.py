@@ -1,5 +1,6 @@
-"""Request bodies, bounded: what is too large is drained and refused, never kept."""
+"""Request bodies, bounded: what is too large is drained and refused, what takes too long is not waited for."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, TypeAlias
 
@@ -12,6 +13,7 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 LIMIT = 1024 * 1024
+WITHIN = 30.0  # seconds for a whole body
 DRAINED = 32 * LIMIT
 """A sender that is cut off in the middle sees a broken connection, not the answer; so up to here it may finish."""
 
@@ -25,12 +27,28 @@ class TooLarge(Exception):
         self.hint = "Send smaller batches: a few hundred observations each go through fastest."
 
 
+class TooSlow(Exception):
+    """The body did not arrive in time."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"The body did not arrive within {seconds:g} s.")
+        self.hint = "Send it again in one go."
+
+
 class Disconnected(Exception):
     """The other side left before its body was complete."""
 
 
-async def read(scope: Scope, receive: Receive, limit: int = LIMIT) -> bytes:
-    """The whole body. TooLarge beyond `limit` bytes, Disconnected when it never ends."""
+async def read(scope: Scope, receive: Receive, limit: int = LIMIT, within: float = WITHIN) -> bytes:
+    """The whole body: TooLarge beyond `limit` bytes, TooSlow after `within` seconds, Disconnected without a sender."""
+    try:
+        async with asyncio.timeout(within):
+            return await _whole(scope, receive, limit)
+    except TimeoutError:
+        raise TooSlow(within) from None
+
+
+async def _whole(scope: Scope, receive: Receive, limit: int) -> bytes:
     message = await receive()
     if not message.get("more_body", False) and message["type"] == "http.request":
         body: bytes = message.get("body", b"")
@@ -80,7 +98,8 @@ def replayed(body: bytes, receive: Receive) -> Receive:
 
 
 def limited(inner: App, larger: Mapping[str, int]) -> App:
-    """`inner`, with every body read before it is called: 413 over the limit (`larger`: other limits, by path)."""
+    """`inner`, with every body read before it is called: 413 over the limit (`larger`: other limits, by path), 408 if
+    it takes too long."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
@@ -88,8 +107,13 @@ def limited(inner: App, larger: Mapping[str, int]) -> App:
             return
         try:
             body = await read(scope, receive, larger.get(scope["path"], LIMIT))
-        except TooLarge as error:
-            refused = JSONResponse({"code": "too_large", "message": str(error), "hint": error.hint}, 413)
+        except (TooLarge, TooSlow) as error:
+            status, code = (413, "too_large") if isinstance(error, TooLarge) else (408, "too_slow")
+            refused = JSONResponse(
+                {"code": code, "message": str(error), "hint": error.hint},
+                status,
+                {"connection": "close"} if status == 408 else None,
+            )
             await refused(scope, receive, send)
             return
         except Disconnected:

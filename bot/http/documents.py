@@ -101,7 +101,9 @@ PROBLEMS: dict[int | str, _Json] = {
         403: "The token's role, or the person, may not do this",
         404: "There is no such thing",
         409: "Refused as things stand, or the Idempotency-Key was used for something else",
+        408: "The body did not arrive in time",
         413: "The body is too large",
+        429: "Too many changes of this token: try again after Retry-After",
         422: "The content is not valid",
         503: "The database cannot be reached: try again",
     }.items()

@@ -81,6 +81,8 @@ class Flags:
             await self._refuse(
                 send, 413, key, "INVALID_CONTEXT", f"{error} An evaluation's context is a few kilobytes."
             )
+        except bodies.TooSlow as error:
+            await self._refuse(send, 408, key, "GENERAL", f"{error} {error.hint}", (b"connection", b"close"))
         except Denied as error:
             await self._refuse(send, error.status, key, "GENERAL", f"{error.message} {error.hint}")
         except bodies.Disconnected:

@@ -120,7 +120,7 @@ def router(service: Service, door: Door, figures: Figures, blind: Callable[[], s
     )
     def metrics(request: Request) -> Response:
         """Figures in the text format of Prometheus."""
-        door.admit(request.headers.raw, Role.OPERATOR)
+        door.admit_person(request.headers.raw, Role.OPERATOR)
         return Response(generate_latest(registry), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     return api

@@ -22,8 +22,8 @@ from core.rollout.refusal import NotFound
 from core.service import Service
 from core.store.event_log import Recorded
 
-_TEMPLATES = Path(__file__).parent / "templates"
-_HEADERS = {
+TEMPLATES = Path(__file__).parent / "templates"
+HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; frame-ancestors 'none'; "
     "form-action 'none'; base-uri 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -35,12 +35,12 @@ _HEADERS = {
 def router(service: Service, door: Door, now: Callable[[], datetime]) -> APIRouter:
     """`/`, `/r/{id}` and `/e/{rollout}.{number}`. They change nothing and load nothing from elsewhere."""
     pages = APIRouter(include_in_schema=False)
-    templates = Environment(loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined)
+    templates = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
     templates.filters.update(when=_when, percent=_percent, count=wording.count)
-    style = (_TEMPLATES / "style.css").read_text(encoding="utf-8")
+    style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
 
     def page(name: str, **values: Any) -> HTMLResponse:
-        return HTMLResponse(templates.get_template(name).render(now=now(), **values), headers=_HEADERS)
+        return HTMLResponse(templates.get_template(name).render(now=now(), **values), headers=HEADERS)
 
     @pages.get("/")
     def overview(request: Request) -> Response:

@@ -23,7 +23,11 @@ def refusal(refused: Refused) -> JSONResponse:
 
 def denial(denied: Denied) -> JSONResponse:
     """Not let in. A browser is told that it may ask for a token (as a password)."""
-    headers = {"WWW-Authenticate": 'Bearer, Basic realm="Rampart"'} if denied.status == 401 else None
+    headers: dict[str, str] = {}
+    if denied.status == 401:
+        headers["WWW-Authenticate"] = 'Bearer, Basic realm="Rampart"'
+    if denied.retry_after is not None:
+        headers["Retry-After"] = str(denied.retry_after)
     return problem(denied.status, denied.code, denied.message, denied.hint, headers=headers)
 
 

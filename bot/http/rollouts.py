@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from typing import Annotated, Any
 from uuid import uuid4
 
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 from starlette.concurrency import run_in_threadpool
@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 from bot.http import documents, evals
 from bot.http.auth import Caller, Door, Role
 from bot.http.problems import problem
+from bot.http.rates import Rates
 from bot.http.seen import evidence_shown
 from bot.http.shown import event_shown, rollout_shown
 from core.applying import apply_text
@@ -62,7 +63,9 @@ class EvalBody(BaseModel):
     baseline: list[dict[str, Any]] | None = None
 
 
-def router(service: Service, door: Door, now: Callable[[], datetime], resolve: Callable[[str], str]) -> APIRouter:
+def router(
+    service: Service, door: Door, rates: Rates, now: Callable[[], datetime], resolve: Callable[[str], str]
+) -> APIRouter:
     """The routes under `/api/v1` but observations."""
     api = APIRouter(prefix="/api/v1", responses=documents.PROBLEMS)
 
@@ -96,11 +99,22 @@ def router(service: Service, door: Door, now: Callable[[], datetime], resolve: C
         rollout = _rollout(service, rollout_id)
         return JSONResponse(evidence_shown(rollout, evidence(service, rollout), now()))
 
-    @api.post("/rollouts/{rollout_id}/commands", tags=["rollouts"], responses=documents.OUTCOME)
+    async def operators(request: Request) -> None:
+        """Before the body is looked at: who is not let in is not told what would be wrong with it."""
+        door.admit_person(request.headers.raw, Role.OPERATOR)
+
+    @api.post(
+        "/rollouts/{rollout_id}/commands",
+        tags=["rollouts"],
+        responses=documents.OUTCOME,
+        dependencies=[Depends(operators)],
+    )
     def command_rollout(request: Request, rollout_id: str, body: CommandBody, key: Key = "") -> JSONResponse:
         """Ask something of a rollout. Approvals come from Slack only."""
         caller = door.admit_person(request.headers.raw, Role.OPERATOR)
         command, command_id = _command(body), _id(caller, key, "commands")
+        if not isinstance(command, c.RollBack | c.Pause):  # the way back is never closed
+            rates.take(caller)
         return JSONResponse(_outcome_shown(_handle(service, caller, command, rollout_id, command_id, now())))
 
     @api.post("/files", tags=["files"], responses=documents.APPLIED, openapi_extra=documents.FILE_BODY)
@@ -109,6 +123,7 @@ def router(service: Service, door: Door, now: Callable[[], datetime], resolve: C
     ) -> Response:
         """Apply a rollout, surface or policy file (YAML or JSON, as the body or as an upload called `file`)."""
         caller = door.admit_person(request.headers.raw, Role.OPERATOR)
+        rates.take(caller)
         name, data = await _upload(request, filename)
         try:
             text = data.decode("utf-8-sig")
@@ -125,6 +140,7 @@ def router(service: Service, door: Door, now: Callable[[], datetime], resolve: C
     ) -> Response:
         """Hand in a run: JSON, or CSV (`case,category,pass`) with `?rollout=R-1&suite=…`."""
         caller = door.admit_person(request.headers.raw, Role.INGEST)
+        rates.take(caller)
         media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         body = await request.body()
         try:

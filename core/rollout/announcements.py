@@ -35,6 +35,17 @@ class Announcement:
     audience: str = "engineering"
     due_at: datetime | None = None  # None: at once
 
+    def fields(self) -> dict[str, str | None]:
+        """As it is kept in the outbox."""
+        return {
+            "kind": self.kind,
+            "rollout": self.rollout,
+            "channel": self.channel,
+            "key": self.key,
+            "audience": self.audience,
+            "due_at": self.due_at.isoformat() if self.due_at is not None else None,
+        }
+
     @property
     def supersedes(self) -> bool:
         """Whether an unsent one of the same key makes this one unnecessary: it is rendered from the fold."""

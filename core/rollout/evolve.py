@@ -58,7 +58,7 @@ def evolve(rollout: Rollout | None, event: e.RolloutEvent, at: datetime) -> Roll
             return replace(rollout, caps={**rollout.caps, **event.caps})
         case e.Held():
             return replace(
-                rollout,
+                _unpaused(rollout, at),
                 state=State.ON_HOLD,
                 hold=Hold(key=event.key, text=event.text, since=at),
                 request=None,
@@ -126,8 +126,13 @@ def _ended(rollout: Rollout, at: datetime) -> Rollout:
 
 def _resumed(rollout: Rollout, event: e.Resumed, at: datetime) -> Rollout:
     if rollout.state is State.PAUSED:
-        assert rollout.paused_at is not None
-        paused = rollout.paused_for + (at - rollout.paused_at)
-        return replace(rollout, state=rollout.paused_from, paused_at=None, paused_for=paused)
+        return replace(_unpaused(rollout, at), state=rollout.paused_from)
     overridden = rollout.overridden | {event.overrides} if event.overrides else rollout.overridden
     return replace(rollout, state=State.RUNNING, hold=None, overridden=overridden)
+
+
+def _unpaused(rollout: Rollout, at: datetime) -> Rollout:
+    """The clock of its stage goes on, if it stood still."""
+    if rollout.paused_at is None:
+        return rollout
+    return replace(rollout, paused_at=None, paused_for=rollout.paused_for + (at - rollout.paused_at))

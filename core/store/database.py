@@ -24,6 +24,14 @@ _APPENDING = "rampart_appending"
 # says that every connection is waiting. Whether something was written is not known; the same command id finds out.
 AWAY = (OperationalError, InterfaceError, InternalError, PoolTimeoutError)
 
+_GIVE_UP = {
+    "connect_timeout": "10",  # seconds, as all of these but the last
+    "keepalives_idle": "5",
+    "keepalives_interval": "5",
+    "keepalives_count": "2",
+    "tcp_user_timeout": "15000",  # milliseconds
+}
+
 
 def connect(url: str) -> "Database":
     """Open `sqlite:///path`, `postgres://…` or `postgresql://…`; StoreError for anything else. Creates no tables."""
@@ -189,7 +197,8 @@ class Database:
 
 
 def _open_postgres(url: URL) -> Database:
-    url = url.set(drivername="postgresql+psycopg")
+    # A network that swallows everything would keep whoever waits for an answer for hours; what the URL says goes first.
+    url = url.set(drivername="postgresql+psycopg", query={**_GIVE_UP, **url.query})
     engine = create_engine(url, pool_size=5, max_overflow=15, pool_pre_ping=True, pool_timeout=30)
     appends = engine_of(url)
     return Database(dialect="postgresql", engine=engine, appends=appends)

@@ -5,10 +5,21 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine, PoolProxiedConnection
 from sqlalchemy.exc import DBAPIError
 
 from core.store.instants import text_of
+
+
+def checked_out(engine: Engine) -> PoolProxiedConnection:
+    """A connection of the pool, for those who speak to the driver themselves; errors as in `fetch`."""
+    dbapi = engine.dialect.loaded_dbapi
+    try:
+        return engine.raw_connection()
+    except dbapi.Error as error:
+        raise DBAPIError.instance(
+            "", None, error, dbapi.Error, connection_invalidated=False, dialect=engine.dialect
+        ) from error
 
 
 def fetch(connection: Connection, query: str, parameters: Sequence[Any]) -> list[Any]:

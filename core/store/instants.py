@@ -9,9 +9,11 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 def text_of(moment: datetime) -> str:
     """`2026-11-23T08:00:00.000000Z`. A moment without a zone raises ValueError."""
-    if moment.tzinfo is None:
-        raise ValueError(f"The moment {moment.isoformat()} has no time zone; pass an aware datetime.")
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    if moment.tzinfo is not UTC:
+        if moment.tzinfo is None:
+            raise ValueError(f"The moment {moment.isoformat()} has no time zone; pass an aware datetime.")
+        moment = moment.astimezone(UTC)
+    return moment.isoformat(timespec="microseconds")[:-6] + "Z"
 
 
 def of_text(text: str) -> datetime:

@@ -7,6 +7,7 @@ import psycopg
 from sqlalchemy import URL, Engine, PoolProxiedConnection, create_engine
 from sqlalchemy.exc import DBAPIError
 
+from core.store.driver import checked_out
 from core.store.postgres_functions import APPENDING, OPENING
 from core.store.two_trips import Ask, Found
 from core.store.writes import Writes
@@ -32,14 +33,14 @@ class PostgresAppend:
     def open(self, ask: Ask) -> Found:
         name, slot, token = ask.claim or (None, None, None)
         asked = (ask.command_id, ask.after, ask.at_most, ask.person, name, slot, token, self._patience)
-        self._connection = self._connect()
+        self._connection = checked_out(self._engine)
         try:
             cursor = self._run(OPENING, asked)
         except DBAPIError as error:
             if not error.connection_invalidated:
                 raise
             # It was lost while it lay in the pool (a restart, a failover): nothing had begun, so begin on a new one.
-            self._connection = self._connect()
+            self._connection = checked_out(self._engine)
             cursor = self._run(OPENING, asked)
         cursor.nextset()
         answer, news, key, finished = cursor.fetchone()
@@ -61,12 +62,6 @@ class PostgresAppend:
         if self._connection is not None:
             self._run("ROLLBACK", None)
             self._give_back()
-
-    def _connect(self) -> PoolProxiedConnection:
-        try:
-            return self._engine.raw_connection()
-        except psycopg.Error as error:  # the server is away, or takes no more connections
-            raise DBAPIError.instance(None, None, error, psycopg.Error, dialect=self._engine.dialect) from error
 
     def _run(self, sql: str, parameters: Sequence[Any] | None) -> Any:
         assert self._connection is not None

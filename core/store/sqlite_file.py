@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Self
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError
 
 from core.store.append_lock import AppendLock
+from core.store.driver import checked_out
 from core.store.errors import LOCKED, Busy, StoreError
 
 BEGIN = "rampart_begin"  # an execution option: how a transaction begins
@@ -61,8 +63,14 @@ class SqliteFile:
         event.listen(engine, "begin", _begin)
         lock, warnings = _lock_beside(path)
         file = cls(path, engine, lock, warnings)
-        with file.held():
-            file._run("PRAGMA journal_mode=" + ("WAL" if lock else "TRUNCATE"))
+        try:
+            with file.held():
+                file._run("PRAGMA journal_mode=" + ("WAL" if lock else "TRUNCATE"))
+        except (sqlite3.Error, DBAPIError) as error:
+            raise StoreError(
+                f"{path} cannot be opened as a database to write to ({getattr(error, 'orig', error)}). Check that it "
+                "is a SQLite file, that this user may write to it and to its folder, and that the disk is not full."
+            ) from error
         return file
 
     @contextmanager
@@ -129,7 +137,7 @@ class SqliteFile:
         self._run("PRAGMA busy_timeout=0", f"PRAGMA wal_checkpoint({mode})", "PRAGMA busy_timeout=10000")
 
     def _run(self, *pragmas: str) -> None:
-        raw = self.engine.raw_connection()
+        raw = checked_out(self.engine)
         try:
             cursor = raw.cursor()
             for pragma in pragmas:

@@ -44,7 +44,7 @@ events = Table(
     Column("position", _BIG, primary_key=True, autoincrement=False),
     Column("stream", Text, nullable=False),
     Column("version", Integer, nullable=False),
-    Column("event_id", Text, nullable=False, unique=True),
+    Column("event_id", Text, nullable=False),  # follows from the command, so it is as unique
     Column("type", Text, nullable=False),
     Column("schema_version", _SMALL, nullable=False),
     Column("command_id", Text, nullable=False),
@@ -58,7 +58,7 @@ events = Table(
     Column("pii_ref", Text),
     Column("body", Text, nullable=False),
     Column("prev_hash", LargeBinary, nullable=False),
-    Column("hash", LargeBinary, nullable=False, unique=True),
+    Column("hash", LargeBinary, nullable=False),
     UniqueConstraint("stream", "version", name="events_stream_version"),
     UniqueConstraint("command_id", "command_seq", name="events_command"),
     CheckConstraint("version >= 1", name="events_version_from_one"),
@@ -75,6 +75,7 @@ commands = Table(
     Column("result", Text, nullable=False),
     Column("at", Instant, nullable=False),
     sqlite_strict=True,
+    sqlite_with_rowid=False,
 )
 
 outbox = Table(
@@ -168,6 +169,7 @@ rollout_view = Table(
     Column("ended_at", Instant),
     Column("position", _BIG, nullable=False),
     sqlite_strict=True,
+    sqlite_with_rowid=False,
 )
 Index("rollout_view_surface", rollout_view.c.surface, rollout_view.c.state)
 

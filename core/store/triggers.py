@@ -12,10 +12,8 @@ CREATE TRIGGER events_continue_the_chain BEFORE INSERT ON events BEGIN
   SELECT RAISE(ABORT, 'events: the version does not follow the newest one of its stream')
     WHERE NEW.version IS NOT (SELECT coalesce(max(version), 0) + 1 FROM events WHERE stream = NEW.stream);
   -- INSERT OR REPLACE would delete the other one, without asking the trigger that forbids it
-  SELECT RAISE(ABORT, 'events: not unique, one of the same id, hash or command is there')
-    WHERE EXISTS (SELECT 1 FROM events WHERE event_id = NEW.event_id)
-      OR EXISTS (SELECT 1 FROM events WHERE hash = NEW.hash)
-      OR EXISTS (SELECT 1 FROM events WHERE command_id = NEW.command_id AND command_seq = NEW.command_seq);
+  SELECT RAISE(ABORT, 'events: not unique, this command is there already')
+    WHERE EXISTS (SELECT 1 FROM events WHERE command_id = NEW.command_id AND command_seq = NEW.command_seq);
   SELECT RAISE(ABORT, 'events: the time of recording goes back')
     WHERE NEW.recorded_at < (SELECT recorded_at FROM events ORDER BY position DESC LIMIT 1);
 END""",

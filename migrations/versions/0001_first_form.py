@@ -37,6 +37,7 @@ def upgrade() -> None:
         sa.Column("at", INSTANT, nullable=False),
         sa.PrimaryKeyConstraint("command_id"),
         sqlite_strict=True,
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "events",
@@ -61,8 +62,6 @@ def upgrade() -> None:
         sa.CheckConstraint("version >= 1", name="events_version_from_one"),
         sa.PrimaryKeyConstraint("position"),
         sa.UniqueConstraint("command_id", "command_seq", name="events_command"),
-        sa.UniqueConstraint("event_id"),
-        sa.UniqueConstraint("hash"),
         sa.UniqueConstraint("stream", "version", name="events_stream_version"),
         sqlite_strict=True,
     )
@@ -153,6 +152,7 @@ def upgrade() -> None:
         sa.Column("position", BIG, nullable=False),
         sa.PrimaryKeyConstraint("id"),
         sqlite_strict=True,
+        sqlite_with_rowid=False,
     )
     op.create_index("rollout_view_surface", "rollout_view", ["surface", "state"], unique=False)
     op.create_table(

@@ -214,3 +214,10 @@ def test_no_path_outside_the_repository_is_named(path):
         r"(?<![\w.])/(?:home|root|Users|work|tmp|opt|mnt|workspace)\b[\w/.-]*", path.read_text("utf-8")
     ):
         pytest.fail(name)
+
+
+def test_every_control_names_tests_that_are_there() -> None:
+    shown = [cells[2] for cells in rows("security.md") if len(cells) == 3 and cells[0] not in {"Threat", "---"}]
+    named = [re.findall(r"`([^`]+\.py)`", cell) for cell in shown]
+    assert all(named)
+    assert [path for paths in named for path in paths if not (ROOT / "tests" / path).is_file()] == []

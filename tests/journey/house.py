@@ -94,7 +94,7 @@ class House:
             tick=TICK,
             port=0,
         )
-        program = app.build(settings, "serve", now=clock, pace=pace)
+        program = app.build(settings, "serve", now=clock, pace=pace, rest=timedelta(0))
         house = cls(sandbox=sandbox, program=program, clock=clock, url=program.serve_in_thread())
         program.start()
         if transport == "http":

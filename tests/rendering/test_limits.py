@@ -24,6 +24,7 @@ from bot.rendering import (
     notice_overview,
     segments,
     status,
+    undelivered,
     whois,
 )
 from bot.rendering.blocks import Message
@@ -156,6 +157,7 @@ def _everything(words: Any, text: str) -> Iterator[Message]:
             for key, audience in _keys(kind, rollout):
                 told = Announcement(kind=kind, rollout=rollout.id, channel="#x", key=key, audience=audience)
                 message = announced.render(told, position, world, entries, story.at)
+                yield undelivered.render(rollout, text, text, message)
                 if message is not None:
                     yield message
         yield status.one(rollout, words.zone)

@@ -162,6 +162,16 @@ def test_a_rejected_gate_is_a_hold(running, words, cast):
     assert story.now.state is State.ON_HOLD
 
 
+def test_a_gate_rejected_while_paused_lets_the_clock_go_on_after_the_hold(running, words, cast):
+    stages = (words.stages[0], replace(words.stages[1], advance=Advance.APPROVE), *words.stages[2:])
+    story = running(stages=stages).later(hours=6).tick(words.sighting())
+    story.when(c.Pause(reason="lunch")).later(hours=1).when(c.Reject(reason="tone is off"), by=cast["lee"])
+    assert story.now.state is State.ON_HOLD
+    before = story.now.held_for(story.at)
+    story.when(c.Resume(reason="talked about it")).later(hours=2)
+    assert story.now.held_for(story.at) - before == timedelta(hours=2)
+
+
 def test_a_hold_limit_stops_growth_until_somebody_says_why(running, words):
     story = (
         running().tick(words.sighting(Hold(findings=(words.finding("retry_rate"),)))).then(e.EvidenceRecorded, e.Held)

@@ -22,7 +22,7 @@ def carry_out(database: Database, command_id: str, at: datetime) -> str:
         answer = log.answered(command_id, "two surfaces")
         if answer is not None:
             return answer.result_json
-        entries = [Entry(stream=f"surface:{name}", event=_declared(name, command_id)) for name in ("all", command_id)]
+        entries = [Entry(stream=f"surface:{name}", event=declared(name, command_id)) for name in ("all", command_id)]
         steps = log.append(entries, Origin(command_id=command_id, actor="cli:test", at=at, recorded_at=at))
         first, last = steps[0].recorded.position, steps[-1].recorded.position
         log.enqueue(
@@ -39,7 +39,8 @@ def carry_out(database: Database, command_id: str, at: datetime) -> str:
         return result
 
 
-def _declared(surface: str, title: str) -> SurfaceDeclared:
+def declared(surface: str, title: str) -> SurfaceDeclared:
+    """An event that any log may hold, any number of times."""
     return SurfaceDeclared(
         surface=surface,
         title=title,

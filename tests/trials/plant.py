@@ -53,7 +53,7 @@ change:
 behaviour_changes:
   - {audience: [support], text: Answers are shorter.}
 stages:
-  - canary: {percent: 5, min_hold: 2m, max_hold: 30m, min_samples: 20}
+  - canary: {percent: 20, min_hold: 2m, max_hold: 30m, min_samples: 20}
   - ramp: {steps: [50%, 100%], hold: 1m}
   - bake: {hold: 2m}
 rollback_when:
@@ -182,7 +182,7 @@ class Process:
 
     def drain(self) -> None:
         """Let time pass until nothing is left to be sent."""
-        for _ in range(200):
+        for _ in range(2_000):
             self.deliver()
             with self.database.reading() as connection:
                 due = outbox.next_due(connection)

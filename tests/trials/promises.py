@@ -6,7 +6,6 @@ from typing import Any
 
 from sqlalchemy import select
 
-from bot.delivery import EVENT_TYPE
 from bot.rendering import card
 from core.flags.evaluation import evaluate
 from core.rollout import announcements, events, exposure
@@ -88,11 +87,11 @@ def said_in_order_and_once(database: Database, slack: Slack) -> None:
 
 
 def _is_ours(metadata: Mapping[str, Any] | None) -> bool:
-    return metadata is not None and metadata["event_type"] == EVENT_TYPE
+    return metadata is not None and metadata["event_type"] == "rampart"
 
 
 def the_card_is_true(database: Database, world: World, slack: Slack) -> None:
-    """With nothing left to be sent, the card says what the rollout is, unless Slack refused its newest form for good."""
+    """With nothing left to be sent, the card says what the rollout is, unless Slack will not take its newest form."""
     with database.reading() as connection:
         cards = select(outbox).where(outbox.c.supersede_key.startswith("card:")).order_by(outbox.c.id)
         newest = {row.supersede_key: row.state for row in connection.execute(cards)}

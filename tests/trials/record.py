@@ -48,7 +48,7 @@ def told(world: World) -> dict[str, Any]:
 def begin(process: Process) -> None:
     process.declare()
     process.plan(1, "plan-1")
-    process.deliver()
+    process.drain()
     process.say(c.Approve(), "approve", by=LEE)
     process.clock.turn(minutes=1)
     process.say(c.Start(), "start", by=DANA)

@@ -1,4 +1,4 @@
-"""A clock that jumps, an hour that comes twice, a machine that slept: nothing twice, nothing early, nothing for no reason."""
+"""A clock that jumps, an hour that comes twice, a machine that slept: nothing twice, nothing early."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -33,7 +33,7 @@ def two(fresh: Callable[[], str]) -> Iterator[tuple[Process, Process]]:
     one, other = (Process(name, url, clock, slack) for name in ("web-1", "web-2"))
     one.declare()
     one.plan(1, "plan")
-    one.deliver()
+    one.drain()
     one.say(c.Approve(), "approve", by=LEE)
     clock.turn(minutes=1)
     one.say(c.Start(), "start", by=DANA)
@@ -95,7 +95,7 @@ def test_a_start_in_the_hour_that_comes_twice_happens_once(two: tuple[Process, P
     one.say(c.RollBack(reason="something else first"), "back")
     one.clock.at = AUTUMN - timedelta(hours=2)
     one.plan(2, "plan-2")
-    one.deliver()
+    one.drain()
     one.say(c.Approve(), "approve-2", by=LEE, rollout="R-2")
     one.say(c.Start(then=AUTUMN + timedelta(minutes=10)), "then", by=DANA, rollout="R-2")
     for _ in range(24):

@@ -1,8 +1,8 @@
-"""An installation whose processes may die, and clients that do not give up: what was acknowledged, and whether it held."""
+"""An installation whose processes may die, and clients that do not give up: whether what was acknowledged holds."""
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -165,7 +165,3 @@ class Client:
                 assert answer.status_code == 503, answer.text
             self._pause.wait(0.05)
         raise AssertionError(f"{key} gets no answer")
-
-
-def ids(rows: Iterable[dict[str, object]]) -> list[object]:
-    return [row["id"] for row in rows]

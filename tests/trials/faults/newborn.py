@@ -11,8 +11,7 @@ import bot.app
 import bot.cli
 import bot.delivery
 import bot.jobs
-import core.replay
-import core.watch
+import core.replay  # noqa: F401
 from tests.trials.faults import crash_points
 from tests.trials.faults.crash_points import Point
 
@@ -58,6 +57,3 @@ def hurry() -> None:
     bot.jobs._LEASE = LEASE
     assert bot.delivery.deliver_due.__kwdefaults__ is not None
     bot.delivery.deliver_due.__kwdefaults__["pace"] = timedelta(0)
-
-
-assert core.replay and core.watch and bot.app, "loaded"

@@ -3,7 +3,7 @@
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
@@ -105,7 +105,5 @@ class Line:
 
 
 def _hang_up(one: socket.socket) -> None:
-    try:
+    with suppress(OSError):  # it is closed
         one.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        pass  # it is closed

@@ -1,4 +1,4 @@
-"""A web process whose database falls silent: it goes on for a while, then gives everybody the live version, and says so."""
+"""A web process whose database falls silent: it goes on for a while, then gives everybody the live version."""
 
 import tempfile
 from collections.abc import Callable, Iterator

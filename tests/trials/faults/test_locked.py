@@ -5,7 +5,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 
 import httpx
@@ -147,11 +147,16 @@ def test_one_of_ours_that_stands_still_under_the_lock_is_cut_off(
             begun(Service(two))
             standing = Service(one)
             standing.world()
-            for held in (lambda: appending(one, standing.folds, "held"), one.writing):
-                with pytest.raises(databases.AWAY), held():  # type: ignore[operator]
+
+            def stand_still(held: Callable[[], AbstractContextManager[object]]) -> None:
+                with held():
                     waiting_until(lambda: not _holders(owner), lambda: "it is cut off", within=SOON)
                     number = len(Service(two).history("R-1"))
                     laborer.command(Service(two), c.RaiseConcern(notice="general", text="on"), f"on-{number}")
+
+            for way in (lambda: appending(one, standing.folds, "held"), one.writing):
+                with pytest.raises(databases.AWAY):
+                    stand_still(way)
             laborer.command(standing, c.RaiseConcern(notice="general", text="back"), "back")
 
 

@@ -1,4 +1,4 @@
-"""A process dies at each of the moments between two steps, one after the other; its successor finds everything whole."""
+"""A process dies at each moment between two steps, one after the other; its successor finds everything whole."""
 
 import signal
 from collections.abc import Callable, Iterator
@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import update
 
 from bot.sandbox.control import Sandbox
+from core import applying
 from core.rollout import events as e
 from core.service import Service
 from core.store import schema, verify
@@ -18,6 +19,7 @@ from tests.journey.house import waiting_until
 from tests.trials.faults.crash_points import Point, points
 from tests.trials.faults.installation import SOON, Client, Installation
 from tests.trials.faults.nursery import Nursery, Process
+from tests.trials.plant import DANA, MONDAY, SURFACE_FILE
 
 AHEAD = timedelta(seconds=1)  # when what is begun at a time begins
 DIALECTS = {"sqlite": "sqlite", "postgres": "postgresql"}
@@ -151,8 +153,4 @@ def _succeeds(birth: Nursery, role: str) -> None:
 
 
 def _fill(service: Service) -> None:
-    from tests.trials.plant import DANA, MONDAY, SURFACE_FILE
-
-    from core import applying
-
     applying.apply_text(service, SURFACE_FILE, "surface.yaml", by=DANA, at=MONDAY, command_id="surface")

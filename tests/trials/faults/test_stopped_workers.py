@@ -1,4 +1,4 @@
-"""A worker that is stopped past its leases, and goes on later: another did its work, and it does nothing of it again."""
+"""A worker that is stopped past its leases, and goes on later: another did its work, and nothing is done again."""
 
 import signal
 from collections import Counter

@@ -1,0 +1,122 @@
+"""A log of a million events, and a stream of ten thousand: read whole, in flat memory."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from bench import databases, rollouts
+from bench.figures import Figure
+from bench.peer import Peer
+from bench.rounds import Effort, medians
+from core.rollout import events as e
+from core.service import Service
+from core.store import event_log, projections
+from core.store.appending import appending
+from core.store.commands import Answer
+from core.store.database import Database, connect
+from core.store.event_log import Entry, Origin
+
+EVENTS, STREAM = 1_000_000, 10_000
+A_COMMAND = 500
+WITHIN, LOADED = 15.0, 0.25  # seconds
+FLAT = 1.2  # times the memory of a log of a tenth of that size
+# In a process of its own: the peak of its resident memory is the most it ever took.
+_ROOT = Path(__file__).parents[1]
+_VERIFY = (
+    "import resource, sys, time\n"
+    "from core.store.database import connect\n"
+    "from core.store.verify import verify\n"
+    "with connect(sys.argv[1]) as database, database.reading() as connection:\n"
+    "    began = time.perf_counter(); report = verify(connection)\n"
+    "    print(time.perf_counter() - began, report.checked, len(report.problems))\n"
+    "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3)\n"
+)
+
+
+def measure(effort: Effort) -> Iterator[Figure]:
+    """Loading against the peer's repository of the same length; verifying as `audit verify` does it."""
+    with databases.folder() as folder:
+        yield from _stream("SQLite", databases.sqlite(folder), ("sqlite", str(folder / "peer.db")), effort)
+        yield from _verified("SQLite", databases.sqlite(folder), effort)
+    with databases.postgres_server() as server:
+        yield from _stream("Postgres", server.migrated(), ("postgres", server.empty()), effort)
+        yield from _verified("Postgres", server.migrated(), effort)
+
+
+def _stream(name: str, url: str, peer_at: tuple[str, str], effort: Effort) -> Iterator[Figure]:
+    with connect(url) as database, Peer("eventsourcing_append.py", *peer_at) as peer:
+        service = Service(database)
+        stream = e.rollout_stream(rollouts.begin(service).id)
+        _grow(service, [stream], STREAM)
+        peer.ask(what="application", times=STREAM, payload="a look")
+
+        def loaded() -> float:
+            began = time.perf_counter()
+            with database.reading() as connection:
+                found = len(event_log.stream(connection, stream))
+            assert found >= STREAM
+            return time.perf_counter() - began
+
+        found = medians(
+            {"ours": loaded, "peer": lambda: peer.ask(what="load", times=1, payload="")["seconds"]}, effort.rounds
+        )
+    yield Figure(
+        name=f"a stream of {STREAM:,} events loaded: eventsourcing repository, {name}",
+        ours=1000 * found["ours"],
+        peer=1000 * found["peer"],
+        unit="ms",
+        better="less",
+    )
+    yield Figure(name=f"… that alone, {name}", ours=found["ours"], unit="s", goal=LOADED, better="less")
+
+
+def _verified(name: str, url: str, effort: Effort) -> Iterator[Figure]:
+    size = EVENTS // 10 if effort.quick else EVENTS
+    with connect(url) as database:
+        service = Service(database)
+        streams = [e.rollout_stream(rollouts.begin(service, surface=f"assistant-{n}").id) for n in range(50)]
+        _grow(service, streams, size // 10)
+        _keep_read_model(database)
+    _, small = _verify(url)
+    with connect(url) as database:
+        _grow(Service(database), streams, size - size // 10)
+        _keep_read_model(database)
+    seconds, large = _verify(url)
+    goal = WITHIN * size / EVENTS
+    said = f"{size:,} events verified, {name}"
+    yield Figure(name=said, ours=seconds, unit="s", goal=goal, better="less")
+    yield Figure(
+        name="… most memory it took: for a tenth of them", ours=large, peer=small, unit="MB", goal=FLAT, better="less"
+    )
+
+
+def _grow(service: Service, streams: Sequence[str], count: int) -> None:
+    """Add `count` events: pauses and resumes, in commands of many."""
+    service.world()
+    at, by, why = rollouts.now(), rollouts.ANA.id, "The support team looks at it together before we go on."
+    pair = (e.Paused(by=by, reason=why), e.Resumed(by=by, reason=why))
+    for number in range(count // A_COMMAND):
+        entries = [Entry(stream=streams[number % len(streams)], event=one) for one in pair * (A_COMMAND // 2)]
+        command_id = f"grow-{os.urandom(8).hex()}"
+        with appending(service.database, service.folds, command_id) as log:
+            steps = log.append(entries, Origin(command_id=command_id, actor=by, at=at, recorded_at=at))
+            first, last = steps[0].recorded.position, steps[-1].recorded.position
+            log.remember(command_id, "f", Answer(first_position=first, last_position=last, result_json="{}", at=at))
+
+
+def _keep_read_model(database: Database) -> None:
+    with database.writing() as connection:
+        projections.rebuild(connection)
+
+
+def _verify(url: str) -> tuple[float, float]:
+    """(seconds, megabytes at most) of verifying all of it."""
+    done = subprocess.run([sys.executable, "-c", _VERIFY, url], capture_output=True, text=True, cwd=_ROOT, check=True)
+    line, megabytes = done.stdout.splitlines()
+    seconds, _, problems = line.split()
+    if problems != "0":
+        raise RuntimeError(f"the log of this measurement is wrong in {problems} places")
+    return float(seconds), float(megabytes)

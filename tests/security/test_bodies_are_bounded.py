@@ -1,0 +1,139 @@
+"""Nothing that is sent can be too large, too deep, too slow or too much."""
+
+import asyncio
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from bot.http import bodies
+from bot.http.auth import LOCAL, Denied
+from bot.http.rates import Rates
+from core.rollout.model import State
+from core.spec.problems import Unreadable
+from core.spec.reading import read
+
+COMMANDS = "/api/v1/rollouts/R-1/commands"
+ROUTES = (COMMANDS, "/api/v1/files", "/api/v1/observations", "/ofrep/v1/evaluate/flags", "/ofrep/v1/evaluate/flags/x")
+DEEP = 100_000
+NESTED = {
+    "lists": "[" * DEEP + "]" * DEEP,
+    "objects": '{"a":' * DEEP + "1" + "}" * DEEP,
+    "unclosed lists": "[" * DEEP,
+    "unclosed objects": '{"a":' * DEEP,
+    "a huge integer": '{"observations":[{"metrics":{"a":' + "9" * 10_000 + "}}]}",
+    "a huge number": '{"command":"pause","to_percent":1e999}',
+    "no number": '{"command":"pause","to_percent":NaN}',
+    "a lone surrogate": '{"command":"\\ud800","reason":"\\udfff"}',
+    "not UTF-8": b"\xff\xfe\x00",
+    "a NUL": '{"command":"pa\\u0000use"}',
+}
+BOMBS = {
+    "nested lists": "version: 1\nrollout: " + "[" * 10_000,
+    "nested maps": "{a: " * 10_000,
+    "nested dashes": "- " * 10_000 + "a",
+    "laughs": "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 40)),
+    "many values": "rollout: [" + "a, " * 60_000 + "]",
+    "larger than 256 KB": "rollout: a # " + "x" * 256 * 1024,
+    "a key twice": "version: 1\nversion: 1\nrollout: a\n",
+    "a tag": "rollout: !!python/object/apply:os.system [id]\n",
+    "a tag of our own": "rollout: !x a\n",
+    "a merge": "a: &a {b: 1}\nrollout: {<<: *a}\n",
+    "itself": "rollout: &a [*a]\n",
+    "a huge integer": "version: " + "9" * 10_000 + "\nrollout: a\n",
+    "JSON, nested": "[" * 10_000 + "]" * 10_000,
+}
+
+
+@pytest.mark.parametrize("what", NESTED)
+@pytest.mark.parametrize("path", [*ROUTES, "/api/v1/evals"])
+def test_json_bombs_are_refused_and_nothing_falls(running: Any, serve: Any, canary: Any, path: str, what: str) -> None:
+    client = serve(running)
+    canary(running)
+    before = running.service.world().position
+    answer = client.post(path, content=NESTED[what], headers={"content-type": "application/json"})
+    assert answer.status_code < 500, answer.text[:200]
+    assert running.service.world().position == before or running.service.world().rollouts["R-1"].state is State.PAUSED
+    assert client.get("/healthz").status_code == 200
+
+
+@pytest.mark.parametrize("what", BOMBS)
+def test_files_that_unfold_or_lie_are_refused_however_they_come(running: Any, serve: Any, what: str) -> None:
+    with pytest.raises(Unreadable):
+        read(BOMBS[what], "file.yaml")  # as the command line does
+    client = serve(running)
+    before = running.service.world().position
+    for sent in ({"content": BOMBS[what]}, {"files": {"file": ("rollout.yaml", BOMBS[what].encode())}}):
+        answer = client.post("/api/v1/files", **sent)
+        assert (answer.status_code, answer.json()["code"]) == (422, "unreadable")
+    assert running.service.world().position == before
+
+
+@pytest.mark.parametrize("path", [*ROUTES, "/metrics", "/nowhere", "/"])
+def test_a_large_body_is_refused_on_every_route(running: Any, serve: Any, path: str) -> None:
+    assert serve(running).post(path, content=b"x" * 2 * bodies.LIMIT).status_code in {413, 405, 404}
+    assert serve(running).post(path, content=chunks()).status_code in {413, 405, 404}
+
+
+def chunks() -> Any:
+    """No length is told beforehand."""
+    for _ in range(32):
+        yield b"x" * (bodies.LIMIT // 16)
+
+
+def test_a_body_that_takes_too_long_is_not_waited_for() -> None:
+    async def never() -> dict[str, Any]:
+        await asyncio.Event().wait()
+        return {}
+
+    with pytest.raises(bodies.TooSlow):
+        asyncio.run(bodies.read({"headers": []}, never, within=0.01))
+
+
+def test_its_sender_is_told_so() -> None:
+    async def inner(*_: object) -> None:
+        raise AssertionError("it was called with half a body")
+
+    async def slow(_: object, __: object, limit: int = 0) -> bytes:
+        raise bodies.TooSlow(30)
+
+    async def asked() -> httpx.Response:
+        app = bodies.limited(inner, {})
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://x") as client:
+            return await client.post("/", content=b"x")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(bodies, "read", slow)
+        answer = asyncio.run(asked())
+    assert (answer.status_code, answer.json()["code"]) == (408, "too_slow")
+
+
+def test_a_token_that_changes_too_much_is_slowed_down_and_others_are_not() -> None:
+    clock = [0.0]
+    rates = Rates(a_second=2, burst=3, monotonic=lambda: clock[0])
+    other = type(LOCAL)(roles=LOCAL.roles, key="other", actor=LOCAL.actor)
+    for _ in range(3):
+        rates.take(LOCAL)
+    with pytest.raises(Denied) as denied:
+        rates.take(LOCAL)
+    assert (denied.value.status, denied.value.retry_after) == (429, 1)
+    rates.take(other)
+    clock[0] = 0.5
+    rates.take(LOCAL)
+
+
+def test_over_http_it_is_429_and_the_way_back_stays_open(running: Any, serve: Any, canary: Any) -> None:
+    client = serve(running)
+    canary(running)
+    body = json.dumps({"command": "feels_off"})
+    kind = {"content-type": "application/json"}
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Rates.__init__, "__defaults__", (0.0, 2.0, lambda: 0.0))
+        client = serve(running)
+        answers = [client.post(COMMANDS, content=body, headers=kind) for _ in range(3)]
+        assert answers[-1].status_code == 429
+        assert answers[-1].headers["retry-after"] == "1"
+        assert answers[-1].json()["code"] == "too_fast"
+        assert client.post(COMMANDS, json={"command": "rollback"}).status_code == 200
+    assert running.service.world().rollouts["R-1"].state is State.ROLLED_BACK
