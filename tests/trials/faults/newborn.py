@@ -55,5 +55,7 @@ def hurry() -> None:
     """Leases of seconds, and no rest for channels: what these are in earnest is for other tests."""
     bot.delivery.LEASE = LEASE
     bot.jobs._LEASE = LEASE
-    assert bot.delivery.deliver_due.__kwdefaults__ is not None
-    bot.delivery.deliver_due.__kwdefaults__["pace"] = timedelta(0)
+    for function, how_long in ((bot.app.build, "rest"), (bot.delivery.deliver_due, "pace")):
+        assert function.__kwdefaults__ is not None
+        assert how_long in function.__kwdefaults__
+        function.__kwdefaults__[how_long] = timedelta(0)

@@ -84,8 +84,8 @@ class Line:
                     case "before":
                         break
                     case "after":
+                        _hang_up(source)  # first, so that no answer can come through
                         target.sendall(data)
-                        _hang_up(source)
                         return  # the server's end stays until it has answered into the void
                     case _:
                         target.sendall(data)
