@@ -1,5 +1,6 @@
 """An installation whose processes may die, and clients that do not give up: whether what was acknowledged holds."""
 
+import re
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -10,6 +11,7 @@ import httpx
 from sqlalchemy import select
 
 from bot.sandbox.control import Sandbox
+from bot.sandbox.people import ANA
 from core.flags.evaluation import evaluate
 from core.judging.evidence import EVERYONE, REQUESTS
 from core.rollout import events as e
@@ -22,11 +24,12 @@ from tests.journey import plans
 from tests.journey.crowd import SURFACE
 from tests.journey.house import waiting_until
 from tests.journey.processes import free_port, post
-from tests.journey.senders import BATCH, PEOPLE, Batches, InSlack, Sender, over_rest
+from tests.journey.senders import BATCH, PEOPLE, Batches, Sender, Sent, over_rest
 from tests.trials.faults.crash_points import Point
 from tests.trials.faults.newborn import LEASE
 from tests.trials.faults.nursery import Nursery, Process
 
+_OPEN = re.compile("working on it|Nothing was done|may not have been carried out")
 SOON = 60  # seconds within which whatever should happen has happened
 
 
@@ -68,7 +71,7 @@ class Installation:
         snapshot = exposure.snapshot(Service(self.database).world())
         variants = {u: evaluate(snapshot, SURFACE, u, {}).variant for u in (f"user-{n}" for n in range(PEOPLE))}
         self.senders = (
-            Sender("slack", InSlack(self.slack)),
+            Sender("slack", Steering(self.slack)),
             Sender("rest", over_rest),
             Sender("batch", Batches(variants)),
         )
@@ -143,6 +146,21 @@ def said_once(slack: Sandbox) -> None:
     assert marks
     assert [row for row, times in marks.items() if times > 1] == [], "no message is posted twice"
     assert slack.violations == []
+
+
+class Steering:
+    """Ana pauses and resumes in turn. What had no answer, or only that it is under way, Slack delivers again."""
+
+    def __init__(self, slack: Sandbox) -> None:
+        self._slack = slack
+
+    def __call__(self, url: str, sent: Sent, key: str) -> bool:
+        if sent.open == key and self._slack.deliveries[-1].payload.get("user_id") == ANA.id:
+            again = self._slack.deliver_again()
+            return again.acked and not _OPEN.search(str(again.answer))
+        verb = "pause" if len(sent.acknowledged) % 2 == 0 else "resume"
+        reply = self._slack.person("ana").command(f'/rollout {verb} R-1 "{key}"')
+        return reply.acked and not _OPEN.search(reply.text)
 
 
 class Client:
