@@ -100,14 +100,22 @@ class Installation:
         concerns = [x.text for x in history if isinstance(x, e.ConcernRaised)]
         assert concerns == rest.sent.acknowledged, "each once, and in the order in which they were answered"
         steered = [x.reason for x in history if isinstance(x, e.Paused | e.Resumed)]
-        assert steered == in_slack.sent.acknowledged, self.answers()
+        assert steered == in_slack.sent.acknowledged, self.answers(steered, in_slack.sent.acknowledged)
         assert requests_counted(self.database) == BATCH * len(batches.sent.acknowledged)
         with self.database.reading() as connection:
             assert verify.verify(connection).problems == ()
 
-    def answers(self) -> list[object]:
-        """What Slack was told last, for whoever wonders."""
-        return [(one.label, one.status, one.error, one.answer) for one in self.slack.deliveries[-4:]]
+    def answers(self, steered: list[str], acknowledged: list[str]) -> list[object]:
+        """What Slack was told of the first that differs, for whoever wonders."""
+        both = zip([*steered, ""], [*acknowledged, ""], strict=False)
+        odd = next((one for one in both if one[0] != one[1]), ("", ""))
+        told = [(d.label, d.status, d.error, d.answer) for d in self.slack.deliveries]
+        asked = [one for one in told if any(f'"{key}"' in one[0] for key in odd)]
+        kinds = (e.Paused, e.Resumed, e.Held, e.HoldCleared)
+        history = [(r.position, r.command_id, r.event) for r in Service(self.database).history("R-1")]
+        steps = [one for one in history if isinstance(one[2], kinds)]
+        place = next((n for n, one in enumerate(steps) if getattr(one[2], "reason", None) == odd[0]), len(steps))
+        return [odd, *asked, *steps[max(0, place - 6) : place + 4]]
 
     def end(self) -> None:
         """R-1 is taken back; with nothing left to be said, Slack shows what is, and each thing once."""
