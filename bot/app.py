@@ -197,6 +197,7 @@ def build(
             bolt=bolt if settings.slack_signing_secret else None,  # unsigned, nothing could be believed
             now=now,
             resolve_handle=directory.resolve_handle if directory is not None else _as_written,
+            blind=lambda: serving.blind,
         )
     clock = Clock()
     if policy is not None:

@@ -45,7 +45,11 @@ class Serving:
         self._current = exposure.snapshot(service.peek())
         self._changed = threading.Event()
         self._stopping = threading.Event()
-        self._blind = False
+        self._blind = ""  # why nothing can be followed
+        self._knowing = threading.Lock()
+        self._seen_at = time.monotonic()
+        self._wrong = ""
+        self._watch = threading.Thread(target=self._keep_watch, name="watch", daemon=True)
         self._thread = threading.Thread(target=self._follow, name="serving", daemon=True)
         self._wakeups = Wakeups(service.database, self._changed.set, self._deaf)
         service.folds.on_change(self._rebuild)
@@ -54,10 +58,18 @@ class Serving:
         """What is served now; an immutable value."""
         return self._current
 
+    @property
+    def blind(self) -> str:
+        """Why this process serves everybody the live version; empty while it can follow the log."""
+        return self._blind
+
     def start(self) -> None:
-        """Read the whole log once, then follow it."""
+        """Read the whole log once, be counted among those who serve before anybody is served, then follow the log."""
+        self._seen_at = time.monotonic()
         self._service.world()
+        self._report()
         self._thread.start()
+        self._watch.start()
         self._wakeups.start()
 
     def stop(self) -> None:
@@ -65,50 +77,70 @@ class Serving:
         self._stopping.set()
         self._changed.set()
         self._wakeups.stop()
-        if self._thread.is_alive():
-            self._thread.join()
+        for thread in (self._thread, self._watch):
+            if thread.is_alive():
+                thread.join()
         try:
             processes.leave(self._service.database, self._process_id)
         except (StoreError, SQLAlchemyError) as error:
             log.warning("the database is away; others wait until this process is forgotten", why=str(error))
 
     def _rebuild(self, world: World) -> None:
-        self._current = exposure.snapshot(world)
+        with self._knowing:
+            current = exposure.snapshot(world)
+            self._current = current.withdrawn() if self._blind else current
         self._changed.set()
 
     def _follow(self) -> None:
-        reported, reported_at, seen_at = -1, 0.0, time.monotonic()
+        reported, reported_at = -1, 0.0
         while not self._stopping.is_set():
             try:
+                asked_at = time.monotonic()
                 self._service.world()
-                seen_at = time.monotonic()
-                self._see()
+                self._see(asked_at)
                 position = self._current.position
-                if position != reported or seen_at - reported_at >= REPORT:
-                    processes.report(self._service.database, self._process_id, self._role, position, self._real_time())
-                    reported, reported_at = position, seen_at
+                if position != reported or asked_at - reported_at >= REPORT:
+                    self._report()
+                    reported, reported_at = position, asked_at
             except UnknownEvent as unknown:
                 self._go_blind(str(unknown))
             except Exception as error:
                 # The database is away: what was served last is served on for a while, and this process looks again.
+                self._wrong = f" ({type(error).__name__})"
                 if not self._blind:
                     log.exception("cannot follow the log")
-                if time.monotonic() - seen_at > BLIND_AFTER:
-                    self._go_blind(f"the log did not answer for {BLIND_AFTER:.0f} s ({type(error).__name__})")
             self._changed.wait(POLL)
             self._changed.clear()
+
+    def _report(self) -> None:
+        at, position = self._real_time(), self._current.position
+        processes.report(self._service.database, self._process_id, self._role, position, at)
+
+    def _keep_watch(self) -> None:
+        """In a thread of its own: a database that falls silent keeps the other one waiting, perhaps for hours."""
+        while not self._stopping.wait(min(POLL, BLIND_AFTER / 4)):
+            if time.monotonic() - self._seen_at > BLIND_AFTER:
+                self._go_blind(f"the log did not answer for {BLIND_AFTER:.0f} s{self._wrong}", unless_seen=True)
 
     def _deaf(self, why: str) -> None:
         log.warning("not told by the database what is new, for a while; looking more slowly", why=why)
 
-    def _go_blind(self, why: str) -> None:
-        if not self._blind:
-            self._blind = True
+    def _go_blind(self, why: str, *, unless_seen: bool = False) -> None:
+        with self._knowing:
+            if self._blind or (unless_seen and time.monotonic() - self._seen_at <= BLIND_AFTER):
+                return
+            self._blind = why
             self._current = self._current.withdrawn()
-            log.error("everybody gets the live version until the log can be followed", why=why)
+        log.error("everybody gets the live version until the log can be followed", why=why)
 
-    def _see(self) -> None:
-        if self._blind:
-            self._blind = False
-            self._current = exposure.snapshot(self._service.peek())
+    def _see(self, asked_at: float) -> None:
+        """An answer is as old as its question: it may have been on its way for long."""
+        if time.monotonic() - asked_at > BLIND_AFTER:
+            return  # what came is no news any more; the next answer is
+        with self._knowing:
+            self._seen_at, self._wrong = asked_at, ""
+            was_blind, self._blind = self._blind, ""
+            if was_blind:
+                self._current = exposure.snapshot(self._service.peek())
+        if was_blind:
             log.warning("the log can be followed again")

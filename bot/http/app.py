@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import OperationalError
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -24,6 +23,7 @@ from bot.http.rates import Rates
 from core.flags.snapshot import Snapshot
 from core.rollout.refusal import Refused
 from core.service import Service
+from core.store.database import AWAY
 from core.store.errors import Busy
 
 if TYPE_CHECKING:
@@ -42,9 +42,11 @@ def build(
     tokens: Sequence[tuple[str, str]] = (),
     bolt: "Bolt | None" = None,
     resolve_handle: Callable[[str], str] = lambda handle: handle,
+    blind: Callable[[], str] = lambda: "",
 ) -> App:
     """The ASGI application. `tokens` are (role, token); without any, whoever reaches it may do everything, so bind to
-    loopback. `now` is the rollout clock. The lifespan's end writes the observations that are still waiting."""
+    loopback. `now` is the rollout clock; `blind` says why this process cannot follow the log, empty while it can. The
+    lifespan's end writes the observations that are still waiting."""
     door = Door(tokens)
     intake = Intake(service.database, snapshot, now)
 
@@ -57,7 +59,7 @@ def build(
     api = FastAPI(title="Rampart", version="1", description=_ABOUT, lifespan=lifespan, docs_url=None, redoc_url=None)
     flags = Flags(snapshot, door, bodies.limited(api, LARGER))
     _answer_errors(api)
-    api.include_router(health.router(service, door, health.Figures(service, snapshot, flags, intake, now)))
+    api.include_router(health.router(service, door, health.Figures(service, snapshot, flags, intake, now), blind))
     api.include_router(rollouts.router(service, door, Rates(), now, resolve_handle))
     api.add_api_route(
         "/api/v1/observations",
@@ -102,12 +104,14 @@ def _answer_errors(api: FastAPI) -> None:
         }.get(error.status_code, str(error.detail))
         return problem(error.status_code, code, message, "See /docs.", headers=dict(error.headers or {}))
 
-    @api.exception_handler(Busy)
-    @api.exception_handler(OperationalError)
     async def unavailable(_: Request, error: Exception) -> JSONResponse:
         _log.error("The database did not answer", exc_info=error)
+        why = str(error) if isinstance(error, Busy) else "The database did not answer."
         hint = "Send the request again, with the same Idempotency-Key."
-        return problem(503, "unavailable", "The database did not answer.", hint, headers={"Retry-After": "1"})
+        return problem(503, "unavailable", why, hint, headers={"Retry-After": "1"})
+
+    for kind in (Busy, *AWAY):
+        api.exception_handler(kind)(unavailable)
 
     @api.exception_handler(Exception)
     async def broken(_: Request, error: Exception) -> JSONResponse:

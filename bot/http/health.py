@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from bot.http import documents
@@ -88,7 +89,7 @@ class Figures(Collector):
         yield troubles
 
 
-def router(service: Service, door: Door, figures: Figures) -> APIRouter:
+def router(service: Service, door: Door, figures: Figures, blind: Callable[[], str]) -> APIRouter:
     """The three routes. Probes need no token; the figures do."""
     api = APIRouter(tags=["health"])
     registry = CollectorRegistry()
@@ -100,10 +101,13 @@ def router(service: Service, door: Door, figures: Figures) -> APIRouter:
         return {"status": "ok"}
 
     @api.get("/readyz", responses={503: documents.PROBLEMS[503]})
-    def ready() -> Response:
-        """Ready: the database answers too."""
+    async def ready() -> Response:
+        """Ready: the log can be followed, and the database answers too."""
+        if why := blind():  # asked first: a database that is silent would keep the probe waiting
+            message = f"This process cannot follow the log: {why.rstrip('.')}. Everybody gets the live version."
+            return problem(503, "unavailable", message, "See the log of this process.")
         try:
-            position = service.world().position
+            position = (await run_in_threadpool(service.world)).position
         except (StoreError, SQLAlchemyError):
             _log.exception("The database cannot be reached")
             return problem(503, "unavailable", "The database cannot be reached.", "See the log of this process.")

@@ -214,7 +214,7 @@ class Observations:
         try:
             answer = await asyncio.wrap_future(self._intake.submit(batch))
         except Full:
-            return _later("Too many batches are waiting to be written.")
+            return _later("Too many batches are waiting to be written, so nothing of this one was counted.")
         except observations.Malformed as malformed:
             hint = 'A batch is {"observations": [{"surface", "unit", "variant", "metrics"}]}.'
             return problem(400, "malformed", f"{malformed}.", hint)
@@ -222,10 +222,10 @@ class Observations:
             return problem(409, "conflict", str(conflict), "Send a different batch under a new key.")
         except (StoreError, SQLAlchemyError):
             _log.exception("A batch of observations could not be written")
-            return _later("The database could not be written.")
+            return _later("The database did not answer, so whether this batch was counted is not known.")
         return Response(answer, media_type="application/json")
 
 
 def _later(why: str) -> Response:
-    hint = "Nothing of this batch was counted. Send it again, with the same Idempotency-Key."
+    hint = "Send it again, with the same Idempotency-Key: then it counts once."
     return problem(503, "unavailable", why, hint, headers={"Retry-After": "1"})

@@ -11,6 +11,7 @@ import structlog
 from bot.rendering import blocks, fallback
 from bot.rendering.blocks import Message
 from core.rollout.refusal import Refused
+from core.store.database import AWAY
 from core.store.errors import Busy
 
 log = structlog.get_logger()
@@ -81,6 +82,10 @@ class Answering:
                 self.say(blocks.refusal(error.message, error.hint))
             case Busy():
                 self.say(blocks.refusal(f"Nothing was done: {error}", "Try again in a moment."))
+            case _ if isinstance(error, AWAY):
+                log.error("the database did not answer", ref=self._ref, exc_info=error)
+                what = f"The database did not answer (ref {self._ref}), so this may not have been carried out."
+                self.say(blocks.refusal(what, "Try again in a moment; /rollout status shows whether it was."))
             case Exception():
                 log.error("a command failed", ref=self._ref, exc_info=error)
                 what = f"Something broke on our side (ref {self._ref}). It may not have been carried out."

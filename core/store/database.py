@@ -7,9 +7,10 @@ from contextlib import contextmanager, nullcontext
 from typing import Any, Literal, Self
 
 from sqlalchemy import URL, Connection, Engine, RootTransaction, create_engine, make_url
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import ArgumentError, InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from core.store.errors import Busy, StoreError
+from core.store.errors import LOCKED, Busy, StoreError
 from core.store.postgres_append import PostgresAppend, engine_of
 from core.store.postgres_functions import APPEND_KEY
 from core.store.sqlite_append import SqliteAppend
@@ -19,6 +20,17 @@ from core.store.two_trips import TwoTrips
 LOCK_TIMEOUT = "10s"
 IDLE_TIMEOUT = "30s"
 _APPENDING = "rampart_appending"
+# The database is away: which of these it is depends on what was under way when the connection ended, and the last one
+# says that every connection is waiting. Whether something was written is not known; the same command id finds out.
+AWAY = (OperationalError, InterfaceError, InternalError, PoolTimeoutError)
+
+_GIVE_UP = {
+    "connect_timeout": "10",  # seconds, as all of these but the last
+    "keepalives_idle": "5",
+    "keepalives_interval": "5",
+    "keepalives_count": "2",
+    "tcp_user_timeout": "15000",  # milliseconds
+}
 
 
 def connect(url: str) -> "Database":
@@ -92,7 +104,7 @@ class Database:
     def writing(self) -> Iterator[Connection]:
         """One transaction under the append lock: committed at the end of the block, rolled back on any exception.
 
-        Do no network calls inside. Busy when others hold the lock for over ten seconds (Postgres).
+        Do no network calls inside. Busy when others hold the lock for over ten seconds.
         """
         with self._transaction(appending=True) as connection:
             yield connection
@@ -112,7 +124,7 @@ class Database:
                 yield trips
             except OperationalError as error:
                 if _is_lock_timeout(error):
-                    raise _busy() from error
+                    raise Busy(LOCKED) from error
                 raise
             finally:
                 trips.roll_back()
@@ -179,23 +191,17 @@ class Database:
                 )
         except OperationalError as error:
             if _is_lock_timeout(error):
-                raise _busy() from error
+                raise Busy(LOCKED) from error
             raise
         return transaction
 
 
 def _open_postgres(url: URL) -> Database:
-    url = url.set(drivername="postgresql+psycopg")
+    # A network that swallows everything would keep whoever waits for an answer for hours; what the URL says goes first.
+    url = url.set(drivername="postgresql+psycopg", query={**_GIVE_UP, **url.query})
     engine = create_engine(url, pool_size=5, max_overflow=15, pool_pre_ping=True, pool_timeout=30)
     appends = engine_of(url)
     return Database(dialect="postgresql", engine=engine, appends=appends)
-
-
-def _busy() -> Busy:
-    return Busy(
-        "The database stayed locked by another program for too long, so nothing was written. "
-        "Try again; if it persists, look for a stopped process or an open transaction."
-    )
 
 
 def _is_lock_timeout(error: OperationalError) -> bool:

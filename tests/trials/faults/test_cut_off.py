@@ -1,0 +1,106 @@
+"""A web process whose database falls silent: it goes on for a while, then gives everybody the live version."""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+
+from bot import app, jobs, serving
+from bot.serving import Serving
+from bot.settings import Settings
+from core.flags.evaluation import evaluate
+from core.rollout import commands as c
+from core.rollout import events as e
+from core.service import Service
+from core.store.database import connect
+from tests.journey.house import waiting_until
+from tests.trials.faults import installation, laborer
+from tests.trials.faults.proxy import Line
+from tests.trials.faults.test_many_kills import begun
+
+POLL, REPORT, BLIND_AFTER = 0.05, 1.0, 2.0  # seconds: in earnest 0.4, 2 and 15
+SOON = 20
+
+
+@dataclass(slots=True)
+class House:
+    """One web whose line to the database can fall silent, and everybody else, whose line is good."""
+
+    line: Line
+    web: app.Program
+    url: str
+    others: Service
+    second: Serving
+    someone: str  # who gets the new version
+
+    def served(self) -> str:
+        flag = f"{self.url}/ofrep/v1/evaluate/flags/{installation.SURFACE}"
+        context = {"context": {"targetingKey": self.someone}}
+        answer = httpx.post(flag, json=context, trust_env=False, timeout=10).json()
+        return str(answer["metadata"]["version"])
+
+    def ready(self) -> httpx.Response:
+        return httpx.get(f"{self.url}/readyz", trust_env=False, timeout=10)
+
+    def flip(self) -> e.FlipConfirmed | None:
+        jobs.confirm_flips(self.others, laborer.now(), laborer.now)
+        confirmed = [r.event for r in self.others.history("R-1") if isinstance(r.event, e.FlipConfirmed)]
+        return confirmed[0] if confirmed else None
+
+
+@pytest.fixture
+def house(new_postgres: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
+    monkeypatch.setattr(serving, "BLIND_AFTER", BLIND_AFTER)
+    monkeypatch.setattr(serving, "REPORT", REPORT)
+    monkeypatch.setattr(serving, "POLL", POLL)
+    monkeypatch.setattr(jobs, "ALIVE", timedelta(seconds=BLIND_AFTER + 2 * REPORT))
+    url = new_postgres()
+    with tempfile.TemporaryDirectory() as folder, connect(url) as database:
+        others = Service(database)
+        begun(others)
+        line = Line(url, Path(folder))
+        web = app.build(Settings(database_url=line.url, port=0), "web")
+        address = web.serve_in_thread()
+        web.start()
+        second = Serving(others, process_id="second", role="web")
+        second.start()
+        someone = next(u for u in (f"user-{n}" for n in range(999)) if _version(web.serving, u) == "v43")
+        yield House(line=line, web=web, url=address, others=others, second=second, someone=someone)
+        line.speak()
+        second.stop()
+        web.stop()
+        line.close()
+
+
+def _version(one: Serving, unit: str) -> str:
+    return evaluate(one.snapshot(), installation.SURFACE, unit, {}).version
+
+
+def test_it_goes_on_for_a_while_then_everybody_gets_the_live_version_and_it_comes_back_by_itself(house: House) -> None:
+    assert house.served() == "v43"
+    with house.line.silent():
+        assert house.served() == "v43"
+        waiting_until(lambda: house.served() == "v42", lambda: "everybody gets the live version", within=SOON)
+        told = house.ready()
+        assert told.status_code == 503
+        assert told.json()["message"] == (
+            "This process cannot follow the log: the log did not answer for 2 s. Everybody gets the live version."
+        )
+    waiting_until(lambda: house.served() == "v43", lambda: "it serves the canary again", within=SOON)
+    waiting_until(lambda: house.ready().status_code == 200, lambda: house.ready().text, within=SOON)
+
+
+def test_a_switch_is_confirmed_only_when_whoever_is_cut_off_serves_it_too(house: House) -> None:
+    with house.line.silent():
+        laborer.command(house.others, c.RollBack(reason="wrong answers"), "back")
+        assert house.flip() is None, "the one that is cut off was alive a moment ago"
+        assert house.served() == "v43"
+        waiting_until(house.flip, lambda: "the switch is confirmed", within=SOON)
+        assert house.served() == "v42"
+        assert house.flip() is not None
+    waiting_until(lambda: house.ready().status_code == 200, lambda: house.ready().text, within=SOON)
+    assert house.served() == "v42"

@@ -1,0 +1,164 @@
+"""Somebody else holds the append lock: commands are told so in time, evaluation goes on, and afterwards all goes on."""
+
+import fcntl
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+from pathlib import Path
+
+import httpx
+import psycopg
+import pytest
+
+from bot.sandbox.control import Sandbox
+from core.rollout import commands as c
+from core.rollout import events as e
+from core.service import Service
+from core.store import database as databases
+from core.store import postgres_functions, sqlite_file, verify
+from core.store.appending import appending
+from core.store.database import connect
+from core.store.errors import Busy
+from core.store.postgres_functions import APPEND_KEY
+from tests.journey.house import waiting_until
+from tests.journey.processes import free_port, post
+from tests.trials.faults import laborer
+from tests.trials.faults.nursery import Nursery
+from tests.trials.faults.test_many_kills import begun
+
+SOON = 30
+TOLD = "The database stayed locked by another program for too long, so nothing was written."
+
+
+@contextmanager
+def lock_file(url: str) -> Iterator[None]:
+    """As another program of ours that was stopped under the lock."""
+    file = os.open(f"{url.removeprefix('sqlite:///')}.lock", os.O_RDWR)
+    fcntl.flock(file, fcntl.LOCK_EX)
+    yield
+    os.close(file)
+
+
+@contextmanager
+def foreign_program(url: str) -> Iterator[None]:
+    """As a program that knows nothing of our lock file."""
+    with closing(sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+        other.execute("ROLLBACK")
+
+
+@contextmanager
+def advisory_lock(url: str) -> Iterator[None]:
+    with psycopg.connect(url) as other:
+        other.execute("SELECT pg_advisory_xact_lock(%s)", (APPEND_KEY,))
+        yield
+
+
+HOLDERS = {"sqlite-file": lock_file, "sqlite-foreign": foreign_program, "postgres": advisory_lock}
+
+
+@pytest.fixture(params=HOLDERS)
+def held(request: pytest.FixtureRequest) -> tuple[str, Callable[[str], object]]:
+    """The address of a database, and how somebody holds its lock."""
+    url = request.getfixturevalue(f"new_{request.param.partition('-')[0]}")()
+    return url, HOLDERS[request.param]
+
+
+@pytest.mark.slow
+def test_commands_are_told_in_time_evaluation_goes_on_and_so_does_everything_afterwards(
+    held: tuple[str, Callable[[str], object]], nursery: Callable[..., Nursery], slack: Sandbox
+) -> None:
+    url, holding = held
+    with connect(url) as database:
+        service = Service(database)
+        begun(service)
+        web = nursery(url).start("serve" if database.dialect == "sqlite" else "web", port=free_port())
+        web.wait_started()
+        slack.connect(f"{web.url}/slack/events")
+        with holding(url):  # type: ignore[attr-defined]
+            typed = slack.person("ana").command('/rollout pause R-1 "locked"')
+            assert "working on it" in typed.text
+            began = time.monotonic()
+            told = _concern(web.url)
+            print(f"told after {time.monotonic() - began:.1f} s")
+            assert told.status_code == 503, told.text
+            assert told.json()["message"].startswith(TOLD)
+            flag = f"{web.url}/ofrep/v1/evaluate/flags/support-assistant"
+            context = {"context": {"targetingKey": "user-1"}}
+            assert httpx.post(flag, json=context, trust_env=False).status_code == 200
+            waiting_until(lambda: slack.replies(typed), lambda: "Slack is told, too", within=SOON)
+            assert "stayed locked by another program" in str(slack.replies(typed)[-1].body)
+        assert _concern(web.url).status_code == 200
+        laborer.command(service, c.Pause(reason="by another process"), "pause")
+        assert [r.event.text for r in service.history("R-1") if isinstance(r.event, e.ConcernRaised)] == ["locked"]
+        with database.reading() as connection:
+            assert verify.verify(connection).problems == ()
+
+
+def _concern(url: str) -> httpx.Response:
+    body: dict[str, object] = {"command": "concern", "notice": "general", "reason": "locked"}
+    return post(url, "/api/v1/rollouts/R-1/commands", body, key="locked")
+
+
+def test_who_waited_in_vain_for_a_file_does_not_keep_it_later(
+    new_sqlite: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_file, "PATIENCE", 0.05)
+    url = new_sqlite()
+    with connect(url) as one:
+        with lock_file(url):
+            for _ in range(3):
+                with pytest.raises(Busy, match="stayed locked"), one.plain_writing():
+                    pass
+        path = Path(f"{url.removeprefix('sqlite:///')}.lock")
+        waiting_until(lambda: _is_free(path), lambda: "the lock is given back unused", within=SOON)
+        with connect(url) as two, two.plain_writing():
+            pass
+        with one.plain_writing():
+            pass
+
+
+def _is_free(path: Path) -> bool:
+    file = os.open(path, os.O_RDWR)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    else:
+        return True
+    finally:
+        os.close(file)
+
+
+def test_one_of_ours_that_stands_still_under_the_lock_is_cut_off(
+    own_postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with psycopg.connect(own_postgres, autocommit=True) as owner:
+        impatient = postgres_functions._OPEN.replace("'30s'", "'300ms'")
+        assert impatient != postgres_functions._OPEN
+        monkeypatch.setattr(postgres_functions, "_OPEN", impatient)
+        with connect(own_postgres) as database, database.writing() as connection:
+            postgres_functions.install(connection)  # under the names that this process uses
+        monkeypatch.setattr(databases, "IDLE_TIMEOUT", "300ms")
+        with connect(own_postgres) as one, connect(own_postgres) as two:
+            begun(Service(two))
+            standing = Service(one)
+            standing.world()
+
+            def stand_still(held: Callable[[], AbstractContextManager[object]]) -> None:
+                with held():
+                    waiting_until(lambda: not _holders(owner), lambda: "it is cut off", within=SOON)
+                    number = len(Service(two).history("R-1"))
+                    laborer.command(Service(two), c.RaiseConcern(notice="general", text="on"), f"on-{number}")
+
+            for way in (lambda: appending(one, standing.folds, "held"), one.writing):
+                with pytest.raises(databases.AWAY):
+                    stand_still(way)
+            laborer.command(standing, c.RaiseConcern(notice="general", text="back"), "back")
+
+
+def _holders(owner: psycopg.Connection[object]) -> list[object]:
+    return owner.execute("SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted").fetchall()

@@ -1,0 +1,114 @@
+"""A connection that ends around a commit: the caller gets one answer, and the log one set of events."""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from bot.http.ingest import Batch, Intake
+from core.rollout import commands as c
+from core.rollout import events as e
+from core.rollout import exposure
+from core.service import Service
+from core.store import verify
+from core.store.database import connect
+from tests.trials.faults import installation, laborer
+from tests.trials.faults.proxy import Cut, Line
+from tests.trials.faults.test_many_kills import begun
+
+
+@pytest.fixture
+def line(new_postgres: Callable[[], str]) -> Iterator[Line]:
+    with tempfile.TemporaryDirectory() as folder:  # a short path, as sockets need one
+        opened = Line(new_postgres(), Path(folder))
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def service(line: Line) -> Iterator[Service]:
+    with connect(line.url) as database:
+        yield Service(database)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_command_whose_commit_is_cut_off_has_one_answer_and_is_carried_out_once(
+    when: Cut, service: Service, line: Line
+) -> None:
+    begun(service)
+    before = service.world().position
+    for number in range(5):
+        line.cut(when)
+        laborer.command(service, c.RaiseConcern(notice="general", text=f"c-{number}"), f"c-{number}")
+        assert line.cuts == number + 1
+    assert service.world().position == before + 5
+    assert _concerns(service) == [f"c-{number}" for number in range(5)]
+    for number in range(5):  # asked once more: the same answer
+        laborer.command(service, c.RaiseConcern(notice="general", text=f"c-{number}"), f"c-{number}")
+    assert service.world().position == before + 5
+    assert Service(service.database).world() == service.world()
+    with service.database.reading() as connection:
+        assert verify.verify(connection).problems == ()
+
+
+def test_a_connection_that_ends_while_a_command_is_begun_is_no_matter(service: Service, line: Line) -> None:
+    begun(service)
+    for when in ("before", "after"):
+        line.cut(when, b"rampart_open")
+        laborer.command(service, c.RaiseConcern(notice="general", text=when), when)
+    assert line.cuts == 2
+    assert _concerns(service) == ["before", "after"]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_batch_whose_commit_is_cut_off_is_counted_once_when_it_is_sent_again(
+    when: Cut, service: Service, line: Line
+) -> None:
+    variant = begun(service)
+    intake = Intake(service.database, lambda: exposure.snapshot(service.peek()), laborer.now)
+
+    def send(number: int) -> bytes:
+        body = laborer.BATCH % variant.encode()
+        batch = Batch(body=body, content_type="application/json", token="", key=f"b-{number}")
+        return intake.submit(batch).result()
+
+    try:
+        first = send(0)
+        for number in range(1, 4):
+            line.cut(when)
+            with pytest.raises(DBAPIError):
+                send(number)
+            assert line.cuts == number
+            assert send(number) == first
+            assert send(number) == first
+    finally:
+        intake.close()
+    assert installation.requests_counted(service.database) == 4
+
+
+def test_both_tries_cut_off_are_told_and_the_third_finds_what_was_done(service: Service, line: Line) -> None:
+    begun(service)
+    line.cut("after", times=2)
+    with pytest.raises(DBAPIError) as told:
+        laborer.command(service, c.RaiseConcern(notice="general", text="c"), "c")
+    assert told.value.connection_invalidated
+    laborer.command(service, c.RaiseConcern(notice="general", text="c"), "c")
+    assert _concerns(service) == ["c"]
+
+
+def test_backends_that_are_ended_at_random_cost_nobody_an_answer(service: Service) -> None:
+    begun(service)
+    for number in range(30):
+        if number % 3 == 0:
+            with service.database.reading() as connection:
+                others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+                connection.execute(text(f"{others} AND pid <> pg_backend_pid()"))
+        laborer.command(service, c.RaiseConcern(notice="general", text=f"c-{number}"), f"c-{number}")
+    assert _concerns(service) == [f"c-{number}" for number in range(30)]
+
+
+def _concerns(service: Service) -> list[str]:
+    return [r.event.text for r in service.history("R-1") if isinstance(r.event, e.ConcernRaised)]
