@@ -92,7 +92,9 @@ APPENDING = f"SELECT {_APPEND_NAME}({_MARKS})"
 
 
 def install(connection: Connection) -> None:
-    """Create the functions of this program beside those of others; safe to repeat."""
+    """Create the functions of this program beside those of others, where they are not there already."""
+    if not missing(connection):
+        return
     for name, takes, source in ((_OPEN_NAME, _OPEN_TAKES, _OPEN), (_APPEND_NAME, _APPEND_TAKES, _APPEND)):
         returns = "" if "OUT " in takes else "RETURNS void "
         made = f"CREATE OR REPLACE FUNCTION {name}({takes}) {returns}LANGUAGE plpgsql AS $${source}$$"
