@@ -20,6 +20,7 @@ log = structlog.get_logger()
 
 POLL = 0.4  # seconds between two questions to the log, where nobody says sooner that something is new
 REPORT = 2.0  # seconds between two signs of life
+STOP_WITHIN = 2.0  # seconds that a database which does not answer may keep a stopping process
 BLIND_AFTER = 15.0  # seconds without an answer of the log after which everybody gets the live version
 
 
@@ -79,7 +80,10 @@ class Serving:
         self._wakeups.stop()
         for thread in (self._thread, self._watch):
             if thread.is_alive():
-                thread.join()
+                thread.join(STOP_WITHIN)
+        if self._thread.is_alive():
+            log.warning("the database does not answer; others wait until this process is forgotten")
+            return
         try:
             processes.leave(self._service.database, self._process_id)
         except (StoreError, SQLAlchemyError) as error:

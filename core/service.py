@@ -83,13 +83,15 @@ class Service:
 
         Raises `Refused` (or `NotFound`, `Conflict`) with what to say to the person who asked.
         """
-        self._make_way(request)
         try:
+            self._make_way(request)
             return self._handle(request)
         except DBAPIError as error:
             if not error.connection_invalidated:
                 raise
-            return self._handle(request)  # was it committed? the same command id makes asking again safe
+            # Was it committed? The same command ids make asking again safe.
+            self._make_way(request)
+            return self._handle(request)
 
     def _handle(self, request: Request) -> Outcome:
         fingerprint = _fingerprint(request)

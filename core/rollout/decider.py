@@ -171,7 +171,8 @@ def _reject(rollout: Rollout, command: c.Reject, context: Context) -> list[e.Rol
     if rollout.state is State.PLANNED:
         anew = gates.ask(rollout, request.gate, request.needed, context)
         return [rejected, anew]
-    held = e.Held(key=f"rejected:{request.request}", text=f"{context.by.name} said no to {request.gate}: {reason}")
+    # Who, and why, stands in the rejection alone, where it is sealed.
+    held = e.Held(key=f"rejected:{request.request}", text=f"{request.gate} was rejected; why stands in the thread")
     return [rejected, held]
 
 

@@ -14,11 +14,11 @@ from core.store.driver import fetch
 from core.store.errors import StoreError
 from core.store.tables import anchor, insert_into, rollout_view
 
-# Both kinds of witness wait in the outbox before they are shown.
+# What was shown is in `anchor`, what is to be shown among the unfinished rows: not in everything that was ever sent.
 _SHOWN = (
-    "SELECT max(position) FROM (SELECT position FROM anchor UNION ALL SELECT position FROM outbox"
-    " WHERE state <> 'dead' AND (idempotency_key LIKE 'witness:%%' OR idempotency_key LIKE 'daily_witness:%%')"
-    ") AS shown"
+    "SELECT max(position) FROM (SELECT max(position) AS position FROM anchor UNION ALL"
+    " SELECT max(position) FROM outbox WHERE state IN ('pending', 'leased')"
+    " AND (idempotency_key LIKE 'witness:%%' OR idempotency_key LIKE 'daily_witness:%%')) AS shown"
 )
 
 

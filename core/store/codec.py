@@ -53,7 +53,7 @@ class Codec(Generic[E]):
         except ValueError as error:
             raise NotStorable(f"The event {name} holds a value that JSON cannot: {error}.") from error
         if self._read(name, body) != event:
-            raise NotStorable(f"The event {name} does not read back as it was written: {body[:500]}")
+            raise NotStorable(f"The event {name} does not read back as it was written.")
         if key is not None:
             body = canonical(key.seal(fields, _sealed(kind), event_id))
         return name, self._schemas[name], body
@@ -86,7 +86,12 @@ class Codec(Generic[E]):
             # Past the adapter's own method, which costs as much again.
             event: E = self._adapter(type_).validator.validate_json(body)
         except ValidationError as error:
-            raise UnknownEvent(f"A stored {type_} does not have the shape of its version: {error}") from error
+            # Not the values: they may be somebody's words.
+            wrong = "; ".join(
+                f"{'.'.join(map(str, one['loc'])) or 'the whole'}: {one['msg']}"
+                for one in error.errors(include_input=False, include_url=False, include_context=False)
+            )
+            raise UnknownEvent(f"A stored {type_} does not have the shape of its version: {wrong}") from None
         return event
 
     def _adapter(self, type_: str) -> TypeAdapter[Any]:

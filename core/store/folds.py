@@ -22,6 +22,7 @@ class Reading:
     world: World = field(default_factory=World)
     tail: Tail = field(default_factory=Tail)
     news: tuple[Recorded, ...] = ()
+    generation: int = 0  # how often words had been erased: what is built on an older one still holds them
 
     def then(self, recorded: Sequence[Recorded]) -> "Reading":
         """After the events that follow."""
@@ -29,7 +30,8 @@ class Reading:
             return self
         steps = ((r.stream, r.event, r.at, r.position) for r in recorded)
         world = fold(self.world, steps)
-        return Reading(world=world, tail=Tail.of(recorded[-1]), news=(*self.news, *recorded))
+        news = (*self.news, *recorded)
+        return Reading(world=world, tail=Tail.of(recorded[-1]), news=news, generation=self.generation)
 
 
 class Folds:
@@ -76,18 +78,20 @@ class Folds:
 
     def _keep(self, reading: Reading) -> None:
         with self._publishing:
-            if reading.tail.position > self._kept.tail.position:
+            newer = reading.tail.position > self._kept.tail.position
+            if newer and reading.generation == self._kept.generation:
                 self._versions.update((r.stream, r.version) for r in reading.news)
-                self._kept = Reading(world=reading.world, tail=reading.tail)
+                self._kept = replace(reading, news=())
                 self._outdated |= any(isinstance(r.event, WordsErased) for r in reading.news)
 
     def _read_anew(self, connection: Connection) -> None:
         """Whatever was kept in memory of erased words goes."""
-        anew = Reading()
+        anew = Reading(generation=self._kept.generation + 1)
         for news in _pages(connection, 0):
             anew = replace(anew.then(news), news=())
         with self._publishing:
-            self._kept, self._outdated, self._told = anew, False, 0
+            if anew.tail.position >= self._kept.tail.position:  # else more was kept meanwhile: next time
+                self._kept, self._outdated = anew, False
 
     def _tell(self) -> World:
         with self._publishing:

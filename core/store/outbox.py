@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, literal_column, or_, select, update
 from sqlalchemy import Row as Found
 
 from core.store.database import Database
@@ -159,19 +159,17 @@ def slowed_until(connection: Connection, place: str, now: datetime) -> datetime 
 
 
 def waiting(connection: Connection) -> Waiting:
-    """How much is unsent."""
-
-    def count(state: str) -> ColumnElement[int]:
-        return func.coalesce(func.sum(case((outbox.c.state == state, 1), else_=0)), 0)
-
-    unsent = func.min(case((unfinished(outbox), outbox.c.due_at)))
-    found = connection.execute(select(count("pending"), count("leased"), count("dead"), unsent)).one()
+    """How much is unsent: asked of the unfinished and the dead alone, not of everything that was ever sent."""
+    leased = func.coalesce(func.sum(case((outbox.c.state == "leased", 1), else_=0)), 0)
+    asked = select(func.count(), leased, func.min(outbox.c.due_at)).where(unfinished(outbox))
+    unsent, under_way, oldest = connection.execute(asked).one()
+    dead = connection.execute(select(func.count()).where(outbox.c.state == literal_column("'dead'"))).scalar_one()
     errors = select(outbox.c.last_error, func.count()).where(unfinished(outbox), outbox.c.last_error.is_not(None))
     return Waiting(
-        pending=found[0],
-        leased=found[1],
-        dead=found[2],
-        oldest_due_at=found[3],
+        pending=unsent - under_way,
+        leased=under_way,
+        dead=dead,
+        oldest_due_at=oldest,
         troubles={row[0]: row[1] for row in connection.execute(errors.group_by(outbox.c.last_error))},
     )
 

@@ -21,9 +21,10 @@ from core.store.postgres_functions import APPENDING, OPENING
 from core.store.two_trips import Ask, Found
 from core.store.writes import Writes
 
-Step = tuple[bytes, Sequence[str | int | datetime | None]]  # a prepared statement, and its parameters
+Message = tuple[bytes, Sequence[str | int | datetime | None]]  # a prepared statement, and its parameters
 
 _PREPARED = {b"begin": "BEGIN", b"open": OPENING, b"append": APPENDING, b"commit": "COMMIT", b"undo": "ROLLBACK"}
+_SILENT_AFTER = 60  # seconds; waiting for the append lock ends sooner
 _FATAL = (b"FATAL", b"PANIC")  # the server says so, and hangs up
 _GOOD = (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK)
 
@@ -52,14 +53,16 @@ class PostgresAppend:
     def open(self, ask: Ask) -> Found:
         name, slot, token = ask.claim or (None, None, None)
         asked = (ask.command_id, ask.after, ask.at_most, ask.person, name, slot, token, self._patience)
-        steps: list[Step] = [(b"begin", ()), (b"open", asked)]
+        steps: list[Message] = [(b"begin", ()), (b"open", asked)]
         self._connection = checked_out(self._engine)
         try:
             row = self._go(steps)
         except DBAPIError as error:
             if not error.connection_invalidated:
                 raise
-            # It was lost while it lay in the pool (a restart, a failover): nothing had begun, so begin on a new one.
+            # It was lost while it lay in the pool (a restart, a failover), and so were the others there: nothing had
+            # begun, so begin on a new one.
+            self._engine.dispose()
             self._connection = checked_out(self._engine)
             row = self._go(steps)
         answer, news, key, finished = row
@@ -80,7 +83,7 @@ class PostgresAppend:
             self._go([(b"undo", ())])
             self._give_back()
 
-    def _go(self, steps: Sequence[Step]) -> Sequence[bytes | None]:
+    def _go(self, steps: Sequence[Message]) -> Sequence[bytes | None]:
         """The row that the last step gave, if it gives any."""
         assert self._connection is not None
         raw: Any = self._connection.dbapi_connection
@@ -105,7 +108,7 @@ class PostgresAppend:
         self._connection = None
 
 
-def pipe(raw: "psycopg.Connection[Any]", steps: Sequence[Step]) -> Sequence[bytes | None]:
+def pipe(raw: "psycopg.Connection[Any]", steps: Sequence[Message]) -> Sequence[bytes | None]:
     """Run the steps in one trip; the row of the last that gave one. psycopg.Error where one failed: then the
     connection is not fit for anything any more."""
     libpq = raw.pgconn
@@ -115,7 +118,7 @@ def pipe(raw: "psycopg.Connection[Any]", steps: Sequence[Step]) -> Sequence[byte
         libpq.send_query_prepared(name, values)
     libpq.pipeline_sync()
     arriving = select.poll()
-    arriving.register(libpq.socket, select.POLLIN)
+    _send(libpq, arriving)
     row: Sequence[bytes | None] = ()
     for _ in steps:
         result = _checked(libpq, _next(libpq, arriving))
@@ -127,12 +130,27 @@ def pipe(raw: "psycopg.Connection[Any]", steps: Sequence[Step]) -> Sequence[byte
     return row
 
 
+def _send(libpq: Any, arriving: select.poll) -> None:
+    """Everything that waits to be sent: more than fits into the socket at once needs the other side to read."""
+    arriving.register(libpq.socket, select.POLLIN | select.POLLOUT)
+    while libpq.flush():
+        _wait(libpq, arriving)
+    arriving.modify(libpq.socket, select.POLLIN)
+
+
 def _next(libpq: Any, arriving: select.poll) -> Any:
     """The next result. libpq itself would wait for it without letting other threads run."""
     while libpq.is_busy():
-        arriving.poll()
-        libpq.consume_input()
+        _wait(libpq, arriving)
     return libpq.get_result()
+
+
+def _wait(libpq: Any, arriving: select.poll) -> None:
+    found = arriving.poll(_SILENT_AFTER * 1000)
+    if not found:
+        raise Lost(f"the connection is lost: nothing came for {_SILENT_AFTER} s")
+    if found[0][1] & ~select.POLLOUT:
+        libpq.consume_input()
 
 
 def _checked(libpq: Any, result: Any) -> Any:

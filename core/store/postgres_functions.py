@@ -50,13 +50,16 @@ def _insert(table: Table) -> str:
     unless = ""
     if table.name == "outbox":
         key = f"r[{columns.index('supersede_key') + 1}]"
-        waiting = f"SELECT 1 FROM outbox WHERE supersede_key = {key} AND state = 'pending'"  # noqa: S608
-        unless = f" WHERE {key} IS NULL OR NOT EXISTS ({waiting})"
+        # Locked, so that a sender who takes that row at this moment is waited for: then it is no longer unsent.
+        unless = (
+            f"    IF {key} IS NOT NULL THEN\n"
+            f"      PERFORM 1 FROM outbox WHERE supersede_key = {key} AND state = 'pending' FOR UPDATE;\n"
+            "      CONTINUE WHEN FOUND;\n    END IF;\n"
+        )
+    row = f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES ({values}) {writes.ON_CONFLICT.get(table.name, '')}"  # noqa: S608
     return (
-        f"  IF {table.name}_rows IS NOT NULL THEN FOREACH r SLICE 1 IN ARRAY {table.name}_rows LOOP\n"
-        f"    INSERT INTO {table.name} ({', '.join(columns)}) SELECT {values}{unless}"
-        f" {writes.ON_CONFLICT.get(table.name, '')};\n"
-        "  END LOOP; END IF;"
+        f"  IF {table.name}_rows IS NOT NULL THEN FOREACH r SLICE 1 IN ARRAY {table.name}_rows LOOP\n{unless}"
+        f"    {row};\n  END LOOP; END IF;"
     )
 
 
@@ -86,6 +89,7 @@ def _named(name: str, *sources: str) -> str:
 
 _OPEN_NAME = _named("rampart_open", _OPEN_TAKES, _OPEN)
 _APPEND_NAME = _named("rampart_append", _APPEND_TAKES, _APPEND)
+NAMES = (_OPEN_NAME, _APPEND_NAME)
 OPENING = f"SELECT answer, news, key, finished FROM {_OPEN_NAME}($1, $2, $3, $4, $5, $6, $7, $8)"  # noqa: S608
 _MARKS = ", ".join(f"${number}" for number in range(1, len(writes.TABLES) + 2))
 APPENDING = f"SELECT {_APPEND_NAME}({_MARKS})"
@@ -103,7 +107,8 @@ def install(connection: Connection) -> None:
 
 def missing(connection: Connection) -> tuple[str, ...]:
     """The functions of this program that are absent or altered."""
-    found = connection.execute(text("SELECT proname, prosrc FROM pg_proc WHERE proname LIKE 'rampart\\_%'"))
+    here = "proname = ANY (:names) AND pronamespace = current_schema()::regnamespace"
+    found = connection.execute(text(f"SELECT proname, prosrc FROM pg_proc WHERE {here}"), {"names": list(NAMES)})  # noqa: S608
     sources = {row.proname: row.prosrc for row in found}
     wanted = {_OPEN_NAME: _OPEN, _APPEND_NAME: _APPEND}
     return tuple(name for name, source in wanted.items() if sources.get(name) != source)

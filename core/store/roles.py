@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from core.store import triggers
+from core.store import postgres_functions
 from core.store.errors import StoreError
 
 _MAY_NOT = "42501"  # insufficient_privilege
@@ -55,7 +55,7 @@ def grant(connection: Connection, role: str) -> None:
         f"REVOKE CREATE ON SCHEMA {here} FROM {quoted}",
         f"GRANT USAGE ON SCHEMA {here} TO {quoted}",
         f"GRANT USAGE ON SEQUENCE outbox_id_seq TO {quoted}",
-        *(f"GRANT EXECUTE ON FUNCTION {name}() TO {quoted}" for name in triggers.functions()),
+        *(f"GRANT EXECUTE ON FUNCTION {name} TO {quoted}" for name in postgres_functions.NAMES),
         *(f"GRANT {', '.join(rights)} ON {table} TO {quoted}" for table, rights in GRANTS.items()),
     ]
     for statement in statements:
@@ -100,7 +100,9 @@ def _why_unbound(connection: Connection, role: str) -> str | None:
         "SELECT rolsuper, pg_has_role(rolname, tableowner, 'MEMBER') AS owns"
         " FROM pg_roles, pg_tables WHERE rolname = :role AND tablename = 'events' AND schemaname = current_schema()"
     )
-    found = connection.execute(asked, {"role": role}).one()
+    found = connection.execute(asked, {"role": role}).first()
+    if found is None:
+        return "does not find the log in its schema"
     if found.rolsuper:
         return "is a superuser"
     return "owns the log, or may act as its owner" if found.owns else None

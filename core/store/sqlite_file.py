@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import logging
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ from sqlalchemy.exc import DBAPIError
 from core.store.append_lock import AppendLock
 from core.store.driver import checked_out
 from core.store.errors import LOCKED, Busy, StoreError
+
+_log = logging.getLogger(__name__)
 
 BEGIN = "rampart_begin"  # an execution option: how a transaction begins
 CHECKPOINT_EVERY = 200  # writing transactions; some 10 MB of write-ahead log
@@ -134,7 +137,13 @@ class SqliteFile:
 
     def _checkpoint(self, mode: str) -> None:
         # A reader that is in the way is not waited for: the next checkpoint does the rest.
-        self._run("PRAGMA busy_timeout=0", f"PRAGMA wal_checkpoint({mode})", "PRAGMA busy_timeout=10000")
+        try:
+            self._run("PRAGMA busy_timeout=0", f"PRAGMA wal_checkpoint({mode})")
+        except (sqlite3.Error, DBAPIError) as error:
+            # What was committed is safe; only the file grows.
+            _log.warning("The write-ahead log of %s could not be folded in, and grows: %s", self.path, error)
+        finally:
+            self._run("PRAGMA busy_timeout=10000")
 
     def _run(self, *pragmas: str) -> None:
         raw = checked_out(self.engine)

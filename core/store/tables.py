@@ -114,6 +114,8 @@ Index(
     sqlite_where=unfinished(outbox),
     postgresql_where=unfinished(outbox),
 )
+_DEAD = text("state = 'dead'")
+Index("outbox_dead", outbox.c.id, sqlite_where=_DEAD, postgresql_where=_DEAD)
 _REPLACEABLE = text("supersede_key IS NOT NULL AND state = 'pending'")
 Index("outbox_superseded", outbox.c.supersede_key, sqlite_where=_REPLACEABLE, postgresql_where=_REPLACEABLE)
 

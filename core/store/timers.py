@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from uuid import uuid4
 
-from sqlalchemy import Connection, and_, delete, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, or_, select, update
 
 from core.store.database import Database
 from core.store.tables import insert_into, timer
@@ -38,21 +38,19 @@ def claim(database: Database, name: str, slot: datetime, now: datetime, lease: t
 
 def finish(connection: Connection, name: str, slot: datetime, token: str) -> bool:
     """The slot has run; in the transaction of what it decided. False if the lease was lost: then roll that back."""
-    mine = and_(timer.c.name == name, timer.c.slot == slot, timer.c.state == "leased", timer.c.lease_token == token)
-    return connection.execute(update(timer).where(mine).values(state="done")).rowcount == 1
+    return connection.execute(update(timer).where(_held(Claim(name, slot, token))).values(state="done")).rowcount == 1
 
 
 def renew(connection: Connection, claim: Claim, until: datetime) -> bool:
     """Hold the slot for longer. False if the lease was lost: then whatever this transaction did must be undone."""
-    mine = and_(
-        timer.c.name == claim.name,
-        timer.c.slot == claim.slot,
-        timer.c.state == "leased",
-        timer.c.lease_token == claim.token,
-    )
-    return connection.execute(update(timer).where(mine).values(lease_until=until)).rowcount == 1
+    return connection.execute(update(timer).where(_held(claim)).values(lease_until=until)).rowcount == 1
 
 
 def forget(connection: Connection, before: datetime) -> int:
     """Delete the slots before `before`, which nobody will ask about again; how many."""
     return connection.execute(delete(timer).where(timer.c.slot < before)).rowcount
+
+
+def _held(claim: Claim) -> ColumnElement[bool]:
+    mine = and_(timer.c.name == claim.name, timer.c.slot == claim.slot, timer.c.lease_token == claim.token)
+    return and_(mine, timer.c.state == "leased")

@@ -61,11 +61,6 @@ _POSTGRES_TRIGGERS = {
 }
 
 
-def functions() -> tuple[str, ...]:
-    """What the triggers call on Postgres."""
-    return tuple(_POSTGRES_FUNCTIONS)
-
-
 def install(connection: Connection) -> None:
     """Create the triggers, or put them right; safe to repeat."""
     if not missing(connection):

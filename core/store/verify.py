@@ -1,15 +1,18 @@
 """Whether the log is what was written: every position, version, hash and everything that follows from it."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection
 
+from core.rollout.events import WordsErased
 from core.store import anchors, chain, projections, triggers
+from core.store.commands import IMPORTED
 from core.store.driver import fetch
 from core.store.errors import UnknownEvent
-from core.store.event_log import raw
+from core.store.event_log import head, raw
 from core.store.queries import COLUMNS
 
 _BODY, _PREV, _HASH = (COLUMNS.index(name) for name in ("body", "prev_hash", "hash"))
@@ -51,7 +54,7 @@ def verify(connection: Connection, *, first: int | None = None, last: int | None
             except UnknownEvent as error:
                 unfoldable.append(Problem(position=row[0], what=f"is not known to this program: {error}"))
     problems = reading.problems + unfoldable
-    position, newest = _head(connection)
+    position, newest = head(connection)
     if last is not None and reading.expected <= last:
         problems.append(Problem(position=reading.expected, what="is missing, and so is everything after it"))
     problems += _missing_tail(connection, position)
@@ -62,6 +65,7 @@ def verify(connection: Connection, *, first: int | None = None, last: int | None
         problems += _commands(connection)
         problems += _outbox(connection)
         problems += _anchors(connection)
+        problems += _keys(connection, reading)
         problems += [] if problems else _read_model(connection, folding.rows())
     return Report(problems=tuple(problems), checked=reading.checked, head=(position, newest))
 
@@ -82,6 +86,8 @@ class _Reading:
         self.command: tuple[str, int] | None = (before[0][1], before[0][2]) if before else ("", 0)
         self.unknown = 0  # events that are missing or altered: what they held cannot be held against the others
         self.recorded_at = ""
+        self.sealed: dict[str, int] = {}  # key -> the first event that is sealed with it
+        self.erased: set[str] = set()
 
     def take(self, row: tuple[Any, ...]) -> None:
         """The next event. What is right is decided in one condition, since that is nearly every event of every log."""
@@ -102,6 +108,10 @@ class _Reading:
             self.recorded_at = row[13]
             self.expected = position + 1
             self.checked += 1
+            if row[14] is not None:
+                self.sealed.setdefault(row[14], position)
+            if row[4] == WordsErased.TYPE:
+                self.erased.add(json.loads(body)["key_id"])
         else:
             self._look_closely(row, computed)
 
@@ -155,12 +165,6 @@ class _Reading:
         self.problems.append(Problem(position=position, what=what))
 
 
-def _head(connection: Connection) -> tuple[int, bytes]:
-    """As in the log, but without reading the rest of an event that may be damaged."""
-    rows = fetch(connection, "SELECT position, hash FROM events ORDER BY position DESC LIMIT 1", ())
-    return (rows[0][0], bytes(rows[0][1])) if rows else (0, chain.GENESIS)
-
-
 def _before_the_first(connection: Connection) -> list[Problem]:
     strays = fetch(connection, "SELECT position FROM events WHERE position < 1 ORDER BY position", ())
     return [Problem(position=position, what="is no position of a log, which begins with 1") for (position,) in strays]
@@ -195,6 +199,17 @@ def _commands(connection: Connection) -> list[Problem]:
             Problem(position=position, what=f"should belong to the command {command}") for position, command in orphans
         ]
     return problems
+
+
+def _keys(connection: Connection, reading: _Reading) -> list[Problem]:
+    """Words that cannot be read any more although nobody has erased them; an imported log came without keys."""
+    kept = {row[0] for row in fetch(connection, "SELECT key_id FROM person_key", ())}
+    imported = "SELECT 1 FROM events e JOIN commands c USING (command_id) WHERE e.position = ? AND c.fingerprint = ?"
+    return [
+        Problem(position=position, what=f"cannot be read: its key {key} is gone, and no event says that it was erased")
+        for key, position in reading.sealed.items()
+        if key not in kept | reading.erased and not fetch(connection, imported, (position, IMPORTED))
+    ]
 
 
 def _outbox(connection: Connection) -> list[Problem]:

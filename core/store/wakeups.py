@@ -10,6 +10,7 @@ from core.store.database import Database
 from core.store.postgres_functions import CHANNEL
 
 _LISTEN_FOR = 1.0  # seconds between two looks at whether to stop
+_STOP_WITHIN = 2.0  # a database that is silent keeps nobody
 _RECONNECT_AFTER = 5.0
 
 
@@ -33,7 +34,7 @@ class Wakeups:
     def stop(self) -> None:
         self._stopping.set()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(_STOP_WITHIN)
 
     def _listen(self) -> None:
         while not self._stopping.is_set():

@@ -1,4 +1,4 @@
-"""Which heads of the log were shown outside, the keys with which one person's text is sealed, and an index."""
+"""Which heads of the log were shown outside, the keys with which one person's text is sealed, and two indexes."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -40,3 +40,5 @@ def upgrade() -> None:
         sqlite_where=replaceable,
         postgresql_where=replaceable,
     )
+    dead = sa.text("state = 'dead'")
+    op.create_index("outbox_dead", "outbox", ["id"], sqlite_where=dead, postgresql_where=dead)

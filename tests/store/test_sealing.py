@@ -1,11 +1,16 @@
 """What people write is sealed with a key of their own; without it the words are gone, and the log is still whole."""
 
+from dataclasses import replace
+
 import pytest
 from sqlalchemy import select, text
 
 from core.rollout import commands as c
 from core.service import Service
 from core.store import codec, erasing, event_log
+from core.store.appending import appending
+from core.store.database import connect
+from core.store.export import export, import_
 from core.store.sealing import ERASED, Key
 from core.store.tables import person_key
 from core.store.verify import verify
@@ -56,6 +61,36 @@ def test_erased_words_are_gone_everywhere_and_the_log_is_whole(database, desk):
         assert verify(connection).problems == ()
         assert event_log.after(connection, 0)[-1].event.by == "cli:ops", "that it was done stands in the log"
         assert LEE.id not in connection.execute(select(person_key.c.person)).scalars().all()
+
+
+def test_what_was_decided_while_words_were_erased_does_not_bring_them_back(database, desk):
+    desk.later(seconds=9).say(c.RollBack(reason=WORDS), by=LEE)
+    service = Service(database)
+    service.world()
+    with appending(database, service.folds, "late") as log:  # builds on what is in memory now
+        held = log.reading
+    erase(desk, LEE.id)
+    service.world()
+    service.folds.publish(replace(held, tail=replace(held.tail, position=held.tail.position + 9)))
+    assert WORDS not in repr(service.peek())
+
+
+def test_a_key_that_is_gone_without_a_word_is_a_problem(database, desk):
+    with database.plain_writing() as connection:
+        connection.execute(person_key.delete().where(person_key.c.person == LEE.id))
+    with database.reading() as connection:
+        (problem,) = verify(connection).problems
+    assert "cannot be read" in problem.what
+    assert problem.position is not None
+
+
+def test_an_imported_log_has_no_keys_and_is_whole(desk, new_sqlite):
+    with desk.service.database.reading() as connection:
+        lines = list(export(connection))
+    with connect(new_sqlite()) as elsewhere:
+        import_(elsewhere, lines)
+        with elsewhere.reading() as connection:
+            assert verify(connection).problems == ()
 
 
 def test_who_writes_again_gets_a_new_key(desk):

@@ -7,9 +7,12 @@ import pytest
 from sqlalchemy import text
 
 from core.store import postgres_append
+from core.store.appending import appending
 from core.store.database import connect
+from core.store.event_log import Entry, Origin
+from core.store.folds import Folds
 from core.store.wakeups import Wakeups
-from tests.store.writer import carry_out
+from tests.store.writer import carry_out, declared
 
 SOON = 10  # seconds, within which a thread that has something to do has done it
 
@@ -34,6 +37,10 @@ def listening():
         yield start
 
 
+def origin(command_id, at):
+    return Origin(command_id=command_id, actor="cli:test", at=at, recorded_at=at)
+
+
 def test_one_trip_locks_and_reads_and_one_writes_and_commits(postgres, monkeypatch, noon):
     trips, pipe = [], postgres_append.pipe
     carry_out(postgres, "the first one prepares", noon)
@@ -48,6 +55,15 @@ def test_text_that_postgres_cannot_keep_is_refused_and_never_cut_short(postgres,
     with pytest.raises(Exception, match="NUL character"):
         carry_out(postgres, "before\0after", noon)
     assert carry_out(postgres, "after", noon) == '{"first":1}'
+
+
+def test_a_command_of_many_megabytes_is_sent_whole(postgres, noon):
+    """More than fits into the socket at once: the other side must be let read meanwhile."""
+    large = "x" * 8_000_000
+    folds = Folds(postgres)
+    with appending(postgres, folds, "large") as log:
+        log.append([Entry(stream="surface:a", event=declared("a", large))], origin("large", noon))
+    assert Folds(postgres).refresh().surfaces["a"].title == large
 
 
 def test_another_process_is_woken_by_a_commit(postgres, listening, noon):
