@@ -134,6 +134,11 @@ def test_what_waited_is_looked_for_before_it_is_said(lived_in, elsewhere, file):
     assert (claimed.id, claimed.attempt) == (leased.id, 2)  # above 1: an earlier try may have arrived
 
 
+def written(database):
+    with database.reading() as connection:
+        return event_log.head(connection)[0]
+
+
 def test_a_backup_beside_writers_is_one_moment_of_all_tables(database, database_url, file, new_sqlite):
     writers = [
         subprocess.Popen(
@@ -144,6 +149,8 @@ def test_a_backup_beside_writers_is_one_moment_of_all_tables(database, database_
         for name in ("a", "b")
     ]
     heads = []
+    while not written(database):
+        assert all(writer.poll() in (None, 0) for writer in writers)
     while any(writer.poll() is None for writer in writers):
         heads.append(backup.write(database, file, MONDAY, replace=True).head[0])
         with connect(new_sqlite()) as other:
