@@ -24,8 +24,9 @@ from tests.journey.house import waiting_until
 from tests.journey.processes import Machine, Process, free_port
 from tests.journey.senders import BATCH, PEOPLE, Batches, InSlack, Sender, over_rest
 
-ROUNDS = 10
+ROUNDS = 6
 LEASE = 15  # seconds after which a message that a killed process was sending is looked for, and sent if it is not there
+MESSAGES = 200  # at most, one a second in a channel
 SEED = 20261123
 
 
@@ -138,5 +139,7 @@ def _everything_is_said(database: Database) -> None:
             return Counter(connection.execute(select(outbox.c.state)).scalars())
 
     waiting_until(
-        lambda: set(states()) == {"done"}, lambda: f"everything is said; there are {dict(states())}", within=LEASE + 60
+        lambda: set(states()) == {"done"},
+        lambda: f"everything is said; there are {dict(states())}",
+        within=LEASE + MESSAGES,
     )

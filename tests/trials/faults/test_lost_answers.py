@@ -28,6 +28,10 @@ def line(new_postgres: Callable[[], str]) -> Iterator[Line]:
         opened.close()
 
 
+# As a command's prepared statements are called in the message that runs them.
+COMMAND_BEGINS, COMMAND_COMMITS = b"\0open\0", b"\0commit\0"
+
+
 @pytest.fixture
 def service(line: Line) -> Iterator[Service]:
     with connect(line.url) as database:
@@ -41,7 +45,7 @@ def test_a_command_whose_commit_is_cut_off_has_one_answer_and_is_carried_out_onc
     begun(service)
     before = service.world().position
     for number in range(5):
-        line.cut(when)
+        line.cut(when, COMMAND_COMMITS)
         laborer.command(service, c.RaiseConcern(notice="general", text=f"c-{number}"), f"c-{number}")
         assert line.cuts == number + 1
     assert service.world().position == before + 5
@@ -57,7 +61,7 @@ def test_a_command_whose_commit_is_cut_off_has_one_answer_and_is_carried_out_onc
 def test_a_connection_that_ends_while_a_command_is_begun_is_no_matter(service: Service, line: Line) -> None:
     begun(service)
     for when in ("before", "after"):
-        line.cut(when, b"rampart_open")
+        line.cut(when, COMMAND_BEGINS)
         laborer.command(service, c.RaiseConcern(notice="general", text=when), when)
     assert line.cuts == 2
     assert _concerns(service) == ["before", "after"]
@@ -91,7 +95,7 @@ def test_a_batch_whose_commit_is_cut_off_is_counted_once_when_it_is_sent_again(
 
 def test_both_tries_cut_off_are_told_and_the_third_finds_what_was_done(service: Service, line: Line) -> None:
     begun(service)
-    line.cut("after", times=2)
+    line.cut("after", COMMAND_COMMITS, times=2)
     with pytest.raises(DBAPIError) as told:
         laborer.command(service, c.RaiseConcern(notice="general", text="c"), "c")
     assert told.value.connection_invalidated
