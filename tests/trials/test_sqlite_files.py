@@ -111,9 +111,8 @@ def test_a_copy_of_both_files_while_others_write_holds_what_was_acknowledged(pat
         for line in writer.stdout:
             acknowledged.append(line.strip())
             if len(acknowledged) % 40 == 0:
-                with AppendLock(
-                    Path(f"{path}.lock")
-                ).held():  # two files at one moment, as a snapshot of a disk has them
+                # Under the lock: two files at one moment, as a snapshot of a disk has them.
+                with AppendLock(Path(f"{path}.lock"), patience=10).held():
                     wal = Path(f"{path}-wal")
                     copy = copied(path, wal.read_bytes() if wal.exists() else b"", tmp_path)
                 with opened(copy) as found:
