@@ -4,7 +4,7 @@ from bot.rendering import blocks, wording
 from bot.rendering.blocks import Message
 from core.rollout.model import Rollout
 
-_TODO = {
+_REMEDIES = {
     "is_archived": "Unarchive the channel, or apply the rollout's file with another one.",
     "not_in_channel": "Invite the app to the channel.",
     "channel_not_found": "Create the channel or invite the app to it, or apply the rollout's file with another one.",
@@ -21,9 +21,9 @@ def render(rollout: Rollout, channel: str, error: str, unsaid: Message | None) -
     """What could not be said where, why, what to do, and the words themselves."""
     where, why = wording.escape(channel, 60), wording.escape(error, 100)
     first = f"Not delivered: {wording.subject(rollout)}. {where} does not take my messages ({why})."
-    todo = _TODO.get(error, "See what Slack asks of the app, with rollout doctor.")
+    remedy = _REMEDIES.get(error, "See what Slack asks of the app, with rollout doctor.")
     return blocks.message(
         first,
-        blocks.section(f"{todo} Until then you read about {rollout.id} with /rollout status {rollout.id}."),
+        blocks.section(f"{remedy} Until then you read about {rollout.id} with /rollout status {rollout.id}."),
         blocks.section(f"What was to be said there:\n{unsaid.text}") if unsaid is not None else None,
     )

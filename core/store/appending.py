@@ -13,7 +13,7 @@ from core.store.database import Database
 from core.store.errors import LeaseLost
 from core.store.event_log import Entry, Origin, Recorded
 from core.store.folds import BATCH, Folds, Reading
-from core.store.two_trips import Ask, Claim, Found, TwoTrips
+from core.store.two_trips import Ask, Claim
 from core.store.writes import Writes
 
 
@@ -110,23 +110,19 @@ def appending(
     `person` is whose words the events hold. With a `claim`, the timer's slot is finished in the same transaction:
     LeaseLost, with nothing written, if somebody else has it by now. Busy if others hold the lock for over ten seconds.
     """
-    with database.appending() as trips:
-        found, reading = _open(trips, folds, command_id, person, claim)
-        if claim is not None and not found.finished and found.answer is None:
-            raise LeaseLost(f"Somebody else runs {claim.name} of {claim.slot.isoformat()} by now.")
-        opened = Appending(folds, reading, found.answer, keys.Held(person, found.key))
-        yield opened
-        trips.commit(opened.writes)
-    folds.publish(opened.reading)
-
-
-def _open(trips: TwoTrips, folds: Folds, command_id: str, person: str, claim: Claim | None) -> tuple[Found, Reading]:
     while True:
-        kept = folds.kept()
-        ask = Ask(command_id=command_id, after=kept.tail.position, at_most=BATCH, person=person, claim=claim)
-        found = trips.open(ask)
-        if len(found.news) < BATCH:
-            return found, kept.then(event_log.read(found.news))
+        with database.appending() as trips:
+            kept = folds.kept()
+            ask = Ask(command_id=command_id, after=kept.tail.position, at_most=BATCH, person=person, claim=claim)
+            found = trips.open(ask)
+            if len(found.news) < BATCH:
+                if claim is not None and not found.finished and found.answer is None:
+                    raise LeaseLost(f"Somebody else runs {claim.name} of {claim.slot.isoformat()} by now.")
+                reading = kept.then(event_log.read(found.news))
+                opened = Appending(folds, reading, found.answer, keys.Held(person, found.key))
+                yield opened
+                trips.commit(opened.writes)
+                break
         # Far behind, as at the start: nobody else should wait while this process reads on.
-        trips.roll_back()
         folds.refresh()
+    folds.publish(opened.reading)

@@ -16,12 +16,12 @@ from core.store.database import assert_appending
 from core.store.driver import execute, fetch, insert_many
 from core.store.queries import COLUMNS, OPENED, moment
 from core.store.sealing import Key
+from core.store.writes import STATEMENTS
 
 # Event ids follow from the command, so the same commands give the same log, byte for byte, on any database.
 _EVENT_IDS = UUID("6f1f2f7c-3c53-4a39-9b0e-2a4f6d1c9e77")
 _SELECT = f"SELECT {', '.join(COLUMNS)} FROM events"  # noqa: S608
 _SELECT_TEXT = _SELECT.replace(" at, recorded_at,", f" {moment('at')}, {moment('recorded_at')},")  # Postgres
-_INSERT = f"INSERT INTO events ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608
 _VALUES = attrgetter(*COLUMNS)
 _INSERT_ROWS = 500
 _PAGE = 5000
@@ -179,7 +179,7 @@ def insert(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
     """Write many finished rows (`COLUMNS`, times as text); the database refuses any that breaks the chain."""
     assert_appending(connection)
     if connection.dialect.name == "sqlite":
-        insert_many(connection, _INSERT, rows)
+        insert_many(connection, STATEMENTS["events"], rows)
         return
     marks = ", ".join("?::timestamptz" if column in ("at", "recorded_at") else "?" for column in COLUMNS)
     for start in range(0, len(rows), _INSERT_ROWS):

@@ -29,7 +29,7 @@ class Ask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """Rows as they stand in the database. `finished` tells whether the slot of the claim was still ours."""
+    """Rows as they stand in the database. `finished` is False only where a claim was somebody else's by then."""
 
     answer: Sequence[Any] | None  # as `queries.ANSWER`
     news: Sequence[Sequence[Any]]  # as `queries.OPENED`

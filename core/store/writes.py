@@ -11,11 +11,11 @@ from core.store.tables import commands, events, outbox, person_key, rollout_view
 
 _LATER = ("id", "lease_until", "lease_token", "response", "last_error")  # an outbox row gets these when it is sent
 # In the order in which the rows need one another.
-COLUMNS: Mapping[str, tuple[str, ...]] = {
-    table.name: tuple(column.name for column in table.columns if table is not outbox or column.name not in _LATER)
-    for table in (person_key, events, outbox, rollout_view, commands)
-}
 TABLES: Mapping[str, Table] = {table.name: table for table in (person_key, events, outbox, rollout_view, commands)}
+COLUMNS: Mapping[str, tuple[str, ...]] = {
+    name: tuple(column.name for column in table.columns if table is not outbox or column.name not in _LATER)
+    for name, table in TABLES.items()
+}
 _CHANGED = ", ".join(f"{name} = excluded.{name}" for name in COLUMNS["rollout_view"] if name != "id")
 ON_CONFLICT = {
     "outbox": "ON CONFLICT (idempotency_key) DO NOTHING",
@@ -33,7 +33,7 @@ def _statement(table: str, values: str) -> str:
     return f"{into} {ON_CONFLICT.get(table, '')}"
 
 
-_STATEMENTS = {table: _statement(table, "VALUES ({})") for table in COLUMNS}
+STATEMENTS = {table: _statement(table, "VALUES ({})") for table in COLUMNS}
 # Only where something may be superseded: SQLite takes twice as long for it.
 _WAITING = f"SELECT 1 FROM outbox WHERE supersede_key = ?{_SUPERSEDE_KEY + 1} AND state = 'pending'"  # noqa: S608
 _UNLESS_WAITING = _statement("outbox", f"SELECT {{}} WHERE NOT EXISTS ({_WAITING})")
@@ -72,7 +72,7 @@ class Writes:
         for table, rows in self._rows.items():
             for row in rows:
                 superseding = table == "outbox" and row[_SUPERSEDE_KEY] is not None
-                sql = _UNLESS_WAITING if superseding else _STATEMENTS[table]
+                sql = _UNLESS_WAITING if superseding else STATEMENTS[table]
                 yield sql, [text_of(v) if isinstance(v, datetime) else v for v in row]
         for key_id in self._erased:
             yield "DELETE FROM person_key WHERE key_id = ?", [key_id]
