@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import count
+from functools import partial
 from uuid import uuid4
 
 from bench import databases, raw_driver, rollouts
@@ -14,7 +14,7 @@ from bench.rounds import Effort, medians
 from core.rollout import commands as c
 from core.rollout import events as e
 from core.service import Service
-from core.store.appending import appending
+from core.store.appending import Appending, carry_out
 from core.store.commands import Answer
 from core.store.database import Database, connect
 from core.store.event_log import Entry, Origin
@@ -112,26 +112,27 @@ class Transaction:
     def __init__(self, database: Database, service: Service) -> None:
         self._database = database
         self._service = service
-        self._numbers = count(1)
 
     def __call__(self, times: int) -> None:
         for _ in range(times):
-            command_id, at = uuid4().hex, rollouts.now()
-            event = e.ConcernRaised(notice="support:#support", by="U1", handle="@ana", text=REASON)
-            with appending(self._database, self._service.folds, command_id) as log:
-                if log.answered(command_id, "f") is not None:
-                    raise RuntimeError(f"{command_id} was used before")
-                origin = Origin(command_id=command_id, actor="slack:U1", at=at, recorded_at=at)
-                steps = log.append([Entry(stream=e.rollout_stream("R-1"), event=event)], origin)
-                position = steps[-1].recorded.position
-                log.enqueue(
-                    kind="bench",
-                    ordering_key="bench:#ai-rollouts",
-                    idempotency_key=f"bench:{next(self._numbers)}",
-                    request={"position": position},
-                    due_at=at,
-                    position=position,
-                )
-                log.show([step.recorded for step in steps], log.world.rollouts)
-                answer = Answer(first_position=position, last_position=position, result_json="{}", at=at)
-                log.remember(command_id, "f", answer)
+            command_id = uuid4().hex
+            carry_out(self._database, self._service.folds, command_id, partial(self._write, command_id))
+
+    def _write(self, command_id: str, log: Appending) -> None:
+        at = rollouts.now()
+        event = e.ConcernRaised(notice="support:#support", by="U1", handle="@ana", text=REASON)
+        if log.answered(command_id, "f") is not None:
+            raise RuntimeError(f"{command_id} was used before")
+        origin = Origin(command_id=command_id, actor="slack:U1", at=at, recorded_at=at)
+        steps = log.append([Entry(stream=e.rollout_stream("R-1"), event=event)], origin)
+        position = steps[-1].recorded.position
+        log.enqueue(
+            kind="bench",
+            ordering_key="bench:#ai-rollouts",
+            idempotency_key=f"bench:{command_id}",
+            request={"position": position},
+            due_at=at,
+            position=position,
+        )
+        log.show([step.recorded for step in steps], log.world.rollouts)
+        log.remember(command_id, "f", Answer(first_position=position, last_position=position, result_json="{}", at=at))

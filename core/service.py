@@ -18,7 +18,7 @@ from core.rollout.model import Rollout, State
 from core.rollout.refusal import Conflict, NotFound, Refused
 from core.rollout.world import World
 from core.store import commands, event_log
-from core.store.appending import Appending, appending
+from core.store.appending import Appending, carry_out
 from core.store.commands import Answer
 from core.store.database import Database
 from core.store.errors import Conflict as KeyReused
@@ -94,28 +94,31 @@ class Service:
             return self._handle(request)
 
     def _handle(self, request: Request) -> Outcome:
+        write = partial(self._write, request)
+        outcome = carry_out(
+            self.database,
+            self.folds,
+            request.command_id,
+            write,
+            person=_author(request),
+            claim=request.claim,
+        )
+        if isinstance(outcome, Refused):
+            raise outcome
+        return outcome
+
+    def _write(self, request: Request, log: Appending) -> Outcome | Refused:
         fingerprint = _fingerprint(request)
-        recorded, failure = _NOTHING_RECORDED, None
-        with appending(
-            self.database, self.folds, request.command_id, person=_author(request), claim=request.claim
-        ) as log:
-            if (known := _known(log.answered, request, fingerprint)) is not None:
-                return _repeat(known, log.world, request)
-            try:
-                entries = _decide(log.world, request)
-            except Refused as refused:
-                log.remember(
-                    request.command_id, fingerprint, _answer(_NOTHING_RECORDED, _refusal_json(refused), request)
-                )
-                failure = refused
-            else:
-                recorded = self._append(log, entries, request)
-                if recorded or not request.by.is_system:
-                    log.remember(
-                        request.command_id, fingerprint, _answer(recorded, _result_json(request, recorded), request)
-                    )
-        if failure is not None:
-            raise failure
+        if (known := _known(log.answered, request, fingerprint)) is not None:
+            return _repeat(known, log.world, request)
+        try:
+            entries = _decide(log.world, request)
+        except Refused as refused:
+            log.remember(request.command_id, fingerprint, _answer(_NOTHING_RECORDED, _refusal_json(refused), request))
+            return refused
+        recorded = self._append(log, entries, request)
+        if recorded or not request.by.is_system:
+            log.remember(request.command_id, fingerprint, _answer(recorded, _result_json(request, recorded), request))
         return Outcome(
             world=log.world,
             rollout=log.world.rollouts.get(_rollout_id(request, recorded)),

@@ -3,41 +3,46 @@
 import fcntl
 import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+
+from core.store.errors import LOCKED, Busy
 
 
 class AppendLock:
-    """Held by whoever writes to, or checkpoints, the SQLite database at `path`; freed by the kernel if they die."""
+    """Held by whoever writes to, or checkpoints, the SQLite database at `path`; freed by the kernel if they die.
+
+    A context manager; not to be entered twice by one thread.
+    """
 
     def __init__(self, path: Path, patience: float) -> None:
         """Open the lock file. OSError if the folder is not writable or its file system cannot lock files."""
         self._path = path
         self._patience = patience
         self._threads = threading.Lock()
-        self._file = self._open()
+        self._file = self._held = self._open()
         self._turn: _Turn | None = None  # for which somebody has waited in vain; whoever comes next waits on
         try:
-            with self.held():
+            with self:
                 pass
         except BaseException:
             os.close(self._file)
             raise
 
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """Wait for the lock, hold it for the block. TimeoutError if others hold it for longer than `patience`."""
+    def __enter__(self) -> None:
+        """Wait for the lock. Busy if others hold it for longer than `patience`."""
         if not self._threads.acquire(timeout=self._patience):
-            raise TimeoutError
+            raise Busy(LOCKED)
         try:
-            file = self._taken()
-            try:
-                yield
-            finally:
-                fcntl.flock(file, fcntl.LOCK_UN)
-                if file != self._file:
-                    os.close(file)
+            self._held = self._taken()
+        except BaseException:
+            self._threads.release()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            fcntl.flock(self._held, fcntl.LOCK_UN)
+            if self._held != self._file:
+                os.close(self._held)
         finally:
             self._threads.release()
 
@@ -55,7 +60,7 @@ class AppendLock:
             else:
                 return self._file
         if not self._turn.comes(self._patience):
-            raise TimeoutError
+            raise Busy(LOCKED)
         file, self._turn = self._turn.file, None
         return file
 

@@ -1,20 +1,23 @@
-"""One command's transaction, in two trips: what it finds under the append lock, and everything it writes."""
+"""One command's transaction: what it finds under the append lock, and everything it writes."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from core.rollout.model import Rollout
+from core.rollout.refusal import Refused
 from core.rollout.world import World
 from core.store import commands, event_log, keys, outbox, projections
 from core.store.commands import Answer
 from core.store.database import Database
-from core.store.errors import LeaseLost
+from core.store.errors import LeaseLost, StoreError
 from core.store.event_log import Entry, Origin, Recorded
 from core.store.folds import BATCH, Folds, Reading
 from core.store.two_trips import Ask, Claim
 from core.store.writes import Writes
+
+T = TypeVar("T")
 
 
 class Step(NamedTuple):
@@ -34,7 +37,7 @@ class Appending:
     def __init__(self, folds: Folds, reading: Reading, answer: Sequence[Any] | None, key: keys.Held) -> None:
         self._folds = folds
         self._answer = answer
-        self._key = key
+        self.key = key
         self.reading = reading
         self.writes = Writes()
 
@@ -46,7 +49,7 @@ class Appending:
     @property
     def key_id(self) -> str | None:
         """The key of the person whose words these are, if anything was ever sealed with one."""
-        return self._key.key_id
+        return self.key.key_id
 
     def answered(self, command_id: str, fingerprint: str) -> Answer | None:
         """The first answer to this command, or None. Conflict if the id was used for something else."""
@@ -55,11 +58,11 @@ class Appending:
     def append(self, entries: Sequence[Entry], origin: Origin) -> tuple[Step, ...]:
         """The next events of the log; NotStorable if one cannot be kept."""
         reading, steps = self.reading, []
-        key = self._key.for_(entries)
+        key = self.key.for_(entries)
         recorded = event_log.following(
             reading.tail, lambda stream: self._folds.version(reading, stream), entries, origin, key
         )
-        if (made := self._key.made(origin.recorded_at)) is not None:
+        if (made := self.key.made(origin.recorded_at)) is not None:
             self.writes.add("person_key", made)
         for one in recorded:
             before = self.reading.world
@@ -101,6 +104,51 @@ class Appending:
         self.writes.add("commands", commands.row(command_id, fingerprint, answer))
 
 
+def carry_out(
+    database: Database,
+    folds: Folds,
+    command_id: str,
+    write: Callable[[Appending], T],
+    *,
+    person: str = "",
+    claim: Claim | None = None,
+) -> T:
+    """What `appending` does, around `write`; in a single trip if nobody else has appended since this process did.
+
+    `write` may run twice, first on what may be outdated: it changes nothing but its `Appending`.
+    """
+    if database.far and (guess := _guess(database, folds, command_id, write, person, claim)) is not None:
+        return guess[0]
+    with appending(database, folds, command_id, person=person, claim=claim) as log:
+        return write(log)
+
+
+def _guess(
+    database: Database,
+    folds: Folds,
+    command_id: str,
+    write: Callable[[Appending], T],
+    person: str,
+    claim: Claim | None,
+) -> tuple[T] | None:
+    """What `write` gave, if it was decided on the newest state of the log, and is committed."""
+    with database.appending() as trips:
+        kept = folds.kept()
+        if not folds.current(kept, person):
+            return None
+        opened = Appending(folds, kept, None, keys.Held(person, folds.key_of(person)))
+        try:
+            given = write(opened)
+        except (Refused, StoreError):
+            return None  # on what may be outdated; if it happens again under the lock, it counts
+        ask = Ask(command_id=command_id, after=kept.tail.position, at_most=0, person=person, claim=claim)
+        if not trips.at_once(ask, opened.writes):
+            return None
+        folds.keep(opened.reading, kept.tail.position, person, opened.key.kept)
+    folds.tell()
+    return (given,)
+
+
 @contextmanager
 def appending(
     database: Database, folds: Folds, command_id: str, *, person: str = "", claim: Claim | None = None
@@ -122,7 +170,8 @@ def appending(
                 opened = Appending(folds, reading, found.answer, keys.Held(person, found.key))
                 yield opened
                 trips.commit(opened.writes)
+                folds.keep(opened.reading, reading.tail.position, person, opened.key.kept)
                 break
         # Far behind, as at the start: nobody else should wait while this process reads on.
         folds.refresh()
-    folds.publish(opened.reading)
+    folds.tell()

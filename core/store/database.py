@@ -3,7 +3,7 @@
 import threading
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Literal, Self
 
 from sqlalchemy import URL, Connection, Engine, RootTransaction, create_engine, make_url
@@ -18,6 +18,7 @@ from core.store.sqlite_file import BEGIN, SqliteFile
 from core.store.two_trips import TwoTrips
 
 LOCK_TIMEOUT = "10s"
+_PATIENCE = 10.0  # seconds, as above, for the other threads of this process
 IDLE_TIMEOUT = "30s"
 _APPENDING = "rampart_appending"
 # The database is away: which of these it is depends on what was under way when the connection ended, and the last one
@@ -77,9 +78,16 @@ class Database:
         self.warnings = file.warnings if file is not None else ()
         self._appends = appends
         self._file = file
-        self._inside = threading.local()
+        self._trips: TwoTrips = SqliteAppend(engine) if appends is None else PostgresAppend(appends)
+        self._turns = _Turns()
+        self._inside = _Inside()
         # Also at interpreter exit: the last SQLite connection to close checkpoints, which must happen under the lock.
-        self._closing = weakref.finalize(self, file.close if file is not None else _dispose, engine, appends)
+        self._closing = weakref.finalize(self, _close, file, self._trips, engine)
+
+    @property
+    def far(self) -> bool:
+        """Whether a trip to it costs more than deciding twice, now and then."""
+        return self._appends is not None
 
     @property
     def engines(self) -> tuple[Engine, ...]:
@@ -116,18 +124,15 @@ class Database:
         The caller commits; what was not committed at the end of the block is undone. Busy as in `writing`, from the
         first trip.
         """
-        with self._alone(), self._file.held() if self._file is not None else nullcontext():
-            trips: TwoTrips = (
-                SqliteAppend(self.engine) if self._appends is None else PostgresAppend(self._appends, LOCK_TIMEOUT)
-            )
+        with self._inside, self._turns, self._held():
             try:
-                yield trips
+                yield self._trips
             except OperationalError as error:
                 if _is_lock_timeout(error):
                     raise Busy(LOCKED) from error
                 raise
             finally:
-                trips.roll_back()
+                self._trips.roll_back()
             if self._file is not None:
                 self._file.written()
 
@@ -158,8 +163,8 @@ class Database:
 
     @contextmanager
     def _transaction(self, *, appending: bool) -> Iterator[Connection]:
-        with self._alone(), self._file.held() if self._file is not None else nullcontext():
-            options = {_APPENDING: appending, BEGIN: "BEGIN IMMEDIATE"}
+        options = {_APPENDING: appending, BEGIN: "BEGIN IMMEDIATE"}
+        with self._inside, self._held():
             with (
                 self.engine.connect().execution_options(**options) as connection,
                 self._begin(connection, appending),
@@ -168,16 +173,8 @@ class Database:
             if self._file is not None:
                 self._file.written()
 
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """A second writing transaction of the same thread would wait for the first one for ever."""
-        if getattr(self._inside, "writing", False):
-            raise RuntimeError("This thread is already inside a writing transaction; pass its connection on instead.")
-        self._inside.writing = True
-        try:
-            yield
-        finally:
-            self._inside.writing = False
+    def _held(self) -> AbstractContextManager[None]:
+        return self._file.held() if self._file is not None else nullcontext()
 
     def _begin(self, connection: Connection, appending: bool) -> RootTransaction:
         try:
@@ -196,11 +193,39 @@ class Database:
         return transaction
 
 
+class _Inside(threading.local):
+    """Around a writing transaction: a second one of the same thread would wait for the first one for ever."""
+
+    _writing = False
+
+    def __enter__(self) -> None:
+        if self._writing:
+            raise RuntimeError("This thread is already inside a writing transaction; pass its connection on instead.")
+        self._writing = True
+
+    def __exit__(self, *_: object) -> None:
+        self._writing = False
+
+
+class _Turns:
+    """The threads of this process that append, one after the other. Busy for who waits too long."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(timeout=_PATIENCE):
+            raise Busy(LOCKED)
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
 def _open_postgres(url: URL) -> Database:
     # A network that swallows everything would keep whoever waits for an answer for hours; what the URL says goes first.
     url = url.set(drivername="postgresql+psycopg", query={**_GIVE_UP, **url.query})
     engine = create_engine(url, pool_size=5, max_overflow=15, pool_pre_ping=True, pool_timeout=30)
-    appends = engine_of(url)
+    appends = engine_of(url, LOCK_TIMEOUT, IDLE_TIMEOUT)
     return Database(dialect="postgresql", engine=engine, appends=appends)
 
 
@@ -208,7 +233,9 @@ def _is_lock_timeout(error: OperationalError) -> bool:
     return getattr(error.orig, "sqlstate", None) == "55P03" or "database is locked" in str(error.orig)
 
 
-def _dispose(*engines: Engine | None) -> None:
-    for engine in engines:
-        if engine is not None:
-            engine.dispose()
+def _close(file: SqliteFile | None, trips: TwoTrips, engine: Engine) -> None:
+    if file is not None:
+        file.close(trips.drop)
+        return
+    trips.drop()
+    engine.dispose()

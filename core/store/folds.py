@@ -34,6 +34,14 @@ class Reading:
         return Reading(world=world, tail=Tail.of(recorded[-1]), news=news, generation=self.generation)
 
 
+@dataclass(slots=True)
+class _Alone:
+    """What holds as long as nobody else appends: the log ends here, and these are the keys of people."""
+
+    position: int = -1
+    keys: dict[str, tuple[str, bytes] | None] = field(default_factory=dict)
+
+
 class Folds:
     """`peek` costs nothing, `refresh` one query; both give an immutable `World`. Safe for threads."""
 
@@ -41,6 +49,7 @@ class Folds:
         self._database = database
         self._kept = Reading()
         self._versions: dict[str, int] = {}
+        self._alone = _Alone()
         self._told = 0
         self._outdated = False  # holds words that were erased
         self._publishing = threading.Lock()
@@ -63,7 +72,7 @@ class Folds:
                 self._keep(reading)
             if self._outdated:
                 self._read_anew(connection)
-        return self._tell()
+        return self.tell()
 
     def version(self, reading: Reading, stream: str) -> int:
         """The newest version of a stream at the end of `reading`, which must be the end of the log: then nobody can
@@ -71,17 +80,42 @@ class Folds:
         fresh = max((r.version for r in reading.news if r.stream == stream), default=0)
         return fresh or self._versions.get(stream, 0)
 
-    def publish(self, reading: Reading) -> World:
-        """Remember a committed reading, and tell whoever listens; an older one than is known changes nothing."""
+    def keep(self, reading: Reading, began: int, person: str, key: tuple[str, bytes] | None) -> None:
+        """Remember a reading that this process has just committed, on a log that ended at `began`, and the key of
+        `person` as it is now. To be called by one thread at a time, in the order of the commits."""
+        if began != self._alone.position:
+            self._alone = _Alone()
+        self._alone.position = reading.tail.position
+        if any(isinstance(r.event, WordsErased) for r in reading.news):
+            self._alone.keys.clear()
+        else:
+            self._alone.keys[person] = key
         self._keep(reading)
-        return self._tell()
+
+    def current(self, reading: Reading, person: str) -> bool:
+        """Whether `reading` is what this process appended last, and the key of `person` is known: both hold until
+        somebody else appends."""
+        return reading.tail.position == self._alone.position and person in self._alone.keys
+
+    def key_of(self, person: str) -> tuple[str, bytes] | None:
+        """The key of one who is `current`; None for one who has none."""
+        return self._alone.keys[person]
+
+    def tell(self) -> World:
+        """Tell whoever listens, if there is anything new."""
+        with self._publishing:
+            if self._kept.tail.position > self._told:
+                self._told = self._kept.tail.position
+                for listener in self._listeners:
+                    listener(self._kept.world)
+            return self._kept.world
 
     def _keep(self, reading: Reading) -> None:
         with self._publishing:
             newer = reading.tail.position > self._kept.tail.position
             if newer and reading.generation == self._kept.generation:
                 self._versions.update((r.stream, r.version) for r in reading.news)
-                self._kept = replace(reading, news=())
+                self._kept = Reading(world=reading.world, tail=reading.tail, generation=reading.generation)
                 self._outdated |= any(isinstance(r.event, WordsErased) for r in reading.news)
 
     def _read_anew(self, connection: Connection) -> None:
@@ -92,14 +126,6 @@ class Folds:
         with self._publishing:
             if anew.tail.position >= self._kept.tail.position:  # else more was kept meanwhile: next time
                 self._kept, self._outdated = anew, False
-
-    def _tell(self) -> World:
-        with self._publishing:
-            if self._kept.tail.position > self._told:
-                self._told = self._kept.tail.position
-                for listener in self._listeners:
-                    listener(self._kept.world)
-            return self._kept.world
 
     def on_change(self, listener: Callable[[World], None]) -> None:
         """Call `listener` with every newer world, on the thread that learned of it."""

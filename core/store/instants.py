@@ -1,12 +1,14 @@
 """Moments as they are stored: UTC to the microsecond, as text of one width so that text order is time order."""
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import DateTime, Dialect, Text
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 
+@lru_cache(maxsize=64)  # one command writes the same moment in many places
 def text_of(moment: datetime) -> str:
     """`2026-11-23T08:00:00.000000Z`. A moment without a zone raises ValueError."""
     if moment.tzinfo is not UTC:

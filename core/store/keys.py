@@ -18,6 +18,11 @@ class Held:
         self._made = False
 
     @property
+    def kept(self) -> tuple[str, bytes] | None:
+        """What `found` will be the next time."""
+        return (self._key.key_id, self._key.secret) if self._key is not None else None
+
+    @property
     def key_id(self) -> str | None:
         """Of the key that was found or made, if any."""
         return self._key.key_id if self._key is not None else None

@@ -13,6 +13,7 @@ from uuid import uuid4
 from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, literal_column, or_, select, update
 from sqlalchemy import Row as Found
 
+from core.store.codec import canonical
 from core.store.database import Database
 from core.store.tables import insert_into, outbox, unfinished
 from core.store.writes import COLUMNS
@@ -71,7 +72,7 @@ def new(
     nothing. With a `supersede_key`, nothing is added while an unsent row of that key waits: the sender renders what is
     true when it sends.
     """
-    return (position, kind, ordering_key, idempotency_key, supersede_key, _text(request), "pending", 0, due_at)
+    return (position, kind, ordering_key, idempotency_key, supersede_key, canonical(request), "pending", 0, due_at)
 
 
 def add(connection: Connection, row: tuple[Any, ...]) -> None:
@@ -129,7 +130,7 @@ def renew(connection: Connection, row: Row, until: datetime) -> bool:
 
 def finish(connection: Connection, row: Row, response: Mapping[str, Any] | None) -> bool:
     """It arrived. False, and nothing changed, if the lease was lost to somebody else meanwhile."""
-    return _release(connection, row, state="done", response=_text(response) if response is not None else None)
+    return _release(connection, row, state="done", response=canonical(response) if response is not None else None)
 
 
 def postpone(connection: Connection, row: Row, until: datetime, error: str, count_attempt: bool) -> bool:
@@ -204,7 +205,3 @@ def _row(found: Found[Any]) -> Row:
     values["request"] = json.loads(values["request"])
     values["response"] = json.loads(values["response"]) if values["response"] is not None else None
     return Row(**values)
-
-
-def _text(request: Mapping[str, Any]) -> str:
-    return json.dumps(request, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))

@@ -12,18 +12,25 @@ import orjson
 import psycopg
 from psycopg import errors
 from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus
-from sqlalchemy import URL, Engine, PoolProxiedConnection, create_engine
+from sqlalchemy import URL, Engine, NullPool, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
-from core.store.driver import checked_out
+from core.store.driver import Standing
 from core.store.instants import text_of
-from core.store.postgres_functions import APPENDING, OPENING
+from core.store.postgres_functions import APPENDING, AT_ONCE, OPENING
 from core.store.two_trips import Ask, Found
 from core.store.writes import Writes
 
 Message = tuple[bytes, Sequence[str | int | datetime | None]]  # a prepared statement, and its parameters
 
-_PREPARED = {b"begin": "BEGIN", b"open": OPENING, b"append": APPENDING, b"commit": "COMMIT", b"undo": "ROLLBACK"}
+_PREPARED = {
+    b"begin": "BEGIN",
+    b"open": OPENING,
+    b"append": APPENDING,
+    b"commit": "COMMIT",
+    b"undo": "ROLLBACK",
+    b"once": AT_ONCE,
+}
 _SILENT_AFTER = 60  # seconds; waiting for the append lock ends sooner
 _FATAL = (b"FATAL", b"PANIC")  # the server says so, and hangs up
 _GOOD = (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK)
@@ -33,38 +40,47 @@ class Lost(psycopg.OperationalError):
     """The connection is gone, and with it the answer to whatever was under way."""
 
 
-def engine_of(url: URL) -> Engine:
-    """Connections for appends. These take turns, so few are enough; nor are they asked whether they live, which would
-    cost a trip: the first trip notices, and takes another one."""
+def engine_of(url: URL, lock_timeout: str, idle_timeout: str) -> Engine:
+    """For appends. These take turns, so one connection is enough; nor is it asked whether it lives, which would cost a
+    trip: the first trip notices, and takes another one. The times are written as Postgres writes them."""
     how = {"autocommit": True, "client_encoding": "utf8"}
-    return create_engine(
-        url, pool_size=2, max_overflow=18, pool_timeout=30, pool_reset_on_return=None, connect_args=how
-    )
+    engine = create_engine(url, poolclass=NullPool, pool_reset_on_return=None, connect_args=how)
+
+    @event.listens_for(engine, "connect")
+    def prepare(raw: Any, _record: object) -> None:
+        raw.execute(
+            f"SELECT set_config('lock_timeout', '{lock_timeout}', false),"
+            f" set_config('idle_in_transaction_session_timeout', '{idle_timeout}', false),"
+            # What is read under the lock needs a snapshot taken after it was granted.
+            " set_config('default_transaction_isolation', 'read committed', false)"
+        )
+        for name, sql in _PREPARED.items():
+            _checked(raw.pgconn, raw.pgconn.prepare(name, sql.encode()))
+
+    return engine
 
 
 class PostgresAppend:
-    """See `TwoTrips`. `patience` is how long to wait for the append lock, as Postgres writes it."""
+    """See `TwoTrips`."""
 
-    def __init__(self, engine: Engine, patience: str) -> None:
-        self._engine = engine
-        self._patience = patience
-        self._connection: PoolProxiedConnection | None = None
+    def __init__(self, engine: Engine) -> None:
+        self._standing = Standing(engine)
+        self._begun = False
 
     def open(self, ask: Ask) -> Found:
         name, slot, token = ask.claim or (None, None, None)
-        asked = (ask.command_id, ask.after, ask.at_most, ask.person, name, slot, token, self._patience)
-        steps: list[Message] = [(b"begin", ()), (b"open", asked)]
-        self._connection = checked_out(self._engine)
+        steps: list[Message] = [
+            (b"begin", ()),
+            (b"open", (ask.command_id, ask.after, ask.at_most, ask.person, name, slot, token)),
+        ]
         try:
             row = self._go(steps)
         except DBAPIError as error:
             if not error.connection_invalidated:
                 raise
-            # It was lost while it lay in the pool (a restart, a failover), and so were the others there: nothing had
-            # begun, so begin on a new one.
-            self._engine.dispose()
-            self._connection = checked_out(self._engine)
+            # It was lost while it lay there (a restart, a failover): nothing had begun, so begin on a new one.
             row = self._go(steps)
+        self._begun = True
         answer, news, key, finished = row
         found = orjson.loads(key) if key is not None else None
         return Found(
@@ -76,36 +92,38 @@ class PostgresAppend:
 
     def commit(self, writes: Writes) -> None:
         self._go([*([(b"append", writes.arrays())] if writes else []), (b"commit", ())])
-        self._give_back()
+        self._begun = False
+
+    def at_once(self, ask: Ask, writes: Writes) -> bool:
+        name, slot, token = ask.claim or (None, None, None)
+        try:
+            (done,) = self._go([(b"once", (ask.command_id, ask.after, name, slot, token, *writes.arrays()))])
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+            return False
+        return done == b"t"
 
     def roll_back(self) -> None:
-        if self._connection is not None:
+        if self._begun:
             self._go([(b"undo", ())])
-            self._give_back()
+            self._begun = False
+
+    def drop(self) -> None:
+        self._standing.drop()
 
     def _go(self, steps: Sequence[Message]) -> Sequence[bytes | None]:
         """The row that the last step gave, if it gives any."""
-        assert self._connection is not None
-        raw: Any = self._connection.dbapi_connection
+        raw: Any = self._standing.connection().dbapi_connection
         try:
-            if not self._connection.info.get("prepared"):
-                for name, sql in _PREPARED.items():
-                    _checked(raw.pgconn, raw.pgconn.prepare(name, sql.encode()))
-                self._connection.info["prepared"] = True
             return pipe(raw, steps)
         except psycopg.Error as error:
-            lost, dialect = isinstance(error, Lost) or bool(raw.closed), self._engine.dialect
-            # Whatever state it is in: closing it undoes what was not committed.
-            self._connection.invalidate(error)
-            self._connection = None
+            lost, dialect = isinstance(error, Lost) or bool(raw.closed), self._standing.engine.dialect
+            self._standing.drop(error)
+            self._begun = False
             raise DBAPIError.instance(
                 steps[-1][0].decode(), None, error, psycopg.Error, connection_invalidated=lost, dialect=dialect
             ) from error
-
-    def _give_back(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-        self._connection = None
 
 
 def pipe(raw: "psycopg.Connection[Any]", steps: Sequence[Message]) -> Sequence[bytes | None]:

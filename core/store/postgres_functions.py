@@ -1,4 +1,4 @@
-"""Two functions inside Postgres, so that a command needs two trips: one locks and reads, one writes and commits."""
+"""Functions inside Postgres: a command takes two trips (one locks and reads, one writes and commits), often one."""
 
 from hashlib import sha256
 
@@ -19,10 +19,13 @@ _EVENT = (
     f" correlation_id, {moment('at')}, {moment('recorded_at')}, pii_ref, body,"
     f" encode(prev_hash, 'hex'), encode(hash, 'hex'), {_OPENER}"
 )
+_FINISH = (
+    "UPDATE timer SET state = 'done'"
+    " WHERE name = timer_name AND slot = timer_slot AND state = 'leased' AND lease_token = timer_token;"
+)
 
 _OPEN = f"""
 BEGIN
-  PERFORM set_config('lock_timeout', patience, true), set_config('idle_in_transaction_session_timeout', '30s', true);
   PERFORM pg_advisory_xact_lock({APPEND_KEY});
   -- What follows is read after the lock was granted: each statement of a function sees what is committed by then.
   SELECT json_build_array(fingerprint, first_position, last_position, result, at) INTO answer
@@ -32,14 +35,13 @@ BEGIN
       WHERE position > after_position ORDER BY position LIMIT at_most) AS following;
   SELECT json_build_array(key_id, encode(secret, 'hex')) INTO key FROM person_key WHERE person = author;
   IF timer_name IS NOT NULL THEN
-    UPDATE timer SET state = 'done'
-      WHERE name = timer_name AND slot = timer_slot AND state = 'leased' AND lease_token = timer_token;
+    {_FINISH}
     finished := FOUND;
   END IF;
 END"""  # noqa: S608
 _OPEN_TAKES = (
     "command text, after_position bigint, at_most int, author text, timer_name text, timer_slot timestamptz,"
-    " timer_token text, patience text, OUT answer json, OUT news json, OUT key json, OUT finished boolean"
+    " timer_token text, OUT answer json, OUT news json, OUT key json, OUT finished boolean"
 )
 
 
@@ -87,20 +89,47 @@ def _named(name: str, *sources: str) -> str:
     return f"{name}_{sha256(''.join(sources).encode()).hexdigest()[:12]}"
 
 
+def _marks(many: int) -> str:
+    return ", ".join(f"${number}" for number in range(1, many + 1))
+
+
 _OPEN_NAME = _named("rampart_open", _OPEN_TAKES, _OPEN)
 _APPEND_NAME = _named("rampart_append", _APPEND_TAKES, _APPEND)
-NAMES = (_OPEN_NAME, _APPEND_NAME)
-OPENING = f"SELECT answer, news, key, finished FROM {_OPEN_NAME}($1, $2, $3, $4, $5, $6, $7, $8)"  # noqa: S608
-_MARKS = ", ".join(f"${number}" for number in range(1, len(writes.TABLES) + 2))
-APPENDING = f"SELECT {_APPEND_NAME}({_MARKS})"
+OPENING = f"SELECT answer, news, key, finished FROM {_OPEN_NAME}({_marks(7)})"  # noqa: S608
+APPENDING = f"SELECT {_APPEND_NAME}({_marks(len(writes.TABLES) + 1)})"
+
+_ONCE_TAKES = f"command text, newest bigint, timer_name text, timer_slot timestamptz, timer_token text, {_APPEND_TAKES}"
+_ROWS = ", ".join(part.split()[0] for part in _APPEND_TAKES.split(", "))
+_ONCE = f"""
+BEGIN
+  PERFORM pg_advisory_xact_lock({APPEND_KEY});
+  -- What was decided elsewhere holds only if nothing has happened since.
+  PERFORM 1 WHERE newest = coalesce((SELECT max(position) FROM events), 0)
+    AND NOT EXISTS (SELECT 1 FROM commands WHERE command_id = command);
+  IF NOT FOUND THEN RETURN false; END IF;
+  IF timer_name IS NOT NULL THEN
+    {_FINISH}
+    IF NOT FOUND THEN RETURN false; END IF;
+  END IF;
+  PERFORM {_APPEND_NAME}({_ROWS});
+  RETURN true;
+END"""  # noqa: S608
+_ONCE_NAME = _named("rampart_once", _ONCE_TAKES, _ONCE)
+AT_ONCE = f"SELECT {_ONCE_NAME}({_marks(5 + len(writes.TABLES) + 1)})"
+
+_FUNCTIONS = {
+    _OPEN_NAME: (_OPEN_TAKES, "", _OPEN),
+    _APPEND_NAME: (_APPEND_TAKES, "RETURNS void ", _APPEND),
+    _ONCE_NAME: (_ONCE_TAKES, "RETURNS boolean ", _ONCE),
+}
+NAMES = tuple(_FUNCTIONS)
 
 
 def install(connection: Connection) -> None:
     """Create the functions of this program beside those of others, where they are not there already."""
     if not missing(connection):
         return
-    for name, takes, source in ((_OPEN_NAME, _OPEN_TAKES, _OPEN), (_APPEND_NAME, _APPEND_TAKES, _APPEND)):
-        returns = "" if "OUT " in takes else "RETURNS void "
+    for name, (takes, returns, source) in _FUNCTIONS.items():
         made = f"CREATE OR REPLACE FUNCTION {name}({takes}) {returns}LANGUAGE plpgsql AS $${source}$$"
         connection.exec_driver_sql(made.replace("%", "%%"))
 
@@ -110,5 +139,4 @@ def missing(connection: Connection) -> tuple[str, ...]:
     here = "proname = ANY (:names) AND pronamespace = current_schema()::regnamespace"
     found = connection.execute(text(f"SELECT proname, prosrc FROM pg_proc WHERE {here}"), {"names": list(NAMES)})  # noqa: S608
     sources = {row.proname: row.prosrc for row in found}
-    wanted = {_OPEN_NAME: _OPEN, _APPEND_NAME: _APPEND}
-    return tuple(name for name, source in wanted.items() if sources.get(name) != source)
+    return tuple(name for name, (_, _, source) in _FUNCTIONS.items() if sources.get(name) != source)

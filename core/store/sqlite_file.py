@@ -5,8 +5,8 @@ import fcntl
 import logging
 import os
 import sqlite3
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Self
 
@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 
 from core.store.append_lock import AppendLock
 from core.store.driver import checked_out
-from core.store.errors import LOCKED, Busy, StoreError
+from core.store.errors import Busy, StoreError
 
 _log = logging.getLogger(__name__)
 
@@ -76,16 +76,9 @@ class SqliteFile:
             ) from error
         return file
 
-    @contextmanager
-    def held(self) -> Iterator[None]:
+    def held(self) -> AbstractContextManager[None]:
         """Alone: no other thread or process writes during the block. Busy if others write for too long."""
-        with ExitStack() as alone:
-            if self._lock is not None:
-                try:
-                    alone.enter_context(self._lock.held())
-                except TimeoutError:
-                    raise Busy(LOCKED) from None
-            yield
+        return self._lock if self._lock is not None else nullcontext()
 
     def serve_alone(self) -> None:
         """Until this process ends; StoreError if another one serves this file."""
@@ -117,21 +110,22 @@ class SqliteFile:
         grown = wal.exists() and wal.stat().st_size > _WAL_BYTES  # a long reader kept it from being used again
         self._checkpoint("TRUNCATE" if grown else "PASSIVE")
 
-    def close(self, *_: Engine | None) -> None:
+    def close(self, drop: Callable[[], None]) -> None:
         """Fold the write-ahead log in, and close every connection; where others keep the file locked, neither.
 
         Whoever opens it next folds in what is left. The last connection to close would checkpoint, too, and alone.
+        `drop` closes those that are in use.
         """
-        if self._lock is None:
-            self.engine.dispose()
-            return
         try:
             with self.held():
-                self._checkpoint("TRUNCATE")
+                if self._lock is not None:
+                    self._checkpoint("TRUNCATE")
+                drop()
                 self.engine.dispose()
         except Busy:
             return
-        self._lock.close()
+        if self._lock is not None:
+            self._lock.close()
         if self._serving is not None:
             os.close(self._serving)
 
@@ -159,8 +153,6 @@ class SqliteFile:
 def _lock_beside(path: Path) -> tuple[AppendLock | None, tuple[str, ...]]:
     try:
         return AppendLock(Path(f"{path}.lock"), PATIENCE), ()
-    except TimeoutError:
-        raise Busy(LOCKED) from None
     except OSError as error:
         if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS):
             raise StoreError(f"The lock file {path}.lock could not be opened ({error.strerror}).") from error

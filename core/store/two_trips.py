@@ -1,4 +1,5 @@
-"""A command's transaction seen from outside: one trip that begins, locks and reads, one that writes and commits."""
+"""A command's transaction seen from outside: one trip that begins, locks and reads, one that writes and commits; or a
+single one, where what was read last may be the newest still."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,7 +39,8 @@ class Found:
 
 
 class TwoTrips(Protocol):
-    """What SQLite and Postgres each do in their own way. Errors are SQLAlchemy's DBAPIError, as everywhere."""
+    """What SQLite and Postgres each do in their own way, one command after the other. Errors are SQLAlchemy's
+    DBAPIError, as everywhere."""
 
     def open(self, ask: Ask) -> Found:
         """Begin, wait for the append lock, and read."""
@@ -46,5 +48,13 @@ class TwoTrips(Protocol):
     def commit(self, writes: Writes) -> None:
         """Write and commit."""
 
+    def at_once(self, ask: Ask, writes: Writes) -> bool:
+        """Wait for the append lock, and write and commit if the log still ends where `ask.after` says, the command was
+        not answered yet, and the claim holds. Else False: nothing was written, or a connection that was lost keeps to
+        itself whether it was, which `open` finds out."""
+
     def roll_back(self) -> None:
         """Undo what was not committed; harmless when it was, or when nothing had begun."""
+
+    def drop(self) -> None:
+        """Close the connection that it keeps."""

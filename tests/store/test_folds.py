@@ -26,7 +26,7 @@ def test_what_another_thread_has_kept_meanwhile_is_not_folded_in_again(
     def asked_while_another_thread_keeps_the_first(*arguments: Any, **options: Any) -> Any:
         news = asked(*arguments, **options)
         if len(news) == 2:
-            reader.folds.publish(reader.folds.kept().then(news[:1]))
+            reader.folds.keep(reader.folds.kept().then(news[:1]), 0, "", None)
         return news
 
     monkeypatch.setattr(event_log, "after", asked_while_another_thread_keeps_the_first)

@@ -71,7 +71,8 @@ def test_what_was_decided_while_words_were_erased_does_not_bring_them_back(datab
         held = log.reading
     erase(desk, LEE.id)
     service.world()
-    service.folds.publish(replace(held, tail=replace(held.tail, position=held.tail.position + 9)))
+    late = replace(held, tail=replace(held.tail, position=held.tail.position + 9))
+    service.folds.keep(late, held.tail.position, LEE.id, None)
     assert WORDS not in repr(service.peek())
 
 

@@ -112,7 +112,7 @@ def test_a_copy_of_both_files_while_others_write_holds_what_was_acknowledged(pat
             acknowledged.append(line.strip())
             if len(acknowledged) % 40 == 0:
                 # Under the lock: two files at one moment, as a snapshot of a disk has them.
-                with AppendLock(Path(f"{path}.lock"), patience=10).held():
+                with AppendLock(Path(f"{path}.lock"), patience=10):
                     wal = Path(f"{path}-wal")
                     copy = copied(path, wal.read_bytes() if wal.exists() else b"", tmp_path)
                 with opened(copy) as found:
