@@ -8,6 +8,21 @@ from pathlib import Path
 from core.store.errors import LOCKED, Busy
 
 
+class Turns:
+    """The threads of one process, one after the other. A context manager: Busy for who waits longer than `patience`."""
+
+    def __init__(self, patience: float) -> None:
+        self._patience = patience
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(timeout=self._patience):
+            raise Busy(LOCKED)
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
 class AppendLock:
     """Held by whoever writes to, or checkpoints, the SQLite database at `path`; freed by the kernel if they die.
 
@@ -18,7 +33,7 @@ class AppendLock:
         """Open the lock file. OSError if the folder is not writable or its file system cannot lock files."""
         self._path = path
         self._patience = patience
-        self._threads = threading.Lock()
+        self._threads = Turns(patience)
         self._file = self._held = self._open()
         self._turn: _Turn | None = None  # for which somebody has waited in vain; whoever comes next waits on
         try:
@@ -30,12 +45,11 @@ class AppendLock:
 
     def __enter__(self) -> None:
         """Wait for the lock. Busy if others hold it for longer than `patience`."""
-        if not self._threads.acquire(timeout=self._patience):
-            raise Busy(LOCKED)
+        self._threads.__enter__()
         try:
             self._held = self._taken()
         except BaseException:
-            self._threads.release()
+            self._threads.__exit__()
             raise
 
     def __exit__(self, *_: object) -> None:
@@ -44,7 +58,7 @@ class AppendLock:
             if self._held != self._file:
                 os.close(self._held)
         finally:
-            self._threads.release()
+            self._threads.__exit__()
 
     def close(self) -> None:
         """Give the lock file back; the file itself stays, since deleting it would let two writers in."""

@@ -3,13 +3,14 @@
 import threading
 import weakref
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from typing import Any, Literal, Self
 
 from sqlalchemy import URL, Connection, Engine, RootTransaction, create_engine, make_url
 from sqlalchemy.exc import ArgumentError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from core.store.append_lock import Turns
 from core.store.errors import LOCKED, Busy, StoreError
 from core.store.postgres_append import PostgresAppend, engine_of
 from core.store.postgres_functions import APPEND_KEY
@@ -79,7 +80,7 @@ class Database:
         self._appends = appends
         self._file = file
         self._trips: TwoTrips = SqliteAppend(engine) if appends is None else PostgresAppend(appends)
-        self._turns = _Turns()
+        self._turns = Turns(_PATIENCE)
         self._inside = _Inside()
         # Also at interpreter exit: the last SQLite connection to close checkpoints, which must happen under the lock.
         self._closing = weakref.finalize(self, _close, file, self._trips, engine)
@@ -124,7 +125,7 @@ class Database:
         The caller commits; what was not committed at the end of the block is undone. Busy as in `writing`, from the
         first trip.
         """
-        with self._inside, self._turns, self._held():
+        with self._inside, self._turns if self._file is None else self._file.held():
             try:
                 yield self._trips
             except OperationalError as error:
@@ -164,7 +165,7 @@ class Database:
     @contextmanager
     def _transaction(self, *, appending: bool) -> Iterator[Connection]:
         options = {_APPENDING: appending, BEGIN: "BEGIN IMMEDIATE"}
-        with self._inside, self._held():
+        with self._inside, nullcontext() if self._file is None else self._file.held():
             with (
                 self.engine.connect().execution_options(**options) as connection,
                 self._begin(connection, appending),
@@ -172,9 +173,6 @@ class Database:
                 yield connection
             if self._file is not None:
                 self._file.written()
-
-    def _held(self) -> AbstractContextManager[None]:
-        return self._file.held() if self._file is not None else nullcontext()
 
     def _begin(self, connection: Connection, appending: bool) -> RootTransaction:
         try:
@@ -205,20 +203,6 @@ class _Inside(threading.local):
 
     def __exit__(self, *_: object) -> None:
         self._writing = False
-
-
-class _Turns:
-    """The threads of this process that append, one after the other. Busy for who waits too long."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-
-    def __enter__(self) -> None:
-        if not self._lock.acquire(timeout=_PATIENCE):
-            raise Busy(LOCKED)
-
-    def __exit__(self, *_: object) -> None:
-        self._lock.release()
 
 
 def _open_postgres(url: URL) -> Database:

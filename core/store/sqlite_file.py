@@ -6,14 +6,14 @@ import logging
 import os
 import sqlite3
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Self
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
-from core.store.append_lock import AppendLock
+from core.store.append_lock import AppendLock, Turns
 from core.store.driver import checked_out
 from core.store.errors import Busy, StoreError
 
@@ -42,6 +42,7 @@ class SqliteFile:
         self.engine = engine
         self.warnings = warnings
         self._lock = lock
+        self._turns = lock or Turns(PATIENCE)
         self._written = 0
         self._serving: int | None = None
 
@@ -78,7 +79,7 @@ class SqliteFile:
 
     def held(self) -> AbstractContextManager[None]:
         """Alone: no other thread or process writes during the block. Busy if others write for too long."""
-        return self._lock if self._lock is not None else nullcontext()
+        return self._turns
 
     def serve_alone(self) -> None:
         """Until this process ends; StoreError if another one serves this file."""

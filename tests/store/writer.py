@@ -2,10 +2,12 @@
 
 import sys
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from weakref import WeakKeyDictionary
 
 from core.rollout.surface import SurfaceDeclared
-from core.store.appending import appending
+from core.store.appending import Appending
+from core.store.appending import carry_out as append
 from core.store.commands import Answer
 from core.store.database import Database, connect
 from core.store.event_log import Entry, Origin
@@ -18,25 +20,28 @@ _FOLDS: WeakKeyDictionary[Database, Folds] = WeakKeyDictionary()
 def carry_out(database: Database, command_id: str, at: datetime) -> str:
     """Two events in two streams and a message, once, however often it is asked."""
     folds = _FOLDS.setdefault(database, Folds(database))
-    with appending(database, folds, command_id) as log:
-        answer = log.answered(command_id, "two surfaces")
-        if answer is not None:
-            return answer.result_json
-        entries = [Entry(stream=f"surface:{name}", event=declared(name, command_id)) for name in ("all", command_id)]
-        steps = log.append(entries, Origin(command_id=command_id, actor="cli:test", at=at, recorded_at=at))
-        first, last = steps[0].recorded.position, steps[-1].recorded.position
-        log.enqueue(
-            kind="slack",
-            ordering_key="C1",
-            idempotency_key=command_id,
-            request={"text": command_id},
-            due_at=at,
-            position=last,
-        )
-        result = f'{{"first":{first}}}'
-        answer = Answer(first_position=first, last_position=last, result_json=result, at=at)
-        log.remember(command_id, "two surfaces", answer)
-        return result
+    return append(database, folds, command_id, partial(_write, command_id, at))
+
+
+def _write(command_id: str, at: datetime, log: Appending) -> str:
+    answer = log.answered(command_id, "two surfaces")
+    if answer is not None:
+        return answer.result_json
+    entries = [Entry(stream=f"surface:{name}", event=declared(name, command_id)) for name in ("all", command_id)]
+    steps = log.append(entries, Origin(command_id=command_id, actor="cli:test", at=at, recorded_at=at))
+    first, last = steps[0].recorded.position, steps[-1].recorded.position
+    log.enqueue(
+        kind="slack",
+        ordering_key="C1",
+        idempotency_key=command_id,
+        request={"text": command_id},
+        due_at=at,
+        position=last,
+    )
+    result = f'{{"first":{first}}}'
+    answer = Answer(first_position=first, last_position=last, result_json=result, at=at)
+    log.remember(command_id, "two surfaces", answer)
+    return result
 
 
 def declared(surface: str, title: str) -> SurfaceDeclared:

@@ -42,6 +42,10 @@ def _got_something(_arguments: tuple[Any, ...], result: Any) -> bool:
     return result is not None
 
 
+def _done(_arguments: tuple[Any, ...], result: Any) -> bool:
+    return result is True
+
+
 def _from_a_look(arguments: tuple[Any, ...], _result: Any) -> bool:
     return any(getattr(one, "claim", None) is not None for one in arguments)
 
@@ -52,7 +56,12 @@ def _command(dialect: str) -> tuple[Point, ...]:
         "postgresql": "core.store.postgres_append:PostgresAppend",
     }
     trips = file[dialect]
+    at_once = (
+        Point("decided without the lock, nothing sent", "commands", f"{trips}.at_once", "before"),
+        Point("committed in one trip, before anybody is told", "commands", f"{trips}.at_once", "after", _done),
+    )
     return (
+        *(at_once if dialect == "postgresql" else ()),
         Point("before the append lock", "commands", f"{trips}.open", "before"),
         Point("under the append lock, before anything is decided", "commands", f"{trips}.open", "after"),
         Point("decided, before anything is written", "commands", f"{trips}.commit", "before"),

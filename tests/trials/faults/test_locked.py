@@ -17,7 +17,7 @@ from core.rollout import commands as c
 from core.rollout import events as e
 from core.service import Service
 from core.store import database as databases
-from core.store import postgres_functions, sqlite_file, verify
+from core.store import sqlite_file, verify
 from core.store.appending import appending
 from core.store.database import connect
 from core.store.errors import Busy
@@ -137,11 +137,6 @@ def test_one_of_ours_that_stands_still_under_the_lock_is_cut_off(
     own_postgres: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with psycopg.connect(own_postgres, autocommit=True) as owner:
-        impatient = postgres_functions._OPEN.replace("'30s'", "'300ms'")
-        assert impatient != postgres_functions._OPEN
-        monkeypatch.setattr(postgres_functions, "_OPEN", impatient)
-        with connect(own_postgres) as database, database.writing() as connection:
-            postgres_functions.install(connection)  # under the names that this process uses
         monkeypatch.setattr(databases, "IDLE_TIMEOUT", "300ms")
         with connect(own_postgres) as one, connect(own_postgres) as two:
             begun(Service(two))

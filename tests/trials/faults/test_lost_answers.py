@@ -29,7 +29,7 @@ def line(new_postgres: Callable[[], str]) -> Iterator[Line]:
 
 
 # As a command's prepared statements are called in the message that runs them.
-COMMAND_BEGINS, COMMAND_COMMITS = b"\0open\0", b"\0commit\0"
+COMMAND_BEGINS, COMMAND_COMMITS, IN_ONE_TRIP = b"\0open\0", b"\0commit\0", b"\0once\0"
 
 
 @pytest.fixture
@@ -38,15 +38,23 @@ def service(line: Line) -> Iterator[Service]:
         yield Service(database)
 
 
+def newcomer(service: Service) -> Service:
+    """A process that has not appended yet: its next command takes two trips."""
+    return Service(service.database)
+
+
+@pytest.mark.parametrize("trip", [COMMAND_COMMITS, IN_ONE_TRIP])
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_command_whose_commit_is_cut_off_has_one_answer_and_is_carried_out_once(
-    when: Cut, service: Service, line: Line
+    when: Cut, trip: bytes, service: Service, line: Line
 ) -> None:
     begun(service)
+    laborer.command(service, c.Pause(reason="so that what follows takes one trip"), "pause")
     before = service.world().position
     for number in range(5):
-        line.cut(when, COMMAND_COMMITS)
-        laborer.command(service, c.RaiseConcern(notice="general", text=f"c-{number}"), f"c-{number}")
+        line.cut(when, trip)
+        who = service if trip == IN_ONE_TRIP else newcomer(service)
+        laborer.command(who, c.RaiseConcern(notice="general", text=f"c-{number}"), f"c-{number}")
         assert line.cuts == number + 1
     assert service.world().position == before + 5
     assert _concerns(service) == [f"c-{number}" for number in range(5)]
@@ -62,7 +70,7 @@ def test_a_connection_that_ends_while_a_command_is_begun_is_no_matter(service: S
     begun(service)
     for when in ("before", "after"):
         line.cut(when, COMMAND_BEGINS)
-        laborer.command(service, c.RaiseConcern(notice="general", text=when), when)
+        laborer.command(newcomer(service), c.RaiseConcern(notice="general", text=when), when)
     assert line.cuts == 2
     assert _concerns(service) == ["before", "after"]
 
@@ -97,7 +105,7 @@ def test_both_tries_cut_off_are_told_and_the_third_finds_what_was_done(service: 
     begun(service)
     line.cut("after", COMMAND_COMMITS, times=2)
     with pytest.raises(DBAPIError) as told:
-        laborer.command(service, c.RaiseConcern(notice="general", text="c"), "c")
+        laborer.command(newcomer(service), c.RaiseConcern(notice="general", text="c"), "c")
     assert told.value.connection_invalidated
     laborer.command(service, c.RaiseConcern(notice="general", text="c"), "c")
     assert _concerns(service) == ["c"]
