@@ -22,7 +22,7 @@ from core.store.sealing import ERASED
 from core.store.two_trips import Claim
 from core.store.verify import verify
 from core.store.wakeups import Wakeups
-from tests.service.conftest import LEE, Desk
+from tests.service.conftest import DANA, LEE, Desk
 from tests.store import writer
 from tests.store.writer import carry_out, declared
 
@@ -141,20 +141,25 @@ def test_a_slot_that_somebody_else_has_by_now_is_not_run_in_one_trip_either(post
 def test_words_are_sealed_in_one_trip_too_and_never_with_a_key_that_is_gone(postgres, trips, noon):
     desk = Desk(Service(postgres)).start()
 
-    def stop_and_go(number):
-        desk.later(seconds=9).say(c.Pause(reason=f"stop {number}"), by=LEE)
-        desk.later(seconds=9).say(c.Resume(reason=f"go {number}"), by=LEE)
+    def stop_and_go(number, by=LEE):
+        desk.later(seconds=9).say(c.Pause(reason=f"stop {number}"), by=by)
+        desk.later(seconds=9).say(c.Resume(reason=f"go {number}"), by=by)
 
     stop_and_go(1)
     assert trips[-2:] == [ONCE, ONCE], "a key that is made goes along"
     with connect(postgres.engine.url.render_as_string(hide_password=False)) as other:
         assert erasing.erase(other, Folds(other), LEE.id, by="cli:ops", at=desk.at, recorded_at=desk.at)
+    stop_and_go(0, by=DANA)  # now it is this process that has appended last
     stop_and_go(2)
     stop_and_go(3)
     assert trips[-2:] == [ONCE, ONCE]
     assert erasing.erase(postgres, desk.service.folds, LEE.id, by="cli:ops", at=desk.at, recorded_at=desk.at)
     stop_and_go(4)
-    said = [r for r in Service(postgres).history("R-1") if r.type in ("rollout.paused", "rollout.resumed")]
+    said = [
+        r
+        for r in Service(postgres).history("R-1")
+        if r.actor == LEE.id and r.type in ("rollout.paused", "rollout.resumed")
+    ]
     assert [r.event.reason for r in said] == [*[ERASED] * 6, "stop 4", "go 4"]
     with postgres.reading() as connection:
         assert verify(connection).problems == ()
