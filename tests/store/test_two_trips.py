@@ -149,6 +149,7 @@ def test_words_are_sealed_in_one_trip_too_and_never_with_a_key_that_is_gone(post
     assert trips[-2:] == [ONCE, ONCE], "a key that is made goes along"
     with connect(postgres.engine.url.render_as_string(hide_password=False)) as other:
         assert erasing.erase(other, Folds(other), LEE.id, by="cli:ops", at=desk.at, recorded_at=desk.at)
+    desk.service.world()
     stop_and_go(0, by=DANA)  # now it is this process that has appended last
     stop_and_go(2)
     stop_and_go(3)
