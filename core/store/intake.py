@@ -4,13 +4,23 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from hashlib import sha256
 
-from sqlalchemy import Connection, and_, delete, select, update
+from sqlalchemy import Connection, delete
 
+from core.store.driver import execute, fetch
 from core.store.errors import Conflict
 from core.store.tables import insert_into, intake_batch, intake_item
 
 BATCHES_KEPT = timedelta(days=7)
 ITEMS_KEPT = timedelta(hours=24)
+
+
+_OPEN = (
+    "INSERT INTO intake_batch (token_hash, key, fingerprint, answer, at) VALUES (?, ?, ?, NULL, ?)"
+    " ON CONFLICT (token_hash, key) DO UPDATE SET fingerprint = excluded.fingerprint, answer = NULL, at = excluded.at"
+    " WHERE intake_batch.at < ? RETURNING 1"
+)
+_KNOWN = "SELECT fingerprint, answer FROM intake_batch WHERE token_hash = ? AND key = ?"
+_ANSWER = "UPDATE intake_batch SET answer = ? WHERE token_hash = ? AND key = ?"
 
 
 def open_batch(connection: Connection, *, token: str, key: str, fingerprint: str, at: datetime) -> str | None:
@@ -20,34 +30,21 @@ def open_batch(connection: Connection, *, token: str, key: str, fingerprint: str
     copy that arrives meanwhile waits here for the first to commit.
     """
     token_hash = sha256(token.encode()).hexdigest()
-    fresh = insert_into(connection, intake_batch).values(
-        token_hash=token_hash, key=key, fingerprint=fingerprint, answer=None, at=at
-    )
-    renewed = {"fingerprint": fingerprint, "answer": None, "at": at}
-    claimed = connection.execute(
-        fresh.on_conflict_do_update(
-            index_elements=["token_hash", "key"], set_=renewed, where=intake_batch.c.at < at - BATCHES_KEPT
-        ).returning(intake_batch.c.key)
-    ).first()
-    if claimed is not None:
+    if fetch(connection, _OPEN, (token_hash, key, fingerprint, at, at - BATCHES_KEPT)):
         return None
-    row = connection.execute(
-        select(intake_batch).where(intake_batch.c.token_hash == token_hash, intake_batch.c.key == key)
-    ).one()
-    if row.fingerprint != fingerprint:
+    ((kept, answer),) = fetch(connection, _KNOWN, (token_hash, key))
+    if kept != fingerprint:
         raise Conflict(
             f"The Idempotency-Key {key} was used before for a different batch, so this one was not counted. "
             "Send it again under a new key."
         )
-    answer: str = row.answer
-    return answer
+    known: str = answer
+    return known
 
 
 def answer_batch(connection: Connection, *, token: str, key: str, answer: str) -> None:
     """Keep the answer to a batch that `open_batch` gave us."""
-    token_hash = sha256(token.encode()).hexdigest()
-    mine = and_(intake_batch.c.token_hash == token_hash, intake_batch.c.key == key)
-    connection.execute(update(intake_batch).where(mine).values(answer=answer))
+    execute(connection, _ANSWER, (answer, sha256(token.encode()).hexdigest(), key))
 
 
 def fresh_items(connection: Connection, items: Iterable[tuple[str, str]], at: datetime) -> frozenset[tuple[str, str]]:

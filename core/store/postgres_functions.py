@@ -4,7 +4,6 @@ from hashlib import sha256
 
 from sqlalchemy import Connection, Table, text
 from sqlalchemy.dialects.postgresql.base import PGDialect
-from sqlalchemy.types import LargeBinary
 
 from core.store import writes
 from core.store.queries import moment
@@ -67,8 +66,6 @@ def _insert(table: Table) -> str:
 
 def _value(table: Table, column: str, number: int) -> str:
     kind = table.columns[column].type
-    if isinstance(kind, LargeBinary):
-        return f"decode(r[{number}], 'hex')"
     written = str(kind.compile(dialect=_POSTGRES))
     return f"r[{number}]" if written == "TEXT" else f"r[{number}]::{written}"
 
