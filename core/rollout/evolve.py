@@ -171,7 +171,7 @@ def _paused_for(rollout: Rollout, at: datetime) -> timedelta:
     return rollout.paused_for if rollout.paused_at is None else rollout.paused_for + (at - rollout.paused_at)
 
 
-# Every event after the first one. A table, since `match` asks for one class after the other: half of the time of a fold.
+# What each event does to a rollout that is there. A table: `match` would ask for one class after the other.
 AFTER: Mapping[type[e.RolloutEvent], Callable[[Rollout, Any, datetime], Rollout]] = {
     e.Planned: _planned,
     e.ApprovalRequested: _approval_requested,
