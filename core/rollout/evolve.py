@@ -1,7 +1,8 @@
 """How an event changes a rollout: a pure fold that never refuses."""
 
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import assert_never
+from typing import Any
 
 from core.rollout import events as e
 from core.rollout.model import Hold, Posted, Rollout, StageSpan, State
@@ -10,90 +11,10 @@ from core.rollout.replacing import replace
 
 def evolve(rollout: Rollout | None, event: e.RolloutEvent, at: datetime) -> Rollout:
     """The rollout after `event`, which happened `at`."""
-    if isinstance(event, e.Planned):
-        return _planned(rollout, event, at)
-    assert rollout is not None, "a rollout begins by being planned"
-    match event:
-        case e.ApprovalRequested():
-            waiting = State.PLANNED if rollout.state is State.PLANNED else State.WAITING
-            if rollout.state in {State.ON_HOLD, State.PAUSED}:
-                waiting = rollout.state
-            return replace(rollout, request=event, approvals=(), requests_made=rollout.requests_made + 1, state=waiting)
-        case e.ApprovalExpired():
-            return replace(rollout, request=None, approvals=())
-        case e.Approved():
-            return replace(rollout, approvals=(*rollout.approvals, event))
-        case e.Rejected():
-            return replace(rollout, request=None, approvals=())
-        case e.StartScheduled():
-            return replace(rollout, start=event.start)
-        case e.Started():
-            return replace(rollout, state=State.RUNNING, started_at=at, request=None, approvals=(), summary_at=at)
-        case e.StageEntered():
-            return replace(
-                rollout,
-                state=State.RUNNING,
-                spans=_entered(rollout.spans, event.index, at),
-                request=None,
-                approvals=(),
-                hold=None,
-                paused_at=None,
-                paused_for=timedelta(0),
-                skip_wait=False,
-            )
-        case e.EvalRecorded():
-            return replace(rollout, evals={**rollout.evals, event.stage: event})
-        case e.DrillFinished():
-            return replace(rollout, drilled={**rollout.drilled, event.stage: event.seconds})
-        case e.EvidenceRecorded():
-            told = event.reason in {"summary", "step"}
-            return replace(
-                rollout,
-                evidence=event,
-                evidence_at=at,
-                measures=event.measures,
-                summary_at=at if told else rollout.summary_at,
-            )
-        case e.TailsFrozen():
-            return replace(rollout, caps={**rollout.caps, **event.caps})
-        case e.Held():
-            return replace(
-                _unpaused(rollout, at),
-                state=State.ON_HOLD,
-                hold=Hold(key=event.key, text=event.text, since=at),
-                request=None,
-                approvals=(),
-            )
-        case e.HoldCleared():
-            return replace(rollout, state=State.RUNNING, hold=None)
-        case e.Paused():
-            return replace(rollout, state=State.PAUSED, paused_at=at, paused_from=rollout.state)
-        case e.Resumed():
-            return _resumed(rollout, event, at)
-        case e.RolledBack():
-            return replace(_ended(rollout, at), state=State.ROLLED_BACK, rollback=event, flip=None, flip_doubted=False)
-        case e.FlipConfirmed():
-            return replace(rollout, flip=event)
-        case e.FlipUnconfirmed():
-            return replace(rollout, flip_doubted=True)
-        case e.Completed():
-            return replace(_ended(rollout, at), state=State.DONE)
-        case e.Abandoned():
-            return replace(_ended(rollout, at), state=State.ABANDONED)
-        case e.NoticeAcknowledged():
-            who = rollout.acknowledged.get(event.notice, ())
-            return replace(rollout, acknowledged={**rollout.acknowledged, event.notice: (*who, event.handle)})
-        case e.ConcernRaised():
-            return rollout
-        case e.FeltOff():
-            return replace(rollout, felt_off=(*rollout.felt_off, event.by))
-        case e.MessagePosted():
-            posted = Posted(channel=event.channel, ts=event.ts, at=at)
-            return replace(rollout, messages={**rollout.messages, event.key: posted})
-        case e.MessageFailed():
-            return rollout
-        case _:
-            assert_never(event)
+    if rollout is None:
+        assert isinstance(event, e.Planned), "a rollout begins by being planned"
+        return _planned(None, event, at)
+    return AFTER[type(event)](rollout, event, at)
 
 
 def _planned(before: Rollout | None, event: e.Planned, at: datetime) -> Rollout:
@@ -112,8 +33,129 @@ def _planned(before: Rollout | None, event: e.Planned, at: datetime) -> Rollout:
     )
 
 
-def _entered(spans: tuple[StageSpan, ...], index: int, at: datetime) -> tuple[StageSpan, ...]:
-    return (*_closed(spans, at), StageSpan(index=index, since=at))
+def _approval_requested(rollout: Rollout, event: e.ApprovalRequested, _: datetime) -> Rollout:
+    waiting = State.PLANNED if rollout.state is State.PLANNED else State.WAITING
+    if rollout.state in {State.ON_HOLD, State.PAUSED}:
+        waiting = rollout.state
+    return replace(rollout, request=event, approvals=(), requests_made=rollout.requests_made + 1, state=waiting)
+
+
+def _gate_closed(rollout: Rollout, _event: e.ApprovalExpired | e.Rejected, _: datetime) -> Rollout:
+    return replace(rollout, request=None, approvals=())
+
+
+def _approved(rollout: Rollout, event: e.Approved, _: datetime) -> Rollout:
+    return replace(rollout, approvals=(*rollout.approvals, event))
+
+
+def _start_scheduled(rollout: Rollout, event: e.StartScheduled, _: datetime) -> Rollout:
+    return replace(rollout, start=event.start)
+
+
+def _started(rollout: Rollout, _: e.Started, at: datetime) -> Rollout:
+    return replace(rollout, state=State.RUNNING, started_at=at, request=None, approvals=(), summary_at=at)
+
+
+def _stage_entered(rollout: Rollout, event: e.StageEntered, at: datetime) -> Rollout:
+    return replace(
+        rollout,
+        state=State.RUNNING,
+        spans=(*_closed(rollout.spans, at), StageSpan(index=event.index, since=at)),
+        request=None,
+        approvals=(),
+        hold=None,
+        paused_at=None,
+        paused_for=timedelta(0),
+        skip_wait=False,
+    )
+
+
+def _eval_recorded(rollout: Rollout, event: e.EvalRecorded, _: datetime) -> Rollout:
+    return replace(rollout, evals={**rollout.evals, event.stage: event})
+
+
+def _drill_finished(rollout: Rollout, event: e.DrillFinished, _: datetime) -> Rollout:
+    return replace(rollout, drilled={**rollout.drilled, event.stage: event.seconds})
+
+
+def _evidence_recorded(rollout: Rollout, event: e.EvidenceRecorded, at: datetime) -> Rollout:
+    told = event.reason in {"summary", "step"}
+    return replace(
+        rollout,
+        evidence=event,
+        evidence_at=at,
+        measures=event.measures,
+        summary_at=at if told else rollout.summary_at,
+    )
+
+
+def _tails_frozen(rollout: Rollout, event: e.TailsFrozen, _: datetime) -> Rollout:
+    return replace(rollout, caps={**rollout.caps, **event.caps})
+
+
+def _held(rollout: Rollout, event: e.Held, at: datetime) -> Rollout:
+    return replace(
+        rollout,
+        state=State.ON_HOLD,
+        hold=Hold(key=event.key, text=event.text, since=at),
+        request=None,
+        approvals=(),
+        paused_at=None,
+        paused_for=_paused_for(rollout, at),
+    )
+
+
+def _hold_cleared(rollout: Rollout, _event: e.HoldCleared, _: datetime) -> Rollout:
+    return replace(rollout, state=State.RUNNING, hold=None)
+
+
+def _paused(rollout: Rollout, _: e.Paused, at: datetime) -> Rollout:
+    return replace(rollout, state=State.PAUSED, paused_at=at, paused_from=rollout.state)
+
+
+def _resumed(rollout: Rollout, event: e.Resumed, at: datetime) -> Rollout:
+    if rollout.state is State.PAUSED:
+        return replace(rollout, state=rollout.paused_from, paused_at=None, paused_for=_paused_for(rollout, at))
+    overridden = rollout.overridden | {event.overrides} if event.overrides else rollout.overridden
+    return replace(rollout, state=State.RUNNING, hold=None, overridden=overridden)
+
+
+def _rolled_back(rollout: Rollout, event: e.RolledBack, at: datetime) -> Rollout:
+    return replace(_ended(rollout, at), state=State.ROLLED_BACK, rollback=event, flip=None, flip_doubted=False)
+
+
+def _flip_confirmed(rollout: Rollout, event: e.FlipConfirmed, _: datetime) -> Rollout:
+    return replace(rollout, flip=event)
+
+
+def _flip_unconfirmed(rollout: Rollout, _event: e.FlipUnconfirmed, _: datetime) -> Rollout:
+    return replace(rollout, flip_doubted=True)
+
+
+def _completed(rollout: Rollout, _: e.Completed, at: datetime) -> Rollout:
+    return replace(_ended(rollout, at), state=State.DONE)
+
+
+def _abandoned(rollout: Rollout, _: e.Abandoned, at: datetime) -> Rollout:
+    return replace(_ended(rollout, at), state=State.ABANDONED)
+
+
+def _notice_acknowledged(rollout: Rollout, event: e.NoticeAcknowledged, _: datetime) -> Rollout:
+    who = rollout.acknowledged.get(event.notice, ())
+    return replace(rollout, acknowledged={**rollout.acknowledged, event.notice: (*who, event.handle)})
+
+
+def _felt_off(rollout: Rollout, event: e.FeltOff, _: datetime) -> Rollout:
+    return replace(rollout, felt_off=(*rollout.felt_off, event.by))
+
+
+def _message_posted(rollout: Rollout, event: e.MessagePosted, at: datetime) -> Rollout:
+    posted = Posted(channel=event.channel, ts=event.ts, at=at)
+    return replace(rollout, messages={**rollout.messages, event.key: posted})
+
+
+def _unchanged(rollout: Rollout, _event: e.ConcernRaised | e.MessageFailed, _: datetime) -> Rollout:
+    return rollout
 
 
 def _closed(spans: tuple[StageSpan, ...], at: datetime) -> tuple[StageSpan, ...]:
@@ -124,15 +166,37 @@ def _ended(rollout: Rollout, at: datetime) -> Rollout:
     return replace(rollout, ended_at=at, spans=_closed(rollout.spans, at), request=None, approvals=(), hold=None)
 
 
-def _resumed(rollout: Rollout, event: e.Resumed, at: datetime) -> Rollout:
-    if rollout.state is State.PAUSED:
-        return replace(_unpaused(rollout, at), state=rollout.paused_from)
-    overridden = rollout.overridden | {event.overrides} if event.overrides else rollout.overridden
-    return replace(rollout, state=State.RUNNING, hold=None, overridden=overridden)
+def _paused_for(rollout: Rollout, at: datetime) -> timedelta:
+    """How long its stage stood still, if the clock goes on now."""
+    return rollout.paused_for if rollout.paused_at is None else rollout.paused_for + (at - rollout.paused_at)
 
 
-def _unpaused(rollout: Rollout, at: datetime) -> Rollout:
-    """The clock of its stage goes on, if it stood still."""
-    if rollout.paused_at is None:
-        return rollout
-    return replace(rollout, paused_at=None, paused_for=rollout.paused_for + (at - rollout.paused_at))
+# What each event does to a rollout that is there. A table: `match` would ask for one class after the other.
+AFTER: Mapping[type[e.RolloutEvent], Callable[[Rollout, Any, datetime], Rollout]] = {
+    e.Planned: _planned,
+    e.ApprovalRequested: _approval_requested,
+    e.ApprovalExpired: _gate_closed,
+    e.Approved: _approved,
+    e.Rejected: _gate_closed,
+    e.StartScheduled: _start_scheduled,
+    e.Started: _started,
+    e.StageEntered: _stage_entered,
+    e.EvalRecorded: _eval_recorded,
+    e.DrillFinished: _drill_finished,
+    e.EvidenceRecorded: _evidence_recorded,
+    e.TailsFrozen: _tails_frozen,
+    e.Held: _held,
+    e.HoldCleared: _hold_cleared,
+    e.Paused: _paused,
+    e.Resumed: _resumed,
+    e.RolledBack: _rolled_back,
+    e.FlipConfirmed: _flip_confirmed,
+    e.FlipUnconfirmed: _flip_unconfirmed,
+    e.Completed: _completed,
+    e.Abandoned: _abandoned,
+    e.NoticeAcknowledged: _notice_acknowledged,
+    e.ConcernRaised: _unchanged,
+    e.FeltOff: _felt_off,
+    e.MessagePosted: _message_posted,
+    e.MessageFailed: _unchanged,
+}

@@ -38,6 +38,7 @@ class Codec(Generic[E]):
         self._upcasters = upcasters
         self._schemas = {name: _schema(kind) for name, kind in self.classes.items()}
         self._adapters: dict[str, TypeAdapter[Any]] = {}
+        self._readers: dict[str, Callable[[str], E]] = {}
 
     def encode(self, event: E, event_id: str = "", key: Key | None = None) -> tuple[str, int, str]:
         """(type, schema version, body), what people wrote sealed with `key`. NotStorable unless it reads back as equal.
@@ -82,9 +83,12 @@ class Codec(Generic[E]):
         return self._read(type_, body)
 
     def _read(self, type_: str, body: str) -> E:
-        try:
+        read = self._readers.get(type_)
+        if read is None:
             # Past the adapter's own method, which costs as much again.
-            event: E = self._adapter(type_).validator.validate_json(body)
+            read = self._readers[type_] = self._adapter(type_).validator.validate_json
+        try:
+            return read(body)
         except ValidationError as error:
             # Not the values: they may be somebody's words.
             wrong = "; ".join(
@@ -92,7 +96,6 @@ class Codec(Generic[E]):
                 for one in error.errors(include_input=False, include_url=False, include_context=False)
             )
             raise UnknownEvent(f"A stored {type_} does not have the shape of its version: {wrong}") from None
-        return event
 
     def _adapter(self, type_: str) -> TypeAdapter[Any]:
         """Built when first needed: building all of them would slow every start."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha1
 from operator import attrgetter
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -25,7 +25,7 @@ _SELECT = f"SELECT {', '.join(COLUMNS)} FROM events"  # noqa: S608
 _SELECT_TEXT = _SELECT.replace(" at, recorded_at,", f" {moment('at')}, {moment('recorded_at')},")  # Postgres
 _VALUES = attrgetter(*COLUMNS)
 _INSERT_ROWS = 500
-_PAGE = 5000
+_PAGE = 500  # few enough to be still near the processor when they are worked on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,9 +36,11 @@ class Entry:
     event: Event
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recorded:
-    """An event as it stands in the log. `at` is the clock handed in, `recorded_at` real time that never goes back."""
+class Recorded(NamedTuple):
+    """An event as it stands in the log. `at` is the clock handed in, `recorded_at` real time that never goes back.
+
+    A tuple, which is made in half the time: of a long stream there are many.
+    """
 
     position: int
     stream: str
@@ -143,11 +145,17 @@ def raw(connection: Connection, first: int = 1, last: int | None = None) -> Iter
 
     Text that a damaged file made unreadable comes out with surrogates in the place of its wrong bytes.
     """
+    for page in pages(connection, first, last):
+        yield from page
+
+
+def pages(connection: Connection, first: int = 1, last: int | None = None) -> Iterator[list[tuple[Any, ...]]]:
+    """What `raw` gives, in pages, for those who work through the whole log."""
     select = _SELECT if connection.dialect.name == "sqlite" else _SELECT_TEXT
     query = f"{select} WHERE position >= ? AND position <= ? ORDER BY position LIMIT ?"
     until = last if last is not None else 2**63 - 1
     while page := _page(connection, query, (first, until, _PAGE)):
-        yield from page
+        yield page
         first = page[-1][0] + 1
 
 

@@ -1,7 +1,7 @@
 """The read model of rollouts: rows that follow from the log alone, kept in step in the transaction of each event."""
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, cast
@@ -52,19 +52,26 @@ def shown(recorded: Iterable[Recorded], rollouts: Mapping[str, Rollout]) -> Iter
 
 
 class Folding:
-    """The read model computed from the log, one raw row (`event_log.COLUMNS`) after the other."""
+    """The read model computed from the log, some raw rows (`event_log.COLUMNS`) after the other.
+
+    `position` is that of the row it is at.
+    """
 
     def __init__(self) -> None:
+        self.position = 0
         self._rollouts: dict[str, Rollout] = {}
         self._positions: dict[str, int] = {}
 
-    def take(self, row: tuple[Any, ...]) -> None:
-        """The next event. UnknownEvent if this program does not know it."""
-        stream: str = row[1]
-        if stream.startswith(_PREFIX):
-            event = cast("RolloutEvent", codec.decode(row[4], row[5], row[15]))
-            self._rollouts[stream] = evolving.evolve(self._rollouts.get(stream), event, of_text(row[12]))
-            self._positions[stream] = row[0]
+    def take(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        """The next events. UnknownEvent at one that this program does not know."""
+        decode = cast("Callable[[str, int, str], RolloutEvent]", codec.decode)
+        rollouts, positions, evolve = self._rollouts, self._positions, evolving.evolve
+        for position, stream, _, _, type_, schema_version, _, _, _, _, _, _, at, _, _, body, _, _ in rows:
+            if stream.startswith(_PREFIX):
+                self.position = position
+                event = decode(type_, schema_version, body)
+                rollouts[stream] = evolve(rollouts.get(stream), event, of_text(at))
+                positions[stream] = position
 
     def rows(self) -> dict[str, dict[str, Any]]:
         """The rows as they should be, by rollout."""
@@ -79,8 +86,8 @@ def stored(connection: Connection) -> dict[str, dict[str, Any]]:
 def rebuild(connection: Connection) -> int:
     """Replace every row by what the log says; how many there are. Readers see the old rows until it commits."""
     folding = Folding()
-    for event in event_log.raw(connection):
-        folding.take(event)
+    for page in event_log.pages(connection):
+        folding.take(page)
     rows = list(folding.rows().values())
     connection.execute(delete(rollout_view))
     if rows:

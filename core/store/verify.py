@@ -1,7 +1,7 @@
 """Whether the log is what was written: every position, version, hash and everything that follows from it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from core.store import anchors, chain, projections, triggers
 from core.store.commands import IMPORTED
 from core.store.driver import fetch
 from core.store.errors import UnknownEvent
-from core.store.event_log import head, raw
+from core.store.event_log import head, pages
 from core.store.queries import COLUMNS
 
 _BODY, _PREV, _HASH = (COLUMNS.index(name) for name in ("body", "prev_hash", "hash"))
@@ -45,14 +45,15 @@ def verify(connection: Connection, *, first: int | None = None, last: int | None
     reading = _Reading(connection, first or 1)
     folding = projections.Folding()
     unfoldable: list[Problem] = []
-    for row in raw(connection, first or 1, last):
-        reading.take(row)
+    for page in pages(connection, first or 1, last):
+        reading.take(page)
         # A damaged event cannot be folded, and one that is not known ends the folding, not the checking.
-        if whole and not reading.problems and not unfoldable:
+        if whole and not unfoldable:
             try:
-                folding.take(row)
+                folding.take(reading.sound(page))
             except UnknownEvent as error:
-                unfoldable.append(Problem(position=row[0], what=f"is not known to this program: {error}"))
+                what = f"is not known to this program: {error}"
+                unfoldable.append(Problem(position=folding.position, what=what))
     problems = reading.problems + unfoldable
     position, newest = head(connection)
     if last is not None and reading.expected <= last:
@@ -62,6 +63,7 @@ def verify(connection: Connection, *, first: int | None = None, last: int | None
         problems.append(Problem(position=None, what=f"the trigger {name} is missing or altered"))
     if whole:
         problems += _before_the_first(connection)
+        problems += [] if problems else _repeated(connection, reading.checked)
         problems += _commands(connection)
         problems += _outbox(connection)
         problems += _anchors(connection)
@@ -89,31 +91,43 @@ class _Reading:
         self.sealed: dict[str, int] = {}  # key -> the first event that is sealed with it
         self.erased: set[str] = set()
 
-    def take(self, row: tuple[Any, ...]) -> None:
-        """The next event. What is right is decided in one condition, since that is nearly every event of every log."""
-        position, stream, version, command, body, prev_hash = row[0], row[1], row[2], (row[6], row[7]), row[15], row[16]
-        computed = chain.link(prev_hash, row[:_BODY], body)
-        if (
-            computed == row[_HASH]
-            and position == self.expected
-            and prev_hash in self.hashes
-            and version == self.versions.get(stream, 0) + 1
-            and self.command is not None
-            and row[7] == (self.command[1] + 1 if row[6] == self.command[0] else 1)
-            and row[13] >= self.recorded_at
-        ):
-            self.hashes = (computed,)
-            self.versions[stream] = version
-            self.command = command
-            self.recorded_at = row[13]
-            self.expected = position + 1
-            self.checked += 1
-            if row[14] is not None:
-                self.sealed.setdefault(row[14], position)
-            if row[4] == WordsErased.TYPE:
-                self.erased.add(json.loads(body)["key_id"])
-        else:
-            self._look_closely(row, computed)
+    def take(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        """The next events. What is right is decided in one condition, since that is nearly every event of every log."""
+        link = chain.link
+        for row in rows:
+            position, stream, version, _, kind, _, command, seq, _, _, _, _, _, recorded_at, key, body, prev, stored = (
+                row
+            )
+            computed = link(prev, row[:_BODY], body)
+            before = self.command
+            if (
+                computed == stored
+                and position == self.expected
+                and prev in self.hashes
+                and version == self.versions.get(stream, 0) + 1
+                and before is not None
+                and seq == (before[1] + 1 if command == before[0] else 1)
+                and recorded_at >= self.recorded_at
+            ):
+                self.hashes = (computed,)
+                self.versions[stream] = version
+                self.command = (command, seq)
+                self.recorded_at = recorded_at
+                self.expected = position + 1
+                self.checked += 1
+                if key is not None:
+                    self.sealed.setdefault(key, position)
+                if kind == WordsErased.TYPE:
+                    self.erased.add(json.loads(body)["key_id"])
+            else:
+                self._look_closely(row, computed)
+
+    def sound(self, rows: Sequence[tuple[Any, ...]]) -> Sequence[tuple[Any, ...]]:
+        """Those in front of the first problem."""
+        if not self.problems:
+            return rows
+        until = self.problems[0].position
+        return [row for row in rows if row[0] < until]
 
     def _look_closely(self, row: tuple[Any, ...], computed: bytes) -> None:
         position, stream, version = row[0], row[1], row[2]
@@ -170,6 +184,13 @@ def _before_the_first(connection: Connection) -> list[Problem]:
     return [Problem(position=position, what="is no position of a log, which begins with 1") for (position,) in strays]
 
 
+def _repeated(connection: Connection, checked: int) -> list[Problem]:
+    """Rows behind one of the same position, which whoever asks for the next position does not get to see."""
+    beside = fetch(connection, "SELECT count(*) FROM events", ())[0][0] - checked
+    what = f"the log holds more rows than positions: {beside} repeat one and were not checked"
+    return [Problem(position=None, what=what)] if beside else []
+
+
 def _missing_tail(connection: Connection, newest: int) -> list[Problem]:
     known = [
         fetch(connection, query, ())[0][0] or 0
@@ -183,7 +204,10 @@ def _missing_tail(connection: Connection, newest: int) -> list[Problem]:
 
 
 def _commands(connection: Connection) -> list[Problem]:
-    repeated = "SELECT min(position), command_id FROM events GROUP BY command_id, command_seq HAVING count(*) > 1"
+    # Only beginnings: that the events of a command follow one another was seen.
+    repeated = (
+        "SELECT min(position), command_id FROM events WHERE command_seq = 1 GROUP BY command_id HAVING count(*) > 1"
+    )
     problems = [
         Problem(position=position, what=f"has a twin: the command {command} was carried out twice")
         for position, command in fetch(connection, repeated, ())

@@ -7,7 +7,7 @@ import pytest
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
 
-from core.store import schema
+from core.store import chain, event_log, schema
 from core.store.database import connect
 from core.store.queries import COLUMNS
 from core.store.verify import verify
@@ -232,3 +232,23 @@ def test_a_table_that_was_put_in_the_place_of_the_log_is_seen(database, owner):
     assert found(database) == EVERY_TRIGGER
     with pytest.raises(schema.SchemaMismatch, match="not protected"):
         schema.check(database)
+
+
+@pytest.mark.usefixtures("five")
+def test_a_command_carried_out_twice_is_seen_where_no_constraint_is_left(database, owner):
+    owner.execute("ALTER TABLE events DROP CONSTRAINT events_command")
+    with database.writing() as connection:
+        *_, newest = event_log.raw(connection)
+        again = (6, newest[1], newest[2] + 1, *newest[3:6], "c1", 1, *newest[8:15])
+        stored, prev_hash = newest[15], newest[17]
+        event_log.insert(connection, [(*again, stored, prev_hash, chain.link(prev_hash, again, stored))])
+    assert found(database) == [(1, "has a twin: the command c1 was carried out twice")]
+
+
+def test_a_repeated_position_is_seen_even_where_a_page_of_the_log_ends(database, owner, append, entry):
+    append("c1", [entry()] * 1203)
+    with database.reading() as connection:
+        end = next(event_log.pages(connection))[-1][0]
+    assert end < 1203
+    owner.execute(f"CREATE TABLE extra () INHERITS (events); INSERT INTO extra ({ALL}) {AGAIN.replace('2', str(end))}")
+    assert found(database) == [(None, "the log holds more rows than positions: 1 repeat one and were not checked")]

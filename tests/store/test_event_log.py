@@ -49,6 +49,17 @@ def test_the_hash_is_the_documented_one(database, append):
     assert bytes(row[17]) == by_hand
 
 
+def test_a_long_log_is_read_in_pages_each_event_once(database, append, entry):
+    append("c1", [entry()] * 1203)
+    with database.reading() as connection:
+        pages = list(event_log.pages(connection))
+        assert len(pages) > 1
+        read = [row for page in pages for row in page]
+        assert [row[0] for row in read] == list(range(1, 1204))
+        assert list(event_log.raw(connection)) == read
+        assert list(event_log.raw(connection, 7, 1100)) == read[6:1100]
+
+
 def test_the_time_of_recording_never_goes_back(append, noon):
     append("c1", at=noon)
     earlier = append("c2", at=noon - timedelta(hours=1))[0]

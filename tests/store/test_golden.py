@@ -118,6 +118,20 @@ def test_what_a_newer_program_wrote_stops_every_decision_and_is_exported_as_it_s
     assert (told.returncode, told.stdout.splitlines()) == (0, lines)
 
 
+def test_an_event_that_is_not_known_is_told_even_right_before_one_that_was_altered(database):
+    Desk(Service(database)).start()
+    _append_raw(database, "rollout.teleported", 1, "{}")
+    with database.writing() as connection:
+        *_, unknown = event_log.raw(connection)
+        position, stream, version, *others = unknown
+        altered = (position + 1, stream, version + 1, *others[:3], "c-2", *others[4:-2], unknown[-1], bytes(32))
+        event_log.insert(connection, [altered])
+    with database.reading() as connection:
+        told = {each.position: each.what for each in verify(connection).problems}
+    assert "was altered" in told[position + 1]
+    assert "is not known to this program" in told[position]
+
+
 def _append_raw(database, type_, version, stored):
     with database.writing() as connection:
         position, head = event_log.head(connection)

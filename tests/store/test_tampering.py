@@ -98,6 +98,13 @@ def test_a_missing_event_is_named(database):
     assert problems(database)[0] == Problem(position=2, what="is missing (positions 2)")
 
 
+def test_what_is_wrong_deep_in_a_long_log_is_named_there_and_only_there(database, append, entry):
+    append("c1", [entry()] * 1203)
+    assert problems(database) == ()
+    unprotected(database, "UPDATE events SET actor = 'x' WHERE position IN (700, 1200)")
+    assert positions(database) == [700, 1200]
+
+
 @pytest.mark.usefixtures("five")
 def test_a_cut_tail_is_noticed_from_the_commands(database):
     unprotected(database, "DELETE FROM events WHERE position > 3")

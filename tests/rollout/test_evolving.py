@@ -1,0 +1,10 @@
+"""No event is forgotten by the fold."""
+
+from typing import get_args
+
+from core.rollout.events import RolloutEvent
+from core.rollout.evolve import AFTER
+
+
+def test_every_event_says_what_it_does_to_a_rollout():
+    assert AFTER.keys() == set(get_args(RolloutEvent))
