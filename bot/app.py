@@ -1,5 +1,6 @@
 """The composition root: the real things are built here, in one visible place, and handed over."""
 
+import gc
 import logging
 import os
 import signal
@@ -81,6 +82,7 @@ class Program:
         try:
             listening = _listen(self.settings) if self.asgi is not None else None
             self.start()
+            _settle()
             if listening is None:
                 told("")
                 ended.wait()
@@ -149,6 +151,12 @@ class Program:
         )
         self._server = _Announcing(config, announce)
         return self._server
+
+
+def _settle() -> None:
+    """What there is by now stays: to search all of it for garbage stops every thread for a tenth of a second."""
+    gc.collect()
+    gc.freeze()
 
 
 def build(
