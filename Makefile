@@ -30,7 +30,7 @@ test: setup
 
 # The trials of the log in their long form (hours): every call fails, thousands of histories, 100,000 events.
 trial: setup
-	TRIAL=long $(BIN)/python -m pytest tests/trials $(ARGS)
+	TRIAL=long $(PYTEST) tests/trials $(ARGS)
 
 check: check-static test
 
