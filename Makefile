@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PEERS := .venv-peers/.installed .venv-peers-stats/.installed
 WORKERS ?= 2
-PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal --max-worker-restart 0
+PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal --max-worker-restart 0 --inline-snapshot disable
 RUNS ?= 4000
 LOOKS ?= 1000
 
