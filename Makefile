@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PEERS := .venv-peers/.installed .venv-peers-stats/.installed
+WORKERS ?= 2
+PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal --max-worker-restart 0 --inline-snapshot disable
 RUNS ?= 4000
 LOOKS ?= 1000
 
@@ -22,12 +24,13 @@ $(STAMP): requirements.lock pyproject.toml
 demo: setup
 	@$(BIN)/rollout demo $(ARGS)
 
+# WORKERS run side by side, each with a Postgres of its own; WORKERS=0 is one after the other, as for a debugger.
 test: setup
-	$(BIN)/python -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
 
 # The trials of the log in their long form (hours): every call fails, thousands of histories, 100,000 events.
 trial: setup
-	TRIAL=long $(BIN)/python -m pytest tests/trials $(ARGS)
+	TRIAL=long $(PYTEST) tests/trials $(ARGS)
 
 check: check-static test
 

@@ -12,11 +12,16 @@ from uuid import uuid4
 import psutil
 import psycopg
 import pytest
+import structlog
 from sqlalchemy import make_url, text
 
 from core.store import projections, schema, triggers
 from core.store.database import Database, connect
 from core.store.tables import metadata
+
+# Not with the variables of every frame, as is structlog's default: such a traceback takes a second to print.
+PLAIN = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+structlog.configure(processors=[*structlog.get_config()["processors"][:-1], PLAIN])
 
 # Not in the checkout: there the path may be too long for a socket, and as root the package opens every parent folder.
 _SERVERS = Path(tempfile.gettempdir()) / f"rampart-postgres-{os.getuid()}"

@@ -73,11 +73,13 @@ def _accepted(url: str, path: str, body: dict[str, Any], key: str) -> bool:
 
 
 class Sender:
-    """Sends from a thread of its own while `working`, and remembers between two of these what is open."""
+    """Sends from a thread of its own while `working`, with a `rest` of so many seconds after each answer, and remembers
+    between two of these what is open."""
 
-    def __init__(self, name: str, send: Callable[[str, Sent, str], bool]) -> None:
+    def __init__(self, name: str, send: Callable[[str, Sent, str], bool], *, rest: float = 0.02) -> None:
         self.name = name
         self.sent = Sent()
+        self._rest = rest
         self._send = send
         self._number = 0
         self._over = threading.Event()
@@ -106,12 +108,14 @@ class Sender:
 
     def _work(self, url: str) -> None:
         try:
-            while not self._over.wait(0.02):
+            while True:
                 if not self.sent.open:
                     self._number += 1
                 key = self.sent.open or f"{self.name}-{self._number}"
                 if not self._once(url, key):
                     return  # the process is gone: on when it is back
+                if self._over.wait(self._rest):
+                    return
         except BaseException as error:  # noqa: BLE001 - raised by `end`
             self._wrong.append(error)
 

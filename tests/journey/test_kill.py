@@ -27,6 +27,7 @@ from tests.journey.senders import BATCH, PEOPLE, Batches, InSlack, Sender, over_
 ROUNDS = 6
 LEASE = 15  # seconds after which a message that a killed process was sending is looked for, and sent if it is not there
 MESSAGES = 200  # at most, one a second in a channel
+REST = 0.15  # seconds between two that are told in the channel: the test waits in the end until all are
 SEED = 20261123
 
 
@@ -79,7 +80,7 @@ def deployment(database: Database, machine: Callable[..., Machine], slack: Sandb
 def test_killed_again_and_again(deployment: Deployment, database: Database, slack: Sandbox) -> None:
     plans.begin(deployment.url)
     service = Service(database)
-    in_slack, rest = Sender("slack", InSlack(slack)), Sender("rest", over_rest)
+    in_slack, rest = Sender("slack", InSlack(slack), rest=REST), Sender("rest", over_rest, rest=REST)
     batches = Sender("batch", Batches(_variants(service)))
     senders = (in_slack, rest, batches)
     chance, pause = random.Random(SEED), threading.Event()

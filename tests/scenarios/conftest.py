@@ -1,25 +1,62 @@
-"""Starts rehearsals on a fresh SQLite database."""
+"""Starts rehearsals on a fresh SQLite database, and keeps those that several tests only look at."""
 
+import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from core.service import Service
-from core.store.database import Database
+from core.store.database import Database, connect
 from tests.rehearsal import EXAMPLES, Rehearsal
+
+
+def begun(database: Database, scenario: str, seed: int = 1, rollout_file: str = "") -> Rehearsal:
+    """The first-rollout example under a scenario."""
+    text = rollout_file or (EXAMPLES / "first-rollout.yaml").read_text()
+    return Rehearsal(Service(database), scenario, seed).begin(text)
 
 
 @pytest.fixture
 def rehearse(sqlite_database: Database) -> Iterator[Callable[..., Rehearsal]]:
     """Starts the first-rollout example under a scenario."""
-    begun: list[Rehearsal] = []
+    started: list[Rehearsal] = []
 
     def start(scenario: str, seed: int = 1, rollout_file: str = "") -> Rehearsal:
-        text = rollout_file or (EXAMPLES / "first-rollout.yaml").read_text()
-        rehearsal = Rehearsal(Service(sqlite_database), scenario, seed).begin(text)
-        begun.append(rehearsal)
-        return rehearsal
+        started.append(begun(sqlite_database, scenario, seed, rollout_file))
+        return started[-1]
 
     yield start
-    for one in begun:
+    for one in started:
         one.intake.close()
+
+
+@pytest.fixture(scope="session")
+def played(new_sqlite: Callable[[], str]) -> Callable[[str, int], Path]:
+    """The database in which so many minutes of a scenario were played: once, for all tests."""
+    files: dict[tuple[str, int], Path] = {}
+
+    def play(scenario: str, minutes: int) -> Path:
+        if (scenario, minutes) not in files:
+            url = new_sqlite()
+            with connect(url) as database:
+                begun(database, scenario).play(minutes).intake.close()
+            files[scenario, minutes] = Path(url.removeprefix("sqlite:///"))
+        return files[scenario, minutes]
+
+    return play
+
+
+@pytest.fixture
+def story(played: Callable[[str, int], Path], tmp_path: Path) -> Iterator[Callable[[str, int], Rehearsal]]:
+    """What came of a scenario after so many minutes, in a copy that a test may alter."""
+    opened: list[Database] = []
+
+    def tell(scenario: str, minutes: int) -> Rehearsal:
+        copy = shutil.copy(played(scenario, minutes), tmp_path / "story.db")
+        opened.append(connect(f"sqlite:///{copy}"))
+        return Rehearsal(Service(opened[-1]), scenario, seed=1)
+
+    yield tell
+    for database in opened:
+        database.close()

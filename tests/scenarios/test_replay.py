@@ -27,54 +27,53 @@ def altered(story, number, change):
 
 
 @pytest.fixture
-def story(rehearse):
-    return rehearse("refusals").play(minutes=20)
+def refused(story):
+    return story("refusals", 20)
 
 
-def test_every_verdict_of_a_rollout_follows_to_the_byte(story):
-    report = deep(story)
+def test_every_verdict_of_a_rollout_follows_to_the_byte(refused):
+    report = deep(refused)
     assert report.mismatches == ()
-    assert report.looks == story.rollout.evidence.last_look
+    assert report.looks == refused.rollout.evidence.last_look
     assert report.verdicts >= 1
     assert report.unchecked == ()
 
 
-def test_through_every_stage_to_the_end(rehearse):
-    story = rehearse("healthy").play(minutes=40)
-    report = deep(story)
+def test_through_every_stage_to_the_end(story):
+    report = deep(story("healthy", 40))
     assert (report.mismatches, report.unchecked) == ((), ())
     assert report.verdicts > 3
 
 
-def test_one_count_that_was_altered_is_found_at_its_look_and_its_evidence(story):
+def test_one_count_that_was_altered_is_found_at_its_look_and_its_evidence(refused):
     def one_more(seen):
         seen["look"]["steps"][0]["canary_events"] += 1
         return seen
 
-    altered(story, 5, one_more)
-    report = deep(story)
+    altered(refused, 5, one_more)
+    report = deep(refused)
     assert min(one.look for one in report.mismatches if one.look) == 5
     assert any(one.position and "does not follow" in one.what for one in report.mismatches)
 
 
-def test_a_question_that_was_altered_is_found(story):
+def test_a_question_that_was_altered_is_found(refused):
     def lenient(seen):
         seen["question"]["limits"][0]["amount"] = 0.5
         return seen
 
-    altered(story, 1, lenient)
-    assert any("something else than the plan" in one.what for one in deep(story).mismatches)
+    altered(refused, 1, lenient)
+    assert any("something else than the plan" in one.what for one in deep(refused).mismatches)
 
 
-def test_looks_that_are_missing_are_found(story):
-    with story.service.database.plain_writing() as connection:
+def test_looks_that_are_missing_are_found(refused):
+    with refused.service.database.plain_writing() as connection:
         connection.execute(look.delete().where(look.c.number == 3))
-    assert any("missing, from 3 on" in one.what for one in deep(story).mismatches)
+    assert any("missing, from 3 on" in one.what for one in deep(refused).mismatches)
 
 
-def test_a_state_that_the_next_look_would_go_on_from_is_checked(story):
-    last = story.rollout.evidence.last_look
-    with story.service.database.plain_writing() as connection:
+def test_a_state_that_the_next_look_would_go_on_from_is_checked(refused):
+    last = refused.rollout.evidence.last_look
+    with refused.service.database.plain_writing() as connection:
         kept = json.loads(
             zlib.decompress(connection.execute(select(look.c.state).where(look.c.number == last)).scalar_one())
         )
@@ -83,7 +82,7 @@ def test_a_state_that_the_next_look_would_go_on_from_is_checked(story):
         kept["judgement"] = json.dumps(judgement, separators=(",", ":"))
         packed = zlib.compress(json.dumps(kept).encode())
         connection.execute(update(look).where(look.c.number == last).values(state=packed))
-    assert [one.look for one in deep(story).mismatches] == [last]
+    assert [one.look for one in deep(refused).mismatches] == [last]
 
 
 @pytest.mark.parametrize(
@@ -95,21 +94,21 @@ def test_a_state_that_the_next_look_would_go_on_from_is_checked(story):
         lambda seen: {key: value for key, value in seen.items() if key != "question"},
     ],
 )
-def test_a_look_that_cannot_be_read_is_named(story, change):
-    altered(story, 1, change)
-    assert [(one.look, "damaged" in one.what) for one in deep(story).mismatches][-1] == (1, True)
+def test_a_look_that_cannot_be_read_is_named(refused, change):
+    altered(refused, 1, change)
+    assert [(one.look, "damaged" in one.what) for one in deep(refused).mismatches][-1] == (1, True)
 
 
-def test_bytes_that_are_no_text_at_all_are_named(story):
-    with story.service.database.plain_writing() as connection:
+def test_bytes_that_are_no_text_at_all_are_named(refused):
+    with refused.service.database.plain_writing() as connection:
         connection.execute(update(look).where(look.c.number == 4).values(look=b"\x00\x01"))
-    assert [(one.look, "damaged" in one.what) for one in deep(story).mismatches][-1] == (4, True)
+    assert [(one.look, "damaged" in one.what) for one in deep(refused).mismatches][-1] == (4, True)
 
 
-def test_another_engine_is_said_and_not_guessed(story):
+def test_another_engine_is_said_and_not_guessed(refused):
     def older(seen):
         return {**seen, "engine": record.ENGINE - 1}
 
-    altered(story, 1, older)
-    report = deep(story)
+    altered(refused, 1, older)
+    report = deep(refused)
     assert (report.unchecked, report.looks, report.mismatches) == (("R-1",), 0, ())

@@ -19,17 +19,17 @@ HARMS = {
 
 
 @pytest.mark.parametrize(("scenario", "metric"), HARMS.items())
-def test_harm_is_rolled_back_and_names_what_fired(rehearse, scenario, metric):
-    story = rehearse(scenario).play(minutes=20)
-    assert story.rollout.state is State.ROLLED_BACK
-    fired = story.rollout.rollback.findings[0].metric
+def test_harm_is_rolled_back_and_names_what_fired(story, scenario, metric):
+    told = story(scenario, 20)
+    assert told.rollout.state is State.ROLLED_BACK
+    fired = told.rollout.rollback.findings[0].metric
     assert fired == metric
-    assert story.rollout.rollback.version == "v42"
-    assert story.service.world().surfaces["support-assistant"].live == "v42"
+    assert told.rollout.rollback.version == "v42"
+    assert told.service.world().surfaces["support-assistant"].live == "v42"
 
 
-def test_harm_in_one_language_that_the_total_hides_is_rolled_back_and_named(rehearse):
-    finding = rehearse("one-language").play(minutes=20).rollout.rollback.findings[0]
+def test_harm_in_one_language_that_the_total_hides_is_rolled_back_and_named(story):
+    finding = story("one-language", 20).rollout.rollback.findings[0]
     assert finding.segment == "language=ja"
     assert finding.canary == pytest.approx(0.5, abs=0.25)
 
@@ -41,22 +41,21 @@ def test_large_costs_are_cut_at_a_value_that_the_log_holds(rehearse):
     assert 0.02 < story.rollout.caps["cost_per_request"] < 0.1
 
 
-def test_refusals_are_found_within_minutes_of_five_percent(rehearse):
-    story = rehearse("refusals").play(minutes=20)
-    taken = story.rollout.rollback.verdict_seconds
+def test_refusals_are_found_within_minutes_of_five_percent(story):
+    rollback = story("refusals", 20).rollout.rollback
+    taken = rollback.verdict_seconds
     assert timedelta(seconds=taken) <= timedelta(minutes=8)
-    assert story.rollout.rollback.exposed_requests < 1000
+    assert rollback.exposed_requests < 1000
 
 
-def test_a_healthy_change_reaches_everyone_without_a_human(rehearse):
-    story = rehearse("healthy").play(minutes=40)
-    assert story.rollout.state is State.DONE
-    assert story.service.world().surfaces["support-assistant"].live == "v43"
+def test_a_healthy_change_reaches_everyone_without_a_human(story):
+    told = story("healthy", 40)
+    assert told.rollout.state is State.DONE
+    assert told.service.world().surfaces["support-assistant"].live == "v43"
 
 
-def test_every_evidence_event_follows_from_the_one_before(rehearse):
-    story = rehearse("healthy").play(minutes=40)
-    evidence = [r.event for r in story.service.history("R-1") if isinstance(r.event, EvidenceRecorded)]
+def test_every_evidence_event_follows_from_the_one_before(story):
+    evidence = [r.event for r in story("healthy", 40).service.history("R-1") if isinstance(r.event, EvidenceRecorded)]
     assert len(evidence) > 1
     for earlier, later in itertools.pairwise(evidence):
         assert later.state_before == earlier.state_after

@@ -139,9 +139,10 @@ def test_the_doctor_shows_none(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_configuring_it_twice_is_harmless() -> None:
+    before = structlog.get_config()
     for _ in range(2):
         configure_logging(Settings(slack_bot_token="verysecretbot"))
-    structlog.reset_defaults()
+    structlog.configure(**before)
 
 
 def run(command: list[str], **more: str) -> subprocess.CompletedProcess[str]:

@@ -21,7 +21,8 @@ from tests.trials.faults import installation, laborer
 from tests.trials.faults.nursery import FORKS
 from tests.trials.length import pick
 
-KILLS = pick(100, 2_500)  # on each database
+KILLS = 100  # in one history: a longer one takes more of each life to read than to work
+HISTORIES = range(pick(1, 25))  # on each database
 BETWEEN = (0.01, 0.3)  # seconds of work; a process that has just begun is killed, too
 SEED = 20261125
 KINDS = ("concern", "steer", "count")
@@ -34,13 +35,14 @@ def database(request: pytest.FixtureRequest) -> Iterator[Database]:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("history", HISTORIES)
 def test_killed_at_any_moment_nothing_acknowledged_is_lost_and_nothing_is_done_or_said_twice(
-    database: Database, slack: Sandbox
+    database: Database, slack: Sandbox, history: int
 ) -> None:
     service = Service(database)
     variant = begun(service)
     done: dict[str, list[int]] = {kind: [] for kind in KINDS}
-    chance, pause = random.Random(SEED), threading.Event()
+    chance, pause = random.Random(SEED + history), threading.Event()
     for number in range(KILLS):
         told, tell = FORKS.Pipe(duplex=False)
         orders = laborer.Orders(
