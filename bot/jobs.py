@@ -23,7 +23,7 @@ from core.service import Request, Service
 from core.spec.problems import Unreadable
 from core.store import anchors, event_log, intake, looks, outbox, processes, timers
 from core.store.errors import LeaseLost, StoreError
-from core.store.two_trips import Claim
+from core.store.trips import Claim
 
 log = structlog.get_logger()
 

@@ -25,7 +25,7 @@ from core.store.errors import Conflict as KeyReused
 from core.store.event_log import Entry, Origin, Recorded
 from core.store.folds import Folds
 from core.store.outbox import URGENT
-from core.store.two_trips import Claim
+from core.store.trips import Claim
 
 _NOTHING_RECORDED: tuple[Recorded, ...] = ()
 

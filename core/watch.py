@@ -22,7 +22,7 @@ from core.rollout.questions import ask
 from core.service import Outcome, Request, Service, context
 from core.store import looks, timers, windows
 from core.store.errors import LeaseLost
-from core.store.two_trips import Claim
+from core.store.trips import Claim
 
 NOTHING = hashlib.sha256(b"").hexdigest()
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from core.store.errors import LOCKED, Busy
 
+PATIENCE = 10.0  # seconds that one who writes waits for others
+
 
 class Turns:
     """The threads of one process, one after the other. A context manager: Busy for who waits longer than `patience`."""

@@ -5,16 +5,17 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, NamedTuple, TypeVar
 
+from sqlalchemy.exc import DBAPIError
+
 from core.rollout.model import Rollout
-from core.rollout.refusal import Refused
 from core.rollout.world import World
 from core.store import commands, event_log, keys, outbox, projections
 from core.store.commands import Answer
 from core.store.database import Database
-from core.store.errors import LeaseLost, StoreError
-from core.store.event_log import Entry, Origin, Recorded
+from core.store.errors import Busy, LeaseLost
+from core.store.event_log import Entry, Origin, Recorded, Tail
 from core.store.folds import BATCH, Folds, Reading
-from core.store.two_trips import Ask, Claim
+from core.store.trips import Ask, Claim, Trips
 from core.store.writes import Writes
 
 T = TypeVar("T")
@@ -29,15 +30,16 @@ class Step(NamedTuple):
 
 
 class Appending:
-    """Under the append lock: `world` is what the log says, and stays so until this transaction ends.
+    """`world` is what the log says, and stays so until this transaction ends; or the transaction comes to nothing.
 
-    What is to be written is gathered here and written when the block of `appending` ends. Do no network calls inside.
+    What is to be written is gathered here and written at the end. Do no network calls meanwhile.
     """
 
     def __init__(self, folds: Folds, reading: Reading, answer: Sequence[Any] | None, key: keys.Held) -> None:
         self._folds = folds
         self._answer = answer
         self.key = key
+        self.began = reading.tail
         self.reading = reading
         self.writes = Writes()
 
@@ -104,6 +106,54 @@ class Appending:
         self.writes.add("commands", commands.row(command_id, fingerprint, answer))
 
 
+class _Transaction:
+    """One command on its way: how its `Appending` comes about, and how it is written."""
+
+    def __init__(self, database: Database, folds: Folds, ask: Callable[[Tail], Ask]) -> None:
+        self._database = database
+        self._folds = folds
+        self._ask = ask
+        self.doubt: DBAPIError | None = None  # a single trip whose end is not known
+
+    def guess(self, person: str) -> Appending | None:
+        """On what this process knows, if nobody else has appended lately."""
+        current = self._folds.current(person) if self._database.far else None
+        return Appending(self._folds, current.reading, None, keys.Held(person, current.key)) if current else None
+
+    def written_at_once(self, trips: Trips, guess: Appending) -> bool:
+        """Whether the guess was right; then it is committed."""
+        try:
+            right = trips.at_once(self._ask(guess.began), guess.writes)
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+            self.doubt = error
+            return False
+        if right:
+            self._keep(guess)
+        return right
+
+    def open(self, trips: Trips) -> Appending | None:
+        """Under the append lock; None when this process is far behind, as at its start: nobody else should wait while
+        it reads on."""
+        kept = self._folds.kept()
+        ask = self._ask(kept.tail)
+        found = trips.open(ask)
+        if len(found.news) >= ask.at_most:
+            return None
+        if ask.claim is not None and not found.finished and found.answer is None:
+            raise LeaseLost(f"Somebody else runs {ask.claim.name} of {ask.claim.slot.isoformat()} by now.")
+        reading = kept.then(event_log.read(found.news))
+        return Appending(self._folds, reading, found.answer, keys.Held(ask.person, found.key))
+
+    def commit(self, trips: Trips, opened: Appending) -> None:
+        trips.commit(opened.writes)
+        self._keep(opened)
+
+    def _keep(self, done: Appending) -> None:
+        self._folds.keep(done.reading, done.began.position, done.key.person, done.key.kept)
+
+
 def carry_out(
     database: Database,
     folds: Folds,
@@ -113,40 +163,30 @@ def carry_out(
     person: str = "",
     claim: Claim | None = None,
 ) -> T:
-    """What `appending` does, around `write`; in a single trip if nobody else has appended since this process did.
+    """What `appending` does, around `write`; mostly in a single trip if nobody else has appended lately.
 
-    `write` may run twice, first on what may be outdated: it changes nothing but its `Appending`.
+    `write` may run twice, so it changes nothing but its `Appending`: the first time it may be behind the log, and then
+    nothing of it is kept.
     """
-    if database.far and (guess := _guess(database, folds, command_id, write, person, claim)) is not None:
-        return guess[0]
-    with appending(database, folds, command_id, person=person, claim=claim) as log:
-        return write(log)
-
-
-def _guess(
-    database: Database,
-    folds: Folds,
-    command_id: str,
-    write: Callable[[Appending], T],
-    person: str,
-    claim: Claim | None,
-) -> tuple[T] | None:
-    """What `write` gave, if it was decided on the newest state of the log, and is committed."""
-    with database.appending() as trips:
-        kept = folds.kept()
-        if not folds.current(kept, person):
-            return None
-        opened = Appending(folds, kept, None, keys.Held(person, folds.key_of(person)))
-        try:
-            given = write(opened)
-        except (Refused, StoreError):
-            return None  # on what may be outdated; if it happens again under the lock, it counts
-        ask = Ask(command_id=command_id, after=kept.tail.position, at_most=0, person=person, claim=claim)
-        if not trips.at_once(ask, opened.writes):
-            return None
-        folds.keep(opened.reading, kept.tail.position, person, opened.key.kept)
+    one = _Transaction(database, folds, _asking(command_id, person, claim))
+    try:
+        while True:
+            with database.appending() as trips:
+                if (guess := one.guess(person)) is not None:
+                    given = write(guess)
+                    if one.written_at_once(trips, guess):
+                        break
+                if (opened := one.open(trips)) is not None:
+                    given = write(opened)
+                    one.commit(trips, opened)
+                    break
+            folds.refresh()
+    except Busy:
+        if one.doubt is not None:
+            raise one.doubt from None  # "nothing was written" may not be true
+        raise
     folds.tell()
-    return (given,)
+    return given
 
 
 @contextmanager
@@ -158,20 +198,18 @@ def appending(
     `person` is whose words the events hold. With a `claim`, the timer's slot is finished in the same transaction:
     LeaseLost, with nothing written, if somebody else has it by now. Busy if others hold the lock for over ten seconds.
     """
+    one = _Transaction(database, folds, _asking(command_id, person, claim))
     while True:
         with database.appending() as trips:
-            kept = folds.kept()
-            ask = Ask(command_id=command_id, after=kept.tail.position, at_most=BATCH, person=person, claim=claim)
-            found = trips.open(ask)
-            if len(found.news) < BATCH:
-                if claim is not None and not found.finished and found.answer is None:
-                    raise LeaseLost(f"Somebody else runs {claim.name} of {claim.slot.isoformat()} by now.")
-                reading = kept.then(event_log.read(found.news))
-                opened = Appending(folds, reading, found.answer, keys.Held(person, found.key))
+            if (opened := one.open(trips)) is not None:
                 yield opened
-                trips.commit(opened.writes)
-                folds.keep(opened.reading, reading.tail.position, person, opened.key.kept)
+                one.commit(trips, opened)
                 break
-        # Far behind, as at the start: nobody else should wait while this process reads on.
         folds.refresh()
     folds.tell()
+
+
+def _asking(command_id: str, person: str, claim: Claim | None) -> Callable[[Tail], Ask]:
+    return lambda tail: Ask(
+        command_id=command_id, after=tail.position, newest=tail.hash, at_most=BATCH, person=person, claim=claim
+    )

@@ -10,16 +10,15 @@ from sqlalchemy import URL, Connection, Engine, RootTransaction, create_engine, 
 from sqlalchemy.exc import ArgumentError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from core.store.append_lock import Turns
+from core.store.append_lock import PATIENCE, Turns
 from core.store.errors import LOCKED, Busy, StoreError
 from core.store.postgres_append import PostgresAppend, engine_of
 from core.store.postgres_functions import APPEND_KEY
 from core.store.sqlite_append import SqliteAppend
 from core.store.sqlite_file import BEGIN, SqliteFile
-from core.store.two_trips import TwoTrips
+from core.store.trips import Trips
 
-LOCK_TIMEOUT = "10s"
-_PATIENCE = 10.0  # seconds, as above, for the other threads of this process
+LOCK_TIMEOUT = f"{PATIENCE:g}s"
 IDLE_TIMEOUT = "30s"
 _APPENDING = "rampart_appending"
 # The database is away: which of these it is depends on what was under way when the connection ended, and the last one
@@ -79,11 +78,11 @@ class Database:
         self.warnings = file.warnings if file is not None else ()
         self._appends = appends
         self._file = file
-        self._trips: TwoTrips = SqliteAppend(engine) if appends is None else PostgresAppend(appends)
-        self._turns = Turns(_PATIENCE)
+        self._trips: Trips = SqliteAppend(engine) if appends is None else PostgresAppend(appends)
+        self._turns = Turns(PATIENCE)
         self._inside = _Inside()
         # Also at interpreter exit: the last SQLite connection to close checkpoints, which must happen under the lock.
-        self._closing = weakref.finalize(self, _close, file, self._trips, engine)
+        self._closing = weakref.finalize(self, _close, file, self._trips, engine, self._turns)
 
     @property
     def far(self) -> bool:
@@ -119,11 +118,11 @@ class Database:
             yield connection
 
     @contextmanager
-    def appending(self) -> Iterator[TwoTrips]:
-        """What `writing` gives, for the one path that must be quick: two trips instead of a connection.
+    def appending(self) -> Iterator[Trips]:
+        """What `writing` gives, for the one path that must be quick: trips instead of a connection.
 
-        The caller commits; what was not committed at the end of the block is undone. Busy as in `writing`, from the
-        first trip.
+        The caller commits; what was not committed at the end of the block is undone. Busy as in `writing`, and also
+        where other threads of this process are in front for that long.
         """
         with self._inside, self._turns if self._file is None else self._file.held():
             try:
@@ -217,9 +216,13 @@ def _is_lock_timeout(error: OperationalError) -> bool:
     return getattr(error.orig, "sqlstate", None) == "55P03" or "database is locked" in str(error.orig)
 
 
-def _close(file: SqliteFile | None, trips: TwoTrips, engine: Engine) -> None:
+def _close(file: SqliteFile | None, trips: Trips, engine: Engine, turns: Turns) -> None:
     if file is not None:
         file.close(trips.drop)
         return
-    trips.drop()
+    try:
+        with turns:
+            trips.drop()
+    except Busy:  # somebody is in the middle of a command: the end of the process closes it
+        return
     engine.dispose()

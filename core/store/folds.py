@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from sqlalchemy import Connection
 
@@ -40,6 +41,14 @@ class _Alone:
 
     position: int = -1
     keys: dict[str, tuple[str, bytes] | None] = field(default_factory=dict)
+    settled: bool = False  # nobody else appended between the newest two commands of this process either
+
+
+class Current(NamedTuple):
+    """The newest state of the log, unless somebody else has appended, and the key of one person as it is there."""
+
+    reading: Reading
+    key: tuple[str, bytes] | None
 
 
 class Folds:
@@ -75,31 +84,28 @@ class Folds:
         return self.tell()
 
     def version(self, reading: Reading, stream: str) -> int:
-        """The newest version of a stream at the end of `reading`, which must be the end of the log: then nobody can
-        have published more."""
+        """The newest version of a stream at the end of `reading`, if that is the end of the log: else it may be a newer
+        one, and what is built on it is refused."""
         fresh = max((r.version for r in reading.news if r.stream == stream), default=0)
         return fresh or self._versions.get(stream, 0)
 
     def keep(self, reading: Reading, began: int, person: str, key: tuple[str, bytes] | None) -> None:
         """Remember a reading that this process has just committed, on a log that ended at `began`, and the key of
         `person` as it is now. To be called by one thread at a time, in the order of the commits."""
-        if began != self._alone.position:
+        if began == self._alone.position:
+            self._alone.settled = True
+        else:
             self._alone = _Alone()
         self._alone.position = reading.tail.position
-        if any(isinstance(r.event, WordsErased) for r in reading.news):
-            self._alone.keys.clear()
-        else:
-            self._alone.keys[person] = key
+        self._alone.keys[person] = key
         self._keep(reading)
 
-    def current(self, reading: Reading, person: str) -> bool:
-        """Whether `reading` is what this process appended last, and the key of `person` is known: both hold until
-        somebody else appends."""
-        return reading.tail.position == self._alone.position and person in self._alone.keys
-
-    def key_of(self, person: str) -> tuple[str, bytes] | None:
-        """The key of one who is `current`; None for one who has none."""
-        return self._alone.keys[person]
+    def current(self, person: str) -> Current | None:
+        """What is likely still true without asking. None if others have appended lately, or the key is not known."""
+        kept, alone = self._kept, self._alone
+        if not alone.settled or kept.tail.position != alone.position or person not in alone.keys:
+            return None
+        return Current(kept, alone.keys[person])
 
     def tell(self) -> World:
         """Tell whoever listens, if there is anything new."""
@@ -111,21 +117,27 @@ class Folds:
             return self._kept.world
 
     def _keep(self, reading: Reading) -> None:
+        erased = any(isinstance(r.event, WordsErased) for r in reading.news)
         with self._publishing:
+            if erased:
+                self._alone = _Alone()  # it may hold the key
             newer = reading.tail.position > self._kept.tail.position
             if newer and reading.generation == self._kept.generation:
                 self._versions.update((r.stream, r.version) for r in reading.news)
                 self._kept = Reading(world=reading.world, tail=reading.tail, generation=reading.generation)
-                self._outdated |= any(isinstance(r.event, WordsErased) for r in reading.news)
+                self._outdated |= erased
 
     def _read_anew(self, connection: Connection) -> None:
         """Whatever was kept in memory of erased words goes."""
         anew = Reading(generation=self._kept.generation + 1)
+        versions: dict[str, int] = {}
         for news in _pages(connection, 0):
             anew = replace(anew.then(news), news=())
+            versions.update((r.stream, r.version) for r in news)
         with self._publishing:
             if anew.tail.position >= self._kept.tail.position:  # else more was kept meanwhile: next time
                 self._kept, self._outdated = anew, False
+                self._versions.update(versions)
 
     def on_change(self, listener: Callable[[World], None]) -> None:
         """Call `listener` with every newer world, on the thread that learned of it."""

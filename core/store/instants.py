@@ -8,13 +8,18 @@ from sqlalchemy import DateTime, Dialect, Text
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 
-@lru_cache(maxsize=64)  # one command writes the same moment in many places
 def text_of(moment: datetime) -> str:
     """`2026-11-23T08:00:00.000000Z`. A moment without a zone raises ValueError."""
     if moment.tzinfo is not UTC:
         if moment.tzinfo is None:
             raise ValueError(f"The moment {moment.isoformat()} has no time zone; pass an aware datetime.")
         moment = moment.astimezone(UTC)
+    return _written(moment)
+
+
+@lru_cache(maxsize=64)  # one command writes the same moment in many places
+def _written(moment: datetime) -> str:
+    """Of UTC alone: moments of another zone may be equal without being the same (`fold`)."""
     return moment.isoformat(timespec="microseconds")[:-6] + "Z"
 
 

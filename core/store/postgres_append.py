@@ -18,10 +18,10 @@ from sqlalchemy.exc import DBAPIError
 from core.store.driver import Standing
 from core.store.instants import text_of
 from core.store.postgres_functions import APPENDING, AT_ONCE, OPENING
-from core.store.two_trips import Ask, Found
+from core.store.trips import Ask, Found
 from core.store.writes import Writes
 
-Message = tuple[bytes, Sequence[str | int | datetime | None]]  # a prepared statement, and its parameters
+Message = tuple[bytes, Sequence[str | int | bytes | datetime | None]]  # a prepared statement, and its parameters
 
 _PREPARED = {
     b"begin": "BEGIN",
@@ -33,7 +33,7 @@ _PREPARED = {
 }
 _SILENT_AFTER = 60  # seconds; waiting for the append lock ends sooner
 _FATAL = (b"FATAL", b"PANIC")  # the server says so, and hangs up
-_GOOD = (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK)
+_GOOD = (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK, ExecStatus.PIPELINE_SYNC)
 
 
 class Lost(psycopg.OperationalError):
@@ -54,14 +54,18 @@ def engine_of(url: URL, lock_timeout: str, idle_timeout: str) -> Engine:
             # What is read under the lock needs a snapshot taken after it was granted.
             " set_config('default_transaction_isolation', 'read committed', false)"
         )
-        for name, sql in _PREPARED.items():
-            _checked(raw.pgconn, raw.pgconn.prepare(name, sql.encode()))
+        try:
+            for name, sql in _PREPARED.items():
+                _checked(raw.pgconn, raw.pgconn.prepare(name, sql.encode()))
+        except psycopg.Error:
+            raw.close()  # nobody else knows of it yet
+            raise
 
     return engine
 
 
 class PostgresAppend:
-    """See `TwoTrips`."""
+    """See `Trips`."""
 
     def __init__(self, engine: Engine) -> None:
         self._standing = Standing(engine)
@@ -96,12 +100,7 @@ class PostgresAppend:
 
     def at_once(self, ask: Ask, writes: Writes) -> bool:
         name, slot, token = ask.claim or (None, None, None)
-        try:
-            (done,) = self._go([(b"once", (ask.command_id, ask.after, name, slot, token, *writes.arrays()))])
-        except DBAPIError as error:
-            if not error.connection_invalidated:
-                raise
-            return False
+        (done,) = self._go([(b"once", (ask.command_id, ask.newest, name, slot, token, *writes.arrays()))])
         return done == b"t"
 
     def roll_back(self) -> None:
@@ -124,6 +123,10 @@ class PostgresAppend:
             raise DBAPIError.instance(
                 steps[-1][0].decode(), None, error, psycopg.Error, connection_invalidated=lost, dialect=dialect
             ) from error
+        except BaseException as error:  # in the middle of a trip: whoever came next would read the answers of this one
+            self._standing.drop(error)
+            self._begun = False
+            raise
 
 
 def pipe(raw: "psycopg.Connection[Any]", steps: Sequence[Message]) -> Sequence[bytes | None]:
@@ -143,7 +146,7 @@ def pipe(raw: "psycopg.Connection[Any]", steps: Sequence[Message]) -> Sequence[b
         if result.ntuples:
             row = [result.get_value(0, column) for column in range(result.nfields)]
         _next(libpq, arriving)  # nothing: the end of this step
-    _next(libpq, arriving)  # the end of the pipeline
+    _checked(libpq, _next(libpq, arriving))  # the end of the pipeline: a statement alone is committed only here
     libpq.exit_pipeline_mode()
     return row
 
@@ -186,10 +189,12 @@ def _checked(libpq: Any, result: Any) -> Any:
     return result
 
 
-def _written(value: str | int | datetime | None) -> bytes | None:
+def _written(value: str | int | bytes | datetime | None) -> bytes | None:
     """As text, which libpq ends at the first zero byte: none may be inside."""
     if value is None:
         return None
+    if isinstance(value, bytes):
+        return b"\\x" + value.hex().encode()
     written = (text_of(value) if isinstance(value, datetime) else str(value)).encode()
     if b"\0" in written:
         raise psycopg.DataError("Postgres cannot keep text with a NUL character (U+0000) in it")

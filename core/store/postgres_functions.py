@@ -95,13 +95,14 @@ _APPEND_NAME = _named("rampart_append", _APPEND_TAKES, _APPEND)
 OPENING = f"SELECT answer, news, key, finished FROM {_OPEN_NAME}({_marks(7)})"  # noqa: S608
 APPENDING = f"SELECT {_APPEND_NAME}({_marks(len(writes.TABLES) + 1)})"
 
-_ONCE_TAKES = f"command text, newest bigint, timer_name text, timer_slot timestamptz, timer_token text, {_APPEND_TAKES}"
+_ONCE_TAKES = f"command text, newest bytea, timer_name text, timer_slot timestamptz, timer_token text, {_APPEND_TAKES}"
 _ROWS = ", ".join(part.split()[0] for part in _APPEND_TAKES.split(", "))
 _ONCE = f"""
 BEGIN
   PERFORM pg_advisory_xact_lock({APPEND_KEY});
-  -- What was decided elsewhere holds only if nothing has happened since.
-  PERFORM 1 WHERE newest = coalesce((SELECT max(position) FROM events), 0)
+  -- What was decided elsewhere holds only if nothing has happened since; and a hash tells apart two logs of one length.
+  PERFORM 1
+    WHERE newest = coalesce((SELECT hash FROM events ORDER BY position DESC LIMIT 1), decode(repeat('00', 32), 'hex'))
     AND NOT EXISTS (SELECT 1 FROM commands WHERE command_id = command);
   IF NOT FOUND THEN RETURN false; END IF;
   IF timer_name IS NOT NULL THEN

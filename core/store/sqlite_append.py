@@ -10,14 +10,14 @@ from sqlalchemy.exc import DBAPIError
 from core.store.driver import Standing
 from core.store.instants import text_of
 from core.store.queries import ANSWER, FINISH, KEY, OPENED
-from core.store.two_trips import Ask, Found
+from core.store.trips import Ask, Found
 from core.store.writes import Writes
 
 _NEWS = f"{OPENED} WHERE position > ? ORDER BY position LIMIT ?"
 
 
 class SqliteAppend:
-    """See `TwoTrips`."""
+    """See `Trips`."""
 
     def __init__(self, engine: Engine) -> None:
         self._standing = Standing(engine)

@@ -13,7 +13,7 @@ from typing import Self
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
-from core.store.append_lock import AppendLock, Turns
+from core.store.append_lock import PATIENCE, AppendLock, Turns
 from core.store.driver import checked_out
 from core.store.errors import Busy, StoreError
 
@@ -21,7 +21,6 @@ _log = logging.getLogger(__name__)
 
 BEGIN = "rampart_begin"  # an execution option: how a transaction begins
 CHECKPOINT_EVERY = 200  # writing transactions; some 10 MB of write-ahead log
-PATIENCE = 10.0  # seconds that a writer waits for others
 _WAL_BYTES = 64 * 1024 * 1024
 
 
@@ -133,12 +132,10 @@ class SqliteFile:
     def _checkpoint(self, mode: str) -> None:
         # A reader that is in the way is not waited for: the next checkpoint does the rest.
         try:
-            self._run("PRAGMA busy_timeout=0", f"PRAGMA wal_checkpoint({mode})")
+            self._run("PRAGMA busy_timeout=0", f"PRAGMA wal_checkpoint({mode})", "PRAGMA busy_timeout=10000")
         except (sqlite3.Error, DBAPIError) as error:
             # What was committed is safe; only the file grows.
             _log.warning("The write-ahead log of %s could not be folded in, and grows: %s", self.path, error)
-        finally:
-            self._run("PRAGMA busy_timeout=10000")
 
     def _run(self, *pragmas: str) -> None:
         raw = checked_out(self.engine)
@@ -147,6 +144,9 @@ class SqliteFile:
             for pragma in pragmas:
                 cursor.execute(pragma)
                 cursor.fetchall()
+        except sqlite3.Error as error:
+            raw.invalidate(error)  # it may be left in another mood than it was taken in
+            raise
         finally:
             raw.close()
 

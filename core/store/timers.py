@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, or_, select, upd
 
 from core.store.database import Database
 from core.store.tables import insert_into, timer
-from core.store.two_trips import Claim
+from core.store.trips import Claim
 
 
 def claim(database: Database, name: str, slot: datetime, now: datetime, lease: timedelta) -> str | None:

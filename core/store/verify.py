@@ -38,8 +38,9 @@ class Report:
 def verify(connection: Connection, *, first: int | None = None, last: int | None = None) -> Report:
     """Check events `first` to `last` (default: all), and with all of them everything that must follow from them.
 
-    A missing tail is noticed because `commands` and `outbox` speak of later positions. Needs no more memory for a
-    longer log, only for more streams.
+    A missing tail is noticed because `commands` and `outbox` speak of later positions; a position that is there twice,
+    which only Postgres can hold, is certain to be noticed in a check of all of them. Needs no more memory for a longer
+    log, only for more streams.
     """
     whole = first is None and last is None
     reading = _Reading(connection, first or 1)
@@ -90,6 +91,7 @@ class _Reading:
         self.recorded_at = ""
         self.sealed: dict[str, int] = {}  # key -> the first event that is sealed with it
         self.erased: set[str] = set()
+        self.sound_until: int | None = None  # the position of the first row that was not as it should be
 
     def take(self, rows: Iterable[tuple[Any, ...]]) -> None:
         """The next events. What is right is decided in one condition, since that is nearly every event of every log."""
@@ -120,14 +122,14 @@ class _Reading:
                 if kind == WordsErased.TYPE:
                     self.erased.add(json.loads(body)["key_id"])
             else:
+                if self.sound_until is None:
+                    self.sound_until = min(position, self.expected)
                 self._look_closely(row, computed)
 
     def sound(self, rows: Sequence[tuple[Any, ...]]) -> Sequence[tuple[Any, ...]]:
         """Those in front of the first problem."""
-        if not self.problems:
-            return rows
-        until = self.problems[0].position
-        return [row for row in rows if row[0] < until]
+        until = self.sound_until
+        return rows if until is None else [row for row in rows if row[0] < until]
 
     def _look_closely(self, row: tuple[Any, ...], computed: bytes) -> None:
         position, stream, version = row[0], row[1], row[2]

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from datetime import timedelta
+from uuid import UUID, uuid5
 
 import pytest
 from sqlalchemy.exc import IntegrityError
@@ -112,3 +113,9 @@ def test_moments_sort_as_text(noon):
     assert instants.text_of(noon) == "2026-11-23T12:00:00.250000Z"
     assert instants.text_of(noon.replace(microsecond=0)) < instants.text_of(noon)
     assert instants.of_text(instants.text_of(noon)) == noon
+
+
+@pytest.mark.parametrize("command", ["c1", "slack:Ev0/1", "a\x1fb", "é", ""])
+def test_the_id_of_an_event_is_the_uuid_of_its_command_and_number(command):
+    ours = UUID("6f1f2f7c-3c53-4a39-9b0e-2a4f6d1c9e77")
+    assert event_log.event_id(command, 7) == str(uuid5(ours, f"{command}\x1f7"))

@@ -6,15 +6,19 @@ import pytest
 from sqlalchemy import select, text
 
 from core.rollout import commands as c
+from core.rollout import events as e
 from core.service import Service
 from core.store import codec, erasing, event_log
 from core.store.appending import appending
 from core.store.database import connect
+from core.store.event_log import Entry
 from core.store.export import export, import_
+from core.store.keys import Held
 from core.store.sealing import ERASED, Key
 from core.store.tables import person_key
 from core.store.verify import verify
 from tests.service.conftest import DANA, LEE, Desk
+from tests.store.writer import NOON
 
 WORDS = "Mrs Miller from Hanover called twice"
 
@@ -136,3 +140,12 @@ def test_an_erased_key_leaves_no_trace_in_a_sqlite_file(sqlite_database):
     erase(desk, LEE.id)
     sqlite_database.close()
     assert secret not in sqlite_database.path.read_bytes()
+
+
+def test_a_key_that_was_made_and_never_written_is_made_anew():
+    words = Entry(stream="rollout:R-1", event=e.ConcernRaised(notice="general", by="U1", handle="@lee", text=WORDS))
+    held = Held("lee", None)
+    key = held.for_([words])
+    assert held.kept is None
+    assert held.made(NOON) == (key.key_id, "lee", key.secret, NOON)
+    assert held.kept == (key.key_id, key.secret)

@@ -15,7 +15,7 @@ from core.store.errors import LeaseLost
 from core.store.event_log import Entry, Origin
 from core.store.folds import Folds
 from core.store.tables import timer
-from core.store.two_trips import Claim
+from core.store.trips import Claim
 from tests.store.writer import declared
 
 TIMER = "trial"

@@ -23,6 +23,7 @@ class Ask:
 
     command_id: str
     after: int  # position up to which the log is known
+    newest: bytes  # the hash of the event there
     at_most: int  # events of what follows
     person: str  # whose key is needed, if any
     claim: Claim | None = None  # a timer's slot to be finished with this transaction
@@ -38,7 +39,7 @@ class Found:
     finished: bool
 
 
-class TwoTrips(Protocol):
+class Trips(Protocol):
     """What SQLite and Postgres each do in their own way, one command after the other. Errors are SQLAlchemy's
     DBAPIError, as everywhere."""
 
@@ -49,9 +50,9 @@ class TwoTrips(Protocol):
         """Write and commit."""
 
     def at_once(self, ask: Ask, writes: Writes) -> bool:
-        """Wait for the append lock, and write and commit if the log still ends where `ask.after` says, the command was
-        not answered yet, and the claim holds. Else False: nothing was written, or a connection that was lost keeps to
-        itself whether it was, which `open` finds out."""
+        """Wait for the append lock, and write and commit if the log still ends with `ask.newest`, the command was not
+        answered yet, and the claim holds. False: nothing was written. An error that invalidates the connection leaves
+        open whether it was, which `open` finds out."""
 
     def roll_back(self) -> None:
         """Undo what was not committed; harmless when it was, or when nothing had begun."""
