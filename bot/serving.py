@@ -43,7 +43,8 @@ class Serving:
         self._process_id = process_id
         self._role = role
         self._real_time = real_time
-        self._current = exposure.snapshot(service.peek())
+        self._newest = self._seen(service.peek(), None)
+        self._current = self._newest.snapshot
         self._changed = threading.Event()
         self._stopping = threading.Event()
         self._blind = ""  # why nothing can be followed
@@ -91,9 +92,13 @@ class Serving:
 
     def _rebuild(self, world: World) -> None:
         with self._knowing:
-            current = exposure.snapshot(world)
-            self._current = current.withdrawn() if self._blind else current
+            self._newest = self._seen(world, self._newest)
+            self._current = self._newest.snapshot.withdrawn() if self._blind else self._newest.snapshot
         self._changed.set()
+
+    @staticmethod
+    def _seen(world: World, before: exposure.Seen | None) -> exposure.Seen:
+        return exposure.Seen(world, exposure.snapshot(world, before))
 
     def _follow(self) -> None:
         reported, reported_at = -1, 0.0
@@ -145,6 +150,6 @@ class Serving:
             self._seen_at, self._wrong = asked_at, ""
             was_blind, self._blind = self._blind, ""
             if was_blind:
-                self._current = exposure.snapshot(self._service.peek())
+                self._current = self._newest.snapshot
         if was_blind:
             log.warning("the log can be followed again")

@@ -28,6 +28,7 @@ _PREFLIGHT = (
     (b"allow", b"POST, OPTIONS"),
 )
 _JSON = (b"content-type", b"application/json")
+_KEPT = 1_000  # answers as they go out: some four a surface, and those of snapshots that are gone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +56,6 @@ class Flags:
         self._door = door
         self._inner = inner
         self._ready: dict[Answer, Ready] = {}
-        self._ready_for: Snapshot | None = None
         self.singles = 0
         self.bulks = 0
         self.refused = 0
@@ -96,21 +96,21 @@ class Flags:
             await self._refuse(send, 404, key, "FLAG_NOT_FOUND", f'There is no surface "{key}": apply its file first.')
             return
         self.singles += 1
-        await _answer(scope, send, self._bytes(snapshot, flags, context))
+        await _answer(scope, send, self._bytes(flags, context))
 
     async def _bulk(self, scope: Scope, receive: Receive, send: Send) -> None:
         context = _context(await bodies.read(scope, receive))
         snapshot = self._snapshot()
-        answers = [self._bytes(snapshot, flags, context).body for flags in snapshot.surfaces.values()]
+        answers = [self._bytes(flags, context).body for flags in snapshot.surfaces.values()]
         self.bulks += 1
         await _answer(scope, send, _ready(b'{"flags":[' + b",".join(answers) + b"]}"))
 
-    def _bytes(self, snapshot: Snapshot, flags: SurfaceFlags, context: Mapping[str, Any]) -> Ready:
-        if snapshot is not self._ready_for:
-            self._ready, self._ready_for = {}, snapshot
+    def _bytes(self, flags: SurfaceFlags, context: Mapping[str, Any]) -> Ready:
         answer = choose(flags, context.get("targetingKey"), context)
         ready = self._ready.get(answer)
         if ready is None:
+            if len(self._ready) >= _KEPT:
+                self._ready.clear()
             ready = self._ready[answer] = _ready(_success(flags.name, answer))
         return ready
 

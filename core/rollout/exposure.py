@@ -1,5 +1,7 @@
 """From the world to what traffic sees: every surface's live version, and the division by the rollout under way."""
 
+from typing import NamedTuple
+
 from core.flags import bucketing, targeting
 from core.flags import snapshot as flags
 from core.judging.evidence import derived_metrics
@@ -12,14 +14,35 @@ ENDED_KEPT = 8
 """How many ended rollouts of a surface still take late observations."""
 
 
-def snapshot(world: World) -> flags.Snapshot:
-    """Everything an evaluation or an observation may ask. Rollouts that ended serve nobody: the live version does."""
+class Seen(NamedTuple):
+    """A world, and what it came to."""
+
+    world: World
+    snapshot: flags.Snapshot
+
+
+def snapshot(world: World, before: Seen | None = None) -> flags.Snapshot:
+    """Everything an evaluation or an observation may ask. Rollouts that ended serve nobody: the live version does.
+
+    What has not changed since `before`, an earlier world of the same log, is taken over from it.
+    """
     started: dict[str, list[Rollout]] = {}
     for rollout in world.rollouts.values():
         if rollout.spans:
             started.setdefault(rollout.plan.surface, []).append(rollout)
-    surfaces = {name: _surface(surface, started.get(name, [])) for name, surface in world.surfaces.items()}
+    surfaces: dict[str, flags.SurfaceFlags] = {}
+    for name, surface in world.surfaces.items():
+        of_it = started.get(name, [])
+        if before is not None and _unchanged(before.world, surface, of_it):
+            surfaces[name] = before.snapshot.surfaces[name]
+        else:
+            surfaces[name] = _surface(surface, of_it)
     return flags.Snapshot(position=world.position, surfaces=surfaces)
+
+
+def _unchanged(before: World, surface: Surface, started: list[Rollout]) -> bool:
+    """What an event changes is another object afterwards."""
+    return before.surfaces.get(surface.name) is surface and all(before.rollouts.get(r.id) is r for r in started)
 
 
 def _surface(surface: Surface, started: list[Rollout]) -> flags.SurfaceFlags:
