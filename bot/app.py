@@ -38,6 +38,7 @@ log = structlog.get_logger()
 Role: TypeAlias = Literal["serve", "web", "worker"]
 CONFIRM_EVERY = timedelta(seconds=0.2)
 DELIVER_EVERY = timedelta(seconds=0.25)
+TICK_AT_MOST_EVERY = timedelta(seconds=1)
 FORGET_EVERY = timedelta(minutes=10)
 SHOW_HEAD_EVERY = timedelta(minutes=10)
 RECONNECT_EVERY = timedelta(seconds=5)
@@ -260,8 +261,9 @@ def _schedule(
     pace: float,
     rest: timedelta,
 ) -> None:
-    every = settings.tick
-    clock.every(every / pace, lambda: jobs.tick(service, now(), every), "tick")
+    every, dealt_with = settings.tick, dict[str, datetime]()
+    often = min(every / pace, max(every / pace / jobs.PARTS, TICK_AT_MOST_EVERY))
+    clock.every(often, lambda: jobs.tick(service, now(), every, dealt_with), "tick")
     clock.every(CONFIRM_EVERY, lambda: jobs.confirm_flips(service, now()), "confirm")
     clock.every(FORGET_EVERY, lambda: jobs.forget(service, now()), "forget")
     if slack is not None and directory is not None:

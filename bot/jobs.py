@@ -31,25 +31,35 @@ log = structlog.get_logger()
 ALIVE = timedelta(seconds=BLIND_AFTER + 2 * REPORT)
 DOUBT_AFTER = timedelta(seconds=60)
 GIVE_UP_AFTER = timedelta(hours=24)  # of the rollouts' clock, as `Rollout.ended_at` is
+PARTS = 10
 _LEASE = timedelta(seconds=60)
 _CLOCKS_DIFFER = timedelta(seconds=60)  # by less than this between machines; a look further ahead is a clock set back
 _KEEP_TIMERS = timedelta(hours=1)
 _SETTINGS = Actor(id="system:settings", handle="ROLLOUT_POLICY")
 
 
-def tick(service: Service, now: datetime, every: timedelta) -> None:
-    """One look at each rollout that is open; each slot of each rollout is run by one worker only."""
-    slot = _slot(now, every)
+def tick(service: Service, now: datetime, every: timedelta, dealt_with: dict[str, datetime] | None = None) -> None:
+    """One look at each rollout that is open; each slot of each rollout is run by one worker only.
+
+    The slots of different rollouts begin at different times, so that fifty looks are not made in one breath: to be
+    called `PARTS` times as often as `every`, with a `dealt_with` that remembers in between what need not be asked.
+    """
+    done = dealt_with if dealt_with is not None else {}
     for rollout in service.world().open:
+        slot = _slot(now, every, rollout.id)
+        if done.get(rollout.id) == slot:
+            continue
         with service.database.reading() as connection:
             number, looked_at = looks.newest(connection, rollout.id)
         if looked_at is not None and slot <= looked_at < now + _CLOCKS_DIFFER:
+            done[rollout.id] = slot
             continue
         # With the number of the look, a slot that comes a second time, because the clock was set back, is run again.
         name = f"tick:{rollout.id}:{number}"
         token = timers.claim(service.database, name, slot, now, _LEASE)
         if token is None:
             continue
+        done[rollout.id] = slot
         lease = watch.Lease(Claim(name, slot, token), _LEASE)
         try:
             outcome = watch.tick(service, rollout.id, now, every=every, lease=lease)
@@ -161,9 +171,11 @@ def forget(service: Service, now: datetime) -> None:
         timers.forget(connection, now - _KEEP_TIMERS)
 
 
-def _slot(now: datetime, every: timedelta) -> datetime:
-    epoch = datetime(2000, 1, 1, tzinfo=UTC)
-    return epoch + (now - epoch) // every * every
+def _slot(now: datetime, every: timedelta, rollout: str) -> datetime:
+    """When the newest slot of this rollout began: for R-1 with the clock, for R-2 a tenth of `every` later."""
+    number = int(rollout.rpartition("-")[2]) - 1
+    begin = datetime(2000, 1, 1, tzinfo=UTC) + number % PARTS * every / PARTS
+    return begin + (now - begin) // every * every
 
 
 def _reached(

@@ -164,7 +164,14 @@ def _lock_beside(path: Path) -> tuple[AppendLock | None, tuple[str, ...]]:
 
 
 def _prepare(raw: sqlite3.Connection, _record: object) -> None:
-    for pragma in ("synchronous=FULL", "wal_autocheckpoint=0", "foreign_keys=ON", "secure_delete=FAST"):
+    # The page size is that of a new file: a commit writes every page that it touched, and few events need more.
+    for pragma in (
+        "page_size=2048",
+        "synchronous=FULL",
+        "wal_autocheckpoint=0",
+        "foreign_keys=ON",
+        "secure_delete=FAST",
+    ):
         raw.execute(f"PRAGMA {pragma}")
 
 

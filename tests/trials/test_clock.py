@@ -6,7 +6,9 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 
 import pytest
+from sqlalchemy import select
 
+from bot import jobs
 from core.judging.verdict import NoData
 from core.rollout import commands as c
 from core.rollout import events as e
@@ -14,6 +16,7 @@ from core.rollout.context import ENGINE
 from core.rollout.model import State
 from core.rollout.policy import Policy
 from core.store import looks, timers
+from core.store.tables import timer
 from tests.trials import promises
 from tests.trials.plant import DANA, LEE, TICK, Clock, Process
 from tests.trials.slack_in_process import Slack
@@ -175,3 +178,29 @@ def test_a_worker_that_slept_over_its_lease_decides_nothing(two: tuple[Process, 
         assert not timers.finish(connection, "digest", slot, asleep)
     with other.database.plain_writing() as connection:
         assert timers.finish(connection, "digest", slot, awake)
+
+
+def test_many_rollouts_are_not_looked_at_in_one_breath(two: tuple[Process, Process]) -> None:
+    one, _ = two
+    for number in (2, 3, 11):
+        one.plan(number, f"plan {number}")
+    begun: dict[str, list[int]] = {}
+    known = slots(one)
+    dealt_with: dict[str, datetime] = {}
+    one.clock.at = one.clock.at.replace(second=20, microsecond=0)
+    for second in range(20):
+        jobs.tick(one.service, one.clock.at, TICK, dealt_with)
+        for rollout in sorted(slots(one) - known):
+            begun.setdefault(rollout[0], []).append(second)
+        known |= slots(one)
+        one.clock.turn(seconds=1)
+    assert begun == {"R-1": [0, 10], "R-2": [0, 1, 11], "R-3": [0, 2, 12], "R-4": [0, 3, 13]}, (
+        "caught up, then by turns"
+    )
+
+
+def slots(process: Process) -> set[tuple[str, datetime]]:
+    """Every slot in which a rollout was dealt with."""
+    with process.database.reading() as connection:
+        rows = connection.execute(select(timer.c.name, timer.c.slot)).all()
+    return {(row.name.split(":")[1], row.slot) for row in rows}
