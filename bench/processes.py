@@ -51,10 +51,10 @@ def rampart(role: str, database_url: str, **environment: str) -> Iterator[Runnin
 
 @contextmanager
 def worker(database_url: str, **environment: str) -> Iterator[psutil.Process]:
-    """`rollout worker`, once it works."""
+    """`rollout worker` as in the Procfile, once it works."""
     settings = {"DATABASE_URL": database_url, **environment}
     process = subprocess.Popen(
-        [str(ROLLOUT), "worker"],
+        ["nice", "-n", "5", str(ROLLOUT), "worker"],
         cwd=ROOT,
         env={**clean_environment(), **settings},
         stdout=subprocess.PIPE,

@@ -11,7 +11,6 @@ import typer
 from bot.cli import session
 
 _TURN = 0.0002  # seconds
-_BEHIND = 5  # a look may take a second longer on a busy machine, an application's question may not
 
 Port = Annotated[int | None, typer.Option(help="Port to listen on (default: PORT, or 8300).")]
 
@@ -44,7 +43,6 @@ def web(port: Port = None) -> None:
 
 def worker() -> None:
     """The looks, the deliveries and the confirmations. Run as many as you like on Postgres."""
-    os.nice(_BEHIND)
     _run("worker", None)
 
 
