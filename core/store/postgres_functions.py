@@ -72,13 +72,14 @@ def _value(table: Table, column: str, number: int) -> str:
 
 _APPEND_TAKES = ", ".join([*(f"{name}_rows text[]" for name in writes.TABLES), "erased text[]"])
 _INSERTS = "\n".join(_insert(table) for table in writes.TABLES.values())
-_APPEND = f"""
-DECLARE r text[];
-BEGIN
+_WRITE = f"""
 {_INSERTS}
   IF erased IS NOT NULL THEN DELETE FROM person_key WHERE key_id = ANY (erased); END IF;
-  IF events_rows IS NOT NULL THEN PERFORM pg_notify('{CHANNEL}', ''); END IF;
-END"""  # noqa: S608
+  IF events_rows IS NOT NULL THEN PERFORM pg_notify('{CHANNEL}', ''); END IF;"""  # noqa: S608
+_APPEND = f"""
+DECLARE r text[];
+BEGIN{_WRITE}
+END"""
 
 
 def _named(name: str, *sources: str) -> str:
@@ -96,8 +97,8 @@ OPENING = f"SELECT answer, news, key, finished FROM {_OPEN_NAME}({_marks(7)})"  
 APPENDING = f"SELECT {_APPEND_NAME}({_marks(len(writes.TABLES) + 1)})"
 
 _ONCE_TAKES = f"command text, newest bytea, timer_name text, timer_slot timestamptz, timer_token text, {_APPEND_TAKES}"
-_ROWS = ", ".join(part.split()[0] for part in _APPEND_TAKES.split(", "))
 _ONCE = f"""
+DECLARE r text[];
 BEGIN
   PERFORM pg_advisory_xact_lock({APPEND_KEY});
   -- What was decided elsewhere holds only if nothing has happened since; and a hash tells apart two logs of one length.
@@ -108,8 +109,7 @@ BEGIN
   IF timer_name IS NOT NULL THEN
     {_FINISH}
     IF NOT FOUND THEN RETURN false; END IF;
-  END IF;
-  PERFORM {_APPEND_NAME}({_ROWS});
+  END IF;{_WRITE}
   RETURN true;
 END"""  # noqa: S608
 _ONCE_NAME = _named("rampart_once", _ONCE_TAKES, _ONCE)
