@@ -21,6 +21,7 @@ from core.store import commands, event_log
 from core.store.appending import Appending, carry_out
 from core.store.commands import Answer
 from core.store.database import Database
+from core.store.errors import Busy
 from core.store.errors import Conflict as KeyReused
 from core.store.event_log import Entry, Origin, Recorded
 from core.store.folds import Folds
@@ -90,8 +91,11 @@ class Service:
             if not error.connection_invalidated:
                 raise
             # Was it committed? The same command ids make asking again safe.
-            self._make_way(request)
-            return self._handle(request)
+            try:
+                self._make_way(request)
+                return self._handle(request)
+            except Busy:
+                raise error from None  # which says that nothing was written: that is not known of the first try
 
     def _handle(self, request: Request) -> Outcome:
         write = partial(self._write, request)

@@ -160,6 +160,32 @@ def test_a_commit_that_is_refused_at_the_very_end_leaves_nothing_behind(settled,
     assert commands_of(settled) == ["c1", "c2", "c4"]
 
 
+def test_who_cannot_know_whether_it_was_written_is_not_told_that_nothing_was(new_postgres, monkeypatch):
+    """The answer was lost on its way, and what could tell is kept waiting for too long."""
+    monkeypatch.setattr("core.store.database.LOCK_TIMEOUT", "50ms")
+    url = new_postgres()
+    with connect(url) as database, connect(url) as other:
+        desk = Desk(Service(database)).start()
+        pipe, cut = postgres_append.pipe, []
+
+        def once_lost(raw, steps):
+            row = pipe(raw, steps)
+            if not cut and steps[0][0] == b"once":
+                cut.append(True)
+                locked.__enter__()
+                raw.close()
+                raise postgres_append.Lost("the connection is lost")
+            return row
+
+        monkeypatch.setattr(postgres_append, "pipe", once_lost)
+        locked = other.writing()
+        with pytest.raises(DBAPIError) as told:
+            desk.say(c.Pause(reason="a look"), by=DANA)
+        locked.__exit__(None, None, None)
+        assert told.value.connection_invalidated
+        assert desk.service.world().rollouts["R-1"].state is State.PAUSED
+
+
 def test_a_trip_that_was_broken_off_is_not_taken_for_the_next_one(settled, monkeypatch, noon):
     waiting = postgres_append._wait
 
