@@ -171,7 +171,7 @@ def _paused_for(rollout: Rollout, at: datetime) -> timedelta:
     return rollout.paused_for if rollout.paused_at is None else rollout.paused_for + (at - rollout.paused_at)
 
 
-# What each event does to a rollout that is there. A table: `match` would ask for one class after the other. That no event
+# What each event does to a rollout that is there. A table: `match` would ask for one class after the other. That none
 # is missing is shown by tests/rollout/test_evolving.py.
 AFTER: Mapping[type[e.RolloutEvent], Callable[[Rollout, Any, datetime], Rollout]] = {
     e.Planned: _planned,
