@@ -56,7 +56,7 @@ def _pipe(raw: Any, steps: Any) -> Any:
     """Commands go past the driver's cursors, to libpq: each trip of theirs is a call too."""
     if raw not in _PIPES:
         return _PIPE(raw, steps)
-    what = " ".join(name.decode() for name, _ in steps)
+    what = " ".join(name.decode() for name, _ in steps).replace("once", "once and commit")
     return _PIPES[raw](what, lambda: _PIPE(raw, steps), raw)
 
 
