@@ -10,8 +10,6 @@ import typer
 
 from bot.cli import session
 
-_TURN = 0.0002  # seconds
-
 Port = Annotated[int | None, typer.Option(help="Port to listen on (default: PORT, or 8300).")]
 
 
@@ -31,25 +29,17 @@ slack = typer.Typer(help="The Slack app.", no_args_is_help=True)
 
 def serve(port: Port = None) -> None:
     """Web and worker in one process, for one machine and SQLite."""
-    _take_short_turns()
     _run("serve", port)
 
 
 def web(port: Port = None) -> None:
     """The doors: OFREP, observations, REST, Slack. Run as many as you like on Postgres."""
-    _take_short_turns()
     _run("web", port)
 
 
 def worker() -> None:
     """The looks, the deliveries and the confirmations. Run as many as you like on Postgres."""
     _run("worker", None)
-
-
-def _take_short_turns() -> None:
-    """An evaluation takes a fifth of a millisecond, and waits for its turn three times: whoever counts observations in
-    the same process would keep it from going on for five milliseconds each time."""
-    sys.setswitchinterval(_TURN)
 
 
 def _run(role: str, port: int | None) -> None:
