@@ -43,7 +43,7 @@ class Serving:
         self._process_id = process_id
         self._role = role
         self._real_time = real_time
-        self._newest = self._seen(service.peek(), None)
+        self._newest = exposure.seen(service.peek())
         self._current = self._newest.snapshot
         self._changed = threading.Event()
         self._stopping = threading.Event()
@@ -92,13 +92,9 @@ class Serving:
 
     def _rebuild(self, world: World) -> None:
         with self._knowing:
-            self._newest = self._seen(world, self._newest)
+            self._newest = exposure.seen(world, self._newest)
             self._current = self._newest.snapshot.withdrawn() if self._blind else self._newest.snapshot
         self._changed.set()
-
-    @staticmethod
-    def _seen(world: World, before: exposure.Seen | None) -> exposure.Seen:
-        return exposure.Seen(world, exposure.snapshot(world, before))
 
     def _follow(self) -> None:
         reported, reported_at = -1, 0.0

@@ -21,6 +21,11 @@ class Seen(NamedTuple):
     snapshot: flags.Snapshot
 
 
+def seen(world: World, before: Seen | None = None) -> Seen:
+    """What the world comes to, to be `before` for a later one."""
+    return Seen(world, snapshot(world, before))
+
+
 def snapshot(world: World, before: Seen | None = None) -> flags.Snapshot:
     """Everything an evaluation or an observation may ask. Rollouts that ended serve nobody: the live version does.
 

@@ -25,7 +25,7 @@ class Turns:
         self._lock.release()
 
 
-class AppendLock:
+class AppendLock(Turns):
     """Held by whoever writes to, or checkpoints, the SQLite database at `path`; freed by the kernel if they die.
 
     A context manager; not to be entered twice by one thread.
@@ -33,9 +33,8 @@ class AppendLock:
 
     def __init__(self, path: Path, patience: float) -> None:
         """Open the lock file. OSError if the folder is not writable or its file system cannot lock files."""
+        super().__init__(patience)
         self._path = path
-        self._patience = patience
-        self._threads = Turns(patience)
         self._file = self._held = self._open()
         self._turn: _Turn | None = None  # for which somebody has waited in vain; whoever comes next waits on
         try:
@@ -47,11 +46,11 @@ class AppendLock:
 
     def __enter__(self) -> None:
         """Wait for the lock. Busy if others hold it for longer than `patience`."""
-        self._threads.__enter__()
+        super().__enter__()
         try:
             self._held = self._taken()
         except BaseException:
-            self._threads.__exit__()
+            super().__exit__()
             raise
 
     def __exit__(self, *_: object) -> None:
@@ -60,7 +59,7 @@ class AppendLock:
             if self._held != self._file:
                 os.close(self._held)
         finally:
-            self._threads.__exit__()
+            super().__exit__()
 
     def close(self) -> None:
         """Give the lock file back; the file itself stays, since deleting it would let two writers in."""

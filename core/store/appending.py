@@ -109,16 +109,20 @@ class Appending:
 class _Transaction:
     """One command on its way: how its `Appending` comes about, and how it is written."""
 
-    def __init__(self, database: Database, folds: Folds, ask: Callable[[Tail], Ask]) -> None:
+    def __init__(self, database: Database, folds: Folds, command_id: str, person: str, claim: Claim | None) -> None:
         self._database = database
         self._folds = folds
-        self._ask = ask
+        self._command_id = command_id
+        self._person = person
+        self._claim = claim
         self.doubt: DBAPIError | None = None  # a single trip whose end is not known
 
-    def guess(self, person: str) -> Appending | None:
+    def guess(self) -> Appending | None:
         """On what this process knows, if nobody else has appended lately."""
-        current = self._folds.current(person) if self._database.far else None
-        return Appending(self._folds, current.reading, None, keys.Held(person, current.key)) if current else None
+        current = self._folds.current(self._person) if self._database.far else None
+        if current is None:
+            return None
+        return Appending(self._folds, current.reading, None, keys.Held(self._person, current.key))
 
     def written_at_once(self, trips: Trips, guess: Appending) -> bool:
         """Whether the guess was right; then it is committed."""
@@ -137,21 +141,30 @@ class _Transaction:
         """Under the append lock; None when this process is far behind, as at its start: nobody else should wait while
         it reads on."""
         kept = self._folds.kept()
-        ask = self._ask(kept.tail)
-        found = trips.open(ask)
-        if len(found.news) >= ask.at_most:
+        found = trips.open(self._ask(kept.tail))
+        if len(found.news) >= BATCH:
             return None
-        if ask.claim is not None and not found.finished and found.answer is None:
-            raise LeaseLost(f"Somebody else runs {ask.claim.name} of {ask.claim.slot.isoformat()} by now.")
+        if self._claim is not None and not found.finished and found.answer is None:
+            raise LeaseLost(f"Somebody else runs {self._claim.name} of {self._claim.slot.isoformat()} by now.")
         reading = kept.then(event_log.read(found.news))
-        return Appending(self._folds, reading, found.answer, keys.Held(ask.person, found.key))
+        return Appending(self._folds, reading, found.answer, keys.Held(self._person, found.key))
 
     def commit(self, trips: Trips, opened: Appending) -> None:
         trips.commit(opened.writes)
         self._keep(opened)
 
+    def _ask(self, tail: Tail) -> Ask:
+        return Ask(
+            command_id=self._command_id,
+            after=tail.position,
+            newest=tail.hash,
+            at_most=BATCH,
+            person=self._person,
+            claim=self._claim,
+        )
+
     def _keep(self, done: Appending) -> None:
-        self._folds.keep(done.reading, done.began.position, done.key.person, done.key.kept)
+        self._folds.keep(done.reading, done.began.position, self._person, done.key.kept)
 
 
 def carry_out(
@@ -168,11 +181,11 @@ def carry_out(
     `write` may run twice, so it changes nothing but its `Appending`: the first time it may be behind the log, and then
     nothing of it is kept.
     """
-    one = _Transaction(database, folds, _asking(command_id, person, claim))
+    one = _Transaction(database, folds, command_id, person, claim)
     try:
         while True:
             with database.appending() as trips:
-                if (guess := one.guess(person)) is not None:
+                if (guess := one.guess()) is not None:
                     given = write(guess)
                     if one.written_at_once(trips, guess):
                         break
@@ -198,7 +211,7 @@ def appending(
     `person` is whose words the events hold. With a `claim`, the timer's slot is finished in the same transaction:
     LeaseLost, with nothing written, if somebody else has it by now. Busy if others hold the lock for over ten seconds.
     """
-    one = _Transaction(database, folds, _asking(command_id, person, claim))
+    one = _Transaction(database, folds, command_id, person, claim)
     while True:
         with database.appending() as trips:
             if (opened := one.open(trips)) is not None:
@@ -207,9 +220,3 @@ def appending(
                 break
         folds.refresh()
     folds.tell()
-
-
-def _asking(command_id: str, person: str, claim: Claim | None) -> Callable[[Tail], Ask]:
-    return lambda tail: Ask(
-        command_id=command_id, after=tail.position, newest=tail.hash, at_most=BATCH, person=person, claim=claim
-    )

@@ -13,7 +13,7 @@ class Held:
     """One person's key during one command: found, or made, in which case it must be kept."""
 
     def __init__(self, person: str, found: tuple[str, bytes] | None) -> None:
-        self.person = person
+        self._person = person
         self._key = Key(key_id=found[0], secret=found[1]) if found is not None else None
         self._made = False
 
@@ -29,7 +29,7 @@ class Held:
 
     def for_(self, entries: Sequence[Entry]) -> Key | None:
         """What to seal these events with; None where nobody wrote anything."""
-        if not self.person or not any(codec.holds_personal_text(entry.event) for entry in entries):
+        if not self._person or not any(codec.holds_personal_text(entry.event) for entry in entries):
             return None
         if self._key is None:
             self._key, self._made = Key.new(), True
@@ -40,4 +40,4 @@ class Held:
         if self._key is None or not self._made:
             return None
         self._made = False
-        return (self._key.key_id, self.person, self._key.secret, at)
+        return (self._key.key_id, self._person, self._key.secret, at)

@@ -24,14 +24,14 @@ def answers(snapshot):
 
 
 def test_what_nothing_happened_to_is_taken_over(desk):
-    before = exposure.Seen(world := desk.service.world(), exposure.snapshot(world))
+    before = exposure.seen(world := desk.service.world())
     again = exposure.snapshot(world, before)
     assert all(again.surfaces[name] is flags for name, flags in before.snapshot.surfaces.items())
 
 
 @pytest.mark.parametrize("command", [c.RollBack(reason="enough"), c.Pause(reason="a look")])
 def test_what_changed_is_computed_anew(desk, command):
-    before = exposure.Seen(world := desk.service.world(), exposure.snapshot(world))
+    before = exposure.seen(desk.service.world())
     desk.later(seconds=9).say(command, by=DANA)
     world = desk.service.world()
     surface = world.rollouts["R-1"].plan.surface
@@ -45,5 +45,5 @@ def test_a_rollout_that_has_begun_since_is_seen(desk):
     world = desk.service.world()
     planned = desk.service.world().rollouts["R-1"]
     unstarted = type(world)(position=1, rollouts={}, surfaces=world.surfaces)
-    before = exposure.Seen(unstarted, exposure.snapshot(unstarted))
+    before = exposure.seen(unstarted)
     assert exposure.snapshot(world, before).surfaces[planned.plan.surface].exposure is not None
