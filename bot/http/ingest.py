@@ -20,7 +20,7 @@ from bot.http.auth import Door, Role
 from bot.http.observations import Checked, Rejected
 from bot.http.problems import problem
 from core.flags.snapshot import Snapshot
-from core.store import intake, windows
+from core.store import intake, reports, windows
 from core.store.database import Database
 from core.store.errors import Conflict, StoreError
 from core.store.segments import Vocabulary
@@ -148,7 +148,7 @@ class Intake:
                     intake.answer_batch(connection, token=batch.token, key=batch.key, answer=answer.decode())
                 results.append((batch, answer))
             if placed:
-                windows.record(connection, placed, self._segments)
+                windows.record(connection, reports.once_an_hour(connection, placed, now), self._segments)
         self.accepted += accepted
         self.rejected += rejected
         for batch, result in results:

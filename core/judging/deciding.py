@@ -5,7 +5,7 @@ from math import log
 
 import numpy as np
 
-from core.judging import ranges
+from core.judging import counting, ranges
 from core.judging.hypothesis import effect
 from core.judging.implied import FALSE_DISCOVERIES
 from core.judging.limits import CATEGORY_UNIT, Kind, Limit, Role, Scale, wording
@@ -18,6 +18,9 @@ from core.judging.verdict import Finding
 from core.judging.weights import of_everybody
 from core.metrics.catalogue import CATALOGUE, Good
 from core.stats import multiplicity
+
+REPORTERS = 3
+"""So many complaints of the canary's people, each of another person or another hour, before they take anything back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,15 +99,26 @@ def notes(question: Question, look: Look, state: State, scored: tuple[Score, ...
 def _ready(question: Question, look: Look, state: State, score: Score) -> _Ready | None:
     limit = question.criteria[score.limit]
     everybody = score.strongest if has_lasted(limit, str(score.limit), look, state) else None
+    if not _reported(question, state, limit):
+        everybody = None
     segments = tuple(
         one
         for one in score.segments
-        if one.counted is not None and has_lasted(limit, f"{score.limit}|{one.segment}", look, state)
+        if one.counted is not None
+        and has_lasted(limit, f"{score.limit}|{one.segment}", look, state)
+        and _reported(question, state, limit, one.segment)
     )
     if everybody is None and not segments:
         return None
     counted = combined(question, score, segments, everybody=everybody is not None)
     return _Ready(score=score, everybody=everybody, segments=segments, counted=counted)
+
+
+def _reported(question: Question, state: State, limit: Limit, segment: str = "") -> bool:
+    """Whether enough people have reported what a limit counts, where it counts reports and takes something back."""
+    if counting.counted(limit) or limit.per_category or limit.role is not Role.ROLLBACK:
+        return True
+    return sum(state.total(s, limit.metric, segment).canary_events for s in question.exposed) >= REPORTERS
 
 
 def _speaking(question: Question, ready: _Ready, threshold: float) -> Finding:

@@ -9,7 +9,7 @@ from core.judging.look import Look
 from core.judging.question import Question
 from core.judging.state import State
 
-ENGINE = 2
+ENGINE = 3
 """Which engine judges here: the verdicts of another one cannot be computed again by this program."""
 
 

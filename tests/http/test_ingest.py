@@ -127,6 +127,28 @@ BAD = (
 )
 
 
+def complaint(unit: str, at: Any, count: Any = True, **more: Any) -> dict[str, Any]:
+    return seen(unit, at=at.isoformat(), metrics={"complaint_rate": count, **more})
+
+
+def test_a_persons_complaint_counts_once_an_hour_and_as_one(everywhere: Any, serve: Any, canary: Any) -> None:
+    client = serve(everywhere)
+    canary(everywhere)
+    everywhere.wait(hours=1, minutes=59 - everywhere.now().minute)
+    hour = everywhere.now()
+    first = sent(client, complaint("a", hour), complaint("a", hour), complaint("b", hour, 500), complaint("c", hour, 0))
+    assert first == {"accepted": 4, "rejected": []}
+    assert counted(everywhere, "canary", "complaint_rate")[1] == 2.0
+    # What was said besides is not lost, and a repeated complaint alone is no request.
+    sent(client, complaint("a", hour, refusal_rate=True), complaint("b", hour))
+    assert counted(everywhere, "canary", "complaint_rate")[1] == 2.0
+    assert counted(everywhere, "canary", "refusal_rate") == (1.0, 1.0)
+    assert counted(everywhere, "canary") == (1.0, 1.0)
+    everywhere.wait(minutes=2)
+    sent(client, complaint("a", everywhere.now()), complaint("a", hour))
+    assert counted(everywhere, "canary", "complaint_rate")[1] == 3.0
+
+
 def test_bad_items_are_named_and_the_good_ones_are_kept(running: Any, serve: Any, canary: Any) -> None:
     client = serve(running)
     canary(running)

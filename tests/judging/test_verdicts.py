@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from core.judging import record
+from core.judging.evidence import EVERYONE, CellKey
 from core.judging.judge import judge
 from core.judging.limits import Kind, Limit, Role, Scale
 from core.judging.look import reduce
@@ -199,6 +200,26 @@ def test_requests_without_complaints_are_data(world, traffic):
     found = here.look()
     assert found.measures[0].canary == 0
     assert found.measures[0].word == "Fine"
+
+
+@pytest.mark.parametrize(
+    "complaints",
+    [
+        Limit(metric="complaint_rate", kind=Kind.EXCEEDS, amount=0.002, scale=Scale.ABSOLUTE, role=Role.ROLLBACK),
+        Limit(metric="complaint_rate", kind=Kind.RISES_BY, amount=0.5, scale=Scale.RELATIVE, role=Role.ROLLBACK),
+    ],
+)
+def test_complaints_take_nothing_back_before_three_people_complained(world, traffic, complaints):
+    here = world((complaints,))
+    here.stages = (replace(here.stages[0], canary_share=0.0005),)
+    here.serve(10_000, traffic(complaints=0), traffic(complaints=0))
+    here.look()
+    canary = CellKey(stage=2, arm="canary", segment=EVERYONE, metric="complaint_rate")
+    found = []
+    for person in range(3):
+        here.add([canary], np.array([person]), np.ones(1))
+        found.append(here.look().verdict.name == "roll_back")
+    assert found == [False, False, True]
 
 
 def test_a_skewed_split_voids_the_comparison(world, traffic):
