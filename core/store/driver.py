@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import Connection, Engine, PoolProxiedConnection
@@ -50,6 +51,18 @@ def fetch(connection: Connection, query: str, parameters: Sequence[Any]) -> list
     """
     with _ran(connection, query, parameters) as cursor:
         return list(cursor.fetchall())
+
+
+def streamed(connection: Connection, query: str, parameters: Sequence[Any], size: int) -> Iterator[list[Any]]:
+    """The rows of a statement with `?` marks, `size` at a time, while the server already reads those behind them.
+
+    Postgres only. Nothing else may be asked of `connection` before the last of them. Errors as in `fetch`.
+    """
+    query = query.replace("?", "%s")
+    with _translated(connection, query) as cursor:
+        rows = cursor.stream(query, parameters, size=size)
+        while some := list(islice(rows, size)):
+            yield some
 
 
 def execute(connection: Connection, query: str, parameters: Sequence[Any]) -> int:

@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError
 from core.rollout.events import Event
 from core.store import chain, codec, instants
 from core.store.database import assert_appending
-from core.store.driver import execute, fetch, insert_many
+from core.store.driver import execute, fetch, insert_many, streamed
 from core.store.queries import COLUMNS, OPENED, moment
 from core.store.sealing import Key
 from core.store.writes import STATEMENTS
@@ -26,6 +26,7 @@ _SELECT_TEXT = _SELECT.replace(" at, recorded_at,", f" {moment('at')}, {moment('
 _VALUES = attrgetter(*COLUMNS)
 _INSERT_ROWS = 500
 _PAGE = 500  # few enough to be still near the processor when they are worked on
+_ASKED = 5 * _PAGE  # of Postgres at once: few enough to be read by the index, whatever it knows of the table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,21 +151,36 @@ def raw(connection: Connection, first: int = 1, last: int | None = None) -> Iter
 
 
 def pages(connection: Connection, first: int = 1, last: int | None = None) -> Iterator[list[tuple[Any, ...]]]:
-    """What `raw` gives, in pages, for those who work through the whole log."""
-    select = _SELECT if connection.dialect.name == "sqlite" else _SELECT_TEXT
-    query = f"{select} WHERE position >= ? AND position <= ? ORDER BY position LIMIT ?"
+    """What `raw` gives, in pages, for those who work through the whole log. Nothing else may be asked of `connection`
+    meanwhile: Postgres reads on while a page is worked on."""
     until = last if last is not None else 2**63 - 1
-    while page := _page(connection, query, (first, until, _PAGE)):
-        yield page
-        first = page[-1][0] + 1
+    read = _read_ahead if connection.dialect.name == "postgresql" else _read_page
+    following, begun = first, 0
+    while following != begun:
+        begun = following
+        for page in read(connection, begun, until):
+            yield page
+            following = page[-1][0] + 1
 
 
-def _page(connection: Connection, query: str, parameters: tuple[Any, ...]) -> list[Any]:
+def _read_ahead(connection: Connection, first: int, until: int) -> Iterator[list[tuple[Any, ...]]]:
+    query = f"{_SELECT_TEXT} WHERE position >= ? AND position <= ? ORDER BY position LIMIT ?"
+    return streamed(connection, query, (first, until, _ASKED), _PAGE)
+
+
+def _read_page(connection: Connection, first: int, until: int) -> Iterator[list[tuple[Any, ...]]]:
+    query = f"{_SELECT} WHERE position >= ? AND position <= ? ORDER BY position LIMIT ?"
     try:
-        return fetch(connection, query, parameters)
+        page = fetch(connection, query, (first, until, _PAGE))
     except OperationalError as error:
         if "Could not decode to UTF-8" not in str(error.orig):
             raise
+        page = _with_surrogates(connection, query, (first, until, _PAGE))
+    if page:
+        yield page
+
+
+def _with_surrogates(connection: Connection, query: str, parameters: tuple[Any, ...]) -> list[Any]:
     driver: Any = connection.connection.dbapi_connection
     driver.text_factory = lambda found: found.decode("utf-8", "surrogateescape")
     try:

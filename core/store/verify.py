@@ -55,6 +55,7 @@ def verify(connection: Connection, *, first: int | None = None, last: int | None
             except UnknownEvent as error:
                 what = f"is not known to this program: {error}"
                 unfoldable.append(Problem(position=folding.position, what=what))
+    reading.finish()
     problems = reading.problems + unfoldable
     position, newest = head(connection)
     if last is not None and reading.expected <= last:
@@ -82,6 +83,7 @@ class _Reading:
         self.checked = 0
         self.expected = first
         self.versions: dict[str, int] = {}
+        self.met: dict[str, tuple[int, int, int]] = {}  # streams begun before `first`: position, version, unknown then
         self.first = first
         query = "SELECT hash, command_id, command_seq FROM events WHERE position = ?"
         before = fetch(connection, query, (first - 1,)) if first > 1 else []
@@ -133,7 +135,10 @@ class _Reading:
 
     def _look_closely(self, row: tuple[Any, ...], computed: bytes) -> None:
         position, stream, version = row[0], row[1], row[2]
-        if position != self.expected:
+        if position < self.expected:
+            self._wrong(position, "is there more than once")
+            return
+        if position > self.expected:
             gone = f"{self.expected}" if position == self.expected + 1 else f"{self.expected} to {position - 1}"
             self._wrong(self.expected, f"is missing (positions {gone})")
             self._does_not_count(position - self.expected)
@@ -149,16 +154,27 @@ class _Reading:
         if computed != stored_hash:
             self._does_not_count(1)
             return
-        if stream not in self.versions:
-            self.versions[stream] = self._version_before(stream) if self.first > 1 else 0
-        following = self.versions[stream] + 1
-        if not following <= version <= following + self.unknown:
-            self._wrong(position, f"is version {version} of {stream}, expected {following}")
+        if self.first > 1 and stream not in self.versions:
+            self.met[stream] = (position, version, self.unknown)
+        else:
+            self._version(position, stream, version, self.versions.get(stream, 0), self.unknown)
         self.versions[stream] = version
         self._command(position, row[6], row[7])
         if row[13] < self.recorded_at:
             self._wrong(position, "was recorded before the event in front of it")
         self.recorded_at = row[13]
+
+    def finish(self) -> None:
+        """Once nothing more is to be read, what could not be asked meanwhile: the versions before the first event."""
+        newest = "SELECT max(version) FROM events WHERE stream = ? AND position < ?"
+        for stream, (position, version, unknown) in self.met.items():
+            before: int | None = fetch(self.connection, newest, (stream, self.first))[0][0]
+            self._version(position, stream, version, before or 0, unknown)
+        self.problems.sort(key=lambda problem: problem.position or 0)
+
+    def _version(self, position: int, stream: str, version: int, before: int, unknown: int) -> None:
+        if not before + 1 <= version <= before + 1 + unknown:
+            self._wrong(position, f"is version {version} of {stream}, expected {before + 1}")
 
     def _does_not_count(self, events: int) -> None:
         self.unknown += events
@@ -169,13 +185,6 @@ class _Reading:
         if seq != (before_seq + 1 if command_id == before else 1):
             self._wrong(position, f"is event {seq} of the command {command_id}, which does not follow")
         self.command = (command_id, seq)
-
-    def _version_before(self, stream: str) -> int:
-        found = fetch(
-            self.connection, "SELECT max(version) FROM events WHERE stream = ? AND position < ?", (stream, self.first)
-        )
-        version: int | None = found[0][0]
-        return version or 0
 
     def _wrong(self, position: int, what: str) -> None:
         self.problems.append(Problem(position=position, what=what))
@@ -214,16 +223,15 @@ def _commands(connection: Connection) -> list[Problem]:
         Problem(position=position, what=f"has a twin: the command {command} was carried out twice")
         for position, command in fetch(connection, repeated, ())
     ]
-    for end in ("first_position", "last_position"):
-        orphans = fetch(
-            connection,
-            f"SELECT c.{end}, c.command_id FROM commands c JOIN events e ON e.position = c.{end}"  # noqa: S608
-            " WHERE e.command_id <> c.command_id",
-            (),
-        )
-        problems += [
-            Problem(position=position, what=f"should belong to the command {command}") for position, command in orphans
-        ]
+    orphans = (
+        "SELECT position, c.command_id FROM events e JOIN"
+        " (SELECT first_position AS position, command_id FROM commands"
+        " UNION SELECT last_position, command_id FROM commands) c USING (position) WHERE e.command_id <> c.command_id"
+    )
+    problems += [
+        Problem(position=position, what=f"should belong to the command {command}")
+        for position, command in fetch(connection, orphans, ())
+    ]
     return problems
 
 
