@@ -104,6 +104,8 @@ class Serving:
                 self._service.world()
                 self._see(asked_at)
                 position = self._current.position
+                if position < reported:
+                    log.error("the database has lost the end of the log; what is left was read anew", position=position)
                 if position != reported or asked_at - reported_at >= REPORT:
                     self._report()
                     reported, reported_at = position, asked_at

@@ -138,15 +138,18 @@ class _Transaction:
         return right
 
     def open(self, trips: Trips) -> Appending | None:
-        """Under the append lock; None when this process is far behind, as at its start: nobody else should wait while
-        it reads on."""
+        """Under the append lock; None when this process is far behind, as at its start, or knows another log than this:
+        nobody else should wait while it reads."""
         kept = self._folds.kept()
         found = trips.open(self._ask(kept.tail))
         if len(found.news) >= BATCH:
             return None
+        news = event_log.read(found.news)
+        if not kept.goes_on_with(news):
+            return None
         if self._claim is not None and not found.finished and found.answer is None:
             raise LeaseLost(f"Somebody else runs {self._claim.name} of {self._claim.slot.isoformat()} by now.")
-        reading = kept.then(event_log.read(found.news))
+        reading = kept.then(news)
         return Appending(self._folds, reading, found.answer, keys.Held(self._person, found.key))
 
     def commit(self, trips: Trips, opened: Appending) -> None:

@@ -23,7 +23,11 @@ class Reading:
     world: World = field(default_factory=World)
     tail: Tail = field(default_factory=Tail)
     news: tuple[Recorded, ...] = ()
-    generation: int = 0  # how often words had been erased: what is built on an older one still holds them
+    generation: int = 0  # how often the log was read anew: what is built on an older one holds what is gone
+
+    def goes_on_with(self, recorded: Sequence[Recorded]) -> bool:
+        """Whether these continue what was read: else they are of another log than that."""
+        return not recorded or recorded[0].prev_hash == self.tail.hash
 
     def then(self, recorded: Sequence[Recorded]) -> "Reading":
         """After the events that follow."""
@@ -44,6 +48,10 @@ class _Alone:
     settled: bool = False  # nobody else appended between the newest two commands of this process either
 
 
+class _AnotherLog(Exception):
+    """The database does not hold what was read from it before."""
+
+
 class Current(NamedTuple):
     """The newest state of the log, unless somebody else has appended, and the key of one person as it is there."""
 
@@ -52,14 +60,18 @@ class Current(NamedTuple):
 
 
 class Folds:
-    """`peek` costs nothing, `refresh` one query; both give an immutable `World`. Safe for threads."""
+    """`peek` costs nothing, `refresh` one query; both give an immutable `World`. Safe for threads.
+
+    Where the database lacks what was read from it before (another one has taken over that had not received everything,
+    or an older one was put in its place), `refresh` starts over.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._kept = Reading()
         self._versions: dict[str, int] = {}
         self._alone = _Alone()
-        self._told = 0
+        self._told = self._kept
         self._outdated = False  # holds words that were erased
         self._publishing = threading.Lock()
         self._listeners: list[Callable[[World], None]] = []
@@ -76,9 +88,12 @@ class Folds:
         """What the log says now."""
         with self._database.reading() as connection:
             reading = self._kept  # once: another thread may keep more meanwhile, and no event may be folded in twice
-            for news in _pages(connection, reading.tail.position):
-                reading = replace(reading, news=()).then(news)
-                self._keep(reading)
+            try:
+                for news in _following(connection, reading.tail):
+                    reading = replace(reading, news=()).then(news)
+                    self._keep(reading)
+            except _AnotherLog:
+                self._read_anew(connection, another=True)
             if self._outdated:
                 self._read_anew(connection)
         return self.tell()
@@ -110,8 +125,8 @@ class Folds:
     def tell(self) -> World:
         """Tell whoever listens, if there is anything new."""
         with self._publishing:
-            if self._kept.tail.position > self._told:
-                self._told = self._kept.tail.position
+            if self._kept is not self._told:
+                self._told = self._kept
                 for listener in self._listeners:
                     listener(self._kept.world)
             return self._kept.world
@@ -127,23 +142,34 @@ class Folds:
                 self._kept = Reading(world=reading.world, tail=reading.tail, generation=reading.generation)
                 self._outdated |= erased
 
-    def _read_anew(self, connection: Connection) -> None:
-        """Whatever was kept in memory of erased words goes."""
+    def _read_anew(self, connection: Connection, *, another: bool = False) -> None:
+        """Whatever was kept in memory goes: of erased words, or of `another` log."""
         anew = Reading(generation=self._kept.generation + 1)
         versions: dict[str, int] = {}
         for news in _pages(connection, 0):
             anew = replace(anew.then(news), news=())
             versions.update((r.stream, r.version) for r in news)
         with self._publishing:
-            if anew.tail.position >= self._kept.tail.position:  # else more was kept meanwhile: next time
+            if another or anew.tail.position >= self._kept.tail.position:  # else more was kept meanwhile: next time
                 self._kept, self._outdated = anew, False
-                self._versions.update(versions)
+                self._versions, self._alone = versions, _Alone()
 
     def on_change(self, listener: Callable[[World], None]) -> None:
         """Call `listener` with every newer world, on the thread that learned of it."""
         with self._publishing:
             self._listeners.append(listener)
             listener(self._kept.world)
+
+
+def _following(connection: Connection, tail: Tail) -> Iterator[tuple[Recorded, ...]]:
+    """What follows after `tail`, a page at a time. _AnotherLog where the log does not hold that event."""
+    pages = _pages(connection, max(tail.position - 1, 0))
+    if tail.position:
+        known, *news = next(pages, ()) or (None,)
+        if known is None or known.hash != tail.hash:
+            raise _AnotherLog
+        yield tuple(news)
+    yield from pages
 
 
 def _pages(connection: Connection, position: int) -> Iterator[tuple[Recorded, ...]]:

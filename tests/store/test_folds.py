@@ -6,9 +6,12 @@ from typing import Any
 import pytest
 
 from core.rollout import commands as c
+from core.rollout.model import State
+from core.rollout.world import World
 from core.service import Service
 from core.store import event_log
 from core.store.database import Database
+from tests.store.test_tampering import unprotected
 from tests.trials.faults import laborer
 from tests.trials.faults.test_many_kills import begun
 
@@ -31,3 +34,50 @@ def test_what_another_thread_has_kept_meanwhile_is_not_folded_in_again(
 
     monkeypatch.setattr(event_log, "after", asked_while_another_thread_keeps_the_first)
     assert reader.world() == writer.world()
+
+
+@pytest.fixture(params=["only shorter", "grown again"])
+def cut(request: pytest.FixtureRequest, database: Database) -> Callable[[int], None]:
+    """Let the database lose what came after a position, as one does that takes over before it has received it."""
+
+    def lose(position: int) -> None:
+        after = f"position > {position}"
+        unprotected(
+            database,
+            f"DELETE FROM outbox WHERE {after}",
+            f"DELETE FROM commands WHERE last_{after}",
+            f"DELETE FROM events WHERE {after}",
+        )
+        if request.param == "grown again":
+            for number in range(3):
+                concern = c.RaiseConcern(notice="general", text=f"after it, {number}")
+                laborer.command(Service(database), concern, f"concern-{number}")
+
+    return lose
+
+
+def test_a_log_that_lost_its_end_is_read_anew(database: Database, cut: Callable[[int], None]) -> None:
+    writer, reader = Service(database), Service(database)
+    begun(writer)
+    position = writer.world().position
+    laborer.command(writer, c.Pause(reason="lost"), "pause")
+    assert reader.world().rollouts["R-1"].state is State.PAUSED
+    told: list[World] = []
+    reader.folds.on_change(told.append)
+    cut(position)
+    assert reader.world() == Service(database).world() == told[-1]
+    assert reader.world().rollouts["R-1"].state is State.RUNNING
+
+
+def test_nothing_is_decided_on_what_was_lost(database: Database, cut: Callable[[int], None]) -> None:
+    writer = Service(database)
+    begun(writer)
+    laborer.command(writer, c.RaiseConcern(notice="general", text="one"), "one")
+    position = writer.world().position
+    laborer.command(writer, c.Pause(reason="lost"), "pause")
+    cut(position)
+    if Service(database).world().position == position:
+        writer.world()  # a log that is shorter than what it knows: the database refuses, until it has looked
+    laborer.command(writer, c.Pause(reason="again"), "again")
+    assert writer.world() == Service(database).world()
+    assert writer.world().rollouts["R-1"].state is State.PAUSED
