@@ -15,6 +15,7 @@ from core.flags.evaluation import evaluate
 from core.rollout import commands as c
 from core.rollout import exposure
 from core.rollout.context import Actor
+from core.rollout.model import State
 from core.rollout.plan import Plan
 from core.rollout.world import World
 from core.service import Outcome, Request, Service
@@ -81,7 +82,9 @@ def plan_of(world: World, number: int, *, careful: bool = False) -> Plan:
     text = ROLLOUT_FILE.replace("hold: 1m}", "hold: 1m, advance: approve}") if careful else ROLLOUT_FILE
     file = read(text.replace("NUMBER", str(number)).replace("FROM", surface.live), "rollout.yaml")
     assert isinstance(file, RolloutFile)
-    return planning.build(file, surface, world.policy, resolve_handle=lambda handle: handle)
+    known = world.named(file.rollout)  # asked again, it is the same plan
+    name = known.plan.to_version if known is not None and known.state is not State.ABANDONED else None
+    return planning.build(file, surface, world.policy, resolve_handle=lambda handle: handle, to_version=name)
 
 
 @dataclass(slots=True)
