@@ -112,6 +112,7 @@ class Tracked:
     matched: bool
     spans: tuple[Span, ...]
     cohorts: bool  # whether some stage let a cohort in
+    driven: bool  # whether another flag system chooses who gets which version: then `bucket` says nothing of a unit
     canary_below: Mapping[int, int]  # stage index -> ppm
     bucket: Callable[[str], int]
     segments: tuple[str, ...]

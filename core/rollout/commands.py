@@ -168,6 +168,26 @@ class RecordFailed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RecordFlag:
+    """The flag system was read at `percent`, `seconds` after that was decided. `rolled_back`: whether the rollback was
+    decided before it was read; a reading from before says nothing about it."""
+
+    percent: float
+    before: float
+    seconds: float
+    rolled_back: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordFlagTrouble:
+    """The flag system cannot be brought to `percent`; `trying` whether it is tried again by itself."""
+
+    percent: float
+    error: str
+    trying: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ApplySurface:
     declared: SurfaceDeclared
 
@@ -192,6 +212,16 @@ PersonsCommand: TypeAlias = (
     | FeelsOff
     | RecordEval
 )
-EngineCommand: TypeAlias = Tick | DoubtEvidence | RecordDrill | ConfirmFlip | DoubtFlip | RecordPosted | RecordFailed
+EngineCommand: TypeAlias = (
+    Tick
+    | DoubtEvidence
+    | RecordDrill
+    | ConfirmFlip
+    | DoubtFlip
+    | RecordPosted
+    | RecordFailed
+    | RecordFlag
+    | RecordFlagTrouble
+)
 RolloutCommand: TypeAlias = PlanRollout | PersonsCommand | EngineCommand
 Command: TypeAlias = RolloutCommand | ApplySurface | ApplyPolicy

@@ -121,7 +121,15 @@ def _resumed(rollout: Rollout, event: e.Resumed, at: datetime) -> Rollout:
 
 
 def _rolled_back(rollout: Rollout, event: e.RolledBack, at: datetime) -> Rollout:
-    return replace(_ended(rollout, at), state=State.ROLLED_BACK, rollback=event, flip=None, flip_doubted=False)
+    return replace(
+        _ended(rollout, at),
+        state=State.ROLLED_BACK,
+        rollback=event,
+        flip=None,
+        flip_doubted=False,
+        flag=None,
+        flag_trouble="",
+    )
 
 
 def _flip_confirmed(rollout: Rollout, event: e.FlipConfirmed, _: datetime) -> Rollout:
@@ -152,6 +160,14 @@ def _felt_off(rollout: Rollout, event: e.FeltOff, _: datetime) -> Rollout:
 def _message_posted(rollout: Rollout, event: e.MessagePosted, at: datetime) -> Rollout:
     posted = Posted(channel=event.channel, ts=event.ts, at=at)
     return replace(rollout, messages={**rollout.messages, event.key: posted})
+
+
+def _flag_set(rollout: Rollout, event: e.FlagSet, _: datetime) -> Rollout:
+    return replace(rollout, flag=event, flag_trouble="")
+
+
+def _flag_not_set(rollout: Rollout, event: e.FlagNotSet, _: datetime) -> Rollout:
+    return replace(rollout, flag_trouble=event.error)
 
 
 def _unchanged(rollout: Rollout, _event: e.ConcernRaised | e.MessageFailed, _: datetime) -> Rollout:
@@ -200,4 +216,6 @@ AFTER: Mapping[type[e.RolloutEvent], Callable[[Rollout, Any, datetime], Rollout]
     e.FeltOff: _felt_off,
     e.MessagePosted: _message_posted,
     e.MessageFailed: _unchanged,
+    e.FlagSet: _flag_set,
+    e.FlagNotSet: _flag_not_set,
 }

@@ -109,6 +109,7 @@ def _tracked(rollout: Rollout) -> flags.Tracked:
         matched=rollout.plan.control == "matched",
         spans=spans,
         cohorts=any(span.cohort for span in spans),
+        driven=rollout.plan.drives is not None,
         canary_below={span.index: bucketing.share(stages[span.index].percent) for span in rollout.spans},
         bucket=bucketing.bucketer("expose", rollout.id),
         segments=rollout.plan.segments,

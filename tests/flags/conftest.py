@@ -8,7 +8,7 @@ import pytest
 
 from core.judging.limits import Kind, Limit, Role, Scale
 from core.rollout.model import Rollout, StageSpan, State
-from core.rollout.plan import Approvals, NoticePlan, Plan, Risk, Stage, StageKind
+from core.rollout.plan import Approvals, NoticePlan, Plan, Risk, Stage, StageKind, UnleashStrategy
 from core.rollout.surface import Surface
 from core.rollout.world import World
 
@@ -25,7 +25,12 @@ STAGES = (
 
 
 def world_in(
-    stage: int | None, *, state: State = State.RUNNING, control: str = "concurrent", live: str = "v42"
+    stage: int | None,
+    *,
+    state: State = State.RUNNING,
+    control: str = "concurrent",
+    live: str = "v42",
+    drives: UnleashStrategy | None = None,
 ) -> World:
     """R-1 in `stage` of STAGES (None: not begun), having spent an hour in each stage before it."""
     plan = Plan(
@@ -43,6 +48,7 @@ def world_in(
         approvals=Approvals(),
         limits=(Limit(metric="latency_p95", kind=Kind.EXCEEDS, amount=4000, scale=Scale.ABSOLUTE, role=Role.ROLLBACK),),
         notices=(NoticePlan(channel="#ai", audience="engineering"),),
+        drives=drives,
     )
     spans = tuple(
         StageSpan(
