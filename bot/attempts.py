@@ -64,16 +64,17 @@ class Attempts:
         if not mine:
             raise TakenOver
 
-    def put_off(self, row: Row, later: Later) -> None:
-        """Try again after the time that was asked for, else after one that doubles with every try."""
+    def put_off(self, row: Row, later: Later) -> bool:
+        """Try again after the time that was asked for, else after one that doubles with every try. False if the row is
+        somebody else's by now."""
         backoff = min(self._longest_wait, 2.0 ** min(row.attempt, 10)) * (0.5 + self._chance() / 2)
         seconds = later.seconds if later.seconds is not None else backoff
         log.warning("not delivered yet", outbox=row.id, attempt=row.attempt, why=str(later), again_in=seconds)
         until = self._now() + timedelta(seconds=seconds * self._speed)
         with self._database.plain_writing() as connection:
-            outbox.postpone(connection, row, until, str(later), later.counts)
+            return outbox.postpone(connection, row, until, str(later), later.counts)
 
-    def bury(self, row: Row, error: str) -> None:
-        """Set aside for a human, so that what is behind it goes on."""
+    def bury(self, row: Row, error: str) -> bool:
+        """Set aside for a human, so that what is behind it goes on. False if the row is somebody else's by now."""
         with self._database.plain_writing() as connection:
-            outbox.bury(connection, row, error)
+            return outbox.bury(connection, row, error)

@@ -195,16 +195,25 @@ def _confirm_flip(service: Service, rollout: Rollout, now: datetime, real_now: d
     with service.database.reading() as connection:
         decided = _last(connection, rollout.id, RolledBack)
         living, missing = _reached(connection, decided.position, real_now)
+    flag = _flag_missing(rollout)
     command: c.Command
-    if living and not missing:
+    if living and not missing and not flag:
         seconds = max(0.0, (max(p.reached_at for p in living) - decided.recorded_at).total_seconds())
+        seconds = max(seconds, rollout.flag.seconds if rollout.flag is not None else 0.0)
         command = c.ConfirmFlip(seconds=seconds, processes=len(living))
     elif real_now - decided.recorded_at > DOUBT_AFTER and not rollout.flip_doubted:
-        names = missing or ("no process that serves versions is alive",)
+        names = (*(missing if living else ("no process that serves versions is alive",)), *flag)
         command = c.DoubtFlip(seconds=(real_now - decided.recorded_at).total_seconds(), missing=names)
     else:
         return
     _hand_in(service, rollout, command, f"flip:{decided.position}:{type(command).__name__}", now)
+
+
+def _flag_missing(rollout: Rollout) -> tuple[str, ...]:
+    """The driven flag system, unless it was read back at nobody since the rollback."""
+    if rollout.plan.drives is None or (rollout.flag is not None and rollout.flag.percent == 0):
+        return ()
+    return (rollout.plan.drives.title,)
 
 
 def _drill_is_open(rollout: Rollout) -> bool:

@@ -1,4 +1,4 @@
-"""Small servers on real sockets, which do to a caller what a test wants done."""
+"""Small servers on real sockets, which do to a caller what a test wants done; and a house that drives a flag."""
 
 import datetime
 import ipaddress
@@ -14,6 +14,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+
+from core.service import Service
+from core.store.database import Database, connect
+from core.store.verify import verify
+from tests.actuators import stand_in
+from tests.actuators.house import House
+from tests.actuators.stand_in import StandIn
 
 HOST = "flags.example.test"
 
@@ -139,3 +146,38 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
         return context
 
     return Certificates(folder, ssl.create_default_context(cafile=str(folder / "ca.pem")), of)
+
+
+@pytest.fixture
+def unleash() -> Iterator[StandIn]:
+    with stand_in.running() as running:
+        yield running
+
+
+@pytest.fixture
+def house(database: Database, unleash: StandIn) -> Iterator[House]:
+    """On both databases."""
+    house = House(Service(database), unleash)
+    yield house
+    with database.reading() as connection:
+        assert verify(connection).problems == ()
+
+
+@pytest.fixture
+def small_house(sqlite_database: Database, unleash: StandIn) -> House:
+    """For what does not concern the database."""
+    return House(Service(sqlite_database), unleash)
+
+
+@pytest.fixture
+def second_service(database_url: str) -> Iterator[Callable[[], Service]]:
+    """Another process, as far as memory and connections go."""
+    opened: list[Database] = []
+
+    def start() -> Service:
+        opened.append(connect(database_url))
+        return Service(opened[-1])
+
+    yield start
+    for database in opened:
+        database.close()
