@@ -41,6 +41,7 @@ Role: TypeAlias = Literal["serve", "web", "worker"]
 CONFIRM_EVERY = timedelta(seconds=0.2)
 DELIVER_EVERY = timedelta(seconds=0.25)
 DRIVE_EVERY = timedelta(seconds=0.25)
+LOOK_AT_FLAGS_EVERY = timedelta(seconds=5)
 TICK_AT_MOST_EVERY = timedelta(seconds=1)
 FORGET_EVERY = timedelta(minutes=10)
 SHOW_HEAD_EVERY = timedelta(minutes=10)
@@ -280,6 +281,7 @@ def _schedule(
     )
     # Without a token, too: then that is what people are told.
     clock.every(DRIVE_EVERY, lambda: drive() if flag_delivery.is_needed(service.peek()) else 0, "drive")
+    clock.every(LOOK_AT_FLAGS_EVERY, lambda: jobs.look_at_flags(service, now()), "look at flags")
     if slack is not None and directory is not None:
         send = partial(
             delivery.deliver_due,

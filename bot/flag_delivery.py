@@ -118,6 +118,9 @@ class _Bringing:
             first = seen if first is None else first
             if not _same(decided, self._rollout()):
                 continue  # a reading from before a decision says nothing about it
+            if driving.is_lowered(decided, seen) and not self._row.request.get("again"):
+                self._hand_in(c.RecordFlagLowered(percent=seen), "lowered")
+                return {"left": seen}
             if seen == wanted:
                 self._record(decided, wanted, first)
                 return {"percent": seen, "before": first}
@@ -149,6 +152,8 @@ class _Bringing:
     def _give_up(self, error: str) -> bool:
         log.error("a flag cannot be set", outbox=self._row.id, rollout=self._row.request["rollout"], why=error)
         self._trouble(error, trying=False)
+        if self._row.request.get("look"):  # one of many: that the first row could not be sent is enough for a human
+            return self._finish({"failed": error})
         return self._attempts.bury(self._row, error)
 
     def _trouble(self, error: str, *, trying: bool) -> None:
@@ -177,7 +182,7 @@ class _Bringing:
             kind=KIND,
             ordering_key=self._row.ordering_key,
             idempotency_key=f"{self._row.idempotency_key}:again:{self._row.lease_token}",
-            request=self._row.request,
+            request={"rollout": self._row.request["rollout"], "again": True},
             due_at=self._now(),
             position=self._row.position,
         )

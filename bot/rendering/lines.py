@@ -109,7 +109,7 @@ def _smaller(rollout: Rollout, event: e.RolloutEvent) -> str:
             return f"Flag set: {rollout.id}, {at}{was}, {took}."
         case e.FlagNotSet():
             where, why = wording.escape(event.flag, 200), wording.escape(event.error, 300)
-            on = "It is tried again by itself." if event.trying else "Mend that, or set it there by hand."
+            on = "It is tried again by itself." if event.trying else "Mend that and it is set, or set it there by hand."
             return f"FLAG NOT SET: {rollout.id}, {where} should be at {wording.percent(event.percent)}: {why}. {on}"
         case _:
             return f"{type(event).__name__}: {rollout.id}."

@@ -188,6 +188,13 @@ class RecordFlagTrouble:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RecordFlagLowered:
+    """The flag system is at `percent`, which is less than what it was read back at before."""
+
+    percent: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ApplySurface:
     declared: SurfaceDeclared
 
@@ -222,6 +229,7 @@ EngineCommand: TypeAlias = (
     | RecordFailed
     | RecordFlag
     | RecordFlagTrouble
+    | RecordFlagLowered
 )
 RolloutCommand: TypeAlias = PlanRollout | PersonsCommand | EngineCommand
 Command: TypeAlias = RolloutCommand | ApplySurface | ApplyPolicy

@@ -36,7 +36,7 @@ def decide(rollout: Rollout, command: c.EngineCommand, context: Context) -> list
             return [e.MessagePosted(key=command.key, channel=command.channel, ts=command.ts)]
         case c.RecordFailed():
             return [e.MessageFailed(key=command.key, channel=command.channel, error=command.error)]
-        case c.RecordFlag() | c.RecordFlagTrouble():
+        case c.RecordFlag() | c.RecordFlagTrouble() | c.RecordFlagLowered():
             return driving.decide(rollout, command)
 
 

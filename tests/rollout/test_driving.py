@@ -122,3 +122,32 @@ def test_two_rollouts_do_not_drive_one_flag(running):
     assert driving.others(first, [first, other_flag]) == ()
     assert driving.others(second, [over, second]) == ()
     assert driving.others(running().now, [running().now, second]) == ()
+
+
+def test_what_a_person_lowered_is_not_raised_again_until_somebody_resumes(running):
+    story = running(drives=FLAG).when(found(5, 0), by=ENGINE)
+    assert not driving.is_lowered(story.now, 5)
+    assert not driving.is_lowered(story.now, 80)
+    assert driving.is_lowered(story.now, 0)
+    story.when(c.RecordFlagLowered(percent=0), by=ENGINE).then(e.Held)
+    assert story.last[0].text == (
+        "somebody set new-prompt in Unleash (production) to 0 % by hand; resuming sets it to 5 % again"
+    )
+    story.when(c.RecordFlagLowered(percent=0), by=ENGINE).then()
+    before = story.now
+    story.when(c.Resume(reason="it was a mistake"))
+    assert driving.changed(story.last[0], before, story.now), "it is to be raised now"
+    assert not driving.is_lowered(story.now, 0)
+
+
+def test_a_first_step_and_a_rollback_are_nobodys_lowering(running):
+    story = running(drives=FLAG)
+    assert not driving.is_lowered(story.now, 0)
+    story.when(c.RecordFlagLowered(percent=0), by=ENGINE).then()
+    story.when(found(5, 0), by=ENGINE).when(c.RollBack(reason="no"))
+    assert not driving.is_lowered(story.now, 0)
+
+
+def test_a_paused_rollout_does_not_grow_and_is_not_held(running):
+    story = running(drives=FLAG).when(found(5, 0), by=ENGINE).when(c.Pause())
+    story.when(c.RecordFlagLowered(percent=0), by=ENGINE).then()
