@@ -91,12 +91,14 @@ class Exposure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
-    """A stage of a rollout and when it ran. `exposes`: somebody got the new version in it."""
+    """A stage of a rollout and when it ran. `exposes`: somebody got the new version in it. `counted_from`: since when
+    traffic is divided as it says; None while it is not."""
 
     index: int
     name: str
     since: datetime
     until: datetime | None
+    counted_from: datetime | None
     exposes: bool
     control_left: bool
     cohort: bool

@@ -60,7 +60,10 @@ def _stage_entered(rollout: Rollout, event: e.StageEntered, at: datetime) -> Rol
     return replace(
         rollout,
         state=State.RUNNING,
-        spans=(*_closed(rollout.spans, at), StageSpan(index=event.index, since=at)),
+        spans=(
+            *_closed(rollout.spans, at),
+            StageSpan(index=event.index, since=at, driven_since=_carried(rollout, event, at)),
+        ),
         request=None,
         approvals=(),
         hold=None,
@@ -162,8 +165,11 @@ def _message_posted(rollout: Rollout, event: e.MessagePosted, at: datetime) -> R
     return replace(rollout, messages={**rollout.messages, event.key: posted})
 
 
-def _flag_set(rollout: Rollout, event: e.FlagSet, _: datetime) -> Rollout:
-    return replace(rollout, flag=event, flag_trouble="")
+def _flag_set(rollout: Rollout, event: e.FlagSet, at: datetime) -> Rollout:
+    spans = rollout.spans
+    if rollout.under_way and spans[-1].driven_since is None and rollout.percent == event.percent:
+        spans = (*spans[:-1], replace(spans[-1], driven_since=at))
+    return replace(rollout, flag=event, flag_trouble="", spans=spans)
 
 
 def _flag_not_set(rollout: Rollout, event: e.FlagNotSet, _: datetime) -> Rollout:
@@ -172,6 +178,13 @@ def _flag_not_set(rollout: Rollout, event: e.FlagNotSet, _: datetime) -> Rollout
 
 def _unchanged(rollout: Rollout, _event: e.ConcernRaised | e.MessageFailed, _: datetime) -> Rollout:
     return rollout
+
+
+def _carried(rollout: Rollout, event: e.StageEntered, at: datetime) -> datetime | None:
+    """A flag system that is at the percentage of a stage already need not be brought there."""
+    before = rollout.stage
+    there = before is not None and before.percent == event.percent and rollout.spans[-1].driven_since is not None
+    return at if there else None
 
 
 def _closed(spans: tuple[StageSpan, ...], at: datetime) -> tuple[StageSpan, ...]:

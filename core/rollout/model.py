@@ -50,6 +50,7 @@ class StageSpan:
     index: int
     since: datetime
     until: datetime | None = None
+    driven_since: datetime | None = None  # when the flag system that is driven was read back at its percentage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from bot import flag_delivery
 from core.rollout import commands as c
 from core.rollout import events as e
 from core.rollout.model import State
+from core.rollout.refusal import Refused
 from core.service import Service
 from core.store.tables import outbox as table
 from tests.actuators import stand_in
@@ -269,3 +270,22 @@ def test_the_seconds_are_real_and_since_the_decision(small_house):
     small_house.begin().drive()
     (found,) = small_house.happened(e.FlagSet)
     assert 0 <= found.seconds < 60
+
+
+def test_two_rollouts_do_not_drive_one_flag_at_once(small_house):
+    small_house.begin().drive()
+    small_house.apply(SURFACE.replace("surface: support-assistant", "surface: sales-assistant"))
+    other = small_house.files.replace("rollout: support-tone", "rollout: other")
+    small_house.apply(
+        other.replace("surface: support-assistant", "surface: sales-assistant").replace("support-assistant@", "")
+    )
+    fingerprint = small_house.service.world().rollouts["R-2"].fingerprint
+    small_house.say(c.RecordPosted(key=f"notice:{fingerprint}:support:#support", channel="C2", ts="2.0"), rollout="R-2")
+    small_house.say(c.Approve(), rollout="R-2")
+    small_house.later(minutes=1)
+    with pytest.raises(Refused, match=r"new-prompt in Unleash \(production\) is driven by R-1 already"):
+        small_house.say(c.Start(), rollout="R-2")
+    small_house.back()
+    small_house.say(c.Start(), rollout="R-2")
+    small_house.until_quiet()
+    assert small_house.unleash.percent == "5"

@@ -31,8 +31,10 @@ def world_in(
     control: str = "concurrent",
     live: str = "v42",
     drives: UnleashStrategy | None = None,
+    unset: int | None = None,
 ) -> World:
-    """R-1 in `stage` of STAGES (None: not begun), having spent an hour in each stage before it."""
+    """R-1 in `stage` of STAGES (None: not begun), having spent an hour in each stage before it.
+    What it drives was never brought to the percentage of stage `unset`."""
     plan = Plan(
         name="tone",
         surface="support",
@@ -54,6 +56,7 @@ def world_in(
         StageSpan(
             index=i,
             since=NOON + timedelta(hours=i),
+            driven_since=NOON + timedelta(hours=i) if drives is not None and i != unset else None,
             until=NOON + timedelta(hours=i + 1) if i != stage or state in {State.ROLLED_BACK, State.DONE} else None,
         )
         for i in range(0 if stage is None else stage + 1)

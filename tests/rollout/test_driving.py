@@ -151,3 +151,18 @@ def test_a_first_step_and_a_rollback_are_nobodys_lowering(running):
 def test_a_paused_rollout_does_not_grow_and_is_not_held(running):
     story = running(drives=FLAG).when(found(5, 0), by=ENGINE).when(c.Pause())
     story.when(c.RecordFlagLowered(percent=0), by=ENGINE).then()
+
+
+def test_it_is_known_since_when_the_flag_system_divides_as_the_stage_says(running):
+    story = running(drives=FLAG)
+    assert story.now.spans[-1].driven_since is None
+    story.later(seconds=5).when(found(5, 0), by=ENGINE)
+    since = story.at
+    assert story.now.spans[-1].driven_since == since
+    story.later(minutes=5).when(found(5, 80), by=ENGINE).then(e.FlagSet)
+    assert story.now.spans[-1].driven_since == since
+    story.happen(e.StageEntered(index=2, name="ramp 100%", percent=100))
+    assert story.now.spans[-1].driven_since is None
+    story.when(found(100, 5), by=ENGINE).later(hours=1).happen(e.StageEntered(index=3, name="bake", percent=100))
+    assert story.now.spans[-1].driven_since == story.at, "it is there already"
+    assert [span.driven_since is None for span in story.now.spans] == [False, False, False]
