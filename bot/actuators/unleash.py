@@ -12,6 +12,7 @@ from bot.attempts import Later, Never
 from core.rollout.plan import UnleashStrategy
 
 LONGEST_WAIT = 300.0  # seconds, however long the other side would like us to wait
+SHORTEST_WAIT = 1.0  # else a row would be tried again at once, for ever
 _PASSING = frozenset({408, 409, 412, 423, 425, 429})
 
 
@@ -96,10 +97,10 @@ def _asked_to_wait(answer: Answer) -> float | None:
     """Seconds, from a number of them or a date."""
     text = answer.headers.get("retry-after", "").strip()
     if text.isdecimal():
-        return min(float(text), LONGEST_WAIT)
+        return min(max(float(text), SHORTEST_WAIT), LONGEST_WAIT)
     try:
         until = parsedate_to_datetime(text)
     except ValueError:
         return None
     left = (until.astimezone(UTC) - datetime.now(UTC)).total_seconds()
-    return min(max(left, 0.0), LONGEST_WAIT)
+    return min(max(left, SHORTEST_WAIT), LONGEST_WAIT)

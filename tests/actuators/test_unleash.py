@@ -85,7 +85,7 @@ def test_what_will_not_pass_is_not(unleash, code):
 
 @pytest.mark.parametrize(
     ("said", "seconds"),
-    [("7", 7), ("0", 0), ("86400", 300), ("Thu, 01 Jan 1970 00:00:00 GMT", 0), ("Fri, 31 Dec 9999 23:59:59 GMT", 300)],
+    [("7", 7), ("0", 1), ("86400", 300), ("Thu, 01 Jan 1970 00:00:00 GMT", 1), ("Fri, 31 Dec 9999 23:59:59 GMT", 300)],
 )
 def test_it_waits_as_long_as_it_is_asked_to_within_reason(unleash, said, seconds):
     unleash.fail_next("GET", stand_in.status(429, Retry_After=said))

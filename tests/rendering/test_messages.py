@@ -224,6 +224,19 @@ Do now  set new-prompt in Unleash (production) to 0 % there by hand; Rampart goe
     assert "set new-prompt in Unleash (production) to 0 % there by hand" in said
 
 
+def test_whoever_approves_reads_which_flag_is_driven(words: Any, story: Any) -> None:
+    flag = UnleashStrategy(
+        url="https://flags.example.com", project="p", environment="production", feature="new-prompt", strategy="s"
+    )
+    planned = story.planned().now
+    driven = replace(planned, plan=replace(planned.plan, drives=flag))
+    asked = e.ApprovalRequested(request="R-118.1", gate="start", needed=1, verdict="none", expires_at=words.monday)
+    said = plain.text(approval.render(driven, asked, (), story.at, words.zone))
+    assert "What it drives: new-prompt in Unleash (production), at https://flags.example.com" in said
+    assert "drives new-prompt in Unleash (production)" in plain.text(card.render(driven, words.zone))
+    assert "drives" not in plain.text(card.render(planned, words.zone))
+
+
 def test_support_is_told_what_customers_saw_and_what_to_say(words: Any, story: Any) -> None:
     back = story.running().later(seconds=5882).rolled_back().now
     told = follow_up.render(back, back.rollback, "support", "Support assistant", story.at, words.zone)
