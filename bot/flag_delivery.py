@@ -25,6 +25,7 @@ log = structlog.get_logger()
 KIND = "flag"
 LOOKS = 4  # at the system, for one row; then it is put off
 LONGEST_WAIT = 30.0  # seconds between two tries: a rollback may be waiting for the system to come back
+SECOND_LOOK_AFTER = 10.0  # seconds, before a flag that is lower than it was counts as lowered by a person
 TOLD_AFTER = 4  # tries that failed, some twenty seconds
 _DECISIONS = (StageEntered, RolledBack, Completed)
 
@@ -119,6 +120,9 @@ class _Bringing:
             if not _same(decided, self._rollout()):
                 continue  # a reading from before a decision says nothing about it
             if driving.is_lowered(decided, seen) and not self._row.request.get("again"):
+                known = decided.hold is not None and decided.hold.key == driving.lowered_key(decided)
+                if self._row.attempt == 1 and not known:  # it may be a reading that is behind
+                    raise Later(f"it is at {seen:g} %, less than before", seconds=SECOND_LOOK_AFTER)
                 self._hand_in(c.RecordFlagLowered(percent=seen), "lowered")
                 return {"left": seen}
             if seen == wanted:
