@@ -119,7 +119,8 @@ class _Bringing:
             first = seen if first is None else first
             if not _same(decided, self._rollout()):
                 continue  # a reading from before a decision says nothing about it
-            if driving.is_lowered(decided, seen) and not self._row.request.get("again"):
+            late = self._wrote or self._row.request.get("again")  # lower because of what a worker wrote, not a person
+            if driving.is_lowered(decided, seen) and not late:
                 known = decided.hold is not None and decided.hold.key == driving.lowered_key(decided)
                 if self._row.attempt == 1 and not known:  # it may be a reading that is behind
                     raise Later(f"it is at {seen:g} %, less than before", seconds=SECOND_LOOK_AFTER)
