@@ -20,7 +20,9 @@ from slack_bolt.adapter.socket_mode.builtin import SocketModeHandler
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackClientError
 
-from bot import delivery, jobs
+from bot import delivery, flag_delivery, jobs
+from bot.actuators.door import Door
+from bot.actuators.unleash import Unleash
 from bot.clock import Clock
 from bot.http import app as http_app
 from bot.http import bodies
@@ -38,6 +40,8 @@ log = structlog.get_logger()
 Role: TypeAlias = Literal["serve", "web", "worker"]
 CONFIRM_EVERY = timedelta(seconds=0.2)
 DELIVER_EVERY = timedelta(seconds=0.25)
+DRIVE_EVERY = timedelta(seconds=0.25)
+LOOK_AT_FLAGS_EVERY = timedelta(seconds=5)
 TICK_AT_MOST_EVERY = timedelta(seconds=1)
 FORGET_EVERY = timedelta(minutes=10)
 SHOW_HEAD_EVERY = timedelta(minutes=10)
@@ -266,6 +270,18 @@ def _schedule(
     clock.every(often, lambda: jobs.tick(service, now(), every, dealt_with), "tick")
     clock.every(CONFIRM_EVERY, lambda: jobs.confirm_flips(service, now()), "confirm")
     clock.every(FORGET_EVERY, lambda: jobs.forget(service, now()), "forget")
+    door = Door(settings.private_hosts)
+    drive = partial(
+        flag_delivery.deliver_due,
+        service.database,
+        service,
+        lambda driven: Unleash(door, driven, url=settings.unleash_url, token=settings.unleash_token),
+        now,
+        speed=pace,
+    )
+    # Without a token, too: then that is what people are told.
+    clock.every(DRIVE_EVERY, lambda: drive() if flag_delivery.is_needed(service.peek()) else 0, "drive")
+    clock.every(LOOK_AT_FLAGS_EVERY, lambda: jobs.look_at_flags(service, now()), "look at flags")
     if slack is not None and directory is not None:
         send = partial(
             delivery.deliver_due,

@@ -9,9 +9,10 @@ import structlog
 from slack_sdk import WebClient
 
 from bot import earlier_try
+from bot.attempts import Attempts, Later, Never, TakenOver
 from bot.rendering import announced, fallback, undelivered, witness, wording
 from bot.rendering.blocks import Message
-from bot.web_api import Later, Never, WebApi
+from bot.web_api import WebApi
 from core import watch
 from core.judging.series import Point
 from core.rollout import commands as c
@@ -30,9 +31,7 @@ log = structlog.get_logger()
 
 KIND = "slack"
 EVENT_TYPE = "rampart"
-LEASE = timedelta(seconds=15)  # longer than one call; renewed before each, so that a killed process keeps it no longer
 PACE = timedelta(seconds=1)  # Slack takes about one message a second for a channel
-LONGEST_WAIT = 300.0  # seconds between two tries
 
 _EDITS = frozenset({Kind.NOTICE_EDIT, Kind.APPROVAL_CLOSED, Kind.ALERT_EDIT})
 _KEPT_TRUE = frozenset({*_EDITS, Kind.CARD, Kind.ALERT})
@@ -40,10 +39,6 @@ _BROADCAST = frozenset({Kind.ALERT, Kind.NOT_CONFIRMED})
 _TOP_LEVEL = frozenset({Kind.CARD, Kind.NOTICE, Kind.FOLLOW_UP, Kind.DAILY_WITNESS})
 _BLOCKS_REFUSED = frozenset({"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long"})
 _GONE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed"})
-
-
-class _TakenOver(Exception):
-    """The lease ran out, and somebody else sends this row now."""
 
 
 def deliver_due(
@@ -62,9 +57,10 @@ def deliver_due(
     `now` is the rollouts' clock and `speed` how fast it runs; `chance` gives numbers from 0 to 1; `mention` turns a
     user group's name into a mention, or an empty string. After a message its channel rests for `pace` of real time.
     """
-    sender = _Sender(database, service, slack, now, chance, mention, speed, pace)
+    attempts = Attempts(database, KIND, now, speed=speed, chance=chance)
+    sender = _Sender(database, service, slack, now, attempts, mention, speed, pace)
     handled = 0
-    while (row := outbox.claim(database, now(), kind=KIND, lease=LEASE * speed)) is not None:
+    while (row := attempts.claim()) is not None:
         sender.send(row)
         handled += 1
     return handled
@@ -77,7 +73,7 @@ class _Sender:
         service: Service,
         slack: WebClient,
         now: Callable[[], datetime],
-        chance: Callable[[], float],
+        attempts: Attempts,
         mention: Callable[[str], str],
         speed: float,
         pace: timedelta,
@@ -86,7 +82,7 @@ class _Sender:
         self._service = service
         self._slack = WebApi(slack)
         self._now = now
-        self._chance = chance
+        self._attempts = attempts
         self._mention = mention
         self._speed = speed
         self._pace = pace
@@ -103,14 +99,14 @@ class _Sender:
                 self._give_up(row, told, str(never))
             else:
                 self._finish(row, told, response)
-        except _TakenOver:
+        except TakenOver:
             log.warning("taken over by another process, so left to it", outbox=row.id, attempt=row.attempt)
         except Later as later:
-            self._put_off(row, later)
+            self._attempts.put_off(row, later)
         except Exception as error:
             # One message that cannot be made must not keep the others waiting; nor may it wait unseen.
             log.exception("a message failed", outbox=row.id)
-            self._put_off(row, Later(f"{type(error).__name__}: {error}"))
+            self._attempts.put_off(row, Later(f"{type(error).__name__}: {error}"))
 
     def _heed_slow_down(self, told: Announcement) -> None:
         """What Slack told one lane of a channel holds for the others."""
@@ -251,19 +247,8 @@ class _Sender:
 
     def _call(self, row: Row, method: str, arguments: dict[str, Any]) -> Mapping[str, Any]:
         """One call, made only by whoever holds the row."""
-        with self._database.plain_writing() as connection:
-            mine = outbox.renew(connection, row, self._now() + LEASE * self._speed)
-        if not mine:
-            raise _TakenOver
+        self._attempts.hold(row)
         return self._slack.call(method, arguments)
-
-    def _put_off(self, row: Row, later: Later) -> None:
-        backoff = min(LONGEST_WAIT, 2.0 ** min(row.attempt, 10)) * (0.5 + self._chance() / 2)
-        seconds = later.seconds if later.seconds is not None else backoff
-        log.warning("not delivered yet", outbox=row.id, attempt=row.attempt, why=str(later), again_in=seconds)
-        until = self._now() + timedelta(seconds=seconds * self._speed)
-        with self._database.plain_writing() as connection:
-            outbox.postpone(connection, row, until, str(later), later.counts)
 
     def _give_up(self, row: Row, told: Announcement, error: str) -> None:
         log.error("cannot be delivered", outbox=row.id, channel=told.channel, key=told.key, why=error)
@@ -275,8 +260,7 @@ class _Sender:
             self._hand_in(command, rollout.id, f"outbox:{row.id}:failed")
         else:
             self._tell_owner(row, told, world, error)
-        with self._database.plain_writing() as connection:
-            outbox.bury(connection, row, error)
+        self._attempts.bury(row, error)
 
     def _tell_owner(self, row: Row, told: Announcement, world: World, error: str) -> None:
         """To the owner alone, once for a channel; what is urgent every time."""

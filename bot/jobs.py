@@ -9,10 +9,11 @@ import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from bot import delivery
+from bot import delivery, flag_delivery
 from bot.serving import BLIND_AFTER, REPORT
 from core import applying, watch
 from core.rollout import commands as c
+from core.rollout import driving
 from core.rollout.announcements import Announcement, Kind
 from core.rollout.context import ENGINE, Actor
 from core.rollout.events import RolledBack, StageEntered, rollout_stream
@@ -23,6 +24,7 @@ from core.service import Request, Service
 from core.spec.problems import Unreadable
 from core.store import anchors, event_log, intake, looks, outbox, processes, timers
 from core.store.errors import LeaseLost, StoreError
+from core.store.outbox import URGENT
 from core.store.trips import Claim
 
 log = structlog.get_logger()
@@ -32,6 +34,9 @@ ALIVE = timedelta(seconds=BLIND_AFTER + 2 * REPORT)
 DOUBT_AFTER = timedelta(seconds=60)
 GIVE_UP_AFTER = timedelta(hours=24)  # of the rollouts' clock, as `Rollout.ended_at` is
 PARTS = 10
+LOOK_AT_OPEN = timedelta(minutes=1)  # a driven flag that is not yet where it should be
+LOOK_AT_SETTLED = timedelta(minutes=5)
+LET_GO_AFTER = timedelta(minutes=15)
 _LEASE = timedelta(seconds=60)
 _CLOCKS_DIFFER = timedelta(seconds=60)  # by less than this between machines; a look further ahead is a clock set back
 _KEEP_TIMERS = timedelta(hours=1)
@@ -164,6 +169,39 @@ def show_head(service: Service, now: datetime) -> None:
         outbox.add(connection, row)
 
 
+def look_at_flags(service: Service, now: datetime) -> None:
+    """Have driven flags looked at again: changed by hand perhaps, or what they could not be set for has been mended."""
+    world = service.peek()
+    for rollout in world.rollouts.values():
+        if not _is_looked_at(rollout, now) or (not rollout.under_way and driving.others(rollout, world.open)):
+            continue
+        every = LOOK_AT_SETTLED if driving.is_settled(rollout) else LOOK_AT_OPEN
+        slot = f"flag:{rollout.id}:look:{every.seconds}:{int(now.timestamp()) // every.seconds}"
+        with service.database.reading() as connection:
+            if outbox.find(connection, slot) is not None or outbox.is_waiting(connection, f"flag:{rollout.id}"):
+                continue
+        row = outbox.new(
+            kind=flag_delivery.KIND,
+            ordering_key=f"flag:{rollout.id}{'' if rollout.under_way else URGENT}",
+            idempotency_key=slot,
+            request={"rollout": rollout.id, "look": True},
+            due_at=now,
+            position=world.position,
+        )
+        with service.database.plain_writing() as connection:
+            outbox.add(connection, row)
+
+
+def _is_looked_at(rollout: Rollout, now: datetime) -> bool:
+    """While it is under way. After a rollback until it is set, and for a while in case something comes late; then the
+    flag is its owners' again."""
+    if driving.desired(rollout) is None or rollout.state is State.DONE:
+        return False
+    if rollout.under_way or rollout.ended_at is None:
+        return True
+    return now - rollout.ended_at < (LET_GO_AFTER if driving.is_settled(rollout) else GIVE_UP_AFTER)
+
+
 def forget(service: Service, now: datetime) -> None:
     """Delete what only served to recognise repeats, once no repeat can come any more."""
     with service.database.plain_writing() as connection:
@@ -195,16 +233,25 @@ def _confirm_flip(service: Service, rollout: Rollout, now: datetime, real_now: d
     with service.database.reading() as connection:
         decided = _last(connection, rollout.id, RolledBack)
         living, missing = _reached(connection, decided.position, real_now)
+    flag = _flag_missing(rollout)
     command: c.Command
-    if living and not missing:
+    if living and not missing and not flag:
         seconds = max(0.0, (max(p.reached_at for p in living) - decided.recorded_at).total_seconds())
+        seconds = max(seconds, rollout.flag.seconds if rollout.flag is not None else 0.0)
         command = c.ConfirmFlip(seconds=seconds, processes=len(living))
     elif real_now - decided.recorded_at > DOUBT_AFTER and not rollout.flip_doubted:
-        names = missing or ("no process that serves versions is alive",)
+        names = (*(missing if living else ("no process that serves versions is alive",)), *flag)
         command = c.DoubtFlip(seconds=(real_now - decided.recorded_at).total_seconds(), missing=names)
     else:
         return
     _hand_in(service, rollout, command, f"flip:{decided.position}:{type(command).__name__}", now)
+
+
+def _flag_missing(rollout: Rollout) -> tuple[str, ...]:
+    """The driven flag system, unless it was read back at nobody since the rollback."""
+    if rollout.plan.drives is None or (rollout.flag is not None and rollout.flag.percent == 0):
+        return ()
+    return (rollout.plan.drives.title,)
 
 
 def _drill_is_open(rollout: Rollout) -> bool:

@@ -20,12 +20,23 @@ NAMES = (
     "ROLLOUT_TOKENS",
     "ROLLOUT_TICK",
     "ROLLOUT_PUBLIC_URL",
+    "UNLEASH_URL",
+    "UNLEASH_TOKEN",
+    "ALLOW_PRIVATE_HOSTS",
     "HOST",
     "PORT",
     "LOG_FORMAT",
 )
-_SECRET = ("DATABASE_URL", "SLACK_BOT_TOKEN", "SLACK_SIGNING_SECRET", "SLACK_APP_TOKEN", "ROLLOUT_TOKENS")
+_SECRET = (
+    "DATABASE_URL",
+    "SLACK_BOT_TOKEN",
+    "SLACK_SIGNING_SECRET",
+    "SLACK_APP_TOKEN",
+    "ROLLOUT_TOKENS",
+    "UNLEASH_TOKEN",
+)
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
+_HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -50,6 +61,9 @@ class Settings:
     tokens: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # (role, token)
     tick: timedelta = timedelta(seconds=10)
     public_url: str = ""
+    unleash_url: str = ""
+    unleash_token: str = field(default="", repr=False)
+    private_hosts: frozenset[str] = frozenset()  # which may be called although they are of the inner network
     host: str = "127.0.0.1"
     port: int = 8300
     log_format: str = "console"
@@ -63,6 +77,7 @@ class Settings:
             self.slack_bot_token,
             self.slack_app_token,
             self.slack_signing_secret,
+            self.unleash_token,
             *(token for _, token in self.tokens),
         )
 
@@ -94,6 +109,9 @@ def read(environ: Mapping[str, str]) -> Settings:
         tokens=_tokens(given.get("ROLLOUT_TOKENS", ""), problems),
         tick=_tick(given.get("ROLLOUT_TICK", "10s"), problems),
         public_url=_address("ROLLOUT_PUBLIC_URL", given, problems).rstrip("/"),
+        unleash_url=_unleash_url(given, problems),
+        unleash_token=given.get("UNLEASH_TOKEN", ""),
+        private_hosts=_hosts(given.get("ALLOW_PRIVATE_HOSTS", ""), problems),
         host=given.get("HOST", "127.0.0.1"),
         port=_port(given.get("PORT", "8300"), problems),
         log_format=_one_of("LOG_FORMAT", given.get("LOG_FORMAT", "console"), LOG_FORMATS, problems),
@@ -114,7 +132,7 @@ def secrets_in(environ: Mapping[str, str]) -> tuple[str, ...]:
     ignored: list[str] = []
     given = {name: _given(environ, name, ignored) for name in NAMES}
     tokens = (part.strip().rpartition(":")[2] for part in given["ROLLOUT_TOKENS"].split(","))
-    named = (given[name] for name in ("SLACK_BOT_TOKEN", "SLACK_APP_TOKEN", "SLACK_SIGNING_SECRET"))
+    named = (given[name] for name in ("SLACK_BOT_TOKEN", "SLACK_APP_TOKEN", "SLACK_SIGNING_SECRET", "UNLEASH_TOKEN"))
     return _secrets(given["DATABASE_URL"], *named, *tokens)
 
 
@@ -200,6 +218,26 @@ def _address(name: str, given: Mapping[str, str], problems: list[str]) -> str:
     if parts.scheme not in ("http", "https") or not parts.netloc:
         problems.append(f"{name} is {text!r}: write an address like https://rollout.example.com.")
     return text
+
+
+def _unleash_url(given: Mapping[str, str], problems: list[str]) -> str:
+    """As rollout files keep an address: scheme and host in lower case, no slash at the end."""
+    if "@" in given.get("UNLEASH_URL", ""):
+        problems.append("UNLEASH_URL holds a user or a password. Write the bare address; the token is UNLEASH_TOKEN.")
+        return ""
+    address = _address("UNLEASH_URL", given, problems)
+    parts = urlsplit(address)
+    return f"{parts.scheme}://{parts.netloc.lower()}{parts.path.rstrip('/')}" if address else ""
+
+
+def _hosts(text: str, problems: list[str]) -> frozenset[str]:
+    hosts = [part.strip().lower() for part in text.split(",") if part.strip()]
+    problems += [
+        f"ALLOW_PRIVATE_HOSTS names {host!r}: write hosts only, as in flags.internal,10.0.0.7,fd00::7."
+        for host in hosts
+        if not _HOST.fullmatch(host)
+    ]
+    return frozenset(hosts)
 
 
 def _one_of(name: str, text: str, allowed: tuple[str, ...], problems: list[str]) -> str:

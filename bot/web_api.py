@@ -7,6 +7,7 @@ from typing import Any
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
 
+from bot.attempts import Later, Never
 from core.store import outbox
 
 TIMEOUT = 7  # seconds, to connect and again for the answer: together they fit into the lease of a message
@@ -17,19 +18,6 @@ _PASSING = frozenset(
     # Without a working token nothing can be said at all: that is mended by a person, and then everything goes out.
     | {"not_authed", "invalid_auth", "account_inactive", "token_revoked", "token_expired", "missing_scope"}
 )
-
-
-class Later(Exception):
-    """Not now. `seconds` are real ones; `counts` whether it was a try that failed, as opposed to "slow down"."""
-
-    def __init__(self, why: str, *, seconds: float | None = None, counts: bool = True) -> None:
-        super().__init__(why)
-        self.seconds = seconds
-        self.counts = counts
-
-
-class Never(Exception):
-    """Slack will not take this, however often it is sent."""
 
 
 class WebApi:

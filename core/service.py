@@ -9,7 +9,7 @@ from functools import partial
 
 from sqlalchemy.exc import DBAPIError
 
-from core.rollout import announcements, consequences, permission
+from core.rollout import announcements, consequences, driving, permission
 from core.rollout import commands as c
 from core.rollout import events as e
 from core.rollout.context import Actor, Context
@@ -209,7 +209,13 @@ def context(world: World, request: Request, surface: str, rollout: Rollout | Non
         )
     others = tuple(r for r in found.running if rollout is None or r != rollout.id)
     return Context(
-        at=request.at, by=request.by, policy=world.policy, surface=found, new_id=world.next_id, others=others
+        at=request.at,
+        by=request.by,
+        policy=world.policy,
+        surface=found,
+        new_id=world.next_id,
+        others=others,
+        driving=driving.others(rollout, world.open) if rollout is not None else (),
     )
 
 
@@ -256,6 +262,8 @@ def _bare_context(world: World, request: Request) -> Context:
 
 def _announce(log: Appending, one: Recorded, before: Rollout | None, after: Rollout, now: datetime) -> None:
     assert isinstance(one.event, e.RolloutEvent)
+    if driving.changed(one.event, before, after):
+        _drive(log, one.position, after, now)
     for told in announcements.announce(one.event, one.position, before, after):
         later = told.due_at is not None and told.due_at > now
         lane = URGENT if told.urgent else ""
@@ -270,6 +278,20 @@ def _announce(log: Appending, one: Recorded, before: Rollout | None, after: Roll
             position=one.position,
             supersede_key=f"{told.kind}:{after.id}:{told.key}" if told.supersedes else None,
         )
+
+
+def _drive(log: Appending, position: int, after: Rollout, now: datetime) -> None:
+    """The row carries no percentage: whoever sends it finds out what is decided by then."""
+    lane = URGENT if after.state is State.ROLLED_BACK else ""  # it never waits behind an earlier step that is retried
+    log.enqueue(
+        kind="flag",
+        ordering_key=f"flag:{after.id}{lane}",
+        idempotency_key=f"flag:{after.id}:{position}",
+        request={"rollout": after.id},
+        due_at=now,
+        position=position,
+        supersede_key=f"flag:{after.id}{lane}",
+    )
 
 
 def _author(request: Request) -> str:

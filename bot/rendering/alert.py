@@ -143,18 +143,26 @@ def not_confirmed(rollout: Rollout, event: FlipUnconfirmed, decided_at: datetime
     told = f" at {wording.clock_time(decided_at, zone)}" if decided_at else ""
     missing = wording.listing([wording.escape(m, 60) for m in event.missing])
     old = wording.escape(rollout.plan.from_version, 40)
+    driven = rollout.plan.drives.title if rollout.plan.drives is not None else ""
+    flag = wording.escape(driven, 200) if driven in event.missing else ""
+    processes = [name for name in event.missing if name != driven]
     first = (
         f"ROLLBACK NOT CONFIRMED: {wording.subject(rollout)} was told to switch{told}, but after "
-        f"{wording.duration(event.seconds)} not every process serves {old}."
+        f"{wording.duration(event.seconds)} "
+        + (f"not every process serves {old}." if processes else f"{flag} was not read back at 0 %.")
     )
+    stuck = [
+        "*Likely*  a process that is stuck, or cut off from the database",
+        f"*Do now*  restart it; until then it may still serve {wording.escape(rollout.plan.to_version, 40)}",
+    ]
+    unset = [
+        f"*Flag system*  {wording.escape(rollout.flag_trouble, 300) or 'no answer so far'}",
+        f"*Do now*  set {flag} to 0 % there by hand; Rampart goes on trying, and finds that",
+    ]
     return blocks.message(
         first,
         blocks.lines(
-            [
-                f"*Not confirmed by*  {missing}",
-                "*Likely*  a process that is stuck, or cut off from the database",
-                f"*Do now*  restart it; until then it may still serve {wording.escape(rollout.plan.to_version, 40)}",
-            ]
+            [f"*Not confirmed by*  {missing}", *(stuck if processes else []), *(unset if flag else [])],
         ),
         blocks.actions(buttons.run("Status", f"status {rollout.id}")),
         blocks.context(f"{wording.person(rollout.plan.owner, rollout.plan.owner_handle)} (owner): now, please"),

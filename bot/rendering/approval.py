@@ -65,6 +65,8 @@ def _evidence(rollout: Rollout) -> str:
 
 def _for_and_against(rollout: Rollout) -> list[str]:
     said = [f"What changes: {wording.escape(rollout.kind, 60)}, {wording.from_to(rollout)}. Nothing else."]
+    if (driven := rollout.plan.drives) is not None:
+        said.append(f"What it drives: {wording.escape(driven.title, 200)}, at {wording.escape(driven.url, 200)}")
     noticed = [b.text for b in rollout.plan.behaviour_changes if not b.unchanged]
     if noticed:
         said.append(f"What people will notice: {' '.join(wording.escape(t, 200) for t in noticed[:3])}")

@@ -21,9 +21,10 @@ def render(rollout: Rollout, zone: str) -> Message:
 def footer(rollout: Rollout) -> str:
     plan = rollout.plan
     ticket = f" · {wording.escape(plan.ticket, 200)}" if plan.ticket else ""
+    drives = f" · drives {wording.escape(plan.drives.title, 200)}" if plan.drives is not None else ""
     return (
         f"{wording.escape(rollout.kind, 80)} · {wording.from_to(rollout)} · {wording.escape(plan.surface, 60)} · "
-        f"risk {plan.risk} · owner {wording.owner(rollout)} · plan {rollout.fingerprint[:6]}{ticket}"
+        f"risk {plan.risk} · owner {wording.owner(rollout)} · plan {rollout.fingerprint[:6]}{ticket}{drives}"
     )
 
 

@@ -102,6 +102,15 @@ def _smaller(rollout: Rollout, event: e.RolloutEvent) -> str:
             channel, error = wording.escape(event.channel, 60), wording.escape(event.error, 100)
             what = f"a message to {channel} could not be posted ({error})"
             return f"Not delivered: {what}. Invite the app there, then tell them yourself."
+        case e.FlagSet():
+            was = f" (was {wording.percent(event.before)})" if event.before != event.percent else ""
+            took = f"read back {wording.duration(event.seconds)} after it was decided"
+            at = f"{wording.escape(event.flag, 200)} is at {wording.percent(event.percent)}"
+            return f"Flag set: {rollout.id}, {at}{was}, {took}."
+        case e.FlagNotSet():
+            where, why = wording.escape(event.flag, 200), wording.escape(event.error, 300)
+            on = "It is tried again by itself." if event.trying else "Mend that and it is set, or set it there by hand."
+            return f"FLAG NOT SET: {rollout.id}, {where} should be at {wording.percent(event.percent)}: {why}. {on}"
         case _:
             return f"{type(event).__name__}: {rollout.id}."
 
@@ -166,6 +175,10 @@ def detail(event: e.RolloutEvent) -> tuple[str, str]:
             return "told", f"{what.replace('_', ' ')} {channel.rpartition(':')[2] if '#' in channel else ''}".strip()
         case e.MessageFailed():
             return "not told", f"{event.channel}: {event.error}"
+        case e.FlagSet():
+            return "flag set", f"{event.flag} at {event.percent:g} %"
+        case e.FlagNotSet():
+            return "flag not set", f"{event.flag} at {event.percent:g} %: {event.error}"
         case e.EvalRecorded():
             return "checks", f"{event.suite}: {event.passed} passed, {event.failed} failed, {event.errors} errors"
         case _:

@@ -31,7 +31,8 @@ def place(flags: SurfaceFlags, *, unit: str, at: datetime, variant: str | None, 
     """The place an observation counts in; None where it is fine but compared with nothing. Misplaced if impossible.
 
     A version alone tells the side as far as it can: where a cohort was let in or the control is matched, the unit's
-    bucket decides, and people beside a cohort count nowhere.
+    bucket decides, and people beside a cohort count nowhere. Where another flag system chooses, the bucket is never
+    asked, and nothing counts while that system changes over.
     """
     if variant is not None and variant not in SIDES:
         known = ", ".join(Variant)
@@ -50,6 +51,8 @@ def place(flags: SurfaceFlags, *, unit: str, at: datetime, variant: str | None, 
     else:
         arm = Variant(variant)
         _check(tracked, span, arm, version)
+    if span.counted_from is None or at < span.counted_from:
+        return None
     if not span.exposes or arm not in COMPARED or (arm is Variant.CONTROL and not span.control_left):
         return None
     return Place(tracked=tracked, stage=span.index, arm=arm)
@@ -74,6 +77,8 @@ def _check(tracked: Tracked, span: Span, arm: Variant, version: str | None) -> N
 
 
 def _side(tracked: Tracked, span: Span, unit: str, version: str) -> Variant:
+    if tracked.driven:
+        return {tracked.to_version: Variant.CANARY, tracked.from_version: Variant.CONTROL}.get(version, Variant.STABLE)
     edge = tracked.canary_below[span.index]
     if version == tracked.to_version:
         if not tracked.cohorts:

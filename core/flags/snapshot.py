@@ -91,12 +91,14 @@ class Exposure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
-    """A stage of a rollout and when it ran. `exposes`: somebody got the new version in it."""
+    """A stage of a rollout and when it ran. `exposes`: somebody got the new version in it. `counted_from`: since when
+    traffic is divided as it says; None while it is not."""
 
     index: int
     name: str
     since: datetime
     until: datetime | None
+    counted_from: datetime | None
     exposes: bool
     control_left: bool
     cohort: bool
@@ -112,6 +114,7 @@ class Tracked:
     matched: bool
     spans: tuple[Span, ...]
     cohorts: bool  # whether some stage let a cohort in
+    driven: bool  # whether another flag system chooses who gets which version: then `bucket` says nothing of a unit
     canary_below: Mapping[int, int]  # stage index -> ppm
     bucket: Callable[[str], int]
     segments: tuple[str, ...]

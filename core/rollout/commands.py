@@ -168,6 +168,33 @@ class RecordFailed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RecordFlag:
+    """The flag system was read at `percent`, `seconds` after that was decided. `rolled_back`: whether the rollback was
+    decided before it was read; a reading from before says nothing about it."""
+
+    percent: float
+    before: float
+    seconds: float
+    rolled_back: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordFlagTrouble:
+    """The flag system cannot be brought to `percent`; `trying` whether it is tried again by itself."""
+
+    percent: float
+    error: str
+    trying: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordFlagLowered:
+    """The flag system is at `percent`, which is less than what it was read back at before."""
+
+    percent: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ApplySurface:
     declared: SurfaceDeclared
 
@@ -192,6 +219,17 @@ PersonsCommand: TypeAlias = (
     | FeelsOff
     | RecordEval
 )
-EngineCommand: TypeAlias = Tick | DoubtEvidence | RecordDrill | ConfirmFlip | DoubtFlip | RecordPosted | RecordFailed
+EngineCommand: TypeAlias = (
+    Tick
+    | DoubtEvidence
+    | RecordDrill
+    | ConfirmFlip
+    | DoubtFlip
+    | RecordPosted
+    | RecordFailed
+    | RecordFlag
+    | RecordFlagTrouble
+    | RecordFlagLowered
+)
 RolloutCommand: TypeAlias = PlanRollout | PersonsCommand | EngineCommand
 Command: TypeAlias = RolloutCommand | ApplySurface | ApplyPolicy

@@ -48,3 +48,4 @@ class Context:
     surface: Surface | None
     new_id: str = ""  # the id a new rollout would get
     others: tuple[str, ...] = ()  # ids of other rollouts under way on the surface
+    driving: tuple[str, ...] = ()  # ids of other rollouts under way that drive the same flag

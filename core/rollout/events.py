@@ -1,6 +1,7 @@
 """What can happen to a rollout: every stored event, past tense, never edited once shipped.
 
-`WRITTEN` names the fields that hold somebody's own words or name: they are sealed where they are stored.
+`WRITTEN` names the fields that hold somebody's own words or name: they are sealed where they are stored. `LATER` names
+those that came when bodies were stored already: they are not written while they are None.
 """
 
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ class Planned:
     """A file was applied. Applied again before the start, it begins approvals and notices anew."""
 
     TYPE: ClassVar[str] = "rollout.planned"
+    LATER: ClassVar[tuple[str, ...]] = tuple(f"plan.{name}" for name in Plan.LATER)
     rollout: str
     plan: Plan
     fingerprint: str
@@ -287,6 +289,28 @@ class MessageFailed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FlagSet:
+    """The flag system that the plan drives was read back at what is decided, `seconds` (real ones) after that was."""
+
+    TYPE: ClassVar[str] = "rollout.flag_set"
+    flag: str
+    percent: float
+    before: float  # what it was at when it was looked at first
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlagNotSet:
+    """The flag system could not be brought to `percent`. `trying`: it is tried again by itself."""
+
+    TYPE: ClassVar[str] = "rollout.flag_not_set"
+    flag: str
+    percent: float
+    error: str
+    trying: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyApplied:
     TYPE: ClassVar[str] = "workspace.policy_applied"
     policy: Policy
@@ -330,6 +354,8 @@ RolloutEvent: TypeAlias = (
     | FeltOff
     | MessagePosted
     | MessageFailed
+    | FlagSet
+    | FlagNotSet
 )
 Event: TypeAlias = RolloutEvent | SurfaceEvent | PolicyApplied | WordsErased
 

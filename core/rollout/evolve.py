@@ -60,7 +60,10 @@ def _stage_entered(rollout: Rollout, event: e.StageEntered, at: datetime) -> Rol
     return replace(
         rollout,
         state=State.RUNNING,
-        spans=(*_closed(rollout.spans, at), StageSpan(index=event.index, since=at)),
+        spans=(
+            *_closed(rollout.spans, at),
+            StageSpan(index=event.index, since=at, driven_since=_carried(rollout, event, at)),
+        ),
         request=None,
         approvals=(),
         hold=None,
@@ -121,7 +124,15 @@ def _resumed(rollout: Rollout, event: e.Resumed, at: datetime) -> Rollout:
 
 
 def _rolled_back(rollout: Rollout, event: e.RolledBack, at: datetime) -> Rollout:
-    return replace(_ended(rollout, at), state=State.ROLLED_BACK, rollback=event, flip=None, flip_doubted=False)
+    return replace(
+        _ended(rollout, at),
+        state=State.ROLLED_BACK,
+        rollback=event,
+        flip=None,
+        flip_doubted=False,
+        flag=None,
+        flag_trouble="",
+    )
 
 
 def _flip_confirmed(rollout: Rollout, event: e.FlipConfirmed, _: datetime) -> Rollout:
@@ -154,8 +165,26 @@ def _message_posted(rollout: Rollout, event: e.MessagePosted, at: datetime) -> R
     return replace(rollout, messages={**rollout.messages, event.key: posted})
 
 
+def _flag_set(rollout: Rollout, event: e.FlagSet, at: datetime) -> Rollout:
+    spans = rollout.spans
+    if rollout.under_way and spans[-1].driven_since is None and rollout.percent == event.percent:
+        spans = (*spans[:-1], replace(spans[-1], driven_since=at))
+    return replace(rollout, flag=event, flag_trouble="", spans=spans)
+
+
+def _flag_not_set(rollout: Rollout, event: e.FlagNotSet, _: datetime) -> Rollout:
+    return replace(rollout, flag_trouble=event.error)
+
+
 def _unchanged(rollout: Rollout, _event: e.ConcernRaised | e.MessageFailed, _: datetime) -> Rollout:
     return rollout
+
+
+def _carried(rollout: Rollout, event: e.StageEntered, at: datetime) -> datetime | None:
+    """A flag system that is at the percentage of a stage already need not be brought there."""
+    before = rollout.stage
+    there = before is not None and before.percent == event.percent and rollout.spans[-1].driven_since is not None
+    return at if there else None
 
 
 def _closed(spans: tuple[StageSpan, ...], at: datetime) -> tuple[StageSpan, ...]:
@@ -200,4 +229,6 @@ AFTER: Mapping[type[e.RolloutEvent], Callable[[Rollout, Any, datetime], Rollout]
     e.FeltOff: _felt_off,
     e.MessagePosted: _message_posted,
     e.MessageFailed: _unchanged,
+    e.FlagSet: _flag_set,
+    e.FlagNotSet: _flag_not_set,
 }

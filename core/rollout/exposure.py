@@ -1,15 +1,18 @@
 """From the world to what traffic sees: every surface's live version, and the division by the rollout under way."""
 
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from core.flags import bucketing, targeting
 from core.flags import snapshot as flags
 from core.judging.evidence import derived_metrics
-from core.rollout.model import Rollout
+from core.rollout.model import Rollout, StageSpan
 from core.rollout.plan import Stage, StageKind
 from core.rollout.surface import Surface
 from core.rollout.world import World
 
+SETTLES_WITHIN = timedelta(seconds=30)
+"""How long it may take until applications follow a flag system that is driven: its SDKs ask every fifteen seconds."""
 ENDED_KEPT = 8
 """How many ended rollouts of a surface still take late observations."""
 
@@ -88,6 +91,13 @@ def _cohort(stage: Stage) -> flags.Cohort | None:
     return flags.Cohort(name=stage.name, where=targeting.where(stage.where or {}), ppm=bucketing.share(stage.percent))
 
 
+def _counted_from(rollout: Rollout, span: StageSpan) -> datetime | None:
+    """Until a driven flag system has changed over, people are divided as in the stage before, and then as in both."""
+    if rollout.plan.drives is None:
+        return span.since
+    return span.driven_since + SETTLES_WITHIN if span.driven_since is not None else None
+
+
 def _tracked(rollout: Rollout) -> flags.Tracked:
     stages = rollout.plan.stages
     spans = tuple(
@@ -96,6 +106,7 @@ def _tracked(rollout: Rollout) -> flags.Tracked:
             name=stages[span.index].name,
             since=span.since,
             until=span.until,
+            counted_from=_counted_from(rollout, span),
             exposes=stages[span.index].exposes,
             control_left=stages[span.index].compared,
             cohort=stages[span.index].kind is StageKind.COHORT,
@@ -109,6 +120,7 @@ def _tracked(rollout: Rollout) -> flags.Tracked:
         matched=rollout.plan.control == "matched",
         spans=spans,
         cohorts=any(span.cohort for span in spans),
+        driven=rollout.plan.drives is not None,
         canary_below={span.index: bucketing.share(stages[span.index].percent) for span in rollout.spans},
         bucket=bucketing.bucketer("expose", rollout.id),
         segments=rollout.plan.segments,

@@ -109,6 +109,11 @@ def check_start(rollout: Rollout, context: Context) -> None:
             "Two changes at once can't be told apart.",
             hint=f"Start {rollout.id} when that one is done, or roll it back first.",
         )
+    if context.driving and plan.drives is not None:
+        raise Refused(
+            f"{plan.drives.title} is driven by {', '.join(context.driving)} already; and two would undo each other.",
+            hint=f"Start {rollout.id} when that one is over, or give it a flag of its own.",
+        )
     if (frozen := context.policy.frozen(at)) is not None:
         raise Refused(
             f"Frozen until {_when(frozen[1], context)}: {frozen[0]}. Rolling back still works.", earliest=frozen[1]

@@ -6,7 +6,15 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from core.judging.verdict import Measure
-from core.rollout.events import ApprovalRequested, Approved, EvalRecorded, EvidenceRecorded, FlipConfirmed, RolledBack
+from core.rollout.events import (
+    ApprovalRequested,
+    Approved,
+    EvalRecorded,
+    EvidenceRecorded,
+    FlagSet,
+    FlipConfirmed,
+    RolledBack,
+)
 from core.rollout.plan import Content, Plan, Stage, changed_parts
 
 
@@ -42,6 +50,7 @@ class StageSpan:
     index: int
     since: datetime
     until: datetime | None = None
+    driven_since: datetime | None = None  # when the flag system that is driven was read back at its percentage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +96,8 @@ class Rollout:
     rollback: RolledBack | None = None
     flip: FlipConfirmed | None = None
     flip_doubted: bool = False
+    flag: FlagSet | None = None  # what the driven flag system was read back at last; after a rollback: since then
+    flag_trouble: str = ""  # why it could not be set since
     caps: Mapping[str, float] = field(default_factory=dict)  # metric -> the value above which readings are cut
 
     @property

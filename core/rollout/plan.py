@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, ClassVar
 
 from core.judging.limits import Limit
 
@@ -129,8 +129,27 @@ class Approvals:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UnleashStrategy:
+    """A `flexibleRollout` strategy of a team's own Unleash, whose percentage follows the plan."""
+
+    url: str  # without a slash at the end
+    project: str
+    environment: str
+    feature: str
+    strategy: str  # its id
+    system: str = "unleash"
+
+    @property
+    def title(self) -> str:
+        return f"{self.feature} in Unleash ({self.environment})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """Everything that is frozen at the start. Its `fingerprint` binds approvals to exactly this."""
+
+    # Came when plans were stored already: not in fingerprint and bytes while unset, so that those stay as they are.
+    LATER: ClassVar[tuple[str, ...]] = ("drives",)
 
     name: str
     surface: str
@@ -155,6 +174,7 @@ class Plan:
     limits: tuple[Limit, ...]
     notices: tuple[NoticePlan, ...]
     start: datetime | None = None
+    drives: UnleashStrategy | None = None
 
     @property
     def engineering_channel(self) -> str:
@@ -168,7 +188,9 @@ class Plan:
 
     def fingerprint(self) -> str:
         """Sixteen hex digits over every field: the same plan has the same fingerprint, a changed one does not."""
-        return hashlib.sha256(json.dumps(_plain(asdict(self)), sort_keys=True).encode()).hexdigest()[:16]
+        unset = {name for name in self.LATER if getattr(self, name) is None}
+        fields = {name: value for name, value in asdict(self).items() if name not in unset}
+        return hashlib.sha256(json.dumps(_plain(fields), sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _plain(value: Any) -> Any:

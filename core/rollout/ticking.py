@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 
 from core.judging import verdict as v
 from core.rollout import commands as c
+from core.rollout import driving, gates, holds
 from core.rollout import events as e
-from core.rollout import gates, holds
 from core.rollout.context import Context
 from core.rollout.model import Rollout, State
 from core.rollout.plan import GATES, Stage, StageKind
@@ -36,6 +36,8 @@ def decide(rollout: Rollout, command: c.EngineCommand, context: Context) -> list
             return [e.MessagePosted(key=command.key, channel=command.channel, ts=command.ts)]
         case c.RecordFailed():
             return [e.MessageFailed(key=command.key, channel=command.channel, error=command.error)]
+        case c.RecordFlag() | c.RecordFlagTrouble() | c.RecordFlagLowered():
+            return driving.decide(rollout, command)
 
 
 def begin(rollout: Rollout, context: Context) -> list[e.RolloutEvent]:

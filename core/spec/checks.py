@@ -9,7 +9,7 @@ from typing import Any, assert_never
 from core.rollout.plan import Risk
 from core.rollout.policy import Policy
 from core.rollout.surface import Surface, evolve
-from core.spec import limit_checks, notice_checks, sight_checks, stage_checks
+from core.spec import drives_checks, limit_checks, notice_checks, sight_checks, stage_checks
 from core.spec.planning import changes
 from core.spec.policy_file import PolicyFile
 from core.spec.problems import Problem, Unreadable
@@ -31,6 +31,7 @@ def check(file: File, surface: Surface | None, policy: Policy, now: datetime | N
                 *_approvals(file),
                 *limit_checks.check(file),
                 *stage_checks.check(file, surface, policy),
+                *drives_checks.check(file),
                 *sight_checks.check(file, surface),
                 *notice_checks.check(file, surface, policy, now),
             ]

@@ -56,6 +56,7 @@ def build(
         limits=limits(file),
         notices=_with_engineering(file, surface),
         start=_start(file, policy),
+        drives=file.drives.plan() if file.drives is not None else None,
     )
 
 

@@ -7,6 +7,7 @@ from pydantic import WithJsonSchema as Schema
 
 from core.rollout.plan import Approvals, BehaviourChange, Expectation, Risk
 from core.spec import times
+from core.spec.drives_terms import DrivesTerms
 from core.spec.fields import (
     AnAmount,
     Group,
@@ -154,6 +155,7 @@ class RolloutFile(Written):
     hold_when: tuple[LimitTerms, ...] = ()
     notify: tuple[NoticeTerms, ...] | None = None
     start: StartTime | None = None
+    drives: DrivesTerms | None = None
 
     @property
     def careful(self) -> Risk:

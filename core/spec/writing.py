@@ -1,11 +1,22 @@
 """A plan back to the file it would be: everything written out, so that it reads back to the same plan."""
 
+from dataclasses import asdict
 from typing import Any
 
 import yaml
 
 from core.judging.limits import Role
-from core.rollout.plan import Advance, BehaviourChange, EvalTerms, Expectation, NoticePlan, Plan, Stage, StageKind
+from core.rollout.plan import (
+    Advance,
+    BehaviourChange,
+    EvalTerms,
+    Expectation,
+    NoticePlan,
+    Plan,
+    Stage,
+    StageKind,
+    UnleashStrategy,
+)
 from core.spec import limit_terms
 from core.spec.units import Amount, Unit, write_amount, write_duration
 
@@ -44,6 +55,8 @@ def export(plan: Plan) -> str:
     }
     if plan.start is not None:
         written["start"] = plan.start.isoformat()
+    if plan.drives is not None:
+        written["drives"] = _drives(plan.drives)
     return yaml.dump(written, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
 
 
@@ -52,6 +65,11 @@ class _Dumper(yaml.SafeDumper):
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
+
+
+def _drives(driven: UnleashStrategy) -> dict[str, Any]:
+    where = asdict(driven)
+    return {where.pop("system"): where}
 
 
 def _given(fields: dict[str, Any]) -> dict[str, Any]:

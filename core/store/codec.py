@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Callable, Mapping
+from functools import reduce
+from operator import getitem
 from typing import Any, Generic, NamedTuple, TypeVar, get_args
 
 from pydantic import TypeAdapter, ValidationError
@@ -49,7 +51,7 @@ class Codec(Generic[E]):
         kind: type[Any] = type(event)
         name: str = kind.TYPE
         try:
-            fields = self._adapter(name).dump_python(event, mode="json")
+            fields = _without_unset(kind, self._adapter(name).dump_python(event, mode="json"))
             body = canonical(fields)
         except ValueError as error:
             raise NotStorable(f"The event {name} holds a value that JSON cannot: {error}.") from error
@@ -111,6 +113,16 @@ def _schema(kind: type[Any]) -> int:
 
 def _sealed(kind: type[Any]) -> tuple[str, ...]:
     return getattr(kind, "WRITTEN", ())
+
+
+def _without_unset(kind: type[Any], fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields without those that its class names in `LATER` and that are None."""
+    for path in getattr(kind, "LATER", ()):
+        *around, name = path.split(".")
+        inside = reduce(getitem, around, fields)
+        if inside[name] is None:
+            del inside[name]
+    return fields
 
 
 def holds_personal_text(event: object) -> bool:

@@ -182,6 +182,11 @@ def next_due(connection: Connection) -> datetime | None:
     return due
 
 
+def is_waiting(connection: Connection, place: str) -> bool:
+    """Whether anything is unsent for this place, in whichever lane."""
+    return connection.execute(select(outbox.c.id).where(unfinished(outbox), _of(place)).limit(1)).first() is not None
+
+
 def find(connection: Connection, idempotency_key: str) -> Row | None:
     """The row of this key, whatever became of it."""
     found = connection.execute(select(outbox).where(outbox.c.idempotency_key == idempotency_key)).one_or_none()

@@ -8,7 +8,7 @@ import pytest
 
 from core.judging.limits import Kind, Limit, Role, Scale
 from core.rollout.model import Rollout, StageSpan, State
-from core.rollout.plan import Approvals, NoticePlan, Plan, Risk, Stage, StageKind
+from core.rollout.plan import Approvals, NoticePlan, Plan, Risk, Stage, StageKind, UnleashStrategy
 from core.rollout.surface import Surface
 from core.rollout.world import World
 
@@ -25,9 +25,16 @@ STAGES = (
 
 
 def world_in(
-    stage: int | None, *, state: State = State.RUNNING, control: str = "concurrent", live: str = "v42"
+    stage: int | None,
+    *,
+    state: State = State.RUNNING,
+    control: str = "concurrent",
+    live: str = "v42",
+    drives: UnleashStrategy | None = None,
+    unset: int | None = None,
 ) -> World:
-    """R-1 in `stage` of STAGES (None: not begun), having spent an hour in each stage before it."""
+    """R-1 in `stage` of STAGES (None: not begun), having spent an hour in each stage before it.
+    What it drives was never brought to the percentage of stage `unset`."""
     plan = Plan(
         name="tone",
         surface="support",
@@ -43,11 +50,13 @@ def world_in(
         approvals=Approvals(),
         limits=(Limit(metric="latency_p95", kind=Kind.EXCEEDS, amount=4000, scale=Scale.ABSOLUTE, role=Role.ROLLBACK),),
         notices=(NoticePlan(channel="#ai", audience="engineering"),),
+        drives=drives,
     )
     spans = tuple(
         StageSpan(
             index=i,
             since=NOON + timedelta(hours=i),
+            driven_since=NOON + timedelta(hours=i) if drives is not None and i != unset else None,
             until=NOON + timedelta(hours=i + 1) if i != stage or state in {State.ROLLED_BACK, State.DONE} else None,
         )
         for i in range(0 if stage is None else stage + 1)

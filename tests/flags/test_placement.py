@@ -1,17 +1,20 @@
 """Where an observation counts: by its time, and by what was served."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from core.flags.bucketing import ppm
 from core.flags.placement import Misplaced, place
-from core.rollout.exposure import ENDED_KEPT, snapshot
+from core.rollout.exposure import ENDED_KEPT, SETTLES_WITHIN, snapshot
 from core.rollout.model import State
+from core.rollout.plan import UnleashStrategy
 from core.rollout.world import World
 
 EVAL, COHORT, CANARY, AB, RAMP, BAKE = range(6)
+FLAG = UnleashStrategy(url="https://flags.example.com", project="p", environment="e", feature="f", strategy="s")
 Make = Callable[..., World]
 Hour = Callable[[float], Any]
 
@@ -97,3 +100,28 @@ def test_what_is_counted_beside_the_metrics_follows_from_the_plan(world: Make) -
     assert tracked[0].segments == ("language",)
     assert tracked[0].thresholds == {"latency_p95": (4000,)}
     assert ENDED_KEPT > 0
+
+
+def test_where_another_flag_system_chooses_the_bucket_says_nothing(world: Make, hour: Hour) -> None:
+    """Neither a cohort nor an equal-size control could be expressed there, so the version tells the side."""
+    driven = world(BAKE, drives=FLAG, control="matched")
+    for unit in (unit_at(0, 50_000), unit_at(900_000, 1_000_000)):
+        assert found(driven, hour(2.5), version="v43", unit=unit) == (CANARY, "canary")
+        assert found(driven, hour(2.5), version="v42", unit=unit) == (CANARY, "control")
+        assert found(driven, hour(2.5), version="v41", unit=unit) is None
+
+
+def test_while_another_flag_system_changes_over_nothing_is_compared(world: Make, hour: Hour) -> None:
+    """Else people who are still divided as in the stage before would look like a skewed split."""
+    driven, half_a_minute = world(BAKE, drives=FLAG), SETTLES_WITHIN / timedelta(hours=1)
+    for variant in ("canary", "control"):
+        assert found(driven, hour(2), variant) is None
+        assert found(driven, hour(2 + half_a_minute * 0.99), variant) is None
+        assert found(driven, hour(2 + half_a_minute), variant) == (CANARY, variant)
+        assert found(world(BAKE), hour(2), variant) == (CANARY, variant), "by our own buckets it takes no time"
+
+
+def test_a_stage_that_another_flag_system_never_came_to_is_not_compared(world: Make, hour: Hour) -> None:
+    driven = world(BAKE, drives=FLAG, unset=CANARY)
+    assert found(driven, hour(2.9), "canary") is None
+    assert found(driven, hour(3.9), "canary") == (AB, "canary")

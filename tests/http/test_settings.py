@@ -33,6 +33,9 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
             "ROLLOUT_TOKENS": TOKENS,
             "ROLLOUT_TICK": "500ms",
             "ROLLOUT_PUBLIC_URL": "https://rollout.example.com/",
+            "UNLEASH_URL": "https://Flags.example.com/unleash/",
+            "UNLEASH_TOKEN": "user:1",
+            "ALLOW_PRIVATE_HOSTS": "flags.internal, 10.0.0.7,FD00::7",
             "HOST": "0.0.0.0",
             "PORT": "9000",
             "LOG_FORMAT": "json",
@@ -48,6 +51,9 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
         tokens=(("operator", "operator-secret"), ("flags", "flags-secret")),
         tick=timedelta(milliseconds=500),
         public_url="https://rollout.example.com",
+        unleash_url="https://flags.example.com/unleash",
+        unleash_token="user:1",
+        private_hosts=frozenset({"flags.internal", "10.0.0.7", "fd00::7"}),
         host="0.0.0.0",
         port=9000,
         log_format="json",
@@ -66,6 +72,7 @@ def test_each_may_come_from_a_file(name: str, tmp_path: Path) -> None:
         "HOST": "::1",
         "SLACK_API_URL": "http://127.0.0.1:1/",
         "ROLLOUT_PUBLIC_URL": "http://127.0.0.1:1",
+        "UNLEASH_URL": "http://127.0.0.1:1",
     }.get(name, "text")
     path.write_text(f"{value}\n")
     from_file = settings.read({f"{name}_FILE": str(path)})
@@ -80,6 +87,7 @@ def test_secrets_are_never_shown() -> None:
         "SLACK_SIGNING_SECRET": "hidden-3",
         "SLACK_APP_TOKEN": "hidden-4",
         "ROLLOUT_TOKENS": "operator:hidden-5",
+        "UNLEASH_TOKEN": "hidden-6",
     }
     assert "hidden" not in repr(settings.read(environ))
     with pytest.raises(SettingsError) as refused:
@@ -110,6 +118,10 @@ def test_on_loopback_no_token_is_needed(host: str) -> None:
         ({"LOG_FORMAT": "xml"}, "console, json"),
         ({"ROLLOUT_POLICY": "/nowhere/policy.yaml"}, "no such file"),
         ({"SLACK_API_URL": "slack"}, "write an address"),
+        ({"UNLEASH_URL": "flags.example.com"}, "write an address"),
+        ({"UNLEASH_URL": "https://dana:hidden@flags.example.com"}, "^UNLEASH_URL holds a user or a password"),
+        ({"ALLOW_PRIVATE_HOSTS": "https://flags.internal"}, "names 'https://flags.internal': write hosts only"),
+        ({"ALLOW_PRIVATE_HOSTS": "10.0.0.0/8"}, "write hosts only"),
         ({"ROLLOUT_TOKENS": "operator"}, "entry 1: write role:token"),
         ({"ROLLOUT_TOKENS": "boss:long-enough-token"}, "none of flags, ingest, operator, admin"),
         ({"ROLLOUT_TOKENS": "flags:one,operator:"}, "entry 2: there is no token after operator"),

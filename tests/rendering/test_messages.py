@@ -23,6 +23,7 @@ from bot.rendering import (
 )
 from core.rollout import events as e
 from core.rollout.model import State
+from core.rollout.plan import UnleashStrategy
 
 
 def _notice(words: Any, story: Any, audience: str) -> str:
@@ -201,6 +202,41 @@ Do now  restart it; until then it may still serve v43
     assert "NOT CONFIRMED yet" in card.render(back.now, words.zone).text
 
 
+def test_a_flag_system_that_was_not_read_back_is_named_with_what_to_do(words: Any, story: Any) -> None:
+    flag = UnleashStrategy(
+        url="https://flags.example.com", project="p", environment="production", feature="new-prompt", strategy="s"
+    )
+    back = story.running().rolled_back()
+    driven = replace(back.now, plan=replace(back.now.plan, drives=flag), flag_trouble="Unleash answers 503")
+    alone = e.FlipUnconfirmed(seconds=60.2, missing=(flag.title,))
+    assert plain.text(alert.not_confirmed(driven, alone, story.at, words.zone)) == snapshot("""\
+ROLLBACK NOT CONFIRMED: R-118 support-tone was told to switch at 12:00:00 CET, but after 60 s new-prompt in Unleash (production) was not read back at 0 %.
+Not confirmed by  new-prompt in Unleash (production)
+Flag system  Unleash answers 503
+Do now  set new-prompt in Unleash (production) to 0 % there by hand; Rampart goes on trying, and finds that
+[ Status ]
+<@U2DANA> (owner): now, please\
+""")
+    beside = e.FlipUnconfirmed(seconds=60.2, missing=("web-2", flag.title))
+    said = plain.text(alert.not_confirmed(driven, beside, story.at, words.zone))
+    assert "not every process serves v42" in said
+    assert "restart it" in said
+    assert "set new-prompt in Unleash (production) to 0 % there by hand" in said
+
+
+def test_whoever_approves_reads_which_flag_is_driven(words: Any, story: Any) -> None:
+    flag = UnleashStrategy(
+        url="https://flags.example.com", project="p", environment="production", feature="new-prompt", strategy="s"
+    )
+    planned = story.planned().now
+    driven = replace(planned, plan=replace(planned.plan, drives=flag))
+    asked = e.ApprovalRequested(request="R-118.1", gate="start", needed=1, verdict="none", expires_at=words.monday)
+    said = plain.text(approval.render(driven, asked, (), story.at, words.zone))
+    assert "What it drives: new-prompt in Unleash (production), at https://flags.example.com" in said
+    assert "drives new-prompt in Unleash (production)" in plain.text(card.render(driven, words.zone))
+    assert "drives" not in plain.text(card.render(planned, words.zone))
+
+
 def test_support_is_told_what_customers_saw_and_what_to_say(words: Any, story: Any) -> None:
     back = story.running().later(seconds=5882).rolled_back().now
     told = follow_up.render(back, back.rollback, "support", "Support assistant", story.at, words.zone)
@@ -248,6 +284,10 @@ def test_every_event_has_a_line(words: Any, story: Any) -> None:
             by="cli:ana",
         ),
         e.MessageFailed(key="notice:1:support:#support", channel="#support", error="channel_not_found"),
+        e.FlagSet(flag="new-prompt in Unleash (production)", percent=25.0, before=5.0, seconds=0.42),
+        e.FlagSet(flag="new-prompt in Unleash (production)", percent=0.0, before=0.0, seconds=0.2),
+        e.FlagNotSet(flag="new-prompt in Unleash (production)", percent=0.0, error="Unleash answers 503", trying=True),
+        e.FlagNotSet(flag="new-prompt in Unleash (production)", percent=0.0, error="it is gone (404)", trying=False),
         e.Abandoned(by="slack:T1/U2DANA", reason="not needed"),
     )
     assert "\n".join(wording.spoken(lines.line(story.now, x, words.zone)) for x in events) == snapshot("""\
@@ -259,6 +299,10 @@ Feels off: @sam about R-118: “too short”. Two people hold it.
 Concern: @sam in #support about R-118: “too soon”.
 Checks failed: R-118 evals/support.yaml, 182 of 200 passed, 1 error: 91.0 % passed, 92 % were agreed (refund-7).
 Not delivered: a message to #support could not be posted (channel_not_found). Invite the app there, then tell them yourself.
+Flag set: R-118, new-prompt in Unleash (production) is at 25 % (was 5 %), read back 0.42 s after it was decided.
+Flag set: R-118, new-prompt in Unleash (production) is at 0 %, read back 0.20 s after it was decided.
+FLAG NOT SET: R-118, new-prompt in Unleash (production) should be at 0 %: Unleash answers 503. It is tried again by itself.
+FLAG NOT SET: R-118, new-prompt in Unleash (production) should be at 0 %: it is gone (404). Mend that and it is set, or set it there by hand.
 Abandoned by <@U2DANA>: R-118: “not needed”. Nothing was changed.\
 """)
 

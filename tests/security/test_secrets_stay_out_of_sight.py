@@ -85,6 +85,7 @@ SECRETS = {
     "SLACK_APP_TOKEN": "xapp-1-verysecretapp",
     "SLACK_SIGNING_SECRET": "0123456789verysecretsigning",
     "ROLLOUT_TOKENS": "operator:verysecretoperator,flags:verysecretflags",
+    "UNLEASH_TOKEN": "*:*.verysecretunleash",
     "DATABASE_URL": "postgresql://rampart:verysecretpassword@127.0.0.1:1/log",
 }
 
@@ -95,6 +96,7 @@ def test_every_configured_secret_is_known_also_where_it_comes_from_a_file(tmp_pa
     environ = {**SECRETS, "SLACK_BOT_TOKEN": "", "SLACK_BOT_TOKEN_FILE": str(file)}
     for known in (read(environ).secrets, secrets_in(environ)):
         assert {"xoxb-1-from-a-file", "verysecretoperator", "verysecretflags", "verysecretpassword"} <= set(known)
+        assert SECRETS["UNLEASH_TOKEN"] in known
 
 
 @pytest.mark.parametrize("log_format", ["console", "json"])

@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy import select
 
 from bot import web_api
-from bot.delivery import LEASE, deliver_due
+from bot.attempts import LEASE
+from bot.delivery import deliver_due
 from core.rollout import commands as c
 from core.store import outbox
 from core.store.tables import outbox as table

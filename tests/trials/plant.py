@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bot import jobs
-from bot.delivery import LEASE, deliver_due
+from bot.attempts import LEASE
+from bot.delivery import deliver_due
 from bot.http.ingest import Batch, Intake
 from bot.sandbox import traffic
 from core import applying

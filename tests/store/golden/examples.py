@@ -1,5 +1,6 @@
 """A realistic event of every stored type, with every optional field in use; by file name without its ending."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 
 from core.judging import limits, verdict
@@ -134,6 +135,14 @@ PLAN = p.Plan(
     notices=(p.NoticePlan(channel="#ai-rollouts", audience="engineering"), NOTICE),
     start=NOON + timedelta(days=2),
 )
+DRIVEN = p.UnleashStrategy(
+    url="https://flags.example.com",
+    project="default",
+    environment="production",
+    feature="new-prompt",
+    strategy="9c2d7a52-6f0e-4d4c-9df1-8a2f6c1b7e10",
+)
+DRIVING = replace(PLAN, drives=DRIVEN)
 POLICY = policy.Policy(
     timezone="Europe/Berlin",
     roles={"approver": policy.Role(groups=("ai-leads",), people=("U3",), channels=("#ai-rollouts",))},
@@ -176,6 +185,8 @@ def _evidence(concluded: verdict.Verdict) -> e.EvidenceRecorded:
 
 _EVENTS: tuple[e.Event, ...] = (
     e.Planned(rollout="R-7", plan=PLAN, fingerprint=PLAN.fingerprint(), from_content=OLD, to_content=NEW, by="U2"),
+    e.FlagSet(flag=DRIVEN.title, percent=25.0, before=5.0, seconds=0.42),
+    e.FlagNotSet(flag=DRIVEN.title, percent=0.0, error="Unleash says 401 Unauthorized", trying=True),
     e.ApprovalRequested(
         request="R-7.1", gate="start", needed=2, verdict="cleared", expires_at=NOON + timedelta(hours=8)
     ),
@@ -260,4 +271,7 @@ def _version(event: e.Event) -> int:
 EXAMPLES: dict[str, e.Event] = {
     **{f"{event.TYPE}.{_version(event)}": event for event in _EVENTS},
     **{f"{x.TYPE}.{_version(x)}.{x.verdict.name}": x for x in map(_evidence, _VERDICTS)},
+    "rollout.planned.1.driving": e.Planned(
+        rollout="R-7", plan=DRIVING, fingerprint=DRIVING.fingerprint(), from_content=OLD, to_content=NEW, by="U2"
+    ),
 }

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 # What the command loads as it goes along; here before the fork, once for all.
 import bot.app
+import bot.attempts
 import bot.cli
 import bot.delivery
 import bot.jobs
@@ -53,7 +54,7 @@ def begin(orders: Orders) -> None:
 
 def hurry() -> None:
     """Leases of seconds, and no rest for channels: what these are in earnest is for other tests."""
-    bot.delivery.LEASE = LEASE
+    bot.attempts.LEASE = LEASE
     bot.jobs._LEASE = LEASE
     for function, how_long in ((bot.app.build, "rest"), (bot.delivery.deliver_due, "pace")):
         assert function.__kwdefaults__ is not None

@@ -1,0 +1,47 @@
+"""Which addresses are those of the open internet, and not this machine, its neighbours, or what leads to them."""
+
+import ipaddress
+from collections.abc import Iterator
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+# What older releases of Python's own lists do not know yet (IANA's special-purpose registries).
+_SPECIAL = tuple(
+    map(ipaddress.ip_network, ("192.0.0.0/24", "192.88.99.0/24", "64:ff9b:1::/48", "2001::/23", "5f00::/16"))
+)
+
+
+def is_public(text: str) -> bool:
+    """Whether an address is one of the open internet, also where it carries another one inside."""
+    try:
+        given = ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    carried = tuple(_carried(given))
+    return all(_open(inner) for inner in carried) if carried else _open(given)
+
+
+def _carried(address: Address) -> Iterator[ipaddress.IPv4Address]:
+    """The IPv4 addresses that an IPv6 address leads to (mapped, 6to4, NAT64)."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return
+    if address.ipv4_mapped is not None:
+        yield address.ipv4_mapped
+    if address.sixtofour is not None:
+        yield address.sixtofour
+    if address in _NAT64:
+        yield ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+
+
+def _open(address: Address) -> bool:
+    """`is_global` leaves out what is private, loopback, link-local and CGNAT; the rest is said by name."""
+    return address.is_global and not (
+        address.is_multicast
+        or address.is_reserved
+        or address.is_unspecified
+        or address.is_link_local
+        or address.is_loopback
+        or (isinstance(address, ipaddress.IPv6Address) and address.is_site_local)
+        or any(address in network for network in _SPECIAL)
+    )

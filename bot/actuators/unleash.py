@@ -1,0 +1,106 @@
+"""One `flexibleRollout` strategy of an Unleash, by its admin API: its percentage, and nothing else of it."""
+
+import json
+import math
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import quote
+
+from bot.actuators.door import Answer, Door
+from bot.attempts import Later, Never
+from core.rollout.plan import UnleashStrategy
+
+LONGEST_WAIT = 300.0  # seconds, however long the other side would like us to wait
+SHORTEST_WAIT = 1.0  # else a row would be tried again at once, for ever
+_PASSING = frozenset({408, 409, 412, 423, 425, 429})
+
+
+class Unleash:
+    """The token is sent to `url`, which whoever set it up named with it, and never to where else a file may point."""
+
+    def __init__(self, door: Door, strategy: UnleashStrategy, *, url: str, token: str) -> None:
+        if not token or not url:
+            name = "UNLEASH_URL" if token else "UNLEASH_TOKEN"
+            raise Never(f"{name} is not set, so Rampart cannot talk to {strategy.url}: set it and restart the workers")
+        if strategy.url != url:
+            raise Never(
+                f"the plan names {strategy.url}, and the token is for {url} (UNLEASH_URL): it is sent to no other. "
+                "Correct `drives.unleash.url` in a new rollout"
+            )
+        self._door = door
+        self._strategy = strategy
+        self._token = token
+
+    def read(self) -> float:
+        """The `rollout` of the strategy's parameters."""
+        answer = self._call("GET", {"Accept": "application/json"})
+        try:
+            found = json.loads(answer.body)
+            name, percent = found["name"], found["parameters"].get("rollout")
+        except (ValueError, LookupError, TypeError, AttributeError):
+            raise Later(f"{self._strategy.url} answers, but not as Unleash does") from None
+        if name != "flexibleRollout" or (share := _percent(percent)) is None:
+            raise Never(
+                f"strategy {self._strategy.strategy} has no percentage: it must be a gradual rollout (flexibleRollout)"
+            )
+        return share
+
+    def write(self, percent: float) -> None:
+        """Only this one value: a PUT without its variants would empty them."""
+        change = [{"op": "replace", "path": "/parameters/rollout", "value": f"{percent:g}"}]
+        self._call("PATCH", {"Content-Type": "application/json"}, json.dumps(change).encode())
+
+    def _call(self, method: str, headers: dict[str, str], body: bytes | None = None) -> Answer:
+        s = self._strategy
+        below = ("projects", s.project, "features", s.feature, "environments", s.environment, "strategies", s.strategy)
+        path = "/".join(quote(part, safe="") for part in below)
+        sent = {"Authorization": self._token, "User-Agent": "rampart", **headers}
+        answer = self._door.call(method, f"{s.url}/api/admin/{path}", sent, body)
+        if answer.status >= 300:
+            raise self._refused(answer)
+        return answer
+
+    def _refused(self, answer: Answer) -> Later | Never:
+        """What Unleash itself says of it is left out: it could repeat what it was sent."""
+        s = self._strategy
+        if answer.status in _PASSING or answer.status >= 500:
+            return Later(f"Unleash answers {answer.status}", seconds=_asked_to_wait(answer))
+        match answer.status:
+            case 401:
+                what = "does not know the token: set UNLEASH_TOKEN to one of a service account, and restart the workers"
+            case 403:
+                what = (
+                    f"forbids it: is there a {s.feature} in project {s.project}, and may the token change its "
+                    f"strategies in {s.environment} (UPDATE_FEATURE_STRATEGY), past change requests if there are any?"
+                )
+            case 404:
+                what = (
+                    f"has no strategy {s.strategy} of {s.feature} in {s.environment}, project {s.project}: was it "
+                    "deleted or archived? Set the flag there by hand"
+                )
+            case _:
+                what = "does not take it"
+        return Never(f"Unleash {what} ({answer.status})")
+
+
+def _percent(written: Any) -> float | None:
+    """Unleash writes it as a text; a number is understood too."""
+    try:
+        share = float(written)
+    except (TypeError, ValueError):
+        return None
+    return share if math.isfinite(share) and not isinstance(written, bool) else None
+
+
+def _asked_to_wait(answer: Answer) -> float | None:
+    """Seconds, from a number of them or a date."""
+    text = answer.headers.get("retry-after", "").strip()
+    if text.isdecimal():
+        return min(max(float(text), SHORTEST_WAIT), LONGEST_WAIT)
+    try:
+        until = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    left = (until.astimezone(UTC) - datetime.now(UTC)).total_seconds()
+    return min(max(left, SHORTEST_WAIT), LONGEST_WAIT)

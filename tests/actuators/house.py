@@ -1,0 +1,105 @@
+"""A desk whose rollout drives a flag of the stand-in, and the worker that brings it there."""
+
+from collections.abc import Callable
+
+from sqlalchemy import select
+
+from bot import flag_delivery
+from bot.actuators.door import Door
+from bot.actuators.unleash import Unleash
+from core.rollout import commands as c
+from core.rollout import events as e
+from core.rollout.events import RolloutEvent
+from core.rollout.plan import UnleashStrategy
+from core.service import Service
+from core.store.tables import outbox as table
+from tests.actuators.stand_in import TOKEN, StandIn
+from tests.service.conftest import ROLLOUT, SURFACE, Desk
+
+
+class House(Desk):
+    """A desk whose rollout drives a flag, and a worker that brings it there."""
+
+    def __init__(self, service: Service, unleash: StandIn) -> None:
+        super().__init__(service)
+        self.unleash = unleash
+        self.token = TOKEN
+        self.url = unleash.url
+
+    @property
+    def files(self) -> str:
+        where = "environment: production, feature: new-prompt, strategy: s-1"
+        return f"{ROLLOUT}drives: {{unleash: {{url: {self.unleash.url!r}, {where}}}}}\n"
+
+    def plan(self) -> "House":
+        self.apply(SURFACE)
+        self.apply(self.files)
+        fingerprint = self.service.world().rollouts["R-1"].fingerprint
+        self.say(c.RecordPosted(key=f"notice:{fingerprint}:support:#support", channel="C2", ts="1.0"))
+        self.say(c.Approve())
+        return self
+
+    def begin(self) -> "House":
+        """At 5 %, of which the flag system does not know yet."""
+        self.plan().later(minutes=1).say(c.Start())
+        return self
+
+    def step(self) -> "House":
+        """To 50 %."""
+        self.later(minutes=3).say(c.Advance(reason="enough seen"))
+        return self
+
+    def back(self) -> "House":
+        self.say(c.RollBack(reason="wrong answers"))
+        return self
+
+    def drive(
+        self,
+        *,
+        clock: Callable[[], object] | None = None,
+        service: Service | None = None,
+        seconds: float = 5.0,
+        claimed: Callable[[], None] = lambda: None,
+    ) -> int:
+        """What a worker does when its time has come."""
+        door = Door({"127.0.0.1"}, seconds=seconds)
+        service = service or self.service
+
+        def open_system(driven: UnleashStrategy) -> Unleash:
+            claimed()
+            return Unleash(door, driven, url=self.url, token=self.token)
+
+        return flag_delivery.deliver_due(
+            service.database,
+            service,
+            open_system,
+            clock or (lambda: self.at),  # type: ignore[arg-type]
+            chance=lambda: 1.0,
+        )
+
+    def until_quiet(self) -> "House":
+        """As workers do it, again and again, until nothing waits."""
+        for _ in range(20):
+            self.drive()
+            if not self.unsent():
+                return self
+            self.later(seconds=31)
+        raise AssertionError(f"never quiet: {self.unsent()}")
+
+    def unsent(self) -> list[str]:
+        return [x.state for x in self.rows() if x.state in {"pending", "leased"}]
+
+    def rows(self):
+        with self.service.database.reading() as connection:
+            return connection.execute(select(table).where(table.c.kind == "flag").order_by(table.c.id)).all()
+
+    def happened(self, *kinds: type) -> list[RolloutEvent]:
+        return [r.event for r in self.service.history("R-1") if isinstance(r.event, kinds or (e.FlagSet, e.FlagNotSet))]
+
+    @property
+    def found(self) -> list[tuple[float, float]]:
+        return [(x.before, x.percent) for x in self.happened(e.FlagSet)]
+
+    @property
+    def rollout(self):
+        return self.service.world().rollouts["R-1"]

@@ -1,0 +1,161 @@
+"""Driven flags are looked at now and then: what people did there by hand, and what they have mended."""
+
+from datetime import timedelta
+
+import pytest
+
+from bot import jobs
+from core.rollout import commands as c
+from core.rollout import events as e
+from core.rollout.model import State
+from tests.actuators import stand_in
+from tests.actuators.stand_in import TOKEN
+
+
+@pytest.fixture
+def look(house):
+    """Time passes, and both jobs are done as workers do them."""
+
+    def after(**span):
+        house.later(**span)
+        jobs.look_at_flags(house.service, house.at)
+        return house.drive()
+
+    return after
+
+
+def test_a_flag_that_stays_where_it_should_is_read_every_five_minutes_and_nothing_said(house, look):
+    house.begin().drive()
+    look(minutes=4)
+    calls = len(house.unleash.log)
+    said = house.service.world().position
+    assert sum(look(minutes=1) for _ in range(10)) == 2
+    assert house.unleash.log[calls:] == ["GET", "GET"]
+    assert house.service.world().position == said
+
+
+def test_several_workers_look_once(house, second_service):
+    house.begin().drive()
+    house.later(minutes=5)
+    other = second_service()
+    other.world()
+    jobs.look_at_flags(house.service, house.at)
+    jobs.look_at_flags(other, house.at)
+    house.drive()
+    jobs.look_at_flags(other, house.at)
+    assert house.drive() == 0
+
+
+def test_raised_by_hand_it_is_set_back_and_told(house, look):
+    house.begin().drive()
+    house.unleash.set_by_hand(80)
+    look(minutes=5)
+    assert house.unleash.percent == "5"
+    assert house.found == [(0, 5), (80, 5)]
+
+
+def test_lowered_by_hand_it_stays_there_and_the_rollout_is_held(house, look):
+    house.begin().drive()
+    house.unleash.set_by_hand(0)
+    look(minutes=5)
+    assert house.rollout.state is State.RUNNING, "looked at twice: it may be a reading that is behind"
+    house.later(seconds=10).drive()
+    assert house.unleash.percent == "0"
+    assert house.rollout.state is State.ON_HOLD
+    assert "by hand" in house.rollout.hold.text
+    look(minutes=5)
+    assert house.unleash.percent == "0"
+    house.say(c.Resume(reason="a mistake"))
+    house.drive()
+    assert house.unleash.percent == "5"
+    assert house.rollout.state is State.RUNNING
+
+
+def test_a_reading_that_is_behind_is_nobodys_hand(house, look):
+    house.begin().drive()
+    house.unleash.stale_reads = 1
+    look(minutes=5)
+    house.later(seconds=10).drive()
+    assert house.rollout.state is State.RUNNING
+    assert house.found == [(0, 5)]
+    assert house.unleash.percent == "5"
+
+
+def test_lowered_by_hand_just_before_a_step_it_is_not_raised_by_it(house):
+    house.begin().drive()
+    house.unleash.set_by_hand(0)
+    house.step().until_quiet()
+    assert house.unleash.percent == "0"
+    assert house.rollout.state is State.ON_HOLD
+    house.back().drive()
+    assert house.rollout.flag.percent == 0
+
+
+def test_a_token_that_was_mended_is_enough(house, look):
+    house.begin()
+    house.token = "wrong"
+    house.drive()
+    for _ in range(3):
+        look(minutes=1)
+    assert len(house.happened(e.FlagNotSet)) == 1, "told once"
+    assert [x.state for x in house.rows()].count("dead") == 1, "and counted once"
+    house.token = TOKEN
+    look(minutes=1)
+    assert house.unleash.percent == "5"
+
+
+def test_a_rollback_that_could_not_be_set_is_set_when_the_token_is_mended(house, look):
+    house.begin().drive()
+    house.token = "wrong"
+    house.back().drive()
+    look(hours=1)
+    assert house.unleash.percent == "5"
+    house.token = TOKEN
+    look(minutes=1)
+    assert house.unleash.percent == "0"
+    assert house.rollout.flag.percent == 0
+
+
+def test_what_waits_is_not_looked_at_beside_it(house, look):
+    house.unleash.fail_next("GET", stand_in.status(503, Retry_After="300"))
+    house.begin().drive()
+    assert look(minutes=1) == 0
+    assert len(house.rows()) == 1
+
+
+def test_after_the_end_the_flag_is_its_owners_again(house, look):
+    house.begin().drive()
+    house.back().drive()
+    house.unleash.set_by_hand(30)
+    look(minutes=5)
+    assert house.unleash.percent == "0", "something that came late, perhaps"
+    look(minutes=15)
+    house.unleash.set_by_hand(30)
+    assert sum(look(minutes=5) for _ in range(5)) == 0
+    assert house.unleash.percent == "30"
+
+
+def test_before_the_start_and_after_the_last_step_nobody_looks(house, look):
+    house.plan()
+    assert look(minutes=5) == 0
+    house.later(minutes=1).say(c.Start())
+    for _ in range(4):
+        house.step().until_quiet()
+    assert house.rollout.state is State.DONE
+    assert look(minutes=5) == 0
+
+
+def test_a_flag_that_a_later_rollout_drives_is_not_looked_at_for_an_earlier_one(house):
+    house.begin().drive()
+    house.unleash.fail_next("GET", stand_in.status(503, Retry_After="60"))
+    house.back().drive()
+    second = house.files.replace("rollout: support-tone", "rollout: second").replace("9f2c51e0", "77777777")
+    house.apply(second)
+    fingerprint = house.service.world().rollouts["R-2"].fingerprint
+    house.say(c.RecordPosted(key=f"notice:{fingerprint}:support:#support", channel="C2", ts="2.0"), rollout="R-2")
+    house.say(c.Approve(), rollout="R-2")
+    house.later(minutes=1).say(c.Start(), rollout="R-2")
+    house.until_quiet()
+    house.at += timedelta(minutes=5)
+    jobs.look_at_flags(house.service, house.at)
+    assert [x.ordering_key for x in house.rows() if x.state == "pending"] == ["flag:R-2"]

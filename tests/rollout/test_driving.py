@@ -1,0 +1,168 @@
+"""What a driven flag system should be at, when it has to be looked at, and what is recorded of it."""
+
+from dataclasses import replace
+
+import pytest
+
+from core.rollout import commands as c
+from core.rollout import driving
+from core.rollout import events as e
+from core.rollout.context import ENGINE
+from core.rollout.plan import Stage, StageKind, UnleashStrategy
+
+FLAG = UnleashStrategy(
+    url="https://flags.example.com", project="default", environment="production", feature="new-prompt", strategy="s1"
+)
+GATE = Stage(kind=StageKind.EVAL, name="offline")
+
+
+def found(percent, before=None, *, rolled_back=False):
+    at = percent if before is None else before
+    return c.RecordFlag(percent=percent, before=at, seconds=0.5, rolled_back=rolled_back)
+
+
+def wanted(story):
+    return driving.desired(story.now)
+
+
+def test_before_the_start_it_is_none_of_our_business(planned):
+    assert wanted(planned(drives=FLAG)) is None
+
+
+def test_under_way_it_follows_the_stage_and_then_the_end(running, words):
+    story = running(drives=FLAG, stages=(GATE, *words.stages))
+    assert wanted(story) == 0, "nobody is exposed at a gate"
+    for index, percent in ((1, 5), (2, 25), (3, 100), (4, 100)):
+        story.happen(e.StageEntered(index=index, name="", percent=percent))
+        assert wanted(story) == percent
+    story.happen(e.Completed(version="v43", retired="v42"))
+    assert wanted(story) == 100
+    story.when(c.RollBack(reason="no"))
+    assert wanted(story) == 0
+
+
+@pytest.mark.parametrize("stop", [c.Pause(reason="a look"), c.DoubtEvidence(text="unclear")])
+def test_what_stops_growth_leaves_it_where_it_is(running, stop):
+    assert wanted(running(drives=FLAG).when(stop, by=ENGINE)) == 5
+
+
+def test_it_is_looked_at_when_something_changes_and_after_every_rollback(running, words):
+    story = running(drives=FLAG, stages=(GATE, *words.stages))
+
+    def looks(event):
+        before = story.now
+        story.happen(event)
+        return driving.changed(event, before, story.now)
+
+    assert looks(e.StageEntered(index=1, name="canary", percent=5))
+    assert not looks(e.Paused(by="ana", reason=""))
+    assert looks(e.StageEntered(index=3, name="ramp", percent=100))
+    assert not looks(e.StageEntered(index=4, name="bake", percent=100))
+    assert not looks(e.Completed(version="v43", retired="v42"))
+    at_a_gate = running(drives=FLAG, stages=(GATE, *words.stages))
+    before = at_a_gate.now
+    assert driving.desired(at_a_gate.when(c.RollBack()).now) == driving.desired(before) == 0
+    assert driving.changed(at_a_gate.last[0], before, at_a_gate.now), "it is to be observed, not supposed"
+
+
+def test_a_rollout_that_drives_nothing_never_looks(running):
+    story = running()
+    before = story.now
+    story.when(c.RollBack(reason="no"))
+    assert wanted(story) is None
+    assert not driving.changed(story.last[0], before, story.now)
+    assert story.when(found(0, rolled_back=True), by=ENGINE).last == []
+
+
+def test_what_was_found_is_recorded_once(running):
+    story = running(drives=FLAG).when(found(5, 0), by=ENGINE).then(e.FlagSet)
+    assert story.last[0].flag == "new-prompt in Unleash (production)"
+    story.when(found(5), by=ENGINE).then()
+    story.when(found(5, 60), by=ENGINE).then(e.FlagSet)  # somebody had changed it by hand
+
+
+def test_what_was_found_while_something_else_was_decided_is_not(running):
+    story = running(drives=FLAG)
+    story.when(found(25, 5), by=ENGINE).then()
+    story.when(c.RecordFlagTrouble(percent=25, error="401", trying=False), by=ENGINE).then()
+
+
+def test_a_reading_from_before_the_rollback_does_not_confirm_it(running, words):
+    story = running(drives=FLAG, stages=(GATE, *words.stages)).when(found(0), by=ENGINE).then(e.FlagSet)
+    story.when(c.RollBack(reason="no"))
+    assert story.now.flag is None
+    story.when(found(0), by=ENGINE).then()
+    assert story.now.flag is None
+    story.when(found(0, rolled_back=True), by=ENGINE).then(e.FlagSet)
+    assert story.now.flag is not None
+    assert story.now.flag.percent == 0
+
+
+def test_trouble_is_told_once_until_it_is_over_and_giving_up_always(running):
+    def trouble(error, trying=True):
+        return c.RecordFlagTrouble(percent=5, error=error, trying=trying)
+
+    story = running(drives=FLAG).when(trouble("500"), by=ENGINE).then(e.FlagNotSet)
+    story.when(trouble("a timeout"), by=ENGINE).then()
+    story.when(trouble("401", trying=False), by=ENGINE).then(e.FlagNotSet)
+    story.when(trouble("401", trying=False), by=ENGINE).then()
+    story.when(found(5), by=ENGINE).then(e.FlagSet)
+    assert story.now.flag_trouble == ""
+    story.when(found(5), by=ENGINE).then()
+    story.when(trouble("500"), by=ENGINE).then(e.FlagNotSet)
+
+
+def test_two_rollouts_do_not_drive_one_flag(running):
+    first = running(drives=FLAG).now
+    second = replace(first, id="R-2")
+    other_flag = replace(second, plan=replace(second.plan, drives=replace(FLAG, feature="else")))
+    over = running(drives=FLAG).when(c.RollBack(reason="no")).now
+    assert driving.others(first, [first]) == ()
+    assert driving.others(first, [first, second]) == ("R-2",)
+    assert driving.others(first, [first, other_flag]) == ()
+    assert driving.others(second, [over, second]) == ()
+    assert driving.others(running().now, [running().now, second]) == ()
+
+
+def test_what_a_person_lowered_is_not_raised_again_until_somebody_resumes(running):
+    story = running(drives=FLAG).when(found(5, 0), by=ENGINE)
+    assert not driving.is_lowered(story.now, 5)
+    assert not driving.is_lowered(story.now, 80)
+    assert driving.is_lowered(story.now, 0)
+    story.when(c.RecordFlagLowered(percent=0), by=ENGINE).then(e.Held)
+    assert story.last[0].text == (
+        "somebody set new-prompt in Unleash (production) to 0 % by hand; resuming sets it to 5 % again"
+    )
+    story.when(c.RecordFlagLowered(percent=0), by=ENGINE).then()
+    before = story.now
+    story.when(c.Resume(reason="it was a mistake"))
+    assert driving.changed(story.last[0], before, story.now), "it is to be raised now"
+    assert not driving.is_lowered(story.now, 0)
+
+
+def test_a_first_step_and_a_rollback_are_nobodys_lowering(running):
+    story = running(drives=FLAG)
+    assert not driving.is_lowered(story.now, 0)
+    story.when(c.RecordFlagLowered(percent=0), by=ENGINE).then()
+    story.when(found(5, 0), by=ENGINE).when(c.RollBack(reason="no"))
+    assert not driving.is_lowered(story.now, 0)
+
+
+def test_a_paused_rollout_does_not_grow_and_is_not_held(running):
+    story = running(drives=FLAG).when(found(5, 0), by=ENGINE).when(c.Pause())
+    story.when(c.RecordFlagLowered(percent=0), by=ENGINE).then()
+
+
+def test_it_is_known_since_when_the_flag_system_divides_as_the_stage_says(running):
+    story = running(drives=FLAG)
+    assert story.now.spans[-1].driven_since is None
+    story.later(seconds=5).when(found(5, 0), by=ENGINE)
+    since = story.at
+    assert story.now.spans[-1].driven_since == since
+    story.later(minutes=5).when(found(5, 80), by=ENGINE).then(e.FlagSet)
+    assert story.now.spans[-1].driven_since == since
+    story.happen(e.StageEntered(index=2, name="ramp 100%", percent=100))
+    assert story.now.spans[-1].driven_since is None
+    story.when(found(100, 5), by=ENGINE).later(hours=1).happen(e.StageEntered(index=3, name="bake", percent=100))
+    assert story.now.spans[-1].driven_since == story.at, "it is there already"
+    assert [span.driven_since is None for span in story.now.spans] == [False, False, False]
