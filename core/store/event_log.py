@@ -23,10 +23,12 @@ from core.store.writes import STATEMENTS
 _EVENT_IDS = UUID("6f1f2f7c-3c53-4a39-9b0e-2a4f6d1c9e77").bytes
 _SELECT = f"SELECT {', '.join(COLUMNS)} FROM events"  # noqa: S608
 _SELECT_TEXT = _SELECT.replace(" at, recorded_at,", f" {moment('at')}, {moment('recorded_at')},")  # Postgres
+_NEXT = "SELECT min(position) FROM events WHERE position >= ? AND position <= ?"
+_IN_ORDER = "WHERE position >= ? AND position <= ? ORDER BY position"
 _VALUES = attrgetter(*COLUMNS)
 _INSERT_ROWS = 500
 _PAGE = 500  # few enough to be still near the processor when they are worked on
-_ASKED = 5 * _PAGE  # of Postgres at once: few enough to be read by the index, whatever it knows of the table
+_ASKED = 5 * _PAGE  # of Postgres at once: few enough to be put in order quickly, however it comes by them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,30 +156,25 @@ def pages(connection: Connection, first: int = 1, last: int | None = None) -> It
     """What `raw` gives, in pages, for those who work through the whole log. Nothing else may be asked of `connection`
     meanwhile: Postgres reads on while a page is worked on."""
     until = last if last is not None else 2**63 - 1
-    read = _read_ahead if connection.dialect.name == "postgresql" else _read_page
-    following, begun = first, 0
-    while following != begun:
-        begun = following
-        for page in read(connection, begun, until):
-            yield page
-            following = page[-1][0] + 1
+    width, read = (_ASKED, _read_ahead) if connection.dialect.name == "postgresql" else (_PAGE, _read_page)
+    following = first
+    while (start := fetch(connection, _NEXT, (following, until))[0][0]) is not None:
+        following = start + width
+        yield from read(connection, start, min(following - 1, until))
 
 
 def _read_ahead(connection: Connection, first: int, until: int) -> Iterator[list[tuple[Any, ...]]]:
-    query = f"{_SELECT_TEXT} WHERE position >= ? AND position <= ? ORDER BY position LIMIT ?"
-    return streamed(connection, query, (first, until, _ASKED), _PAGE)
+    return streamed(connection, f"{_SELECT_TEXT} {_IN_ORDER}", (first, until), _PAGE)
 
 
 def _read_page(connection: Connection, first: int, until: int) -> Iterator[list[tuple[Any, ...]]]:
-    query = f"{_SELECT} WHERE position >= ? AND position <= ? ORDER BY position LIMIT ?"
+    query = f"{_SELECT} {_IN_ORDER}"
     try:
-        page = fetch(connection, query, (first, until, _PAGE))
+        yield fetch(connection, query, (first, until))
     except OperationalError as error:
         if "Could not decode to UTF-8" not in str(error.orig):
             raise
-        page = _with_surrogates(connection, query, (first, until, _PAGE))
-    if page:
-        yield page
+        yield _with_surrogates(connection, query, (first, until))
 
 
 def _with_surrogates(connection: Connection, query: str, parameters: tuple[Any, ...]) -> list[Any]:

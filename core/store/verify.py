@@ -38,9 +38,8 @@ class Report:
 def verify(connection: Connection, *, first: int | None = None, last: int | None = None) -> Report:
     """Check events `first` to `last` (default: all), and with all of them everything that must follow from them.
 
-    A missing tail is noticed because `commands` and `outbox` speak of later positions; a position that is there twice,
-    which only Postgres can hold, is certain to be noticed in a check of all of them. Needs no more memory for a longer
-    log, only for more streams.
+    A missing tail is noticed because `commands` and `outbox` speak of later positions. Needs no more memory for a
+    longer log, only for more streams.
     """
     whole = first is None and last is None
     reading = _Reading(connection, first or 1)
@@ -65,7 +64,6 @@ def verify(connection: Connection, *, first: int | None = None, last: int | None
         problems.append(Problem(position=None, what=f"the trigger {name} is missing or altered"))
     if whole:
         problems += _before_the_first(connection)
-        problems += [] if problems else _repeated(connection, reading.checked)
         problems += _commands(connection)
         problems += _outbox(connection)
         problems += _anchors(connection)
@@ -193,13 +191,6 @@ class _Reading:
 def _before_the_first(connection: Connection) -> list[Problem]:
     strays = fetch(connection, "SELECT position FROM events WHERE position < 1 ORDER BY position", ())
     return [Problem(position=position, what="is no position of a log, which begins with 1") for (position,) in strays]
-
-
-def _repeated(connection: Connection, checked: int) -> list[Problem]:
-    """Rows behind one of the same position, which whoever asks for the next position does not get to see."""
-    beside = fetch(connection, "SELECT count(*) FROM events", ())[0][0] - checked
-    what = f"the log holds more rows than positions: {beside} repeat one and were not checked"
-    return [Problem(position=None, what=what)] if beside else []
 
 
 def _missing_tail(connection: Connection, newest: int) -> list[Problem]:

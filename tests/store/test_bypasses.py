@@ -245,15 +245,9 @@ def test_a_command_carried_out_twice_is_seen_where_no_constraint_is_left(databas
     assert found(database) == [(1, "has a twin: the command c1 was carried out twice")]
 
 
-@pytest.mark.parametrize(
-    ("position", "said"),
-    [
-        (500, (500, "is there more than once")),
-        (2500, (None, "the log holds more rows than positions: 1 repeat one and were not checked")),
-    ],
-)
-def test_a_repeated_position_is_seen_even_where_a_page_of_the_log_ends(database, owner, append, entry, position, said):
+@pytest.mark.parametrize("position", [500, 2500])
+def test_a_repeated_position_is_seen_even_where_a_page_of_the_log_ends(database, owner, append, entry, position):
     append("c1", [entry()] * 2503)
     again = AGAIN.replace("2", str(position))
     owner.execute(f"CREATE TABLE extra () INHERITS (events); INSERT INTO extra ({ALL}) {again}")
-    assert found(database) == [said]
+    assert found(database) == [(position, "is there more than once")]
