@@ -51,8 +51,9 @@ def others(rollout: Rollout, rollouts: Iterable[Rollout]) -> tuple[str, ...]:
 
 
 def _ended_later(one: Rollout, other: Rollout) -> bool:
-    driven = bool(one.spans) and one.ended_at is not None
-    return driven and other.ended_at is not None and one.ended_at > other.ended_at
+    if one.ended_at is None or other.ended_at is None or not one.spans:
+        return False
+    return one.ended_at > other.ended_at
 
 
 def decide(rollout: Rollout, command: c.RecordFlag | c.RecordFlagTrouble | c.RecordFlagLowered) -> list[e.RolloutEvent]:
