@@ -111,7 +111,7 @@ class _Bringing:
             driven = decided.plan.drives
             if wanted is None or driven is None:
                 return {"skipped": "nothing is driven"}
-            if not decided.under_way and (others := driving.others(decided, self._service.peek().open)):
+            if not decided.under_way and (others := driving.others(decided, self._service.peek().rollouts.values())):
                 return {"skipped": f"{', '.join(others)} decides on this flag now"}
             system = system or self._open(driven)
             self._attempts.hold(self._row)
@@ -122,8 +122,9 @@ class _Bringing:
             late = self._wrote or self._row.request.get("again")  # lower because of what a worker wrote, not a person
             if driving.is_lowered(decided, seen) and not late:
                 known = decided.hold is not None and decided.hold.key == driving.lowered_key(decided)
-                if self._row.attempt == 1 and not known:  # it may be a reading that is behind
-                    raise Later(f"it is at {seen:g} %, less than before", seconds=SECOND_LOOK_AFTER)
+                less = f"it is at {seen:g} %, less than before"
+                if self._row.last_error != less and not known:  # it may be a reading that is behind
+                    raise Later(less, seconds=SECOND_LOOK_AFTER, counts=False)
                 self._hand_in(c.RecordFlagLowered(percent=seen), "lowered")
                 return {"left": seen}
             if seen == wanted:
@@ -150,7 +151,7 @@ class _Bringing:
             return outbox.finish(connection, self._row, response)
 
     def _put_off(self, later: Later) -> bool:
-        if self._row.attempt >= TOLD_AFTER:
+        if later.counts and self._row.attempt >= TOLD_AFTER:
             self._trouble(str(later), trying=True)
         return self._attempts.put_off(self._row, later)
 

@@ -1,4 +1,4 @@
-"""What is done again and again: look at every rollout, confirm switches, send what is due, forget what is old."""
+"""What is done again and again: look at every rollout and driven flag, confirm switches, forget what is old."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -20,6 +20,7 @@ from core.rollout.events import RolledBack, StageEntered, rollout_stream
 from core.rollout.model import Rollout, State
 from core.rollout.plan import StageKind
 from core.rollout.refusal import Refused
+from core.rollout.world import World
 from core.service import Request, Service
 from core.spec.problems import Unreadable
 from core.store import anchors, event_log, intake, looks, outbox, processes, timers
@@ -173,7 +174,7 @@ def look_at_flags(service: Service, now: datetime) -> None:
     """Have driven flags looked at again: changed by hand perhaps, or what they could not be set for has been mended."""
     world = service.peek()
     for rollout in world.rollouts.values():
-        if not _is_looked_at(rollout, now) or (not rollout.under_way and driving.others(rollout, world.open)):
+        if not _is_looked_at(rollout, world, now):
             continue
         every = LOOK_AT_SETTLED if driving.is_settled(rollout) else LOOK_AT_OPEN
         slot = f"flag:{rollout.id}:look:{every.seconds}:{int(now.timestamp()) // every.seconds}"
@@ -192,13 +193,15 @@ def look_at_flags(service: Service, now: datetime) -> None:
             outbox.add(connection, row)
 
 
-def _is_looked_at(rollout: Rollout, now: datetime) -> bool:
+def _is_looked_at(rollout: Rollout, world: World, now: datetime) -> bool:
     """While it is under way. After a rollback until it is set, and for a while in case something comes late; then the
-    flag is its owners' again."""
+    flag is its owners' again, as it is where a later rollout decides on it."""
     if driving.desired(rollout) is None or rollout.state is State.DONE:
         return False
     if rollout.under_way or rollout.ended_at is None:
         return True
+    if driving.others(rollout, world.rollouts.values()):
+        return False
     return now - rollout.ended_at < (LET_GO_AFTER if driving.is_settled(rollout) else GIVE_UP_AFTER)
 
 

@@ -214,9 +214,14 @@ def _address(name: str, given: Mapping[str, str], problems: list[str]) -> str:
     text = given.get(name, "")
     if not text:
         return ""
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.netloc:
+    try:
+        parts = urlsplit(text)
+        sound = parts.scheme in ("http", "https") and bool(parts.netloc)
+    except ValueError:
+        sound = False
+    if not sound:
         problems.append(f"{name} is {text!r}: write an address like https://rollout.example.com.")
+        return ""
     return text
 
 

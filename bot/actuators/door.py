@@ -15,7 +15,7 @@ import httpx
 from bot.actuators.addresses import is_public
 from bot.attempts import Later, Never
 
-SECONDS = 5.0  # from the question for the address to the last byte; well within the lease of a row
+SECONDS = 5.0  # from the question for the address, which itself takes what it takes, to the last byte
 LARGEST = 256 * 1024  # bytes of an answer
 
 Resolve = Callable[[str, int], Sequence[str]]
@@ -67,16 +67,17 @@ class Door:
             ssl_context=self._tls(), network_backend=backend, max_keepalive_connections=0, retries=0
         ) as pool:
             try:
-                with pool.stream(
-                    method, url, headers=[*headers.items(), ("Accept-Encoding", "identity")], content=body
-                ) as given:
+                with pool.stream(method, url, headers=_written(headers), content=body) as given:
                     answer = _read(host, given)
             except httpcore.TimeoutException:
                 raise Later(f"{host} did not answer within {self._seconds:g} s") from None
             except httpcore.LocalProtocolError:
                 # What it says holds the header, and so the token.
                 raise Never("the request cannot be written: is the token one line of plain letters?") from None
-            except (httpcore.NetworkError, httpcore.RemoteProtocolError) as error:
+            except httpcore.RemoteProtocolError:
+                # What it says holds what came, which may repeat the token.
+                raise Later(f"{host} cannot be reached: it hangs up, or speaks something else than HTTP") from None
+            except httpcore.NetworkError as error:
                 raise Later(f"{host} cannot be reached: {error or type(error).__name__}") from error
         if 300 <= answer.status < 400:
             raise Never(
@@ -105,6 +106,11 @@ class Door:
                 "ALLOW_PRIVATE_HOSTS"
             )
         return found
+
+
+def _written(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    """In UTF-8: to letters that it does not know a system says so itself, with words of its own for a wrong token."""
+    return [(name.encode(), value.encode()) for name, value in (*headers.items(), ("Accept-Encoding", "identity"))]
 
 
 def _read(host: str, given: httpcore.Response) -> Answer:
@@ -138,12 +144,13 @@ class _Pinned(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
-        failed: httpcore.NetworkError | None = None
-        for address in self._addresses:
+        failed: Exception | None = None
+        for number, address in enumerate(self._addresses):
+            share = _left(self._deadline) / (len(self._addresses) - number)  # one that is silent leaves the next some
             try:
-                reached = self._network.connect_tcp(address, port, _left(self._deadline), local_address, socket_options)
+                reached = self._network.connect_tcp(address, port, share, local_address, socket_options)
                 return _Bounded(reached, self._deadline)
-            except httpcore.NetworkError as error:
+            except (httpcore.NetworkError, httpcore.ConnectTimeout) as error:
                 failed = error
         raise failed or httpcore.ConnectError("no address")
 

@@ -88,7 +88,7 @@ def _percent(written: Any) -> float | None:
     """Unleash writes it as a text; a number is understood too."""
     try:
         share = float(written)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return share if math.isfinite(share) and not isinstance(written, bool) else None
 
@@ -99,8 +99,8 @@ def _asked_to_wait(answer: Answer) -> float | None:
     if text.isdecimal():
         return min(max(float(text), SHORTEST_WAIT), LONGEST_WAIT)
     try:
-        until = parsedate_to_datetime(text)
-    except ValueError:
+        until = parsedate_to_datetime(text).astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
-    left = (until.astimezone(UTC) - datetime.now(UTC)).total_seconds()
+    left = (until - datetime.now(UTC)).total_seconds()
     return min(max(left, SHORTEST_WAIT), LONGEST_WAIT)

@@ -42,11 +42,18 @@ def is_settled(rollout: Rollout) -> bool:
 
 
 def others(rollout: Rollout, rollouts: Iterable[Rollout]) -> tuple[str, ...]:
-    """Other rollouts under way that drive the same flag: only they decide on it where this one is over, and this one
-    does not start beside them."""
+    """Other rollouts that drive the same flag and are under way, or ended later than this one: only they decide on it
+    where this one is over, and this one does not start beside them."""
     if rollout.plan.drives is None:
         return ()
-    return tuple(r.id for r in rollouts if r.under_way and r.id != rollout.id and r.plan.drives == rollout.plan.drives)
+    same = (r for r in rollouts if r.id != rollout.id and r.plan.drives == rollout.plan.drives)
+    return tuple(r.id for r in same if r.under_way or _ended_later(r, rollout))
+
+
+def _ended_later(one: Rollout, other: Rollout) -> bool:
+    if one.ended_at is None or other.ended_at is None or not one.spans:
+        return False
+    return one.ended_at > other.ended_at
 
 
 def decide(rollout: Rollout, command: c.RecordFlag | c.RecordFlagTrouble | c.RecordFlagLowered) -> list[e.RolloutEvent]:

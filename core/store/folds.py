@@ -93,9 +93,9 @@ class Folds:
                     reading = replace(reading, news=()).then(news)
                     self._keep(reading)
             except _AnotherLog:
-                self._read_anew(connection, another=True)
+                self._read_anew(connection, reading, another=True)
             if self._outdated:
-                self._read_anew(connection)
+                self._read_anew(connection, self._kept)
         return self.tell()
 
     def version(self, reading: Reading, stream: str) -> int:
@@ -142,15 +142,18 @@ class Folds:
                 self._kept = Reading(world=reading.world, tail=reading.tail, generation=reading.generation)
                 self._outdated |= erased
 
-    def _read_anew(self, connection: Connection, *, another: bool = False) -> None:
+    def _read_anew(self, connection: Connection, old: Reading, *, another: bool = False) -> None:
         """Whatever was kept in memory goes: of erased words, or of `another` log."""
-        anew = Reading(generation=self._kept.generation + 1)
+        anew = Reading(generation=old.generation + 1)
         versions: dict[str, int] = {}
         for news in _pages(connection, 0):
             anew = replace(anew.then(news), news=())
             versions.update((r.stream, r.version) for r in news)
         with self._publishing:
-            if another or anew.tail.position >= self._kept.tail.position:  # else more was kept meanwhile: next time
+            # Another thread that was quicker may have gone on by now: what it keeps is newer than this.
+            quickest = old.generation == self._kept.generation
+            # Where more of the same log was kept meanwhile: next time.
+            if quickest and (another or anew.tail.position >= self._kept.tail.position):
                 self._kept, self._outdated = anew, False
                 self._versions, self._alone = versions, _Alone()
 

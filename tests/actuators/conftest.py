@@ -6,6 +6,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,16 +23,13 @@ from tests.actuators import stand_in
 from tests.actuators.house import House
 from tests.actuators.stand_in import StandIn
 
-HOST = "flags.example.test"
-
 
 @dataclass(slots=True)
 class Server:
-    """`requests` holds what each connection said, up to the end of its headers; `names` the host that TLS asked for."""
+    """`requests` holds what each connection said, up to the end of its headers."""
 
     port: int
     requests: list[bytes] = field(default_factory=list)
-    names: list[str | None] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,24 +49,20 @@ def serving() -> Iterator[Callable[..., Server]]:
     def start(answer: Callable[[socket.socket], None], *, tls: ssl.SSLContext | None = None, at: str = "127.0.0.1"):
         listening = socket.create_server((at, 0))
         server = Server(port=listening.getsockname()[1])
-        over = threading.Event()
         open_: list[socket.socket] = []
 
         def speak(connection: socket.socket) -> None:
             open_.append(connection)
-            try:
-                with connection:
-                    if tls is not None:
-                        connection = tls.wrap_socket(connection, server_side=True)
-                        open_.append(connection)
-                    heard = b""
-                    while b"\r\n\r\n" not in heard and (part := connection.recv(65536)):
-                        heard += part
-                    server.requests.append(heard)
-                    answer(connection)
-                    connection.close()
-            except OSError:
-                assert server  # the caller hung up, as it should
+            with suppress(OSError), connection:  # the caller may hang up, as it should
+                if tls is not None:
+                    connection = tls.wrap_socket(connection, server_side=True)
+                    open_.append(connection)
+                heard = b""
+                while b"\r\n\r\n" not in heard and (part := connection.recv(65536)):
+                    heard += part
+                server.requests.append(heard)
+                answer(connection)
+                connection.close()
 
         def accept() -> None:
             while True:
@@ -82,7 +76,6 @@ def serving() -> Iterator[Callable[..., Server]]:
         thread.start()
 
         def end() -> None:
-            over.set()
             listening.shutdown(socket.SHUT_RDWR)
             listening.close()
             for connection in open_:

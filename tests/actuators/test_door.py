@@ -5,6 +5,7 @@ import socket
 import ssl
 import time
 import traceback
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
@@ -103,6 +104,24 @@ def test_the_next_address_is_tried_where_the_first_takes_nobody(serving, answeri
     server = serving(answering(), tls=certificates.of(HOST))
     door = Door({HOST}, resolve=Names(("127.0.0.3", "127.0.0.1")), tls=lambda: certificates.trusted)
     assert get(door, f"https://{HOST}:{server.port}/").status == 200
+
+
+@contextmanager
+def silent_at(address: str, port: int):
+    """Whoever connects there waits: the queue of those who are not let in yet is full."""
+    with socket.create_server((address, port), backlog=0), ExitStack() as waiting:
+        for _ in range(3):
+            one = waiting.enter_context(socket.socket())
+            one.setblocking(False)
+            one.connect_ex((address, port))
+        yield
+
+
+def test_the_next_address_is_tried_where_the_first_is_silent(serving, answering):
+    server = serving(answering())
+    with silent_at("127.0.0.3", server.port):
+        door = Door({HOST}, resolve=Names(("127.0.0.3", "127.0.0.1")), seconds=QUICK * 4)
+        assert get(door, f"http://{HOST}:{server.port}/").status == 200
 
 
 def test_host_header_and_certificate_are_those_of_the_name(serving, answering, certificates, to_loopback):
@@ -217,7 +236,7 @@ def trickle(*parts: bytes):
 @pytest.mark.parametrize(
     "slow",
     [
-        lambda _: threading_wait(),
+        lambda _: time.sleep(QUICK * 4),
         trickle(b"HTTP/1.1 200 OK\r\nX: "),
         trickle(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"),
     ],
@@ -227,10 +246,6 @@ def test_a_slow_answer_is_given_up_as_a_whole(serving, slow):
     server = serving(slow)
     with pytest.raises(Later, match=r"127\.0\.0\.1 did not answer within 0\.3 s"):
         get(Door({"127.0.0.1"}, seconds=QUICK), f"http://127.0.0.1:{server.port}/")
-
-
-def threading_wait() -> None:
-    time.sleep(QUICK * 4)
 
 
 def test_a_slow_handshake_is_given_up(serving):
@@ -281,7 +296,17 @@ def test_a_token_that_cannot_be_sent_is_not_told(serving, answering, token):
     assert b"X-Injected" not in b"".join(server.requests)
 
 
-@pytest.mark.parametrize("failing", [endless, hang_up, lambda c: c.sendall(b"nonsense\r\n\r\n"), None])
+def test_a_token_with_letters_of_other_languages_is_sent_as_it_is(serving, answering):
+    server = serving(answering())
+    assert Door({"127.0.0.1"}).call("GET", f"http://127.0.0.1:{server.port}/", {"Authorization": "schlüssel"})
+    assert "Authorization: schlüssel\r\n".encode() in server.requests[0]
+
+
+def repeat(connection: socket.socket) -> None:
+    connection.sendall(f"HTTP/1.1 200 OK\r\nYou sent {TOKEN}\r\n\r\n".encode())
+
+
+@pytest.mark.parametrize("failing", [endless, hang_up, repeat, lambda c: c.sendall(b"nonsense\r\n\r\n"), None])
 def test_no_error_holds_the_token(serving, failing):
     url = f"http://127.0.0.1:{serving(failing).port}/" if failing else "https://127.0.0.1/"
     with pytest.raises((Later, Never)) as caught:

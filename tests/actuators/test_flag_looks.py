@@ -81,6 +81,19 @@ def test_a_reading_that_is_behind_is_nobodys_hand(house, look):
     assert house.unleash.percent == "5"
 
 
+def test_a_reading_that_is_behind_when_the_system_has_just_come_back_is_nobodys_hand(house, look):
+    house.begin().drive()
+    house.unleash.fail_next("GET", stand_in.status(503), times=3)
+    look(minutes=5)
+    for _ in range(2):
+        house.later(seconds=30).drive()
+    house.unleash.stale_reads = 1
+    house.later(seconds=30).until_quiet()
+    assert house.rollout.state is State.RUNNING
+    assert house.found == [(0, 5)]
+    assert house.happened(e.FlagNotSet) == [], "and it is no trouble"
+
+
 def test_lowered_by_hand_just_before_a_step_it_is_not_raised_by_it(house):
     house.begin().drive()
     house.unleash.set_by_hand(0)
@@ -159,3 +172,11 @@ def test_a_flag_that_a_later_rollout_drives_is_not_looked_at_for_an_earlier_one(
     house.at += timedelta(minutes=5)
     jobs.look_at_flags(house.service, house.at)
     assert [x.ordering_key for x in house.rows() if x.state == "pending"] == ["flag:R-2"]
+    for _ in range(4):
+        house.later(minutes=3).say(c.Advance(reason="enough seen"), rollout="R-2")
+        house.until_quiet()
+    assert house.service.world().rollouts["R-2"].state is State.DONE
+    house.later(minutes=5)
+    jobs.look_at_flags(house.service, house.at)
+    house.until_quiet()
+    assert house.unleash.percent == "100", "the rollback could never be confirmed, and is not made up for now"

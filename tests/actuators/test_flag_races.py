@@ -135,7 +135,7 @@ def test_two_workers_that_race_end_at_the_rollback(house, second_service, order)
 
 
 def test_two_workers_at_once_in_earnest(house, second_service):
-    """Threads of their own on databases of their own, through ten steps there and back."""
+    """Threads of their own on databases of their own, through the steps and back."""
     house.begin()
     other = second_service()
     over = threading.Event()

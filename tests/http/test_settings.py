@@ -119,6 +119,7 @@ def test_on_loopback_no_token_is_needed(host: str) -> None:
         ({"ROLLOUT_POLICY": "/nowhere/policy.yaml"}, "no such file"),
         ({"SLACK_API_URL": "slack"}, "write an address"),
         ({"UNLEASH_URL": "flags.example.com"}, "write an address"),
+        ({"UNLEASH_URL": "https://[flags"}, "write an address"),
         ({"UNLEASH_URL": "https://dana:hidden@flags.example.com"}, "^UNLEASH_URL holds a user or a password"),
         ({"ALLOW_PRIVATE_HOSTS": "https://flags.internal"}, "names 'https://flags.internal': write hosts only"),
         ({"ALLOW_PRIVATE_HOSTS": "10.0.0.0/8"}, "write hosts only"),

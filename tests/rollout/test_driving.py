@@ -121,7 +121,18 @@ def test_two_rollouts_do_not_drive_one_flag(running):
     assert driving.others(first, [first, second]) == ("R-2",)
     assert driving.others(first, [first, other_flag]) == ()
     assert driving.others(second, [over, second]) == ()
+    assert driving.others(over, [over, second]) == ("R-2",)
     assert driving.others(running().now, [running().now, second]) == ()
+
+
+def test_of_rollouts_that_are_over_the_one_that_ended_last_decides(running, planned):
+    story = running(drives=FLAG).when(c.RollBack(reason="no"))
+    first = story.now
+    later = replace(first, id="R-2", ended_at=story.later(minutes=1).at)
+    assert driving.others(first, [first, later]) == ("R-2",)
+    assert driving.others(later, [first, later]) == ()
+    never_began = replace(planned(drives=FLAG).now, id="R-3", ended_at=later.ended_at)
+    assert driving.others(first, [first, never_began]) == ()
 
 
 def test_what_a_person_lowered_is_not_raised_again_until_somebody_resumes(running):

@@ -69,6 +69,32 @@ def test_a_log_that_lost_its_end_is_read_anew(database: Database, cut: Callable[
     assert reader.world().rollouts["R-1"].state is State.RUNNING
 
 
+def test_a_thread_that_reads_anew_more_slowly_than_another_takes_nothing_back(
+    database: Database, cut: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer, process = Service(database), Service(database)
+    begun(writer)
+    position = writer.world().position
+    laborer.command(writer, c.Pause(reason="lost"), "pause")
+    process.world()
+    cut(position)
+    asked: Callable[..., Any] = event_log.after
+
+    def asked_while_another_thread_goes_on(connection: Any, position: int, limit: int) -> Any:
+        news = asked(connection, position, limit)
+        if position == 0:
+            monkeypatch.undo()
+            process.world()
+            laborer.command(process, c.Pause(reason="meanwhile"), "meanwhile")
+        return news
+
+    monkeypatch.setattr(event_log, "after", asked_while_another_thread_goes_on)
+    told: list[int] = []
+    process.folds.on_change(lambda world: told.append(world.position))
+    assert process.world() == Service(database).world()
+    assert told[1:] == sorted(told[1:]), "after the one log, only forward in the other"
+
+
 def test_nothing_is_decided_on_what_was_lost(database: Database, cut: Callable[[int], None]) -> None:
     writer = Service(database)
     begun(writer)
