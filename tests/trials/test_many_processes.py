@@ -111,7 +111,7 @@ def test_every_slot_is_decided_once_whoever_dies(fresh: Callable[[], str]) -> No
             struck = 0
             while (done := slot_worker.done(database)) < SLOTS:
                 assert time.monotonic() < until, f"{done} of {SLOTS} slots have run"
-                if done > struck * SLOTS / pick(10, 60):
+                if done > struck * SLOTS / pick(20, 60):
                     crew.strike()
                     struck += 1
                 crew.wake(time.monotonic())
