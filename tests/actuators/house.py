@@ -44,6 +44,15 @@ class House(Desk):
         self.plan().later(minutes=1).say(c.Start())
         return self
 
+    def begin_another(self) -> "House":
+        """A second rollout, R-2, on the same flag, at 5 %."""
+        self.apply(self.files.replace("rollout: support-tone", "rollout: second").replace("9f2c51e0", "77777777"))
+        fingerprint = self.service.world().rollouts["R-2"].fingerprint
+        self.say(c.RecordPosted(key=f"notice:{fingerprint}:support:#support", channel="C2", ts="2.0"), rollout="R-2")
+        self.say(c.Approve(), rollout="R-2")
+        self.later(minutes=1).say(c.Start(), rollout="R-2")
+        return self
+
     def step(self) -> "House":
         """To 50 %."""
         self.later(minutes=3).say(c.Advance(reason="enough seen"))

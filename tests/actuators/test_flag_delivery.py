@@ -255,12 +255,7 @@ def test_a_later_rollout_on_the_same_flag_decides_on_it(small_house):
     small_house.begin().drive()
     small_house.unleash.fail_next("GET", stand_in.status(503), times=2)
     small_house.back().drive()
-    second = small_house.files.replace("rollout: support-tone", "rollout: second").replace("9f2c51e0", "77777777")
-    small_house.apply(second)
-    fingerprint = small_house.service.world().rollouts["R-2"].fingerprint
-    small_house.say(c.RecordPosted(key=f"notice:{fingerprint}:support:#support", channel="C2", ts="2.0"), rollout="R-2")
-    small_house.say(c.Approve(), rollout="R-2")
-    small_house.later(minutes=1).say(c.Start(), rollout="R-2")
+    small_house.begin_another()
     small_house.until_quiet()
     assert small_house.unleash.percent == "5"
     assert any(x.response and "R-2 decides" in x.response for x in small_house.rows())

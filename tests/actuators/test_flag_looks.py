@@ -162,12 +162,7 @@ def test_a_flag_that_a_later_rollout_drives_is_not_looked_at_for_an_earlier_one(
     house.begin().drive()
     house.unleash.fail_next("GET", stand_in.status(503, Retry_After="60"))
     house.back().drive()
-    second = house.files.replace("rollout: support-tone", "rollout: second").replace("9f2c51e0", "77777777")
-    house.apply(second)
-    fingerprint = house.service.world().rollouts["R-2"].fingerprint
-    house.say(c.RecordPosted(key=f"notice:{fingerprint}:support:#support", channel="C2", ts="2.0"), rollout="R-2")
-    house.say(c.Approve(), rollout="R-2")
-    house.later(minutes=1).say(c.Start(), rollout="R-2")
+    house.begin_another()
     house.until_quiet()
     house.at += timedelta(minutes=5)
     jobs.look_at_flags(house.service, house.at)
