@@ -162,6 +162,8 @@ def _success(surface: str, answer: Answer) -> bytes:
         "cohort": answer.cohort,
         "stage": answer.stage,
     }
+    if answer.exposure:
+        metadata["exposure"] = answer.exposure
     return b'{"key":%b,"value":%b,"variant":%b,"reason":%b,"metadata":%b}' % (
         orjson.dumps(surface),
         answer.version.json,

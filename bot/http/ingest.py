@@ -4,6 +4,7 @@ import asyncio
 import logging
 import queue
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from bot.http import observations
 from bot.http.auth import Door, Role
 from bot.http.observations import Checked, Rejected
 from bot.http.problems import problem
+from core.flags.placement import Uncounted
 from core.flags.snapshot import Snapshot
 from core.store import intake, reports, windows
 from core.store.database import Database
@@ -59,6 +61,7 @@ class Intake:
         self._segments = Vocabulary()
         self.accepted = 0
         self.rejected = 0
+        self.uncounted: Counter[Uncounted] = Counter()
 
     def submit(self, batch: Batch) -> "Future[bytes]":
         """The answer's future: done after the commit. Full when too many wait already."""
@@ -101,11 +104,16 @@ class Intake:
                 return
 
     def _take(self, batches: Sequence[Batch]) -> None:
-        now, snapshot = self._now(), self._snapshot()
+        # Whose sender has left is told nothing.
+        waiting = [batch for batch in batches if batch.answered.set_running_or_notify_cancel()]
+        try:
+            now, snapshot = self._now(), self._snapshot()
+        except Exception as error:  # noqa: BLE001 - or this thread would end, and every sender wait for ever
+            for batch in waiting:
+                batch.answered.set_exception(error)
+            return
         checked: list[tuple[Batch, Checked]] = []
-        for batch in batches:
-            if not batch.answered.set_running_or_notify_cancel():
-                continue  # its sender has left, and was told nothing
+        for batch in waiting:
             try:
                 found = observations.items(batch.body, batch.content_type)
                 checked.append((batch, observations.check(found, snapshot, now)))
@@ -129,6 +137,7 @@ class Intake:
         results: list[tuple[Batch, bytes | Conflict]] = []
         placed: list[windows.Placed] = []
         accepted = rejected = 0
+        uncounted: Counter[Uncounted] = Counter()
         with self._database.plain_writing() as connection:
             for batch, found in checked:
                 try:
@@ -140,7 +149,8 @@ class Intake:
                     results.append((batch, known))
                     continue
                 fresh, refused = _fresh(connection, found, now)
-                placed += fresh.placed
+                placed += (*fresh.placed, *found.flawed)
+                uncounted.update(good.uncounted for good in found.good if good.uncounted is not None)
                 accepted += fresh.count
                 rejected += len(refused)
                 answer = observations.answer(fresh.count, refused)
@@ -151,6 +161,7 @@ class Intake:
                 windows.record(connection, reports.once_an_hour(connection, placed, now), self._segments)
         self.accepted += accepted
         self.rejected += rejected
+        self.uncounted += uncounted
         for batch, result in results:
             if isinstance(result, Conflict):
                 batch.answered.set_exception(result)
@@ -184,9 +195,12 @@ def _fresh(connection: Connection, found: Checked, now: datetime) -> tuple[_Fres
             if (good.surface, good.id) not in unseen:
                 message = f'"{good.id}" was counted already; ids are unique for 24 hours on a surface'
                 refused.append(Rejected(index=good.index, code="duplicate", message=message))
+                if good.placed is not None:
+                    placed.append(observations.repeated(good.placed))
                 continue
             unseen.remove((good.surface, good.id))
         count += 1
+        refused += good.parts
         if good.placed is not None:
             placed.append(good.placed)
     return _Fresh(count=count, placed=placed), refused

@@ -2,25 +2,26 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import Any
 
 import orjson
 
-from core.flags.placement import Misplaced, Place, place
+from core.flags.placement import LATEST, Misplaced, Place, Uncounted, claim, place
 from core.flags.snapshot import Snapshot, SurfaceFlags
 from core.judging.evidence import capped, counter
 from core.metrics.catalogue import readings
+from core.metrics.error_text import grouped
 from core.metrics.observation import Observation
 from core.store.windows import Placed
 
-LATEST = timedelta(hours=1)
 AHEAD = timedelta(minutes=1)
 MOST_ITEMS = 10_000
 LONGEST = 512  # characters of a unit, an id, a segment or a category
-_FIELDS = ("surface", "unit", "variant", "version", "at", "id", "segments", "metrics", "error_category")
+_FIELDS = ("surface", "unit", "exposure", "variant", "version", "at", "id", "segments", "metrics", "error_category")
 _LINES = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"})
 
 
@@ -37,18 +38,24 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Good:
-    """An observation that is taken. `placed` is None where it is compared with nothing."""
+    """An observation that is taken. `placed` is None where it is compared with nothing, `uncounted` then says why.
+    `parts` are those of it that were refused, while the rest counts."""
 
     index: int
     surface: str
     id: str | None
     placed: Placed | None
+    uncounted: Uncounted | None = None
+    parts: Sequence[Rejected] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
+    """`flawed` are events that say how observations arrive: one for each that was refused, by the arm it names."""
+
     good: Sequence[Good]
     rejected: Sequence[Rejected]
+    flawed: Sequence[Placed] = ()
 
 
 class _Bad(ValueError):
@@ -82,12 +89,57 @@ def check(found: Sequence[Any], snapshot: Snapshot, now: datetime) -> Checked:
     """Each item in its place, or the reason why not."""
     good: list[Good] = []
     rejected: list[Rejected] = []
+    flawed: list[Placed] = []
     for index, item in enumerate(found):
         try:
-            good.append(_good(index, item, snapshot, now))
+            taken = _good(index, item, snapshot, now)
         except (_Bad, Misplaced) as bad:
             rejected.append(Rejected(index=index, code=bad.code, message=str(bad)))
-    return Checked(good=good, rejected=rejected)
+            flawed += _flaw(item, snapshot, now, _FLAWS.get(bad.code, "refused_items"))
+            continue
+        good.append(taken)
+        if taken.parts or taken.uncounted is Uncounted.UNKNOWN_COHORT:
+            flawed += _flaw(item, snapshot, now, "refused_items" if taken.parts else "unplaced_items")
+    return Checked(good=good, rejected=rejected, flawed=flawed)
+
+
+_FLAWS = {
+    "too_old": "late_items",
+    "in_future": "unplaced_items",
+    "wrong_variant": "unplaced_items",
+    "wrong_version": "unplaced_items",
+    "unknown_variant": "unplaced_items",
+    "unknown_version": "unplaced_items",
+    "unknown_exposure": "unplaced_items",
+}
+
+
+def _flaw(item: Any, snapshot: Snapshot, now: datetime, metric: str) -> Sequence[Placed]:
+    """One event for an item that does not count as it should, where it says which unit and arm it is of."""
+    if not isinstance(item, dict):
+        return ()
+    named = {key: value for key in ("surface", "unit", "variant", "version", "exposure") if _is_text(value := item.get(key))}
+    flags = snapshot.surfaces.get(named.get("surface", ""))
+    if flags is None or "unit" not in named:
+        return ()
+    arm = claim(
+        flags,
+        now=now,
+        variant=named.get("variant"),
+        version=named.get("version"),
+        exposure=named.get("exposure"),
+    )
+    if arm is None:
+        return ()
+    event = Observation(surface=flags.name, unit=named["unit"], at=now, readings={metric: 1.0})
+    return (_counted_at(arm, event),)
+
+
+def repeated(placed: Placed) -> Placed:
+    """The event of an observation that was counted before."""
+    seen = placed.observation
+    event = Observation(surface=seen.surface, unit=seen.unit, at=seen.at, readings={"duplicate_items": 1.0})
+    return replace(placed, observation=event, counters={}, splits=False)
 
 
 def answer(accepted: int, rejected: Sequence[Rejected]) -> bytes:
@@ -109,44 +161,39 @@ def _good(index: int, item: Any, snapshot: Snapshot, now: datetime) -> Good:
         raise _Bad("unknown_surface", f'unknown surface "{surface}".{_meant(surface, snapshot.surfaces)}')
     at = _time(item.get("at"), now)
     identity = _text(item, "id")
+    unit, exposure = _text(item, "unit", required=True) or "", _text(item, "exposure")
+    variant, version = _text(item, "variant"), _text(item, "version")
+    parts: list[Rejected] = []
     observation = Observation(
         surface=surface,
-        unit=_text(item, "unit", required=True) or "",
-        variant=_text(item, "variant"),
-        version=_text(item, "version"),
+        unit=unit,
+        variant=variant,
+        version=version,
         at=at,
         id=identity,
-        segments=_segments(item.get("segments")),
-        readings=_readings(item.get("metrics")),
-        error_category=_text(item, "error_category"),
+        segments=_segments(item.get("segments"), index, parts),
+        readings=_readings(item.get("metrics"), index, parts),
+        error_category=_category(item, index, parts),
     )
-    return Good(index=index, surface=surface, id=identity, placed=_placed(flags, observation))
+    found = place(flags, unit=unit, at=at, variant=variant, version=version, exposure=exposure)
+    if parts and not observation.readings and observation.error_category is None:
+        raise _Bad(parts[0].code, parts[0].message)  # nothing is left to count
+    if isinstance(found, Uncounted):
+        return Good(index=index, surface=surface, id=identity, placed=None, uncounted=found, parts=parts)
+    return Good(index=index, surface=surface, id=identity, placed=_counted_at(found, observation), parts=parts)
 
 
-def _placed(flags: SurfaceFlags, seen: Observation) -> Placed | None:
-    found = place(flags, unit=seen.unit, at=seen.at, variant=seen.variant, version=seen.version)
-    if found is None:
-        return None
+def _counted_at(found: Place, seen: Observation) -> Placed:
     kept = {key: seen.segments[key] for key in found.tracked.segments if key in seen.segments}
-    if kept != seen.segments:
-        seen = Observation(
-            surface=seen.surface,
-            unit=seen.unit,
-            variant=seen.variant,
-            version=seen.version,
-            at=seen.at,
-            id=seen.id,
-            segments=kept,
-            readings=seen.readings,
-            error_category=seen.error_category,
-        )
     return Placed(
         rollout=found.tracked.rollout,
         stage=found.stage,
         arm=found.arm.value,
         unit=seen.unit,
-        observation=seen,
+        observation=seen if kept == seen.segments else replace(seen, segments=kept),
         counters=_counters(found, seen.readings),
+        splits=found.splits,
+        earlier_cohorts=found.earlier_cohorts,
     )
 
 
@@ -165,35 +212,51 @@ def _counters(found: Place, values: Mapping[str, float]) -> Mapping[str, float]:
     return counted
 
 
-def _readings(metrics: Any) -> Mapping[str, float]:
+def _readings(metrics: Any, index: int, parts: list[Rejected]) -> Mapping[str, float]:
+    """The readings that can be used; null is "not measured", and what cannot be used is named in `parts`."""
     if metrics is None:
         return {}
     if not isinstance(metrics, dict):
-        raise _Bad("bad_metrics", '"metrics" is an object like {"latency_ms": 900, "refusal_rate": false}')
+        message = '"metrics" is an object like {"latency_ms": 900, "refusal_rate": false}'
+        parts.append(Rejected(index=index, code="bad_metrics", message=message))
+        return {}
     found: dict[str, float] = {}
     for key, value in metrics.items():
         try:
             found.update(readings(key, value))
         except ValueError as error:
             code = "unknown_metric" if str(error).startswith("unknown metric") else "bad_value"
-            raise _Bad(code, str(error)) from None
+            parts.append(Rejected(index=index, code=code, message=str(error)))
     return found
 
 
-def _segments(segments: Any) -> Mapping[str, str]:
+def _segments(segments: Any, index: int, parts: list[Rejected]) -> Mapping[str, str]:
+    """The segments that can be used; null is "not known"."""
     if segments is None:
         return {}
-    if not isinstance(segments, dict):
-        raise _Bad("bad_segments", '"segments" is an object like {"language": "de"}')
     found: dict[str, str] = {}
+    if not isinstance(segments, dict):
+        parts.append(Rejected(index=index, code="bad_segments", message='"segments" is an object like {"language": "de"}'))
+        return found
     for key, value in segments.items():
-        if isinstance(value, bool):
-            found[key] = "true" if value else "false"
-        elif isinstance(value, str | int | float) and len(str(value)) <= LONGEST:
-            found[key] = str(value)
+        text = str(value).lower() if isinstance(value, bool) else str(value) if isinstance(value, int | float) else value
+        if text is None:
+            continue
+        if _is_text(key) and _is_text(text):
+            found[key] = text
         else:
-            raise _Bad("bad_segments", f'the segment "{key[:40]}" needs a text of at most {LONGEST} characters')
+            message = f'the segment "{_printable(key)}" needs a name and a text of at most {LONGEST} characters'
+            parts.append(Rejected(index=index, code="bad_segments", message=message))
     return found
+
+
+def _category(item: Mapping[str, Any], index: int, parts: list[Rejected]) -> str | None:
+    try:
+        text = _text(item, "error_category")
+    except _Bad as bad:
+        parts.append(Rejected(index=index, code=bad.code, message=str(bad)))
+        return None
+    return None if text is None else grouped(text)
 
 
 def _text(item: Mapping[str, Any], key: str, *, required: bool = False) -> str | None:
@@ -203,14 +266,25 @@ def _text(item: Mapping[str, Any], key: str, *, required: bool = False) -> str |
     if not isinstance(value, str) or not value:
         what = "is missing" if value is None else "needs a text that is not empty"
         raise _Bad("missing_field" if value is None else "bad_value", f'"{key}" {what}')
-    if len(value) > LONGEST or "\x00" in value:
-        raise _Bad("bad_value", f'"{key}" has at most {LONGEST} characters, none of them NUL')
+    if not _is_text(value):
+        raise _Bad("bad_value", f'"{key}" has at most {LONGEST} characters of valid Unicode, none of them NUL')
+    return value
+
+
+def _is_text(value: Any) -> bool:
+    """Whether a value is a text that both databases can hold."""
+    if not isinstance(value, str) or not 0 < len(value) <= LONGEST or "\x00" in value:
+        return False
     if not value.isascii():
         try:
             value.encode()
         except UnicodeEncodeError:
-            raise _Bad("bad_value", f'"{key}" is not valid Unicode') from None
-    return value
+            return False
+    return True
+
+
+def _printable(text: str) -> str:
+    return text[:40].encode("utf-8", "replace").decode()
 
 
 def _time(value: Any, now: datetime) -> datetime:
@@ -277,5 +351,10 @@ def _why(error: ValueError) -> str:
 
 
 def _meant(word: str, known: Any) -> str:
-    close = get_close_matches(word, list(known), n=1)
+    return _closest(word, tuple(known))
+
+
+@lru_cache(maxsize=1_000)  # a misspelt name comes in every item of a batch
+def _closest(word: str, known: tuple[str, ...]) -> str:
+    close = get_close_matches(word, known, n=1)
     return f' Did you mean "{close[0]}"?' if close else ""

@@ -44,6 +44,10 @@ class Evaluation(NamedTuple):
     def stage(self) -> str:
         return self.answer.stage
 
+    @property
+    def exposure(self) -> str:
+        return self.answer.exposure
+
 
 def evaluate(snapshot: Snapshot, surface: str, unit: str | None, context: Mapping[str, Any]) -> Evaluation:
     """What `unit` gets on `surface`. Anything doubtful answers the live version; UnknownSurface for an unknown name."""
@@ -74,9 +78,9 @@ def _at(flags: SurfaceFlags, bucket: int | None, context: Mapping[str, Any]) -> 
     exposure = flags.exposure
     if exposure is None or bucket is None:
         return flags.live
-    for kept in exposure.kept:
-        if bucket < kept.cohort.ppm and kept.cohort.where.holds(context):
-            return kept.answer
+    for earlier in exposure.earlier_cohorts:
+        if earlier.cohort.where.holds(context):
+            return earlier.new if bucket < earlier.below else earlier.live
     if exposure.cohort is not None and not exposure.cohort.where.holds(context):
         return exposure.outside
     if bucket < exposure.canary_below:

@@ -1,13 +1,16 @@
-"""Where an observation belongs: the rollout and stage that ran at its time, and the side that was served."""
+"""Where an observation belongs: the rollout, the stage and the arm in which its unit was served."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import assert_never
 
-from core.flags.bucketing import MILLION
-from core.flags.snapshot import Span, SurfaceFlags, Tracked, Variant
+from core.flags.snapshot import Span, SurfaceFlags, Tracked, Variant, exposure_token
 
 SIDES = frozenset(v.value for v in Variant)
 COMPARED = (Variant.CANARY, Variant.CONTROL)
+LATEST = timedelta(hours=1)
+"""How long after a stage has ended what was served in it still counts."""
 
 
 class Misplaced(ValueError):
@@ -18,43 +21,129 @@ class Misplaced(ValueError):
         self.code = code
 
 
+class Uncounted(StrEnum):
+    """Why an observation that is fine counts in no comparison."""
+
+    NOT_COMPARED = "not_compared"  # no rollout, no canary, or people who are not compared
+    SETTLING = "settling"  # right after a step: evaluated before it or after it, nobody knows
+    UNKNOWN_COHORT = "unknown_cohort"  # a version alone does not tell whom an earlier cohort had let in
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """One arm of one stage of one rollout."""
+    """One arm of one stage of one rollout. `splits`: whether the unit's first appearance tells how people were split;
+    right after a step it does not, since those who change sides are not counted yet."""
 
     tracked: Tracked
     stage: int
     arm: Variant
+    splits: bool = True
+
+    @property
+    def earlier_cohorts(self) -> tuple[int, ...]:
+        """Stages before this one whose people, in either arm, are not compared again."""
+        return tuple(dict.fromkeys(s.index for s in self.tracked.spans if s.cohort and s.index != self.stage))
 
 
-def place(flags: SurfaceFlags, *, unit: str, at: datetime, variant: str | None, version: str | None) -> Place | None:
-    """The place an observation counts in; None where it is fine but compared with nothing. Misplaced if impossible.
+def place(
+    flags: SurfaceFlags,
+    *,
+    unit: str,
+    at: datetime,
+    variant: str | None = None,
+    version: str | None = None,
+    exposure: str | None = None,
+) -> Place | Uncounted:
+    """The place an observation counts in, or why it counts nowhere. Misplaced if it is impossible.
 
-    A version alone tells the side as far as it can: where a cohort was let in or the control is matched, the unit's
-    bucket decides, and people beside a cohort count nowhere. Where another flag system chooses, the bucket is never
-    asked, and nothing counts while that system changes over.
+    `exposure` is what the evaluation answered and tells everything. Without it `at` tells the stage, and the variant
+    the arm; right after a step only those count who are on the same side before and after it, by their own bucket. A
+    version alone tells the arm as far as it can: where the control is matched the unit's bucket decides. Where another
+    flag system chooses, the bucket is never asked, and nothing counts while that system changes over.
     """
-    if variant is not None and variant not in SIDES:
-        known = ", ".join(Variant)
-        raise Misplaced("unknown_variant", f'unknown variant "{variant}": an evaluation answers one of {known}')
+    _check_names(flags, variant, version)
+    if exposure:
+        return _echoed(flags, exposure, at, variant, version)
     if variant is None and version is None:
-        raise Misplaced("missing_side", "send the variant (or the version) that the evaluation answered")
-    if version is not None and version not in flags.versions:
-        raise Misplaced("unknown_version", f'{flags.name} never had a version "{version}"')
+        raise Misplaced(
+            "missing_side", "send the exposure (or the variant, or the version) that the evaluation answered"
+        )
     running = _running(flags, at)
     if running is None:
-        return None
+        return Uncounted.NOT_COMPARED
     tracked, span = running
     if variant is None:
         assert version is not None
         arm = _side(tracked, span, unit, version)
+        if isinstance(arm, Uncounted):
+            return arm
     else:
         arm = Variant(variant)
         _check(tracked, span, arm, version)
-    if span.counted_from is None or at < span.counted_from:
+    if not _counts(span, arm, at):
+        return Uncounted.NOT_COMPARED
+    if tracked.driven or at >= span.settles_until:
+        return Place(tracked=tracked, stage=span.index, arm=arm)
+    return _settling(tracked, span, unit, arm, by_variant=variant is not None)
+
+
+def _check_names(flags: SurfaceFlags, variant: str | None, version: str | None) -> None:
+    if variant is not None and variant not in SIDES:
+        known = ", ".join(Variant)
+        raise Misplaced("unknown_variant", f'unknown variant "{variant}": an evaluation answers one of {known}')
+    if version is not None and version not in flags.versions:
+        raise Misplaced("unknown_version", f'{flags.name} never had a version "{version}"')
+
+
+def claim(
+    flags: SurfaceFlags, *, now: datetime, variant: str | None, version: str | None, exposure: str | None
+) -> Place | None:
+    """The arm under way that an observation says it is of, whatever else is wrong with it; None where it says none."""
+    running = _running(flags, now)
+    if running is None:
         return None
-    if not span.exposes or arm not in COMPARED or (arm is Variant.CONTROL and not span.control_left):
+    tracked, span = running
+    side = (exposure or "").rpartition(".")[2] or variant or ""
+    by_version = {tracked.to_version: Variant.CANARY, tracked.from_version: Variant.CONTROL}.get(version or "")
+    arm = Variant(side) if side in SIDES else by_version
+    if arm is None or not _counts(span, arm, now):
         return None
+    return Place(tracked=tracked, stage=span.index, arm=arm, splits=False)
+
+
+def _echoed(
+    flags: SurfaceFlags, exposure: str, at: datetime, variant: str | None, version: str | None
+) -> Place | Uncounted:
+    """The place that an evaluation wrote into its answer."""
+    for tracked in flags.tracked:
+        if not exposure.startswith(f"{tracked.rollout}."):
+            continue
+        for span in tracked.spans:
+            for arm in Variant:
+                if exposure == exposure_token(tracked.rollout, span.index, arm):
+                    return _as_answered(tracked, span, arm, at, variant, version)
+        break
+    else:
+        if exposure.count(".") == 2 and exposure.rpartition(".")[2] in SIDES:
+            return Uncounted.NOT_COMPARED  # of a rollout that is long over
+    raise Misplaced(
+        "unknown_exposure",
+        f'no evaluation of {flags.name} answered the exposure "{exposure}": send metadata.exposure as it came',
+    )
+
+
+def _as_answered(
+    tracked: Tracked, span: Span, arm: Variant, at: datetime, variant: str | None, version: str | None
+) -> Place | Uncounted:
+    if variant is not None and variant != arm:
+        raise Misplaced("wrong_variant", f"the exposure says {arm}, the variant {variant}: send one evaluation's answer")
+    _check(tracked, span, arm, version)
+    if span.until is not None and at > span.until + LATEST:
+        raise Misplaced(
+            "too_old", f'stage "{span.name}" of {tracked.rollout} ended more than an hour ago and was judged without it'
+        )
+    if not _counts(span, arm, max(at, span.since)):
+        return Uncounted.NOT_COMPARED
     return Place(tracked=tracked, stage=span.index, arm=arm)
 
 
@@ -64,6 +153,13 @@ def _running(flags: SurfaceFlags, at: datetime) -> tuple[Tracked, Span] | None:
             if span.since <= at and (span.until is None or at < span.until):
                 return tracked, span
     return None
+
+
+def _counts(span: Span, arm: Variant, at: datetime) -> bool:
+    """Whether a stage compares this arm at this time."""
+    if span.counted_from is None or at < span.counted_from:
+        return False
+    return span.exposes and arm in COMPARED and (arm is Variant.CANARY or span.control_left)
 
 
 def _check(tracked: Tracked, span: Span, arm: Variant, version: str | None) -> None:
@@ -76,16 +172,43 @@ def _check(tracked: Tracked, span: Span, arm: Variant, version: str | None) -> N
         )
 
 
-def _side(tracked: Tracked, span: Span, unit: str, version: str) -> Variant:
+def _side(tracked: Tracked, span: Span, unit: str, version: str) -> Variant | Uncounted:
+    """The arm that a version alone tells."""
     if tracked.driven:
         return {tracked.to_version: Variant.CANARY, tracked.from_version: Variant.CONTROL}.get(version, Variant.STABLE)
-    edge = tracked.canary_below[span.index]
-    if version == tracked.to_version:
-        if not tracked.cohorts:
-            return Variant.CANARY
-        return Variant.CANARY if tracked.bucket(unit) < edge else Variant.STABLE  # beyond it: a member of a past cohort
-    if version != tracked.from_version or span.cohort:
+    if version not in {tracked.to_version, tracked.from_version}:
         return Variant.STABLE
-    if not tracked.matched or edge * 2 > MILLION:
+    if any(one.cohort and one.index < span.index for one in tracked.spans):
+        return Uncounted.UNKNOWN_COHORT
+    if version == tracked.to_version:
+        return Variant.CANARY
+    if span.cohort:
+        return Variant.STABLE  # inside the cohort or beside it
+    if span.control_from == span.canary_below:
         return Variant.CONTROL
-    return Variant.CONTROL if tracked.bucket(unit) >= MILLION - edge else Variant.STABLE
+    return Variant.CONTROL if tracked.bucket(unit) >= span.control_from else Variant.STABLE
+
+
+def _settling(tracked: Tracked, span: Span, unit: str, arm: Variant, *, by_variant: bool) -> Place | Uncounted:
+    """Right after a step: who was on this side before it as well counts here; who changed sides may have been served
+    on either; and whose bucket is on neither side was not placed by it, so that only the report can be believed."""
+    place_in_order = tracked.spans.index(span)
+    before = tracked.spans[place_in_order - 1] if place_in_order else None
+    if before is None or not before.exposes:
+        # Before the first canary nobody was told a side, so whoever names one was told it here.
+        return Place(tracked=tracked, stage=span.index, arm=arm, splits=by_variant)
+    bucket = tracked.bucket(unit)
+    match arm:
+        case Variant.CANARY:
+            stayed = bucket < min(before.canary_below, span.canary_below)
+            changed = not stayed and bucket < max(before.canary_below, span.canary_below)
+        case Variant.CONTROL:
+            stayed = bucket >= max(before.control_from, span.control_from)
+            changed = not stayed and bucket >= min(before.control_from, span.control_from)
+        case Variant.STABLE:
+            return Uncounted.NOT_COMPARED
+        case _:
+            assert_never(arm)
+    if changed:
+        return Uncounted.SETTLING
+    return Place(tracked=tracked, stage=span.index, arm=arm, splits=False)

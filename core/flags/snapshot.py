@@ -50,6 +50,7 @@ class Answer:
     rollout: str = ""
     cohort: str = ""
     stage: str = ""
+    exposure: str = ""  # what an application echoes in its observations (`exposure_token`); empty without a rollout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,11 +63,14 @@ class Cohort:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Kept:
-    """A cohort of an earlier stage and what its members go on getting."""
+class EarlierCohort:
+    """A cohort of an earlier stage. Its members, in either arm, were compared there and are not compared again: those
+    below `below` get the new version, the others the live one."""
 
     cohort: Cohort
-    answer: Answer
+    below: int
+    new: Answer
+    live: Answer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -86,22 +90,27 @@ class Exposure:
     control: Answer
     stable: Answer
     outside: Answer
-    kept: tuple[Kept, ...]
+    earlier_cohorts: tuple[EarlierCohort, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
     """A stage of a rollout and when it ran. `exposes`: somebody got the new version in it. `counted_from`: since when
-    traffic is divided as it says; None while it is not."""
+    traffic is divided as it says; None while it is not. `settles_until`: until then an application may still report
+    what was evaluated in the stage before. Units in [0, canary_below) are canary, those in [control_from, 1e6) control.
+    """
 
     index: int
     name: str
     since: datetime
     until: datetime | None
     counted_from: datetime | None
+    settles_until: datetime
     exposes: bool
     control_left: bool
     cohort: bool
+    canary_below: int
+    control_from: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -111,11 +120,8 @@ class Tracked:
     rollout: str
     from_version: str
     to_version: str
-    matched: bool
     spans: tuple[Span, ...]
-    cohorts: bool  # whether some stage let a cohort in
     driven: bool  # whether another flag system chooses who gets which version: then `bucket` says nothing of a unit
-    canary_below: Mapping[int, int]  # stage index -> ppm
     bucket: Callable[[str], int]
     segments: tuple[str, ...]
     thresholds: Mapping[str, tuple[float, ...]]  # metric -> limits whose exceedance is counted
@@ -172,13 +178,28 @@ def exposure(
     """
 
     def answer(version: Version, variant: Variant, reason: Reason, cohort_name: str = "") -> Answer:
-        return Answer(version=version, variant=variant, reason=reason, rollout=rollout, cohort=cohort_name, stage=stage)
+        return Answer(
+            version=version,
+            variant=variant,
+            reason=reason,
+            rollout=rollout,
+            cohort=cohort_name,
+            stage=stage,
+            exposure=exposure_token(rollout, stage_index, variant),
+        )
 
     reason = Reason.TARGETING_MATCH if cohort else Reason.SPLIT if canary else Reason.DEFAULT
     inside = cohort.name if cohort else ""
-    equal_size = matched and canary * 2 <= MILLION
-    kept = tuple(
-        Kept(cohort=c, answer=answer(to_version, Variant.STABLE, Reason.TARGETING_MATCH, c.name)) for c in past
+    # A later stage for everybody grows in an earlier cohort as well; another cohort does not.
+    reached = 0 if cohort else canary
+    earlier = tuple(
+        EarlierCohort(
+            cohort=one,
+            below=max(one.ppm, reached),
+            new=answer(to_version, Variant.STABLE, Reason.TARGETING_MATCH, one.name),
+            live=answer(live_version, Variant.STABLE, Reason.TARGETING_MATCH, one.name),
+        )
+        for one in past
     )
     return Exposure(
         rollout=rollout,
@@ -188,11 +209,23 @@ def exposure(
         matched=matched,
         cohort=cohort,
         canary_below=canary,
-        control_from=MILLION if not canary else MILLION - canary if equal_size else canary,
+        control_from=control_starts(canary, matched=matched),
         bucket=bucketer("expose", rollout),
         canary=answer(to_version, Variant.CANARY, reason, inside),
         control=answer(live_version, Variant.CONTROL, reason, inside),
         stable=answer(live_version, Variant.STABLE, reason, inside),
         outside=answer(live_version, Variant.STABLE, Reason.DEFAULT),
-        kept=kept,
+        earlier_cohorts=earlier,
     )
+
+
+def control_starts(canary: int, *, matched: bool) -> int:
+    """Where control begins, in ppm, beside a canary of [0, canary): an equal-size one takes the other end."""
+    if not canary:
+        return MILLION
+    return MILLION - canary if matched and canary * 2 <= MILLION else canary
+
+
+def exposure_token(rollout: str, stage_index: int, variant: Variant) -> str:
+    """What places an observation exactly: the rollout, the stage and the side that an evaluation answered."""
+    return f"{rollout}.{stage_index}.{variant}"

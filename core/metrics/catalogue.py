@@ -105,6 +105,10 @@ _ROWS: tuple[tuple[str, str, Kind, Good, str, float | None, MarginScale, Default
     ("moderation_flag_rate", "Flagged as unsafe", _P, _SAME, "%", 0.001, _PP, _RB),
     ("abuse_signal_rate", "Signs of misuse", _P, _SAME, "%", 0.001, _PP, _H),
     ("new_error_category", "New kinds of errors", _C, _DOWN, "categories", 0.002, _ABS, _RB),
+    ("refused_items", "Reports refused, in whole or in part", _C, _SAME, "per 1,000 requests", 0.01, _PP, _H),
+    ("unplaced_items", "Reports that fit no version", _C, _SAME, "per 1,000 requests", 0.01, _PP, _H),
+    ("late_items", "Reports that came too late", _C, _SAME, "per 1,000 requests", 0.01, _PP, _H),
+    ("duplicate_items", "Reports sent twice", _C, _SAME, "per 1,000 requests", 0.01, _PP, _H),
 )
 
 CATALOGUE: Mapping[str, Metric] = MappingProxyType(
@@ -129,16 +133,28 @@ FEEDS: Mapping[str, tuple[str, ...]] = {
 }
 """Keys of an observation beside the catalogue's own, and the metrics that they feed."""
 
-COUNTED_ELSEWHERE = "new_error_category"
+COUNTED_AT_INTAKE = frozenset({"refused_items", "unplaced_items", "late_items", "duplicate_items"})
+"""How well observations themselves arrive: no application reports that, and a difference between the arms means that they
+cannot be compared."""
+
+COUNTED_ELSEWHERE = frozenset({"new_error_category"}) | COUNTED_AT_INTAKE
+"""Metrics that no observation carries under their own key."""
 
 
 LARGEST = 1e12  # of one reading: sums, and sums of squares, of any number of them stay finite
 
 
 def readings(key: str, value: object) -> tuple[tuple[str, float], ...]:
-    """(metric key, value) for each metric that the key feeds; ValueError says what is wrong and what would be right."""
-    if key == COUNTED_ELSEWHERE:
+    """(metric key, value) for each metric that the key feeds; none where it was not measured (None).
+
+    ValueError says what is wrong and what would be right.
+    """
+    if key in COUNTED_AT_INTAKE:
+        raise ValueError(f'"{key}" is counted as observations arrive: leave it out')
+    if key in COUNTED_ELSEWHERE:
         raise ValueError(f'"{key}" is counted by the bot: send the kind of error as "error_category" beside "metrics"')
+    if value is None and (key in FEEDS or key in CATALOGUE):
+        return ()
     if key in FEEDS:
         return tuple((metric, _reading(key, CATALOGUE[metric], value)) for metric in FEEDS[key])
     if key not in CATALOGUE:

@@ -61,6 +61,10 @@ TYPICAL: Mapping[str, Level] = MappingProxyType(
         "schema_invalid_rate": Level(level=0.01),
         "moderation_flag_rate": Level(level=0.001),
         "abuse_signal_rate": Level(level=0.0005),
+        "refused_items": Level(level=0.0005),
+        "unplaced_items": Level(level=0.0005),
+        "late_items": Level(level=0.001),
+        "duplicate_items": Level(level=0.002),
         "new_error_category": Level(level=0.0),
     }
 )

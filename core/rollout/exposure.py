@@ -13,6 +13,11 @@ from core.rollout.world import World
 
 SETTLES_WITHIN = timedelta(seconds=30)
 """How long it may take until applications follow a flag system that is driven: its SDKs ask every fifteen seconds."""
+REPORTED_WITHIN = timedelta(minutes=15)
+"""How long after an evaluation it may still be reported without saying so: ten minutes in a client's cache, two of a slow
+model, the rest in a batch."""
+SETTLING_SHARE = 4
+"""At most one part in so many of a stage's hold goes by until what is reported surely belongs to it."""
 ENDED_KEPT = 8
 """How many ended rollouts of a surface still take late observations."""
 
@@ -99,31 +104,32 @@ def _counted_from(rollout: Rollout, span: StageSpan) -> datetime | None:
 
 
 def _tracked(rollout: Rollout) -> flags.Tracked:
-    stages = rollout.plan.stages
-    spans = tuple(
-        flags.Span(
-            index=span.index,
-            name=stages[span.index].name,
-            since=span.since,
-            until=span.until,
-            counted_from=_counted_from(rollout, span),
-            exposes=stages[span.index].exposes,
-            control_left=stages[span.index].compared,
-            cohort=stages[span.index].kind is StageKind.COHORT,
-        )
-        for span in rollout.spans
-    )
     return flags.Tracked(
         rollout=rollout.id,
         from_version=rollout.plan.from_version,
         to_version=rollout.plan.to_version,
-        matched=rollout.plan.control == "matched",
-        spans=spans,
-        cohorts=any(span.cohort for span in spans),
+        spans=tuple(_span(rollout, span) for span in rollout.spans),
         driven=rollout.plan.drives is not None,
-        canary_below={span.index: bucketing.share(stages[span.index].percent) for span in rollout.spans},
         bucket=bucketing.bucketer("expose", rollout.id),
         segments=rollout.plan.segments,
         thresholds=derived_metrics(rollout.plan.limits),
         caps=rollout.caps,
+    )
+
+
+def _span(rollout: Rollout, span: StageSpan) -> flags.Span:
+    stage = rollout.plan.stages[span.index]
+    canary = bucketing.share(stage.percent)
+    return flags.Span(
+        index=span.index,
+        name=stage.name,
+        since=span.since,
+        until=span.until,
+        counted_from=_counted_from(rollout, span),
+        settles_until=span.since + min(REPORTED_WITHIN, stage.min_hold / SETTLING_SHARE),
+        exposes=stage.exposes,
+        control_left=stage.compared,
+        cohort=stage.kind is StageKind.COHORT,
+        canary_below=canary,
+        control_from=flags.control_starts(canary, matched=rollout.plan.control == "matched"),
     )

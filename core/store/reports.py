@@ -11,7 +11,7 @@ from core.metrics.catalogue import CATALOGUE, COUNTED_ELSEWHERE, Kind
 from core.store import intake
 from core.store.windows import Placed
 
-_REPORTED = frozenset(key for key, metric in CATALOGUE.items() if metric.kind is Kind.COUNT) - {COUNTED_ELSEWHERE}
+_REPORTED = frozenset(key for key, metric in CATALOGUE.items() if metric.kind is Kind.COUNT) - COUNTED_ELSEWHERE
 
 
 def once_an_hour(connection: Connection, placed: Sequence[Placed], now: datetime) -> list[Placed]:
@@ -21,10 +21,11 @@ def once_an_hour(connection: Connection, placed: Sequence[Placed], now: datetime
     else is left out: it would count as a request.
     """
     reports: dict[tuple[str, str], tuple[int, str]] = {}
+    hour = f"{now.astimezone(UTC):%Y-%m-%dT%H}"  # of its arrival: who dates reports at will would have three hours
     for number, each in enumerate(placed):
         for metric in _REPORTED & each.observation.readings.keys():
             if each.observation.readings[metric] > 0:
-                reports.setdefault(_identity(each, metric), (number, metric))
+                reports.setdefault(_identity(each, metric, hour), (number, metric))
     if not reports:
         return list(placed)
     fresh = {reports[identity] for identity in intake.fresh_items(connection, reports, now)}
@@ -32,9 +33,8 @@ def once_an_hour(connection: Connection, placed: Sequence[Placed], now: datetime
     return [each for each in counted if each is not None]
 
 
-def _identity(placed: Placed, metric: str) -> tuple[str, str]:
+def _identity(placed: Placed, metric: str, hour: str) -> tuple[str, str]:
     """Beside the ids of items, which belong to a surface, whose name has no slash."""
-    hour = f"{placed.observation.at.astimezone(UTC):%Y-%m-%dT%H}"
     return f"{placed.rollout}/{metric}", f"{hour} {sha256(placed.unit.encode()).hexdigest()}"
 
 

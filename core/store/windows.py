@@ -31,7 +31,11 @@ _Histogram: TypeAlias = dict[int, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placed:
-    """An observation and where it belongs. `counters` are further readings, such as `latency_p95>4000` as 0 or 1."""
+    """An observation and where it belongs. `counters` are further readings, such as `latency_p95>4000` as 0 or 1.
+
+    `splits`: its unit's first appearance tells how people were split. Whoever was seen in one of `earlier_cohorts`
+    (stages of the same rollout), in either arm, is not counted.
+    """
 
     rollout: str
     stage: int
@@ -39,6 +43,8 @@ class Placed:
     unit: str
     observation: Observation
     counters: Mapping[str, float] = field(default_factory=dict)
+    splits: bool = True
+    earlier_cohorts: tuple[int, ...] = ()
 
 
 def record(connection: Connection, placed: Sequence[Placed], vocabulary: Vocabulary | None = None) -> None:
@@ -47,6 +53,7 @@ def record(connection: Connection, placed: Sequence[Placed], vocabulary: Vocabul
     Larger batches are much cheaper per observation: each touched cell is rewritten once per call. A `vocabulary` that
     is kept between calls saves asking for the segments that there are.
     """
+    placed = _compared_first_here(connection, placed)
     _take_turns(connection, {each.rollout for each in placed})
     segments = vocabulary or Vocabulary()
     segments.settle(connection, _met(placed))
@@ -74,6 +81,34 @@ def read(connection: Connection, rollout: str, *, segments: bool = True) -> Sums
     counted = select(exposure_count).where(exposure_count.c.rollout == rollout)
     first_exposures = {(row.stage, row.arm): row.units for row in connection.execute(counted)}
     return Sums(cells=cells, histograms=histograms, first_exposures=first_exposures)
+
+
+def _compared_first_here(connection: Connection, placed: Sequence[Placed]) -> Sequence[Placed]:
+    """Without those whom an earlier cohort's stage compared, whatever the evaluation knew of them: both arms of that
+    stage have seen the new version or been chosen for it, and the arms of this one would no longer be alike."""
+    asked = sorted(
+        {
+            (each.rollout, stage, _hashes(each.rollout, each.unit)[1])
+            for each in placed
+            for stage in each.earlier_cohorts
+        }
+    )
+    if not asked:
+        return placed
+    known: set[tuple[str, int]] = set()
+    for units in _chunks(asked, _ROWS * 5):
+        wanted, parameters = _listed(connection, ("text", "int", "bigint"), units)
+        rows = fetch(
+            connection,
+            f"SELECT rollout, unit_hash FROM exposure WHERE (rollout, stage, unit_hash) IN ({wanted})",  # noqa: S608
+            parameters,
+        )
+        known.update((row[0], row[1]) for row in rows)
+    return [
+        each
+        for each in placed
+        if not each.earlier_cohorts or (each.rollout, _hashes(each.rollout, each.unit)[1]) not in known
+    ]
 
 
 def _met(placed: Sequence[Placed]) -> Mapping[str, set[str]]:
@@ -104,7 +139,8 @@ class _Batch:
         entries = [(metric, 1.0, value) for metric, value in (*seen.readings.items(), *placed.counters.items())]
         if counts_as_request(seen.readings) or seen.error_category is not None:
             entries.append((REQUESTS, 1.0, 1.0))
-            self.exposed.setdefault((placed.rollout, placed.stage, unit_hash), placed.arm)
+            if placed.splits:
+                self.exposed.setdefault((placed.rollout, placed.stage, unit_hash), placed.arm)
         if seen.error_category is not None:
             entries.append((CATEGORY + self._segments.category(placed.rollout, seen.error_category), 1.0, 1.0))
         bins = [(metric, bin_of(value)) for metric, value in seen.readings.items() if metric in _QUANTILES]

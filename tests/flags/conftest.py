@@ -1,6 +1,7 @@
 """A world with one rollout, in any stage, as the fold of its events would give it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -32,9 +33,11 @@ def world_in(
     live: str = "v42",
     drives: UnleashStrategy | None = None,
     unset: int | None = None,
+    stages: tuple[Stage, ...] = STAGES,
+    hold: timedelta = timedelta(0),
 ) -> World:
-    """R-1 in `stage` of STAGES (None: not begun), having spent an hour in each stage before it.
-    What it drives was never brought to the percentage of stage `unset`."""
+    """R-1 in `stage` of `stages` (None: not begun), having spent an hour in each stage before it.
+    What it drives was never brought to the percentage of stage `unset`. Each stage holds for `hold` at least."""
     plan = Plan(
         name="tone",
         surface="support",
@@ -44,7 +47,7 @@ def world_in(
         from_version="v42",
         to_version="v43",
         change=NEW,
-        stages=STAGES,
+        stages=tuple(replace(one, min_hold=hold) for one in stages),
         control=control,
         segments=("language",),
         approvals=Approvals(),

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from core.flags.bucketing import ppm
-from core.flags.placement import Misplaced, place
+from core.flags.evaluation import evaluate
+from core.flags.placement import LATEST, Misplaced, Place, Uncounted, place
 from core.rollout.exposure import ENDED_KEPT, SETTLES_WITHIN, snapshot
 from core.rollout.model import State
-from core.rollout.plan import UnleashStrategy
+from core.rollout.plan import Stage, StageKind, UnleashStrategy
 from core.rollout.world import World
 
 EVAL, COHORT, CANARY, AB, RAMP, BAKE = range(6)
@@ -19,9 +20,28 @@ Make = Callable[..., World]
 Hour = Callable[[float], Any]
 
 
-def found(world: World, at: Any, variant: str | None = None, version: str | None = None, unit: str = "u") -> Any:
-    where = place(snapshot(world).surfaces["support"], unit=unit, at=at, variant=variant, version=version)
-    return (where.stage, where.arm.value) if where else None
+STEPS = (
+    Stage(kind=StageKind.EVAL, name="eval"),
+    Stage(kind=StageKind.CANARY, name="canary", percent=5),
+    Stage(kind=StageKind.RAMP, name="ramp 25%", percent=25),
+    Stage(kind=StageKind.RAMP, name="ramp 50%", percent=50),
+)
+
+
+def found(
+    world: World,
+    at: Any,
+    variant: str | None = None,
+    version: str | None = None,
+    unit: str = "u",
+    exposure: str | None = None,
+) -> Any:
+    where = place(
+        snapshot(world).surfaces["support"], unit=unit, at=at, variant=variant, version=version, exposure=exposure
+    )
+    if where is Uncounted.NOT_COMPARED:
+        return None
+    return (where.stage, where.arm.value) if isinstance(where, Place) else where
 
 
 def unit_at(low: int, high: int) -> str:
@@ -55,9 +75,8 @@ def test_after_the_end_nothing_counts_but_what_is_late_does(world: Make, hour: H
 @pytest.mark.parametrize(
     ("hours", "low", "version", "expected"),
     [
-        (2.5, 0, "v43", (CANARY, "canary")),
-        (2.5, 300_000, "v43", None),  # a member of the past cohort: not compared
-        (2.5, 300_000, "v42", (CANARY, "control")),
+        (2.5, 0, "v43", Uncounted.UNKNOWN_COHORT),  # a member of the past cohort, or not
+        (2.5, 300_000, "v42", Uncounted.UNKNOWN_COHORT),
         (2.5, 300_000, "v41", None),
         (1.5, 0, "v43", (COHORT, "canary")),
         (1.5, 700_000, "v42", None),  # inside the cohort or beside it: nobody knows
@@ -70,9 +89,10 @@ def test_a_version_alone_tells_what_it_can(
 
 
 def test_a_matched_control_is_told_by_the_bucket(world: Make, hour: Hour) -> None:
-    matched = world(CANARY, control="matched")
-    assert found(matched, hour(2.5), version="v42", unit=unit_at(950_000, 1_000_000)) == (CANARY, "control")
-    assert found(matched, hour(2.5), version="v42", unit=unit_at(500_000, 600_000)) is None
+    matched = world(1, control="matched", stages=STEPS)
+    assert found(matched, hour(1.5), version="v42", unit=unit_at(950_000, 1_000_000)) == (1, "control")
+    assert found(matched, hour(1.5), version="v42", unit=unit_at(500_000, 600_000)) is None
+    assert found(matched, hour(1.5), version="v43", unit=unit_at(0, 40_000)) == (1, "canary")
 
 
 @pytest.mark.parametrize(
@@ -125,3 +145,100 @@ def test_a_stage_that_another_flag_system_never_came_to_is_not_compared(world: M
     driven = world(BAKE, drives=FLAG, unset=CANARY)
     assert found(driven, hour(2.9), "canary") is None
     assert found(driven, hour(3.9), "canary") == (AB, "canary")
+
+
+def test_an_echoed_exposure_places_exactly_however_late_the_report_comes(world: Make, hour: Hour) -> None:
+    """The client cached the answer, the model took its time, and meanwhile the rollout has grown."""
+    before, after = world(1, stages=STEPS), world(2, stages=STEPS)
+    unit = unit_at(60_000, 200_000)  # control at 5 %, canary at 25 %
+    answered = evaluate(snapshot(before), "support", unit, {})
+    assert answered.variant == "control"
+    assert found(after, hour(2.2), exposure=answered.exposure, unit=unit) == (1, "control")
+    fresh = evaluate(snapshot(after), "support", unit, {})
+    assert found(after, hour(2.2), fresh.variant, fresh.version, unit, fresh.exposure) == (2, "canary")
+
+
+def test_an_exposure_of_a_stage_that_is_long_over_is_too_late(world: Make, hour: Hour) -> None:
+    """Its stage was judged without it, and counting it now could not change what followed."""
+    at_50 = world(3, stages=STEPS)
+    inside = LATEST / timedelta(hours=1) * 0.99
+    assert found(at_50, hour(2 + inside), exposure="R-1.1.control") == (1, "control")
+    with pytest.raises(Misplaced) as refused:
+        found(at_50, hour(2 + inside + 0.02), exposure="R-1.1.control")
+    assert refused.value.code == "too_old"
+
+
+@pytest.mark.parametrize(
+    ("exposure", "variant", "version", "code"),
+    [
+        ("R-1.1.canary", "control", None, "wrong_variant"),
+        ("R-1.1.canary", None, "v42", "wrong_version"),
+        ("R-1.7.canary", None, None, "unknown_exposure"),
+        ("R-1.1.treatment", None, None, "unknown_exposure"),
+        ("nonsense", None, None, "unknown_exposure"),
+    ],
+)
+def test_an_exposure_that_no_evaluation_answered_is_refused(
+    world: Make, hour: Hour, exposure: str, variant: str | None, version: str | None, code: str
+) -> None:
+    with pytest.raises(Misplaced) as refused:
+        found(world(1, stages=STEPS), hour(1.5), variant, version, "u", exposure)
+    assert refused.value.code == code
+
+
+def test_an_exposure_of_people_who_are_not_compared_counts_nowhere(world: Make, hour: Hour) -> None:
+    at_5 = world(1, stages=STEPS)
+    assert found(at_5, hour(1.5), exposure="R-1.1.stable") is None
+    assert found(at_5, hour(1.5), exposure="R-0.3.canary") is None  # of a rollout that nobody counts for any more
+
+
+LONG = timedelta(hours=6)
+
+
+@pytest.mark.parametrize(
+    ("low", "variant", "expected"),
+    [
+        (0, "canary", (2, "canary")),  # the new version before and after the step
+        (30_000, "control", (2, "control")),  # on neither side: the application divides by something else
+        (60_000, "control", Uncounted.SETTLING),  # changes sides in the step: served before it or after it
+        (60_000, "canary", Uncounted.SETTLING),
+        (300_000, "control", (2, "control")),
+        (900_000, "canary", (2, "canary")),
+    ],
+)
+def test_right_after_a_step_only_those_count_who_did_not_change_sides(
+    world: Make, hour: Hour, low: int, variant: str, expected: Any
+) -> None:
+    grown = world(2, stages=STEPS, hold=LONG)
+    unit = unit_at(low, low + 19_000)
+    assert found(grown, hour(2.1), variant, unit=unit) == expected
+    settled = found(grown, hour(2.3), variant, unit=unit)
+    assert settled == (2, variant), "a quarter of an hour later, what is reported is believed"
+
+
+def test_right_after_a_step_nobody_tells_how_people_were_split(world: Make, hour: Hour) -> None:
+    grown = snapshot(world(2, stages=STEPS, hold=LONG)).surfaces["support"]
+    for at, splits in ((2.1, False), (2.3, True)):
+        where = place(grown, unit=unit_at(300_000, 400_000), at=hour(at), variant="control")
+        assert isinstance(where, Place)
+        assert where.splits is splits
+
+
+def test_the_first_canary_is_compared_from_its_first_second(world: Make, hour: Hour) -> None:
+    """Before it nobody was told a side, so whoever names one was told it in this stage. A gross harm shows at once."""
+    begun = snapshot(world(1, stages=STEPS, hold=LONG)).surfaces["support"]
+    for variant in ("canary", "control"):
+        where = place(begun, unit="u", at=hour(1.001), variant=variant)
+        assert isinstance(where, Place)
+        assert where.splits
+    by_version = place(begun, unit="u", at=hour(1.001), version="v42")
+    assert isinstance(by_version, Place)
+    assert not by_version.splits, "the old version may have been served before the start"
+
+
+def test_a_short_stage_settles_in_a_part_of_its_hold(world: Make, hour: Hour) -> None:
+    seconds = timedelta(seconds=40)
+    grown = world(2, stages=STEPS, hold=seconds)
+    unit = unit_at(60_000, 200_000)
+    assert found(grown, hour(2 + 9 / 3600), "canary", unit=unit) is Uncounted.SETTLING
+    assert found(grown, hour(2 + 10 / 3600), "canary", unit=unit) == (2, "canary")

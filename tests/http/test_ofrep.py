@@ -50,7 +50,13 @@ def test_a_canary_divides_units_and_a_rollback_takes_it_back(running: Any, serve
     inside, beyond = unit_at(0, 50_000), unit_at(50_000, 1_000_000)
     new, old = asked(client, inside), asked(client, beyond)
     assert (new["variant"], new["reason"], new["value"]["prompt"]) == ("canary", "SPLIT", "new.md")
-    assert new["metadata"] == {"rollout": "R-1", "version": "v43", "cohort": "", "stage": "canary"}
+    assert new["metadata"] == {
+        "rollout": "R-1",
+        "version": "v43",
+        "cohort": "",
+        "stage": "canary",
+        "exposure": "R-1.1.canary",
+    }
     assert (old["variant"], old["value"]["prompt"]) == ("control", "old.md")
     running.do(c.RollBack(reason="too short"))
     assert asked(client, inside)["value"]["prompt"] == "old.md"
