@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from datetime import timedelta
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.flags.evaluation import evaluate
@@ -40,6 +40,7 @@ def histories(stages: int) -> st.SearchStrategy[list[tuple[dict[str, bool], ...]
     return st.lists(st.tuples(*[known] * stages), min_size=1, max_size=6)
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.data(), plans())
 def test_those_compared_are_drawn_alike_for_both_arms(data: st.DataObject, stages: tuple[Stage, ...]) -> None:
     kinds = data.draw(histories(len(stages)))
@@ -71,6 +72,7 @@ def test_those_compared_are_drawn_alike_for_both_arms(data: st.DataObject, stage
             compared_in_a_cohort |= seen_here
 
 
+@settings(deadline=None)
 @given(plans(), st.fixed_dictionaries({name: st.booleans() for name in ATTRIBUTES}))
 def test_growth_never_takes_the_new_version_from_anybody(stages: Sequence[Stage], known: dict[str, bool]) -> None:
     shots = [snapshot(world_in(number, stages=tuple(stages))) for number in range(len(stages))]

@@ -7,9 +7,13 @@ from datetime import timedelta
 from typing import Any
 
 import httpx
+import pytest
 
+from bot.http.ingest import Batch, Intake
+from core.flags.snapshot import Snapshot
 from core.judging.evidence import CellKey, Sums
 from core.rollout import commands as c
+from core.rollout.exposure import snapshot
 from core.store import windows
 
 URL = "/api/v1/observations"
@@ -135,9 +139,11 @@ def test_a_persons_complaint_counts_once_an_hour_and_as_one(everywhere: Any, ser
     client = serve(everywhere)
     canary(everywhere)
     everywhere.wait(hours=1, minutes=59 - everywhere.now().minute)
-    hour = everywhere.now()
+    hour = everywhere.now()  # of their arrival: dating a report back or ahead makes it no other one
+    earlier = hour - timedelta(minutes=59)
     first = sent(client, complaint("a", hour), complaint("a", hour), complaint("b", hour, 500), complaint("c", hour, 0))
     assert first == {"accepted": 4, "rejected": []}
+    sent(client, complaint("a", earlier))
     assert counted(everywhere, "canary", "complaint_rate")[1] == 2.0
     # What was said besides is not lost, and a repeated complaint alone is no request.
     sent(client, complaint("a", hour, refusal_rate=True), complaint("b", hour))
@@ -155,8 +161,88 @@ def test_bad_items_are_named_and_the_good_ones_are_kept(running: Any, serve: Any
     answer = sent(client, seen("a"), *(item for item, _ in BAD), seen("b"))
     assert codes(answer) == [(index, code) for index, (_, code) in enumerate(BAD, 1)]
     assert all(rejected["message"] for rejected in answer["rejected"])
-    assert answer["accepted"] == 2
-    assert counted(running, "canary") == (2, 2)
+    assert answer["accepted"] == 3, "a segment that cannot be used takes nothing from the rest of its item"
+    assert counted(running, "canary") == (3, 3)
+
+
+def test_null_is_not_measured_and_the_rest_counts(everywhere: Any, serve: Any, canary: Any) -> None:
+    """As SDKs write it: a request that failed has no cost, and nobody knows its language."""
+    client = serve(everywhere)
+    canary(everywhere)
+    failed = {"hard_error_rate": True, "cost_per_request": None, "latency_ms": None}
+    assert sent(client, seen("a", metrics=failed, segments={"language": None})) == {"accepted": 1, "rejected": []}
+    assert counted(everywhere, "canary", "hard_error_rate") == (1.0, 1.0)
+    assert counted(everywhere, "canary", "cost_per_request") == (0.0, 0.0)
+    assert counted(everywhere, "canary", "refused_items") == (0.0, 0.0)
+
+
+def test_a_bad_part_is_refused_by_name_and_the_rest_counts(everywhere: Any, serve: Any, canary: Any) -> None:
+    client = serve(everywhere)
+    canary(everywhere)
+    metrics = {"refusal_rate": True, "cost_per_request": -0.01}
+    answer = sent(client, seen("a", metrics=metrics, error_category="x" * 600, segments={"language": ["de"]}))
+    assert answer["accepted"] == 1
+    assert codes(answer) == [(0, "bad_segments"), (0, "bad_value"), (0, "bad_value")]
+    assert "cost_per_request" in str(answer["rejected"])
+    assert counted(everywhere, "canary", "refusal_rate") == (1.0, 1.0)
+
+
+def test_how_reports_arrive_is_counted_by_arm(everywhere: Any, serve: Any, canary: Any) -> None:
+    client = serve(everywhere)
+    canary(everywhere)
+    old = (everywhere.now() - timedelta(hours=2)).isoformat()
+    sent(client, seen("a", "control", id="i1"), seen("a", "control", id="i1"))
+    sent(client, seen("b", metrics={"latency_ms": "fast"}), seen("c", at=old), seen("d", version="v42"))
+    flaws = ("refused_items", "late_items", "unplaced_items", "duplicate_items")
+    assert [counted(everywhere, "canary", flaw)[1] for flaw in flaws] == [1, 1, 1, 0]
+    assert [counted(everywhere, "control", flaw)[1] for flaw in flaws] == [0, 0, 0, 1]
+    assert counted(everywhere, "canary") == (0.0, 0.0), "none of them is a request"
+    assert counted(everywhere, "control") == (1.0, 1.0)
+
+
+def test_a_text_that_no_database_takes_spoils_only_its_part(everywhere: Any, serve: Any, canary: Any) -> None:
+    client = serve(everywhere)
+    canary(everywhere)
+    for text in ("\ud800", "a\0", "x" * 600):
+        for bad in ({"segments": {"language": text}}, {"segments": {text: "de"}}, {"error_category": text}):
+            body = json.dumps({"observations": [seen("a"), seen("b", **bad)]})
+            answer = client.post(URL, content=body)
+            assert answer.status_code == 200, answer.text
+            assert answer.json()["accepted"] == 2
+            assert [one["index"] for one in answer.json()["rejected"]] == [1]
+
+
+def test_error_texts_with_ids_are_one_kind_of_error(running: Any, serve: Any, canary: Any) -> None:
+    client = serve(running)
+    canary(running)
+    sent(client, *(seen(f"u{i}", error_category=f"order {i + 5000} failed") for i in range(300)))
+    assert counted(running, "canary", "error_category:order <n> failed")[1] == 300
+
+
+def test_an_exposure_alone_tells_where_an_observation_belongs(everywhere: Any, serve: Any, canary: Any) -> None:
+    client = serve(everywhere)
+    canary(everywhere)
+    assert sent(client, seen("a", None, exposure="R-1.1.canary")) == {"accepted": 1, "rejected": []}
+    assert counted(everywhere, "canary") == (1.0, 1.0)
+    assert codes(sent(client, seen("a", None, exposure="R-1.1"))) == [(0, "unknown_exposure")]
+
+
+def test_an_intake_that_cannot_see_the_world_answers_and_goes_on(running: Any, serve: Any, canary: Any) -> None:
+    canary(running)
+    seen_once: list[int] = []
+
+    def broken_once() -> Snapshot:
+        if not seen_once:
+            seen_once.append(1)
+            raise RuntimeError("no world")
+        return snapshot(running.service.world())
+
+    intake = Intake(running.service.database, broken_once, running.now)
+    batches = [Batch(body=json.dumps([seen()]).encode(), content_type="", token="t", key="") for _ in range(2)]
+    with pytest.raises(RuntimeError):
+        intake.submit(batches[0]).result(30)
+    assert json.loads(intake.submit(batches[1]).result(30))["accepted"] == 1
+    intake.close()
 
 
 def test_nan_spoils_its_item_and_not_its_batch(running: Any, serve: Any, canary: Any) -> None:
