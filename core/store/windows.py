@@ -111,13 +111,13 @@ def _compared_first_here(connection: Connection, placed: Sequence[Placed]) -> Se
     ]
 
 
-def _met(placed: Sequence[Placed]) -> Mapping[str, set[str]]:
-    met: dict[str, set[str]] = {}
+def _met(placed: Sequence[Placed]) -> Mapping[str, Counter[str]]:
+    met: dict[str, Counter[str]] = {}
     for each in placed:
-        names = met.setdefault(each.rollout, set())
+        names = met.setdefault(each.rollout, Counter())
         names.update(f"{name}={value}" for name, value in each.observation.segments.items())
         if each.observation.error_category is not None:
-            names.add(f"{ERROR}={each.observation.error_category}")
+            names[f"{ERROR}={each.observation.error_category}"] += 1
     return met
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from core.metrics.observation import Observation
 from core.store import windows
-from core.store.segments import CATEGORIES, OTHER, VALUES, Vocabulary
+from core.store.segments import CANDIDATES, CATEGORIES, FREQUENT, FREQUENT_CATEGORIES, OTHER, VALUES, Vocabulary
 
 
 def placed(*languages):
@@ -75,3 +75,23 @@ def test_a_look_at_everybody_reads_no_segments(database):
     with database.reading() as connection:
         sums = windows.read(connection, "R-1", segments=False)
     assert {key.segment for key in sums.cells} == {""}
+
+
+def test_a_frequent_error_gets_a_name_however_long_the_tail_before_it(database):
+    """Else a new error hides among the others, of which control has some as well."""
+    vocabulary = Vocabulary()
+
+    def failing(names):
+        for one, name in zip(placed(*["en"] * len(names)), names, strict=True):
+            yield replace(one, observation=replace(one.observation, error_category=name))
+
+    tail = [f"text {number}" for number in range(CATEGORIES + CANDIDATES + 50)]
+    batches = [tail[start : start + 250] for start in range(0, len(tail), 250)]
+    for batch in (*batches, ["tool crashed"] * (FREQUENT - 1), ["tool crashed"] * 5):
+        with database.plain_writing() as connection:
+            windows.record(connection, list(failing(batch)), vocabulary)
+    with database.reading() as connection:
+        cells = windows.read(connection, "R-1", segments=False).cells
+    found = {key.metric: cell.value.sum() for key, cell in cells.items() if key.metric.startswith("error_category:")}
+    assert found["error_category:tool crashed"] == 5
+    assert len(found) <= CATEGORIES + FREQUENT_CATEGORIES + 1

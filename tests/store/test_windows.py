@@ -3,6 +3,7 @@
 import random
 from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from hashlib import sha256
 
@@ -225,3 +226,31 @@ def test_two_processes_cannot_save_the_same_look(database, noon):
         looks.save(connection, "R-1", 1, noon, "l", "s", "h")
     with pytest.raises(Exception, match=r"(?i)unique"), database.writing() as connection:
         looks.save(connection, "R-1", 1, noon, "l", "s", "h")
+
+
+def test_whom_an_earlier_cohort_compared_is_not_compared_again(database, noon):
+    """Whatever the evaluation knew of them: somebody who lost the attribute has still had one of the versions for a while."""
+
+    def placed(unit, stage, arm="canary", **more):
+        seen = Observation(surface="support", unit=unit, at=noon, readings={"refusal_rate": 0.0})
+        return Placed(rollout="R-1", stage=stage, arm=arm, unit=unit, observation=seen, **more)
+
+    with database.plain_writing() as connection:
+        windows.record(connection, [placed("a", 0), placed("b", 0, "control"), placed("c", 1, earlier_cohorts=(0,))])
+        later = [placed(unit, 1, arm, earlier_cohorts=(0,)) for unit, arm in (("a", "control"), ("b", "canary"), ("d", "canary"))]
+        windows.record(connection, later)
+    with database.reading() as connection:
+        sums = windows.read(connection, "R-1")
+    assert sums.first_exposures == {(0, "canary"): 1, (0, "control"): 1, (1, "canary"): 2}
+    requests = {(key.stage, key.arm): cell.weight.sum() for key, cell in sums.cells.items() if key.metric == "requests"}
+    assert requests == {(0, "canary"): 1, (0, "control"): 1, (1, "canary"): 2}
+
+
+def test_right_after_a_step_a_unit_counts_but_tells_nothing_of_the_split(database, noon):
+    seen = Observation(surface="support", unit="a", at=noon, readings={"refusal_rate": 0.0})
+    placed = Placed(rollout="R-1", stage=0, arm="canary", unit="a", observation=seen, splits=False)
+    for splits, units in ((False, {}), (True, {(0, "canary"): 1})):
+        with database.plain_writing() as connection:
+            windows.record(connection, [replace(placed, splits=splits)])
+        with database.reading() as connection:
+            assert windows.read(connection, "R-1").first_exposures == units
