@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from core.flags.placement import LATEST, Misplaced, Place, Uncounted, claim, place
-from core.flags.snapshot import Snapshot, SurfaceFlags
+from core.flags.snapshot import Snapshot
 from core.judging.evidence import capped, counter
 from core.metrics.catalogue import readings
 from core.metrics.error_text import grouped
@@ -103,6 +103,7 @@ def check(found: Sequence[Any], snapshot: Snapshot, now: datetime) -> Checked:
     return Checked(good=good, rejected=rejected, flawed=flawed)
 
 
+_NAMES = ("surface", "unit", "variant", "version", "exposure")
 _FLAWS = {
     "too_old": "late_items",
     "in_future": "unplaced_items",
@@ -118,7 +119,7 @@ def _flaw(item: Any, snapshot: Snapshot, now: datetime, metric: str) -> Sequence
     """One event for an item that does not count as it should, where it says which unit and arm it is of."""
     if not isinstance(item, dict):
         return ()
-    named = {key: value for key in ("surface", "unit", "variant", "version", "exposure") if _is_text(value := item.get(key))}
+    named = {key: value for key in _NAMES if isinstance(value := item.get(key), str) and _is_text(value)}
     flags = snapshot.surfaces.get(named.get("surface", ""))
     if flags is None or "unit" not in named:
         return ()
@@ -236,10 +237,14 @@ def _segments(segments: Any, index: int, parts: list[Rejected]) -> Mapping[str, 
         return {}
     found: dict[str, str] = {}
     if not isinstance(segments, dict):
-        parts.append(Rejected(index=index, code="bad_segments", message='"segments" is an object like {"language": "de"}'))
+        parts.append(
+            Rejected(index=index, code="bad_segments", message='"segments" is an object like {"language": "de"}')
+        )
         return found
     for key, value in segments.items():
-        text = str(value).lower() if isinstance(value, bool) else str(value) if isinstance(value, int | float) else value
+        text = (
+            str(value).lower() if isinstance(value, bool) else str(value) if isinstance(value, int | float) else value
+        )
         if text is None:
             continue
         if _is_text(key) and _is_text(text):

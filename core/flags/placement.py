@@ -136,7 +136,9 @@ def _as_answered(
     tracked: Tracked, span: Span, arm: Variant, at: datetime, variant: str | None, version: str | None
 ) -> Place | Uncounted:
     if variant is not None and variant != arm:
-        raise Misplaced("wrong_variant", f"the exposure says {arm}, the variant {variant}: send one evaluation's answer")
+        raise Misplaced(
+            "wrong_variant", f"the exposure says {arm}, the variant {variant}: send one evaluation's answer"
+        )
     _check(tracked, span, arm, version)
     if span.until is not None and at > span.until + LATEST:
         raise Misplaced(

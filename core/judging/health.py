@@ -1,38 +1,88 @@
 """Whether the evidence can be trusted at all: the split of units, and data that stopped."""
 
-from math import log
+from dataclasses import replace
+from math import inf, log
+
+import numpy as np
 
 from core.judging.evidence import CANARY, CONTROL, REQUESTS, Arm
 from core.judging.look import Look
 from core.judging.question import Question
-from core.judging.state import State
+from core.judging.state import SplitCheck, State
 from core.judging.verdict import BrokenSource, NoData, Skewed, TooEarly
+from core.judging.weights import fading
 from core.metrics.catalogue import CATALOGUE
 from core.stats import split
 
 SKEW_BAR = log(1000)
+SPLIT_UNITS = 300
+"""Distinct units of a stage, below which nothing is said about its split."""
+LEAST_SHARE = 1e-4
+"""What an arm of nobody is taken for, so that its odds can be told."""
 PATIENCE = 4
 """How much longer than requests a single metric may be silent: some are judged in batches."""
 EXPECTED = 20
 """Readings that should have come by the pace so far: with none of them a metric has stopped arriving."""
 
 
-def skew(question: Question, look: Look) -> Skewed | None:
-    """A skewed split, by the sum of log Bayes factors over stages; the shares are those of the worst stage."""
-    designs = {stage.index: stage.canary_share for stage in question.stages if stage.index in question.compared}
-    worst: tuple[float, float, float] | None = None
-    total = 0.0
-    for exposure in look.exposures:
-        share, units = designs.get(exposure.stage), exposure.canary + exposure.control
-        if share is None or not 0 < share < 1 or units == 0:
+def check_split(question: Question, look: Look, before: SplitCheck) -> SplitCheck:
+    """The test of the split after a look. A finding stands until people are split as planned again, or somebody has set
+    it aside; then the test begins anew with those who come from then on.
+
+    A stage's first appearances are independent; those of two stages are often the same people, so that the evidence of
+    stages is averaged (with the shares of a sequence without an end), not multiplied.
+    """
+    counts = {
+        f"{one.stage}|{arm}": n for one in look.exposures for arm, n in ((CANARY, one.canary), (CONTROL, one.control))
+    }
+    if before.found is not None:
+        over = before.found.number <= question.splits_set_aside or _is_right_again(question, look, before)
+        return replace(before, since=counts, found=None) if over else before
+    total, worst = -inf, None
+    for order, stage in enumerate((s for s in question.stages if s.index in question.compared), start=1):
+        canary, control = _fresh(before, look, stage.index)
+        share, units = stage.canary_share, canary + control
+        if share is None or not 0 < share < 1 or units < SPLIT_UNITS:
             continue
-        factor = float(split.log_bayes_factor([[exposure.canary, exposure.control]], [share, 1 - share])[-1])
-        total += factor
+        factor = float(split.log_bayes_factor([[canary, control]], [share, 1 - share])[-1]) + log(fading(order))
+        total = float(np.logaddexp(total, factor))
         if worst is None or factor > worst[0]:
-            worst = (factor, share, exposure.canary / units)
+            worst = (factor, share, canary / units)
     if worst is None or total < SKEW_BAR:
-        return None
-    return Skewed(log_bayes_factor=total, expected_share=worst[1], observed_share=worst[2])
+        return before
+    found = Skewed(log_bayes_factor=total, expected_share=worst[1], observed_share=worst[2], number=before.findings + 1)
+    return SplitCheck(since=counts, found=found, findings=before.findings + 1)
+
+
+def _is_right_again(question: Question, look: Look, before: SplitCheck) -> bool:
+    """Whether those who came since the finding are split as planned rather than as it found: a likelihood ratio, with
+    the bar of the finding itself. In other stages the wrong odds are as far off as in the one it was found in."""
+    found = before.found
+    assert found is not None
+    off = _odds(found.observed_share) / _odds(found.expected_share)
+    ratio = 0.0
+    for stage in question.stages:
+        share = stage.canary_share
+        if stage.index not in question.compared or share is None or not 0 < share < 1:
+            continue
+        canary, control = _fresh(before, look, stage.index)
+        wrong = off * _odds(share) / (1 + off * _odds(share))
+        ratio += canary * log(share / wrong) + control * log((1 - share) / (1 - wrong))
+    return ratio >= SKEW_BAR
+
+
+def _odds(share: float) -> float:
+    inside = min(max(share, LEAST_SHARE), 1 - LEAST_SHARE)
+    return inside / (1 - inside)
+
+
+def _fresh(before: SplitCheck, look: Look, stage: int) -> tuple[int, int]:
+    """(canary, control) units that a stage has seen since the test began."""
+    seen = next((one for one in look.exposures if one.stage == stage), None)
+    if seen is None:
+        return 0, 0
+    canary, control = (before.since.get(f"{stage}|{arm}", 0) for arm in (CANARY, CONTROL))
+    return seen.canary - canary, seen.control - control
 
 
 def silence(question: Question, look: Look, state: State) -> NoData | None:

@@ -42,6 +42,7 @@ def judge(question: Question, look: Look, before: State) -> Judgement:
     """Roll back before anything else and for ever; then what makes a comparison worthless, a hold, silence, too little
     to judge by; and where nothing speaks against it, whether it is shown to keep its limits."""
     state = advance(question, look, before)
+    state = replace(state, split=health.check_split(question, look, before.split))
     state = replace(state, segments=segment_scores(question, look, state))
     scored = scores(question, look, state)
     state = replace(state, beyond_since=_beyond_since(look, before, scored))
@@ -75,8 +76,8 @@ def _verdict(
         return state.rolled_back
     if findings := deciding.fired(question, look, state, scored, Role.ROLLBACK):
         return RollBack(findings=findings)
-    if (skewed := health.skew(question, look)) is not None:
-        return skewed
+    if state.split.found is not None:
+        return state.split.found
     if findings := deciding.fired(question, look, state, scored, Role.HOLD):
         return Hold(findings=findings)
     if findings := deciding.discovered(question, look, state, scored, Role.HOLD):

@@ -45,6 +45,7 @@ class Question:
     alpha: float = 0.05
     no_data_after: timedelta = timedelta(minutes=15)
     segments_every: timedelta = timedelta(seconds=50)
+    splits_set_aside: int = 0  # so many findings of a wrong split have people set aside
 
     def __post_init__(self) -> None:
         if not 0 < self.alpha < 1:

@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 from core.judging.evidence import CATEGORY
 from core.judging.ranges import Seen
-from core.judging.verdict import RollBack
+from core.judging.verdict import RollBack, Skewed
 from core.stats.checked import Side
 
 Part: TypeAlias = Literal["pair", "alone", "fixed", "tail", "onset", "clear"]
@@ -112,6 +112,16 @@ class SegmentScore:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SplitCheck:
+    """The test of how people are split: `since` are the distinct units by stage and arm (`"stage|arm"`) when it began
+    anew, `found` the finding that stands, `findings` how many there were."""
+
+    since: Mapping[str, int] = field(default_factory=dict)
+    found: Skewed | None = None
+    findings: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class State:
     """`State()` is before the first look, whatever is asked. `totals` is keyed `"stage|metric"` or
     `"stage|metric|segment"`, `last_request` by arm, `arrivals` by `"metric|arm"`, `taus` by position, `beyond_since` by
@@ -140,6 +150,7 @@ class State:
     left_out: int = 0  # segments that have requests and are not judged
     segments_seen: datetime | None = None  # the last look at segments
     segments: tuple[SegmentScore, ...] = ()
+    split: SplitCheck = field(default_factory=SplitCheck)
     rolled_back: RollBack | None = None
 
     def total(self, stage: int, metric: str, segment: str = "") -> Total:

@@ -134,8 +134,7 @@ FEEDS: Mapping[str, tuple[str, ...]] = {
 """Keys of an observation beside the catalogue's own, and the metrics that they feed."""
 
 COUNTED_AT_INTAKE = frozenset({"refused_items", "unplaced_items", "late_items", "duplicate_items"})
-"""How well observations themselves arrive: no application reports that, and a difference between the arms means that they
-cannot be compared."""
+"""How well observations arrive. No application reports that; arms that differ in it cannot be compared."""
 
 COUNTED_ELSEWHERE = frozenset({"new_error_category"}) | COUNTED_AT_INTAKE
 """Metrics that no observation carries under their own key."""

@@ -14,8 +14,8 @@ from core.rollout.world import World
 SETTLES_WITHIN = timedelta(seconds=30)
 """How long it may take until applications follow a flag system that is driven: its SDKs ask every fifteen seconds."""
 REPORTED_WITHIN = timedelta(minutes=15)
-"""How long after an evaluation it may still be reported without saying so: ten minutes in a client's cache, two of a slow
-model, the rest in a batch."""
+"""How long after an evaluation it may be reported: ten minutes in a client's cache, two of a slow model, the rest in a
+batch."""
 SETTLING_SHARE = 4
 """At most one part in so many of a stage's hold goes by until what is reported surely belongs to it."""
 ENDED_KEPT = 8

@@ -28,16 +28,28 @@ def key_of(finding: v.Finding | v.Skewed | v.BrokenSource | v.NoData) -> str:
             where = f":{finding.segment}" if finding.segment else ""
             return f"limit:{finding.metric}:{finding.kind}{where}"
         case v.Skewed():
-            return SPLIT
+            return f"{SPLIT}:{finding.number}"
         case v.BrokenSource():
             return f"{_SOURCE}{finding.metric}"
         case v.NoData():
             return NO_DATA
 
 
+def is_of_split(key: str) -> bool:
+    """Whether a key names a finding of a wrong split."""
+    return key.partition(":")[0] == SPLIT
+
+
 def clears_itself(key: str) -> bool:
-    """Whether a hold ends by itself once what was missing is there again."""
-    return key in {NO_DATA, BROKEN} or key.startswith(_SOURCE)
+    """Whether a hold ends by itself: once what was missing is there again, or people are split as planned again."""
+    return key in {NO_DATA, BROKEN} or key.startswith(_SOURCE) or is_of_split(key)
+
+
+def is_over(key: str, verdict: v.Verdict) -> bool:
+    """Whether a hold that clears itself may end at this verdict."""
+    if not clears_itself(key):
+        return False
+    return not isinstance(verdict, v.Skewed if is_of_split(key) else v.NoData | v.BrokenSource)
 
 
 def _text(verdict: v.Skewed | v.BrokenSource | v.NoData) -> str:

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from core.judging.implied import Direction, Expected, implied
 from core.judging.question import Question, StageDesign
+from core.rollout import holds
 from core.rollout.model import Rollout
 from core.rollout.plan import Plan, Stage, StageKind
 
@@ -37,6 +38,7 @@ def ask(rollout: Rollout, tick: timedelta) -> Question:
         current=rollout.stage_index,
         no_data_after=silence,
         segments_every=min(SEGMENTS_EVERY, hold / 4) if hold else SEGMENTS_EVERY,
+        splits_set_aside=sum(holds.is_of_split(key) for key in rollout.overridden),
     )
 
 

@@ -185,7 +185,7 @@ def _holding(rollout: Rollout, sighting: c.Sighting) -> list[e.RolloutEvent]:
     found = holds.asked_for(rollout, sighting.verdict)
     if rollout.state is State.ON_HOLD:
         assert rollout.hold is not None
-        if holds.clears_itself(rollout.hold.key) and not isinstance(sighting.verdict, v.NoData | v.BrokenSource):
+        if holds.is_over(rollout.hold.key, sighting.verdict):
             return [_evidence(rollout, sighting, "verdict"), e.HoldCleared(key=rollout.hold.key)]
         return []
     if found is None or rollout.state is State.PAUSED:

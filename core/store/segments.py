@@ -1,5 +1,4 @@
-"""How many segments and error categories a rollout can have: the first keep their name, later ones are others, and an
-error that is frequent gets a name of its own even then."""
+"""How many segments and error categories a rollout can have: the first and the frequent keep their name."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -14,7 +13,7 @@ VALUES = 40
 CATEGORIES = 200
 """Of error categories, for the same reason."""
 FREQUENT = 10
-"""How often an error must come, among the others, to get a name of its own: a long tail of rare texts must not hide it."""
+"""How often an error must come, among the others, to get a name of its own: a long tail must not hide it."""
 FREQUENT_CATEGORIES = 50
 """So many of them beyond `CATEGORIES`."""
 CANDIDATES = 1_000
@@ -34,7 +33,7 @@ class Vocabulary:
         self._candidates: dict[str, Counter[str]] = {}
 
     def settle(self, connection: Connection, met: Mapping[str, Counter[str]]) -> None:
-        """Make room for the names met in a batch (`language=de`, how often), by rollout, or decide that they are others."""
+        """Make room for the names met in a batch (`language=de`), by rollout, or decide that they are others."""
         for rollout, names in met.items():
             known = self._known.get(rollout, set())
             if known.issuperset(names):

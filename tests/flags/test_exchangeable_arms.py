@@ -1,4 +1,4 @@
-"""A law: in any history of stages, whether somebody is compared depends on who they are, and their arm on chance alone."""
+"""A law: in any history of stages, who is compared depends on who they are, and their arm on chance alone."""
 
 from collections import defaultdict
 from collections.abc import Sequence

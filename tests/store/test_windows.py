@@ -229,7 +229,7 @@ def test_two_processes_cannot_save_the_same_look(database, noon):
 
 
 def test_whom_an_earlier_cohort_compared_is_not_compared_again(database, noon):
-    """Whatever the evaluation knew of them: somebody who lost the attribute has still had one of the versions for a while."""
+    """Whatever the evaluation knew: who lost the attribute has still had one of the versions for a while."""
 
     def placed(unit, stage, arm="canary", **more):
         seen = Observation(surface="support", unit=unit, at=noon, readings={"refusal_rate": 0.0})
@@ -237,7 +237,10 @@ def test_whom_an_earlier_cohort_compared_is_not_compared_again(database, noon):
 
     with database.plain_writing() as connection:
         windows.record(connection, [placed("a", 0), placed("b", 0, "control"), placed("c", 1, earlier_cohorts=(0,))])
-        later = [placed(unit, 1, arm, earlier_cohorts=(0,)) for unit, arm in (("a", "control"), ("b", "canary"), ("d", "canary"))]
+        later = [
+            placed(unit, 1, arm, earlier_cohorts=(0,))
+            for unit, arm in (("a", "control"), ("b", "canary"), ("d", "canary"))
+        ]
         windows.record(connection, later)
     with database.reading() as connection:
         sums = windows.read(connection, "R-1")
