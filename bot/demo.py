@@ -183,17 +183,17 @@ class Story:
                 self._over.wait(0.05)
 
     def _serve(self, client: httpx.Client, chance: random.Random, count: int, number: int) -> None:
-        served_at: list[str] = []  # at this speed a stage may begin in the middle of a batch
+        served: list[dict[str, str]] = []  # at this speed a stage may begin in the middle of a batch
 
         def serve(visitor: traffic.Visitor) -> tuple[str, str]:
-            served_at.append(self._clock().isoformat())
+            at = self._clock().isoformat()
             answer = client.post(f"/ofrep/v1/evaluate/flags/{SURFACE}", json={"context": visitor.context}).json()
+            exposure = answer["metadata"].get("exposure")
+            served.append({"at": at, **({"exposure": exposure} if exposure else {})})
             return answer["variant"], answer["metadata"]["version"]
 
         seen = traffic.respond(chance, self.scenario, self._clock(), count, serve, "v42")
-        batch = {
-            "observations": [{**one, "surface": SURFACE, "at": at} for one, at in zip(seen, served_at, strict=True)]
-        }
+        batch = {"observations": [{**one, "surface": SURFACE, **how} for one, how in zip(seen, served, strict=True)]}
         answer = client.post("/api/v1/observations", json=batch, headers={"idempotency-key": f"demo-{number}"})
         answer.raise_for_status()
 

@@ -84,12 +84,17 @@ _OBSERVATION = _object(
     ("surface", "unit"),
     surface=_TEXT,
     unit={"type": "string", "description": "the same id as the evaluation's targetingKey"},
+    exposure={"type": ["string", "null"], "description": "the evaluation's metadata.exposure, as it came"},
     variant={"type": "string", "enum": ["canary", "control", "stable"]},
     version=_TEXT,
     at={"type": "string", "format": "date-time", "description": "at most an hour ago; now where left out"},
     id={"type": "string", "description": "unique per surface for 24 hours: counted once"},
-    segments={"type": "object", "additionalProperties": _TEXT},
-    metrics={"type": "object", "additionalProperties": {"type": ["number", "boolean"]}},
+    segments={"type": "object", "additionalProperties": {"type": ["string", "number", "boolean", "null"]}},
+    metrics={
+        "type": "object",
+        "additionalProperties": {"type": ["number", "boolean", "null"]},
+        "description": "null: not measured",
+    },
     error_category=_TEXT,
 )
 
@@ -216,7 +221,12 @@ _EVALUATION = _object(
     variant={"type": "string", "enum": ["canary", "control", "stable"]},
     reason={"type": "string", "enum": ["DEFAULT", "SPLIT", "TARGETING_MATCH"]},
     metadata=_object(
-        ("rollout", "version", "cohort", "stage"), rollout=_TEXT, version=_TEXT, cohort=_TEXT, stage=_TEXT
+        ("rollout", "version", "cohort", "stage"),
+        rollout=_TEXT,
+        version=_TEXT,
+        cohort=_TEXT,
+        stage=_TEXT,
+        exposure={"type": "string", "description": "to be echoed in observations; there while a rollout runs"},
     ),
 )
 _OFREP_PROBLEM = _object(("errorCode", "errorDetails"), key=_TEXT, errorCode=_TEXT, errorDetails=_TEXT)

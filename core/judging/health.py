@@ -36,7 +36,7 @@ def check_split(question: Question, look: Look, before: SplitCheck) -> SplitChec
         f"{one.stage}|{arm}": n for one in look.exposures for arm, n in ((CANARY, one.canary), (CONTROL, one.control))
     }
     if before.found is not None:
-        over = before.found.number <= question.splits_set_aside or _is_right_again(question, look, before)
+        over = before.findings <= question.splits_set_aside or _is_right_again(question, look, before)
         return replace(before, since=counts, found=None) if over else before
     total, worst = -inf, None
     for order, stage in enumerate((s for s in question.stages if s.index in question.compared), start=1):

@@ -84,12 +84,13 @@ class NoControl:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Skewed:
     """Units were not split as designed, so no comparison can be trusted. Shares are the canary's, 0 to 1. It is the
-    `number`-th finding of the rollout: people who set one aside have not set the next one aside."""
+    `number`-th finding of the rollout (None: recorded before they were counted): who sets one aside has not set the
+    next one aside."""
 
     log_bayes_factor: float
     expected_share: float
     observed_share: float
-    number: int = 1
+    number: int | None = None
     name: Literal["skewed"] = "skewed"
 
 

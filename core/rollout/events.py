@@ -127,6 +127,7 @@ class EvidenceRecorded:
     """What the engine saw when it mattered, with all that is needed to compute the verdict again."""
 
     TYPE: ClassVar[str] = "rollout.evidence_recorded"
+    LATER: ClassVar[tuple[str, ...]] = ("verdict.number",)
     number: int
     reason: str  # verdict | step | summary | hold | rollback
     verdict: Verdict

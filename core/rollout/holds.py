@@ -28,7 +28,7 @@ def key_of(finding: v.Finding | v.Skewed | v.BrokenSource | v.NoData) -> str:
             where = f":{finding.segment}" if finding.segment else ""
             return f"limit:{finding.metric}:{finding.kind}{where}"
         case v.Skewed():
-            return f"{SPLIT}:{finding.number}"
+            return f"{SPLIT}:{finding.number or 1}"
         case v.BrokenSource():
             return f"{_SOURCE}{finding.metric}"
         case v.NoData():

@@ -116,11 +116,11 @@ def _sealed(kind: type[Any]) -> tuple[str, ...]:
 
 
 def _without_unset(kind: type[Any], fields: dict[str, Any]) -> dict[str, Any]:
-    """The fields without those that its class names in `LATER` and that are None."""
+    """The fields without those that its class names in `LATER` and that are None. One of a union may not have them."""
     for path in getattr(kind, "LATER", ()):
         *around, name = path.split(".")
         inside = reduce(getitem, around, fields)
-        if inside[name] is None:
+        if name in inside and inside[name] is None:
             del inside[name]
     return fields
 

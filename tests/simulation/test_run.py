@@ -89,7 +89,7 @@ def test_a_skewed_split_holds_and_is_set_aside(plan, known, canary):
     source = Uneven(known, ("refusal_rate",), populate(20_000, (), chance), None, chance)
     run = play(plan(stages=(canary(),)), source, Tally(source.population.profiles, {}), looks=12)
     assert run.held is not None
-    assert run.held.metric == "split"
+    assert run.held.metric == "split:1"
     assert (run.undecided, run.lasted) == ((), 6 * HOUR)
 
 
