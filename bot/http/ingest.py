@@ -148,7 +148,7 @@ class Intake:
                 if known is not None:
                     results.append((batch, known))
                     continue
-                fresh, refused = _fresh(connection, found, now)
+                fresh, refused = keep_fresh(connection, found, now)
                 placed += (*fresh.placed, *found.flawed)
                 uncounted.update(good.uncounted for good in found.good if good.uncounted is not None)
                 accepted += fresh.count
@@ -170,7 +170,9 @@ class Intake:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Fresh:
+class Fresh:
+    """What of a batch was not counted before: how many items, and those that are compared."""
+
     count: int
     placed: Sequence[windows.Placed]
 
@@ -183,7 +185,7 @@ def _known(connection: Connection, batch: Batch, now: datetime) -> bytes | None:
     return answer.encode() if answer is not None else None
 
 
-def _fresh(connection: Connection, found: Checked, now: datetime) -> tuple[_Fresh, list[Rejected]]:
+def keep_fresh(connection: Connection, found: Checked, now: datetime) -> tuple[Fresh, list[Rejected]]:
     """What was not counted before; an id that was is named as a duplicate, and so is one repeated in the batch."""
     ids = {(g.surface, g.id) for g in found.good if g.id is not None}
     unseen = set(intake.fresh_items(connection, ids, now)) if ids else set()
@@ -203,7 +205,7 @@ def _fresh(connection: Connection, found: Checked, now: datetime) -> tuple[_Fres
         refused += good.parts
         if good.placed is not None:
             placed.append(good.placed)
-    return _Fresh(count=count, placed=placed), refused
+    return Fresh(count=count, placed=placed), refused
 
 
 class Observations:
