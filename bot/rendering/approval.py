@@ -9,6 +9,7 @@ from core.judging.verdict import Measure
 from core.rollout import gates
 from core.rollout.events import ApprovalRequested, Approved
 from core.rollout.model import Rollout
+from core.rollout.plan import content_hash
 
 Mention = Callable[[str], str]
 
@@ -64,7 +65,8 @@ def _evidence(rollout: Rollout) -> str:
 
 
 def _for_and_against(rollout: Rollout) -> list[str]:
-    said = [f"What changes: {wording.escape(rollout.kind, 60)}, {wording.from_to(rollout)}. Nothing else."]
+    versions = f"{wording.from_to(rollout)} (content {content_hash(rollout.to_content)})"
+    said = [f"What changes: {wording.escape(rollout.kind, 60)}, {versions}. Nothing else."]
     if (driven := rollout.plan.drives) is not None:
         said.append(f"What it drives: {wording.escape(driven.title, 200)}, at {wording.escape(driven.url, 200)}")
     noticed = [b.text for b in rollout.plan.behaviour_changes if not b.unchanged]

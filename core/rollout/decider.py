@@ -8,8 +8,9 @@ from core.rollout import events as e
 from core.rollout import gates, holds, permission, ticking
 from core.rollout.context import Context
 from core.rollout.model import TERMINAL, UNDER_WAY, Rollout, State
-from core.rollout.plan import GATES, Risk, StageKind, changed_parts
+from core.rollout.plan import GATES, Risk, StageKind, changed_parts, content_hash
 from core.rollout.refusal import Conflict, Refused
+from core.rollout.surface import Surface, is_taken
 
 FELT_OFF_HOLDS = 2  # different people
 LONGEST_WAIT = timedelta(days=366)
@@ -76,7 +77,7 @@ def _plan(rollout: Rollout | None, command: c.PlanRollout, context: Context) -> 
     assert surface is not None
     fingerprint = plan.fingerprint()
     if rollout is not None and rollout.state is not State.ABANDONED:
-        if rollout.fingerprint == fingerprint:
+        if rollout.fingerprint == fingerprint and not _is_outdated(rollout, surface):
             return []
         if rollout.state is not State.PLANNED:
             raise Refused(
@@ -95,6 +96,8 @@ def _plan(rollout: Rollout | None, command: c.PlanRollout, context: Context) -> 
         raise Refused(
             f"{plan.to_version} is the same as {plan.from_version}: nothing would change.", hint="See `change.to`."
         )
+    if is_taken(surface, plan.to_version, after):
+        raise Refused(gates.name_taken(surface, plan.to_version), hint=gates.name_hint(surface))
     planned = e.Planned(
         rollout=rollout.id if rollout and rollout.state is State.PLANNED else context.new_id,
         plan=plan,
@@ -115,6 +118,14 @@ def _plan(rollout: Rollout | None, command: c.PlanRollout, context: Context) -> 
         )
         events.append(request)
     return events
+
+
+def _is_outdated(rollout: Rollout, surface: Surface) -> bool:
+    """Whether a plan that has not begun was made from, or names, another content than these names stand for."""
+    if rollout.state is not State.PLANNED or surface.live != rollout.plan.from_version:
+        return False
+    other = content_hash(rollout.from_content) != content_hash(surface.live_content)
+    return other or is_taken(surface, rollout.plan.to_version, rollout.to_content)
 
 
 def _start(rollout: Rollout, command: c.Start, context: Context) -> list[e.RolloutEvent]:

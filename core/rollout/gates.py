@@ -6,8 +6,9 @@ from core.judging.verdict import Cleared, Continue, NoControl, Verdict
 from core.rollout.context import Context
 from core.rollout.events import ApprovalRequested
 from core.rollout.model import Rollout, State
-from core.rollout.plan import GATES, Advance, Risk, Stage, StageKind
+from core.rollout.plan import GATES, Advance, Risk, Stage, StageKind, content_hash
 from core.rollout.refusal import Refused
+from core.rollout.surface import Surface, is_taken, next_version
 
 START = "start"
 
@@ -103,6 +104,13 @@ def check_start(rollout: Rollout, context: Context) -> None:
             "someone shipped in between.",
             hint="Set `change.from` to what is live and apply the file again.",
         )
+    if content_hash(context.surface.live_content) != content_hash(rollout.from_content):
+        raise Refused(
+            f"{rollout.id} was planned on another content of {plan.from_version} than the one that is live.",
+            hint="Apply its file again: it is then approved as it would be.",
+        )
+    if is_taken(context.surface, plan.to_version, rollout.to_content):
+        raise Refused(name_taken(context.surface, plan.to_version), hint=name_hint(context.surface))
     if context.others:
         raise Refused(
             f"{plan.surface} is already changing ({', '.join(context.others)}). "
@@ -124,6 +132,18 @@ def check_start(rollout: Rollout, context: Context) -> None:
             hint="The request with its buttons is in the rollout's thread.",
         )
     _check_notices(rollout, context)
+
+
+def name_taken(surface: Surface, version: str) -> str:
+    """Why a version cannot be called that."""
+    known = content_hash(surface.versions[version])
+    return f"{version} is another content on {surface.name} already ({known}): a version never changes."
+
+
+def name_hint(surface: Surface) -> str:
+    """What to call it instead."""
+    free = next_version(surface)
+    return f"Write `version: {free}` under `change.to`, or leave it out, and apply the file again."
 
 
 def _check_notices(rollout: Rollout, context: Context) -> None:

@@ -207,6 +207,11 @@ def _plain(value: Any) -> Any:
             return value
 
 
+def content_hash(content: Content) -> str:
+    """Twelve hex digits that name a version's content, whatever the version is called."""
+    return hashlib.sha256(json.dumps(_plain(content), sort_keys=True).encode()).hexdigest()[:12]
+
+
 def changed_parts(before: Content, after: Content) -> tuple[str, ...]:
     """Which parts of a version differ (`prompt`, `model`, …): computed, so a label can never lie."""
     return tuple(sorted(k for k in {*before, *after} if before.get(k) != after.get(k)))

@@ -6,9 +6,9 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, assert_never
 
-from core.rollout.plan import Risk
+from core.rollout.plan import Risk, content_hash
 from core.rollout.policy import Policy
-from core.rollout.surface import Surface, evolve
+from core.rollout.surface import Surface, evolve, is_taken, next_version
 from core.spec import drives_checks, limit_checks, notice_checks, sight_checks, stage_checks
 from core.spec.planning import changes
 from core.spec.policy_file import PolicyFile
@@ -67,15 +67,27 @@ def _change(file: RolloutFile, surface: Surface | None) -> Iterator[Problem]:
             f"{surface.name}@{surface.live} here and read the plan again",
         )
     elif surface is not None:
-        try:
-            changes(file, surface)
-        except Unreadable as refusal:
-            yield from refusal.problems
+        yield from _new_version(file, surface)
     if change.to.version is not None and change.to.version == change.from_version:
         yield source.problem(("change", "to", "version"), f"{change.to.version} is the version it starts from")
     if "model" in change.to.model_fields_set:
         strict = file.careful is Risk.HIGH or TEMPLATES[file.template].dated_snapshot
         yield from _model(file, ("change", "to", "model"), change.to.model, strict=strict)
+
+
+def _new_version(file: RolloutFile, surface: Surface) -> Iterator[Problem]:
+    try:
+        _, changed = changes(file, surface)
+    except Unreadable as refusal:
+        yield from refusal.problems
+        return
+    name = file.change.to.version
+    if name is not None and name != surface.live and is_taken(surface, name, {**surface.live_content, **changed}):
+        yield file.source.problem(
+            ("change", "to", "version"),
+            f"{name} is another content already ({content_hash(surface.versions[name])}), and a version never changes. "
+            f"The next free name is {next_version(surface)}; it is taken by itself where you leave this out",
+        )
 
 
 def _model(file: RolloutFile | SurfaceFile, path: tuple[str, ...], model: Any, *, strict: bool) -> Iterator[Problem]:

@@ -145,7 +145,7 @@ def test_the_request_for_approval(words: Any, story: Any) -> None:
     assert plain.text(told) == snapshot("""\
 Approval needed (0 of 1): start R-118 support-tone (prompt change, v42 -> v43).
 Asked by @dana, Mon 23 Nov 16:00 CET · expires Tue 24 Nov 16:00 CET (then it is asked again) · plan 7f3a19
-What changes: prompt, v42 -> v43. Nothing else.
+What changes: prompt, v42 -> v43 (content 3867c019140f). Nothing else.
 What people will notice: Answers are about a third shorter and start with the fix. The assistant no longer apologises before every step.
 If it goes wrong: automatic switch back on 1 agreed limit.
 [ Approve ] [ Reject… ]
