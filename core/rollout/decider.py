@@ -13,6 +13,7 @@ from core.rollout.refusal import Conflict, Refused
 from core.rollout.surface import Surface, is_taken
 
 FELT_OFF_HOLDS = 2  # different people
+TRIALS = frozenset({StageKind.COHORT, StageKind.CANARY, StageKind.AB})  # where few have it before many do
 LONGEST_WAIT = timedelta(days=366)
 
 
@@ -215,6 +216,8 @@ def _advance(rollout: Rollout, command: c.Advance, context: Context) -> list[e.R
         )
     _must_have_shown(rollout)
     reason = _said(command.reason, "skipped wait")
+    if (following := rollout.next_stage) is not None and following.percent == 100:
+        _must_have_been_tried(rollout, context)
     return ticking.move_on(rollout, context, skipped=reason)
 
 
@@ -239,14 +242,44 @@ def _jump(rollout: Rollout, percent: float, reason: str, context: Context) -> li
     if forbidden := skipped_kinds - set(may_skip):
         raise Refused(f"A {rollout.plan.risk} risk rollout may not skip {', '.join(sorted(forbidden))}.")
     factor = context.policy.max_step
-    if factor is not None and rollout.percent > 0 and percent > factor * rollout.percent and not reason.strip():
-        raise Refused(
-            f"{rollout.percent:g} % -> {percent:g} % is a big jump (policy: at most x{factor:g}). "
-            f"Next step is {(between[0] if between else stage).percent:g} %.",
-            hint='To jump anyway: --skip-wait "why" (it will be shown in every message).',
-        )
+    if factor is not None and rollout.percent > 0 and percent > factor * rollout.percent:
+        _must_have_been_tried(rollout, context)
+        if not reason.strip():
+            raise Refused(
+                f"{rollout.percent:g} % -> {percent:g} % is a big jump (policy: at most x{factor:g}). "
+                f"Next step is {(between[0] if between else stage).percent:g} %.",
+                hint='To jump anyway: --skip-wait "why" (it will be shown in every message).',
+            )
     _must_have_shown(rollout)
     return ticking.move_on(rollout, context, skipped=_said(reason, "skipped wait"), to=index)
+
+
+def _must_have_been_tried(rollout: Rollout, context: Context) -> None:
+    """Before few have had it for as long as was agreed, and as the policy asks for, nobody makes it many: a reason
+    skips the waiting between steps, not the trial. What the policy lets be skipped need not be tried."""
+    terms = context.policy.risk[rollout.plan.risk]
+    for span in rollout.spans:
+        stage = rollout.plan.stages[span.index]
+        if stage.kind not in TRIALS or stage.kind in terms.may_skip:
+            continue
+        under_way = span is rollout.spans[-1]
+        held = rollout.held_for(context.at) if under_way else (span.until or context.at) - span.since
+        asked = terms.min_canary_hold if stage.kind is StageKind.CANARY else timedelta(0)
+        asked = max(asked, stage.min_hold) if under_way else asked
+        if held < asked:
+            raise Refused(
+                f"{stage.name} has held for {gates.span(held)} of {gates.span(asked)}: before that it goes "
+                "neither to everybody nor over a step that the policy calls big, whatever the reason.",
+                hint=_smaller(rollout),
+                earliest=context.at + (asked - held) if under_way else None,
+            )
+
+
+def _smaller(rollout: Rollout) -> str:
+    following = rollout.next_stage
+    if following is None or following.percent == 100:
+        return f"It goes on by itself. Going back takes seconds: /rollout rollback {rollout.id}."
+    return f'/rollout advance {rollout.id} --skip-wait "why" takes the next step, {following.percent:g} %.'
 
 
 def _must_have_shown(rollout: Rollout) -> None:

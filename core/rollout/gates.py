@@ -166,7 +166,7 @@ def _check_notices(rollout: Rollout, context: Context) -> None:
         when, channel = latest
         lead = next(n.before for n in rollout.plan.told_before if n.channel == channel and n.before is not None)
         raise Refused(
-            f"{channel} needs {_span(lead)} notice. Earliest start {_when(when, context)}.",
+            f"{channel} needs {span(lead)} notice. Earliest start {_when(when, context)}.",
             hint="Press Start then, and it begins by itself at that time.",
             earliest=when,
         )
@@ -191,8 +191,9 @@ def _when(at: datetime, context: Context) -> str:
     return f"{local:%a %d %b %H:%M:%S %Z}" if local.second else f"{local:%a %d %b %H:%M %Z}"
 
 
-def _span(span: timedelta) -> str:
-    seconds = int(span.total_seconds())
+def span(length: timedelta) -> str:
+    """A span as a sentence has it: `2 days`, `6 h`, `40 s`."""
+    seconds = int(length.total_seconds())
     for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
         if seconds >= size and seconds % size == 0 and (unit != "days" or seconds > size):
             return f"{seconds // size} {unit}"

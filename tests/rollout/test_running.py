@@ -10,7 +10,7 @@ from core.rollout import commands as c
 from core.rollout import events as e
 from core.rollout.model import State
 from core.rollout.plan import Advance, Approvals, EvalTerms, Risk, Stage, StageKind
-from core.rollout.policy import Policy, QuietHours
+from core.rollout.policy import BUILT_IN, Policy, QuietHours
 
 
 def test_a_stage_is_left_after_its_hold_with_its_sample(running, words):
@@ -337,3 +337,39 @@ def test_evidence_that_can_be_judged_again_still_rolls_back(running, words):
 
     story = running().when(c.DoubtEvidence(text="what came in cannot be judged"), by=ENGINE)
     story.tick(words.sighting(words.harm)).then(e.EvidenceRecorded, e.RolledBack)
+
+
+def test_a_person_jumps_over_steps_only_once_the_canary_has_held(running):
+    story = running()
+    refused = story.refuses(c.Advance(to_percent=100, reason="ship it"), "canary has held for 0 s of 6 h")
+    assert "takes the next step, 25 %" in refused.hint
+    story.later(hours=6).refuses(c.Advance(to_percent=100), "big jump")
+    story.when(c.Advance(to_percent=100, reason="launch day")).then(e.StageEntered)
+
+
+def test_the_hold_that_the_policy_asks_of_a_canary_is_not_got_round_in_two_steps(running, words):
+    standard = replace(BUILT_IN.risk[Risk.STANDARD], min_canary_hold=timedelta(hours=6))
+    policy = replace(BUILT_IN, risk={**BUILT_IN.risk, Risk.STANDARD: standard})
+    story = running(words.story(policy=policy)).when(c.Advance(reason="tiny change"))
+    story.later(hours=1).refuses(c.Advance(to_percent=100, reason="ship it"), "canary has held for 0 s of 6 h")
+
+
+def test_a_person_takes_nobody_from_a_canary_that_has_just_begun_to_everybody(running, words):
+    story = running(stages=(words.stages[0], *words.stages[2:]))
+    refused = story.later(minutes=1).refuses(c.Advance(reason="ship it"), "neither to everybody")
+    assert refused.earliest == story.at + timedelta(hours=5, minutes=59)
+    story.later(hours=6).when(c.Advance(reason="ship it")).then(e.StageEntered)
+
+
+def test_a_trial_that_the_policy_lets_be_skipped_need_not_have_held(running, words):
+    low = replace(BUILT_IN.risk[Risk.LOW], may_skip=(StageKind.CANARY,))
+    policy = replace(BUILT_IN, risk={**BUILT_IN.risk, Risk.LOW: low})
+    story = running(words.story(policy=policy), risk=Risk.LOW, approvals=Approvals(required=0))
+    story.when(c.Advance(to_percent=100, reason="copy fix")).then(e.StageEntered)
+
+
+def test_a_step_within_what_the_policy_allows_is_no_big_jump(running, words):
+    stages = (*words.stages[:2], replace(words.stages[1], name="ramp 50%", percent=50), *words.stages[2:])
+    story = running(words.story(policy=replace(BUILT_IN, max_step=20)), stages=stages)
+    story.when(c.Advance(to_percent=50, reason="it is fine")).then(e.StageEntered)
+    assert story.now.percent == 50

@@ -98,6 +98,7 @@ class Shop:
     def finish(self, rollout: str) -> None:
         self.say(c.Approve(), rollout)
         self.say(c.Start(), rollout)
+        self.at += timedelta(hours=1)
         self.say(c.Advance(reason="seen enough"), rollout)
         self.say(c.Advance(reason="seen enough"), rollout)
 
@@ -235,10 +236,12 @@ def act(shop: Shop, what: str, on: Any) -> None:
             case "start":
                 shop.say(c.Start(), on)
             case "advance":
+                shop.at += timedelta(hours=1)
                 shop.say(c.Advance(reason="seen enough"), on)
             case "finish":
                 for step in (c.Approve(), c.Start(), c.Advance(reason="enough"), c.Advance(reason="enough")):
                     shop.say(step, on)
+                    shop.at += timedelta(hours=1)
             case "back":
                 shop.say(c.RollBack(reason="odd"), on)
             case "abandon":
