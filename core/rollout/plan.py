@@ -50,6 +50,20 @@ class EvalTerms:
     max_cost_rise: float | None = None
     max_p95_rise: float | None = None
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is asked, so that what is built in holds."""
+        return self == EvalTerms(suite=self.suite)
+
+
+# What a gate asks where its terms ask nothing, by kind; then new failures in critical categories count as well.
+ASKED_BY_DEFAULT: Mapping[StageKind, EvalTerms] = {
+    StageKind.EVAL: EvalTerms(min_pass_rate=0.92),
+    StageKind.SAFETY: EvalTerms(no_new_failures_in=("*",)),
+    StageKind.COST_LATENCY: EvalTerms(max_cost_rise=0.25, max_p95_rise=0.20),
+}
+CRITICAL = ("critical", "safety")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:

@@ -20,12 +20,18 @@ Categories = Annotated[tuple[str, ...], BeforeValidator(_every), one_or_many({"t
 
 
 class EvalStage(Strict):
-    """An evaluation suite that has to pass; `safety` is read the same way."""
+    """An evaluation suite that has to pass; `safety` is read the same way. Empty terms ask for what is built in."""
 
     suite: str = ""
     min_pass_rate: Share | None = None
     no_new_failures_in: Categories = ()
     compare_to_current: bool = False
+
+    @model_validator(mode="after")
+    def _asks(self) -> "EvalStage":
+        if self.min_pass_rate is not None and not 0 < self.min_pass_rate <= 1:
+            raise wrong("min_pass_rate", "write a rate above 0% and up to 100%, or leave it out")
+        return self
 
     def stages(self, kind: StageKind) -> tuple[Stage, ...]:
         terms = EvalTerms(
@@ -38,7 +44,7 @@ class EvalStage(Strict):
 
 
 class CostLatencyStage(Strict):
-    """A replay of past requests that may not cost or last much more."""
+    """A replay of past requests that may not cost or last much more. Empty terms ask for what is built in."""
 
     replay: str = ""
     max_cost_rise: Share | None = None
