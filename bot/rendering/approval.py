@@ -84,6 +84,8 @@ def _for_and_against(rollout: Rollout) -> list[str]:
         said.append(
             f"Against: {', '.join(_moved(m) for m in worse[:3])}." if worse else "Against: nothing that was measured."
         )
+    if rollout.skipped:
+        said.append(f"Waiting was skipped: “{wording.escape(rollout.skipped, 300)}”")
     if rollout.evidence is not None and rollout.evidence.segments:
         said.append(segments.line(rollout.evidence.segments, rollout.evidence.segments_checked))
     drill = f", drilled in {wording.duration(max(rollout.drilled.values()))}" if rollout.drilled else ""

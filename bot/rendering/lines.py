@@ -47,7 +47,8 @@ def line(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
         case e.Rejected():
             return f"Rejected by {wording.person(event.by)}: {rollout.id}{_quoted(event.reason)}."
         case e.ApprovalRequested():
-            return f"Approval needed: {rollout.id}, {event.needed} for {wording.escape(event.gate, 60)}."
+            skipped = f" Waiting was skipped{_quoted(event.skipped)}." if event.skipped else ""
+            return f"Approval needed: {rollout.id}, {event.needed} for {wording.escape(event.gate, 60)}.{skipped}"
         case e.ApprovalExpired():
             return f"Approval request expired: {rollout.id}. Nobody decided in time."
         case e.StartScheduled():
@@ -149,7 +150,8 @@ def detail(event: e.RolloutEvent) -> tuple[str, str]:
         case e.Planned():
             return "planned", f"{event.plan.from_version} -> {event.plan.to_version}, plan {event.fingerprint[:6]}"
         case e.ApprovalRequested():
-            return "asked", f"{event.needed} for {event.gate} ({event.request}), on verdict {event.verdict}"
+            why = f", wait skipped: {event.skipped}" if event.skipped else ""
+            return "asked", f"{event.needed} for {event.gate} ({event.request}), on verdict {event.verdict}{why}"
         case e.Approved():
             return "approved", f"{event.request} by {event.handle} {event.note}".rstrip()
         case e.Rejected():

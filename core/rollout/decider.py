@@ -108,12 +108,12 @@ def _plan(rollout: Rollout | None, command: c.PlanRollout, context: Context) -> 
         by=context.by.id,
     )
     events: list[e.RolloutEvent] = [planned]
-    if plan.approvals.required:
+    if plan.approvals.needed:
         made = rollout.requests_made if rollout and rollout.state is State.PLANNED else 0
         request = e.ApprovalRequested(
             request=f"{planned.rollout}.{made + 1}",
             gate=gates.START,
-            needed=plan.approvals.required,
+            needed=plan.approvals.needed,
             verdict="none",
             expires_at=context.at + context.policy.approval_expires,
         )

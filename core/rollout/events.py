@@ -34,11 +34,14 @@ class ApprovalRequested:
     """People are asked. `gate` is `start` or the name of the stage to be entered; `verdict` what they are asked on."""
 
     TYPE: ClassVar[str] = "rollout.approval_requested"
+    WRITTEN: ClassVar[tuple[str, ...]] = ("skipped",)
+    LATER: ClassVar[tuple[str, ...]] = ("skipped",)
     request: str
     gate: str
     needed: int
     verdict: str
     expires_at: datetime
+    skipped: str | None = None  # why a person skipped the waiting before it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,7 +37,14 @@ def _approval_requested(rollout: Rollout, event: e.ApprovalRequested, _: datetim
     waiting = State.PLANNED if rollout.state is State.PLANNED else State.WAITING
     if rollout.state in {State.ON_HOLD, State.PAUSED}:
         waiting = rollout.state
-    return replace(rollout, request=event, approvals=(), requests_made=rollout.requests_made + 1, state=waiting)
+    return replace(
+        rollout,
+        request=event,
+        approvals=(),
+        requests_made=rollout.requests_made + 1,
+        state=waiting,
+        skipped=event.skipped or rollout.skipped,  # asked again, the words are not written again
+    )
 
 
 def _gate_closed(rollout: Rollout, _event: e.ApprovalExpired | e.Rejected, _: datetime) -> Rollout:
@@ -70,6 +77,7 @@ def _stage_entered(rollout: Rollout, event: e.StageEntered, at: datetime) -> Rol
         paused_at=None,
         paused_for=timedelta(0),
         skip_wait=False,
+        skipped="",
     )
 
 
@@ -101,6 +109,7 @@ def _held(rollout: Rollout, event: e.Held, at: datetime) -> Rollout:
         rollout,
         state=State.ON_HOLD,
         hold=Hold(key=event.key, text=event.text, since=at),
+        skipped="",
         request=None,
         approvals=(),
         paused_at=None,

@@ -18,7 +18,7 @@ def approvals_needed(rollout: Rollout, stage: Stage | None) -> int:
 
     Standard risk asks once, at the start; high risk at every step that shows the new version to more people.
     """
-    required = rollout.plan.approvals.required
+    required = rollout.plan.approvals.needed
     if stage is None:
         return required
     if stage.kind in GATES or stage.kind is StageKind.BAKE:
@@ -28,14 +28,15 @@ def approvals_needed(rollout: Rollout, stage: Stage | None) -> int:
     return max(required, 1) if stage.advance is Advance.APPROVE else 0
 
 
-def ask(rollout: Rollout, gate: str, needed: int, context: Context) -> ApprovalRequested:
-    """The request for `gate`, bound to the plan and to the verdict as it stands."""
+def ask(rollout: Rollout, gate: str, needed: int, context: Context, skipped: str = "") -> ApprovalRequested:
+    """The request for `gate`, bound to the plan and to the verdict as it stands; `skipped` is why nobody waited."""
     return ApprovalRequested(
         request=f"{rollout.id}.{rollout.requests_made + 1}",
         gate=gate,
         needed=needed,
         verdict=bound_to(rollout.evidence.verdict if rollout.evidence else None),
         expires_at=context.at + context.policy.approval_expires,
+        skipped=skipped or None,
     )
 
 
@@ -67,19 +68,13 @@ def verdict_name(verdict: Verdict | None) -> str:
 
 
 def is_open(rollout: Rollout) -> bool:
-    """Whether enough people, one of each listed group, have approved the open request."""
-    if rollout.request is None or len(rollout.approvals) < rollout.request.needed:
-        return False
-    present = {g for a in rollout.approvals for g in a.groups}
-    return all(g in present for g in rollout.plan.approvals.groups[: rollout.request.needed])
+    """Whether enough people, and one of each listed group, have approved the open request."""
+    return rollout.request is not None and rollout.approvals_left == 0
 
 
 def missing(rollout: Rollout) -> str:
     """Who the open request still waits for, in words."""
-    assert rollout.request is not None
-    present = {g for a in rollout.approvals for g in a.groups}
-    groups = [g for g in rollout.plan.approvals.groups if g not in present]
-    left = max(rollout.request.needed - len(rollout.approvals), 1 if groups else 0)
+    left, groups = rollout.approvals_left, rollout.groups_left
     whom = f" from {' and '.join(groups)}" if groups else ""
     return f"{left} more approval{'s' if left != 1 else ''}{whom}"
 
@@ -126,7 +121,7 @@ def check_start(rollout: Rollout, context: Context) -> None:
         raise Refused(
             f"Frozen until {_when(frozen[1], context)}: {frozen[0]}. Rolling back still works.", earliest=frozen[1]
         )
-    if rollout.plan.approvals.required and not is_open(rollout):
+    if rollout.plan.approvals.needed and not is_open(rollout):
         raise Refused(
             f"{rollout.id} needs {missing(rollout) if rollout.request else 'an approval'} before it starts.",
             hint="The request with its buttons is in the rollout's thread.",

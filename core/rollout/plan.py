@@ -141,6 +141,11 @@ class Approvals:
     groups: tuple[str, ...] = ()
     owner_may_approve: bool = False
 
+    @property
+    def needed(self) -> int:
+        """How many people: as many as are required, and one of each group."""
+        return max(self.required, len(set(self.groups)))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnleashStrategy:

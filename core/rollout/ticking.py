@@ -59,7 +59,7 @@ def move_on(rollout: Rollout, context: Context, *, skipped: str = "", to: int | 
     stage = rollout.plan.stages[index]
     needed = gates.approvals_needed(rollout, stage)
     if needed and not (rollout.request and rollout.request.gate == stage.name and gates.is_open(rollout)):
-        return [gates.ask(rollout, stage.name, needed, context)]
+        return [gates.ask(rollout, stage.name, needed, context, skipped)]
     return [_enter(rollout, index, skipped)]
 
 

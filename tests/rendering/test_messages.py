@@ -376,3 +376,12 @@ def test_a_rollout_is_never_described_with_a_date_before_its_own(words: Any, sto
     at = headline.next_step_at(story.now)
     assert at is not None
     assert at - story.at == timedelta(hours=6)
+
+
+def test_the_request_and_the_line_say_why_the_wait_was_skipped(words: Any, story: Any) -> None:
+    running = story.running()
+    asked = replace(running.request(gate="ramp 25%"), skipped="seen by all of us")
+    running.happen(asked)
+    said = plain.text(approval.render(running.now, asked, (), words.monday, words.zone))
+    assert "Waiting was skipped: “seen by all of us”" in said
+    assert "Waiting was skipped: “seen by all of us”" in lines.line(running.now, asked, words.zone)

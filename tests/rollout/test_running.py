@@ -373,3 +373,26 @@ def test_a_step_within_what_the_policy_allows_is_no_big_jump(running, words):
     story = running(words.story(policy=replace(BUILT_IN, max_step=20)), stages=stages)
     story.when(c.Advance(to_percent=50, reason="it is fine")).then(e.StageEntered)
     assert story.now.percent == 50
+
+
+@pytest.fixture
+def asking(running, words):
+    """A rollout whose step after the canary waits for an approval, at standard risk."""
+    approved = replace(words.stages[1], advance=Advance.APPROVE)
+    return running(stages=(words.stages[0], approved, *words.stages[2:]))
+
+
+def test_approvers_see_why_the_wait_before_their_gate_was_skipped(asking, words, cast):
+    story = asking.when(c.Advance(reason="seen by all of us")).then(e.ApprovalRequested)
+    assert story.last[0].skipped == story.now.skipped == "seen by all of us"
+    story.tick(words.sighting()).then(e.EvidenceRecorded, e.ApprovalRequested)
+    assert story.last[1].skipped is None, "the engine does not write a person's words again"
+    assert story.now.skipped == "seen by all of us", "whoever is asked anew still sees them"
+    story.when(c.Approve(), by=cast["lee"]).tick(words.sighting()).then(e.StageEntered)
+    assert story.now.skipped == ""
+
+
+def test_a_reason_is_that_of_its_own_gate(asking, cast):
+    story = asking.when(c.Advance(reason="seen by all of us"))
+    story.when(c.Reject(reason="not today"), by=cast["lee"]).then(e.Rejected, e.Held)
+    assert story.now.skipped == ""

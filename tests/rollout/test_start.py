@@ -1,6 +1,9 @@
 """Before the start: planning, approvals, notices and their lead times."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+
+import pytest
 
 from core.rollout import commands as c
 from core.rollout import events as e
@@ -185,3 +188,27 @@ def test_a_start_in_the_past_is_now_and_one_in_years_is_refused(planned, cast, w
     story.refuses(c.Start(then=words.monday + timedelta(days=3650)), "more than a year")
     story.when(c.Start(then=words.monday - timedelta(days=9))).then(e.StartScheduled)
     assert story.now.start == story.at
+
+
+@pytest.mark.parametrize("required", [0, 1, 2])
+def test_one_of_each_named_group_has_to_approve(planned, cast, required):
+    both = Approvals(required=required, groups=("@ai-leads", "@support-leads"))
+    story = planned(approvals=both).later(hours=2)
+    assert story.now.request.needed == 2
+    story.when(c.Approve(), by=cast["lee"]).refuses(c.Start(), "1 more approval from @support-leads")
+    story.when(c.Approve(), by=cast["mira"]).when(c.Start()).then(e.Started, e.StageEntered)
+
+
+def test_a_request_of_an_older_log_that_asks_for_fewer_than_its_groups_opens_with_all_of_them(planned, cast):
+    both = Approvals(required=1, groups=("@ai-leads", "@support-leads"))
+    story = planned(approvals=both).later(hours=2)
+    story.happen(replace(story.now.request, needed=1)).when(c.Approve(), by=cast["lee"])
+    assert story.now.waiting_for == "1 approval"
+    story.refuses(c.Start(), "1 more approval from @support-leads")
+
+
+def test_more_people_than_groups_may_be_required(planned, cast):
+    ai = Actor(id="slack:T1/U8", handle="@noa", groups=("@ai-leads",))
+    story = planned(approvals=Approvals(required=2, groups=("@ai-leads",))).later(hours=2)
+    story.when(c.Approve(), by=cast["lee"]).refuses(c.Start(), "1 more approval before")
+    story.when(c.Approve(), by=ai).when(c.Start()).then(e.Started, e.StageEntered)

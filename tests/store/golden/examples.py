@@ -271,6 +271,9 @@ def _version(event: e.Event) -> int:
 EXAMPLES: dict[str, e.Event] = {
     **{f"{event.TYPE}.{_version(event)}": event for event in _EVENTS},
     **{f"{x.TYPE}.{_version(x)}.{x.verdict.name}": x for x in map(_evidence, _VERDICTS)},
+    "rollout.approval_requested.1.skipping": e.ApprovalRequested(
+        request="R-7.3", gate="ramp 25%", needed=2, verdict="Continue", expires_at=NOON, skipped="seen by all of us"
+    ),
     "rollout.planned.1.driving": e.Planned(
         rollout="R-7", plan=DRIVING, fingerprint=DRIVING.fingerprint(), from_content=OLD, to_content=NEW, by="U2"
     ),
