@@ -5,6 +5,7 @@ from datetime import datetime
 from bot.rendering import alert, blocks, buttons, headline, wording
 from bot.rendering.blocks import Message
 from core.rollout import events as e
+from core.rollout import holds
 from core.rollout.model import Rollout
 from core.rollout.plan import StageKind
 
@@ -38,7 +39,11 @@ def line(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
             aside = " What held it is set aside." if event.overrides else ""
             return f"Resumed by {wording.person(event.by)}{_quoted(event.reason)}.{aside}"
         case e.Held():
-            until = f"Nothing grows until {wording.owner(rollout)} decides."
+            until = (
+                "Nothing grows meanwhile; it goes on by itself once that is over."
+                if holds.clears_itself(event.key)
+                else f"Nothing grows until {wording.owner(rollout)} decides."
+            )
             return f"On hold: {rollout.id}, {wording.escape(event.text, 200)}. {until}"
         case e.HoldCleared():
             return f"Running again: {rollout.id}. What held it has cleared by itself."

@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 
 from core.judging.verdict import Cleared, Continue, NoControl, Verdict
+from core.rollout import holds
 from core.rollout.context import Context
 from core.rollout.events import ApprovalRequested
 from core.rollout.model import Rollout, State
@@ -56,7 +57,7 @@ def may_grow(rollout: Rollout, verdict: Verdict | None) -> bool:
 
 def undecided(stage: Stage) -> str:
     """The key of the hold of a stage that could not be decided in its time."""
-    return f"undecided:{stage.name}"
+    return f"{holds.UNDECIDED}{stage.name}"
 
 
 def verdict_name(verdict: Verdict | None) -> str:

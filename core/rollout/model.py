@@ -84,6 +84,7 @@ class Rollout:
     paused_for: timedelta = timedelta(0)  # of the stage under way
     paused_from: State = State.RUNNING
     skip_wait: bool = False
+    asked_after: timedelta = timedelta(0)  # how long the stage had been held when somebody last let it go on undecided
     skipped: str = ""  # why a person skipped the waiting before the gate that is open
     overridden: frozenset[str] = frozenset()
     evals: Mapping[int, EvalRecorded] = field(default_factory=dict)
@@ -168,11 +169,11 @@ class Rollout:
     @property
     def waiting_for(self) -> str:
         """Who or what the next step waits for, in one phrase; empty when it goes on by itself."""
+        if self.hold is not None:
+            return self.hold.text
         if self.request is not None:
             missing = self.approvals_left
             return f"{missing} approval{'s' if missing != 1 else ''}" if missing > 0 else ""
-        if self.hold is not None:
-            return self.hold.text
         if self.state is State.PAUSED:
             return "somebody to resume it"
         return ""

@@ -385,3 +385,27 @@ def test_the_request_and_the_line_say_why_the_wait_was_skipped(words: Any, story
     said = plain.text(approval.render(running.now, asked, (), words.monday, words.zone))
     assert "Waiting was skipped: “seen by all of us”" in said
     assert "Waiting was skipped: “seen by all of us”" in lines.line(running.now, asked, words.zone)
+
+
+def test_a_hold_that_clears_itself_waits_for_nobody(words: Any, story: Any) -> None:
+    held = e.Held(key="no_data", text="no requests on the new version arrive any more")
+    running = story.running().happen(held)
+    assert "goes on by itself once that is over" in headline.render(running.now, words.zone)
+    assert "it goes on by itself once that is over" in lines.line(running.now, held, words.zone)
+    assert "decides" not in plain.text(card.render(running.now, words.zone))
+
+
+def test_an_old_version_that_may_be_gone_is_named_when_everybody_goes_back(words: Any, story: Any) -> None:
+    back = story.running().rolled_back().now
+    dated = replace(back, plan=replace(back.plan, rollback_until="2026-11-23"))
+    said = plain.text(alert.render(dated, dated.rollback, story.at, None, words.zone))
+    assert "v42 can be called until 2026-11-23, which is past: check that it still answers" in said
+    later = replace(back, plan=replace(back.plan, rollback_until="2026-12-31"))
+    assert "Old version" not in plain.text(alert.render(later, later.rollback, story.at, None, words.zone))
+
+
+def test_a_rollback_after_the_end_says_what_its_count_leaves_out(words: Any, story: Any) -> None:
+    story.running(4).happen(story.evidence(), e.Completed(version="v43", retired="v42"))
+    back = replace(story.rolled_back().now.rollback, after_done=True)
+    said = plain.text(alert.render(story.now, back, story.at, None, words.zone))
+    assert "up to its end, since when everybody had it and nobody was counted" in said

@@ -396,3 +396,87 @@ def test_a_reason_is_that_of_its_own_gate(asking, cast):
     story = asking.when(c.Advance(reason="seen by all of us"))
     story.when(c.Reject(reason="not today"), by=cast["lee"]).then(e.Rejected, e.Held)
     assert story.now.skipped == ""
+
+
+def test_who_lets_it_go_on_undecided_is_asked_again_as_much_later(running, words):
+    story = running().later(hours=24).tick(words.sighting(requests=10))
+    assert story.now.hold.text == "undecided after 24 h: 10 of 1500 requests seen"
+    story.later(hours=3).when(c.Resume(reason="quiet week"))
+    story.later(hours=23).tick(words.sighting(requests=12))
+    assert story.now.state is State.RUNNING
+    story.later(hours=1).tick(words.sighting(requests=12)).then(e.EvidenceRecorded, e.Held)
+    assert story.now.hold.text == "undecided after 51 h: 12 of 1500 requests seen"
+
+
+@pytest.mark.parametrize(("min_hold", "asked_after"), [(6, 24), (0, 24), (12, 48)])
+def test_a_stage_without_a_longest_hold_asks_after_four_holds_or_a_day(running, words, min_hold, asked_after):
+    endless = replace(words.stages[0], min_hold=timedelta(hours=min_hold), max_hold=None)
+    story = running(stages=(endless, *words.stages[1:])).later(hours=asked_after - 1).tick(words.sighting(requests=10))
+    assert story.now.state is State.RUNNING
+    story.later(hours=1).tick(words.sighting(requests=10))
+    assert story.now.hold.key == "undecided:canary"
+
+
+SILENCE = NoData(since=None, arm="canary")
+
+
+@pytest.fixture
+def half_approved(asking, words, cast):
+    """At a gate that two of two groups have to open, of which one has."""
+    story = asking.later(hours=6).tick(words.sighting())
+    story.happen(replace(story.now.request, request="R-1.7", needed=2))
+    return story.when(c.Approve(), by=cast["lee"])
+
+
+def test_a_quarter_of_an_hour_of_silence_at_a_gate_keeps_the_approvals(half_approved, words, cast):
+    story = half_approved.later(minutes=15).tick(words.sighting(SILENCE)).then(e.EvidenceRecorded, e.Held)
+    assert story.now.waiting_for == "no requests on the new version arrive any more"
+    story.later(minutes=5).tick(words.sighting()).then(e.EvidenceRecorded, e.HoldCleared)
+    assert story.now.state is State.WAITING
+    story.when(c.Approve(), by=cast["mira"]).tick(words.sighting()).then(e.StageEntered)
+    assert story.now.percent == 25
+
+
+def test_approvals_may_be_given_in_a_silence_that_clears_itself_and_it_grows_after_it(half_approved, words, cast):
+    story = half_approved.tick(words.sighting(SILENCE)).when(c.Approve(), by=cast["mira"])
+    story.tick(words.sighting(SILENCE)).then()
+    story.tick(words.sighting()).then(e.EvidenceRecorded, e.HoldCleared).tick(words.sighting()).then(e.StageEntered)
+
+
+def test_a_resume_of_a_silence_at_a_gate_waits_for_the_same_approvals(half_approved, words):
+    story = half_approved.tick(words.sighting(SILENCE)).when(c.Resume(reason="the app was deployed"))
+    assert (story.now.state, len(story.now.approvals)) == (State.WAITING, 1)
+    story.tick(words.sighting(SILENCE))
+    assert len(story.now.approvals) == 1, "silence is no other evidence"
+
+
+def test_a_hold_that_a_person_decides_on_still_voids_them(half_approved, words):
+    story = half_approved.tick(words.sighting(Hold(findings=(words.finding("retry_rate"),))))
+    assert (story.now.state, story.now.request, story.now.approvals) == (State.ON_HOLD, None, ())
+
+
+@pytest.fixture
+def internal(running, words):
+    cohort = Stage(
+        kind=StageKind.COHORT, name="internal", percent=50, where={"internal": "true"}, min_hold=timedelta(hours=24)
+    )
+    return running(stages=(cohort, *words.stages))
+
+
+def test_chosen_people_who_sleep_hold_nothing_and_the_clock_goes_on(internal, words):
+    story = internal.later(hours=2).tick(words.sighting())
+    story.later(hours=10).tick(words.sighting(SILENCE)).then(e.EvidenceRecorded)
+    story.later(hours=12).tick(words.sighting(SILENCE))
+    assert (story.now.state, story.now.percent) == (State.RUNNING, 50), "it does not grow while nobody is there"
+    story.later(hours=1).tick(words.sighting()).then(e.EvidenceRecorded, e.StageEntered)
+
+
+def test_chosen_people_of_whom_nobody_ever_came_hold_it(internal, words):
+    assert internal.tick(words.sighting(SILENCE, requests=0)).now.hold.key == "no_data"
+
+
+def test_chosen_people_who_stay_away_for_a_day_are_asked_about(internal, words):
+    short = replace(internal.now.plan.stages[0], min_hold=timedelta(hours=2))
+    internal.rollout = replace(internal.now, plan=replace(internal.now.plan, stages=(short, *words.stages)))
+    assert internal.later(hours=23).tick(words.sighting(SILENCE)).now.hold is None
+    assert internal.later(hours=1).tick(words.sighting(SILENCE)).now.hold.key == "undecided:internal"
