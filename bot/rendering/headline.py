@@ -48,6 +48,9 @@ def _stays(rollout: Rollout) -> str:
 
 def before_start(rollout: Rollout, zone: str) -> str:
     """What a planned rollout waits for."""
+    if rollout.live_instead:
+        old, live = wording.escape(rollout.plan.from_version, 40), wording.escape(rollout.live_instead, 40)
+        return f"Cannot start: {old} is not live any more, {live} is."
     if rollout.request is not None and not gates.is_open(rollout):
         need = wording.escape(gates.missing(rollout), 80)
         by_itself = f", then starts {wording.when(rollout.start, zone)}" if rollout.start else ""

@@ -59,6 +59,8 @@ def line(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
         case e.StartScheduled():
             start = wording.when(event.start, zone)
             return f"Scheduled by {wording.person(event.by)}: {rollout.id} starts {start} by itself."
+        case e.BaseChanged():
+            return _base(rollout, event)
         case e.RolledBack():
             why = _quoted(event.reason)
             return f"Rolled back by {wording.person(event.by)}: {rollout.id}{why}. Everyone is on {_old(event)} again."
@@ -121,6 +123,15 @@ def _smaller(rollout: Rollout, event: e.RolloutEvent) -> str:
             return f"{type(event).__name__}: {rollout.id}."
 
 
+def _base(rollout: Rollout, event: e.BaseChanged) -> str:
+    live, old = wording.escape(event.live, 40), wording.escape(rollout.plan.from_version, 40)
+    surface = wording.escape(rollout.plan.surface, 60)
+    if event.live == rollout.plan.from_version:
+        return f"Can start again: {rollout.id}. {old} is live on {surface} again."
+    todo = f"Set `change.from` to {live} and apply the file again, or /rollout abandon {rollout.id}."
+    return f"Cannot start: {rollout.id} starts from {old}, and {live} went live on {surface}. {todo}"
+
+
 def _entered(rollout: Rollout, event: e.StageEntered, zone: str) -> str:
     stage = rollout.plan.stages[event.index]
     before = rollout.plan.stages[event.index - 1].percent if event.index else 0.0
@@ -161,6 +172,8 @@ def detail(event: e.RolloutEvent) -> tuple[str, str]:
             return "approved", f"{event.request} by {event.handle} {event.note}".rstrip()
         case e.Rejected():
             return "rejected", f"{event.request}: {event.reason}"
+        case e.BaseChanged():
+            return "live now", event.live
         case e.Started():
             return "started", f"limits locked {event.fingerprint[:6]}"
         case e.StageEntered():

@@ -80,6 +80,14 @@ class StartScheduled:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BaseChanged:
+    """Before the start another version went live than the plan starts from, so it cannot begin; or that one again."""
+
+    TYPE: ClassVar[str] = "rollout.base_changed"
+    live: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Started:
     """Plan and limits are frozen from here on, under this fingerprint."""
 
@@ -337,6 +345,7 @@ RolloutEvent: TypeAlias = (
     | Approved
     | Rejected
     | StartScheduled
+    | BaseChanged
     | Started
     | StageEntered
     | EvalRecorded

@@ -60,6 +60,10 @@ def _start_scheduled(rollout: Rollout, event: e.StartScheduled, _: datetime) -> 
     return replace(rollout, start=event.start)
 
 
+def _base_changed(rollout: Rollout, event: e.BaseChanged, _: datetime) -> Rollout:
+    return replace(rollout, live_instead="" if event.live == rollout.plan.from_version else event.live)
+
+
 def _started(rollout: Rollout, _: e.Started, at: datetime) -> Rollout:
     return replace(rollout, state=State.RUNNING, started_at=at, request=None, approvals=(), summary_at=at)
 
@@ -233,6 +237,7 @@ AFTER: Mapping[type[e.RolloutEvent], Callable[[Rollout, Any, datetime], Rollout]
     e.Approved: _approved,
     e.Rejected: _gate_closed,
     e.StartScheduled: _start_scheduled,
+    e.BaseChanged: _base_changed,
     e.Started: _started,
     e.StageEntered: _stage_entered,
     e.EvalRecorded: _eval_recorded,

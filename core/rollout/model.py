@@ -74,6 +74,7 @@ class Rollout:
     started_at: datetime | None = None
     ended_at: datetime | None = None
     start: datetime | None = None  # when it begins by itself
+    live_instead: str = ""  # before the start: what went live where the plan's own start is not live any more
     spans: tuple[StageSpan, ...] = ()
     request: ApprovalRequested | None = None  # the gate that is open, if any
     approvals: tuple[Approved, ...] = ()  # those given at the open gate

@@ -153,6 +153,8 @@ def _tick_planned(rollout: Rollout, context: Context) -> list[e.RolloutEvent]:
     request = rollout.request
     if request is not None and context.at > request.expires_at and not gates.is_open(rollout):
         return [e.ApprovalExpired(request=request.request), gates.ask(rollout, request.gate, request.needed, context)]
+    if context.surface is not None and context.surface.live != (rollout.live_instead or rollout.plan.from_version):
+        return [e.BaseChanged(live=context.surface.live)]
     if not gates.start_is_due(rollout, context):
         return []
     try:

@@ -409,3 +409,17 @@ def test_a_rollback_after_the_end_says_what_its_count_leaves_out(words: Any, sto
     back = replace(story.rolled_back().now.rollback, after_done=True)
     said = plain.text(alert.render(story.now, back, story.at, None, words.zone))
     assert "up to its end, since when everybody had it and nobody was counted" in said
+
+
+def test_a_plan_that_cannot_start_any_more_says_so(words: Any, story: Any) -> None:
+    moved = e.BaseChanged(live="v44")
+    planned = story.planned().approved().happen(moved).now
+    assert lines.line(planned, moved, words.zone) == (
+        "Cannot start: R-118 starts from v42, and v44 went live on support-assistant. "
+        "Set `change.from` to v44 and apply the file again, or /rollout abandon R-118."
+    )
+    shown = plain.text(card.render(planned, words.zone))
+    assert "Cannot start: v42 is not live any more, v44 is." in shown
+    assert "May start" not in shown
+    again = e.BaseChanged(live="v42")
+    assert "Can start again" in lines.line(planned, again, words.zone)

@@ -212,3 +212,12 @@ def test_more_people_than_groups_may_be_required(planned, cast):
     story = planned(approvals=Approvals(required=2, groups=("@ai-leads",))).later(hours=2)
     story.when(c.Approve(), by=cast["lee"]).refuses(c.Start(), "1 more approval before")
     story.when(c.Approve(), by=ai).when(c.Start()).then(e.Started, e.StageEntered)
+
+
+def test_a_plan_whose_start_is_live_no_more_says_so_once_and_again_when_it_is(planned, words):
+    story = planned().tick().then()
+    story.surface = words.surface(live="v44", versions={"v42": {"prompt": "old.md"}, "v44": {}})
+    assert story.tick().then(e.BaseChanged).now.live_instead == "v44"
+    story.tick().then()
+    story.surface = words.surface()
+    assert story.tick().then(e.BaseChanged).now.live_instead == ""

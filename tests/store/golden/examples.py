@@ -194,6 +194,7 @@ _EVENTS: tuple[e.Event, ...] = (
     e.Approved(request="R-7.2", by="slack:T1/U3", handle="@lee", groups=("ai-leads",), note="tried it — good"),
     e.Rejected(request="R-7.2", by="slack:T1/U3", reason="not before the holidays"),
     e.StartScheduled(start=NOON + timedelta(days=1), by="slack:T1/U2"),
+    e.BaseChanged(live="v43"),
     e.Started(fingerprint=PLAN.fingerprint(), by="slack:T1/U2"),
     e.StageEntered(index=3, name="canary", percent=2.5, skipped="the eval ran twice already"),
     e.EvalRecorded(
