@@ -28,7 +28,7 @@ def line(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
             )
         case e.Started():
             locked = f"Plan and limits are locked ({event.fingerprint[:6]})."
-            return f"Started by {wording.person(event.by)}: {rollout.id}. {locked}"
+            return f"Started by {wording.person(event.by)}: {rollout.id}. {locked}{_unread(rollout)}"
         case e.StageEntered():
             return _entered(rollout, event, zone)
         case e.Paused():
@@ -121,6 +121,13 @@ def _smaller(rollout: Rollout, event: e.RolloutEvent) -> str:
             return f"FLAG NOT SET: {rollout.id}, {where} should be at {wording.percent(event.percent)}: {why}. {on}"
         case _:
             return f"{type(event).__name__}: {rollout.id}."
+
+
+def _unread(rollout: Rollout) -> str:
+    """Who was asked to confirm the notice and has not; at high risk that keeps it from starting."""
+    asked = [n for n in rollout.plan.told_before if n.acknowledge and not rollout.acknowledged.get(n.key)]
+    channels = wording.listing([wording.escape(n.channel, 60) for n in asked], 3)
+    return f" Nobody in {channels} has confirmed the notice." if asked else ""
 
 
 def _base(rollout: Rollout, event: e.BaseChanged) -> str:

@@ -145,6 +145,11 @@ def _start(rollout: Rollout, command: c.Start, context: Context) -> list[e.Rollo
         earliest = gates.earliest_start(rollout, context.at)
         start = max(command.then, context.at, earliest[0] if earliest else context.at)
         return [e.StartScheduled(start=start, by=context.by.id)]
+    base = context.surface.live if context.surface is not None else ""
+    if context.others and context.policy.when_busy == "queue" and base == rollout.plan.from_version:
+        if rollout.start is not None and rollout.start <= context.at:
+            return []
+        return [e.StartScheduled(start=context.at, by=context.by.id)]  # it begins once the surface is free
     gates.check_start(rollout, context)
     return ticking.begin(rollout, context)
 
@@ -217,7 +222,7 @@ def _advance(rollout: Rollout, command: c.Advance, context: Context) -> list[e.R
     _must_have_shown(rollout)
     reason = _said(command.reason, "skipped wait")
     if (following := rollout.next_stage) is not None and following.percent == 100:
-        _must_have_been_tried(rollout, context)
+        reason = _must_have_been_tried(rollout, context, reason)
     return ticking.move_on(rollout, context, skipped=reason)
 
 
@@ -243,7 +248,7 @@ def _jump(rollout: Rollout, percent: float, reason: str, context: Context) -> li
         raise Refused(f"A {rollout.plan.risk} risk rollout may not skip {', '.join(sorted(forbidden))}.")
     factor = context.policy.max_step
     if factor is not None and rollout.percent > 0 and percent > factor * rollout.percent:
-        _must_have_been_tried(rollout, context)
+        reason = _must_have_been_tried(rollout, context, reason)
         if not reason.strip():
             raise Refused(
                 f"{rollout.percent:g} % -> {percent:g} % is a big jump (policy: at most x{factor:g}). "
@@ -254,9 +259,10 @@ def _jump(rollout: Rollout, percent: float, reason: str, context: Context) -> li
     return ticking.move_on(rollout, context, skipped=_said(reason, "skipped wait"), to=index)
 
 
-def _must_have_been_tried(rollout: Rollout, context: Context) -> None:
+def _must_have_been_tried(rollout: Rollout, context: Context, reason: str) -> str:
     """Before few have had it for as long as was agreed, and as the policy asks for, nobody makes it many: a reason
-    skips the waiting between steps, not the trial. What the policy lets be skipped need not be tried."""
+    skips the waiting between steps, not the trial. What the policy lets be skipped need not be tried, and its
+    `break_glass` names who may go on all the same; the reason, as it is written then."""
     terms = context.policy.risk[rollout.plan.risk]
     for span in rollout.spans:
         stage = rollout.plan.stages[span.index]
@@ -267,12 +273,30 @@ def _must_have_been_tried(rollout: Rollout, context: Context) -> None:
         asked = terms.min_canary_hold if stage.kind is StageKind.CANARY else timedelta(0)
         asked = max(asked, stage.min_hold) if under_way else asked
         if held < asked:
+            if (loud := _breaks_glass(rollout, context, reason)) is not None:
+                return loud
             raise Refused(
                 f"{stage.name} has held for {gates.span(held)} of {gates.span(asked)}: before that it goes "
                 "neither to everybody nor over a step that the policy calls big, whatever the reason.",
                 hint=_smaller(rollout),
                 earliest=context.at + (asked - held) if under_way else None,
             )
+    return reason
+
+
+def _breaks_glass(rollout: Rollout, context: Context, reason: str) -> str | None:
+    """The reason of somebody who may go on before the trial has held, with when that is looked at; None of others."""
+    terms = context.policy.break_glass
+    if terms is None or not set(terms.groups) & set(context.by.groups):
+        return None
+    if len(reason.strip()) < terms.reason_min_chars:
+        raise Refused(
+            f"You may go on before {rollout.id} has been tried, with a reason of at least {terms.reason_min_chars} "
+            "characters.",
+            hint='Say more: --skip-wait "why" (it will be shown in every message).',
+        )
+    due = gates.when(context.at + terms.review_within, context)
+    return f"{reason.strip()} (before it was tried, by break-glass; to be reviewed by {due})"
 
 
 def _smaller(rollout: Rollout) -> str:

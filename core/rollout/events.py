@@ -324,6 +324,7 @@ class FlagNotSet:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyApplied:
     TYPE: ClassVar[str] = "workspace.policy_applied"
+    LATER: ClassVar[tuple[str, ...]] = tuple(f"policy.{name}" for name in Policy.LATER)
     policy: Policy
     fingerprint: str
     by: str

@@ -1,8 +1,9 @@
 """What stands between a rollout and its next step: approvals, notices, lead times, freezes, a busy surface."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from core.judging.verdict import Cleared, Continue, NoControl, Verdict
+from core.judging.verdict import Cleared, Continue, Measure, NoControl, Verdict
 from core.rollout import holds
 from core.rollout.context import Context
 from core.rollout.events import ApprovalRequested
@@ -53,6 +54,12 @@ def may_grow(rollout: Rollout, verdict: Verdict | None) -> bool:
     if rollout.plan.risk is not Risk.HIGH or stage is None or not stage.compared:
         return True
     return isinstance(verdict, Cleared) or undecided(stage) in rollout.overridden
+
+
+def unread(stage: Stage, measures: Sequence[Measure]) -> tuple[str, ...]:
+    """The metrics that an ab is decided on and of which nothing can be said yet."""
+    known = {m.metric for m in measures if not m.segment and m.word not in {"No data", "Not enough data"}}
+    return tuple(metric for metric in stage.decide_on if metric not in known)
 
 
 def undecided(stage: Stage) -> str:
@@ -120,7 +127,7 @@ def check_start(rollout: Rollout, context: Context) -> None:
         )
     if (frozen := context.policy.frozen(at)) is not None:
         raise Refused(
-            f"Frozen until {_when(frozen[1], context)}: {frozen[0]}. Rolling back still works.", earliest=frozen[1]
+            f"Frozen until {when(frozen[1], context)}: {frozen[0]}. Rolling back still works.", earliest=frozen[1]
         )
     if rollout.plan.approvals.needed and not is_open(rollout):
         raise Refused(
@@ -159,19 +166,19 @@ def _check_notices(rollout: Rollout, context: Context) -> None:
             )
     latest = earliest_start(rollout, context.at)
     if latest is not None and latest[0] > context.at:
-        when, channel = latest
+        first, channel = latest
         lead = next(n.before for n in rollout.plan.told_before if n.channel == channel and n.before is not None)
         raise Refused(
-            f"{channel} needs {span(lead)} notice. Earliest start {_when(when, context)}.",
+            f"{channel} needs {span(lead)} notice. Earliest start {when(first, context)}.",
             hint="Press Start then, and it begins by itself at that time.",
-            earliest=when,
+            earliest=first,
         )
 
 
 def blocked(context: Context) -> str:
     """Why nothing grows at this moment (freeze, quiet hours), or an empty string."""
     if (frozen := context.policy.frozen(context.at)) is not None:
-        return f"frozen until {_when(frozen[1], context)}: {frozen[0]}"
+        return f"frozen until {when(frozen[1], context)}: {frozen[0]}"
     return "quiet hours" if context.policy.quiet_for("advance", context.at) else ""
 
 
@@ -180,7 +187,8 @@ def start_is_due(rollout: Rollout, context: Context) -> bool:
     return rollout.state is State.PLANNED and rollout.start is not None and context.at >= rollout.start
 
 
-def _when(at: datetime, context: Context) -> str:
+def when(at: datetime, context: Context) -> str:
+    """A moment in the policy's zone, as a refusal names it."""
     local = context.policy.local(at)
     if local.microsecond:
         local += timedelta(seconds=1, microseconds=-local.microsecond)  # a time that is named has come when it comes

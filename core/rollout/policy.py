@@ -1,7 +1,9 @@
 """What the workspace allows: roles, risk classes, percentages, freezes and quiet hours, as one value."""
 
+import hashlib
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
+from typing import ClassVar
 from zoneinfo import ZoneInfo
 
 from core.rollout.plan import Risk, StageKind
@@ -74,8 +76,20 @@ class Role:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BreakGlass:
+    """Who may go forward before a trial has held, with how long a reason, and when that is to be looked at."""
+
+    groups: tuple[str, ...]
+    reason_min_chars: int = 20
+    review_within: timedelta = timedelta(hours=48)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """One per workspace; `BUILT_IN` holds where none was given."""
+
+    # Came when policies were stored already: not in bytes and fingerprint while unset, so that those stay as they are.
+    LATER: ClassVar[tuple[str, ...]] = ("break_glass",)
 
     timezone: str = "UTC"
     roles: dict[str, Role] = field(default_factory=dict)
@@ -96,6 +110,15 @@ class Policy:
     summary_first_day: timedelta = timedelta(hours=1)
     summary_later: timedelta = timedelta(hours=6)
     approval_expires: timedelta = timedelta(hours=24)
+    break_glass: BreakGlass | None = None
+
+    def fingerprint(self) -> str:
+        """Sixteen hex digits over every field: the same policy has the same."""
+        text = repr(self)
+        for name in self.LATER:
+            if getattr(self, name) is None:
+                text = text.replace(f", {name}=None", "")
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def local(self, at: datetime) -> datetime:
         return at.astimezone(ZoneInfo(self.timezone))

@@ -260,16 +260,18 @@ def _running(rollout: Rollout, sighting: c.Sighting | None, context: Context) ->
     longest = max(stage.longest, A_NIGHT) if _is_quiet(rollout, sighting) else stage.longest
     held = rollout.held_for(context.at)
     if held - rollout.asked_after >= longest:  # somebody who lets it go on undecided is asked again as much later
-        have = sighting.stage_requests if sighting else 0
-        text = f"undecided after {_hours(rollout.asked_after + longest)}: {_have(stage, have, shown=shown)}"
+        text = f"undecided after {_hours(rollout.asked_after + longest)}: {_have(stage, sighting, shown=shown)}"
         asked = e.Held(key=key, text=text)
         return [_evidence(rollout, sighting, "hold"), asked] if sighting else [asked]
     return []
 
 
-def _have(stage: Stage, requests: int, *, shown: bool) -> str:
+def _have(stage: Stage, sighting: c.Sighting | None, *, shown: bool) -> str:
+    requests = sighting.stage_requests if sighting else 0
     if requests < stage.min_samples:
         return f"{requests} of {stage.min_samples} requests seen"
+    if sighting is not None and (unread := gates.unread(stage, sighting.measures)):
+        return f"nothing can be said yet of {' and '.join(unread)}, on which it is decided"
     if shown:
         return f"{requests} requests seen, and nothing can be said on them"
     return f"{requests} requests do not show yet that every limit is kept"
@@ -284,6 +286,8 @@ def is_ready(rollout: Rollout, sighting: c.Sighting | None, at: datetime) -> boo
     if sighting is None:
         return not stage.exposes
     if sighting.stage_requests < stage.min_samples:
+        return False
+    if gates.unread(stage, sighting.measures) and gates.undecided(stage) not in rollout.overridden:
         return False
     match sighting.verdict:
         case v.TooEarly():

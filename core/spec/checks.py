@@ -9,7 +9,7 @@ from typing import Any, assert_never
 from core.rollout.plan import Risk, content_hash
 from core.rollout.policy import Policy
 from core.rollout.surface import Surface, evolve, is_taken, next_version
-from core.spec import drives_checks, limit_checks, notice_checks, sight_checks, stage_checks
+from core.spec import date_checks, drives_checks, limit_checks, notice_checks, sight_checks, stage_checks
 from core.spec.planning import changes
 from core.spec.policy_file import PolicyFile
 from core.spec.problems import Problem, Unreadable
@@ -34,6 +34,8 @@ def check(file: File, surface: Surface | None, policy: Policy, now: datetime | N
                 *drives_checks.check(file),
                 *sight_checks.check(file, surface),
                 *notice_checks.check(file, surface, policy, now),
+                *date_checks.check(file, surface, policy, now),
+                *_unit(file),
             ]
         case SurfaceFile():
             found = [*_surface(file)]
@@ -111,6 +113,16 @@ def _approvals(file: RolloutFile) -> Iterator[Problem]:
         yield source.problem(("approvals", "required"), f"high risk needs at least 2 approvals, not {terms.required}")
     if terms.owner_may_approve:
         yield source.problem(("approvals", "owner_may_approve"), "at high risk the owner may not approve")
+
+
+def _unit(file: RolloutFile) -> Iterator[Problem]:
+    unit = file.assignment.unit
+    if unit != "user":
+        message = (
+            "Rampart divides by the targetingKey that applications send, whatever this says: send the id of the "
+            f"{unit} there, and as the unit of observations"
+        )
+        yield file.source.problem(("assignment", "unit"), message, severity="warning")
 
 
 def _surface(file: SurfaceFile) -> Iterator[Problem]:

@@ -1,12 +1,13 @@
 """The stages as they are written, one model per kind, and what each means for the plan."""
 
 from datetime import timedelta
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 from pydantic import BeforeValidator, Field, model_validator
+from pydantic import WithJsonSchema as Schema
 
 from core.rollout.plan import Advance, EvalTerms, Stage, StageKind
-from core.spec.fields import Duration, MetricKey, Name, Percent, Share, Strict, Where, one_or_many, wrong
+from core.spec.fields import Duration, MetricKey, Name, Percent, Share, Strict, Where, one_or_many, only, wrong
 
 Samples = Annotated[int, Field(ge=0, le=10**12)]
 Steps = Annotated[tuple[Percent, ...], Field(min_length=1)]
@@ -17,6 +18,18 @@ def _every(value: Any) -> Any:
 
 
 Categories = Annotated[tuple[str, ...], BeforeValidator(_every), one_or_many({"type": "string"})]
+
+
+AtItsEnd = Annotated[
+    str,
+    only("never", "an ab is decided at its end and never before, as early wins mostly vanish: write never"),
+    Schema({"const": "never"}),
+]
+HarmStops = Annotated[
+    bool,
+    only(True, "harm beyond an agreed limit rolls back at any time, and nothing switches that off: write true"),
+    Schema({"const": True}),
+]
 
 
 class EvalStage(Strict):
@@ -136,8 +149,8 @@ class AbStage(Exposed):
     days: Annotated[int, Field(ge=1, le=366)] | None = None
     hold: Duration | None = None
     decide_on: tuple[MetricKey, ...] = ()
-    early_win: Literal["never"] = "never"
-    early_stop_on_harm: Literal[True] = True
+    early_win: AtItsEnd = "never"
+    early_stop_on_harm: HarmStops = True
 
     @model_validator(mode="after")
     def _possible(self) -> "AbStage":

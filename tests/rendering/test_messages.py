@@ -423,3 +423,11 @@ def test_a_plan_that_cannot_start_any_more_says_so(words: Any, story: Any) -> No
     assert "May start" not in shown
     again = e.BaseChanged(live="v42")
     assert "Can start again" in lines.line(planned, again, words.zone)
+
+
+def test_the_start_says_who_was_asked_to_confirm_and_has_not(words: Any, story: Any) -> None:
+    running = story.running().now
+    started = e.Started(fingerprint=running.fingerprint, by="slack:T1/U2DANA")
+    assert "Nobody in #support has confirmed the notice." in lines.line(running, started, words.zone)
+    read = replace(running, acknowledged={"support:#support": ("@kim",)})
+    assert "confirmed" not in lines.line(read, started, words.zone)

@@ -8,9 +8,10 @@ import pytest
 from core.judging.verdict import BrokenSource, Cleared, Hold, NoData, Skewed, TooEarly
 from core.rollout import commands as c
 from core.rollout import events as e
+from core.rollout.context import Actor
 from core.rollout.model import State
 from core.rollout.plan import Advance, Approvals, EvalTerms, Risk, Stage, StageKind
-from core.rollout.policy import BUILT_IN, Policy, QuietHours
+from core.rollout.policy import BUILT_IN, BreakGlass, Policy, QuietHours
 
 
 def test_a_stage_is_left_after_its_hold_with_its_sample(running, words):
@@ -480,3 +481,38 @@ def test_chosen_people_who_stay_away_for_a_day_are_asked_about(internal, words):
     internal.rollout = replace(internal.now, plan=replace(internal.now.plan, stages=(short, *words.stages)))
     assert internal.later(hours=23).tick(words.sighting(SILENCE)).now.hold is None
     assert internal.later(hours=1).tick(words.sighting(SILENCE)).now.hold.key == "undecided:internal"
+
+
+GLASS = replace(BUILT_IN, break_glass=BreakGlass(groups=("@ai-platform",), reason_min_chars=20))
+PAT = Actor(id="slack:T1/U7", handle="@pat", groups=("@ai-platform",))
+
+
+def test_who_may_break_glass_goes_on_before_the_trial_has_held_and_it_is_said(running, words):
+    story = running(words.story(policy=GLASS))
+    story.refuses(c.Advance(to_percent=100, reason="ship it"), "at least 20 characters", by=PAT)
+    story.refuses(c.Advance(to_percent=100, reason="the old model is down for all"), "canary has held")
+    story.when(c.Advance(to_percent=100, reason="the old model is down for all"), by=PAT).then(e.StageEntered)
+    assert story.last[0].skipped == (
+        "the old model is down for all (before it was tried, by break-glass; to be reviewed by Wed 25 Nov 10:00 UTC)"
+    )
+
+
+def test_breaking_glass_skips_no_gate_and_no_approval(running, words, cast):
+    approved = replace(words.stages[2], advance=Advance.APPROVE)
+    story = running(words.story(policy=GLASS), stages=(*words.stages[:2], approved, words.stages[3]))
+    story.when(c.Advance(to_percent=100, reason="the old model is down for all"), by=PAT).then(e.ApprovalRequested)
+    assert "by break-glass" in story.now.skipped
+
+
+def test_an_ab_is_left_when_something_can_be_said_of_what_it_is_decided_on(running, words):
+    ab = Stage(
+        kind=StageKind.AB, name="ab", percent=50, min_hold=timedelta(days=7), decide_on=("eval_pass_rate", "retry_rate")
+    )
+    story = running(stages=(ab, *words.stages[2:]))
+    one = words.sighting(measures=(words.measure("eval_pass_rate"), words.measure("retry_rate", "Not enough data")))
+    story.later(days=7).tick(one)
+    assert (story.now.state, story.now.percent) == (State.RUNNING, 50)
+    asked = replace(story, at=story.at + timedelta(days=21)).tick(one).now.hold.text
+    assert asked == "undecided after 672 h: nothing can be said yet of retry_rate, on which it is decided"
+    both = words.sighting(measures=(words.measure("eval_pass_rate"), words.measure("retry_rate")))
+    story.tick(both).then(e.EvidenceRecorded, e.StageEntered)

@@ -10,7 +10,7 @@ from core.rollout import events as e
 from core.rollout.context import Actor
 from core.rollout.model import State
 from core.rollout.plan import Approvals, NoticePlan, Risk
-from core.rollout.policy import Freeze, Policy
+from core.rollout.policy import BUILT_IN, Freeze, Policy, Role
 
 
 def test_planning_asks_for_the_approval_that_the_plan_needs(planned):
@@ -221,3 +221,28 @@ def test_a_plan_whose_start_is_live_no_more_says_so_once_and_again_when_it_is(pl
     story.tick().then()
     story.surface = words.surface()
     assert story.tick().then(e.BaseChanged).now.live_instead == ""
+
+
+def test_where_the_policy_says_queue_a_start_waits_for_its_turn(planned, cast, words):
+    story = planned(words.story(policy=replace(BUILT_IN, when_busy="queue"))).when(c.Approve(), by=cast["lee"])
+    story.later(hours=1).surface = replace(story.surface, running=("R-9",))
+    story.when(c.Start()).then(e.StartScheduled)
+    story.later(hours=5).when(c.Start()).then()
+    story.tick().then()
+    story.surface = replace(story.surface, running=())
+    story.tick().then(e.Started, e.StageEntered)
+
+
+def test_where_the_policy_says_refuse_a_busy_surface_is_named(planned, cast, words):
+    story = planned().when(c.Approve(), by=cast["lee"]).later(hours=1)
+    story.surface = replace(story.surface, running=("R-9",))
+    story.refuses(c.Start(), "already changing")
+
+
+def test_an_admin_may_do_what_operators_may(planned, cast):
+    roles = {"operator": Role(groups=("@ai-eng",)), "admin": Role(groups=("@ai-platform",))}
+    pat = Actor(id="slack:T1/U7", handle="@pat", groups=("@ai-platform",))
+    story = planned().when(c.Approve(), by=cast["lee"]).later(hours=1)
+    story.policy = replace(BUILT_IN, roles=roles)
+    story.refuses(c.Start(), "one of @ai-eng", by=cast["lee"])
+    story.when(c.Start(), by=pat).then(e.Started, e.StageEntered)

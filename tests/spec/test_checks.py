@@ -340,3 +340,24 @@ def test_a_first_step_that_is_a_canary_in_all_but_name(small, checked, policy):
     hasty = {**policy.risk, Risk.STANDARD: replace(policy.risk[Risk.STANDARD], min_canary_hold=timedelta(hours=7))}
     text = _staged(small, "  - ramp: {steps: [5%, 50%, 100%], hold: 6h}\n")
     assert "for at least 7 h" in checked(text, policy=replace(policy, risk=hasty))
+
+
+def test_dates_that_leave_no_time_are_warned_of(small, checked):
+    why = '  to: {prompt: "Fix first."}'
+    late = small((why, f"{why}\n  deadline: 2026-11-20\n  rollback_to_available_until: 2026-11-20"))
+    assert checked(late) == snapshot("""\
+bad.yaml:9:13: warning: change.deadline: with its holds it is done on Sat 21 Nov 2026 21:00 UTC at the earliest, which is after this deadline
+      deadline: 2026-11-20
+                ^
+bad.yaml:10:32: warning: change.rollback_to_available_until: it is watched until Sat 21 Nov 2026 21:00 UTC at the earliest, and nobody could go back after this day: shorten its holds, or begin earlier
+      rollback_to_available_until: 2026-11-20
+                                   ^
+bad.yaml 2 warning(s)\
+""")
+    assert checked(late.replace("2026-11-20", "2026-11-30")) == ""
+
+
+def test_a_unit_that_is_only_a_note_says_what_to_send(small, checked):
+    text = small(("rollback_when:", "assignment: {unit: account}\nrollback_when:"))
+    assert "warning: assignment.unit: Rampart divides by the targetingKey" in checked(text)
+    assert checked(text.replace("account", "user")) == ""

@@ -275,6 +275,11 @@ EXAMPLES: dict[str, e.Event] = {
     "rollout.approval_requested.1.skipping": e.ApprovalRequested(
         request="R-7.3", gate="ramp 25%", needed=2, verdict="Continue", expires_at=NOON, skipped="seen by all of us"
     ),
+    "workspace.policy_applied.1.break_glass": e.PolicyApplied(
+        policy=replace(POLICY, break_glass=policy.BreakGlass(groups=("ai-platform",))),
+        fingerprint="0c11d5",
+        by="slack:T1/U1",
+    ),
     "rollout.planned.1.driving": e.Planned(
         rollout="R-7", plan=DRIVING, fingerprint=DRIVING.fingerprint(), from_content=OLD, to_content=NEW, by="U2"
     ),
