@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from math import ceil
 
 from core.rollout.plan import GATES, Advance, NoticePlan, Plan, Risk, Stage, StageKind
@@ -163,4 +163,6 @@ def _allowed(at: datetime, policy: Policy) -> datetime:
 
 def _next(end: time, local: datetime) -> datetime:
     day = local.date() if local.time() < end else local.date() + timedelta(days=1)
-    return datetime.combine(day, end, local.tzinfo)
+    moment = datetime.combine(day, end, local.tzinfo)
+    past = moment.astimezone(UTC) <= local.astimezone(UTC)  # the clocks show this hour twice, and it is the second time
+    return moment.replace(fold=1) if past else moment

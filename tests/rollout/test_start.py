@@ -1,7 +1,7 @@
 """Before the start: planning, approvals, notices and their lead times."""
 
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 import pytest
 
@@ -246,3 +246,13 @@ def test_an_admin_may_do_what_operators_may(planned, cast):
     story.policy = replace(BUILT_IN, roles=roles)
     story.refuses(c.Start(), "one of @ai-eng", by=cast["lee"])
     story.when(c.Start(), by=pat).then(e.Started, e.StageEntered)
+
+
+def test_a_freeze_that_ends_in_the_hour_that_comes_twice_ends_the_first_time():
+    night = Freeze(name="night", from_weekday=5, from_time=time(16), to_weekday=6, to_time=time(2, 30))
+    policy = replace(BUILT_IN, timezone="Europe/Berlin", freezes=(night,))
+    ends = datetime(2026, 10, 25, 0, 30, tzinfo=UTC)  # 02:30, the first time
+    frozen = policy.frozen(ends - timedelta(minutes=1))
+    assert (frozen[0], frozen[1].astimezone(UTC)) == ("night", ends)
+    for minutes in (0, 40, 70):
+        assert policy.frozen(ends + timedelta(minutes=minutes)) is None

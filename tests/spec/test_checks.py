@@ -361,3 +361,10 @@ def test_a_unit_that_is_only_a_note_says_what_to_send(small, checked):
     text = small(("rollback_when:", "assignment: {unit: account}\nrollback_when:"))
     assert "warning: assignment.unit: Rampart divides by the targetingKey" in checked(text)
     assert checked(text.replace("account", "user")) == ""
+
+
+@pytest.mark.parametrize("percent", ["0.00001", "0.00006%", '"0.00009%"'])
+def test_a_share_that_reaches_nobody_is_refused_in_the_words_it_was_written_in(small, refused, percent):
+    text = small(("percent: 5", f"percent: {percent}"))
+    digits = percent.strip('"%')
+    assert f"{digits}% reaches nobody: the smallest share is 0.0001%" in refused(text)
