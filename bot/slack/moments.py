@@ -11,7 +11,8 @@ _CLOCK = re.compile(r"(?:([A-Za-z]{3})[a-z]*\s+)?(\d{1,2}):(\d{2})")
 
 
 def read(typed: str, now: datetime, zone: str) -> datetime:
-    """The next such moment after `now`, in UTC; `Refused` where it is none, is past, or is skipped by the clocks. Of an hour that the clocks repeat it is the first one that is still to come."""
+    """The next such moment after `now`, in UTC; `Refused` where it is none, is past, or is skipped by the clocks. Of an
+    hour that the clocks repeat it is the first one that is still to come."""
     local = now.astimezone(ZoneInfo(zone))
     meant = _full(typed) or _next(typed, local)
     if meant is None:
