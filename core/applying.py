@@ -1,6 +1,5 @@
 """From a file's text to what it changes: read, check, build, and hand it in as one command."""
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -61,8 +60,7 @@ def apply_text(
         case PolicyFile():
             warnings = _checked(checks.check(file, None, world.policy, at))
             policy = policy_of(file)
-            fingerprint = hashlib.sha256(repr(policy).encode()).hexdigest()[:16]
-            command, kind, name = c.ApplyPolicy(policy=policy, fingerprint=fingerprint), "policy", "policy"
+            command, kind, name = c.ApplyPolicy(policy=policy, fingerprint=policy.fingerprint()), "policy", "policy"
         case RolloutFile():
             plan, warnings = plan_of(file, world, at, resolve_handle)
             command, kind, name = c.PlanRollout(plan=plan), "rollout", plan.name

@@ -15,7 +15,9 @@ from core.rollout import events as e
 from core.rollout.context import Actor, Context
 from core.rollout.decider import decide
 from core.rollout.model import Rollout, State
+from core.rollout.plan import content_hash
 from core.rollout.refusal import Conflict, NotFound, Refused
+from core.rollout.surface import is_taken
 from core.rollout.world import World
 from core.store import commands, event_log
 from core.store.appending import Appending, carry_out
@@ -243,6 +245,14 @@ def _apply_surface(world: World, command: c.ApplySurface, request: Request) -> l
         raise Refused(
             f"Live on {known.name} is {known.live}; a file cannot make {declared.version} live.",
             hint="Start a rollout: that is the only way a version becomes live.",
+            code="conflict",
+        )
+    if known is not None and is_taken(known, declared.version, declared.content):
+        there = content_hash(known.versions[declared.version])
+        raise Refused(
+            f"{declared.version} of {known.name} is another content ({there}): a version never changes, "
+            "and a file makes nothing live.",
+            hint="To change what is live, start a rollout; here, leave `live` as it was.",
             code="conflict",
         )
     return [Entry(stream=e.surface_stream(declared.surface), event=declared)]

@@ -220,7 +220,7 @@ def import_results(
             print(f"There is no {rollout}.", file=sys.stderr)
             raise SystemExit(1)
         try:
-            command = results.record(found, suite, results.read_csv(_text(file)))
+            command = results.record(found, suite, results.read_csv(_results(file)))
             service.handle(
                 Request(
                     command=command,
@@ -241,6 +241,15 @@ def import_results(
         print(f"{command.passed} passed, {command.failed} failed, {command.errors} errors")
         print("\n".join(command.reasons) or "The gate is passed.")
     raise SystemExit(0 if command.ok else 1)
+
+
+def _results(path: Path) -> str:
+    from bot.http import evals as results
+
+    try:
+        return results.decode(path.read_bytes())
+    except results.Unreadable as unreadable:
+        raise OSError(f"{path}: {unreadable}") from None
 
 
 def _text(path: Path) -> str:

@@ -6,19 +6,22 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any, Literal
+from typing import Any
+from unicodedata import normalize
 
 from core.judging.eval_gate import EVERY_CATEGORY, EvalCase, Failed, count, gate
 from core.rollout.commands import RecordEval
 from core.rollout.model import Rollout
-from core.rollout.plan import EvalTerms
+from core.rollout.plan import ASKED_BY_DEFAULT, CRITICAL, Stage
 from core.rollout.ticking import gate_of
 
 MOST_CASES = 100_000
+csv.field_size_limit(8 * 1024 * 1024)  # of the process: an answer kept beside its outcome may be as long as a body
 _COLUMNS = ("case", "category", "pass", "version", "cost", "latency_ms")
-_TRUE = frozenset({"true", "1", "yes", "y", "pass", "passed", "ok"})
-_FALSE = frozenset({"false", "0", "no", "n", "fail", "failed"})
-_ERROR = frozenset({"error", "errored", "timeout", ""})
+_TRUE = frozenset({"true", "1", "1.0", "yes", "y", "pass", "passed", "ok"})
+_FALSE = frozenset({"false", "0", "0.0", "no", "n", "fail", "failed"})
+_ERROR = frozenset({"error", "errored", "timeout", "", "nan", "none", "null"})
+_NO_ERROR = frozenset({"", "false", "0", "0.0", "no", "n", "nan", "none", "null", "{}", "[]"})
 
 
 class Unreadable(ValueError):
@@ -27,20 +30,33 @@ class Unreadable(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A case of one version's run; `version` empty means the version under test. Cost in dollars."""
+    """A case of one version's run; `version` empty means the version under test."""
 
     case: EvalCase
     version: str = ""
-    cost: float | None = None
-    latency_ms: float | None = None
+
+
+def decode(body: bytes) -> str:
+    """The text of a CSV file. Raises `Unreadable` where it is not UTF-8: a letter that is lost may be a category's."""
+    if b"\0" in body:
+        raise Unreadable('This is not UTF-8 text but UTF-16, as Excel writes "Unicode text". Save it as "CSV UTF-8".')
+    try:
+        return body.decode("utf-8")
+    except UnicodeDecodeError:
+        raise Unreadable(
+            'This is not UTF-8 text, most likely Windows-1252, as Excel writes "CSV". Save it as "CSV UTF-8".'
+        ) from None
 
 
 def read_csv(text: str) -> tuple[Row, ...]:
     """Columns `case,category,pass`, and if there: `version` (rows of the current version are the baseline), `cost`
     and `latency_ms`. `pass` is true/false, 1/0, pass/fail, or error. Raises `Unreadable`."""
-    reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff")), skipinitialspace=True, strict=True)
+    lines = io.StringIO(text.removeprefix("\ufeff"), newline=None)
+    reader = csv.DictReader(lines, skipinitialspace=True, strict=True)
     try:
         names = [name.strip().lower() for name in reader.fieldnames or ()]
+        if twice := next((name for name in names if name and names.count(name) > 1), ""):
+            raise Unreadable(f'The first line names "{twice[:40]}" twice: which of the two counts cannot be told.')
         if missing := [c for c in _COLUMNS[:3] if c not in names]:
             raise Unreadable(f"The first line must name the columns case,category,pass; missing: {', '.join(missing)}.")
         reader.fieldnames = names
@@ -56,13 +72,13 @@ def read_json(cases: Any, baseline: Any = None) -> tuple[Row, ...]:
     if baseline is None:
         return rows
     before = _rows(_objects(baseline, "baseline"))
-    return (*rows, *(Row(case=r.case, version="current", cost=r.cost, latency_ms=r.latency_ms) for r in before))
+    return (*rows, *(Row(case=r.case, version="current") for r in before))
 
 
 def record(rollout: Rollout, suite: str, rows: Sequence[Row]) -> RecordEval:
     """The command that hands a run in. Refused where no gate of the plan asks for `suite`; Unreadable without cases."""
-    terms = rollout.plan.stages[gate_of(rollout, suite)].terms
-    assert terms is not None, "gate_of names gates that have terms"
+    stage = rollout.plan.stages[gate_of(rollout, suite)]
+    asked_for = suite or (stage.terms.suite if stage.terms else "")
     current = {"current", rollout.plan.from_version}
     if strangers := {r.version for r in rows} - current - {"", rollout.plan.to_version}:
         known = f"{rollout.plan.from_version} and {rollout.plan.to_version}"
@@ -71,65 +87,39 @@ def record(rollout: Rollout, suite: str, rows: Sequence[Row]) -> RecordEval:
     old = [r for r in rows if r.version in current]
     if not new:
         raise Unreadable(f"No cases of {rollout.plan.to_version}: a run needs at least one.")
-    reasons, cases = _held_against(terms, new, old)
+    reasons, cases = _held_against(stage, new, old)
     counts = count([r.case for r in new])
     return RecordEval(
-        suite=suite or terms.suite,
+        suite=asked_for,
         ok=not reasons,
         passed=counts.passed,
         failed=counts.failed,
         errors=counts.errors,
         reasons=reasons,
         cases=cases,
-        digest=_digest(suite or terms.suite, rows),
+        digest=_digest(asked_for, rows),
     )
 
 
-def _held_against(terms: EvalTerms, new: Sequence[Row], old: Sequence[Row]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _held_against(stage: Stage, new: Sequence[Row], old: Sequence[Row]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    written = stage.terms
+    assert written is not None, "gate_of names gates that have terms"
+    terms = ASKED_BY_DEFAULT[stage.kind] if written.empty else written
     named = terms.no_new_failures_in
-    categories: tuple[str, ...] | Literal["all"] = EVERY_CATEGORY if {"*", "all"} & set(named) else named
     try:
         outcome = gate(
             [r.case for r in new],
             [r.case for r in old] or None,
             min_pass_rate=terms.min_pass_rate,
-            no_new_failures_in=categories,
+            no_new_failures_in=EVERY_CATEGORY if {"*", "all"} & set(named) else named,
+            where_there=CRITICAL if written.empty else (),
             compare_to_current=terms.compare_to_current,
+            max_cost_rise=terms.max_cost_rise,
+            max_p95_rise=terms.max_p95_rise,
         )
     except ValueError as error:
         raise Unreadable(f"{error}.") from None
-    reasons, cases = (outcome.reasons, outcome.case_ids) if isinstance(outcome, Failed) else ((), ())
-    for name, most, before, after in (
-        ("cost", terms.max_cost_rise, _mean(_values(old, "cost")), _mean(_values(new, "cost"))),
-        ("p95 latency", terms.max_p95_rise, _p95(_values(old, "latency_ms")), _p95(_values(new, "latency_ms"))),
-    ):
-        if most is not None and (why := _rise(name, most, before, after)):
-            reasons = (*reasons, why)
-    return reasons, cases
-
-
-def _rise(name: str, most: float, before: float | None, after: float | None) -> str:
-    if before is None or after is None:
-        return f"{name} cannot be compared: the run needs it for each case, of the new and of the current version"
-    if after <= before * (1 + most):
-        return ""
-    rise = f"{after / before - 1:+.1%}" if before > 0 else f"from 0 to {after:g}"
-    return f"{name} rises by {rise}, at most {most:+.0%} is allowed"
-
-
-def _values(rows: Sequence[Row], name: str) -> list[float] | None:
-    """None unless every case has the value: a mean over some of them could hide the dear ones."""
-    found = [getattr(r, name) for r in rows]
-    return None if not found or None in found else found
-
-
-def _mean(values: list[float] | None) -> float | None:
-    return None if values is None else sum(values) / len(values)
-
-
-def _p95(values: list[float] | None) -> float | None:
-    """The nearest rank: the smallest value that at least 95 % do not exceed."""
-    return None if values is None else sorted(values)[-(-len(values) * 95 // 100) - 1]
+    return (outcome.reasons, outcome.case_ids) if isinstance(outcome, Failed) else ((), ())
 
 
 def _rows(lines: Any) -> tuple[Row, ...]:
@@ -153,23 +143,36 @@ def _objects(cases: Any, name: str) -> Any:
 def _row(line: Mapping[Any, Any], where: str) -> Row:
     if None in line:
         raise Unreadable(f"{where} has more fields than the first line names.")
-    identity = str(line.get("case") or "").strip()
+    identity = normalize("NFC", _word(line.get("case")))
     if not identity:
         raise Unreadable(f"{where} names no case.")
     passed, error = _outcome(line, where)
     return Row(
-        case=EvalCase(case=identity, category=str(line.get("category") or "").strip(), passed=passed, error=error),
-        version=str(line.get("version") or "").strip().rpartition("@")[2],
-        cost=_number(line.get("cost"), where, "cost"),
-        latency_ms=_number(line.get("latency_ms"), where, "latency_ms"),
+        case=EvalCase(
+            case=identity,
+            category=_word(line.get("category")),
+            passed=passed,
+            error=error,
+            cost=_number(line.get("cost"), where, "cost"),
+            latency_ms=_number(line.get("latency_ms"), where, "latency_ms"),
+        ),
+        version=_word(line.get("version")).rpartition("@")[2],
     )
+
+
+def _word(value: Any) -> str:
+    """A name as it was written: 0 is one, nothing and a list are none."""
+    return str(value).strip() if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
 
 
 def _outcome(line: Mapping[str, Any], where: str) -> tuple[bool, bool]:
     """(passed, error). A case without an outcome could not be judged: an error, never a pass."""
-    if line.get("error") not in (None, False, ""):
+    if line.get("error") not in (None, False) and str(line["error"]).strip().lower() not in _NO_ERROR:
         return False, True
-    value = line.get("pass", line.get("passed"))
+    given = [line[name] for name in ("pass", "passed") if name in line]
+    if len(given) == 2 and given[0] != given[1]:
+        raise Unreadable(f'{where}: "pass" and "passed" say different things.')
+    value = given[0] if given else None
     word = "" if value is None else str(value).strip().lower()
     if word in _TRUE:
         return True, False
@@ -195,7 +198,15 @@ def _number(value: Any, where: str, name: str) -> float | None:
 def _digest(suite: str, rows: Sequence[Row]) -> str:
     """The same for the same rows in any order, so that a run handed in twice is recognised."""
     plain = sorted(
-        [r.version, r.case.case, r.case.category, r.case.passed, r.case.error, repr(r.cost), repr(r.latency_ms)]
+        [
+            r.version,
+            r.case.case,
+            r.case.category,
+            r.case.passed,
+            r.case.error,
+            repr(r.case.cost),
+            repr(r.case.latency_ms),
+        ]
         for r in rows
     )
     return sha256(json.dumps([suite, plain]).encode()).hexdigest()[:16]

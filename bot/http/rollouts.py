@@ -145,7 +145,7 @@ def router(
         body = await request.body()
         try:
             if media in ("text/csv", "application/csv"):
-                rows = evals.read_csv(body.decode("utf-8", "replace"))
+                rows = evals.read_csv(evals.decode(body))
             else:
                 sent = EvalBody.model_validate_json(body)
                 rollout, suite = sent.rollout, sent.suite

@@ -35,6 +35,7 @@ def _facts(
         ("Seconds", _seconds(event, flip)),
         ("What flipped", _flipped(rollout, event)),
         ("Who was hit", _hit(rollout, event)),
+        ("Old version", _callable(rollout, event, at)),
     ]
 
 
@@ -124,7 +125,18 @@ def _hit(rollout: Rollout, event: RolledBack) -> str:
     if not event.exposed_requests:
         return "no request that we know of"
     people = f"about {wording.plural(event.exposed_units, 'person', 'people')}"
-    return f"{wording.plural(event.exposed_requests, 'request')}, {people}{share}"
+    since = "; up to its end, since when everybody had it and nobody was counted" if event.after_done else ""
+    return f"{wording.plural(event.exposed_requests, 'request')}, {people}{share}{since}"
+
+
+def _callable(rollout: Rollout, event: RolledBack, at: datetime) -> str:
+    """A model that may be gone is named: everybody is served it now."""
+    until = rollout.plan.rollback_until
+    if not until or at.date().isoformat() <= until:
+        return ""
+    old = wording.escape(event.version, 40)
+    past = f"can be called until {wording.escape(until, 40)}, which is past"
+    return f"the plan says that {old} {past}: check that it still answers"
 
 
 def _others(findings: tuple[Finding, ...]) -> list[str]:

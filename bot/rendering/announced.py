@@ -7,7 +7,7 @@ from datetime import datetime
 from bot.rendering import alert, approval, card, follow_up, lines, notice, summary, wording
 from bot.rendering.blocks import Message
 from core.rollout import events as e
-from core.rollout import gates
+from core.rollout import gates, holds
 from core.rollout.announcements import Announcement, Kind
 from core.rollout.evolve import evolve
 from core.rollout.model import TERMINAL, Rollout, State
@@ -118,6 +118,8 @@ def _outcome(request: e.ApprovalRequested, after: Sequence[e.RolloutEvent], give
                 return "rejected"
             case e.ApprovalExpired() if event.request == request.request:
                 return "expired"
+            case e.Held() if holds.clears_itself(event.key):
+                continue
             case e.ApprovalRequested() | e.RolledBack() | e.Abandoned() | e.Planned() | e.Held():
                 return "lapsed"
             case e.Started() | e.StageEntered():

@@ -9,6 +9,7 @@ from core.judging.verdict import Measure
 from core.rollout import gates
 from core.rollout.events import ApprovalRequested, Approved
 from core.rollout.model import Rollout
+from core.rollout.plan import content_hash
 
 Mention = Callable[[str], str]
 
@@ -64,7 +65,8 @@ def _evidence(rollout: Rollout) -> str:
 
 
 def _for_and_against(rollout: Rollout) -> list[str]:
-    said = [f"What changes: {wording.escape(rollout.kind, 60)}, {wording.from_to(rollout)}. Nothing else."]
+    versions = f"{wording.from_to(rollout)} (content {content_hash(rollout.to_content)})"
+    said = [f"What changes: {wording.escape(rollout.kind, 60)}, {versions}. Nothing else."]
     if (driven := rollout.plan.drives) is not None:
         said.append(f"What it drives: {wording.escape(driven.title, 200)}, at {wording.escape(driven.url, 200)}")
     noticed = [b.text for b in rollout.plan.behaviour_changes if not b.unchanged]
@@ -82,6 +84,8 @@ def _for_and_against(rollout: Rollout) -> list[str]:
         said.append(
             f"Against: {', '.join(_moved(m) for m in worse[:3])}." if worse else "Against: nothing that was measured."
         )
+    if rollout.skipped:
+        said.append(f"Waiting was skipped: “{wording.escape(rollout.skipped, 300)}”")
     if rollout.evidence is not None and rollout.evidence.segments:
         said.append(segments.line(rollout.evidence.segments, rollout.evidence.segments_checked))
     drill = f", drilled in {wording.duration(max(rollout.drilled.values()))}" if rollout.drilled else ""

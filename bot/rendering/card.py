@@ -60,7 +60,11 @@ def steer(rollout: Rollout) -> Block | None:
     details = buttons.run("Details", f"metrics {rollout.id}")
     match rollout.state:
         case State.PLANNED:
-            ready = rollout.start is None and (not rollout.plan.approvals.required or gates.is_open(rollout))
+            ready = (
+                not rollout.live_instead
+                and rollout.start is None
+                and (not rollout.plan.approvals.needed or gates.is_open(rollout))
+            )
             return blocks.actions(buttons.run("Start", f"start {rollout.id}")) if ready else None
         case State.RUNNING | State.WAITING:
             return blocks.actions(

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from bot.rendering import wording
-from core.rollout import gates
+from core.rollout import gates, holds
 from core.rollout.model import Rollout, State
 from core.rollout.plan import GATES, Stage, StageKind
 
@@ -23,6 +23,8 @@ def _consequence(rollout: Rollout, zone: str) -> str:
             return f" needs {wording.escape(gates.missing(rollout), 80)}. {_stays(rollout)}" if rollout.request else "."
         case State.ON_HOLD:
             text = wording.escape(rollout.hold.text if rollout.hold else "", 45)
+            if rollout.hold is not None and holds.clears_itself(rollout.hold.key):
+                return f": {text}. {_stays(rollout)}; goes on by itself once that is over."
             return f": {text}. {_stays(rollout)} until {wording.owner(rollout)} decides."
         case State.PAUSED:
             return f". {_stays(rollout)} until somebody resumes it."
@@ -46,6 +48,9 @@ def _stays(rollout: Rollout) -> str:
 
 def before_start(rollout: Rollout, zone: str) -> str:
     """What a planned rollout waits for."""
+    if rollout.live_instead:
+        old, live = wording.escape(rollout.plan.from_version, 40), wording.escape(rollout.live_instead, 40)
+        return f"Cannot start: {old} is not live any more, {live} is."
     if rollout.request is not None and not gates.is_open(rollout):
         need = wording.escape(gates.missing(rollout), 80)
         by_itself = f", then starts {wording.when(rollout.start, zone)}" if rollout.start else ""

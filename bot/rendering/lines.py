@@ -5,6 +5,7 @@ from datetime import datetime
 from bot.rendering import alert, blocks, buttons, headline, wording
 from bot.rendering.blocks import Message
 from core.rollout import events as e
+from core.rollout import holds
 from core.rollout.model import Rollout
 from core.rollout.plan import StageKind
 
@@ -27,7 +28,7 @@ def line(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
             )
         case e.Started():
             locked = f"Plan and limits are locked ({event.fingerprint[:6]})."
-            return f"Started by {wording.person(event.by)}: {rollout.id}. {locked}"
+            return f"Started by {wording.person(event.by)}: {rollout.id}. {locked}{_unread(rollout)}"
         case e.StageEntered():
             return _entered(rollout, event, zone)
         case e.Paused():
@@ -38,7 +39,11 @@ def line(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
             aside = " What held it is set aside." if event.overrides else ""
             return f"Resumed by {wording.person(event.by)}{_quoted(event.reason)}.{aside}"
         case e.Held():
-            until = f"Nothing grows until {wording.owner(rollout)} decides."
+            until = (
+                "Nothing grows meanwhile; it goes on by itself once that is over."
+                if holds.clears_itself(event.key)
+                else f"Nothing grows until {wording.owner(rollout)} decides."
+            )
             return f"On hold: {rollout.id}, {wording.escape(event.text, 200)}. {until}"
         case e.HoldCleared():
             return f"Running again: {rollout.id}. What held it has cleared by itself."
@@ -47,12 +52,15 @@ def line(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
         case e.Rejected():
             return f"Rejected by {wording.person(event.by)}: {rollout.id}{_quoted(event.reason)}."
         case e.ApprovalRequested():
-            return f"Approval needed: {rollout.id}, {event.needed} for {wording.escape(event.gate, 60)}."
+            skipped = f" Waiting was skipped{_quoted(event.skipped)}." if event.skipped else ""
+            return f"Approval needed: {rollout.id}, {event.needed} for {wording.escape(event.gate, 60)}.{skipped}"
         case e.ApprovalExpired():
             return f"Approval request expired: {rollout.id}. Nobody decided in time."
         case e.StartScheduled():
             start = wording.when(event.start, zone)
             return f"Scheduled by {wording.person(event.by)}: {rollout.id} starts {start} by itself."
+        case e.BaseChanged():
+            return _base(rollout, event)
         case e.RolledBack():
             why = _quoted(event.reason)
             return f"Rolled back by {wording.person(event.by)}: {rollout.id}{why}. Everyone is on {_old(event)} again."
@@ -115,6 +123,22 @@ def _smaller(rollout: Rollout, event: e.RolloutEvent) -> str:
             return f"{type(event).__name__}: {rollout.id}."
 
 
+def _unread(rollout: Rollout) -> str:
+    """Who was asked to confirm the notice and has not; at high risk that keeps it from starting."""
+    asked = [n for n in rollout.plan.told_before if n.acknowledge and not rollout.acknowledged.get(n.key)]
+    channels = wording.listing([wording.escape(n.channel, 60) for n in asked], 3)
+    return f" Nobody in {channels} has confirmed the notice." if asked else ""
+
+
+def _base(rollout: Rollout, event: e.BaseChanged) -> str:
+    live, old = wording.escape(event.live, 40), wording.escape(rollout.plan.from_version, 40)
+    surface = wording.escape(rollout.plan.surface, 60)
+    if event.live == rollout.plan.from_version:
+        return f"Can start again: {rollout.id}. {old} is live on {surface} again."
+    todo = f"Set `change.from` to {live} and apply the file again, or /rollout abandon {rollout.id}."
+    return f"Cannot start: {rollout.id} starts from {old}, and {live} went live on {surface}. {todo}"
+
+
 def _entered(rollout: Rollout, event: e.StageEntered, zone: str) -> str:
     stage = rollout.plan.stages[event.index]
     before = rollout.plan.stages[event.index - 1].percent if event.index else 0.0
@@ -149,11 +173,14 @@ def detail(event: e.RolloutEvent) -> tuple[str, str]:
         case e.Planned():
             return "planned", f"{event.plan.from_version} -> {event.plan.to_version}, plan {event.fingerprint[:6]}"
         case e.ApprovalRequested():
-            return "asked", f"{event.needed} for {event.gate} ({event.request}), on verdict {event.verdict}"
+            why = f", wait skipped: {event.skipped}" if event.skipped else ""
+            return "asked", f"{event.needed} for {event.gate} ({event.request}), on verdict {event.verdict}{why}"
         case e.Approved():
             return "approved", f"{event.request} by {event.handle} {event.note}".rstrip()
         case e.Rejected():
             return "rejected", f"{event.request}: {event.reason}"
+        case e.BaseChanged():
+            return "live now", event.live
         case e.Started():
             return "started", f"limits locked {event.fingerprint[:6]}"
         case e.StageEntered():

@@ -3,6 +3,7 @@
 from bot.rendering import blocks, card, headline, wording
 from bot.rendering.blocks import Message
 from core.rollout.model import Rollout
+from core.rollout.plan import content_hash
 from core.rollout.world import World
 
 LISTED = 10
@@ -32,5 +33,8 @@ def several(rollouts: tuple[Rollout, ...], zone: str, title: str) -> Message:
 
 def versions(world: World) -> Message:
     """What is live on every AI feature, where nothing runs."""
-    lines = [f"{wording.escape(s.name, 60)}: {wording.escape(s.live, 40)}" for s in world.surfaces.values()]
+    lines = [
+        f"{wording.escape(s.name, 60)}: {wording.escape(s.live, 40)} (content {content_hash(s.live_content)})"
+        for s in world.surfaces.values()
+    ]
     return blocks.message("Live now: every AI feature and its version.", blocks.lines(lines))

@@ -1,39 +1,48 @@
 """A moment as people type it: `Tue 10:00`, `10:00`, `2026-11-24 10:00`, in the workspace's zone."""
 
 import re
-from datetime import datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from core.rollout.policy import WEEKDAYS
+from core.rollout.policy import WEEKDAYS, moments_of
 from core.rollout.refusal import Refused
 
 _CLOCK = re.compile(r"(?:([A-Za-z]{3})[a-z]*\s+)?(\d{1,2}):(\d{2})")
 
 
 def read(typed: str, now: datetime, zone: str) -> datetime:
-    """The next such moment after `now`; `Refused` where it is none, or lies in the past."""
+    """The next such moment after `now`, in UTC; `Refused` where it is none, is past, or is skipped by the clocks. Of an
+    hour that the clocks repeat it is the first one that is still to come."""
     local = now.astimezone(ZoneInfo(zone))
-    moment = _full(typed, zone) or _next(typed, local)
-    if moment is None:
+    meant = _full(typed) or _next(typed, local)
+    if meant is None:
         raise Refused(
             f'"{typed}" is not a time that I know.',
             hint='Write --at "Tue 10:00", --at "10:00" or --at "2026-11-24 10:00".',
             code="bad_time",
         )
-    if moment <= now:
+    moments = [meant.astimezone(UTC)] if meant.tzinfo else moments_of(meant, ZoneInfo(zone))
+    if not moments:
+        raise Refused(
+            f"{meant:%Y-%m-%d %H:%M} does not exist in {zone}: the clocks skip it.",
+            hint=f'Write the hour after it: --at "{meant + timedelta(hours=1):%Y-%m-%d %H:%M}".',
+            code="bad_time",
+        )
+    coming = [moment for moment in moments if moment > now]
+    if not coming:
         raise Refused(f'"{typed}" is in the past.', hint="Without --at it starts now.", code="bad_time")
-    return moment
+    return coming[0]
 
 
-def _full(typed: str, zone: str) -> datetime | None:
+def _full(typed: str) -> datetime | None:
     try:
-        moment = datetime.fromisoformat(typed)
+        return datetime.fromisoformat(typed)
     except ValueError:
         return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(zone))
 
 
 def _next(typed: str, local: datetime) -> datetime | None:
+    """On the clock, without a zone."""
     match = _CLOCK.fullmatch(typed.strip())
     if match is None or int(match.group(2)) > 23 or int(match.group(3)) > 59:
         return None
@@ -41,8 +50,11 @@ def _next(typed: str, local: datetime) -> datetime | None:
     day = match.group(1)
     if day is not None and day.title() not in WEEKDAYS:
         return None
+    assert isinstance(local.tzinfo, ZoneInfo)
     for ahead in range(8):
-        moment = datetime.combine(local.date() + timedelta(days=ahead), clock, local.tzinfo)
-        if moment > local and (day is None or moment.weekday() == WEEKDAYS.index(day.title())):
-            return moment
+        meant = datetime.combine(local.date() + timedelta(days=ahead), clock)
+        moments = moments_of(meant, local.tzinfo)
+        still_to_come = not moments or moments[-1] > local.astimezone(UTC)
+        if still_to_come and (day is None or meant.weekday() == WEEKDAYS.index(day.title())):
+            return meant
     return None

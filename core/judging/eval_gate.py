@@ -1,18 +1,23 @@
 """The gate before anybody is exposed: whether a run of eval cases meets what the plan asks for."""
 
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from math import ceil
 from typing import Literal, TypeAlias
+from unicodedata import normalize
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvalCase:
-    """One case of a run. An `error` is a case that could not be judged; it counts as failed."""
+    """One case of a run. An `error` is a case that could not be judged; it counts as failed. Cost is in dollars."""
 
     case: str
     category: str
     passed: bool
     error: bool = False
+    cost: float | None = None
+    latency_ms: float | None = None
 
     @property
     def ok(self) -> bool:
@@ -47,7 +52,11 @@ class Failed:
 
 
 Outcome: TypeAlias = Passed | Failed
+Categories: TypeAlias = tuple[str, ...] | Literal["all"]
+Finding: TypeAlias = tuple[str, tuple[str, ...]]  # why, and which cases did it
 EVERY_CATEGORY: Literal["all"] = "all"
+MOST_ASKED = 20
+"""No pass rate asks for more cases than this by itself."""
 
 
 def gate(
@@ -55,22 +64,33 @@ def gate(
     baseline: Sequence[EvalCase] | None = None,
     *,
     min_pass_rate: float | None = None,
-    no_new_failures_in: tuple[str, ...] | Literal["all"] = (),
+    no_new_failures_in: Categories = (),
+    where_there: tuple[str, ...] = (),
     compare_to_current: bool = False,
+    max_cost_rise: float | None = None,
+    max_p95_rise: float | None = None,
 ) -> Outcome:
     """Judge the new version's cases, against the current version's `baseline` where there is one.
 
-    Without a baseline every failure in a named category counts as new. Rates are fractions, compared exactly.
-    ValueError when a case is named twice.
+    Without a baseline every failure in a named category counts as new; `where_there` names categories that need not
+    occur. What is compared is compared over the cases of both runs, and what is missing is not fine. Rates are
+    fractions, compared exactly. ValueError when a case is named twice in a run.
     """
     counts = count(cases)
     if not cases:
         return Failed(reasons=("the run holds no cases",), case_ids=(), counts=counts)
     _once(cases)
+    _once(baseline or ())
+    compares = compare_to_current or max_cost_rise is not None or max_p95_rise is not None
     findings = [
         _rate(cases, counts, min_pass_rate),
-        _new_failures(cases, baseline, no_new_failures_in),
-        _worse_than_current(cases, counts, baseline) if compare_to_current else None,
+        _too_few(counts, min_pass_rate),
+        _without_cases(cases, no_new_failures_in),
+        _new_failures(cases, baseline, no_new_failures_in, where_there),
+        _missing(cases, baseline, compares=compares, named=no_new_failures_in),
+        _worse_than_current(cases, baseline) if compare_to_current else None,
+        _rise("cost", max_cost_rise, _mean, _values(cases, baseline, "cost")),
+        _rise("p95 latency", max_p95_rise, _p95, _values(cases, baseline, "latency_ms")),
     ]
     found = [finding for finding in findings if finding is not None]
     if not found:
@@ -82,28 +102,58 @@ def gate(
     )
 
 
+def least_cases(min_pass_rate: float) -> int:
+    """How many cases a pass rate needs: enough for one failure to be within it, so 13 for 92 %; at most 20."""
+    return MOST_ASKED if min_pass_rate >= 1 else min(MOST_ASKED, ceil(1 / (1 - min_pass_rate) - 1e-9))
+
+
+def category_key(category: str) -> str:
+    """What makes two categories the same: neither case, nor how letters are composed, nor what surrounds them."""
+    text = normalize("NFKC", normalize("NFKC", category).casefold())
+    begin, end = 0, len(text)
+    while begin < end and unicodedata.category(text[begin])[0] in "PZC":
+        begin += 1
+    while end > begin and unicodedata.category(text[end - 1])[0] in "PZC":
+        end -= 1
+    return " ".join(text[begin:end].split())
+
+
 def count(cases: Sequence[EvalCase]) -> Counts:
     """How a run went, over all its cases."""
     passed, errors = sum(case.ok for case in cases), sum(case.error for case in cases)
     return Counts(total=len(cases), passed=passed, failed=len(cases) - passed - errors, errors=errors)
 
 
-def _rate(cases: Sequence[EvalCase], counts: Counts, minimum: float | None) -> tuple[str, tuple[str, ...]] | None:
+def _rate(cases: Sequence[EvalCase], counts: Counts, minimum: float | None) -> Finding | None:
     if minimum is None or counts.passed >= minimum * counts.total - 1e-9:
         return None
     text = f"{counts.passed} of {counts.total} cases passed ({_percent(counts)}), {minimum * 100:g} % are needed"
     return f"{text}{_errors(counts)}", tuple(case.case for case in cases if not case.ok)
 
 
+def _too_few(counts: Counts, minimum: float | None) -> Finding | None:
+    if minimum is None or counts.total >= (needed := least_cases(minimum)):
+        return None
+    plural = "case is" if counts.total == 1 else "cases are"
+    return f"{counts.total} {plural} too few to tell {minimum * 100:g} %: at least {needed} are needed", ()
+
+
+def _without_cases(cases: Sequence[EvalCase], named: Categories) -> Finding | None:
+    """A category of which there is no case has shown nothing; most likely it is spelt otherwise in the run."""
+    there = {category_key(case.category): case.category for case in cases}
+    lacking = [] if named == EVERY_CATEGORY else [name for name in named if category_key(name) not in there]
+    if not lacking:
+        return None
+    listed = ", ".join(sorted(name or '""' for name in there.values()))
+    return f"no case is in {_quoted(lacking)}; the categories of this run are {listed}", ()
+
+
 def _new_failures(
-    cases: Sequence[EvalCase], baseline: Sequence[EvalCase] | None, named: tuple[str, ...] | Literal["all"]
-) -> tuple[str, tuple[str, ...]] | None:
+    cases: Sequence[EvalCase], baseline: Sequence[EvalCase] | None, named: Categories, where_there: tuple[str, ...]
+) -> Finding | None:
     failed_before = {case.case for case in baseline or () if not case.ok}
-    new = [
-        case
-        for case in cases
-        if not case.ok and case.case not in failed_before and (named == EVERY_CATEGORY or case.category in named)
-    ]
+    asked = _asked((*named, *where_there) if named != EVERY_CATEGORY else named)
+    new = [case for case in cases if not case.ok and case.case not in failed_before and asked(case)]
     if not new:
         return None
     where = ", ".join(sorted({case.category for case in new}))
@@ -114,17 +164,81 @@ def _new_failures(
     return f"{len(new)} new {plural} in {where}: {listed}{more}{against}", tuple(case.case for case in new)
 
 
-def _worse_than_current(
-    cases: Sequence[EvalCase], counts: Counts, baseline: Sequence[EvalCase] | None
-) -> tuple[str, tuple[str, ...]] | None:
+def _missing(
+    cases: Sequence[EvalCase], baseline: Sequence[EvalCase] | None, *, compares: bool, named: Categories
+) -> Finding | None:
+    """Cases of the current version's run that the new version's lacks: of all where the runs are compared, else of the
+    named categories."""
+    asked = _asked(EVERY_CATEGORY if compares else named)
+    there = {case.case for case in cases}
+    before = [case for case in baseline or () if asked(case)]
+    lacking = tuple(case.case for case in before if case.case not in there)
+    if not lacking:
+        return None
+    more = f" and {len(lacking) - 5} more" if len(lacking) > 5 else ""
+    text = f"{len(lacking)} of {len(before)} cases of the current version's run are missing: {', '.join(lacking[:5])}"
+    return f"{text}{more}", ()
+
+
+def _worse_than_current(cases: Sequence[EvalCase], baseline: Sequence[EvalCase] | None) -> Finding | None:
     if not baseline:
         return "there are no results for the current version to compare with", ()
-    current = count(baseline)
-    if counts.passed * current.total >= current.passed * counts.total:
+    before = {case.case for case in baseline}
+    both = {case.case for case in cases} & before
+    shared, current = [c for c in cases if c.case in both], count([c for c in baseline if c.case in both])
+    counts = count(shared)
+    if not shared or counts.passed >= current.passed:
         return None
     passed_before = {case.case for case in baseline if case.ok}
-    text = f"{_percent(counts)} passed, the current version passes {_percent(current)}{_errors(counts)}"
-    return text, tuple(case.case for case in cases if not case.ok and case.case in passed_before)
+    over = "" if len(shared) == len(cases) else f" of the {len(shared)} cases of both runs"
+    text = f"{_percent(counts)}{over} passed, the current version passes {_percent(current)}{_errors(counts)}"
+    return text, tuple(case.case for case in shared if not case.ok and case.case in passed_before)
+
+
+def _rise(
+    name: str, most: float | None, level: Callable[[list[float]], float], values: tuple[list[float], list[float]] | None
+) -> Finding | None:
+    if most is None:
+        return None
+    if values is None:
+        text = "the run needs it for each case, of the new and of the current version"
+        return f"{name} cannot be compared: {text}", ()
+    after, before = level(values[0]), level(values[1])
+    if after <= before * (1 + most):
+        return None
+    rise = f"{after / before - 1:+.1%}" if before > 0 else f"from 0 to {after:g}"
+    return f"{name} rises by {rise}, at most {most:+.0%} is allowed", ()
+
+
+def _values(
+    cases: Sequence[EvalCase], baseline: Sequence[EvalCase] | None, name: str
+) -> tuple[list[float], list[float]] | None:
+    """(new, current) over the cases of both runs. None unless every case has the value: a mean over some of them could
+    hide the dear ones."""
+    new = {case.case: getattr(case, name) for case in cases}
+    old = {case.case: getattr(case, name) for case in baseline or ()}
+    shared = [case for case in new if case in old]
+    if not shared or None in new.values() or None in old.values():
+        return None
+    return [new[case] for case in shared], [old[case] for case in shared]
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _p95(values: list[float]) -> float:
+    """The nearest rank: the smallest value that at least 95 % do not exceed."""
+    return sorted(values)[-(-len(values) * 95 // 100) - 1]
+
+
+def _asked(named: Categories) -> Callable[[EvalCase], bool]:
+    keys = {category_key(name) for name in named}
+    return lambda case: named == EVERY_CATEGORY or category_key(case.category) in keys
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return " or ".join(f'"{name}"' for name in names)
 
 
 def _percent(counts: Counts) -> str:

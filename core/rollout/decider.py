@@ -8,10 +8,12 @@ from core.rollout import events as e
 from core.rollout import gates, holds, permission, ticking
 from core.rollout.context import Context
 from core.rollout.model import TERMINAL, UNDER_WAY, Rollout, State
-from core.rollout.plan import GATES, Risk, StageKind, changed_parts
+from core.rollout.plan import GATES, Risk, StageKind, changed_parts, content_hash
 from core.rollout.refusal import Conflict, Refused
+from core.rollout.surface import Surface, is_taken
 
 FELT_OFF_HOLDS = 2  # different people
+TRIALS = frozenset({StageKind.COHORT, StageKind.CANARY, StageKind.AB})  # where few have it before many do
 LONGEST_WAIT = timedelta(days=366)
 
 
@@ -76,7 +78,7 @@ def _plan(rollout: Rollout | None, command: c.PlanRollout, context: Context) -> 
     assert surface is not None
     fingerprint = plan.fingerprint()
     if rollout is not None and rollout.state is not State.ABANDONED:
-        if rollout.fingerprint == fingerprint:
+        if rollout.fingerprint == fingerprint and not _is_outdated(rollout, surface):
             return []
         if rollout.state is not State.PLANNED:
             raise Refused(
@@ -95,6 +97,8 @@ def _plan(rollout: Rollout | None, command: c.PlanRollout, context: Context) -> 
         raise Refused(
             f"{plan.to_version} is the same as {plan.from_version}: nothing would change.", hint="See `change.to`."
         )
+    if is_taken(surface, plan.to_version, after):
+        raise Refused(gates.name_taken(surface, plan.to_version), hint=gates.name_hint(surface))
     planned = e.Planned(
         rollout=rollout.id if rollout and rollout.state is State.PLANNED else context.new_id,
         plan=plan,
@@ -104,17 +108,25 @@ def _plan(rollout: Rollout | None, command: c.PlanRollout, context: Context) -> 
         by=context.by.id,
     )
     events: list[e.RolloutEvent] = [planned]
-    if plan.approvals.required:
+    if plan.approvals.needed:
         made = rollout.requests_made if rollout and rollout.state is State.PLANNED else 0
         request = e.ApprovalRequested(
             request=f"{planned.rollout}.{made + 1}",
             gate=gates.START,
-            needed=plan.approvals.required,
+            needed=plan.approvals.needed,
             verdict="none",
             expires_at=context.at + context.policy.approval_expires,
         )
         events.append(request)
     return events
+
+
+def _is_outdated(rollout: Rollout, surface: Surface) -> bool:
+    """Whether a plan that has not begun was made from, or names, another content than these names stand for."""
+    if rollout.state is not State.PLANNED or surface.live != rollout.plan.from_version:
+        return False
+    other = content_hash(rollout.from_content) != content_hash(surface.live_content)
+    return other or is_taken(surface, rollout.plan.to_version, rollout.to_content)
 
 
 def _start(rollout: Rollout, command: c.Start, context: Context) -> list[e.RolloutEvent]:
@@ -133,6 +145,11 @@ def _start(rollout: Rollout, command: c.Start, context: Context) -> list[e.Rollo
         earliest = gates.earliest_start(rollout, context.at)
         start = max(command.then, context.at, earliest[0] if earliest else context.at)
         return [e.StartScheduled(start=start, by=context.by.id)]
+    base = context.surface.live if context.surface is not None else ""
+    if context.others and context.policy.when_busy == "queue" and base == rollout.plan.from_version:
+        if rollout.start is not None and rollout.start <= context.at:
+            return []
+        return [e.StartScheduled(start=context.at, by=context.by.id)]  # it begins once the surface is free
     gates.check_start(rollout, context)
     return ticking.begin(rollout, context)
 
@@ -204,6 +221,8 @@ def _advance(rollout: Rollout, command: c.Advance, context: Context) -> list[e.R
         )
     _must_have_shown(rollout)
     reason = _said(command.reason, "skipped wait")
+    if (following := rollout.next_stage) is not None and following.percent == 100:
+        reason = _must_have_been_tried(rollout, context, reason)
     return ticking.move_on(rollout, context, skipped=reason)
 
 
@@ -228,14 +247,63 @@ def _jump(rollout: Rollout, percent: float, reason: str, context: Context) -> li
     if forbidden := skipped_kinds - set(may_skip):
         raise Refused(f"A {rollout.plan.risk} risk rollout may not skip {', '.join(sorted(forbidden))}.")
     factor = context.policy.max_step
-    if factor is not None and rollout.percent > 0 and percent > factor * rollout.percent and not reason.strip():
-        raise Refused(
-            f"{rollout.percent:g} % -> {percent:g} % is a big jump (policy: at most x{factor:g}). "
-            f"Next step is {(between[0] if between else stage).percent:g} %.",
-            hint='To jump anyway: --skip-wait "why" (it will be shown in every message).',
-        )
+    if factor is not None and rollout.percent > 0 and percent > factor * rollout.percent:
+        reason = _must_have_been_tried(rollout, context, reason)
+        if not reason.strip():
+            raise Refused(
+                f"{rollout.percent:g} % -> {percent:g} % is a big jump (policy: at most x{factor:g}). "
+                f"Next step is {(between[0] if between else stage).percent:g} %.",
+                hint='To jump anyway: --skip-wait "why" (it will be shown in every message).',
+            )
     _must_have_shown(rollout)
     return ticking.move_on(rollout, context, skipped=_said(reason, "skipped wait"), to=index)
+
+
+def _must_have_been_tried(rollout: Rollout, context: Context, reason: str) -> str:
+    """Before few have had it for as long as was agreed, and as the policy asks for, nobody makes it many: a reason
+    skips the waiting between steps, not the trial. What the policy lets be skipped need not be tried, and its
+    `break_glass` names who may go on all the same; the reason, as it is written then."""
+    terms = context.policy.risk[rollout.plan.risk]
+    for span in rollout.spans:
+        stage = rollout.plan.stages[span.index]
+        if stage.kind not in TRIALS or stage.kind in terms.may_skip:
+            continue
+        under_way = span is rollout.spans[-1]
+        held = rollout.held_for(context.at) if under_way else (span.until or context.at) - span.since
+        asked = terms.min_canary_hold if stage.kind is StageKind.CANARY else timedelta(0)
+        asked = max(asked, stage.min_hold) if under_way else asked
+        if held < asked:
+            if (loud := _breaks_glass(rollout, context, reason)) is not None:
+                return loud
+            raise Refused(
+                f"{stage.name} has held for {gates.span(held)} of {gates.span(asked)}: before that it goes "
+                "neither to everybody nor over a step that the policy calls big, whatever the reason.",
+                hint=_smaller(rollout),
+                earliest=context.at + (asked - held) if under_way else None,
+            )
+    return reason
+
+
+def _breaks_glass(rollout: Rollout, context: Context, reason: str) -> str | None:
+    """The reason of somebody who may go on before the trial has held, with when that is looked at; None of others."""
+    terms = context.policy.break_glass
+    if terms is None or not set(terms.groups) & set(context.by.groups):
+        return None
+    if len(reason.strip()) < terms.reason_min_chars:
+        raise Refused(
+            f"You may go on before {rollout.id} has been tried, with a reason of at least {terms.reason_min_chars} "
+            "characters.",
+            hint='Say more: --skip-wait "why" (it will be shown in every message).',
+        )
+    due = gates.when(context.at + terms.review_within, context)
+    return f"{reason.strip()} (before it was tried, by break-glass; to be reviewed by {due})"
+
+
+def _smaller(rollout: Rollout) -> str:
+    following = rollout.next_stage
+    if following is None or following.percent == 100:
+        return f"It goes on by itself. Going back takes seconds: /rollout rollback {rollout.id}."
+    return f'/rollout advance {rollout.id} --skip-wait "why" takes the next step, {following.percent:g} %.'
 
 
 def _must_have_shown(rollout: Rollout) -> None:

@@ -34,11 +34,14 @@ class ApprovalRequested:
     """People are asked. `gate` is `start` or the name of the stage to be entered; `verdict` what they are asked on."""
 
     TYPE: ClassVar[str] = "rollout.approval_requested"
+    WRITTEN: ClassVar[tuple[str, ...]] = ("skipped",)
+    LATER: ClassVar[tuple[str, ...]] = ("skipped",)
     request: str
     gate: str
     needed: int
     verdict: str
     expires_at: datetime
+    skipped: str | None = None  # why a person skipped the waiting before it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +77,14 @@ class StartScheduled:
     TYPE: ClassVar[str] = "rollout.start_scheduled"
     start: datetime
     by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaseChanged:
+    """Before the start another version went live than the plan starts from, so it cannot begin; or that one again."""
+
+    TYPE: ClassVar[str] = "rollout.base_changed"
+    live: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -314,6 +325,7 @@ class FlagNotSet:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyApplied:
     TYPE: ClassVar[str] = "workspace.policy_applied"
+    LATER: ClassVar[tuple[str, ...]] = tuple(f"policy.{name}" for name in Policy.LATER)
     policy: Policy
     fingerprint: str
     by: str
@@ -335,6 +347,7 @@ RolloutEvent: TypeAlias = (
     | Approved
     | Rejected
     | StartScheduled
+    | BaseChanged
     | Started
     | StageEntered
     | EvalRecorded

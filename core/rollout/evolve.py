@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from core.rollout import events as e
+from core.rollout import holds
 from core.rollout.model import Hold, Posted, Rollout, StageSpan, State
 from core.rollout.replacing import replace
 
@@ -37,7 +38,14 @@ def _approval_requested(rollout: Rollout, event: e.ApprovalRequested, _: datetim
     waiting = State.PLANNED if rollout.state is State.PLANNED else State.WAITING
     if rollout.state in {State.ON_HOLD, State.PAUSED}:
         waiting = rollout.state
-    return replace(rollout, request=event, approvals=(), requests_made=rollout.requests_made + 1, state=waiting)
+    return replace(
+        rollout,
+        request=event,
+        approvals=(),
+        requests_made=rollout.requests_made + 1,
+        state=waiting,
+        skipped=event.skipped or rollout.skipped,  # asked again, the words are not written again
+    )
 
 
 def _gate_closed(rollout: Rollout, _event: e.ApprovalExpired | e.Rejected, _: datetime) -> Rollout:
@@ -50,6 +58,10 @@ def _approved(rollout: Rollout, event: e.Approved, _: datetime) -> Rollout:
 
 def _start_scheduled(rollout: Rollout, event: e.StartScheduled, _: datetime) -> Rollout:
     return replace(rollout, start=event.start)
+
+
+def _base_changed(rollout: Rollout, event: e.BaseChanged, _: datetime) -> Rollout:
+    return replace(rollout, live_instead="" if event.live == rollout.plan.from_version else event.live)
 
 
 def _started(rollout: Rollout, _: e.Started, at: datetime) -> Rollout:
@@ -70,6 +82,8 @@ def _stage_entered(rollout: Rollout, event: e.StageEntered, at: datetime) -> Rol
         paused_at=None,
         paused_for=timedelta(0),
         skip_wait=False,
+        skipped="",
+        asked_after=timedelta(0),
     )
 
 
@@ -97,19 +111,22 @@ def _tails_frozen(rollout: Rollout, event: e.TailsFrozen, _: datetime) -> Rollou
 
 
 def _held(rollout: Rollout, event: e.Held, at: datetime) -> Rollout:
+    # What clears itself says nothing against the step that people were asked about.
+    asked = rollout.request is not None and holds.clears_itself(event.key)
     return replace(
         rollout,
         state=State.ON_HOLD,
         hold=Hold(key=event.key, text=event.text, since=at),
-        request=None,
-        approvals=(),
+        skipped=rollout.skipped if asked else "",
+        request=rollout.request if asked else None,
+        approvals=rollout.approvals if asked else (),
         paused_at=None,
         paused_for=_paused_for(rollout, at),
     )
 
 
 def _hold_cleared(rollout: Rollout, _event: e.HoldCleared, _: datetime) -> Rollout:
-    return replace(rollout, state=State.RUNNING, hold=None)
+    return replace(rollout, state=_unheld(rollout), hold=None)
 
 
 def _paused(rollout: Rollout, _: e.Paused, at: datetime) -> Rollout:
@@ -120,7 +137,18 @@ def _resumed(rollout: Rollout, event: e.Resumed, at: datetime) -> Rollout:
     if rollout.state is State.PAUSED:
         return replace(rollout, state=rollout.paused_from, paused_at=None, paused_for=_paused_for(rollout, at))
     overridden = rollout.overridden | {event.overrides} if event.overrides else rollout.overridden
-    return replace(rollout, state=State.RUNNING, hold=None, overridden=overridden)
+    undecided = event.overrides.startswith(holds.UNDECIDED)
+    return replace(
+        rollout,
+        state=_unheld(rollout),
+        hold=None,
+        overridden=overridden,
+        asked_after=rollout.held_for(at) if undecided else rollout.asked_after,
+    )
+
+
+def _unheld(rollout: Rollout) -> State:
+    return State.RUNNING if rollout.request is None else State.WAITING
 
 
 def _rolled_back(rollout: Rollout, event: e.RolledBack, at: datetime) -> Rollout:
@@ -209,6 +237,7 @@ AFTER: Mapping[type[e.RolloutEvent], Callable[[Rollout, Any, datetime], Rollout]
     e.Approved: _approved,
     e.Rejected: _gate_closed,
     e.StartScheduled: _start_scheduled,
+    e.BaseChanged: _base_changed,
     e.Started: _started,
     e.StageEntered: _stage_entered,
     e.EvalRecorded: _eval_recorded,

@@ -1,13 +1,16 @@
 """What stands between a rollout and its next step: approvals, notices, lead times, freezes, a busy surface."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from core.judging.verdict import Cleared, Continue, NoControl, Verdict
+from core.judging.verdict import Cleared, Continue, Measure, NoControl, Verdict
+from core.rollout import holds
 from core.rollout.context import Context
 from core.rollout.events import ApprovalRequested
 from core.rollout.model import Rollout, State
-from core.rollout.plan import GATES, Advance, Risk, Stage, StageKind
+from core.rollout.plan import GATES, Advance, Risk, Stage, StageKind, content_hash
 from core.rollout.refusal import Refused
+from core.rollout.surface import Surface, is_taken, next_version
 
 START = "start"
 
@@ -17,7 +20,7 @@ def approvals_needed(rollout: Rollout, stage: Stage | None) -> int:
 
     Standard risk asks once, at the start; high risk at every step that shows the new version to more people.
     """
-    required = rollout.plan.approvals.required
+    required = rollout.plan.approvals.needed
     if stage is None:
         return required
     if stage.kind in GATES or stage.kind is StageKind.BAKE:
@@ -27,14 +30,15 @@ def approvals_needed(rollout: Rollout, stage: Stage | None) -> int:
     return max(required, 1) if stage.advance is Advance.APPROVE else 0
 
 
-def ask(rollout: Rollout, gate: str, needed: int, context: Context) -> ApprovalRequested:
-    """The request for `gate`, bound to the plan and to the verdict as it stands."""
+def ask(rollout: Rollout, gate: str, needed: int, context: Context, skipped: str = "") -> ApprovalRequested:
+    """The request for `gate`, bound to the plan and to the verdict as it stands; `skipped` is why nobody waited."""
     return ApprovalRequested(
         request=f"{rollout.id}.{rollout.requests_made + 1}",
         gate=gate,
         needed=needed,
         verdict=bound_to(rollout.evidence.verdict if rollout.evidence else None),
         expires_at=context.at + context.policy.approval_expires,
+        skipped=skipped or None,
     )
 
 
@@ -52,9 +56,15 @@ def may_grow(rollout: Rollout, verdict: Verdict | None) -> bool:
     return isinstance(verdict, Cleared) or undecided(stage) in rollout.overridden
 
 
+def unread(stage: Stage, measures: Sequence[Measure]) -> tuple[str, ...]:
+    """The metrics that an ab is decided on and of which nothing can be said yet."""
+    known = {m.metric for m in measures if not m.segment and m.word not in {"No data", "Not enough data"}}
+    return tuple(metric for metric in stage.decide_on if metric not in known)
+
+
 def undecided(stage: Stage) -> str:
     """The key of the hold of a stage that could not be decided in its time."""
-    return f"undecided:{stage.name}"
+    return f"{holds.UNDECIDED}{stage.name}"
 
 
 def verdict_name(verdict: Verdict | None) -> str:
@@ -66,19 +76,13 @@ def verdict_name(verdict: Verdict | None) -> str:
 
 
 def is_open(rollout: Rollout) -> bool:
-    """Whether enough people, one of each listed group, have approved the open request."""
-    if rollout.request is None or len(rollout.approvals) < rollout.request.needed:
-        return False
-    present = {g for a in rollout.approvals for g in a.groups}
-    return all(g in present for g in rollout.plan.approvals.groups[: rollout.request.needed])
+    """Whether enough people, and one of each listed group, have approved the open request."""
+    return rollout.request is not None and rollout.approvals_left == 0
 
 
 def missing(rollout: Rollout) -> str:
     """Who the open request still waits for, in words."""
-    assert rollout.request is not None
-    present = {g for a in rollout.approvals for g in a.groups}
-    groups = [g for g in rollout.plan.approvals.groups if g not in present]
-    left = max(rollout.request.needed - len(rollout.approvals), 1 if groups else 0)
+    left, groups = rollout.approvals_left, rollout.groups_left
     whom = f" from {' and '.join(groups)}" if groups else ""
     return f"{left} more approval{'s' if left != 1 else ''}{whom}"
 
@@ -103,6 +107,13 @@ def check_start(rollout: Rollout, context: Context) -> None:
             "someone shipped in between.",
             hint="Set `change.from` to what is live and apply the file again.",
         )
+    if content_hash(context.surface.live_content) != content_hash(rollout.from_content):
+        raise Refused(
+            f"{rollout.id} was planned on another content of {plan.from_version} than the one that is live.",
+            hint="Apply its file again: it is then approved as it would be.",
+        )
+    if is_taken(context.surface, plan.to_version, rollout.to_content):
+        raise Refused(name_taken(context.surface, plan.to_version), hint=name_hint(context.surface))
     if context.others:
         raise Refused(
             f"{plan.surface} is already changing ({', '.join(context.others)}). "
@@ -116,14 +127,26 @@ def check_start(rollout: Rollout, context: Context) -> None:
         )
     if (frozen := context.policy.frozen(at)) is not None:
         raise Refused(
-            f"Frozen until {_when(frozen[1], context)}: {frozen[0]}. Rolling back still works.", earliest=frozen[1]
+            f"Frozen until {when(frozen[1], context)}: {frozen[0]}. Rolling back still works.", earliest=frozen[1]
         )
-    if rollout.plan.approvals.required and not is_open(rollout):
+    if rollout.plan.approvals.needed and not is_open(rollout):
         raise Refused(
             f"{rollout.id} needs {missing(rollout) if rollout.request else 'an approval'} before it starts.",
             hint="The request with its buttons is in the rollout's thread.",
         )
     _check_notices(rollout, context)
+
+
+def name_taken(surface: Surface, version: str) -> str:
+    """Why a version cannot be called that."""
+    known = content_hash(surface.versions[version])
+    return f"{version} is another content on {surface.name} already ({known}): a version never changes."
+
+
+def name_hint(surface: Surface) -> str:
+    """What to call it instead."""
+    free = next_version(surface)
+    return f"Write `version: {free}` under `change.to`, or leave it out, and apply the file again."
 
 
 def _check_notices(rollout: Rollout, context: Context) -> None:
@@ -143,19 +166,19 @@ def _check_notices(rollout: Rollout, context: Context) -> None:
             )
     latest = earliest_start(rollout, context.at)
     if latest is not None and latest[0] > context.at:
-        when, channel = latest
+        first, channel = latest
         lead = next(n.before for n in rollout.plan.told_before if n.channel == channel and n.before is not None)
         raise Refused(
-            f"{channel} needs {_span(lead)} notice. Earliest start {_when(when, context)}.",
+            f"{channel} needs {span(lead)} notice. Earliest start {when(first, context)}.",
             hint="Press Start then, and it begins by itself at that time.",
-            earliest=when,
+            earliest=first,
         )
 
 
 def blocked(context: Context) -> str:
     """Why nothing grows at this moment (freeze, quiet hours), or an empty string."""
     if (frozen := context.policy.frozen(context.at)) is not None:
-        return f"frozen until {_when(frozen[1], context)}: {frozen[0]}"
+        return f"frozen until {when(frozen[1], context)}: {frozen[0]}"
     return "quiet hours" if context.policy.quiet_for("advance", context.at) else ""
 
 
@@ -164,15 +187,17 @@ def start_is_due(rollout: Rollout, context: Context) -> bool:
     return rollout.state is State.PLANNED and rollout.start is not None and context.at >= rollout.start
 
 
-def _when(at: datetime, context: Context) -> str:
+def when(at: datetime, context: Context) -> str:
+    """A moment in the policy's zone, as a refusal names it."""
     local = context.policy.local(at)
     if local.microsecond:
         local += timedelta(seconds=1, microseconds=-local.microsecond)  # a time that is named has come when it comes
     return f"{local:%a %d %b %H:%M:%S %Z}" if local.second else f"{local:%a %d %b %H:%M %Z}"
 
 
-def _span(span: timedelta) -> str:
-    seconds = int(span.total_seconds())
+def span(length: timedelta) -> str:
+    """A span as a sentence has it: `2 days`, `6 h`, `40 s`."""
+    seconds = int(length.total_seconds())
     for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
         if seconds >= size and seconds % size == 0 and (unit != "days" or seconds > size):
             return f"{seconds // size} {unit}"

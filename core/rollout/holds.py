@@ -5,6 +5,7 @@ from core.rollout.events import Held
 from core.rollout.model import Rollout
 
 NO_DATA, SPLIT, BROKEN = "no_data", "split", "broken_evidence"
+UNDECIDED = "undecided:"
 _SOURCE = "source:"
 
 

@@ -74,6 +74,7 @@ class Rollout:
     started_at: datetime | None = None
     ended_at: datetime | None = None
     start: datetime | None = None  # when it begins by itself
+    live_instead: str = ""  # before the start: what went live where the plan's own start is not live any more
     spans: tuple[StageSpan, ...] = ()
     request: ApprovalRequested | None = None  # the gate that is open, if any
     approvals: tuple[Approved, ...] = ()  # those given at the open gate
@@ -84,6 +85,8 @@ class Rollout:
     paused_for: timedelta = timedelta(0)  # of the stage under way
     paused_from: State = State.RUNNING
     skip_wait: bool = False
+    asked_after: timedelta = timedelta(0)  # how long the stage had been held when somebody last let it go on undecided
+    skipped: str = ""  # why a person skipped the waiting before the gate that is open
     overridden: frozenset[str] = frozenset()
     evals: Mapping[int, EvalRecorded] = field(default_factory=dict)
     drilled: Mapping[int, float] = field(default_factory=dict)
@@ -152,13 +155,26 @@ class Rollout:
         return {k.rpartition(":")[2]: p.channel for k, p in self.messages.items() if k.startswith("notice:")}
 
     @property
+    def groups_left(self) -> tuple[str, ...]:
+        """The named groups of which nobody has approved at the open gate."""
+        present = {g for a in self.approvals for g in a.groups}
+        return tuple(g for g in self.plan.approvals.groups if g not in present)
+
+    @property
+    def approvals_left(self) -> int:
+        """How many approvals the open gate still waits for, at least; 0 where none is open."""
+        if self.request is None:
+            return 0
+        return max(self.request.needed - len(self.approvals), 1 if self.groups_left else 0)
+
+    @property
     def waiting_for(self) -> str:
         """Who or what the next step waits for, in one phrase; empty when it goes on by itself."""
-        if self.request is not None:
-            missing = self.request.needed - len(self.approvals)
-            return f"{missing} approval{'s' if missing != 1 else ''}" if missing > 0 else ""
         if self.hold is not None:
             return self.hold.text
+        if self.request is not None:
+            missing = self.approvals_left
+            return f"{missing} approval{'s' if missing != 1 else ''}" if missing > 0 else ""
         if self.state is State.PAUSED:
             return "somebody to resume it"
         return ""

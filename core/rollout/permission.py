@@ -26,7 +26,7 @@ def check(rollout: Rollout | None, command: c.Command, context: Context) -> None
         _check_approver(rollout, context)
     elif isinstance(command, c.ApplySurface | c.ApplyPolicy) and by.from_slack:
         _check_role("admin", context, "change surfaces and the policy")
-    elif isinstance(command, OPERATORS) and by.from_slack:
+    elif isinstance(command, OPERATORS) and by.from_slack and not _is_admin(context):
         _check_role("operator", context, "move a rollout forward")
 
 
@@ -34,6 +34,12 @@ def _holds(role: Role, context: Context) -> bool:
     by = context.by
     named = bool(set(role.groups) & set(by.groups)) or any(by.is_person(p) for p in role.people)
     return named or not (role.groups or role.people)
+
+
+def _is_admin(context: Context) -> bool:
+    """Whether the policy names this person, or a group of theirs, as an admin: who may do what operators may."""
+    role = context.policy.roles.get("admin")
+    return role is not None and bool(role.groups or role.people) and _holds(role, context)
 
 
 def _check_role(name: str, context: Context, what: str) -> None:

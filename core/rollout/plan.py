@@ -50,6 +50,20 @@ class EvalTerms:
     max_cost_rise: float | None = None
     max_p95_rise: float | None = None
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is asked, so that what is built in holds."""
+        return self == EvalTerms(suite=self.suite)
+
+
+# What a gate asks where its terms ask nothing, by kind; then new failures in critical categories count as well.
+ASKED_BY_DEFAULT: Mapping[StageKind, EvalTerms] = {
+    StageKind.EVAL: EvalTerms(min_pass_rate=0.92),
+    StageKind.SAFETY: EvalTerms(no_new_failures_in=("*",)),
+    StageKind.COST_LATENCY: EvalTerms(max_cost_rise=0.25, max_p95_rise=0.20),
+}
+CRITICAL = ("critical", "safety")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
@@ -126,6 +140,11 @@ class Approvals:
     required: int = 0
     groups: tuple[str, ...] = ()
     owner_may_approve: bool = False
+
+    @property
+    def needed(self) -> int:
+        """How many people: as many as are required, and one of each group."""
+        return max(self.required, len(set(self.groups)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,6 +224,11 @@ def _plain(value: Any) -> Any:
             return value.isoformat()
         case _:
             return value
+
+
+def content_hash(content: Content) -> str:
+    """Twelve hex digits that name a version's content, whatever the version is called."""
+    return hashlib.sha256(json.dumps(_plain(content), sort_keys=True).encode()).hexdigest()[:12]
 
 
 def changed_parts(before: Content, after: Content) -> tuple[str, ...]:

@@ -1,12 +1,24 @@
 """What the workspace allows: roles, risk classes, percentages, freezes and quiet hours, as one value."""
 
+import hashlib
 from dataclasses import dataclass, field
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from typing import ClassVar
 from zoneinfo import ZoneInfo
 
 from core.rollout.plan import Risk, StageKind
 
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+
+
+def moments_of(clock: datetime, zone: tzinfo) -> list[datetime]:
+    """When clocks in `zone` show this, in UTC: once; never where they skip it, twice where they repeat it."""
+    found = []
+    for fold in (0, 1):
+        moment = clock.replace(tzinfo=zone, fold=fold).astimezone(UTC)
+        if moment not in found and moment.astimezone(zone).replace(tzinfo=None) == clock.replace(tzinfo=None):
+            found.append(moment)
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +56,9 @@ class Freeze:
             ends = datetime.combine(base + timedelta(days=self.to_weekday), self.to_time, local.tzinfo)
             if ends <= begins:
                 ends += timedelta(weeks=1)
-            if begins <= local < ends:
-                return ends
+            # Within one zone Python compares what clocks show, and in autumn they show an hour twice.
+            if begins.astimezone(UTC) <= local.astimezone(UTC) < ends.astimezone(UTC):
+                return ends.astimezone(UTC).astimezone(local.tzinfo)
         return None
 
 
@@ -74,8 +87,20 @@ class Role:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BreakGlass:
+    """Who may go forward before a trial has held, with how long a reason, and when that is to be looked at."""
+
+    groups: tuple[str, ...]
+    reason_min_chars: int = 20
+    review_within: timedelta = timedelta(hours=48)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """One per workspace; `BUILT_IN` holds where none was given."""
+
+    # Came when policies were stored already: not in bytes and fingerprint while unset, so that those stay as they are.
+    LATER: ClassVar[tuple[str, ...]] = ("break_glass",)
 
     timezone: str = "UTC"
     roles: dict[str, Role] = field(default_factory=dict)
@@ -96,6 +121,15 @@ class Policy:
     summary_first_day: timedelta = timedelta(hours=1)
     summary_later: timedelta = timedelta(hours=6)
     approval_expires: timedelta = timedelta(hours=24)
+    break_glass: BreakGlass | None = None
+
+    def fingerprint(self) -> str:
+        """Sixteen hex digits over every field: the same policy has the same."""
+        text = repr(self)
+        for name in self.LATER:
+            if getattr(self, name) is None:
+                text = text.replace(f", {name}=None", "")
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def local(self, at: datetime) -> datetime:
         return at.astimezone(ZoneInfo(self.timezone))
@@ -104,7 +138,7 @@ class Policy:
         """(name, end) of the freeze that covers `at`, the one that lasts longest, or None."""
         local = self.local(at)
         spans = [(f.name, until) for f in self.freezes if (until := f.until(local)) is not None]
-        return max(spans, key=lambda s: s[1]) if spans else None
+        return max(spans, key=lambda s: s[1].astimezone(UTC)) if spans else None
 
     def quiet_for(self, what: str, at: datetime) -> bool:
         """Whether `what` (`advance` or `summary`) waits for the end of the quiet hours."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import ClassVar, TypeAlias, assert_never
 
-from core.rollout.plan import Content, NoticePlan
+from core.rollout.plan import Content, NoticePlan, content_hash
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +25,8 @@ class SurfaceDeclared:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VersionNamed:
-    """A rollout was planned, and with it the name and content of a version came to be."""
+    """A rollout was planned, and with it the name and content of a version came to be: one for ever. In older logs a
+    second content under a taken name is only what that rollout is about; it renames nothing."""
 
     TYPE: ClassVar[str] = "surface.version_named"
     version: str
@@ -68,7 +69,8 @@ class Surface:
     title: str
     owner: str
     live: str  # the version everybody gets by default
-    versions: Mapping[str, Content]  # every version ever named here, by name
+    versions: Mapping[str, Content]  # every version ever named here, by name; the live one as it is served
+    named: Mapping[str, tuple[str, Content]] = field(default_factory=dict)  # rollout -> the version that it is about
     daily_requests: int | None = None
     notices: tuple[NoticePlan, ...] = ()
     fingerprint: str = ""
@@ -106,15 +108,38 @@ def evolve(surface: Surface | None, event: SurfaceEvent) -> Surface:
     assert surface is not None, "a surface begins by being declared"
     match event:
         case VersionNamed():
-            return replace(surface, versions={**surface.versions, event.version: event.content})
+            known = event.version in surface.versions
+            return replace(
+                surface,
+                versions=surface.versions if known else {**surface.versions, event.version: event.content},
+                named={**surface.named, event.rollout: (event.version, event.content)},
+            )
         case SurfaceTaken():
             return replace(surface, running=(*surface.running, event.rollout))
         case SurfaceFreed():
             return replace(surface, running=tuple(r for r in surface.running if r != event.rollout))
         case LiveMoved():
-            return replace(surface, live=event.version, live_since=event.at, live_by=event.rollout)
+            return replace(
+                surface,
+                live=event.version,
+                versions={**surface.versions, event.version: _moved_to(surface, event)},
+                live_since=event.at,
+                live_by=event.rollout,
+            )
         case _:
             assert_never(event)
+
+
+def _moved_to(surface: Surface, event: LiveMoved) -> Content:
+    """The content that went live: forward what that rollout is about, back what was live under that name."""
+    version, content = surface.named.get(event.rollout, ("", {}))
+    return content if version == event.version else surface.versions[event.version]
+
+
+def is_taken(surface: Surface, version: str, content: Content) -> bool:
+    """Whether `version` names another content already."""
+    known = surface.versions.get(version)
+    return known is not None and content_hash(known) != content_hash(content)
 
 
 def next_version(surface: Surface) -> str:

@@ -12,6 +12,9 @@ from core.rollout.model import Rollout, State
 from core.rollout.plan import GATES, Stage, StageKind
 from core.rollout.refusal import Refused
 
+A_NIGHT = timedelta(days=1)
+"""How long a few chosen people may be silent before somebody is asked."""
+
 
 def decide(rollout: Rollout, command: c.EngineCommand, context: Context) -> list[e.RolloutEvent]:
     """The events of one of the engine's own commands."""
@@ -59,7 +62,7 @@ def move_on(rollout: Rollout, context: Context, *, skipped: str = "", to: int | 
     stage = rollout.plan.stages[index]
     needed = gates.approvals_needed(rollout, stage)
     if needed and not (rollout.request and rollout.request.gate == stage.name and gates.is_open(rollout)):
-        return [gates.ask(rollout, stage.name, needed, context)]
+        return [gates.ask(rollout, stage.name, needed, context, skipped)]
     return [_enter(rollout, index, skipped)]
 
 
@@ -150,6 +153,8 @@ def _tick_planned(rollout: Rollout, context: Context) -> list[e.RolloutEvent]:
     request = rollout.request
     if request is not None and context.at > request.expires_at and not gates.is_open(rollout):
         return [e.ApprovalExpired(request=request.request), gates.ask(rollout, request.gate, request.needed, context)]
+    if context.surface is not None and context.surface.live != (rollout.live_instead or rollout.plan.from_version):
+        return [e.BaseChanged(live=context.surface.live)]
     if not gates.start_is_due(rollout, context):
         return []
     try:
@@ -188,9 +193,15 @@ def _holding(rollout: Rollout, sighting: c.Sighting) -> list[e.RolloutEvent]:
         if holds.is_over(rollout.hold.key, sighting.verdict):
             return [_evidence(rollout, sighting, "verdict"), e.HoldCleared(key=rollout.hold.key)]
         return []
-    if found is None or rollout.state is State.PAUSED:
+    if found is None or rollout.state is State.PAUSED or _is_quiet(rollout, sighting):
         return []
     return [_evidence(rollout, sighting, "hold"), found]
+
+
+def _is_quiet(rollout: Rollout, sighting: c.Sighting | None) -> bool:
+    """Whether a few chosen people, who were seen before, are silent: as every night. It does not grow meanwhile."""
+    cohort = rollout.stage is not None and rollout.stage.kind is StageKind.COHORT
+    return cohort and sighting is not None and isinstance(sighting.verdict, v.NoData) and sighting.stage_requests > 0
 
 
 def _steps(rollout: Rollout, sighting: c.Sighting | None, context: Context) -> list[e.RolloutEvent]:
@@ -208,12 +219,13 @@ def _waiting(rollout: Rollout, sighting: c.Sighting | None, context: Context) ->
     assert request is not None
     stage = rollout.next_stage
     assert stage is not None
-    if sighting is not None and gates.bound_to(sighting.verdict) != request.verdict:
+    silent = sighting.verdict if sighting and isinstance(sighting.verdict, v.NoData | v.BrokenSource) else None
+    if sighting is not None and silent is None and gates.bound_to(sighting.verdict) != request.verdict:
         seen = _evidence(rollout, sighting, "verdict")
         anew = gates.ask(replace(rollout, evidence=seen), request.gate, request.needed, context)
         return [seen, anew]  # the old request lapses
     if gates.is_open(rollout):
-        if gates.blocked(context):
+        if gates.blocked(context) or (silent is not None and holds.key_of(silent) not in rollout.overridden):
             return []
         index = next(i for i, s in enumerate(rollout.plan.stages) if i > rollout.stage_index and s.name == request.gate)
         return [_enter(rollout, index)]
@@ -245,18 +257,23 @@ def _running(rollout: Rollout, sighting: c.Sighting | None, context: Context) ->
         return [seen, *move_on(replace(rollout, evidence=seen), context)]
     key = gates.undecided(stage)
     shown = gates.may_grow(rollout, sighting.verdict if sighting else None)
-    longest = stage.max_hold if shown else stage.longest
-    if longest is not None and rollout.held_for(context.at) >= longest and key not in rollout.overridden:
-        have = sighting.stage_requests if sighting else 0
-        text = f"undecided after {_hours(longest)}: {_have(stage, have, shown=shown)}"
-        held = e.Held(key=key, text=text)
-        return [_evidence(rollout, sighting, "hold"), held] if sighting else [held]
+    longest = max(stage.longest, A_NIGHT) if _is_quiet(rollout, sighting) else stage.longest
+    held = rollout.held_for(context.at)
+    if held - rollout.asked_after >= longest:  # somebody who lets it go on undecided is asked again as much later
+        text = f"undecided after {_hours(rollout.asked_after + longest)}: {_have(stage, sighting, shown=shown)}"
+        asked = e.Held(key=key, text=text)
+        return [_evidence(rollout, sighting, "hold"), asked] if sighting else [asked]
     return []
 
 
-def _have(stage: Stage, requests: int, *, shown: bool) -> str:
-    if requests < stage.min_samples or shown:
+def _have(stage: Stage, sighting: c.Sighting | None, *, shown: bool) -> str:
+    requests = sighting.stage_requests if sighting else 0
+    if requests < stage.min_samples:
         return f"{requests} of {stage.min_samples} requests seen"
+    if sighting is not None and (unread := gates.unread(stage, sighting.measures)):
+        return f"nothing can be said yet of {' and '.join(unread)}, on which it is decided"
+    if shown:
+        return f"{requests} requests seen, and nothing can be said on them"
     return f"{requests} requests do not show yet that every limit is kept"
 
 
@@ -269,6 +286,8 @@ def is_ready(rollout: Rollout, sighting: c.Sighting | None, at: datetime) -> boo
     if sighting is None:
         return not stage.exposes
     if sighting.stage_requests < stage.min_samples:
+        return False
+    if gates.unread(stage, sighting.measures) and gates.undecided(stage) not in rollout.overridden:
         return False
     match sighting.verdict:
         case v.TooEarly():

@@ -6,10 +6,10 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, assert_never
 
-from core.rollout.plan import Risk
+from core.rollout.plan import Risk, content_hash
 from core.rollout.policy import Policy
-from core.rollout.surface import Surface, evolve
-from core.spec import drives_checks, limit_checks, notice_checks, sight_checks, stage_checks
+from core.rollout.surface import Surface, evolve, is_taken, next_version
+from core.spec import date_checks, drives_checks, limit_checks, notice_checks, sight_checks, stage_checks
 from core.spec.planning import changes
 from core.spec.policy_file import PolicyFile
 from core.spec.problems import Problem, Unreadable
@@ -34,6 +34,8 @@ def check(file: File, surface: Surface | None, policy: Policy, now: datetime | N
                 *drives_checks.check(file),
                 *sight_checks.check(file, surface),
                 *notice_checks.check(file, surface, policy, now),
+                *date_checks.check(file, surface, policy, now),
+                *_unit(file),
             ]
         case SurfaceFile():
             found = [*_surface(file)]
@@ -67,15 +69,27 @@ def _change(file: RolloutFile, surface: Surface | None) -> Iterator[Problem]:
             f"{surface.name}@{surface.live} here and read the plan again",
         )
     elif surface is not None:
-        try:
-            changes(file, surface)
-        except Unreadable as refusal:
-            yield from refusal.problems
+        yield from _new_version(file, surface)
     if change.to.version is not None and change.to.version == change.from_version:
         yield source.problem(("change", "to", "version"), f"{change.to.version} is the version it starts from")
     if "model" in change.to.model_fields_set:
         strict = file.careful is Risk.HIGH or TEMPLATES[file.template].dated_snapshot
         yield from _model(file, ("change", "to", "model"), change.to.model, strict=strict)
+
+
+def _new_version(file: RolloutFile, surface: Surface) -> Iterator[Problem]:
+    try:
+        _, changed = changes(file, surface)
+    except Unreadable as refusal:
+        yield from refusal.problems
+        return
+    name = file.change.to.version
+    if name is not None and name != surface.live and is_taken(surface, name, {**surface.live_content, **changed}):
+        yield file.source.problem(
+            ("change", "to", "version"),
+            f"{name} is another content already ({content_hash(surface.versions[name])}), and a version never changes. "
+            f"The next free name is {next_version(surface)}; it is taken by itself where you leave this out",
+        )
 
 
 def _model(file: RolloutFile | SurfaceFile, path: tuple[str, ...], model: Any, *, strict: bool) -> Iterator[Problem]:
@@ -99,6 +113,16 @@ def _approvals(file: RolloutFile) -> Iterator[Problem]:
         yield source.problem(("approvals", "required"), f"high risk needs at least 2 approvals, not {terms.required}")
     if terms.owner_may_approve:
         yield source.problem(("approvals", "owner_may_approve"), "at high risk the owner may not approve")
+
+
+def _unit(file: RolloutFile) -> Iterator[Problem]:
+    unit = file.assignment.unit
+    if unit != "user":
+        message = (
+            "Rampart divides by the targetingKey that applications send, whatever this says: send the id of the "
+            f"{unit} there, and as the unit of observations"
+        )
+        yield file.source.problem(("assignment", "unit"), message, severity="warning")
 
 
 def _surface(file: SurfaceFile) -> Iterator[Problem]:

@@ -56,6 +56,17 @@ def wrong(field: str, message: str) -> PydanticCustomError:
     return PydanticCustomError("written", "{message}", {"message": message, "field": field})
 
 
+def only(value: Any, why: str) -> PlainValidator:
+    """Of a field that has one value; any other is refused with why there is none."""
+
+    def check(given: Any) -> Any:
+        if given != value or type(given) is not type(value):
+            raise ValueError(why)
+        return value
+
+    return PlainValidator(check)
+
+
 def known(what: str, choices: Iterable[str]) -> AfterValidator:
     """A name out of a list; reading adds the nearest one to the message."""
     names = list(choices)

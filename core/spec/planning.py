@@ -8,7 +8,7 @@ from typing import Any
 from core.judging.limits import Limit, Role
 from core.rollout.plan import NoticePlan, Plan, Risk, Stage, changed_parts
 from core.rollout.policy import Policy
-from core.rollout.surface import Surface, next_version
+from core.rollout.surface import Surface, is_taken, next_version
 from core.spec.limit_terms import LimitTerms
 from core.spec.problems import Unreadable
 from core.spec.rollout_file import RolloutFile
@@ -26,7 +26,8 @@ def build(
     to_version: str | None = None,
 ) -> Plan:
     """The plan of `file` on `surface`. `resolve_handle` gives the Slack user id of an @handle, or the handle itself.
-    `to_version` names the new version where the file does not, for a file that is applied again. Raises Unreadable
+    `to_version` names the new version where the file does not, for a file that is applied again; not if that name means
+    another content by now. Raises Unreadable
     where no plan can come of it; what is only unwise is for `checks`."""
     template = TEMPLATES[file.template]
     risk = file.careful
@@ -40,7 +41,7 @@ def build(
         risk=risk,
         template=file.template,
         from_version=from_version,
-        to_version=file.change.to.version or to_version or next_version(surface),
+        to_version=file.change.to.version or _name(surface, from_version, change, to_version),
         change=change,
         why=file.change.why,
         ticket=file.change.ticket,
@@ -58,6 +59,11 @@ def build(
         start=_start(file, policy),
         drives=file.drives.plan() if file.drives is not None else None,
     )
+
+
+def _name(surface: Surface, from_version: str, change: Mapping[str, Any], before: str | None) -> str:
+    content = {**surface.versions[from_version], **change}
+    return next_version(surface) if before is None or is_taken(surface, before, content) else before
 
 
 def stages(file: RolloutFile) -> tuple[Stage, ...]:

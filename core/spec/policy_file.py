@@ -10,7 +10,7 @@ from core.rollout import policy as values
 from core.rollout.plan import Risk, StageKind
 from core.rollout.policy import BUILT_IN, Freeze, Policy, QuietHours, RiskClass
 from core.spec import times
-from core.spec.fields import Channel, Duration, Factor, Group, Percent, Person, Strict, Written, wrong
+from core.spec.fields import Channel, Duration, Factor, Group, Percent, Person, Strict, Written, only, wrong
 
 
 def _zone(name: str) -> str:
@@ -21,6 +21,26 @@ Zone = Annotated[str, AfterValidator(_zone)]
 HourOfDay = Annotated[time, PlainValidator(times.hour), Schema({"type": "string", "pattern": r"^\d\d:\d\d$"})]
 Edge = Annotated[Any, PlainValidator(times.edge), Schema({"type": "string", "examples": ["Fri 16:00", "2027-01-04"]})]
 Waits = Literal["advance", "summary"]
+
+
+Everybody = Annotated[
+    str,
+    only(
+        "workspace_members",
+        "rolling back stays open to everybody in the workspace: write workspace_members, or leave it out",
+    ),
+    Schema({"const": "workspace_members"}),
+]
+OnePerSurface = Annotated[
+    int,
+    only(1, "one rollout at a time runs on a surface, as two changes at once cannot be told apart: write 1"),
+    Schema({"const": 1}),
+]
+NeverWaits = Annotated[
+    tuple[str, ...],
+    only(["rollback", "alert"], "neither rollbacks nor alerts ever wait: write [rollback, alert], or leave it out"),
+    Schema({"const": ["rollback", "alert"]}),
+]
 
 
 class RoleTerms(Strict):
@@ -34,7 +54,7 @@ class RoleTerms(Strict):
 class RollbackTerms(Strict):
     """Rolling back stays open to every full member of the workspace."""
 
-    who: Literal["workspace_members"] = "workspace_members"
+    who: Everybody = "workspace_members"
 
     @model_validator(mode="before")
     @classmethod
@@ -80,7 +100,7 @@ class CanaryBounds(Strict):
 
 
 class Concurrency(Strict):
-    per_surface: Annotated[int, Field(ge=1, le=100)] = BUILT_IN.per_surface
+    per_surface: OnePerSurface = BUILT_IN.per_surface
     when_busy: Literal["refuse", "queue"] = "refuse"
 
 
@@ -117,15 +137,20 @@ class QuietTerms(Strict):
     from_: HourOfDay = Field(alias="from")
     to: HourOfDay
     applies_to: tuple[Waits, ...] = ("advance", "summary")
-    never_applies_to: tuple[Literal["rollback", "alert"], ...] = ("rollback", "alert")
+    never_applies_to: NeverWaits = ("rollback", "alert")
 
 
 class BreakGlass(Strict):
-    """Who may go forward past the rules, loudly."""
+    """Who may go forward before a trial has held, loudly."""
 
-    groups: tuple[Group, ...] = ()
+    groups: Annotated[tuple[Group, ...], Field(min_length=1)]
     reason_min_chars: Annotated[int, Field(ge=1, le=1000)] = 20
     review_within: Duration = timedelta(hours=48)
+
+    def value(self) -> values.BreakGlass:
+        return values.BreakGlass(
+            groups=self.groups, reason_min_chars=self.reason_min_chars, review_within=self.review_within
+        )
 
 
 class Summaries(Strict):
@@ -172,6 +197,7 @@ def policy_of(file: PolicyFile) -> Policy:
         summary_first_day=file.summaries.first_day,
         summary_later=file.summaries.later,
         approval_expires=file.approval_expires,
+        break_glass=None if file.break_glass is None else file.break_glass.value(),
     )
 
 

@@ -11,9 +11,11 @@ from core.spec.rollout_file import RolloutFile
 from core.spec.stage_terms import RampStage
 from core.spec.templates import TEMPLATES
 from core.spec.times import ahead
+from core.spec.units import write_duration
 
 ORDER = tuple(StageKind)
 ONCE = frozenset(StageKind) - {StageKind.COHORT, StageKind.RAMP}
+A_CANARY_HOLDS = timedelta(hours=1)  # what is proposed where the policy asks for less
 GROWING = (StageKind.CANARY, StageKind.AB, StageKind.RAMP)
 
 
@@ -21,6 +23,7 @@ def check(file: RolloutFile, surface: Surface | None, policy: Policy) -> Iterato
     """Order, growth, what was left out, and the bounds of the policy."""
     yield from _order(file)
     yield from _growth(file)
+    yield from _shown_first(file, policy)
     yield from _left_out(file, policy)
     yield from _canary(file, policy)
     if surface is not None and surface.daily_requests is not None:
@@ -79,6 +82,30 @@ def _growth(file: RolloutFile) -> Iterator[Problem]:
     else:
         message = f"from {last[1]:g}% to everybody in one step: a ramp in between would be kinder"
         yield file.source.problem(last[0], message, severity="warning")
+
+
+def _shown_first(file: RolloutFile, policy: Policy) -> Iterator[Problem]:
+    """Somebody tries it before many do, at every risk: chosen people, a canary, an ab, or a first step as small and as
+    long as a canary."""
+    hold = policy.risk[file.careful].min_canary_hold
+    for path, stage in _placed(file, "steps"):
+        if not stage.exposes:
+            continue
+        small = stage.percent <= policy.canary_max and stage.min_hold >= hold
+        if stage.kind is StageKind.RAMP and not small:
+            write = (
+                f"- canary: {{percent: {policy.canary_max:g}, min_hold: {write_duration(max(hold, A_CANARY_HOLDS))}}}"
+            )
+            yield file.source.problem(
+                (*path, 0) if file.stages is not None else path,
+                f"{stage.percent:g}% would be the first to see it. At most {policy.canary_max:g}% may "
+                f'(canary_percent in the policy){_held_for(hold)}: put "{write}" before the ramp',
+            )
+        return
+
+
+def _held_for(hold: timedelta) -> str:
+    return f", for at least {ahead(hold)}" if hold else ""
 
 
 def _left_out(file: RolloutFile, policy: Policy) -> Iterator[Problem]:

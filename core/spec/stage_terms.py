@@ -1,12 +1,13 @@
 """The stages as they are written, one model per kind, and what each means for the plan."""
 
 from datetime import timedelta
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 from pydantic import BeforeValidator, Field, model_validator
+from pydantic import WithJsonSchema as Schema
 
 from core.rollout.plan import Advance, EvalTerms, Stage, StageKind
-from core.spec.fields import Duration, MetricKey, Name, Percent, Share, Strict, Where, one_or_many, wrong
+from core.spec.fields import Duration, MetricKey, Name, Percent, Share, Strict, Where, one_or_many, only, wrong
 
 Samples = Annotated[int, Field(ge=0, le=10**12)]
 Steps = Annotated[tuple[Percent, ...], Field(min_length=1)]
@@ -19,13 +20,31 @@ def _every(value: Any) -> Any:
 Categories = Annotated[tuple[str, ...], BeforeValidator(_every), one_or_many({"type": "string"})]
 
 
+AtItsEnd = Annotated[
+    str,
+    only("never", "an ab is decided at its end and never before, as early wins mostly vanish: write never"),
+    Schema({"const": "never"}),
+]
+HarmStops = Annotated[
+    bool,
+    only(True, "harm beyond an agreed limit rolls back at any time, and nothing switches that off: write true"),
+    Schema({"const": True}),
+]
+
+
 class EvalStage(Strict):
-    """An evaluation suite that has to pass; `safety` is read the same way."""
+    """An evaluation suite that has to pass; `safety` is read the same way. Empty terms ask for what is built in."""
 
     suite: str = ""
     min_pass_rate: Share | None = None
     no_new_failures_in: Categories = ()
     compare_to_current: bool = False
+
+    @model_validator(mode="after")
+    def _asks(self) -> "EvalStage":
+        if self.min_pass_rate is not None and not 0 < self.min_pass_rate <= 1:
+            raise wrong("min_pass_rate", "write a rate above 0% and up to 100%, or leave it out")
+        return self
 
     def stages(self, kind: StageKind) -> tuple[Stage, ...]:
         terms = EvalTerms(
@@ -38,7 +57,7 @@ class EvalStage(Strict):
 
 
 class CostLatencyStage(Strict):
-    """A replay of past requests that may not cost or last much more."""
+    """A replay of past requests that may not cost or last much more. Empty terms ask for what is built in."""
 
     replay: str = ""
     max_cost_rise: Share | None = None
@@ -130,8 +149,8 @@ class AbStage(Exposed):
     days: Annotated[int, Field(ge=1, le=366)] | None = None
     hold: Duration | None = None
     decide_on: tuple[MetricKey, ...] = ()
-    early_win: Literal["never"] = "never"
-    early_stop_on_harm: Literal[True] = True
+    early_win: AtItsEnd = "never"
+    early_stop_on_harm: HarmStops = True
 
     @model_validator(mode="after")
     def _possible(self) -> "AbStage":

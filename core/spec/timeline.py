@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from math import ceil
 
 from core.rollout.plan import GATES, Advance, NoticePlan, Plan, Risk, Stage, StageKind
@@ -55,8 +55,8 @@ def _before(plan: Plan, policy: Policy, now: datetime) -> Iterator[Row]:
         at = policy.local(_sent(notice, plan, now))
         yield Row(when_earliest=at, when_latest=at, what=_told(notice, plan))
     approvals = plan.approvals
-    if approvals.required:
-        people = "1 person" if approvals.required == 1 else f"{approvals.required} people"
+    if approvals.needed:
+        people = "1 person" if approvals.needed == 1 else f"{approvals.needed} people"
         groups = f", one of each of {' and '.join(approvals.groups)}" if approvals.groups else ""
         who = "" if approvals.owner_may_approve else f", not {plan.owner_handle or plan.owner}"
         where = "before the start and at every step" if plan.risk is Risk.HIGH else "before the start"
@@ -81,7 +81,7 @@ def _told(notice: NoticePlan, plan: Plan) -> str:
 def _stages(plan: Plan, surface: Surface, policy: Policy, begin: datetime) -> Iterator[Row]:
     earliest = begin
     # a start that waits for people, or for nobody's fixed hour, has no latest moment
-    latest: datetime | None = begin if plan.start is not None and not plan.approvals.required else None
+    latest: datetime | None = begin if plan.start is not None and not plan.approvals.needed else None
     for number, stage in enumerate(plan.stages):
         asks = number > 0 and (stage.advance is Advance.APPROVE or plan.risk is Risk.HIGH)
         if asks:
@@ -163,4 +163,6 @@ def _allowed(at: datetime, policy: Policy) -> datetime:
 
 def _next(end: time, local: datetime) -> datetime:
     day = local.date() if local.time() < end else local.date() + timedelta(days=1)
-    return datetime.combine(day, end, local.tzinfo)
+    moment = datetime.combine(day, end, local.tzinfo)
+    past = moment.astimezone(UTC) <= local.astimezone(UTC)  # the clocks show this hour twice, and it is the second time
+    return moment.replace(fold=1) if past else moment

@@ -5,8 +5,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from enum import StrEnum
+from math import isfinite
 
 LONGEST = timedelta(days=366)
+SMALLEST = 0.0001
+"""Percent: one in a million, which is as finely as people are divided."""
 
 _DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)\s*(ms|s|m|h|d)", re.ASCII)
 _SECONDS = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600), "d": Decimal(86400)}
@@ -59,7 +62,7 @@ def write_duration(length: timedelta) -> str:
 
 def amount(written: object) -> Amount:
     """`2pp`, `15%`, `4000ms` (or `4s`), `$0.02`, `1.5x`, or a bare number; a sign is kept. Raises ValueError."""
-    text = str(written).strip()
+    text = _digits(Decimal(repr(written))) if _is_finite_float(written) else str(written).strip()
     found = None if isinstance(written, bool) else _AMOUNT.fullmatch(text)
     if found is None or (found[2] and found[4]):
         raise ValueError(f'"{text[:40]}" is not an amount: write 2pp, 15%, 4000ms, $0.02 or 1.5x')
@@ -71,6 +74,11 @@ def amount(written: object) -> Amount:
             return Amount(value=float(number * 1000), unit=Unit.MILLISECONDS)
         case unit:
             return Amount(value=float(number), unit=Unit(unit))
+
+
+def _is_finite_float(written: object) -> bool:
+    """A number that Python would write as 6e-05, which nobody wrote."""
+    return isinstance(written, float) and isfinite(written)
 
 
 def write_amount(given: Amount) -> str:
@@ -93,6 +101,8 @@ def percent(written: object) -> float:
     number = float(Decimal(repr(given.value)) * (100 if given.unit is Unit.PERCENT else 1))
     if not 0 < number <= 100:
         raise ValueError(f"{written} is outside 0% to 100%")
+    if number < SMALLEST:
+        raise ValueError(f"{_digits(Decimal(repr(number)))}% reaches nobody: the smallest share is {SMALLEST:.4f}%")
     return number
 
 

@@ -206,7 +206,7 @@ def at_the_gate(running: Any, rollout_file: str) -> Any:
     return running
 
 
-def handed_in(client: Any, text: str) -> Any:
+def handed_in(client: Any, text: str | bytes) -> Any:
     params = {"rollout": "R-1", "suite": "evals/support.yaml"}
     return client.post("/api/v1/evals", params=params, content=text, headers={"Content-Type": "text/csv"})
 
@@ -240,6 +240,13 @@ def test_an_error_is_not_a_pass(at_the_gate: Any, serve: Any) -> None:
     }
     answer = serve(at_the_gate).post("/api/v1/evals", json=body).json()
     assert (answer["passed"], answer["failed"], answer["errors"], answer["ok"]) == (1, 0, 1, False)
+
+
+def test_a_file_as_excel_saves_it_opens_no_gate(at_the_gate: Any, serve: Any) -> None:
+    body = CSV.format(c="false", d="true").replace("privacy", "Qualité").encode("cp1252")
+    answer = handed_in(serve(at_the_gate), body)
+    assert (answer.status_code, answer.json()["code"]) == (422, "unreadable")
+    assert "not UTF-8 text" in answer.json()["message"]
 
 
 def test_rows_that_are_no_results_are_refused(at_the_gate: Any, serve: Any) -> None:

@@ -145,7 +145,7 @@ def test_the_request_for_approval(words: Any, story: Any) -> None:
     assert plain.text(told) == snapshot("""\
 Approval needed (0 of 1): start R-118 support-tone (prompt change, v42 -> v43).
 Asked by @dana, Mon 23 Nov 16:00 CET · expires Tue 24 Nov 16:00 CET (then it is asked again) · plan 7f3a19
-What changes: prompt, v42 -> v43. Nothing else.
+What changes: prompt, v42 -> v43 (content 3867c019140f). Nothing else.
 What people will notice: Answers are about a third shorter and start with the fix. The assistant no longer apologises before every step.
 If it goes wrong: automatic switch back on 1 agreed limit.
 [ Approve ] [ Reject… ]
@@ -376,3 +376,58 @@ def test_a_rollout_is_never_described_with_a_date_before_its_own(words: Any, sto
     at = headline.next_step_at(story.now)
     assert at is not None
     assert at - story.at == timedelta(hours=6)
+
+
+def test_the_request_and_the_line_say_why_the_wait_was_skipped(words: Any, story: Any) -> None:
+    running = story.running()
+    asked = replace(running.request(gate="ramp 25%"), skipped="seen by all of us")
+    running.happen(asked)
+    said = plain.text(approval.render(running.now, asked, (), words.monday, words.zone))
+    assert "Waiting was skipped: “seen by all of us”" in said
+    assert "Waiting was skipped: “seen by all of us”" in lines.line(running.now, asked, words.zone)
+
+
+def test_a_hold_that_clears_itself_waits_for_nobody(words: Any, story: Any) -> None:
+    held = e.Held(key="no_data", text="no requests on the new version arrive any more")
+    running = story.running().happen(held)
+    assert "goes on by itself once that is over" in headline.render(running.now, words.zone)
+    assert "it goes on by itself once that is over" in lines.line(running.now, held, words.zone)
+    assert "decides" not in plain.text(card.render(running.now, words.zone))
+
+
+def test_an_old_version_that_may_be_gone_is_named_when_everybody_goes_back(words: Any, story: Any) -> None:
+    back = story.running().rolled_back().now
+    dated = replace(back, plan=replace(back.plan, rollback_until="2026-11-23"))
+    said = plain.text(alert.render(dated, dated.rollback, story.at, None, words.zone))
+    assert "v42 can be called until 2026-11-23, which is past: check that it still answers" in said
+    later = replace(back, plan=replace(back.plan, rollback_until="2026-12-31"))
+    assert "Old version" not in plain.text(alert.render(later, later.rollback, story.at, None, words.zone))
+
+
+def test_a_rollback_after_the_end_says_what_its_count_leaves_out(words: Any, story: Any) -> None:
+    story.running(4).happen(story.evidence(), e.Completed(version="v43", retired="v42"))
+    back = replace(story.rolled_back().now.rollback, after_done=True)
+    said = plain.text(alert.render(story.now, back, story.at, None, words.zone))
+    assert "up to its end, since when everybody had it and nobody was counted" in said
+
+
+def test_a_plan_that_cannot_start_any_more_says_so(words: Any, story: Any) -> None:
+    moved = e.BaseChanged(live="v44")
+    planned = story.planned().approved().happen(moved).now
+    assert lines.line(planned, moved, words.zone) == (
+        "Cannot start: R-118 starts from v42, and v44 went live on support-assistant. "
+        "Set `change.from` to v44 and apply the file again, or /rollout abandon R-118."
+    )
+    shown = plain.text(card.render(planned, words.zone))
+    assert "Cannot start: v42 is not live any more, v44 is." in shown
+    assert "May start" not in shown
+    again = e.BaseChanged(live="v42")
+    assert "Can start again" in lines.line(planned, again, words.zone)
+
+
+def test_the_start_says_who_was_asked_to_confirm_and_has_not(words: Any, story: Any) -> None:
+    running = story.running().now
+    started = e.Started(fingerprint=running.fingerprint, by="slack:T1/U2DANA")
+    assert "Nobody in #support has confirmed the notice." in lines.line(running, started, words.zone)
+    read = replace(running, acknowledged={"support:#support": ("@kim",)})
+    assert "confirmed" not in lines.line(read, started, words.zone)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from core.judging.limits import Kind, Limit, Role, Scale
-from core.judging.verdict import Continue, Finding, RollBack, Verdict
+from core.judging.verdict import Continue, Finding, Measure, RollBack, Verdict, Word
 from core.rollout import commands as c
 from core.rollout import events as e
 from core.rollout.consequences import for_surface
@@ -82,11 +82,34 @@ def surface_of(**changes: Any) -> Surface:
     return replace(usual, **changes)
 
 
-def sighting_of(verdict: Verdict | None = None, *, requests: int = 2000, look: int = 1) -> c.Sighting:
+def measure_of(metric: str, word: Word = "Fine") -> Measure:
+    """A row of a summary; only its metric and its word matter here."""
+    return Measure(
+        metric=metric,
+        title=metric,
+        limit_text=None,
+        canary=None,
+        control=None,
+        difference=None,
+        low=None,
+        high=None,
+        log_e=0.0,
+        word=word,
+        n_canary=0,
+        n_control=0,
+        unit="%",
+        relative=False,
+        weaker=False,
+    )
+
+
+def sighting_of(
+    verdict: Verdict | None = None, *, requests: int = 2000, look: int = 1, measures: tuple[Measure, ...] = ()
+) -> c.Sighting:
     """What a look brings in; by default nothing speaks against the new version."""
     return c.Sighting(
         verdict=verdict or Continue(),
-        measures=(),
+        measures=measures,
         canary_requests=requests,
         control_requests=19 * requests,
         canary_units=requests // 2,
@@ -214,6 +237,7 @@ class Words:
     plan = staticmethod(plan_of)
     surface = staticmethod(surface_of)
     sighting = staticmethod(sighting_of)
+    measure = staticmethod(measure_of)
     finding = staticmethod(finding_of)
     harm = HARM
     stages: Sequence[Stage] = STAGES

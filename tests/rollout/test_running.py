@@ -8,9 +8,10 @@ import pytest
 from core.judging.verdict import BrokenSource, Cleared, Hold, NoData, Skewed, TooEarly
 from core.rollout import commands as c
 from core.rollout import events as e
+from core.rollout.context import Actor
 from core.rollout.model import State
 from core.rollout.plan import Advance, Approvals, EvalTerms, Risk, Stage, StageKind
-from core.rollout.policy import Policy, QuietHours
+from core.rollout.policy import BUILT_IN, BreakGlass, Policy, QuietHours
 
 
 def test_a_stage_is_left_after_its_hold_with_its_sample(running, words):
@@ -337,3 +338,181 @@ def test_evidence_that_can_be_judged_again_still_rolls_back(running, words):
 
     story = running().when(c.DoubtEvidence(text="what came in cannot be judged"), by=ENGINE)
     story.tick(words.sighting(words.harm)).then(e.EvidenceRecorded, e.RolledBack)
+
+
+def test_a_person_jumps_over_steps_only_once_the_canary_has_held(running):
+    story = running()
+    refused = story.refuses(c.Advance(to_percent=100, reason="ship it"), "canary has held for 0 s of 6 h")
+    assert "takes the next step, 25 %" in refused.hint
+    story.later(hours=6).refuses(c.Advance(to_percent=100), "big jump")
+    story.when(c.Advance(to_percent=100, reason="launch day")).then(e.StageEntered)
+
+
+def test_the_hold_that_the_policy_asks_of_a_canary_is_not_got_round_in_two_steps(running, words):
+    standard = replace(BUILT_IN.risk[Risk.STANDARD], min_canary_hold=timedelta(hours=6))
+    policy = replace(BUILT_IN, risk={**BUILT_IN.risk, Risk.STANDARD: standard})
+    story = running(words.story(policy=policy)).when(c.Advance(reason="tiny change"))
+    story.later(hours=1).refuses(c.Advance(to_percent=100, reason="ship it"), "canary has held for 0 s of 6 h")
+
+
+def test_a_person_takes_nobody_from_a_canary_that_has_just_begun_to_everybody(running, words):
+    story = running(stages=(words.stages[0], *words.stages[2:]))
+    refused = story.later(minutes=1).refuses(c.Advance(reason="ship it"), "neither to everybody")
+    assert refused.earliest == story.at + timedelta(hours=5, minutes=59)
+    story.later(hours=6).when(c.Advance(reason="ship it")).then(e.StageEntered)
+
+
+def test_a_trial_that_the_policy_lets_be_skipped_need_not_have_held(running, words):
+    low = replace(BUILT_IN.risk[Risk.LOW], may_skip=(StageKind.CANARY,))
+    policy = replace(BUILT_IN, risk={**BUILT_IN.risk, Risk.LOW: low})
+    story = running(words.story(policy=policy), risk=Risk.LOW, approvals=Approvals(required=0))
+    story.when(c.Advance(to_percent=100, reason="copy fix")).then(e.StageEntered)
+
+
+def test_a_step_within_what_the_policy_allows_is_no_big_jump(running, words):
+    stages = (*words.stages[:2], replace(words.stages[1], name="ramp 50%", percent=50), *words.stages[2:])
+    story = running(words.story(policy=replace(BUILT_IN, max_step=20)), stages=stages)
+    story.when(c.Advance(to_percent=50, reason="it is fine")).then(e.StageEntered)
+    assert story.now.percent == 50
+
+
+@pytest.fixture
+def asking(running, words):
+    """A rollout whose step after the canary waits for an approval, at standard risk."""
+    approved = replace(words.stages[1], advance=Advance.APPROVE)
+    return running(stages=(words.stages[0], approved, *words.stages[2:]))
+
+
+def test_approvers_see_why_the_wait_before_their_gate_was_skipped(asking, words, cast):
+    story = asking.when(c.Advance(reason="seen by all of us")).then(e.ApprovalRequested)
+    assert story.last[0].skipped == story.now.skipped == "seen by all of us"
+    story.tick(words.sighting()).then(e.EvidenceRecorded, e.ApprovalRequested)
+    assert story.last[1].skipped is None, "the engine does not write a person's words again"
+    assert story.now.skipped == "seen by all of us", "whoever is asked anew still sees them"
+    story.when(c.Approve(), by=cast["lee"]).tick(words.sighting()).then(e.StageEntered)
+    assert story.now.skipped == ""
+
+
+def test_a_reason_is_that_of_its_own_gate(asking, cast):
+    story = asking.when(c.Advance(reason="seen by all of us"))
+    story.when(c.Reject(reason="not today"), by=cast["lee"]).then(e.Rejected, e.Held)
+    assert story.now.skipped == ""
+
+
+def test_who_lets_it_go_on_undecided_is_asked_again_as_much_later(running, words):
+    story = running().later(hours=24).tick(words.sighting(requests=10))
+    assert story.now.hold.text == "undecided after 24 h: 10 of 1500 requests seen"
+    story.later(hours=3).when(c.Resume(reason="quiet week"))
+    story.later(hours=23).tick(words.sighting(requests=12))
+    assert story.now.state is State.RUNNING
+    story.later(hours=1).tick(words.sighting(requests=12)).then(e.EvidenceRecorded, e.Held)
+    assert story.now.hold.text == "undecided after 51 h: 12 of 1500 requests seen"
+
+
+@pytest.mark.parametrize(("min_hold", "asked_after"), [(6, 24), (0, 24), (12, 48)])
+def test_a_stage_without_a_longest_hold_asks_after_four_holds_or_a_day(running, words, min_hold, asked_after):
+    endless = replace(words.stages[0], min_hold=timedelta(hours=min_hold), max_hold=None)
+    story = running(stages=(endless, *words.stages[1:])).later(hours=asked_after - 1).tick(words.sighting(requests=10))
+    assert story.now.state is State.RUNNING
+    story.later(hours=1).tick(words.sighting(requests=10))
+    assert story.now.hold.key == "undecided:canary"
+
+
+SILENCE = NoData(since=None, arm="canary")
+
+
+@pytest.fixture
+def half_approved(asking, words, cast):
+    """At a gate that two of two groups have to open, of which one has."""
+    story = asking.later(hours=6).tick(words.sighting())
+    story.happen(replace(story.now.request, request="R-1.7", needed=2))
+    return story.when(c.Approve(), by=cast["lee"])
+
+
+def test_a_quarter_of_an_hour_of_silence_at_a_gate_keeps_the_approvals(half_approved, words, cast):
+    story = half_approved.later(minutes=15).tick(words.sighting(SILENCE)).then(e.EvidenceRecorded, e.Held)
+    assert story.now.waiting_for == "no requests on the new version arrive any more"
+    story.later(minutes=5).tick(words.sighting()).then(e.EvidenceRecorded, e.HoldCleared)
+    assert story.now.state is State.WAITING
+    story.when(c.Approve(), by=cast["mira"]).tick(words.sighting()).then(e.StageEntered)
+    assert story.now.percent == 25
+
+
+def test_approvals_may_be_given_in_a_silence_that_clears_itself_and_it_grows_after_it(half_approved, words, cast):
+    story = half_approved.tick(words.sighting(SILENCE)).when(c.Approve(), by=cast["mira"])
+    story.tick(words.sighting(SILENCE)).then()
+    story.tick(words.sighting()).then(e.EvidenceRecorded, e.HoldCleared).tick(words.sighting()).then(e.StageEntered)
+
+
+def test_a_resume_of_a_silence_at_a_gate_waits_for_the_same_approvals(half_approved, words):
+    story = half_approved.tick(words.sighting(SILENCE)).when(c.Resume(reason="the app was deployed"))
+    assert (story.now.state, len(story.now.approvals)) == (State.WAITING, 1)
+    story.tick(words.sighting(SILENCE))
+    assert len(story.now.approvals) == 1, "silence is no other evidence"
+
+
+def test_a_hold_that_a_person_decides_on_still_voids_them(half_approved, words):
+    story = half_approved.tick(words.sighting(Hold(findings=(words.finding("retry_rate"),))))
+    assert (story.now.state, story.now.request, story.now.approvals) == (State.ON_HOLD, None, ())
+
+
+@pytest.fixture
+def internal(running, words):
+    cohort = Stage(
+        kind=StageKind.COHORT, name="internal", percent=50, where={"internal": "true"}, min_hold=timedelta(hours=24)
+    )
+    return running(stages=(cohort, *words.stages))
+
+
+def test_chosen_people_who_sleep_hold_nothing_and_the_clock_goes_on(internal, words):
+    story = internal.later(hours=2).tick(words.sighting())
+    story.later(hours=10).tick(words.sighting(SILENCE)).then(e.EvidenceRecorded)
+    story.later(hours=12).tick(words.sighting(SILENCE))
+    assert (story.now.state, story.now.percent) == (State.RUNNING, 50), "it does not grow while nobody is there"
+    story.later(hours=1).tick(words.sighting()).then(e.EvidenceRecorded, e.StageEntered)
+
+
+def test_chosen_people_of_whom_nobody_ever_came_hold_it(internal, words):
+    assert internal.tick(words.sighting(SILENCE, requests=0)).now.hold.key == "no_data"
+
+
+def test_chosen_people_who_stay_away_for_a_day_are_asked_about(internal, words):
+    short = replace(internal.now.plan.stages[0], min_hold=timedelta(hours=2))
+    internal.rollout = replace(internal.now, plan=replace(internal.now.plan, stages=(short, *words.stages)))
+    assert internal.later(hours=23).tick(words.sighting(SILENCE)).now.hold is None
+    assert internal.later(hours=1).tick(words.sighting(SILENCE)).now.hold.key == "undecided:internal"
+
+
+GLASS = replace(BUILT_IN, break_glass=BreakGlass(groups=("@ai-platform",), reason_min_chars=20))
+PAT = Actor(id="slack:T1/U7", handle="@pat", groups=("@ai-platform",))
+
+
+def test_who_may_break_glass_goes_on_before_the_trial_has_held_and_it_is_said(running, words):
+    story = running(words.story(policy=GLASS))
+    story.refuses(c.Advance(to_percent=100, reason="ship it"), "at least 20 characters", by=PAT)
+    story.refuses(c.Advance(to_percent=100, reason="the old model is down for all"), "canary has held")
+    story.when(c.Advance(to_percent=100, reason="the old model is down for all"), by=PAT).then(e.StageEntered)
+    assert story.last[0].skipped == (
+        "the old model is down for all (before it was tried, by break-glass; to be reviewed by Wed 25 Nov 10:00 UTC)"
+    )
+
+
+def test_breaking_glass_skips_no_gate_and_no_approval(running, words, cast):
+    approved = replace(words.stages[2], advance=Advance.APPROVE)
+    story = running(words.story(policy=GLASS), stages=(*words.stages[:2], approved, words.stages[3]))
+    story.when(c.Advance(to_percent=100, reason="the old model is down for all"), by=PAT).then(e.ApprovalRequested)
+    assert "by break-glass" in story.now.skipped
+
+
+def test_an_ab_is_left_when_something_can_be_said_of_what_it_is_decided_on(running, words):
+    ab = Stage(
+        kind=StageKind.AB, name="ab", percent=50, min_hold=timedelta(days=7), decide_on=("eval_pass_rate", "retry_rate")
+    )
+    story = running(stages=(ab, *words.stages[2:]))
+    one = words.sighting(measures=(words.measure("eval_pass_rate"), words.measure("retry_rate", "Not enough data")))
+    story.later(days=7).tick(one)
+    assert (story.now.state, story.now.percent) == (State.RUNNING, 50)
+    asked = replace(story, at=story.at + timedelta(days=21)).tick(one).now.hold.text
+    assert asked == "undecided after 672 h: nothing can be said yet of retry_rate, on which it is decided"
+    both = words.sighting(measures=(words.measure("eval_pass_rate"), words.measure("retry_rate")))
+    story.tick(both).then(e.EvidenceRecorded, e.StageEntered)

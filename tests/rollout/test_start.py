@@ -1,13 +1,16 @@
 """Before the start: planning, approvals, notices and their lead times."""
 
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, time, timedelta
+
+import pytest
 
 from core.rollout import commands as c
 from core.rollout import events as e
 from core.rollout.context import Actor
 from core.rollout.model import State
 from core.rollout.plan import Approvals, NoticePlan, Risk
-from core.rollout.policy import Freeze, Policy
+from core.rollout.policy import BUILT_IN, Freeze, Policy, Role
 
 
 def test_planning_asks_for_the_approval_that_the_plan_needs(planned):
@@ -185,3 +188,71 @@ def test_a_start_in_the_past_is_now_and_one_in_years_is_refused(planned, cast, w
     story.refuses(c.Start(then=words.monday + timedelta(days=3650)), "more than a year")
     story.when(c.Start(then=words.monday - timedelta(days=9))).then(e.StartScheduled)
     assert story.now.start == story.at
+
+
+@pytest.mark.parametrize("required", [0, 1, 2])
+def test_one_of_each_named_group_has_to_approve(planned, cast, required):
+    both = Approvals(required=required, groups=("@ai-leads", "@support-leads"))
+    story = planned(approvals=both).later(hours=2)
+    assert story.now.request.needed == 2
+    story.when(c.Approve(), by=cast["lee"]).refuses(c.Start(), "1 more approval from @support-leads")
+    story.when(c.Approve(), by=cast["mira"]).when(c.Start()).then(e.Started, e.StageEntered)
+
+
+def test_a_request_of_an_older_log_that_asks_for_fewer_than_its_groups_opens_with_all_of_them(planned, cast):
+    both = Approvals(required=1, groups=("@ai-leads", "@support-leads"))
+    story = planned(approvals=both).later(hours=2)
+    story.happen(replace(story.now.request, needed=1)).when(c.Approve(), by=cast["lee"])
+    assert story.now.waiting_for == "1 approval"
+    story.refuses(c.Start(), "1 more approval from @support-leads")
+
+
+def test_more_people_than_groups_may_be_required(planned, cast):
+    ai = Actor(id="slack:T1/U8", handle="@noa", groups=("@ai-leads",))
+    story = planned(approvals=Approvals(required=2, groups=("@ai-leads",))).later(hours=2)
+    story.when(c.Approve(), by=cast["lee"]).refuses(c.Start(), "1 more approval before")
+    story.when(c.Approve(), by=ai).when(c.Start()).then(e.Started, e.StageEntered)
+
+
+def test_a_plan_whose_start_is_live_no_more_says_so_once_and_again_when_it_is(planned, words):
+    story = planned().tick().then()
+    story.surface = words.surface(live="v44", versions={"v42": {"prompt": "old.md"}, "v44": {}})
+    assert story.tick().then(e.BaseChanged).now.live_instead == "v44"
+    story.tick().then()
+    story.surface = words.surface()
+    assert story.tick().then(e.BaseChanged).now.live_instead == ""
+
+
+def test_where_the_policy_says_queue_a_start_waits_for_its_turn(planned, cast, words):
+    story = planned(words.story(policy=replace(BUILT_IN, when_busy="queue"))).when(c.Approve(), by=cast["lee"])
+    story.later(hours=1).surface = replace(story.surface, running=("R-9",))
+    story.when(c.Start()).then(e.StartScheduled)
+    story.later(hours=5).when(c.Start()).then()
+    story.tick().then()
+    story.surface = replace(story.surface, running=())
+    story.tick().then(e.Started, e.StageEntered)
+
+
+def test_where_the_policy_says_refuse_a_busy_surface_is_named(planned, cast, words):
+    story = planned().when(c.Approve(), by=cast["lee"]).later(hours=1)
+    story.surface = replace(story.surface, running=("R-9",))
+    story.refuses(c.Start(), "already changing")
+
+
+def test_an_admin_may_do_what_operators_may(planned, cast):
+    roles = {"operator": Role(groups=("@ai-eng",)), "admin": Role(groups=("@ai-platform",))}
+    pat = Actor(id="slack:T1/U7", handle="@pat", groups=("@ai-platform",))
+    story = planned().when(c.Approve(), by=cast["lee"]).later(hours=1)
+    story.policy = replace(BUILT_IN, roles=roles)
+    story.refuses(c.Start(), "one of @ai-eng", by=cast["lee"])
+    story.when(c.Start(), by=pat).then(e.Started, e.StageEntered)
+
+
+def test_a_freeze_that_ends_in_the_hour_that_comes_twice_ends_the_first_time():
+    night = Freeze(name="night", from_weekday=5, from_time=time(16), to_weekday=6, to_time=time(2, 30))
+    policy = replace(BUILT_IN, timezone="Europe/Berlin", freezes=(night,))
+    ends = datetime(2026, 10, 25, 0, 30, tzinfo=UTC)  # 02:30, the first time
+    frozen = policy.frozen(ends - timedelta(minutes=1))
+    assert (frozen[0], frozen[1].astimezone(UTC)) == ("night", ends)
+    for minutes in (0, 40, 70):
+        assert policy.frozen(ends + timedelta(minutes=minutes)) is None

@@ -10,6 +10,7 @@ from core.rollout import events as e
 from core.rollout.consequences import for_surface
 from core.rollout.model import State
 from core.rollout.refusal import Conflict, NotFound, Refused
+from core.spec.problems import Unreadable
 from core.store import outbox, verify
 from core.store.appending import appending
 from core.store.event_log import Entry, Origin
@@ -167,3 +168,29 @@ def test_a_notice_of_another_day_holds_up_nothing(desk, files):
     assert notice.due_at.day == 29
     assert notice.ordering_key not in {r.ordering_key for r in rows if r is not notice}
     assert notice.ordering_key != "slack:#support", "a later message to the channel has a way of its own"
+
+
+def test_two_files_that_name_the_same_version_cannot_mean_two_contents(desk, files):
+    named = files["rollout"].replace("{prompt:", "{version: v43, prompt:")
+    desk.apply(files["surface"])
+    desk.apply(named)
+    other = named.replace("rollout: support-tone", "rollout: other").replace("9f2c51e0", "0badf00d")
+    with pytest.raises(Unreadable, match=r"v43 is another content already .* The next free name is v44") as caught:
+        desk.apply(other)
+    assert caught.value.problems[0].path == ("change", "to", "version")
+    desk.apply(other.replace("version: v43", "version: v44"))
+
+
+def test_a_file_edited_before_the_start_is_another_version(desk, files):
+    desk.apply(files["surface"])
+    assert desk.apply(files["rollout"]).outcome.rollout.plan.to_version == "v43"
+    edited = files["rollout"].replace("9f2c51e0", "0badf00d")
+    assert desk.apply(edited).outcome.rollout.plan.to_version == "v44"
+    assert not desk.apply(edited).changed
+
+
+def test_a_surface_file_cannot_give_a_version_another_content(desk, files):
+    desk.apply(files["surface"])
+    with pytest.raises(Refused, match="v42 of support-assistant is another content"):
+        desk.apply(files["surface"].replace("11aa90c4", "0badf00d"))
+    assert desk.apply(files["surface"].replace("title: Support assistant", "title: Help")).changed

@@ -35,3 +35,26 @@ def test_what_is_no_time_is_refused(typed: str) -> None:
 def test_the_past_is_refused() -> None:
     with pytest.raises(Refused, match="in the past"):
         moments.read("2026-11-01 10:00", MONDAY, "Europe/Berlin")
+
+
+def test_an_hour_that_the_clocks_skip_is_refused() -> None:
+    saturday = datetime(2027, 3, 27, 12, 0, tzinfo=UTC)
+    for typed in ("2027-03-28 02:30", "02:30", "Sun 02:30"):
+        with pytest.raises(Refused, match="2027-03-28 02:30 does not exist in Europe/Berlin") as refused:
+            moments.read(typed, saturday, "Europe/Berlin")
+        assert "2027-03-28 03:30" in refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("now", "meant"),
+    [
+        (datetime(2026, 10, 25, 0, 10, tzinfo=UTC), datetime(2026, 10, 25, 0, 30, tzinfo=UTC)),  # 02:10, the first time
+        (datetime(2026, 10, 25, 0, 40, tzinfo=UTC), datetime(2026, 10, 25, 1, 30, tzinfo=UTC)),  # 02:40, the first time
+        (datetime(2026, 10, 25, 1, 10, tzinfo=UTC), datetime(2026, 10, 25, 1, 30, tzinfo=UTC)),  # 02:10, again
+        (datetime(2026, 10, 25, 1, 40, tzinfo=UTC), datetime(2026, 10, 26, 1, 30, tzinfo=UTC)),  # 02:40, again
+    ],
+)
+def test_of_an_hour_that_comes_twice_the_next_one_is_meant(now: datetime, meant: datetime) -> None:
+    assert moments.read("02:30", now, "Europe/Berlin") == meant
+    if meant.day == 25:
+        assert moments.read("2026-10-25 02:30", now, "Europe/Berlin") == meant

@@ -4,10 +4,12 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from inline_snapshot import snapshot
 
+from core.rollout.plan import Risk
 from core.spec.problems import errors
 from core.spec.reading import read
 
@@ -300,3 +302,69 @@ def test_warnings_do_not_refuse(small, surface):
     found = check(file, surface, BUILT_IN, None)
     assert found
     assert errors(found) == ()
+
+
+def _staged(small: Any, stages: str) -> str:
+    head, _, tail = small().partition("stages:\n")
+    return f"{head}stages:\n{stages}rollback_when:{tail.partition('rollback_when:')[2]}"
+
+
+@pytest.mark.parametrize("risk", ["low", "standard", "high"])
+@pytest.mark.parametrize("gate", ["", "  - eval: {min_pass_rate: 92%}\n"])
+def test_nobody_begins_with_a_large_step(small, checked, risk, gate):
+    ramp = "  - ramp: {steps: [100%], hold: 1h}\n  - bake: {hold: 1h}\n"
+    text = _staged(small, gate + ramp).replace("risk: standard", f"risk: {risk}")
+    assert "100% would be the first to see it. At most 5% may" in checked(text)
+    assert '"- canary: {percent: 5, min_hold: 1h}" before the ramp' in checked(text)
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        "  - canary: {percent: 5, min_hold: 6h}\n",
+        "  - cohort: {name: internal, where: {internal: true}, hold: 2h}\n",
+        "  - ab: {percent: 50, days: 7}\n",
+    ],
+)
+def test_somebody_tries_it_first(small, checked, first):
+    assert "first to see it" not in checked(_staged(small, f"{first}  - ramp: {{steps: [100%], hold: 1h}}\n"))
+
+
+def test_a_first_step_that_is_a_canary_in_all_but_name(small, checked, policy):
+    def begins(step: str) -> bool:
+        text = _staged(small, f"  - ramp: {{steps: [{step}, 50%, 100%], hold: 6h}}\n  - bake: {{hold: 1h}}\n")
+        return "first to see it" not in checked(text, policy=policy)
+
+    assert begins("5%")
+    assert not begins("6%")
+    hasty = {**policy.risk, Risk.STANDARD: replace(policy.risk[Risk.STANDARD], min_canary_hold=timedelta(hours=7))}
+    text = _staged(small, "  - ramp: {steps: [5%, 50%, 100%], hold: 6h}\n")
+    assert "for at least 7 h" in checked(text, policy=replace(policy, risk=hasty))
+
+
+def test_dates_that_leave_no_time_are_warned_of(small, checked):
+    why = '  to: {prompt: "Fix first."}'
+    late = small((why, f"{why}\n  deadline: 2026-11-20\n  rollback_to_available_until: 2026-11-20"))
+    assert checked(late) == snapshot("""\
+bad.yaml:9:13: warning: change.deadline: with its holds it is done on Sat 21 Nov 2026 21:00 UTC at the earliest, which is after this deadline
+      deadline: 2026-11-20
+                ^
+bad.yaml:10:32: warning: change.rollback_to_available_until: it is watched until Sat 21 Nov 2026 21:00 UTC at the earliest, and nobody could go back after this day: shorten its holds, or begin earlier
+      rollback_to_available_until: 2026-11-20
+                                   ^
+bad.yaml 2 warning(s)\
+""")
+    assert checked(late.replace("2026-11-20", "2026-11-30")) == ""
+
+
+def test_a_unit_that_is_only_a_note_says_what_to_send(small, checked):
+    text = small(("rollback_when:", "assignment: {unit: account}\nrollback_when:"))
+    assert "warning: assignment.unit: Rampart divides by the targetingKey" in checked(text)
+    assert checked(text.replace("account", "user")) == ""
+
+
+@pytest.mark.parametrize("percent", ["0.00001", "0.00006%", '"0.00009%"'])
+def test_a_share_that_reaches_nobody_is_refused_in_the_words_it_was_written_in(small, refused, percent):
+    text = small(("percent: 5", f"percent: {percent}"))
+    digits = percent.strip('"%')
+    assert f"{digits}% reaches nobody: the smallest share is 0.0001%" in refused(text)

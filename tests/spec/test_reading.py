@@ -304,3 +304,30 @@ def test_programs_get_a_pointer_and_reviews_get_an_annotation():
         "::error file=a%2Cb.yaml,line=3,col=7,title=change.to.a/b::50%25 wrong%0Areally"
     )
     assert render([]) == ""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("who: workspace_members", "who: admins", "rolling back stays open to everybody"),
+        ("per_surface: 1", "per_surface: 2", "one rollout at a time runs on a surface"),
+        ("never_applies_to: [rollback, alert]", "never_applies_to: [alert]", "neither rollbacks nor alerts ever wait"),
+    ],
+)
+def test_a_field_with_one_value_says_why_there_is_no_other(files, refused, old, new, said):
+    text = files("policy.yaml")
+    assert old in text
+    assert said in refused(text.replace(old, new))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("early_win: never", "early_win: always", "decided at its end and never before"),
+        ("early_stop_on_harm: true", "early_stop_on_harm: false", "nothing switches that off"),
+    ],
+)
+def test_an_ab_says_why_it_cannot_be_otherwise(files, refused, old, new, said):
+    text = files("model-upgrade.yaml")
+    assert old in text
+    assert said in refused(text.replace(old, new))

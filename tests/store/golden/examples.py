@@ -194,6 +194,7 @@ _EVENTS: tuple[e.Event, ...] = (
     e.Approved(request="R-7.2", by="slack:T1/U3", handle="@lee", groups=("ai-leads",), note="tried it — good"),
     e.Rejected(request="R-7.2", by="slack:T1/U3", reason="not before the holidays"),
     e.StartScheduled(start=NOON + timedelta(days=1), by="slack:T1/U2"),
+    e.BaseChanged(live="v43"),
     e.Started(fingerprint=PLAN.fingerprint(), by="slack:T1/U2"),
     e.StageEntered(index=3, name="canary", percent=2.5, skipped="the eval ran twice already"),
     e.EvalRecorded(
@@ -271,6 +272,14 @@ def _version(event: e.Event) -> int:
 EXAMPLES: dict[str, e.Event] = {
     **{f"{event.TYPE}.{_version(event)}": event for event in _EVENTS},
     **{f"{x.TYPE}.{_version(x)}.{x.verdict.name}": x for x in map(_evidence, _VERDICTS)},
+    "rollout.approval_requested.1.skipping": e.ApprovalRequested(
+        request="R-7.3", gate="ramp 25%", needed=2, verdict="Continue", expires_at=NOON, skipped="seen by all of us"
+    ),
+    "workspace.policy_applied.1.break_glass": e.PolicyApplied(
+        policy=replace(POLICY, break_glass=policy.BreakGlass(groups=("ai-platform",))),
+        fingerprint="0c11d5",
+        by="slack:T1/U1",
+    ),
     "rollout.planned.1.driving": e.Planned(
         rollout="R-7", plan=DRIVING, fingerprint=DRIVING.fingerprint(), from_content=OLD, to_content=NEW, by="U2"
     ),
