@@ -1,17 +1,19 @@
 """One look: what the verdict needs from the sums since the look before, small enough to be recorded."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from core.judging import cells, crossing
 from core.judging.counting import counted, steps
-from core.judging.evidence import CANARY, CONTROL, EVERYONE, REQUESTS, Sums, capped, counter
+from core.judging.evidence import CANARY, CATEGORY, CONTROL, EVERYONE, REQUESTS, Sums, capped, counter
 from core.judging.hypothesis import clearing, hypotheses
+from core.judging.limits import CATEGORIES
 from core.judging.question import Question
 from core.judging.standing import Standing, baselines, margin_error, standings
 from core.judging.state import Baseline, State, Threshold
 from core.judging.step import Step
+from core.judging.without import design_effects
 from core.metrics.catalogue import CATALOGUE, Kind
 
 SLOTS = 12
@@ -48,6 +50,16 @@ class Readings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CategorySpread:
+    """How an error category's events on the canary spread over the buckets: those of the loudest one, and the design
+    effect of all."""
+
+    name: str
+    loudest: float = 0.0
+    design_effect: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
     """`steps` is what is new; `standings`, `readings` (of the stage under way) and `exposures` where things stand now.
     `slots` are all segments judged so far; None where this look did not look at segments."""
@@ -60,6 +72,7 @@ class Look:
     margins: tuple[MarginError, ...] = ()
     exposures: tuple[Exposure, ...] = ()
     readings: tuple[Readings, ...] = ()
+    categories: tuple[CategorySpread, ...] = ()
     baselines: Mapping[str, Baseline] = field(default_factory=dict)
     slots: tuple[str, ...] | None = None
     left_out: int = 0
@@ -100,6 +113,7 @@ def reduce(question: Question, sums: Sums, before: State, at: datetime) -> Look:
             for stage in question.exposed
         ),
         readings=tuple(_readings(question, sums)),
+        categories=tuple(_categories(question, sums)),
         baselines={metric: past[metric] for metric in sorted(past) if metric not in before.baselines},
         slots=slots if due else None,
         left_out=left_out,
@@ -142,8 +156,12 @@ def _standings(question: Question, sums: Sums, tested: Sequence[str], segments: 
 
 
 def _cells(question: Question, metric: str) -> Iterator[str]:
-    """A metric's own cell; for a mean whose cap is known also the capped one, and the one that counts what is above."""
+    """A metric's own cell; for a mean whose cap is known also the capped one, and the one that counts what is above,
+    as for a quantile that is held against a fixed value."""
     yield metric
+    if CATALOGUE[metric].kind is Kind.QUANTILE:
+        amounts = {one.amount for one in question.criteria if one.metric == metric and one.absolute}
+        yield from (counter(metric, amount) for amount in sorted(amounts))
     if (cap := question.caps.get(metric)) is not None:
         yield capped(metric, cap)
         yield counter(metric, cap)
@@ -161,6 +179,19 @@ def _margins(question: Question, sums: Sums) -> Iterator[MarginError]:
                 error = margin_error(question, sums, limit.metric, since, hypothesis.bound_ratio)
                 if error is not None:
                     yield MarginError(limit=position, side=hypothesis.side, since=since, error=error)
+
+
+def _categories(question: Question, sums: Sums) -> Iterator[CategorySpread]:
+    if not any(limit.per_category for limit in question.limits):
+        return
+    entry = replace(CATALOGUE[CATEGORIES], kind=Kind.COUNT)
+    for name in cells.categories(sums):
+        arm = cells.stages(sums, question.exposed, CANARY, name)
+        yield CategorySpread(
+            name=name.removeprefix(CATEGORY),
+            loudest=float(arm[0, ..., 1].sum(axis=0).max()),
+            design_effect=float(design_effects(entry, arm)[0]),
+        )
 
 
 def _readings(question: Question, sums: Sums) -> Iterator[Readings]:

@@ -6,18 +6,21 @@ from math import isfinite, sqrt
 
 import numpy as np
 
-from core.judging import cells
+from core.judging import cells, without
 from core.judging.evidence import CANARY, CONTROL, EVERYONE, Sums
 from core.judging.question import Question
 from core.judging.ranges import Seen
 from core.judging.state import Baseline
+from core.judging.without import Without, design_effects
 from core.metrics.catalogue import CATALOGUE, Kind, Metric
 from core.stats import clustering, mean, proportion, quantile
+from core.stats.checked import Side
 
 LEAST_SPREAD = 0.01
 """A mean's values are taken to vary by at least 1 % of their level, so that constant ones give a finite certainty."""
 
 NOTHING = 1e-100
+_SIDES: tuple[Side, ...] = ("greater", "less")
 UNSURE = 0.01
 """The chance that a past level lies outside the range that is taken for it, on either side."""
 
@@ -28,6 +31,8 @@ class Standing:
 
     `canary`, `control` and `error` (of their difference) come from the stages that have both arms, each stage compared
     within itself; `level` is the canary's alone, over all stages. None is unknown. Weights count requests.
+    `design_effect` is the larger of both arms'. `more` and `less` are how it stands without the bucket that says most
+    for either side; None where nothing is said for it.
     """
 
     metric: str
@@ -42,6 +47,12 @@ class Standing:
     level_error: float | None
     level_weight: float
     design_effect: float
+    more: Without | None = None
+    less: Without | None = None
+
+    def without(self, side: Side) -> Without | None:
+        """The standing without the bucket that says most for a side."""
+        return self.more if side == "greater" else self.less
 
     @property
     def beside(self) -> Seen:
@@ -73,8 +84,8 @@ def standings(
     alone = canary if paired == everywhere else cells.stages(sums, everywhere, CANARY, cell, segments)
     level, level_error = mean.level(alone)
     sides = _Sides(len(segments)) if not paired else _Sides.of(canary, control)
-    judged_by = control if paired else alone
-    effects = _design_effects(entry, judged_by)
+    effects = design_effects(entry, *((canary, control) if paired else (alone,)))
+    leaving = {side: _leaving(question, entry, canary, control, alone, side) for side in _SIDES}
     found = []
     for i, segment in enumerate(segments):
         if not (alone[i, ..., 0].any() or control[i, ..., 0].any()):
@@ -84,12 +95,12 @@ def standings(
         if entry.quantile is not None:
             left, right = (_quantile(sums, paired, arm, entry, segment) for arm in (CANARY, CONTROL))
             own = _quantile(sums, everywhere, CANARY, entry, segment)
-            arm = CONTROL if paired and control[i, ..., 0].any() else CANARY
-            counted = cells.histogram(sums, paired if arm == CONTROL else everywhere, arm, key, segment)
-            source = control[i] if arm == CONTROL else alone[i]
-            effect = float(clustering.design_effect_of_mean(source, _variance(counted)))
+            effect = max(
+                _effect_of_values(sums, paired, CONTROL, key, segment, control[i]),
+                _effect_of_values(sums, everywhere, CANARY, key, segment, alone[i]),
+            )
         elif paired and not control[i, ..., 0].any():
-            effect = float(_design_effects(entry, alone[i : i + 1])[0])
+            effect = float(design_effects(entry, alone[i : i + 1])[0])
         spread = max(abs(left), abs(right))
         found.append(
             Standing(
@@ -107,9 +118,75 @@ def standings(
                 else floored(entry, float(level_error[i]), abs(float(level[i])), alone[i]),
                 level_weight=float(alone[i, ..., 0].sum()),
                 design_effect=effect,
+                **_read(
+                    entry,
+                    leaving,
+                    i,
+                    effect,
+                    left - right,
+                    all_read=segment == EVERYONE and since == question.current,
+                    arms=(canary[i], alone[i]),
+                ),
             )
         )
     return found
+
+
+def _read(
+    entry: Metric,
+    leaving: Mapping[Side, list[Without]],
+    i: int,
+    effect: float,
+    gap: float,
+    *,
+    all_read: bool,
+    arms: tuple[cells.Array, cells.Array],
+) -> dict[str, Without]:
+    """Only what a finding may be read from: the side that the estimate is on, and in the stage under way both."""
+    found: dict[str, Without] = {}
+    for name, side, there in (("more", "greater", gap > 0), ("less", "less", gap < 0)):
+        one = leaving[side][i]  # type: ignore[index]
+        if there or all_read or one.level is not None:
+            if entry.quantile is not None:
+                one = replace(one, design_effect=effect)
+            elif entry.kind is Kind.MEAN:
+                one = replace(
+                    one,
+                    error=_floored_at(entry, one.error, (one.canary, one.control), arms[0]),
+                    level_error=_floored_at(entry, one.level_error, (one.level,), arms[1]),
+                )
+            found[name] = one
+    return found
+
+
+def _floored_at(entry: Metric, error: float | None, levels: tuple[float | None, ...], arm: cells.Array) -> float | None:
+    if error is None or any(level is None for level in levels):
+        return None
+    return floored(entry, error, max(abs(level) for level in levels if level is not None), arm)
+
+
+def _leaving(
+    question: Question, entry: Metric, canary: cells.Array, control: cells.Array, alone: cells.Array, side: Side
+) -> list[Without]:
+    """Per segment, how it stands without the bucket that says most for a side."""
+    found = without.beside(entry, canary, control, side)
+    fixed = any(one.absolute and one.metric == entry.key for one in question.criteria) or bool(question.alone)
+    if not fixed:
+        return found
+    levels = without.alone(alone, side)
+    return [
+        replace(one, level=level, level_error=error, level_weight=weight)
+        for one, (level, error, weight) in zip(found, levels, strict=True)
+    ]
+
+
+def _effect_of_values(
+    sums: Sums, stages: Sequence[int], arm: str, key: str, segment: str, source: cells.Array
+) -> float:
+    if not source[..., 0].any():
+        return 1.0
+    counted = cells.histogram(sums, stages, arm, key, segment)
+    return float(clustering.design_effect_of_mean(source, _variance(counted)))
 
 
 def baselines(question: Question, sums: Sums, metrics: Sequence[str]) -> Mapping[str, Baseline]:
@@ -134,7 +211,7 @@ def _baseline(question: Question, sums: Sums, entry: Metric) -> Baseline | None:
     error = floored(entry, float(errors[0]), level, arm)
     if entry.kind is Kind.MEAN:
         return Baseline(value=level, error=error)
-    low, high = _around(level, float(arm[..., 0].sum()) / float(_design_effects(entry, arm)[0]))
+    low, high = _around(level, float(arm[..., 0].sum()) / float(design_effects(entry, arm)[0]))
     return Baseline(value=level, error=error, low=low, high=high)
 
 
@@ -178,14 +255,6 @@ class _Sides:
         sides.canary, sides.control = levels.canary.tolist(), levels.control.tolist()
         sides.error = levels.error().tolist()
         return sides
-
-
-def _design_effects(entry: Metric, arm: cells.Array) -> cells.Array:
-    if entry.kind in {Kind.MEAN, Kind.QUANTILE} or arm.shape[1] == 0:
-        return np.ones(arm.shape[0])
-    if entry.kind is Kind.COUNT:  # complaints may outnumber the requests of their bucket
-        arm = np.stack([np.maximum(arm[..., 0], arm[..., 1]), arm[..., 1]], axis=-1)
-    return clustering.design_effect(arm)
 
 
 def _quantile(sums: Sums, stages: Sequence[int], arm: str, entry: Metric, segment: str) -> float:
