@@ -21,6 +21,7 @@ from bot.http.observations import Checked, Rejected
 from bot.http.problems import problem
 from core.flags.snapshot import Snapshot
 from core.store import intake, reports, windows
+from core.store.allowance import Allowances
 from core.store.database import Database
 from core.store.errors import Conflict, StoreError
 from core.store.segments import Vocabulary
@@ -57,6 +58,7 @@ class Intake:
         self._starting = threading.Lock()
         self._writer: threading.Thread | None = None
         self._segments = Vocabulary()
+        self._allowances = Allowances()
         self.accepted = 0
         self.rejected = 0
 
@@ -148,7 +150,8 @@ class Intake:
                     intake.answer_batch(connection, token=batch.token, key=batch.key, answer=answer.decode())
                 results.append((batch, answer))
             if placed:
-                windows.record(connection, reports.once_an_hour(connection, placed, now), self._segments)
+                counted = reports.once_an_hour(connection, placed, now)
+                windows.record(connection, counted, self._segments, self._allowances)
         self.accepted += accepted
         self.rejected += rejected
         for batch, result in results:

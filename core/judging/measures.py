@@ -9,16 +9,20 @@ from core.judging import expecting, ranges, words
 from core.judging.accumulate import GATE_REQUESTS, in_control
 from core.judging.clearance import Clearances
 from core.judging.evidence import CATEGORY, EVERYONE, REQUESTS
+from core.judging.hypothesis import hypotheses, is_beyond
 from core.judging.implied import FALSE_DISCOVERIES
 from core.judging.limits import CATEGORIES, CATEGORY_UNIT, Kind, Limit, wording
 from core.judging.look import SLOTS, Look
 from core.judging.question import Question
 from core.judging.ranges import Seen
 from core.judging.score import Score
+from core.judging.standing import Standing
 from core.judging.state import State
 from core.judging.verdict import Harm, Measure, Word
 from core.judging.weights import of_everybody
 from core.metrics.catalogue import CATALOGUE
+
+_WELL: frozenset[Word] = frozenset({"Fine", "Better", "Slightly worse, within limit"})
 
 
 def everybody(
@@ -84,7 +88,7 @@ def _row(question: Question, look: Look, state: State, position: int, score: Sco
         if standing is not None and standing.level_error is not None and baseline.error is not None:
             seen = replace(seen, error=float(np.hypot(standing.level_error, baseline.error)))
     silent = seen.n_canary == 0 or (seen.n_control == 0 and not weaker)
-    return _measure(
+    row = _measure(
         question,
         position,
         seen,
@@ -94,6 +98,25 @@ def _row(question: Question, look: Look, state: State, position: int, score: Sco
         weaker=weaker,
         silent=silent,
     )
+    if standing is not None and not weaker and row.word in _WELL and _rests_on_one_bucket(limit, standing, row):
+        note = "looks well only by the requests of one group of people"
+        return replace(row, word="Not enough data", note="; ".join(text for text in (row.note, note) if text))
+    return row
+
+
+def _rests_on_one_bucket(limit: Limit, standing: Standing, row: Measure) -> bool:
+    """Whether it would be beyond the limit, or no better, without the bucket that says most for the new version."""
+    if limit.absolute or limit.per_category or CATALOGUE[limit.metric].quantile is not None:
+        return False
+    for hypothesis in hypotheses(limit):
+        left = standing.without("less" if hypothesis.side == "greater" else "greater")
+        if left is None or left.canary is None or left.control is None:
+            continue
+        if is_beyond(limit, hypothesis.side, left.canary, left.control):
+            return True
+        if row.word == "Better" and hypothesis.sign * (left.canary - left.control) >= 0:
+            return True
+    return False
 
 
 def _measure(

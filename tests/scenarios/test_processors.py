@@ -24,7 +24,12 @@ def features():
 def run(program, *arguments, without):
     environment = {**os.environ, "NPY_DISABLE_CPU_FEATURES": " ".join(without), "PYTHONPATH": str(ROOT)}
     return subprocess.run(
-        [sys.executable, "-m", program, *arguments], env=environment, cwd=ROOT, capture_output=True, text=True, timeout=300
+        [sys.executable, "-m", program, *arguments],
+        env=environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
 
 
