@@ -8,7 +8,7 @@ import numpy as np
 from core.judging import expecting, ranges, words
 from core.judging.accumulate import GATE_REQUESTS, in_control
 from core.judging.clearance import Clearances
-from core.judging.evidence import CATEGORY, EVERYONE, REQUESTS
+from core.judging.evidence import CATEGORY, EVERYONE, OTHER, REQUESTS
 from core.judging.hypothesis import hypotheses, is_beyond
 from core.judging.implied import FALSE_DISCOVERIES
 from core.judging.limits import CATEGORIES, CATEGORY_UNIT, Kind, Limit, wording
@@ -22,6 +22,9 @@ from core.judging.verdict import Harm, Measure, Word
 from core.judging.weights import of_everybody
 from core.metrics.catalogue import CATALOGUE
 
+_NAMES_RAN_OUT = (
+    f"both versions show more kinds of errors than there are names, so those called {OTHER} may hide a new one"
+)
 _WELL: frozenset[Word] = frozenset({"Fine", "Better", "Slightly worse, within limit"})
 
 
@@ -200,6 +203,10 @@ def _category_row(question: Question, state: State, limit: Limit, score: Score) 
         word = "Worse"
     elif score.beyond or requests.canary_trials < GATE_REQUESTS:
         word = "Not enough data"
+    hidden = CATEGORY + OTHER in old and _has_shown(state, OTHER)
+    if hidden and word == "Fine":
+        word = "Not enough data"
+    names = score.strongest.note if score.strongest else ", ".join(sorted(t.name for t in new))
     return Measure(
         metric=limit.metric,
         title=entry.title,
@@ -216,9 +223,15 @@ def _category_row(question: Question, state: State, limit: Limit, score: Score) 
         unit=CATEGORY_UNIT,
         relative=False,
         weaker=False,
-        note=score.strongest.note if score.strongest else ", ".join(sorted(t.name for t in new)),
+        note="; ".join(text for text in (names, _NAMES_RAN_OUT if hidden else "") if text),
         role=str(limit.role),
         amount=limit.amount,
         absolute=True,
         needed=_needed(question, limit, question.limits.index(limit), of_everybody(question)),
     )
+
+
+def _has_shown(state: State, category: str) -> bool:
+    """Whether the canary has shown an error category."""
+    suffix = f"|{CATEGORY}{category}"
+    return any(total.canary_events > 0 for key, total in state.totals.items() if key.endswith(suffix))

@@ -4,14 +4,13 @@ from collections.abc import Iterable, Mapping
 
 from sqlalchemy import Connection
 
-from core.judging.evidence import CATEGORY
+from core.judging.evidence import CATEGORY, OTHER
 from core.store.driver import fetch
 
 VALUES = 40
 """Of one dimension, such as `language`; an application that sends user ids by mistake must not grow a cell for each."""
 CATEGORIES = 200
 """Of error categories, for the same reason."""
-OTHER = "(other)"
 ERROR = "error_category"
 
 
