@@ -15,7 +15,8 @@ _REPORTED = frozenset(key for key, metric in CATALOGUE.items() if metric.kind is
 
 
 def once_an_hour(connection: Connection, placed: Sequence[Placed], now: datetime) -> list[Placed]:
-    """The observations, in a writing transaction, without what their unit reported before in the same hour.
+    """The observations, in a writing transaction, without what their unit reported before in the same hour of arrival:
+    the time that an observation tells is its sender's.
 
     Otherwise one angry person, or one program gone wrong, could take a version back from everybody. What says nothing
     else is left out: it would count as a request.
@@ -24,7 +25,7 @@ def once_an_hour(connection: Connection, placed: Sequence[Placed], now: datetime
     for number, each in enumerate(placed):
         for metric in _REPORTED & each.observation.readings.keys():
             if each.observation.readings[metric] > 0:
-                reports.setdefault(_identity(each, metric), (number, metric))
+                reports.setdefault(_identity(each, metric, now), (number, metric))
     if not reports:
         return list(placed)
     fresh = {reports[identity] for identity in intake.fresh_items(connection, reports, now)}
@@ -32,9 +33,9 @@ def once_an_hour(connection: Connection, placed: Sequence[Placed], now: datetime
     return [each for each in counted if each is not None]
 
 
-def _identity(placed: Placed, metric: str) -> tuple[str, str]:
+def _identity(placed: Placed, metric: str, now: datetime) -> tuple[str, str]:
     """Beside the ids of items, which belong to a surface, whose name has no slash."""
-    hour = f"{placed.observation.at.astimezone(UTC):%Y-%m-%dT%H}"
+    hour = f"{now.astimezone(UTC):%Y-%m-%dT%H}"
     return f"{placed.rollout}/{metric}", f"{hour} {sha256(placed.unit.encode()).hexdigest()}"
 
 
