@@ -85,7 +85,9 @@ def standings(
     level, level_error = mean.level(alone)
     sides = _Sides(len(segments)) if not paired else _Sides.of(canary, control)
     effects = design_effects(entry, *((canary, control) if paired else (alone,)))
-    leaving = {side: _leaving(question, entry, canary, control, alone, side) for side in _SIDES}
+    here = segments == (EVERYONE,)
+    units = max((sums.first_exposures.get((stage, CANARY), 0) for stage in paired if here), default=0)
+    leaving = {side: _leaving(question, entry, canary, control, alone, side, units) for side in _SIDES}
     found = []
     for i, segment in enumerate(segments):
         if not (alone[i, ..., 0].any() or control[i, ..., 0].any()):
@@ -166,10 +168,16 @@ def _floored_at(entry: Metric, error: float | None, levels: tuple[float | None, 
 
 
 def _leaving(
-    question: Question, entry: Metric, canary: cells.Array, control: cells.Array, alone: cells.Array, side: Side
+    question: Question,
+    entry: Metric,
+    canary: cells.Array,
+    control: cells.Array,
+    alone: cells.Array,
+    side: Side,
+    units: int,
 ) -> list[Without]:
     """Per segment, how it stands without the bucket that says most for a side."""
-    found = without.beside(entry, canary, control, side)
+    found = without.beside(entry, canary, control, side, units)
     fixed = any(one.absolute and one.metric == entry.key for one in question.criteria) or bool(question.alone)
     if not fixed:
         return found

@@ -1,7 +1,7 @@
 """How a comparison stands without the bucket of units that speaks loudest, so that no finding rests on one bucket."""
 
 from dataclasses import dataclass
-from math import isfinite
+from math import ceil, isfinite
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -11,6 +11,10 @@ from core.metrics.catalogue import Kind, Metric
 from core.stats import clustering, leave_out, mean, proportion
 from core.stats.checked import Side
 
+FEW = 50
+"""One in so many of the units seen so far may be liars: twice one in a hundred, as busy ones are seen first."""
+LEAST = 3
+"""So many at any rate."""
 HALF = 0.5
 """Of its evidence a finding has to keep without its loudest bucket; with less, only what is left counts."""
 
@@ -35,15 +39,19 @@ class Without:
     level_weight: float = 0.0
 
 
-def beside(entry: Metric, canary: cells.Array, control: cells.Array, side: Side) -> list[Without]:
-    """Per segment, from sums of shape (segments, stages, buckets, 2) of the stages that have both arms."""
+def beside(entry: Metric, canary: cells.Array, control: cells.Array, side: Side, units: int) -> list[Without]:
+    """Per segment, from sums of shape (segments, stages, buckets, 2) of the stages that have both arms.
+
+    A rate's share is also what is left where the loudest buckets, as many as one in fifty of the canary's `units`,
+    count no more than the next one.
+    """
     if canary.shape[1] == 0:
         return [Without()] * canary.shape[0]
     found = leave_out.heaviest(canary, control, side=side)
     left, right = found.without(canary), found.without(control)
     levels = mean.stratified(left, right)
     errors = levels.error()
-    shares = _shares(entry, canary, control, left, right)
+    shares = _shares(entry, canary, control, left, right, units)
     effects = design_effects(entry, left, right)
     return [
         Without(
@@ -120,7 +128,7 @@ def share_against(rate: float | None, weight: float, bound: float, left: Without
 
 
 def _shares(
-    entry: Metric, canary: cells.Array, control: cells.Array, left: cells.Array, right: cells.Array
+    entry: Metric, canary: cells.Array, control: cells.Array, left: cells.Array, right: cells.Array, units: int
 ) -> cells.Array:
     """Of the evidence as it is, what is left. A quantile's is read off the mean of its values: its histogram has no
     buckets."""
@@ -133,8 +141,17 @@ def _shares(
         found = np.sign(ratio) * ratio**2
     else:
         with np.errstate(all="ignore"):
-            found = leave_out.evidence(left, right) / leave_out.evidence(canary, control)
-    return np.where(np.isfinite(found), np.clip(found, -1.0, 1.0), 0.0)
+            whole = leave_out.evidence(canary, control)
+            rest = leave_out.evidence(left, right)
+            if entry.kind is Kind.COUNT:  # rare, and a unit's own are counted once an hour
+                return _bounded(rest / whole)
+            levelled = leave_out.evidence(leave_out.winsorised(canary, max(ceil(units / FEW), LEAST)), control)
+            found = np.minimum(rest, levelled) / whole
+    return _bounded(found)
+
+
+def _bounded(shares: cells.Array) -> cells.Array:
+    return np.where(np.isfinite(shares), np.clip(shares, -1.0, 1.0), 0.0)
 
 
 def _known(value: float) -> float | None:

@@ -61,6 +61,27 @@ def evidence(canary: ArrayLike, control: ArrayLike) -> Array:
     return np.asarray(signed.sum(axis=-1), dtype=np.float64)
 
 
+def winsorised(arm: ArrayLike, most: int) -> Array:
+    """An arm's sums per stage, shape (..., stages, 1, 2), with its outermost buckets drawn in.
+
+    The `most` buckets furthest above what is usual count as the next one, and so do those furthest below.
+
+    Both ends, so that chance alone moves the sum neither way. Source: symmetric winsorising (Tukey 1962), of bucket
+    residuals about their stage's own level.
+    """
+    sums = checked.finite("arm", arm)
+    whole = sums.sum(axis=-2, keepdims=True)
+    with np.errstate(all="ignore"):
+        level = np.where(whole[..., 0] > 0, whole[..., 1] / whole[..., 0], 0.0)
+    residual = np.sort(sums[..., 1] - level * sums[..., 0], axis=-1)
+    reach = min(max(most, 0), residual.shape[-1] // 4)
+    low, high = residual[..., reach], residual[..., -1 - reach]
+    moved = np.clip(residual, low[..., np.newaxis], high[..., np.newaxis]).sum(axis=-1)
+    found = np.array(whole)
+    found[..., 0, 1] = np.clip(whole[..., 0, 1] + moved, 0.0, np.maximum(whole[..., 0, 0], whole[..., 0, 1]))
+    return found
+
+
 def divergence(p: ArrayLike, q: ArrayLike) -> Array:
     """Kullback-Leibler distance of two rates, 0 where they are equal; 0 ln 0 is 0."""
     first, second = np.asarray(p, dtype=np.float64), np.asarray(q, dtype=np.float64)

@@ -15,8 +15,9 @@ from core.judging.question import Question, StageDesign
 from core.judging.ranges import Seen
 from core.judging.score import Score
 from core.judging.state import SegmentScore, State
+from core.judging.terms import Sighted
 from core.judging.verdict import Hold, RollBack
-from core.judging.weights import EVERYBODY
+from core.judging.weights import ANY_TIME, EVERYBODY, of_stage
 from core.stats import mean, onset, proportion, rate
 
 REFUSALS = Limit(metric="refusal_rate", kind=Kind.RISES_BY, amount=0.01, scale=Scale.POINTS, role=Role.ROLLBACK)
@@ -100,7 +101,9 @@ def test_what_nobody_agreed_on_pays_for_every_test_in_every_segment(noon):
         return deciding.discovered(question, Look(at=noon, stage=0), State(), scores, Role.HOLD)
 
     assert not held(log(tests / 0.1) - 0.01)
-    assert [one.segment for one in held(log(tests / 0.1) + 0.01)] == ["language=a"]
+    said = held(log(tests / 0.1) + 0.01)
+    assert [one.segment for one in said] == ["language=a"]
+    assert said[0].threshold == pytest.approx(log(tests / 0.1))
 
 
 def outcomes(n, p):
@@ -181,6 +184,17 @@ def test_harm_that_begins_in_a_later_stage_does_not_have_to_outweigh_the_good_be
     looks, verdict = here.run(60, traffic(refusals=0.08), traffic(refusals=0.03))
     assert isinstance(verdict, RollBack)
     assert looks <= 30
+
+
+def test_a_limit_is_judged_since_each_stage_and_since_an_unknown_time(world, traffic):
+    here = world((REFUSALS,), seed=4)
+    here.enter(LATER)
+    for _ in range(40):
+        here.serve(1000, traffic(), traffic())
+        here.at += timedelta(seconds=10)
+        here.look()
+    shares = [exp(one.log_weight) for one in Sighted(here.question, here.looks[-1], here.state).everybody(0)]
+    assert shares == pytest.approx([of_stage(1, absolute=False), of_stage(2, absolute=False), ANY_TIME])
 
 
 @pytest.mark.parametrize("limits", [(RETRIES,), (REFUSALS, RETRIES)])
