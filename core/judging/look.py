@@ -1,16 +1,15 @@
 """One look: what the verdict needs from the sums since the look before, small enough to be recorded."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from core.judging import cells, crossing
 from core.judging.counting import counted, steps
 from core.judging.evidence import CANARY, CATEGORY, CONTROL, EVERYONE, REQUESTS, Sums, capped, counter
 from core.judging.hypothesis import clearing, hypotheses
-from core.judging.limits import CATEGORIES
 from core.judging.question import Question
-from core.judging.standing import Standing, baselines, margin_error, standings
+from core.judging.standing import Draft, Standing, baselines, completed, margin_error, standings
 from core.judging.state import Baseline, State, Threshold
 from core.judging.step import Step
 from core.judging.without import design_effects
@@ -102,7 +101,7 @@ def reduce(question: Question, sums: Sums, before: State, at: datetime) -> Look:
             *crossing.thresholds(question, sums, {**past, **before.baselines}, judged),
             *(() if due else [one for one in before.thresholds if one.segment != EVERYONE]),
         ),
-        standings=tuple(_standings(question, sums, tested, judged)),
+        standings=tuple(completed(list(_standings(question, sums, tested, judged)))),
         margins=tuple(_margins(question, sums)),
         exposures=tuple(
             Exposure(
@@ -143,7 +142,7 @@ def _slots(question: Question, sums: Sums, before: State) -> tuple[tuple[str, ..
     return slots, len([name for name in found if name not in slots])
 
 
-def _standings(question: Question, sums: Sums, tested: Sequence[str], segments: Sequence[str]) -> Iterator[Standing]:
+def _standings(question: Question, sums: Sums, tested: Sequence[str], segments: Sequence[str]) -> Iterator[Draft]:
     limited = {limit.metric for limit in question.limits}
     for metric in tested:
         # What only the catalogue watches is compared since the first stage and since the one under way.
@@ -184,13 +183,12 @@ def _margins(question: Question, sums: Sums) -> Iterator[MarginError]:
 def _categories(question: Question, sums: Sums) -> Iterator[CategorySpread]:
     if not any(limit.per_category for limit in question.limits):
         return
-    entry = replace(CATALOGUE[CATEGORIES], kind=Kind.COUNT)
     for name in cells.categories(sums):
         arm = cells.stages(sums, question.exposed, CANARY, name)
         yield CategorySpread(
             name=name.removeprefix(CATEGORY),
             loudest=float(arm[0, ..., 1].sum(axis=0).max()),
-            design_effect=float(design_effects(entry, arm)[0]),
+            design_effect=float(design_effects(Kind.COUNT, arm)[0]),
         )
 
 

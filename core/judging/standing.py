@@ -8,6 +8,8 @@ import numpy as np
 
 from core.judging import cells, without
 from core.judging.evidence import CANARY, CONTROL, EVERYONE, Sums
+from core.judging.hypothesis import hypotheses, is_beyond
+from core.judging.limits import Limit
 from core.judging.question import Question
 from core.judging.ranges import Seen
 from core.judging.state import Baseline
@@ -72,9 +74,24 @@ class Standing:
         return replace(self.beside, canary=self.level, error=self.level_error, n_canary=self.level_weight)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A standing and the sums it comes from, shape (stages, 256, 2), before it is known how it stands without its
+    loudest bucket. `sides` are those that a finding may be read from, `fixed`: the canary's level alone may be, too."""
+
+    standing: Standing
+    entry: Metric
+    canary: cells.Array
+    control: cells.Array
+    alone: cells.Array
+    sides: tuple[Side, ...]
+    units: int
+    fixed: bool
+
+
 def standings(
     question: Question, sums: Sums, key: str, cell: str, since: int, segments: Sequence[str] = (EVERYONE,)
-) -> list[Standing]:
+) -> list[Draft]:
     """A cell of a metric (its own, the capped one, or the one that counts what is above the cap) since a stage, by
     segment; none without a reading."""
     entry = CATALOGUE[key] if ">" not in cell else replace(CATALOGUE[key], kind=Kind.PROPORTION)
@@ -84,10 +101,13 @@ def standings(
     alone = canary if paired == everywhere else cells.stages(sums, everywhere, CANARY, cell, segments)
     level, level_error = mean.level(alone)
     sides = _Sides(len(segments)) if not paired else _Sides.of(canary, control)
-    effects = design_effects(entry, *((canary, control) if paired else (alone,)))
+    effects = design_effects(entry.kind, *((canary, control) if paired else (alone,)))
     here = segments == (EVERYONE,)
     units = max((sums.first_exposures.get((stage, CANARY), 0) for stage in paired if here), default=0)
-    leaving = {side: _leaving(question, entry, canary, control, alone, side, units) for side in _SIDES}
+    fixed = any(one.absolute and one.metric == entry.key for one in question.criteria) or bool(question.alone)
+    asked = [(one, of.side) for one in question.criteria if one.metric == key for of in hypotheses(one)]
+    if entry.kind is Kind.QUANTILE or ">" in cell or here:
+        asked = []
     found = []
     for i, segment in enumerate(segments):
         if not (alone[i, ..., 0].any() or control[i, ..., 0].any()):
@@ -102,90 +122,99 @@ def standings(
                 _effect_of_values(sums, everywhere, CANARY, key, segment, alone[i]),
             )
         elif paired and not control[i, ..., 0].any():
-            effect = float(design_effects(entry, alone[i : i + 1])[0])
+            effect = float(design_effects(entry.kind, alone[i : i + 1])[0])
         spread = max(abs(left), abs(right))
+        standing = Standing(
+            metric=cell,
+            since=since,
+            segment=segment,
+            canary=_known(left),
+            control=_known(right),
+            error=None if entry.quantile is not None else floored(entry, sides.error[i], spread, canary[i]),
+            canary_weight=float(canary[i, ..., 0].sum()),
+            control_weight=float(control[i, ..., 0].sum()),
+            level=_known(own),
+            level_error=None
+            if entry.quantile is not None
+            else floored(entry, float(level_error[i]), abs(float(level[i])), alone[i]),
+            level_weight=float(alone[i, ..., 0].sum()),
+            design_effect=effect,
+        )
+        both = fixed or (segment == EVERYONE and since == question.current)
         found.append(
-            Standing(
-                metric=cell,
-                since=since,
-                segment=segment,
-                canary=_known(left),
-                control=_known(right),
-                error=None if entry.quantile is not None else floored(entry, sides.error[i], spread, canary[i]),
-                canary_weight=float(canary[i, ..., 0].sum()),
-                control_weight=float(control[i, ..., 0].sum()),
-                level=_known(own),
-                level_error=None
-                if entry.quantile is not None
-                else floored(entry, float(level_error[i]), abs(float(level[i])), alone[i]),
-                level_weight=float(alone[i, ..., 0].sum()),
-                design_effect=effect,
-                **_read(
-                    entry,
-                    leaving,
-                    i,
-                    effect,
-                    left - right,
-                    all_read=segment == EVERYONE and since == question.current,
-                    arms=(canary[i], alone[i]),
-                ),
+            Draft(
+                standing=standing,
+                entry=entry,
+                canary=canary[i],
+                control=control[i],
+                alone=alone[i],
+                sides=_SIDES if both else _spoken(asked, left, right),
+                units=units,
+                fixed=fixed,
             )
         )
     return found
 
 
-def _read(
-    entry: Metric,
-    leaving: Mapping[Side, list[Without]],
-    i: int,
-    effect: float,
-    gap: float,
-    *,
-    all_read: bool,
-    arms: tuple[cells.Array, cells.Array],
-) -> dict[str, Without]:
-    """Only what a finding may be read from: the side that the estimate is on, and in the stage under way both."""
-    found: dict[str, Without] = {}
-    for name, side, there in (("more", "greater", gap > 0), ("less", "less", gap < 0)):
-        one = leaving[side][i]  # type: ignore[index]
-        if there or all_read or one.level is not None:
-            if entry.quantile is not None:
-                one = replace(one, design_effect=effect)
-            elif entry.kind is Kind.MEAN:
-                one = replace(
-                    one,
-                    error=_floored_at(entry, one.error, (one.canary, one.control), arms[0]),
-                    level_error=_floored_at(entry, one.level_error, (one.level,), arms[1]),
-                )
-            found[name] = one
+def _spoken(asked: Sequence[tuple[Limit, Side]], left: float, right: float) -> tuple[Side, ...]:
+    """The side that a difference speaks for; in a segment, of which there are many, only where it is beyond a limit."""
+    side: Side = "greater" if left > right else "less"
+    if left == right or (asked and not any(of == side and is_beyond(one, side, left, right) for one, of in asked)):
+        return ()
+    return (side,)
+
+
+def completed(drafts: Sequence[Draft]) -> list[Standing]:
+    """The standings, each also as it is without the bucket that says most for a side; all of a kind at once."""
+    found: dict[tuple[int, Side], Without] = {}
+    for side in _SIDES:
+        alike: dict[tuple[Kind, bool], list[int]] = {}
+        for number, draft in enumerate(drafts):
+            if side in draft.sides:
+                alike.setdefault((draft.entry.kind, draft.fixed), []).append(number)
+        for (kind, fixed), numbers in alike.items():
+            of = [drafts[number] for number in numbers]
+            canary, control = _stacked([one.canary for one in of]), _stacked([one.control for one in of])
+            left = without.beside(kind, canary, control, side, np.array([one.units for one in of]))
+            if fixed:
+                levels = without.alone(_stacked([one.alone for one in of]), side)
+                left = [
+                    replace(one, level=level, level_error=error, level_weight=weight)
+                    for one, (level, error, weight) in zip(left, levels, strict=True)
+                ]
+            found |= {(number, side): _finished(drafts[number], one) for number, one in zip(numbers, left, strict=True)}
+    return [
+        replace(draft.standing, more=found.get((number, "greater")), less=found.get((number, "less")))
+        for number, draft in enumerate(drafts)
+    ]
+
+
+def _stacked(arms: Sequence[cells.Array]) -> cells.Array:
+    """Sums of several cells, shape (cells, stages, 256, 2); a stage that one of them lacks is empty there."""
+    found = np.zeros((len(arms), max(arm.shape[0] for arm in arms), *arms[0].shape[1:]))
+    for row, arm in zip(found, arms, strict=True):
+        row[: arm.shape[0]] = arm
     return found
 
 
+def _finished(draft: Draft, left: Without) -> Without:
+    entry = draft.entry
+    if entry.kind is Kind.QUANTILE:
+        return replace(left, design_effect=draft.standing.design_effect)
+    if entry.kind is not Kind.MEAN:
+        return left
+    return replace(
+        left,
+        error=_floored_at(entry, left.error, (left.canary, left.control), draft.canary),
+        level_error=_floored_at(entry, left.level_error, (left.level,), draft.alone),
+    )
+
+
 def _floored_at(entry: Metric, error: float | None, levels: tuple[float | None, ...], arm: cells.Array) -> float | None:
-    if error is None or any(level is None for level in levels):
+    known = [abs(level) for level in levels if level is not None]
+    if error is None or len(known) < len(levels):
         return None
-    return floored(entry, error, max(abs(level) for level in levels if level is not None), arm)
-
-
-def _leaving(
-    question: Question,
-    entry: Metric,
-    canary: cells.Array,
-    control: cells.Array,
-    alone: cells.Array,
-    side: Side,
-    units: int,
-) -> list[Without]:
-    """Per segment, how it stands without the bucket that says most for a side."""
-    found = without.beside(entry, canary, control, side, units)
-    fixed = any(one.absolute and one.metric == entry.key for one in question.criteria) or bool(question.alone)
-    if not fixed:
-        return found
-    levels = without.alone(alone, side)
-    return [
-        replace(one, level=level, level_error=error, level_weight=weight)
-        for one, (level, error, weight) in zip(found, levels, strict=True)
-    ]
+    return floored(entry, error, max(known), arm)
 
 
 def _effect_of_values(
@@ -219,7 +248,7 @@ def _baseline(question: Question, sums: Sums, entry: Metric) -> Baseline | None:
     error = floored(entry, float(errors[0]), level, arm)
     if entry.kind is Kind.MEAN:
         return Baseline(value=level, error=error)
-    low, high = _around(level, float(arm[..., 0].sum()) / float(design_effects(entry, arm)[0]))
+    low, high = _around(level, float(arm[..., 0].sum()) / float(design_effects(entry.kind, arm)[0]))
     return Baseline(value=level, error=error, low=low, high=high)
 
 

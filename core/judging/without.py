@@ -1,15 +1,18 @@
 """How a comparison stands without the bucket of units that speaks loudest, so that no finding rests on one bucket."""
 
 from dataclasses import dataclass
-from math import ceil, isfinite
+from math import isfinite
+from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from core.judging import cells
-from core.metrics.catalogue import Kind, Metric
+from core.metrics.catalogue import Kind
 from core.stats import clustering, leave_out, mean, proportion
 from core.stats.checked import Side
+
+Ints: TypeAlias = NDArray[np.int64]
 
 FEW = 50
 """One in so many of the units seen so far may be liars: twice one in a hundred, as busy ones are seen first."""
@@ -39,8 +42,8 @@ class Without:
     level_weight: float = 0.0
 
 
-def beside(entry: Metric, canary: cells.Array, control: cells.Array, side: Side, units: int) -> list[Without]:
-    """Per segment, from sums of shape (segments, stages, buckets, 2) of the stages that have both arms.
+def beside(kind: Kind, canary: cells.Array, control: cells.Array, side: Side, units: Ints) -> list[Without]:
+    """For each of several cells, from sums of shape (cells, stages, buckets, 2) of the stages that have both arms.
 
     A rate's share is also what is left where the loudest buckets, as many as one in fifty of the canary's `units`,
     count no more than the next one.
@@ -51,14 +54,14 @@ def beside(entry: Metric, canary: cells.Array, control: cells.Array, side: Side,
     left, right = found.without(canary), found.without(control)
     levels = mean.stratified(left, right)
     errors = levels.error()
-    shares = _shares(entry, canary, control, left, right, units)
-    effects = design_effects(entry, left, right)
+    shares = _shares(kind, canary, control, left, right, units)
+    effects = design_effects(kind, left, right)
     return [
         Without(
             canary=_known(levels.canary[i]),
             control=_known(levels.control[i]),
             canary_weight=float(left[i, ..., 0].sum()),
-            error=_known(errors[i]) if entry.kind is Kind.MEAN else None,
+            error=_known(errors[i]) if kind is Kind.MEAN else None,
             share=float(shares[i]),
             design_effect=float(effects[i]),
         )
@@ -67,7 +70,7 @@ def beside(entry: Metric, canary: cells.Array, control: cells.Array, side: Side,
 
 
 def alone(arm: cells.Array, side: Side) -> list[tuple[float | None, float | None, float]]:
-    """(level, its error, weight) per segment of one arm without its own loudest bucket."""
+    """(level, its error, weight) of one arm without its own loudest bucket, for each of several cells."""
     if arm.shape[1] == 0:
         return [(None, None, 0.0)] * arm.shape[0]
     left = leave_out.heaviest_alone(arm, side=side).without(arm)
@@ -76,17 +79,17 @@ def alone(arm: cells.Array, side: Side) -> list[tuple[float | None, float | None
     return [(_known(levels[i]), _known(errors[i]), float(weights[i])) for i in range(arm.shape[0])]
 
 
-def design_effects(entry: Metric, *arms: cells.Array) -> cells.Array:
+def design_effects(kind: Kind, *arms: cells.Array) -> cells.Array:
     """The larger of the arms' design effects: one unit that repeats itself weakens what it says in either of them."""
     segments = arms[0].shape[0]
-    if entry.kind in {Kind.MEAN, Kind.QUANTILE}:
+    if kind in {Kind.MEAN, Kind.QUANTILE}:
         return np.ones(segments)
     found = [np.ones(segments)]
     for arm in arms:
         if arm.shape[1] == 0:
             continue
         weight, value = arm[..., 0], arm[..., 1]
-        if entry.kind is Kind.COUNT:  # complaints may outnumber the requests of their bucket
+        if kind is Kind.COUNT:  # complaints may outnumber the requests of their bucket
             weight = np.maximum(weight, value)
         found.append(clustering.design_effect(np.stack([weight, value], axis=-1)))
     return np.asarray(np.max(found, axis=0), dtype=np.float64)
@@ -128,13 +131,13 @@ def share_against(rate: float | None, weight: float, bound: float, left: Without
 
 
 def _shares(
-    entry: Metric, canary: cells.Array, control: cells.Array, left: cells.Array, right: cells.Array, units: int
+    kind: Kind, canary: cells.Array, control: cells.Array, left: cells.Array, right: cells.Array, units: Ints
 ) -> cells.Array:
     """Of the evidence as it is, what is left. A quantile's is read off the mean of its values: its histogram has no
     buckets."""
-    if entry.kind is Kind.MEAN:
+    if kind is Kind.MEAN:
         return np.zeros(canary.shape[0])
-    if entry.kind is Kind.QUANTILE:
+    if kind is Kind.QUANTILE:
         before, after = (mean.stratified(a, b) for a, b in ((canary, control), (left, right)))
         with np.errstate(all="ignore"):
             ratio = (after.canary - after.control) / (before.canary - before.control)
@@ -143,9 +146,11 @@ def _shares(
         with np.errstate(all="ignore"):
             whole = leave_out.evidence(canary, control)
             rest = leave_out.evidence(left, right)
-            if entry.kind is Kind.COUNT:  # rare, and a unit's own are counted once an hour
+            if kind is Kind.COUNT:  # rare, and a unit's own are counted once an hour
                 return _bounded(rest / whole)
-            levelled = leave_out.evidence(leave_out.winsorised(canary, max(ceil(units / FEW), LEAST)), control)
+            levelled = leave_out.evidence(
+                leave_out.winsorised(canary, np.maximum(np.ceil(units / FEW), LEAST).astype(np.int64)), control
+            )
             found = np.minimum(rest, levelled) / whole
     return _bounded(found)
 

@@ -18,8 +18,8 @@ class Heaviest:
     def without(self, arm: ArrayLike) -> Array:
         """An arm's bucket sums, shape (..., stages, buckets, 2), with that bucket emptied."""
         left = np.array(arm, dtype=np.float64)
-        for place in np.ndindex(self.bucket.shape):
-            left[(*place, slice(None), self.bucket[place])] = 0.0
+        place = np.broadcast_to(self.bucket[..., np.newaxis, np.newaxis, np.newaxis], (*left.shape[:-2], 1, 2))
+        np.put_along_axis(left, place, 0.0, axis=-2)
         return left
 
 
@@ -61,10 +61,10 @@ def evidence(canary: ArrayLike, control: ArrayLike) -> Array:
     return np.asarray(signed.sum(axis=-1), dtype=np.float64)
 
 
-def winsorised(arm: ArrayLike, most: int) -> Array:
+def winsorised(arm: ArrayLike, most: NDArray[np.int64]) -> Array:
     """An arm's sums per stage, shape (..., stages, 1, 2), with its outermost buckets drawn in.
 
-    The `most` buckets furthest above what is usual count as the next one, and so do those furthest below.
+    The `most` buckets (shape (...)) furthest above what is usual count as the next one, and so do those furthest below.
 
     Both ends, so that chance alone moves the sum neither way. Source: symmetric winsorising (Tukey 1962), of bucket
     residuals about their stage's own level.
@@ -74,9 +74,10 @@ def winsorised(arm: ArrayLike, most: int) -> Array:
     with np.errstate(all="ignore"):
         level = np.where(whole[..., 0] > 0, whole[..., 1] / whole[..., 0], 0.0)
     residual = np.sort(sums[..., 1] - level * sums[..., 0], axis=-1)
-    reach = min(max(most, 0), residual.shape[-1] // 4)
-    low, high = residual[..., reach], residual[..., -1 - reach]
-    moved = np.clip(residual, low[..., np.newaxis], high[..., np.newaxis]).sum(axis=-1)
+    last = residual.shape[-1] - 1
+    reach = np.broadcast_to(np.clip(most, 0, last // 4)[..., np.newaxis, np.newaxis], (*residual.shape[:-1], 1))
+    low, high = (np.take_along_axis(residual, at, axis=-1) for at in (reach, last - reach))
+    moved = np.clip(residual, low, high).sum(axis=-1)
     found = np.array(whole)
     found[..., 0, 1] = np.clip(whole[..., 0, 1] + moved, 0.0, np.maximum(whole[..., 0, 0], whole[..., 0, 1]))
     return found
