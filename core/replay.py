@@ -1,12 +1,14 @@
-"""Every recorded verdict computed again from its recorded inputs, byte for byte."""
+"""Every recorded verdict computed again from its recorded inputs: digests exactly, numbers to 1e-9."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from pydantic import TypeAdapter
 from sqlalchemy import Connection
 
 from core.judging import record
+from core.judging.agreement import agree
 from core.judging.implied import implied
 from core.judging.judge import Judgement, judge
 from core.judging.question import Question
@@ -21,6 +23,7 @@ from core.store.event_log import Recorded
 from core.watch import NOTHING, digest_of
 
 _CHUNK = 200
+_ANYTHING: TypeAdapter[object] = TypeAdapter(object)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,8 +49,10 @@ class Report:
 def verify(connection: Connection, rollouts: Sequence[str], on_look: Callable[[], None] = lambda: None) -> Report:
     """Replay these rollouts from their first look on. Needs the memory of a few hundred looks, however many there are.
 
-    A look, a question or a state that was altered shows in the digests that its evidence events carry; a verdict that
-    does not follow shows when it is computed. Events themselves are checked by the chain (`core.store.verify`).
+    A look or a question that was altered shows in the digests that its evidence events carry; a verdict that does not
+    follow shows when it is computed. What is hashed is what was written, and no number is hashed that was computed
+    here: another processor may compute its last digit differently. Events themselves are checked by the chain
+    (`core.store.verify`).
     """
     found: list[Mismatch] = []
     counted = verdicts = 0
@@ -125,13 +130,20 @@ class _Replaying:
         for position, _ in self._evidence:
             self._wrong(position, None, "the looks that this evidence rests on are missing")
         judged = self._judgement
-        if latest is not None and judged is not None and json.loads(latest[1])["judgement"] != record.dump(judged):
-            self._wrong(None, latest[0], "the state that the next look goes on from does not follow from the looks")
+        if latest is not None and judged is not None:
+            self._go_on_from(latest[0], json.loads(latest[1])["judgement"], judged)
         for position, event in self._rolled_back:
             by_engine = event.by.startswith("system:") and bool(event.findings)
             verdict = self._judgement.verdict if self._judgement is not None else None
-            if by_engine and not (isinstance(verdict, RollBack) and verdict.findings == event.findings):
+            if by_engine and not (isinstance(verdict, RollBack) and _agree(verdict.findings, event.findings)):
                 self._wrong(position, None, "the engine never came to this rollback")
+
+    def _go_on_from(self, number: int, kept: str, judged: Judgement) -> None:
+        """The state that was written: it follows from the looks, and is the one that the newest evidence names."""
+        if not agree(kept, record.dump(judged)):
+            self._wrong(None, number, "the state that the next look goes on from does not follow from the looks")
+        elif self._covered == number and digest_of(_state_of(kept)) != self._evidence_state:
+            self._wrong(None, number, "the state that was kept is not the one that the evidence names")
 
     def _damaged(self, number: int) -> bool:
         self._wrong(None, number, "it is damaged: neither it nor what follows can be judged again")
@@ -170,9 +182,8 @@ class _Replaying:
             "first look": (event.first_look, self._covered + 1),
             "state before": (event.state_before, self._evidence_state),
             "looks": (event.looks, self._digest),
-            "state after": (event.state_after, digest_of(record.dump(judgement.state))),
         }
-        differing = [name for name, (said, computed) in claims.items() if said != computed]
+        differing = [name for name, (said, computed) in claims.items() if not _agree(said, computed)]
         if differing:
             what = f"evidence #{event.number} does not follow from its looks: {', '.join(differing)} differ"
             self._wrong(position, event.last_look, what)
@@ -180,6 +191,15 @@ class _Replaying:
 
     def _wrong(self, position: int | None, look: int | None, what: str) -> None:
         self.found.append(Mismatch(rollout=self._name, position=position, look=look, what=what))
+
+
+def _agree(said: object, computed: object) -> bool:
+    return said == computed or agree(*(_ANYTHING.dump_json(one).decode() for one in (said, computed)))
+
+
+def _state_of(judgement: str) -> str:
+    """The state within a judgement that was written, as it was written: parsing and dumping keeps every digit."""
+    return record.dump(record.load_judgement(judgement).state)
 
 
 def _folded(history: Sequence[Recorded]) -> Rollout:

@@ -78,9 +78,7 @@ def _tell(report: "Report") -> None:
     if report.mismatches:
         print(f"{len(report.mismatches)} verdict(s) do not follow from their looks.", file=sys.stderr)
         raise SystemExit(1)
-    print(
-        f"Verdicts follow: {report.looks} looks judged again, {report.verdicts} recorded verdicts the same to the byte."
-    )
+    print(f"Verdicts follow: {report.looks} looks judged again, {report.verdicts} recorded verdicts the same.")
 
 
 @audit.command()

@@ -23,6 +23,7 @@ from bot.http.problems import problem
 from core.flags.placement import Uncounted
 from core.flags.snapshot import Snapshot
 from core.store import intake, reports, windows
+from core.store.allowance import Allowances
 from core.store.database import Database
 from core.store.errors import Conflict, StoreError
 from core.store.segments import Vocabulary
@@ -59,6 +60,7 @@ class Intake:
         self._starting = threading.Lock()
         self._writer: threading.Thread | None = None
         self._segments = Vocabulary()
+        self._allowances = Allowances()
         self.accepted = 0
         self.rejected = 0
         self.uncounted: Counter[Uncounted] = Counter()
@@ -158,7 +160,8 @@ class Intake:
                     intake.answer_batch(connection, token=batch.token, key=batch.key, answer=answer.decode())
                 results.append((batch, answer))
             if placed:
-                windows.record(connection, reports.once_an_hour(connection, placed, now), self._segments)
+                counted = reports.once_an_hour(connection, placed, now)
+                windows.record(connection, counted, self._segments, self._allowances)
         self.accepted += accepted
         self.rejected += rejected
         self.uncounted += uncounted

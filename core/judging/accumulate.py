@@ -19,6 +19,8 @@ from core.stats import proportion
 
 GATE_REQUESTS = 100
 GATE_UNITS = 100
+LOST = 0.1
+"""Of the standard error when a mean's gate opens: a typical harm smaller than this is lost in the noise."""
 HALF_LIFE = timedelta(minutes=5)
 """Of the counts that tell how things have been lately."""
 
@@ -163,7 +165,12 @@ def _with_step(track: CategoryTrack, limit: Limit, step: Step, *, fresh: bool) -
 
 
 def _taus(question: Question, look: Look, before: State) -> Mapping[str, float]:
-    """A typical harm, twice the limit, frozen when a mean's gate first opens."""
+    """A typical harm, twice the limit, frozen when a mean's gate first opens.
+
+    A control that costs nothing, or next to nothing beside what its readings vary by, tells no typical harm. Then it is
+    the standard error of that moment, so that the prior weighs as much as what was seen by then (Kass and Wasserman
+    1995). The error is even in the difference, so that the choice favours neither arm.
+    """
     taus = dict(before.taus)
     for position, limit in enumerate(question.criteria):
         if str(position) in taus or CATALOGUE[limit.metric].kind is not Kind.MEAN:
@@ -177,8 +184,10 @@ def _taus(question: Question, look: Look, before: State) -> Mapping[str, float]:
                 taus[str(position)] = 0.2 * limit.amount
             elif limit.scale is not Scale.RELATIVE:
                 taus[str(position)] = 2 * limit.amount
-            elif standing.control:
-                taus[str(position)] = 2 * limit.amount * abs(standing.control)
+            else:
+                typical = 2 * limit.amount * abs(standing.control or 0.0)
+                error = standing.error or 0.0
+                taus[str(position)] = typical if typical >= LOST * error else error
             break
     return {key: taus[key] for key in sorted(taus, key=int) if taus[key] > 0}
 

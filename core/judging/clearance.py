@@ -5,19 +5,18 @@ from dataclasses import dataclass
 from math import log
 from typing import TypeAlias
 
-import numpy as np
-
 from core.judging.accumulate import GATE_UNITS, gate_is_open
-from core.judging.evidence import EVERYONE
+from core.judging.evidence import EVERYONE, counter
 from core.judging.hypothesis import Hypothesis, clearing
 from core.judging.limits import Limit
 from core.judging.look import Look
 from core.judging.question import Question
 from core.judging.standing import Standing
 from core.judging.state import State
+from core.judging.without import Without, share_against, upheld, upheld_mean
 from core.metrics.catalogue import CATALOGUE, Kind
 from core.stats import clearing as planning
-from core.stats import mean, proportion
+from core.stats import mean
 
 BAR = log(1 / 0.05)
 LEAST_RATE = 1e-6
@@ -66,17 +65,51 @@ def _of(question: Question, look: Look, state: State, position: int, limit: Limi
     if CATALOGUE[limit.metric].kind is Kind.MEAN:
         found = list(_mean(question, look, state, position, standing))
     else:
-        found = list(_exact(question, state, position, standing))
+        found = list(_exact(question, look, state, position, standing))
     log_e = min(found) if found else None
     kept = position in state.kept or (log_e is not None and log_e >= BAR)
     return Clearance(log_e=log_e, kept=kept, rare=not kept and _is_rare(question, look, state, limit, standing))
 
 
-def _exact(question: Question, state: State, position: int, standing: Standing) -> Iterator[float]:
-    for hypothesis in clearing(question.limits[position]):
+def _exact(question: Question, look: Look, state: State, position: int, standing: Standing) -> Iterator[float]:
+    limit = question.limits[position]
+    quantile = CATALOGUE[limit.metric].quantile
+    counted = standing
+    if quantile is not None and limit.absolute:
+        cell = counter(limit.metric, limit.amount)
+        counted = look.standing(cell, question.current) or standing
+    for hypothesis in clearing(limit):
         key = (position, hypothesis.side, "clear", question.current, EVERYONE)
         track = next((x for x in state.tracks if (x.limit, x.side, x.part, x.since, x.segment) == key), None)
-        yield 0.0 if track is None else float(proportion.log_mean(np.array(track.components) / standing.design_effect))
+        if track is None:
+            yield 0.0
+            continue
+        left = counted.without(hypothesis.side)
+        if quantile is not None and (not limit.absolute or counted is standing):
+            left = None  # a quantile's histogram has no buckets
+        share = None if left is None else _share(limit, hypothesis, counted, left, quantile)
+        yield upheld(track.components, counted.design_effect, left, share)
+
+
+def _share(limit: Limit, hypothesis: Hypothesis, standing: Standing, left: Without, quantile: float | None) -> float:
+    """How much of the evidence that a limit is kept is left without the bucket that says most for it: evidence grows
+    with the square of the distance from the limit."""
+    if limit.absolute:
+        bound = 1 - quantile if quantile is not None else limit.amount
+        inside = 0 < bound < 1
+        return share_against(standing.level, standing.level_weight, bound, left) if inside else 1.0
+    whole = _distance(hypothesis, standing.canary, standing.control)
+    rest = _distance(hypothesis, left.canary, left.control)
+    if whole is None or rest is None or whole <= 0 or rest <= 0:
+        return 0.0
+    return min((rest / whole) ** 2, 1.0)
+
+
+def _distance(hypothesis: Hypothesis, canary: float | None, control: float | None) -> float | None:
+    """How far inside the limit."""
+    if canary is None or control is None:
+        return None
+    return hypothesis.sign * (canary - hypothesis.ratio * control - hypothesis.shift)
 
 
 def _mean(question: Question, look: Look, state: State, position: int, standing: Standing) -> Iterator[float]:
@@ -84,24 +117,37 @@ def _mean(question: Question, look: Look, state: State, position: int, standing:
     if tau is None or not gate_is_open(look, standing.metric, question.current):
         return
     for hypothesis in clearing(limit):
-        estimate, error = _within(look, position, limit, hypothesis, standing)
+        error = standing.level_error if limit.absolute else _error(look, position, hypothesis, standing)
+        estimate = _inside(limit, hypothesis, standing.level, standing.canary, standing.control)
         if estimate is None or error is None or error <= 0:
             return
-        yield float(mean.log_e_half_normal(estimate / error, (tau / error) ** 2))
+        whole = float(mean.log_e_half_normal(estimate / error, (tau / error) ** 2))
+        left = standing.without(hypothesis.side)
+        if left is None:
+            yield whole
+            continue
+        # What the margin adds to the error is taken to be the same with one bucket less.
+        own, before = (left.level_error, standing.level_error) if limit.absolute else (left.error, standing.error)
+        rest, scale = _inside(limit, hypothesis, left.level, left.canary, left.control), error / (before or error)
+        if rest is None or own is None or own <= 0:
+            yield min(whole, 0.0)
+            continue
+        own *= scale
+        yield upheld_mean(whole, float(mean.log_e_half_normal(rest / own, (tau / own) ** 2)))
 
 
-def _within(
-    look: Look, position: int, limit: Limit, hypothesis: Hypothesis, standing: Standing
-) -> tuple[float | None, float | None]:
-    """How far inside the limit the estimate is, and the error of that."""
+def _inside(
+    limit: Limit, hypothesis: Hypothesis, level: float | None, canary: float | None, control: float | None
+) -> float | None:
+    """How far inside the limit a mean's estimate is."""
     if limit.absolute:
-        inside = limit.amount - standing.level if standing.level is not None else None
-        return inside, standing.level_error
+        return None if level is None else limit.amount - level
+    return _distance(hypothesis, canary, control)
+
+
+def _error(look: Look, position: int, hypothesis: Hypothesis, standing: Standing) -> float | None:
     keys = (position, hypothesis.side, standing.since)
-    error = next((one.error for one in look.margins if (one.limit, one.side, one.since) == keys), None)
-    if standing.canary is None or standing.control is None:
-        return None, error
-    return hypothesis.sign * (standing.canary - hypothesis.ratio * standing.control - hypothesis.shift), error
+    return next((one.error for one in look.margins if (one.limit, one.side, one.since) == keys), None)
 
 
 def _is_rare(question: Question, look: Look, state: State, limit: Limit, standing: Standing) -> bool:

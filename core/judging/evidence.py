@@ -19,6 +19,8 @@ CONTROL: Arm = "control"
 EVERYONE = ""
 REQUESTS = "requests"
 CATEGORY = "error_category:"
+OTHER = "(other)"
+"""What a segment or an error category is called that came when all names were taken."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)

@@ -68,7 +68,7 @@ def gains(question: Question, look: Look, before: State, current: State) -> list
             side=job.side,
             part=job.part,
             step=job.step,
-            cell=job.step.metric if job.part == "tail" else question.criteria[job.limit].metric,
+            cell=question.criteria[job.limit].metric if ":" in job.step.metric else job.step.metric,
             added=added[i],
         )
         for i, job in enumerate(jobs)

@@ -1,4 +1,4 @@
-"""The verdict on one look: the same question, look and state give the same judgement, to the byte."""
+"""The verdict on one look: the same question, look and state give the same judgement."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime

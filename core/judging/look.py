@@ -6,12 +6,13 @@ from datetime import datetime
 
 from core.judging import cells, crossing
 from core.judging.counting import counted, steps
-from core.judging.evidence import CANARY, CONTROL, EVERYONE, REQUESTS, Sums, capped, counter
+from core.judging.evidence import CANARY, CATEGORY, CONTROL, EVERYONE, REQUESTS, Sums, capped, counter
 from core.judging.hypothesis import clearing, hypotheses
 from core.judging.question import Question
-from core.judging.standing import Standing, baselines, margin_error, standings
+from core.judging.standing import Draft, Standing, baselines, completed, margin_error, standings
 from core.judging.state import Baseline, State, Threshold
 from core.judging.step import Step
+from core.judging.without import design_effects
 from core.metrics.catalogue import CATALOGUE, Kind
 
 SLOTS = 12
@@ -48,6 +49,16 @@ class Readings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CategorySpread:
+    """How an error category's events on the canary spread over the buckets: those of the loudest one, and the design
+    effect of all."""
+
+    name: str
+    loudest: float = 0.0
+    design_effect: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
     """`steps` is what is new; `standings`, `readings` (of the stage under way) and `exposures` where things stand now.
     `slots` are all segments judged so far; None where this look did not look at segments."""
@@ -60,6 +71,7 @@ class Look:
     margins: tuple[MarginError, ...] = ()
     exposures: tuple[Exposure, ...] = ()
     readings: tuple[Readings, ...] = ()
+    categories: tuple[CategorySpread, ...] = ()
     baselines: Mapping[str, Baseline] = field(default_factory=dict)
     slots: tuple[str, ...] | None = None
     left_out: int = 0
@@ -89,7 +101,7 @@ def reduce(question: Question, sums: Sums, before: State, at: datetime) -> Look:
             *crossing.thresholds(question, sums, {**past, **before.baselines}, judged),
             *(() if due else [one for one in before.thresholds if one.segment != EVERYONE]),
         ),
-        standings=tuple(_standings(question, sums, tested, judged)),
+        standings=tuple(completed(list(_standings(question, sums, tested, judged)))),
         margins=tuple(_margins(question, sums)),
         exposures=tuple(
             Exposure(
@@ -100,6 +112,7 @@ def reduce(question: Question, sums: Sums, before: State, at: datetime) -> Look:
             for stage in question.exposed
         ),
         readings=tuple(_readings(question, sums)),
+        categories=tuple(_categories(question, sums)),
         baselines={metric: past[metric] for metric in sorted(past) if metric not in before.baselines},
         slots=slots if due else None,
         left_out=left_out,
@@ -129,7 +142,7 @@ def _slots(question: Question, sums: Sums, before: State) -> tuple[tuple[str, ..
     return slots, len([name for name in found if name not in slots])
 
 
-def _standings(question: Question, sums: Sums, tested: Sequence[str], segments: Sequence[str]) -> Iterator[Standing]:
+def _standings(question: Question, sums: Sums, tested: Sequence[str], segments: Sequence[str]) -> Iterator[Draft]:
     limited = {limit.metric for limit in question.limits}
     for metric in tested:
         # What only the catalogue watches is compared since the first stage and since the one under way.
@@ -142,8 +155,12 @@ def _standings(question: Question, sums: Sums, tested: Sequence[str], segments: 
 
 
 def _cells(question: Question, metric: str) -> Iterator[str]:
-    """A metric's own cell; for a mean whose cap is known also the capped one, and the one that counts what is above."""
+    """A metric's own cell; for a mean whose cap is known also the capped one, and the one that counts what is above,
+    as for a quantile that is held against a fixed value."""
     yield metric
+    if CATALOGUE[metric].kind is Kind.QUANTILE:
+        amounts = {one.amount for one in question.criteria if one.metric == metric and one.absolute}
+        yield from (counter(metric, amount) for amount in sorted(amounts))
     if (cap := question.caps.get(metric)) is not None:
         yield capped(metric, cap)
         yield counter(metric, cap)
@@ -161,6 +178,18 @@ def _margins(question: Question, sums: Sums) -> Iterator[MarginError]:
                 error = margin_error(question, sums, limit.metric, since, hypothesis.bound_ratio)
                 if error is not None:
                     yield MarginError(limit=position, side=hypothesis.side, since=since, error=error)
+
+
+def _categories(question: Question, sums: Sums) -> Iterator[CategorySpread]:
+    if not any(limit.per_category for limit in question.limits):
+        return
+    for name in cells.categories(sums):
+        arm = cells.stages(sums, question.exposed, CANARY, name)
+        yield CategorySpread(
+            name=name.removeprefix(CATEGORY),
+            loudest=float(arm[0, ..., 1].sum(axis=0).max()),
+            design_effect=float(design_effects(Kind.COUNT, arm)[0]),
+        )
 
 
 def _readings(question: Question, sums: Sums) -> Iterator[Readings]:

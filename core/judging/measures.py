@@ -8,17 +8,24 @@ import numpy as np
 from core.judging import expecting, ranges, words
 from core.judging.accumulate import GATE_REQUESTS, in_control
 from core.judging.clearance import Clearances
-from core.judging.evidence import CATEGORY, EVERYONE, REQUESTS
+from core.judging.evidence import CATEGORY, EVERYONE, OTHER, REQUESTS
+from core.judging.hypothesis import hypotheses, is_beyond
 from core.judging.implied import FALSE_DISCOVERIES
 from core.judging.limits import CATEGORIES, CATEGORY_UNIT, Kind, Limit, wording
 from core.judging.look import SLOTS, Look
 from core.judging.question import Question
 from core.judging.ranges import Seen
 from core.judging.score import Score
+from core.judging.standing import Standing
 from core.judging.state import State
 from core.judging.verdict import Harm, Measure, Word
 from core.judging.weights import of_everybody
 from core.metrics.catalogue import CATALOGUE
+
+_NAMES_RAN_OUT = (
+    f"both versions show more kinds of errors than there are names, so those called {OTHER} may hide a new one"
+)
+_WELL: frozenset[Word] = frozenset({"Fine", "Better", "Slightly worse, within limit"})
 
 
 def everybody(
@@ -84,7 +91,7 @@ def _row(question: Question, look: Look, state: State, position: int, score: Sco
         if standing is not None and standing.level_error is not None and baseline.error is not None:
             seen = replace(seen, error=float(np.hypot(standing.level_error, baseline.error)))
     silent = seen.n_canary == 0 or (seen.n_control == 0 and not weaker)
-    return _measure(
+    row = _measure(
         question,
         position,
         seen,
@@ -94,6 +101,25 @@ def _row(question: Question, look: Look, state: State, position: int, score: Sco
         weaker=weaker,
         silent=silent,
     )
+    if standing is not None and not weaker and row.word in _WELL and _rests_on_one_bucket(limit, standing, row):
+        note = "looks well only by the requests of one group of people"
+        return replace(row, word="Not enough data", note="; ".join(text for text in (row.note, note) if text))
+    return row
+
+
+def _rests_on_one_bucket(limit: Limit, standing: Standing, row: Measure) -> bool:
+    """Whether it would be beyond the limit, or no better, without the bucket that says most for the new version."""
+    if limit.absolute or limit.per_category or CATALOGUE[limit.metric].quantile is not None:
+        return False
+    for hypothesis in hypotheses(limit):
+        left = standing.without("less" if hypothesis.side == "greater" else "greater")
+        if left is None or left.canary is None or left.control is None:
+            continue
+        if is_beyond(limit, hypothesis.side, left.canary, left.control):
+            return True
+        if row.word == "Better" and hypothesis.sign * (left.canary - left.control) >= 0:
+            return True
+    return False
 
 
 def _measure(
@@ -177,6 +203,10 @@ def _category_row(question: Question, state: State, limit: Limit, score: Score) 
         word = "Worse"
     elif score.beyond or requests.canary_trials < GATE_REQUESTS:
         word = "Not enough data"
+    hidden = CATEGORY + OTHER in old and _has_shown(state, OTHER)
+    if hidden and word == "Fine":
+        word = "Not enough data"
+    names = score.strongest.note if score.strongest else ", ".join(sorted(t.name for t in new))
     return Measure(
         metric=limit.metric,
         title=entry.title,
@@ -193,9 +223,15 @@ def _category_row(question: Question, state: State, limit: Limit, score: Score) 
         unit=CATEGORY_UNIT,
         relative=False,
         weaker=False,
-        note=score.strongest.note if score.strongest else ", ".join(sorted(t.name for t in new)),
+        note="; ".join(text for text in (names, _NAMES_RAN_OUT if hidden else "") if text),
         role=str(limit.role),
         amount=limit.amount,
         absolute=True,
         needed=_needed(question, limit, question.limits.index(limit), of_everybody(question)),
     )
+
+
+def _has_shown(state: State, category: str) -> bool:
+    """Whether the canary has shown an error category."""
+    suffix = f"|{CATEGORY}{category}"
+    return any(total.canary_events > 0 for key, total in state.totals.items() if key.endswith(suffix))

@@ -1,4 +1,4 @@
-"""To and from JSON text, floats exactly: what is recorded can be judged again to the same bytes."""
+"""To and from JSON text, floats exactly: what is recorded is read as it was written."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from core.judging.look import Look
 from core.judging.question import Question
 from core.judging.state import State
 
-ENGINE = 3
+ENGINE = 4
 """Which engine judges here: the verdicts of another one cannot be computed again by this program."""
 
 

@@ -6,18 +6,23 @@ from math import isfinite, sqrt
 
 import numpy as np
 
-from core.judging import cells
+from core.judging import cells, without
 from core.judging.evidence import CANARY, CONTROL, EVERYONE, Sums
+from core.judging.hypothesis import hypotheses, is_beyond
+from core.judging.limits import Limit
 from core.judging.question import Question
 from core.judging.ranges import Seen
 from core.judging.state import Baseline
+from core.judging.without import Without, design_effects
 from core.metrics.catalogue import CATALOGUE, Kind, Metric
 from core.stats import clustering, mean, proportion, quantile
+from core.stats.checked import Side
 
 LEAST_SPREAD = 0.01
 """A mean's values are taken to vary by at least 1 % of their level, so that constant ones give a finite certainty."""
 
 NOTHING = 1e-100
+_SIDES: tuple[Side, ...] = ("greater", "less")
 UNSURE = 0.01
 """The chance that a past level lies outside the range that is taken for it, on either side."""
 
@@ -28,6 +33,8 @@ class Standing:
 
     `canary`, `control` and `error` (of their difference) come from the stages that have both arms, each stage compared
     within itself; `level` is the canary's alone, over all stages. None is unknown. Weights count requests.
+    `design_effect` is the larger of both arms'. `more` and `less` are how it stands without the bucket that says most
+    for either side; None where nothing is said for it.
     """
 
     metric: str
@@ -42,6 +49,12 @@ class Standing:
     level_error: float | None
     level_weight: float
     design_effect: float
+    more: Without | None = None
+    less: Without | None = None
+
+    def without(self, side: Side) -> Without | None:
+        """The standing without the bucket that says most for a side."""
+        return self.more if side == "greater" else self.less
 
     @property
     def beside(self) -> Seen:
@@ -61,9 +74,24 @@ class Standing:
         return replace(self.beside, canary=self.level, error=self.level_error, n_canary=self.level_weight)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A standing and the sums it comes from, shape (stages, 256, 2), before it is known how it stands without its
+    loudest bucket. `sides` are those that a finding may be read from, `fixed`: the canary's level alone may be, too."""
+
+    standing: Standing
+    entry: Metric
+    canary: cells.Array
+    control: cells.Array
+    alone: cells.Array
+    sides: tuple[Side, ...]
+    units: int
+    fixed: bool
+
+
 def standings(
     question: Question, sums: Sums, key: str, cell: str, since: int, segments: Sequence[str] = (EVERYONE,)
-) -> list[Standing]:
+) -> list[Draft]:
     """A cell of a metric (its own, the capped one, or the one that counts what is above the cap) since a stage, by
     segment; none without a reading."""
     entry = CATALOGUE[key] if ">" not in cell else replace(CATALOGUE[key], kind=Kind.PROPORTION)
@@ -73,8 +101,13 @@ def standings(
     alone = canary if paired == everywhere else cells.stages(sums, everywhere, CANARY, cell, segments)
     level, level_error = mean.level(alone)
     sides = _Sides(len(segments)) if not paired else _Sides.of(canary, control)
-    judged_by = control if paired else alone
-    effects = _design_effects(entry, judged_by)
+    effects = design_effects(entry.kind, *((canary, control) if paired else (alone,)))
+    here = segments == (EVERYONE,)
+    units = max((sums.first_exposures.get((stage, CANARY), 0) for stage in paired if here), default=0)
+    fixed = any(one.absolute and one.metric == entry.key for one in question.criteria) or bool(question.alone)
+    asked = [(one, of.side) for one in question.criteria if one.metric == key for of in hypotheses(one)]
+    if entry.kind is Kind.QUANTILE or ">" in cell or here:
+        asked = []
     found = []
     for i, segment in enumerate(segments):
         if not (alone[i, ..., 0].any() or control[i, ..., 0].any()):
@@ -84,32 +117,113 @@ def standings(
         if entry.quantile is not None:
             left, right = (_quantile(sums, paired, arm, entry, segment) for arm in (CANARY, CONTROL))
             own = _quantile(sums, everywhere, CANARY, entry, segment)
-            arm = CONTROL if paired and control[i, ..., 0].any() else CANARY
-            counted = cells.histogram(sums, paired if arm == CONTROL else everywhere, arm, key, segment)
-            source = control[i] if arm == CONTROL else alone[i]
-            effect = float(clustering.design_effect_of_mean(source, _variance(counted)))
+            effect = max(
+                _effect_of_values(sums, paired, CONTROL, key, segment, control[i]),
+                _effect_of_values(sums, everywhere, CANARY, key, segment, alone[i]),
+            )
         elif paired and not control[i, ..., 0].any():
-            effect = float(_design_effects(entry, alone[i : i + 1])[0])
+            effect = float(design_effects(entry.kind, alone[i : i + 1])[0])
         spread = max(abs(left), abs(right))
+        standing = Standing(
+            metric=cell,
+            since=since,
+            segment=segment,
+            canary=_known(left),
+            control=_known(right),
+            error=None if entry.quantile is not None else floored(entry, sides.error[i], spread, canary[i]),
+            canary_weight=float(canary[i, ..., 0].sum()),
+            control_weight=float(control[i, ..., 0].sum()),
+            level=_known(own),
+            level_error=None
+            if entry.quantile is not None
+            else floored(entry, float(level_error[i]), abs(float(level[i])), alone[i]),
+            level_weight=float(alone[i, ..., 0].sum()),
+            design_effect=effect,
+        )
+        both = fixed or (segment == EVERYONE and since == question.current)
         found.append(
-            Standing(
-                metric=cell,
-                since=since,
-                segment=segment,
-                canary=_known(left),
-                control=_known(right),
-                error=None if entry.quantile is not None else floored(entry, sides.error[i], spread, canary[i]),
-                canary_weight=float(canary[i, ..., 0].sum()),
-                control_weight=float(control[i, ..., 0].sum()),
-                level=_known(own),
-                level_error=None
-                if entry.quantile is not None
-                else floored(entry, float(level_error[i]), abs(float(level[i])), alone[i]),
-                level_weight=float(alone[i, ..., 0].sum()),
-                design_effect=effect,
+            Draft(
+                standing=standing,
+                entry=entry,
+                canary=canary[i],
+                control=control[i],
+                alone=alone[i],
+                sides=_SIDES if both else _spoken(asked, left, right),
+                units=units,
+                fixed=fixed,
             )
         )
     return found
+
+
+def _spoken(asked: Sequence[tuple[Limit, Side]], left: float, right: float) -> tuple[Side, ...]:
+    """The side that a difference speaks for; in a segment, of which there are many, only where it is beyond a limit."""
+    side: Side = "greater" if left > right else "less"
+    if left == right or (asked and not any(of == side and is_beyond(one, side, left, right) for one, of in asked)):
+        return ()
+    return (side,)
+
+
+def completed(drafts: Sequence[Draft]) -> list[Standing]:
+    """The standings, each also as it is without the bucket that says most for a side; all of a kind at once."""
+    found: dict[tuple[int, Side], Without] = {}
+    for side in _SIDES:
+        alike: dict[tuple[Kind, bool], list[int]] = {}
+        for number, draft in enumerate(drafts):
+            if side in draft.sides:
+                alike.setdefault((draft.entry.kind, draft.fixed), []).append(number)
+        for (kind, fixed), numbers in alike.items():
+            of = [drafts[number] for number in numbers]
+            canary, control = _stacked([one.canary for one in of]), _stacked([one.control for one in of])
+            left = without.beside(kind, canary, control, side, np.array([one.units for one in of]))
+            if fixed:
+                levels = without.alone(_stacked([one.alone for one in of]), side)
+                left = [
+                    replace(one, level=level, level_error=error, level_weight=weight)
+                    for one, (level, error, weight) in zip(left, levels, strict=True)
+                ]
+            found |= {(number, side): _finished(drafts[number], one) for number, one in zip(numbers, left, strict=True)}
+    return [
+        replace(draft.standing, more=found.get((number, "greater")), less=found.get((number, "less")))
+        for number, draft in enumerate(drafts)
+    ]
+
+
+def _stacked(arms: Sequence[cells.Array]) -> cells.Array:
+    """Sums of several cells, shape (cells, stages, 256, 2); a stage that one of them lacks is empty there."""
+    found = np.zeros((len(arms), max(arm.shape[0] for arm in arms), *arms[0].shape[1:]))
+    for row, arm in zip(found, arms, strict=True):
+        row[: arm.shape[0]] = arm
+    return found
+
+
+def _finished(draft: Draft, left: Without) -> Without:
+    entry = draft.entry
+    if entry.kind is Kind.QUANTILE:
+        return replace(left, design_effect=draft.standing.design_effect)
+    if entry.kind is not Kind.MEAN:
+        return left
+    return replace(
+        left,
+        error=_floored_at(entry, left.error, (left.canary, left.control), draft.canary),
+        level_error=_floored_at(entry, left.level_error, (left.level,), draft.alone),
+    )
+
+
+def _floored_at(entry: Metric, error: float | None, levels: tuple[float | None, ...], arm: cells.Array) -> float | None:
+    known = [abs(level) for level in levels if level is not None]
+    if error is None or len(known) < len(levels):
+        return None
+    return floored(entry, error, max(known), arm)
+
+
+def _effect_of_values(
+    sums: Sums, stages: Sequence[int], arm: str, key: str, segment: str, source: cells.Array
+) -> float:
+    if not source[..., 0].any():
+        return 1.0
+    counted = cells.histogram(sums, stages, arm, key, segment)
+    return float(clustering.design_effect_of_mean(source, _variance(counted)))
 
 
 def baselines(question: Question, sums: Sums, metrics: Sequence[str]) -> Mapping[str, Baseline]:
@@ -134,7 +248,7 @@ def _baseline(question: Question, sums: Sums, entry: Metric) -> Baseline | None:
     error = floored(entry, float(errors[0]), level, arm)
     if entry.kind is Kind.MEAN:
         return Baseline(value=level, error=error)
-    low, high = _around(level, float(arm[..., 0].sum()) / float(_design_effects(entry, arm)[0]))
+    low, high = _around(level, float(arm[..., 0].sum()) / float(design_effects(entry.kind, arm)[0]))
     return Baseline(value=level, error=error, low=low, high=high)
 
 
@@ -178,14 +292,6 @@ class _Sides:
         sides.canary, sides.control = levels.canary.tolist(), levels.control.tolist()
         sides.error = levels.error().tolist()
         return sides
-
-
-def _design_effects(entry: Metric, arm: cells.Array) -> cells.Array:
-    if entry.kind in {Kind.MEAN, Kind.QUANTILE} or arm.shape[1] == 0:
-        return np.ones(arm.shape[0])
-    if entry.kind is Kind.COUNT:  # complaints may outnumber the requests of their bucket
-        arm = np.stack([np.maximum(arm[..., 0], arm[..., 1]), arm[..., 1]], axis=-1)
-    return clustering.design_effect(arm)
 
 
 def _quantile(sums: Sums, stages: Sequence[int], arm: str, entry: Metric, segment: str) -> float:

@@ -10,13 +10,14 @@ from core.judging import crossing
 from core.judging.accumulate import gate_is_open, in_control
 from core.judging.counting import channel
 from core.judging.evidence import CATEGORY, EVERYONE, REQUESTS, counter
+from core.judging.gains import EDGE
 from core.judging.hypothesis import Hypothesis, hypotheses, is_beyond
 from core.judging.limits import Limit
-from core.judging.look import Look
+from core.judging.look import CategorySpread, Look
 from core.judging.question import Question
 from core.judging.ranges import Seen
 from core.judging.standing import Standing
-from core.judging.state import Part, State, Total
+from core.judging.state import Baseline, Part, State, Total
 from core.judging.weights import (
     ANY_TIME,
     AS_IT_IS,
@@ -27,9 +28,11 @@ from core.judging.weights import (
     of_segment,
     of_stage,
 )
+from core.judging.without import Without, share_against, upheld, upheld_mean
 from core.metrics.catalogue import CATALOGUE, Kind
 from core.stats import mean, proportion
 from core.stats.checked import Side
+from core.stats.leave_out import divergence
 
 LATELY = 20
 """Canary trials of the last minutes, below which they give no estimate."""
@@ -62,7 +65,7 @@ class Sighted:
         """All terms of a criterion over everybody."""
         question, limit = self._question, self._question.criteria[position]
         if limit.per_category:
-            yield from _categories(question, self._state, position)
+            yield from _categories(question, self._look, self._state, position)
             return
         epochs = question.exposed if limit.absolute else question.compared
         kept = epochs if not question.is_implied(position) else question.epochs
@@ -92,14 +95,31 @@ class Sighted:
         if standing is None:
             return
         if limit.absolute:
-            level = standing.level
-            enough = level is not None and level * standing.level_weight >= (limit.min_events or 0)
-            beyond, sight = level is not None and level > limit.amount and enough, standing.alone
-        else:
-            beyond, sight = _is_beyond(limit, hypothesis, standing), standing.beside
-        part: Part = "fixed" if limit.absolute else "pair"
-        log_e = self._exact(position, hypothesis.side, part, since, segment, standing.design_effect)
-        yield Term(log_weight=log(share), log_e=log_e, beyond=beyond, sight=sight)
+            log_e, beyond = self._fixed(position, standing, since, segment)
+            yield Term(log_weight=log(share), log_e=log_e, beyond=beyond, sight=standing.alone)
+            return
+        beyond = _is_beyond(limit, hypothesis, standing)
+        log_e = self._exact(position, hypothesis.side, "pair", since, segment, standing)
+        yield Term(log_weight=log(share), log_e=log_e, beyond=beyond, sight=standing.beside)
+
+    def _fixed(self, position: int, standing: Standing, since: int, segment: str) -> tuple[float, bool]:
+        """(evidence, whether it is beyond) against a fixed rate: a quantile's by the share of values above it."""
+        limit = self._question.criteria[position]
+        level, quantile = standing.level, CATALOGUE[limit.metric].quantile
+        enough = level is not None and level * standing.level_weight >= (limit.min_events or 0)
+        beyond = level is not None and level > limit.amount and enough
+        bound = 1 - quantile if quantile is not None else limit.amount
+        counted = standing
+        if quantile is not None:
+            counted = self._standings.get((counter(limit.metric, limit.amount), since, segment), standing)
+        left = counted.more
+        components = self._evidence.get((position, "greater", "fixed", since, segment))
+        if components is None:
+            return 0.0, beyond
+        if left is None or not 0 < bound < 1 or (quantile is not None and counted is standing):
+            return float(proportion.log_mean(np.array(components) / counted.design_effect)), beyond
+        share = share_against(counted.level, counted.level_weight, bound, left)
+        return upheld(components, counted.design_effect, left, share), beyond and (left.level or 0.0) > bound
 
     def _mean_terms(
         self, position: int, hypothesis: Hypothesis, since: int, segment: str, share: float
@@ -125,7 +145,7 @@ class Sighted:
             return
         judged = plain or capped
         beyond = judged is not None and _is_beyond(limit, hypothesis, judged)
-        log_e = self._exact(position, hypothesis.side, "tail", since, segment, tail.design_effect)
+        log_e = self._exact(position, hypothesis.side, "tail", since, segment, tail)
         yield Term(
             log_weight=log(share * TAIL),
             log_e=log_e,
@@ -135,20 +155,24 @@ class Sighted:
 
     def _mean(self, position: int, hypothesis: Hypothesis, standing: Standing) -> float:
         limit, tau = self._question.criteria[position], self._state.taus.get(str(position))
-        canary, control = standing.canary, standing.control
-        if limit.absolute:
-            canary, control = standing.level, limit.amount
-        if canary is None or control is None:
-            return 0.0
         if not gate_is_open(self._look, standing.metric, standing.since, standing.segment):
             return 0.0
+        left = standing.without(hypothesis.side)
         if limit.absolute:
-            return _half_normal(canary - control, standing.level_error, tau)
+            whole = _above(standing.level, limit.amount, standing.level_error, tau)
+            return (
+                whole if left is None else upheld_mean(whole, _above(left.level, limit.amount, left.level_error, tau))
+            )
         error = standing.error
-        if limit.strict:
-            error = self._margins.get((position, hypothesis.side, standing.since)) if not standing.segment else error
-        estimate = canary - hypothesis.ratio * control - hypothesis.shift
-        return _half_normal(hypothesis.sign * estimate, error, tau)
+        if limit.strict and not standing.segment:
+            error = self._margins.get((position, hypothesis.side, standing.since))
+        whole = _apart(hypothesis, standing.canary, standing.control, error, tau)
+        if left is None:
+            return whole
+        # What the margin adds to the error is taken to be the same with one bucket less.
+        widened = error / standing.error if error and standing.error else 1.0
+        left_error = left.error * widened if left.error is not None else None
+        return upheld_mean(whole, _apart(hypothesis, left.canary, left.control, left_error, tau))
 
     def _lately(self, position: int, hypothesis: Hypothesis) -> Iterator[Term]:
         """Harm that began at an unknown time, with the estimate of the last minutes."""
@@ -171,12 +195,38 @@ class Sighted:
         sight = self._lately_sight(limit, name or "", recent, canary, control)
         if sight is None:
             return
-        yield Term(
-            log_weight=log(ANY_TIME * hypothesis.share),
-            log_e=float(proportion.log_mean(components)),
-            beyond=self._lately_beyond(position, hypothesis, canary, control),
-            sight=sight,
+        log_e, beyond = (
+            float(proportion.log_mean(components)),
+            self._lately_beyond(position, hypothesis, canary, control),
         )
+        if beyond and log_e > 0 and not crossing.is_crossed(limit):
+            loudest = self._loudest(limit, name or "", hypothesis)
+            rest = canary - loudest / recent.canary_trials
+            reference = control or 0.0
+            if limit.absolute:
+                reference = limit.amount if CATALOGUE[limit.metric].quantile is None else 1 - _quantile_of(limit)
+            part = (rest - reference) / (canary - reference) if canary != reference else 0.0
+            log_e = upheld(components, 1.0, Without(), part)
+            beyond = self._lately_beyond(position, hypothesis, rest, control)
+        yield Term(log_weight=log(ANY_TIME * hypothesis.share), log_e=log_e, beyond=beyond, sight=sight)
+
+    def _loudest(self, limit: Limit, name: str, hypothesis: Hypothesis) -> float:
+        """By how many events one bucket of the stage under way lies beyond the others, towards harm.
+
+        No look tells when a bucket's events came, so all of them may have come lately.
+        """
+        standing = self._standings.get((name, self._question.current, EVERYONE))
+        left = standing.without(hypothesis.side) if standing is not None else None
+        if standing is None or left is None:
+            return 0.0
+        levels = (standing.level, standing.level_weight, left.level, left.level_weight)
+        if not limit.absolute:
+            levels = (standing.canary, standing.canary_weight, left.canary, left.canary_weight)
+        rate, weight, others, rest = levels
+        if rate is None:
+            return 0.0
+        beyond = rate * weight - (others * rest + others * (weight - rest) if others is not None else 0.0)
+        return hypothesis.sign * max(hypothesis.sign * beyond, 0.0)
 
     def _lately_sight(
         self, limit: Limit, name: str, recent: Total, canary: float, control: float | None
@@ -224,20 +274,30 @@ class Sighted:
         standing = self._standings.get((question.cell(limit.metric), since, EVERYONE))
         if standing is None:
             return
-        error = None
-        if standing.level_error is not None and baseline.error is not None:
-            error = float(np.hypot(standing.level_error, hypothesis.bound_ratio * baseline.error))
-        if CATALOGUE[limit.metric].kind is Kind.MEAN:
-            bound = hypothesis.bound_ratio * baseline.value + hypothesis.bound_shift
-            ready = standing.level is not None and gate_is_open(self._look, standing.metric, since)
-            estimate = hypothesis.sign * (standing.level - bound) if standing.level is not None else 0.0
-            log_e = _half_normal(estimate, error, self._state.taus.get(str(position))) if ready else 0.0
+        error = _joined(standing.level_error, hypothesis, baseline)
+        left = standing.without(hypothesis.side)
+        entry, tau = CATALOGUE[limit.metric], self._state.taus.get(str(position))
+        components = self._evidence.get((position, hypothesis.side, "alone", since, EVERYONE))
+        bound = hypothesis.bound_ratio * baseline.edge(hypothesis.side) + hypothesis.bound_shift
+        if entry.quantile is not None:
+            left = None  # its histogram has no buckets
+        if entry.kind is Kind.MEAN:
+            ready = gate_is_open(self._look, standing.metric, since)
+            log_e = _beyond_past(hypothesis, standing.level, bound, error, tau) if ready else 0.0
+            if left is not None:
+                left_error = _joined(left.level_error, hypothesis, baseline)
+                log_e = upheld_mean(log_e, _beyond_past(hypothesis, left.level, bound, left_error, tau))
+        elif components is None:
+            log_e = 0.0
         else:
-            log_e = self._exact(position, hypothesis.side, "alone", since, EVERYONE, standing.design_effect)
+            edge = min(max(bound, EDGE), 1 - EDGE)
+            share = share_against(standing.level, standing.level_weight, edge, left) if left is not None else None
+            log_e = upheld(components, standing.design_effect, left, share)
         yield Term(
             log_weight=log(WITHOUT_CONTROL * hypothesis.share),
             log_e=log_e,
-            beyond=is_beyond(limit, hypothesis.side, standing.level, baseline.value),
+            beyond=is_beyond(limit, hypothesis.side, standing.level, baseline.value)
+            and (left is None or is_beyond(limit, hypothesis.side, left.level, baseline.value)),
             sight=Seen(
                 canary=standing.level,
                 control=baseline.value,
@@ -248,22 +308,28 @@ class Sighted:
             ),
         )
 
-    def _exact(self, position: int, side: Side, part: Part, since: int, segment: str, design_effect: float) -> float:
+    def _exact(self, position: int, side: Side, part: Part, since: int, segment: str, standing: Standing) -> float:
         components = self._evidence.get((position, side, part, since, segment))
-        return 0.0 if components is None else float(proportion.log_mean(np.array(components) / design_effect))
+        return 0.0 if components is None else upheld(components, standing.design_effect, standing.without(side))
 
 
-def _categories(question: Question, state: State, position: int) -> Iterator[Term]:
+def _categories(question: Question, look: Look, state: State, position: int) -> Iterator[Term]:
     limit, old = question.limits[position], in_control(state)
+    shown = {one.name: one for one in look.categories}
     for track in state.categories:
         if track.limit != position or CATEGORY + track.name in old or track.trials == 0:
             continue
         rate = track.events / track.trials
         control = sum(total.control_trials for key, total in state.totals.items() if key.partition("|")[2] == REQUESTS)
+        spread = shown.get(track.name, CategorySpread(name=track.name))
+        others = max(track.events - spread.loudest, 0.0)
+        whole = track.trials * float(divergence(min(rate, 1.0), limit.amount))
+        rest = track.trials * float(divergence(min(others / track.trials, 1.0), limit.amount))
+        part = rest / whole if others / track.trials > limit.amount and whole > 0 else 0.0
         yield Term(
             log_weight=log(fading(track.order)),
-            log_e=float(proportion.log_mean(track.components)),
-            beyond=rate > limit.amount and track.events >= (limit.min_events or 0),
+            log_e=upheld(track.components, spread.design_effect, Without(), part),
+            beyond=others / track.trials > limit.amount and track.events >= (limit.min_events or 0),
             sight=Seen(
                 canary=rate,
                 control=0.0,
@@ -276,9 +342,46 @@ def _categories(question: Question, state: State, position: int) -> Iterator[Ter
 
 
 def _is_beyond(limit: Limit, hypothesis: Hypothesis, standing: Standing) -> bool:
+    """As it is, and without the bucket that says most for it. Of a quantile only the evidence that is left is known."""
+    left = standing.without(hypothesis.side)
     if limit.absolute:
-        return standing.level is not None and standing.level > limit.amount
-    return is_beyond(limit, hypothesis.side, standing.canary, standing.control)
+        levels = (standing.level,) if left is None else (standing.level, left.level)
+        return all(level is not None and level > limit.amount for level in levels)
+    if not is_beyond(limit, hypothesis.side, standing.canary, standing.control):
+        return False
+    if left is None or CATALOGUE[limit.metric].quantile is not None:
+        return True
+    return is_beyond(limit, hypothesis.side, left.canary, left.control)
+
+
+def _quantile_of(limit: Limit) -> float:
+    quantile = CATALOGUE[limit.metric].quantile
+    assert quantile is not None
+    return quantile
+
+
+def _joined(level_error: float | None, hypothesis: Hypothesis, baseline: Baseline) -> float | None:
+    if level_error is None or baseline.error is None:
+        return None
+    return float(np.hypot(level_error, hypothesis.bound_ratio * baseline.error))
+
+
+def _beyond_past(
+    hypothesis: Hypothesis, level: float | None, bound: float, error: float | None, tau: float | None
+) -> float:
+    return 0.0 if level is None else _half_normal(hypothesis.sign * (level - bound), error, tau)
+
+
+def _above(level: float | None, amount: float, error: float | None, tau: float | None) -> float:
+    return 0.0 if level is None else _half_normal(level - amount, error, tau)
+
+
+def _apart(
+    hypothesis: Hypothesis, canary: float | None, control: float | None, error: float | None, tau: float | None
+) -> float:
+    if canary is None or control is None:
+        return 0.0
+    return _half_normal(hypothesis.sign * (canary - hypothesis.ratio * control - hypothesis.shift), error, tau)
 
 
 def _tail_note(cap: float, tail: Standing) -> str:

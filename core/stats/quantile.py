@@ -34,12 +34,13 @@ def bins_of(values: Array) -> NDArray[np.int64]:
 
 def value_of(position: int) -> float:
     """The value that stands for a bin, within 1 % of everything in it."""
-    return 0.0 if position <= LOWEST else 2 * GAMMA**position / (GAMMA + 1)
+    return 0.0 if position <= LOWEST else 2 * GAMMA ** int(position) / (GAMMA + 1)
 
 
 def upper_edge(position: int) -> float:
     """The largest value that falls into a bin."""
-    return 0.0 if position <= LOWEST else float(GAMMA**position)
+    # numpy's own integers would be raised by numpy's own pow, whose last digit depends on the processor.
+    return 0.0 if position <= LOWEST else GAMMA ** int(position)
 
 
 def quantile(counts: Mapping[int, int], q: float) -> float | None:

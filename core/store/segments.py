@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from sqlalchemy import Connection
 
-from core.judging.evidence import CATEGORY
+from core.judging.evidence import CATEGORY, OTHER
 from core.store.driver import fetch
 
 VALUES = 40
@@ -18,7 +18,6 @@ FREQUENT_CATEGORIES = 50
 """So many of them beyond `CATEGORIES`."""
 CANDIDATES = 1_000
 """Names among the others that are counted at a time; of more, the rarest are forgotten."""
-OTHER = "(other)"
 ERROR = "error_category"
 
 

@@ -14,11 +14,14 @@ from core.judging.evidence import BUCKETS, CATEGORY, EVERYONE, REQUESTS, Buckete
 from core.metrics.catalogue import CATALOGUE, Kind, counts_as_request
 from core.metrics.observation import Observation
 from core.stats.quantile import bin_of
+from core.store.allowance import Allowances
 from core.store.driver import fetch
 from core.store.segments import ERROR, Vocabulary
 from core.store.tables import cell, exposure_count
 from core.store.writes import array
 
+SET_ASIDE = "set_aside"
+"""The cell of observations beyond what one unit may add."""
 _ROWS = 100
 _KEY_TYPES = ("text", "int", "text", "text", "text")
 _QUANTILES = frozenset(key for key, metric in CATALOGUE.items() if metric.kind is Kind.QUANTILE)
@@ -47,19 +50,29 @@ class Placed:
     earlier_cohorts: tuple[int, ...] = ()
 
 
-def record(connection: Connection, placed: Sequence[Placed], vocabulary: Vocabulary | None = None) -> None:
+def record(
+    connection: Connection,
+    placed: Sequence[Placed],
+    vocabulary: Vocabulary | None = None,
+    allowances: Allowances | None = None,
+) -> None:
     """Add observations to their cells, in a writing transaction; safe beside other processes doing the same.
 
     Larger batches are much cheaper per observation: each touched cell is rewritten once per call. A `vocabulary` that
-    is kept between calls saves asking for the segments that there are.
+    is kept between calls saves asking for the segments that there are. With `allowances` one unit counts only up to a
+    bound; what it sends beyond is added up in a cell of its own, which nothing is judged by.
     """
     placed = _compared_first_here(connection, placed)
     _take_turns(connection, {each.rollout for each in placed})
     segments = vocabulary or Vocabulary()
     segments.settle(connection, _met(placed))
     batch = _Batch(segments)
-    for each in placed:
-        batch.add(each)
+    counted = allowances.count(placed) if allowances is not None else [True] * len(placed)
+    for each, counts in zip(placed, counted, strict=True):
+        if counts:
+            batch.add(each)
+        else:
+            batch.set_aside(each)
     _add_cells(connection, batch)
     _add_exposures(connection, batch.exposed)
 
@@ -161,6 +174,15 @@ class _Batch:
             for metric, position in (*bins, *uncut) if segment == EVERYONE else bins:
                 histogram = self.histograms.setdefault((placed.rollout, placed.stage, placed.arm, segment, metric), {})
                 histogram[position] = histogram.get(position, 0) + 1
+
+    def set_aside(self, placed: Placed) -> None:
+        """Count an observation that says nothing, as its unit has said more than its part."""
+        key = (placed.rollout, placed.stage, placed.arm, EVERYONE, SET_ASIDE)
+        self._slots.append(
+            self.numbers.setdefault(key, len(self.numbers)) * BUCKETS + _hashes(placed.rollout, placed.unit)[0]
+        )
+        self._weights.append(1.0)
+        self._values.append(1.0)
 
     def sums(self) -> NDArray[np.float64]:
         """Shape (cells, 2, BUCKETS), the middle axis being (weight, value); cells as numbered in `numbers`."""

@@ -155,6 +155,17 @@ def test_a_persons_complaint_counts_once_an_hour_and_as_one(everywhere: Any, ser
     assert counted(everywhere, "canary", "complaint_rate")[1] == 3.0
 
 
+def test_a_complaint_counts_once_whatever_time_its_sender_says(everywhere: Any, serve: Any, canary: Any) -> None:
+    client = serve(everywhere)
+    canary(everywhere)
+    everywhere.wait(hours=1, minutes=58 - everywhere.now().minute)
+    now = everywhere.now()
+    times = (now - timedelta(minutes=59), now, now + timedelta(minutes=4))
+    assert len({at.hour for at in times}) == 3
+    sent(client, *(complaint("a", at) for at in times))
+    assert counted(everywhere, "canary", "complaint_rate")[1] == 1.0
+
+
 def test_bad_items_are_named_and_the_good_ones_are_kept(running: Any, serve: Any, canary: Any) -> None:
     client = serve(running)
     canary(running)

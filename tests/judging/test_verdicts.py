@@ -1,7 +1,9 @@
 """What the engine concludes, in which order, and what it makes of not knowing."""
 
+import json
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -376,3 +378,30 @@ def test_a_past_that_is_hardly_known_is_no_harm(world, traffic, metric):
         for _ in range(15):
             here.serve(3000, traffic(), traffic())
             assert here.look().verdict.name != "roll_back"
+
+
+def test_a_new_error_that_found_no_name_is_not_called_fine(world, traffic):
+    here = world((CATEGORY,))
+    for _ in range(12):
+        here.serve(1000, traffic(categories={"(other)": 0.1}), traffic(categories={"(other)": 0.02}))
+        found = here.look()
+    row = found.measures[0]
+    assert row.word == "Not enough data"
+    assert "(other)" in row.note
+
+
+def test_errors_that_all_have_names_are_called_fine(world, traffic):
+    here = world((CATEGORY,))
+    for _ in range(12):
+        here.serve(1000, traffic(categories={"Timeout": 0.02}), traffic(categories={"Timeout": 0.02}))
+        found = here.look()
+    assert (found.measures[0].word, found.measures[0].note) == ("Fine", "")
+
+
+def test_what_another_engine_recorded_is_read_as_what_it_was():
+    kept = json.loads((Path(__file__).parent / "engine_3.json").read_text())
+    looked, judged = record.load_recorded(kept["look"]), record.load_judgement(kept["judgement"])
+    assert looked.engine == 3 != record.ENGINE
+    assert judged.verdict.name == "roll_back"
+    assert record.dump_recorded(looked) == kept["look"]
+    assert record.dump(judged) == kept["judgement"]

@@ -3,9 +3,10 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from core.judging.evidence import OTHER
 from core.metrics.observation import Observation
 from core.store import windows
-from core.store.segments import CANDIDATES, CATEGORIES, FREQUENT, FREQUENT_CATEGORIES, OTHER, VALUES, Vocabulary
+from core.store.segments import CANDIDATES, CATEGORIES, FREQUENT, FREQUENT_CATEGORIES, VALUES, Vocabulary
 
 
 def placed(*languages):

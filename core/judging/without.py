@@ -1,0 +1,163 @@
+"""How a comparison stands without the bucket of units that speaks loudest, so that no finding rests on one bucket."""
+
+from dataclasses import dataclass
+from math import isfinite
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from core.judging import cells
+from core.metrics.catalogue import Kind
+from core.stats import clustering, leave_out, mean, proportion
+from core.stats.checked import Side
+
+Ints: TypeAlias = NDArray[np.int64]
+
+FEW = 50
+"""One in so many of the units seen so far may be liars: twice one in a hundred, as busy ones are seen first."""
+LEAST = 3
+"""So many at any rate."""
+HALF = 0.5
+"""Of its evidence a finding has to keep without its loudest bucket; with less, only what is left counts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Without:
+    """A standing without the bucket whose leaving takes most from one side.
+
+    `share` is how much of a rate's evidence is left, at most 1, negative where it turns round; `error` a mean's own.
+    `level*` are the canary's alone, without its own loudest bucket; only there where it is held against something
+    fixed. None is unknown: nothing is left.
+    """
+
+    canary: float | None = None
+    control: float | None = None
+    canary_weight: float = 0.0
+    error: float | None = None
+    share: float = 0.0
+    design_effect: float = 1.0
+    level: float | None = None
+    level_error: float | None = None
+    level_weight: float = 0.0
+
+
+def beside(kind: Kind, canary: cells.Array, control: cells.Array, side: Side, units: Ints) -> list[Without]:
+    """For each of several cells, from sums of shape (cells, stages, buckets, 2) of the stages that have both arms.
+
+    A rate's share is also what is left where the loudest buckets, as many as one in fifty of the canary's `units`,
+    count no more than the next one.
+    """
+    if canary.shape[1] == 0:
+        return [Without()] * canary.shape[0]
+    found = leave_out.heaviest(canary, control, side=side)
+    left, right = found.without(canary), found.without(control)
+    levels = mean.stratified(left, right)
+    errors = levels.error()
+    shares = _shares(kind, canary, control, left, right, units)
+    effects = design_effects(kind, left, right)
+    return [
+        Without(
+            canary=_known(levels.canary[i]),
+            control=_known(levels.control[i]),
+            canary_weight=float(left[i, ..., 0].sum()),
+            error=_known(errors[i]) if kind is Kind.MEAN else None,
+            share=float(shares[i]),
+            design_effect=float(effects[i]),
+        )
+        for i in range(canary.shape[0])
+    ]
+
+
+def alone(arm: cells.Array, side: Side) -> list[tuple[float | None, float | None, float]]:
+    """(level, its error, weight) of one arm without its own loudest bucket, for each of several cells."""
+    if arm.shape[1] == 0:
+        return [(None, None, 0.0)] * arm.shape[0]
+    left = leave_out.heaviest_alone(arm, side=side).without(arm)
+    levels, errors = mean.level(left)
+    weights = left[..., 0].sum(axis=(-2, -1))
+    return [(_known(levels[i]), _known(errors[i]), float(weights[i])) for i in range(arm.shape[0])]
+
+
+def design_effects(kind: Kind, *arms: cells.Array) -> cells.Array:
+    """The larger of the arms' design effects: one unit that repeats itself weakens what it says in either of them."""
+    segments = arms[0].shape[0]
+    if kind in {Kind.MEAN, Kind.QUANTILE}:
+        return np.ones(segments)
+    found = [np.ones(segments)]
+    for arm in arms:
+        if arm.shape[1] == 0:
+            continue
+        weight, value = arm[..., 0], arm[..., 1]
+        if kind is Kind.COUNT:  # complaints may outnumber the requests of their bucket
+            weight = np.maximum(weight, value)
+        found.append(clustering.design_effect(np.stack([weight, value], axis=-1)))
+    return np.asarray(np.max(found, axis=0), dtype=np.float64)
+
+
+def upheld(components: ArrayLike, effect: float, left: Without | None, share: float | None = None) -> float:
+    """The log e-value of these components, as far as it does not rest on one bucket.
+
+    All of it where at least half is left without the loudest bucket, else what is left. `share` replaces the one of
+    `left` where the evidence is not about a difference. It is never more than the e-process gives but for the design
+    effect, which the loudest bucket no longer inflates.
+    """
+    logs = np.asarray(components, dtype=np.float64)
+    whole = float(proportion.log_mean(logs / effect))
+    if left is None or whole <= 0:
+        return whole
+    part = left.share if share is None else share
+    if part <= 0:
+        return 0.0
+    rest = float(proportion.log_mean(logs * (part / left.design_effect)))
+    return max(whole, rest) if part >= HALF else rest
+
+
+def upheld_mean(whole: float, rest: float) -> float:
+    """The same of a mean, whose evidence without the loudest bucket is computed from what is left."""
+    if whole <= 0:
+        return whole
+    return max(whole, rest) if rest >= HALF * whole else max(rest, 0.0)
+
+
+def share_against(rate: float | None, weight: float, bound: float, left: Without) -> float:
+    """How much of the evidence against a fixed rate is left."""
+    if rate is None or left.level is None:
+        return 0.0
+    whole = weight * float(leave_out.divergence(min(rate, 1.0), bound))
+    rest = left.level_weight * float(leave_out.divergence(min(left.level, 1.0), bound))
+    turned = (rate > bound) != (left.level > bound)
+    return 0.0 if turned or whole <= 0 else min(rest / whole, 1.0)
+
+
+def _shares(
+    kind: Kind, canary: cells.Array, control: cells.Array, left: cells.Array, right: cells.Array, units: Ints
+) -> cells.Array:
+    """Of the evidence as it is, what is left. A quantile's is read off the mean of its values: its histogram has no
+    buckets."""
+    if kind is Kind.MEAN:
+        return np.zeros(canary.shape[0])
+    if kind is Kind.QUANTILE:
+        before, after = (mean.stratified(a, b) for a, b in ((canary, control), (left, right)))
+        with np.errstate(all="ignore"):
+            ratio = (after.canary - after.control) / (before.canary - before.control)
+        found = np.sign(ratio) * ratio**2
+    else:
+        with np.errstate(all="ignore"):
+            whole = leave_out.evidence(canary, control)
+            rest = leave_out.evidence(left, right)
+            if kind is Kind.COUNT:  # rare, and a unit's own are counted once an hour
+                return _bounded(rest / whole)
+            levelled = leave_out.evidence(
+                leave_out.winsorised(canary, np.maximum(np.ceil(units / FEW), LEAST).astype(np.int64)), control
+            )
+            found = np.minimum(rest, levelled) / whole
+    return _bounded(found)
+
+
+def _bounded(shares: cells.Array) -> cells.Array:
+    return np.where(np.isfinite(shares), np.clip(shares, -1.0, 1.0), 0.0)
+
+
+def _known(value: float) -> float | None:
+    return float(value) if isfinite(value) else None

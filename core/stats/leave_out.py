@@ -1,0 +1,108 @@
+"""What is left of a comparison without the bucket that speaks loudest: no finding may rest on one bucket of units."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from core.stats import checked
+from core.stats.checked import Array, Side
+
+
+@dataclass(frozen=True, slots=True)
+class Heaviest:
+    """The bucket, shape (...), without which the canary's lead over control is least (`greater`) or most (`less`)."""
+
+    bucket: NDArray[np.int64]
+
+    def without(self, arm: ArrayLike) -> Array:
+        """An arm's bucket sums, shape (..., stages, buckets, 2), with that bucket emptied."""
+        left = np.array(arm, dtype=np.float64)
+        place = np.broadcast_to(self.bucket[..., np.newaxis, np.newaxis, np.newaxis], (*left.shape[:-2], 1, 2))
+        np.put_along_axis(left, place, 0.0, axis=-2)
+        return left
+
+
+def heaviest(canary: ArrayLike, control: ArrayLike, *, side: Side) -> Heaviest:
+    """Whose leaving moves canary - control most against `side`; arrays of shape (..., stages, buckets, 2).
+
+    A unit has one bucket, whichever arm serves it, so a bucket leaves both arms at once. Where an arm is nothing but
+    one bucket, it is that one. Levels are those of `mean.stratified`. Source: the delete-one-group jackknife (Wolter
+    2007, chapter 4), read for its most extreme replicate instead of its variance.
+    """
+    T, C = checked.finite("canary", canary), checked.finite("control", control)
+    checked.same_shape({"canary": T, "control": C})
+    x_T, r_T = _without_each(T)
+    x_C, r_C = _without_each(C)
+    both = (x_T > 0) & (x_C > 0)
+    with np.errstate(all="ignore"):
+        w = np.where(both, x_T * x_C / (x_T + x_C), 0.0)
+        gap = np.where(both, w * (r_T - r_C), 0.0).sum(axis=-2) / w.sum(axis=-2)
+    return _extreme(gap, side)
+
+
+def heaviest_alone(arm: ArrayLike, *, side: Side) -> Heaviest:
+    """Whose leaving moves one arm's pooled level most against `side`."""
+    _, rate = _without_each(checked.finite("arm", arm).sum(axis=-3, keepdims=True))
+    return _extreme(rate[..., 0, :], side)
+
+
+def evidence(canary: ArrayLike, control: ArrayLike) -> Array:
+    """Signed log likelihood ratio, shape (...), of two rates against one, stage by stage: positive where canary's is
+    higher. It is no e-value: only the share of it that one bucket carries is read.
+    """
+    T, C = (checked.counts(name, arm).sum(axis=-2) for name, arm in (("canary", canary), ("control", control)))
+    n_T, n_C = (np.maximum(arm[..., 0], arm[..., 1]) for arm in (T, C))
+    s_T, s_C = T[..., 1], C[..., 1]
+    with np.errstate(all="ignore"):
+        pooled = (s_T + s_C) / (n_T + n_C)
+        found = n_T * divergence(s_T / n_T, pooled) + n_C * divergence(s_C / n_C, pooled)
+        signed = np.where((n_T > 0) & (n_C > 0), np.sign(s_T / n_T - s_C / n_C) * found, 0.0)
+    return np.asarray(signed.sum(axis=-1), dtype=np.float64)
+
+
+def winsorised(arm: ArrayLike, most: NDArray[np.int64]) -> Array:
+    """An arm's sums per stage, shape (..., stages, 1, 2), with its outermost buckets drawn in.
+
+    The `most` buckets (shape (...)) furthest above what is usual count as the next one, and so do those furthest below.
+
+    Both ends, so that chance alone moves the sum neither way. Source: symmetric winsorising (Tukey 1962), of bucket
+    residuals about their stage's own level.
+    """
+    sums = checked.finite("arm", arm)
+    whole = sums.sum(axis=-2, keepdims=True)
+    with np.errstate(all="ignore"):
+        level = np.where(whole[..., 0] > 0, whole[..., 1] / whole[..., 0], 0.0)
+    residual = np.sort(sums[..., 1] - level * sums[..., 0], axis=-1)
+    last = residual.shape[-1] - 1
+    reach = np.broadcast_to(np.clip(most, 0, last // 4)[..., np.newaxis, np.newaxis], (*residual.shape[:-1], 1))
+    low, high = (np.take_along_axis(residual, at, axis=-1) for at in (reach, last - reach))
+    moved = np.clip(residual, low, high).sum(axis=-1)
+    found = np.array(whole)
+    found[..., 0, 1] = np.clip(whole[..., 0, 1] + moved, 0.0, np.maximum(whole[..., 0, 0], whole[..., 0, 1]))
+    return found
+
+
+def divergence(p: ArrayLike, q: ArrayLike) -> Array:
+    """Kullback-Leibler distance of two rates, 0 where they are equal; 0 ln 0 is 0."""
+    first, second = np.asarray(p, dtype=np.float64), np.asarray(q, dtype=np.float64)
+    with np.errstate(all="ignore"):
+        up = np.where(first > 0, first * np.log(first / second), 0.0)
+        down = np.where(first < 1, (1 - first) * np.log((1 - first) / (1 - second)), 0.0)
+    return np.asarray(np.where(first == second, 0.0, up + down), dtype=np.float64)
+
+
+def _without_each(sums: Array) -> tuple[Array, Array]:
+    """(weight, level) of an arm without each bucket, shape (..., stages, buckets)."""
+    if sums.ndim < 3 or sums.shape[-1] != 2 or sums.shape[-2] < 2:
+        raise ValueError(f"an arm must have shape (..., stages, at least 2 buckets, 2), not {sums.shape}")
+    left = sums.sum(axis=-2, keepdims=True) - sums
+    weight = left[..., 0]
+    with np.errstate(all="ignore"):
+        return weight, np.where(weight > 0, left[..., 1] / weight, np.nan)
+
+
+def _extreme(gap: Array, side: Side) -> Heaviest:
+    more = checked.side_of(side)
+    known = np.where(np.isnan(gap), -np.inf if more else np.inf, gap)
+    return Heaviest(known.argmin(axis=-1) if more else known.argmax(axis=-1))

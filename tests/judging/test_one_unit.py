@@ -1,0 +1,161 @@
+"""The unit is the unit of evidence: whatever one unit sends, and however often, it decides nothing."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from core.judging.limits import Kind, Limit, Role, Scale
+from core.judging.question import StageDesign
+
+REFUSALS = Limit(metric="refusal_rate", kind=Kind.RISES_BY, amount=0.01, scale=Scale.POINTS, role=Role.ROLLBACK)
+SLOW = Limit(metric="latency_p95", kind=Kind.EXCEEDS, amount=4000, scale=Scale.ABSOLUTE, role=Role.ROLLBACK)
+SLOWER = Limit(metric="latency_p95", kind=Kind.RISES_BY, amount=0.15, scale=Scale.RELATIVE, role=Role.ROLLBACK)
+COST = Limit(metric="cost_per_request", kind=Kind.RISES_BY, amount=0.15, scale=Scale.RELATIVE, role=Role.ROLLBACK)
+CATEGORY_LIMIT = Limit(
+    metric="new_error_category",
+    kind=Kind.RATE_ABOVE,
+    amount=0.002,
+    scale=Scale.ABSOLUTE,
+    role=Role.ROLLBACK,
+    min_events=5,
+)
+COMPLAINTS = Limit(
+    metric="complaint_rate", kind=Kind.EXCEEDS_NORMAL_BY, amount=0.5, scale=Scale.RELATIVE, role=Role.ROLLBACK
+)
+HALF = StageDesign(index=3, name="half", compared=True, canary_share=0.5, control_left=True)
+
+
+def robot(here, share=0.05):
+    """A user whom the canary serves."""
+    return int(np.flatnonzero(here.position < share)[0])
+
+
+def send(here, unit, arm, requests, traffic, stage=2):
+    here.arm(stage, arm, np.full(requests, unit), traffic)
+
+
+def verdicts(here, looks, per_look, every_look, traffic):
+    found = set()
+    for number in range(looks):
+        here.serve(per_look, traffic, traffic)
+        every_look(number)
+        verdict = here.look().verdict
+        # What nobody agreed on is watched as well, at a rate of false discoveries of its own.
+        agreed = any(one.metric == here.limits[0].metric for one in getattr(verdict, "findings", ()))
+        found |= {verdict.name} if agreed or not hasattr(verdict, "findings") else set()
+    return found
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("role", [Role.ROLLBACK, Role.HOLD])
+@pytest.mark.parametrize(("first", "later"), [(30, 0), (0, 15), (500, 500)])
+def test_refusals_of_one_unit_decide_nothing(world, traffic, seed, role, first, later):
+    here = world((replace(REFUSALS, role=role),), seed=seed, users=6000)
+    unit = robot(here)
+    refused = traffic(refusals=1.0)
+    found = verdicts(
+        here, 20, 333, lambda n: send(here, unit, "canary", first if n == 0 else later, refused), traffic()
+    )
+    assert not found & {"roll_back", "hold"}
+
+
+@pytest.mark.parametrize("arm", ["canary", "control"])
+def test_a_robot_with_three_percent_of_the_requests_decides_nothing(world, traffic, arm):
+    here = world((REFUSALS,), seed=5, users=3000)
+    unit = robot(here) if arm == "canary" else int(np.flatnonzero(here.position > 0.5)[0])
+    refused = traffic(refusals=1.0)
+    share = {"canary": 1, "control": 10}[arm]
+    assert not verdicts(here, 60, 333, lambda _: send(here, unit, arm, share, refused), traffic()) & {
+        "roll_back",
+        "hold",
+    }
+
+
+def test_a_robot_that_crosses_into_the_canary_decides_nothing(world, traffic):
+    here = world((REFUSALS,), seed=6, users=3000)
+    unit = int(np.flatnonzero((here.position > 0.1) & (here.position < 0.5))[0])
+    refused = traffic(refusals=1.0)
+    found = verdicts(here, 30, 333, lambda _: send(here, unit, "control", 10, refused), traffic())
+    here.enter(HALF)
+    found |= verdicts(here, 30, 333, lambda _: send(here, unit, "canary", 10, refused, stage=3), traffic())
+    assert not found & {"roll_back", "hold"}
+
+
+def test_a_robot_that_begins_hours_into_a_good_stage_decides_nothing(world, traffic):
+    here = world((REFUSALS,), seed=7, users=6000)
+    unit = robot(here)
+    found = verdicts(here, 200, 333, lambda _: None, traffic())
+    found |= verdicts(here, 60, 333, lambda _: send(here, unit, "canary", 15, traffic(refusals=1.0)), traffic())
+    assert not found & {"roll_back", "hold"}
+
+
+@pytest.mark.parametrize("limit", [SLOW, SLOWER])
+def test_a_slow_robot_decides_nothing(world, traffic, limit):
+    here = world((limit,), seed=8, users=3000)
+    slow = traffic(latency=60_000.0)
+    found = verdicts(here, 60, 333, lambda _: send(here, robot(here), "canary", 3, slow), traffic())
+    assert not found & {"roll_back", "hold"}
+
+
+def test_an_expensive_robot_decides_nothing(world, traffic):
+    here = world((COST,), seed=9, users=3000)
+    dear = traffic(cost=5.0)
+    found = verdicts(here, 60, 333, lambda _: send(here, robot(here), "canary", 3, dear), traffic())
+    assert not found & {"roll_back", "hold"}
+
+
+def test_a_new_error_of_one_unit_takes_nothing_back(world, traffic):
+    here = world((CATEGORY_LIMIT,), seed=10, users=3000)
+    failing = traffic(categories={"ToolCrashed": 1.0})
+    found = verdicts(here, 40, 333, lambda _: send(here, robot(here), "canary", 3, failing), traffic())
+    assert not found & {"roll_back", "hold"}
+
+
+def test_complaints_of_one_unit_take_nothing_back(world, traffic):
+    here = world((COMPLAINTS,), seed=11, users=3000)
+    angry = traffic(complaints=1.0)
+    found = verdicts(here, 40, 333, lambda _: send(here, robot(here), "canary", 2, angry), traffic())
+    assert not found & {"roll_back", "hold"}
+
+
+def test_good_requests_of_one_unit_clear_nothing_and_look_no_better(world, traffic):
+    here = world((REFUSALS,), seed=12, users=6000)
+    unit = robot(here)
+    for number in range(30):
+        here.serve(333, traffic(refusals=0.12), traffic())
+        send(here, unit, "canary", 20_000 if number == 0 else 0, traffic(refusals=0.0))
+        found = here.look()
+        assert found.verdict.name != "cleared"
+        assert found.measures[0].word not in {"Better", "Fine"}
+
+
+def test_one_percent_of_the_units_take_nothing_back(world, traffic):
+    """Three of 300, each as busy as others and refused every time, under a limit of 2 points."""
+    alarms = 0
+    for seed in range(20):
+        here = world((replace(REFUSALS, amount=0.02),), seed=seed, users=6000)
+        liars = np.flatnonzero(here.position < 0.05)[:3]
+
+        def lie(_, here=here, liars=liars):
+            for unit in liars:
+                send(here, unit, "canary", here.random.poisson(333 / 6000), traffic(refusals=1.0))
+
+        alarms += bool(verdicts(here, 60, 333, lie, traffic()) & {"roll_back", "hold"})
+    assert alarms <= 1  # as many as without them
+
+
+def test_harm_to_everybody_is_found_beside_a_robot(world, traffic):
+    here = world((REFUSALS,), seed=13, users=6000)
+    unit = robot(here)
+    found = verdicts(
+        here, 40, 333, lambda _: send(here, unit, "canary", 2, traffic(refusals=1.0)), traffic(refusals=0.02)
+    )
+    assert "roll_back" not in found
+    for _ in range(40):
+        here.serve(333, traffic(refusals=0.12), traffic())
+        send(here, unit, "canary", 2, traffic(refusals=1.0))
+        name = here.look().verdict.name
+        if name == "roll_back":
+            break
+    assert name == "roll_back"
