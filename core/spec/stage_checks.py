@@ -85,27 +85,34 @@ def _growth(file: RolloutFile) -> Iterator[Problem]:
 
 
 def _shown_first(file: RolloutFile, policy: Policy) -> Iterator[Problem]:
-    """Somebody tries it before many do, at every risk: chosen people, a canary, an ab, or a first step as small and as
-    long as a canary."""
+    """Somebody tries it before many do, at every risk, and for as long as the policy asks of a canary: chosen people, a
+    canary, an ab, or a first step that is as small as a canary."""
     hold = policy.risk[file.careful].min_canary_hold
+    tried: timedelta | None = None  # how long the longest trial so far holds
     for path, stage in _placed(file, "steps"):
-        if not stage.exposes:
+        if not stage.exposes or stage.kind is StageKind.BAKE:
             continue
-        small = stage.percent <= policy.canary_max and stage.min_hold >= hold
-        if stage.kind is StageKind.RAMP and not small:
+        if stage.kind is not StageKind.RAMP or stage.percent <= policy.canary_max:
+            held = hold if stage.kind is StageKind.CANARY else stage.min_hold  # a canary's own hold is checked beside
+            tried = max(tried or held, held)
+            continue
+        here = (*path, 0) if file.stages is not None else path
+        if tried is None:
             write = (
                 f"- canary: {{percent: {policy.canary_max:g}, min_hold: {write_duration(max(hold, A_CANARY_HOLDS))}}}"
             )
-            yield file.source.problem(
-                (*path, 0) if file.stages is not None else path,
+            message = (
                 f"{stage.percent:g}% would be the first to see it. At most {policy.canary_max:g}% may "
-                f'(canary_percent in the policy){_held_for(hold)}: put "{write}" before the ramp',
+                f'(canary_percent in the policy): put "{write}" before the ramp'
             )
+            yield file.source.problem(here, message)
+        elif tried < hold:
+            message = (
+                f"before {stage.percent:g}% somebody must have it for {ahead(hold)}, as the policy asks of a canary; "
+                f"the longest stage before it holds {ahead(tried)}"
+            )
+            yield file.source.problem(here, message)
         return
-
-
-def _held_for(hold: timedelta) -> str:
-    return f", for at least {ahead(hold)}" if hold else ""
 
 
 def _left_out(file: RolloutFile, policy: Policy) -> Iterator[Problem]:

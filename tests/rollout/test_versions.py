@@ -193,6 +193,26 @@ def test_a_plan_of_an_old_log_whose_name_is_taken_by_now_does_not_start():
         shop.say(c.Start(), "R-2")
 
 
+def test_a_plan_of_an_old_log_that_was_made_from_another_content_is_applied_anew():
+    shop = Shop()
+    plan = plan_of("tone", version="v43", prompt="WORDS", risk=Risk.LOW)
+    planned = e.Planned(
+        rollout="R-1",
+        plan=plan,
+        fingerprint=plan.fingerprint(),
+        from_content={"prompt": "DECLARED WORDS", "tools": ["refund"]},  # as v42 was overwritten then
+        to_content={"prompt": "WORDS", "tools": ["refund"]},
+        by="cli:x",
+    )
+    shop.happen("R-1", [planned])
+    with pytest.raises(Refused, match="planned on another content of v42"):
+        shop.say(c.Start(), "R-1")
+    with pytest.raises(Refused, match="v43 is another content"):
+        shop.say(c.PlanRollout(plan=plan), by=DANA)
+    shop.apply("tone", version="v44", prompt="WORDS", risk=Risk.LOW)
+    assert shop.world.rollouts["R-1"].to_content == {"prompt": "WORDS"}
+
+
 VERSIONS = st.sampled_from(["v42", "v43", "v44"])
 PROMPTS = st.sampled_from(["A", "B", "DECLARED WORDS"])
 IDS = st.sampled_from(["R-1", "R-2", "R-3"])

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from inline_snapshot import snapshot
 
-from core.rollout.plan import Risk
 from core.spec.problems import errors
 from core.spec.reading import read
 
@@ -337,9 +336,6 @@ def test_a_first_step_that_is_a_canary_in_all_but_name(small, checked, policy):
 
     assert begins("5%")
     assert not begins("6%")
-    hasty = {**policy.risk, Risk.STANDARD: replace(policy.risk[Risk.STANDARD], min_canary_hold=timedelta(hours=7))}
-    text = _staged(small, "  - ramp: {steps: [5%, 50%, 100%], hold: 6h}\n")
-    assert "for at least 7 h" in checked(text, policy=replace(policy, risk=hasty))
 
 
 def test_dates_that_leave_no_time_are_warned_of(small, checked):
@@ -368,3 +364,19 @@ def test_a_share_that_reaches_nobody_is_refused_in_the_words_it_was_written_in(s
     text = small(("percent: 5", f"percent: {percent}"))
     digits = percent.strip('"%')
     assert f"{digits}% reaches nobody: the smallest share is 0.0001%" in refused(text)
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        "  - cohort: {name: me, where: {id: u-1}}\n",
+        "  - ab: {percent: 50, hold: 1m}\n",
+        "  - ramp: {steps: [1%, 5%, 50%, 100%], hold: 1m}\n",
+    ],
+)
+def test_a_trial_that_holds_for_less_than_a_canary_must_is_none(small, checked, policy, first):
+    ramp = "" if "ramp" in first else "  - ramp: {steps: [75%, 100%], hold: 1m}\n"
+    text = _staged(small, f"{first}{ramp}  - bake: {{hold: 1h}}\n")
+    assert "somebody must have it for 6 h, as the policy asks of a canary" in checked(text, policy=policy)
+    longer = text.replace("hold: 1m}", "hold: 6h}").replace("u-1}}", "u-1}, hold: 6h}")
+    assert "somebody must have it" not in checked(longer, policy=policy)
