@@ -1,1 +1,1 @@
-"""The field trial: whole rollouts in a world as applications really have it, through the whole program but for sockets."""
+"""The field trial: whole rollouts in a world as it is, through the whole program but for its sockets."""

@@ -1,4 +1,4 @@
-"""Fourteen ways in which a new version is worse: each kind of limit, small and large, at once and late, in some and in all."""
+"""Fourteen ways in which a new version is worse: small and large, at once and late, for some and for all."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ Mask = NDArray[np.bool_]
 class Harm:
     """What the new version does to a request. Shifts are added to rates, factors multiply amounts.
 
-    `late` is when it begins, as a part of the trial's length; `from_percent` the share of people on the new version from
-    which on it shows; `whom` who is hit. `twice`: it is at least twice what some rollback limit allows, for everybody, so
-    that it must not reach everybody.
+    `late` is when it begins, as a part of the trial's length; `from_percent` the share of people on the new version
+    from which on it shows; `whom` who is hit. `twice`: it is at least twice what some rollback limit allows, for
+    everybody, so that it must not reach everybody.
     """
 
     passes: float = 0.0

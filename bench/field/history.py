@@ -1,4 +1,4 @@
-"""One history of the field trial: a rollout from its plan to its end, through the real log, intake, judgement and decider."""
+"""One history of the field trial: a rollout from plan to end, through the real log, intake, judgement and decider."""
 
 import tempfile
 from collections.abc import Iterator
@@ -16,16 +16,15 @@ from bench.field.requests import Application, Requests
 from bot.http import ingest, observations
 from bot.http.observations import Checked
 from core import applying, watch
-from core.judging import verdict as v
 from core.rollout import commands as c
 from core.rollout import exposure, holds
 from core.rollout.context import Actor
-from core.rollout.events import Held
 from core.rollout.model import TERMINAL, Rollout, State
 from core.rollout.plan import Stage
 from core.rollout.refusal import Refused
 from core.service import Request, Service
 from core.store import reports, schema, windows
+from core.store.allowance import Allowances
 from core.store.database import Database, connect
 from core.store.segments import Vocabulary
 
@@ -40,8 +39,9 @@ OWNER, LEAD = Actor(id="slack:T1/U2", handle="@dana"), Actor(id="slack:T1/U3", h
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How a history ended. `ended` is a state, or `stopped` where a harmed rollout was held or asked about: people would
-    look at it then. `reached` is the largest share of everybody on the new version, 0 to 100; `exposed` are people."""
+    """How a history ended. `ended` is a state, or `stopped` where a harmed rollout was held or asked about: people
+    would look at it then. `reached` is the largest share of everybody on the new version, 0 to 100; `exposed` are
+    people."""
 
     scenario: str
     number: int
@@ -58,10 +58,12 @@ class Outcome:
 def play(scenario: str, number: int, seed: int) -> Outcome:
     """The history `number` of a scenario ("" is no harm); the same three give the same history."""
     chance = np.random.default_rng([seed, [*HARMS].index(scenario) + 1 if scenario else 0, number])
-    with tempfile.TemporaryDirectory(dir=_memory()) as folder:
-        with connect(f"sqlite:///{folder}/rollout.db") as database:
-            schema.migrate(database)
-            return _History(database, scenario, number, chance).play()
+    with (
+        tempfile.TemporaryDirectory(dir=_memory()) as folder,
+        connect(f"sqlite:///{folder}/rollout.db") as database,
+    ):
+        schema.migrate(database)
+        return _History(database, scenario, number, chance).play()
 
 
 def _memory() -> str | None:
@@ -76,7 +78,7 @@ class _History:
         self.at, self.said = BEGINS, 0
         self.held: list[str] = []
         self.reached = 0.0
-        self.vocabulary = Vocabulary()
+        self.vocabulary, self.allowances = Vocabulary(), Allowances()
         applying.apply_text(
             self.service, plans.SURFACE_FILE, "surface.json", by=OWNER, at=self.at, command_id="surface"
         )
@@ -140,7 +142,8 @@ class _History:
         with self.database.plain_writing() as connection:
             fresh, _ = ingest.keep_fresh(connection, Checked(good=good, rejected=()), self.at)
             if placed := [*fresh.placed, *flawed]:
-                windows.record(connection, reports.once_an_hour(connection, placed, self.at), self.vocabulary)
+                counted = reports.once_an_hour(connection, placed, self.at)
+                windows.record(connection, counted, self.vocabulary, self.allowances)
 
     def _was_stopped(self) -> bool:
         """What people do about holds: a harmed rollout stays where it is; a harmless one goes on."""

@@ -22,9 +22,9 @@ CACHE_SHARES = (0.5, 0.25, 0.15, 0.1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class People:
-    """Arrays over people. `activity` is each one's share of all sessions; `quality`, `refused`, `failing` and `clicks` are
-    each one's own rates; `dear` and `slow` multiply cost and latency. `changes` is when somebody's opting in turns round,
-    as a part of the trial's length (above 1: never)."""
+    """Arrays over people. `activity` is each one's share of all sessions; `quality`, `refused`, `failing` and `clicks`
+    are each one's own rates; `dear` and `slow` multiply cost and latency. `changes` is when somebody's opting in turns
+    round, as a part of the trial's length (above 1: never)."""
 
     names: tuple[str, ...]
     activity: NDArray[np.float64]
@@ -45,7 +45,7 @@ class People:
 
 
 def gather(count: int, chance: Generator, *, opted_in_quality: float) -> People:
-    """`count` people. Those who opted in are `opted_in_quality` better (in points of the pass rate) under either version."""
+    """`count` people. Those who opted in have a pass rate that is higher by `opted_in_quality` under either version."""
     activity = chance.lognormal(0.0, 1.0, count)
     heavy, robot = chance.random(count) < HEAVY, chance.random(count) < ROBOTS
     activity = np.where(heavy, activity * 50, activity)

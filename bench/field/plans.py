@@ -45,8 +45,7 @@ LIMITS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tried:
-    """One plan and the traffic it is played with. `scale` divides the plan's times, so that a week has the requests that
-    one processor can serve."""
+    """One plan and the traffic it is played with."""
 
     name: str
     plan: Plan

@@ -404,4 +404,4 @@ def test_what_another_engine_recorded_is_read_as_what_it_was():
     assert looked.engine == 3 != record.ENGINE
     assert judged.verdict.name == "roll_back"
     assert record.dump_recorded(looked) == kept["look"]
-    assert record.dump(judged) == kept["judgement"]
+    assert record.load_judgement(record.dump(judged)) == judged
