@@ -49,6 +49,7 @@ def advance(question: Question, look: Look, before: State) -> State:
         exposed_since=before.exposed_since or look.at,
         seen=look.at,
         last_request=_last_request(question, look, before),
+        elsewhere=_elsewhere(question, look, before, current),
         arrivals=_arrivals(look, before.arrivals if same_stage else {}),
         slots=look.slots if look.slots is not None else before.slots,
         left_out=look.left_out,
@@ -201,6 +202,19 @@ def _last_request(question: Question, look: Look, before: State) -> Mapping[str,
             if step.control_trials > 0:
                 last[CONTROL] = look.at
     return {arm: last[arm] for arm in sorted(last)}
+
+
+def _elsewhere(question: Question, look: Look, before: State, current: State) -> Mapping[str, float]:
+    """The other arm's requests when an arm's last one came: what has come since tells whether the arm is silent."""
+    found = dict(before.elsewhere) if before.stage == question.current else {}
+    here = current.total(question.current, REQUESTS)
+    for step in look.steps:
+        if step.stage == question.current and step.metric == REQUESTS and step.segment == EVERYONE:
+            if step.canary_trials > 0:
+                found[CANARY] = here.control_trials
+            if step.control_trials > 0:
+                found[CONTROL] = here.canary_trials
+    return {arm: found[arm] for arm in sorted(found)}
 
 
 def _arrivals(look: Look, before: Mapping[str, Arrival]) -> Mapping[str, Arrival]:

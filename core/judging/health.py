@@ -1,6 +1,7 @@
 """Whether the evidence can be trusted at all: the split of units, and data that stopped."""
 
 from dataclasses import replace
+from datetime import timedelta
 from math import inf, log
 
 import numpy as np
@@ -21,6 +22,11 @@ LEAST_SHARE = 1e-4
 """What an arm of nobody is taken for, so that its odds can be told."""
 PATIENCE = 4
 """How much longer than requests a single metric may be silent: some are judged in batches."""
+MISSED = 12
+"""Requests that an arm should have had while the other went on. By chance none of them comes once in e^12."""
+MISSED_BY_BOTH = 30
+"""The same where both arms are silent; more, as nights are quieter than days."""
+SHORTEST_PACE = timedelta(minutes=1)
 EXPECTED = 20
 """Readings that should have come by the pace so far: with none of them a metric has stopped arriving."""
 
@@ -86,15 +92,34 @@ def _fresh(before: SplitCheck, look: Look, stage: int) -> tuple[int, int]:
 
 
 def silence(question: Question, look: Look, state: State) -> NoData | None:
-    """An arm that should have requests and has had none for too long, control first. `state` is after the look."""
+    """An arm that should have requests and has had none for too long, control first. `state` is after the look.
+
+    Too long is `no_data_after`, and so long that a dozen should have come while the other arm went on, or thirty where
+    both are silent, by the pace so far: where ten come in a day, a quarter of an hour without one says nothing.
+    """
     if not question.stage.exposes or state.stage_seen is None:
         return None
     arms = [CONTROL, CANARY] if question.stage.control_left and question.stage.compared else [CANARY]
     for arm in arms:
         last = state.last_request.get(arm)
-        if look.at - (last or state.stage_seen) >= question.no_data_after:
+        if look.at - (last or state.stage_seen) >= question.no_data_after and _is_missed(question, look, state, arm):
             return NoData(since=last, arm=arm)
     return None
+
+
+def _is_missed(question: Question, look: Look, state: State, arm: Arm) -> bool:
+    here, share = state.total(question.current, REQUESTS), question.stage.canary_share
+    other = here.control_trials if arm == CANARY else here.canary_trials
+    if share is not None and 0 < share < 1:
+        odds = _odds(share) if arm == CANARY else _odds(1 - share)
+        if (other - state.elsewhere.get(arm, 0.0)) * odds >= MISSED:
+            return True
+    together = here.canary_trials + here.control_trials
+    began, last = state.stage_seen, max(state.last_request.values(), default=None)
+    assert began is not None
+    if last is None or together == 0:
+        return True  # nobody has ever come: that is worth saying, however few are expected
+    return together * ((look.at - last) / max(last - began, SHORTEST_PACE)) >= MISSED_BY_BOTH
 
 
 def broken_source(question: Question, look: Look, state: State) -> BrokenSource | None:

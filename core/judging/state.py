@@ -144,6 +144,7 @@ class State:
     recent: Mapping[str, Total] = field(default_factory=dict)
     effects: Mapping[str, float] = field(default_factory=dict)
     last_request: Mapping[str, datetime] = field(default_factory=dict)  # per arm, of the stage under way
+    elsewhere: Mapping[str, float] = field(default_factory=dict)  # per arm: the other's requests when its last one came
     arrivals: Mapping[str, Arrival] = field(default_factory=dict)  # of the stage under way
     kept: tuple[int, ...] = ()  # limits that were shown to be kept in the stage under way: once shown, shown
     slots: tuple[str, ...] = ()  # the segments that are judged, in the order in which they were taken up

@@ -185,6 +185,32 @@ def test_an_arm_that_never_spoke_is_no_data_since_never(world):
     assert here.look().verdict == NoData(since=None, arm="control")
 
 
+def test_where_few_come_silence_is_told_by_their_pace(world, traffic):
+    """Ten an hour: a quarter of an hour without one is nothing, a night without any is."""
+    here = world((REFUSALS,))
+    for _ in range(30):
+        here.at += timedelta(hours=2)
+        here.arm(2, "control", np.arange(19), traffic())
+        here.arm(2, "canary", np.arange(1), traffic())
+        assert here.look().verdict.name in HARMLESS
+    here.at += timedelta(minutes=20)
+    assert here.look().verdict.name in HARMLESS
+    here.at += timedelta(hours=8)
+    assert isinstance(here.look().verdict, NoData)
+
+
+def test_a_small_arm_is_not_missed_before_a_dozen_should_have_come(world, traffic):
+    here = world((REFUSALS,))
+    here.arm(2, "canary", np.arange(2), traffic())
+    found = []
+    for _ in range(30):
+        here.at += timedelta(minutes=1)
+        here.arm(2, "control", np.arange(10), traffic())
+        found.append(isinstance(here.look().verdict, NoData))
+    # Five of a hundred are the canary's: 12 of them beside 228 of control, after the ten that came with its last ones.
+    assert found.index(True) == 23
+
+
 def test_a_stage_that_serves_nobody_waits_for_no_data(world):
     here = world((REFUSALS,))
     here.enter(OFFLINE)
