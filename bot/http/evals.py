@@ -75,6 +75,20 @@ def read_json(cases: Any, baseline: Any = None) -> tuple[Row, ...]:
     return (*rows, *(Row(case=r.case, version="current") for r in before))
 
 
+def check_names(body: bytes) -> None:
+    """Raises `Unreadable` where an object of a JSON body has a name twice, of which readers take the last."""
+
+    def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            names = [name for name, _ in pairs]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise Unreadable(f'An object names "{twice[:40]}" twice: which of the two counts cannot be told.')
+        return found
+
+    json.loads(body, object_pairs_hook=distinct)
+
+
 def record(rollout: Rollout, suite: str, rows: Sequence[Row]) -> RecordEval:
     """The command that hands a run in. Refused where no gate of the plan asks for `suite`; Unreadable without cases."""
     stage = rollout.plan.stages[gate_of(rollout, suite)]

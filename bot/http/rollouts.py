@@ -148,6 +148,7 @@ def router(
                 rows = evals.read_csv(evals.decode(body))
             else:
                 sent = EvalBody.model_validate_json(body)
+                evals.check_names(body)
                 rollout, suite = sent.rollout, sent.suite
                 rows = evals.read_json(sent.cases, sent.baseline)
             found = await run_in_threadpool(_rollout, service, rollout)

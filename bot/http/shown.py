@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from core.rollout.model import Rollout
+from core.rollout.plan import content_hash
 from core.store import codec
 from core.store.event_log import Recorded
 
@@ -20,6 +21,7 @@ def rollout_shown(rollout: Rollout) -> dict[str, Any]:
         "percent": rollout.percent,
         "from": plan.from_version,
         "to": plan.to_version,
+        "content": content_hash(rollout.to_content),
         "change": rollout.kind,
         "owner": plan.owner_handle or plan.owner,
         "risk": plan.risk.value,

@@ -221,7 +221,7 @@ def _advance(rollout: Rollout, command: c.Advance, context: Context) -> list[e.R
         )
     _must_have_shown(rollout)
     reason = _said(command.reason, "skipped wait")
-    if (following := rollout.next_stage) is not None and following.percent == 100:
+    if (following := rollout.next_stage) is not None and rollout.percent < 100 == following.percent:
         reason = _must_have_been_tried(rollout, context, reason)
     return ticking.move_on(rollout, context, skipped=reason)
 
@@ -231,10 +231,12 @@ def _jump(rollout: Rollout, percent: float, reason: str, context: Context) -> li
         (i, s) for i, s in enumerate(rollout.plan.stages) if i > rollout.stage_index and s.kind is not StageKind.BAKE
     ]
     target = next(((i, s) for i, s in steps if s.percent == percent), None)
-    if percent <= rollout.percent:
+    few = rollout.stage is not None and rollout.stage.kind is StageKind.COHORT  # its percentage is of chosen people
+    now = 0.0 if few else rollout.percent
+    if percent <= now:
         raise Refused(f"{rollout.id} is at {rollout.percent:g} % already; percentages only grow.")
     if target is None:
-        there = ", ".join(f"{s.percent:g} %" for _, s in steps if s.percent > rollout.percent) or "none"
+        there = ", ".join(f"{s.percent:g} %" for _, s in steps if s.percent > now) or "none"
         raise Refused(f"{percent:g} % is not a step of this plan.", hint=f"Steps ahead: {there}.")
     index, stage = target
     between = [s for i, s in steps if i < index]
@@ -247,14 +249,15 @@ def _jump(rollout: Rollout, percent: float, reason: str, context: Context) -> li
     if forbidden := skipped_kinds - set(may_skip):
         raise Refused(f"A {rollout.plan.risk} risk rollout may not skip {', '.join(sorted(forbidden))}.")
     factor = context.policy.max_step
-    if factor is not None and rollout.percent > 0 and percent > factor * rollout.percent:
+    big = factor is not None and percent > factor * (now or context.policy.canary_max)
+    if big or percent == 100:
         reason = _must_have_been_tried(rollout, context, reason)
-        if not reason.strip():
-            raise Refused(
-                f"{rollout.percent:g} % -> {percent:g} % is a big jump (policy: at most x{factor:g}). "
-                f"Next step is {(between[0] if between else stage).percent:g} %.",
-                hint='To jump anyway: --skip-wait "why" (it will be shown in every message).',
-            )
+    if big and not reason.strip():
+        raise Refused(
+            f"{rollout.percent:g} % -> {percent:g} % is a big jump (policy: at most x{factor:g}). "
+            f"Next step is {(between[0] if between else stage).percent:g} %.",
+            hint='To jump anyway: --skip-wait "why" (it will be shown in every message).',
+        )
     _must_have_shown(rollout)
     return ticking.move_on(rollout, context, skipped=_said(reason, "skipped wait"), to=index)
 
@@ -264,9 +267,12 @@ def _must_have_been_tried(rollout: Rollout, context: Context, reason: str) -> st
     skips the waiting between steps, not the trial. What the policy lets be skipped need not be tried, and its
     `break_glass` names who may go on all the same; the reason, as it is written then."""
     terms = context.policy.risk[rollout.plan.risk]
+    needless = set(terms.may_skip)
+    if not any(stage.kind in {StageKind.CANARY, StageKind.AB} for stage in rollout.plan.stages):
+        needless -= {StageKind.COHORT}  # which is all the trial there is
     for span in rollout.spans:
         stage = rollout.plan.stages[span.index]
-        if stage.kind not in TRIALS or stage.kind in terms.may_skip:
+        if stage.kind not in TRIALS or stage.kind in needless:
             continue
         under_way = span is rollout.spans[-1]
         held = rollout.held_for(context.at) if under_way else (span.until or context.at) - span.since

@@ -257,13 +257,21 @@ def _running(rollout: Rollout, sighting: c.Sighting | None, context: Context) ->
         return [seen, *move_on(replace(rollout, evidence=seen), context)]
     key = gates.undecided(stage)
     shown = gates.may_grow(rollout, sighting.verdict if sighting else None)
-    longest = max(stage.longest, A_NIGHT) if _is_quiet(rollout, sighting) else stage.longest
+    longest = _asked_at(rollout, stage, sighting)
     held = rollout.held_for(context.at)
     if held - rollout.asked_after >= longest:  # somebody who lets it go on undecided is asked again as much later
         text = f"undecided after {_hours(rollout.asked_after + longest)}: {_have(stage, sighting, shown=shown)}"
         asked = e.Held(key=key, text=text)
         return [_evidence(rollout, sighting, "hold"), asked] if sighting else [asked]
     return []
+
+
+def _asked_at(rollout: Rollout, stage: Stage, sighting: c.Sighting | None) -> timedelta:
+    """How long a stage is held before somebody is asked: an ab that is decided on something at its end, others at their
+    longest hold."""
+    if stage.decide_on and stage.max_hold is None:
+        return stage.min_hold
+    return max(stage.longest, A_NIGHT) if _is_quiet(rollout, sighting) else stage.longest
 
 
 def _have(stage: Stage, sighting: c.Sighting | None, *, shown: bool) -> str:

@@ -9,6 +9,7 @@ import pytest
 from bot.http.seen import narrowed
 from core.rollout import commands as c
 from core.rollout.model import State
+from core.rollout.plan import content_hash
 from core.store import outbox
 from core.watch import tick
 
@@ -247,6 +248,20 @@ def test_a_file_as_excel_saves_it_opens_no_gate(at_the_gate: Any, serve: Any) ->
     answer = handed_in(serve(at_the_gate), body)
     assert (answer.status_code, answer.json()["code"]) == (422, "unreadable")
     assert "not UTF-8 text" in answer.json()["message"]
+
+
+def test_a_name_that_stands_twice_in_json_is_refused(at_the_gate: Any, serve: Any) -> None:
+    case = '{"case": "a", "category": "billing", "pass": false, "pass": true}'
+    body = f'{{"rollout": "R-1", "suite": "evals/support.yaml", "cases": [{case}]}}'
+    answer = serve(at_the_gate).post("/api/v1/evals", content=body, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["code"]) == (422, "unreadable")
+    assert 'names "pass" twice' in answer.json()["message"]
+
+
+def test_a_rollout_is_shown_with_a_hash_of_its_content(everywhere: Any, serve: Any, canary: Any) -> None:
+    canary(everywhere)
+    shown = serve(everywhere).get(f"{ROLLOUTS}/R-1").json()
+    assert shown["content"] == content_hash(everywhere.service.world().rollouts["R-1"].to_content)
 
 
 def test_rows_that_are_no_results_are_refused(at_the_gate: Any, serve: Any) -> None:

@@ -510,9 +510,36 @@ def test_an_ab_is_left_when_something_can_be_said_of_what_it_is_decided_on(runni
     )
     story = running(stages=(ab, *words.stages[2:]))
     one = words.sighting(measures=(words.measure("eval_pass_rate"), words.measure("retry_rate", "Not enough data")))
-    story.later(days=7).tick(one)
-    assert (story.now.state, story.now.percent) == (State.RUNNING, 50)
-    asked = replace(story, at=story.at + timedelta(days=21)).tick(one).now.hold.text
-    assert asked == "undecided after 672 h: nothing can be said yet of retry_rate, on which it is decided"
     both = words.sighting(measures=(words.measure("eval_pass_rate"), words.measure("retry_rate")))
-    story.tick(both).then(e.EvidenceRecorded, e.StageEntered)
+    replace(story.later(days=7)).tick(both).then(e.EvidenceRecorded, e.StageEntered)
+    story.tick(one)
+    assert story.now.hold.text == (
+        "undecided after 168 h: nothing can be said yet of retry_rate, on which it is decided"
+    )
+    story.when(c.Resume(reason="it is rare")).tick(one).then(e.EvidenceRecorded, e.StageEntered)
+
+
+def test_a_cohort_that_is_all_the_trial_there_is_has_to_hold(running, words):
+    cohort = Stage(kind=StageKind.COHORT, name="internal", percent=50, where={"a": "b"}, min_hold=timedelta(hours=2))
+    story = running(stages=(cohort, *words.stages[1:]))
+    story.refuses(c.Advance(to_percent=100, reason="ship it"), "internal has held for 0 s of 2 h")
+    story.later(hours=2).when(c.Advance(to_percent=100, reason="ship it")).then(e.StageEntered)
+
+
+def test_a_cohort_before_a_canary_may_be_skipped_where_the_policy_lets_it(running, words):
+    cohort = Stage(kind=StageKind.COHORT, name="internal", percent=50, where={"a": "b"}, min_hold=timedelta(hours=2))
+    story = running(stages=(cohort, *words.stages))
+    story.when(c.Advance(to_percent=5, reason="all of us tried it")).then(e.StageEntered)
+    assert story.now.percent == 5
+
+
+def test_everybody_is_a_step_that_needs_its_trial_even_where_no_step_is_big(running, words):
+    story = running(words.story(policy=replace(BUILT_IN, max_step=None)))
+    story.refuses(c.Advance(to_percent=100, reason="ship it"), "canary has held for 0 s of 6 h")
+
+
+def test_whoever_has_it_all_is_watched_without_more_ado(running, words):
+    standard = replace(BUILT_IN.risk[Risk.STANDARD], min_canary_hold=timedelta(hours=6))
+    policy = replace(BUILT_IN, risk={**BUILT_IN.risk, Risk.STANDARD: standard})
+    story = running(words.story(policy=policy)).happen(e.StageEntered(index=2, name="ramp 100%", percent=100))
+    story.when(c.Advance(reason="seen enough")).then(e.StageEntered)
