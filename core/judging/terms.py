@@ -351,7 +351,8 @@ def _is_beyond(limit: Limit, hypothesis: Hypothesis, standing: Standing) -> bool
         return False
     if left is None or CATALOGUE[limit.metric].quantile is not None:
         return True
-    return is_beyond(limit, hypothesis.side, left.canary, left.control)
+    levels = (left.canary,) if left.drawn_in is None else (left.canary, left.drawn_in)
+    return all(is_beyond(limit, hypothesis.side, level, left.control) for level in levels)
 
 
 def _quantile_of(limit: Limit) -> float:

@@ -27,13 +27,15 @@ class Without:
     """A standing without the bucket whose leaving takes most from one side.
 
     `share` is how much of a rate's evidence is left, at most 1, negative where it turns round; `error` a mean's own.
-    `level*` are the canary's alone, without its own loudest bucket; only there where it is held against something
-    fixed. None is unknown: nothing is left.
+    `drawn_in` is the canary's rate where its loudest buckets count no more than the next one, None where `canary` says
+    it all. `level*` are the canary's alone, without its own loudest bucket; only there where it is held against
+    something fixed. None is unknown: nothing is left.
     """
 
     canary: float | None = None
     control: float | None = None
     canary_weight: float = 0.0
+    drawn_in: float | None = None
     error: float | None = None
     share: float = 0.0
     design_effect: float = 1.0
@@ -54,13 +56,22 @@ def beside(kind: Kind, canary: cells.Array, control: cells.Array, side: Side, un
     left, right = found.without(canary), found.without(control)
     levels = mean.stratified(left, right)
     errors = levels.error()
-    shares = _shares(kind, canary, control, left, right, units)
+    shares, drawn_in = _shares(kind, canary, control, left, right), None
+    if kind not in {
+        Kind.MEAN,
+        Kind.QUANTILE,
+        Kind.COUNT,
+    }:  # complaints are rare
+        drawn = leave_out.winsorised(canary, np.maximum(np.ceil(units / FEW), LEAST).astype(np.int64))
+        drawn_in = mean.stratified(drawn, control).canary
+        shares = np.minimum(shares, _bounded(leave_out.evidence(drawn, control), leave_out.evidence(canary, control)))
     effects = design_effects(kind, left, right)
     return [
         Without(
             canary=_known(levels.canary[i]),
             control=_known(levels.control[i]),
             canary_weight=float(left[i, ..., 0].sum()),
+            drawn_in=_known(drawn_in[i]) if drawn_in is not None else None,
             error=_known(errors[i]) if kind is Kind.MEAN else None,
             share=float(shares[i]),
             design_effect=float(effects[i]),
@@ -131,31 +142,24 @@ def share_against(rate: float | None, weight: float, bound: float, left: Without
 
 
 def _shares(
-    kind: Kind, canary: cells.Array, control: cells.Array, left: cells.Array, right: cells.Array, units: Ints
+    kind: Kind, canary: cells.Array, control: cells.Array, left: cells.Array, right: cells.Array
 ) -> cells.Array:
     """Of the evidence as it is, what is left. A quantile's is read off the mean of its values: its histogram has no
     buckets."""
     if kind is Kind.MEAN:
         return np.zeros(canary.shape[0])
-    if kind is Kind.QUANTILE:
-        before, after = (mean.stratified(a, b) for a, b in ((canary, control), (left, right)))
-        with np.errstate(all="ignore"):
-            ratio = (after.canary - after.control) / (before.canary - before.control)
-        found = np.sign(ratio) * ratio**2
-    else:
-        with np.errstate(all="ignore"):
-            whole = leave_out.evidence(canary, control)
-            rest = leave_out.evidence(left, right)
-            if kind is Kind.COUNT:  # rare, and a unit's own are counted once an hour
-                return _bounded(rest / whole)
-            levelled = leave_out.evidence(
-                leave_out.winsorised(canary, np.maximum(np.ceil(units / FEW), LEAST).astype(np.int64)), control
-            )
-            found = np.minimum(rest, levelled) / whole
-    return _bounded(found)
+    if kind is not Kind.QUANTILE:
+        return _bounded(leave_out.evidence(left, right), leave_out.evidence(canary, control))
+    before, after = (mean.stratified(a, b) for a, b in ((canary, control), (left, right)))
+    with np.errstate(all="ignore"):
+        ratio = (after.canary - after.control) / (before.canary - before.control)
+    return _bounded(np.sign(ratio) * ratio**2, np.ones(canary.shape[0]))
 
 
-def _bounded(shares: cells.Array) -> cells.Array:
+def _bounded(rest: cells.Array, whole: cells.Array) -> cells.Array:
+    """What share of the whole the rest is, within -1 and 1; 0 where there is no whole."""
+    with np.errstate(all="ignore"):
+        shares = rest / whole
     return np.where(np.isfinite(shares), np.clip(shares, -1.0, 1.0), 0.0)
 
 

@@ -62,24 +62,22 @@ def evidence(canary: ArrayLike, control: ArrayLike) -> Array:
 
 
 def winsorised(arm: ArrayLike, most: NDArray[np.int64]) -> Array:
-    """An arm's sums per stage, shape (..., stages, 1, 2), with its outermost buckets drawn in.
+    """An arm's bucket sums, shape (..., stages, buckets, 2), with the outermost buckets of each stage drawn in.
 
     The `most` buckets (shape (...)) furthest above what is usual count as the next one, and so do those furthest below.
-
     Both ends, so that chance alone moves the sum neither way. Source: symmetric winsorising (Tukey 1962), of bucket
     residuals about their stage's own level.
     """
-    sums = checked.finite("arm", arm)
-    whole = sums.sum(axis=-2, keepdims=True)
+    found = np.array(arm, dtype=np.float64)
+    weight, value = found[..., 0], found[..., 1]
+    whole = weight.sum(axis=-1, keepdims=True)
     with np.errstate(all="ignore"):
-        level = np.where(whole[..., 0] > 0, whole[..., 1] / whole[..., 0], 0.0)
-    residual = np.sort(sums[..., 1] - level * sums[..., 0], axis=-1)
-    last = residual.shape[-1] - 1
+        usual = np.where(whole > 0, value.sum(axis=-1, keepdims=True) / whole, 0.0) * weight
+    residual = value - usual
+    ordered, last = np.sort(residual, axis=-1), residual.shape[-1] - 1
     reach = np.broadcast_to(np.clip(most, 0, last // 4)[..., np.newaxis, np.newaxis], (*residual.shape[:-1], 1))
-    low, high = (np.take_along_axis(residual, at, axis=-1) for at in (reach, last - reach))
-    moved = np.clip(residual, low, high).sum(axis=-1)
-    found = np.array(whole)
-    found[..., 0, 1] = np.clip(whole[..., 0, 1] + moved, 0.0, np.maximum(whole[..., 0, 0], whole[..., 0, 1]))
+    low, high = (np.take_along_axis(ordered, at, axis=-1) for at in (reach, last - reach))
+    found[..., 1] = np.maximum(usual + np.clip(residual, low, high), 0.0)
     return found
 
 
