@@ -27,6 +27,8 @@ MISSED = 12
 MISSED_BY_BOTH = 30
 """The same where both arms are silent; more, as nights are quieter than days."""
 SHORTEST_PACE = timedelta(minutes=1)
+FEW_MAY_BE_AWAY = timedelta(days=1)
+"""How long a cohort may be silent from its beginning: it may start at night."""
 EXPECTED = 20
 """Readings that should have come by the pace so far: with none of them a metric has stopped arriving."""
 
@@ -118,7 +120,8 @@ def _is_missed(question: Question, look: Look, state: State, arm: Arm) -> bool:
     began, last = state.stage_seen, max(state.last_request.values(), default=None)
     assert began is not None
     if last is None or together == 0:
-        return True  # nobody has ever come: that is worth saying, however few are expected
+        # Nobody has ever come: that is worth saying, unless only a few chosen people could.
+        return not question.stage.chosen or look.at - began >= FEW_MAY_BE_AWAY
     return together * ((look.at - last) / max(last - began, SHORTEST_PACE)) >= MISSED_BY_BOTH
 
 

@@ -185,6 +185,16 @@ def test_an_arm_that_never_spoke_is_no_data_since_never(world):
     assert here.look().verdict == NoData(since=None, arm="control")
 
 
+def test_a_cohort_that_never_spoke_may_have_begun_at_night(world):
+    here = world((REFUSALS,))
+    here.stages = (replace(here.stages[0], chosen=True),)
+    here.look()
+    here.at += timedelta(hours=9)
+    assert isinstance(here.look().verdict, TooEarly)
+    here.at += timedelta(hours=15)
+    assert here.look().verdict == NoData(since=None, arm="control")
+
+
 def test_where_few_come_silence_is_told_by_their_pace(world, traffic):
     """Ten an hour: a quarter of an hour without one is nothing, a night without any is."""
     here = world((REFUSALS,))
