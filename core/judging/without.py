@@ -62,7 +62,7 @@ def beside(kind: Kind, canary: cells.Array, control: cells.Array, side: Side, un
         Kind.QUANTILE,
         Kind.COUNT,
     }:  # complaints are rare
-        drawn = leave_out.winsorised(canary, np.maximum(np.ceil(units / FEW), LEAST).astype(np.int64))
+        drawn = leave_out.winsorised(canary, control, np.maximum(np.ceil(units / FEW), LEAST).astype(np.int64))
         drawn_in = mean.stratified(drawn, control).canary
         shares = np.minimum(shares, _bounded(leave_out.evidence(drawn, control), leave_out.evidence(canary, control)))
     effects = design_effects(kind, left, right)

@@ -61,18 +61,22 @@ def evidence(canary: ArrayLike, control: ArrayLike) -> Array:
     return np.asarray(signed.sum(axis=-1), dtype=np.float64)
 
 
-def winsorised(arm: ArrayLike, most: NDArray[np.int64]) -> Array:
+def winsorised(arm: ArrayLike, other: ArrayLike, most: NDArray[np.int64]) -> Array:
     """An arm's bucket sums, shape (..., stages, buckets, 2), with the outermost buckets of each stage drawn in.
 
-    The `most` buckets (shape (...)) furthest above what is usual count as the next one, and so do those furthest below.
-    Both ends, so that chance alone moves the sum neither way. Source: symmetric winsorising (Tukey 1962), of bucket
-    residuals about their stage's own level.
+    The `most` buckets (shape (...)) furthest above what is usual in the `other` arm count as the next one, and so do
+    those furthest below. Both ends, so that chance alone moves the sum neither way. An arm's own level would not do:
+    where few units are seen, those that are to be drawn in make most of it. Source: symmetric winsorising (Tukey 1962),
+    of bucket residuals about the level that holds if there is no difference.
     """
     found = np.array(arm, dtype=np.float64)
     weight, value = found[..., 0], found[..., 1]
-    whole = weight.sum(axis=-1, keepdims=True)
-    with np.errstate(all="ignore"):
-        usual = np.where(whole > 0, value.sum(axis=-1, keepdims=True) / whole, 0.0) * weight
+    known = np.asarray(other, dtype=np.float64).sum(axis=-2)
+    own = found.sum(axis=-2)
+    level = np.where(known[..., 0] > 0, known[..., 1], own[..., 1]) / np.maximum(
+        np.where(known[..., 0] > 0, known[..., 0], own[..., 0]), 1.0
+    )
+    usual = level[..., np.newaxis] * weight
     residual = value - usual
     ordered, last = np.sort(residual, axis=-1), residual.shape[-1] - 1
     reach = np.broadcast_to(np.clip(most, 0, last // 4)[..., np.newaxis, np.newaxis], (*residual.shape[:-1], 1))
