@@ -8,8 +8,9 @@ WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal --max-worker-restart 0 --inline-snapshot disable
 RUNS ?= 4000
 LOOKS ?= 1000
+HISTORIES ?= 400
 
-.PHONY: demo test trial setup check check-static format bench bench-peers calibrate lock
+.PHONY: demo test trial setup check check-static format bench bench-peers calibrate field lock
 
 setup: $(STAMP)
 
@@ -55,6 +56,10 @@ bench-peers: $(PEERS)
 # How often the engine rolls back what does no harm, in many simulated rollouts (some twenty minutes).
 calibrate: setup
 	@$(BIN)/python -m bench.calibration --runs $(RUNS) --looks $(LOOKS) $(ARGS)
+
+# What comes of whole rollouts in the field: harmless ones and fourteen harms, HISTORIES of each (hours at 400).
+field: setup
+	@$(BIN)/python -m bench.field --histories $(HISTORIES) $(ARGS)
 
 format: setup
 	$(BIN)/ruff format .

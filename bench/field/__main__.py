@@ -52,7 +52,7 @@ def lines(scenario: str, found: Sequence[Outcome], worst: int) -> Iterator[str]:
         yield from _harmed(scenario, found, worst)
         return
     back = [one for one in found if one.ended == "rolled_back"]
-    held = [one for one in found if any(is_of_people(key) for key in one.held)]
+    held = [one for one in found if any(is_about_the_version(key) for key in one.held)]
     split = [one for one in found if any(holds.is_of_split(key) for key in one.held)]
     silent = [one for one in found if any(key == holds.NO_DATA or key.startswith("source") for key in one.held)]
     asked = [one for one in found if any(key.startswith("undecided") for key in one.held)]
@@ -71,7 +71,7 @@ def lines(scenario: str, found: Sequence[Outcome], worst: int) -> Iterator[str]:
     yield f"  by: {', '.join(f'{key} {count}' for key, count in reasons.most_common(12))}"
 
 
-def is_of_people(key: str) -> bool:
+def is_about_the_version(key: str) -> bool:
     """Whether a hold says that the new version did something, rather than that nothing can be said."""
     return key.startswith("limit:")
 

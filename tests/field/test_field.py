@@ -1,0 +1,40 @@
+"""The field trial in its short form (`make field`): whole rollouts among robots, caches, late reports and nulls."""
+
+import pytest
+
+from bench.field.__main__ import SEED, is_about_the_version, lines
+from bench.field.history import Outcome, play
+from core.rollout import holds
+
+HARMLESS = (5, 7, 9, 11, 17)
+
+
+@pytest.fixture(scope="module")
+def harmless() -> list[Outcome]:
+    return [play("", number, SEED) for number in HARMLESS]
+
+
+@pytest.mark.slow
+def test_what_changes_nothing_is_neither_rolled_back_nor_held(harmless: list[Outcome]) -> None:
+    for one in harmless:
+        assert one.ended != "rolled_back", one
+        assert not any(is_about_the_version(key) or holds.is_of_split(key) for key in one.held), one
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scenario", ["errors +5 pp", "quality -12 pp"])
+def test_gross_harm_never_reaches_everybody(scenario: str) -> None:
+    for number in HARMLESS[:2]:
+        found = play(scenario, number, SEED)
+        assert found.reached < 100, found
+
+
+def test_a_history_can_be_played_again_from_its_seed() -> None:
+    assert play("refusals +6 pp", 7, SEED) == play("refusals +6 pp", 7, SEED)
+    assert play("refusals +6 pp", 7, SEED) != play("refusals +6 pp", 7, SEED + 1)
+
+
+def test_the_report_names_the_histories_to_look_at(harmless: list[Outcome]) -> None:
+    text = "\n".join(lines("", harmless, worst=3))
+    assert "rolled back" in text
+    assert "split found wrong" in text
