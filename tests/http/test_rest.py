@@ -318,10 +318,13 @@ def test_without_tokens_a_foreign_page_or_name_is_refused(running: Any, serve: A
 def test_the_figures_count_what_was_answered(running: Any, serve: Any) -> None:
     client = serve(running)
     client.post("/ofrep/v1/evaluate/flags/support-assistant", json={})
-    client.post("/api/v1/observations", json={"observations": [{}]})
+    seen = {"surface": "support-assistant", "unit": "u", "variant": "stable"}
+    client.post("/api/v1/observations", json={"observations": [{}, seen]})
     text = client.get("/metrics").text
     assert 'rampart_evaluations_total{kind="single"} 1.0' in text
     assert 'rampart_observations_total{outcome="rejected"} 1.0' in text
+    assert 'rampart_observations_uncounted_total{why="not_compared"} 1.0' in text
+    assert 'rampart_observations_uncounted_total{why="settling"} 0.0' in text
     assert 'rampart_messages{state="waiting"}' in text
     assert client.get("/readyz").json()["position"] == running.service.world().position
 
