@@ -45,21 +45,24 @@ class Population:
         """How many people one of these users is."""
         return self.people / self.size
 
-    def shares(self, stage: Stage, control: str) -> tuple[float, float]:
+    def shares(self, stage: Stage, control: str, *, after_cohort: bool = False) -> tuple[float, float]:
         """The parts of all people that are expected in the arms of a stage."""
         share = stage.percent / 100
         rest = share if control == "matched" and share <= 1 / 2 else 1 - share
-        of = 1.0 if stage.where is None else COHORT
+        of = COHORT if stage.where is not None else 1.0 - COHORT if after_cohort else 1.0
         return share * of, rest * of
 
-    def arms(self, stage: Stage, control: str) -> tuple[Bools, Bools]:
-        """Who is served the new version in a stage, and who is its control; as placement does it."""
+    def arms(self, stage: Stage, control: str, *, after_cohort: bool = False) -> tuple[Bools, Bools]:
+        """Who is served the new version in a stage, and who is its control, as placement does it: whom a past cohort
+        compared is compared no more."""
         share = stage.percent / 100
         canary, rest = self.position < share, self.position >= share
         if control == "matched" and share <= 1 / 2:
             rest = self.position >= 1 - share
         if stage.where is not None:
             canary, rest = canary & self.member, rest & self.member
+        elif after_cohort:
+            canary, rest = canary & ~self.member, rest & ~self.member
         return canary, rest
 
 

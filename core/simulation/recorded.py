@@ -113,10 +113,12 @@ class Replay:
         self._arms: Mapping[str, NDArray[np.bool_]] = {}
         self._seen = np.zeros(size, dtype=bool)
         self._stage = -1
+        self._after_cohort = False
 
     def enter(self, index: int, stage: Stage, control: str) -> None:
         """A stage begins: nobody has been seen in it yet."""
-        canary, rest = self.population.arms(stage, control)
+        canary, rest = self.population.arms(stage, control, after_cohort=self._after_cohort)
+        self._after_cohort = self._after_cohort or stage.where is not None
         self._arms, self._stage = {CANARY: canary, CONTROL: rest}, index
         self._seen = np.zeros(self.population.size, dtype=bool)
 

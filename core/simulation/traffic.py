@@ -84,12 +84,14 @@ class Traffic:
         self._user_normal = chance.standard_normal(population.size)
         self._crowds: tuple[_Crowd, ...] = ()
         self._stage, self._since = -1, 0.0
+        self._after_cohort = False
         self._seen: dict[str, int] = {}
 
     def enter(self, index: int, stage: Stage, control: str) -> None:
         """A stage begins: users are in its arms from now on."""
-        canary, rest = self.population.arms(stage, control)
-        shares = self.population.shares(stage, control)
+        canary, rest = self.population.arms(stage, control, after_cohort=self._after_cohort)
+        shares = self.population.shares(stage, control, after_cohort=self._after_cohort)
+        self._after_cohort = self._after_cohort or stage.where is not None
         arms = ((CANARY, canary, shares[0]), (CONTROL, rest, shares[1]))
         self._crowds = tuple(self._crowd(arm, who, share) for arm, who, share in arms if who.any())
         self._stage, self._since, self._seen = index, 0.0, {CANARY: 0, CONTROL: 0}

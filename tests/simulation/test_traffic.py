@@ -108,6 +108,15 @@ def test_the_arms_of_a_stage_are_those_of_placement(served, canary):
     assert of(cohort, CANARY, REQUESTS)[0] == pytest.approx(100_000 * COHORT, rel=0.3)
 
 
+def test_whom_a_cohort_compared_is_compared_no_more(canary):
+    users = populate(20_000, (), np.random.default_rng(1))
+    everybody = users.arms(canary(percent=50.0), "concurrent")
+    others = users.arms(canary(percent=50.0), "concurrent", after_cohort=True)
+    for all_of_them, left in zip(everybody, others, strict=True):
+        assert (left == (all_of_them & ~users.member)).all()
+    assert sum(users.shares(canary(percent=50.0), "concurrent", after_cohort=True)) == pytest.approx(1 - COHORT)
+
+
 def test_segments_add_up_to_everybody(served):
     sums = served(cuts=("language", "plan"))
     for dimension in ("language", "plan"):
