@@ -77,11 +77,14 @@ def is_about_the_version(key: str) -> bool:
 
 
 def _harmed(scenario: str, found: Sequence[Outcome], worst: int) -> Iterator[str]:
-    everybody = [one for one in found if one.reached >= 100]
+    careful = [one for one in found if one.risk != "low"]
+    quick = [one for one in found if one.risk == "low"]
     back = [one for one in found if one.ended == "rolled_back"]
     stopped = [one for one in found if one.ended == "stopped"]
     yield f"\n{scenario}: {len(found)} rollouts"
-    yield f"  {'reached everybody':<46} {_share(len(everybody), len(found))}{_named(everybody, worst)}"
+    for what, of in (("reached everybody", careful), ("reached everybody, at low risk", quick)):
+        everybody = [one for one in of if one.reached >= 100]
+        yield f"  {what:<46} {_share(len(everybody), len(of))}{_named(everybody, worst)}"
     yield f"  {'rolled back':<46} {_share(len(back), len(found))}"
     yield f"  {'held, or asked about':<46} {_share(len(stopped), len(found))}"
     if back:
@@ -96,7 +99,7 @@ def _share(count: int, of: int) -> str:
     from scipy.stats import beta
 
     upper = 1.0 if count == of else float(beta.ppf(CONFIDENCE, count + 1, of - count))
-    return f"{count:>5} {count / of:7.3f} (at most {upper:.3f})"
+    return f"{count:>5} of {of:>4} {count / max(of, 1):7.3f} (at most {upper:.3f})"
 
 
 def _named(which: Sequence[Outcome], most: int) -> str:

@@ -46,6 +46,7 @@ class Outcome:
     scenario: str
     number: int
     plan: str
+    risk: str
     ended: str
     by: str
     held: tuple[str, ...]
@@ -180,6 +181,7 @@ class _History:
             scenario=self.scenario,
             number=self.number,
             plan=self.tried.name,
+            risk=str(self.tried.plan.risk),
             ended=ended,
             by=by,
             held=tuple(self.held),
