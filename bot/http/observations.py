@@ -146,7 +146,9 @@ def repeated(placed: Placed) -> Placed:
 def answer(accepted: int, rejected: Sequence[Rejected]) -> bytes:
     """What the sender is told, item by item."""
     ordered = sorted(rejected, key=lambda r: r.index)
-    return orjson.dumps({"accepted": accepted, "rejected": [asdict(r) for r in ordered]})
+    # A message quotes what was sent, which need not be a text that can be sent back.
+    told = [asdict(replace(r, message=_printable(r.message))) for r in ordered]
+    return orjson.dumps({"accepted": accepted, "rejected": told})
 
 
 def _good(index: int, item: Any, snapshot: Snapshot, now: datetime) -> Good:
@@ -250,7 +252,7 @@ def _segments(segments: Any, index: int, parts: list[Rejected]) -> Mapping[str, 
         if _is_text(key) and _is_text(text):
             found[key] = text
         else:
-            message = f'the segment "{_printable(key)}" needs a name and a text of at most {LONGEST} characters'
+            message = f'the segment "{key[:40]}" needs a name and a text of at most {LONGEST} characters'
             parts.append(Rejected(index=index, code="bad_segments", message=message))
     return found
 
@@ -289,7 +291,7 @@ def _is_text(value: Any) -> bool:
 
 
 def _printable(text: str) -> str:
-    return text[:40].encode("utf-8", "replace").decode()
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def _time(value: Any, now: datetime) -> datetime:

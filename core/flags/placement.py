@@ -26,7 +26,7 @@ class Uncounted(StrEnum):
 
     NOT_COMPARED = "not_compared"  # no rollout, no canary, or people who are not compared
     SETTLING = "settling"  # right after a step: evaluated before it or after it, nobody knows
-    UNKNOWN_COHORT = "unknown_cohort"  # a version alone does not tell whom an earlier cohort had let in
+    UNKNOWN_COHORT = "unknown_cohort"  # a version alone does not tell who is, or was, in a cohort
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,10 +182,14 @@ def _side(tracked: Tracked, span: Span, unit: str, version: str) -> Variant | Un
         return Variant.STABLE
     if any(one.cohort and one.index < span.index for one in tracked.spans):
         return Uncounted.UNKNOWN_COHORT
+    if span.cohort and span.control_left:
+        # Whoever has the new version is inside the cohort, but whoever has the old one may be beside it: one arm alone
+        # would be counted, of those who report only a version.
+        return Uncounted.UNKNOWN_COHORT
     if version == tracked.to_version:
         return Variant.CANARY
     if span.cohort:
-        return Variant.STABLE  # inside the cohort or beside it
+        return Variant.STABLE  # beside the cohort, all of which has the new version
     if span.control_from == span.canary_below:
         return Variant.CONTROL
     return Variant.CONTROL if tracked.bucket(unit) >= span.control_from else Variant.STABLE

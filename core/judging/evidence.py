@@ -44,11 +44,13 @@ class Bucketed:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sums:
     """Everything counted for one rollout. Histograms are log-histograms (`core.stats.quantile`) of quantile metrics;
-    first exposures are distinct units by (stage, arm)."""
+    first exposures are distinct units by (stage, arm); `moved` says how many more of a stage's units were last seen in
+    the canary than were first seen there."""
 
     cells: Mapping[CellKey, Bucketed] = field(default_factory=dict)
     histograms: Mapping[CellKey, Mapping[int, int]] = field(default_factory=dict)
     first_exposures: Mapping[tuple[int, str], int] = field(default_factory=dict)
+    moved: Mapping[int, int] = field(default_factory=dict)
 
 
 def counter(metric: str, threshold: float) -> str:

@@ -1,5 +1,6 @@
 """Whether the evidence can be trusted at all: the split of units, and data that stopped."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from math import inf, log
@@ -44,39 +45,66 @@ def check_split(question: Question, look: Look, before: SplitCheck) -> SplitChec
         f"{one.stage}|{arm}": n for one in look.exposures for arm, n in ((CANARY, one.canary), (CONTROL, one.control))
     }
     if before.found is not None:
-        over = before.findings <= question.splits_set_aside or _is_right_again(question, look, before)
+        over = (
+            before.findings <= question.splits_set_aside
+            or _is_right_again(question, look, before)
+            or _is_right_by_now(question, look, before.found)
+        )
         return replace(before, since=counts, found=None) if over else before
-    total, worst = -inf, None
-    for order, stage in enumerate((s for s in question.stages if s.index in question.compared), start=1):
-        canary, control = _fresh(before, look, stage.index)
-        share, units = stage.canary_share, canary + control
-        if share is None or not 0 < share < 1 or units < SPLIT_UNITS:
-            continue
-        factor = float(split.log_bayes_factor([[canary, control]], [share, 1 - share])[-1]) + log(fading(order))
-        total = float(np.logaddexp(total, factor))
-        if worst is None or factor > worst[0]:
-            worst = (factor, share, canary / units)
+    total, worst = _against(question, {one.stage: _fresh(before, look, one.stage) for one in look.exposures})
     if worst is None or total < SKEW_BAR:
         return before
-    found = Skewed(log_bayes_factor=total, expected_share=worst[1], observed_share=worst[2], number=before.findings + 1)
+    found = Skewed(log_bayes_factor=total, expected_share=worst[0], observed_share=worst[1], number=before.findings + 1)
     return SplitCheck(since=counts, found=found, findings=before.findings + 1)
 
 
+def _against(question: Question, units: Mapping[int, tuple[int, int]]) -> tuple[float, tuple[float, float] | None]:
+    """The evidence that these units, (canary, control) by stage, were not split as planned, and (expected, observed)
+    share of the stage that shows it most; None where no stage has seen enough."""
+    total, most, worst = -inf, -inf, None
+    for order, stage in enumerate((s for s in question.stages if s.index in question.compared), start=1):
+        canary, control = units.get(stage.index, (0, 0))
+        share, seen = stage.canary_share, canary + control
+        if share is None or not 0 < share < 1 or seen < SPLIT_UNITS:
+            continue
+        factor = float(split.log_bayes_factor([[canary, control]], [share, 1 - share])[-1]) + log(fading(order))
+        total = float(np.logaddexp(total, factor))
+        if worst is None or factor > most:
+            most, worst = factor, (share, canary / seen)
+    return total, worst
+
+
+def _is_right_by_now(question: Question, look: Look, found: Skewed) -> bool:
+    """Whether all who came are by now served as planned. A client that cached its side for longer than a step settles
+    is first seen on the wrong one; where the same people come again and again, nobody new would ever show that it is
+    over."""
+    if not any(one.moved for one in look.exposures):
+        return False
+    now = {one.stage: (one.canary + one.moved, one.control - one.moved) for one in look.exposures}
+    total, _ = _against(question, now)
+    return total < SKEW_BAR and _as_planned(question, now, found) >= SKEW_BAR
+
+
 def _is_right_again(question: Question, look: Look, before: SplitCheck) -> bool:
-    """Whether those who came since the finding are split as planned rather than as it found: a likelihood ratio, with
-    the bar of the finding itself. In other stages the wrong odds are as far off as in the one it was found in."""
-    found = before.found
-    assert found is not None
+    """Whether those who came since the finding are split as planned."""
+    assert before.found is not None
+    since = {one.stage: _fresh(before, look, one.stage) for one in look.exposures}
+    return _as_planned(question, since, before.found) >= SKEW_BAR
+
+
+def _as_planned(question: Question, units: Mapping[int, tuple[int, int]], found: Skewed) -> float:
+    """For a split as planned rather than as it was found: a log likelihood ratio, to be held against the bar of the
+    finding itself. In other stages the wrong odds are as far off as in the one it was found in."""
     off = _odds(found.observed_share) / _odds(found.expected_share)
     ratio = 0.0
     for stage in question.stages:
         share = stage.canary_share
         if stage.index not in question.compared or share is None or not 0 < share < 1:
             continue
-        canary, control = _fresh(before, look, stage.index)
+        canary, control = units.get(stage.index, (0, 0))
         wrong = off * _odds(share) / (1 + off * _odds(share))
         ratio += canary * log(share / wrong) + control * log((1 - share) / (1 - wrong))
-    return ratio >= SKEW_BAR
+    return ratio
 
 
 def _odds(share: float) -> float:

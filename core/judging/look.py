@@ -22,11 +22,13 @@ LEAST = 50  # requests of a segment in the stage under way, before it takes a sl
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exposure:
-    """Distinct units seen in a stage so far, by arm."""
+    """Distinct units seen in a stage so far, by the arm of their first appearance; `moved`: how many more of them were
+    last seen in the canary."""
 
     stage: int
     canary: int
     control: int
+    moved: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +110,7 @@ def reduce(question: Question, sums: Sums, before: State, at: datetime) -> Look:
                 stage=stage,
                 canary=sums.first_exposures.get((stage, CANARY), 0),
                 control=sums.first_exposures.get((stage, CONTROL), 0),
+                moved=sums.moved.get(stage, 0),
             )
             for stage in question.exposed
         ),

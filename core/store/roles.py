@@ -18,7 +18,7 @@ GRANTS: Mapping[str, tuple[str, ...]] = {
     "cell": (_READ, _ADD, _CHANGE),
     "commands": (_READ, _ADD),
     "events": (_READ, _ADD),
-    "exposure": (_READ, _ADD),
+    "exposure": (_READ, _ADD, _CHANGE),
     "exposure_count": (_READ, _ADD, _CHANGE),
     "intake_batch": (_READ, _ADD, _CHANGE, _FORGET),
     "intake_item": (_READ, _ADD, _CHANGE, _FORGET),

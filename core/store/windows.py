@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, select
 
-from core.judging.evidence import BUCKETS, CATEGORY, EVERYONE, REQUESTS, Bucketed, CellKey, Sums
+from core.judging.evidence import BUCKETS, CANARY, CATEGORY, EVERYONE, REQUESTS, Bucketed, CellKey, Sums
 from core.metrics.catalogue import CATALOGUE, Kind, counts_as_request
 from core.metrics.observation import Observation
 from core.stats.quantile import bin_of
@@ -23,6 +23,9 @@ from core.store.writes import array
 SET_ASIDE = "set_aside"
 """The cell of observations beyond what one unit may add."""
 _ROWS = 100
+_MOVED = "moved"
+"""In the place of an arm: how many more units were last seen in the canary than were first seen there."""
+_UNIT_TYPES = ("text", "int", "bigint", "text")
 _KEY_TYPES = ("text", "int", "text", "text", "text")
 _QUANTILES = frozenset(key for key, metric in CATALOGUE.items() if metric.kind is Kind.QUANTILE)
 _MEANS = frozenset(key for key, metric in CATALOGUE.items() if metric.kind is Kind.MEAN)
@@ -92,8 +95,13 @@ def read(connection: Connection, rollout: str, *, segments: bool = True) -> Sums
         if histogram is not None:
             histograms[key] = dict(_bins(histogram))
     counted = select(exposure_count).where(exposure_count.c.rollout == rollout)
-    first_exposures = {(row.stage, row.arm): row.units for row in connection.execute(counted)}
-    return Sums(cells=cells, histograms=histograms, first_exposures=first_exposures)
+    units = {(row.stage, row.arm): row.units for row in connection.execute(counted)}
+    return Sums(
+        cells=cells,
+        histograms=histograms,
+        first_exposures={key: number for key, number in units.items() if key[1] != _MOVED},
+        moved={stage: number for (stage, arm), number in units.items() if arm == _MOVED},
+    )
 
 
 def _compared_first_here(connection: Connection, placed: Sequence[Placed]) -> Sequence[Placed]:
@@ -241,16 +249,21 @@ def _stored(connection: Connection, keys: Sequence[_Key]) -> dict[_Key, tuple[by
 
 
 def _add_exposures(connection: Connection, exposed: Mapping[tuple[str, int, int], str]) -> None:
+    """Count who was not seen before, and who has changed sides since: a client may have cached the side of the stage
+    before when it was first seen."""
     fresh: Counter[tuple[str, int, str]] = Counter()
     for units in _chunks(sorted(exposed), _ROWS * 5):
         rows = _write(
             connection,
             "exposure (rollout, stage, unit_hash, arm)",
-            ("text", "int", "bigint", "text"),
+            _UNIT_TYPES,
             [(*unit, exposed[unit]) for unit in units],
-            "ON CONFLICT DO NOTHING RETURNING rollout, stage, arm",
+            "ON CONFLICT DO NOTHING RETURNING rollout, stage, unit_hash, arm",
         )
-        fresh.update(tuple(row) for row in rows)
+        fresh.update((rollout, stage, arm) for rollout, stage, _, arm in rows)
+        seen_now = {(rollout, stage, unit_hash) for rollout, stage, unit_hash, _ in rows}
+        for rollout, stage, arm in _move(connection, [(*u, exposed[u]) for u in units if u not in seen_now]):
+            fresh[rollout, stage, _MOVED] += 1 if arm == CANARY else -1
     if fresh:
         _write(
             connection,
@@ -259,6 +272,21 @@ def _add_exposures(connection: Connection, exposed: Mapping[tuple[str, int, int]
             [(*key, fresh[key]) for key in sorted(fresh)],
             "ON CONFLICT (rollout, stage, arm) DO UPDATE SET units = exposure_count.units + excluded.units RETURNING 1",
         )
+
+
+def _move(connection: Connection, units: Sequence[tuple[str, int, int, str]]) -> list[Any]:
+    """Keep the arm in which known units were seen now; (rollout, stage, arm) of those that were in the other one."""
+    if not units:
+        return []
+    listed, parameters = _listed(connection, _UNIT_TYPES, units)
+    return fetch(
+        connection,
+        f"WITH seen (rollout, stage, unit_hash, arm) AS ({listed})"  # noqa: S608
+        " UPDATE exposure SET arm = seen.arm FROM seen"
+        " WHERE (exposure.rollout, exposure.stage, exposure.unit_hash) = (seen.rollout, seen.stage, seen.unit_hash)"
+        " AND exposure.arm <> seen.arm RETURNING exposure.rollout, exposure.stage, exposure.arm",
+        parameters,
+    )
 
 
 def _write(

@@ -78,14 +78,22 @@ def test_after_the_end_nothing_counts_but_what_is_late_does(world: Make, hour: H
         (2.5, 0, "v43", Uncounted.UNKNOWN_COHORT),  # a member of the past cohort, or not
         (2.5, 300_000, "v42", Uncounted.UNKNOWN_COHORT),
         (2.5, 300_000, "v41", None),
-        (1.5, 0, "v43", (COHORT, "canary")),
-        (1.5, 700_000, "v42", None),  # inside the cohort or beside it: nobody knows
+        (1.5, 0, "v43", Uncounted.UNKNOWN_COHORT),  # inside the cohort for sure, but then no control would be counted
+        (1.5, 700_000, "v42", Uncounted.UNKNOWN_COHORT),  # inside the cohort or beside it: nobody knows
     ],
 )
 def test_a_version_alone_tells_what_it_can(
     world: Make, hour: Hour, hours: float, low: int, version: str, expected: Any
 ) -> None:
     assert found(world(CANARY), hour(hours), version=version, unit=unit_at(low, low + 40_000)) == expected
+
+
+def test_where_all_of_a_cohort_has_the_new_version_it_tells_who_has_it(world: Make, hour: Hour) -> None:
+    """Nobody is compared then, and limits on the new version alone stay armed."""
+    everybody = Stage(kind=StageKind.COHORT, name="internal", percent=100, where={"email_domain": "example.com"})
+    alone = world(0, stages=(everybody, *STEPS[1:]))
+    assert found(alone, hour(0.5), version="v43") == (0, "canary")
+    assert found(alone, hour(0.5), version="v42") is None
 
 
 def test_a_matched_control_is_told_by_the_bucket(world: Make, hour: Hour) -> None:

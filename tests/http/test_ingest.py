@@ -223,6 +223,14 @@ def test_a_text_that_no_database_takes_spoils_only_its_part(everywhere: Any, ser
             assert [one["index"] for one in answer.json()["rejected"]] == [1]
 
 
+@pytest.mark.parametrize("bad", [{"metrics": {"\ud800": 1}}, {"\ud800": 1}], ids=["a metric", "a field"])
+def test_a_name_that_is_no_text_is_refused_and_the_other_items_count(running: Any, serve: Any, bad: Any) -> None:
+    answer = serve(running).post(URL, content=json.dumps({"observations": [seen("a"), seen("b", **bad)]}))
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["accepted"] == 1
+    assert [one["index"] for one in answer.json()["rejected"]] == [1]
+
+
 def test_error_texts_with_ids_are_one_kind_of_error(running: Any, serve: Any, canary: Any) -> None:
     client = serve(running)
     canary(running)

@@ -54,6 +54,24 @@ def test_a_finding_stands_while_the_split_is_wrong_and_ends_once_it_is_right() -
     )
 
 
+def test_a_finding_is_over_once_the_same_people_are_served_as_planned() -> None:
+    """Clients had cached the side of the stage before; nobody new comes to show that they no longer do."""
+    held = check_split(asked(0.25), look((100, 900)), SplitCheck())
+
+    def later(moved: int) -> SplitCheck:
+        seen = look((100, 900))
+        return check_split(
+            asked(0.25), replace(seen, exposures=tuple(replace(one, moved=moved) for one in seen.exposures)), held
+        )
+
+    assert later(0).found is not None
+    assert later(60).found is not None, "16 % is not yet a quarter"
+    right = later(145)
+    assert right.found is None
+    assert later(300).found is not None, "nor is 40 %"
+    assert check_split(asked(0.25), look((100, 900)), right).found is None, "the past is not held against it"
+
+
 def test_a_split_that_is_wrong_again_is_a_finding_of_its_own() -> None:
     held = check_split(asked(0.25), look((100, 900)), SplitCheck())
     right = check_split(asked(0.25), look((350, 1650)), held)

@@ -103,6 +103,21 @@ def test_a_unit_counts_as_exposed_once_per_stage_in_the_arm_it_was_first_seen_in
     assert read(database).first_exposures == expected
 
 
+def test_a_unit_that_changes_sides_within_a_stage_is_counted_as_moved(database, noon):
+    seen = Observation(surface="support", unit="a", at=noon, readings={"refusal_rate": 0.0})
+
+    def came(*units):
+        record(database, [Placed(rollout="R-1", stage=0, arm=arm, unit=unit, observation=seen) for unit, arm in units])
+        sums = read(database)
+        return sums.first_exposures, sums.moved
+
+    first = {(0, "canary"): 1, (0, "control"): 2}
+    assert came(("a", "canary"), ("b", "control"), ("c", "control")) == (first, {})
+    assert came(("a", "canary"), ("b", "canary"), ("c", "canary")) == (first, {0: 2})
+    assert came(("b", "canary"), ("c", "control")) == (first, {0: 1})
+    assert came(("a", "control")) == (first, {0: 0})
+
+
 def test_processes_that_count_at_the_same_moment_lose_nothing(database, noon):
     batches = [list(some(40, noon, seed)) for seed in range(12)]
     with ThreadPoolExecutor(4) as threads:
