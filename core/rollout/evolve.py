@@ -106,6 +106,10 @@ def _evidence_recorded(rollout: Rollout, event: e.EvidenceRecorded, at: datetime
     )
 
 
+def _blind_spots_accepted(rollout: Rollout, event: e.BlindSpotsAccepted, _: datetime) -> Rollout:
+    return replace(rollout, accepted=(*rollout.accepted, event))
+
+
 def _tails_frozen(rollout: Rollout, event: e.TailsFrozen, _: datetime) -> Rollout:
     return replace(rollout, caps={**rollout.caps, **event.caps})
 
@@ -243,6 +247,7 @@ AFTER: Mapping[type[e.RolloutEvent], Callable[[Rollout, Any, datetime], Rollout]
     e.EvalRecorded: _eval_recorded,
     e.DrillFinished: _drill_finished,
     e.EvidenceRecorded: _evidence_recorded,
+    e.BlindSpotsAccepted: _blind_spots_accepted,
     e.TailsFrozen: _tails_frozen,
     e.Held: _held,
     e.HoldCleared: _hold_cleared,

@@ -9,6 +9,7 @@ from core.judging.verdict import Measure
 from core.rollout.events import (
     ApprovalRequested,
     Approved,
+    BlindSpotsAccepted,
     EvalRecorded,
     EvidenceRecorded,
     FlagSet,
@@ -101,6 +102,7 @@ class Rollout:
     flip_doubted: bool = False
     flag: FlagSet | None = None  # what the driven flag system was read back at last; after a rollback: since then
     flag_trouble: str = ""  # why it could not be set since
+    accepted: tuple[BlindSpotsAccepted, ...] = ()  # the blind spots that people let it grow with
     caps: Mapping[str, float] = field(default_factory=dict)  # metric -> the value above which readings are cut
 
     @property
@@ -143,6 +145,11 @@ class Rollout:
             return timedelta(0)
         paused = self.paused_for + (at - self.paused_at if self.paused_at else timedelta(0))
         return at - self.spans[-1].since - paused
+
+    @property
+    def accepted_keys(self) -> frozenset[str]:
+        """The limits whose blind spots were accepted for the stages to come as well."""
+        return frozenset(spot.key for one in self.accepted if one.lasting for spot in one.spots)
 
     def notice_posted(self, key: str) -> datetime | None:
         """When the notice of this channel reached Slack, in the plan as it stands."""

@@ -10,6 +10,7 @@ from core.judging.limits import Role
 from core.metrics.catalogue import CATALOGUE
 from core.metrics.typical import TYPICAL
 from core.rollout.plan import Plan
+from core.rollout.policy import BUILT_IN, Policy
 from core.simulation import report
 from core.simulation.harm import Harm
 from core.simulation.population import populate
@@ -33,6 +34,7 @@ class Study:
     seed: int = 1
     icc: float = ICC
     recording: Recording | None = None
+    policy: Policy = BUILT_IN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +71,7 @@ def carry_out(study: Study, task: Task) -> Run:
         population = populate(pace, study.plan.segments, chance)
         source = Traffic(study.known, reported(study), population, harm, chance, study.icc)
     tally = Tally(source.population.profiles, derived_metrics(study.plan.limits))
-    return play(study.plan, source, tally, looks=study.looks)
+    return play(study.plan, source, tally, looks=study.looks, policy=study.policy)
 
 
 def reported(study: Study) -> tuple[str, ...]:
