@@ -102,6 +102,7 @@ def _evidence_recorded(rollout: Rollout, event: e.EvidenceRecorded, at: datetime
         evidence=event,
         evidence_at=at,
         measures=event.measures,
+        sighted=rollout.sighted_with(event.blind or ()),
         summary_at=at if told else rollout.summary_at,
     )
 

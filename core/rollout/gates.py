@@ -67,7 +67,11 @@ def keeps(
     few chosen people, who can hardly ever show anything, where the next stage (or the one jumped `to`) is asked itself.
     """
     stage = rollout.stage
-    left = tuple(spot for spot in blind if spot.key not in rollout.accepted_keys)
+    left = tuple(
+        spot
+        for spot in blind
+        if spot.key not in rollout.accepted_keys and (spot.unread or spot.key not in rollout.sighted)
+    )
     if stage is None or not stage.exposes:
         return ()
     following = to or rollout.next_stage

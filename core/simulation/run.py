@@ -96,6 +96,7 @@ def play(plan: Plan, source: Source, tally: Tally, *, looks: int, policy: Policy
                 name = hold.findings[0].metric if hold.findings else hold.key
                 held = held or _stop(name, at, stage, found)
             seen = sighting(found, question, look)
+            rollout = replace(rollout, sighted=rollout.sighted_with(seen.blind))
             if is_ready(rollout, seen, at, policy):
                 break
             if last:

@@ -77,6 +77,7 @@ def carry_out(study: Study, task: Task) -> Run:
 def reported(study: Study) -> tuple[str, ...]:
     """The metrics that simulated applications report: those of limits, expectations and harms, and those measured."""
     named = [limit.metric for limit in study.plan.limits] + [one.metric for one in study.plan.expectations]
+    named += [metric for stage in study.plan.stages for metric in stage.decide_on]
     named += [harm.metric for harm in study.harms] + sorted(study.known.metrics)
     # Errors have kinds: without failed requests there would be no usual ones to tell a new one from.
     named += ["hard_error_rate"] if "new_error_category" in named else []
