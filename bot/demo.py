@@ -26,7 +26,7 @@ TICK = timedelta(seconds=10)
 SEED = 20261123
 ROLLOUT = "R-1"
 SURFACE = "support-assistant"
-GIVE_UP = timedelta(minutes=60)  # of the rollout's clock
+GIVE_UP = timedelta(hours=4)  # of the rollout's clock
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 

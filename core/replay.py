@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pydantic import TypeAdapter
 from sqlalchemy import Connection
 
-from core.judging import record
+from core.judging import record, sight
 from core.judging.agreement import agree
 from core.judging.implied import implied
 from core.judging.judge import Judgement, judge
+from core.judging.look import Look
 from core.judging.question import Question
 from core.judging.state import State
-from core.judging.verdict import RollBack
+from core.judging.verdict import BlindSpot, RollBack
 from core.rollout.events import EvidenceRecorded, RolledBack, RolloutEvent, rollout_stream
 from core.rollout.evolve import evolve
 from core.rollout.model import Rollout
@@ -92,6 +93,7 @@ class _Replaying:
         self._rolled_back = [(r.position, r.event) for r in history if isinstance(r.event, RolledBack)]
         self._state = State()
         self._question: Question | None = None
+        self._look: Look | None = None
         self._judgement: Judgement | None = None
         self._number = 0
         self._digest = self._evidence_state = NOTHING
@@ -117,7 +119,7 @@ class _Replaying:
         if self._question is None:
             return self._damaged(saved.number)
         try:
-            self._judgement = judge(self._question, recorded.look, self._state)
+            self._judgement, self._look = judge(self._question, recorded.look, self._state), recorded.look
         except (ArithmeticError, LookupError, TypeError, ValueError):  # numbers that no traffic can have given
             return self._damaged(saved.number)
         self._state = self._judgement.state
@@ -179,6 +181,7 @@ class _Replaying:
                     judgement.control_units,
                 ),
             ),
+            "blind": (_names(event.blind or ()), self._blind() if event.blind is not None else ()),
             "first look": (event.first_look, self._covered + 1),
             "state before": (event.state_before, self._evidence_state),
             "looks": (event.looks, self._digest),
@@ -189,8 +192,19 @@ class _Replaying:
             self._wrong(position, event.last_look, what)
         self._covered, self._evidence_state, self._digest = event.last_look, event.state_after, NOTHING
 
+    def _blind(self) -> list[str]:
+        """The limits that were blind at the look that was judged last."""
+        assert self._question is not None
+        assert self._look is not None
+        return _names(sight.blind_spots(self._question, self._look, self._state))
+
     def _wrong(self, position: int | None, look: int | None, what: str) -> None:
         self.found.append(Mismatch(rollout=self._name, position=position, look=look, what=what))
+
+
+def _names(spots: tuple[BlindSpot, ...]) -> list[str]:
+    """Which limits; how many readings are missing is told in whole numbers, which a last digit may turn."""
+    return [f"{spot.key}{' unread' if spot.unread else ''}" for spot in spots]
 
 
 def _agree(said: object, computed: object) -> bool:

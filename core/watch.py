@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from sqlalchemy.exc import IntegrityError
 
-from core.judging import caps, measures, record, series
+from core.judging import caps, measures, record, series, sight
 from core.judging.judge import Judgement, judge
 from core.judging.look import reduce, segments_due
 from core.judging.state import State
@@ -154,6 +154,7 @@ def _look(service: Service, rollout: Rollout, at: datetime, every: timedelta, le
         segments=judgement.segments,
         segments_checked=judgement.segments_checked,
         caps=caps.frozen(question, sums),
+        blind=sight.blind_spots(question, look, judgement.state),
     )
 
 

@@ -79,7 +79,7 @@ def plan(file: Annotated[Path, typer.Argument(help="A rollout file.")], as_json:
     except Refused as refused:
         session.refuse(refused)
     rows = timeline.timeline(plan, world.surfaces[plan.surface], world.policy, now)
-    design = foresight.design_of(plan)
+    design = foresight.design_of(plan, world.policy)
     seen = [foresight.foresee(design, stage, known) for stage in design.compared]
     if as_json:
         print(json.dumps(_plan_as_json(plan, rows, warnings, [one for of in seen for one in of], known), indent=2))

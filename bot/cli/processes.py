@@ -85,7 +85,7 @@ def demo(
         str, typer.Option(help="healthy, quality-drop, cost-doubles, refusals, slow-p95, new-error.")
     ] = ("refusals"),
     headless: Annotated[bool, typer.Option(help="Print everything said in Slack, and exit when it is over.")] = False,
-    speed: Annotated[float, typer.Option(help="How much faster than real time the rollout's clock goes.")] = 15.0,
+    speed: Annotated[float, typer.Option(help="How much faster than real time the rollout's clock goes.")] = 30.0,
     port: Annotated[int, typer.Option(help="Port of the page with the sandbox Slack.")] = 8300,
 ) -> None:
     """A Slack for the laptop, the bot, and an AI feature with simulated users: watch a rollout happen."""

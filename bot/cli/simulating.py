@@ -76,6 +76,7 @@ def simulate(
         looks=looks,
         seed=seed,
         recording=recording,
+        policy=world.policy,
     )
     outcome = summed_up(study, _watched(study, jobs or os.cpu_count() or 1))
     print(json.dumps(simulated.as_json(study, outcome), indent=2) if as_json else simulated.text(study, outcome))

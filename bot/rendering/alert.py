@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from bot.rendering import blocks, buttons, figures, wording
+from bot.rendering import blindness, blocks, buttons, figures, wording
 from bot.rendering.blocks import Message
 from core.judging.verdict import Finding, Measure
 from core.rollout.events import FlipConfirmed, FlipUnconfirmed, RolledBack
@@ -18,6 +18,7 @@ def render(rollout: Rollout, event: RolledBack, at: datetime, flip: FlipConfirme
         f"{first} No action needed now.",
         blocks.lines([f"*{label}*  {text}" for label, text in _facts(rollout, event, at, flip, zone) if text]),
         blocks.lines(_others(event.findings)),
+        blocks.lines(blindness.accepted(rollout)),
         blocks.context(
             f"Ask {wording.person(rollout.plan.owner, rollout.plan.owner_handle)} (owner)"
             f"{_told(rollout)} · why it can't be overruled: limits were set before the start"

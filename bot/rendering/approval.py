@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import datetime
 
-from bot.rendering import blocks, buttons, figures, headline, segments, wording
+from bot.rendering import blindness, blocks, buttons, figures, headline, segments, wording
 from bot.rendering.blocks import Message
 from core.judging.verdict import Measure
 from core.rollout import gates
@@ -86,6 +86,9 @@ def _for_and_against(rollout: Rollout) -> list[str]:
         )
     if rollout.skipped:
         said.append(f"Waiting was skipped: “{wording.escape(rollout.skipped, 300)}”")
+    if unseen := blindness.so_far(rollout):
+        said.append(unseen)
+    said += blindness.accepted(rollout)
     if rollout.evidence is not None and rollout.evidence.segments:
         said.append(segments.line(rollout.evidence.segments, rollout.evidence.segments_checked))
     drill = f", drilled in {wording.duration(max(rollout.drilled.values()))}" if rollout.drilled else ""

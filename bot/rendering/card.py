@@ -1,6 +1,6 @@
 """The one message per rollout that is always current: edited in place, its thread is the log."""
 
-from bot.rendering import alert, blocks, buttons, headline, segments, wording
+from bot.rendering import alert, blindness, blocks, buttons, headline, segments, wording
 from bot.rendering.blocks import Block, Message
 from core.rollout import gates
 from core.rollout.events import RolledBack
@@ -40,6 +40,9 @@ def state_lines(rollout: Rollout) -> list[str]:
         said.append(f"{wording.verdict_word(evidence.verdict)} · {seen}{beside} · evidence #{evidence.number}")
         if evidence.segments:
             said.append(segments.line(evidence.segments, evidence.segments_checked))
+        if unseen := blindness.so_far(rollout):
+            said.append(unseen)
+    said += blindness.accepted(rollout)
     if rollout.state is State.ON_HOLD:
         said.append(f'Either `/rollout resume {rollout.id} "why"` or roll back.')
     if rollout.request is not None and not gates.is_open(rollout) and rollout.approvals:

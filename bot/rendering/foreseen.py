@@ -25,11 +25,18 @@ def lines(foreseen: Sequence[Foreseen], known: Known) -> list[str]:
     table = [_head(first), *(_row(one) for one in foreseen)]
     rows = [f"  {row}" for row in blocks.aligned(table).splitlines()]
     goes_on = f"goes on after {usual} and " if usual != longest else ""
+    sight = [one.seen for one in foreseen if one.needs_sight]
+    known_times = [x for x in sight if x is not None]
+    grows = []
+    if sight and len(known_times) == len(sight):
+        after = wording.duration(max(known_times))
+        grows = [f"  It grows once harm of twice each rollback limit would have been seen: after about {after}."]
     return [
         f"What could be seen in {first.stage} at {first.percent:g} %, which {goes_on}lasts {longest} at the most:",
         *rows,
         f"  From {wording.count(known.daily_requests or 0)} requests a day ({known.pace_from}) and levels "
         f"{known.levels_from}. Expected times; a limit acts only while the estimate lies beyond it as well.",
+        *grows,
     ]
 
 
@@ -37,6 +44,7 @@ def warnings(foreseen: Sequence[Foreseen], risk: Risk, later: Sequence[Sequence[
     """What deserves red: limits that come too late with what would help, and those that cannot be shown to be kept.
     `later` is what the stages after this one would see, limit by limit in the same order."""
     found = [late(one, [of[i] for of in later]) for i, one in enumerate(foreseen) if not one.in_time]
+    found += [blind(one) for one in foreseen if one.blind]
     unshown = [one for one in foreseen if not one.kept_in_time]
     if names := _names([one for one in unshown if one.rare]):
         found.append(f"Watched, not cleared: {names}. {foreseen[0].stage} is too short to show that they are kept.")
@@ -47,6 +55,15 @@ def warnings(foreseen: Sequence[Foreseen], risk: Risk, later: Sequence[Sequence[
             f"It takes about {_longest(blocking)}."
         )
     return found
+
+
+def blind(one: Foreseen) -> str:
+    """One limit of which twice the size could still be missed when the stage is at its end."""
+    when = "never at this traffic" if one.seen is None else f"after about {wording.duration(one.seen)}"
+    return (
+        f"Blind in {one.stage}: {_limit(one.limit)}. Harm of twice that is seen four times in five {when}, and "
+        f"{one.stage} lasts {wording.duration(one.within)} at the most: it would stop and ask."
+    )
 
 
 def late(one: Foreseen, later: Sequence[Foreseen] = ()) -> str:
@@ -103,6 +120,8 @@ def as_json(one: Foreseen) -> dict[str, Any]:
         "cleared_after_seconds": _seconds(one.cleared),
         "cleared_in_time": one.kept_in_time,
         "watched_only": one.rare,
+        "twice_seen_after_seconds": _seconds(one.seen),
+        "blind": one.blind,
         "ways": None
         if one.ways is None
         else {

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from bot.rendering import alert, blocks, buttons, headline, wording
+from bot.rendering import alert, blindness, blocks, buttons, headline, wording
 from bot.rendering.blocks import Message
 from core.rollout import events as e
 from core.rollout import holds
@@ -44,7 +44,8 @@ def line(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
                 if holds.clears_itself(event.key)
                 else f"Nothing grows until {wording.owner(rollout)} decides."
             )
-            return f"On hold: {rollout.id}, {wording.escape(event.text, 200)}. {until}"
+            helps = f" {blindness.ways_out(rollout)}" if _is_blind(event) else ""
+            return f"On hold: {rollout.id}, {wording.escape(event.text, 200)}. {until}{helps}".rstrip()
         case e.HoldCleared():
             return f"Running again: {rollout.id}. What held it has cleared by itself."
         case e.Approved():
@@ -72,7 +73,8 @@ def line(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
             )
         case e.Completed():
             new, old = wording.escape(event.version, 40), wording.escape(event.retired, 40)
-            return f"Done: {rollout.id}. {new} is what everyone gets; {old} is retired. Roll back still works."
+            unseen = "".join(f" {text}" for text in blindness.accepted(rollout))
+            return f"Done: {rollout.id}. {new} is what everyone gets; {old} is retired. Roll back still works.{unseen}"
         case e.Abandoned():
             return f"Abandoned by {wording.person(event.by)}: {rollout.id}{_quoted(event.reason)}. Nothing was changed."
         case _:
@@ -98,6 +100,12 @@ def _smaller(rollout: Rollout, event: e.RolloutEvent) -> str:
             cases = f" ({wording.listing([wording.escape(c, 60) for c in event.cases])})" if event.cases else ""
             word = "Checks passed" if event.ok else "Checks failed"
             return f"{word}: {rollout.id} {wording.escape(event.suite, 60)}, {counted}{errors}{reasons}{cases}."
+        case e.BlindSpotsAccepted():
+            by, stage = wording.person(event.by), wording.escape(event.stage, 60)
+            return (
+                f"Accepted by {by} at {stage}: {rollout.id} goes on although it could have missed "
+                f"{blindness.listed(event.spots)}{_quoted(event.reason)}."
+            )
         case e.DrillFinished():
             word = "Drill passed" if event.ok else "Drill failed"
             return f"{word}: {rollout.id} switched there and back in {wording.duration(event.seconds)}, on no traffic."
@@ -121,6 +129,10 @@ def _smaller(rollout: Rollout, event: e.RolloutEvent) -> str:
             return f"FLAG NOT SET: {rollout.id}, {where} should be at {wording.percent(event.percent)}: {why}. {on}"
         case _:
             return f"{type(event).__name__}: {rollout.id}."
+
+
+def _is_blind(event: e.Held) -> bool:
+    return event.key == holds.UNREAD or event.key.startswith(holds.UNDECIDED)
 
 
 def _unread(rollout: Rollout) -> str:

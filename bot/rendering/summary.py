@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import datetime
 
-from bot.rendering import blocks, buttons, charts, engineering, figures, headline, notes, segments, wording
+from bot.rendering import blindness, blocks, buttons, charts, engineering, figures, headline, notes, segments, wording
 from bot.rendering.blocks import Message
 from bot.rendering.latest import power_of
 from core.judging import verdict as v
@@ -32,13 +32,18 @@ def render(
         blocks.lines([x for x in (left_out, segments.line(evidence.segments, evidence.segments_checked)) if x]),
         blocks.lines(notes.lines(evidence.notes)),
         _chart(evidence, at, zone, trend),
-        blocks.lines([x for x in (_why(rollout, evidence, at),) if x]),
+        blocks.lines([x for x in (_why(rollout, evidence, at), blindness.sentence(_unseen(rollout, evidence))) if x]),
+        blocks.lines(blindness.accepted(rollout)),
         _steer(rollout),
         blocks.context(
             f"risk {rollout.plan.risk} · limits locked {_locked(rollout, zone)} · evidence #{evidence.number} · "
             f"as of {wording.when(at, zone)}"
         ),
     )
+
+
+def _unseen(rollout: Rollout, evidence: EvidenceRecorded) -> list[v.BlindSpot]:
+    return [spot for spot in evidence.blind or () if spot.key not in rollout.accepted_keys]
 
 
 def _count(requests: int) -> str:

@@ -38,7 +38,7 @@ SCENARIOS: dict[str, tuple[str, Behaviour]] = {
     "cost-doubles": ("every request costs twice as much", replace(CONTROL, cost=2 * CONTROL.cost)),
     "refusals": ("it declines to answer 8 % of requests instead of 2 %", replace(CONTROL, refuses=0.08)),
     "slow-p95": ("one answer in eight takes over four seconds", replace(CONTROL, latency=1400.0, latency_spread=0.95)),
-    "new-error": ("2 % of requests fail in a way never seen before", replace(CONTROL, new_error=0.02)),
+    "new-error": ("6 % of requests fail in a way never seen before", replace(CONTROL, new_error=0.06)),
     "one-language": (
         "it declines half of what is asked in Japanese; the total hides it",
         replace(CONTROL, refuses=0.002),

@@ -1,7 +1,7 @@
 """What the engine may conclude; every kind of not knowing is a value of its own."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal, TypeAlias
 
 Word: TypeAlias = Literal[
@@ -167,3 +167,31 @@ class Measure:
     log_clear: float | None = None
     cleared: bool = False
     expected: AsExpected = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlindSpot:
+    """A rollback limit of which harm of twice its amount could still have been missed. `missed` is that harm: a change
+    in the unit of a measure's `difference`, with a fixed limit the level itself. `unread`: no reading ever arrived (of
+    `arm`). `readings` are the canary's so far, `needed` how many it takes, `more` how long that lasts at this pace;
+    None is unknown, or never."""
+
+    metric: str
+    kind: str
+    title: str
+    limit_text: str
+    missed: float
+    unit: str
+    relative: bool
+    harm: Harm = "more"
+    absolute: bool = False
+    unread: bool = False
+    arm: str = ""
+    readings: int = 0
+    needed: int | None = None
+    more: timedelta | None = None
+
+    @property
+    def key(self) -> str:
+        """What a person accepts: this limit of this metric."""
+        return f"{self.metric}:{self.kind}"

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeAlias
 
-from core.judging.verdict import Finding, Measure, Verdict
+from core.judging.verdict import BlindSpot, Finding, Measure, Verdict
 from core.rollout.plan import Plan
 from core.rollout.policy import Policy
 from core.rollout.surface import SurfaceDeclared
@@ -119,6 +119,7 @@ class Sighting:
     notes: tuple[Finding, ...] = ()
     segments: tuple[Measure, ...] = ()  # the rows that stand out, of `segments_checked`
     segments_checked: int = 0
+    blind: tuple[BlindSpot, ...] = ()  # the rollback limits of which harm could still have been missed
     caps: Mapping[str, float] = field(default_factory=dict)  # newly known, to be frozen
 
 

@@ -2,13 +2,14 @@
 
 from datetime import timedelta
 
+from core.judging.verdict import BlindSpot
 from core.judging.verdict import Hold as HoldVerdict
 from core.rollout import commands as c
 from core.rollout import events as e
 from core.rollout import gates, holds, permission, ticking
 from core.rollout.context import Context
 from core.rollout.model import TERMINAL, UNDER_WAY, Rollout, State
-from core.rollout.plan import GATES, Risk, StageKind, changed_parts, content_hash
+from core.rollout.plan import GATES, Risk, Stage, StageKind, changed_parts, content_hash
 from core.rollout.refusal import Conflict, Refused
 from core.rollout.surface import Surface, is_taken
 
@@ -219,11 +220,11 @@ def _advance(rollout: Rollout, command: c.Advance, context: Context) -> list[e.R
             f"The {stage.name} gate is not passed yet, and a gate is never skipped.",
             hint=f"Import its results: rollout evals import FILE --rollout {rollout.id}.",
         )
-    _must_have_shown(rollout)
+    _must_have_shown(rollout, context)
     reason = _said(command.reason, "skipped wait")
     if (following := rollout.next_stage) is not None and rollout.percent < 100 == following.percent:
         reason = _must_have_been_tried(rollout, context, reason)
-    return ticking.move_on(rollout, context, skipped=reason)
+    return [*_unseen(rollout, reason, context), *ticking.move_on(rollout, context, skipped=reason)]
 
 
 def _jump(rollout: Rollout, percent: float, reason: str, context: Context) -> list[e.RolloutEvent]:
@@ -258,8 +259,9 @@ def _jump(rollout: Rollout, percent: float, reason: str, context: Context) -> li
             f"Next step is {(between[0] if between else stage).percent:g} %.",
             hint='To jump anyway: --skip-wait "why" (it will be shown in every message).',
         )
-    _must_have_shown(rollout)
-    return ticking.move_on(rollout, context, skipped=_said(reason, "skipped wait"), to=index)
+    _must_have_shown(rollout, context)
+    reason = _said(reason, "skipped wait")
+    return [*_unseen(rollout, reason, context, stage), *ticking.move_on(rollout, context, skipped=reason, to=index)]
 
 
 def _must_have_been_tried(rollout: Rollout, context: Context, reason: str) -> str:
@@ -312,8 +314,22 @@ def _smaller(rollout: Rollout) -> str:
     return f'/rollout advance {rollout.id} --skip-wait "why" takes the next step, {following.percent:g} %.'
 
 
-def _must_have_shown(rollout: Rollout) -> None:
-    if gates.may_grow(rollout, rollout.evidence.verdict if rollout.evidence else None):
+def _unseen(rollout: Rollout, reason: str, context: Context, to: Stage | None = None) -> list[e.RolloutEvent]:
+    """What could have been missed where somebody does not wait for it: accepted, and said from then on."""
+    spots = gates.keeps(rollout, gates.blind_now(rollout), context.policy, to)
+    return [_accepted(rollout, reason, spots, context, lasting=False)] if spots else []
+
+
+def _accepted(
+    rollout: Rollout, reason: str, spots: tuple[BlindSpot, ...], context: Context, *, lasting: bool
+) -> e.BlindSpotsAccepted:
+    stage = rollout.stage
+    assert stage is not None
+    return e.BlindSpotsAccepted(by=context.by.id, reason=reason, stage=stage.name, lasting=lasting, spots=spots)
+
+
+def _must_have_shown(rollout: Rollout, context: Context) -> None:
+    if gates.may_grow(rollout, rollout.evidence.verdict if rollout.evidence else None, context.policy):
         return
     raise Refused(
         "At high risk nothing grows before every limit is shown to be kept, and that is not shown yet.",
@@ -336,7 +352,13 @@ def _resume(rollout: Rollout, command: c.Resume, context: Context) -> list[e.Rol
     if rollout.state is State.ON_HOLD:
         assert rollout.hold is not None
         reason = _said(command.reason, "resume after a hold")
-        return [e.Resumed(by=context.by.id, reason=reason, overrides=rollout.hold.key)]
+        resumed = e.Resumed(by=context.by.id, reason=reason, overrides=rollout.hold.key)
+        if rollout.hold.key != holds.UNREAD and not rollout.hold.key.startswith(holds.UNDECIDED):
+            return [resumed]
+        spots = gates.keeps(rollout, gates.blind_now(rollout), context.policy)
+        if rollout.hold.key == holds.UNREAD:
+            spots = gates.unread_limits(spots)
+        return [resumed, _accepted(rollout, reason, spots, context, lasting=True)] if spots else [resumed]
     _must_be_under_way(rollout, "resume")
     raise Refused(f"{rollout.id} waits for {gates.missing(rollout)}; it is not paused.")
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar, TypeAlias
 
-from core.judging.verdict import Finding, Measure, Verdict
+from core.judging.verdict import BlindSpot, Finding, Measure, Verdict
 from core.rollout.plan import Content, Plan
 from core.rollout.policy import Policy
 from core.rollout.surface import SurfaceEvent
@@ -138,7 +138,7 @@ class EvidenceRecorded:
     """What the engine saw when it mattered, with all that is needed to compute the verdict again."""
 
     TYPE: ClassVar[str] = "rollout.evidence_recorded"
-    LATER: ClassVar[tuple[str, ...]] = ("verdict.number",)
+    LATER: ClassVar[tuple[str, ...]] = ("verdict.number", "blind")
     number: int
     reason: str  # verdict | step | summary | hold | rollback
     verdict: Verdict
@@ -155,6 +155,21 @@ class EvidenceRecorded:
     notes: tuple[Finding, ...] = ()  # told, and holding nothing
     segments: tuple[Measure, ...] = ()  # the rows that stand out; `segments_checked` were looked at
     segments_checked: int = 0
+    blind: tuple[BlindSpot, ...] | None = None  # limits of which harm could still have been missed; None: of none
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlindSpotsAccepted:
+    """Somebody let the rollout grow although harm of these limits could have been missed. Said in every later
+    message."""
+
+    TYPE: ClassVar[str] = "rollout.blind_spots_accepted"
+    WRITTEN: ClassVar[tuple[str, ...]] = ("reason",)
+    by: str
+    reason: str
+    stage: str  # the one under way
+    lasting: bool  # later stages do not wait for these limits either; else the waiting of this one alone was skipped
+    spots: tuple[BlindSpot, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -353,6 +368,7 @@ RolloutEvent: TypeAlias = (
     | EvalRecorded
     | DrillFinished
     | EvidenceRecorded
+    | BlindSpotsAccepted
     | TailsFrozen
     | Held
     | HoldCleared

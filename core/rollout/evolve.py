@@ -102,8 +102,13 @@ def _evidence_recorded(rollout: Rollout, event: e.EvidenceRecorded, at: datetime
         evidence=event,
         evidence_at=at,
         measures=event.measures,
+        sighted=rollout.sighted_with(event.blind or ()),
         summary_at=at if told else rollout.summary_at,
     )
+
+
+def _blind_spots_accepted(rollout: Rollout, event: e.BlindSpotsAccepted, _: datetime) -> Rollout:
+    return replace(rollout, accepted=(*rollout.accepted, event))
 
 
 def _tails_frozen(rollout: Rollout, event: e.TailsFrozen, _: datetime) -> Rollout:
@@ -243,6 +248,7 @@ AFTER: Mapping[type[e.RolloutEvent], Callable[[Rollout, Any, datetime], Rollout]
     e.EvalRecorded: _eval_recorded,
     e.DrillFinished: _drill_finished,
     e.EvidenceRecorded: _evidence_recorded,
+    e.BlindSpotsAccepted: _blind_spots_accepted,
     e.TailsFrozen: _tails_frozen,
     e.Held: _held,
     e.HoldCleared: _hold_cleared,

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from core.judging.verdict import Cleared, Continue, Measure, NoControl, Verdict
+from core.judging import sight
+from core.judging.verdict import BlindSpot, Cleared, Continue, Measure, NoControl, Verdict
 from core.rollout import holds
 from core.rollout.context import Context
 from core.rollout.events import ApprovalRequested
 from core.rollout.model import Rollout, State
 from core.rollout.plan import GATES, Advance, Risk, Stage, StageKind, content_hash
+from core.rollout.policy import GrowOn, Policy
 from core.rollout.refusal import Refused
 from core.rollout.surface import Surface, is_taken, next_version
 
@@ -47,13 +49,50 @@ def bound_to(verdict: Verdict | None) -> str:
     return "Continue" if isinstance(verdict, Continue | Cleared | NoControl) else verdict_name(verdict)
 
 
-def may_grow(rollout: Rollout, verdict: Verdict | None) -> bool:
-    """Whether the risk class lets it grow on this verdict: at high risk finding nothing is not enough, every limit has
-    to be shown to be kept, unless a person set that aside."""
+def may_grow(rollout: Rollout, verdict: Verdict | None, policy: Policy) -> bool:
+    """Whether the policy lets it grow on this verdict: where it grows on what is shown, finding nothing is not enough,
+    every limit has to be shown to be kept, unless a person set that aside."""
     stage = rollout.stage
-    if rollout.plan.risk is not Risk.HIGH or stage is None or not stage.compared:
+    if policy.grows_on(rollout.plan.risk) is not GrowOn.SHOWN or stage is None or not stage.compared:
         return True
     return isinstance(verdict, Cleared) or undecided(stage) in rollout.overridden
+
+
+def keeps(
+    rollout: Rollout, blind: Sequence[BlindSpot], policy: Policy, to: Stage | None = None
+) -> tuple[BlindSpot, ...]:
+    """The blind spots that keep a stage from being left, and that nobody has accepted.
+
+    A limit that was never read always does. Where it grows on what is noticeable, so does every other one; not for a
+    few chosen people, who can hardly ever show anything, where the next stage (or the one jumped `to`) is asked itself.
+    """
+    stage = rollout.stage
+    left = tuple(
+        spot
+        for spot in blind
+        if spot.key not in rollout.accepted_keys and (spot.unread or spot.key not in rollout.sighted)
+    )
+    if stage is None or not stage.exposes:
+        return ()
+    following = to or rollout.next_stage
+    asked_later = stage.kind is StageKind.COHORT and following is not None and following.compared
+    seen = policy.grows_on(rollout.plan.risk) is GrowOn.NOTICEABLE and stage.compared
+    if seen and not asked_later and undecided(stage) not in rollout.overridden:
+        return left
+    return unread_limits(left)
+
+
+def unread_limits(blind: Sequence[BlindSpot]) -> tuple[BlindSpot, ...]:
+    """Those of which no reading ever arrived."""
+    return tuple(spot for spot in blind if spot.unread)
+
+
+def blind_now(rollout: Rollout) -> tuple[BlindSpot, ...]:
+    """What was blind when the stage under way was last recorded; before that, everything."""
+    at, since = rollout.evidence_at, rollout.stage_since
+    if rollout.evidence is None or at is None or since is None or at < since:
+        return sight.nothing_seen(rollout.plan.limits)
+    return rollout.evidence.blind or ()
 
 
 def unread(stage: Stage, measures: Sequence[Measure]) -> tuple[str, ...]:

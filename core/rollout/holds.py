@@ -6,6 +6,7 @@ from core.rollout.model import Rollout
 
 NO_DATA, SPLIT, BROKEN = "no_data", "split", "broken_evidence"
 UNDECIDED = "undecided:"
+UNREAD = "unread"
 _SOURCE = "source:"
 
 
@@ -43,13 +44,13 @@ def is_of_split(key: str) -> bool:
 
 def clears_itself(key: str) -> bool:
     """Whether a hold ends by itself: once what was missing is there again, or people are split as planned again."""
-    return key in {NO_DATA, BROKEN} or key.startswith(_SOURCE) or is_of_split(key)
+    return key in {NO_DATA, BROKEN, UNREAD} or key.startswith(_SOURCE) or is_of_split(key)
 
 
 def is_over(key: str, verdict: v.Verdict) -> bool:
     """Whether a hold that clears itself may end at this verdict."""
-    if not clears_itself(key):
-        return False
+    if not clears_itself(key) or key == UNREAD:
+        return False  # what was never read is told by the limits, and not by the verdict
     return not isinstance(verdict, v.Skewed if is_of_split(key) else v.NoData | v.BrokenSource)
 
 

@@ -5,10 +5,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from core.judging.verdict import Measure
+from core.judging.limits import Role
+from core.judging.verdict import BlindSpot, Measure
 from core.rollout.events import (
     ApprovalRequested,
     Approved,
+    BlindSpotsAccepted,
     EvalRecorded,
     EvidenceRecorded,
     FlagSet,
@@ -101,6 +103,8 @@ class Rollout:
     flip_doubted: bool = False
     flag: FlagSet | None = None  # what the driven flag system was read back at last; after a rollback: since then
     flag_trouble: str = ""  # why it could not be set since
+    accepted: tuple[BlindSpotsAccepted, ...] = ()  # the blind spots that people let it grow with
+    sighted: frozenset[str] = frozenset()  # rollback limits of which twice their size would have been noticed once
     caps: Mapping[str, float] = field(default_factory=dict)  # metric -> the value above which readings are cut
 
     @property
@@ -143,6 +147,18 @@ class Rollout:
             return timedelta(0)
         paused = self.paused_for + (at - self.paused_at if self.paused_at else timedelta(0))
         return at - self.spans[-1].since - paused
+
+    @property
+    def accepted_keys(self) -> frozenset[str]:
+        """The limits whose blind spots were accepted for the stages to come as well."""
+        return frozenset(spot.key for one in self.accepted if one.lasting for spot in one.spots)
+
+    def sighted_with(self, blind: tuple[BlindSpot, ...]) -> frozenset[str]:
+        """The limits that were not blind once: evidence adds up, so that they stay so."""
+        if self.stage is None or not self.stage.compared:
+            return self.sighted
+        limits = {f"{x.metric}:{x.kind.value}" for x in self.plan.limits if x.acts and x.role is Role.ROLLBACK}
+        return self.sighted | (limits - {spot.key for spot in blind})
 
     def notice_posted(self, key: str) -> datetime | None:
         """When the notice of this channel reached Slack, in the plan as it stands."""

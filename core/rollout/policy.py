@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from enum import StrEnum
 from typing import ClassVar
 from zoneinfo import ZoneInfo
 
@@ -19,6 +20,18 @@ def moments_of(clock: datetime, zone: tzinfo) -> list[datetime]:
         if moment not in found and moment.astimezone(zone).replace(tzinfo=None) == clock.replace(tzinfo=None):
             found.append(moment)
     return found
+
+
+class GrowOn(StrEnum):
+    """What lets a rollout grow, besides its holds and that nothing speaks against it."""
+
+    SHOWN = "shown"  # every limit is shown to be kept
+    NOTICEABLE = "noticeable"  # harm of twice each rollback limit would have been seen by now, with 80 % chance
+    TIME = "time"  # nothing more, but that each rollback limit has been read at all
+
+
+GROW_ON = {Risk.LOW: GrowOn.TIME, Risk.STANDARD: GrowOn.NOTICEABLE, Risk.HIGH: GrowOn.SHOWN}
+"""What holds where a policy does not say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +113,7 @@ class Policy:
     """One per workspace; `BUILT_IN` holds where none was given."""
 
     # Came when policies were stored already: not in bytes and fingerprint while unset, so that those stay as they are.
-    LATER: ClassVar[tuple[str, ...]] = ("break_glass",)
+    LATER: ClassVar[tuple[str, ...]] = ("break_glass", "grow_on")
 
     timezone: str = "UTC"
     roles: dict[str, Role] = field(default_factory=dict)
@@ -122,6 +135,7 @@ class Policy:
     summary_later: timedelta = timedelta(hours=6)
     approval_expires: timedelta = timedelta(hours=24)
     break_glass: BreakGlass | None = None
+    grow_on: dict[Risk, GrowOn] | None = None  # what the policy says itself, by risk
 
     def fingerprint(self) -> str:
         """Sixteen hex digits over every field: the same policy has the same."""
@@ -130,6 +144,10 @@ class Policy:
             if getattr(self, name) is None:
                 text = text.replace(f", {name}=None", "")
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def grows_on(self, risk: Risk) -> GrowOn:
+        """What lets a rollout of this risk grow."""
+        return (self.grow_on or {}).get(risk, GROW_ON[risk])
 
     def local(self, at: datetime) -> datetime:
         return at.astimezone(ZoneInfo(self.timezone))

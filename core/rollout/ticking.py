@@ -10,8 +10,11 @@ from core.rollout import events as e
 from core.rollout.context import Context
 from core.rollout.model import Rollout, State
 from core.rollout.plan import GATES, Stage, StageKind
+from core.rollout.policy import Policy
 from core.rollout.refusal import Refused
 
+SPOKEN = 50
+"""Requests on the new version, after which a metric that was never read is asked about: it clears itself."""
 A_NIGHT = timedelta(days=1)
 """How long a few chosen people may be silent before somebody is asked."""
 
@@ -135,7 +138,7 @@ def _look(rollout: Rollout, sighting: c.Sighting | None, context: Context) -> li
             reason = sighting.verdict.findings[0].limit_text
             back = rolled_back(rollout, context, reason=reason, findings=sighting.verdict.findings, sighting=sighting)
             return [evidence, back]
-        if holding := _holding(rollout, sighting):
+        if holding := _holding(rollout, sighting, context):
             return holding
     events = _steps(rollout, sighting, context)
     if sighting is None or any(isinstance(x, e.EvidenceRecorded) for x in events):
@@ -182,15 +185,19 @@ def _evidence(rollout: Rollout, sighting: c.Sighting, reason: str) -> e.Evidence
         notes=sighting.notes,
         segments=sighting.segments,
         segments_checked=sighting.segments_checked,
+        blind=sighting.blind or None,
     )
 
 
-def _holding(rollout: Rollout, sighting: c.Sighting) -> list[e.RolloutEvent]:
+def _holding(rollout: Rollout, sighting: c.Sighting, context: Context) -> list[e.RolloutEvent]:
     """A hold that begins, or one that clears itself."""
     found = holds.asked_for(rollout, sighting.verdict)
     if rollout.state is State.ON_HOLD:
         assert rollout.hold is not None
-        if holds.is_over(rollout.hold.key, sighting.verdict):
+        if holds.is_over(rollout.hold.key, sighting.verdict) or (
+            rollout.hold.key == holds.UNREAD
+            and not gates.unread_limits(gates.keeps(rollout, sighting.blind, context.policy))
+        ):
             return [_evidence(rollout, sighting, "verdict"), e.HoldCleared(key=rollout.hold.key)]
         return []
     if found is None or rollout.state is State.PAUSED or _is_quiet(rollout, sighting):
@@ -247,7 +254,7 @@ def _running(rollout: Rollout, sighting: c.Sighting | None, context: Context) ->
         if result is not None and not result.ok:
             return [e.Held(key=f"eval:{result.digest}", text=f"{result.suite or 'eval'} failed: {result.reasons[0]}")]
         return []
-    if is_ready(rollout, sighting, context.at):
+    if is_ready(rollout, sighting, context.at, context.policy):
         if gates.blocked(context):
             return []
         if sighting is None:
@@ -256,11 +263,20 @@ def _running(rollout: Rollout, sighting: c.Sighting | None, context: Context) ->
         seen = _evidence(rollout, sighting, "step")
         return [seen, *move_on(replace(rollout, evidence=seen), context)]
     key = gates.undecided(stage)
-    shown = gates.may_grow(rollout, sighting.verdict if sighting else None)
+    shown = gates.may_grow(rollout, sighting.verdict if sighting else None, context.policy)
+    blind = gates.keeps(rollout, sighting.blind, context.policy) if sighting else ()
+    unread = gates.unread_limits(blind)
+    if (
+        unread
+        and sighting is not None
+        and sighting.exposed_requests >= SPOKEN
+        and _is_ripe(rollout, sighting, context.at)
+    ):
+        return [_evidence(rollout, sighting, "hold"), e.Held(key=holds.UNREAD, text=_never_read(unread))]
     longest = _asked_at(rollout, stage, sighting)
     held = rollout.held_for(context.at)
     if held - rollout.asked_after >= longest:  # somebody who lets it go on undecided is asked again as much later
-        text = f"undecided after {_hours(rollout.asked_after + longest)}: {_have(stage, sighting, shown=shown)}"
+        text = f"undecided after {_hours(rollout.asked_after + longest)}: {_have(stage, sighting, blind, shown=shown)}"
         asked = e.Held(key=key, text=text)
         return [_evidence(rollout, sighting, "hold"), asked] if sighting else [asked]
     return []
@@ -274,19 +290,44 @@ def _asked_at(rollout: Rollout, stage: Stage, sighting: c.Sighting | None) -> ti
     return max(stage.longest, A_NIGHT) if _is_quiet(rollout, sighting) else stage.longest
 
 
-def _have(stage: Stage, sighting: c.Sighting | None, *, shown: bool) -> str:
+def _have(stage: Stage, sighting: c.Sighting | None, blind: tuple[v.BlindSpot, ...], *, shown: bool) -> str:
     requests = sighting.stage_requests if sighting else 0
     if requests < stage.min_samples:
         return f"{requests} of {stage.min_samples} requests seen"
     if sighting is not None and (unread := gates.unread(stage, sighting.measures)):
         return f"nothing can be said yet of {' and '.join(unread)}, on which it is decided"
+    if shown and (silent := gates.unread_limits(blind)):
+        return _never_read(silent)
+    if shown and blind:
+        return f"twice the limit could still have been missed of {_named(blind)}"
     if shown:
         return f"{requests} requests seen, and nothing can be said on them"
     return f"{requests} requests do not show yet that every limit is kept"
 
 
-def is_ready(rollout: Rollout, sighting: c.Sighting | None, at: datetime) -> bool:
-    """Whether the stage under way may be left: held for long enough, seen by enough, and nothing speaks against it."""
+def _never_read(unread: tuple[v.BlindSpot, ...]) -> str:
+    of = " of the current version" if all(spot.arm == "control" for spot in unread) else ""
+    asked = "is it" if len(unread) == 1 else "are they"
+    return f"no reading of {_named(unread)}{of} has ever arrived: {asked} reported?"
+
+
+def _named(spots: tuple[v.BlindSpot, ...]) -> str:
+    *some, last = dict.fromkeys(spot.metric for spot in spots)
+    return f"{', '.join(some)} and {last}" if some else last
+
+
+def is_ready(rollout: Rollout, sighting: c.Sighting | None, at: datetime, policy: Policy) -> bool:
+    """Whether the stage under way may be left: held for long enough, seen by enough, nothing speaks against it, and
+    what the policy wants to have seen could have been seen."""
+    if not _is_ripe(rollout, sighting, at):
+        return False
+    if sighting is None:
+        return True
+    return gates.may_grow(rollout, sighting.verdict, policy) and not gates.keeps(rollout, sighting.blind, policy)
+
+
+def _is_ripe(rollout: Rollout, sighting: c.Sighting | None, at: datetime) -> bool:
+    """Whether it was held for long enough and seen by enough, and nothing speaks against it."""
     stage = rollout.stage
     assert stage is not None
     if rollout.held_for(at) < stage.min_hold:
@@ -303,7 +344,7 @@ def is_ready(rollout: Rollout, sighting: c.Sighting | None, at: datetime) -> boo
         case v.NoData() | v.Skewed() | v.BrokenSource() as unknown:
             return holds.key_of(unknown) in rollout.overridden
         case _:
-            return gates.may_grow(rollout, sighting.verdict)
+            return True
 
 
 def _summary_due(rollout: Rollout, context: Context) -> bool:

@@ -5,15 +5,18 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from core.judging import caps
+from core.judging import caps, sight
 from core.judging.judge import Judgement, judge
-from core.judging.look import reduce
+from core.judging.look import Look, reduce
+from core.judging.question import Question
 from core.judging.state import State as Memory
 from core.judging.verdict import RollBack
 from core.rollout import commands as c
-from core.rollout import holds
+from core.rollout import gates, holds
+from core.rollout.events import BlindSpotsAccepted
 from core.rollout.model import Rollout, StageSpan, State
 from core.rollout.plan import Plan, Stage
+from core.rollout.policy import BUILT_IN, Policy
 from core.rollout.questions import ask
 from core.rollout.ticking import is_ready
 from core.simulation.population import Population
@@ -61,8 +64,9 @@ class Run:
     lasted: timedelta
 
 
-def play(plan: Plan, source: Source, tally: Tally, *, looks: int) -> Run:
-    """Run the plan once. Offline gates are taken as passed, approvals as given at once, holds as set aside at once."""
+def play(plan: Plan, source: Source, tally: Tally, *, looks: int, policy: Policy = BUILT_IN) -> Run:
+    """Run the plan once. Offline gates are taken as passed, approvals as given at once, holds as set aside at once,
+    and what is blind at the longest hold as accepted."""
     stages = [(index, stage) for index, stage in enumerate(plan.stages) if stage.exposes]
     each = max(FEWEST, round(looks / max(len(stages), 1)))
     rollout = _started(plan)
@@ -79,7 +83,8 @@ def play(plan: Plan, source: Source, tally: Tally, *, looks: int) -> Run:
             at = began + after
             question = ask(rollout, TICK)
             sums = tally.sums
-            found = judge(question, reduce(question, sums, memory, at), memory)
+            look = reduce(question, sums, memory, at)
+            found = judge(question, look, memory)
             memory = found.state
             tally.caps = {**tally.caps, **caps.frozen(question, sums)}
             rollout = replace(rollout, caps=dict(tally.caps))
@@ -90,10 +95,15 @@ def play(plan: Plan, source: Source, tally: Tally, *, looks: int) -> Run:
                 rollout = replace(rollout, overridden=rollout.overridden | {hold.key})
                 name = hold.findings[0].metric if hold.findings else hold.key
                 held = held or _stop(name, at, stage, found)
-            if is_ready(rollout, sighting(found), at):
+            seen = sighting(found, question, look)
+            rollout = replace(rollout, sighted=rollout.sighted_with(seen.blind))
+            if is_ready(rollout, seen, at, policy):
                 break
             if last:
                 undecided.append(stage.name)
+                spots = gates.keeps(rollout, seen.blind, policy)
+                accepted = BlindSpotsAccepted(by="", reason="", stage=stage.name, lasting=True, spots=spots)
+                rollout = replace(rollout, accepted=(*rollout.accepted, accepted))
     return Run(rollback=None, held=held, undecided=tuple(undecided), lasted=at - START)
 
 
@@ -118,7 +128,7 @@ def moments(stage: Stage, pace: float, looks: int) -> Iterator[tuple[timedelta, 
         yield at, at == found[-1]
 
 
-def sighting(found: Judgement) -> c.Sighting:
+def sighting(found: Judgement, question: Question, look: Look) -> c.Sighting:
     """A judgement in the form in which the rollout is told of it; nothing is recorded, so nothing is digested."""
     return c.Sighting(
         verdict=found.verdict,
@@ -135,6 +145,7 @@ def sighting(found: Judgement) -> c.Sighting:
         state_before="",
         looks="",
         state_after="",
+        blind=sight.blind_spots(question, look, found.state),
     )
 
 

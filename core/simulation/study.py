@@ -10,6 +10,7 @@ from core.judging.limits import Role
 from core.metrics.catalogue import CATALOGUE
 from core.metrics.typical import TYPICAL
 from core.rollout.plan import Plan
+from core.rollout.policy import BUILT_IN, Policy
 from core.simulation import report
 from core.simulation.harm import Harm
 from core.simulation.population import populate
@@ -33,6 +34,7 @@ class Study:
     seed: int = 1
     icc: float = ICC
     recording: Recording | None = None
+    policy: Policy = BUILT_IN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,12 +71,13 @@ def carry_out(study: Study, task: Task) -> Run:
         population = populate(pace, study.plan.segments, chance)
         source = Traffic(study.known, reported(study), population, harm, chance, study.icc)
     tally = Tally(source.population.profiles, derived_metrics(study.plan.limits))
-    return play(study.plan, source, tally, looks=study.looks)
+    return play(study.plan, source, tally, looks=study.looks, policy=study.policy)
 
 
 def reported(study: Study) -> tuple[str, ...]:
     """The metrics that simulated applications report: those of limits, expectations and harms, and those measured."""
     named = [limit.metric for limit in study.plan.limits] + [one.metric for one in study.plan.expectations]
+    named += [metric for stage in study.plan.stages for metric in stage.decide_on]
     named += [harm.metric for harm in study.harms] + sorted(study.known.metrics)
     # Errors have kinds: without failed requests there would be no usual ones to tell a new one from.
     named += ["hard_error_rate"] if "new_error_category" in named else []

@@ -32,7 +32,7 @@ def check(file: File, surface: Surface | None, policy: Policy, now: datetime | N
                 *limit_checks.check(file),
                 *stage_checks.check(file, surface, policy),
                 *drives_checks.check(file),
-                *sight_checks.check(file, surface),
+                *sight_checks.check(file, surface, policy),
                 *notice_checks.check(file, surface, policy, now),
                 *date_checks.check(file, surface, policy, now),
                 *_unit(file),

@@ -8,7 +8,7 @@ from pydantic import WithJsonSchema as Schema
 
 from core.rollout import policy as values
 from core.rollout.plan import Risk, StageKind
-from core.rollout.policy import BUILT_IN, Freeze, Policy, QuietHours, RiskClass
+from core.rollout.policy import BUILT_IN, Freeze, GrowOn, Policy, QuietHours, RiskClass
 from core.spec import times
 from core.spec.fields import Channel, Duration, Factor, Group, Percent, Person, Strict, Written, only, wrong
 
@@ -78,6 +78,7 @@ class RiskTerms(Strict):
     approvals: Annotated[int, Field(ge=0, le=20)]
     min_canary_hold: Duration = timedelta(0)
     may_skip: tuple[StageKind, ...] = ()
+    grow_on: GrowOn | None = None
 
 
 class RiskClasses(Strict):
@@ -179,6 +180,7 @@ class PolicyFile(Written):
 def policy_of(file: PolicyFile) -> Policy:
     """What holds once this file is applied."""
     quiet = file.quiet_hours
+    grow_on = {risk: terms.grow_on for risk in Risk if (terms := getattr(file.risk, risk.value)) and terms.grow_on}
     return Policy(
         timezone=file.timezone,
         roles={
@@ -198,6 +200,7 @@ def policy_of(file: PolicyFile) -> Policy:
         summary_later=file.summaries.later,
         approval_expires=file.approval_expires,
         break_glass=None if file.break_glass is None else file.break_glass.value(),
+        grow_on=grow_on or None,
     )
 
 

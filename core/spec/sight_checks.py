@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from core.judging.limits import Kind, Role, rounded
+from core.rollout.policy import BUILT_IN, Policy
 from core.rollout.surface import Surface
 from core.spec import foresight
 from core.spec.foresight import SAID, Design, Foreseen
@@ -15,9 +16,10 @@ from core.spec.templates import TEMPLATES
 from core.spec.times import ahead
 
 
-def check(file: RolloutFile, surface: Surface | None) -> Iterator[Problem]:
+def check(file: RolloutFile, surface: Surface | None, policy: Policy = BUILT_IN) -> Iterator[Problem]:
     """A warning for each rollback limit that no stage beside a control is long enough for, with what its best stage can
-    do. Typical levels are assumed here: `plan` knows what was measured."""
+    do, and for each that the first stage would ask about as blind. Typical levels are assumed here: `plan` knows what
+    was measured."""
     if surface is None or surface.daily_requests is None:
         return
     design = Design(
@@ -26,14 +28,22 @@ def check(file: RolloutFile, surface: Surface | None) -> Iterator[Problem]:
         control=file.assignment.control,
         segments=bool(_segments(file)),
         risk=file.careful,
+        grow_on=policy.grows_on(file.careful),
     )
     paths = {(terms.metric, terms.kind): number for number, terms in enumerate(file.rollback_when)}
-    for one in foresight.late(foresight.best(design, assumed(surface))):
+    late = foresight.late(foresight.best(design, assumed(surface)))
+    for one in late:
         number = paths.get((one.limit.metric, one.limit.kind))
         if one.limit.role is not Role.ROLLBACK or number is None:
             continue  # of the template, which is no line of this file
         path: Path = ("rollback_when", number, one.limit.kind.value)
         yield file.source.problem(path, SAID + _told(one), severity="warning")
+    first = foresight.foresee(design, design.compared[0], assumed(surface)) if design.compared else ()
+    for one in first:
+        number = paths.get((one.limit.metric, one.limit.kind))
+        if one.blind and number is not None and one.limit not in {other.limit for other in late}:
+            path = ("rollback_when", number, one.limit.kind.value)
+            yield file.source.problem(path, SAID + _blind(one), severity="warning")
 
 
 def _told(one: Foreseen) -> str:
@@ -42,6 +52,14 @@ def _told(one: Foreseen) -> str:
     return (
         f"at this traffic you can notice {_what(one)} {when}; {one.stage} lasts at most {ahead(one.within)}, "
         f"enough {enough}. rollout plan says what would help"
+    )
+
+
+def _blind(one: Foreseen) -> str:
+    when = "never" if one.seen is None else f"after about {_about(one.seen)}"
+    return (
+        f"at this traffic harm of twice that is seen {when} (four times in five); {one.stage} lasts at most "
+        f"{ahead(one.within)}, and would stop and ask. rollout plan says what would help"
     )
 
 

@@ -219,7 +219,7 @@ def test_the_clock_stands_still_while_paused(running, words):
 def test_advance_needs_a_reason_and_skips_only_the_waiting(running):
     story = running()
     story.refuses(c.Advance(), "say why")
-    story.when(c.Advance(reason="tiny change")).then(e.StageEntered)
+    story.when(c.Advance(reason="tiny change")).then(e.BlindSpotsAccepted, e.StageEntered)
 
 
 def test_a_big_jump_needs_a_reason(running, words):
@@ -228,7 +228,7 @@ def test_a_big_jump_needs_a_reason(running, words):
     story.refuses(c.Advance(to_percent=100), "big jump")
     story.refuses(c.Advance(to_percent=10), "only grow")
     story.refuses(c.Advance(to_percent=80), "not a step")
-    story.when(c.Advance(to_percent=100, reason="launch day")).then(e.StageEntered)
+    story.when(c.Advance(to_percent=100, reason="launch day")).then(e.BlindSpotsAccepted, e.StageEntered)
     assert story.now.percent == 100
 
 
@@ -345,7 +345,7 @@ def test_a_person_jumps_over_steps_only_once_the_canary_has_held(running):
     refused = story.refuses(c.Advance(to_percent=100, reason="ship it"), "canary has held for 0 s of 6 h")
     assert "takes the next step, 25 %" in refused.hint
     story.later(hours=6).refuses(c.Advance(to_percent=100), "big jump")
-    story.when(c.Advance(to_percent=100, reason="launch day")).then(e.StageEntered)
+    story.when(c.Advance(to_percent=100, reason="launch day")).then(e.BlindSpotsAccepted, e.StageEntered)
 
 
 def test_the_hold_that_the_policy_asks_of_a_canary_is_not_got_round_in_two_steps(running, words):
@@ -359,7 +359,7 @@ def test_a_person_takes_nobody_from_a_canary_that_has_just_begun_to_everybody(ru
     story = running(stages=(words.stages[0], *words.stages[2:]))
     refused = story.later(minutes=1).refuses(c.Advance(reason="ship it"), "neither to everybody")
     assert refused.earliest == story.at + timedelta(hours=5, minutes=59)
-    story.later(hours=6).when(c.Advance(reason="ship it")).then(e.StageEntered)
+    story.later(hours=6).when(c.Advance(reason="ship it")).then(e.BlindSpotsAccepted, e.StageEntered)
 
 
 def test_a_trial_that_the_policy_lets_be_skipped_need_not_have_held(running, words):
@@ -372,7 +372,7 @@ def test_a_trial_that_the_policy_lets_be_skipped_need_not_have_held(running, wor
 def test_a_step_within_what_the_policy_allows_is_no_big_jump(running, words):
     stages = (*words.stages[:2], replace(words.stages[1], name="ramp 50%", percent=50), *words.stages[2:])
     story = running(words.story(policy=replace(BUILT_IN, max_step=20)), stages=stages)
-    story.when(c.Advance(to_percent=50, reason="it is fine")).then(e.StageEntered)
+    story.when(c.Advance(to_percent=50, reason="it is fine")).then(e.BlindSpotsAccepted, e.StageEntered)
     assert story.now.percent == 50
 
 
@@ -384,8 +384,8 @@ def asking(running, words):
 
 
 def test_approvers_see_why_the_wait_before_their_gate_was_skipped(asking, words, cast):
-    story = asking.when(c.Advance(reason="seen by all of us")).then(e.ApprovalRequested)
-    assert story.last[0].skipped == story.now.skipped == "seen by all of us"
+    story = asking.when(c.Advance(reason="seen by all of us")).then(e.BlindSpotsAccepted, e.ApprovalRequested)
+    assert story.last[1].skipped == story.now.skipped == "seen by all of us"
     story.tick(words.sighting()).then(e.EvidenceRecorded, e.ApprovalRequested)
     assert story.last[1].skipped is None, "the engine does not write a person's words again"
     assert story.now.skipped == "seen by all of us", "whoever is asked anew still sees them"
@@ -491,8 +491,10 @@ def test_who_may_break_glass_goes_on_before_the_trial_has_held_and_it_is_said(ru
     story = running(words.story(policy=GLASS))
     story.refuses(c.Advance(to_percent=100, reason="ship it"), "at least 20 characters", by=PAT)
     story.refuses(c.Advance(to_percent=100, reason="the old model is down for all"), "canary has held")
-    story.when(c.Advance(to_percent=100, reason="the old model is down for all"), by=PAT).then(e.StageEntered)
-    assert story.last[0].skipped == (
+    story.when(c.Advance(to_percent=100, reason="the old model is down for all"), by=PAT).then(
+        e.BlindSpotsAccepted, e.StageEntered
+    )
+    assert story.last[1].skipped == (
         "the old model is down for all (before it was tried, by break-glass; to be reviewed by Wed 25 Nov 10:00 UTC)"
     )
 
@@ -500,7 +502,9 @@ def test_who_may_break_glass_goes_on_before_the_trial_has_held_and_it_is_said(ru
 def test_breaking_glass_skips_no_gate_and_no_approval(running, words, cast):
     approved = replace(words.stages[2], advance=Advance.APPROVE)
     story = running(words.story(policy=GLASS), stages=(*words.stages[:2], approved, words.stages[3]))
-    story.when(c.Advance(to_percent=100, reason="the old model is down for all"), by=PAT).then(e.ApprovalRequested)
+    story.when(c.Advance(to_percent=100, reason="the old model is down for all"), by=PAT).then(
+        e.BlindSpotsAccepted, e.ApprovalRequested
+    )
     assert "by break-glass" in story.now.skipped
 
 
@@ -523,7 +527,7 @@ def test_a_cohort_that_is_all_the_trial_there_is_has_to_hold(running, words):
     cohort = Stage(kind=StageKind.COHORT, name="internal", percent=50, where={"a": "b"}, min_hold=timedelta(hours=2))
     story = running(stages=(cohort, *words.stages[1:]))
     story.refuses(c.Advance(to_percent=100, reason="ship it"), "internal has held for 0 s of 2 h")
-    story.later(hours=2).when(c.Advance(to_percent=100, reason="ship it")).then(e.StageEntered)
+    story.later(hours=2).when(c.Advance(to_percent=100, reason="ship it")).then(e.BlindSpotsAccepted, e.StageEntered)
 
 
 def test_a_cohort_before_a_canary_may_be_skipped_where_the_policy_lets_it(running, words):

@@ -58,8 +58,8 @@ def test_too_little_traffic_leaves_a_stage_undecided(study, plan, canary):
 
 def test_high_risk_waits_until_the_limit_is_shown_to_be_kept(study, plan, canary):
     high = study(plan=plan(risk=Risk.HIGH, stages=(canary(min_hold=HOUR / 60, min_samples=0, max_hold=72 * HOUR),)))
-    standard = study(plan=replace(high.plan, risk=Risk.STANDARD))
-    assert carry_out(standard, NOTHING).lasted < HOUR / 6  # as soon as both arms have had a request
+    low = study(plan=replace(high.plan, risk=Risk.LOW))
+    assert carry_out(low, NOTHING).lasted < HOUR / 6  # as soon as both arms have had a request
     waited = carry_out(high, NOTHING)
     assert HOUR < waited.lasted < 72 * HOUR
     assert waited.undecided == ()

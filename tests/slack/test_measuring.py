@@ -11,8 +11,9 @@ from slack_sdk.web import SlackResponse
 from bot.rendering import blocks
 from bot.slack import answering
 from bot.slack.app import _taken
-from core import watch
+from core import applying, watch
 from core.metrics.observation import Observation
+from core.rollout.context import ENGINE
 from core.store import windows
 
 CHART = {"type": "data_visualization", "title": "x", "chart": {"type": "line", "series": [], "axis_config": {}}}
@@ -35,7 +36,12 @@ def _placed(office: Any, look: int) -> Iterator[windows.Placed]:
             surface="support-assistant",
             unit=f"u{look}-{i}",
             at=office.at,
-            readings={"refusal_rate": float(i % 50 == 0), "eval_pass_rate": float(i % 11 != 0)},
+            readings={
+                "refusal_rate": float(i % 50 == 0),
+                "eval_pass_rate": float(i % 11 != 0),
+                "cost_per_request": 0.01,
+                "latency_p95": 900.0,
+            },
         )
         arm = "canary" if i < 200 else "control"
         stage = office.rollout.stage_index
@@ -97,6 +103,8 @@ def test_a_refused_chart_is_answered_with_words() -> None:
 
 @pytest.mark.parametrize("refused", [False, True])
 def test_a_summary_has_a_chart_or_its_words(office: Any, refused: bool) -> None:
+    by_time = "version: 1\nkind: policy\nrisk: {standard: {approvals: 1, may_skip: [cohort], grow_on: time}}\n"
+    applying.apply_text(office.service, by_time, "policy.yaml", by=ENGINE, at=office.at, command_id="policy")
     measured(office, looks=1)
     office.deliver()
     if refused:

@@ -125,7 +125,12 @@ NOTICE: dict[str, tuple[Any, Any]] = {
     "acknowledge": (True, False),
 }
 ROLE = {"groups": (["@a"], ["@b"]), "people": (["@a"], ["@b"]), "channels": (["#a"], ["#b"])}
-RISK = {"approvals": (3, 4), "min_canary_hold": ("1h", "2h"), "may_skip": (["ab"], ["bake"])}
+RISK = {
+    "approvals": (3, 4),
+    "min_canary_hold": ("1h", "2h"),
+    "may_skip": (["ab"], ["bake"]),
+    "grow_on": ("shown", "time"),
+}
 
 
 def under(prefix: str, values: dict[str, tuple[Any, Any]]) -> dict[str, tuple[Any, Any]]:

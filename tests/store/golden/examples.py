@@ -17,6 +17,19 @@ OLD = {
     "routing": {"de": "eu-1"},
 }
 NEW = {**OLD, "prompt": "prompts/system.md@sha256:9f2c51e0"}
+BLIND_SPOT = verdict.BlindSpot(
+    metric="eval_pass_rate",
+    kind="drops_by",
+    title="Answers that pass",
+    limit_text="drops by 2 pp",
+    missed=0.04,
+    unit="% of checked answers",
+    relative=False,
+    harm="less",
+    readings=412,
+    needed=1730,
+    more=timedelta(hours=9),
+)
 FINDING = verdict.Finding(
     metric="refusal_rate",
     kind="rises_by",
@@ -210,6 +223,9 @@ _EVENTS: tuple[e.Event, ...] = (
         by="token:operator",
     ),
     e.DrillFinished(stage=1, seconds=0.42, ok=True),
+    e.BlindSpotsAccepted(
+        by="slack:T1/U3", reason="we read a sample by hand", stage="canary", lasting=True, spots=(BLIND_SPOT,)
+    ),
     e.TailsFrozen(caps={"cost_per_request": 0.081, "latency_p95": 9000.0}),
     e.Held(key="limit:refusal_rate", text="Refusals rose by 6 pp", findings=(FINDING,)),
     e.HoldCleared(key="silence:canary"),
@@ -274,6 +290,13 @@ EXAMPLES: dict[str, e.Event] = {
     **{f"{x.TYPE}.{_version(x)}.{x.verdict.name}": x for x in map(_evidence, _VERDICTS)},
     "rollout.approval_requested.1.skipping": e.ApprovalRequested(
         request="R-7.3", gate="ramp 25%", needed=2, verdict="Continue", expires_at=NOON, skipped="seen by all of us"
+    ),
+    "rollout.evidence_recorded.1.blind": replace(
+        _evidence(verdict.Continue()),
+        blind=(BLIND_SPOT, replace(BLIND_SPOT, unread=True, arm="control", absolute=True, needed=None, more=None)),
+    ),
+    "workspace.policy_applied.1.grow_on": e.PolicyApplied(
+        policy=replace(POLICY, grow_on={p.Risk.LOW: policy.GrowOn.NOTICEABLE}), fingerprint="77d0ab", by="slack:T1/U1"
     ),
     "workspace.policy_applied.1.break_glass": e.PolicyApplied(
         policy=replace(POLICY, break_glass=policy.BreakGlass(groups=("ai-platform",))),

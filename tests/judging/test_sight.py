@@ -1,0 +1,183 @@
+"""Which limits are blind so far; and that harm is found as often as is said when they no longer are."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+import numpy as np
+import pytest
+
+from core.judging import caps, sight
+from core.judging.evidence import derived_metrics
+from core.judging.judge import judge
+from core.judging.limits import Kind, Limit, Role, Scale
+from core.judging.look import reduce
+from core.judging.state import State
+from core.judging.verdict import BlindSpot, RollBack
+from core.metrics.catalogue import CATALOGUE
+from core.rollout.model import Rollout, StageSpan
+from core.rollout.model import State as RolloutState
+from core.rollout.plan import Approvals, Plan, Risk, Stage, StageKind
+from core.rollout.questions import ask
+from core.simulation.harm import Harm, of_limits
+from core.simulation.population import populate
+from core.simulation.run import START, TICK
+from core.simulation.tally import Tally
+from core.simulation.traffic import Traffic
+from core.spec.known import Known
+
+DAILY = 400_000.0
+
+
+def limit_of(metric: str, kind: Kind, amount: float, scale: Scale, **more: object) -> Limit:
+    return Limit(metric=metric, kind=kind, amount=amount, scale=scale, role=Role.ROLLBACK, **more)  # type: ignore[arg-type]
+
+
+PASSES = limit_of("eval_pass_rate", Kind.DROPS_BY, 0.02, Scale.POINTS)
+REFUSALS = limit_of("refusal_rate", Kind.RISES_BY, 0.01, Scale.POINTS)
+OTHERS = tuple(replace(REFUSALS, metric=metric) for metric in ("truncation_rate", "fallback_rate", "tool_error_rate"))
+KINDS = {
+    "a rate that falls": PASSES,
+    "a rate that rises": REFUSALS,
+    "a rare rate": limit_of("hard_error_rate", Kind.RISES_BY, 0.005, Scale.POINTS),
+    "a rate for certain": replace(PASSES, amount=0.03, strict=True),
+    "a fixed rate": limit_of("refusal_rate", Kind.EXCEEDS, 0.03, Scale.ABSOLUTE),
+    "a mean": limit_of("cost_per_request", Kind.RISES_BY, 0.1, Scale.RELATIVE),
+    "a quantile": limit_of("latency_p95", Kind.RISES_BY, 0.1, Scale.RELATIVE),
+    "complaints": limit_of("complaint_rate", Kind.EXCEEDS_NORMAL_BY, 1.0, Scale.RELATIVE),
+    "new errors": limit_of("new_error_category", Kind.RATE_ABOVE, 0.005, Scale.ABSOLUTE, min_events=5),
+}
+
+EACH = {
+    "a rate that falls": 80,
+    "a rate that rises": 20,
+    "a rare rate": 30,
+    "a rate for certain": 120,
+    "a fixed rate": 15,
+    "a mean": 8,
+    "a quantile": 4,
+    "complaints": 100,
+    "new errors": 80,
+}
+"""Minutes between two looks, so that there are about ten."""
+RUNS = 30
+
+
+class World:
+    """One canary of 5 % without an end."""
+
+    def __init__(
+        self,
+        limits: Sequence[Limit],
+        seed: int,
+        harm: Harm | None = None,
+        reported: Sequence[str] | None = None,
+        daily: float = DAILY,
+    ) -> None:
+        long = timedelta(days=400)
+        stage = Stage(kind=StageKind.CANARY, name="canary", percent=5, min_hold=long, max_hold=long)
+        plan = Plan(
+            name="tone",
+            surface="support",
+            owner="@dana",
+            risk=Risk.STANDARD,
+            template="prompt-standard",
+            from_version="v1",
+            to_version="v2",
+            change={},
+            stages=(stage,),
+            approvals=Approvals(),
+            limits=tuple(limits),
+            notices=(),
+        )
+        chance = np.random.default_rng(seed)
+        known = Known(daily_requests=daily, pace_from="")
+        metrics = [one.metric for one in limits] + ["hard_error_rate"] if reported is None else reported
+        population = populate(daily, (), chance)
+        self.source = Traffic(known, [key for key in CATALOGUE if key in metrics], population, harm, chance)
+        self.source.enter(0, stage, "concurrent")
+        self.tally = Tally(population.profiles, derived_metrics(plan.limits))
+        self.rollout = Rollout(
+            id="R-1",
+            plan=plan,
+            fingerprint="",
+            from_content={},
+            to_content={},
+            state=RolloutState.RUNNING,
+            planned_at=START,
+            planned_by="",
+            spans=(StageSpan(index=0, since=START),),
+        )
+        self.memory, self.at, self.rolled_back = State(), START, False
+
+    def look(self, span: timedelta) -> tuple[BlindSpot, ...]:
+        self.source.arrive(self.tally, span / timedelta(days=1))
+        self.at += span
+        question, sums = ask(self.rollout, TICK), self.tally.sums
+        look = reduce(question, sums, self.memory, self.at)
+        judgement = judge(question, look, self.memory)
+        self.memory = judgement.state
+        self.tally.caps = {**self.tally.caps, **caps.frozen(question, sums)}
+        self.rollout = replace(self.rollout, caps=dict(self.tally.caps))
+        self.rolled_back = isinstance(judgement.verdict, RollBack)
+        return sight.blind_spots(question, look, judgement.state)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_when_a_limit_sees_harm_of_twice_its_size_is_found_about_four_times_in_five(kind: str) -> None:
+    limit, each = KINDS[kind], timedelta(minutes=EACH[kind])
+    limits = (limit, *OTHERS)
+    seen = []
+    for seed in range(3):
+        world, looks = World(limits, seed), 1
+        while limit.metric in [spot.metric for spot in world.look(each)]:
+            looks += 1
+        seen.append(looks)
+    (harm,) = of_limits((limit,), Known(daily_requests=DAILY, pace_from=""))
+    found = 0
+    for seed in range(RUNS):
+        world = World(limits, 100 + seed, harm)
+        for _ in range(sorted(seen)[1]):
+            world.look(each)
+            if world.rolled_back:
+                found += 1
+                break
+    assert 0.70 <= found / RUNS <= 0.97, (found, seen)
+
+
+def test_a_limit_that_cannot_have_seen_it_yet_says_what_it_takes_and_how_long() -> None:
+    world = World((PASSES, *OTHERS), 1)
+    world.look(timedelta(minutes=15))
+    spots = {spot.metric: spot for spot in world.look(timedelta(minutes=15))}
+    spot = spots["eval_pass_rate"]
+    assert (spot.missed, spot.harm, spot.unread) == (0.04, "less", False)
+    assert spot.readings < 200
+    assert spot.needed is not None
+    assert 1000 < spot.needed < 4000
+    assert spot.more is not None
+    pace = spot.readings / timedelta(minutes=15).total_seconds()  # since the first look
+    assert spot.more.total_seconds() * pace == pytest.approx(spot.needed - spot.readings, rel=0.01)
+
+
+def test_a_limit_of_which_no_reading_ever_arrived_is_named_as_unread() -> None:
+    world = World((PASSES, REFUSALS), 1, reported=("refusal_rate",))
+    spots = {spot.metric: spot for spot in world.look(timedelta(hours=12))}
+    assert spots["eval_pass_rate"].unread
+    assert "refusal_rate" not in spots
+
+
+def test_no_complaint_and_no_new_error_is_data() -> None:
+    limits = (KINDS["complaints"], KINDS["new errors"])
+    spots = World(limits, 1, reported=("refusal_rate",)).look(timedelta(minutes=10))
+    assert [(spot.metric, spot.unread) for spot in spots] == [("complaint_rate", False), ("new_error_category", False)]
+
+
+def test_limits_that_do_not_roll_back_need_no_sight() -> None:
+    limits = (replace(PASSES, role=Role.HOLD), replace(REFUSALS, dry_run=True))
+    assert World(limits, 1).look(timedelta(minutes=1)) == ()
+
+
+def test_more_limits_need_more_readings() -> None:
+    alone, among = World((PASSES,), 1), World((PASSES, *OTHERS), 1)
+    needed = [world.look(timedelta(minutes=30))[0].needed or 0 for world in (alone, among)]
+    assert needed[0] < needed[1]

@@ -1,0 +1,37 @@
+"""What could have been missed, and what was accepted unseen, as people read it."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from bot.rendering import blindness
+from core.judging.verdict import BlindSpot
+
+SPOT = BlindSpot(
+    metric="eval_pass_rate",
+    kind="drops_by",
+    title="Answers that pass our checks",
+    limit_text="drops by 2 pp",
+    missed=0.04,
+    unit="%",
+    relative=False,
+    harm="less",
+    readings=412,
+    needed=1730,
+    more=timedelta(hours=9),
+)
+
+
+def test_a_blind_limit_says_how_much_could_have_been_missed_and_for_how_long():
+    assert blindness.sentence([SPOT]) == (
+        "Could still have been missed: a drop of 4 pp in answers that pass our checks. About 9 h more at this pace."
+    )
+
+
+def test_what_is_never_seen_at_this_pace_promises_no_time():
+    assert "About" not in blindness.sentence([SPOT, replace(SPOT, more=None)])
+
+
+def test_a_limit_that_was_never_read_asks_whether_it_is_reported():
+    assert blindness.missed(replace(SPOT, unread=True, arm="canary")) == (
+        "answers that pass our checks (no reading has ever arrived: is it reported?)"
+    )
