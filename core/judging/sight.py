@@ -190,6 +190,8 @@ def _beside(
     """A rate beside control's: what the kernel says where both arms fall short of what is expected, four times in five
     at most."""
     part, effect = _stratified(question, state), standing.design_effect
+    if part <= 0:  # no stage has had both arms yet
+        return _Read(readings=standing.canary_weight, evidence=None)
     crossed, entry = crossing.is_crossed(limit), CATALOGUE[limit.metric]
     units = canary_units(look, question.compared[0])
 
@@ -267,6 +269,8 @@ def _events(question: Question, state: State, standing: Standing | None, limit: 
     change = hypothesis.sign * TIMES * limit.amount
     harmed = max(usual * (1 + change) if limit.scale is Scale.RELATIVE else usual + change, LEAST)
     part, effect = _stratified(question, state), standing.design_effect if standing is not None else 1.0
+    if part <= 0:
+        return _Read(readings=canary, evidence=None)
 
     def evidence(times: Array) -> Array:
         served, beside = canary * part * times, control * part * times

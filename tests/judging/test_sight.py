@@ -12,6 +12,7 @@ from core.judging.evidence import derived_metrics
 from core.judging.judge import judge
 from core.judging.limits import Kind, Limit, Role, Scale
 from core.judging.look import reduce
+from core.judging.question import StageDesign
 from core.judging.state import State
 from core.judging.verdict import BlindSpot, RollBack
 from core.metrics.catalogue import CATALOGUE
@@ -181,3 +182,15 @@ def test_more_limits_need_more_readings() -> None:
     alone, among = World((PASSES,), 1), World((PASSES, *OTHERS), 1)
     needed = [world.look(timedelta(minutes=30))[0].needed or 0 for world in (alone, among)]
     assert needed[0] < needed[1]
+
+
+def test_where_each_stage_has_had_only_one_arm_nothing_can_have_been_seen(world, traffic) -> None:  # type: ignore[no-untyped-def]
+    """Few come: the canary's only requests in one stage, control's in the next. Nothing is compared across stages."""
+    here = world((REFUSALS, KINDS["complaints"]))
+    here.arm(2, "canary", np.arange(5), traffic())
+    here.look()
+    here.enter(StageDesign(index=3, name="10", compared=True, canary_share=0.1, control_left=True))
+    here.arm(3, "control", np.arange(50), traffic())
+    here.look()
+    spots = sight.blind_spots(here.question, here.looks[-1], here.state)
+    assert [(spot.metric, spot.unread) for spot in spots] == [("refusal_rate", False), ("complaint_rate", False)]
