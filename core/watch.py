@@ -14,6 +14,7 @@ from core.judging import caps, measures, record, series, sight
 from core.judging.judge import Judgement, judge
 from core.judging.look import reduce, segments_due
 from core.judging.state import State
+from core.judging.verdict import RollBack
 from core.rollout import commands as c
 from core.rollout.context import ENGINE
 from core.rollout.decider import decide
@@ -154,7 +155,8 @@ def _look(service: Service, rollout: Rollout, at: datetime, every: timedelta, le
         segments=judgement.segments,
         segments_checked=judgement.segments_checked,
         caps=caps.frozen(question, sums),
-        blind=sight.blind_spots(question, look, judgement.state),
+        # Growth alone waits for sight: a rollback does not, and must not fail on it.
+        blind=() if isinstance(judgement.verdict, RollBack) else sight.blind_spots(question, look, judgement.state),
     )
 
 
