@@ -19,6 +19,7 @@ from bot.http.auth import Door, Role
 from bot.http.flags import Flags
 from bot.http.ingest import Intake
 from bot.http.problems import problem
+from core.flags.placement import Uncounted
 from core.flags.snapshot import Snapshot
 from core.service import Service
 from core.store import outbox
@@ -54,6 +55,12 @@ class Figures(Collector):
         observations.add_metric(["accepted"], self._intake.accepted)
         observations.add_metric(["rejected"], self._intake.rejected)
         yield observations
+        uncounted = CounterMetricFamily(
+            "rampart_observations_uncounted", "Accepted observations that no comparison counts", labels=["reason"]
+        )
+        for reason in Uncounted:
+            uncounted.add_metric([reason], self._intake.uncounted[reason])
+        yield uncounted
         yield GaugeMetricFamily(
             "rampart_snapshot_position", "Position of the log that is served", self._snapshot().position
         )

@@ -98,8 +98,8 @@ def check(found: Sequence[Any], snapshot: Snapshot, now: datetime) -> Checked:
             flawed += _flaw(item, snapshot, now, _FLAWS.get(bad.code, "refused_items"))
             continue
         good.append(taken)
-        if taken.parts or taken.uncounted is Uncounted.UNKNOWN_COHORT:
-            flawed += _flaw(item, snapshot, now, "refused_items" if taken.parts else "unplaced_items")
+        if taken.parts:
+            flawed += _flaw(item, snapshot, now, "refused_items")
     return Checked(good=good, rejected=rejected, flawed=flawed)
 
 
