@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from core.flags.evaluation import LONGEST_UNIT
 from core.flags.placement import LATEST, Misplaced, Place, Uncounted, claim, place
 from core.flags.snapshot import Snapshot
 from core.judging.evidence import capped, counter
@@ -20,7 +21,7 @@ from core.store.windows import Placed
 
 AHEAD = timedelta(minutes=1)
 MOST_ITEMS = 10_000
-LONGEST = 512  # characters of a unit, an id, a segment or a category
+LONGEST = LONGEST_UNIT  # characters of a unit, an id, a segment or a category
 _FIELDS = ("surface", "unit", "exposure", "variant", "version", "at", "id", "segments", "metrics", "error_category")
 _LINES = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"})
 
