@@ -68,7 +68,8 @@ def evaluate(snapshot: Snapshot, surface: str, unit: str | None, context: Mappin
 
 def choose(flags: SurfaceFlags, unit: str | None, context: Mapping[str, Any]) -> Answer:
     """`evaluate` for the hot path: only the answer, which is one of the few that the snapshot holds ready."""
-    if flags.exposure is None or not unit or not _can_be_observed(unit):
+    # `_can_be_observed`, written out: a call would cost a tenth of all of it.
+    if flags.exposure is None or not unit or len(unit) > LONGEST_UNIT or "\x00" in unit:
         return flags.live
     try:
         bucket = flags.exposure.bucket(unit)
