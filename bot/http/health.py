@@ -56,10 +56,10 @@ class Figures(Collector):
         observations.add_metric(["rejected"], self._intake.rejected)
         yield observations
         uncounted = CounterMetricFamily(
-            "rampart_observations_uncounted", "Observations accepted that no comparison counts", labels=["why"]
+            "rampart_observations_uncounted", "Accepted observations that no comparison counts", labels=["reason"]
         )
-        for why in Uncounted:
-            uncounted.add_metric([why.value], self._intake.uncounted[why])
+        for reason in Uncounted:
+            uncounted.add_metric([reason], self._intake.uncounted[reason])
         yield uncounted
         yield GaugeMetricFamily(
             "rampart_snapshot_position", "Position of the log that is served", self._snapshot().position

@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from core.flags.evaluation import LONGEST_UNIT
 from core.flags.placement import LATEST, Misplaced, Place, Uncounted, claim, place
 from core.flags.snapshot import Snapshot
 from core.judging.evidence import capped, counter
@@ -20,7 +21,7 @@ from core.store.windows import Placed
 
 AHEAD = timedelta(minutes=1)
 MOST_ITEMS = 10_000
-LONGEST = 512  # characters of a unit, an id, a segment or a category
+LONGEST = LONGEST_UNIT  # characters of a unit, an id, a segment or a category
 _FIELDS = ("surface", "unit", "exposure", "variant", "version", "at", "id", "segments", "metrics", "error_category")
 _LINES = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"})
 
@@ -98,8 +99,8 @@ def check(found: Sequence[Any], snapshot: Snapshot, now: datetime) -> Checked:
             flawed += _flaw(item, snapshot, now, _FLAWS.get(bad.code, "refused_items"))
             continue
         good.append(taken)
-        if taken.parts or taken.uncounted is Uncounted.UNKNOWN_COHORT:
-            flawed += _flaw(item, snapshot, now, "refused_items" if taken.parts else "unplaced_items")
+        if taken.parts:
+            flawed += _flaw(item, snapshot, now, "refused_items")
     return Checked(good=good, rejected=rejected, flawed=flawed)
 
 

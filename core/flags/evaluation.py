@@ -5,6 +5,9 @@ from typing import Any, NamedTuple
 
 from core.flags.snapshot import Answer, Reason, Snapshot, SurfaceFlags, Variant
 
+LONGEST_UNIT = 512
+"""Characters of a unit; observations of a longer one are refused."""
+
 
 class UnknownSurface(LookupError):
     """No surface of this name was ever applied."""
@@ -55,7 +58,7 @@ def evaluate(snapshot: Snapshot, surface: str, unit: str | None, context: Mappin
     if flags is None:
         raise UnknownSurface(surface)
     bucket = None
-    if flags.exposure is not None and unit:
+    if flags.exposure is not None and unit and _can_be_observed(unit):
         try:
             bucket = flags.exposure.bucket(unit)
         except UnicodeEncodeError:
@@ -65,13 +68,19 @@ def evaluate(snapshot: Snapshot, surface: str, unit: str | None, context: Mappin
 
 def choose(flags: SurfaceFlags, unit: str | None, context: Mapping[str, Any]) -> Answer:
     """`evaluate` for the hot path: only the answer, which is one of the few that the snapshot holds ready."""
-    if flags.exposure is None or not unit:
+    # `_can_be_observed`, written out: a call would cost a tenth of all of it.
+    if flags.exposure is None or not unit or len(unit) > LONGEST_UNIT or "\x00" in unit:
         return flags.live
     try:
         bucket = flags.exposure.bucket(unit)
     except UnicodeEncodeError:
         return flags.live
     return _at(flags, bucket, context)
+
+
+def _can_be_observed(unit: str) -> bool:
+    """Whether what a unit's requests show would be taken. Nobody gets a new version unseen."""
+    return len(unit) <= LONGEST_UNIT and "\x00" not in unit
 
 
 def _at(flags: SurfaceFlags, bucket: int | None, context: Mapping[str, Any]) -> Answer:

@@ -55,6 +55,8 @@ def check_split(question: Question, look: Look, before: SplitCheck) -> SplitChec
     if worst is None or total < SKEW_BAR:
         return before
     found = Skewed(log_bayes_factor=total, expected_share=worst[0], observed_share=worst[1], number=before.findings + 1)
+    if before.since and _is_right_by_now(question, look, found):
+        return before  # the arm that was late has caught up, which alone would look like too much of it
     return SplitCheck(since=counts, found=found, findings=before.findings + 1)
 
 
@@ -75,11 +77,9 @@ def _against(question: Question, units: Mapping[int, tuple[int, int]]) -> tuple[
 
 
 def _is_right_by_now(question: Question, look: Look, found: Skewed) -> bool:
-    """Whether all who came are by now served as planned. A client that cached its side for longer than a step settles
-    is first seen on the wrong one; where the same people come again and again, nobody new would ever show that it is
-    over."""
-    if not any(one.moved for one in look.exposures):
-        return False
+    """Whether all who came are by now split as planned. Where the same people come again and again, those who come anew
+    never show it: they are who is left over. One arm may report later than the other; and a client that cached its side
+    for longer than a step settles is first seen on the wrong one."""
     now = {one.stage: (one.canary + one.moved, one.control - one.moved) for one in look.exposures}
     total, _ = _against(question, now)
     return total < SKEW_BAR and _as_planned(question, now, found) >= SKEW_BAR

@@ -91,11 +91,13 @@ def test_when_done_everybody_gets_what_is_live(world: Make) -> None:
     assert answered(world(BAKE, state=State.DONE, live="v43"), 10_000, {}) == ("stable", "v43", "DEFAULT")
 
 
-@pytest.mark.parametrize("unit", [None, "", "\ud800"])
+@pytest.mark.parametrize("unit", [None, "", "\ud800", "a\x00", "x" * 513])
 @pytest.mark.parametrize("stage", [COHORT, CANARY, BAKE])
 def test_without_a_usable_unit_the_live_version_is_answered(world: Make, stage: int, unit: str | None) -> None:
-    found = evaluate(snapshot(world(stage)), "support", unit, INSIDE)
+    shot = snapshot(world(stage))
+    found = evaluate(shot, "support", unit, INSIDE)
     assert (found.version, found.variant, found.reason, found.bucket) == ("v42", "stable", "DEFAULT", None)
+    assert choose(shot.surfaces["support"], unit, INSIDE) is found.answer
 
 
 def test_an_unknown_surface_is_an_error(world: Make) -> None:

@@ -198,6 +198,15 @@ def test_a_bad_part_is_refused_by_name_and_the_rest_counts(everywhere: Any, serv
     assert counted(everywhere, "canary", "refusal_rate") == (1.0, 1.0)
 
 
+def test_a_version_that_tells_no_arm_is_held_against_neither_and_shown(running: Any, serve: Any, canary: Any) -> None:
+    """Who was in the cohort, or beside it, has either version: by version the arms could only differ."""
+    client = serve(running)
+    canary(running)
+    sent(client, seen("a", None, version="v43"), seen("b", None, version="v42"))
+    assert [counted(running, arm, "unplaced_items")[1] for arm in ("canary", "control")] == [0, 0]
+    assert 'rampart_observations_uncounted_total{reason="unknown_cohort"} 2.0' in client.get("/metrics").text
+
+
 def test_how_reports_arrive_is_counted_by_arm(everywhere: Any, serve: Any, canary: Any) -> None:
     client = serve(everywhere)
     canary(everywhere)

@@ -323,8 +323,8 @@ def test_the_figures_count_what_was_answered(running: Any, serve: Any) -> None:
     text = client.get("/metrics").text
     assert 'rampart_evaluations_total{kind="single"} 1.0' in text
     assert 'rampart_observations_total{outcome="rejected"} 1.0' in text
-    assert 'rampart_observations_uncounted_total{why="not_compared"} 1.0' in text
-    assert 'rampart_observations_uncounted_total{why="settling"} 0.0' in text
+    assert 'rampart_observations_uncounted_total{reason="not_compared"} 1.0' in text
+    assert 'rampart_observations_uncounted_total{reason="settling"} 0.0' in text
     assert 'rampart_messages{state="waiting"}' in text
     assert client.get("/readyz").json()["position"] == running.service.world().position
 

@@ -72,6 +72,17 @@ def test_a_finding_is_over_once_the_same_people_are_served_as_planned() -> None:
     assert check_split(asked(0.25), look((100, 900)), right).found is None, "the past is not held against it"
 
 
+def test_an_arm_that_reports_later_is_not_held_for_catching_up() -> None:
+    """The canary's answers take half a minute: a few thousand people, first too few of them on it, then too many."""
+    held = check_split(asked(0.25), look((60, 700)), SplitCheck())
+    assert held.found is not None
+    right = check_split(asked(0.25), look((160, 800)), held)
+    assert right.found is None
+    for canary, control in ((260, 950), (600, 1800), (1000, 3000)):
+        right = check_split(asked(0.25), look((canary, control)), right)
+        assert right.found is None, "of all who came a quarter has the new version"
+
+
 def test_a_split_that_is_wrong_again_is_a_finding_of_its_own() -> None:
     held = check_split(asked(0.25), look((100, 900)), SplitCheck())
     right = check_split(asked(0.25), look((350, 1650)), held)
