@@ -31,7 +31,7 @@ def plan() -> str:
     example = (EXAMPLES / "first-rollout.yaml").read_text()
     canary, step = MINUTES * 60 * 13 // 40, MINUTES * 60 * 14 // 40  # seconds
     slower = example.replace(STAGES, STAGES.replace("min_hold: 2m", f"min_hold: {canary}s"))
-    slower = slower.replace("hold: 1m}", f"hold: {step}s}}")
+    slower = slower.replace("100%], hold: 2m}", f"100%], hold: {step}s}}")
     assert slower.count(f"{canary}s") == slower.count(f"{step}s") == 1, (
         "the example has changed; slow it down here again"
     )
