@@ -38,7 +38,10 @@ SCENARIOS: dict[str, tuple[str, Behaviour]] = {
     "cost-doubles": ("every request costs twice as much", replace(CONTROL, cost=2 * CONTROL.cost)),
     "refusals": ("it declines to answer 8 % of requests instead of 2 %", replace(CONTROL, refuses=0.08)),
     "slow-p95": ("one answer in eight takes over four seconds", replace(CONTROL, latency=1400.0, latency_spread=0.95)),
-    "new-error": ("6 % of requests fail in a way never seen before", replace(CONTROL, new_error=0.06)),
+    "new-error": (
+        "6 % of requests run into an error never seen before, and recover from it",
+        replace(CONTROL, new_error=0.06),
+    ),
     "one-language": (
         "it declines half of what is asked in Japanese; the total hides it",
         replace(CONTROL, refuses=0.002),
@@ -91,7 +94,7 @@ def observe(
     metrics: dict[str, float | bool] = {
         "refusal_rate": chance.random() < behaviour.refuses,
         "retry_rate": chance.random() < behaviour.retries,
-        "hard_error_rate": failed or new_failure,
+        "hard_error_rate": failed,
         "moderation_flag_rate": chance.random() < behaviour.flagged,
         "suggestion_ctr": chance.random() < behaviour.clicks,
         "cost_per_request": behaviour.cost * math.exp(chance.gauss(0.0, behaviour.cost_spread)),
