@@ -1,5 +1,6 @@
 """Where an observation belongs: the rollout, the stage and the arm in which its unit was served."""
 
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -9,6 +10,7 @@ from core.flags.snapshot import Span, SurfaceFlags, Tracked, Variant, exposure_t
 
 SIDES = frozenset(v.value for v in Variant)
 COMPARED = (Variant.CANARY, Variant.CONTROL)
+_TOKEN = re.compile(rf"R-\d+\.\d+\.({'|'.join(Variant)})")
 LATEST = timedelta(hours=1)
 """How long after a stage has ended what was served in it still counts."""
 
@@ -124,7 +126,7 @@ def _echoed(
                     return _as_answered(tracked, span, arm, at, variant, version)
         break
     else:
-        if exposure.count(".") == 2 and exposure.rpartition(".")[2] in SIDES:
+        if _TOKEN.fullmatch(exposure):
             return Uncounted.NOT_COMPARED  # of a rollout that is long over
     raise Misplaced(
         "unknown_exposure",

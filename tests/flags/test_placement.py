@@ -184,6 +184,8 @@ def test_an_exposure_of_a_stage_that_is_long_over_is_too_late(world: Make, hour:
         ("R-1.7.canary", None, None, "unknown_exposure"),
         ("R-1.1.treatment", None, None, "unknown_exposure"),
         ("nonsense", None, None, "unknown_exposure"),
+        ("x.y.canary", None, None, "unknown_exposure"),
+        (" R-0.1.canary", None, None, "unknown_exposure"),
     ],
 )
 def test_an_exposure_that_no_evaluation_answered_is_refused(
