@@ -14,7 +14,8 @@ from core.rollout import commands as c
 from core.rollout import events as e
 from core.rollout.context import ENGINE
 from core.rollout.model import State
-from core.rollout.policy import Policy
+from core.rollout.plan import Risk
+from core.rollout.policy import GrowOn, Policy
 from core.store import looks, timers
 from core.store.tables import timer
 from tests.trials import promises
@@ -89,6 +90,12 @@ def test_the_hour_that_comes_twice_and_the_one_that_never_comes(two: tuple[Proce
     assert rollout.paused_for == timedelta(hours=2), "as long as it was, whatever the clock on the wall said"
 
 
+def grow_by_the_clock(process: Process) -> None:
+    """It is the clock that is tried here, not what could have been seen by then."""
+    policy = replace(process.world.policy, grow_on={Risk.STANDARD: GrowOn.TIME})
+    process.say(c.ApplyPolicy(policy=policy, fingerprint="by the clock"), "by-the-clock", by=ENGINE)
+
+
 def _in_berlin(process: Process) -> Policy:
     return replace(process.world.policy, timezone=BERLIN)
 
@@ -111,6 +118,7 @@ def test_a_start_in_the_hour_that_comes_twice_happens_once(two: tuple[Process, P
 
 def test_a_clock_set_back_ends_no_hold_early_and_the_record_stays_in_order(two: tuple[Process, Process]) -> None:
     one, _ = two
+    grow_by_the_clock(one)
     live_through(two, 6, each=100)
     one.clock.turn(hours=-1)
     before = one.world.rollouts["R-1"].stage_index
@@ -151,6 +159,7 @@ def test_a_machine_that_slept_rolls_nothing_back_for_want_of_data(
     two: tuple[Process, Process], slept: timedelta
 ) -> None:
     one, other = two
+    grow_by_the_clock(one)
     live_through(two, 6, each=100)
     one.clock.at += slept
     one.tick()
