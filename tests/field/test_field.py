@@ -21,11 +21,16 @@ def test_what_changes_nothing_is_neither_rolled_back_nor_held(harmless: list[Out
         assert not any(is_about_the_version(key) or holds.is_of_split(key) for key in one.held), one
 
 
+CAREFUL = {"refusals +6 pp": (1, 6, 9), "errors +5 pp": (2, 3, 5), "quality -12 pp": (2, 7, 9)}
+"""Histories at standard risk, on busy surfaces and quiet ones. At low risk a rollout grows by the clock."""
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("scenario", ["errors +5 pp", "quality -12 pp"])
-def test_gross_harm_never_reaches_everybody(scenario: str) -> None:
-    for number in HARMLESS[:2]:
+@pytest.mark.parametrize("scenario", CAREFUL)
+def test_gross_harm_never_reaches_everybody_at_standard_risk(scenario: str) -> None:
+    for number in CAREFUL[scenario]:
         found = play(scenario, number, SEED)
+        assert found.risk == "standard"
         assert found.reached < 100, found
 
 

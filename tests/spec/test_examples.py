@@ -53,6 +53,6 @@ def test_it_keeps_to_the_example_policy_too(name, shop, now):
 
 def test_the_first_rollout_takes_minutes(shop, now):
     plan = build(example("first-rollout.yaml"), shop, BUILT_IN, resolve_handle=lambda handle: handle)
-    assert sum((stage.min_hold for stage in plan.stages), timedelta(0)) <= timedelta(minutes=15)
+    assert sum((stage.min_hold for stage in plan.stages), timedelta(0)) == timedelta(minutes=10)
     rows = timeline(plan, shop, BUILT_IN, now)
-    assert rows[-1].when_earliest - now <= timedelta(minutes=15)
+    assert rows[-1].when_earliest - now == timedelta(minutes=11)
