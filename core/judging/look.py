@@ -53,11 +53,12 @@ class Readings:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CategorySpread:
     """How an error category's events on the canary spread over the buckets: those of the loudest one, and the design
-    effect of all."""
+    effects of all, and of all but that one."""
 
     name: str
     loudest: float = 0.0
     design_effect: float = 1.0
+    left_design_effect: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +104,9 @@ def reduce(question: Question, sums: Sums, before: State, at: datetime) -> Look:
             *crossing.thresholds(question, sums, {**past, **before.baselines}, judged),
             *(() if due else [one for one in before.thresholds if one.segment != EVERYONE]),
         ),
-        standings=tuple(completed(list(_standings(question, sums, tested, judged)))),
+        standings=tuple(
+            completed(list(_standings(question, sums, tested, judged)), _fixed(question, {**past, **before.baselines}))
+        ),
         margins=tuple(_margins(question, sums)),
         exposures=tuple(
             Exposure(
@@ -157,6 +160,17 @@ def _standings(question: Question, sums: Sums, tested: Sequence[str], segments: 
                 yield from standings(question, sums, metric, cell, stage, segments)
 
 
+def _fixed(question: Question, past: Mapping[str, Baseline]) -> Mapping[str, float]:
+    """What a cell's level is held against where that is not control: the lowest level agreed, or control's past."""
+    found: dict[str, float] = {}
+    for limit in question.criteria:
+        if limit.absolute:
+            quantile = CATALOGUE[limit.metric].quantile
+            cell = limit.metric if quantile is None else counter(limit.metric, limit.amount)
+            found[cell] = min(limit.amount if quantile is None else 1 - quantile, found.get(cell, 1.0))
+    return {**found, **{metric: baseline.value for metric, baseline in past.items()}}
+
+
 def _cells(question: Question, metric: str) -> Iterator[str]:
     """A metric's own cell; for a mean whose cap is known also the capped one, and the one that counts what is above,
     as for a quantile that is held against a fixed value."""
@@ -188,10 +202,14 @@ def _categories(question: Question, sums: Sums) -> Iterator[CategorySpread]:
         return
     for name in cells.categories(sums):
         arm = cells.stages(sums, question.exposed, CANARY, name)
+        events = arm[0, ..., 1].sum(axis=0)
+        left = arm.copy()
+        left[:, :, events.argmax(), :] = 0
         yield CategorySpread(
             name=name.removeprefix(CATEGORY),
-            loudest=float(arm[0, ..., 1].sum(axis=0).max()),
+            loudest=float(events.max()),
             design_effect=float(design_effects(Kind.COUNT, arm)[0]),
+            left_design_effect=float(design_effects(Kind.COUNT, left)[0]),
         )
 
 

@@ -103,7 +103,7 @@ def standings(
     sides = _Sides(len(segments)) if not paired else _Sides.of(canary, control)
     effects = design_effects(entry.kind, *((canary, control) if paired else (alone,)))
     here = segments == (EVERYONE,)
-    units = max((sums.first_exposures.get((stage, CANARY), 0) for stage in paired if here), default=0)
+    units = max((sums.first_exposures.get((stage, CANARY), 0) for stage in everywhere if here), default=0)
     fixed = any(one.absolute and one.metric == entry.key for one in question.criteria) or bool(question.alone)
     asked = [(one, of.side) for one in question.criteria if one.metric == key for of in hypotheses(one)]
     if entry.kind is Kind.QUANTILE or ">" in cell or here:
@@ -164,24 +164,25 @@ def _spoken(asked: Sequence[tuple[Limit, Side]], left: float, right: float) -> t
     return (side,)
 
 
-def completed(drafts: Sequence[Draft]) -> list[Standing]:
-    """The standings, each also as it is without the bucket that says most for a side; all of a kind at once."""
+def completed(drafts: Sequence[Draft], fixed: Mapping[str, float]) -> list[Standing]:
+    """The standings, each also as it is without the bucket that says most for a side; all of a kind at once.
+
+    `fixed` is what a cell's level is held against where that is not control: an agreed level, or control's past.
+    """
     found: dict[tuple[int, Side], Without] = {}
     for side in _SIDES:
         alike: dict[tuple[Kind, bool], list[int]] = {}
         for number, draft in enumerate(drafts):
             if side in draft.sides:
                 alike.setdefault((draft.entry.kind, draft.fixed), []).append(number)
-        for (kind, fixed), numbers in alike.items():
+        for (kind, alone), numbers in alike.items():
             of = [drafts[number] for number in numbers]
             canary, control = _stacked([one.canary for one in of]), _stacked([one.control for one in of])
-            left = without.beside(kind, canary, control, side, np.array([one.units for one in of]))
-            if fixed:
-                levels = without.alone(_stacked([one.alone for one in of]), side)
-                left = [
-                    replace(one, level=level, level_error=error, level_weight=weight)
-                    for one, (level, error, weight) in zip(left, levels, strict=True)
-                ]
+            units = np.array([one.units for one in of])
+            left = without.beside(kind, canary, control, side, units)
+            if alone:
+                usual = np.array([fixed.get(one.standing.metric, one.standing.level or 0.0) for one in of])
+                left = without.alone(kind, _stacked([one.alone for one in of]), side, units, usual, left)
             found |= {(number, side): _finished(drafts[number], one) for number, one in zip(numbers, left, strict=True)}
     return [
         replace(draft.standing, more=found.get((number, "greater")), less=found.get((number, "less")))

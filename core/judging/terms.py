@@ -328,7 +328,12 @@ def _categories(question: Question, look: Look, state: State, position: int) -> 
         part = rest / whole if others / track.trials > limit.amount and whole > 0 else 0.0
         yield Term(
             log_weight=log(fading(track.order)),
-            log_e=upheld(track.components, spread.design_effect, Without(), part),
+            log_e=upheld(
+                track.components,
+                spread.design_effect,
+                Without(level_design_effect=spread.left_design_effect),
+                part,
+            ),
             beyond=others / track.trials > limit.amount and track.events >= (limit.min_events or 0),
             sight=Seen(
                 canary=rate,

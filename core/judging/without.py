@@ -1,6 +1,7 @@
 """How a comparison stands without the bucket of units that speaks loudest, so that no finding rests on one bucket."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from math import isfinite
 from typing import TypeAlias
 
@@ -18,6 +19,7 @@ FEW = 50
 """One in so many of the units seen so far may be liars: twice one in a hundred, as busy ones are seen first."""
 LEAST = 3
 """So many at any rate."""
+_DRAWN_IN = frozenset(Kind) - {Kind.MEAN, Kind.QUANTILE, Kind.COUNT}  # complaints are rare
 HALF = 0.5
 """Of its evidence a finding has to keep without its loudest bucket; with less, only what is left counts."""
 
@@ -28,7 +30,7 @@ class Without:
 
     `share` is how much of a rate's evidence is left, at most 1, negative where it turns round; `error` a mean's own.
     `drawn_in` is the canary's rate where its loudest buckets count no more than the next one, None where `canary` says
-    it all. `level*` are the canary's alone, without its own loudest bucket; only there where it is held against
+    it all. `level*` are the canary's alone, without its own loudest buckets; only there where it is held against
     something fixed. None is unknown: nothing is left.
     """
 
@@ -42,6 +44,7 @@ class Without:
     level: float | None = None
     level_error: float | None = None
     level_weight: float = 0.0
+    level_design_effect: float = 1.0
 
 
 def beside(kind: Kind, canary: cells.Array, control: cells.Array, side: Side, units: Ints) -> list[Without]:
@@ -57,12 +60,8 @@ def beside(kind: Kind, canary: cells.Array, control: cells.Array, side: Side, un
     levels = mean.stratified(left, right)
     errors = levels.error()
     shares, drawn_in = _shares(kind, canary, control, left, right), None
-    if kind not in {
-        Kind.MEAN,
-        Kind.QUANTILE,
-        Kind.COUNT,
-    }:  # complaints are rare
-        drawn = leave_out.winsorised(canary, control, np.maximum(np.ceil(units / FEW), LEAST).astype(np.int64))
+    if kind in _DRAWN_IN:
+        drawn = leave_out.winsorised(canary, leave_out.usual_level(control, canary), _so_many(units))
         drawn_in = mean.stratified(drawn, control).canary
         shares = np.minimum(shares, _bounded(leave_out.evidence(drawn, control), leave_out.evidence(canary, control)))
     effects = design_effects(kind, left, right)
@@ -80,14 +79,42 @@ def beside(kind: Kind, canary: cells.Array, control: cells.Array, side: Side, un
     ]
 
 
-def alone(arm: cells.Array, side: Side) -> list[tuple[float | None, float | None, float]]:
-    """(level, its error, weight) of one arm without its own loudest bucket, for each of several cells."""
+def alone(
+    kind: Kind, arm: cells.Array, side: Side, units: Ints, usual: cells.Array, beside: Sequence[Without]
+) -> list[Without]:
+    """The same cells with their `level*`: one arm without its own loudest bucket.
+
+    A rate's level is the one that says less for the side: that, or the one where the loudest buckets, as many as one in
+    fifty of its `units`, count no more than the next one beyond the `usual` level (both of shape (cells,)).
+    """
     if arm.shape[1] == 0:
-        return [(None, None, 0.0)] * arm.shape[0]
+        return list(beside)
     left = leave_out.heaviest_alone(arm, side=side).without(arm)
     levels, errors = mean.level(left)
-    weights = left[..., 0].sum(axis=(-2, -1))
-    return [(_known(levels[i]), _known(errors[i]), float(weights[i])) for i in range(arm.shape[0])]
+    effects = design_effects(kind, left)
+    if kind in _DRAWN_IN:
+        many = _so_many(units)
+        drawn = leave_out.winsorised(arm, usual[..., np.newaxis], many)
+        bounded, _ = mean.level(drawn)
+        less = bounded < levels if side == "greater" else bounded > levels
+        # What is drawn in varies less than what it was drawn from. Source: Tukey and McLaughlin 1963.
+        kept = 1 - 2 * np.minimum(many / arm.shape[-2], 0.25)
+        levels = np.where(less, bounded, levels)
+        effects = np.where(less, design_effects(kind, drawn) / kept**2, effects)
+    return [
+        replace(
+            one,
+            level=_known(levels[i]),
+            level_error=_known(errors[i]),
+            level_weight=float(left[i, ..., 0].sum()),
+            level_design_effect=float(effects[i]),
+        )
+        for i, one in enumerate(beside)
+    ]
+
+
+def _so_many(units: Ints) -> Ints:
+    return np.maximum(np.ceil(units / FEW), LEAST).astype(np.int64)
 
 
 def design_effects(kind: Kind, *arms: cells.Array) -> cells.Array:
@@ -110,17 +137,17 @@ def upheld(components: ArrayLike, effect: float, left: Without | None, share: fl
     """The log e-value of these components, as far as it does not rest on one bucket.
 
     All of it where at least half is left without the loudest bucket, else what is left. `share` replaces the one of
-    `left` where the evidence is not about a difference. It is never more than the e-process gives but for the design
-    effect, which the loudest bucket no longer inflates.
+    `left` where the evidence is about the canary's level and not about a difference. It is never more than the
+    e-process gives but for the design effect, which the loudest bucket no longer inflates.
     """
     logs = np.asarray(components, dtype=np.float64)
     whole = float(proportion.log_mean(logs / effect))
     if left is None or whole <= 0:
         return whole
-    part = left.share if share is None else share
+    part, rest_effect = (left.share, left.design_effect) if share is None else (share, left.level_design_effect)
     if part <= 0:
         return 0.0
-    rest = float(proportion.log_mean(logs * (part / left.design_effect)))
+    rest = float(proportion.log_mean(logs * (part / rest_effect)))
     return max(whole, rest) if part >= HALF else rest
 
 

@@ -61,28 +61,31 @@ def evidence(canary: ArrayLike, control: ArrayLike) -> Array:
     return np.asarray(signed.sum(axis=-1), dtype=np.float64)
 
 
-def winsorised(arm: ArrayLike, other: ArrayLike, most: NDArray[np.int64]) -> Array:
+def winsorised(arm: ArrayLike, usual: ArrayLike, most: NDArray[np.int64]) -> Array:
     """An arm's bucket sums, shape (..., stages, buckets, 2), with the outermost buckets of each stage drawn in.
 
-    The `most` buckets (shape (...)) furthest above what is usual in the `other` arm count as the next one, and so do
-    those furthest below. Both ends, so that chance alone moves the sum neither way. An arm's own level would not do:
-    where few units are seen, those that are to be drawn in make most of it. Source: symmetric winsorising (Tukey 1962),
-    of bucket residuals about the level that holds if there is no difference.
+    The `most` buckets (shape (...)) furthest above the `usual` level (shape (..., stages), or one that broadcasts to
+    it) count as the next one, and so do those furthest below. Both ends, so that chance alone moves the sum neither
+    way. The usual level is the one that holds if there is no difference, not the arm's own: where few units are seen,
+    those that are to be drawn in make most of it. Source: symmetric winsorising (Tukey 1962), of bucket residuals.
     """
     found = np.array(arm, dtype=np.float64)
     weight, value = found[..., 0], found[..., 1]
-    known = np.asarray(other, dtype=np.float64).sum(axis=-2)
-    own = found.sum(axis=-2)
-    level = np.where(known[..., 0] > 0, known[..., 1], own[..., 1]) / np.maximum(
-        np.where(known[..., 0] > 0, known[..., 0], own[..., 0]), 1.0
-    )
-    usual = level[..., np.newaxis] * weight
-    residual = value - usual
+    expected = np.asarray(usual, dtype=np.float64)[..., np.newaxis] * weight
+    residual = value - expected
     ordered, last = np.sort(residual, axis=-1), residual.shape[-1] - 1
     reach = np.broadcast_to(np.clip(most, 0, last // 4)[..., np.newaxis, np.newaxis], (*residual.shape[:-1], 1))
     low, high = (np.take_along_axis(ordered, at, axis=-1) for at in (reach, last - reach))
-    found[..., 1] = np.maximum(usual + np.clip(residual, low, high), 0.0)
+    found[..., 1] = np.maximum(expected + np.clip(residual, low, high), 0.0)
     return found
+
+
+def usual_level(other: ArrayLike, arm: ArrayLike) -> Array:
+    """The level of the other arm by stage, shape (..., stages), of sums (..., stages, buckets, 2); where that has
+    nothing, the arm's own."""
+    known, own = (np.asarray(sums, dtype=np.float64).sum(axis=-2) for sums in (other, arm))
+    taken = np.where(known[..., :1] > 0, known, own)
+    return np.asarray(taken[..., 1] / np.maximum(taken[..., 0], 1.0), dtype=np.float64)
 
 
 def divergence(p: ArrayLike, q: ArrayLike) -> Array:

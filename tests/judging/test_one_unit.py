@@ -23,6 +23,7 @@ CATEGORY_LIMIT = Limit(
 COMPLAINTS = Limit(
     metric="complaint_rate", kind=Kind.EXCEEDS_NORMAL_BY, amount=0.5, scale=Scale.RELATIVE, role=Role.ROLLBACK
 )
+EVERYBODY = StageDesign(index=4, name="everybody", compared=False, canary_share=1.0, control_left=False)
 HALF = StageDesign(index=3, name="half", compared=True, canary_share=0.5, control_left=True)
 
 
@@ -143,6 +144,34 @@ def test_one_percent_of_the_units_take_nothing_back(world, traffic):
 
         alarms += bool(verdicts(here, 60, 333, lie, traffic()) & {"roll_back", "hold"})
     assert alarms <= 1  # as many as without them
+
+
+def with_robots_in_the_former_control(world, traffic, seed, later):
+    """600 people, four of them robots that control did not happen to see before it was given up; then `later`."""
+    here = world((REFUSALS,), seed=seed, users=600)
+    here.enter(HALF)
+    for _ in range(10):
+        here.serve(100, traffic(), traffic())
+        here.look()
+    robots = np.flatnonzero(here.position > 0.5)[:4]
+    here.enter(EVERYBODY)
+
+    def send_all(_):
+        for unit in robots:
+            send(here, unit, "canary", 3, traffic(refusals=0.7), stage=EVERYBODY.index)
+
+    return verdicts(here, 60, 60, send_all, later)
+
+
+def test_a_few_robots_seen_first_when_no_control_is_left_take_nothing_back(world, traffic):
+    back = ["roll_back" in with_robots_in_the_former_control(world, traffic, seed, traffic()) for seed in range(10)]
+    assert sum(back) == 0
+
+
+def test_harm_to_everybody_is_found_beside_them_when_no_control_is_left(world, traffic):
+    worse = traffic(refusals=0.15)
+    back = ["roll_back" in with_robots_in_the_former_control(world, traffic, seed, worse) for seed in range(6)]
+    assert sum(back) >= 5
 
 
 def test_harm_to_everybody_is_found_beside_a_robot(world, traffic):
