@@ -44,6 +44,7 @@ DRIVE_EVERY = timedelta(seconds=0.25)
 LOOK_AT_FLAGS_EVERY = timedelta(seconds=5)
 TICK_AT_MOST_EVERY = timedelta(seconds=1)
 FORGET_EVERY = timedelta(minutes=10)
+CHECKPOINT_EVERY = timedelta(minutes=1)
 SHOW_HEAD_EVERY = timedelta(minutes=10)
 RECONNECT_EVERY = timedelta(seconds=5)
 RELOAD_EVERY = timedelta(seconds=2)
@@ -270,6 +271,7 @@ def _schedule(
     clock.every(often, lambda: jobs.tick(service, now(), every, dealt_with), "tick")
     clock.every(CONFIRM_EVERY, lambda: jobs.confirm_flips(service, now()), "confirm")
     clock.every(FORGET_EVERY, lambda: jobs.forget(service, now()), "forget")
+    clock.every(CHECKPOINT_EVERY, lambda: jobs.take_checkpoint(service, now()), "checkpoint")
     door = Door(settings.private_hosts)
     drive = partial(
         flag_delivery.deliver_due,

@@ -124,7 +124,7 @@ class _Sender:
 
     def _deliver(self, row: Row, told: Announcement) -> Mapping[str, Any]:
         world = self._service.world()
-        rollout = world.rollouts[told.rollout]
+        rollout = world.rollout(told.rollout)
         posted = rollout.messages.get(told.key)
         if told.kind in _EDITS and posted is None:
             return {"skipped": "there is nothing to edit"}
@@ -156,7 +156,7 @@ class _Sender:
             return self._mention(group) or wording.escape(group)
 
         def trend(metric: str) -> tuple[Point, ...]:
-            return watch.trend(self._service, world.rollouts[told.rollout], metric)
+            return watch.trend(self._service, world.rollout(told.rollout), metric)
 
         return announced.render(told, row.request["position"], world, entries, self._now(), name, trend)
 
@@ -253,7 +253,7 @@ class _Sender:
     def _give_up(self, row: Row, told: Announcement, error: str) -> None:
         log.error("cannot be delivered", outbox=row.id, channel=told.channel, key=told.key, why=error)
         world = self._service.world()
-        rollout = world.rollouts[told.rollout]
+        rollout = world.rollout(told.rollout)
         # Recording it tells the engineering channel; where that is the broken one, telling it would never end.
         if told.channel != rollout.plan.engineering_channel:
             command = c.RecordFailed(key=told.key, channel=told.channel, error=error)
@@ -264,7 +264,7 @@ class _Sender:
 
     def _tell_owner(self, row: Row, told: Announcement, world: World, error: str) -> None:
         """To the owner alone, once for a channel; what is urgent every time."""
-        rollout = world.rollouts[told.rollout]
+        rollout = world.rollout(told.rollout)
         key = undelivered.key(told.channel)
         if key in rollout.messages and not told.urgent:
             return

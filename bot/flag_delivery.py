@@ -136,7 +136,7 @@ class _Bringing:
         raise Later("it does not stay at what it is set to: something else sets it, too")
 
     def _rollout(self) -> Rollout:
-        return self._service.world().rollouts[self._row.request["rollout"]]
+        return self._service.world().rollout(self._row.request["rollout"])
 
     def _record(self, decided: Rollout, percent: float, before: float) -> None:
         with self._database.reading() as connection:

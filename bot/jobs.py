@@ -23,7 +23,7 @@ from core.rollout.refusal import Refused
 from core.rollout.world import World
 from core.service import Request, Service
 from core.spec.problems import Unreadable
-from core.store import anchors, event_log, intake, looks, outbox, processes, timers
+from core.store import anchors, checkpointing, event_log, intake, looks, outbox, processes, timers
 from core.store.errors import LeaseLost, StoreError
 from core.store.outbox import URGENT
 from core.store.trips import Claim
@@ -156,7 +156,7 @@ def show_head(service: Service, now: datetime) -> None:
         if unshown is None or outbox.find(connection, day) is not None:
             return
     position, changed_last = unshown
-    channel = service.world().rollouts[changed_last].plan.engineering_channel
+    channel = service.world().rollout(changed_last).plan.engineering_channel
     told = Announcement(kind=Kind.DAILY_WITNESS, rollout=changed_last, channel=channel, key=day)
     row = outbox.new(
         kind=delivery.KIND,
@@ -210,6 +210,14 @@ def forget(service: Service, now: datetime) -> None:
     with service.database.plain_writing() as connection:
         intake.forget(connection, now)
         timers.forget(connection, now - _KEEP_TIMERS)
+
+
+def take_checkpoint(
+    service: Service, now: datetime, real_now: Callable[[], datetime] = lambda: datetime.now(UTC)
+) -> None:
+    """Save what the log says, once it has grown by so much that reading it would slow the next start."""
+    by = "system:checkpoint"
+    checkpointing.take_if_due(service.database, service.folds, by=by, at=now, recorded_at=real_now())
 
 
 def _slot(now: datetime, every: timedelta, rollout: str) -> datetime:

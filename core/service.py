@@ -19,7 +19,7 @@ from core.rollout.plan import content_hash
 from core.rollout.refusal import Conflict, NotFound, Refused
 from core.rollout.surface import is_taken
 from core.rollout.world import World
-from core.store import commands, event_log
+from core.store import commands, event_log, projections
 from core.store.appending import Appending, carry_out
 from core.store.commands import Answer
 from core.store.database import Database
@@ -81,6 +81,15 @@ class Service:
             raise NotFound(f"There is no {rollout}.", hint="See /rollout list.")
         return recorded
 
+    def newest_rollouts(
+        self, most: int, *, before: str = "", state: State | None = None, surface: str | None = None
+    ) -> tuple[Rollout, ...]:
+        """At most so many rollouts, newest first, and only those that were planned before the one named `before`."""
+        world = self.world()
+        with self.database.reading() as connection:
+            found = projections.newest(connection, most, before=before, state=state, surface=surface)
+        return tuple(rollout for one in found if (rollout := world.find(one)) is not None)
+
     def handle(self, request: Request) -> Outcome:
         """Carry out one command, once.
 
@@ -127,7 +136,7 @@ class Service:
             log.remember(request.command_id, fingerprint, _answer(recorded, _result_json(request, recorded), request))
         return Outcome(
             world=log.world,
-            rollout=log.world.rollouts.get(_rollout_id(request, recorded)),
+            rollout=log.world.find(_rollout_id(request, recorded)),
             positions=tuple(r.position for r in recorded),
             recorded=recorded,
         )
@@ -144,7 +153,7 @@ class Service:
         for one, before, after in steps:
             kind, _, name = one.stream.partition(":")
             if kind == "rollout":
-                _announce(log, one, before.rollouts.get(name), after.rollouts[name], request.at)
+                _announce(log, one, before.find(name), after.rollouts[name], request.at)
         recorded = tuple(step.recorded for step in steps)
         log.show(recorded, log.world.rollouts)
         return recorded
@@ -154,7 +163,7 @@ class Service:
         if not isinstance(request.command, c.RollBack):
             return
         world = self.world()
-        rollout = world.rollouts.get(request.rollout)
+        rollout = world.find(request.rollout)
         if rollout is None or rollout.state is not State.DONE:
             return
         surface = world.surfaces[rollout.plan.surface]
@@ -189,7 +198,7 @@ def _decide(world: World, request: Request) -> list[Entry]:
             rollout = world.named(request.command.plan.name)
             surface = request.command.plan.surface
         case _:
-            rollout = world.rollouts.get(request.rollout)
+            rollout = world.find(request.rollout)
             if rollout is None:
                 running = ", ".join(f"{r.id} {r.plan.name}" for r in world.open) or "none"
                 raise NotFound(f"There is no {request.rollout}. Open now: {running}.", hint="See /rollout list.")
@@ -349,7 +358,7 @@ def _repeat(known: Answer, world: World, request: Request) -> Outcome:
     rollout = result.get("rollout") or request.rollout
     return Outcome(
         world=world,
-        rollout=world.rollouts.get(rollout),
+        rollout=world.find(rollout),
         positions=tuple(result.get("positions", ())),
         repeated=True,
     )

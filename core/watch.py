@@ -58,7 +58,7 @@ def tick(
     """
     began = time.perf_counter()
     world = service.world()
-    rollout = world.rollouts[rollout_id]
+    rollout = world.rollout(rollout_id)
     sighting = _look(service, rollout, at, every, lease) if _anybody_exposed(rollout) else None
     if sighting is not None:
         sighting = replace(sighting, judged_seconds=time.perf_counter() - began)

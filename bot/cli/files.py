@@ -189,7 +189,7 @@ def export(rollout: Annotated[str, typer.Argument(help="Its id, as R-1.")]) -> N
     from core.spec import writing
 
     with session.service() as service:
-        found = service.world().rollouts.get(rollout.upper())
+        found = service.world().find(rollout.upper())
     if found is None:
         print(f"There is no {rollout}.", file=sys.stderr)
         raise SystemExit(1)
@@ -215,7 +215,7 @@ def import_results(
     from core.service import Request
 
     with session.service() as service:
-        found = service.world().rollouts.get(rollout.upper())
+        found = service.world().find(rollout.upper())
         if found is None:
             print(f"There is no {rollout}.", file=sys.stderr)
             raise SystemExit(1)

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -68,12 +69,15 @@ def migrate(
     ] = "",
 ) -> None:
     """Create or upgrade the tables of DATABASE_URL."""
-    from core.store import roles, schema
+    from core.store import checkpointing, roles, schema
     from core.store.database import connect
+    from core.store.folds import Folds
 
     with connect(session.settings().database_url) as database:
         schema.migrate(database)
         print("The database is up to date.")
+        now = datetime.now(UTC)
+        checkpointing.take_if_due(database, Folds(database), by="system:migrate", at=now, recorded_at=now)
         if app_role:
             with database.writing() as connection:
                 roles.grant(connection, app_role)

@@ -113,7 +113,9 @@ PROBLEMS: dict[int | str, _Json] = {
         503: "The database cannot be reached: try again",
     }.items()
 }
-ROLLOUTS: dict[int | str, _Json] = {200: _answer("The rollouts", _object(("rollouts",), rollouts=_list(_ROLLOUT)))}
+ROLLOUTS: dict[int | str, _Json] = {
+    200: _answer("The rollouts", _object(("rollouts", "next"), rollouts=_list(_ROLLOUT), next=_MAYBE_TEXT))
+}
 ROLLOUT: dict[int | str, _Json] = {200: _answer("The rollout", _ROLLOUT)}
 EVENTS: dict[int | str, _Json] = {200: _answer("Its events", _object(("events",), events=_list(_EVENT)))}
 EVIDENCE: dict[int | str, _Json] = {

@@ -64,9 +64,12 @@ class Figures(Collector):
         yield GaugeMetricFamily(
             "rampart_snapshot_position", "Position of the log that is served", self._snapshot().position
         )
-        rollouts = GaugeMetricFamily("rampart_rollouts", "Rollouts by state", labels=["state"])
+        rollouts = GaugeMetricFamily(
+            "rampart_rollouts", "Rollouts by state; archived ones ended some time ago", labels=["state"]
+        )
         for state, count in Counter(r.state.value for r in self._service.peek().rollouts.values()).items():
             rollouts.add_metric([state], count)
+        rollouts.add_metric(["archived"], self._service.peek().archived)
         yield rollouts
         yield from self._outbox()
 

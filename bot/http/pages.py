@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse, Response
 
@@ -22,6 +22,7 @@ from core.rollout.refusal import NotFound
 from core.service import Service
 from core.store.event_log import Recorded
 
+LISTED = 50
 TEMPLATES = Path(__file__).parent / "templates"
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; frame-ancestors 'none'; "
@@ -43,21 +44,24 @@ def router(service: Service, door: Door, now: Callable[[], datetime]) -> APIRout
         return HTMLResponse(templates.get_template(name).render(now=now(), **values), headers=HEADERS)
 
     @pages.get("/")
-    def overview(request: Request) -> Response:
+    def overview(request: Request, before: Annotated[str, Query(pattern=r"^R-[0-9]{1,15}$")] | None = None) -> Response:
         door.admit_person(request.headers.raw, Role.OPERATOR)
         world = service.world()
-        newest = tuple(reversed(tuple(world.rollouts.values())))
+        newest = service.newest_rollouts(LISTED + 1, before=before or "")
+        shown = newest[:LISTED]
         return page(
             "overview.html",
-            open=[r for r in newest if r.state not in TERMINAL],
-            ended=[r for r in newest if r.state in TERMINAL],
+            open=tuple(reversed(world.open)),
+            ended=[r for r in shown if r.state in TERMINAL],
+            before=before,
+            older=shown[-1].id if len(newest) > LISTED else None,
             surfaces=tuple(world.surfaces.values()),
         )
 
     @pages.get("/r/{rollout_id}")
     def one(request: Request, rollout_id: str) -> Response:
         door.admit_person(request.headers.raw, Role.OPERATOR)
-        rollout = service.world().rollouts.get(rollout_id)
+        rollout = service.world().find(rollout_id)
         if rollout is None:
             raise NotFound(f"There is no rollout {rollout_id[:80]}.", hint="See the overview at /.")
         events = [(event_shown(r), r.event) for r in service.history(rollout.id)]
@@ -75,7 +79,7 @@ def router(service: Service, door: Door, now: Callable[[], datetime]) -> APIRout
     def evidence(request: Request, evidence_id: str) -> Response:
         door.admit_person(request.headers.raw, Role.OPERATOR)
         rollout_id, _, number = evidence_id.rpartition(".")
-        rollout = service.world().rollouts.get(rollout_id)
+        rollout = service.world().find(rollout_id)
         history = service.history(rollout_id) if rollout else ()
         for recorded in history:
             if isinstance(recorded.event, EvidenceRecorded) and str(recorded.event.number) == number:

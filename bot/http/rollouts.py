@@ -70,12 +70,19 @@ def router(
     api = APIRouter(prefix="/api/v1", responses=documents.PROBLEMS)
 
     @api.get("/rollouts", tags=["rollouts"], responses=documents.ROLLOUTS)
-    def list_rollouts(request: Request, state: State | None = None, surface: str | None = None) -> JSONResponse:
-        """Every rollout, newest first; filtered by state or surface if asked."""
+    def list_rollouts(
+        request: Request,
+        state: State | None = None,
+        surface: str | None = None,
+        limit: Annotated[int, Query(ge=1, le=500)] = 100,
+        before: Annotated[str, Query(pattern=r"^R-[0-9]{1,15}$")] | None = None,
+    ) -> JSONResponse:
+        """Rollouts, newest first; filtered by state or surface if asked. `next` is `before` for more of them."""
         door.admit_person(request.headers.raw, Role.OPERATOR)
-        found = reversed(tuple(service.world().rollouts.values()))
-        kept = [r for r in found if state in (None, r.state) and surface in (None, r.plan.surface)]
-        return JSONResponse({"rollouts": [rollout_shown(r) for r in kept]})
+        found = service.newest_rollouts(limit + 1, before=before or "", state=state, surface=surface)
+        shown = found[:limit]
+        following = shown[-1].id if len(found) > limit else None
+        return JSONResponse({"rollouts": [rollout_shown(r) for r in shown], "next": following})
 
     @api.get("/rollouts/{rollout_id}", tags=["rollouts"], responses=documents.ROLLOUT)
     def show_rollout(request: Request, rollout_id: str) -> JSONResponse:
@@ -169,7 +176,7 @@ def router(
 
 def _rollout(service: Service, rollout_id: str) -> Rollout:
     world = service.world()
-    found = world.rollouts.get(rollout_id)
+    found = world.find(rollout_id)
     if found is None:
         known = ", ".join(f"{r.id} {r.plan.name}" for r in world.open) or "none"
         named = rollout_id[:80] or "(no id given)"

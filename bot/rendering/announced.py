@@ -36,7 +36,7 @@ def render(
 
     `trend` tells how a metric of this rollout developed.
     """
-    rollout = world.rollouts[told.rollout]
+    rollout = world.rollout(told.rollout)
     zone = world.policy.timezone
     entry = next((x for x in entries if x.position == position), None)
     match told.kind:

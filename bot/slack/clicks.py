@@ -78,7 +78,7 @@ def would_be_refused(action: str, pressed: str, asked: Asked) -> None:
 
 def _rollout(pressed: str, asked: Asked) -> Rollout:
     name, _ = buttons.opened(pressed)
-    found = asked.service.world().rollouts.get(name)
+    found = asked.service.world().find(name)
     if found is None:
         raise NotFound(f"There is no {name}.", hint="See /rollout list.")
     return found

@@ -48,7 +48,7 @@ def _left_out(world: World, thread_ts: str, *, only_running: bool) -> Resolved:
 
 def _named(reference: str, world: World) -> Resolved:
     wanted = reference.upper()
-    by_id = world.rollouts.get(wanted) or world.rollouts.get(f"R-{wanted.removeprefix('R')}")
+    by_id = world.find(wanted) or world.find(f"R-{wanted.removeprefix('R')}")
     if by_id is not None:
         return by_id
     if (exact := world.named(reference)) is not None:

@@ -355,6 +355,20 @@ class WordsErased:
     by: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorldCheckpointed:
+    """What the log says up to `position`, whose event has this `hash`, was saved, so that a start need not read it all.
+
+    `world` is the SHA-256 of what was saved, `code` that of the program that folded it; both in hex.
+    """
+
+    TYPE: ClassVar[str] = "workspace.world_checkpointed"
+    position: int
+    hash: str
+    world: str
+    code: str
+
+
 RolloutEvent: TypeAlias = (
     Planned
     | ApprovalRequested
@@ -387,7 +401,7 @@ RolloutEvent: TypeAlias = (
     | FlagSet
     | FlagNotSet
 )
-Event: TypeAlias = RolloutEvent | SurfaceEvent | PolicyApplied | WordsErased
+Event: TypeAlias = RolloutEvent | SurfaceEvent | PolicyApplied | WordsErased | WorldCheckpointed
 
 
 def rollout_stream(rollout: str) -> str:
@@ -400,3 +414,4 @@ def surface_stream(surface: str) -> str:
 
 POLICY_STREAM = "policy"
 PEOPLE_STREAM = "people"
+CHECKPOINT_STREAM = "checkpoints"

@@ -9,7 +9,7 @@ from core.judging.evidence import derived_metrics
 from core.rollout.model import Rollout, StageSpan
 from core.rollout.plan import Stage, StageKind
 from core.rollout.surface import Surface
-from core.rollout.world import World
+from core.rollout.world import KEPT_OF_A_SURFACE, World
 
 SETTLES_WITHIN = timedelta(seconds=30)
 """How long it may take until applications follow a flag system that is driven: its SDKs ask every fifteen seconds."""
@@ -18,8 +18,6 @@ REPORTED_WITHIN = timedelta(minutes=15)
 batch."""
 SETTLING_SHARE = 4
 """At most one part in so many of a stage's hold goes by until what is reported surely belongs to it."""
-ENDED_KEPT = 8
-"""How many ended rollouts of a surface still take late observations."""
 
 
 class Seen(NamedTuple):
@@ -62,7 +60,7 @@ def _surface(surface: Surface, started: list[Rollout]) -> flags.SurfaceFlags:
     live = flags.Version(surface.live, surface.live_content)
     under_way = [r for r in started if r.under_way]
     # Newest first: the rollout that runs, then those that ended last.
-    newest = sorted(started, key=lambda r: r.spans[-1].since, reverse=True)[: ENDED_KEPT + len(under_way)]
+    newest = sorted(started, key=lambda r: r.spans[-1].since, reverse=True)[: KEPT_OF_A_SURFACE + len(under_way)]
     return flags.SurfaceFlags(
         name=surface.name,
         live=flags.live(live),

@@ -1,6 +1,6 @@
 """An AI feature: what is live on it, every version it ever had, and which rollout is changing it now."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import ClassVar, TypeAlias, assert_never
@@ -128,6 +128,11 @@ def evolve(surface: Surface | None, event: SurfaceEvent) -> Surface:
             )
         case _:
             assert_never(event)
+
+
+def without_named(surface: Surface, rollouts: Set[str]) -> Surface:
+    """The surface without what it knows of rollouts other than these; every version keeps its content."""
+    return replace(surface, named={name: one for name, one in surface.named.items() if name in rollouts})
 
 
 def _moved_to(surface: Surface, event: LiveMoved) -> Content:

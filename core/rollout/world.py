@@ -1,28 +1,66 @@
-"""Everything the log says, folded: all rollouts, all surfaces and the policy, at one position of the log."""
+"""Everything the log says, folded: rollouts, surfaces and the policy, at one position of the log."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Protocol
 
 from core.rollout import surface as surfaces
-from core.rollout.events import Event, PolicyApplied, WordsErased
+from core.rollout.events import Event, Planned, PolicyApplied, WordsErased, WorldCheckpointed
 from core.rollout.evolve import evolve
 from core.rollout.model import TERMINAL, Rollout
 from core.rollout.policy import BUILT_IN, Policy
 from core.rollout.surface import Surface, SurfaceEvent
 
+KEPT_FOR = timedelta(days=7)
+"""A rollout that ended is kept in memory for so long."""
+KEPT_OF_A_SURFACE = 8
+"""So many of each surface that ended last are kept for ever: they still take late observations."""
+
+
+class Archive(Protocol):
+    """Rollouts that ended and are not kept in memory any more, as the log says."""
+
+    def find_rollout(self, rollout_id: str, position: int) -> Rollout | None:
+        """The rollout after the event at `position`; None where there is none of that id."""
+
+    def find_named(self, name: str, position: int) -> Rollout | None:
+        """The newest rollout of that name, the same."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
+    """`rollouts` are those that are open or ended lately, oldest first; `archived` is how many more there were, which
+    `find` gets from the `archive`."""
+
     position: int = 0
     rollouts: Mapping[str, Rollout] = field(default_factory=dict)
+    archived: int = 0
     surfaces: Mapping[str, Surface] = field(default_factory=dict)
     policy: Policy = BUILT_IN
     policy_fingerprint: str = ""
+    archive: Archive | None = field(default=None, compare=False, repr=False)
+
+    def find(self, rollout_id: str) -> Rollout | None:
+        """The rollout of this id, whenever it was."""
+        found = self.rollouts.get(rollout_id)
+        if found is None and self.archived and self.archive is not None:
+            return self.archive.find_rollout(rollout_id, self.position)
+        return found
+
+    def rollout(self, rollout_id: str) -> Rollout:
+        """The same, of a rollout that must be there: KeyError."""
+        found = self.find(rollout_id)
+        if found is None:
+            raise KeyError(rollout_id)
+        return found
 
     def named(self, name: str) -> Rollout | None:
         """The newest rollout of this name."""
-        return next((r for r in reversed(tuple(self.rollouts.values())) if r.plan.name == name), None)
+        found = next((r for r in reversed(tuple(self.rollouts.values())) if r.plan.name == name), None)
+        if found is None and self.archived and self.archive is not None:
+            return self.archive.find_named(name, self.position)
+        return found
 
     @property
     def open(self) -> tuple[Rollout, ...]:
@@ -31,29 +69,66 @@ class World:
 
     @property
     def next_id(self) -> str:
-        return f"R-{len(self.rollouts) + 1}"
+        return f"R-{self.archived + len(self.rollouts) + 1}"
+
+    def without_ended(self, at: datetime) -> "World":
+        """The same with fewer rollouts in memory: without those that ended long before `at`."""
+        kept = set(_kept(self, at))
+        return replace(
+            self,
+            rollouts={name: rollout for name, rollout in self.rollouts.items() if name in kept},
+            archived=self.archived + sum(name not in kept for name in self.rollouts),
+            surfaces={name: surfaces.without_named(one, kept) for name, one in self.surfaces.items()},
+        )
+
+
+def _kept(world: World, at: datetime) -> Iterator[str]:
+    """Those that are open, that ended lately, that are live or were the newest of their surface, and the newest that
+    drove a flag."""
+    yield from (surface.live_by for surface in world.surfaces.values())
+    newest_driving: dict[object, Rollout] = {}
+    of_surface: dict[str, list[Rollout]] = {}
+    for rollout in world.rollouts.values():
+        if rollout.ended_at is None or at - rollout.ended_at < KEPT_FOR or rollout.state not in TERMINAL:
+            yield rollout.id
+            continue
+        of_surface.setdefault(rollout.plan.surface, []).append(rollout)
+        if rollout.plan.drives is not None:
+            known = newest_driving.get(rollout.plan.drives)
+            if known is None or known.ended_at is None or known.ended_at <= rollout.ended_at:
+                newest_driving[rollout.plan.drives] = rollout
+    yield from (rollout.id for rollout in newest_driving.values())
+    for ended in of_surface.values():
+        started = sorted((r for r in ended if r.spans), key=lambda r: r.spans[-1].since)
+        yield from (rollout.id for rollout in started[-KEPT_OF_A_SURFACE:])
 
 
 def fold(world: World, steps: Iterable[tuple[str, Event, datetime, int]]) -> World:
     """The world after events of the log (stream, event, when, position), in order."""
     rollouts, changed_surfaces, position = dict(world.rollouts), dict(world.surfaces), world.position
-    policy, fingerprint = world.policy, world.policy_fingerprint
+    policy, fingerprint, archived = world.policy, world.policy_fingerprint, world.archived
     for stream, event, at, place in steps:
         kind, _, name = stream.partition(":")
         position = place
         if isinstance(event, PolicyApplied):
             policy, fingerprint = event.policy, event.fingerprint
-        elif isinstance(event, WordsErased):
+        elif isinstance(event, WordsErased | WorldCheckpointed):
             continue
         elif isinstance(event, SurfaceEvent):
             changed_surfaces[name] = surfaces.evolve(changed_surfaces.get(name), event)
         else:
             assert kind == "rollout"
-            rollouts[name] = evolve(rollouts.get(name), event, at)
+            before = rollouts.get(name)
+            if before is None and archived and world.archive is not None and not isinstance(event, Planned):
+                before = world.archive.find_rollout(name, place - 1)
+                archived -= 1
+            rollouts[name] = evolve(before, event, at)
     return World(
         position=position,
         rollouts=rollouts,
+        archived=archived,
         surfaces=changed_surfaces,
         policy=policy,
         policy_fingerprint=fingerprint,
+        archive=world.archive,
     )

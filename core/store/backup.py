@@ -15,7 +15,7 @@ from core.store.instants import text_of
 from core.store.tables import metadata
 
 # What follows from the log is folded again; who was alive, and which slot ran, is of no use elsewhere.
-LEFT_OUT = frozenset({"rollout_view", "projection", "process", "timer"})
+LEFT_OUT = frozenset({"rollout_view", "projection", "checkpoint", "process", "timer"})
 _ROWS = 500
 
 

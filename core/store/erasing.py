@@ -4,6 +4,7 @@ from datetime import datetime
 from uuid import uuid4
 
 from core.rollout.events import PEOPLE_STREAM, WordsErased
+from core.store import saved_worlds
 from core.store.appending import appending
 from core.store.commands import Answer
 from core.store.database import Database
@@ -27,4 +28,6 @@ def erase(database: Database, folds: Folds, person: str, *, by: str, at: datetim
         answer = Answer(first_position=position, last_position=position, result_json="{}", at=at)
         log.remember(command_id, "erase", answer)
         log.writes.erase(log.key_id)
+    with database.plain_writing() as connection:
+        saved_worlds.forget(connection)  # a checkpoint holds words as they could be read
     return True

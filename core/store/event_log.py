@@ -192,6 +192,12 @@ def head(connection: Connection) -> tuple[int, bytes]:
     return (rows[0][0], bytes(rows[0][1])) if rows else (0, chain.GENESIS)
 
 
+def newest_version(connection: Connection, stream: str) -> int:
+    """The version of a stream's newest event; 0 where it has none."""
+    rows = fetch(connection, "SELECT max(version) FROM events WHERE stream = ?", (stream,))
+    return rows[0][0] or 0
+
+
 def event_id(command_id: str, seq: int) -> str:
     """The id of the `seq`-th event (from 1) of a command: the UUID version 5 (RFC 9562) of both, in a third of the time
     that the standard library takes."""

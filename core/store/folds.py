@@ -1,4 +1,4 @@
-"""The log, folded and kept in memory: every process reads each event once."""
+"""The log, folded and kept in memory: every process reads each event once, from the newest checkpoint on."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from core.rollout.events import WordsErased
+from core.rollout.events import WordsErased, WorldCheckpointed
 from core.rollout.world import World, fold
-from core.store import event_log
+from core.store import event_log, saved_worlds
+from core.store.archive import ArchivedRollouts
 from core.store.database import Database
 from core.store.event_log import Recorded, Tail
 
@@ -68,8 +69,10 @@ class Folds:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._kept = Reading()
+        self._archive = ArchivedRollouts(database)
+        self._kept = Reading(world=World(archive=self._archive))
         self._versions: dict[str, int] = {}
+        self._began_at = 0  # the position of the checkpoint that this process started from
         self._alone = _Alone()
         self._told = self._kept
         self._outdated = False  # holds words that were erased
@@ -88,6 +91,8 @@ class Folds:
         """What the log says now."""
         with self._database.reading() as connection:
             reading = self._kept  # once: another thread may keep more meanwhile, and no event may be folded in twice
+            if reading.tail.position == 0:
+                reading = self._beginning(connection, reading.generation)
             try:
                 for news in _following(connection, reading.tail):
                     reading = replace(reading, news=()).then(news)
@@ -102,7 +107,11 @@ class Folds:
         """The newest version of a stream at the end of `reading`, if that is the end of the log: else it may be a newer
         one, and what is built on it is refused."""
         fresh = max((r.version for r in reading.news if r.stream == stream), default=0)
-        return fresh or self._versions.get(stream, 0)
+        known = fresh or self._versions.get(stream, 0)
+        if not known and self._began_at:  # read before this process began
+            with self._database.reading() as connection:
+                known = event_log.newest_version(connection, stream)
+        return known
 
     def keep(self, reading: Reading, began: int, person: str, key: tuple[str, bytes] | None) -> None:
         """Remember a reading that this process has just committed, on a log that ended at `began`, and the key of
@@ -139,14 +148,18 @@ class Folds:
             newer = reading.tail.position > self._kept.tail.position
             if newer and reading.generation == self._kept.generation:
                 self._versions.update((r.stream, r.version) for r in reading.news)
-                self._kept = Reading(world=reading.world, tail=reading.tail, generation=reading.generation)
+                world = reading.world
+                for one in reading.news:
+                    if isinstance(one.event, WorldCheckpointed):
+                        world = world.without_ended(one.at)
+                self._kept = Reading(world=world, tail=reading.tail, generation=reading.generation)
                 self._outdated |= erased
 
     def _read_anew(self, connection: Connection, old: Reading, *, another: bool = False) -> None:
         """Whatever was kept in memory goes: of erased words, or of `another` log."""
-        anew = Reading(generation=old.generation + 1)
+        anew = self._beginning(connection, old.generation + 1)
         versions: dict[str, int] = {}
-        for news in _pages(connection, 0):
+        for news in _pages(connection, anew.tail.position):
             anew = replace(anew.then(news), news=())
             versions.update((r.stream, r.version) for r in news)
         with self._publishing:
@@ -156,6 +169,16 @@ class Folds:
             if quickest and (another or anew.tail.position >= self._kept.tail.position):
                 self._kept, self._outdated = anew, False
                 self._versions, self._alone = versions, _Alone()
+
+    def _beginning(self, connection: Connection, generation: int) -> Reading:
+        """The newest checkpoint, or the world before the first event."""
+        found = saved_worlds.newest(connection, self._archive)
+        if found is None:
+            self._began_at = 0
+            return Reading(world=World(archive=self._archive), generation=generation)
+        world, tail = found
+        self._began_at = tail.position
+        return Reading(world=world, tail=tail, generation=generation)
 
     def on_change(self, listener: Callable[[World], None]) -> None:
         """Call `listener` with every newer world, on the thread that learned of it."""

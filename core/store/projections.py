@@ -6,7 +6,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, cast
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import BigInteger, Connection, delete, func, insert, select
+from sqlalchemy import cast as cast_to
 
 from core.rollout import evolve as evolving
 from core.rollout import model
@@ -81,6 +82,21 @@ class Folding:
 def stored(connection: Connection) -> dict[str, dict[str, Any]]:
     """The rows as they are, by rollout."""
     return {row["id"]: dict(row) for row in connection.execute(select(rollout_view)).mappings()}
+
+
+def newest(
+    connection: Connection, most: int, *, before: str = "", state: str | None = None, surface: str | None = None
+) -> tuple[str, ...]:
+    """Ids of at most so many rollouts, newest first, of those that were planned before the one named `before`."""
+    number = cast_to(func.substr(rollout_view.c.id, len("R-") + 1), BigInteger)
+    wanted = select(rollout_view.c.id).order_by(number.desc()).limit(most)
+    if before:
+        wanted = wanted.where(number < int(before.removeprefix("R-")))
+    if state is not None:
+        wanted = wanted.where(rollout_view.c.state == str(state))
+    if surface is not None:
+        wanted = wanted.where(rollout_view.c.surface == surface)
+    return tuple(connection.execute(wanted).scalars())
 
 
 def rebuild(connection: Connection) -> int:

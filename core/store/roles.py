@@ -16,6 +16,7 @@ GRANTS: Mapping[str, tuple[str, ...]] = {
     "alembic_version": (_READ,),
     "anchor": (_READ, _ADD),
     "cell": (_READ, _ADD, _CHANGE),
+    "checkpoint": (_READ, _ADD, _FORGET),
     "commands": (_READ, _ADD),
     "events": (_READ, _ADD),
     "exposure": (_READ, _ADD, _CHANGE),

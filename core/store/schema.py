@@ -8,7 +8,7 @@ from core.store import postgres_functions, projections, roles, triggers
 from core.store.database import Database
 from core.store.errors import SchemaMismatch
 
-REVISION = "0002"
+REVISION = "0003"
 _MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
 
 

@@ -266,3 +266,13 @@ person_key = Table(
     Column("created_at", Instant, nullable=False),
     sqlite_strict=True,
 )
+
+# What the log said at some positions, so that a start need not read it all; the log holds the hash of each.
+checkpoint = Table(
+    "checkpoint",
+    metadata,
+    Column("position", _BIG, primary_key=True, autoincrement=False),
+    Column("code", Text, primary_key=True),
+    Column("world", LargeBinary, nullable=False),  # JSON, compressed
+    sqlite_strict=True,
+)

@@ -9,10 +9,10 @@ import pytest
 from core.flags.bucketing import ppm
 from core.flags.evaluation import evaluate
 from core.flags.placement import LATEST, Misplaced, Place, Uncounted, place
-from core.rollout.exposure import ENDED_KEPT, SETTLES_WITHIN, snapshot
+from core.rollout.exposure import SETTLES_WITHIN, snapshot
 from core.rollout.model import State
 from core.rollout.plan import Stage, StageKind, UnleashStrategy
-from core.rollout.world import World
+from core.rollout.world import KEPT_OF_A_SURFACE, World
 
 EVAL, COHORT, CANARY, AB, RAMP, BAKE = range(6)
 FLAG = UnleashStrategy(url="https://flags.example.com", project="p", environment="e", feature="f", strategy="s")
@@ -127,7 +127,7 @@ def test_what_is_counted_beside_the_metrics_follows_from_the_plan(world: Make) -
     assert [t.rollout for t in tracked] == ["R-1"]
     assert tracked[0].segments == ("language",)
     assert tracked[0].thresholds == {"latency_p95": (4000,)}
-    assert ENDED_KEPT > 0
+    assert KEPT_OF_A_SURFACE > 0
 
 
 def test_where_another_flag_system_chooses_the_bucket_says_nothing(world: Make, hour: Hour) -> None:

@@ -18,7 +18,7 @@ ROLLOUTS = "/api/v1/rollouts"
 
 def test_a_rollout_and_its_list(everywhere: Any, serve: Any, canary: Any) -> None:
     client = serve(everywhere)
-    assert client.get(ROLLOUTS).json() == {"rollouts": []}
+    assert client.get(ROLLOUTS).json() == {"rollouts": [], "next": None}
     canary(everywhere)
     one = client.get(f"{ROLLOUTS}/R-1").json()
     expected = {
@@ -33,8 +33,8 @@ def test_a_rollout_and_its_list(everywhere: Any, serve: Any, canary: Any) -> Non
         "waiting_for": "",
     }
     assert expected.items() <= one.items()
-    assert client.get(ROLLOUTS).json() == {"rollouts": [one]}
-    assert client.get(ROLLOUTS, params={"state": "done"}).json() == {"rollouts": []}
+    assert client.get(ROLLOUTS).json() == {"rollouts": [one], "next": None}
+    assert client.get(ROLLOUTS, params={"state": "done"}).json() == {"rollouts": [], "next": None}
     assert client.get(ROLLOUTS, params={"state": "odd"}).status_code == 422
 
 

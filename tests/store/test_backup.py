@@ -264,7 +264,7 @@ def test_a_backup_from_before_an_upgrade_is_restored_as_it_was_and_then_upgraded
         with OLD_LOG.open(encoding="utf-8") as lines:
             import_(old, lines)
         copied = backup.write(old, file, MONDAY)
-    with pytest.raises(BackupRefused, match=r"of schema 0001, the database has 0002.*without tables"):
+    with pytest.raises(BackupRefused, match=r"of schema 0001, the database has 0003.*without tables"):
         restore.read(elsewhere, file)
     if bare_url.startswith("sqlite"):
         bare.close()

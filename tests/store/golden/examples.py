@@ -267,6 +267,7 @@ _EVENTS: tuple[e.Event, ...] = (
     surface.LiveMoved(version="v43", rollout="R-7", at=NOON),
     e.PolicyApplied(policy=POLICY, fingerprint="0c11d4", by="slack:T1/U1"),
     e.WordsErased(key_id="6b1c3a52-0d0f-4b39-8f7e-1f2f0a6f4c11", by="cli:ops"),
+    e.WorldCheckpointed(position=10_000, hash="ab" * 32, world="cd" * 32, code="ef" * 32),
 )
 _VERDICTS: tuple[verdict.Verdict, ...] = (
     verdict.Continue(),

@@ -1,0 +1,33 @@
+"""Rollouts that ended and are not in memory any more: each is folded from its own stream when somebody asks."""
+
+from core.rollout.events import RolloutEvent, rollout_stream
+from core.rollout.evolve import evolve
+from core.rollout.model import Rollout
+from core.store import event_log
+from core.store.database import Database
+from core.store.driver import fetch
+
+_NAMED = "SELECT id FROM rollout_view WHERE name = ? ORDER BY applied_at DESC, position DESC LIMIT 1"
+
+
+class ArchivedRollouts:
+    """What `World` asks for what it does not keep. Every question is a query of its own."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def find_rollout(self, rollout_id: str, position: int) -> Rollout | None:
+        """The rollout after the event at `position`; None where there is none of that id."""
+        with self._database.reading() as connection:
+            recorded = event_log.stream(connection, rollout_stream(rollout_id))
+        found: Rollout | None = None
+        for one in recorded:
+            if one.position <= position and isinstance(one.event, RolloutEvent):
+                found = evolve(found, one.event, one.at)
+        return found
+
+    def find_named(self, name: str, position: int) -> Rollout | None:
+        """The newest rollout of that name, the same."""
+        with self._database.reading() as connection:
+            rows = fetch(connection, _NAMED, (name,))
+        return self.find_rollout(rows[0][0], position) if rows else None

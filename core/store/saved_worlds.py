@@ -1,0 +1,154 @@
+"""Worlds saved beside the log, which holds the hash of each, so that a start need not read it all."""
+
+import logging
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Self
+
+from pydantic import TypeAdapter, ValidationError
+from sqlalchemy import Connection, delete, func, select
+
+import core.judging.limits
+import core.judging.verdict
+import core.rollout
+from core.rollout.events import CHECKPOINT_STREAM, PEOPLE_STREAM, WorldCheckpointed
+from core.rollout.model import Rollout
+from core.rollout.policy import Policy
+from core.rollout.surface import Surface
+from core.rollout.world import Archive, World
+from core.store import event_log
+from core.store.driver import fetch
+from core.store.errors import NotStorable
+from core.store.event_log import Recorded, Tail
+from core.store.queries import OPENED
+from core.store.tables import checkpoint, insert_into
+
+KEPT = 4
+"""More than one, as processes of two versions of the program may run at a time."""
+_NEWEST = f"{OPENED} WHERE stream = ? ORDER BY version DESC LIMIT ?"
+_AT = f"{OPENED} WHERE position = ?"
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedWorld:
+    """What is saved of a world: all of it but where it gets archived rollouts from."""
+
+    position: int
+    rollouts: Mapping[str, Rollout]
+    archived: int
+    surfaces: Mapping[str, Surface]
+    policy: Policy
+    policy_fingerprint: str
+
+    @classmethod
+    def of(cls, world: World) -> Self:
+        return cls(
+            position=world.position,
+            rollouts=world.rollouts,
+            archived=world.archived,
+            surfaces=world.surfaces,
+            policy=world.policy,
+            policy_fingerprint=world.policy_fingerprint,
+        )
+
+    def world(self, archive: Archive) -> World:
+        """The world again."""
+        return World(
+            position=self.position,
+            rollouts=self.rollouts,
+            archived=self.archived,
+            surfaces=self.surfaces,
+            policy=self.policy,
+            policy_fingerprint=self.policy_fingerprint,
+            archive=archive,
+        )
+
+
+def pack(world: World) -> bytes:
+    """The world as it is saved. NotStorable unless it reads back as equal."""
+    saved = SavedWorld.of(world)
+    packed = zlib.compress(_adapter().dump_json(saved), level=1)
+    if _unpack(packed) != saved:
+        raise NotStorable("The world does not read back as it was saved, so there is no checkpoint of it.")
+    return packed
+
+
+def save(connection: Connection, position: int, packed: bytes) -> None:
+    """Keep a packed world. It counts once a `WorldCheckpointed` with its hash is in the log."""
+    row = insert_into(connection, checkpoint).values(position=position, code=code_hash(), world=packed)
+    connection.execute(row.on_conflict_do_update(index_elements=["position", "code"], set_={"world": packed}))
+
+
+def newest(connection: Connection, archive: Archive) -> tuple[World, Tail] | None:
+    """The world to start from and where the log ended then; None where there is none that can be trusted.
+
+    Refused are those of another version of the program, those whose hash is not the one in the log, those of an event
+    that the log does not hold, and those from before somebody's words were erased.
+    """
+    erased = _newest_of(connection, PEOPLE_STREAM, 1)
+    for recorded in _newest_of(connection, CHECKPOINT_STREAM, 2 * KEPT):
+        event = recorded.event
+        assert isinstance(event, WorldCheckpointed)
+        if event.code != code_hash() or (erased and erased[0].position > event.position):
+            continue
+        found = _load(connection, event, archive)
+        if found is not None:
+            return found
+    return None
+
+
+def newest_position(connection: Connection) -> int:
+    """Up to where the newest checkpoint of this version of the program goes; 0 where there is none."""
+    of_this_code = select(func.max(checkpoint.c.position)).where(checkpoint.c.code == code_hash())
+    return connection.execute(of_this_code).scalar_one() or 0
+
+
+def forget(connection: Connection) -> None:
+    """Delete what is not needed any more, and whatever may hold words that were erased."""
+    erased = _newest_of(connection, PEOPLE_STREAM, 1)
+    newer = select(checkpoint.c.position).order_by(checkpoint.c.position.desc()).limit(1).offset(KEPT - 1)
+    oldest: int = connection.execute(newer).scalar_one_or_none() or 0
+    before = max(oldest, erased[0].position if erased else 0)
+    connection.execute(delete(checkpoint).where(checkpoint.c.position < before))
+
+
+def _load(connection: Connection, event: WorldCheckpointed, archive: Archive) -> tuple[World, Tail] | None:
+    row = select(checkpoint.c.world).where(checkpoint.c.position == event.position, checkpoint.c.code == event.code)
+    packed = connection.execute(row).scalar_one_or_none()
+    there = event_log.read(fetch(connection, _AT, (event.position,)))
+    if packed is None or not there:
+        return None
+    if sha256(packed).hexdigest() != event.world or there[0].hash.hex() != event.hash:
+        _log.error("The checkpoint at %d is not the one that the log speaks of: it is not used", event.position)
+        return None
+    try:
+        return _unpack(packed).world(archive), Tail.of(there[0])
+    except (ValidationError, zlib.error):
+        _log.exception("The checkpoint at %d cannot be read: it is not used", event.position)
+        return None
+
+
+def _newest_of(connection: Connection, stream: str, most: int) -> tuple[Recorded, ...]:
+    return event_log.read(fetch(connection, _NEWEST, (stream, most)))
+
+
+def _unpack(packed: bytes) -> SavedWorld:
+    return _adapter().validate_json(zlib.decompress(packed))
+
+
+@cache
+def _adapter() -> TypeAdapter[SavedWorld]:
+    return TypeAdapter(SavedWorld)  # takes a while to build
+
+
+@cache
+def code_hash() -> str:
+    """Which program folds and saves: the hash of the sources of everything that a world consists of."""
+    rollout = sorted(Path(next(iter(core.rollout.__path__))).glob("*.py"))
+    judging = (Path(str(module.__file__)) for module in (core.judging.limits, core.judging.verdict))
+    return sha256(b"".join(path.read_bytes() for path in (*rollout, *judging, Path(__file__)))).hexdigest()

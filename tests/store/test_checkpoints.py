@@ -1,0 +1,233 @@
+"""A process may start from a saved world: it then knows what the log says, or it is not used."""
+
+from dataclasses import fields, is_dataclass
+from datetime import timedelta
+from typing import Any, get_args, get_type_hints
+
+import pytest
+from sqlalchemy import delete, select, update
+
+import core.judging.limits
+import core.judging.verdict
+from bot import jobs
+from core.rollout import commands as c
+from core.rollout.model import State
+from core.rollout.world import World, fold
+from core.service import Service
+from core.store import checkpointing, erasing, event_log, saved_worlds
+from core.store.database import Database
+from core.store.folds import Folds
+from core.store.tables import checkpoint
+from core.store.verify import verify
+from tests.service.conftest import LEE, ROLLOUT, Desk
+
+LATER = timedelta(days=30)
+
+
+@pytest.fixture
+def desk(database: Database) -> Desk:
+    return Desk(Service(database))
+
+
+def roll_out_and_back(desk: Desk, number: int) -> str:
+    """One whole rollout, that somebody takes back."""
+    named = ROLLOUT.replace("rollout: support-tone", f"rollout: tone-{number}")
+    rollout = desk.apply(named.replace("9f2c51e0", f"9f2c51{number:02x}")).outcome.rollout
+    key = f"notice:{rollout.fingerprint}:support:#support"
+    desk.say(c.RecordPosted(key=key, channel="C2", ts="1.0"), rollout=rollout.id)
+    desk.say(c.Approve(), rollout=rollout.id)
+    desk.later(hours=4).say(c.Start(), rollout=rollout.id)
+    desk.later(minutes=9).say(c.RollBack(reason=f"answers are odd, the {number}th time"), rollout=rollout.id)
+    return rollout.id
+
+
+@pytest.fixture
+def history(desk: Desk) -> Desk:
+    """Twelve rollouts that ended a month ago, and one that runs."""
+    desk.start()
+    desk.say(c.RollBack(reason="odd"))
+    for number in range(11):
+        roll_out_and_back(desk, number)
+    desk.at += LATER
+    return desk
+
+
+def take(desk: Desk) -> bool:
+    return checkpointing.take(
+        desk.service.database, desk.service.folds, by="system:checkpoint", at=desk.at, recorded_at=desk.at
+    )
+
+
+def fold_whole(database: Database) -> World:
+    """The world after every event, with nothing archived."""
+    with database.reading() as connection:
+        log = event_log.after(connection, 0, 10_000)
+    return fold(World(), ((one.stream, one.event, one.at, one.position) for one in log))
+
+
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many events each read of the log gave."""
+    read: list[int] = []
+    after = event_log.after
+
+    def counting(*asked: Any) -> Any:
+        found = after(*asked)
+        read.append(len(found))
+        return found
+
+    monkeypatch.setattr(event_log, "after", counting)
+    return read
+
+
+def test_a_start_reads_only_what_came_after_the_checkpoint(history, monkeypatch):
+    assert take(history)
+    read = counted(monkeypatch)
+    world = Service(history.service.database).world()
+    assert sum(read) <= 2, "the event that it begins after, and the one that speaks of it"
+    assert world.position == history.service.world().position
+
+
+def test_what_it_knows_is_what_the_whole_log_says(history):
+    take(history)
+    history.apply(ROLLOUT.replace("support-tone", "one-more").replace("9f2c51e0", "aaaaaaaa"))
+    whole = fold_whole(history.service.database)
+    begun = Service(history.service.database).world()
+    assert begun.archived > 0
+    assert len(begun.rollouts) + begun.archived == len(whole.rollouts)
+    assert begun.next_id == whole.next_id
+    assert begun.open == whole.open
+    for name, rollout in whole.rollouts.items():
+        assert begun.find(name) == rollout
+    assert begun.policy == whole.policy
+    for name, surface in whole.surfaces.items():
+        assert begun.surfaces[name].versions == surface.versions
+        assert begun.surfaces[name].live == surface.live
+
+
+def test_the_process_that_takes_it_forgets_the_same(history):
+    take(history)
+    world = history.service.world()
+    assert world.archived > 0
+    assert world == Service(history.service.database).world()
+
+
+def test_an_ended_rollout_is_found_by_its_name_too(history):
+    take(history)
+    world = Service(history.service.database).world()
+    assert "R-1" not in world.rollouts
+    assert world.named("support-tone").id == "R-1"
+    assert world.named("nothing-of-that-name") is None
+    assert world.find("R-99") is None
+
+
+def test_what_happens_to_a_rollout_that_was_archived_goes_on_where_it_ended(history):
+    take(history)
+    fresh = Desk(Service(history.service.database))
+    fresh.at = history.at
+    before = fresh.service.world()
+    assert "R-1" not in before.rollouts
+    fresh.say(c.RecordPosted(key="card", channel="C1", ts="9.9"), rollout="R-1", command_id="late")
+    after = fresh.service.world()
+    assert after.rollouts["R-1"].messages["card"].ts == "9.9"
+    assert after.archived == before.archived - 1
+    assert after.next_id == before.next_id
+    assert fold_whole(history.service.database).rollouts["R-1"] == after.rollouts["R-1"]
+    assert before.find("R-1").messages.get("card") is None, "as it was at that position"
+    with history.service.database.reading() as connection:
+        assert verify(connection).problems == ()
+
+
+def test_commands_go_on_after_a_start_from_it(history):
+    take(history)
+    fresh = Desk(Service(history.service.database))
+    fresh.at = history.at
+    fresh._ids = iter(range(1000, 2000))
+    name = roll_out_and_back(fresh, 77)
+    assert fresh.service.world().rollouts[name].state is State.ROLLED_BACK
+    with history.service.database.reading() as connection:
+        assert verify(connection).problems == ()
+
+
+def spoil_the_saved_world(database: Database) -> None:
+    with database.plain_writing() as connection:
+        packed = connection.execute(select(checkpoint.c.world)).scalar_one()
+        forged = saved_worlds.pack(Service(database).world())
+        assert forged != packed
+        connection.execute(update(checkpoint).values(world=forged))
+
+
+def lose_the_saved_world(database: Database) -> None:
+    with database.plain_writing() as connection:
+        connection.execute(delete(checkpoint))
+
+
+@pytest.mark.parametrize("spoil", [spoil_the_saved_world, lose_the_saved_world])
+def test_one_that_the_log_does_not_speak_of_is_not_used(history, monkeypatch, spoil):
+    take(history)
+    history.apply(ROLLOUT.replace("support-tone", "one-more").replace("9f2c51e0", "aaaaaaaa"))
+    spoil(history.service.database)
+    read = counted(monkeypatch)
+    position = Service(history.service.database).world().position
+    assert sum(read) == position
+
+
+def test_one_of_another_version_of_the_program_is_not_used(history, monkeypatch):
+    take(history)
+    monkeypatch.setattr(saved_worlds, "code_hash", lambda: "another")
+    read = counted(monkeypatch)
+    position = Service(history.service.database).world().position
+    assert sum(read) == position
+    assert take(history), "and the next one is of this version"
+    read.clear()
+    Service(history.service.database).world()
+    assert sum(read) <= 2
+
+
+def test_words_that_were_erased_are_in_no_checkpoint(history):
+    take(history)
+    database = history.service.database
+    assert erasing.erase(database, Folds(database), LEE.id, by="cli:ops", at=history.at, recorded_at=history.at)
+    with database.reading() as connection:
+        assert connection.execute(select(checkpoint.c.position)).all() == []
+    said = Service(database).world().rollouts["R-2"].rollback
+    assert "odd" not in said.reason
+    assert "odd" not in history.service.world().find("R-2").rollback.reason
+
+
+def test_two_that_are_taken_at_the_same_position_are_one(history):
+    other = Service(history.service.database)
+    other.world()
+    assert take(history)
+    assert not checkpointing.take(
+        other.database, other.folds, by="system:checkpoint", at=history.at, recorded_at=history.at
+    )
+
+
+def test_one_is_due_when_the_log_has_grown_enough(history, monkeypatch):
+    jobs.take_checkpoint(history.service, history.at)
+    assert history.service.world().archived == 0
+    monkeypatch.setattr(checkpointing, "EVERY", 50)
+    jobs.take_checkpoint(history.service, history.at)
+    world = history.service.world()
+    assert world.archived > 0
+    jobs.take_checkpoint(history.service, history.at)
+    assert history.service.world().position == world.position
+
+
+def test_the_hash_of_the_program_covers_every_class_of_a_world():
+    covered = {core.judging.limits.__name__, core.judging.verdict.__name__, saved_worlds.__name__}
+    for kind in classes_of(saved_worlds.SavedWorld, set()):
+        module = kind.__module__
+        assert module.startswith("core.rollout.") or module in covered, f"{kind} is not in `saved_worlds.code_hash`"
+
+
+def classes_of(kind: Any, met: set[Any]) -> set[Any]:
+    """Every dataclass that a value of this type may consist of."""
+    if is_dataclass(kind) and kind not in met:
+        met.add(kind)
+        hints = get_type_hints(kind)
+        for one in fields(kind):
+            classes_of(hints[one.name], met)
+    for inner in get_args(kind):
+        classes_of(inner, met)
+    return met
