@@ -19,6 +19,7 @@ PARTS = {
     "demo_start": "from `rollout demo` to a rollout under way",
     "verify": "events verified and rebuilt a second",
     "large_log": "a million events verified, and a long stream loaded",
+    "startup": "the start of a process on a log of five million events",
     "crowded": "evaluations, observations and looks beside fifty running rollouts",
     "judgement": "how soon harm is found, and the time of a look over 200 cells, against gbstats",
     "verdict": "one look, and from a verdict to the old version everywhere",
@@ -27,7 +28,7 @@ GROUPS = {
     "flags": ("evaluation",),
     "http": ("ofrep", "intake"),
     "slack": ("slash",),
-    "store": ("append", "verify", "large_log"),
+    "store": ("append", "verify", "large_log", "startup"),
 }
 
 
