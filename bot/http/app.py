@@ -4,19 +4,21 @@ import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from bot.http import bodies, documents, health, pages, reference, rollouts, slack_events
-from bot.http.auth import Denied, Door
-from bot.http.bodies import App
+from bot.http.auth import Denied, Door, Role
+from bot.http.bodies import App, Scope
 from bot.http.flags import Flags
+from bot.http.head import answer_head
 from bot.http.ingest import Intake, Observations
 from bot.http.problems import denial, problem, refusal
 from bot.http.rates import Rates
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from slack_bolt import App as Bolt
 
 LARGER = {"/api/v1/evals": 8 * bodies.LIMIT}
+_INGEST = frozenset({"/api/v1/observations", "/api/v1/evals"})
 _CODES = {400: "malformed", 404: "not_found", 405: "method_not_allowed"}
 _log = logging.getLogger(__name__)
 
@@ -56,9 +59,18 @@ def build(
         await run_in_threadpool(intake.close)
 
     # Its own pages of the document load scripts from elsewhere; `reference` loads nothing.
-    api = FastAPI(title="Rampart", version="1", description=_ABOUT, lifespan=lifespan, docs_url=None, redoc_url=None)
-    flags = Flags(snapshot, door, bodies.limited(api, LARGER))
-    _answer_errors(api)
+    # Redirects of Starlette's repeat the Host that was sent: ours are relative.
+    api = FastAPI(
+        title="Rampart",
+        version="1",
+        description=_ABOUT,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    flags = Flags(snapshot, door, answer_head(bodies.Limited(api, partial(_admit, door), LARGER)))
+    _answer_errors(api, now)
     api.include_router(health.router(service, door, health.Figures(service, snapshot, flags, intake, now), blind))
     api.include_router(rollouts.router(service, door, Rates(), now, resolve_handle))
     api.add_api_route(
@@ -78,10 +90,19 @@ def build(
     return flags
 
 
-def _answer_errors(api: FastAPI) -> None:
+def _admit(door: Door, scope: Scope) -> None:
+    """Before a body is read: whether its sender may send one there. Slack signs what it sends."""
+    path: str = scope["path"]
+    if path.startswith("/api/"):
+        door.admit_person(scope["headers"], Role.INGEST if path in _INGEST else Role.OPERATOR)
+
+
+def _answer_errors(api: FastAPI, now: Callable[[], datetime]) -> None:
     @api.exception_handler(Refused)
-    async def refused(_: Request, error: Refused) -> JSONResponse:
-        return refusal(error)
+    async def refused(request: Request, error: Refused) -> Response:
+        answer = refusal(error)
+        page = pages.problem_page(request, answer.status_code, error.message, error.hint, now())
+        return page or answer
 
     @api.exception_handler(Denied)
     async def denied(_: Request, error: Denied) -> JSONResponse:
@@ -96,13 +117,18 @@ def _answer_errors(api: FastAPI) -> None:
         return problem(422, "invalid", f"{said}.", "See /docs for what is expected here.")
 
     @api.exception_handler(HTTPException)
-    async def otherwise(request: Request, error: HTTPException) -> JSONResponse:
+    async def otherwise(request: Request, error: HTTPException) -> Response:
+        path = request.url.path
+        if error.status_code == 404 and path.endswith("/") and path != "/" and request.method == "GET":
+            query = f"?{request.url.query}" if request.url.query else ""
+            return RedirectResponse(f"/{path.strip('/')}{query}", 307)
         code = _CODES.get(error.status_code, "refused")
         message = {
             404: f"There is no {request.url.path}.",
             405: f"{request.method} is not possible at {request.url.path}.",
         }.get(error.status_code, str(error.detail))
-        return problem(error.status_code, code, message, "See /docs.", headers=dict(error.headers or {}))
+        page = pages.problem_page(request, error.status_code, message, "", now())
+        return page or problem(error.status_code, code, message, "See /docs.", headers=dict(error.headers or {}))
 
     async def unavailable(_: Request, error: Exception) -> JSONResponse:
         _log.error("The database did not answer", exc_info=error)

@@ -23,7 +23,10 @@ _CORS = (
 _PREFLIGHT = (
     *_CORS,
     (b"access-control-allow-methods", b"POST, OPTIONS"),
-    (b"access-control-allow-headers", b"authorization, content-type, if-none-match, x-api-key"),
+    (
+        b"access-control-allow-headers",
+        b"authorization, baggage, content-type, if-none-match, traceparent, tracestate, x-api-key",
+    ),
     (b"access-control-max-age", b"86400"),
     (b"allow", b"POST, OPTIONS"),
 )
@@ -84,7 +87,10 @@ class Flags:
         except bodies.TooSlow as error:
             await self._refuse(send, 408, key, "GENERAL", f"{error} {error.hint}", (b"connection", b"close"))
         except Denied as error:
-            await self._refuse(send, error.status, key, "GENERAL", f"{error.message} {error.hint}")
+            challenge = ((b"www-authenticate", b"Bearer"),) if error.status == 401 else ()
+            await self._refuse(send, error.status, key, "GENERAL", f"{error.message} {error.hint}", *challenge)
+        except bodies.Encoded as error:
+            await self._refuse(send, 415, key, "GENERAL", f"{error} {error.hint}", (b"accept-encoding", b"identity"))
         except bodies.Disconnected:
             return
 

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from bot.http.auth import Door, Role
 from bot.http.numbers import numbers
@@ -36,12 +37,10 @@ HEADERS = {
 def router(service: Service, door: Door, now: Callable[[], datetime]) -> APIRouter:
     """`/`, `/r/{id}` and `/e/{rollout}.{number}`. They change nothing and load nothing from elsewhere."""
     pages = APIRouter(include_in_schema=False)
-    templates = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
-    templates.filters.update(when=_when, percent=_percent, count=wording.count)
     style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
 
     def page(name: str, **values: Any) -> HTMLResponse:
-        return HTMLResponse(templates.get_template(name).render(now=now(), **values), headers=HEADERS)
+        return _page(name, now(), **values)
 
     @pages.get("/")
     def overview(request: Request, before: Annotated[str, Query(pattern=r"^R-[0-9]{1,15}$")] | None = None) -> Response:
@@ -75,6 +74,15 @@ def router(service: Service, door: Door, now: Callable[[], datetime]) -> APIRout
             numbers=numbers(service, rollout, latest(rollout, judgement, now())),
         )
 
+    @pages.get("/e/{number:int}")
+    def evidence_by_number(request: Request, number: int) -> Response:
+        """As the card says it, "evidence #1": of the newest rollout that has it."""
+        door.admit_person(request.headers.raw, Role.OPERATOR)
+        for rollout in service.newest_rollouts(LISTED):
+            if rollout.evidence is not None and 1 <= number <= rollout.evidence.number:
+                return RedirectResponse(f"/e/{rollout.id}.{number}", 307, headers=HEADERS)
+        raise NotFound(f"There is no evidence #{number}.", hint="Evidence is listed on its rollout's page.")
+
     @pages.get("/e/{evidence_id}")
     def evidence(request: Request, evidence_id: str) -> Response:
         door.admit_person(request.headers.raw, Role.OPERATOR)
@@ -106,6 +114,25 @@ def router(service: Service, door: Door, now: Callable[[], datetime]) -> APIRout
         return Response(style, media_type="text/css", headers={"Cache-Control": "max-age=3600"})
 
     return pages
+
+
+def problem_page(request: Request, status: int, message: str, hint: str, now: datetime) -> Response | None:
+    """What went wrong, as a page; None for whoever did not ask for one."""
+    if request.url.path.startswith("/api/") or "text/html" not in request.headers.get("accept", ""):
+        return None
+    return _page("problem.html", now, status=status, message=message, hint=hint)
+
+
+def _page(name: str, now: datetime, *, status: int = 200, **values: Any) -> HTMLResponse:
+    text = _templates().get_template(name).render(now=now, **values)
+    return HTMLResponse(text, status, headers=HEADERS)
+
+
+@cache
+def _templates() -> Environment:
+    templates = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
+    templates.filters.update(when=_when, percent=_percent, count=wording.count)
+    return templates
 
 
 def _as_it_was(history: tuple[Recorded, ...], position: int) -> Rollout:

@@ -99,7 +99,7 @@ def test_its_sender_is_told_so() -> None:
         raise bodies.TooSlow(30)
 
     async def asked() -> httpx.Response:
-        app = bodies.limited(inner, {})
+        app = bodies.Limited(inner, lambda _: None, {})
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://x") as client:
             return await client.post("/", content=b"x")
 
