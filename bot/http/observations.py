@@ -1,11 +1,10 @@
 """From the bytes of a batch to observations in their places: what is good is kept, what is bad is named."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
-from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -14,15 +13,17 @@ from core.flags.evaluation import LONGEST_UNIT
 from core.flags.placement import LATEST, Misplaced, Place, Uncounted, claim, place
 from core.flags.snapshot import Snapshot
 from core.judging.evidence import capped, counter
-from core.metrics.catalogue import readings
+from core.metrics.catalogue import CATALOGUE, FEEDS, UnknownMetric, readings
 from core.metrics.error_text import grouped
 from core.metrics.observation import Observation
 from core.store.windows import Placed
 
 AHEAD = timedelta(minutes=1)
 MOST_ITEMS = 10_000
+MOST_HINTS = 20  # of a batch
 LONGEST = LONGEST_UNIT  # characters of a unit, an id, a segment or a category
 _FIELDS = ("surface", "unit", "exposure", "variant", "version", "at", "id", "segments", "metrics", "error_category")
+_METRICS = (*CATALOGUE, *FEEDS)
 _LINES = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"})
 
 
@@ -91,9 +92,10 @@ def check(found: Sequence[Any], snapshot: Snapshot, now: datetime) -> Checked:
     good: list[Good] = []
     rejected: list[Rejected] = []
     flawed: list[Placed] = []
+    hints = _Hints()
     for index, item in enumerate(found):
         try:
-            taken = _good(index, item, snapshot, now)
+            taken = _good(index, item, snapshot, now, hints)
         except (_Bad, Misplaced) as bad:
             rejected.append(Rejected(index=index, code=bad.code, message=str(bad)))
             flawed += _flaw(item, snapshot, now, _FLAWS.get(bad.code, "refused_items"))
@@ -152,17 +154,17 @@ def answer(accepted: int, rejected: Sequence[Rejected]) -> bytes:
     return orjson.dumps({"accepted": accepted, "rejected": told})
 
 
-def _good(index: int, item: Any, snapshot: Snapshot, now: datetime) -> Good:
+def _good(index: int, item: Any, snapshot: Snapshot, now: datetime, hints: "_Hints") -> Good:
     if not isinstance(item, dict):
         reason = "this line is not JSON" if item is _UNREADABLE else "an observation is an object"
         raise _Bad("malformed", f'{reason}: {{"surface", "unit", "variant", "metrics"}}')
     if unknown := [key for key in item if key not in _FIELDS]:
-        raise _Bad("unknown_field", f'unknown field "{unknown[0]}".{_meant(unknown[0], _FIELDS)}')
+        raise _Bad("unknown_field", f'unknown field "{unknown[0]}".{hints.meant(unknown[0], _FIELDS)}')
     surface = _text(item, "surface", required=True)
     assert surface is not None
     flags = snapshot.surfaces.get(surface)
     if flags is None:
-        raise _Bad("unknown_surface", f'unknown surface "{surface}".{_meant(surface, snapshot.surfaces)}')
+        raise _Bad("unknown_surface", f'unknown surface "{surface}".{hints.meant(surface, snapshot.surfaces)}')
     at = _time(item.get("at"), now)
     identity = _text(item, "id")
     unit, exposure = _text(item, "unit", required=True) or "", _text(item, "exposure")
@@ -176,7 +178,7 @@ def _good(index: int, item: Any, snapshot: Snapshot, now: datetime) -> Good:
         at=at,
         id=identity,
         segments=_segments(item.get("segments"), index, parts),
-        readings=_readings(item.get("metrics"), index, parts),
+        readings=_readings(item.get("metrics"), index, parts, hints),
         error_category=_category(item, index, parts),
     )
     found = place(flags, unit=unit, at=at, variant=variant, version=version, exposure=exposure)
@@ -216,7 +218,7 @@ def _counters(found: Place, values: Mapping[str, float]) -> Mapping[str, float]:
     return counted
 
 
-def _readings(metrics: Any, index: int, parts: list[Rejected]) -> Mapping[str, float]:
+def _readings(metrics: Any, index: int, parts: list[Rejected], hints: "_Hints") -> Mapping[str, float]:
     """The readings that can be used; null is "not measured", and what cannot be used is named in `parts`."""
     if metrics is None:
         return {}
@@ -228,9 +230,11 @@ def _readings(metrics: Any, index: int, parts: list[Rejected]) -> Mapping[str, f
     for key, value in metrics.items():
         try:
             found.update(readings(key, value))
+        except UnknownMetric as error:
+            message = f"{error}{hints.meant(error.key, _METRICS)}"
+            parts.append(Rejected(index=index, code="unknown_metric", message=message))
         except ValueError as error:
-            code = "unknown_metric" if str(error).startswith("unknown metric") else "bad_value"
-            parts.append(Rejected(index=index, code=code, message=str(error)))
+            parts.append(Rejected(index=index, code="bad_value", message=str(error)))
     return found
 
 
@@ -358,11 +362,17 @@ def _why(error: ValueError) -> str:
     return str(error) if isinstance(error, Malformed) else f"the body is not JSON: {error}"
 
 
-def _meant(word: str, known: Any) -> str:
-    return _closest(word, tuple(known))
+class _Hints:
+    """The known name that a misspelt one is nearest to. Looking for it takes a millisecond, and a batch may hold ten
+    thousand misspelt names, so only the first few of them get one."""
 
+    def __init__(self) -> None:
+        self._found: dict[str, str] = {}
 
-@lru_cache(maxsize=1_000)  # a misspelt name comes in every item of a batch
-def _closest(word: str, known: tuple[str, ...]) -> str:
-    close = get_close_matches(word, known, n=1)
-    return f' Did you mean "{close[0]}"?' if close else ""
+    def meant(self, word: str, known: Iterable[str]) -> str:
+        if word not in self._found:
+            if len(self._found) >= MOST_HINTS:
+                return ""
+            close = get_close_matches(word[:LONGEST], tuple(known), n=1)
+            self._found[word] = f' Did you mean "{close[0]}"?' if close else ""
+        return self._found[word]

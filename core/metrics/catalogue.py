@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from enum import StrEnum
 from math import isfinite
 from types import MappingProxyType
@@ -143,10 +142,18 @@ COUNTED_ELSEWHERE = frozenset({"new_error_category"}) | COUNTED_AT_INTAKE
 LARGEST = 1e12  # of one reading: sums, and sums of squares, of any number of them stay finite
 
 
+class UnknownMetric(ValueError):
+    """A key that is none of the catalogue's."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f'unknown metric "{key}".')
+        self.key = key
+
+
 def readings(key: str, value: object) -> tuple[tuple[str, float], ...]:
     """(metric key, value) for each metric that the key feeds; none where it was not measured (None).
 
-    ValueError says what is wrong and what would be right.
+    ValueError says what is wrong.
     """
     if key in COUNTED_AT_INTAKE:
         raise ValueError(f'"{key}" is counted as observations arrive: leave it out')
@@ -157,7 +164,7 @@ def readings(key: str, value: object) -> tuple[tuple[str, float], ...]:
     if key in FEEDS:
         return tuple((metric, _reading(key, CATALOGUE[metric], value)) for metric in FEEDS[key])
     if key not in CATALOGUE:
-        raise ValueError(f'unknown metric "{key}".{_suggestion(key)}')
+        raise UnknownMetric(key)
     return ((key, _reading(key, CATALOGUE[key], value)),)
 
 
@@ -188,8 +195,3 @@ def _reading(key: str, metric: Metric, value: object) -> float:
     if metric.kind is Kind.RATIO and number > 1:
         raise ValueError(f'"{key}" lies between 0 and 1 for each request, not {number:g}')
     return number
-
-
-def _suggestion(key: str) -> str:
-    close = get_close_matches(key, [*CATALOGUE, *FEEDS], n=1)
-    return f' Did you mean "{close[0]}"?' if close else " The keys are the catalogue's, latency_ms and ttft_ms."

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from bot.http import observations
 from bot.http.ingest import Batch, Intake
 from core.flags.snapshot import Snapshot
 from core.judging.evidence import CellKey, Sums
@@ -174,6 +175,24 @@ def test_bad_items_are_named_and_the_good_ones_are_kept(running: Any, serve: Any
     assert all(rejected["message"] for rejected in answer["rejected"])
     assert answer["accepted"] == 3, "a segment that cannot be used takes nothing from the rest of its item"
     assert counted(running, "canary") == (3, 3)
+
+
+def test_a_misspelt_name_gets_a_hint_and_thousands_of_them_hold_nobody_up(
+    running: Any, serve: Any, canary: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = serve(running)
+    canary(running)
+    compared = []
+    closest = observations.get_close_matches
+    monkeypatch.setattr(observations, "get_close_matches", lambda *a, **k: compared.append(a[0]) or closest(*a, **k))
+    batch = [seen(surface="support-asistant"), seen(metrics={"refusal_rat": True})]
+    batch += [seen(surface=f"support-assistant-{number}") for number in range(3_000)]
+    batch += [seen(metrics={f"refusal_rate_{number}": True}) for number in range(3_000)]
+    told = sent(client, *batch)["rejected"]
+    assert len(told) == len(batch)
+    assert told[0]["message"] == 'unknown surface "support-asistant". Did you mean "support-assistant"?'
+    assert told[1]["message"] == 'unknown metric "refusal_rat". Did you mean "refusal_rate"?'
+    assert len(compared) == observations.MOST_HINTS
 
 
 def test_null_is_not_measured_and_the_rest_counts(everywhere: Any, serve: Any, canary: Any) -> None:
