@@ -24,6 +24,7 @@ MOST_HINTS = 20  # of a batch
 LONGEST = LONGEST_UNIT  # characters of a unit, an id, a segment or a category
 _FIELDS = ("surface", "unit", "exposure", "variant", "version", "at", "id", "segments", "metrics", "error_category")
 _METRICS = (*CATALOGUE, *FEEDS)
+_ELSE = " The keys are the catalogue's, latency_ms and ttft_ms."
 _LINES = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"})
 
 
@@ -231,7 +232,7 @@ def _readings(metrics: Any, index: int, parts: list[Rejected], hints: "_Hints") 
         try:
             found.update(readings(key, value))
         except UnknownMetric as error:
-            message = f"{error}{hints.meant(error.key, _METRICS)}"
+            message = f"{error}{hints.meant(error.key, _METRICS) or _ELSE}"
             parts.append(Rejected(index=index, code="unknown_metric", message=message))
         except ValueError as error:
             parts.append(Rejected(index=index, code="bad_value", message=str(error)))

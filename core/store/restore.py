@@ -1,6 +1,7 @@
 """An empty database filled from a backup, all of it or nothing, and only with a log that is intact."""
 
 import base64
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -38,6 +39,16 @@ def read(database: Database, path: Path) -> Restored:
     anything, or if the log that comes out is not intact. What was waiting to be said waits again, and is looked for
     before it is said: it may have been said after the backup was taken.
     """
+    try:
+        return _read(database, path)
+    except (LookupError, TypeError, ValueError, AttributeError, StopIteration, zlib.error) as error:
+        raise BackupRefused(
+            f"{path} does not hold what a backup holds ({type(error).__name__}: {error}), so nothing was restored: "
+            "take another one."
+        ) from error
+
+
+def _read(database: Database, path: Path) -> Restored:
     lines = backup_file.lines(path)
     header = next(lines)
     if header["schema"] > schema.REVISION:

@@ -6,7 +6,7 @@ import logging
 import os
 import sqlite3
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Self
 
@@ -64,6 +64,7 @@ class SqliteFile:
         )
         event.listen(engine, "connect", _prepare)
         event.listen(engine, "begin", _begin)
+        _create_private(path)
         lock, warnings = _lock_beside(path)
         file = cls(path, engine, lock, warnings)
         try:
@@ -149,6 +150,13 @@ class SqliteFile:
             raise
         finally:
             raw.close()
+
+
+def _create_private(path: Path) -> None:
+    """A new file that its owner alone may read, as it will hold the keys that words are sealed with; SQLite gives the
+    files beside it the same rights."""
+    with suppress(OSError):  # it is there already, or cannot be created, which is said below
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def _lock_beside(path: Path) -> tuple[AppendLock | None, tuple[str, ...]]:

@@ -73,7 +73,7 @@ def test_a_value_becomes_readings(key, value, expected):
     ("key", "value", "said"),
     [
         ("latency_p59", 1, 'unknown metric "latency_p59".'),
-        ("zzz", 1, "catalogue"),
+        ("zzz", 1, "unknown metric"),
         ("new_error_category", 1, "error_category"),
         ("cost_per_request", float("nan"), "finite"),
         ("cost_per_request", float("inf"), "finite"),

@@ -228,6 +228,45 @@ def test_a_file_of_another_program_is_named(bare, file, content, message):
         restore.read(bare, file)
 
 
+@pytest.mark.parametrize(
+    "crafted",
+    [
+        [],
+        [7],
+        [{}],
+        [{"schema": 3}],
+        [{"schema": "0003", "at": "never", "head": [0, ""]}],
+        [{"schema": "0003", "at": "2026-11-23T09:00:00.000000Z"}, {"table": "nothing", "columns": []}],
+        [{"schema": "0003", "at": "2026-11-23T09:00:00.000000Z"}, {"table": "events", "columns": ["odd"]}, [1]],
+        [{"schema": "0003", "at": "2026-11-23T09:00:00.000000Z"}, {"table": "events", "columns": ["hash"]}, ["%"]],
+    ],
+    ids=str,
+)
+def test_a_crafted_backup_with_a_right_digest_is_refused_in_one_line(bare, file, crafted):
+    with backup_file.writing(file) as put:
+        for line in crafted:
+            put(line)
+    with pytest.raises(BackupRefused, match="backup"):
+        restore.read(bare, file)
+
+
+def test_a_file_that_is_no_json_inside_is_refused(bare, file):
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(backup_file.orjson, "dumps", lambda _: b"\xff{")
+        with backup_file.writing(file) as put:
+            put({})
+    with pytest.raises(BackupRefused, match="does not hold what a backup holds"):
+        restore.read(bare, file)
+
+
+def test_a_new_database_file_is_for_its_owner_alone(tmp_path):
+    path = tmp_path / "rollout.db"
+    with connect(f"sqlite:///{path}") as database:
+        schema.migrate(database)
+        beside = [one for one in tmp_path.iterdir() if one.suffix in (".db", ".db-wal", ".db-shm")]
+        assert {one.name: one.stat().st_mode & 0o777 for one in beside} == {one.name: 0o600 for one in beside}
+
+
 def test_a_database_that_holds_anything_takes_no_restore(lived_in, file):
     backup.write(lived_in, file, MONDAY)
     before = rows(lived_in)
