@@ -3,7 +3,9 @@
 import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -30,6 +32,7 @@ class Source:
     data: Any
     values: Mapping[Path, Spot]
     keys: Mapping[Path, Spot]
+    shortened: Mapping[Path, str]  # numbers that were written otherwise, such as 1.10
 
     @cached_property
     def fingerprint(self) -> str:
@@ -68,9 +71,10 @@ class Source:
 
 
 def compose(text: str, file: str) -> Source:
-    """The data of one YAML or JSON document, read as PyYAML's safe loader does, with four differences that keep a
-    file honest: a key written twice is refused, so are tags, merge keys and whatever unfolds without end; and dates and
-    times (`2027-01-04`, `20:00`) stay the text that was written. Raises Unreadable."""
+    """The data of one YAML or JSON document, read as PyYAML's safe loader does, with five differences that keep a
+    file honest: a key written twice is refused, so are tags, merge keys and whatever unfolds without end; dates and
+    times (`2027-01-04`, `20:00`) stay the text that was written; and what YAML 1.1 would change without a word (`NO`,
+    `010`, `1_000`) is refused. Raises Unreadable."""
     if len(text) > MAX_BYTES or len(text.encode("utf-8", "replace")) > MAX_BYTES:
         message = f"the file is larger than {MAX_BYTES // 1024} KB; a rollout, surface or policy file is a page or two"
         raise Unreadable([Problem(file=file, line=1, column=1, message=message)])
@@ -89,7 +93,7 @@ def compose(text: str, file: str) -> Source:
     data = walk.value(root, (), ())
     if walk.problems:
         raise Unreadable(walk.problems)
-    return Source(file=file, lines=lines, data=data, values=walk.values, keys=walk.keys)
+    return Source(file=file, lines=lines, data=data, values=walk.values, keys=walk.keys, shortened=walk.shortened)
 
 
 class _Loader(yaml.SafeLoader):
@@ -127,6 +131,7 @@ class _Walk:
         self.loader, self.lines, self.file, self.is_json = loader, lines, file, is_json
         self.values: dict[Path, Spot] = {}
         self.keys: dict[Path, Spot] = {}
+        self.shortened: dict[Path, str] = {}
         self.problems: list[Problem] = []
 
     def value(self, node: yaml.Node, path: Path, around: tuple[int, ...]) -> Any:
@@ -171,6 +176,8 @@ class _Walk:
         kind = node.tag.removeprefix(_TAG)
         if kind in ("int", "float") and ":" in node.value:
             return str(node.value)  # YAML 1.1 would read 20:00 as the number 1200
+        if (meant := _ambiguous(kind, node.value)) and node.style is None:
+            return self.refuse(node, path, f'"{node.value[:40]}" is {meant}: write that, or "{node.value}", in quotes')
         try:
             value = getattr(self.loader, f"construct_yaml_{kind}")(node)
             if self.is_json and kind == "str" and node.style is None:
@@ -179,6 +186,8 @@ class _Walk:
             return self.refuse(node, path, f'"{node.value[:40]}" cannot be read as {kind}')
         if isinstance(value, float) and not math.isfinite(value):
             return self.refuse(node, path, "a number must be finite")
+        if isinstance(value, float) and repr(value) != node.value:
+            self.shortened[path] = node.value
         return _whole(value) if isinstance(value, str) else value
 
     def spot(self, node: yaml.Node) -> Spot:
@@ -197,6 +206,25 @@ class _Walk:
                 message=message,
             )
         )
+
+
+def _ambiguous(kind: str, written: str) -> str:
+    """What YAML 1.1 makes of a word or number that its reader would not: NO is false, 010 is 8. Empty otherwise."""
+    if kind == "bool" and written.lower() not in ("true", "false"):
+        return f"{'true' if written.lower() in ('yes', 'on') else 'false'} in YAML"
+    plain = written.replace("_", "")
+    with suppress(ValueError):  # what is no number either is refused as that
+        if kind == "float" and plain != written:
+            return f"the number {float(plain):g} in YAML"
+        if kind == "int" and not re.fullmatch(r"[-+]?(0|[1-9][0-9]*)|.*:.*", written):
+            return f"the number {_in_1_1(plain)} in YAML"
+    return ""
+
+
+def _in_1_1(written: str) -> int:
+    digits = written.lstrip("+-").lower()
+    base = {"0x": 16, "0b": 2}.get(digits[:2], 8 if digits.startswith("0") else 10)
+    return int(digits, base) * (-1 if written.startswith("-") else 1)
 
 
 def _is_json(text: str) -> bool:

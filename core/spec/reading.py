@@ -28,6 +28,8 @@ def read(text: str, filename: str) -> File:
     """The file that `text` is, decided by `kind`, else by the fields it has. Raises Unreadable with every problem."""
     source = compose(text, filename)
     model = _model(source)
+    if lost := [_shortened(source, path, written) for path, written in source.shortened.items() if "where" in path]:
+        raise Unreadable(lost)
     try:
         file = model.model_validate(source.data)
     except ValidationError as error:
@@ -35,6 +37,11 @@ def read(text: str, filename: str) -> File:
         raise Unreadable([_problem(source, model, one) for one in found if not _follows(one, found)]) from error
     file.remember(source)
     return file
+
+
+def _shortened(source: Source, path: Path, written: str) -> Problem:
+    """People are chosen by text: 1.10 and 1.1 are two versions of an app."""
+    return source.problem(path, f'"{written}" is the number {float(written):g} here: write "{written}", in quotes')
 
 
 def _model(source: Source) -> type[File]:
@@ -85,7 +92,7 @@ def _problem(source: Source, model: type[BaseModel], details: ErrorDetails) -> P
             choices = [word.strip("'") for word in str(context["expected"]).replace(" or ", ", ").split(", ")]
             return source.problem(path, details["msg"] + _suggestion(given, choices, after="."))
         case "string_type" if isinstance(given, int | float):
-            written = str(given).lower() if isinstance(given, bool) else given
+            written = source.shortened.get(path, str(given).lower() if isinstance(given, bool) else given)
             return source.problem(path, f'{details["msg"]}: write "{written}", in quotes')
         case "too_short":
             return source.problem(

@@ -58,12 +58,44 @@ def test_any_text_is_data_or_a_refusal_with_a_line(text):
 
 
 def test_dates_and_hours_stay_what_was_written():
-    assert compose("a: 2027-02-15\nb: 20:00\nc: 0.2\nd: yes", "f").data == {
+    assert compose("a: 2027-02-15\nb: 20:00\nc: 0.2\nd: true", "f").data == {
         "a": "2027-02-15",
         "b": "20:00",
         "c": 0.2,
         "d": True,
     }
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("NO", "false in YAML"),
+        ("no", "false in YAML"),
+        ("off", "false in YAML"),
+        ("Yes", "true in YAML"),
+        ("on", "true in YAML"),
+        ("010", "the number 8 in YAML"),
+        ("-0150", "the number -104 in YAML"),
+        ("0x1F", "the number 31 in YAML"),
+        ("0b11", "the number 3 in YAML"),
+        ("1_000", "the number 1000 in YAML"),
+        ("1_000.5", "the number 1000.5 in YAML"),
+    ],
+)
+def test_what_yaml_would_change_without_a_word_is_refused_at_its_place(written, meant):
+    for text, place in ((f"a: {written}\n", "f:1:4"), (f"where: {{country: [SE, {written}]}}\n", "f:1:23")):
+        with pytest.raises(Unreadable) as refused:
+            compose(text, "f")
+        assert render(refused.value.problems).startswith(place)
+        assert f'"{written}" is {meant}: write that, or "{written}", in quotes' in render(refused.value.problems)
+    assert compose(f'a: "{written}"\n', "f").data == {"a": written}
+
+
+@pytest.mark.parametrize(
+    "written", ["true", "False", "0", "10", "-7", "+7", "0.50", "1e-7", "20:00", "2027-01-04", "~"]
+)
+def test_what_means_the_same_everywhere_is_read(written):
+    compose(f"a: {written}\n", "f")
 
 
 def test_layout_comments_and_order_do_not_change_the_fingerprint():

@@ -331,3 +331,17 @@ def test_an_ab_says_why_it_cannot_be_otherwise(files, refused, old, new, said):
     text = files("model-upgrade.yaml")
     assert old in text
     assert said in refused(text.replace(old, new))
+
+
+def test_people_are_chosen_by_what_was_written(files, refused):
+    """1.10 and 1.1 are two versions of an app, and NO is Norway."""
+    small = files("prompt-change.yaml")
+    text = small.replace("{email_domain: example.com}", "{app_version: [1.10, 2.0]}")
+    assert text != small
+    assert '"1.10" is the number 1.1 here: write "1.10", in quotes' in refused(text)
+    assert '"NO" is false in YAML' in refused(text.replace("[1.10, 2.0]", "[SE, NO]"))
+    read(text.replace("[1.10, 2.0]", '["1.10", 2.5, SE]'), "r")
+
+
+def test_a_word_that_is_a_number_is_asked_for_as_it_was_written(refused):
+    assert 'write "1.10", in quotes' in refused("version: 1\nkind: surface\nsurface: a\ntitle: 1.10\n")
