@@ -1,5 +1,6 @@
 """Connections: reading that never blocks, and writing one at a time."""
 
+import re
 import threading
 import weakref
 from collections.abc import Iterator
@@ -25,6 +26,10 @@ _APPENDING = "rampart_appending"
 # says that every connection is waiting. Whether something was written is not known; the same command id finds out.
 AWAY = (OperationalError, InterfaceError, InternalError, PoolTimeoutError)
 
+_SEVERAL_HOSTS = re.compile(
+    r"(postgres(?:ql)?(?:\+psycopg)?://(?:[^@/?]*@)?)((?:[^@/?,:\[\]]+(?::[0-9]+)?,)+[^@/?,:\[\]]+(?::[0-9]+)?)(.*)",
+    re.DOTALL,
+)
 _GIVE_UP = {
     "connect_timeout": "10",  # seconds, as all of these but the last
     "keepalives_idle": "5",
@@ -36,12 +41,7 @@ _GIVE_UP = {
 
 def connect(url: str) -> "Database":
     """Open `sqlite:///path`, `postgres://…` or `postgresql://…`; StoreError for anything else. Creates no tables."""
-    try:
-        parsed = make_url(url)
-    except ArgumentError:
-        raise StoreError(
-            "DATABASE_URL is not a database address: use sqlite:///rollout.db or postgresql://user@host/name."
-        ) from None
+    parsed = _parse(url)
     match parsed.get_backend_name():
         case "sqlite":
             file = SqliteFile.open(parsed)
@@ -204,7 +204,35 @@ class _Inside(threading.local):
         self._writing = False
 
 
+def _parse(url: str) -> URL:
+    """The address, also with several hosts as libpq writes them: `postgresql://user@one:5432,two:5432/name`."""
+    several = _SEVERAL_HOSTS.fullmatch(url)
+    try:
+        if several is None:
+            return make_url(url)
+        before, hosts, after = several.groups()
+        return make_url(before + after).update_query_pairs(("host", host) for host in hosts.split(","))
+    except (ArgumentError, ValueError):  # which may show the password
+        raise StoreError(
+            "DATABASE_URL is not a database address: use sqlite:///rollout.db or postgresql://user@host:5432/name."
+        ) from None
+
+
+def _assert_known_options(url: URL) -> None:
+    from psycopg import ProgrammingError
+    from psycopg.conninfo import make_conninfo
+
+    try:
+        make_conninfo("", **{name: "" for name in url.query if name not in ("host", "port")})
+    except ProgrammingError as error:
+        raise StoreError(
+            f"DATABASE_URL: {str(error).strip()}. What follows the question mark are options of libpq, such as "
+            "sslmode, connect_timeout or options; take the others out."
+        ) from None
+
+
 def _open_postgres(url: URL) -> Database:
+    _assert_known_options(url)
     # A network that swallows everything would keep whoever waits for an answer for hours; what the URL says goes first.
     url = url.set(drivername="postgresql+psycopg", query={**_GIVE_UP, **url.query})
     engine = create_engine(url, pool_size=5, max_overflow=15, pool_pre_ping=True, pool_timeout=30)

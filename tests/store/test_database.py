@@ -25,6 +25,28 @@ def test_another_kind_of_address_is_refused_with_what_to_write(url):
         connect(url)
 
 
+@pytest.mark.parametrize("url", ["postgres://u:secret@h:port/db", "postgresql://u:secret@h1:5432,h2:x/db"])
+def test_a_port_that_is_a_word_is_refused_and_the_password_is_not_shown(url):
+    with pytest.raises(StoreError, match="not a database address") as refused, connect(url):
+        pass
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("option", ["schema=public", "pgbouncer=true"])
+def test_an_option_that_postgres_does_not_know_is_named(option):
+    with pytest.raises(StoreError, match=f'invalid connection option "{option.partition("=")[0]}"'):
+        connect(f"postgresql://u:secret@127.0.0.1/db?{option}")
+
+
+def test_several_hosts_are_tried_as_libpq_does():
+    url = "postgres://u:p%40w@one:5433,two:5432/name?target_session_attrs=read-write"
+    with connect(url) as database:
+        _, arguments = database.engine.dialect.create_connect_args(database.engine.url)
+    assert (arguments["host"], arguments["port"]) == ("one,two", "5433,5432")
+    assert (arguments["user"], arguments["password"], arguments["dbname"]) == ("u", "p@w", "name")
+    assert arguments["target_session_attrs"] == "read-write"
+
+
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(StoreError, match="does not exist"):
         connect(f"sqlite:///{tmp_path}/nowhere/rollout.db")
