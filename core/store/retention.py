@@ -1,0 +1,50 @@
+"""What is deleted after a while: how verdicts came about, what was said, and which commands came to nothing. The log
+itself stays for ever."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, Table, delete, exists, func, or_, select
+
+from core.store.tables import cell, commands, exposure, exposure_count, look, outbox, rollout_view
+
+KEPT = timedelta(days=90)
+ROLLOUTS, ROWS = 20, 5_000
+"""At most so many a time, so that nobody waits long for the writer."""
+_OF_A_ROLLOUT: tuple[Table, ...] = (look, cell, exposure, exposure_count)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deleted:
+    """What went: of how many rollouts, how many messages, how many answers to commands."""
+
+    rollouts: int
+    messages: int
+    answers: int
+
+    @property
+    def anything(self) -> bool:
+        return bool(self.rollouts or self.messages or self.answers)
+
+
+def delete_old(connection: Connection, before: datetime, kept: Collection[str]) -> Deleted:
+    """Delete what is older than `before`, in a writing transaction, but nothing of the rollouts `kept`.
+
+    Of a rollout that ended: its looks, sums and exposures. Of messages: those that were said or given up. Of commands:
+    the answers to those that were refused or changed nothing; an answer with events is part of the record.
+    """
+    ended = select(rollout_view.c.id).where(rollout_view.c.ended_at < before, rollout_view.c.id.not_in(kept))
+    anything = or_(*(exists().where(table.c.rollout == rollout_view.c.id) for table in _OF_A_ROLLOUT))
+    rollouts = tuple(connection.execute(ended.where(anything).limit(ROLLOUTS)).scalars())
+    for table in _OF_A_ROLLOUT if rollouts else ():
+        connection.execute(delete(table).where(table.c.rollout.in_(rollouts)))
+    # The newest row stays: the next one gets a number that none had, by which its message is found in Slack.
+    newest = select(func.max(outbox.c.id)).scalar_subquery()
+    said = select(outbox.c.id).where(outbox.c.state.in_(("done", "dead")), outbox.c.due_at < before)
+    messages = connection.execute(
+        delete(outbox).where(outbox.c.id.in_(said.where(outbox.c.id < newest).order_by(outbox.c.id).limit(ROWS)))
+    )
+    empty = select(commands.c.command_id).where(commands.c.first_position.is_(None), commands.c.at < before)
+    answers = connection.execute(delete(commands).where(commands.c.command_id.in_(empty.limit(ROWS))))
+    return Deleted(rollouts=len(rollouts), messages=messages.rowcount, answers=answers.rowcount)
