@@ -88,8 +88,9 @@ def _asked(service: "Service") -> "Asked":
 
 
 def _shown(service: "Service", parsed: "Parsed", asked: "Asked") -> dict[str, Any]:
+    from bot.commands import resolve
     from bot.http import seen, shown
-    from bot.slack import looking, resolve
+    from bot.slack import looking
     from core import watch
     from core.rollout.model import Rollout
     from core.rollout.refusal import NotFound

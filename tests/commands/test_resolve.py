@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bot.slack.resolve import Unclear, find
+from bot.commands.resolve import Unclear, find
 from core.rollout.model import Posted, Rollout, State
 from core.rollout.plan import Approvals, Plan, Risk
 from core.rollout.surface import Surface
