@@ -95,10 +95,14 @@ class Settings:
         return is_loopback(self.host)
 
 
-def read(environ: Mapping[str, str]) -> Settings:
-    """The settings of this environment; SettingsError names everything that is wrong with it at once."""
+def read(environ: Mapping[str, str], *, listens: bool = True) -> Settings:
+    """The settings of this environment; SettingsError names everything that is wrong with it at once.
+
+    What does not listen (`listens=False`) does not read where: others set HOST and PORT as well, for their own ends.
+    """
     problems: list[str] = []
-    given = {name: value for name in NAMES if (value := _given(environ, name, problems))}
+    names = NAMES if listens else tuple(name for name in NAMES if name not in ("HOST", "PORT"))
+    given = {name: value for name in names if (value := _given(environ, name, problems))}
     settings = Settings(
         database_url=given.get("DATABASE_URL", "sqlite:///rollout.db"),
         slack_bot_token=given.get("SLACK_BOT_TOKEN", ""),
@@ -125,6 +129,15 @@ def read(environ: Mapping[str, str]) -> Settings:
     if problems:
         raise SettingsError(problems)
     return settings
+
+
+def database_url(environ: Mapping[str, str]) -> str:
+    """Where the database is, whatever else is wrong with the environment."""
+    problems: list[str] = []
+    url = _given(environ, "DATABASE_URL", problems)
+    if problems:
+        raise SettingsError(problems)
+    return url or "sqlite:///rollout.db"
 
 
 def secrets_in(environ: Mapping[str, str]) -> tuple[str, ...]:
