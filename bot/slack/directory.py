@@ -18,6 +18,10 @@ log = structlog.get_logger()
 KEPT = timedelta(minutes=5)
 _NOBODY = frozenset({"user_not_found", "user_not_visible", "users_not_found"})
 
+_NO_CHANNEL = frozenset(
+    {"channel_not_found", "not_in_channel", "missing_scope", "method_not_supported_for_channel_type"}
+)
+
 
 class Unreachable(Exception):
     """Slack could not be asked."""
@@ -64,6 +68,7 @@ class Directory:
         self._now = now
         self._lock = threading.Lock()
         self._people: dict[str, tuple[datetime, Person]] = {}
+        self._channels: dict[str, tuple[datetime, str]] = {}
         self._groups: tuple[datetime, tuple[Group, ...]] | None = None
         self._handles: tuple[datetime, Mapping[str, str]] | None = None
         self._workspace: Workspace | None = None
@@ -75,11 +80,14 @@ class Directory:
         *,
         enterprise: str = "",
         channel: str = "",
+        channel_id: str = "",
         forward: bool,
         fresh: bool = False,
     ) -> Actor:
         """The one who asks. `fresh` asks Slack again. Whoever asks from another workspace is `Refused`.
 
+        One person has one id, whichever workspace of an organisation they ask from. Where a rollout moves forward, the
+        channel is the one that Slack knows under this id: names that come along are not believed.
         Where Slack cannot be asked, what moves a rollout forward is `Refused`; what holds or takes it back is not.
         """
         try:
@@ -92,6 +100,7 @@ class Directory:
                 )
             person = self._person(user, fresh=fresh)
             groups = tuple(g.handle for g in self._all_groups(fresh=fresh) if user in g.members)
+            channel = self._channel(channel_id) if forward else channel
         except Unreachable as unreachable:
             log.warning("slack cannot be asked", why=str(unreachable))
             if forward:
@@ -104,11 +113,12 @@ class Directory:
             person = known[1] if known else Person(id=user, handle="", full_member=True)
             groups = ()
         return Actor(
-            id=f"slack:{team}/{user}",
+            id=f"slack:{enterprise or team}/{user}",
             handle=person.handle,
             groups=groups,
             full_member=person.full_member,
             channel=channel,
+            channel_id=channel_id,
         )
 
     def resolve_handle(self, handle: str) -> str:
@@ -162,6 +172,26 @@ class Directory:
         with self._lock:
             self._people[user] = (self._now(), person)
         return person
+
+    def _channel(self, channel: str) -> str:
+        """Its name, as `#support`; empty where it is none that the app can see."""
+        known = self._channels.get(channel)
+        if known is not None and self._now() - known[0] < KEPT:
+            return known[1]
+        if not channel:
+            return ""
+        try:
+            found = self._client.conversations_info(channel=channel)["channel"]
+            name = f"#{found['name']}" if found.get("name") and not found.get("is_im") else ""
+        except SlackApiError as error:
+            if error.response["error"] not in _NO_CHANNEL:
+                raise Unreachable(str(error.response["error"])) from error
+            name = ""
+        except (SlackClientError, OSError) as error:
+            raise Unreachable(str(error)) from error
+        with self._lock:
+            self._channels[channel] = (self._now(), name)
+        return name
 
     def _all_groups(self, *, fresh: bool) -> tuple[Group, ...]:
         known = self._groups

@@ -51,7 +51,7 @@ def _check_role(name: str, context: Context, what: str) -> None:
         raise Refused(
             f"To {what} you need to be one of {who}.", hint="You can still pause or roll back.", code="forbidden"
         )
-    if role.channels and context.by.channel and context.by.channel not in role.channels:
+    if role.channels and {context.by.channel, context.by.channel_id}.isdisjoint(role.channels):
         raise Refused(
             f"Here you can look, pause and roll back; to {what}, go to {', '.join(role.channels)}.", code="forbidden"
         )

@@ -117,6 +117,18 @@ class Office:
             resolve_handle=self.directory.resolve_handle,
         )
 
+    def apply_as_admin(self, text: str) -> None:
+        """A policy, or a surface, from the command line."""
+        applying.apply_text(
+            self.service,
+            text,
+            "file.yaml",
+            by=Actor(id="cli:root", handle="root"),
+            at=self.at,
+            command_id=f"apply-{next(self.ids)}",
+            resolve_handle=self.directory.resolve_handle,
+        )
+
     def say(self, command: c.Command, *, rollout: str = "R-1", by: Actor = ENGINE) -> Outcome:
         request = Request(command=command, command_id=f"say-{next(self.ids)}", by=by, at=self.at, rollout=rollout)
         return self.service.handle(request)

@@ -40,7 +40,7 @@ def directory(sandbox: Sandbox, clock: Callable[[], datetime]) -> Directory:
 
 
 def test_somebody_has_a_handle_groups_and_a_membership(directory: Directory) -> None:
-    lee = directory.actor(people.TEAM_ID, people.LEE.id, channel="#support", forward=True)
+    lee = directory.actor(people.TEAM_ID, people.LEE.id, channel="#x", channel_id="C0SUPPORT1", forward=True)
     assert lee.id == f"slack:{people.TEAM_ID}/{people.LEE.id}"
     assert lee.handle == "@lee"
     assert set(lee.groups) == {"@ai-leads", "@support-leads"}
