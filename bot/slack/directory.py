@@ -10,7 +10,8 @@ import structlog
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
 
-from core.rollout.context import Actor
+from core.applying import UnknownPerson
+from core.rollout.context import Actor, is_user
 from core.rollout.refusal import Refused
 
 log = structlog.get_logger()
@@ -70,7 +71,7 @@ class Directory:
         self._people: dict[str, tuple[datetime, Person]] = {}
         self._channels: dict[str, tuple[datetime, str]] = {}
         self._groups: tuple[datetime, tuple[Group, ...]] | None = None
-        self._handles: tuple[datetime, Mapping[str, str]] | None = None
+        self._handles: tuple[datetime, Mapping[str, frozenset[str]]] | None = None
         self._workspace: Workspace | None = None
 
     def actor(
@@ -122,13 +123,23 @@ class Directory:
         )
 
     def resolve_handle(self, handle: str) -> str:
-        """The user id behind `@dana`; the handle itself where nobody has it or Slack cannot be asked."""
+        """The user id behind `@dana`, as the account is called or as people see it; `UnknownPerson` where that is
+        nobody, more than one, or cannot be asked."""
         wanted = handle.removeprefix("@").lower()
         try:
-            return self._all_handles().get(wanted, handle)
+            if is_user(handle):
+                found = frozenset({handle}) if self._person(handle, fresh=False).handle else frozenset()
+            else:
+                found = self._all_handles().get(wanted, frozenset())
+            names = sorted(f"{self._person(user, fresh=False).handle} ({user})" for user in found if len(found) > 1)
         except Unreachable as unreachable:
             log.warning("handle not resolved", handle=handle, why=str(unreachable))
-            return handle
+            raise UnknownPerson(f"Slack cannot be asked who {handle} is", passing=True) from unreachable
+        if names:
+            raise UnknownPerson(f"{handle} may be {' or '.join(names)} in Slack: write the user id")
+        if not found:
+            raise UnknownPerson(f"nobody in Slack is {handle}")
+        return next(iter(found))
 
     def mention(self, group: str) -> str:
         """A mention of a user group that notifies it; empty where it is not known."""
@@ -215,16 +226,18 @@ class Directory:
             return list(group["users"])
         return list(self._client.usergroups_users_list(usergroup=group["id"])["users"])
 
-    def _all_handles(self) -> Mapping[str, str]:
+    def _all_handles(self) -> Mapping[str, frozenset[str]]:
         known = self._handles
         if known is not None and self._now() - known[0] < KEPT:
             return known[1]
-        handles: dict[str, str] = {}
+        handles: dict[str, set[str]] = {}
         cursor = ""
         try:
             while True:
                 page = self._client.users_list(limit=200, cursor=cursor)
-                handles |= {u["name"].lower(): u["id"] for u in page["members"] if not u.get("deleted")}
+                for user in page["members"]:
+                    for name in _names(user):
+                        handles.setdefault(name, set()).add(user["id"])
                 cursor = (page.get("response_metadata") or {}).get("next_cursor", "")
                 if not cursor:
                     break
@@ -233,8 +246,17 @@ class Directory:
         except (SlackClientError, OSError) as error:
             raise Unreachable(str(error)) from error
         with self._lock:
-            self._handles = (self._now(), handles)
-        return handles
+            self._handles = (self._now(), {name: frozenset(ids) for name, ids in handles.items()})
+        return self._handles[1]
+
+
+def _names(user: Mapping[str, Any]) -> frozenset[str]:
+    """What somebody can be called: the account's name, and the one that people see, which the person chose."""
+    if user.get("deleted") or user.get("is_bot"):
+        return frozenset()
+    profile = user.get("profile") or {}
+    shown = (user["name"], profile.get("display_name"), profile.get("display_name_normalized"))
+    return frozenset(name.lower() for name in shown if name)
 
 
 def _is_full_member(user: Mapping[str, Any], home: Workspace) -> bool:

@@ -7,6 +7,7 @@ from datetime import datetime
 from core.rollout.policy import Policy
 from core.rollout.surface import Surface
 
+_USER = re.compile(r"[UW][A-Z0-9]+")
 _PERSON = re.compile(r"slack:[^/]*/(.+)|token:[^@]*@(.+)")
 
 
@@ -16,6 +17,11 @@ def person_in(actor_id: str) -> str:
     line."""
     found = _PERSON.fullmatch(actor_id)
     return (found.group(1) or found.group(2)) if found else ""
+
+
+def is_user(reference: str) -> bool:
+    """Whether it is the id of a Slack user, and no handle."""
+    return bool(_USER.fullmatch(reference))
 
 
 def is_same_person(one: str, other: str) -> bool:
@@ -65,5 +71,6 @@ class Context:
     policy: Policy
     surface: Surface | None
     new_id: str = ""  # the id a new rollout would get
+    authors: tuple[str, ...] = ()  # ids of all who ever applied the version that is asked about
     others: tuple[str, ...] = ()  # ids of other rollouts under way on the surface
     driving: tuple[str, ...] = ()  # ids of other rollouts under way that drive the same flag

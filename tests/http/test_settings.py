@@ -117,7 +117,7 @@ def test_a_token_may_be_bound_to_a_person() -> None:
 
 @pytest.mark.parametrize("holder", ["operator@dana", "operator@", "operator@@dana", "boss@U0DANA00001"])
 def test_a_token_is_bound_by_an_id_of_slack(holder: str) -> None:
-    with pytest.raises(SettingsError, match="U0DANA00001:<token>|the role before the colon"):
+    with pytest.raises(SettingsError, match=r"U0DANA00001:<token>|the role before the colon"):
         settings.read({"ROLLOUT_TOKENS": f"{holder}:secret-1"})
 
 

@@ -199,7 +199,7 @@ def test_telling_the_owner_is_tried_again_like_everything_else(office):
 
 def test_an_owner_whom_slack_does_not_know_leaves_it_to_the_log_and_the_figures(office, capsys):
     office.apply(office.surface_file.replace('owner: "@dana"', 'owner: "@nobody"'))
-    office.apply(office.rollout_file.replace('owner: "@dana"', 'owner: "@nobody"'))
+    office.apply(office.rollout_file.replace('owner: "@dana"', 'owner: "@nobody"'), resolve=str)
     refuse_in(office, "#ai-rollouts", "channel_not_found")
     office.deliver()
     assert unsent(office).dead >= 1
