@@ -51,6 +51,15 @@ def test_one_person_in_two_workspaces_of_an_organisation_approves_once(office, d
     assert office.rollout.approvals_left == 1
 
 
+def test_a_role_may_name_its_channels_by_id(office):
+    office.plan()
+    office.apply_as_admin(POLICY.replace('"#ai-rollouts"', '"C0AIROLL01"'))
+    office.typed("lee", "approve R-1")
+    office.later(minutes=10)
+    assert "go to C0AIROLL01" in office.typed("ana", "start R-1", "#support").text
+    assert "Started by" in office.typed("ana", "start R-1", "#ai-rollouts").text
+
+
 @pytest.mark.parametrize("channel", ["C0SUPPORT1", "C0NOWHERE1", ""])
 def test_a_mention_elsewhere_does_not_go_round_the_channels_of_a_role(office, door, channel):
     office.plan()
