@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from typing import TypeAlias
 
 from bot.commands import typed
-from core.rollout.model import Rollout
+from core.rollout.model import Rollout, State
 from core.rollout.world import World
 
 RECENT = 5
@@ -32,6 +32,7 @@ class Meant:
 
 Resolved: TypeAlias = Rollout | Unclear
 
+_OVER = frozenset({State.ROLLED_BACK, State.ABANDONED})
 _LINK = re.compile(r"\W*https?://[^\s>|]*/R-?(\d{1,9})(?![A-Za-z0-9_])[^\s>|]*(?:\|[^>]*)?>?", re.IGNORECASE)
 _FILLERS = rf"(?:(?:{'|'.join(sorted(typed.FILLERS))})[^\w<]+)*"
 _FIRST_ID = re.compile(rf"[\W_]*{_FILLERS}R[ #-]{{0,2}}(\d{{1,9}})(?![A-Za-z0-9_])", re.IGNORECASE)
@@ -111,7 +112,12 @@ def _begins_with_name(said: str, world: World) -> Meant | Unclear | None:
                 best = (start + len(parts), name)
     if best is None:
         return None
-    return _meant(_named(best[1], world), said, words[best[0] - 1].end(), world)
+    found, end = _named(best[1], world), words[best[0] - 1].end()
+    if isinstance(found, Rollout) and found.state in _OVER and _text(said, end) and _running(world):
+        # The word may be one of the text.
+        unclear = Unclear(question=f"{found.id} {found.plan.name} has ended. Which one do you mean?")
+        return _with_what_runs(unclear, world)
+    return _meant(found, said, end, world)
 
 
 def _in_thread(said: str, world: World, thread_ts: str) -> Meant | None:
@@ -198,6 +204,11 @@ def _parts(name: str) -> list[str]:
 
 def _is_quoted(said: str) -> bool:
     return typed.plain(said)[:1] in ('"', "'")
+
+
+def running_beside(rollout: Rollout, world: World) -> tuple[Rollout, ...]:
+    """What else is under way, where this one is over already."""
+    return _running(world) if rollout.state in _OVER else ()
 
 
 def _running(world: World) -> tuple[Rollout, ...]:

@@ -62,16 +62,17 @@ def _steer_with_text(parsed: Parsed, asked: Asked) -> Message:
     if isinstance(found, resolve.Unclear):
         raise asking.unsure(found, _again_with(parsed.verb, resolve.text_in(parsed.said)))
     parsed = replace(parsed, rollout=found.rollout.id, text=found.text)
-    return _with_remarks(
-        hand_in(_command(parsed, asked, world.policy.timezone), found.rollout.id, asked), parsed, found
-    )
+    if only_running:
+        found = replace(found, others=found.others or resolve.running_beside(found.rollout, world))
+    answer = hand_in(_command(parsed, asked, world.policy.timezone), found.rollout.id, asked)
+    return _with_remarks(answer, parsed, found)
 
 
 def _with_remarks(answer: Message, parsed: Parsed, found: resolve.Meant) -> Message:
     """What was on the line besides, said after it was done."""
     verb, others = parsed.verb, found.others if parsed.verb in {"rollback", "pause"} else ()
     remarks = [f"`{verb}` has no {wording.escape(flag, 40)}; it was left aside." for flag in parsed.unknown]
-    remarks += [f"{other.id} goes on: only {found.rollout.id} was named first." for other in others]
+    remarks += [f"{other.id} {wording.escape(other.plan.name, 60)} goes on." for other in others]
     offered = list(asking.choices(others, f"{verb} {{id}}"))
     if verb == "pause":
         if _ENDS.match(found.text):

@@ -342,7 +342,24 @@ def test_another_rollout_on_the_same_line_gets_a_button(busy: Desk) -> None:
     answer = busy.say("rollback R-1 R-2")
     assert busy.state("R-1") is State.ROLLED_BACK
     assert buttons(answer) == ["rollback R-2"]
-    assert "R-2 goes on" in shown(answer)
+    assert "R-2 model-upgrade goes on" in shown(answer)
+
+
+@pytest.mark.parametrize("typed", ["rollback answers are odd", "rollback answers R-9 are odd"])
+def test_a_word_that_is_also_the_name_of_one_that_ended_is_asked_about(idle: Desk, typed: str) -> None:
+    idle.began("search-help", "Search help", "answers")
+    idle.say("rollback R-1")
+    idle.began(*SUPPORT)
+    question = idle.say(typed)
+    assert idle.state("R-2") is State.RUNNING
+    assert [b.split()[:2] for b in buttons(question)] == [["rollback", "R-2"]]
+
+
+def test_where_it_had_ended_before_what_still_runs_gets_a_button(busy: Desk) -> None:
+    busy.say("rollback R-1")
+    answer = busy.say("rollback R-1 answers are odd")
+    assert "Already so" in shown(answer)
+    assert buttons(answer) == ["rollback R-2"]
 
 
 def test_a_thread_says_which_one_is_meant(busy: Desk) -> None:
