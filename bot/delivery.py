@@ -38,6 +38,7 @@ _KEPT_TRUE = frozenset({*_EDITS, Kind.CARD, Kind.ALERT})
 _BROADCAST = frozenset({Kind.ALERT, Kind.NOT_CONFIRMED})
 _TOP_LEVEL = frozenset({Kind.CARD, Kind.NOTICE, Kind.FOLLOW_UP, Kind.DAILY_WITNESS})
 _BLOCKS_REFUSED = frozenset({"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long"})
+_NO_THREAD = frozenset({"thread_not_found", "cannot_reply_to_message", "message_not_found"})
 _GONE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed"})
 
 
@@ -137,8 +138,10 @@ class _Sender:
             try:
                 return self._edit(row, posted.channel, posted.ts, message)
             except Never as never:
-                if str(never) not in _GONE or told.kind is not Kind.CARD:
+                if str(never) not in _GONE:
                     raise
+                if told.kind is not Kind.CARD:  # somebody deleted it; only the card is posted anew
+                    return {"skipped": "it was deleted, so there is nothing to edit"}
         found = self._look_for(row, told, rollout) if row.attempt > 1 else None
         said = found or self._post(row, told, rollout, message)
         return self._record(row, told, rollout, message, said)
@@ -165,17 +168,20 @@ class _Sender:
         card = rollout.messages.get(CARD_KEY)
         if told.kind not in _TOP_LEVEL and card is not None:
             where = {"thread_ts": card.ts, "reply_broadcast": told.kind in _BROADCAST}
-        answer = self._say(
-            row,
-            "chat.postMessage",
-            message,
+        plainly: dict[str, Any] = {
             # By id where it is known: a channel may be renamed while a rollout runs.
-            channel=_channel_id(told, rollout) or told.channel,
-            metadata=self._mark(row, told),
-            unfurl_links=False,
-            unfurl_media=False,
-            **where,
-        )
+            "channel": _channel_id(told, rollout) or told.channel,
+            "metadata": self._mark(row, told),
+            "unfurl_links": False,
+            "unfurl_media": False,
+        }
+        try:
+            answer = self._say(row, "chat.postMessage", message, **plainly, **where)
+        except Never as never:
+            if not where or str(never) not in _NO_THREAD:
+                raise
+            # The card was deleted, and its thread with it: what was to be said there is said in the channel.
+            answer = self._say(row, "chat.postMessage", message, **plainly)
         return {"channel": answer["channel"], "ts": answer["ts"], "posted": True}
 
     def _edit(self, row: Row, channel: str, ts: str, message: Message) -> Mapping[str, Any]:

@@ -36,6 +36,7 @@ _SECRET = (
     "UNLEASH_TOKEN",
 )
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
+_USER = re.compile(r"[UW][A-Z0-9]{5,}")
 _HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -58,7 +59,7 @@ class Settings:
     slack_app_token: str = field(default="", repr=False)
     slack_api_url: str = ""
     policy: Path | None = None
-    tokens: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # (role, token)
+    tokens: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # (role, or role@Slack user, token)
     tick: timedelta = timedelta(seconds=10)
     public_url: str = ""
     unleash_url: str = ""
@@ -95,10 +96,14 @@ class Settings:
         return is_loopback(self.host)
 
 
-def read(environ: Mapping[str, str]) -> Settings:
-    """The settings of this environment; SettingsError names everything that is wrong with it at once."""
+def read(environ: Mapping[str, str], *, listens: bool = True) -> Settings:
+    """The settings of this environment; SettingsError names everything that is wrong with it at once.
+
+    What does not listen (`listens=False`) does not read where: others set HOST and PORT as well, for their own ends.
+    """
     problems: list[str] = []
-    given = {name: value for name in NAMES if (value := _given(environ, name, problems))}
+    names = NAMES if listens else tuple(name for name in NAMES if name not in ("HOST", "PORT"))
+    given = {name: value for name in names if (value := _given(environ, name, problems))}
     settings = Settings(
         database_url=given.get("DATABASE_URL", "sqlite:///rollout.db"),
         slack_bot_token=given.get("SLACK_BOT_TOKEN", ""),
@@ -117,14 +122,24 @@ def read(environ: Mapping[str, str]) -> Settings:
         log_format=_one_of("LOG_FORMAT", given.get("LOG_FORMAT", "console"), LOG_FORMATS, problems),
         secret_files=tuple(Path(path) for name in _SECRET if (path := environ.get(f"{name}_FILE", "").strip())),
     )
-    if not settings.on_loopback and "ROLLOUT_TOKENS" not in given:
+    if not settings.on_loopback and not settings.tokens:
         problems.append(
-            f"HOST is {settings.host}, which others can reach, but ROLLOUT_TOKENS is not set: anybody could act. "
+            f"HOST is {settings.host}, which others can reach, but ROLLOUT_TOKENS is not set, or holds no token: "
+            "anybody could act. "
             "Set ROLLOUT_TOKENS=operator:<token>,flags:<token>,ingest:<token>, or HOST=127.0.0.1."
         )
     if problems:
         raise SettingsError(problems)
     return settings
+
+
+def database_url(environ: Mapping[str, str]) -> str:
+    """Where the database is, whatever else is wrong with the environment."""
+    problems: list[str] = []
+    url = _given(environ, "DATABASE_URL", problems)
+    if problems:
+        raise SettingsError(problems)
+    return url or "sqlite:///rollout.db"
 
 
 def secrets_in(environ: Mapping[str, str]) -> tuple[str, ...]:
@@ -171,17 +186,22 @@ def _given(environ: Mapping[str, str], name: str, problems: list[str]) -> str:
 def _tokens(text: str, problems: list[str]) -> tuple[tuple[str, str], ...]:
     tokens: list[tuple[str, str]] = []
     for number, part in enumerate((p.strip() for p in text.split(",") if p.strip()), 1):
-        role, colon, token = (piece.strip() for piece in part.partition(":"))
+        holder, colon, token = (piece.strip() for piece in part.partition(":"))
+        role, at, person = holder.partition("@")
         where = f"ROLLOUT_TOKENS, entry {number}"
         # The text itself is never shown: what stands before a colon may be the token.
         if not colon:
             problems.append(f"{where}: write role:token, as in operator:<token>.")
         elif role not in ROLES:
             problems.append(f"{where}: the role before the colon is none of {', '.join(ROLES)}.")
+        elif at and not _USER.fullmatch(person):
+            problems.append(f"{where}: after {role}@ stands no Slack user id, as in {role}@U0DANA00001:<token>.")
         elif not token:
             problems.append(f"{where}: there is no token after {role}:.")
         else:
-            tokens.append((role, token))
+            tokens.append((holder, token))
+    if text and not tokens and not problems:
+        problems.append("ROLLOUT_TOKENS holds no token. Write role:token, as in operator:<token>, or leave it out.")
     return tuple(tokens)
 
 

@@ -15,6 +15,8 @@ _UNTOLD_WAIT = 30.0  # seconds, where "slow down" does not say for how long
 
 _PASSING = frozenset(
     {"internal_error", "fatal_error", "service_unavailable", "request_timeout", "ratelimited", "rate_limited"}
+    # The workspace is over its limit, or on its way into an organisation: this passes by itself.
+    | {"message_limit_exceeded", "team_added_to_org", "org_login_required", "external_channel_migrating"}
     # Without a working token nothing can be said at all: that is mended by a person, and then everything goes out.
     | {"not_authed", "invalid_auth", "account_inactive", "token_revoked", "token_expired", "missing_scope"}
 )

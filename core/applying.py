@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Literal, TypeAlias
+from typing import Literal, NoReturn, TypeAlias
 
 from core.rollout import commands as c
-from core.rollout.context import Actor
+from core.rollout.context import Actor, is_user
 from core.rollout.model import Rollout, State
 from core.rollout.plan import Plan
-from core.rollout.refusal import NotFound
+from core.rollout.refusal import NotFound, Refused
 from core.rollout.surface import Surface
 from core.rollout.world import World
 from core.service import Outcome, Request, Service
@@ -21,7 +21,15 @@ from core.spec.rollout_file import RolloutFile
 from core.spec.surface_file import SurfaceFile, surface_of
 
 Kind: TypeAlias = Literal["rollout", "surface", "policy"]
-Resolve: TypeAlias = Callable[[str], str]  # @handle -> Slack user id, or the handle itself
+Resolve: TypeAlias = Callable[[str], str]  # @handle -> Slack user id; the handle itself where there is no Slack to ask
+
+
+class UnknownPerson(Exception):
+    """A handle is nobody's or more than one person's, as `str()` says; or `passing`: it could not be looked up now."""
+
+    def __init__(self, why: str, *, passing: bool = False) -> None:
+        super().__init__(why)
+        self.passing = passing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +71,9 @@ def apply_text(
             command, kind, name = c.ApplyPolicy(policy=policy, fingerprint=policy.fingerprint()), "policy", "policy"
         case RolloutFile():
             plan, warnings = plan_of(file, world, at, resolve_handle)
+            if not is_user(plan.owner) and plan.asks_for_approval:
+                why = f"{plan.owner_handle} cannot be looked up without a Slack, and the approvals need that"
+                warnings = (*warnings, _owner_warning(file, why))
             command, kind, name = c.PlanRollout(plan=plan), "rollout", plan.name
     outcome = service.handle(Request(command=command, command_id=command_id, by=by, at=at, source=source))
     rollout = outcome.world.named(name) if kind == "rollout" else None
@@ -80,6 +91,43 @@ def plan_of(file: RolloutFile, world: World, at: datetime, resolve_handle: Resol
 
     A file that says what its rollout already is gives that very plan, whatever went live since.
     """
+    unknown: list[UnknownPerson] = []
+
+    def resolve(handle: str) -> str:
+        try:
+            return resolve_handle(handle)
+        except UnknownPerson as person:
+            unknown.append(person)
+            return handle
+
+    plan, warnings = _plan_of(file, world, at, resolve)
+    if unknown and plan.asks_for_approval:
+        _refuse_owner(file, plan, unknown[0])
+    return plan, (*warnings, *(_owner_warning(file, str(person)) for person in unknown[:1]))
+
+
+def _refuse_owner(file: RolloutFile, plan: Plan, unknown: UnknownPerson) -> NoReturn:
+    """Nobody may approve their own change: so it has to be known whose it is."""
+    if unknown.passing:
+        raise Refused(
+            f"Slack cannot be asked right now who {plan.owner_handle} is, and the owner may not approve.",
+            hint="Nothing was changed. Apply the file again in a minute.",
+            code="unavailable",
+        )
+    raise Unreadable([_at_owner(file, f"{unknown}; the owner may not approve, so they have to be known")])
+
+
+def _owner_warning(file: RolloutFile, why: str) -> Problem:
+    return replace(_at_owner(file, f"{why}, so nobody can tell the owner from others"), severity="warning")
+
+
+def _at_owner(file: RolloutFile, message: str) -> Problem:
+    return file.source.problem(("owner",) if file.owner else ("surface",), message)
+
+
+def _plan_of(
+    file: RolloutFile, world: World, at: datetime, resolve_handle: Resolve
+) -> tuple[Plan, tuple[Problem, ...]]:
     surface = world.surfaces.get(file.surface)
     if surface is None:
         known = ", ".join(world.surfaces) or "none yet"

@@ -225,9 +225,19 @@ def context(world: World, request: Request, surface: str, rollout: Rollout | Non
         policy=world.policy,
         surface=found,
         new_id=world.next_id,
+        authors=_authors(world, rollout) if isinstance(request.command, c.Approve | c.Reject) else (),
         others=others,
         driving=driving.others(rollout, world.open) if rollout is not None else (),
     )
+
+
+def _authors(world: World, rollout: Rollout | None) -> tuple[str, ...]:
+    """All who applied this version, under whatever name and in whichever rollout."""
+    if rollout is None:
+        return ()
+    same = (r for r in world.rollouts.values() if r.plan.surface == rollout.plan.surface)
+    lately = tuple(who for r in same if r.to_content == rollout.to_content for who in r.planners)
+    return (*lately, *world.surfaces[rollout.plan.surface].authors.get(content_hash(rollout.to_content), ()))
 
 
 def _entries(world: World, rollout: Rollout | None, event: e.RolloutEvent, request: Request) -> list[Entry]:

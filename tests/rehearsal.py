@@ -47,7 +47,15 @@ class Rehearsal:
     def begin(self, rollout_file: str) -> "Rehearsal":
         """Apply, tell, approve and start."""
         for name, text in (("surface", (EXAMPLES / "surface.yaml").read_text()), ("rollout", rollout_file)):
-            applying.apply_text(self.service, text, name, by=DANA, at=self.at, command_id=name)
+            applying.apply_text(
+                self.service,
+                text,
+                name,
+                by=DANA,
+                at=self.at,
+                command_id=name,
+                resolve_handle=lambda handle: {"@dana": "U2"}.get(handle, handle),
+            )
         for notice in self.rollout.plan.told_before:
             posted = c.RecordPosted(key=notice_key(self.rollout, notice.key), channel="C1", ts="1.0")
             self._say(posted, ENGINE)

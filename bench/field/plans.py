@@ -58,7 +58,8 @@ def drawn(number: int, surface: Surface, world: World, chance: Generator) -> Tri
     text = _of_template(names[number // 2 % len(names)]) if number % 2 == 0 else _at_random(chance)
     file = read(json.dumps({**_usual(), **text}), "plan.json")
     assert isinstance(file, RolloutFile)
-    plan = planning.build(file, surface, world.policy, resolve_handle=lambda handle: handle)
+    known = {"@dana": "U2"}
+    plan = planning.build(file, surface, world.policy, resolve_handle=lambda handle: known.get(handle, handle))
     stages = tuple(replace(one, advance=Advance.AUTO) for one in plan.stages if one.kind not in GATES)
     plan = replace(plan, stages=stages)
     busy = float(10 ** chance.uniform(1, 5.5))

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from io import TextIOWrapper
 from typing import TYPE_CHECKING
 
 from bot.cli.root import app
@@ -17,6 +18,7 @@ def main() -> None:
     from core.spec.problems import Unreadable
     from core.store.errors import StoreError
 
+    _never_break_off()
     try:
         app()
     except (SettingsError, StoreError, Unreadable, Refused, OSError) as error:
@@ -31,6 +33,13 @@ def main() -> None:
         return
     print(_redactor()(f"rollout: {why}"), file=sys.stderr)
     sys.exit(2)
+
+
+def _never_break_off() -> None:
+    """A terminal that does not know a character gets another one: what was done is not undone by saying so."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper) and stream.encoding.lower().replace("-", "") != "utf8":
+            stream.reconfigure(errors="replace")
 
 
 def _redactor() -> "Redactor":

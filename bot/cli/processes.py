@@ -46,7 +46,7 @@ def worker() -> None:
 def _run(role: str, port: int | None) -> None:
     from bot import app
 
-    settings = session.settings()
+    settings = session.settings(listens=role != "worker")
     if port is not None:
         settings = replace(settings, port=port)
     program = app.build(settings, role)  # type: ignore[arg-type]
@@ -107,7 +107,7 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="For machines.")
     """Check settings, database, log and Slack, and say what to do about what is wrong."""
     from bot import doctor as examination
 
-    findings = examination.examine(session.settings())
+    findings = examination.examine(session.settings(listens=True))
     if as_json:
         print(json.dumps([f.as_json() for f in findings], indent=2))
     else:

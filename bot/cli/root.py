@@ -11,6 +11,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"token_normalize_func": str.lower},  # ROLLBACK, as whoever is in a hurry types it
 )
 processes.add_to(app)
 files.add_to(app)

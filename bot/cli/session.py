@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NoReturn
 from uuid import uuid4
 
-from bot.settings import Settings, read
+from bot.settings import Settings, database_url, read
 from core.rollout.context import Actor
 from core.rollout.refusal import Refused
 
@@ -18,19 +18,22 @@ if TYPE_CHECKING:
     from core.store.database import Database
 
 
-def settings() -> Settings:
+def settings(*, listens: bool = False) -> Settings:
     """The environment; SettingsError says everything that is wrong with it."""
-    return read(os.environ)
+    return read(os.environ, listens=listens)
 
 
 @contextmanager
-def service() -> "Iterator[Service]":
-    """The service on the database of `DATABASE_URL`, which must exist and be up to date."""
+def service(*, urgent: bool = False) -> "Iterator[Service]":
+    """The service on the database of `DATABASE_URL`, which must exist and be up to date.
+
+    What is `urgent` is not kept from its work by a setting that it does not need.
+    """
     from core.service import Service
     from core.store import schema
     from core.store.database import connect
 
-    with connect(settings().database_url) as database:
+    with connect(database_url(os.environ) if urgent else settings().database_url) as database:
         schema.check(database)
         yield Service(database)
 
@@ -55,7 +58,10 @@ def log_as_it_is() -> "Iterator[Database]":
 
 def somebody() -> Actor:
     """Whoever is logged in on this machine; recorded with everything they do."""
-    name = getpass.getuser()
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):  # a container may run under any user id
+        name = f"uid-{os.getuid()}"
     return Actor(id=f"cli:{name}", handle=name)
 
 

@@ -1,6 +1,7 @@
 """Every verb of the slash command, with the same grammar, against the same database."""
 
 import json
+import shlex
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
     from core.rollout.model import Rollout
     from core.service import Service
 
-_REASONED = frozenset({"approve", "reject", "pause", "resume", "rollback", "abandon", "feels-off"})  # <id> "why"
+_ALSO = ("roll", "roll-back", "hold")  # other spellings, as Slack understands them
+_URGENT = frozenset({"rollback", "pause", *_ALSO})
 _READABLE = ("status", "list", "history", "metrics", "segments", "explain")
 
 
@@ -28,6 +30,8 @@ def add_to(app: typer.Typer) -> None:
             app.command(name=verb, help=f"{page.does} As in Slack: {page.usage}", context_settings=settings)(
                 _command(verb)
             )
+    for spelling in _ALSO:
+        app.command(name=spelling, hidden=True, context_settings=settings)(_command(spelling))
 
 
 def _command(verb: str) -> Callable[..., None]:
@@ -44,10 +48,10 @@ def _command(verb: str) -> Callable[..., None]:
 
 def _run(verb: str, args: list[str], as_json: bool) -> None:
     from bot.rendering import plain
-    from bot.slack import grammar, verbs
+    from bot.slack import asking, grammar, verbs
     from core.rollout.refusal import Refused
 
-    with session.service() as service:
+    with session.service(urgent=verb in _URGENT) as service:
         asked = _asked(service)
         parsed = grammar.parse(_typed(verb, args))
         try:
@@ -55,20 +59,38 @@ def _run(verb: str, args: list[str], as_json: bool) -> None:
                 print(json.dumps(_shown(service, parsed, asked), indent=2))
                 return
             print(plain.text(verbs.perform(parsed, asked)))
+        except asking.Unsure as unsure:
+            print("\n".join(x for x in (unsure.message, unsure.hint) if x), file=sys.stderr)
+            print("".join(f"  {_as_command(command)}\n" for _, command in unsure.choices), end="", file=sys.stderr)
+            raise SystemExit(1) from None
         except Refused as refused:
             print(plain.text(verbs.refusal(refused, parsed, asked)), file=sys.stderr)
             raise SystemExit(1) from None
 
 
 def _typed(verb: str, args: list[str]) -> str:
-    """The line as it would be typed in Slack: the shell took the quotes away, so a reason gets them back."""
+    """The line as it would be typed in Slack. The shell took the quotes away: what needs them gets them back, and the
+    one free text of a verb does not."""
+    from bot.slack import grammar
+
+    if verb in grammar.FREE_TEXT or verb in _ALSO:
+        return " ".join([verb, *args])
     words, places = [verb], 0
     for argument in args:
         places += not argument.startswith("--")
-        reason = verb in _REASONED and places > 1 and not argument.startswith("--")
+        reason = verb == "approve" and places > 1 and not argument.startswith("--")
         spaced = not argument or any(x in argument for x in ' \t"')
         words.append(_quoted(argument) if reason or spaced else argument)
     return " ".join(words)
+
+
+def _as_command(suggestion: str) -> str:
+    """What Slack offers as a button, as it is typed into a shell."""
+    verb, _, rest = suggestion.partition(" ")
+    rollout, _, text = rest.partition(" ")
+    return " ".join(
+        ("rollout", verb, shlex.quote(rollout) if rollout else "", shlex.quote(text) if text else "")
+    ).strip()
 
 
 def _quoted(argument: str) -> str:
@@ -88,8 +110,9 @@ def _asked(service: "Service") -> "Asked":
 
 
 def _shown(service: "Service", parsed: "Parsed", asked: "Asked") -> dict[str, Any]:
+    from bot.commands import resolve
     from bot.http import seen, shown
-    from bot.slack import looking, resolve
+    from bot.slack import looking
     from core import watch
     from core.rollout.model import Rollout
     from core.rollout.refusal import NotFound

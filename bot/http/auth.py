@@ -48,10 +48,16 @@ Headers = Iterable[tuple[bytes, bytes]]
 
 
 class Door:
-    """Lets callers in by their token; where no tokens are set (loopback only), whoever is on this machine."""
+    """Lets callers in by their token; where no tokens are set (loopback only), whoever is on this machine.
+
+    `tokens` are (role, token), or (role@Slack user, token) of one that is bound to a person.
+    """
 
     def __init__(self, tokens: Sequence[tuple[str, str]]) -> None:
-        self._known = tuple((sha256(token.encode()).digest(), Role(role)) for role, token in tokens)
+        self._known = tuple(
+            (sha256(token.encode()).digest(), Role(holder.partition("@")[0]), holder.partition("@")[2])
+            for holder, token in tokens
+        )
 
     @property
     def open(self) -> bool:
@@ -83,11 +89,14 @@ class Door:
 
     def _caller(self, presented: bytes) -> Caller | None:
         digest = sha256(presented).digest()
-        roles = frozenset(role for known, role in self._known if hmac.compare_digest(known, digest))
+        fitting = [(role, person) for known, role, person in self._known if hmac.compare_digest(known, digest)]
+        roles = frozenset(role for role, _ in fitting)
         if not roles:
             return None
         named = "+".join(role for role in Role if role in roles)
-        actor = Actor(id=f"token:{named}", handle=f"{named} token")
+        person = next((person for _, person in fitting if person), "")
+        bound = f"@{person}" if person else ""
+        actor = Actor(id=f"token:{named}{bound}", handle=f"{named} token{f' of {person}' if person else ''}")
         return Caller(roles=roles, key=digest.hex()[:16], actor=actor)
 
 

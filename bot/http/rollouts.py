@@ -2,17 +2,17 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from difflib import get_close_matches
 from typing import Annotated, Any
 from uuid import uuid4
 
 from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
-from bot.http import documents, evals
+from bot.commands import resolve
+from bot.http import command_body, documents, evals
 from bot.http.auth import Caller, Door, Role
 from bot.http.problems import problem
 from bot.http.rates import Rates
@@ -41,18 +41,6 @@ Key = Annotated[
 ]
 
 
-class CommandBody(BaseModel):
-    """What is asked of a rollout."""
-
-    model_config = ConfigDict(extra="forbid")
-    command: str = Field(examples=["rollback"], json_schema_extra={"enum": list(documents.VERBS)})
-    reason: str = Field("", max_length=2000)
-    to_percent: float | None = Field(None, gt=0, le=100, description="advance: the ramp step to jump to")
-    then: AwareDatetime | None = Field(None, description="start: begin by itself at this time")
-    request: str = Field("", description="approve, reject: the approval request that is meant")
-    notice: str = Field("", description="acknowledge, concern: which notice, as support:#support")
-
-
 class EvalBody(BaseModel):
     """Results of an offline run, case by case."""
 
@@ -64,7 +52,7 @@ class EvalBody(BaseModel):
 
 
 def router(
-    service: Service, door: Door, rates: Rates, now: Callable[[], datetime], resolve: Callable[[str], str]
+    service: Service, door: Door, rates: Rates, now: Callable[[], datetime], resolve_handle: Callable[[str], str]
 ) -> APIRouter:
     """The routes under `/api/v1` but observations."""
     api = APIRouter(prefix="/api/v1", responses=documents.PROBLEMS)
@@ -115,14 +103,22 @@ def router(
         tags=["rollouts"],
         responses=documents.OUTCOME,
         dependencies=[Depends(operators)],
+        openapi_extra=command_body.DOCUMENTED,
     )
-    def command_rollout(request: Request, rollout_id: str, body: CommandBody, key: Key = "") -> JSONResponse:
+    async def command_rollout(request: Request, rollout_id: str, key: Key = "") -> JSONResponse:
         """Ask something of a rollout. Approvals come from Slack only."""
         caller = door.admit_person(request.headers.raw, Role.OPERATOR)
-        command, command_id = _command(body), _id(caller, key, "commands")
-        if not isinstance(command, c.RollBack | c.Pause):  # the way back is never closed
+        sent = command_body.read(await request.body(), request.headers.get("content-type", ""))
+        if not isinstance(sent.command, c.RollBack | c.Pause):  # the way back is never closed
             rates.take(caller)
-        return JSONResponse(_outcome_shown(_handle(service, caller, command, rollout_id, command_id, now())))
+
+        def carry_out() -> Outcome:
+            found = resolve.named_exactly(rollout_id, service.world())
+            name = found.id if found is not None else rollout_id
+            return _handle(service, caller, sent.command, name, _id(caller, key, "commands"), now())
+
+        shown = _outcome_shown(await run_in_threadpool(carry_out))
+        return JSONResponse({**shown, "ignored": list(sent.ignored)} if sent.ignored else shown)
 
     @api.post("/files", tags=["files"], responses=documents.APPLIED, openapi_extra=documents.FILE_BODY)
     async def apply_file(
@@ -136,7 +132,9 @@ def router(
             text = data.decode("utf-8-sig")
         except UnicodeDecodeError:
             return problem(422, "unreadable", f"{name} is not UTF-8 text.", "Save it as UTF-8 and apply it again.")
-        return await run_in_threadpool(_apply, service, caller, text, name, _id(caller, key, "files"), now(), resolve)
+        return await run_in_threadpool(
+            _apply, service, caller, text, name, _id(caller, key, "files"), now(), resolve_handle
+        )
 
     @api.post("/evals", tags=["evals"], responses=documents.EVALS, openapi_extra=documents.EVAL_BODY)
     async def take_evals(
@@ -211,13 +209,20 @@ def _apply(
     name: str,
     command_id: str,
     at: datetime,
-    resolve: Callable[[str], str],
+    resolve_handle: Callable[[str], str],
 ) -> JSONResponse:
     try:
         if isinstance(read(text, name), SurfaceFile | PolicyFile) and not caller.may(Role.ADMIN):
             return problem(403, "forbidden", "Surfaces and policies are applied with an admin token.", "Ask an admin.")
         applied = apply_text(
-            service, text, name, by=caller.actor, at=at, command_id=command_id, resolve_handle=resolve, source="http"
+            service,
+            text,
+            name,
+            by=caller.actor,
+            at=at,
+            command_id=command_id,
+            resolve_handle=resolve_handle,
+            source="http",
         )
     except Unreadable as unreadable:
         hint = "Correct the lines named in problems and apply the file again. Nothing was changed."
@@ -241,40 +246,6 @@ async def _upload(request: Request, filename: str) -> tuple[str, bytes]:
         if upload is None or isinstance(upload, str):
             raise Refused('The form has no upload called "file".', hint="curl -F file=@rollout.yaml …", code="invalid")
         return filename or upload.filename or "file.yaml", await upload.read()
-
-
-def _command(body: CommandBody) -> c.PersonsCommand:
-    match body.command.strip().lower().replace("-", "_"):
-        case "start":
-            return c.Start(then=body.then)
-        case "approve":
-            return c.Approve(request=body.request, note=body.reason)
-        case "reject":
-            return c.Reject(request=body.request, reason=body.reason)
-        case "advance":
-            return c.Advance(to_percent=body.to_percent, reason=body.reason)
-        case "pause" | "hold":
-            return c.Pause(reason=body.reason)
-        case "resume":
-            return c.Resume(reason=body.reason)
-        case "rollback":
-            return c.RollBack(reason=body.reason)
-        case "abandon":
-            return c.Abandon(reason=body.reason)
-        case "acknowledge":
-            return c.AcknowledgeNotice(notice=body.notice)
-        case "concern":
-            return c.RaiseConcern(notice=body.notice, text=body.reason)
-        case "feels_off":
-            return c.FeelsOff(text=body.reason)
-        case other:
-            close = get_close_matches(other, documents.VERBS, n=1)
-            meant = f' Did you mean "{close[0]}"?' if close else ""
-            raise Refused(
-                f'There is no command "{other[:40]}".{meant}',
-                hint=f"Commands: {', '.join(documents.VERBS)}.",
-                code="invalid",
-            )
 
 
 def _outcome_shown(outcome: Outcome) -> dict[str, Any]:

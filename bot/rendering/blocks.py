@@ -40,6 +40,11 @@ def message(first: str, *blocks: Block | None, lead: bool = True) -> Message:
     )
 
 
+def added(message: Message, *more: Block | None) -> Message:
+    """The same message with more below it."""
+    return Message(text=message.text, blocks=tuple(_fitting([*message.blocks, *(b for b in more if b is not None)])))
+
+
 def _emphasised(first: str) -> str:
     word, colon, rest = first.partition(":")
     plain = "<!" not in word and "*" not in word and len(word) <= _LEAD

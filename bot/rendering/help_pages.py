@@ -34,9 +34,9 @@ VERBS: dict[str, Verb] = {
         example='approve R-118 "ok for Tuesday"',
     ),
     "reject": Verb(
-        usage='reject <id> "reason"',
+        usage="reject <id> why",
         does="Say no to the open request, and why.",
-        example='reject R-118 "not before the sale"',
+        example="reject R-118 not before the sale",
     ),
     "advance": Verb(
         usage='advance <id> [to P%] [--skip-wait "why"]',
@@ -44,22 +44,22 @@ VERBS: dict[str, Verb] = {
         example='advance R-118 to 25% --skip-wait "copy fix, seen by all of us"',
     ),
     "pause": Verb(
-        usage='pause <id> ["why"]',
+        usage="pause <id> [why]",
         does="Stop growing; the present share stays and limits are still watched. Anyone can. Also: hold.",
-        example='pause R-118 "support sees odd greetings"',
+        example="pause R-118 support sees odd greetings",
     ),
     "resume": Verb(
-        usage='resume <id> "why"',
+        usage="resume <id> why",
         does="Go on after a pause or a hold; sets aside that one finding.",
-        example='resume R-118 "greeting bug was unrelated"',
+        example="resume R-118 the greeting bug was unrelated",
     ),
     "rollback": Verb(
-        usage='rollback <id|surface> ["why"]',
-        does="Everyone gets the previous version again, in seconds. Anyone can, in every state.",
-        example='rollback R-118 "answers are wrong"',
+        usage="rollback [id|surface] [why]",
+        does="Everyone gets the previous version again, in seconds. Anyone can, in every state, in whatever words.",
+        example="rollback R-118 answers are wrong",
     ),
     "abandon": Verb(
-        usage='abandon <id> "why"', does="Give up a plan before its start.", example='abandon R-118 "no longer needed"'
+        usage="abandon <id> [why]", does="Give up a plan before its start.", example="abandon R-118 no longer needed"
     ),
     "history": Verb(usage="history <id>", does="Everything that happened, with who and when.", example="history R-118"),
     "metrics": Verb(
@@ -86,9 +86,9 @@ VERBS: dict[str, Verb] = {
         example="notice R-118 preview",
     ),
     "feels-off": Verb(
-        usage='feels-off <id> "why"',
+        usage="feels-off <id> [why]",
         does="Say that the new version feels wrong. Two people hold it.",
-        example='feels-off R-118 "too short for refunds"',
+        example="feels-off R-118 too short for refunds",
     ),
 }
 
@@ -98,7 +98,7 @@ _GROUPS = (
     ("Start", "start <id>   (a plan comes from a file: rollout apply FILE)"),
     ("Steer", "approve · reject · advance · pause · resume · abandon"),
     ("Stop", "rollback <id>   (anyone can do this; takes seconds)"),
-    ("Tell", 'notice <id> · feels-off <id> "why"'),
+    ("Tell", "notice <id> · feels-off <id> [why]"),
 )
 
 

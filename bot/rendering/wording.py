@@ -203,7 +203,8 @@ def person(actor: str, handle: str = "") -> str:
         case "cli":
             return f"{escape(name, 80)} (command line)"
         case "token":
-            return f"the {escape(name, 80)} token"
+            role, _, bound = name.partition("@")
+            return f"the {escape(role, 80)} token{f' of <@{bound}>' if _USER_ID.fullmatch(bound) else ''}"
     return escape(user, 80) or "somebody"
 
 

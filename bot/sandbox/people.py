@@ -25,6 +25,7 @@ class Person:
     is_restricted: bool = False
     is_stranger: bool = False  # of another company, in a shared channel
     deleted: bool = False
+    display_name: str = ""  # what others see instead of the handle, where it is another
     team: str = TEAM_ID
     zone: str = "Europe/Berlin"
 

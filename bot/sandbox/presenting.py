@@ -63,7 +63,7 @@ def person(shown: Person) -> Json:
     """A user object."""
     profile = {
         "real_name": shown.name,
-        "display_name": shown.handle,
+        "display_name": shown.display_name or shown.handle,
         "title": shown.title,
         **({} if shown.is_bot else {"email": f"{shown.handle}@example.com"}),
         **({"bot_id": people.BOT_ID, "api_app_id": people.APP_ID} if shown.is_bot else {}),

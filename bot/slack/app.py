@@ -4,6 +4,7 @@ import html
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -21,6 +22,7 @@ from bot.slack.answering import PATIENCE, Answering
 from bot.slack.asking import Asked
 from bot.slack.directory import Directory
 from bot.slack.grammar import Parsed
+from core.rollout.context import Actor
 from core.service import Service
 
 log = structlog.get_logger()
@@ -28,8 +30,19 @@ log = structlog.get_logger()
 Body = dict[str, Any]
 _HOOKS = ("hooks.slack.com", "hooks.slack-gov.com")
 _ANYTHING = re.compile(r".*", re.DOTALL)
-_OURSELVES = re.compile(r"^\s*<@[UW][A-Z0-9]+>\s*")
+_FIRST_MENTION = re.compile(r"^[^\w<]*<@[UW][A-Z0-9]+(?:\|[^>]*)?>[\s:,;.!-]*")
 THREADS = 40  # a listener holds one until it has answered; Bolt's own 5 time out under a burst
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whence:
+    """Whom and where something comes from, as Slack says it. `channel` may be no name: `directmessage`."""
+
+    team: str
+    user: str
+    enterprise: str = ""
+    channel_id: str = ""
+    channel: str = ""
 
 
 class Doors:
@@ -67,15 +80,20 @@ class Doors:
             _respond(respond, message, public=public)
 
         with self._answering(body["trigger_id"], acknowledge, later) as answer:
-            channel = f"#{body.get('channel_name', '')}"
-            where = (body["team_id"], body["user_id"], channel, body.get("enterprise_id") or "")
-            answer.say(self._run(typed, *where, body["trigger_id"]))
+            whence = Whence(
+                team=body["team_id"],
+                user=body["user_id"],
+                enterprise=body.get("enterprise_id") or "",
+                channel_id=body.get("channel_id") or "",
+                channel=f"#{body.get('channel_name', '')}",
+            )
+            answer.say(self._run(typed, whence, body["trigger_id"]))
 
     def run(self, ack: Ack, body: Body, respond: Respond) -> None:
         """A suggestion was pressed: the same as typing it."""
         with self._clicked(ack, body, respond) as answer:
             typed = body["actions"][0]["value"]
-            answer.say(self._run(typed, *_who(body), body["trigger_id"], thread_ts=_thread(body)))
+            answer.say(self._run(typed, _whence(body), body["trigger_id"], thread_ts=_thread(body)))
 
     def click(self, ack: Ack, body: Body, respond: Respond) -> None:
         """A button that acts; the answer is for the one who pressed it."""
@@ -84,7 +102,7 @@ class Doors:
             asked = self._asked(body, forward=action in clicks.FORWARD, fresh=action in clicks.FRESH)
             if clicks.needs_reason(action, pressed, asked):
                 clicks.would_be_refused(action, pressed, asked)
-                view = views.ask(action, pressed, buttons.opened(pressed)[0])
+                view = views.ask(action, pressed, buttons.opened(pressed)[0], _whence(body).channel_id)
                 self._client.views_open(trigger_id=body["trigger_id"], view=view)
                 answer.say(None)
             else:
@@ -105,32 +123,52 @@ class Doors:
 
         with self._answering(f"{view['id']}.{view['hash']}", acknowledge, later) as answer:
             asked = self._asked(
-                {**body, "trigger_id": f"{view['id']}.{view['hash']}"},
+                {
+                    **body,
+                    "trigger_id": f"{view['id']}.{view['hash']}",
+                    "channel": {"id": views.opened_in(view)},
+                },
                 forward=action in clicks.FORWARD,
                 fresh=action in clicks.FRESH,
             )
             answer.say(verbs.hand_in(command, rollout, asked))
 
     def mention(self, body: Body, event: Body) -> None:
-        """`@rollout status`, also inside a rollout's thread; Slack retries events, so the id is the event's."""
+        """`@rollout status`, also inside a rollout's thread; Slack retries events, so the id is the event's.
+
+        What a workflow or a bot says is nobody's: it changes nothing, and there is nobody to tell.
+        """
+        if event.get("bot_id") or not event.get("user"):
+            log.info("a bot mentioned the app, which changes nothing", bot=event.get("bot_id"))
+            return
         thread = event.get("thread_ts", "")
 
+        def post(message: Message) -> None:
+            where = {"channel": event["channel"], "user": event["user"], **({"thread_ts": thread} if thread else {})}
+            answering.tell(
+                lambda shown: _taken(
+                    lambda: self._client.chat_postEphemeral(text=message.text, blocks=list(shown), **where)
+                ),
+                message,
+            )
+
         def tell(message: Message | None) -> None:
-            if message is not None:
-                where = {"thread_ts": thread} if thread else {}
-                answering.tell(
-                    lambda shown: _taken(
-                        lambda: self._client.chat_postEphemeral(
-                            channel=event["channel"], user=event["user"], text=message.text, blocks=list(shown), **where
-                        )
-                    ),
-                    message,
-                )
+            try:
+                if message is not None:
+                    post(message)
+            except SlackApiError as error:  # it was carried out all the same
+                log.warning("a mention could not be answered", why=str(error.response.get("error")))
 
         with self._answering(body["event_id"], tell, tell) as answer:
-            typed = _OURSELVES.sub("", html.unescape(event.get("text", "")))
-            where = (body["team_id"], event["user"], "", body.get("enterprise_id") or "")
-            answer.say(self._run(typed, *where, body["event_id"], thread_ts=thread))
+            home = _installation(body)
+            typed = _without_us(html.unescape(event.get("text", "")), home.get("user_id") or "")
+            whence = Whence(
+                team=home.get("team_id") or "",
+                user=event["user"],
+                enterprise=home.get("enterprise_id") or "",
+                channel_id=event["channel"],
+            )
+            answer.say(self._run(typed, whence, body["event_id"], thread_ts=thread))
 
     def unknown_command(self, ack: Ack, body: Body) -> None:
         """A command that the manifest of another version declared."""
@@ -147,28 +185,29 @@ class Doors:
         """Something that needs no answer."""
         ack()
 
-    def _run(
-        self, typed: str, team: str, user: str, channel: str, enterprise: str, trigger: str, *, thread_ts: str = ""
-    ) -> Message:
+    def _run(self, typed: str, whence: Whence, trigger: str, *, thread_ts: str = "") -> Message:
         parsed = grammar.parse(typed)
         verb = parsed.verb if isinstance(parsed, Parsed) else ""
-        actor = self._directory.actor(
-            team,
-            user,
-            enterprise=enterprise,
-            channel=channel,
-            forward=verb in verbs.FORWARD,
-            fresh=verb in verbs.FRESH,
-        )
+        actor = self._actor(whence, forward=verb in verbs.FORWARD, fresh=verb in verbs.FRESH)
         asked = Asked(
             service=self._service, by=actor, at=self._now(), command_id=f"slack:{trigger}", thread_ts=thread_ts
         )
         return verbs.answer(typed, asked)
 
     def _asked(self, body: Body, *, forward: bool, fresh: bool) -> Asked:
-        team, user, channel, enterprise = _who(body)
-        actor = self._directory.actor(team, user, enterprise=enterprise, channel=channel, forward=forward, fresh=fresh)
+        actor = self._actor(_whence(body), forward=forward, fresh=fresh)
         return Asked(service=self._service, by=actor, at=self._now(), command_id=f"slack:{body['trigger_id']}")
+
+    def _actor(self, whence: Whence, *, forward: bool, fresh: bool) -> Actor:
+        return self._directory.actor(
+            whence.team,
+            whence.user,
+            enterprise=whence.enterprise,
+            channel=whence.channel,
+            channel_id=whence.channel_id,
+            forward=forward,
+            fresh=fresh,
+        )
 
     def _answering(self, key: str, acknowledge: answering.Acknowledge, later: answering.Later) -> Answering:
         return Answering(key, acknowledge, later, self._patience)
@@ -204,11 +243,31 @@ def _taken(call: Callable[[], object]) -> bool:
     return True
 
 
-def _who(body: Body) -> tuple[str, str, str, str]:
-    """(team, user, channel, organisation); the organisation's own app sends no team but that of the user."""
-    name = (body.get("channel") or {}).get("name", "")
-    team = (body.get("team") or {}).get("id") or body["user"].get("team_id") or ""
-    return team, body["user"]["id"], f"#{name}" if name else "", (body.get("enterprise") or {}).get("id") or ""
+def _whence(body: Body) -> Whence:
+    """Of a click or a modal; the organisation's own app sends no team but that of the user."""
+    channel = body.get("channel") or {}
+    name = channel.get("name", "")
+    return Whence(
+        team=(body.get("team") or {}).get("id") or body["user"].get("team_id") or "",
+        user=body["user"]["id"],
+        enterprise=(body.get("enterprise") or {}).get("id") or "",
+        channel_id=channel.get("id") or "",
+        channel=f"#{name}" if name else "",
+    )
+
+
+def _installation(body: Body) -> Body:
+    """For whom Slack sends an event, which itself names the partner's workspace in a channel that a partner made."""
+    given = body.get("authorizations") or [{}]
+    fallback = {"team_id": body.get("team_id"), "enterprise_id": body.get("enterprise_id")}
+    return {**fallback, **{name: value for name, value in given[0].items() if value}}
+
+
+def _without_us(text: str, ours: str) -> str:
+    """What was said to the app, wherever in the message it was named."""
+    if (first := _FIRST_MENTION.match(text)) is not None and (not ours or ours in first.group()):
+        return text[first.end() :]
+    return re.sub(rf"[\s,:]*<@{re.escape(ours)}(?:\|[^>]*)?>[:,]*", " ", text).strip() if ours else text
 
 
 def _answers_go_to_slack(client: WebClient) -> Callable[..., BoltResponse]:

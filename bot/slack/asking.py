@@ -1,9 +1,10 @@
 """Who asked, when, and under which id: what every verb needs besides its words."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from bot.slack import resolve
+from bot.commands import resolve
 from core.rollout.context import Actor
 from core.rollout.model import Rollout
 from core.rollout.refusal import Refused
@@ -36,10 +37,18 @@ def rollout(reference: str, asked: Asked, world: World, again: str, *, only_runn
     found = resolve.find(reference, world, thread_ts=asked.thread_ts, only_running=only_running)
     if isinstance(found, Rollout):
         return found
-    choices = tuple(
-        (f"{again.partition(' ')[0]} {r.id} {r.plan.name}", again.format(id=r.id)) for r in found.candidates
-    )
-    raise Unsure(found.question, hint="" if found.candidates else "See /rollout list --all.", choices=choices)
+    raise unsure(found, again)
+
+
+def unsure(found: resolve.Unclear, again: str) -> Unsure:
+    """The question, with a choice for each rollout that may be meant."""
+    hint = "" if found.candidates else "See /rollout list --all."
+    return Unsure(found.question, hint=hint, choices=choices(found.candidates, again))
+
+
+def choices(rollouts: Iterable[Rollout], again: str) -> tuple[tuple[str, str], ...]:
+    """(label, command) for each, where `{id}` in `again` stands for it."""
+    return tuple((f"{again.partition(' ')[0]} {r.id} {r.plan.name}", again.format(id=r.id)) for r in rollouts)
 
 
 def members_only(asked: Asked) -> None:

@@ -10,13 +10,18 @@ import structlog
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
 
-from core.rollout.context import Actor
+from core.applying import UnknownPerson
+from core.rollout.context import Actor, is_user
 from core.rollout.refusal import Refused
 
 log = structlog.get_logger()
 
 KEPT = timedelta(minutes=5)
 _NOBODY = frozenset({"user_not_found", "user_not_visible", "users_not_found"})
+
+_NO_CHANNEL = frozenset(
+    {"channel_not_found", "not_in_channel", "missing_scope", "method_not_supported_for_channel_type"}
+)
 
 
 class Unreachable(Exception):
@@ -64,8 +69,9 @@ class Directory:
         self._now = now
         self._lock = threading.Lock()
         self._people: dict[str, tuple[datetime, Person]] = {}
+        self._channels: dict[str, tuple[datetime, str]] = {}
         self._groups: tuple[datetime, tuple[Group, ...]] | None = None
-        self._handles: tuple[datetime, Mapping[str, str]] | None = None
+        self._handles: tuple[datetime, Mapping[str, frozenset[str]]] | None = None
         self._workspace: Workspace | None = None
 
     def actor(
@@ -75,11 +81,14 @@ class Directory:
         *,
         enterprise: str = "",
         channel: str = "",
+        channel_id: str = "",
         forward: bool,
         fresh: bool = False,
     ) -> Actor:
         """The one who asks. `fresh` asks Slack again. Whoever asks from another workspace is `Refused`.
 
+        One person has one id, whichever workspace of an organisation they ask from. Where a rollout moves forward, the
+        channel is the one that Slack knows under this id: names that come along are not believed.
         Where Slack cannot be asked, what moves a rollout forward is `Refused`; what holds or takes it back is not.
         """
         try:
@@ -92,6 +101,7 @@ class Directory:
                 )
             person = self._person(user, fresh=fresh)
             groups = tuple(g.handle for g in self._all_groups(fresh=fresh) if user in g.members)
+            channel = self._channel(channel_id) if forward else channel
         except Unreachable as unreachable:
             log.warning("slack cannot be asked", why=str(unreachable))
             if forward:
@@ -104,21 +114,32 @@ class Directory:
             person = known[1] if known else Person(id=user, handle="", full_member=True)
             groups = ()
         return Actor(
-            id=f"slack:{team}/{user}",
+            id=f"slack:{enterprise or team}/{user}",
             handle=person.handle,
             groups=groups,
             full_member=person.full_member,
             channel=channel,
+            channel_id=channel_id,
         )
 
     def resolve_handle(self, handle: str) -> str:
-        """The user id behind `@dana`; the handle itself where nobody has it or Slack cannot be asked."""
+        """The user id behind `@dana`, as the account is called or as people see it; `UnknownPerson` where that is
+        nobody, more than one, or cannot be asked."""
         wanted = handle.removeprefix("@").lower()
         try:
-            return self._all_handles().get(wanted, handle)
+            if is_user(handle):
+                found = frozenset({handle}) if self._person(handle, fresh=False).handle else frozenset()
+            else:
+                found = self._all_handles().get(wanted, frozenset())
+            names = sorted(f"{self._person(user, fresh=False).handle} ({user})" for user in found if len(found) > 1)
         except Unreachable as unreachable:
             log.warning("handle not resolved", handle=handle, why=str(unreachable))
-            return handle
+            raise UnknownPerson(f"Slack cannot be asked who {handle} is", passing=True) from unreachable
+        if names:
+            raise UnknownPerson(f"{handle} may be {' or '.join(names)} in Slack: write the user id")
+        if not found:
+            raise UnknownPerson(f"nobody in Slack is {handle}")
+        return next(iter(found))
 
     def mention(self, group: str) -> str:
         """A mention of a user group that notifies it; empty where it is not known."""
@@ -163,6 +184,26 @@ class Directory:
             self._people[user] = (self._now(), person)
         return person
 
+    def _channel(self, channel: str) -> str:
+        """Its name, as `#support`; empty where it is none that the app can see."""
+        known = self._channels.get(channel)
+        if known is not None and self._now() - known[0] < KEPT:
+            return known[1]
+        if not channel:
+            return ""
+        try:
+            found = self._client.conversations_info(channel=channel)["channel"]
+            name = f"#{found['name']}" if found.get("name") and not found.get("is_im") else ""
+        except SlackApiError as error:
+            if error.response["error"] not in _NO_CHANNEL:
+                raise Unreachable(str(error.response["error"])) from error
+            name = ""
+        except (SlackClientError, OSError) as error:
+            raise Unreachable(str(error)) from error
+        with self._lock:
+            self._channels[channel] = (self._now(), name)
+        return name
+
     def _all_groups(self, *, fresh: bool) -> tuple[Group, ...]:
         known = self._groups
         if known is not None and not fresh and self._now() - known[0] < KEPT:
@@ -185,16 +226,18 @@ class Directory:
             return list(group["users"])
         return list(self._client.usergroups_users_list(usergroup=group["id"])["users"])
 
-    def _all_handles(self) -> Mapping[str, str]:
+    def _all_handles(self) -> Mapping[str, frozenset[str]]:
         known = self._handles
         if known is not None and self._now() - known[0] < KEPT:
             return known[1]
-        handles: dict[str, str] = {}
+        handles: dict[str, set[str]] = {}
         cursor = ""
         try:
             while True:
                 page = self._client.users_list(limit=200, cursor=cursor)
-                handles |= {u["name"].lower(): u["id"] for u in page["members"] if not u.get("deleted")}
+                for user in page["members"]:
+                    for name in _names(user):
+                        handles.setdefault(name, set()).add(user["id"])
                 cursor = (page.get("response_metadata") or {}).get("next_cursor", "")
                 if not cursor:
                     break
@@ -203,8 +246,17 @@ class Directory:
         except (SlackClientError, OSError) as error:
             raise Unreachable(str(error)) from error
         with self._lock:
-            self._handles = (self._now(), handles)
-        return handles
+            self._handles = (self._now(), {name: frozenset(ids) for name, ids in handles.items()})
+        return self._handles[1]
+
+
+def _names(user: Mapping[str, Any]) -> frozenset[str]:
+    """What somebody can be called: the account's name, and the one that people see, which the person chose."""
+    if user.get("deleted") or user.get("is_bot"):
+        return frozenset()
+    profile = user.get("profile") or {}
+    shown = (user["name"], profile.get("display_name"), profile.get("display_name_normalized"))
+    return frozenset(name.lower() for name in shown if name)
 
 
 def _is_full_member(user: Mapping[str, Any], home: Workspace) -> bool:

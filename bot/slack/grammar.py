@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import TypeAlias
 
+from bot.commands import free_text, going_back, resolve, typed
 from bot.rendering.help_pages import VERBS
 from core.metrics.catalogue import CATALOGUE
 from core.rollout.model import State
@@ -27,28 +28,38 @@ _FLAGS: dict[str, dict[str, bool]] = {
     "metrics": {"segment": True},
 }
 _EVERYWHERE = {"public": False}
-_WITH_TEXT = frozenset({"approve", "reject", "advance", "pause", "resume", "rollback", "abandon", "feels-off"})
+_WITH_TEXT = frozenset({"approve", "advance"})
+FREE_TEXT = frozenset({"rollback", "pause", "resume", "reject", "abandon", "feels-off"})
+"""The verbs with one free text: it is the rest of the line, quoted or not."""
 _NOTICE_WORDS = ("preview", "send", "ack")
 _MENTION = re.compile(r"<@([UW][A-Z0-9]+)(?:\|[^>]*)?>")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parsed:
-    """A verb that exists, and its parts: `rollout` as typed (empty where it was left out), `text` as quoted."""
+    """A verb that exists, and its parts: `rollout` as typed (empty where it was left out), `text` as quoted.
+
+    Of a verb with one free text, `said` is the whole line beside it, of which `rollout` and `text` are the likeliest
+    reading: only among the rollouts that there are does it show where the text begins.
+    """
 
     verb: str
     rollout: str = ""
     args: tuple[str, ...] = ()
     text: str = ""
     flags: Mapping[str, str] = field(default_factory=dict)
+    said: str = field(default="", compare=False)
+    unknown: tuple[str, ...] = ()  # flags that it does not have, as typed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Misunderstood:
-    """`hint` says what was not understood and what would be; `suggestion` is a command that may have been meant."""
+    """`hint` says what was not understood and what would be; `suggestion` is a command that may have been meant, on a
+    rollout that `about` may name."""
 
     hint: str
     suggestion: str = ""
+    about: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,20 +71,67 @@ class _Token:
 Parse: TypeAlias = Parsed | Misunderstood
 
 
-def parse(typed: str) -> Parse:
-    """Read one line. Nothing is guessed: what is not understood is answered with a suggestion, never run."""
-    line = typed.translate(_LOOKALIKES).strip()
-    if (line.count('"') - line.count('\\"')) % 2:
-        return Misunderstood(hint='A quote is not closed. Put the text in "…".', suggestion=f'{line}"')
+def parse(line: str) -> Parse:
+    """Read one line. Nothing is guessed: what is not understood is answered with a suggestion, never run.
+
+    Going back has no syntax: a line that asks for it is understood whatever else stands on it, and one that only
+    speaks of it is asked about.
+    """
+    line = re.sub(r"^/?rollout\s+(?=\S)", "", typed.visible(line), flags=re.IGNORECASE)
+    if (beside := going_back.asked(line)) is not None:
+        return _ask_back(line) if going_back.is_only_spoken_of(beside) else _free_text("rollback", beside)
+    answer = _read(line)
+    speaks = going_back.may_be_meant(line)
+    if isinstance(answer, Misunderstood):
+        mistyped = answer.suggestion.startswith("rollback")
+        return _ask_back(line) if speaks and not mistyped and not line.lower().startswith("approve") else answer
+    named_so = answer.verb != "help" and going_back.asked(answer.rollout) is not None
+    return _ask_back(line) if named_so and answer.verb not in FREE_TEXT else answer
+
+
+def _ask_back(line: str) -> Misunderstood:
+    return Misunderstood(
+        hint="Do you want to roll back? Nothing was done yet. `/rollout help rollback` says how it works.",
+        suggestion="rollback",
+        about=line,
+    )
+
+
+def _read(line: str) -> Parse:
+    first = line.split(maxsplit=1)[0] if line else ""
+    beside = line[len(first) :].strip()
+    name = typed.plain(first).lower().strip("!.,:;`*\"'")
+    verb = ALIASES.get(name, name)
+    if verb in FREE_TEXT:
+        return _free_text(verb, beside)
+    line = line.translate(_LOOKALIKES).strip()
     tokens = _tokens(line)
     if not tokens:
         return Parsed(verb="help")
-    name = tokens[0].text.lower()
-    verb = ALIASES.get(name, name)
     if verb not in VERBS:
-        return _unknown_verb(tokens)
+        return _unknown_verb(tokens, beside)
+    if (line.count('"') - line.count('\\"')) % 2:
+        return Misunderstood(hint='A quote is not closed. Put the text in "…".', suggestion=f'{line}"')
     flags, rest, wrong = _flags(verb, tokens[1:])
-    return wrong or _parts(verb, rest, flags, line)
+    return wrong or _parts(verb, rest, flags)
+
+
+def _free_text(verb: str, beside: str) -> Parse:
+    read = free_text.read(beside, _EVERYWHERE)
+    if any(flag.lstrip("-—–").lower() in free_text.NOTHING_IS_DONE for flag in read.unknown):
+        flag = next(f for f in read.unknown if f.lstrip("-—–").lower() in free_text.NOTHING_IS_DONE)
+        hint = f"`{verb}` has no {flag}, so nothing was done. `/rollout help {verb}` says what it does."
+        return Misunderstood(hint=hint, suggestion=f"{verb} {read.said}".strip())
+    first, _, rest = read.said.partition(" ")
+    starts_quoted = typed.plain(first)[:1] in ('"', "'")
+    return Parsed(
+        verb=verb,
+        rollout="" if starts_quoted else first.strip("`*_~<>()[]{}.,:;!?"),
+        text=resolve.text_in(read.said if starts_quoted else rest),
+        flags=dict.fromkeys(read.flags, "yes"),
+        said=read.said,
+        unknown=read.unknown,
+    )
 
 
 def _tokens(line: str) -> list[_Token]:
@@ -97,14 +155,21 @@ def written(verb: str, *rest: str) -> str:
     return " ".join([verb, *(f'"{r}"' if " " in r else r for r in rest if r)])
 
 
-def _unknown_verb(tokens: list[_Token]) -> Misunderstood:
+def _unknown_verb(tokens: list[_Token], beside: str) -> Misunderstood:
     name = tokens[0].text
-    close = get_close_matches(name.lower(), [*VERBS, *(a for a in ALIASES if a)], n=1, cutoff=0.6)
+    close = _close(name)
+    if not close and len(tokens) > 1 and _close(name + tokens[1].text) == "rollback":  # rol back
+        name, close, beside = f"{name} {tokens[1].text}", "rollback", beside.partition(" ")[2]
     if not close:
         return Misunderstood(hint=f'I don\'t know "{name}". Type `/rollout help` to see what there is.')
-    verb = ALIASES.get(close[0], close[0])
     rest = [f'"{t.text}"' if t.quoted else t.text for t in tokens[1:]]
-    return Misunderstood(hint=f'I don\'t know "{name}". Did you mean `{verb}`?', suggestion=" ".join([verb, *rest]))
+    suggestion = f"{close} {beside}".strip() if close in FREE_TEXT else " ".join([close, *rest])
+    return Misunderstood(hint=f'I don\'t know "{name}". Did you mean `{close}`?', suggestion=suggestion)
+
+
+def _close(name: str) -> str:
+    close = get_close_matches(name.lower(), [*VERBS, *(a for a in ALIASES if a)], n=1, cutoff=0.6)
+    return ALIASES.get(close[0], close[0]) if close else ""
 
 
 def _flags(verb: str, tokens: list[_Token]) -> tuple[dict[str, str], list[_Token], Misunderstood | None]:
@@ -129,14 +194,14 @@ def _flags(verb: str, tokens: list[_Token]) -> tuple[dict[str, str], list[_Token
     return flags, rest, None
 
 
-def _parts(verb: str, tokens: list[_Token], flags: dict[str, str], line: str) -> Parse:
+def _parts(verb: str, tokens: list[_Token], flags: dict[str, str]) -> Parse:
     texts = [t.text for t in tokens if t.quoted]
     words = [t.text for t in tokens if not t.quoted]
     if texts and verb not in _WITH_TEXT and verb != "whois":
         return _leftover(verb, texts[0], "")
     if len(texts) > 1:
         return _leftover(verb, texts[1], "")
-    text = _readable(texts[0]) if texts else ""
+    text = typed.readable(texts[0]) if texts else ""
     match verb:
         case "help":
             return _help(words)
@@ -155,20 +220,11 @@ def _parts(verb: str, tokens: list[_Token], flags: dict[str, str], line: str) ->
     return Parsed(verb=verb, rollout=words[0] if words else "", text=text, flags=flags)
 
 
-def _readable(text: str) -> str:
-    """Slack's `<@U1|ana>`, `<#C1|support>` and `<https://…>` inside a sentence, as they were typed."""
-    named = re.sub(r"<([@#])[A-Z0-9]+\|([^>|]+)>", r"\1\2", text)
-    named = re.sub(r"<!subteam\^[A-Z0-9]+\|([^>|]+)>", r"\1", named)
-    return re.sub(r"<(https?://[^>|]+)(?:\|[^>]*)?>", r"\1", named)
-
-
 def _quoted_rest(verb: str, words: list[str]) -> str:
     return f'{verb} {words[0]} "{" ".join(words[1:])}"' if verb in _WITH_TEXT else f"{verb} {words[0]}"
 
 
 def _leftover(verb: str, what: str, suggestion: str) -> Misunderstood:
-    if verb == "pause" and what.lower() == "for":
-        return Misunderstood(hint="A pause has no end of its own yet: pause it, and resume it when you are ready.")
     quotes = ' Put what you want to say in quotes: "…".' if verb in _WITH_TEXT else ""
     return Misunderstood(
         hint=f'I don\'t know what "{what}" means here.{quotes} The form is: {VERBS[verb].usage}', suggestion=suggestion

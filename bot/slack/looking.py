@@ -9,6 +9,7 @@ from bot.slack.asking import Asked, Unsure
 from bot.slack.grammar import Parsed
 from core.flags.evaluation import evaluate
 from core.rollout import exposure
+from core.rollout.context import is_same_person
 from core.rollout.events import RolloutEvent
 from core.rollout.model import Rollout
 from core.rollout.refusal import Refused
@@ -47,7 +48,8 @@ def listed(parsed: Parsed, asked: Asked) -> tuple[Rollout, ...]:
 
 def _is_mine(rollout: Rollout, asked: Asked) -> bool:
     by = asked.by
-    return by.is_person(rollout.plan.owner) or by.is_person(rollout.plan.owner_handle) or rollout.planned_by == by.id
+    owner = by.is_person(rollout.plan.owner) or by.is_person(rollout.plan.owner_handle)
+    return owner or is_same_person(rollout.planned_by, by.id)
 
 
 def _history(parsed: Parsed, asked: Asked) -> Message:

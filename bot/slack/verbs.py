@@ -1,6 +1,10 @@
 """What each verb does: one function for Slack and the command line, which answers with a message or refuses."""
 
-from bot.rendering import blocks, buttons, headline, help_pages, lines
+import re
+from dataclasses import replace
+
+from bot.commands import going_back, resolve
+from bot.rendering import blocks, buttons, headline, help_pages, lines, wording
 from bot.rendering.blocks import Message
 from bot.slack import asking, grammar, looking, measuring, moments
 from bot.slack.asking import Asked, Unsure
@@ -14,6 +18,7 @@ from core.store.event_log import Recorded
 
 FORWARD = frozenset({"start", "approve", "reject", "advance", "resume", "abandon"})
 FRESH = frozenset({"approve", "reject", "advance"})  # whose rights are read again from Slack, not from memory
+_ENDS = re.compile(r"(?:for|until|till)\s", re.IGNORECASE)
 _SILENT = (e.MessagePosted, e.ApprovalRequested, e.EvidenceRecorded)
 
 
@@ -21,8 +26,7 @@ def perform(parsed: Parse, asked: Asked) -> Message:
     """Do what was typed. `Refused` (and `Unsure`, which offers choices) says why nothing was done."""
     match parsed:
         case Misunderstood():
-            choices = ((parsed.suggestion, parsed.suggestion),) if parsed.suggestion else ()
-            raise Unsure(parsed.hint, choices=choices)
+            raise Unsure(parsed.hint, choices=_choices(parsed, asked))
         case Parsed(verb="help"):
             return help_pages.verb(parsed.args[0]) if parsed.args else help_pages.overview()
         case Parsed(verb=verb) if verb in looking.VERBS:
@@ -31,14 +35,62 @@ def perform(parsed: Parse, asked: Asked) -> Message:
             return measuring.VERBS[verb](parsed, asked)
         case Parsed(verb="notice"):
             return _notice(parsed, asked)
+        case Parsed(verb=verb) if verb in grammar.FREE_TEXT:
+            return _steer_with_text(parsed, asked)
         case _:
             return _steer(parsed, asked)
+
+
+def _choices(meant: Misunderstood, asked: Asked) -> tuple[tuple[str, str], ...]:
+    """What may have been meant; a rollback always names the rollout that would go back, so that one press is enough."""
+    parsed = grammar.parse(meant.suggestion)
+    if not isinstance(parsed, Parsed) or parsed.verb != "rollback":
+        return ((meant.suggestion, meant.suggestion),) if meant.suggestion else ()
+    found = resolve.find_in(
+        meant.about or parsed.said, asked.service.world(), thread_ts=asked.thread_ts, only_running=True
+    )
+    if isinstance(found, resolve.Unclear):
+        text = "" if meant.about else resolve.text_in(parsed.said)
+        return asking.choices(found.candidates, _again_with("rollback", text))
+    return asking.choices((found.rollout,), _again_with("rollback", "" if meant.about else found.text))
+
+
+def _steer_with_text(parsed: Parsed, asked: Asked) -> Message:
+    world = asked.service.world()
+    only_running = parsed.verb == "rollback"
+    found = resolve.find_in(parsed.said, world, thread_ts=asked.thread_ts, only_running=only_running)
+    if isinstance(found, resolve.Unclear):
+        raise asking.unsure(found, _again_with(parsed.verb, resolve.text_in(parsed.said)))
+    parsed = replace(parsed, rollout=found.rollout.id, text=found.text)
+    if only_running:
+        found = replace(found, others=found.others or resolve.running_beside(found.rollout, world))
+    answer = hand_in(_command(parsed, asked, world.policy.timezone), found.rollout.id, asked)
+    return _with_remarks(answer, parsed, found)
+
+
+def _with_remarks(answer: Message, parsed: Parsed, found: resolve.Meant) -> Message:
+    """What was on the line besides, said after it was done."""
+    verb, others = parsed.verb, found.others if parsed.verb in {"rollback", "pause"} else ()
+    remarks = [f"`{verb}` has no {wording.escape(flag, 40)}; it was left aside." for flag in parsed.unknown]
+    remarks += [f"{other.id} {wording.escape(other.plan.name, 60)} goes on." for other in others]
+    offered = list(asking.choices(others, f"{verb} {{id}}"))
+    if verb == "pause":
+        if _ENDS.match(found.text):
+            remarks.append("It has no end of its own: it stays paused until somebody resumes it.")
+        if going_back.may_be_meant(found.text):
+            offered += asking.choices((found.rollout,), "rollback {id}")
+    pressed = [buttons.run(label, command, i) for i, (label, command) in enumerate(offered[:5])]
+    return blocks.added(answer, blocks.lines(remarks), blocks.actions(*pressed))
+
+
+def _again_with(verb: str, text: str) -> str:
+    return f"{verb} {{id}} {text}".strip().replace("{", "{{").replace("}", "}}").replace("{{id}}", "{id}", 1)
 
 
 def _steer(parsed: Parsed, asked: Asked) -> Message:
     world = asked.service.world()
     again = _again(parsed)
-    rollout = asking.rollout(parsed.rollout, asked, world, again, only_running=parsed.verb == "rollback")
+    rollout = asking.rollout(parsed.rollout, asked, world, again)
     return hand_in(_command(parsed, asked, world.policy.timezone), rollout.id, asked)
 
 

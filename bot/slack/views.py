@@ -20,8 +20,8 @@ _FORMS = {
 CALLBACKS = tuple(_FORMS)
 
 
-def ask(what: str, pressed: str, rollout: str) -> dict[str, Any]:
-    """A modal for the button `what` with its value `pressed`."""
+def ask(what: str, pressed: str, rollout: str, channel: str = "") -> dict[str, Any]:
+    """A modal for the button `what` with its value `pressed`, pressed in `channel`, which a modal does not know."""
     title, label, hint, submit = _FORMS[what]
     field = {
         "type": "input",
@@ -33,7 +33,7 @@ def ask(what: str, pressed: str, rollout: str) -> dict[str, Any]:
     return {
         "type": "modal",
         "callback_id": what,
-        "private_metadata": json.dumps({"pressed": pressed}),
+        "private_metadata": json.dumps({"pressed": pressed, "channel": channel}),
         "title": _plain(title, 24),
         "submit": _plain(submit, 24),
         "close": _plain("Cancel", 24),
@@ -56,6 +56,11 @@ def answered(what: str, message: Message) -> dict[str, Any]:
 def pressed(view: dict[str, Any]) -> str:
     """The value of the button that opened a submitted modal."""
     return str(json.loads(view["private_metadata"])["pressed"])
+
+
+def opened_in(view: dict[str, Any]) -> str:
+    """The id of the channel in which that button was pressed; empty where it is not known."""
+    return str(json.loads(view["private_metadata"]).get("channel", ""))
 
 
 def reason(view: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ from core.judging.verdict import Hold as HoldVerdict
 from core.rollout import commands as c
 from core.rollout import events as e
 from core.rollout import gates, holds, permission, ticking
-from core.rollout.context import Context
+from core.rollout.context import Context, is_same_person
 from core.rollout.model import TERMINAL, UNDER_WAY, Rollout, State
 from core.rollout.plan import GATES, Risk, Stage, StageKind, changed_parts, content_hash
 from core.rollout.refusal import Conflict, Refused
@@ -172,7 +172,7 @@ def _the_request(rollout: Rollout, asked: str) -> e.ApprovalRequested:
 
 def _approve(rollout: Rollout, command: c.Approve, context: Context) -> list[e.RolloutEvent]:
     request, by = _the_request(rollout, command.request), context.by
-    if any(a.by == by.id for a in rollout.approvals):
+    if any(is_same_person(a.by, by.id) for a in rollout.approvals):
         return []
     if gates.is_open(rollout):
         names = ", ".join(a.handle for a in rollout.approvals)
@@ -402,14 +402,14 @@ def _acknowledge(rollout: Rollout, command: c.AcknowledgeNotice, context: Contex
         raise Refused(f"{rollout.id} has no such notice.", hint=f"Its notices: {', '.join(keys) or 'none'}.")
     if rollout.notice_posted(key) is None:
         raise Refused("That notice has not been posted yet, so nobody can have read it.")
-    if context.by.name in rollout.acknowledged.get(key, ()):
+    if any(is_same_person(who, context.by.id) for who in rollout.acknowledged_by.get(key, ())):
         return []
     return [e.NoticeAcknowledged(notice=key, by=context.by.id, handle=context.by.name)]
 
 
 def _feels_off(rollout: Rollout, command: c.FeelsOff, context: Context) -> list[e.RolloutEvent]:
     _must_be_under_way(rollout, "doubt")
-    if context.by.id in rollout.felt_off:
+    if any(is_same_person(who, context.by.id) for who in rollout.felt_off):
         return []
     felt = e.FeltOff(by=context.by.id, handle=context.by.name, text=command.text.strip())
     if (

@@ -28,6 +28,7 @@ def _planned(before: Rollout | None, event: e.Planned, at: datetime) -> Rollout:
         state=State.PLANNED,
         planned_at=at,
         planned_by=event.by,
+        planners=(*(before.planners if before else ()), event.by),
         start=event.plan.start,
         messages=before.messages if before else {},
         requests_made=before.requests_made if before else 0,
@@ -186,7 +187,12 @@ def _abandoned(rollout: Rollout, _: e.Abandoned, at: datetime) -> Rollout:
 
 def _notice_acknowledged(rollout: Rollout, event: e.NoticeAcknowledged, _: datetime) -> Rollout:
     who = rollout.acknowledged.get(event.notice, ())
-    return replace(rollout, acknowledged={**rollout.acknowledged, event.notice: (*who, event.handle)})
+    ids = rollout.acknowledged_by.get(event.notice, ())
+    return replace(
+        rollout,
+        acknowledged={**rollout.acknowledged, event.notice: (*who, event.handle)},
+        acknowledged_by={**rollout.acknowledged_by, event.notice: (*ids, event.by)},
+    )
 
 
 def _felt_off(rollout: Rollout, event: e.FeltOff, _: datetime) -> Rollout:

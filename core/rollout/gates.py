@@ -1,6 +1,7 @@
 """What stands between a rollout and its next step: approvals, notices, lead times, freezes, a busy surface."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from core.judging import sight
@@ -136,9 +137,48 @@ def earliest_start(rollout: Rollout, at: datetime) -> tuple[datetime, str] | Non
     return max(ends) if ends else None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Obstacle:
+    """One thing that stands before a start. `alone` is how it is said where there is no other."""
+
+    text: str
+    alone: str = ""
+    hint: str = ""
+    until: datetime | None = None  # where waiting is enough
+
+
 def check_start(rollout: Rollout, context: Context) -> None:
-    """Raise `Refused` with the reason, the way out and, where there is one, the earliest time."""
-    at, plan = context.at, rollout.plan
+    """Raise `Refused` with all that is missing, the way out and, where there is one, the earliest time."""
+    _check_base(rollout, context)
+    obstacles = (*_conflicts(rollout, context), *_approvals_missing(rollout), *_notices_missing(rollout, context))
+    if not obstacles:
+        return
+    earliest = _earliest(obstacles, context)
+    hint = " ".join(dict.fromkeys(x.hint for x in obstacles if x.hint))
+    only = obstacles[0]
+    if len(obstacles) == 1 and only.alone:
+        raise Refused(only.alone, hint=hint, earliest=earliest)
+    said = only.text if len(obstacles) == 1 else f"{rollout.id} cannot start yet. {' '.join(x.text for x in obstacles)}"
+    if earliest is not None:
+        said += f" Earliest start {when(earliest, context)}."
+    raise Refused(said, hint=hint, earliest=earliest)
+
+
+def _earliest(obstacles: Sequence[Obstacle], context: Context) -> datetime | None:
+    """When all that only takes time is over, and nothing is frozen."""
+    ends = [x.until for x in obstacles if x.until is not None]
+    if not ends:
+        return None
+    earliest = max(ends)
+    for _ in range(len(context.policy.freezes) + 1):  # freezes may follow one another
+        if (frozen := context.policy.frozen(earliest)) is not None:
+            earliest = frozen[1]
+    return earliest
+
+
+def _check_base(rollout: Rollout, context: Context) -> None:
+    """What only another plan can mend."""
+    plan = rollout.plan
     assert context.surface is not None
     if context.surface.live != plan.from_version:
         raise Refused(
@@ -153,27 +193,35 @@ def check_start(rollout: Rollout, context: Context) -> None:
         )
     if is_taken(context.surface, plan.to_version, rollout.to_content):
         raise Refused(name_taken(context.surface, plan.to_version), hint=name_hint(context.surface))
+
+
+def _conflicts(rollout: Rollout, context: Context) -> Iterator[Obstacle]:
+    plan = rollout.plan
     if context.others:
-        raise Refused(
-            f"{plan.surface} is already changing ({', '.join(context.others)}). "
+        yield Obstacle(
+            text=f"{plan.surface} is already changing ({', '.join(context.others)}). "
             "Two changes at once can't be told apart.",
             hint=f"Start {rollout.id} when that one is done, or roll it back first.",
         )
     if context.driving and plan.drives is not None:
-        raise Refused(
-            f"{plan.drives.title} is driven by {', '.join(context.driving)} already; and two would undo each other.",
+        yield Obstacle(
+            text=f"{plan.drives.title} is driven by {', '.join(context.driving)} already; "
+            "and two would undo each other.",
             hint=f"Start {rollout.id} when that one is over, or give it a flag of its own.",
         )
-    if (frozen := context.policy.frozen(at)) is not None:
-        raise Refused(
-            f"Frozen until {when(frozen[1], context)}: {frozen[0]}. Rolling back still works.", earliest=frozen[1]
-        )
+    if (frozen := context.policy.frozen(context.at)) is not None:
+        said = f"Frozen until {when(frozen[1], context)}: {frozen[0]}. Rolling back still works."
+        yield Obstacle(text=said, alone=said, until=frozen[1])
+
+
+def _approvals_missing(rollout: Rollout) -> Iterator[Obstacle]:
     if rollout.plan.approvals.needed and not is_open(rollout):
-        raise Refused(
-            f"{rollout.id} needs {missing(rollout) if rollout.request else 'an approval'} before it starts.",
+        needs = missing(rollout) if rollout.request else "an approval"
+        yield Obstacle(
+            text=f"It needs {needs}.",
+            alone=f"{rollout.id} needs {needs} before it starts.",
             hint="The request with its buttons is in the rollout's thread.",
         )
-    _check_notices(rollout, context)
 
 
 def name_taken(surface: Surface, version: str) -> str:
@@ -188,30 +236,27 @@ def name_hint(surface: Surface) -> str:
     return f"Write `version: {free}` under `change.to`, or leave it out, and apply the file again."
 
 
-def _check_notices(rollout: Rollout, context: Context) -> None:
+def _notices_missing(rollout: Rollout, context: Context) -> Iterator[Obstacle]:
     for notice in rollout.plan.told_before:
-        posted = rollout.notice_posted(notice.key)
+        posted, lead = rollout.notice_posted(notice.key), notice.before or timedelta(0)
         if posted is None:
-            lead = notice.before or timedelta(0)
-            raise Refused(
-                f"The notice to {notice.channel} has not gone out yet. Nobody is surprised here: it goes first.",
+            said = f"The notice to {notice.channel} has not gone out yet. Nobody is surprised here: it goes first."
+            yield Obstacle(
+                text=said,
+                alone=said,
                 hint="It is sent within seconds of applying, or its lead time before a fixed start.",
-                earliest=max(context.at, rollout.start - lead) + lead if rollout.start else context.at + lead,
+                until=max(context.at, rollout.start - lead) + lead if rollout.start else context.at + lead,
             )
+            continue
         if notice.acknowledge and rollout.plan.risk is Risk.HIGH and not rollout.acknowledged.get(notice.key):
-            raise Refused(
-                f"{notice.channel} has to confirm the notice first (high risk).",
-                hint="Somebody there presses Got it under the notice.",
+            said = f"{notice.channel} has to confirm the notice first (high risk)."
+            yield Obstacle(text=said, alone=said, hint="Somebody there presses Got it under the notice.")
+        if posted + lead > context.at:
+            yield Obstacle(
+                text=f"{notice.channel} needs {span(lead)} notice.",
+                hint="Press Start then, and it begins by itself at that time.",
+                until=posted + lead,
             )
-    latest = earliest_start(rollout, context.at)
-    if latest is not None and latest[0] > context.at:
-        first, channel = latest
-        lead = next(n.before for n in rollout.plan.told_before if n.channel == channel and n.before is not None)
-        raise Refused(
-            f"{channel} needs {span(lead)} notice. Earliest start {when(first, context)}.",
-            hint="Press Start then, and it begins by itself at that time.",
-            earliest=first,
-        )
 
 
 def blocked(context: Context) -> str:

@@ -73,6 +73,7 @@ class Rollout:
     state: State
     planned_at: datetime
     planned_by: str
+    planners: tuple[str, ...] = ()  # everybody who applied it before it began: who wrote its version
     started_at: datetime | None = None
     ended_at: datetime | None = None
     start: datetime | None = None  # when it begins by itself
@@ -81,7 +82,8 @@ class Rollout:
     request: ApprovalRequested | None = None  # the gate that is open, if any
     approvals: tuple[Approved, ...] = ()  # those given at the open gate
     requests_made: int = 0
-    acknowledged: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # notice key -> who
+    acknowledged: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # notice key -> handles
+    acknowledged_by: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # notice key -> ids
     hold: Hold | None = None
     paused_at: datetime | None = None
     paused_for: timedelta = timedelta(0)  # of the stage under way

@@ -1,7 +1,9 @@
 """Who may do what: forward needs a role, backward only a membership."""
 
+from collections.abc import Sequence
+
 from core.rollout import commands as c
-from core.rollout.context import Context
+from core.rollout.context import Context, is_same_person, is_user, person_in
 from core.rollout.model import Rollout
 from core.rollout.policy import Role
 from core.rollout.refusal import Refused
@@ -51,7 +53,7 @@ def _check_role(name: str, context: Context, what: str) -> None:
         raise Refused(
             f"To {what} you need to be one of {who}.", hint="You can still pause or roll back.", code="forbidden"
         )
-    if role.channels and context.by.channel and context.by.channel not in role.channels:
+    if role.channels and {context.by.channel, context.by.channel_id}.isdisjoint(role.channels):
         raise Refused(
             f"Here you can look, pause and roll back; to {what}, go to {', '.join(role.channels)}.", code="forbidden"
         )
@@ -66,12 +68,9 @@ def _check_approver(rollout: Rollout, context: Context) -> None:
             code="forbidden",
         )
     plan = rollout.plan
-    own = by.is_person(plan.owner) or by.is_person(plan.owner_handle) or rollout.planned_by == by.id
     role = context.policy.roles.get("approver")
     groups = plan.approvals.groups or (role.groups if role else ())
-    if own and not plan.approvals.owner_may_approve:
-        who = f" from {' or '.join(groups)}" if groups else ""
-        raise Refused(f"{rollout.id} is your own change, so someone else{who} must approve it.", code="forbidden")
+    _check_not_their_own(rollout, groups, context)
     if groups and not set(groups) & set(by.groups):
         who = " or ".join(groups)
         raise Refused(
@@ -81,3 +80,29 @@ def _check_approver(rollout: Rollout, context: Context) -> None:
         )
     if role is not None and not plan.approvals.groups and not _holds(role, context):
         raise Refused("You are not an approver.", hint=f"Ask one of {', '.join(role.people)}.", code="forbidden")
+
+
+def _check_not_their_own(rollout: Rollout, groups: Sequence[str], context: Context) -> None:
+    """Neither the owner nor whoever applied the plan, or wrote its version, agrees to it."""
+    by, plan = context.by, rollout.plan
+    if rollout.started_at is None and not is_user(plan.owner):
+        raise Refused(
+            f"It is not known who in Slack {plan.owner} is, the owner of {rollout.id}; and nobody may approve "
+            "their own change.",
+            hint="Apply its file again: the owner is then looked up. A user id (U…) is always known.",
+            code="forbidden",
+        )
+    who = f" from {' or '.join(groups)}" if groups else ""
+    planners = (rollout.planned_by, *rollout.planners)
+    if by.is_person(plan.owner) or by.is_person(plan.owner_handle):
+        if not plan.approvals.owner_may_approve:
+            raise Refused(f"{rollout.id} is your own change, so someone else{who} must approve it.", code="forbidden")
+        if not all(person_in(planner) for planner in planners):
+            raise Refused(
+                f"{rollout.id} was applied by {rollout.planned_by}, which is no person, so someone else{who} than its "
+                "owner must approve it.",
+                hint="Bind the token to a person: see ROLLOUT_TOKENS.",
+                code="forbidden",
+            )
+    elif any(is_same_person(by.id, author) for author in (*planners, *context.authors)):
+        raise Refused(f"You wrote or applied {rollout.id}, so someone else{who} must approve it.", code="forbidden")

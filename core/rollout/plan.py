@@ -205,6 +205,12 @@ class Plan:
         """The channels that get a notice in plain words (everyone but engineering, who has the card)."""
         return tuple(n for n in self.notices if n.audience != "engineering")
 
+    @property
+    def asks_for_approval(self) -> bool:
+        """Whether somebody has to agree, at the start or at a later gate."""
+        later = any(stage.advance is Advance.APPROVE for stage in self.stages)
+        return bool(self.approvals.needed) or later or self.risk is Risk.HIGH
+
     def fingerprint(self) -> str:
         """Sixteen hex digits over every field: the same plan has the same fingerprint, a changed one does not."""
         unset = {name for name in self.LATER if getattr(self, name) is None}

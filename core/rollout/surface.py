@@ -1,6 +1,6 @@
 """An AI feature: what is live on it, every version it ever had, and which rollout is changing it now."""
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import ClassVar, TypeAlias, assert_never
@@ -75,6 +75,7 @@ class Surface:
     notices: tuple[NoticePlan, ...] = ()
     fingerprint: str = ""
     running: tuple[str, ...] = field(default=())  # ids of rollouts that began and have not ended
+    authors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # content hash -> who applied it long ago
     live_since: datetime | None = None
     live_by: str = ""  # the rollout that made it live
 
@@ -130,9 +131,16 @@ def evolve(surface: Surface | None, event: SurfaceEvent) -> Surface:
             assert_never(event)
 
 
-def without_named(surface: Surface, rollouts: Set[str]) -> Surface:
-    """The surface without what it knows of rollouts other than these; every version keeps its content."""
-    return replace(surface, named={name: one for name, one in surface.named.items() if name in rollouts})
+def without_rollouts(surface: Surface, ended: Mapping[str, tuple[str, ...]]) -> Surface:
+    """The surface without what it knows of these rollouts, given with who applied them; every version keeps its content
+    and its authors."""
+    authors = dict(surface.authors)
+    for rollout, planners in ended.items():
+        if rollout in surface.named:
+            content = content_hash(surface.named[rollout][1])
+            authors[content] = tuple(dict.fromkeys((*authors.get(content, ()), *planners)))
+    named = {rollout: one for rollout, one in surface.named.items() if rollout not in ended}
+    return replace(surface, named=named, authors=authors)
 
 
 def _moved_to(surface: Surface, event: LiveMoved) -> Content:

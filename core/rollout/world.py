@@ -74,11 +74,14 @@ class World:
     def without_ended(self, at: datetime) -> "World":
         """The same with fewer rollouts in memory: without those that ended long before `at`."""
         kept = set(_kept(self, at))
+        ended = {name: rollout.planners for name, rollout in self.rollouts.items() if name not in kept}
+        if not ended:
+            return self
         return replace(
             self,
             rollouts={name: rollout for name, rollout in self.rollouts.items() if name in kept},
-            archived=self.archived + sum(name not in kept for name in self.rollouts),
-            surfaces={name: surfaces.without_named(one, kept) for name, one in self.surfaces.items()},
+            archived=self.archived + len(ended),
+            surfaces={name: surfaces.without_rollouts(one, ended) for name, one in self.surfaces.items()},
         )
 
 

@@ -131,6 +131,10 @@ Name: TypeAlias = Annotated[
 Channel: TypeAlias = Annotated[
     str, _matching(r"#[^\s#@,<>&]{1,80}", 'is not a channel: write it with a #, in quotes, like "#support"')
 ]
+RoleChannel: TypeAlias = Annotated[
+    str,
+    _matching(r"#[^\s#@,<>&]{1,80}|[CG][A-Z0-9]{5,}", 'is not a channel: write it like "#support", or its id'),
+]
 Person: TypeAlias = Annotated[
     str, _matching(r"@\S{1,80}|[UW][A-Z0-9]{5,}", 'is not a person: write a Slack handle like "@dana", or a user id')
 ]

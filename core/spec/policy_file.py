@@ -10,7 +10,7 @@ from core.rollout import policy as values
 from core.rollout.plan import Risk, StageKind
 from core.rollout.policy import BUILT_IN, Freeze, GrowOn, Policy, QuietHours, RiskClass
 from core.spec import times
-from core.spec.fields import Channel, Duration, Factor, Group, Percent, Person, Strict, Written, only, wrong
+from core.spec.fields import Duration, Factor, Group, Percent, Person, RoleChannel, Strict, Written, only, wrong
 
 
 def _zone(name: str) -> str:
@@ -48,7 +48,7 @@ class RoleTerms(Strict):
 
     groups: tuple[Group, ...] = ()
     people: tuple[Person, ...] = ()
-    channels: tuple[Channel, ...] = ()
+    channels: tuple[RoleChannel, ...] = ()
 
 
 class RollbackTerms(Strict):

@@ -103,6 +103,24 @@ def test_others_may_reach_it_only_with_tokens(host: str) -> None:
     assert settings.read({"HOST": host, "ROLLOUT_TOKENS": TOKENS}).host == host
 
 
+@pytest.mark.parametrize("tokens", [",", " , ,", ";"])
+def test_a_list_without_a_token_is_no_list(tokens: str) -> None:
+    for host in ("0.0.0.0", "127.0.0.1"):
+        with pytest.raises(SettingsError, match="ROLLOUT_TOKENS"):
+            settings.read({"HOST": host, "ROLLOUT_TOKENS": tokens})
+
+
+def test_a_token_may_be_bound_to_a_person() -> None:
+    read = settings.read({"ROLLOUT_TOKENS": "operator@U0DANA00001:secret-1,flags:secret-2"})
+    assert read.tokens == (("operator@U0DANA00001", "secret-1"), ("flags", "secret-2"))
+
+
+@pytest.mark.parametrize("holder", ["operator@dana", "operator@", "operator@@dana", "boss@U0DANA00001"])
+def test_a_token_is_bound_by_an_id_of_slack(holder: str) -> None:
+    with pytest.raises(SettingsError, match=r"U0DANA00001:<token>|the role before the colon"):
+        settings.read({"ROLLOUT_TOKENS": f"{holder}:secret-1"})
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.8.8.8"])
 def test_on_loopback_no_token_is_needed(host: str) -> None:
     assert settings.read({"HOST": host}).tokens == ()

@@ -80,6 +80,7 @@ def test_shares_for_people_have_no_per_cent() -> None:
         ("@dana", "@dana"),
         ("cli:ana", "ana (command line)"),
         ("token:operator", "the operator token"),
+        ("token:operator@U0DANA00001", "the operator token of <@U0DANA00001>"),
         ("system:engine", "Rampart"),
         ("slack:T1/<!channel>", "&lt;!channel&gt;"),
     ],

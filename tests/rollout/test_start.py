@@ -69,6 +69,38 @@ def test_the_lead_time_blocks_and_names_the_earliest_start(planned, cast, words)
     assert refused.earliest == words.monday + timedelta(hours=1)
 
 
+def test_a_refusal_names_all_that_is_missing_with_the_earliest_time(planned, words):
+    refused = planned().refuses(c.Start(), "1 more approval")
+    assert refused.message == (
+        "R-1 cannot start yet. It needs 1 more approval. #support needs 60 min notice. "
+        "Earliest start Mon 23 Nov 10:00 UTC."
+    ).replace("60 min", "1 h")
+    assert refused.earliest == words.monday + timedelta(hours=1)
+    assert "The request with its buttons is in the rollout's thread." in refused.hint
+
+
+def test_every_channel_that_waits_is_named_and_the_last_one_says_when(planned, cast, words):
+    leads = {"#support": timedelta(hours=1), "#marketing": timedelta(hours=3)}
+    told = [NoticePlan(channel=name, audience=name[1:], before=lead) for name, lead in leads.items()]
+    story = planned(notices=(NoticePlan(channel="#ai-rollouts", audience="engineering"), *told))
+    refused = story.when(c.Approve(), by=cast["lee"]).refuses(c.Start(), "cannot start yet")
+    assert "#support needs 1 h notice. #marketing needs 3 h notice." in refused.message
+    assert refused.earliest == words.monday + timedelta(hours=3)
+
+
+def test_the_earliest_time_lies_outside_of_a_freeze(planned, words):
+    freeze = Freeze(name="year-end", from_date=date(2026, 11, 20), to_date=date(2026, 11, 25))
+    refused = planned(words.story(policy=Policy(freezes=(freeze,)))).refuses(c.Start(), "year-end")
+    for missing in ("1 more approval", "#support needs 1 h notice", "Frozen until"):
+        assert missing in refused.message
+    assert refused.earliest == datetime(2026, 11, 25, tzinfo=UTC)
+
+
+def test_a_busy_surface_is_named_beside_what_else_is_missing(planned, words):
+    refused = planned(words.story(surface=words.surface(running=("R-7",)))).refuses(c.Start(), "already changing")
+    assert "It needs 1 more approval." in refused.message
+
+
 def test_start_then_begins_by_itself_at_the_earliest_time(planned, cast, words):
     story = planned().when(c.Approve(), by=cast["lee"])
     story.when(c.Start(then=words.monday + timedelta(hours=1))).then(e.StartScheduled)

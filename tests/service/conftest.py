@@ -66,7 +66,13 @@ class Desk:
 
     def apply(self, text: str, **changes: object) -> applying.Applied:
         return applying.apply_text(
-            self.service, text, "file.yaml", by=DANA, at=self.at, command_id=f"apply-{next(self._ids)}"
+            self.service,
+            text,
+            "file.yaml",
+            by=DANA,
+            at=self.at,
+            command_id=f"apply-{next(self._ids)}",
+            resolve_handle=lambda handle: {"@dana": "U2"}.get(handle, handle),
         )
 
     def say(self, command: c.Command, *, by: Actor = LEE, command_id: str = "", rollout: str = "R-1") -> Outcome:

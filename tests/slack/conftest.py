@@ -105,13 +105,25 @@ class Office:
         """The newest message that only this person sees."""
         return self.sandbox.ephemerals(handle)[-1]
 
-    def apply(self, text: str) -> None:
+    def apply(self, text: str, resolve: Callable[[str], str] | None = None) -> None:
         dana = self.directory.actor("T0SANDBOX1", "U0DANA0001", forward=True)
         applying.apply_text(
             self.service,
             text,
             "file.yaml",
             by=dana,
+            at=self.at,
+            command_id=f"apply-{next(self.ids)}",
+            resolve_handle=resolve or self.directory.resolve_handle,
+        )
+
+    def apply_as_admin(self, text: str) -> None:
+        """A policy, or a surface, from the command line."""
+        applying.apply_text(
+            self.service,
+            text,
+            "file.yaml",
+            by=Actor(id="cli:root", handle="root"),
             at=self.at,
             command_id=f"apply-{next(self.ids)}",
             resolve_handle=self.directory.resolve_handle,

@@ -32,6 +32,8 @@ def calls(office, channel):
 def to(office, handle):
     """What the app wrote to one person alone."""
     person = office.sandbox.workspace.person(handle)
+    if f"D{person.id[1:]}" not in office.sandbox.workspace.channels:
+        return []
     return [office.shown(m) for m in office.sandbox.messages(f"D{person.id[1:]}")]
 
 
@@ -199,7 +201,7 @@ def test_telling_the_owner_is_tried_again_like_everything_else(office):
 
 def test_an_owner_whom_slack_does_not_know_leaves_it_to_the_log_and_the_figures(office, capsys):
     office.apply(office.surface_file.replace('owner: "@dana"', 'owner: "@nobody"'))
-    office.apply(office.rollout_file.replace('owner: "@dana"', 'owner: "@nobody"'))
+    office.apply(office.rollout_file.replace('owner: "@dana"', 'owner: "@nobody"'), resolve=str)
     refuse_in(office, "#ai-rollouts", "channel_not_found")
     office.deliver()
     assert unsent(office).dead >= 1
@@ -231,3 +233,84 @@ def refuse_in(office, channel, error, times=1000):
     """From now on Slack answers every chat.postMessage and chat.update for this channel like that."""
     office.sandbox.fail_next("chat.postMessage", f"error:{error}", times=times, channel=channel)
     office.sandbox.fail_next("chat.update", f"error:{error}", times=times, channel=channel)
+
+
+def deleted(office, message):
+    office.client.chat_delete(channel=message.channel, ts=message.ts)
+
+
+def started(office):
+    office.start()
+    office.deliver()
+    return office
+
+
+def test_after_the_card_is_deleted_a_rollback_still_reaches_the_channel(office):
+    started(office)
+    deleted(office, office.card())
+    office.typed("sam", "rollback R-1 odd greetings")
+    office.deliver()
+    said = [office.shown(m) for m in office.sandbox.messages("#ai-rollouts")]
+    assert any("Rolled back" in text and "odd greetings" in text for text in said), said
+    assert to(office, "dana") == []
+    assert unsent(office).dead == 0
+    assert any("Switched back" in office.shown(m) for m in office.sandbox.messages("#support"))
+
+
+def test_after_the_card_is_deleted_what_follows_stands_under_the_new_one(office):
+    started(office)
+    deleted(office, office.card())
+    office.typed("sam", "pause R-1 odd greetings")
+    office.deliver()
+    card = office.rollout.messages["card"]
+    replies = office.client.conversations_replies(channel=card.channel, ts=card.ts)["messages"]
+    assert any("odd greetings" in str(reply) for reply in replies[1:])
+    assert unsent(office).dead == 0
+
+
+def test_an_approval_request_that_was_deleted_is_not_edited_and_nobody_is_alarmed(office):
+    planned(office).deliver()
+    deleted(office, office.message("#ai-rollouts", "Approval needed"))
+    office.typed("lee", "approve R-1")
+    office.deliver()
+    assert to(office, "dana") == []
+    assert unsent(office).dead == 0
+
+
+def test_a_notice_that_was_deleted_is_not_edited_and_nobody_is_alarmed(office):
+    planned(office).deliver()
+    deleted(office, office.message("#support", "What customers may notice"))
+    office.typed("lee", "approve R-1")
+    office.later(minutes=1).typed("ana", 'start R-1 --at "12:00"')
+    office.deliver()
+    assert unsent(office).dead == 0
+    assert not any("could not be posted" in line for line in office.thread())
+
+
+def test_after_a_deleted_message_the_owner_is_still_told_once_that_the_channel_is_archived(office):
+    planned(office).deliver()
+    deleted(office, office.message("#ai-rollouts", "Approval needed"))
+    office.typed("lee", "approve R-1")
+    office.deliver()
+    refuse_in(office, "#ai-rollouts", "is_archived")
+    refuse_in(office, office.card().channel, "is_archived")
+    office.later(minutes=10).typed("ana", "start R-1")
+    office.deliver()
+    assert len([text for text in to(office, "dana") if "is_archived" in text]) == 1
+
+
+@pytest.mark.parametrize(
+    "error", ["message_limit_exceeded", "team_added_to_org", "org_login_required", "external_channel_migrating"]
+)
+def test_what_slack_refuses_for_a_while_is_all_said_afterwards(office, error):
+    started(office)
+    office.sandbox.fail_next("chat.postMessage", f"error:{error}", times=4)
+    office.sandbox.fail_next("chat.update", f"error:{error}", times=4)
+    office.typed("sam", "rollback R-1 odd greetings")
+    for _ in range(12):
+        office.deliver()
+        office.later(minutes=2)
+    assert unsent(office).dead == 0
+    assert "Rolled back" in office.shown(office.card())
+    assert any("Switched back" in office.shown(m) for m in office.sandbox.messages("#support"))
+    assert to(office, "dana") == []

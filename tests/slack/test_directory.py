@@ -1,6 +1,7 @@
 """Who somebody is, as Slack says it; and what happens when Slack cannot say it."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,6 +10,7 @@ from slack_sdk import WebClient
 from bot.sandbox import people
 from bot.sandbox.control import Sandbox
 from bot.slack.directory import Directory
+from core.applying import UnknownPerson
 from core.rollout.refusal import Refused
 
 
@@ -40,7 +42,7 @@ def directory(sandbox: Sandbox, clock: Callable[[], datetime]) -> Directory:
 
 
 def test_somebody_has_a_handle_groups_and_a_membership(directory: Directory) -> None:
-    lee = directory.actor(people.TEAM_ID, people.LEE.id, channel="#support", forward=True)
+    lee = directory.actor(people.TEAM_ID, people.LEE.id, channel="#x", channel_id="C0SUPPORT1", forward=True)
     assert lee.id == f"slack:{people.TEAM_ID}/{people.LEE.id}"
     assert lee.handle == "@lee"
     assert set(lee.groups) == {"@ai-leads", "@support-leads"}
@@ -90,9 +92,35 @@ def test_a_guest_who_is_known_stays_a_guest_without_slack(directory: Directory, 
     assert not directory.actor(people.TEAM_ID, people.GIL.id, forward=False).full_member
 
 
-def test_handles_in_files_become_ids_and_unknown_ones_stay(directory: Directory) -> None:
+def test_handles_in_files_become_ids_and_ids_stay(directory: Directory) -> None:
     assert directory.resolve_handle("@dana") == people.DANA.id
-    assert directory.resolve_handle("@nobody") == "@nobody"
+    assert directory.resolve_handle("@Dana") == people.DANA.id
+    assert directory.resolve_handle(people.DANA.id) == people.DANA.id
+
+
+@pytest.mark.parametrize("handle", ["@nobody", "U0NOBODY01", "@rampart"])
+def test_a_handle_of_nobody_is_refused(directory: Directory, handle: str) -> None:
+    with pytest.raises(UnknownPerson, match=f"nobody in Slack is {handle}"):
+        directory.resolve_handle(handle)
+
+
+def test_the_name_that_people_see_is_resolved_too_and_one_that_two_have_is_not(
+    directory: Directory, sandbox: Sandbox, clock: Clock
+) -> None:
+    known = sandbox.workspace.people
+    known["U0KOWALSKI"] = replace(people.MIA, id="U0KOWALSKI", handle="eva.kowalski", display_name="eva")
+    assert directory.resolve_handle("@eva") == "U0KOWALSKI"
+    clock.later(6)
+    known["U0SMITH001"] = replace(people.MIA, id="U0SMITH001", handle="eva")
+    with pytest.raises(UnknownPerson, match=r"@eva may be @eva \(U0SMITH001\) or @eva.kowalski \(U0KOWALSKI\)"):
+        directory.resolve_handle("@eva")
+
+
+def test_without_slack_it_is_not_known_who_a_handle_is(directory: Directory, sandbox: Sandbox) -> None:
+    sandbox.fail_next("users.list", "500")
+    with pytest.raises(UnknownPerson, match="cannot be asked") as unknown:
+        directory.resolve_handle("@dana")
+    assert unknown.value.passing
 
 
 def test_a_group_can_be_mentioned(directory: Directory) -> None:

@@ -40,6 +40,13 @@ from bot.slack.grammar import Misunderstood, Parsed, parse
         ),
         ('pause R-118 "odd greetings"', Parsed(verb="pause", rollout="R-118", text="odd greetings")),
         ('hold "odd greetings"', Parsed(verb="pause", text="odd greetings")),
+        ("pause R-118 odd greetings", Parsed(verb="pause", rollout="R-118", text="odd greetings")),
+        ('pause R-118 "odd', Parsed(verb="pause", rollout="R-118", text="odd")),
+        ("pause R-118 odd --public", Parsed(verb="pause", rollout="R-118", text="odd", flags={"public": "yes"})),
+        ('pause R-118 "say --public"', Parsed(verb="pause", rollout="R-118", text="say --public")),
+        ("pause R-118 odd --soon", Parsed(verb="pause", rollout="R-118", text="odd", unknown=("--soon",))),
+        ("pause R-118 it is --so odd", Parsed(verb="pause", rollout="R-118", text="it is --so odd", unknown=("--so",))),
+        ("roll back R-118 odd", Parsed(verb="rollback", rollout="R-118", text="odd")),
         ('resume R-118 "unrelated"', Parsed(verb="resume", rollout="R-118", text="unrelated")),
         ("rollback support-assistant", Parsed(verb="rollback", rollout="support-assistant")),
         ('abandon R-118 "no longer needed"', Parsed(verb="abandon", rollout="R-118", text="no longer needed")),
@@ -100,8 +107,8 @@ def test_what_phones_make_of_a_line_is_undone(typed: str, plain: str) -> None:
         ("frobnicate", 'I don\'t know "frobnicate". Type `/rollout help`', ""),
         ("help rolback", 'I don\'t know "rolback". Did you mean `rollback`?', "help rollback"),
         ("status R-1 now", 'I don\'t know what "now" means here. The form is: status [id]', "status R-1"),
-        ("rollback R-1 it is broken", "Put what you want to say in quotes", 'rollback R-1 "it is broken"'),
-        ("pause R-1 for 2h", "A pause has no end of its own yet", ""),
+        ("approve R-1 not yet", "Put what you want to say in quotes", 'approve R-1 "not yet"'),
+        ("approve R-1 no rollback needed", "Put what you want to say in quotes", 'approve R-1 "no rollback needed"'),
         ("advance R-1 25%", 'I don\'t know what "25%" means here.', "advance R-1 to 25%"),
         ("advance R-1 to many", 'To how much? "many" is not a percentage', ""),
         ("advance R-1 to 250%", 'To how much? "250%" is not a percentage', ""),
@@ -141,7 +148,9 @@ def test_what_phones_make_of_a_line_is_undone(typed: str, plain: str) -> None:
         ("whois", "Whose version?", ""),
         ("whois a b c", 'I don\'t know what "c" means here.', "whois a b"),
         ('status "R-1"', 'I don\'t know what "R-1" means here.', ""),
-        ('pause R-1 "odd', "A quote is not closed.", 'pause R-1 "odd"'),
+        ('approve R-1 "odd', "A quote is not closed.", 'approve R-1 "odd"'),
+        ("pause R-1 --dry-run", "`pause` has no --dry-run, so nothing was done.", "pause R-1"),
+        ("how do I roll back R-1?", "Do you want to roll back? Nothing was done yet.", "rollback"),
         ("notice R-1 preview send", 'I don\'t know what "send" means here.', ""),
     ],
 )
@@ -174,3 +183,13 @@ def test_any_text_is_answered(typed: str) -> None:
     assert isinstance(answer, Parsed | Misunderstood)
     if isinstance(answer, Parsed):
         assert answer.verb in VERBS
+
+
+@given(st.text(max_size=200))
+def test_whatever_else_stands_on_the_line_a_rollback_of_an_id_is_understood(reason: str) -> None:
+    answer = parse(f"rollback R-118: because {reason}")
+    if isinstance(answer, Misunderstood):  # it asked for nothing to be done
+        assert "so nothing was done" in answer.hint
+    else:
+        assert (answer.verb, answer.rollout) == ("rollback", "R-118")
+        assert answer.text.startswith("because")

@@ -5,8 +5,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from bot.slack.resolve import Unclear, find
+from bot.commands.resolve import Meant, Unclear, find, find_in
 from core.rollout.model import Posted, Rollout, State
 from core.rollout.plan import Approvals, Plan, Risk
 from core.rollout.surface import Surface
@@ -103,3 +105,20 @@ def test_a_surface_where_nothing_changes_says_what_is_live() -> None:
     answer = find("idle", world(TONE))
     assert isinstance(answer, Unclear)
     assert answer.question == "Nothing is changing on idle: v42 is live."
+
+
+@given(st.text(max_size=60))
+def test_any_line_means_a_rollout_or_is_asked_about_with_what_runs(said: str) -> None:
+    for only_running in (True, False):
+        answer = find_in(said, world(TONE, UPGRADE), only_running=only_running)
+        if isinstance(answer, Unclear):
+            assert answer.candidates, answer.question
+        else:
+            assert answer.rollout in (TONE, UPGRADE)
+
+
+@given(st.text(max_size=60))
+def test_behind_an_id_any_text_is_the_text(said: str) -> None:
+    answer = find_in(f"R-118: {said}", world(TONE, UPGRADE))
+    assert isinstance(answer, Meant)
+    assert answer.rollout is TONE

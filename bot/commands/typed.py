@@ -1,0 +1,95 @@
+"""A typed line as it can be compared: what phones and clients make of dashes, quotes and spaces is undone.
+
+`plain` keeps every character in its place, so that what was found in it can be cut out of the line as it was typed.
+"""
+
+import re
+
+_UNSEEN = dict.fromkeys(
+    map(ord, "\u200b\u200c\u200d\u2060\ufeff\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufe0f")
+)
+_PLAIN = (
+    {chr(code): chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)}  # full-width letters and signs
+    | dict.fromkeys("‐‑‒–—―−", "-")
+    | dict.fromkeys("“”„‟«»″", '"')
+    | dict.fromkeys("‘’‚‛´′", "'")
+    | dict.fromkeys("\u00a0\u202f\u2007\u2009\u3000\t\r\n", " ")
+)
+_TRANSLATION = str.maketrans(_PLAIN)
+
+_SHORTCODE = re.compile(r":[a-z0-9_+-]+:")
+_WORD = re.compile(r"[^\W_]+")
+FILLERS = frozenset(
+    {
+        "please",
+        "pls",
+        "plz",
+        "now",
+        "asap",
+        "urgent",
+        "urgently",
+        "quick",
+        "quickly",
+        "immediately",
+        "fast",
+        "right",
+        "away",
+    }
+    | {
+        "the",
+        "rollout",
+        "canary",
+        "of",
+        "for",
+        "on",
+        "it",
+        "this",
+        "that",
+        "everything",
+        "all",
+        "everybody",
+        "everyone",
+    }
+    | {"again", "thanks", "thank", "you", "thx", "ok", "okay", "just", "at", "once"}
+)
+"""Words that add nothing to what is asked: they may stand before an id, and alone they are no reason."""
+
+
+def visible(typed: str) -> str:
+    """The line without characters that nobody sees."""
+    return typed.translate(_UNSEEN).strip()
+
+
+def plain(line: str) -> str:
+    """The line with plain dashes, quotes, spaces and letters, each in its place."""
+    return line.translate(_TRANSLATION)
+
+
+def words(line: str) -> list[re.Match[str]]:
+    """Every run of letters or digits, of a `plain` line as well as of the typed one."""
+    return list(_WORD.finditer(line))
+
+
+def says_something(text: str) -> bool:
+    """Whether it holds a word that is not a filler; emoji and exclamation marks are none."""
+    return any(w.group().lower() not in FILLERS for w in words(_SHORTCODE.sub(" ", plain(text))))
+
+
+def readable(text: str) -> str:
+    """Slack's `<@U1|ana>`, `<#C1|support>` and `<https://…>` inside a sentence, as they were typed."""
+    named = re.sub(r"<([@#])[A-Z0-9]+\|([^>|]+)>", r"\1\2", text)
+    named = re.sub(r"<!subteam\^[A-Z0-9]+\|([^>|]+)>", r"\1", named)
+    return re.sub(r"<(https?://[^>|]+)(?:\|[^>]*)?>", r"\1", named)
+
+
+def unquoted(text: str) -> str:
+    """A reason without the quotes around the whole of it, and without one that was opened or closed alone."""
+    text = text.strip()
+    for mark in ('"', "'"):
+        marks = [i for i, c in enumerate(plain(text)) if c == mark and text[i - 1 : i] != "\\"]
+        if len(text) > 1 and marks == [0, len(text) - 1]:
+            return text[1:-1].replace(f"\\{mark}", mark).strip()
+    marks = [i for i, c in enumerate(plain(text)) if c == '"']
+    if len(marks) == 1 and marks[0] in (0, len(text) - 1):
+        text = text.replace(text[marks[0]], "").strip()
+    return text
