@@ -1,4 +1,4 @@
-"""What is done again and again: look at every rollout and driven flag, confirm switches, forget what is old."""
+"""What is done again and again: look at every rollout and driven flag, forget what is old."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -6,34 +6,27 @@ from pathlib import Path
 from uuid import uuid4
 
 import structlog
-from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from bot import delivery, flag_delivery
-from bot.serving import BLIND_AFTER, REPORT
+from bot.confirming import GIVE_UP_AFTER
 from core import applying, watch
 from core.rollout import commands as c
 from core.rollout import driving
 from core.rollout.announcements import Announcement, Kind
 from core.rollout.context import ENGINE, Actor
-from core.rollout.events import RolledBack, StageEntered, rollout_stream
 from core.rollout.model import Rollout, State
-from core.rollout.plan import StageKind
 from core.rollout.refusal import Refused
 from core.rollout.world import World
 from core.service import Request, Service
 from core.spec.problems import Unreadable
-from core.store import anchors, event_log, intake, looks, outbox, processes, timers
+from core.store import anchors, intake, looks, outbox, timers
 from core.store.errors import LeaseLost, StoreError
 from core.store.outbox import URGENT
 from core.store.trips import Claim
 
 log = structlog.get_logger()
 
-# A process that has not reported for this long serves the live version to everybody: see `serving.BLIND_AFTER`.
-ALIVE = timedelta(seconds=BLIND_AFTER + 2 * REPORT)
-DOUBT_AFTER = timedelta(seconds=60)
-GIVE_UP_AFTER = timedelta(hours=24)  # of the rollouts' clock, as `Rollout.ended_at` is
 PARTS = 10
 LOOK_AT_OPEN = timedelta(minutes=1)  # a driven flag that is not yet where it should be
 LOOK_AT_SETTLED = timedelta(minutes=5)
@@ -44,11 +37,18 @@ _KEEP_TIMERS = timedelta(hours=1)
 _SETTINGS = Actor(id="system:settings", handle="ROLLOUT_POLICY")
 
 
-def tick(service: Service, now: datetime, every: timedelta, dealt_with: dict[str, datetime] | None = None) -> None:
+def tick(
+    service: Service,
+    now: datetime,
+    every: timedelta,
+    dealt_with: dict[str, datetime] | None = None,
+    away: Callable[[Exception], bool] = lambda _: False,
+) -> None:
     """One look at each rollout that is open; each slot of each rollout is run by one worker only.
 
     The slots of different rollouts begin at different times, so that fifty looks are not made in one breath: to be
     called `PARTS` times as often as `every`, with a `dealt_with` that remembers in between what need not be asked.
+    `away` is told of errors, and whether it has said what there is to say.
     """
     done = dealt_with if dealt_with is not None else {}
     for rollout in service.world().open:
@@ -76,9 +76,10 @@ def tick(service: Service, now: datetime, every: timedelta, dealt_with: dict[str
             outcome = None
             log.warning("tick refused", rollout=rollout.id, why=refused.message)
         except (StoreError, SQLAlchemyError) as error:
-            log.warning(
-                "the database failed during a look; the next tick looks again", rollout=rollout.id, why=str(error)
-            )
+            if not away(error):
+                log.warning(
+                    "the database failed during a look; the next tick looks again", rollout=rollout.id, why=str(error)
+                )
             continue
         except Exception as error:
             # One broken rollout must not blind the others; nor may it grow unseen.
@@ -89,23 +90,6 @@ def tick(service: Service, now: datetime, every: timedelta, dealt_with: dict[str
         if outcome is None:
             with service.database.plain_writing() as connection:
                 timers.finish(connection, name, slot, token)
-
-
-def confirm_flips(
-    service: Service, now: datetime, real_now: Callable[[], datetime] = lambda: datetime.now(UTC)
-) -> None:
-    """Once every living process serves what a rollback (or a drill) decided, record how long that took."""
-    world = service.peek()
-    for rollout in world.rollouts.values():
-        if rollout.state is State.ROLLED_BACK and rollout.flip is None and _may_be_confirmed(rollout, now):
-            _confirm_flip(service, rollout, now, real_now())
-        elif _drill_is_open(rollout):
-            _confirm_drill(service, rollout, now, real_now())
-
-
-def _may_be_confirmed(rollout: Rollout, now: datetime) -> bool:
-    """A switch that nobody confirmed in time was reported loudly; it is not asked about for ever."""
-    return rollout.ended_at is not None and now - rollout.ended_at < GIVE_UP_AFTER
 
 
 class PolicyFile:
@@ -217,59 +201,6 @@ def _slot(now: datetime, every: timedelta, rollout: str) -> datetime:
     number = int(rollout.rpartition("-")[2]) - 1
     begin = datetime(2000, 1, 1, tzinfo=UTC) + number % PARTS * every / PARTS
     return begin + (now - begin) // every * every
-
-
-def _reached(
-    connection: Connection, position: int, real_now: datetime
-) -> tuple[tuple[processes.Process, ...], tuple[str, ...]]:
-    """(living processes, names of those among them that do not serve `position` yet)."""
-    living = tuple(p for p in processes.alive(connection, real_now - ALIVE) if p.role != "worker")
-    return living, tuple(p.process_id for p in living if p.position < position)
-
-
-def _last(connection: Connection, rollout: str, kind: type) -> event_log.Recorded:
-    recorded = event_log.stream(connection, rollout_stream(rollout))
-    return next(r for r in reversed(recorded) if isinstance(r.event, kind))
-
-
-def _confirm_flip(service: Service, rollout: Rollout, now: datetime, real_now: datetime) -> None:
-    with service.database.reading() as connection:
-        decided = _last(connection, rollout.id, RolledBack)
-        living, missing = _reached(connection, decided.position, real_now)
-    flag = _flag_missing(rollout)
-    command: c.Command
-    if living and not missing and not flag:
-        seconds = max(0.0, (max(p.reached_at for p in living) - decided.recorded_at).total_seconds())
-        seconds = max(seconds, rollout.flag.seconds if rollout.flag is not None else 0.0)
-        command = c.ConfirmFlip(seconds=seconds, processes=len(living))
-    elif real_now - decided.recorded_at > DOUBT_AFTER and not rollout.flip_doubted:
-        names = (*(missing if living else ("no process that serves versions is alive",)), *flag)
-        command = c.DoubtFlip(seconds=(real_now - decided.recorded_at).total_seconds(), missing=names)
-    else:
-        return
-    _hand_in(service, rollout, command, f"flip:{decided.position}:{type(command).__name__}", now)
-
-
-def _flag_missing(rollout: Rollout) -> tuple[str, ...]:
-    """The driven flag system, unless it was read back at nobody since the rollback."""
-    if rollout.plan.drives is None or (rollout.flag is not None and rollout.flag.percent == 0):
-        return ()
-    return (rollout.plan.drives.title,)
-
-
-def _drill_is_open(rollout: Rollout) -> bool:
-    stage = rollout.stage
-    drilling = stage is not None and stage.kind is StageKind.ROLLBACK_DRILL and rollout.under_way
-    return drilling and rollout.stage_index not in rollout.drilled
-
-
-def _confirm_drill(service: Service, rollout: Rollout, now: datetime, real_now: datetime) -> None:
-    with service.database.reading() as connection:
-        entered = _last(connection, rollout.id, StageEntered)
-        living, missing = _reached(connection, entered.position, real_now)
-    if living and not missing:
-        seconds = max(0.0, (max(p.reached_at for p in living) - entered.recorded_at).total_seconds())
-        _hand_in(service, rollout, c.RecordDrill(seconds=seconds), f"drill:{entered.position}", now)
 
 
 def _hand_in(service: Service, rollout: Rollout, command: c.Command, command_id: str, now: datetime) -> None:

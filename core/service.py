@@ -19,11 +19,11 @@ from core.rollout.plan import content_hash
 from core.rollout.refusal import Conflict, NotFound, Refused
 from core.rollout.surface import is_taken
 from core.rollout.world import World
-from core.store import commands, event_log
+from core.store import commands, event_log, processes
 from core.store.appending import Appending, carry_out
 from core.store.commands import Answer
-from core.store.database import Database
-from core.store.errors import Busy
+from core.store.database import AWAY, READ_ONLY, Database, refusal_of_writes
+from core.store.errors import Busy, Unwritable
 from core.store.errors import Conflict as KeyReused
 from core.store.event_log import Entry, Origin, Recorded
 from core.store.folds import Folds
@@ -64,6 +64,7 @@ class Service:
         self.database = database
         self.folds = Folds(database)
         self._real_time = real_time
+        self._unwritten: list[Callable[[str], None]] = []
 
     def world(self) -> World:
         """What the log says now (one query)."""
@@ -84,14 +85,39 @@ class Service:
     def handle(self, request: Request) -> Outcome:
         """Carry out one command, once.
 
-        Raises `Refused` (or `NotFound`, `Conflict`) with what to say to the person who asked.
+        Raises `Refused` (or `NotFound`, `Conflict`) with what to say to the person who asked, and `Unwritable` where
+        the database takes nothing new.
         """
+        try:
+            return self._insist(request)
+        except AWAY as error:
+            refused = refusal_of_writes(error) if isinstance(error, DBAPIError) else ""
+            self._tell_unwritten(request, refused or "the database did not answer")
+            if not refused:
+                raise
+            raise Unwritable(_unwritten(request, refused)) from error
+        except Busy as busy:
+            self._tell_unwritten(request, str(busy))
+            raise
+
+    def on_unwritten(self, listener: Callable[[str], None]) -> None:
+        """Call `listener` with the reason whenever a rollback could not be written here."""
+        self._unwritten.append(listener)
+
+    def _tell_unwritten(self, request: Request, why: str) -> None:
+        if isinstance(request.command, c.RollBack):
+            for listener in self._unwritten:
+                listener(why)
+
+    def _insist(self, request: Request) -> Outcome:
+        """Once more, where the connection was lost, or led to a server that takes nothing: another may by now."""
         try:
             self._make_way(request)
             return self._handle(request)
         except DBAPIError as error:
-            if not error.connection_invalidated:
+            if not (error.connection_invalidated or refusal_of_writes(error) == READ_ONLY):
                 raise
+            self.database.renew()
             # Was it committed? The same command ids make asking again safe.
             try:
                 self._make_way(request)
@@ -177,6 +203,19 @@ class Service:
                     source=request.source,
                 )
             )
+
+
+def _unwritten(request: Request, why: str) -> str:
+    """What to say of a command that the database does not take; nothing of it was done."""
+    if not isinstance(request.command, c.RollBack):
+        return f"The database takes nothing new ({why}), so nothing was written. Mend that, then ask again."
+    again = f"rollout rollback {request.rollout}"
+    return (
+        f"The rollback of {request.rollout} could not be written: the database takes nothing new ({why}). Meanwhile "
+        f"everybody gets the live version, from every process at the latest {processes.SERVES_ON:.0f} s after its last "
+        f"report there. Once the database takes something the new version is served again, so mend that and then roll "
+        f"back again: {again}."
+    )
 
 
 def _decide(world: World, request: Request) -> list[Entry]:

@@ -59,7 +59,7 @@ def tick(
     began = time.perf_counter()
     world = service.world()
     rollout = world.rollouts[rollout_id]
-    sighting = _look(service, rollout, at, every, lease) if _anybody_exposed(rollout) else None
+    sighting = _look(service, rollout, at, every, lease) if is_looked_at(rollout) else None
     if sighting is not None:
         sighting = replace(sighting, judged_seconds=time.perf_counter() - began)
     command = c.Tick(sighting=sighting)
@@ -104,7 +104,8 @@ def trends(service: Service, rollout: Rollout, metrics: Collection[str]) -> Mapp
     return {metric: series.points(question, seen, metric) for metric in metrics}
 
 
-def _anybody_exposed(rollout: Rollout) -> bool:
+def is_looked_at(rollout: Rollout) -> bool:
+    """Whether looks are made at it: from when the first people get the new version until it ends."""
     return rollout.under_way and any(rollout.plan.stages[span.index].exposes for span in rollout.spans)
 
 

@@ -146,6 +146,7 @@ class RecordDrill:
 class ConfirmFlip:
     seconds: float
     processes: int
+    unheard: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

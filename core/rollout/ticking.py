@@ -33,7 +33,7 @@ def decide(rollout: Rollout, command: c.EngineCommand, context: Context) -> list
         case c.ConfirmFlip():
             if rollout.state is not State.ROLLED_BACK or rollout.flip is not None:
                 return []
-            return [e.FlipConfirmed(seconds=command.seconds, processes=command.processes)]
+            return [e.FlipConfirmed(seconds=command.seconds, processes=command.processes, unheard=command.unheard)]
         case c.DoubtFlip():
             if rollout.state is not State.ROLLED_BACK or rollout.flip is not None or rollout.flip_doubted:
                 return []
