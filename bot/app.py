@@ -45,6 +45,8 @@ DELIVER_EVERY = timedelta(seconds=0.25)
 DRIVE_EVERY = timedelta(seconds=0.25)
 LOOK_AT_FLAGS_EVERY = timedelta(seconds=5)
 TICK_AT_MOST_EVERY = timedelta(seconds=1)
+HEED_CLOCK_EVERY = timedelta(seconds=2)
+OVERDUE = 1.5  # ticks
 FORGET_EVERY = timedelta(minutes=10)
 RECONNECT_EVERY = timedelta(seconds=5)
 RELOAD_EVERY = timedelta(seconds=2)
@@ -272,11 +274,13 @@ def _schedule(
     rest: timedelta,
     outage: Outage,
 ) -> None:
-    every, dealt_with = settings.tick, dict[str, datetime]()
+    every = settings.tick
+    slots = jobs.Slots(overdue=OVERDUE * every / pace / timedelta(seconds=1))
     often = min(every / pace, max(every / pace / jobs.PARTS, TICK_AT_MOST_EVERY))
-    clock.every(often, lambda: jobs.tick(service, now(), every, dealt_with, outage.noted), "tick")
+    clock.every(often, lambda: jobs.tick(service, now(), every, slots, outage.noted), "tick")
     confirming = Confirming(service)
     clock.every(CONFIRM_EVERY, lambda: confirming.look(now()), "confirm")
+    clock.every(HEED_CLOCK_EVERY, lambda: jobs.heed_clock(service, now(), pace), "heed clock")
     clock.every(FORGET_EVERY, lambda: jobs.forget(service, now()), "forget")
     door = Door(settings.private_hosts)
     drive = partial(

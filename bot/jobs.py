@@ -1,6 +1,8 @@
 """What is done again and again: look at every rollout and driven flag, forget what is old."""
 
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -9,6 +11,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from bot import delivery, flag_delivery
+from bot.attempts import LEASE, LONGEST_WAIT
 from bot.confirming import GIVE_UP_AFTER
 from core import applying, watch
 from core.rollout import commands as c
@@ -37,35 +40,79 @@ _KEEP_TIMERS = timedelta(hours=1)
 _SETTINGS = Actor(id="system:settings", handle="ROLLOUT_POLICY")
 
 
+@dataclass(slots=True)
+class _Seen:
+    newest: datetime  # of its slots; one that was seen before is no news
+    dealt_with: datetime | None  # the slot in which there is nothing more to be done
+    number: int
+    at: float
+
+
+class Slots:
+    """What one worker has seen of the slots: which need not be asked about again, and which rollout is overdue.
+
+    Slots go by the clock on the wall, so that workers meet in them. Where that clock is set, slots come twice, or not
+    for long; `overdue` seconds after a rollout was seen to last it is looked at whatever that clock says.
+    """
+
+    def __init__(self, overdue: float = float("inf"), elapsed: Callable[[], float] = time.monotonic) -> None:
+        self._overdue = overdue
+        self._elapsed = elapsed
+        self._seen: dict[str, _Seen] = {}
+
+    def is_dealt_with(self, rollout: str, slot: datetime) -> bool:
+        seen = self._seen.get(rollout)
+        return seen is not None and seen.dealt_with == slot and not self.is_overdue(rollout)
+
+    def is_overdue(self, rollout: str) -> bool:
+        seen = self._seen.get(rollout)
+        return seen is not None and self._elapsed() - seen.at > self._overdue
+
+    def saw(self, rollout: str, slot: datetime, number: int, *, done: bool, mine: bool = False) -> None:
+        """`number` looks were made by this slot. What is `mine`, a later slot or another number shows that somebody is
+        at work."""
+        seen = self._seen.get(rollout)
+        if seen is None:
+            self._seen[rollout] = seen = _Seen(slot, None, number, self._elapsed())
+        elif mine or number != seen.number or slot > seen.newest:
+            seen.at = self._elapsed()
+        seen.newest, seen.number = max(seen.newest, slot), number
+        if done:
+            seen.dealt_with = slot
+
+
 def tick(
     service: Service,
     now: datetime,
     every: timedelta,
-    dealt_with: dict[str, datetime] | None = None,
+    slots: Slots | None = None,
     away: Callable[[Exception], bool] = lambda _: False,
 ) -> None:
     """One look at each rollout that is open; each slot of each rollout is run by one worker only.
 
     The slots of different rollouts begin at different times, so that fifty looks are not made in one breath: to be
-    called `PARTS` times as often as `every`, with a `dealt_with` that remembers in between what need not be asked.
+    called `PARTS` times as often as `every`, with `slots` that remember in between what need not be asked.
     `away` is told of errors, and whether it has said what there is to say.
     """
-    done = dealt_with if dealt_with is not None else {}
+    slots = slots or Slots()
     for rollout in service.world().open:
         slot = _slot(now, every, rollout.id)
-        if done.get(rollout.id) == slot:
+        if slots.is_dealt_with(rollout.id, slot):
             continue
         with service.database.reading() as connection:
             number, looked_at = looks.newest(connection, rollout.id)
-        if looked_at is not None and slot <= looked_at < now + _CLOCKS_DIFFER:
-            done[rollout.id] = slot
+        overdue = slots.is_overdue(rollout.id)
+        if not overdue and looked_at is not None and slot <= looked_at < now + _CLOCKS_DIFFER:
+            slots.saw(rollout.id, slot, number, done=True)
             continue
         # With the number of the look, a slot that comes a second time, because the clock was set back, is run again.
         name = f"tick:{rollout.id}:{number}"
+        if overdue:  # and so it is where no look is made, or somebody died who held it until an hour that was set back
+            name = f"{name}:{uuid4().hex}"
         token = timers.claim(service.database, name, slot, now, _LEASE)
+        slots.saw(rollout.id, slot, number, done=token is not None, mine=token is not None)
         if token is None:
             continue
-        done[rollout.id] = slot
         lease = watch.Lease(Claim(name, slot, token), _LEASE)
         try:
             outcome = watch.tick(service, rollout.id, now, every=every, lease=lease)
@@ -152,6 +199,16 @@ def show_head(service: Service, now: datetime) -> None:
     )
     with service.database.plain_writing() as connection:
         outbox.add(connection, row)
+
+
+def heed_clock(service: Service, now: datetime, speed: float) -> None:
+    """Where the clock was set back, nothing that waited for a time by it waits for as long as it was set back."""
+    with service.database.reading() as connection:
+        if not outbox.is_stuck(connection, now, LEASE * speed, timedelta(seconds=LONGEST_WAIT * speed)):
+            return
+    with service.database.plain_writing() as connection:
+        freed = outbox.free(connection, now, LEASE * speed, timedelta(seconds=LONGEST_WAIT * speed))
+    log.warning("the clock was set back: messages that would wait for it do not", messages=freed)
 
 
 def look_at_flags(service: Service, now: datetime) -> None:

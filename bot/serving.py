@@ -243,6 +243,8 @@ class Serving:
         """An answer is as old as its question: it may have been on its way for long."""
         if _elapsed() - asked_at > BLIND_AFTER or asked_at <= self._doubted_at:
             return  # what came is no news any more; the next answer is
+        if _elapsed() - self._informed_at > BLIND_AFTER:
+            self._go_blind(self._why_too_old())  # it was, if only for a moment: `snapshot` has not waited to be told
         with self._knowing:
             self._informed_at, self._wrong, self._complained = asked_at, "", ""
             was_blind, self._blind = self._blind, ""

@@ -35,8 +35,12 @@ _REFUSED = {
     "SQLITE_READONLY": "the file is read-only",
     "SQLITE_IOERR": "its disk takes nothing",
 }
-# Asked of the server in the same trip as the lock time-out: another one may answer at this address by now.
-_TAKES_NOTHING = "pg_is_in_recovery() OR current_setting('transaction_read_only')::bool"
+# Asked of the server in the same trip as the lock time-out: another one may answer at this address by now. The default
+# is asked about as well: a connection of the pool says "read write" when it begins, and that of the appends does not.
+_TAKES_NOTHING = (
+    "pg_is_in_recovery() OR current_setting('transaction_read_only')::bool"
+    " OR current_setting('default_transaction_read_only')::bool"
+)
 
 _GIVE_UP = {
     "connect_timeout": "10",  # seconds, as all of these but the last
@@ -71,6 +75,8 @@ def connect(url: str) -> "Database":
 def refusal_of_writes(error: DBAPIError) -> str:
     """Why the database takes nothing new, if that is what this error says; else nothing."""
     code = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "sqlite_errorname", None) or ""
+    if code == "0A000" and "recovery" in str(error.orig):  # a standby lets no transaction begin that could write
+        return READ_ONLY
     return _REFUSED.get(code) or next((why for known, why in _REFUSED.items() if code.startswith(f"{known}_")), "")
 
 
@@ -214,13 +220,19 @@ class Database:
                     f" set_config('idle_in_transaction_session_timeout', '{IDLE_TIMEOUT}', true){lock}"
                 ).one()
                 if row[0]:
-                    self.renew()
-                    raise Unwritable(f"Nothing was written: {READ_ONLY}.")
-        except OperationalError as error:
-            if _is_lock_timeout(error):
+                    raise self._left_behind()
+        except DBAPIError as error:
+            if isinstance(error, OperationalError) and _is_lock_timeout(error):
                 raise Busy(LOCKED) from error
+            if refusal_of_writes(error) == READ_ONLY:
+                raise self._left_behind() from error
             raise
         return transaction
+
+    def _left_behind(self) -> Unwritable:
+        """Other connections may lead to the same server, which is not the one that is written to any more."""
+        self.renew()
+        return Unwritable(f"Nothing was written: {READ_ONLY}.")
 
 
 class _Inside(threading.local):

@@ -195,10 +195,10 @@ def test_many_rollouts_are_not_looked_at_in_one_breath(two: tuple[Process, Proce
         one.plan(number, f"plan {number}")
     begun: dict[str, list[int]] = {}
     known = slots(one)
-    dealt_with: dict[str, datetime] = {}
+    seen = jobs.Slots()
     one.clock.at = one.clock.at.replace(second=20, microsecond=0)
     for second in range(20):
-        jobs.tick(one.service, one.clock.at, TICK, dealt_with)
+        jobs.tick(one.service, one.clock.at, TICK, seen)
         for rollout in sorted(slots(one) - known):
             begun.setdefault(rollout[0], []).append(second)
         known |= slots(one)
