@@ -277,7 +277,7 @@ def _schedule(
     every = settings.tick
     slots = jobs.Slots(overdue=OVERDUE * every / pace / timedelta(seconds=1))
     often = min(every / pace, max(every / pace / jobs.PARTS, TICK_AT_MOST_EVERY))
-    clock.every(often, lambda: jobs.tick(service, now(), every, slots, outage.noted), "tick")
+    clock.every(often, lambda: jobs.tick(service, now(), every, slots, outage.noted, settings.blind_after), "tick")
     confirming = Confirming(service)
     clock.every(CONFIRM_EVERY, lambda: confirming.look(now()), "confirm")
     clock.every(HEED_CLOCK_EVERY, lambda: jobs.heed_clock(service, now(), pace), "heed clock")

@@ -62,11 +62,12 @@ class Slots:
 
     def is_dealt_with(self, rollout: str, slot: datetime) -> bool:
         seen = self._seen.get(rollout)
-        return seen is not None and seen.dealt_with == slot and not self.is_overdue(rollout)
+        return seen is not None and seen.dealt_with == slot and not self.is_overdue(rollout, seen.number)
 
-    def is_overdue(self, rollout: str) -> bool:
+    def is_overdue(self, rollout: str, number: int) -> bool:
+        """Where `number` looks have been made by now: where that is news, somebody else is at work."""
         seen = self._seen.get(rollout)
-        return seen is not None and self._elapsed() - seen.at > self._overdue
+        return seen is not None and number == seen.number and self._elapsed() - seen.at > self._overdue
 
     def saw(self, rollout: str, slot: datetime, number: int, *, done: bool, mine: bool = False) -> None:
         """`number` looks were made by this slot. What is `mine`, a later slot or another number shows that somebody is
@@ -87,12 +88,14 @@ def tick(
     every: timedelta,
     slots: Slots | None = None,
     away: Callable[[Exception], bool] = lambda _: False,
+    blind_after: timedelta = timedelta.max,
 ) -> None:
     """One look at each rollout that is open; each slot of each rollout is run by one worker only.
 
     The slots of different rollouts begin at different times, so that fifty looks are not made in one breath: to be
     called `PARTS` times as often as `every`, with `slots` that remember in between what need not be asked.
-    `away` is told of errors, and whether it has said what there is to say.
+    `away` is told of errors, and whether it has said what there is to say. After `blind_after` without a look nothing
+    grows on the first one.
     """
     slots = slots or Slots()
     for rollout in service.world().open:
@@ -101,7 +104,7 @@ def tick(
             continue
         with service.database.reading() as connection:
             number, looked_at = looks.newest(connection, rollout.id)
-        overdue = slots.is_overdue(rollout.id)
+        overdue = slots.is_overdue(rollout.id, number)
         if not overdue and looked_at is not None and slot <= looked_at < now + _CLOCKS_DIFFER:
             slots.saw(rollout.id, slot, number, done=True)
             continue
@@ -115,7 +118,7 @@ def tick(
             continue
         lease = watch.Lease(Claim(name, slot, token), _LEASE)
         try:
-            outcome = watch.tick(service, rollout.id, now, every=every, lease=lease)
+            outcome = watch.tick(service, rollout.id, now, every=every, lease=lease, blind_after=blind_after)
         except LeaseLost as lost:
             log.info("somebody else ticks", rollout=rollout.id, why=str(lost))
             continue

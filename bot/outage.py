@@ -24,6 +24,7 @@ class Outage:
         self._said_at: float | None = None
         self._since: float | None = None
         self._failed = 0
+        self._said_away = False  # and not yet that it is back
 
     def noted(self, error: BaseException, what: str = "") -> bool:
         """Somebody's question failed: whether because the database is away, and then that is said, or was lately."""
@@ -36,7 +37,7 @@ class Outage:
                 self._since = now
             if self._said_at is not None and now - self._said_at < AGAIN:
                 return True
-            self._said_at, failed, since = now, self._failed, self._since
+            self._said_at, self._said_away, failed, since = now, True, self._failed, self._since
         log.error("the database is away", why=reason(error), what=what, failed=failed, seconds=round(now - since))
         return True
 
@@ -47,7 +48,9 @@ class Outage:
                 return
             seconds, failed = self._elapsed() - self._since, self._failed
             self._since, self._failed = None, 0
-        log.warning("the database is back", seconds=round(seconds), failed=failed)
+            said, self._said_away = self._said_away, False
+        if said:
+            log.warning("the database is back", seconds=round(seconds), failed=failed)
 
 
 def reason(error: BaseException) -> str:

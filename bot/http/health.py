@@ -167,9 +167,10 @@ def router(
         response_class=PlainTextResponse,
         responses={status: documents.PROBLEMS[status] for status in (401, 403)},
     )
-    def metrics(request: Request) -> Response:
+    async def metrics(request: Request) -> Response:
         """Figures in the text format of Prometheus."""
         door.admit_person(request.headers.raw, Role.OPERATOR)
-        return Response(generate_latest(registry), media_type="text/plain; version=0.0.4; charset=utf-8")
+        text = await to_thread.run_sync(generate_latest, registry, limiter=probes)
+        return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
     return api

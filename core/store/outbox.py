@@ -159,10 +159,9 @@ def free(connection: Connection, now: datetime, lease: timedelta, longest: timed
     """What is due or held for longer from `now` than it can be is so by a clock that was set back since: it is due now,
     and its lease ends as late as one that is taken now. How many rows. What was to be said at some time stays for then.
     """
-    wait = case((outbox.c.state == "pending", now), else_=outbox.c.due_at)
-    held = case((outbox.c.state == "leased", now + lease), else_=None)
-    freed = update(outbox).where(_stuck(now, lease, longest)).values(due_at=wait, lease_until=held)
-    return connection.execute(freed).rowcount
+    stuck = update(outbox).where(_stuck(now, lease, longest))
+    held = connection.execute(stuck.where(outbox.c.state == "leased").values(lease_until=now + lease)).rowcount
+    return held + connection.execute(stuck.where(outbox.c.state == "pending").values(due_at=now)).rowcount
 
 
 def _stuck(now: datetime, lease: timedelta, longest: timedelta) -> ColumnElement[bool]:

@@ -4,6 +4,7 @@ back, everybody is told why, and all goes on by itself afterwards."""
 import resource
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -190,6 +191,33 @@ def test_beside_a_postgres_that_fails_everybody_gets_the_live_version_and_all_is
     assert said.count("this process is informed again") == 2, "and once in the line before"
     assert "Traceback" not in said
     assert said.count("the database is away") <= 2
+
+
+@pytest.mark.slow
+def test_a_probe_is_answered_whatever_a_postgres_does_and_however_often_it_comes(
+    line: Line, nursery: Callable[..., Nursery]
+) -> None:
+    place = place_of(nursery, line.url)
+    place.serves_on = 600  # it is silent, and this process is informed for all that anybody knows
+    house = begun(place.start("web"))
+    with line.silent(), ThreadPoolExecutor(60) as many:
+        # More at once than there are threads for questions to the database, all of which hang.
+        pages = [many.submit(_asked, f"{house.url}/", 1.0) for _ in range(50)]
+        probes = [many.submit(_asked, f"{house.url}/readyz", 8.0) for _ in range(10)]
+        assert {told.result()[0] for told in probes} == {503}
+        assert all("has not answered for" in told.result()[1] for told in probes)
+        assert house.figure("rampart_informed") == 1
+        assert house.ready().json()["message"].startswith("The database has not answered for ")
+        del pages
+    house.comes_back()
+
+
+def _asked(url: str, within: float) -> tuple[int, str]:
+    try:
+        answer = httpx.get(url, trust_env=False, timeout=within)
+    except httpx.TimeoutException:
+        return 0, ""
+    return answer.status_code, answer.text
 
 
 @pytest.mark.slow
