@@ -2,10 +2,12 @@
 back, everybody is told why, and all goes on by itself afterwards."""
 
 import resource
+import shutil
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -346,6 +348,45 @@ def test_beside_a_sqlite_file_that_takes_nothing_everybody_gets_the_live_version
     house.comes_back()
     assert "Traceback" not in house.process.said()
     assert post(house.url, "/api/v1/rollouts/R-1/commands", ROLL_BACK, key="again").status_code == 200
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 16 MB, where this user may mount one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounting = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(mounting, capture_output=True, check=False).returncode:
+        pytest.skip("no disk may be mounted here")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def fill(folder: Path) -> Path:
+    file = folder / "fill"
+    with file.open("wb", buffering=0) as out, suppress(OSError):
+        while True:
+            out.write(bytes(4096))
+    return file
+
+
+@pytest.mark.slow
+def test_on_a_disk_that_is_full_everybody_gets_the_live_version_until_there_is_room(
+    small_disk: Path, nursery: Callable[..., Nursery], new_sqlite: Callable[[], str]
+) -> None:
+    url = f"sqlite:///{small_disk}/rollout.db"
+    shutil.copy(new_sqlite().removeprefix("sqlite:///"), small_disk / "rollout.db")
+    house = begun(place_of(nursery, url).start("serve"))
+    filling = fill(small_disk)
+    house.goes_live()
+    assert "the log took no report (its disk is full)" in house.ready().json()["message"]
+    refused = post(house.url, "/api/v1/rollouts/R-1/commands", ROLL_BACK)
+    assert refused.status_code == 503
+    assert "could not be written: the database takes nothing new (its disk is full)" in refused.json()["message"]
+    filling.unlink()
+    assert post(house.url, "/api/v1/rollouts/R-1/commands", ROLL_BACK, key="again").status_code == 200
+    house.comes_back("v42")
+    assert "Traceback" not in house.process.said()
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ import shutil
 import struct
 import subprocess
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,6 +39,12 @@ class Wall:
     def set(self, seconds: float) -> None:
         with self.shown.open("r+b") as file:
             file.write(struct.pack("q", int(seconds * 1e9)))
+
+    def slow_names(self, seconds: float) -> None:
+        """How long the resolver of every process takes for a name."""
+        with self.shown.open("r+b") as file:
+            file.seek(8)
+            file.write(struct.pack("q", int(seconds * 1e3)))
 
     @property
     def settings(self) -> dict[str, str]:
@@ -155,3 +162,19 @@ def test_looks_messages_and_confirmations_go_on_wherever_the_clock_is_set(house:
     assert confirmed()[0].unheard is None
     house.slack.wait_message("#ai-rollouts", contains="observed on 1 process", timeout=SOON)
     assert "Traceback" not in house.told()
+
+
+@pytest.mark.slow
+def test_where_names_take_long_only_messages_do(house: House) -> None:
+    house.goes_on()
+    house.wall.slow_names(5)
+    before = house.looks()
+    answer = post(house.url, "/api/v1/rollouts/R-1/commands", {"command": "rollback", "reason": "odd answers"})
+    assert answer.status_code == 200, answer.text
+    service = Service(house.database)
+    waiting_until(lambda: service.world().rollouts["R-1"].flip, house.told, within=SOON)
+    assert house.looks() >= before
+    house.slack.wait_message("#ai-rollouts", contains="observed on 1 process", timeout=2 * SOON)
+    house.wall.slow_names(0)
+    marks = Counter(m.metadata["event_payload"]["outbox"] for m in house.slack.messages("#ai-rollouts") if m.metadata)
+    assert set(marks.values()) == {1}, "no message is said twice"
