@@ -46,7 +46,6 @@ DRIVE_EVERY = timedelta(seconds=0.25)
 LOOK_AT_FLAGS_EVERY = timedelta(seconds=5)
 TICK_AT_MOST_EVERY = timedelta(seconds=1)
 HEED_CLOCK_EVERY = timedelta(seconds=2)
-OVERDUE = 1.5  # ticks
 FORGET_EVERY = timedelta(minutes=10)
 RECONNECT_EVERY = timedelta(seconds=5)
 RELOAD_EVERY = timedelta(seconds=2)
@@ -275,7 +274,7 @@ def _schedule(
     outage: Outage,
 ) -> None:
     every = settings.tick
-    slots = jobs.Slots(overdue=OVERDUE * every / pace / timedelta(seconds=1))
+    slots = jobs.Slots(overdue=jobs.OVERDUE * every / pace / timedelta(seconds=1))
     often = min(every / pace, max(every / pace / jobs.PARTS, TICK_AT_MOST_EVERY))
     clock.every(often, lambda: jobs.tick(service, now(), every, slots, outage.noted, settings.blind_after), "tick")
     confirming = Confirming(service)
@@ -291,9 +290,10 @@ def _schedule(
         now,
         speed=pace,
     )
+    flag_slots = jobs.FlagSlots.at_pace(pace)
     # Without a token, too: then that is what people are told.
     clock.every(DRIVE_EVERY, lambda: drive() if flag_delivery.is_needed(service.peek()) else 0, "drive")
-    clock.every(LOOK_AT_FLAGS_EVERY, lambda: jobs.look_at_flags(service, now()), "look at flags")
+    clock.every(LOOK_AT_FLAGS_EVERY, lambda: jobs.look_at_flags(service, now(), flag_slots), "look at flags")
     if slack is not None and directory is not None:
         send = partial(
             delivery.deliver_due,

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -31,6 +31,7 @@ from core.store.trips import Claim
 log = structlog.get_logger()
 
 PARTS = 10
+OVERDUE = 1.5  # times the interval of looks, in real time
 LOOK_AT_OPEN = timedelta(minutes=1)  # a driven flag that is not yet where it should be
 LOOK_AT_SETTLED = timedelta(minutes=5)
 LET_GO_AFTER = timedelta(minutes=15)
@@ -214,17 +215,40 @@ def heed_clock(service: Service, now: datetime, speed: float) -> None:
     log.warning("the clock was set back: messages that would wait for it do not", messages=freed)
 
 
-def look_at_flags(service: Service, now: datetime) -> None:
+@dataclass(frozen=True, slots=True)
+class FlagSlots:
+    """What one worker has seen of the slots in which driven flags are looked at, by how often that is."""
+
+    open: Slots = field(default_factory=Slots)
+    settled: Slots = field(default_factory=Slots)
+
+    @classmethod
+    def at_pace(cls, pace: float, elapsed: Callable[[], float] = time.monotonic) -> "FlagSlots":
+        """Of a rollouts' clock that goes `pace` times as fast as real time."""
+        found = (Slots(OVERDUE * every.total_seconds() / pace, elapsed) for every in (LOOK_AT_OPEN, LOOK_AT_SETTLED))
+        return cls(*found)
+
+
+def look_at_flags(service: Service, now: datetime, slots: FlagSlots | None = None) -> None:
     """Have driven flags looked at again: changed by hand perhaps, or what they could not be set for has been mended."""
-    world = service.peek()
+    world, slots = service.peek(), slots or FlagSlots()
     for rollout in world.rollouts.values():
         if not _is_looked_at(rollout, world, now):
             continue
-        every = LOOK_AT_SETTLED if driving.is_settled(rollout) else LOOK_AT_OPEN
+        settled = driving.is_settled(rollout)
+        every, seen = (LOOK_AT_SETTLED, slots.settled) if settled else (LOOK_AT_OPEN, slots.open)
+        begins = datetime.fromtimestamp(now.timestamp() // every.seconds * every.seconds, UTC)
         slot = f"flag:{rollout.id}:look:{every.seconds}:{int(now.timestamp()) // every.seconds}"
         with service.database.reading() as connection:
-            if outbox.find(connection, slot) is not None or outbox.is_waiting(connection, f"flag:{rollout.id}"):
+            if outbox.is_waiting(connection, f"flag:{rollout.id}"):
                 continue
+            looked_at = outbox.find(connection, slot) is not None
+        if looked_at and not seen.is_overdue(rollout.id, 0):
+            seen.saw(rollout.id, begins, 0, done=True)
+            continue
+        seen.saw(rollout.id, begins, 0, done=True, mine=True)
+        if looked_at:  # in an hour that comes a second time
+            slot = f"{slot}:{uuid4().hex}"
         row = outbox.new(
             kind=flag_delivery.KIND,
             ordering_key=f"flag:{rollout.id}{'' if rollout.under_way else URGENT}",
