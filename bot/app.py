@@ -188,7 +188,7 @@ def build(
         database.serve_with_others(role)
     elif database.dialect == "sqlite":
         processes.forget(database)  # nobody else serves this file: whoever has not left is dead
-    service, outage = Service(database), Outage()
+    service, outage = Service(database, blind_after=settings.blind_after), Outage()
     process_id = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:4]}"
     serving = Serving(
         service, process_id=process_id, role=role, now=now, unwatched_after=settings.blind_after, outage=outage

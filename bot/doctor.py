@@ -17,7 +17,6 @@ from bot.confirming import SERVING_ROLES
 from bot.outage import reason
 from bot.redaction import Redactor
 from bot.settings import MISSED_LOOKS, Settings
-from core import watch
 from core.rollout.policy import BUILT_IN
 from core.service import Service
 from core.spec import checks
@@ -102,7 +101,7 @@ def _database(database: Database, settings: Settings, now: datetime) -> Iterator
     yield from _processes(database, now)
     world = Service(database).world()
     for rollout in world.open:
-        if watch.is_looked_at(rollout):
+        if rollout.is_looked_at:
             yield _looked_at(database, rollout.id, settings, now)
     if not world.policy.roles:
         yield Finding(

@@ -15,7 +15,6 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from bot.lookout import Lookout
 from bot.outage import AGAIN, Outage, reason
-from core import watch
 from core.flags.snapshot import Snapshot
 from core.rollout import exposure
 from core.rollout.policy import Unwatched
@@ -194,7 +193,7 @@ class Serving:
         if self._role == "worker":
             return
         world = self._service.peek()
-        exposed = [r for r in world.open if watch.is_looked_at(r)]
+        exposed = [r for r in world.open if r.is_looked_at]
         newest: dict[str, tuple[int, datetime | None]] = {}
         if exposed:
             with self._service.database.reading() as connection:

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from sqlalchemy.exc import DBAPIError
@@ -19,7 +19,7 @@ from core.rollout.plan import content_hash
 from core.rollout.refusal import Conflict, NotFound, Refused
 from core.rollout.surface import is_taken
 from core.rollout.world import World
-from core.store import commands, event_log, processes
+from core.store import commands, event_log, looks, processes
 from core.store.appending import Appending, carry_out
 from core.store.commands import Answer
 from core.store.database import AWAY, READ_ONLY, Database, refusal_of_writes
@@ -60,8 +60,16 @@ class Outcome:
 class Service:
     """Everything that changes a rollout goes through `handle`; everything that asks reads `world`."""
 
-    def __init__(self, database: Database, *, real_time: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        real_time: Callable[[], datetime] = lambda: datetime.now(UTC),
+        blind_after: timedelta = timedelta.max,
+    ) -> None:
+        """After `blind_after` without a look, nobody makes a rollout grow, however much it is wanted."""
         self.database = database
+        self._blind_after = blind_after
         self.folds = Folds(database)
         self._real_time = real_time
         self._unwritten: list[Callable[[str], None]] = []
@@ -112,6 +120,7 @@ class Service:
     def _insist(self, request: Request) -> Outcome:
         """Once more, where the connection was lost, or led to a server that takes nothing: another may by now."""
         try:
+            self._must_be_watched(request)
             self._make_way(request)
             return self._handle(request)
         except DBAPIError as error:
@@ -174,6 +183,24 @@ class Service:
         recorded = tuple(step.recorded for step in steps)
         log.show(recorded, log.world.rollouts)
         return recorded
+
+    def _must_be_watched(self, request: Request) -> None:
+        if not isinstance(request.command, c.Advance) or self._blind_after == timedelta.max:
+            return
+        rollout = self.world().rollouts.get(request.rollout)
+        if rollout is None or not rollout.is_looked_at:
+            return
+        with self.database.reading() as connection:
+            _, looked_at = looks.newest(connection, rollout.id)
+            if looked_at is None or request.at - looked_at <= self._blind_after:
+                return
+            if _known(partial(commands.answered, connection), request, _fingerprint(request)) is not None:
+                return
+        minutes = (request.at - looked_at) // timedelta(minutes=1)
+        raise Refused(
+            f"Nobody has looked at {rollout.id} for {minutes} minutes, so harm would not be seen: it does not grow.",
+            hint="Start a worker (rollout worker); rollout doctor says what is missing. Rolling back works all along.",
+        )
 
     def _make_way(self, request: Request) -> None:
         """Before a finished rollout is rolled back, one that runs on the same surface is rolled back first."""

@@ -66,8 +66,8 @@ def tick(
     began = time.perf_counter()
     world = service.world()
     rollout = world.rollouts[rollout_id]
-    unwatched = is_looked_at(rollout) and _since_newest(service, rollout, at) > blind_after
-    sighting = _look(service, rollout, at, every, lease) if is_looked_at(rollout) else None
+    unwatched = rollout.is_looked_at and _since_newest(service, rollout, at) > blind_after
+    sighting = _look(service, rollout, at, every, lease) if rollout.is_looked_at else None
     if sighting is not None:
         sighting = replace(sighting, judged_seconds=time.perf_counter() - began, unwatched=unwatched)
     command = c.Tick(sighting=sighting)
@@ -116,11 +116,6 @@ def _since_newest(service: Service, rollout: Rollout, at: datetime) -> timedelta
     with service.database.reading() as connection:
         _, looked_at = looks.newest(connection, rollout.id)
     return at - looked_at if looked_at is not None else timedelta(0)
-
-
-def is_looked_at(rollout: Rollout) -> bool:
-    """Whether looks are made at it: from when the first people get the new version until it ends."""
-    return rollout.under_way and any(rollout.plan.stages[span.index].exposes for span in rollout.spans)
 
 
 def _look(service: Service, rollout: Rollout, at: datetime, every: timedelta, lease: Lease | None) -> c.Sighting:
