@@ -35,7 +35,7 @@ from tests.trials.faults.test_locked import foreign_program
 from tests.trials.faults.test_many_kills import begun as begun_by_hand
 from tests.trials.length import pick
 
-SERVES_ON = pick(3.0, 15.0)  # seconds: in earnest 15
+SERVES_ON = pick(5.0, 15.0)  # seconds: in earnest 15
 SOON = 90
 ROLL_BACK: dict[str, object] = {"command": "rollback", "reason": "odd answers"}
 
@@ -239,6 +239,8 @@ def test_a_rollback_that_cannot_be_written_is_answered_with_that(
         assert message.startswith("The rollback of R-1 could not be written: the database takes nothing new (")
         assert "Meanwhile everybody gets the live version" in message
         assert "rollout rollback R-1" in message
+        page = httpx.get(house.url, trust_env=False, timeout=10).text
+        assert "No new version is served by this process: a rollback could not be written" in page
         examined = run("doctor", DATABASE_URL=server.url())
         assert examined.returncode == 1
         assert "WRONG database: takes nothing new" in examined.stdout
