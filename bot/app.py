@@ -20,19 +20,21 @@ from slack_bolt.adapter.socket_mode.builtin import SocketModeHandler
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackClientError
 
-from bot import delivery, flag_delivery, jobs
+from bot import delivery, flag_delivery, jobs, log_lines
 from bot.actuators.door import Door
 from bot.actuators.unleash import Unleash
 from bot.clock import Clock
+from bot.confirming import Confirming
 from bot.http import app as http_app
 from bot.http import bodies
+from bot.outage import Outage
 from bot.redaction import Formatter, Redactor
 from bot.serving import Serving
 from bot.settings import Settings
 from bot.slack import app as slack_app
 from bot.slack.directory import Directory
 from core.service import Service
-from core.store import schema
+from core.store import processes, schema
 from core.store.database import Database, connect
 
 log = structlog.get_logger()
@@ -43,9 +45,9 @@ DELIVER_EVERY = timedelta(seconds=0.25)
 DRIVE_EVERY = timedelta(seconds=0.25)
 LOOK_AT_FLAGS_EVERY = timedelta(seconds=5)
 TICK_AT_MOST_EVERY = timedelta(seconds=1)
+HEED_CLOCK_EVERY = timedelta(seconds=2)
 FORGET_EVERY = timedelta(minutes=10)
 CHECKPOINT_EVERY = timedelta(minutes=1)
-SHOW_HEAD_EVERY = timedelta(minutes=10)
 RECONNECT_EVERY = timedelta(seconds=5)
 RELOAD_EVERY = timedelta(seconds=2)
 START_WITHIN = 15
@@ -185,9 +187,13 @@ def build(
     schema.check(database)
     if role != "serve":
         database.serve_with_others(role)
-    service = Service(database)
+    elif database.dialect == "sqlite":
+        processes.forget(database)  # nobody else serves this file: whoever has not left is dead
+    service, outage = Service(database, blind_after=settings.blind_after), Outage()
     process_id = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:4]}"
-    serving = Serving(service, process_id=process_id, role=role)
+    serving = Serving(
+        service, process_id=process_id, role=role, now=now, unwatched_after=settings.blind_after, outage=outage
+    )
     slack = web_client(settings)
     directory = Directory(slack, real_now) if slack is not None else None
     policy = jobs.PolicyFile(settings.policy, service) if settings.policy is not None else None
@@ -211,13 +217,15 @@ def build(
             bolt=bolt if settings.slack_signing_secret else None,  # unsigned, nothing could be believed
             now=now,
             resolve_handle=directory.resolve_handle if directory is not None else _as_written,
-            blind=lambda: serving.blind,
+            standing=serving,
+            away=outage.noted,
+            tick=settings.tick / pace,
         )
-    clock = Clock()
+    clock = Clock(lambda name, error: _job_failed(outage, name, error))
     if policy is not None:
         clock.every(RELOAD_EVERY, lambda: policy.look(now()), "policy")
     if role != "web":
-        _schedule(clock, settings, service, slack, directory, now, pace, rest)
+        _schedule(clock, settings, service, slack, directory, now, pace, rest, outage)
     return Program(
         settings=settings, database=database, service=service, serving=serving, clock=clock, asgi=asgi, bolt=bolt
     )
@@ -248,12 +256,11 @@ def configure_logging(settings: Settings) -> None:
             renderer,
             redact.last,
         ],
-        logger_factory=structlog.PrintLoggerFactory(),
+        logger_factory=log_lines.factory,
     )
     libraries = logging.StreamHandler()
     libraries.setFormatter(Formatter(redact))
     logging.basicConfig(level=logging.WARNING, handlers=[libraries])
-    logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)  # a job that is still busy is skipped on purpose
 
 
 def _schedule(
@@ -265,11 +272,15 @@ def _schedule(
     now: Callable[[], datetime],
     pace: float,
     rest: timedelta,
+    outage: Outage,
 ) -> None:
-    every, dealt_with = settings.tick, dict[str, datetime]()
+    every = settings.tick
+    slots = jobs.Slots(overdue=jobs.OVERDUE * every / pace / timedelta(seconds=1))
     often = min(every / pace, max(every / pace / jobs.PARTS, TICK_AT_MOST_EVERY))
-    clock.every(often, lambda: jobs.tick(service, now(), every, dealt_with), "tick")
-    clock.every(CONFIRM_EVERY, lambda: jobs.confirm_flips(service, now()), "confirm")
+    clock.every(often, lambda: jobs.tick(service, now(), every, slots, outage.noted, settings.blind_after), "tick")
+    confirming = Confirming(service)
+    clock.every(CONFIRM_EVERY, lambda: confirming.look(now()), "confirm")
+    clock.every(HEED_CLOCK_EVERY, lambda: jobs.heed_clock(service, now(), pace), "heed clock")
     clock.every(FORGET_EVERY, lambda: jobs.forget(service, now()), "forget")
     clock.every(CHECKPOINT_EVERY, lambda: jobs.take_checkpoint(service, now()), "checkpoint")
     door = Door(settings.private_hosts)
@@ -281,9 +292,10 @@ def _schedule(
         now,
         speed=pace,
     )
+    flag_slots = jobs.FlagSlots.at_pace(pace)
     # Without a token, too: then that is what people are told.
     clock.every(DRIVE_EVERY, lambda: drive() if flag_delivery.is_needed(service.peek()) else 0, "drive")
-    clock.every(LOOK_AT_FLAGS_EVERY, lambda: jobs.look_at_flags(service, now()), "look at flags")
+    clock.every(LOOK_AT_FLAGS_EVERY, lambda: jobs.look_at_flags(service, now(), flag_slots), "look at flags")
     if slack is not None and directory is not None:
         send = partial(
             delivery.deliver_due,
@@ -296,7 +308,13 @@ def _schedule(
             pace=rest,
         )
         clock.every(DELIVER_EVERY, send, "deliver")
-        clock.every(SHOW_HEAD_EVERY, lambda: jobs.show_head(service, now()), "show head")
+        clock.daily(lambda: jobs.show_head(service, now()), "show head", now)
+
+
+def _job_failed(outage: Outage, name: str, error: Exception) -> None:
+    """It is done again at its next turn. Of a database that is away one line is enough for all jobs."""
+    if not outage.noted(error, name):
+        log.error("a job failed; it is done again at its next turn", job=name, exc_info=error)
 
 
 def resolver(settings: Settings) -> Callable[[str], str]:

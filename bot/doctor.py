@@ -1,5 +1,8 @@
 """What is wrong with an installation, and what to do about it: settings, database, log, Slack."""
 
+import os
+import socket
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
@@ -10,18 +13,22 @@ from sqlalchemy import inspect
 from sqlalchemy.exc import SQLAlchemyError
 
 from bot.app import real_now, web_client
+from bot.confirming import SERVING_ROLES
+from bot.outage import reason
 from bot.redaction import Redactor
-from bot.settings import Settings
+from bot.settings import MISSED_LOOKS, Settings
 from core.rollout.policy import BUILT_IN
 from core.service import Service
 from core.spec import checks
 from core.spec.problems import Unreadable, errors, render
 from core.spec.reading import read
-from core.store import outbox, processes, roles, schema, verify
+from core.store import looks, outbox, processes, roles, schema, verify
 from core.store.database import Database, connect
 from core.store.errors import StoreError
 
 _OTHERS_MAY_READ = 0o004
+_HEARD_WITHIN = timedelta(seconds=10)
+_ASK_AGAIN = 0.25
 _LATE = timedelta(minutes=5)  # by then a message has been tried several times
 
 
@@ -78,7 +85,6 @@ def _database(database: Database, settings: Settings, now: datetime) -> Iterator
     with database.reading() as connection:
         report = verify.verify(connection)
         unsent = outbox.waiting(connection)
-        living = processes.alive(connection, now - timedelta(seconds=10))
         unbound = roles.unbound(connection)
     if unbound is not None:
         text = (
@@ -91,13 +97,70 @@ def _database(database: Database, settings: Settings, now: datetime) -> Iterator
     if not report.problems:
         yield Finding(what="log", ok=True, text=f"{report.checked} events, chain intact")
     yield _outbox(unsent, settings, now)
-    names = ", ".join(f"{p.role} at #{p.position}" for p in living) or "none runs"
-    yield Finding(what="processes", ok=True, text=names)
-    policy = Service(database).world().policy
-    if not policy.roles:
+    yield _writable(database)
+    yield from _processes(database, now)
+    world = Service(database).world()
+    for rollout in world.open:
+        if rollout.is_looked_at:
+            yield _looked_at(database, rollout.id, settings, now)
+    if not world.policy.roles:
         yield Finding(
             what="policy", ok=True, text="roles are not configured: every member of the workspace is an operator"
         )
+
+
+def _writable(database: Database) -> Finding:
+    """As a process does that serves: what can only be read is of no use to a rollback."""
+    name = f"doctor:{socket.gethostname()}:{os.getpid()}"
+    try:
+        processes.report(database, name, "doctor", 0, real_now())
+        processes.leave(database, name)
+    except (StoreError, SQLAlchemyError) as error:
+        text = (
+            f"takes nothing new ({reason(error)}): no rollback can be written, and every process gives everybody the "
+            "live version until it can. Make room, or let it be written to again."
+        )
+        return Finding(what="database", ok=False, text=text)
+    return Finding(what="database", ok=True, text="takes what is written")
+
+
+def _processes(database: Database, now: datetime) -> Iterator[Finding]:
+    """Those that report. One whose clock differs is watched for as long as a report may take, and not judged by it."""
+    first = _reported(database)
+    heard = {n for n, p in first.items() if abs(now - p.seen_at) < _HEARD_WITHIN}
+    until = time.monotonic() + processes.REPORT_EVERY * 2
+    newest = first
+    while heard < newest.keys() and time.monotonic() < until:
+        time.sleep(_ASK_AGAIN)
+        newest = _reported(database)
+        heard = {n for n, p in newest.items() if n in heard or n not in first or p.seen_at != first[n].seen_at}
+    names = ", ".join(f"{newest[n].role} at #{newest[n].position}" for n in sorted(heard)) or "none runs"
+    yield Finding(what="processes", ok=True, text=names)
+    for name in sorted(newest.keys() - heard):
+        role, at = newest[name].role, newest[name].seen_at
+        serves = ", or gives everybody the live version" if role in SERVING_ROLES else ""
+        text = f"{role} {name} has not reported since {at:%Y-%m-%d %H:%M:%S} UTC: it is dead or cut off{serves}"
+        yield Finding(what="processes", ok=False, text=text)
+
+
+def _reported(database: Database) -> dict[str, processes.Process]:
+    with database.reading() as connection:
+        return {p.process_id: p for p in processes.reported(connection) if p.role != "doctor"}
+
+
+def _looked_at(database: Database, rollout: str, settings: Settings, now: datetime) -> Finding:
+    with database.reading() as connection:
+        _, at = looks.newest(connection, rollout)
+    if at is None:
+        return Finding(what="looks", ok=True, text=f"{rollout} was not looked at yet")
+    age, most = now - at, MISSED_LOOKS * settings.tick + _HEARD_WITHIN
+    if -_HEARD_WITHIN <= age <= most:
+        return Finding(what="looks", ok=True, text=f"{rollout} was looked at {age.total_seconds():.0f} s ago")
+    text = f"nobody has looked at {rollout} since {at:%Y-%m-%d %H:%M:%S} UTC, and looks come every "
+    text += f"{settings.tick.total_seconds():g} s: it does not grow, and harm is not seen. Start a worker."
+    if age < timedelta(0):
+        text = f"the newest look at {rollout} is of {at:%Y-%m-%d %H:%M:%S} UTC, which is still to come: a clock differs"
+    return Finding(what="looks", ok=False, text=text)
 
 
 def _outbox(unsent: outbox.Waiting, settings: Settings, now: datetime) -> Finding:

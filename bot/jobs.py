@@ -1,40 +1,37 @@
-"""What is done again and again: look at every rollout and driven flag, confirm switches, forget what is old."""
+"""What is done again and again: look at every rollout and driven flag, forget what is old."""
 
+import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
 import structlog
-from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from bot import delivery, flag_delivery
-from bot.serving import BLIND_AFTER, REPORT
+from bot.attempts import LEASE, LONGEST_WAIT
+from bot.confirming import GIVE_UP_AFTER
 from core import applying, watch
 from core.rollout import commands as c
 from core.rollout import driving
 from core.rollout.announcements import Announcement, Kind
 from core.rollout.context import ENGINE, Actor
-from core.rollout.events import RolledBack, StageEntered, rollout_stream
 from core.rollout.model import Rollout, State
-from core.rollout.plan import StageKind
 from core.rollout.refusal import Refused
 from core.rollout.world import World
 from core.service import Request, Service
 from core.spec.problems import Unreadable
-from core.store import anchors, checkpointing, event_log, intake, looks, outbox, processes, timers
+from core.store import anchors, checkpointing, intake, looks, outbox, timers
 from core.store.errors import LeaseLost, StoreError
 from core.store.outbox import URGENT
 from core.store.trips import Claim
 
 log = structlog.get_logger()
 
-# A process that has not reported for this long serves the live version to everybody: see `serving.BLIND_AFTER`.
-ALIVE = timedelta(seconds=BLIND_AFTER + 2 * REPORT)
-DOUBT_AFTER = timedelta(seconds=60)
-GIVE_UP_AFTER = timedelta(hours=24)  # of the rollouts' clock, as `Rollout.ended_at` is
 PARTS = 10
+OVERDUE = 1.5  # times the interval of looks, in real time
 LOOK_AT_OPEN = timedelta(minutes=1)  # a driven flag that is not yet where it should be
 LOOK_AT_SETTLED = timedelta(minutes=5)
 LET_GO_AFTER = timedelta(minutes=15)
@@ -44,31 +41,85 @@ _KEEP_TIMERS = timedelta(hours=1)
 _SETTINGS = Actor(id="system:settings", handle="ROLLOUT_POLICY")
 
 
-def tick(service: Service, now: datetime, every: timedelta, dealt_with: dict[str, datetime] | None = None) -> None:
+@dataclass(slots=True)
+class _Seen:
+    newest: datetime  # of its slots; one that was seen before is no news
+    dealt_with: datetime | None  # the slot in which there is nothing more to be done
+    number: int
+    at: float
+
+
+class Slots:
+    """What one worker has seen of the slots: which need not be asked about again, and which rollout is overdue.
+
+    Slots go by the clock on the wall, so that workers meet in them. Where that clock is set, slots come twice, or not
+    for long; `overdue` seconds after a rollout was seen to last it is looked at whatever that clock says.
+    """
+
+    def __init__(self, overdue: float = float("inf"), elapsed: Callable[[], float] = time.monotonic) -> None:
+        self._overdue = overdue
+        self._elapsed = elapsed
+        self._seen: dict[str, _Seen] = {}
+
+    def is_dealt_with(self, rollout: str, slot: datetime) -> bool:
+        seen = self._seen.get(rollout)
+        return seen is not None and seen.dealt_with == slot and not self.is_overdue(rollout, seen.number)
+
+    def is_overdue(self, rollout: str, number: int) -> bool:
+        """Where `number` looks have been made by now: where that is news, somebody else is at work."""
+        seen = self._seen.get(rollout)
+        return seen is not None and number == seen.number and self._elapsed() - seen.at > self._overdue
+
+    def saw(self, rollout: str, slot: datetime, number: int, *, done: bool, mine: bool = False) -> None:
+        """`number` looks were made by this slot. What is `mine`, a later slot or another number shows that somebody is
+        at work."""
+        seen = self._seen.get(rollout)
+        if seen is None:
+            self._seen[rollout] = seen = _Seen(slot, None, number, self._elapsed())
+        elif mine or number != seen.number or slot > seen.newest:
+            seen.at = self._elapsed()
+        seen.newest, seen.number = max(seen.newest, slot), number
+        if done:
+            seen.dealt_with = slot
+
+
+def tick(
+    service: Service,
+    now: datetime,
+    every: timedelta,
+    slots: Slots | None = None,
+    away: Callable[[Exception], bool] = lambda _: False,
+    blind_after: timedelta = timedelta.max,
+) -> None:
     """One look at each rollout that is open; each slot of each rollout is run by one worker only.
 
     The slots of different rollouts begin at different times, so that fifty looks are not made in one breath: to be
-    called `PARTS` times as often as `every`, with a `dealt_with` that remembers in between what need not be asked.
+    called `PARTS` times as often as `every`, with `slots` that remember in between what need not be asked.
+    `away` is told of errors, and whether it has said what there is to say. After `blind_after` without a look nothing
+    grows on the first one.
     """
-    done = dealt_with if dealt_with is not None else {}
+    slots = slots or Slots()
     for rollout in service.world().open:
         slot = _slot(now, every, rollout.id)
-        if done.get(rollout.id) == slot:
+        if slots.is_dealt_with(rollout.id, slot):
             continue
         with service.database.reading() as connection:
             number, looked_at = looks.newest(connection, rollout.id)
-        if looked_at is not None and slot <= looked_at < now + _CLOCKS_DIFFER:
-            done[rollout.id] = slot
+        overdue = slots.is_overdue(rollout.id, number)
+        if not overdue and looked_at is not None and slot <= looked_at < now + _CLOCKS_DIFFER:
+            slots.saw(rollout.id, slot, number, done=True)
             continue
         # With the number of the look, a slot that comes a second time, because the clock was set back, is run again.
         name = f"tick:{rollout.id}:{number}"
+        if overdue:  # and so it is where no look is made, or somebody died who held it until an hour that was set back
+            name = f"{name}:{uuid4().hex}"
         token = timers.claim(service.database, name, slot, now, _LEASE)
+        slots.saw(rollout.id, slot, number, done=token is not None, mine=token is not None)
         if token is None:
             continue
-        done[rollout.id] = slot
         lease = watch.Lease(Claim(name, slot, token), _LEASE)
         try:
-            outcome = watch.tick(service, rollout.id, now, every=every, lease=lease)
+            outcome = watch.tick(service, rollout.id, now, every=every, lease=lease, blind_after=blind_after)
         except LeaseLost as lost:
             log.info("somebody else ticks", rollout=rollout.id, why=str(lost))
             continue
@@ -76,9 +127,10 @@ def tick(service: Service, now: datetime, every: timedelta, dealt_with: dict[str
             outcome = None
             log.warning("tick refused", rollout=rollout.id, why=refused.message)
         except (StoreError, SQLAlchemyError) as error:
-            log.warning(
-                "the database failed during a look; the next tick looks again", rollout=rollout.id, why=str(error)
-            )
+            if not away(error):
+                log.warning(
+                    "the database failed during a look; the next tick looks again", rollout=rollout.id, why=str(error)
+                )
             continue
         except Exception as error:
             # One broken rollout must not blind the others; nor may it grow unseen.
@@ -89,23 +141,6 @@ def tick(service: Service, now: datetime, every: timedelta, dealt_with: dict[str
         if outcome is None:
             with service.database.plain_writing() as connection:
                 timers.finish(connection, name, slot, token)
-
-
-def confirm_flips(
-    service: Service, now: datetime, real_now: Callable[[], datetime] = lambda: datetime.now(UTC)
-) -> None:
-    """Once every living process serves what a rollback (or a drill) decided, record how long that took."""
-    world = service.peek()
-    for rollout in world.rollouts.values():
-        if rollout.state is State.ROLLED_BACK and rollout.flip is None and _may_be_confirmed(rollout, now):
-            _confirm_flip(service, rollout, now, real_now())
-        elif _drill_is_open(rollout):
-            _confirm_drill(service, rollout, now, real_now())
-
-
-def _may_be_confirmed(rollout: Rollout, now: datetime) -> bool:
-    """A switch that nobody confirmed in time was reported loudly; it is not asked about for ever."""
-    return rollout.ended_at is not None and now - rollout.ended_at < GIVE_UP_AFTER
 
 
 class PolicyFile:
@@ -170,17 +205,50 @@ def show_head(service: Service, now: datetime) -> None:
         outbox.add(connection, row)
 
 
-def look_at_flags(service: Service, now: datetime) -> None:
+def heed_clock(service: Service, now: datetime, speed: float) -> None:
+    """Where the clock was set back, nothing that waited for a time by it waits for as long as it was set back."""
+    with service.database.reading() as connection:
+        if not outbox.is_stuck(connection, now, LEASE * speed, timedelta(seconds=LONGEST_WAIT * speed)):
+            return
+    with service.database.plain_writing() as connection:
+        freed = outbox.free(connection, now, LEASE * speed, timedelta(seconds=LONGEST_WAIT * speed))
+    log.warning("the clock was set back: messages that would wait for it do not", messages=freed)
+
+
+@dataclass(frozen=True, slots=True)
+class FlagSlots:
+    """What one worker has seen of the slots in which driven flags are looked at, by how often that is."""
+
+    open: Slots = field(default_factory=Slots)
+    settled: Slots = field(default_factory=Slots)
+
+    @classmethod
+    def at_pace(cls, pace: float, elapsed: Callable[[], float] = time.monotonic) -> "FlagSlots":
+        """Of a rollouts' clock that goes `pace` times as fast as real time."""
+        found = (Slots(OVERDUE * every.total_seconds() / pace, elapsed) for every in (LOOK_AT_OPEN, LOOK_AT_SETTLED))
+        return cls(*found)
+
+
+def look_at_flags(service: Service, now: datetime, slots: FlagSlots | None = None) -> None:
     """Have driven flags looked at again: changed by hand perhaps, or what they could not be set for has been mended."""
-    world = service.peek()
+    world, slots = service.peek(), slots or FlagSlots()
     for rollout in world.rollouts.values():
         if not _is_looked_at(rollout, world, now):
             continue
-        every = LOOK_AT_SETTLED if driving.is_settled(rollout) else LOOK_AT_OPEN
+        settled = driving.is_settled(rollout)
+        every, seen = (LOOK_AT_SETTLED, slots.settled) if settled else (LOOK_AT_OPEN, slots.open)
+        begins = datetime.fromtimestamp(now.timestamp() // every.seconds * every.seconds, UTC)
         slot = f"flag:{rollout.id}:look:{every.seconds}:{int(now.timestamp()) // every.seconds}"
         with service.database.reading() as connection:
-            if outbox.find(connection, slot) is not None or outbox.is_waiting(connection, f"flag:{rollout.id}"):
+            if outbox.is_waiting(connection, f"flag:{rollout.id}"):
                 continue
+            looked_at = outbox.find(connection, slot) is not None
+        if looked_at and not seen.is_overdue(rollout.id, 0):
+            seen.saw(rollout.id, begins, 0, done=True)
+            continue
+        seen.saw(rollout.id, begins, 0, done=True, mine=True)
+        if looked_at:  # in an hour that comes a second time
+            slot = f"{slot}:{uuid4().hex}"
         row = outbox.new(
             kind=flag_delivery.KIND,
             ordering_key=f"flag:{rollout.id}{'' if rollout.under_way else URGENT}",
@@ -225,59 +293,6 @@ def _slot(now: datetime, every: timedelta, rollout: str) -> datetime:
     number = int(rollout.rpartition("-")[2]) - 1
     begin = datetime(2000, 1, 1, tzinfo=UTC) + number % PARTS * every / PARTS
     return begin + (now - begin) // every * every
-
-
-def _reached(
-    connection: Connection, position: int, real_now: datetime
-) -> tuple[tuple[processes.Process, ...], tuple[str, ...]]:
-    """(living processes, names of those among them that do not serve `position` yet)."""
-    living = tuple(p for p in processes.alive(connection, real_now - ALIVE) if p.role != "worker")
-    return living, tuple(p.process_id for p in living if p.position < position)
-
-
-def _last(connection: Connection, rollout: str, kind: type) -> event_log.Recorded:
-    recorded = event_log.stream(connection, rollout_stream(rollout))
-    return next(r for r in reversed(recorded) if isinstance(r.event, kind))
-
-
-def _confirm_flip(service: Service, rollout: Rollout, now: datetime, real_now: datetime) -> None:
-    with service.database.reading() as connection:
-        decided = _last(connection, rollout.id, RolledBack)
-        living, missing = _reached(connection, decided.position, real_now)
-    flag = _flag_missing(rollout)
-    command: c.Command
-    if living and not missing and not flag:
-        seconds = max(0.0, (max(p.reached_at for p in living) - decided.recorded_at).total_seconds())
-        seconds = max(seconds, rollout.flag.seconds if rollout.flag is not None else 0.0)
-        command = c.ConfirmFlip(seconds=seconds, processes=len(living))
-    elif real_now - decided.recorded_at > DOUBT_AFTER and not rollout.flip_doubted:
-        names = (*(missing if living else ("no process that serves versions is alive",)), *flag)
-        command = c.DoubtFlip(seconds=(real_now - decided.recorded_at).total_seconds(), missing=names)
-    else:
-        return
-    _hand_in(service, rollout, command, f"flip:{decided.position}:{type(command).__name__}", now)
-
-
-def _flag_missing(rollout: Rollout) -> tuple[str, ...]:
-    """The driven flag system, unless it was read back at nobody since the rollback."""
-    if rollout.plan.drives is None or (rollout.flag is not None and rollout.flag.percent == 0):
-        return ()
-    return (rollout.plan.drives.title,)
-
-
-def _drill_is_open(rollout: Rollout) -> bool:
-    stage = rollout.stage
-    drilling = stage is not None and stage.kind is StageKind.ROLLBACK_DRILL and rollout.under_way
-    return drilling and rollout.stage_index not in rollout.drilled
-
-
-def _confirm_drill(service: Service, rollout: Rollout, now: datetime, real_now: datetime) -> None:
-    with service.database.reading() as connection:
-        entered = _last(connection, rollout.id, StageEntered)
-        living, missing = _reached(connection, entered.position, real_now)
-    if living and not missing:
-        seconds = max(0.0, (max(p.reached_at for p in living) - entered.recorded_at).total_seconds())
-        _hand_in(service, rollout, c.RecordDrill(seconds=seconds), f"drill:{entered.position}", now)
 
 
 def _hand_in(service: Service, rollout: Rollout, command: c.Command, command_id: str, now: datetime) -> None:

@@ -19,6 +19,7 @@ NAMES = (
     "ROLLOUT_POLICY",
     "ROLLOUT_TOKENS",
     "ROLLOUT_TICK",
+    "ROLLOUT_BLIND_AFTER",
     "ROLLOUT_PUBLIC_URL",
     "UNLEASH_URL",
     "UNLEASH_TOKEN",
@@ -27,6 +28,8 @@ NAMES = (
     "PORT",
     "LOG_FORMAT",
 )
+BLIND_AFTER = timedelta(minutes=5)
+MISSED_LOOKS = 3  # as many ticks without a look are no chance any more
 _SECRET = (
     "DATABASE_URL",
     "SLACK_BOT_TOKEN",
@@ -61,6 +64,7 @@ class Settings:
     policy: Path | None = None
     tokens: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # (role, or role@Slack user, token)
     tick: timedelta = timedelta(seconds=10)
+    blind_after: timedelta = BLIND_AFTER  # without a look at a rollout it grows no further
     public_url: str = ""
     unleash_url: str = ""
     unleash_token: str = field(default="", repr=False)
@@ -104,6 +108,7 @@ def read(environ: Mapping[str, str], *, listens: bool = True) -> Settings:
     problems: list[str] = []
     names = NAMES if listens else tuple(name for name in NAMES if name not in ("HOST", "PORT"))
     given = {name: value for name in names if (value := _given(environ, name, problems))}
+    tick = _duration("ROLLOUT_TICK", given.get("ROLLOUT_TICK", "10s"), "how often to look, as in 10s or 1m", problems)
     settings = Settings(
         database_url=given.get("DATABASE_URL", "sqlite:///rollout.db"),
         slack_bot_token=given.get("SLACK_BOT_TOKEN", ""),
@@ -112,7 +117,8 @@ def read(environ: Mapping[str, str], *, listens: bool = True) -> Settings:
         slack_api_url=_address("SLACK_API_URL", given, problems),
         policy=_policy(given.get("ROLLOUT_POLICY"), problems),
         tokens=_tokens(given.get("ROLLOUT_TOKENS", ""), problems),
-        tick=_tick(given.get("ROLLOUT_TICK", "10s"), problems),
+        tick=tick,
+        blind_after=_blind_after(given.get("ROLLOUT_BLIND_AFTER"), tick, problems),
         public_url=_address("ROLLOUT_PUBLIC_URL", given, problems).rstrip("/"),
         unleash_url=_unleash_url(given, problems),
         unleash_token=given.get("UNLEASH_TOKEN", ""),
@@ -205,13 +211,28 @@ def _tokens(text: str, problems: list[str]) -> tuple[tuple[str, str], ...]:
     return tuple(tokens)
 
 
-def _tick(text: str, problems: list[str]) -> timedelta:
+def _duration(name: str, text: str, what: str, problems: list[str]) -> timedelta:
     found = _DURATION.fullmatch(text)
     seconds = float(found[1]) * _UNITS[found[2]] if found else 0.0
     if seconds <= 0:
-        problems.append(f"ROLLOUT_TICK is {text!r}: write how often to look, as in 10s or 1m.")
+        problems.append(f"{name} is {text!r}: write {what}.")
         return timedelta(seconds=10)
     return timedelta(seconds=seconds)
+
+
+def _blind_after(text: str | None, tick: timedelta, problems: list[str]) -> timedelta:
+    """A few looks may be late without anybody being dead."""
+    least = MISSED_LOOKS * tick
+    if text is None:
+        return max(BLIND_AFTER, least)
+    what = "after how long without a look a rollout grows no further, as in 5m"
+    found = _duration("ROLLOUT_BLIND_AFTER", text, what, problems)
+    if _DURATION.fullmatch(text) and found < least:
+        problems.append(
+            f"ROLLOUT_BLIND_AFTER is {text}, less than {MISSED_LOOKS} times ROLLOUT_TICK: looks that are only late "
+            "would count as missing. Write more, or leave it out."
+        )
+    return found
 
 
 def _port(text: str, problems: list[str]) -> int:

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from sqlalchemy.exc import DBAPIError
@@ -19,11 +19,11 @@ from core.rollout.plan import content_hash
 from core.rollout.refusal import Conflict, NotFound, Refused
 from core.rollout.surface import is_taken
 from core.rollout.world import World
-from core.store import commands, event_log, projections
+from core.store import commands, event_log, looks, processes, projections
 from core.store.appending import Appending, carry_out
 from core.store.commands import Answer
-from core.store.database import Database
-from core.store.errors import Busy
+from core.store.database import AWAY, READ_ONLY, Database, refusal_of_writes
+from core.store.errors import Busy, Unwritable
 from core.store.errors import Conflict as KeyReused
 from core.store.event_log import Entry, Origin, Recorded
 from core.store.folds import Folds
@@ -60,10 +60,19 @@ class Outcome:
 class Service:
     """Everything that changes a rollout goes through `handle`; everything that asks reads `world`."""
 
-    def __init__(self, database: Database, *, real_time: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        real_time: Callable[[], datetime] = lambda: datetime.now(UTC),
+        blind_after: timedelta = timedelta.max,
+    ) -> None:
+        """After `blind_after` without a look, nobody makes a rollout grow, however much it is wanted."""
         self.database = database
+        self._blind_after = blind_after
         self.folds = Folds(database)
         self._real_time = real_time
+        self._unwritten: list[Callable[[str], None]] = []
 
     def world(self) -> World:
         """What the log says now (one query)."""
@@ -93,14 +102,40 @@ class Service:
     def handle(self, request: Request) -> Outcome:
         """Carry out one command, once.
 
-        Raises `Refused` (or `NotFound`, `Conflict`) with what to say to the person who asked.
+        Raises `Refused` (or `NotFound`, `Conflict`) with what to say to the person who asked, and `Unwritable` where
+        the database takes nothing new.
         """
         try:
+            return self._insist(request)
+        except AWAY as error:
+            refused = refusal_of_writes(error) if isinstance(error, DBAPIError) else ""
+            self._tell_unwritten(request, refused or "the database did not answer")
+            if not refused:
+                raise
+            raise Unwritable(_unwritten(request, refused)) from error
+        except Busy as busy:
+            self._tell_unwritten(request, str(busy))
+            raise
+
+    def on_unwritten(self, listener: Callable[[str], None]) -> None:
+        """Call `listener` with the reason whenever a rollback could not be written here."""
+        self._unwritten.append(listener)
+
+    def _tell_unwritten(self, request: Request, why: str) -> None:
+        if isinstance(request.command, c.RollBack):
+            for listener in self._unwritten:
+                listener(why)
+
+    def _insist(self, request: Request) -> Outcome:
+        """Once more, where the connection was lost, or led to a server that takes nothing: another may by now."""
+        try:
+            self._must_be_watched(request)
             self._make_way(request)
             return self._handle(request)
         except DBAPIError as error:
-            if not error.connection_invalidated:
+            if not (error.connection_invalidated or refusal_of_writes(error) == READ_ONLY):
                 raise
+            self.database.renew()
             # Was it committed? The same command ids make asking again safe.
             try:
                 self._make_way(request)
@@ -158,6 +193,24 @@ class Service:
         log.show(recorded, log.world.rollouts)
         return recorded
 
+    def _must_be_watched(self, request: Request) -> None:
+        if not isinstance(request.command, c.Advance) or self._blind_after == timedelta.max:
+            return
+        rollout = self.world().rollouts.get(request.rollout)
+        if rollout is None or not rollout.is_looked_at:
+            return
+        with self.database.reading() as connection:
+            _, looked_at = looks.newest(connection, rollout.id)
+            if looked_at is None or request.at - looked_at <= self._blind_after:
+                return
+            if _known(partial(commands.answered, connection), request, _fingerprint(request)) is not None:
+                return
+        minutes = (request.at - looked_at) // timedelta(minutes=1)
+        raise Refused(
+            f"Nobody has looked at {rollout.id} for {minutes} minutes, so harm would not be seen: it does not grow.",
+            hint="Start a worker (rollout worker); rollout doctor says what is missing. Rolling back works all along.",
+        )
+
     def _make_way(self, request: Request) -> None:
         """Before a finished rollout is rolled back, one that runs on the same surface is rolled back first."""
         if not isinstance(request.command, c.RollBack):
@@ -186,6 +239,19 @@ class Service:
                     source=request.source,
                 )
             )
+
+
+def _unwritten(request: Request, why: str) -> str:
+    """What to say of a command that the database does not take; nothing of it was done."""
+    if not isinstance(request.command, c.RollBack):
+        return f"The database takes nothing new ({why}), so nothing was written. Mend that, then ask again."
+    again = f"rollout rollback {request.rollout}"
+    return (
+        f"The rollback of {request.rollout} could not be written: the database takes nothing new ({why}). Meanwhile "
+        f"everybody gets the live version, from every process at the latest {processes.SERVES_ON:.0f} s after its last "
+        f"report there. Once the database takes something the new version is served again, so mend that and then roll "
+        f"back again: {again}."
+    )
 
 
 def _decide(world: World, request: Request) -> list[Entry]:

@@ -48,20 +48,28 @@ class Lease(NamedTuple):
 
 
 def tick(
-    service: Service, rollout_id: str, at: datetime, *, every: timedelta, lease: Lease | None = None
+    service: Service,
+    rollout_id: str,
+    at: datetime,
+    *,
+    every: timedelta,
+    lease: Lease | None = None,
+    blind_after: timedelta = timedelta.max,
 ) -> Outcome | None:
     """Let time pass for one rollout; None when nothing followed from it.
 
     The look costs no lock. Only when something follows is it decided again, under the append lock. With a `lease`, the
     look and what follows are kept only while it is held, and it is finished with them; LeaseLost otherwise, and also
-    where another process has looked at the same moment.
+    where another process has looked at the same moment. Where nobody has looked for `blind_after`, nothing grows on
+    this look: the next one shows that somebody looks again.
     """
     began = time.perf_counter()
     world = service.world()
     rollout = world.rollout(rollout_id)
-    sighting = _look(service, rollout, at, every, lease) if _anybody_exposed(rollout) else None
+    unwatched = rollout.is_looked_at and _since_newest(service, rollout, at) > blind_after
+    sighting = _look(service, rollout, at, every, lease) if rollout.is_looked_at else None
     if sighting is not None:
-        sighting = replace(sighting, judged_seconds=time.perf_counter() - began)
+        sighting = replace(sighting, judged_seconds=time.perf_counter() - began, unwatched=unwatched)
     command = c.Tick(sighting=sighting)
     request = Request(
         command=command,
@@ -104,8 +112,10 @@ def trends(service: Service, rollout: Rollout, metrics: Collection[str]) -> Mapp
     return {metric: series.points(question, seen, metric) for metric in metrics}
 
 
-def _anybody_exposed(rollout: Rollout) -> bool:
-    return rollout.under_way and any(rollout.plan.stages[span.index].exposes for span in rollout.spans)
+def _since_newest(service: Service, rollout: Rollout, at: datetime) -> timedelta:
+    with service.database.reading() as connection:
+        _, looked_at = looks.newest(connection, rollout.id)
+    return at - looked_at if looked_at is not None else timedelta(0)
 
 
 def _look(service: Service, rollout: Rollout, at: datetime, every: timedelta, lease: Lease | None) -> c.Sighting:

@@ -44,7 +44,7 @@ def worker() -> None:
 
 
 def _run(role: str, port: int | None) -> None:
-    from bot import app
+    from bot import app, log_lines
 
     settings = session.settings(listens=role != "worker")
     if port is not None:
@@ -52,13 +52,13 @@ def _run(role: str, port: int | None) -> None:
     program = app.build(settings, role)  # type: ignore[arg-type]
 
     def told(url: str) -> None:
-        print(f"Rampart listens on {url}" if url else "Rampart works.", flush=True)
+        lines = log_lines.Lines()
+        lines.msg(f"Rampart listens on {url}" if url else "Rampart works.")
         if not settings.slack:
-            print("SLACK_BOT_TOKEN is not set: what would be said in Slack waits in the outbox.", flush=True)
+            lines.msg("SLACK_BOT_TOKEN is not set: what would be said in Slack waits in the outbox.")
 
     program.run(told)
-    sys.stdout.flush()
-    sys.stderr.flush()
+    log_lines.flush()
     # Not `sys.exit`: a call to a Slack that hangs would keep the process. It is made again by whoever comes next.
     os._exit(0)
 

@@ -1,9 +1,8 @@
 """All HTTP doors as one ASGI application."""
 
-import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +21,8 @@ from bot.http.head import answer_head
 from bot.http.ingest import Intake, Observations
 from bot.http.problems import denial, problem, refusal
 from bot.http.rates import Rates
+from bot.http.standing import Alone, Standing
+from bot.log_lines import Lines
 from core.flags.snapshot import Snapshot
 from core.rollout.refusal import Refused
 from core.service import Service
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 LARGER = {"/api/v1/evals": 8 * bodies.LIMIT}
 _INGEST = frozenset({"/api/v1/observations", "/api/v1/evals"})
 _CODES = {400: "malformed", 404: "not_found", 405: "method_not_allowed"}
-_log = logging.getLogger(__name__)
 
 
 def build(
@@ -45,11 +45,15 @@ def build(
     tokens: Sequence[tuple[str, str]] = (),
     bolt: "Bolt | None" = None,
     resolve_handle: Callable[[str], str] = lambda handle: handle,
-    blind: Callable[[], str] = lambda: "",
+    standing: Standing | None = None,
+    away: Callable[[Exception], object] = lambda _: None,
+    tick: timedelta = timedelta(seconds=10),
 ) -> App:
     """The ASGI application. `tokens` are (role, token); without any, whoever reaches it may do everything, so bind to
-    loopback. `now` is the rollout clock; `blind` says why this process cannot follow the log, empty while it can. The
-    lifespan's end writes the observations that are still waiting."""
+    loopback. `now` is the rollout clock, `tick` how often in real time looks come; `standing` says whether this
+    process is informed, and `away` is told whenever the database did not answer. The lifespan's end writes the
+    observations that are still waiting."""
+    standing = standing or Alone()
     door = Door(tokens)
     intake = Intake(service.database, snapshot, now)
 
@@ -70,19 +74,20 @@ def build(
         redirect_slashes=False,
     )
     flags = Flags(snapshot, door, answer_head(bodies.Limited(api, partial(_admit, door), LARGER)))
-    _answer_errors(api, now)
-    api.include_router(health.router(service, door, health.Figures(service, snapshot, flags, intake, now), blind))
+    _answer_errors(api, now, away)
+    figures = health.Figures(service, snapshot, flags, intake, now, standing, lambda: Lines.lost, away)
+    api.include_router(health.router(service, door, figures, standing, away))
     api.include_router(rollouts.router(service, door, Rates(), now, resolve_handle))
     api.add_api_route(
         "/api/v1/observations",
-        Observations(intake, door).receive,
+        Observations(intake, door, away).receive,
         methods=["POST"],
         tags=["observations"],
         response_model=None,
         responses={**documents.PROBLEMS, **documents.OBSERVED},
         openapi_extra=documents.OBSERVATIONS_BODY,
     )
-    api.include_router(pages.router(service, door, now))
+    api.include_router(pages.router(service, door, now, standing, tick))
     if bolt is not None:
         api.include_router(slack_events.router(bolt))
     _document(api)
@@ -97,7 +102,7 @@ def _admit(door: Door, scope: Scope) -> None:
         door.admit_person(scope["headers"], Role.INGEST if path in _INGEST else Role.OPERATOR)
 
 
-def _answer_errors(api: FastAPI, now: Callable[[], datetime]) -> None:
+def _answer_errors(api: FastAPI, now: Callable[[], datetime], away: Callable[[Exception], object]) -> None:
     @api.exception_handler(Refused)
     async def refused(request: Request, error: Refused) -> Response:
         answer = refusal(error)
@@ -131,7 +136,7 @@ def _answer_errors(api: FastAPI, now: Callable[[], datetime]) -> None:
         return page or problem(error.status_code, code, message, "See /docs.", headers=dict(error.headers or {}))
 
     async def unavailable(_: Request, error: Exception) -> JSONResponse:
-        _log.error("The database did not answer", exc_info=error)
+        away(error)
         why = str(error) if isinstance(error, Busy) else "The database did not answer."
         hint = "Send the request again, with the same Idempotency-Key."
         return problem(503, "unavailable", why, hint, headers={"Retry-After": "1"})

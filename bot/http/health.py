@@ -1,17 +1,16 @@
 """Whether this process lives, is ready, and how it is doing: `/healthz`, `/readyz`, `/metrics`."""
 
-import logging
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Request
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from bot.http import documents
@@ -19,13 +18,14 @@ from bot.http.auth import Door, Role
 from bot.http.flags import Flags
 from bot.http.ingest import Intake
 from bot.http.problems import problem
+from bot.http.standing import NoAnswer, Question, Standing
 from core.flags.placement import Uncounted
 from core.flags.snapshot import Snapshot
 from core.service import Service
 from core.store import outbox
 from core.store.errors import StoreError
 
-_log = logging.getLogger(__name__)
+ANSWER_WITHIN = 1.5  # seconds that the database has; whoever asks has an answer half a second later
 _CODE = re.compile(r"[a-z_ ]{1,60}")
 
 
@@ -39,8 +39,13 @@ class Figures(Collector):
         flags: Flags,
         intake: Intake,
         now: Callable[[], datetime],
+        standing: Standing,
+        lost_lines: Callable[[], int],
+        away: Callable[[Exception], object],
     ) -> None:
         self._service, self._snapshot, self._flags, self._intake, self._now = service, snapshot, flags, intake, now
+        self._standing, self._lost_lines, self._away = standing, lost_lines, away
+        self._unsent = Question(self._waiting, "figures")
 
     def collect(self) -> Iterator[Metric]:
         evaluations = CounterMetricFamily("rampart_evaluations", "OFREP requests answered", labels=["kind"])
@@ -64,6 +69,30 @@ class Figures(Collector):
         yield GaugeMetricFamily(
             "rampart_snapshot_position", "Position of the log that is served", self._snapshot().position
         )
+        yield GaugeMetricFamily(
+            "rampart_informed",
+            "1 while this process serves new versions, 0 while all get the live one",
+            0 if self._standing.blind else 1,
+        )
+        yield GaugeMetricFamily(
+            "rampart_report_age_seconds",
+            "Since the newest report of this process in the log",
+            self._standing.since_report,
+        )
+        looks = GaugeMetricFamily(
+            "rampart_look_age_seconds", "Since somebody looked at a rollout that people get", labels=["rollout"]
+        )
+        for rollout, age in self._standing.look_ages().items():
+            looks.add_metric([rollout], age)
+        yield looks
+        yield GaugeMetricFamily(
+            "rampart_rollouts_unwatched",
+            "Rollouts at which nobody has looked for ROLLOUT_BLIND_AFTER",
+            len(self._standing.unwatched),
+        )
+        yield CounterMetricFamily(
+            "rampart_log_lines_lost", "Lines that standard output did not take", self._lost_lines()
+        )
         rollouts = GaugeMetricFamily(
             "rampart_rollouts", "Rollouts by state; archived ones ended some time ago", labels=["state"]
         )
@@ -76,10 +105,11 @@ class Figures(Collector):
     def _outbox(self) -> Iterator[Metric]:
         """Only while the database answers: then these three are missing, and `/readyz` says why."""
         try:
-            with self._service.database.reading() as connection:
-                unsent = outbox.waiting(connection)
-        except (StoreError, SQLAlchemyError):
-            _log.exception("The outbox cannot be read")
+            unsent = self._unsent.answer(ANSWER_WITHIN)
+        except NoAnswer:
+            return
+        except (StoreError, SQLAlchemyError) as error:
+            self._away(error)
             return
         messages = GaugeMetricFamily("rampart_messages", "Messages to Slack that are not sent", labels=["state"])
         messages.add_metric(["waiting"], unsent.pending + unsent.leased)
@@ -91,17 +121,25 @@ class Figures(Collector):
             "rampart_messages_refused", "Waiting messages by Slack's last answer", labels=["error"]
         )
         by_code: Counter[str] = Counter()
-        for error, count in unsent.troubles.items():
+        for trouble, count in unsent.troubles.items():
             # A code of Slack's, or whatever a connection broke with: that has no end of forms.
-            by_code[error if _CODE.fullmatch(error) else "no answer"] += count
+            by_code[trouble if _CODE.fullmatch(trouble) else "no answer"] += count
         for code, count in by_code.items():
             troubles.add_metric([code], count)
         yield troubles
 
+    def _waiting(self) -> outbox.Waiting:
+        with self._service.database.reading() as connection:
+            return outbox.waiting(connection)
 
-def router(service: Service, door: Door, figures: Figures, blind: Callable[[], str]) -> APIRouter:
-    """The three routes. Probes need no token; the figures do."""
+
+def router(
+    service: Service, door: Door, figures: Figures, standing: Standing, away: Callable[[Exception], object]
+) -> APIRouter:
+    """The three routes. Probes need no token; the figures do. `away` is told why the database did not answer."""
     api = APIRouter(tags=["health"])
+    position = Question(lambda: service.world().position, "readiness")
+    probes = CapacityLimiter(100)
     registry = CollectorRegistry()
     registry.register(figures)
 
@@ -112,25 +150,30 @@ def router(service: Service, door: Door, figures: Figures, blind: Callable[[], s
 
     @api.get("/readyz", responses={503: documents.PROBLEMS[503]})
     async def ready() -> Response:
-        """Ready: the log can be followed, and the database answers too."""
-        if why := blind():  # asked first: a database that is silent would keep the probe waiting
-            message = f"This process cannot follow the log: {why.rstrip('.')}. Everybody gets the live version."
-            return problem(503, "unavailable", message, "See the log of this process.")
+        """Ready: this process is informed, and the database answers too. Within two seconds, whatever it does."""
+        hint = "See the log of this process, and `rollout doctor`."
+        if why := standing.blind:
+            message = f"No new version is served here: {why.rstrip('.')}. Everybody gets the live version."
+            return problem(503, "unavailable", message, hint)
         try:
-            position = (await run_in_threadpool(service.world)).position
-        except (StoreError, SQLAlchemyError):
-            _log.exception("The database cannot be reached")
-            return problem(503, "unavailable", "The database cannot be reached.", "See the log of this process.")
-        return JSONResponse({"status": "ok", "position": position})
+            # Not in the pool of threads that others share: they may all be waiting for the database.
+            found = await to_thread.run_sync(position.answer, ANSWER_WITHIN, limiter=probes)
+        except NoAnswer as silent:
+            return problem(503, "unavailable", str(silent), hint)
+        except (StoreError, SQLAlchemyError) as error:
+            away(error)
+            return problem(503, "unavailable", "The database cannot be reached.", hint)
+        return JSONResponse({"status": "ok", "position": found})
 
     @api.get(
         "/metrics",
         response_class=PlainTextResponse,
         responses={status: documents.PROBLEMS[status] for status in (401, 403)},
     )
-    def metrics(request: Request) -> Response:
+    async def metrics(request: Request) -> Response:
         """Figures in the text format of Prometheus."""
         door.admit_person(request.headers.raw, Role.OPERATOR)
-        return Response(generate_latest(registry), media_type="text/plain; version=0.0.4; charset=utf-8")
+        text = await to_thread.run_sync(generate_latest, registry, limiter=probes)
+        return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
     return api

@@ -214,8 +214,9 @@ def keep_fresh(connection: Connection, found: Checked, now: datetime) -> tuple[F
 class Observations:
     """`POST /api/v1/observations`."""
 
-    def __init__(self, intake_: Intake, door: Door) -> None:
+    def __init__(self, intake_: Intake, door: Door, away: Callable[[Exception], object]) -> None:
         self._intake = intake_
+        self._away = away
         self._door = door
 
     async def receive(self, request: Request) -> Response:
@@ -239,8 +240,9 @@ class Observations:
             return problem(400, "malformed", f"{malformed}.", hint)
         except Conflict as conflict:
             return problem(409, "conflict", str(conflict), "Send a different batch under a new key.")
-        except (StoreError, SQLAlchemyError):
-            _log.exception("A batch of observations could not be written")
+        except (StoreError, SQLAlchemyError) as error:
+            if not self._away(error):
+                _log.exception("A batch of observations could not be written")
             return _later("The database did not answer, so whether this batch was counted is not known.")
         return Response(answer, media_type="application/json")
 

@@ -1,7 +1,7 @@
 """The read-only pages: all rollouts, one with its numbers and its history, and one piece of evidence."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,6 +13,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from bot.http.auth import Door, Role
 from bot.http.numbers import numbers
 from bot.http.shown import event_shown
+from bot.http.standing import Standing
 from bot.rendering import wording
 from bot.rendering.latest import Latest, latest
 from core import watch
@@ -25,6 +26,7 @@ from core.store.event_log import Recorded
 
 LISTED = 50
 TEMPLATES = Path(__file__).parent / "templates"
+LATE_LOOKS = 3  # ticks without a look, after which the page says so aloud
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; frame-ancestors 'none'; "
     "form-action 'none'; base-uri 'none'",
@@ -34,13 +36,22 @@ HEADERS = {
 }
 
 
-def router(service: Service, door: Door, now: Callable[[], datetime]) -> APIRouter:
+def router(service: Service, door: Door, now: Callable[[], datetime], standing: Standing, tick: timedelta) -> APIRouter:
     """`/`, `/r/{id}` and `/e/{rollout}.{number}`. They change nothing and load nothing from elsewhere."""
     pages = APIRouter(include_in_schema=False)
     style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
 
     def page(name: str, **values: Any) -> HTMLResponse:
-        return _page(name, now(), **values)
+        ages = {rollout: timedelta(seconds=age) for rollout, age in standing.look_ages().items()}
+        return _page(
+            name,
+            now(),
+            blind=standing.blind,
+            look_ages=ages,
+            late={rollout for rollout, age in ages.items() if age > LATE_LOOKS * tick},
+            unwatched=standing.unwatched,
+            **values,
+        )
 
     @pages.get("/")
     def overview(request: Request, before: Annotated[str, Query(pattern=r"^R-[0-9]{1,15}$")] | None = None) -> Response:
@@ -124,14 +135,15 @@ def problem_page(request: Request, status: int, message: str, hint: str, now: da
 
 
 def _page(name: str, now: datetime, *, status: int = 200, **values: Any) -> HTMLResponse:
-    text = _templates().get_template(name).render(now=now, **values)
+    of_the_process = {"blind": "", "look_ages": {}, "late": (), "unwatched": ()}
+    text = _templates().get_template(name).render(now=now, **{**of_the_process, **values})
     return HTMLResponse(text, status, headers=HEADERS)
 
 
 @cache
 def _templates() -> Environment:
     templates = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
-    templates.filters.update(when=_when, percent=_percent, count=wording.count)
+    templates.filters.update(when=_when, percent=_percent, count=wording.count, span=_span)
     return templates
 
 
@@ -147,6 +159,10 @@ def _as_it_was(history: tuple[Recorded, ...], position: int) -> Rollout:
 
 def _when(at: datetime | None) -> str:
     return f"{at:%a %d %b %Y %H:%M:%S} UTC" if at else "–"
+
+
+def _span(age: timedelta) -> str:
+    return wording.duration(age.total_seconds())
 
 
 def _percent(value: float) -> str:

@@ -107,8 +107,16 @@ def _seconds(event: RolledBack, flip: FlipConfirmed | None) -> str:
         said.append("to the flip: being confirmed")
     else:
         seen = wording.plural(flip.processes, "process", "processes")
-        said.append(f"to the flip {wording.duration(flip.seconds)}, observed on {seen}")
+        said.append(f"to the flip {wording.duration(flip.seconds)}, observed on {seen}{unheard(flip)}")
     return " · ".join(said)
+
+
+def unheard(flip: FlipConfirmed) -> str:
+    """Of processes that were not heard any more: by when they serve the old version is known, not that they said so."""
+    if not flip.unheard:
+        return ""
+    names = ", ".join(wording.escape(name, 60) for name in flip.unheard)
+    return f"; not heard: {names}, by now on the live version by the rule for who cannot report"
 
 
 def _flipped(rollout: Rollout, event: RolledBack) -> str:

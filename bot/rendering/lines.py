@@ -66,7 +66,8 @@ def line(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
             why = _quoted(event.reason)
             return f"Rolled back by {wording.person(event.by)}: {rollout.id}{why}. Everyone is on {_old(event)} again."
         case e.FlipConfirmed():
-            return f"Confirmed: {rollout.id} was switched back everywhere after {wording.duration(event.seconds)}."
+            took = wording.duration(event.seconds)
+            return f"Confirmed: {rollout.id} was switched back everywhere after {took}{alert.unheard(event)}."
         case e.FlipUnconfirmed():
             return (
                 f"NOT CONFIRMED: {rollout.id}, after {wording.duration(event.seconds)} not every process has switched."
@@ -206,7 +207,8 @@ def detail(event: e.RolloutEvent) -> tuple[str, str]:
             first = wording.clean(alert.measured(event.findings[0])) if event.findings else event.reason
             return "rolled back", f"to {event.version} {first}".rstrip()
         case e.FlipConfirmed():
-            return "confirmed", f"observed on {event.processes} after {wording.duration(event.seconds)}"
+            silent = f", {len(event.unheard)} not heard" if event.unheard else ""
+            return "confirmed", f"observed on {event.processes} after {wording.duration(event.seconds)}{silent}"
         case e.Completed():
             return "done", f"{event.version} is live, {event.retired} retired"
         case e.MessagePosted():

@@ -1,7 +1,7 @@
 """What every surface answers at one position of the log, as one immutable value that is computed once per change."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -146,9 +146,13 @@ class Snapshot:
     position: int = 0
     surfaces: Mapping[str, SurfaceFlags] = field(default_factory=dict)
 
-    def withdrawn(self) -> "Snapshot":
-        """The same with everybody on the live version: what is served where it is not known what holds."""
-        alike = {name: replace(surface, exposure=None) for name, surface in self.surfaces.items()}
+    def withdrawn(self, of: Collection[str] | None = None) -> "Snapshot":
+        """The same with everybody on the live version, `of` these surfaces or of all: what is served where it is not
+        known what holds."""
+        alike = {
+            name: replace(surface, exposure=None) if of is None or name in of else surface
+            for name, surface in self.surfaces.items()
+        }
         return replace(self, surfaces=alike)
 
 

@@ -121,6 +121,7 @@ class Sighting:
     segments_checked: int = 0
     blind: tuple[BlindSpot, ...] = ()  # the rollback limits of which harm could still have been missed
     caps: Mapping[str, float] = field(default_factory=dict)  # newly known, to be frozen
+    unwatched: bool = False  # nobody had looked for so long that nothing may grow on this look
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +147,7 @@ class RecordDrill:
 class ConfirmFlip:
     seconds: float
     processes: int
+    unheard: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

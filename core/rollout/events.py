@@ -234,11 +234,14 @@ class RolledBack:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlipConfirmed:
-    """Every process reported that it serves the version of the rollback; `seconds` are real ones."""
+    """Every process reported that it serves the version of the rollback; `seconds` are real ones. Those `unheard` did
+    not report any more, and were waited for until they serve everybody the live version by themselves."""
 
     TYPE: ClassVar[str] = "rollout.flip_confirmed"
+    LATER: ClassVar[tuple[str, ...]] = ("unheard",)
     seconds: float
     processes: int
+    unheard: tuple[str, ...] | None = None  # names of processes; None: all were heard
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

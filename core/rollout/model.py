@@ -131,6 +131,11 @@ class Rollout:
         return 100.0 if self.state is State.DONE else 0.0
 
     @property
+    def is_looked_at(self) -> bool:
+        """Whether looks are made at it: from when the first people get the new version until it ends."""
+        return self.under_way and any(self.plan.stages[span.index].exposes for span in self.spans)
+
+    @property
     def under_way(self) -> bool:
         return self.state in UNDER_WAY
 

@@ -30,6 +30,13 @@ class GrowOn(StrEnum):
     TIME = "time"  # nothing more, but that each rollback limit has been read at all
 
 
+class Unwatched(StrEnum):
+    """What becomes of a canary at which nobody has looked for too long, as every worker is dead."""
+
+    KEEP = "keep"  # it is served on, and grows no further
+    WITHDRAW = "withdraw"  # everybody gets the live version until somebody looks again
+
+
 GROW_ON = {Risk.LOW: GrowOn.TIME, Risk.STANDARD: GrowOn.NOTICEABLE, Risk.HIGH: GrowOn.SHOWN}
 """What holds where a policy does not say."""
 
@@ -113,7 +120,7 @@ class Policy:
     """One per workspace; `BUILT_IN` holds where none was given."""
 
     # Came when policies were stored already: not in bytes and fingerprint while unset, so that those stay as they are.
-    LATER: ClassVar[tuple[str, ...]] = ("break_glass", "grow_on")
+    LATER: ClassVar[tuple[str, ...]] = ("break_glass", "grow_on", "when_unwatched")
 
     timezone: str = "UTC"
     roles: dict[str, Role] = field(default_factory=dict)
@@ -136,6 +143,7 @@ class Policy:
     approval_expires: timedelta = timedelta(hours=24)
     break_glass: BreakGlass | None = None
     grow_on: dict[Risk, GrowOn] | None = None  # what the policy says itself, by risk
+    when_unwatched: Unwatched | None = None  # None: keep
 
     def fingerprint(self) -> str:
         """Sixteen hex digits over every field: the same policy has the same."""

@@ -33,7 +33,7 @@ def decide(rollout: Rollout, command: c.EngineCommand, context: Context) -> list
         case c.ConfirmFlip():
             if rollout.state is not State.ROLLED_BACK or rollout.flip is not None:
                 return []
-            return [e.FlipConfirmed(seconds=command.seconds, processes=command.processes)]
+            return [e.FlipConfirmed(seconds=command.seconds, processes=command.processes, unheard=command.unheard)]
         case c.DoubtFlip():
             if rollout.state is not State.ROLLED_BACK or rollout.flip is not None or rollout.flip_doubted:
                 return []
@@ -234,6 +234,8 @@ def _waiting(rollout: Rollout, sighting: c.Sighting | None, context: Context) ->
     if gates.is_open(rollout):
         if gates.blocked(context) or (silent is not None and holds.key_of(silent) not in rollout.overridden):
             return []
+        if sighting is not None and sighting.unwatched:
+            return []
         index = next(i for i, s in enumerate(rollout.plan.stages) if i > rollout.stage_index and s.name == request.gate)
         return [_enter(rollout, index)]
     if context.at > request.expires_at:
@@ -323,6 +325,8 @@ def is_ready(rollout: Rollout, sighting: c.Sighting | None, at: datetime, policy
         return False
     if sighting is None:
         return True
+    if sighting.unwatched:
+        return False
     return gates.may_grow(rollout, sighting.verdict, policy) and not gates.keeps(rollout, sighting.blind, policy)
 
 

@@ -8,7 +8,7 @@ from pydantic import WithJsonSchema as Schema
 
 from core.rollout import policy as values
 from core.rollout.plan import Risk, StageKind
-from core.rollout.policy import BUILT_IN, Freeze, GrowOn, Policy, QuietHours, RiskClass
+from core.rollout.policy import BUILT_IN, Freeze, GrowOn, Policy, QuietHours, RiskClass, Unwatched
 from core.spec import times
 from core.spec.fields import Duration, Factor, Group, Percent, Person, RoleChannel, Strict, Written, only, wrong
 
@@ -175,6 +175,7 @@ class PolicyFile(Written):
     break_glass: BreakGlass | None = None
     summaries: Summaries = Field(default_factory=Summaries)
     approval_expires: Duration = BUILT_IN.approval_expires
+    when_unwatched: Unwatched | None = None
 
 
 def policy_of(file: PolicyFile) -> Policy:
@@ -201,6 +202,7 @@ def policy_of(file: PolicyFile) -> Policy:
         approval_expires=file.approval_expires,
         break_glass=None if file.break_glass is None else file.break_glass.value(),
         grow_on=grow_on or None,
+        when_unwatched=file.when_unwatched,
     )
 
 

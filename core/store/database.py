@@ -8,11 +8,11 @@ from contextlib import contextmanager, nullcontext
 from typing import Any, Literal, Self
 
 from sqlalchemy import URL, Connection, Engine, RootTransaction, create_engine, make_url
-from sqlalchemy.exc import ArgumentError, InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from core.store.append_lock import PATIENCE, Turns
-from core.store.errors import LOCKED, Busy, StoreError
+from core.store.errors import LOCKED, Busy, StoreError, Unwritable
 from core.store.postgres_append import PostgresAppend, engine_of
 from core.store.postgres_functions import APPEND_KEY
 from core.store.sqlite_append import SqliteAppend
@@ -30,6 +30,23 @@ _SEVERAL_HOSTS = re.compile(
     r"(postgres(?:ql)?(?:\+psycopg)?://(?:[^@/?]*@)?)((?:[^@/?,:\[\]]+(?::[0-9]+)?,)+[^@/?,:\[\]]+(?::[0-9]+)?)(.*)",
     re.DOTALL,
 )
+READ_ONLY = "the database is read-only, perhaps a standby"
+_NO_ROOM = "its disk is full"
+_REFUSED = {
+    "53100": _NO_ROOM,
+    "58030": "its disk fails",
+    "25006": READ_ONLY,
+    "SQLITE_FULL": _NO_ROOM,
+    "SQLITE_READONLY": "the file is read-only",
+    "SQLITE_IOERR": "its disk takes nothing",
+}
+# Asked of the server in the same trip as the lock time-out: another one may answer at this address by now. The default
+# is asked about as well: a connection of the pool says "read write" when it begins, and that of the appends does not.
+_TAKES_NOTHING = (
+    "pg_is_in_recovery() OR current_setting('transaction_read_only')::bool"
+    " OR current_setting('default_transaction_read_only')::bool"
+)
+
 _GIVE_UP = {
     "connect_timeout": "10",  # seconds, as all of these but the last
     "keepalives_idle": "5",
@@ -53,6 +70,14 @@ def connect(url: str) -> "Database":
                 f"DATABASE_URL starts with {other}://, which is not supported: "
                 "use sqlite:///rollout.db or postgresql://user@host/name."
             )
+
+
+def refusal_of_writes(error: DBAPIError) -> str:
+    """Why the database takes nothing new, if that is what this error says; else nothing."""
+    code = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "sqlite_errorname", None) or ""
+    if code == "0A000" and "recovery" in str(error.orig):  # a standby lets no transaction begin that could write
+        return READ_ONLY
+    return _REFUSED.get(code) or next((why for known, why in _REFUSED.items() if code.startswith(f"{known}_")), "")
 
 
 def assert_appending(connection: Connection) -> None:
@@ -143,6 +168,12 @@ class Database:
             yield connection
 
     @contextmanager
+    def reading_newest(self) -> Iterator[Connection]:
+        """As `reading`, and never of a standby, which may be behind: Unwritable there."""
+        with self.reading() if self._file is not None else self.plain_writing() as connection:
+            yield connection
+
+    @contextmanager
     def reading(self) -> Iterator[Connection]:
         """One consistent snapshot. Waits for no writer, and no writer waits for it."""
         options: dict[str, Any] = {BEGIN: "BEGIN"}
@@ -150,6 +181,11 @@ class Database:
             options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         with self.engine.connect().execution_options(**options) as connection, connection.begin():
             yield connection
+
+    def renew(self) -> None:
+        """Take new connections from now on: those there are may lead to a server that is not the one any more."""
+        if self._file is None:
+            self.engine.dispose()
 
     def close(self) -> None:
         """Close every connection; on SQLite fold the write-ahead log into the file first. Harmless when repeated."""
@@ -179,15 +215,24 @@ class Database:
             if self.dialect == "postgresql":
                 # A statement of its own: what is read under the lock needs a snapshot taken after it was granted.
                 lock = f", pg_advisory_xact_lock({APPEND_KEY})" if appending else ""
-                connection.exec_driver_sql(
-                    f"SELECT set_config('lock_timeout', '{LOCK_TIMEOUT}', true),"
+                row = connection.exec_driver_sql(
+                    f"SELECT {_TAKES_NOTHING}, set_config('lock_timeout', '{LOCK_TIMEOUT}', true),"
                     f" set_config('idle_in_transaction_session_timeout', '{IDLE_TIMEOUT}', true){lock}"
-                )
-        except OperationalError as error:
-            if _is_lock_timeout(error):
+                ).one()
+                if row[0]:
+                    raise self._left_behind()
+        except DBAPIError as error:
+            if isinstance(error, OperationalError) and _is_lock_timeout(error):
                 raise Busy(LOCKED) from error
+            if refusal_of_writes(error) == READ_ONLY:
+                raise self._left_behind() from error
             raise
         return transaction
+
+    def _left_behind(self) -> Unwritable:
+        """Other connections may lead to the same server, which is not the one that is written to any more."""
+        self.renew()
+        return Unwritable(f"Nothing was written: {READ_ONLY}.")
 
 
 class _Inside(threading.local):

@@ -13,6 +13,10 @@ class Busy(StoreError):
     """Another process held a lock for too long; nothing was written, and trying again is safe."""
 
 
+class Unwritable(Busy):
+    """The database can be read and takes nothing new: nothing was written, and trying again later is safe."""
+
+
 LOCKED = (
     "The database stayed locked by another program for too long, so nothing was written. "
     "Try again; if it persists, look for a stopped process or an open transaction."

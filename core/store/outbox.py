@@ -150,6 +150,33 @@ def pace(connection: Connection, place: str, until: datetime) -> None:
     connection.execute(update(outbox).where(unfinished(outbox), calm, outbox.c.due_at < until).values(due_at=until))
 
 
+def is_stuck(connection: Connection, now: datetime, lease: timedelta, longest: timedelta) -> bool:
+    """Whether anything waits for a time that nobody can have meant: see `free`."""
+    return connection.execute(select(outbox.c.id).where(_stuck(now, lease, longest)).limit(1)).first() is not None
+
+
+def free(connection: Connection, now: datetime, lease: timedelta, longest: timedelta) -> int:
+    """What is due or held for longer from `now` than it can be is so by a clock that was set back since: it is due now,
+    and its lease ends as late as one that is taken now. How many rows. What was to be said at some time stays for then.
+    """
+    stuck = update(outbox).where(_stuck(now, lease, longest))
+    held = connection.execute(stuck.where(outbox.c.state == "leased").values(lease_until=now + lease)).rowcount
+    return held + connection.execute(stuck.where(outbox.c.state == "pending").values(due_at=now)).rowcount
+
+
+def _stuck(now: datetime, lease: timedelta, longest: timedelta) -> ColumnElement[bool]:
+    pending, untried = outbox.c.state == "pending", outbox.c.attempt == 0
+    appointed = outbox.c.request.like('%"due_at":"%')
+    return and_(
+        unfinished(outbox),
+        or_(
+            and_(outbox.c.state == "leased", outbox.c.lease_until > now + 2 * lease),
+            and_(pending, untried, ~appointed, outbox.c.due_at > now + lease),
+            and_(pending, ~untried, outbox.c.due_at > now + longest + lease),
+        ),
+    )
+
+
 def slowed_until(connection: Connection, place: str, now: datetime) -> datetime | None:
     """Until when a lane of this place waits because it was told to slow down; None if none does."""
     told = and_(_of(place), outbox.c.last_error == SLOW_DOWN, outbox.c.due_at > now)

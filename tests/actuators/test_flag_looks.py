@@ -46,6 +46,26 @@ def test_several_workers_look_once(house, second_service):
     assert house.drive() == 0
 
 
+def test_a_clock_that_was_set_back_keeps_nobody_from_looking(house):
+    """By it, every slot of the hour that comes again has been looked at."""
+    house.begin().drive()
+    elapsed = [0.0]
+    slots = jobs.FlagSlots.at_pace(1.0, lambda: elapsed[0])
+
+    def looks(minutes):
+        found = 0
+        for _ in range(minutes):
+            elapsed[0] += 60
+            house.later(minutes=1)
+            jobs.look_at_flags(house.service, house.at, slots)
+            found += house.drive()
+        return found
+
+    assert looks(60) in (12, 13)
+    house.later(hours=-1)
+    assert 60 // 8 <= looks(60) <= 13
+
+
 def test_raised_by_hand_it_is_set_back_and_told(house, look):
     house.begin().drive()
     house.unleash.set_by_hand(80)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bot import jobs
+from bot.confirming import Confirming
 from core.rollout import events as e
 from core.store import processes
 from tests.actuators import stand_in
@@ -12,15 +12,18 @@ from tests.actuators import stand_in
 
 @pytest.fixture
 def confirm(house):
-    """One process serves the newest position; some real seconds after now the switch is looked at."""
+    """One process serves the newest position; some real seconds after it was first, the switch is looked at."""
+    elapsed = [0.0]
+    confirming = Confirming(house.service, elapsed=lambda: elapsed[0])
 
     def look(*, after: float = 0.0):
         real = datetime.now(UTC)
+        elapsed[0] = after
         later = real + timedelta(seconds=after)
         position = house.service.world().position
         processes.report(house.service.database, "web-1", "web", position, real)
         processes.report(house.service.database, "web-1", "web", position, later)
-        jobs.confirm_flips(house.service, house.at, lambda: later)
+        confirming.look(house.at)
         return house.happened(e.FlipConfirmed, e.FlipUnconfirmed)
 
     return look
@@ -49,6 +52,7 @@ def test_after_a_minute_the_flag_system_is_named(house, confirm):
     house.begin().drive()
     house.unleash.fail_next("GET", stand_in.status(503))
     house.back().drive()
+    assert confirm(after=0) == []
     assert confirm(after=59) == []
     (doubted,) = confirm(after=61)
     assert isinstance(doubted, e.FlipUnconfirmed)
@@ -59,7 +63,9 @@ def test_after_a_minute_the_flag_system_is_named(house, confirm):
 
 def test_who_else_is_missing_is_named_beside_it(house):
     house.begin().back()
-    later = datetime.now(UTC) + timedelta(seconds=61)
-    jobs.confirm_flips(house.service, house.at, lambda: later)
+    elapsed = [0.0]
+    confirming = Confirming(house.service, elapsed=lambda: elapsed[0])
+    for elapsed[0] in (0.0, 61.0):
+        confirming.look(house.at)
     (doubted,) = house.happened(e.FlipUnconfirmed)
     assert doubted.missing == ("no process that serves versions is alive", "new-prompt in Unleash (production)")

@@ -221,3 +221,10 @@ def test_every_control_names_tests_that_are_there() -> None:
     named = [re.findall(r"`([^`]+\.py)`", cell) for cell in shown]
     assert all(named)
     assert [path for paths in named for path in paths if not (ROOT / "tests" / path).is_file()] == []
+
+
+def test_every_fault_names_a_test_that_there_is():
+    faults = page("operating.md").partition("## Faults")[2]
+    named = set(re.findall(r"`(tests/[\w/]+\.py)`", faults))
+    assert len(named) > 5
+    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []

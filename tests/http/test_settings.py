@@ -32,6 +32,7 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
             "ROLLOUT_POLICY": str(policy),
             "ROLLOUT_TOKENS": TOKENS,
             "ROLLOUT_TICK": "500ms",
+            "ROLLOUT_BLIND_AFTER": "90s",
             "ROLLOUT_PUBLIC_URL": "https://rollout.example.com/",
             "UNLEASH_URL": "https://Flags.example.com/unleash/",
             "UNLEASH_TOKEN": "user:1",
@@ -50,6 +51,7 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
         policy=policy,
         tokens=(("operator", "operator-secret"), ("flags", "flags-secret")),
         tick=timedelta(milliseconds=500),
+        blind_after=timedelta(seconds=90),
         public_url="https://rollout.example.com",
         unleash_url="https://flags.example.com/unleash",
         unleash_token="user:1",
@@ -67,6 +69,7 @@ def test_each_may_come_from_a_file(name: str, tmp_path: Path) -> None:
         "ROLLOUT_POLICY": str(path),
         "ROLLOUT_TOKENS": TOKENS,
         "ROLLOUT_TICK": "1m",
+        "ROLLOUT_BLIND_AFTER": "10m",
         "PORT": "9000",
         "LOG_FORMAT": "json",
         "HOST": "::1",
@@ -133,6 +136,8 @@ def test_on_loopback_no_token_is_needed(host: str) -> None:
         ({"PORT": "70000"}, "65535"),
         ({"ROLLOUT_TICK": "10"}, "as in 10s"),
         ({"ROLLOUT_TICK": "0s"}, "as in 10s"),
+        ({"ROLLOUT_BLIND_AFTER": "soon"}, "as in 5m"),
+        ({"ROLLOUT_BLIND_AFTER": "1m", "ROLLOUT_TICK": "30s"}, "less than 3 times ROLLOUT_TICK"),
         ({"LOG_FORMAT": "xml"}, "console, json"),
         ({"ROLLOUT_POLICY": "/nowhere/policy.yaml"}, "no such file"),
         ({"SLACK_API_URL": "slack"}, "write an address"),
@@ -151,3 +156,8 @@ def test_on_loopback_no_token_is_needed(host: str) -> None:
 def test_what_is_wrong_is_said_with_what_would_be_right(environ: dict[str, str], said: str) -> None:
     with pytest.raises(SettingsError, match=said):
         settings.read(environ)
+
+
+def test_without_looks_for_three_ticks_nobody_is_dead_yet() -> None:
+    assert settings.read({"ROLLOUT_TICK": "1m"}).blind_after == timedelta(minutes=5)
+    assert settings.read({"ROLLOUT_TICK": "10m"}).blind_after == timedelta(minutes=30)

@@ -10,7 +10,7 @@ import psutil
 import pytest
 from sqlalchemy import func, select
 
-from bot import jobs
+from bot.confirming import Confirming
 from bot.sandbox.control import Sandbox
 from core import applying
 from core.rollout import commands as c
@@ -124,7 +124,10 @@ def test_a_switch_that_nobody_confirms_is_not_asked_about_for_ever(sqlite_databa
     service = Service(sqlite_database)
     rolled_back = roll_back_without_anybody_serving(service)
     long_after = rolled_back + timedelta(minutes=2)
-    jobs.confirm_flips(service, long_after, lambda: long_after)
+    elapsed = [0.0]
+    confirming = Confirming(service, elapsed=lambda: elapsed[0])
+    for elapsed[0] in (0.0, 120.0):
+        confirming.look(long_after)
     assert service.world().rollouts["R-1"].flip_doubted
 
     position = service.world().position
@@ -134,9 +137,9 @@ def test_a_switch_that_nobody_confirms_is_not_asked_about_for_ever(sqlite_databa
                 process_id="late", role="web", position=position, reached_at=long_after, seen_at=long_after
             )
         )
-    jobs.confirm_flips(service, rolled_back + timedelta(days=2), lambda: long_after)
+    confirming.look(rolled_back + timedelta(days=2))
     assert service.world().position == position, "after a day it is history"
-    jobs.confirm_flips(service, long_after, lambda: long_after)
+    confirming.look(long_after)
     assert service.world().rollouts["R-1"].flip is not None, "within it, a late confirmation still counts"
 
 

@@ -1,15 +1,18 @@
 """One way to change anything: once, whole, and seen everywhere."""
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import select
 
+from core import watch
 from core.rollout import commands as c
 from core.rollout import events as e
 from core.rollout.consequences import for_surface
 from core.rollout.model import State
 from core.rollout.refusal import Conflict, NotFound, Refused
+from core.service import Service
 from core.spec.problems import Unreadable
 from core.store import outbox, verify
 from core.store.appending import appending
@@ -194,3 +197,18 @@ def test_a_surface_file_cannot_give_a_version_another_content(desk, files):
     with pytest.raises(Refused, match="v42 of support-assistant is another content"):
         desk.apply(files["surface"].replace("11aa90c4", "0badf00d"))
     assert desk.apply(files["surface"].replace("title: Support assistant", "title: Help")).changed
+
+
+def test_nobody_makes_a_rollout_grow_at_which_nobody_looks(desk, database):
+    desk.service = Service(database, blind_after=timedelta(minutes=5))
+    desk.start()
+    watch.tick(desk.service, "R-1", desk.at, every=timedelta(seconds=10))
+    desk.later(minutes=6)
+    with pytest.raises(Refused, match="Nobody has looked at R-1 for 6 minutes"):
+        desk.say(c.Advance(reason="we are in a hurry"))
+    watch.tick(desk.service, "R-1", desk.at, every=timedelta(seconds=10))
+    with pytest.raises(Refused) as refused:
+        desk.say(c.Advance(reason="we are in a hurry"))
+    assert "Nobody has looked" not in refused.value.message
+    desk.later(hours=1).say(c.RollBack(reason="odd answers"))
+    assert desk.service.world().rollouts["R-1"].state is State.ROLLED_BACK

@@ -240,6 +240,7 @@ OF_POLICY: dict[str, tuple[Any, Any]] = {
     "summaries.first_day": ("1h", "2h"),
     "summaries.later": ("5h", "6h"),
     "approval_expires": ("1h", "2h"),
+    "when_unwatched": ("keep", "withdraw"),
 }
 FILES = ((RolloutFile, ROLLOUT, OF_ROLLOUT), (SurfaceFile, SURFACE, OF_SURFACE), (PolicyFile, POLICY, OF_POLICY))
 CASES = [

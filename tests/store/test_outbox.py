@@ -248,3 +248,36 @@ def test_the_next_row_is_found_among_the_unfinished_alone(sqlite_database, noon)
     assert "SCAN outbox USING INDEX outbox_unfinished" in plan
     assert "SEARCH outbox USING INTEGER PRIMARY KEY (rowid=?)" in plan
     assert not [step for step in plan if step == "SCAN outbox"]
+
+
+def test_what_waits_for_a_clock_that_was_set_back_is_set_free_and_what_has_an_appointment_is_not(
+    database, append, noon
+):
+    """Its lease ends as late as one that is taken now, so that whoever holds it is not succeeded too early."""
+    lease, longest, hour = timedelta(seconds=15), timedelta(minutes=5), timedelta(hours=1)
+    appointed = {"announcement": {"due_at": (noon + hour).isoformat()}}
+    append("c1")
+    with database.plain_writing() as connection:
+        for key, request, due in (
+            ("held", {}, noon),
+            ("new", {"announcement": {"due_at": None}}, noon + hour),
+            ("appointed", appointed, noon + hour),
+            ("soon", {}, noon + lease / 2),
+        ):
+            row = outbox.new(
+                kind="slack",
+                ordering_key=f"slack:#{key}",
+                idempotency_key=key,
+                request=request,
+                due_at=due,
+                position=1,
+            )
+            outbox.add(connection, row)
+    held = outbox.claim(database, noon + hour, kind="slack", lease=lease)
+    with database.plain_writing() as connection:
+        assert outbox.is_stuck(connection, noon, lease, longest)
+        assert outbox.free(connection, noon, lease, longest) == 2
+        assert not outbox.is_stuck(connection, noon, lease, longest)
+        found = {key: outbox.find(connection, key) for key in ("held", "new", "appointed", "soon")}
+    assert (found["held"].lease_until, found["held"].lease_token) == (noon + lease, held.lease_token)
+    assert [found[key].due_at for key in ("new", "appointed", "soon")] == [noon, noon + hour, noon + lease / 2]

@@ -61,10 +61,10 @@ def test_a_process_is_known_by_when_it_first_served_a_position(database, noon):
     processes.report(database, "web-1", "web", 9, noon + 3 * second)
     processes.report(database, "web-1", "web", 9, noon + 4 * second)
     with database.reading() as connection:
-        one, two = processes.alive(connection, noon)
+        one, two = processes.reported(connection)
         assert (one.process_id, one.position, one.reached_at) == ("web-1", 9, noon + 3 * second)
         assert (two.process_id, two.position, two.reached_at) == ("web-2", 9, noon + second)
-        assert [each.process_id for each in processes.alive(connection, noon + 2 * second)] == ["web-1"]
+        assert (one.seen_at, two.seen_at) == (noon + 4 * second, noon + second)
     processes.leave(database, "web-1")
     with database.reading() as connection:
-        assert [each.process_id for each in processes.alive(connection, noon)] == ["web-2"]
+        assert [each.process_id for each in processes.reported(connection)] == ["web-2"]

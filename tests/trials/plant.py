@@ -8,6 +8,7 @@ from typing import Any
 
 from bot import jobs
 from bot.attempts import LEASE
+from bot.confirming import Confirming
 from bot.delivery import deliver_due
 from bot.http.ingest import Batch, Intake
 from bot.sandbox import traffic
@@ -115,6 +116,7 @@ class Process:
     trouble: Trouble = field(init=False)
     service: Service = field(init=False)
     intake: Intake = field(init=False)
+    confirming: Confirming = field(init=False)
     batches: int = 0
 
     def __post_init__(self) -> None:
@@ -123,6 +125,7 @@ class Process:
     def start(self) -> None:
         self.database, self.trouble = troubled(self.url)
         self.service = Service(self.database, real_time=self.clock.now)
+        self.confirming = Confirming(self.service, elapsed=lambda: (self.clock.at - MONDAY).total_seconds())
         self.intake = Intake(self.database, lambda: exposure.snapshot(self.service.peek()), self.clock.now)
 
     def stop(self) -> None:
@@ -159,7 +162,7 @@ class Process:
         position = self.world.position
         processes.report(self.database, self.name, "web", position, self.clock.at)
         jobs.tick(self.service, self.clock.at, TICK)
-        jobs.confirm_flips(self.service, self.clock.at, self.clock.now)
+        self.confirming.look(self.clock.at)
 
     def deliver(self) -> int:
         return deliver_due(

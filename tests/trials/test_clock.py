@@ -174,6 +174,42 @@ def test_a_machine_that_slept_rolls_nothing_back_for_want_of_data(
     assert state(one) is State.RUNNING, "it goes on by itself once there is something to see"
 
 
+def test_after_a_time_in_which_nobody_looked_the_first_look_grows_nothing(two: tuple[Process, Process]) -> None:
+    """Its stage was held for long enough meanwhile, and its traffic came in; but nobody would have seen harm."""
+    one, _ = two
+    grow_by_the_clock(one)
+    live_through(two, 3, each=100)
+    for _ in range(30):
+        one.clock.at += TICK
+        one.serve(100, "healthy", next(_numbers))
+
+    def look() -> int:
+        one.clock.at += TICK
+        one.serve(100, "healthy", next(_numbers))
+        jobs.tick(one.service, one.clock.at, TICK, blind_after=timedelta(minutes=4))
+        return one.world.rollouts["R-1"].stage_index
+
+    assert look() == 0
+    assert looked(one) == 4, "it was looked at, and had there been harm it was rolled back"
+    assert any(look() == 1 for _ in range(6)), "the next ones show that somebody looks again"
+
+
+def test_slots_that_come_again_and_again_keep_nobody_from_looking(two: tuple[Process, Process]) -> None:
+    """The clock is set between two times, more often than slots change: by it, every slot has been looked at."""
+    one, other = two
+    elapsed = [0.0]
+    seen = [jobs.Slots(overdue=15, elapsed=lambda: elapsed[0]) for _ in two]
+    began = one.clock.at
+    for second in range(120):
+        elapsed[0] += 1
+        one.clock.at = began + timedelta(seconds=30 * (second % 2))
+        for process, slots_seen in zip((one, other), seen, strict=True):
+            process.follow()
+            jobs.tick(process.service, one.clock.at, TICK, slots_seen)
+    one.clock.at = began + timedelta(seconds=120)
+    assert 120 / 16 - 1 <= looked(one) <= 120 / 10
+
+
 def test_a_worker_that_slept_over_its_lease_decides_nothing(two: tuple[Process, Process]) -> None:
     """Its slot is somebody else's by now; what it decided is rolled back with it."""
     one, other = two
@@ -195,10 +231,10 @@ def test_many_rollouts_are_not_looked_at_in_one_breath(two: tuple[Process, Proce
         one.plan(number, f"plan {number}")
     begun: dict[str, list[int]] = {}
     known = slots(one)
-    dealt_with: dict[str, datetime] = {}
+    seen = jobs.Slots()
     one.clock.at = one.clock.at.replace(second=20, microsecond=0)
     for second in range(20):
-        jobs.tick(one.service, one.clock.at, TICK, dealt_with)
+        jobs.tick(one.service, one.clock.at, TICK, seen)
         for rollout in sorted(slots(one) - known):
             begun.setdefault(rollout[0], []).append(second)
         known |= slots(one)

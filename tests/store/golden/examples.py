@@ -296,6 +296,10 @@ EXAMPLES: dict[str, e.Event] = {
         _evidence(verdict.Continue()),
         blind=(BLIND_SPOT, replace(BLIND_SPOT, unread=True, arm="control", absolute=True, needed=None, more=None)),
     ),
+    "rollout.flip_confirmed.1.unheard": e.FlipConfirmed(seconds=19.4, processes=1, unheard=("web-2:811:9f00",)),
+    "workspace.policy_applied.1.when_unwatched": e.PolicyApplied(
+        policy=replace(POLICY, when_unwatched=policy.Unwatched.WITHDRAW), fingerprint="a10f", by="slack:T1/U1"
+    ),
     "workspace.policy_applied.1.grow_on": e.PolicyApplied(
         policy=replace(POLICY, grow_on={p.Risk.LOW: policy.GrowOn.NOTICEABLE}), fingerprint="77d0ab", by="slack:T1/U1"
     ),

@@ -28,7 +28,9 @@ def nursery(tmp_path: Path, slack: Sandbox) -> Iterator[Callable[..., Nursery]]:
             "SLACK_API_URL": slack.api_url,
             "ROLLOUT_TICK": "1s",
         }
-        opened.append(Nursery(folder=tmp_path, settings={**connected, **settings}))
+        folder = tmp_path / f"nursery-{len(opened)}"
+        folder.mkdir()
+        opened.append(Nursery(folder=folder, settings={**connected, **settings}))
         return opened[-1]
 
     yield open_

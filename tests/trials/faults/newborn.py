@@ -10,12 +10,16 @@ from datetime import timedelta
 import bot.app
 import bot.attempts
 import bot.cli
+import bot.confirming
 import bot.delivery
 import bot.jobs
-import core.replay  # noqa: F401
+import bot.serving
+import core.replay
+import core.store.processes
 from tests.trials.faults import crash_points
 from tests.trials.faults.crash_points import Point
 
+SHORT = core.store.processes.SERVES_ON
 LEASE = timedelta(seconds=2)  # of messages and slots; whoever dies is succeeded that much later
 
 
@@ -28,6 +32,7 @@ class Orders:
     environment: dict[str, str]
     point: "str | Point | None"
     number: signal.Signals
+    serves_on: float = core.store.processes.SERVES_ON
 
     def __post_init__(self) -> None:
         if isinstance(self.point, Point):
@@ -44,12 +49,21 @@ def begin(orders: Orders) -> None:
     os.environ.clear()
     os.environ.update(orders.environment)
     hurry()
+    serve_on(orders.serves_on)
     if orders.point is not None:
         dialect = "sqlite" if orders.environment["DATABASE_URL"].startswith("sqlite") else "postgresql"
         point = next(p for p in crash_points.points(dialect) if p.name == orders.point)
         crash_points.arm(point, orders.number)
     sys.argv = ["rollout", orders.role]
     bot.cli.main()
+
+
+def serve_on(seconds: float) -> None:
+    """For so long without a report that was written, instead of the fifteen seconds in earnest."""
+    bot.serving.BLIND_AFTER = core.store.processes.SERVES_ON = seconds
+    if seconds < SHORT:
+        bot.confirming.MARGIN = 1.0
+        bot.serving.REPORT = 0.5
 
 
 def hurry() -> None:

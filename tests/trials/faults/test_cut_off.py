@@ -3,19 +3,20 @@
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 
 import httpx
 import pytest
 
-from bot import app, jobs, serving
+from bot import app, confirming, serving
+from bot.confirming import Confirming
 from bot.serving import Serving
 from bot.settings import Settings
 from core.flags.evaluation import evaluate
 from core.rollout import commands as c
 from core.rollout import events as e
 from core.service import Service
+from core.store import processes
 from core.store.database import connect
 from tests.journey.house import waiting_until
 from tests.trials.faults import installation, laborer
@@ -35,6 +36,7 @@ class House:
     url: str
     others: Service
     second: Serving
+    confirming: Confirming
     someone: str  # who gets the new version
 
     def served(self) -> str:
@@ -47,7 +49,7 @@ class House:
         return httpx.get(f"{self.url}/readyz", trust_env=False, timeout=10)
 
     def flip(self) -> e.FlipConfirmed | None:
-        jobs.confirm_flips(self.others, laborer.now(), laborer.now)
+        self.confirming.look(laborer.now())
         confirmed = [r.event for r in self.others.history("R-1") if isinstance(r.event, e.FlipConfirmed)]
         return confirmed[0] if confirmed else None
 
@@ -57,7 +59,8 @@ def house(new_postgres: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> I
     monkeypatch.setattr(serving, "BLIND_AFTER", BLIND_AFTER)
     monkeypatch.setattr(serving, "REPORT", REPORT)
     monkeypatch.setattr(serving, "POLL", POLL)
-    monkeypatch.setattr(jobs, "ALIVE", timedelta(seconds=BLIND_AFTER + 2 * REPORT))
+    monkeypatch.setattr(processes, "SERVES_ON", BLIND_AFTER)
+    monkeypatch.setattr(confirming, "MARGIN", 0.5)
     url = new_postgres()
     with tempfile.TemporaryDirectory() as folder, connect(url) as database:
         others = Service(database)
@@ -69,7 +72,15 @@ def house(new_postgres: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> I
         second = Serving(others, process_id="second", role="web")
         second.start()
         someone = next(u for u in (f"user-{n}" for n in range(999)) if _version(web.serving, u) == "v43")
-        yield House(line=line, web=web, url=address, others=others, second=second, someone=someone)
+        yield House(
+            line=line,
+            web=web,
+            url=address,
+            others=others,
+            second=second,
+            confirming=Confirming(others),
+            someone=someone,
+        )
         line.speak()
         second.stop()
         web.stop()
@@ -88,7 +99,7 @@ def test_it_goes_on_for_a_while_then_everybody_gets_the_live_version_and_it_come
         told = house.ready()
         assert told.status_code == 503
         assert told.json()["message"] == (
-            "This process cannot follow the log: the log did not answer for 2 s. Everybody gets the live version."
+            "No new version is served here: the log did not answer for 2 s. Everybody gets the live version."
         )
     waiting_until(lambda: house.served() == "v43", lambda: "it serves the canary again", within=SOON)
     waiting_until(lambda: house.ready().status_code == 200, lambda: house.ready().text, within=SOON)

@@ -1,0 +1,76 @@
+"""Jobs are called at intervals of real time, and once a day by the clock on the wall."""
+
+import threading
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from bot import clock as clocks
+from bot.clock import Clock
+
+SOON = 30
+NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+
+def test_a_job_that_raises_is_called_again_and_what_it_raised_is_told() -> None:
+    told: list[tuple[str, str]] = []
+    often = threading.Event()
+
+    def job() -> None:
+        if len(told) == 3:
+            often.set()
+        raise KeyError(str(len(told)))
+
+    clock = Clock(lambda name, error: told.append((name, str(error))))
+    clock.every(timedelta(milliseconds=1), job, "deliver")
+    clock.start()
+    assert often.wait(SOON)
+    clock.stop(SOON)
+    assert told[:3] == [("deliver", "'0'"), ("deliver", "'1'"), ("deliver", "'2'")]
+
+
+def test_a_job_that_hangs_keeps_no_other_and_is_not_called_twice_at_once() -> None:
+    let_go, others, entered = threading.Event(), threading.Event(), []
+    clock = Clock(lambda *_: None)
+    clock.every(timedelta(milliseconds=1), lambda: (entered.append(1), let_go.wait(SOON)), "slow")
+    clock.every(timedelta(milliseconds=1), others.set, "quick")
+    clock.start()
+    assert others.wait(SOON)
+    others.clear()
+    assert others.wait(SOON)
+    assert len(entered) <= 1
+    let_go.set()
+    clock.stop(SOON)
+
+
+def test_it_stops_while_every_job_waits_for_its_turn() -> None:
+    clock = Clock(lambda *_: None)
+    clock.every(timedelta(hours=1), lambda: None, "rare")
+    clock.start()
+    clock.stop(SOON)
+    assert not any(thread.name == "clock-rare" for thread in threading.enumerate())
+
+
+def test_once_a_day_is_at_the_start_and_when_a_day_begins_also_where_the_clock_is_set(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(clocks, "_ASK_THE_WALL", 0.001)
+    wall, called, asked = [NOON], [], threading.Semaphore(0)
+
+    def now() -> datetime:
+        asked.release()
+        return wall[0]
+
+    clock = Clock(lambda *_: None)
+    clock.daily(lambda: called.append(wall[0]), "head", now)
+    clock.start()
+    moments = (NOON, NOON + timedelta(hours=11), NOON + timedelta(hours=13), NOON - timedelta(hours=48))
+    for wall[0] in (*moments, NOON - timedelta(hours=35), NOON - timedelta(hours=30)):
+        for _ in range(6):
+            assert asked.acquire(timeout=SOON)
+        while asked.acquire(blocking=False):
+            pass
+        for _ in range(3):
+            assert asked.acquire(timeout=SOON)
+    clock.stop(SOON)
+    assert called == [NOON, NOON + timedelta(hours=13), NOON - timedelta(hours=35)]

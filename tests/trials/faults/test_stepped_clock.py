@@ -1,0 +1,180 @@
+"""The clock on the wall is set under the whole program, again and again: looks, messages and confirmations go on."""
+
+import itertools
+import shutil
+import struct
+import subprocess
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from bot.sandbox.control import Sandbox
+from core.rollout.events import FlipConfirmed
+from core.service import Service
+from core.store import looks
+from core.store.database import Database, connect
+from tests.journey import plans
+from tests.journey.house import waiting_until
+from tests.journey.processes import Machine, post
+from tests.trials.length import pick
+
+SHIFT = Path(__file__).with_name("shift.c")
+MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
+SOON = 30  # seconds; a clock that is waited for takes at least 45
+LOOKS = 3
+
+
+@dataclass(slots=True)
+class Wall:
+    """The clock on the wall of every process of one machine, in seconds from the real one."""
+
+    library: Path
+    shown: Path
+
+    def set(self, seconds: float) -> None:
+        with self.shown.open("r+b") as file:
+            file.write(struct.pack("q", int(seconds * 1e9)))
+
+    def slow_names(self, seconds: float) -> None:
+        """How long the resolver of every process takes for a name."""
+        with self.shown.open("r+b") as file:
+            file.seek(8)
+            file.write(struct.pack("q", int(seconds * 1e3)))
+
+    @property
+    def settings(self) -> dict[str, str]:
+        return {"LD_PRELOAD": str(self.library), "CLOCK_SHIFT": str(self.shown)}
+
+    @contextmanager
+    def stepped_often(self, by: float) -> Iterator[None]:
+        """There and back, three times a second."""
+        over = threading.Event()
+
+        def step() -> None:
+            for ahead in itertools.cycle((by, 0.0)):
+                self.set(ahead)
+                if over.wait(0.3):
+                    return
+
+        thread = threading.Thread(target=step)
+        thread.start()
+        yield
+        over.set()
+        thread.join()
+        self.set(0)
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    if compiler is None:
+        pytest.skip("no C compiler here, and the clock of another process cannot be set without one")
+    built = tmp_path_factory.mktemp("shift") / "shift.so"
+    subprocess.run([compiler, "-shared", "-fPIC", "-O2", "-o", built, SHIFT, "-ldl"], check=True)
+    return built
+
+
+@pytest.fixture
+def wall(library: Path, tmp_path: Path) -> Wall:
+    shown = tmp_path / "shown"
+    shown.write_bytes(bytes(16))
+    return Wall(library, shown)
+
+
+@dataclass(slots=True)
+class House:
+    wall: Wall
+    url: str
+    database: Database
+    slack: Sandbox
+    machine: Machine
+    said: int = 0
+
+    def told(self) -> str:
+        return "\n".join(f"{one.role}: {one.said()[-3000:]}" for one in self.machine.started)
+
+    def looks(self) -> int:
+        with self.database.reading() as connection:
+            return looks.newest(connection, "R-1")[0]
+
+    def goes_on(self) -> None:
+        """More looks come, and what is said arrives."""
+        before = self.looks()
+        waiting_until(lambda: self.looks() >= before + LOOKS, self.told, within=SOON)
+        self.said += 1
+        key = f"word {self.said}"
+        body: dict[str, object] = {"command": "concern", "notice": "general", "reason": key}
+        answer = post(self.url, "/api/v1/rollouts/R-1/commands", body, key=key)
+        assert answer.status_code == 200, answer.text
+        self.slack.wait_message("#ai-rollouts", contains=key, timeout=SOON)
+
+
+@pytest.fixture(params=["serve-sqlite", "two-workers-postgres"])
+def house(request: pytest.FixtureRequest, wall: Wall, slack: Sandbox, tmp_path: Path) -> Iterator[House]:
+    roles = ["serve"] if request.param.startswith("serve") else ["worker", "worker", "web"]
+    url = request.getfixturevalue(f"new_{request.param.rpartition('-')[2]}")()
+    settings = {
+        "DATABASE_URL": url,
+        "SLACK_BOT_TOKEN": slack.bot_token,
+        "SLACK_API_URL": slack.api_url,
+        "SLACK_SIGNING_SECRET": slack.signing_secret,
+        "ROLLOUT_TICK": "1s",
+        **wall.settings,
+    }
+    machine = Machine(folder=tmp_path, settings=settings)
+    with connect(url) as database:
+        for role in roles:
+            machine.start(role)
+        found = House(wall, machine.started[-1].url, database, slack, machine)
+        plans.begin(found.url)
+        yield found
+        machine.stop()
+
+
+STEPS = pick((-45.0, -HOUR, 2 * HOUR, 0.0), (-45.0, -2 * MINUTE, -HOUR, 2 * HOUR, 0.0, 3 * DAY, -10 * MINUTE, 0.0))
+
+
+@pytest.mark.slow
+def test_looks_messages_and_confirmations_go_on_wherever_the_clock_is_set(house: House) -> None:
+    house.goes_on()
+    for ahead in STEPS:
+        house.wall.set(ahead)
+        house.goes_on()
+    with house.wall.stepped_often(-30):
+        house.goes_on()
+    with house.wall.stepped_often(HOUR):
+        house.goes_on()
+    answer = post(house.url, "/api/v1/rollouts/R-1/commands", {"command": "rollback", "reason": "odd answers"})
+    assert answer.status_code == 200, answer.text
+    house.wall.set(-10 * MINUTE)
+    service = Service(house.database)
+
+    def confirmed() -> list[FlipConfirmed]:
+        return [r.event for r in service.history("R-1") if isinstance(r.event, FlipConfirmed)]
+
+    waiting_until(confirmed, house.told, within=SOON)
+    assert confirmed()[0].seconds < SOON, "as long as it took, and not what two clocks make of it"
+    assert confirmed()[0].unheard is None
+    house.slack.wait_message("#ai-rollouts", contains="observed on 1 process", timeout=SOON)
+    assert "Traceback" not in house.told()
+
+
+@pytest.mark.slow
+def test_where_names_take_long_only_messages_do(house: House) -> None:
+    house.goes_on()
+    house.wall.slow_names(5)
+    before = house.looks()
+    answer = post(house.url, "/api/v1/rollouts/R-1/commands", {"command": "rollback", "reason": "odd answers"})
+    assert answer.status_code == 200, answer.text
+    service = Service(house.database)
+    waiting_until(lambda: service.world().rollouts["R-1"].flip, house.told, within=SOON)
+    assert house.looks() >= before
+    house.slack.wait_message("#ai-rollouts", contains="observed on 1 process", timeout=2 * SOON)
+    house.wall.slow_names(0)
+    marks = Counter(m.metadata["event_payload"]["outbox"] for m in house.slack.messages("#ai-rollouts") if m.metadata)
+    assert set(marks.values()) == {1}, "no message is said twice"
