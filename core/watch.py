@@ -5,8 +5,8 @@ import json
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from typing import NamedTuple
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
 
 from sqlalchemy.exc import IntegrityError
 
@@ -14,7 +14,7 @@ from core.judging import caps, measures, record, series, sight
 from core.judging.judge import Judgement, judge
 from core.judging.look import reduce, segments_due
 from core.judging.state import State
-from core.judging.verdict import RollBack
+from core.judging.verdict import RollBack, Verdict
 from core.rollout import commands as c
 from core.rollout.context import ENGINE
 from core.rollout.decider import decide
@@ -25,6 +25,7 @@ from core.store import looks, timers, windows
 from core.store.errors import LeaseLost
 from core.store.trips import Claim
 
+_WHENEVER = datetime(2000, 1, 1, tzinfo=UTC)
 NOTHING = hashlib.sha256(b"").hexdigest()
 
 
@@ -38,6 +39,8 @@ class Newest:
     digest: str
     evidence_look: int  # the newest look that an evidence event covers
     evidence_state: str  # digest of the state after it
+    verdict: Verdict | None = None
+    shown: str = ""  # the digest of all that it showed but its time
 
 
 class Lease(NamedTuple):
@@ -67,9 +70,10 @@ def tick(
     world = service.world()
     rollout = world.rollout(rollout_id)
     unwatched = rollout.is_looked_at and _since_newest(service, rollout, at) > blind_after
-    sighting = _look(service, rollout, at, every, lease) if rollout.is_looked_at else None
-    if sighting is not None:
-        sighting = replace(sighting, judged_seconds=time.perf_counter() - began, unwatched=unwatched)
+    look = _look(service, rollout, at, every) if rollout.is_looked_at else None
+    sighting: c.Sighting | None = None
+    if look is not None:
+        sighting = replace(look.sighting, judged_seconds=time.perf_counter() - began, unwatched=unwatched)
     command = c.Tick(sighting=sighting)
     request = Request(
         command=command,
@@ -79,9 +83,10 @@ def tick(
         rollout=rollout_id,
         claim=lease.claim if lease is not None else None,
     )
-    if not decide(rollout, command, context(world, request, rollout.plan.surface, rollout)):
-        return None
-    return service.handle(request)
+    follows = bool(decide(rollout, command, context(world, request, rollout.plan.surface, rollout)))
+    if look is not None:
+        look.keep(service, rollout_id, lease, whole=look.is_news or follows)
+    return service.handle(request) if follows else None
 
 
 def evidence(service: Service, rollout: Rollout) -> Judgement | None:
@@ -118,7 +123,34 @@ def _since_newest(service: Service, rollout: Rollout, at: datetime) -> timedelta
     return at - looked_at if looked_at is not None else timedelta(0)
 
 
-def _look(service: Service, rollout: Rollout, at: datetime, every: timedelta, lease: Lease | None) -> c.Sighting:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Look:
+    """A look that was made and not kept yet; `shown` is the digest of all that it showed but its time."""
+
+    sighting: c.Sighting
+    number: int
+    at: datetime
+    text: str
+    kept: Mapping[str, Any]
+    shown: str
+    is_news: bool
+
+    def keep(self, service: Service, rollout: str, lease: Lease | None, *, whole: bool) -> None:
+        """Keep it as a record, or count it where it showed nothing new. LeaseLost where somebody else looked."""
+        try:
+            with service.database.plain_writing() as connection:
+                if lease is not None and not timers.renew(connection, lease.claim, self.at + lease.length):
+                    raise LeaseLost(f"Somebody else looks at {rollout} by now.")
+                if whole:
+                    state = json.dumps({**self.kept, "shown": self.shown})
+                    looks.save(connection, rollout, self.number, self.at, self.text, state, self.kept["digest"])
+                elif not looks.repeat(connection, rollout, self.number - 1, self.at):
+                    raise LeaseLost(f"Somebody else has looked at {rollout} meanwhile.")
+        except IntegrityError as error:
+            raise LeaseLost(f"Somebody else has looked at {rollout} at the same moment.") from error
+
+
+def _look(service: Service, rollout: Rollout, at: datetime, every: timedelta) -> _Look:
     question = ask(rollout, every)
     with service.database.reading() as connection:
         before = _newest(looks.latest(connection, rollout.id), rollout)
@@ -127,26 +159,12 @@ def _look(service: Service, rollout: Rollout, at: datetime, every: timedelta, le
     judgement = judge(question, look, before.state)
     asked = record.dump(question)
     # What was asked belongs to the record; it is written again only where it changed.
-    look_text = record.dump_recorded(
-        record.Recorded(engine=record.ENGINE, look=look, question=None if asked == before.question else question)
-    )
+    recorded = record.Recorded(engine=record.ENGINE, look=look, question=None if asked == before.question else question)
+    text = record.dump_recorded(recorded)
     number = before.number + 1
-    digest = digest_of(before.digest + look_text)
-    kept = {
-        "judgement": record.dump(judgement),
-        "question": asked,
-        "digest": digest,
-        "evidence_look": before.evidence_look,
-        "evidence_state": before.evidence_state,
-    }
-    try:
-        with service.database.plain_writing() as connection:
-            if lease is not None and not timers.renew(connection, lease.claim, at + lease.length):
-                raise LeaseLost(f"Somebody else looks at {rollout.id} by now.")
-            looks.save(connection, rollout.id, number, at, look_text, json.dumps(kept), digest)
-    except IntegrityError as error:
-        raise LeaseLost(f"Somebody else has looked at {rollout.id} at the same moment.") from error
-    return c.Sighting(
+    digest = digest_of(before.digest + text)
+    shown = digest_of(record.dump_recorded(replace(recorded, look=replace(look, at=_WHENEVER))))
+    sighting = c.Sighting(
         verdict=judgement.verdict,
         measures=judgement.measures,
         canary_requests=judgement.canary_requests,
@@ -168,6 +186,21 @@ def _look(service: Service, rollout: Rollout, at: datetime, every: timedelta, le
         # Growth alone waits for sight: a rollback does not, and must not fail on it.
         blind=() if isinstance(judgement.verdict, RollBack) else sight.blind_spots(question, look, judgement.state),
     )
+    return _Look(
+        sighting=sighting,
+        number=number,
+        at=at,
+        text=text,
+        kept={
+            "judgement": record.dump(judgement),
+            "question": asked,
+            "digest": digest,
+            "evidence_look": before.evidence_look,
+            "evidence_state": before.evidence_state,
+        },
+        shown=shown,
+        is_news=bool(look.steps) or shown != before.shown or judgement.verdict != before.verdict,
+    )
 
 
 def digest_of(text: str) -> str:
@@ -187,9 +220,12 @@ def _newest(latest: tuple[int, str] | None, rollout: Rollout) -> Newest:
         )
     number, text = latest
     kept = json.loads(text)
+    judgement = record.load_judgement(kept["judgement"])
     found = Newest(
         number=number,
-        state=record.load_judgement(kept["judgement"]).state,
+        state=judgement.state,
+        verdict=judgement.verdict,
+        shown=kept.get("shown", ""),
         question=kept["question"],
         digest=kept["digest"],
         evidence_look=kept["evidence_look"],

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Column, Connection, Select, func, insert, select, update
 
 from core.store.tables import look
 
@@ -32,10 +32,23 @@ def latest(connection: Connection, rollout: str) -> tuple[int, str] | None:
 
 
 def newest(connection: Connection, rollout: str) -> tuple[int, datetime | None]:
-    """Number and time of the newest look at this rollout; (0, None) before the first."""
-    found = select(look.c.number, look.c.at).where(look.c.rollout == rollout).order_by(look.c.number.desc())
-    row = connection.execute(found.limit(1)).one_or_none()
-    return (row.number, row.at) if row is not None else (0, None)
+    """How many looks at this rollout were made, and when the newest was; (0, None) before the first."""
+    row = connection.execute(_newest(rollout, look.c.made, look.c.at, look.c.repeated_at)).one_or_none()
+    return (row.made, row.repeated_at or row.at) if row is not None else (0, None)
+
+
+def repeat(connection: Connection, rollout: str, number: int, at: datetime) -> bool:
+    """Count a look that showed nothing new since the one of this number; False where that one is not the newest."""
+    row = connection.execute(_newest(rollout, look.c.number)).one_or_none()
+    same = look.c.rollout == rollout, look.c.number == number
+    if row is None or row.number != number:
+        return False
+    connection.execute(update(look).where(*same).values(made=look.c.made + 1, repeated_at=at))
+    return True
+
+
+def _newest(rollout: str, *columns: Column[Any]) -> Select[Any]:
+    return select(*columns).where(look.c.rollout == rollout).order_by(look.c.number.desc()).limit(1)
 
 
 def save(
@@ -46,6 +59,7 @@ def save(
         insert(look).values(
             rollout=rollout,
             number=number,
+            made=select(func.coalesce(func.max(look.c.made), 0) + 1).where(look.c.rollout == rollout).scalar_subquery(),
             at=at,
             look=_packed(look_json),
             state=_packed(state_json),

@@ -242,6 +242,8 @@ look = Table(
     Column("look", LargeBinary, nullable=False),  # JSON, compressed: one every few seconds for weeks
     Column("state", LargeBinary),
     Column("sums_hash", Text, nullable=False),
+    Column("made", Integer, nullable=False, server_default="0"),  # looks by then, also those that showed nothing new
+    Column("repeated_at", Instant),  # the newest look that showed nothing new since
     sqlite_strict=True,
 )
 

@@ -1,4 +1,4 @@
-"""What the log said at some positions, from which a process starts."""
+"""What the log said at some positions, from which a process starts; and looks that showed the same as the one before."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,6 +8,7 @@ down_revision = "0002"
 branch_labels = None
 depends_on = None
 
+INSTANT = sa.DateTime(timezone=True).with_variant(sa.Text(), "sqlite")
 BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
@@ -20,3 +21,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("position", "code"),
         sqlite_strict=True,
     )
+    op.add_column("look", sa.Column("made", sa.Integer(), server_default="0", nullable=False))
+    op.add_column("look", sa.Column("repeated_at", INSTANT))
+    op.execute("UPDATE look SET made = number")
