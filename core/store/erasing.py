@@ -16,8 +16,8 @@ from core.store.tables import person_key
 
 
 def erase(database: Database, folds: Folds, person: str, *, by: str, at: datetime, recorded_at: datetime) -> bool:
-    """Nobody can read any more what this person wrote, under whichever of their ids: in the log it says "(erased)". False
-    where nothing is sealed.
+    """Nobody can read any more what this person wrote, under whichever of their ids: in the log it says "(erased)".
+    False where nothing is sealed.
 
     The log stays as it is, and its chain whole. What was posted in Slack, and older backups, are not reached.
     """
