@@ -138,13 +138,23 @@ def _plan_of(
     known_as = _standing(world.named(file.rollout))
     if known_as is not None:
         then = replace(surface, live=known_as.plan.from_version)
-        same = _built(file, then, world, resolve_handle, known_as.plan.to_version)
+        same = _built(file, then, world, _as_frozen(known_as, resolve_handle), known_as.plan.to_version)
         if same is not None and same.fingerprint() == known_as.fingerprint:
             return same, ()
     warnings = _checked(checks.check(file, surface, world.policy, at))
     name = known_as.plan.to_version if known_as else None
     plan = planning.build(file, surface, world.policy, resolve_handle=resolve_handle, to_version=name)
     return plan, warnings
+
+
+def _as_frozen(rollout: Rollout, resolve_handle: Resolve) -> Resolve:
+    """Of a rollout that has begun, the owner is who it was then."""
+    plan = rollout.plan
+
+    def resolve(handle: str) -> str:
+        return plan.owner if rollout.started_at and handle == plan.owner_handle else resolve_handle(handle)
+
+    return resolve
 
 
 def _standing(rollout: Rollout | None) -> Rollout | None:

@@ -1,7 +1,8 @@
 """What stands after a verb that has one free text: flags taken out, the rest as it was typed."""
 
 import re
-from collections.abc import Collection
+from bisect import bisect_left, bisect_right
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from bot.commands import typed
@@ -25,14 +26,15 @@ def read(line: str, known: Collection[str]) -> FreeText:
     """Known flags are heeded wherever they stand outside of quotes. Unknown ones are left out at both ends, where they
     are flags; in the middle of a sentence they are words."""
     quoted = [m.span() for m in _QUOTED.finditer(typed.plain(line))]
-    found = [m for m in _FLAG.finditer(line) if not any(a <= m.start() < b for a, b in quoted)]
-    bare = [m for m in re.finditer(r"\S+", line) if not any(f.start() <= m.start() < f.end() for f in found)]
+    found = [m for m in _FLAG.finditer(line) if not _is_inside(quoted, m.start())]
+    taken = [m.span() for m in found]
+    bare = [word.start() for word in re.finditer(r"\S+", line) if not _is_inside(taken, word.start())]
     flags: list[str] = []
     unknown: list[str] = []
     said, at = "", 0
     for flag in found:
         name = (flag.group(1) or flag.group(3)).lower()
-        before = sum(word.start() < flag.start() for word in bare)
+        before = bisect_left(bare, flag.start())
         between = 1 < before < len(bare)
         is_word = flag.group().startswith("—") or between
         if name in known:
@@ -46,3 +48,9 @@ def read(line: str, known: Collection[str]) -> FreeText:
         said += line[at : flag.start()] + (flag.group(2) or "").strip('"')
         at = flag.end()
     return FreeText(said=(said + line[at:]).strip(), flags=tuple(flags), unknown=tuple(unknown))
+
+
+def _is_inside(spans: Sequence[tuple[int, int]], at: int) -> bool:
+    """Whether one of these spans, in order, holds this place."""
+    before = bisect_right(spans, at, key=lambda span: span[0])
+    return before > 0 and at < spans[before - 1][1]

@@ -3,6 +3,9 @@
 from datetime import datetime
 from uuid import uuid4
 
+from sqlalchemy import select
+
+from core.rollout.context import is_same_person
 from core.rollout.events import PEOPLE_STREAM, WordsErased
 from core.store import saved_worlds
 from core.store.appending import appending
@@ -10,13 +13,23 @@ from core.store.commands import Answer
 from core.store.database import Database
 from core.store.event_log import Entry, Origin
 from core.store.folds import Folds
+from core.store.tables import person_key
 
 
 def erase(database: Database, folds: Folds, person: str, *, by: str, at: datetime, recorded_at: datetime) -> bool:
-    """Nobody can read any more what this person wrote: in the log it says "(erased)". False where nothing is sealed.
+    """Nobody can read any more what this person wrote, under whichever of their ids: in the log it says "(erased)".
+    False where nothing is sealed.
 
     The log stays as it is, and its chain whole. What was posted in Slack, and older backups, are not reached.
     """
+    with database.reading() as connection:
+        known = connection.execute(select(person_key.c.person)).scalars().all()
+    theirs = [one for one in known if is_same_person(one, person)]
+    erased = [_erase_one(database, folds, one, by=by, at=at, recorded_at=recorded_at) for one in theirs]
+    return any(erased)
+
+
+def _erase_one(database: Database, folds: Folds, person: str, *, by: str, at: datetime, recorded_at: datetime) -> bool:
     command_id = f"erase:{uuid4().hex}"
     with appending(database, folds, command_id, person=person) as log:
         if log.key_id is None:

@@ -128,3 +128,19 @@ def test_where_nobody_has_to_approve_an_unknown_owner_is_a_warning(declared):
         text = text.replace(f"as: {audience}, before: 10m", "as: engineering")
     applied = _applied(declared, text, resolve=nobody)
     assert any("nobody in Slack is @dana" in warning.message for warning in applied.warnings)
+
+
+@pytest.mark.parametrize("later", ["known", "away"])
+def test_a_file_that_has_begun_says_the_same_whatever_slack_says_of_its_owner_later(declared, later):
+    low = declared.files["rollout"].replace("risk: standard", "risk: low").replace("@dana", "@nobody-yet")
+    text = low.partition("behaviour_")[0] + "stages:" + low.partition("stages:")[2].partition("notify:")[0]
+    declared.sandbox.fail_next("users.list", "500", times=1)
+    assert _applied(declared, text).changed
+    assert "Started by" in declared.typed("ana", "start R-1").text
+
+    def resolve(handle: str) -> str:
+        if later == "away":
+            raise UnknownPerson("Slack cannot be asked", passing=True)
+        return "U0NOBODY01"
+
+    assert not _applied(declared, text, resolve=resolve).changed

@@ -314,3 +314,21 @@ def test_what_slack_refuses_for_a_while_is_all_said_afterwards(office, error):
     assert "Rolled back" in office.shown(office.card())
     assert any("Switched back" in office.shown(m) for m in office.sandbox.messages("#support"))
     assert to(office, "dana") == []
+
+
+@pytest.mark.parametrize("trouble", ["timeout_after", "cut_after"])
+def test_what_was_said_in_the_channel_as_the_card_was_gone_is_not_said_twice(office, trouble):
+    started(office)
+    deleted(office, office.card())
+    office.typed("sam", "rollback R-1 odd greetings")
+    impatient = WebClient(token=office.client.token, base_url=office.client.base_url, timeout=1)
+    office.sandbox.fail_next("chat.postMessage", "error:thread_not_found", times=1)
+    office.sandbox.fail_next("chat.postMessage", trouble, times=1)
+    for _ in range(3):
+        deliver_due(
+            office.service.database, office.service, impatient, lambda: office.at, chance=lambda: 1.0, pace=0 * SECOND
+        )
+        office.later(minutes=5)
+    said = [row for row in rows(office, "#ai-rollouts") if row is not None]
+    assert len(said) == len(set(said))
+    assert unsent(office).dead == 0

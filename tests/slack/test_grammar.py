@@ -46,6 +46,7 @@ from bot.slack.grammar import Misunderstood, Parsed, parse
         ('pause R-118 "say --public"', Parsed(verb="pause", rollout="R-118", text="say --public")),
         ("pause R-118 odd --soon", Parsed(verb="pause", rollout="R-118", text="odd", unknown=("--soon",))),
         ("pause R-118 it is --so odd", Parsed(verb="pause", rollout="R-118", text="it is --so odd", unknown=("--so",))),
+        ('pause R-118 --why="it is odd"', Parsed(verb="pause", rollout="R-118", text="it is odd", unknown=("--why",))),
         ("roll back R-118 odd", Parsed(verb="rollback", rollout="R-118", text="odd")),
         ('resume R-118 "unrelated"', Parsed(verb="resume", rollout="R-118", text="unrelated")),
         ("rollback support-assistant", Parsed(verb="rollback", rollout="support-assistant")),

@@ -7,6 +7,7 @@ from sqlalchemy import select, text
 
 from core.rollout import commands as c
 from core.rollout import events as e
+from core.rollout.context import Actor
 from core.service import Service
 from core.store import codec, erasing, event_log
 from core.store.appending import appending
@@ -104,6 +105,15 @@ def test_who_writes_again_gets_a_new_key(desk):
     assert reasons(desk.service)[LEE.id] == "again"
     assert erase(desk, LEE.id)
     assert not erase(desk, "slack:T1/nobody")
+
+
+def test_what_somebody_wrote_under_every_id_of_theirs_is_erased(database, desk):
+    ids = ("slack:E1/U3", "token:operator@U3")
+    for actor in ids:
+        desk.later(seconds=9).say(c.Resume(reason=WORDS), by=Actor(id=actor, handle="lee"))
+        desk.later(seconds=9).say(c.Pause(reason=WORDS), by=Actor(id=actor, handle="lee"))
+    assert erase(desk, "slack:E1/U3")
+    assert reasons(desk.service) == {**dict.fromkeys((LEE.id, *ids), ERASED), DANA.id: "it is fine"}
 
 
 def test_a_process_goes_on_deciding_after_somebody_elses_words_were_erased(desk):

@@ -81,7 +81,7 @@ _MESSAGES = (
 _LOOKS = (
     Point("a slot is claimed", "looks", "core.store.timers:claim", "after", _got_something),
     Point("the look is written, not committed", "looks", "core.store.looks:save", "after"),
-    Point("the look is kept, before the decision", "looks", "core.watch:_look", "after"),
+    Point("the look is kept, before the decision", "looks", "core.watch:_Look.keep", "after"),
     Point("what a look led to, before it is written", "looks", "core.service:Service._append", "after", _from_a_look),
     Point("what a look led to is committed", "looks", "core.service:Service.handle", "after", _from_a_look),
 )

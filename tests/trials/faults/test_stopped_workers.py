@@ -5,13 +5,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from bot.sandbox.control import Sandbox
 from core.rollout import commands as c
 from core.rollout import events as e
 from core.service import Service
-from core.store import verify
+from core.store import looks, verify
 from core.store.database import Database, connect
 from core.store.tables import look, outbox
 from tests.journey.house import waiting_until
@@ -98,7 +98,7 @@ def test_one_that_was_looking_decides_nothing_and_casts_no_doubt(
 def _looks_go_on(database: Database, by: Process) -> None:
     def newest() -> int:
         with database.reading() as connection:
-            return connection.execute(select(func.coalesce(func.max(look.c.number), 0))).scalar_one()
+            return looks.newest(connection, "R-1")[0]
 
     seen = newest()
     waiting_until(lambda: newest() > seen + 2, lambda: f"R-1 is looked at\n{by.said()}", within=SOON)
