@@ -14,6 +14,7 @@ from core.rollout.context import ENGINE
 from core.rollout.events import RolledBack, StageEntered, rollout_stream
 from core.rollout.model import Rollout, State
 from core.rollout.plan import StageKind
+from core.rollout.refusal import Conflict
 from core.service import Request, Service
 from core.store import event_log, processes
 
@@ -167,7 +168,10 @@ class Confirming:
 
     def _hand_in(self, rollout: Rollout, command: c.Command, command_id: str, now: datetime) -> None:
         asked = Request(command=command, command_id=command_id, by=ENGINE, at=now, rollout=rollout.id)
-        self._service.handle(asked)
+        try:
+            self._service.handle(asked)
+        except Conflict:
+            return  # another worker was quicker, and has counted other seconds
 
 
 def _is_asked_about(rollout: Rollout, now: datetime) -> bool:

@@ -123,3 +123,20 @@ def test_doubt_comes_after_a_minute_of_real_time(house: House) -> None:
     doubted = house.look(after=1)
     assert isinstance(doubted, e.FlipUnconfirmed)
     assert doubted.missing == ("web-1",)
+
+
+def test_of_two_workers_that_count_different_seconds_the_quicker_one_is_heard(house: House) -> None:
+    other = House(Service(house.service.database))
+    other.service.world()
+    position = house.service.world().position
+    for one in (house, other):
+        house.report("web-1", position)
+        one.look()
+    back = house.back()
+    other.service.world()
+    house.wall = timedelta(hours=1)
+    house.report("web-1", back)
+    assert isinstance(house.look(after=2), e.FlipConfirmed)
+    other.look(after=3)
+    told = [r.event for r in house.service.history("R-1") if isinstance(r.event, e.FlipConfirmed)]
+    assert [x.seconds for x in told] == [pytest.approx(2)]
