@@ -1,4 +1,4 @@
-"""What the log said at some positions, from which a process starts; and looks that showed the same as the one before."""
+"""Worlds from which a process starts; and how many looks were made, as those that showed nothing new are not kept."""
 
 import sqlalchemy as sa
 from alembic import op
