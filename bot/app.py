@@ -47,6 +47,7 @@ LOOK_AT_FLAGS_EVERY = timedelta(seconds=5)
 TICK_AT_MOST_EVERY = timedelta(seconds=1)
 HEED_CLOCK_EVERY = timedelta(seconds=2)
 FORGET_EVERY = timedelta(minutes=10)
+DELETE_EVERY = timedelta(minutes=15)
 CHECKPOINT_EVERY = timedelta(minutes=1)
 RECONNECT_EVERY = timedelta(seconds=5)
 RELOAD_EVERY = timedelta(seconds=2)
@@ -282,6 +283,8 @@ def _schedule(
     clock.every(CONFIRM_EVERY, lambda: confirming.look(now()), "confirm")
     clock.every(HEED_CLOCK_EVERY, lambda: jobs.heed_clock(service, now(), pace), "heed clock")
     clock.every(FORGET_EVERY, lambda: jobs.forget(service, now()), "forget")
+    if (keep := settings.keep) is not None:
+        clock.every(DELETE_EVERY, lambda: jobs.delete_old(service, keep), "delete old")
     clock.every(CHECKPOINT_EVERY, lambda: jobs.take_checkpoint(service, now()), "checkpoint")
     door = Door(settings.private_hosts)
     drive = partial(

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -23,7 +23,7 @@ from core.rollout.refusal import Refused
 from core.rollout.world import World
 from core.service import Request, Service
 from core.spec.problems import Unreadable
-from core.store import anchors, checkpointing, intake, looks, outbox, timers
+from core.store import anchors, checkpointing, intake, looks, outbox, retention, timers
 from core.store.errors import LeaseLost, StoreError
 from core.store.outbox import URGENT
 from core.store.trips import Claim
@@ -278,6 +278,15 @@ def forget(service: Service, now: datetime) -> None:
     with service.database.plain_writing() as connection:
         intake.forget(connection, now)
         timers.forget(connection, now - _KEEP_TIMERS)
+
+
+def delete_old(service: Service, keep: timedelta, real_now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    """Delete what is not the log and is older than `keep`, a part of it at a time."""
+    kept = service.peek().rollouts.keys()
+    with service.database.plain_writing() as connection:
+        deleted = retention.delete_old(connection, real_now() - keep, kept)
+    if deleted.anything:
+        log.info("deleted what is old", **asdict(deleted))
 
 
 def take_checkpoint(

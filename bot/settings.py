@@ -20,6 +20,7 @@ NAMES = (
     "ROLLOUT_TOKENS",
     "ROLLOUT_TICK",
     "ROLLOUT_BLIND_AFTER",
+    "ROLLOUT_KEEP_DAYS",
     "ROLLOUT_PUBLIC_URL",
     "UNLEASH_URL",
     "UNLEASH_TOKEN",
@@ -28,6 +29,7 @@ NAMES = (
     "PORT",
     "LOG_FORMAT",
 )
+KEPT, LEAST_KEPT = timedelta(days=30), timedelta(days=7)
 BLIND_AFTER = timedelta(minutes=5)
 MISSED_LOOKS = 3  # as many ticks without a look are no chance any more
 _SECRET = (
@@ -65,6 +67,7 @@ class Settings:
     tokens: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # (role, or role@Slack user, token)
     tick: timedelta = timedelta(seconds=10)
     blind_after: timedelta = BLIND_AFTER  # without a look at a rollout it grows no further
+    keep: timedelta | None = KEPT  # how long what is not the log stays; None: for ever
     public_url: str = ""
     unleash_url: str = ""
     unleash_token: str = field(default="", repr=False)
@@ -119,6 +122,7 @@ def read(environ: Mapping[str, str], *, listens: bool = True) -> Settings:
         tokens=_tokens(given.get("ROLLOUT_TOKENS", ""), problems),
         tick=tick,
         blind_after=_blind_after(given.get("ROLLOUT_BLIND_AFTER"), tick, problems),
+        keep=_keep(given.get("ROLLOUT_KEEP_DAYS"), problems),
         public_url=_address("ROLLOUT_PUBLIC_URL", given, problems).rstrip("/"),
         unleash_url=_unleash_url(given, problems),
         unleash_token=given.get("UNLEASH_TOKEN", ""),
@@ -233,6 +237,21 @@ def _blind_after(text: str | None, tick: timedelta, problems: list[str]) -> time
             "would count as missing. Write more, or leave it out."
         )
     return found
+
+
+def _keep(text: str | None, problems: list[str]) -> timedelta | None:
+    if text is None:
+        return KEPT
+    days = int(text) if text.isdecimal() else -1
+    if days == 0:
+        return None
+    if not LEAST_KEPT.days <= days <= 36_500:
+        problems.append(
+            f"ROLLOUT_KEEP_DAYS is {text!r}: write for how many days looks, sums and messages of rollouts that ended "
+            f"are kept, {LEAST_KEPT.days} at least, or 0 for ever."
+        )
+        return KEPT
+    return timedelta(days=days)
 
 
 def _port(text: str, problems: list[str]) -> int:

@@ -20,6 +20,7 @@ from core.rollout.evolve import evolve
 from core.rollout.model import Rollout
 from core.rollout.questions import expected
 from core.store import event_log, looks
+from core.store.driver import fetch
 from core.store.event_log import Recorded
 from core.watch import NOTHING, digest_of
 
@@ -71,6 +72,14 @@ def verify(connection: Connection, rollouts: Sequence[str], on_look: Callable[[]
         verdicts += replaying.verdicts
         unchecked += [name] if replaying.foreign else []
     return Report(mismatches=tuple(found), looks=counted, verdicts=verdicts, unchecked=tuple(unchecked))
+
+
+def find_without_looks(connection: Connection) -> tuple[str, ...]:
+    """Rollouts that were judged and whose looks are gone, oldest first: deleted after a while, or by somebody."""
+    kept = looks.counts(connection)
+    streams = fetch(connection, "SELECT DISTINCT stream FROM events WHERE type = ?", (EvidenceRecorded.TYPE,))
+    judged = {stream.removeprefix(rollout_stream("")) for (stream,) in streams}
+    return tuple(sorted(judged - kept.keys(), key=lambda name: (len(name), name)))
 
 
 def _looks(connection: Connection, rollout: str) -> Iterator[looks.SavedLook]:

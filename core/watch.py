@@ -163,7 +163,7 @@ def _look(service: Service, rollout: Rollout, at: datetime, every: timedelta) ->
     text = record.dump_recorded(recorded)
     number = before.number + 1
     digest = digest_of(before.digest + text)
-    shown = digest_of(record.dump_recorded(replace(recorded, look=replace(look, at=_WHENEVER))))
+    shown = digest_of(record.dump_recorded(replace(recorded, question=None, look=replace(look, at=_WHENEVER))))
     sighting = c.Sighting(
         verdict=judgement.verdict,
         measures=judgement.measures,
@@ -199,7 +199,10 @@ def _look(service: Service, rollout: Rollout, at: datetime, every: timedelta) ->
             "evidence_state": before.evidence_state,
         },
         shown=shown,
-        is_news=bool(look.steps) or shown != before.shown or judgement.verdict != before.verdict,
+        is_news=bool(look.steps)
+        or recorded.question is not None
+        or shown != before.shown
+        or judgement.verdict != before.verdict,
     )
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from core.replay import Report
+    from core.rollout.model import Rollout
 
 audit = typer.Typer(help="The audit log.", no_args_is_help=True)
 
@@ -39,6 +40,7 @@ def verify(
         shown = witnesses.shown(connection, in_slack=anchors, file=anchors_file, channels=channel or ())
         report = verifying.verify(connection, first=first, last=last)
         replayed = _replay(connection) if deep and not report.problems else None
+        lacking = _without_looks(connection) if replayed is not None else None
         compared = witnesses.compare(connection, shown) if shown is not None else None
     for problem in report.problems:
         where = f"position {problem.position}: " if problem.position is not None else ""
@@ -51,6 +53,8 @@ def verify(
     print(f"Log intact: {report.checked} events checked, up to #{position} ({newest.hex()[:16]}).")
     if replayed is not None:
         _tell(replayed)
+    if lacking is not None:
+        confirmed &= _tell_lacking(*lacking)
     if not confirmed:
         raise SystemExit(1)
 
@@ -66,6 +70,31 @@ def _replay(connection: "Connection") -> "Report":
     with Progress(transient=True, disable=not sys.stderr.isatty()) as progress:
         bar = progress.add_task("Computing every verdict again", total=sum(counts.values()))
         return replay.verify(connection, tuple(counts), on_look=lambda: progress.advance(bar))
+
+
+def _without_looks(connection: "Connection") -> "tuple[list[Rollout], list[Rollout]]":
+    """Rollouts whose looks are gone: those that ended long enough ago for it, and the others."""
+    from bot.settings import LEAST_KEPT
+    from core import replay
+    from core.store import archive
+
+    folded = (archive.fold_rollout(connection, name) for name in replay.find_without_looks(connection))
+    found = [rollout for rollout in folded if rollout is not None]
+    now = session.now()
+    old = [r for r in found if r.ended_at is not None and now - r.ended_at >= LEAST_KEPT]
+    return old, [r for r in found if r not in old]
+
+
+def _tell_lacking(old: "list[Rollout]", others: "list[Rollout]") -> bool:
+    """Whether nothing is missing that should be there."""
+    if old:
+        print(
+            f"The looks of {len(old)} rollout(s) that ended, {old[0].id} to {old[-1].id}, are gone, as after "
+            "ROLLOUT_KEEP_DAYS: their verdicts stand in the log and cannot be computed again."
+        )
+    for rollout in others:
+        print(f"{rollout.id}: its looks are gone, and nothing deletes them so early.", file=sys.stderr)
+    return not others
 
 
 def _tell(report: "Report") -> None:

@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Request
@@ -22,7 +22,7 @@ from bot.http.standing import NoAnswer, Question, Standing
 from core.flags.placement import Uncounted
 from core.flags.snapshot import Snapshot
 from core.service import Service
-from core.store import outbox
+from core.store import outbox, size
 from core.store.errors import StoreError
 
 ANSWER_WITHIN = 1.5  # seconds that the database has; whoever asks has an answer half a second later
@@ -45,7 +45,7 @@ class Figures(Collector):
     ) -> None:
         self._service, self._snapshot, self._flags, self._intake, self._now = service, snapshot, flags, intake, now
         self._standing, self._lost_lines, self._away = standing, lost_lines, away
-        self._unsent = Question(self._waiting, "figures")
+        self._stored = Question(self._ask_database, "figures")
 
     def collect(self) -> Iterator[Metric]:
         evaluations = CounterMetricFamily("rampart_evaluations", "OFREP requests answered", labels=["kind"])
@@ -103,14 +103,19 @@ class Figures(Collector):
         yield from self._outbox()
 
     def _outbox(self) -> Iterator[Metric]:
-        """Only while the database answers: then these three are missing, and `/readyz` says why."""
+        """Only while the database answers: else these are missing, and `/readyz` says why."""
         try:
-            unsent = self._unsent.answer(ANSWER_WITHIN)
+            unsent, found = self._stored.answer(ANSWER_WITHIN)
         except NoAnswer:
             return
         except (StoreError, SQLAlchemyError) as error:
             self._away(error)
             return
+        yield GaugeMetricFamily("rampart_database_bytes", "Size of the database", found.bytes)
+        yield GaugeMetricFamily(
+            "rampart_database_bytes_a_day", "How fast it grows, as its events do", found.bytes_a_day
+        )
+        yield GaugeMetricFamily("rampart_events_a_day", "Events of the last 24 hours", found.events_a_day)
         messages = GaugeMetricFamily("rampart_messages", "Messages to Slack that are not sent", labels=["state"])
         messages.add_metric(["waiting"], unsent.pending + unsent.leased)
         messages.add_metric(["dead"], unsent.dead)
@@ -128,9 +133,9 @@ class Figures(Collector):
             troubles.add_metric([code], count)
         yield troubles
 
-    def _waiting(self) -> outbox.Waiting:
+    def _ask_database(self) -> tuple[outbox.Waiting, size.Size]:
         with self._service.database.reading() as connection:
-            return outbox.waiting(connection)
+            return outbox.waiting(connection), size.measure(connection, datetime.now(UTC))
 
 
 def router(

@@ -115,10 +115,46 @@ END"""  # noqa: S608
 _ONCE_NAME = _named("rampart_once", _ONCE_TAKES, _ONCE)
 AT_ONCE = f"SELECT {_ONCE_NAME}({_marks(5 + len(writes.TABLES) + 1)})"
 
+# What `retention.delete_old` does on SQLite. It runs with the owner's rights, as the program's role may only add.
+_DELETE = """
+DECLARE chosen text[];
+BEGIN
+  IF before > now() - interval '7 days' THEN
+    RAISE EXCEPTION 'rampart: nothing is deleted that is younger than seven days';
+  END IF;
+  SELECT coalesce(array_agg(id), '{}') INTO chosen FROM (
+    SELECT v.id FROM rollout_view v JOIN events e ON e.position = v.position
+      WHERE v.ended_at IS NOT NULL AND e.recorded_at < before AND v.id <> ALL (kept)
+      AND (EXISTS (SELECT 1 FROM look WHERE rollout = v.id) OR EXISTS (SELECT 1 FROM cell WHERE rollout = v.id)
+        OR EXISTS (SELECT 1 FROM exposure WHERE rollout = v.id)
+        OR EXISTS (SELECT 1 FROM exposure_count WHERE rollout = v.id))
+      LIMIT most_rollouts) AS ended;
+  DELETE FROM look WHERE rollout = ANY (chosen);
+  DELETE FROM cell WHERE rollout = ANY (chosen);
+  DELETE FROM exposure WHERE rollout = ANY (chosen);
+  DELETE FROM exposure_count WHERE rollout = ANY (chosen);
+  rollouts := cardinality(chosen);
+  DELETE FROM outbox WHERE id IN (
+    SELECT o.id FROM outbox o JOIN events e USING (position) WHERE o.state IN ('done', 'dead')
+      AND e.recorded_at < before AND o.id < (SELECT max(id) FROM outbox) ORDER BY o.id LIMIT most_rows);
+  GET DIAGNOSTICS messages = ROW_COUNT;
+  DELETE FROM commands WHERE command_id IN (
+    SELECT command_id FROM commands WHERE first_position IS NULL AND at < before LIMIT most_rows);
+  GET DIAGNOSTICS answers = ROW_COUNT;
+END"""
+_DELETE_TAKES = (
+    "before timestamptz, kept text[], most_rollouts int, most_rows int,"
+    " OUT rollouts int, OUT messages int, OUT answers int"
+)
+_DELETE_NAME = _named("rampart_delete", _DELETE_TAKES, _DELETE)
+DELETING = f"SELECT rollouts, messages, answers FROM {_DELETE_NAME}(?, ?, ?, ?)"  # noqa: S608
+_AS_OWNER = "SECURITY DEFINER SET search_path FROM CURRENT "
+
 _FUNCTIONS = {
     _OPEN_NAME: (_OPEN_TAKES, "", _OPEN),
     _APPEND_NAME: (_APPEND_TAKES, "RETURNS void ", _APPEND),
     _ONCE_NAME: (_ONCE_TAKES, "RETURNS boolean ", _ONCE),
+    _DELETE_NAME: (_DELETE_TAKES, _AS_OWNER, _DELETE),
 }
 NAMES = tuple(_FUNCTIONS)
 

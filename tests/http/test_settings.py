@@ -7,6 +7,7 @@ import pytest
 
 from bot import settings
 from bot.settings import Settings, SettingsError
+from core.rollout.world import KEPT_FOR
 
 TOKENS = "operator:operator-secret, flags:flags-secret"
 
@@ -33,6 +34,7 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
             "ROLLOUT_TOKENS": TOKENS,
             "ROLLOUT_TICK": "500ms",
             "ROLLOUT_BLIND_AFTER": "90s",
+            "ROLLOUT_KEEP_DAYS": "60",
             "ROLLOUT_PUBLIC_URL": "https://rollout.example.com/",
             "UNLEASH_URL": "https://Flags.example.com/unleash/",
             "UNLEASH_TOKEN": "user:1",
@@ -52,6 +54,7 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
         tokens=(("operator", "operator-secret"), ("flags", "flags-secret")),
         tick=timedelta(milliseconds=500),
         blind_after=timedelta(seconds=90),
+        keep=timedelta(days=60),
         public_url="https://rollout.example.com",
         unleash_url="https://flags.example.com/unleash",
         unleash_token="user:1",
@@ -70,6 +73,7 @@ def test_each_may_come_from_a_file(name: str, tmp_path: Path) -> None:
         "ROLLOUT_TOKENS": TOKENS,
         "ROLLOUT_TICK": "1m",
         "ROLLOUT_BLIND_AFTER": "10m",
+        "ROLLOUT_KEEP_DAYS": "0",
         "PORT": "9000",
         "LOG_FORMAT": "json",
         "HOST": "::1",
@@ -137,6 +141,8 @@ def test_on_loopback_no_token_is_needed(host: str) -> None:
         ({"ROLLOUT_TICK": "10"}, "as in 10s"),
         ({"ROLLOUT_TICK": "0s"}, "as in 10s"),
         ({"ROLLOUT_BLIND_AFTER": "soon"}, "as in 5m"),
+        ({"ROLLOUT_KEEP_DAYS": "6"}, "7 at least, or 0 for ever"),
+        ({"ROLLOUT_KEEP_DAYS": "for ever"}, "7 at least, or 0 for ever"),
         ({"ROLLOUT_BLIND_AFTER": "1m", "ROLLOUT_TICK": "30s"}, "less than 3 times ROLLOUT_TICK"),
         ({"LOG_FORMAT": "xml"}, "console, json"),
         ({"ROLLOUT_POLICY": "/nowhere/policy.yaml"}, "no such file"),
@@ -161,3 +167,9 @@ def test_what_is_wrong_is_said_with_what_would_be_right(environ: dict[str, str],
 def test_without_looks_for_three_ticks_nobody_is_dead_yet() -> None:
     assert settings.read({"ROLLOUT_TICK": "1m"}).blind_after == timedelta(minutes=5)
     assert settings.read({"ROLLOUT_TICK": "10m"}).blind_after == timedelta(minutes=30)
+
+
+def test_what_is_not_the_log_is_kept_for_thirty_days_or_for_ever() -> None:
+    assert settings.read({}).keep == timedelta(days=30)
+    assert settings.read({"ROLLOUT_KEEP_DAYS": "0"}).keep is None
+    assert settings.LEAST_KEPT >= KEPT_FOR, "what is in memory keeps its sums"

@@ -6,7 +6,8 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
-from core import watch
+from core import replay, watch
+from core.metrics.observation import Observation
 from core.rollout import commands as c
 from core.rollout import events as e
 from core.rollout.consequences import for_surface
@@ -14,7 +15,7 @@ from core.rollout.model import State
 from core.rollout.refusal import Conflict, NotFound, Refused
 from core.service import Service
 from core.spec.problems import Unreadable
-from core.store import outbox, verify
+from core.store import looks, outbox, verify, windows
 from core.store.appending import appending
 from core.store.event_log import Entry, Origin
 from core.store.tables import outbox as outbox_table
@@ -197,6 +198,28 @@ def test_a_surface_file_cannot_give_a_version_another_content(desk, files):
     with pytest.raises(Refused, match="v42 of support-assistant is another content"):
         desk.apply(files["surface"].replace("11aa90c4", "0badf00d"))
     assert desk.apply(files["surface"].replace("title: Support assistant", "title: Help")).changed
+
+
+def seen(unit, number, at):
+    """One request, of either arm, declined now and then."""
+    declined = Observation(surface="support-assistant", unit=unit, at=at, readings={"refusal_rate": float(number == 7)})
+    arm = "canary" if number % 2 else "control"
+    return windows.Placed(rollout="R-1", stage=0, arm=arm, unit=unit, observation=declined)
+
+
+def test_looks_that_show_nothing_new_are_counted_and_the_record_holds(desk, database):
+    desk.start()
+    for number in range(9):
+        if number == 3:
+            with database.plain_writing() as connection:
+                windows.record(connection, [seen(f"u{i}", i, desk.at) for i in range(50)])
+        watch.tick(desk.service, "R-1", desk.later(seconds=10).at, every=timedelta(seconds=10))
+    with database.reading() as connection:
+        kept = looks.between(connection, "R-1", 1, 99)
+        assert looks.newest(connection, "R-1") == (9, desk.at)
+        assert [one.number for one in kept] == [1, 2, 3], "the first, what came in, and the thresholds that it gave"
+        report = replay.verify(connection, ["R-1"])
+    assert (report.mismatches, report.looks) == ((), 3)
 
 
 def test_nobody_makes_a_rollout_grow_at_which_nobody_looks(desk, database):

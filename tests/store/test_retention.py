@@ -1,34 +1,40 @@
 """What is deleted after a while, and what never is."""
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import func, insert, select
+from sqlalchemy.exc import DBAPIError
 
+from bot import jobs
 from core.rollout import commands as c
 from core.rollout.refusal import Refused
 from core.service import Service
-from core.store import looks, retention
-from core.store.database import Database
+from core.store import event_log, looks, retention, size
+from core.store.database import Database, connect
 from core.store.tables import cell, commands, events, exposure, exposure_count, look, outbox
 from core.store.verify import verify
 from tests.service.conftest import Desk
 from tests.store.test_checkpoints import roll_out_and_back
 
-LATER = timedelta(days=100)
+KEPT, LATER = timedelta(days=90), timedelta(days=100)
+NOW = datetime.now(UTC)
 OF_A_ROLLOUT = (look, cell, exposure, exposure_count)
 
 
 @pytest.fixture
 def desk(database: Database) -> Desk:
     """Three rollouts: two were taken back a hundred days ago, one runs; each left looks and sums behind."""
-    desk = Desk(Service(database)).start()
+    desk = Desk(Service(database, real_time=lambda: NOW - LATER))
+    desk.at = NOW - LATER
+    desk.start()
     desk.say(c.RollBack(reason="odd"))
     roll_out_and_back(desk, 1)
     with pytest.raises(Refused):
         desk.say(c.Pause(reason="too late"), rollout="R-1", command_id="refused-long-ago")
-    desk.at += LATER
+    desk.service = Service(database)
+    desk.at = NOW
     roll_out_and_back(desk, 2)
     for rollout in ("R-1", "R-2", "R-3"):
         leave_behind(database, rollout, desk)
@@ -53,7 +59,7 @@ def rollouts_in(database: Database) -> Iterator[set[str]]:
 
 def delete_old(desk: Desk, kept: tuple[str, ...] = ()) -> retention.Deleted:
     with desk.service.database.plain_writing() as connection:
-        return retention.delete_old(connection, desk.at - retention.KEPT, kept)
+        return retention.delete_old(connection, NOW - KEPT, kept)
 
 
 def test_how_verdicts_of_old_rollouts_came_about_goes_and_nothing_of_others(desk):
@@ -73,7 +79,9 @@ def test_what_was_said_goes_and_what_waits_stays_and_so_does_the_newest_row(desk
         connection.execute(outbox.update().where(outbox.c.id > 1).values(state="done"))
         ids = list(connection.execute(select(outbox.c.id).order_by(outbox.c.id)).scalars())
         old = connection.execute(
-            select(func.count()).where(outbox.c.due_at < desk.at - retention.KEPT, outbox.c.id > 1)
+            select(func.count())
+            .select_from(outbox.join(events, events.c.position == outbox.c.position))
+            .where(events.c.recorded_at < NOW - KEPT, outbox.c.id > 1)
         ).scalar_one()
     assert delete_old(desk).messages == old > 5
     with database.reading() as connection:
@@ -100,3 +108,42 @@ def test_the_log_is_intact_afterwards(desk):
 def test_only_so_much_goes_at_a_time(desk, monkeypatch):
     monkeypatch.setattr(retention, "ROLLOUTS", 1)
     assert [delete_old(desk).rollouts for _ in range(3)] == [1, 1, 0]
+
+
+def test_a_worker_deletes_it_and_keeps_what_is_in_memory(desk):
+    database = desk.service.database
+    jobs.delete_old(desk.service, KEPT)
+    assert list(rollouts_in(database)) == [{"R-1", "R-2", "R-3"}] * 4, "the last eight of a surface are still in memory"
+    with database.reading() as connection:
+        assert connection.execute(select(commands).where(commands.c.command_id == "refused-long-ago")).first() is None
+
+
+def test_a_look_that_showed_nothing_new_is_counted_and_not_kept(desk):
+    database = desk.service.database
+    with database.plain_writing() as connection:
+        assert looks.repeat(connection, "R-1", 1, desk.at + LATER)
+        assert not looks.repeat(connection, "R-1", 7, desk.at), "another look was made meanwhile"
+        assert looks.newest(connection, "R-1") == (2, desk.at + LATER)
+        looks.save(connection, "R-1", 2, desk.at + 2 * LATER, "{}", "{}", "hash")
+        assert looks.newest(connection, "R-1") == (3, desk.at + 2 * LATER)
+        assert len(looks.between(connection, "R-1", 1, 9)) == 2
+
+
+def test_the_size_and_its_growth_are_told(desk):
+    with desk.service.database.reading() as connection:
+        newest, _ = event_log.head(connection)
+        found = size.measure(connection, datetime.now(UTC))
+        later = size.measure(connection, datetime.now(UTC) + timedelta(days=200))
+    assert found.events == newest
+    assert 0 < found.events_a_day < newest, "the newest of three rollouts"
+    assert found.bytes > found.bytes_a_day > 1_000
+    assert (later.events_a_day, later.bytes_a_day) == (0, 0)
+
+
+def test_postgres_deletes_nothing_younger_than_a_week_for_whoever_asks(new_postgres):
+    with (
+        connect(new_postgres()) as database,
+        database.plain_writing() as connection,
+        pytest.raises(DBAPIError, match="younger than seven days"),
+    ):
+        retention.delete_old(connection, datetime.now(UTC) - timedelta(days=6), ())

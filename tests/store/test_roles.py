@@ -1,5 +1,7 @@
 """A role that can only add: the database itself refuses it everything else."""
 
+from datetime import UTC, datetime, timedelta
+
 import psycopg
 import pytest
 from sqlalchemy import text
@@ -7,7 +9,7 @@ from sqlalchemy.exc import DBAPIError
 
 from core.rollout import commands as c
 from core.service import Service
-from core.store import roles, schema
+from core.store import retention, roles, schema
 from core.store.database import connect
 from core.store.roles import RoleRefused
 from core.store.tables import metadata
@@ -127,6 +129,11 @@ def test_the_doctor_says_when_the_program_could_change_the_log(roles_of_postgres
         assert roles.unbound(connection) is None
 
 
+def test_what_is_old_goes_through_the_owners_function_alone(adder):
+    with adder.plain_writing() as connection:
+        assert not retention.delete_old(connection, datetime.now(UTC) - timedelta(days=30), ()).anything
+
+
 def test_what_needs_the_owner_says_so(roles_of_postgres, tmp_path):
     with connect(roles_of_postgres.owner_url) as owner, owner.writing() as connection:
         roles.grant(connection, roles_of_postgres.name)
@@ -137,6 +144,7 @@ def test_what_needs_the_owner_says_so(roles_of_postgres, tmp_path):
     with connect(roles_of_postgres.owner_url) as owner, owner.writing() as connection:
         connection.execute(text("DROP INDEX outbox_superseded, outbox_dead"))
         connection.execute(text("DROP TABLE anchor, person_key, checkpoint"))
+        connection.execute(text("ALTER TABLE look DROP COLUMN made, DROP COLUMN repeated_at"))
         connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
     tried = processes.run("serve", DATABASE_URL=roles_of_postgres.url, PORT="0")
     assert (tried.returncode, "may not create, upgrade or protect the tables" in tried.stderr) == (2, True)
