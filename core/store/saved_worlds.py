@@ -3,7 +3,7 @@
 import logging
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -47,26 +47,11 @@ class SavedWorld:
 
     @classmethod
     def of(cls, world: World) -> Self:
-        return cls(
-            position=world.position,
-            rollouts=world.rollouts,
-            archived=world.archived,
-            surfaces=world.surfaces,
-            policy=world.policy,
-            policy_fingerprint=world.policy_fingerprint,
-        )
+        return cls(**{each.name: getattr(world, each.name) for each in fields(cls)})
 
     def world(self, archive: Archive) -> World:
         """The world again."""
-        return World(
-            position=self.position,
-            rollouts=self.rollouts,
-            archived=self.archived,
-            surfaces=self.surfaces,
-            policy=self.policy,
-            policy_fingerprint=self.policy_fingerprint,
-            archive=archive,
-        )
+        return World(**{each.name: getattr(self, each.name) for each in fields(self)}, archive=archive)
 
 
 def pack(world: World) -> bytes:
