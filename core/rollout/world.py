@@ -57,10 +57,10 @@ class World:
 
     def named(self, name: str) -> Rollout | None:
         """The newest rollout of this name."""
-        found = next((r for r in reversed(tuple(self.rollouts.values())) if r.plan.name == name), None)
-        if found is None and self.archived and self.archive is not None:
-            return self.archive.find_named(name, self.position)
-        return found
+        found = [r for r in self.rollouts.values() if r.plan.name == name]
+        if self.archived and self.archive is not None and (old := self.archive.find_named(name, self.position)):
+            found.append(old)
+        return max(found, key=lambda r: _number(r.id), default=None)
 
     @property
     def open(self) -> tuple[Rollout, ...]:
@@ -83,6 +83,11 @@ class World:
             archived=self.archived + len(ended),
             surfaces={name: surfaces.without_rollouts(one, ended) for name, one in self.surfaces.items()},
         )
+
+
+def _number(rollout_id: str) -> int:
+    """Rollouts are numbered as they are planned."""
+    return int("".join(filter(str.isdecimal, rollout_id)) or 0)
 
 
 def _kept(world: World, at: datetime) -> Iterator[str]:
@@ -125,6 +130,9 @@ def fold(world: World, steps: Iterable[tuple[str, Event, datetime, int]]) -> Wor
             if before is None and archived and world.archive is not None and not isinstance(event, Planned):
                 before = world.archive.find_rollout(name, place - 1)
                 archived -= 1
+                rollouts[name] = evolve(before, event, at)
+                rollouts = dict(sorted(rollouts.items(), key=lambda item: _number(item[0])))
+                continue
             rollouts[name] = evolve(before, event, at)
     return World(
         position=position,

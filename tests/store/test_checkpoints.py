@@ -19,7 +19,7 @@ from core.store.database import Database
 from core.store.folds import Folds
 from core.store.tables import checkpoint
 from core.store.verify import verify
-from tests.service.conftest import LEE, ROLLOUT, Desk
+from tests.service.conftest import LEE, ROLLOUT, SURFACE, Desk
 
 LATER = timedelta(days=30)
 
@@ -120,6 +120,21 @@ def test_an_ended_rollout_is_found_by_its_name_too(history):
     assert world.find("R-99") is None
 
 
+def test_the_newest_of_a_name_is_found_whether_it_is_in_memory_or_not(desk):
+    """The first of that name was abandoned, and something late brings it back into memory; the second was not."""
+    desk.apply(SURFACE)
+    desk.apply(ROLLOUT)
+    desk.say(c.Abandon(reason="not now"))
+    again = desk.apply(ROLLOUT).outcome.rollout.id
+    desk.say(c.Abandon(reason="nor now"), rollout=again)
+    desk.at += LATER
+    take(desk)
+    desk.say(c.RecordPosted(key="card", channel="C1", ts="9.9"), rollout="R-1")
+    world = desk.service.world()
+    assert list(world.rollouts) == ["R-1"]
+    assert world.named("support-tone").id == again == "R-2"
+
+
 def test_what_happens_to_a_rollout_that_was_archived_goes_on_where_it_ended(history):
     take(history)
     fresh = Desk(Service(history.service.database))
@@ -130,6 +145,7 @@ def test_what_happens_to_a_rollout_that_was_archived_goes_on_where_it_ended(hist
     after = fresh.service.world()
     assert after.rollouts["R-1"].messages["card"].ts == "9.9"
     assert after.archived == before.archived - 1
+    assert list(after.rollouts) == ["R-1", *before.rollouts], "in the order in which they were planned"
     assert after.next_id == before.next_id
     assert fold_whole(history.service.database).rollouts["R-1"] == after.rollouts["R-1"]
     assert before.find("R-1").messages.get("card") is None, "as it was at that position"
