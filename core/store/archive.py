@@ -9,7 +9,7 @@ from core.store import event_log
 from core.store.database import Database
 from core.store.driver import fetch
 
-_NAMED = "SELECT id FROM rollout_view WHERE name = ? ORDER BY applied_at DESC, position DESC LIMIT 1"
+_NAMED = "SELECT id FROM rollout_view WHERE name = ? ORDER BY length(id) DESC, id DESC LIMIT 1"
 
 
 class ArchivedRollouts:
