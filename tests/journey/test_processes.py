@@ -13,6 +13,7 @@ from sqlalchemy import select
 from bot.sandbox.control import Sandbox
 from core.rollout.events import FlipConfirmed
 from core.service import Service
+from core.store import looks
 from core.store.database import Database, connect
 from core.store.tables import look, outbox, timer
 from tests.journey import plans
@@ -92,11 +93,11 @@ def _somebody_on_the_new_version(line: Line) -> dict[str, str]:
 
 
 def _ticks_pass(database: Database, count: int) -> None:
-    def looks() -> int:
+    def made() -> int:
         with database.reading() as connection:
-            return len(connection.execute(select(look.c.number)).all())
+            return looks.newest(connection, "R-1")[0]
 
-    waiting_until(lambda: looks() >= count, lambda: f"{count} looks are taken; {looks()} were", within=30)
+    waiting_until(lambda: made() >= count, lambda: f"{count} looks are made; {made()} were", within=30)
 
 
 def _everything_is_sent(database: Database) -> None:
