@@ -54,7 +54,7 @@ def state(process: Process) -> State:
 
 def looked(process: Process) -> int:
     with process.database.reading() as connection:
-        return looks.counts(connection).get("R-1", 0)
+        return looks.newest(connection, "R-1")[0]
 
 
 def live_through(two: tuple[Process, Process], ticks: int, scenario: str = "healthy", each: int = 10) -> None:
