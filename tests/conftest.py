@@ -1,5 +1,6 @@
 """Real databases for tests: the same tests run on SQLite and on a Postgres that comes with a package."""
 
+import asyncio
 import os
 import shutil
 import signal
@@ -13,6 +14,7 @@ import psutil
 import psycopg
 import pytest
 import structlog
+import uvicorn.server
 from sqlalchemy import make_url, text
 
 from core.store import projections, schema, triggers
@@ -22,6 +24,24 @@ from core.store.tables import metadata
 # Not with the variables of every frame, as is structlog's default: such a traceback takes a second to print.
 PLAIN = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
 structlog.configure(processors=[*structlog.get_config()["processors"][:-1], PLAIN])
+
+
+
+class _OftenAwake:
+    """`asyncio` as uvicorn sees it: it asks a hundred times a second, not ten, whether to stop and who is still there.
+
+    A test starts two or three servers and would wait for half a second until they have ended.
+    """
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(asyncio, name)
+
+    @staticmethod
+    async def sleep(seconds: float) -> None:
+        await asyncio.sleep(seconds / 10)
+
+
+uvicorn.server.asyncio = _OftenAwake()  # type: ignore[assignment]
 
 # Not in the checkout: there the path may be too long for a socket, and as root the package opens every parent folder.
 _SERVERS = Path(tempfile.gettempdir()) / f"rampart-postgres-{os.getuid()}"
