@@ -26,7 +26,6 @@ PLAIN = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlo
 structlog.configure(processors=[*structlog.get_config()["processors"][:-1], PLAIN])
 
 
-
 class _OftenAwake:
     """`asyncio` as uvicorn sees it: it asks a hundred times a second, not ten, whether to stop and who is still there.
 
