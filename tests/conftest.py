@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 import signal
+import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ import structlog
 import uvicorn.server
 from sqlalchemy import make_url, text
 
-from core.store import projections, schema, triggers
+from core.store import projections, schema, sqlite_file, triggers
 from core.store.database import Database, connect
 from core.store.tables import metadata
 
@@ -41,6 +42,17 @@ class _OftenAwake:
 
 
 uvicorn.server.asyncio = _OftenAwake()  # type: ignore[assignment]
+
+PREPARE_IN_EARNEST = sqlite_file._prepare
+
+
+def _prepare_without_the_disk(raw: sqlite3.Connection, record: object) -> None:
+    """No test cuts the power, and every commit would wait for the disk. Processes that a test starts do wait for it."""
+    PREPARE_IN_EARNEST(raw, record)
+    raw.execute("PRAGMA synchronous=OFF")
+
+
+sqlite_file._prepare = _prepare_without_the_disk
 
 # Not in the checkout: there the path may be too long for a socket, and as root the package opens every parent folder.
 _SERVERS = Path(tempfile.gettempdir()) / f"rampart-postgres-{os.getuid()}"
@@ -143,6 +155,12 @@ def new_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], str]:
 @pytest.fixture
 def sqlite_url(new_sqlite: Callable[[], str]) -> str:
     return new_sqlite()
+
+
+@pytest.fixture
+def sqlite_in_earnest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite files that are opened from now on are as durable as those of the program."""
+    monkeypatch.setattr(sqlite_file, "_prepare", PREPARE_IN_EARNEST)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -23,7 +23,7 @@ from core.store.tables import outbox
 from tests.journey import plans
 from tests.journey.crowd import SURFACE
 from tests.journey.house import waiting_until
-from tests.journey.processes import free_port, post
+from tests.journey.processes import post
 from tests.journey.senders import BATCH, PEOPLE, Batches, Sender, Sent, over_rest
 from tests.trials.faults.crash_points import Point
 from tests.trials.faults.newborn import LEASE
@@ -40,7 +40,7 @@ class Installation:
     nursery: Nursery
     database: Database
     slack: Sandbox
-    port: int = field(default_factory=free_port)
+    port: int
     running: dict[str, Process] = field(default_factory=dict)
     senders: tuple[Sender, ...] = ()
 

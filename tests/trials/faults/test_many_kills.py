@@ -21,7 +21,7 @@ from tests.trials.faults import installation, laborer
 from tests.trials.faults.nursery import FORKS
 from tests.trials.length import pick
 
-KILLS = 100  # in one history: a longer one takes more of each life to read than to work
+KILLS = pick(50, 100)  # in one history: a longer one takes more of each life to read than to work
 HISTORIES = range(pick(1, 25))  # on each database
 BETWEEN = (0.01, 0.3)  # seconds of work; a process that has just begun is killed, too
 SEED = 20261125
