@@ -36,6 +36,7 @@ def evidence_needed(limits: Sequence[Limit], limit: Limit, *, segments: bool) ->
     return log(1 / ALPHA) + log(max(acting, 1)) - log(share)
 
 
+@lru_cache(maxsize=8192)  # a file is checked more than once, and each time the same searches are made in every stage
 def readings(limit: Limit, level: Level, size: float, *, canary_share: float, alpha: float) -> float:
     """Expected canary readings until a change of this size is noticed; infinite where it never is."""
     metric = CATALOGUE[limit.metric]
