@@ -21,8 +21,6 @@ from core.store.tables import look
 ROLLOUTS = 50
 BATCH = 100
 OBSERVATIONS = EVALUATIONS = 2_000  # a second
-FULL_SECONDS, QUICK_SECONDS = 600.0, 60.0
-TICK = timedelta(seconds=10)
 LATE = timedelta(seconds=15)
 P99 = 20.0  # milliseconds
 GROWTH = 1.0  # per cent a minute
@@ -31,7 +29,7 @@ SETTLED = 0.4
 
 def measure(effort: Effort) -> Iterator[Figure]:
     """RuntimeError where anything was answered with an error: then there is no figure to speak of."""
-    seconds = QUICK_SECONDS if effort.quick else FULL_SECONDS
+    seconds, tick = effort.crowded, f"{effort.tick:g}s"
     with databases.postgres_server() as server:
         url = server.migrated()
         with connect(url) as database:
@@ -39,7 +37,7 @@ def measure(effort: Effort) -> Iterator[Figure]:
             surfaces = [f"assistant-{number}" for number in range(ROLLOUTS)]
             for surface in surfaces:
                 rollouts.begin(service, surface=surface)
-            with processes.rampart("web", url) as web, processes.worker(url) as worker:
+            with processes.rampart("web", url) as web, processes.worker(url, ROLLOUT_TICK=tick) as worker:
                 sent = [Sending(asked) for asked in (_evaluations(web.url, seconds), _reports(web.url, seconds))]
                 began = datetime.now().astimezone()
                 for each in sent:

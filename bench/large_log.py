@@ -74,7 +74,7 @@ def _stream(name: str, url: str, peer_at: tuple[str, str], effort: Effort) -> It
 
 
 def _verified(name: str, url: str, effort: Effort) -> Iterator[Figure]:
-    size = EVENTS // 10 if effort.quick else EVENTS
+    size = effort.large_log
     with connect(url) as database:
         service = Service(database)
         streams = [e.rollout_stream(rollouts.begin(service, surface=f"assistant-{n}").id) for n in range(50)]

@@ -29,7 +29,7 @@ from core.store import outbox
 REQUESTS_A_MINUTE = 2000  # of the rollout's clock
 TICK = timedelta(seconds=10)
 SEED = 20261123
-_FOR_EVER = datetime.max.replace(tzinfo=UTC)
+FOR_EVER = datetime.max.replace(tzinfo=UTC)
 ROLLOUT = "R-1"
 SURFACE = "support-assistant"
 AHEAD = timedelta(seconds=15)  # of the rollout's clock, that time may be of the users: what they do in one go
@@ -48,7 +48,7 @@ class FastClock:
         self._at = datetime.now(UTC)
         self._since = time.monotonic()
         self._pace = pace
-        self._furthest = _FOR_EVER
+        self._furthest = FOR_EVER
         self._lock = threading.Lock()
 
     def __call__(self) -> datetime:
@@ -64,7 +64,7 @@ class FastClock:
         try:
             yield
         finally:
-            self.go_until(_FOR_EVER)
+            self.go_until(FOR_EVER)
 
     def go_until(self, furthest: datetime) -> None:
         """Stand still there, until it may go on."""

@@ -236,3 +236,27 @@ def _kill(postmaster: int) -> None:
     if psutil.pid_exists(postmaster) and (process := psutil.Process(postmaster)).name() == "postgres":
         process.send_signal(signal.SIGQUIT)
         psutil.wait_procs([process], timeout=10)
+
+
+_LONG_ONES = {"journey", "trials"}  # their folders
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Slow tests first, dealt to all workers: none of them is begun when there is nothing left to do beside it.
+
+    A worker gets one part of the list, and whoever is done with theirs takes from the end of another's.
+    """
+    workers = int(getattr(config, "workerinput", {}).get("workercount", 1))
+    files: dict[Path, list[pytest.Item]] = {}
+    for item in items:
+        if item.get_closest_marker("slow") or _LONG_ONES & set(item.path.parts):
+            files.setdefault(item.path, []).append(item)
+    slow = {item for of_file in files.values() for item in of_file}
+    rest = [item for item in items if item not in slow]
+    ordered: list[pytest.Item] = []
+    for worker in range(workers):
+        mine = [item for of_file in list(files.values())[worker::workers] for item in of_file]
+        size = (len(items) - len(ordered)) // (workers - worker)
+        ordered += mine + rest[: max(size - len(mine), 0)]
+        del rest[: max(size - len(mine), 0)]
+    items[:] = ordered + rest

@@ -4,13 +4,14 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 
 from bot import app
+from bot.demo import FOR_EVER, FastClock
 from bot.sandbox.control import Sandbox
 from bot.sandbox.persona import Persona
 from bot.sandbox.workspace import Message
@@ -51,21 +52,15 @@ notify:
 """
 
 
-class Clock:
+class Clock(FastClock):
     """Stands still at the real time at which it was made; from `go` on it runs `pace` times as fast."""
 
     def __init__(self, pace: float) -> None:
-        self._pace = pace
-        self._at = datetime.now(UTC)
-        self._since: float | None = None
-
-    def __call__(self) -> datetime:
-        if self._since is None:
-            return self._at
-        return self._at + timedelta(seconds=(time.monotonic() - self._since) * self._pace)
+        super().__init__(pace)
+        self.go_until(self())
 
     def go(self) -> None:
-        self._since = time.monotonic()
+        self.go_until(FOR_EVER)
 
 
 @dataclass(slots=True)
@@ -154,7 +149,7 @@ class House:
 
         return self.sandbox.wait_for(found, 15)[-1]
 
-    def until(self, true: Callable[[], object], what: str, *, within: float = 60) -> None:
+    def until(self, true: Callable[[], object], what: str, *, within: float = 180) -> None:
         """Wait until something holds of the program."""
         waiting_until(true, lambda: f"{what}; R-1 is {self.rollout.state}, {self.rollout.waiting_for!r}", within=within)
 
