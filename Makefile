@@ -6,6 +6,8 @@ STAMP := $(VENV)/.installed
 PEERS := .venv-peers/.installed .venv-peers-stats/.installed
 WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal --max-worker-restart 0 --inline-snapshot disable
+TRIALS := tests/trials tests/actuators/test_flag_any_order.py tests/journey/test_kill.py tests/field tests/judging/test_one_unit.py \
+  tests/simulation/test_run.py
 RUNS ?= 4000
 LOOKS ?= 1000
 HISTORIES ?= 400
@@ -29,9 +31,9 @@ demo: setup
 test: setup
 	$(PYTEST) $(ARGS)
 
-# The trials of the log in their long form (hours): every call fails, thousands of histories, 100,000 events.
+# What has a short form in `make test` in its long one (hours): every call fails, thousands of histories, 100,000 events.
 trial: setup
-	TRIAL=long $(PYTEST) tests/trials $(ARGS)
+	TRIAL=long $(PYTEST) $(TRIALS) $(ARGS)
 
 check: check-static test
 

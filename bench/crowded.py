@@ -18,7 +18,6 @@ from core.service import Service
 from core.store.database import Database, connect
 from core.store.tables import look
 
-ROLLOUTS = 50
 BATCH = 100
 OBSERVATIONS = EVALUATIONS = 2_000  # a second
 LATE = timedelta(seconds=15)
@@ -29,16 +28,18 @@ SETTLED = 0.4
 
 def measure(effort: Effort) -> Iterator[Figure]:
     """RuntimeError where anything was answered with an error: then there is no figure to speak of."""
-    seconds, tick = effort.crowded, f"{effort.tick:g}s"
+    seconds, tick, many = effort.crowded, f"{effort.tick:g}s", effort.rollouts
     with databases.postgres_server() as server:
         url = server.migrated()
         with connect(url) as database:
             service = Service(database)
-            surfaces = [f"assistant-{number}" for number in range(ROLLOUTS)]
+            surfaces = [f"assistant-{number}" for number in range(many)]
             for surface in surfaces:
                 rollouts.begin(service, surface=surface)
             with processes.rampart("web", url) as web, processes.worker(url, ROLLOUT_TICK=tick) as worker:
-                sent = [Sending(asked) for asked in (_evaluations(web.url, seconds), _reports(web.url, seconds))]
+                sent = [
+                    Sending(asked) for asked in (_evaluations(web.url, many, seconds), _reports(web.url, many, seconds))
+                ]
                 began = datetime.now().astimezone()
                 for each in sent:
                     each.start()
@@ -47,7 +48,7 @@ def measure(effort: Effort) -> Iterator[Figure]:
                     each.join()
             gaps = _gaps(database, began)
     evaluated, reported = (each.result() for each in sent)
-    said = f"{ROLLOUTS} rollouts, {OBSERVATIONS:,} observations/s and {EVALUATIONS:,} evaluations/s for {seconds:g} s"
+    said = f"{many} rollouts, {OBSERVATIONS:,} observations/s and {EVALUATIONS:,} evaluations/s for {seconds:g} s"
     yield Figure(name=f"{said}: evaluations", ours=evaluated.rate, unit="/s")
     yield Figure(name="… evaluation, p99", ours=1000 * evaluated.p99, unit="ms", goal=P99, better="less")
     yield Figure(name="… observations", ours=reported.rate * BATCH, unit="/s")
@@ -82,11 +83,11 @@ class Sending(threading.Thread):
         raise RuntimeError("the load was not answered") from self._answered
 
 
-def _evaluations(url: str, seconds: float) -> load.Load:
+def _evaluations(url: str, many: int, seconds: float) -> load.Load:
     headers = {"content-type": "application/json"}
     asks = tuple(
         load.Ask(
-            path=f"/ofrep/v1/evaluate/flags/assistant-{number % ROLLOUTS}",
+            path=f"/ofrep/v1/evaluate/flags/assistant-{number % many}",
             headers=headers,
             body=json.dumps({"context": {"targetingKey": f"user-{number}", "language": "en"}}),
         )
@@ -95,8 +96,8 @@ def _evaluations(url: str, seconds: float) -> load.Load:
     return load.Load(url=url, asks=asks, seconds=seconds, rate=EVALUATIONS, connections=16)
 
 
-def _reports(url: str, seconds: float) -> load.Load:
-    asks = tuple(intake.asks(BATCH, 1, f"assistant-{number % ROLLOUTS}")[0] for number in range(2 * ROLLOUTS))
+def _reports(url: str, many: int, seconds: float) -> load.Load:
+    asks = tuple(intake.asks(BATCH, 1, f"assistant-{number % many}")[0] for number in range(2 * many))
     return load.Load(url=url, asks=asks, seconds=seconds, rate=OBSERVATIONS / BATCH, connections=4)
 
 

@@ -56,6 +56,8 @@ def _once() -> tuple[float, float]:
         raise TimeoutError(f"no rollout was under way within {GIVE_UP:.0f} s")
     finally:
         processes.stop(process)
+        assert process.stdout is not None
+        process.stdout.close()
 
 
 def _addresses(process: "subprocess.Popen[str]") -> tuple[str, str]:

@@ -10,9 +10,12 @@ Party = TypeVar("Party", bound=str)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effort:
-    """How long to measure. `seconds` is the length of one round of load, `share` how many of the full number of
-    repetitions there are, `crowded` how many seconds many rollouts run, `tick` how often they are looked at; the rest
-    are events of the two long logs and starts of the demonstration."""
+    """How long to measure.
+
+    `seconds` is the length of one round of load, and `share` how many of the full number of repetitions there are. So
+    many `rollouts` run side by side for `crowded` seconds, looked at every `tick`. The rest are events of the two long
+    logs, and starts of the demonstration.
+    """
 
     rounds: int
     seconds: float
@@ -20,6 +23,7 @@ class Effort:
     memory_idle: float
     memory_loaded: float
     crowded: float
+    rollouts: int = 50
     tick: float = 10.0
     large_log: int
     startup_log: int
@@ -58,10 +62,11 @@ SMALLEST = Effort(
     share=0.01,
     memory_idle=1,
     memory_loaded=3,
-    crowded=4,
+    crowded=6,
+    rollouts=2,
     tick=1.0,
-    large_log=10_000,
-    startup_log=10_000,
+    large_log=5_000,
+    startup_log=5_000,
     demo_starts=1,
 )
 """Whether everything can run at all; what it finds means nothing."""
