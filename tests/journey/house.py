@@ -102,7 +102,7 @@ class House:
         if self.sandbox.transport == "socket":
             assert self.program.socket_mode is not None
             hang_up(self.program.socket_mode, self.sandbox)
-        self.program.clock.stop(within=30)  # a delivery under way must not reach into the next test's database
+        self.program.clock.stop(within=90)  # a delivery under way must not reach into the next test's database
         self.program.stop()
         self.sandbox.stop()
 
@@ -133,7 +133,7 @@ class House:
         """What stands in a message now, without emphasis."""
         return self.sandbox.text(self.sandbox.message(message) or message).replace("*", "")
 
-    def said(self, channel: str, words: str, *, person: str | None = None, within: float = 30) -> Message:
+    def said(self, channel: str, words: str, *, person: str | None = None, within: float = 90) -> Message:
         """The newest message with these words, as soon as there is one."""
 
         def found() -> list[Message]:
@@ -147,7 +147,7 @@ class House:
         def found() -> list[Message]:
             return [m for m in self.sandbox.ephemerals(handle) if words in self.text(m)]
 
-        return self.sandbox.wait_for(found, 15)[-1]
+        return self.sandbox.wait_for(found, 90)[-1]
 
     def until(self, true: Callable[[], object], what: str, *, within: float = 180) -> None:
         """Wait until something holds of the program."""

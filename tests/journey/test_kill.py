@@ -99,7 +99,7 @@ def test_killed_again_and_again(deployment: Deployment, database: Database, slac
             waiting_until(
                 lambda sender=sender: sender.settle(deployment.url),
                 lambda sender=sender: f"{sender.name} gets an answer to {sender.sent.open}",
-                within=30,
+                within=90,
             )
     for sender in senders:
         print(f"{sender.name}: {len(sender.sent.acknowledged)} acknowledged, {sender.sent.again} sent again")

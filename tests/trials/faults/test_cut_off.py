@@ -42,11 +42,11 @@ class House:
     def served(self) -> str:
         flag = f"{self.url}/ofrep/v1/evaluate/flags/{installation.SURFACE}"
         context = {"context": {"targetingKey": self.someone}}
-        answer = httpx.post(flag, json=context, trust_env=False, timeout=10).json()
+        answer = httpx.post(flag, json=context, trust_env=False, timeout=30).json()
         return str(answer["metadata"]["version"])
 
     def ready(self) -> httpx.Response:
-        return httpx.get(f"{self.url}/readyz", trust_env=False, timeout=10)
+        return httpx.get(f"{self.url}/readyz", trust_env=False, timeout=30)
 
     def flip(self) -> e.FlipConfirmed | None:
         self.confirming.look(laborer.now())

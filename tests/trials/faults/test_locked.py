@@ -30,7 +30,7 @@ from tests.trials.faults.nursery import Nursery
 from tests.trials.faults.test_many_kills import begun
 from tests.trials.length import pick
 
-SOON = 30
+SOON = 90
 TOLD = "The database stayed locked by another program for too long, so nothing was written."
 
 
