@@ -4,8 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PEERS := .venv-peers/.installed .venv-peers-stats/.installed
-WORKERS ?= 2
+WORKERS ?= 3
 PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal --max-worker-restart 0 --inline-snapshot disable
+TRIALS := tests/trials tests/actuators/test_flag_any_order.py tests/journey/test_kill.py tests/field tests/judging/test_one_unit.py \
+  tests/simulation/test_run.py
 RUNS ?= 4000
 LOOKS ?= 1000
 HISTORIES ?= 400
@@ -25,13 +27,14 @@ $(STAMP): requirements.lock pyproject.toml
 demo: setup
 	@$(BIN)/rollout demo $(ARGS)
 
-# WORKERS run side by side, each with a Postgres of its own; WORKERS=0 is one after the other, as for a debugger.
+# WORKERS run side by side, each with a Postgres of its own: one more than two cores, as many tests wait. WORKERS=0 is one
+# after the other, as for a debugger.
 test: setup
 	$(PYTEST) $(ARGS)
 
-# The trials of the log in their long form (hours): every call fails, thousands of histories, 100,000 events.
+# What has a short form in `make test` in its long one (hours): every call fails, thousands of histories, 100,000 events.
 trial: setup
-	TRIAL=long $(PYTEST) tests/trials $(ARGS)
+	TRIAL=long $(PYTEST) $(TRIALS) $(ARGS)
 
 check: check-static test
 

@@ -18,11 +18,8 @@ from core.service import Service
 from core.store.database import Database, connect
 from core.store.tables import look
 
-ROLLOUTS = 50
 BATCH = 100
 OBSERVATIONS = EVALUATIONS = 2_000  # a second
-FULL_SECONDS, QUICK_SECONDS = 600.0, 60.0
-TICK = timedelta(seconds=10)
 LATE = timedelta(seconds=15)
 P99 = 20.0  # milliseconds
 GROWTH = 1.0  # per cent a minute
@@ -31,16 +28,18 @@ SETTLED = 0.4
 
 def measure(effort: Effort) -> Iterator[Figure]:
     """RuntimeError where anything was answered with an error: then there is no figure to speak of."""
-    seconds = QUICK_SECONDS if effort.quick else FULL_SECONDS
+    seconds, tick, many = effort.crowded, f"{effort.tick:g}s", effort.rollouts
     with databases.postgres_server() as server:
         url = server.migrated()
         with connect(url) as database:
             service = Service(database)
-            surfaces = [f"assistant-{number}" for number in range(ROLLOUTS)]
+            surfaces = [f"assistant-{number}" for number in range(many)]
             for surface in surfaces:
                 rollouts.begin(service, surface=surface)
-            with processes.rampart("web", url) as web, processes.worker(url) as worker:
-                sent = [Sending(asked) for asked in (_evaluations(web.url, seconds), _reports(web.url, seconds))]
+            with processes.rampart("web", url) as web, processes.worker(url, ROLLOUT_TICK=tick) as worker:
+                sent = [
+                    Sending(asked) for asked in (_evaluations(web.url, many, seconds), _reports(web.url, many, seconds))
+                ]
                 began = datetime.now().astimezone()
                 for each in sent:
                     each.start()
@@ -49,7 +48,7 @@ def measure(effort: Effort) -> Iterator[Figure]:
                     each.join()
             gaps = _gaps(database, began)
     evaluated, reported = (each.result() for each in sent)
-    said = f"{ROLLOUTS} rollouts, {OBSERVATIONS:,} observations/s and {EVALUATIONS:,} evaluations/s for {seconds:g} s"
+    said = f"{many} rollouts, {OBSERVATIONS:,} observations/s and {EVALUATIONS:,} evaluations/s for {seconds:g} s"
     yield Figure(name=f"{said}: evaluations", ours=evaluated.rate, unit="/s")
     yield Figure(name="… evaluation, p99", ours=1000 * evaluated.p99, unit="ms", goal=P99, better="less")
     yield Figure(name="… observations", ours=reported.rate * BATCH, unit="/s")
@@ -84,11 +83,11 @@ class Sending(threading.Thread):
         raise RuntimeError("the load was not answered") from self._answered
 
 
-def _evaluations(url: str, seconds: float) -> load.Load:
+def _evaluations(url: str, many: int, seconds: float) -> load.Load:
     headers = {"content-type": "application/json"}
     asks = tuple(
         load.Ask(
-            path=f"/ofrep/v1/evaluate/flags/assistant-{number % ROLLOUTS}",
+            path=f"/ofrep/v1/evaluate/flags/assistant-{number % many}",
             headers=headers,
             body=json.dumps({"context": {"targetingKey": f"user-{number}", "language": "en"}}),
         )
@@ -97,8 +96,8 @@ def _evaluations(url: str, seconds: float) -> load.Load:
     return load.Load(url=url, asks=asks, seconds=seconds, rate=EVALUATIONS, connections=16)
 
 
-def _reports(url: str, seconds: float) -> load.Load:
-    asks = tuple(intake.asks(BATCH, 1, f"assistant-{number % ROLLOUTS}")[0] for number in range(2 * ROLLOUTS))
+def _reports(url: str, many: int, seconds: float) -> load.Load:
+    asks = tuple(intake.asks(BATCH, 1, f"assistant-{number % many}")[0] for number in range(2 * many))
     return load.Load(url=url, asks=asks, seconds=seconds, rate=OBSERVATIONS / BATCH, connections=4)
 
 

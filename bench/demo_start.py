@@ -16,13 +16,11 @@ from bench.rounds import Effort
 GOAL = 8.0
 GIVE_UP = 60.0
 CARD = "Small test"  # how the card of a rollout in its canary begins
-ROUNDS = 3  # a start of everything, so fewer rounds than elsewhere
 
 
 def measure(effort: Effort) -> Iterator[Figure]:
     """From the start of the process; set-up has been done before."""
-    del effort
-    found = [_once() for _ in range(ROUNDS)]
+    found = [_once() for _ in range(effort.demo_starts)]
     for place, name in enumerate(("first byte of its page", "page shows a rollout under way")):
         goal = GOAL if place else None
         yield Figure(
@@ -58,6 +56,8 @@ def _once() -> tuple[float, float]:
         raise TimeoutError(f"no rollout was under way within {GIVE_UP:.0f} s")
     finally:
         processes.stop(process)
+        assert process.stdout is not None
+        process.stdout.close()
 
 
 def _addresses(process: "subprocess.Popen[str]") -> tuple[str, str]:

@@ -68,6 +68,8 @@ def worker(database_url: str, **environment: str) -> Iterator[psutil.Process]:
         yield psutil.Process(process.pid)
     finally:
         stop(process)
+        assert process.stdout is not None
+        process.stdout.close()
 
 
 @contextmanager

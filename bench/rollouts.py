@@ -17,7 +17,7 @@ ANA = Actor(id="slack:T0SANDBOX1/U0ANA00001", handle="@ana")
 COHORTS = """\
   - cohort: {name: internal, where: {email_domain: example.com}, percent: 100, hold: 1m}
   - cohort: {name: staff, where: {plan: staff}, percent: 100, hold: 1m}
-  - cohort: {name: north, where: {region: [no, se, fi]}, percent: 100, hold: 1m}
+  - cohort: {name: north, where: {region: ["no", se, fi]}, percent: 100, hold: 1m}
 """
 LIMITS = """\
   - {metric: eval_pass_rate, drops_by: 2pp}

@@ -10,21 +10,66 @@ Party = TypeVar("Party", bound=str)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effort:
-    """How long to measure. `seconds` is the length of one round of load."""
+    """How long to measure.
+
+    `seconds` is the length of one round of load, and `share` how many of the full number of repetitions there are. So
+    many `rollouts` run side by side for `crowded` seconds, looked at every `tick`. The rest are events of the two long
+    logs, and starts of the demonstration.
+    """
 
     rounds: int
     seconds: float
+    share: float
     memory_idle: float
     memory_loaded: float
-    quick: bool
+    crowded: float
+    rollouts: int = 50
+    tick: float = 10.0
+    large_log: int
+    startup_log: int
+    demo_starts: int
 
     def some(self, full: int) -> int:
-        """A number of repetitions, a quarter of it when it has to be quick."""
-        return max(1, full // 4) if self.quick else full
+        """So many repetitions of the full number."""
+        return max(1, int(full * self.share))
 
 
-FULL = Effort(rounds=7, seconds=6, memory_idle=30, memory_loaded=300, quick=False)
-QUICK = Effort(rounds=5, seconds=2, memory_idle=10, memory_loaded=60, quick=True)
+FULL = Effort(
+    rounds=7,
+    seconds=6,
+    share=1.0,
+    memory_idle=30,
+    memory_loaded=300,
+    crowded=600,
+    large_log=1_000_000,
+    startup_log=5_000_000,
+    demo_starts=3,
+)
+QUICK = Effort(
+    rounds=5,
+    seconds=2,
+    share=0.25,
+    memory_idle=10,
+    memory_loaded=60,
+    crowded=60,
+    large_log=100_000,
+    startup_log=100_000,
+    demo_starts=3,
+)
+SMALLEST = Effort(
+    rounds=1,
+    seconds=0.1,
+    share=0.01,
+    memory_idle=1,
+    memory_loaded=3,
+    crowded=6,
+    rollouts=2,
+    tick=1.0,
+    large_log=5_000,
+    startup_log=5_000,
+    demo_starts=1,
+)
+"""Whether everything can run at all; what it finds means nothing."""
 
 
 def medians(parties: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, float]:

@@ -19,7 +19,7 @@ from core.store.folds import Folds
 from core.store.instants import text_of
 from core.store.queries import COLUMNS
 
-EVENTS, OF_A_ROLLOUT, A_DAY = 5_000_000, 250, 50
+OF_A_ROLLOUT, A_DAY = 250, 50
 WITHIN = 3.0  # seconds
 FLAT = 1.2  # times the memory of a log of a tenth of that size
 _ROOT = Path(__file__).parents[1]
@@ -38,7 +38,7 @@ _START = (
 
 def measure(effort: Effort) -> Iterator[Figure]:
     """One rollout runs, all others were rolled back, fifty a day."""
-    size = EVENTS // 50 if effort.quick else EVENTS
+    size = effort.startup_log
     with databases.folder() as folder:
         _, small = _started(databases.sqlite(folder), size // 10)
     with databases.folder() as folder:

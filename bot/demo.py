@@ -1,14 +1,19 @@
 """The demonstration: a sandbox Slack, the bot, and an AI feature with simulated users, in one process."""
 
+import json
 import random
 import signal
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
+from http.client import HTTPConnection
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -24,8 +29,10 @@ from core.store import outbox
 REQUESTS_A_MINUTE = 2000  # of the rollout's clock
 TICK = timedelta(seconds=10)
 SEED = 20261123
+FOR_EVER = datetime.max.replace(tzinfo=UTC)
 ROLLOUT = "R-1"
 SURFACE = "support-assistant"
+AHEAD = timedelta(seconds=15)  # of the rollout's clock, that time may be of the users: what they do in one go
 GIVE_UP = timedelta(hours=4)  # of the rollout's clock
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -35,15 +42,35 @@ class NoSuchScenario(Exception):
 
 
 class FastClock:
-    """A clock that goes `pace` times as fast as real time from the moment it is made."""
+    """A clock that goes `pace` times as fast as real time from the moment it is made, and no further than it may."""
 
     def __init__(self, pace: float) -> None:
-        self._began = datetime.now(UTC)
-        self._monotonic = time.monotonic()
+        self._at = datetime.now(UTC)
+        self._since = time.monotonic()
         self._pace = pace
+        self._furthest = FOR_EVER
+        self._lock = threading.Lock()
 
     def __call__(self) -> datetime:
-        return self._began + timedelta(seconds=(time.monotonic() - self._monotonic) * self._pace)
+        with self._lock:
+            now = time.monotonic()
+            self._at = min(self._at + timedelta(seconds=(now - self._since) * self._pace), self._furthest)
+            self._since = now
+            return self._at
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Whatever happens inside, it goes on afterwards."""
+        try:
+            yield
+        finally:
+            self.go_until(FOR_EVER)
+
+    def go_until(self, furthest: datetime) -> None:
+        """Stand still there, until it may go on."""
+        self()
+        with self._lock:
+            self._furthest = max(furthest, self._at)
 
 
 def run(scenario: str, *, headless: bool, speed: float, port: int) -> bool:
@@ -170,32 +197,40 @@ class Story:
             self._sandbox.person("ana").click(message, "Start then")
 
     def _users(self, interrupted: threading.Event) -> None:
+        """On a machine that is too slow for this speed time waits for them: fewer users would be another story."""
         chance = random.Random(SEED)
         asked = 0
         began = self._clock()
-        with httpx.Client(base_url=self.url, trust_env=False, timeout=30) as client:
+        with (
+            closing(_connection(self.url)) as connection,
+            httpx.Client(base_url=self.url, trust_env=False) as client,
+            self._clock.held(),
+        ):
             while not (self._over.is_set() or interrupted.is_set()):
+                self._clock.go_until(began + timedelta(minutes=asked / REQUESTS_A_MINUTE) + AHEAD)
                 due = int((self._clock() - began).total_seconds() * REQUESTS_A_MINUTE / 60) - asked
                 count = min(due, 500)
                 if count >= 1:
-                    self._serve(client, chance, count, asked)
+                    self._serve(connection, client, chance, count, asked)
                     asked += count
                 self._over.wait(0.05)
 
-    def _serve(self, client: httpx.Client, chance: random.Random, count: int, number: int) -> None:
+    def _serve(
+        self, connection: HTTPConnection, client: httpx.Client, chance: random.Random, count: int, number: int
+    ) -> None:
         served: list[dict[str, str]] = []  # at this speed a stage may begin in the middle of a batch
 
         def serve(visitor: traffic.Visitor) -> tuple[str, str]:
             at = self._clock().isoformat()
-            answer = client.post(f"/ofrep/v1/evaluate/flags/{SURFACE}", json={"context": visitor.context}).json()
+            answer = _post(connection, f"/ofrep/v1/evaluate/flags/{SURFACE}", {"context": visitor.context})
             exposure = answer["metadata"].get("exposure")
             served.append({"at": at, **({"exposure": exposure} if exposure else {})})
             return answer["variant"], answer["metadata"]["version"]
 
         seen = traffic.respond(chance, self.scenario, self._clock(), count, serve, "v42")
         batch = {"observations": [{**one, "surface": SURFACE, **how} for one, how in zip(seen, served, strict=True)]}
-        answer = client.post("/api/v1/observations", json=batch, headers={"idempotency-key": f"demo-{number}"})
-        answer.raise_for_status()
+        key = f"demo-{number}"
+        client.post("/api/v1/observations", json=batch, headers={"idempotency-key": key}, timeout=30).raise_for_status()
 
     def _rollout(self) -> Rollout:
         return self._program.service.peek().rollouts[ROLLOUT]
@@ -212,3 +247,14 @@ class Story:
         give_up = self._clock() + GIVE_UP
         while not true() and not interrupted.is_set() and self._clock() < give_up:
             self._over.wait(0.05)
+
+
+def _connection(url: str) -> HTTPConnection:
+    """For what is asked hundreds of times a second, which a client with everything would be too slow for."""
+    parts = urlsplit(url)
+    return HTTPConnection(parts.hostname or "", parts.port, timeout=30)
+
+
+def _post(connection: HTTPConnection, path: str, body: dict[str, Any]) -> Any:
+    connection.request("POST", path, json.dumps(body), {"content-type": "application/json"})
+    return json.loads(connection.getresponse().read())

@@ -1,8 +1,10 @@
 """Real databases for tests: the same tests run on SQLite and on a Postgres that comes with a package."""
 
+import asyncio
 import os
 import shutil
 import signal
+import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,15 +15,44 @@ import psutil
 import psycopg
 import pytest
 import structlog
+import uvicorn.server
 from sqlalchemy import make_url, text
 
-from core.store import projections, schema, triggers
+from core.store import projections, schema, sqlite_file, triggers
 from core.store.database import Database, connect
 from core.store.tables import metadata
 
 # Not with the variables of every frame, as is structlog's default: such a traceback takes a second to print.
 PLAIN = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
 structlog.configure(processors=[*structlog.get_config()["processors"][:-1], PLAIN])
+
+
+class _OftenAwake:
+    """`asyncio` as uvicorn sees it: it asks a hundred times a second, not ten, whether to stop and who is still there.
+
+    A test starts two or three servers and would wait for half a second until they have ended.
+    """
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(asyncio, name)
+
+    @staticmethod
+    async def sleep(seconds: float) -> None:
+        await asyncio.sleep(seconds / 10)
+
+
+uvicorn.server.asyncio = _OftenAwake()  # type: ignore[assignment]
+
+PREPARE_IN_EARNEST = sqlite_file._prepare
+
+
+def _prepare_without_the_disk(raw: sqlite3.Connection, record: object) -> None:
+    """No test cuts the power, and every commit would wait for the disk. Processes that a test starts do wait for it."""
+    PREPARE_IN_EARNEST(raw, record)
+    raw.execute("PRAGMA synchronous=OFF")
+
+
+sqlite_file._prepare = _prepare_without_the_disk
 
 # Not in the checkout: there the path may be too long for a socket, and as root the package opens every parent folder.
 _SERVERS = Path(tempfile.gettempdir()) / f"rampart-postgres-{os.getuid()}"
@@ -126,6 +157,12 @@ def sqlite_url(new_sqlite: Callable[[], str]) -> str:
     return new_sqlite()
 
 
+@pytest.fixture
+def sqlite_in_earnest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite files that are opened from now on are as durable as those of the program."""
+    monkeypatch.setattr(sqlite_file, "_prepare", PREPARE_IN_EARNEST)
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
 def database_url(request: pytest.FixtureRequest) -> str:
     """The address of a fresh, migrated database, for tests that open it from several processes."""
@@ -199,3 +236,27 @@ def _kill(postmaster: int) -> None:
     if psutil.pid_exists(postmaster) and (process := psutil.Process(postmaster)).name() == "postgres":
         process.send_signal(signal.SIGQUIT)
         psutil.wait_procs([process], timeout=10)
+
+
+_LONG_ONES = {"journey", "trials"}  # their folders
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Slow tests first, dealt to all workers: none of them is begun when there is nothing left to do beside it.
+
+    A worker gets one part of the list, and whoever is done with theirs takes from the end of another's.
+    """
+    workers = int(getattr(config, "workerinput", {}).get("workercount", 1))
+    files: dict[Path, list[pytest.Item]] = {}
+    for item in items:
+        if item.get_closest_marker("slow") or _LONG_ONES & set(item.path.parts):
+            files.setdefault(item.path, []).append(item)
+    slow = {item for of_file in files.values() for item in of_file}
+    rest = [item for item in items if item not in slow]
+    ordered: list[pytest.Item] = []
+    for worker in range(workers):
+        mine = [item for of_file in list(files.values())[worker::workers] for item in of_file]
+        size = (len(items) - len(ordered)) // (workers - worker)
+        ordered += mine + rest[: max(size - len(mine), 0)]
+        del rest[: max(size - len(mine), 0)]
+    items[:] = ordered + rest

@@ -180,7 +180,7 @@ class Sandbox:
         """A message as plain text, with its blocks and buttons."""
         return plain_text.of_message(self.workspace, message)
 
-    def wait_for(self, predicate: Callable[[], T], timeout: float = 5.0) -> T:
+    def wait_for(self, predicate: Callable[[], T], timeout: float = 30.0) -> T:
         """Wait until something holds, and return it; TimeoutError with what was said last."""
         found = self.changes.wait_for(predicate, timeout)
         if not found:
@@ -188,7 +188,7 @@ class Sandbox:
             raise TimeoutError(f"it did not happen within {timeout:g} s; said last:\n{said or '(nothing)'}")
         return found
 
-    def wait_message(self, channel: str, contains: str, *, person: str | None = None, timeout: float = 5.0) -> Message:
+    def wait_message(self, channel: str, contains: str, *, person: str | None = None, timeout: float = 30.0) -> Message:
         """Wait for a message with these words, as plain text, and return it."""
 
         def found() -> list[Message]:

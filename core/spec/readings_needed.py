@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache, lru_cache
 from math import inf, log
 from statistics import NormalDist
 
 import numpy as np
+from numpy.typing import NDArray
 
 from core.judging import weights
 from core.judging.hypothesis import clearing, hypotheses
@@ -34,6 +36,7 @@ def evidence_needed(limits: Sequence[Limit], limit: Limit, *, segments: bool) ->
     return log(1 / ALPHA) + log(max(acting, 1)) - log(share)
 
 
+@lru_cache(maxsize=8192)  # a file is checked more than once, and each time the same searches are made in every stage
 def readings(limit: Limit, level: Level, size: float, *, canary_share: float, alpha: float) -> float:
     """Expected canary readings until a change of this size is noticed; infinite where it never is."""
     metric = CATALOGUE[limit.metric]
@@ -136,12 +139,18 @@ def _units(level: Level, margin: float, canary_share: float) -> float:
     )
 
 
+@lru_cache(maxsize=1024)  # asked for hundreds of times in one search for the smallest change that is noticed
 def _variation(spread: float) -> float:
     """Standard deviation over mean of values cut at their 99th percentile, where their logarithm is normal."""
-    middles = (np.arange(2000) + 0.5) / 2000
-    normal = np.array([_NORMAL.inv_cdf(min(p, HIGH)) for p in middles])
-    values = np.exp(max(spread, 1e-3) * normal)
+    values = np.exp(max(spread, 1e-3) * _cut_normal())
     return float(values.std() / values.mean())
+
+
+@cache
+def _cut_normal() -> NDArray[np.float64]:
+    """Two thousand values as the normal distribution has them, cut at its 99th percentile."""
+    middles = (np.arange(2000) + 0.5) / 2000
+    return np.array([_NORMAL.inv_cdf(min(p, HIGH)) for p in middles])
 
 
 def _clip(rate: float) -> float:

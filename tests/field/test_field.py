@@ -5,8 +5,9 @@ import pytest
 from bench.field.__main__ import SEED, is_about_the_version, lines
 from bench.field.history import Outcome, play
 from core.rollout import holds
+from tests.trials.length import pick
 
-HARMLESS = (5, 7, 9, 11, 17)
+HARMLESS = pick((5, 9, 17), (5, 7, 9, 11, 17))
 
 
 @pytest.fixture(scope="module")
@@ -28,17 +29,19 @@ CAREFUL = {"refusals +6 pp": (1, 6, 9), "errors +5 pp": (2, 3, 5), "quality -12 
 @pytest.mark.slow
 @pytest.mark.parametrize("scenario", CAREFUL)
 def test_gross_harm_never_reaches_everybody_at_standard_risk(scenario: str) -> None:
-    for number in CAREFUL[scenario]:
+    for number in CAREFUL[scenario][: pick(2, 3)]:
         found = play(scenario, number, SEED)
         assert found.risk == "standard"
         assert found.reached < 100, found
 
 
 def test_a_history_can_be_played_again_from_its_seed() -> None:
-    assert play("refusals +6 pp", 7, SEED) == play("refusals +6 pp", 7, SEED)
-    assert play("refusals +6 pp", 7, SEED) != play("refusals +6 pp", 7, SEED + 1)
+    once = play("refusals +6 pp", 7, SEED)
+    assert once == play("refusals +6 pp", 7, SEED)
+    assert once != play("refusals +6 pp", 7, SEED + 1)
 
 
+@pytest.mark.slow
 def test_the_report_names_the_histories_to_look_at(harmless: list[Outcome]) -> None:
     text = "\n".join(lines("", harmless, worst=3))
     assert "rolled back" in text

@@ -149,7 +149,7 @@ def serve() -> Iterator[Serve]:
         server.startup = told  # type: ignore[method-assign]
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
-        assert ready.wait(10)
+        assert ready.wait(60)
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         port = listening.getsockname()[1]
         client = httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, headers=headers, timeout=30)

@@ -31,7 +31,7 @@ class Commits:
         """The snapshot, which the writer asks for once per transaction."""
         self.count += 1
         self.entered.set()
-        self.gate.wait(10)
+        self.gate.wait(60)
         return snapshot(self.running.service.peek())
 
 
@@ -50,7 +50,7 @@ def intake(running: Any, commits: Commits) -> Iterator[Intake]:
 
 def test_what_arrives_meanwhile_is_written_together(intake: Intake, commits: Commits) -> None:
     first = intake.submit(batch(0))
-    assert commits.entered.wait(10)
+    assert commits.entered.wait(60)
     others = [intake.submit(batch(i, broken=i == 3)) for i in range(1, 20)]
     commits.gate.set()
     answers = [f for f in (first, *others) if f.exception(10) is None]
@@ -60,7 +60,7 @@ def test_what_arrives_meanwhile_is_written_together(intake: Intake, commits: Com
 
 def test_too_many_are_sent_back_and_the_others_are_kept(intake: Intake, commits: Commits) -> None:
     first = intake.submit(batch(0))
-    assert commits.entered.wait(10)
+    assert commits.entered.wait(60)
     waiting = [intake.submit(batch(i)) for i in range(1, ingest.WAITING + 1)]
     with pytest.raises(Full):
         intake.submit(batch(9999))
@@ -78,7 +78,7 @@ def test_closing_writes_what_waits(intake: Intake, commits: Commits) -> None:
 
 def test_a_sender_that_left_before_its_turn_is_not_counted(intake: Intake, commits: Commits) -> None:
     first = intake.submit(batch(0))
-    assert commits.entered.wait(10)
+    assert commits.entered.wait(60)
     gone = intake.submit(batch(1))
     assert gone.cancel()
     commits.gate.set()

@@ -4,13 +4,14 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 
 from bot import app
+from bot.demo import FOR_EVER, FastClock
 from bot.sandbox.control import Sandbox
 from bot.sandbox.persona import Persona
 from bot.sandbox.workspace import Message
@@ -51,21 +52,15 @@ notify:
 """
 
 
-class Clock:
+class Clock(FastClock):
     """Stands still at the real time at which it was made; from `go` on it runs `pace` times as fast."""
 
     def __init__(self, pace: float) -> None:
-        self._pace = pace
-        self._at = datetime.now(UTC)
-        self._since: float | None = None
-
-    def __call__(self) -> datetime:
-        if self._since is None:
-            return self._at
-        return self._at + timedelta(seconds=(time.monotonic() - self._since) * self._pace)
+        super().__init__(pace)
+        self.go_until(self())
 
     def go(self) -> None:
-        self._since = time.monotonic()
+        self.go_until(FOR_EVER)
 
 
 @dataclass(slots=True)
@@ -107,7 +102,7 @@ class House:
         if self.sandbox.transport == "socket":
             assert self.program.socket_mode is not None
             hang_up(self.program.socket_mode, self.sandbox)
-        self.program.clock.stop(within=30)  # a delivery under way must not reach into the next test's database
+        self.program.clock.stop(within=90)  # a delivery under way must not reach into the next test's database
         self.program.stop()
         self.sandbox.stop()
 
@@ -138,7 +133,7 @@ class House:
         """What stands in a message now, without emphasis."""
         return self.sandbox.text(self.sandbox.message(message) or message).replace("*", "")
 
-    def said(self, channel: str, words: str, *, person: str | None = None, within: float = 30) -> Message:
+    def said(self, channel: str, words: str, *, person: str | None = None, within: float = 90) -> Message:
         """The newest message with these words, as soon as there is one."""
 
         def found() -> list[Message]:
@@ -152,9 +147,9 @@ class House:
         def found() -> list[Message]:
             return [m for m in self.sandbox.ephemerals(handle) if words in self.text(m)]
 
-        return self.sandbox.wait_for(found, 15)[-1]
+        return self.sandbox.wait_for(found, 90)[-1]
 
-    def until(self, true: Callable[[], object], what: str, *, within: float = 60) -> None:
+    def until(self, true: Callable[[], object], what: str, *, within: float = 180) -> None:
         """Wait until something holds of the program."""
         waiting_until(true, lambda: f"{what}; R-1 is {self.rollout.state}, {self.rollout.waiting_for!r}", within=within)
 

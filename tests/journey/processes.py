@@ -5,6 +5,8 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,13 +27,33 @@ def environment(**settings: str) -> dict[str, str]:
 def run(*arguments: str, stdin: str = "", **settings: str) -> subprocess.CompletedProcess[str]:
     """One command of the `rollout` program, to its end."""
     return subprocess.run(
-        [ROLLOUT, *arguments], env=environment(**settings), input=stdin, capture_output=True, text=True, timeout=120
+        [ROLLOUT, *arguments], env=environment(**settings), input=stdin, capture_output=True, text=True, timeout=300
     )
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
+@contextmanager
+def reserved_ports(many: int = 1) -> Iterator[int]:
+    """The first of so many ports in a row, each bound here and not listened on: nobody is given them by chance, and a
+    process that asks for one by its number may listen there, die, and be succeeded."""
+    with ExitStack() as held:
+        while True:
+            with ExitStack() as trying:
+                try:
+                    first = _bound(trying, 0)
+                    for further in range(1, many):
+                        _bound(trying, first + further)
+                except (OSError, OverflowError):  # one of those after it is taken, or there is none
+                    continue
+                held.enter_context(trying.pop_all())
+                break
+        yield first
+
+
+def _bound(until: ExitStack, port: int) -> int:
+    taken = until.enter_context(socket.socket())
+    taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    taken.bind(("127.0.0.1", port))
+    return int(taken.getsockname()[1])
 
 
 @dataclass(slots=True)

@@ -26,7 +26,7 @@ def test_a_rollout_is_told_started_judged_and_taken_back(
     house.person("ana").command("/rollout start R-1")
     house.person("ana").click(house.whispered("ana", "Earliest start"), "Start then")
     house.clock.go()
-    with Crowd(house.url, house.clock, "refusals", seed=1) as crowd, crowd.all_the_while(a_second=600):
+    with Crowd(house.url, house.clock, "refusals", seed=1) as crowd, crowd.all_the_while(house.clock, a_minute=600):
         house.until(lambda: house.rollout.state is State.ROLLED_BACK, "the harm is noticed")
     house.until(lambda: house.rollout.flip is not None, "the switch is confirmed")
     shown = witness.read(house.text(house.said("#ai-rollouts", "Log witness")))

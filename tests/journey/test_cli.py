@@ -245,9 +245,9 @@ def test_it_writes_beside_a_running_serve(cli: Cli, machine: Callable[..., Machi
     done(cli("apply", "surface.yaml", "rollout.yaml"))
     done(cli("start", "R-1"))
     waiting_until(
-        lambda: versions(serve.url, 1000) == {"v42", "v43"}, lambda: "serve serves what the CLI began", within=10
+        lambda: versions(serve.url, 1000) == {"v42", "v43"}, lambda: "serve serves what the CLI began", within=90
     )
     done(cli("rollback", "R-1"))
-    waiting_until(lambda: versions(serve.url, 1000) == {"v42"}, lambda: "serve is back on v42", within=10)
+    waiting_until(lambda: versions(serve.url, 1000) == {"v42"}, lambda: "serve is back on v42", within=90)
     with connect(sqlite_url) as database:
         assert any(isinstance(r.event, RolledBack) for r in Service(database).history("R-1"))

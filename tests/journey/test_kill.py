@@ -21,10 +21,11 @@ from core.store.tables import outbox
 from tests.journey import plans
 from tests.journey.crowd import SURFACE
 from tests.journey.house import waiting_until
-from tests.journey.processes import Machine, Process, free_port
+from tests.journey.processes import Machine, Process, reserved_ports
 from tests.journey.senders import BATCH, PEOPLE, Batches, InSlack, Sender, over_rest
+from tests.trials.length import pick
 
-ROUNDS = 6
+ROUNDS = pick(3, 6)
 LEASE = 15  # seconds after which a message that a killed process was sending is looked for, and sent if it is not there
 MESSAGES = 200  # at most, one a second in a channel
 REST = 0.15  # seconds between two that are told in the channel: the test waits in the end until all are
@@ -65,15 +66,16 @@ def database(request: pytest.FixtureRequest) -> Iterator[Database]:
 
 
 @pytest.fixture
-def deployment(database: Database, machine: Callable[..., Machine], slack: Sandbox) -> Deployment:
+def deployment(database: Database, machine: Callable[..., Machine], slack: Sandbox) -> Iterator[Deployment]:
     """`serve` on SQLite; a web and a worker on Postgres."""
     url = database.engine.url.render_as_string(hide_password=False)
     computer = machine(url, ROLLOUT_TICK="1s")
     roles = ("serve",) if database.dialect == "sqlite" else ("web", "worker")
-    deployed = Deployment(machine=computer, roles=roles, port=free_port(), running={})
-    deployed.revive()
-    slack.connect(f"{deployed.url}/slack/events")
-    return deployed
+    with reserved_ports() as port:
+        deployed = Deployment(machine=computer, roles=roles, port=port, running={})
+        deployed.revive()
+        slack.connect(f"{deployed.url}/slack/events")
+        yield deployed
 
 
 @pytest.mark.slow
@@ -97,7 +99,7 @@ def test_killed_again_and_again(deployment: Deployment, database: Database, slac
             waiting_until(
                 lambda sender=sender: sender.settle(deployment.url),
                 lambda sender=sender: f"{sender.name} gets an answer to {sender.sent.open}",
-                within=30,
+                within=90,
             )
     for sender in senders:
         print(f"{sender.name}: {len(sender.sent.acknowledged)} acknowledged, {sender.sent.again} sent again")

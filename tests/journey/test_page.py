@@ -45,7 +45,7 @@ def test_people_take_a_rollout_from_its_approval_to_its_end(
     page.locator(".ephemeral", has_text="Scheduled by @ana").first.wait_for()
 
     house.clock.go()
-    with Crowd(house.url, house.clock, "refusals", seed=4) as crowd, crowd.all_the_while(a_second=600):
+    with Crowd(house.url, house.clock, "refusals", seed=4) as crowd, crowd.all_the_while(house.clock, a_minute=600):
         card.get_by_text("Small test").first.wait_for(timeout=WITHIN)
         card.get_by_text("Rolled back:").wait_for(timeout=WITHIN)
     assert house.rollout.state is State.ROLLED_BACK

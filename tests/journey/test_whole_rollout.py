@@ -45,7 +45,7 @@ def test_harm_is_told_approved_started_and_taken_back(house: House) -> None:
     house.whispered("ana", "Scheduled by @ana")
 
     house.clock.go()
-    with Crowd(house.url, house.clock, "refusals", seed=1) as crowd, crowd.all_the_while(a_second=600):
+    with Crowd(house.url, house.clock, "refusals", seed=1) as crowd, crowd.all_the_while(house.clock, a_minute=600):
         house.until(lambda: house.rollout.state is State.RUNNING, "R-1 begins by itself")
         house.until(lambda: versions(house.url, 200) == {"v42", "v43"}, "some are served the new version")
         house.until(lambda: house.rollout.state is State.ROLLED_BACK, "the harm is noticed")
@@ -79,7 +79,7 @@ def test_a_healthy_change_is_done_without_a_human_after_its_approval(house: Hous
     house.person("ana").click(house.whispered("ana", "Earliest start"), "Start then")
 
     house.clock.go()
-    with Crowd(house.url, house.clock, "healthy", seed=2) as crowd, crowd.all_the_while(a_second=600):
+    with Crowd(house.url, house.clock, "healthy", seed=2) as crowd, crowd.all_the_while(house.clock, a_minute=600):
         house.until(lambda: house.rollout.state in {State.DONE, State.ROLLED_BACK, State.ON_HOLD}, "R-1 ends")
     assert house.rollout.state is State.DONE
     assert house.program.service.world().surfaces["support-assistant"].live == "v43"

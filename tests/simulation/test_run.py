@@ -14,6 +14,7 @@ from core.simulation.run import moments, play
 from core.simulation.study import Task, carried_out, carry_out, summed_up
 from core.simulation.tally import Tally
 from core.simulation.traffic import Traffic
+from tests.trials.length import pick
 
 HOUR = timedelta(hours=1)
 REFUSING = Harm(metric="refusal_rate", text="refusal_rate +20 pp", shift=0.2)
@@ -113,5 +114,6 @@ def test_a_run_depends_on_seed_and_number_alone(study):
 
 @pytest.mark.slow
 def test_plans_without_harm_are_rarely_rolled_back(study):
-    asked = study(runs=150, looks=30)
-    assert summed_up(asked, carried_out(asked)).harmless.rolled_back <= 16  # 1 chance in 1,000 at a true 5 %
+    asked = study(runs=pick(50, 150), looks=30)
+    most = pick(8, 16)  # 1 chance in 1,000 at a true 5 %
+    assert summed_up(asked, carried_out(asked)).harmless.rolled_back <= most

@@ -305,7 +305,7 @@ def test_what_takes_long_is_acknowledged_first_and_answered_afterwards() -> None
         acknowledged.set()
 
     with Answering("id", acknowledge, later.append, 0.01) as answering:
-        assert acknowledged.wait(5)
+        assert acknowledged.wait(60)
         answering.say(blocks.message("Done: at last."))
     assert "Got it, working on it (ref " in first[0].text
     assert [m.text for m in later] == ["Done: at last."]

@@ -77,7 +77,7 @@ def test_the_versions_with_the_wal_reset_bug_are_known(version, affected):
     assert has_wal_reset_bug(version) is affected
 
 
-def test_sqlite_is_durable_and_never_checkpoints_on_its_own(sqlite_database):
+def test_sqlite_is_durable_and_never_checkpoints_on_its_own(sqlite_in_earnest, sqlite_database):
     with sqlite_database.reading() as connection:
         pragmas = ("journal_mode", "synchronous", "wal_autocheckpoint", "foreign_keys")
         found = [connection.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in pragmas]

@@ -23,7 +23,7 @@ from core.store.tables import outbox
 from tests.journey import plans
 from tests.journey.crowd import SURFACE
 from tests.journey.house import waiting_until
-from tests.journey.processes import free_port, post
+from tests.journey.processes import post
 from tests.journey.senders import BATCH, PEOPLE, Batches, Sender, Sent, over_rest
 from tests.trials.faults.crash_points import Point
 from tests.trials.faults.newborn import LEASE
@@ -31,6 +31,7 @@ from tests.trials.faults.nursery import Nursery, Process
 
 _OPEN = re.compile("working on it|Nothing was done|may not have been carried out")
 SOON = 60  # seconds within which whatever should happen has happened
+REST = 0.1  # seconds of each client between two things: what is done must also be said in the end, and checked
 
 
 @dataclass(slots=True)
@@ -40,7 +41,7 @@ class Installation:
     nursery: Nursery
     database: Database
     slack: Sandbox
-    port: int = field(default_factory=free_port)
+    port: int
     running: dict[str, Process] = field(default_factory=dict)
     senders: tuple[Sender, ...] = ()
 
@@ -71,9 +72,9 @@ class Installation:
         snapshot = exposure.snapshot(Service(self.database).world())
         variants = {u: evaluate(snapshot, SURFACE, u, {}).variant for u in (f"user-{n}" for n in range(PEOPLE))}
         self.senders = (
-            Sender("slack", Steering(self.slack)),
-            Sender("rest", over_rest),
-            Sender("batch", Batches(variants)),
+            Sender("slack", Steering(self.slack), rest=REST),
+            Sender("rest", over_rest, rest=REST),
+            Sender("batch", Batches(variants), rest=REST),
         )
 
     def under_load(self, until: Callable[[], object], what: Callable[[], str]) -> None:

@@ -15,12 +15,17 @@ import bot.delivery
 import bot.jobs
 import bot.serving
 import core.replay
+import core.store.append_lock
+import core.store.database
 import core.store.processes
+import core.store.sqlite_file
 from tests.trials.faults import crash_points
 from tests.trials.faults.crash_points import Point
+from tests.trials.length import pick
 
 SHORT = core.store.processes.SERVES_ON
 LEASE = timedelta(seconds=2)  # of messages and slots; whoever dies is succeeded that much later
+STANDS_STILL = pick("5s", core.store.database.IDLE_TIMEOUT)  # and who does so under the append lock is cut off
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +38,7 @@ class Orders:
     point: "str | Point | None"
     number: signal.Signals
     serves_on: float = core.store.processes.SERVES_ON
+    patience: float = core.store.append_lock.PATIENCE
 
     def __post_init__(self) -> None:
         if isinstance(self.point, Point):
@@ -50,6 +56,7 @@ def begin(orders: Orders) -> None:
     os.environ.update(orders.environment)
     hurry()
     serve_on(orders.serves_on)
+    wait_for_the_lock(orders.patience)
     if orders.point is not None:
         dialect = "sqlite" if orders.environment["DATABASE_URL"].startswith("sqlite") else "postgresql"
         point = next(p for p in crash_points.points(dialect) if p.name == orders.point)
@@ -66,10 +73,17 @@ def serve_on(seconds: float) -> None:
         bot.serving.REPORT = 0.5
 
 
+def wait_for_the_lock(seconds: float) -> None:
+    """For so long while others hold it, instead of the ten seconds in earnest."""
+    core.store.database.PATIENCE = core.store.sqlite_file.PATIENCE = seconds
+    core.store.database.LOCK_TIMEOUT = f"{seconds:g}s"
+
+
 def hurry() -> None:
     """Leases of seconds, and no rest for channels: what these are in earnest is for other tests."""
     bot.attempts.LEASE = LEASE
     bot.jobs._LEASE = LEASE
+    core.store.database.IDLE_TIMEOUT = STANDS_STILL
     for function, how_long in ((bot.app.build, "rest"), (bot.delivery.deliver_due, "pace")):
         assert function.__kwdefaults__ is not None
         assert how_long in function.__kwdefaults__

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from core.store import processes
+from core.store import append_lock, processes
 from tests.journey.house import waiting_until
 from tests.journey.processes import STARTED, environment
 from tests.trials.faults.crash_points import Point
@@ -76,6 +76,7 @@ class Nursery:
     folder: Path
     settings: dict[str, str]
     serves_on: float = processes.SERVES_ON
+    patience: float = append_lock.PATIENCE
     born: list[Process] = field(default_factory=list)
 
     def start(
@@ -92,6 +93,7 @@ class Nursery:
             point=dies_at or stops_at,
             number=signal.SIGKILL if dies_at is not None else signal.SIGSTOP,
             serves_on=self.serves_on,
+            patience=self.patience,
         )
         running = FORKS.Process(target=newborn.begin, args=(orders,), daemon=True)
         running.start()

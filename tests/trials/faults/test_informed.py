@@ -54,16 +54,16 @@ class House:
     def version(self, unit: str) -> str:
         context = {"context": {"targetingKey": unit}}
         flag = f"{self.url}/ofrep/v1/evaluate/flags/{SURFACE}"
-        return str(httpx.post(flag, json=context, trust_env=False, timeout=10).json()["metadata"]["version"])
+        return str(httpx.post(flag, json=context, trust_env=False, timeout=30).json()["metadata"]["version"])
 
     def served(self) -> str:
         return self.version(self.someone)
 
     def ready(self) -> httpx.Response:
-        return httpx.get(f"{self.url}/readyz", trust_env=False, timeout=10)
+        return httpx.get(f"{self.url}/readyz", trust_env=False, timeout=30)
 
     def figure(self, name: str) -> float:
-        lines = httpx.get(f"{self.url}/metrics", trust_env=False, timeout=10).text.splitlines()
+        lines = httpx.get(f"{self.url}/metrics", trust_env=False, timeout=30).text.splitlines()
         return float(next(line.rpartition(" ")[2] for line in lines if line.startswith(f"{name} ")))
 
     def find_someone(self) -> None:
@@ -239,7 +239,7 @@ def test_a_rollback_that_cannot_be_written_is_answered_with_that(
         assert message.startswith("The rollback of R-1 could not be written: the database takes nothing new (")
         assert "Meanwhile everybody gets the live version" in message
         assert "rollout rollback R-1" in message
-        page = httpx.get(house.url, trust_env=False, timeout=10).text
+        page = httpx.get(house.url, trust_env=False, timeout=30).text
         assert "No new version is served by this process: a rollback could not be written" in page
         examined = run("doctor", DATABASE_URL=server.url())
         assert examined.returncode == 1
@@ -428,7 +428,7 @@ def test_dead_workers_are_seen_and_where_the_policy_says_so_the_canary_is_withdr
         assert house.ready().status_code == 200, "this process is informed; it is the looks that are missing"
         assert house.figure('rampart_look_age_seconds{rollout="R-1"}') > 3
         assert house.figure("rampart_rollouts_unwatched") == 1
-        page = httpx.get(house.url, trust_env=False, timeout=10).text
+        page = httpx.get(house.url, trust_env=False, timeout=30).text
         assert "Nobody has looked at R-1 for" in page
         assert "nobody looks at its rollout" in house.process.said()
         place.start("worker").wait_started()

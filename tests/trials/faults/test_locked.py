@@ -18,17 +18,19 @@ from core.rollout import events as e
 from core.service import Service
 from core.store import database as databases
 from core.store import sqlite_file, verify
+from core.store.append_lock import PATIENCE
 from core.store.appending import appending
 from core.store.database import connect
 from core.store.errors import Busy
 from core.store.postgres_functions import APPEND_KEY
 from tests.journey.house import waiting_until
-from tests.journey.processes import free_port, post
+from tests.journey.processes import post
 from tests.trials.faults import laborer
 from tests.trials.faults.nursery import Nursery
 from tests.trials.faults.test_many_kills import begun
+from tests.trials.length import pick
 
-SOON = 30
+SOON = 90
 TOLD = "The database stayed locked by another program for too long, so nothing was written."
 
 
@@ -75,7 +77,9 @@ def test_commands_are_told_in_time_evaluation_goes_on_and_so_does_everything_aft
     with connect(url) as database:
         service = Service(database)
         begun(service)
-        web = nursery(url).start("serve" if database.dialect == "sqlite" else "web", port=free_port())
+        place = nursery(url)
+        place.patience = pick(5.0, PATIENCE)
+        web = place.start("serve" if database.dialect == "sqlite" else "web")
         web.wait_started()
         slack.connect(f"{web.url}/slack/events")
         with holding(url):  # type: ignore[attr-defined]

@@ -16,6 +16,7 @@ from core.store.database import Database, connect
 from core.store.tables import projection
 from tests.journey import plans
 from tests.journey.house import waiting_until
+from tests.journey.processes import reserved_ports
 from tests.trials.faults.crash_points import Point, points
 from tests.trials.faults.installation import SOON, Client, Installation
 from tests.trials.faults.nursery import Nursery, Process
@@ -38,8 +39,8 @@ def installed(
     request: pytest.FixtureRequest, nursery: Callable[..., Nursery], slack: Sandbox
 ) -> Iterator[Installation]:
     url = request.getfixturevalue(f"new_{request.param}")()
-    with connect(url) as database:
-        yield Installation(nursery=nursery(url), database=database, slack=slack)
+    with connect(url) as database, reserved_ports() as port:
+        yield Installation(nursery=nursery(url), database=database, slack=slack, port=port)
 
 
 def killed_at(point: Point, process: Process) -> bool:

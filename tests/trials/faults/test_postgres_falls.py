@@ -16,7 +16,7 @@ from core.store import schema, verify
 from core.store.database import connect
 from tests.journey import plans
 from tests.journey.house import waiting_until
-from tests.journey.processes import free_port, post
+from tests.journey.processes import post
 from tests.trials.faults import installation
 from tests.trials.faults.installation import SOON
 from tests.trials.faults.nursery import Nursery
@@ -75,7 +75,7 @@ def test_a_server_that_falls_over_under_load(server: Server, nursery: Callable[.
     with connect(server.url()) as database:
         schema.migrate(database)
         place = nursery(server.url())
-        web, worker = place.start("web", port=free_port()), place.start("worker")
+        web, worker = place.start("web"), place.start("worker")
         for process in (web, worker):
             process.wait_started()
         slack.connect(f"{web.url}/slack/events")
@@ -185,7 +185,7 @@ def test_too_many_connections_are_told_and_recovered_from(
 ) -> None:
     url, limit = few_connections
     place = nursery(url)
-    web, worker = place.start("web", port=free_port()), place.start("worker")
+    web, worker = place.start("web"), place.start("worker")
     for process in (web, worker):
         process.wait_started()
     slack.connect(f"{web.url}/slack/events")

@@ -17,7 +17,7 @@ from core.store.database import Database, connect
 from tests.journey import plans
 from tests.journey.crowd import Line
 from tests.journey.house import waiting_until
-from tests.journey.processes import environment, free_port
+from tests.journey.processes import environment, reserved_ports
 
 ROOT = Path(__file__).parents[3]
 HONCHO = Path(sys.executable).with_name("honcho")
@@ -31,14 +31,21 @@ def postgres(new_postgres: Callable[[], str]) -> Iterator[Database]:
 
 
 @pytest.fixture
-def two_of_each(postgres: Database, slack: Sandbox, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+def port() -> Iterator[int]:
+    """The supervisor gives each web one of its own, in a row."""
+    with reserved_ports(2) as first:
+        yield first
+
+
+@pytest.fixture
+def two_of_each(postgres: Database, slack: Sandbox, tmp_path: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
     settings = {
         "DATABASE_URL": postgres.engine.url.render_as_string(hide_password=False),
         "SLACK_BOT_TOKEN": slack.bot_token,
         "SLACK_SIGNING_SECRET": slack.signing_secret,
         "SLACK_API_URL": slack.api_url,
         "ROLLOUT_TICK": "1s",
-        "PORT": str(free_port()),
+        "PORT": str(port),
     }
     env = environment(**settings)
     env["PATH"] = f"{HONCHO.parent}{os.pathsep}{env['PATH']}"

@@ -73,7 +73,7 @@ def _port_of(running: "subprocess.Popen[bytes]", errors: Path) -> int:
 @pytest.mark.slow
 def test_a_line_that_nobody_takes_changes_nothing(serving: str, server: Server, slack: Sandbox) -> None:
     def ready() -> int:
-        return httpx.get(f"{serving}/readyz", trust_env=False, timeout=10).status_code
+        return httpx.get(f"{serving}/readyz", trust_env=False, timeout=30).status_code
 
     waiting_until(lambda: ready() == 200, lambda: "it is ready", within=SOON)
     plans.begin(serving)
@@ -96,7 +96,7 @@ def test_a_line_that_nobody_takes_changes_nothing(serving: str, server: Server, 
         waiting_until(set_aside, lambda: "what Slack refuses for good is set aside", within=SOON)
     _concern(serving, "said afterwards")
     slack.wait_message("#ai-rollouts", contains="said afterwards", timeout=SOON)
-    figures = httpx.get(f"{serving}/metrics", trust_env=False, timeout=10).text
+    figures = httpx.get(f"{serving}/metrics", trust_env=False, timeout=30).text
     lost = next(x for x in figures.splitlines() if x.startswith("rampart_log_lines_lost_total"))
     assert float(lost.rpartition(" ")[2]) > 0
 
