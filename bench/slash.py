@@ -47,7 +47,9 @@ def measure(effort: Effort) -> Iterator[Figure]:
                 # What the round before wrote is still being told to Slack: that must not fall on the next.
                 _until_told(database)
                 before = len(service.history(rollout))
-                answered = load.run(_load(server, tuple(line.format(rollout) for line in lines), effort.seconds))
+                answered = load.run(
+                    _load(server, tuple(line.format(rollout) for line in lines), effort.seconds, slack.url)
+                )
                 if lines is WRITING and len(service.history(rollout)) < before + answered.count:
                     raise RuntimeError(f"not every command did something; one answer: {answered.sample}")
                 if number:  # the first round warms up
@@ -77,18 +79,18 @@ def _until_told(database: Database) -> None:
     print(f"  {unsent.pending} messages are still unsent after {TOLD_WITHIN} s", file=sys.stderr)
 
 
-def _load(server: processes.Running, lines: tuple[str, ...], seconds: float) -> load.Load:
+def _load(server: processes.Running, lines: tuple[str, ...], seconds: float, slack: str) -> load.Load:
     headers = {"content-type": "application/x-www-form-urlencoded"}
     return load.Load(
         url=server.url,
-        asks=tuple(load.Ask(path="/slack/events", headers=headers, body=_form(line)) for line in lines),
+        asks=tuple(load.Ask(path="/slack/events", headers=headers, body=_form(line, slack)) for line in lines),
         seconds=seconds,
         rate=RATE,
         secret=people.SIGNING_SECRET,
     )
 
 
-def _form(line: str) -> str:
+def _form(line: str, slack: str) -> str:
     fields = {
         "token": "bench",
         "team_id": people.TEAM_ID,
@@ -101,7 +103,7 @@ def _form(line: str) -> str:
         "text": line,
         "api_app_id": people.APP_ID,
         "is_enterprise_install": "false",
-        "response_url": "http://127.0.0.1:9/nowhere",
+        "response_url": f"{slack}/response/of-nobody",  # an answer is only posted to Slack, and none comes late enough
     }
     # Braces must survive the encoding: the generator replaces the mark with a new id every time.
     return f"{urlencode(fields)}&trigger_id={load.UNIQUE}"

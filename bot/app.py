@@ -20,7 +20,7 @@ from slack_bolt.adapter.socket_mode.builtin import SocketModeHandler
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackClientError
 
-from bot import delivery, flag_delivery, jobs, log_lines
+from bot import delivery, flag_delivery, jobs, log_lines, slack_setup
 from bot.actuators.door import Door
 from bot.actuators.unleash import Unleash
 from bot.clock import Clock
@@ -194,6 +194,8 @@ def build(
     serving = Serving(
         service, process_id=process_id, role=role, now=now, unwatched_after=settings.blind_after, outage=outage
     )
+    for lacking in slack_setup.missing(settings):
+        log.warning(lacking)
     slack = web_client(settings)
     directory = Directory(slack, real_now) if slack is not None else None
     policy = jobs.PolicyFile(settings.policy, service) if settings.policy is not None else None
