@@ -42,6 +42,7 @@ def lint(
     format: Annotated[str, typer.Option(help="text, github or json.")] = "text",  # noqa: A002
 ) -> None:
     """Check files without a database: every problem with its line, and what was probably meant."""
+    from bot.rendering import wording
     from core.rollout.policy import BUILT_IN
     from core.spec import checks, problems
     from core.spec.reading import read
@@ -61,7 +62,7 @@ def lint(
         case "github":
             print(problems.render_github(found), end="")
         case _:
-            print(problems.render(found) if found else f"{len(files)} file(s), nothing to say.")
+            print(problems.render(found) if found else f"{wording.plural(len(files), 'file')}, nothing to say.")
     raise SystemExit(1 if problems.errors(found) else 0)
 
 
