@@ -219,6 +219,7 @@ def build(
             bolt=bolt if settings.slack_signing_secret else None,  # unsigned, nothing could be believed
             now=now,
             resolve_handle=directory.resolve_handle if directory is not None else _as_written,
+            not_driven=door(settings).refusal,
             standing=serving,
             away=outage.noted,
             tick=settings.tick / pace,
@@ -285,12 +286,12 @@ def _schedule(
     clock.every(HEED_CLOCK_EVERY, lambda: jobs.heed_clock(service, now(), pace), "heed clock")
     clock.every(FORGET_EVERY, lambda: jobs.forget(service, now()), "forget")
     clock.every(CHECKPOINT_EVERY, lambda: jobs.take_checkpoint(service, now()), "checkpoint")
-    door = Door(settings.private_hosts)
+    way_out = door(settings)
     drive = partial(
         flag_delivery.deliver_due,
         service.database,
         service,
-        lambda driven: Unleash(door, driven, url=settings.unleash_url, token=settings.unleash_token),
+        lambda driven: Unleash(way_out, driven, url=settings.unleash_url, token=settings.unleash_token),
         now,
         speed=pace,
     )
@@ -323,6 +324,11 @@ def resolver(settings: Settings) -> Callable[[str], str]:
     """Gives the Slack user id of an @handle; the handle itself where no Slack can be asked."""
     slack = web_client(settings)
     return Directory(slack, real_now).resolve_handle if slack is not None else _as_written
+
+
+def door(settings: Settings) -> Door:
+    """The way out to flag systems."""
+    return Door(settings.private_hosts)
 
 
 def _as_written(handle: str) -> str:

@@ -64,3 +64,9 @@ def test_a_simulation_says_where_it_stands_also_where_no_terminal_shows_a_bar(tm
     assert json.loads(played.stdout)["runs"] == 2, "what is told on the way stays out of the report"
     assert played.stderr.splitlines()[0] == "4 runs to play"
     assert played.stderr.splitlines()[-1].startswith("4 of 4 runs played in ")
+
+
+def test_a_file_that_is_not_there_is_named_before_anything_is_applied(tmp_path: Path) -> None:
+    refused = said(run("apply", SURFACE, "nowhere.yaml", folder=tmp_path), status=2)
+    assert refused == "rollout: nowhere.yaml: no such file or directory\n"
+    assert "Known: none yet." in said(run("plan", ROLLOUT, folder=tmp_path), status=1)

@@ -132,7 +132,7 @@ def test_a_drawing_tells_everything_in_words_and_nothing_by_colour_alone(words: 
     )
     said = [text.text for text in drawn.iter("text")]
     assert said == snapshot(
-        ["-2 pp", "0 pp", "+2 pp", "ramp 25%", "limit -2.0 pp", "now -0.1 pp", '12:30 CET', '15:30 CET', '18:30 CET']
+        ["-2 pp", "0 pp", "+2 pp", "ramp 25%", "limit -2.0 pp", "now -0.1 pp", "12:30 CET", "15:30 CET", "18:30 CET"]
     )
     assert len(list(drawn.iter("polygon"))) == 1
     assert "style=" not in ET.tostring(drawn).decode()

@@ -262,6 +262,15 @@ bad.yaml 1 problem\
 """)
 
 
+def test_a_sample_that_would_take_longer_than_any_stage_lasts_is_an_error(small, checked, surface):
+    """At 166,000 requests a day 5 % sees 3,037,800 of them in a year."""
+    never = small((", max_hold: 24h, min_samples: 1500", ", min_samples: 4000000"), ("drops_by: 2pp", "drops_by: 4pp"))
+    said = checked(never, on=surface)
+    assert "stages.1.canary.min_samples: 4,000,000 requests are never reached: at 166,000 requests a day, " in said
+    assert "warning: stages.1.canary.min_samples" not in said
+    assert "never reached" not in checked(never.replace("4000000", "3000000"), on=surface)
+
+
 def test_a_sample_that_the_traffic_cannot_give(small, checked, surface):
     text = small(("min_samples: 1500", "min_samples: 20000"), ("drops_by: 2pp", "drops_by: 4pp"))
     assert checked(text, on=surface) == snapshot("""\
