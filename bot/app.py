@@ -20,7 +20,7 @@ from slack_bolt.adapter.socket_mode.builtin import SocketModeHandler
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackClientError
 
-from bot import delivery, flag_delivery, jobs, log_lines
+from bot import delivery, flag_delivery, jobs, log_lines, slack_setup
 from bot.actuators.door import Door
 from bot.actuators.unleash import Unleash
 from bot.clock import Clock
@@ -195,6 +195,8 @@ def build(
     serving = Serving(
         service, process_id=process_id, role=role, now=now, unwatched_after=settings.blind_after, outage=outage
     )
+    for lacking in slack_setup.missing(settings):
+        log.warning(lacking)
     slack = web_client(settings)
     directory = Directory(slack, real_now) if slack is not None else None
     policy = jobs.PolicyFile(settings.policy, service) if settings.policy is not None else None
@@ -218,6 +220,7 @@ def build(
             bolt=bolt if settings.slack_signing_secret else None,  # unsigned, nothing could be believed
             now=now,
             resolve_handle=directory.resolve_handle if directory is not None else _as_written,
+            not_driven=door(settings).refusal,
             standing=serving,
             away=outage.noted,
             tick=settings.tick / pace,
@@ -286,12 +289,12 @@ def _schedule(
     if (keep := settings.keep) is not None:
         clock.every(DELETE_EVERY, lambda: jobs.delete_old(service, keep), "delete old")
     clock.every(CHECKPOINT_EVERY, lambda: jobs.take_checkpoint(service, now()), "checkpoint")
-    door = Door(settings.private_hosts)
+    way_out = door(settings)
     drive = partial(
         flag_delivery.deliver_due,
         service.database,
         service,
-        lambda driven: Unleash(door, driven, url=settings.unleash_url, token=settings.unleash_token),
+        lambda driven: Unleash(way_out, driven, url=settings.unleash_url, token=settings.unleash_token),
         now,
         speed=pace,
     )
@@ -324,6 +327,11 @@ def resolver(settings: Settings) -> Callable[[str], str]:
     """Gives the Slack user id of an @handle; the handle itself where no Slack can be asked."""
     slack = web_client(settings)
     return Directory(slack, real_now).resolve_handle if slack is not None else _as_written
+
+
+def door(settings: Settings) -> Door:
+    """The way out to flag systems."""
+    return Door(settings.private_hosts)
 
 
 def _as_written(handle: str) -> str:

@@ -3,21 +3,29 @@
 import os
 import socket
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
+from http.client import HTTPException
 from pathlib import Path
+from urllib.error import HTTPError, URLError
 
+from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
 from sqlalchemy import inspect
 from sqlalchemy.exc import SQLAlchemyError
 
+from bot import slack_setup
 from bot.app import real_now, web_client
 from bot.confirming import SERVING_ROLES
 from bot.outage import reason
 from bot.redaction import Redactor
-from bot.settings import MISSED_LOOKS, Settings
+from bot.settings import EMBEDDED, MISSED_LOOKS, Settings
+from core.rollout.model import Rollout
+from core.rollout.plan import NoticePlan
 from core.rollout.policy import BUILT_IN
+from core.rollout.world import World
 from core.service import Service
 from core.spec import checks
 from core.spec.problems import Unreadable, errors, render
@@ -29,6 +37,7 @@ from core.store.errors import StoreError
 _OTHERS_MAY_READ = 0o004
 _HEARD_WITHIN = timedelta(seconds=10)
 _ASK_AGAIN = 0.25
+_ANSWERS_WITHIN = 5  # seconds
 _LATE = timedelta(minutes=5)  # by then a message has been tried several times
 
 
@@ -55,9 +64,11 @@ def _findings(settings: Settings, now: datetime) -> Iterator[Finding]:
     try:
         with connect(settings.database_url) as database:
             yield from _database(database, settings, now)
-    except (StoreError, SQLAlchemyError) as error:
-        text = str(getattr(error, "orig", error)).strip().splitlines()[0]
-        yield Finding(what="database", ok=False, text=f"{text}. Check DATABASE_URL.")
+    except StoreError as error:  # it says what to do
+        yield Finding(what="database", ok=False, text=str(error))
+    except SQLAlchemyError as error:
+        why = reason(error).removeprefix("connection failed: ").rstrip(".")
+        yield Finding(what="database", ok=False, text=f"cannot be used ({why}). Is it running, and DATABASE_URL right?")
     if settings.policy is not None:
         yield _policy_file(settings.policy)
     yield from _slack(settings)
@@ -74,6 +85,12 @@ def _findings(settings: Settings, now: datetime) -> Iterator[Finding]:
 def _database(database: Database, settings: Settings, now: datetime) -> Iterator[Finding]:
     for warning in database.warnings:
         yield Finding(what="database", ok=True, text=warning)
+    with database.reading() as connection:
+        new = schema.revision(connection) is None
+    if new and settings.database_url == EMBEDDED:
+        text = "the database is new: the first command, or `rollout serve`, creates its tables"
+        yield Finding(what="schema", ok=True, text=text)
+        return
     try:
         schema.check(database)
     except StoreError as error:
@@ -100,6 +117,7 @@ def _database(database: Database, settings: Settings, now: datetime) -> Iterator
     yield _writable(database)
     yield from _processes(database, now)
     world = Service(database).world()
+    yield from _channels(world, settings)
     for rollout in world.open:
         if rollout.is_looked_at:
             yield _looked_at(database, rollout.id, settings, now)
@@ -202,21 +220,104 @@ def _policy_file(path: Path) -> Finding:
 
 
 def _slack(settings: Settings) -> Iterator[Finding]:
+    """What is missing, in the order in which it is got; then whether it works."""
+    lacking = slack_setup.missing(settings)
     client = web_client(settings)
-    if client is None:
-        yield Finding(
-            what="slack", ok=True, text="none: SLACK_BOT_TOKEN is not set; the README says how to connect one"
-        )
-        return
+    if client is None and not lacking:
+        text = "none: SLACK_BOT_TOKEN is not set; the README says how to connect one"
+        yield Finding(what="slack", ok=True, text=text)
+    if client is not None and not any(text.startswith("SLACK_BOT_TOKEN") for text in lacking):
+        yield _answering(client, settings, complete=not lacking)
+    for text in lacking:
+        yield Finding(what="slack", ok=False, text=text)
+    if settings.slack and settings.slack_signing_secret and not settings.socket_mode:
+        yield _public_address(settings.public_url)
+
+
+def _answering(client: WebClient, settings: Settings, *, complete: bool) -> Finding:
     try:
         who = client.auth_test()
     except SlackApiError as error:
-        yield Finding(
-            what="slack", ok=False, text=f"auth.test says {error.response.get('error')}: check SLACK_BOT_TOKEN"
-        )
-        return
+        text = f"Slack refuses SLACK_BOT_TOKEN ({error.response.get('error')}): {slack_setup.BOT_TOKEN}"
+        return Finding(what="slack", ok=False, text=text)
     except (SlackClientError, OSError) as error:
-        yield Finding(what="slack", ok=False, text=f"cannot be reached: {error}")
+        check = "the network, and SLACK_API_URL" if settings.slack_api_url else "the network"
+        return Finding(what="slack", ok=False, text=f"cannot be reached ({_why(error)}). Check {check}")
+    over = "over Socket Mode" if settings.socket_mode else "over signed HTTP"
+    text = f"{who.get('user')} in {who.get('team')}{f', {over}' if complete else ': the bot token works'}"
+    return Finding(what="slack", ok=True, text=text)
+
+
+def _public_address(url: str) -> Finding:
+    """Whether Rampart answers where Slack sends commands: asked from here, which may not be how Slack comes."""
+    what = "public address"
+    if not url:
+        text = "ROLLOUT_PUBLIC_URL is not set, so nobody can see from here whether Slack reaches /slack/events"
+        return Finding(what=what, ok=True, text=text)
+    events = f"{url}/slack/events"
+    try:
+        with urllib.request.urlopen(f"{url}/healthz", timeout=_ANSWERS_WITHIN):  # noqa: S310 - http(s), as settings say
+            return Finding(what=what, ok=True, text=f"{url} answers; Slack sends commands and buttons to {events}")
+    except (OSError, HTTPException) as error:
+        text = (
+            f"nothing answers at {url}/healthz ({_why(error)}). Start `rollout serve`, and let this address lead to "
+            f"it: Slack sends commands and buttons to {events}."
+        )
+        return Finding(what=what, ok=False, text=text)
+
+
+def _channels(world: World, settings: Settings) -> Iterator[Finding]:
+    """Those that open rollouts tell, but where something stands already: a private channel is not listed.
+
+    That Slack cannot be asked is a finding of its own.
+    """
+    told = [(notice.channel, rollout.id) for rollout in world.open for notice in _unheard(rollout)]
+    client = web_client(settings)
+    if client is None or not told:
         return
-    over = "Socket Mode" if settings.socket_mode else "signed HTTP"
-    yield Finding(what="slack", ok=True, text=f"{who.get('user')} in {who.get('team')}, over {over}")
+    try:
+        there = _public_channels(client)
+    except (SlackClientError, OSError):
+        return
+    absent: dict[str, list[str]] = {}
+    for channel, rollout in told:
+        if channel.removeprefix("#") not in there:
+            absent.setdefault(channel, []).append(rollout)
+    for channel, rollouts in absent.items():
+        verb = "tells" if len(rollouts) == 1 else "tell"
+        text = (
+            f"{', '.join(rollouts)} {verb} {channel}, and Slack has no public channel of that name. Create it, or "
+            "correct the file; to a private one the app has to be invited"
+        )
+        yield Finding(what="channels", ok=False, text=text)
+
+
+def _unheard(rollout: Rollout) -> list[NoticePlan]:
+    engineering = rollout.plan.engineering_channel if "card" in rollout.messages else ""
+    return [n for n in rollout.plan.notices if n.channel != engineering and not rollout.notice_posted(n.key)]
+
+
+def _public_channels(client: WebClient) -> frozenset[str]:
+    """By name and by id."""
+    found: set[str] = set()
+    cursor = ""
+    while True:
+        page = client.conversations_list(types="public_channel", exclude_archived=True, limit=1000, cursor=cursor)
+        found.update(x for channel in page["channels"] for x in (channel["name"], channel["id"]))
+        cursor = (page.get("response_metadata") or {}).get("next_cursor", "")
+        if not cursor:
+            return frozenset(found)
+
+
+def _why(error: Exception) -> str:
+    """In words, without the names of classes."""
+    cause = error.reason if isinstance(error, URLError) and not isinstance(error, HTTPError) else error
+    match cause:
+        case HTTPError():
+            return f"it answers {cause.code}"
+        case TimeoutError():
+            return "no answer in time"
+        case OSError() if cause.strerror:
+            return cause.strerror
+        case _:
+            return str(cause) or "no answer"

@@ -30,6 +30,7 @@ NAMES = (
     "LOG_FORMAT",
 )
 KEPT, LEAST_KEPT = timedelta(days=30), timedelta(days=7)
+EMBEDDED = "sqlite:///rollout.db"  # the database where none is named
 BLIND_AFTER = timedelta(minutes=5)
 MISSED_LOOKS = 3  # as many ticks without a look are no chance any more
 _SECRET = (
@@ -58,7 +59,7 @@ class SettingsError(Exception):
 class Settings:
     """What the environment says. Secrets are left out of `repr`."""
 
-    database_url: str = field(default="sqlite:///rollout.db", repr=False)
+    database_url: str = field(default=EMBEDDED, repr=False)
     slack_bot_token: str = field(default="", repr=False)
     slack_signing_secret: str = field(default="", repr=False)
     slack_app_token: str = field(default="", repr=False)
@@ -113,7 +114,7 @@ def read(environ: Mapping[str, str], *, listens: bool = True) -> Settings:
     given = {name: value for name in names if (value := _given(environ, name, problems))}
     tick = _duration("ROLLOUT_TICK", given.get("ROLLOUT_TICK", "10s"), "how often to look, as in 10s or 1m", problems)
     settings = Settings(
-        database_url=given.get("DATABASE_URL", "sqlite:///rollout.db"),
+        database_url=given.get("DATABASE_URL", EMBEDDED),
         slack_bot_token=given.get("SLACK_BOT_TOKEN", ""),
         slack_signing_secret=given.get("SLACK_SIGNING_SECRET", ""),
         slack_app_token=given.get("SLACK_APP_TOKEN", ""),
@@ -149,7 +150,7 @@ def database_url(environ: Mapping[str, str]) -> str:
     url = _given(environ, "DATABASE_URL", problems)
     if problems:
         raise SettingsError(problems)
-    return url or "sqlite:///rollout.db"
+    return url or EMBEDDED
 
 
 def secrets_in(environ: Mapping[str, str]) -> tuple[str, ...]:

@@ -52,9 +52,10 @@ def apply_text(
     at: datetime,
     command_id: str,
     resolve_handle: Resolve = lambda handle: handle,
+    not_driven: Callable[[str], str] = lambda url: "",
     source: str = "",
 ) -> Applied:
-    """Apply a rollout, surface or policy file.
+    """Apply a rollout, surface or policy file. `not_driven` says why an address would never be called, if so.
 
     Raises `Unreadable` with every problem and its line, `NotFound` for an unknown surface, `Refused` from the decider.
     """
@@ -71,6 +72,7 @@ def apply_text(
             command, kind, name = c.ApplyPolicy(policy=policy, fingerprint=policy.fingerprint()), "policy", "policy"
         case RolloutFile():
             plan, warnings = plan_of(file, world, at, resolve_handle)
+            _refuse_address(file, plan, world, not_driven)
             if not is_user(plan.owner) and plan.asks_for_approval:
                 why = f"{plan.owner_handle} cannot be looked up without a Slack, and the approvals need that"
                 warnings = (*warnings, _owner_warning(file, why))
@@ -115,6 +117,15 @@ def _refuse_owner(file: RolloutFile, plan: Plan, unknown: UnknownPerson) -> NoRe
             code="unavailable",
         )
     raise Unreadable([_at_owner(file, f"{unknown}; the owner may not approve, so they have to be known")])
+
+
+def _refuse_address(file: RolloutFile, plan: Plan, world: World, not_driven: Callable[[str], str]) -> None:
+    """A plan whose flag could never be set does not begin; one that has begun stays what it is."""
+    known = world.named(file.rollout)
+    if plan.drives is None or (known is not None and known.started_at is not None):
+        return
+    if why := not_driven(plan.drives.url):
+        raise Unreadable([file.source.problem(("drives", "unleash", "url"), f"it would never be called: {why}")])
 
 
 def _owner_warning(file: RolloutFile, why: str) -> Problem:

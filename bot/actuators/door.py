@@ -86,6 +86,19 @@ class Door:
             )
         return answer
 
+    def refusal(self, url: str) -> str:
+        """Why this address would never be called; empty where it may be, or where that cannot be told right now."""
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        try:
+            self._may_be_called(parts.scheme, host)
+            self._addresses(host, parts.port or (443 if parts.scheme == "https" else 80))
+        except Never as never:
+            return str(never)
+        except Later:
+            return ""
+        return ""
+
     def _may_be_called(self, scheme: str, host: str) -> None:
         if scheme == "https" or (scheme == "http" and host in self._private_hosts):
             return

@@ -22,7 +22,7 @@ def main() -> None:
     try:
         app()
     except (SettingsError, StoreError, Unreadable, Refused, OSError) as error:
-        why = str(error)
+        why = _of_a_file(error) if isinstance(error, OSError) else str(error)
     except Exception as error:
         if not _from_the_database(error):
             _redactor().guard()
@@ -33,6 +33,13 @@ def main() -> None:
         return
     print(_redactor()(f"rollout: {why}"), file=sys.stderr)
     sys.exit(2)
+
+
+def _of_a_file(error: OSError) -> str:
+    """The file and what is wrong with it, without the number of the error."""
+    if error.filename is None or not error.strerror:
+        return str(error)
+    return f"{error.filename}: {error.strerror[:1].lower()}{error.strerror[1:]}"
 
 
 def _never_break_off() -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bot.cli import session
+from bot.rendering import wording
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -48,7 +49,10 @@ def verify(
     confirmed = compared is None or witnesses.tell(compared, session.now())
     position, newest = report.head
     if report.problems:
-        print(f"{len(report.problems)} problem(s) in {report.checked} events.", file=sys.stderr)
+        print(
+            f"{wording.plural(len(report.problems), 'problem')} in {wording.plural(report.checked, 'event')}.",
+            file=sys.stderr,
+        )
         raise SystemExit(1)
     print(f"Log intact: {report.checked} events checked, up to #{position} ({newest.hex()[:16]}).")
     if replayed is not None:
@@ -97,6 +101,14 @@ def _tell_lacking(old: "list[Rollout]", others: "list[Rollout]") -> bool:
     return not others
 
 
+def _not_following(count: int) -> str:
+    return (
+        "1 verdict does not follow from its looks."
+        if count == 1
+        else f"{count} verdicts do not follow from their looks."
+    )
+
+
 def _tell(report: "Report") -> None:
     for one in report.mismatches:
         where = f"position {one.position}, " if one.position else ""
@@ -105,7 +117,7 @@ def _tell(report: "Report") -> None:
     for name in report.unchecked:
         print(f"{name} was judged by another engine: its verdicts cannot be computed again here.", file=sys.stderr)
     if report.mismatches:
-        print(f"{len(report.mismatches)} verdict(s) do not follow from their looks.", file=sys.stderr)
+        print(_not_following(len(report.mismatches)), file=sys.stderr)
         raise SystemExit(1)
     print(f"Verdicts follow: {report.looks} looks judged again, {report.verdicts} recorded verdicts the same.")
 

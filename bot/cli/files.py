@@ -42,6 +42,7 @@ def lint(
     format: Annotated[str, typer.Option(help="text, github or json.")] = "text",  # noqa: A002
 ) -> None:
     """Check files without a database: every problem with its line, and what was probably meant."""
+    from bot.rendering import wording
     from core.rollout.policy import BUILT_IN
     from core.spec import checks, problems
     from core.spec.reading import read
@@ -61,7 +62,7 @@ def lint(
         case "github":
             print(problems.render_github(found), end="")
         case _:
-            print(problems.render(found) if found else f"{len(files)} file(s), nothing to say.")
+            print(problems.render(found) if found else f"{wording.plural(len(files), 'file')}, nothing to say.")
     raise SystemExit(1 if problems.errors(found) else 0)
 
 
@@ -154,22 +155,25 @@ def apply(
     files: Annotated[list[Path], typer.Argument(help="Surface, policy or rollout files.")], as_json: Json = False
 ) -> None:
     """Apply files, in order. The same content twice changes nothing."""
-    from bot.app import resolver
+    from bot.app import door, resolver
     from core import applying
     from core.spec import problems
 
+    texts = [_text(path) for path in files]  # what is not there is found before anything is applied
     answers = []
     with session.service() as service:
-        for path in files:
+        refusal = door(session.settings()).refusal
+        for path, text in zip(files, texts, strict=True):
             try:
                 applied = applying.apply_text(
                     service,
-                    _text(path),
+                    text,
                     str(path),
                     by=session.somebody(),
                     at=session.now(),
                     command_id=session.command_id(),
                     resolve_handle=resolver(session.settings()),
+                    not_driven=refusal,
                 )
             except problems.Unreadable as unreadable:
                 _show(unreadable)

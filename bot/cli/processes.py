@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from bot.cli import session
+from bot.sandbox.traffic import SCENARIOS
 
 Port = Annotated[int | None, typer.Option(help="Port to listen on (default: PORT, or 8300).")]
 
@@ -85,9 +86,7 @@ def migrate(
 
 
 def demo(
-    scenario: Annotated[
-        str, typer.Option(help="healthy, quality-drop, cost-doubles, refusals, slow-p95, new-error.")
-    ] = ("refusals"),
+    scenario: Annotated[str, typer.Option(help=f"{', '.join(SCENARIOS)}.")] = "refusals",
     headless: Annotated[bool, typer.Option(help="Print everything said in Slack, and exit when it is over.")] = False,
     speed: Annotated[float, typer.Option(help="How much faster than real time the rollout's clock goes.")] = 30.0,
     port: Annotated[int, typer.Option(help="Port of the page with the sandbox Slack.")] = 8300,

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NoReturn
 from uuid import uuid4
 
-from bot.settings import Settings, database_url, read
+from bot.settings import EMBEDDED, Settings, database_url, read
 from core.rollout.context import Actor
 from core.rollout.refusal import Refused
 
@@ -25,17 +25,28 @@ def settings(*, listens: bool = False) -> Settings:
 
 @contextmanager
 def service(*, urgent: bool = False) -> "Iterator[Service]":
-    """The service on the database of `DATABASE_URL`, which must exist and be up to date.
+    """The service on the database of `DATABASE_URL`, which must exist and be up to date. Where none is named, the
+    built-in one is made by the first command.
 
-    What is `urgent` is not kept from its work by a setting that it does not need.
+    What is `urgent` is not kept from its work by a setting that it does not need, and makes no empty log to go back in.
     """
     from core.service import Service
     from core.store import schema
     from core.store.database import connect
 
-    with connect(database_url(os.environ) if urgent else settings().database_url) as database:
+    url = database_url(os.environ) if urgent else settings().database_url
+    with connect(url) as database:
+        if url == EMBEDDED and not urgent and _is_new(database):
+            schema.migrate(database)
         schema.check(database)
         yield Service(database)
+
+
+def _is_new(database: "Database") -> bool:
+    from core.store import schema
+
+    with database.reading() as connection:
+        return schema.revision(connection) is None
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bot.cli import background, files, session
+from bot.cli import background, files, progress, session
 from core.rollout.refusal import Refused
 
 if TYPE_CHECKING:
@@ -83,22 +82,14 @@ def simulate(
 
 
 def _watched(study: "Study", jobs: int) -> "Iterator[tuple[Task, Run]]":
-    """The runs, with a bar on a terminal."""
+    """The runs; how far they have come is told beside the report."""
     from core.simulation.study import tasks
 
-    if not sys.stderr.isatty():
-        yield from _played(study, jobs)
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    def named(played: "tuple[Task, Run]") -> str:
+        harm = played[0].harm
+        return "nothing changed" if harm < 0 else study.harms[harm].text
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        bar = progress.add_task("nothing changed", total=len(tasks(study)))
-        for task, run in _played(study, jobs):
-            following = "nothing changed" if task.harm < 0 else study.harms[task.harm].text
-            progress.update(bar, advance=1, description=following)
-            yield task, run
+    return progress.watched(_played(study, jobs), len(tasks(study)), "runs", named)
 
 
 def _played(study: "Study", jobs: int) -> "Iterator[tuple[Task, Run]]":

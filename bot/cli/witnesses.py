@@ -30,14 +30,18 @@ def compare(connection: "Connection", found: "list[Shown]") -> "Compared":
     return anchors.compare(connection, found)
 
 
+def _anchors(number: int, one: str, many: str) -> str:
+    return f"{number} anchor {one}" if number == 1 else f"{number} anchors {many}"
+
+
 def tell(compared: "Compared", now: datetime) -> bool:
     """Say what came out; whether at least one anchor confirms the log and none contradicts it."""
     for position, what in compared.differing:
         print(f"position {position}: {what}", file=sys.stderr)
     if compared.differing:
         print(
-            f"{len(compared.differing)} anchor(s) do not fit the log, {compared.agreeing} do: it was cut or rewritten "
-            "after they were shown. Compare it with a backup from before.",
+            f"{_anchors(len(compared.differing), 'does', 'do')} not fit the log, {compared.agreeing} do: it was cut or "
+            "rewritten after they were shown. Compare it with a backup from before.",
             file=sys.stderr,
         )
         return False
@@ -46,7 +50,7 @@ def tell(compared: "Compared", now: datetime) -> bool:
         return False
     newest = compared.newest
     age = f", shown {_age(now, newest.at)} ago" if newest.at is not None else ""
-    print(f"{compared.agreeing} anchor(s) agree with the log, the newest at #{newest.position}{age}.")
+    print(f"{_anchors(compared.agreeing, 'agrees', 'agree')} with the log, the newest at #{newest.position}{age}.")
     return True
 
 

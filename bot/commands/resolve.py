@@ -291,4 +291,4 @@ def _unknown(reference: str, world: World) -> Unclear:
     close = swapped or get_close_matches(wanted, list(names), n=1, cutoff=0.6)
     candidates = (names[close[0]],) if close else ()
     meant = f" Did you mean {candidates[0].id}?" if candidates else ""
-    return Unclear(question=f"There is no {reference}. Running now: {running}.{meant}", candidates=candidates)
+    return Unclear(question=f"There is no {reference}. Open now: {running}.{meant}", candidates=candidates)

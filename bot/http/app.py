@@ -45,6 +45,7 @@ def build(
     tokens: Sequence[tuple[str, str]] = (),
     bolt: "Bolt | None" = None,
     resolve_handle: Callable[[str], str] = lambda handle: handle,
+    not_driven: Callable[[str], str] = lambda url: "",
     standing: Standing | None = None,
     away: Callable[[Exception], object] = lambda _: None,
     tick: timedelta = timedelta(seconds=10),
@@ -77,7 +78,7 @@ def build(
     _answer_errors(api, now, away)
     figures = health.Figures(service, snapshot, flags, intake, now, standing, lambda: Lines.lost, away)
     api.include_router(health.router(service, door, figures, standing, away))
-    api.include_router(rollouts.router(service, door, Rates(), now, resolve_handle))
+    api.include_router(rollouts.router(service, door, Rates(), now, resolve_handle, not_driven))
     api.add_api_route(
         "/api/v1/observations",
         Observations(intake, door, away).receive,

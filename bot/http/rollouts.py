@@ -52,7 +52,12 @@ class EvalBody(BaseModel):
 
 
 def router(
-    service: Service, door: Door, rates: Rates, now: Callable[[], datetime], resolve_handle: Callable[[str], str]
+    service: Service,
+    door: Door,
+    rates: Rates,
+    now: Callable[[], datetime],
+    resolve_handle: Callable[[str], str],
+    not_driven: Callable[[str], str],
 ) -> APIRouter:
     """The routes under `/api/v1` but observations."""
     api = APIRouter(prefix="/api/v1", responses=documents.PROBLEMS)
@@ -133,7 +138,7 @@ def router(
         except UnicodeDecodeError:
             return problem(422, "unreadable", f"{name} is not UTF-8 text.", "Save it as UTF-8 and apply it again.")
         return await run_in_threadpool(
-            _apply, service, caller, text, name, _id(caller, key, "files"), now(), resolve_handle
+            _apply, service, caller, text, name, _id(caller, key, "files"), now(), resolve_handle, not_driven
         )
 
     @api.post("/evals", tags=["evals"], responses=documents.EVALS, openapi_extra=documents.EVAL_BODY)
@@ -210,6 +215,7 @@ def _apply(
     command_id: str,
     at: datetime,
     resolve_handle: Callable[[str], str],
+    not_driven: Callable[[str], str],
 ) -> JSONResponse:
     try:
         if isinstance(read(text, name), SurfaceFile | PolicyFile) and not caller.may(Role.ADMIN):
@@ -222,6 +228,7 @@ def _apply(
             at=at,
             command_id=command_id,
             resolve_handle=resolve_handle,
+            not_driven=not_driven,
             source="http",
         )
     except Unreadable as unreadable:

@@ -9,6 +9,8 @@ from core.rollout.events import FlipConfirmed, FlipUnconfirmed, RolledBack
 from core.rollout.model import Rollout
 from core.rollout.plan import changed_parts
 
+LOCKED = " · why it can't be overruled: limits were set before the start"
+
 
 def render(rollout: Rollout, event: RolledBack, at: datetime, flip: FlipConfirmed | None, zone: str) -> Message:
     """The alert, `at` the time of the decision; without `flip` the switch is still being confirmed."""
@@ -21,7 +23,7 @@ def render(rollout: Rollout, event: RolledBack, at: datetime, flip: FlipConfirme
         blocks.lines(blindness.accepted(rollout)),
         blocks.context(
             f"Ask {wording.person(rollout.plan.owner, rollout.plan.owner_handle)} (owner)"
-            f"{_told(rollout)} · why it can't be overruled: limits were set before the start"
+            f"{_told(rollout)}{LOCKED if event.findings else ''}"
         ),
     )
 
@@ -65,12 +67,13 @@ def measured(finding: Finding) -> str:
 
 
 def _where(rollout: Rollout, finding: Finding) -> str:
-    """The segment that fired, or the one with most evidence against the same limit; what others a metric has is
-    another matter."""
+    """The segment that fired, or the worst of those that stand out by the same limit: nobody is sent looking where
+    chance may be at work."""
     if finding.segment:
         return f"{wording.escape(finding.segment, 80)} only; everybody together did not show it"
     rows = rollout.evidence.segments if rollout.evidence else ()
     there = [m for m in rows if (m.metric, m.limit_text) == (finding.metric, finding.limit_text) and not m.implied]
+    there = [m for m in there if m.word in figures.BADLY]
     worst = max(there, key=lambda m: m.log_e, default=None)
     if worst is None:
         return ""

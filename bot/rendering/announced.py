@@ -43,7 +43,7 @@ def render(
         case Kind.CARD:
             return card.render(rollout, zone)
         case Kind.NOTICE | Kind.NOTICE_EDIT:
-            return _notice(told, rollout, _title(world, rollout), at, zone)
+            return _notice(told, rollout, _title(world, rollout), at, zone, _others(world, rollout))
         case Kind.APPROVAL:
             return _approval(told, rollout, entries, zone, mention) if _is_asked(told, rollout) else None
         case Kind.APPROVAL_CLOSED:
@@ -62,7 +62,8 @@ def render(
             decided = next((x.at for x in reversed(entries) if isinstance(x.event, e.RolledBack)), None)
             return alert.not_confirmed(rollout, doubt, decided, zone) if rollout.flip is None else None
         case Kind.FOLLOW_UP, event:
-            return follow_up.render(rollout, event, told.audience, _title(world, rollout), entry.at, zone)
+            title, others = _title(world, rollout), _others(world, rollout)
+            return follow_up.render(rollout, event, told.audience, title, entry.at, zone, others)
         case _:
             return lines.render(rollout, entry.event, entry.at, zone)
 
@@ -82,13 +83,20 @@ def _title(world: World, rollout: Rollout) -> str:
     return surface.title if surface is not None and surface.title else rollout.plan.surface
 
 
-def _notice(told: Announcement, rollout: Rollout, title: str, at: datetime, zone: str) -> Message | None:
+def _others(world: World, rollout: Rollout) -> list[Rollout]:
+    """What else is planned or under way on the same AI feature."""
+    return [r for r in world.open if r.plan.surface == rollout.plan.surface and r.id != rollout.id]
+
+
+def _notice(
+    told: Announcement, rollout: Rollout, title: str, at: datetime, zone: str, others: list[Rollout]
+) -> Message | None:
     planned = next((n for n in rollout.plan.told_before if told.key == f"notice:{rollout.fingerprint}:{n.key}"), None)
     if planned is None:
         return None  # the plan was changed, and its own notice is on its way
     if told.kind is Kind.NOTICE and rollout.state in TERMINAL and rollout.state is not State.DONE:
         return None
-    return notice.render(rollout, planned, title, rollout.notice_posted(planned.key) or at, zone)
+    return notice.render(rollout, planned, title, rollout.notice_posted(planned.key) or at, zone, others)
 
 
 def _is_asked(told: Announcement, rollout: Rollout) -> bool:

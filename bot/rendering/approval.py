@@ -28,7 +28,7 @@ def render(
     return blocks.message(
         first,
         blocks.section(
-            f"Asked by {wording.owner(rollout)}, {wording.when(at, zone)} · expires "
+            f"Asked by {_asked_by(rollout)}, {wording.when(at, zone)} · expires "
             f"{wording.when(request.expires_at, zone)} (then {_then(request)}) · "
             f"plan {rollout.fingerprint[:6]}{_evidence(rollout)}"
         ),
@@ -47,6 +47,14 @@ def _asked_for(rollout: Rollout, request: ApprovalRequested) -> str:
     if request.gate == gates.START:
         return f"start {subject} ({kind} change, {wording.from_to(rollout)})"
     return f"take {subject} ({kind} change) from {wording.percent(rollout.percent)} to {_gate(rollout, request)}"
+
+
+def _asked_by(rollout: Rollout) -> str:
+    """Whoever applied the file, and for whom."""
+    by, owner = rollout.planned_by, rollout.plan.owner
+    if (wording.user_id(by) or by) == (wording.user_id(owner) or owner):
+        return wording.owner(rollout)
+    return f"{wording.person(by)} for {wording.owner(rollout)}"
 
 
 def _gate(rollout: Rollout, request: ApprovalRequested) -> str:

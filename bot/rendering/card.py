@@ -1,9 +1,10 @@
 """The one message per rollout that is always current: edited in place, its thread is the log."""
 
-from bot.rendering import alert, blindness, blocks, buttons, headline, segments, wording
+from bot.rendering import alert, blindness, blocks, buttons, figures, headline, segments, wording
 from bot.rendering.blocks import Block, Message
+from core.judging.verdict import Continue, NoControl
 from core.rollout import gates
-from core.rollout.events import RolledBack
+from core.rollout.events import EvidenceRecorded, RolledBack
 from core.rollout.model import Rollout, State
 
 
@@ -12,7 +13,7 @@ def render(rollout: Rollout, zone: str) -> Message:
     return blocks.message(
         headline.render(rollout, zone),
         blocks.section(headline.trail(rollout)),
-        blocks.lines(state_lines(rollout)),
+        blocks.lines(state_lines(rollout, zone)),
         steer(rollout),
         blocks.context(footer(rollout)),
     )
@@ -28,7 +29,7 @@ def footer(rollout: Rollout) -> str:
     )
 
 
-def state_lines(rollout: Rollout) -> list[str]:
+def state_lines(rollout: Rollout, zone: str) -> list[str]:
     """How it looks so far, and what it waits for."""
     said = []
     if rollout.plan.why and rollout.state is State.PLANNED:
@@ -37,7 +38,8 @@ def state_lines(rollout: Rollout) -> list[str]:
     if evidence is not None and rollout.under_way:
         seen = f"{wording.count(evidence.canary_requests)} requests on the new version"
         beside = f", {wording.count(evidence.control_requests)} on the current one" if evidence.control_requests else ""
-        said.append(f"{wording.verdict_word(evidence.verdict)} · {seen}{beside} · evidence #{evidence.number}")
+        as_of = f", {wording.when(rollout.evidence_at, zone)}" if rollout.evidence_at else ""
+        said.append(f"{_so_far(evidence)} · {seen}{beside} · evidence #{evidence.number}{as_of}")
         if evidence.segments:
             said.append(segments.line(evidence.segments, evidence.segments_checked))
         if unseen := blindness.so_far(rollout):
@@ -50,6 +52,14 @@ def state_lines(rollout: Rollout) -> list[str]:
     if rollout.rollback is not None:
         said += _why(rollout.rollback)
     return said
+
+
+def _so_far(evidence: EvidenceRecorded) -> str:
+    """The weakest of what matters."""
+    if not isinstance(evidence.verdict, Continue | NoControl):
+        return wording.verdict_word(evidence.verdict)
+    open_ = figures.undecided(evidence.measures)
+    return f"Not enough data yet for {open_}" if open_ else "Fine so far"
 
 
 def _why(back: RolledBack) -> list[str]:

@@ -41,7 +41,7 @@ def block(points: tuple[Point, ...], measure: Measure, zone: str) -> Block | Non
                 }
                 for name, values in lines
             ],
-            "axis_config": {"categories": labels, "x_label": "Time", "y_label": curve.unit(measure)},
+            "axis_config": {"categories": labels, "x_label": f"Time, {zone}", "y_label": curve.unit(measure)},
         },
     }
 
@@ -55,7 +55,9 @@ def words(chart: Block) -> str:
         told.append(f"{series['name'].lower()} {values[-1]:+g}" if is_flat else _course(series["name"], values))
     labels = chart["chart"]["axis_config"]["categories"]
     unit = chart["chart"]["axis_config"]["y_label"]
-    return f"{chart['title']}, {labels[0]} to {labels[-1]} ({unit}): {'; '.join(told)}"
+    zone = chart["chart"]["axis_config"].get("x_label", "").removeprefix("Time, ")
+    span = f"{labels[0]} to {labels[-1]} {zone}".rstrip()
+    return f"{chart['title']}, {span} ({unit}): {'; '.join(told)}"
 
 
 def _labels(points: tuple[Point, ...], zone: str) -> list[str]:

@@ -154,7 +154,7 @@ def _times(plot: _Plot, known: tuple[Point, ...], zone: str) -> list[str]:
     middle = plot.since + (plot.until - plot.since) / 2
     marks = ((plot.since, "start"), (middle, "middle"), (plot.until, "end"))
     y = HEIGHT - BOTTOM + 18
-    return [_text("tick", plot.x(at), y, f"{at.astimezone(ZoneInfo(zone)):{format_}}", side) for at, side in marks]
+    return [_text("tick", plot.x(at), y, f"{at.astimezone(ZoneInfo(zone)):{format_} %Z}", side) for at, side in marks]
 
 
 def _text(kind: str, x: float, y: float, text: str, anchor: str = "start") -> str:

@@ -3,6 +3,7 @@
 from bot.rendering import figures, wording
 from core.judging.power import Power, harm
 from core.judging.verdict import Measure
+from core.metrics.catalogue import CATALOGUE, Good
 
 FOLLOWS = {"rollback": "rolls back", "hold": "holds", "watch": "only watched"}
 
@@ -31,16 +32,28 @@ def limit(measure: Measure) -> str:
     if measure.limit_text is None:
         return "none"
     text = wording.escape(measure.limit_text, 100)
+    if measure.implied and improves(measure):
+        return f"none agreed; told if it improves ({text})"
     if measure.implied:
         return f"none agreed; watched for: {text}"
     return f"{text}, {FOLLOWS[measure.role]}" if measure.role in FOLLOWS else text
+
+
+def improves(measure: Measure) -> bool:
+    """Whether the side that this row watches is the good one: then nothing follows but a word of praise."""
+    good = CATALOGUE[measure.metric].good if measure.metric in CATALOGUE else None
+    return measure.implied and (good, harm(measure)) in {(Good.DOWN, "less"), (Good.UP, "more")}
 
 
 def evidence(measure: Measure) -> str:
     """How far the evidence of harm is on its way to its bar, and whether the limit is shown to be kept."""
     if measure.limit_text is None:
         return ""
-    said = [f"of harm {share(measure)} of what it needs" if measure.needed > 0 else f"log e {measure.log_e:.2f}"]
+    said = [
+        f"of {'improvement' if improves(measure) else 'harm'} {share(measure)} of what it needs"
+        if measure.needed > 0
+        else f"log e {measure.log_e:.2f}"
+    ]
     if measure.cleared:
         said.append("shown to be within the limit")
     elif measure.log_clear is not None:

@@ -1,6 +1,8 @@
 """One metric explained: what it means, the numbers behind it, what would make it fire, and how it developed."""
 
-from bot.rendering import blocks, charts, engineering, figures, plainly, wording
+from collections.abc import Sequence
+
+from bot.rendering import blocks, charts, engineering, figures, plainly, segments, wording
 from bot.rendering.blocks import Message
 from bot.rendering.latest import Latest, power_of
 from core.judging.power import harm
@@ -16,17 +18,19 @@ def numbers(rollout: Rollout, seen: Latest, metric: str, trend: tuple[Point, ...
     rows = [m for m in seen.measures if m.metric == metric]
     if not rows:
         return _nothing(rollout, metric)
+    out = _standing_out(seen, metric)
     body = []
     for measure in rows:
         power = power_of(rollout, measure, seen.at)
         facts = [f"*{label}*  {text}" for label, text in engineering.facts(measure, power)]
         body += [
-            blocks.section(" ".join(plainly.story(measure, power))),
+            blocks.section(" ".join((["Everybody together:"] if out else []) + plainly.story(measure, power))),
             blocks.lines(facts),
             blocks.section(fires(measure)),
         ]
     return blocks.message(
-        _first(rollout, rows[0]),
+        _first(rollout, out or rows),
+        blocks.lines([plainly.where(m) for m in out]),
         *body,
         charts.block(trend, rows[0], zone),
         blocks.context(f"`{wording.escape(metric, 60)}` · as of {as_of} · {rollout.id}"),
@@ -39,9 +43,16 @@ def words(rollout: Rollout, seen: Latest, metric: str, as_of: str) -> Message:
     if not rows:
         return _nothing(rollout, metric)
     told = " ".join(plainly.story(rows[0], power_of(rollout, rows[0], seen.at)))
+    out = _standing_out(seen, metric)
     return blocks.message(
-        _first(rollout, rows[0]),
-        blocks.lines([told, plainly.consequence(rows[0])]),
+        _first(rollout, out or rows),
+        blocks.lines(
+            [
+                *(plainly.where(m) for m in out),
+                f"Everybody together: {told}" if out else told,
+                plainly.consequence(rows[0]),
+            ]
+        ),
         blocks.context(f"as of {as_of} · {rollout.id} · whom to ask: {wording.owner(rollout)}"),
     )
 
@@ -74,10 +85,17 @@ def _edge(measure: Measure) -> str:
     return {"more": f"+{size}", "less": f"-{size}", "either": f"±{size}"}[harm(measure)]
 
 
-def _first(rollout: Rollout, measure: Measure) -> str:
+def _standing_out(seen: Latest, metric: str) -> list[Measure]:
+    """The cuts in which this metric is worse although everybody together may not show it, worst first."""
+    return [m for m in segments.ordered(seen.segments) if m.metric == metric and m.word in figures.BADLY]
+
+
+def _first(rollout: Rollout, rows: Sequence[Measure]) -> str:
+    measure = rows[0]
+    where = f" where {segments.place(measure.segment)}" if measure.segment else ""
     title = wording.in_a_sentence(figures.title(measure.metric, measure.title))
     numbers = f"{wording.value(measure.canary, measure.unit)} new, {wording.value(measure.control, measure.unit)} now"
-    return f"{figures.verdict(measure)}: {title} in {wording.subject(rollout)}, {numbers}."
+    return f"{figures.verdict(measure)}{where}: {title} in {wording.subject(rollout)}, {numbers}."
 
 
 def _nothing(rollout: Rollout, metric: str) -> Message:

@@ -39,6 +39,12 @@ def agreed(measure: Measure) -> bool:
     return measure.limit_text is not None and not measure.implied
 
 
+def undecided(measures: tuple[Measure, ...]) -> str:
+    """The limits that nothing can be said about yet, by name; empty where there is none."""
+    names = [wording.in_a_sentence(title(m.metric, m.title)) for m in measures if agreed(m) and m.word in UNJUDGED]
+    return wording.listing(list(dict.fromkeys(names)), 1)
+
+
 def verdict(measure: Measure) -> str:
     """The word for a measure, or whether it went as its owner expected where that is known."""
     if measure.expected == "as expected" and measure.word in WELL:

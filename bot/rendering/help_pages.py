@@ -45,7 +45,7 @@ VERBS: dict[str, Verb] = {
     ),
     "pause": Verb(
         usage="pause <id> [why]",
-        does="Stop growing; the present share stays and limits are still watched. Anyone can. Also: hold.",
+        does="Stop growing; the present share stays and limits are still watched. Every full member can. Also: hold.",
         example="pause R-118 support sees odd greetings",
     ),
     "resume": Verb(
@@ -55,7 +55,7 @@ VERBS: dict[str, Verb] = {
     ),
     "rollback": Verb(
         usage="rollback [id|surface] [why]",
-        does="Everyone gets the previous version again, in seconds. Anyone can, in every state, in whatever words.",
+        does="Everyone gets the previous version again, in seconds. Every full member can, in any state and words.",
         example="rollback R-118 answers are wrong",
     ),
     "abandon": Verb(
@@ -97,7 +97,7 @@ _GROUPS = (
     ("Why", "explain <id> <metric>"),
     ("Start", "start <id>   (a plan comes from a file: rollout apply FILE)"),
     ("Steer", "approve · reject · advance · pause · resume · abandon"),
-    ("Stop", "rollback <id>   (anyone can do this; takes seconds)"),
+    ("Stop", "rollback <id>   (every full member can; takes seconds)"),
     ("Tell", "notice <id> · feels-off <id> [why]"),
 )
 
@@ -110,7 +110,7 @@ def overview() -> Message:
         "Rollouts: change prompts, models, tools or routing safely.",
         blocks.preformatted("\n".join(rows)),
         blocks.section("Type `/rollout help rollback` for one command with an example."),
-        blocks.context("Everyone can see, pause, roll back and say that something feels off."),
+        blocks.context("Every full member can pause, roll back and say that something feels off; guests can look."),
     )
 
 

@@ -24,7 +24,7 @@ def render(rollout: Rollout, entries: Sequence[Line], zone: str) -> Message:
     return blocks.message(
         f"History: {wording.subject(rollout)}, {wording.plural(len(entries), 'entry', 'entries')}, newest first.",
         *(blocks.lines(part) for part in parts),
-        blocks.context(f"{whole}The whole log, checked: rollout audit verify"),
+        blocks.context(f"{whole}The whole log, checked: rollout audit verify · times in {wording.escape(zone, 60)}"),
     )
 
 

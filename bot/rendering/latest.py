@@ -1,6 +1,6 @@
 """The newest numbers of a rollout: of the last look while it is under way, of the last evidence once it has ended."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from core.judging.judge import Judgement
@@ -47,4 +47,6 @@ def power_of(rollout: Rollout, measure: Measure, at: datetime | None) -> Power:
     if at is None or stage is None or since is None:
         return Power(noticeable=None, could_still_be=None, decided_in=None)
     share = questions.canary_share(rollout.plan, stage) or 0.0
-    return power(measure, canary_share=share, elapsed=at - since)
+    found = power(measure, canary_share=share, elapsed=at - since)
+    # Once it has ended nothing more comes that could decide anything.
+    return found if rollout.under_way or not found.decided_in else replace(found, decided_in=None)

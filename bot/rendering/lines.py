@@ -91,7 +91,8 @@ def _smaller(rollout: Rollout, event: e.RolloutEvent) -> str:
             return f"Concern: {wording.escape(event.handle, 80)}{where} about {rollout.id}{_quoted(event.text)}."
         case e.FeltOff():
             who = wording.escape(event.handle, 80)
-            return f"Feels off: {who} about {rollout.id}{_quoted(event.text)}. Two people hold it."
+            more = " A second person who says so holds it." if len(rollout.felt_off) < 2 else ""
+            return f"Feels off: {who} about {rollout.id}{_quoted(event.text)}.{more}"
         case e.EvalRecorded():
             counted = f"{event.passed} of {event.passed + event.failed + event.errors} passed"
             errors = f", {wording.plural(event.errors, 'error')}" if event.errors else ""

@@ -1,5 +1,6 @@
 """What a channel is told before anything changes: what people may notice, when, what to say, whom to ask."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from bot.rendering import blocks, buttons, schedule, wording
@@ -11,8 +12,13 @@ from core.rollout.plan import BehaviourChange, Expectation, NoticePlan, changed_
 _CLAIMS = {"latency_p50": "faster", "latency_p95": "faster", "ttft_p95": "faster", "eval_pass_rate": "more accurate"}
 
 
-def render(rollout: Rollout, notice: NoticePlan, title: str, at: datetime, zone: str) -> Message:
-    """The notice in the words of its audience; `title` is the AI feature's, `at` when people are (or were) told."""
+def render(
+    rollout: Rollout, notice: NoticePlan, title: str, at: datetime, zone: str, others: Sequence[Rollout] = ()
+) -> Message:
+    """The notice in the words of its audience; `title` is the AI feature's, `at` when people are (or were) told, and
+    `others` what else is planned or under way there."""
+    if rollout.state in {State.ABANDONED, State.ROLLED_BACK}:
+        return _over(rollout, notice, wording.in_a_sentence(title), others)
     known = schedule.dates(rollout, at)
     match notice.audience:
         case "marketing":
@@ -21,21 +27,52 @@ def render(rollout: Rollout, notice: NoticePlan, title: str, at: datetime, zone:
             first, body = _downstream(rollout, title, known, zone)
         case _:
             first, body = _support(rollout, title, known, zone)
-    cancelled = rollout.state is State.ABANDONED
     return blocks.message(
-        f"Cancelled: {wording.escape(title, 80)} does not change after all." if cancelled else first,
-        blocks.lines([] if cancelled else body),
-        None
-        if cancelled
-        else blocks.actions(buttons.got_it(rollout, notice.key), buttons.concern(rollout, notice.key)),
+        first,
+        blocks.lines(body),
+        blocks.actions(buttons.got_it(rollout, notice.key), buttons.concern(rollout, notice.key)),
         blocks.context(_footer(rollout, notice)),
     )
+
+
+def _over(rollout: Rollout, notice: NoticePlan, name: str, others: Sequence[Rollout]) -> Message:
+    """What was announced does not hold any more."""
+    if rollout.state is State.ABANDONED:
+        return blocks.message(
+            f"Cancelled: {cancelled(name, others)}.",
+            blocks.lines(elsewhere(others)),
+            blocks.context(_footer(rollout, notice)),
+        )
+    announced = _bullets([b for b in noticed(rollout, notice.audience) if not b.unchanged], examples=False)
+    return blocks.message(
+        f"Switched back: the {name} answers as before again.",
+        blocks.lines(
+            [
+                *(["*What was announced, and holds no more*", *announced] if announced else []),
+                "*Who is affected now:* nobody any more.",
+                *elsewhere(others),
+            ]
+        ),
+        blocks.context(_footer(rollout, notice)),
+    )
+
+
+def cancelled(name: str, others: Sequence[Rollout]) -> str:
+    """That one change does not come: where another one is planned, that is all that can be said."""
+    return f"this change of the {name} does not come" if others else f"the {name} does not change after all"
+
+
+def elsewhere(others: Sequence[Rollout]) -> list[str]:
+    """What else is planned or under way on the same AI feature."""
+    names = wording.listing([wording.subject(one) for one in others], 3)
+    return [f"Another change of it is planned or under way ({names}), with a notice of its own."] if others else []
 
 
 def _footer(rollout: Rollout, notice: NoticePlan) -> str:
     read = rollout.acknowledged.get(notice.key, ())
     who = f"Read by {wording.listing([wording.escape(r, 40) for r in read])}"
-    asked = "Please confirm with Got it" if notice.acknowledge else "Nobody has confirmed yet"
+    over = rollout.state in {State.ABANDONED, State.ROLLED_BACK}
+    asked = "Please confirm with Got it" if notice.acknowledge and not over else "Nobody has confirmed yet"
     return f"{who if read else asked} · Owner: {wording.owner(rollout)} · Questions in thread · {rollout.id}"
 
 
@@ -60,10 +97,18 @@ def _affected(rollout: Rollout, known: schedule.Dates) -> str:
     match rollout.state:
         case State.PLANNED:
             return f"nobody yet; it starts with {wording.in_a_hundred(known.first_percent)} customers"
-        case State.ROLLED_BACK:
-            return "nobody any more; it was switched back"
+        case State.DONE:
+            return "everyone"
+        case _ if not rollout.percent:
+            return f"nobody yet; it starts with {wording.in_a_hundred(known.first_percent)} customers"
         case _:
             return "everyone" if rollout.percent >= 100 else f"about {wording.in_a_hundred(rollout.percent)} customers"
+
+
+def _when(rollout: Rollout, known: schedule.Dates, zone: str, first: str = "") -> str:
+    if rollout.state is State.DONE or rollout.percent >= 100:
+        return "*When:* everyone has it."
+    return f"*When:* {first}{schedule.everyone(known, zone)} if all goes well."
 
 
 def _first_people(known: schedule.Dates) -> str:
@@ -83,7 +128,7 @@ def _support(rollout: Rollout, title: str, known: schedule.Dates, zone: str) -> 
         body.append(f"*Not changing:* {' '.join(same)}")
     growing = f"first {wording.in_a_hundred(known.first_percent)} customers, then growing, "
     body += [
-        f"*When:* {growing}{schedule.everyone(known, zone)} if all goes well.",
+        _when(rollout, known, zone, growing),
         f"*Who is affected now:* {_affected(rollout, known)}.",
         f'*If a customer complains:* once it runs, /rollout feels-off {rollout.id} "what happened", or ask below.',
         "*Which version did they see?* /rollout whois <customer id>".replace("<", "&lt;").replace(">", "&gt;"),
@@ -103,7 +148,7 @@ def _marketing(rollout: Rollout, title: str, known: schedule.Dates, zone: str) -
     claims = ", ".join(dict.fromkeys([*_expected_claims(rollout), "smarter"]))
     body += [
         f"*Please do not say:* {claims}. That is not measured yet.",
-        f"*When:* {schedule.everyone(known, zone)} if all goes well.",
+        _when(rollout, known, zone),
         f"*Who is affected now:* {_affected(rollout, known)}.",
         "We will post here when it has reached everyone, and if it is rolled back (that takes seconds).",
         f"*Whom to ask:* {wording.owner(rollout)}",
@@ -132,8 +177,7 @@ def _downstream(rollout: Rollout, title: str, known: schedule.Dates, zone: str) 
     if seen:
         body += ["*What people may notice*", *_bullets(seen, examples=True)]
     body += [
-        f"*When:* first {wording.in_a_hundred(known.first_percent)} customers, "
-        f"{schedule.everyone(known, zone)} if all goes well.",
+        _when(rollout, known, zone, f"first {wording.in_a_hundred(known.first_percent)} customers, "),
         "*If it goes wrong* we switch back within seconds; we will tell you here.",
         f"*Whom to ask:* {wording.owner(rollout)}",
     ]

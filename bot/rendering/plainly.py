@@ -25,6 +25,13 @@ def sentence(measure: Measure) -> str:
     return f"{title}: {new} on the new version{now}. {figures.verdict(measure)}."
 
 
+def where(measure: Measure) -> str:
+    """The same of one cut of the traffic."""
+    key, _, value = measure.segment.partition("=")
+    place = f"{wording.escape(key, 40)} is {wording.escape(value, 40)}" if value else wording.escape(key, 80)
+    return f"Where {place}: {sentence(measure)}"
+
+
 def story(measure: Measure, power: Power) -> list[str]:
     """What it is, how sure we are, what it means, and what would have been seen by now."""
     said = [sentence(measure).removesuffix(f" {figures.verdict(measure)}."), _sure(measure), _MEANING[measure.word]]
@@ -35,7 +42,8 @@ def story(measure: Measure, power: Power) -> list[str]:
     if power.noticeable is not None and not measure.absolute:
         said.append(f"By now we would have noticed {_change(measure, power.noticeable)}.")
     if power.decided_in:
-        said.append(f"A change as large as what was agreed would show in about {wording.about(power.decided_in)}.")
+        size = "what was agreed" if figures.agreed(measure) else "what is watched for"
+        said.append(f"A change as large as {size} would show in about {wording.about(power.decided_in)}.")
     return [x for x in said if x]
 
 

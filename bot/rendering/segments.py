@@ -31,7 +31,7 @@ def words(rollout: Rollout, seen: Latest, as_of: str) -> Message:
     judged = [m for m in ordered(seen.segments) if m.word not in figures.UNJUDGED]
     if not seen.segments:
         return _nothing(rollout, seen, as_of)
-    told = [f"Where {place(m.segment)}: {plainly.sentence(m)}" for m in judged[:NAMED]]
+    told = [plainly.where(m) for m in judged[:NAMED]]
     return blocks.message(
         _first(rollout, seen, judged),
         blocks.lines([*told, *_said(seen, judged)]),

@@ -14,7 +14,7 @@ def one(rollout: Rollout, zone: str) -> Message:
     return blocks.message(
         headline.render(rollout, zone),
         blocks.section(headline.trail(rollout)),
-        blocks.lines(card.state_lines(rollout)),
+        blocks.lines(card.state_lines(rollout, zone)),
         card.steer(rollout),
         blocks.context(card.footer(rollout)),
     )

@@ -92,7 +92,7 @@ def first_line(rollout: Rollout, evidence: EvidenceRecorded, zone: str) -> str:
 
 def _fine(rollout: Rollout, evidence: EvidenceRecorded, zone: str) -> str:
     subject, where = wording.subject(rollout), _where(rollout)
-    begin, how = _how_sure(evidence.verdict)
+    begin, how = _how_sure(evidence)
     stage = rollout.stage
     if rollout.state is State.WAITING and rollout.request is not None:
         gate = wording.escape(rollout.request.gate, 40)
@@ -106,11 +106,15 @@ def _fine(rollout: Rollout, evidence: EvidenceRecorded, zone: str) -> str:
         return f"{begin}: {subject} ({where}){how}."
     at = headline.next_step_at(rollout)
     when = f" {wording.when(at, zone)}" if at else ""
-    return f"{begin}: {subject} ({where}){how}. Next: {headline.following(rollout)}{when}, automatically."
+    waits = figures.undecided(evidence.measures) or _unseen(rollout, evidence)
+    how_soon = " at the earliest" if waits else ", automatically"
+    return f"{begin}: {subject} ({where}){how}. Next: {headline.following(rollout)}{when}{how_soon}."
 
 
-def _how_sure(verdict: v.Verdict) -> tuple[str, str]:
-    match verdict:
+def _how_sure(evidence: EvidenceRecorded) -> tuple[str, str]:
+    match evidence.verdict:
+        case v.Continue() if open_ := figures.undecided(evidence.measures):
+            return "Not enough data", f", for {open_}"
         case v.Cleared():
             return "Fine", ", every limit shown to be kept"
         case v.NoControl():

@@ -149,6 +149,8 @@ def about(span: timedelta) -> str:
 def duration(span: timedelta | float) -> str:
     """`4.1 s`, `18 min`, `6 h`, `3 days`; seconds may be given as a number."""
     seconds = span.total_seconds() if isinstance(span, timedelta) else span
+    if 0 <= seconds < 0.01:
+        return "under 0.01 s"
     if seconds < 1:
         return f"{seconds:.2f} s"
     if seconds < 10:

@@ -134,7 +134,7 @@ class Doors:
             answer.say(verbs.hand_in(command, rollout, asked))
 
     def mention(self, body: Body, event: Body) -> None:
-        """`@rollout status`, also inside a rollout's thread; Slack retries events, so the id is the event's.
+        """`@rampart status`, also inside a rollout's thread; Slack retries events, so the id is the event's.
 
         What a workflow or a bot says is nobody's: it changes nothing, and there is nobody to tell.
         """

@@ -35,6 +35,7 @@ class Person:
     id: str
     handle: str  # @ana
     full_member: bool
+    zone: str = ""  # as they set it in Slack: Europe/Berlin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +121,7 @@ class Directory:
             full_member=person.full_member,
             channel=channel,
             channel_id=channel_id,
+            zone=person.zone,
         )
 
     def resolve_handle(self, handle: str) -> str:
@@ -179,7 +181,12 @@ class Directory:
         except (SlackClientError, OSError) as error:
             raise Unreachable(str(error)) from error
         else:
-            person = Person(id=user, handle=f"@{found['name']}", full_member=_is_full_member(found, self._home()))
+            person = Person(
+                id=user,
+                handle=f"@{found['name']}",
+                full_member=_is_full_member(found, self._home()),
+                zone=str(found.get("tz") or ""),
+            )
         with self._lock:
             self._people[user] = (self._now(), person)
         return person

@@ -36,7 +36,7 @@ def manifest(public_url: str = "") -> dict[str, Any]:
             "background_color": "#1f3a5f",
         },
         "features": {
-            "bot_user": {"display_name": "rollout", "always_online": True},
+            "bot_user": {"display_name": "rampart", "always_online": True},
             "slash_commands": [command],
         },
         "oauth_config": {"scopes": {"bot": list(SCOPES)}},

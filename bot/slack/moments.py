@@ -1,13 +1,31 @@
-"""A moment as people type it: `Tue 10:00`, `10:00`, `2026-11-24 10:00`, in the workspace's zone."""
+"""A moment as people type it: `Tue 10:00`, `10:00`, `2026-11-24 10:00`, in the person's own zone."""
 
 import re
 from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+from bot.rendering import wording
+from core.rollout.context import Actor
 from core.rollout.policy import WEEKDAYS, moments_of
 from core.rollout.refusal import Refused
 
 _CLOCK = re.compile(r"(?:([A-Za-z]{3})[a-z]*\s+)?(\d{1,2}):(\d{2})")
+
+
+def zone_of(person: Actor, otherwise: str) -> str:
+    """The zone in which this person's times are: their own, where it is known and exists."""
+    try:
+        return ZoneInfo(person.zone).key if person.zone else otherwise
+    except (KeyError, ValueError, OSError):  # this machine may know fewer zones than Slack
+        return otherwise
+
+
+def repeated(typed: str, person: Actor, now: datetime, otherwise: str) -> str:
+    """How it was understood: `“Tue 10:00” was read as Tue 24 Nov 10:00 CET, in Europe/Berlin, your time zone`."""
+    zone = zone_of(person, otherwise)
+    whose = "your time zone in Slack" if person.zone == zone else "the time zone of the policy"
+    at = wording.plain_time(read(typed, now, zone), zone)
+    return f"“{wording.escape(typed, 60)}” was read as {at}, in {wording.escape(zone, 60)}, {whose}."
 
 
 def read(typed: str, now: datetime, zone: str) -> datetime:

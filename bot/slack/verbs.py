@@ -91,7 +91,11 @@ def _steer(parsed: Parsed, asked: Asked) -> Message:
     world = asked.service.world()
     again = _again(parsed)
     rollout = asking.rollout(parsed.rollout, asked, world, again)
-    return hand_in(_command(parsed, asked, world.policy.timezone), rollout.id, asked)
+    zone = world.policy.timezone
+    answer = hand_in(_command(parsed, asked, zone), rollout.id, asked)
+    if parsed.verb == "start" and (at := parsed.flags.get("at")):
+        return blocks.added(answer, blocks.context(moments.repeated(at, asked.by, asked.at, zone)))
+    return answer
 
 
 def _again(parsed: Parsed) -> str:
@@ -105,7 +109,7 @@ def _command(parsed: Parsed, asked: Asked, zone: str) -> c.Command:
     match parsed.verb:
         case "start":
             at = parsed.flags.get("at")
-            return c.Start(then=moments.read(at, asked.at, zone) if at else None)
+            return c.Start(then=moments.read(at, asked.at, moments.zone_of(asked.by, zone)) if at else None)
         case "approve":
             return c.Approve(note=parsed.text)
         case "reject":

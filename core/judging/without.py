@@ -95,6 +95,8 @@ def alone(
     if kind in _DRAWN_IN:
         many = _so_many(units)
         drawn = leave_out.winsorised(arm, usual[..., np.newaxis], many)
+        # A bucket drawn up to the next one may be of fewer requests: it holds no more than all of them.
+        drawn[..., 1] = np.minimum(drawn[..., 1], drawn[..., 0])
         bounded, _ = mean.level(drawn)
         less = bounded < levels if side == "greater" else bounded > levels
         # What is drawn in varies less than what it was drawn from. Source: Tukey and McLaughlin 1963.

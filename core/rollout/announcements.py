@@ -14,7 +14,7 @@ class Kind(StrEnum):
     APPROVAL = "approval"  # the request with its buttons, in the thread
     APPROVAL_CLOSED = "approval_closed"  # the same message, edited: who decided, no buttons
     NOTICE = "notice"  # before anything changes, in plain words, to one channel
-    NOTICE_EDIT = "notice_edit"  # the same message, kept true: who has read it, another date
+    NOTICE_EDIT = "notice_edit"  # the same message, kept true: who has read it, another date, who is affected
     FOLLOW_UP = "follow_up"  # to a noticed channel: started, reached everyone, switched back
     SUMMARY = "summary"  # canary against control, in the thread
     ALERT = "alert"  # rolled back: broadcast
@@ -91,6 +91,7 @@ def announce(event: e.RolloutEvent, position: int, before: Rollout | None, after
         case e.RolledBack():
             told.append(here(Kind.ALERT, ALERT_KEY))
             told += _follow_ups(after, position)
+            told += _notice_edits(after)
             told.append(here(Kind.WITNESS, f"witness:{position}"))
         case e.FlipConfirmed():
             told.append(here(Kind.ALERT_EDIT, ALERT_KEY))
@@ -99,14 +100,17 @@ def announce(event: e.RolloutEvent, position: int, before: Rollout | None, after
         case e.Started():
             told.append(here(Kind.LINE, f"line:{position}"))
             told += _follow_ups(after, position)
+        case e.StageEntered():
+            told.append(here(Kind.LINE, f"line:{position}"))
+            told += _notice_edits(after)
         case e.Completed() | e.Abandoned():
             told.append(here(Kind.LINE, f"line:{position}"))
             told += _follow_ups(after, position)
+            told += _notice_edits(after)
             told.append(here(Kind.WITNESS, f"witness:{position}"))
         case e.StartScheduled():
             told.append(here(Kind.LINE, f"line:{position}"))
-            for notice in after.plan.told_before:
-                told += _notice_edit(after, notice.key)
+            told += _notice_edits(after)
         case _:
             told.append(here(Kind.LINE, f"line:{position}"))
     return tuple(told)
@@ -137,6 +141,11 @@ def _notices(after: Rollout) -> list[Announcement]:
             )
         )
     return told
+
+
+def _notice_edits(after: Rollout) -> list[Announcement]:
+    """Who is affected, and from when on, stands in every notice."""
+    return [edit for notice in after.plan.told_before for edit in _notice_edit(after, notice.key)]
 
 
 def _notice_edit(after: Rollout, notice: str) -> tuple[Announcement, ...]:

@@ -40,6 +40,7 @@ class Actor:
     full_member: bool = True  # not a guest, a bot, or somebody of another workspace
     channel: str = ""  # where the command was given, as #name; empty where that is not known
     channel_id: str = ""
+    zone: str = ""  # the time zone that this person's times are in; empty where that is not known
 
     @property
     def from_slack(self) -> bool:

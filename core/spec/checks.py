@@ -138,5 +138,7 @@ def _surface(file: SurfaceFile) -> Iterator[Problem]:
 def _policy(file: PolicyFile) -> Iterator[Problem]:
     high = file.risk.high
     if high is not None and high.approvals < 2:
-        message = f"high risk with {high.approvals} approval(s): two people should agree"
+        message = (
+            f"high risk with {high.approvals} approval{'' if high.approvals == 1 else 's'}: two people should agree"
+        )
         yield file.source.problem(("risk", "high", "approvals"), message, severity="warning")

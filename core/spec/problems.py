@@ -114,10 +114,14 @@ def _caret(source_line: str, column: int) -> list[str]:
 
 def _count(found: Sequence[Problem]) -> str:
     wrong = len(errors(found))
-    counts = [f"{wrong} problem(s)"] if wrong else []
+    counts = [_plural(wrong, "problem")] if wrong else []
     if len(found) > wrong:
-        counts.append(f"{len(found) - wrong} warning(s)")
+        counts.append(_plural(len(found) - wrong, "warning"))
     return ", ".join(counts)
+
+
+def _plural(number: int, one: str) -> str:
+    return f"{number} {one}{'' if number == 1 else 's'}"
 
 
 def _data(text: str) -> str:

@@ -11,7 +11,7 @@ from core.spec.rollout_file import RolloutFile
 from core.spec.stage_terms import RampStage
 from core.spec.templates import TEMPLATES
 from core.spec.times import ahead
-from core.spec.units import write_duration
+from core.spec.units import LONGEST, write_duration
 
 ORDER = tuple(StageKind)
 ONCE = frozenset(StageKind) - {StageKind.COHORT, StageKind.RAMP}
@@ -154,7 +154,18 @@ def _canary(file: RolloutFile, policy: Policy) -> Iterator[Problem]:
 
 def _reachable(file: RolloutFile, daily_requests: int) -> Iterator[Problem]:
     for path, stage in _placed(file, "min_samples"):
-        if stage.max_hold is None or stage.where is not None:
+        if stage.where is not None:
+            continue
+        day = daily_requests * stage.percent / 100
+        if stage.min_samples > day * LONGEST.days:
+            yield file.source.problem(
+                path,
+                f"{stage.min_samples:,} requests are never reached: at {daily_requests:,} requests a day, "
+                f"{stage.percent:g}% sees about {day * LONGEST.days:,.0f} in {LONGEST.days} days, the longest "
+                "that a stage can take",
+            )
+            continue
+        if stage.max_hold is None:
             continue
         expected = daily_requests * stage.percent / 100 * (stage.max_hold / timedelta(days=1))
         if expected < stage.min_samples:

@@ -34,19 +34,25 @@ def counts(name: str, value: ArrayLike) -> Array:
 
 
 def tally(name: str, successes: ArrayLike, trials: ArrayLike) -> tuple[Array, Array]:
-    """Successes and trials of one shape, 0 <= successes <= trials."""
-    happened, tried = counts(f"{name}successes", successes), counts(f"{name}trials", trials)
-    same_shape({f"{name}successes": happened, f"{name}trials": tried})
+    """Successes and trials, broadcast to one shape; 0 <= successes <= trials."""
+    happened, tried = together(
+        {f"{name}successes": counts(f"{name}successes", successes), f"{name}trials": counts(f"{name}trials", trials)}
+    )
     if (happened > tried).any():
         raise ValueError(f"{name}successes are above {name}trials")
     return happened, tried
 
 
-def same_shape(arrays: dict[str, Array]) -> None:
-    """ValueError unless all arrays have one shape; nothing is broadcast silently."""
+def together(arrays: dict[str, Array]) -> tuple[Array, ...]:
+    """The arrays in one shape, as numpy broadcasts them; ValueError with every shape where it cannot."""
     shapes = {name: array.shape for name, array in arrays.items()}
-    if len(set(shapes.values())) > 1:
-        raise ValueError("shapes differ: " + ", ".join(f"{name} {shape}" for name, shape in shapes.items()))
+    if len(set(shapes.values())) == 1:
+        return tuple(arrays.values())
+    try:
+        return tuple(np.broadcast_arrays(*arrays.values()))
+    except ValueError:
+        told = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        raise ValueError(f"shapes cannot be broadcast: {told}") from None
 
 
 def with_ticks(name: str, array: Array) -> Array:

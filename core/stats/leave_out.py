@@ -31,7 +31,7 @@ def heaviest(canary: ArrayLike, control: ArrayLike, *, side: Side) -> Heaviest:
     2007, chapter 4), read for its most extreme replicate instead of its variance.
     """
     T, C = checked.finite("canary", canary), checked.finite("control", control)
-    checked.same_shape({"canary": T, "control": C})
+    T, C = checked.together({"canary": T, "control": C})
     x_T, r_T = _without_each(T)
     x_C, r_C = _without_each(C)
     both = (x_T > 0) & (x_C > 0)

@@ -82,7 +82,7 @@ class Levels:
 def stratified(canary: ArrayLike, control: ArrayLike) -> Levels:
     """Each arm's level over the stages in which both arms have weight, every stage weighted as in `contrast`."""
     T, C = _bucket_sums("canary", canary), _bucket_sums("control", control)
-    checked.same_shape({"canary": T, "control": C})
+    T, C = checked.together({"canary": T, "control": C})
     x_T, x_C = T[..., 0].sum(axis=-1), C[..., 0].sum(axis=-1)
     both = (x_T > 0) & (x_C > 0)
     with np.errstate(all="ignore"):

@@ -25,7 +25,7 @@ def log_start_weight(start: int) -> float:
 
 
 def advance(components: ArrayLike, gains: ArrayLike, *, forget: float, log_start: float | None) -> Array:
-    """The log components one tick later, same shape: ln(((1 - forget) M + w) e^gain).
+    """The log components one tick later, as broadcast: ln(((1 - forget) M + w) e^gain).
 
     `components` are the logs of M, -inf before the first start; `gains` what the tick adds to the log components of
     an e-process; `log_start` is ln w where a start falls on this tick, else None. `forget` in [0, 1) discounts old
@@ -37,7 +37,7 @@ def advance(components: ArrayLike, gains: ArrayLike, *, forget: float, log_start
     logs, added = checked.not_nan("components", components), checked.finite("gains", gains)
     if not 0 <= forget < 1:
         raise ValueError(f"forget must lie in [0, 1), not {forget}")
-    checked.same_shape({"components": logs, "gains": added})
+    logs, added = checked.together({"components": logs, "gains": added})
     kept = logs + np.log1p(-forget)
     if log_start is not None:
         kept = np.logaddexp(kept, log_start)

@@ -37,20 +37,27 @@ def log_e_two_sample(
     `side="greater"`: H0 canary <= ratio * control + shift; `"less"`: H0 canary >= ratio * control + shift.
     `baseline` (in [0, 1], scalar or over the leading axes) is a guess of the control's rate worth 50 trials;
     without it, ticks before the first control trial add nothing. `alternatives` are odds ratios above 1, shape (K,).
-    ValueError on counts that cannot have happened, differing shapes, an empty H0, or a bad side, ratio or baseline.
+    Counts broadcast as in numpy.
+    ValueError on counts that cannot have happened, shapes that do not, an empty H0, or a bad side, ratio or baseline.
     Source: generic e-variables of Turner, Ly and Gruenwald (2024); margins by Turner and Gruenwald (2023).
     """
+    s_T, n_T = checked.tally("canary_", canary_successes, canary_trials)
     s_C, n_C = checked.tally("control_", control_successes, control_trials)
+    # Before anything is summed up over the ticks: an axis of one tick stands for all of them.
+    s_T, n_T, s_C, n_C = checked.together(
+        {"canary_successes": s_T, "canary_trials": n_T, "control_successes": s_C, "control_trials": n_C}
+    )
     checked.with_ticks("control_trials", n_C)
     guess = None
     if baseline is not None:
         guess = checked.finite("baseline", baseline)
-        if guess.shape not in ((), s_C.shape[:-1]):
-            raise ValueError(f"baseline has shape {guess.shape}, the leading axes are {s_C.shape[:-1]}")
+        leading = checked.together({"baseline": guess, "the leading axes": np.zeros(n_C.shape[:-1])})[1].shape
+        if leading != n_C.shape[:-1]:
+            raise ValueError(f"baseline has shape {guess.shape}, the leading axes are {n_C.shape[:-1]}")
         guess = guess[..., np.newaxis]
     steps = two_sample_steps(
-        canary_successes,
-        canary_trials,
+        s_T,
+        n_T,
         s_C,
         n_C,
         earlier_successes=_before(s_C),
@@ -87,7 +94,16 @@ def two_sample_steps(
     s_C, n_C = checked.tally("control_", control_successes, control_trials)
     before_s = checked.counts("earlier_successes", earlier_successes)
     before_n = checked.counts("earlier_trials", earlier_trials)
-    checked.same_shape({"canary": s_T, "control": s_C, "earlier_successes": before_s, "earlier_trials": before_n})
+    s_T, n_T, s_C, n_C, before_s, before_n = checked.together(
+        {
+            "canary_successes": s_T,
+            "canary_trials": n_T,
+            "control_successes": s_C,
+            "control_trials": n_C,
+            "earlier_successes": before_s,
+            "earlier_trials": before_n,
+        }
+    )
     _check_null(more, ratio, shift)
 
     p_C = _base_rate(before_s, before_n, baseline)
@@ -117,8 +133,9 @@ def log_e_one_sample(
     ValueError on counts that cannot have happened, a bound outside (0, 1), a bad side or alternatives.
     Source: mixture of simple likelihood ratios (Ville 1939; Robbins 1970).
     """
-    checked.with_ticks("trials", checked.counts("trials", trials))
-    steps = one_sample_steps(successes, trials, side=side, bound=bound, alternatives=alternatives)
+    s, n = checked.tally("", successes, trials)
+    checked.with_ticks("trials", n)
+    steps = one_sample_steps(s, n, side=side, bound=bound, alternatives=alternatives)
     return log_mean(np.cumsum(steps, axis=-2))
 
 

@@ -25,8 +25,8 @@ def log_e_two_sample(
     before the events. A tick that lacks an arm's exposure adds nothing.
     Source: Lindon and Malek, "Anytime-valid inference for multinomial count data" (2022), section 4.
     """
-    checked.with_ticks("canary_events", checked.counts("canary_events", canary_events))
     steps = two_sample_steps(canary_events, control_events, canary_exposure, control_exposure, side=side, ratio=ratio)
+    checked.with_ticks("canary_events", steps[..., 0])
     return log_mean(np.cumsum(steps, axis=-2))
 
 
@@ -49,8 +49,7 @@ def two_sample_steps(
         "canary_exposure": checked.counts("canary_exposure", canary_exposure),
         "control_exposure": checked.counts("control_exposure", control_exposure),
     }
-    checked.same_shape(arrays)
-    s_T, s_C, e_T, e_C = (array[..., np.newaxis] for array in arrays.values())
+    s_T, s_C, e_T, e_C = (array[..., np.newaxis] for array in checked.together(arrays))
     kappa = ratio * (RATE_RATIOS if more else 1 / RATE_RATIOS)
     speaks = (e_T > 0) & (e_C > 0)
     with np.errstate(all="ignore"):

@@ -96,7 +96,7 @@ def test_an_unknown_one_is_answered_with_what_runs_and_the_nearest() -> None:
     answer = find("R-811", world(TONE, UPGRADE))
     assert isinstance(answer, Unclear)
     assert answer.question == (
-        "There is no R-811. Running now: R-118 support-tone, R-121 model-upgrade. Did you mean R-118?"
+        "There is no R-811. Open now: R-118 support-tone, R-121 model-upgrade. Did you mean R-118?"
     )
     assert answer.candidates == (TONE,)
 

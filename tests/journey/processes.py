@@ -24,10 +24,18 @@ def environment(**settings: str) -> dict[str, str]:
     return {**kept, **settings}
 
 
-def run(*arguments: str, stdin: str = "", **settings: str) -> subprocess.CompletedProcess[str]:
+def run(
+    *arguments: str, stdin: str = "", folder: Path | None = None, **settings: str
+) -> subprocess.CompletedProcess[str]:
     """One command of the `rollout` program, to its end."""
     return subprocess.run(
-        [ROLLOUT, *arguments], env=environment(**settings), input=stdin, capture_output=True, text=True, timeout=300
+        [ROLLOUT, *arguments],
+        env=environment(**settings),
+        cwd=folder,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
 
 

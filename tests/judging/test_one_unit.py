@@ -5,8 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from core.judging import without
 from core.judging.limits import Kind, Limit, Role, Scale
 from core.judging.question import StageDesign
+from core.metrics.catalogue import Kind as MetricKind
 from tests.trials.length import pick
 
 REFUSALS = Limit(metric="refusal_rate", kind=Kind.RISES_BY, amount=0.01, scale=Scale.POINTS, role=Role.ROLLBACK)
@@ -189,3 +191,14 @@ def test_harm_to_everybody_is_found_beside_a_robot(world, traffic):
         if name == "roll_back":
             break
     assert name == "roll_back"
+
+
+@pytest.mark.parametrize("side", ["less", "greater"])
+def test_a_bucket_that_is_drawn_in_never_holds_more_than_all_its_requests(side):
+    """Three people fail once among buckets that passed twice: drawn in about 92 % they would have passed 1.08 times."""
+    buckets = [[2.0, 2.0]] * 13 + [[1.0, 0.0]] * 3
+    (left,) = without.alone(
+        MetricKind.PROPORTION, np.array([[buckets]]), side, np.array([16]), np.array([0.92]), [without.Without()]
+    )
+    assert left.level is not None
+    assert 0 <= left.level <= 1

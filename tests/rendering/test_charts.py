@@ -60,7 +60,11 @@ def test_a_chart_of_slacks_own(words: Any) -> None:
                         ],
                     },
                 ],
-                "axis_config": {"categories": ["12:30", "12:40", "12:50"], "x_label": "Time", "y_label": "pp"},
+                "axis_config": {
+                    "categories": ["12:30", "12:40", "12:50"],
+                    "x_label": "Time, Europe/Berlin",
+                    "y_label": "pp",
+                },
             },
         }
     )
@@ -110,7 +114,7 @@ def test_a_workspace_without_charts_reads_the_same_in_words(words: Any) -> None:
     assert plain.text(told) == snapshot(
         """\
 Fine: so.
-Answers that pass our checks: new − now, 12:30 to 18:30 (pp): difference +0.4 … -0.05; range from -2 … -0.244; range to +2 … +0.244; limit -2\
+Answers that pass our checks: new − now, 12:30 to 18:30 Europe/Berlin (pp): difference +0.4 … -0.05; range from -2 … -0.244; range to +2 … +0.244; limit -2\
 """
     )
 
@@ -128,7 +132,7 @@ def test_a_drawing_tells_everything_in_words_and_nothing_by_colour_alone(words: 
     )
     said = [text.text for text in drawn.iter("text")]
     assert said == snapshot(
-        ["-2 pp", "0 pp", "+2 pp", "ramp 25%", "limit -2.0 pp", "now -0.1 pp", "12:30", "15:30", "18:30"]
+        ["-2 pp", "0 pp", "+2 pp", "ramp 25%", "limit -2.0 pp", "now -0.1 pp", "12:30 CET", "15:30 CET", "18:30 CET"]
     )
     assert len(list(drawn.iter("polygon"))) == 1
     assert "style=" not in ET.tostring(drawn).decode()

@@ -46,7 +46,7 @@ def test_the_card_of_a_small_test(words: Any, story: Any) -> None:
     assert plain.text(card.render(running.now, words.zone)) == snapshot("""\
 Small test (canary 5 %): R-118 support-tone. Next: 25 % Tue 24 Nov 18:00 CET at the earliest.
 ●●◐○○○  checks ✓ · internal ✓ · small test 5 % (now) · 25 % · everyone · watching
-Fine · 8,312 requests on the new version, 158,040 on the current one · evidence #412
+Fine so far · 8,312 requests on the new version, 158,040 on the current one · evidence #412, Tue 24 Nov 12:00 CET
 [ Pause ] [ Roll back ] [ Feels off ] [ Details ]
 prompt · v42 -> v43 · support-assistant · risk standard · owner @dana · plan 7f3a19\
 """)
@@ -256,8 +256,8 @@ def test_marketing_may_speak_once_everyone_has_it(words: Any, story: Any) -> Non
     )
     assert plain.text(told) == snapshot("""\
 Reached everyone: the support assistant answers with the new version for all customers.
-You may say so now: “Answers are about a third shorter and start with the fix.”
-Measured: Answers that pass our checks: about 932 in 1,000, before about 924 in 1,000.
+You may say so now: “Answers are about a third shorter and start with the fix.” That is how it was described; Rampart has not measured it.
+Measured beside it: Answers that pass our checks: about 932 in 1,000, before about 924 in 1,000.
 Owner: @dana · Questions in thread · R-118\
 """)
 
@@ -295,7 +295,7 @@ Paused by <@U4SAM>: “odd greetings”. 5 % stays. Resume: /rollout resume R-11
 Resumed by ana (command line): “unrelated”.
 On hold: R-118, retry_rate rises by 1 pp. Nothing grows until @dana decides.
 Running again: R-118. What held it has cleared by itself.
-Feels off: @sam about R-118: “too short”. Two people hold it.
+Feels off: @sam about R-118: “too short”. A second person who says so holds it.
 Concern: @sam in #support about R-118: “too soon”.
 Checks failed: R-118 evals/support.yaml, 182 of 200 passed, 1 error: 91.0 % passed, 92 % were agreed (refund-7).
 Not delivered: a message to #support could not be posted (channel_not_found). Invite the app there, then tell them yourself.
@@ -325,7 +325,7 @@ def test_the_history_leaves_out_chatter(words: Any, story: Any) -> None:
 History: R-118 support-tone, 3 entries, newest first.
 `23 Nov 16:00:00` told Rampart notice #support
 `23 Nov 16:00:00` paused <@U2DANA> odd
-The whole log, checked: rollout audit verify\
+The whole log, checked: rollout audit verify · times in Europe/Berlin\
 """)
 
 

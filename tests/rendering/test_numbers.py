@@ -169,7 +169,7 @@ Could notice  a drop of >= 2.5 pp
 Could still be  as bad as -0.4 pp
 Decided  at this traffic a change as large as the limit would be noticed in about 3 h
 To roll back (agreed: drops by 2 pp) it takes both: the difference beyond -2 pp (now +0.8 pp), and evidence of harm at 100 % (now 2 %).
-Answers that pass our checks: new − now, 12:30 to 18:30 (pp): difference +0.4 … -0.05; range from -2 … -0.244; range to +2 … +0.244; limit -2
+Answers that pass our checks: new − now, 12:30 to 18:30 Europe/Berlin (pp): difference +0.4 … -0.05; range from -2 … -0.244; range to +2 … +0.244; limit -2
 `eval_pass_rate` · as of now · R-118\
 """)
 

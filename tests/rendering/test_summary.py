@@ -132,7 +132,7 @@ Answer length                 1.9 %    1.9 %    +0.1 pp (-0.3 … +0.4)    Fine
 Segments: 14 checked. language=de, people asking again: 9.8 % vs 7.9 % (+1.9 pp). Could be chance after 14 checks; watching.
 Note: Cost per request: $0.0040 new vs $0.0139 now, -71.0 % (-73.0 … -69.0); better than expected: check for leakage.
 Dry run, would have fired (rises by 1 pp): Declined to answer: 6.4 % new vs 1.9 % now, +4.5 pp (+2.4 … +6.5). Nothing was done.
-Answers that pass our checks: new − now, 12:30 to 18:00 (pp): difference +0.4 … -0.0459; range from -2 … -0.263; range to +2 … +0.263; limit -2
+Answers that pass our checks: new − now, 12:30 to 18:00 Europe/Berlin (pp): difference +0.4 … -0.0459; range from -2 … -0.263; range to +2 … +0.263; limit -2
 Why: 3 of 3 limits clear, 1 of them shown to be kept · 8,312 requests (1,500 needed) · we would have noticed a drop of 2.5 pp (answers that pass our checks)
 [ Pause ] [ Roll back ] [ Feels off ] [ Details ]
 risk standard · limits locked Tue 24 Nov 12:00 CET · evidence #412 · as of Tue 24 Nov 18:00 CET\
@@ -161,6 +161,7 @@ def test_the_alert_says_where(words: Any, story: Any) -> None:
     worst = replace(
         words.segments[1], metric="refusal_rate", canary=23 / 153, control=52 / 2840, n_canary=153, n_control=2840
     )
+    worst = replace(worst, word="Worse", log_e=8.0)
     # That the same metric falls in another language speaks of a filter, not of where this limit was broken.
     fallen = replace(worst, segment="language=tr", limit_text="drops by 1 pp", implied=True, canary=0.0, log_e=99.0)
     back = story.running().happen(story.evidence(segments=(fallen, worst))).rolled_back().now
@@ -172,9 +173,7 @@ def test_the_alert_says_where(words: Any, story: Any) -> None:
     assert "What fired  Declined to answer (language=de): 6.4 % new" in told
     assert "Where  language=de only; everybody together did not show it" in told
     outside = follow_up.render(only, only.rollback, "support", "Support assistant", story.at, words.zone)
-    assert "declined too often between 12:00:00 CET and 12:00:00 CET, mostly where language is de." in plain.text(
-        outside
-    )
+    assert "Where language is de it declined too often; elsewhere we saw no fault." in plain.text(outside)
 
 
 def test_a_metric_that_stopped_is_no_number(words: Any, story: Any) -> None:

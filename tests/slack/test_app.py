@@ -54,7 +54,7 @@ def test_a_mistyped_verb_is_suggested_and_the_button_runs_it(office: Any) -> Non
 def test_an_unknown_rollout_is_answered_with_a_button_for_the_nearest(office: Any) -> None:
     office.start()
     refused = office.typed("sam", "rollback R-2")
-    assert refused.text.startswith("There is no R-2. Running now: R-1 support-tone. Did you mean R-1?")
+    assert refused.text.startswith("There is no R-2. Open now: R-1 support-tone. Did you mean R-1?")
     button = next(x for b in refused.blocks if b["type"] == "actions" for x in b["elements"])
     assert button["text"]["text"] == "rollback R-1 support-tone"
     assert "confirm" in button

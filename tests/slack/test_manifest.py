@@ -7,6 +7,7 @@ from urllib.parse import parse_qs, urlparse
 
 import pytest
 
+from bot.sandbox import people
 from bot.slack.manifest import SCOPES, link, manifest
 
 SCHEMA = Path(__file__).parents[3] / "shared" / "data" / "slack-manifest-schema-2.0.0.json"
@@ -76,3 +77,9 @@ def _only_known(value: Any, schema: dict[str, Any], root: dict[str, Any], where:
     if isinstance(value, str):
         assert len(value) <= schema.get("maxLength", len(value)), where
         assert not schema.get("enum") or value in schema["enum"], where
+
+
+def test_the_bot_has_the_name_that_the_sandbox_and_the_docs_mention() -> None:
+    name = manifest()["features"]["bot_user"]["display_name"]
+    assert name == people.BOT.handle
+    assert f"`@{name} status`" in Path("docs/slack.md").read_text(encoding="utf-8")

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from bot.slack import moments
+from core.rollout.context import Actor
 from core.rollout.refusal import Refused
 
 MONDAY = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)  # 10:00 in Berlin
@@ -58,3 +59,10 @@ def test_of_an_hour_that_comes_twice_the_next_one_is_meant(now: datetime, meant:
     assert moments.read("02:30", now, "Europe/Berlin") == meant
     if meant.day == 25:
         assert moments.read("2026-10-25 02:30", now, "Europe/Berlin") == meant
+
+
+def test_a_person_s_times_are_in_their_own_zone_where_slack_knows_it() -> None:
+    ana = Actor(id="slack:T1/U1", zone="America/New_York")
+    assert moments.zone_of(ana, "UTC") == "America/New_York"
+    for unknown in ("", "Atlantis/Old_Town", "../etc/passwd"):
+        assert moments.zone_of(Actor(id="slack:T1/U1", zone=unknown), "UTC") == "UTC"

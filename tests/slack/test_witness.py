@@ -143,7 +143,7 @@ def test_anchors_agree_with_a_log_that_is_what_it_was(office, audit):
     told = audit("--anchors")
     assert (told.returncode, told.stderr) == (0, "")
     ended = last(office, "RolledBack").position
-    assert f"2 anchor(s) agree with the log, the newest at #{ended}, shown less than an hour ago." in told.stdout
+    assert f"2 anchors agree with the log, the newest at #{ended}, shown less than an hour ago." in told.stdout
 
 
 def test_without_an_anchor_nothing_is_confirmed(office, audit):
@@ -210,7 +210,7 @@ def test_a_whole_log_rewritten_with_hashes_that_fit_is_found_by_what_was_shown(o
     told = audit("--anchors")
     assert told.returncode == 1
     assert f"position {shown[1]}: is not what it was" in told.stderr
-    assert "1 anchor(s) do not fit the log, 1 do" in told.stderr
+    assert "1 anchor does not fit the log, 1 do" in told.stderr
 
 
 def test_an_end_cut_off_every_table_is_found_by_what_was_shown(office, audit):
@@ -238,7 +238,7 @@ def test_what_people_copied_out_of_slack_is_compared_too(office, audit, tmp_path
     file.write_text("\n".join(["# kept by Ana", *lines, "", f"{position} {newest.hex()}", audit().stdout]))
     told = audit("--anchors-file", str(file))
     assert (told.returncode, told.stderr) == (0, "")
-    assert f"3 anchor(s) agree with the log, the newest at #{position}." in told.stdout
+    assert f"3 anchors agree with the log, the newest at #{position}." in told.stdout
     file.write_text(f"{shown[0]} {'0' * 64}\n999 {'1' * 64}\n")
     told = audit("--anchors-file", str(file))
     assert told.returncode == 1

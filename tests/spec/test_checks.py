@@ -28,7 +28,7 @@ def test_somebody_shipped_in_between(small, checked, surface):
 bad.yaml:7:9: change.from: v42 is not live now, v44 is: someone shipped in between. Write support-assistant@v44 here and read the plan again
       from: support-assistant@v42
             ^
-bad.yaml 1 problem(s)\
+bad.yaml 1 problem\
 """)
     assert checked(small(), on=None) == ""
 
@@ -39,19 +39,19 @@ def test_a_change_that_changes_nothing_or_names_another_surface(small, checked):
 bad.yaml:8:3: change.to: nothing changes: v42 has exactly this already
       to: {params: {effort: medium}, model: {provider: acme-ai, name: large-3, snapshot: "2026-03-01"}}
       ^
-bad.yaml 1 problem(s)\
+bad.yaml 1 problem\
 """)
     assert checked(small(("from: support-assistant@v42", "from: search@v42"))) == snapshot("""\
 bad.yaml:7:9: change.from: "search" is not the surface of this file, which is support-assistant
       from: search@v42
             ^
-bad.yaml 1 problem(s)\
+bad.yaml 1 problem\
 """)
     assert checked(small(('{prompt: "Fix', '{version: v42, prompt: "Fix'))) == snapshot("""\
 bad.yaml:8:17: change.to.version: v42 is the version it starts from
       to: {version: v42, prompt: "Fix first."}
                     ^
-bad.yaml 1 problem(s)\
+bad.yaml 1 problem\
 """)
 
 
@@ -68,14 +68,14 @@ def test_a_model_that_can_change_by_itself(small, checked):
 bad.yaml:9:15: change.to.model: 'latest' can change without you. Use a dated snapshot.
       to: {model: latest}
                   ^
-bad.yaml 1 problem(s)\
+bad.yaml 1 problem\
 """)
     assert "'large-latest' can change without you" in to("{provider: acme-ai, name: large-latest}")
     assert to("{provider: acme-ai, name: large-4}") == snapshot("""\
 bad.yaml:9:15: warning: change.to.model: this model has no date, so it can change without you. Use a dated snapshot.
       to: {model: {provider: acme-ai, name: large-4}}
                   ^
-bad.yaml 1 warning(s)\
+bad.yaml 1 warning\
 """)
     assert "warning" not in to("{provider: acme-ai, name: large-4}", risk="high").splitlines()[0]
     assert to("large-4-20261130") == to('{name: large-4, snapshot: "2026-11-30"}') == ""
@@ -90,7 +90,7 @@ def test_limits_that_leave_something_unwatched(small, checked):
 bad.yaml:18:1: warning: rollback_when: nothing here looks at cost or latency: add a limit such as cost_per_request rises_by 15%
     rollback_when:
     ^
-bad.yaml 1 warning(s)\
+bad.yaml 1 warning\
 """)
     dry = small(("drops_by: 2pp}", "drops_by: 2pp, mode: dry_run}"))
     assert "nothing here looks at quality" in checked(dry)
@@ -115,7 +115,7 @@ bad.yaml:21:23: approvals.required: high risk needs at least 2 approvals, not 1
 bad.yaml:21:45: approvals.owner_may_approve: at high risk the owner may not approve
     approvals: {required: 1, owner_may_approve: true}
                                                 ^
-bad.yaml 4 problem(s)\
+bad.yaml 4 problems\
 """)
 
 
@@ -127,7 +127,7 @@ bad.yaml:22:30: rollback_when.3.drops_by: eval_pass_rate drops_by is written twi
 bad.yaml:19:5: the other line
       - {metric: eval_pass_rate, drops_by: 2pp}
         ^
-bad.yaml 1 problem(s)\
+bad.yaml 1 problem\
 """)
     assert checked(small(("notify:", "  - {metric: eval_pass_rate, changes_by: 5%}\nnotify:"))) == ""
 
@@ -141,7 +141,7 @@ bad.yaml:12:44: expectations.cost_per_request.range: line 12 expects what line 2
 bad.yaml:20:32: the other line
       - {metric: cost_per_request, rises_by: 15%}
                                    ^
-bad.yaml 1 problem(s)\
+bad.yaml 1 problem\
 """)
 
 
@@ -193,7 +193,7 @@ bad.yaml:17:30: stages.3.ramp.steps.2: the last step of a ramp is 100%, not 75%
 bad.yaml:19:5: stages.5.bake: bake is there already, as stage 5
       - bake: {hold: 2h}
         ^
-bad.yaml 6 problem(s)\
+bad.yaml 6 problems\
 """)
 
 
@@ -203,7 +203,7 @@ def test_two_cohorts_need_two_names(small, checked):
 bad.yaml:15:13: stages.1.cohort: two stages are called "internal"
       - cohort: {name: internal, where: {plan: beta}}
                 ^
-bad.yaml 1 problem(s)\
+bad.yaml 1 problem\
 """)
 
 
@@ -216,7 +216,7 @@ def test_what_the_policy_lets_be_left_out(small, checked, policy):
 bad.yaml:13:1: warning: stages: the policy lets a standard risk rollout leave out cohort, but not bake
     stages:
     ^
-bad.yaml 1 warning(s)\
+bad.yaml 1 warning\
 """)
     assert "warning" not in checked(without, policy=policy)
     low = without.replace("risk: standard", "risk: low")
@@ -232,7 +232,7 @@ def test_nobody_would_see_it_before_everybody(small, checked):
 bad.yaml:14:23: warning: stages.0.canary.percent: from 5% to everybody in one step: a ramp in between would be kinder
       - canary: {percent: 5}
                           ^
-bad.yaml 1 warning(s)\
+bad.yaml 1 warning\
 """)
 
 
@@ -245,7 +245,7 @@ bad.yaml:15:23: stages.1.canary.percent: a canary of 10% is outside the policy (
 bad.yaml:15:37: stages.1.canary.min_hold: the policy asks a standard risk canary to hold at least 6 h; this holds 1 h
       - canary: {percent: 10, min_hold: 1h, max_hold: 24h, min_samples: 1500}
                                         ^
-bad.yaml 2 problem(s)\
+bad.yaml 2 problems\
 """)
     short = {risk: replace(terms, min_canary_hold=timedelta(0)) for risk, terms in policy.risk.items()}
     assert checked(text, policy=replace(policy, canary_max=50.0, risk=short)) == ""
@@ -258,8 +258,17 @@ def test_a_template_outside_the_policy_points_at_its_name(small, checked, policy
 bad.yaml:13:11: template: a canary of 1% is outside the policy (2% to 5%): choose one inside, or change canary_percent in the policy first
     template: model-upgrade-high-stakes
               ^
-bad.yaml 1 problem(s)\
+bad.yaml 1 problem\
 """)
+
+
+def test_a_sample_that_would_take_longer_than_any_stage_lasts_is_an_error(small, checked, surface):
+    """At 166,000 requests a day 5 % sees 3,037,800 of them in a year."""
+    never = small((", max_hold: 24h, min_samples: 1500", ", min_samples: 4000000"), ("drops_by: 2pp", "drops_by: 4pp"))
+    said = checked(never, on=surface)
+    assert "stages.1.canary.min_samples: 4,000,000 requests are never reached: at 166,000 requests a day, " in said
+    assert "warning: stages.1.canary.min_samples" not in said
+    assert "never reached" not in checked(never.replace("4000000", "3000000"), on=surface)
 
 
 def test_a_sample_that_the_traffic_cannot_give(small, checked, surface):
@@ -268,7 +277,7 @@ def test_a_sample_that_the_traffic_cannot_give(small, checked, surface):
 bad.yaml:15:68: warning: stages.1.canary.min_samples: 20,000 requests cannot be reached: at 166,000 requests a day, 5% sees about 8,300 in 24 h. It would stop and ask
       - canary: {percent: 5, min_hold: 6h, max_hold: 24h, min_samples: 20000}
                                                                        ^
-bad.yaml 1 warning(s)\
+bad.yaml 1 warning\
 """)
     assert checked(text, on=replace(surface, daily_requests=None)) == ""
 
@@ -279,17 +288,17 @@ def test_what_is_live_already_is_only_warned_about(files, checked):
 bad.yaml:10:10: warning: live.model: 'latest' can change without you. Use a dated snapshot.
       model: latest
              ^
-bad.yaml 1 warning(s)\
+bad.yaml 1 warning\
 """)
 
 
 def test_a_policy_that_lets_one_person_decide(files, checked):
     text = files("policy.yaml").replace("high:     {approvals: 2", "high:     {approvals: 1")
     assert checked(text) == snapshot("""\
-bad.yaml:12:25: warning: risk.high.approvals: high risk with 1 approval(s): two people should agree
+bad.yaml:12:25: warning: risk.high.approvals: high risk with 1 approval: two people should agree
       high:     {approvals: 1, min_canary_hold: 24h, may_skip: []}
                             ^
-bad.yaml 1 warning(s)\
+bad.yaml 1 warning\
 """)
 
 
@@ -348,7 +357,7 @@ bad.yaml:9:13: warning: change.deadline: with its holds it is done on Sat 21 Nov
 bad.yaml:10:32: warning: change.rollback_to_available_until: it is watched until Sat 21 Nov 2026 21:00 UTC at the earliest, and nobody could go back after this day: shorten its holds, or begin earlier
       rollback_to_available_until: 2026-11-20
                                    ^
-bad.yaml 2 warning(s)\
+bad.yaml 2 warnings\
 """)
     assert checked(late.replace("2026-11-20", "2026-11-30")) == ""
 

@@ -69,7 +69,7 @@ def test_what_another_system_s_percentage_cannot_express_is_refused(driving, sma
 bad.yaml:14:5: stages.0.cohort: a cohort cannot be driven: the flag system divides by its own percentage and knows no `where`. Leave the stage out, or leave out `drives`
       - cohort: {name: internal, where: {email_domain: example.com}, hold: 2h}
         ^
-bad.yaml 1 problem(s)\
+bad.yaml 1 problem\
 """)
     assert checked(driving(("percent: 5", "percent: 2.5"), ("[25%,", "[25.5%,"))) == snapshot("""\
 bad.yaml:14:5: stages.0.canary: Unleash knows whole percentages only, and 2.5% is none
@@ -78,13 +78,13 @@ bad.yaml:14:5: stages.0.canary: Unleash knows whole percentages only, and 2.5% i
 bad.yaml:15:5: stages.1.ramp: Unleash knows whole percentages only, and 25.5% is none
       - ramp: {steps: [25.5%, 100%], hold: 1h}
         ^
-bad.yaml 2 problem(s)\
+bad.yaml 2 problems\
 """)
     assert checked(driving(("drives:", "assignment: {control: matched}\ndrives:"))) == snapshot("""\
 bad.yaml:24:23: assignment.control: an equal-size control cannot be driven: the flag system knows who is on the new version and who is not. Write `control: concurrent`
     assignment: {control: matched}
                           ^
-bad.yaml 1 problem(s)\
+bad.yaml 1 problem\
 """)
 
 
@@ -130,5 +130,5 @@ bad.yaml:25:3: drives.unleash: Field required
 bad.yaml:25:3: drives.unlesh: unknown field "unlesh". Did you mean "unleash"?
       unlesh:
       ^
-bad.yaml 2 problem(s)\
+bad.yaml 2 problems\
 """)

@@ -168,7 +168,7 @@ def test_a_file_is_warned_at_the_line_of_the_limit(small, checked, surface):
     said = checked(small(), on=surface)
     assert "bad.yaml:19:40: warning: rollback_when.0.drops_by: too late: " in said
     assert "you can notice a 2 pp drop only after about 32 h; canary lasts at most 24 h, enough for 2.3 pp" in said
-    assert said.endswith("1 warning(s)")
+    assert said.endswith("1 warning")
     assert checked(small(("drops_by: 2pp", "drops_by: 3pp")), on=surface) == ""
     assert checked(small(("[25%, 100%], hold: 1h", "[25%, 100%], hold: 12h")), on=surface) == ""  # found in the ramp
 

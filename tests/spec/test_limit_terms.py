@@ -95,7 +95,7 @@ bad.yaml:38:53: rollback_when.19.confidence: Input should be 'any_harm' or 'stri
 bad.yaml:38:65: rollback_when.19.mode: Input should be 'act' or 'dry_run'. Did you mean "dry_run"?
       - {metric: retry_rate, rises_by: 1pp, confidence: sure, mode: dryrun}
                                                                     ^
-bad.yaml 21 problem(s)\
+bad.yaml 21 problems\
 """)
 
 
@@ -105,13 +105,13 @@ def test_without_limits_nothing_is_read(small, refused):
 bad.yaml:1:1: rollback_when: no rollback limits: nothing would stop this. Write at least one for quality, one for cost and one for latency
     version: 1
     ^
-bad.yaml 1 problem(s)\
+bad.yaml 1 problem\
 """)
     assert refused(head + "rollback_when: []\nnotify:" + tail.partition("notify:")[2]) == snapshot("""\
 bad.yaml:18:16: rollback_when: no rollback limits: nothing would stop this. Write at least one for quality, one for cost and one for latency
     rollback_when: []
                    ^
-bad.yaml 1 problem(s)\
+bad.yaml 1 problem\
 """)
 
 
@@ -142,5 +142,5 @@ bad.yaml:15:33: expectations.refusal_rate.range: write both ends in pp (points) 
 bad.yaml:16:38: expectations.retry_rate.range.1: Field required
       retry_rate: {direction: up, range: [1%]}
                                          ^
-bad.yaml 5 problem(s)\
+bad.yaml 5 problems\
 """)

@@ -14,7 +14,7 @@ def test_vague_words_tell_nobody_anything(small, checked):
 bad.yaml:10:31: behaviour_changes.0.text: ‘Various improvements’ does not tell support what to expect. Name one thing a customer will notice.
       - {audience: support, text: "Various improvements"}
                                   ^
-bad.yaml 1 problem(s)\
+bad.yaml 1 problem\
 """)
 
 
@@ -38,7 +38,7 @@ def test_a_start_inside_the_lead_time(small, checked, policy, now):
 bad.yaml:25:8: start: #support needs 24 h notice, and the start is sooner. Earliest start: Sat 21 Nov 2026 09:00 UTC
     start: "2026-11-20 16:00"
            ^
-bad.yaml 1 problem(s)\
+bad.yaml 1 problem\
 """)
     assert checked(text, now=None) == ""
     assert checked(text, now=now - timedelta(days=1)) == ""
@@ -50,25 +50,25 @@ def test_a_start_in_a_freeze_in_the_past_or_in_an_hour_that_does_not_exist(small
 bad.yaml:25:8: start: Sat 21 Nov 2026 10:00 CET lies in the freeze weekend, which lasts until Mon 23 Nov 2026 08:00 CET
     start: "2026-11-21 10:00"
            ^
-bad.yaml 1 problem(s)\
+bad.yaml 1 problem\
 """)
     assert checked(no_lead + 'start: "2026-12-24 10:00 Europe/Berlin"\n', policy=policy) == snapshot("""\
 bad.yaml:25:8: start: Thu 24 Dec 2026 10:00 CET lies in the freeze year-end, which lasts until Mon 4 Jan 2027 00:00 CET
     start: "2026-12-24 10:00 Europe/Berlin"
            ^
-bad.yaml 1 problem(s)\
+bad.yaml 1 problem\
 """)
     assert checked(no_lead + 'start: "2026-11-19 10:00"\n') == snapshot("""\
 bad.yaml:25:8: warning: start: this start is past: the rollout begins as soon as it is approved
     start: "2026-11-19 10:00"
            ^
-bad.yaml 1 warning(s)\
+bad.yaml 1 warning\
 """)
     assert checked(no_lead + 'start: "2027-03-28 02:30"\n', policy=replace(policy, freezes=())) == snapshot("""\
 bad.yaml:25:8: start: 2027-03-28 02:30 does not exist in Europe/Berlin: the clocks skip it
     start: "2027-03-28 02:30"
            ^
-bad.yaml 1 problem(s)\
+bad.yaml 1 problem\
 """)
 
 
@@ -79,7 +79,7 @@ def test_a_meaningful_change_needs_a_notice(small, checked, surface):
 bad.yaml:22:1: notify: a meaningful change needs a notice (people will notice it): name a channel as: support or as: marketing
     notify:
     ^
-bad.yaml 1 problem(s)\
+bad.yaml 1 problem\
 """)
     silent = (head + told).replace("risk: standard", "risk: low")
     assert "people will notice it" in checked(silent)
@@ -98,13 +98,13 @@ def test_the_card_needs_an_engineering_channel(small, checked, files, surface):
 bad.yaml:22:1: notify: no channel is told "as: engineering", so the rollout would have no card
     notify:
     ^
-bad.yaml 1 problem(s)\
+bad.yaml 1 problem\
 """)
     assert checked(files("surface.yaml").replace("as: engineering", "as: downstream")) == snapshot("""\
 bad.yaml:15:1: notify: no channel is told "as: engineering", so rollouts of this surface would have no card
     notify:
     ^
-bad.yaml 1 problem(s)\
+bad.yaml 1 problem\
 """)
 
 
@@ -114,6 +114,6 @@ def test_a_channel_told_twice(small, checked, files):
 bad.yaml:25:15: notify.2.channel: #support is told as support already
       - {channel: "#support", as: support}
                   ^
-bad.yaml 1 problem(s)\
+bad.yaml 1 problem\
 """)
     assert "is told as support already" in checked(files("surface.yaml") + again)

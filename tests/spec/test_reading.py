@@ -52,7 +52,7 @@ bad.yaml:53:32: rollback_when.0.drop_by: unknown field "drop_by". Did you mean "
 bad.yaml:55:14: rollback_when.2.metric: unknown metric "latency_p59" Did you mean "latency_p95"?
       - {metric: latency_p59,      exceeds: 4000ms, for: 15m}
                  ^
-bad.yaml 5 problem(s)\
+bad.yaml 5 problems\
 """)
 
 
@@ -103,7 +103,7 @@ bad.yaml:25:28: notify.1.as: Input should be 'engineering', 'support', 'marketin
 bad.yaml:25:47: notify.1.before: 24 what? write 24s, 24m, 24h or 24d
       - {channel: support, as: customers, before: 24}
                                                   ^
-bad.yaml 11 problem(s)\
+bad.yaml 11 problems\
 """)
 
 
@@ -160,7 +160,7 @@ bad.yaml:23:5: stages.8: a stage is one of eval, safety, cost_latency, rollback_
 bad.yaml:24:5: stages.9: this should hold fields such as eval, safety, cost_latency, rollback_drill
       - 5
         ^
-bad.yaml 12 problem(s)\
+bad.yaml 12 problems\
 """)
 
 
@@ -171,7 +171,7 @@ def test_starts(small, refused):
 bad.yaml:25:8: start: "2026-11-24" is not a start: write "2026-11-24 10:00 Europe/Berlin"
     start: 2026-11-24
            ^
-bad.yaml 1 problem(s)\
+bad.yaml 1 problem\
 """)
 
 
@@ -200,7 +200,7 @@ bad.yaml:12:10: live.tools: this should be a list: [a, b], or lines that begin w
 bad.yaml:14:17: daily_requests: Input should be greater than or equal to 1
     daily_requests: -1                # for planning until real traffic is known
                     ^
-bad.yaml 5 problem(s)\
+bad.yaml 5 problems\
 """)
 
 
@@ -251,7 +251,7 @@ bad.yaml:19:21: quiet_hours.from: "8pm" is not a time of day: write "20:00"
 bad.yaml:19:63: quiet_hours.applies_to.1: Input should be 'advance' or 'summary'
     quiet_hours: {from: "8pm", to: "08:00", applies_to: [advance, rollback], never_applies_to: [rollback, alert]}
                                                                   ^
-bad.yaml 10 problem(s)\
+bad.yaml 10 problems\
 """)
 
 
@@ -260,25 +260,25 @@ def test_what_a_file_is_must_be_clear(refused):
 bad.yaml:2:7: kind: unknown kind "surfaces": write rollout, surface or policy. Did you mean "surface"?
     kind: surfaces
           ^
-bad.yaml 1 problem(s)\
+bad.yaml 1 problem\
 """)
     assert refused("version: 1\n") == snapshot("""\
 bad.yaml:1:1: this is no rollout (rollout: …), no surface (kind: surface) and no policy (kind: policy)
     version: 1
     ^
-bad.yaml 1 problem(s)\
+bad.yaml 1 problem\
 """)
     assert refused("- version: 1\n") == snapshot("""\
 bad.yaml:1:1: a file is a list of fields, such as version: 1
     - version: 1
     ^
-bad.yaml 1 problem(s)\
+bad.yaml 1 problem\
 """)
     assert refused("hello") == snapshot("""\
 bad.yaml:1:1: a file is a list of fields, such as version: 1
     hello
     ^
-bad.yaml 1 problem(s)\
+bad.yaml 1 problem\
 """)
 
 

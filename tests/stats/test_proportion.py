@@ -191,7 +191,7 @@ TWO = {"canary_successes": [1.0], "canary_trials": [2.0], "control_successes": [
         {"canary_trials": [-1.0], "canary_successes": [-1.0]},
         {"control_successes": [np.nan]},
         {"control_trials": [np.inf]},
-        {"canary_trials": [2.0, 2.0]},
+        {"control_successes": [1.0, 1.0, 1.0], "control_trials": [2.0, 2.0]},
         {"side": "up"},
         {"ratio": 0.0},
         {"ratio": -1.0},

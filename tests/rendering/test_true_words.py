@@ -1,0 +1,254 @@
+"""What people read is true: of what it says, to whom it says it, and still when it is read later."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from bot.rendering import (
+    alert,
+    approval,
+    card,
+    explain,
+    follow_up,
+    help_pages,
+    lines,
+    notice,
+    plain,
+    summary,
+    wording,
+)
+from bot.rendering.latest import Latest, power_of
+from core.judging.verdict import Continue
+from core.rollout import events as e
+from core.rollout.announcements import Kind, announce
+
+TITLE = "Support assistant"
+
+
+def told_after(words: Any, story: Any, event: Any, audience: str = "support", others: Any = ()) -> str:
+    return plain.text(follow_up.render(story.now, event, audience, TITLE, story.at, words.zone, others))
+
+
+def notice_to(words: Any, story: Any, audience: str, others: Any = ()) -> str:
+    planned = next(n for n in story.now.plan.told_before if n.audience == audience)
+    return plain.text(notice.render(story.now, planned, TITLE, words.monday, words.zone, others))
+
+
+def edited(story: Any, event: e.RolloutEvent) -> set[str]:
+    """The channels whose notice is edited after the event."""
+    before = story.now
+    return {a.channel for a in announce(event, 9, before, story.happen(event).now) if a.kind is Kind.NOTICE_EDIT}
+
+
+NOTICED = {"#support", "#marketing", "#integrations-team"}
+
+
+def test_notices_are_edited_when_it_changes_who_is_affected(words: Any, story: Any) -> None:
+    story.running(2)
+    assert edited(story, e.StageEntered(index=3, name="ramp 25%", percent=25)) == NOTICED
+    assert "Who is affected now: about 25 in 100 customers." in notice_to(words, story, "support")
+    assert edited(story, e.StageEntered(index=4, name="ramp 100%", percent=100)) == NOTICED
+    assert "When: everyone has it." in notice_to(words, story, "support")
+    assert edited(story, e.Completed(version="v43", retired="v42")) == NOTICED
+    assert "Who is affected now: everyone." in notice_to(words, story, "marketing")
+
+
+def test_notices_are_edited_when_nothing_comes_of_it(words: Any, story: Any) -> None:
+    assert edited(words.story().planned(), e.Abandoned(by="slack:T1/U2DANA", reason="no")) == NOTICED
+    story.running().rolled_back()
+    assert notice_to(words, story, "support").splitlines()[:4] == [
+        "Switched back: the support assistant answers as before again.",
+        "What was announced, and holds no more",
+        " • Answers are about a third shorter and start with the fix.",
+        " • The assistant no longer apologises before every step.",
+    ]
+    assert "Who is affected now: nobody any more." in notice_to(words, story, "support")
+    assert "Got it" not in notice_to(words, story, "support")
+
+
+def test_nobody_is_affected_before_the_first_customers(words: Any, story: Any) -> None:
+    story.running(0)
+    assert "Who is affected now: nobody yet; it starts with 5 in 100 customers." in notice_to(words, story, "support")
+
+
+def test_one_of_two_plans_given_up_does_not_mean_that_nothing_changes(words: Any, story: Any) -> None:
+    other = replace(words.story().planned().now, id="R-119")
+    gone = e.Abandoned(by="slack:T1/U2DANA", reason="not now")
+    story.planned().happen(gone)
+    assert "does not change after all" in told_after(words, story, gone)
+    for said in (told_after(words, story, gone, others=[other]), notice_to(words, story, "support", [other])):
+        assert "does not change after all" not in said
+        assert "Cancelled: this change of the support assistant does not come." in said
+        assert "Another change of it is planned or under way (R-119 support-tone), with a notice of its own." in said
+    back = words.story().running().rolled_back()
+    assert "Nothing more will change" in told_after(words, back, back.now.rollback)
+    assert "Nothing more will change" not in told_after(words, back, back.now.rollback, others=[other])
+
+
+def finding(words: Any, metric: str, **changes: Any) -> Any:
+    return replace(words.finding, metric=metric, title="", **changes)
+
+
+def test_nobody_apologises_for_what_customers_could_not_notice(words: Any, story: Any) -> None:
+    cost = finding(words, "cost_per_request", unit="US$", relative=True)
+    story.running().rolled_back(findings=(cost,))
+    said = told_after(words, story, story.now.rollback)
+    assert "fault on our side" not in said
+    assert "They will not have noticed a fault: it was switched back for its cost per request." in said
+
+
+def test_what_hit_one_segment_is_not_said_of_everybody(words: Any, story: Any) -> None:
+    row = words.measure(
+        "refusal_rate", "Declined to answer", segment="language=ja", canary=11 / 23, n_canary=23, word="Worse"
+    )
+    hit = finding(words, "refusal_rate", segment="language=ja")
+    story.running().happen(story.evidence(segments=(row,))).rolled_back(findings=(hit,), exposed_units=319)
+    said = told_after(words, story, story.now.rollback)
+    assert "About 319 customers saw the new version between" in said
+    assert "Where language is ja it declined too often (11 of 23 requests); elsewhere we saw no fault." in said
+    assert "If they write in (where language is ja):" in said
+
+
+@pytest.mark.parametrize("audience", ["marketing", "downstream"])
+def test_only_support_gets_words_for_those_who_write_in(words: Any, story: Any, audience: str) -> None:
+    story.running().rolled_back()
+    assert "If they write in" in told_after(words, story, story.now.rollback, "support")
+    assert "If they write in" not in told_after(words, story, story.now.rollback, audience)
+
+
+def test_a_change_in_the_harmless_direction_is_not_called_too_often(words: Any, story: Any) -> None:
+    fewer = finding(words, "refusal_rate", difference=-0.04)
+    story.running().rolled_back(findings=(fewer,))
+    said = told_after(words, story, story.now.rollback)
+    assert "too often" not in said
+    assert "a version that did not behave as agreed" in said
+
+
+def test_what_a_person_rolled_back_has_no_limit_to_point_to_and_keeps_its_reason(words: Any, story: Any) -> None:
+    story.running().rolled_back(by="slack:T1/U2DANA", reason="odd greetings", findings=(), verdict_seconds=None)
+    said = plain.text(alert.render(story.now, story.now.rollback, story.at, None, words.zone))
+    assert "can't be overruled" not in said
+    assert "odd greetings" in said
+    assert "switched it back: “odd greetings”" in told_after(words, story, story.now.rollback)
+
+
+def test_a_switch_takes_some_time() -> None:
+    assert wording.duration(0.003) == "under 0.01 s"
+    assert wording.duration(0.41) == "0.41 s"
+
+
+def test_an_alert_sends_nobody_where_only_chance_is_seen(words: Any, story: Any) -> None:
+    noise = words.measure(
+        "refusal_rate",
+        "Declined to answer",
+        segment="language=de",
+        limit_text="rises by 1 pp",
+        canary=4 / 23,
+        n_canary=23,
+        log_e=1.0,
+        needed=7.7,
+    )
+    story.running().happen(story.evidence(segments=(noise,))).rolled_back()
+    said = plain.text(alert.render(story.now, story.now.rollback, story.at, None, words.zone))
+    assert "language=de" not in said
+
+
+UNKNOWN_QUALITY = {"word": "Not enough data", "limit_text": "drops by 2 pp", "role": "rollback"}
+
+
+def test_the_first_word_is_that_of_the_weakest_limit(words: Any, story: Any) -> None:
+    quality = words.measure("eval_pass_rate", "Answers that pass our checks", **UNKNOWN_QUALITY)
+    seen = story.evidence(Continue(), measures=(words.measures[0], quality))
+    story.running().happen(seen)
+    first = summary.first_line(story.now, seen, words.zone)
+    assert first.startswith("Not enough data: R-118 support-tone (small test, 5 %), for answers that pass our checks.")
+    assert "automatically" not in first
+    shown = plain.text(card.render(story.now, words.zone))
+    assert "Not enough data yet for answers that pass our checks · 8,312 requests" in shown
+
+
+def test_the_card_says_of_when_its_numbers_are(words: Any, story: Any) -> None:
+    story.running().happen(story.evidence()).later(hours=2)
+    assert "evidence #412, Tue 24 Nov 12:00 CET" in plain.text(card.render(story.now, words.zone))
+
+
+def seen_by(story: Any, words: Any, **rows: Any) -> Latest:
+    usual: dict[str, Any] = {"measures": words.measures, "segments": (), "checked": 0, "notes": (), "at": story.at}
+    return Latest(**{**usual, **rows})
+
+
+@pytest.mark.parametrize("plainly", [True, False])
+def test_a_metric_that_is_worse_for_some_is_not_explained_as_fine(words: Any, story: Any, plainly: bool) -> None:
+    row = replace(words.measures[0], segment="language=ja", canary=0.5, word="Worse", n_canary=23)
+    story.running().rolled_back(findings=(finding(words, "refusal_rate", segment="language=ja"),))
+    seen = seen_by(story, words, segments=(row,), checked=39)
+    said = plain.text(
+        explain.words(story.now, seen, "refusal_rate", "now")
+        if plainly
+        else explain.numbers(story.now, seen, "refusal_rate", (), words.zone, "now")
+    )
+    assert said.startswith("Worse where language is ja: declined to answer in R-118 support-tone, 50.0 % new")
+    assert "Everybody together: Declined to answer" in said
+
+
+def test_after_the_end_nothing_is_expected_to_show_any_more(words: Any, story: Any) -> None:
+    undecided = replace(words.measures[0], n_canary=40, n_control=760, log_e=0.0)
+    story.running().later(minutes=10)
+    assert power_of(story.now, undecided, story.at).decided_in
+    story.rolled_back()
+    assert power_of(story.now, undecided, story.at).decided_in is None
+
+
+def test_a_fall_in_complaints_is_not_watched_for_as_harm(words: Any, story: Any) -> None:
+    fewer = words.measure(
+        "complaint_rate",
+        "Complaints (support)",
+        limit_text="drops by 50 %",
+        implied=True,
+        harm="less",
+        role="watch",
+        amount=0.5,
+        needed=7.0,
+        unit="per 1,000 requests",
+        relative=True,
+    )
+    seen = seen_by(story.running(), words, measures=(fewer,))
+    said = plain.text(explain.numbers(story.now, seen, "complaint_rate", (), words.zone, "now"))
+    assert "Limit  none agreed; told if it improves (drops by 50 %)" in said
+    assert "of harm" not in said
+    assert "what was agreed" not in said
+
+
+def test_one_doubt_does_not_hold(words: Any, story: Any) -> None:
+    doubt = e.FeltOff(by="slack:T1/U4SAM", handle="@sam", text="odd")
+    story.running().happen(doubt)
+    assert lines.line(story.now, doubt, words.zone).endswith("“odd”. A second person who says so holds it.")
+    story.happen(replace(doubt, by="slack:T1/U5MIA", handle="@mia"))
+    assert lines.line(story.now, doubt, words.zone).endswith("“odd”.")
+
+
+def test_a_request_names_who_asked_and_for_whom(words: Any, story: Any) -> None:
+    request = story.request()
+    story.planned()
+    asked = plain.text(approval.render(story.now, request, (), story.at, words.zone))
+    assert "Asked by @dana, " in asked
+    by_command = replace(story.now, planned_by="cli:ana")
+    asked = plain.text(approval.render(by_command, request, (), story.at, words.zone))
+    assert "Asked by ana (command line) for @dana, " in asked
+
+
+def test_help_promises_guests_nothing() -> None:
+    pages = plain.text(help_pages.overview()) + "".join(page.does for page in help_pages.VERBS.values())
+    assert "guests can look" in pages
+    for promise in ("Everyone can", "Anyone can", "anyone can"):
+        assert promise not in pages
+
+
+def test_what_was_not_measured_is_not_said_to_be(words: Any, story: Any) -> None:
+    cheaper = replace(words.measures[2], word="Better")
+    done = e.Completed(version="v43", retired="v42")
+    story.running(4).happen(story.evidence(measures=(cheaper,)), done)
+    said = told_after(words, story, done, "marketing")
+    assert "That is how it was described; Rampart has not measured it." in said
+    assert "Cost per request" not in said, "what it costs us is not for the public"
