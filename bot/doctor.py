@@ -30,7 +30,7 @@ from core.service import Service
 from core.spec import checks
 from core.spec.problems import Unreadable, errors, render
 from core.spec.reading import read
-from core.store import looks, outbox, processes, roles, schema, verify
+from core.store import looks, outbox, processes, roles, schema, size, verify
 from core.store.database import Database, connect
 from core.store.errors import StoreError
 
@@ -103,6 +103,7 @@ def _database(database: Database, settings: Settings, now: datetime) -> Iterator
         report = verify.verify(connection)
         unsent = outbox.waiting(connection)
         unbound = roles.unbound(connection)
+        grown = size.measure(connection, real_now())
     if unbound is not None:
         text = (
             f"this database role {unbound}, and could change it unhindered; `rollout migrate --app-role NAME` "
@@ -113,6 +114,8 @@ def _database(database: Database, settings: Settings, now: datetime) -> Iterator
         yield Finding(what="log", ok=False, text=f"position {problem.position}: {problem.what}")
     if not report.problems:
         yield Finding(what="log", ok=True, text=f"{report.checked} events, chain intact")
+    lately = f"{grown.events_a_day:,} events in the last day, some {grown.bytes_a_day / 1e6:,.1f} MB"
+    yield Finding(what="size", ok=True, text=f"{grown.bytes / 1e6:,.1f} MB; {lately}")
     yield _outbox(unsent, settings, now)
     yield _writable(database)
     yield from _processes(database, now)
