@@ -54,7 +54,8 @@ def test_harm_is_told_approved_started_and_taken_back(house: House) -> None:
     alert = house.said("#ai-rollouts", "Rolled back: R-1 fix-first. Everyone is on the previous version again; it took")
     flip = house.rollout.flip
     assert flip is not None
-    assert f"it took {flip.seconds:.2f} s" in house.text(alert), "the seconds are those that were observed"
+    took = f"{flip.seconds:.2f}" if flip.seconds >= 0.01 else "under 0.01"
+    assert f"it took {took} s" in house.text(alert), "the seconds are those that were observed"
     assert "What fired" in house.text(alert)
     assert "Declined to answer" in house.text(alert)
     assert "to the verdict" in house.text(alert)
