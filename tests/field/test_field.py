@@ -42,7 +42,8 @@ def test_a_history_can_be_played_again_from_its_seed() -> None:
 
 
 @pytest.mark.slow
-def test_the_report_names_the_histories_to_look_at(harmless: list[Outcome]) -> None:
-    text = "\n".join(lines("", harmless, worst=3))
+def test_the_report_names_the_histories_to_look_at() -> None:
+    """Of one alone: another worker may have played the others."""
+    text = "\n".join(lines("", [play("", HARMLESS[0], SEED)], worst=3))
     assert "rolled back" in text
     assert "split found wrong" in text
