@@ -26,8 +26,11 @@ def take_if_due(database: Database, folds: Folds, *, by: str, at: datetime, reco
 
 
 def take(database: Database, folds: Folds, *, by: str, at: datetime, recorded_at: datetime) -> bool:
-    """Save what this process knows; False where another one has done so at the same position."""
-    reading = folds.kept()
+    """Save what this process knows; False where another one has done so at the same position, and where this one still
+    knows words that were erased meanwhile."""
+    reading = folds.kept_without_erased()
+    if reading is None:
+        return False
     packed = saved_worlds.pack(reading.world.without_ended(at))
     position, code = reading.tail.position, saved_worlds.code_hash()
     with database.plain_writing() as connection:

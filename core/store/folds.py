@@ -87,6 +87,11 @@ class Folds:
         """What this process knows, to be continued by what follows."""
         return self._kept
 
+    def kept_without_erased(self) -> Reading | None:
+        """The same; None until it was read anew after somebody's words were erased."""
+        with self._publishing:
+            return None if self._outdated else self._kept
+
     def refresh(self) -> World:
         """What the log says now."""
         with self._database.reading() as connection:

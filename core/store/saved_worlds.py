@@ -2,7 +2,7 @@
 
 import logging
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import cache
 from hashlib import sha256
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Self
 
 from pydantic import TypeAdapter, ValidationError
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import Connection, delete, select
 
 import core.judging.limits
 import core.judging.verdict
@@ -75,47 +75,46 @@ def newest(connection: Connection, archive: Archive) -> tuple[World, Tail] | Non
     Refused are those of another version of the program, those whose hash is not the one in the log, those of an event
     that the log does not hold, and those from before somebody's words were erased.
     """
-    erased = _newest_of(connection, PEOPLE_STREAM, 1)
-    for recorded in _newest_of(connection, CHECKPOINT_STREAM, 2 * KEPT):
-        event = recorded.event
-        assert isinstance(event, WorldCheckpointed)
-        if event.code != code_hash() or (erased and erased[0].position > event.position):
-            continue
-        found = _load(connection, event, archive)
-        if found is not None:
-            return found
+    for packed, tail in _trusted(connection):
+        try:
+            return _unpack(packed).world(archive), tail
+        except (ValidationError, zlib.error):
+            _log.exception("The checkpoint at %d cannot be read: it is not used", tail.position)
     return None
 
 
 def newest_position(connection: Connection) -> int:
-    """Up to where the newest checkpoint of this version of the program goes; 0 where there is none."""
-    of_this_code = select(func.max(checkpoint.c.position)).where(checkpoint.c.code == code_hash())
-    return connection.execute(of_this_code).scalar_one() or 0
+    """Up to where the newest checkpoint goes that can be trusted; 0 where there is none."""
+    return next((tail.position for _, tail in _trusted(connection)), 0)
 
 
 def forget(connection: Connection) -> None:
-    """Delete what is not needed any more, and whatever may hold words that were erased."""
-    erased = _newest_of(connection, PEOPLE_STREAM, 1)
+    """Delete what is not needed any more, what the log does not reach, and whatever may hold words that were erased."""
+    erased, (head, _) = _newest_of(connection, PEOPLE_STREAM, 1), event_log.head(connection)
+    connection.execute(delete(checkpoint).where(checkpoint.c.position > head))
     newer = select(checkpoint.c.position).order_by(checkpoint.c.position.desc()).limit(1).offset(KEPT - 1)
     oldest: int = connection.execute(newer).scalar_one_or_none() or 0
     before = max(oldest, erased[0].position if erased else 0)
     connection.execute(delete(checkpoint).where(checkpoint.c.position < before))
 
 
-def _load(connection: Connection, event: WorldCheckpointed, archive: Archive) -> tuple[World, Tail] | None:
-    row = select(checkpoint.c.world).where(checkpoint.c.position == event.position, checkpoint.c.code == event.code)
-    packed = connection.execute(row).scalar_one_or_none()
-    there = event_log.read(fetch(connection, _AT, (event.position,)))
-    if packed is None or not there:
-        return None
-    if sha256(packed).hexdigest() != event.world or there[0].hash.hex() != event.hash:
-        _log.error("The checkpoint at %d is not the one that the log speaks of: it is not used", event.position)
-        return None
-    try:
-        return _unpack(packed).world(archive), Tail.of(there[0])
-    except (ValidationError, zlib.error):
-        _log.exception("The checkpoint at %d cannot be read: it is not used", event.position)
-        return None
+def _trusted(connection: Connection) -> Iterator[tuple[bytes, Tail]]:
+    """Packed worlds that are what the log says of them, newest first, and where it ended then."""
+    erased = _newest_of(connection, PEOPLE_STREAM, 1)
+    for recorded in _newest_of(connection, CHECKPOINT_STREAM, 2 * KEPT):
+        event = recorded.event
+        assert isinstance(event, WorldCheckpointed)
+        if event.code != code_hash() or (erased and erased[0].position > event.position):
+            continue
+        row = select(checkpoint.c.world).where(checkpoint.c.position == event.position, checkpoint.c.code == event.code)
+        packed = connection.execute(row).scalar_one_or_none()
+        there = event_log.read(fetch(connection, _AT, (event.position,)))
+        if packed is None or not there:
+            continue
+        if sha256(packed).hexdigest() == event.world and there[0].hash.hex() == event.hash:
+            yield packed, Tail.of(there[0])
+        else:
+            _log.error("The checkpoint at %d is not the one that the log speaks of: it is not used", event.position)
 
 
 def _newest_of(connection: Connection, stream: str, most: int) -> tuple[Recorded, ...]:

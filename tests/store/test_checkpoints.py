@@ -210,6 +210,15 @@ def test_words_that_were_erased_are_in_no_checkpoint(history):
     assert "odd" not in history.service.world().find("R-2").rollback.reason
 
 
+def test_a_process_that_still_knows_erased_words_saves_nothing(history):
+    database, folds = history.service.database, history.service.folds
+    assert erasing.erase(database, folds, LEE.id, by="cli:ops", at=history.at, recorded_at=history.at)
+    assert not take(history)
+    folds.refresh()
+    assert take(history)
+    assert "odd" not in Service(database).world().find("R-2").rollback.reason
+
+
 def test_two_that_are_taken_at_the_same_position_are_one(history):
     other = Service(history.service.database)
     other.world()
@@ -228,6 +237,30 @@ def test_one_is_due_when_the_log_has_grown_enough(history, monkeypatch):
     assert world.archived > 0
     jobs.take_checkpoint(history.service, history.at)
     assert history.service.world().position == world.position
+
+
+@pytest.mark.parametrize("spoil", [spoil_the_saved_world, lose_the_saved_world])
+def test_the_next_one_is_due_at_once_where_the_newest_cannot_be_trusted(history, monkeypatch, spoil):
+    monkeypatch.setattr(checkpointing, "EVERY", 50)
+    jobs.take_checkpoint(history.service, history.at)
+    history.apply(ROLLOUT.replace("support-tone", "one-more").replace("9f2c51e0", "aaaaaaaa"))
+    spoil(history.service.database)
+    jobs.take_checkpoint(history.service, history.at)
+    read = counted(monkeypatch)
+    Service(history.service.database).world()
+    assert sum(read) <= 2
+
+
+def test_one_that_a_shorter_log_does_not_reach_counts_for_nothing(history, monkeypatch):
+    """As after a failover that lost the end, and where a process died before it could tell the log."""
+    monkeypatch.setattr(checkpointing, "EVERY", 50)
+    database = history.service.database
+    with database.plain_writing() as connection:
+        saved_worlds.save(connection, 1_000_000, saved_worlds.pack(history.service.world()))
+    jobs.take_checkpoint(history.service, history.at)
+    assert history.service.world().archived > 0
+    with database.reading() as connection:
+        assert 1_000_000 not in connection.execute(select(checkpoint.c.position)).scalars().all()
 
 
 def test_the_hash_of_the_program_covers_every_class_of_a_world():
