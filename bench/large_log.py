@@ -1,13 +1,10 @@
 """A log of a million events, and a stream of ten thousand: read whole, in flat memory."""
 
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
-from bench import databases, rollouts
+from bench import alone, databases, rollouts
 from bench.figures import Figure
 from bench.peer import Peer
 from bench.rounds import Effort, medians
@@ -23,17 +20,15 @@ EVENTS, STREAM = 1_000_000, 10_000
 A_COMMAND = 500
 WITHIN, LOADED = 15.0, 0.25  # seconds
 FLAT = 1.2  # times the memory of a log of a tenth of that size
-# In a process of its own: the peak of its resident memory is the most it ever took.
-_ROOT = Path(__file__).parents[1]
-_VERIFY = (
-    "import resource, sys, time\n"
-    "from core.store.database import connect\n"
-    "from core.store.verify import verify\n"
-    "with connect(sys.argv[1]) as database, database.reading() as connection:\n"
-    "    began = time.perf_counter(); report = verify(connection)\n"
-    "    print(time.perf_counter() - began, report.checked, len(report.problems))\n"
-    "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3)\n"
-)
+_VERIFY = """
+import sys, time
+from core.store.database import connect
+from core.store.verify import verify
+with connect(sys.argv[1]) as database, database.reading() as connection:
+    began = time.perf_counter()
+    report = verify(connection)
+    print(time.perf_counter() - began, report.checked, len(report.problems))
+"""
 
 
 def measure(effort: Effort) -> Iterator[Figure]:
@@ -120,9 +115,7 @@ def _keep_read_model(database: Database) -> None:
 
 def _verify(url: str) -> tuple[float, float]:
     """(seconds, megabytes at most) of verifying all of it."""
-    done = subprocess.run([sys.executable, "-c", _VERIFY, url], capture_output=True, text=True, cwd=_ROOT, check=True)
-    line, megabytes = done.stdout.splitlines()
-    seconds, _, problems = line.split()
+    (seconds, _, problems), megabytes = alone.run(_VERIFY, url)
     if problems != "0":
         raise RuntimeError(f"the log of this measurement is wrong in {problems} places")
-    return float(seconds), float(megabytes)
+    return float(seconds), megabytes

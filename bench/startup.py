@@ -1,13 +1,10 @@
 """The start of a process on a log of five million events: from a checkpoint, and from the first event."""
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
-from bench import databases, rollouts
+from bench import alone, databases, rollouts
 from bench.figures import Figure
 from bench.rounds import Effort
 from core.rollout import commands as c
@@ -22,18 +19,15 @@ from core.store.queries import COLUMNS
 OF_A_ROLLOUT, A_DAY = 250, 50
 WITHIN = 3.0  # seconds
 FLAT = 1.2  # times the memory of a log of a tenth of that size
-_ROOT = Path(__file__).parents[1]
-# In a process of its own, whose peak is read from /proc: getrusage begins with that of the process that forked it.
-_START = (
-    "import re, sys, time\n"
-    "began = time.perf_counter()\n"
-    "from core.service import Service\n"
-    "from core.store.database import connect\n"
-    "with connect(sys.argv[1]) as database:\n"
-    "    world = Service(database).world()\n"
-    "    print(time.perf_counter() - began, world.position, len(world.open))\n"
-    "print(int(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1]) / 1e3)\n"
-)
+_START = """
+import sys, time
+began = time.perf_counter()
+from core.service import Service
+from core.store.database import connect
+with connect(sys.argv[1]) as database:
+    world = Service(database).world()
+    print(time.perf_counter() - began, world.position, len(world.open))
+"""
 
 
 def measure(effort: Effort) -> Iterator[Figure]:
@@ -73,12 +67,10 @@ def _started(url: str, size: int) -> tuple[float, float]:
 
 
 def _start(url: str) -> tuple[float, float]:
-    done = subprocess.run([sys.executable, "-c", _START, url], capture_output=True, text=True, cwd=_ROOT, check=True)
-    line, megabytes = done.stdout.splitlines()
-    seconds, position, running = line.split()
+    (seconds, position, running), megabytes = alone.run(_START, url)
     if not int(position) or running != "1":
         raise RuntimeError(f"{running} rollouts are open at {position}, not one")
-    return float(seconds), float(megabytes)
+    return float(seconds), megabytes
 
 
 def _fill(database: Database, size: int) -> None:
