@@ -14,8 +14,8 @@ from core.rollout import commands as c
 from core.rollout.model import State
 from core.rollout.world import World, fold
 from core.service import Service
-from core.store import checkpointing, erasing, event_log, saved_worlds
-from core.store.database import Database
+from core.store import backup, checkpointing, erasing, event_log, restore, saved_worlds
+from core.store.database import Database, connect
 from core.store.folds import Folds
 from core.store.tables import checkpoint
 from core.store.verify import verify
@@ -261,6 +261,19 @@ def test_one_that_a_shorter_log_does_not_reach_counts_for_nothing(history, monke
     assert history.service.world().archived > 0
     with database.reading() as connection:
         assert 1_000_000 not in connection.execute(select(checkpoint.c.position)).scalars().all()
+
+
+def test_a_backup_holds_none_and_what_is_restored_knows_the_same(history, tmp_path):
+    take(history)
+    backup.write(history.service.database, tmp_path / "rampart.backup", history.at)
+    with connect(f"sqlite:///{tmp_path}/restored.db") as restored:
+        restore.read(restored, tmp_path / "rampart.backup")
+        with restored.reading() as connection:
+            assert connection.execute(select(checkpoint.c.position)).all() == []
+        service = Service(restored)
+        whole = fold_whole(restored)
+        assert all(service.world().find(name) == rollout for name, rollout in whole.rollouts.items())
+        assert take(Desk(service)), "and the next one is taken there"
 
 
 def test_the_hash_of_the_program_covers_every_class_of_a_world():
