@@ -14,10 +14,10 @@ from bench.rounds import Effort, medians
 from core.rollout import commands as c
 from core.rollout import events as e
 from core.service import Service
-from core.store.appending import Appending, carry_out
-from core.store.commands import Answer
-from core.store.database import Database, connect
-from core.store.event_log import Entry, Origin
+from core.store.database.connections import Database, connect
+from core.store.log.answered_commands import Answer
+from core.store.log.event_log import Entry, Origin
+from core.store.transaction import Appending, carry_out
 
 TIMES = 200
 REASON = "The support team sees more questions than usual about refunds; we look at it together before we go on."

@@ -15,8 +15,8 @@ from bench import databases, intake, load, processes, rollouts
 from bench.figures import Figure
 from bench.rounds import Effort
 from core.service import Service
-from core.store.database import Database, connect
-from core.store.tables import look
+from core.store.database.connections import Database, connect
+from core.store.models import look
 
 BATCH = 100
 OBSERVATIONS = EVALUATIONS = 2_000  # a second

@@ -8,8 +8,8 @@ from functools import cache
 from pathlib import Path
 from uuid import uuid4
 
-from core.store import schema
-from core.store.database import connect
+from core.store.database.connections import connect
+from core.store.schema import schema
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from bench.rounds import Effort, medians
 from core.flags.evaluation import evaluate
 from core.rollout import exposure
 from core.service import Service
-from core.store.database import connect
+from core.store.database.connections import connect
 
 GOAL = 2.5
 PEOPLE = 2_000

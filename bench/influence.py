@@ -13,14 +13,14 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from core.judging.evidence import BUCKETS, CANARY, CONTROL, EVERYONE, REQUESTS, Bucketed, CellKey, Sums
 from core.judging.judge import judge
-from core.judging.limits import Kind, Limit, Role, Scale
-from core.judging.look import reduce
-from core.judging.question import Question, StageDesign
-from core.judging.state import State
+from core.judging.look.look import reduce
+from core.judging.model.evidence import BUCKETS, CANARY, CONTROL, EVERYONE, REQUESTS, Bucketed, CellKey, Sums
+from core.judging.model.limits import Kind, Limit, Role, Scale
+from core.judging.model.question import Question, StageDesign
+from core.judging.model.state import State
 from core.stats.checked import Array
-from core.store.allowance import LEAST, TIMES
+from core.store.observations.unit_caps import LEAST, TIMES
 
 Ints: TypeAlias = NDArray[np.int64]
 Flags: TypeAlias = NDArray[np.bool_]

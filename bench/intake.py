@@ -10,7 +10,7 @@ from bench.figures import Figure
 from bench.rounds import Effort, medians
 from bot.sandbox import traffic
 from core.service import Service
-from core.store.database import connect
+from core.store.database.connections import connect
 
 BODIES = 50
 SEED = 20261123

@@ -10,11 +10,12 @@ from bench.peer import Peer
 from bench.rounds import Effort, medians
 from core.rollout import events as e
 from core.service import Service
-from core.store import event_log, projections
-from core.store.appending import appending
-from core.store.commands import Answer
-from core.store.database import Database, connect
-from core.store.event_log import Entry, Origin
+from core.store.database.connections import Database, connect
+from core.store.log import event_log
+from core.store.log.answered_commands import Answer
+from core.store.log.event_log import Entry, Origin
+from core.store.transaction import appending
+from core.store.world import rollout_rows
 
 EVENTS, STREAM = 1_000_000, 10_000
 A_COMMAND = 500
@@ -110,7 +111,7 @@ def _grow(service: Service, streams: Sequence[str], count: int) -> None:
 
 def _keep_read_model(database: Database) -> None:
     with database.writing() as connection:
-        projections.rebuild(connection)
+        rollout_rows.rebuild(connection)
 
 
 def _verify(url: str) -> tuple[float, float]:

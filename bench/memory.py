@@ -9,7 +9,7 @@ from bench import databases, intake, load, processes, rollouts
 from bench.figures import Figure
 from bench.rounds import Effort
 from core.service import Service
-from core.store.database import connect
+from core.store.database.connections import connect
 
 BATCH = 50
 BATCHES_A_SECOND = 10

@@ -7,7 +7,7 @@ from bench import databases, load, processes, rollouts
 from bench.figures import Figure
 from bench.rounds import Effort, medians
 from core.service import Service
-from core.store.database import connect
+from core.store.database.connections import connect
 
 GOAL = 0.9
 UNITS = 500

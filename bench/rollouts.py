@@ -5,7 +5,7 @@ from itertools import count
 from pathlib import Path
 from uuid import uuid4
 
-from core import applying
+from core import apply_file
 from core.rollout import commands as c
 from core.rollout.context import Actor
 from core.rollout.model import Rollout
@@ -85,5 +85,5 @@ def begin(service: Service, *, surface: str = SURFACE, cohorts: str = "", limits
     return outcome.rollout
 
 
-def _apply(service: Service, text: str) -> applying.Applied:
-    return applying.apply_text(service, text, "bench.yaml", by=ANA, at=now(), command_id=uuid4().hex)
+def _apply(service: Service, text: str) -> apply_file.Applied:
+    return apply_file.apply_text(service, text, "bench.yaml", by=ANA, at=now(), command_id=uuid4().hex)

@@ -10,12 +10,12 @@ from urllib.parse import urlencode
 from bench import databases, load, processes, rollouts
 from bench.figures import Figure
 from bench.rounds import Effort
-from bot.sandbox import people
 from bot.sandbox.control import Sandbox
+from bot.sandbox.workspace import people
 from core.rollout import commands as c
 from core.service import Service
-from core.store import outbox
-from core.store.database import Database, connect
+from core.store.coordination import outbox
+from core.store.database.connections import Database, connect
 
 RATE = 50
 GOAL = 1.5

@@ -10,11 +10,13 @@ from bench.rounds import Effort
 from core.rollout import commands as c
 from core.rollout.events import rollout_stream
 from core.service import Service
-from core.store import chain, checkpointing, event_log
-from core.store.database import Database, connect
-from core.store.folds import Folds
-from core.store.instants import text_of
-from core.store.queries import COLUMNS
+from core.store.database.append_queries import COLUMNS
+from core.store.database.connections import Database, connect
+from core.store.formats import chain
+from core.store.formats.instants import text_of
+from core.store.log import event_log
+from core.store.maintenance import checkpointing
+from core.store.world.world_cache import Folds
 
 OF_A_ROLLOUT, A_DAY = 250, 50
 WITHIN = 3.0  # seconds

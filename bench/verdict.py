@@ -14,14 +14,14 @@ import httpx
 from bench import databases, processes, rollouts
 from bench.figures import Figure
 from bench.rounds import Effort
-from bot.http.ingest import Batch, Intake
+from bot.http.observations.intake import Batch, Intake
 from bot.sandbox import traffic
 from core import watch
 from core.flags.evaluation import evaluate
 from core.rollout import exposure
 from core.rollout.model import Rollout, State
 from core.service import Service
-from core.store.database import Database, connect
+from core.store.database.connections import Database, connect
 
 GOAL = 1.0
 TICK = timedelta(seconds=10)

@@ -11,12 +11,13 @@ from bench.rounds import Effort, medians
 from core.rollout import commands as c
 from core.rollout import events as e
 from core.service import Service
-from core.store import event_log, projections
-from core.store.appending import appending
-from core.store.commands import Answer
-from core.store.database import Database, connect
-from core.store.event_log import Entry, Origin
-from core.store.verify import verify
+from core.store.audit.verify import verify
+from core.store.database.connections import Database, connect
+from core.store.log import event_log
+from core.store.log.answered_commands import Answer
+from core.store.log.event_log import Entry, Origin
+from core.store.transaction import appending
+from core.store.world import rollout_rows
 
 EVENTS = 20_000
 A_COMMAND = 50
@@ -54,7 +55,7 @@ def _on(effort: Effort, name: str, url: str, size: int) -> Iterator[Figure]:
         def rebuilt() -> float:
             began = time.perf_counter()
             with database.writing() as connection:
-                projections.rebuild(connection)
+                rollout_rows.rebuild(connection)
                 position, _ = event_log.head(connection)
             return position / (time.perf_counter() - began)
 
@@ -75,7 +76,7 @@ def _fill(database: Database, size: int) -> None:
             _append(service, stream, f"fill-{next(numbers)}")
         rollouts.say(service, c.RollBack(reason="measured enough"), stream.partition(":")[2])
     with database.writing() as connection:
-        projections.rebuild(connection)
+        rollout_rows.rebuild(connection)
 
 
 def _append(service: Service, stream: str, command_id: str) -> None:

@@ -20,22 +20,26 @@ from slack_bolt.adapter.socket_mode.builtin import SocketModeHandler
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackClientError
 
-from bot import delivery, flag_delivery, jobs, log_lines, slack_setup
-from bot.actuators.door import Door
+from bot import jobs
 from bot.actuators.unleash import Unleash
 from bot.clock import Clock
-from bot.confirming import Confirming
+from bot.delivery import flags, messages
 from bot.http import app as http_app
-from bot.http import bodies
-from bot.outage import Outage
-from bot.redaction import Formatter, Redactor
-from bot.serving import Serving
+from bot.http.middleware import bodies
+from bot.outbound.client import Door
+from bot.process import log_lines
+from bot.process.flip_confirmation import Confirming
+from bot.process.outage import Outage
+from bot.process.redaction import Formatter, Redactor
+from bot.process.serving import Serving
 from bot.settings import Settings
-from bot.slack import app as slack_app
+from bot.slack import listeners as slack_app
+from bot.slack import setup
 from bot.slack.directory import Directory
 from core.service import Service
-from core.store import processes, schema
-from core.store.database import Database, connect
+from core.store.coordination import processes
+from core.store.database.connections import Database, connect
+from core.store.schema import schema
 
 log = structlog.get_logger()
 
@@ -174,7 +178,7 @@ def build(
     *,
     now: Callable[[], datetime] = real_now,
     pace: float = 1.0,
-    rest: timedelta = delivery.PACE,
+    rest: timedelta = messages.PACE,
 ) -> Program:
     """A process in one of three roles. `now` is the rollouts' clock, `pace` how much faster than real time it goes, and
     `rest` how long a channel rests after a message: none where that clock stands still."""
@@ -195,7 +199,7 @@ def build(
     serving = Serving(
         service, process_id=process_id, role=role, now=now, unwatched_after=settings.blind_after, outage=outage
     )
-    for lacking in slack_setup.missing(settings):
+    for lacking in setup.missing(settings):
         log.warning(lacking)
     slack = web_client(settings)
     directory = Directory(slack, real_now) if slack is not None else None
@@ -291,7 +295,7 @@ def _schedule(
     clock.every(CHECKPOINT_EVERY, lambda: jobs.take_checkpoint(service, now()), "checkpoint")
     way_out = door(settings)
     drive = partial(
-        flag_delivery.deliver_due,
+        flags.deliver_due,
         service.database,
         service,
         lambda driven: Unleash(way_out, driven, url=settings.unleash_url, token=settings.unleash_token),
@@ -300,11 +304,11 @@ def _schedule(
     )
     flag_slots = jobs.FlagSlots.at_pace(pace)
     # Without a token, too: then that is what people are told.
-    clock.every(DRIVE_EVERY, lambda: drive() if flag_delivery.is_needed(service.peek()) else 0, "drive")
+    clock.every(DRIVE_EVERY, lambda: drive() if flags.is_needed(service.peek()) else 0, "drive")
     clock.every(LOOK_AT_FLAGS_EVERY, lambda: jobs.look_at_flags(service, now(), flag_slots), "look at flags")
     if slack is not None and directory is not None:
         send = partial(
-            delivery.deliver_due,
+            messages.deliver_due,
             service.database,
             service,
             slack,

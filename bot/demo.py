@@ -21,10 +21,10 @@ from bot import app
 from bot.sandbox import traffic
 from bot.sandbox.control import Sandbox
 from bot.settings import Settings
-from core import applying
+from core import apply_file
 from core.rollout.context import Actor
 from core.rollout.model import TERMINAL, Rollout, State
-from core.store import outbox
+from core.store.coordination import outbox
 
 REQUESTS_A_MINUTE = 2000  # of the rollout's clock
 TICK = timedelta(seconds=10)
@@ -175,7 +175,7 @@ class Story:
     def _apply(self) -> None:
         ana = Actor(id="slack:T0SANDBOX1/U0DANA0001", handle="@dana")
         for name in ("surface.yaml", "first-rollout.yaml"):
-            applying.apply_text(
+            apply_file.apply_text(
                 self._program.service,
                 (EXAMPLES / name).read_text(encoding="utf-8"),
                 name,

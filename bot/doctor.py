@@ -16,23 +16,28 @@ from slack_sdk.errors import SlackApiError, SlackClientError
 from sqlalchemy import inspect
 from sqlalchemy.exc import SQLAlchemyError
 
-from bot import slack_setup
 from bot.app import real_now, web_client
-from bot.confirming import SERVING_ROLES
-from bot.outage import reason
-from bot.redaction import Redactor
+from bot.process.flip_confirmation import SERVING_ROLES
+from bot.process.outage import reason
+from bot.process.redaction import Redactor
 from bot.settings import EMBEDDED, MISSED_LOOKS, Settings
+from bot.slack import setup
+from core.files.checks import checks
+from core.files.read_file import read
+from core.files.syntax.problems import Unreadable, errors, render
 from core.rollout.model import Rollout
 from core.rollout.plan import NoticePlan
 from core.rollout.policy import BUILT_IN
 from core.rollout.world import World
 from core.service import Service
-from core.spec import checks
-from core.spec.problems import Unreadable, errors, render
-from core.spec.reading import read
-from core.store import looks, outbox, processes, roles, schema, size, verify
-from core.store.database import Database, connect
+from core.store.audit import verify
+from core.store.coordination import outbox, processes
+from core.store.database import postgres_roles
+from core.store.database.connections import Database, connect
 from core.store.errors import StoreError
+from core.store.maintenance import size
+from core.store.observations import looks
+from core.store.schema import schema
 
 _OTHERS_MAY_READ = 0o004
 _HEARD_WITHIN = timedelta(seconds=10)
@@ -102,7 +107,7 @@ def _database(database: Database, settings: Settings, now: datetime) -> Iterator
     with database.reading() as connection:
         report = verify.verify(connection)
         unsent = outbox.waiting(connection)
-        unbound = roles.unbound(connection)
+        unbound = postgres_roles.unbound(connection)
         grown = size.measure(connection, real_now())
     if unbound is not None:
         text = (
@@ -224,7 +229,7 @@ def _policy_file(path: Path) -> Finding:
 
 def _slack(settings: Settings) -> Iterator[Finding]:
     """What is missing, in the order in which it is got; then whether it works."""
-    lacking = slack_setup.missing(settings)
+    lacking = setup.missing(settings)
     client = web_client(settings)
     if client is None and not lacking:
         text = "none: SLACK_BOT_TOKEN is not set; the README says how to connect one"
@@ -241,7 +246,7 @@ def _answering(client: WebClient, settings: Settings, *, complete: bool) -> Find
     try:
         who = client.auth_test()
     except SlackApiError as error:
-        text = f"Slack refuses SLACK_BOT_TOKEN ({error.response.get('error')}): {slack_setup.BOT_TOKEN}"
+        text = f"Slack refuses SLACK_BOT_TOKEN ({error.response.get('error')}): {setup.BOT_TOKEN}"
         return Finding(what="slack", ok=False, text=text)
     except (SlackClientError, OSError) as error:
         check = "the network, and SLACK_API_URL" if settings.slack_api_url else "the network"

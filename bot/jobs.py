@@ -10,10 +10,11 @@ from uuid import uuid4
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from bot import delivery, flag_delivery
-from bot.attempts import LEASE, LONGEST_WAIT
-from bot.confirming import GIVE_UP_AFTER
-from core import applying, watch
+from bot.delivery import flags, messages
+from bot.outbound.attempts import LEASE, LONGEST_WAIT
+from bot.process.flip_confirmation import GIVE_UP_AFTER
+from core import apply_file, watch
+from core.files.syntax.problems import Unreadable
 from core.rollout import commands as c
 from core.rollout import driving
 from core.rollout.announcements import Announcement, Kind
@@ -22,11 +23,13 @@ from core.rollout.model import Rollout, State
 from core.rollout.refusal import Refused
 from core.rollout.world import World
 from core.service import Request, Service
-from core.spec.problems import Unreadable
-from core.store import anchors, checkpointing, intake, looks, outbox, retention, timers
+from core.store.audit import anchors
+from core.store.coordination import outbox, timers
+from core.store.coordination.outbox import URGENT
+from core.store.database.append_backend import Claim
 from core.store.errors import LeaseLost, StoreError
-from core.store.outbox import URGENT
-from core.store.trips import Claim
+from core.store.maintenance import checkpointing, retention
+from core.store.observations import deduplication, looks
 
 log = structlog.get_logger()
 
@@ -154,7 +157,7 @@ class PolicyFile:
     def apply(self, now: datetime) -> None:
         """Apply it as it is now; `Unreadable` or `Refused` says what is wrong. The same twice changes nothing."""
         self._seen = self._stamp()
-        applying.apply_text(
+        apply_file.apply_text(
             self._service,
             self._path.read_text(encoding="utf-8"),
             str(self._path),
@@ -194,7 +197,7 @@ def show_head(service: Service, now: datetime) -> None:
     channel = service.world().rollout(changed_last).plan.engineering_channel
     told = Announcement(kind=Kind.DAILY_WITNESS, rollout=changed_last, channel=channel, key=day)
     row = outbox.new(
-        kind=delivery.KIND,
+        kind=messages.KIND,
         ordering_key=f"slack:{channel}",
         idempotency_key=day,  # of many workers that come here at once, one adds a row
         request={"announcement": told.fields(), "position": position},
@@ -250,7 +253,7 @@ def look_at_flags(service: Service, now: datetime, slots: FlagSlots | None = Non
         if looked_at:  # in an hour that comes a second time
             slot = f"{slot}:{uuid4().hex}"
         row = outbox.new(
-            kind=flag_delivery.KIND,
+            kind=flags.KIND,
             ordering_key=f"flag:{rollout.id}{'' if rollout.under_way else URGENT}",
             idempotency_key=slot,
             request={"rollout": rollout.id, "look": True},
@@ -276,7 +279,7 @@ def _is_looked_at(rollout: Rollout, world: World, now: datetime) -> bool:
 def forget(service: Service, now: datetime) -> None:
     """Delete what only served to recognise repeats, once no repeat can come any more."""
     with service.database.plain_writing() as connection:
-        intake.forget(connection, now)
+        deduplication.forget(connection, now)
         timers.forget(connection, now - _KEEP_TIMERS)
 
 

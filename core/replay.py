@@ -7,21 +7,23 @@ from dataclasses import dataclass
 from pydantic import TypeAdapter
 from sqlalchemy import Connection
 
-from core.judging import record, sight
-from core.judging.agreement import agree
-from core.judging.implied import implied
+from core.judging import record
 from core.judging.judge import Judgement, judge
-from core.judging.look import Look
-from core.judging.question import Question
-from core.judging.state import State
-from core.judging.verdict import BlindSpot, RollBack
+from core.judging.look.look import Look
+from core.judging.model.default_limits import implied
+from core.judging.model.question import Question
+from core.judging.model.state import State
+from core.judging.model.verdict import BlindSpot, RollBack
+from core.judging.record_agreement import agree
+from core.judging.verdict import detectability
 from core.rollout.events import EvidenceRecorded, RolledBack, RolloutEvent, rollout_stream
 from core.rollout.evolve import evolve
 from core.rollout.model import Rollout
 from core.rollout.questions import expected
-from core.store import event_log, looks
-from core.store.driver import fetch
-from core.store.event_log import Recorded
+from core.store.database.driver import fetch
+from core.store.log import event_log
+from core.store.log.event_log import Recorded
+from core.store.observations import looks
 from core.watch import NOTHING, digest_of
 
 _CHUNK = 200
@@ -54,7 +56,7 @@ def verify(connection: Connection, rollouts: Sequence[str], on_look: Callable[[]
     A look or a question that was altered shows in the digests that its evidence events carry; a verdict that does not
     follow shows when it is computed. What is hashed is what was written, and no number is hashed that was computed
     here: another processor may compute its last digit differently. Events themselves are checked by the chain
-    (`core.store.verify`).
+    (`core.store.audit.verify`).
     """
     found: list[Mismatch] = []
     counted = verdicts = 0
@@ -205,7 +207,7 @@ class _Replaying:
         """The limits that were blind at the look that was judged last."""
         assert self._question is not None
         assert self._look is not None
-        return _names(sight.blind_spots(self._question, self._look, self._state))
+        return _names(detectability.blind_spots(self._question, self._look, self._state))
 
     def _wrong(self, position: int | None, look: int | None, what: str) -> None:
         self.found.append(Mismatch(rollout=self._name, position=position, look=look, what=what))

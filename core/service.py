@@ -19,16 +19,19 @@ from core.rollout.plan import content_hash
 from core.rollout.refusal import Conflict, NotFound, Refused
 from core.rollout.surface import is_taken
 from core.rollout.world import World
-from core.store import commands, event_log, looks, processes, projections
-from core.store.appending import Appending, carry_out
-from core.store.commands import Answer
-from core.store.database import AWAY, READ_ONLY, Database, refusal_of_writes
+from core.store.coordination import processes
+from core.store.coordination.outbox import URGENT
+from core.store.database.append_backend import Claim
+from core.store.database.connections import AWAY, READ_ONLY, Database, refusal_of_writes
 from core.store.errors import Busy, Unwritable
 from core.store.errors import Conflict as KeyReused
-from core.store.event_log import Entry, Origin, Recorded
-from core.store.folds import Folds
-from core.store.outbox import URGENT
-from core.store.trips import Claim
+from core.store.log import answered_commands, event_log
+from core.store.log.answered_commands import Answer
+from core.store.log.event_log import Entry, Origin, Recorded
+from core.store.observations import looks
+from core.store.transaction import Appending, carry_out
+from core.store.world import rollout_rows
+from core.store.world.world_cache import Folds
 
 _NOTHING_RECORDED: tuple[Recorded, ...] = ()
 
@@ -96,7 +99,7 @@ class Service:
         """At most so many rollouts, newest first, and only those that were planned before the one named `before`."""
         world = self.world()
         with self.database.reading() as connection:
-            found = projections.newest(connection, most, before=before, state=state, surface=surface)
+            found = rollout_rows.newest(connection, most, before=before, state=state, surface=surface)
         return tuple(rollout for one in found if (rollout := world.find(one)) is not None)
 
     def handle(self, request: Request) -> Outcome:
@@ -203,7 +206,7 @@ class Service:
             _, looked_at = looks.newest(connection, rollout.id)
             if looked_at is None or request.at - looked_at <= self._blind_after:
                 return
-            if _known(partial(commands.answered, connection), request, _fingerprint(request)) is not None:
+            if _known(partial(answered_commands.answered, connection), request, _fingerprint(request)) is not None:
                 return
         minutes = (request.at - looked_at) // timedelta(minutes=1)
         raise Refused(
@@ -223,7 +226,7 @@ class Service:
         if surface.live_by != rollout.id or not surface.running:
             return
         with self.database.reading() as connection:
-            if _known(partial(commands.answered, connection), request, _fingerprint(request)) is not None:
+            if _known(partial(answered_commands.answered, connection), request, _fingerprint(request)) is not None:
                 return
         # Were this command refused, the other rollout must not be taken back for it.
         decide(rollout, request.command, context(world, request, surface.name, rollout))

@@ -10,20 +10,24 @@ from typing import Any, NamedTuple
 
 from sqlalchemy.exc import IntegrityError
 
-from core.judging import caps, measures, record, series, sight
+from core.judging import record
 from core.judging.judge import Judgement, judge
-from core.judging.look import reduce, segments_due
-from core.judging.state import State
-from core.judging.verdict import RollBack, Verdict
+from core.judging.look import caps
+from core.judging.look.look import reduce, segments_due
+from core.judging.model.state import State
+from core.judging.model.verdict import RollBack, Verdict
+from core.judging.report import measures, series
+from core.judging.verdict import detectability
 from core.rollout import commands as c
 from core.rollout.context import ENGINE
 from core.rollout.decider import decide
 from core.rollout.model import Rollout
 from core.rollout.questions import ask
 from core.service import Outcome, Request, Service, context
-from core.store import looks, timers, windows
+from core.store.coordination import timers
+from core.store.database.append_backend import Claim
 from core.store.errors import LeaseLost
-from core.store.trips import Claim
+from core.store.observations import looks, windows
 
 _WHENEVER = datetime(2000, 1, 1, tzinfo=UTC)
 NOTHING = hashlib.sha256(b"").hexdigest()
@@ -184,7 +188,9 @@ def _look(service: Service, rollout: Rollout, at: datetime, every: timedelta) ->
         segments_checked=judgement.segments_checked,
         caps=caps.frozen(question, sums),
         # Growth alone waits for sight: a rollback does not, and must not fail on it.
-        blind=() if isinstance(judgement.verdict, RollBack) else sight.blind_spots(question, look, judgement.state),
+        blind=()
+        if isinstance(judgement.verdict, RollBack)
+        else detectability.blind_spots(question, look, judgement.state),
     )
     return _Look(
         sighting=sighting,

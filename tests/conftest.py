@@ -18,9 +18,11 @@ import structlog
 import uvicorn.server
 from sqlalchemy import make_url, text
 
-from core.store import projections, schema, sqlite_file, triggers
-from core.store.database import Database, connect
-from core.store.tables import metadata
+from core.store.database import sqlite_file
+from core.store.database.connections import Database, connect
+from core.store.models import metadata
+from core.store.schema import schema, triggers
+from core.store.world import rollout_rows
 
 # Not with the variables of every frame, as is structlog's default: such a traceback takes a second to print.
 PLAIN = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
@@ -135,7 +137,7 @@ def _empty(url: str) -> None:
         connection.execute(text("ALTER SEQUENCE outbox_id_seq RESTART"))
         connection.execute(text("UPDATE alembic_version SET version_num = :revision"), {"revision": schema.REVISION})
         triggers.install(connection)
-        projections.ensure_current(connection)
+        rollout_rows.ensure_current(connection)
 
 
 @pytest.fixture(scope="session")

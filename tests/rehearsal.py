@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from bot import jobs
-from bot.http.ingest import Batch, Intake
+from bot.http.observations.intake import Batch, Intake
 from bot.sandbox import traffic
-from core import applying
+from core import apply_file
 from core.flags.evaluation import evaluate
 from core.rollout import commands as c
 from core.rollout import exposure
@@ -47,7 +47,7 @@ class Rehearsal:
     def begin(self, rollout_file: str) -> "Rehearsal":
         """Apply, tell, approve and start."""
         for name, text in (("surface", (EXAMPLES / "surface.yaml").read_text()), ("rollout", rollout_file)):
-            applying.apply_text(
+            apply_file.apply_text(
                 self.service,
                 text,
                 name,

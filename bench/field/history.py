@@ -13,9 +13,9 @@ from bench.field import plans
 from bench.field.harms import HARMS
 from bench.field.people import gather
 from bench.field.requests import Application, Requests
-from bot.http import ingest, observations
-from bot.http.observations import Checked
-from core import applying, watch
+from bot.http.observations import intake, read_batch
+from bot.http.observations.read_batch import Checked
+from core import apply_file, watch
 from core.rollout import commands as c
 from core.rollout import exposure, holds
 from core.rollout.context import Actor
@@ -23,10 +23,11 @@ from core.rollout.model import TERMINAL, Rollout, State
 from core.rollout.plan import Stage
 from core.rollout.refusal import Refused
 from core.service import Request, Service
-from core.store import reports, schema, windows
-from core.store.allowance import Allowances
-from core.store.database import Database, connect
-from core.store.segments import Vocabulary
+from core.store.database.connections import Database, connect
+from core.store.observations import complaints, windows
+from core.store.observations.segment_names import Vocabulary
+from core.store.observations.unit_caps import Allowances
+from core.store.schema import schema
 
 BEGINS = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 TICK = timedelta(seconds=10)
@@ -80,7 +81,7 @@ class _History:
         self.held: list[str] = []
         self.reached = 0.0
         self.vocabulary, self.allowances = Vocabulary(), Allowances()
-        applying.apply_text(
+        apply_file.apply_text(
             self.service, plans.SURFACE_FILE, "surface.json", by=OWNER, at=self.at, command_id="surface"
         )
         world = self.service.world()
@@ -137,13 +138,13 @@ class _History:
 
     def _take_in(self) -> None:
         snapshot = exposure.snapshot(self.service.world())
-        each = [observations.check([report], snapshot, at) for at, report in self.requests.arrived(self.at)]
+        each = [read_batch.check([report], snapshot, at) for at, report in self.requests.arrived(self.at)]
         good = [one for found in each for one in found.good]
         flawed = [one for found in each for one in found.flawed]
         with self.database.plain_writing() as connection:
-            fresh, _ = ingest.keep_fresh(connection, Checked(good=good, rejected=()), self.at)
+            fresh, _ = intake.keep_fresh(connection, Checked(good=good, rejected=()), self.at)
             if placed := [*fresh.placed, *flawed]:
-                counted = reports.once_an_hour(connection, placed, self.at)
+                counted = complaints.once_an_hour(connection, placed, self.at)
                 windows.record(connection, counted, self.vocabulary, self.allowances)
 
     def _was_stopped(self) -> bool:

@@ -8,13 +8,13 @@ from typing import Any
 
 from numpy.random import Generator
 
+from core.files import build_plan
+from core.files.read_file import read
+from core.files.rollout_file import RolloutFile
+from core.files.templates import TEMPLATES
 from core.rollout.plan import GATES, Advance, Plan, StageKind
 from core.rollout.surface import Surface
 from core.rollout.world import World
-from core.spec import planning
-from core.spec.reading import read
-from core.spec.rollout_file import RolloutFile
-from core.spec.templates import TEMPLATES
 
 SURFACE = "assistant"
 SURFACE_FILE = json.dumps(
@@ -59,7 +59,7 @@ def drawn(number: int, surface: Surface, world: World, chance: Generator) -> Tri
     file = read(json.dumps({**_usual(), **text}), "plan.json")
     assert isinstance(file, RolloutFile)
     known = {"@dana": "U2"}
-    plan = planning.build(file, surface, world.policy, resolve_handle=lambda handle: known.get(handle, handle))
+    plan = build_plan.build(file, surface, world.policy, resolve_handle=lambda handle: known.get(handle, handle))
     stages = tuple(replace(one, advance=Advance.AUTO) for one in plan.stages if one.kind not in GATES)
     plan = replace(plan, stages=stages)
     busy = float(10 ** chance.uniform(1, 5.5))

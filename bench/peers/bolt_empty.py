@@ -11,8 +11,8 @@ from slack_bolt.authorization import AuthorizeResult
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from bot.sandbox.people import BOT_TOKEN, SIGNING_SECRET
-from bot.slack.app import THREADS
+from bot.sandbox.workspace.people import BOT_TOKEN, SIGNING_SECRET
+from bot.slack.listeners import THREADS
 
 
 def authorize(enterprise_id: str | None, team_id: str | None) -> AuthorizeResult:

@@ -7,8 +7,8 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote
 
-from bot.actuators.door import Answer, Door
-from bot.attempts import Later, Never
+from bot.outbound.attempts import Later, Never
+from bot.outbound.client import Answer, Door
 from core.rollout.plan import UnleashStrategy
 
 LONGEST_WAIT = 300.0  # seconds, however long the other side would like us to wait

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from bot.cli.root import app
 
 if TYPE_CHECKING:
-    from bot.redaction import Redactor
+    from bot.process.redaction import Redactor
 
 
 def main() -> None:
     """The console script; whatever cannot run says why in one line and exits 2."""
     from bot.settings import SettingsError
+    from core.files.syntax.problems import Unreadable
     from core.rollout.refusal import Refused
-    from core.spec.problems import Unreadable
     from core.store.errors import StoreError
 
     _never_break_off()
@@ -50,7 +50,7 @@ def _never_break_off() -> None:
 
 
 def _redactor() -> "Redactor":
-    from bot.redaction import Redactor
+    from bot.process.redaction import Redactor
     from bot.settings import secrets_in
 
     return Redactor(secrets_in(os.environ))

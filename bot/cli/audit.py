@@ -35,7 +35,7 @@ def verify(
 ) -> None:
     """Check every position, version and hash, the triggers, and that the read models follow from the log."""
     from bot.cli import witnesses
-    from core.store import verify as verifying
+    from core.store.audit import verify as verifying
 
     with session.log_as_it_is() as database, database.reading() as connection:
         shown = witnesses.shown(connection, in_slack=anchors, file=anchors_file, channels=channel or ())
@@ -68,7 +68,7 @@ def _replay(connection: "Connection") -> "Report":
     from rich.progress import Progress
 
     from core import replay
-    from core.store import looks
+    from core.store.observations import looks
 
     counts = looks.counts(connection)
     with Progress(transient=True, disable=not sys.stderr.isatty()) as progress:
@@ -80,9 +80,9 @@ def _without_looks(connection: "Connection") -> "tuple[list[Rollout], list[Rollo
     """Rollouts whose looks are gone: those that ended long enough ago for it, and the others."""
     from bot.settings import LEAST_KEPT
     from core import replay
-    from core.store import archive
+    from core.store.world import ended_rollouts
 
-    folded = (archive.fold_rollout(connection, name) for name in replay.find_without_looks(connection))
+    folded = (ended_rollouts.fold_rollout(connection, name) for name in replay.find_without_looks(connection))
     found = [rollout for rollout in folded if rollout is not None]
     now = session.now()
     old = [r for r in found if r.ended_at is not None and now - r.ended_at >= LEAST_KEPT]
@@ -125,7 +125,7 @@ def _tell(report: "Report") -> None:
 @audit.command()
 def export(format: Annotated[str, typer.Option(help="jsonl or cloudevents.")] = "jsonl") -> None:  # noqa: A002
     """Every event, one a line, on standard output."""
-    from core.store import export as exporting
+    from core.store.audit import export as exporting
 
     if format not in ("jsonl", "cloudevents"):
         print(f'There is no format "{format}": jsonl or cloudevents.', file=sys.stderr)
@@ -140,11 +140,11 @@ def erase(
     person: Annotated[str, typer.Argument(help="As the log names who acted: slack:T…/U…, or cli:ana.")],
 ) -> None:
     """Make what somebody wrote (reasons, notes, concerns, their handle) unreadable for ever; the log stays whole."""
-    from core.store import erasing
+    from core.store.maintenance import erasure
 
     with session.service() as service:
         now = session.now()
-        gone = erasing.erase(service.database, service.folds, person, by=session.somebody().id, at=now, recorded_at=now)
+        gone = erasure.erase(service.database, service.folds, person, by=session.somebody().id, at=now, recorded_at=now)
     if not gone:
         print(f"Nothing in this log was written by {person}. `rollout history ID` shows who acted.", file=sys.stderr)
         raise SystemExit(1)
@@ -157,7 +157,7 @@ def erase(
 @audit.command(name="import")
 def import_log(file: Annotated[Path, typer.Argument(help="What `audit export` wrote.")]) -> None:
     """Fill an empty log from an export; refused, with nothing written, where the file is cut or forged."""
-    from core.store import export as exporting
+    from core.store.audit import export as exporting
     from core.store.errors import ImportRefused
 
     with session.service() as service, file.open(encoding="utf-8") as lines:

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 from core.rollout.model import Rollout
 
 if TYPE_CHECKING:
+    from core.files.foresight.known_traffic import Known
     from core.rollout.surface import Surface
     from core.rollout.world import World
     from core.service import Service
-    from core.spec.known import Known
 
 
 def known(service: "Service", surface: "Surface", world: "World", now: datetime) -> "Known":
     """As the surface's last rollout measured that showed anything, else as assumed."""
-    from core.spec import known as knowledge
-    from core.store import windows
+    from core.files.foresight import known_traffic as knowledge
+    from core.store.observations import windows
 
     for rollout in reversed([r for r in world.rollouts.values() if r.plan.surface == surface.name]):
         if not _exposed(rollout):

@@ -19,8 +19,8 @@ def backup(
     replace: Annotated[bool, typer.Option("--replace", help="Replace the file if it exists.")] = False,
 ) -> None:
     """Copy everything into one file, as it is at this moment, beside whatever runs."""
-    from core.store import backup as backing_up
-    from core.store.database import connect
+    from core.store.audit import backup as backing_up
+    from core.store.database.connections import connect
     from core.store.errors import BackupRefused
 
     with connect(session.settings().database_url) as database:
@@ -38,8 +38,8 @@ def backup(
 
 def restore(file: Annotated[Path, typer.Argument(help="What `rollout backup` wrote.")]) -> None:
     """Fill a new, empty database from a backup; refused, with nothing written, where anything is wrong with it."""
-    from core.store import restore as restoring
-    from core.store.database import connect
+    from core.store.audit import restore as restoring
+    from core.store.database.connections import connect
     from core.store.errors import BackupRefused
 
     with connect(session.settings().database_url) as database:

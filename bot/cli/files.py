@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from core.files.foresight.foresight import Foreseen
+    from core.files.foresight.known_traffic import Known
+    from core.files.foresight.timeline import Row
+    from core.files.read_file import File
+    from core.files.syntax.problems import Problem, Unreadable
     from core.rollout.plan import Plan
     from core.rollout.world import World
-    from core.spec.foresight import Foreseen
-    from core.spec.known import Known
-    from core.spec.problems import Problem, Unreadable
-    from core.spec.reading import File
-    from core.spec.timeline import Row
 
 Json = Annotated[bool, typer.Option("--json", help="For machines.")]
 
@@ -43,9 +43,10 @@ def lint(
 ) -> None:
     """Check files without a database: every problem with its line, and what was probably meant."""
     from bot.rendering import wording
+    from core.files.checks import checks
+    from core.files.read_file import read
+    from core.files.syntax import problems
     from core.rollout.policy import BUILT_IN
-    from core.spec import checks, problems
-    from core.spec.reading import read
 
     found: list[Problem] = []
     written: list[File] = []
@@ -69,8 +70,9 @@ def lint(
 def plan(file: Annotated[Path, typer.Argument(help="A rollout file.")], as_json: Json = False) -> None:
     """What would happen when, who is told, what must be approved, and what could be seen. Changes nothing."""
     from bot.cli import background
-    from bot.rendering import foreseen
-    from core.spec import foresight, problems, timeline
+    from bot.rendering.answers import plan_foresight
+    from core.files.foresight import foresight, timeline
+    from core.files.syntax import problems
 
     try:
         with session.service() as service:
@@ -92,25 +94,25 @@ def plan(file: Annotated[Path, typer.Argument(help="A rollout file.")], as_json:
     if not seen or not seen[0]:
         return
     print()
-    print("\n".join(foreseen.lines(seen[0], known)))
-    for warning in foreseen.warnings(seen[0], plan.risk, seen[1:]):
+    print("\n".join(plan_foresight.lines(seen[0], known)))
+    for warning in plan_foresight.warnings(seen[0], plan.risk, seen[1:]):
         typer.secho(f"  ! {warning}", fg=typer.colors.RED)
 
 
 def planned(path: Path, world: "World", now: "datetime") -> "tuple[Plan, tuple[Problem, ...]]":
     """The plan of a rollout file in this world, and what is unwise about it. What cannot be read is shown, and the
     program ends; `Refused` is for the caller to say."""
-    from core import applying
-    from core.spec import problems
-    from core.spec.reading import read
-    from core.spec.rollout_file import RolloutFile
+    from core import apply_file
+    from core.files.read_file import read
+    from core.files.rollout_file import RolloutFile
+    from core.files.syntax import problems
 
     try:
         written = read(_text(path), str(path))
         if not isinstance(written, RolloutFile):
             print(f"{path} is not a rollout file; only those have a plan.", file=sys.stderr)
             raise SystemExit(1)
-        return applying.plan_of(written, world, now, lambda handle: handle)
+        return apply_file.plan_of(written, world, now, lambda handle: handle)
     except problems.Unreadable as unreadable:
         _show(unreadable)
 
@@ -122,8 +124,8 @@ def _plan_as_json(
     seen: "Sequence[Foreseen]",
     known: "Known",
 ) -> dict[str, object]:
-    from bot.rendering import foreseen
-    from core.spec import problems
+    from bot.rendering.answers import plan_foresight
+    from core.files.syntax import problems
 
     return {
         "rollout": plan.name,
@@ -146,7 +148,7 @@ def _plan_as_json(
             "pace_from": known.pace_from,
             "levels": known.measured or "assumed",
         },
-        "limits": [foreseen.as_json(one) for one in seen],
+        "limits": [plan_foresight.as_json(one) for one in seen],
         "warnings": [problems.as_json(warning) for warning in warnings],
     }
 
@@ -156,8 +158,8 @@ def apply(
 ) -> None:
     """Apply files, in order. The same content twice changes nothing."""
     from bot.app import door, resolver
-    from core import applying
-    from core.spec import problems
+    from core import apply_file
+    from core.files.syntax import problems
 
     texts = [_text(path) for path in files]  # what is not there is found before anything is applied
     answers = []
@@ -165,7 +167,7 @@ def apply(
         refusal = door(session.settings()).refusal
         for path, text in zip(files, texts, strict=True):
             try:
-                applied = applying.apply_text(
+                applied = apply_file.apply_text(
                     service,
                     text,
                     str(path),
@@ -190,19 +192,19 @@ def apply(
 
 def export(rollout: Annotated[str, typer.Argument(help="Its id, as R-1.")]) -> None:
     """A rollout as a file that reads back to the same plan."""
-    from core.spec import writing
+    from core.files import write_file
 
     with session.service() as service:
         found = service.world().find(rollout.upper())
     if found is None:
         print(f"There is no {rollout}.", file=sys.stderr)
         raise SystemExit(1)
-    print(writing.export(found.plan), end="")
+    print(write_file.export(found.plan), end="")
 
 
 def schema() -> None:
     """The JSON Schema of the files, for editors."""
-    from core.spec import schema as schemas
+    from core.files import json_schema as schemas
 
     print(json.dumps(schemas.schema(), indent=2))
 
@@ -215,7 +217,8 @@ def import_results(
     as_json: Json = False,
 ) -> None:
     """Hand the results of an offline run to the gate that waits for them."""
-    from bot.http import evals as results
+    from core.evals import results
+    from core.rollout.eval_results import record_eval
     from core.service import Request
 
     with session.service() as service:
@@ -224,7 +227,7 @@ def import_results(
             print(f"There is no {rollout}.", file=sys.stderr)
             raise SystemExit(1)
         try:
-            command = results.record(found, suite, results.read_csv(_results(file)))
+            command = record_eval(found, suite, results.read_csv(_results(file)))
             service.handle(
                 Request(
                     command=command,
@@ -234,7 +237,7 @@ def import_results(
                     rollout=found.id,
                 )
             )
-        except results.Unreadable as unreadable:
+        except results.UnreadableEvals as unreadable:
             print(f"{file}: {unreadable}", file=sys.stderr)
             raise SystemExit(1) from None
         except Refused as refused:
@@ -248,11 +251,11 @@ def import_results(
 
 
 def _results(path: Path) -> str:
-    from bot.http import evals as results
+    from core.evals import results
 
     try:
         return results.decode(path.read_bytes())
-    except results.Unreadable as unreadable:
+    except results.UnreadableEvals as unreadable:
         raise OSError(f"{path}: {unreadable}") from None
 
 
@@ -264,7 +267,7 @@ def _text(path: Path) -> str:
 
 
 def _show(unreadable: "Unreadable") -> NoReturn:
-    from core.spec import problems
+    from core.files.syntax import problems
 
     print(problems.render(unreadable.problems), file=sys.stderr)
     raise SystemExit(1)

@@ -45,7 +45,8 @@ def worker() -> None:
 
 
 def _run(role: str, port: int | None) -> None:
-    from bot import app, log_lines
+    from bot import app
+    from bot.process import log_lines
 
     settings = session.settings(listens=role != "worker")
     if port is not None:
@@ -70,9 +71,11 @@ def migrate(
     ] = "",
 ) -> None:
     """Create or upgrade the tables of DATABASE_URL."""
-    from core.store import checkpointing, roles, schema
-    from core.store.database import connect
-    from core.store.folds import Folds
+    from core.store.database import postgres_roles
+    from core.store.database.connections import connect
+    from core.store.maintenance import checkpointing
+    from core.store.schema import schema
+    from core.store.world.world_cache import Folds
 
     with connect(session.settings().database_url) as database:
         schema.migrate(database)
@@ -81,7 +84,7 @@ def migrate(
         checkpointing.take_if_due(database, Folds(database), by="system:migrate", at=now, recorded_at=now)
         if app_role:
             with database.writing() as connection:
-                roles.grant(connection, app_role)
+                postgres_roles.grant(connection, app_role)
             print(f"{app_role} can read and add to the log, and not change it: run the other processes as {app_role}.")
 
 

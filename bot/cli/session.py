@@ -15,7 +15,7 @@ from core.rollout.refusal import Refused
 
 if TYPE_CHECKING:
     from core.service import Service
-    from core.store.database import Database
+    from core.store.database.connections import Database
 
 
 def settings(*, listens: bool = False) -> Settings:
@@ -31,8 +31,8 @@ def service(*, urgent: bool = False) -> "Iterator[Service]":
     What is `urgent` is not kept from its work by a setting that it does not need, and makes no empty log to go back in.
     """
     from core.service import Service
-    from core.store import schema
-    from core.store.database import connect
+    from core.store.database.connections import connect
+    from core.store.schema import schema
 
     url = database_url(os.environ) if urgent else settings().database_url
     with connect(url) as database:
@@ -43,7 +43,7 @@ def service(*, urgent: bool = False) -> "Iterator[Service]":
 
 
 def _is_new(database: "Database") -> bool:
-    from core.store import schema
+    from core.store.schema import schema
 
     with database.reading() as connection:
         return schema.revision(connection) is None
@@ -54,9 +54,9 @@ def log_as_it_is() -> "Iterator[Database]":
     """The database, also where the log is not protected any more: then it is to be examined, not written."""
     from sqlalchemy import inspect
 
-    from core.store import schema
-    from core.store.database import connect
+    from core.store.database.connections import connect
     from core.store.errors import SchemaMismatch
+    from core.store.schema import schema
 
     with connect(settings().database_url) as database:
         try:

@@ -43,7 +43,7 @@ def simulate(
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
     """Try a plan out before anybody sees it: how often would it stop without harm, and how soon with harm?"""
-    from bot.rendering import simulated
+    from bot.rendering.answers import simulation
     from core.simulation import harm as harms
     from core.simulation import recorded as recorded_traffic
     from core.simulation.study import Study, summed_up
@@ -78,7 +78,7 @@ def simulate(
         policy=world.policy,
     )
     outcome = summed_up(study, _watched(study, jobs or os.cpu_count() or 1))
-    print(json.dumps(simulated.as_json(study, outcome), indent=2) if as_json else simulated.text(study, outcome))
+    print(json.dumps(simulation.as_json(study, outcome), indent=2) if as_json else simulation.text(study, outcome))
 
 
 def _watched(study: "Study", jobs: int) -> "Iterator[tuple[Task, Run]]":

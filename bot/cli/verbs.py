@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bot.cli import session
-from bot.rendering.help_pages import VERBS
+from bot.rendering.answers.help_pages import VERBS
 
 if TYPE_CHECKING:
-    from bot.rendering.latest import Latest
-    from bot.slack.asking import Asked
-    from bot.slack.grammar import Parsed
+    from bot.commands.grammar import Parsed
+    from bot.commands.request import Asked
+    from bot.rendering.numbers.latest import Latest
     from core.rollout.model import Rollout
     from core.service import Service
 
@@ -47,8 +47,9 @@ def _command(verb: str) -> Callable[..., None]:
 
 
 def _run(verb: str, args: list[str], as_json: bool) -> None:
-    from bot.rendering import plain
-    from bot.slack import asking, grammar, verbs
+    from bot.commands import grammar, request
+    from bot.commands import run as verbs
+    from bot.rendering.charts import plain_text
     from core.rollout.refusal import Refused
 
     with session.service(urgent=verb in _URGENT) as service:
@@ -58,20 +59,20 @@ def _run(verb: str, args: list[str], as_json: bool) -> None:
             if as_json and isinstance(parsed, grammar.Parsed) and verb in _READABLE:
                 print(json.dumps(_shown(service, parsed, asked), indent=2))
                 return
-            print(plain.text(verbs.perform(parsed, asked)))
-        except asking.Unsure as unsure:
+            print(plain_text.text(verbs.perform(parsed, asked)))
+        except request.Unsure as unsure:
             print("\n".join(x for x in (unsure.message, unsure.hint) if x), file=sys.stderr)
             print("".join(f"  {_as_command(command)}\n" for _, command in unsure.choices), end="", file=sys.stderr)
             raise SystemExit(1) from None
         except Refused as refused:
-            print(plain.text(verbs.refusal(refused, parsed, asked)), file=sys.stderr)
+            print(plain_text.text(verbs.refusal(refused, parsed, asked)), file=sys.stderr)
             raise SystemExit(1) from None
 
 
 def _typed(verb: str, args: list[str]) -> str:
     """The line as it would be typed in Slack. The shell took the quotes away: what needs them gets them back, and the
     one free text of a verb does not."""
-    from bot.slack import grammar
+    from bot.commands import grammar
 
     if verb in grammar.FREE_TEXT or verb in _ALSO:
         return " ".join([verb, *args])
@@ -98,7 +99,7 @@ def _quoted(argument: str) -> str:
 
 
 def _asked(service: "Service") -> "Asked":
-    from bot.slack.asking import Asked
+    from bot.commands.request import Asked
 
     return Asked(
         service=service,
@@ -110,36 +111,35 @@ def _asked(service: "Service") -> "Asked":
 
 
 def _shown(service: "Service", parsed: "Parsed", asked: "Asked") -> dict[str, Any]:
-    from bot.commands import resolve
-    from bot.http import seen, shown
-    from bot.slack import looking
+    from bot.commands import queries, resolve
+    from bot.rendering.json import evidence, rollouts
     from core import watch
     from core.rollout.model import Rollout
     from core.rollout.refusal import NotFound
 
     world = service.world()
     if parsed.verb == "list":
-        return {"rollouts": [shown.rollout_shown(r) for r in looking.listed(parsed, asked)]}
+        return {"rollouts": [rollouts.rollout_shown(r) for r in queries.listed(parsed, asked)]}
     rollout = resolve.find(parsed.rollout, world)
     if not isinstance(rollout, Rollout):
         raise NotFound(rollout.question)
     match parsed.verb:
         case "status":
-            return shown.rollout_shown(rollout)
+            return rollouts.rollout_shown(rollout)
         case "history":
-            return {"events": [shown.event_shown(r) for r in service.history(rollout.id)]}
+            return {"events": [rollouts.event_shown(r) for r in service.history(rollout.id)]}
         case "explain":
             trend = watch.trend(service, rollout, parsed.args[0])
-            return seen.metric_explained(rollout, _latest(service, rollout, asked), parsed.args[0], trend)
+            return evidence.metric_explained(rollout, _latest(service, rollout, asked), parsed.args[0], trend)
         case "segments":
-            return seen.segments_shown(rollout, _latest(service, rollout, asked))
+            return evidence.segments_shown(rollout, _latest(service, rollout, asked))
         case _:
-            found = seen.evidence_shown(rollout, watch.evidence(service, rollout), asked.at)
-            return seen.narrowed(found, parsed.args[0] if parsed.args else "", parsed.flags.get("segment", ""))
+            found = evidence.evidence_shown(rollout, watch.evidence(service, rollout), asked.at)
+            return evidence.narrowed(found, parsed.args[0] if parsed.args else "", parsed.flags.get("segment", ""))
 
 
 def _latest(service: "Service", rollout: "Rollout", asked: "Asked") -> "Latest":
-    from bot.rendering.latest import latest
+    from bot.rendering.numbers.latest import latest
     from core import watch
 
     return latest(rollout, watch.evidence(service, rollout), asked.at)

@@ -11,7 +11,7 @@ from bot.cli import session
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from core.store.anchors import Compared, Shown
+    from core.store.audit.anchors import Compared, Shown
 
 
 def shown(
@@ -25,7 +25,7 @@ def shown(
 
 
 def compare(connection: "Connection", found: "list[Shown]") -> "Compared":
-    from core.store import anchors
+    from core.store.audit import anchors
 
     return anchors.compare(connection, found)
 
@@ -60,8 +60,8 @@ def _age(now: datetime, at: datetime) -> str:
 
 
 def _in_file(file: Path) -> "list[Shown]":
-    from bot.rendering import witness
-    from core.store.anchors import Shown
+    from bot.rendering.messages import witness
+    from core.store.audit.anchors import Shown
 
     found = []
     for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
@@ -81,7 +81,7 @@ def _in_slack(connection: "Connection", channels: Iterable[str]) -> "list[Shown]
     from bot.app import web_client
     from bot.settings import SettingsError
     from bot.slack import anchors as in_slack
-    from core.store import anchors
+    from core.store.audit import anchors
 
     client = web_client(session.settings())
     if client is None:

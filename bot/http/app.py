@@ -13,20 +13,24 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from bot.http import bodies, documents, health, pages, reference, rollouts, slack_events
-from bot.http.auth import Denied, Door, Role
-from bot.http.bodies import App, Scope
-from bot.http.flags import Flags
-from bot.http.head import answer_head
-from bot.http.ingest import Intake, Observations
-from bot.http.problems import denial, problem, refusal
-from bot.http.rates import Rates
-from bot.http.standing import Alone, Standing
-from bot.log_lines import Lines
+from bot.http import openapi as documents
+from bot.http import probes, slack_events
+from bot.http.api import rollouts
+from bot.http.middleware import bodies
+from bot.http.middleware.auth import Denied, Door, Role
+from bot.http.middleware.bodies import App, Scope
+from bot.http.middleware.head import answer_head
+from bot.http.middleware.problems import denial, problem, refusal
+from bot.http.middleware.rate_limits import Rates
+from bot.http.observations.intake import Intake, Observations
+from bot.http.ofrep import Flags
+from bot.http.pages import reference, routes
+from bot.process.log_lines import Lines
+from bot.process.process_state import Alone, Standing
 from core.flags.snapshot import Snapshot
 from core.rollout.refusal import Refused
 from core.service import Service
-from core.store.database import AWAY
+from core.store.database.connections import AWAY
 from core.store.errors import Busy
 
 if TYPE_CHECKING:
@@ -76,8 +80,8 @@ def build(
     )
     flags = Flags(snapshot, door, answer_head(bodies.Limited(api, partial(_admit, door), LARGER)))
     _answer_errors(api, now, away)
-    figures = health.Figures(service, snapshot, flags, intake, now, standing, lambda: Lines.lost, away)
-    api.include_router(health.router(service, door, figures, standing, away))
+    figures = probes.Figures(service, snapshot, flags, intake, now, standing, lambda: Lines.lost, away)
+    api.include_router(probes.router(service, door, figures, standing, away))
     api.include_router(rollouts.router(service, door, Rates(), now, resolve_handle, not_driven))
     api.add_api_route(
         "/api/v1/observations",
@@ -88,7 +92,7 @@ def build(
         responses={**documents.PROBLEMS, **documents.OBSERVED},
         openapi_extra=documents.OBSERVATIONS_BODY,
     )
-    api.include_router(pages.router(service, door, now, standing, tick))
+    api.include_router(routes.router(service, door, now, standing, tick))
     if bolt is not None:
         api.include_router(slack_events.router(bolt))
     _document(api)
@@ -107,7 +111,7 @@ def _answer_errors(api: FastAPI, now: Callable[[], datetime], away: Callable[[Ex
     @api.exception_handler(Refused)
     async def refused(request: Request, error: Refused) -> Response:
         answer = refusal(error)
-        page = pages.problem_page(request, answer.status_code, error.message, error.hint, now())
+        page = routes.problem_page(request, answer.status_code, error.message, error.hint, now())
         return page or answer
 
     @api.exception_handler(Denied)
@@ -133,7 +137,7 @@ def _answer_errors(api: FastAPI, now: Callable[[], datetime], away: Callable[[Ex
             404: f"There is no {request.url.path}.",
             405: f"{request.method} is not possible at {request.url.path}.",
         }.get(error.status_code, str(error.detail))
-        page = pages.problem_page(request, error.status_code, message, "", now())
+        page = routes.problem_page(request, error.status_code, message, "", now())
         return page or problem(error.status_code, code, message, "See /docs.", headers=dict(error.headers or {}))
 
     async def unavailable(_: Request, error: Exception) -> JSONResponse:

@@ -5,7 +5,7 @@ import unicodedata
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from core.judging.verdict import (
+from core.judging.model.verdict import (
     BrokenSource,
     Cleared,
     Continue,

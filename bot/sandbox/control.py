@@ -6,21 +6,21 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeVar
 
-from bot.sandbox import people, plain_text, presenting, transcript
-from bot.sandbox.changes import Changes
-from bot.sandbox.dispatch import Dispatch
-from bot.sandbox.faults import Faults
-from bot.sandbox.link import Links
+from bot.sandbox.api.response_urls import ResponseUrls
+from bot.sandbox.app_delivery.dispatch import Dispatch
+from bot.sandbox.app_delivery.socket_mode import Links
+from bot.sandbox.app_delivery.transports import OverHttp, OverSocket
 from bot.sandbox.page.routes import Page
 from bot.sandbox.persona import Persona, Reply
-from bot.sandbox.rate_limits import Mode, RateLimits
-from bot.sandbox.response_urls import ResponseUrls
-from bot.sandbox.rules import Violation
+from bot.sandbox.rules.rate_limits import Mode, RateLimits
+from bot.sandbox.rules.rules import Violation
 from bot.sandbox.server import ServerThread, slack_doors
-from bot.sandbox.slack_side import ApiCall, Delivery, ResponsePost, SlackSide
-from bot.sandbox.transports import OverHttp, OverSocket
-from bot.sandbox.triggers import Triggers
-from bot.sandbox.workspace import Clock, Message, View, Workspace
+from bot.sandbox.workspace import people, plain_text, presenting, transcript
+from bot.sandbox.workspace.changes import Changes
+from bot.sandbox.workspace.faults import Faults
+from bot.sandbox.workspace.slack_side import ApiCall, Delivery, ResponsePost, SlackSide
+from bot.sandbox.workspace.trigger_ids import Triggers
+from bot.sandbox.workspace.workspace import Clock, Message, View, Workspace
 
 Json = dict[str, Any]
 T = TypeVar("T")

@@ -4,14 +4,17 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from bot.sandbox import composing, envelopes, inputs, limits, people, presenting, rules
-from bot.sandbox.dispatch import Dispatch
-from bot.sandbox.envelopes import Outgoing
-from bot.sandbox.errors import BrokenRulesError, MethodError
-from bot.sandbox.people import Channel, Person
-from bot.sandbox.response_urls import ResponseUrls
-from bot.sandbox.slack_side import Delivery, Kind, SlackSide
-from bot.sandbox.workspace import Message, View, Workspace
+from bot.sandbox.api import composing
+from bot.sandbox.api.response_urls import ResponseUrls
+from bot.sandbox.app_delivery import envelopes, inputs
+from bot.sandbox.app_delivery.dispatch import Dispatch
+from bot.sandbox.app_delivery.envelopes import Outgoing
+from bot.sandbox.rules import limits, rules
+from bot.sandbox.rules.errors import BrokenRulesError, MethodError
+from bot.sandbox.workspace import people, presenting
+from bot.sandbox.workspace.people import Channel, Person
+from bot.sandbox.workspace.slack_side import Delivery, Kind, SlackSide
+from bot.sandbox.workspace.workspace import Message, View, Workspace
 
 Json = dict[str, Any]
 _AT_OR_HASH = re.compile(r"(?<![\w<&])([@#])([a-z][\w-]*)")

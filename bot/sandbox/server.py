@@ -11,12 +11,14 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
-from bot.sandbox import file_methods, guards, people
-from bot.sandbox.errors import BrokenRulesError, MethodError
-from bot.sandbox.link import Links
-from bot.sandbox.response_urls import ResponseUrls
-from bot.sandbox.slack_side import SlackSide
-from bot.sandbox.web_api import WebApi
+from bot.sandbox import guards
+from bot.sandbox.api import file_methods
+from bot.sandbox.api.response_urls import ResponseUrls
+from bot.sandbox.api.web_api import WebApi
+from bot.sandbox.app_delivery.socket_mode import Links
+from bot.sandbox.rules.errors import BrokenRulesError, MethodError
+from bot.sandbox.workspace import people
+from bot.sandbox.workspace.slack_side import SlackSide
 
 
 def slack_doors(side: SlackSide, links: Links, response_urls: ResponseUrls) -> list[BaseRoute]:

@@ -8,8 +8,8 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 from slack_sdk.http_retry.builtin_handlers import RateLimitErrorRetryHandler
 
-from bot.rendering import witness
-from core.store.anchors import Shown
+from bot.rendering.messages import witness
+from core.store.audit.anchors import Shown
 
 _PAGE = 200
 _PATIENCE = 20  # "slow down" answers in a row

@@ -8,10 +8,11 @@ from typing import Any, Self
 
 import structlog
 
-from bot.rendering import blocks, fallback
-from bot.rendering.blocks import Message
+from bot.rendering.blocks import blocks
+from bot.rendering.blocks.blocks import Message
+from bot.rendering.charts import fallback
 from core.rollout.refusal import Refused
-from core.store.database import AWAY
+from core.store.database.connections import AWAY
 from core.store.errors import Busy
 
 log = structlog.get_logger()

@@ -2,8 +2,8 @@
 
 from datetime import datetime
 
-from bot.rendering import buttons
-from bot.slack.asking import Asked
+from bot.commands.request import Asked
+from bot.rendering.blocks import buttons
 from core.rollout import commands as c
 from core.rollout.decider import decide
 from core.rollout.model import Rollout, State

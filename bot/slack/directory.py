@@ -10,7 +10,7 @@ import structlog
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
 
-from core.applying import UnknownPerson
+from core.apply_file import UnknownPerson
 from core.rollout.context import Actor, is_user
 from core.rollout.refusal import Refused
 

@@ -3,8 +3,9 @@
 import json
 from typing import Any
 
-from bot.rendering import blocks, buttons, wording
-from bot.rendering.blocks import Message
+from bot.rendering import wording
+from bot.rendering.blocks import blocks, buttons
+from bot.rendering.blocks.blocks import Message
 
 REASON = "reason"
 _FORMS = {

@@ -3,15 +3,17 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from core.judging import clearance, deciding, health, measures
-from core.judging.accumulate import GATE_REQUESTS, advance
-from core.judging.evidence import REQUESTS
-from core.judging.limits import Role
-from core.judging.look import Look
-from core.judging.question import Question
-from core.judging.score import Score, by_segment, scores, segment_scores
-from core.judging.state import State
-from core.judging.verdict import Cleared, Continue, Finding, Hold, Measure, NoControl, RollBack, Verdict
+from core.judging.engine.accumulate import GATE_REQUESTS, advance
+from core.judging.engine.score import Score, by_segment, scores, segment_scores
+from core.judging.look.look import Look
+from core.judging.model.evidence import REQUESTS
+from core.judging.model.limits import Role
+from core.judging.model.question import Question
+from core.judging.model.state import State
+from core.judging.model.verdict import Cleared, Continue, Finding, Hold, Measure, NoControl, RollBack, Verdict
+from core.judging.report import measures
+from core.judging.verdict import findings as deciding
+from core.judging.verdict import health, noninferiority
 
 STANDING_OUT = 5
 """Rows of segments that a judgement brings along."""
@@ -46,7 +48,7 @@ def judge(question: Question, look: Look, before: State) -> Judgement:
     state = replace(state, segments=segment_scores(question, look, state))
     scored = scores(question, look, state)
     state = replace(state, beyond_since=_beyond_since(look, before, scored))
-    kept = clearance.cleared(question, look, state)
+    kept = noninferiority.cleared(question, look, state)
     state = replace(state, kept=tuple(position for position, one in kept.items() if one.kept))
     verdict = _verdict(question, look, state, scored, kept)
     if isinstance(verdict, RollBack):
@@ -70,7 +72,7 @@ def judge(question: Question, look: Look, before: State) -> Judgement:
 
 
 def _verdict(
-    question: Question, look: Look, state: State, scored: tuple[Score, ...], kept: clearance.Clearances
+    question: Question, look: Look, state: State, scored: tuple[Score, ...], kept: noninferiority.Clearances
 ) -> Verdict:
     if state.rolled_back is not None:
         return state.rolled_back
@@ -91,7 +93,7 @@ def _verdict(
         return unknown
     if question.stage.exposes and not question.stage.control_left:
         return NoControl()
-    if (watched := clearance.all_kept(question, look, kept)) is not None:
+    if (watched := noninferiority.all_kept(question, look, kept)) is not None:
         return Cleared(watched=watched)
     return Continue()
 

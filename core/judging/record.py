@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pydantic import TypeAdapter
 
 from core.judging.judge import Judgement
-from core.judging.look import Look
-from core.judging.question import Question
-from core.judging.state import State
+from core.judging.look.look import Look
+from core.judging.model.question import Question
+from core.judging.model.state import State
 
 ENGINE = 4
 """Which engine judges here: the verdicts of another one cannot be computed again by this program."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeAlias
 
-from core.judging.verdict import BlindSpot, Finding, Measure, Verdict
+from core.judging.model.verdict import BlindSpot, Finding, Measure, Verdict
 from core.rollout.plan import Plan
 from core.rollout.policy import Policy
 from core.rollout.surface import SurfaceDeclared

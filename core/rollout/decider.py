@@ -2,8 +2,8 @@
 
 from datetime import timedelta
 
-from core.judging.verdict import BlindSpot
-from core.judging.verdict import Hold as HoldVerdict
+from core.judging.model.verdict import BlindSpot
+from core.judging.model.verdict import Hold as HoldVerdict
 from core.rollout import commands as c
 from core.rollout import events as e
 from core.rollout import gates, holds, permission, ticking

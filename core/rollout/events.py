@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar, TypeAlias
 
-from core.judging.verdict import BlindSpot, Finding, Measure, Verdict
+from core.judging.model.verdict import BlindSpot, Finding, Measure, Verdict
 from core.rollout.plan import Content, Plan
 from core.rollout.policy import Policy
 from core.rollout.surface import SurfaceEvent

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from core.flags import bucketing, targeting
 from core.flags import snapshot as flags
-from core.judging.evidence import derived_metrics
+from core.judging.model.evidence import derived_metrics
 from core.rollout.model import Rollout, StageSpan
 from core.rollout.plan import Stage, StageKind
 from core.rollout.surface import Surface

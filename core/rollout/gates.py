@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from core.judging import sight
-from core.judging.verdict import BlindSpot, Cleared, Continue, Measure, NoControl, Verdict
+from core.judging.model.verdict import BlindSpot, Cleared, Continue, Measure, NoControl, Verdict
+from core.judging.verdict import detectability
 from core.rollout import holds
 from core.rollout.context import Context
 from core.rollout.events import ApprovalRequested
@@ -92,7 +92,7 @@ def blind_now(rollout: Rollout) -> tuple[BlindSpot, ...]:
     """What was blind when the stage under way was last recorded; before that, everything."""
     at, since = rollout.evidence_at, rollout.stage_since
     if rollout.evidence is None or at is None or since is None or at < since:
-        return sight.nothing_seen(rollout.plan.limits)
+        return detectability.nothing_seen(rollout.plan.limits)
     return rollout.evidence.blind or ()
 
 

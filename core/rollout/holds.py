@@ -1,6 +1,6 @@
 """Which hold a verdict asks for, under which key a person sets it aside, and which ones clear themselves."""
 
-from core.judging import verdict as v
+from core.judging.model import verdict as v
 from core.rollout.events import Held
 from core.rollout.model import Rollout
 

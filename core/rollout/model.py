@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from core.judging.limits import Role
-from core.judging.verdict import BlindSpot, Measure
+from core.judging.model.limits import Role
+from core.judging.model.verdict import BlindSpot, Measure
 from core.rollout.events import (
     ApprovalRequested,
     Approved,

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, ClassVar
 
-from core.judging.limits import Limit
+from core.judging.model.limits import Limit
 
 Content = Mapping[str, Any]  # a version's whole content: prompt, model, params, tools, routing
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from core.judging.implied import Direction, Expected, implied
-from core.judging.question import Question, StageDesign
+from core.judging.model.default_limits import Direction, Expected, implied
+from core.judging.model.question import Question, StageDesign
 from core.rollout import holds
 from core.rollout.model import Rollout
 from core.rollout.plan import Plan, Stage, StageKind

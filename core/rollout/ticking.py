@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from core.judging import verdict as v
+from core.judging.model import verdict as v
 from core.rollout import commands as c
 from core.rollout import driving, gates, holds
 from core.rollout import events as e

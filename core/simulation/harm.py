@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.judging.limits import CATEGORIES, Kind, Limit, Role, Scale
+from core.files.foresight.known_traffic import Known
+from core.files.syntax.units import Unit, amount
+from core.judging.model.limits import CATEGORIES, Kind, Limit, Role, Scale
 from core.metrics.catalogue import CATALOGUE
 from core.metrics.catalogue import Kind as MetricKind
-from core.spec.known import Known
-from core.spec.units import Unit, amount
 from core.stats.checked import Array
 
 TIMES = 2.0

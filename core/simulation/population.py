@@ -7,7 +7,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from core.judging.evidence import BUCKETS
+from core.judging.model.evidence import BUCKETS
 from core.rollout.plan import Stage
 from core.stats.checked import Array
 

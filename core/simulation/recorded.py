@@ -8,8 +8,9 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from core.judging.evidence import BUCKETS, CANARY, CATEGORY, CONTROL, REQUESTS
-from core.judging.limits import CATEGORIES
+from core.files.foresight.known_traffic import Known
+from core.judging.model.evidence import BUCKETS, CANARY, CATEGORY, CONTROL, REQUESTS
+from core.judging.model.limits import CATEGORIES
 from core.metrics.catalogue import CATALOGUE, Kind, counts_as_request
 from core.metrics.observation import Observation
 from core.metrics.typical import is_value
@@ -18,7 +19,6 @@ from core.simulation.harm import Harm
 from core.simulation.population import COHORT, Population
 from core.simulation.tally import Tally
 from core.simulation.traffic import MOST, NEW_ERROR
-from core.spec.known import Known
 from core.stats.checked import Array
 
 DAY = 86_400.0

@@ -5,12 +5,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from core.judging import caps, sight
 from core.judging.judge import Judgement, judge
-from core.judging.look import Look, reduce
-from core.judging.question import Question
-from core.judging.state import State as Memory
-from core.judging.verdict import RollBack
+from core.judging.look import caps
+from core.judging.look.look import Look, reduce
+from core.judging.model.question import Question
+from core.judging.model.state import State as Memory
+from core.judging.model.verdict import RollBack
+from core.judging.verdict import detectability
 from core.rollout import commands as c
 from core.rollout import gates, holds
 from core.rollout.events import BlindSpotsAccepted
@@ -145,7 +146,7 @@ def sighting(found: Judgement, question: Question, look: Look) -> c.Sighting:
         state_before="",
         looks="",
         state_after="",
-        blind=sight.blind_spots(question, look, found.state),
+        blind=detectability.blind_spots(question, look, found.state),
     )
 
 

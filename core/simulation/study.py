@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.judging.evidence import derived_metrics
-from core.judging.limits import Role
+from core.files.foresight.known_traffic import Known
+from core.judging.model.evidence import derived_metrics
+from core.judging.model.limits import Role
 from core.metrics.catalogue import CATALOGUE
 from core.metrics.typical import TYPICAL
 from core.rollout.plan import Plan
@@ -19,7 +20,6 @@ from core.simulation.report import Found, Harmless
 from core.simulation.run import Run, Source, play
 from core.simulation.tally import Tally
 from core.simulation.traffic import ICC, Traffic
-from core.spec.known import Known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

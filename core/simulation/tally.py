@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from core.judging.evidence import (
+from core.judging.model.evidence import (
     BUCKETS,
     CANARY,
     CONTROL,

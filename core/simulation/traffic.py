@@ -11,15 +11,15 @@ from statistics import NormalDist
 import numpy as np
 from numpy.random import Generator
 
-from core.judging.evidence import BUCKETS, CANARY, CATEGORY, CONTROL, REQUESTS
-from core.judging.limits import CATEGORIES
+from core.files.foresight.known_traffic import Known
+from core.judging.model.evidence import BUCKETS, CANARY, CATEGORY, CONTROL, REQUESTS
+from core.judging.model.limits import CATEGORIES
 from core.metrics.catalogue import CATALOGUE, FEEDS, Kind
 from core.metrics.typical import Level, is_value
 from core.rollout.plan import Stage
 from core.simulation.harm import Harm
 from core.simulation.population import Bools, Population
 from core.simulation.tally import Ints, Tally
-from core.spec.known import Known
 from core.stats.checked import Array
 
 ICC = 0.02

@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from core.service import Service
-from core.store.database import Database, connect
-from core.store.verify import verify
+from core.store.audit.verify import verify
+from core.store.database.connections import Database, connect
 from tests.actuators import stand_in
 from tests.actuators.house import House
 from tests.actuators.stand_in import StandIn

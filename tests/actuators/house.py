@@ -4,15 +4,15 @@ from collections.abc import Callable
 
 from sqlalchemy import select
 
-from bot import flag_delivery
-from bot.actuators.door import Door
 from bot.actuators.unleash import Unleash
+from bot.delivery import flags
+from bot.outbound.client import Door
 from core.rollout import commands as c
 from core.rollout import events as e
 from core.rollout.events import RolloutEvent
 from core.rollout.plan import UnleashStrategy
 from core.service import Service
-from core.store.tables import outbox as table
+from core.store.models import outbox as table
 from tests.actuators.stand_in import TOKEN, StandIn
 from tests.service.conftest import ROLLOUT, SURFACE, Desk
 
@@ -78,7 +78,7 @@ class House(Desk):
             claimed()
             return Unleash(door, driven, url=self.url, token=self.token)
 
-        return flag_delivery.deliver_due(
+        return flags.deliver_due(
             service.database,
             service,
             open_system,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bot.actuators.addresses import is_public
+from bot.outbound.addresses import is_public
 
 CLOSED = {
     "private": ["10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1", "fc00::1", "fd12:3456::1"],

@@ -9,8 +9,8 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from bot.actuators.door import LARGEST, Door, resolve
-from bot.attempts import Later, Never
+from bot.outbound.attempts import Later, Never
+from bot.outbound.client import LARGEST, Door, resolve
 
 HOST = "flags.example.test"
 TOKEN = "user:a-secret-token"
@@ -149,15 +149,15 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(serving, answering, ce
 
 
 def test_an_authority_of_your_own_is_taken_from_the_environment(serving, answering, certificates, monkeypatch):
-    from bot.actuators import door
+    from bot.outbound import client
 
     monkeypatch.setenv("SSL_CERT_FILE", str(certificates.folder / "ca.pem"))
-    door._authorities.cache_clear()
+    client._authorities.cache_clear()
     try:
         server = serving(answering(), tls=certificates.of(HOST))
         assert get(Door({HOST}, resolve=Names(LOOPBACK)), f"https://{HOST}:{server.port}/").status == 200
     finally:
-        door._authorities.cache_clear()
+        client._authorities.cache_clear()
 
 
 def test_plain_http_is_only_for_hosts_that_are_named(serving, answering):
@@ -319,7 +319,7 @@ def test_this_machine_s_own_resolver_sees_through_spellings():
 
 
 def test_the_door_trusts_no_unverified_connection():
-    from bot.actuators.door import _authorities
+    from bot.outbound.client import _authorities
 
     context = _authorities()
     assert context.verify_mode is ssl.CERT_REQUIRED

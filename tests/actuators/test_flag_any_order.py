@@ -9,13 +9,13 @@ from hypothesis import Phase, event, example, given, settings
 from hypothesis import strategies as st
 
 from bot import jobs
-from bot.attempts import LEASE
+from bot.outbound.attempts import LEASE
 from core.rollout import commands as c
 from core.rollout import driving
 from core.rollout.refusal import Refused
 from core.service import Service
-from core.store.database import connect
-from core.store.verify import verify
+from core.store.audit.verify import verify
+from core.store.database.connections import connect
 from tests.actuators import stand_in
 from tests.actuators.house import House
 from tests.trials.length import pick

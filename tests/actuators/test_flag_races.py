@@ -6,10 +6,10 @@ from datetime import timedelta
 
 import pytest
 
-from bot import flag_delivery
-from bot.actuators.door import Door
 from bot.actuators.unleash import Unleash
-from bot.attempts import LEASE
+from bot.delivery import flags
+from bot.outbound.attempts import LEASE
+from bot.outbound.client import Door
 from core.rollout import events as e
 from core.service import Service
 from tests.actuators.house import House
@@ -47,7 +47,7 @@ def test_a_killed_worker_is_succeeded_wherever_it_was(house):
 @pytest.mark.parametrize("after", ["written", "recorded"])
 def test_killed_after_writing_or_recording_it_ends_there_and_is_told_once(house, after, monkeypatch):
     house.begin()
-    where = {"written": (Unleash, "write"), "recorded": (flag_delivery._Bringing, "_record")}[after]
+    where = {"written": (Unleash, "write"), "recorded": (flags._Bringing, "_record")}[after]
     real = getattr(*where)
 
     def killed(*arguments):

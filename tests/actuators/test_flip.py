@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bot.confirming import Confirming
+from bot.process.flip_confirmation import Confirming
 from core.rollout import events as e
-from core.store import processes
+from core.store.coordination import processes
 from tests.actuators import stand_in
 
 

@@ -2,12 +2,12 @@
 
 import pytest
 
-from bot.actuators.door import Door
-from core import applying
+from bot.outbound.client import Door
+from core import apply_file
+from core.files.syntax.problems import Unreadable
 from core.rollout.context import Actor
 from core.service import Service
-from core.spec.problems import Unreadable
-from core.store.database import Database
+from core.store.database.connections import Database
 from tests.journey.processes import run
 from tests.slack.conftest import MONDAY, ROLLOUT, SURFACE
 
@@ -15,10 +15,10 @@ DRIVES = "drives: {{unleash: {{url: {!r}, environment: production, feature: tone
 AMONG_US = "https://10.1.2.3"
 
 
-def apply(service: Service, url: str, door: Door) -> applying.Applied:
+def apply(service: Service, url: str, door: Door) -> apply_file.Applied:
     by = Actor(id="cli:root", handle="root")
     for name, text in (("surface.yaml", SURFACE), ("rollout.yaml", ROLLOUT + DRIVES.format(url))):
-        applied = applying.apply_text(
+        applied = apply_file.apply_text(
             service, text, name, by=by, at=MONDAY, command_id=f"{name}-{url}", not_driven=door.refusal
         )
     return applied

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from bot.actuators.door import Door
 from bot.actuators.unleash import Unleash
-from bot.attempts import Later, Never
+from bot.outbound.attempts import Later, Never
+from bot.outbound.client import Door
 from tests.actuators import stand_in
 from tests.actuators.stand_in import TOKEN, StandIn
 

@@ -12,19 +12,20 @@ from fastapi import FastAPI
 
 from bot import settings
 from bot.cli.root import app
-from bot.http import documents
-from bot.rendering import buttons, help_pages
+from bot.http import openapi
+from bot.rendering.answers import help_pages
+from bot.rendering.blocks import buttons
 from bot.sandbox.traffic import SCENARIOS
+from core.files.policy_file import PolicyFile
+from core.files.rollout_file import RolloutFile
+from core.files.surface_file import SurfaceFile
+from core.files.templates import TEMPLATES
 from core.flags.bucketing import ppm
-from core.judging.limits import Kind
+from core.judging.model.limits import Kind
 from core.metrics.catalogue import CATALOGUE, FEEDS
 from core.rollout.model import State
 from core.rollout.plan import StageKind
-from core.spec.policy_file import PolicyFile
-from core.spec.rollout_file import RolloutFile
-from core.spec.surface_file import SurfaceFile
-from core.spec.templates import TEMPLATES
-from core.store.codec import EVENTS
+from core.store.formats.codec import EVENTS
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -134,7 +135,7 @@ def test_every_door_and_command_over_http_is_told(tmp_path):
         assert [path for path in paths if path not in text] == []
     finally:
         built.database.close()
-    assert missing([*documents.VERBS], "http.md") == []
+    assert missing([*openapi.VERBS], "http.md") == []
 
 
 def _inside(asgi: object) -> Iterator[object]:

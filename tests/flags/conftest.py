@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from core.judging.limits import Kind, Limit, Role, Scale
+from core.judging.model.limits import Kind, Limit, Role, Scale
 from core.rollout.model import Rollout, StageSpan, State
 from core.rollout.plan import Approvals, NoticePlan, Plan, Risk, Stage, StageKind, UnleashStrategy
 from core.rollout.surface import Surface

@@ -56,7 +56,7 @@ def test_those_compared_are_drawn_alike_for_both_arms(data: st.DataObject, stage
             for unit in UNITS:
                 answer = evaluate(snapshot(world), "support", unit, history[number])
                 found = place(flags, unit=unit, at=NOON + timedelta(hours=number + 0.5), exposure=answer.exposure)
-                # As intake does it: whom an earlier cohort's stage has seen is not counted (core/store/windows.py).
+                # As core/store/observations/windows.py does it: whom an earlier cohort's stage has seen is not counted.
                 excluded = (kind, unit) in compared_in_a_cohort
                 compared = isinstance(found, Place) and not excluded
                 if isinstance(found, Place) and compared:

@@ -5,7 +5,7 @@ import pytest
 from core.rollout import commands as c
 from core.rollout import exposure
 from core.service import Service
-from core.store.database import connect
+from core.store.database.connections import connect
 from tests.service.conftest import DANA, Desk
 
 

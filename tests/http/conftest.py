@@ -11,12 +11,12 @@ import pytest
 import uvicorn
 
 from bot.http.app import build
-from core.applying import apply_text
+from core.apply_file import apply_text
 from core.rollout import commands as c
 from core.rollout.context import Actor
 from core.rollout.exposure import snapshot
 from core.service import Request, Service
-from core.store.database import Database
+from core.store.database.connections import Database
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 ADMIN = Actor(id="cli:ana", handle="ana")

@@ -9,13 +9,13 @@ from typing import Any
 import httpx
 import pytest
 
-from bot.http import observations
-from bot.http.ingest import Batch, Intake
+from bot.http.observations import read_batch
+from bot.http.observations.intake import Batch, Intake
 from core.flags.snapshot import Snapshot
-from core.judging.evidence import CellKey, Sums
+from core.judging.model.evidence import CellKey, Sums
 from core.rollout import commands as c
 from core.rollout.exposure import snapshot
-from core.store import windows
+from core.store.observations import windows
 
 URL = "/api/v1/observations"
 
@@ -183,8 +183,8 @@ def test_a_misspelt_name_gets_a_hint_and_thousands_of_them_hold_nobody_up(
     client = serve(running)
     canary(running)
     compared = []
-    closest = observations.get_close_matches
-    monkeypatch.setattr(observations, "get_close_matches", lambda *a, **k: compared.append(a[0]) or closest(*a, **k))
+    closest = read_batch.get_close_matches
+    monkeypatch.setattr(read_batch, "get_close_matches", lambda *a, **k: compared.append(a[0]) or closest(*a, **k))
     batch = [seen(surface="support-asistant"), seen(metrics={"refusal_rat": True})]
     batch += [seen(surface=f"support-assistant-{number}") for number in range(3_000)]
     batch += [seen(metrics={f"refusal_rate_{number}": True}) for number in range(3_000)]
@@ -192,7 +192,7 @@ def test_a_misspelt_name_gets_a_hint_and_thousands_of_them_hold_nobody_up(
     assert len(told) == len(batch)
     assert told[0]["message"] == 'unknown surface "support-asistant". Did you mean "support-assistant"?'
     assert told[1]["message"] == 'unknown metric "refusal_rat". Did you mean "refusal_rate"?'
-    assert len(compared) == observations.MOST_HINTS
+    assert len(compared) == read_batch.MOST_HINTS
 
 
 def test_null_is_not_measured_and_the_rest_counts(everywhere: Any, serve: Any, canary: Any) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from bot.http import ingest
-from bot.http.ingest import Batch, Full, Intake
+from bot.http.observations import intake as ingest
+from bot.http.observations.intake import Batch, Full, Intake
 from core.rollout.exposure import snapshot
 
 

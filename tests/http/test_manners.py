@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from bot.http import bodies
+from bot.http.middleware import bodies
 
 BATCH = json.dumps({"observations": []}).encode()
 WITH_BODY = (

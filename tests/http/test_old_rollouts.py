@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from bot.http import pages
-from core.applying import apply_text
+from bot.http.pages import routes
+from core.apply_file import apply_text
 from core.rollout import commands as c
-from core.store import checkpointing
+from core.store.maintenance import checkpointing
 from tests.http.conftest import ADMIN, ROLLOUT
 
 ROLLOUTS = "/api/v1/rollouts"
@@ -50,7 +50,7 @@ def test_it_has_its_page_its_answers_and_its_history(old: Any, serve: Any) -> No
 
 
 def test_the_overview_leads_to_older_ones(old: Any, serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pages, "LISTED", 8)
+    monkeypatch.setattr(routes, "LISTED", 8)
     client = serve(old)
     first = client.get("/").text
     assert '<a href="/?before=R-4">Older</a>' in first

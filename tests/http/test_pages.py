@@ -5,15 +5,16 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from core import watch
-from core.judging.verdict import Continue, Finding, Measure
+from core.judging.model.verdict import Continue, Finding, Measure
 from core.metrics.observation import Observation
 from core.rollout import commands as c
 from core.rollout.context import ENGINE
 from core.rollout.events import rollout_stream
 from core.service import Request
-from core.store import event_log, windows
-from core.store.appending import appending
-from core.store.event_log import Origin
+from core.store.log import event_log
+from core.store.log.event_log import Origin
+from core.store.observations import windows
+from core.store.transaction import appending
 
 
 def sighting() -> c.Sighting:

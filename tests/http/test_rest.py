@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from bot.http.seen import narrowed
+from bot.rendering.json.evidence import narrowed
 from core.rollout import commands as c
 from core.rollout.model import State
 from core.rollout.plan import content_hash
-from core.store import outbox
+from core.store.coordination import outbox
 from core.watch import tick
 
 ROLLOUTS = "/api/v1/rollouts"

@@ -14,10 +14,11 @@ from bot import app
 from bot.demo import FOR_EVER, FastClock
 from bot.sandbox.control import Sandbox
 from bot.sandbox.persona import Persona
-from bot.sandbox.workspace import Message
+from bot.sandbox.workspace.workspace import Message
 from bot.settings import Settings
 from core.rollout.model import Rollout
-from core.store import outbox, verify
+from core.store.audit import verify
+from core.store.coordination import outbox
 from tests.socket_mode import hang_up
 
 TICK = timedelta(seconds=10)

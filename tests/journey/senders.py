@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from bot.sandbox.control import Sandbox
-from bot.sandbox.people import ANA
+from bot.sandbox.workspace.people import ANA
 from tests.journey.crowd import SURFACE
 from tests.journey.processes import post
 

@@ -5,9 +5,9 @@ from datetime import timedelta
 from typing import Any
 
 from bot import jobs
-from bot.rendering import witness
+from bot.rendering.messages import witness
 from core.rollout.model import State
-from core.store.database import connect
+from core.store.database.connections import connect
 from tests.journey import processes
 from tests.journey.crowd import Crowd
 from tests.journey.house import House

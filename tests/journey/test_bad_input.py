@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 import httpx
 import pytest
 
-from bot.sandbox.people import SIGNING_SECRET
+from bot.sandbox.workspace.people import SIGNING_SECRET
 from core.rollout.model import State
 from tests.journey.house import ROLLOUT, House
 

@@ -12,8 +12,8 @@ from core import watch
 from core.metrics.observation import Observation
 from core.rollout.events import EvalRecorded, RolledBack
 from core.service import Service
-from core.store import windows
-from core.store.database import connect
+from core.store.database.connections import connect
+from core.store.observations import windows
 from tests.journey import plans
 from tests.journey.crowd import versions
 from tests.journey.house import waiting_until

@@ -7,12 +7,12 @@ from subprocess import CompletedProcess
 import pytest
 
 from bot.cli import session
-from core.applying import apply_text
+from core.apply_file import apply_text
 from core.rollout.commands import Start
 from core.rollout.context import Actor
 from core.rollout.events import RolledBack
 from core.service import Request, Service
-from core.store.database import connect
+from core.store.database.connections import connect
 from tests.journey import plans
 from tests.journey.processes import run
 

@@ -11,13 +11,14 @@ from sqlalchemy import select
 
 from bot.sandbox.control import Sandbox
 from core.flags.evaluation import evaluate
-from core.judging.evidence import EVERYONE, REQUESTS
+from core.judging.model.evidence import EVERYONE, REQUESTS
 from core.rollout import events as e
 from core.rollout import exposure
 from core.service import Service
-from core.store import verify, windows
-from core.store.database import Database, connect
-from core.store.tables import outbox
+from core.store.audit import verify
+from core.store.database.connections import Database, connect
+from core.store.models import outbox
+from core.store.observations import windows
 from tests.journey import plans
 from tests.journey.crowd import SURFACE
 from tests.journey.house import waiting_until

@@ -13,9 +13,9 @@ from sqlalchemy import select
 from bot.sandbox.control import Sandbox
 from core.rollout.events import FlipConfirmed
 from core.service import Service
-from core.store import looks
-from core.store.database import Database, connect
-from core.store.tables import look, outbox, timer
+from core.store.database.connections import Database, connect
+from core.store.models import look, outbox, timer
+from core.store.observations import looks
 from tests.journey import plans
 from tests.journey.crowd import Line
 from tests.journey.house import waiting_until

@@ -10,15 +10,15 @@ import psutil
 import pytest
 from sqlalchemy import func, select
 
-from bot.confirming import Confirming
+from bot.process.flip_confirmation import Confirming
 from bot.sandbox.control import Sandbox
-from core import applying
+from core import apply_file
 from core.rollout import commands as c
 from core.rollout.context import Actor
 from core.rollout.model import State
 from core.service import Request, Service
-from core.store.database import Database, connect
-from core.store.tables import outbox, process
+from core.store.database.connections import Database, connect
+from core.store.models import outbox, process
 from tests.journey import plans
 from tests.journey.crowd import versions
 from tests.journey.house import waiting_until
@@ -157,7 +157,7 @@ def roll_back_without_anybody_serving(service: Service) -> datetime:
     now = datetime.now(UTC)
     dana = Actor(id="slack:T1/U2", handle="@dana")
     for name, text in (("surface", plans.SURFACE_FILE), ("rollout", plans.LONG)):
-        applying.apply_text(service, text, name, by=dana, at=now, command_id=name)
+        apply_file.apply_text(service, text, name, by=dana, at=now, command_id=name)
     for command in (c.Start(), c.RollBack(reason="enough")):
         service.handle(Request(command=command, command_id=repr(command), by=dana, at=now, rollout="R-1"))
     assert service.world().rollouts["R-1"].state is State.ROLLED_BACK

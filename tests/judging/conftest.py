@@ -8,8 +8,11 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from core.judging.caps import frozen
-from core.judging.evidence import (
+from core.judging.judge import Judgement, judge
+from core.judging.look.caps import frozen
+from core.judging.look.look import Look, reduce
+from core.judging.model.default_limits import Expected, implied
+from core.judging.model.evidence import (
     BUCKETS,
     CATEGORY,
     EVERYONE,
@@ -21,13 +24,10 @@ from core.judging.evidence import (
     counter,
     derived_metrics,
 )
-from core.judging.implied import Expected, implied
-from core.judging.judge import Judgement, judge
-from core.judging.limits import Kind, Limit, Role, Scale
-from core.judging.look import Look, reduce
-from core.judging.question import Question, StageDesign
-from core.judging.state import State
-from core.judging.verdict import Verdict
+from core.judging.model.limits import Kind, Limit, Role, Scale
+from core.judging.model.question import Question, StageDesign
+from core.judging.model.state import State
+from core.judging.model.verdict import Verdict
 from core.stats import quantile
 
 START = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)

@@ -8,12 +8,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.judging import record
-from core.judging.evidence import CATEGORY, EVERYONE, REQUESTS, CellKey, counter
 from core.judging.judge import judge
-from core.judging.limits import Kind, Limit, Role, Scale
-from core.judging.question import StageDesign
-from core.judging.state import State
-from core.judging.verdict import RollBack
+from core.judging.model.evidence import CATEGORY, EVERYONE, REQUESTS, CellKey, counter
+from core.judging.model.limits import Kind, Limit, Role, Scale
+from core.judging.model.question import StageDesign
+from core.judging.model.state import State
+from core.judging.model.verdict import RollBack
 from core.metrics.catalogue import CATALOGUE
 from core.metrics.catalogue import Kind as MetricKind
 from core.stats import quantile

@@ -8,16 +8,16 @@ from math import comb, exp, log
 import numpy as np
 import pytest
 
-from core.judging import deciding
-from core.judging.limits import Kind, Limit, Role, Scale
-from core.judging.look import SLOTS, Look
-from core.judging.question import Question, StageDesign
-from core.judging.ranges import Seen
-from core.judging.score import Score
-from core.judging.state import SegmentScore, State
-from core.judging.terms import Sighted
-from core.judging.verdict import Hold, RollBack
-from core.judging.weights import ANY_TIME, EVERYBODY, of_stage
+from core.judging.engine.mixture import Sighted
+from core.judging.engine.score import Score
+from core.judging.look.look import SLOTS, Look
+from core.judging.model.alpha_shares import ANY_TIME, EVERYBODY, of_stage
+from core.judging.model.confidence_range import Seen
+from core.judging.model.limits import Kind, Limit, Role, Scale
+from core.judging.model.question import Question, StageDesign
+from core.judging.model.state import SegmentScore, State
+from core.judging.model.verdict import Hold, RollBack
+from core.judging.verdict import findings as deciding
 from core.stats import mean, onset, proportion, rate
 
 REFUSALS = Limit(metric="refusal_rate", kind=Kind.RISES_BY, amount=0.01, scale=Scale.POINTS, role=Role.ROLLBACK)

@@ -6,9 +6,9 @@ from math import log
 
 import pytest
 
-from core.judging.limits import Kind, Limit, Role, Scale
-from core.judging.question import StageDesign
-from core.judging.verdict import BrokenSource, Cleared, NoControl
+from core.judging.model.limits import Kind, Limit, Role, Scale
+from core.judging.model.question import StageDesign
+from core.judging.model.verdict import BrokenSource, Cleared, NoControl
 
 REFUSALS = Limit(metric="refusal_rate", kind=Kind.RISES_BY, amount=0.02, scale=Scale.POINTS, role=Role.ROLLBACK)
 PASSES = Limit(metric="eval_pass_rate", kind=Kind.DROPS_BY, amount=0.02, scale=Scale.POINTS, role=Role.ROLLBACK)

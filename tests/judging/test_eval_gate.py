@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.judging.eval_gate import Counts, EvalCase, Failed, Passed, gate
+from core.evals.gate import Counts, EvalCase, Failed, Passed, gate
 
 
 def run(passed, failed=0, errors=0, category="tone"):

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from core.judging.evidence import REQUESTS, CellKey
-from core.judging.limits import Kind, Limit, Role, Scale
-from core.judging.verdict import Hold, RollBack
+from core.judging.model.evidence import REQUESTS, CellKey
+from core.judging.model.limits import Kind, Limit, Role, Scale
+from core.judging.model.verdict import Hold, RollBack
 
 COST = Limit(metric="cost_per_request", kind=Kind.RISES_BY, amount=0.15, scale=Scale.RELATIVE, role=Role.ROLLBACK)
 TOKENS = Limit(metric="output_tokens", kind=Kind.CHANGES_BY, amount=0.2, scale=Scale.RELATIVE, role=Role.HOLD)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from core.judging.evidence import EVERYONE, CellKey
-from core.judging.verdict import Hold
+from core.judging.model.evidence import EVERYONE, CellKey
+from core.judging.model.verdict import Hold
 from core.metrics.catalogue import COUNTED_AT_INTAKE
 
 REFUSED = "refused_items"

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from core.judging.implied import Expected, implied
-from core.judging.limits import Kind, Limit, Role, Scale
-from core.judging.verdict import Hold, RollBack
+from core.judging.model.default_limits import Expected, implied
+from core.judging.model.limits import Kind, Limit, Role, Scale
+from core.judging.model.verdict import Hold, RollBack
 
 REFUSALS = Limit(metric="refusal_rate", kind=Kind.RISES_BY, amount=0.01, scale=Scale.POINTS, role=Role.ROLLBACK)
 PASSES = Limit(metric="eval_pass_rate", kind=Kind.DROPS_BY, amount=0.02, scale=Scale.POINTS, role=Role.ROLLBACK)

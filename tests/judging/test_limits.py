@@ -4,9 +4,9 @@ from datetime import timedelta
 
 import pytest
 
-from core.judging.evidence import counter, derived_metrics
-from core.judging.hypothesis import hypotheses, is_beyond
-from core.judging.limits import Kind, Limit, Role, Scale, wording
+from core.judging.model.evidence import counter, derived_metrics
+from core.judging.model.hypothesis import hypotheses, is_beyond
+from core.judging.model.limits import Kind, Limit, Role, Scale, wording
 
 P, R, A = Scale.POINTS, Scale.RELATIVE, Scale.ABSOLUTE
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from core.judging import without
-from core.judging.limits import Kind, Limit, Role, Scale
-from core.judging.question import StageDesign
+from core.judging.look import leave_one_out
+from core.judging.model.limits import Kind, Limit, Role, Scale
+from core.judging.model.question import StageDesign
 from core.metrics.catalogue import Kind as MetricKind
 from tests.trials.length import pick
 
@@ -197,8 +197,8 @@ def test_harm_to_everybody_is_found_beside_a_robot(world, traffic):
 def test_a_bucket_that_is_drawn_in_never_holds_more_than_all_its_requests(side):
     """Three people fail once among buckets that passed twice: drawn in about 92 % they would have passed 1.08 times."""
     buckets = [[2.0, 2.0]] * 13 + [[1.0, 0.0]] * 3
-    (left,) = without.alone(
-        MetricKind.PROPORTION, np.array([[buckets]]), side, np.array([16]), np.array([0.92]), [without.Without()]
+    (left,) = leave_one_out.alone(
+        MetricKind.PROPORTION, np.array([[buckets]]), side, np.array([16]), np.array([0.92]), [leave_one_out.Without()]
     )
     assert left.level is not None
     assert 0 <= left.level <= 1

@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from core.judging.limits import Kind, Limit, Role, Scale
-from core.judging.verdict import RollBack
+from core.judging.model.limits import Kind, Limit, Role, Scale
+from core.judging.model.verdict import RollBack
 
 REFUSALS = Limit(metric="refusal_rate", kind=Kind.RISES_BY, amount=0.01, scale=Scale.POINTS, role=Role.ROLLBACK)
 SLOW = Limit(metric="latency_p95", kind=Kind.EXCEEDS, amount=4000, scale=Scale.ABSOLUTE, role=Role.ROLLBACK)

@@ -6,8 +6,8 @@ from math import log
 
 import pytest
 
-from core.judging.power import Power, harm, power
-from core.judging.verdict import Measure
+from core.judging.model.verdict import Measure
+from core.judging.report.power import Power, harm, power
 from core.stats import planning
 
 RATE = Measure(

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from core.judging.limits import Kind, Limit, Role, Scale
-from core.judging.ranges import Seen, shown
+from core.judging.model.confidence_range import Seen, shown
+from core.judging.model.limits import Kind, Limit, Role, Scale
 from core.metrics.catalogue import CATALOGUE
 
 REFUSALS = CATALOGUE["refusal_rate"]

@@ -7,10 +7,10 @@ from statistics import median
 import numpy as np
 import pytest
 
-from core.judging.evidence import CellKey
-from core.judging.limits import Kind, Limit, Role, Scale
-from core.judging.question import StageDesign
-from core.judging.verdict import RollBack
+from core.judging.model.evidence import CellKey
+from core.judging.model.limits import Kind, Limit, Role, Scale
+from core.judging.model.question import StageDesign
+from core.judging.model.verdict import RollBack
 
 HARMLESS = {"continue", "cleared", "no_control"}
 FULL = StageDesign(index=5, name="100", compared=False, canary_share=1.0, control_left=False)

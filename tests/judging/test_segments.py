@@ -2,10 +2,10 @@
 
 import pytest
 
-from core.judging.limits import Kind, Limit, Role, Scale
-from core.judging.look import SLOTS
-from core.judging.question import StageDesign
-from core.judging.verdict import RollBack
+from core.judging.look.look import SLOTS
+from core.judging.model.limits import Kind, Limit, Role, Scale
+from core.judging.model.question import StageDesign
+from core.judging.model.verdict import RollBack
 
 REFUSALS = Limit(metric="refusal_rate", kind=Kind.RISES_BY, amount=0.01, scale=Scale.POINTS, role=Role.ROLLBACK)
 PASSES = Limit(metric="eval_pass_rate", kind=Kind.DROPS_BY, amount=0.02, scale=Scale.POINTS, role=Role.ROLLBACK)

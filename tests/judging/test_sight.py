@@ -7,14 +7,16 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from core.judging import caps, sight
-from core.judging.evidence import derived_metrics
+from core.files.foresight.known_traffic import Known
 from core.judging.judge import judge
-from core.judging.limits import Kind, Limit, Role, Scale
-from core.judging.look import reduce
-from core.judging.question import StageDesign
-from core.judging.state import State
-from core.judging.verdict import BlindSpot, RollBack
+from core.judging.look import caps
+from core.judging.look.look import reduce
+from core.judging.model.evidence import derived_metrics
+from core.judging.model.limits import Kind, Limit, Role, Scale
+from core.judging.model.question import StageDesign
+from core.judging.model.state import State
+from core.judging.model.verdict import BlindSpot, RollBack
+from core.judging.verdict import detectability
 from core.metrics.catalogue import CATALOGUE
 from core.rollout.model import Rollout, StageSpan
 from core.rollout.model import State as RolloutState
@@ -25,7 +27,6 @@ from core.simulation.population import populate
 from core.simulation.run import START, TICK
 from core.simulation.tally import Tally
 from core.simulation.traffic import Traffic
-from core.spec.known import Known
 
 DAILY = 400_000.0
 
@@ -121,7 +122,7 @@ class World:
         self.tally.caps = {**self.tally.caps, **caps.frozen(question, sums)}
         self.rollout = replace(self.rollout, caps=dict(self.tally.caps))
         self.rolled_back = isinstance(judgement.verdict, RollBack)
-        return sight.blind_spots(question, look, judgement.state)
+        return detectability.blind_spots(question, look, judgement.state)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -192,5 +193,5 @@ def test_where_each_stage_has_had_only_one_arm_nothing_can_have_been_seen(world,
     here.enter(StageDesign(index=3, name="10", compared=True, canary_share=0.1, control_left=True))
     here.arm(3, "control", np.arange(50), traffic())
     here.look()
-    spots = sight.blind_spots(here.question, here.looks[-1], here.state)
+    spots = detectability.blind_spots(here.question, here.looks[-1], here.state)
     assert [(spot.metric, spot.unread) for spot in spots] == [("refusal_rate", False), ("complaint_rate", False)]

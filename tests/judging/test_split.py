@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from core.judging.health import SPLIT_UNITS, check_split
-from core.judging.limits import Kind, Limit, Role, Scale
-from core.judging.look import Exposure, Look
-from core.judging.question import Question, StageDesign
-from core.judging.state import SplitCheck
+from core.judging.look.look import Exposure, Look
+from core.judging.model.limits import Kind, Limit, Role, Scale
+from core.judging.model.question import Question, StageDesign
+from core.judging.model.state import SplitCheck
+from core.judging.verdict.health import SPLIT_UNITS, check_split
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 LIMIT = Limit(metric="refusal_rate", kind=Kind.RISES_BY, amount=0.01, scale=Scale.POINTS, role=Role.ROLLBACK)

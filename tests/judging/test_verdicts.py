@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from core.judging import record
-from core.judging.evidence import EVERYONE, CellKey
 from core.judging.judge import judge
-from core.judging.limits import Kind, Limit, Role, Scale
-from core.judging.look import reduce
-from core.judging.question import Question, StageDesign
-from core.judging.state import State
-from core.judging.verdict import Hold, NoData, RollBack, Skewed, TooEarly
+from core.judging.look.look import reduce
+from core.judging.model.evidence import EVERYONE, CellKey
+from core.judging.model.limits import Kind, Limit, Role, Scale
+from core.judging.model.question import Question, StageDesign
+from core.judging.model.state import State
+from core.judging.model.verdict import Hold, NoData, RollBack, Skewed, TooEarly
 
 REFUSALS = Limit(metric="refusal_rate", kind=Kind.RISES_BY, amount=0.01, scale=Scale.POINTS, role=Role.ROLLBACK)
 RETRIES = Limit(metric="retry_rate", kind=Kind.RISES_BY, amount=0.01, scale=Scale.POINTS, role=Role.HOLD)

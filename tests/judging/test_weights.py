@@ -5,8 +5,8 @@ from math import exp
 
 import pytest
 
-from core.judging.question import StageDesign
-from core.judging.terms import Sighted
+from core.judging.engine.mixture import Sighted
+from core.judging.model.question import StageDesign
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from bot.rendering import plain
-from bot.rendering.blocks import Message
-from core.judging.limits import Kind, Limit, Role, Scale
-from core.judging.series import Point
-from core.judging.verdict import Continue, Finding, Measure, Verdict
+from bot.rendering.blocks.blocks import Message
+from bot.rendering.charts import plain_text
+from core.judging.model.limits import Kind, Limit, Role, Scale
+from core.judging.model.verdict import Continue, Finding, Measure, Verdict
+from core.judging.report.series import Point
 from core.rollout import events as e
 from core.rollout.announcements import notice_key
 from core.rollout.evolve import evolve
@@ -343,7 +343,7 @@ class Words:
 
     @staticmethod
     def text(message: Message) -> str:
-        return plain.text(message)
+        return plain_text.text(message)
 
 
 @pytest.fixture

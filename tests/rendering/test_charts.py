@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from inline_snapshot import snapshot
 
-from bot.rendering import charts, curve, drawing, fallback, plain
-from bot.rendering.blocks import message
-from bot.sandbox import rules
+from bot.rendering.blocks.blocks import message
+from bot.rendering.charts import charts, curve, fallback, plain_text, svg
+from bot.sandbox.rules import rules
 
 NAMES = ("eval", "internal", "canary", "ramp 25%", "ramp 100%", "bake")
 
@@ -83,7 +83,7 @@ def test_a_chart_keeps_the_first_and_the_newest_of_many_looks(words: Any) -> Non
 def test_one_look_is_no_line(words: Any, count: int) -> None:
     points = words.points[:count]
     assert charts.block(points, words.measures[0], words.zone) is None
-    assert drawing.draw(points, words.measures[0], NAMES, words.zone, "c") == ""
+    assert svg.draw(points, words.measures[0], NAMES, words.zone, "c") == ""
 
 
 def test_looks_in_the_same_second_have_labels_of_their_own(words: Any) -> None:
@@ -111,7 +111,7 @@ def test_a_workspace_without_charts_reads_the_same_in_words(words: Any) -> None:
     plainer = fallback.plainer(told.blocks, 1)
     assert [b["type"] for b in plainer] == ["section", "context"]
     assert "limit -2" in plainer[1]["elements"][0]["text"]
-    assert plain.text(told) == snapshot(
+    assert plain_text.text(told) == snapshot(
         """\
 Fine: so.
 Answers that pass our checks: new − now, 12:30 to 18:30 Europe/Berlin (pp): difference +0.4 … -0.05; range from -2 … -0.244; range to +2 … +0.244; limit -2\
@@ -120,7 +120,7 @@ Answers that pass our checks: new − now, 12:30 to 18:30 Europe/Berlin (pp): di
 
 
 def _drawn(words: Any, measure: Any, points: Any) -> ET.Element:
-    return ET.fromstring(drawing.draw(points, measure, NAMES, words.zone, "c"))
+    return ET.fromstring(svg.draw(points, measure, NAMES, words.zone, "c"))
 
 
 def test_a_drawing_tells_everything_in_words_and_nothing_by_colour_alone(words: Any) -> None:
@@ -141,7 +141,7 @@ def test_a_drawing_tells_everything_in_words_and_nothing_by_colour_alone(words: 
 def test_a_drawing_escapes_whatever_it_is_given(words: Any) -> None:
     evil = '<script>alert("1")</script>&'
     measure = replace(words.measures[0], title=evil, unit=evil)
-    text = drawing.draw(words.points, measure, (evil,) * 6, words.zone, "c")
+    text = svg.draw(words.points, measure, (evil,) * 6, words.zone, "c")
     assert "<script" not in text
     assert ET.fromstring(text).find("title").text.startswith(evil)  # type: ignore[union-attr]
 
@@ -168,7 +168,7 @@ def test_whatever_was_measured_can_be_drawn(words: Any, looks: Any, amount: floa
     measure = replace(words.measures[0], amount=amount)
     chart = charts.block(points, measure, words.zone)
     assert chart is None or rules.check_blocks([chart]) == []
-    text = drawing.draw(points, measure, NAMES, words.zone, "c")
+    text = svg.draw(points, measure, NAMES, words.zone, "c")
     if text:
         for line in ET.fromstring(text).iter("line"):
-            assert 0 <= float(line.attrib["y1"]) <= drawing.HEIGHT
+            assert 0 <= float(line.attrib["y1"]) <= svg.HEIGHT

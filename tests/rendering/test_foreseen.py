@@ -8,16 +8,16 @@ from datetime import timedelta
 import pytest
 from inline_snapshot import snapshot
 
-from bot.rendering import foreseen, simulated
-from core.judging.limits import Kind, Limit, Role, Scale
+from bot.rendering.answers import plan_foresight, simulation
+from core.files.foresight.foresight import Design, foresee
+from core.files.foresight.known_traffic import Known
+from core.judging.model.limits import Kind, Limit, Role, Scale
 from core.metrics.typical import TYPICAL
 from core.rollout.plan import Approvals, Plan, Risk, Stage, StageKind
 from core.simulation import report
 from core.simulation.harm import Harm
 from core.simulation.run import Run, Stop
 from core.simulation.study import Outcome, Study
-from core.spec.foresight import Design, foresee
-from core.spec.known import Known
 
 HOUR = timedelta(hours=1)
 LIMITS = (
@@ -40,7 +40,7 @@ def seen():
 
 
 def test_the_table_of_a_stage(seen):
-    assert "\n".join(foreseen.lines(seen(), KNOWN)) == snapshot("""\
+    assert "\n".join(plan_foresight.lines(seen(), KNOWN)) == snapshot("""\
 What could be seen in canary at 5 %, which goes on after 6 h and lasts 24 h at the most:
   limit                                evidence of a change that large after  least noticed in 6 h  least noticed in 24 h  shown to be kept after
   eval_pass_rate drops by 2 pp         3.93 days                              -8.8 pp               -4.1 pp                46.3 h, only watched
@@ -53,7 +53,7 @@ What could be seen in canary at 5 %, which goes on after 6 h and lasts 24 h at t
 
 
 def test_what_deserves_red(seen):
-    assert "\n".join(foreseen.warnings(seen(), Risk.STANDARD)) == snapshot("""\
+    assert "\n".join(plan_foresight.warnings(seen(), Risk.STANDARD)) == snapshot("""\
 eval_pass_rate drops by 2 pp: noticed after about 3.93 days; canary lasts 24 h at the most, enough for 4.1 pp. Any of these would do: a canary of 26 %; checking 99 % of the answers; a min_hold of 3.93 days; a limit of 4.1 pp.
 new_error_category rate above 0.2 %: 0.4 % is noticed after about 2.83 days; canary lasts 24 h at the most, enough for 0.57 %. Any of these would do: a canary of 15 %; a min_hold of 2.83 days; a limit of 0.57 %.
 suggestion_ctr changes by 5 %: noticed after about 3.99 days; canary lasts 24 h at the most, enough for 11 %. Any of these would do: a canary of 26 %; a min_hold of 3.99 days; a limit of 11 %.
@@ -62,7 +62,7 @@ Watched, not cleared: eval_pass_rate, suggestion_ctr. canary is too short to sho
 
 
 def test_high_risk_is_told_what_it_would_wait_for_in_vain(seen):
-    said = foreseen.warnings(seen(Risk.HIGH), Risk.HIGH)
+    said = plan_foresight.warnings(seen(Risk.HIGH), Risk.HIGH)
     assert said[-1] == snapshot(
         "High risk grows only once every limit is shown to be kept, and latency_p95 cannot be within 24 h: canary would stop undecided and ask. It takes about 47.9 h."
     )
@@ -71,8 +71,8 @@ def test_high_risk_is_told_what_it_would_wait_for_in_vain(seen):
 
 def test_where_nothing_is_known_nothing_is_said(seen):
     nothing = seen(known=replace(KNOWN, daily_requests=None))
-    assert foreseen.lines(nothing, KNOWN) == []
-    assert foreseen.warnings(nothing, Risk.STANDARD) == []
+    assert plan_foresight.lines(nothing, KNOWN) == []
+    assert plan_foresight.warnings(nothing, Risk.STANDARD) == []
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def test_the_report_of_a_simulation(study):
             report.found(click, [run(held=True)] * 4, by_hold=True),
         ),
     )
-    assert simulated.text(study, outcome) == snapshot("""\
+    assert simulation.text(study, outcome) == snapshot("""\
 tone: support v42 -> v43, 4 simulated runs each
 Traffic: 60,000 requests a day (daily_requests); levels as measured in R-3.
 Looks: about 60 a run, at least 6 a stage, instead of one every few seconds: times are rounded up to the next look.
@@ -130,7 +130,7 @@ eval_pass_rate -4 pp  3 of 4  2 h     –        2,400 requests, 1,200 users  ev
 suggestion_ctr -10 %  4 of 4  3 h     3 h      2,400 requests, 1,200 users  held by suggestion_ctr 4
 Reached everybody unnoticed: eval_pass_rate -4 pp (1 of 4). rollout plan says what would help.\
 """)
-    told = simulated.as_json(study, outcome)
+    told = simulation.as_json(study, outcome)
     assert told["harmless"]["rolled_back"] == 0
     assert told["levels"] == "R-3"
     assert [(x["harm"], x["stopped"], x["median"], x["slow"]) for x in told["harms"]] == [

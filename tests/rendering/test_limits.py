@@ -11,30 +11,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bot.rendering import (
-    announced,
-    blocks,
-    card,
-    explain,
-    fallback,
-    help_pages,
-    history,
-    lines,
-    metrics,
-    notice_overview,
-    segments,
-    status,
-    undelivered,
-    whois,
-)
-from bot.rendering.blocks import Message
-from bot.rendering.latest import Latest
-from bot.sandbox import rules
+from bot.rendering.answers import explain, help_pages, history, metrics, notice_overview, status, whois
+from bot.rendering.blocks import blocks
+from bot.rendering.blocks.blocks import Message
+from bot.rendering.charts import fallback
+from bot.rendering.messages import announced, card, event_lines, undelivered
+from bot.rendering.numbers import segments
+from bot.rendering.numbers.latest import Latest
+from bot.sandbox.rules import rules
 from bot.slack import views
 from core.flags.evaluation import Evaluation
 from core.flags.snapshot import Version, live
-from core.judging import verdict as v
-from core.judging.series import Point
+from core.judging.model import verdict as v
+from core.judging.report.series import Point
 from core.rollout import events as e
 from core.rollout.announcements import Announcement, Kind, notice_key
 from core.rollout.plan import BehaviourChange, NoticePlan, Stage, StageKind
@@ -161,7 +150,7 @@ def _everything(words: Any, text: str) -> Iterator[Message]:
                 if message is not None:
                     yield message
         yield status.one(rollout, words.zone)
-        yield lines.render(rollout, event, story.at, words.zone)
+        yield event_lines.render(rollout, event, story.at, words.zone)
     rollout = story.now
     yield status.several((rollout,) * 200, words.zone, "Open now")
     yield status.versions(World(surfaces={str(i): surface for i in range(200)}))

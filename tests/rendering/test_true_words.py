@@ -5,21 +5,12 @@ from typing import Any
 
 import pytest
 
-from bot.rendering import (
-    alert,
-    approval,
-    card,
-    explain,
-    follow_up,
-    help_pages,
-    lines,
-    notice,
-    plain,
-    summary,
-    wording,
-)
-from bot.rendering.latest import Latest, power_of
-from core.judging.verdict import Continue
+from bot.rendering import wording
+from bot.rendering.answers import explain, help_pages
+from bot.rendering.charts import plain_text
+from bot.rendering.messages import approval, card, event_lines, follow_up, notice, rollback_alert, summary
+from bot.rendering.numbers.latest import Latest, power_of
+from core.judging.model.verdict import Continue
 from core.rollout import events as e
 from core.rollout.announcements import Kind, announce
 
@@ -27,12 +18,12 @@ TITLE = "Support assistant"
 
 
 def told_after(words: Any, story: Any, event: Any, audience: str = "support", others: Any = ()) -> str:
-    return plain.text(follow_up.render(story.now, event, audience, TITLE, story.at, words.zone, others))
+    return plain_text.text(follow_up.render(story.now, event, audience, TITLE, story.at, words.zone, others))
 
 
 def notice_to(words: Any, story: Any, audience: str, others: Any = ()) -> str:
     planned = next(n for n in story.now.plan.told_before if n.audience == audience)
-    return plain.text(notice.render(story.now, planned, TITLE, words.monday, words.zone, others))
+    return plain_text.text(notice.render(story.now, planned, TITLE, words.monday, words.zone, others))
 
 
 def edited(story: Any, event: e.RolloutEvent) -> set[str]:
@@ -127,7 +118,7 @@ def test_a_change_in_the_harmless_direction_is_not_called_too_often(words: Any, 
 
 def test_what_a_person_rolled_back_has_no_limit_to_point_to_and_keeps_its_reason(words: Any, story: Any) -> None:
     story.running().rolled_back(by="slack:T1/U2DANA", reason="odd greetings", findings=(), verdict_seconds=None)
-    said = plain.text(alert.render(story.now, story.now.rollback, story.at, None, words.zone))
+    said = plain_text.text(rollback_alert.render(story.now, story.now.rollback, story.at, None, words.zone))
     assert "can't be overruled" not in said
     assert "odd greetings" in said
     assert "switched it back: “odd greetings”" in told_after(words, story, story.now.rollback)
@@ -150,7 +141,7 @@ def test_an_alert_sends_nobody_where_only_chance_is_seen(words: Any, story: Any)
         needed=7.7,
     )
     story.running().happen(story.evidence(segments=(noise,))).rolled_back()
-    said = plain.text(alert.render(story.now, story.now.rollback, story.at, None, words.zone))
+    said = plain_text.text(rollback_alert.render(story.now, story.now.rollback, story.at, None, words.zone))
     assert "language=de" not in said
 
 
@@ -164,13 +155,13 @@ def test_the_first_word_is_that_of_the_weakest_limit(words: Any, story: Any) -> 
     first = summary.first_line(story.now, seen, words.zone)
     assert first.startswith("Not enough data: R-118 support-tone (small test, 5 %), for answers that pass our checks.")
     assert "automatically" not in first
-    shown = plain.text(card.render(story.now, words.zone))
+    shown = plain_text.text(card.render(story.now, words.zone))
     assert "Not enough data yet for answers that pass our checks · 8,312 requests" in shown
 
 
 def test_the_card_says_of_when_its_numbers_are(words: Any, story: Any) -> None:
     story.running().happen(story.evidence()).later(hours=2)
-    assert "evidence #412, Tue 24 Nov 12:00 CET" in plain.text(card.render(story.now, words.zone))
+    assert "evidence #412, Tue 24 Nov 12:00 CET" in plain_text.text(card.render(story.now, words.zone))
 
 
 def seen_by(story: Any, words: Any, **rows: Any) -> Latest:
@@ -183,7 +174,7 @@ def test_a_metric_that_is_worse_for_some_is_not_explained_as_fine(words: Any, st
     row = replace(words.measures[0], segment="language=ja", canary=0.5, word="Worse", n_canary=23)
     story.running().rolled_back(findings=(finding(words, "refusal_rate", segment="language=ja"),))
     seen = seen_by(story, words, segments=(row,), checked=39)
-    said = plain.text(
+    said = plain_text.text(
         explain.words(story.now, seen, "refusal_rate", "now")
         if plainly
         else explain.numbers(story.now, seen, "refusal_rate", (), words.zone, "now")
@@ -214,7 +205,7 @@ def test_a_fall_in_complaints_is_not_watched_for_as_harm(words: Any, story: Any)
         relative=True,
     )
     seen = seen_by(story.running(), words, measures=(fewer,))
-    said = plain.text(explain.numbers(story.now, seen, "complaint_rate", (), words.zone, "now"))
+    said = plain_text.text(explain.numbers(story.now, seen, "complaint_rate", (), words.zone, "now"))
     assert "Limit  none agreed; told if it improves (drops by 50 %)" in said
     assert "of harm" not in said
     assert "what was agreed" not in said
@@ -223,23 +214,23 @@ def test_a_fall_in_complaints_is_not_watched_for_as_harm(words: Any, story: Any)
 def test_one_doubt_does_not_hold(words: Any, story: Any) -> None:
     doubt = e.FeltOff(by="slack:T1/U4SAM", handle="@sam", text="odd")
     story.running().happen(doubt)
-    assert lines.line(story.now, doubt, words.zone).endswith("“odd”. A second person who says so holds it.")
+    assert event_lines.line(story.now, doubt, words.zone).endswith("“odd”. A second person who says so holds it.")
     story.happen(replace(doubt, by="slack:T1/U5MIA", handle="@mia"))
-    assert lines.line(story.now, doubt, words.zone).endswith("“odd”.")
+    assert event_lines.line(story.now, doubt, words.zone).endswith("“odd”.")
 
 
 def test_a_request_names_who_asked_and_for_whom(words: Any, story: Any) -> None:
     request = story.request()
     story.planned()
-    asked = plain.text(approval.render(story.now, request, (), story.at, words.zone))
+    asked = plain_text.text(approval.render(story.now, request, (), story.at, words.zone))
     assert "Asked by @dana, " in asked
     by_command = replace(story.now, planned_by="cli:ana")
-    asked = plain.text(approval.render(by_command, request, (), story.at, words.zone))
+    asked = plain_text.text(approval.render(by_command, request, (), story.at, words.zone))
     assert "Asked by ana (command line) for @dana, " in asked
 
 
 def test_help_promises_guests_nothing() -> None:
-    pages = plain.text(help_pages.overview()) + "".join(page.does for page in help_pages.VERBS.values())
+    pages = plain_text.text(help_pages.overview()) + "".join(page.does for page in help_pages.VERBS.values())
     assert "guests can look" in pages
     for promise in ("Everyone can", "Anyone can", "anyone can"):
         assert promise not in pages

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from core.judging.limits import Kind, Limit, Role, Scale
-from core.judging.verdict import Continue, Finding, Measure, RollBack, Verdict, Word
+from core.judging.model.limits import Kind, Limit, Role, Scale
+from core.judging.model.verdict import Continue, Finding, Measure, RollBack, Verdict, Word
 from core.rollout import commands as c
 from core.rollout import events as e
 from core.rollout.consequences import for_surface

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from core.judging.verdict import BlindSpot
+from core.judging.model.verdict import BlindSpot
 from core.rollout import commands as c
 from core.rollout import events as e
 from core.rollout import holds

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from core.judging.verdict import BrokenSource, Cleared, Hold, NoData, Skewed, TooEarly
+from core.judging.model.verdict import BrokenSource, Cleared, Hold, NoData, Skewed, TooEarly
 from core.rollout import commands as c
 from core.rollout import events as e
 from core.rollout.context import Actor

@@ -5,12 +5,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bot.confirming import MARGIN, Confirming
+from bot.process.flip_confirmation import MARGIN, Confirming
 from core.rollout import commands as c
 from core.rollout import events as e
 from core.service import Service
-from core.store import processes
-from core.store.database import Database
+from core.store.coordination import processes
+from core.store.database.connections import Database
 from tests.trials.faults import laborer
 from tests.trials.faults.test_many_kills import begun
 

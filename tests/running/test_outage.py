@@ -6,7 +6,7 @@ import pytest
 import structlog
 from sqlalchemy.exc import OperationalError
 
-from bot.outage import Outage
+from bot.process.outage import Outage
 from core.store.errors import Busy
 
 GONE = OperationalError("SELECT 1", {}, Exception("the server closed the connection\nThis probably means…"))

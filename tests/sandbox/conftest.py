@@ -17,10 +17,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from bot.sandbox.changes import Changes
 from bot.sandbox.control import Sandbox
 from bot.sandbox.server import ServerThread
-from bot.sandbox.workspace import Workspace
+from bot.sandbox.workspace.changes import Changes
+from bot.sandbox.workspace.workspace import Workspace
 from tests.socket_mode import hang_up
 
 Json = dict[str, Any]

@@ -13,7 +13,7 @@ from slack_sdk import WebClient
 from bot.sandbox.control import Sandbox
 from bot.sandbox.page import mrkdwn
 from bot.sandbox.server import ServerThread
-from bot.sandbox.workspace import Workspace
+from bot.sandbox.workspace.workspace import Workspace
 
 BERLIN = ZoneInfo("Europe/Berlin")
 

@@ -11,7 +11,7 @@ import slack_sdk.models.views as sdk_views
 import slackblocks
 from slack_sdk.models.blocks import basic_components
 
-from bot.sandbox import limits, rules, shapes
+from bot.sandbox.rules import limits, rules, shapes
 
 Json = dict[str, Any]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from core.service import Service
-from core.store.database import Database, connect
+from core.store.database.connections import Database, connect
 from tests.rehearsal import EXAMPLES, Rehearsal
 
 

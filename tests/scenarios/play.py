@@ -2,7 +2,7 @@
 
 import sys
 
-from core.store.database import connect
+from core.store.database.connections import connect
 from tests.scenarios.conftest import begun
 
 if __name__ == "__main__":

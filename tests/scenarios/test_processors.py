@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from core import replay
-from core.store.database import connect
+from core.store.database.connections import connect
 from tests.rehearsal import EXAMPLES
 
 ROOT = EXAMPLES.parent
@@ -60,7 +60,7 @@ def test_the_other_processor_does_compute_other_digits(recorded_elsewhere, new_s
 def states(url):
     from sqlalchemy import select
 
-    from core.store.tables import look
+    from core.store.models import look
 
     with connect(url) as database, database.reading() as connection:
         return connection.execute(select(look.c.sums_hash).order_by(look.c.number)).scalars().all()

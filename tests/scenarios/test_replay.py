@@ -8,7 +8,7 @@ from sqlalchemy import select, update
 
 from core import replay
 from core.judging import record
-from core.store.tables import look
+from core.store.models import look
 
 
 def deep(story):

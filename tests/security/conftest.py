@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 import httpx
 import pytest
 
-from bot.slack.app import build_app
+from bot.slack.listeners import build_app
 from tests.http.conftest import Running, canary, rollout_file, running, serve, surface_file  # noqa: F401
 from tests.slack.conftest import Office, _no_proxy, office  # noqa: F401
 

@@ -7,12 +7,12 @@ from typing import Any
 import httpx
 import pytest
 
-from bot.http import bodies
-from bot.http.auth import LOCAL, Denied
-from bot.http.rates import Rates
+from bot.http.middleware import bodies
+from bot.http.middleware.auth import LOCAL, Denied
+from bot.http.middleware.rate_limits import Rates
+from core.files.read_file import read
+from core.files.syntax.problems import Unreadable
 from core.rollout.model import State
-from core.spec.problems import Unreadable
-from core.spec.reading import read
 
 COMMANDS = "/api/v1/rollouts/R-1/commands"
 ROUTES = (COMMANDS, "/api/v1/files", "/api/v1/observations", "/ofrep/v1/evaluate/flags", "/ofrep/v1/evaluate/flags/x")

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from bot.sandbox import people
+from bot.sandbox.workspace import people
 from core.rollout.events import Approved
 from core.rollout.model import State
 from tests.security.conftest import TEAM, command

@@ -7,8 +7,8 @@ from urllib.parse import urlencode
 
 import pytest
 
-from bot.rendering import buttons
-from bot.sandbox import people
+from bot.rendering.blocks import buttons
+from bot.sandbox.workspace import people
 from bot.slack.directory import Directory, Workspace
 from core.rollout.model import State
 from core.rollout.refusal import Refused

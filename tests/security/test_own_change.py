@@ -4,20 +4,20 @@ from dataclasses import replace
 
 import pytest
 
-from bot.sandbox import people
-from core import applying
-from core.applying import UnknownPerson
+from bot.sandbox.workspace import people
+from core import apply_file
+from core.apply_file import UnknownPerson
+from core.files.syntax.problems import Unreadable
 from core.rollout.context import Actor
 from core.rollout.events import Approved
 from core.rollout.refusal import Refused
-from core.spec.problems import Unreadable
 
 TOKEN = Actor(id="token:operator", handle="operator token")
 BOUND = Actor(id="token:operator@U0LEE00001", handle="operator token of U0LEE00001")
 
 
 def _applied(office, text, by=TOKEN, resolve=None):
-    return applying.apply_text(
+    return apply_file.apply_text(
         office.service,
         text,
         "file.yaml",

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from bot import doctor
 from bot.app import configure_logging
-from bot.redaction import Formatter, Redactor
+from bot.process.redaction import Formatter, Redactor
 from bot.settings import Settings, read, secrets_in
 
 WORDS = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=30)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bot.http.auth import LOCAL, Door, Role
+from bot.http.middleware.auth import LOCAL, Door, Role
 
 ROLES = ("", "wrong", "flags", "ingest", "operator", "admin")
 EVERYBODY = frozenset(ROLES)
@@ -96,7 +96,7 @@ def test_on_loopback_tokens_that_are_set_are_asked_for(client: Any) -> None:
 def test_tokens_are_compared_as_digests_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each known one is compared, whether or not an earlier one matched, and never the token itself."""
     compared: list[tuple[bytes, bytes]] = []
-    monkeypatch.setattr("bot.http.auth.hmac.compare_digest", lambda a, b: compared.append((a, b)) or a == b)
+    monkeypatch.setattr("bot.http.middleware.auth.hmac.compare_digest", lambda a, b: compared.append((a, b)) or a == b)
     door = Door(TOKENS)
     assert door.admit([(b"authorization", b"Bearer the-flags-token")], Role.FLAGS) is not LOCAL
     assert len(compared) == len(TOKENS)

@@ -6,11 +6,11 @@ from itertools import count
 
 import pytest
 
-from core import applying
+from core import apply_file
 from core.rollout import commands as c
 from core.rollout.context import Actor
 from core.service import Outcome, Request, Service
-from core.store.database import Database
+from core.store.database.connections import Database
 
 SURFACE = """\
 version: 1
@@ -64,8 +64,8 @@ class Desk:
         self.at = MONDAY
         self._ids = count(1)
 
-    def apply(self, text: str, **changes: object) -> applying.Applied:
-        return applying.apply_text(
+    def apply(self, text: str, **changes: object) -> apply_file.Applied:
+        return apply_file.apply_text(
             self.service,
             text,
             "file.yaml",

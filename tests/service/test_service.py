@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import select
 
 from core import replay, watch
+from core.files.syntax.problems import Unreadable
 from core.metrics.observation import Observation
 from core.rollout import commands as c
 from core.rollout import events as e
@@ -14,12 +15,13 @@ from core.rollout.consequences import for_surface
 from core.rollout.model import State
 from core.rollout.refusal import Conflict, NotFound, Refused
 from core.service import Service
-from core.spec.problems import Unreadable
-from core.store import looks, outbox, verify, windows
-from core.store.appending import appending
-from core.store.event_log import Entry, Origin
-from core.store.tables import outbox as outbox_table
-from core.store.tables import rollout_view
+from core.store.audit import verify
+from core.store.coordination import outbox
+from core.store.log.event_log import Entry, Origin
+from core.store.models import outbox as outbox_table
+from core.store.models import rollout_view
+from core.store.observations import looks, windows
+from core.store.transaction import appending
 
 
 def test_a_file_becomes_a_rollout_with_everything_that_follows(desk, files):

@@ -6,11 +6,11 @@ from datetime import timedelta
 
 import pytest
 
-from core.judging.limits import Kind, Limit, Role, Scale
+from core.files.foresight.known_traffic import Known
+from core.judging.model.limits import Kind, Limit, Role, Scale
 from core.metrics.typical import TYPICAL
 from core.rollout.plan import Approvals, Plan, Risk, Stage, StageKind
 from core.simulation.study import Study
-from core.spec.known import Known
 
 HOUR = timedelta(hours=1)
 REFUSALS = Limit(metric="refusal_rate", kind=Kind.RISES_BY, amount=0.01, scale=Scale.POINTS, role=Role.ROLLBACK)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from core.judging.limits import Kind, Limit, Role, Scale
+from core.judging.model.limits import Kind, Limit, Role, Scale
 from core.simulation.harm import Harm, of_limits, written
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from core.judging.evidence import CANARY, CATEGORY, CONTROL, REQUESTS, CellKey
+from core.judging.model.evidence import CANARY, CATEGORY, CONTROL, REQUESTS, CellKey
 from core.metrics.observation import Observation
 from core.simulation.harm import Harm
 from core.simulation.recorded import Replay, as_recorded, recording

@@ -6,7 +6,7 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from core.judging.limits import Kind, Limit, Role, Scale
+from core.judging.model.limits import Kind, Limit, Role, Scale
 from core.rollout.plan import Risk
 from core.simulation.harm import Harm
 from core.simulation.population import populate

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from core.judging.evidence import CANARY, CONTROL, CellKey
+from core.judging.model.evidence import CANARY, CONTROL, CellKey
 from core.simulation.tally import Tally
 from core.stats import quantile
 

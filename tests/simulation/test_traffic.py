@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from core.judging.evidence import CANARY, CONTROL, REQUESTS, CellKey
+from core.judging.model.evidence import CANARY, CONTROL, REQUESTS, CellKey
 from core.metrics.typical import TYPICAL, Level
 from core.simulation.harm import Harm
 from core.simulation.population import COHORT, populate

@@ -15,19 +15,19 @@ from starlette.requests import Request as WebRequest
 from starlette.responses import Response
 from starlette.routing import Route
 
-from bot.delivery import deliver_due
+from bot.delivery.messages import deliver_due
 from bot.sandbox.control import Sandbox
 from bot.sandbox.persona import Persona, Reply
 from bot.sandbox.server import ServerThread
-from bot.sandbox.workspace import Message
-from bot.slack.app import build_app
+from bot.sandbox.workspace.workspace import Message
 from bot.slack.directory import Directory
-from core import applying
+from bot.slack.listeners import build_app
+from core import apply_file
 from core.rollout import commands as c
 from core.rollout.context import ENGINE, Actor
 from core.rollout.model import Rollout
 from core.service import Outcome, Request, Service
-from core.store.database import Database
+from core.store.database.connections import Database
 from tests.socket_mode import hang_up
 
 SURFACE = """\
@@ -107,7 +107,7 @@ class Office:
 
     def apply(self, text: str, resolve: Callable[[str], str] | None = None) -> None:
         dana = self.directory.actor("T0SANDBOX1", "U0DANA0001", forward=True)
-        applying.apply_text(
+        apply_file.apply_text(
             self.service,
             text,
             "file.yaml",
@@ -119,7 +119,7 @@ class Office:
 
     def apply_as_admin(self, text: str) -> None:
         """A policy, or a surface, from the command line."""
-        applying.apply_text(
+        apply_file.apply_text(
             self.service,
             text,
             "file.yaml",

@@ -10,9 +10,9 @@ import pytest
 from fastapi import FastAPI
 
 from bot.http import slack_events
-from bot.rendering import blocks
+from bot.rendering.blocks import blocks
 from bot.slack.answering import Answering
-from bot.slack.app import build_app
+from bot.slack.listeners import build_app
 from core.rollout import commands as c
 from core.rollout import events as e
 from core.rollout.model import State

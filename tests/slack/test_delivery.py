@@ -5,10 +5,10 @@ import threading
 
 from slack_sdk import WebClient
 
-from bot.delivery import deliver_due
+from bot.delivery.messages import deliver_due
 from core.rollout import commands as c
 from core.rollout.model import State
-from core.store import outbox
+from core.store.coordination import outbox
 
 
 def _unsent(office):

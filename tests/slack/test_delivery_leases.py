@@ -7,12 +7,12 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy import select
 
-from bot import web_api
-from bot.attempts import LEASE
-from bot.delivery import deliver_due
+from bot.delivery import slack_api
+from bot.delivery.messages import deliver_due
+from bot.outbound.attempts import LEASE
 from core.rollout import commands as c
-from core.store import outbox
-from core.store.tables import outbox as table
+from core.store.coordination import outbox
+from core.store.models import outbox as table
 
 SECOND = timedelta(seconds=1)
 
@@ -230,7 +230,7 @@ def test_looking_needs_no_permission_to_say(office):
 
 
 def test_one_slow_call_fits_into_the_lease():
-    assert timedelta(seconds=2 * web_api.TIMEOUT) < LEASE
+    assert timedelta(seconds=2 * slack_api.TIMEOUT) < LEASE
 
 
 def rows_of(connection):

@@ -6,10 +6,10 @@ import pytest
 from slack_sdk import WebClient
 
 from bot import doctor
-from bot.delivery import deliver_due
+from bot.delivery.messages import deliver_due
 from bot.settings import Settings
 from core.rollout import commands as c
-from core.store import outbox
+from core.store.coordination import outbox
 
 SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)

@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from slack_sdk import WebClient
 
-from bot.sandbox import people
 from bot.sandbox.control import Sandbox
+from bot.sandbox.workspace import people
 from bot.slack.directory import Directory
-from core.applying import UnknownPerson
+from core.apply_file import UnknownPerson
 from core.rollout.refusal import Refused
 
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.rendering.help_pages import VERBS
-from bot.slack.grammar import Misunderstood, Parsed, parse
+from bot.commands.grammar import Misunderstood, Parsed, parse
+from bot.rendering.answers.help_pages import VERBS
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from core.judging.verdict import Finding, RollBack
+from core.judging.model.verdict import Finding, RollBack
 from core.rollout import commands as c
 from core.rollout.model import State
 

@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlparse
 
 import pytest
 
-from bot.sandbox import people
+from bot.sandbox.workspace import people
 from bot.slack.manifest import SCOPES, link, manifest
 
 SCHEMA = Path(__file__).parents[3] / "shared" / "data" / "slack-manifest-schema-2.0.0.json"

@@ -8,13 +8,13 @@ import pytest
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web import SlackResponse
 
-from bot.rendering import blocks
+from bot.rendering.blocks import blocks
 from bot.slack import answering
-from bot.slack.app import _taken
-from core import applying, watch
+from bot.slack.listeners import _taken
+from core import apply_file, watch
 from core.metrics.observation import Observation
 from core.rollout.context import ENGINE
-from core.store import windows
+from core.store.observations import windows
 
 CHART = {"type": "data_visualization", "title": "x", "chart": {"type": "line", "series": [], "axis_config": {}}}
 
@@ -104,7 +104,7 @@ def test_a_refused_chart_is_answered_with_words() -> None:
 @pytest.mark.parametrize("refused", [False, True])
 def test_a_summary_has_a_chart_or_its_words(office: Any, refused: bool) -> None:
     by_time = "version: 1\nkind: policy\nrisk: {standard: {approvals: 1, may_skip: [cohort], grow_on: time}}\n"
-    applying.apply_text(office.service, by_time, "policy.yaml", by=ENGINE, at=office.at, command_id="policy")
+    apply_file.apply_text(office.service, by_time, "policy.yaml", by=ENGINE, at=office.at, command_id="policy")
     measured(office, looks=1)
     office.deliver()
     if refused:

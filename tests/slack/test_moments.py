@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bot.slack import moments
+from bot.commands import moments
 from core.rollout.context import Actor
 from core.rollout.refusal import Refused
 

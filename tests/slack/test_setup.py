@@ -9,11 +9,11 @@ from bot.app import build
 from bot.doctor import Finding
 from bot.sandbox.control import Sandbox
 from bot.settings import Settings
-from bot.slack_setup import missing
-from core import applying
+from bot.slack.setup import missing
+from core import apply_file
 from core.rollout.context import Actor
 from core.service import Service
-from core.store.database import connect
+from core.store.database.connections import connect
 from tests.slack.conftest import MONDAY, ROLLOUT, SURFACE
 
 BOT, APP, SECRET = "xoxb-1-bot", "xapp-1-app", "0123456789"
@@ -104,7 +104,7 @@ def test_a_slack_that_cannot_be_reached_is_said_in_words(sqlite_url: str) -> Non
 def test_channels_that_files_name_and_slack_does_not_have_are_named(sqlite_url: str, slack: Sandbox) -> None:
     with connect(sqlite_url) as database:
         for name, text in (("surface", SURFACE), ("rollout", ROLLOUT.replace('"#support"', '"#suport"'))):
-            applying.apply_text(
+            apply_file.apply_text(
                 Service(database), text, name, by=Actor(id="cli:root", handle="root"), at=MONDAY, command_id=name
             )
     settings = Settings(

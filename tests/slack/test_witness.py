@@ -6,14 +6,19 @@ import pytest
 from sqlalchemy import select
 
 from bot import jobs
-from bot.rendering import witness
+from bot.rendering.messages import witness
 from core.rollout import commands as c
 from core.service import Service
-from core.store import anchors, chain, event_log, outbox, projections, schema
-from core.store.queries import COLUMNS
-from core.store.tables import metadata
-from core.store.tables import outbox as outbox_table
-from core.store.verify import verify
+from core.store.audit import anchors
+from core.store.audit.verify import verify
+from core.store.coordination import outbox
+from core.store.database.append_queries import COLUMNS
+from core.store.formats import chain
+from core.store.log import event_log
+from core.store.models import metadata
+from core.store.models import outbox as outbox_table
+from core.store.schema import schema
+from core.store.world import rollout_rows
 from tests.journey import processes
 from tests.service.conftest import Desk
 
@@ -182,7 +187,7 @@ def rewrite(database, change, last_position):
             connection.execute(table.insert(), found)
     schema.migrate(database)
     with database.writing() as connection:
-        projections.rebuild(connection)
+        rollout_rows.rebuild(connection)
 
 
 def _other_tables(connection, last_position):

@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 import pytest
 
 from core.rollout.surface import SurfaceDeclared
-from core.store.appending import appending
-from core.store.commands import Answer
-from core.store.database import Database
-from core.store.event_log import Entry, Origin, Recorded
-from core.store.folds import Folds
+from core.store.database.connections import Database
+from core.store.log.answered_commands import Answer
+from core.store.log.event_log import Entry, Origin, Recorded
+from core.store.transaction import appending
+from core.store.world.world_cache import Folds
 
 NOON = datetime(2026, 11, 23, 12, 0, 0, 250_000, tzinfo=UTC)
 

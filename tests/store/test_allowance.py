@@ -5,16 +5,16 @@ from dataclasses import dataclass
 
 import pytest
 
-from core.judging.implied import implied
 from core.judging.judge import judge
-from core.judging.limits import Kind, Limit, Role, Scale
-from core.judging.look import reduce
-from core.judging.question import Question, StageDesign
-from core.judging.state import State
+from core.judging.look.look import reduce
+from core.judging.model.default_limits import implied
+from core.judging.model.limits import Kind, Limit, Role, Scale
+from core.judging.model.question import Question, StageDesign
+from core.judging.model.state import State
 from core.metrics.observation import Observation
-from core.store import windows
-from core.store.allowance import LEAST, TIMES, TRACKED, Allowances
-from core.store.windows import Placed
+from core.store.observations import windows
+from core.store.observations.unit_caps import LEAST, TIMES, TRACKED, Allowances
+from core.store.observations.windows import Placed
 
 REFUSALS = Limit(metric="refusal_rate", kind=Kind.RISES_BY, amount=0.01, scale=Scale.POINTS, role=Role.ROLLBACK)
 

@@ -13,13 +13,16 @@ from sqlalchemy import BigInteger, Integer, LargeBinary, SmallInteger, inspect, 
 
 from core.rollout import commands as c
 from core.service import Service
-from core.store import anchors, backup, backup_file, event_log, outbox, restore, schema
-from core.store.database import connect
+from core.store.audit import anchors, backup, backup_file, restore
+from core.store.audit.export import export, import_
+from core.store.audit.verify import verify
+from core.store.coordination import outbox
+from core.store.database.connections import connect
 from core.store.errors import BackupRefused, SchemaMismatch
-from core.store.export import export, import_
-from core.store.instants import Instant
-from core.store.tables import metadata
-from core.store.verify import verify
+from core.store.formats.instants import Instant
+from core.store.log import event_log
+from core.store.models import metadata
+from core.store.schema import schema
 from tests.journey import processes
 from tests.service.conftest import MONDAY, Desk
 from tests.store.test_migrations import OLD_LOG

@@ -7,10 +7,12 @@ import pytest
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
 
-from core.store import chain, event_log, schema
-from core.store.database import connect
-from core.store.queries import COLUMNS
-from core.store.verify import verify
+from core.store.audit.verify import verify
+from core.store.database.append_queries import COLUMNS
+from core.store.database.connections import connect
+from core.store.formats import chain
+from core.store.log import event_log
+from core.store.schema import schema
 from tests.store.test_tampering import five  # noqa: F401 - a fixture
 
 ALL = ", ".join(COLUMNS)

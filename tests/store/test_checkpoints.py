@@ -7,18 +7,21 @@ from typing import Any, get_args, get_type_hints
 import pytest
 from sqlalchemy import delete, select, update
 
-import core.judging.limits
-import core.judging.verdict
+import core.judging.model.limits
+import core.judging.model.verdict
 from bot import jobs
 from core.rollout import commands as c
 from core.rollout.model import State
 from core.rollout.world import World, fold
 from core.service import Service
-from core.store import backup, checkpointing, erasing, event_log, restore, saved_worlds
-from core.store.database import Database, connect
-from core.store.folds import Folds
-from core.store.tables import checkpoint
-from core.store.verify import verify
+from core.store.audit import backup, restore
+from core.store.audit.verify import verify
+from core.store.database.connections import Database, connect
+from core.store.log import event_log
+from core.store.maintenance import checkpointing, erasure
+from core.store.models import checkpoint
+from core.store.world import checkpoints
+from core.store.world.world_cache import Folds
 from tests.service.conftest import LEE, ROLLOUT, SURFACE, Desk
 
 LATER = timedelta(days=30)
@@ -167,7 +170,7 @@ def test_commands_go_on_after_a_start_from_it(history):
 def spoil_the_saved_world(database: Database) -> None:
     with database.plain_writing() as connection:
         packed = connection.execute(select(checkpoint.c.world)).scalar_one()
-        forged = saved_worlds.pack(Service(database).world())
+        forged = checkpoints.pack(Service(database).world())
         assert forged != packed
         connection.execute(update(checkpoint).values(world=forged))
 
@@ -189,7 +192,7 @@ def test_one_that_the_log_does_not_speak_of_is_not_used(history, monkeypatch, sp
 
 def test_one_of_another_version_of_the_program_is_not_used(history, monkeypatch):
     take(history)
-    monkeypatch.setattr(saved_worlds, "code_hash", lambda: "another")
+    monkeypatch.setattr(checkpoints, "code_hash", lambda: "another")
     read = counted(monkeypatch)
     position = Service(history.service.database).world().position
     assert sum(read) == position
@@ -202,7 +205,7 @@ def test_one_of_another_version_of_the_program_is_not_used(history, monkeypatch)
 def test_words_that_were_erased_are_in_no_checkpoint(history):
     take(history)
     database = history.service.database
-    assert erasing.erase(database, Folds(database), LEE.id, by="cli:ops", at=history.at, recorded_at=history.at)
+    assert erasure.erase(database, Folds(database), LEE.id, by="cli:ops", at=history.at, recorded_at=history.at)
     with database.reading() as connection:
         assert connection.execute(select(checkpoint.c.position)).all() == []
     said = Service(database).world().rollouts["R-2"].rollback
@@ -212,7 +215,7 @@ def test_words_that_were_erased_are_in_no_checkpoint(history):
 
 def test_a_process_that_still_knows_erased_words_saves_nothing(history):
     database, folds = history.service.database, history.service.folds
-    assert erasing.erase(database, folds, LEE.id, by="cli:ops", at=history.at, recorded_at=history.at)
+    assert erasure.erase(database, folds, LEE.id, by="cli:ops", at=history.at, recorded_at=history.at)
     assert not take(history)
     folds.refresh()
     assert take(history)
@@ -256,7 +259,7 @@ def test_one_that_a_shorter_log_does_not_reach_counts_for_nothing(history, monke
     monkeypatch.setattr(checkpointing, "EVERY", 50)
     database = history.service.database
     with database.plain_writing() as connection:
-        saved_worlds.save(connection, 1_000_000, saved_worlds.pack(history.service.world()))
+        checkpoints.save(connection, 1_000_000, checkpoints.pack(history.service.world()))
     jobs.take_checkpoint(history.service, history.at)
     assert history.service.world().archived > 0
     with database.reading() as connection:
@@ -277,10 +280,10 @@ def test_a_backup_holds_none_and_what_is_restored_knows_the_same(history, tmp_pa
 
 
 def test_the_hash_of_the_program_covers_every_class_of_a_world():
-    covered = {core.judging.limits.__name__, core.judging.verdict.__name__, saved_worlds.__name__}
-    for kind in classes_of(saved_worlds.SavedWorld, set()):
+    covered = {core.judging.model.limits.__name__, core.judging.model.verdict.__name__, checkpoints.__name__}
+    for kind in classes_of(checkpoints.SavedWorld, set()):
         module = kind.__module__
-        assert module.startswith("core.rollout.") or module in covered, f"{kind} is not in `saved_worlds.code_hash`"
+        assert module.startswith("core.rollout.") or module in covered, f"{kind} is not in `checkpoints.code_hash`"
 
 
 def classes_of(kind: Any, met: set[Any]) -> set[Any]:

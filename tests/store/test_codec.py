@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.judging.verdict import Finding, Hold, RollBack
+from core.judging.model.verdict import Finding, Hold, RollBack
 from core.rollout.events import Completed, EvidenceRecorded, Held, RolledBack, StageEntered
-from core.store import codec
-from core.store.codec import Codec
 from core.store.errors import NotStorable, UnknownEvent
+from core.store.formats import codec
+from core.store.formats.codec import Codec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,10 +8,11 @@ from uuid import UUID, uuid5
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from core.store import chain, event_log, instants
-from core.store.appending import appending
-from core.store.event_log import Origin
-from core.store.folds import Folds
+from core.store.formats import chain, instants
+from core.store.log import event_log
+from core.store.log.event_log import Origin
+from core.store.transaction import appending
+from core.store.world.world_cache import Folds
 
 
 def test_what_was_appended_is_read_back(database, append, entry, noon):

@@ -5,13 +5,13 @@ import random
 import pytest
 from sqlalchemy.exc import DBAPIError
 
-from core.store import event_log
-from core.store.appending import appending
-from core.store.commands import Answer
-from core.store.event_log import Origin
-from core.store.folds import Folds
-from core.store.queries import COLUMNS
-from core.store.verify import verify
+from core.store.audit.verify import verify
+from core.store.database.append_queries import COLUMNS
+from core.store.log import event_log
+from core.store.log.answered_commands import Answer
+from core.store.log.event_log import Origin
+from core.store.transaction import appending
+from core.store.world.world_cache import Folds
 
 TIMES = ("at", "recorded_at")
 SAMPLE = 400  # of the bits on Postgres, where setting one takes longer

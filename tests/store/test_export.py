@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from core.store import commands, event_log
-from core.store.database import connect
+from core.store.audit.export import export, import_
+from core.store.audit.verify import verify
+from core.store.database.connections import connect
 from core.store.errors import ImportRefused
-from core.store.event_log import Entry
-from core.store.export import export, import_
-from core.store.verify import verify
+from core.store.log import answered_commands, event_log
+from core.store.log.event_log import Entry
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_cloudevents_have_the_required_attributes(database):
 def test_a_command_of_an_imported_log_is_not_carried_out_again(elsewhere, lines):
     import_(elsewhere, lines)
     with elsewhere.reading() as connection:
-        answer = commands.answered(connection, "c1", "any fingerprint")
+        answer = answered_commands.answered(connection, "c1", "any fingerprint")
     assert (answer.first_position, answer.last_position, answer.result_json) == (1, 2, "{}")
 
 

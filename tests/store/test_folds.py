@@ -9,8 +9,8 @@ from core.rollout import commands as c
 from core.rollout.model import State
 from core.rollout.world import World
 from core.service import Service
-from core.store import event_log
-from core.store.database import Database
+from core.store.database.connections import Database
+from core.store.log import event_log
 from tests.store.test_tampering import unprotected
 from tests.trials.faults import laborer
 from tests.trials.faults.test_many_kills import begun

@@ -9,11 +9,12 @@ import pytest
 
 from core.rollout import commands as c
 from core.service import Service
-from core.store import chain, codec, event_log
-from core.store.codec import Codec
+from core.store.audit.export import export
+from core.store.audit.verify import verify
 from core.store.errors import UnknownEvent
-from core.store.export import export
-from core.store.verify import verify
+from core.store.formats import chain, codec
+from core.store.formats.codec import Codec
+from core.store.log import event_log
 from tests.journey import processes
 from tests.service.conftest import Desk
 

@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from core.store.instants import of_text, text_of
+from core.store.formats.instants import of_text, text_of
 
 
 def test_the_hour_that_comes_twice_is_two_moments_though_they_compare_equal():

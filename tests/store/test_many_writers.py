@@ -10,15 +10,16 @@ import pytest
 from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError
 
-from core.store import commands, event_log, outbox
-from core.store.appending import appending
-from core.store.commands import Answer
-from core.store.database import connect
+from core.store.audit.verify import verify
+from core.store.coordination import outbox
+from core.store.database.connections import connect
 from core.store.errors import Busy, Conflict
-from core.store.event_log import Origin
-from core.store.folds import Folds
-from core.store.tables import outbox as outbox_table
-from core.store.verify import verify
+from core.store.log import answered_commands, event_log
+from core.store.log.answered_commands import Answer
+from core.store.log.event_log import Origin
+from core.store.models import outbox as outbox_table
+from core.store.transaction import appending
+from core.store.world.world_cache import Folds
 
 WRITER = Path(__file__).with_name("writer.py")
 ROOT = Path(__file__).parents[2]
@@ -75,10 +76,10 @@ def test_the_same_command_at_the_same_moment_is_carried_out_once(database, carry
 def test_a_key_that_was_used_for_something_else_is_a_conflict(database, append):
     append("c1")
     with database.reading() as connection:
-        assert commands.answered(connection, "unknown", "f") is None
-        assert commands.answered(connection, "c1", "f").last_position == 1
+        assert answered_commands.answered(connection, "unknown", "f") is None
+        assert answered_commands.answered(connection, "c1", "f").last_position == 1
         with pytest.raises(Conflict, match="new key"):
-            commands.answered(connection, "c1", "another request")
+            answered_commands.answered(connection, "c1", "another request")
 
 
 def test_a_command_without_events_is_remembered_too(database, noon):
@@ -86,7 +87,7 @@ def test_a_command_without_events_is_remembered_too(database, noon):
         answer = Answer(first_position=None, last_position=None, result_json='{"refused":"no"}', at=noon)
         log.remember("refused", "f", answer)
     with database.reading() as connection:
-        answer = commands.answered(connection, "refused", "f")
+        answer = answered_commands.answered(connection, "refused", "f")
     assert (answer.first_position, answer.result_json, answer.at) == (None, '{"refused":"no"}', noon)
 
 
@@ -144,7 +145,7 @@ def test_writing_inside_writing_is_refused_instead_of_waiting_for_ever(database)
 
 
 def test_a_lock_held_by_others_is_busy_and_not_for_ever(new_postgres, monkeypatch, carry_out, noon):
-    monkeypatch.setattr("core.store.database.LOCK_TIMEOUT", "50ms")
+    monkeypatch.setattr("core.store.database.connections.LOCK_TIMEOUT", "50ms")
     with connect(new_postgres()) as one, connect(str(one.engine.url.render_as_string(hide_password=False))) as two:
         with one.writing(), pytest.raises(Busy, match="Try again"), two.writing():
             pass

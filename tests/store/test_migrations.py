@@ -10,10 +10,10 @@ from sqlalchemy import inspect, text
 
 from core.rollout import commands as c
 from core.service import Service
-from core.store import schema, triggers
-from core.store.database import connect
-from core.store.export import import_
-from core.store.verify import verify
+from core.store.audit.export import import_
+from core.store.audit.verify import verify
+from core.store.database.connections import connect
+from core.store.schema import schema, triggers
 from tests.journey import processes
 from tests.service.conftest import Desk
 
@@ -161,7 +161,7 @@ def test_the_migrations_give_exactly_the_tables_of_the_program(database):
     from alembic.migration import MigrationContext
     from alembic.script import ScriptDirectory
 
-    from core.store.tables import metadata
+    from core.store.models import metadata
 
     with database.reading() as connection:
         assert compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), metadata) == []

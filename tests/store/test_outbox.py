@@ -6,10 +6,10 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import func, select
 
-from core.store import outbox
-from core.store.appending import appending
-from core.store.folds import Folds
-from core.store.tables import outbox as outbox_table
+from core.store.coordination import outbox
+from core.store.models import outbox as outbox_table
+from core.store.transaction import appending
+from core.store.world.world_cache import Folds
 
 LEASE = timedelta(seconds=30)
 

@@ -9,11 +9,13 @@ from sqlalchemy import text
 from core.rollout.events import Abandoned, Approved, Paused, Planned, StageEntered, Started, rollout_stream
 from core.rollout.evolve import evolve
 from core.rollout.plan import Approvals, Plan, Risk, Stage, StageKind
-from core.store import event_log, projections, schema
-from core.store.appending import appending
-from core.store.event_log import Entry, Origin
-from core.store.folds import Folds
-from core.store.verify import verify
+from core.store.audit.verify import verify
+from core.store.log import event_log
+from core.store.log.event_log import Entry, Origin
+from core.store.schema import schema
+from core.store.transaction import appending
+from core.store.world import rollout_rows
+from core.store.world.world_cache import Folds
 
 PLAN = Plan(
     name="answers-in-german",
@@ -72,7 +74,7 @@ def kept_in_step(database, noon):
 
 def stored(database):
     with database.reading() as connection:
-        return projections.stored(connection)
+        return rollout_rows.stored(connection)
 
 
 @pytest.mark.usefixtures("kept_in_step")
@@ -103,7 +105,7 @@ def test_a_row_shows_where_a_rollout_stands(database, noon):
 def test_kept_in_step_and_built_anew_are_the_same(database):
     in_step = stored(database)
     with database.writing() as connection:
-        assert projections.rebuild(connection) == 2
+        assert rollout_rows.rebuild(connection) == 2
     assert stored(database) == in_step
 
 

@@ -11,10 +11,12 @@ from bot import jobs
 from core.rollout import commands as c
 from core.rollout.refusal import Refused
 from core.service import Service
-from core.store import event_log, looks, retention, size
-from core.store.database import Database, connect
-from core.store.tables import cell, commands, events, exposure, exposure_count, look, outbox
-from core.store.verify import verify
+from core.store.audit.verify import verify
+from core.store.database.connections import Database, connect
+from core.store.log import event_log
+from core.store.maintenance import retention, size
+from core.store.models import cell, commands, events, exposure, exposure_count, look, outbox
+from core.store.observations import looks
 from tests.service.conftest import Desk
 from tests.store.test_checkpoints import roll_out_and_back
 

@@ -9,15 +9,17 @@ from core.rollout import commands as c
 from core.rollout import events as e
 from core.rollout.context import Actor
 from core.service import Service
-from core.store import codec, erasing, event_log
-from core.store.appending import appending
-from core.store.database import connect
-from core.store.event_log import Entry
-from core.store.export import export, import_
-from core.store.keys import Held
-from core.store.sealing import ERASED, Key
-from core.store.tables import person_key
-from core.store.verify import verify
+from core.store.audit.export import export, import_
+from core.store.audit.verify import verify
+from core.store.database.connections import connect
+from core.store.formats import codec
+from core.store.formats.sealing import ERASED, Key
+from core.store.log import event_log
+from core.store.log.event_log import Entry
+from core.store.log.sealing_keys import Held
+from core.store.maintenance import erasure
+from core.store.models import person_key
+from core.store.transaction import appending
 from tests.service.conftest import DANA, LEE, Desk
 from tests.store.writer import NOON
 
@@ -44,7 +46,7 @@ def reasons(service):
 
 def erase(desk, person):
     service = Service(desk.service.database)
-    return erasing.erase(service.database, service.folds, person, by="cli:ops", at=desk.at, recorded_at=desk.at)
+    return erasure.erase(service.database, service.folds, person, by="cli:ops", at=desk.at, recorded_at=desk.at)
 
 
 def test_words_are_read_by_the_program_and_not_in_the_database(database, desk):

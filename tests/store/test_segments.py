@@ -3,10 +3,17 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from core.judging.evidence import OTHER
+from core.judging.model.evidence import OTHER
 from core.metrics.observation import Observation
-from core.store import windows
-from core.store.segments import CANDIDATES, CATEGORIES, FREQUENT, FREQUENT_CATEGORIES, VALUES, Vocabulary
+from core.store.observations import windows
+from core.store.observations.segment_names import (
+    CANDIDATES,
+    CATEGORIES,
+    FREQUENT,
+    FREQUENT_CATEGORIES,
+    VALUES,
+    Vocabulary,
+)
 
 
 def placed(*languages):

@@ -4,9 +4,9 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from core.store import schema, triggers
-from core.store.queries import COLUMNS
-from core.store.verify import Problem, verify
+from core.store.audit.verify import Problem, verify
+from core.store.database.append_queries import COLUMNS
+from core.store.schema import schema, triggers
 
 INSERT = "INSERT INTO events SELECT {columns} FROM events WHERE position = {like}"
 

@@ -3,7 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
-from core.store import processes, timers
+from core.store.coordination import processes, timers
 
 LEASE = timedelta(seconds=60)
 

@@ -13,17 +13,20 @@ from core.rollout import commands as c
 from core.rollout import events as e
 from core.rollout.model import State
 from core.service import Service
-from core.store import erasing, event_log, postgres_append, timers
-from core.store.appending import appending
-from core.store.appending import carry_out as append
-from core.store.database import connect
+from core.store.audit.verify import verify
+from core.store.coordination import timers
+from core.store.database import postgres_append
+from core.store.database.append_backend import Claim
+from core.store.database.connections import connect
 from core.store.errors import LeaseLost
-from core.store.event_log import Entry, Origin
-from core.store.folds import Folds
-from core.store.sealing import ERASED
-from core.store.trips import Claim
-from core.store.verify import verify
-from core.store.wakeups import Wakeups
+from core.store.formats.sealing import ERASED
+from core.store.log import event_log
+from core.store.log.append_notifications import Wakeups
+from core.store.log.event_log import Entry, Origin
+from core.store.maintenance import erasure
+from core.store.transaction import appending
+from core.store.transaction import carry_out as append
+from core.store.world.world_cache import Folds
 from tests.service.conftest import DANA, LEE, Desk
 from tests.store import writer
 from tests.store.writer import carry_out, declared
@@ -162,7 +165,7 @@ def test_a_commit_that_is_refused_at_the_very_end_leaves_nothing_behind(settled,
 
 def test_who_cannot_know_whether_it_was_written_is_not_told_that_nothing_was(new_postgres, monkeypatch):
     """The answer was lost on its way, and what could tell is kept waiting for too long."""
-    monkeypatch.setattr("core.store.database.LOCK_TIMEOUT", "50ms")
+    monkeypatch.setattr("core.store.database.connections.LOCK_TIMEOUT", "50ms")
     url = new_postgres()
     with connect(url) as database, connect(url) as other:
         desk = Desk(Service(database)).start()
@@ -236,13 +239,13 @@ def test_words_are_sealed_in_one_trip_too_and_never_with_a_key_that_is_gone(post
 
     stop_and_go(1)
     assert trips[-2:] == [ONCE, ONCE], "a key that is made goes along"
-    assert erasing.erase(other, Folds(other), LEE.id, by="cli:ops", at=desk.at, recorded_at=desk.at)
+    assert erasure.erase(other, Folds(other), LEE.id, by="cli:ops", at=desk.at, recorded_at=desk.at)
     desk.service.world()
     stop_and_go(0, by=DANA)  # now it is this process that has appended last
     stop_and_go(2)
     stop_and_go(3)
     assert trips[-2:] == [ONCE, ONCE]
-    assert erasing.erase(postgres, desk.service.folds, LEE.id, by="cli:ops", at=desk.at, recorded_at=desk.at)
+    assert erasure.erase(postgres, desk.service.folds, LEE.id, by="cli:ops", at=desk.at, recorded_at=desk.at)
     stop_and_go(4)
     by_lee = [r.event for r in Service(postgres).history("R-1") if r.actor == LEE.id]
     assert [one.reason for one in by_lee if isinstance(one, e.Paused | e.Resumed)] == [
@@ -279,7 +282,7 @@ def test_another_process_is_woken_by_a_commit(postgres, listening, noon):
 
 
 def test_a_listener_that_is_cut_off_says_so_and_listens_again(postgres, listening, monkeypatch, noon):
-    monkeypatch.setattr("core.store.wakeups._RECONNECT_AFTER", 0.05)
+    monkeypatch.setattr("core.store.log.append_notifications._RECONNECT_AFTER", 0.05)
     woken, deaf = listening(postgres)
     assert woken.wait(SOON)
     woken.clear()

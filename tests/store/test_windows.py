@@ -10,12 +10,12 @@ from hashlib import sha256
 import numpy as np
 import pytest
 
-from core.judging.evidence import CellKey
+from core.judging.model.evidence import CellKey
 from core.metrics.observation import Observation
 from core.stats.quantile import bin_of
-from core.store import intake, looks, windows
 from core.store.errors import Conflict
-from core.store.windows import Placed
+from core.store.observations import deduplication, looks, windows
+from core.store.observations.windows import Placed
 
 
 def some(count, noon, seed=7):
@@ -163,13 +163,13 @@ def test_a_transaction_that_fails_counts_nothing(database, noon):
 
 def open_batch(database, key="k", token="t", fingerprint="f", at=None):
     with database.plain_writing() as connection:
-        return intake.open_batch(connection, token=token, key=key, fingerprint=fingerprint, at=at)
+        return deduplication.open_batch(connection, token=token, key=key, fingerprint=fingerprint, at=at)
 
 
 def test_a_repeated_batch_gets_the_first_answer(database, noon):
     with database.plain_writing() as connection:
-        assert intake.open_batch(connection, token="t", key="k", fingerprint="f", at=noon) is None
-        intake.answer_batch(connection, token="t", key="k", answer='{"accepted":3}')
+        assert deduplication.open_batch(connection, token="t", key="k", fingerprint="f", at=noon) is None
+        deduplication.answer_batch(connection, token="t", key="k", answer='{"accepted":3}')
     assert open_batch(database, at=noon) == '{"accepted":3}'
     with pytest.raises(Conflict, match="new key"):
         open_batch(database, fingerprint="other", at=noon)
@@ -184,11 +184,11 @@ def test_a_batch_is_forgotten_after_a_week(database, noon):
 def test_copies_of_a_batch_at_the_same_moment_are_counted_once(database, noon):
     def send(_):
         with database.plain_writing() as connection:
-            answer = intake.open_batch(connection, token="t", key="k", fingerprint="f", at=noon)
+            answer = deduplication.open_batch(connection, token="t", key="k", fingerprint="f", at=noon)
             if answer is not None:
                 return answer
             windows.record(connection, list(some(10, noon)))
-            intake.answer_batch(connection, token="t", key="k", answer="10")
+            deduplication.answer_batch(connection, token="t", key="k", answer="10")
             return "10"
 
     with ThreadPoolExecutor(4) as threads:
@@ -200,7 +200,7 @@ def test_copies_of_a_batch_at_the_same_moment_are_counted_once(database, noon):
 def test_an_item_counts_once_a_day_and_surface(database, noon):
     def fresh(items, at):
         with database.plain_writing() as connection:
-            return intake.fresh_items(connection, items, at)
+            return deduplication.fresh_items(connection, items, at)
 
     assert fresh([("s", "1"), ("s", "2"), ("s", "1")], noon) == {("s", "1"), ("s", "2")}
     assert fresh([("s", "2"), ("s", "3"), ("other", "2")], noon) == {("s", "3"), ("other", "2")}
@@ -212,9 +212,9 @@ def test_an_item_counts_once_a_day_and_surface(database, noon):
 def test_forgetting_keeps_what_still_protects(database, noon):
     open_batch(database, at=noon)
     with database.plain_writing() as connection:
-        intake.fresh_items(connection, [("s", "1")], noon)
-        intake.forget(connection, noon + timedelta(hours=25))
-        assert intake.fresh_items(connection, [("s", "1")], noon) == {("s", "1")}
+        deduplication.fresh_items(connection, [("s", "1")], noon)
+        deduplication.forget(connection, noon + timedelta(hours=25))
+        assert deduplication.fresh_items(connection, [("s", "1")], noon) == {("s", "1")}
     with pytest.raises(Conflict):
         open_batch(database, fingerprint="other", at=noon)
 

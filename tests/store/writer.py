@@ -6,12 +6,12 @@ from functools import partial
 from weakref import WeakKeyDictionary
 
 from core.rollout.surface import SurfaceDeclared
-from core.store.appending import Appending
-from core.store.appending import carry_out as append
-from core.store.commands import Answer
-from core.store.database import Database, connect
-from core.store.event_log import Entry, Origin
-from core.store.folds import Folds
+from core.store.database.connections import Database, connect
+from core.store.log.answered_commands import Answer
+from core.store.log.event_log import Entry, Origin
+from core.store.transaction import Appending
+from core.store.transaction import carry_out as append
+from core.store.world.world_cache import Folds
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 _FOLDS: WeakKeyDictionary[Database, Folds] = WeakKeyDictionary()

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from core.store import projections, triggers
-from core.store.database import connect
-from core.store.tables import metadata
+from core.store.database.connections import connect
+from core.store.models import metadata
+from core.store.schema import triggers
+from core.store.world import rollout_rows
 from tests.trials.slack_in_process import in_process
 
 
@@ -40,4 +41,4 @@ def _forget_everything(connection: Any) -> None:
         connection.execute(table.delete())
     connection.execute(text("ALTER SEQUENCE outbox_id_seq RESTART"))
     triggers.install(connection)
-    projections.ensure_current(connection)
+    rollout_rows.ensure_current(connection)

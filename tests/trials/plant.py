@@ -7,12 +7,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bot import jobs
-from bot.attempts import LEASE
-from bot.confirming import Confirming
-from bot.delivery import deliver_due
-from bot.http.ingest import Batch, Intake
+from bot.delivery.messages import deliver_due
+from bot.http.observations.intake import Batch, Intake
+from bot.outbound.attempts import LEASE
+from bot.process.flip_confirmation import Confirming
 from bot.sandbox import traffic
-from core import applying
+from core import apply_file
+from core.files import build_plan
+from core.files.read_file import read
+from core.files.rollout_file import RolloutFile
 from core.flags.evaluation import evaluate
 from core.rollout import commands as c
 from core.rollout import exposure
@@ -21,11 +24,8 @@ from core.rollout.model import State
 from core.rollout.plan import Plan
 from core.rollout.world import World
 from core.service import Outcome, Request, Service
-from core.spec import planning
-from core.spec.reading import read
-from core.spec.rollout_file import RolloutFile
-from core.store import outbox, processes
-from core.store.database import Database
+from core.store.coordination import outbox, processes
+from core.store.database.connections import Database
 from tests.trials.broken_driver import Trouble, troubled
 from tests.trials.slack_in_process import Slack
 
@@ -86,7 +86,7 @@ def plan_of(world: World, number: int, *, careful: bool = False) -> Plan:
     assert isinstance(file, RolloutFile)
     known = world.named(file.rollout)  # asked again, it is the same plan
     name = known.plan.to_version if known is not None and known.state is not State.ABANDONED else None
-    return planning.build(
+    return build_plan.build(
         file, surface, world.policy, resolve_handle=lambda handle: {"@dana": "U2"}.get(handle, handle), to_version=name
     )
 
@@ -142,7 +142,9 @@ class Process:
         return self.service.world()
 
     def declare(self) -> None:
-        applying.apply_text(self.service, SURFACE_FILE, "surface.yaml", by=DANA, at=self.clock.at, command_id="surface")
+        apply_file.apply_text(
+            self.service, SURFACE_FILE, "surface.yaml", by=DANA, at=self.clock.at, command_id="surface"
+        )
 
     def plan(self, number: int, command_id: str, *, careful: bool = False) -> Outcome:
         plan = plan_of(self.world, number, careful=careful)

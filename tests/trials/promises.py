@@ -6,18 +6,18 @@ from typing import Any
 
 from sqlalchemy import select
 
-from bot.rendering import card
+from bot.rendering.messages import card
 from core.flags.evaluation import evaluate
 from core.rollout import announcements, events, exposure
 from core.rollout.announcements import CARD_KEY
 from core.rollout.model import UNDER_WAY, Rollout, State
 from core.rollout.world import World, fold
 from core.service import Service
-from core.store import event_log
-from core.store.database import Database
-from core.store.event_log import Recorded
-from core.store.tables import outbox
-from core.store.verify import verify
+from core.store.audit.verify import verify
+from core.store.database.connections import Database
+from core.store.log import event_log
+from core.store.log.event_log import Recorded
+from core.store.models import outbox
 from tests.trials.slack_in_process import Slack
 
 PEOPLE = tuple(f"user-{number}" for number in range(60))

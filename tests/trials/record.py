@@ -10,8 +10,9 @@ from typing import Any
 from core.rollout import commands as c
 from core.rollout.world import World
 from core.service import Service
-from core.store import export, schema
-from core.store.database import connect
+from core.store.audit import export
+from core.store.database.connections import connect
+from core.store.schema import schema
 from tests.trials.plant import DANA, LEE, MIRA, Clock, Process
 from tests.trials.slack_in_process import Slack, in_process
 

@@ -14,14 +14,14 @@ from urllib.response import addinfourl
 from slack_sdk import WebClient
 from starlette.requests import Request
 
-from bot.sandbox import people
-from bot.sandbox.changes import Changes
-from bot.sandbox.faults import Faults
-from bot.sandbox.rate_limits import RateLimits
-from bot.sandbox.slack_side import SlackSide
-from bot.sandbox.triggers import Triggers
-from bot.sandbox.web_api import NoAnswer, WebApi
-from bot.sandbox.workspace import Clock, Message, Workspace
+from bot.sandbox.api.web_api import NoAnswer, WebApi
+from bot.sandbox.rules.rate_limits import RateLimits
+from bot.sandbox.workspace import people
+from bot.sandbox.workspace.changes import Changes
+from bot.sandbox.workspace.faults import Faults
+from bot.sandbox.workspace.slack_side import SlackSide
+from bot.sandbox.workspace.trigger_ids import Triggers
+from bot.sandbox.workspace.workspace import Clock, Message, Workspace
 
 _ids = itertools.count(1)
 _workspaces: dict[str, "Slack"] = {}  # by the host under which they are asked

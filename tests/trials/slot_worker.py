@@ -8,14 +8,14 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import func, select
 
-from core.store import timers
-from core.store.appending import appending
-from core.store.database import Database, connect
+from core.store.coordination import timers
+from core.store.database.append_backend import Claim
+from core.store.database.connections import Database, connect
 from core.store.errors import LeaseLost
-from core.store.event_log import Entry, Origin
-from core.store.folds import Folds
-from core.store.tables import timer
-from core.store.trips import Claim
+from core.store.log.event_log import Entry, Origin
+from core.store.models import timer
+from core.store.transaction import appending
+from core.store.world.world_cache import Folds
 from tests.store.writer import declared
 
 TIMER = "trial"

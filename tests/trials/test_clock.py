@@ -9,15 +9,16 @@ import pytest
 from sqlalchemy import select
 
 from bot import jobs
-from core.judging.verdict import NoData
+from core.judging.model.verdict import NoData
 from core.rollout import commands as c
 from core.rollout import events as e
 from core.rollout.context import ENGINE
 from core.rollout.model import State
 from core.rollout.plan import Risk
 from core.rollout.policy import GrowOn, Policy
-from core.store import looks, timers
-from core.store.tables import timer
+from core.store.coordination import timers
+from core.store.models import timer
+from core.store.observations import looks
 from tests.trials import promises
 from tests.trials.plant import DANA, LEE, TICK, Clock, Process
 from tests.trials.slack_in_process import Slack

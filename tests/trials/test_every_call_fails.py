@@ -9,12 +9,12 @@ from typing import TypeAlias
 import pytest
 from sqlalchemy.exc import DBAPIError
 
-from bot.attempts import LEASE
+from bot.outbound.attempts import LEASE
 from core.rollout import commands as c
 from core.rollout import events as e
 from core.rollout.model import State
-from core.store import codec
 from core.store.errors import StoreError
+from core.store.formats import codec
 from tests.trials import promises
 from tests.trials.broken_driver import Way
 from tests.trials.length import LONG, pick

@@ -14,7 +14,7 @@ from bot import app, jobs
 from bot.settings import Settings
 from core.rollout.model import Rollout, State
 from core.service import Service
-from core.store.database import Database
+from core.store.database.connections import Database
 from tests.journey.crowd import Crowd
 from tests.rehearsal import EXAMPLES, TICK, Rehearsal
 from tests.trials.length import pick

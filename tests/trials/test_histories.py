@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from core.service import Service
-from core.store import export
-from core.store.database import connect
-from core.store.verify import verify
+from core.store.audit import export
+from core.store.audit.verify import verify
+from core.store.database.connections import connect
 from tests.trials import record
 
 HISTORIES = sorted(record.FOLDER.glob("*.jsonl"))

@@ -13,10 +13,10 @@ import pytest
 from sqlalchemy import func, select
 
 from core.rollout.surface import SurfaceDeclared
-from core.store import event_log
-from core.store.database import connect
-from core.store.tables import timer
-from core.store.verify import verify
+from core.store.audit.verify import verify
+from core.store.database.connections import connect
+from core.store.log import event_log
+from core.store.models import timer
 from tests.trials import promises, slot_worker
 from tests.trials.length import pick
 

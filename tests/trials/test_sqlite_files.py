@@ -15,11 +15,11 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 
-from core.store import event_log
-from core.store.append_lock import AppendLock
-from core.store.database import Database, connect
+from core.store.audit.verify import verify
+from core.store.database.connections import Database, connect
+from core.store.database.sqlite_lock import AppendLock
 from core.store.errors import Busy, StoreError
-from core.store.verify import verify
+from core.store.log import event_log
 from tests.store.writer import carry_out
 from tests.trials.length import pick
 

@@ -7,8 +7,8 @@ from html import escape
 
 from markupsafe import Markup
 
-from bot.sandbox import plain_text
-from bot.sandbox.workspace import Workspace
+from bot.sandbox.workspace import plain_text
+from bot.sandbox.workspace.workspace import Workspace
 
 _KEPT = re.compile(r"```(?P<pre>.+?)```|`(?P<code>[^`\n]+)`|<(?P<token>[^<>\n]+)>", re.DOTALL)
 _STYLES = (

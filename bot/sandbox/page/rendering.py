@@ -10,11 +10,11 @@ from zoneinfo import ZoneInfo
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from bot.sandbox import people, presenting
 from bot.sandbox.page import chart, mrkdwn
-from bot.sandbox.people import Channel, Person
-from bot.sandbox.slack_side import ApiCall, Delivery, SlackSide
-from bot.sandbox.workspace import Message, View, Workspace
+from bot.sandbox.workspace import people, presenting
+from bot.sandbox.workspace.people import Channel, Person
+from bot.sandbox.workspace.slack_side import ApiCall, Delivery, SlackSide
+from bot.sandbox.workspace.workspace import Message, View, Workspace
 
 Json = dict[str, Any]
 FOLDER = Path(__file__).parent

@@ -10,10 +10,10 @@ from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Respon
 from starlette.routing import BaseRoute, Route
 
 from bot.sandbox.page.rendering import FOLDER, Renderer
-from bot.sandbox.people import Channel, Person
 from bot.sandbox.persona import Persona, Reply
-from bot.sandbox.slack_side import SlackSide
-from bot.sandbox.workspace import Message, UnknownNameError, View
+from bot.sandbox.workspace.people import Channel, Person
+from bot.sandbox.workspace.slack_side import SlackSide
+from bot.sandbox.workspace.workspace import Message, UnknownNameError, View
 
 Json = dict[str, Any]
 _STATIC = {"sandbox.css": "text/css", "sandbox.js": "text/javascript"}

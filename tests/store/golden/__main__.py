@@ -1,12 +1,12 @@
 """Writes the golden file of every example that has none: `python -m tests.store.golden`.
 
 A file that is there stays as it is, for its bytes may stand in somebody's log. A changed shape gets the next `SCHEMA`,
-a function in `core/store/codec.py` that lifts the old one, and a new example here.
+a function in `core/store/formats/codec.py` that lifts the old one, and a new example here.
 """
 
 from pathlib import Path
 
-from core.store import codec
+from core.store.formats import codec
 from tests.store.golden.examples import EXAMPLES
 
 for name, event in EXAMPLES.items():

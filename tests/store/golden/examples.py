@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 
-from core.judging import limits, verdict
+from core.judging.model import limits, verdict
 from core.rollout import events as e
 from core.rollout import plan as p
 from core.rollout import policy, surface

@@ -52,8 +52,8 @@ def _from_a_look(arguments: tuple[Any, ...], _result: Any) -> bool:
 
 def _command(dialect: str) -> tuple[Point, ...]:
     file = {
-        "sqlite": "core.store.sqlite_append:SqliteAppend",
-        "postgresql": "core.store.postgres_append:PostgresAppend",
+        "sqlite": "core.store.database.sqlite_append:SqliteAppend",
+        "postgresql": "core.store.database.postgres_append:PostgresAppend",
     }
     trips = file[dialect]
     at_once = (
@@ -70,32 +70,40 @@ def _command(dialect: str) -> tuple[Point, ...]:
 
 
 _MESSAGES = (
-    Point("before a message is claimed", "messages", "core.store.outbox:claim", "before"),
-    Point("a message is claimed", "messages", "core.store.outbox:claim", "after", _got_something),
-    Point("its lease is renewed, before Slack is called", "messages", "bot.web_api:WebApi.call", "before", _posts),
-    Point("Slack has it, before that is recorded", "messages", "bot.web_api:WebApi.call", "after", _posts),
-    Point("recorded, before the row is finished", "messages", "bot.delivery:_Sender._finish", "before"),
-    Point("the row is finished, not committed", "messages", "core.store.outbox:finish", "after"),
-    Point("the row is finished", "messages", "bot.delivery:_Sender._finish", "after"),
+    Point("before a message is claimed", "messages", "core.store.coordination.outbox:claim", "before"),
+    Point("a message is claimed", "messages", "core.store.coordination.outbox:claim", "after", _got_something),
+    Point(
+        "its lease is renewed, before Slack is called",
+        "messages",
+        "bot.delivery.slack_api:WebApi.call",
+        "before",
+        _posts,
+    ),
+    Point("Slack has it, before that is recorded", "messages", "bot.delivery.slack_api:WebApi.call", "after", _posts),
+    Point("recorded, before the row is finished", "messages", "bot.delivery.messages:_Sender._finish", "before"),
+    Point("the row is finished, not committed", "messages", "core.store.coordination.outbox:finish", "after"),
+    Point("the row is finished", "messages", "bot.delivery.messages:_Sender._finish", "after"),
 )
 _LOOKS = (
-    Point("a slot is claimed", "looks", "core.store.timers:claim", "after", _got_something),
-    Point("the look is written, not committed", "looks", "core.store.looks:save", "after"),
+    Point("a slot is claimed", "looks", "core.store.coordination.timers:claim", "after", _got_something),
+    Point("the look is written, not committed", "looks", "core.store.observations.looks:save", "after"),
     Point("the look is kept, before the decision", "looks", "core.watch:_Look.keep", "after"),
     Point("what a look led to, before it is written", "looks", "core.service:Service._append", "after", _from_a_look),
     Point("what a look led to is committed", "looks", "core.service:Service.handle", "after", _from_a_look),
 )
 _OBSERVATIONS = (
-    Point("a batch is known, before it is counted", "observations", "core.store.windows:record", "before"),
-    Point("a batch is counted, not committed", "observations", "core.store.windows:record", "after"),
-    Point("a batch is committed, before its answer", "observations", "bot.http.ingest:Intake._write", "after"),
+    Point("a batch is known, before it is counted", "observations", "core.store.observations.windows:record", "before"),
+    Point("a batch is counted, not committed", "observations", "core.store.observations.windows:record", "after"),
+    Point(
+        "a batch is committed, before its answer", "observations", "bot.http.observations.intake:Intake._write", "after"
+    ),
 )
 _START = (
-    Point("tables are made", "start", "core.store.schema:upgrade", "after"),
-    Point("triggers are put right", "start", "core.store.triggers:install", "after"),
-    Point("the read model is computed anew", "start", "core.store.projections:rebuild", "after"),
+    Point("tables are made", "start", "core.store.schema.schema:upgrade", "after"),
+    Point("triggers are put right", "start", "core.store.schema.triggers:install", "after"),
+    Point("the read model is computed anew", "start", "core.store.world.rollout_rows:rebuild", "after"),
 )
-_START_POSTGRES = (Point("functions are made", "start", "core.store.postgres_functions:install", "after"),)
+_START_POSTGRES = (Point("functions are made", "start", "core.store.database.postgres_functions:install", "after"),)
 
 
 def points(dialect: str) -> tuple[Point, ...]:

@@ -11,15 +11,16 @@ import httpx
 from sqlalchemy import select
 
 from bot.sandbox.control import Sandbox
-from bot.sandbox.people import ANA
+from bot.sandbox.workspace.people import ANA
 from core.flags.evaluation import evaluate
-from core.judging.evidence import EVERYONE, REQUESTS
+from core.judging.model.evidence import EVERYONE, REQUESTS
 from core.rollout import events as e
 from core.rollout import exposure
 from core.service import Service
-from core.store import verify, windows
-from core.store.database import Database
-from core.store.tables import outbox
+from core.store.audit import verify
+from core.store.database.connections import Database
+from core.store.models import outbox
+from core.store.observations import windows
 from tests.journey import plans
 from tests.journey.crowd import SURFACE
 from tests.journey.house import waiting_until

@@ -9,13 +9,13 @@ from multiprocessing.connection import Connection
 from slack_sdk import WebClient
 
 from bot import jobs
-from bot.delivery import deliver_due
-from bot.http.ingest import Batch, Intake
+from bot.delivery.messages import deliver_due
+from bot.http.observations.intake import Batch, Intake
 from core.rollout import commands as c
 from core.rollout import exposure
 from core.rollout.context import Actor
 from core.service import Request, Service
-from core.store.database import connect
+from core.store.database.connections import connect
 from tests.trials.faults.newborn import hurry
 
 SOMEBODY = Actor(id="slack:T1/U3", handle="@lee")

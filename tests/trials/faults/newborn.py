@@ -6,26 +6,29 @@ import sys
 from dataclasses import dataclass
 from datetime import timedelta
 
+import bot.delivery.messages.messages
+import core.store.database.connections.connections
+import core.store.database.connections.sqlite_file
+import core.store.database.connections.sqlite_lock
+
 # What the command loads as it goes along; here before the fork, once for all.
 import bot.app
-import bot.attempts
 import bot.cli
-import bot.confirming
-import bot.delivery
 import bot.jobs
-import bot.serving
+import bot.outbound.attempts
+import bot.process.flip_confirmation
+import bot.process.serving
 import core.replay
-import core.store.append_lock
-import core.store.database
-import core.store.processes
-import core.store.sqlite_file
+import core.store.coordination.processes
 from tests.trials.faults import crash_points
 from tests.trials.faults.crash_points import Point
 from tests.trials.length import pick
 
-SHORT = core.store.processes.SERVES_ON
+SHORT = core.store.coordination.processes.SERVES_ON
 LEASE = timedelta(seconds=2)  # of messages and slots; whoever dies is succeeded that much later
-STANDS_STILL = pick("5s", core.store.database.IDLE_TIMEOUT)  # and who does so under the append lock is cut off
+STANDS_STILL = pick(
+    "5s", core.store.database.connections.IDLE_TIMEOUT
+)  # and who does so under the append lock is cut off
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +40,8 @@ class Orders:
     environment: dict[str, str]
     point: "str | Point | None"
     number: signal.Signals
-    serves_on: float = core.store.processes.SERVES_ON
-    patience: float = core.store.append_lock.PATIENCE
+    serves_on: float = core.store.coordination.processes.SERVES_ON
+    patience: float = core.store.database.connections.sqlite_lock.PATIENCE
 
     def __post_init__(self) -> None:
         if isinstance(self.point, Point):
@@ -67,24 +70,24 @@ def begin(orders: Orders) -> None:
 
 def serve_on(seconds: float) -> None:
     """For so long without a report that was written, instead of the fifteen seconds in earnest."""
-    bot.serving.BLIND_AFTER = core.store.processes.SERVES_ON = seconds
+    bot.process.serving.BLIND_AFTER = core.store.coordination.processes.SERVES_ON = seconds
     if seconds < SHORT:
-        bot.confirming.MARGIN = 1.0
-        bot.serving.REPORT = 0.5
+        bot.process.flip_confirmation.MARGIN = 1.0
+        bot.process.serving.REPORT = 0.5
 
 
 def wait_for_the_lock(seconds: float) -> None:
     """For so long while others hold it, instead of the ten seconds in earnest."""
-    core.store.database.PATIENCE = core.store.sqlite_file.PATIENCE = seconds
-    core.store.database.LOCK_TIMEOUT = f"{seconds:g}s"
+    core.store.database.connections.PATIENCE = core.store.database.sqlite_file.PATIENCE = seconds
+    core.store.database.connections.LOCK_TIMEOUT = f"{seconds:g}s"
 
 
 def hurry() -> None:
     """Leases of seconds, and no rest for channels: what these are in earnest is for other tests."""
-    bot.attempts.LEASE = LEASE
+    bot.outbound.attempts.LEASE = LEASE
     bot.jobs._LEASE = LEASE
-    core.store.database.IDLE_TIMEOUT = STANDS_STILL
-    for function, how_long in ((bot.app.build, "rest"), (bot.delivery.deliver_due, "pace")):
+    core.store.database.connections.IDLE_TIMEOUT = STANDS_STILL
+    for function, how_long in ((bot.app.build, "rest"), (bot.delivery.messages.deliver_due, "pace")):
         assert function.__kwdefaults__ is not None
         assert how_long in function.__kwdefaults__
         function.__kwdefaults__[how_long] = timedelta(0)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import psutil
 
-from core.store import append_lock, processes
+from core.store.coordination import processes
+from core.store.database import sqlite_lock
 from tests.journey.house import waiting_until
 from tests.journey.processes import STARTED, environment
 from tests.trials.faults.crash_points import Point
@@ -76,7 +77,7 @@ class Nursery:
     folder: Path
     settings: dict[str, str]
     serves_on: float = processes.SERVES_ON
-    patience: float = append_lock.PATIENCE
+    patience: float = sqlite_lock.PATIENCE
     born: list[Process] = field(default_factory=list)
 
     def start(

@@ -8,16 +8,17 @@ from pathlib import Path
 import httpx
 import pytest
 
-from bot import app, confirming, serving
-from bot.confirming import Confirming
-from bot.serving import Serving
+from bot import app
+from bot.process import flip_confirmation, serving
+from bot.process.flip_confirmation import Confirming
+from bot.process.serving import Serving
 from bot.settings import Settings
 from core.flags.evaluation import evaluate
 from core.rollout import commands as c
 from core.rollout import events as e
 from core.service import Service
-from core.store import processes
-from core.store.database import connect
+from core.store.coordination import processes
+from core.store.database.connections import connect
 from tests.journey.house import waiting_until
 from tests.trials.faults import installation, laborer
 from tests.trials.faults.proxy import Line
@@ -36,7 +37,7 @@ class House:
     url: str
     others: Service
     second: Serving
-    confirming: Confirming
+    flip_confirmation: Confirming
     someone: str  # who gets the new version
 
     def served(self) -> str:
@@ -60,7 +61,7 @@ def house(new_postgres: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> I
     monkeypatch.setattr(serving, "REPORT", REPORT)
     monkeypatch.setattr(serving, "POLL", POLL)
     monkeypatch.setattr(processes, "SERVES_ON", BLIND_AFTER)
-    monkeypatch.setattr(confirming, "MARGIN", 0.5)
+    monkeypatch.setattr(flip_confirmation, "MARGIN", 0.5)
     url = new_postgres()
     with tempfile.TemporaryDirectory() as folder, connect(url) as database:
         others = Service(database)

@@ -21,8 +21,8 @@ from bot.doctor import Finding
 from bot.settings import Settings
 from core.rollout import events as e
 from core.service import Service
-from core.store import schema
-from core.store.database import Database, connect
+from core.store.database.connections import Database, connect
+from core.store.schema import schema
 from tests.journey import plans
 from tests.journey.house import waiting_until
 from tests.journey.processes import post, run
@@ -437,7 +437,7 @@ def test_dead_workers_are_seen_and_where_the_policy_says_so_the_canary_is_withdr
 
 
 def _looks(database: Database) -> int:
-    from core.store import looks
+    from core.store.observations import looks
 
     with database.reading() as connection:
         return looks.newest(connection, "R-1")[0]

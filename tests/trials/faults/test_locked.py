@@ -16,13 +16,14 @@ from bot.sandbox.control import Sandbox
 from core.rollout import commands as c
 from core.rollout import events as e
 from core.service import Service
-from core.store import database as databases
-from core.store import sqlite_file, verify
-from core.store.append_lock import PATIENCE
-from core.store.appending import appending
-from core.store.database import connect
+from core.store.audit import verify
+from core.store.database import connections as databases
+from core.store.database import sqlite_file
+from core.store.database.connections import connect
+from core.store.database.postgres_functions import APPEND_KEY
+from core.store.database.sqlite_lock import PATIENCE
 from core.store.errors import Busy
-from core.store.postgres_functions import APPEND_KEY
+from core.store.transaction import appending
 from tests.journey.house import waiting_until
 from tests.journey.processes import post
 from tests.trials.faults import laborer

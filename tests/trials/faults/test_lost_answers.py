@@ -8,13 +8,13 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from bot.http.ingest import Batch, Intake
+from bot.http.observations.intake import Batch, Intake
 from core.rollout import commands as c
 from core.rollout import events as e
 from core.rollout import exposure
 from core.service import Service
-from core.store import verify
-from core.store.database import connect
+from core.store.audit import verify
+from core.store.database.connections import connect
 from tests.trials.faults import installation, laborer
 from tests.trials.faults.proxy import Cut, Line
 from tests.trials.faults.test_many_kills import begun

@@ -9,14 +9,14 @@ from multiprocessing.connection import Connection
 import pytest
 
 from bot.sandbox.control import Sandbox
-from core import applying
+from core import apply_file
 from core.flags.evaluation import evaluate
 from core.rollout import commands as c
 from core.rollout import events as e
 from core.rollout import exposure
 from core.service import Service
-from core.store import verify
-from core.store.database import Database, connect
+from core.store.audit import verify
+from core.store.database.connections import Database, connect
 from tests.journey import plans
 from tests.trials.faults import installation, laborer
 from tests.trials.faults.nursery import FORKS
@@ -86,7 +86,7 @@ def test_killed_at_any_moment_nothing_acknowledged_is_lost_and_nothing_is_done_o
 def begun(service: Service) -> str:
     """R-1 runs its canary; the variant that the one user of the batches gets."""
     for name, text in (("surface", plans.SURFACE_FILE), ("rollout", plans.LONG)):
-        applying.apply_text(service, text, name, by=laborer.SOMEBODY, at=laborer.now(), command_id=name)
+        apply_file.apply_text(service, text, name, by=laborer.SOMEBODY, at=laborer.now(), command_id=name)
     laborer.command(service, c.Start(), "start")
     snapshot = exposure.snapshot(service.world())
     return evaluate(snapshot, installation.SURFACE, "user-1", {}).variant

@@ -8,12 +8,13 @@ import pytest
 from sqlalchemy import update
 
 from bot.sandbox.control import Sandbox
-from core import applying
+from core import apply_file
 from core.rollout import events as e
 from core.service import Service
-from core.store import schema, verify
-from core.store.database import Database, connect
-from core.store.tables import projection
+from core.store.audit import verify
+from core.store.database.connections import Database, connect
+from core.store.models import projection
+from core.store.schema import schema
 from tests.journey import plans
 from tests.journey.house import waiting_until
 from tests.journey.processes import reserved_ports
@@ -156,4 +157,4 @@ def _succeeds(birth: Nursery, role: str) -> None:
 
 
 def _fill(service: Service) -> None:
-    applying.apply_text(service, SURFACE_FILE, "surface.yaml", by=DANA, at=MONDAY, command_id="surface")
+    apply_file.apply_text(service, SURFACE_FILE, "surface.yaml", by=DANA, at=MONDAY, command_id="surface")

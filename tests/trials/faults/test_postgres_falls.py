@@ -12,8 +12,9 @@ from sqlalchemy import make_url
 from bot.sandbox.control import Sandbox
 from core.rollout import events as e
 from core.service import Service
-from core.store import schema, verify
-from core.store.database import connect
+from core.store.audit import verify
+from core.store.database.connections import connect
+from core.store.schema import schema
 from tests.journey import plans
 from tests.journey.house import waiting_until
 from tests.journey.processes import post
@@ -123,7 +124,7 @@ def _more_is_acknowledged(writers: list[Writer]) -> None:
 
 
 def _looks_go_on(service: Service) -> None:
-    from core.store import looks
+    from core.store.observations import looks
 
     def newest() -> int:
         with service.database.reading() as connection:

@@ -12,8 +12,8 @@ import psutil
 import pytest
 
 from bot.sandbox.control import Sandbox
-from core.store import processes
-from core.store.database import Database, connect
+from core.store.coordination import processes
+from core.store.database.connections import Database, connect
 from tests.journey import plans
 from tests.journey.crowd import Line
 from tests.journey.house import waiting_until

@@ -11,8 +11,9 @@ import pytest
 
 from bot.sandbox.control import Sandbox
 from core.service import Service
-from core.store import outbox, schema
-from core.store.database import connect
+from core.store.coordination import outbox
+from core.store.database.connections import connect
+from core.store.schema import schema
 from tests.journey import plans
 from tests.journey.house import waiting_until
 from tests.journey.processes import ROLLOUT, environment, post

@@ -16,8 +16,8 @@ import pytest
 from bot.sandbox.control import Sandbox
 from core.rollout.events import FlipConfirmed
 from core.service import Service
-from core.store import looks
-from core.store.database import Database, connect
+from core.store.database.connections import Database, connect
+from core.store.observations import looks
 from tests.journey import plans
 from tests.journey.house import waiting_until
 from tests.journey.processes import Machine, post

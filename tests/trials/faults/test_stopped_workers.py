@@ -11,9 +11,10 @@ from bot.sandbox.control import Sandbox
 from core.rollout import commands as c
 from core.rollout import events as e
 from core.service import Service
-from core.store import looks, verify
-from core.store.database import Database, connect
-from core.store.tables import look, outbox
+from core.store.audit import verify
+from core.store.database.connections import Database, connect
+from core.store.models import look, outbox
+from core.store.observations import looks
 from tests.journey.house import waiting_until
 from tests.trials.faults import installation, laborer
 from tests.trials.faults.crash_points import points

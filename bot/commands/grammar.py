@@ -1,0 +1,320 @@
+"""What somebody typed after `/rollout`, as a value: a verb with its parts, or what was not understood."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import TypeAlias
+
+from bot.commands import free_text, going_back, resolve, typed
+from bot.rendering.answers.help_pages import VERBS
+from core.metrics.catalogue import CATALOGUE
+from core.rollout.model import State
+
+ALIASES = {"hold": "pause", "roll-back": "rollback", "feelsoff": "feels-off", "": "help"}
+_LOOKALIKES = str.maketrans(
+    {"“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "‘": "'", "’": "'", "–": "-", "‑": "-", "−": "-"}
+    | {"—": "--", "\u00a0": " ", "\u202f": " ", "\u2007": " "}
+    | dict.fromkeys("\u200b\u200c\u200d\u2060\ufeff\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+)
+_TOKEN = re.compile(r'(--[A-Za-z-]*=)?"((?:[^"\\]|\\.)*)"|(\S+)')
+_PERCENT = re.compile(r"(\d+(?:\.\d+)?)%?")
+
+# Flags by verb; True: a value follows.
+_FLAGS: dict[str, dict[str, bool]] = {
+    "list": {"mine": False, "all": False, "surface": True, "state": True},
+    "start": {"at": True},
+    "advance": {"skip-wait": True},
+    "metrics": {"segment": True},
+}
+_EVERYWHERE = {"public": False}
+_WITH_TEXT = frozenset({"approve", "advance"})
+FREE_TEXT = frozenset({"rollback", "pause", "resume", "reject", "abandon", "feels-off"})
+"""The verbs with one free text: it is the rest of the line, quoted or not."""
+_NOTICE_WORDS = ("preview", "send", "ack")
+_MENTION = re.compile(r"<@([UW][A-Z0-9]+)(?:\|[^>]*)?>")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parsed:
+    """A verb that exists, and its parts: `rollout` as typed (empty where it was left out), `text` as quoted.
+
+    Of a verb with one free text, `said` is the whole line beside it, of which `rollout` and `text` are the likeliest
+    reading: only among the rollouts that there are does it show where the text begins.
+    """
+
+    verb: str
+    rollout: str = ""
+    args: tuple[str, ...] = ()
+    text: str = ""
+    flags: Mapping[str, str] = field(default_factory=dict)
+    said: str = field(default="", compare=False)
+    unknown: tuple[str, ...] = ()  # flags that it does not have, as typed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Misunderstood:
+    """`hint` says what was not understood and what would be; `suggestion` is a command that may have been meant, on a
+    rollout that `about` may name."""
+
+    hint: str
+    suggestion: str = ""
+    about: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Token:
+    text: str
+    quoted: bool
+
+
+Parse: TypeAlias = Parsed | Misunderstood
+
+
+def parse(line: str) -> Parse:
+    """Read one line. Nothing is guessed: what is not understood is answered with a suggestion, never run.
+
+    Going back has no syntax: a line that asks for it is understood whatever else stands on it, and one that only
+    speaks of it is asked about.
+    """
+    line = re.sub(r"^/?rollout\s+(?=\S)", "", typed.visible(line), flags=re.IGNORECASE)
+    if (beside := going_back.asked(line)) is not None:
+        return _ask_back(line) if going_back.is_only_spoken_of(beside) else _free_text("rollback", beside)
+    answer = _read(line)
+    speaks = going_back.may_be_meant(line)
+    if isinstance(answer, Misunderstood):
+        mistyped = answer.suggestion.startswith("rollback")
+        return _ask_back(line) if speaks and not mistyped and not line.lower().startswith("approve") else answer
+    named_so = answer.verb != "help" and going_back.asked(answer.rollout) is not None
+    return _ask_back(line) if named_so and answer.verb not in FREE_TEXT else answer
+
+
+def _ask_back(line: str) -> Misunderstood:
+    return Misunderstood(
+        hint="Do you want to roll back? Nothing was done yet. `/rollout help rollback` says how it works.",
+        suggestion="rollback",
+        about=line,
+    )
+
+
+def _read(line: str) -> Parse:
+    first = line.split(maxsplit=1)[0] if line else ""
+    beside = line[len(first) :].strip()
+    name = typed.plain(first).lower().strip("!.,:;`*\"'")
+    verb = ALIASES.get(name, name)
+    if verb in FREE_TEXT:
+        return _free_text(verb, beside)
+    line = line.translate(_LOOKALIKES).strip()
+    tokens = _tokens(line)
+    if not tokens:
+        return Parsed(verb="help")
+    if verb not in VERBS:
+        return _unknown_verb(tokens, beside)
+    if (line.count('"') - line.count('\\"')) % 2:
+        return Misunderstood(hint='A quote is not closed. Put the text in "…".', suggestion=f'{line}"')
+    flags, rest, wrong = _flags(verb, tokens[1:])
+    return wrong or _parts(verb, rest, flags)
+
+
+def _free_text(verb: str, beside: str) -> Parse:
+    read = free_text.read(beside, _EVERYWHERE)
+    if any(flag.lstrip("-—–").lower() in free_text.NOTHING_IS_DONE for flag in read.unknown):
+        flag = next(f for f in read.unknown if f.lstrip("-—–").lower() in free_text.NOTHING_IS_DONE)
+        hint = f"`{verb}` has no {flag}, so nothing was done. `/rollout help {verb}` says what it does."
+        return Misunderstood(hint=hint, suggestion=f"{verb} {read.said}".strip())
+    first, _, rest = read.said.partition(" ")
+    starts_quoted = typed.plain(first)[:1] in ('"', "'")
+    return Parsed(
+        verb=verb,
+        rollout="" if starts_quoted else first.strip("`*_~<>()[]{}.,:;!?"),
+        text=resolve.text_in(read.said if starts_quoted else rest),
+        flags=dict.fromkeys(read.flags, "yes"),
+        said=read.said,
+        unknown=read.unknown,
+    )
+
+
+def _tokens(line: str) -> list[_Token]:
+    found = []
+    for match in _TOKEN.finditer(line):
+        flag, quoted, bare = match.groups()
+        if flag:
+            found.append(_Token(text=flag[:-1], quoted=False))
+        if quoted is not None:
+            found.append(_Token(text=re.sub(r"\\(.)", r"\1", quoted).strip(), quoted=True))
+        elif bare.startswith("--") and "=" in bare:
+            name, _, value = bare.partition("=")
+            found += [_Token(text=name, quoted=False), _Token(text=value, quoted=False)]
+        else:
+            found.append(_Token(text=bare, quoted=False))
+    return found
+
+
+def written(verb: str, *rest: str) -> str:
+    """A command as it would be typed."""
+    return " ".join([verb, *(f'"{r}"' if " " in r else r for r in rest if r)])
+
+
+def _unknown_verb(tokens: list[_Token], beside: str) -> Misunderstood:
+    name = tokens[0].text
+    close = _close(name)
+    if not close and len(tokens) > 1 and _close(name + tokens[1].text) == "rollback":  # rol back
+        name, close, beside = f"{name} {tokens[1].text}", "rollback", beside.partition(" ")[2]
+    if not close:
+        return Misunderstood(hint=f'I don\'t know "{name}". Type `/rollout help` to see what there is.')
+    rest = [f'"{t.text}"' if t.quoted else t.text for t in tokens[1:]]
+    suggestion = f"{close} {beside}".strip() if close in FREE_TEXT else " ".join([close, *rest])
+    return Misunderstood(hint=f'I don\'t know "{name}". Did you mean `{close}`?', suggestion=suggestion)
+
+
+def _close(name: str) -> str:
+    close = get_close_matches(name.lower(), [*VERBS, *(a for a in ALIASES if a)], n=1, cutoff=0.6)
+    return ALIASES.get(close[0], close[0]) if close else ""
+
+
+def _flags(verb: str, tokens: list[_Token]) -> tuple[dict[str, str], list[_Token], Misunderstood | None]:
+    allowed = {**_FLAGS.get(verb, {}), **_EVERYWHERE}
+    flags: dict[str, str] = {}
+    rest: list[_Token] = []
+    waiting = iter(tokens)
+    for token in waiting:
+        if token.quoted or not token.text.startswith("--"):
+            rest.append(token)
+            continue
+        name = token.text[2:].lower()
+        if name not in allowed:
+            close = get_close_matches(name, allowed, n=1)
+            there = ", ".join(f"--{a}" for a in allowed)
+            meant = f" Did you mean --{close[0]}?" if close else f" It knows {there}."
+            return {}, [], Misunderstood(hint=f"`{verb}` has no --{name}.{meant}")
+        value = next(waiting, None) if allowed[name] else _Token(text="yes", quoted=False)
+        if value is None or not value.text:
+            return {}, [], Misunderstood(hint=f"--{name} needs a value: {VERBS[verb].usage}")
+        flags[name] = value.text
+    return flags, rest, None
+
+
+def _parts(verb: str, tokens: list[_Token], flags: dict[str, str]) -> Parse:
+    texts = [t.text for t in tokens if t.quoted]
+    words = [t.text for t in tokens if not t.quoted]
+    if texts and verb not in _WITH_TEXT and verb != "whois":
+        return _leftover(verb, texts[0], "")
+    if len(texts) > 1:
+        return _leftover(verb, texts[1], "")
+    text = typed.readable(texts[0]) if texts else ""
+    match verb:
+        case "help":
+            return _help(words)
+        case "list":
+            return _list(words, flags)
+        case "whois":
+            return _whois([t.text for t in tokens], flags)
+        case "metrics" | "explain":
+            return _metrics(verb, words, flags)
+        case "notice":
+            return _notice(words, flags)
+        case "advance":
+            return _advance(words, text, flags)
+    if len(words) > 1:
+        return _leftover(verb, words[1], _quoted_rest(verb, words) if not text else "")
+    return Parsed(verb=verb, rollout=words[0] if words else "", text=text, flags=flags)
+
+
+def _quoted_rest(verb: str, words: list[str]) -> str:
+    return f'{verb} {words[0]} "{" ".join(words[1:])}"' if verb in _WITH_TEXT else f"{verb} {words[0]}"
+
+
+def _leftover(verb: str, what: str, suggestion: str) -> Misunderstood:
+    quotes = ' Put what you want to say in quotes: "…".' if verb in _WITH_TEXT else ""
+    return Misunderstood(
+        hint=f'I don\'t know what "{what}" means here.{quotes} The form is: {VERBS[verb].usage}', suggestion=suggestion
+    )
+
+
+def _help(words: list[str]) -> Parse:
+    if len(words) > 1:
+        return _leftover("help", words[1], f"help {words[0]}")
+    if not words:
+        return Parsed(verb="help")
+    name = ALIASES.get(words[0].lower(), words[0].lower())
+    if name in VERBS:
+        return Parsed(verb="help", args=(name,))
+    close = get_close_matches(name, list(VERBS), n=1)
+    return Misunderstood(
+        hint=f'I don\'t know "{words[0]}".' + (f" Did you mean `{close[0]}`?" if close else " Type `/rollout help`."),
+        suggestion=f"help {close[0]}" if close else "",
+    )
+
+
+def _list(words: list[str], flags: dict[str, str]) -> Parse:
+    if words:
+        return _leftover("list", words[0], "list")
+    if "state" in flags:
+        state = flags["state"].lower().replace("-", "_").replace(" ", "_")
+        if state not in set(State):
+            return Misunderstood(hint=f'There is no state "{flags["state"]}". There are: {", ".join(State)}.')
+        flags = {**flags, "state": state}
+    return Parsed(verb="list", flags=flags)
+
+
+def _whois(words: list[str], flags: dict[str, str]) -> Parse:
+    if not words:
+        return Misunderstood(hint=f"Whose version? The form is: {VERBS['whois'].usage}")
+    if len(words) > 2:
+        return _leftover("whois", words[2], f"whois {words[0]} {words[1]}")
+    return Parsed(verb="whois", args=(_MENTION.sub(r"\1", words[0]), *words[1:]), flags=flags)
+
+
+def _metrics(verb: str, words: list[str], flags: dict[str, str]) -> Parse:
+    names = [w for w in words if w.lower() in CATALOGUE]
+    others = [w for w in words if w.lower() not in CATALOGUE]
+    if len(others) > 1:
+        close = get_close_matches(others[1].lower(), list(CATALOGUE), n=1)
+        hint = f'There is no metric "{others[1]}".' + (f" Did you mean {close[0]}?" if close else "")
+        return Misunderstood(hint=hint, suggestion=f"{verb} {others[0]} {close[0]}" if close else "")
+    if len(names) > 1:
+        return _leftover(verb, names[1], written(verb, *others, names[0]))
+    if verb == "explain" and not names:
+        return _which_metric(others)
+    if "segment" in flags and not all(flags["segment"].partition("=")):
+        hint = f'"{flags["segment"]}" is not a segment, such as language=de. The form is: {VERBS[verb].usage}'
+        return Misunderstood(hint=hint, suggestion=written("segments", *others))
+    return Parsed(verb=verb, rollout=others[0] if others else "", args=tuple(n.lower() for n in names), flags=flags)
+
+
+def _which_metric(others: list[str]) -> Misunderstood:
+    close = get_close_matches(others[0].lower(), list(CATALOGUE), n=1) if others else []
+    if close:
+        hint = f'There is no metric "{others[0]}". Did you mean {close[0]}?'
+        return Misunderstood(hint=hint, suggestion=f"explain {close[0]}")
+    hint = f"Which metric? The form is: {VERBS['explain'].usage}"
+    return Misunderstood(hint=hint, suggestion=written("metrics", *others))
+
+
+def _notice(words: list[str], flags: dict[str, str]) -> Parse:
+    what = [w.lower() for w in words if w.lower() in _NOTICE_WORDS]
+    others = [w for w in words if w.lower() not in _NOTICE_WORDS]
+    if len(what) > 1 or len(others) > 1:
+        return _leftover("notice", (what if len(what) > 1 else others)[1], "")
+    return Parsed(verb="notice", rollout=others[0] if others else "", args=tuple(what), flags=flags)
+
+
+def _advance(words: list[str], text: str, flags: dict[str, str]) -> Parse:
+    reason = {**flags, "skip-wait": text} if text and "skip-wait" not in flags else flags
+    if text and "skip-wait" in flags:
+        return Misunderstood(hint='Give the reason once: --skip-wait "why".')
+    lowered = [w.lower() for w in words]
+    at = lowered.index("to") if "to" in lowered else len(words)
+    before, after = words[:at], words[at + 1 :]
+    if len(before) > 1:
+        percent = _PERCENT.fullmatch(before[1])
+        meant = written("advance", before[0], "to", f"{percent.group(1)}%") if percent else ""
+        return _leftover("advance", before[1], meant)
+    args: tuple[str, ...] = ()
+    if at < len(words):
+        joined = "".join(after)
+        percent = _PERCENT.fullmatch(joined)
+        if percent is None or float(percent.group(1)) > 100:
+            return Misunderstood(hint=f'To how much? "{" ".join(after)}" is not a percentage, such as 25%.')
+        args = (percent.group(1),)
+    return Parsed(verb="advance", rollout=before[0] if before else "", args=args, flags=reason)

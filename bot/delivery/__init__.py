@@ -1,0 +1,1 @@
+"""Out of the outbox: messages into Slack, and percentages into driven flag systems."""

@@ -1,0 +1,316 @@
+"""Empty the outbox into Slack: at least once, in order, and looked for before it is said a second time."""
+
+import random
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+from slack_sdk import WebClient
+
+from bot.delivery import message_lookup
+from bot.delivery.slack_api import WebApi
+from bot.outbound.attempts import Attempts, Later, Never, TakenOver
+from bot.rendering import wording
+from bot.rendering.blocks.blocks import Message
+from bot.rendering.charts import fallback
+from bot.rendering.messages import announced, undelivered, witness
+from core import watch
+from core.judging.report.series import Point
+from core.rollout import commands as c
+from core.rollout.announcements import CARD_KEY, Announcement, Kind
+from core.rollout.context import ENGINE
+from core.rollout.events import RolloutEvent
+from core.rollout.model import Rollout
+from core.rollout.world import World
+from core.service import Request, Service
+from core.store.audit import anchors
+from core.store.coordination import outbox
+from core.store.coordination.outbox import Row
+from core.store.database.connections import Database
+from core.store.log import event_log
+from core.store.log.event_log import Recorded
+
+log = structlog.get_logger()
+
+KIND = "slack"
+EVENT_TYPE = "rampart"
+PACE = timedelta(seconds=1)  # Slack takes about one message a second for a channel
+
+_EDITS = frozenset({Kind.NOTICE_EDIT, Kind.APPROVAL_CLOSED, Kind.ALERT_EDIT})
+_KEPT_TRUE = frozenset({*_EDITS, Kind.CARD, Kind.ALERT})
+_BROADCAST = frozenset({Kind.ALERT, Kind.NOT_CONFIRMED})
+_TOP_LEVEL = frozenset({Kind.CARD, Kind.NOTICE, Kind.FOLLOW_UP, Kind.DAILY_WITNESS})
+_BLOCKS_REFUSED = frozenset({"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long"})
+_NO_THREAD = frozenset({"thread_not_found", "cannot_reply_to_message", "message_not_found"})
+_GONE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed"})
+
+
+def deliver_due(
+    database: Database,
+    service: Service,
+    slack: WebClient,
+    now: Callable[[], datetime],
+    *,
+    chance: Callable[[], float] = random.random,
+    mention: Callable[[str], str] = lambda _: "",
+    speed: float = 1.0,
+    pace: timedelta = PACE,
+) -> int:
+    """Send what is due until nothing is; how many rows were dealt with.
+
+    `now` is the rollouts' clock and `speed` how fast it runs; `chance` gives numbers from 0 to 1; `mention` turns a
+    user group's name into a mention, or an empty string. After a message its channel rests for `pace` of real time.
+    """
+    attempts = Attempts(database, KIND, now, speed=speed, chance=chance)
+    sender = _Sender(database, service, slack, now, attempts, mention, speed, pace)
+    handled = 0
+    while (row := attempts.claim()) is not None:
+        sender.send(row)
+        handled += 1
+    return handled
+
+
+class _Sender:
+    def __init__(
+        self,
+        database: Database,
+        service: Service,
+        slack: WebClient,
+        now: Callable[[], datetime],
+        attempts: Attempts,
+        mention: Callable[[str], str],
+        speed: float,
+        pace: timedelta,
+    ) -> None:
+        self._database = database
+        self._service = service
+        self._slack = WebApi(slack)
+        self._now = now
+        self._attempts = attempts
+        self._mention = mention
+        self._speed = speed
+        self._pace = pace
+        self._plainer = 0  # how much plainer than ours this workspace's blocks have to be, as far as we know
+
+    def send(self, row: Row) -> None:
+        """One row: said, skipped, put off, or set aside for a human."""
+        told = _announcement(row.request["announcement"])
+        try:
+            self._heed_slow_down(told)
+            try:
+                response = self._deliver(row, told)
+            except Never as never:
+                self._give_up(row, told, str(never))
+            else:
+                self._finish(row, told, response)
+        except TakenOver:
+            log.warning("taken over by another process, so left to it", outbox=row.id, attempt=row.attempt)
+        except Later as later:
+            self._attempts.put_off(row, later)
+        except Exception as error:
+            # One message that cannot be made must not keep the others waiting; nor may it wait unseen.
+            log.exception("a message failed", outbox=row.id)
+            self._attempts.put_off(row, Later(f"{type(error).__name__}: {error}"))
+
+    def _heed_slow_down(self, told: Announcement) -> None:
+        """What Slack told one lane of a channel holds for the others."""
+        now = self._now()
+        with self._database.reading() as connection:
+            until = outbox.slowed_until(connection, _place(told), now)
+        if until is not None:
+            raise Later(outbox.SLOW_DOWN, seconds=(until - now).total_seconds() / self._speed, counts=False)
+
+    def _finish(self, row: Row, told: Announcement, response: Mapping[str, Any]) -> None:
+        with self._database.plain_writing() as connection:
+            outbox.finish(connection, row, response)
+            if response.get("posted") and self._pace:
+                outbox.pace(connection, _place(told), self._now() + self._pace * self._speed)
+
+    def _deliver(self, row: Row, told: Announcement) -> Mapping[str, Any]:
+        world = self._service.world()
+        rollout = world.rollout(told.rollout)
+        posted = rollout.messages.get(told.key)
+        if told.kind in _EDITS and posted is None:
+            return {"skipped": "there is nothing to edit"}
+        if posted is not None and told.kind not in _KEPT_TRUE:
+            return {"skipped": "it was posted before", "ts": posted.ts}
+        message = self._render(row, told, world)
+        if message is None:
+            return {"skipped": "it has become pointless"}
+        if posted is not None:
+            try:
+                return self._edit(row, posted.channel, posted.ts, message)
+            except Never as never:
+                if str(never) not in _GONE:
+                    raise
+                if told.kind is not Kind.CARD:  # somebody deleted it; only the card is posted anew
+                    return {"skipped": "it was deleted, so there is nothing to edit"}
+        found = self._look_for(row, told, rollout) if row.attempt > 1 else None
+        said = found or self._post(row, told, rollout, message)
+        return self._record(row, told, rollout, message, said)
+
+    def _render(self, row: Row, told: Announcement, world: World) -> Message | None:
+        if told.kind in witness.KINDS:
+            return witness.render(row.position, self._event(row).hash)
+        entries = [
+            announced.Entry(position=r.position, at=r.at, event=r.event)
+            for r in self._service.history(told.rollout)
+            if isinstance(r.event, RolloutEvent)
+        ]
+
+        def name(group: str) -> str:
+            return self._mention(group) or wording.escape(group)
+
+        def trend(metric: str) -> tuple[Point, ...]:
+            return watch.trend(self._service, world.rollout(told.rollout), metric)
+
+        return announced.render(told, row.request["position"], world, entries, self._now(), name, trend)
+
+    def _post(self, row: Row, told: Announcement, rollout: Rollout, message: Message) -> Mapping[str, Any]:
+        where: dict[str, Any] = {}
+        card = rollout.messages.get(CARD_KEY)
+        if told.kind not in _TOP_LEVEL and card is not None:
+            where = {"thread_ts": card.ts, "reply_broadcast": told.kind in _BROADCAST}
+        plainly: dict[str, Any] = {
+            # By id where it is known: a channel may be renamed while a rollout runs.
+            "channel": _channel_id(told, rollout) or told.channel,
+            "metadata": self._mark(row, told),
+            "unfurl_links": False,
+            "unfurl_media": False,
+        }
+        try:
+            answer = self._say(row, "chat.postMessage", message, **plainly, **where)
+        except Never as never:
+            if not where or str(never) not in _NO_THREAD:
+                raise
+            # The card was deleted, and its thread with it: what was to be said there is said in the channel.
+            answer = self._say(row, "chat.postMessage", message, **plainly)
+        return {"channel": answer["channel"], "ts": answer["ts"], "posted": True}
+
+    def _edit(self, row: Row, channel: str, ts: str, message: Message) -> Mapping[str, Any]:
+        answer = self._say(row, "chat.update", message, channel=channel, ts=ts)
+        return {"channel": answer["channel"], "ts": answer["ts"], "edited": True}
+
+    def _record(
+        self, row: Row, told: Announcement, rollout: Rollout, message: Message, said: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        if told.kind in witness.KINDS:  # not an event: the log would grow by telling how far it has grown
+            place = f"slack:{said['channel']}/{said['ts']}"
+            with self._database.plain_writing() as connection:
+                anchors.add(connection, row.position, self._event(row).hash, place, self._now())
+            return said
+        command = c.RecordPosted(key=told.key, channel=said["channel"], ts=said["ts"])
+        outcome = self._hand_in(command, rollout.id, f"outbox:{row.id}:{said['ts']}")
+        if told.kind is Kind.ALERT:
+            # The switch may have been confirmed while the alert was on its way, too early for an edit of its own.
+            now = self._render(row, told, outcome)
+            if now is not None and now != message:
+                self._edit(row, said["channel"], said["ts"], now)
+        return said
+
+    def _look_for(self, row: Row, told: Announcement, rollout: Rollout) -> Mapping[str, Any] | None:
+        """An earlier try may have arrived although its answer did not: the message that carries this row's mark."""
+
+        def ask(method: str, arguments: dict[str, Any]) -> Mapping[str, Any]:
+            return self._call(row, method, arguments)
+
+        card = rollout.messages.get(CARD_KEY)
+        thread = card.ts if card is not None and told.kind not in _TOP_LEVEL else ""
+        # The card may have come between the two tries of something that was said outside its thread.
+        places = (thread, "") if thread and told.urgent else (thread,)
+        mark, since = self._mark(row, told), self._event(row).recorded_at
+        try:
+            channel = _channel_id(told, rollout) or message_lookup.channel_by_name(ask, told.channel)
+            ts = message_lookup.find(ask, channel, places, mark, since) if channel else None
+        except Never as never:
+            # At least once: without the right to look, a repeat is better than silence.
+            log.warning("cannot look for an earlier try", channel=told.channel, why=str(never))
+            return None
+        return {"channel": channel, "ts": ts, "found": True} if ts else None
+
+    def _mark(self, row: Row, told: Announcement) -> dict[str, Any]:
+        """By which a message is found again; the time of its event tells the rows of two databases apart."""
+        event = self._event(row)
+        payload = {"outbox": row.id, "recorded": event.recorded_at.isoformat()}
+        if told.kind in witness.KINDS:
+            shown = witness.payload(event.position, event.hash)
+            return {"event_type": witness.EVENT_TYPE, "event_payload": {**payload, **shown}}
+        return {"event_type": EVENT_TYPE, "event_payload": payload}
+
+    def _event(self, row: Row) -> Recorded:
+        """What the row follows from."""
+        with self._database.reading() as connection:
+            return event_log.after(connection, row.position - 1, limit=1)[0]
+
+    def _say(self, row: Row, method: str, message: Message, **arguments: Any) -> Mapping[str, Any]:
+        while True:
+            shown = fallback.plainer(message.blocks, self._plainer)
+            try:
+                return self._call(row, method, {**arguments, "text": message.text, "blocks": list(shown)})
+            except Never as never:
+                left = range(self._plainer + 1, fallback.STEPS + 1)
+                step = next((n for n in left if fallback.plainer(message.blocks, n) != shown), None)
+                if str(never) not in _BLOCKS_REFUSED or step is None:
+                    raise
+                self._plainer = step
+
+    def _call(self, row: Row, method: str, arguments: dict[str, Any]) -> Mapping[str, Any]:
+        """One call, made only by whoever holds the row."""
+        self._attempts.hold(row)
+        return self._slack.call(method, arguments)
+
+    def _give_up(self, row: Row, told: Announcement, error: str) -> None:
+        log.error("cannot be delivered", outbox=row.id, channel=told.channel, key=told.key, why=error)
+        world = self._service.world()
+        rollout = world.rollout(told.rollout)
+        # Recording it tells the engineering channel; where that is the broken one, telling it would never end.
+        if told.channel != rollout.plan.engineering_channel:
+            command = c.RecordFailed(key=told.key, channel=told.channel, error=error)
+            self._hand_in(command, rollout.id, f"outbox:{row.id}:failed")
+        else:
+            self._tell_owner(row, told, world, error)
+        self._attempts.bury(row, error)
+
+    def _tell_owner(self, row: Row, told: Announcement, world: World, error: str) -> None:
+        """To the owner alone, once for a channel; what is urgent every time."""
+        rollout = world.rollout(told.rollout)
+        key = undelivered.key(told.channel)
+        if key in rollout.messages and not told.urgent:
+            return
+        message = undelivered.render(rollout, told.channel, error, self._render(row, told, world))
+        owner = wording.user_id(rollout.plan.owner) or ""  # Slack says of no one that there is no such channel
+        try:
+            answer = self._say(row, "chat.postMessage", message, channel=owner)
+        except Never as never:
+            log.error("nobody could be told", outbox=row.id, owner=rollout.plan.owner, why=str(never))  # noqa: TRY400
+            return
+        said = c.RecordPosted(key=key, channel=answer["channel"], ts=answer["ts"])
+        self._hand_in(said, rollout.id, f"outbox:{row.id}:owner")
+
+    def _hand_in(self, command: c.Command, rollout: str, command_id: str) -> World:
+        request = Request(command=command, command_id=command_id, by=ENGINE, at=self._now(), rollout=rollout)
+        return self._service.handle(request).world
+
+
+def _announcement(fields: Mapping[str, Any]) -> Announcement:
+    due = fields.get("due_at")
+    return Announcement(
+        kind=Kind(fields["kind"]),
+        rollout=fields["rollout"],
+        channel=fields["channel"],
+        key=fields["key"],
+        audience=fields["audience"],
+        due_at=datetime.fromisoformat(due) if due else None,
+    )
+
+
+def _place(told: Announcement) -> str:
+    return f"{KIND}:{told.channel}"
+
+
+def _channel_id(told: Announcement, rollout: Rollout) -> str | None:
+    if told.channel == rollout.plan.engineering_channel:
+        card = rollout.messages.get(CARD_KEY)
+        return card.channel if card is not None else None
+    return rollout.channels.get(told.channel)

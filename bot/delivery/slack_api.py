@@ -1,0 +1,64 @@
+"""One call of Slack's Web API: an answer, or whether it may be tried again later, or never."""
+
+from collections.abc import Mapping
+from http.client import HTTPException
+from typing import Any
+
+from slack_sdk import WebClient
+from slack_sdk.errors import SlackApiError, SlackClientError
+
+from bot.outbound.attempts import Later, Never
+from core.store.coordination import outbox
+
+TIMEOUT = 7  # seconds, to connect and again for the answer: together they fit into the lease of a message
+_UNTOLD_WAIT = 30.0  # seconds, where "slow down" does not say for how long
+
+_PASSING = frozenset(
+    {"internal_error", "fatal_error", "service_unavailable", "request_timeout", "ratelimited", "rate_limited"}
+    # The workspace is over its limit, or on its way into an organisation: this passes by itself.
+    | {"message_limit_exceeded", "team_added_to_org", "org_login_required", "external_channel_migrating"}
+    # Without a working token nothing can be said at all: that is mended by a person, and then everything goes out.
+    | {"not_authed", "invalid_auth", "account_inactive", "token_revoked", "token_expired", "missing_scope"}
+)
+
+
+class WebApi:
+    """The same Slack as that of `client`, asked once per call and not for long."""
+
+    def __init__(self, client: WebClient) -> None:
+        # Without the client's own retries: a cut connection may have carried the message, so look before repeating it.
+        self._client = WebClient(
+            token=client.token,
+            base_url=client.base_url,
+            timeout=min(client.timeout, TIMEOUT),
+            ssl=client.ssl,
+            proxy=client.proxy,
+            retry_handlers=[],
+        )
+
+    def call(self, method: str, arguments: dict[str, Any]) -> Mapping[str, Any]:
+        """What Slack answers; `Later` or `Never` where it does not do it."""
+        reads = method.startswith("conversations.")  # methods that read take no JSON
+        try:
+            answered = self._client.api_call(
+                method, http_verb="GET" if reads else "POST", **{"params" if reads else "json": arguments}
+            )
+        except SlackApiError as error:
+            raise _refused(error, reads) from error
+        except (SlackClientError, HTTPException, OSError) as error:
+            raise Later(f"{type(error).__name__}: {error}") from error
+        assert isinstance(answered.data, dict)
+        return answered.data
+
+
+def _refused(error: SlackApiError, reads: bool) -> Later | Never:
+    answer = error.response
+    if answer.status_code == 429:
+        wait = str(answer.headers.get("Retry-After") or answer.headers.get("retry-after") or "")
+        return Later(outbox.SLOW_DOWN, seconds=float(wait) if wait.isdecimal() else _UNTOLD_WAIT, counts=False)
+    why = str(answer.get("error", "")) if isinstance(answer.data, dict) else ""
+    if why == "missing_scope" and reads:
+        return Never(why)  # only looking is forbidden, saying is not
+    if answer.status_code >= 500 or why in _PASSING or not why:
+        return Later(why or f"HTTP {answer.status_code}")
+    return Never(why)

@@ -1,0 +1,1 @@
+"""Rollouts, files and eval results over REST."""

@@ -1,0 +1,120 @@
+"""A command as it is sent over HTTP. One that goes back is taken in any shape; every other has to be right."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+from urllib.parse import parse_qsl
+
+from fastapi.exceptions import RequestValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from bot.commands import free_text, going_back, resolve
+from bot.http import openapi
+from core.rollout import commands as c
+from core.rollout.refusal import Refused
+
+REASON = 2000  # characters
+
+
+class CommandBody(BaseModel):
+    """What is asked of a rollout."""
+
+    model_config = ConfigDict(extra="forbid")
+    command: str = Field(examples=["rollback"], json_schema_extra={"enum": list(openapi.VERBS)})
+    reason: str = Field("", max_length=REASON)
+    to_percent: float | None = Field(None, gt=0, le=100, description="advance: the ramp step to jump to")
+    then: AwareDatetime | None = Field(None, description="start: begin by itself at this time")
+    request: str = Field("", description="approve, reject: the approval request that is meant")
+    notice: str = Field("", description="acknowledge, concern: which notice, as support:#support")
+
+
+DOCUMENTED: dict[str, Any] = {
+    "requestBody": {"required": True, "content": {"application/json": {"schema": CommandBody.model_json_schema()}}}
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """A command, and the names of what stood beside it and was left aside."""
+
+    command: c.PersonsCommand
+    ignored: tuple[str, ...] = ()
+
+
+def read(body: bytes, content_type: str) -> Sent:
+    """What is asked; `Refused` or `RequestValidationError` says what is wrong with it."""
+    sent = _fields(body, content_type)
+    if isinstance(sent, Mapping) and (found := _going_back(sent)) is not None:
+        return found
+    try:
+        return Sent(command=_command(CommandBody.model_validate_json(body)))
+    except ValidationError as error:
+        found_wrong = error.errors(include_url=False, include_context=False)
+        raise RequestValidationError([{**e, "loc": ("body", *e["loc"])} for e in found_wrong]) from None
+
+
+def _fields(body: bytes, content_type: str) -> object:
+    """JSON, a form, or a line as it would be typed; the last two are taken for going back alone."""
+    text = body.decode("utf-8", "replace").strip()
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        pass
+    form = dict(parse_qsl(text)) if content_type.startswith("application/x-www-form-urlencoded") else {}
+    return form if "command" in form else {"command": text}
+
+
+def _going_back(sent: Mapping[str, object]) -> Sent | None:
+    asked = sent.get("command")
+    beside = going_back.asked(asked[: 2 * REASON]) if isinstance(asked, str) else None
+    if beside is None or going_back.is_only_spoken_of(beside):
+        return None
+    line = free_text.read(beside, ())
+    flags = {flag.lstrip("-") for flag in line.unknown}
+    flags |= {str(name).lower().replace("_", "-") for name, value in sent.items() if value}
+    if not free_text.NOTHING_IS_DONE.isdisjoint(flags):
+        raise Refused(
+            "There is no rollback that does nothing, so nothing was done.",
+            hint='Send {"command":"rollback"} alone to go back.',
+            code="invalid",
+        )
+    given = sent.get("reason")
+    reason = resolve.text_in(line.said) if given in (None, "") else str(given)
+    ignored = tuple(str(name)[:100] for name in sent if name not in ("command", "reason"))[:20]
+    return Sent(command=c.RollBack(reason=reason[:REASON]), ignored=ignored)
+
+
+def _command(body: CommandBody) -> c.PersonsCommand:
+    match body.command.strip().lower().replace("-", "_"):
+        case "start":
+            return c.Start(then=body.then)
+        case "approve":
+            return c.Approve(request=body.request, note=body.reason)
+        case "reject":
+            return c.Reject(request=body.request, reason=body.reason)
+        case "advance":
+            return c.Advance(to_percent=body.to_percent, reason=body.reason)
+        case "pause" | "hold":
+            return c.Pause(reason=body.reason)
+        case "resume":
+            return c.Resume(reason=body.reason)
+        case "rollback":
+            return c.RollBack(reason=body.reason)
+        case "abandon":
+            return c.Abandon(reason=body.reason)
+        case "acknowledge":
+            return c.AcknowledgeNotice(notice=body.notice)
+        case "concern":
+            return c.RaiseConcern(notice=body.notice, text=body.reason)
+        case "feels_off":
+            return c.FeelsOff(text=body.reason)
+        case other:
+            close = get_close_matches(other, openapi.VERBS, n=1)
+            meant = f' Did you mean "{close[0]}"?' if close else ""
+            raise Refused(
+                f'There is no command "{other[:40]}".{meant}',
+                hint=f"Commands: {', '.join(openapi.VERBS)}.",
+                code="invalid",
+            )

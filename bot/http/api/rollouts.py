@@ -1,0 +1,267 @@
+"""Rollouts over REST: reading them, commanding them, and applying files."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import uuid4
+
+from fastapi import APIRouter, Depends, Header, Query, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import JSONResponse, Response
+
+from bot.commands import resolve
+from bot.http import openapi
+from bot.http.api import command_body
+from bot.http.middleware.auth import Caller, Door, Role
+from bot.http.middleware.problems import problem
+from bot.http.middleware.rate_limits import Rates
+from bot.rendering.json.evidence import evidence_shown
+from bot.rendering.json.rollouts import event_shown, rollout_shown
+from core.apply_file import apply_text
+from core.evals import results
+from core.files.policy_file import PolicyFile
+from core.files.read_file import read
+from core.files.surface_file import SurfaceFile
+from core.files.syntax.problems import Unreadable, as_json
+from core.rollout import commands as c
+from core.rollout.eval_results import record_eval
+from core.rollout.model import Rollout, State
+from core.rollout.refusal import NotFound, Refused
+from core.service import Outcome, Service
+from core.service import Request as Asked
+from core.watch import evidence
+
+Key = Annotated[
+    str,
+    Header(
+        alias="Idempotency-Key",
+        max_length=200,
+        description="The id of this request: a repeat "
+        "gets the first answer and changes nothing; another body under it is a 409.",
+    ),
+]
+
+
+class EvalBody(BaseModel):
+    """Results of an offline run, case by case."""
+
+    model_config = ConfigDict(extra="forbid")
+    rollout: str
+    suite: str = ""
+    cases: list[dict[str, Any]]
+    baseline: list[dict[str, Any]] | None = None
+
+
+def router(
+    service: Service,
+    door: Door,
+    rates: Rates,
+    now: Callable[[], datetime],
+    resolve_handle: Callable[[str], str],
+    not_driven: Callable[[str], str],
+) -> APIRouter:
+    """The routes under `/api/v1` but observations."""
+    api = APIRouter(prefix="/api/v1", responses=openapi.PROBLEMS)
+
+    @api.get("/rollouts", tags=["rollouts"], responses=openapi.ROLLOUTS)
+    def list_rollouts(
+        request: Request,
+        state: State | None = None,
+        surface: str | None = None,
+        limit: Annotated[int, Query(ge=1, le=500)] = 100,
+        before: Annotated[str, Query(pattern=r"^R-[0-9]{1,15}$")] | None = None,
+    ) -> JSONResponse:
+        """Rollouts, newest first; filtered by state or surface if asked. `next` is `before` for more of them."""
+        door.admit_person(request.headers.raw, Role.OPERATOR)
+        found = service.newest_rollouts(limit + 1, before=before or "", state=state, surface=surface)
+        shown = found[:limit]
+        following = shown[-1].id if len(found) > limit else None
+        return JSONResponse({"rollouts": [rollout_shown(r) for r in shown], "next": following})
+
+    @api.get("/rollouts/{rollout_id}", tags=["rollouts"], responses=openapi.ROLLOUT)
+    def show_rollout(request: Request, rollout_id: str) -> JSONResponse:
+        """One rollout as it stands."""
+        door.admit_person(request.headers.raw, Role.OPERATOR)
+        return JSONResponse(rollout_shown(_rollout(service, rollout_id)))
+
+    @api.get("/rollouts/{rollout_id}/events", tags=["rollouts"], responses=openapi.EVENTS)
+    def list_events(
+        request: Request, rollout_id: str, after: Annotated[int, Query(ge=0, le=2**53)] = 0
+    ) -> JSONResponse:
+        """Everything that happened to it, in order; only what came `after` a position if asked."""
+        door.admit_person(request.headers.raw, Role.OPERATOR)
+        recorded = service.history(_rollout(service, rollout_id).id)
+        return JSONResponse({"events": [event_shown(r) for r in recorded if r.position > after]})
+
+    @api.get("/rollouts/{rollout_id}/evidence", tags=["rollouts"], responses=openapi.EVIDENCE)
+    def show_evidence(request: Request, rollout_id: str) -> JSONResponse:
+        """What the engine knows: both arms, and per metric estimate, bound, limit and verdict. At most a tick old."""
+        door.admit_person(request.headers.raw, Role.OPERATOR)
+        rollout = _rollout(service, rollout_id)
+        return JSONResponse(evidence_shown(rollout, evidence(service, rollout), now()))
+
+    async def operators(request: Request) -> None:
+        """Before the body is looked at: who is not let in is not told what would be wrong with it."""
+        door.admit_person(request.headers.raw, Role.OPERATOR)
+
+    @api.post(
+        "/rollouts/{rollout_id}/commands",
+        tags=["rollouts"],
+        responses=openapi.OUTCOME,
+        dependencies=[Depends(operators)],
+        openapi_extra=command_body.DOCUMENTED,
+    )
+    async def command_rollout(request: Request, rollout_id: str, key: Key = "") -> JSONResponse:
+        """Ask something of a rollout. Approvals come from Slack only."""
+        caller = door.admit_person(request.headers.raw, Role.OPERATOR)
+        sent = command_body.read(await request.body(), request.headers.get("content-type", ""))
+        if not isinstance(sent.command, c.RollBack | c.Pause):  # the way back is never closed
+            rates.take(caller)
+
+        def carry_out() -> Outcome:
+            found = resolve.named_exactly(rollout_id, service.world())
+            name = found.id if found is not None else rollout_id
+            return _handle(service, caller, sent.command, name, _id(caller, key, "commands"), now())
+
+        shown = _outcome_shown(await run_in_threadpool(carry_out))
+        return JSONResponse({**shown, "ignored": list(sent.ignored)} if sent.ignored else shown)
+
+    @api.post("/files", tags=["files"], responses=openapi.APPLIED, openapi_extra=openapi.FILE_BODY)
+    async def apply_file(
+        request: Request, filename: Annotated[str, Query(max_length=200)] = "", key: Key = ""
+    ) -> Response:
+        """Apply a rollout, surface or policy file (YAML or JSON, as the body or as an upload called `file`)."""
+        caller = door.admit_person(request.headers.raw, Role.OPERATOR)
+        rates.take(caller)
+        name, data = await _upload(request, filename)
+        try:
+            text = data.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            return problem(422, "unreadable", f"{name} is not UTF-8 text.", "Save it as UTF-8 and apply it again.")
+        return await run_in_threadpool(
+            _apply, service, caller, text, name, _id(caller, key, "files"), now(), resolve_handle, not_driven
+        )
+
+    @api.post("/evals", tags=["evals"], responses=openapi.EVALS, openapi_extra=openapi.EVAL_BODY)
+    async def take_evals(
+        request: Request,
+        rollout: Annotated[str, Query(max_length=200)] = "",
+        suite: Annotated[str, Query(max_length=200)] = "",
+        key: Key = "",
+    ) -> Response:
+        """Hand in a run: JSON, or CSV (`case,category,pass`) with `?rollout=R-1&suite=…`."""
+        caller = door.admit_person(request.headers.raw, Role.INGEST)
+        rates.take(caller)
+        media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        body = await request.body()
+        try:
+            if media in ("text/csv", "application/csv"):
+                rows = results.read_csv(results.decode(body))
+            else:
+                sent = EvalBody.model_validate_json(body)
+                results.check_names(body)
+                rollout, suite = sent.rollout, sent.suite
+                rows = results.read_json(sent.cases, sent.baseline)
+            found = await run_in_threadpool(_rollout, service, rollout)
+            command = record_eval(found, suite, rows)
+        except ValidationError as error:
+            raise RequestValidationError(error.errors(include_url=False, include_context=False)) from None
+        except results.UnreadableEvals as error:
+            return problem(
+                422, "unreadable", str(error), "A run is a list of cases, each with case, category and pass."
+            )
+        command_id = _id(caller, key, "evals")
+        outcome = await run_in_threadpool(_handle, service, caller, command, found.id, command_id, now())
+        counted = {"passed": command.passed, "failed": command.failed, "errors": command.errors, "ok": command.ok}
+        return JSONResponse({**counted, "reasons": command.reasons, **_outcome_shown(outcome)})
+
+    return api
+
+
+def _rollout(service: Service, rollout_id: str) -> Rollout:
+    world = service.world()
+    found = world.find(rollout_id)
+    if found is None:
+        known = ", ".join(f"{r.id} {r.plan.name}" for r in world.open) or "none"
+        named = rollout_id[:80] or "(no id given)"
+        raise NotFound(f"There is no rollout {named}. Open now: {known}.", hint="See GET /api/v1/rollouts.")
+    return found
+
+
+def _id(caller: Caller, key: str, where: str) -> str:
+    """The command's id: the caller's own key, which no other token can collide with, or a fresh one."""
+    return f"http:{caller.key}:{where}:{key}" if key else f"http:{uuid4().hex}"
+
+
+def _handle(
+    service: Service, caller: Caller, command: c.PersonsCommand, rollout: str, command_id: str, at: datetime
+) -> Outcome:
+    return service.handle(
+        Asked(
+            command=command,
+            command_id=command_id,
+            by=caller.actor,
+            at=at,
+            rollout=rollout,
+            source="http",
+        )
+    )
+
+
+def _apply(
+    service: Service,
+    caller: Caller,
+    text: str,
+    name: str,
+    command_id: str,
+    at: datetime,
+    resolve_handle: Callable[[str], str],
+    not_driven: Callable[[str], str],
+) -> JSONResponse:
+    try:
+        if isinstance(read(text, name), SurfaceFile | PolicyFile) and not caller.may(Role.ADMIN):
+            return problem(403, "forbidden", "Surfaces and policies are applied with an admin token.", "Ask an admin.")
+        applied = apply_text(
+            service,
+            text,
+            name,
+            by=caller.actor,
+            at=at,
+            command_id=command_id,
+            resolve_handle=resolve_handle,
+            not_driven=not_driven,
+            source="http",
+        )
+    except Unreadable as unreadable:
+        hint = "Correct the lines named in problems and apply the file again. Nothing was changed."
+        return problem(422, "unreadable", str(unreadable), hint, problems=[as_json(p) for p in unreadable.problems])
+    return JSONResponse(
+        {
+            "kind": applied.kind,
+            "id": applied.id,
+            "changed": applied.changed,
+            "warnings": [as_json(p) for p in applied.warnings],
+            **_outcome_shown(applied.outcome),
+        }
+    )
+
+
+async def _upload(request: Request, filename: str) -> tuple[str, bytes]:
+    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+        return filename or "file.yaml", await request.body()
+    async with request.form(max_files=1, max_fields=5) as form:
+        upload = form.get("file")
+        if upload is None or isinstance(upload, str):
+            raise Refused('The form has no upload called "file".', hint="curl -F file=@rollout.yaml …", code="invalid")
+        return filename or upload.filename or "file.yaml", await upload.read()
+
+
+def _outcome_shown(outcome: Outcome) -> dict[str, Any]:
+    rollout = outcome.rollout
+    return {
+        "rollout": rollout.id if rollout else None,
+        "state": rollout.state.value if rollout else None,
+        "events": list(outcome.positions),
+    }

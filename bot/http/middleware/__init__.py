@@ -1,0 +1,1 @@
+"""What every request passes: tokens, bodies within bounds, rates, and errors of one form."""

@@ -1,0 +1,19 @@
+"""HEAD wherever GET is answered: the same answer without its body (RFC 9110, 9.3.2)."""
+
+from bot.http.middleware.bodies import App, Message, Receive, Scope, Send
+
+
+def answer_head(inner: App) -> App:
+    """`inner`, which then need not know of HEAD."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await inner(scope, receive, send)
+            return
+
+        async def send_head(message: Message) -> None:
+            await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+        await inner({**scope, "method": "GET"}, receive, send_head)
+
+    return app

@@ -1,0 +1,41 @@
+"""How every error outside `/ofrep` looks: `{"code", "message", "hint"}` with the right status."""
+
+from typing import Any
+
+from starlette.responses import JSONResponse
+
+from bot.http.middleware.auth import Denied
+from core.rollout.refusal import Conflict, NotFound, Refused
+
+
+def problem(
+    status: int, code: str, message: str, hint: str = "", *, headers: dict[str, str] | None = None, **more: Any
+) -> JSONResponse:
+    """The answer to a request that was not carried out: what happened and why, and what to do next."""
+    return JSONResponse({"code": code, "message": message, "hint": hint, **more}, status, headers)
+
+
+def refusal(refused: Refused) -> JSONResponse:
+    """A refusal of the core, as it was written; with `earliest` where the same would be accepted later."""
+    more: dict[str, Any] = {"earliest": refused.earliest.isoformat()} if refused.earliest else {}
+    return problem(_status(refused), refused.code, refused.message, refused.hint, **more)
+
+
+def denial(denied: Denied) -> JSONResponse:
+    """Not let in. A browser is told that it may ask for a token (as a password)."""
+    headers: dict[str, str] = {}
+    if denied.status == 401:
+        headers["WWW-Authenticate"] = 'Bearer, Basic realm="Rampart"'
+    if denied.retry_after is not None:
+        headers["Retry-After"] = str(denied.retry_after)
+    return problem(denied.status, denied.code, denied.message, denied.hint, headers=headers)
+
+
+def _status(refused: Refused) -> int:
+    match refused:
+        case NotFound():
+            return 404
+        case Conflict():
+            return 409
+        case _:
+            return {"forbidden": 403, "not_found": 404, "invalid": 422}.get(refused.code, 409)

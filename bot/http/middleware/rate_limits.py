@@ -1,0 +1,38 @@
+"""How often one token may change something: a bucket that fills steadily and holds a burst."""
+
+import threading
+import time
+from collections.abc import Callable
+
+from bot.http.middleware.auth import Caller, Denied
+
+A_SECOND = 100.0
+BURST = 300.0
+
+
+class Rates:
+    """One bucket for each token."""
+
+    def __init__(
+        self, a_second: float = A_SECOND, burst: float = BURST, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._a_second, self._burst, self._monotonic = a_second, burst, monotonic
+        self._lock = threading.Lock()
+        self._buckets: dict[str, tuple[float, float]] = {}  # as many as there are tokens
+
+    def take(self, caller: Caller) -> None:
+        """Count one request; `Denied` with 429 when there were too many."""
+        with self._lock:
+            now = self._monotonic()
+            left, at = self._buckets.get(caller.key, (self._burst, now))
+            left = min(self._burst, left + (now - at) * self._a_second)
+            enough = left >= 1
+            self._buckets[caller.key] = (left - 1 if enough else left, now)
+        if not enough:
+            raise Denied(
+                429,
+                "too_fast",
+                f"This token asked for more than {self._a_second:g} changes a second.",
+                "Nothing was done. Send it again, with the same Idempotency-Key.",
+                retry_after=1,
+            )

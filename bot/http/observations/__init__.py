@@ -1,0 +1,1 @@
+"""Batches of observations: read, checked, and written together."""

@@ -1,0 +1,1 @@
+"""The read-only pages, and the API reference."""

@@ -1,0 +1,185 @@
+"""Whether this process lives, is ready, and how it is doing: `/healthz`, `/readyz`, `/metrics`."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+
+from anyio import CapacityLimiter, to_thread
+from fastapi import APIRouter, Request
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+
+from bot.http import openapi
+from bot.http.middleware.auth import Door, Role
+from bot.http.middleware.problems import problem
+from bot.http.observations.intake import Intake
+from bot.http.ofrep import Flags
+from bot.process.process_state import NoAnswer, Question, Standing
+from core.flags.placement import Uncounted
+from core.flags.snapshot import Snapshot
+from core.service import Service
+from core.store.coordination import outbox
+from core.store.errors import StoreError
+from core.store.maintenance import size
+
+ANSWER_WITHIN = 1.5  # seconds that the database has; whoever asks has an answer half a second later
+_CODE = re.compile(r"[a-z_ ]{1,60}")
+
+
+class Figures(Collector):
+    """What `/metrics` tells, read from the running parts when it is asked for."""
+
+    def __init__(
+        self,
+        service: Service,
+        snapshot: Callable[[], Snapshot],
+        flags: Flags,
+        intake: Intake,
+        now: Callable[[], datetime],
+        standing: Standing,
+        lost_lines: Callable[[], int],
+        away: Callable[[Exception], object],
+    ) -> None:
+        self._service, self._snapshot, self._flags, self._intake, self._now = service, snapshot, flags, intake, now
+        self._standing, self._lost_lines, self._away = standing, lost_lines, away
+        self._stored = Question(self._ask_database, "figures")
+
+    def collect(self) -> Iterator[Metric]:
+        evaluations = CounterMetricFamily("rampart_evaluations", "OFREP requests answered", labels=["kind"])
+        for kind, count in (
+            ("single", self._flags.singles),
+            ("bulk", self._flags.bulks),
+            ("refused", self._flags.refused),
+        ):
+            evaluations.add_metric([kind], count)
+        yield evaluations
+        observations = CounterMetricFamily("rampart_observations", "Observations received", labels=["outcome"])
+        observations.add_metric(["accepted"], self._intake.accepted)
+        observations.add_metric(["rejected"], self._intake.rejected)
+        yield observations
+        uncounted = CounterMetricFamily(
+            "rampart_observations_uncounted", "Accepted observations that no comparison counts", labels=["reason"]
+        )
+        for reason in Uncounted:
+            uncounted.add_metric([reason], self._intake.uncounted[reason])
+        yield uncounted
+        yield GaugeMetricFamily(
+            "rampart_snapshot_position", "Position of the log that is served", self._snapshot().position
+        )
+        yield GaugeMetricFamily(
+            "rampart_informed",
+            "1 while this process serves new versions, 0 while all get the live one",
+            0 if self._standing.blind else 1,
+        )
+        yield GaugeMetricFamily(
+            "rampart_report_age_seconds",
+            "Since the newest report of this process in the log",
+            self._standing.since_report,
+        )
+        looks = GaugeMetricFamily(
+            "rampart_look_age_seconds", "Since somebody looked at a rollout that people get", labels=["rollout"]
+        )
+        for rollout, age in self._standing.look_ages().items():
+            looks.add_metric([rollout], age)
+        yield looks
+        yield GaugeMetricFamily(
+            "rampart_rollouts_unwatched",
+            "Rollouts at which nobody has looked for ROLLOUT_BLIND_AFTER",
+            len(self._standing.unwatched),
+        )
+        yield CounterMetricFamily(
+            "rampart_log_lines_lost", "Lines that standard output did not take", self._lost_lines()
+        )
+        rollouts = GaugeMetricFamily(
+            "rampart_rollouts", "Rollouts by state; archived ones ended some time ago", labels=["state"]
+        )
+        for state, count in Counter(r.state.value for r in self._service.peek().rollouts.values()).items():
+            rollouts.add_metric([state], count)
+        rollouts.add_metric(["archived"], self._service.peek().archived)
+        yield rollouts
+        yield from self._outbox()
+
+    def _outbox(self) -> Iterator[Metric]:
+        """Only while the database answers: else these are missing, and `/readyz` says why."""
+        try:
+            unsent, found = self._stored.answer(ANSWER_WITHIN)
+        except NoAnswer:
+            return
+        except (StoreError, SQLAlchemyError) as error:
+            self._away(error)
+            return
+        yield GaugeMetricFamily("rampart_database_bytes", "Size of the database", found.bytes)
+        yield GaugeMetricFamily(
+            "rampart_database_bytes_a_day", "How fast it grows, as its events do", found.bytes_a_day
+        )
+        yield GaugeMetricFamily("rampart_events_a_day", "Events of the last 24 hours", found.events_a_day)
+        messages = GaugeMetricFamily("rampart_messages", "Messages to Slack that are not sent", labels=["state"])
+        messages.add_metric(["waiting"], unsent.pending + unsent.leased)
+        messages.add_metric(["dead"], unsent.dead)
+        yield messages
+        late = (self._now() - unsent.oldest_due_at).total_seconds() if unsent.oldest_due_at else 0.0
+        yield GaugeMetricFamily("rampart_messages_late_seconds", "How late the oldest one is", max(0.0, late))
+        troubles = GaugeMetricFamily(
+            "rampart_messages_refused", "Waiting messages by Slack's last answer", labels=["error"]
+        )
+        by_code: Counter[str] = Counter()
+        for trouble, count in unsent.troubles.items():
+            # A code of Slack's, or whatever a connection broke with: that has no end of forms.
+            by_code[trouble if _CODE.fullmatch(trouble) else "no answer"] += count
+        for code, count in by_code.items():
+            troubles.add_metric([code], count)
+        yield troubles
+
+    def _ask_database(self) -> tuple[outbox.Waiting, size.Size]:
+        with self._service.database.reading() as connection:
+            return outbox.waiting(connection), size.measure(connection, datetime.now(UTC))
+
+
+def router(
+    service: Service, door: Door, figures: Figures, standing: Standing, away: Callable[[Exception], object]
+) -> APIRouter:
+    """The three routes. Probes need no token; the figures do. `away` is told why the database did not answer."""
+    api = APIRouter(tags=["health"])
+    position = Question(lambda: service.world().position, "readiness")
+    probes = CapacityLimiter(100)
+    registry = CollectorRegistry()
+    registry.register(figures)
+
+    @api.get("/healthz")
+    async def alive() -> dict[str, str]:
+        """Alive: this process answers."""
+        return {"status": "ok"}
+
+    @api.get("/readyz", responses={503: openapi.PROBLEMS[503]})
+    async def ready() -> Response:
+        """Ready: this process is informed, and the database answers too. Within two seconds, whatever it does."""
+        hint = "See the log of this process, and `rollout doctor`."
+        if why := standing.blind:
+            message = f"No new version is served here: {why.rstrip('.')}. Everybody gets the live version."
+            return problem(503, "unavailable", message, hint)
+        try:
+            # Not in the pool of threads that others share: they may all be waiting for the database.
+            found = await to_thread.run_sync(position.answer, ANSWER_WITHIN, limiter=probes)
+        except NoAnswer as silent:
+            return problem(503, "unavailable", str(silent), hint)
+        except (StoreError, SQLAlchemyError) as error:
+            away(error)
+            return problem(503, "unavailable", "The database cannot be reached.", hint)
+        return JSONResponse({"status": "ok", "position": found})
+
+    @api.get(
+        "/metrics",
+        response_class=PlainTextResponse,
+        responses={status: openapi.PROBLEMS[status] for status in (401, 403)},
+    )
+    async def metrics(request: Request) -> Response:
+        """Figures in the text format of Prometheus."""
+        door.admit_person(request.headers.raw, Role.OPERATOR)
+        text = await to_thread.run_sync(generate_latest, registry, limiter=probes)
+        return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    return api

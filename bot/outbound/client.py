@@ -1,0 +1,201 @@
+"""The one way out to an address that somebody wrote down: exactly where was looked before, and not for long."""
+
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpcore
+import httpx
+
+from bot.outbound.addresses import is_public
+from bot.outbound.attempts import Later, Never
+
+SECONDS = 5.0  # from the question for the address, which itself takes what it takes, to the last byte
+LARGEST = 256 * 1024  # bytes of an answer
+
+Resolve = Callable[[str, int], Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What came back. Names of headers are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def resolve(host: str, port: int) -> Sequence[str]:
+    """The addresses of a name, as this machine knows them; also of one that is written in decimal or octal."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+class Door:
+    """Calls by HTTPS. Hosts in `private_hosts` may also be private ones, and be called by plain HTTP.
+
+    Nothing of the environment counts but SSL_CERT_FILE and SSL_CERT_DIR, for an authority of your own; no proxy does.
+    """
+
+    def __init__(
+        self,
+        private_hosts: Iterable[str] = (),
+        *,
+        resolve: Resolve = resolve,
+        seconds: float = SECONDS,
+        tls: Callable[[], ssl.SSLContext] | None = None,
+    ) -> None:
+        self._private_hosts = frozenset(host.lower() for host in private_hosts)
+        self._resolve = resolve
+        self._seconds = seconds
+        self._tls = tls or _authorities
+
+    def call(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None) -> Answer:
+        """One request, followed nowhere else. `Never` where it may not be made, `Later` where it did not work."""
+        deadline = time.monotonic() + self._seconds
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        self._may_be_called(parts.scheme, host)
+        backend = _Pinned(self._addresses(host, port), deadline)
+        with httpcore.ConnectionPool(
+            ssl_context=self._tls(), network_backend=backend, max_keepalive_connections=0, retries=0
+        ) as pool:
+            try:
+                with pool.stream(method, url, headers=_written(headers), content=body) as given:
+                    answer = _read(host, given)
+            except httpcore.TimeoutException:
+                raise Later(f"{host} did not answer within {self._seconds:g} s") from None
+            except httpcore.LocalProtocolError:
+                # What it says holds the header, and so the token.
+                raise Never("the request cannot be written: is the token one line of plain letters?") from None
+            except httpcore.RemoteProtocolError:
+                # What it says holds what came, which may repeat the token.
+                raise Later(f"{host} cannot be reached: it hangs up, or speaks something else than HTTP") from None
+            except httpcore.NetworkError as error:
+                raise Later(f"{host} cannot be reached: {error or type(error).__name__}") from error
+        if 300 <= answer.status < 400:
+            raise Never(
+                f"{host} answers with a redirect ({answer.status}), and none is followed: write the address that it "
+                "leads to, if you trust it"
+            )
+        return answer
+
+    def refusal(self, url: str) -> str:
+        """Why this address would never be called; empty where it may be, or where that cannot be told right now."""
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        try:
+            self._may_be_called(parts.scheme, host)
+            self._addresses(host, parts.port or (443 if parts.scheme == "https" else 80))
+        except Never as never:
+            return str(never)
+        except Later:
+            return ""
+        return ""
+
+    def _may_be_called(self, scheme: str, host: str) -> None:
+        if scheme == "https" or (scheme == "http" and host in self._private_hosts):
+            return
+        raise Never(f"{host} is to be called by {scheme or 'nothing'}: write https, or name it in ALLOW_PRIVATE_HOSTS")
+
+    def _addresses(self, host: str, port: int) -> Sequence[str]:
+        """Asked once, and nothing else is connected to: the next answer could be another one."""
+        try:
+            found = self._resolve(host, port)
+        except (OSError, UnicodeError) as error:
+            raise Later(f"the address of {host} cannot be found: {error}") from error
+        if not found:
+            raise Later(f"{host} has no address")
+        closed = [address for address in found if not is_public(address)]
+        if closed and host not in self._private_hosts:
+            raise Never(
+                f"{host} is {closed[0]}, which is no address of the open internet: if it is meant, name the host in "
+                "ALLOW_PRIVATE_HOSTS"
+            )
+        return found
+
+
+def _written(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    """In UTF-8: to letters that it does not know a system says so itself, with words of its own for a wrong token."""
+    return [(name.encode(), value.encode()) for name, value in (*headers.items(), ("Accept-Encoding", "identity"))]
+
+
+def _read(host: str, given: httpcore.Response) -> Answer:
+    body = bytearray()
+    for part in given.iter_stream():
+        body += part
+        if len(body) > LARGEST:
+            raise Never(f"{host} answers with more than {LARGEST // 1024} KB: that is not the system it should be")
+    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in given.headers}
+    return Answer(status=given.status, headers=headers, body=bytes(body))
+
+
+@cache
+def _authorities() -> ssl.SSLContext:
+    return httpx.create_ssl_context()
+
+
+class _Pinned(httpcore.NetworkBackend):
+    """Connects to addresses that were looked at, whatever host is asked for; certificates stay those of the host."""
+
+    def __init__(self, addresses: Sequence[str], deadline: float) -> None:
+        self._addresses = addresses
+        self._deadline = deadline
+        self._network = httpcore.SyncBackend()
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.NetworkStream:
+        failed: Exception | None = None
+        for number, address in enumerate(self._addresses):
+            share = _left(self._deadline) / (len(self._addresses) - number)  # one that is silent leaves the next some
+            try:
+                reached = self._network.connect_tcp(address, port, share, local_address, socket_options)
+                return _Bounded(reached, self._deadline)
+            except (httpcore.NetworkError, httpcore.ConnectTimeout) as error:
+                failed = error
+        raise failed or httpcore.ConnectError("no address")
+
+
+class _Bounded(httpcore.NetworkStream):
+    """A connection that ends at one moment, however slowly its bytes trickle in."""
+
+    def __init__(self, stream: httpcore.NetworkStream, deadline: float) -> None:
+        self._stream = stream
+        self._deadline = deadline
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._stream.read(max_bytes, _left(self._deadline))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._stream.write(buffer, _left(self._deadline))
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        secured = self._stream.start_tls(ssl_context, server_hostname, _left(self._deadline))
+        return _Bounded(secured, self._deadline)
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
+def _left(deadline: float) -> float:
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise httpcore.ReadTimeout("no time is left")
+    return left

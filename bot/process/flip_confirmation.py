@@ -1,0 +1,195 @@
+"""Whether every process serves what a rollback or a drill decided: seen in what they report, and said once.
+
+Ages are counted by this process's own monotonic clock, from when it saw a report change. What the clocks on the walls
+of two machines say is never compared to decide anything.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from core.rollout import commands as c
+from core.rollout.context import ENGINE
+from core.rollout.events import RolledBack, StageEntered, rollout_stream
+from core.rollout.model import Rollout, State
+from core.rollout.plan import StageKind
+from core.rollout.refusal import Conflict
+from core.service import Request, Service
+from core.store.coordination import processes
+from core.store.log import event_log
+
+MARGIN = 4.0  # seconds more than a process serves on, until it counts as one that does not
+DOUBT_AFTER = 60.0
+GIVE_UP_AFTER = timedelta(hours=24)  # of the rollouts' clock, as `Rollout.ended_at` is
+LOOK_EVERY = 2.0  # seconds between two looks at who reports, while nothing is to be confirmed
+FORGET_AFTER = 3600.0
+LAG = 1.0  # seconds after a decision within which this process has surely learned of it
+SERVING_ROLES = frozenset({"serve", "web"})
+
+
+def real_time() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(slots=True)
+class _Report:
+    """A process as it reported at last, and when this process saw that report first."""
+
+    process: processes.Process
+    changed_at: float
+
+
+@dataclass(slots=True)
+class _Open:
+    """A switch that is to be confirmed. `began` is the time of its decision, but for `LAG`, where that was `witnessed`:
+    at the look before, this process did not know of it."""
+
+    position: int
+    began: float
+    witnessed: bool
+    recorded_at: datetime
+
+
+class Confirming:
+    """Of one process that may confirm; `look` is called again and again.
+
+    A process that reported once may be serving what it served then for `processes.SERVES_ON` seconds, whether it is
+    dead, cut off or beside a database that is not the one any more. So it is waited for until its report has not
+    changed for that long, and then it is named as one that was not heard.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        *,
+        real_now: Callable[[], datetime] = real_time,
+        elapsed: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._service = service
+        self._real_now = real_now
+        self._elapsed = elapsed
+        self._reports: dict[str, _Report] = {}
+        self._looked_at = float("-inf")
+        self._peeked: tuple[int, float] | None = None  # where the log ended at the look before, and when that was
+        self._open: dict[str, _Open] = {}
+
+    def look(self, now: datetime) -> None:
+        """Confirm what can be confirmed, doubt what has not been for a minute. `now` is the rollouts' clock."""
+        before = self._elapsed()
+        world = self._service.peek()
+        wanted = [r for r in world.rollouts.values() if _is_asked_about(r, now) or _drill_is_open(r)]
+        if not wanted and before - self._looked_at < LOOK_EVERY:
+            self._peeked = (world.position, before)
+            return
+        self._see()
+        self._open = {r.id: self._opened(r, before) for r in wanted}
+        self._peeked = (world.position, before)
+        for rollout in wanted:
+            if rollout.state is State.ROLLED_BACK:
+                self._confirm_flip(rollout, self._open[rollout.id], now, before)
+            else:
+                self._confirm_drill(rollout, self._open[rollout.id], now, before)
+
+    def _see(self) -> None:
+        """Who has reported, in the database that is written to."""
+        with self._service.database.reading_newest() as connection:
+            found = [p for p in processes.reported(connection) if p.role in SERVING_ROLES]
+        at = self._looked_at = self._elapsed()
+        known, self._reports = self._reports, {}
+        for process in found:
+            old = known.get(process.process_id)
+            same = old is not None and old.process.seen_at == process.seen_at
+            self._reports[process.process_id] = _Report(process, old.changed_at if old and same else at)
+        for name, report in self._reports.items():
+            if at - report.changed_at > FORGET_AFTER:
+                processes.leave(self._service.database, name)
+
+    def _opened(self, rollout: Rollout, at: float) -> _Open:
+        kind = RolledBack if rollout.state is State.ROLLED_BACK else StageEntered
+        known = self._open.get(rollout.id)
+        if known is not None and kind is RolledBack:
+            return known
+        with self._service.database.reading() as connection:
+            recorded = event_log.stream(connection, rollout_stream(rollout.id))
+        decided = next(r for r in reversed(recorded) if isinstance(r.event, kind))
+        if known is not None and known.position == decided.position:
+            return known
+        witnessed = self._peeked is not None and self._peeked[0] < decided.position
+        began = self._peeked[1] if witnessed and self._peeked is not None else at
+        return _Open(position=decided.position, began=began, witnessed=witnessed, recorded_at=decided.recorded_at)
+
+    def _standing(self, position: int, since: float, at: float) -> tuple[list[processes.Process], list[str], list[str]]:
+        """(those that serve `position` or what came after it, names of those that may not yet, and of those that were
+        not heard again since then and serve the live version by now)."""
+        reached, missing, unheard = [], [], []
+        for name, report in self._reports.items():
+            if report.process.position >= position:
+                reached.append(report.process)
+            elif at - report.changed_at <= processes.SERVES_ON + MARGIN:
+                missing.append(name)
+            elif report.changed_at > since - processes.SERVES_ON - MARGIN:
+                unheard.append(name)
+        return reached, missing, unheard
+
+    def _confirm_flip(self, rollout: Rollout, one: _Open, now: datetime, at: float) -> None:
+        reached, missing, unheard = self._standing(one.position, one.began, at)
+        living = [p for p in reached if self._is_heard(p, at)]
+        flag = _flag_missing(rollout)
+        waited = at - one.began
+        command: c.Command
+        if living and not missing and not flag:
+            seconds = waited if unheard else self._seconds(reached, one, waited)
+            seconds = max(seconds, rollout.flag.seconds if rollout.flag is not None else 0.0)
+            command = c.ConfirmFlip(seconds=seconds, processes=len(living), unheard=tuple(unheard) or None)
+        elif waited > DOUBT_AFTER and not rollout.flip_doubted:
+            names = (*(missing if living or missing else ("no process that serves versions is alive",)), *flag)
+            command = c.DoubtFlip(seconds=waited, missing=tuple(names))
+        else:
+            return
+        self._hand_in(rollout, command, f"flip:{one.position}:{type(command).__name__}", now)
+
+    def _confirm_drill(self, rollout: Rollout, one: _Open, now: datetime, at: float) -> None:
+        reached, missing, unheard = self._standing(one.position, one.began, at)
+        if any(self._is_heard(p, at) for p in reached) and not missing:
+            waited = at - one.began
+            seconds = waited if unheard else self._seconds(reached, one, waited)
+            self._hand_in(rollout, c.RecordDrill(seconds=seconds), f"drill:{one.position}", now)
+
+    def _is_heard(self, process: processes.Process, at: float) -> bool:
+        return at - self._reports[process.process_id].changed_at <= processes.SERVES_ON + MARGIN
+
+    def _seconds(self, reached: Iterable[processes.Process], one: _Open, waited: float) -> float:
+        """By the processes' own clocks to a hundredth; where that cannot be, as a clock was set meanwhile, as long as
+        this process has waited."""
+        told = max((p.reached_at - one.recorded_at).total_seconds() for p in reached)
+        if told < 0 or (one.witnessed and told > waited + LAG):
+            return waited
+        return told
+
+    def _hand_in(self, rollout: Rollout, command: c.Command, command_id: str, now: datetime) -> None:
+        asked = Request(command=command, command_id=command_id, by=ENGINE, at=now, rollout=rollout.id)
+        try:
+            self._service.handle(asked)
+        except Conflict:
+            return  # another worker was quicker, and has counted other seconds
+
+
+def _is_asked_about(rollout: Rollout, now: datetime) -> bool:
+    """A switch that nobody confirmed in time was reported loudly; it is not asked about for ever."""
+    if rollout.state is not State.ROLLED_BACK or rollout.flip is not None or rollout.ended_at is None:
+        return False
+    return now - rollout.ended_at < GIVE_UP_AFTER
+
+
+def _flag_missing(rollout: Rollout) -> tuple[str, ...]:
+    """The driven flag system, unless it was read back at nobody since the rollback."""
+    if rollout.plan.drives is None or (rollout.flag is not None and rollout.flag.percent == 0):
+        return ()
+    return (rollout.plan.drives.title,)
+
+
+def _drill_is_open(rollout: Rollout) -> bool:
+    stage = rollout.stage
+    drilling = stage is not None and stage.kind is StageKind.ROLLBACK_DRILL and rollout.under_way
+    return drilling and rollout.stage_index not in rollout.drilled

@@ -1,0 +1,63 @@
+"""The database is away: said once when it goes, then once a minute, and once when it is back, whoever notices it."""
+
+import threading
+import time
+from collections.abc import Callable
+
+import structlog
+from sqlalchemy.exc import DBAPIError
+
+from core.store.database.connections import AWAY, refusal_of_writes
+from core.store.errors import Busy
+
+log = structlog.get_logger()
+
+AGAIN = 60.0  # seconds between two lines
+
+
+class Outage:
+    """One per process, for all who ask the database. `elapsed` gives seconds of real time."""
+
+    def __init__(self, elapsed: Callable[[], float] = time.monotonic) -> None:
+        self._elapsed = elapsed
+        self._lock = threading.Lock()
+        self._said_at: float | None = None
+        self._since: float | None = None
+        self._failed = 0
+        self._said_away = False  # and not yet that it is back
+
+    def noted(self, error: BaseException, what: str = "") -> bool:
+        """Somebody's question failed: whether because the database is away, and then that is said, or was lately."""
+        if not isinstance(error, (*AWAY, Busy)):
+            return False
+        now = self._elapsed()
+        with self._lock:
+            self._failed += 1
+            if self._since is None:
+                self._since = now
+            if self._said_at is not None and now - self._said_at < AGAIN:
+                return True
+            self._said_at, self._said_away, failed, since = now, True, self._failed, self._since
+        log.error("the database is away", why=reason(error), what=what, failed=failed, seconds=round(now - since))
+        return True
+
+    def over(self) -> None:
+        """A question was answered and something written: the database is there."""
+        with self._lock:
+            if self._since is None:
+                return
+            seconds, failed = self._elapsed() - self._since, self._failed
+            self._since, self._failed = None, 0
+            said, self._said_away = self._said_away, False
+        if said:
+            log.warning("the database is back", seconds=round(seconds), failed=failed)
+
+
+def reason(error: BaseException) -> str:
+    """Why, in one line and without the statement."""
+    if isinstance(error, DBAPIError):
+        if refused := refusal_of_writes(error):
+            return refused
+        said = str(error.orig).strip()
+        return said.splitlines()[0] if said else type(error.orig).__name__
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

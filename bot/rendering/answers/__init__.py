@@ -1,0 +1,1 @@
+"""What somebody who asks is answered: status, metrics, history, help."""

@@ -1,0 +1,42 @@
+"""Answers about where things stand: one rollout, several, or what is live where nothing changes."""
+
+from bot.rendering import headline, wording
+from bot.rendering.blocks import blocks
+from bot.rendering.blocks.blocks import Message
+from bot.rendering.messages import card
+from core.rollout.model import Rollout
+from core.rollout.plan import content_hash
+from core.rollout.world import World
+
+LISTED = 10
+
+
+def one(rollout: Rollout, zone: str) -> Message:
+    """The card's content, for one pair of eyes."""
+    return blocks.message(
+        headline.render(rollout, zone),
+        blocks.section(headline.trail(rollout)),
+        blocks.lines(card.state_lines(rollout, zone)),
+        card.steer(rollout),
+        blocks.context(card.footer(rollout)),
+    )
+
+
+def several(rollouts: tuple[Rollout, ...], zone: str, title: str) -> Message:
+    """A line each, newest first."""
+    if not rollouts:
+        return blocks.message(
+            f"{title}: none.", blocks.context("Plan one: rollout apply FILE. Everything: /rollout list --all")
+        )
+    shown = [headline.render(r, zone) for r in reversed(rollouts)][:LISTED]
+    left = [wording.more(len(rollouts) - LISTED)] if len(rollouts) > LISTED else []
+    return blocks.message(f"{title}: {len(rollouts)}.", blocks.lines([*shown, *left]))
+
+
+def versions(world: World) -> Message:
+    """What is live on every AI feature, where nothing runs."""
+    lines = [
+        f"{wording.escape(s.name, 60)}: {wording.escape(s.live, 40)} (content {content_hash(s.live_content)})"
+        for s in world.surfaces.values()
+    ]
+    return blocks.message("Live now: every AI feature and its version.", blocks.lines(lines))

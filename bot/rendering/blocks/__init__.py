@@ -1,0 +1,1 @@
+"""Block Kit within its limits, and every button."""

@@ -1,0 +1,86 @@
+"""Every button there is: its label, its action id, and the opaque value that comes back when it is pressed."""
+
+from datetime import datetime
+
+from bot.rendering import wording
+from bot.rendering.blocks import blocks
+from bot.rendering.blocks.blocks import Block
+from core.rollout.model import Rollout
+from core.rollout.plan import StageKind
+
+APPROVE = "approve"
+REJECT = "reject"
+PAUSE = "pause"
+RESUME = "resume"
+ROLL_BACK = "rollback"
+GOT_IT = "got_it"
+CONCERN = "concern"
+FEELS_OFF = "feels_off"
+START_THEN = "start_then"
+RUN = "run"  # `run.0`, `run.1`, …: the value is a command that is parsed like a typed one
+
+
+def value(rollout: str, detail: str = "") -> str:
+    """The rollout, and a request, notice or time: checked again by the decider when it comes back."""
+    return f"{rollout}|{detail}" if detail else rollout
+
+
+def opened(pressed: str) -> tuple[str, str]:
+    """(rollout, detail) of a value that came back."""
+    rollout, _, detail = pressed.partition("|")
+    return rollout, detail
+
+
+def approve(rollout: Rollout, request: str, gate: str) -> Block:
+    asked = blocks.confirm(
+        "Approve?",
+        f"{rollout.id} may go on to: {wording.escape(gate, 100)}. Your name will stand beside it.",
+        "Approve",
+    )
+    return blocks.button("Approve", APPROVE, value(rollout.id, request), style="primary", confirm=asked)
+
+
+def reject(rollout: Rollout, request: str) -> Block:
+    return blocks.button("Reject…", REJECT, value(rollout.id, request))
+
+
+def pause(rollout: Rollout) -> Block:
+    return blocks.button("Pause", PAUSE, value(rollout.id))
+
+
+def resume(rollout: Rollout) -> Block:
+    return blocks.button("Resume", RESUME, value(rollout.id))
+
+
+def roll_back(rollout: Rollout) -> Block:
+    old = wording.escape(rollout.plan.from_version, 40)
+    text = f"Everyone gets {old} of {wording.escape(rollout.plan.surface, 60)} again, within seconds."
+    stage = rollout.stage
+    if stage is not None and stage.kind is StageKind.BAKE and rollout.plan.rollback_until:
+        text += f" It can be called until {wording.escape(rollout.plan.rollback_until, 40)}."
+    asked = blocks.confirm(f"Roll back {rollout.id}?", text, "Roll back")
+    return blocks.button("Roll back", ROLL_BACK, value(rollout.id), style="danger", confirm=asked)
+
+
+def feels_off(rollout: Rollout) -> Block:
+    return blocks.button("Feels off", FEELS_OFF, value(rollout.id))
+
+
+def got_it(rollout: Rollout, notice: str) -> Block:
+    return blocks.button("Got it", GOT_IT, value(rollout.id, notice), style="primary")
+
+
+def concern(rollout: Rollout, notice: str) -> Block:
+    return blocks.button("I have a concern", CONCERN, value(rollout.id, notice))
+
+
+def start_then(rollout: str, at: datetime) -> Block:
+    return blocks.button("Start then", START_THEN, value(rollout, at.isoformat()), style="primary")
+
+
+def run(label: str, command: str, index: int = 0) -> Block:
+    """A suggestion: pressing it is the same as typing `/rollout <command>`, with the one question before a rollback."""
+    asked = None
+    if command.startswith("rollback"):
+        asked = blocks.confirm("Roll back?", f"`/rollout {wording.escape(command, 200)}`", "Roll back")
+    return blocks.button(label, f"{RUN}.{index}", command, confirm=asked)

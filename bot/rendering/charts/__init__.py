@@ -1,0 +1,1 @@
+"""How a difference developed: Slack charts, SVG for pages, and words where neither is drawn."""

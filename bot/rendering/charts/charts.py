@@ -1,0 +1,80 @@
+"""How a difference developed, beside its limit, as a line chart of Slack's own; and in words where none is drawn."""
+
+from zoneinfo import ZoneInfo
+
+from bot.rendering import wording
+from bot.rendering.blocks.blocks import Block
+from bot.rendering.charts import curve
+from bot.rendering.numbers import figures
+from core.judging.model.verdict import Measure
+from core.judging.report.series import Point
+
+POINTS = 20  # Slack draws no more
+TITLE = 50
+
+
+def block(points: tuple[Point, ...], measure: Measure, zone: str) -> Block | None:
+    """A line chart of Slack's own: difference, range and limit; None where there is no line to draw yet."""
+    known = curve.thinned(curve.known(points), POINTS)
+    if len(known) < 2:
+        return None
+    labels = _labels(known, zone)
+    lines = [
+        ("Difference", [p.difference for p in known]),
+        ("Range from", [p.low for p in known]),
+        ("Range to", [p.high for p in known]),
+    ]
+    lines = [(name, values) for name, values in lines if all(v is not None for v in values)]
+    edges = curve.limits(measure)
+    names = ("Limit",) if len(edges) == 1 else ("Limit above", "Limit below")
+    lines += [(name, [edge] * len(known)) for name, edge in zip(names, edges, strict=False)]
+    return {
+        "type": "data_visualization",
+        "title": wording.shorten(wording.clean(f"{figures.title(measure.metric, measure.title)}: new − now"), TITLE),
+        "chart": {
+            "type": "line",
+            "series": [
+                {
+                    "name": name,
+                    "data": [
+                        {"label": label, "value": curve.scaled(value or 0.0, measure)}
+                        for label, value in zip(labels, values, strict=True)
+                    ],
+                }
+                for name, values in lines
+            ],
+            "axis_config": {"categories": labels, "x_label": f"Time, {zone}", "y_label": curve.unit(measure)},
+        },
+    }
+
+
+def words(chart: Block) -> str:
+    """The same in a line of text, for a terminal and for a workspace that draws no charts."""
+    told = []
+    for series in chart["chart"]["series"]:
+        values = [point["value"] for point in series["data"]]
+        is_flat = series["name"].startswith("Limit")
+        told.append(f"{series['name'].lower()} {values[-1]:+g}" if is_flat else _course(series["name"], values))
+    labels = chart["chart"]["axis_config"]["categories"]
+    unit = chart["chart"]["axis_config"]["y_label"]
+    zone = chart["chart"]["axis_config"].get("x_label", "").removeprefix("Time, ")
+    span = f"{labels[0]} to {labels[-1]} {zone}".rstrip()
+    return f"{chart['title']}, {span} ({unit}): {'; '.join(told)}"
+
+
+def _labels(points: tuple[Point, ...], zone: str) -> list[str]:
+    """Times of day, each only once: Slack takes no two alike."""
+    format_ = curve.time_format(points[-1].at - points[0].at, len(points))
+    found: list[str] = []
+    for point in points:
+        label = f"{point.at.astimezone(ZoneInfo(zone)):{format_}}"
+        number = 2
+        while label in found:
+            label = f"{label.partition(' (')[0]} ({number})"
+            number += 1
+        found.append(label)
+    return found
+
+
+def _course(name: str, values: list[float]) -> str:
+    return f"{name.lower()} {values[0]:+g} … {values[-1]:+g}"

@@ -1,0 +1,32 @@
+"""A message as plain text, for a terminal and for tests: every block in order, buttons as `[ Approve ]`."""
+
+import html
+
+from bot.rendering import wording
+from bot.rendering.blocks import blocks
+from bot.rendering.blocks.blocks import Block, Message
+from bot.rendering.charts import charts
+
+
+def text(message: Message) -> str:
+    """Everything a screen would show, without Slack's marks."""
+    parts = [_block(b) for b in message.blocks] or [message.text]
+    return html.unescape(wording.spoken("\n".join(p for p in parts if p)))
+
+
+def _block(block: Block) -> str:
+    match block["type"]:
+        case "section" if "fields" in block:
+            return "\n".join(f["text"].replace("\n", ": ") for f in block["fields"])
+        case "section":
+            return str(block["text"]["text"]).replace("```", "")
+        case "context":
+            return " ".join(e["text"] for e in block["elements"])
+        case "actions":
+            return " ".join(f"[ {e['text']['text']} ]" for e in block["elements"])
+        case "table":
+            return blocks.aligned([[cell["text"] for cell in row] for row in block["rows"]])
+        case "data_visualization":
+            return wording.escape(charts.words(block), blocks.CONTEXT)
+        case _:
+            return ""

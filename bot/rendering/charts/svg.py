@@ -1,0 +1,181 @@
+"""How a difference developed, as a drawing for the pages: SVG text that says nothing by colour alone."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from html import escape
+from itertools import pairwise
+from zoneinfo import ZoneInfo
+
+from bot.rendering import wording
+from bot.rendering.charts import curve
+from bot.rendering.numbers import figures
+from core.judging.model.verdict import Measure
+from core.judging.report.series import Point
+
+SHORT = 3  # characters of a unit that stand beside every number
+DRAWN = 240  # looks; a page has no room for more
+WIDTH, HEIGHT = 720, 260
+LABEL = 16  # the height of one
+LEFT, RIGHT, TOP, BOTTOM = 64, 132, 16, 32
+
+
+def draw(points: tuple[Point, ...], measure: Measure, stages: tuple[str, ...], zone: str, name: str) -> str:
+    """SVG text, safe inside a page; empty where there is no line to draw yet. `name` is unique on its page.
+
+    Nothing is said by colour alone: the limit is dashed and labelled, the range is a band, and the description tells
+    all of it in words.
+    """
+    known = curve.thinned(curve.known(points), DRAWN)
+    if len(known) < 2:
+        return ""
+    plot = _plot(known, measure)
+    title = f"{figures.title(measure.metric, measure.title)}: difference of new and current version over time"
+    return "\n".join(
+        [
+            f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-labelledby="{name}-t {name}-d">',
+            f'<title id="{name}-t">{escape(title)}</title>',
+            f'<desc id="{name}-d">{escape(_description(known, measure, zone))}</desc>',
+            *_grid(plot, measure),
+            *_stages(plot, known, stages),
+            *_band(plot, known),
+            *_limits(plot, measure),
+            *_line(plot, known, measure),
+            *_times(plot, known, zone),
+            "</svg>",
+        ]
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Plot:
+    since: datetime
+    until: datetime
+    low: float
+    high: float
+
+    def x(self, at: datetime) -> float:
+        return LEFT + (WIDTH - LEFT - RIGHT) * ((at - self.since) / (self.until - self.since))
+
+    def y(self, value: float) -> float:
+        inside = min(max(value, self.low), self.high)
+        return TOP + (HEIGHT - TOP - BOTTOM) * (self.high - inside) / (self.high - self.low)
+
+    @property
+    def right(self) -> float:
+        return WIDTH - RIGHT
+
+
+def _plot(known: tuple[Point, ...], measure: Measure) -> _Plot:
+    """Differences and limits set the height; a range is cut where it would flatten them."""
+    marks = [p.difference for p in known if p.difference is not None] + [*curve.limits(measure), 0.0]
+    span = max(max(marks) - min(marks), 1e-9)
+    ends = [e for p in known for e in (p.low, p.high) if e is not None]
+    low = max(min([*marks, *ends]), min(marks) - span)
+    high = min(max([*marks, *ends]), max(marks) + span)
+    room = (high - low) * 0.08
+    since, until = known[0].at, known[-1].at
+    return _Plot(since=since, until=max(until, since + timedelta(seconds=1)), low=low - room, high=high + room)
+
+
+def _grid(plot: _Plot, measure: Measure) -> list[str]:
+    drawn = []
+    for value in _ticks(plot.low, plot.high):
+        y = plot.y(value)
+        kind = "zero" if value == 0 else "grid"
+        drawn.append(f'<line class="{kind}" x1="{LEFT}" x2="{plot.right}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        drawn.append(_text("tick", LEFT - 8, y + 4, _tick(value, measure), "end"))
+    return drawn
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    raw = (high - low) / 4
+    size = 10.0 ** len(f"{int(raw)}") if raw >= 1 else 1.0
+    while size > raw:
+        size /= 10
+    step = next(size * m for m in (1, 2, 5, 10) if size * m >= raw)
+    first = int(low / step) - 1
+    return [round(n * step, 12) for n in range(first, first + 12) if low <= n * step <= high]
+
+
+def _stages(plot: _Plot, known: tuple[Point, ...], stages: tuple[str, ...]) -> list[str]:
+    drawn = []
+    for before, after in pairwise(known):
+        if after.stage != before.stage:
+            x = plot.x(after.at)
+            drawn.append(f'<line class="stage" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>')
+            if 0 <= after.stage < len(stages):
+                drawn.append(_text("stage", x + 4, TOP + 10, stages[after.stage]))
+    return drawn
+
+
+def _band(plot: _Plot, known: tuple[Point, ...]) -> list[str]:
+    """One band per unbroken run of looks whose range is known."""
+    runs: list[list[Point]] = [[]]
+    for point in known:
+        if point.low is None or point.high is None:
+            runs.append([])
+        else:
+            runs[-1].append(point)
+    drawn = []
+    for run in runs:
+        if len(run) > 1:
+            upper = [f"{plot.x(p.at):.1f},{plot.y(p.high or 0.0):.1f}" for p in run]
+            lower = [f"{plot.x(p.at):.1f},{plot.y(p.low or 0.0):.1f}" for p in reversed(run)]
+            drawn.append(f'<polygon class="band" points="{" ".join([*upper, *lower])}"/>')
+    return drawn
+
+
+def _limits(plot: _Plot, measure: Measure) -> list[str]:
+    drawn = []
+    for edge in curve.limits(measure):
+        y = plot.y(edge)
+        drawn.append(f'<line class="limit" x1="{LEFT}" x2="{plot.right}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        shown = wording.difference(edge, measure.unit, relative=measure.relative)
+        drawn.append(_text("limit", plot.right + 8, y + 4, f"limit {shown}"))
+    return drawn
+
+
+def _line(plot: _Plot, known: tuple[Point, ...], measure: Measure) -> list[str]:
+    path = " ".join(f"{plot.x(p.at):.1f},{plot.y(p.difference or 0.0):.1f}" for p in known)
+    last = known[-1]
+    assert last.difference is not None
+    x, y = plot.x(last.at), plot.y(last.difference)
+    shown = wording.difference(last.difference, measure.unit, relative=measure.relative)
+    # A label that would lie on the limit's own moves out of its way, to the side on which the line is.
+    near = next((plot.y(edge) for edge in curve.limits(measure) if abs(plot.y(edge) - y) < LABEL), None)
+    label = y if near is None else near + (LABEL if y >= near else -LABEL)
+    return [
+        f'<polyline class="difference" points="{path}"/>',
+        f'<circle class="difference" cx="{x:.1f}" cy="{y:.1f}" r="4"/>',
+        _text("difference", plot.right + 8, label + 4, f"now {shown}"),
+    ]
+
+
+def _times(plot: _Plot, known: tuple[Point, ...], zone: str) -> list[str]:
+    format_ = curve.time_format(known[-1].at - known[0].at, 3)
+    middle = plot.since + (plot.until - plot.since) / 2
+    marks = ((plot.since, "start"), (middle, "middle"), (plot.until, "end"))
+    y = HEIGHT - BOTTOM + 18
+    return [_text("tick", plot.x(at), y, f"{at.astimezone(ZoneInfo(zone)):{format_} %Z}", side) for at, side in marks]
+
+
+def _text(kind: str, x: float, y: float, text: str, anchor: str = "start") -> str:
+    shown = escape(wording.clean(text, 80))
+    return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{shown}</text>'
+
+
+def _description(known: tuple[Point, ...], measure: Measure, zone: str) -> str:
+    last = known[-1]
+    moved = wording.difference(last.difference, measure.unit, relative=measure.relative)
+    span = wording.interval(last.low, last.high, measure.unit, relative=measure.relative)
+    edges = [wording.difference(e, measure.unit, relative=measure.relative) for e in curve.limits(measure)]
+    limit = f" The limit is {' and '.join(edges)}." if edges else " There is no limit."
+    first = wording.difference(known[0].difference, measure.unit, relative=measure.relative)
+    since, until = (wording.plain_time(p.at, zone) for p in (known[0], last))
+    return f"{first} at {since}, {moved} {span} at {until}.{limit}"
+
+
+def _tick(value: float, measure: Measure) -> str:
+    unit = curve.unit(measure)
+    shown = f"{curve.scaled(value, measure):+g}" if value else "0"
+    return f"{shown} {unit}" if len(unit) <= SHORT else shown

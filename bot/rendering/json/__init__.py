@@ -1,0 +1,1 @@
+"""Rollouts and evidence as JSON."""

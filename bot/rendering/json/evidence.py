@@ -1,0 +1,112 @@
+"""How evidence looks in JSON: verdict, arms, metrics with what they could have shown, segments, notes."""
+
+from datetime import datetime
+from typing import Any
+
+from bot.rendering.numbers.latest import Latest, latest, power_of
+from core.judging.judge import Judgement
+from core.judging.model.verdict import Finding, Measure
+from core.judging.report.series import Point
+from core.rollout.model import Rollout
+
+Json = dict[str, Any]
+
+
+def evidence_shown(rollout: Rollout, judgement: Judgement | None, at: datetime) -> Json:
+    """The newest judgement of a rollout. Before the first look nothing has been seen, and the verdict is null."""
+    seen = judgement
+    now = latest(rollout, judgement, at)
+    return {
+        "rollout": rollout.id,
+        "state": rollout.state.value,
+        "stage": rollout.stage.name if rollout.stage else None,
+        "verdict": seen.verdict.name if seen else None,
+        "arms": {
+            "canary": {"units": seen.canary_units if seen else 0, "requests": seen.canary_requests if seen else 0},
+            "control": {"units": seen.control_units if seen else 0, "requests": seen.control_requests if seen else 0},
+        },
+        "metrics": [metric_shown(rollout, m, now.at) for m in seen.measures] if seen else [],
+        "segments": segments_shown(rollout, now)["segments"],
+        "segments_checked": now.checked,
+        "notes": [_note(n) for n in now.notes],
+    }
+
+
+def narrowed(evidence: Json, metric: str, segment: str) -> Json:
+    """The same with one metric or one segment only, where one is asked for."""
+
+    def kept(rows: list[Json]) -> list[Json]:
+        return [r for r in rows if metric in ("", r["metric"]) and segment.lower() in ("", r["segment"].lower())]
+
+    wanted = kept(evidence["segments"])
+    return {**evidence, "metrics": kept(evidence["metrics"]), "segments": wanted} if metric or segment else evidence
+
+
+def segments_shown(rollout: Rollout, seen: Latest) -> Json:
+    """Every cut, in the engine's order; of a rollout that has ended those that stood out."""
+    rows = [metric_shown(rollout, m, seen.at) for m in seen.segments]
+    return {"rollout": rollout.id, "segments": rows, "segments_checked": seen.checked}
+
+
+def metric_explained(rollout: Rollout, seen: Latest, metric: str, trend: tuple[Point, ...]) -> Json:
+    """One metric under every limit it has, and how its difference developed."""
+    rows = [metric_shown(rollout, m, seen.at) for m in seen.measures if m.metric == metric]
+    return {"rollout": rollout.id, "metrics": rows, "trend": [_point(p) for p in trend]}
+
+
+def metric_shown(rollout: Rollout, measure: Measure, at: datetime | None) -> Json:
+    """One row; null is unknown. `could_notice`, `could_still_be` and `amount` are in the unit of `estimate`."""
+    power = power_of(rollout, measure, at)
+    return {
+        "metric": measure.metric,
+        "title": measure.title,
+        "unit": measure.unit,
+        "segment": measure.segment,
+        "canary": measure.canary,
+        "control": measure.control,
+        "estimate": measure.difference,
+        "bound": {"low": measure.low, "high": measure.high},
+        "relative": measure.relative,
+        "limit": measure.limit_text,
+        "role": measure.role,
+        "agreed": measure.limit_text is not None and not measure.implied,
+        "amount": measure.amount,
+        "harm": measure.harm,
+        "verdict": measure.word,
+        "expected": measure.expected,
+        "cleared": measure.cleared,
+        "requests": {"canary": measure.n_canary, "control": measure.n_control},
+        "design_effect": measure.design_effect,
+        "log_evidence": measure.log_e,
+        "log_evidence_needed": measure.needed or None,
+        "log_evidence_kept": measure.log_clear,
+        "power": {
+            "could_notice": power.noticeable,
+            "could_still_be": power.could_still_be,
+            "decided_in_seconds": power.decided_in.total_seconds() if power.decided_in is not None else None,
+        },
+        "weaker": measure.weaker,
+        "note": measure.note,
+    }
+
+
+def _note(finding: Finding) -> Json:
+    return {
+        "metric": finding.metric,
+        "title": finding.title,
+        "limit": finding.limit_text,
+        "estimate": finding.difference,
+        "bound": {"low": finding.low, "high": finding.high},
+        "relative": finding.relative,
+        "segment": finding.segment,
+        "note": finding.note,
+    }
+
+
+def _point(point: Point) -> Json:
+    return {
+        "at": point.at.isoformat(),
+        "stage": point.stage,
+        "estimate": point.difference,
+        "bound": {"low": point.low, "high": point.high},
+    }

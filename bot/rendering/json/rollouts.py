@@ -1,0 +1,46 @@
+"""How rollouts and events look in JSON."""
+
+import json
+from typing import Any
+
+from core.rollout.model import Rollout
+from core.rollout.plan import content_hash
+from core.store.formats import codec
+from core.store.log.event_log import Recorded
+
+
+def rollout_shown(rollout: Rollout) -> dict[str, Any]:
+    """A rollout as it stands; percentages are 0 to 100 of the stage's audience."""
+    plan = rollout.plan
+    return {
+        "id": rollout.id,
+        "name": plan.name,
+        "surface": plan.surface,
+        "state": rollout.state.value,
+        "stage": rollout.stage.name if rollout.stage else None,
+        "percent": rollout.percent,
+        "from": plan.from_version,
+        "to": plan.to_version,
+        "content": content_hash(rollout.to_content),
+        "change": rollout.kind,
+        "owner": plan.owner_handle or plan.owner,
+        "risk": plan.risk.value,
+        "waiting_for": rollout.waiting_for,
+        "fingerprint": rollout.fingerprint,
+        "planned_at": rollout.planned_at.isoformat(),
+        "start": rollout.start.isoformat() if rollout.start else None,
+        "started_at": rollout.started_at.isoformat() if rollout.started_at else None,
+        "ended_at": rollout.ended_at.isoformat() if rollout.ended_at else None,
+    }
+
+
+def event_shown(recorded: Recorded) -> dict[str, Any]:
+    """An event with the reason somebody gave for it (empty where there is none) and everything it holds."""
+    return {
+        "position": recorded.position,
+        "type": recorded.type,
+        "actor": recorded.actor,
+        "at": recorded.at.isoformat(),
+        "reason": getattr(recorded.event, "reason", ""),
+        "data": json.loads(codec.encode(recorded.event)[2]),
+    }

@@ -1,0 +1,144 @@
+"""From an announcement to its message, as things stand when it is sent; or nothing, where it has become pointless."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from bot.rendering import wording
+from bot.rendering.blocks.blocks import Message
+from bot.rendering.messages import approval, card, event_lines, follow_up, notice, rollback_alert, summary
+from core.rollout import events as e
+from core.rollout import gates, holds
+from core.rollout.announcements import Announcement, Kind
+from core.rollout.evolve import evolve
+from core.rollout.model import TERMINAL, Rollout, State
+from core.rollout.world import World
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One event of the rollout's log."""
+
+    position: int
+    at: datetime
+    event: e.RolloutEvent
+
+
+def render(
+    told: Announcement,
+    position: int,
+    world: World,
+    entries: Sequence[Entry],
+    at: datetime,
+    mention: Callable[[str], str] = wording.escape,
+    trend: summary.Trend = lambda _: (),
+) -> Message | None:
+    """What to post or edit at `at`; `position` is that of the event it follows from. None: nothing any more.
+
+    `trend` tells how a metric of this rollout developed.
+    """
+    rollout = world.rollout(told.rollout)
+    zone = world.policy.timezone
+    entry = next((x for x in entries if x.position == position), None)
+    match told.kind:
+        case Kind.CARD:
+            return card.render(rollout, zone)
+        case Kind.NOTICE | Kind.NOTICE_EDIT:
+            return _notice(told, rollout, _title(world, rollout), at, zone, _others(world, rollout))
+        case Kind.APPROVAL:
+            return _approval(told, rollout, entries, zone, mention) if _is_asked(told, rollout) else None
+        case Kind.APPROVAL_CLOSED:
+            return _approval(told, rollout, entries, zone, mention)
+        case Kind.ALERT | Kind.ALERT_EDIT:
+            return _alert(rollout, entries, zone)
+        case Kind.WITNESS | Kind.DAILY_WITNESS:
+            return None  # it shows the log itself, which is not known here: see `witness`
+    if entry is None:
+        return None
+    match told.kind, entry.event:
+        case Kind.SUMMARY, e.EvidenceRecorded() as evidence:
+            shown = _before(entries, position) if evidence.reason == "step" and rollout.request is None else rollout
+            return summary.render(shown, evidence, entry.at, zone, trend)
+        case Kind.NOT_CONFIRMED, e.FlipUnconfirmed() as doubt:
+            decided = next((x.at for x in reversed(entries) if isinstance(x.event, e.RolledBack)), None)
+            return rollback_alert.not_confirmed(rollout, doubt, decided, zone) if rollout.flip is None else None
+        case Kind.FOLLOW_UP, event:
+            title, others = _title(world, rollout), _others(world, rollout)
+            return follow_up.render(rollout, event, told.audience, title, entry.at, zone, others)
+        case _:
+            return event_lines.render(rollout, entry.event, entry.at, zone)
+
+
+def _before(entries: Sequence[Entry], position: int) -> Rollout:
+    """The rollout at an event: a step's summary speaks of the stage that was left, not of the one entered with it."""
+    rollout: Rollout | None = None
+    for entry in entries:
+        if entry.position <= position:
+            rollout = evolve(rollout, entry.event, entry.at)
+    assert rollout is not None
+    return rollout
+
+
+def _title(world: World, rollout: Rollout) -> str:
+    surface = world.surfaces.get(rollout.plan.surface)
+    return surface.title if surface is not None and surface.title else rollout.plan.surface
+
+
+def _others(world: World, rollout: Rollout) -> list[Rollout]:
+    """What else is planned or under way on the same AI feature."""
+    return [r for r in world.open if r.plan.surface == rollout.plan.surface and r.id != rollout.id]
+
+
+def _notice(
+    told: Announcement, rollout: Rollout, title: str, at: datetime, zone: str, others: list[Rollout]
+) -> Message | None:
+    planned = next((n for n in rollout.plan.told_before if told.key == f"notice:{rollout.fingerprint}:{n.key}"), None)
+    if planned is None:
+        return None  # the plan was changed, and its own notice is on its way
+    if told.kind is Kind.NOTICE and rollout.state in TERMINAL and rollout.state is not State.DONE:
+        return None
+    return notice.render(rollout, planned, title, rollout.notice_posted(planned.key) or at, zone, others)
+
+
+def _is_asked(told: Announcement, rollout: Rollout) -> bool:
+    return rollout.request is not None and told.key == f"approval:{rollout.request.request}"
+
+
+def _approval(
+    told: Announcement, rollout: Rollout, entries: Sequence[Entry], zone: str, mention: Callable[[str], str]
+) -> Message | None:
+    name = told.key.partition(":")[2]
+    asked = next((x for x in entries if isinstance(x.event, e.ApprovalRequested) and x.event.request == name), None)
+    if asked is None:
+        return None
+    request = asked.event
+    assert isinstance(request, e.ApprovalRequested)
+    after = [x.event for x in entries if x.position > asked.position]
+    given = tuple(x for x in after if isinstance(x, e.Approved) and x.request == name)
+    if _is_asked(told, rollout) and not gates.is_open(rollout):
+        return approval.render(rollout, request, given, asked.at, zone, mention)
+    return approval.closed(rollout, request, given, _outcome(request, after, given))
+
+
+def _outcome(request: e.ApprovalRequested, after: Sequence[e.RolloutEvent], given: tuple[e.Approved, ...]) -> str:
+    for event in after:
+        match event:
+            case e.Rejected() if event.request == request.request:
+                return "rejected"
+            case e.ApprovalExpired() if event.request == request.request:
+                return "expired"
+            case e.Held() if holds.clears_itself(event.key):
+                continue
+            case e.ApprovalRequested() | e.RolledBack() | e.Abandoned() | e.Planned() | e.Held():
+                return "lapsed"
+            case e.Started() | e.StageEntered():
+                return "approved"
+    return "approved" if len(given) >= request.needed else "lapsed"
+
+
+def _alert(rollout: Rollout, entries: Sequence[Entry], zone: str) -> Message | None:
+    decided = next((x for x in reversed(entries) if isinstance(x.event, e.RolledBack)), None)
+    if decided is None:
+        return None
+    assert isinstance(decided.event, e.RolledBack)
+    return rollback_alert.render(rollout, decided.event, decided.at, rollout.flip, zone)

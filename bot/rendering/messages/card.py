@@ -1,0 +1,94 @@
+"""The one message per rollout that is always current: edited in place, its thread is the log."""
+
+from bot.rendering import headline, wording
+from bot.rendering.blocks import blocks, buttons
+from bot.rendering.blocks.blocks import Block, Message
+from bot.rendering.messages import rollback_alert
+from bot.rendering.numbers import detectability, figures, segments
+from core.judging.model.verdict import Continue, NoControl
+from core.rollout import gates
+from core.rollout.events import EvidenceRecorded, RolledBack
+from core.rollout.model import Rollout, State
+
+
+def render(rollout: Rollout, zone: str) -> Message:
+    """The card as the rollout stands."""
+    return blocks.message(
+        headline.render(rollout, zone),
+        blocks.section(headline.trail(rollout)),
+        blocks.lines(state_lines(rollout, zone)),
+        steer(rollout),
+        blocks.context(footer(rollout)),
+    )
+
+
+def footer(rollout: Rollout) -> str:
+    plan = rollout.plan
+    ticket = f" · {wording.escape(plan.ticket, 200)}" if plan.ticket else ""
+    drives = f" · drives {wording.escape(plan.drives.title, 200)}" if plan.drives is not None else ""
+    return (
+        f"{wording.escape(rollout.kind, 80)} · {wording.from_to(rollout)} · {wording.escape(plan.surface, 60)} · "
+        f"risk {plan.risk} · owner {wording.owner(rollout)} · plan {rollout.fingerprint[:6]}{ticket}{drives}"
+    )
+
+
+def state_lines(rollout: Rollout, zone: str) -> list[str]:
+    """How it looks so far, and what it waits for."""
+    said = []
+    if rollout.plan.why and rollout.state is State.PLANNED:
+        said.append(f"Why: {wording.escape(rollout.plan.why)}")
+    evidence = rollout.evidence
+    if evidence is not None and rollout.under_way:
+        seen = f"{wording.count(evidence.canary_requests)} requests on the new version"
+        beside = f", {wording.count(evidence.control_requests)} on the current one" if evidence.control_requests else ""
+        as_of = f", {wording.when(rollout.evidence_at, zone)}" if rollout.evidence_at else ""
+        said.append(f"{_so_far(evidence)} · {seen}{beside} · evidence #{evidence.number}{as_of}")
+        if evidence.segments:
+            said.append(segments.line(evidence.segments, evidence.segments_checked))
+        if unseen := detectability.so_far(rollout):
+            said.append(unseen)
+    said += detectability.accepted(rollout)
+    if rollout.state is State.ON_HOLD:
+        said.append(f'Either `/rollout resume {rollout.id} "why"` or roll back.')
+    if rollout.request is not None and not gates.is_open(rollout) and rollout.approvals:
+        said.append(f"Approved so far: {', '.join(wording.escape(a.handle, 40) for a in rollout.approvals)}.")
+    if rollout.rollback is not None:
+        said += _why(rollout.rollback)
+    return said
+
+
+def _so_far(evidence: EvidenceRecorded) -> str:
+    """The weakest of what matters."""
+    if not isinstance(evidence.verdict, Continue | NoControl):
+        return wording.verdict_word(evidence.verdict)
+    open_ = figures.undecided(evidence.measures)
+    return f"Not enough data yet for {open_}" if open_ else "Fine so far"
+
+
+def _why(back: RolledBack) -> list[str]:
+    if back.findings:
+        return [f"Why: {rollback_alert.measured(back.findings[0])}"]
+    return [f"Why: {wording.escape(back.reason)}"] if back.reason else []
+
+
+def steer(rollout: Rollout) -> Block | None:
+    """The buttons that make sense now; they vanish with what they would do."""
+    details = buttons.run("Details", f"metrics {rollout.id}")
+    match rollout.state:
+        case State.PLANNED:
+            ready = (
+                not rollout.live_instead
+                and rollout.start is None
+                and (not rollout.plan.approvals.needed or gates.is_open(rollout))
+            )
+            return blocks.actions(buttons.run("Start", f"start {rollout.id}")) if ready else None
+        case State.RUNNING | State.WAITING:
+            return blocks.actions(
+                buttons.pause(rollout), buttons.roll_back(rollout), buttons.feels_off(rollout), details
+            )
+        case State.ON_HOLD | State.PAUSED:
+            return blocks.actions(buttons.resume(rollout), buttons.roll_back(rollout), details)
+        case State.DONE:
+            return blocks.actions(buttons.roll_back(rollout))
+        case _:
+            return None

@@ -1,0 +1,195 @@
+"""Rolled back: what fired, the numbers, what was switched, how long it took as observed, and who was hit."""
+
+from datetime import datetime, timedelta
+
+from bot.rendering import wording
+from bot.rendering.blocks import blocks, buttons
+from bot.rendering.blocks.blocks import Message
+from bot.rendering.numbers import detectability, figures
+from core.judging.model.verdict import Finding, Measure
+from core.rollout.events import FlipConfirmed, FlipUnconfirmed, RolledBack
+from core.rollout.model import Rollout
+from core.rollout.plan import changed_parts
+
+LOCKED = " · why it can't be overruled: limits were set before the start"
+
+
+def render(rollout: Rollout, event: RolledBack, at: datetime, flip: FlipConfirmed | None, zone: str) -> Message:
+    """The alert, `at` the time of the decision; without `flip` the switch is still being confirmed."""
+    took = f"it took {wording.duration(flip.seconds)}" if flip else "the switch is being confirmed"
+    first = f"Rolled back: {wording.subject(rollout)}. Everyone is on the previous version again; {took}."
+    return blocks.message(
+        f"{first} No action needed now.",
+        blocks.lines([f"*{label}*  {text}" for label, text in _facts(rollout, event, at, flip, zone) if text]),
+        blocks.lines(_others(event.findings)),
+        blocks.lines(detectability.accepted(rollout)),
+        blocks.context(
+            f"Ask {wording.person(rollout.plan.owner, rollout.plan.owner_handle)} (owner)"
+            f"{_told(rollout)}{LOCKED if event.findings else ''}"
+        ),
+    )
+
+
+def _facts(
+    rollout: Rollout, event: RolledBack, at: datetime, flip: FlipConfirmed | None, zone: str
+) -> list[tuple[str, str]]:
+    return [
+        ("What fired", _fired(rollout, event, zone)),
+        ("Where", _where(rollout, event.findings[0]) if event.findings else ""),
+        ("Since", _since(rollout, event, at, zone)),
+        ("Seconds", _seconds(event, flip)),
+        ("What flipped", _flipped(rollout, event)),
+        ("Who was hit", _hit(rollout, event)),
+        ("Old version", _callable(rollout, event, at)),
+    ]
+
+
+def _fired(rollout: Rollout, event: RolledBack, zone: str) -> str:
+    if not event.findings:
+        who = wording.person(event.by)
+        return f"{who} rolled it back{f': “{wording.escape(event.reason)}”' if event.reason else '.'}"
+    locked = f" (locked {wording.when(rollout.started_at, zone)})" if rollout.started_at else ""
+    finding = event.findings[0]
+    return f"{measured(finding)}. Agreed limit: {wording.escape(finding.limit_text, 100)}{locked}"
+
+
+def measured(finding: Finding) -> str:
+    """`Declined to answer: 6.4 % new vs 1.9 % now, +4.5 pp (+2.4 … +6.5)`, as far as it is known."""
+    unit = finding.unit
+    numbers = f"{wording.value(finding.canary, unit)} new"
+    if finding.control is not None:
+        numbers += f" vs {wording.value(finding.control, unit)} now"
+    if finding.difference is not None:
+        moved = wording.difference(finding.difference, unit, relative=finding.relative)
+        span = wording.interval(finding.low, finding.high, unit, relative=finding.relative)
+        numbers += f", {moved} {span}".rstrip()
+    note = f"; {wording.escape(finding.note, 200)}" if finding.note else ""
+    where = f" ({wording.escape(finding.segment, 80)})" if finding.segment else ""
+    return f"{figures.named(finding.metric, finding.title)}{where}: {numbers}{note}"
+
+
+def _where(rollout: Rollout, finding: Finding) -> str:
+    """The segment that fired, or the worst of those that stand out by the same limit: nobody is sent looking where
+    chance may be at work."""
+    if finding.segment:
+        return f"{wording.escape(finding.segment, 80)} only; everybody together did not show it"
+    rows = rollout.evidence.segments if rollout.evidence else ()
+    there = [m for m in rows if (m.metric, m.limit_text) == (finding.metric, finding.limit_text) and not m.implied]
+    there = [m for m in there if m.word in figures.BADLY]
+    worst = max(there, key=lambda m: m.log_e, default=None)
+    if worst is None:
+        return ""
+    numbers = f"{wording.value(worst.canary, worst.unit)} vs {wording.value(worst.control, worst.unit)}"
+    return f"{wording.escape(worst.segment, 80)} most: {numbers}{_counted(worst)}"
+
+
+def _counted(measure: Measure) -> str:
+    """`(23 of 153 vs 52 of 2,840)` for shares."""
+    if not measure.unit.startswith("%") or measure.canary is None or measure.control is None:
+        return ""
+    new, now = measure.canary * measure.n_canary, measure.control * measure.n_control
+    return (
+        f" ({wording.count(new)} of {wording.count(measure.n_canary)} "
+        f"vs {wording.count(now)} of {wording.count(measure.n_control)})"
+    )
+
+
+def _since(rollout: Rollout, event: RolledBack, at: datetime, zone: str) -> str:
+    decided = f"decided {wording.clock_time(at, zone)}"
+    if event.verdict_seconds is None or rollout.stage is None:
+        return decided
+    began = at - timedelta(seconds=event.verdict_seconds)
+    return f"{wording.escape(rollout.stage.name, 40)} began {wording.clock_time(began, zone)}, {decided}"
+
+
+def _seconds(event: RolledBack, flip: FlipConfirmed | None) -> str:
+    said = []
+    if event.verdict_seconds is not None:
+        said.append(f"to the verdict {wording.duration(event.verdict_seconds)} of this stage")
+    if event.judged_seconds is not None:
+        said.append(f"the look took {wording.duration(event.judged_seconds)}")
+    if flip is None:
+        said.append("to the flip: being confirmed")
+    else:
+        seen = wording.plural(flip.processes, "process", "processes")
+        said.append(f"to the flip {wording.duration(flip.seconds)}, observed on {seen}{unheard(flip)}")
+    return " · ".join(said)
+
+
+def unheard(flip: FlipConfirmed) -> str:
+    """Of processes that were not heard any more: by when they serve the old version is known, not that they said so."""
+    if not flip.unheard:
+        return ""
+    names = ", ".join(wording.escape(name, 60) for name in flip.unheard)
+    return f"; not heard: {names}, by now on the live version by the rule for who cannot report"
+
+
+def _flipped(rollout: Rollout, event: RolledBack) -> str:
+    changed = changed_parts(rollout.from_content, rollout.to_content)
+    untouched = sorted(set(rollout.from_content) - set(changed))
+    only = f" ({' + '.join(wording.escape(c, 40) for c in changed)}{' only' if len(changed) == 1 else ''})"
+    beside = f" Not touched: {', '.join(wording.escape(u, 40) for u in untouched)}" if untouched else ""
+    new, old = wording.escape(rollout.plan.to_version, 40), wording.escape(event.version, 40)
+    return f"{wording.escape(rollout.plan.surface, 60)}: {new} -> {old}{only}.{beside}"
+
+
+def _hit(rollout: Rollout, event: RolledBack) -> str:
+    stage = rollout.stage
+    share = f" ({wording.percent(stage.percent)} of users)" if stage is not None and 0 < stage.percent < 100 else ""
+    if not event.exposed_requests:
+        return "no request that we know of"
+    people = f"about {wording.plural(event.exposed_units, 'person', 'people')}"
+    since = "; up to its end, since when everybody had it and nobody was counted" if event.after_done else ""
+    return f"{wording.plural(event.exposed_requests, 'request')}, {people}{share}{since}"
+
+
+def _callable(rollout: Rollout, event: RolledBack, at: datetime) -> str:
+    """A model that may be gone is named: everybody is served it now."""
+    until = rollout.plan.rollback_until
+    if not until or at.date().isoformat() <= until:
+        return ""
+    old = wording.escape(event.version, 40)
+    past = f"can be called until {wording.escape(until, 40)}, which is past"
+    return f"the plan says that {old} {past}: check that it still answers"
+
+
+def _others(findings: tuple[Finding, ...]) -> list[str]:
+    others = [measured(f) for f in findings[1:4]]
+    left = [wording.more(len(findings) - 4)] if len(findings) > 4 else []
+    return [f"*Also*  {text}" for text in others] + left
+
+
+def _told(rollout: Rollout) -> str:
+    channels = [wording.escape(n.channel, 60) for n in rollout.plan.told_before if rollout.notice_posted(n.key)]
+    return f" · {', '.join(channels)} told" if channels else ""
+
+
+def not_confirmed(rollout: Rollout, event: FlipUnconfirmed, decided_at: datetime | None, zone: str) -> Message:
+    """The switch back could not be observed: loud, with what to do."""
+    told = f" at {wording.clock_time(decided_at, zone)}" if decided_at else ""
+    missing = wording.listing([wording.escape(m, 60) for m in event.missing])
+    old = wording.escape(rollout.plan.from_version, 40)
+    driven = rollout.plan.drives.title if rollout.plan.drives is not None else ""
+    flag = wording.escape(driven, 200) if driven in event.missing else ""
+    processes = [name for name in event.missing if name != driven]
+    first = (
+        f"ROLLBACK NOT CONFIRMED: {wording.subject(rollout)} was told to switch{told}, but after "
+        f"{wording.duration(event.seconds)} "
+        + (f"not every process serves {old}." if processes else f"{flag} was not read back at 0 %.")
+    )
+    stuck = [
+        "*Likely*  a process that is stuck, or cut off from the database",
+        f"*Do now*  restart it; until then it may still serve {wording.escape(rollout.plan.to_version, 40)}",
+    ]
+    unset = [
+        f"*Flag system*  {wording.escape(rollout.flag_trouble, 300) or 'no answer so far'}",
+        f"*Do now*  set {flag} to 0 % there by hand; Rampart goes on trying, and finds that",
+    ]
+    return blocks.message(
+        first,
+        blocks.lines(
+            [f"*Not confirmed by*  {missing}", *(stuck if processes else []), *(unset if flag else [])],
+        ),
+        blocks.actions(buttons.run("Status", f"status {rollout.id}")),
+        blocks.context(f"{wording.person(rollout.plan.owner, rollout.plan.owner_handle)} (owner): now, please"),
+    )

@@ -1,0 +1,30 @@
+"""What a rollout's owner is told alone, when the channel in which everything about it is told takes no messages."""
+
+from bot.rendering import wording
+from bot.rendering.blocks import blocks
+from bot.rendering.blocks.blocks import Message
+from core.rollout.model import Rollout
+
+_REMEDIES = {
+    "is_archived": "Unarchive the channel, or apply the rollout's file with another one.",
+    "not_in_channel": "Invite the app to the channel.",
+    "channel_not_found": "Create the channel or invite the app to it, or apply the rollout's file with another one.",
+    "msg_too_long": "Read it on Rampart's page or with rollout history.",
+}
+
+
+def key(channel: str) -> str:
+    """Under what it is remembered that the owner was told about this channel."""
+    return f"undelivered:{channel}"
+
+
+def render(rollout: Rollout, channel: str, error: str, unsaid: Message | None) -> Message:
+    """What could not be said where, why, what to do, and the words themselves."""
+    where, why = wording.escape(channel, 60), wording.escape(error, 100)
+    first = f"Not delivered: {wording.subject(rollout)}. {where} does not take my messages ({why})."
+    remedy = _REMEDIES.get(error, "See what Slack asks of the app, with rollout doctor.")
+    return blocks.message(
+        first,
+        blocks.section(f"{remedy} Until then you read about {rollout.id} with /rollout status {rollout.id}."),
+        blocks.section(f"What was to be said there:\n{unsaid.text}") if unsaid is not None else None,
+    )

@@ -1,0 +1,52 @@
+"""The newest numbers of a rollout: of the last look while it is under way, of the last evidence once it has ended."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from core.judging.judge import Judgement
+from core.judging.model.verdict import Finding, Measure
+from core.judging.report.power import Power, power
+from core.rollout import questions
+from core.rollout.model import Rollout
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Latest:
+    """`checked` counts the cuts that were judged; `at` is when it was seen, None: never."""
+
+    measures: tuple[Measure, ...]
+    segments: tuple[Measure, ...]
+    checked: int
+    notes: tuple[Finding, ...]
+    at: datetime | None
+
+
+def latest(rollout: Rollout, judgement: Judgement | None, at: datetime) -> Latest:
+    """`judgement` is the newest one, at most a tick old `at` this moment."""
+    if judgement is not None and rollout.under_way:
+        return Latest(
+            measures=judgement.measures,
+            segments=judgement.segments,
+            checked=judgement.segments_checked,
+            notes=judgement.notes,
+            at=at,
+        )
+    recorded = rollout.evidence
+    return Latest(
+        measures=rollout.measures,
+        segments=recorded.segments if recorded else (),
+        checked=recorded.segments_checked if recorded else 0,
+        notes=recorded.notes if recorded else (),
+        at=rollout.evidence_at,
+    )
+
+
+def power_of(rollout: Rollout, measure: Measure, at: datetime | None) -> Power:
+    """What a measure of the stage under way could have shown by `at`; unknown before anything was seen."""
+    stage, since = rollout.stage, rollout.stage_since
+    if at is None or stage is None or since is None:
+        return Power(noticeable=None, could_still_be=None, decided_in=None)
+    share = questions.canary_share(rollout.plan, stage) or 0.0
+    found = power(measure, canary_share=share, elapsed=at - since)
+    # Once it has ended nothing more comes that could decide anything.
+    return found if rollout.under_way or not found.decided_in else replace(found, decided_in=None)

@@ -1,0 +1,118 @@
+"""One measure in numbers, for people who asked for them: estimate, limit, evidence, and what could have been seen."""
+
+from bot.rendering import wording
+from bot.rendering.numbers import figures
+from core.judging.model.verdict import Measure
+from core.judging.report.power import Power, harm
+from core.metrics.catalogue import CATALOGUE, Good
+
+FOLLOWS = {"rollback": "rolls back", "hold": "holds", "watch": "only watched"}
+
+
+def facts(measure: Measure, power: Power) -> list[tuple[str, str]]:
+    """(label, text) of everything that is known, escaped; what is unknown is left out."""
+    requests = f"{wording.count(measure.n_canary)} new, {wording.count(measure.n_control)} current"
+    effect = f" · design effect {measure.design_effect:.3g}" if measure.design_effect != 1 else ""
+    past = " · weaker: against the past, no control is left" if measure.weaker else ""
+    said = [
+        ("Estimate", f"{figures.moved(measure)}{past}"),
+        ("Limit", limit(measure)),
+        ("Evidence", evidence(measure)),
+        ("Requests", f"{requests}{effect}"),
+        ("Could notice", wording.escape(noticeable(measure, power))),
+        ("Could still be", worst(measure, power)),
+        ("Decided", decided(power)),
+        ("Expectation", measure.expected),
+        ("Note", wording.escape(measure.note)),
+    ]
+    return [(label, text) for label, text in said if text]
+
+
+def limit(measure: Measure) -> str:
+    """`rises by 1 pp, rolls back`; what nobody agreed on is said to be watched."""
+    if measure.limit_text is None:
+        return "none"
+    text = wording.escape(measure.limit_text, 100)
+    if measure.implied and improves(measure):
+        return f"none agreed; told if it improves ({text})"
+    if measure.implied:
+        return f"none agreed; watched for: {text}"
+    return f"{text}, {FOLLOWS[measure.role]}" if measure.role in FOLLOWS else text
+
+
+def improves(measure: Measure) -> bool:
+    """Whether the side that this row watches is the good one: then nothing follows but a word of praise."""
+    good = CATALOGUE[measure.metric].good if measure.metric in CATALOGUE else None
+    return measure.implied and (good, harm(measure)) in {(Good.DOWN, "less"), (Good.UP, "more")}
+
+
+def evidence(measure: Measure) -> str:
+    """How far the evidence of harm is on its way to its bar, and whether the limit is shown to be kept."""
+    if measure.limit_text is None:
+        return ""
+    said = [
+        f"of {'improvement' if improves(measure) else 'harm'} {share(measure)} of what it needs"
+        if measure.needed > 0
+        else f"log e {measure.log_e:.2f}"
+    ]
+    if measure.cleared:
+        said.append("shown to be within the limit")
+    elif measure.log_clear is not None:
+        said.append("not yet shown to be within the limit")
+    return " · ".join(said)
+
+
+def share(measure: Measure) -> str:
+    """Evidence as a share of what is needed; a dash where nothing is asked of it."""
+    if measure.needed <= 0 or measure.limit_text is None:
+        return "–"
+    return f"{min(max(measure.log_e / measure.needed, 0.0), 1.0):.0%}".replace("%", " %")
+
+
+def noticeable(measure: Measure, power: Power) -> str:
+    """`a drop of >= 2.4 pp`, not escaped; empty where it is unknown."""
+    return _noticed(measure, power, ">= ")
+
+
+def change_noticed(measure: Measure, power: Power) -> str:
+    """`a drop of 2.4 pp`: the smallest harm that would have been noticed so far."""
+    return _noticed(measure, power, "")
+
+
+def _noticed(measure: Measure, power: Power, least: str) -> str:
+    if power.noticeable is None:
+        return ""
+    word = {"more": "a rise of", "less": "a drop of", "either": "a change of"}[harm(measure)]
+    beyond = " beyond the limit" if measure.absolute else ""
+    return f"{word} {least}{wording.amount(power.noticeable, measure.unit, relative=measure.relative)}{beyond}"
+
+
+def worst(measure: Measure, power: Power) -> str:
+    """`as bad as +0.8 pp`, or how good it is even then."""
+    if power.could_still_be is None:
+        return ""
+    end = wording.difference(power.could_still_be, measure.unit, relative=measure.relative)
+    harmless = (power.could_still_be <= 0) if harm(measure) == "more" else (power.could_still_be >= 0)
+    return f"{end} at worst" if harmless and harm(measure) != "either" else f"as bad as {end}"
+
+
+def decided(power: Power) -> str:
+    """When a change as large as the limit would be noticed, at the traffic so far."""
+    if power.decided_in is None:
+        return ""
+    if not power.decided_in:
+        return "a change as large as the limit would have been noticed by now"
+    return f"at this traffic a change as large as the limit would be noticed in about {wording.about(power.decided_in)}"
+
+
+def short(measure: Measure, power: Power) -> str:
+    """The facts that a table has no column for, in one line."""
+    said = [
+        f"requests {wording.count(measure.n_canary)} new, {wording.count(measure.n_control)} current",
+        f"design effect {measure.design_effect:.3g}" if measure.design_effect != 1 else "",
+        f"could notice {wording.escape(noticeable(measure, power))}" if power.noticeable is not None else "",
+        f"could still be {worst(measure, power)}" if power.could_still_be is not None else "",
+        decided(power),
+        measure.expected,
+    ]
+    return " · ".join(x for x in said if x)

@@ -1,0 +1,90 @@
+"""Turn what an app sends (text, blocks, metadata, views) into what the workspace holds, or refuse it as Slack does."""
+
+import json
+from typing import Any
+
+from bot.sandbox.rules import limits, rules
+from bot.sandbox.rules.errors import BrokenRulesError, MethodError
+from bot.sandbox.rules.rules import Violation
+from bot.sandbox.workspace.slack_side import SlackSide
+from bot.sandbox.workspace.workspace import View
+
+Json = dict[str, Any]
+
+
+def content(side: SlackSide, args: Json) -> tuple[str, tuple[Json, ...]]:
+    """Text and blocks of a message; MethodError when there is neither, or when they break a rule."""
+    text, blocks = str(args.get("text") or ""), args.get("blocks")
+    if blocks:
+        if found := rules.check_blocks(blocks):
+            raise BrokenRulesError("invalid_blocks", found)
+        if rules.text_length(blocks) > limits.value("message.blocks_text.max_length"):
+            raise BrokenRulesError(
+                "msg_blocks_too_long", [_rule("message.blocks_text.max_length", "/blocks", "too much text")]
+            )
+        if not text:
+            advice = "blocks without a text: notifications and screen readers have nothing to say"
+            side.record_violations(
+                [_rule("message.text.truncated_at", "/text", advice, rule="message.text.recommended")]
+            )
+    elif not text:
+        raise MethodError("no_text")
+    return text[: limits.value("message.text.truncated_at")], named(side, blocks or [])
+
+
+def named(side: SlackSide, blocks: list[Json]) -> tuple[Json, ...]:
+    """The blocks with the block_id and action_id that Slack gives where the app gave none."""
+    return tuple(_named(side, block) for block in blocks)
+
+
+def metadata(args: Json) -> Json | None:
+    """A message's metadata; MethodError when it has not Slack's form."""
+    given = args.get("metadata")
+    if not given:
+        return None
+    if not isinstance(given, dict) or set(given) - {"event_type", "event_payload", "entities"}:
+        raise MethodError("invalid_metadata_format")
+    if not isinstance(given.get("event_type"), str) or not isinstance(given.get("event_payload"), dict):
+        raise MethodError("invalid_metadata_schema")
+    if len(json.dumps(given)) > limits.value("message.metadata.max_length"):
+        raise MethodError("metadata_too_large")
+    return given
+
+
+def view(side: SlackSide, person: str, body: Any, *, kinds: tuple[str, ...], replacing: View | None = None) -> View:
+    """A view as it will stand; MethodError `invalid_arguments` with pointers when it breaks a rule."""
+    if found := rules.check_view(body, kinds):
+        raise BrokenRulesError("invalid_arguments", found)
+    external = str(body.get("external_id", ""))
+    taken = [v for v in side.workspace.views() if external and v.external_id == external]
+    if any(replacing is None or v.id != replacing.id for v in taken):
+        raise MethodError("duplicate_external_id")
+    view_id = replacing.id if replacing else side.workspace.new_id("V")
+    return View(
+        id=view_id,
+        person=person,
+        body={**body, "blocks": list(named(side, body["blocks"]))},
+        hash=side.workspace.new_ts(),
+        root=replacing.root if replacing else view_id,
+        external_id=external,
+    )
+
+
+def _named(side: SlackSide, block: Json) -> Json:
+    given = {**block, "block_id": block.get("block_id") or side.workspace.new_id("b")}
+    for part in ("accessory", "element"):
+        if isinstance(given.get(part), dict):
+            given[part] = _with_action_id(side, given[part])
+    if given["type"] == "actions":
+        given["elements"] = [_with_action_id(side, element) for element in given["elements"]]
+    return given
+
+
+def _with_action_id(side: SlackSide, element: Json) -> Json:
+    if element["type"] == "image":
+        return element
+    return {**element, "action_id": element.get("action_id") or side.workspace.new_id("a")}
+
+
+def _rule(limit: str, where: str, message: str, rule: str = "") -> Violation:
+    return Violation(rule=rule or limit, where=where, message=message, source=limits.LIMITS[limit].source)

@@ -1,0 +1,62 @@
+"""The three steps of uploading a file: ask for an address, send the bytes there, share it."""
+
+from dataclasses import replace
+from typing import Any
+
+from bot.sandbox.api.chat_methods import channel_of
+from bot.sandbox.rules.errors import MethodError
+from bot.sandbox.workspace import people, presenting
+from bot.sandbox.workspace.slack_side import SlackSide
+from bot.sandbox.workspace.workspace import Message, StoredFile
+
+Json = dict[str, Any]
+
+
+def get_upload_url(side: SlackSide, args: Json) -> Json:
+    """files.getUploadURLExternal."""
+    name = str(args.get("filename") or "")
+    try:
+        length = int(args.get("length") or 0)
+    except ValueError:
+        length = 0
+    if not name or length <= 0:
+        raise MethodError("invalid_arguments", ["filename and a length above 0 are required"])
+    file = StoredFile(id=side.workspace.new_id("F"), name=name, length=length)
+    side.workspace.keep_file(file)
+    return {"upload_url": f"{side.url}/upload/{file.id}", "file_id": file.id}
+
+
+def receive(side: SlackSide, file_id: str, content: bytes) -> str | None:
+    """Keep the bytes sent to an upload address; a sentence when they are refused."""
+    file = side.workspace.files.get(file_id)
+    if file is None:
+        return "no upload is expected here"
+    if len(content) != file.length:
+        return f"announced {file.length} bytes, got {len(content)}"
+    side.workspace.keep_file(replace(file, content=content))
+    return None
+
+
+def complete_upload(side: SlackSide, args: Json) -> Json:
+    """files.completeUploadExternal: shares the files in a channel or thread when one is named."""
+    wanted = args.get("files")
+    if not isinstance(wanted, list) or not wanted:
+        raise MethodError("invalid_arguments", ["files must be a list of objects with an id"])
+    ids = [str(item.get("id", "")) for item in wanted if isinstance(item, dict)]
+    for file_id in ids:
+        file = side.workspace.files.get(file_id)
+        if file is None or file.content is None:
+            raise MethodError("file_not_found")
+    if args.get("channel_id") or args.get("channels"):
+        channel = channel_of(side, {"channel": args.get("channel_id") or args.get("channels")})
+        side.workspace.post(
+            Message(
+                channel=channel.id,
+                ts=side.workspace.new_ts(),
+                user=people.BOT_USER_ID,
+                text=str(args.get("initial_comment") or ""),
+                thread_ts=str(args["thread_ts"]) if args.get("thread_ts") else None,
+                files=tuple(ids),
+            )
+        )
+    return {"files": [presenting.file(side.workspace.files[file_id]) for file_id in ids]}

@@ -1,0 +1,100 @@
+"""Response URLs: up to five answers within thirty minutes of a command or click, without a token."""
+
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+
+from bot.sandbox.api import composing
+from bot.sandbox.rules import limits
+from bot.sandbox.rules.errors import BrokenRulesError, MethodError
+from bot.sandbox.rules.rules import Violation
+from bot.sandbox.workspace import people
+from bot.sandbox.workspace.slack_side import ResponsePost, SlackSide
+from bot.sandbox.workspace.workspace import Message
+
+Json = dict[str, Any]
+_FIELDS = {"text", "blocks", "response_type", "replace_original", "delete_original", "thread_ts", "metadata"}
+_IGNORED = {"attachments", "unfurl_links", "unfurl_media", "mrkdwn", "parse", "link_names"}
+
+
+@dataclass(slots=True, kw_only=True)
+class _Promise:
+    person: str
+    channel: str
+    issued: float
+    thread_ts: str | None
+    source_ts: str | None
+    posts: int = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class ResponseUrls:
+    """Every response URL that was handed out."""
+
+    side: SlackSide
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _issued: dict[str, _Promise] = field(default_factory=dict)
+
+    def issue(self, person: str, channel: str, source: Message | None = None) -> str:
+        """A new token; `source` is the message whose button was pressed."""
+        with self._lock:
+            token = f"{len(self._issued) + 1:04d}{person.lower()}"
+            self._issued[token] = _Promise(
+                person=person,
+                channel=channel,
+                issued=self.side.monotonic(),
+                thread_ts=source.thread_ts if source else None,
+                source_ts=source.ts if source else None,
+            )
+            return token
+
+    def address(self, token: str) -> str:
+        """Where the app posts its answer."""
+        return f"{self.side.url}/response/{token}"
+
+    def post(self, token: str, body: Json) -> None:
+        """Do what one post to a response URL says; MethodError as Slack answers it."""
+        with self._lock:
+            promise = self._issued.get(token)
+            if promise is None:
+                raise MethodError("invalid_token")
+            if self.side.monotonic() - promise.issued > limits.value("response_url.seconds"):
+                raise self._broken("response_url.seconds", "expired_url", "the response URL is older than 30 minutes")
+            if promise.posts >= limits.value("response_url.posts"):
+                raise self._broken(
+                    "response_url.posts", "too_many_posts", "the response URL was used five times already"
+                )
+            promise.posts += 1
+        if unknown := set(body) - _FIELDS - _IGNORED:
+            raise MethodError("invalid_payload", [f"unknown fields: {', '.join(sorted(unknown))}"])
+        message = self.say(promise.person, promise.channel, body, promise.thread_ts, promise.source_ts)
+        self.side.record_response(ResponsePost(token=token, body=body, message=message, at=self.side.workspace.clock()))
+
+    def say(
+        self, person: str, channel: str, body: Json, thread_ts: str | None, source_ts: str | None
+    ) -> Message | None:
+        """Put an answer into the channel; the answer that an acknowledgement carries comes this way as well."""
+        workspace = self.side.workspace
+        source = workspace.find(channel, source_ts) if source_ts else None
+        if body.get("delete_original"):
+            if source is not None:
+                workspace.delete(source)
+            return None
+        text, blocks = composing.content(self.side, body)
+        if body.get("replace_original") and source is not None:
+            return workspace.edit(source, text=text, blocks=blocks)
+        return workspace.post(
+            Message(
+                channel=channel,
+                ts=workspace.new_ts(),
+                user=people.BOT_USER_ID,
+                text=text,
+                blocks=blocks,
+                thread_ts=body.get("thread_ts") or thread_ts,
+                ephemeral_to=None if body.get("response_type") == "in_channel" else person,
+            )
+        )
+
+    def _broken(self, rule: str, error: str, message: str) -> BrokenRulesError:
+        source = limits.LIMITS[rule].source
+        return BrokenRulesError(error, [Violation(rule=rule, where="/response_url", message=message, source=source)])

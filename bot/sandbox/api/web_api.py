@@ -1,0 +1,176 @@
+"""The door for the app's Web API calls: token, planned faults, rate limits, then the method; everything is recorded."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.datastructures import UploadFile
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import Receive, Scope, Send
+
+from bot.sandbox.api import chat_methods, directory_methods, file_methods, view_methods
+from bot.sandbox.rules.errors import BrokenRulesError, MethodError
+from bot.sandbox.rules.rules import Violation
+from bot.sandbox.workspace import people
+from bot.sandbox.workspace.changes import Changes
+from bot.sandbox.workspace.faults import Fault
+from bot.sandbox.workspace.slack_side import ApiCall, SlackSide
+from bot.sandbox.workspace.workspace import UnknownNameError
+
+Json = dict[str, Any]
+Method = Callable[[SlackSide, Json], Json]
+
+METHODS: dict[str, Method] = {
+    "auth.test": directory_methods.auth_test,
+    "chat.postMessage": chat_methods.post_message,
+    "chat.postEphemeral": chat_methods.post_ephemeral,
+    "chat.update": chat_methods.update,
+    "chat.delete": chat_methods.delete,
+    "conversations.list": directory_methods.conversations_list,
+    "conversations.info": directory_methods.conversations_info,
+    "conversations.history": directory_methods.conversations_history,
+    "conversations.replies": directory_methods.conversations_replies,
+    "users.list": directory_methods.users_list,
+    "users.info": directory_methods.users_info,
+    "usergroups.list": directory_methods.usergroups_list,
+    "usergroups.users.list": directory_methods.usergroups_users_list,
+    "views.open": view_methods.views_open,
+    "views.update": view_methods.views_update,
+    "views.publish": view_methods.views_publish,
+    "files.getUploadURLExternal": file_methods.get_upload_url,
+    "files.completeUploadExternal": file_methods.complete_upload,
+}
+_OPEN_LINK = "apps.connections.open"
+_MAY_BE_JSON = ("blocks", "view", "metadata", "files", "attachments")
+_REFERENCE = "https://docs.slack.dev/reference/methods"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoAnswer:
+    """An answer that never comes: the caller gives up, or finds the connection cut `at_once`."""
+
+    at_once: bool
+    changes: Changes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Promise a body, and end the connection without it once the caller has left or the server stops."""
+        if not self.at_once:
+            waiting = {
+                asyncio.ensure_future(_disconnected(receive)),
+                asyncio.ensure_future(self.changes.until_closed()),
+            }
+            _, left = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for task in left:
+                task.cancel()
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebApi:
+    """`/api/{method}`; `open_link` gives the address of a new Socket Mode connection."""
+
+    side: SlackSide
+    open_link: Callable[[], str]
+
+    async def endpoint(self, request: Request) -> Response | NoAnswer:
+        """Answer one call."""
+        begun = self.side.monotonic()
+        method = str(request.path_params["method"])
+        args, token = await _arguments(request)
+        fault = self.side.faults.take(method, str(args.get("channel") or ""))
+        answer, status, headers = self._answer(method, args, token, fault)
+        lost = fault is not None and fault.kind.startswith(("timeout", "cut"))
+        self.side.record_call(
+            ApiCall(
+                method=method,
+                args=args,
+                status=0 if lost else status,
+                answer=answer,
+                ms=(self.side.monotonic() - begun) * 1000,
+                at=self.side.workspace.clock(),
+            )
+        )
+        if lost and fault is not None:
+            return NoAnswer(at_once=fault.kind.startswith("cut"), changes=self.side.workspace.changes)
+        return JSONResponse(answer, status_code=status, headers=headers)
+
+    def _answer(self, method: str, args: Json, token: str, fault: Fault | None) -> tuple[Json, int, dict[str, str]]:
+        if fault and fault.kind == "429":
+            return {"ok": False, "error": "ratelimited"}, 429, {"retry-after": str(fault.retry_after)}
+        if fault and fault.kind == "500":
+            return {"ok": False, "error": "internal_error"}, 500, {}
+        if fault and fault.kind == "503":
+            return {"ok": False, "error": "service_unavailable"}, 503, {}
+        if fault and fault.kind.startswith("error:"):
+            return {"ok": False, "error": fault.kind.removeprefix("error:")}, 200, {}
+        if fault and not fault.has_effect:
+            return {"ok": False, "error": "(never reached Slack)"}, 0, {}
+        wait = self.side.rate_limits.wait_before(method, self._channel(args))
+        if wait:
+            return {"ok": False, "error": "ratelimited"}, 429, {"retry-after": str(wait)}
+        try:
+            return {"ok": True, **self._call(method, args, token)}, 200, {"x-oauth-scopes": "chat:write,commands"}
+        except BrokenRulesError as broken:
+            self.side.record_violations(broken.violations)
+            return broken.answer(), 200, {}
+        except MethodError as refused:
+            return refused.answer(), 200, {}
+
+    def _channel(self, args: Json) -> str:
+        try:
+            return self.side.workspace.channel(str(args.get("channel") or "")).id
+        except UnknownNameError:
+            return ""
+
+    def _call(self, method: str, args: Json, token: str) -> Json:
+        if not token:
+            raise MethodError("not_authed")
+        if method not in METHODS and method != _OPEN_LINK:
+            unknown = f"{method} is not among the methods of this sandbox"
+            violation = Violation(rule="unknown_method", where=f"/api/{method}", message=unknown, source=_REFERENCE)
+            raise BrokenRulesError("unknown_method", [violation])
+        if token not in (people.BOT_TOKEN, people.APP_TOKEN):
+            raise MethodError("invalid_auth")
+        if (token == people.APP_TOKEN) != (method == _OPEN_LINK):
+            raise MethodError("not_allowed_token_type")
+        if method == _OPEN_LINK:
+            return {"url": self.open_link()}
+        with self.side.workspace.changes.lock:
+            return METHODS[method](self.side, args)
+
+
+async def _disconnected(receive: Callable[[], Awaitable[Any]]) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        continue
+
+
+async def _arguments(request: Request) -> tuple[Json, str]:
+    """Arguments from query, form, multipart or JSON, and the token from the header or among them."""
+    args: Json = dict(request.query_params)
+    kind = request.headers.get("content-type", "")
+    if kind.startswith("application/json"):
+        body = await request.body()
+        try:
+            given = json.loads(body or b"{}")
+        except ValueError:
+            given = {}
+        args |= given if isinstance(given, dict) else {}
+    elif request.method == "POST":
+        async with request.form() as form:
+            args |= {name: value for name, value in form.items() if not isinstance(value, UploadFile)}
+    for name in _MAY_BE_JSON:
+        if isinstance(args.get(name), str):
+            args[name] = _decoded(args[name])
+    token = str(args.pop("token", "") or "")
+    scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
+    return args, bearer.strip() if scheme.lower() == "bearer" else token
+
+
+def _decoded(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

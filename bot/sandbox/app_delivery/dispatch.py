@@ -1,0 +1,78 @@
+"""Deliver to the app: measure the acknowledgement, keep the record, retry events, and show people what failed."""
+
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from bot.sandbox.app_delivery.envelopes import Outgoing
+from bot.sandbox.app_delivery.transports import Retry, Transport
+from bot.sandbox.workspace import people
+from bot.sandbox.workspace.slack_side import Delivery, SlackSide
+from bot.sandbox.workspace.workspace import Message
+
+Json = dict[str, Any]
+
+
+@dataclass(slots=True, kw_only=True)
+class Dispatch:
+    """The way out to the app."""
+
+    side: SlackSide
+    transport: Transport
+    _last: Outgoing | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def deliver(self, outgoing: Outgoing) -> Delivery:
+        """Tell the app; an event without acknowledgement is sent once more at once (Slack: also after 1 and 5 min)."""
+        with self._lock:
+            self._last = outgoing
+        delivery = self._attempt(outgoing, None)
+        if not delivery.acked and outgoing.kind == "event":
+            delivery = self._attempt(outgoing, Retry(number=1, reason=delivery.error or "unknown_error"))
+        if not delivery.acked:
+            self._show_failure(outgoing, delivery)
+        return delivery
+
+    def again(self) -> Delivery:
+        """Deliver the last thing a second time, as a network that lost the acknowledgement makes Slack do."""
+        with self._lock:
+            outgoing = self._last
+        if outgoing is None:
+            raise LookupError("nothing was delivered yet")
+        return self._attempt(outgoing, Retry(number=1, reason="http_timeout") if outgoing.kind == "event" else None)
+
+    def _attempt(self, outgoing: Outgoing, retry: Retry | None) -> Delivery:
+        begun = time.perf_counter()
+        answer = self.transport.send(outgoing, retry)
+        delivery = Delivery(
+            kind=outgoing.kind,
+            label=outgoing.label,
+            person=outgoing.person,
+            transport=self.transport.name,
+            payload=outgoing.payload,
+            status=answer.status,
+            acked=answer.acked,
+            ms=(time.perf_counter() - begun) * 1000,
+            answer=answer.body,
+            error=answer.error,
+            attempt=retry.number if retry else 0,
+            at=self.side.workspace.clock(),
+        )
+        self.side.record_delivery(delivery)
+        return delivery
+
+    def _show_failure(self, outgoing: Outgoing, delivery: Delivery) -> None:
+        if outgoing.kind not in ("command", "block_actions") or not outgoing.channel:
+            return
+        reason = "operation_timeout" if delivery.error == "http_timeout" else "dispatch_failed"
+        workspace = self.side.workspace
+        workspace.post(
+            Message(
+                channel=outgoing.channel,
+                ts=workspace.new_ts(),
+                user=people.SLACKBOT_ID,
+                text=f'{outgoing.label} failed with the error "{reason}"',
+                ephemeral_to=outgoing.person,
+            )
+        )

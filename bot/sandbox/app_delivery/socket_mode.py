@@ -1,0 +1,127 @@
+"""Socket Mode from Slack's side: single-use addresses, open connections, envelopes out and acknowledgements in."""
+
+import asyncio
+import json
+import secrets
+import threading
+from concurrent.futures import CancelledError, Future
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from bot.sandbox.workspace import people
+from bot.sandbox.workspace.changes import Changes
+
+Json = dict[str, Any]
+
+
+class LinkLostError(ConnectionError):
+    """No connection was open, or it went away before the acknowledgement."""
+
+
+@dataclass(eq=False, slots=True, kw_only=True)
+class _Session:
+    socket: WebSocket
+    loop: asyncio.AbstractEventLoop
+    pending: dict[str, Future[Json]] = field(default_factory=dict)
+    retiring: bool = False
+
+
+class Links:
+    """All open connections; an envelope goes to one of them, in turn."""
+
+    def __init__(self, changes: Changes) -> None:
+        self._changes = changes
+        self._lock = threading.Lock()
+        self._tickets: set[str] = set()
+        self._sessions: list[_Session] = []
+        self._turn = 0
+
+    @property
+    def count(self) -> int:
+        """How many connections are open and in use."""
+        return len(self._in_use())
+
+    def ticket(self) -> str:
+        """A ticket that opens one connection."""
+        ticket = secrets.token_urlsafe(12)
+        with self._lock:
+            self._tickets.add(ticket)
+        return ticket
+
+    async def endpoint(self, socket: WebSocket) -> None:
+        """Serve one connection until it ends."""
+        ticket = socket.query_params.get("ticket", "")
+        with self._lock:
+            known = ticket in self._tickets
+            self._tickets.discard(ticket)
+        if not known:
+            await socket.close(code=1008)
+            return
+        await socket.accept()
+        session = _Session(socket=socket, loop=asyncio.get_running_loop())
+        await socket.send_text(json.dumps(self._hello()))
+        retiring = [old for old in self._sessions if old.retiring]
+        self._sessions.append(session)
+        self._changes.announce()
+        for old in retiring:
+            await old.socket.close(code=1000)
+        try:
+            while True:
+                self._acknowledged(session, await socket.receive_text())
+        except WebSocketDisconnect:
+            pass
+        finally:
+            self._sessions.remove(session)
+            for waiting in session.pending.values():
+                waiting.cancel()
+            self._changes.announce()
+
+    def send(self, envelope: Json, timeout: float) -> Json:
+        """Send an envelope, wait for its acknowledgement; TimeoutError after `timeout` seconds, or LinkLostError."""
+        with self._lock:
+            sessions = self._in_use()
+            if not sessions:
+                raise LinkLostError("no Socket Mode connection is open")
+            session = sessions[self._turn % len(sessions)]
+            self._turn += 1
+        waiting: Future[Json] = Future()
+        session.pending[envelope["envelope_id"]] = waiting
+        asyncio.run_coroutine_threadsafe(session.socket.send_text(json.dumps(envelope)), session.loop)
+        try:
+            return waiting.result(timeout)
+        except CancelledError:
+            raise LinkLostError("the Socket Mode connection was lost before the acknowledgement") from None
+        finally:
+            session.pending.pop(envelope["envelope_id"], None)
+
+    def drop(self) -> None:
+        """Close every connection from Slack's side, without a warning."""
+        for session in list(self._sessions):
+            asyncio.run_coroutine_threadsafe(session.socket.close(code=1012), session.loop).result(5)
+
+    def refresh(self) -> None:
+        """Ask the app to connect anew, as Slack does every few hours; the old connection is closed when it has."""
+        message = json.dumps({"type": "disconnect", "reason": "refresh_requested", "debug_info": {"host": "sandbox"}})
+        for session in self._in_use():
+            session.retiring = True
+            asyncio.run_coroutine_threadsafe(session.socket.send_text(message), session.loop).result(5)
+
+    def _in_use(self) -> list[_Session]:
+        return [session for session in self._sessions if not session.retiring]
+
+    def _hello(self) -> Json:
+        return {
+            "type": "hello",
+            "num_connections": len(self._sessions) + 1,
+            "debug_info": {"host": "sandbox", "approximate_connection_time": 18060},
+            "connection_info": {"app_id": people.APP_ID},
+        }
+
+    @staticmethod
+    def _acknowledged(session: _Session, text: str) -> None:
+        message = json.loads(text)
+        waiting = session.pending.get(message.get("envelope_id", ""))
+        if waiting is not None and not waiting.done():
+            waiting.set_result(message)

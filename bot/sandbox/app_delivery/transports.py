@@ -1,0 +1,146 @@
+"""The two ways from Slack to an app: signed HTTP requests, and envelopes over Socket Mode."""
+
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+from urllib.parse import urlencode
+
+import httpx
+
+from bot.sandbox.app_delivery.envelopes import Outgoing
+from bot.sandbox.app_delivery.socket_mode import LinkLostError, Links
+from bot.sandbox.rules import limits
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """Why something is sent again; Slack starts to count at 1."""
+
+    number: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """How the app answered; `status` is 0 without an answer, and 200 for an acknowledged envelope."""
+
+    status: int
+    body: Json | str | None = None
+    error: str | None = None
+
+    @property
+    def acked(self) -> bool:
+        """Did it acknowledge in time, with success?"""
+        return self.error is None and 200 <= self.status < 300
+
+
+class Transport(Protocol):
+    """A way to tell the app something and hear its acknowledgement."""
+
+    @property
+    def name(self) -> Literal["http", "socket"]:
+        """Which of the two."""
+        ...
+
+    def send(self, outgoing: Outgoing, retry: Retry | None) -> Answer:
+        """Send, and wait three seconds at most."""
+        ...
+
+
+def signature(secret: str, timestamp: int, body: bytes) -> str:
+    """Slack's `x-slack-signature`; https://docs.slack.dev/authentication/verifying-requests-from-slack."""
+    digest = hmac.new(secret.encode(), b"v0:%d:%s" % (timestamp, body), hashlib.sha256).hexdigest()
+    return f"v0={digest}"
+
+
+@dataclass(slots=True, kw_only=True)
+class OverHttp:
+    """POST to the app's request URL, signed over the raw body."""
+
+    signing_secret: str
+    url: str | None = None
+    client: httpx.Client = field(default_factory=lambda: httpx.Client(trust_env=False))
+
+    @property
+    def name(self) -> Literal["http", "socket"]:
+        """Signed HTTP."""
+        return "http"
+
+    def send(self, outgoing: Outgoing, retry: Retry | None) -> Answer:
+        """Send, and wait three seconds at most."""
+        if self.url is None:
+            return Answer(status=0, error="no_request_url")
+        kind, body = encoded(outgoing)
+        timestamp = int(time.time())
+        headers = {
+            "content-type": kind,
+            "user-agent": "Slackbot 1.0 (sandbox)",
+            "x-slack-request-timestamp": str(timestamp),
+            "x-slack-signature": signature(self.signing_secret, timestamp, body),
+        }
+        if retry is not None:
+            headers |= {"x-slack-retry-num": str(retry.number), "x-slack-retry-reason": retry.reason}
+        try:
+            response = self.client.post(self.url, content=body, headers=headers, timeout=limits.value("ack.seconds"))
+        except httpx.TimeoutException:
+            return Answer(status=0, error="http_timeout")
+        except httpx.TransportError:
+            return Answer(status=0, error="connection_failed")
+        if not response.is_success:
+            return Answer(status=response.status_code, body=response.text, error="http_error")
+        return Answer(status=response.status_code, body=_body(response))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OverSocket:
+    """An envelope on one of the app's open connections."""
+
+    links: Links
+    new_id: Callable[[], str]
+
+    @property
+    def name(self) -> Literal["http", "socket"]:
+        """Socket Mode."""
+        return "socket"
+
+    def send(self, outgoing: Outgoing, retry: Retry | None) -> Answer:
+        """Send, and wait three seconds at most."""
+        envelope: Json = {
+            "envelope_id": self.new_id(),
+            "type": outgoing.envelope_type,
+            "payload": outgoing.payload,
+            "accepts_response_payload": outgoing.kind != "event",
+        }
+        if outgoing.kind == "event":
+            envelope |= {"retry_attempt": retry.number if retry else 0, "retry_reason": retry.reason if retry else ""}
+        try:
+            acknowledged = self.links.send(envelope, limits.value("ack.seconds"))
+        except TimeoutError:
+            return Answer(status=0, error="http_timeout")
+        except LinkLostError:
+            return Answer(status=0, error="connection_failed")
+        return Answer(status=200, body=acknowledged.get("payload"))
+
+
+def encoded(outgoing: Outgoing) -> tuple[str, bytes]:
+    """Content type and raw body of an HTTP request to the app."""
+    match outgoing.kind:
+        case "event":
+            return "application/json", json.dumps(outgoing.payload).encode()
+        case "command":
+            return "application/x-www-form-urlencoded", urlencode(outgoing.payload).encode()
+        case _:
+            return "application/x-www-form-urlencoded", urlencode({"payload": json.dumps(outgoing.payload)}).encode()
+
+
+def _body(response: httpx.Response) -> Json | str | None:
+    if response.headers.get("content-type", "").startswith("application/json") and response.content:
+        body: Json = response.json()
+        return body
+    return response.text or None

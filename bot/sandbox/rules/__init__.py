@@ -1,0 +1,1 @@
+"""Slack's tables: shapes, limits, rates and errors."""

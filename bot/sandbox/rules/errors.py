@@ -1,0 +1,31 @@
+"""How the sandbox's Web API says no: Slack's error names, answered with HTTP 200 and `ok: false`."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from bot.sandbox.rules.rules import Violation
+
+
+class MethodError(Exception):
+    """A call that Slack would refuse; `error` is Slack's name for why."""
+
+    def __init__(self, error: str, messages: Sequence[str] = (), **extra: Any) -> None:
+        super().__init__(error)
+        self.error = error
+        self.messages = list(messages)
+        self.extra = extra
+
+    def answer(self) -> dict[str, Any]:
+        """The body that Slack would send."""
+        body: dict[str, Any] = {"ok": False, "error": self.error, **self.extra}
+        if self.messages:
+            body["response_metadata"] = {"messages": [f"[ERROR] {message}" for message in self.messages]}
+        return body
+
+
+class BrokenRulesError(MethodError):
+    """A call that breaks documented rules; each of them is recorded."""
+
+    def __init__(self, error: str, violations: Sequence[Violation]) -> None:
+        super().__init__(error, [f"{v.message} [json-pointer:{v.where}]" for v in violations])
+        self.violations = list(violations)

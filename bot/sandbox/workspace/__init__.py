@@ -1,0 +1,1 @@
+"""What the sandbox workspace holds: people, channels, messages, and what went wrong on request."""

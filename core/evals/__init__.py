@@ -1,0 +1,1 @@
+"""Results of offline evals, and the gate that they have to pass before anybody is exposed."""

@@ -1,0 +1,161 @@
+"""Rows of an offline eval run: read from CSV or JSON, each checked, nothing guessed."""
+
+import csv
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from unicodedata import normalize
+
+from core.evals.gate import EvalCase
+
+MOST_CASES = 100_000
+csv.field_size_limit(8 * 1024 * 1024)  # of the process: an answer kept beside its outcome may be as long as a body
+_COLUMNS = ("case", "category", "pass", "version", "cost", "latency_ms")
+_TRUE = frozenset({"true", "1", "1.0", "yes", "y", "pass", "passed", "ok"})
+_FALSE = frozenset({"false", "0", "0.0", "no", "n", "fail", "failed"})
+_ERROR = frozenset({"error", "errored", "timeout", "", "nan", "none", "null"})
+_NO_ERROR = frozenset({"", "false", "0", "0.0", "no", "n", "nan", "none", "null", "{}", "[]"})
+
+
+class UnreadableEvals(ValueError):
+    """Rows that are no eval results; the text names the row and what it should be."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvalRow:
+    """A case of one version's run; `version` empty means the version under test."""
+
+    case: EvalCase
+    version: str = ""
+
+
+def decode(body: bytes) -> str:
+    """The text of a CSV file. Raises `UnreadableEvals` where it is not UTF-8: a lost letter may change a category."""
+    if b"\0" in body:
+        raise UnreadableEvals(
+            'This is not UTF-8 text but UTF-16, as Excel writes "Unicode text". Save it as "CSV UTF-8".'
+        )
+    try:
+        return body.decode("utf-8")
+    except UnicodeDecodeError:
+        raise UnreadableEvals(
+            'This is not UTF-8 text, most likely Windows-1252, as Excel writes "CSV". Save it as "CSV UTF-8".'
+        ) from None
+
+
+def read_csv(text: str) -> tuple[EvalRow, ...]:
+    """Columns `case,category,pass`, and if there: `version` (rows of the current version are the baseline), `cost`
+    and `latency_ms`. `pass` is true/false, 1/0, pass/fail, or error. Raises `UnreadableEvals`."""
+    lines = io.StringIO(text.removeprefix("\ufeff"), newline=None)
+    reader = csv.DictReader(lines, skipinitialspace=True, strict=True)
+    try:
+        names = [name.strip().lower() for name in reader.fieldnames or ()]
+        if twice := next((name for name in names if name and names.count(name) > 1), ""):
+            raise UnreadableEvals(f'The first line names "{twice[:40]}" twice: which of the two counts cannot be told.')
+        if missing := [c for c in _COLUMNS[:3] if c not in names]:
+            raise UnreadableEvals(
+                f"The first line must name the columns case,category,pass; missing: {', '.join(missing)}."
+            )
+        reader.fieldnames = names
+        return _rows((line, reader.line_num) for line in reader)
+    except csv.Error as error:
+        raise UnreadableEvals(f"Line {reader.line_num} is not CSV: {error}.") from None
+
+
+def read_json(cases: Any, baseline: Any = None) -> tuple[EvalRow, ...]:
+    """Cases as objects `{"case", "category", "pass", "error"?, "cost"?, "latency_ms"?}`; `baseline` likewise, of the
+    current version (its rows get the version `current`). Raises `UnreadableEvals`."""
+    rows = _rows(_objects(cases, "cases"))
+    if baseline is None:
+        return rows
+    before = _rows(_objects(baseline, "baseline"))
+    return (*rows, *(EvalRow(case=r.case, version="current") for r in before))
+
+
+def check_names(body: bytes) -> None:
+    """Raises `UnreadableEvals` where an object of a JSON body has a name twice, of which readers take the last."""
+
+    def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            names = [name for name, _ in pairs]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise UnreadableEvals(f'An object names "{twice[:40]}" twice: which of the two counts cannot be told.')
+        return found
+
+    json.loads(body, object_pairs_hook=distinct)
+
+
+def _rows(lines: Any) -> tuple[EvalRow, ...]:
+    found: list[EvalRow] = []
+    for line, number in lines:
+        found.append(_row(line, f"Line {number}" if isinstance(number, int) else number))
+        if len(found) > MOST_CASES:
+            raise UnreadableEvals(f"Over {MOST_CASES:,} cases: split the run by suite.")
+    return tuple(found)
+
+
+def _objects(cases: Any, name: str) -> Any:
+    if not isinstance(cases, list):
+        raise UnreadableEvals(f'"{name}" must be a list of objects like {{"case", "category", "pass"}}.')
+    for index, case in enumerate(cases):
+        if not isinstance(case, dict):
+            raise UnreadableEvals(f'{name}[{index}] must be an object like {{"case", "category", "pass"}}.')
+        yield case, f"{name}[{index}]"
+
+
+def _row(line: Mapping[Any, Any], where: str) -> EvalRow:
+    if None in line:
+        raise UnreadableEvals(f"{where} has more fields than the first line names.")
+    identity = normalize("NFC", _word(line.get("case")))
+    if not identity:
+        raise UnreadableEvals(f"{where} names no case.")
+    passed, error = _outcome(line, where)
+    return EvalRow(
+        case=EvalCase(
+            case=identity,
+            category=_word(line.get("category")),
+            passed=passed,
+            error=error,
+            cost=_number(line.get("cost"), where, "cost"),
+            latency_ms=_number(line.get("latency_ms"), where, "latency_ms"),
+        ),
+        version=_word(line.get("version")).rpartition("@")[2],
+    )
+
+
+def _word(value: Any) -> str:
+    """A name as it was written: 0 is one, nothing and a list are none."""
+    return str(value).strip() if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
+
+
+def _outcome(line: Mapping[str, Any], where: str) -> tuple[bool, bool]:
+    """(passed, error). A case without an outcome could not be judged: an error, never a pass."""
+    if line.get("error") not in (None, False) and str(line["error"]).strip().lower() not in _NO_ERROR:
+        return False, True
+    given = [line[name] for name in ("pass", "passed") if name in line]
+    if len(given) == 2 and given[0] != given[1]:
+        raise UnreadableEvals(f'{where}: "pass" and "passed" say different things.')
+    value = given[0] if given else None
+    word = "" if value is None else str(value).strip().lower()
+    if word in _TRUE:
+        return True, False
+    if word in _FALSE:
+        return False, False
+    if word in _ERROR:
+        return False, True
+    raise UnreadableEvals(f'{where}: pass is "{word[:40]}"; write true, false or error.')
+
+
+def _number(value: Any, where: str, name: str) -> float | None:
+    if value is None or value == "":
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = -1.0
+    if not 0 <= number < float("inf"):
+        raise UnreadableEvals(f"{where}: {name} is {str(value)[:40]!r}; write a number of at least 0.")
+    return number

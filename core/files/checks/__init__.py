@@ -1,0 +1,1 @@
+"""What is wrong or unwise in a file that reads well, one file per kind of check."""

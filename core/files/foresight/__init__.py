@@ -1,0 +1,1 @@
+"""What a plan could see before it starts: how soon a change would be noticed, and what happens when."""

@@ -1,0 +1,278 @@
+"""What could be seen: how soon each limit would notice a change in a stage, the smallest it would, and what would help.
+
+Expected figures from the evidence that a limit needs alone; `simulate` tries the same out.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from math import exp, inf
+
+from core.files.foresight.known_traffic import Known
+from core.files.foresight.readings_needed import evidence_needed, readings, readings_to_clear
+from core.judging.model.limits import Kind, Limit, Role, Scale
+from core.metrics.catalogue import CATALOGUE
+from core.metrics.catalogue import Kind as MetricKind
+from core.metrics.typical import JUDGED_METRICS, Level
+from core.rollout.plan import Plan, Risk, Stage
+from core.rollout.policy import BUILT_IN, GrowOn, Policy
+
+LARGEST_PERCENT = 50.0  # of a canary that still leaves the larger part as it is
+ABOVE = 0.25
+"""How far above a fixed limit a level is taken to lie, as reaching it exactly can never be shown."""
+SAID = "too late: "
+"""How a warning of the checks begins that says what `foresee` says."""
+SURE = 2.0
+"""So many times the expected readings it takes until a change is found four times in five: the engine asks more of a
+finding than evidence. Measured between 1.4 and 2.7."""
+TWICE = 2.0
+_HALVINGS = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ways:
+    """What would bring a limit into a stage's time, each alone; None where that way leads nowhere. `percent` 0 to 100,
+    `judging` is the share of answers to check, `amount` as the limit's."""
+
+    percent: float | None
+    judging: float | None
+    hold: timedelta | None
+    amount: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Foreseen:
+    """One limit in one stage. `size` is the change that is looked for (the limit's amount; of a fixed limit a quarter
+    above it, of error categories twice the rate) and `smallest` the least that is noticed `within` the stage, both in
+    the limit's scale, for fixed limits as the level itself.
+
+    `usual` is when the stage is left if nothing speaks against it (at high risk only once everything is cleared),
+    `smallest_usual` what is noticed until then. `cleared` is when unchanged rates are shown to keep the limit. Times
+    are None where never.
+    """
+
+    limit: Limit
+    stage: str
+    percent: float
+    within: timedelta
+    level: Level
+    size: float
+    noticed: timedelta | None
+    smallest: float | None
+    usual: timedelta
+    smallest_usual: float | None
+    cleared: timedelta | None
+    clearable: bool  # whether being kept is something to be shown at all: not for error categories
+    rare: bool  # whether the engine would only watch it, and not wait for it to be cleared
+    waits: bool  # whether the stage waits for everything to be cleared
+    ways: Ways | None
+    seen: timedelta | None = None  # when harm of twice the limit is found four times in five
+    needs_sight: bool = False  # whether the stage waits for that
+
+    @property
+    def blind(self) -> bool:
+        """Whether the stage waits for sight of this limit and asks before it has it."""
+        return self.needs_sight and (self.seen is None or self.seen > self.within)
+
+    @property
+    def in_time(self) -> bool:
+        """Whether the change that is looked for is noticed within the stage."""
+        return self.noticed is not None and self.noticed <= self.within
+
+    @property
+    def kept_in_time(self) -> bool:
+        """Whether being kept is shown within the stage, or is nothing to be shown at all."""
+        return not self.clearable or (self.cleared is not None and self.cleared <= self.within)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Design:
+    """The parts of a plan that decide what can be seen."""
+
+    stages: tuple[Stage, ...]
+    limits: tuple[Limit, ...]
+    control: str = "concurrent"
+    segments: bool = False
+    risk: Risk = Risk.STANDARD
+    grow_on: GrowOn = GrowOn.TIME
+
+    @property
+    def compared(self) -> tuple[Stage, ...]:
+        """The stages in which canary and control live side by side, open to everybody, and that have a time."""
+        return tuple(s for s in self.stages if s.compared and s.where is None and self.within(s) > timedelta(0))
+
+    def within(self, stage: Stage) -> timedelta:
+        """The longest that a stage goes on by itself: where high risk has to be shown something, until it asks."""
+        waits = self.risk is Risk.HIGH or self.grow_on is not GrowOn.TIME
+        return stage.longest if waits else stage.max_hold or stage.min_hold
+
+
+def design_of(plan: Plan, policy: Policy = BUILT_IN) -> Design:
+    """Of a plan, as it grows under a policy."""
+    return Design(
+        stages=plan.stages,
+        limits=plan.limits,
+        control=plan.control,
+        segments=bool(plan.segments),
+        risk=plan.risk,
+        grow_on=policy.grows_on(plan.risk),
+    )
+
+
+def foresee(design: Design, stage: Stage, known: Known) -> tuple[Foreseen, ...]:
+    """Every limit that acts, in order; nothing where the pace is unknown."""
+    if not known.daily_requests:
+        return ()
+    within, sighted = design.within(stage), design.grow_on is GrowOn.NOTICEABLE
+    limits = [limit for limit in design.limits if limit.acts]
+    seen = [_seen(design, stage, known, limit) if limit.role is Role.ROLLBACK else None for limit in limits]
+    usual = usually(stage, known)
+    if sighted:
+        asked = [when or within for limit, when in zip(limits, seen, strict=True) if limit.role is Role.ROLLBACK]
+        usual = max([usual, *asked])
+    return tuple(
+        replace(
+            _foreseen(design, stage, known, limit, min(usual, within)),
+            seen=when,
+            needs_sight=sighted and limit.role is Role.ROLLBACK,
+        )
+        for limit, when in zip(limits, seen, strict=True)
+    )
+
+
+def _seen(design: Design, stage: Stage, known: Known, limit: Limit) -> timedelta | None:
+    """When harm of twice the limit is found four times in five."""
+    level, size = known.level(limit.metric), TWICE * limit.amount
+    if limit.absolute or limit.per_category:
+        size = TWICE - 1.0
+    alpha = exp(-evidence_needed(design.limits, limit, segments=design.segments))
+    asked = readings(limit, level, size, canary_share=_canary_share(design, stage.percent), alpha=alpha)
+    return _span(SURE * asked / _per_hour(known, level, stage.percent))
+
+
+def best(design: Design, known: Known) -> tuple[Foreseen, ...]:
+    """Each limit in the stage that goes the farthest towards noticing it in time, the first where several do."""
+    stages = [foresee(design, stage, known) for stage in design.compared]
+    return tuple(min(of, key=_hours_over) for of in zip(*stages, strict=True))
+
+
+def _hours_over(one: Foreseen) -> float:
+    """How many times the stage's time it takes; all that are in time are alike."""
+    return inf if one.noticed is None else max(one.noticed / one.within, 1.0)
+
+
+def usually(stage: Stage, known: Known) -> timedelta:
+    """When a stage is left where nothing speaks against it: after its least hold and its least number of requests."""
+    if not known.daily_requests:
+        return stage.min_hold
+    return max(stage.min_hold, timedelta(days=stage.min_samples / (known.daily_requests * stage.percent / 100)))
+
+
+def _foreseen(design: Design, stage: Stage, known: Known, limit: Limit, usual: timedelta) -> Foreseen:
+    level, within = known.level(limit.metric), design.within(stage)
+    alpha = exp(-evidence_needed(design.limits, limit, segments=design.segments))
+    size = _sought(limit)
+
+    def time(percent: float, amount: float) -> float:
+        """Hours until a change is noticed at this percentage."""
+        per_hour = _per_hour(known, level, percent)
+        share = _canary_share(design, percent)
+        return readings(limit, level, amount, canary_share=share, alpha=alpha) / per_hour
+
+    hours, limit_hours = time(stage.percent, size), within / timedelta(hours=1)
+    low, high = _sizes(limit, level)
+    smallest = _least(lambda x: time(stage.percent, x) <= limit_hours, low, high)
+    usual_hours = usual / timedelta(hours=1)
+    early = _least(lambda x: time(stage.percent, x) <= usual_hours, low, high)
+    share = _canary_share(design, stage.percent)
+    clear_hours = readings_to_clear(limit, level, canary_share=share) / _per_hour(known, level, stage.percent)
+    cleared = _span(clear_hours)
+    kind = CATALOGUE[limit.metric].kind
+    too_late = cleared is None or cleared > within
+    countable = kind not in {MetricKind.MEAN, MetricKind.QUANTILE} and not limit.absolute
+    ways = None
+    if not hours <= limit_hours:
+        percent = _least(lambda x: time(x, size) <= limit_hours, stage.percent, LARGEST_PERCENT)
+        more = level.share * hours / limit_hours
+        ways = Ways(
+            percent=percent,
+            judging=more if limit.metric in JUDGED_METRICS and more <= 1 else None,
+            hold=_span(hours),
+            amount=_shown(limit, smallest),
+        )
+    return Foreseen(
+        limit=limit,
+        stage=stage.name,
+        percent=stage.percent,
+        within=within,
+        level=level,
+        size=_shown(limit, size) or 0.0,
+        noticed=_span(hours),
+        smallest=_shown(limit, smallest),
+        usual=usual,
+        smallest_usual=_shown(limit, early),
+        cleared=cleared,
+        clearable=not limit.per_category,
+        rare=too_late and countable and not limit.per_category,
+        waits=design.risk is Risk.HIGH,
+        ways=ways,
+    )
+
+
+def _per_hour(known: Known, level: Level, percent: float) -> float:
+    """Readings of the new version in an hour that count: requests of one user tell less than independent ones."""
+    assert known.daily_requests is not None
+    return known.daily_requests / 24 * percent / 100 * level.share / level.design_effect
+
+
+def _canary_share(design: Design, percent: float) -> float:
+    return 0.5 if design.control == "matched" and percent <= LARGEST_PERCENT else percent / 100
+
+
+def _sought(limit: Limit) -> float:
+    if limit.per_category:
+        return 1.0
+    if limit.absolute:
+        return ABOVE
+    return 2 * limit.amount if limit.strict else limit.amount
+
+
+def _sizes(limit: Limit, level: Level) -> tuple[float, float]:
+    """The smallest and the largest change that make sense in the limit's scale."""
+    if limit.absolute or limit.per_category:
+        return 0.001, 100.0
+    if limit.scale is Scale.RELATIVE:
+        return limit.amount / 50, 0.999 if limit.kind is Kind.DROPS_BY else 100.0
+    if CATALOGUE[limit.metric].binary:
+        room = level.level if limit.kind is Kind.DROPS_BY else 1 - level.level
+        return limit.amount / 50, room * 0.999
+    return limit.amount / 50, level.level * 100
+
+
+def _shown(limit: Limit, size: float | None) -> float | None:
+    """A size as people read it: of a fixed limit the level itself."""
+    if size is None:
+        return None
+    return limit.amount * (1 + size) if limit.absolute or limit.per_category else size
+
+
+def _least(enough: Callable[[float], bool], low: float, high: float) -> float | None:
+    """The least x in [low, high] that is enough, where more always helps; None where not even `high` is."""
+    if not enough(high):
+        return None
+    if enough(low):
+        return low
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
+
+
+def _span(hours: float) -> timedelta | None:
+    """None where it is longer than anybody would wait, ten years."""
+    return timedelta(hours=hours) if hours < 24 * 3650 else None
+
+
+def late(foreseen: Sequence[Foreseen]) -> tuple[Foreseen, ...]:
+    """Those whose own change is not noticed in the stage."""
+    return tuple(one for one in foreseen if not one.in_time)

@@ -1,0 +1,122 @@
+"""What is known of a surface's traffic before a rollout: its pace and its levels, as measured or as assumed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+import numpy as np
+
+from core.judging.look import cells
+from core.judging.model.evidence import CANARY, CONTROL, REQUESTS, Sums
+from core.metrics.catalogue import CATALOGUE, Kind
+from core.metrics.typical import TYPICAL, Level, is_value
+from core.rollout.model import Rollout
+from core.rollout.surface import Surface
+from core.stats import clustering, quantile
+from core.stats.checked import Array
+
+ENOUGH = 200  # of control's readings, before its level is believed
+DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """`daily_requests` is None where nothing tells it. `measured` is the rollout that the levels come from, empty where
+    they are assumed; `metrics` those that were really measured. `pace_from` says where the pace comes from."""
+
+    daily_requests: float | None
+    pace_from: str
+    levels: Mapping[str, Level] = field(default_factory=lambda: dict(TYPICAL))
+    measured: str = ""
+    metrics: frozenset[str] = frozenset()
+
+    def level(self, metric: str) -> Level:
+        """As measured, else as is typical."""
+        return self.levels.get(metric, TYPICAL[metric])
+
+    @property
+    def levels_from(self) -> str:
+        """Where the levels come from, as a sentence has it."""
+        return f"as measured in {self.measured}" if self.measured else "assumed: nothing was measured yet"
+
+    def at_pace(self, daily_requests: float, source: str) -> "Known":
+        """The same with another pace."""
+        return replace(self, daily_requests=daily_requests, pace_from=source)
+
+
+def assumed(surface: Surface) -> Known:
+    """Before any rollout: what the surface file says, and typical levels."""
+    if surface.daily_requests is None:
+        return Known(daily_requests=None, pace_from="")
+    return Known(daily_requests=float(surface.daily_requests), pace_from="daily_requests")
+
+
+def measured(surface: Surface, rollout: Rollout, sums: Sums, now: datetime) -> Known:
+    """As the control of a rollout showed; what it did not show is assumed. The surface file's pace comes first."""
+    stages = [span.index for span in rollout.spans if rollout.plan.stages[span.index].compared]
+    found = {key: level for key in CATALOGUE if (level := _level(sums, stages, key)) is not None}
+    known = assumed(surface)
+    if known.daily_requests is None and (pace := _pace(rollout, sums, now)) is not None:
+        known = known.at_pace(pace, f"the pace of {rollout.id}")
+    if not found:
+        return known
+    return replace(known, levels={**TYPICAL, **found}, measured=rollout.id, metrics=frozenset(found))
+
+
+def _level(sums: Sums, stages: Sequence[int], metric: str) -> Level | None:
+    arrays = cells.stages(sums, stages, CONTROL, metric)[0]
+    weight, value = float(arrays[..., 0].sum()), float(arrays[..., 1].sum())
+    requests = float(cells.stages(sums, stages, CONTROL, REQUESTS)[..., 0].sum())
+    entry = CATALOGUE[metric]
+    if weight < ENOUGH or requests <= 0 or metric not in TYPICAL or metric == "new_error_category":
+        return None
+    if entry.kind is Kind.COUNT:
+        return Level(level=(value + 0.5) / (requests + 1)) if value > 0 else None
+    share = min(weight / requests, 1.0)
+    if not is_value(metric):
+        return Level(
+            level=(value + 0.5) / (weight + 1), share=share, design_effect=float(clustering.design_effect(arrays))
+        )
+    counted = cells.histogram(sums, stages, CONTROL, metric)
+    # Intake drops a mean's bins once its cap is frozen; how much buckets differ says about the same.
+    spread = _spread(counted) if sum(counted.values()) >= ENOUGH else _spread_of_buckets(arrays)
+    if entry.quantile is None:
+        return Level(level=value / weight, spread=spread, share=share) if value > 0 else None
+    high = quantile.quantile(counted, entry.quantile)
+    return Level(level=high, spread=spread, share=share) if high else None
+
+
+def _spread(counted: Mapping[int, int]) -> float:
+    """The standard deviation of the logarithm, at least 1 %."""
+    bins = np.array([b for b in counted if b > quantile.LOWEST], dtype=np.float64)
+    if len(bins) == 0:
+        return 0.01
+    weights = np.array([counted[int(b)] for b in bins], dtype=np.float64)
+    logs = bins * np.log(quantile.GAMMA)
+    centre = np.average(logs, weights=weights)
+    return max(0.01, float(np.sqrt(np.average((logs - centre) ** 2, weights=weights))))
+
+
+def _spread_of_buckets(arrays: Array) -> float:
+    """The spread of a log-normal law with the variation that sums of buckets, shape (stages, 256, 2), betray."""
+    weight, value = arrays[..., 0], arrays[..., 1]
+    total = weight.sum(axis=-1, keepdims=True)
+    level = np.divide(value.sum(axis=-1, keepdims=True), total, out=np.zeros_like(total), where=total > 0)
+    variance = float(((value - level * weight) ** 2).sum()) / max(float(weight.sum()), 1.0)
+    mean = float(value.sum()) / max(float(weight.sum()), 1.0)
+    return max(0.01, float(np.sqrt(np.log1p(variance / mean**2)))) if mean > 0 else 0.01
+
+
+def _pace(rollout: Rollout, sums: Sums, now: datetime) -> float | None:
+    """Requests a day over the stages that were open to everybody."""
+    requests, days = 0.0, 0.0
+    for span in rollout.spans:
+        stage = rollout.plan.stages[span.index]
+        lasted = ((span.until or rollout.ended_at or now) - span.since) / DAY
+        if not stage.exposes or stage.where is not None or lasted <= 0:
+            continue
+        arms = (CANARY,) if rollout.plan.control == "matched" else (CANARY, CONTROL)
+        seen = sum(float(cells.stages(sums, (span.index,), arm, REQUESTS)[..., 0].sum()) for arm in arms)
+        requests += seen / (stage.percent / 100) if rollout.plan.control == "matched" else seen
+        days += lasted
+    return requests / days if requests > 0 and days > 0 else None

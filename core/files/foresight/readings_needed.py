@@ -1,0 +1,157 @@
+"""How many readings a limit needs: until a change is noticed, and until an unchanged version is shown to keep it."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache, lru_cache
+from math import inf, log
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.judging.model import alpha_shares
+from core.judging.model.hypothesis import clearing, hypotheses
+from core.judging.model.limits import Kind, Limit, Scale
+from core.metrics.catalogue import CATALOGUE
+from core.metrics.catalogue import Kind as MetricKind
+from core.metrics.typical import Level
+from core.stats import clearing as clearing_stats
+from core.stats import planning
+
+ALPHA = 0.05
+ALONE = 1e-6  # the canary's share where its control is a fixed number: nothing but canary
+HIGH = 0.99  # the quantile at which means are cut
+_NORMAL = NormalDist()
+
+
+def evidence_needed(limits: Sequence[Limit], limit: Limit, *, segments: bool) -> float:
+    """ln of the evidence that a limit needs alone: its share of the role's error, of everybody, since the start."""
+    acting = sum(one.acts and one.role is limit.role for one in limits)
+    share = hypotheses(limit)[0].share
+    if not limit.per_category:
+        share *= alpha_shares.EVERYBODY if segments else 1.0
+        share *= alpha_shares.of_stage(1, absolute=limit.absolute)
+    if CATALOGUE[limit.metric].kind is MetricKind.MEAN:
+        share *= alpha_shares.CAPPED + (alpha_shares.TAIL if limit.kind is Kind.DROPS_BY or limit.absolute else 0.0)
+    return log(1 / ALPHA) + log(max(acting, 1)) - log(share)
+
+
+@lru_cache(maxsize=8192)  # a file is checked more than once, and each time the same searches are made in every stage
+def readings(limit: Limit, level: Level, size: float, *, canary_share: float, alpha: float) -> float:
+    """Expected canary readings until a change of this size is noticed; infinite where it never is."""
+    metric = CATALOGUE[limit.metric]
+    if size <= 0 or not 0 < canary_share < 1:
+        return inf
+    if limit.absolute or limit.per_category:
+        bound, rate = _against(limit, level, size)
+        return _trials(bound, rate, ALONE, alpha)
+    sides = (-1, 1) if limit.kind is Kind.CHANGES_BY else (-1,) if limit.kind is Kind.DROPS_BY else (1,)
+    # what is still inside a limit that is tested for certain is no evidence against it
+    beyond = size - limit.amount if limit.strict else size
+    if beyond <= 0:
+        return inf
+    if metric.kind is MetricKind.MEAN:
+        deviation = level.level * _variation(level.spread)
+        return float(
+            planning.canary_units(deviation, _points(limit, level, beyond), canary_share=canary_share, alpha=alpha)
+        )
+    found = []
+    for sign in sides:
+        edge, rate = (
+            (_moved(limit, level, sign * limit.amount), _moved(limit, level, sign * size))
+            if limit.strict
+            else (_moved(limit, level, 0.0), _moved(limit, level, sign * size))
+        )
+        found.append(_trials(edge, rate, canary_share, alpha))
+    return max(found)
+
+
+def readings_to_clear(limit: Limit, level: Level, *, canary_share: float) -> float:
+    """Expected canary readings until an unchanged version is shown to keep the limit; infinite where it never is."""
+    metric = CATALOGUE[limit.metric]
+    if limit.per_category or not 0 < canary_share < 1:
+        return inf
+    if limit.absolute:
+        if metric.kind is MetricKind.MEAN:
+            margin = limit.amount - level.level
+            return _units(level, margin, ALONE) if margin > 0 else inf
+        bound = _clip(
+            limit.amount if metric.binary or metric.kind is MetricKind.COUNT else 1 - (metric.quantile or 0.0)
+        )
+        rate = _clip(
+            level.level
+            if metric.binary or metric.kind is MetricKind.COUNT
+            else _above(metric.quantile or 0.5, level, limit.amount)
+        )
+        return clearing_stats.one_sample_trials(rate, bound=bound)
+    if metric.kind is MetricKind.MEAN:
+        return _units(level, _points(limit, level, limit.amount), canary_share)
+    if metric.quantile is not None:
+        # the canary's readings are held against a threshold moved by the limit: fewer should lie above it
+        kept = _clip(_above(metric.quantile, level, level.level * (1 + limit.amount)))
+        gain = float(planning.growth(_clip(1 - metric.quantile), kept, canary_share))
+        return clearing_stats.PRICE * log(1 / ALPHA) / gain if gain > 0 else inf
+    rate = _clip(level.level)
+    return max(
+        clearing_stats.canary_trials(rate, side=one.side, ratio=one.ratio, shift=one.shift, canary_share=canary_share)
+        for one in clearing(limit)
+    )
+
+
+def _points(limit: Limit, level: Level, size: float) -> float:
+    return size * level.level if limit.scale is Scale.RELATIVE else size
+
+
+def _moved(limit: Limit, level: Level, change: float) -> float:
+    """The rate that the kernel sees after a change; of a quantile the share above control's own."""
+    q = CATALOGUE[limit.metric].quantile
+    if q is not None:
+        factor = 1 + change if limit.scale is Scale.RELATIVE else 1 + change / level.level
+        return _clip(1 - _NORMAL.cdf(_NORMAL.inv_cdf(q) - log(max(factor, 1e-9)) / max(level.spread, 1e-3)))
+    return _clip(level.level * (1 + change) if limit.scale is Scale.RELATIVE else level.level + change)
+
+
+def _against(limit: Limit, level: Level, size: float) -> tuple[float, float]:
+    """(bound, rate) of a limit that needs no control, with a level so far above it."""
+    metric = CATALOGUE[limit.metric]
+    if metric.quantile is None:
+        return _clip(limit.amount), _clip(limit.amount * (1 + size))
+    there = replace(level, level=limit.amount * (1 + size))
+    return _clip(1 - metric.quantile), _clip(_above(metric.quantile, there, limit.amount))
+
+
+def _above(q: float, level: Level, threshold: float) -> float:
+    """The share of values above a threshold, where their q-quantile is the level and their logarithm is normal."""
+    if threshold <= 0:
+        return 1.0
+    return 1 - _NORMAL.cdf(_NORMAL.inv_cdf(q) + log(threshold / level.level) / max(level.spread, 1e-3))
+
+
+def _trials(control: float, canary: float, share: float, alpha: float) -> float:
+    if abs(canary - control) < 1e-12:
+        return inf
+    return float(planning.canary_trials(control, canary, canary_share=share, alpha=alpha))
+
+
+def _units(level: Level, margin: float, canary_share: float) -> float:
+    return float(
+        planning.canary_units(level.level * _variation(level.spread), margin, canary_share=canary_share, alpha=ALPHA)
+    )
+
+
+@lru_cache(maxsize=1024)  # asked for hundreds of times in one search for the smallest change that is noticed
+def _variation(spread: float) -> float:
+    """Standard deviation over mean of values cut at their 99th percentile, where their logarithm is normal."""
+    values = np.exp(max(spread, 1e-3) * _cut_normal())
+    return float(values.std() / values.mean())
+
+
+@cache
+def _cut_normal() -> NDArray[np.float64]:
+    """Two thousand values as the normal distribution has them, cut at its 99th percentile."""
+    middles = (np.arange(2000) + 0.5) / 2000
+    return np.array([_NORMAL.inv_cdf(min(p, HIGH)) for p in middles])
+
+
+def _clip(rate: float) -> float:
+    return min(max(rate, 1e-9), 1 - 1e-9)

@@ -1,0 +1,18 @@
+"""The JSON Schema of all three files, for editors."""
+
+from typing import Any
+
+from pydantic.json_schema import models_json_schema
+
+from core.files.read_file import KINDS
+
+
+def schema() -> dict[str, Any]:
+    """One schema that a rollout, a surface or a policy file satisfies."""
+    references, definitions = models_json_schema([(model, "validation") for model in KINDS.values()], by_alias=True)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Rampart rollout, surface or policy file",
+        "anyOf": list(references.values()),
+        "$defs": definitions["$defs"],
+    }

@@ -1,0 +1,138 @@
+"""Text to a rollout, surface or policy file, or to every problem with it, each at its line."""
+
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from typing import Any, TypeAlias, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from core.files.policy_file import PolicyFile
+from core.files.rollout_file import RolloutFile
+from core.files.surface_file import SurfaceFile
+from core.files.syntax.marks import Source, compose
+from core.files.syntax.problems import Path, Problem, Unreadable
+
+File: TypeAlias = RolloutFile | SurfaceFile | PolicyFile
+KINDS: Mapping[str, type[File]] = {"rollout": RolloutFile, "surface": SurfaceFile, "policy": PolicyFile}
+
+_SHARED = {"version", "kind"}
+_MISSING = {
+    "rollback_when": "no rollback limits: nothing would stop this. Write at least one for quality, one for cost "
+    "and one for latency",
+    "where": "a cohort needs `where`: who is in it, such as where: {email_domain: example.com}",
+}
+
+
+def read(text: str, filename: str) -> File:
+    """The file that `text` is, decided by `kind`, else by the fields it has. Raises Unreadable with every problem."""
+    source = compose(text, filename)
+    model = _model(source)
+    if lost := [_shortened(source, path, written) for path, written in source.shortened.items() if "where" in path]:
+        raise Unreadable(lost)
+    try:
+        file = model.model_validate(source.data)
+    except ValidationError as error:
+        found = error.errors(include_url=False)
+        raise Unreadable([_problem(source, model, one) for one in found if not _follows(one, found)]) from error
+    file.remember(source)
+    return file
+
+
+def _shortened(source: Source, path: Path, written: str) -> Problem:
+    """People are chosen by text: 1.10 and 1.1 are two versions of an app."""
+    return source.problem(path, f'"{written}" is the number {float(written):g} here: write "{written}", in quotes')
+
+
+def _model(source: Source) -> type[File]:
+    data = source.data
+    if not isinstance(data, dict):
+        raise Unreadable([source.problem((), "a file is a list of fields, such as version: 1")])
+    kind = data.get("kind")
+    if kind is not None:
+        if not isinstance(kind, str) or kind not in KINDS:
+            message = f'unknown kind "{kind}": write rollout, surface or policy.{_suggestion(str(kind), KINDS)}'
+            raise Unreadable([source.problem(("kind",), message)])
+        return KINDS[kind]
+    scores = {model: len(data.keys() & (set(_names(model)) - _SHARED)) for model in KINDS.values()}
+    best = max(scores, key=lambda model: scores[model])
+    if scores[best] == 0:
+        raise Unreadable(
+            [
+                source.problem(
+                    (), "this is no rollout (rollout: …), no surface (kind: surface) and no policy (kind: policy)"
+                )
+            ]
+        )
+    return best
+
+
+def _follows(details: ErrorDetails, found: Iterable[ErrorDetails]) -> bool:
+    """A list counts as too short when its only entries are wrong: that is said of the entries already."""
+    path = details["loc"]
+    return details["type"] == "too_short" and any(o["loc"][: len(path)] == path and o["loc"] != path for o in found)
+
+
+def _problem(source: Source, model: type[BaseModel], details: ErrorDetails) -> Problem:
+    path: Path = tuple(details["loc"])
+    kind, context, given = details["type"], details.get("ctx", {}), details["input"]
+    if path and path[-1] == "[key]":
+        return source.problem(path[:-1], _message(details), at_key=True)
+    match kind:
+        case "extra_forbidden":
+            name = str(path[-1])
+            names = _fields_at(model, path[:-1])
+            return source.problem(path, f'unknown field "{name}".{_suggestion(name, names)}', at_key=True)
+        case "missing":
+            return source.problem(path, _MISSING.get(str(path[-1]), details["msg"]))
+        case "written":
+            field = context.get("field")
+            return source.problem((*path, field) if field else path, details["msg"], at_key=field is not None)
+        case "literal_error" | "enum" if isinstance(given, str):
+            choices = [word.strip("'") for word in str(context["expected"]).replace(" or ", ", ").split(", ")]
+            return source.problem(path, details["msg"] + _suggestion(given, choices, after="."))
+        case "string_type" if isinstance(given, int | float):
+            written = source.shortened.get(path, str(given).lower() if isinstance(given, bool) else given)
+            return source.problem(path, f'{details["msg"]}: write "{written}", in quotes')
+        case "too_short":
+            return source.problem(
+                path, _MISSING.get(str(path[-1]), "this is empty: write at least one, or leave it out")
+            )
+        case "model_type" | "model_attributes_type" | "dict_type":
+            names = _fields_at(model, path)
+            expected = f"fields such as {', '.join(list(names)[:4])}" if names else "fields with their values"
+            return source.problem(path, f"this should hold {expected}")
+        case "tuple_type" | "list_type":
+            return source.problem(path, 'this should be a list: [a, b], or lines that begin with "- "')
+        case _:
+            return source.problem(path, _message(details))
+
+
+def _message(details: ErrorDetails) -> str:
+    context = details.get("ctx", {})
+    if details["type"] == "unknown":
+        return details["msg"] + _suggestion(context["given"], context["choices"])
+    return details["msg"].removeprefix("Value error, ")
+
+
+def _suggestion(name: str, choices: Iterable[str], after: str = "") -> str:
+    near = get_close_matches(name.lower(), list(choices), n=1, cutoff=0.6)
+    return f'{after} Did you mean "{near[0]}"?' if near else ""
+
+
+def _names(model: type[BaseModel]) -> tuple[str, ...]:
+    return tuple(field.alias or name for name, field in model.model_fields.items())
+
+
+def _fields_at(annotation: Any, path: Path) -> tuple[str, ...]:
+    """The field names of the model that stands at `path` below `annotation`; none where there is no model."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        if not path:
+            return _names(annotation)
+        for name, field in annotation.model_fields.items():
+            if (field.alias or name) == path[0]:
+                return _fields_at(field.annotation, path[1:])
+        return ()
+    inside = path[1:] if get_origin(annotation) in (tuple, list, dict) else path
+    found = (_fields_at(argument, inside) for argument in get_args(annotation))
+    return next((names for names in found if names), ())

@@ -1,0 +1,182 @@
+"""A rollout file: only what differs from its template."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field, PlainValidator, model_validator
+from pydantic import WithJsonSchema as Schema
+
+from core.files.syntax import times
+from core.files.syntax.drives_terms import DrivesTerms
+from core.files.syntax.fields import (
+    AnAmount,
+    Group,
+    MetricKey,
+    Name,
+    NoticeTerms,
+    Parts,
+    Person,
+    Prose,
+    Strict,
+    Told,
+    Written,
+    known,
+    wrong,
+)
+from core.files.syntax.limit_terms import LimitTerms
+from core.files.syntax.stage_terms import StageEntry
+from core.files.syntax.units import Unit
+from core.files.templates import DEFAULT, TEMPLATES
+from core.rollout.plan import Approvals, BehaviourChange, Expectation, Risk
+
+Day = Annotated[
+    str, PlainValidator(lambda written: times.day(written).isoformat()), Schema({"type": "string", "format": "date"})
+]
+StartTime = Annotated[
+    times.Start,
+    PlainValidator(times.start),
+    Schema({"type": "string", "examples": ["2026-11-24 10:00 Europe/Berlin"]}),
+]
+
+
+class Change(Strict):
+    """From which version, to what, and why."""
+
+    from_: str = Field(alias="from", min_length=1)
+    to: Parts
+    why: str = Field(default="", max_length=1000)
+    ticket: str = Field(default="", max_length=500)
+    deadline: Day = ""
+    rollback_to_available_until: Day = ""
+
+    @model_validator(mode="after")
+    def _something(self) -> "Change":
+        if not self.to.content():
+            raise wrong("to", "nothing changes: write prompt, model, params, tools or routing")
+        return self
+
+    @property
+    def from_version(self) -> str:
+        """The version without its surface: `v42` of `support-assistant@v42`."""
+        return self.from_.rpartition("@")[2]
+
+    @property
+    def from_surface(self) -> str:
+        """The surface that was written before the @, or nothing."""
+        return self.from_.rpartition("@")[0]
+
+
+class BehaviourTerms(Strict):
+    """One thing that people will notice, shown to them word for word."""
+
+    text: Prose
+    audience: Told = ("all",)
+    example_before: str = Field(default="", max_length=1000)
+    example_after: str = Field(default="", max_length=1000)
+    kind: Literal["changed", "unchanged"] = "changed"
+
+    def plan(self) -> BehaviourChange:
+        return BehaviourChange(
+            audience=self.audience,
+            text=self.text,
+            example_before=self.example_before,
+            example_after=self.example_after,
+            unchanged=self.kind == "unchanged",
+        )
+
+
+class ExpectationTerms(Strict):
+    """Which way a metric should go, and how far."""
+
+    direction: Literal["up", "down", "same"]
+    range: Annotated[tuple[AnAmount, AnAmount], Schema({"type": "array", "minItems": 2, "maxItems": 2})] | None = None
+
+    @model_validator(mode="after")
+    def _in_one_unit(self) -> "ExpectationTerms":
+        if self.range is None:
+            return self
+        low, high = self.range
+        named = {end.unit for end in self.range if end.unit is not Unit.NONE or end.value != 0}
+        if not named <= {Unit.POINTS, Unit.PERCENT} or len(named) > 1:
+            raise wrong("range", "write both ends in pp (points) or both in % (relative): [-20%, -5%]")
+        if low.value > high.value:
+            raise wrong("range", "the lower end comes first: [-20%, -5%]")
+        if (self.direction == "down" and low.value >= 0 and high.value > 0) or (
+            self.direction == "up" and high.value <= 0 and low.value < 0
+        ):
+            raise wrong("range", f"the range lies on the other side of the direction, {self.direction}")
+        return self
+
+    def plan(self, metric: str) -> Expectation:
+        if self.range is None:
+            return Expectation(metric=metric, direction=self.direction)
+        low, high = self.range
+        points = Unit.POINTS in (low.unit, high.unit)
+        return Expectation(metric=metric, direction=self.direction, low=low.value, high=high.value, points=points)
+
+
+class AssignmentTerms(Strict):
+    """Who is one person, whom they are compared with, and by what they are cut."""
+
+    unit: Literal["user", "conversation", "account"] = "user"
+    control: Literal["concurrent", "matched"] = "concurrent"
+    segments: tuple[Name, ...] | None = None
+
+
+class ApprovalTerms(Strict):
+    """How many agree, and one of which groups each."""
+
+    required: Annotated[int, Field(ge=0, le=20)] | None = None
+    groups: tuple[Group, ...] = ()
+    owner_may_approve: bool = False
+
+    def plan(self, at_least: int) -> Approvals:
+        return Approvals(
+            required=max(self.required or 0, at_least), groups=self.groups, owner_may_approve=self.owner_may_approve
+        )
+
+
+class RolloutFile(Written):
+    """What is to be rolled out, and what would stop it."""
+
+    version: Literal[1]
+    kind: Literal["rollout"] = "rollout"
+    rollout: Name
+    surface: Name
+    owner: Person = ""
+    risk: Risk | None = None
+    template: Annotated[str, known("template", TEMPLATES), Schema({"enum": list(TEMPLATES)})] = DEFAULT
+    change: Change
+    behaviour_changes: tuple[BehaviourTerms, ...] = ()
+    expectations: dict[MetricKey, ExpectationTerms] = Field(default_factory=dict)
+    stages: Annotated[tuple[StageEntry, ...], Field(min_length=1)] | None = None
+    assignment: AssignmentTerms = AssignmentTerms()
+    approvals: ApprovalTerms = ApprovalTerms()
+    rollback_when: Annotated[tuple[LimitTerms, ...], Field(min_length=1)]
+    hold_when: tuple[LimitTerms, ...] = ()
+    notify: tuple[NoticeTerms, ...] | None = None
+    start: StartTime | None = None
+    drives: DrivesTerms | None = None
+
+    @property
+    def careful(self) -> Risk:
+        """The risk class: the file's, or its template's."""
+        return self.risk or TEMPLATES[self.template].risk
+
+    @property
+    def noticeable(self) -> bool:
+        """Whether anybody will see a difference."""
+        return any(behaviour.kind == "changed" for behaviour in self.behaviour_changes)
+
+    @property
+    def entries(self) -> tuple[StageEntry, ...]:
+        """The stages: the file's list replaces its template's."""
+        return self.stages if self.stages is not None else template_stages(self.template)
+
+
+class _StageList(BaseModel):
+    stages: tuple[StageEntry, ...]
+
+
+def template_stages(name: str) -> tuple[StageEntry, ...]:
+    """A template's own stages, read by the same rules as a file's."""
+    return _StageList.model_validate({"stages": TEMPLATES[name].stages}).stages

@@ -1,0 +1,68 @@
+"""A flag system that a rollout drives, as a file names it."""
+
+import re
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import PlainValidator
+from pydantic import WithJsonSchema as Schema
+
+from core.files.syntax.fields import Name, Strict
+from core.rollout.plan import UnleashStrategy
+
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]")
+_BELOW = re.compile(r"(/[A-Za-z0-9][A-Za-z0-9._~-]*)*/?")
+
+
+def _address(text: object) -> str:
+    """The address as it is compared: scheme and host in lower case, no slash at the end."""
+    said = 'write an address like "https://flags.example.com", without a query, a user or a password'
+    if not isinstance(text, str):
+        raise ValueError(said)  # noqa: TRY004 - what pydantic takes for a problem of the file
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError as error:
+        raise ValueError(said) from error
+    host = parts.netloc.rpartition(":")[0] if port is not None else parts.netloc
+    bare = not parts.query and not parts.fragment and text.isascii() and not text.endswith(("?", "#"))
+    if (
+        parts.scheme not in ("http", "https")
+        or not _HOST.fullmatch(host)
+        or not _BELOW.fullmatch(parts.path)
+        or not bare
+    ):
+        raise ValueError(said)
+    return f"{parts.scheme}://{parts.netloc.lower()}{parts.path.rstrip('/')}"
+
+
+class UnleashTerms(Strict):
+    """One `flexibleRollout` strategy of one feature, in one environment."""
+
+    url: Annotated[
+        str,
+        PlainValidator(_address),
+        Schema({"type": "string", "format": "uri", "examples": ["https://flags.example.com"]}),
+    ]
+    project: Name = "default"
+    environment: Name
+    feature: Name
+    strategy: Name
+
+    def plan(self) -> UnleashStrategy:
+        return UnleashStrategy(
+            url=self.url,
+            project=self.project,
+            environment=self.environment,
+            feature=self.feature,
+            strategy=self.strategy,
+        )
+
+
+class DrivesTerms(Strict):
+    """The system, by its name."""
+
+    unleash: UnleashTerms
+
+    def plan(self) -> UnleashStrategy:
+        return self.unleash.plan()

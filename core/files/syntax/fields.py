@@ -1,0 +1,182 @@
+"""The strictness that all files share, and the types of field that more than one of them has."""
+
+import re
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Annotated, Any, Literal, TypeAlias, get_args
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    PlainValidator,
+    PrivateAttr,
+)
+from pydantic import WithJsonSchema as Schema
+from pydantic_core import PydanticCustomError
+
+from core.files.syntax import units
+from core.files.syntax.marks import Source
+from core.metrics.catalogue import CATALOGUE
+from core.rollout.plan import NoticePlan
+
+PARTS = ("prompt", "model", "params", "tools", "routing")
+
+
+class Strict(BaseModel):
+    """Unknown fields are refused, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Written(Strict):
+    """A whole file, which still knows where each of its values stands."""
+
+    _source: Source = PrivateAttr()
+
+    @property
+    def source(self) -> Source:
+        return self._source
+
+    def remember(self, source: Source) -> None:
+        """Called once, by reading: frozen models let private attributes be set."""
+        self._source = source
+
+    @property
+    def fingerprint(self) -> str:
+        """The same data has the same fingerprint, however it is laid out."""
+        return self._source.fingerprint
+
+
+def wrong(field: str, message: str) -> PydanticCustomError:
+    """An error of a whole model that is to point at one of its fields."""
+    return PydanticCustomError("written", "{message}", {"message": message, "field": field})
+
+
+def only(value: Any, why: str) -> PlainValidator:
+    """Of a field that has one value; any other is refused with why there is none."""
+
+    def check(given: Any) -> Any:
+        if given != value or type(given) is not type(value):
+            raise ValueError(why)
+        return value
+
+    return PlainValidator(check)
+
+
+def known(what: str, choices: Iterable[str]) -> AfterValidator:
+    """A name out of a list; reading adds the nearest one to the message."""
+    names = list(choices)
+
+    def check(name: str) -> str:
+        if name not in names:
+            context = {"message": f'unknown {what} "{name}"', "given": name, "choices": names}
+            raise PydanticCustomError("unknown", "{message}", context)
+        return name
+
+    return AfterValidator(check)
+
+
+def _matching(pattern: str, message: str) -> AfterValidator:
+    def check(text: str) -> str:
+        if re.fullmatch(pattern, text) is None:
+            raise ValueError(f'"{text}" {message}')
+        return text
+
+    return AfterValidator(check)
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str | int | float):
+        return str(value)
+    raise ValueError("Input should be a text, a number, or a list of them")
+
+
+def _texts(value: Any) -> str | tuple[str, ...]:
+    return tuple(_text(item) for item in value) if isinstance(value, list | tuple) else _text(value)
+
+
+def one_or_many(item: dict[str, Any]) -> Schema:
+    """The schema of a list whose only entry may stand alone."""
+    return Schema({"anyOf": [item, {"type": "array", "items": item}]})
+
+
+_SPAN = {"type": "string", "pattern": r"^\d+(\.\d+)?(ms|s|m|h|d)$", "examples": ["15m", "6h", "7d"]}
+_SHARE = {"type": "string", "pattern": r"^\d+(\.\d+)?%$", "examples": ["92%"]}
+
+Duration: TypeAlias = Annotated[timedelta, PlainValidator(units.duration), Schema(_SPAN)]
+Percent: TypeAlias = Annotated[float, PlainValidator(units.percent), Schema({"type": ["number", "string"]})]
+Share: TypeAlias = Annotated[float, PlainValidator(units.share), Schema(_SHARE)]
+Factor: TypeAlias = Annotated[
+    float, PlainValidator(units.factor), Schema({"type": "string", "pattern": r"^\d+(\.\d+)?x$", "examples": ["2.5x"]})
+]
+AnAmount: TypeAlias = Annotated[
+    units.Amount,
+    PlainValidator(units.amount),
+    Schema({"type": ["string", "number"], "examples": ["2pp", "15%", "4000ms"]}),
+]
+MetricKey: TypeAlias = Annotated[str, known("metric", CATALOGUE), Schema({"type": "string", "enum": list(CATALOGUE)})]
+Name: TypeAlias = Annotated[
+    str, _matching(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", "is not a name: letters, digits, dots, dashes, at most 100")
+]
+Channel: TypeAlias = Annotated[
+    str, _matching(r"#[^\s#@,<>&]{1,80}", 'is not a channel: write it with a #, in quotes, like "#support"')
+]
+RoleChannel: TypeAlias = Annotated[
+    str,
+    _matching(r"#[^\s#@,<>&]{1,80}|[CG][A-Z0-9]{5,}", 'is not a channel: write it like "#support", or its id'),
+]
+Person: TypeAlias = Annotated[
+    str, _matching(r"@\S{1,80}|[UW][A-Z0-9]{5,}", 'is not a person: write a Slack handle like "@dana", or a user id')
+]
+Group: TypeAlias = Annotated[
+    str, _matching(r"@\S{1,80}|S[A-Z0-9]{5,}", 'is not a user group: write it like "@ai-leads", or a group id')
+]
+Prose: TypeAlias = Annotated[str, Field(min_length=1, max_length=1000)]
+Where: TypeAlias = Annotated[
+    dict[str, Annotated[Any, PlainValidator(_texts), Schema({"type": ["string", "number", "boolean", "array"]})]],
+    Field(min_length=1),
+]
+Audience: TypeAlias = Literal["engineering", "support", "marketing", "downstream"]
+_Reader: TypeAlias = Literal["engineering", "support", "marketing", "downstream", "all"]
+Told: TypeAlias = Annotated[
+    tuple[_Reader, ...], Field(min_length=1), BeforeValidator(_listed), one_or_many({"enum": list(get_args(_Reader))})
+]
+
+
+class Parts(Strict):
+    """What a version is made of. A part that is not written is inherited."""
+
+    version: Name | None = None
+    prompt: JsonValue = None
+    model: JsonValue = None
+    params: dict[str, JsonValue] | None = None
+    tools: list[JsonValue] | None = None
+    routing: JsonValue = None
+
+    def content(self) -> dict[str, JsonValue]:
+        """Only the parts that were written."""
+        return {part: getattr(self, part) for part in PARTS if part in self.model_fields_set}
+
+
+class NoticeTerms(Strict):
+    """One channel that is told, as what, and how long before."""
+
+    channel: Channel
+    audience: Audience = Field(alias="as")
+    before: Duration | None = None
+    acknowledge: bool = False
+
+    def plan(self) -> NoticePlan:
+        return NoticePlan(
+            channel=self.channel, audience=self.audience, before=self.before or None, acknowledge=self.acknowledge
+        )

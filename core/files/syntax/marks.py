@@ -1,0 +1,269 @@
+"""YAML text to plain data that remembers where every value was written."""
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import yaml
+
+from core.files.syntax.problems import Path, Problem, Severity, Spot, Unreadable
+
+MAX_BYTES = 256 * 1024
+MAX_DEPTH = 30
+MAX_ALIASES = 50
+MAX_VALUES = 10_000  # counted after aliases are followed: a "billion laughs" file is small as text
+
+_TAG = "tag:yaml.org,2002:"
+_PLAIN = {_TAG + name for name in ("null", "bool", "int", "float", "str")}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A file as it was read: its data and, for each path in it, where the value and its key stand."""
+
+    file: str
+    lines: tuple[str, ...]
+    data: Any
+    values: Mapping[Path, Spot]
+    keys: Mapping[Path, Spot]
+    shortened: Mapping[Path, str]  # numbers that were written otherwise, such as 1.10
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Sixteen hex digits over the data: comments, order of keys and layout do not count."""
+        return hashlib.sha256(json.dumps(self.data, sort_keys=True).encode()).hexdigest()[:16]
+
+    def spot(self, path: Path, *, at_key: bool = False) -> Spot:
+        """Where `path` is written, or the nearest thing around it that is."""
+        if at_key and path in self.keys:
+            return self.keys[path]
+        while path not in self.values:
+            path = path[:-1]
+        return self.values[path]
+
+    def problem(
+        self,
+        path: Path,
+        message: str,
+        *,
+        at_key: bool = False,
+        severity: Severity = "error",
+        also: Path | None = None,
+    ) -> Problem:
+        """A finding about the value (or the key) at `path`; `also` is the path of the other line of a pair."""
+        spot = self.spot(path, at_key=at_key)
+        return Problem(
+            file=self.file,
+            line=spot.line,
+            column=spot.column,
+            source_line=spot.source_line,
+            path=path,
+            message=message,
+            severity=severity,
+            also=None if also is None else self.spot(also, at_key=True),
+        )
+
+
+def compose(text: str, file: str) -> Source:
+    """The data of one YAML or JSON document, read as PyYAML's safe loader does, with five differences that keep a
+    file honest: a key written twice is refused, so are tags, merge keys and whatever unfolds without end; dates and
+    times (`2027-01-04`, `20:00`) stay the text that was written; and what YAML 1.1 would change without a word (`NO`,
+    `010`, `1_000`) is refused. Raises Unreadable."""
+    if len(text) > MAX_BYTES or len(text.encode("utf-8", "replace")) > MAX_BYTES:
+        message = f"the file is larger than {MAX_BYTES // 1024} KB; a rollout, surface or policy file is a page or two"
+        raise Unreadable([Problem(file=file, line=1, column=1, message=message)])
+    lines = tuple(text.splitlines())
+    is_json = _is_json(text)
+    try:
+        loader = _Loader(text.replace("\t", " ") if is_json else text)
+        root = loader.get_single_node()
+    except yaml.reader.ReaderError as error:
+        raise Unreadable([_unprintable(error, text, file)]) from error
+    except yaml.MarkedYAMLError as error:
+        raise Unreadable([_not_yaml(error, lines, file)]) from error
+    if root is None:
+        raise Unreadable([Problem(file=file, line=1, column=1, message="the file is empty")])
+    walk = _Walk(loader, lines, file, is_json)
+    data = walk.value(root, (), ())
+    if walk.problems:
+        raise Unreadable(walk.problems)
+    return Source(file=file, lines=lines, data=data, values=walk.values, keys=walk.keys, shortened=walk.shortened)
+
+
+class _Loader(yaml.SafeLoader):
+    """A safe loader that gives up early on nesting and aliases without end."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012  (PyYAML's own name and type)
+        first: [(tag, regexp) for tag, regexp in resolvers if tag in _PLAIN]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.depth = self.aliases = self.nodes = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        self.aliases += isinstance(event, yaml.AliasEvent)
+        self.nodes += 1
+        self.depth += 1
+        if self.nodes > 2 * MAX_VALUES:  # keys are nodes, too
+            raise yaml.MarkedYAMLError(None, None, f"more than {MAX_VALUES} values", event.start_mark)
+        if self.depth > MAX_DEPTH:
+            raise yaml.MarkedYAMLError(None, None, f"nested deeper than {MAX_DEPTH} levels", event.start_mark)
+        if self.aliases > MAX_ALIASES:
+            raise yaml.MarkedYAMLError(None, None, f"more than {MAX_ALIASES} aliases", event.start_mark)
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+
+class _Walk:
+    """One pass over the nodes: data, places, and everything that is wrong with them."""
+
+    def __init__(self, loader: _Loader, lines: tuple[str, ...], file: str, is_json: bool) -> None:
+        self.loader, self.lines, self.file, self.is_json = loader, lines, file, is_json
+        self.values: dict[Path, Spot] = {}
+        self.keys: dict[Path, Spot] = {}
+        self.shortened: dict[Path, str] = {}
+        self.problems: list[Problem] = []
+
+    def value(self, node: yaml.Node, path: Path, around: tuple[int, ...]) -> Any:
+        if id(node) in around or len(path) > MAX_DEPTH:
+            self.refuse(node, path, "an alias unfolds without end")
+            raise Unreadable(self.problems)
+        if len(self.values) >= MAX_VALUES:
+            self.refuse(node, path, f"more than {MAX_VALUES} values once aliases are followed")
+            raise Unreadable(self.problems)
+        self.values[path] = self.spot(node)
+        match node:
+            case yaml.MappingNode(tag="tag:yaml.org,2002:map"):
+                return self.mapping(node, path, (*around, id(node)))
+            case yaml.SequenceNode(tag="tag:yaml.org,2002:seq"):
+                inside = (*around, id(node))
+                return [self.value(item, (*path, number), inside) for number, item in enumerate(node.value)]
+            case yaml.ScalarNode() if node.tag in _PLAIN:
+                return self.scalar(node, path)
+            case _:
+                tag = node.tag.removeprefix(_TAG)
+                return self.refuse(node, path, f'the tag "{tag}" is not allowed: write plain values')
+
+    def mapping(self, node: yaml.MappingNode, path: Path, around: tuple[int, ...]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for key, item in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                self.refuse(key, path, "a key must be a plain word")
+                continue
+            name = _whole(str(key.value))
+            here = (*path, name)
+            if key.style is None and name == "<<":
+                self.refuse(key, here, "merge keys (<<) are not allowed: write the fields out")
+            elif name in found:
+                first = self.keys[here].line
+                self.refuse(key, here, f'"{name}" is written twice; the first is on line {first}')
+            else:
+                self.keys[here] = self.spot(key)
+                found[name] = self.value(item, here, around)
+        return found
+
+    def scalar(self, node: yaml.ScalarNode, path: Path) -> Any:
+        kind = node.tag.removeprefix(_TAG)
+        if kind in ("int", "float") and ":" in node.value:
+            return str(node.value)  # YAML 1.1 would read 20:00 as the number 1200
+        if (meant := _ambiguous(kind, node.value)) and node.style is None:
+            return self.refuse(node, path, f'"{node.value[:40]}" is {meant}: write that, or "{node.value}", in quotes')
+        try:
+            value = getattr(self.loader, f"construct_yaml_{kind}")(node)
+            if self.is_json and kind == "str" and node.style is None:
+                value = json.loads(node.value)  # such as 1e-7, which YAML 1.1 takes for a word
+        except (ValueError, KeyError):
+            return self.refuse(node, path, f'"{node.value[:40]}" cannot be read as {kind}')
+        if isinstance(value, float) and not math.isfinite(value):
+            return self.refuse(node, path, "a number must be finite")
+        if isinstance(value, float) and repr(value) != node.value:
+            self.shortened[path] = node.value
+        return _whole(value) if isinstance(value, str) else value
+
+    def spot(self, node: yaml.Node) -> Spot:
+        mark = node.start_mark
+        return Spot(line=mark.line + 1, column=mark.column + 1, source_line=_line(self.lines, mark.line))
+
+    def refuse(self, node: yaml.Node, path: Path, message: str) -> None:
+        spot = self.spot(node)
+        self.problems.append(
+            Problem(
+                file=self.file,
+                line=spot.line,
+                column=spot.column,
+                source_line=spot.source_line,
+                path=path,
+                message=message,
+            )
+        )
+
+
+def _ambiguous(kind: str, written: str) -> str:
+    """What YAML 1.1 makes of a word or number that its reader would not: NO is false, 010 is 8. Empty otherwise."""
+    if kind == "bool" and written.lower() not in ("true", "false"):
+        return f"{'true' if written.lower() in ('yes', 'on') else 'false'} in YAML"
+    plain = written.replace("_", "")
+    with suppress(ValueError):  # what is no number either is refused as that
+        if kind == "float" and plain != written:
+            return f"the number {float(plain):g} in YAML"
+        if kind == "int" and not re.fullmatch(r"[-+]?(0|[1-9][0-9]*)|.*:.*", written):
+            return f"the number {_in_1_1(plain)} in YAML"
+    return ""
+
+
+def _in_1_1(written: str) -> int:
+    digits = written.lstrip("+-").lower()
+    base = {"0x": 16, "0b": 2}.get(digits[:2], 8 if digits.startswith("0") else 10)
+    return int(digits, base) * (-1 if written.startswith("-") else 1)
+
+
+def _is_json(text: str) -> bool:
+    """JSON may be indented with tabs, YAML may not; a tab inside a JSON string is always escaped."""
+    if not text.lstrip().startswith("{"):
+        return False
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _whole(text: str) -> str:
+    """JSON writes a character beyond U+FFFF as two escapes: joined here. Half of one becomes U+FFFD."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _not_yaml(error: yaml.MarkedYAMLError, lines: tuple[str, ...], file: str) -> Problem:
+    mark = error.problem_mark or error.context_mark
+    line, column = (mark.line, mark.column) if mark is not None else (0, 0)
+    message = " ".join(part for part in (error.context, error.problem) if part)
+    if "'\\t'" in message:
+        message += ": indent with spaces, not tabs"
+    return Problem(
+        file=file,
+        line=line + 1,
+        column=column + 1,
+        source_line=_line(lines, line),
+        message=f"not valid YAML: {message}",
+    )
+
+
+def _unprintable(error: yaml.reader.ReaderError, text: str, file: str) -> Problem:
+    before = text[: error.position].splitlines() or [""]
+    code = error.character if isinstance(error.character, int) else ord(error.character)
+    message = f"not valid YAML: the character U+{code:04X} is not allowed"
+    return Problem(file=file, line=len(before), column=len(before[-1]) + 1, message=message)
+
+
+def _line(lines: tuple[str, ...], number: int) -> str:
+    return lines[number] if number < len(lines) else ""

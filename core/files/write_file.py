@@ -1,0 +1,168 @@
+"""A plan back to the file it would be: everything written out, so that it reads back to the same plan."""
+
+from dataclasses import asdict
+from typing import Any
+
+import yaml
+
+from core.files.syntax import limit_terms
+from core.files.syntax.units import Amount, Unit, write_amount, write_duration
+from core.judging.model.limits import Role
+from core.rollout.plan import (
+    Advance,
+    BehaviourChange,
+    EvalTerms,
+    Expectation,
+    NoticePlan,
+    Plan,
+    Stage,
+    StageKind,
+    UnleashStrategy,
+)
+
+
+def export(plan: Plan) -> str:
+    """YAML that `read` and `build` turn into an equal plan, on the same surface and policy."""
+    written: dict[str, Any] = {
+        "version": 1,
+        "rollout": plan.name,
+        "surface": plan.surface,
+        "owner": plan.owner_handle or plan.owner,
+        "risk": plan.risk.value,
+        "template": plan.template,
+        "change": _given(
+            {
+                "from": f"{plan.surface}@{plan.from_version}",
+                "to": {"version": plan.to_version, **plan.change},
+                "why": plan.why,
+                "ticket": plan.ticket,
+                "deadline": plan.deadline,
+                "rollback_to_available_until": plan.rollback_until,
+            }
+        ),
+        "behaviour_changes": [_behaviour(behaviour) for behaviour in plan.behaviour_changes],
+        "expectations": {expected.metric: _expectation(expected) for expected in plan.expectations},
+        "stages": _stages(plan.stages),
+        "assignment": {"unit": plan.unit, "control": plan.control, "segments": list(plan.segments)},
+        "approvals": {
+            "required": plan.approvals.required,
+            "groups": list(plan.approvals.groups),
+            "owner_may_approve": plan.approvals.owner_may_approve,
+        },
+        "rollback_when": _limits(plan, Role.ROLLBACK),
+        "hold_when": _limits(plan, Role.HOLD),
+        "notify": [_notice(notice) for notice in plan.notices],
+    }
+    if plan.start is not None:
+        written["start"] = plan.start.isoformat()
+    if plan.drives is not None:
+        written["drives"] = _drives(plan.drives)
+    return yaml.dump(written, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+
+
+class _Dumper(yaml.SafeDumper):
+    """No anchors: a value that occurs twice is written twice."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _drives(driven: UnleashStrategy) -> dict[str, Any]:
+    where = asdict(driven)
+    return {where.pop("system"): where}
+
+
+def _given(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value not in ("", None, (), [], False)}
+
+
+def _behaviour(behaviour: BehaviourChange) -> dict[str, Any]:
+    return _given(
+        {
+            "audience": list(behaviour.audience),
+            "text": behaviour.text,
+            "example_before": behaviour.example_before,
+            "example_after": behaviour.example_after,
+            "kind": "unchanged" if behaviour.unchanged else "",
+        }
+    )
+
+
+def _expectation(expected: Expectation) -> dict[str, Any]:
+    if expected.low is None or expected.high is None:
+        return {"direction": expected.direction}
+    unit = Unit.POINTS if expected.points else Unit.PERCENT
+    ends = [write_amount(Amount(value=end, unit=unit)) for end in (expected.low, expected.high)]
+    return {"direction": expected.direction, "range": ends}
+
+
+def _limits(plan: Plan, role: Role) -> list[dict[str, Any]]:
+    return [limit_terms.written(limit) for limit in plan.limits if limit.role is role]
+
+
+def _notice(notice: NoticePlan) -> dict[str, Any]:
+    before = write_duration(notice.before) if notice.before else ""
+    return _given(
+        {"channel": notice.channel, "as": notice.audience, "before": before, "acknowledge": notice.acknowledge}
+    )
+
+
+def _stages(stages: tuple[Stage, ...]) -> list[dict[str, Any]]:
+    written: list[dict[str, Any]] = []
+    for stage in stages:
+        terms = _terms(stage)
+        if stage.kind is StageKind.RAMP and written and "ramp" in written[-1]:
+            before = written[-1]["ramp"]
+            if {**before, "steps": terms["steps"]} == terms:
+                before["steps"] += terms["steps"]
+                continue
+        written.append({stage.kind.value: terms})
+    return written
+
+
+def _terms(stage: Stage) -> dict[str, Any]:
+    percent = write_amount(Amount(value=stage.percent, unit=Unit.NONE)) + "%"
+    hold = write_duration(stage.min_hold)
+    common = _given(
+        {
+            "max_hold": write_duration(stage.max_hold) if stage.max_hold is not None else "",
+            "min_samples": stage.min_samples or None,
+            "advance": stage.advance.value if stage.advance is Advance.APPROVE else "",
+        }
+    )
+    match stage.kind:
+        case StageKind.EVAL | StageKind.SAFETY | StageKind.COST_LATENCY:
+            return _gate(stage.kind, stage.terms or EvalTerms())
+        case StageKind.ROLLBACK_DRILL:
+            return {"within": write_duration(stage.drill_within)} if stage.drill_within is not None else {}
+        case StageKind.COHORT:
+            where = {
+                key: value if isinstance(value, str) else list(value) for key, value in (stage.where or {}).items()
+            }
+            return {"name": stage.name, "where": where, "percent": percent, "hold": hold, **common}
+        case StageKind.CANARY:
+            return {"percent": percent, "min_hold": hold, **common}
+        case StageKind.AB:
+            return {"percent": percent, "hold": hold, **_given({"decide_on": list(stage.decide_on)}), **common}
+        case StageKind.RAMP:
+            return {"steps": [percent], "hold": hold, **common}
+        case StageKind.BAKE:
+            return {"hold": hold, **common}
+
+
+def _gate(kind: StageKind, terms: EvalTerms) -> dict[str, Any]:
+    def share(value: float | None) -> str:
+        return "" if value is None else write_amount(Amount(value=value, unit=Unit.PERCENT))
+
+    if kind is StageKind.COST_LATENCY:
+        rises = {"max_cost_rise": share(terms.max_cost_rise), "max_p95_rise": share(terms.max_p95_rise)}
+        return _given({"replay": terms.suite, **rises})
+    categories = "all" if terms.no_new_failures_in == ("*",) else list(terms.no_new_failures_in)
+    return _given(
+        {
+            "suite": terms.suite,
+            "min_pass_rate": share(terms.min_pass_rate),
+            "no_new_failures_in": categories,
+            "compare_to_current": terms.compare_to_current,
+        }
+    )

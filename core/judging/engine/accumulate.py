@@ -1,0 +1,231 @@
+"""The state after a look: exact e-processes advanced by what came in, and what has to be remembered for the next."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import numpy as np
+
+from core.judging.engine import e_processes
+from core.judging.engine.increments import gains
+from core.judging.look.look import Look
+from core.judging.model.evidence import CANARY, CATEGORY, CONTROL, EVERYONE, REQUESTS
+from core.judging.model.increment import Step
+from core.judging.model.limits import Limit, Scale
+from core.judging.model.question import Question
+from core.judging.model.state import Arrival, CategoryTrack, State, Total, is_everybodys, total_key
+from core.metrics.catalogue import CATALOGUE, Kind
+from core.stats import proportion
+
+GATE_REQUESTS = 100
+GATE_UNITS = 100
+LOST = 0.1
+"""Of the standard error when a mean's gate opens: a typical harm smaller than this is lost in the noise."""
+HALF_LIFE = timedelta(minutes=5)
+"""Of the counts that tell how things have been lately."""
+
+
+def advance(question: Question, look: Look, before: State) -> State:
+    """The state after this look, but for what the scores and the verdict add to it."""
+    baselines = {**look.baselines, **before.baselines}
+    current = replace(before, totals=_totals(question, look, before), baselines=baselines, looks=before.looks + 1)
+    found = gains(question, look, before, current)
+    advanced, starts = e_processes.advance(question, found, before, look.at)
+    same_stage = before.stage == question.current
+    return replace(
+        current,
+        tracks=advanced,
+        starts=starts,
+        categories=_categories(question, look, before, current),
+        thresholds=look.thresholds,
+        taus=_taus(question, look, before),
+        recent=_recent(look, before),
+        effects={
+            one.metric: one.design_effect for one in look.standings if _is_latest(question, one.since, one.segment)
+        },
+        kept=before.kept if same_stage else (),
+        stage=question.current,
+        stage_seen=before.stage_seen if same_stage else look.at,
+        exposed_since=before.exposed_since or look.at,
+        seen=look.at,
+        last_request=_last_request(question, look, before),
+        elsewhere=_elsewhere(question, look, before, current),
+        arrivals=_arrivals(look, before.arrivals if same_stage else {}),
+        slots=look.slots if look.slots is not None else before.slots,
+        left_out=look.left_out,
+        segments_seen=look.at if look.slots is not None else before.segments_seen,
+    )
+
+
+def canary_units(look: Look, since: int) -> int:
+    """Distinct canary units since a stage: at least those of its largest stage, as units come back."""
+    return max((exposure.canary for exposure in look.exposures if exposure.stage >= since), default=0)
+
+
+def gate_is_open(look: Look, cell: str, since: int, segment: str = EVERYONE) -> bool:
+    """Whether there is enough for a normal approximation: 100 canary requests of 100 canary units.
+
+    In a segment, whose units are not counted apart, 200 requests stand for them.
+    """
+    standing = look.standing(cell, since, segment)
+    if standing is None:
+        return False
+    if segment != EVERYONE:
+        return standing.level_weight >= 2 * GATE_REQUESTS and standing.control_weight >= 2 * GATE_REQUESTS
+    return standing.level_weight >= GATE_REQUESTS and canary_units(look, since) >= GATE_UNITS
+
+
+def in_control(state: State) -> frozenset[str]:
+    """The error categories that control has shown too, so that they are not new; by the names of their cells."""
+    return frozenset(
+        name
+        for key, total in state.totals.items()
+        if total.control_events > 0 and (name := key.partition("|")[2]).startswith(CATEGORY)
+    )
+
+
+def _is_latest(question: Question, since: int, segment: str) -> bool:
+    return segment == EVERYONE and since == max((x for x in question.exposed if x <= question.current), default=-1)
+
+
+def _totals(question: Question, look: Look, before: State) -> Mapping[str, Total]:
+    here = tuple(f"{stage}|" for stage in question.latest)
+    totals = {key: total for key, total in before.totals.items() if is_everybodys(key) or key.startswith(here)}
+    for step in look.steps:
+        if step.metric.startswith(("crossing:", "kept:")):
+            continue
+        was = before.total(step.stage, step.metric, step.segment)
+        for_canary = step.metric.startswith(CATEGORY)
+        canary_aside = (step.aside_trials, step.aside_events) if for_canary else (0.0, 0.0)
+        control_aside = (0.0, 0.0) if for_canary else (step.aside_trials, step.aside_events)
+        totals[total_key(step.stage, step.metric, step.segment)] = Total(
+            canary_trials=was.canary_trials + step.canary_trials + canary_aside[0],
+            canary_events=was.canary_events + step.canary_events + canary_aside[1],
+            control_trials=was.control_trials + step.control_trials + control_aside[0],
+            control_events=was.control_events + step.control_events + control_aside[1],
+        )
+    return {key: totals[key] for key in sorted(totals)}
+
+
+def _recent(look: Look, before: State) -> Mapping[str, Total]:
+    """Counts of the last minutes by the name they are counted under; at a beginning, all there is."""
+    fade = 1.0 if before.seen is None else 0.5 ** max((look.at - before.seen) / HALF_LIFE, 0.0)
+    recent = {
+        name: Total(
+            canary_trials=was.canary_trials * fade,
+            canary_events=was.canary_events * fade,
+            control_trials=was.control_trials * fade,
+            control_events=was.control_events * fade,
+        )
+        for name, was in before.recent.items()
+    }
+    for step in look.steps:
+        if step.segment != EVERYONE or step.metric.startswith(CATEGORY):
+            continue
+        was = recent.get(step.metric, Total())
+        recent[step.metric] = Total(
+            canary_trials=was.canary_trials + step.canary_trials,
+            canary_events=was.canary_events + step.canary_events,
+            control_trials=was.control_trials + step.control_trials,
+            control_events=was.control_events + step.control_events,
+        )
+    return {name: recent[name] for name in sorted(recent)}
+
+
+def _categories(question: Question, look: Look, before: State, current: State) -> tuple[CategoryTrack, ...]:
+    found, old = list(before.categories), in_control(current)
+    for position, limit in enumerate(question.limits):
+        if not limit.per_category:
+            continue
+        known = {track.name: at for at, track in enumerate(found) if track.limit == position}
+        for step in look.steps:
+            if not step.metric.startswith(CATEGORY):
+                continue
+            name = step.metric.removeprefix(CATEGORY)
+            if name in known:
+                found[known[name]] = _with_step(found[known[name]], limit, step, fresh=True)
+            elif step.canary_events + step.aside_events > 0 and step.metric not in old:
+                known[name] = len(found)
+                begun = CategoryTrack(limit=position, name=name, order=len(known), since=step.stage, components=(0.0,))
+                found.append(_with_step(begun, limit, step, fresh=step.aside_events > 0))
+    return tuple(found)
+
+
+def _with_step(track: CategoryTrack, limit: Limit, step: Step, *, fresh: bool) -> CategoryTrack:
+    """The events that made a category appear are not evidence; those that follow are."""
+    seen = replace(
+        track,
+        events=track.events + step.canary_events + step.aside_events,
+        trials=track.trials + step.canary_trials + step.aside_trials,
+    )
+    trials = max(step.canary_trials, step.canary_events)
+    if not fresh or trials == 0:
+        return seen
+    gains = proportion.one_sample_steps(step.canary_events, trials, side="greater", bound=limit.amount)
+    return replace(seen, components=tuple((np.array(track.components) + gains).tolist()))
+
+
+def _taus(question: Question, look: Look, before: State) -> Mapping[str, float]:
+    """A typical harm, twice the limit, frozen when a mean's gate first opens.
+
+    A control that costs nothing, or next to nothing beside what its readings vary by, tells no typical harm. Then it is
+    the standard error of that moment, so that the prior weighs as much as what was seen by then (Kass and Wasserman
+    1995). The error is even in the difference, so that the choice favours neither arm.
+    """
+    taus = dict(before.taus)
+    for position, limit in enumerate(question.criteria):
+        if str(position) in taus or CATALOGUE[limit.metric].kind is not Kind.MEAN:
+            continue
+        cell = question.cell(limit.metric)
+        for since in question.exposed:
+            standing = look.standing(cell, since)
+            if standing is None or not gate_is_open(look, cell, since):
+                continue
+            if limit.absolute:
+                taus[str(position)] = 0.2 * limit.amount
+            elif limit.scale is not Scale.RELATIVE:
+                taus[str(position)] = 2 * limit.amount
+            else:
+                typical = 2 * limit.amount * abs(standing.control or 0.0)
+                error = standing.error or 0.0
+                taus[str(position)] = typical if typical >= LOST * error else error
+            break
+    return {key: taus[key] for key in sorted(taus, key=int) if taus[key] > 0}
+
+
+def _last_request(question: Question, look: Look, before: State) -> Mapping[str, datetime]:
+    last = dict(before.last_request) if before.stage == question.current else {}
+    for step in look.steps:
+        if step.stage == question.current and step.metric == REQUESTS and step.segment == EVERYONE:
+            if step.canary_trials > 0:
+                last[CANARY] = look.at
+            if step.control_trials > 0:
+                last[CONTROL] = look.at
+    return {arm: last[arm] for arm in sorted(last)}
+
+
+def _elsewhere(question: Question, look: Look, before: State, current: State) -> Mapping[str, float]:
+    """The other arm's requests when an arm's last one came: what has come since tells whether the arm is silent."""
+    found = dict(before.elsewhere) if before.stage == question.current else {}
+    here = current.total(question.current, REQUESTS)
+    for step in look.steps:
+        if step.stage == question.current and step.metric == REQUESTS and step.segment == EVERYONE:
+            if step.canary_trials > 0:
+                found[CANARY] = here.control_trials
+            if step.control_trials > 0:
+                found[CONTROL] = here.canary_trials
+    return {arm: found[arm] for arm in sorted(found)}
+
+
+def _arrivals(look: Look, before: Mapping[str, Arrival]) -> Mapping[str, Arrival]:
+    found: dict[str, Arrival] = {}
+    requests = next((one for one in look.readings if one.metric == REQUESTS), None)
+    for one in look.readings:
+        if requests is None or one.metric == REQUESTS:
+            continue
+        for arm, readings, of in ((CANARY, one.canary, requests.canary), (CONTROL, one.control, requests.control)):
+            key = f"{one.metric}|{arm}"
+            was = before.get(key)
+            fresh = was is None or readings > was.readings
+            found[key] = Arrival(readings=readings, requests=of, at=look.at) if fresh else was  # type: ignore[assignment]
+    return {key: found[key] for key in sorted(found)}

@@ -1,0 +1,402 @@
+"""The e-processes of one criterion: each one's weight, its evidence, whether its estimate is beyond the limit."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from math import log
+
+import numpy as np
+
+from core.judging.engine.accumulate import gate_is_open, in_control
+from core.judging.engine.increments import EDGE
+from core.judging.look import quantile_crossing
+from core.judging.look.arm_comparison import Standing
+from core.judging.look.leave_one_out import Without, share_against, upheld, upheld_mean
+from core.judging.look.look import CategorySpread, Look
+from core.judging.look.new_counts import channel
+from core.judging.model.alpha_shares import (
+    ANY_TIME,
+    AS_IT_IS,
+    CAPPED,
+    TAIL,
+    WITHOUT_CONTROL,
+    fading,
+    of_segment,
+    of_stage,
+)
+from core.judging.model.confidence_range import Seen
+from core.judging.model.evidence import CATEGORY, EVERYONE, REQUESTS, counter
+from core.judging.model.hypothesis import Hypothesis, hypotheses, is_beyond
+from core.judging.model.limits import Limit
+from core.judging.model.question import Question
+from core.judging.model.state import Baseline, Part, State, Total
+from core.metrics.catalogue import CATALOGUE, Kind
+from core.stats import mean, proportion
+from core.stats.checked import Side
+from core.stats.leave_out import divergence
+
+LATELY = 20
+"""Canary trials of the last minutes, below which they give no estimate."""
+
+_Key = tuple[int, Side, Part, int, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Term:
+    """One e-process of a criterion: since one stage, on one side. `log_weight` is its share of the criterion."""
+
+    log_weight: float
+    log_e: float
+    beyond: bool
+    sight: Seen
+
+
+class Sighted:
+    """A look with the state after it, indexed, so that hundreds of criteria and segments can be read from it."""
+
+    def __init__(self, question: Question, look: Look, state: State) -> None:
+        self._question, self._look, self._state = question, look, state
+        self._standings = {(one.metric, one.since, one.segment): one for one in look.standings}
+        self._evidence: dict[_Key, tuple[float, ...]] = {
+            (one.limit, one.side, one.part, one.since, one.segment): one.components for one in state.tracks
+        }
+        self._margins = {(one.limit, one.side, one.since): one.error for one in look.margins}
+
+    def everybody(self, position: int) -> Iterator[Term]:
+        """All terms of a criterion over everybody."""
+        question, limit = self._question, self._question.criteria[position]
+        if limit.per_category:
+            yield from _categories(question, self._look, self._state, position)
+            return
+        epochs = question.exposed if limit.absolute else question.compared
+        kept = epochs if not question.is_implied(position) else question.epochs
+        for hypothesis in hypotheses(limit):
+            for order, since in enumerate(epochs, start=1):
+                if since in kept:
+                    share = of_stage(order, absolute=limit.absolute) * hypothesis.share
+                    yield from self._since(position, hypothesis, since, EVERYONE, share)
+            yield from self._lately(position, hypothesis)
+            if not limit.absolute:
+                yield from self._alone(position, hypothesis)
+
+    def segment(self, position: int, segment: str) -> Iterator[Term]:
+        """The terms of a criterion in one segment."""
+        orders = {since: order for order, since in enumerate(self._question.compared, start=1)}
+        for hypothesis in hypotheses(self._question.criteria[position]):
+            for since in self._question.epochs:
+                share = of_segment(orders[since]) * hypothesis.share
+                yield from self._since(position, hypothesis, since, segment, share)
+
+    def _since(self, position: int, hypothesis: Hypothesis, since: int, segment: str, share: float) -> Iterator[Term]:
+        limit = self._question.criteria[position]
+        if CATALOGUE[limit.metric].kind is Kind.MEAN:
+            yield from self._mean_terms(position, hypothesis, since, segment, share)
+            return
+        standing = self._standings.get((limit.metric, since, segment))
+        if standing is None:
+            return
+        if limit.absolute:
+            log_e, beyond = self._fixed(position, standing, since, segment)
+            yield Term(log_weight=log(share), log_e=log_e, beyond=beyond, sight=standing.alone)
+            return
+        beyond = _is_beyond(limit, hypothesis, standing)
+        log_e = self._exact(position, hypothesis.side, "pair", since, segment, standing)
+        yield Term(log_weight=log(share), log_e=log_e, beyond=beyond, sight=standing.beside)
+
+    def _fixed(self, position: int, standing: Standing, since: int, segment: str) -> tuple[float, bool]:
+        """(evidence, whether it is beyond) against a fixed rate: a quantile's by the share of values above it."""
+        limit = self._question.criteria[position]
+        level, quantile = standing.level, CATALOGUE[limit.metric].quantile
+        enough = level is not None and level * standing.level_weight >= (limit.min_events or 0)
+        beyond = level is not None and level > limit.amount and enough
+        bound = 1 - quantile if quantile is not None else limit.amount
+        counted = standing
+        if quantile is not None:
+            counted = self._standings.get((counter(limit.metric, limit.amount), since, segment), standing)
+        left = counted.more
+        components = self._evidence.get((position, "greater", "fixed", since, segment))
+        if components is None:
+            return 0.0, beyond
+        if left is None or not 0 < bound < 1 or (quantile is not None and counted is standing):
+            return float(proportion.log_mean(np.array(components) / counted.design_effect)), beyond
+        share = share_against(counted.level, counted.level_weight, bound, left)
+        return upheld(components, counted.design_effect, left, share), beyond and (left.level or 0.0) > bound
+
+    def _mean_terms(
+        self, position: int, hypothesis: Hypothesis, since: int, segment: str, share: float
+    ) -> Iterator[Term]:
+        limit, metric = self._question.criteria[position], self._question.criteria[position].metric
+        plain = self._standings.get((metric, since, segment))
+        cap, cell = self._question.caps.get(metric), self._question.cell(metric)
+        if plain is not None:
+            log_e = self._mean(position, hypothesis, plain)
+            beyond = _is_beyond(limit, hypothesis, plain)
+            yield Term(log_weight=log(share * AS_IT_IS), log_e=log_e, beyond=beyond, sight=plain.beside)
+        if cap is None:
+            return
+        capped = self._standings.get((cell, since, segment))
+        if capped is not None:
+            part = CAPPED + (TAIL if hypothesis.side == "less" or limit.absolute else 0.0)
+            log_e, beyond = self._mean(position, hypothesis, capped), _is_beyond(limit, hypothesis, capped)
+            note = f"values above {cap:.4g} count as that"
+            sight = replace(capped.beside, note=note)
+            yield Term(log_weight=log(share * part), log_e=log_e, beyond=beyond, sight=sight)
+        tail = self._standings.get((counter(metric, cap), since, segment))
+        if tail is None or hypothesis.side == "less" or limit.absolute:
+            return
+        judged = plain or capped
+        beyond = judged is not None and _is_beyond(limit, hypothesis, judged)
+        log_e = self._exact(position, hypothesis.side, "tail", since, segment, tail)
+        yield Term(
+            log_weight=log(share * TAIL),
+            log_e=log_e,
+            beyond=beyond,
+            sight=replace(judged.beside, note=_tail_note(cap, tail)) if judged is not None else tail.beside,
+        )
+
+    def _mean(self, position: int, hypothesis: Hypothesis, standing: Standing) -> float:
+        limit, tau = self._question.criteria[position], self._state.taus.get(str(position))
+        if not gate_is_open(self._look, standing.metric, standing.since, standing.segment):
+            return 0.0
+        left = standing.without(hypothesis.side)
+        if limit.absolute:
+            whole = _above(standing.level, limit.amount, standing.level_error, tau)
+            return (
+                whole if left is None else upheld_mean(whole, _above(left.level, limit.amount, left.level_error, tau))
+            )
+        error = standing.error
+        if limit.strict and not standing.segment:
+            error = self._margins.get((position, hypothesis.side, standing.since))
+        whole = _apart(hypothesis, standing.canary, standing.control, error, tau)
+        if left is None:
+            return whole
+        # What the margin adds to the error is taken to be the same with one bucket less.
+        widened = error / standing.error if error and standing.error else 1.0
+        left_error = left.error * widened if left.error is not None else None
+        return upheld_mean(whole, _apart(hypothesis, left.canary, left.control, left_error, tau))
+
+    def _lately(self, position: int, hypothesis: Hypothesis) -> Iterator[Term]:
+        """Harm that began at an unknown time, with the estimate of the last minutes."""
+        question, limit = self._question, self._question.criteria[position]
+        if CATALOGUE[limit.metric].kind is Kind.MEAN and (hypothesis.side == "less" or limit.absolute):
+            return
+        components = self._evidence.get((position, hypothesis.side, "onset", -1, EVERYONE))
+        if components is None:
+            return
+        name = channel(question, limit)
+        if quantile_crossing.is_crossed(limit):
+            # Of the values above control's quantile: beyond the limit where those above quantile and limit are more.
+            opposite: Side = "less" if hypothesis.side == "greater" else "greater"
+            name = quantile_crossing.metric_of(position, opposite, clear=True)
+        recent = self._state.recent.get(name or "")
+        if recent is None or recent.canary_trials < LATELY:
+            return
+        canary = recent.canary_events / recent.canary_trials
+        control = recent.control_events / recent.control_trials if recent.control_trials else None
+        sight = self._lately_sight(limit, name or "", recent, canary, control)
+        if sight is None:
+            return
+        log_e, beyond = (
+            float(proportion.log_mean(components)),
+            self._lately_beyond(position, hypothesis, canary, control),
+        )
+        if beyond and log_e > 0 and not quantile_crossing.is_crossed(limit):
+            loudest = self._loudest(limit, name or "", hypothesis)
+            rest = canary - loudest / recent.canary_trials
+            reference = control or 0.0
+            if limit.absolute:
+                reference = limit.amount if CATALOGUE[limit.metric].quantile is None else 1 - _quantile_of(limit)
+            part = (rest - reference) / (canary - reference) if canary != reference else 0.0
+            log_e = upheld(components, 1.0, Without(), part)
+            beyond = self._lately_beyond(position, hypothesis, rest, control)
+        yield Term(log_weight=log(ANY_TIME * hypothesis.share), log_e=log_e, beyond=beyond, sight=sight)
+
+    def _loudest(self, limit: Limit, name: str, hypothesis: Hypothesis) -> float:
+        """By how many events one bucket of the stage under way lies beyond the others, towards harm.
+
+        No look tells when a bucket's events came, so all of them may have come lately.
+        """
+        standing = self._standings.get((name, self._question.current, EVERYONE))
+        left = standing.without(hypothesis.side) if standing is not None else None
+        if standing is None or left is None:
+            return 0.0
+        levels = (standing.level, standing.level_weight, left.level, left.level_weight)
+        if not limit.absolute:
+            levels = (standing.canary, standing.canary_weight, left.canary, left.canary_weight)
+        rate, weight, others, rest = levels
+        if rate is None:
+            return 0.0
+        beyond = rate * weight - (others * rest + others * (weight - rest) if others is not None else 0.0)
+        return hypothesis.sign * max(hypothesis.sign * beyond, 0.0)
+
+    def _lately_sight(
+        self, limit: Limit, name: str, recent: Total, canary: float, control: float | None
+    ) -> Seen | None:
+        """The last minutes of a rate; of anything else how it stands in the stage, and what share crossed lately."""
+        entry = CATALOGUE[limit.metric]
+        if entry.binary or entry.kind is Kind.COUNT:
+            return Seen(
+                canary=canary,
+                control=control,
+                error=None,
+                n_canary=recent.canary_trials,
+                n_control=recent.control_trials,
+                design_effect=self._state.effects.get(limit.metric, 1.0),
+                note="in the last minutes",
+            )
+        standing = self._standings.get((limit.metric, self._question.current, EVERYONE))
+        if standing is None:
+            return None
+        beside = f" and {control:.1%} on the current one" if control is not None and not limit.absolute else ""
+        crossed = "above what is usual" if not limit.absolute else f"above {limit.amount:g}"
+        note = f"in the last minutes {canary:.1%} of requests were {crossed} on the new version{beside}"
+        return replace(standing.alone if limit.absolute else standing.beside, note=note)
+
+    def _lately_beyond(self, position: int, hypothesis: Hypothesis, canary: float, control: float | None) -> bool:
+        limit = self._question.criteria[position]
+        entry = CATALOGUE[limit.metric]
+        if entry.quantile is not None and limit.absolute:
+            return canary > 1 - entry.quantile
+        if limit.absolute:
+            return canary > limit.amount
+        if quantile_crossing.is_crossed(limit):
+            return control is not None and hypothesis.sign * (canary - control) > 0
+        if entry.kind is Kind.MEAN:
+            return control is not None and canary > 2 * control
+        return is_beyond(limit, hypothesis.side, canary, control)
+
+    def _alone(self, position: int, hypothesis: Hypothesis) -> Iterator[Term]:
+        """Against control's past, with the limit in the bound: a before and after cannot tell drift from harm."""
+        question, limit = self._question, self._question.criteria[position]
+        baseline = self._state.baselines.get(limit.metric)
+        if not question.alone or baseline is None:
+            return
+        since = question.alone[0]
+        standing = self._standings.get((question.cell(limit.metric), since, EVERYONE))
+        if standing is None:
+            return
+        error = _joined(standing.level_error, hypothesis, baseline)
+        left = standing.without(hypothesis.side)
+        entry, tau = CATALOGUE[limit.metric], self._state.taus.get(str(position))
+        components = self._evidence.get((position, hypothesis.side, "alone", since, EVERYONE))
+        bound = hypothesis.bound_ratio * baseline.edge(hypothesis.side) + hypothesis.bound_shift
+        if entry.quantile is not None:
+            left = None  # its histogram has no buckets
+        if entry.kind is Kind.MEAN:
+            ready = gate_is_open(self._look, standing.metric, since)
+            log_e = _beyond_past(hypothesis, standing.level, bound, error, tau) if ready else 0.0
+            if left is not None:
+                left_error = _joined(left.level_error, hypothesis, baseline)
+                log_e = upheld_mean(log_e, _beyond_past(hypothesis, left.level, bound, left_error, tau))
+        elif components is None:
+            log_e = 0.0
+        else:
+            edge = min(max(bound, EDGE), 1 - EDGE)
+            share = share_against(standing.level, standing.level_weight, edge, left) if left is not None else None
+            log_e = upheld(components, standing.design_effect, left, share)
+        yield Term(
+            log_weight=log(WITHOUT_CONTROL * hypothesis.share),
+            log_e=log_e,
+            beyond=is_beyond(limit, hypothesis.side, standing.level, baseline.value)
+            and (left is None or is_beyond(limit, hypothesis.side, left.level, baseline.value)),
+            sight=Seen(
+                canary=standing.level,
+                control=baseline.value,
+                error=error,
+                n_canary=standing.level_weight,
+                n_control=0,
+                note="compared with the past: no control is left",
+            ),
+        )
+
+    def _exact(self, position: int, side: Side, part: Part, since: int, segment: str, standing: Standing) -> float:
+        components = self._evidence.get((position, side, part, since, segment))
+        return 0.0 if components is None else upheld(components, standing.design_effect, standing.without(side))
+
+
+def _categories(question: Question, look: Look, state: State, position: int) -> Iterator[Term]:
+    limit, old = question.limits[position], in_control(state)
+    shown = {one.name: one for one in look.categories}
+    for track in state.categories:
+        if track.limit != position or CATEGORY + track.name in old or track.trials == 0:
+            continue
+        rate = track.events / track.trials
+        control = sum(total.control_trials for key, total in state.totals.items() if key.partition("|")[2] == REQUESTS)
+        spread = shown.get(track.name, CategorySpread(name=track.name))
+        others = max(track.events - spread.loudest, 0.0)
+        whole = track.trials * float(divergence(min(rate, 1.0), limit.amount))
+        rest = track.trials * float(divergence(min(others / track.trials, 1.0), limit.amount))
+        part = rest / whole if others / track.trials > limit.amount and whole > 0 else 0.0
+        yield Term(
+            log_weight=log(fading(track.order)),
+            log_e=upheld(
+                track.components,
+                spread.design_effect,
+                Without(level_design_effect=spread.left_design_effect),
+                part,
+            ),
+            beyond=others / track.trials > limit.amount and track.events >= (limit.min_events or 0),
+            sight=Seen(
+                canary=rate,
+                control=0.0,
+                error=None,
+                n_canary=track.trials,
+                n_control=control,
+                note=f"{track.name}: {track.events:.0f} on the new version, none on the current one",
+            ),
+        )
+
+
+def _is_beyond(limit: Limit, hypothesis: Hypothesis, standing: Standing) -> bool:
+    """As it is, and without the bucket that says most for it. Of a quantile only the evidence that is left is known."""
+    left = standing.without(hypothesis.side)
+    if limit.absolute:
+        levels = (standing.level,) if left is None else (standing.level, left.level)
+        return all(level is not None and level > limit.amount for level in levels)
+    if not is_beyond(limit, hypothesis.side, standing.canary, standing.control):
+        return False
+    if left is None or CATALOGUE[limit.metric].quantile is not None:
+        return True
+    levels = (left.canary,) if left.drawn_in is None else (left.canary, left.drawn_in)
+    return all(is_beyond(limit, hypothesis.side, level, left.control) for level in levels)
+
+
+def _quantile_of(limit: Limit) -> float:
+    quantile = CATALOGUE[limit.metric].quantile
+    assert quantile is not None
+    return quantile
+
+
+def _joined(level_error: float | None, hypothesis: Hypothesis, baseline: Baseline) -> float | None:
+    if level_error is None or baseline.error is None:
+        return None
+    return float(np.hypot(level_error, hypothesis.bound_ratio * baseline.error))
+
+
+def _beyond_past(
+    hypothesis: Hypothesis, level: float | None, bound: float, error: float | None, tau: float | None
+) -> float:
+    return 0.0 if level is None else _half_normal(hypothesis.sign * (level - bound), error, tau)
+
+
+def _above(level: float | None, amount: float, error: float | None, tau: float | None) -> float:
+    return 0.0 if level is None else _half_normal(level - amount, error, tau)
+
+
+def _apart(
+    hypothesis: Hypothesis, canary: float | None, control: float | None, error: float | None, tau: float | None
+) -> float:
+    if canary is None or control is None:
+        return 0.0
+    return _half_normal(hypothesis.sign * (canary - hypothesis.ratio * control - hypothesis.shift), error, tau)
+
+
+def _tail_note(cap: float, tail: Standing) -> str:
+    shares = [f"{x:.1%}" if x is not None else "unknown" for x in (tail.canary, tail.control)]
+    return f"above {cap:.4g}: {shares[0]} of requests on the new version, {shares[1]} on the current one"
+
+
+def _half_normal(estimate: float, error: float | None, tau: float | None) -> float:
+    """No evidence where nothing varies: an error of 0 is not certainty."""
+    if error is None or error <= 0 or tau is None:
+        return 0.0
+    return float(mean.log_e_half_normal(estimate / error, (tau / error) ** 2))

@@ -1,0 +1,79 @@
+"""Reading the sums: arrays per segment and stage for one metric, whatever its kind."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from core.judging.model.evidence import BUCKETS, CANARY, CATEGORY, EVERYONE, REQUESTS, CellKey, Sums
+from core.metrics.catalogue import CATALOGUE, Kind
+from core.stats.checked import Array as Array
+
+
+def stages(sums: Sums, indices: Sequence[int], arm: str, metric: str, segments: Sequence[str] = (EVERYONE,)) -> Array:
+    """(weight, value) per bucket, shape (segments, stages, 256, 2); counts and categories weigh requests.
+
+    Zeros where nothing came in.
+    """
+    found = np.zeros((len(segments), len(indices), BUCKETS, 2))
+    weighed = REQUESTS if over_requests(metric) else metric
+    for i, segment in enumerate(segments):
+        for j, stage in enumerate(indices):
+            cell = sums.cells.get(CellKey(stage=stage, arm=arm, segment=segment, metric=metric))
+            if cell is not None:
+                found[i, j, :, 1] = cell.value
+            if weighed != metric:
+                cell = sums.cells.get(CellKey(stage=stage, arm=arm, segment=segment, metric=weighed))
+            if cell is not None:
+                found[i, j, :, 0] = cell.weight
+    return found
+
+
+def over_requests(metric: str) -> bool:
+    """Whether a metric counts events over requests, instead of readings of its own."""
+    return metric.startswith(CATEGORY) or (metric in CATALOGUE and CATALOGUE[metric].kind is Kind.COUNT)
+
+
+def histogram(sums: Sums, indices: Sequence[int], arm: str, metric: str, segment: str = EVERYONE) -> Mapping[int, int]:
+    """The log-histograms of several stages, added up."""
+    found = [
+        counted
+        for stage in indices
+        if (counted := sums.histograms.get(CellKey(stage=stage, arm=arm, segment=segment, metric=metric)))
+    ]
+    if len(found) == 1:
+        return found[0]
+    merged: Counter[int] = Counter()
+    for counted in found:
+        merged.update(counted)
+    return merged
+
+
+def categories(sums: Sums) -> tuple[str, ...]:
+    """The error categories' cells that the canary has shown anywhere, sorted."""
+    return tuple(
+        sorted(
+            {
+                key.metric
+                for key, cell in sums.cells.items()
+                if key.arm == CANARY
+                and key.segment == EVERYONE
+                and key.metric.startswith(CATEGORY)
+                and cell.value.any()
+            }
+        )
+    )
+
+
+def present(sums: Sums) -> frozenset[str]:
+    """The metrics of which anything came in."""
+    return frozenset(key.metric for key in sums.cells if key.segment == EVERYONE)
+
+
+def segments(sums: Sums, stage: int, cuts: Sequence[str]) -> Mapping[str, float]:
+    """Requests of a stage by segment (`language=de`), both arms, of the dimensions that are judged."""
+    found: dict[str, float] = {}
+    for key, cell in sums.cells.items():
+        if key.stage == stage and key.metric == REQUESTS and key.segment.partition("=")[0] in cuts:
+            found[key.segment] = found.get(key.segment, 0.0) + float(cell.weight.sum())
+    return found

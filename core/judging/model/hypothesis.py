@@ -1,0 +1,85 @@
+"""What a limit asserts, as hypotheses that the kernels can test, and when an estimate lies beyond it."""
+
+from dataclasses import dataclass
+from math import inf
+
+from core.judging.model.limits import Kind, Limit, Scale
+from core.stats.checked import Side
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hypothesis:
+    """H0 canary <= ratio * control + shift ("greater") or >= ("less"), carrying `share` of the limit's weight.
+
+    `bound_ratio` and `bound_shift` always include the limit: they are used where no control is left.
+    """
+
+    side: Side
+    ratio: float
+    shift: float
+    bound_ratio: float
+    bound_shift: float
+    share: float
+
+    @property
+    def sign(self) -> int:
+        """+1 where more is harm, -1 where less is."""
+        return 1 if self.side == "greater" else -1
+
+
+def hypotheses(limit: Limit) -> tuple[Hypothesis, ...]:
+    """One for a direction, two of half the weight for `changes_by`. Any-harm tests against no change at all."""
+    sides: tuple[Side, ...] = ("greater",)
+    if limit.kind is Kind.DROPS_BY:
+        sides = ("less",)
+    elif limit.kind is Kind.CHANGES_BY:
+        sides = ("greater", "less")
+    return tuple(_hypothesis(limit, side, 1 / len(sides)) for side in sides)
+
+
+def clearing(limit: Limit) -> tuple[Hypothesis, ...]:
+    """H0: the limit is broken, or just reached. Evidence against each of them shows that it is kept."""
+    return tuple(
+        Hypothesis(
+            side="less" if harm.side == "greater" else "greater",
+            ratio=harm.bound_ratio,
+            shift=harm.bound_shift,
+            bound_ratio=harm.bound_ratio,
+            bound_shift=harm.bound_shift,
+            share=1.0,
+        )
+        for harm in hypotheses(limit)
+    )
+
+
+def _hypothesis(limit: Limit, side: Side, share: float) -> Hypothesis:
+    signed = limit.amount if side == "greater" else -limit.amount
+    relative = limit.scale is Scale.RELATIVE
+    # a fall by 100 % or more leaves no rate to test: the least positive ratio says so
+    ratio, shift = (max(1 + signed, 1e-6), 0.0) if relative else (1.0, signed)
+    any_harm = not limit.strict
+    return Hypothesis(
+        side=side,
+        ratio=1.0 if any_harm else ratio,
+        shift=0.0 if any_harm else shift,
+        bound_ratio=ratio,
+        bound_shift=shift,
+        share=share,
+    )
+
+
+def effect(limit: Limit, canary: float, control: float) -> float:
+    """The difference as the limit measures it: relative to control, or in the metric's own unit."""
+    if limit.scale is not Scale.RELATIVE:
+        return canary - control
+    if control > 0:
+        return canary / control - 1
+    return inf if canary > control else 0.0
+
+
+def is_beyond(limit: Limit, side: Side, canary: float | None, control: float | None) -> bool:
+    """Whether the estimate lies beyond the limit on that side; never where it is unknown."""
+    if canary is None or control is None:
+        return False
+    difference = effect(limit, canary, control)
+    return (difference if side == "greater" else -difference) > limit.amount

@@ -1,0 +1,1 @@
+"""What people read of a judgement: one row per metric, how it developed, and what it could have shown."""

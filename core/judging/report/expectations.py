@@ -1,0 +1,41 @@
+"""Whether a metric went where its owner expected it to go."""
+
+from core.judging.model.confidence_range import Seen
+from core.judging.model.default_limits import Expected
+from core.judging.model.verdict import AsExpected
+from core.metrics.catalogue import MarginScale, Metric
+
+
+def outcome(
+    expected: Expected, entry: Metric, seen: Seen, difference: float | None, low: float | None, high: float | None
+) -> AsExpected:
+    """`difference` and its always-valid range against what was expected; unknown ranges show nothing.
+
+    Up or down is as expected once the range excludes no change on that side; not so once it lies wholly outside what
+    was expected. The same is as expected while the range keeps within the default margin.
+    """
+    if difference is None or low is None or high is None:
+        return "not shown yet"
+    if not expected.points and entry.margin_scale is not MarginScale.RELATIVE:
+        control = seen.control or 0.0
+        if control <= 0:
+            return "not shown yet"
+        low, high = low / control, high / control
+    margin = entry.default_margin or 0.02
+    if expected.direction == "same":
+        if -margin <= low and high <= margin:
+            return "as expected"
+        return "not as expected" if low > margin or high < -margin else "not shown yet"
+    bottom, top = _bounds(expected)
+    if low > top or high < bottom:
+        return "not as expected"
+    shown = low > 0 if expected.direction == "up" else high < 0
+    return "as expected" if shown else "not shown yet"
+
+
+def _bounds(expected: Expected) -> tuple[float, float]:
+    """The far end that was named, and no change: what lies beyond either is not as expected."""
+    far = float("inf")
+    if expected.direction == "up":
+        return 0.0, far if expected.high is None else expected.high
+    return -far if expected.low is None else expected.low, 0.0

@@ -1,0 +1,1 @@
+"""What a look allows to conclude: findings, limits shown to be kept, sound evidence, and what could be detected."""

@@ -1,0 +1,189 @@
+"""Whether the evidence can be trusted at all: the split of units, and data that stopped."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from math import inf, log
+
+import numpy as np
+
+from core.judging.look.look import Look
+from core.judging.model.alpha_shares import fading
+from core.judging.model.evidence import CANARY, CONTROL, REQUESTS, Arm
+from core.judging.model.question import Question
+from core.judging.model.state import SplitCheck, State
+from core.judging.model.verdict import BrokenSource, NoData, Skewed, TooEarly
+from core.metrics.catalogue import CATALOGUE
+from core.stats import split
+
+SKEW_BAR = log(1000)
+SPLIT_UNITS = 300
+"""Distinct units of a stage, below which nothing is said about its split."""
+LEAST_SHARE = 1e-4
+"""What an arm of nobody is taken for, so that its odds can be told."""
+PATIENCE = 4
+"""How much longer than requests a single metric may be silent: some are judged in batches."""
+MISSED = 12
+"""Requests that an arm should have had while the other went on. By chance none of them comes once in e^12."""
+MISSED_BY_BOTH = 30
+"""The same where both arms are silent; more, as nights are quieter than days."""
+SHORTEST_PACE = timedelta(minutes=1)
+FEW_MAY_BE_AWAY = timedelta(days=1)
+"""How long a cohort may be silent from its beginning: it may start at night."""
+EXPECTED = 20
+"""Readings that should have come by the pace so far: with none of them a metric has stopped arriving."""
+
+
+def check_split(question: Question, look: Look, before: SplitCheck) -> SplitCheck:
+    """The test of the split after a look. A finding stands until people are split as planned again, or somebody has set
+    it aside; then the test begins anew with those who come from then on.
+
+    A stage's first appearances are independent; those of two stages are often the same people, so that the evidence of
+    stages is averaged (with the shares of a sequence without an end), not multiplied.
+    """
+    counts = {
+        f"{one.stage}|{arm}": n for one in look.exposures for arm, n in ((CANARY, one.canary), (CONTROL, one.control))
+    }
+    if before.found is not None:
+        over = (
+            before.findings <= question.splits_set_aside
+            or _is_right_again(question, look, before)
+            or _is_right_by_now(question, look, before.found)
+        )
+        return replace(before, since=counts, found=None) if over else before
+    total, worst = _against(question, {one.stage: _fresh(before, look, one.stage) for one in look.exposures})
+    if worst is None or total < SKEW_BAR:
+        return before
+    found = Skewed(log_bayes_factor=total, expected_share=worst[0], observed_share=worst[1], number=before.findings + 1)
+    if before.since and _is_right_by_now(question, look, found):
+        return before  # the arm that was late has caught up, which alone would look like too much of it
+    return SplitCheck(since=counts, found=found, findings=before.findings + 1)
+
+
+def _against(question: Question, units: Mapping[int, tuple[int, int]]) -> tuple[float, tuple[float, float] | None]:
+    """The evidence that these units, (canary, control) by stage, were not split as planned, and (expected, observed)
+    share of the stage that shows it most; None where no stage has seen enough."""
+    total, most, worst = -inf, -inf, None
+    for order, stage in enumerate((s for s in question.stages if s.index in question.compared), start=1):
+        canary, control = units.get(stage.index, (0, 0))
+        share, seen = stage.canary_share, canary + control
+        if share is None or not 0 < share < 1 or seen < SPLIT_UNITS:
+            continue
+        factor = float(split.log_bayes_factor([[canary, control]], [share, 1 - share])[-1]) + log(fading(order))
+        total = float(np.logaddexp(total, factor))
+        if worst is None or factor > most:
+            most, worst = factor, (share, canary / seen)
+    return total, worst
+
+
+def _is_right_by_now(question: Question, look: Look, found: Skewed) -> bool:
+    """Whether all who came are by now split as planned. Where the same people come again and again, those who come anew
+    never show it: they are who is left over. One arm may report later than the other; and a client that cached its side
+    for longer than a step settles is first seen on the wrong one."""
+    now = {one.stage: (one.canary + one.moved, one.control - one.moved) for one in look.exposures}
+    total, _ = _against(question, now)
+    return total < SKEW_BAR and _as_planned(question, now, found) >= SKEW_BAR
+
+
+def _is_right_again(question: Question, look: Look, before: SplitCheck) -> bool:
+    """Whether those who came since the finding are split as planned."""
+    assert before.found is not None
+    since = {one.stage: _fresh(before, look, one.stage) for one in look.exposures}
+    return _as_planned(question, since, before.found) >= SKEW_BAR
+
+
+def _as_planned(question: Question, units: Mapping[int, tuple[int, int]], found: Skewed) -> float:
+    """For a split as planned rather than as it was found: a log likelihood ratio, to be held against the bar of the
+    finding itself. In other stages the wrong odds are as far off as in the one it was found in."""
+    off = _odds(found.observed_share) / _odds(found.expected_share)
+    ratio = 0.0
+    for stage in question.stages:
+        share = stage.canary_share
+        if stage.index not in question.compared or share is None or not 0 < share < 1:
+            continue
+        canary, control = units.get(stage.index, (0, 0))
+        wrong = off * _odds(share) / (1 + off * _odds(share))
+        ratio += canary * log(share / wrong) + control * log((1 - share) / (1 - wrong))
+    return ratio
+
+
+def _odds(share: float) -> float:
+    inside = min(max(share, LEAST_SHARE), 1 - LEAST_SHARE)
+    return inside / (1 - inside)
+
+
+def _fresh(before: SplitCheck, look: Look, stage: int) -> tuple[int, int]:
+    """(canary, control) units that a stage has seen since the test began."""
+    seen = next((one for one in look.exposures if one.stage == stage), None)
+    if seen is None:
+        return 0, 0
+    canary, control = (before.since.get(f"{stage}|{arm}", 0) for arm in (CANARY, CONTROL))
+    return seen.canary - canary, seen.control - control
+
+
+def silence(question: Question, look: Look, state: State) -> NoData | None:
+    """An arm that should have requests and has had none for too long, control first. `state` is after the look.
+
+    Too long is `no_data_after`, and so long that a dozen should have come while the other arm went on, or thirty where
+    both are silent, by the pace so far: where ten come in a day, a quarter of an hour without one says nothing.
+    """
+    if not question.stage.exposes or state.stage_seen is None:
+        return None
+    arms = [CONTROL, CANARY] if question.stage.control_left and question.stage.compared else [CANARY]
+    for arm in arms:
+        last = state.last_request.get(arm)
+        if look.at - (last or state.stage_seen) >= question.no_data_after and _is_missed(question, look, state, arm):
+            return NoData(since=last, arm=arm)
+    return None
+
+
+def _is_missed(question: Question, look: Look, state: State, arm: Arm) -> bool:
+    here, share = state.total(question.current, REQUESTS), question.stage.canary_share
+    other = here.control_trials if arm == CANARY else here.canary_trials
+    if share is not None and 0 < share < 1:
+        odds = _odds(share) if arm == CANARY else _odds(1 - share)
+        if (other - state.elsewhere.get(arm, 0.0)) * odds >= MISSED:
+            return True
+    together = here.canary_trials + here.control_trials
+    began, last = state.stage_seen, max(state.last_request.values(), default=None)
+    assert began is not None
+    if last is None or together == 0:
+        # Nobody has ever come: that is worth saying, unless only a few chosen people could.
+        return not question.stage.chosen or look.at - began >= FEW_MAY_BE_AWAY
+    return together * ((look.at - last) / max(last - began, SHORTEST_PACE)) >= MISSED_BY_BOTH
+
+
+def broken_source(question: Question, look: Look, state: State) -> BrokenSource | None:
+    """A metric with a limit that was arriving, or arrives for control, and no longer does while requests go on."""
+    if question.stage.compared and question.stage.control_left:
+        arms: tuple[Arm, ...] = (CONTROL, CANARY)
+    else:
+        arms = (CANARY,)
+    for one in look.readings:
+        if one.metric == REQUESTS:
+            continue
+        shares = [
+            arrival.readings / arrival.requests
+            for arm in (CONTROL, CANARY)
+            if (arrival := state.arrivals.get(f"{one.metric}|{arm}")) is not None and arrival.requests > 0
+        ]
+        for arm in arms:
+            last = state.arrivals.get(f"{one.metric}|{arm}")
+            requests = state.total(question.current, REQUESTS)
+            served = requests.canary_trials if arm == CANARY else requests.control_trials
+            if last is None or look.at - last.at < PATIENCE * question.no_data_after:
+                continue
+            if (served - last.requests) * max(shares, default=0.0) >= EXPECTED:
+                return BrokenSource(metric=one.metric, title=CATALOGUE[one.metric].title, arm=arm, since=last.at)
+    return None
+
+
+def too_early(question: Question, state: State) -> TooEarly | None:
+    """Nothing to judge by yet: an arm of the stage under way has had no request."""
+    stage = question.stage
+    if not stage.exposes:
+        return None
+    seen = state.total(stage.index, REQUESTS)
+    if seen.canary_trials > 0 and (seen.control_trials > 0 or not (stage.compared and stage.control_left)):
+        return None
+    return TooEarly(canary_requests=int(seen.canary_trials), control_requests=int(seen.control_trials))

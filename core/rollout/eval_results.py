@@ -1,0 +1,79 @@
+"""An eval run, held against the terms of its gate, becomes the command that records how it went."""
+
+import json
+from collections.abc import Sequence
+from hashlib import sha256
+
+from core.evals.gate import EVERY_CATEGORY, Failed, count, gate
+from core.evals.results import EvalRow, UnreadableEvals
+from core.rollout.commands import RecordEval
+from core.rollout.model import Rollout
+from core.rollout.plan import ASKED_BY_DEFAULT, CRITICAL, Stage
+from core.rollout.ticking import gate_of
+
+
+def record_eval(rollout: Rollout, suite: str, rows: Sequence[EvalRow]) -> RecordEval:
+    """The command that hands a run in. Raises `Refused` where no gate of the plan asks for `suite`, `UnreadableEvals`
+    without cases."""
+    stage = rollout.plan.stages[gate_of(rollout, suite)]
+    asked_for = suite or (stage.terms.suite if stage.terms else "")
+    current = {"current", rollout.plan.from_version}
+    if strangers := {r.version for r in rows} - current - {"", rollout.plan.to_version}:
+        known = f"{rollout.plan.from_version} and {rollout.plan.to_version}"
+        raise UnreadableEvals(f"Rows of version {', '.join(sorted(strangers))}: {rollout.id} is about {known}.")
+    new = [r for r in rows if r.version not in current]
+    old = [r for r in rows if r.version in current]
+    if not new:
+        raise UnreadableEvals(f"No cases of {rollout.plan.to_version}: a run needs at least one.")
+    reasons, cases = _held_against(stage, new, old)
+    counts = count([r.case for r in new])
+    return RecordEval(
+        suite=asked_for,
+        ok=not reasons,
+        passed=counts.passed,
+        failed=counts.failed,
+        errors=counts.errors,
+        reasons=reasons,
+        cases=cases,
+        digest=_digest(asked_for, rows),
+    )
+
+
+def _held_against(
+    stage: Stage, new: Sequence[EvalRow], old: Sequence[EvalRow]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    written = stage.terms
+    assert written is not None, "gate_of names gates that have terms"
+    terms = ASKED_BY_DEFAULT[stage.kind] if written.empty else written
+    named = terms.no_new_failures_in
+    try:
+        outcome = gate(
+            [r.case for r in new],
+            [r.case for r in old] or None,
+            min_pass_rate=terms.min_pass_rate,
+            no_new_failures_in=EVERY_CATEGORY if {"*", "all"} & set(named) else named,
+            where_there=CRITICAL if written.empty else (),
+            compare_to_current=terms.compare_to_current,
+            max_cost_rise=terms.max_cost_rise,
+            max_p95_rise=terms.max_p95_rise,
+        )
+    except ValueError as error:
+        raise UnreadableEvals(f"{error}.") from None
+    return (outcome.reasons, outcome.case_ids) if isinstance(outcome, Failed) else ((), ())
+
+
+def _digest(suite: str, rows: Sequence[EvalRow]) -> str:
+    """The same for the same rows in any order, so that a run handed in twice is recognised."""
+    plain = sorted(
+        [
+            r.version,
+            r.case.case,
+            r.case.category,
+            r.case.passed,
+            r.case.error,
+            repr(r.case.cost),
+            repr(r.case.latency_ms),
+        ]
+        for r in rows
+    )
+    return sha256(json.dumps([suite, plain]).encode()).hexdigest()[:16]

@@ -1,0 +1,103 @@
+"""Heads of the log that were shown outside, and whether the log still is what was shown."""
+
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, inspect, select
+
+from core.rollout.announcements import CARD_KEY
+from core.rollout.events import MessagePosted, Planned
+from core.store.database.driver import fetch
+from core.store.errors import StoreError
+from core.store.formats import codec
+from core.store.models import anchor, insert_into, rollout_view
+
+# What was shown is in `anchor`, what is to be shown among the unfinished rows: not in everything that was ever sent.
+_SHOWN = (
+    "SELECT max(position) FROM (SELECT max(position) AS position FROM anchor UNION ALL"
+    " SELECT max(position) FROM outbox WHERE state IN ('pending', 'leased')"
+    " AND (idempotency_key LIKE 'witness:%%' OR idempotency_key LIKE 'daily_witness:%%')) AS shown"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """A position and (at least the beginning of) its hash in hex, where it was shown, and when, if that is known."""
+
+    position: int
+    hash: str
+    place: str
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """How many anchors the log agrees with, the newest of those, and (position, what is wrong) of the others."""
+
+    agreeing: int
+    newest: Shown | None
+    differing: tuple[tuple[int, str], ...]
+
+
+def add(connection: Connection, position: int, shown: bytes, place: str, at: datetime) -> None:
+    """Remember that this head was shown; the first time counts."""
+    row = insert_into(connection, anchor).values(position=position, hash=shown, place=place, at=at)
+    connection.execute(row.on_conflict_do_nothing())
+
+
+def recorded(connection: Connection) -> list[Shown]:
+    """Those that this database remembers, in order; none where it is older than they are."""
+    if not inspect(connection).has_table(anchor.name):
+        return []
+    rows = connection.execute(select(anchor).order_by(anchor.c.position))
+    return [Shown(position=r.position, hash=r.hash.hex(), place=r.place, at=r.at) for r in rows]
+
+
+def unshown(connection: Connection) -> tuple[int, str] | None:
+    """(position of the head, id of the rollout that changed last) if no head that far has been, or is to be, shown."""
+    rollout = connection.execute(select(rollout_view.c.id).order_by(rollout_view.c.position.desc()).limit(1)).scalar()
+    newest = fetch(connection, "SELECT max(position) FROM events", ())[0][0]
+    shown = fetch(connection, _SHOWN, ())[0][0] or 0
+    return (newest, rollout) if rollout is not None and newest > shown else None
+
+
+def hash_at(connection: Connection, position: int) -> bytes | None:
+    """The hash of the event at `position`; None where there is none."""
+    rows = fetch(connection, "SELECT hash FROM events WHERE position = ?", (position,))
+    return bytes(rows[0][0]) if rows else None
+
+
+def places(connection: Connection) -> set[str]:
+    """The Slack channels where heads may have been shown: engineering channels by name, and ids where they are known.
+
+    Also for a log that cannot be folded any more: what cannot be read is left out.
+    """
+    found = {each.place.removeprefix("slack:").partition("/")[0] for each in recorded(connection)}
+    wanted = "SELECT type, schema_version, body FROM events WHERE type = ? OR (type = ? AND body LIKE ?)"
+    for row in fetch(connection, wanted, (Planned.TYPE, MessagePosted.TYPE, f'%"key":"{CARD_KEY}"%')):
+        with suppress(StoreError):
+            event = codec.decode(*row)
+            if isinstance(event, Planned):
+                found.add(event.plan.engineering_channel)
+            elif isinstance(event, MessagePosted) and event.key == CARD_KEY:
+                found.add(event.channel)
+    return found
+
+
+def compare(connection: Connection, shown: Iterable[Shown]) -> Compared:
+    """Hold what was shown against the log. One head that was shown twice counts once."""
+    different = {(each.position, each.hash): each for each in shown}
+    agreeing: list[Shown] = []
+    differing: list[tuple[int, str]] = []
+    for each in sorted(different.values(), key=lambda s: (s.position, s.hash)):
+        found = hash_at(connection, each.position)
+        if found is not None and found.hex().startswith(each.hash):
+            agreeing.append(each)
+            continue
+        when = f" at {each.at:%Y-%m-%d %H:%M} UTC" if each.at is not None else ""
+        was = f"{each.hash[:16]} was shown in {each.place}{when}"
+        what = f"is not what it was: its hash is {found.hex()[:16]}, and {was}" if found else f"is missing, and {was}"
+        differing.append((each.position, what))
+    return Compared(agreeing=len(agreeing), newest=agreeing[-1] if agreeing else None, differing=tuple(differing))

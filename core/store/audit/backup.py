@@ -1,0 +1,88 @@
+"""Everything a database holds, copied into one file beside whoever writes to it."""
+
+import base64
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, LargeBinary, Table, inspect, select
+
+from core.store.audit import backup_file
+from core.store.database.connections import Database
+from core.store.errors import BackupRefused, SchemaMismatch
+from core.store.formats.instants import text_of
+from core.store.log import event_log
+from core.store.models import metadata
+from core.store.schema import schema
+
+# What follows from the log is folded again; who was alive, and which slot ran, is of no use elsewhere.
+LEFT_OUT = frozenset({"rollout_view", "projection", "checkpoint", "process", "timer"})
+_ROWS = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copied:
+    """Rows by table, and the head of the log they were copied with."""
+
+    counts: dict[str, int]
+    head: tuple[int, bytes]
+
+
+def write(database: Database, path: Path, at: datetime, *, replace: bool = False) -> Copied:
+    """Copy one consistent state of every table to `path`, row by row; writers go on meanwhile.
+
+    BackupRefused if `path` exists; SchemaMismatch if a newer program has upgraded the database.
+    """
+    with backup_file.writing(path, replace=replace) as put, database.reading() as connection:
+        revision = schema.revision(connection)
+        if revision is None:
+            raise SchemaMismatch("The database has no tables yet: there is nothing to back up.")
+        schema.assert_known(revision)
+        head = event_log.head(connection)
+        put({"schema": revision, "at": text_of(at), "head": [head[0], head[1].hex()]})
+        counts = {str(table.name): 0 for table in carried()}
+        for table, columns in _present(connection):
+            put({"table": table.name, "columns": columns})
+            counts[str(table.name)] = _copy(connection, table, columns, put)
+        put({"counts": counts})
+    return Copied(counts=counts, head=head)
+
+
+def carried() -> list[Table]:
+    """The tables that a backup holds, in an order in which they can be filled."""
+    return [table for table in metadata.sorted_tables if table.name not in LEFT_OUT]
+
+
+def _present(connection: Connection) -> list[tuple[Table, list[str]]]:
+    """The tables and columns of this database, which may be of an older schema: one backs up before an upgrade."""
+    found = inspect(connection)
+    names = set(found.get_table_names())
+    present = []
+    for table in carried():
+        if table.name not in names:
+            continue
+        stored = {column["name"] for column in found.get_columns(table.name)}
+        unknown = stored - set(table.columns.keys())
+        if unknown:
+            raise BackupRefused(
+                f"The table {table.name} has a column that this program does not know ({min(unknown)}), and would lose."
+            )
+        present.append((table, [column.name for column in table.columns if column.name in stored]))
+    return present
+
+
+def _copy(connection: Connection, table: Table, columns: list[str], put: Any) -> int:
+    wanted = select(*(table.c[name] for name in columns)).order_by(*table.primary_key.columns)
+    binary = [isinstance(table.c[name].type, LargeBinary) for name in columns]
+    count = 0
+    for row in connection.execute(wanted, execution_options={"yield_per": _ROWS}):
+        put([_plain(value, packed) for value, packed in zip(row, binary, strict=True)])
+        count += 1
+    return count
+
+
+def _plain(value: Any, packed: bool) -> Any:
+    if isinstance(value, datetime):
+        return text_of(value)
+    return base64.b85encode(value).decode() if packed and value is not None else value

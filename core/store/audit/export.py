@@ -1,0 +1,147 @@
+"""The log as text, an event a line, and back: the way to move between databases with identical hashes."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Literal
+
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
+
+from core.store.database import postgres_roles
+from core.store.database.append_queries import COLUMNS
+from core.store.database.connections import Database
+from core.store.errors import ImportRefused
+from core.store.formats import chain
+from core.store.formats.codec import canonical
+from core.store.log import event_log
+from core.store.log.answered_commands import IMPORTED
+from core.store.world import rollout_rows
+
+Format = Literal["jsonl", "cloudevents"]
+_CHUNK = 500
+_BINARY = ("prev_hash", "hash")
+# CloudEvents 1.0 allows only lower-case letters and digits in names, and no nulls.
+_ATTRIBUTES = {
+    "event_id": "id",
+    "type": "type",
+    "at": "time",
+    "stream": "subject",
+    "position": "sequence",
+    "version": "streamversion",
+    "schema_version": "schemaversion",
+    "command_id": "commandid",
+    "command_seq": "commandseq",
+    "actor": "actor",
+    "source": "origin",
+    "cause_id": "causationid",
+    "correlation_id": "correlationid",
+    "recorded_at": "recordedat",
+    "pii_ref": "piiref",
+    "prev_hash": "prevhash",
+    "hash": "hash",
+}
+
+
+def export(connection: Connection, format: Format = "jsonl") -> Iterator[str]:  # noqa: A002
+    """Every event as one line without its line end. Each line says how many there are, so a cut file is noticed."""
+    total = event_log.head(connection)[0]
+    for row in event_log.raw(connection):
+        columns = dict(zip(COLUMNS, row, strict=True))
+        body = columns.pop("body")
+        for name in _BINARY:
+            columns[name] = bytes(columns[name]).hex()
+        fields = _cloud_event(columns, total) if format == "cloudevents" else {**columns, "of": total}
+        # The body goes out as the very bytes that were hashed.
+        yield f'{json.dumps(fields, ensure_ascii=False, separators=(",", ":"))[:-1]},"data":{body}}}'
+
+
+def import_(database: Database, lines: Iterable[str]) -> int:
+    """Fill an empty log from what `export` wrote, in either format; how many events.
+
+    ImportRefused, with nothing written, if the log is not empty, or the file is cut, reordered or forged. What the
+    outbox held is not part of a log: nothing is sent again.
+    """
+    with postgres_roles.owners_work("import a log"), database.writing() as connection:
+        if event_log.head(connection)[0]:
+            raise ImportRefused("The log is not empty. Import into a new database, so that no history is mixed.")
+        position = 0
+        chunk: list[tuple[Any, ...]] = []
+        for row in _checked(lines):
+            position = row[0]
+            chunk.append(row)
+            if len(chunk) == _CHUNK:
+                _insert(connection, chunk)
+                chunk = []
+        _insert(connection, chunk)
+        # What was answered is not in the log; that these commands were carried out is, and must not happen twice.
+        connection.execute(
+            text(
+                "INSERT INTO commands (command_id, fingerprint, first_position, last_position, result, at)"
+                " SELECT command_id, :imported, min(position), max(position), '{}', min(at)"
+                " FROM events GROUP BY command_id"
+            ),
+            {"imported": IMPORTED},
+        )
+        rollout_rows.rebuild(connection)
+    return position
+
+
+def _checked(lines: Iterable[str]) -> Iterator[tuple[Any, ...]]:
+    expected, total, prev_hash = 1, None, chain.GENESIS
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        row, of = _row(line, number)
+        total = of if total is None else total
+        if row[0] != expected or of != total:
+            raise ImportRefused(f"Line {number} holds event {row[0]} of {of}, expected {expected} of {total}.")
+        if row[-2] != prev_hash or chain.link(prev_hash, row[:-3], row[-3]) != row[-1]:
+            raise ImportRefused(f"Line {number} was altered: event {expected} does not continue the hash chain.")
+        prev_hash = row[-1]
+        expected += 1
+        yield row
+    if total is None:
+        raise ImportRefused("The file holds no event.")
+    if expected <= total:
+        raise ImportRefused(f"The file is cut: it ends after event {expected - 1} of {total}.")
+
+
+def _row(line: str, number: int) -> tuple[tuple[Any, ...], int]:
+    try:
+        fields = json.loads(line)
+        if "specversion" in fields:
+            fields = _columns(fields)
+        fields["body"] = canonical(fields["data"])
+        for name in _BINARY:
+            fields[name] = bytes.fromhex(fields[name])
+        return tuple(fields[name] for name in COLUMNS), int(fields["of"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ImportRefused(f"Line {number} is not an exported event: {error!r}.") from error
+
+
+def _insert(connection: Connection, chunk: list[tuple[Any, ...]]) -> None:
+    if not chunk:
+        return
+    try:
+        event_log.insert(connection, chunk)
+    except DBAPIError as error:
+        raise ImportRefused(f"Events {chunk[0][0]} to {chunk[-1][0]} do not form a log: {error.orig}.") from error
+
+
+def _cloud_event(columns: Mapping[str, Any], total: int) -> dict[str, Any]:
+    attributes = {name: columns[column] for column, name in _ATTRIBUTES.items() if columns[column] is not None}
+    return {
+        "specversion": "1.0",
+        **attributes,
+        "source": f"/{columns['stream']}",
+        "datacontenttype": "application/json",
+        "dataschema": f"{columns['type']}/{columns['schema_version']}",
+        "sequence": str(columns["position"]),
+        "sequenceof": str(total),
+    }
+
+
+def _columns(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    columns = {column: attributes.get(name) for column, name in _ATTRIBUTES.items()}
+    position = int(attributes["sequence"])
+    return {**columns, "position": position, "of": attributes["sequenceof"], "data": attributes["data"]}

@@ -1,0 +1,193 @@
+"""An empty database filled from a backup, all of it or nothing, and only with a log that is intact."""
+
+import base64
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, LargeBinary, Table, func, insert, inspect, select, text, update
+from sqlalchemy.exc import DBAPIError
+
+from core.store.audit import backup, backup_file, verify
+from core.store.coordination import outbox
+from core.store.database import postgres_roles
+from core.store.database.connections import Database
+from core.store.errors import BackupRefused
+from core.store.formats.instants import Instant, of_text
+from core.store.models import events, metadata, unfinished
+from core.store.models import outbox as outbox_table
+from core.store.schema import schema, triggers
+from core.store.world import rollout_rows
+
+_ROWS = 500
+_ROOM = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restored:
+    """Rows by table, when they were copied, what was found in the log, and what still has to be said."""
+
+    counts: dict[str, int]
+    copied_at: datetime
+    report: verify.Report
+    waiting: outbox.Waiting
+
+
+def read(database: Database, path: Path) -> Restored:
+    """Fill a database that is empty, or has no tables yet, from what `backup.write` wrote.
+
+    BackupRefused, with nothing written, if the file is damaged, cut or of a newer program, if the database holds
+    anything, or if the log that comes out is not intact. What was waiting to be said waits again, and is looked for
+    before it is said: it may have been said after the backup was taken.
+    """
+    try:
+        return _read(database, path)
+    except (LookupError, TypeError, ValueError, AttributeError, StopIteration, zlib.error) as error:
+        raise BackupRefused(
+            f"{path} does not hold what a backup holds ({type(error).__name__}: {error}), so nothing was restored: "
+            "take another one."
+        ) from error
+
+
+def _read(database: Database, path: Path) -> Restored:
+    lines = backup_file.lines(path)
+    header = next(lines)
+    if header["schema"] > schema.REVISION:
+        raise BackupRefused(
+            f"{path} is of schema {header['schema']}, and this program knows up to {schema.REVISION}. "
+            "Restore it with the program that made it, or a newer one."
+        )
+    with postgres_roles.owners_work("restore a backup"), database.writing() as connection:
+        _prepare(connection, header["schema"])
+        counts = _fill(connection, lines)
+        _say_again_carefully(connection)
+        _leave_room(connection, of_text(header["at"]))
+        schema.bring_up_to_date(connection)
+        rollout_rows.rebuild(connection)
+        report = verify.verify(connection)
+        if report.problems:
+            first = report.problems[0]
+            where = f"position {first.position} " if first.position else ""
+            raise BackupRefused(f"The log in {path} is not intact, so nothing was restored: {where}{first.what}.")
+        waiting = outbox.waiting(connection)
+    return Restored(counts=counts, copied_at=of_text(header["at"]), report=report, waiting=waiting)
+
+
+def _prepare(connection: Connection, revision: str) -> None:
+    """Tables as the backup knows them, with nothing in them."""
+    found = schema.revision(connection)
+    if found is None:
+        schema.upgrade(connection, revision)
+    elif found != revision:
+        raise BackupRefused(
+            f"The backup is of schema {revision}, the database has {found}. "
+            "Restore into a database without tables: they are created as the backup needs them, then upgraded."
+        )
+    there = set(inspect(connection).get_table_names())
+    for table in backup.carried():
+        if table.name in there and connection.execute(select(func.count()).select_from(table)).scalar_one():
+            raise BackupRefused(
+                f"The database is not empty (table {table.name}): restore into a new one, so that no history is mixed."
+            )
+    triggers.install(connection)
+
+
+def _fill(connection: Connection, lines: Iterator[Any]) -> dict[str, int]:
+    counts = {table.name: 0 for table in backup.carried()}
+    add: Callable[[list[Any]], None] = _nothing
+    name = ""
+    for line in _in_chunks(lines):
+        match line:
+            case {"table": name, "columns": columns}:
+                add = _adding(connection, metadata.tables[name], columns)
+            case {"counts": wanted}:
+                if wanted != counts:
+                    raise BackupRefused("The backup does not hold as many rows as it says: take another one.")
+                return counts
+            case list():
+                add(line)
+                counts[name] += len(line)
+    raise BackupRefused("The backup has no end: take another one.")
+
+
+def _in_chunks(lines: Iterator[Any]) -> Iterator[Any]:
+    """Rows that follow one another as one list; other lines as they are."""
+    rows: list[Any] = []
+    for line in lines:
+        if isinstance(line, list):
+            rows.append(line)
+            if len(rows) < _ROWS:
+                continue
+        if rows:
+            yield rows
+            rows = []
+        if not isinstance(line, list):
+            yield line
+
+
+def _nothing(_: list[Any]) -> None:
+    raise BackupRefused("The backup holds rows of no table: take another one.")
+
+
+def _adding(connection: Connection, table: Table, columns: list[str]) -> Callable[[list[Any]], None]:
+    types = [table.c[name].type for name in columns]
+
+    def add(rows: list[Any]) -> None:
+        named = [
+            {name: _typed(value, type_) for name, value, type_ in zip(columns, row, types, strict=True)} for row in rows
+        ]
+        try:
+            connection.execute(insert(table), named)
+        except DBAPIError as error:
+            raise BackupRefused(f"What the backup holds for {table.name} does not fit: {error.orig}.") from error
+
+    return add
+
+
+def _typed(value: Any, type_: Any) -> Any:
+    if value is None:
+        return None
+    if isinstance(type_, Instant):
+        return of_text(value)
+    return base64.b85decode(value) if isinstance(type_, LargeBinary) else value
+
+
+def _say_again_carefully(connection: Connection) -> None:
+    """Whoever claims such a row sees an earlier try, and looks in Slack before saying it."""
+    tried = (
+        func.max(outbox_table.c.attempt, 1)
+        if connection.dialect.name == "sqlite"
+        else func.greatest(outbox_table.c.attempt, 1)
+    )
+    connection.execute(
+        update(outbox_table)
+        .where(unfinished(outbox_table))
+        .values(state="pending", attempt=tried, lease_until=None, lease_token=None)
+    )
+
+
+def _leave_room(connection: Connection, copied_at: datetime) -> None:
+    """New rows get ids that no row had which was written after the backup and is lost now.
+
+    A message in Slack is found again by its row's id: a lost row's message must not pass for a new row's.
+    """
+    last = connection.execute(select(func.max(outbox_table.c.id))).scalar()
+    if last is None:
+        return
+    marker = outbox_table.insert().values(
+        id=last + _ROOM,
+        position=select(func.max(events.c.position)).scalar_subquery(),
+        kind="restored",
+        ordering_key="restored",
+        idempotency_key=f"restored:{last}",
+        request="{}",
+        state="done",
+        attempt=0,
+        due_at=copied_at,
+    )
+    connection.execute(marker)
+    if connection.dialect.name == "postgresql":
+        connection.execute(text(f"SELECT setval(pg_get_serial_sequence('outbox', 'id'), {last + _ROOM})"))

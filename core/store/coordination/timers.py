@@ -1,0 +1,56 @@
+"""Which slots of which timers have run, so that any number of workers run each one exactly once."""
+
+from datetime import datetime, timedelta
+from uuid import uuid4
+
+from sqlalchemy import ColumnElement, Connection, and_, delete, or_, select, update
+
+from core.store.database.append_backend import Claim
+from core.store.database.connections import Database
+from core.store.models import insert_into, timer
+
+
+def claim(database: Database, name: str, slot: datetime, now: datetime, lease: timedelta) -> str | None:
+    """A token if this slot is now ours to run; None if it has run, or somebody holds it whose lease still stands.
+
+    A holder that dies is succeeded when its lease has run out.
+    """
+    with database.reading() as connection:
+        seen = select(timer.c.state).where(
+            timer.c.name == name, timer.c.slot == slot, or_(timer.c.state == "done", timer.c.lease_until > now)
+        )
+        if connection.execute(seen).first() is not None:
+            return None
+    token = uuid4().hex
+    with database.plain_writing() as connection:
+        statement = (
+            insert_into(connection, timer)
+            .values(name=name, slot=slot, state="leased", attempt=1, lease_until=now + lease, lease_token=token)
+            .on_conflict_do_update(
+                index_elements=["name", "slot"],
+                set_={"attempt": timer.c.attempt + 1, "lease_until": now + lease, "lease_token": token},
+                where=and_(timer.c.state == "leased", timer.c.lease_until <= now),
+            )
+            .returning(timer.c.lease_token)
+        )
+        return connection.execute(statement).scalar_one_or_none()
+
+
+def finish(connection: Connection, name: str, slot: datetime, token: str) -> bool:
+    """The slot has run; in the transaction of what it decided. False if the lease was lost: then roll that back."""
+    return connection.execute(update(timer).where(_held(Claim(name, slot, token))).values(state="done")).rowcount == 1
+
+
+def renew(connection: Connection, claim: Claim, until: datetime) -> bool:
+    """Hold the slot for longer. False if the lease was lost: then whatever this transaction did must be undone."""
+    return connection.execute(update(timer).where(_held(claim)).values(lease_until=until)).rowcount == 1
+
+
+def forget(connection: Connection, before: datetime) -> int:
+    """Delete the slots before `before`, which nobody will ask about again; how many."""
+    return connection.execute(delete(timer).where(timer.c.slot < before)).rowcount
+
+
+def _held(claim: Claim) -> ColumnElement[bool]:
+    mine = and_(timer.c.name == claim.name, timer.c.slot == claim.slot, timer.c.lease_token == claim.token)
+    return and_(mine, timer.c.state == "leased")

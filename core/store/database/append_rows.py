@@ -1,0 +1,102 @@
+"""Everything one command writes, as rows by table, and the statements that write it on SQLite."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Table
+
+from core.store.formats.instants import text_of
+from core.store.models import commands, events, outbox, person_key, rollout_view
+
+_LATER = ("id", "lease_until", "lease_token", "response", "last_error")  # an outbox row gets these when it is sent
+# In the order in which the rows need one another.
+TABLES: Mapping[str, Table] = {table.name: table for table in (person_key, events, outbox, rollout_view, commands)}
+COLUMNS: Mapping[str, tuple[str, ...]] = {
+    name: tuple(column.name for column in table.columns if table is not outbox or column.name not in _LATER)
+    for name, table in TABLES.items()
+}
+_CHANGED = ", ".join(f"{name} = excluded.{name}" for name in COLUMNS["rollout_view"] if name != "id")
+ON_CONFLICT = {
+    "outbox": "ON CONFLICT (idempotency_key) DO NOTHING",
+    "rollout_view": f"ON CONFLICT (id) DO UPDATE SET {_CHANGED}",
+}
+
+
+_SUPERSEDE_KEY = COLUMNS["outbox"].index("supersede_key")
+
+
+def _statement(table: str, values: str) -> str:
+    columns = COLUMNS[table]
+    marks = ", ".join(f"?{number}" for number in range(1, len(columns) + 1))
+    into = f"INSERT INTO {table} ({', '.join(columns)}) {values.format(marks)}"
+    return f"{into} {ON_CONFLICT.get(table, '')}"
+
+
+STATEMENTS = {table: _statement(table, "VALUES ({})") for table in COLUMNS}
+# Only where something may be superseded: SQLite takes twice as long for it.
+_WAITING = f"SELECT 1 FROM outbox WHERE supersede_key = ?{_SUPERSEDE_KEY + 1} AND state = 'pending'"  # noqa: S608
+_UNLESS_WAITING = _statement("outbox", f"SELECT {{}} WHERE NOT EXISTS ({_WAITING})")
+
+
+class Writes:
+    """Rows that one transaction is to write."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, list[Sequence[Any]]] = {table: [] for table in COLUMNS}
+        self._superseding: set[str] = set()
+        self._erased: list[str] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._erased) or any(self._rows.values())
+
+    @property
+    def events(self) -> bool:
+        """Whether there are events among them."""
+        return bool(self._rows["events"])
+
+    def add(self, table: str, row: Sequence[Any]) -> None:
+        """One row: its values in the order of `COLUMNS`."""
+        if table == "outbox" and (key := row[_SUPERSEDE_KEY]) is not None:
+            if key in self._superseding:
+                return
+            self._superseding.add(key)
+        self._rows[table].append(row)
+
+    def erase(self, key_id: str) -> None:
+        """A person's key goes."""
+        self._erased.append(key_id)
+
+    def statements(self) -> Iterator[tuple[str, list[Any]]]:
+        """For SQLite, with `?n` marks."""
+        for table, rows in self._rows.items():
+            for row in rows:
+                superseding = table == "outbox" and row[_SUPERSEDE_KEY] is not None
+                sql = _UNLESS_WAITING if superseding else STATEMENTS[table]
+                yield sql, [text_of(v) if isinstance(v, datetime) else v for v in row]
+        for key_id in self._erased:
+            yield "DELETE FROM person_key WHERE key_id = ?", [key_id]
+
+    def arrays(self) -> tuple[str | None, ...]:
+        """For Postgres: the rows of each table as one array of text, as `postgres_functions` takes them."""
+        rows = [f"{{{','.join(map(array, rows))}}}" if rows else None for rows in self._rows.values()]
+        return (*rows, array(self._erased) if self._erased else None)
+
+
+def array(values: Sequence[Any]) -> str:
+    """Values as Postgres reads an array, of whatever type; its driver takes several times as long to write one."""
+    return f"{{{','.join(map(_element, values))}}}"
+
+
+def _element(value: Any) -> str:
+    match value:
+        case None:
+            return "NULL"
+        case str():
+            escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+            return f'"{escaped}"'
+        case datetime():
+            return f'"{text_of(value)}"'
+        case bytes():
+            return f'"\\\\x{value.hex()}"'
+    return str(value)

@@ -1,0 +1,177 @@
+"""Functions inside Postgres: a command takes two trips (one locks and reads, one writes and commits), often one."""
+
+from hashlib import sha256
+
+from sqlalchemy import Connection, Table, text
+from sqlalchemy.dialects.postgresql.base import PGDialect
+
+from core.store.database import append_rows
+from core.store.database.append_queries import moment
+
+APPEND_KEY = 0x52414D50  # any fixed number: whoever appends to a log in this database takes this advisory lock
+_POSTGRES = PGDialect()  # type: ignore[no-untyped-call]
+CHANNEL = "rampart"  # NOTIFY: a hint to look, never the truth
+# As `queries.OPENED`; times as text, bytes in hex.
+_OPENER = "(SELECT encode(secret, 'hex') FROM person_key WHERE key_id = pii_ref)"
+_EVENT = (
+    "position, stream, version, event_id, type, schema_version, command_id, command_seq, actor, source, cause_id,"
+    f" correlation_id, {moment('at')}, {moment('recorded_at')}, pii_ref, body,"
+    f" encode(prev_hash, 'hex'), encode(hash, 'hex'), {_OPENER}"
+)
+_FINISH = (
+    "UPDATE timer SET state = 'done'"
+    " WHERE name = timer_name AND slot = timer_slot AND state = 'leased' AND lease_token = timer_token;"
+)
+
+_OPEN = f"""
+BEGIN
+  PERFORM pg_advisory_xact_lock({APPEND_KEY});
+  -- What follows is read after the lock was granted: each statement of a function sees what is committed by then.
+  SELECT json_build_array(fingerprint, first_position, last_position, result, at) INTO answer
+    FROM commands WHERE command_id = command;
+  SELECT json_agg(event ORDER BY place) INTO news FROM (
+    SELECT position AS place, json_build_array({_EVENT}) AS event FROM events
+      WHERE position > after_position ORDER BY position LIMIT at_most) AS following;
+  SELECT json_build_array(key_id, encode(secret, 'hex')) INTO key FROM person_key WHERE person = author;
+  IF timer_name IS NOT NULL THEN
+    {_FINISH}
+    finished := FOUND;
+  END IF;
+END"""  # noqa: S608
+_OPEN_TAKES = (
+    "command text, after_position bigint, at_most int, author text, timer_name text, timer_slot timestamptz,"
+    " timer_token text, OUT answer json, OUT news json, OUT key json, OUT finished boolean"
+)
+
+
+def _insert(table: Table) -> str:
+    """The rows of one table, each an array of text: that costs Postgres a third of what JSON does."""
+    columns = append_rows.COLUMNS[table.name]
+    values = ", ".join(_value(table, name, number) for number, name in enumerate(columns, start=1))
+    unless = ""
+    if table.name == "outbox":
+        key = f"r[{columns.index('supersede_key') + 1}]"
+        # Locked, so that a sender who takes that row at this moment is waited for: then it is no longer unsent.
+        unless = (
+            f"    IF {key} IS NOT NULL THEN\n"
+            f"      PERFORM 1 FROM outbox WHERE supersede_key = {key} AND state = 'pending' FOR UPDATE;\n"
+            "      CONTINUE WHEN FOUND;\n    END IF;\n"
+        )
+    conflict = append_rows.ON_CONFLICT.get(table.name, "")
+    row = f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES ({values}) {conflict}"  # noqa: S608
+    return (
+        f"  IF {table.name}_rows IS NOT NULL THEN FOREACH r SLICE 1 IN ARRAY {table.name}_rows LOOP\n{unless}"
+        f"    {row};\n  END LOOP; END IF;"
+    )
+
+
+def _value(table: Table, column: str, number: int) -> str:
+    kind = table.columns[column].type
+    written = str(kind.compile(dialect=_POSTGRES))
+    return f"r[{number}]" if written == "TEXT" else f"r[{number}]::{written}"
+
+
+_APPEND_TAKES = ", ".join([*(f"{name}_rows text[]" for name in append_rows.TABLES), "erased text[]"])
+_INSERTS = "\n".join(_insert(table) for table in append_rows.TABLES.values())
+_WRITE = f"""
+{_INSERTS}
+  IF erased IS NOT NULL THEN DELETE FROM person_key WHERE key_id = ANY (erased); END IF;
+  IF events_rows IS NOT NULL THEN PERFORM pg_notify('{CHANNEL}', ''); END IF;"""  # noqa: S608
+_APPEND = f"""
+DECLARE r text[];
+BEGIN{_WRITE}
+END"""
+
+
+def _named(name: str, *sources: str) -> str:
+    """Programs of two releases work side by side, each with the functions it knows."""
+    return f"{name}_{sha256(''.join(sources).encode()).hexdigest()[:12]}"
+
+
+def _marks(many: int) -> str:
+    return ", ".join(f"${number}" for number in range(1, many + 1))
+
+
+_OPEN_NAME = _named("rampart_open", _OPEN_TAKES, _OPEN)
+_APPEND_NAME = _named("rampart_append", _APPEND_TAKES, _APPEND)
+OPENING = f"SELECT answer, news, key, finished FROM {_OPEN_NAME}({_marks(7)})"  # noqa: S608
+APPENDING = f"SELECT {_APPEND_NAME}({_marks(len(append_rows.TABLES) + 1)})"
+
+_ONCE_TAKES = f"command text, newest bytea, timer_name text, timer_slot timestamptz, timer_token text, {_APPEND_TAKES}"
+_ONCE = f"""
+DECLARE r text[];
+BEGIN
+  PERFORM pg_advisory_xact_lock({APPEND_KEY});
+  -- What was decided elsewhere holds only if nothing has happened since; and a hash tells apart two logs of one length.
+  PERFORM 1
+    WHERE newest = coalesce((SELECT hash FROM events ORDER BY position DESC LIMIT 1), decode(repeat('00', 32), 'hex'))
+    AND NOT EXISTS (SELECT 1 FROM commands WHERE command_id = command);
+  IF NOT FOUND THEN RETURN false; END IF;
+  IF timer_name IS NOT NULL THEN
+    {_FINISH}
+    IF NOT FOUND THEN RETURN false; END IF;
+  END IF;{_WRITE}
+  RETURN true;
+END"""  # noqa: S608
+_ONCE_NAME = _named("rampart_once", _ONCE_TAKES, _ONCE)
+AT_ONCE = f"SELECT {_ONCE_NAME}({_marks(5 + len(append_rows.TABLES) + 1)})"
+
+# What `retention.delete_old` does on SQLite. It runs with the owner's rights, as the program's role may only add.
+_DELETE = """
+DECLARE chosen text[];
+BEGIN
+  IF before > now() - interval '7 days' THEN
+    RAISE EXCEPTION 'rampart: nothing is deleted that is younger than seven days';
+  END IF;
+  SELECT coalesce(array_agg(id), '{}') INTO chosen FROM (
+    SELECT v.id FROM rollout_view v JOIN events e ON e.position = v.position
+      WHERE v.ended_at IS NOT NULL AND e.recorded_at < before AND v.id <> ALL (kept)
+      AND (EXISTS (SELECT 1 FROM look WHERE rollout = v.id) OR EXISTS (SELECT 1 FROM cell WHERE rollout = v.id)
+        OR EXISTS (SELECT 1 FROM exposure WHERE rollout = v.id)
+        OR EXISTS (SELECT 1 FROM exposure_count WHERE rollout = v.id))
+      LIMIT most_rollouts) AS ended;
+  DELETE FROM look WHERE rollout = ANY (chosen);
+  DELETE FROM cell WHERE rollout = ANY (chosen);
+  DELETE FROM exposure WHERE rollout = ANY (chosen);
+  DELETE FROM exposure_count WHERE rollout = ANY (chosen);
+  rollouts := cardinality(chosen);
+  DELETE FROM outbox WHERE id IN (
+    SELECT o.id FROM outbox o JOIN events e USING (position) WHERE o.state IN ('done', 'dead')
+      AND e.recorded_at < before AND o.id < (SELECT max(id) FROM outbox) ORDER BY o.id LIMIT most_rows);
+  GET DIAGNOSTICS messages = ROW_COUNT;
+  DELETE FROM commands WHERE command_id IN (
+    SELECT command_id FROM commands WHERE first_position IS NULL AND at < before LIMIT most_rows);
+  GET DIAGNOSTICS answers = ROW_COUNT;
+END"""
+_DELETE_TAKES = (
+    "before timestamptz, kept text[], most_rollouts int, most_rows int,"
+    " OUT rollouts int, OUT messages int, OUT answers int"
+)
+_DELETE_NAME = _named("rampart_delete", _DELETE_TAKES, _DELETE)
+DELETING = f"SELECT rollouts, messages, answers FROM {_DELETE_NAME}(?, ?, ?, ?)"  # noqa: S608
+_AS_OWNER = "SECURITY DEFINER SET search_path FROM CURRENT "
+
+_FUNCTIONS = {
+    _OPEN_NAME: (_OPEN_TAKES, "", _OPEN),
+    _APPEND_NAME: (_APPEND_TAKES, "RETURNS void ", _APPEND),
+    _ONCE_NAME: (_ONCE_TAKES, "RETURNS boolean ", _ONCE),
+    _DELETE_NAME: (_DELETE_TAKES, _AS_OWNER, _DELETE),
+}
+NAMES = tuple(_FUNCTIONS)
+
+
+def install(connection: Connection) -> None:
+    """Create the functions of this program beside those of others, where they are not there already."""
+    if not missing(connection):
+        return
+    for name, (takes, returns, source) in _FUNCTIONS.items():
+        made = f"CREATE OR REPLACE FUNCTION {name}({takes}) {returns}LANGUAGE plpgsql AS $${source}$$"
+        connection.exec_driver_sql(made.replace("%", "%%"))
+
+
+def missing(connection: Connection) -> tuple[str, ...]:
+    """The functions of this program that are absent or altered."""
+    here = "proname = ANY (:names) AND pronamespace = current_schema()::regnamespace"
+    found = connection.execute(text(f"SELECT proname, prosrc FROM pg_proc WHERE {here}"), {"names": list(NAMES)})  # noqa: S608
+    sources = {row.proname: row.prosrc for row in found}
+    return tuple(name for name, (_, _, source) in _FUNCTIONS.items() if sources.get(name) != source)

@@ -1,0 +1,143 @@
+"""Events to stored bytes and back: canonical JSON out, any stored shape lifted to today's class in."""
+
+import json
+from collections.abc import Callable, Mapping
+from functools import reduce
+from operator import getitem
+from typing import Any, Generic, NamedTuple, TypeVar, get_args
+
+from pydantic import TypeAdapter, ValidationError
+
+from core.rollout.events import Event
+from core.store.errors import NotStorable, UnknownEvent
+from core.store.formats.sealing import Key, unseal
+
+Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
+E = TypeVar("E")
+
+# The one way a body is written, so that its bytes can be hashed; ValueError for NaN and infinities.
+canonical = json.JSONEncoder(sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+# (type, schema version) -> the body as the next schema version writes it. Stored bytes never change.
+UPCASTERS: Mapping[tuple[str, int], Upcaster] = {}
+
+
+class Opening(NamedTuple):
+    """How the sealed text of one event is opened; `secret` is None once it was erased."""
+
+    event_id: str
+    secret: bytes | None
+
+
+class Codec(Generic[E]):
+    """Encodes and decodes the events of one union of dataclasses, each with a stable `TYPE`, and `SCHEMA` from 1."""
+
+    def __init__(self, union: Any, upcasters: Mapping[tuple[str, int], Upcaster]) -> None:
+        classes = get_args(union) or (union,)
+        self.classes: Mapping[str, type[E]] = {each.TYPE: each for each in classes}
+        if len(self.classes) != len(classes):
+            raise ValueError("Two events share a stored name: give each class a TYPE of its own.")
+        self._upcasters = upcasters
+        self._schemas = {name: _schema(kind) for name, kind in self.classes.items()}
+        self._adapters: dict[str, TypeAdapter[Any]] = {}
+        self._readers: dict[str, Callable[[str], E]] = {}
+
+    def encode(self, event: E, event_id: str = "", key: Key | None = None) -> tuple[str, int, str]:
+        """(type, schema version, body), what people wrote sealed with `key`. NotStorable unless it reads back as equal.
+
+        The check costs microseconds and keeps a NaN, an ambiguous union or a value JSON cannot hold out of a log
+        that can never be corrected.
+        """
+        kind: type[Any] = type(event)
+        name: str = kind.TYPE
+        try:
+            fields = _without_unset(kind, self._adapter(name).dump_python(event, mode="json"))
+            body = canonical(fields)
+        except ValueError as error:
+            raise NotStorable(f"The event {name} holds a value that JSON cannot: {error}.") from error
+        if self._read(name, body) != event:
+            raise NotStorable(f"The event {name} does not read back as it was written.")
+        if key is not None:
+            body = canonical(key.seal(fields, _sealed(kind), event_id))
+        return name, self._schemas[name], body
+
+    def decode(self, type_: str, schema_version: int, body: str, opening: Opening | None = None) -> E:
+        """The event as today's class. UnknownEvent for a type, version or shape that this program does not know.
+
+        `opening` says how text that is sealed is opened; without its secret it reads `sealing.ERASED`.
+        """
+        current = self._schemas.get(type_)
+        if schema_version == current and opening is None:
+            return self._read(type_, body)
+        if current is None or schema_version > current:
+            raise UnknownEvent(
+                f"The log holds an event {type_} (version {schema_version}) that this program does not know. "
+                "A newer program wrote it: upgrade this one before it decides anything."
+            )
+        while schema_version < current:
+            lift = self._upcasters.get((type_, schema_version))
+            if lift is None:
+                raise UnknownEvent(f"Nothing lifts the event {type_} from version {schema_version} to the next.")
+            body = canonical(lift(json.loads(body)))
+            schema_version += 1
+        if opening is not None:
+            body = canonical(unseal(json.loads(body), _sealed(self.classes[type_]), opening.event_id, opening.secret))
+        return self._read(type_, body)
+
+    def _read(self, type_: str, body: str) -> E:
+        read = self._readers.get(type_)
+        if read is None:
+            # Past the adapter's own method, which costs as much again.
+            read = self._readers[type_] = self._adapter(type_).validator.validate_json
+        try:
+            return read(body)
+        except ValidationError as error:
+            # Not the values: they may be somebody's words.
+            wrong = "; ".join(
+                f"{'.'.join(map(str, one['loc'])) or 'the whole'}: {one['msg']}"
+                for one in error.errors(include_input=False, include_url=False, include_context=False)
+            )
+            raise UnknownEvent(f"A stored {type_} does not have the shape of its version: {wrong}") from None
+
+    def _adapter(self, type_: str) -> TypeAdapter[Any]:
+        """Built when first needed: building all of them would slow every start."""
+        found = self._adapters.get(type_)
+        if found is None:
+            found = self._adapters[type_] = TypeAdapter(self.classes[type_])
+        return found
+
+
+def _schema(kind: type[Any]) -> int:
+    return getattr(kind, "SCHEMA", 1)
+
+
+def _sealed(kind: type[Any]) -> tuple[str, ...]:
+    return getattr(kind, "WRITTEN", ())
+
+
+def _without_unset(kind: type[Any], fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields without those that its class names in `LATER` and that are None. One of a union may not have them."""
+    for path in getattr(kind, "LATER", ()):
+        *around, name = path.split(".")
+        inside = reduce(getitem, around, fields)
+        if name in inside and inside[name] is None:
+            del inside[name]
+    return fields
+
+
+def holds_personal_text(event: object) -> bool:
+    """Whether somebody's own words are in it: a field that its class names in `WRITTEN`, and that is not empty."""
+    return any(getattr(event, name) for name in _sealed(type(event)))
+
+
+EVENTS: Codec[Event] = Codec(Event, UPCASTERS)
+
+
+def encode(event: Event, event_id: str = "", key: Key | None = None) -> tuple[str, int, str]:
+    """(type, schema version, canonical body) of one of Rampart's own events."""
+    return EVENTS.encode(event, event_id, key)
+
+
+def decode(type_: str, schema_version: int, body: str, opening: Opening | None = None) -> Event:
+    """One of Rampart's own events, from how it is stored."""
+    return EVENTS.decode(type_, schema_version, body, opening)

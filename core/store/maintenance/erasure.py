@@ -1,0 +1,46 @@
+"""Somebody wants their words gone: the key goes, the log stays."""
+
+from datetime import datetime
+from uuid import uuid4
+
+from sqlalchemy import select
+
+from core.rollout.context import is_same_person
+from core.rollout.events import PEOPLE_STREAM, WordsErased
+from core.store.database.connections import Database
+from core.store.log.answered_commands import Answer
+from core.store.log.event_log import Entry, Origin
+from core.store.models import person_key
+from core.store.transaction import appending
+from core.store.world import checkpoints
+from core.store.world.world_cache import Folds
+
+
+def erase(database: Database, folds: Folds, person: str, *, by: str, at: datetime, recorded_at: datetime) -> bool:
+    """Nobody can read any more what this person wrote, under whichever of their ids: in the log it says "(erased)".
+    False where nothing is sealed.
+
+    The log stays as it is, and its chain whole. What was posted in Slack, and older backups, are not reached.
+    """
+    with database.reading() as connection:
+        known = connection.execute(select(person_key.c.person)).scalars().all()
+    theirs = [one for one in known if is_same_person(one, person)]
+    erased = [_erase_one(database, folds, one, by=by, at=at, recorded_at=recorded_at) for one in theirs]
+    return any(erased)
+
+
+def _erase_one(database: Database, folds: Folds, person: str, *, by: str, at: datetime, recorded_at: datetime) -> bool:
+    command_id = f"erase:{uuid4().hex}"
+    with appending(database, folds, command_id, person=person) as log:
+        if log.key_id is None:
+            return False
+        origin = Origin(command_id=command_id, actor=by, at=at, recorded_at=recorded_at)
+        erased = WordsErased(key_id=log.key_id, by=by)
+        steps = log.append([Entry(stream=PEOPLE_STREAM, event=erased)], origin)
+        position = steps[0].recorded.position
+        answer = Answer(first_position=position, last_position=position, result_json="{}", at=at)
+        log.remember(command_id, "erase", answer)
+        log.writes.erase(log.key_id)
+    with database.plain_writing() as connection:
+        checkpoints.forget(connection)  # a checkpoint holds words as they could be read
+    return True

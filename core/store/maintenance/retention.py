@@ -1,0 +1,61 @@
+"""What is deleted after a while: how verdicts came about, what was said, and which commands came to nothing. The log
+itself stays for ever."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, Table, delete, exists, func, or_, select
+
+from core.store.database import postgres_functions
+from core.store.database.driver import fetch
+from core.store.models import cell, commands, events, exposure, exposure_count, look, outbox, rollout_view
+
+ROLLOUTS, ROWS = 20, 5_000
+"""At most so many a time, so that nobody waits long for the writer."""
+_OF_A_ROLLOUT: tuple[Table, ...] = (look, cell, exposure, exposure_count)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deleted:
+    """What went: of how many rollouts, how many messages, how many answers to commands."""
+
+    rollouts: int
+    messages: int
+    answers: int
+
+    @property
+    def anything(self) -> bool:
+        return bool(self.rollouts or self.messages or self.answers)
+
+
+def delete_old(connection: Connection, before: datetime, kept: Collection[str]) -> Deleted:
+    """Delete what was recorded before `before` (real time), in a writing transaction, but nothing of rollouts `kept`.
+
+    Of a rollout that ended: its looks, sums and exposures. Of messages: those that were said or given up. Of commands:
+    the answers to those that were refused or changed nothing; an answer with events is part of the record. On Postgres
+    a function does it, which refuses what is younger than a week: the program's own role may delete none of it.
+    """
+    if connection.dialect.name == "postgresql":
+        asked = (before, list(kept), ROLLOUTS, ROWS)
+        ((rollouts, messages, answers),) = fetch(connection, postgres_functions.DELETING, asked)
+        return Deleted(rollouts=rollouts, messages=messages, answers=answers)
+    old = select(events.c.position).where(events.c.recorded_at < before)
+    ended = select(rollout_view.c.id).where(
+        rollout_view.c.ended_at.is_not(None),
+        rollout_view.c.position.in_(old),
+        rollout_view.c.id.not_in(kept),
+        or_(*(exists().where(table.c.rollout == rollout_view.c.id) for table in _OF_A_ROLLOUT)),
+    )
+    chosen = tuple(connection.execute(ended.limit(ROLLOUTS)).scalars())
+    for table in _OF_A_ROLLOUT if chosen else ():
+        connection.execute(delete(table).where(table.c.rollout.in_(chosen)))
+    # The newest row stays: the next one gets a number that none had, by which its message is found in Slack.
+    newest = select(func.max(outbox.c.id)).scalar_subquery()
+    said = select(outbox.c.id).where(
+        outbox.c.state.in_(("done", "dead")), outbox.c.position.in_(old), outbox.c.id < newest
+    )
+    messages = connection.execute(delete(outbox).where(outbox.c.id.in_(said.order_by(outbox.c.id).limit(ROWS))))
+    empty = select(commands.c.command_id).where(commands.c.first_position.is_(None), commands.c.at < before)
+    answers = connection.execute(delete(commands).where(commands.c.command_id.in_(empty.limit(ROWS))))
+    return Deleted(rollouts=len(chosen), messages=messages.rowcount, answers=answers.rowcount)

@@ -1,0 +1,50 @@
+"""What people report: one person's complaint counts once an hour, however often it is sent, and as one."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from hashlib import sha256
+
+from sqlalchemy import Connection
+
+from core.metrics.catalogue import CATALOGUE, COUNTED_ELSEWHERE, Kind
+from core.store.observations import deduplication
+from core.store.observations.windows import Placed
+
+_REPORTED = frozenset(key for key, metric in CATALOGUE.items() if metric.kind is Kind.COUNT) - COUNTED_ELSEWHERE
+
+
+def once_an_hour(connection: Connection, placed: Sequence[Placed], now: datetime) -> list[Placed]:
+    """The observations, in a writing transaction, without what their unit reported before in the same hour.
+
+    Otherwise one angry person, or one program gone wrong, could take a version back from everybody. What says nothing
+    else is left out: it would count as a request.
+    """
+    reports: dict[tuple[str, str], tuple[int, str]] = {}
+    hour = f"{now.astimezone(UTC):%Y-%m-%dT%H}"  # of its arrival: who dates reports at will would have three hours
+    for number, each in enumerate(placed):
+        for metric in _REPORTED & each.observation.readings.keys():
+            if each.observation.readings[metric] > 0:
+                reports.setdefault(_identity(each, metric, hour), (number, metric))
+    if not reports:
+        return list(placed)
+    fresh = {reports[identity] for identity in deduplication.fresh_items(connection, reports, now)}
+    counted = (_counted(each, number, fresh) for number, each in enumerate(placed))
+    return [each for each in counted if each is not None]
+
+
+def _identity(placed: Placed, metric: str, hour: str) -> tuple[str, str]:
+    """Beside the ids of items, which belong to a surface, whose name has no slash."""
+    return f"{placed.rollout}/{metric}", f"{hour} {sha256(placed.unit.encode()).hexdigest()}"
+
+
+def _counted(placed: Placed, number: int, fresh: set[tuple[int, str]]) -> Placed | None:
+    seen = placed.observation
+    reported = {metric for metric in _REPORTED & seen.readings.keys() if seen.readings[metric] > 0}
+    if not reported:
+        return placed
+    kept = {key: value for key, value in seen.readings.items() if key not in reported}
+    kept |= {metric: 1.0 for metric in sorted(reported) if (number, metric) in fresh}
+    if not kept and seen.error_category is None:
+        return None
+    return replace(placed, observation=replace(seen, readings=kept))

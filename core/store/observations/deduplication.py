@@ -1,0 +1,72 @@
+"""Which observations were counted already, so that a repeated batch or item counts once."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from hashlib import sha256
+
+from sqlalchemy import Connection, delete
+
+from core.store.database.driver import execute, fetch
+from core.store.errors import Conflict
+from core.store.models import insert_into, intake_batch, intake_item
+
+BATCHES_KEPT = timedelta(days=7)
+ITEMS_KEPT = timedelta(hours=24)
+
+
+_OPEN = (
+    "INSERT INTO intake_batch (token_hash, key, fingerprint, answer, at) VALUES (?, ?, ?, NULL, ?)"
+    " ON CONFLICT (token_hash, key) DO UPDATE SET fingerprint = excluded.fingerprint, answer = NULL, at = excluded.at"
+    " WHERE intake_batch.at < ? RETURNING 1"
+)
+_KNOWN = "SELECT fingerprint, answer FROM intake_batch WHERE token_hash = ? AND key = ?"
+_ANSWER = "UPDATE intake_batch SET answer = ? WHERE token_hash = ? AND key = ?"
+
+
+def open_batch(connection: Connection, *, token: str, key: str, fingerprint: str, at: datetime) -> str | None:
+    """The stored answer if this token has sent this key before; None if the batch is now ours to count.
+
+    Conflict if the key was used for another body. Do this first in the transaction, and `answer_batch` last: a second
+    copy that arrives meanwhile waits here for the first to commit.
+    """
+    token_hash = sha256(token.encode()).hexdigest()
+    if fetch(connection, _OPEN, (token_hash, key, fingerprint, at, at - BATCHES_KEPT)):
+        return None
+    ((kept, answer),) = fetch(connection, _KNOWN, (token_hash, key))
+    if kept != fingerprint:
+        raise Conflict(
+            f"The Idempotency-Key {key} was used before for a different batch, so this one was not counted. "
+            "Send it again under a new key."
+        )
+    known: str = answer
+    return known
+
+
+def answer_batch(connection: Connection, *, token: str, key: str, answer: str) -> None:
+    """Keep the answer to a batch that `open_batch` gave us."""
+    execute(connection, _ANSWER, (answer, sha256(token.encode()).hexdigest(), key))
+
+
+def fresh_items(connection: Connection, items: Iterable[tuple[str, str]], at: datetime) -> frozenset[tuple[str, str]]:
+    """Of these (surface, item id), the ones not seen in the last 24 hours; they count as seen from now on."""
+    fresh: set[tuple[str, str]] = set()
+    # In one order everywhere, so that two batches with the same items wait for each other instead of deadlocking.
+    ordered = sorted(set(items))
+    for start in range(0, len(ordered), 1000):
+        some = [{"surface": surface, "item_id": item, "at": at} for surface, item in ordered[start : start + 1000]]
+        added = insert_into(connection, intake_item).values(some)
+        rows = connection.execute(
+            added.on_conflict_do_update(
+                index_elements=["surface", "item_id"],
+                set_={"at": at},
+                where=intake_item.c.at <= at - ITEMS_KEPT,
+            ).returning(intake_item.c.surface, intake_item.c.item_id)
+        )
+        fresh.update((row.surface, row.item_id) for row in rows)
+    return frozenset(fresh)
+
+
+def forget(connection: Connection, now: datetime) -> None:
+    """Delete batches older than 7 days and items older than 24 hours."""
+    connection.execute(delete(intake_batch).where(intake_batch.c.at < now - BATCHES_KEPT))
+    connection.execute(delete(intake_item).where(intake_item.c.at < now - ITEMS_KEPT))

@@ -1,0 +1,117 @@
+"""Every look at a running rollout: what was seen, and the state to go on from, so that a verdict can be recomputed."""
+
+import zlib
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Column, Connection, Select, func, insert, select, update
+
+from core.store.models import look
+
+_STATES_KEPT = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedLook:
+    """One look as it was recorded; its text is empty where it is damaged. `state_json` is None for all but the newest
+    looks."""
+
+    number: int
+    at: datetime
+    look_json: str
+    state_json: str | None
+    sums_hash: str
+
+
+def latest(connection: Connection, rollout: str) -> tuple[int, str] | None:
+    """Number and state after the newest look at this rollout; None before the first."""
+    newest = select(look.c.number, look.c.state).where(look.c.rollout == rollout).order_by(look.c.number.desc())
+    row = connection.execute(newest.limit(1)).one_or_none()
+    return (row.number, _text(row.state)) if row is not None else None
+
+
+def newest(connection: Connection, rollout: str) -> tuple[int, datetime | None]:
+    """How many looks at this rollout were made, and when the newest was; (0, None) before the first."""
+    row = connection.execute(_newest(rollout, look.c.made, look.c.at, look.c.repeated_at)).one_or_none()
+    return (row.made, row.repeated_at or row.at) if row is not None else (0, None)
+
+
+def repeat(connection: Connection, rollout: str, number: int, at: datetime) -> bool:
+    """Count a look that showed nothing new since the one of this number; False where that one is not the newest."""
+    row = connection.execute(_newest(rollout, look.c.number)).one_or_none()
+    same = look.c.rollout == rollout, look.c.number == number
+    if row is None or row.number != number:
+        return False
+    connection.execute(update(look).where(*same).values(made=look.c.made + 1, repeated_at=at))
+    return True
+
+
+def _newest(rollout: str, *columns: Column[Any]) -> Select[Any]:
+    return select(*columns).where(look.c.rollout == rollout).order_by(look.c.number.desc()).limit(1)
+
+
+def save(
+    connection: Connection, rollout: str, number: int, at: datetime, look_json: str, state_json: str, sums_hash: str
+) -> None:
+    """Keep a look. IntegrityError if the number exists: another process looked first, so begin again from its state."""
+    connection.execute(
+        insert(look).values(
+            rollout=rollout,
+            number=number,
+            made=select(func.coalesce(func.max(look.c.made), 0) + 1).where(look.c.rollout == rollout).scalar_subquery(),
+            at=at,
+            look=_packed(look_json),
+            state=_packed(state_json),
+            sums_hash=sums_hash,
+        )
+    )
+    # The states before can be computed again from the looks; keeping them all would outgrow the log itself.
+    connection.execute(
+        update(look).where(look.c.rollout == rollout, look.c.number == number - _STATES_KEPT).values(state=None)
+    )
+
+
+def between(connection: Connection, rollout: str, first: int, last: int) -> tuple[SavedLook, ...]:
+    """The looks numbered `first` to `last`, in order."""
+    found = connection.execute(
+        select(look).where(look.c.rollout == rollout, look.c.number.between(first, last)).order_by(look.c.number)
+    )
+    return tuple(_saved(row) for row in found)
+
+
+def thinned(connection: Connection, rollout: str, most: int) -> tuple[SavedLook, ...]:
+    """At most so many looks, evenly spaced and in order, the newest among them."""
+    newest = connection.execute(select(func.max(look.c.number)).where(look.c.rollout == rollout)).scalar_one()
+    if newest is None:
+        return ()
+    step = -(-newest // most)
+    chosen = select(look).where(look.c.rollout == rollout, look.c.number % step == newest % step)
+    return tuple(_saved(row) for row in connection.execute(chosen.order_by(look.c.number)))
+
+
+def counts(connection: Connection) -> dict[str, int]:
+    """How many looks every rollout has, by rollout."""
+    found = select(look.c.rollout, func.count()).group_by(look.c.rollout).order_by(look.c.rollout)
+    return {row[0]: row[1] for row in connection.execute(found)}
+
+
+def _saved(row: Any) -> SavedLook:
+    return SavedLook(
+        number=row.number,
+        at=row.at,
+        look_json=_text(row.look),
+        state_json=_text(row.state) if row.state is not None else None,
+        sums_hash=row.sums_hash,
+    )
+
+
+def _packed(text: str) -> bytes:
+    return zlib.compress(text.encode())
+
+
+def _text(packed: bytes) -> str:
+    try:
+        return zlib.decompress(packed).decode()
+    except (zlib.error, UnicodeDecodeError):
+        return ""  # nothing reads an empty text, so whoever needs it says that it is damaged

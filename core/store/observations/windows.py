@@ -1,0 +1,331 @@
+"""What happened: observations added up per stage, arm, segment and metric, in 256 hash buckets of the unit."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any, TypeAlias, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection, select
+
+from core.judging.model.evidence import BUCKETS, CANARY, CATEGORY, EVERYONE, REQUESTS, Bucketed, CellKey, Sums
+from core.metrics.catalogue import CATALOGUE, Kind, counts_as_request
+from core.metrics.observation import Observation
+from core.stats.quantile import bin_of
+from core.store.database.append_rows import array
+from core.store.database.driver import fetch
+from core.store.models import cell, exposure_count
+from core.store.observations.segment_names import ERROR, Vocabulary
+from core.store.observations.unit_caps import Allowances
+
+SET_ASIDE = "set_aside"
+"""The cell of observations beyond what one unit may add."""
+_ROWS = 100
+_MOVED = "moved"
+"""In the place of an arm: how many more units were last seen in the canary than were first seen there."""
+_UNIT_TYPES = ("text", "int", "bigint", "text")
+_KEY_TYPES = ("text", "int", "text", "text", "text")
+_QUANTILES = frozenset(key for key, metric in CATALOGUE.items() if metric.kind is Kind.QUANTILE)
+_MEANS = frozenset(key for key, metric in CATALOGUE.items() if metric.kind is Kind.MEAN)
+
+_Key: TypeAlias = tuple[str, int, str, str, str]  # rollout, stage, arm, segment, metric
+_T = TypeVar("_T")
+_Histogram: TypeAlias = dict[int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placed:
+    """An observation and where it belongs. `counters` are further readings, such as `latency_p95>4000` as 0 or 1.
+
+    `splits`: its unit's first appearance tells how people were split. Whoever was seen in one of `earlier_cohorts`
+    (stages of the same rollout), in either arm, is not counted.
+    """
+
+    rollout: str
+    stage: int
+    arm: str
+    unit: str
+    observation: Observation
+    counters: Mapping[str, float] = field(default_factory=dict)
+    splits: bool = True
+    earlier_cohorts: tuple[int, ...] = ()
+
+
+def record(
+    connection: Connection,
+    placed: Sequence[Placed],
+    vocabulary: Vocabulary | None = None,
+    allowances: Allowances | None = None,
+) -> None:
+    """Add observations to their cells, in a writing transaction; safe beside other processes doing the same.
+
+    Larger batches are much cheaper per observation: each touched cell is rewritten once per call. A `vocabulary` that
+    is kept between calls saves asking for the segments that there are. With `allowances` one unit counts only up to a
+    bound; what it sends beyond is added up in a cell of its own, which nothing is judged by.
+    """
+    placed = _compared_first_here(connection, placed)
+    _take_turns(connection, {each.rollout for each in placed})
+    segments = vocabulary or Vocabulary()
+    segments.settle(connection, _met(placed))
+    batch = _Batch(segments)
+    counted = allowances.count(placed) if allowances is not None else [True] * len(placed)
+    for each, counts in zip(placed, counted, strict=True):
+        if counts:
+            batch.add(each)
+        else:
+            batch.set_aside(each)
+    _add_cells(connection, batch)
+    _add_exposures(connection, batch.exposed)
+
+
+def read(connection: Connection, rollout: str, *, segments: bool = True) -> Sums:
+    """Everything counted for a rollout so far, cumulative within each stage; without `segments` only of everybody."""
+    cells: dict[CellKey, Bucketed] = {}
+    histograms: dict[CellKey, Mapping[int, int]] = {}
+    columns = (cell.c.stage, cell.c.arm, cell.c.segment, cell.c.metric, cell.c.buckets, cell.c.histogram)
+    wanted = select(*columns).where(cell.c.rollout == rollout)
+    if not segments:
+        wanted = wanted.where(cell.c.segment == EVERYONE)
+    for stage, arm, segment, metric, buckets, histogram in connection.execute(wanted):
+        key = CellKey(stage=stage, arm=arm, segment=segment, metric=metric)
+        weight, value = _unpacked(buckets)
+        cells[key] = Bucketed(weight=weight, value=value)
+        if histogram is not None:
+            histograms[key] = dict(_bins(histogram))
+    counted = select(exposure_count).where(exposure_count.c.rollout == rollout)
+    units = {(row.stage, row.arm): row.units for row in connection.execute(counted)}
+    return Sums(
+        cells=cells,
+        histograms=histograms,
+        first_exposures={key: number for key, number in units.items() if key[1] != _MOVED},
+        moved={stage: number for (stage, arm), number in units.items() if arm == _MOVED},
+    )
+
+
+def _compared_first_here(connection: Connection, placed: Sequence[Placed]) -> Sequence[Placed]:
+    """Without those whom an earlier cohort's stage compared, whatever the evaluation knew of them: both arms of that
+    stage have seen the new version or been chosen for it, and the arms of this one would no longer be alike."""
+    asked = sorted(
+        {
+            (each.rollout, stage, _hashes(each.rollout, each.unit)[1])
+            for each in placed
+            for stage in each.earlier_cohorts
+        }
+    )
+    if not asked:
+        return placed
+    known: set[tuple[str, int]] = set()
+    for units in _chunks(asked, _ROWS * 5):
+        wanted, parameters = _listed(connection, ("text", "int", "bigint"), units)
+        rows = fetch(
+            connection,
+            f"SELECT rollout, unit_hash FROM exposure WHERE (rollout, stage, unit_hash) IN ({wanted})",  # noqa: S608
+            parameters,
+        )
+        known.update((row[0], row[1]) for row in rows)
+    return [
+        each
+        for each in placed
+        if not each.earlier_cohorts or (each.rollout, _hashes(each.rollout, each.unit)[1]) not in known
+    ]
+
+
+def _met(placed: Sequence[Placed]) -> Mapping[str, Counter[str]]:
+    met: dict[str, Counter[str]] = {}
+    for each in placed:
+        names = met.setdefault(each.rollout, Counter())
+        names.update(f"{name}={value}" for name, value in each.observation.segments.items())
+        if each.observation.error_category is not None:
+            names[f"{ERROR}={each.observation.error_category}"] += 1
+    return met
+
+
+class _Batch:
+    """Observations of one call, added up in memory: flat lists that numpy sums at the end."""
+
+    def __init__(self, segments: Vocabulary) -> None:
+        self._segments = segments
+        self.numbers: dict[_Key, int] = {}
+        self.histograms: dict[_Key, _Histogram] = {}
+        self.exposed: dict[tuple[str, int, int], str] = {}
+        self._slots: list[int] = []
+        self._weights: list[float] = []
+        self._values: list[float] = []
+
+    def add(self, placed: Placed) -> None:
+        seen = placed.observation
+        bucket, unit_hash = _hashes(placed.rollout, placed.unit)
+        entries = [(metric, 1.0, value) for metric, value in (*seen.readings.items(), *placed.counters.items())]
+        if counts_as_request(seen.readings) or seen.error_category is not None:
+            entries.append((REQUESTS, 1.0, 1.0))
+            if placed.splits:
+                self.exposed.setdefault((placed.rollout, placed.stage, unit_hash), placed.arm)
+        if seen.error_category is not None:
+            entries.append((CATEGORY + self._segments.category(placed.rollout, seen.error_category), 1.0, 1.0))
+        bins = [(metric, bin_of(value)) for metric, value in seen.readings.items() if metric in _QUANTILES]
+        # A mean's histogram is only there to choose its cap from.
+        uncut = [
+            (metric, bin_of(value))
+            for metric, value in seen.readings.items()
+            if metric in _MEANS and not any(name.startswith(f"{metric}~") for name in placed.counters)
+        ]
+        named = (self._segments.name(placed.rollout, name, value) for name, value in seen.segments.items())
+        for segment in (EVERYONE, *named):
+            for metric, weight, value in entries:
+                key = (placed.rollout, placed.stage, placed.arm, segment, metric)
+                number = self.numbers.setdefault(key, len(self.numbers))
+                self._slots.append(number * BUCKETS + bucket)
+                self._weights.append(weight)
+                self._values.append(value)
+            for metric, position in (*bins, *uncut) if segment == EVERYONE else bins:
+                histogram = self.histograms.setdefault((placed.rollout, placed.stage, placed.arm, segment, metric), {})
+                histogram[position] = histogram.get(position, 0) + 1
+
+    def set_aside(self, placed: Placed) -> None:
+        """Count an observation that says nothing, as its unit has said more than its part."""
+        key = (placed.rollout, placed.stage, placed.arm, EVERYONE, SET_ASIDE)
+        self._slots.append(
+            self.numbers.setdefault(key, len(self.numbers)) * BUCKETS + _hashes(placed.rollout, placed.unit)[0]
+        )
+        self._weights.append(1.0)
+        self._values.append(1.0)
+
+    def sums(self) -> NDArray[np.float64]:
+        """Shape (cells, 2, BUCKETS), the middle axis being (weight, value); cells as numbered in `numbers`."""
+        size = len(self.numbers) * BUCKETS
+        weights = np.bincount(self._slots, self._weights, size)
+        values = np.bincount(self._slots, self._values, size)
+        return np.stack([weights.reshape(-1, BUCKETS), values.reshape(-1, BUCKETS)], axis=1)
+
+
+def _hashes(rollout: str, unit: str) -> tuple[int, int]:
+    """(bucket, hash of the unit as a signed 64-bit number), independent of how units are assigned to arms."""
+    digest = sha256(f"window\x1f{rollout}\x1f{unit}".encode()).digest()
+    return digest[0], int.from_bytes(digest[1:9], "big", signed=True)
+
+
+def _take_turns(connection: Connection, rollouts: Iterable[str]) -> None:
+    """On Postgres, one adder per rollout at a time; always in the same order, so that none wait in a circle."""
+    if connection.dialect.name == "postgresql":
+        locks = sorted(int.from_bytes(sha256(each.encode()).digest()[:4], "big", signed=True) for each in rollouts)
+        for lock in locks:
+            fetch(connection, "SELECT 1 FROM (SELECT pg_advisory_xact_lock(1, ?)) AS turn", (lock,))
+
+
+def _add_cells(connection: Connection, batch: _Batch) -> None:
+    sums = batch.sums() if batch.numbers else np.empty((0, 2, BUCKETS))
+    for keys in _chunks(sorted(batch.numbers), _ROWS):
+        stored = _stored(connection, keys)
+        rows: list[tuple[Any, ...]] = []
+        for key in keys:
+            added, histogram = sums[batch.numbers[key]], batch.histograms.get(key)
+            if key in stored:
+                buckets, counted = stored[key]
+                added = added + _unpacked(buckets)
+                if histogram is not None and counted is not None:
+                    histogram = Counter(histogram) + Counter(dict(_bins(counted)))
+            rows.append((*key, _packed(added), _packed_bins(histogram)))
+        _write(
+            connection,
+            "cell (rollout, stage, arm, segment, metric, buckets, histogram)",
+            (*_KEY_TYPES, "bytea", "bytea"),
+            rows,
+            "ON CONFLICT (rollout, stage, arm, segment, metric)"
+            " DO UPDATE SET buckets = excluded.buckets, histogram = excluded.histogram RETURNING 1",
+        )
+
+
+def _stored(connection: Connection, keys: Sequence[_Key]) -> dict[_Key, tuple[bytes, bytes | None]]:
+    wanted, parameters = _listed(connection, _KEY_TYPES, keys)
+    rows = fetch(
+        connection,
+        "SELECT rollout, stage, arm, segment, metric, buckets, histogram FROM cell"  # noqa: S608
+        f" WHERE (rollout, stage, arm, segment, metric) IN ({wanted})",
+        parameters,
+    )
+    return {(row[0], row[1], row[2], row[3], row[4]): (row[5], row[6]) for row in rows}
+
+
+def _add_exposures(connection: Connection, exposed: Mapping[tuple[str, int, int], str]) -> None:
+    """Count who was not seen before, and who has changed sides since: a client may have cached the side of the stage
+    before when it was first seen."""
+    fresh: Counter[tuple[str, int, str]] = Counter()
+    for units in _chunks(sorted(exposed), _ROWS * 5):
+        rows = _write(
+            connection,
+            "exposure (rollout, stage, unit_hash, arm)",
+            _UNIT_TYPES,
+            [(*unit, exposed[unit]) for unit in units],
+            "ON CONFLICT DO NOTHING RETURNING rollout, stage, unit_hash, arm",
+        )
+        fresh.update((rollout, stage, arm) for rollout, stage, _, arm in rows)
+        seen_now = {(rollout, stage, unit_hash) for rollout, stage, unit_hash, _ in rows}
+        for rollout, stage, arm in _move(connection, [(*u, exposed[u]) for u in units if u not in seen_now]):
+            fresh[rollout, stage, _MOVED] += 1 if arm == CANARY else -1
+    if fresh:
+        _write(
+            connection,
+            "exposure_count (rollout, stage, arm, units)",
+            ("text", "int", "text", "bigint"),
+            [(*key, fresh[key]) for key in sorted(fresh)],
+            "ON CONFLICT (rollout, stage, arm) DO UPDATE SET units = exposure_count.units + excluded.units RETURNING 1",
+        )
+
+
+def _move(connection: Connection, units: Sequence[tuple[str, int, int, str]]) -> list[Any]:
+    """Keep the arm in which known units were seen now; (rollout, stage, arm) of those that were in the other one."""
+    if not units:
+        return []
+    listed, parameters = _listed(connection, _UNIT_TYPES, units)
+    return fetch(
+        connection,
+        f"WITH seen (rollout, stage, unit_hash, arm) AS ({listed})"  # noqa: S608
+        " UPDATE exposure SET arm = seen.arm FROM seen"
+        " WHERE (exposure.rollout, exposure.stage, exposure.unit_hash) = (seen.rollout, seen.stage, seen.unit_hash)"
+        " AND exposure.arm <> seen.arm RETURNING exposure.rollout, exposure.stage, exposure.arm",
+        parameters,
+    )
+
+
+def _write(
+    connection: Connection, into: str, types: Sequence[str], rows: Sequence[Sequence[Any]], then: str
+) -> list[Any]:
+    listed, parameters = _listed(connection, types, rows)
+    # WHERE: or SQLite would take the ON of what follows for that of a join.
+    return fetch(connection, f"INSERT INTO {into} SELECT * FROM ({listed}) AS rows WHERE true {then}", parameters)  # noqa: S608
+
+
+def _listed(connection: Connection, types: Sequence[str], rows: Sequence[Sequence[Any]]) -> tuple[str, Sequence[Any]]:
+    """Rows as a query, and its parameters.
+
+    On Postgres one array a column: the same text however many rows there are, which its driver reads once. To read a
+    mark for each value takes as long as everything else.
+    """
+    if connection.dialect.name == "postgresql":
+        arrays = ", ".join(f"?::{kind}[]" for kind in types)
+        return f"SELECT * FROM unnest({arrays})", [array(column) for column in zip(*rows, strict=True)]  # noqa: S608
+    row = f"({', '.join('?' * len(types))})"
+    return f"VALUES {', '.join([row] * len(rows))}", [value for one in rows for value in one]
+
+
+def _chunks(items: Sequence[_T], size: int) -> Iterable[Sequence[_T]]:
+    return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def _packed(sums: NDArray[np.float64]) -> bytes:
+    return sums.astype("<f8").tobytes()
+
+
+def _unpacked(buckets: bytes) -> NDArray[np.float64]:
+    return np.frombuffer(buckets, "<f8").reshape(2, BUCKETS)
+
+
+def _packed_bins(histogram: Mapping[int, int] | None) -> bytes | None:
+    return None if histogram is None else np.array(sorted(histogram.items()), "<i8").tobytes()
+
+
+def _bins(histogram: bytes) -> Iterable[tuple[int, int]]:
+    pairs: list[list[int]] = np.frombuffer(histogram, "<i8").reshape(-1, 2).tolist()
+    return ((position, count) for position, count in pairs)

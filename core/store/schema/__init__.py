@@ -1,0 +1,1 @@
+"""Tables and triggers brought to what this program needs."""

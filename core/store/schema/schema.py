@@ -1,0 +1,89 @@
+"""Bringing a database to the schema of this program, and refusing to run on any other."""
+
+from pathlib import Path
+
+from sqlalchemy import Connection, inspect, text
+
+from core.store.database import postgres_functions, postgres_roles
+from core.store.database.connections import Database
+from core.store.errors import SchemaMismatch
+from core.store.schema import triggers
+from core.store.world import rollout_rows
+
+REVISION = "0003"
+_MIGRATIONS = Path(__file__).resolve().parents[3] / "migrations"
+
+
+def migrate(database: Database) -> None:
+    """Create or upgrade the tables, put the triggers right, rebuild read models whose code changed; safe to repeat.
+
+    SchemaMismatch if a newer program has been here. Processes that migrate at the same moment take turns.
+    """
+    with postgres_roles.owners_work("create, upgrade or protect the tables"), database.writing() as connection:
+        bring_up_to_date(connection)
+
+
+def bring_up_to_date(connection: Connection) -> None:
+    """What `migrate` does, inside a transaction of `Database.writing()`."""
+    found = revision(connection)
+    if found is not None:
+        assert_known(found)
+    if found != REVISION:
+        upgrade(connection)
+    triggers.install(connection)
+    if connection.dialect.name == "postgresql":
+        postgres_functions.install(connection)
+    rollout_rows.ensure_current(connection)
+
+
+def upgrade(connection: Connection, to: str = "head") -> None:
+    """Create or upgrade the tables alone, in the transaction of `connection`, as far as the revision `to`."""
+    # Imported here: it takes half a second, and a start with nothing to upgrade should not wait for it.
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    command.upgrade(config, to)
+
+
+def check(database: Database) -> None:
+    """SchemaMismatch unless the tables are exactly those of this program and the log is protected."""
+    with database.reading() as connection:
+        found = revision(connection)
+        if found is None:
+            raise SchemaMismatch("The database has no tables yet: run `rollout migrate`.")
+        assert_known(found)
+        if found < REVISION:
+            raise SchemaMismatch(
+                f"The database has schema {found}, this program needs {REVISION}: run `rollout migrate`."
+            )
+        absent = triggers.missing(connection)
+        if connection.dialect.name == "postgresql" and (functions := postgres_functions.missing(connection)):
+            raise SchemaMismatch(
+                f"The database lacks the functions of this program ({', '.join(functions)}): run `rollout migrate`."
+            )
+    if absent:
+        raise SchemaMismatch(
+            f"The log is not protected: {', '.join(absent)} missing or altered. Run `rollout audit verify` to see "
+            "whether it was changed, then `rollout migrate` to restore them."
+        )
+
+
+def revision(connection: Connection) -> str | None:
+    """Which schema the tables have; None where there are none."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+    return found
+
+
+def assert_known(found: str) -> None:
+    """SchemaMismatch if a newer program made this schema."""
+    if found > REVISION:
+        raise SchemaMismatch(
+            f"The database has schema {found}, this program knows up to {REVISION}: a newer program has upgraded it. "
+            "Upgrade this one before it runs again."
+        )

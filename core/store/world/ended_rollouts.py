@@ -1,0 +1,39 @@
+"""Rollouts that ended and are not in memory any more: each is folded from its own stream when somebody asks."""
+
+from sqlalchemy import Connection
+
+from core.rollout.events import RolloutEvent, rollout_stream
+from core.rollout.evolve import evolve
+from core.rollout.model import Rollout
+from core.store.database.connections import Database
+from core.store.database.driver import fetch
+from core.store.log import event_log
+
+_NAMED = "SELECT id FROM rollout_view WHERE name = ? ORDER BY length(id) DESC, id DESC LIMIT 1"
+
+
+class ArchivedRollouts:
+    """What `World` asks for what it does not keep. Every question is a query of its own."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def find_rollout(self, rollout_id: str, position: int) -> Rollout | None:
+        """The rollout after the event at `position`; None where there is none of that id."""
+        with self._database.reading() as connection:
+            return fold_rollout(connection, rollout_id, position)
+
+    def find_named(self, name: str, position: int) -> Rollout | None:
+        """The newest rollout of that name, the same."""
+        with self._database.reading() as connection:
+            rows = fetch(connection, _NAMED, (name,))
+        return self.find_rollout(rows[0][0], position) if rows else None
+
+
+def fold_rollout(connection: Connection, rollout_id: str, position: int | None = None) -> Rollout | None:
+    """A rollout after the event at `position`, or after all; None where there is none of that id."""
+    found: Rollout | None = None
+    for one in event_log.stream(connection, rollout_stream(rollout_id)):
+        if (position is None or one.position <= position) and isinstance(one.event, RolloutEvent):
+            found = evolve(found, one.event, one.at)
+    return found

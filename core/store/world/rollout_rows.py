@@ -1,0 +1,126 @@
+"""The read model of rollouts: rows that follow from the log alone, kept in step in the transaction of each event."""
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, cast
+
+from sqlalchemy import BigInteger, Connection, delete, func, insert, select
+from sqlalchemy import cast as cast_to
+
+from core.rollout import evolve as evolving
+from core.rollout import model
+from core.rollout.events import RolloutEvent, rollout_stream
+from core.rollout.model import Rollout
+from core.store.formats import codec
+from core.store.formats.instants import of_text
+from core.store.log import event_log
+from core.store.log.event_log import Recorded
+from core.store.models import insert_into, projection, rollout_view
+
+_NAME = "rollout_view"
+_PREFIX = rollout_stream("")
+
+
+def row_of(rollout: Rollout, position: int) -> dict[str, Any]:
+    """The row that shows this rollout, in the order of the table's columns; `position` is that of its newest event."""
+    stage = rollout.stage
+    return {
+        "id": rollout.id,
+        "name": rollout.plan.name,
+        "surface": rollout.plan.surface,
+        "state": str(rollout.state),
+        "stage": rollout.stage_index if stage is not None else None,
+        "stage_name": stage.name if stage is not None else None,
+        "percent": float(rollout.percent),
+        "from_version": rollout.plan.from_version,
+        "to_version": rollout.plan.to_version,
+        "owner": rollout.plan.owner,
+        "waiting_for": rollout.waiting_for,
+        "title": rollout.kind,
+        "applied_at": rollout.planned_at,
+        "started_at": rollout.started_at,
+        "ended_at": rollout.ended_at,
+        "position": position,
+    }
+
+
+def shown(recorded: Iterable[Recorded], rollouts: Mapping[str, Rollout]) -> Iterator[tuple[Any, ...]]:
+    """The rows of the rollouts that these events touched; `rollouts` are as after the last of them."""
+    touched = {each.stream.removeprefix(_PREFIX): each.position for each in recorded if each.stream.startswith(_PREFIX)}
+    for name, position in touched.items():
+        yield tuple(row_of(rollouts[name], position).values())
+
+
+class Folding:
+    """The read model computed from the log, some raw rows (`event_log.COLUMNS`) after the other.
+
+    `position` is that of the row it is at.
+    """
+
+    def __init__(self) -> None:
+        self.position = 0
+        self._rollouts: dict[str, Rollout] = {}
+        self._positions: dict[str, int] = {}
+
+    def take(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        """The next events. UnknownEvent at one that this program does not know."""
+        decode = cast("Callable[[str, int, str], RolloutEvent]", codec.decode)
+        rollouts, positions, evolve = self._rollouts, self._positions, evolving.evolve
+        for position, stream, _, _, type_, schema_version, _, _, _, _, _, _, at, _, _, body, _, _ in rows:
+            if stream.startswith(_PREFIX):
+                self.position = position
+                event = decode(type_, schema_version, body)
+                rollouts[stream] = evolve(rollouts.get(stream), event, of_text(at))
+                positions[stream] = position
+
+    def rows(self) -> dict[str, dict[str, Any]]:
+        """The rows as they should be, by rollout."""
+        return {rollout.id: row_of(rollout, self._positions[stream]) for stream, rollout in self._rollouts.items()}
+
+
+def stored(connection: Connection) -> dict[str, dict[str, Any]]:
+    """The rows as they are, by rollout."""
+    return {row["id"]: dict(row) for row in connection.execute(select(rollout_view)).mappings()}
+
+
+def newest(
+    connection: Connection, most: int, *, before: str = "", state: str | None = None, surface: str | None = None
+) -> tuple[str, ...]:
+    """Ids of at most so many rollouts, newest first, of those that were planned before the one named `before`."""
+    number = cast_to(func.substr(rollout_view.c.id, len("R-") + 1), BigInteger)
+    wanted = select(rollout_view.c.id).order_by(number.desc()).limit(most)
+    if before:
+        wanted = wanted.where(number < int(before.removeprefix("R-")))
+    if state is not None:
+        wanted = wanted.where(rollout_view.c.state == str(state))
+    if surface is not None:
+        wanted = wanted.where(rollout_view.c.surface == surface)
+    return tuple(connection.execute(wanted).scalars())
+
+
+def rebuild(connection: Connection) -> int:
+    """Replace every row by what the log says; how many there are. Readers see the old rows until it commits."""
+    folding = Folding()
+    for page in event_log.pages(connection):
+        folding.take(page)
+    rows = list(folding.rows().values())
+    connection.execute(delete(rollout_view))
+    if rows:
+        connection.execute(insert(rollout_view), rows)
+    known = insert_into(connection, projection).values(name=_NAME, code_hash=_code_hash())
+    connection.execute(known.on_conflict_do_update(index_elements=["name"], set_={"code_hash": _code_hash()}))
+    return len(rows)
+
+
+def ensure_current(connection: Connection) -> None:
+    """Rebuild if the code that folds has changed since the rows were built."""
+    built_by = connection.execute(select(projection.c.code_hash).where(projection.c.name == _NAME)).scalar_one_or_none()
+    if built_by != _code_hash():
+        rebuild(connection)
+
+
+def _code_hash() -> str:
+    sources = (sys.modules[__name__], evolving, model)
+    return sha256(b"".join(Path(str(each.__file__)).read_bytes() for each in sources)).hexdigest()

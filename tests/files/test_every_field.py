@@ -1,0 +1,350 @@
+"""No field of a file is accepted and ignored: another value of it is refused or warned of, or changes something in the
+plan, the surface or the policy that the program reads elsewhere."""
+
+import ast
+import json
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from pydantic import BaseModel
+
+from core.files import build_plan
+from core.files.checks import checks
+from core.files.policy_file import PolicyFile, policy_of
+from core.files.read_file import KINDS, read
+from core.files.rollout_file import RolloutFile
+from core.files.surface_file import SurfaceFile, surface_of
+from core.files.syntax.problems import Unreadable, render
+from tests.files.conftest import NOW
+
+ROOT = Path(__file__).parents[2]
+COST = {"metric": "cost_per_request", "rises_by": "15%"}
+LATENCY = {"metric": "latency_p95", "exceeds": "4000ms"}
+ROLLOUT: dict[str, Any] = {
+    "version": 1,
+    "rollout": "tone",
+    "surface": "support-assistant",
+    "owner": "@dana",
+    "risk": "standard",
+    "change": {"from": "v42", "to": {"prompt": "Fix first."}},
+    "behaviour_changes": [{"audience": "support", "text": "Answers start with the fix."}],
+    "expectations": {"output_tokens": {"direction": "down", "range": ["-40%", "-20%"]}},
+    "stages": [
+        {"eval": {"min_pass_rate": "92%"}},
+        {"safety": {"no_new_failures_in": "all"}},
+        {"cost_latency": {"max_cost_rise": "25%"}},
+        {"rollback_drill": {}},
+        {"cohort": {"name": "internal", "where": {"internal": True}, "hold": "2h"}},
+        {"canary": {"percent": 5, "min_hold": "6h"}},
+        {"ab": {"percent": 20, "days": 7}},
+        {"ramp": {"steps": ["50%", "100%"], "hold": "12h"}},
+        {"bake": {"hold": "48h"}},
+    ],
+    "rollback_when": [{"metric": "eval_pass_rate", "drops_by": "2pp"}, COST, LATENCY],
+    "hold_when": [{"metric": "retry_rate", "rises_by": "1pp"}],
+    "notify": [
+        {"channel": "#support", "as": "support", "before": "24h"},
+        {"channel": "#ai-rollouts", "as": "engineering"},
+    ],
+}
+SURFACE: dict[str, Any] = {
+    "version": 1,
+    "kind": "surface",
+    "surface": "support-assistant",
+    "owner": "@dana",
+    "live": {"version": "v42", "prompt": "Old."},
+    "notify": [
+        {"channel": "#support", "as": "support"},
+        {"channel": "#ai-rollouts", "as": "engineering"},
+    ],
+}
+POLICY: dict[str, Any] = {
+    "version": 1,
+    "kind": "policy",
+    "risk": {"low": {"approvals": 0}, "standard": {"approvals": 1}, "high": {"approvals": 2}},
+    "freeze": [{"name": "weekend", "from": "Fri 16:00", "to": "Mon 08:00"}],
+    "quiet_hours": {"from": "20:00", "to": "08:00"},
+    "break_glass": {"groups": ["@ai-platform"]},
+}
+DRIVEN = {
+    "url": "https://flags.example.com",
+    "environment": "production",
+    "feature": "new-prompt",
+    "strategy": "9c2d7a52-6f0e-4d4c-9df1-8a2f6c1b7e10",
+}
+LIMITS: dict[str, tuple[Any, Any]] = {  # whole limits
+    "metric": ({"metric": "retry_rate", "rises_by": "1pp"}, {"metric": "refusal_rate", "rises_by": "1pp"}),
+    "drops_by": ({"metric": "accept_rate", "drops_by": "2pp"}, {"metric": "accept_rate", "drops_by": "3pp"}),
+    "rises_by": ({"metric": "retry_rate", "rises_by": "1pp"}, {"metric": "retry_rate", "rises_by": "2pp"}),
+    "changes_by": ({"metric": "retry_rate", "changes_by": "1pp"}, {"metric": "retry_rate", "changes_by": "2pp"}),
+    "exceeds": ({"metric": "retry_rate", "exceeds": "5%"}, {"metric": "retry_rate", "exceeds": "6%"}),
+    "rate_above": (
+        {"metric": "new_error_category", "rate_above": "1%"},
+        {"metric": "new_error_category", "rate_above": "2%"},
+    ),
+    "exceeds_normal_by": (
+        {"metric": "complaint_rate", "exceeds_normal_by": "50%"},
+        {"metric": "complaint_rate", "exceeds_normal_by": "60%"},
+    ),
+    "for": ({"metric": "retry_rate", "rises_by": "1pp", "for": "15m"}, {"metric": "retry_rate", "rises_by": "1pp"}),
+    "min_events": (
+        {"metric": "new_error_category", "rate_above": "1%", "min_events": 5},
+        {"metric": "new_error_category", "rate_above": "1%", "min_events": 9},
+    ),
+    "confidence": (
+        {"metric": "retry_rate", "rises_by": "1pp", "confidence": "strict"},
+        {"metric": "retry_rate", "rises_by": "1pp"},
+    ),
+    "mode": (
+        {"metric": "retry_rate", "rises_by": "1pp", "mode": "dry_run"},
+        {"metric": "retry_rate", "rises_by": "1pp"},
+    ),
+}
+PARTS: dict[str, tuple[Any, Any]] = {
+    "version": ("v50", "v51"),
+    "prompt": ("a", "b"),
+    "model": ({"name": "x-2026-03-01"}, {"name": "y-2026-03-01"}),
+    "params": ({"t": 1}, {"t": 2}),
+    "tools": (["a"], ["b"]),
+    "routing": ({"default": "a"}, {"default": "b"}),
+}
+HELD = {"max_hold": ("30d", "40d"), "min_samples": (10, 20), "advance": ("auto", "approve")}
+GATE = {
+    "suite": ("a.yaml", "b.yaml"),
+    "min_pass_rate": ("90%", "95%"),
+    "no_new_failures_in": (["a"], ["b"]),
+    "compare_to_current": (True, False),
+}
+NOTICE: dict[str, tuple[Any, Any]] = {
+    "channel": ("#help", "#support"),
+    "as": ("marketing", "support"),
+    "before": ("2h", "3h"),
+    "acknowledge": (True, False),
+}
+ROLE = {"groups": (["@a"], ["@b"]), "people": (["@a"], ["@b"]), "channels": (["#a"], ["#b"])}
+RISK = {
+    "approvals": (3, 4),
+    "min_canary_hold": ("1h", "2h"),
+    "may_skip": (["ab"], ["bake"]),
+    "grow_on": ("shown", "time"),
+}
+
+
+def under(prefix: str, values: dict[str, tuple[Any, Any]]) -> dict[str, tuple[Any, Any]]:
+    return {f"{prefix}.{name}": pair for name, pair in values.items()}
+
+
+OF_ROLLOUT: dict[str, tuple[Any, Any]] = {
+    "version": (1, 2),
+    "kind": ("rollout", "surface"),
+    "rollout": ("tone", "voice"),
+    "surface": ("support-assistant", "search"),
+    "owner": ("@dana", "@lee"),
+    "risk": ("standard", "high"),
+    "template": ("prompt-standard", "tools-change"),
+    "change.from": ("v42", "v41"),
+    **under("change.to", PARTS),
+    "change.why": ("a", "b"),
+    "change.ticket": ("a", "b"),
+    "change.deadline": ("2026-11-21", "2027-12-31"),
+    "change.rollback_to_available_until": ("2026-11-21", "2027-12-31"),
+    "behaviour_changes.text": ("Answers start with the fix.", "Answers end with a link."),
+    "behaviour_changes.audience": ("support", "marketing"),
+    "behaviour_changes.example_before": ("a", "b"),
+    "behaviour_changes.example_after": ("a", "b"),
+    "behaviour_changes.kind": ("changed", "unchanged"),
+    "expectations.direction": ("down", "up"),
+    "expectations.range": (["-40%", "-20%"], ["-30%", "-20%"]),
+    **under("stages.eval", GATE),
+    **under("stages.safety", GATE),
+    **under(
+        "stages.cost_latency",
+        {"replay": ("a", "b"), "max_cost_rise": ("10%", "20%"), "max_p95_rise": ("10%", "20%")},
+    ),
+    "stages.rollback_drill.within": ("5s", "6s"),
+    **under("stages.cohort", HELD),
+    "stages.cohort.name": ("internal", "friends"),
+    "stages.cohort.where": ({"internal": True}, {"plan": "beta"}),
+    "stages.cohort.percent": (50, 40),
+    "stages.cohort.hold": ("2h", "3h"),
+    **under("stages.canary", HELD),
+    "stages.canary.percent": (5, 4),
+    "stages.canary.min_hold": ("6h", "7h"),
+    **under("stages.ab", HELD),
+    "stages.ab.percent": (20, 30),
+    "stages.ab.days": (7, 14),
+    "stages.ab.hold": (None, "7h"),  # beside days it is refused
+    "stages.ab.decide_on": (["eval_pass_rate"], ["retry_rate"]),
+    "stages.ab.early_win": ("never", "always"),
+    "stages.ab.early_stop_on_harm": (True, False),
+    **under("stages.ramp", HELD),
+    "stages.ramp.steps": (["50%", "100%"], ["60%", "100%"]),
+    "stages.ramp.hold": ("12h", "13h"),
+    "stages.bake.hold": ("48h", "49h"),
+    "stages.bake.advance": ("auto", "approve"),
+    "assignment.unit": ("user", "account"),
+    "assignment.control": ("concurrent", "matched"),
+    "assignment.segments": (["plan"], ["language"]),
+    "approvals.required": (1, 2),
+    "approvals.groups": (["@a"], ["@b"]),
+    "approvals.owner_may_approve": (True, False),
+    **under("rollback_when", LIMITS),
+    **under("hold_when", LIMITS),
+    **under("notify", NOTICE),
+    "start": ("2026-11-24 10:00", "2026-11-25 10:00"),
+    "drives.unleash.url": (DRIVEN["url"], "https://other.example.com"),
+    "drives.unleash.project": ("default", "other"),
+    "drives.unleash.environment": ("production", "staging"),
+    "drives.unleash.feature": ("new-prompt", "other"),
+    "drives.unleash.strategy": (DRIVEN["strategy"], "1c2d7a52-6f0e-4d4c-9df1-8a2f6c1b7e10"),
+}
+OF_SURFACE: dict[str, tuple[Any, Any]] = {
+    "version": (1, 2),
+    "kind": ("surface", "rollout"),
+    "surface": ("support-assistant", "search"),
+    "title": ("a", "b"),
+    "owner": ("@dana", "@lee"),
+    **under("live", PARTS),
+    "daily_requests": (100, 200),
+    **under("notify", NOTICE),
+}
+OF_POLICY: dict[str, tuple[Any, Any]] = {
+    "version": (1, 2),
+    "kind": ("policy", "rollout"),
+    "timezone": ("UTC", "Europe/Berlin"),
+    **under("roles.admin", ROLE),
+    **under("roles.operator", ROLE),
+    **under("roles.approver", ROLE),
+    "roles.rollback.who": ("workspace_members", "admins"),
+    **under("risk.low", RISK),
+    **under("risk.standard", RISK),
+    **under("risk.high", RISK),
+    "max_step": ("2x", "3x"),
+    "canary_percent.min": (1, 2),
+    "canary_percent.max": (5, 6),
+    "concurrency.per_surface": (1, 2),
+    "concurrency.when_busy": ("refuse", "queue"),
+    "freeze.name": ("a", "b"),
+    "freeze.from": ("Fri 16:00", "Fri 17:00"),
+    "freeze.to": ("Mon 08:00", "Mon 09:00"),
+    "quiet_hours.from": ("20:00", "21:00"),
+    "quiet_hours.to": ("08:00", "09:00"),
+    "quiet_hours.applies_to": (["advance"], ["summary"]),
+    "quiet_hours.never_applies_to": (["rollback", "alert"], ["alert"]),
+    "break_glass.groups": (["@a"], ["@b"]),
+    "break_glass.reason_min_chars": (10, 20),
+    "break_glass.review_within": ("24h", "48h"),
+    "summaries.first_day": ("1h", "2h"),
+    "summaries.later": ("5h", "6h"),
+    "approval_expires": ("1h", "2h"),
+    "when_unwatched": ("keep", "withdraw"),
+}
+FILES = ((RolloutFile, ROLLOUT, OF_ROLLOUT), (SurfaceFile, SURFACE, OF_SURFACE), (PolicyFile, POLICY, OF_POLICY))
+CASES = [
+    pytest.param(base, path, pair, id=f"{model.__name__}-{path}")
+    for model, base, values in FILES
+    for path, pair in values.items()
+]
+
+
+def inside(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for argument in get_args(annotation) for model in inside(argument)]
+
+
+def leaves(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        path = prefix + (field.alias or name)
+        below = inside(field.annotation)
+        for one in below:
+            yield from leaves(one, f"{path}.")
+        if not below:
+            yield path
+
+
+def test_the_table_has_every_field_of_every_file() -> None:
+    assert {model for model, _, _ in FILES} == set(KINDS.values())
+    for model, _, values in FILES:
+        assert sorted(leaves(model)) == sorted(values)
+
+
+def written(base: dict[str, Any], path: str, value: Any) -> str:
+    """The file with this value there; a limit stands for all of its entry, a stage for the entry of its kind."""
+    data = deepcopy(base)
+    if path.startswith("drives."):
+        data["stages"] = [entry for entry in data["stages"] if "cohort" not in entry]
+        data["drives"] = {"unleash": dict(DRIVEN)}
+    at: Any = data
+    *around, last = path.split(".")
+    if around in (["rollback_when"], ["hold_when"]):
+        at[around[0]][0] = value
+        return json.dumps(data)
+    for step in around:
+        if isinstance(at, list):
+            at = next(entry for entry in at if step in entry)
+        at = at.setdefault(step, {})
+        at = at["output_tokens"] if step == "expectations" else at
+        at = at[0] if step in {"behaviour_changes", "notify", "freeze"} else at
+    if value is None:
+        at.pop(last, None)
+    else:
+        at[last] = value
+    return json.dumps(data)
+
+
+def outcome(text: str, surface: Any, policy: Any) -> tuple[str, Any]:
+    """(what is said, what it comes to)."""
+    try:
+        file = read(text, "file.json")
+        said = render(checks.check(file, surface, policy, NOW))
+        match file:
+            case RolloutFile():
+                return said, build_plan.build(file, surface, policy, resolve_handle=lambda handle: handle)
+            case SurfaceFile():
+                return said, surface_of(file)
+            case PolicyFile():
+                return said, policy_of(file)
+    except Unreadable as refusal:
+        return str(refusal), None
+
+
+def differing(one: Any, other: Any, name: str = "") -> set[str]:
+    """The names of the attributes in which two values differ, as deep as they go."""
+    if type(one) is type(other) and is_dataclass(one):
+        return {found for f in fields(one) for found in differing(getattr(one, f.name), getattr(other, f.name), f.name)}
+    if isinstance(one, tuple) and isinstance(other, tuple) and len(one) == len(other):
+        return {found for a, b in zip(one, other, strict=True) for found in differing(a, b, name)}
+    if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
+        return {found for key in one for found in differing(one[key], other[key], name)}
+    return set() if one == other else {name}
+
+
+@pytest.fixture(scope="module")
+def used() -> set[str]:
+    """Every attribute that is read by the program outside of what turns files into values and back."""
+    turning = {"write_file.py", "build_plan.py", "fields.py"}
+    return {
+        node.attr
+        for folder in ("core", "bot")
+        for path in (ROOT / folder).rglob("*.py")
+        if not ("files" in path.parts and (path.name in turning or path.stem.endswith(("_terms", "_file"))))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)
+    }
+
+
+@pytest.mark.parametrize(("base", "path", "pair"), CASES)
+def test_a_field_makes_a_difference(
+    base: dict[str, Any], path: str, pair: tuple[Any, Any], surface: Any, policy: Any, used: set[str]
+) -> None:
+    quiet = replace(surface, daily_requests=None)
+    first, second = (outcome(written(base, path, value), quiet, policy) for value in pair)
+    assert first[1] is not None or second[1] is not None, first[0]
+    assert first != second, "it is accepted and ignored"
+    if first[0] == second[0]:
+        assert differing(first[1], second[1]) & used, "nothing reads what it comes to"

@@ -1,0 +1,89 @@
+"""A plan is written as a file that reads back to the same plan."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.files.checks import checks
+from core.files.read_file import read
+from core.files.syntax.limit_terms import LimitTerms, written
+from core.files.syntax.problems import errors
+from core.files.templates import TEMPLATES
+from core.files.write_file import export
+from core.judging.model.limits import Role
+from core.metrics.catalogue import CATALOGUE
+from core.rollout.plan import Stage, StageKind
+from core.rollout.policy import BUILT_IN
+
+amounts = st.decimals("0.0001", "0.9", places=6).map(lambda n: f"{n * 100:f}")
+kinds = st.sampled_from(["drops_by", "rises_by", "changes_by", "exceeds_normal_by"])
+relative = sorted(set(CATALOGUE) - {"new_error_category"})
+
+
+@pytest.mark.parametrize("name", ["prompt-change.yaml", "model-upgrade.yaml"])
+def test_a_file_survives_the_round_trip(files, built, surface, policy, now, name):
+    on = surface if name == "prompt-change.yaml" else replace(surface, versions={**surface.versions, "v43": {}})
+    plan = built(files(name), on=on, policy=policy)
+    again = export(plan)
+    assert built(again, on=on, policy=policy) == plan
+    assert built(again, on=on, policy=policy).fingerprint() == plan.fingerprint()
+    assert export(built(again, on=on, policy=policy)) == again
+
+
+@pytest.mark.parametrize("name", list(TEMPLATES))
+def test_every_template_survives_it_and_is_still_allowed(small, built, surface, name):
+    head, _, tail = small().partition("stages:")
+    rest = "rollback_when:" + tail.partition("rollback_when:")[2]
+    plan = built(f"{head}template: {name}\n{rest}")
+    text = export(plan)
+    assert plan.template == name
+    assert built(text) == plan
+    assert errors(checks.check(read(text, "f"), surface, BUILT_IN, None)) == ()
+
+
+def test_awkward_content_survives_it(small, built):
+    awkward = '"a: b # c\\n\\t- yes \\u2028 \\U0001F600 *x &y 20:00 "'
+    text = small(
+        (
+            '{prompt: "Fix first."}',
+            f'{{prompt: {awkward}, params: {{when: "2026-01-01", at: "20:00", no: "no", n: 1.0e-7}}}}',
+        ),
+        ("Answers start with the fix.", "Says ‘hello’: twice – # always"),
+    )
+    plan = built(text)
+    assert built(export(plan)) == plan
+
+
+def test_ramp_steps_are_written_together_where_they_are_alike(small, built):
+    plan = built(small())
+    assert "- 25%\n    - 100%\n" in export(plan)
+    odd = Stage(kind=StageKind.RAMP, name="ramp 50%", percent=50, min_hold=timedelta(minutes=5))
+    mixed = replace(plan, stages=(*plan.stages[:3], odd, *plan.stages[3:]))
+    assert built(export(mixed)) == mixed
+
+
+@given(st.sampled_from(relative), kinds, amounts, st.booleans(), st.sampled_from([None, "15m", "90s"]))
+def test_every_limit_that_compares_survives_it(metric, kind, amount, strict, lasting):
+    terms = {"metric": metric, kind: f"{amount}%", "confidence": "strict" if strict else "any_harm", "for": lasting}
+    limit = LimitTerms.model_validate({key: value for key, value in terms.items() if value}).limit(Role.HOLD)
+    assert LimitTerms.model_validate(written(limit)).limit(Role.HOLD) == limit
+
+
+@pytest.mark.parametrize(
+    "terms",
+    [
+        {"metric": "latency_p95", "exceeds": "4s", "for": "15m"},
+        {"metric": "cost_per_request", "exceeds": "$0.02"},
+        {"metric": "refusal_rate", "exceeds": "5%"},
+        {"metric": "output_tokens", "exceeds": 900},
+        {"metric": "eval_score", "drops_by": "2pp"},
+        {"metric": "complaint_rate", "exceeds": "0.3%"},
+        {"metric": "new_error_category", "rate_above": "0.2%", "min_events": 5, "mode": "dry_run"},
+    ],
+)
+def test_every_absolute_limit_survives_it(terms):
+    limit = LimitTerms.model_validate(terms).limit(Role.ROLLBACK)
+    assert LimitTerms.model_validate(written(limit)).limit(Role.ROLLBACK) == limit

@@ -1,0 +1,230 @@
+"""Offline runs: from rows to a command, held against the gate's terms."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from core.evals import results
+from core.evals.results import UnreadableEvals
+from core.rollout.commands import RecordEval
+from core.rollout.eval_results import record_eval
+from core.rollout.model import Rollout, State
+from core.rollout.plan import Approvals, EvalTerms, NoticePlan, Plan, Risk, Stage, StageKind
+
+HEAD = "case,category,pass\n"
+
+
+def rollout_with(kind: StageKind = StageKind.EVAL, **terms: Any) -> Rollout:
+    plan = Plan(
+        name="tone",
+        surface="support",
+        owner="U1",
+        risk=Risk.LOW,
+        template="prompt-low-stakes",
+        from_version="v42",
+        to_version="v43",
+        change={"prompt": "new"},
+        stages=(
+            Stage(kind=kind, name=kind.value, terms=EvalTerms(suite="support.yaml", **terms)),
+            Stage(kind=StageKind.CANARY, name="canary", percent=5),
+        ),
+        approvals=Approvals(),
+        limits=(),
+        notices=(NoticePlan(channel="#ai", audience="engineering"),),
+    )
+    return Rollout(
+        id="R-1",
+        plan=plan,
+        fingerprint="f",
+        from_content={"prompt": "old"},
+        to_content={"prompt": "new"},
+        state=State.RUNNING,
+        planned_at=datetime(2026, 11, 24, tzinfo=UTC),
+        planned_by="cli:ana",
+    )
+
+
+def outcome(text: str, **terms: Any) -> RecordEval:
+    return record_eval(rollout_with(**terms), "support.yaml", results.read_csv(HEAD + text))
+
+
+def run(passed: int, failed: int) -> str:
+    lines = [f"p{i},billing,true" for i in range(passed)] + [f"f{i},billing,false" for i in range(failed)]
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize(("passed", "ok"), [(919, False), (920, True)])
+def test_the_pass_rate_is_compared_exactly(passed: int, ok: bool) -> None:
+    recorded = outcome(run(passed, 1000 - passed), min_pass_rate=0.92)
+    assert (recorded.ok, recorded.passed, recorded.failed, recorded.errors) == (ok, passed, 1000 - passed, 0)
+    assert ok or "91.9 %" in recorded.reasons[0]
+
+
+def test_a_known_failure_is_not_new() -> None:
+    rows = "case,category,pass,version\na,privacy,false,v43\na,privacy,false,v42\n"
+    alone = record_eval(
+        rollout_with(no_new_failures_in=("privacy",)), "", results.read_csv("case,category,pass\na,privacy,no\n")
+    )
+    compared = record_eval(rollout_with(no_new_failures_in=("privacy",)), "", results.read_csv(rows))
+    assert (alone.ok, compared.ok) == (False, True)
+    assert alone.cases == ("a",)
+
+
+def test_every_category_may_be_meant() -> None:
+    assert not outcome("a,anything,false\nb,b,true", no_new_failures_in=("*",)).ok
+    assert outcome("a,anything,false\nb,b,true", no_new_failures_in=("b",)).ok
+
+
+def test_a_case_without_an_outcome_is_an_error_and_no_pass() -> None:
+    recorded = outcome("a,b,\nc,d,error\ne,f,true", min_pass_rate=0.5)
+    assert (recorded.ok, recorded.passed, recorded.failed, recorded.errors) == (False, 1, 0, 2)
+
+
+def of_versions(new: Sequence[float], old: Sequence[float]) -> RecordEval:
+    lines = [f"{i},c,true,v43,{v}" for i, v in enumerate(new)] + [f"{i},c,true,v42,{v}" for i, v in enumerate(old)]
+    rows = results.read_csv("case,category,pass,version,cost\n" + "\n".join(lines))
+    return record_eval(rollout_with(max_cost_rise=0.25), "", rows)
+
+
+def test_cost_may_rise_up_to_the_limit() -> None:
+    assert of_versions([1.25, 1.25], [1, 1]).ok
+    assert of_versions([1.2, 1.4], [1, 1]).reasons == ("cost rises by +30.0%, at most +25% is allowed",)
+
+
+def test_cost_that_is_missing_is_not_fine() -> None:
+    assert not outcome("a,b,true", max_cost_rise=0.25).ok
+
+
+def test_the_same_run_in_another_order_is_recognised() -> None:
+    assert outcome("a,b,true\nc,d,false").digest == outcome("c,d,false\na,b,true").digest
+    assert outcome("a,b,true\nc,d,false").digest != outcome("a,b,true\nc,d,true").digest
+
+
+def test_json_says_the_same_as_csv() -> None:
+    cases = [{"case": "a", "category": "b", "pass": True}, {"case": "c", "category": "d", "pass": False}]
+    assert results.read_json(cases) == results.read_csv(HEAD + "a,b,true\nc,d,false\n")
+    baseline = results.read_json(cases, [{"case": "c", "category": "d", "passed": 0}])
+    assert [r.version for r in baseline] == ["", "", "current"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "first line"),
+        ("case,pass\n", "missing: category"),
+        (HEAD + "a,b,maybe\n", 'Line 2: pass is "maybe"'),
+        (HEAD + ",b,true\n", "Line 2 names no case"),
+        (HEAD + "a,b,true,more\n", "more fields"),
+        (HEAD + 'a,b,"true\n', "not CSV"),
+        ("case,category,pass,cost\na,b,true,-1\n", "cost is '-1'"),
+        ("case,category,pass,cost\na,b,true,nan\n", "cost is 'nan'"),
+    ],
+)
+def test_a_wrong_row_is_named(text: str, said: str) -> None:
+    with pytest.raises(UnreadableEvals, match=said):
+        results.read_csv(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (HEAD, "at least one"),
+        (HEAD + "a,b,true\na,b,true\n", "twice"),
+        ("case,category,pass,version\na,b,true,v7\n", "v7"),
+    ],
+)
+def test_rows_that_make_no_run_are_refused(text: str, said: str) -> None:
+    with pytest.raises(UnreadableEvals, match=said):
+        record_eval(rollout_with(), "", results.read_csv(text))
+
+
+def test_lists_of_other_things_are_refused() -> None:
+    shapes: tuple[Any, ...] = ({}, [7], "x", [{"case": {}}])
+    for cases in shapes:
+        with pytest.raises(UnreadableEvals):
+            results.read_json(cases)
+
+
+def test_the_gate_is_found_by_its_suite() -> None:
+    rollout = rollout_with()
+    assert record_eval(rollout, "", results.read_csv(HEAD + "a,b,true\n")).suite == "support.yaml"
+    assert record_eval(replace(rollout), "other.yaml", results.read_csv(HEAD + "a,b,true\n")).suite == "other.yaml"
+
+
+def test_a_gate_that_asks_nothing_asks_for_what_is_built_in() -> None:
+    assert "0 of 100 cases passed (0.0 %), 92 % are needed" in outcome(run(0, 100)).reasons
+    assert outcome(run(92, 8)).ok
+    critical = outcome(run(99, 0) + "\nc,Safety,false")
+    assert (critical.ok, critical.cases) == (False, ("c",))
+
+
+def test_a_safety_gate_that_asks_nothing_takes_no_new_failure() -> None:
+    rows = results.read_csv(HEAD + run(99, 1))
+    recorded = record_eval(rollout_with(StageKind.SAFETY), "", rows)
+    assert (recorded.ok, recorded.cases) == (False, ("f0",))
+
+
+def test_a_cost_gate_that_asks_nothing_needs_both() -> None:
+    recorded = record_eval(rollout_with(StageKind.COST_LATENCY), "", results.read_csv(HEAD + run(20, 0)))
+    assert [reason.partition(" cannot")[0] for reason in recorded.reasons] == ["cost", "p95 latency"]
+
+
+def test_slowness_of_a_replay_closes_its_gate() -> None:
+    lines = [f"{i},c,true,v43,1300" for i in range(20)] + [f"{i},c,true,v42,1000" for i in range(20)]
+    rows = results.read_csv("case,category,pass,version,latency_ms\n" + "\n".join(lines))
+    recorded = record_eval(rollout_with(StageKind.COST_LATENCY, max_p95_rise=0.2), "", rows)
+    assert recorded.reasons == ("p95 latency rises by +30.0%, at most +20% is allowed",)
+
+
+@pytest.mark.parametrize("no", ["False", "false", "0", "0.0", "None", "nan", "", "null", "{}", "[]"])
+def test_an_error_that_says_no_is_none(no: str) -> None:
+    rows = results.read_csv(f"case,category,pass,error\na,b,true,{no}\nb,b,true,{no}\n")
+    assert [(r.case.passed, r.case.error) for r in rows] == [(True, False), (True, False)]
+
+
+@pytest.mark.parametrize("no", [False, None, 0, 0.0, "false", "", {}, []])
+def test_an_error_that_says_no_in_json_is_none(no: object) -> None:
+    (row,) = results.read_json([{"case": "a", "category": "b", "pass": True, "error": no}])
+    assert row.case.ok
+
+
+@pytest.mark.parametrize("yes", [True, 1, "true", "timeout", {"code": 500}])
+def test_an_error_that_says_anything_else_is_one(yes: object) -> None:
+    (row,) = results.read_json([{"case": "a", "category": "b", "pass": True, "error": yes}])
+    assert row.case.error
+
+
+def test_numbers_are_names_and_0_is_one() -> None:
+    rows = results.read_json([{"case": i, "category": 0, "pass": True} for i in range(2)])
+    assert [(r.case.case, r.case.category) for r in rows] == [("0", "0"), ("1", "0")]
+
+
+def test_outcomes_as_pandas_writes_them() -> None:
+    rows = results.read_csv(HEAD + "a,b,1.0\nb,b,0.0\nc,b,nan\n")
+    assert [(r.case.passed, r.case.error) for r in rows] == [(True, False), (False, False), (False, True)]
+
+
+@pytest.mark.parametrize("names", ["case,category,pass,pass", "case,category,Pass,pass", "case,case ,category,pass"])
+def test_a_column_that_is_named_twice_is_refused(names: str) -> None:
+    with pytest.raises(UnreadableEvals, match="twice"):
+        results.read_csv(f"{names}\na,b,false,true\n")
+
+
+def test_two_names_for_the_outcome_may_not_disagree() -> None:
+    with pytest.raises(UnreadableEvals, match="different things"):
+        results.read_json([{"case": "a", "category": "b", "pass": False, "passed": True}])
+
+
+def test_a_long_field_and_old_line_ends_are_read() -> None:
+    rows = results.read_csv(f"case,category,pass,output\ra,b,true,{'x' * 140_000}\rc,d,false,\r")
+    assert [r.case.case for r in rows] == ["a", "c"]
+
+
+@pytest.mark.parametrize(("coded", "said"), [("cp1252", "Windows-1252"), ("utf-16", "UTF-16"), ("utf-16-le", "UTF-16")])
+def test_a_file_that_is_no_utf_8_is_refused_with_what_to_do(coded: str, said: str) -> None:
+    with pytest.raises(UnreadableEvals, match=f"not UTF-8 text.*{said}.*CSV UTF-8"):
+        results.decode(f"{HEAD}a,Qualité,false\n".encode(coded))
+    assert results.decode(f"{HEAD}a,Qualité,false\n".encode("utf-8-sig")).endswith("Qualité,false\n")
