@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bot.cli import session
-from bot.rendering.answers.help_pages import VERBS
+from bot.commands.verbs import ALIASES, TYPED, takes_rest_of_line
 
 if TYPE_CHECKING:
     from bot.commands.grammar import Parsed
@@ -18,19 +18,17 @@ if TYPE_CHECKING:
     from core.rollout.model import Rollout
     from core.service import Service
 
-_ALSO = ("roll", "roll-back", "hold")  # other spellings, as Slack understands them
-_URGENT = frozenset({"rollback", "pause", *_ALSO})
-_READABLE = ("status", "list", "history", "metrics", "segments", "explain")
+_SPELLINGS = {**ALIASES, "roll": "rollback"}  # as in "roll back R-1"; Slack understands them as well
 
 
 def add_to(app: typer.Typer) -> None:
     settings = {"allow_extra_args": True, "ignore_unknown_options": True}
-    for verb, page in VERBS.items():
+    for verb, page in TYPED.items():
         if verb != "help":
             app.command(name=verb, help=f"{page.does} As in Slack: {page.usage}", context_settings=settings)(
                 _command(verb)
             )
-    for spelling in _ALSO:
+    for spelling in _SPELLINGS:
         app.command(name=spelling, hidden=True, context_settings=settings)(_command(spelling))
 
 
@@ -47,34 +45,31 @@ def _command(verb: str) -> Callable[..., None]:
 
 
 def _run(verb: str, args: list[str], as_json: bool) -> None:
-    from bot.commands import grammar, request
-    from bot.commands import run as verbs
+    from bot.commands import execution, grammar, request
     from bot.rendering.charts import plain_text
     from core.rollout.refusal import Refused
 
-    with session.service(urgent=verb in _URGENT) as service:
+    with session.service(urgent=TYPED[_SPELLINGS.get(verb, verb)].urgent) as service:
         asked = _asked(service)
         parsed = grammar.parse(_typed(verb, args))
         try:
-            if as_json and isinstance(parsed, grammar.Parsed) and verb in _READABLE:
+            if as_json and isinstance(parsed, grammar.Parsed) and TYPED[parsed.verb].json:
                 print(json.dumps(_shown(service, parsed, asked), indent=2))
                 return
-            print(plain_text.text(verbs.perform(parsed, asked)))
+            print(plain_text.text(execution.perform(parsed, asked)))
         except request.Unsure as unsure:
             print("\n".join(x for x in (unsure.message, unsure.hint) if x), file=sys.stderr)
             print("".join(f"  {_as_command(command)}\n" for _, command in unsure.choices), end="", file=sys.stderr)
             raise SystemExit(1) from None
         except Refused as refused:
-            print(plain_text.text(verbs.refusal(refused, parsed, asked)), file=sys.stderr)
+            print(plain_text.text(execution.refusal(refused, parsed, asked)), file=sys.stderr)
             raise SystemExit(1) from None
 
 
 def _typed(verb: str, args: list[str]) -> str:
     """The line as it would be typed in Slack. The shell took the quotes away: what needs them gets them back, and the
     one free text of a verb does not."""
-    from bot.commands import grammar
-
-    if verb in grammar.FREE_TEXT or verb in _ALSO:
+    if takes_rest_of_line(_SPELLINGS.get(verb, verb)):
         return " ".join([verb, *args])
     words, places = [verb], 0
     for argument in args:

@@ -7,11 +7,10 @@ from difflib import get_close_matches
 from typing import TypeAlias
 
 from bot.commands import free_text, going_back, resolve, typed
-from bot.rendering.answers.help_pages import VERBS
+from bot.commands.verbs import ALIASES, TYPED, Text, takes_rest_of_line
 from core.metrics.catalogue import CATALOGUE
 from core.rollout.model import State
 
-ALIASES = {"hold": "pause", "roll-back": "rollback", "feelsoff": "feels-off", "": "help"}
 _LOOKALIKES = str.maketrans(
     {"“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "‘": "'", "’": "'", "–": "-", "‑": "-", "−": "-"}
     | {"—": "--", "\u00a0": " ", "\u202f": " ", "\u2007": " "}
@@ -20,17 +19,7 @@ _LOOKALIKES = str.maketrans(
 _TOKEN = re.compile(r'(--[A-Za-z-]*=)?"((?:[^"\\]|\\.)*)"|(\S+)')
 _PERCENT = re.compile(r"(\d+(?:\.\d+)?)%?")
 
-# Flags by verb; True: a value follows.
-_FLAGS: dict[str, dict[str, bool]] = {
-    "list": {"mine": False, "all": False, "surface": True, "state": True},
-    "start": {"at": True},
-    "advance": {"skip-wait": True},
-    "metrics": {"segment": True},
-}
-_EVERYWHERE = {"public": False}
-_WITH_TEXT = frozenset({"approve", "advance"})
-FREE_TEXT = frozenset({"rollback", "pause", "resume", "reject", "abandon", "feels-off"})
-"""The verbs with one free text: it is the rest of the line, quoted or not."""
+_EVERYWHERE = {"public": False}  # flags of every verb
 _NOTICE_WORDS = ("preview", "send", "ack")
 _MENTION = re.compile(r"<@([UW][A-Z0-9]+)(?:\|[^>]*)?>")
 
@@ -86,7 +75,7 @@ def parse(line: str) -> Parse:
         mistyped = answer.suggestion.startswith("rollback")
         return _ask_back(line) if speaks and not mistyped and not line.lower().startswith("approve") else answer
     named_so = answer.verb != "help" and going_back.asked(answer.rollout) is not None
-    return _ask_back(line) if named_so and answer.verb not in FREE_TEXT else answer
+    return _ask_back(line) if named_so and not takes_rest_of_line(answer.verb) else answer
 
 
 def _ask_back(line: str) -> Misunderstood:
@@ -101,14 +90,14 @@ def _read(line: str) -> Parse:
     first = line.split(maxsplit=1)[0] if line else ""
     beside = line[len(first) :].strip()
     name = typed.plain(first).lower().strip("!.,:;`*\"'")
-    verb = ALIASES.get(name, name)
-    if verb in FREE_TEXT:
+    verb = ALIASES.get(name, name or "help")
+    if verb in TYPED and takes_rest_of_line(verb):
         return _free_text(verb, beside)
     line = line.translate(_LOOKALIKES).strip()
     tokens = _tokens(line)
     if not tokens:
         return Parsed(verb="help")
-    if verb not in VERBS:
+    if verb not in TYPED:
         return _unknown_verb(tokens, beside)
     if (line.count('"') - line.count('\\"')) % 2:
         return Misunderstood(hint='A quote is not closed. Put the text in "…".', suggestion=f'{line}"')
@@ -163,17 +152,17 @@ def _unknown_verb(tokens: list[_Token], beside: str) -> Misunderstood:
     if not close:
         return Misunderstood(hint=f'I don\'t know "{name}". Type `/rollout help` to see what there is.')
     rest = [f'"{t.text}"' if t.quoted else t.text for t in tokens[1:]]
-    suggestion = f"{close} {beside}".strip() if close in FREE_TEXT else " ".join([close, *rest])
+    suggestion = f"{close} {beside}".strip() if takes_rest_of_line(close) else " ".join([close, *rest])
     return Misunderstood(hint=f'I don\'t know "{name}". Did you mean `{close}`?', suggestion=suggestion)
 
 
 def _close(name: str) -> str:
-    close = get_close_matches(name.lower(), [*VERBS, *(a for a in ALIASES if a)], n=1, cutoff=0.6)
+    close = get_close_matches(name.lower(), [*TYPED, *ALIASES], n=1, cutoff=0.6)
     return ALIASES.get(close[0], close[0]) if close else ""
 
 
 def _flags(verb: str, tokens: list[_Token]) -> tuple[dict[str, str], list[_Token], Misunderstood | None]:
-    allowed = {**_FLAGS.get(verb, {}), **_EVERYWHERE}
+    allowed = {**TYPED[verb].flags, **_EVERYWHERE}
     flags: dict[str, str] = {}
     rest: list[_Token] = []
     waiting = iter(tokens)
@@ -189,7 +178,7 @@ def _flags(verb: str, tokens: list[_Token]) -> tuple[dict[str, str], list[_Token
             return {}, [], Misunderstood(hint=f"`{verb}` has no --{name}.{meant}")
         value = next(waiting, None) if allowed[name] else _Token(text="yes", quoted=False)
         if value is None or not value.text:
-            return {}, [], Misunderstood(hint=f"--{name} needs a value: {VERBS[verb].usage}")
+            return {}, [], Misunderstood(hint=f"--{name} needs a value: {TYPED[verb].usage}")
         flags[name] = value.text
     return flags, rest, None
 
@@ -197,7 +186,7 @@ def _flags(verb: str, tokens: list[_Token]) -> tuple[dict[str, str], list[_Token
 def _parts(verb: str, tokens: list[_Token], flags: dict[str, str]) -> Parse:
     texts = [t.text for t in tokens if t.quoted]
     words = [t.text for t in tokens if not t.quoted]
-    if texts and verb not in _WITH_TEXT and verb != "whois":
+    if texts and TYPED[verb].text is Text.NONE and verb != "whois":
         return _leftover(verb, texts[0], "")
     if len(texts) > 1:
         return _leftover(verb, texts[1], "")
@@ -221,13 +210,13 @@ def _parts(verb: str, tokens: list[_Token], flags: dict[str, str]) -> Parse:
 
 
 def _quoted_rest(verb: str, words: list[str]) -> str:
-    return f'{verb} {words[0]} "{" ".join(words[1:])}"' if verb in _WITH_TEXT else f"{verb} {words[0]}"
+    return f'{verb} {words[0]} "{" ".join(words[1:])}"' if TYPED[verb].text is Text.QUOTED else f"{verb} {words[0]}"
 
 
 def _leftover(verb: str, what: str, suggestion: str) -> Misunderstood:
-    quotes = ' Put what you want to say in quotes: "…".' if verb in _WITH_TEXT else ""
+    quotes = ' Put what you want to say in quotes: "…".' if TYPED[verb].text is Text.QUOTED else ""
     return Misunderstood(
-        hint=f'I don\'t know what "{what}" means here.{quotes} The form is: {VERBS[verb].usage}', suggestion=suggestion
+        hint=f'I don\'t know what "{what}" means here.{quotes} The form is: {TYPED[verb].usage}', suggestion=suggestion
     )
 
 
@@ -237,9 +226,9 @@ def _help(words: list[str]) -> Parse:
     if not words:
         return Parsed(verb="help")
     name = ALIASES.get(words[0].lower(), words[0].lower())
-    if name in VERBS:
+    if name in TYPED:
         return Parsed(verb="help", args=(name,))
-    close = get_close_matches(name, list(VERBS), n=1)
+    close = get_close_matches(name, list(TYPED), n=1)
     return Misunderstood(
         hint=f'I don\'t know "{words[0]}".' + (f" Did you mean `{close[0]}`?" if close else " Type `/rollout help`."),
         suggestion=f"help {close[0]}" if close else "",
@@ -259,7 +248,7 @@ def _list(words: list[str], flags: dict[str, str]) -> Parse:
 
 def _whois(words: list[str], flags: dict[str, str]) -> Parse:
     if not words:
-        return Misunderstood(hint=f"Whose version? The form is: {VERBS['whois'].usage}")
+        return Misunderstood(hint=f"Whose version? The form is: {TYPED['whois'].usage}")
     if len(words) > 2:
         return _leftover("whois", words[2], f"whois {words[0]} {words[1]}")
     return Parsed(verb="whois", args=(_MENTION.sub(r"\1", words[0]), *words[1:]), flags=flags)
@@ -277,7 +266,7 @@ def _metrics(verb: str, words: list[str], flags: dict[str, str]) -> Parse:
     if verb == "explain" and not names:
         return _which_metric(others)
     if "segment" in flags and not all(flags["segment"].partition("=")):
-        hint = f'"{flags["segment"]}" is not a segment, such as language=de. The form is: {VERBS[verb].usage}'
+        hint = f'"{flags["segment"]}" is not a segment, such as language=de. The form is: {TYPED[verb].usage}'
         return Misunderstood(hint=hint, suggestion=written("segments", *others))
     return Parsed(verb=verb, rollout=others[0] if others else "", args=tuple(n.lower() for n in names), flags=flags)
 
@@ -287,7 +276,7 @@ def _which_metric(others: list[str]) -> Misunderstood:
     if close:
         hint = f'There is no metric "{others[0]}". Did you mean {close[0]}?'
         return Misunderstood(hint=hint, suggestion=f"explain {close[0]}")
-    hint = f"Which metric? The form is: {VERBS['explain'].usage}"
+    hint = f"Which metric? The form is: {TYPED['explain'].usage}"
     return Misunderstood(hint=hint, suggestion=written("metrics", *others))
 
 

@@ -2,19 +2,6 @@
 
 from typing import Any
 
-VERBS = (
-    "start",
-    "approve",
-    "reject",
-    "advance",
-    "pause",
-    "resume",
-    "rollback",
-    "abandon",
-    "acknowledge",
-    "concern",
-    "feels_off",
-)
 _Json = dict[str, Any]
 
 

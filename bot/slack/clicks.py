@@ -1,8 +1,10 @@
 """What each button and each submitted modal asks for: the pressed value becomes a command."""
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from bot.commands.request import Asked
+from bot.commands.verbs import Arguments, build_command
 from bot.rendering.blocks import buttons
 from core.rollout import commands as c
 from core.rollout.decider import decide
@@ -10,55 +12,30 @@ from core.rollout.model import Rollout, State
 from core.rollout.refusal import NotFound
 from core.service import Request, context
 
-FORWARD = frozenset({buttons.APPROVE, buttons.REJECT, buttons.RESUME, buttons.START_THEN})
-FRESH = frozenset({buttons.APPROVE, buttons.REJECT})
-DIRECT = (
-    buttons.APPROVE,
-    buttons.PAUSE,
-    buttons.RESUME,
-    buttons.ROLL_BACK,
-    buttons.GOT_IT,
-    buttons.FEELS_OFF,
-    buttons.START_THEN,
-)
+VERBS: Mapping[str, str] = {
+    buttons.APPROVE: "approve",
+    buttons.REJECT: "reject",
+    buttons.PAUSE: "pause",
+    buttons.RESUME: "resume",
+    buttons.ROLL_BACK: "rollback",
+    buttons.GOT_IT: "acknowledge",
+    buttons.CONCERN: "concern",
+    buttons.FEELS_OFF: "feels-off",
+    buttons.START_THEN: "start",
+}
+"""Buttons by action id, each with its verb."""
 
 
-def command(action: str, pressed: str) -> tuple[str, c.PersonsCommand]:
-    """(rollout, command) of a button that asks for nothing more."""
+def command(action: str, pressed: str, reason: str = "") -> tuple[str, c.PersonsCommand]:
+    """(rollout, command) of a button, or of the modal that it opened and a `reason` was written in."""
     rollout, detail = buttons.opened(pressed)
-    return rollout, _direct(action, detail)
-
-
-def _direct(action: str, detail: str) -> c.PersonsCommand:
-    match action:
-        case buttons.APPROVE:
-            return c.Approve(request=detail)
-        case buttons.PAUSE:
-            return c.Pause()
-        case buttons.RESUME:
-            return c.Resume()
-        case buttons.ROLL_BACK:
-            return c.RollBack()
-        case buttons.GOT_IT:
-            return c.AcknowledgeNotice(notice=detail)
-        case buttons.FEELS_OFF:
-            return c.FeelsOff()
-        case buttons.START_THEN:
-            return c.Start(then=datetime.fromisoformat(detail))
-    raise AssertionError(f"{action} is not a button")
-
-
-def with_reason(action: str, pressed: str, reason: str) -> tuple[str, c.PersonsCommand]:
-    """(rollout, command) of a modal that was submitted."""
-    rollout, detail = buttons.opened(pressed)
-    match action:
-        case buttons.REJECT:
-            return rollout, c.Reject(request=detail, reason=reason)
-        case buttons.RESUME:
-            return rollout, c.Resume(reason=reason)
-        case buttons.CONCERN:
-            return rollout, c.RaiseConcern(notice=detail, text=reason)
-    raise AssertionError(f"{action} is not a modal")
+    arguments = Arguments(
+        reason=reason,
+        request=detail if action in (buttons.APPROVE, buttons.REJECT) else "",
+        notice=detail if action in (buttons.GOT_IT, buttons.CONCERN) else "",
+        then=datetime.fromisoformat(detail) if action == buttons.START_THEN else None,
+    )
+    return rollout, build_command(VERBS[action], arguments)
 
 
 def needs_reason(action: str, pressed: str, asked: Asked) -> bool:
@@ -71,7 +48,7 @@ def needs_reason(action: str, pressed: str, asked: Asked) -> bool:
 def would_be_refused(action: str, pressed: str, asked: Asked) -> None:
     """Raise `Refused` before anybody is asked to write a reason in vain. Changes nothing."""
     rollout = _rollout(pressed, asked)
-    _, wanted = with_reason(action, pressed, "…")
+    _, wanted = command(action, pressed, "…")
     request = Request(command=wanted, command_id=asked.command_id, by=asked.by, at=asked.at, rollout=rollout.id)
     decide(rollout, wanted, context(asked.service.peek(), request, rollout.plan.surface, rollout))
 

@@ -15,10 +15,10 @@ from slack_bolt.authorization import AuthorizeResult
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
-from bot.commands import grammar
-from bot.commands import run as verbs
-from bot.commands.grammar import Parsed
+from bot.commands import execution, grammar
+from bot.commands.grammar import Parse, Parsed
 from bot.commands.request import Asked
+from bot.commands.verbs import VERBS
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
 from bot.slack import answering, clicks, views
@@ -66,8 +66,7 @@ class Doors:
 
     def command(self, ack: Ack, body: Body, respond: Respond) -> None:
         """A slash command; the answer comes with the acknowledgement."""
-        typed = html.unescape(body.get("text") or "")
-        parsed = grammar.parse(typed)
+        parsed = grammar.parse(html.unescape(body.get("text") or ""))
         public = isinstance(parsed, Parsed) and "public" in parsed.flags
 
         def acknowledge(message: Message | None) -> None:
@@ -89,19 +88,19 @@ class Doors:
                 channel_id=body.get("channel_id") or "",
                 channel=f"#{body.get('channel_name', '')}",
             )
-            answer.say(self._run(typed, whence, body["trigger_id"]))
+            answer.say(self._run(parsed, whence, body["trigger_id"]))
 
     def run(self, ack: Ack, body: Body, respond: Respond) -> None:
         """A suggestion was pressed: the same as typing it."""
         with self._clicked(ack, body, respond) as answer:
-            typed = body["actions"][0]["value"]
-            answer.say(self._run(typed, _whence(body), body["trigger_id"], thread_ts=_thread(body)))
+            parsed = grammar.parse(body["actions"][0]["value"])
+            answer.say(self._run(parsed, _whence(body), body["trigger_id"], thread_ts=_thread(body)))
 
     def click(self, ack: Ack, body: Body, respond: Respond) -> None:
         """A button that acts; the answer is for the one who pressed it."""
         action, pressed = body["actions"][0]["action_id"], body["actions"][0].get("value", "")
         with self._clicked(ack, body, respond) as answer:
-            asked = self._asked(body, forward=action in clicks.FORWARD, fresh=action in clicks.FRESH)
+            asked = self._asked(body, clicks.VERBS[action])
             if clicks.needs_reason(action, pressed, asked):
                 clicks.would_be_refused(action, pressed, asked)
                 view = views.ask(action, pressed, buttons.opened(pressed)[0], _whence(body).channel_id)
@@ -109,13 +108,13 @@ class Doors:
                 answer.say(None)
             else:
                 rollout, command = clicks.command(action, pressed)
-                answer.say(verbs.hand_in(command, rollout, asked))
+                answer.say(execution.hand_in(command, rollout, asked))
 
     def submitted(self, ack: Ack, body: Body) -> None:
         """A modal with a reason; it stays open to say what followed, or what was refused."""
         view = body["view"]
         action = view["callback_id"]
-        rollout, command = clicks.with_reason(action, views.pressed(view), views.reason(view))
+        rollout, command = clicks.command(action, views.pressed(view), views.reason(view))
 
         def acknowledge(message: Message | None) -> None:
             ack(response_action="update", view=views.answered(action, message)) if message else ack()
@@ -130,10 +129,9 @@ class Doors:
                     "trigger_id": f"{view['id']}.{view['hash']}",
                     "channel": {"id": views.opened_in(view)},
                 },
-                forward=action in clicks.FORWARD,
-                fresh=action in clicks.FRESH,
+                clicks.VERBS[action],
             )
-            answer.say(verbs.hand_in(command, rollout, asked))
+            answer.say(execution.hand_in(command, rollout, asked))
 
     def mention(self, body: Body, event: Body) -> None:
         """`@rampart status`, also inside a rollout's thread; Slack retries events, so the id is the event's.
@@ -163,14 +161,14 @@ class Doors:
 
         with self._answering(body["event_id"], tell, tell) as answer:
             home = _installation(body)
-            typed = _without_us(html.unescape(event.get("text", "")), home.get("user_id") or "")
+            parsed = grammar.parse(_without_us(html.unescape(event.get("text", "")), home.get("user_id") or ""))
             whence = Whence(
                 team=home.get("team_id") or "",
                 user=event["user"],
                 enterprise=home.get("enterprise_id") or "",
                 channel_id=event["channel"],
             )
-            answer.say(self._run(typed, whence, body["event_id"], thread_ts=thread))
+            answer.say(self._run(parsed, whence, body["event_id"], thread_ts=thread))
 
     def unknown_command(self, ack: Ack, body: Body) -> None:
         """A command that the manifest of another version declared."""
@@ -187,28 +185,27 @@ class Doors:
         """Something that needs no answer."""
         ack()
 
-    def _run(self, typed: str, whence: Whence, trigger: str, *, thread_ts: str = "") -> Message:
-        parsed = grammar.parse(typed)
-        verb = parsed.verb if isinstance(parsed, Parsed) else ""
-        actor = self._actor(whence, forward=verb in verbs.FORWARD, fresh=verb in verbs.FRESH)
+    def _run(self, parsed: Parse, whence: Whence, trigger: str, *, thread_ts: str = "") -> Message:
+        actor = self._actor(whence, parsed.verb if isinstance(parsed, Parsed) else "help")
         asked = Asked(
             service=self._service, by=actor, at=self._now(), command_id=f"slack:{trigger}", thread_ts=thread_ts
         )
-        return verbs.answer(typed, asked)
+        return execution.answer(parsed, asked)
 
-    def _asked(self, body: Body, *, forward: bool, fresh: bool) -> Asked:
-        actor = self._actor(_whence(body), forward=forward, fresh=fresh)
+    def _asked(self, body: Body, verb: str) -> Asked:
+        actor = self._actor(_whence(body), verb)
         return Asked(service=self._service, by=actor, at=self._now(), command_id=f"slack:{body['trigger_id']}")
 
-    def _actor(self, whence: Whence, *, forward: bool, fresh: bool) -> Actor:
+    def _actor(self, whence: Whence, verb: str) -> Actor:
+        asks = VERBS[verb]
         return self._directory.actor(
             whence.team,
             whence.user,
             enterprise=whence.enterprise,
             channel=whence.channel,
             channel_id=whence.channel_id,
-            forward=forward,
-            fresh=fresh,
+            forward=bool(asks.role),
+            fresh=asks.fresh_rights,
         )
 
     def _answering(self, key: str, acknowledge: answering.Acknowledge, later: answering.Later) -> Answering:
@@ -327,7 +324,7 @@ def build_app(
     app.command("/rollout")(doors.command)
     app.command(_ANYTHING)(doors.unknown_command)
     app.action(re.compile(rf"^{buttons.RUN}\.\d+$"))(doors.run)
-    app.action(re.compile(rf"^({'|'.join((*clicks.DIRECT, *views.CALLBACKS))})$"))(doors.click)
+    app.action(re.compile(rf"^({'|'.join(clicks.VERBS)})$"))(doors.click)
     app.action(_ANYTHING)(doors.unknown_action)
     app.view(re.compile(rf"^({'|'.join(views.CALLBACKS)})$"))(doors.submitted)
     app.view(_ANYTHING)(doors.nothing)

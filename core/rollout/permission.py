@@ -8,8 +8,18 @@ from core.rollout.model import Rollout
 from core.rollout.policy import Role
 from core.rollout.refusal import Refused
 
-ANYBODY = (c.RollBack, c.Pause, c.FeelsOff, c.AcknowledgeNotice, c.RaiseConcern)
-OPERATORS = (c.PlanRollout, c.Start, c.Advance, c.Resume, c.Abandon, c.RecordEval)
+_OPERATOR = (c.PlanRollout, c.Start, c.Advance, c.Resume, c.Abandon, c.RecordEval)
+_ADMIN = (c.ApplySurface, c.ApplyPolicy)
+_APPROVER = (c.Approve, c.Reject)
+
+
+def required_role(command: c.Command) -> str:
+    """`operator`, `approver` or `admin`; empty for what every full member may do."""
+    if isinstance(command, _APPROVER):
+        return "approver"
+    if isinstance(command, _ADMIN):
+        return "admin"
+    return "operator" if isinstance(command, _OPERATOR) else ""
 
 
 def check(rollout: Rollout | None, command: c.Command, context: Context) -> None:
@@ -23,12 +33,13 @@ def check(rollout: Rollout | None, command: c.Command, context: Context) -> None
             hint="Ask anyone in the rollout's channel: they can do it in one click.",
             code="forbidden",
         )
-    if isinstance(command, c.Approve | c.Reject):
+    role = required_role(command)
+    if role == "approver":
         assert rollout is not None
         _check_approver(rollout, context)
-    elif isinstance(command, c.ApplySurface | c.ApplyPolicy) and by.from_slack:
+    elif role == "admin" and by.from_slack:
         _check_role("admin", context, "change surfaces and the policy")
-    elif isinstance(command, OPERATORS) and by.from_slack and not _is_admin(context):
+    elif role == "operator" and by.from_slack and not _is_admin(context):
         _check_role("operator", context, "move a rollout forward")
 
 

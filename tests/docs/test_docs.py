@@ -12,8 +12,7 @@ from fastapi import FastAPI
 
 from bot import settings
 from bot.cli.root import app
-from bot.http import openapi
-from bot.rendering.answers import help_pages
+from bot.commands.verbs import OVER_HTTP, TYPED
 from bot.rendering.blocks import buttons
 from bot.sandbox.traffic import SCENARIOS
 from core.files.policy_file import PolicyFile
@@ -64,7 +63,7 @@ def fields(model: type) -> list[str]:
 
 def test_every_verb_has_its_row_and_an_example():
     told = {row[0].strip("`"): row[-1] for row in rows("slack.md") if row[0].startswith("`")}
-    for verb in help_pages.VERBS:
+    for verb in TYPED:
         assert f"/rollout {verb}" in told.get(verb, ""), verb
 
 
@@ -135,7 +134,7 @@ def test_every_door_and_command_over_http_is_told(tmp_path):
         assert [path for path in paths if path not in text] == []
     finally:
         built.database.close()
-    assert missing([*openapi.VERBS], "http.md") == []
+    assert missing([*OVER_HTTP], "http.md") == []
 
 
 def _inside(asgi: object) -> Iterator[object]:

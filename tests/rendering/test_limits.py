@@ -11,7 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bot.rendering.answers import explain, help_pages, history, metrics, notice_overview, status, whois
+from bot.commands import help_pages
+from bot.commands.verbs import TYPED
+from bot.rendering.answers import explain, history, metrics, notice_overview, status, whois
 from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.charts import fallback
@@ -249,5 +251,5 @@ def test_any_text_at_all(words: Any, text: str) -> None:
 
 
 def test_the_help_is_within_the_limits() -> None:
-    for message in (help_pages.overview(), *(help_pages.verb(name) for name in help_pages.VERBS)):
+    for message in (help_pages.overview(), *(help_pages.page(name) for name in TYPED)):
         _check(message)

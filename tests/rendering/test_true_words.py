@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from bot.commands import help_pages
+from bot.commands.verbs import TYPED
 from bot.rendering import wording
-from bot.rendering.answers import explain, help_pages
+from bot.rendering.answers import explain
 from bot.rendering.charts import plain_text
 from bot.rendering.messages import approval, card, event_lines, follow_up, notice, rollback_alert, summary
 from bot.rendering.numbers.latest import Latest, power_of
@@ -230,7 +232,7 @@ def test_a_request_names_who_asked_and_for_whom(words: Any, story: Any) -> None:
 
 
 def test_help_promises_guests_nothing() -> None:
-    pages = plain_text.text(help_pages.overview()) + "".join(page.does for page in help_pages.VERBS.values())
+    pages = plain_text.text(help_pages.overview()) + "".join(page.does for page in TYPED.values())
     assert "guests can look" in pages
     for promise in ("Everyone can", "Anyone can", "anyone can"):
         assert promise not in pages

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bot.cli import session
-from bot.commands import run
+from bot.commands import execution, grammar
 from bot.commands.request import Asked
 from bot.sandbox.workspace import people
 from core.rollout.commands import RecordPosted
@@ -96,7 +96,7 @@ def _through(office: Any, door: Any, way: str, handle: str, line: str) -> str:
         event = {"type": "event_callback", "team_id": TEAM, "event_id": f"Ev{number}", "event": inner}
         assert door.signed(json.dumps(event), content_type="application/json").status_code == 200
     else:
-        block = {"type": "actions", "elements": [run.buttons.run("go", line)]}
+        block = {"type": "actions", "elements": [execution.buttons.run("go", line)]}
         office.client.chat_postMessage(channel="#ai-rollouts", text="go", blocks=[block])
         message = office.sandbox.messages("#ai-rollouts")[-1]
         assert replace(office.person("ana"), person=office.sandbox.workspace.person(handle)).click(message, "go").acked
@@ -133,7 +133,7 @@ def test_the_command_line_may_do_everything_but_approve(staffed: Any) -> None:
             command_id=f"cli-{next(staffed.ids)}",
             source="cli",
         )
-        answer = run.answer(LINES.get(verb, f"{verb} R-1"), asked)
+        answer = execution.answer(grammar.parse(LINES.get(verb, f"{verb} R-1")), asked)
         assert bool(FORBIDDEN.search(str(answer))) is (verb in {"approve", "reject"}), (verb, answer.text)
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.commands.grammar import Misunderstood, Parsed, parse
-from bot.rendering.answers.help_pages import VERBS
+from bot.commands.verbs import TYPED
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_mentions_in_a_reason_read_as_they_were_typed() -> None:
 
 
 def test_every_example_in_the_help_is_understood() -> None:
-    for name, verb in VERBS.items():
+    for name, verb in TYPED.items():
         parsed = parse(verb.example)
         assert isinstance(parsed, Parsed), verb.example
         assert parsed.verb == name
@@ -183,7 +183,7 @@ def test_any_text_is_answered(typed: str) -> None:
     answer = parse(typed)
     assert isinstance(answer, Parsed | Misunderstood)
     if isinstance(answer, Parsed):
-        assert answer.verb in VERBS
+        assert answer.verb in TYPED
 
 
 @given(st.text(max_size=200))

@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from bot.commands import free_text, going_back, resolve
-from bot.http import openapi
+from bot.commands.verbs import ALIASES, OVER_HTTP, Arguments, build_command
 from core.rollout import commands as c
 from core.rollout.refusal import Refused
 
@@ -22,7 +22,7 @@ class CommandBody(BaseModel):
     """What is asked of a rollout."""
 
     model_config = ConfigDict(extra="forbid")
-    command: str = Field(examples=["rollback"], json_schema_extra={"enum": list(openapi.VERBS)})
+    command: str = Field(examples=["rollback"], json_schema_extra={"enum": list(OVER_HTTP)})
     reason: str = Field("", max_length=REASON)
     to_percent: float | None = Field(None, gt=0, le=100, description="advance: the ramp step to jump to")
     then: AwareDatetime | None = Field(None, description="start: begin by itself at this time")
@@ -87,34 +87,17 @@ def _going_back(sent: Mapping[str, object]) -> Sent | None:
 
 
 def _command(body: CommandBody) -> c.PersonsCommand:
-    match body.command.strip().lower().replace("-", "_"):
-        case "start":
-            return c.Start(then=body.then)
-        case "approve":
-            return c.Approve(request=body.request, note=body.reason)
-        case "reject":
-            return c.Reject(request=body.request, reason=body.reason)
-        case "advance":
-            return c.Advance(to_percent=body.to_percent, reason=body.reason)
-        case "pause" | "hold":
-            return c.Pause(reason=body.reason)
-        case "resume":
-            return c.Resume(reason=body.reason)
-        case "rollback":
-            return c.RollBack(reason=body.reason)
-        case "abandon":
-            return c.Abandon(reason=body.reason)
-        case "acknowledge":
-            return c.AcknowledgeNotice(notice=body.notice)
-        case "concern":
-            return c.RaiseConcern(notice=body.notice, text=body.reason)
-        case "feels_off":
-            return c.FeelsOff(text=body.reason)
-        case other:
-            close = get_close_matches(other, openapi.VERBS, n=1)
-            meant = f' Did you mean "{close[0]}"?' if close else ""
-            raise Refused(
-                f'There is no command "{other[:40]}".{meant}',
-                hint=f"Commands: {', '.join(openapi.VERBS)}.",
-                code="invalid",
-            )
+    asked = body.command.strip().lower().replace("-", "_")
+    verb = OVER_HTTP.get(asked) or ALIASES.get(asked)
+    if verb is None:
+        close = get_close_matches(asked, OVER_HTTP, n=1)
+        meant = f' Did you mean "{close[0]}"?' if close else ""
+        raise Refused(
+            f'There is no command "{asked[:40]}".{meant}',
+            hint=f"Commands: {', '.join(OVER_HTTP)}.",
+            code="invalid",
+        )
+    arguments = Arguments(
+        reason=body.reason, to_percent=body.to_percent, then=body.then, request=body.request, notice=body.notice
+    )
+    return build_command(verb, arguments)

@@ -3,12 +3,11 @@
 import re
 from dataclasses import replace
 
-from bot.commands import going_back, grammar, metric_queries, moments, queries, resolve
-from bot.commands import request as asking
+from bot.commands import going_back, grammar, help_pages, metric_queries, moments, queries, request, resolve
 from bot.commands.grammar import Misunderstood, Parse, Parsed
 from bot.commands.request import Asked, Unsure
+from bot.commands.verbs import Arguments, build_command, takes_rest_of_line
 from bot.rendering import headline, wording
-from bot.rendering.answers import help_pages
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.messages import event_lines
@@ -19,8 +18,6 @@ from core.rollout.refusal import Refused
 from core.service import Outcome, Request
 from core.store.log.event_log import Recorded
 
-FORWARD = frozenset({"start", "approve", "reject", "advance", "resume", "abandon"})
-FRESH = frozenset({"approve", "reject", "advance"})  # whose rights are read again from Slack, not from memory
 _ENDS = re.compile(r"(?:for|until|till)\s", re.IGNORECASE)
 _SILENT = (e.MessagePosted, e.ApprovalRequested, e.EvidenceRecorded)
 
@@ -31,14 +28,14 @@ def perform(parsed: Parse, asked: Asked) -> Message:
         case Misunderstood():
             raise Unsure(parsed.hint, choices=_choices(parsed, asked))
         case Parsed(verb="help"):
-            return help_pages.verb(parsed.args[0]) if parsed.args else help_pages.overview()
+            return help_pages.page(parsed.args[0]) if parsed.args else help_pages.overview()
         case Parsed(verb=verb) if verb in queries.VERBS:
             return queries.VERBS[verb](parsed, asked)
         case Parsed(verb=verb) if verb in metric_queries.VERBS:
             return metric_queries.VERBS[verb](parsed, asked)
         case Parsed(verb="notice"):
             return _notice(parsed, asked)
-        case Parsed(verb=verb) if verb in grammar.FREE_TEXT:
+        case Parsed(verb=verb) if takes_rest_of_line(verb):
             return _steer_with_text(parsed, asked)
         case _:
             return _steer(parsed, asked)
@@ -54,8 +51,8 @@ def _choices(meant: Misunderstood, asked: Asked) -> tuple[tuple[str, str], ...]:
     )
     if isinstance(found, resolve.Unclear):
         text = "" if meant.about else resolve.text_in(parsed.said)
-        return asking.choices(found.candidates, _again_with("rollback", text))
-    return asking.choices((found.rollout,), _again_with("rollback", "" if meant.about else found.text))
+        return request.choices(found.candidates, _again_with("rollback", text))
+    return request.choices((found.rollout,), _again_with("rollback", "" if meant.about else found.text))
 
 
 def _steer_with_text(parsed: Parsed, asked: Asked) -> Message:
@@ -63,7 +60,7 @@ def _steer_with_text(parsed: Parsed, asked: Asked) -> Message:
     only_running = parsed.verb == "rollback"
     found = resolve.find_in(parsed.said, world, thread_ts=asked.thread_ts, only_running=only_running)
     if isinstance(found, resolve.Unclear):
-        raise asking.unsure(found, _again_with(parsed.verb, resolve.text_in(parsed.said)))
+        raise request.unsure(found, _again_with(parsed.verb, resolve.text_in(parsed.said)))
     parsed = replace(parsed, rollout=found.rollout.id, text=found.text)
     if only_running:
         found = replace(found, others=found.others or resolve.running_beside(found.rollout, world))
@@ -76,12 +73,12 @@ def _with_remarks(answer: Message, parsed: Parsed, found: resolve.Meant) -> Mess
     verb, others = parsed.verb, found.others if parsed.verb in {"rollback", "pause"} else ()
     remarks = [f"`{verb}` has no {wording.escape(flag, 40)}; it was left aside." for flag in parsed.unknown]
     remarks += [f"{other.id} {wording.escape(other.plan.name, 60)} goes on." for other in others]
-    offered = list(asking.choices(others, f"{verb} {{id}}"))
+    offered = list(request.choices(others, f"{verb} {{id}}"))
     if verb == "pause":
         if _ENDS.match(found.text):
             remarks.append("It has no end of its own: it stays paused until somebody resumes it.")
         if going_back.may_be_meant(found.text):
-            offered += asking.choices((found.rollout,), "rollback {id}")
+            offered += request.choices((found.rollout,), "rollback {id}")
     pressed = [buttons.run(label, command, i) for i, (label, command) in enumerate(offered[:5])]
     return blocks.added(answer, blocks.lines(remarks), blocks.actions(*pressed))
 
@@ -93,7 +90,7 @@ def _again_with(verb: str, text: str) -> str:
 def _steer(parsed: Parsed, asked: Asked) -> Message:
     world = asked.service.world()
     again = _again(parsed)
-    rollout = asking.rollout(parsed.rollout, asked, world, again)
+    rollout = request.rollout(parsed.rollout, asked, world, again)
     zone = world.policy.timezone
     answer = hand_in(_command(parsed, asked, zone), rollout.id, asked)
     if parsed.verb == "start" and (at := parsed.flags.get("at")):
@@ -108,37 +105,24 @@ def _again(parsed: Parsed) -> str:
     return f"{parsed.verb} {{id}}" + f"{to}{text}{flags}".replace("{", "{{").replace("}", "}}")
 
 
-def _command(parsed: Parsed, asked: Asked, zone: str) -> c.Command:
-    match parsed.verb:
-        case "start":
-            at = parsed.flags.get("at")
-            return c.Start(then=moments.read(at, asked.at, moments.zone_of(asked.by, zone)) if at else None)
-        case "approve":
-            return c.Approve(note=parsed.text)
-        case "reject":
-            return c.Reject(reason=parsed.text)
-        case "advance":
-            to = float(parsed.args[0]) if parsed.args else None
-            return c.Advance(to_percent=to, reason=parsed.flags.get("skip-wait", ""))
-        case "pause":
-            return c.Pause(reason=parsed.text)
-        case "resume":
-            return c.Resume(reason=parsed.text)
-        case "rollback":
-            return c.RollBack(reason=parsed.text)
-        case "abandon":
-            return c.Abandon(reason=parsed.text)
-        case "feels-off":
-            return c.FeelsOff(text=parsed.text)
-    raise AssertionError(f"{parsed.verb} is in the help, so it must be here")
+def _command(parsed: Parsed, asked: Asked, zone: str) -> c.PersonsCommand:
+    at = parsed.flags.get("at")
+    arguments = Arguments(
+        reason=parsed.text or parsed.flags.get("skip-wait", ""),
+        to_percent=float(parsed.args[0]) if parsed.verb == "advance" and parsed.args else None,
+        then=moments.read(at, asked.at, moments.zone_of(asked.by, zone)) if at else None,
+    )
+    return build_command(parsed.verb, arguments)
 
 
 def hand_in(command: c.Command, rollout: str, asked: Asked) -> Message:
     """Carry out one command through the service, and say what followed."""
-    request = Request(
-        command=command, rollout=rollout, command_id=asked.command_id, by=asked.by, at=asked.at, source=asked.source
+    outcome = asked.service.handle(
+        Request(
+            command=command, rollout=rollout, command_id=asked.command_id, by=asked.by, at=asked.at, source=asked.source
+        )
     )
-    return _told(asked.service.handle(request), asked)
+    return _told(outcome, asked)
 
 
 def _told(outcome: Outcome, asked: Asked) -> Message:
@@ -167,7 +151,7 @@ def _recorded(outcome: Outcome, rollout: Rollout, asked: Asked) -> tuple[Recorde
 def _notice(parsed: Parsed, asked: Asked) -> Message:
     if parsed.args != ("ack",):
         return queries.notice(parsed, asked)
-    rollout = asking.rollout(parsed.rollout, asked, asked.service.world(), "notice {id} ack")
+    rollout = request.rollout(parsed.rollout, asked, asked.service.world(), "notice {id} ack")
     return hand_in(c.AcknowledgeNotice(), rollout.id, asked)
 
 
@@ -177,14 +161,13 @@ def refusal(refused: Refused, parsed: Parse | None, asked: Asked) -> Message:
     if isinstance(refused, Unsure):
         offered = [buttons.run(label, command, i) for i, (label, command) in enumerate(refused.choices[:5])]
     elif refused.earliest is not None and isinstance(parsed, Parsed) and parsed.verb == "start":
-        rollout = asking.rollout(parsed.rollout, asked, asked.service.peek(), "start {id}")
+        rollout = request.rollout(parsed.rollout, asked, asked.service.peek(), "start {id}")
         offered = [buttons.start_then(rollout.id, refused.earliest)]
     return blocks.refusal(refused.message, refused.hint, blocks.actions(*offered))
 
 
-def answer(typed: str, asked: Asked) -> Message:
-    """Parse, perform, and render a refusal where there is one."""
-    parsed = grammar.parse(typed)
+def answer(parsed: Parse, asked: Asked) -> Message:
+    """Do what was typed, and render a refusal where there is one."""
     try:
         return perform(parsed, asked)
     except Refused as refused:

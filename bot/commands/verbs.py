@@ -1,0 +1,228 @@
+"""The one table of verbs: what Slack, HTTP and the command line can ask for, what each takes, and what comes of it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+
+from core.rollout import commands as c
+from core.rollout import permission
+
+
+class Text(Enum):
+    """Which free text a verb takes when it is typed."""
+
+    NONE = "none"
+    QUOTED = "quoted"
+    REST = "the rest of the line, quoted or not"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arguments:
+    """What a verb may be given beside its rollout, whether it was typed, pressed or sent."""
+
+    reason: str = ""
+    to_percent: float | None = None
+    then: datetime | None = None
+    request: str = ""  # the approval request that is meant
+    notice: str = ""  # the notice that is meant, as `support:#support`
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verb:
+    """One thing that can be asked. Without `build` it only looks; without `usage` it is pressed or sent, not typed."""
+
+    does: str
+    usage: str = ""
+    brief: str = ""  # in the overview; else its name
+    example: str = ""
+    group: str = ""  # in the overview
+    aliases: tuple[str, ...] = ()
+    text: Text = Text.NONE
+    flags: Mapping[str, bool] = field(default_factory=dict)  # True: a value follows
+    build: Callable[[Arguments], c.PersonsCommand] | None = None
+    fresh_rights: bool = False  # who may is asked of Slack again, not taken from memory
+    urgent: bool = False  # nothing may keep it waiting
+    json: bool = False  # the command line can print it for machines
+
+    @property
+    def role(self) -> str:
+        """The role that it asks for; empty where every full member may."""
+        return permission.required_role(self.build(Arguments())) if self.build is not None else ""
+
+
+VERBS: Mapping[str, Verb] = {
+    "help": Verb(
+        usage="help [verb]", does="What can be typed, or one command with an example.", example="help rollback"
+    ),
+    "status": Verb(
+        group="See",
+        usage="status [id]",
+        brief="status [id]",
+        does="Where a rollout stands, and what comes next.",
+        example="status R-118",
+        json=True,
+    ),
+    "list": Verb(
+        group="See",
+        usage="list [--mine|--surface S|--state S|--all]",
+        does="Rollouts that are planned or under way; `--all` also those that ended.",
+        example="list --surface support-assistant",
+        flags={"mine": False, "all": False, "surface": True, "state": True},
+        json=True,
+    ),
+    "start": Verb(
+        group="Start",
+        usage='start <id> [--at "Tue 10:00"]',
+        brief="start <id>   (a plan comes from a file: rollout apply FILE)",
+        does="Begin, once every approval is there and every notice has had its lead time.",
+        example="start R-118",
+        flags={"at": True},
+        build=lambda a: c.Start(then=a.then),
+    ),
+    "approve": Verb(
+        group="Steer",
+        usage='approve <id> ["note"]',
+        does="Agree to the open request, not for your own change.",
+        example='approve R-118 "ok for Tuesday"',
+        text=Text.QUOTED,
+        build=lambda a: c.Approve(request=a.request, note=a.reason),
+        fresh_rights=True,
+    ),
+    "reject": Verb(
+        group="Steer",
+        usage="reject <id> why",
+        does="Say no to the open request, and why.",
+        example="reject R-118 not before the sale",
+        text=Text.REST,
+        build=lambda a: c.Reject(request=a.request, reason=a.reason),
+        fresh_rights=True,
+    ),
+    "advance": Verb(
+        group="Steer",
+        usage='advance <id> [to P%] [--skip-wait "why"]',
+        does="Take the next step without waiting longer. Never skips an approval or a check.",
+        example='advance R-118 to 25% --skip-wait "copy fix, seen by all of us"',
+        text=Text.QUOTED,
+        flags={"skip-wait": True},
+        build=lambda a: c.Advance(to_percent=a.to_percent, reason=a.reason),
+        fresh_rights=True,
+    ),
+    "pause": Verb(
+        group="Steer",
+        usage="pause <id> [why]",
+        does="Stop growing; the present share stays and limits are still watched. Every full member can. Also: hold.",
+        example="pause R-118 support sees odd greetings",
+        aliases=("hold",),
+        text=Text.REST,
+        build=lambda a: c.Pause(reason=a.reason),
+        urgent=True,
+    ),
+    "resume": Verb(
+        group="Steer",
+        usage="resume <id> why",
+        does="Go on after a pause or a hold; sets aside that one finding.",
+        example="resume R-118 the greeting bug was unrelated",
+        text=Text.REST,
+        build=lambda a: c.Resume(reason=a.reason),
+    ),
+    "rollback": Verb(
+        group="Stop",
+        usage="rollback [id|surface] [why]",
+        brief="rollback <id>   (every full member can; takes seconds)",
+        does="Everyone gets the previous version again, in seconds. Every full member can, in any state and words.",
+        example="rollback R-118 answers are wrong",
+        aliases=("roll-back",),
+        text=Text.REST,
+        build=lambda a: c.RollBack(reason=a.reason),
+        urgent=True,
+    ),
+    "abandon": Verb(
+        group="Steer",
+        usage="abandon <id> [why]",
+        does="Give up a plan before its start.",
+        example="abandon R-118 no longer needed",
+        text=Text.REST,
+        build=lambda a: c.Abandon(reason=a.reason),
+    ),
+    "metrics": Verb(
+        group="See",
+        usage="metrics <id> [metric] [--segment k=v]",
+        brief="metrics <id>",
+        does="New version against the current one, measure by measure; one metric, or one segment.",
+        example="metrics R-118 refusal_rate --segment language=de",
+        flags={"segment": True},
+        json=True,
+    ),
+    "segments": Verb(
+        group="See",
+        usage="segments <id>",
+        brief="segments <id>",
+        does="Whether some people fare worse than others: every cut of the traffic, worst first.",
+        example="segments R-118",
+        json=True,
+    ),
+    "history": Verb(
+        group="See",
+        usage="history <id>",
+        brief="history <id>",
+        does="Everything that happened, with who and when.",
+        example="history R-118",
+        json=True,
+    ),
+    "explain": Verb(
+        group="Why",
+        usage="explain <id> <metric>",
+        brief="explain <id> <metric>",
+        does="One metric in words and numbers, what would make it fire, and how it developed.",
+        example="explain R-118 refusal_rate",
+        json=True,
+    ),
+    "whois": Verb(
+        group="See",
+        usage="whois <user> [surface]",
+        brief="whois <user>",
+        does="Which version somebody gets, and why.",
+        example="whois cust_8841",
+    ),
+    "notice": Verb(
+        group="Tell",
+        usage="notice <id> [preview|send|ack]",
+        brief="notice <id>",
+        does="Who was told and who has read it; `preview` shows the texts, `ack` confirms that you have read yours.",
+        example="notice R-118 preview",
+    ),
+    "acknowledge": Verb(does="Confirm that a notice was read.", build=lambda a: c.AcknowledgeNotice(notice=a.notice)),
+    "concern": Verb(
+        does="Tell the owner of a plan what worries you about a notice.",
+        build=lambda a: c.RaiseConcern(notice=a.notice, text=a.reason),
+    ),
+    "feels-off": Verb(
+        group="Tell",
+        usage="feels-off <id> [why]",
+        brief="feels-off <id> [why]",
+        does="Say that the new version feels wrong. Two people hold it.",
+        example="feels-off R-118 too short for refunds",
+        aliases=("feelsoff",),
+        text=Text.REST,
+        build=lambda a: c.FeelsOff(text=a.reason),
+    ),
+}
+
+TYPED: Mapping[str, Verb] = {name: verb for name, verb in VERBS.items() if verb.usage}
+ALIASES: Mapping[str, str] = {alias: name for name, verb in VERBS.items() for alias in verb.aliases}
+OVER_HTTP: Mapping[str, str] = {name.replace("-", "_"): name for name, verb in VERBS.items() if verb.build is not None}
+"""Command names of the HTTP interface, each with its verb."""
+
+
+def build_command(verb: str, arguments: Arguments) -> c.PersonsCommand:
+    """The command that a verb asks for. ValueError for one that only looks."""
+    build = VERBS[verb].build
+    if build is None:
+        raise ValueError(f"{verb} changes nothing")
+    return build(arguments)
+
+
+def takes_rest_of_line(verb: str) -> bool:
+    """Whether everything typed after the rollout is one free text."""
+    return VERBS[verb].text is Text.REST
