@@ -23,8 +23,8 @@ WITHIN, LOADED = 15.0, 0.25  # seconds
 FLAT = 1.2  # times the memory of a log of a tenth of that size
 _VERIFY = """
 import sys, time
-from core.store.database import connect
-from core.store.verify import verify
+from core.store.database.connections import connect
+from core.store.audit.verify import verify
 with connect(sys.argv[1]) as database, database.reading() as connection:
     began = time.perf_counter()
     report = verify(connection)

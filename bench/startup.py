@@ -25,7 +25,7 @@ _START = """
 import sys, time
 began = time.perf_counter()
 from core.service import Service
-from core.store.database import connect
+from core.store.database.connections import connect
 with connect(sys.argv[1]) as database:
     world = Service(database).world()
     print(time.perf_counter() - began, world.position, len(world.open))

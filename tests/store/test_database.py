@@ -104,7 +104,7 @@ def test_the_write_ahead_log_is_folded_in_now_and_then_and_on_close(sqlite_url, 
 
 def test_a_program_that_forgets_to_close_leaves_a_whole_file(sqlite_url):
     code = (
-        "from core.store.database import connect\n"
+        "from core.store.database.connections import connect\n"
         f"database = connect({sqlite_url!r})\n"
         "with database.writing() as c: c.exec_driver_sql(\"INSERT INTO projection VALUES ('a', 'b')\")\n"
     )

@@ -22,16 +22,16 @@ OLD_LOG = (
     Path(__file__).with_name("old") / "0001.jsonl"
 )  # a rollout that was rolled back, as a database of 0001 held it
 MIGRATE = """
-from core.store import schema
-from core.store.database import connect
+from core.store.schema import schema
+from core.store.database.connections import connect
 with connect({url!r}) as database: schema.migrate(database); schema.check(database)
 """
 # Dies at the n-th change that the migration makes; the last of them is the commit.
 DIE = """
 import os, signal
 from sqlalchemy import event
-from core.store import schema
-from core.store.database import connect
+from core.store.schema import schema
+from core.store.database.connections import connect
 database, seen = connect({url!r}), []
 def made(what):
     seen.append(what)
@@ -172,7 +172,7 @@ def test_the_migrations_give_exactly_the_tables_of_the_program(database):
 
 def test_a_start_with_nothing_to_upgrade_does_not_load_the_migration_tool(sqlite_url):
     code = (
-        "import sys\nfrom core.store import schema\nfrom core.store.database import connect\n"
+        "import sys\nfrom core.store.schema import schema\nfrom core.store.database.connections import connect\n"
         f"with connect({sqlite_url!r}) as database: schema.migrate(database); schema.check(database)\n"
         "assert not {'alembic', 'pandas', 'matplotlib', 'scipy.stats'} & sys.modules.keys()\n"
     )

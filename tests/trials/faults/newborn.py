@@ -6,20 +6,19 @@ import sys
 from dataclasses import dataclass
 from datetime import timedelta
 
-import bot.delivery.messages.messages
-import core.store.database.connections.connections
-import core.store.database.connections.sqlite_file
-import core.store.database.connections.sqlite_lock
-
 # What the command loads as it goes along; here before the fork, once for all.
 import bot.app
 import bot.cli
+import bot.delivery.messages
 import bot.jobs
 import bot.outbound.attempts
 import bot.process.flip_confirmation
 import bot.process.serving
 import core.replay
 import core.store.coordination.processes
+import core.store.database.connections
+import core.store.database.sqlite_file
+import core.store.database.sqlite_lock
 from tests.trials.faults import crash_points
 from tests.trials.faults.crash_points import Point
 from tests.trials.length import pick
@@ -41,7 +40,7 @@ class Orders:
     point: "str | Point | None"
     number: signal.Signals
     serves_on: float = core.store.coordination.processes.SERVES_ON
-    patience: float = core.store.database.connections.sqlite_lock.PATIENCE
+    patience: float = core.store.database.sqlite_lock.PATIENCE
 
     def __post_init__(self) -> None:
         if isinstance(self.point, Point):
