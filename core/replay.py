@@ -8,9 +8,10 @@ from pydantic import TypeAdapter
 from sqlalchemy import Connection
 
 from core.judging import record
-from core.judging.judge import Judgement, judge
+from core.judging.judge import judge
 from core.judging.look.look import Look
 from core.judging.model.default_limits import implied
+from core.judging.model.judgement import Judgement
 from core.judging.model.question import Question
 from core.judging.model.state import State
 from core.judging.model.verdict import BlindSpot, RollBack

@@ -102,6 +102,13 @@ class Service:
             found = rollout_rows.newest(connection, most, before=before, state=state, surface=surface)
         return tuple(rollout for one in found if (rollout := world.find(one)) is not None)
 
+    def preview(self, request: Request) -> tuple[e.Event, ...]:
+        """The events that `request` would record, by what this process knows now. Writes nothing.
+
+        Raises what `handle` would raise: `Refused`, `NotFound` or `Conflict`.
+        """
+        return tuple(entry.event for entry in _decide(self.peek(), request))
+
     def handle(self, request: Request) -> Outcome:
         """Carry out one command, once.
 
@@ -228,8 +235,7 @@ class Service:
         with self.database.reading() as connection:
             if _known(partial(answered_commands.answered, connection), request, _fingerprint(request)) is not None:
                 return
-        # Were this command refused, the other rollout must not be taken back for it.
-        decide(rollout, request.command, context(world, request, surface.name, rollout))
+        self.preview(request)  # were this command refused, the other rollout must not be taken back for it
         for running in surface.running:
             reason = f"{rollout.id}, which it builds on, is rolled back"
             self._handle(

@@ -11,19 +11,19 @@ from typing import Any, NamedTuple
 from sqlalchemy.exc import IntegrityError
 
 from core.judging import record
-from core.judging.judge import Judgement, judge
+from core.judging.judge import judge
 from core.judging.look import caps
 from core.judging.look.look import reduce, segments_due
+from core.judging.model.judgement import Judgement
 from core.judging.model.state import State
 from core.judging.model.verdict import RollBack, Verdict
 from core.judging.report import measures, series
 from core.judging.verdict import detectability
 from core.rollout import commands as c
 from core.rollout.context import ENGINE
-from core.rollout.decider import decide
 from core.rollout.model import Rollout
 from core.rollout.questions import ask
-from core.service import Outcome, Request, Service, context
+from core.service import Outcome, Request, Service
 from core.store.coordination import timers
 from core.store.database.append_backend import Claim
 from core.store.errors import LeaseLost
@@ -75,10 +75,10 @@ def tick(
     rollout = world.rollout(rollout_id)
     unwatched = rollout.is_looked_at and _since_newest(service, rollout, at) > blind_after
     look = _look(service, rollout, at, every) if rollout.is_looked_at else None
-    sighting: c.Sighting | None = None
+    result: c.LookResult | None = None
     if look is not None:
-        sighting = replace(look.sighting, judged_seconds=time.perf_counter() - began, unwatched=unwatched)
-    command = c.Tick(sighting=sighting)
+        result = replace(look.result, judged_seconds=time.perf_counter() - began, unwatched=unwatched)
+    command = c.Tick(look=result)
     request = Request(
         command=command,
         command_id=f"tick:{rollout_id}:{at.isoformat()}",
@@ -87,7 +87,7 @@ def tick(
         rollout=rollout_id,
         claim=lease.claim if lease is not None else None,
     )
-    follows = bool(decide(rollout, command, context(world, request, rollout.plan.surface, rollout)))
+    follows = bool(service.preview(request))
     if look is not None:
         look.keep(service, rollout_id, lease, whole=look.is_news or follows)
     return service.handle(request) if follows else None
@@ -131,7 +131,7 @@ def _since_newest(service: Service, rollout: Rollout, at: datetime) -> timedelta
 class _Look:
     """A look that was made and not kept yet; `shown` is the digest of all that it showed but its time."""
 
-    sighting: c.Sighting
+    result: c.LookResult
     number: int
     at: datetime
     text: str
@@ -168,24 +168,13 @@ def _look(service: Service, rollout: Rollout, at: datetime, every: timedelta) ->
     number = before.number + 1
     digest = digest_of(before.digest + text)
     shown = digest_of(record.dump_recorded(replace(recorded, question=None, look=replace(look, at=_WHENEVER))))
-    sighting = c.Sighting(
-        verdict=judgement.verdict,
-        measures=judgement.measures,
-        canary_requests=judgement.canary_requests,
-        control_requests=judgement.control_requests,
-        canary_units=judgement.canary_units,
-        control_units=judgement.control_units,
-        stage_requests=judgement.canary_requests,
-        exposed_requests=judgement.exposed_requests,
-        exposed_units=judgement.exposed_units,
+    result = c.LookResult(
+        judgement=judgement,
         first_look=before.evidence_look + 1,
         last_look=number,
         state_before=before.evidence_state,
         looks=digest,
         state_after=digest_of(record.dump(judgement.state)),
-        notes=judgement.notes,
-        segments=judgement.segments,
-        segments_checked=judgement.segments_checked,
         caps=caps.frozen(question, sums),
         # Growth alone waits for sight: a rollback does not, and must not fail on it.
         blind=()
@@ -193,7 +182,7 @@ def _look(service: Service, rollout: Rollout, at: datetime, every: timedelta) ->
         else detectability.blind_spots(question, look, judgement.state),
     )
     return _Look(
-        sighting=sighting,
+        result=result,
         number=number,
         at=at,
         text=text,

@@ -7,10 +7,9 @@ from bot.commands.request import Asked
 from bot.commands.verbs import Arguments, build_command
 from bot.rendering.blocks import buttons
 from core.rollout import commands as c
-from core.rollout.decider import decide
 from core.rollout.model import Rollout, State
 from core.rollout.refusal import NotFound
-from core.service import Request, context
+from core.service import Request
 
 VERBS: Mapping[str, str] = {
     buttons.APPROVE: "approve",
@@ -50,7 +49,7 @@ def would_be_refused(action: str, pressed: str, asked: Asked) -> None:
     rollout = _rollout(pressed, asked)
     _, wanted = command(action, pressed, "…")
     request = Request(command=wanted, command_id=asked.command_id, by=asked.by, at=asked.at, rollout=rollout.id)
-    decide(rollout, wanted, context(asked.service.peek(), request, rollout.plan.surface, rollout))
+    asked.service.preview(request)
 
 
 def _rollout(pressed: str, asked: Asked) -> Rollout:

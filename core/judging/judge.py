@@ -1,43 +1,23 @@
 """The verdict on one look: the same question, look and state give the same judgement."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 from core.judging.engine.accumulate import GATE_REQUESTS, advance
 from core.judging.engine.score import Score, by_segment, scores, segment_scores
 from core.judging.look.look import Look
 from core.judging.model.evidence import REQUESTS
+from core.judging.model.judgement import Judgement
 from core.judging.model.limits import Role
 from core.judging.model.question import Question
 from core.judging.model.state import State
-from core.judging.model.verdict import Cleared, Continue, Finding, Hold, Measure, NoControl, RollBack, Verdict
+from core.judging.model.verdict import Cleared, Continue, Hold, NoControl, RollBack, Verdict
 from core.judging.report import measures
 from core.judging.verdict import findings as deciding
 from core.judging.verdict import health, noninferiority
 
 STANDING_OUT = 5
 """Rows of segments that a judgement brings along."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Judgement:
-    """A verdict with what it rests on. Requests and units are those of the stage under way; `exposed_*` are the
-    canary's over the whole rollout (units: at least). `notes` are told and hold nothing: dry-run limits that would have
-    spoken, what is unexpectedly better. `segments` are the rows that stand out at the last look at segments, among the
-    `segments_checked` that had enough."""
-
-    verdict: Verdict
-    measures: tuple[Measure, ...]
-    state: State
-    canary_requests: int
-    control_requests: int
-    canary_units: int
-    control_units: int
-    exposed_requests: int
-    exposed_units: int
-    notes: tuple[Finding, ...] = ()
-    segments: tuple[Measure, ...] = ()
-    segments_checked: int = 0
 
 
 def judge(question: Question, look: Look, before: State) -> Judgement:

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from pydantic import TypeAdapter
 
-from core.judging.judge import Judgement
 from core.judging.look.look import Look
+from core.judging.model.judgement import Judgement
 from core.judging.model.question import Question
 from core.judging.model.state import State
 

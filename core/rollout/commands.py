@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeAlias
 
-from core.judging.model.verdict import BlindSpot, Finding, Measure, Verdict
+from core.judging.model.judgement import Judgement
+from core.judging.model.verdict import BlindSpot, Verdict
 from core.rollout.plan import Plan
 from core.rollout.policy import Policy
 from core.rollout.surface import SurfaceDeclared
@@ -98,37 +99,35 @@ class RecordEval:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sighting:
+class LookResult:
     """What one look of the engine found, and where its inputs are kept."""
 
-    verdict: Verdict
-    measures: tuple[Measure, ...]
-    canary_requests: int
-    control_requests: int
-    canary_units: int
-    control_units: int
-    stage_requests: int  # canary requests of the stage under way
-    exposed_requests: int
-    exposed_units: int
+    judgement: Judgement = field(repr=False)  # the digests below stand for it where commands are compared
     first_look: int
     last_look: int
     state_before: str
     looks: str
     state_after: str
     judged_seconds: float | None = None
-    notes: tuple[Finding, ...] = ()
-    segments: tuple[Measure, ...] = ()  # the rows that stand out, of `segments_checked`
-    segments_checked: int = 0
     blind: tuple[BlindSpot, ...] = ()  # the rollback limits of which harm could still have been missed
     caps: Mapping[str, float] = field(default_factory=dict)  # newly known, to be frozen
     unwatched: bool = False  # nobody had looked for so long that nothing may grow on this look
 
+    @property
+    def verdict(self) -> Verdict:
+        return self.judgement.verdict
+
+    @property
+    def stage_requests(self) -> int:
+        """Requests of the canary in the stage under way."""
+        return self.judgement.canary_requests
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tick:
-    """Time has passed. `sighting` is None where nobody is exposed and there is nothing to look at."""
+    """Time has passed. `look` is None where nobody is exposed and there is nothing to look at."""
 
-    sighting: Sighting | None = None
+    look: LookResult | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,7 +23,7 @@ def decide(rollout: Rollout, command: c.EngineCommand, context: Context) -> list
     """The events of one of the engine's own commands."""
     match command:
         case c.Tick():
-            return _tick(rollout, command.sighting, context)
+            return _tick(rollout, command.look, context)
         case c.DoubtEvidence():
             return (
                 [e.Held(key=holds.BROKEN, text=command.text)] if rollout.state in {State.RUNNING, State.WAITING} else []
@@ -75,10 +75,10 @@ def rolled_back(
     *,
     reason: str,
     findings: tuple[v.Finding, ...],
-    sighting: c.Sighting | None = None,
+    look: c.LookResult | None = None,
 ) -> e.RolledBack:
     """The one event after which everybody is served the previous version."""
-    last = sighting or rollout.evidence
+    last = rollout.evidence
     stage = rollout.stage
     since = rollout.stage_since
     exposed = stage is not None and stage.exposes and since is not None and rollout.state is not State.DONE
@@ -89,9 +89,9 @@ def rolled_back(
         version=rollout.plan.from_version,
         after_done=rollout.state is State.DONE,
         verdict_seconds=(context.at - since).total_seconds() if exposed and since else None,
-        judged_seconds=sighting.judged_seconds if sighting else None,
-        exposed_requests=sighting.exposed_requests if sighting else (last.canary_requests if last else 0),
-        exposed_units=sighting.exposed_units if sighting else (last.canary_units if last else 0),
+        judged_seconds=look.judged_seconds if look else None,
+        exposed_requests=look.judgement.exposed_requests if look else (last.canary_requests if last else 0),
+        exposed_units=look.judgement.exposed_units if look else (last.canary_units if last else 0),
     )
 
 
@@ -121,34 +121,34 @@ def gate_passed(rollout: Rollout) -> bool:
     return result is not None and (result.ok or f"eval:{result.digest}" in rollout.overridden)
 
 
-def _tick(rollout: Rollout, sighting: c.Sighting | None, context: Context) -> list[e.RolloutEvent]:
+def _tick(rollout: Rollout, look: c.LookResult | None, context: Context) -> list[e.RolloutEvent]:
     if rollout.state is State.PLANNED:
         return _tick_planned(rollout, context)
     if not rollout.under_way:
         return []
-    fresh = {metric: cap for metric, cap in sighting.caps.items() if metric not in rollout.caps} if sighting else {}
+    fresh = {metric: cap for metric, cap in look.caps.items() if metric not in rollout.caps} if look else {}
     frozen: list[e.RolloutEvent] = [e.TailsFrozen(caps=fresh)] if fresh else []
-    return [*frozen, *_look(rollout, sighting, context)]
+    return [*frozen, *_look(rollout, look, context)]
 
 
-def _look(rollout: Rollout, sighting: c.Sighting | None, context: Context) -> list[e.RolloutEvent]:
-    if sighting is not None:
-        if isinstance(sighting.verdict, v.RollBack):
-            evidence = _evidence(rollout, sighting, "rollback")
-            reason = sighting.verdict.findings[0].limit_text
-            back = rolled_back(rollout, context, reason=reason, findings=sighting.verdict.findings, sighting=sighting)
+def _look(rollout: Rollout, look: c.LookResult | None, context: Context) -> list[e.RolloutEvent]:
+    if look is not None:
+        if isinstance(look.verdict, v.RollBack):
+            evidence = _evidence(rollout, look, "rollback")
+            reason = look.verdict.findings[0].limit_text
+            back = rolled_back(rollout, context, reason=reason, findings=look.verdict.findings, look=look)
             return [evidence, back]
-        if holding := _holding(rollout, sighting, context):
+        if holding := _holding(rollout, look, context):
             return holding
-    events = _steps(rollout, sighting, context)
-    if sighting is None or any(isinstance(x, e.EvidenceRecorded) for x in events):
+    events = _steps(rollout, look, context)
+    if look is None or any(isinstance(x, e.EvidenceRecorded) for x in events):
         return events
     before = rollout.evidence.verdict if rollout.evidence else None
-    news = not isinstance(sighting.verdict, v.TooEarly)  # a stage that has just begun has nothing to say yet
-    if news and gates.verdict_name(before) != gates.verdict_name(sighting.verdict):
-        return [_evidence(rollout, sighting, "verdict"), *events]
+    news = not isinstance(look.verdict, v.TooEarly)  # a stage that has just begun has nothing to say yet
+    if news and gates.verdict_name(before) != gates.verdict_name(look.verdict):
+        return [_evidence(rollout, look, "verdict"), *events]
     if not events and _summary_due(rollout, context):
-        return [_evidence(rollout, sighting, "summary")]
+        return [_evidence(rollout, look, "summary")]
     return events
 
 
@@ -167,74 +167,75 @@ def _tick_planned(rollout: Rollout, context: Context) -> list[e.RolloutEvent]:
     return begin(rollout, context)
 
 
-def _evidence(rollout: Rollout, sighting: c.Sighting, reason: str) -> e.EvidenceRecorded:
+def _evidence(rollout: Rollout, look: c.LookResult, reason: str) -> e.EvidenceRecorded:
+    found = look.judgement
     return e.EvidenceRecorded(
         number=rollout.evidence.number + 1 if rollout.evidence else 1,
         reason=reason,
-        verdict=sighting.verdict,
-        measures=sighting.measures,
-        canary_requests=sighting.canary_requests,
-        control_requests=sighting.control_requests,
-        canary_units=sighting.canary_units,
-        control_units=sighting.control_units,
-        first_look=sighting.first_look,
-        last_look=sighting.last_look,
-        state_before=sighting.state_before,
-        looks=sighting.looks,
-        state_after=sighting.state_after,
-        notes=sighting.notes,
-        segments=sighting.segments,
-        segments_checked=sighting.segments_checked,
-        blind=sighting.blind or None,
+        verdict=found.verdict,
+        measures=found.measures,
+        canary_requests=found.canary_requests,
+        control_requests=found.control_requests,
+        canary_units=found.canary_units,
+        control_units=found.control_units,
+        first_look=look.first_look,
+        last_look=look.last_look,
+        state_before=look.state_before,
+        looks=look.looks,
+        state_after=look.state_after,
+        notes=found.notes,
+        segments=found.segments,
+        segments_checked=found.segments_checked,
+        blind=look.blind or None,
     )
 
 
-def _holding(rollout: Rollout, sighting: c.Sighting, context: Context) -> list[e.RolloutEvent]:
+def _holding(rollout: Rollout, look: c.LookResult, context: Context) -> list[e.RolloutEvent]:
     """A hold that begins, or one that clears itself."""
-    found = holds.asked_for(rollout, sighting.verdict)
+    found = holds.asked_for(rollout, look.verdict)
     if rollout.state is State.ON_HOLD:
         assert rollout.hold is not None
-        if holds.is_over(rollout.hold.key, sighting.verdict) or (
+        if holds.is_over(rollout.hold.key, look.verdict) or (
             rollout.hold.key == holds.UNREAD
-            and not gates.unread_limits(gates.keeps(rollout, sighting.blind, context.policy))
+            and not gates.unread_limits(gates.keeps(rollout, look.blind, context.policy))
         ):
-            return [_evidence(rollout, sighting, "verdict"), e.HoldCleared(key=rollout.hold.key)]
+            return [_evidence(rollout, look, "verdict"), e.HoldCleared(key=rollout.hold.key)]
         return []
-    if found is None or rollout.state is State.PAUSED or _is_quiet(rollout, sighting):
+    if found is None or rollout.state is State.PAUSED or _is_quiet(rollout, look):
         return []
-    return [_evidence(rollout, sighting, "hold"), found]
+    return [_evidence(rollout, look, "hold"), found]
 
 
-def _is_quiet(rollout: Rollout, sighting: c.Sighting | None) -> bool:
+def _is_quiet(rollout: Rollout, look: c.LookResult | None) -> bool:
     """Whether a few chosen people, who were seen before, are silent: as every night. It does not grow meanwhile."""
     cohort = rollout.stage is not None and rollout.stage.kind is StageKind.COHORT
-    return cohort and sighting is not None and isinstance(sighting.verdict, v.NoData) and sighting.stage_requests > 0
+    return cohort and look is not None and isinstance(look.verdict, v.NoData) and look.stage_requests > 0
 
 
-def _steps(rollout: Rollout, sighting: c.Sighting | None, context: Context) -> list[e.RolloutEvent]:
+def _steps(rollout: Rollout, look: c.LookResult | None, context: Context) -> list[e.RolloutEvent]:
     match rollout.state:
         case State.WAITING:
-            return _waiting(rollout, sighting, context)
+            return _waiting(rollout, look, context)
         case State.RUNNING:
-            return _running(rollout, sighting, context)
+            return _running(rollout, look, context)
         case _:
             return []
 
 
-def _waiting(rollout: Rollout, sighting: c.Sighting | None, context: Context) -> list[e.RolloutEvent]:
+def _waiting(rollout: Rollout, look: c.LookResult | None, context: Context) -> list[e.RolloutEvent]:
     request = rollout.request
     assert request is not None
     stage = rollout.next_stage
     assert stage is not None
-    silent = sighting.verdict if sighting and isinstance(sighting.verdict, v.NoData | v.BrokenSource) else None
-    if sighting is not None and silent is None and gates.bound_to(sighting.verdict) != request.verdict:
-        seen = _evidence(rollout, sighting, "verdict")
+    silent = look.verdict if look and isinstance(look.verdict, v.NoData | v.BrokenSource) else None
+    if look is not None and silent is None and gates.bound_to(look.verdict) != request.verdict:
+        seen = _evidence(rollout, look, "verdict")
         anew = gates.ask(replace(rollout, evidence=seen), request.gate, request.needed, context)
         return [seen, anew]  # the old request lapses
     if gates.is_open(rollout):
         if gates.blocked(context) or (silent is not None and holds.key_of(silent) not in rollout.overridden):
             return []
-        if sighting is not None and sighting.unwatched:
+        if look is not None and look.unwatched:
             return []
         index = next(i for i, s in enumerate(rollout.plan.stages) if i > rollout.stage_index and s.name == request.gate)
         return [_enter(rollout, index)]
@@ -246,7 +247,7 @@ def _waiting(rollout: Rollout, sighting: c.Sighting | None, context: Context) ->
     return []
 
 
-def _running(rollout: Rollout, sighting: c.Sighting | None, context: Context) -> list[e.RolloutEvent]:
+def _running(rollout: Rollout, look: c.LookResult | None, context: Context) -> list[e.RolloutEvent]:
     stage = rollout.stage
     assert stage is not None
     if stage.kind in GATES:
@@ -256,47 +257,47 @@ def _running(rollout: Rollout, sighting: c.Sighting | None, context: Context) ->
         if result is not None and not result.ok:
             return [e.Held(key=f"eval:{result.digest}", text=f"{result.suite or 'eval'} failed: {result.reasons[0]}")]
         return []
-    if is_ready(rollout, sighting, context.at, context.policy):
+    if is_ready(rollout, look, context.at, context.policy):
         if gates.blocked(context):
             return []
-        if sighting is None:
+        if look is None:
             return move_on(rollout, context)
         # Each step rests on a snapshot of its own, and an approval is asked on what is known now.
-        seen = _evidence(rollout, sighting, "step")
+        seen = _evidence(rollout, look, "step")
         return [seen, *move_on(replace(rollout, evidence=seen), context)]
     key = gates.undecided(stage)
-    shown = gates.may_grow(rollout, sighting.verdict if sighting else None, context.policy)
-    blind = gates.keeps(rollout, sighting.blind, context.policy) if sighting else ()
+    shown = gates.may_grow(rollout, look.verdict if look else None, context.policy)
+    blind = gates.keeps(rollout, look.blind, context.policy) if look else ()
     unread = gates.unread_limits(blind)
     if (
         unread
-        and sighting is not None
-        and sighting.exposed_requests >= SPOKEN
-        and _is_ripe(rollout, sighting, context.at)
+        and look is not None
+        and look.judgement.exposed_requests >= SPOKEN
+        and _is_ripe(rollout, look, context.at)
     ):
-        return [_evidence(rollout, sighting, "hold"), e.Held(key=holds.UNREAD, text=_never_read(unread))]
-    longest = _asked_at(rollout, stage, sighting)
+        return [_evidence(rollout, look, "hold"), e.Held(key=holds.UNREAD, text=_never_read(unread))]
+    longest = _asked_at(rollout, stage, look)
     held = rollout.held_for(context.at)
     if held - rollout.asked_after >= longest:  # somebody who lets it go on undecided is asked again as much later
-        text = f"undecided after {_hours(rollout.asked_after + longest)}: {_have(stage, sighting, blind, shown=shown)}"
+        text = f"undecided after {_hours(rollout.asked_after + longest)}: {_have(stage, look, blind, shown=shown)}"
         asked = e.Held(key=key, text=text)
-        return [_evidence(rollout, sighting, "hold"), asked] if sighting else [asked]
+        return [_evidence(rollout, look, "hold"), asked] if look else [asked]
     return []
 
 
-def _asked_at(rollout: Rollout, stage: Stage, sighting: c.Sighting | None) -> timedelta:
+def _asked_at(rollout: Rollout, stage: Stage, look: c.LookResult | None) -> timedelta:
     """How long a stage is held before somebody is asked: an ab that is decided on something at its end, others at their
     longest hold."""
     if stage.decide_on and stage.max_hold is None:
         return stage.min_hold
-    return max(stage.longest, A_NIGHT) if _is_quiet(rollout, sighting) else stage.longest
+    return max(stage.longest, A_NIGHT) if _is_quiet(rollout, look) else stage.longest
 
 
-def _have(stage: Stage, sighting: c.Sighting | None, blind: tuple[v.BlindSpot, ...], *, shown: bool) -> str:
-    requests = sighting.stage_requests if sighting else 0
+def _have(stage: Stage, look: c.LookResult | None, blind: tuple[v.BlindSpot, ...], *, shown: bool) -> str:
+    requests = look.stage_requests if look else 0
     if requests < stage.min_samples:
         return f"{requests} of {stage.min_samples} requests seen"
-    if sighting is not None and (unread := gates.unread(stage, sighting.measures)):
+    if look is not None and (unread := gates.unread(stage, look.judgement.measures)):
         return f"nothing can be said yet of {' and '.join(unread)}, on which it is decided"
     if shown and (silent := gates.unread_limits(blind)):
         return _never_read(silent)
@@ -318,31 +319,31 @@ def _named(spots: tuple[v.BlindSpot, ...]) -> str:
     return f"{', '.join(some)} and {last}" if some else last
 
 
-def is_ready(rollout: Rollout, sighting: c.Sighting | None, at: datetime, policy: Policy) -> bool:
+def is_ready(rollout: Rollout, look: c.LookResult | None, at: datetime, policy: Policy) -> bool:
     """Whether the stage under way may be left: held for long enough, seen by enough, nothing speaks against it, and
     what the policy wants to have seen could have been seen."""
-    if not _is_ripe(rollout, sighting, at):
+    if not _is_ripe(rollout, look, at):
         return False
-    if sighting is None:
+    if look is None:
         return True
-    if sighting.unwatched:
+    if look.unwatched:
         return False
-    return gates.may_grow(rollout, sighting.verdict, policy) and not gates.keeps(rollout, sighting.blind, policy)
+    return gates.may_grow(rollout, look.verdict, policy) and not gates.keeps(rollout, look.blind, policy)
 
 
-def _is_ripe(rollout: Rollout, sighting: c.Sighting | None, at: datetime) -> bool:
+def _is_ripe(rollout: Rollout, look: c.LookResult | None, at: datetime) -> bool:
     """Whether it was held for long enough and seen by enough, and nothing speaks against it."""
     stage = rollout.stage
     assert stage is not None
     if rollout.held_for(at) < stage.min_hold:
         return False
-    if sighting is None:
+    if look is None:
         return not stage.exposes
-    if sighting.stage_requests < stage.min_samples:
+    if look.stage_requests < stage.min_samples:
         return False
-    if gates.unread(stage, sighting.measures) and gates.undecided(stage) not in rollout.overridden:
+    if gates.unread(stage, look.judgement.measures) and gates.undecided(stage) not in rollout.overridden:
         return False
-    match sighting.verdict:
+    match look.verdict:
         case v.TooEarly():
             return False
         case v.NoData() | v.Skewed() | v.BrokenSource() as unknown:

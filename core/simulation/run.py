@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from core.judging.judge import Judgement, judge
+from core.judging.judge import judge
 from core.judging.look import caps
 from core.judging.look.look import Look, reduce
+from core.judging.model.judgement import Judgement
 from core.judging.model.question import Question
 from core.judging.model.state import State as Memory
 from core.judging.model.verdict import RollBack
@@ -96,7 +97,7 @@ def play(plan: Plan, source: Source, tally: Tally, *, looks: int, policy: Policy
                 rollout = replace(rollout, overridden=rollout.overridden | {hold.key})
                 name = hold.findings[0].metric if hold.findings else hold.key
                 held = held or _stop(name, at, stage, found)
-            seen = sighting(found, question, look)
+            seen = look_result(found, question, look)
             rollout = replace(rollout, sighted=rollout.sighted_with(seen.blind))
             if is_ready(rollout, seen, at, policy):
                 break
@@ -129,18 +130,10 @@ def moments(stage: Stage, pace: float, looks: int) -> Iterator[tuple[timedelta, 
         yield at, at == found[-1]
 
 
-def sighting(found: Judgement, question: Question, look: Look) -> c.Sighting:
+def look_result(found: Judgement, question: Question, look: Look) -> c.LookResult:
     """A judgement in the form in which the rollout is told of it; nothing is recorded, so nothing is digested."""
-    return c.Sighting(
-        verdict=found.verdict,
-        measures=found.measures,
-        canary_requests=found.canary_requests,
-        control_requests=found.control_requests,
-        canary_units=found.canary_units,
-        control_units=found.control_units,
-        stage_requests=found.canary_requests,
-        exposed_requests=found.exposed_requests,
-        exposed_units=found.exposed_units,
+    return c.LookResult(
+        judgement=found,
         first_look=0,
         last_look=0,
         state_before="",

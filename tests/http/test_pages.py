@@ -5,6 +5,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from core import watch
+from core.judging.model.judgement import Judgement
+from core.judging.model.state import State
 from core.judging.model.verdict import Continue, Finding, Measure
 from core.metrics.observation import Observation
 from core.rollout import commands as c
@@ -17,7 +19,7 @@ from core.store.observations import windows
 from core.store.transaction import appending
 
 
-def sighting() -> c.Sighting:
+def look() -> c.LookResult:
     measure = Measure(
         metric="refusal_rate",
         title="Declined to answer",
@@ -36,16 +38,18 @@ def sighting() -> c.Sighting:
         weaker=False,
         note="<b>noted</b>",
     )
-    return c.Sighting(
-        verdict=Continue(),
-        measures=(measure,),
-        canary_requests=10,
-        control_requests=0,
-        canary_units=7,
-        control_units=0,
-        stage_requests=10,
-        exposed_requests=10,
-        exposed_units=7,
+    return c.LookResult(
+        judgement=Judgement(
+            verdict=Continue(),
+            measures=(measure,),
+            state=State(),
+            canary_requests=10,
+            control_requests=0,
+            canary_units=7,
+            control_units=0,
+            exposed_requests=10,
+            exposed_units=7,
+        ),
         first_look=1,
         last_look=2,
         state_before="",
@@ -72,7 +76,7 @@ def test_what_people_wrote_is_escaped(running: Any, serve: Any, canary: Any) -> 
 def test_a_piece_of_evidence_shows_the_unknown_as_a_dash(running: Any, serve: Any, canary: Any) -> None:
     client = serve(running)
     canary(running)
-    tick = Request(command=c.Tick(sighting=sighting()), command_id="tick-1", by=ENGINE, at=running.now(), rollout="R-1")
+    tick = Request(command=c.Tick(look=look()), command_id="tick-1", by=ENGINE, at=running.now(), rollout="R-1")
     running.service.handle(tick)
     assert '<a href="/e/R-1.1">' in client.get("/r/R-1").text
     page = client.get("/e/R-1.1").text
@@ -103,7 +107,7 @@ def placed(unit: str, number: int, stage: int, at: datetime) -> windows.Placed:
 
 def recorded(running: Any, **changes: Any) -> int:
     """Evidence as the engine writes it, with what it saw in segments and what it only tells; its number."""
-    tick = Request(command=c.Tick(sighting=sighting()), command_id="tick", by=ENGINE, at=running.now(), rollout="R-1")
+    tick = Request(command=c.Tick(look=look()), command_id="tick", by=ENGINE, at=running.now(), rollout="R-1")
     running.service.handle(tick)
     number = running.service.world().rollouts["R-1"].evidence.number + 1
     seen = replace(running.service.world().rollouts["R-1"].evidence, number=number, **changes)
@@ -131,7 +135,7 @@ def test_evidence_shows_limit_segments_notes_and_power(running: Any, serve: Any,
     running.do(c.Pause(reason="look at it"))
     looked_at(running)
     row = replace(
-        sighting().measures[0],
+        look().judgement.measures[0],
         control=0.04,
         difference=0.001,
         low=-0.02,

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from core.judging.judge import Judgement, judge
+from core.judging.judge import judge
 from core.judging.look.caps import frozen
 from core.judging.look.look import Look, reduce
 from core.judging.model.default_limits import Expected, implied
@@ -24,6 +24,7 @@ from core.judging.model.evidence import (
     counter,
     derived_metrics,
 )
+from core.judging.model.judgement import Judgement
 from core.judging.model.limits import Kind, Limit, Role, Scale
 from core.judging.model.question import Question, StageDesign
 from core.judging.model.state import State

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from core.judging.model.judgement import Judgement
 from core.judging.model.limits import Kind, Limit, Role, Scale
+from core.judging.model.state import State as EngineState
 from core.judging.model.verdict import Continue, Finding, Measure, RollBack, Verdict, Word
 from core.rollout import commands as c
 from core.rollout import events as e
@@ -103,20 +105,22 @@ def measure_of(metric: str, word: Word = "Fine") -> Measure:
     )
 
 
-def sighting_of(
+def look_of(
     verdict: Verdict | None = None, *, requests: int = 2000, look: int = 1, measures: tuple[Measure, ...] = ()
-) -> c.Sighting:
+) -> c.LookResult:
     """What a look brings in; by default nothing speaks against the new version."""
-    return c.Sighting(
-        verdict=verdict or Continue(),
-        measures=measures,
-        canary_requests=requests,
-        control_requests=19 * requests,
-        canary_units=requests // 2,
-        control_units=requests,
-        stage_requests=requests,
-        exposed_requests=requests,
-        exposed_units=requests // 2,
+    return c.LookResult(
+        judgement=Judgement(
+            verdict=verdict or Continue(),
+            measures=measures,
+            state=EngineState(),
+            canary_requests=requests,
+            control_requests=19 * requests,
+            canary_units=requests // 2,
+            control_units=requests,
+            exposed_requests=requests,
+            exposed_units=requests // 2,
+        ),
         first_look=1,
         last_look=look,
         state_before="",
@@ -171,8 +175,8 @@ class Story:
         self.at += timedelta(**span)
         return self
 
-    def tick(self, sighting: c.Sighting | None = None) -> "Story":
-        return self.when(c.Tick(sighting=sighting), by=ENGINE)
+    def tick(self, look: c.LookResult | None = None) -> "Story":
+        return self.when(c.Tick(look=look), by=ENGINE)
 
     def then(self, *kinds: type) -> "Story":
         assert [type(event) for event in self.last] == list(kinds)
@@ -236,7 +240,7 @@ class Words:
 
     plan = staticmethod(plan_of)
     surface = staticmethod(surface_of)
-    sighting = staticmethod(sighting_of)
+    look = staticmethod(look_of)
     measure = staticmethod(measure_of)
     finding = staticmethod(finding_of)
     harm = HARM

@@ -31,9 +31,9 @@ UNREAD = replace(BLIND, metric="eval_pass_rate", kind="drops_by", unread=True, a
 
 
 @pytest.fixture
-def seen(words: Any) -> Callable[..., c.Sighting]:
+def seen(words: Any) -> Callable[..., c.LookResult]:
     """A look at which nothing speaks against it, with what it could not have shown."""
-    return lambda *blind, **parts: replace(words.sighting(**parts), blind=blind)
+    return lambda *blind, **parts: replace(words.look(**parts), blind=blind)
 
 
 def test_a_stage_is_not_left_while_harm_of_twice_a_limit_could_have_been_missed(running, seen):

@@ -15,10 +15,10 @@ from core.rollout.policy import BUILT_IN, BreakGlass, Policy, QuietHours
 
 
 def test_a_stage_is_left_after_its_hold_with_its_sample(running, words):
-    story = running().later(hours=5).tick(words.sighting()).then(e.EvidenceRecorded)
-    story.later(hours=1).tick(words.sighting(requests=1499))
+    story = running().later(hours=5).tick(words.look()).then(e.EvidenceRecorded)
+    story.later(hours=1).tick(words.look(requests=1499))
     assert story.now.percent == 5
-    story.tick(words.sighting(requests=1500)).then(e.EvidenceRecorded, e.StageEntered)
+    story.tick(words.look(requests=1500)).then(e.EvidenceRecorded, e.StageEntered)
     assert story.last[0].reason == "step", "each step rests on evidence of its own"
     assert story.now.percent == 25
 
@@ -26,7 +26,7 @@ def test_a_stage_is_left_after_its_hold_with_its_sample(running, words):
 def test_a_healthy_rollout_is_done_without_anybody(running, words):
     story = running()
     for _ in range(5):
-        story.later(hours=48).tick(words.sighting())
+        story.later(hours=48).tick(words.look())
     assert story.now.state is State.DONE
     assert story.surface.live == "v43"
     assert story.surface.running == ()
@@ -39,14 +39,14 @@ def test_harm_rolls_back_in_every_state(running, words, before):
         case "paused":
             story.when(c.Pause())
         case "on hold":
-            story.tick(words.sighting(Hold(findings=(words.finding("retry_rate"),))))
+            story.tick(words.look(Hold(findings=(words.finding("retry_rate"),))))
             assert story.now.state is State.ON_HOLD
         case "waiting":
-            story.later(hours=6).tick(words.sighting())
+            story.later(hours=6).tick(words.look())
             assert story.now.state is State.WAITING
         case "baking":
             story.happen(e.StageEntered(index=3, name="bake", percent=100))
-    story.later(seconds=90).tick(words.sighting(words.harm)).then(e.EvidenceRecorded, e.RolledBack)
+    story.later(seconds=90).tick(words.look(words.harm)).then(e.EvidenceRecorded, e.RolledBack)
     assert story.now.state is State.ROLLED_BACK
     assert story.now.percent == 0
     assert story.surface.live == "v42"
@@ -54,7 +54,7 @@ def test_harm_rolls_back_in_every_state(running, words, before):
 
 
 def test_the_rollback_says_how_long_the_verdict_took(running, words):
-    story = running().later(seconds=90).tick(words.sighting(words.harm))
+    story = running().later(seconds=90).tick(words.look(words.harm))
     assert story.now.rollback.verdict_seconds == 90
     assert story.now.rollback.judged_seconds == 0.01
     assert story.now.rollback.exposed_requests == 2000
@@ -76,74 +76,74 @@ def test_anybody_but_a_guest_may_roll_back(running, cast):
 
 def test_nothing_advances_over_an_approval(running, words, cast):
     stages = (words.stages[0], replace(words.stages[1], advance=Advance.APPROVE), *words.stages[2:])
-    story = running(stages=stages).later(hours=6).tick(words.sighting())
+    story = running(stages=stages).later(hours=6).tick(words.look())
     assert story.now.state is State.WAITING
     story.refuses(c.Advance(reason="hurry"), "Nothing skips an approval")
     for _ in range(5):
-        story.later(minutes=5).tick(words.sighting()).then()
-    story.when(c.Approve(), by=cast["lee"]).tick(words.sighting()).then(e.StageEntered)
+        story.later(minutes=5).tick(words.look()).then()
+    story.when(c.Approve(), by=cast["lee"]).tick(words.look()).then(e.StageEntered)
     assert story.now.percent == 25
 
 
 def test_a_changed_verdict_voids_the_approval(running, words, cast):
     stages = (words.stages[0], replace(words.stages[1], advance=Advance.APPROVE), *words.stages[2:])
-    story = running(stages=stages).later(hours=6).tick(words.sighting()).when(c.Approve(), by=cast["lee"])
+    story = running(stages=stages).later(hours=6).tick(words.look()).when(c.Approve(), by=cast["lee"])
     asked = story.now.request.request
-    story.tick(words.sighting(TooEarly(canary_requests=0, control_requests=0)))
+    story.tick(words.look(TooEarly(canary_requests=0, control_requests=0)))
     assert story.now.state is State.WAITING
     assert story.now.request.request != asked
     assert story.now.approvals == ()
 
 
 def test_high_risk_asks_two_people_at_every_step(running, words, cast):
-    story = running(risk=Risk.HIGH, approvals=Approvals(required=2)).later(hours=6).tick(words.sighting(Cleared()))
+    story = running(risk=Risk.HIGH, approvals=Approvals(required=2)).later(hours=6).tick(words.look(Cleared()))
     assert story.now.request.gate == "ramp 25%"
-    story.when(c.Approve(), by=cast["lee"]).tick(words.sighting(Cleared())).then()
-    story.when(c.Approve(), by=cast["mira"]).tick(words.sighting(Cleared())).then(e.StageEntered)
+    story.when(c.Approve(), by=cast["lee"]).tick(words.look(Cleared())).then()
+    story.when(c.Approve(), by=cast["mira"]).tick(words.look(Cleared())).then(e.StageEntered)
 
 
 def test_high_risk_does_not_grow_on_nothing_found(running, words):
-    story = running(risk=Risk.HIGH, approvals=Approvals(required=2)).later(hours=6).tick(words.sighting())
+    story = running(risk=Risk.HIGH, approvals=Approvals(required=2)).later(hours=6).tick(words.look())
     assert story.now.request is None
-    story.later(hours=18).tick(words.sighting()).then(e.EvidenceRecorded, e.Held)
+    story.later(hours=18).tick(words.look()).then(e.EvidenceRecorded, e.Held)
     assert "do not show yet that every limit is kept" in story.now.hold.text
     story.when(c.Resume(reason="the limit cannot be shown at this traffic")).then(e.Resumed)
-    story.tick(words.sighting())
+    story.tick(words.look())
     assert story.now.request.gate == "ramp 25%", "what a person set aside does not hold again, and is still approved"
 
 
 def test_high_risk_without_a_longest_hold_is_asked_about_after_four_of_them(running, words):
     stages = (replace(words.stages[0], max_hold=None), *words.stages[1:])
     story = running(risk=Risk.HIGH, approvals=Approvals(required=2), stages=stages)
-    story.later(hours=23).tick(words.sighting())
+    story.later(hours=23).tick(words.look())
     assert story.now.hold is None
-    story.later(hours=1).tick(words.sighting()).then(e.EvidenceRecorded, e.Held)
+    story.later(hours=1).tick(words.look()).then(e.EvidenceRecorded, e.Held)
 
 
 def test_high_risk_does_not_advance_either_before_it_is_shown(running, words):
-    story = running(risk=Risk.HIGH, approvals=Approvals(required=2)).later(hours=1).tick(words.sighting())
+    story = running(risk=Risk.HIGH, approvals=Approvals(required=2)).later(hours=1).tick(words.look())
     story.refuses(c.Advance(reason="we are in a hurry"), "shown to be kept")
-    story.tick(words.sighting(Cleared())).when(c.Advance(reason="shown early")).then(e.ApprovalRequested)
+    story.tick(words.look(Cleared())).when(c.Advance(reason="shown early")).then(e.ApprovalRequested)
 
 
 def test_an_approval_does_not_lapse_when_it_is_even_shown_to_keep_its_limits(running, words, cast):
     stages = (words.stages[0], replace(words.stages[1], advance=Advance.APPROVE), *words.stages[2:])
-    story = running(stages=stages).later(hours=6).tick(words.sighting())
+    story = running(stages=stages).later(hours=6).tick(words.look())
     asked = story.now.request
-    story.tick(words.sighting(Cleared()))
+    story.tick(words.look(Cleared()))
     assert story.now.request == asked
 
 
 def test_a_source_that_broke_holds_and_clears_itself(running, words):
     began = running().now.stage_since
     broken = BrokenSource(metric="eval_pass_rate", title="Answers", arm="canary", since=began)
-    story = running().tick(words.sighting(broken)).then(e.EvidenceRecorded, e.Held)
+    story = running().tick(words.look(broken)).then(e.EvidenceRecorded, e.Held)
     assert story.now.hold.text == "eval_pass_rate of the new version has stopped arriving"
-    story.tick(words.sighting()).then(e.EvidenceRecorded, e.HoldCleared)
+    story.tick(words.look()).then(e.EvidenceRecorded, e.HoldCleared)
 
 
 def test_caps_are_frozen_once(running, words):
-    seen = replace(words.sighting(), caps={"cost_per_request": 0.09})
+    seen = replace(words.look(), caps={"cost_per_request": 0.09})
     story = running().tick(seen)
     assert story.now.caps == {"cost_per_request": 0.09}
     story.tick(replace(seen, caps={"cost_per_request": 0.5}))
@@ -152,20 +152,20 @@ def test_caps_are_frozen_once(running, words):
 
 def test_a_request_nobody_answers_ends_on_hold(running, words):
     stages = (words.stages[0], replace(words.stages[1], advance=Advance.APPROVE), *words.stages[2:])
-    story = running(stages=stages).later(hours=6).tick(words.sighting())
-    story.later(hours=25).tick(words.sighting()).then(e.ApprovalExpired, e.Held)
+    story = running(stages=stages).later(hours=6).tick(words.look())
+    story.later(hours=25).tick(words.look()).then(e.ApprovalExpired, e.Held)
 
 
 def test_a_rejected_gate_is_a_hold(running, words, cast):
     stages = (words.stages[0], replace(words.stages[1], advance=Advance.APPROVE), *words.stages[2:])
-    story = running(stages=stages).later(hours=6).tick(words.sighting())
+    story = running(stages=stages).later(hours=6).tick(words.look())
     story.when(c.Reject(reason="tone is off"), by=cast["lee"]).then(e.Rejected, e.Held)
     assert story.now.state is State.ON_HOLD
 
 
 def test_a_gate_rejected_while_paused_lets_the_clock_go_on_after_the_hold(running, words, cast):
     stages = (words.stages[0], replace(words.stages[1], advance=Advance.APPROVE), *words.stages[2:])
-    story = running(stages=stages).later(hours=6).tick(words.sighting())
+    story = running(stages=stages).later(hours=6).tick(words.look())
     story.when(c.Pause(reason="lunch")).later(hours=1).when(c.Reject(reason="tone is off"), by=cast["lee"])
     assert story.now.state is State.ON_HOLD
     before = story.now.held_for(story.at)
@@ -174,46 +174,44 @@ def test_a_gate_rejected_while_paused_lets_the_clock_go_on_after_the_hold(runnin
 
 
 def test_a_hold_limit_stops_growth_until_somebody_says_why(running, words):
-    story = (
-        running().tick(words.sighting(Hold(findings=(words.finding("retry_rate"),)))).then(e.EvidenceRecorded, e.Held)
-    )
-    story.later(hours=12).tick(words.sighting()).tick(words.sighting())
+    story = running().tick(words.look(Hold(findings=(words.finding("retry_rate"),)))).then(e.EvidenceRecorded, e.Held)
+    story.later(hours=12).tick(words.look()).tick(words.look())
     assert story.now.percent == 5
     story.refuses(c.Resume(), "say why")
     story.refuses(c.Advance(reason="go"), "does not grow")
     story.when(c.Resume(reason="greeting bug, unrelated")).then(e.Resumed)
-    story.tick(words.sighting(Hold(findings=(words.finding("retry_rate"),))))
+    story.tick(words.look(Hold(findings=(words.finding("retry_rate"),))))
     assert story.now.state is State.RUNNING, "the finding that was set aside does not hold again"
-    story.tick(words.sighting(Hold(findings=(words.finding("suggestion_ctr", "drops_by"),))))
+    story.tick(words.look(Hold(findings=(words.finding("suggestion_ctr", "drops_by"),))))
     assert story.now.state is State.ON_HOLD, "another finding does"
 
 
 def test_no_data_holds_and_clears_itself(running, words):
-    story = running().tick(words.sighting(NoData(since=None, arm="canary")))
+    story = running().tick(words.look(NoData(since=None, arm="canary")))
     assert story.now.hold.key == "no_data"
-    story.later(minutes=20).tick(words.sighting(NoData(since=None, arm="canary"))).then()
-    story.tick(words.sighting()).then(e.EvidenceRecorded, e.HoldCleared)
+    story.later(minutes=20).tick(words.look(NoData(since=None, arm="canary"))).then()
+    story.tick(words.look()).then(e.EvidenceRecorded, e.HoldCleared)
     assert story.now.state is State.RUNNING
 
 
 def test_a_skewed_split_holds(running, words):
-    story = running().tick(words.sighting(Skewed(log_bayes_factor=9.0, expected_share=0.05, observed_share=0.02)))
+    story = running().tick(words.look(Skewed(log_bayes_factor=9.0, expected_share=0.05, observed_share=0.02)))
     assert "2.0%" in story.now.hold.text
 
 
 def test_undecided_at_max_hold_asks_instead_of_shipping(running, words):
-    story = running().later(hours=24).tick(words.sighting(requests=10))
+    story = running().later(hours=24).tick(words.look(requests=10))
     assert story.now.hold.key == "undecided:canary"
     story.when(c.Resume(reason="quiet week")).when(c.Advance(reason="we accept the risk")).then(e.StageEntered)
     assert story.last[0].skipped == "we accept the risk"
 
 
 def test_the_clock_stands_still_while_paused(running, words):
-    story = running().later(hours=3).when(c.Pause(reason="odd greetings")).later(hours=10).tick(words.sighting())
+    story = running().later(hours=3).when(c.Pause(reason="odd greetings")).later(hours=10).tick(words.look())
     assert story.now.state is State.PAUSED
-    story.when(c.Resume()).tick(words.sighting())
+    story.when(c.Resume()).tick(words.look())
     assert story.now.percent == 5, "three of six hours have passed"
-    story.later(hours=3).tick(words.sighting()).then(e.EvidenceRecorded, e.StageEntered)
+    story.later(hours=3).tick(words.look()).then(e.EvidenceRecorded, e.StageEntered)
 
 
 def test_advance_needs_a_reason_and_skips_only_the_waiting(running):
@@ -242,9 +240,9 @@ def test_quiet_hours_keep_growth_waiting(running, words):
     from datetime import time
 
     quiet = Policy(quiet=QuietHours(start=time(20), end=time(8)))
-    story = running(words.story(policy=quiet)).later(hours=12).tick(words.sighting())  # 22:00
+    story = running(words.story(policy=quiet)).later(hours=12).tick(words.look())  # 22:00
     assert story.now.percent == 5
-    story.later(hours=10).tick(words.sighting()).then(e.EvidenceRecorded, e.StageEntered)
+    story.later(hours=10).tick(words.look()).then(e.EvidenceRecorded, e.StageEntered)
 
 
 def test_two_people_who_feel_it_is_off_hold_it(running, cast):
@@ -254,9 +252,9 @@ def test_two_people_who_feel_it_is_off_hold_it(running, cast):
 
 
 def test_summaries_come_hourly_on_the_first_day(running, words):
-    story = running().tick(words.sighting())
-    story.later(minutes=59).tick(words.sighting()).then()
-    story.later(minutes=1).tick(words.sighting()).then(e.EvidenceRecorded)
+    story = running().tick(words.look())
+    story.later(minutes=59).tick(words.look()).then()
+    story.later(minutes=1).tick(words.look()).then(e.EvidenceRecorded)
     assert story.last[0].reason == "summary"
 
 
@@ -299,7 +297,7 @@ def test_the_drill_must_be_quick_enough(running, words):
 def done(running, words):
     story = running()
     for _ in range(5):
-        story.later(hours=48).tick(words.sighting())
+        story.later(hours=48).tick(words.look())
     return story
 
 
@@ -329,7 +327,7 @@ def test_evidence_that_cannot_be_judged_holds_until_it_can(running, words):
     story = running().when(c.DoubtEvidence(text="what came in cannot be judged"), by=ENGINE).then(e.Held)
     assert story.now.state is State.ON_HOLD
     story.when(c.DoubtEvidence(text="still"), by=ENGINE).then()
-    story.tick(words.sighting()).then(e.EvidenceRecorded, e.HoldCleared)
+    story.tick(words.look()).then(e.EvidenceRecorded, e.HoldCleared)
     assert story.now.state is State.RUNNING
 
 
@@ -337,7 +335,7 @@ def test_evidence_that_can_be_judged_again_still_rolls_back(running, words):
     from core.rollout.context import ENGINE
 
     story = running().when(c.DoubtEvidence(text="what came in cannot be judged"), by=ENGINE)
-    story.tick(words.sighting(words.harm)).then(e.EvidenceRecorded, e.RolledBack)
+    story.tick(words.look(words.harm)).then(e.EvidenceRecorded, e.RolledBack)
 
 
 def test_a_person_jumps_over_steps_only_once_the_canary_has_held(running):
@@ -386,10 +384,10 @@ def asking(running, words):
 def test_approvers_see_why_the_wait_before_their_gate_was_skipped(asking, words, cast):
     story = asking.when(c.Advance(reason="seen by all of us")).then(e.BlindSpotsAccepted, e.ApprovalRequested)
     assert story.last[1].skipped == story.now.skipped == "seen by all of us"
-    story.tick(words.sighting()).then(e.EvidenceRecorded, e.ApprovalRequested)
+    story.tick(words.look()).then(e.EvidenceRecorded, e.ApprovalRequested)
     assert story.last[1].skipped is None, "the engine does not write a person's words again"
     assert story.now.skipped == "seen by all of us", "whoever is asked anew still sees them"
-    story.when(c.Approve(), by=cast["lee"]).tick(words.sighting()).then(e.StageEntered)
+    story.when(c.Approve(), by=cast["lee"]).tick(words.look()).then(e.StageEntered)
     assert story.now.skipped == ""
 
 
@@ -400,21 +398,21 @@ def test_a_reason_is_that_of_its_own_gate(asking, cast):
 
 
 def test_who_lets_it_go_on_undecided_is_asked_again_as_much_later(running, words):
-    story = running().later(hours=24).tick(words.sighting(requests=10))
+    story = running().later(hours=24).tick(words.look(requests=10))
     assert story.now.hold.text == "undecided after 24 h: 10 of 1500 requests seen"
     story.later(hours=3).when(c.Resume(reason="quiet week"))
-    story.later(hours=23).tick(words.sighting(requests=12))
+    story.later(hours=23).tick(words.look(requests=12))
     assert story.now.state is State.RUNNING
-    story.later(hours=1).tick(words.sighting(requests=12)).then(e.EvidenceRecorded, e.Held)
+    story.later(hours=1).tick(words.look(requests=12)).then(e.EvidenceRecorded, e.Held)
     assert story.now.hold.text == "undecided after 51 h: 12 of 1500 requests seen"
 
 
 @pytest.mark.parametrize(("min_hold", "asked_after"), [(6, 24), (0, 24), (12, 48)])
 def test_a_stage_without_a_longest_hold_asks_after_four_holds_or_a_day(running, words, min_hold, asked_after):
     endless = replace(words.stages[0], min_hold=timedelta(hours=min_hold), max_hold=None)
-    story = running(stages=(endless, *words.stages[1:])).later(hours=asked_after - 1).tick(words.sighting(requests=10))
+    story = running(stages=(endless, *words.stages[1:])).later(hours=asked_after - 1).tick(words.look(requests=10))
     assert story.now.state is State.RUNNING
-    story.later(hours=1).tick(words.sighting(requests=10))
+    story.later(hours=1).tick(words.look(requests=10))
     assert story.now.hold.key == "undecided:canary"
 
 
@@ -424,35 +422,35 @@ SILENCE = NoData(since=None, arm="canary")
 @pytest.fixture
 def half_approved(asking, words, cast):
     """At a gate that two of two groups have to open, of which one has."""
-    story = asking.later(hours=6).tick(words.sighting())
+    story = asking.later(hours=6).tick(words.look())
     story.happen(replace(story.now.request, request="R-1.7", needed=2))
     return story.when(c.Approve(), by=cast["lee"])
 
 
 def test_a_quarter_of_an_hour_of_silence_at_a_gate_keeps_the_approvals(half_approved, words, cast):
-    story = half_approved.later(minutes=15).tick(words.sighting(SILENCE)).then(e.EvidenceRecorded, e.Held)
+    story = half_approved.later(minutes=15).tick(words.look(SILENCE)).then(e.EvidenceRecorded, e.Held)
     assert story.now.waiting_for == "no requests on the new version arrive any more"
-    story.later(minutes=5).tick(words.sighting()).then(e.EvidenceRecorded, e.HoldCleared)
+    story.later(minutes=5).tick(words.look()).then(e.EvidenceRecorded, e.HoldCleared)
     assert story.now.state is State.WAITING
-    story.when(c.Approve(), by=cast["mira"]).tick(words.sighting()).then(e.StageEntered)
+    story.when(c.Approve(), by=cast["mira"]).tick(words.look()).then(e.StageEntered)
     assert story.now.percent == 25
 
 
 def test_approvals_may_be_given_in_a_silence_that_clears_itself_and_it_grows_after_it(half_approved, words, cast):
-    story = half_approved.tick(words.sighting(SILENCE)).when(c.Approve(), by=cast["mira"])
-    story.tick(words.sighting(SILENCE)).then()
-    story.tick(words.sighting()).then(e.EvidenceRecorded, e.HoldCleared).tick(words.sighting()).then(e.StageEntered)
+    story = half_approved.tick(words.look(SILENCE)).when(c.Approve(), by=cast["mira"])
+    story.tick(words.look(SILENCE)).then()
+    story.tick(words.look()).then(e.EvidenceRecorded, e.HoldCleared).tick(words.look()).then(e.StageEntered)
 
 
 def test_a_resume_of_a_silence_at_a_gate_waits_for_the_same_approvals(half_approved, words):
-    story = half_approved.tick(words.sighting(SILENCE)).when(c.Resume(reason="the app was deployed"))
+    story = half_approved.tick(words.look(SILENCE)).when(c.Resume(reason="the app was deployed"))
     assert (story.now.state, len(story.now.approvals)) == (State.WAITING, 1)
-    story.tick(words.sighting(SILENCE))
+    story.tick(words.look(SILENCE))
     assert len(story.now.approvals) == 1, "silence is no other evidence"
 
 
 def test_a_hold_that_a_person_decides_on_still_voids_them(half_approved, words):
-    story = half_approved.tick(words.sighting(Hold(findings=(words.finding("retry_rate"),))))
+    story = half_approved.tick(words.look(Hold(findings=(words.finding("retry_rate"),))))
     assert (story.now.state, story.now.request, story.now.approvals) == (State.ON_HOLD, None, ())
 
 
@@ -465,22 +463,22 @@ def internal(running, words):
 
 
 def test_chosen_people_who_sleep_hold_nothing_and_the_clock_goes_on(internal, words):
-    story = internal.later(hours=2).tick(words.sighting())
-    story.later(hours=10).tick(words.sighting(SILENCE)).then(e.EvidenceRecorded)
-    story.later(hours=12).tick(words.sighting(SILENCE))
+    story = internal.later(hours=2).tick(words.look())
+    story.later(hours=10).tick(words.look(SILENCE)).then(e.EvidenceRecorded)
+    story.later(hours=12).tick(words.look(SILENCE))
     assert (story.now.state, story.now.percent) == (State.RUNNING, 50), "it does not grow while nobody is there"
-    story.later(hours=1).tick(words.sighting()).then(e.EvidenceRecorded, e.StageEntered)
+    story.later(hours=1).tick(words.look()).then(e.EvidenceRecorded, e.StageEntered)
 
 
 def test_chosen_people_of_whom_nobody_ever_came_hold_it(internal, words):
-    assert internal.tick(words.sighting(SILENCE, requests=0)).now.hold.key == "no_data"
+    assert internal.tick(words.look(SILENCE, requests=0)).now.hold.key == "no_data"
 
 
 def test_chosen_people_who_stay_away_for_a_day_are_asked_about(internal, words):
     short = replace(internal.now.plan.stages[0], min_hold=timedelta(hours=2))
     internal.rollout = replace(internal.now, plan=replace(internal.now.plan, stages=(short, *words.stages)))
-    assert internal.later(hours=23).tick(words.sighting(SILENCE)).now.hold is None
-    assert internal.later(hours=1).tick(words.sighting(SILENCE)).now.hold.key == "undecided:internal"
+    assert internal.later(hours=23).tick(words.look(SILENCE)).now.hold is None
+    assert internal.later(hours=1).tick(words.look(SILENCE)).now.hold.key == "undecided:internal"
 
 
 GLASS = replace(BUILT_IN, break_glass=BreakGlass(groups=("@ai-platform",), reason_min_chars=20))
@@ -513,8 +511,8 @@ def test_an_ab_is_left_when_something_can_be_said_of_what_it_is_decided_on(runni
         kind=StageKind.AB, name="ab", percent=50, min_hold=timedelta(days=7), decide_on=("eval_pass_rate", "retry_rate")
     )
     story = running(stages=(ab, *words.stages[2:]))
-    one = words.sighting(measures=(words.measure("eval_pass_rate"), words.measure("retry_rate", "Not enough data")))
-    both = words.sighting(measures=(words.measure("eval_pass_rate"), words.measure("retry_rate")))
+    one = words.look(measures=(words.measure("eval_pass_rate"), words.measure("retry_rate", "Not enough data")))
+    both = words.look(measures=(words.measure("eval_pass_rate"), words.measure("retry_rate")))
     replace(story.later(days=7)).tick(both).then(e.EvidenceRecorded, e.StageEntered)
     story.tick(one)
     assert story.now.hold.text == (

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from core.judging.model.judgement import Judgement
+from core.judging.model.state import State as EngineState
 from core.judging.model.verdict import Finding, RollBack
 from core.rollout import commands as c
 from core.rollout.model import State
@@ -26,17 +28,19 @@ HARM = RollBack(
 )
 
 
-def sighting(verdict: Any) -> c.Sighting:
-    return c.Sighting(
-        verdict=verdict,
-        measures=(),
-        canary_requests=565,
-        control_requests=10_735,
-        canary_units=430,
-        control_units=8_100,
-        stage_requests=565,
-        exposed_requests=565,
-        exposed_units=430,
+def look(verdict: Any) -> c.LookResult:
+    return c.LookResult(
+        judgement=Judgement(
+            verdict=verdict,
+            measures=(),
+            state=EngineState(),
+            canary_requests=565,
+            control_requests=10_735,
+            canary_units=430,
+            control_units=8_100,
+            exposed_requests=565,
+            exposed_units=430,
+        ),
         first_look=1,
         last_look=3,
         state_before="a",
@@ -67,7 +71,7 @@ def test_from_a_plan_to_a_rollback(either: Any) -> None:
     assert either.card().text.startswith("Paused: R-1 support-tone. 5 % stays")
     assert "Resumed by" in either.click("ana", either.card(), "Resume")
 
-    either.later(minutes=1).say(c.Tick(sighting=sighting(HARM)))
+    either.later(minutes=1).say(c.Tick(look=look(HARM)))
     either.deliver()
     assert either.rollout.state is State.ROLLED_BACK
     alert = either.message("#ai-rollouts", "Rolled back: R-1")

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from bot.rendering.numbers.latest import Latest, latest, power_of
-from core.judging.judge import Judgement
+from core.judging.model.judgement import Judgement
 from core.judging.model.verdict import Finding, Measure
 from core.judging.report.series import Point
 from core.rollout.model import Rollout

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from core.judging.judge import Judgement
+from core.judging.model.judgement import Judgement
 from core.judging.model.verdict import Finding, Measure
 from core.judging.report.power import Power, power
 from core.rollout import questions
