@@ -126,7 +126,9 @@ def _refuse_address(file: RolloutFile, plan: Plan, world: World, not_driven: Cal
     if plan.drives is None or (known is not None and known.started_at is not None):
         return
     if why := not_driven(plan.drives.url):
-        raise Unreadable([file.source.problem(("drives", "unleash", "url"), f"it would never be called: {why}")])
+        raise Unreadable(
+            [file.source.problem(("drives", plan.drives.system, "url"), f"it would never be called: {why}")]
+        )
 
 
 def _owner_warning(file: RolloutFile, why: str) -> Problem:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Protocol, TypeAlias
 
-from core.rollout.plan import UnleashStrategy
+from core.rollout.plan import DrivenFlag
 
 
 class FlagSystem(Protocol):
@@ -16,5 +16,5 @@ class FlagSystem(Protocol):
         """Ask for another one. Whether it was taken is known by reading it."""
 
 
-Open: TypeAlias = Callable[[UnleashStrategy], FlagSystem]
+Open: TypeAlias = Callable[[DrivenFlag], FlagSystem]
 """The system that a plan names; `Never` where this installation may not talk to it."""

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from bot.outbound.attempts import Later, Never
 from bot.outbound.client import Answer, Door
-from core.rollout.plan import UnleashStrategy
+from core.rollout.plan import DrivenFlag
 
 LONGEST_WAIT = 300.0  # seconds, however long the other side would like us to wait
 SHORTEST_WAIT = 1.0  # else a row would be tried again at once, for ever
@@ -19,7 +19,7 @@ _PASSING = frozenset({408, 409, 412, 423, 425, 429})
 class Unleash:
     """The token is sent to `url`, which whoever set it up named with it, and never to where else a file may point."""
 
-    def __init__(self, door: Door, strategy: UnleashStrategy, *, url: str, token: str) -> None:
+    def __init__(self, door: Door, strategy: DrivenFlag, *, url: str, token: str) -> None:
         if not token or not url:
             name = "UNLEASH_URL" if token else "UNLEASH_TOKEN"
             raise Never(f"{name} is not set, so Rampart cannot talk to {strategy.url}: set it and restart the workers")

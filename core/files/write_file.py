@@ -17,7 +17,7 @@ from core.rollout.plan import (
     Plan,
     Stage,
     StageKind,
-    UnleashStrategy,
+    DrivenFlag,
 )
 
 
@@ -67,7 +67,7 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
-def _drives(driven: UnleashStrategy) -> dict[str, Any]:
+def _drives(driven: DrivenFlag) -> dict[str, Any]:
     where = asdict(driven)
     return {where.pop("system"): where}
 

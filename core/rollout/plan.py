@@ -148,19 +148,19 @@ class Approvals:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UnleashStrategy:
-    """A `flexibleRollout` strategy of a team's own Unleash, whose percentage follows the plan."""
+class DrivenFlag:
+    """A flag in a team's own flag system, whose percentage follows the plan. `system` says which actuator drives it."""
 
     url: str  # without a slash at the end
     project: str
     environment: str
     feature: str
-    strategy: str  # its id
-    system: str = "unleash"
+    strategy: str  # the id of the rule that holds the percentage
+    system: str
 
     @property
     def title(self) -> str:
-        return f"{self.feature} in Unleash ({self.environment})"
+        return f"{self.feature} in {self.system.capitalize()} ({self.environment})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,7 +193,7 @@ class Plan:
     limits: tuple[Limit, ...]
     notices: tuple[NoticePlan, ...]
     start: datetime | None = None
-    drives: UnleashStrategy | None = None
+    drives: DrivenFlag | None = None
 
     @property
     def engineering_channel(self) -> str:

@@ -10,7 +10,7 @@ from bot.outbound.client import Door
 from core.rollout import commands as c
 from core.rollout import events as e
 from core.rollout.events import RolloutEvent
-from core.rollout.plan import UnleashStrategy
+from core.rollout.plan import DrivenFlag
 from core.service import Service
 from core.store.models import outbox as table
 from tests.actuators.stand_in import TOKEN, StandIn
@@ -74,7 +74,7 @@ class House(Desk):
         door = Door({"127.0.0.1"}, seconds=seconds)
         service = service or self.service
 
-        def open_system(driven: UnleashStrategy) -> Unleash:
+        def open_system(driven: DrivenFlag) -> Unleash:
             claimed()
             return Unleash(door, driven, url=self.url, token=self.token)
 

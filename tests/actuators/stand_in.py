@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from core.rollout.plan import UnleashStrategy
+from core.rollout.plan import DrivenFlag
 
 TOKEN = "user:4e7ab1c2-a-token-for-tests"
 PATH = re.compile(r"/api/admin/projects/([^/]+)/features/([^/]+)/environments/([^/]+)/strategies/([^/]+)")
@@ -49,9 +49,14 @@ class StandIn:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
-    def driven(self) -> UnleashStrategy:
-        return UnleashStrategy(
-            url=self.url, project="default", environment="production", feature="new-prompt", strategy="s-1"
+    def driven(self) -> DrivenFlag:
+        return DrivenFlag(
+            url=self.url,
+            project="default",
+            environment="production",
+            feature="new-prompt",
+            strategy="s-1",
+            system="unleash",
         )
 
     def fail_next(self, method: str, how: Callable[["Call"], None], times: int = 1) -> None:

@@ -8,7 +8,7 @@ import pytest
 from inline_snapshot import snapshot
 
 from core.files.write_file import export
-from core.rollout.plan import UnleashStrategy
+from core.rollout.plan import DrivenFlag
 
 DRIVES = """\
 drives:
@@ -19,12 +19,13 @@ drives:
     strategy: 9c2d7a52-6f0e-4d4c-9df1-8a2f6c1b7e10
 """
 COHORT = "  - cohort: {name: internal, where: {email_domain: example.com}, hold: 2h}\n"
-DRIVEN = UnleashStrategy(
+DRIVEN = DrivenFlag(
     url="https://flags.example.com",
     project="default",
     environment="production",
     feature="new-prompt",
     strategy="9c2d7a52-6f0e-4d4c-9df1-8a2f6c1b7e10",
+    system="unleash",
 )
 
 

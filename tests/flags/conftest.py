@@ -9,7 +9,7 @@ import pytest
 
 from core.judging.model.limits import Kind, Limit, Role, Scale
 from core.rollout.model import Rollout, StageSpan, State
-from core.rollout.plan import Approvals, NoticePlan, Plan, Risk, Stage, StageKind, UnleashStrategy
+from core.rollout.plan import Approvals, NoticePlan, Plan, Risk, Stage, StageKind, DrivenFlag
 from core.rollout.surface import Surface
 from core.rollout.world import World
 
@@ -31,7 +31,7 @@ def world_in(
     state: State = State.RUNNING,
     control: str = "concurrent",
     live: str = "v42",
-    drives: UnleashStrategy | None = None,
+    drives: DrivenFlag | None = None,
     unset: int | None = None,
     stages: tuple[Stage, ...] = STAGES,
     hold: timedelta = timedelta(0),

@@ -11,11 +11,13 @@ from core.flags.evaluation import evaluate
 from core.flags.placement import LATEST, Misplaced, Place, Uncounted, place
 from core.rollout.exposure import SETTLES_WITHIN, snapshot
 from core.rollout.model import State
-from core.rollout.plan import Stage, StageKind, UnleashStrategy
+from core.rollout.plan import Stage, StageKind, DrivenFlag
 from core.rollout.world import KEPT_OF_A_SURFACE, World
 
 EVAL, COHORT, CANARY, AB, RAMP, BAKE = range(6)
-FLAG = UnleashStrategy(url="https://flags.example.com", project="p", environment="e", feature="f", strategy="s")
+FLAG = DrivenFlag(
+    url="https://flags.example.com", project="p", environment="e", feature="f", strategy="s", system="unleash"
+)
 Make = Callable[..., World]
 Hour = Callable[[float], Any]
 

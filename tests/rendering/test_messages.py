@@ -14,7 +14,7 @@ from bot.rendering.charts import plain_text
 from bot.rendering.messages import approval, card, event_lines, follow_up, notice, rollback_alert
 from core.rollout import events as e
 from core.rollout.model import State
-from core.rollout.plan import UnleashStrategy
+from core.rollout.plan import DrivenFlag
 
 
 def _notice(words: Any, story: Any, audience: str) -> str:
@@ -194,8 +194,13 @@ Do now  restart it; until then it may still serve v43
 
 
 def test_a_flag_system_that_was_not_read_back_is_named_with_what_to_do(words: Any, story: Any) -> None:
-    flag = UnleashStrategy(
-        url="https://flags.example.com", project="p", environment="production", feature="new-prompt", strategy="s"
+    flag = DrivenFlag(
+        url="https://flags.example.com",
+        project="p",
+        environment="production",
+        feature="new-prompt",
+        strategy="s",
+        system="unleash",
     )
     back = story.running().rolled_back()
     driven = replace(back.now, plan=replace(back.now.plan, drives=flag), flag_trouble="Unleash answers 503")
@@ -216,8 +221,13 @@ Do now  set new-prompt in Unleash (production) to 0 % there by hand; Rampart goe
 
 
 def test_whoever_approves_reads_which_flag_is_driven(words: Any, story: Any) -> None:
-    flag = UnleashStrategy(
-        url="https://flags.example.com", project="p", environment="production", feature="new-prompt", strategy="s"
+    flag = DrivenFlag(
+        url="https://flags.example.com",
+        project="p",
+        environment="production",
+        feature="new-prompt",
+        strategy="s",
+        system="unleash",
     )
     planned = story.planned().now
     driven = replace(planned, plan=replace(planned.plan, drives=flag))

@@ -8,10 +8,15 @@ from core.rollout import commands as c
 from core.rollout import driving
 from core.rollout import events as e
 from core.rollout.context import ENGINE
-from core.rollout.plan import Stage, StageKind, UnleashStrategy
+from core.rollout.plan import Stage, StageKind, DrivenFlag
 
-FLAG = UnleashStrategy(
-    url="https://flags.example.com", project="default", environment="production", feature="new-prompt", strategy="s1"
+FLAG = DrivenFlag(
+    url="https://flags.example.com",
+    project="default",
+    environment="production",
+    feature="new-prompt",
+    strategy="s1",
+    system="unleash",
 )
 GATE = Stage(kind=StageKind.EVAL, name="offline")
 

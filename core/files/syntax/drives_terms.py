@@ -8,7 +8,7 @@ from pydantic import PlainValidator
 from pydantic import WithJsonSchema as Schema
 
 from core.files.syntax.fields import Name, Strict
-from core.rollout.plan import UnleashStrategy
+from core.rollout.plan import DrivenFlag
 
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]")
 _BELOW = re.compile(r"(/[A-Za-z0-9][A-Za-z0-9._~-]*)*/?")
@@ -49,13 +49,14 @@ class UnleashTerms(Strict):
     feature: Name
     strategy: Name
 
-    def plan(self) -> UnleashStrategy:
-        return UnleashStrategy(
+    def plan(self) -> DrivenFlag:
+        return DrivenFlag(
             url=self.url,
             project=self.project,
             environment=self.environment,
             feature=self.feature,
             strategy=self.strategy,
+            system="unleash",
         )
 
 
@@ -64,5 +65,5 @@ class DrivesTerms(Strict):
 
     unleash: UnleashTerms
 
-    def plan(self) -> UnleashStrategy:
+    def plan(self) -> DrivenFlag:
         return self.unleash.plan()

@@ -148,12 +148,13 @@ PLAN = p.Plan(
     notices=(p.NoticePlan(channel="#ai-rollouts", audience="engineering"), NOTICE),
     start=NOON + timedelta(days=2),
 )
-DRIVEN = p.UnleashStrategy(
+DRIVEN = p.DrivenFlag(
     url="https://flags.example.com",
     project="default",
     environment="production",
     feature="new-prompt",
     strategy="9c2d7a52-6f0e-4d4c-9df1-8a2f6c1b7e10",
+    system="unleash",
 )
 DRIVING = replace(PLAN, drives=DRIVEN)
 POLICY = policy.Policy(
