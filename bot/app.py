@@ -1,4 +1,4 @@
-"""The composition root: the real things are built here, in one visible place, and handed over."""
+"""The composition root: builds every real dependency of a process in one place and wires them together."""
 
 import gc
 import logging
@@ -55,18 +55,19 @@ DELETE_EVERY = timedelta(minutes=15)
 CHECKPOINT_EVERY = timedelta(minutes=1)
 RECONNECT_EVERY = timedelta(seconds=5)
 RELOAD_EVERY = timedelta(seconds=2)
-START_WITHIN = 15
-SLACK_TIMEOUT = 10  # seconds a call
-STOP_WITHIN = 2  # seconds that a call under way (of a stream, of a Slack that hangs) may keep a stopping process
+START_WITHIN = 15  # seconds until the HTTP server must answer
+SLACK_TIMEOUT = 10  # seconds per call
+STOP_WITHIN = 2  # seconds that running jobs, open requests and a hanging Slack may delay a stopping process
 
 
 def real_now() -> datetime:
+    """The machine's clock in UTC, as opposed to the rollouts' clock, which may run faster."""
     return datetime.now(UTC)
 
 
 @dataclass(slots=True)
 class Program:
-    """One process of Rampart, built and not yet started. `stop` may be called whatever was started."""
+    """One process of Rampart, built but not yet started. `stop` is safe whether or not it was started."""
 
     settings: Settings
     database: Database
@@ -81,7 +82,7 @@ class Program:
     _connected: bool = False
 
     def start(self) -> None:
-        """Follow the log, start the jobs, connect to Slack. Serving HTTP is `run` or `serve_in_thread`."""
+        """Follow the log, start the jobs and connect to Slack. HTTP is served by `run` or `serve_in_thread`."""
         self.serving.start()
         self.clock.start()
         if self.bolt is not None and self.settings.socket_mode:
@@ -90,7 +91,7 @@ class Program:
             self.clock.every(RECONNECT_EVERY, self._connect_to_slack, "socket mode")
 
     def run(self, told: Callable[[str], None] = lambda _: None) -> None:
-        """Serve until SIGTERM or SIGINT, or wait for one where there is nothing to serve; `told` gets the base URL."""
+        """Serve HTTP (if this role does) until SIGTERM or SIGINT. `on_ready` gets the base URL, empty without HTTP."""
         ended = _on_signal()
         try:
             listening = _listen(self.settings) if self.asgi is not None else None
@@ -106,7 +107,7 @@ class Program:
             self.stop()
 
     def serve_in_thread(self) -> str:
-        """Serve from a thread of its own; the base URL, once it answers."""
+        """Serve HTTP from a thread; returns the base URL once it answers, or raises TimeoutError."""
         listening = _listen(self.settings)
         answers = threading.Event()
         server = self._uvicorn(answers.set)
@@ -117,7 +118,7 @@ class Program:
         return _url(listening)
 
     def stop(self) -> None:
-        """End the jobs and connections in the order in which they depend on one another."""
+        """Stop the jobs and close the connections, dependents first."""
         closing = self._close_socket_mode()
         if self._server is not None:
             self._server.should_exit = True
@@ -132,7 +133,7 @@ class Program:
         self.database.close()
 
     def _connect_to_slack(self) -> None:
-        """Once it has connected, the client keeps the connection itself; until then evaluations are answered anyway."""
+        """Try once to connect; afterwards the client reconnects by itself. Evaluations are served meanwhile."""
         if self.socket_mode is None or self._connected:
             return
         try:
@@ -143,7 +144,7 @@ class Program:
             self._connected = True
 
     def _close_socket_mode(self) -> threading.Thread | None:
-        """Beside everything else: the client may wait seconds for a read of its own."""
+        """Close it in a thread, since the client may block for seconds on a read; returns that thread to join."""
         if self.socket_mode is None:
             return None
         closing = threading.Thread(target=self.socket_mode.close, name="socket-mode-close", daemon=True)
@@ -151,12 +152,13 @@ class Program:
         return closing
 
     def _uvicorn(self, announce: Callable[[], None]) -> uvicorn.Server:
+        """The uvicorn server of this process; it calls `on_ready` once it answers."""
         config = uvicorn.Config(
             self.asgi,  # type: ignore[arg-type]
             loop="uvloop",
             http="httptools",
             lifespan="on",
-            log_config=None,  # its lines go where those of other libraries go
+            log_config=None,  # logs like every other library, see `configure_logging`
             log_level="warning",
             access_log=False,
             server_header=False,
@@ -167,7 +169,7 @@ class Program:
 
 
 def _settle() -> None:
-    """What there is by now stays: to search all of it for garbage stops every thread for a tenth of a second."""
+    """Exempt everything allocated so far from garbage collection: a full pass stops all threads for 0.1 s."""
     gc.collect()
     gc.freeze()
 
@@ -180,8 +182,11 @@ def build(
     pace: float = 1.0,
     rest: timedelta = messages.PACE,
 ) -> Program:
-    """A process in one of three roles. `now` is the rollouts' clock, `pace` how much faster than real time it goes, and
-    `rest` how long a channel rests after a message: none where that clock stands still."""
+    """Build a process in one of three roles, without starting it.
+
+    `now` is the rollouts' clock and `speed` how many times faster than real time it runs. `channel_pause` is the least
+    time between two messages to one Slack channel; zero for tests whose clock stands still.
+    """
     configure_logging(settings)
     database = connect(settings.database_url)
     for warning in database.warnings:
@@ -193,7 +198,7 @@ def build(
     if role != "serve":
         database.serve_with_others(role)
     elif database.dialect == "sqlite":
-        processes.forget(database)  # nobody else serves this file: whoever has not left is dead
+        processes.forget(database)  # only one process serves a SQLite file, so any other report is from a dead one
     service, outage = Service(database, blind_after=settings.blind_after), Outage()
     process_id = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:4]}"
     serving = Serving(
@@ -221,7 +226,7 @@ def build(
             service,
             serving.snapshot,
             tokens=settings.tokens,
-            bolt=bolt if settings.slack_signing_secret else None,  # unsigned, nothing could be believed
+            bolt=bolt if settings.slack_signing_secret else None,  # without the secret, no request could be verified
             now=now,
             resolve_handle=directory.resolve_handle if directory is not None else _as_written,
             not_driven=door(settings).refusal,
@@ -240,7 +245,7 @@ def build(
 
 
 def web_client(settings: Settings) -> WebClient | None:
-    """The way to Slack's Web API, or to whatever `SLACK_API_URL` names; None where no token is set."""
+    """A client for Slack's Web API, or for the server that `SLACK_API_URL` names; None without a bot token."""
     if not settings.slack:
         return None
     if not settings.slack_api_url:
@@ -250,7 +255,7 @@ def web_client(settings: Settings) -> WebClient | None:
 
 
 def configure_logging(settings: Settings) -> None:
-    """Lines for people, or JSON; warnings of libraries go the same way. Neither shows a secret."""
+    """Log to standard output as text or JSON, and warnings of libraries to standard error; secrets are redacted."""
     redact = Redactor(settings.secrets)
     redact.guard()
     renderer: Any = structlog.processors.JSONRenderer()
@@ -282,6 +287,7 @@ def _schedule(
     rest: timedelta,
     outage: Outage,
 ) -> None:
+    """Register every periodic job of a worker with the scheduler."""
     every = settings.tick
     slots = jobs.Slots(overdue=jobs.OVERDUE * every / pace / timedelta(seconds=1))
     often = min(every / pace, max(every / pace / jobs.PARTS, TICK_AT_MOST_EVERY))
@@ -303,7 +309,7 @@ def _schedule(
         speed=pace,
     )
     flag_slots = jobs.FlagSlots.at_pace(pace)
-    # Without a token, too: then that is what people are told.
+    # Runs without a token, too: the attempt then tells people that the token is missing.
     clock.every(DRIVE_EVERY, lambda: drive() if flags.is_needed(service.peek()) else 0, "drive")
     clock.every(LOOK_AT_FLAGS_EVERY, lambda: jobs.look_at_flags(service, now(), flag_slots), "look at flags")
     if slack is not None and directory is not None:
@@ -322,27 +328,29 @@ def _schedule(
 
 
 def _job_failed(outage: Outage, name: str, error: Exception) -> None:
-    """It is done again at its next turn. Of a database that is away one line is enough for all jobs."""
+    """Log a failed job, which runs again at its next interval. A database outage is logged once for all jobs."""
     if not outage.noted(error, name):
         log.error("a job failed; it is done again at its next turn", job=name, exc_info=error)
 
 
 def resolver(settings: Settings) -> Callable[[str], str]:
-    """Gives the Slack user id of an @handle; the handle itself where no Slack can be asked."""
+    """A function from an @handle to its Slack user id; it returns the handle itself without a Slack."""
     slack = web_client(settings)
     return Directory(slack, real_now).resolve_handle if slack is not None else _as_written
 
 
 def door(settings: Settings) -> Door:
-    """The way out to flag systems."""
+    """The HTTP client for flag systems, which calls public addresses and the configured private hosts only."""
     return Door(settings.private_hosts)
 
 
 def _as_written(handle: str) -> str:
+    """The handle itself, in place of a Slack user id."""
     return handle
 
 
 def _listen(settings: Settings) -> socket.socket:
+    """A socket bound to the configured host and port; OSError, with advice, if the address is taken."""
     listening = socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -355,12 +363,13 @@ def _listen(settings: Settings) -> socket.socket:
 
 
 def _url(listening: socket.socket) -> str:
+    """The URL at which a listening socket is reached."""
     host, port = listening.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 class _Announcing(uvicorn.Server):
-    """A server that says when it answers."""
+    """A uvicorn server that calls back once it accepts requests."""
 
     def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
         super().__init__(config)
@@ -373,8 +382,11 @@ class _Announcing(uvicorn.Server):
 
 
 def _on_signal() -> threading.Event:
-    """Set by SIGTERM or SIGINT. The server takes them over while it serves, and raises them again when it has ended:
-    then they must not end the process before it has said goodbye."""
+    """An event that SIGTERM or SIGINT sets.
+
+    uvicorn replaces these handlers while it serves and re-raises the signal at its end; ours keep that second signal
+    from killing the process before `stop` has run.
+    """
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())

@@ -1,7 +1,7 @@
-"""When things are done: at intervals of real time, whatever the clock on the wall says, or once a day by it.
+"""Runs jobs at intervals of real (monotonic) time, or once a day by the wall clock.
 
-The only file that knows APScheduler, whose triggers say when a day begins. Its scheduler is not used: it keeps wall
-time, and does nothing for an hour where the machine's clock is set back by one.
+The only file that imports APScheduler, for the trigger that says when a day begins. Its scheduler is not used: it
+follows the wall clock, and would run nothing for an hour after the machine's clock was set back by one.
 """
 
 import select
@@ -13,14 +13,14 @@ from datetime import UTC, datetime, timedelta
 
 from apscheduler.triggers.cron import CronTrigger
 
-_ASK_THE_WALL = 5.0  # seconds of real time between two looks at the clock on the wall
+_ASK_THE_WALL = 5.0  # seconds of real time between two checks of the wall clock
 
 
 class Clock:
-    """Calls each job in a thread of its own, so that none waits for another, and never two of one job at once.
+    """Runs each job in its own thread, so that no job waits for another and no job overlaps itself.
 
-    A late call is made up for once. A job that raises is called again at its next turn; `failed` gets its name and what
-    it raised.
+    Missed intervals are caught up with a single call. A job that raises runs again at its next interval; `on_failure`
+    gets its name and the exception.
     """
 
     def __init__(self, failed: Callable[[str, Exception], None]) -> None:
@@ -28,7 +28,7 @@ class Clock:
         self._threads: list[threading.Thread] = []
         self._running = False
         self._ends: tuple[socket.socket, socket.socket] | None = (
-            None  # one is hung up to wake whoever waits at the other
+            None  # closing the second one wakes every thread that waits on the first
         )
 
     def every(self, interval: timedelta, job: Callable[[], object], name: str) -> None:
@@ -36,16 +36,17 @@ class Clock:
         self._add(lambda: self._repeat(interval.total_seconds(), job, name), name)
 
     def daily(self, job: Callable[[], object], name: str, now: Callable[[], datetime]) -> None:
-        """Call `job` at the start and when, by `now`, a day (UTC) begins; again and again while it raises."""
+        """Call `job` at the start and at the beginning of each UTC day by `now`; retried every 5 s while it raises."""
         self._add(lambda: self._each_day(job, name, now), name)
 
     def start(self) -> None:
+        """Start the threads of all jobs added so far; later ones start when they are added."""
         self._ends, self._running = socket.socketpair(), True
         for thread in self._threads:
             thread.start()
 
     def stop(self, within: float) -> None:
-        """Start no more jobs, and give those under way `within` seconds to finish."""
+        """Start no more jobs, and wait up to `within` seconds for running ones to finish."""
         if self._ends is None:
             return
         self._running = False
@@ -64,22 +65,24 @@ class Clock:
             thread.start()
 
     def _repeat(self, interval: float, job: Callable[[], object], name: str) -> None:
+        """Call the job every `interval` seconds until stopped; missed intervals are skipped."""
         due = time.monotonic() + interval
         while not self._stops_before(due):
             self._call(job, name)
             due = max(due + interval, time.monotonic())
 
     def _each_day(self, job: Callable[[], object], name: str, now: Callable[[], datetime]) -> None:
+        """Call the job at the start and at each UTC midnight by `now`, until stopped."""
         begins = CronTrigger(hour=0, minute=0, timezone=UTC)
         due = now()
         while not self._stops_before(time.monotonic() + _ASK_THE_WALL):
             today = now()
             if today >= due and self._call(job, name):
                 due = begins.get_next_fire_time(None, today + timedelta(seconds=1))
-            due = min(due, begins.get_next_fire_time(None, today))  # earlier than it was where the clock was set back
+            due = min(due, begins.get_next_fire_time(None, today))  # earlier than before if the clock was set back
 
     def _stops_before(self, due: float) -> bool:
-        """Wait until then. The kernel counts: Python's own waits go by the wall where a platform has no other."""
+        """Wait until `due` (monotonic seconds); True if stopped meanwhile. `poll` never follows the wall clock."""
         if self._ends is None:
             return True
         waiting = select.poll()
@@ -89,6 +92,7 @@ class Clock:
         return not self._running
 
     def _call(self, job: Callable[[], object], name: str) -> bool:
+        """Run the job once; False if it raised, which `on_failure` was told."""
         try:
             job()
         except Exception as error:  # noqa: BLE001 - whatever it is, the job is called again

@@ -32,17 +32,17 @@ SEED = 20261123
 FOR_EVER = datetime.max.replace(tzinfo=UTC)
 ROLLOUT = "R-1"
 SURFACE = "support-assistant"
-AHEAD = timedelta(seconds=15)  # of the rollout's clock, that time may be of the users: what they do in one go
+AHEAD = timedelta(seconds=15)  # of the rollout's clock; how far it may run ahead of the users' traffic
 GIVE_UP = timedelta(hours=4)  # of the rollout's clock
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
 class NoSuchScenario(Exception):
-    """The scenario is none of those there are."""
+    """There is no scenario of this name; the message lists those there are."""
 
 
 class FastClock:
-    """A clock that goes `pace` times as fast as real time from the moment it is made, and no further than it may."""
+    """A clock that runs `speed` times as fast as real time from its creation, and stops at its limit."""
 
     def __init__(self, pace: float) -> None:
         self._at = datetime.now(UTC)
@@ -60,21 +60,21 @@ class FastClock:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Whatever happens inside, it goes on afterwards."""
+        """A context that lifts the limit at its end, whatever happened inside."""
         try:
             yield
         finally:
             self.go_until(FOR_EVER)
 
     def go_until(self, furthest: datetime) -> None:
-        """Stand still there, until it may go on."""
+        """Stop at `limit` until a later limit is set; it never goes back."""
         self()
         with self._lock:
             self._furthest = max(furthest, self._at)
 
 
 def run(scenario: str, *, headless: bool, speed: float, port: int) -> bool:
-    """Play one scenario; whether it ended as it should. With a page, stay until interrupted."""
+    """Play one scenario and return whether it ended as expected. Unless headless, serve its page until interrupted."""
     if scenario not in traffic.SCENARIOS:
         raise NoSuchScenario(f'There is no scenario "{scenario}". There are: {", ".join(traffic.SCENARIOS)}.')
     clock = FastClock(speed)
@@ -106,6 +106,7 @@ def _settings(sandbox: Sandbox, folder: Path) -> Settings:
 
 
 def _watch(story: "Story", sandbox: Sandbox) -> bool:
+    """Print where to look, and play until SIGINT or SIGTERM."""
     interrupted = threading.Event()
     signal.signal(signal.SIGINT, lambda *_: interrupted.set())
     signal.signal(signal.SIGTERM, lambda *_: interrupted.set())
@@ -122,7 +123,7 @@ def _watch(story: "Story", sandbox: Sandbox) -> bool:
 
 
 class Story:
-    """What people and users do in the demonstration; everything goes through the doors that are there for it."""
+    """Plays the people and users of the demonstration, through the same interfaces that real ones use."""
 
     def __init__(
         self, program: app.Program, sandbox: Sandbox, scenario: str, clock: FastClock, speed: float, url: str
@@ -136,7 +137,7 @@ class Story:
         self._over = threading.Event()
 
     def tell(self) -> bool:
-        """Play it, print everything that was said, and whether it ended as it should."""
+        """Play it and print the transcript; returns whether it ended as expected."""
         began = time.monotonic()
         self.play(threading.Event())
         print(self._sandbox.transcript())
@@ -150,11 +151,11 @@ class Story:
         return rollout.state is wanted
 
     def go_on(self, interrupted: threading.Event) -> None:
-        """Play it, and then leave users and Slack running for whatever somebody wants to try."""
+        """Play it, then keep the users and Slack running until interrupted, for people to try things."""
         self.play(interrupted, stay=True)
 
     def play(self, interrupted: threading.Event, *, stay: bool = False) -> None:
-        """From the files to the end: applied, told, approved, started, and used by people all the while."""
+        """From applying the files to the end of the rollout, with user traffic all the while."""
         users = threading.Thread(target=self._users, args=(interrupted,), name="users", daemon=True)
         try:
             self._apply()
@@ -192,12 +193,13 @@ class Story:
         self._sandbox.person("lee").click(approval, "Approve")
         self._sandbox.wait_message("#marketing", contains="support assistant", timeout=30)
         self._sandbox.person("ana").command(f"/rollout start {ROLLOUT}")
-        if self._rollout().state is State.PLANNED:  # the lead time: asked too early, so begin then
+        if self._rollout().state is State.PLANNED:  # the lead time is not over yet, so start once it is
             message = self._sandbox.ephemerals("ana")[-1]
             self._sandbox.person("ana").click(message, "Start then")
 
     def _users(self, interrupted: threading.Event) -> None:
-        """On a machine that is too slow for this speed time waits for them: fewer users would be another story."""
+        """Send user traffic. On a slow machine the clock waits for it, so that the scenario always has the same
+        users."""
         chance = random.Random(SEED)
         asked = 0
         began = self._clock()
@@ -218,7 +220,9 @@ class Story:
     def _serve(
         self, connection: HTTPConnection, client: httpx.Client, chance: random.Random, count: int, number: int
     ) -> None:
-        served: list[dict[str, str]] = []  # at this speed a stage may begin in the middle of a batch
+        served: list[
+            dict[str, str]
+        ] = []  # how each was served: at this speed a stage may begin in the middle of a batch
 
         def serve(visitor: traffic.Visitor) -> tuple[str, str]:
             at = self._clock().isoformat()
@@ -250,7 +254,7 @@ class Story:
 
 
 def _connection(url: str) -> HTTPConnection:
-    """For what is asked hundreds of times a second, which a client with everything would be too slow for."""
+    """A bare HTTP connection, since a full client is too slow for hundreds of evaluations a second."""
     parts = urlsplit(url)
     return HTTPConnection(parts.hostname or "", parts.port, timeout=30)
 

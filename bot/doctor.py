@@ -1,4 +1,4 @@
-"""What is wrong with an installation, and what to do about it: settings, database, log, Slack."""
+"""Checks an installation and says how to fix what is wrong: settings, database, log, processes, Slack."""
 
 import os
 import socket
@@ -41,26 +41,30 @@ from core.store.schema import schema
 
 _OTHERS_MAY_READ = 0o004
 _HEARD_WITHIN = timedelta(seconds=10)
-_ASK_AGAIN = 0.25
+_ASK_AGAIN = 0.25  # seconds
 _ANSWERS_WITHIN = 5  # seconds
-_LATE = timedelta(minutes=5)  # by then a message has been tried several times
+_LATE = timedelta(minutes=5)  # a message has been tried several times by then
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
+    """One thing that was checked, whether it is fine, and what was found."""
+
     what: str
     ok: bool
     text: str
 
     def line(self) -> str:
+        """The result as one line of text."""
         return f"{'ok   ' if self.ok else 'WRONG'} {self.what}: {self.text}"
 
     def as_json(self) -> dict[str, object]:
+        """The result as a JSON object."""
         return asdict(self)
 
 
 def examine(settings: Settings, now: Callable[[], datetime] = real_now) -> tuple[Finding, ...]:
-    """Every finding, good and bad; never raises for what it examines."""
+    """The results of all checks, good and bad. What is wrong is a result, never an exception."""
     redact = Redactor(settings.secrets)
     return tuple(replace(found, text=redact(found.text)) for found in _findings(settings, now()))
 
@@ -136,7 +140,7 @@ def _database(database: Database, settings: Settings, now: datetime) -> Iterator
 
 
 def _writable(database: Database) -> Finding:
-    """As a process does that serves: what can only be read is of no use to a rollback."""
+    """Write and delete a process report, as a serving process does: a read-only database cannot take a rollback."""
     name = f"doctor:{socket.gethostname()}:{os.getpid()}"
     try:
         processes.report(database, name, "doctor", 0, real_now())
@@ -151,7 +155,7 @@ def _writable(database: Database) -> Finding:
 
 
 def _processes(database: Database, now: datetime) -> Iterator[Finding]:
-    """Those that report. One whose clock differs is watched for as long as a report may take, and not judged by it."""
+    """Which processes report. One whose clock differs is watched for two report intervals instead of judged by it."""
     first = _reported(database)
     heard = {n for n, p in first.items() if abs(now - p.seen_at) < _HEARD_WITHIN}
     until = time.monotonic() + processes.REPORT_EVERY * 2
@@ -175,6 +179,7 @@ def _reported(database: Database) -> dict[str, processes.Process]:
 
 
 def _looked_at(database: Database, rollout: str, settings: Settings, now: datetime) -> Finding:
+    """Whether the rollout's newest look is recent enough."""
     with database.reading() as connection:
         _, at = looks.newest(connection, rollout)
     if at is None:
@@ -190,6 +195,7 @@ def _looked_at(database: Database, rollout: str, settings: Settings, now: dateti
 
 
 def _outbox(unsent: outbox.Waiting, settings: Settings, now: datetime) -> Finding:
+    """Whether messages are late, undeliverable, or waiting without a Slack."""
     waiting = unsent.pending + unsent.leased
     text = f"{waiting} messages wait"
     unheard = bool(waiting) and not settings.slack
@@ -207,7 +213,7 @@ def _outbox(unsent: outbox.Waiting, settings: Settings, now: datetime) -> Findin
 
 
 def _readable(settings: Settings) -> Iterator[Finding]:
-    """Files whose contents are nobody else's business."""
+    """A problem for each secret file that everybody on this machine may read."""
     for path in settings.secret_files:
         if path.stat().st_mode & _OTHERS_MAY_READ:
             yield Finding(
@@ -228,7 +234,7 @@ def _policy_file(path: Path) -> Finding:
 
 
 def _slack(settings: Settings) -> Iterator[Finding]:
-    """What is missing, in the order in which it is got; then whether it works."""
+    """Whether Slack works, and which settings are missing, in the order in which one obtains them."""
     lacking = setup.missing(settings)
     client = web_client(settings)
     if client is None and not lacking:
@@ -243,6 +249,7 @@ def _slack(settings: Settings) -> Iterator[Finding]:
 
 
 def _answering(client: WebClient, settings: Settings, *, complete: bool) -> Finding:
+    """Whether Slack accepts the bot token. `is_complete` says that no other setting is missing."""
     try:
         who = client.auth_test()
     except SlackApiError as error:
@@ -257,7 +264,7 @@ def _answering(client: WebClient, settings: Settings, *, complete: bool) -> Find
 
 
 def _public_address(url: str) -> Finding:
-    """Whether Rampart answers where Slack sends commands: asked from here, which may not be how Slack comes."""
+    """Whether Rampart answers at its public URL. It is asked from here, and Slack may take another route."""
     what = "public address"
     if not url:
         text = "ROLLOUT_PUBLIC_URL is not set, so nobody can see from here whether Slack reaches /slack/events"
@@ -275,9 +282,10 @@ def _public_address(url: str) -> Finding:
 
 
 def _channels(world: World, settings: Settings) -> Iterator[Finding]:
-    """Those that open rollouts tell, but where something stands already: a private channel is not listed.
+    """A problem for each channel of an open rollout that Slack does not list.
 
-    That Slack cannot be asked is a finding of its own.
+    Channels that were posted to already are skipped, since private ones are not listed. That Slack cannot be asked is
+    reported by another check.
     """
     told = [(notice.channel, rollout.id) for rollout in world.open for notice in _unheard(rollout)]
     client = web_client(settings)
@@ -301,12 +309,13 @@ def _channels(world: World, settings: Settings) -> Iterator[Finding]:
 
 
 def _unheard(rollout: Rollout) -> list[NoticePlan]:
+    """The rollout's notices whose channel has no message from us yet."""
     engineering = rollout.plan.engineering_channel if "card" in rollout.messages else ""
     return [n for n in rollout.plan.notices if n.channel != engineering and not rollout.notice_posted(n.key)]
 
 
 def _public_channels(client: WebClient) -> frozenset[str]:
-    """By name and by id."""
+    """The names and the ids of all public channels."""
     found: set[str] = set()
     cursor = ""
     while True:
@@ -318,7 +327,7 @@ def _public_channels(client: WebClient) -> frozenset[str]:
 
 
 def _why(error: Exception) -> str:
-    """In words, without the names of classes."""
+    """The error in words, without class names."""
     cause = error.reason if isinstance(error, URLError) and not isinstance(error, HTTPError) else error
     match cause:
         case HTTPError():

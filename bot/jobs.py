@@ -1,4 +1,4 @@
-"""What is done again and again: look at every rollout and driven flag, forget what is old."""
+"""The periodic jobs: look at every open rollout, check driven flags, reload the policy, delete old data."""
 
 import time
 from collections.abc import Callable
@@ -33,30 +33,34 @@ from core.store.observations import deduplication, looks
 
 log = structlog.get_logger()
 
-PARTS = 10
-OVERDUE = 1.5  # times the interval of looks, in real time
-LOOK_AT_OPEN = timedelta(minutes=1)  # a driven flag that is not yet where it should be
+PARTS = 10  # the looks of different rollouts are spread over an interval in as many steps
+OVERDUE = 1.5  # a rollout is overdue after this many look intervals of real time
+LOOK_AT_OPEN = timedelta(minutes=1)  # for a driven flag that does not have its decided value yet
 LOOK_AT_SETTLED = timedelta(minutes=5)
-LET_GO_AFTER = timedelta(minutes=15)
+LET_GO_AFTER = timedelta(minutes=15)  # after a rollback, once the flag is settled
 _LEASE = timedelta(seconds=60)
-_CLOCKS_DIFFER = timedelta(seconds=60)  # by less than this between machines; a look further ahead is a clock set back
+_CLOCKS_DIFFER = timedelta(
+    seconds=60
+)  # between machines; a look further in the future means that the clock was set back
 _KEEP_TIMERS = timedelta(hours=1)
 _SETTINGS = Actor(id="system:settings", handle="ROLLOUT_POLICY")
 
 
 @dataclass(slots=True)
 class _Seen:
-    newest: datetime  # of its slots; one that was seen before is no news
-    dealt_with: datetime | None  # the slot in which there is nothing more to be done
+    """The progress of one rollout's slots, as this worker has seen it."""
+
+    newest: datetime  # the newest slot recorded; an older one is no sign of progress
+    dealt_with: datetime | None  # the slot that needs no more work
     number: int
-    at: float
+    at: float  # monotonic seconds of the last progress
 
 
 class Slots:
-    """What one worker has seen of the slots: which need not be asked about again, and which rollout is overdue.
+    """What one worker knows about look slots: which are finished, and which rollouts are overdue.
 
-    Slots go by the clock on the wall, so that workers meet in them. Where that clock is set, slots come twice, or not
-    for long; `overdue` seconds after a rollout was seen to last it is looked at whatever that clock says.
+    Slots follow the wall clock, so that all workers agree on them. If that clock is set, a slot may repeat or stay away
+    for long; so a rollout without progress for `overdue_after` real seconds is looked at whatever the clock says.
     """
 
     def __init__(self, overdue: float = float("inf"), elapsed: Callable[[], float] = time.monotonic) -> None:
@@ -65,17 +69,21 @@ class Slots:
         self._seen: dict[str, _Seen] = {}
 
     def is_dealt_with(self, rollout: str, slot: datetime) -> bool:
+        """Whether this slot needs no more work, and the rollout is not overdue."""
         seen = self._seen.get(rollout)
         return seen is not None and seen.dealt_with == slot and not self.is_overdue(rollout, seen.number)
 
     def is_overdue(self, rollout: str, number: int) -> bool:
-        """Where `number` looks have been made by now: where that is news, somebody else is at work."""
+        """Whether a rollout that has had `look_count` looks is overdue; a changed count shows another worker at
+        work."""
         seen = self._seen.get(rollout)
         return seen is not None and number == seen.number and self._elapsed() - seen.at > self._overdue
 
     def saw(self, rollout: str, slot: datetime, number: int, *, done: bool, mine: bool = False) -> None:
-        """`number` looks were made by this slot. What is `mine`, a later slot or another number shows that somebody is
-        at work."""
+        """Note that the rollout has had `look_count` looks as of this slot.
+
+        Progress is a slot claimed here, a later slot or a changed count; `is_finished` marks the slot as done.
+        """
         seen = self._seen.get(rollout)
         if seen is None:
             self._seen[rollout] = seen = _Seen(slot, None, number, self._elapsed())
@@ -94,12 +102,11 @@ def tick(
     away: Callable[[Exception], bool] = lambda _: False,
     blind_after: timedelta = timedelta.max,
 ) -> None:
-    """One look at each rollout that is open; each slot of each rollout is run by one worker only.
+    """Look once at each open rollout; each slot of a rollout is run by one worker only.
 
-    The slots of different rollouts begin at different times, so that fifty looks are not made in one breath: to be
-    called `PARTS` times as often as `every`, with `slots` that remember in between what need not be asked.
-    `away` is told of errors, and whether it has said what there is to say. After `blind_after` without a look nothing
-    grows on the first one.
+    Slots of different rollouts are staggered so that looks do not all run at once: call this `TICKS_PER_INTERVAL` times
+    per `every`, always with the same `slots`. `report_outage` gets database errors and returns whether it logged them.
+    If a rollout had no look for `unwatched_after`, its first new look does not let it grow.
     """
     slots = slots or Slots()
     for rollout in service.world().open:
@@ -112,9 +119,9 @@ def tick(
         if not overdue and looked_at is not None and slot <= looked_at < now + _CLOCKS_DIFFER:
             slots.saw(rollout.id, slot, number, done=True)
             continue
-        # With the number of the look, a slot that comes a second time, because the clock was set back, is run again.
+        # The look count in the name lets a slot that repeats, because the clock was set back, run again.
         name = f"tick:{rollout.id}:{number}"
-        if overdue:  # and so it is where no look is made, or somebody died who held it until an hour that was set back
+        if overdue:  # a fresh name, since a dead worker may hold this slot until a time that was set back
             name = f"{name}:{uuid4().hex}"
         token = timers.claim(service.database, name, slot, now, _LEASE)
         slots.saw(rollout.id, slot, number, done=token is not None, mine=token is not None)
@@ -136,7 +143,7 @@ def tick(
                 )
             continue
         except Exception as error:
-            # One broken rollout must not blind the others; nor may it grow unseen.
+            # One broken rollout must not stop the looks at the others, and must not grow without being judged.
             log.exception("tick failed", rollout=rollout.id)
             doubt = c.DoubtEvidence(text=f"what came in cannot be judged ({type(error).__name__}); see the log")
             _hand_in(service, rollout, doubt, f"broken:{rollout.id}:{slot.isoformat()}", now)
@@ -147,7 +154,7 @@ def tick(
 
 
 class PolicyFile:
-    """The policy of `ROLLOUT_POLICY`: applied when the process starts, and again whenever the file changes."""
+    """The file named by `ROLLOUT_POLICY`: applied at the start and again whenever it changes."""
 
     def __init__(self, path: Path, service: Service) -> None:
         self._path = path
@@ -155,7 +162,7 @@ class PolicyFile:
         self._seen: tuple[int, int] | None = None
 
     def apply(self, now: datetime) -> None:
-        """Apply it as it is now; `Unreadable` or `Refused` says what is wrong. The same twice changes nothing."""
+        """Apply the file; raises `Unreadable` or `Refused`. Applying the same content again changes nothing."""
         self._seen = self._stamp()
         apply_file.apply_text(
             self._service,
@@ -167,7 +174,7 @@ class PolicyFile:
         )
 
     def look(self, now: datetime) -> None:
-        """Apply it if it has changed; where it cannot be, say so in the log, and the old policy stays."""
+        """Apply the file if it has changed. If that fails, log why and keep the old policy."""
         if self._stamp() == self._seen:
             return
         try:
@@ -179,15 +186,16 @@ class PolicyFile:
             log.warning("the policy file was applied again", file=str(self._path))
 
     def _stamp(self) -> tuple[int, int]:
+        """(modification time in ns, size in bytes); (0, 0) if the file cannot be read."""
         try:
             found = self._path.stat()
         except OSError:
-            return (0, 0)  # reading it says why
+            return (0, 0)  # applying it reports the reason
         return (found.st_mtime_ns, found.st_size)
 
 
 def show_head(service: Service, now: datetime) -> None:
-    """Once a day (UTC), if the log has grown since its head was last shown, have it shown where people read it."""
+    """Queue the day's witness message, which posts the head of the log, if the log has grown since the last one."""
     day = f"{Kind.DAILY_WITNESS}:{now.astimezone(UTC):%Y-%m-%d}"
     with service.database.reading() as connection:
         unshown = anchors.unshown(connection)
@@ -199,7 +207,7 @@ def show_head(service: Service, now: datetime) -> None:
     row = outbox.new(
         kind=messages.KIND,
         ordering_key=f"slack:{channel}",
-        idempotency_key=day,  # of many workers that come here at once, one adds a row
+        idempotency_key=day,  # of several workers that get here at once, one adds the row
         request={"announcement": told.fields(), "position": position},
         due_at=now,
         position=position,
@@ -209,7 +217,7 @@ def show_head(service: Service, now: datetime) -> None:
 
 
 def heed_clock(service: Service, now: datetime, speed: float) -> None:
-    """Where the clock was set back, nothing that waited for a time by it waits for as long as it was set back."""
+    """If the clock was set back, make outbox rows due that would otherwise wait for as long as it was set back."""
     with service.database.reading() as connection:
         if not outbox.is_stuck(connection, now, LEASE * speed, timedelta(seconds=LONGEST_WAIT * speed)):
             return
@@ -220,20 +228,20 @@ def heed_clock(service: Service, now: datetime, speed: float) -> None:
 
 @dataclass(frozen=True, slots=True)
 class FlagSlots:
-    """What one worker has seen of the slots in which driven flags are looked at, by how often that is."""
+    """Slot trackers for checks of driven flags: unsettled flags are checked more often than settled ones."""
 
     open: Slots = field(default_factory=Slots)
     settled: Slots = field(default_factory=Slots)
 
     @classmethod
     def at_pace(cls, pace: float, elapsed: Callable[[], float] = time.monotonic) -> "FlagSlots":
-        """Of a rollouts' clock that goes `pace` times as fast as real time."""
+        """Trackers for a rollouts' clock that runs `speed` times as fast as real time."""
         found = (Slots(OVERDUE * every.total_seconds() / pace, elapsed) for every in (LOOK_AT_OPEN, LOOK_AT_SETTLED))
         return cls(*found)
 
 
 def look_at_flags(service: Service, now: datetime, slots: FlagSlots | None = None) -> None:
-    """Have driven flags looked at again: changed by hand perhaps, or what they could not be set for has been mended."""
+    """Queue a check of each driven flag: it may have been changed by hand, or an earlier failure may be gone."""
     world, slots = service.peek(), slots or FlagSlots()
     for rollout in world.rollouts.values():
         if not _is_looked_at(rollout, world, now):
@@ -250,7 +258,7 @@ def look_at_flags(service: Service, now: datetime, slots: FlagSlots | None = Non
             seen.saw(rollout.id, begins, 0, done=True)
             continue
         seen.saw(rollout.id, begins, 0, done=True, mine=True)
-        if looked_at:  # in an hour that comes a second time
+        if looked_at:  # the clock was set back, so this slot repeats
             slot = f"{slot}:{uuid4().hex}"
         row = outbox.new(
             kind=flags.KIND,
@@ -265,8 +273,8 @@ def look_at_flags(service: Service, now: datetime, slots: FlagSlots | None = Non
 
 
 def _is_looked_at(rollout: Rollout, world: World, now: datetime) -> bool:
-    """While it is under way. After a rollback until it is set, and for a while in case something comes late; then the
-    flag is its owners' again, as it is where a later rollout decides on it."""
+    """Whether this rollout's flag must be checked: while under way, and after a rollback until it is settled and a
+    while longer. Then the flag belongs to its owners again, or to a later rollout that drives it."""
     if driving.desired(rollout) is None or rollout.state is State.DONE:
         return False
     if rollout.under_way or rollout.ended_at is None:
@@ -277,14 +285,14 @@ def _is_looked_at(rollout: Rollout, world: World, now: datetime) -> bool:
 
 
 def forget(service: Service, now: datetime) -> None:
-    """Delete what only served to recognise repeats, once no repeat can come any more."""
+    """Delete idempotency keys and timers that are too old for a repeat to arrive."""
     with service.database.plain_writing() as connection:
         deduplication.forget(connection, now)
         timers.forget(connection, now - _KEEP_TIMERS)
 
 
 def delete_old(service: Service, keep: timedelta, real_now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
-    """Delete what is not the log and is older than `keep`, a part of it at a time."""
+    """Delete data outside the log that is older than `keep`, a bounded amount per call."""
     kept = service.peek().rollouts.keys()
     with service.database.plain_writing() as connection:
         deleted = retention.delete_old(connection, real_now() - keep, kept)
@@ -295,13 +303,13 @@ def delete_old(service: Service, keep: timedelta, real_now: Callable[[], datetim
 def take_checkpoint(
     service: Service, now: datetime, real_now: Callable[[], datetime] = lambda: datetime.now(UTC)
 ) -> None:
-    """Save what the log says, once it has grown by so much that reading it would slow the next start."""
+    """Save a checkpoint of the world once the log has grown enough to slow the next start."""
     by = "system:checkpoint"
     checkpointing.take_if_due(service.database, service.folds, by=by, at=now, recorded_at=real_now())
 
 
 def _slot(now: datetime, every: timedelta, rollout: str) -> datetime:
-    """When the newest slot of this rollout began: for R-1 with the clock, for R-2 a tenth of `every` later."""
+    """When the rollout's current slot began. R-2's slots begin a tenth of `every` after R-1's, and so on."""
     number = int(rollout.rpartition("-")[2]) - 1
     begin = datetime(2000, 1, 1, tzinfo=UTC) + number % PARTS * every / PARTS
     return begin + (now - begin) // every * every

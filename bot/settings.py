@@ -1,4 +1,4 @@
-"""The environment, read once into one value; each variable may also come from a file as NAME_FILE."""
+"""Reads the environment once into one value; each variable may also come from a file named by NAME_FILE."""
 
 import ipaddress
 import re
@@ -30,9 +30,9 @@ NAMES = (
     "LOG_FORMAT",
 )
 KEPT, LEAST_KEPT = timedelta(days=30), timedelta(days=7)
-EMBEDDED = "sqlite:///rollout.db"  # the database where none is named
+EMBEDDED = "sqlite:///rollout.db"
 BLIND_AFTER = timedelta(minutes=5)
-MISSED_LOOKS = 3  # as many ticks without a look are no chance any more
+MISSED_LOOKS = 3  # ticks without a look that are no coincidence any more
 _SECRET = (
     "DATABASE_URL",
     "SLACK_BOT_TOKEN",
@@ -48,7 +48,7 @@ _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 class SettingsError(Exception):
-    """The environment cannot be used; `problems` says, per variable, what is wrong and what would be right."""
+    """The environment cannot be used; `problems` says for each variable what is wrong and how to correct it."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
@@ -57,7 +57,7 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What the environment says. Secrets are left out of `repr`."""
+    """The settings of this process. Secrets are left out of `repr`."""
 
     database_url: str = field(default=EMBEDDED, repr=False)
     slack_bot_token: str = field(default="", repr=False)
@@ -67,12 +67,12 @@ class Settings:
     policy: Path | None = None
     tokens: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # (role, or role@Slack user, token)
     tick: timedelta = timedelta(seconds=10)
-    blind_after: timedelta = BLIND_AFTER  # without a look at a rollout it grows no further
-    keep: timedelta | None = KEPT  # how long what is not the log stays; None: for ever
+    blind_after: timedelta = BLIND_AFTER  # a rollout without a look for this long grows no further
+    keep: timedelta | None = KEPT  # how long data outside the log is kept; None: for ever
     public_url: str = ""
     unleash_url: str = ""
     unleash_token: str = field(default="", repr=False)
-    private_hosts: frozenset[str] = frozenset()  # which may be called although they are of the inner network
+    private_hosts: frozenset[str] = frozenset()  # hosts of the internal network that may be called
     host: str = "127.0.0.1"
     port: int = 8300
     log_format: str = "console"
@@ -80,7 +80,7 @@ class Settings:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """Every value that must be shown nowhere."""
+        """Every value that must never be shown."""
         return _secrets(
             self.database_url,
             self.slack_bot_token,
@@ -92,22 +92,24 @@ class Settings:
 
     @property
     def socket_mode(self) -> bool:
+        """Whether Slack is connected over Socket Mode, as opposed to signed HTTP."""
         return bool(self.slack_app_token)
 
     @property
     def slack(self) -> bool:
-        """Whether there is a Slack to talk to."""
+        """Whether a Slack is configured."""
         return bool(self.slack_bot_token)
 
     @property
     def on_loopback(self) -> bool:
+        """Whether only this machine can reach the HTTP server."""
         return is_loopback(self.host)
 
 
 def read(environ: Mapping[str, str], *, listens: bool = True) -> Settings:
-    """The settings of this environment; SettingsError names everything that is wrong with it at once.
+    """Read the settings from the environment; SettingsError names everything that is wrong at once.
 
-    What does not listen (`listens=False`) does not read where: others set HOST and PORT as well, for their own ends.
+    A program that does not listen (`listens=False`) ignores HOST and PORT, which other software sets, too.
     """
     problems: list[str] = []
     names = NAMES if listens else tuple(name for name in NAMES if name not in ("HOST", "PORT"))
@@ -145,7 +147,7 @@ def read(environ: Mapping[str, str], *, listens: bool = True) -> Settings:
 
 
 def database_url(environ: Mapping[str, str]) -> str:
-    """Where the database is, whatever else is wrong with the environment."""
+    """Read DATABASE_URL alone, whatever else is wrong with the environment."""
     problems: list[str] = []
     url = _given(environ, "DATABASE_URL", problems)
     if problems:
@@ -154,7 +156,7 @@ def database_url(environ: Mapping[str, str]) -> str:
 
 
 def secrets_in(environ: Mapping[str, str]) -> tuple[str, ...]:
-    """As `Settings.secrets`, also of an environment that cannot be used."""
+    """Like `Settings.secrets`, but also for an environment with invalid settings."""
     ignored: list[str] = []
     given = {name: _given(environ, name, ignored) for name in NAMES}
     tokens = (part.strip().rpartition(":")[2] for part in given["ROLLOUT_TOKENS"].split(","))
@@ -165,7 +167,7 @@ def secrets_in(environ: Mapping[str, str]) -> tuple[str, ...]:
 def _secrets(database_url: str, *others: str) -> tuple[str, ...]:
     try:
         password = urlsplit(database_url).password or ""
-    except ValueError:  # no address at all: then it is shown nowhere in parts
+    except ValueError:  # not a URL, so treat all of it as secret
         password = database_url
     return tuple(secret for secret in (password, unquote(password), *others) if secret)
 
@@ -181,6 +183,7 @@ def is_loopback(host: str) -> bool:
 
 
 def _given(environ: Mapping[str, str], name: str, problems: list[str]) -> str:
+    """The value of NAME, or the content of the file that NAME_FILE names; empty if neither is set."""
     value, path = environ.get(name, "").strip(), environ.get(f"{name}_FILE", "").strip()
     if value and path:
         problems.append(f"{name} and {name}_FILE are both set. Keep one.")
@@ -195,12 +198,13 @@ def _given(environ: Mapping[str, str], name: str, problems: list[str]) -> str:
 
 
 def _tokens(text: str, problems: list[str]) -> tuple[tuple[str, str], ...]:
+    """(role or role@Slack user, token) of each valid entry; invalid ones are added to `problems`."""
     tokens: list[tuple[str, str]] = []
     for number, part in enumerate((p.strip() for p in text.split(",") if p.strip()), 1):
         holder, colon, token = (piece.strip() for piece in part.partition(":"))
         role, at, person = holder.partition("@")
         where = f"ROLLOUT_TOKENS, entry {number}"
-        # The text itself is never shown: what stands before a colon may be the token.
+        # Never show the text itself: what precedes the colon may be the token.
         if not colon:
             problems.append(f"{where}: write role:token, as in operator:<token>.")
         elif role not in ROLES:
@@ -217,6 +221,7 @@ def _tokens(text: str, problems: list[str]) -> tuple[tuple[str, str], ...]:
 
 
 def _duration(name: str, text: str, what: str, problems: list[str]) -> timedelta:
+    """A positive duration such as 10s or 1.5m; if invalid, 10 s and a problem that asks for `expected`."""
     found = _DURATION.fullmatch(text)
     seconds = float(found[1]) * _UNITS[found[2]] if found else 0.0
     if seconds <= 0:
@@ -226,7 +231,7 @@ def _duration(name: str, text: str, what: str, problems: list[str]) -> timedelta
 
 
 def _blind_after(text: str | None, tick: timedelta, problems: list[str]) -> timedelta:
-    """A few looks may be late without anybody being dead."""
+    """At least `MISSED_LOOKS` ticks, since a few late looks do not mean a dead worker."""
     least = MISSED_LOOKS * tick
     if text is None:
         return max(BLIND_AFTER, least)
@@ -241,6 +246,7 @@ def _blind_after(text: str | None, tick: timedelta, problems: list[str]) -> time
 
 
 def _keep(text: str | None, problems: list[str]) -> timedelta | None:
+    """How long data outside the log is kept, from a number of days; None (for ever) for 0."""
     if text is None:
         return KEPT
     days = int(text) if text.isdecimal() else -1
@@ -263,6 +269,7 @@ def _port(text: str, problems: list[str]) -> int:
 
 
 def _policy(text: str | None, problems: list[str]) -> Path | None:
+    """The path of the policy file, which must exist; None if not set."""
     if text is None:
         return None
     path = Path(text)
@@ -272,6 +279,7 @@ def _policy(text: str | None, problems: list[str]) -> Path | None:
 
 
 def _address(name: str, given: Mapping[str, str], problems: list[str]) -> str:
+    """An http(s) URL; empty if not set or invalid."""
     text = given.get(name, "")
     if not text:
         return ""
@@ -287,7 +295,7 @@ def _address(name: str, given: Mapping[str, str], problems: list[str]) -> str:
 
 
 def _unleash_url(given: Mapping[str, str], problems: list[str]) -> str:
-    """As rollout files keep an address: scheme and host in lower case, no slash at the end."""
+    """Normalised like the addresses in rollout files: scheme and host in lower case, no trailing slash."""
     if "@" in given.get("UNLEASH_URL", ""):
         problems.append("UNLEASH_URL holds a user or a password. Write the bare address; the token is UNLEASH_TOKEN.")
         return ""
@@ -297,6 +305,7 @@ def _unleash_url(given: Mapping[str, str], problems: list[str]) -> str:
 
 
 def _hosts(text: str, problems: list[str]) -> frozenset[str]:
+    """Lower-case host names and addresses from a comma-separated list."""
     hosts = [part.strip().lower() for part in text.split(",") if part.strip()]
     problems += [
         f"ALLOW_PRIVATE_HOSTS names {host!r}: write hosts only, as in flags.internal,10.0.0.7,fd00::7."

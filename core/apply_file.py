@@ -1,4 +1,4 @@
-"""From a file's text to what it changes: read, check, build, and hand it in as one command."""
+"""Applies a file: read its text, check it, build what it describes, and hand that in as one command."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -22,11 +22,11 @@ from core.rollout.world import World
 from core.service import Outcome, Request, Service
 
 Kind: TypeAlias = Literal["rollout", "surface", "policy"]
-Resolve: TypeAlias = Callable[[str], str]  # @handle -> Slack user id; the handle itself where there is no Slack to ask
+Resolve: TypeAlias = Callable[[str], str]  # @handle -> Slack user id; without Slack, the handle itself
 
 
 class UnknownPerson(Exception):
-    """A handle is nobody's or more than one person's, as `str()` says; or `passing`: it could not be looked up now."""
+    """A handle belongs to nobody or to several people; or, if `is_temporary`, it could not be looked up now."""
 
     def __init__(self, why: str, *, passing: bool = False) -> None:
         super().__init__(why)
@@ -35,7 +35,7 @@ class UnknownPerson(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Applied:
-    """What became of a file. `changed` is false where it says what already holds."""
+    """The result of applying a file. `changed` is False if it describes what is already the case."""
 
     kind: Kind
     id: str  # R-1, the surface's name, or "policy"
@@ -56,9 +56,10 @@ def apply_text(
     not_driven: Callable[[str], str] = lambda url: "",
     source: str = "",
 ) -> Applied:
-    """Apply a rollout, surface or policy file. `not_driven` says why an address would never be called, if so.
+    """Apply a rollout, surface or policy file.
 
-    Raises `Unreadable` with every problem and its line, `NotFound` for an unknown surface, `Refused` from the decider.
+    `explain_undrivable` says why a flag provider's address would never be called; empty if it would. Raises
+    `Unreadable` with every problem and its line, `NotFound` for an unknown surface, `Refused` from the decider.
     """
     world = service.world()
     file = read(text, filename)
@@ -90,9 +91,9 @@ def apply_text(
 
 
 def plan_of(file: RolloutFile, world: World, at: datetime, resolve_handle: Resolve) -> tuple[Plan, tuple[Problem, ...]]:
-    """The plan a rollout file asks for in this world, and what is unwise about it.
+    """The plan that a rollout file describes in this world, and warnings about it.
 
-    A file that says what its rollout already is gives that very plan, whatever went live since.
+    A file that still describes its existing rollout gives exactly that rollout's plan, whatever went live since.
     """
     unknown: list[UnknownPerson] = []
 
@@ -110,7 +111,7 @@ def plan_of(file: RolloutFile, world: World, at: datetime, resolve_handle: Resol
 
 
 def _refuse_owner(file: RolloutFile, plan: Plan, unknown: UnknownPerson) -> NoReturn:
-    """Nobody may approve their own change: so it has to be known whose it is."""
+    """Refuse a plan whose owner is unknown: nobody may approve their own change, so the owner must be known."""
     if unknown.passing:
         raise Refused(
             f"Slack cannot be asked right now who {plan.owner_handle} is, and the owner may not approve.",
@@ -121,7 +122,7 @@ def _refuse_owner(file: RolloutFile, plan: Plan, unknown: UnknownPerson) -> NoRe
 
 
 def _refuse_address(file: RolloutFile, plan: Plan, world: World, not_driven: Callable[[str], str]) -> None:
-    """A plan whose flag could never be set does not begin; one that has begun stays what it is."""
+    """Refuse a plan whose flag could never be set, unless its rollout has already started."""
     known = world.named(file.rollout)
     if plan.drives is None or (known is not None and known.started_at is not None):
         return
@@ -142,6 +143,7 @@ def _at_owner(file: RolloutFile, message: str) -> Problem:
 def _plan_of(
     file: RolloutFile, world: World, at: datetime, resolve_handle: Resolve
 ) -> tuple[Plan, tuple[Problem, ...]]:
+    """The existing rollout's plan if the file still describes it; otherwise a new plan, checked, and its warnings."""
     surface = world.surfaces.get(file.surface)
     if surface is None:
         known = ", ".join(world.surfaces) or "none yet"
@@ -162,7 +164,7 @@ def _plan_of(
 
 
 def _as_frozen(rollout: Rollout, resolve_handle: Resolve) -> Resolve:
-    """Of a rollout that has begun, the owner is who it was then."""
+    """Resolve handles, but keep the owner of a rollout that has already started."""
     plan = rollout.plan
 
     def resolve(handle: str) -> str:
@@ -172,6 +174,7 @@ def _as_frozen(rollout: Rollout, resolve_handle: Resolve) -> Resolve:
 
 
 def _standing(rollout: Rollout | None) -> Rollout | None:
+    """The rollout, unless it was abandoned."""
     return rollout if rollout is not None and rollout.state is not State.ABANDONED else None
 
 
@@ -179,10 +182,11 @@ def _built(file: RolloutFile, surface: Surface, world: World, resolve_handle: Re
     try:
         return build_plan.build(file, surface, world.policy, resolve_handle=resolve_handle, to_version=to_version)
     except Unreadable:
-        return None  # it asks for something else, and the checks say what is wrong with that
+        return None  # the file describes another plan; the checks that follow report what is wrong with it
 
 
 def _checked(found: tuple[Problem, ...]) -> tuple[Problem, ...]:
+    """Return the problems if all are warnings; raise `Unreadable` if any is an error."""
     if errors(found):
         raise Unreadable(found)
     return found

@@ -1,4 +1,4 @@
-"""Every recorded verdict computed again from its recorded inputs: digests exactly, numbers to 1e-9."""
+"""Recomputes every recorded verdict from its recorded inputs: digests must match exactly, numbers to 1e-9."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -33,7 +33,7 @@ _ANYTHING: TypeAdapter[object] = TypeAdapter(object)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mismatch:
-    """What does not follow from the record: at an event's `position` of the log, or at a look of a rollout."""
+    """Something that does not follow from the record, at a log `position` or at a `look` of the rollout."""
 
     rollout: str
     position: int | None
@@ -43,7 +43,8 @@ class Mismatch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """`looks` and `verdicts` were computed again. `unchecked` are rollouts that another engine judged."""
+    """The mismatches, how many looks and verdicts were recomputed, and the rollouts judged by another engine version,
+    which are `unchecked`."""
 
     mismatches: tuple[Mismatch, ...]
     looks: int
@@ -52,12 +53,11 @@ class Report:
 
 
 def verify(connection: Connection, rollouts: Sequence[str], on_look: Callable[[], None] = lambda: None) -> Report:
-    """Replay these rollouts from their first look on. Needs the memory of a few hundred looks, however many there are.
+    """Replay these rollouts from their first look on. Holds a few hundred looks in memory at a time.
 
-    A look or a question that was altered shows in the digests that its evidence events carry; a verdict that does not
-    follow shows when it is computed. What is hashed is what was written, and no number is hashed that was computed
-    here: another processor may compute its last digit differently. Events themselves are checked by the chain
-    (`core.store.audit.verify`).
+    An altered look or question shows in the digests of its evidence events, and a wrong verdict when it is recomputed.
+    Only stored text is hashed, never recomputed numbers, whose last digit may differ on another processor. The events
+    themselves are checked by the hash chain (`core.store.audit.verify`).
     """
     found: list[Mismatch] = []
     counted = verdicts = 0
@@ -78,7 +78,7 @@ def verify(connection: Connection, rollouts: Sequence[str], on_look: Callable[[]
 
 
 def find_without_looks(connection: Connection) -> tuple[str, ...]:
-    """Rollouts that were judged and whose looks are gone, oldest first: deleted after a while, or by somebody."""
+    """Judged rollouts whose looks are gone, oldest first: deleted by retention, or by somebody."""
     kept = looks.counts(connection)
     streams = fetch(connection, "SELECT DISTINCT stream FROM events WHERE type = ?", (EvidenceRecorded.TYPE,))
     judged = {stream.removeprefix(rollout_stream("")) for (stream,) in streams}
@@ -93,12 +93,12 @@ def _looks(connection: Connection, rollout: str) -> Iterator[looks.SavedLook]:
 
 
 class _Replaying:
-    """One rollout, look by look, beside what its log says of it."""
+    """Replays one rollout look by look, and compares it with the rollout's events."""
 
     def __init__(self, name: str, history: Sequence[Recorded]) -> None:
         self.found: list[Mismatch] = []
         self.verdicts = 0
-        self.foreign = False  # whether another engine judged it
+        self.foreign = False  # whether another engine version judged it
         self._name = name
         self._rollout = _folded(history)
         self._evidence = [(r.position, r.event) for r in history if isinstance(r.event, EvidenceRecorded)]
@@ -112,8 +112,7 @@ class _Replaying:
         self._covered = 0
 
     def take(self, saved: looks.SavedLook) -> bool:
-        """The next look; False where nothing that follows can be judged again: another engine made it, or it is
-        damaged."""
+        """Replay the next look. False if no later one can be replayed: it is damaged, or of another engine version."""
         try:
             recorded = record.load_recorded(saved.look_json)
         except ValueError:
@@ -132,7 +131,7 @@ class _Replaying:
             return self._damaged(saved.number)
         try:
             self._judgement, self._look = judge(self._question, recorded.look, self._state), recorded.look
-        except (ArithmeticError, LookupError, TypeError, ValueError):  # numbers that no traffic can have given
+        except (ArithmeticError, LookupError, TypeError, ValueError):  # altered: no traffic gives such numbers
             return self._damaged(saved.number)
         self._state = self._judgement.state
         while self._evidence and self._evidence[0][1].last_look == saved.number:
@@ -140,7 +139,7 @@ class _Replaying:
         return True
 
     def finish(self, latest: tuple[int, str] | None) -> None:
-        """What the log speaks of and no look shows, and whether the engine goes on from the right state."""
+        """After the last look, check the evidence and rollbacks that no look explains, and the saved state."""
         for position, _ in self._evidence:
             self._wrong(position, None, "the looks that this evidence rests on are missing")
         judged = self._judgement
@@ -153,7 +152,7 @@ class _Replaying:
                 self._wrong(position, None, "the engine never came to this rollback")
 
     def _go_on_from(self, number: int, kept: str, judged: Judgement) -> None:
-        """The state that was written: it follows from the looks, and is the one that the newest evidence names."""
+        """Check that the saved state follows from the looks, and is the one that the newest evidence names."""
         if not agree(kept, record.dump(judged)):
             self._wrong(None, number, "the state that the next look goes on from does not follow from the looks")
         elif self._covered == number and digest_of(_state_of(kept)) != self._evidence_state:
@@ -205,7 +204,7 @@ class _Replaying:
         self._covered, self._evidence_state, self._digest = event.last_look, event.state_after, NOTHING
 
     def _blind(self) -> list[str]:
-        """The limits that were blind at the look that was judged last."""
+        """The keys of the limits that were blind at the last replayed look."""
         assert self._question is not None
         assert self._look is not None
         return _names(detectability.blind_spots(self._question, self._look, self._state))
@@ -215,20 +214,22 @@ class _Replaying:
 
 
 def _names(spots: tuple[BlindSpot, ...]) -> list[str]:
-    """Which limits; how many readings are missing is told in whole numbers, which a last digit may turn."""
+    """The keys of the limits, without the number of missing readings, whose rounding may differ by the last digit."""
     return [f"{spot.key}{' unread' if spot.unread else ''}" for spot in spots]
 
 
 def _agree(said: object, computed: object) -> bool:
+    """Whether two values are equal, numbers within 1e-9."""
     return said == computed or agree(*(_ANYTHING.dump_json(one).decode() for one in (said, computed)))
 
 
 def _state_of(judgement: str) -> str:
-    """The state within a judgement that was written, as it was written: parsing and dumping keeps every digit."""
+    """The engine's state in a stored judgement, as JSON; parsing and dumping keeps every digit."""
     return record.dump(record.load_judgement(judgement).state)
 
 
 def _folded(history: Sequence[Recorded]) -> Rollout:
+    """The rollout after all its events."""
     rollout: Rollout | None = None
     for one in history:
         if isinstance(one.event, RolloutEvent):

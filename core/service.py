@@ -1,4 +1,7 @@
-"""The one way to change anything: load, decide, append, project, announce, in one transaction under the append lock."""
+"""Carries out commands: load, decide, append, project and announce in one transaction under the append lock.
+
+Nothing else changes a rollout.
+"""
 
 import hashlib
 import json
@@ -38,7 +41,7 @@ _NOTHING_RECORDED: tuple[Recorded, ...] = ()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One command, from whom, when (by the clock handed in), and the id under which a repeat is recognised."""
+    """A command with its author, its time (by the injected clock), and the id by which a repeat is recognised."""
 
     command: c.Command
     command_id: str
@@ -46,12 +49,12 @@ class Request:
     at: datetime
     rollout: str = ""
     source: str = ""
-    claim: Claim | None = None  # of the timer's slot whose work this is
+    claim: Claim | None = None  # the timer slot that this command finishes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a command led to. `repeated`: it was answered before, and nothing was done again."""
+    """The result of a command. `repeated`: it had been answered before, and nothing was done again."""
 
     world: World
     rollout: Rollout | None
@@ -61,7 +64,7 @@ class Outcome:
 
 
 class Service:
-    """Everything that changes a rollout goes through `handle`; everything that asks reads `world`."""
+    """Changes rollouts through `handle`, and reads them through `load_world` and `cached_world`. Thread-safe."""
 
     def __init__(
         self,
@@ -70,7 +73,7 @@ class Service:
         real_time: Callable[[], datetime] = lambda: datetime.now(UTC),
         blind_after: timedelta = timedelta.max,
     ) -> None:
-        """After `blind_after` without a look, nobody makes a rollout grow, however much it is wanted."""
+        """After `unwatched_after` without a look at a rollout, commands that advance it are refused."""
         self.database = database
         self._blind_after = blind_after
         self.folds = Folds(database)
@@ -78,15 +81,15 @@ class Service:
         self._unwritten: list[Callable[[str], None]] = []
 
     def world(self) -> World:
-        """What the log says now (one query)."""
+        """The current world, read from the log (one query)."""
         return self.folds.refresh()
 
     def peek(self) -> World:
-        """What this process knows, from memory."""
+        """The world as this process knows it, from memory."""
         return self.folds.peek()
 
     def history(self, rollout: str) -> tuple[Recorded, ...]:
-        """Every event of one rollout, in order; NotFound where there is none."""
+        """Every event of one rollout, in order; NotFound if there is none."""
         with self.database.reading() as connection:
             recorded = event_log.stream(connection, e.rollout_stream(rollout))
         if not recorded:
@@ -96,24 +99,24 @@ class Service:
     def newest_rollouts(
         self, most: int, *, before: str = "", state: State | None = None, surface: str | None = None
     ) -> tuple[Rollout, ...]:
-        """At most so many rollouts, newest first, and only those that were planned before the one named `before`."""
+        """At most `limit` rollouts, newest first, optionally only those planned before the rollout `before`."""
         world = self.world()
         with self.database.reading() as connection:
             found = rollout_rows.newest(connection, most, before=before, state=state, surface=surface)
         return tuple(rollout for one in found if (rollout := world.find(one)) is not None)
 
     def preview(self, request: Request) -> tuple[e.Event, ...]:
-        """The events that `request` would record, by what this process knows now. Writes nothing.
+        """The events that `request` would record, decided on the cached world. Writes nothing.
 
         Raises what `handle` would raise: `Refused`, `NotFound` or `Conflict`.
         """
         return tuple(entry.event for entry in _decide(self.peek(), request))
 
     def handle(self, request: Request) -> Outcome:
-        """Carry out one command, once.
+        """Carry out one command, exactly once per command id.
 
-        Raises `Refused` (or `NotFound`, `Conflict`) with what to say to the person who asked, and `Unwritable` where
-        the database takes nothing new.
+        Raises `Refused` (or `NotFound`, `Conflict`) with a message for the person who asked, `DatabaseBusy` if the lock
+        was held too long, and `DatabaseUnwritable` if the database cannot be written.
         """
         try:
             return self._insist(request)
@@ -128,7 +131,7 @@ class Service:
             raise
 
     def on_unwritten(self, listener: Callable[[str], None]) -> None:
-        """Call `listener` with the reason whenever a rollback could not be written here."""
+        """Call `listener` with the reason whenever this process could not write a rollback."""
         self._unwritten.append(listener)
 
     def _tell_unwritten(self, request: Request, why: str) -> None:
@@ -137,7 +140,7 @@ class Service:
                 listener(why)
 
     def _insist(self, request: Request) -> Outcome:
-        """Once more, where the connection was lost, or led to a server that takes nothing: another may by now."""
+        """Handle a request, with one retry if the connection was lost or led to a read-only server."""
         try:
             self._must_be_watched(request)
             self._make_way(request)
@@ -146,14 +149,15 @@ class Service:
             if not (error.connection_invalidated or refusal_of_writes(error) == READ_ONLY):
                 raise
             self.database.renew()
-            # Was it committed? The same command ids make asking again safe.
+            # It may have been committed: a retry is safe, because the command ids are the same.
             try:
                 self._make_way(request)
                 return self._handle(request)
             except Busy:
-                raise error from None  # which says that nothing was written: that is not known of the first try
+                raise error from None  # DatabaseBusy says "nothing was written", which may not be true
 
     def _handle(self, request: Request) -> Outcome:
+        """Carry out a request in one append transaction; raises a refusal after storing it as the answer."""
         write = partial(self._write, request)
         outcome = carry_out(
             self.database,
@@ -168,6 +172,7 @@ class Service:
         return outcome
 
     def _write(self, request: Request, log: Appending) -> Outcome | Refused:
+        """Decide, and collect all rows to write. A refusal is returned, not raised, so that it is stored as well."""
         fingerprint = _fingerprint(request)
         if (known := _known(log.answered, request, fingerprint)) is not None:
             return _repeat(known, log.world, request)
@@ -187,6 +192,7 @@ class Service:
         )
 
     def _append(self, log: Appending, entries: list[Entry], request: Request) -> tuple[Recorded, ...]:
+        """Append the events, with their outbox rows and the changed rows of the read model."""
         origin = Origin(
             command_id=request.command_id,
             actor=request.by.id,
@@ -204,6 +210,7 @@ class Service:
         return recorded
 
     def _must_be_watched(self, request: Request) -> None:
+        """Refuse to advance a rollout that nobody has looked at for `unwatched_after`, unless it is a repeat."""
         if not isinstance(request.command, c.Advance) or self._blind_after == timedelta.max:
             return
         rollout = self.world().rollouts.get(request.rollout)
@@ -222,7 +229,7 @@ class Service:
         )
 
     def _make_way(self, request: Request) -> None:
-        """Before a finished rollout is rolled back, one that runs on the same surface is rolled back first."""
+        """Before rolling back a finished rollout, roll back those that are running on the same surface."""
         if not isinstance(request.command, c.RollBack):
             return
         world = self.world()
@@ -235,7 +242,7 @@ class Service:
         with self.database.reading() as connection:
             if _known(partial(answered_commands.answered, connection), request, _fingerprint(request)) is not None:
                 return
-        self.preview(request)  # were this command refused, the other rollout must not be taken back for it
+        self.preview(request)  # raises if the command would be refused: then roll nothing back
         for running in surface.running:
             reason = f"{rollout.id}, which it builds on, is rolled back"
             self._handle(
@@ -251,7 +258,7 @@ class Service:
 
 
 def _unwritten(request: Request, why: str) -> str:
-    """What to say of a command that the database does not take; nothing of it was done."""
+    """The message for a command that could not be written, so that nothing of it was done."""
     if not isinstance(request.command, c.RollBack):
         return f"The database takes nothing new ({why}), so nothing was written. Mend that, then ask again."
     again = f"rollout rollback {request.rollout}"
@@ -264,6 +271,7 @@ def _unwritten(request: Request, why: str) -> str:
 
 
 def _decide(world: World, request: Request) -> list[Entry]:
+    """The events that follow from a request in this world. `Refused` or `NotFound` if it cannot be carried out."""
     match request.command:
         case c.ApplySurface():
             return _apply_surface(world, request.command, request)
@@ -286,7 +294,7 @@ def _decide(world: World, request: Request) -> list[Entry]:
 
 
 def context(world: World, request: Request, surface: str, rollout: Rollout | None) -> Context:
-    """What a decision may know besides the rollout itself."""
+    """The context of a decision: everything it may depend on besides the rollout. NotFound for an unknown surface."""
     found = world.surfaces.get(surface)
     if found is None:
         raise NotFound(
@@ -307,7 +315,7 @@ def context(world: World, request: Request, surface: str, rollout: Rollout | Non
 
 
 def _authors(world: World, rollout: Rollout | None) -> tuple[str, ...]:
-    """All who applied this version, under whatever name and in whichever rollout."""
+    """Everybody who applied the content of this version, under any version name and in any rollout."""
     if rollout is None:
         return ()
     same = (r for r in world.rollouts.values() if r.plan.surface == rollout.plan.surface)
@@ -316,6 +324,7 @@ def _authors(world: World, rollout: Rollout | None) -> tuple[str, ...]:
 
 
 def _entries(world: World, rollout: Rollout | None, event: e.RolloutEvent, request: Request) -> list[Entry]:
+    """The event for its rollout's stream, and what follows from it for the stream of the surface."""
     name = event.rollout if isinstance(event, e.Planned) else request.rollout or (rollout.id if rollout else "")
     if isinstance(request.command, c.PlanRollout) and not isinstance(event, e.Planned):
         name = rollout.id if rollout is not None and rollout.state is State.PLANNED else world.next_id
@@ -365,13 +374,14 @@ def _bare_context(world: World, request: Request) -> Context:
 
 
 def _announce(log: Appending, one: Recorded, before: Rollout | None, after: Rollout, now: datetime) -> None:
+    """Enqueue the Slack messages that follow from an event, and the flag change if it changes the driven percentage."""
     assert isinstance(one.event, e.RolloutEvent)
     if driving.changed(one.event, before, after):
         _drive(log, one.position, after, now)
     for told in announcements.announce(one.event, one.position, before, after):
         later = told.due_at is not None and told.due_at > now
         lane = URGENT if told.urgent else ""
-        if later:  # what is due another day must not hold up what follows it in its channel
+        if later:  # a message that is due later must not delay those after it in its channel
             lane = f":{told.key}"
         log.enqueue(
             kind="slack",
@@ -385,8 +395,8 @@ def _announce(log: Appending, one: Recorded, before: Rollout | None, after: Roll
 
 
 def _drive(log: Appending, position: int, after: Rollout, now: datetime) -> None:
-    """The row carries no percentage: whoever sends it finds out what is decided by then."""
-    lane = URGENT if after.state is State.ROLLED_BACK else ""  # it never waits behind an earlier step that is retried
+    """Enqueue a change of the driven flag. The row holds no percentage: the sender reads the state when it sends."""
+    lane = URGENT if after.state is State.ROLLED_BACK else ""  # a rollback never waits for the retry of an earlier step
     log.enqueue(
         kind="flag",
         ordering_key=f"flag:{after.id}{lane}",
@@ -399,7 +409,7 @@ def _drive(log: Appending, position: int, after: Rollout, now: datetime) -> None
 
 
 def _author(request: Request) -> str:
-    """Whose words the command may hold; the engine's own are nobody's."""
+    """The person whose text the command may hold; empty for the engine's own commands."""
     return "" if request.by.is_system else request.by.id
 
 
@@ -437,6 +447,7 @@ def _refusal_json(refused: Refused) -> str:
 
 
 def _repeat(known: Answer, world: World, request: Request) -> Outcome:
+    """The outcome of a repeated request, from its stored answer; raises `Refused` if it was refused."""
     result = json.loads(known.result_json)
     if "refused" in result:
         raise Refused(result["refused"], hint=result["hint"], code=result["code"])

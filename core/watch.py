@@ -1,4 +1,4 @@
-"""One look at one rollout: gather the evidence, judge it, and hand the verdict in; the decider does the rest."""
+"""One look at one rollout: gather the evidence, judge it, and pass the verdict to the decider as a command."""
 
 import hashlib
 import json
@@ -35,20 +35,20 @@ NOTHING = hashlib.sha256(b"").hexdigest()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Newest:
-    """What the newest look left behind: the engine's state, and the digest over the looks since the last evidence."""
+    """What a look needs of the one before: the engine's state, and the digest of the looks since the last evidence."""
 
     number: int
     state: State
-    question: str  # as the newest look was asked
+    question: str  # the question of the newest look, as JSON
     digest: str
-    evidence_look: int  # the newest look that an evidence event covers
-    evidence_state: str  # digest of the state after it
+    evidence_look: int  # number of the newest look that an evidence event covers
+    evidence_state: str  # digest of the engine's state after that look
     verdict: Verdict | None = None
-    shown: str = ""  # the digest of all that it showed but its time
+    shown: str = ""  # digest of everything in the newest look except its time
 
 
 class Lease(NamedTuple):
-    """The timer's slot in which a look is made, and for how long it is held at a time."""
+    """The timer slot in which a look is taken, and how long each renewal of its lease lasts."""
 
     claim: Claim
     length: timedelta
@@ -63,12 +63,12 @@ def tick(
     lease: Lease | None = None,
     blind_after: timedelta = timedelta.max,
 ) -> Outcome | None:
-    """Let time pass for one rollout; None when nothing followed from it.
+    """Take a look at one rollout and act on it; None if nothing followed from it.
 
-    The look costs no lock. Only when something follows is it decided again, under the append lock. With a `lease`, the
-    look and what follows are kept only while it is held, and it is finished with them; LeaseLost otherwise, and also
-    where another process has looked at the same moment. Where nobody has looked for `blind_after`, nothing grows on
-    this look: the next one shows that somebody looks again.
+    The look itself takes no append lock; only if something follows is it decided again, under the lock. With a `lease`,
+    the look and its consequences are stored only while the lease is held, and finish the timer slot: LeaseLost if it
+    was lost, or if another process took the same look. If the last look was more than `unwatched_after` ago, this one
+    does not let the rollout grow; the next one may.
     """
     began = time.perf_counter()
     world = service.world()
@@ -94,7 +94,7 @@ def tick(
 
 
 def evidence(service: Service, rollout: Rollout) -> Judgement | None:
-    """The newest judgement, at most a tick old, with a row for every segment; None before the first look."""
+    """The judgement of the newest look, with a row for every segment; None before the first look."""
     with service.database.reading() as connection:
         latest = looks.latest(connection, rollout.id)
     if latest is None:
@@ -105,12 +105,12 @@ def evidence(service: Service, rollout: Rollout) -> Judgement | None:
 
 
 def trend(service: Service, rollout: Rollout, metric: str) -> tuple[series.Point, ...]:
-    """How a metric's difference developed over the looks so far, thinned to what a chart can show."""
+    """How the difference of a metric developed over the looks so far, thinned to what a chart can show."""
     return trends(service, rollout, (metric,))[metric]
 
 
 def trends(service: Service, rollout: Rollout, metrics: Collection[str]) -> Mapping[str, tuple[series.Point, ...]]:
-    """The same of several metrics: the looks are read once for all of them."""
+    """As `load_trend` for several metrics, reading the looks only once."""
     with service.database.reading() as connection:
         latest = looks.latest(connection, rollout.id)
         found = looks.thinned(connection, rollout.id, series.SHOWN) if metrics else ()
@@ -129,7 +129,7 @@ def _since_newest(service: Service, rollout: Rollout, at: datetime) -> timedelta
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Look:
-    """A look that was made and not kept yet; `shown` is the digest of all that it showed but its time."""
+    """A look that was taken and not stored yet; `content_digest` covers everything in it except its time."""
 
     result: c.LookResult
     number: int
@@ -140,7 +140,7 @@ class _Look:
     is_news: bool
 
     def keep(self, service: Service, rollout: str, lease: Lease | None, *, whole: bool) -> None:
-        """Keep it as a record, or count it where it showed nothing new. LeaseLost where somebody else looked."""
+        """Store the `whole` look, or only count it. LeaseLost if the lease was lost or another process was first."""
         try:
             with service.database.plain_writing() as connection:
                 if lease is not None and not timers.renew(connection, lease.claim, self.at + lease.length):
@@ -155,6 +155,7 @@ class _Look:
 
 
 def _look(service: Service, rollout: Rollout, at: datetime, every: timedelta) -> _Look:
+    """Read the sums, judge them from the state of the look before, and prepare the record. Stores nothing."""
     question = ask(rollout, every)
     with service.database.reading() as connection:
         before = _newest(looks.latest(connection, rollout.id), rollout)
@@ -162,7 +163,7 @@ def _look(service: Service, rollout: Rollout, at: datetime, every: timedelta) ->
     look = reduce(question, sums, before.state, at)
     judgement = judge(question, look, before.state)
     asked = record.dump(question)
-    # What was asked belongs to the record; it is written again only where it changed.
+    # The question is part of the record, and is written only when it changed.
     recorded = record.Recorded(engine=record.ENGINE, look=look, question=None if asked == before.question else question)
     text = record.dump_recorded(recorded)
     number = before.number + 1
@@ -176,7 +177,7 @@ def _look(service: Service, rollout: Rollout, at: datetime, every: timedelta) ->
         looks=digest,
         state_after=digest_of(record.dump(judgement.state)),
         caps=caps.frozen(question, sums),
-        # Growth alone waits for sight: a rollback does not, and must not fail on it.
+        # Only growth waits for the blind limits: a rollback does not, and must not fail while computing them.
         blind=()
         if isinstance(judgement.verdict, RollBack)
         else detectability.blind_spots(question, look, judgement.state),
@@ -202,7 +203,7 @@ def _look(service: Service, rollout: Rollout, at: datetime, every: timedelta) ->
 
 
 def digest_of(text: str) -> str:
-    """SHA-256 in hex, as evidence events carry it."""
+    """SHA-256 of the text in hex, as evidence events hold it."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -232,5 +233,5 @@ def _newest(latest: tuple[int, str] | None, rollout: Rollout) -> Newest:
     newest = rollout.evidence
     if newest is None or newest.last_look <= found.evidence_look:
         return found
-    # An evidence event was written since: what follows is chained to the state it recorded.
+    # An evidence event was written since: the next looks are chained to the state it recorded.
     return replace(found, digest=NOTHING, evidence_look=newest.last_look, evidence_state=newest.state_after)

@@ -1,1 +1,1 @@
-"""Systems of others that a rollout drives: each behind two calls, what it is at and what it is to be at."""
+"""Adapters for external flag systems that a rollout drives; each can read and write one percentage."""

@@ -1,4 +1,4 @@
-"""What every flag system can do for us: say what it is at, and be told what to be at."""
+"""The interface that every flag system adapter implements: read and write a percentage."""
 
 from collections.abc import Callable
 from typing import Protocol, TypeAlias
@@ -7,14 +7,14 @@ from core.rollout.plan import DrivenFlag
 
 
 class FlagSystem(Protocol):
-    """One flag of a team's own system. Each call is one request: `Later` or `Never` where it comes to nothing."""
+    """One flag in a team's own system. Each call is one request and raises `RetryLater` or `PermanentFailure`."""
 
     def read(self) -> float:
-        """The percentage that it gives the new version to now, 0 to 100."""
+        """The percentage that gets the new version now, 0 to 100."""
 
     def write(self, percent: float) -> None:
-        """Ask for another one. Whether it was taken is known by reading it."""
+        """Request another percentage, 0 to 100. Read it back to know whether it was taken."""
 
 
 Open: TypeAlias = Callable[[DrivenFlag], FlagSystem]
-"""The system that a plan names; `Never` where this installation may not talk to it."""
+"""Opens the flag that a plan names; raises `PermanentFailure` if this installation may not talk to its system."""

@@ -1,4 +1,4 @@
-"""One `flexibleRollout` strategy of an Unleash, by its admin API: its percentage, and nothing else of it."""
+"""Reads and writes the percentage of one `flexibleRollout` strategy through Unleash's admin API."""
 
 import json
 import math
@@ -11,13 +11,13 @@ from bot.outbound.attempts import Later, Never
 from bot.outbound.client import Answer, Door
 from core.rollout.plan import DrivenFlag
 
-LONGEST_WAIT = 300.0  # seconds, however long the other side would like us to wait
-SHORTEST_WAIT = 1.0  # else a row would be tried again at once, for ever
+LONGEST_WAIT = 300.0  # seconds, even if Unleash asks for more
+SHORTEST_WAIT = 1.0  # seconds, so that a row is never retried at once
 _PASSING = frozenset({408, 409, 412, 423, 425, 429})
 
 
 class Unleash:
-    """The token is sent to `url`, which whoever set it up named with it, and never to where else a file may point."""
+    """One strategy of one Unleash. The token goes only to `url`, for which it was configured, whatever a file names."""
 
     def __init__(self, door: Door, strategy: DrivenFlag, *, url: str, token: str) -> None:
         if not token or not url:
@@ -33,7 +33,7 @@ class Unleash:
         self._token = token
 
     def read(self) -> float:
-        """The `rollout` of the strategy's parameters."""
+        """The strategy's `rollout` parameter, a percentage."""
         answer = self._call("GET", {"Accept": "application/json"})
         try:
             found = json.loads(answer.body)
@@ -47,7 +47,7 @@ class Unleash:
         return share
 
     def write(self, percent: float) -> None:
-        """Only this one value: a PUT without its variants would empty them."""
+        """Patch only the percentage: a PUT without the strategy's variants would remove them."""
         change = [{"op": "replace", "path": "/parameters/rollout", "value": f"{percent:g}"}]
         self._call("PATCH", {"Content-Type": "application/json"}, json.dumps(change).encode())
 
@@ -62,7 +62,7 @@ class Unleash:
         return answer
 
     def _refused(self, answer: Answer) -> Later | Never:
-        """What Unleash itself says of it is left out: it could repeat what it was sent."""
+        """The failure for an error status. Unleash's own text is left out, as it could repeat the token."""
         s = self._strategy
         if answer.status in _PASSING or answer.status >= 500:
             return Later(f"Unleash answers {answer.status}", seconds=_asked_to_wait(answer))
@@ -85,7 +85,7 @@ class Unleash:
 
 
 def _percent(written: Any) -> float | None:
-    """Unleash writes it as a text; a number is understood too."""
+    """Unleash writes the percentage as text; a number is accepted, too. None if it is neither."""
     try:
         share = float(written)
     except (TypeError, ValueError, OverflowError):
@@ -94,7 +94,7 @@ def _percent(written: Any) -> float | None:
 
 
 def _asked_to_wait(answer: Answer) -> float | None:
-    """Seconds, from a number of them or a date."""
+    """Seconds from the Retry-After header, given in seconds or as a date; None without one."""
     text = answer.headers.get("retry-after", "").strip()
     if text.isdecimal():
         return min(max(float(text), SHORTEST_WAIT), LONGEST_WAIT)

@@ -1,1 +1,1 @@
-"""Out of the outbox: messages into Slack, and percentages into driven flag systems."""
+"""Delivers the outbox: messages to Slack, and percentages to driven flag systems."""

@@ -1,4 +1,4 @@
-"""Bring driven flag systems to what is decided: read, write where it differs, read back, and record what came of it."""
+"""Reconciles driven flags with what is decided: read, write if it differs, read back, record the result."""
 
 import random
 from collections.abc import Callable, Mapping
@@ -24,19 +24,20 @@ from core.store.log import event_log
 log = structlog.get_logger()
 
 KIND = "flag"
-LOOKS = 4  # at the system, for one row; then it is put off
-LONGEST_WAIT = 30.0  # seconds between two tries: a rollback may be waiting for the system to come back
-SECOND_LOOK_AFTER = 10.0  # seconds, before a flag that is lower than it was counts as lowered by a person
-TOLD_AFTER = 4  # tries that failed, some twenty seconds
+LOOKS = 4  # of the flag for one row; then the row is rescheduled
+LONGEST_WAIT = 30.0  # seconds; short, as a rollback may be waiting for the system to come back
+SECOND_LOOK_AFTER = 10.0  # seconds until a flag that is lower than before counts as lowered by a person
+TOLD_AFTER = 4  # failed attempts, some twenty seconds
 _DECISIONS = (StageEntered, RolledBack, Completed)
 
 
 def real_time() -> datetime:
+    """The machine's clock in UTC."""
     return datetime.now(UTC)
 
 
 def is_needed(world: World) -> bool:
-    """Whether any rollout drives a flag: else there is nothing to ask the database for."""
+    """Whether any rollout drives a flag; without one, the outbox need not be read."""
     return any(rollout.plan.drives is not None for rollout in world.rollouts.values())
 
 
@@ -50,10 +51,10 @@ def deliver_due(
     chance: Callable[[], float] = random.random,
     speed: float = 1.0,
 ) -> int:
-    """Deal with what is due until nothing is; how many rows that were.
+    """Process rows until none is due; returns how many.
 
-    A row says only which rollout is meant. What is decided is found out when the system is looked at, and once more
-    before it is believed: so however often, late or at once rows are sent, the last decision is where they end.
+    A row only names a rollout. What is decided is looked up when the flag is read, and checked again before the reading
+    is trusted. So rows may be late, repeated or concurrent: the flag always ends at the newest decision.
     """
     attempts = Attempts(database, KIND, now, speed=speed, chance=chance, longest_wait=LONGEST_WAIT)
     handled = 0
@@ -64,7 +65,7 @@ def deliver_due(
 
 
 class _Bringing:
-    """One row, once."""
+    """One attempt at one outbox row."""
 
     def __init__(
         self,
@@ -86,7 +87,7 @@ class _Bringing:
         self._wrote = False
 
     def bring(self) -> None:
-        """The system is where it should be, or it is put off, or set aside and a human told."""
+        """Bring the flag to its decided value, or reschedule the row, or dead-letter it and tell people."""
         row = self._row
         try:
             released = self._finish(self._reconcile())
@@ -104,6 +105,7 @@ class _Bringing:
             self._look_again()
 
     def _reconcile(self) -> Mapping[str, Any]:
+        """Read and write the flag until it has the decided value; returns the outcome to store with the row."""
         system: FlagSystem | None = None
         first: float | None = None
         for _ in range(LOOKS):
@@ -119,12 +121,14 @@ class _Bringing:
             seen = system.read()
             first = seen if first is None else first
             if not _same(decided, self._rollout()):
-                continue  # a reading from before a decision says nothing about it
-            late = self._wrote or self._row.request.get("again")  # lower because of what a worker wrote, not a person
+                continue  # the decision changed while reading, so read again
+            late = self._wrote or self._row.request.get(
+                "again"
+            )  # a worker's own late write may have lowered it, not a person
             if driving.is_lowered(decided, seen) and not late:
                 known = decided.hold is not None and decided.hold.key == driving.lowered_key(decided)
                 less = f"it is at {seen:g} %, less than before"
-                if self._row.last_error != less and not known:  # it may be a reading that is behind
+                if self._row.last_error != less and not known:  # the reading may be stale, so wait and read again
                     raise Later(less, seconds=SECOND_LOOK_AFTER, counts=False)
                 self._hand_in(c.RecordFlagLowered(percent=seen), "lowered")
                 return {"left": seen}
@@ -140,6 +144,7 @@ class _Bringing:
         return self._service.world().rollout(self._row.request["rollout"])
 
     def _record(self, decided: Rollout, percent: float, before: float) -> None:
+        """Record that the flag has its decided percentage, and how long after the decision."""
         with self._database.reading() as connection:
             history = event_log.stream(connection, rollout_stream(decided.id))
         since = next(r.recorded_at for r in reversed(history) if isinstance(r.event, _DECISIONS))
@@ -152,14 +157,18 @@ class _Bringing:
             return outbox.finish(connection, self._row, response)
 
     def _put_off(self, later: Later) -> bool:
+        """Reschedule the row, and tell people once it has failed `REPORT_TROUBLE_AFTER` times."""
         if later.counts and self._row.attempt >= TOLD_AFTER:
             self._trouble(str(later), trying=True)
         return self._attempts.put_off(self._row, later)
 
     def _give_up(self, error: str) -> bool:
+        """Record the failure for people and dead-letter the row; False if another worker has it by now."""
         log.error("a flag cannot be set", outbox=self._row.id, rollout=self._row.request["rollout"], why=error)
         self._trouble(error, trying=False)
-        if self._row.request.get("look"):  # one of many: that the first row could not be sent is enough for a human
+        if self._row.request.get(
+            "look"
+        ):  # a periodic check: the row of the decision itself is dead-lettered, which is enough
             return self._finish({"failed": error})
         return self._attempts.bury(self._row, error)
 
@@ -169,7 +178,7 @@ class _Bringing:
             self._hand_in(c.RecordFlagTrouble(percent=wanted, error=error, trying=trying), "trouble")
 
     def _hand_in(self, command: c.Command, what: str) -> None:
-        """Each try is a command of its own; that the same is recorded once is the decider's business."""
+        """Submit a command with an id unique to this attempt; the decider ignores repeated findings."""
         row = self._row
         self._service.handle(
             Request(
@@ -182,7 +191,7 @@ class _Bringing:
         )
 
     def _look_again(self) -> None:
-        """What was written late may have undone what somebody else set meanwhile, who has looked already."""
+        """Queue another check if we wrote after losing the lease, as that may have undone a newer write."""
         if not self._wrote:
             return
         row = outbox.new(
@@ -198,7 +207,7 @@ class _Bringing:
 
 
 def _same(one: Rollout, other: Rollout) -> bool:
-    """Whether the same is decided for the flag."""
+    """Whether both states of a rollout decide the same for the flag."""
     return driving.desired(one) == driving.desired(other) and (one.state is State.ROLLED_BACK) == (
         other.state is State.ROLLED_BACK
     )

@@ -1,4 +1,4 @@
-"""Whether an earlier try of a message has arrived, although its answer did not: looked for by the mark it carries."""
+"""Finds a message that an earlier attempt posted although its response was lost, by the message's metadata."""
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
@@ -11,12 +11,12 @@ log = structlog.get_logger()
 Ask = Callable[[str, dict[str, Any]], Mapping[str, Any]]
 
 _PAGE = 200  # messages
-_PAGES = 20  # what is not found among so many was not said, or is said twice rather than never
-_CLOCKS_DIFFER = timedelta(minutes=5)  # Slack's and ours, at most
+_PAGES = 20  # beyond these the message counts as not posted; posting twice is better than never
+_CLOCKS_DIFFER = timedelta(minutes=5)  # between Slack and this machine
 
 
 def find(ask: Ask, channel: str, threads: tuple[str, ...], mark: Mapping[str, Any], since: datetime) -> str | None:
-    """The ts of the message with this metadata, said after `since`; `threads` are ts, or "" for the channel itself."""
+    """The ts of the message with this metadata posted after `since`, or None; thread "" is the channel itself."""
     for thread in threads:
         for message in _said(ask, channel, thread, since - _CLOCKS_DIFFER):
             if message.get("metadata") == mark:
@@ -25,7 +25,7 @@ def find(ask: Ask, channel: str, threads: tuple[str, ...], mark: Mapping[str, An
 
 
 def channel_by_name(ask: Ask, name: str) -> str | None:
-    """The id of a public channel written as #name."""
+    """The id of the public channel `#name`, or None."""
     for page in _pages(ask, "conversations.list", {"exclude_archived": True, "types": "public_channel"}):
         for channel in page["channels"]:
             if f"#{channel['name']}" == name:

@@ -1,4 +1,4 @@
-"""Empty the outbox into Slack: at least once, in order, and looked for before it is said a second time."""
+"""Delivers outbox messages to Slack: at least once, in order, and a retry first looks for the earlier attempt."""
 
 import random
 from collections.abc import Callable, Mapping
@@ -57,10 +57,11 @@ def deliver_due(
     speed: float = 1.0,
     pace: timedelta = PACE,
 ) -> int:
-    """Send what is due until nothing is; how many rows were dealt with.
+    """Send messages until none is due; returns how many rows were handled.
 
-    `now` is the rollouts' clock and `speed` how fast it runs; `chance` gives numbers from 0 to 1; `mention` turns a
-    user group's name into a mention, or an empty string. After a message its channel rests for `pace` of real time.
+    `now` is the rollouts' clock and `speed` how fast it runs; `random_fraction` gives numbers in [0, 1); `mention`
+    turns a user group's name into a mention, or an empty string. `channel_pause` is the least real time between two
+    messages to a channel.
     """
     attempts = Attempts(database, KIND, now, speed=speed, chance=chance)
     sender = _Sender(database, service, slack, now, attempts, mention, speed, pace)
@@ -72,6 +73,8 @@ def deliver_due(
 
 
 class _Sender:
+    """Delivers one row at a time, and remembers which fallback blocks this workspace needs."""
+
     def __init__(
         self,
         database: Database,
@@ -91,10 +94,10 @@ class _Sender:
         self._mention = mention
         self._speed = speed
         self._pace = pace
-        self._plainer = 0  # how much plainer than ours this workspace's blocks have to be, as far as we know
+        self._plainer = 0  # how far blocks must be simplified for this workspace, as known so far
 
     def send(self, row: Row) -> None:
-        """One row: said, skipped, put off, or set aside for a human."""
+        """Deliver, skip, reschedule or dead-letter one row."""
         told = _announcement(row.request["announcement"])
         try:
             self._heed_slow_down(told)
@@ -109,12 +112,12 @@ class _Sender:
         except Later as later:
             self._attempts.put_off(row, later)
         except Exception as error:
-            # One message that cannot be made must not keep the others waiting; nor may it wait unseen.
+            # A message that cannot be rendered must not block the others, nor fail silently.
             log.exception("a message failed", outbox=row.id)
             self._attempts.put_off(row, Later(f"{type(error).__name__}: {error}"))
 
     def _heed_slow_down(self, told: Announcement) -> None:
-        """What Slack told one lane of a channel holds for the others."""
+        """Raise RetryLater while Slack rate-limits this channel; a limit on one lane holds for all of them."""
         now = self._now()
         with self._database.reading() as connection:
             until = outbox.slowed_until(connection, _place(told), now)
@@ -122,12 +125,14 @@ class _Sender:
             raise Later(outbox.SLOW_DOWN, seconds=(until - now).total_seconds() / self._speed, counts=False)
 
     def _finish(self, row: Row, told: Announcement, response: Mapping[str, Any]) -> None:
+        """Mark the row as done, and let its channel pause after a post."""
         with self._database.plain_writing() as connection:
             outbox.finish(connection, row, response)
             if response.get("posted") and self._pace:
                 outbox.pace(connection, _place(told), self._now() + self._pace * self._speed)
 
     def _deliver(self, row: Row, told: Announcement) -> Mapping[str, Any]:
+        """Post or edit the message, or skip it; returns the outcome to store with the row."""
         world = self._service.world()
         rollout = world.rollout(told.rollout)
         posted = rollout.messages.get(told.key)
@@ -144,13 +149,14 @@ class _Sender:
             except Never as never:
                 if str(never) not in _GONE:
                     raise
-                if told.kind is not Kind.CARD:  # somebody deleted it; only the card is posted anew
+                if told.kind is not Kind.CARD:  # deleted in Slack; only the card is posted again
                     return {"skipped": "it was deleted, so there is nothing to edit"}
         found = self._look_for(row, told, rollout) if row.attempt > 1 else None
         said = found or self._post(row, told, rollout, message)
         return self._record(row, told, rollout, message, said)
 
     def _render(self, row: Row, told: Announcement, world: World) -> Message | None:
+        """The message as of now; None if it has become pointless."""
         if told.kind in witness.KINDS:
             return witness.render(row.position, self._event(row).hash)
         entries = [
@@ -168,12 +174,13 @@ class _Sender:
         return announced.render(told, row.request["position"], world, entries, self._now(), name, trend)
 
     def _post(self, row: Row, told: Announcement, rollout: Rollout, message: Message) -> Mapping[str, Any]:
+        """Post the message, in the card's thread unless it belongs to the top level."""
         where: dict[str, Any] = {}
         card = rollout.messages.get(CARD_KEY)
         if told.kind not in _TOP_LEVEL and card is not None:
             where = {"thread_ts": card.ts, "reply_broadcast": told.kind in _BROADCAST}
         plainly: dict[str, Any] = {
-            # By id where it is known: a channel may be renamed while a rollout runs.
+            # By id if known, as a channel may be renamed while a rollout runs.
             "channel": _channel_id(told, rollout) or told.channel,
             "metadata": self._mark(row, told),
             "unfurl_links": False,
@@ -184,7 +191,7 @@ class _Sender:
         except Never as never:
             if not where or str(never) not in _NO_THREAD:
                 raise
-            # The card was deleted, and its thread with it: what was to be said there is said in the channel.
+            # The card was deleted together with its thread, so post in the channel.
             answer = self._say(row, "chat.postMessage", message, **plainly)
         return {"channel": answer["channel"], "ts": answer["ts"], "posted": True}
 
@@ -195,7 +202,8 @@ class _Sender:
     def _record(
         self, row: Row, told: Announcement, rollout: Rollout, message: Message, said: Mapping[str, Any]
     ) -> Mapping[str, Any]:
-        if told.kind in witness.KINDS:  # not an event: the log would grow by telling how far it has grown
+        """Record where the message was posted, as an event or as an anchor of the log."""
+        if told.kind in witness.KINDS:  # no event: a witness must not make the log grow
             place = f"slack:{said['channel']}/{said['ts']}"
             with self._database.plain_writing() as connection:
                 anchors.add(connection, row.position, self._event(row).hash, place, self._now())
@@ -203,34 +211,35 @@ class _Sender:
         command = c.RecordPosted(key=told.key, channel=said["channel"], ts=said["ts"])
         outcome = self._hand_in(command, rollout.id, f"outbox:{row.id}:{said['ts']}")
         if told.kind is Kind.ALERT:
-            # The switch may have been confirmed while the alert was on its way, too early for an edit of its own.
+            # The flip may have been confirmed while the alert was being posted, too early for an edit of its own.
             now = self._render(row, told, outcome)
             if now is not None and now != message:
                 self._edit(row, said["channel"], said["ts"], now)
         return said
 
     def _look_for(self, row: Row, told: Announcement, rollout: Rollout) -> Mapping[str, Any] | None:
-        """An earlier try may have arrived although its answer did not: the message that carries this row's mark."""
+        """The message of an earlier attempt whose response was lost, found by this row's metadata; None if there is
+        none."""
 
         def ask(method: str, arguments: dict[str, Any]) -> Mapping[str, Any]:
             return self._call(row, method, arguments)
 
         card = rollout.messages.get(CARD_KEY)
         thread = card.ts if card is not None and told.kind not in _TOP_LEVEL else ""
-        # The card may have come between the two tries of something that was said outside its thread.
+        # An urgent message may have been posted outside the thread before the card was.
         places = (thread, "") if thread and told.urgent else (thread,)
         mark, since = self._mark(row, told), self._event(row).recorded_at
         try:
             channel = _channel_id(told, rollout) or message_lookup.channel_by_name(ask, told.channel)
             ts = message_lookup.find(ask, channel, places, mark, since) if channel else None
         except Never as never:
-            # At least once: without the right to look, a repeat is better than silence.
+            # Delivery is at least once: without permission to search, a repeat is better than silence.
             log.warning("cannot look for an earlier try", channel=told.channel, why=str(never))
             return None
         return {"channel": channel, "ts": ts, "found": True} if ts else None
 
     def _mark(self, row: Row, told: Announcement) -> dict[str, Any]:
-        """By which a message is found again; the time of its event tells the rows of two databases apart."""
+        """Metadata to find the message by; the event's time distinguishes rows of different databases."""
         event = self._event(row)
         payload = {"outbox": row.id, "recorded": event.recorded_at.isoformat()}
         if told.kind in witness.KINDS:
@@ -239,11 +248,12 @@ class _Sender:
         return {"event_type": EVENT_TYPE, "event_payload": payload}
 
     def _event(self, row: Row) -> Recorded:
-        """What the row follows from."""
+        """The event that this row was written with."""
         with self._database.reading() as connection:
             return event_log.after(connection, row.position - 1, limit=1)[0]
 
     def _say(self, row: Row, method: str, message: Message, **arguments: Any) -> Mapping[str, Any]:
+        """Call Slack with the message's blocks, and with simpler ones while Slack rejects them."""
         while True:
             shown = fallback.plainer(message.blocks, self._plainer)
             try:
@@ -256,15 +266,16 @@ class _Sender:
                 self._plainer = step
 
     def _call(self, row: Row, method: str, arguments: dict[str, Any]) -> Mapping[str, Any]:
-        """One call, made only by whoever holds the row."""
+        """Call Slack once, after renewing the lease of the row."""
         self._attempts.hold(row)
         return self._slack.call(method, arguments)
 
     def _give_up(self, row: Row, told: Announcement, error: str) -> None:
+        """Tell people that the message cannot be delivered, and dead-letter the row."""
         log.error("cannot be delivered", outbox=row.id, channel=told.channel, key=told.key, why=error)
         world = self._service.world()
         rollout = world.rollout(told.rollout)
-        # Recording it tells the engineering channel; where that is the broken one, telling it would never end.
+        # Recording the failure posts to the engineering channel; if that is the broken one, it would never end.
         if told.channel != rollout.plan.engineering_channel:
             command = c.RecordFailed(key=told.key, channel=told.channel, error=error)
             self._hand_in(command, rollout.id, f"outbox:{row.id}:failed")
@@ -273,13 +284,13 @@ class _Sender:
         self._attempts.bury(row, error)
 
     def _tell_owner(self, row: Row, told: Announcement, world: World, error: str) -> None:
-        """To the owner alone, once for a channel; what is urgent every time."""
+        """Tell the owner by direct message: once per channel, but for urgent messages every time."""
         rollout = world.rollout(told.rollout)
         key = undelivered.key(told.channel)
         if key in rollout.messages and not told.urgent:
             return
         message = undelivered.render(rollout, told.channel, error, self._render(row, told, world))
-        owner = wording.user_id(rollout.plan.owner) or ""  # Slack says of no one that there is no such channel
+        owner = wording.user_id(rollout.plan.owner) or ""  # an empty id makes Slack answer channel_not_found
         try:
             answer = self._say(row, "chat.postMessage", message, channel=owner)
         except Never as never:
@@ -310,6 +321,7 @@ def _place(told: Announcement) -> str:
 
 
 def _channel_id(told: Announcement, rollout: Rollout) -> str | None:
+    """The id of the announcement's channel, if something was posted there before."""
     if told.channel == rollout.plan.engineering_channel:
         card = rollout.messages.get(CARD_KEY)
         return card.channel if card is not None else None

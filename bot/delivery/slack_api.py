@@ -1,4 +1,4 @@
-"""One call of Slack's Web API: an answer, or whether it may be tried again later, or never."""
+"""Calls Slack's Web API once, and classifies errors as temporary or permanent."""
 
 from collections.abc import Mapping
 from http.client import HTTPException
@@ -11,22 +11,22 @@ from bot.outbound.attempts import Later, Never
 from core.store.coordination import outbox
 
 TIMEOUT = 7  # seconds, to connect and again for the answer: together they fit into the lease of a message
-_UNTOLD_WAIT = 30.0  # seconds, where "slow down" does not say for how long
+_UNTOLD_WAIT = 30.0  # seconds, if a rate limit does not say how long
 
 _PASSING = frozenset(
     {"internal_error", "fatal_error", "service_unavailable", "request_timeout", "ratelimited", "rate_limited"}
-    # The workspace is over its limit, or on its way into an organisation: this passes by itself.
+    # The workspace is over its message limit or moving into an organisation: passes by itself.
     | {"message_limit_exceeded", "team_added_to_org", "org_login_required", "external_channel_migrating"}
-    # Without a working token nothing can be said at all: that is mended by a person, and then everything goes out.
+    # Without a valid token nothing can be sent; once a person has fixed that, everything goes out.
     | {"not_authed", "invalid_auth", "account_inactive", "token_revoked", "token_expired", "missing_scope"}
 )
 
 
 class WebApi:
-    """The same Slack as that of `client`, asked once per call and not for long."""
+    """The Slack of `client`, without automatic retries and with a short timeout."""
 
     def __init__(self, client: WebClient) -> None:
-        # Without the client's own retries: a cut connection may have carried the message, so look before repeating it.
+        # No automatic retries: a broken connection may have delivered the message, so look for it before repeating.
         self._client = WebClient(
             token=client.token,
             base_url=client.base_url,
@@ -37,7 +37,7 @@ class WebApi:
         )
 
     def call(self, method: str, arguments: dict[str, Any]) -> Mapping[str, Any]:
-        """What Slack answers; `Later` or `Never` where it does not do it."""
+        """Slack's response; raises `RetryLater` or `PermanentFailure` on an error."""
         reads = method.startswith("conversations.")  # methods that read take no JSON
         try:
             answered = self._client.api_call(
@@ -52,13 +52,14 @@ class WebApi:
 
 
 def _refused(error: SlackApiError, reads: bool) -> Later | Never:
+    """Whether an error response of Slack is temporary or permanent."""
     answer = error.response
     if answer.status_code == 429:
         wait = str(answer.headers.get("Retry-After") or answer.headers.get("retry-after") or "")
         return Later(outbox.SLOW_DOWN, seconds=float(wait) if wait.isdecimal() else _UNTOLD_WAIT, counts=False)
     why = str(answer.get("error", "")) if isinstance(answer.data, dict) else ""
     if why == "missing_scope" and reads:
-        return Never(why)  # only looking is forbidden, saying is not
+        return Never(why)  # only searching is forbidden, posting is not
     if answer.status_code >= 500 or why in _PASSING or not why:
         return Later(why or f"HTTP {answer.status_code}")
     return Never(why)

@@ -1,1 +1,1 @@
-"""The HTTP doors: evaluation, observations, REST, pages, health."""
+"""The HTTP server: evaluation, observations, REST API, pages, Slack events, health."""

@@ -1,4 +1,4 @@
-"""All HTTP doors as one ASGI application."""
+"""Builds the ASGI application out of all HTTP endpoints and middleware."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -54,10 +54,13 @@ def build(
     away: Callable[[Exception], object] = lambda _: None,
     tick: timedelta = timedelta(seconds=10),
 ) -> App:
-    """The ASGI application. `tokens` are (role, token); without any, whoever reaches it may do everything, so bind to
-    loopback. `now` is the rollout clock, `tick` how often in real time looks come; `standing` says whether this
-    process is informed, and `away` is told whenever the database did not answer. The lifespan's end writes the
-    observations that are still waiting."""
+    """Build the ASGI application.
+
+    `tokens` are (role, token) pairs; without any, every caller may do everything, so bind to loopback. `now` is the
+    rollouts' clock and `tick` the interval of looks in real time. `process_status` says whether this process is
+    informed, and `report_outage` gets every database error. `explain_undrivable` returns why a flag system's URL may
+    not be called, or an empty text. When the lifespan ends, waiting observations are written.
+    """
     standing = standing or Alone()
     door = Door(tokens)
     intake = Intake(service.database, snapshot, now)
@@ -67,8 +70,8 @@ def build(
         yield
         await run_in_threadpool(intake.close)
 
-    # Its own pages of the document load scripts from elsewhere; `reference` loads nothing.
-    # Redirects of Starlette's repeat the Host that was sent: ours are relative.
+    # FastAPI's own documentation pages load scripts from elsewhere; `reference` loads nothing.
+    # Starlette's slash redirects repeat the Host header of the request; ours are relative.
     api = FastAPI(
         title="Rampart",
         version="1",
@@ -101,13 +104,15 @@ def build(
 
 
 def _admit(door: Door, scope: Scope) -> None:
-    """Before a body is read: whether its sender may send one there. Slack signs what it sends."""
+    """Check before a body is read that its sender may send one; Slack's requests are verified by signature instead."""
     path: str = scope["path"]
     if path.startswith("/api/"):
         door.admit_person(scope["headers"], Role.INGEST if path in _INGEST else Role.OPERATOR)
 
 
 def _answer_errors(api: FastAPI, now: Callable[[], datetime], away: Callable[[Exception], object]) -> None:
+    """Answer every kind of error as a problem in JSON, or as a page for browsers."""
+
     @api.exception_handler(Refused)
     async def refused(request: Request, error: Refused) -> Response:
         answer = refusal(error)
@@ -155,7 +160,7 @@ def _answer_errors(api: FastAPI, now: Callable[[], datetime], away: Callable[[Ex
 
 
 def _document(api: FastAPI) -> None:
-    """The evaluation door stands before FastAPI, so its part of the document is added by hand."""
+    """Add the OFREP paths, which are served outside FastAPI, and the bearer scheme to the OpenAPI document."""
     described = api.openapi
 
     def openapi() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Evaluation over HTTP: OFREP 0.3.0, answered from the snapshot in memory with bytes that are ready."""
+"""Flag evaluation over HTTP (OFREP 0.3.0), from the snapshot in memory and with cached response bytes."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -31,12 +31,12 @@ _PREFLIGHT = (
     (b"allow", b"POST, OPTIONS"),
 )
 _JSON = (b"content-type", b"application/json")
-_KEPT = 1_000  # answers as they go out: some four a surface, and those of snapshots that are gone
+_KEPT = 1_000  # responses: about four per surface, plus those of replaced snapshots
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ready:
-    """An answer as it goes out."""
+    """A response as it is sent."""
 
     body: bytes
     etag: bytes
@@ -44,7 +44,7 @@ class Ready:
 
 
 class Malformed(Exception):
-    """A request that says nothing that could be evaluated."""
+    """The request holds no valid evaluation context; `code` is OFREP's error code."""
 
     def __init__(self, code: str, details: str) -> None:
         super().__init__(details)
@@ -52,7 +52,7 @@ class Malformed(Exception):
 
 
 class Flags:
-    """ASGI: answers what is under `/ofrep/` and hands everything else to `inner`. Counts what it answered."""
+    """ASGI application that answers `/ofrep/`, counts what it answers, and passes everything else to `inner`."""
 
     def __init__(self, snapshot: Callable[[], Snapshot], door: Door, inner: App) -> None:
         self._snapshot = snapshot
@@ -112,6 +112,7 @@ class Flags:
         await _answer(scope, send, _ready(b'{"flags":[' + b",".join(answers) + b"]}"))
 
     def _bytes(self, flags: SurfaceFlags, context: Mapping[str, Any]) -> Ready:
+        """The response for one surface, cached by answer."""
         answer = choose(flags, context.get("targetingKey"), context)
         ready = self._ready.get(answer)
         if ready is None:
@@ -140,7 +141,7 @@ class Flags:
 
 
 def _context(body: bytes) -> Mapping[str, Any]:
-    """The evaluation context; empty where none was sent, which answers the live version."""
+    """The evaluation context; empty if none was sent, which evaluates to the live version."""
     if not body.strip():
         return {}
     try:
@@ -186,6 +187,7 @@ def _ready(body: bytes) -> Ready:
 
 
 async def _answer(scope: Scope, send: Send, ready: Ready) -> None:
+    """Send the response, or 304 if the caller has it already."""
     for name, value in scope["headers"]:
         if name == b"if-none-match" and _matches(value, ready.etag):
             await _send(send, 304, [(b"etag", ready.etag), *_CORS], b"")
@@ -194,6 +196,7 @@ async def _answer(scope: Scope, send: Send, ready: Ready) -> None:
 
 
 def _matches(header: bytes, etag: bytes) -> bool:
+    """Whether an If-None-Match header names this ETag."""
     return header.strip() == b"*" or any(tag.strip().removeprefix(b"W/") == etag for tag in header.split(b","))
 
 

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says beyond the routes' own signatures: answers, bodies, and the raw OFREP door."""
+"""Schemas of the OpenAPI document that routes do not declare themselves: responses, bodies, and the OFREP paths."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Whether this process lives, is ready, and how it is doing: `/healthz`, `/readyz`, `/metrics`."""
+"""Health and metrics of this process: `/healthz`, `/readyz`, `/metrics`."""
 
 import re
 from collections import Counter
@@ -26,12 +26,12 @@ from core.store.coordination import outbox
 from core.store.errors import StoreError
 from core.store.maintenance import size
 
-ANSWER_WITHIN = 1.5  # seconds that the database has; whoever asks has an answer half a second later
+ANSWER_WITHIN = 1.5  # seconds for the database, so that probes answer within two
 _CODE = re.compile(r"[a-z_ ]{1,60}")
 
 
 class Figures(Collector):
-    """What `/metrics` tells, read from the running parts when it is asked for."""
+    """Collects the Prometheus metrics of `/metrics` from the running parts, on each request."""
 
     def __init__(
         self,
@@ -49,6 +49,7 @@ class Figures(Collector):
         self._stored = Question(self._ask_database, "figures")
 
     def collect(self) -> Iterator[Metric]:
+        """Every metric, as prometheus_client asks for them."""
         evaluations = CounterMetricFamily("rampart_evaluations", "OFREP requests answered", labels=["kind"])
         for kind, count in (
             ("single", self._flags.singles),
@@ -104,7 +105,7 @@ class Figures(Collector):
         yield from self._outbox()
 
     def _outbox(self) -> Iterator[Metric]:
-        """Only while the database answers: else these are missing, and `/readyz` says why."""
+        """Metrics that need the database; they are missing while it does not answer, and `/readyz` says why."""
         try:
             unsent, found = self._stored.answer(ANSWER_WITHIN)
         except NoAnswer:
@@ -128,7 +129,7 @@ class Figures(Collector):
         )
         by_code: Counter[str] = Counter()
         for trouble, count in unsent.troubles.items():
-            # A code of Slack's, or whatever a connection broke with: that has no end of forms.
+            # Slack's error code; connection errors have endless forms, so they share one label.
             by_code[trouble if _CODE.fullmatch(trouble) else "no answer"] += count
         for code, count in by_code.items():
             troubles.add_metric([code], count)
@@ -142,7 +143,7 @@ class Figures(Collector):
 def router(
     service: Service, door: Door, figures: Figures, standing: Standing, away: Callable[[Exception], object]
 ) -> APIRouter:
-    """The three routes. Probes need no token; the figures do. `away` is told why the database did not answer."""
+    """The three routes. Only `/metrics` needs a token. `report_outage` gets every database error."""
     api = APIRouter(tags=["health"])
     position = Question(lambda: service.world().position, "readiness")
     probes = CapacityLimiter(100)
@@ -162,7 +163,7 @@ def router(
             message = f"No new version is served here: {why.rstrip('.')}. Everybody gets the live version."
             return problem(503, "unavailable", message, hint)
         try:
-            # Not in the pool of threads that others share: they may all be waiting for the database.
+            # In threads of its own: those of the shared pool may all be waiting for the database.
             found = await to_thread.run_sync(position.answer, ANSWER_WITHIN, limiter=probes)
         except NoAnswer as silent:
             return problem(503, "unavailable", str(silent), hint)

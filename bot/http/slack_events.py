@@ -1,4 +1,4 @@
-"""The door for Slack: signed requests go to Bolt in a thread, so that nothing else waits for it."""
+"""Receives Slack's requests, verifies their signature, and passes them to Bolt in a thread."""
 
 import hashlib
 import hmac
@@ -37,7 +37,7 @@ def router(bolt: "Bolt") -> APIRouter:
         if not _SIGNATURE.fullmatch(signature):
             return Response("There is no signature in this request, so it is not Slack's.", status_code=401)
         body = await request.body()
-        # On the bytes as they came: what is not Slack's is not even parsed.
+        # Verified on the raw bytes, before anything is parsed.
         if abs(time.time() - int(stamp)) > _AGE or not hmac.compare_digest(_signature(secret, stamp, body), signature):
             return Response("The signature is not Slack's, or the request is older than 5 minutes.", status_code=401)
         try:

@@ -1,1 +1,1 @@
-"""Calls to other systems: to public addresses only, bounded in time and size, and tried again."""
+"""Calls to other systems: public addresses only, bounded in time and size, with retries."""

@@ -1,4 +1,4 @@
-"""Which addresses are those of the open internet, and not this machine, its neighbours, or what leads to them."""
+"""Tells addresses of the public internet from those of this machine, its network, and ways around to them."""
 
 import ipaddress
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
-# What older releases of Python's own lists do not know yet (IANA's special-purpose registries).
+# IANA special-purpose networks that `ipaddress` in older Python releases does not know.
 _SPECIAL = tuple(
     map(
         ipaddress.ip_network,
@@ -16,7 +16,8 @@ _SPECIAL = tuple(
 
 
 def is_public(text: str) -> bool:
-    """Whether an address is one of the open internet, also where it carries another one inside."""
+    """Whether a text is a public internet address; an IPv6 address is judged by the IPv4 addresses it embeds, if
+    any."""
     try:
         given = ipaddress.ip_address(text)
     except ValueError:
@@ -26,7 +27,7 @@ def is_public(text: str) -> bool:
 
 
 def _carried(address: Address) -> Iterator[ipaddress.IPv4Address]:
-    """The IPv4 addresses that an IPv6 address leads to (mapped, 6to4, NAT64)."""
+    """The IPv4 addresses embedded in an IPv6 address (mapped, 6to4, NAT64)."""
     if isinstance(address, ipaddress.IPv4Address):
         return
     if address.ipv4_mapped is not None:
@@ -38,7 +39,7 @@ def _carried(address: Address) -> Iterator[ipaddress.IPv4Address]:
 
 
 def _open(address: Address) -> bool:
-    """`is_global` leaves out what is private, loopback, link-local and CGNAT; the rest is said by name."""
+    """Whether it is global by `is_global`, and none of the special addresses that this lets through (multicast, …)."""
     return address.is_global and not (
         address.is_multicast
         or address.is_reserved

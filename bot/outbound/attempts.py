@@ -1,4 +1,4 @@
-"""How a row of the outbox is tried: under a short lease, renewed before each call, and put off where it fails."""
+"""Takes outbox rows under a short lease, renews it before each call, and reschedules or dead-letters failures."""
 
 import random
 from collections.abc import Callable
@@ -12,12 +12,15 @@ from core.store.database.connections import Database
 
 log = structlog.get_logger()
 
-LEASE = timedelta(seconds=15)  # longer than one call; renewed before each, so that a killed process keeps it no longer
-LONGEST_WAIT = 300.0  # seconds between two tries
+LEASE = timedelta(
+    seconds=15
+)  # longer than one call, and renewed before each; so a killed process blocks its row no longer than this
+LONGEST_WAIT = 300.0  # seconds
 
 
 class Later(Exception):
-    """Not now. `seconds` are real ones; `counts` whether it was a try that failed, as opposed to "slow down"."""
+    """Try again later: after `seconds` of real time, or after a backoff. `counts_as_attempt` is False for rate
+    limits."""
 
     def __init__(self, why: str, *, seconds: float | None = None, counts: bool = True) -> None:
         super().__init__(why)
@@ -26,15 +29,16 @@ class Later(Exception):
 
 
 class Never(Exception):
-    """It will not be taken, however often it is sent."""
+    """It can never succeed, however often it is tried."""
 
 
 class TakenOver(Exception):
-    """The lease ran out, and somebody else sends this row now."""
+    """The lease ran out and another worker has taken this row."""
 
 
 class Attempts:
-    """Of the rows of one kind. `now` is the rollouts' clock, `speed` its pace, `chance` gives numbers from 0 to 1."""
+    """Consumes rows of one kind. `now` is the rollouts' clock, `speed` its speed, `random_fraction` gives numbers in
+    [0, 1)."""
 
     def __init__(
         self,
@@ -54,19 +58,19 @@ class Attempts:
         self._longest_wait = longest_wait
 
     def claim(self) -> Row | None:
-        """The next row that is due, held for as long as one call may take; None where nothing is."""
+        """Claim the next due row under a lease for one call; None if nothing is due."""
         return outbox.claim(self._database, self._now(), kind=self._kind, lease=LEASE * self._speed)
 
     def hold(self, row: Row) -> None:
-        """Before every call: go on holding the row, or `TakenOver`."""
+        """Renew the lease, as before every call; raises LeaseTakenOver if another worker has the row."""
         with self._database.plain_writing() as connection:
             mine = outbox.renew(connection, row, self._now() + LEASE * self._speed)
         if not mine:
             raise TakenOver
 
     def put_off(self, row: Row, later: Later) -> bool:
-        """Try again after the time that was asked for, else after one that doubles with every try. False if the row is
-        somebody else's by now."""
+        """Make the row due again after `failure.seconds`, or after an exponential backoff with jitter. False if another
+        worker has the row by now."""
         backoff = min(self._longest_wait, 2.0 ** min(row.attempt, 10)) * (0.5 + self._chance() / 2)
         seconds = later.seconds if later.seconds is not None else backoff
         log.warning("not delivered yet", outbox=row.id, attempt=row.attempt, why=str(later), again_in=seconds)
@@ -75,6 +79,6 @@ class Attempts:
             return outbox.postpone(connection, row, until, str(later), later.counts)
 
     def bury(self, row: Row, error: str) -> bool:
-        """Set aside for a human, so that what is behind it goes on. False if the row is somebody else's by now."""
+        """Set the row aside for a human, so that later rows go on. False if another worker has the row by now."""
         with self._database.plain_writing() as connection:
             return outbox.bury(connection, row, error)

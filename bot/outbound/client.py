@@ -1,4 +1,4 @@
-"""The one way out to an address that somebody wrote down: exactly where was looked before, and not for long."""
+"""The HTTP client for addresses that users configure: it connects only to what it has checked, with a deadline."""
 
 import socket
 import ssl
@@ -15,15 +15,15 @@ import httpx
 from bot.outbound.addresses import is_public
 from bot.outbound.attempts import Later, Never
 
-SECONDS = 5.0  # from the question for the address, which itself takes what it takes, to the last byte
-LARGEST = 256 * 1024  # bytes of an answer
+SECONDS = 5.0  # from the name lookup, which itself cannot be bounded, to the last byte
+LARGEST = 256 * 1024
 
 Resolve = Callable[[str, int], Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What came back. Names of headers are in lower case."""
+    """A response. Header names are in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -31,15 +31,16 @@ class Answer:
 
 
 def resolve(host: str, port: int) -> Sequence[str]:
-    """The addresses of a name, as this machine knows them; also of one that is written in decimal or octal."""
+    """The addresses that this machine resolves a host to; decimal and octal notations are resolved, too."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
 class Door:
-    """Calls by HTTPS. Hosts in `private_hosts` may also be private ones, and be called by plain HTTP.
+    """Calls public hosts over HTTPS; hosts in `private_hosts` may have private addresses and use plain HTTP.
 
-    Nothing of the environment counts but SSL_CERT_FILE and SSL_CERT_DIR, for an authority of your own; no proxy does.
+    Of the environment only SSL_CERT_FILE and SSL_CERT_DIR count, for a certificate authority of your own; proxy
+    settings are ignored.
     """
 
     def __init__(
@@ -56,7 +57,8 @@ class Door:
         self._tls = tls or _authorities
 
     def call(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None) -> Answer:
-        """One request, followed nowhere else. `Never` where it may not be made, `Later` where it did not work."""
+        """Send one request without following redirects. `PermanentFailure` if it is not allowed, `RetryLater` if it
+        failed."""
         deadline = time.monotonic() + self._seconds
         parts = urlsplit(url)
         host = parts.hostname or ""
@@ -72,10 +74,10 @@ class Door:
             except httpcore.TimeoutException:
                 raise Later(f"{host} did not answer within {self._seconds:g} s") from None
             except httpcore.LocalProtocolError:
-                # What it says holds the header, and so the token.
+                # The error's text contains the header, and with it the token.
                 raise Never("the request cannot be written: is the token one line of plain letters?") from None
             except httpcore.RemoteProtocolError:
-                # What it says holds what came, which may repeat the token.
+                # The error's text quotes the response, which may repeat the token.
                 raise Later(f"{host} cannot be reached: it hangs up, or speaks something else than HTTP") from None
             except httpcore.NetworkError as error:
                 raise Later(f"{host} cannot be reached: {error or type(error).__name__}") from error
@@ -87,7 +89,7 @@ class Door:
         return answer
 
     def refusal(self, url: str) -> str:
-        """Why this address would never be called; empty where it may be, or where that cannot be told right now."""
+        """Why this address may never be called; empty if it may be, or if its name cannot be resolved right now."""
         parts = urlsplit(url)
         host = parts.hostname or ""
         try:
@@ -100,12 +102,14 @@ class Door:
         return ""
 
     def _may_be_called(self, scheme: str, host: str) -> None:
+        """Raise PermanentFailure unless it is HTTPS, or HTTP to a private host."""
         if scheme == "https" or (scheme == "http" and host in self._private_hosts):
             return
         raise Never(f"{host} is to be called by {scheme or 'nothing'}: write https, or name it in ALLOW_PRIVATE_HOSTS")
 
     def _addresses(self, host: str, port: int) -> Sequence[str]:
-        """Asked once, and nothing else is connected to: the next answer could be another one."""
+        """Resolve and check the host once; only these addresses are connected to, since a second lookup could
+        differ."""
         try:
             found = self._resolve(host, port)
         except (OSError, UnicodeError) as error:
@@ -122,11 +126,12 @@ class Door:
 
 
 def _written(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
-    """In UTF-8: to letters that it does not know a system says so itself, with words of its own for a wrong token."""
+    """Encode the headers as UTF-8, so that a system itself rejects a token with odd characters."""
     return [(name.encode(), value.encode()) for name, value in (*headers.items(), ("Accept-Encoding", "identity"))]
 
 
 def _read(host: str, given: httpcore.Response) -> Answer:
+    """Read the response; PermanentFailure if its body is too large."""
     body = bytearray()
     for part in given.iter_stream():
         body += part
@@ -142,7 +147,7 @@ def _authorities() -> ssl.SSLContext:
 
 
 class _Pinned(httpcore.NetworkBackend):
-    """Connects to addresses that were looked at, whatever host is asked for; certificates stay those of the host."""
+    """Connects to the checked addresses only; certificates are still verified against the host name."""
 
     def __init__(self, addresses: Sequence[str], deadline: float) -> None:
         self._addresses = addresses
@@ -159,7 +164,9 @@ class _Pinned(httpcore.NetworkBackend):
     ) -> httpcore.NetworkStream:
         failed: Exception | None = None
         for number, address in enumerate(self._addresses):
-            share = _left(self._deadline) / (len(self._addresses) - number)  # one that is silent leaves the next some
+            share = _left(self._deadline) / (
+                len(self._addresses) - number
+            )  # so that a silent address leaves time for the next
             try:
                 reached = self._network.connect_tcp(address, port, share, local_address, socket_options)
                 return _Bounded(reached, self._deadline)
@@ -169,7 +176,7 @@ class _Pinned(httpcore.NetworkBackend):
 
 
 class _Bounded(httpcore.NetworkStream):
-    """A connection that ends at one moment, however slowly its bytes trickle in."""
+    """A connection with one deadline for everything, however slowly bytes arrive."""
 
     def __init__(self, stream: httpcore.NetworkStream, deadline: float) -> None:
         self._stream = stream
@@ -195,6 +202,7 @@ class _Bounded(httpcore.NetworkStream):
 
 
 def _left(deadline: float) -> float:
+    """Seconds until the deadline; raises httpcore.ReadTimeout once it has passed."""
     left = deadline - time.monotonic()
     if left <= 0:
         raise httpcore.ReadTimeout("no time is left")

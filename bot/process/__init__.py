@@ -1,1 +1,1 @@
-"""What one process knows of itself and the others: whether it is informed, what it serves, what it logs."""
+"""The state of one process: what it serves, whether it is up to date, what the other processes serve, how it logs."""

@@ -1,7 +1,7 @@
-"""Whether every process serves what a rollback or a drill decided: seen in what they report, and said once.
+"""Confirms once that every process serves what a rollback or a drill decided, judging by the processes' reports.
 
-Ages are counted by this process's own monotonic clock, from when it saw a report change. What the clocks on the walls
-of two machines say is never compared to decide anything.
+Ages are measured with this process's monotonic clock, from when it saw a report change. No decision compares the wall
+clocks of two machines.
 """
 
 import time
@@ -19,22 +19,23 @@ from core.service import Request, Service
 from core.store.coordination import processes
 from core.store.log import event_log
 
-MARGIN = 4.0  # seconds more than a process serves on, until it counts as one that does not
-DOUBT_AFTER = 60.0
+MARGIN = 4.0  # seconds beyond `processes.SERVING_SECONDS` until a silent process no longer counts as serving
+DOUBT_AFTER = 60.0  # seconds without confirmation until doubt is recorded
 GIVE_UP_AFTER = timedelta(hours=24)  # of the rollouts' clock, as `Rollout.ended_at` is
-LOOK_EVERY = 2.0  # seconds between two looks at who reports, while nothing is to be confirmed
-FORGET_AFTER = 3600.0
-LAG = 1.0  # seconds after a decision within which this process has surely learned of it
+LOOK_EVERY = 2.0  # seconds between two readings of the reports while nothing awaits confirmation
+FORGET_AFTER = 3600.0  # seconds of silence until a process is removed
+LAG = 1.0  # seconds within which this process has certainly learned of a decision
 SERVING_ROLES = frozenset({"serve", "web"})
 
 
 def real_time() -> datetime:
+    """The machine's clock in UTC."""
     return datetime.now(UTC)
 
 
 @dataclass(slots=True)
 class _Report:
-    """A process as it reported at last, and when this process saw that report first."""
+    """The newest report of a process, and when we first saw it (monotonic seconds)."""
 
     process: processes.Process
     changed_at: float
@@ -42,8 +43,11 @@ class _Report:
 
 @dataclass(slots=True)
 class _Open:
-    """A switch that is to be confirmed. `began` is the time of its decision, but for `LAG`, where that was `witnessed`:
-    at the look before, this process did not know of it."""
+    """A switch that awaits confirmation; `started_at` is in monotonic seconds.
+
+    If `start_was_witnessed`, the previous round did not know the decision yet, so `started_at` is within
+    `MAX_NOTICE_DELAY` of it.
+    """
 
     position: int
     began: float
@@ -52,11 +56,10 @@ class _Open:
 
 
 class Confirming:
-    """Of one process that may confirm; `look` is called again and again.
+    """Confirms flips and drills; `confirm_pending` is called periodically.
 
-    A process that reported once may be serving what it served then for `processes.SERVES_ON` seconds, whether it is
-    dead, cut off or beside a database that is not the one any more. So it is waited for until its report has not
-    changed for that long, and then it is named as one that was not heard.
+    After its last report a process may serve on for `processes.SERVING_SECONDS` seconds, even if it is cut off from the
+    database. So it is waited for until its report has not changed for that long; then it is listed as unheard.
     """
 
     def __init__(
@@ -71,11 +74,11 @@ class Confirming:
         self._elapsed = elapsed
         self._reports: dict[str, _Report] = {}
         self._looked_at = float("-inf")
-        self._peeked: tuple[int, float] | None = None  # where the log ended at the look before, and when that was
+        self._peeked: tuple[int, float] | None = None  # (end of the log, monotonic seconds) of the previous round
         self._open: dict[str, _Open] = {}
 
     def look(self, now: datetime) -> None:
-        """Confirm what can be confirmed, doubt what has not been for a minute. `now` is the rollouts' clock."""
+        """Confirm what can be confirmed, and doubt what could not be for a minute. `now` is the rollouts' clock."""
         before = self._elapsed()
         world = self._service.peek()
         wanted = [r for r in world.rollouts.values() if _is_asked_about(r, now) or _drill_is_open(r)]
@@ -92,7 +95,7 @@ class Confirming:
                 self._confirm_drill(rollout, self._open[rollout.id], now, before)
 
     def _see(self) -> None:
-        """Who has reported, in the database that is written to."""
+        """Read the serving processes' reports from the primary database; forget long silent ones."""
         with self._service.database.reading_newest() as connection:
             found = [p for p in processes.reported(connection) if p.role in SERVING_ROLES]
         at = self._looked_at = self._elapsed()
@@ -106,6 +109,7 @@ class Confirming:
                 processes.leave(self._service.database, name)
 
     def _opened(self, rollout: Rollout, at: float) -> _Open:
+        """The switch that this rollout awaits: the one known already, or its newest decision from the log."""
         kind = RolledBack if rollout.state is State.ROLLED_BACK else StageEntered
         known = self._open.get(rollout.id)
         if known is not None and kind is RolledBack:
@@ -120,8 +124,10 @@ class Confirming:
         return _Open(position=decided.position, began=began, witnessed=witnessed, recorded_at=decided.recorded_at)
 
     def _standing(self, position: int, since: float, at: float) -> tuple[list[processes.Process], list[str], list[str]]:
-        """(those that serve `position` or what came after it, names of those that may not yet, and of those that were
-        not heard again since then and serve the live version by now)."""
+        """(processes that serve `position` or later, names of those that may not yet, names of silent ones).
+
+        Silent ones have not reported since `since` and have fallen back to the live version by now.
+        """
         reached, missing, unheard = [], [], []
         for name, report in self._reports.items():
             if report.process.position >= position:
@@ -133,6 +139,7 @@ class Confirming:
         return reached, missing, unheard
 
     def _confirm_flip(self, rollout: Rollout, one: _Open, now: datetime, at: float) -> None:
+        """Confirm a rollback once all processes and the driven flag have switched; doubt it after `DOUBT_AFTER`."""
         reached, missing, unheard = self._standing(one.position, one.began, at)
         living = [p for p in reached if self._is_heard(p, at)]
         flag = _flag_missing(rollout)
@@ -150,6 +157,7 @@ class Confirming:
         self._hand_in(rollout, command, f"flip:{one.position}:{type(command).__name__}", now)
 
     def _confirm_drill(self, rollout: Rollout, one: _Open, now: datetime, at: float) -> None:
+        """Record a rollback drill once all processes have switched."""
         reached, missing, unheard = self._standing(one.position, one.began, at)
         if any(self._is_heard(p, at) for p in reached) and not missing:
             waited = at - one.began
@@ -157,10 +165,11 @@ class Confirming:
             self._hand_in(rollout, c.RecordDrill(seconds=seconds), f"drill:{one.position}", now)
 
     def _is_heard(self, process: processes.Process, at: float) -> bool:
+        """Whether the process has reported recently enough to count as serving."""
         return at - self._reports[process.process_id].changed_at <= processes.SERVES_ON + MARGIN
 
     def _seconds(self, reached: Iterable[processes.Process], one: _Open, waited: float) -> float:
-        """By the processes' own clocks to a hundredth; where that cannot be, as a clock was set meanwhile, as long as
+        """Seconds until all had switched, by the processes' own clocks; if a clock was set meanwhile, the time that
         this process has waited."""
         told = max((p.reached_at - one.recorded_at).total_seconds() for p in reached)
         if told < 0 or (one.witnessed and told > waited + LAG):
@@ -172,18 +181,18 @@ class Confirming:
         try:
             self._service.handle(asked)
         except Conflict:
-            return  # another worker was quicker, and has counted other seconds
+            return  # another worker recorded it first, with slightly different seconds
 
 
 def _is_asked_about(rollout: Rollout, now: datetime) -> bool:
-    """A switch that nobody confirmed in time was reported loudly; it is not asked about for ever."""
+    """Whether a rollback still awaits confirmation; after `GIVE_UP_AFTER` it is left as doubted."""
     if rollout.state is not State.ROLLED_BACK or rollout.flip is not None or rollout.ended_at is None:
         return False
     return now - rollout.ended_at < GIVE_UP_AFTER
 
 
 def _flag_missing(rollout: Rollout) -> tuple[str, ...]:
-    """The driven flag system, unless it was read back at nobody since the rollback."""
+    """The driven flag system's title, unless the flag was read back as 0 % since the rollback."""
     if rollout.plan.drives is None or (rollout.flag is not None and rollout.flag.percent == 0):
         return ()
     return (rollout.plan.drives.title,)

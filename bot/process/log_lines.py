@@ -1,4 +1,4 @@
-"""Lines of the log on standard output: where nobody takes them they are lost and counted, and nothing else happens."""
+"""Prints log lines to standard output; lines that cannot be written are counted, and never raise."""
 
 import sys
 import threading
@@ -6,11 +6,10 @@ from typing import Any
 
 
 class Lines:
-    """What structlog calls for each line. A full disk or a reader that is gone changes nothing of what the program
-    does."""
+    """structlog's logger: prints each line. A full disk or a closed pipe never disturbs the program."""
 
     _lock = threading.Lock()
-    lost = 0  # of this process
+    lost = 0  # lines that this process could not print
 
     def msg(self, message: str) -> None:
         """Print it, or count it as lost."""
@@ -25,12 +24,12 @@ class Lines:
 
 
 def factory(*_: Any) -> Lines:
-    """For `structlog.configure`."""
+    """The `logger_factory` of `structlog.configure`."""
     return Lines()
 
 
 def flush() -> None:
-    """Let nothing wait at the end of the process; what nobody takes is lost."""
+    """Flush standard output and error at the end of the process; what cannot be written is lost."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

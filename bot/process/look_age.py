@@ -1,5 +1,7 @@
-"""How long nobody has looked at a rollout, by this process's own clock: looks are seen to come, their dates are not
-compared."""
+"""How long ago each rollout had its newest look, measured from when this process saw the look arrive.
+
+The dates of looks are not compared with this machine's clock.
+"""
 
 import threading
 import time
@@ -10,13 +12,13 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class _Newest:
-    look: tuple[int, datetime | None]  # number and date, as `looks.newest` gives them
+    look: tuple[int, datetime | None]  # (number, date), as `looks.load_look_count` returns them
     changed_at: float
-    older: float  # seconds that it was old when it was seen first, as far as its date tells
+    older: float  # age in seconds when first seen, by its date
 
 
 class Lookout:
-    """Told now and then which look at each rollout is the newest; safe for threads."""
+    """Tracks the age of each rollout's newest look from periodic readings; thread-safe."""
 
     def __init__(self, elapsed: Callable[[], float] = time.monotonic) -> None:
         self._elapsed = elapsed
@@ -24,7 +26,7 @@ class Lookout:
         self._lock = threading.Lock()
 
     def saw(self, newest: Mapping[str, tuple[int, datetime | None]], now: datetime) -> None:
-        """These rollouts should be looked at, and these are their newest looks; whatever else was watched is not."""
+        """Track exactly these rollouts, which should be looked at, with their newest looks."""
         at = self._elapsed()
         with self._lock:
             self._newest = {rollout: self._one(rollout, look, at, now) for rollout, look in newest.items()}
@@ -33,17 +35,17 @@ class Lookout:
         known = self._newest.get(rollout)
         if known is not None and known.look == look:
             return known
-        # Its date says more only where this process has just begun to watch: a look that came just now is new.
+        # The date counts only for a rollout not tracked before: a look that arrives while tracked is new.
         dated = look[1]
         older = max(0.0, (now - dated).total_seconds()) if known is None and dated is not None else 0.0
         return _Newest(look, at, older)
 
     def ages(self) -> Mapping[str, float]:
-        """Rollout to seconds since its newest look, or since it was watched first where there is none."""
+        """Rollout to seconds since its newest look, or since tracking began if it had none."""
         at = self._elapsed()
         return {rollout: at - one.changed_at + one.older for rollout, one in self._newest.items()}
 
     def unwatched(self, after: float) -> frozenset[str]:
-        """The rollouts at which nobody has looked for so many seconds, all of which this process has watched."""
+        """The rollouts without a new look for more than `after` seconds of this process's own tracking."""
         at = self._elapsed()
         return frozenset(rollout for rollout, one in self._newest.items() if at - one.changed_at > after)

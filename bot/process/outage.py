@@ -1,4 +1,4 @@
-"""The database is away: said once when it goes, then once a minute, and once when it is back, whoever notices it."""
+"""Logs a database outage once when it starts, then once a minute, and once when it ends, for the whole process."""
 
 import threading
 import time
@@ -12,11 +12,11 @@ from core.store.errors import Busy
 
 log = structlog.get_logger()
 
-AGAIN = 60.0  # seconds between two lines
+AGAIN = 60.0  # seconds
 
 
 class Outage:
-    """One per process, for all who ask the database. `elapsed` gives seconds of real time."""
+    """One per process, shared by everything that uses the database. `elapsed` gives monotonic seconds."""
 
     def __init__(self, elapsed: Callable[[], float] = time.monotonic) -> None:
         self._elapsed = elapsed
@@ -24,10 +24,10 @@ class Outage:
         self._said_at: float | None = None
         self._since: float | None = None
         self._failed = 0
-        self._said_away = False  # and not yet that it is back
+        self._said_away = False  # the start is logged, the end not yet
 
     def noted(self, error: BaseException, what: str = "") -> bool:
-        """Somebody's question failed: whether because the database is away, and then that is said, or was lately."""
+        """Note a failed query. True if the database is unavailable, which is logged at most once a minute."""
         if not isinstance(error, (*AWAY, Busy)):
             return False
         now = self._elapsed()
@@ -42,7 +42,7 @@ class Outage:
         return True
 
     def over(self) -> None:
-        """A question was answered and something written: the database is there."""
+        """Note that the database answers and takes writes again."""
         with self._lock:
             if self._since is None:
                 return
@@ -54,7 +54,7 @@ class Outage:
 
 
 def reason(error: BaseException) -> str:
-    """Why, in one line and without the statement."""
+    """The error in one line, without the SQL statement."""
     if isinstance(error, DBAPIError):
         if refused := refusal_of_writes(error):
             return refused

@@ -1,4 +1,4 @@
-"""Whether this process is informed, and what it has seen of the others: what probes, figures and pages show of it."""
+"""What probes, metrics and pages show of this process, and queries that never block on a silent database."""
 
 import threading
 import time
@@ -9,26 +9,26 @@ T = TypeVar("T")
 
 
 class Standing(Protocol):
-    """What `Serving` tells of itself."""
+    """The status of this process; `SnapshotServer` implements it."""
 
     @property
     def blind(self) -> str:
-        """Why everybody gets the live version here; empty while this process is informed."""
+        """Why this process serves everybody the live version; empty while it is up to date with the log."""
 
     @property
     def since_report(self) -> float:
-        """Seconds since the newest report of this process that was written."""
+        """Seconds since this process last wrote a report."""
 
     @property
     def unwatched(self) -> frozenset[str]:
-        """Rollouts at which nobody has looked for too long."""
+        """Rollouts that have had no look for too long."""
 
     def look_ages(self) -> Mapping[str, float]:
-        """Rollout to seconds since somebody looked at it."""
+        """Rollout to seconds since its newest look."""
 
 
 class Alone:
-    """Of a program that follows nothing: it is what it says."""
+    """The status of a program that does not follow the log: always fine."""
 
     blind = ""
     since_report = 0.0
@@ -39,7 +39,7 @@ class Alone:
 
 
 class NoAnswer(Exception):
-    """The database was asked, and has not answered yet; `seconds` is how long ago that was."""
+    """The database has not answered a query that was sent `seconds` ago."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(f"The database has not answered for {seconds:.0f} s.")
@@ -54,8 +54,8 @@ class _Asked(Generic[T]):
 
 
 class Question(Generic[T]):
-    """Asks in a thread of its own, one at a time: of a database that is silent there is no more than one waiting,
-    however often it is asked about."""
+    """Runs a query in its own thread, one at a time, so that a silent database blocks at most one thread however often
+    it is asked."""
 
     def __init__(self, ask: Callable[[], T], name: str) -> None:
         self._ask = ask
@@ -64,7 +64,7 @@ class Question(Generic[T]):
         self._under_way: _Asked[T] | None = None
 
     def answer(self, within: float) -> T:
-        """The answer; NoAnswer where there is none in so many seconds, or whatever asking raised."""
+        """The query's result; raises DatabaseSilent after `timeout` seconds, or what the query raised."""
         with self._lock:
             asked = self._under_way
             if asked is None:

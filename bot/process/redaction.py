@@ -1,4 +1,4 @@
-"""What is secret stays out of logs, error lines and reports: tokens by their form, and those configured as they are."""
+"""Keeps secrets out of logs, errors and reports: configured values, and tokens recognised by their form."""
 
 import json
 import logging
@@ -25,7 +25,7 @@ _FORMS = (
 
 
 class Redactor:
-    """Text in, the same text without secrets out."""
+    """Replaces secrets in text."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
         known = {form for secret in secrets if len(secret) >= _SHORTEST for form in _written(secret)}
@@ -33,7 +33,7 @@ class Redactor:
         self._known = re.compile("|".join(re.escape(x) for x in longest_first)) if known else None
 
     def __call__(self, text: str) -> str:
-        """`text` with every secret replaced."""
+        """`text` with every secret replaced by `REDACTED`."""
         if self._known is not None:
             text = self._known.sub(GONE, text)
         for form, instead in _FORMS:
@@ -41,11 +41,11 @@ class Redactor:
         return text
 
     def last(self, _logger: object, _method: str, rendered: Any) -> Any:
-        """The last processor of structlog: the line as it would be written."""
+        """structlog's last processor, which gets the rendered line."""
         return self(rendered) if isinstance(rendered, str) else rendered
 
     def guard(self) -> None:
-        """What nobody catches is written without secrets, too."""
+        """Redact the tracebacks of uncaught exceptions, too."""
 
         def write(kind: type[BaseException], error: BaseException | None, trace: Any) -> None:
             sys.stderr.write(self("".join(traceback.format_exception(kind, error, trace))))
@@ -55,7 +55,7 @@ class Redactor:
 
 
 class Formatter(logging.Formatter):
-    """Formats records of libraries as ever, traceback included, and redacts the whole."""
+    """Formats log records of libraries in the usual way and redacts the result, tracebacks included."""
 
     def __init__(self, redact: Redactor) -> None:
         super().__init__(logging.BASIC_FORMAT)
@@ -66,6 +66,6 @@ class Formatter(logging.Formatter):
 
 
 def _written(secret: str) -> tuple[str, ...]:
-    """The secret as it stands in plain text, in JSON, in Python's repr and in an address."""
+    """The secret as written in plain text, in JSON, in Python's repr and in a URL."""
     as_json = (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1])
     return (secret, *as_json, repr(secret)[1:-1], quote(secret, safe=""), quote(secret))

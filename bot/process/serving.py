@@ -1,7 +1,7 @@
-"""What this process serves: the snapshot that evaluations read, kept within a second of the log, and reported.
+"""The snapshot that evaluations read: kept within a second of the log, and its position reported.
 
-A new version is served only while this process is informed: it reads the log, its own report is written there, and what
-it has read is the newest of the server that took the report.
+A new version is served only while this process is informed: it can read the log and write its report, and it has read
+to the end of the log on the server that took the report. Otherwise it fails safe and serves the live version.
 """
 
 import threading
@@ -28,26 +28,27 @@ from core.store.observations import looks
 
 log = structlog.get_logger()
 
-POLL = 0.4  # seconds between two questions to the log, where nobody says sooner that something is new
+POLL = 0.4  # seconds between two readings of the log, unless a notification comes sooner
 REPORT = processes.REPORT_EVERY
-STOP_WITHIN = 2.0  # seconds that a database which does not answer may keep a stopping process
-BLIND_AFTER = processes.SERVES_ON  # seconds after the newest report from which everybody gets the live version
+STOP_WITHIN = 2.0  # seconds that a silent database may delay a stopping process
+BLIND_AFTER = processes.SERVES_ON  # seconds since the newest report, after which everybody gets the live version
 UNWATCHED_AFTER = timedelta(minutes=5)
 
-# Where there is one, a clock that also counts while the machine sleeps: others have not waited less for that.
+# CLOCK_BOOTTIME, where available, also counts while the machine sleeps: the other processes do not sleep with it.
 _elapsed = partial(time.clock_gettime, getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 def real_time() -> datetime:
+    """The machine's clock in UTC."""
     return datetime.now(UTC)
 
 
 class Serving:
-    """`snapshot()` costs nothing. A thread follows the log, and says which position this process has reached.
+    """Follows the log in a thread, reports the position it has reached, and serves a snapshot from memory.
 
-    Not informed any more, or before an event that a newer program wrote, this process cannot know whether a rollout was
-    rolled back: then it serves everybody the live version. So it does for a rollout at which nobody has looked for
-    `unwatched_after`, if the policy says so.
+    Without a fresh report, or at an event of a newer release that it cannot read, this process cannot know whether a
+    rollout was rolled back: it enters fail-safe and serves everybody the live version. If the policy says so, it also
+    withdraws a rollout that has had no look for `unwatched_after`.
     """
 
     def __init__(
@@ -70,7 +71,7 @@ class Serving:
         self._newest = exposure.seen(service.peek())
         self._served = self._newest.snapshot
         self._live: tuple[Snapshot, Snapshot] | None = (
-            None  # a snapshot, and what it is with everybody on the live version
+            None  # (newest snapshot, the same with everybody on the live version)
         )
         self._unwatched: frozenset[str] = frozenset()
         self._changed = threading.Event()
@@ -79,7 +80,10 @@ class Serving:
         self._knowing = threading.Lock()
         self._informed_at = _elapsed()
         self._doubted_at = float("-inf")
-        self._reported: tuple[int, float] = (-1, float("-inf"))  # the newest report that was written, and when it began
+        self._reported: tuple[int, float] = (
+            -1,
+            float("-inf"),
+        )  # (position, start in monotonic seconds) of the newest report written
         self._wrong = ""
         self._complained = ""
         self._deaf_since = float("-inf")
@@ -90,14 +94,14 @@ class Serving:
         service.on_unwritten(self._doubt)
 
     def snapshot(self) -> Snapshot:
-        """What is served now; an immutable value. It trusts no thread to have noticed in time that it is too old."""
+        """The immutable snapshot to serve now. It checks the report's age itself and does not rely on the watchdog."""
         if self._blind or _elapsed() - self._informed_at > BLIND_AFTER:
             return self._everybody_on_live()
         return self._served
 
     @property
     def blind(self) -> str:
-        """Why this process serves everybody the live version; empty while it is informed."""
+        """Why this process is in fail-safe and serves everybody the live version; empty while it is informed."""
         if not self._blind and _elapsed() - self._informed_at > BLIND_AFTER:
             return self._why_too_old()
         return self._blind
@@ -108,16 +112,16 @@ class Serving:
         return _elapsed() - self._informed_at
 
     def look_ages(self) -> Mapping[str, float]:
-        """Rollout to seconds since somebody looked at it, of those that are exposed."""
+        """Rollout to seconds since its newest look, for rollouts that should be looked at."""
         return self._lookout.ages()
 
     @property
     def unwatched(self) -> frozenset[str]:
-        """Rollouts at which nobody has looked for too long."""
+        """Rollouts without a look for `unwatched_after`."""
         return self._lookout.unwatched(self._unwatched_after)
 
     def start(self) -> None:
-        """Read the whole log once, be counted among those who serve before anybody is served, then follow the log."""
+        """Read the whole log and report this process before it serves anybody; then follow the log."""
         self._informed_at = _elapsed()
         self._service.world()
         self._round()
@@ -126,7 +130,7 @@ class Serving:
         self._wakeups.start()
 
     def stop(self) -> None:
-        """Stop following, and say that nobody need wait for this process any more."""
+        """Stop following the log, and withdraw this process's report so that nobody waits for it."""
         self._stopping.set()
         self._changed.set()
         self._wakeups.stop()
@@ -142,16 +146,19 @@ class Serving:
             log.warning("the database is away; others wait until this process is forgotten", why=reason(error))
 
     def _rebuild(self, world: World) -> None:
+        """Compute the snapshot of a changed world, and have the new position reported."""
         with self._knowing:
             self._newest = exposure.seen(world, self._newest)
             self._choose()
         self._changed.set()
 
     def _choose(self) -> None:
+        """Set the snapshot to serve: the newest, less surfaces that are withdrawn because nobody looks at them."""
         snapshot = self._newest.snapshot
         self._served = snapshot.withdrawn(self._unwatched) if self._unwatched else snapshot
 
     def _everybody_on_live(self) -> Snapshot:
+        """The newest snapshot with everybody on the live version."""
         snapshot, kept = self._newest.snapshot, self._live
         if kept is None or kept[0] is not snapshot:
             kept = self._live = (snapshot, snapshot.withdrawn())
@@ -164,7 +171,7 @@ class Serving:
             except UnknownEvent as unknown:
                 self._go_blind(str(unknown))
             except Exception as error:
-                # The database is away: what was served last is served on for a while, and this process looks again.
+                # The database is unavailable: serve the last snapshot for a while, and try again.
                 self._wrong = _wrong(error)
                 if not self._outage.noted(error) and self._complained != self._wrong:
                     self._complained = self._wrong
@@ -173,7 +180,7 @@ class Serving:
             self._changed.clear()
 
     def _round(self) -> None:
-        """Read the log, and say so in it: only what could be written there counts."""
+        """Read the log and report the position reached; only a report that was written counts."""
         asked_at = _elapsed()
         self._service.world()
         position = self._newest.snapshot.position
@@ -191,6 +198,7 @@ class Serving:
         self._see(asked_at)
 
     def _watch_over_looks(self) -> None:
+        """Track the looks of exposed rollouts, and withdraw the unwatched ones if the policy says so."""
         if self._role == "worker":
             return
         world = self._service.peek()
@@ -214,7 +222,8 @@ class Serving:
             log.warning("its rollout is looked at again", surface=surface)
 
     def _keep_watch(self) -> None:
-        """In a thread of its own: a database that falls silent keeps the other one waiting, perhaps for hours."""
+        """Enter fail-safe once the report is too old; in a thread, since a silent database may block the other for
+        hours."""
         while not self._stopping.wait(min(POLL, BLIND_AFTER / 4)):
             if _elapsed() - self._informed_at > BLIND_AFTER:
                 self._go_blind(self._why_too_old(), unless_seen=True)
@@ -223,16 +232,18 @@ class Serving:
         return f"{self._wrong or 'the log did not answer'} for {BLIND_AFTER:.0f} s"
 
     def _deaf(self, why: str) -> None:
+        """Log, at most once a minute, that database notifications are lost and changes are found by polling."""
         if _elapsed() - self._deaf_since >= AGAIN:
             self._deaf_since = _elapsed()
             log.warning("not told by the database what is new, for a while; looking more slowly", why=why)
 
     def _doubt(self, why: str) -> None:
-        """A rollback was asked for here and could not be written: nobody need wait until that is certain everywhere."""
+        """A rollback was asked for here but could not be written: enter fail-safe at once."""
         self._doubted_at = _elapsed()
         self._go_blind(f"a rollback could not be written: {why}")
 
     def _go_blind(self, why: str, *, unless_seen: bool = False) -> None:
+        """Serve everybody the live version until informed again; `unless_informed` first checks the report's age."""
         with self._knowing:
             if self._blind or (unless_seen and _elapsed() - self._informed_at <= BLIND_AFTER):
                 return
@@ -240,11 +251,12 @@ class Serving:
         log.error("everybody gets the live version until this process is informed again", why=why)
 
     def _see(self, asked_at: float) -> None:
-        """An answer is as old as its question: it may have been on its way for long."""
+        """Count a completed round from `asked_at`, when it began, as its answer may have taken long; leave
+        fail-safe."""
         if _elapsed() - asked_at > BLIND_AFTER or asked_at <= self._doubted_at:
-            return  # what came is no news any more; the next answer is
+            return  # too old to count; the next round may be fresh
         if _elapsed() - self._informed_at > BLIND_AFTER:
-            self._go_blind(self._why_too_old())  # it was, if only for a moment: `snapshot` has not waited to be told
+            self._go_blind(self._why_too_old())  # log it: `snapshot` served the live version for that moment
         with self._knowing:
             self._informed_at, self._wrong, self._complained = asked_at, "", ""
             was_blind, self._blind = self._blind, ""
@@ -254,7 +266,7 @@ class Serving:
 
 
 def _wrong(error: Exception) -> str:
-    """What has been wrong, to be followed by for how long."""
+    """What went wrong; the caller appends for how long."""
     if isinstance(error, DBAPIError) and (refused := refusal_of_writes(error)):
         return f"the log took no report ({refused})"
     if isinstance(error, Unwritable):

@@ -1,1 +1,1 @@
-"""What people see: values in, text and blocks out; no Slack, no clock, no database."""
+"""Everything people read, as pure functions: values in, text and Block Kit out; no Slack client, clock or database."""

@@ -1,4 +1,4 @@
-"""The first line of a rollout: state word, subject, consequence, next time; the same in card, status and list."""
+"""The first line about a rollout (state, subject, consequence, next time), shared by card, status and list."""
 
 from datetime import datetime
 
@@ -9,7 +9,7 @@ from core.rollout.plan import GATES, Stage, StageKind
 
 
 def render(rollout: Rollout, zone: str) -> str:
-    """One line of at most 140 characters as read, times in the reader's own zone."""
+    """One line of at most 140 visible characters; times appear in each reader's own time zone."""
     return f"{wording.technical_state(rollout)}: {wording.subject(rollout)}{_consequence(rollout, zone)}"
 
 
@@ -47,7 +47,7 @@ def _stays(rollout: Rollout) -> str:
 
 
 def before_start(rollout: Rollout, zone: str) -> str:
-    """What a planned rollout waits for."""
+    """What a planned rollout is waiting for before it can start."""
     if rollout.live_instead:
         old, live = wording.escape(rollout.plan.from_version, 40), wording.escape(rollout.live_instead, 40)
         return f"Cannot start: {old} is not live any more, {live} is."
@@ -83,12 +83,12 @@ def _running(rollout: Rollout, zone: str) -> str:
 
 
 def following(rollout: Rollout) -> str:
-    """What comes after the stage under way: `10 %`, `watching`, `done`."""
+    """The label of the stage after the current one: `10 %`, `watching`, `done`."""
     return step(rollout.next_stage) if rollout.next_stage is not None else "done"
 
 
 def step(stage: Stage) -> str:
-    """A stage in two words: `Checks`, `internal`, `Small test 5 %`, `10 %`, `Watching`."""
+    """A short label for a stage: `checks`, `internal`, `small test 5 %`, `10 %`, `watching`."""
     if stage.kind in GATES:
         return {
             StageKind.EVAL: "checks",
@@ -107,7 +107,7 @@ def step(stage: Stage) -> str:
 
 
 def next_step_at(rollout: Rollout) -> datetime | None:
-    """When the stage under way has been held for long enough; evidence may still be missing then."""
+    """When the current stage reaches its minimum hold; None without a stage. Evidence may still be missing then."""
     stage, since = rollout.stage, rollout.stage_since
     return since + stage.min_hold + rollout.paused_for if stage is not None and since is not None else None
 
@@ -118,7 +118,7 @@ def _at(rollout: Rollout, zone: str) -> str:
 
 
 def trail(rollout: Rollout) -> str:
-    """Every stage in order with what is behind, under way and ahead: `●●◐○ checks ✓ · small test 5 % (now) · 10 %`."""
+    """All stages in order, marked passed, current or ahead: `●●◐○ checks ✓ · small test 5 % (now) · 10 %`."""
     index = rollout.stage_index if rollout.started_at else -1
     finished = rollout.state is State.DONE
     rolled_back = rollout.state is State.ROLLED_BACK

@@ -1,4 +1,4 @@
-"""When people will notice: the dates of a plan as far as they are known, at the earliest."""
+"""The earliest dates at which customers get the new version, as far as the plan fixes them."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,17 +10,17 @@ from core.rollout.plan import Stage, StageKind
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dates:
-    """`begins` is when the first customers get it, `everyone` when all do; None without a known start."""
+    """When the first customers and when all customers get the new version; None while no start is known."""
 
-    fixed: bool  # a date was set, as opposed to "not before"
+    fixed: bool  # the start has a set date, as opposed to "not before"
     begins: datetime | None
     everyone: datetime | None
     first_percent: float
-    until_everyone: timedelta  # from the first customers to all of them
+    until_everyone: timedelta  # from the first customers to all of them, with every hold at its minimum
 
 
 def dates(rollout: Rollout, at: datetime) -> Dates:
-    """The earliest dates, all holds at their minimum; `at` is when people are told."""
+    """The earliest dates, assuming every stage lasts its minimum hold; `at` is when the notice goes out."""
     steps = _public(rollout)
     before = sum((s.min_hold for s in rollout.plan.stages[: steps[0][0]]), timedelta(0)) if steps else timedelta(0)
     spread = sum((s.min_hold for _, s in steps if s.percent < 100), timedelta(0))
@@ -46,14 +46,14 @@ def _public(rollout: Rollout) -> list[tuple[int, Stage]]:
 
 
 def begins(known: Dates, zone: str) -> str:
-    """`On …`, `Not before …`, or that the date is not set yet: how a sentence about the start begins."""
+    """The opening of a sentence about the start: `On …`, `Not before …`, or that no date is set yet."""
     if known.begins is None:
         return "Soon (the date is not set yet)"
     return f"{'On' if known.fixed else 'Not before'} {wording.day(known.begins, zone)}"
 
 
 def everyone(known: Dates, zone: str) -> str:
-    """`everyone about …` at the earliest."""
+    """`everyone about …`: when all customers have the new version, at the earliest."""
     if known.everyone is None:
         return f"everyone about {wording.duration(known.until_everyone)} later"
     return f"everyone about {wording.when(known.everyone, zone)}"

@@ -1,4 +1,4 @@
-"""Words and numbers: every figure, time, state and name that a person reads is written here."""
+"""Formats every number, time, state and name that a person reads, safe inside Slack's mrkdwn."""
 
 import re
 import unicodedata
@@ -20,7 +20,7 @@ from core.judging.model.verdict import (
 from core.rollout.model import Rollout, State
 from core.rollout.plan import GATES, Stage, StageKind
 
-FIRST_LINE = 140  # characters, as read
+FIRST_LINE = 140  # visible characters
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _DATE_TOKEN = re.compile(r"<!date\^\d+\^[^|>]*\|([^>]*)>")
 _UNFINISHED = re.compile(r"(<[^>]*|&[a-z]*)$")
@@ -29,9 +29,9 @@ _INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn"}  # controls, bidi and zero-width mar
 
 
 def clean(text: str, limit: int = 3000) -> str:
-    """One line without control, bidi and zero-width characters; runs of white space become one space.
+    """`text` as one line without control, bidi or zero-width characters; runs of white space become one space.
 
-    What stands far beyond `limit` is not even looked at, so that a huge text costs no more than a long one.
+    Text far beyond `limit` is dropped before processing, so a huge input costs no more than a long one.
     """
     if len(text) > 4 * limit + 64:
         text = text[: 4 * limit + 64] + "…"
@@ -40,59 +40,61 @@ def clean(text: str, limit: int = 3000) -> str:
 
 
 def escape(text: str, limit: int = 300) -> str:
-    """What somebody wrote, safe inside mrkdwn: it cannot mention, link or reorder. At most `limit` characters."""
+    """User-written text made safe for mrkdwn: no mentions, links or reordering; at most `limit` characters."""
     escaped = "".join(_ENTITIES.get(c, c) for c in clean(text, limit).replace("```", "'''"))
     return shorten(escaped, limit)
 
 
 def shorten(mrkdwn: str, limit: int) -> str:
-    """At most `limit` characters, cut with an ellipsis and never inside an entity or a token."""
+    """Cut mrkdwn to `limit` characters with an ellipsis, never inside an entity or a `<…>` token."""
     if len(mrkdwn) <= limit:
         return mrkdwn
     return _UNFINISHED.sub("", mrkdwn[: limit - 1]).rstrip() + "…"
 
 
 def spoken(mrkdwn: str) -> str:
-    """The same words for a notification or a screen reader: times as plain text, no marks of emphasis."""
+    """mrkdwn as plain words for notifications and screen readers: dates as plain text, no emphasis marks."""
     return _DATE_TOKEN.sub(r"\1", mrkdwn).replace("*", "")
 
 
 def more(count: int) -> str:
+    """`(+4 more)`: how many items were left out."""
     return f"(+{count} more)"
 
 
 def listing(items: list[str], limit: int = 5) -> str:
-    """`a, b, c (+4 more)`."""
+    """Join the first `limit` items and count the rest: `a, b, c (+4 more)`."""
     shown = ", ".join(items[:limit])
     return f"{shown} {more(len(items) - limit)}" if len(items) > limit else shown
 
 
 def count(number: float) -> str:
-    """Whole numbers with commas: 158,040."""
+    """A whole number with thousands separators: `158,040`."""
     return f"{number:,.0f}"
 
 
 def plural(number: int, one: str, many: str = "") -> str:
+    """A count with its noun: `1 request`, `1,204 requests`; `many` is for irregular plurals."""
     return f"{count(number)} {one if number == 1 else many or one + 's'}"
 
 
 def percent(share_of_100: float) -> str:
-    """A percentage that is given as 0 to 100: `5 %`, `0.5 %`."""
+    """A percentage, given as 0 to 100: `5 %`, `0.5 %`."""
     return f"{share_of_100:g} %"
 
 
 def in_a_thousand(share: float) -> str:
-    """A share, 0 to 1, for people: `about 19 in 1,000`."""
+    """A share, given as 0 to 1, in everyday words: `about 19 in 1,000`."""
     return "about " + (f"{share * 1000:.0f}" if share >= 0.001 or share == 0 else f"{share * 1000:.1g}") + " in 1,000"
 
 
 def in_a_hundred(share_of_100: float) -> str:
-    """A percentage, 0 to 100, of customers for people: `5 in 100`."""
+    """A percentage, given as 0 to 100, in everyday words: `5 in 100`."""
     return f"{share_of_100:g} in 100"
 
 
 def value(number: float | None, unit: str) -> str:
-    """A metric's value in the unit of the catalogue, or a dash where it is unknown."""
+    """A metric's value in its catalogue unit; a dash when it is unknown."""
     if number is None:
         return "–"
     if unit.startswith("%"):
@@ -107,7 +109,7 @@ def value(number: float | None, unit: str) -> str:
 
 
 def difference(number: float | None, unit: str, *, relative: bool) -> str:
-    """A signed difference: percentage points for shares, per cent where it is relative, else in the unit."""
+    """A signed difference: in per cent if relative, in percentage points for shares, otherwise in the unit."""
     if number is None:
         return "–"
     if relative:
@@ -119,7 +121,7 @@ def difference(number: float | None, unit: str, *, relative: bool) -> str:
 
 
 def amount(number: float, unit: str, *, relative: bool) -> str:
-    """How large a difference is, without its direction: `2.4 pp`, `15 %`, `0.03`."""
+    """The magnitude of a difference, without its sign: `2.4 pp`, `15 %`, `0.03`."""
     if not relative and not unit.startswith("%"):
         return value(abs(number), unit)
     size = abs(number) * 100
@@ -128,7 +130,7 @@ def amount(number: float, unit: str, *, relative: bool) -> str:
 
 
 def interval(low: float | None, high: float | None, unit: str, *, relative: bool) -> str:
-    """The 95 % range in the same unit as its difference, without repeating it; empty where there is none."""
+    """A 95 % range in the unit of its difference, with the unit left out: `(-0.4 … +2.1)`; empty if unknown."""
     if low is None or high is None:
         return ""
     if relative or unit.startswith("%"):
@@ -137,7 +139,7 @@ def interval(low: float | None, high: float | None, unit: str, *, relative: bool
 
 
 def about(span: timedelta) -> str:
-    """A time that is only expected, said no more exactly than it is known: `3 h`, `2 days`."""
+    """An estimated duration, rounded to one unit because it is not known more exactly: `3 h`, `2 days`."""
     seconds = span.total_seconds()
     for size, word in ((86400, "day"), (3600, "h"), (60, "min")):
         if seconds >= 1.5 * size:
@@ -147,7 +149,7 @@ def about(span: timedelta) -> str:
 
 
 def duration(span: timedelta | float) -> str:
-    """`4.1 s`, `18 min`, `6 h`, `3 days`; seconds may be given as a number."""
+    """A measured duration: `4.1 s`, `18 min`, `6 h`, `3 days`; a number counts seconds."""
     seconds = span.total_seconds() if isinstance(span, timedelta) else span
     if 0 <= seconds < 0.01:
         return "under 0.01 s"
@@ -165,34 +167,37 @@ def duration(span: timedelta | float) -> str:
 
 
 def when(at: datetime, zone: str) -> str:
-    """A moment that each reader sees in local time; the fallback is in the workspace's own zone, with the weekday."""
+    """A Slack date token that each reader sees in local time; the fallback text uses the workspace's `zone`."""
     return f"<!date^{int(at.timestamp())}^{{date_short_pretty}} at {{time}}|{plain_time(at, zone)}>"
 
 
 def day(at: datetime, zone: str) -> str:
-    """A moment with its weekday, for those who plan around it: `Tuesday, November 24th, 2026 at 10:00`."""
+    """A Slack date token with the weekday, for planning: `Tuesday, November 24th, 2026 at 10:00`."""
     return f"<!date^{int(at.timestamp())}^{{date_long}} at {{time}}|{plain_time(at, zone)}>"
 
 
 def plain_time(at: datetime, zone: str) -> str:
-    """`Tue 24 Nov 10:00 CET`; with seconds where they matter, which is when they are not zero in a short plan."""
+    """A time as plain text in `zone`: `Tue 24 Nov 10:00 CET`."""
     local = at.astimezone(ZoneInfo(zone))
     return f"{local:%a} {local.day} {local:%b %H:%M %Z}"
 
 
 def clock_time(at: datetime, zone: str) -> str:
-    """`13:40:06`, for what happened within one day; each reader sees local time."""
+    """A Slack date token with the time of day only, for events within one day: `13:40:06` in local time."""
     return f"<!date^{int(at.timestamp())}^{{time_secs}}|{at.astimezone(ZoneInfo(zone)):%H:%M:%S %Z}>"
 
 
 def day_and_time(at: datetime, zone: str) -> str:
-    """`24 Nov 10:00:00`, for a log."""
+    """A time in `zone` as plain text for log lines: `24 Nov 10:00:00`."""
     local = at.astimezone(ZoneInfo(zone))
     return f"{local.day:>2} {local:%b %H:%M:%S}"
 
 
 def person(actor: str, handle: str = "") -> str:
-    """Whoever acted, as Slack shows people; `actor` is an actor's id, a bare user id, or a handle as written."""
+    """An actor as people see it: a Slack mention, a handle, or the kind of caller.
+
+    `actor` is an actor id (`slack:T…/U…`, `cli:…`, `token:…`, `system`), a bare Slack user id, or a handle.
+    """
     kind, _, name = actor.partition(":")
     user = actor.rpartition("/")[2] if kind == "slack" else actor
     if _USER_ID.fullmatch(user):
@@ -211,28 +216,28 @@ def person(actor: str, handle: str = "") -> str:
 
 
 def user_id(actor: str) -> str | None:
-    """The Slack id of somebody who is known there: of `U…` or `slack:T…/U…`."""
+    """The Slack user id in `U…` or `slack:T…/U…`; None for any other actor."""
     user = actor.rpartition("/")[2]
     return user if _USER_ID.fullmatch(user) else None
 
 
 def owner(rollout: Rollout) -> str:
-    """The owner by handle where it is known, so that a mention is only made on purpose."""
+    """The owner's handle if known (which does not notify them), otherwise a mention."""
     return escape(rollout.plan.owner_handle, 80) or person(rollout.plan.owner)
 
 
 def subject(rollout: Rollout) -> str:
-    """`R-118 support-tone`."""
+    """A rollout's id and name: `R-118 support-tone`."""
     return f"{rollout.id} {escape(rollout.plan.name, 40)}"
 
 
 def in_a_sentence(title: str) -> str:
-    """`Support assistant` as it stands inside a sentence, escaped; names such as `FAQ` keep their capitals."""
+    """A title inside a sentence, escaped: `support assistant`; acronyms such as `FAQ` keep their capitals."""
     return escape(title[:1].lower() + title[1:] if title[1:2].islower() else title, 80)
 
 
 def stage_word(stage: Stage) -> str:
-    """The fixed word for a stage, without its percentage."""
+    """The standard word for a stage, without its percentage: `Checking`, `Small test`, `Growing`, `Watching`."""
     if stage.kind in GATES:
         return "Checking"
     match stage.kind:
@@ -256,7 +261,7 @@ _STATE_WORDS = {
 
 
 def state_word(rollout: Rollout) -> str:
-    """The fixed word for where a rollout is, for everybody."""
+    """The standard word for a rollout's state, or for its current stage while it runs."""
     word = _STATE_WORDS.get(rollout.state)
     if word is not None:
         return word
@@ -264,7 +269,7 @@ def state_word(rollout: Rollout) -> str:
 
 
 def technical_state(rollout: Rollout) -> str:
-    """The same with the technical name in brackets, for engineers: `Small test (canary 5 %)`."""
+    """`state_word` with the technical stage in brackets, for engineers: `Small test (canary 5 %)`."""
     stage = rollout.stage
     if rollout.state is not State.RUNNING or stage is None:
         return state_word(rollout)
@@ -274,7 +279,7 @@ def technical_state(rollout: Rollout) -> str:
 
 
 def verdict_word(verdict: Verdict) -> str:
-    """How things look altogether, in the words that are used per metric."""
+    """The overall verdict in the same words that are used for a single metric."""
     match verdict:
         case Cleared():
             return "Fine, every limit shown to be kept"
@@ -293,4 +298,5 @@ def verdict_word(verdict: Verdict) -> str:
 
 
 def from_to(rollout: Rollout) -> str:
+    """Both versions of a rollout: `v1 -> v2`, escaped."""
     return f"{escape(rollout.plan.from_version, 40)} -> {escape(rollout.plan.to_version, 40)}"

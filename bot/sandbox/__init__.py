@@ -1,1 +1,1 @@
-"""A Slack small enough for a laptop: for the demo, and for tests that drive a real Bolt app."""
+"""A local stand-in for Slack, used by the demo and by tests that drive a real Bolt app."""

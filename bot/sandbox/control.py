@@ -1,4 +1,4 @@
-"""The sandbox as tests and the demo hold it: start, act as people, observe, cause trouble, stop."""
+"""The sandbox's interface for tests and the demo: start, act as people, observe, inject faults, stop."""
 
 import secrets
 import time
@@ -31,7 +31,7 @@ def _now() -> datetime:
 
 
 class Sandbox:
-    """A running Slack for one app. `clock` dates messages; signatures, limits and measured times stay real."""
+    """A running local Slack for one app. `clock` dates messages; signatures, limits and measured times stay real."""
 
     bot_token = people.BOT_TOKEN
     app_token = people.APP_TOKEN
@@ -79,7 +79,7 @@ class Sandbox:
         rate_limits: Mode = "post",
         commands: tuple[str, ...] = ("/rollout",),
     ) -> "Sandbox":
-        """Serve on loopback from a thread of its own; port 0 takes a free one. ValueError for any other host."""
+        """Serve on loopback in a background thread; port 0 picks a free port. ValueError for any other host."""
         sandbox = cls(
             server=ServerThread(host, port),
             transport=transport,
@@ -97,7 +97,7 @@ class Sandbox:
         return sandbox
 
     def stop(self) -> None:
-        """End every open stream and connection, then the server."""
+        """Close every open stream and connection, then stop the server."""
         self.changes.close()
         self._links.drop()
         self._server.stop()
@@ -109,11 +109,11 @@ class Sandbox:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    # where it is
+    # addresses
 
     @property
     def url(self) -> str:
-        """The page for people."""
+        """The URL of the page for people."""
         return self._server.url
 
     @property
@@ -122,18 +122,18 @@ class Sandbox:
         return f"{self._server.url}/api/"
 
     def connect(self, app_url: str) -> None:
-        """Deliver over HTTP to this request URL from now on."""
+        """Set the app's request URL for deliveries over HTTP."""
         self._http.url = app_url
 
     @property
     def connections(self) -> int:
-        """Open Socket Mode connections."""
+        """The number of open Socket Mode connections."""
         return self._links.count
 
     # acting
 
     def person(self, handle: str) -> Persona:
-        """Someone to act as: ana, dana, sam, mia, lee, or the guest gil."""
+        """The persona of ana, dana, sam, mia, lee, or the guest gil; UnknownNameError for anyone else."""
         return Persona(
             person=self.workspace.person(handle),
             side=self.side,
@@ -145,12 +145,12 @@ class Sandbox:
     # observing
 
     def messages(self, channel: str, person: str | None = None) -> list[Message]:
-        """Everything in a channel in order, replies included; what only `person` sees as well, if one is given."""
+        """All messages of a channel in order, with replies and, if `person` is given, those only they can see."""
         viewer = self.workspace.person(person).id if person else None
         return self.workspace.visible(self.workspace.channel(channel).id, viewer)
 
     def message(self, message: Message) -> Message | None:
-        """The same message as it stands now; None once it is deleted."""
+        """The current version of a message; None if it was deleted."""
         return self.workspace.find(message.channel, message.ts)
 
     def thread(self, message: Message) -> list[Message]:
@@ -158,22 +158,22 @@ class Sandbox:
         return presenting.thread(self.workspace, message)
 
     def ephemerals(self, person: str) -> list[Message]:
-        """What only this person sees, in every channel."""
+        """The messages that only this person can see, in all channels."""
         wanted = self.workspace.person(person).id
         with self.changes.lock:
             return [m for m in self.workspace.messages.values() if m.ephemeral_to == wanted]
 
     def modal(self, person: str) -> View | None:
-        """The modal on top of a person's screen."""
+        """The topmost modal a person has open; None without one."""
         stack = self.workspace.modals.get(self.workspace.person(person).id, [])
         return stack[-1] if stack else None
 
     def home(self, person: str) -> View | None:
-        """The home tab that the app published for a person."""
+        """The home tab that the app published for a person; None without one."""
         return self.workspace.homes.get(self.workspace.person(person).id)
 
     def replies(self, reply: Reply) -> list[ResponsePost]:
-        """What the app posted to the response URL of a command or click so far."""
+        """What the app has posted so far to the response URL of a command or click."""
         return [post for post in self.side.response_posts if post.token == reply.token]
 
     def text(self, message: Message) -> str:
@@ -181,7 +181,7 @@ class Sandbox:
         return plain_text.of_message(self.workspace, message)
 
     def wait_for(self, predicate: Callable[[], T], timeout: float = 30.0) -> T:
-        """Wait until something holds, and return it; TimeoutError with what was said last."""
+        """Wait until the predicate is truthy and return its value; TimeoutError shows the last messages."""
         found = self.changes.wait_for(predicate, timeout)
         if not found:
             said = "\n".join(self.transcript().splitlines()[-12:])
@@ -189,7 +189,7 @@ class Sandbox:
         return found
 
     def wait_message(self, channel: str, contains: str, *, person: str | None = None, timeout: float = 30.0) -> Message:
-        """Wait for a message with these words, as plain text, and return it."""
+        """Wait for a message whose plain text contains these words, and return the first; else TimeoutError."""
 
         def found() -> list[Message]:
             return [m for m in self.messages(channel, person) if contains in self.text(m)]
@@ -197,7 +197,7 @@ class Sandbox:
         return self.wait_for(found, timeout)[0]
 
     def transcript(self) -> str:
-        """Everything said so far as plain text lines."""
+        """All messages so far as plain text lines."""
         return transcript.transcript(self.workspace)
 
     @property
@@ -207,26 +207,26 @@ class Sandbox:
 
     @property
     def deliveries(self) -> list[Delivery]:
-        """Everything told to the app, in order."""
+        """Every delivery attempt to the app, in order."""
         return list(self.side.deliveries)
 
     @property
     def violations(self) -> list[Violation]:
-        """Every rule of Slack's that the app broke; a test asserts that there is none."""
+        """Every violation of Slack's rules by the app; tests assert that there are none."""
         return list(self.side.violations)
 
-    # trouble
+    # injecting faults
 
     def fail_next(self, method: str, kind: str, *, times: int = 1, retry_after: int = 1, channel: str = "") -> None:
-        """Let the next calls of a method fail; the kinds are those of `faults.Fault`."""
+        """Make the next `times` calls of a method fail; `Fault` lists the kinds."""
         self.side.faults.plan(method, kind, times=times, retry_after=retry_after, channel=channel)
 
     def deliver_again(self) -> Delivery:
-        """Deliver the last envelope a second time."""
+        """Deliver the last payload a second time."""
         return self._dispatch.again()
 
     def drop_socket(self) -> None:
-        """Close every Socket Mode connection from Slack's side."""
+        """Close every Socket Mode connection without warning."""
         self._links.drop()
 
     def refresh_socket(self) -> None:

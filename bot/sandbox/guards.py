@@ -1,4 +1,4 @@
-"""Keep other pages and machines out: only loopback, only its own name, no foreign origin, a token for every change."""
+"""Request guards: loopback only, own host name only, no foreign origin, a token for every change by the page."""
 
 import ipaddress
 import secrets
@@ -27,20 +27,20 @@ _HEADERS = (
 
 
 def refuse_beyond_loopback(host: str) -> None:
-    """ValueError for an address that other machines could reach."""
+    """Raise ValueError for an address that other machines could reach."""
     if host != "localhost" and not ipaddress.ip_address(host).is_loopback:
         raise ValueError(f"the sandbox has no passwords, so it binds to loopback only, not to {host}; use 127.0.0.1")
 
 
 class Guards:
-    """Checks Host and Origin of every request, and the page's token where the page changes something."""
+    """ASGI middleware that checks Host and Origin of every request, and the page's token on its POST requests."""
 
     def __init__(self, app: ASGIApp, token: str) -> None:
         self._app = app
         self._token = token
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, with the page's security headers on the answer, or refuse it with 403."""
+        """Pass the request on and add security headers to the response, or refuse it with 403."""
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return

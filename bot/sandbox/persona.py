@@ -1,4 +1,4 @@
-"""What a person can do in Slack: type a command, press a button, fill in a modal, mention the app, open its home."""
+"""What a person can do in Slack: type commands, press buttons, fill in modals, write messages, open the home tab."""
 
 import re
 from dataclasses import dataclass, field
@@ -22,10 +22,10 @@ _AT_OR_HASH = re.compile(r"(?<![\w<&])([@#])([a-z][\w-]*)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """How the app answered: `ms` to the acknowledgement, and the `text` or `blocks` that came with it.
+    """The app's reply: `ms` until the acknowledgement, and the `text` or `blocks` that came with it.
 
-    `token` names the response URL that went along (see `Sandbox.replies`); `errors` are those of a submitted modal, by
-    block_id. A dialog that was cancelled, or a command typed where Slack takes none, has status 0 and was not acked.
+    `token` identifies the response URL that was sent along (see `Sandbox.responses_to`); `errors` are those of a
+    submitted modal, by block_id. A cancelled dialog or an unknown command has status 0 and is not acknowledged.
     """
 
     acked: bool
@@ -39,7 +39,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Persona:
-    """One person at their keyboard."""
+    """Acts as one person in the sandbox's Slack."""
 
     person: Person
     side: SlackSide
@@ -48,7 +48,7 @@ class Persona:
     commands: tuple[str, ...]
 
     def command(self, line: str, channel: str = "#ai-rollouts") -> Reply:
-        """Type a slash command, as in `/rollout status R-1`; people, groups and channels in it go out as ids."""
+        """Type a slash command such as `/rollout status R-1`; names of people, groups and channels become ids."""
         where = self._channel(channel)
         name, _, text = line.strip().partition(" ")
         if name not in self.commands:
@@ -76,10 +76,10 @@ class Persona:
         input: Any = None,  # noqa: A002
         block_id: str = "",
     ) -> Reply:
-        """Use an element of a message or view, found by action_id or label, as it stood in what is passed here.
+        """Use an element of a message or view, found by action_id or label in the version that is passed.
 
-        `confirm=False` cancels the dialog of an element that has one; `input` is what is chosen in a menu or picker;
-        `block_id` tells elements of the same name apart.
+        `confirm=False` cancels the element's confirmation dialog; `input` is the value chosen in a menu or picker;
+        `block_id` selects among elements of the same name. LookupError if there is no such element.
         """
         blocks = list(message.blocks) if isinstance(message, Message) else list(message.body["blocks"])
         block, element = find_element([b for b in blocks if block_id in ("", b["block_id"])], what)
@@ -108,7 +108,7 @@ class Persona:
         return self._answered(delivery, channel.id, token)
 
     def submit(self, view: View, values: Json | None = None) -> Reply:
-        """Submit a modal; `values` are by block_id, action_id or label, and fall back on what the modal filled in."""
+        """Submit a modal with `values` by block_id, action_id or label; missing ones use the initial values."""
         filled, missing = _filled(view, values or {})
         if missing:
             return Reply(acked=False, status=0, errors=missing)
@@ -120,14 +120,14 @@ class Persona:
         return Reply(acked=delivery.acked, status=delivery.status, ms=delivery.ms, errors=errors)
 
     def close(self, view: View) -> None:
-        """Close a modal; the app is told when it asked for that."""
+        """Close a modal; the app is notified if the view set `notify_on_close`."""
         self.side.workspace.close_views(self.person.id, all_of_them=False)
         if view.body.get("notify_on_close"):
             payload = envelopes.view_closed(self.person, presenting.view(view))
             self._deliver("view_closed", f"close {view.body['title']['text']}", "", payload)
 
     def say(self, text: str, channel: str = "#ai-rollouts", thread: Message | None = None) -> Message:
-        """Write a message; one that mentions the app reaches it as an event."""
+        """Write a message; one that mentions the app is delivered to it as an event."""
         where = self._channel(channel)
         workspace = self.side.workspace
         message = Message(
@@ -171,7 +171,7 @@ class Persona:
         return self.dispatch.deliver(outgoing)
 
     def _answered(self, delivery: Delivery, channel: str, token: str) -> Reply:
-        """What the acknowledgement of a command says is shown; that of a click is not."""
+        """Build the reply; the body of a command's acknowledgement is posted, that of a click is ignored."""
         said: Message | None = None
         if delivery.acked and delivery.kind == "command" and delivery.answer:
             body = delivery.answer if isinstance(delivery.answer, dict) else {"text": delivery.answer}
@@ -189,7 +189,7 @@ class Persona:
         )
 
     def _shown(self, channel: str, body: Json) -> Message | None:
-        """The answer that an acknowledgement carries, unless Slack would refuse it."""
+        """Post the message in an acknowledgement; None if Slack would reject it, which is recorded."""
         try:
             return self.response_urls.say(self.person.id, channel, body, None, None)
         except BrokenRulesError as broken:
@@ -197,7 +197,7 @@ class Persona:
             return None
 
     def _submitted(self, view: View, answer: Json | str | None) -> dict[str, str]:
-        """Do what the answer to a submitted modal asks for; its errors, or Slack's where it refuses the answer."""
+        """Apply the app's response to a submitted modal; returns errors by block_id, or Slack's own error."""
         try:
             return self._after_submit(view, answer)
         except MethodError as refused:
@@ -226,7 +226,7 @@ class Persona:
 
 
 def escaped(workspace: Workspace, text: str) -> str:
-    """`@ana`, `@ai-leads` and `#support` as the ids that Slack sends with `should_escape`; anything else as it is."""
+    """Replace `@ana`, `@ai-leads` and `#support` by the ids that Slack sends; unknown names stay as they are."""
     people_ = {p.handle: f"<@{p.id}>" if p.is_bot else f"<@{p.id}|{p.handle}>" for p in workspace.people.values()}
     groups = {g.handle: f"<!subteam^{g.id}|@{g.handle}>" for g in workspace.groups.values()}
     channels = {c.name: f"<#{c.id}|{c.name}>" for c in workspace.channels.values()}
@@ -235,7 +235,7 @@ def escaped(workspace: Workspace, text: str) -> str:
 
 
 def find_element(blocks: list[Json], what: str) -> tuple[Json, Json]:
-    """The block and the element of that action_id or label; LookupError names those that there are."""
+    """The (block, element) with that action_id or label; LookupError lists the ones that exist."""
     seen: list[str] = []
     for block in blocks:
         for element in rules.elements_of(block):

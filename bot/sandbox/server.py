@@ -1,4 +1,4 @@
-"""Compose the sandbox's doors into one ASGI app, and run it in a thread on loopback."""
+"""Combines the sandbox's routes into one ASGI app and serves it from a thread on loopback."""
 
 import json
 import socket
@@ -22,7 +22,7 @@ from bot.sandbox.workspace.slack_side import SlackSide
 
 
 def slack_doors(side: SlackSide, links: Links, response_urls: ResponseUrls) -> list[BaseRoute]:
-    """The routes that an app talks to."""
+    """The routes that the app calls: Web API, response URLs, files, and Socket Mode."""
 
     def link_address() -> str:
         return f"{side.url.replace('http://', 'ws://')}/link?ticket={links.ticket()}&app_id={people.APP_ID}"
@@ -70,7 +70,7 @@ def slack_doors(side: SlackSide, links: Links, response_urls: ResponseUrls) -> l
 
 
 class ServerThread:
-    """An ASGI app behind a listening socket on loopback; `port` is known before it starts to serve."""
+    """Serves an ASGI app on loopback from a thread; the socket is bound at once, so `port` is known early."""
 
     def __init__(self, host: str, port: int) -> None:
         guards.refuse_beyond_loopback(host)
@@ -85,7 +85,7 @@ class ServerThread:
         self._thread: threading.Thread | None = None
 
     def serve(self, routes: list[BaseRoute], page_token: str) -> None:
-        """Serve the routes from now on, behind the guards."""
+        """Start serving the routes behind the request guard; TimeoutError if that takes more than 10 s."""
         started = threading.Event()
         config = uvicorn.Config(
             guards.Guards(Starlette(routes=routes), page_token),
@@ -103,7 +103,7 @@ class ServerThread:
             raise TimeoutError("the sandbox's server did not start within 10 s")
 
     def stop(self) -> None:
-        """Stop serving, and wait until the thread has ended."""
+        """Stop the server and wait up to 10 s for its thread."""
         if self._server is not None and self._thread is not None:
             self._server.should_exit = True
             self._thread.join(10)
@@ -111,13 +111,13 @@ class ServerThread:
 
 
 class _Announcing(uvicorn.Server):
-    """A server that says when it has started."""
+    """A server that sets an event once it has started."""
 
     def __init__(self, config: uvicorn.Config, started: threading.Event) -> None:
         super().__init__(config)
         self._announce = started
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, then tell the thread that waits for it."""
+        """Start, then set the event."""
         await super().startup(sockets)
         self._announce.set()

@@ -1,4 +1,4 @@
-"""A simulated AI feature: what its users' requests look like under each version, in each scenario."""
+"""A simulated AI feature: the observations its requests produce, per version and scenario."""
 
 import math
 import random
@@ -13,7 +13,7 @@ PLANS = ("free", "free", "paid")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Behaviour:
-    """How one version behaves. Rates are shares of requests, cost in dollars, latency in milliseconds."""
+    """How one version behaves: rates as shares of requests, cost in US dollars, latency in milliseconds."""
 
     passes: float = 0.92
     judged: float = 0.25  # share of requests whose answer is checked
@@ -48,13 +48,13 @@ SCENARIOS: dict[str, tuple[str, Behaviour]] = {
     ),
 }
 ONLY_FOR: dict[str, tuple[str, Behaviour]] = {"one-language": ("ja", replace(CONTROL, refuses=0.5))}
-"""Scenarios in which one language gets a behaviour of its own."""
+"""Scenarios in which one language behaves differently: (language, its behaviour)."""
 HARMLESS = frozenset({"healthy"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Visitor:
-    """One request about to be made: who, and what targeting may know of them."""
+    """The user behind one request, with the traits that targeting may use."""
 
     unit: str
     language: str
@@ -63,7 +63,7 @@ class Visitor:
 
     @property
     def context(self) -> dict[str, str]:
-        """The evaluation context an application would send."""
+        """The flag evaluation context that an application would send."""
         domain = "example.com" if self.internal else "mail.test"
         return {
             "targetingKey": self.unit,
@@ -74,7 +74,7 @@ class Visitor:
 
 
 def visitors(chance: random.Random, count: int) -> Iterator[Visitor]:
-    """`count` requests from a population of 40,000 users with fixed traits, 2 % of them internal."""
+    """Draw `count` visitors from 40,000 users with fixed traits, 2 % of them internal."""
     for _ in range(count):
         number = chance.randrange(USERS)
         yield Visitor(
@@ -88,7 +88,7 @@ def visitors(chance: random.Random, count: int) -> Iterator[Visitor]:
 def observe(
     chance: random.Random, visitor: Visitor, variant: str, behaviour: Behaviour, at: datetime
 ) -> dict[str, object]:
-    """What the application reports after one request, in the form of `POST /api/v1/observations`, without a surface."""
+    """One simulated observation, in the form of `POST /api/v1/observations` but without a surface."""
     failed = chance.random() < behaviour.errors
     new_failure = chance.random() < behaviour.new_error
     metrics: dict[str, float | bool] = {
@@ -127,9 +127,9 @@ def respond(
     evaluate: Callable[[Visitor], tuple[str, str]],
     old_version: str,
 ) -> list[dict[str, object]]:
-    """`count` requests served and reported: `evaluate` answers (variant, version) for each visitor.
+    """Simulate `count` requests and return their observations; `evaluate` returns (variant, version) for a visitor.
 
-    Whoever is served anything but `old_version` sees the scenario's behaviour.
+    Versions other than `old_version` show the scenario's behaviour.
     """
     _, changed = SCENARIOS[scenario]
     language, own = ONLY_FOR.get(scenario, ("", changed))

@@ -1,1 +1,1 @@
-"""The Slack door: parse, hand over, answer."""
+"""The Slack app: parses commands and clicks, passes them on, and answers."""

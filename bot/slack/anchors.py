@@ -1,4 +1,4 @@
-"""Heads of the log as they stand in Slack, read back from the channels they were posted to."""
+"""Reads witnesses (posted heads of the log) back from the Slack channels that they were posted to."""
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
@@ -12,14 +12,14 @@ from bot.rendering.messages import witness
 from core.store.audit.anchors import Shown
 
 _PAGE = 200
-_PATIENCE = 20  # "slow down" answers in a row
+_PATIENCE = 20  # rate-limited responses in a row
 
 
 def posted(slack: WebClient, channels: Iterable[str]) -> tuple[list[Shown], dict[str, str]]:
-    """(every witness in these channels, threads included; the channels that could not be read, and why).
+    """(every witness in these channels, threads included; channel to error for those that could not be read).
 
-    Channels are given by id, or by name as in `#ai-rollouts`. They are read from their beginning, for a log that was
-    cut may have lost the rollouts whose threads hold what it lost.
+    Channels are given by id, or by name as in `#ai-rollouts`. They are read from their beginning, since a truncated log
+    may have lost the rollouts whose threads hold the missing witnesses.
     """
     client = WebClient(
         token=slack.token,
@@ -41,7 +41,7 @@ def posted(slack: WebClient, channels: Iterable[str]) -> tuple[list[Shown], dict
 def _in_channel(client: WebClient, channel: str) -> Iterator[Shown]:
     for message in _pages(client, "conversations.history", "messages", channel=channel):
         yield from _witness(channel, message)
-        if message.get("reply_count") and message.get("metadata"):  # a card of ours
+        if message.get("reply_count") and message.get("metadata"):  # one of our cards, whose thread may hold witnesses
             replies = _pages(client, "conversations.replies", "messages", channel=channel, ts=message["ts"])
             for reply in replies:
                 yield from _witness(channel, reply)

@@ -1,4 +1,4 @@
-"""Every command and click gets one answer: with the acknowledgement, or after a word that it is under way."""
+"""Answers each command and click once: with the acknowledgement, or later after a notice that it is in progress."""
 
 import hashlib
 import threading
@@ -17,7 +17,7 @@ from core.store.errors import Busy
 
 log = structlog.get_logger()
 
-PATIENCE = 2.5  # seconds; Slack gives up after 3
+PATIENCE = 2.5  # seconds; Slack's own limit is 3
 
 Payload = Mapping[str, Any]
 Acknowledge = Callable[[Message | None], None]
@@ -25,7 +25,7 @@ Later = Callable[[Message], None]
 
 
 def payload(message: Message, *, public: bool = False) -> dict[str, Any]:
-    """A message as an answer to a command or a click."""
+    """The payload of an answer to a command or a click."""
     return {
         "response_type": "in_channel" if public else "ephemeral",
         "text": message.text,
@@ -34,12 +34,12 @@ def payload(message: Message, *, public: bool = False) -> dict[str, Any]:
 
 
 def is_newer(message: Message) -> bool:
-    """Whether it has a block that not every workspace takes. An acknowledgement never says that it was refused."""
+    """Whether the message has a block that some workspaces reject; an acknowledgement would not tell that it was."""
     return any(block["type"] == "data_visualization" for block in message.blocks)
 
 
 def tell(post: Callable[[tuple[dict[str, Any], ...]], bool], message: Message) -> None:
-    """Post the blocks; `post` says whether they were taken. If not, plainer ones."""
+    """Post the blocks, and simpler ones while `post` returns that they were rejected."""
     tried: tuple[dict[str, Any], ...] | None = None
     for step in range(fallback.STEPS + 1):
         shown = fallback.plainer(message.blocks, step)
@@ -49,7 +49,7 @@ def tell(post: Callable[[tuple[dict[str, Any], ...]], bool], message: Message) -
 
 
 class Answering:
-    """`with Answering(...) as answering: answering.say(work())` acknowledges once, in time, whatever happens inside."""
+    """`with SlackResponder(...) as responder: responder.respond(work())` acknowledges once, in time, even on errors."""
 
     def __init__(self, command_id: str, acknowledge: Acknowledge, later: Later, patience: float = PATIENCE) -> None:
         self._ref = hashlib.sha256(command_id.encode()).hexdigest()[:4]
@@ -65,7 +65,7 @@ class Answering:
         return self
 
     def say(self, message: Message | None) -> None:
-        """The answer; None where nothing is to be said (a modal has opened)."""
+        """Send the answer; None only acknowledges (a modal has opened)."""
         self._timer.cancel()
         with self._lock:
             first, self._acknowledged = not self._acknowledged, True

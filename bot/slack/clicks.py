@@ -1,4 +1,4 @@
-"""What each button and each submitted modal asks for: the pressed value becomes a command."""
+"""Turns a pressed button or a submitted modal into a command."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -26,7 +26,7 @@ VERBS: Mapping[str, str] = {
 
 
 def command(action: str, pressed: str, reason: str = "") -> tuple[str, c.PersonsCommand]:
-    """(rollout, command) of a button, or of the modal that it opened and a `reason` was written in."""
+    """(rollout id, command) of a pressed button, or of its modal with the `reason` that was entered."""
     rollout, detail = buttons.opened(pressed)
     arguments = Arguments(
         reason=reason,
@@ -38,14 +38,14 @@ def command(action: str, pressed: str, reason: str = "") -> tuple[str, c.Persons
 
 
 def needs_reason(action: str, pressed: str, asked: Asked) -> bool:
-    """Whether a modal opens first."""
+    """Whether the button first opens a modal that asks for a reason."""
     if action in {buttons.REJECT, buttons.CONCERN}:
         return True
     return action == buttons.RESUME and _rollout(pressed, asked).state is State.ON_HOLD
 
 
 def would_be_refused(action: str, pressed: str, asked: Asked) -> None:
-    """Raise `Refused` before anybody is asked to write a reason in vain. Changes nothing."""
+    """Raise `Refused` if the command would be, before a modal asks for a reason. Changes nothing."""
     rollout = _rollout(pressed, asked)
     _, wanted = command(action, pressed, "…")
     request = Request(command=wanted, command_id=asked.command_id, by=asked.by, at=asked.at, rollout=rollout.id)

@@ -1,4 +1,4 @@
-"""Who somebody is: handle, groups and membership, asked from Slack and remembered for five minutes."""
+"""Looks up people, user groups and channels in Slack, and caches them for five minutes."""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -25,17 +25,17 @@ _NO_CHANNEL = frozenset(
 
 
 class Unreachable(Exception):
-    """Slack could not be asked."""
+    """Slack did not answer a lookup."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
-    """Somebody in the workspace. Guests, bots, strangers and people who left are not full members."""
+    """A user in the workspace. Guests, bots, external users and deactivated accounts are not full members."""
 
     id: str
     handle: str  # @ana
     full_member: bool
-    zone: str = ""  # as they set it in Slack: Europe/Berlin
+    zone: str = ""  # the time zone set in Slack, as in Europe/Berlin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,21 +49,21 @@ class Group:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workspace:
-    """Where the bot's token belongs: one workspace, or (`everywhere`) every workspace of one organisation."""
+    """Where the bot's token is valid: one workspace, or (`org_wide`) every workspace of one organisation."""
 
     team: str
     enterprise: str
     everywhere: bool
 
     def holds(self, team: str, enterprise: str) -> bool:
-        """Whether something that names this team and organisation comes from here."""
+        """Whether a request from this team and organisation comes from here."""
         if self.enterprise and enterprise and enterprise != self.enterprise:
             return False
         return team == self.team or (self.everywhere and bool(enterprise) and enterprise == self.enterprise)
 
 
 class Directory:
-    """Answers from memory where that is fresh enough. `now` is real time: what is remembered must age in any demo."""
+    """Caches lookups for `CACHE_FOR`. `now` is real time, so that entries expire whatever the rollouts' clock does."""
 
     def __init__(self, client: WebClient, now: Callable[[], datetime]) -> None:
         self._client = client
@@ -86,11 +86,11 @@ class Directory:
         forward: bool,
         fresh: bool = False,
     ) -> Actor:
-        """The one who asks. `fresh` asks Slack again. Whoever asks from another workspace is `Refused`.
+        """The actor behind a request; `Refused` if it comes from another workspace. `fresh` skips the cache.
 
-        One person has one id, whichever workspace of an organisation they ask from. Where a rollout moves forward, the
-        channel is the one that Slack knows under this id: names that come along are not believed.
-        Where Slack cannot be asked, what moves a rollout forward is `Refused`; what holds or takes it back is not.
+        A person has one id, whichever workspace of an organisation they ask from. If the request moves a rollout
+        forward, the channel's name is looked up by its id instead of trusted. If Slack does not answer, such a request
+        is `Refused`, while pausing and rolling back go on.
         """
         try:
             if not self._home().holds(team, enterprise):
@@ -125,8 +125,8 @@ class Directory:
         )
 
     def resolve_handle(self, handle: str) -> str:
-        """The user id behind `@dana`, as the account is called or as people see it; `UnknownPerson` where that is
-        nobody, more than one, or cannot be asked."""
+        """The user id of `@dana`, matched by account name or display name; raises `UnknownPerson` if nobody or several
+        match, or if Slack does not answer."""
         wanted = handle.removeprefix("@").lower()
         try:
             if is_user(handle):
@@ -144,7 +144,7 @@ class Directory:
         return next(iter(found))
 
     def mention(self, group: str) -> str:
-        """A mention of a user group that notifies it; empty where it is not known."""
+        """A mention that notifies a user group; empty if the group is unknown or Slack does not answer."""
         try:
             found = next((g for g in self._all_groups(fresh=False) if g.handle == group), None)
         except Unreachable as unreachable:
@@ -153,7 +153,7 @@ class Directory:
         return f"<!subteam^{found.id}>" if found else ""
 
     def _home(self) -> Workspace:
-        """Asked once: a token belongs where it belongs."""
+        """The token's workspace, which is looked up once."""
         if self._workspace is None:
             try:
                 own = self._client.auth_test()
@@ -192,7 +192,7 @@ class Directory:
         return person
 
     def _channel(self, channel: str) -> str:
-        """Its name, as `#support`; empty where it is none that the app can see."""
+        """The channel's name, as in `#support`; empty for direct messages and channels that the app cannot see."""
         known = self._channels.get(channel)
         if known is not None and self._now() - known[0] < KEPT:
             return known[1]
@@ -258,7 +258,7 @@ class Directory:
 
 
 def _names(user: Mapping[str, Any]) -> frozenset[str]:
-    """What somebody can be called: the account's name, and the one that people see, which the person chose."""
+    """The lower-case names of a user: account name and display names; none for bots and deactivated accounts."""
     if user.get("deleted") or user.get("is_bot"):
         return frozenset()
     profile = user.get("profile") or {}
@@ -270,6 +270,6 @@ def _is_full_member(user: Mapping[str, Any], home: Workspace) -> bool:
     outside = ("is_restricted", "is_ultra_restricted", "is_stranger", "is_bot", "deleted")
     if any(user.get(mark) for mark in outside):
         return False
-    # In an organisation people belong to one workspace and work in others: then it is the organisation that counts.
+    # In an organisation people may work in other workspaces than their own, so the organisation counts.
     organisation = str((user.get("enterprise_user") or {}).get("enterprise_id") or "")
     return organisation == home.enterprise if organisation else user.get("team_id", home.team) == home.team

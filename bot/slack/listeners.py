@@ -1,4 +1,4 @@
-"""Every listener of the Slack app, in one place: acknowledge, translate, hand over, answer."""
+"""All listeners of the Slack app: each acknowledges, parses, carries out and answers."""
 
 import html
 import re
@@ -33,12 +33,13 @@ Body = dict[str, Any]
 _HOOKS = ("hooks.slack.com", "hooks.slack-gov.com")
 _ANYTHING = re.compile(r".*", re.DOTALL)
 _FIRST_MENTION = re.compile(r"^[^\w<]*<@[UW][A-Z0-9]+(?:\|[^>]*)?>[\s:,;.!-]*")
-THREADS = 40  # a listener holds one until it has answered; Bolt's own 5 time out under a burst
+THREADS = 40  # each listener occupies one until it has answered; Bolt's default of 5 times out under a burst
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Whence:
-    """Whom and where something comes from, as Slack says it. `channel` may be no name: `directmessage`."""
+    """Who sent a request and from where, as Slack reports it. `channel` may be a pseudo-name such as
+    `#directmessage`."""
 
     team: str
     user: str
@@ -48,7 +49,7 @@ class Whence:
 
 
 class Doors:
-    """The listeners, and what they share."""
+    """The listener methods and the services that they share."""
 
     def __init__(
         self,
@@ -65,7 +66,7 @@ class Doors:
         self._patience = patience
 
     def command(self, ack: Ack, body: Body, respond: Respond) -> None:
-        """A slash command; the answer comes with the acknowledgement."""
+        """Run a slash command; the answer comes with the acknowledgement."""
         parsed = grammar.parse(html.unescape(body.get("text") or ""))
         public = isinstance(parsed, Parsed) and "public" in parsed.flags
 
@@ -91,13 +92,13 @@ class Doors:
             answer.say(self._run(parsed, whence, body["trigger_id"]))
 
     def run(self, ack: Ack, body: Body, respond: Respond) -> None:
-        """A suggestion was pressed: the same as typing it."""
+        """Run a suggested command whose button was pressed, as if it had been typed."""
         with self._clicked(ack, body, respond) as answer:
             parsed = grammar.parse(body["actions"][0]["value"])
             answer.say(self._run(parsed, _whence(body), body["trigger_id"], thread_ts=_thread(body)))
 
     def click(self, ack: Ack, body: Body, respond: Respond) -> None:
-        """A button that acts; the answer is for the one who pressed it."""
+        """A button; only the person who pressed it sees the answer."""
         action, pressed = body["actions"][0]["action_id"], body["actions"][0].get("value", "")
         with self._clicked(ack, body, respond) as answer:
             asked = self._asked(body, clicks.VERBS[action])
@@ -111,7 +112,7 @@ class Doors:
                 answer.say(execution.hand_in(command, rollout, asked))
 
     def submitted(self, ack: Ack, body: Body) -> None:
-        """A modal with a reason; it stays open to say what followed, or what was refused."""
+        """A submitted modal with a reason; it stays open to show the result."""
         view = body["view"]
         action = view["callback_id"]
         rollout, command = clicks.command(action, views.pressed(view), views.reason(view))
@@ -134,9 +135,9 @@ class Doors:
             answer.say(execution.hand_in(command, rollout, asked))
 
     def mention(self, body: Body, event: Body) -> None:
-        """`@rampart status`, also inside a rollout's thread; Slack retries events, so the id is the event's.
+        """`@rampart status`, also in a rollout's thread. The command id is the event's, since Slack retries events.
 
-        What a workflow or a bot says is nobody's: it changes nothing, and there is nobody to tell.
+        Mentions by bots and workflows are ignored: no person is behind them.
         """
         if event.get("bot_id") or not event.get("user"):
             log.info("a bot mentioned the app, which changes nothing", bot=event.get("bot_id"))
@@ -156,7 +157,7 @@ class Doors:
             try:
                 if message is not None:
                     post(message)
-            except SlackApiError as error:  # it was carried out all the same
+            except SlackApiError as error:  # the command was carried out all the same
                 log.warning("a mention could not be answered", why=str(error.response.get("error")))
 
         with self._answering(body["event_id"], tell, tell) as answer:
@@ -171,18 +172,18 @@ class Doors:
             answer.say(self._run(parsed, whence, body["event_id"], thread_ts=thread))
 
     def unknown_command(self, ack: Ack, body: Body) -> None:
-        """A command that the manifest of another version declared."""
+        """Answer a slash command that only the manifest of another version declares."""
         ack(**answering.payload(blocks.refusal(f"I don't know {body.get('command', 'this')}.", "Type /rollout help.")))
 
     def unknown_action(self, ack: Ack, body: Body, respond: Respond) -> None:
-        """A button of an older or newer version: nothing is silently ignored."""
+        """Answer a button of an older or newer version, instead of ignoring it silently."""
         ack()
         if body.get("response_url"):
             gone = blocks.refusal("This button is not known any more.", "See /rollout status.")
             respond(**answering.payload(gone), replace_original=False)
 
     def nothing(self, ack: Ack) -> None:
-        """Something that needs no answer."""
+        """Acknowledge what needs no answer."""
         ack()
 
     def _run(self, parsed: Parse, whence: Whence, trigger: str, *, thread_ts: str = "") -> Message:
@@ -233,6 +234,7 @@ def _respond(respond: Respond, message: Message, *, public: bool = False) -> Non
 
 
 def _taken(call: Callable[[], object]) -> bool:
+    """Make the call; False if Slack rejected its blocks."""
     try:
         call()
     except SlackApiError as error:
@@ -243,7 +245,7 @@ def _taken(call: Callable[[], object]) -> bool:
 
 
 def _whence(body: Body) -> Whence:
-    """Of a click or a modal; the organisation's own app sends no team but that of the user."""
+    """The origin of a click or modal; in an org-wide installation only the user carries a team."""
     channel = body.get("channel") or {}
     name = channel.get("name", "")
     return Whence(
@@ -256,21 +258,21 @@ def _whence(body: Body) -> Whence:
 
 
 def _installation(body: Body) -> Body:
-    """For whom Slack sends an event, which itself names the partner's workspace in a channel that a partner made."""
+    """The installation that an event is for; in a shared channel the event itself may name the partner's workspace."""
     given = body.get("authorizations") or [{}]
     fallback = {"team_id": body.get("team_id"), "enterprise_id": body.get("enterprise_id")}
     return {**fallback, **{name: value for name, value in given[0].items() if value}}
 
 
 def _without_us(text: str, ours: str) -> str:
-    """What was said to the app, wherever in the message it was named."""
+    """The text without the mention of the app, wherever it stands."""
     if (first := _FIRST_MENTION.match(text)) is not None and (not ours or ours in first.group()):
         return text[first.end() :]
     return re.sub(rf"[\s,:]*<@{re.escape(ours)}(?:\|[^>]*)?>[:,]*", " ", text).strip() if ours else text
 
 
 def _answers_go_to_slack(client: WebClient) -> Callable[..., BoltResponse]:
-    """Answers are posted where a payload says; that may only be Slack, or the server that stands for it."""
+    """Middleware that rejects payloads whose `response_url` is neither Slack's nor the configured stand-in's."""
     ours = urlsplit(client.base_url)
 
     def check(body: Body, next: Callable[[], BoltResponse]) -> BoltResponse:  # noqa: A002 - Bolt's name
@@ -306,13 +308,13 @@ def build_app(
     directory: Directory,
     patience: float = PATIENCE,
 ) -> App:
-    """The Bolt app with every listener; it asks Slack nothing while it is built. `now` is the rollouts' clock."""
+    """Build the Bolt app with every listener, without calling Slack. `now` is the rollouts' clock."""
 
     def authorize(enterprise_id: str | None, team_id: str | None) -> AuthorizeResult:
         return AuthorizeResult(enterprise_id=enterprise_id, team_id=team_id, bot_token=client.token)
 
     app = App(
-        # Without a token: Bolt would warn that it ignores it, as each request brings its own.
+        # Without a token: `authorize` provides one per request, and Bolt would warn about a second.
         client=WebClient(base_url=client.base_url, timeout=client.timeout, proxy=client.proxy, ssl=client.ssl),
         signing_secret=signing_secret,
         authorize=authorize,

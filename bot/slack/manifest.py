@@ -1,4 +1,4 @@
-"""The app manifest: what a workspace has to allow, and nothing beyond."""
+"""The Slack app manifest: the permissions that a workspace must grant, and no more."""
 
 import json
 from typing import Any
@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 SCOPES = (
     "app_mentions:read",
-    "channels:history",  # to look whether an earlier try of a message has arrived
+    "channels:history",  # to check whether an earlier attempt at a message arrived
     "channels:read",
     "chat:write",
     "chat:write.public",
@@ -18,7 +18,7 @@ EVENTS = ("app_mention",)
 
 
 def manifest(public_url: str = "") -> dict[str, Any]:
-    """For signed HTTP at `public_url`, or for Socket Mode without one."""
+    """The manifest for signed HTTP at `public_url`, or for Socket Mode if that is empty."""
     socket = not public_url
     where = {} if socket else {"request_url": f"{public_url.rstrip('/')}/slack/events"}
     command = {
@@ -51,6 +51,6 @@ def manifest(public_url: str = "") -> dict[str, Any]:
 
 
 def link(public_url: str = "") -> str:
-    """An address that opens Slack's form for a new app with everything filled in."""
+    """A URL that opens Slack's form for a new app, prefilled with this manifest."""
     compact = json.dumps(manifest(public_url), separators=(",", ":"))
     return f"https://api.slack.com/apps?new_app=1&manifest_json={quote(compact)}"

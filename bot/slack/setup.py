@@ -1,4 +1,4 @@
-"""What is missing between Rampart and a Slack, in the order in which it is got: told from the settings alone."""
+"""Lists which Slack settings are missing or wrong, in the order in which one obtains them."""
 
 from bot.settings import Settings
 
@@ -8,7 +8,7 @@ _KINDS = {"xoxb-": "a bot token", "xapp-": "an app-level token", "xoxp-": "a use
 
 
 def missing(settings: Settings) -> tuple[str, ...]:
-    """What keeps Slack and Rampart from talking, and where it is found; nothing where no Slack is wanted."""
+    """Each missing or wrong Slack setting and where to find its value; empty if no Slack is configured."""
     wanted = settings.slack_bot_token or settings.slack_app_token or settings.slack_signing_secret
     if not wanted:
         return ()
@@ -28,5 +28,5 @@ def missing(settings: Settings) -> tuple[str, ...]:
 
 
 def _other_kind(token: str, wanted: str) -> str:
-    """What this token is, where that is plainly something else."""
+    """What kind of token this is, if plainly not the wanted one; empty otherwise."""
     return next((kind for start, kind in _KINDS.items() if start != wanted and token.startswith(start)), "")

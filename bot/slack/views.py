@@ -22,7 +22,8 @@ CALLBACKS = tuple(_FORMS)
 
 
 def ask(what: str, pressed: str, rollout: str, channel: str = "") -> dict[str, Any]:
-    """A modal for the button `what` with its value `pressed`, pressed in `channel`, which a modal does not know."""
+    """The modal that a button opens. It carries the button's value and channel, which Slack does not send with
+    modals."""
     title, label, hint, submit = _FORMS[what]
     field = {
         "type": "input",
@@ -43,7 +44,7 @@ def ask(what: str, pressed: str, rollout: str, channel: str = "") -> dict[str, A
 
 
 def answered(what: str, message: Message) -> dict[str, Any]:
-    """The same modal, saying what followed."""
+    """The modal after its submission, showing the result."""
     shown = [b for b in message.blocks if b["type"] in {"section", "context"}]
     return {
         "type": "modal",
@@ -60,12 +61,12 @@ def pressed(view: dict[str, Any]) -> str:
 
 
 def opened_in(view: dict[str, Any]) -> str:
-    """The id of the channel in which that button was pressed; empty where it is not known."""
+    """The id of the channel in which that button was pressed; empty if unknown."""
     return str(json.loads(view["private_metadata"]).get("channel", ""))
 
 
 def reason(view: dict[str, Any]) -> str:
-    """What was written into it."""
+    """The reason that was entered."""
     return str(view["state"]["values"][REASON][REASON]["value"] or "")
 
 

@@ -1,1 +1,1 @@
-"""Results of offline evals, and the gate that they have to pass before anybody is exposed."""
+"""Offline evals: reading their results, and the gate they must pass before anybody is exposed."""

@@ -1,4 +1,4 @@
-"""The gate before anybody is exposed: whether a run of eval cases meets what the plan asks for."""
+"""Offline eval gate, before anybody is exposed: whether a run of eval cases meets the plan's requirements."""
 
 import unicodedata
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ from unicodedata import normalize
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvalCase:
-    """One case of a run. An `error` is a case that could not be judged; it counts as failed. Cost is in dollars."""
+    """One case of a run. `error` means that it could not be judged; it counts as failed. `cost` is in US dollars."""
 
     case: str
     category: str
@@ -21,13 +21,13 @@ class EvalCase:
 
     @property
     def ok(self) -> bool:
-        """Passed, and judged at all."""
+        """Whether the case was judged and passed."""
         return self.passed and not self.error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """All cases of a run by outcome; `failed` were judged and failed, `errors` could not be judged."""
+    """Number of cases of a run by outcome: `failed` were judged and failed, `errors` could not be judged."""
 
     total: int
     passed: int
@@ -44,7 +44,7 @@ class Passed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
-    """The gate is closed: why, in sentences, and which cases did it."""
+    """The gate is closed: the reasons as sentences, and the cases that caused them."""
 
     reasons: tuple[str, ...]
     case_ids: tuple[str, ...]
@@ -53,10 +53,10 @@ class Failed:
 
 Outcome: TypeAlias = Passed | Failed
 Categories: TypeAlias = tuple[str, ...] | Literal["all"]
-Finding: TypeAlias = tuple[str, tuple[str, ...]]  # why, and which cases did it
+Finding: TypeAlias = tuple[str, tuple[str, ...]]  # (reason, ids of the cases that caused it)
 EVERY_CATEGORY: Literal["all"] = "all"
 MOST_ASKED = 20
-"""No pass rate asks for more cases than this by itself."""
+"""Largest number of cases that a pass rate alone can require."""
 
 
 def gate(
@@ -70,11 +70,11 @@ def gate(
     max_cost_rise: float | None = None,
     max_p95_rise: float | None = None,
 ) -> Outcome:
-    """Judge the new version's cases, against the current version's `baseline` where there is one.
+    """Evaluate the gate for the new version's cases, against the current version's `baseline` if there is one.
 
-    Without a baseline every failure in a named category counts as new; `where_there` names categories that need not
-    occur. What is compared is compared over the cases of both runs, and what is missing is not fine. Rates are
-    fractions, compared exactly. ValueError when a case is named twice in a run.
+    Without a baseline every failure in a category of `no_new_failures_in` counts as new; so do those in
+    `optional_categories`, which need not occur. Comparisons use the cases that both runs have; cases missing from the
+    new run close the gate. Rates are fractions, compared exactly. Raises ValueError if a run names a case twice.
     """
     counts = count(cases)
     if not cases:
@@ -103,12 +103,12 @@ def gate(
 
 
 def least_cases(min_pass_rate: float) -> int:
-    """How many cases a pass rate needs: enough for one failure to be within it, so 13 for 92 %; at most 20."""
+    """Number of cases that a pass rate requires: enough to allow one failure, so 13 for 92 %; at most 20."""
     return MOST_ASKED if min_pass_rate >= 1 else min(MOST_ASKED, ceil(1 / (1 - min_pass_rate) - 1e-9))
 
 
 def category_key(category: str) -> str:
-    """What makes two categories the same: neither case, nor how letters are composed, nor what surrounds them."""
+    """Key under which categories are equal: ignores case, Unicode composition, and surrounding punctuation or space."""
     text = normalize("NFKC", normalize("NFKC", category).casefold())
     begin, end = 0, len(text)
     while begin < end and unicodedata.category(text[begin])[0] in "PZC":
@@ -119,7 +119,7 @@ def category_key(category: str) -> str:
 
 
 def count(cases: Sequence[EvalCase]) -> Counts:
-    """How a run went, over all its cases."""
+    """Count the cases of a run by outcome."""
     passed, errors = sum(case.ok for case in cases), sum(case.error for case in cases)
     return Counts(total=len(cases), passed=passed, failed=len(cases) - passed - errors, errors=errors)
 
@@ -139,7 +139,7 @@ def _too_few(counts: Counts, minimum: float | None) -> Finding | None:
 
 
 def _without_cases(cases: Sequence[EvalCase], named: Categories) -> Finding | None:
-    """A category of which there is no case has shown nothing; most likely it is spelt otherwise in the run."""
+    """Named categories without any case prove nothing; most likely they are spelt differently in the run."""
     there = {category_key(case.category): case.category for case in cases}
     lacking = [] if named == EVERY_CATEGORY else [name for name in named if category_key(name) not in there]
     if not lacking:
@@ -167,8 +167,10 @@ def _new_failures(
 def _missing(
     cases: Sequence[EvalCase], baseline: Sequence[EvalCase] | None, *, compares: bool, named: Categories
 ) -> Finding | None:
-    """Cases of the current version's run that the new version's lacks: of all where the runs are compared, else of the
-    named categories."""
+    """Cases of the current version's run that are missing from the new one.
+
+    All cases count if the runs are compared, else only those in the named categories.
+    """
     asked = _asked(EVERY_CATEGORY if compares else named)
     there = {case.case for case in cases}
     before = [case for case in baseline or () if asked(case)]
@@ -213,8 +215,10 @@ def _rise(
 def _values(
     cases: Sequence[EvalCase], baseline: Sequence[EvalCase] | None, name: str
 ) -> tuple[list[float], list[float]] | None:
-    """(new, current) over the cases of both runs. None unless every case has the value: a mean over some of them could
-    hide the dear ones."""
+    """(new, current) values over the cases that both runs have.
+
+    None unless every case has the value: a mean over some cases could hide the expensive ones.
+    """
     new = {case.case: getattr(case, name) for case in cases}
     old = {case.case: getattr(case, name) for case in baseline or ()}
     shared = [case for case in new if case in old]
@@ -228,7 +232,7 @@ def _mean(values: list[float]) -> float:
 
 
 def _p95(values: list[float]) -> float:
-    """The nearest rank: the smallest value that at least 95 % do not exceed."""
+    """95th percentile by nearest rank: the smallest value that at least 95 % of the values do not exceed."""
     return sorted(values)[-(-len(values) * 95 // 100) - 1]
 
 
@@ -242,7 +246,7 @@ def _quoted(names: Sequence[str]) -> str:
 
 
 def _percent(counts: Counts) -> str:
-    """Rounded down, so that 91.96 % is never shown as the 92 % that were needed."""
+    """Pass rate in percent, rounded down: 91.96 % must not look like the required 92 %."""
     return f"{counts.passed * 1000 // counts.total / 10:.1f} %"
 
 

@@ -1,4 +1,4 @@
-"""Rows of an offline eval run: read from CSV or JSON, each checked, nothing guessed."""
+"""Read the rows of an offline eval run from CSV or JSON. Every row is checked; nothing is guessed."""
 
 import csv
 import io
@@ -11,7 +11,7 @@ from unicodedata import normalize
 from core.evals.gate import EvalCase
 
 MOST_CASES = 100_000
-csv.field_size_limit(8 * 1024 * 1024)  # of the process: an answer kept beside its outcome may be as long as a body
+csv.field_size_limit(8 * 1024 * 1024)  # process-wide: a column with the answer may be as long as a request body
 _COLUMNS = ("case", "category", "pass", "version", "cost", "latency_ms")
 _TRUE = frozenset({"true", "1", "1.0", "yes", "y", "pass", "passed", "ok"})
 _FALSE = frozenset({"false", "0", "0.0", "no", "n", "fail", "failed"})
@@ -20,19 +20,19 @@ _NO_ERROR = frozenset({"", "false", "0", "0.0", "no", "n", "nan", "none", "null"
 
 
 class UnreadableEvals(ValueError):
-    """Rows that are no eval results; the text names the row and what it should be."""
+    """Input that is not eval results. The message names the row and what it should be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvalRow:
-    """A case of one version's run; `version` empty means the version under test."""
+    """A case of one version's run. An empty `version` means the version under test."""
 
     case: EvalCase
     version: str = ""
 
 
 def decode(body: bytes) -> str:
-    """The text of a CSV file. Raises `UnreadableEvals` where it is not UTF-8: a lost letter may change a category."""
+    """Decode a CSV file as UTF-8. Raises `UnreadableEvals` if it is not: a lost letter may change a category."""
     if b"\0" in body:
         raise UnreadableEvals(
             'This is not UTF-8 text but UTF-16, as Excel writes "Unicode text". Save it as "CSV UTF-8".'
@@ -46,8 +46,11 @@ def decode(body: bytes) -> str:
 
 
 def read_csv(text: str) -> tuple[EvalRow, ...]:
-    """Columns `case,category,pass`, and if there: `version` (rows of the current version are the baseline), `cost`
-    and `latency_ms`. `pass` is true/false, 1/0, pass/fail, or error. Raises `UnreadableEvals`."""
+    """Read the columns `case,category,pass` and, if present, `version`, `cost` and `latency_ms`.
+
+    `pass` is true/false, 1/0, pass/fail, or error. Rows of the current version are the baseline. Raises
+    `UnreadableEvals`.
+    """
     lines = io.StringIO(text.removeprefix("\ufeff"), newline=None)
     reader = csv.DictReader(lines, skipinitialspace=True, strict=True)
     try:
@@ -65,8 +68,11 @@ def read_csv(text: str) -> tuple[EvalRow, ...]:
 
 
 def read_json(cases: Any, baseline: Any = None) -> tuple[EvalRow, ...]:
-    """Cases as objects `{"case", "category", "pass", "error"?, "cost"?, "latency_ms"?}`; `baseline` likewise, of the
-    current version (its rows get the version `current`). Raises `UnreadableEvals`."""
+    """Read cases from objects `{"case", "category", "pass", "error"?, "cost"?, "latency_ms"?}`.
+
+    `baseline` has the same form and belongs to the current version; its rows get the version `current`. Raises
+    `UnreadableEvals`.
+    """
     rows = _rows(_objects(cases, "cases"))
     if baseline is None:
         return rows
@@ -75,7 +81,7 @@ def read_json(cases: Any, baseline: Any = None) -> tuple[EvalRow, ...]:
 
 
 def check_names(body: bytes) -> None:
-    """Raises `UnreadableEvals` where an object of a JSON body has a name twice, of which readers take the last."""
+    """Raise `UnreadableEvals` if an object in a JSON body has a name twice: parsers would keep only the last one."""
 
     def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
@@ -127,12 +133,12 @@ def _row(line: Mapping[Any, Any], where: str) -> EvalRow:
 
 
 def _word(value: Any) -> str:
-    """A name as it was written: 0 is one, nothing and a list are none."""
+    """A name as text, stripped. Numbers are names too; null, booleans, lists and objects give an empty one."""
     return str(value).strip() if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
 
 
 def _outcome(line: Mapping[str, Any], where: str) -> tuple[bool, bool]:
-    """(passed, error). A case without an outcome could not be judged: an error, never a pass."""
+    """(passed, error) of a case. A case without an outcome could not be judged: that is an error, never a pass."""
     if line.get("error") not in (None, False) and str(line["error"]).strip().lower() not in _NO_ERROR:
         return False, True
     given = [line[name] for name in ("pass", "passed") if name in line]

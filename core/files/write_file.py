@@ -11,13 +11,13 @@ from core.judging.model.limits import Role
 from core.rollout.plan import (
     Advance,
     BehaviourChange,
+    DrivenFlag,
     EvalTerms,
     Expectation,
     NoticePlan,
     Plan,
     Stage,
     StageKind,
-    DrivenFlag,
 )
 
 

@@ -1,1 +1,1 @@
-"""Who gets what: bucketing, targeting and evaluation, as functions of an immutable snapshot."""
+"""Feature flags: bucketing, targeting and evaluation as pure functions of an immutable snapshot."""

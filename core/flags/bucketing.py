@@ -1,4 +1,4 @@
-"""Where a unit falls: a pure function of purpose, salt and unit, so growth never reshuffles anyone."""
+"""Bucketing of units: a pure function of purpose, salt and unit, so that a growing canary never reshuffles anyone."""
 
 from collections.abc import Callable
 from hashlib import sha256
@@ -8,17 +8,17 @@ Purpose: TypeAlias = Literal["expose", "layer", "holdout", "control"]
 
 MILLION = 1_000_000
 SCHEME = "v1"
-_SEPARATOR = "\x1f"  # no concatenation of salt and unit can collide with another
+_SEPARATOR = "\x1f"  # keeps different pairs of salt and unit from giving the same text
 _FIRST_EIGHT = slice(8)
 
 
 def ppm(purpose: Purpose, salt: str, unit: str) -> int:
-    """The unit's place, 0 to 999,999 parts per million. Scheme v1: it never changes for the same three strings."""
+    """Bucket of a unit, 0 to 999,999 (parts per million). Under scheme v1 it never changes for the same arguments."""
     return bucketer(purpose, salt)(unit)
 
 
 def bucketer(purpose: Purpose, salt: str) -> Callable[[str], int]:
-    """`ppm` with purpose and salt fixed, for many units. UnicodeEncodeError for a unit with lone surrogates."""
+    """`compute_bucket` with purpose and salt fixed, for many units. It raises UnicodeEncodeError on lone surrogates."""
     prefix = _SEPARATOR.join((SCHEME, purpose, salt, "")).encode()
 
     def place(unit: str) -> int:
@@ -28,5 +28,5 @@ def bucketer(purpose: Purpose, salt: str) -> Callable[[str], int]:
 
 
 def share(percent: float) -> int:
-    """A percentage (0 to 100) in parts per million, to the nearest 0.0001 %."""
+    """Convert a percentage (0 to 100) to parts per million, clipped to [0, 1,000,000]."""
     return max(0, min(MILLION, round(percent * 10_000)))

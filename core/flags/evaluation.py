@@ -1,4 +1,4 @@
-"""What one unit gets on one surface: the answer, and how it came about."""
+"""Flag evaluation: what one unit gets on one surface, and why."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -6,54 +6,62 @@ from typing import Any, NamedTuple
 from core.flags.snapshot import Answer, Reason, Snapshot, SurfaceFlags, Variant
 
 LONGEST_UNIT = 512
-"""Characters of a unit; observations of a longer one are refused."""
+"""Longest unit in characters; observations of longer ones are refused."""
 
 
 class UnknownSurface(LookupError):
-    """No surface of this name was ever applied."""
+    """No surface of this name exists: no file for it was ever applied."""
 
 
 class Evaluation(NamedTuple):
-    """An answer and the unit's `bucket` (ppm; None where the unit did not matter)."""
+    """An answer and the unit's `bucket` in ppm, None if the answer did not depend on the unit."""
 
     answer: Answer
     bucket: int | None
 
     @property
     def value(self) -> Mapping[str, Any]:
+        """Content of the version that is served."""
         return self.answer.version.content
 
     @property
     def version(self) -> str:
+        """Name of the version that is served."""
         return self.answer.version.name
 
     @property
     def variant(self) -> Variant:
+        """Arm of the comparison."""
         return self.answer.variant
 
     @property
     def reason(self) -> Reason:
+        """OpenFeature reason."""
         return self.answer.reason
 
     @property
     def rollout(self) -> str:
+        """Id of the rollout, empty without one."""
         return self.answer.rollout
 
     @property
     def cohort(self) -> str:
+        """Name of the unit's cohort, empty without one."""
         return self.answer.cohort
 
     @property
     def stage(self) -> str:
+        """Name of the rollout's stage, empty without a rollout."""
         return self.answer.stage
 
     @property
     def exposure(self) -> str:
+        """Exposure token that applications send back in observations, empty without a rollout."""
         return self.answer.exposure
 
 
 def evaluate(snapshot: Snapshot, surface: str, unit: str | None, context: Mapping[str, Any]) -> Evaluation:
-    """What `unit` gets on `surface`. Anything doubtful answers the live version; UnknownSurface for an unknown name."""
+    """Evaluate `surface` for `unit`. In any doubt it gets the live version. Raises UnknownSurface."""
     flags = snapshot.surfaces.get(surface)
     if flags is None:
         raise UnknownSurface(surface)
@@ -67,8 +75,8 @@ def evaluate(snapshot: Snapshot, surface: str, unit: str | None, context: Mappin
 
 
 def choose(flags: SurfaceFlags, unit: str | None, context: Mapping[str, Any]) -> Answer:
-    """`evaluate` for the hot path: only the answer, which is one of the few that the snapshot holds ready."""
-    # `_can_be_observed`, written out: a call would cost a tenth of all of it.
+    """`evaluate` for the hot path: only the answer, which is one of those prepared in the snapshot."""
+    # `_can_be_observed` is inlined: a call would cost a tenth of the total time.
     if flags.exposure is None or not unit or len(unit) > LONGEST_UNIT or "\x00" in unit:
         return flags.live
     try:
@@ -79,7 +87,7 @@ def choose(flags: SurfaceFlags, unit: str | None, context: Mapping[str, Any]) ->
 
 
 def _can_be_observed(unit: str) -> bool:
-    """Whether what a unit's requests show would be taken. Nobody gets a new version unseen."""
+    """Whether observations of this unit would be accepted. Nobody gets a new version that cannot be observed."""
     return len(unit) <= LONGEST_UNIT and "\x00" not in unit
 
 

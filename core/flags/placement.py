@@ -1,4 +1,4 @@
-"""Where an observation belongs: the rollout, the stage and the arm in which its unit was served."""
+"""Placement of observations: the rollout, stage and arm in which the unit was served."""
 
 import re
 from dataclasses import dataclass
@@ -12,11 +12,11 @@ SIDES = frozenset(v.value for v in Variant)
 COMPARED = (Variant.CANARY, Variant.CONTROL)
 _TOKEN = re.compile(rf"R-\d+\.\d+\.({'|'.join(Variant)})")
 LATEST = timedelta(hours=1)
-"""How long after a stage has ended what was served in it still counts."""
+"""How long after the end of a stage its observations are still accepted."""
 
 
 class Misplaced(ValueError):
-    """An observation that contradicts what was served then; `code` is for machines."""
+    """An observation that contradicts what was served. `code` is machine-readable."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -24,17 +24,20 @@ class Misplaced(ValueError):
 
 
 class Uncounted(StrEnum):
-    """Why an observation that is fine counts in no comparison."""
+    """Why a valid observation counts in no comparison."""
 
-    NOT_COMPARED = "not_compared"  # no rollout, no canary, or people who are not compared
-    SETTLING = "settling"  # right after a step: evaluated before it or after it, nobody knows
+    NOT_COMPARED = "not_compared"  # no rollout, no canary, or the unit is in neither arm
+    SETTLING = "settling"  # right after a step: it may have been evaluated before or after it
     UNKNOWN_COHORT = "unknown_cohort"  # a version alone does not tell who is, or was, in a cohort
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """One arm of one stage of one rollout. `splits`: whether the unit's first appearance tells how people were split;
-    right after a step it does not, since those who change sides are not counted yet."""
+    """One arm of one stage of one rollout.
+
+    `counts_for_split` says whether the unit's first exposure counts in the sample-ratio test. Right after a step it
+    does not, since units that changed arms are not counted yet.
+    """
 
     tracked: Tracked
     stage: int
@@ -43,7 +46,7 @@ class Place:
 
     @property
     def earlier_cohorts(self) -> tuple[int, ...]:
-        """Stages before this one whose people, in either arm, are not compared again."""
+        """Indices of the other cohort stages; their members, in either arm, are not compared again."""
         return tuple(dict.fromkeys(s.index for s in self.tracked.spans if s.cohort and s.index != self.stage))
 
 
@@ -56,12 +59,12 @@ def place(
     version: str | None = None,
     exposure: str | None = None,
 ) -> Place | Uncounted:
-    """The place an observation counts in, or why it counts nowhere. Misplaced if it is impossible.
+    """Place an observation, or say why it counts in no comparison. Raises MisplacedObservation if it is impossible.
 
-    `exposure` is what the evaluation answered and tells everything. Without it `at` tells the stage, and the variant
-    the arm; right after a step only those count who are on the same side before and after it, by their own bucket. A
-    version alone tells the arm as far as it can: where the control is matched the unit's bucket decides. Where another
-    flag system chooses, the bucket is never asked, and nothing counts while that system changes over.
+    The `exposure` token of the evaluation determines everything. Without it, `at` gives the stage and `variant` the
+    arm; right after a step only units count whose bucket is in the same arm before and after it. A `version` alone
+    gives the arm as far as possible: with a matched control the unit's bucket decides. If another flag system assigns
+    versions, buckets are never used, and nothing counts while that system changes over.
     """
     _check_names(flags, variant, version)
     if exposure:
@@ -100,7 +103,7 @@ def _check_names(flags: SurfaceFlags, variant: str | None, version: str | None) 
 def claim(
     flags: SurfaceFlags, *, now: datetime, variant: str | None, version: str | None, exposure: str | None
 ) -> Place | None:
-    """The arm under way that an observation says it is of, whatever else is wrong with it; None where it says none."""
+    """The current arm that an otherwise invalid observation claims to belong to; None if it claims none."""
     running = _running(flags, now)
     if running is None:
         return None
@@ -116,7 +119,7 @@ def claim(
 def _echoed(
     flags: SurfaceFlags, exposure: str, at: datetime, variant: str | None, version: str | None
 ) -> Place | Uncounted:
-    """The place that an evaluation wrote into its answer."""
+    """Place an observation by the exposure token of its evaluation."""
     for tracked in flags.tracked:
         if not exposure.startswith(f"{tracked.rollout}."):
             continue
@@ -127,7 +130,7 @@ def _echoed(
         break
     else:
         if _TOKEN.fullmatch(exposure):
-            return Uncounted.NOT_COMPARED  # of a rollout that is long over
+            return Uncounted.NOT_COMPARED  # a rollout that ended long ago
     raise Misplaced(
         "unknown_exposure",
         f'no evaluation of {flags.name} answered the exposure "{exposure}": send metadata.exposure as it came',
@@ -160,7 +163,7 @@ def _running(flags: SurfaceFlags, at: datetime) -> tuple[Tracked, Span] | None:
 
 
 def _counts(span: Span, arm: Variant, at: datetime) -> bool:
-    """Whether a stage compares this arm at this time."""
+    """Whether the stage compares this arm at this time."""
     if span.counted_from is None or at < span.counted_from:
         return False
     return span.exposes and arm in COMPARED and (arm is Variant.CANARY or span.control_left)
@@ -177,7 +180,7 @@ def _check(tracked: Tracked, span: Span, arm: Variant, version: str | None) -> N
 
 
 def _side(tracked: Tracked, span: Span, unit: str, version: str) -> Variant | Uncounted:
-    """The arm that a version alone tells."""
+    """The arm that follows from the version alone."""
     if tracked.driven:
         return {tracked.to_version: Variant.CANARY, tracked.from_version: Variant.CONTROL}.get(version, Variant.STABLE)
     if version not in {tracked.to_version, tracked.from_version}:
@@ -185,25 +188,28 @@ def _side(tracked: Tracked, span: Span, unit: str, version: str) -> Variant | Un
     if any(one.cohort and one.index < span.index for one in tracked.spans):
         return Uncounted.UNKNOWN_COHORT
     if span.cohort and span.control_left:
-        # Whoever has the new version is inside the cohort, but whoever has the old one may be beside it: one arm alone
-        # would be counted, of those who report only a version.
+        # Units with the new version are in the cohort, but units with the old one may be outside of it: of those that
+        # report only a version, a single arm would be counted.
         return Uncounted.UNKNOWN_COHORT
     if version == tracked.to_version:
         return Variant.CANARY
     if span.cohort:
-        return Variant.STABLE  # beside the cohort, all of which has the new version
+        return Variant.STABLE  # outside the cohort, which has the new version throughout
     if span.control_from == span.canary_below:
         return Variant.CONTROL
     return Variant.CONTROL if tracked.bucket(unit) >= span.control_from else Variant.STABLE
 
 
 def _settling(tracked: Tracked, span: Span, unit: str, arm: Variant, *, by_variant: bool) -> Place | Uncounted:
-    """Right after a step: who was on this side before it as well counts here; who changed sides may have been served
-    on either; and whose bucket is on neither side was not placed by it, so that only the report can be believed."""
+    """Place an observation right after a step.
+
+    Units that were in this arm before the step count. Units that changed arms may have been served in either, so they
+    do not. If the bucket is in neither arm, it did not decide the assignment, and the report is believed.
+    """
     place_in_order = tracked.spans.index(span)
     before = tracked.spans[place_in_order - 1] if place_in_order else None
     if before is None or not before.exposes:
-        # Before the first canary nobody was told a side, so whoever names one was told it here.
+        # Before the first canary nobody was assigned an arm, so a reported one was assigned in this stage.
         return Place(tracked=tracked, stage=span.index, arm=arm, splits=by_variant)
     bucket = tracked.bucket(unit)
     match arm:

@@ -1,4 +1,4 @@
-"""What every surface answers at one position of the log, as one immutable value that is computed once per change."""
+"""Snapshot of all flags at one position of the log: an immutable value, computed once per change."""
 
 import json
 from collections.abc import Callable, Collection, Mapping
@@ -12,7 +12,7 @@ from core.flags.targeting import Where
 
 
 class Variant(StrEnum):
-    """Which side of the comparison an answer is on; STABLE is not compared."""
+    """The arm that an answer belongs to. STABLE is not compared."""
 
     CANARY = "canary"
     CONTROL = "control"
@@ -20,7 +20,7 @@ class Variant(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why, in the words of OpenFeature."""
+    """Why an answer was given, in OpenFeature's terms."""
 
     DEFAULT = "DEFAULT"
     SPLIT = "SPLIT"
@@ -29,7 +29,7 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Version:
-    """A version of a surface and its whole content; `json` is that content, compact, in UTF-8."""
+    """A version of a surface and its content. `json` is the content as compact JSON in UTF-8."""
 
     name: str
     content: Mapping[str, Any]
@@ -42,7 +42,7 @@ class Version:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Answer:
-    """One of the few things a surface can answer. Compared by identity, so that its bytes can be kept beside it."""
+    """One of the few possible answers of a surface. Compared by identity, so that its encoded bytes can be cached."""
 
     version: Version
     variant: Variant
@@ -50,12 +50,12 @@ class Answer:
     rollout: str = ""
     cohort: str = ""
     stage: str = ""
-    exposure: str = ""  # what an application echoes in its observations (`exposure_token`); empty without a rollout
+    exposure: str = ""  # `format_exposure_token`: applications send it back in observations; empty without a rollout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cohort:
-    """An audience that was let in. `ppm` of it get the new version, and keep it in later stages."""
+    """An audience that was let in. `ppm` of it get the new version and keep it in later stages."""
 
     name: str
     where: Where
@@ -64,8 +64,10 @@ class Cohort:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class EarlierCohort:
-    """A cohort of an earlier stage. Its members, in either arm, were compared there and are not compared again: those
-    below `below` get the new version, the others the live one."""
+    """A cohort of an earlier stage. Its members were compared there and are not compared again.
+
+    Members with a bucket below `below` get the new version, the others the live one.
+    """
 
     cohort: Cohort
     below: int
@@ -75,7 +77,7 @@ class EarlierCohort:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Exposure:
-    """How the rollout under way divides a surface: [0, canary_below) is canary, [control_from, 1e6) control."""
+    """How the current rollout divides a surface: buckets [0, canary_below) are canary, [control_from, 1e6) control."""
 
     rollout: str
     to_version: Version
@@ -95,9 +97,11 @@ class Exposure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
-    """A stage of a rollout and when it ran. `exposes`: somebody got the new version in it. `counted_from`: since when
-    traffic is divided as it says; None while it is not. `settles_until`: until then an application may still report
-    what was evaluated in the stage before. Units in [0, canary_below) are canary, those in [control_from, 1e6) control.
+    """A stage of a rollout and when it ran.
+
+    `exposes`: anybody got the new version in it. `counted_from`: when traffic began to be split as designed, None until
+    then. `settles_until`: until then applications may still report evaluations of the previous stage. Buckets in
+    [0, canary_below) are canary, those in [control_from, 1e6) control.
     """
 
     index: int
@@ -115,22 +119,22 @@ class Span:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Tracked:
-    """A rollout whose observations may still arrive: where they belong and what is counted of them."""
+    """A rollout whose observations may still arrive: where they belong and what is counted."""
 
     rollout: str
     from_version: str
     to_version: str
     spans: tuple[Span, ...]
-    driven: bool  # whether another flag system chooses who gets which version: then `bucket` says nothing of a unit
+    driven: bool  # another flag system assigns the versions, so `bucket` says nothing about a unit
     bucket: Callable[[str], int]
     segments: tuple[str, ...]
-    thresholds: Mapping[str, tuple[float, ...]]  # metric -> limits whose exceedance is counted
-    caps: Mapping[str, float]  # metric -> the value above which its readings are cut, beside being added up as they are
+    thresholds: Mapping[str, tuple[float, ...]]  # metric -> values whose exceedances are counted
+    caps: Mapping[str, float]  # metric -> value at which its readings are capped, in addition to the raw sums
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SurfaceFlags:
-    """One surface: its live answer, the rollout that divides it (if any), and the rollouts to count for."""
+    """One surface: its live answer, the exposure of its current rollout (if any), and the rollouts to count for."""
 
     name: str
     live: Answer
@@ -141,14 +145,14 @@ class SurfaceFlags:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Snapshot:
-    """All surfaces, at `position` of the log."""
+    """All surfaces at one `position` of the log."""
 
     position: int = 0
     surfaces: Mapping[str, SurfaceFlags] = field(default_factory=dict)
 
     def withdrawn(self, of: Collection[str] | None = None) -> "Snapshot":
-        """The same with everybody on the live version, `of` these surfaces or of all: what is served where it is not
-        known what holds."""
+        """A copy in which everybody gets the live version, on the surfaces `names` or on all. The fail-safe
+        snapshot."""
         alike = {
             name: replace(surface, exposure=None) if of is None or name in of else surface
             for name, surface in self.surfaces.items()
@@ -160,7 +164,7 @@ EMPTY = Snapshot()
 
 
 def live(version: Version) -> Answer:
-    """What a surface answers without a rollout, without a unit, and whenever anything is doubtful."""
+    """The answer without a rollout, without a unit, and in any doubt."""
     return Answer(version=version, variant=Variant.STABLE, reason=Reason.DEFAULT)
 
 
@@ -176,9 +180,9 @@ def exposure(
     cohort: Cohort | None,
     past: tuple[Cohort, ...],
 ) -> Exposure:
-    """The division of a surface by one stage; `canary` in ppm of the stage's audience (the cohort, or everybody).
+    """Build a stage's exposure. `canary` is in ppm of the stage's audience (the cohort, or everybody).
 
-    A stage that exposes nobody (`canary` 0) leaves all but the past cohorts on the live version.
+    A stage that exposes nobody (`canary` 0) leaves everybody on the live version, except the past cohorts.
     """
 
     def answer(version: Version, variant: Variant, reason: Reason, cohort_name: str = "") -> Answer:
@@ -194,7 +198,7 @@ def exposure(
 
     reason = Reason.TARGETING_MATCH if cohort else Reason.SPLIT if canary else Reason.DEFAULT
     inside = cohort.name if cohort else ""
-    # A later stage for everybody grows in an earlier cohort as well; another cohort does not.
+    # A later stage for everybody also grows inside earlier cohorts; another cohort's stage does not.
     reached = 0 if cohort else canary
     earlier = tuple(
         EarlierCohort(
@@ -224,12 +228,12 @@ def exposure(
 
 
 def control_starts(canary: int, *, matched: bool) -> int:
-    """Where control begins, in ppm, beside a canary of [0, canary): an equal-size one takes the other end."""
+    """First bucket of control, in ppm, for a canary of [0, canary). A matched control takes the far end."""
     if not canary:
         return MILLION
     return MILLION - canary if matched and canary * 2 <= MILLION else canary
 
 
 def exposure_token(rollout: str, stage_index: int, variant: Variant) -> str:
-    """What places an observation exactly: the rollout, the stage and the side that an evaluation answered."""
+    """Format the token that places an observation exactly: rollout, stage and arm of an evaluation."""
     return f"{rollout}.{stage_index}.{variant}"

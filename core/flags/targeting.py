@@ -1,4 +1,4 @@
-"""Whether somebody belongs to a cohort: every equality and in-list must hold on the evaluation's context."""
+"""Cohort targeting: every condition (equality or in-list) must hold for the evaluation's context."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,10 +13,10 @@ Holds: TypeAlias = Callable[[Mapping[str, Any]], bool]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Where:
-    """Each attribute with the values it may have, as text; all must hold.
+    """Conditions of a cohort: attributes with their allowed values as text. All must hold.
 
-    `holds` says so for a context: False where an attribute is missing, or is a list, an object or null: in doubt
-    somebody is outside. It is made once, as every evaluation asks it.
+    `matches(context)` is False if an attribute is missing, or is a list, an object or null: in doubt, somebody is
+    outside. It is compiled once, since every evaluation calls it.
     """
 
     terms: tuple[tuple[str, frozenset[str]], ...]
@@ -29,7 +29,7 @@ class Where:
 
 
 def where(conditions: Mapping[str, str | tuple[str, ...]]) -> Where:
-    """Conditions as a file writes them: a text is an equality, a tuple an in-list. Domains ignore case."""
+    """Parse conditions as written in a file: a text is an equality, a tuple an in-list. Domains ignore case."""
     terms = []
     for key, value in conditions.items():
         values = (value,) if isinstance(value, str) else value
@@ -61,7 +61,7 @@ def _text(value: object) -> str | None:
 
 
 def _domain(context: Mapping[str, Any]) -> str | None:
-    """The part after the last @ of `email`; where no `email` was sent, what was sent as `email_domain`."""
+    """The lower-case domain of `email`; without an `email`, the `email_domain` that was sent. None if there is none."""
     email = context.get(EMAIL)
     if email is None:
         given = context.get(EMAIL_DOMAIN)

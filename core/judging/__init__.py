@@ -1,1 +1,1 @@
-"""From what was measured to one verdict: pure, deterministic, and the same again from the record."""
+"""From measurements to one verdict. Pure and deterministic: a recorded look always gives the same verdict again."""

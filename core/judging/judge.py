@@ -1,4 +1,4 @@
-"""The verdict on one look: the same question, look and state give the same judgement."""
+"""Judge one look. Deterministic: the same question, look and state always give the same judgement."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -17,12 +17,15 @@ from core.judging.verdict import findings as deciding
 from core.judging.verdict import health, noninferiority
 
 STANDING_OUT = 5
-"""Rows of segments that a judgement brings along."""
+"""Rows of segments that a judgement includes at most."""
 
 
 def judge(question: Question, look: Look, before: State) -> Judgement:
-    """Roll back before anything else and for ever; then what makes a comparison worthless, a hold, silence, too little
-    to judge by; and where nothing speaks against it, whether it is shown to keep its limits."""
+    """Judge a look and return the verdict with the state for the next look.
+
+    The first that applies decides: a rollback (permanent), a sample-ratio mismatch, a hold, missing data, too little
+    data, no control left, all limits shown to be kept, and otherwise continue.
+    """
     state = advance(question, look, before)
     state = replace(state, split=health.check_split(question, look, before.split))
     state = replace(state, segments=segment_scores(question, look, state))

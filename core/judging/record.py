@@ -1,4 +1,4 @@
-"""To and from JSON text, floats exactly: what is recorded is read as it was written."""
+"""Questions, looks, states and judgements as JSON text. Floats survive the round trip exactly."""
 
 from dataclasses import dataclass
 
@@ -10,12 +10,12 @@ from core.judging.model.question import Question
 from core.judging.model.state import State
 
 ENGINE = 4
-"""Which engine judges here: the verdicts of another one cannot be computed again by this program."""
+"""Version of the engine. This program cannot recompute verdicts that another engine version recorded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
-    """One look as it is kept; `question` is None where it was asked as at the look before."""
+    """One look as it is stored. `question` is None if it is the same as at the previous look."""
 
     engine: int
     look: Look
@@ -30,7 +30,7 @@ _LOOK = TypeAdapter(Look)
 
 
 def dump(value: Question | Look | State | Judgement) -> str:
-    """JSON text; equal values give equal text."""
+    """The value as JSON text; equal values give equal text."""
     match value:
         case Question():
             return _QUESTION.dump_json(value).decode()
@@ -43,20 +43,20 @@ def dump(value: Question | Look | State | Judgement) -> str:
 
 
 def dump_recorded(value: Recorded) -> str:
-    """JSON text of a look as it is kept."""
+    """A recorded look as JSON text, without fields that have their default."""
     return _RECORDED.dump_json(value, exclude_defaults=True).decode()
 
 
 def load_recorded(text: str) -> Recorded:
-    """A look as it was kept; ValueError where the text is none."""
+    """Parse a recorded look. Raises ValueError if the text is not one."""
     return _RECORDED.validate_json(text)
 
 
 def load_question(text: str) -> Question:
-    """A recorded question; ValueError where the text is none."""
+    """Parse a recorded question. Raises ValueError if the text is not one."""
     return _QUESTION.validate_json(text)
 
 
 def load_judgement(text: str) -> Judgement:
-    """A recorded judgement; ValueError where the text is none."""
+    """Parse a recorded judgement. Raises ValueError if the text is not one."""
     return _JUDGEMENT.validate_json(text)

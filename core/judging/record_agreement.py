@@ -1,4 +1,4 @@
-"""Whether two records say the same: everything exactly but the last digits of numbers, which depend on a processor."""
+"""Compare a recorded judgement with a recomputed one, up to rounding that depends on the processor."""
 
 import json
 from math import isclose
@@ -6,11 +6,11 @@ from typing import Any
 
 RELATIVE = 1e-9
 ABSOLUTE = 1e-10
-"""What sums of thousands of gains that nearly cancel may be off by; far below anything that is read."""
+"""Tolerance for sums of thousands of increments that nearly cancel; far below any digit that is used."""
 
 
 def agree(said: str, computed: str) -> bool:
-    """Of two JSON texts: the same shape, names, words and whole numbers, and numbers equal to 1e-9."""
+    """Whether two JSON texts agree: structure, strings and integers exactly, floats to a relative 1e-9."""
     return said == computed or _same(json.loads(said), json.loads(computed))
 
 

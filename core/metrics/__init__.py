@@ -1,1 +1,1 @@
-"""What is measured: the catalogue of metrics, and what an application reports."""
+"""Metrics: the catalogue, and the observations that applications report."""

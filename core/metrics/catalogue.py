@@ -1,4 +1,4 @@
-"""Every metric that ships, and how a value reported under a key becomes its reading."""
+"""The catalogue of built-in metrics, and how reported values become readings."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,17 +8,18 @@ from types import MappingProxyType
 
 
 class Kind(StrEnum):
-    """How a metric's values add up."""
+    """How a metric's values are aggregated."""
 
     PROPORTION = "proportion"  # 0 or 1 per request
     RATIO = "ratio"  # between 0 and 1 per request
     MEAN = "mean"
     QUANTILE = "quantile"
-    COUNT = "count"  # events, over requests
+    COUNT = "count"  # events over all requests
 
 
 class Good(StrEnum):
-    """Which way a metric should go; UNCHANGED is two-sided, UNKNOWN is never success or harm alone."""
+    """The direction in which a metric should change. UNCHANGED: any change is harm. UNKNOWN: no change is good or
+    bad."""
 
     UP = "up"
     DOWN = "down"
@@ -27,7 +28,7 @@ class Good(StrEnum):
 
 
 class MarginScale(StrEnum):
-    """What a default margin is measured in."""
+    """Unit of a default margin."""
 
     POINTS = "points"  # of a proportion: 0.02 is 2 percentage points
     RELATIVE = "relative"  # to control: 0.15 is 15 %
@@ -35,7 +36,7 @@ class MarginScale(StrEnum):
 
 
 class DefaultRole(StrEnum):
-    """What a metric may do where a file does not say."""
+    """What a metric may do if the rollout file does not say."""
 
     ROLLBACK = "rollback"
     HOLD = "hold"
@@ -44,7 +45,7 @@ class DefaultRole(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:
-    """A row of the catalogue. `default_margin` is positive, in `margin_scale`; None: no margin by default."""
+    """One metric of the catalogue. `default_margin` is positive, in units of `margin_scale`; None for no margin."""
 
     key: str
     title: str
@@ -57,7 +58,7 @@ class Metric:
 
     @property
     def quantile(self) -> float | None:
-        """The share below the quantile that this metric is, e.g. 0.95; None for other kinds."""
+        """The probability of the quantile that this metric is, such as 0.95; None for other kinds."""
         return int(self.key.rsplit("_p", 1)[1]) / 100 if self.kind is Kind.QUANTILE else None
 
     @property
@@ -130,20 +131,20 @@ FEEDS: Mapping[str, tuple[str, ...]] = {
     "latency_ms": ("latency_p50", "latency_p95"),
     "ttft_ms": ("ttft_p95",),
 }
-"""Keys of an observation beside the catalogue's own, and the metrics that they feed."""
+"""Additional keys of an observation, and the metrics that they feed."""
 
 COUNTED_AT_INTAKE = frozenset({"refused_items", "unplaced_items", "late_items", "duplicate_items"})
-"""How well observations arrive. No application reports that; arms that differ in it cannot be compared."""
+"""Metrics of data quality, counted at intake, not reported. Arms that differ in them cannot be compared."""
 
 COUNTED_ELSEWHERE = frozenset({"new_error_category"}) | COUNTED_AT_INTAKE
-"""Metrics that no observation carries under their own key."""
+"""Metrics that observations do not carry under their own key."""
 
 
-LARGEST = 1e12  # of one reading: sums, and sums of squares, of any number of them stay finite
+LARGEST = 1e12  # largest reading allowed, so that sums and sums of squares stay finite
 
 
 class UnknownMetric(ValueError):
-    """A key that is none of the catalogue's."""
+    """A metric key that is not in the catalogue."""
 
     def __init__(self, key: str) -> None:
         super().__init__(f'unknown metric "{key}".')
@@ -151,9 +152,9 @@ class UnknownMetric(ValueError):
 
 
 def readings(key: str, value: object) -> tuple[tuple[str, float], ...]:
-    """(metric key, value) for each metric that the key feeds; none where it was not measured (None).
+    """Parse a reported value into (metric key, reading) for each metric that the key feeds.
 
-    ValueError says what is wrong.
+    None means not measured and gives no reading. Raises ValueError (`UnknownMetric` for an unknown key).
     """
     if key in COUNTED_AT_INTAKE:
         raise ValueError(f'"{key}" is counted as observations arrive: leave it out')
@@ -169,7 +170,8 @@ def readings(key: str, value: object) -> tuple[tuple[str, float], ...]:
 
 
 def counts_as_request(metrics: Mapping[str, float]) -> bool:
-    """Whether an observation with these readings is a request; one that only reports events (a complaint) is not."""
+    """Whether an observation with these readings is a request. One that only reports events, such as a complaint, is
+    not."""
     return not metrics or any(CATALOGUE[key].kind is not Kind.COUNT for key in metrics)
 
 

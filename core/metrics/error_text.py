@@ -1,4 +1,4 @@
-"""Error texts grouped into kinds of errors: what differs from one failure to the next is taken out."""
+"""Group error texts into kinds of errors by replacing the parts that differ from one failure to the next."""
 
 import re
 from itertools import pairwise
@@ -13,15 +13,15 @@ _ADDRESSES = (
 )
 _WORD = re.compile(r"[\w-]{6,}")
 _NUMBER = re.compile(r"(?<![\w.])(?![1-5]\d\d(?![\w.]))[-+]?\d[\d.,_:]*(?=\b|[a-z%])", re.IGNORECASE)
-"""A three-digit number from 100 to 599 stays: it may be a status, which is the kind of an error."""
+"""Numbers from 100 to 599 stay: they may be a status code, which identifies the kind of error."""
 _SPACE = re.compile(r"\s+")
 LONGEST = 200
 
 
 def grouped(text: str) -> str:
-    """The kind of an error: `order 4711 failed` and `order 4712 failed` are both `order <n> failed`.
+    """The kind of an error: `order 4711 failed` and `order 4712 failed` both become `order <n> failed`.
 
-    Addresses, e-mail addresses, ids, times, paths and numbers are replaced; at most 200 characters stay.
+    Replaces URLs, e-mail addresses, ids, times, paths and numbers, and truncates to 200 characters.
     """
     for pattern, name in _ADDRESSES:
         text = pattern.sub(name, text)
@@ -30,9 +30,9 @@ def grouped(text: str) -> str:
 
 
 def _without_id(word: re.Match[str]) -> str:
-    """`<id>` for words like `req_8fKd02aX9` and `7f3a9c1e2b`: letters and digits mixed, three digits or more.
+    """Return `<id>` for words like `req_8fKd02aX9` and `7f3a9c1e2b`: letters mixed with at least three digits.
 
-    Codes stay, such as `E11000` and `HTTP2StreamError`: they have few digits, or all in one place.
+    Codes such as `E11000` and `HTTP2StreamError` stay: they have few digits, or all of them in one place.
     """
     text = word.group()
     plain = text.replace("_", "").replace("-", "")

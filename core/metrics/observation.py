@@ -1,4 +1,4 @@
-"""One thing that happened, as an application reported it."""
+"""One observation, as an application reports it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,9 +7,10 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """What one unit's request showed: readings by metric key (`core.metrics.catalogue.readings`), at an aware time.
+    """What one unit's request showed. `at` is timezone-aware.
 
-    `variant` is the arm that was served and `version` the version; at least one of them tells which side it belongs to.
+    `readings` are by metric key (see `core.metrics.catalogue.parse_readings`). `variant` is the arm and `version` the
+    version that was served.
     """
 
     surface: str

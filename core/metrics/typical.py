@@ -1,4 +1,4 @@
-"""What metrics usually look like, for planning where nothing has been measured yet: one table, said to be assumed."""
+"""Typical levels of metrics, assumed for planning while nothing has been measured yet."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,11 +9,11 @@ from core.metrics.catalogue import CATALOGUE, Kind
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Level:
-    """How a metric stands on the current version.
+    """Level of a metric on the current version.
 
-    `level` is the rate, the mean or the quantile in the metric's own unit (events per request of a count); `spread` the
-    standard deviation of the logarithm of single values, 0 for rates; `share` the part of requests that have a reading,
-    0 to 1; `design_effect` how much more the rate varies than that of independent requests, 1 where that is not known.
+    `level` is the rate, mean or quantile in the metric's own unit (for a count, events per request). `spread` is the
+    standard deviation of the logarithm of single values, 0 for rates. `share` is the share of requests that have a
+    reading, 0 to 1. `design_effect` is the variance relative to independent requests, 1 if unknown.
     """
 
     level: float
@@ -23,10 +23,10 @@ class Level:
 
 
 JUDGED = 0.25
-"""The share of answers that is checked by a judge where nothing is known: judging costs money."""
+"""Assumed share of answers that a judge scores: judging costs money."""
 
 JUDGED_METRICS = frozenset({"eval_pass_rate", "critical_fail_rate", "eval_score", "groundedness_rate"})
-"""Those that a judge's verdict on single answers feeds: more judging means more readings."""
+"""Metrics whose readings come from a judge's scores of single answers: more judging gives more readings."""
 
 TYPICAL: Mapping[str, Level] = MappingProxyType(
     {
@@ -71,5 +71,5 @@ TYPICAL: Mapping[str, Level] = MappingProxyType(
 
 
 def is_value(metric: str) -> bool:
-    """Whether single readings are amounts with a spread, instead of 0 or 1 or events."""
+    """Whether single readings are amounts (means and quantiles), not 0/1 outcomes or events."""
     return CATALOGUE[metric].kind in {Kind.MEAN, Kind.QUANTILE}

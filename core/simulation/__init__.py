@@ -1,1 +1,1 @@
-"""A plan tried out before anybody sees it: simulated users, the real engine, and what came of many runs."""
+"""Simulate a rollout plan before anybody is exposed: simulated users, the real engine, and a summary of many runs."""

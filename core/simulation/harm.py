@@ -1,4 +1,4 @@
-"""What a new version does to a metric: by so many points, in relation to what it was, or to a fixed level."""
+"""Simulated harm: how a new version changes a metric, in points, relative to its level, or to a fixed level."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,14 +13,16 @@ from core.metrics.catalogue import Kind as MetricKind
 from core.stats.checked import Array
 
 TIMES = 2.0
-"""By how much of its amount a limit is broken where nobody says how."""
+"""Default harm, as a multiple of the limit's amount."""
 LOWEST, HIGHEST = 0.0, 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Harm:
-    """One change of one metric. `shift` is added to a rate, `ratio` multiplies rates, counts and values; `text` says it
-    as people write it: `refusal_rate +6 pp`."""
+    """One change of one metric. `shift` is added to a rate; `ratio` multiplies rates, counts and values.
+
+    `text` describes it as people write it, such as `refusal_rate +6 pp`.
+    """
 
     metric: str
     text: str
@@ -28,14 +30,14 @@ class Harm:
     ratio: float = 1.0
 
     def on_rates(self, rates: Array) -> Array:
-        """Rates of the new version, kept between 0 and 1."""
+        """The new version's rates, clipped to [0, 1]."""
         return np.clip(rates * self.ratio + self.shift, LOWEST, HIGHEST)
 
 
 def written(text: str, known: Known) -> Harm:
-    """`refusal_rate=+6pp`, `cost_per_request=+50%`, `latency_p95=8000ms`. ValueError says what to write.
+    """Parse `refusal_rate=+6pp`, `cost_per_request=+50%` or `latency_p95=8000ms`. ValueError says what to write.
 
-    With a sign it is a change; without one the level that the metric goes to.
+    With a sign the value is a change; without one it is the new level of the metric.
     """
     metric, equals, change = (part.strip() for part in text.partition("="))
     if not equals:
@@ -62,7 +64,7 @@ def written(text: str, known: Known) -> Harm:
 
 
 def of_limits(limits: Sequence[Limit], known: Known) -> tuple[Harm, ...]:
-    """Each rollback limit broken by twice its amount, one harm per metric and direction."""
+    """Harms that violate each acting rollback limit by twice its amount, one per metric and direction."""
     found: dict[tuple[str, bool], Harm] = {}
     for limit in limits:
         if limit.role is Role.ROLLBACK and limit.acts:

@@ -1,4 +1,4 @@
-"""Simulated users: where each falls, how often they come, what they are like, and who is in which arm of a stage."""
+"""Simulated users: their bucket, activity and segments, and the arm of each in a stage."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from core.judging.model.evidence import BUCKETS
 from core.rollout.plan import Stage
 from core.stats.checked import Array
 
-REQUESTS_A_DAY = 3.0  # of one user, where nothing tells
+REQUESTS_A_DAY = 3.0  # assumed requests per user and day
 MOST, LEAST = 20_000, 500
-"""Users that are drawn: where there are more, each stands for several, and is the less peculiar for it."""
-COHORT = 0.02  # of all users, where a stage lets in only some
+"""Bounds of the number of users that are drawn. If there are more, each represents several people."""
+COHORT = 0.02  # share of all users in a cohort
 SHARES = {"a": 0.6, "b": 0.3, "c": 0.1}
-"""Made-up values of a dimension of segments, and their shares."""
-PROFILES = 12  # combinations of segments that are drawn
+"""Made-up values of a segment dimension, and their shares."""
+PROFILES = 12  # number of segment combinations that are drawn
 
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
@@ -25,36 +25,41 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Population:
-    """Arrays of shape (users,). `position` in [0, 1) decides the arm, `activity` is each user's share of all requests;
-    `place` is `profile * 256 + bucket`; `people` is how many there really are, at least those that are drawn."""
+    """Simulated users as arrays of shape (users,).
+
+    `position` in [0, 1) decides the arm, `activity` is the user's share of all requests, `place` is
+    `profile * 256 + bucket`. `people` is the number of real people, at least the number of simulated users.
+    """
 
     position: Array
     place: Ints
-    member: Bools  # of a cohort
+    member: Bools  # whether the user belongs to a cohort
     activity: Array
     profiles: tuple[Mapping[str, str], ...]
     people: int
 
     @property
     def size(self) -> int:
-        """Users that are drawn."""
+        """Number of simulated users."""
         return len(self.position)
 
     @property
     def stands_for(self) -> float:
-        """How many people one of these users is."""
+        """Number of real people that one simulated user represents."""
         return self.people / self.size
 
     def shares(self, stage: Stage, control: str, *, after_cohort: bool = False) -> tuple[float, float]:
-        """The parts of all people that are expected in the arms of a stage."""
+        """Expected shares of all people in the (canary, control) of a stage."""
         share = stage.percent / 100
         rest = share if control == "matched" and share <= 1 / 2 else 1 - share
         of = COHORT if stage.where is not None else 1.0 - COHORT if after_cohort else 1.0
         return share * of, rest * of
 
     def arms(self, stage: Stage, control: str, *, after_cohort: bool = False) -> tuple[Bools, Bools]:
-        """Who is served the new version in a stage, and who is its control, as placement does it: whom a past cohort
-        compared is compared no more."""
+        """Masks of the users in the (canary, control) of a stage, assigned as `core.flags.placement` does.
+
+        Members of a past cohort are not compared again.
+        """
         share = stage.percent / 100
         canary, rest = self.position < share, self.position >= share
         if control == "matched" and share <= 1 / 2:
@@ -67,7 +72,7 @@ class Population:
 
 
 def populate(daily_requests: float, cuts: Sequence[str], chance: Generator) -> Population:
-    """Users for a pace, as unequal in how often they come as people are (an exponential law)."""
+    """Draw users for a number of daily requests; their activity follows an exponential distribution."""
     wanted = daily_requests / REQUESTS_A_DAY
     size = int(min(max(wanted, LEAST), MOST))
     profiles = profiles_of(cuts, chance)
@@ -84,7 +89,7 @@ def populate(daily_requests: float, cuts: Sequence[str], chance: Generator) -> P
 
 
 def profiles_of(cuts: Sequence[str], chance: Generator) -> tuple[Mapping[str, str], ...]:
-    """Combinations of segments; a single empty one where none are judged."""
+    """Draw combinations of segments by dimension; a single empty one if no dimension is judged."""
     if not cuts:
         return ({},)
     drawn = {cut: chance.choice(list(SHARES), PROFILES, p=list(SHARES.values())) for cut in cuts}

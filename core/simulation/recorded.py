@@ -1,4 +1,4 @@
-"""Recorded requests played again: their users drawn anew with all that they did, so that both arms get the same."""
+"""Simulated traffic from recorded observations: units are resampled with everything they did (cluster bootstrap)."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,14 +22,17 @@ from core.simulation.traffic import MOST, NEW_ERROR
 from core.stats.checked import Array
 
 DAY = 86_400.0
-PROFILES = 60  # combinations of segments that are told apart, the most frequent
+PROFILES = 60  # most frequent segment combinations that are distinguished
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recording:
-    """Rows sorted by unit: `begins` has where each unit's rows begin, and their end, shape (units + 1,). `columns` are
-    readings by metric, NaN where a row has none; `request` marks rows that are requests; `category` is an index into
-    `categories`, -1 without an error; `segments` by row. `daily_requests` is its own pace, None without a span."""
+    """Recorded observations as columns, with rows sorted by unit.
+
+    `begins`, shape (units + 1,), holds the first row of each unit and the end. `columns` are readings by metric, NaN if
+    a row has none. `request` marks rows that are requests. `category` is an index into `categories`, -1 without an
+    error. `segments` are by row. `daily_requests` is None if all rows have the same time.
+    """
 
     begins: NDArray[np.int64]
     columns: Mapping[str, Array]
@@ -41,17 +44,17 @@ class Recording:
 
     @property
     def units(self) -> int:
-        """Distinct units."""
+        """Number of distinct units."""
         return len(self.begins) - 1
 
     @property
     def rows(self) -> int:
-        """Observations."""
+        """Number of observations."""
         return int(self.begins[-1])
 
 
 def recording(observations: Iterable[Observation]) -> Recording:
-    """Observations of one surface, whatever arm they were of. ValueError where there are too few to draw from."""
+    """Build a recording from the observations of one surface, whatever their arm. ValueError if there are too few."""
     rows = sorted(observations, key=lambda one: one.unit)
     requests = [counts_as_request(row.readings) or row.error_category is not None for row in rows]
     if sum(requests) < 2 or len({row.unit for row in rows}) < 2:
@@ -71,7 +74,7 @@ def recording(observations: Iterable[Observation]) -> Recording:
 
 
 def as_recorded(known: Known, recording: Recording) -> Known:
-    """Levels and pace as a recording shows them; its own pace counts where it has a span of time."""
+    """Known traffic with the levels and, if it has a time span, the pace of a recording."""
     found = {}
     for metric, column in recording.columns.items():
         entry, have = CATALOGUE[metric], column[~np.isnan(column)]
@@ -86,7 +89,8 @@ def as_recorded(known: Known, recording: Recording) -> Known:
 
 
 class Replay:
-    """One simulated rollout on resampled units. Source: the cluster bootstrap (Davison and Hinkley 1997, 3.8)."""
+    """Traffic of one simulated rollout from resampled units. Source: cluster bootstrap (Davison and Hinkley 1997,
+    3.8)."""
 
     def __init__(
         self, recording: Recording, daily_requests: float, cuts: Sequence[str], harm: Harm | None, chance: Generator
@@ -108,7 +112,7 @@ class Replay:
             people=size,
         )
         self._place = profile[self._row] * BUCKETS + self.population.place[self._user]
-        # The pace is one of requests; rows that only report events come with them.
+        # The pace counts requests; rows that only report events come on top.
         self._rows_a_day = daily_requests * len(self._row) / max(int(recording.request[self._row].sum()), 1)
         self._arms: Mapping[str, NDArray[np.bool_]] = {}
         self._seen = np.zeros(size, dtype=bool)
@@ -116,14 +120,14 @@ class Replay:
         self._after_cohort = False
 
     def enter(self, index: int, stage: Stage, control: str) -> None:
-        """A stage begins: nobody has been seen in it yet."""
+        """Start a stage: assign the users to its arms. Nobody has been seen in it yet."""
         canary, rest = self.population.arms(stage, control, after_cohort=self._after_cohort)
         self._after_cohort = self._after_cohort or stage.where is not None
         self._arms, self._stage = {CANARY: canary, CONTROL: rest}, index
         self._seen = np.zeros(self.population.size, dtype=bool)
 
     def arrive(self, tally: Tally, days: float) -> None:
-        """Rows at random, each in the arm of its unit."""
+        """Draw random rows for this many days and count each in the arm of its unit."""
         expected = min(self._rows_a_day * days, 2.0 * MOST)
         chosen = self._chance.integers(0, len(self._row), self._chance.poisson(expected))
         user = self._user[chosen]
@@ -176,7 +180,7 @@ class Replay:
 
 
 def _profiles(recording: Recording, cuts: Sequence[str]) -> tuple[tuple[Mapping[str, str], ...], NDArray[np.int64]]:
-    """The most frequent combinations of segments, and each row's; the rare ones count for everybody only."""
+    """(most frequent segment combinations, index of each row's). Rare ones only count in the overall comparison."""
     seen = [tuple((cut, row[cut]) for cut in cuts if cut in row) for row in recording.segments]
     counts: dict[tuple[tuple[str, str], ...], int] = {}
     for one in seen:

@@ -1,4 +1,4 @@
-"""What many runs say together: how often harmless changes are stopped, and how soon harm is found."""
+"""Summaries of many runs: how often harmless changes are stopped, and how soon harm is found."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -14,8 +14,11 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Harmless:
-    """`at_most` is the upper 95 % limit of the rate of false rollbacks, 0 to 1. `by` and `holds_by` count metrics;
-    `undecided` counts, by stage, the runs that reached its longest hold."""
+    """Summary of the runs without harm.
+
+    `at_most` is the upper 95 % limit of the false-rollback rate, 0 to 1. `by` and `holds_by` count rollbacks and holds
+    by metric; `undecided` counts, by stage, the runs that reached its longest hold.
+    """
 
     runs: int
     rolled_back: int
@@ -24,14 +27,17 @@ class Harmless:
     held: int
     holds_by: tuple[tuple[str, int], ...]
     undecided: tuple[tuple[str, int], ...]
-    lasted: timedelta  # the median of the runs that were not rolled back, else of all
+    lasted: timedelta  # median over the runs that were not rolled back, or over all if every run was
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """One harm. `stopped` counts runs that it stopped: by a rollback, or by a hold where only that can be (`by_hold`).
-    Times and counts are the median's and the 90th percentile's of all runs, None where so many did not find it.
-    `right` counts the stops for the metric that was harmed; `held_first` the rollbacks that a hold came before."""
+    """Summary of the runs with one harm.
+
+    `stopped` counts the runs that were stopped: by a rollback, or by a hold if only that is possible (`by_hold`). Times
+    and counts are those of the median and the 90th percentile (`slow`) of all runs, None if too few runs found it.
+    `right` counts the stops for the metric that was harmed, `held_first` the rollbacks after a hold.
+    """
 
     harm: Harm
     runs: int
@@ -39,7 +45,7 @@ class Found:
     stopped: int
     right: int
     held_first: int
-    at_least: float  # the lower 95 % limit of the share that is found
+    at_least: float  # lower 95 % limit of the share of runs that find it
     by: tuple[tuple[str, int], ...]
     median: timedelta | None
     slow: timedelta | None
@@ -47,11 +53,11 @@ class Found:
     requests: int | None
     users_slow: int | None
     requests_slow: int | None
-    stage: str  # where most were stopped
+    stage: str  # stage in which most runs were stopped
 
 
 def harmless(runs: Sequence[Run]) -> Harmless:
-    """Of runs in which nothing changed."""
+    """Summarise runs in which nothing changed."""
     back = [run.rollback for run in runs if run.rollback is not None]
     holds = [run.held for run in runs if run.held is not None]
     through = sorted(run.lasted for run in runs if run.rollback is None) or sorted(run.lasted for run in runs)
@@ -68,7 +74,7 @@ def harmless(runs: Sequence[Run]) -> Harmless:
 
 
 def found(harm: Harm, runs: Sequence[Run], *, by_hold: bool) -> Found:
-    """Of runs with one harm. `by_hold`: no rollback limit is on that metric, so a hold is what is waited for."""
+    """Summarise runs with one harm. `by_hold`: no rollback limit covers the metric, so a hold counts as found."""
     stops = [run.rollback or (run.held if by_hold else None) for run in runs]
     stopped = [stop for stop in stops if stop is not None]
     median, slow = _nth(stopped, len(runs), 0.5), _nth(stopped, len(runs), 0.9)
@@ -93,25 +99,25 @@ def found(harm: Harm, runs: Sequence[Run], *, by_hold: bool) -> Found:
 
 
 def upper_limit(events: int, runs: int, confidence: float = CONFIDENCE) -> float:
-    """The one-sided upper limit of a rate (Clopper and Pearson 1934); 1 where it happened every time."""
+    """One-sided upper confidence limit of a rate (Clopper and Pearson 1934); 1 if it happened in every run."""
     if not 0 <= events <= runs or runs == 0:
         raise ValueError(f"{events} of {runs} is no count")
     if events == runs:
         return 1.0
-    from scipy.stats import beta  # imported late: `--help` need not wait for it
+    from scipy.stats import beta  # imported late to keep `--help` fast
 
     return float(beta.ppf(confidence, events + 1, runs - events))
 
 
 def _nth(stopped: Sequence[Stop], runs: int, share: float) -> Stop | None:
-    """The stop by which that share of all runs had been stopped, the soonest first."""
+    """The stop by which this share of all runs had been stopped, earliest first; None if fewer were."""
     ordered = sorted(stopped, key=lambda stop: (stop.after, stop.requests))
     needed = ceil(share * runs)
     return ordered[needed - 1] if 0 < needed <= len(ordered) else None
 
 
 def _same(one: str, other: str) -> bool:
-    """Whether two metrics are about the same thing: the quantiles of one delay are."""
+    """Whether two metrics measure the same signal, such as two quantiles of the latency."""
     return one == other or (one.startswith("latency_") and other.startswith("latency_"))
 
 

@@ -1,4 +1,4 @@
-"""One simulated rollout: the plan, stage by stage, judged by the real engine, until it ends or is rolled back."""
+"""Simulate one rollout: the plan, stage by stage, judged by the real engine, until it ends or is rolled back."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -26,27 +26,29 @@ from core.simulation.tally import Tally
 
 START = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 TICK = timedelta(seconds=10)
-"""Looks are never closer than this; a real rollout is looked at this often all the time."""
-FEWEST = 6  # looks of a stage, whatever is asked
+"""Shortest time between looks; a real rollout is looked at this often throughout."""
+FEWEST = 6  # looks per stage at least
 
 
 class Source(Protocol):
-    """Where requests come from: made up, or recorded."""
+    """Source of simulated requests: synthetic or recorded traffic."""
 
     pace: float
     population: Population
 
     def enter(self, index: int, stage: Stage, control: str) -> None:
-        """A stage begins: users are in its arms from now on."""
+        """Start a stage: assign the users to its arms."""
 
     def arrive(self, tally: Tally, days: float) -> None:
-        """Count what comes in so much time."""
+        """Count in `tally` what comes in during this many days."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stop:
-    """A rollback or a hold: what fired, when on the rollout's clock (since somebody was first served the new version),
-    in which stage, and whom it had reached by then."""
+    """A rollback or a hold of a simulated run: the metric, the stage, and what had been exposed by then.
+
+    `after` is the time since anybody was first served the new version.
+    """
 
     metric: str
     after: timedelta
@@ -57,8 +59,11 @@ class Stop:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """What came of one run. `held` is the first hold, which a simulation sets aside at once; `undecided` are the stages
-    that reached their longest hold. `lasted` is the whole time that somebody was served."""
+    """Result of one run.
+
+    `held` is the first hold, which the simulation sets aside at once. `undecided` are the stages that reached their
+    longest hold. `lasted` is the total time that anybody was served the new version.
+    """
 
     rollback: Stop | None
     held: Stop | None
@@ -67,8 +72,11 @@ class Run:
 
 
 def play(plan: Plan, source: Source, tally: Tally, *, looks: int, policy: Policy = BUILT_IN) -> Run:
-    """Run the plan once. Offline gates are taken as passed, approvals as given at once, holds as set aside at once,
-    and what is blind at the longest hold as accepted."""
+    """Simulate the plan once.
+
+    Offline gates count as passed, approvals as given and holds as set aside at once, and blind spots at the longest
+    hold as accepted.
+    """
     stages = [(index, stage) for index, stage in enumerate(plan.stages) if stage.exposes]
     each = max(FEWEST, round(looks / max(len(stages), 1)))
     rollout = _started(plan)
@@ -110,8 +118,10 @@ def play(plan: Plan, source: Source, tally: Tally, *, looks: int, policy: Policy
 
 
 def moments(stage: Stage, pace: float, looks: int) -> Iterator[tuple[timedelta, bool]]:
-    """(time since the stage began, whether it is the last) of the looks at a stage at most: denser at its beginning,
-    where gross harm shows, and once more when its hold is over."""
+    """Yield (time since the stage began, whether it is the last) for the looks at a stage.
+
+    Looks are denser at the beginning, where gross harm shows, and again right after the hold.
+    """
     sampled = timedelta(days=stage.min_samples / (pace * stage.percent / 100)) if pace > 0 else timedelta(0)
     hold = max(stage.min_hold, min(sampled, stage.max_hold or sampled), TICK)
     longest = max(stage.longest, hold)
@@ -121,7 +131,7 @@ def moments(stage: Stage, pace: float, looks: int) -> Iterator[tuple[timedelta, 
         if at < hold:
             found.append(at)
     found.append(hold)
-    # Right after the hold a stage often lacks only a few requests: a real one would be left seconds later.
+    # Right after the hold a stage often lacks only a few requests; a real one would move on seconds later.
     for number in range(1, looks + 1):
         at = min(hold + max((longest - hold) * (number / looks) ** 3, TICK * number), longest)
         if at > found[-1]:
@@ -131,7 +141,7 @@ def moments(stage: Stage, pace: float, looks: int) -> Iterator[tuple[timedelta, 
 
 
 def look_result(found: Judgement, question: Question, look: Look) -> c.LookResult:
-    """A judgement in the form in which the rollout is told of it; nothing is recorded, so nothing is digested."""
+    """Convert a judgement to the input of the rollout's decisions. Nothing is recorded, so its digests are empty."""
     return c.LookResult(
         judgement=found,
         first_look=0,

@@ -1,4 +1,4 @@
-"""Which runs make up a study of a plan, and the world of each: told by a seed alone, whoever plays it and when."""
+"""A study of a plan: its runs, each determined by the seed alone, whatever the order or process that runs them."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,10 @@ from core.simulation.traffic import ICC, Traffic
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Study:
-    """What is asked. `looks` are those of a run over all its stages, about; the same `seed` gives the same study."""
+    """Parameters of a study. `looks` is the approximate number of looks per run over all stages.
+
+    The same `seed` gives the same study.
+    """
 
     plan: Plan
     known: Known
@@ -39,7 +42,7 @@ class Study:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What the runs say together: without harm, and with each harm in the order of the study."""
+    """Summary of a study: the runs without harm, and those with each harm in the order of the study."""
 
     harmless: Harmless
     harms: tuple[Found, ...]
@@ -47,19 +50,19 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """One run: the number of the harm (-1: none) and of the run."""
+    """One run of a study: index of the harm (-1 for none) and number of the run."""
 
     harm: int
     number: int
 
 
 def tasks(study: Study) -> list[Task]:
-    """Every run, the harmless ones first."""
+    """All runs of a study, those without harm first."""
     return [Task(harm=harm, number=n) for harm in range(-1, len(study.harms)) for n in range(study.runs)]
 
 
 def carry_out(study: Study, task: Task) -> Run:
-    """One run. Its chance depends on the seed and the task alone, so that runs may be played in any order."""
+    """Simulate one run. Its randomness depends only on seed and task, so runs may be carried out in any order."""
     chance = np.random.default_rng([study.seed, task.harm + 1, task.number])
     harm = study.harms[task.harm] if task.harm >= 0 else None
     pace = study.known.daily_requests
@@ -75,17 +78,17 @@ def carry_out(study: Study, task: Task) -> Run:
 
 
 def reported(study: Study) -> tuple[str, ...]:
-    """The metrics that simulated applications report: those of limits, expectations and harms, and those measured."""
+    """Metrics that the simulated applications report: those of limits, expectations and harms, and measured ones."""
     named = [limit.metric for limit in study.plan.limits] + [one.metric for one in study.plan.expectations]
     named += [metric for stage in study.plan.stages for metric in stage.decide_on]
     named += [harm.metric for harm in study.harms] + sorted(study.known.metrics)
-    # Errors have kinds: without failed requests there would be no usual ones to tell a new one from.
+    # A new error category is only new compared with the usual ones, which failed requests provide.
     named += ["hard_error_rate"] if "new_error_category" in named else []
     return tuple(metric for metric in CATALOGUE if metric in named and metric in TYPICAL)
 
 
 def summed_up(study: Study, runs: Iterable[tuple[Task, Run]]) -> Outcome:
-    """The runs of all tasks, in whatever order."""
+    """Summarise the runs of all tasks, given in any order."""
     by_harm: dict[int, list[tuple[int, Run]]] = {}
     for task, run in runs:
         by_harm.setdefault(task.harm, []).append((task.number, run))
@@ -100,7 +103,7 @@ def summed_up(study: Study, runs: Iterable[tuple[Task, Run]]) -> Outcome:
 
 
 def carried_out(study: Study, told: Callable[[Task], None] = lambda task: None) -> Iterator[tuple[Task, Run]]:
-    """Every run, one after the other."""
+    """Run all tasks one after the other; `on_done` is called after each."""
     for task in tasks(study):
         yield task, carry_out(study, task)
         told(task)

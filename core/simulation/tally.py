@@ -1,4 +1,4 @@
-"""Simulated requests counted as intake counts them: sums per stage, arm, segment and metric in 256 hash buckets."""
+"""Count simulated requests as intake does: sums per stage, arm, segment and metric in 256 hash buckets."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -26,10 +26,10 @@ Ints = NDArray[np.int64]
 
 
 class Tally:
-    """The sums of one simulated rollout. A place is `profile * 256 + bucket`: users of a profile share all segments.
+    """Sums of one simulated rollout. A place is `profile * 256 + bucket`; users of a profile share all segments.
 
-    `profiles` are the segments of each, `thresholds` the counters that limits need, by metric. Caps take effect once
-    they are set, for what comes after, as in intake.
+    `profiles` are the segments of each profile, `thresholds` are by metric those whose exceedances limits need. Caps
+    apply to readings that are added after they are set, as in intake.
     """
 
     def __init__(self, profiles: Sequence[Mapping[str, str]], thresholds: Mapping[str, tuple[float, ...]]) -> None:
@@ -45,7 +45,7 @@ class Tally:
         self._histograms: dict[CellKey, Counter[int]] = {}
 
     def add(self, stage: int, arm: str, metric: str, weight: Array, value: Array) -> None:
-        """Weights and values by place."""
+        """Add weights and values by place, each of shape (places,)."""
         if not weight.any():
             return
         both = np.stack([weight, value]).reshape(2, -1, BUCKETS)
@@ -56,7 +56,7 @@ class Tally:
             self._cells[key] = added if have is None else have + added
 
     def add_values(self, stage: int, arm: str, metric: str, place: Ints, values: Array) -> None:
-        """Single readings of a mean or a quantile, each with its place: as they are, cut, counted and in bins."""
+        """Add single readings of a mean or quantile, each with its place: raw, capped, as exceedances and in bins."""
         if len(values) == 0:
             return
         weight = self._at(place)
@@ -73,18 +73,18 @@ class Tally:
             self._bin(stage, arm, metric, place, values, self._segments[:1])
 
     def expose(self, stage: int, canary: int, control: int) -> None:
-        """How many distinct users a stage has seen so far."""
+        """Set the number of distinct users that each arm of a stage has seen so far."""
         self.exposures[stage, CANARY] = canary
         self.exposures[stage, CONTROL] = control
 
     def requests(self, stage: int, arm: str) -> float:
-        """Requests so far."""
+        """Number of requests in an arm of a stage so far."""
         have = self._cells.get(CellKey(stage=stage, arm=arm, segment=EVERYONE, metric=REQUESTS))
         return 0.0 if have is None else float(have[0].sum())
 
     @property
     def sums(self) -> Sums:
-        """Everything so far, as the engine reads it."""
+        """Everything counted so far, in the form the engine reads."""
         return Sums(
             cells={key: Bucketed(weight=both[0], value=both[1]) for key, both in self._cells.items()},
             histograms=self._histograms,

@@ -1,7 +1,7 @@
-"""Synthetic requests of a population: Poisson arrivals, persistent rates per user, counted without drawing each one.
+"""Synthetic requests of a population: Poisson arrivals with persistent rates per user, drawn as counts.
 
-Requests that come at random and are marked at random split into independent Poisson counts per place, so that rates
-need no single requests at all (Kingman 1993, colouring theorem). Only amounts are drawn one by one.
+Poisson arrivals with random marks split into independent Poisson counts per place (Kingman 1993, colouring theorem), so
+rates need no single requests. Only amounts are drawn one by one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,16 +23,16 @@ from core.simulation.tally import Ints, Tally
 from core.stats.checked import Array
 
 ICC = 0.02
-"""How alike the requests of one user are, where nothing tells: their correlation."""
+"""Assumed intraclass correlation of the requests of one user."""
 MOST = 50_000
-"""Requests of one arm between two looks that are drawn; of more it is these that are counted."""
+"""Requests per arm that are drawn between two looks at most; traffic above that is scaled down to it."""
 USUAL_ERRORS = ("Timeout", "RateLimited")
 NEW_ERROR = "NeverSeenBefore"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Signal:
-    """Amounts that feed one or more metrics: exp of a normal, in the metric's unit."""
+    """Log-normal amounts that feed one or more metrics, in the metric's unit."""
 
     metrics: tuple[str, ...]
     median: float
@@ -42,9 +42,11 @@ class _Signal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Crowd:
-    """One arm of one stage, by place: its part of all requests, the mean rates of its users, centre and spread of the
-    standard normal behind amounts (so that its variance is 1 where users are few, too: such places are not dearer).
-    `people` are all who may come."""
+    """Users of one arm of a stage, by place: share of all requests, mean rates, and the law of amounts.
+
+    `shift` and `scale` are centre and spread of the normal behind amounts; its total variance is 1 even with few users,
+    so that such places are not more expensive. `people` is the number of real people who may come.
+    """
 
     arm: str
     weight: Array
@@ -55,7 +57,7 @@ class _Crowd:
 
 
 class Traffic:
-    """What one simulated surface serves. `harm` is what the new version does; None: nothing at all."""
+    """Synthetic traffic of one simulated surface. `harm` is the new version's effect, None for no effect."""
 
     def __init__(
         self,
@@ -80,7 +82,7 @@ class Traffic:
         self._counts = [metric for metric in reported if CATALOGUE[metric].kind is Kind.COUNT]
         self._signals = _signals(reported, known)
         self._user_rates = {metric: self._drawn_rates(known.level(metric)) for metric in self._rates}
-        # How slow and how dear a user's requests are goes together.
+        # Users with slow requests also have expensive ones.
         self._user_normal = chance.standard_normal(population.size)
         self._crowds: tuple[_Crowd, ...] = ()
         self._stage, self._since = -1, 0.0
@@ -88,7 +90,7 @@ class Traffic:
         self._seen: dict[str, int] = {}
 
     def enter(self, index: int, stage: Stage, control: str) -> None:
-        """A stage begins: users are in its arms from now on."""
+        """Start a stage: assign the users to its arms."""
         canary, rest = self.population.arms(stage, control, after_cohort=self._after_cohort)
         shares = self.population.shares(stage, control, after_cohort=self._after_cohort)
         self._after_cohort = self._after_cohort or stage.where is not None
@@ -97,8 +99,8 @@ class Traffic:
         self._stage, self._since, self._seen = index, 0.0, {CANARY: 0, CONTROL: 0}
 
     def arrive(self, tally: Tally, days: float) -> None:
-        """What comes in so much time, counted."""
-        # Who comes k times on average, by an exponential law, has not come yet with a chance of 1 / (1 + k).
+        """Draw and count what comes in during this many days."""
+        # If users come k times on average, exponentially distributed, one has not come yet with chance 1 / (1 + k).
         each = self.pace / self.population.people
         fresh = 1 - (1 + each * self._since) / (1 + each * (self._since + days))
         self._since += days
@@ -110,7 +112,7 @@ class Traffic:
         tally.expose(self._stage, self._seen[CANARY], self._seen[CONTROL])
 
     def _newcomers(self, crowd: _Crowd, fresh: float, came: int, expected: float) -> int:
-        """How many of these requests are somebody's first in this stage; of requests that were cut, as of all."""
+        """Number of these requests that are a user's first in this stage, also when traffic was scaled down."""
         unseen = max(crowd.people - self._seen[crowd.arm], 0)
         if expected > MOST or expected <= 0:
             return int(self._chance.binomial(unseen, fresh))
@@ -150,7 +152,7 @@ class Traffic:
             tally.add(stage, arm, CATEGORY + NEW_ERROR, failed, failed)
 
     def _named(self, tally: Tally, arm: str, errors: Ints) -> None:
-        """Errors have names, the same ones in both arms."""
+        """Give errors the usual category names, the same in both arms."""
         first = self._chance.binomial(errors, 1 / 2)
         for name, came in zip(USUAL_ERRORS, (first, errors - first), strict=True):
             tally.add(self._stage, arm, CATEGORY + name, came.astype(float), came.astype(float))
@@ -159,7 +161,7 @@ class Traffic:
         return served if share >= 1 else self._chance.binomial(served, share)
 
     def _drawn_rates(self, level: Level) -> Array:
-        """Each user's own rate: a beta law whose correlation within a user is the ICC."""
+        """Draw each user's rate from a beta distribution whose intraclass correlation is the ICC."""
         size, rate = self.population.size, min(max(level.level, 1e-6), 1 - 1e-6)
         if self._icc <= 0:
             return np.full(size, rate)
@@ -194,7 +196,7 @@ def _signals(metrics: Sequence[str], known: Known) -> list[_Signal]:
         level, q = known.level(metric), CATALOGUE[metric].quantile
         above = level.spread**2 / 2 if q is None else NormalDist().inv_cdf(q) * level.spread
         signal = _Signal(metrics=fed, median=level.level / float(np.exp(above)), spread=level.spread, share=level.share)
-        # The tail says more about a law than its middle.
+        # The tail of a distribution says more about it than its middle.
         if fed not in found or (q or 0) > 0.5:
             found[fed] = signal
     return list(found.values())

@@ -1,1 +1,1 @@
-"""Anytime-valid statistics: pure functions of numbers, which know no rollout."""
+"""Anytime-valid statistics: pure functions of numbers that know nothing about rollouts."""

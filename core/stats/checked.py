@@ -1,4 +1,4 @@
-"""Inputs that cannot have happened are refused here, with the name of the argument."""
+"""Input checks: impossible values raise ValueError with the name of the argument."""
 
 from typing import Literal, TypeAlias, get_args
 
@@ -10,7 +10,7 @@ Side: TypeAlias = Literal["greater", "less"]
 
 
 def finite(name: str, value: ArrayLike) -> Array:
-    """The values as float64; ValueError where one is NaN or infinite."""
+    """Return the values as float64. Raises ValueError if one is NaN or infinite."""
     array = np.asarray(value, dtype=np.float64)
     if not np.isfinite(array).all():
         raise ValueError(f"{name} holds a value that is not a finite number")
@@ -18,7 +18,7 @@ def finite(name: str, value: ArrayLike) -> Array:
 
 
 def not_nan(name: str, value: ArrayLike) -> Array:
-    """The values as float64, infinities allowed; ValueError where one is NaN."""
+    """Return the values as float64; infinities are allowed. Raises ValueError if one is NaN."""
     array = np.asarray(value, dtype=np.float64)
     if np.isnan(array).any():
         raise ValueError(f"{name} holds NaN")
@@ -26,7 +26,7 @@ def not_nan(name: str, value: ArrayLike) -> Array:
 
 
 def counts(name: str, value: ArrayLike) -> Array:
-    """Finite values of at least 0."""
+    """Return the values as float64. Raises ValueError unless all are finite and at least 0."""
     array = finite(name, value)
     if (array < 0).any():
         raise ValueError(f"{name} holds a negative count")
@@ -34,7 +34,7 @@ def counts(name: str, value: ArrayLike) -> Array:
 
 
 def tally(name: str, successes: ArrayLike, trials: ArrayLike) -> tuple[Array, Array]:
-    """Successes and trials, broadcast to one shape; 0 <= successes <= trials."""
+    """Return successes and trials, broadcast to one shape. Raises ValueError unless 0 <= successes <= trials."""
     happened, tried = together(
         {f"{name}successes": counts(f"{name}successes", successes), f"{name}trials": counts(f"{name}trials", trials)}
     )
@@ -44,7 +44,7 @@ def tally(name: str, successes: ArrayLike, trials: ArrayLike) -> tuple[Array, Ar
 
 
 def together(arrays: dict[str, Array]) -> tuple[Array, ...]:
-    """The arrays in one shape, as numpy broadcasts them; ValueError with every shape where it cannot."""
+    """Broadcast the arrays to one shape. Raises ValueError that names every shape if numpy cannot."""
     shapes = {name: array.shape for name, array in arrays.items()}
     if len(set(shapes.values())) == 1:
         return tuple(arrays.values())
@@ -56,21 +56,21 @@ def together(arrays: dict[str, Array]) -> tuple[Array, ...]:
 
 
 def with_ticks(name: str, array: Array) -> Array:
-    """ValueError for a scalar: the last axis is the ticks."""
+    """Return the array. Raises ValueError for a scalar, which lacks the last axis: the ticks."""
     if array.ndim == 0:
         raise ValueError(f"{name} needs an axis of ticks")
     return array
 
 
 def side_of(side: str) -> bool:
-    """Whether evidence is sought for more ("greater"); ValueError for anything but the two sides."""
+    """Whether the side is "greater". Raises ValueError unless it is "greater" or "less"."""
     if side not in get_args(Side):
         raise ValueError(f'side must be "greater" or "less", not {side!r}')
     return side == "greater"
 
 
 def odds_ratios(alternatives: ArrayLike) -> Array:
-    """Odds ratios of shape (K,), all above 1."""
+    """Return odds ratios of shape (K,). Raises ValueError unless all are above 1."""
     array = finite("alternatives", alternatives)
     if array.ndim != 1 or array.size == 0 or (array <= 1).any():
         raise ValueError("alternatives must be odds ratios of shape (K,), all above 1")
@@ -78,7 +78,7 @@ def odds_ratios(alternatives: ArrayLike) -> Array:
 
 
 def level(name: str, value: float) -> float:
-    """A number strictly between 0 and 1."""
+    """Return the number. Raises ValueError unless it lies strictly between 0 and 1."""
     if not 0 < value < 1:
         raise ValueError(f"{name} must lie strictly between 0 and 1, not {value}")
     return float(value)

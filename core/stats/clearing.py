@@ -1,4 +1,4 @@
-"""How much it takes to show that a rate keeps its limit, when nothing has changed at all."""
+"""Planning of non-inferiority tests: expected trials to show that a rate keeps its limit if nothing changed."""
 
 from math import inf, log
 
@@ -6,13 +6,13 @@ import numpy as np
 
 from core.stats import checked, projection
 
-PRICE = 1.1  # of not knowing the rates, over log(1/alpha) / growth; measured at 1.02 to 1.1
+PRICE = 1.1  # factor over log(1/alpha) / growth for not knowing the rates; measured at 1.02 to 1.1
 
 
 def canary_trials(
     control_rate: float, *, side: checked.Side, ratio: float, shift: float, canary_share: float, alpha: float = 0.05
 ) -> float:
-    """Expected canary trials until H0 is rejected at `alpha` while both arms have `control_rate`.
+    """Expected canary trials until H0 is rejected at `alpha` if both arms have `control_rate`.
 
     H0 as in `proportion.log_e_two_sample`: canary >= ratio * control + shift for `side="less"`. Infinite where equal
     rates lie inside H0. ValueError outside (0, 1). Source: log(1/alpha) over the Kullback-Leibler distance to H0.
@@ -23,7 +23,7 @@ def canary_trials(
     if (line <= p) if side == "less" else (line >= p):
         return inf
     if not 0 < line < 1:
-        return 0.0  # no rate could break such a limit
+        return 0.0  # no rate can violate such a limit
     one = np.ones(1)
     weight_C = (1 - share) / share
     y, x = projection.nearest_null(p * one, p * one, one, weight_C * one, ratio=ratio, shift=shift, where=one > 0)
@@ -32,7 +32,7 @@ def canary_trials(
 
 
 def one_sample_trials(rate: float, *, bound: float, alpha: float = 0.05) -> float:
-    """Expected trials until H0 p >= bound is rejected at `alpha` while the rate is `rate`; infinite at or above it."""
+    """Expected trials until H0 p >= bound is rejected at `alpha` if the rate is `rate`; infinite if rate >= bound."""
     p, edge = checked.level("rate", rate), checked.level("bound", bound)
     return PRICE * log(1 / checked.level("alpha", alpha)) / _divergence(p, edge) if p < edge else inf
 

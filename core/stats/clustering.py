@@ -1,4 +1,4 @@
-"""How much less the requests of one unit tell than independent ones: design effects from bucket sums."""
+"""Design effects from bucket sums: how much less information correlated requests of one unit carry."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -10,7 +10,7 @@ from core.stats.checked import Array
 def design_effect(arm: ArrayLike) -> Array:
     """max(1, bucket variance / binomial variance) of a proportion, shape (...), from (..., stages, buckets, 2).
 
-    Last axis (trials, successes). 1 where nothing varies. Source: Kish (1965), from hashed clusters instead of units.
+    Last axis (trials, successes). 1 where nothing varies. Source: Kish (1965), with hash buckets as clusters.
     ValueError on NaN, negative counts, successes above trials, or fewer than 2 buckets.
     """
     sums = checked.counts("arm", arm)
@@ -33,7 +33,8 @@ def design_effect(arm: ArrayLike) -> Array:
 def design_effect_of_mean(arm: ArrayLike, variance: float) -> float:
     """max(1, bucket variance / variance of independent values), for sums of shape (stages, buckets, 2).
 
-    `variance` is that of single values, from a histogram say; 1 where it is 0. Source as in `design_effect`.
+    `variance` is that of single values, for example from a histogram; the result is 1 if it is 0. Source as in
+    `design_effect`.
     """
     sums = checked.finite("arm", arm)
     if sums.ndim != 3 or sums.shape[-1] != 2 or sums.shape[-2] < 2:

@@ -1,4 +1,4 @@
-"""What is left of a comparison without the bucket that speaks loudest: no finding may rest on one bucket of units."""
+"""Leave one bucket out: what remains of a comparison without its most influential bucket of units."""
 
 from dataclasses import dataclass
 
@@ -11,12 +11,15 @@ from core.stats.checked import Array, Side
 
 @dataclass(frozen=True, slots=True)
 class Heaviest:
-    """The bucket, shape (...), without which the canary's lead over control is least (`greater`) or most (`less`)."""
+    """Index of the most influential bucket, shape (...).
+
+    Without it the canary's lead over control is smallest (side "greater") or largest (side "less").
+    """
 
     bucket: NDArray[np.int64]
 
     def without(self, arm: ArrayLike) -> Array:
-        """An arm's bucket sums, shape (..., stages, buckets, 2), with that bucket emptied."""
+        """A copy of an arm's bucket sums, shape (..., stages, buckets, 2), with that bucket set to zero."""
         left = np.array(arm, dtype=np.float64)
         place = np.broadcast_to(self.bucket[..., np.newaxis, np.newaxis, np.newaxis], (*left.shape[:-2], 1, 2))
         np.put_along_axis(left, place, 0.0, axis=-2)
@@ -24,11 +27,11 @@ class Heaviest:
 
 
 def heaviest(canary: ArrayLike, control: ArrayLike, *, side: Side) -> Heaviest:
-    """Whose leaving moves canary - control most against `side`; arrays of shape (..., stages, buckets, 2).
+    """Find the bucket whose removal moves canary - control most against `side`; shape (..., stages, buckets, 2).
 
-    A unit has one bucket, whichever arm serves it, so a bucket leaves both arms at once. Where an arm is nothing but
-    one bucket, it is that one. Levels are those of `mean.stratified`. Source: the delete-one-group jackknife (Wolter
-    2007, chapter 4), read for its most extreme replicate instead of its variance.
+    A unit keeps its bucket in either arm, so a bucket is removed from both arms at once. If an arm consists of a single
+    bucket, it is that one. Levels are those of `mean.stratify_levels`. Source: the delete-one-group jackknife (Wolter
+    2007, chapter 4), using its most extreme replicate instead of its variance.
     """
     T, C = checked.finite("canary", canary), checked.finite("control", control)
     T, C = checked.together({"canary": T, "control": C})
@@ -42,14 +45,15 @@ def heaviest(canary: ArrayLike, control: ArrayLike, *, side: Side) -> Heaviest:
 
 
 def heaviest_alone(arm: ArrayLike, *, side: Side) -> Heaviest:
-    """Whose leaving moves one arm's pooled level most against `side`."""
+    """Find the bucket whose removal moves one arm's pooled level most against `side`."""
     _, rate = _without_each(checked.finite("arm", arm).sum(axis=-3, keepdims=True))
     return _extreme(rate[..., 0, :], side)
 
 
 def evidence(canary: ArrayLike, control: ArrayLike) -> Array:
-    """Signed log likelihood ratio, shape (...), of two rates against one, stage by stage: positive where canary's is
-    higher. It is no e-value: only the share of it that one bucket carries is read.
+    """Log likelihood ratio, shape (...), of two rates against one common rate, summed over stages.
+
+    Positive if the canary's rate is higher. It is not an e-value; use it only for the share that one bucket carries.
     """
     T, C = (checked.counts(name, arm).sum(axis=-2) for name, arm in (("canary", canary), ("control", control)))
     n_T, n_C = (np.maximum(arm[..., 0], arm[..., 1]) for arm in (T, C))
@@ -62,12 +66,12 @@ def evidence(canary: ArrayLike, control: ArrayLike) -> Array:
 
 
 def winsorised(arm: ArrayLike, usual: ArrayLike, most: NDArray[np.int64]) -> Array:
-    """An arm's bucket sums, shape (..., stages, buckets, 2), with the outermost buckets of each stage drawn in.
+    """An arm's bucket sums, shape (..., stages, buckets, 2), with the outermost buckets of each stage winsorised.
 
-    The `most` buckets (shape (...)) furthest above the `usual` level (shape (..., stages), or one that broadcasts to
-    it) count as the next one, and so do those furthest below. Both ends, so that chance alone moves the sum neither
-    way. The usual level is the one that holds if there is no difference, not the arm's own: where few units are seen,
-    those that are to be drawn in make most of it. Source: symmetric winsorising (Tukey 1962), of bucket residuals.
+    The `outlier_buckets` (shape (...)) furthest above the `reference_levels` (shape (..., stages), or broadcastable)
+    count as the next one, and so do those furthest below; both ends, so that chance moves the sum in neither direction.
+    The reference is the level under no difference, not the arm's own: with few units the outliers would dominate that.
+    Source: symmetric winsorising (Tukey 1962), of bucket residuals.
     """
     found = np.array(arm, dtype=np.float64)
     weight, value = found[..., 0], found[..., 1]
@@ -81,15 +85,17 @@ def winsorised(arm: ArrayLike, usual: ArrayLike, most: NDArray[np.int64]) -> Arr
 
 
 def usual_level(other: ArrayLike, arm: ArrayLike) -> Array:
-    """The level of the other arm by stage, shape (..., stages), of sums (..., stages, buckets, 2); where that has
-    nothing, the arm's own."""
+    """Level of the `other` arm by stage, shape (..., stages), from sums (..., stages, buckets, 2).
+
+    Where the other arm has no weight it is the level of `arm`.
+    """
     known, own = (np.asarray(sums, dtype=np.float64).sum(axis=-2) for sums in (other, arm))
     taken = np.where(known[..., :1] > 0, known, own)
     return np.asarray(taken[..., 1] / np.maximum(taken[..., 0], 1.0), dtype=np.float64)
 
 
 def divergence(p: ArrayLike, q: ArrayLike) -> Array:
-    """Kullback-Leibler distance of two rates, 0 where they are equal; 0 ln 0 is 0."""
+    """Kullback-Leibler divergence of two rates, elementwise; 0 where they are equal, with 0 ln 0 = 0."""
     first, second = np.asarray(p, dtype=np.float64), np.asarray(q, dtype=np.float64)
     with np.errstate(all="ignore"):
         up = np.where(first > 0, first * np.log(first / second), 0.0)
@@ -98,7 +104,7 @@ def divergence(p: ArrayLike, q: ArrayLike) -> Array:
 
 
 def _without_each(sums: Array) -> tuple[Array, Array]:
-    """(weight, level) of an arm without each bucket, shape (..., stages, buckets)."""
+    """(weight, level) of an arm with each bucket left out in turn, shape (..., stages, buckets)."""
     if sums.ndim < 3 or sums.shape[-1] != 2 or sums.shape[-2] < 2:
         raise ValueError(f"an arm must have shape (..., stages, at least 2 buckets, 2), not {sums.shape}")
     left = sums.sum(axis=-2, keepdims=True) - sums

@@ -24,7 +24,7 @@ def log_e_half_normal(z: ArrayLike, information: ArrayLike) -> Array:
     score, r = _mixture_inputs(z, information)
     pull = score * np.sqrt(r / (1 + r))
     with np.errstate(over="ignore"):
-        # erfcx(-a / sqrt 2) = 2 exp(a^2/2) Phi(a), without cancellation; where it would overflow, Phi(a) is 1.
+        # erfcx(-a / sqrt 2) = 2 exp(a^2/2) Phi(a) avoids cancellation; where it would overflow, Phi(a) is 1.
         near = np.log(erfcx(np.minimum(pull, _CERTAIN) / -sqrt(2)))
         tail = np.where(pull > _CERTAIN, _LN2 + pull**2 / 2, near)
     return np.asarray(tail - np.log1p(r) / 2, dtype=np.float64)
@@ -37,7 +37,7 @@ def log_e_two_sided(z: ArrayLike, information: ArrayLike) -> Array:
 
 
 def interval(estimate: float, standard_error: float, *, tau: float, alpha: float = 0.05) -> tuple[float, float]:
-    """The always-valid range of an effect: the values that `log_e_two_sided` has never had reason to reject.
+    """Confidence sequence (low, high) of an effect at level 1 - alpha: the values that `log_e_two_sided` never rejects.
 
     Half-width SE * sqrt((1+r)/r * (ln(1+r) - 2 ln alpha)), r = tau^2/SE^2. ValueError unless SE and tau are positive.
     """
@@ -65,7 +65,10 @@ def contrast(canary: ArrayLike, control: ArrayLike, *, ratio: float = 1.0, shift
 
 
 class Levels:
-    """Both arms' stratified levels, shape (...), and their residuals per bucket, shape (..., buckets)."""
+    """Both arms' stratified levels, shape (...), and their residuals per bucket, shape (..., buckets).
+
+    `known` is False where no stage has both arms.
+    """
 
     __slots__ = ("canary", "canary_residual", "control", "control_residual", "known")
 
@@ -75,12 +78,12 @@ class Levels:
         self.known = known
 
     def error(self, ratio: float = 1.0) -> Array:
-        """The standard error of canary - ratio * control, as in `contrast`; inf where it is unknown."""
+        """Standard error of canary - ratio * control, as in `contrast`; inf where it is unknown."""
         return _error(self.canary_residual - ratio * self.control_residual, self.known)
 
 
 def stratified(canary: ArrayLike, control: ArrayLike) -> Levels:
-    """Each arm's level over the stages in which both arms have weight, every stage weighted as in `contrast`."""
+    """Level of each arm over the stages in which both have weight, with the stage weights of `contrast`."""
     T, C = _bucket_sums("canary", canary), _bucket_sums("control", control)
     T, C = checked.together({"canary": T, "control": C})
     x_T, x_C = T[..., 0].sum(axis=-1), C[..., 0].sum(axis=-1)
@@ -93,9 +96,9 @@ def stratified(canary: ArrayLike, control: ArrayLike) -> Levels:
 
 
 def level(arm: ArrayLike) -> tuple[Array, Array]:
-    """(level, standard error), shape (...), of one arm's sum Y / sum X; shape (..., stages, buckets, 2), pooled.
+    """(level, standard error), shape (...), of one arm's sum Y / sum X, pooled over stages.
 
-    Without any weight it is (nan, inf).
+    `arm` has shape (..., stages, buckets, 2). Without any weight the result is (nan, inf).
     """
     pooled = _bucket_sums("arm", arm).sum(axis=-3, keepdims=True)
     weight = pooled[..., 0].sum(axis=-1)

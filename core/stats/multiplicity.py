@@ -1,4 +1,4 @@
-"""Many tests at once: a weighted sum that keeps the family error, and e-BH that keeps the false discovery rate."""
+"""Multiple testing: a weighted sum that controls the family-wise error, and e-BH for the false discovery rate."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray

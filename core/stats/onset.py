@@ -1,4 +1,4 @@
-"""Evidence of harm that begins at an unknown time: a mixture over starts, whose weights sum to less than one."""
+"""Evidence of harm with an unknown onset: a mixture over start times whose weights sum to less than 1."""
 
 from math import log
 
@@ -13,10 +13,10 @@ _WHOLE = 1.07
 
 
 def log_start_weight(start: int) -> float:
-    """ln of the weight of the `start`-th start (from 1); all weights of all time sum to less than 1.
+    """Log weight of the `start`-th start (from 1); the weights of all starts sum to less than 1.
 
-    1 / (1.07 (m + 2) ln^2(m + 2)): nearly as heavy a tail as can be summed, so that a late start is still affordable;
-    the 36th costs 6.3 nats. ValueError below 1. Source: the universal prior of Rissanen (1983), its first step.
+    1 / (1.07 (m + 2) ln^2(m + 2)) has nearly the heaviest tail that is summable, so late starts stay affordable: the
+    36th costs 6.3 nats. ValueError below 1. Source: the first step of the universal prior of Rissanen (1983).
     """
     if start < 1:
         raise ValueError(f"starts count from 1, not {start}")
@@ -25,13 +25,13 @@ def log_start_weight(start: int) -> float:
 
 
 def advance(components: ArrayLike, gains: ArrayLike, *, forget: float, log_start: float | None) -> Array:
-    """The log components one tick later, as broadcast: ln(((1 - forget) M + w) e^gain).
+    """The log components one tick later, elementwise: ln(((1 - forget) M + w) e^increment).
 
-    `components` are the logs of M, -inf before the first start; `gains` what the tick adds to the log components of
-    an e-process; `log_start` is ln w where a start falls on this tick, else None. `forget` in [0, 1) discounts old
-    starts, so that the mixture looks at a window of about 1 / forget ticks. With `forget` = 0 and all starts at the
-    first tick it is the e-process itself. An e-value at any time: a mixture of e-processes begun later, part of it
-    given away. ValueError on NaN, differing shapes or a bad `forget`.
+    `components` are the logs of M, -inf before the first start; `increments` is what the tick adds to the log
+    components of an e-process; `log_start` is ln w if a start falls on this tick, else None. `forget` in [0, 1)
+    discounts old starts, so that the mixture has a memory of about 1 / forget ticks. With `forget` = 0 and a single
+    start at the first tick it is the e-process itself. The result is an e-value at any time: a mixture of e-processes
+    that start later, with some weight discarded. ValueError on NaN, shapes that do not broadcast or a bad `forget`.
     Source: Shiryaev (1963) with a summable prior; e-detectors of Shin, Ramdas and Rinaldo (2024) without one.
     """
     logs, added = checked.not_nan("components", components), checked.finite("gains", gains)

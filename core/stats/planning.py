@@ -1,4 +1,4 @@
-"""What can be noticed, and when: expected trials until a verdict, and the smallest change seen by then.
+"""Planning: expected trials until a verdict, and the smallest change that is noticeable by then.
 
 Every function works elementwise on arrays that broadcast; a scalar gives an array without axes.
 """
@@ -13,12 +13,12 @@ from numpy.typing import ArrayLike
 from core.stats import checked
 from core.stats.checked import Array
 
-PRICE = 1.5  # of a mixture that does not know the effect, over log(1/alpha) / growth; measured between 1.3 and 1.9
+PRICE = 1.5  # factor over log(1/alpha) / growth for a mixture that does not know the effect; measured at 1.3 to 1.9
 HALVINGS = 60
 
 
 def growth(control_rate: ArrayLike, canary_rate: ArrayLike, canary_share: ArrayLike) -> Array:
-    """Nats of evidence per canary trial when both rates are known: the KL distance to the nearest equal pair."""
+    """Evidence in nats per canary trial if both rates are known: the KL divergence from the nearest equal pair."""
     p_C, p_T = _levels("control_rate", control_rate), _levels("canary_rate", canary_rate)
     share = _levels("canary_share", canary_share)
     controls = (1 - share) / share
@@ -29,15 +29,15 @@ def growth(control_rate: ArrayLike, canary_rate: ArrayLike, canary_share: ArrayL
 def canary_trials(
     control_rate: ArrayLike, canary_rate: ArrayLike, *, canary_share: ArrayLike, alpha: ArrayLike = 0.05
 ) -> Array:
-    """Expected canary trials until such a change is established at `alpha`; infinite when the rates are equal.
+    """Expected canary trials until this change is established at `alpha`; infinite when the rates are equal.
 
-    `alpha` is the criterion's own share of the error. Source: log(1/alpha) / KL (Wald 1947) times the mixture's price.
+    `alpha` is the criterion's own share of the error. Source: log(1/alpha) / KL (Wald 1947) times `MIXTURE_COST`.
     """
     return _until(growth(control_rate, canary_rate, canary_share), alpha)
 
 
 def canary_trials_against(bound: ArrayLike, canary_rate: ArrayLike, *, alpha: ArrayLike = 0.05) -> Array:
-    """The same against a fixed rate, with no control: log(1/alpha) / KL(canary, bound), times the price."""
+    """Expected trials against a fixed rate, without control: log(1/alpha) / KL(canary, bound) times `MIXTURE_COST`."""
     return _until(_divergence(_levels("canary_rate", canary_rate), _levels("bound", bound)), alpha)
 
 
@@ -49,7 +49,7 @@ def canary_units(deviation: ArrayLike, effect: ArrayLike, *, canary_share: Array
 
 
 def time_until(trials: float, *, trials_per_hour: float) -> timedelta | None:
-    """How long until so many trials have come in at this pace; None when never, or beyond what a date can hold."""
+    """Time until this many trials have come in; None when that is never or longer than a timedelta can hold."""
     if trials < 0 or trials_per_hour < 0:
         raise ValueError("trials and trials_per_hour must be at least 0")
     if trials_per_hour == 0 or trials / trials_per_hour > timedelta.max.total_seconds() / 3600:
@@ -65,7 +65,7 @@ def smallest_noticeable(
     side: checked.Side,
     alpha: ArrayLike = 0.05,
 ) -> Array:
-    """The smallest change of a rate (in points, positive) established within so many canary trials; NaN if none is."""
+    """Smallest change of a rate (positive, in points) that is established within these canary trials; NaN if none."""
     p_C = _levels("control_rate", control_rate)
     return _smallest(p_C, trials, side, lambda rate: canary_trials(p_C, rate, canary_share=canary_share, alpha=alpha))
 
@@ -73,13 +73,13 @@ def smallest_noticeable(
 def smallest_noticeable_against(
     bound: ArrayLike, trials: ArrayLike, *, side: checked.Side, alpha: ArrayLike = 0.05
 ) -> Array:
-    """The same against a fixed rate: how far beyond `bound` a rate must lie."""
+    """Smallest distance beyond a fixed rate `bound` that is established within these trials; NaN if none."""
     p = _levels("bound", bound)
     return _smallest(p, trials, side, lambda rate: canary_trials_against(p, rate, alpha=alpha))
 
 
 def smallest_noticeable_mean(standard_error: ArrayLike, *, tau: ArrayLike, alpha: ArrayLike = 0.05) -> Array:
-    """The smallest change of a mean, in its own unit, that the one-sided mixture establishes at this standard error.
+    """Smallest change of a mean, in its own unit, that the one-sided mixture establishes at this standard error.
 
     SE * sqrt((1+r)/r * (ln(1+r) + 2 ln(1/alpha) - 2 ln 2)), r = tau^2/SE^2: where `mean.log_e_half_normal` reaches
     ln(1/alpha), its tail taken as 1. Source: Howard, Ramdas, McAuliffe and Sekhon (2021), section 3, solved for z.
@@ -90,9 +90,9 @@ def smallest_noticeable_mean(standard_error: ArrayLike, *, tau: ArrayLike, alpha
 
 
 def error_needed(effect: ArrayLike, *, tau: ArrayLike, alpha: ArrayLike = 0.05) -> Array:
-    """The standard error at which a change of a mean by `effect` is just noticed: the inverse of the function above.
+    """Standard error at which a change of a mean by `effect` is just noticeable: inverse of `smallest_noticeable_mean`.
 
-    An error shrinks as 1/sqrt(n), so (SE / error_needed)^2 is how many times the present evidence it takes.
+    An error shrinks as 1/sqrt(n), so (SE / error_needed)^2 is the multiple of the present evidence that it takes.
     """
     wanted, typical = _positive("effect", effect), _positive("tau", tau)
     wanted, typical, level = np.broadcast_arrays(wanted, typical, checked.finite("alpha", alpha))
@@ -105,7 +105,7 @@ def error_needed(effect: ArrayLike, *, tau: ArrayLike, alpha: ArrayLike = 0.05) 
 
 
 def _smallest(start: Array, trials: ArrayLike, side: checked.Side, needed: Callable[[Array], Array]) -> Array:
-    """Halving between the start, where nothing is ever seen, and the far end of [0, 1]."""
+    """Bisect between `start`, where nothing is ever noticeable, and the far end of [0, 1]."""
     there = checked.counts("trials", trials)
     far = np.asarray(1 - 1e-9 if checked.side_of(side) else 1e-9)
     possible = needed(far) <= there

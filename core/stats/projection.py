@@ -1,4 +1,4 @@
-"""The point of the null line that is nearest to an alternative, in Kullback-Leibler terms."""
+"""Reverse information projection: the point of the null line with the least KL divergence from an alternative."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from core.stats.checked import Array
 
 _STEPS = 80
-_CLOSE = 1e-12  # a Newton step this short leaves an error far below rounding
+_CLOSE = 1e-12  # a Newton step this short leaves an error far below rounding error
 
 
 def nearest_null(

@@ -1,4 +1,4 @@
-"""Exact e-processes for anything that is 0 or 1, valid under any ramp, any drift and any number of looks."""
+"""Exact e-processes for 0/1 outcomes, valid under any ramp, any drift and any number of looks."""
 
 from collections.abc import Callable
 from math import lgamma, log, log1p
@@ -13,11 +13,11 @@ from core.stats.checked import Array, Side
 EDGE = 1e-6
 LEAST = float_info.min
 BASELINE_WEIGHT = 50.0
-ANY_HARM_ODDS = np.array([1.3, 1.6, 2.5, 7.0, 11.0])  # two for slight harm, two for gross harm of rare events
+ANY_HARM_ODDS = np.array([1.3, 1.6, 2.5, 7.0, 11.0])  # the first two for slight harm, the last two for rare events
 ONE_SAMPLE_ODDS = np.geomspace(1.15, 40.0, 12)
 STRICT_STEPS = np.array([0.5, 1.5, 3.0, 5.5, 9.5, 16.0])
 CLEARING_STEPS = np.array([0.65, 1.0, 1.0, 1.5, 1.5, 2.5])
-LEFTOVER = 0.05  # an alternative keeps this share of the room between the edge and certainty
+LEFTOVER = 0.05  # share of the room between the edge and certainty that an alternative leaves free
 
 
 def log_e_two_sample(
@@ -35,7 +35,7 @@ def log_e_two_sample(
     """Cumulative log e-value of canary against control, shape (..., ticks) like every count, one entry per tick.
 
     `side="greater"`: H0 canary <= ratio * control + shift; `"less"`: H0 canary >= ratio * control + shift.
-    `baseline` (in [0, 1], scalar or over the leading axes) is a guess of the control's rate worth 50 trials;
+    `baseline` (in [0, 1], scalar or over the leading axes) is a guess of control's rate that weighs as 50 trials;
     without it, ticks before the first control trial add nothing. `alternatives` are odds ratios above 1, shape (K,).
     Counts broadcast as in numpy.
     ValueError on counts that cannot have happened, shapes that do not, an empty H0, or a bad side, ratio or baseline.
@@ -43,7 +43,7 @@ def log_e_two_sample(
     """
     s_T, n_T = checked.tally("canary_", canary_successes, canary_trials)
     s_C, n_C = checked.tally("control_", control_successes, control_trials)
-    # Before anything is summed up over the ticks: an axis of one tick stands for all of them.
+    # Broadcast before summing over ticks: an axis of length 1 stands for all ticks.
     s_T, n_T, s_C, n_C = checked.together(
         {"canary_successes": s_T, "canary_trials": n_T, "control_successes": s_C, "control_trials": n_C}
     )
@@ -85,9 +85,10 @@ def two_sample_steps(
     baseline: ArrayLike | None = None,
     alternatives: ArrayLike | None = None,
 ) -> Array:
-    """What one tick adds to the K log components, shape (..., K): the online form of `log_e_two_sample`.
+    """Increments of the K log components for one tick, shape (..., K): the online form of `log_e_two_sample`.
 
-    `earlier_*` are the control's counts before the tick. Components are additive over ticks; `log_mean` reads them.
+    `earlier_*` are control's counts before the tick. Increments add up over ticks; `log_mean` of the sums is the log
+    e-value.
     """
     more = checked.side_of(side)
     s_T, n_T = checked.tally("canary_", canary_successes, canary_trials)
@@ -142,7 +143,7 @@ def log_e_one_sample(
 def one_sample_steps(
     successes: ArrayLike, trials: ArrayLike, *, side: Side, bound: float, alternatives: ArrayLike | None = None
 ) -> Array:
-    """What one tick adds to the K log components, shape (..., K): the online form of `log_e_one_sample`."""
+    """Increments of the K log components for one tick, shape (..., K): the online form of `log_e_one_sample`."""
     more = checked.side_of(side)
     s, n = (counts[..., np.newaxis] for counts in checked.tally("", successes, trials))
     p = checked.level("bound", bound)
@@ -152,7 +153,7 @@ def one_sample_steps(
 
 
 def log_mean(components: ArrayLike) -> Array:
-    """The log of the mean of exp(components) over the last axis: the e-value of an equal mixture."""
+    """Log of the mean of exp(components) over the last axis: the log e-value of an equal mixture."""
     logs = checked.not_nan("components", components)
     peak = logs.max(axis=-1, keepdims=True)
     peak = np.where(np.isfinite(peak), peak, 0.0)
@@ -161,10 +162,10 @@ def log_mean(components: ArrayLike) -> Array:
 
 
 def confidence_sequence(successes: float, trials: float, *, alpha: float) -> tuple[float, float]:
-    """The always-valid range of one rate: the p that a Beta(1/2, 1/2) mixture has no reason to reject at `alpha`.
+    """Confidence sequence (low, high) of one rate: the p that a Beta(1/2, 1/2) mixture does not reject at `alpha`.
 
-    Counts may be fractions (tempered by a design effect). Without trials it is (0, 1). Exact for 0/1 readings, however
-    often it is looked at. ValueError on counts that cannot have happened. Source: Robbins (1970).
+    Counts may be fractions (tempered by a design effect). Without trials it is (0, 1). Exact for 0/1 readings at any
+    number of looks. ValueError on counts that cannot have happened. Source: Robbins (1970).
     """
     s, n = (float(count) for count in checked.tally("", successes, trials))
     checked.level("alpha", alpha)
@@ -173,7 +174,7 @@ def confidence_sequence(successes: float, trials: float, *, alpha: float) -> tup
     mixed = lgamma(s + 0.5) + lgamma(n - s + 0.5) - lgamma(n + 1) - 2 * lgamma(0.5)
 
     def rejected(p: float) -> bool:
-        p = min(max(p, LEAST), 1 - float_info.epsilon)  # halving may reach the end itself
+        p = min(max(p, LEAST), 1 - float_info.epsilon)  # bisection may reach 0 or 1
         likelihood = (s * log(p) if s else 0.0) + ((n - s) * log1p(-p) if n > s else 0.0)
         return mixed - likelihood >= -log(alpha)
 
@@ -181,7 +182,7 @@ def confidence_sequence(successes: float, trials: float, *, alpha: float) -> tup
 
 
 def _edge(outside: float, inside: float, rejected: Callable[[float], bool]) -> float:
-    """Where rejection ends between an end of [0, 1] and the estimate, which is never rejected."""
+    """Bisect for the end of the rejection region between 0 or 1 and the estimate, which is never rejected."""
     if outside == inside:
         return outside
     for _ in range(50):
@@ -215,12 +216,12 @@ def _odds(more: bool, default: Array, alternatives: ArrayLike | None) -> Array:
 
 
 def _raised(rate: Array, odds: Array) -> Array:
-    """The rates whose odds are so many times those of `rate`."""
+    """The rates whose odds are `odds` times those of `rate`."""
     return np.asarray(odds * rate / (1 + (odds - 1) * rate), dtype=np.float64)
 
 
 def _beyond(y: Array, p_C: Array, more: bool, alternatives: ArrayLike | None) -> Array:
-    """Canary rates beyond a margin's edge `y`: by odds where they are given, else by steps of the margin's width."""
+    """Alternative canary rates beyond a margin's edge `y`: by odds ratios if given, else in steps of the margin."""
     if alternatives is not None:
         return _raised(y, _odds(more, ANY_HARM_ODDS, alternatives))
     width = np.abs(y - p_C)

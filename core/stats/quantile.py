@@ -1,4 +1,4 @@
-"""Quantiles from log-histograms that merge by addition: sparse mappings from bin to count."""
+"""Quantiles from log-histograms: sparse mappings from bin to count that merge by addition."""
 
 from collections.abc import Mapping
 from math import ceil, isfinite, log
@@ -15,7 +15,7 @@ _TOLERANCE = 1e-9
 
 
 def bin_of(value: float) -> int:
-    """The bin b with GAMMA^(b-1) < value <= GAMMA^b; ValueError for a negative or non-finite value.
+    """Bin b with GAMMA^(b-1) < value <= GAMMA^b. Raises ValueError for a negative or non-finite value.
 
     The logarithmic mapping of DDSketch (Masson, Rim and Lee 2019): relative error at most 1 %.
     """
@@ -27,24 +27,25 @@ def bin_of(value: float) -> int:
 
 
 def bins_of(values: Array) -> NDArray[np.int64]:
-    """The bins of many values at once, as `bin_of` has them; the values are taken to be finite and at least 0."""
+    """Bins of many values at once, as in `bin_index`. Values must be finite and at least 0; that is not checked."""
     logs = np.log(np.maximum(values, GAMMA**LOWEST))
     return np.maximum(np.ceil(logs / _LOG_GAMMA - _TOLERANCE).astype(np.int64), LOWEST)
 
 
 def value_of(position: int) -> float:
-    """The value that stands for a bin, within 1 % of everything in it."""
+    """Representative value of a bin, within 1 % of every value in it."""
     return 0.0 if position <= LOWEST else 2 * GAMMA ** int(position) / (GAMMA + 1)
 
 
 def upper_edge(position: int) -> float:
-    """The largest value that falls into a bin."""
-    # numpy's own integers would be raised by numpy's own pow, whose last digit depends on the processor.
+    """Largest value that falls into a bin."""
+    # numpy integers would use numpy's pow, whose last digit depends on the processor.
     return 0.0 if position <= LOWEST else GAMMA ** int(position)
 
 
 def quantile(counts: Mapping[int, int], q: float) -> float | None:
-    """The value below which a share q of the counted values lies; None when nothing was counted."""
+    """Estimate of the q-quantile, within 1 %; None if the histogram is empty. Raises ValueError if q is not in [0,
+    1]."""
     if not 0 <= q <= 1:
         raise ValueError(f"q must lie in [0, 1], not {q}")
     total = _total(counts)
@@ -60,7 +61,7 @@ def quantile(counts: Mapping[int, int], q: float) -> float | None:
 
 
 def exceedance(counts: Mapping[int, int], threshold: float) -> int:
-    """How many values are certainly above the threshold: only bins that lie wholly above it are counted."""
+    """Number of values certainly above the threshold: only bins wholly above it count."""
     first = bin_of(threshold) + 1
     _total(counts)
     return sum(count for position, count in counts.items() if position >= first)

@@ -1,4 +1,4 @@
-"""Evidence on events that have an exposure but no trials, such as complaints that arrive later than the requests."""
+"""E-processes for event rates with an exposure but no trials, such as complaints that arrive after their requests."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -21,8 +21,8 @@ def log_e_two_sample(
 ) -> Array:
     """Cumulative log e-value, shape (..., ticks): H0 canary rate <= ratio * control rate ("greater") or >= ("less").
 
-    Conditional on all events of a tick the canary's share is binomial, whatever the base rate does. Exposures are known
-    before the events. A tick that lacks an arm's exposure adds nothing.
+    Given all events of a tick, the canary's share of them is binomial, whatever the base rate. Exposures must be known
+    before the events. A tick without exposure in one arm adds nothing.
     Source: Lindon and Malek, "Anytime-valid inference for multinomial count data" (2022), section 4.
     """
     steps = two_sample_steps(canary_events, control_events, canary_exposure, control_exposure, side=side, ratio=ratio)
@@ -39,7 +39,7 @@ def two_sample_steps(
     side: Side,
     ratio: float = 1.0,
 ) -> Array:
-    """What one tick adds to the K log components, shape (..., K): the online form of `log_e_two_sample`."""
+    """Increments of the K log components for one tick, shape (..., K): the online form of `log_e_two_sample`."""
     more = checked.side_of(side)
     if not np.isfinite(ratio) or ratio <= 0:
         raise ValueError(f"ratio must be above 0, not {ratio}")

@@ -1,4 +1,4 @@
-"""Whether traffic was split as designed: sequential sample-ratio evidence on first exposures."""
+"""Sample-ratio mismatch: sequential evidence on whether first exposures were split as designed."""
 
 import numpy as np
 from numpy.typing import ArrayLike

@@ -1,1 +1,1 @@
-"""What is remembered: the event log, what follows from it, and what happened to requests."""
+"""Everything that is stored: the event log, its read models and outbox, and the observations of requests."""

@@ -1,20 +1,20 @@
-"""Everything the store may refuse, as one tree."""
+"""The errors of the store, all derived from `StoreError`."""
 
 
 class StoreError(Exception):
-    """The store could not do what was asked; the text says what happened, why, and what to do next."""
+    """Base class: the message says what happened, why, and what to do next."""
 
 
 class Conflict(StoreError):
-    """The same key was used for something else: load again and decide again."""
+    """An idempotency key was reused for a different request; nothing was done."""
 
 
 class Busy(StoreError):
-    """Another process held a lock for too long; nothing was written, and trying again is safe."""
+    """A lock was held by others for too long; nothing was written, and a retry is safe."""
 
 
 class Unwritable(Busy):
-    """The database can be read and takes nothing new: nothing was written, and trying again later is safe."""
+    """The database can be read but not written (standby, full disk); nothing was written, and a later retry is safe."""
 
 
 LOCKED = (
@@ -24,24 +24,24 @@ LOCKED = (
 
 
 class SchemaMismatch(StoreError):
-    """The tables are older or newer than this program."""
+    """The schema of the database is older or newer than this program."""
 
 
 class UnknownEvent(StoreError):
-    """A stored event that this program does not know: it must not decide anything from it."""
+    """A stored event has a type, version or shape unknown to this program, so nothing may be decided from it."""
 
 
 class NotStorable(StoreError):
-    """An event that could not be read back as it is written."""
+    """A value would not read back equal to what is written, so it was not stored."""
 
 
 class ImportRefused(StoreError):
-    """A file that may not become this database's log; nothing was written."""
+    """A file cannot be imported as this database's log; nothing was written."""
 
 
 class LeaseLost(StoreError):
-    """What was claimed belongs to somebody else by now; nothing was written."""
+    """The lease on a timer slot or outbox row has passed to another worker; nothing was written."""
 
 
 class BackupRefused(StoreError):
-    """A backup that cannot be written, or may not become this database; nothing was changed."""
+    """A backup cannot be written or restored; nothing was changed."""

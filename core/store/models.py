@@ -1,4 +1,4 @@
-"""The tables, the same on SQLite and Postgres."""
+"""The SQL tables, with the same columns on SQLite and Postgres."""
 
 from sqlalchemy import (
     REAL,
@@ -34,7 +34,7 @@ _REAL: TypeEngine[float] = Double().with_variant(REAL, "sqlite")
 
 
 def insert_into(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
-    """An insert that knows ON CONFLICT on either database."""
+    """An INSERT statement that supports ON CONFLICT on both databases."""
     return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
 
 
@@ -44,7 +44,7 @@ events = Table(
     Column("position", _BIG, primary_key=True, autoincrement=False),
     Column("stream", Text, nullable=False),
     Column("version", Integer, nullable=False),
-    Column("event_id", Text, nullable=False),  # follows from the command, so it is as unique
+    Column("event_id", Text, nullable=False),  # derived from (command_id, command_seq), which is unique
     Column("type", Text, nullable=False),
     Column("schema_version", _SMALL, nullable=False),
     Column("command_id", Text, nullable=False),
@@ -98,12 +98,12 @@ outbox = Table(
     CheckConstraint("state IN ('pending', 'leased', 'done', 'dead')", name="outbox_state"),
     sqlite_strict=True,
 )
-# Written out, not bound: a query uses the partial index only if it repeats this condition with the same constants.
+# Literals, not bound parameters: the partial index is used only if a query repeats its condition literally.
 _UNFINISHED_STATES: tuple[ColumnElement[str], ...] = (literal_column("'pending'"), literal_column("'leased'"))
 
 
 def unfinished(rows: FromClause) -> ColumnElement[bool]:
-    """The condition that a row of `outbox` (or an alias of it) is not yet done or dead."""
+    """The SQL condition that a row of `outbox` (or of an alias of it) is pending or leased."""
     return rows.c.state.in_(_UNFINISHED_STATES)
 
 
@@ -175,8 +175,8 @@ rollout_view = Table(
 )
 Index("rollout_view_surface", rollout_view.c.surface, rollout_view.c.state)
 
-# One row per comparison cell; `buckets` packs 256 (weight, value) pairs, so a batch of observations
-# touches tens of rows instead of thousands and a look reads kilobytes in one query.
+# One row per (rollout, stage, arm, segment, metric); `buckets` packs 256 (weight, value) pairs, so a batch of
+# observations touches tens of rows instead of thousands, and a look reads kilobytes in one query.
 cell = Table(
     "cell",
     metadata,
@@ -239,15 +239,15 @@ look = Table(
     Column("rollout", Text, primary_key=True),
     Column("number", Integer, primary_key=True, autoincrement=False),
     Column("at", Instant, nullable=False),
-    Column("look", LargeBinary, nullable=False),  # JSON, compressed: one every few seconds for weeks
+    Column("look", LargeBinary, nullable=False),  # compressed JSON: a rollout takes one every few seconds for weeks
     Column("state", LargeBinary),
     Column("sums_hash", Text, nullable=False),
-    Column("made", Integer, nullable=False, server_default="0"),  # looks by then, also those that showed nothing new
-    Column("repeated_at", Instant),  # the newest look that showed nothing new since
+    Column("made", Integer, nullable=False, server_default="0"),  # looks so far, including those with nothing new
+    Column("repeated_at", Instant),  # time of the newest later look that showed nothing new
     sqlite_strict=True,
 )
 
-# Heads of the log that were shown outside, where whoever owns this database cannot change them.
+# Heads of the log that were published outside the database, where its owner cannot change them.
 anchor = Table(
     "anchor",
     metadata,
@@ -258,7 +258,7 @@ anchor = Table(
     sqlite_strict=True,
 )
 
-# One person's text in the log is sealed with their key: deleting the row erases the text, and the chain stays whole.
+# A person's text in the log is encrypted with their key: deleting the row erases the text and keeps the chain valid.
 person_key = Table(
     "person_key",
     metadata,
@@ -269,12 +269,12 @@ person_key = Table(
     sqlite_strict=True,
 )
 
-# What the log said at some positions, so that a start need not read it all; the log holds the hash of each.
+# The folded world at some positions, so that a start need not read the whole log; the log holds the hash of each.
 checkpoint = Table(
     "checkpoint",
     metadata,
     Column("position", _BIG, primary_key=True, autoincrement=False),
     Column("code", Text, primary_key=True),
-    Column("world", LargeBinary, nullable=False),  # JSON, compressed
+    Column("world", LargeBinary, nullable=False),  # compressed JSON
     sqlite_strict=True,
 )

@@ -1,4 +1,4 @@
-"""One command's transaction: what it finds under the append lock, and everything it writes."""
+"""The transaction of one command: the state it reads under the append lock, and all the rows it writes."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 class Step(NamedTuple):
-    """One event that was appended, and the world before and after it."""
+    """An appended event, with the world before and after it."""
 
     recorded: Recorded
     before: World
@@ -32,9 +32,10 @@ class Step(NamedTuple):
 
 
 class Appending:
-    """`world` is what the log says, and stays so until this transaction ends; or the transaction comes to nothing.
+    """The state a command decides on, and the rows it will write when the transaction commits.
 
-    What is to be written is gathered here and written at the end. Do no network calls meanwhile.
+    `world` is the current state of the log, and stays current until the transaction ends; otherwise the transaction
+    is discarded. Make no network calls while it is open.
     """
 
     def __init__(self, folds: Folds, reading: Reading, answer: Sequence[Any] | None, key: sealing_keys.Held) -> None:
@@ -47,20 +48,20 @@ class Appending:
 
     @property
     def world(self) -> World:
-        """What the log says, with what was appended here."""
+        """The state of the log, including the events appended in this transaction."""
         return self.reading.world
 
     @property
     def key_id(self) -> str | None:
-        """The key of the person whose words these are, if anything was ever sealed with one."""
+        """The id of the author's sealing key; None if nothing was ever sealed for them."""
         return self.key.key_id
 
     def answered(self, command_id: str, fingerprint: str) -> Answer | None:
-        """The first answer to this command, or None. Conflict if the id was used for something else."""
+        """The stored answer to this command, or None. IdempotencyConflict if the id belongs to another request."""
         return answered_commands.answer_of(self._answer, command_id, fingerprint)
 
     def append(self, entries: Sequence[Entry], origin: Origin) -> tuple[Step, ...]:
-        """The next events of the log; NotStorable if one cannot be kept."""
+        """Chain events to the log and collect their rows; NotStorable if one would not read back."""
         reading, steps = self.reading, []
         key = self.key.for_(entries)
         recorded = event_log.following(
@@ -76,7 +77,7 @@ class Appending:
         return tuple(steps)
 
     def show(self, recorded: Sequence[Recorded], rollouts: Mapping[str, Rollout]) -> None:
-        """Bring the read model in step; see `rollout_rows.shown`."""
+        """Update the read model of the rollouts that these events changed; see `rollout_rows.build_changed_rows`."""
         for row in rollout_rows.shown(recorded, rollouts):
             self.writes.add("rollout_view", row)
 
@@ -91,7 +92,7 @@ class Appending:
         position: int,
         supersede_key: str | None = None,
     ) -> None:
-        """Something to be said; see `outbox.new`."""
+        """Add an outbox row; see `outbox.build_row`."""
         row = outbox.new(
             kind=kind,
             ordering_key=ordering_key,
@@ -104,12 +105,12 @@ class Appending:
         self.writes.add("outbox", row)
 
     def remember(self, command_id: str, fingerprint: str, answer: Answer) -> None:
-        """Keep the answer, also of a command that changed nothing or was refused."""
+        """Store the answer for repeats of this command, including one that changed nothing or was refused."""
         self.writes.add("commands", answered_commands.row(command_id, fingerprint, answer))
 
 
 class _Transaction:
-    """One command on its way: how its `Appending` comes about, and how it is written."""
+    """Opens the `AppendTransaction` of one command, optimistically or under the append lock, and commits it."""
 
     def __init__(self, database: Database, folds: Folds, command_id: str, person: str, claim: Claim | None) -> None:
         self._database = database
@@ -117,17 +118,17 @@ class _Transaction:
         self._command_id = command_id
         self._person = person
         self._claim = claim
-        self.doubt: DBAPIError | None = None  # a single trip whose end is not known
+        self.doubt: DBAPIError | None = None  # from an optimistic commit whose outcome is unknown
 
     def guess(self) -> Appending | None:
-        """On what this process knows, if nobody else has appended lately."""
+        """A transaction on the cached state, without the lock; None unless this process was the only recent writer."""
         current = self._folds.current(self._person) if self._database.far else None
         if current is None:
             return None
         return Appending(self._folds, current.reading, None, sealing_keys.Held(self._person, current.key))
 
     def written_at_once(self, trips: Trips, guess: Appending) -> bool:
-        """Whether the guess was right; then it is committed."""
+        """Commit if the log still ends where the transaction assumed; False if nothing was written."""
         try:
             right = trips.at_once(self._ask(guess.began), guess.writes)
         except DBAPIError as error:
@@ -140,8 +141,11 @@ class _Transaction:
         return right
 
     def open(self, trips: Trips) -> Appending | None:
-        """Under the append lock; None when this process is far behind, as at its start, or knows another log than this:
-        nobody else should wait while it reads."""
+        """Open a transaction under the append lock.
+
+        None if this process is too far behind (as at its start) or its cache is of another log: catch up first, so
+        that other writers need not wait meanwhile. LeaseLost if another worker has the timer slot.
+        """
         kept = self._folds.kept()
         found = trips.open(self._ask(kept.tail))
         if len(found.news) >= BATCH:
@@ -181,10 +185,11 @@ def carry_out(
     person: str = "",
     claim: Claim | None = None,
 ) -> T:
-    """What `appending` does, around `write`; mostly in a single trip if nobody else has appended lately.
+    """Run `write` in an append transaction and commit it; see `append_transaction`.
 
-    `write` may run twice, so it changes nothing but its `Appending`: the first time it may be behind the log, and then
-    nothing of it is kept.
+    On a remote database, a process that was the only recent writer needs a single round trip: it decides on its cached
+    state, and commits only if the log has not changed. Otherwise `write` runs again under the append lock, so it must
+    change nothing but its `AppendTransaction`.
     """
     one = _Transaction(database, folds, command_id, person, claim)
     try:
@@ -211,10 +216,11 @@ def carry_out(
 def appending(
     database: Database, folds: Folds, command_id: str, *, person: str = "", claim: Claim | None = None
 ) -> Iterator[Appending]:
-    """Decide and write one command: committed at the end of the block, undone on any exception.
+    """Decide and write one command under the append lock: committed at the end of the block, undone on any exception.
 
-    `person` is whose words the events hold. With a `claim`, the timer's slot is finished in the same transaction:
-    LeaseLost, with nothing written, if somebody else has it by now. Busy if others hold the lock for over ten seconds.
+    `person` is the author of the text in the events. With a `claim`, the timer slot is finished in the same
+    transaction: LeaseLost, with nothing written, if another worker holds it by now. DatabaseBusy if others hold the
+    lock for more than ten seconds.
     """
     one = _Transaction(database, folds, command_id, person, claim)
     while True:

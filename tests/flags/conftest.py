@@ -9,7 +9,7 @@ import pytest
 
 from core.judging.model.limits import Kind, Limit, Role, Scale
 from core.rollout.model import Rollout, StageSpan, State
-from core.rollout.plan import Approvals, NoticePlan, Plan, Risk, Stage, StageKind, DrivenFlag
+from core.rollout.plan import Approvals, DrivenFlag, NoticePlan, Plan, Risk, Stage, StageKind
 from core.rollout.surface import Surface
 from core.rollout.world import World
 

@@ -11,7 +11,7 @@ from core.flags.evaluation import evaluate
 from core.flags.placement import LATEST, Misplaced, Place, Uncounted, place
 from core.rollout.exposure import SETTLES_WITHIN, snapshot
 from core.rollout.model import State
-from core.rollout.plan import Stage, StageKind, DrivenFlag
+from core.rollout.plan import DrivenFlag, Stage, StageKind
 from core.rollout.world import KEPT_OF_A_SURFACE, World
 
 EVAL, COHORT, CANARY, AB, RAMP, BAKE = range(6)

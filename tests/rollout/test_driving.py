@@ -8,7 +8,7 @@ from core.rollout import commands as c
 from core.rollout import driving
 from core.rollout import events as e
 from core.rollout.context import ENGINE
-from core.rollout.plan import Stage, StageKind, DrivenFlag
+from core.rollout.plan import DrivenFlag, Stage, StageKind
 
 FLAG = DrivenFlag(
     url="https://flags.example.com",

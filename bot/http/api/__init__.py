@@ -1,1 +1,1 @@
-"""Rollouts, files and eval results over REST."""
+"""The REST API: rollouts, files and eval results."""

@@ -1,4 +1,4 @@
-"""A command as it is sent over HTTP. One that goes back is taken in any shape; every other has to be right."""
+"""Parses commands sent over HTTP. A rollback is accepted in any shape; every other command must be valid."""
 
 import json
 from collections.abc import Mapping
@@ -37,14 +37,14 @@ DOCUMENTED: dict[str, Any] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sent:
-    """A command, and the names of what stood beside it and was left aside."""
+    """A parsed command, and the names of the fields that were ignored."""
 
     command: c.PersonsCommand
     ignored: tuple[str, ...] = ()
 
 
 def read(body: bytes, content_type: str) -> Sent:
-    """What is asked; `Refused` or `RequestValidationError` says what is wrong with it."""
+    """The command in a request body; raises `Refused` or `RequestValidationError`."""
     sent = _fields(body, content_type)
     if isinstance(sent, Mapping) and (found := _going_back(sent)) is not None:
         return found
@@ -56,7 +56,7 @@ def read(body: bytes, content_type: str) -> Sent:
 
 
 def _fields(body: bytes, content_type: str) -> object:
-    """JSON, a form, or a line as it would be typed; the last two are taken for going back alone."""
+    """The body as JSON, a form, or a typed line; the last two are accepted for rollbacks only."""
     text = body.decode("utf-8", "replace").strip()
     try:
         return json.loads(text)

@@ -1,4 +1,4 @@
-"""Rollouts over REST: reading them, commanding them, and applying files."""
+"""REST routes for reading and commanding rollouts, applying files, and handing in eval results."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -62,7 +62,7 @@ def router(
     resolve_handle: Callable[[str], str],
     not_driven: Callable[[str], str],
 ) -> APIRouter:
-    """The routes under `/api/v1` but observations."""
+    """The routes under `/api/v1`, except observations."""
     api = APIRouter(prefix="/api/v1", responses=openapi.PROBLEMS)
 
     @api.get("/rollouts", tags=["rollouts"], responses=openapi.ROLLOUTS)
@@ -103,7 +103,7 @@ def router(
         return JSONResponse(evidence_shown(rollout, evidence(service, rollout), now()))
 
     async def operators(request: Request) -> None:
-        """Before the body is looked at: who is not let in is not told what would be wrong with it."""
+        """Authorize before the body is validated, so that strangers learn nothing from validation errors."""
         door.admit_person(request.headers.raw, Role.OPERATOR)
 
     @api.post(
@@ -117,7 +117,7 @@ def router(
         """Ask something of a rollout. Approvals come from Slack only."""
         caller = door.admit_person(request.headers.raw, Role.OPERATOR)
         sent = command_body.read(await request.body(), request.headers.get("content-type", ""))
-        if not isinstance(sent.command, c.RollBack | c.Pause):  # the way back is never closed
+        if not isinstance(sent.command, c.RollBack | c.Pause):  # pausing and rolling back are never rate-limited
             rates.take(caller)
 
         def carry_out() -> Outcome:
@@ -181,6 +181,7 @@ def router(
 
 
 def _rollout(service: Service, rollout_id: str) -> Rollout:
+    """The rollout of this id or name; raises NotFound."""
     world = service.world()
     found = world.find(rollout_id)
     if found is None:
@@ -191,7 +192,7 @@ def _rollout(service: Service, rollout_id: str) -> Rollout:
 
 
 def _id(caller: Caller, key: str, where: str) -> str:
-    """The command's id: the caller's own key, which no other token can collide with, or a fresh one."""
+    """The command's id: from the caller's Idempotency-Key, which cannot collide with another token's, or a new one."""
     return f"http:{caller.key}:{where}:{key}" if key else f"http:{uuid4().hex}"
 
 
@@ -249,6 +250,7 @@ def _apply(
 
 
 async def _upload(request: Request, filename: str) -> tuple[str, bytes]:
+    """(file name, content) of the body or of the form's upload called `file`."""
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         return filename or "file.yaml", await request.body()
     async with request.form(max_files=1, max_fields=5) as form:

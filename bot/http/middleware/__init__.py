@@ -1,1 +1,1 @@
-"""What every request passes: tokens, bodies within bounds, rates, and errors of one form."""
+"""Shared request handling: tokens, body limits, rate limits, HEAD requests, and error responses."""

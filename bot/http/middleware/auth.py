@@ -1,4 +1,4 @@
-"""Who may use which door: bearer tokens by role, compared in constant time."""
+"""Authorizes callers by bearer token and role; tokens are compared in constant time."""
 
 import hmac
 from base64 import b64decode
@@ -12,7 +12,7 @@ from core.rollout.context import Actor
 
 
 class Role(StrEnum):
-    """What a token is for. `admin` may do what the others may."""
+    """What a token allows. `admin` includes all other roles."""
 
     FLAGS = "flags"
     INGEST = "ingest"
@@ -22,19 +22,21 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who knocks: `key` separates the idempotency keys of different tokens and tells nothing about the token."""
+    """Who sends a request. `key` keeps the idempotency keys of different tokens apart and reveals nothing of the
+    token."""
 
     roles: frozenset[Role]
     key: str
     actor: Actor
 
     def may(self, *roles: Role) -> bool:
-        """Whether one of its roles is among `roles`; an admin may do everything."""
+        """Whether the caller has one of `roles`; an admin has every role."""
         return Role.ADMIN in self.roles or not self.roles.isdisjoint(roles)
 
 
 class Denied(Exception):
-    """Not let in: 401 without a valid token, 403 with one of the wrong role or from another site, 429 too often."""
+    """The request is denied: 401 without a valid token, 403 for a wrong role or another site, 429 above the rate
+    limit."""
 
     def __init__(self, status: int, code: str, message: str, hint: str, *, retry_after: int | None = None) -> None:
         super().__init__(message)
@@ -48,9 +50,9 @@ Headers = Iterable[tuple[bytes, bytes]]
 
 
 class Door:
-    """Lets callers in by their token; where no tokens are set (loopback only), whoever is on this machine.
+    """Authorizes callers by their token; without any tokens (loopback only), everybody on this machine.
 
-    `tokens` are (role, token), or (role@Slack user, token) of one that is bound to a person.
+    `tokens` are (role, token), or (role@Slack user, token) for one that is bound to a person.
     """
 
     def __init__(self, tokens: Sequence[tuple[str, str]]) -> None:
@@ -61,11 +63,11 @@ class Door:
 
     @property
     def open(self) -> bool:
-        """Whether no token is asked for."""
+        """Whether no tokens are configured, so that none is required."""
         return not self._known
 
     def admit(self, headers: Headers, *roles: Role) -> Caller:
-        """The caller, if its role is one of `roles`; raises `Denied` otherwise."""
+        """The caller, who has one of `roles` or is an admin; raises `AccessDenied` otherwise."""
         if not self._known:
             return LOCAL
         presented = _presented(headers)
@@ -79,8 +81,8 @@ class Door:
         return caller
 
     def admit_person(self, headers: Headers, *roles: Role) -> Caller:
-        """As `admit`; it also refuses what another site's page asks through a browser that is let in by itself:
-        without tokens, on this machine, or with a password that the browser remembers."""
+        """Like `authorize`, but also denies cross-site requests from a browser that is authorized implicitly: without
+        tokens on this machine, or with a remembered password."""
         if not self._known:
             _check_host(headers)
         if not self._known or _remembered(headers):
@@ -101,6 +103,7 @@ class Door:
 
 
 def _presented(headers: Headers) -> bytes:
+    """The token of a bearer, basic or X-API-Key header; empty without one."""
     for name, value in headers:
         if name == b"authorization":
             scheme, _, token = value.partition(b" ")
@@ -114,7 +117,7 @@ def _presented(headers: Headers) -> bytes:
 
 
 def _password(encoded: bytes) -> bytes:
-    """A browser can send a token only as the password of basic authentication."""
+    """The password of basic authentication, the only way for a browser to send a token."""
     try:
         return b64decode(encoded, validate=True).partition(b":")[2]
     except ValueError:
@@ -122,12 +125,12 @@ def _password(encoded: bytes) -> bytes:
 
 
 def _remembered(headers: Headers) -> bool:
-    """Whether the token came as a password, which a browser sends along whoever's page asks."""
+    """Whether the token came as a password, which a browser sends along with requests of any site's page."""
     return any(name == b"authorization" and value[:6].lower() == b"basic " for name, value in headers)
 
 
 def _check_host(headers: Headers) -> None:
-    """A name of elsewhere that leads here (DNS rebinding) would make another site's page look like ours."""
+    """Deny a Host that is not loopback: by DNS rebinding, another site's page could pass for ours."""
     host = _value(headers, b"host")
     if host and _name(f"//{host}") not in _LOOPBACK:
         raise Denied(
@@ -139,6 +142,7 @@ def _check_host(headers: Headers) -> None:
 
 
 def _check_origin(headers: Headers) -> None:
+    """Deny requests from a page of another origin."""
     origin = _value(headers, b"origin")
     if origin and origin.partition("://")[2] != _value(headers, b"host"):
         raise Denied(403, "forbidden", f"A page of {origin} may not act here.", "Send a token as Bearer.")

@@ -1,4 +1,4 @@
-"""Request bodies, bounded: nothing is kept of those that are too large, not let in or too many at a time."""
+"""Reads request bodies within limits of size, time and total memory, and only from authorized senders."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
@@ -19,9 +19,9 @@ App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 LIMIT = 1024 * 1024
 WITHIN = 30.0  # seconds for a whole body
 MOST = 64 * LIMIT
-"""So many bytes of bodies are worked on at a time."""
+"""Bytes of request bodies in memory at a time, over all requests."""
 DRAINED = 32 * LIMIT
-"""A sender that is cut off in the middle sees a broken connection, not the answer; so up to here it may finish."""
+"""An oversized body is read and discarded up to here, as a sender that is cut off would not see the answer."""
 
 
 class TooLarge(Exception):
@@ -50,7 +50,7 @@ class Encoded(Exception):
 
 
 class TooMany(Exception):
-    """The bodies that are being worked on take all the memory that is set aside for them."""
+    """The bodies in progress use up the memory allotted to them."""
 
     def __init__(self) -> None:
         super().__init__("Too many large requests are being worked on, so nothing of this one was read.")
@@ -58,12 +58,12 @@ class TooMany(Exception):
 
 
 class Disconnected(Exception):
-    """The other side left before its body was complete."""
+    """The sender disconnected before its body was complete."""
 
 
 async def read(scope: Scope, receive: Receive, limit: int = LIMIT, within: float = WITHIN) -> bytes:
-    """The whole body: TooLarge beyond `limit` bytes, TooSlow after `within` seconds, Encoded where it is compressed,
-    Disconnected without a sender."""
+    """The whole body. Raises BodyTooLarge beyond `limit` bytes, BodyTooSlow after `seconds`, BodyEncoded if it is
+    compressed, and SenderDisconnected."""
     try:
         async with asyncio.timeout(within):
             if encoding := _encoding(scope):
@@ -102,7 +102,7 @@ async def _whole(scope: Scope, receive: Receive, limit: int) -> bytes:
 
 
 async def _drain(receive: Receive) -> None:
-    """Read and forget, so that the sender sees the answer."""
+    """Read and discard the body, so that the sender gets to see the answer."""
     size, more = 0, True
     while more and size <= DRAINED:
         message = await receive()
@@ -111,7 +111,7 @@ async def _drain(receive: Receive) -> None:
 
 
 def _encoding(scope: Scope) -> str:
-    """How the body is compressed; empty where it is not."""
+    """The body's Content-Encoding; empty if it is not encoded."""
     for name, value in scope["headers"]:
         if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
             return str(value.decode("latin-1")[:40])
@@ -119,7 +119,7 @@ def _encoding(scope: Scope) -> str:
 
 
 def declared(scope: Scope) -> int:
-    """The content length the sender announced; 0 where it did not."""
+    """The declared Content-Length in bytes; 0 without a valid one."""
     for name, value in scope["headers"]:
         if name == b"content-length":
             return int(value) if value.isdigit() else 0
@@ -127,7 +127,7 @@ def declared(scope: Scope) -> int:
 
 
 def replayed(body: bytes, receive: Receive) -> Receive:
-    """A `receive` that gives a body that was read already, and then what `receive` gives."""
+    """A `receive` that first returns the body read already, then continues with the original `receive`."""
     given = False
 
     async def again() -> Message:
@@ -141,11 +141,11 @@ def replayed(body: bytes, receive: Receive) -> Receive:
 
 
 class Limited:
-    """ASGI: `inner`, with every body read before it is called.
+    """ASGI middleware that reads the whole body before it calls `inner`.
 
-    `admit` is asked first and raises `Denied`: nothing is kept of a body whose sender is not let in. 413 over the limit
-    (`larger`: other limits, by path), 408 if it takes too long, 415 if it is compressed, 503 while `most` bytes of
-    bodies are being worked on.
+    `authorize` runs first and may raise `AccessDenied`, so that nothing is kept of an unauthorized body. Answers 413
+    over the limit (`larger_limits` has others by path), 408 if the body is too slow, 415 if it is compressed, and 503
+    while `max_bytes` of bodies are in progress.
     """
 
     def __init__(self, inner: App, admit: Callable[[Scope], None], larger: Mapping[str, int], most: int = MOST) -> None:

@@ -1,10 +1,10 @@
-"""HEAD wherever GET is answered: the same answer without its body (RFC 9110, 9.3.2)."""
+"""Answers HEAD wherever GET is answered: the same response without its body (RFC 9110, 9.3.2)."""
 
 from bot.http.middleware.bodies import App, Message, Receive, Scope, Send
 
 
 def answer_head(inner: App) -> App:
-    """`inner`, which then need not know of HEAD."""
+    """Wrap `inner`, which then only sees GET."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] != "HEAD":

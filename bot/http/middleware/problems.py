@@ -1,4 +1,4 @@
-"""How every error outside `/ofrep` looks: `{"code", "message", "hint"}` with the right status."""
+"""Builds the error responses outside `/ofrep`: `{"code", "message", "hint"}` with the right status."""
 
 from typing import Any
 
@@ -11,18 +11,18 @@ from core.rollout.refusal import Conflict, NotFound, Refused
 def problem(
     status: int, code: str, message: str, hint: str = "", *, headers: dict[str, str] | None = None, **more: Any
 ) -> JSONResponse:
-    """The answer to a request that was not carried out: what happened and why, and what to do next."""
+    """An error response: what went wrong, and what to do next."""
     return JSONResponse({"code": code, "message": message, "hint": hint, **more}, status, headers)
 
 
 def refusal(refused: Refused) -> JSONResponse:
-    """A refusal of the core, as it was written; with `earliest` where the same would be accepted later."""
+    """The response to a refusal of the core; with `earliest`, if the same command would be accepted later."""
     more: dict[str, Any] = {"earliest": refused.earliest.isoformat()} if refused.earliest else {}
     return problem(_status(refused), refused.code, refused.message, refused.hint, **more)
 
 
 def denial(denied: Denied) -> JSONResponse:
-    """Not let in. A browser is told that it may ask for a token (as a password)."""
+    """The response to a denied request; a 401 makes a browser ask for the token as a password."""
     headers: dict[str, str] = {}
     if denied.status == 401:
         headers["WWW-Authenticate"] = 'Bearer, Basic realm="Rampart"'

@@ -1,4 +1,4 @@
-"""How often one token may change something: a bucket that fills steadily and holds a burst."""
+"""Limits how often one token may change something, with a token bucket per caller."""
 
 import threading
 import time
@@ -11,17 +11,17 @@ BURST = 300.0
 
 
 class Rates:
-    """One bucket for each token."""
+    """A token bucket for each caller: `per_second` requests on average, `burst` at once."""
 
     def __init__(
         self, a_second: float = A_SECOND, burst: float = BURST, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         self._a_second, self._burst, self._monotonic = a_second, burst, monotonic
         self._lock = threading.Lock()
-        self._buckets: dict[str, tuple[float, float]] = {}  # as many as there are tokens
+        self._buckets: dict[str, tuple[float, float]] = {}  # by caller key: (requests left, monotonic seconds)
 
     def take(self, caller: Caller) -> None:
-        """Count one request; `Denied` with 429 when there were too many."""
+        """Count one request; raises `AccessDenied` with 429 if there were too many."""
         with self._lock:
             now = self._monotonic()
             left, at = self._buckets.get(caller.key, (self._burst, now))

@@ -1,1 +1,1 @@
-"""Batches of observations: read, checked, and written together."""
+"""Receives batches of observations: parses, checks and writes them."""

@@ -1,4 +1,4 @@
-"""The door for observations: batches that arrive together are written in one transaction, then answered."""
+"""Receives observations: concurrent batches are written in one transaction and then answered."""
 
 import asyncio
 import logging
@@ -28,19 +28,19 @@ from core.store.observations import complaints, deduplication, windows
 from core.store.observations.segment_names import Vocabulary
 from core.store.observations.unit_caps import Allowances
 
-WAITING = 128  # batches; beyond that senders are asked to come again
-TOGETHER = 5000  # observations per transaction, about
+WAITING = 128  # beyond that, senders are asked to retry
+TOGETHER = 5000  # observations, approximately
 LONGEST_KEY = 200
 _log = logging.getLogger(__name__)
 
 
 class Full(Exception):
-    """More batches are waiting than can be written soon."""
+    """Too many batches are waiting to be written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """One request. `key` is empty where the sender gave no Idempotency-Key."""
+    """The batch of one request. `key` is empty if the sender gave no Idempotency-Key."""
 
     body: bytes
     content_type: str
@@ -50,7 +50,7 @@ class Batch:
 
 
 class Intake:
-    """Takes batches from any thread and writes them with one thread of its own. Close it to stop that thread."""
+    """Accepts batches from any thread and writes them in a single thread, which `close` stops."""
 
     def __init__(self, database: Database, snapshot: Callable[[], Snapshot], now: Callable[[], datetime]) -> None:
         self._database = database
@@ -66,7 +66,7 @@ class Intake:
         self.uncounted: Counter[Uncounted] = Counter()
 
     def submit(self, batch: Batch) -> "Future[bytes]":
-        """The answer's future: done after the commit. Full when too many wait already."""
+        """A future of the answer, done after the commit. Raises TooManyBatches if too many batches are waiting."""
         with self._starting:
             if self._writer is None:
                 self._writer = threading.Thread(target=self._run, name="intake", daemon=True)
@@ -78,7 +78,7 @@ class Intake:
         return batch.answered
 
     def close(self) -> None:
-        """Write what is waiting, then stop."""
+        """Write the waiting batches, then stop."""
         with self._starting:
             writer, self._writer = self._writer, None
         if writer is not None:
@@ -86,11 +86,12 @@ class Intake:
             writer.join()
 
     def _run(self) -> None:
+        """The writer thread: takes what is waiting, up to a size, and writes it together; ends at None."""
         while (first := self._waiting.get()) is not None:
             batches = [first]
             last = False
             size = len(first.body)
-            # About 200 bytes an observation: a bound on the transaction, not a promise.
+            # About 200 bytes per observation: a rough bound on the transaction's size.
             while size < TOGETHER * 200:
                 try:
                     following = self._waiting.get_nowait()
@@ -106,11 +107,12 @@ class Intake:
                 return
 
     def _take(self, batches: Sequence[Batch]) -> None:
-        # Whose sender has left is told nothing.
+        """Check and write the batches; if they fail together, write each alone so that only the bad one fails."""
+        # Skip batches whose sender has gone.
         waiting = [batch for batch in batches if batch.answered.set_running_or_notify_cancel()]
         try:
             now, snapshot = self._now(), self._snapshot()
-        except Exception as error:  # noqa: BLE001 - or this thread would end, and every sender wait for ever
+        except Exception as error:  # noqa: BLE001 - else this thread would end and senders wait for ever
             for batch in waiting:
                 batch.answered.set_exception(error)
             return
@@ -136,6 +138,7 @@ class Intake:
                     one[0].answered.set_exception(its_own)
 
     def _write(self, checked: Sequence[tuple[Batch, Checked]], now: datetime) -> None:
+        """Write the batches in one transaction, then answer each after the commit."""
         results: list[tuple[Batch, bytes | Conflict]] = []
         placed: list[windows.Placed] = []
         accepted = rejected = 0
@@ -174,13 +177,14 @@ class Intake:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fresh:
-    """What of a batch was not counted before: how many items, and those that are compared."""
+    """The items of a batch that were not counted before: their number, and the events to record."""
 
     count: int
     placed: Sequence[windows.Placed]
 
 
 def _known(connection: Connection, batch: Batch, now: datetime) -> bytes | None:
+    """The stored answer if this Idempotency-Key was used before; raises Conflict if with another body."""
     if not batch.key:
         return None
     fingerprint = sha256(batch.body).hexdigest()
@@ -189,7 +193,7 @@ def _known(connection: Connection, batch: Batch, now: datetime) -> bytes | None:
 
 
 def keep_fresh(connection: Connection, found: Checked, now: datetime) -> tuple[Fresh, list[Rejected]]:
-    """What was not counted before; an id that was is named as a duplicate, and so is one repeated in the batch."""
+    """(items not counted before, rejections); an id counted before, or repeated in the batch, is a duplicate."""
     ids = {(g.surface, g.id) for g in found.good if g.id is not None}
     unseen = set(deduplication.fresh_items(connection, ids, now)) if ids else set()
     refused = list(found.rejected)
@@ -212,7 +216,7 @@ def keep_fresh(connection: Connection, found: Checked, now: datetime) -> tuple[F
 
 
 class Observations:
-    """`POST /api/v1/observations`."""
+    """The endpoint `POST /api/v1/observations`."""
 
     def __init__(self, intake_: Intake, door: Door, away: Callable[[Exception], object]) -> None:
         self._intake = intake_

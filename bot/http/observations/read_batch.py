@@ -1,4 +1,4 @@
-"""From the bytes of a batch to observations in their places: what is good is kept, what is bad is named."""
+"""Parses a batch of observations and assigns each to its rollout, stage and arm; bad items are rejected by index."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,7 +20,7 @@ from core.store.observations.windows import Placed
 
 AHEAD = timedelta(minutes=1)
 MOST_ITEMS = 10_000
-MOST_HINTS = 20  # of a batch
+MOST_HINTS = 20  # per batch
 LONGEST = LONGEST_UNIT  # characters of a unit, an id, a segment or a category
 _FIELDS = ("surface", "unit", "exposure", "variant", "version", "at", "id", "segments", "metrics", "error_category")
 _METRICS = (*CATALOGUE, *FEEDS)
@@ -29,11 +29,13 @@ _LINES = frozenset({"application/x-ndjson", "application/ndjson", "application/j
 
 
 class Malformed(ValueError):
-    """A body in which no observations can be told apart."""
+    """The body cannot be split into observations."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rejected:
+    """An item, or a part of one, that was not counted. `index` is its place in the batch."""
+
     index: int
     code: str
     message: str
@@ -41,8 +43,10 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Good:
-    """An observation that is taken. `placed` is None where it is compared with nothing, `uncounted` then says why.
-    `parts` are those of it that were refused, while the rest counts."""
+    """An accepted observation. `placed` is None if no comparison counts it; `uncounted` then says why.
+
+    `rejected_parts` are parts of it that were rejected while the rest counts.
+    """
 
     index: int
     surface: str
@@ -54,7 +58,7 @@ class Good:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
-    """`flawed` are events that say how observations arrive: one for each that was refused, by the arm it names."""
+    """The checked items of a batch. `flaw_events` hold one event per rejected item, for the arm that it names."""
 
     good: Sequence[Good]
     rejected: Sequence[Rejected]
@@ -62,6 +66,8 @@ class Checked:
 
 
 class _Bad(ValueError):
+    """An item that is rejected, with the `code` that the sender gets."""
+
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
@@ -71,7 +77,7 @@ _UNREADABLE = object()
 
 
 def items(body: bytes, content_type: str = "") -> list[Any]:
-    """The items of a batch: `{"observations": [...]}`, a bare list, or one JSON object a line. Malformed otherwise."""
+    """The items of a batch: `{"observations": [...]}`, a bare list, or JSON lines. Raises MalformedBatch otherwise."""
     if content_type.partition(";")[0].strip().lower() in _LINES:
         found = _lines(body)
     else:
@@ -89,7 +95,7 @@ def items(body: bytes, content_type: str = "") -> list[Any]:
 
 
 def check(found: Sequence[Any], snapshot: Snapshot, now: datetime) -> Checked:
-    """Each item in its place, or the reason why not."""
+    """Check each item and assign it to its arm, or reject it with a reason."""
     good: list[Good] = []
     rejected: list[Rejected] = []
     flawed: list[Placed] = []
@@ -120,7 +126,7 @@ _FLAWS = {
 
 
 def _flaw(item: Any, snapshot: Snapshot, now: datetime, metric: str) -> Sequence[Placed]:
-    """One event for an item that does not count as it should, where it says which unit and arm it is of."""
+    """One event for a rejected item, if it names a unit and an arm; none otherwise."""
     if not isinstance(item, dict):
         return ()
     named = {key: value for key in _NAMES if isinstance(value := item.get(key), str) and _is_text(value)}
@@ -141,21 +147,22 @@ def _flaw(item: Any, snapshot: Snapshot, now: datetime, metric: str) -> Sequence
 
 
 def repeated(placed: Placed) -> Placed:
-    """The event of an observation that was counted before."""
+    """The event that records a duplicate of this observation."""
     seen = placed.observation
     event = Observation(surface=seen.surface, unit=seen.unit, at=seen.at, readings={"duplicate_items": 1.0})
     return replace(placed, observation=event, counters={}, splits=False)
 
 
 def answer(accepted: int, rejected: Sequence[Rejected]) -> bytes:
-    """What the sender is told, item by item."""
+    """The response body: the number of accepted items, and each rejection in order."""
     ordered = sorted(rejected, key=lambda r: r.index)
-    # A message quotes what was sent, which need not be a text that can be sent back.
+    # A message quotes the request, which may hold text that cannot be encoded.
     told = [asdict(replace(r, message=_printable(r.message))) for r in ordered]
     return orjson.dumps({"accepted": accepted, "rejected": told})
 
 
 def _good(index: int, item: Any, snapshot: Snapshot, now: datetime, hints: "_Hints") -> Good:
+    """Parse, validate and place one item; raises _InvalidItem or Misplaced."""
     if not isinstance(item, dict):
         reason = "this line is not JSON" if item is _UNREADABLE else "an observation is an object"
         raise _Bad("malformed", f'{reason}: {{"surface", "unit", "variant", "metrics"}}')
@@ -191,6 +198,7 @@ def _good(index: int, item: Any, snapshot: Snapshot, now: datetime, hints: "_Hin
 
 
 def _counted_at(found: Place, seen: Observation) -> Placed:
+    """The observation at its place, with the segments and counters that its rollout tracks."""
     kept = {key: seen.segments[key] for key in found.tracked.segments if key in seen.segments}
     return Placed(
         rollout=found.tracked.rollout,
@@ -205,7 +213,7 @@ def _counted_at(found: Place, seen: Observation) -> Placed:
 
 
 def _counters(found: Place, values: Mapping[str, float]) -> Mapping[str, float]:
-    """What is counted beside the readings themselves: limits that were passed, and large values cut."""
+    """Extra counters for a reading: whether it exceeds each threshold, and its value capped."""
     counted = {
         counter(metric, threshold): float(values[metric] > threshold)
         for metric, thresholds in found.tracked.thresholds.items()
@@ -220,7 +228,7 @@ def _counters(found: Place, values: Mapping[str, float]) -> Mapping[str, float]:
 
 
 def _readings(metrics: Any, index: int, parts: list[Rejected], hints: "_Hints") -> Mapping[str, float]:
-    """The readings that can be used; null is "not measured", and what cannot be used is named in `parts`."""
+    """The valid readings; null means "not measured". Invalid ones are added to `parts`."""
     if metrics is None:
         return {}
     if not isinstance(metrics, dict):
@@ -240,7 +248,7 @@ def _readings(metrics: Any, index: int, parts: list[Rejected], hints: "_Hints") 
 
 
 def _segments(segments: Any, index: int, parts: list[Rejected]) -> Mapping[str, str]:
-    """The segments that can be used; null is "not known"."""
+    """The valid segments; null means "unknown". Invalid ones are added to `parts`."""
     if segments is None:
         return {}
     found: dict[str, str] = {}
@@ -273,6 +281,7 @@ def _category(item: Mapping[str, Any], index: int, parts: list[Rejected]) -> str
 
 
 def _text(item: Mapping[str, Any], key: str, *, required: bool = False) -> str | None:
+    """The text under `key`; None if it is absent and not required. Raises _InvalidItem."""
     value = item.get(key)
     if value is None and not required:
         return None
@@ -285,7 +294,7 @@ def _text(item: Mapping[str, Any], key: str, *, required: bool = False) -> str |
 
 
 def _is_text(value: Any) -> bool:
-    """Whether a value is a text that both databases can hold."""
+    """Whether a value is a non-empty text that both databases can store."""
     if not isinstance(value, str) or not 0 < len(value) <= LONGEST or "\x00" in value:
         return False
     if not value.isascii():
@@ -301,6 +310,7 @@ def _printable(text: str) -> str:
 
 
 def _time(value: Any, now: datetime) -> datetime:
+    """The observation's time in UTC, `now` if none is given; raises _InvalidItem if it is too old or in the future."""
     if value is None:
         return now
     at = _instant(value)
@@ -314,6 +324,7 @@ def _time(value: Any, now: datetime) -> datetime:
 
 
 def _instant(value: Any) -> datetime:
+    """A time with a time zone, from ISO 8601 text or seconds since 1970; raises _InvalidItem."""
     at: datetime | None = None
     try:
         if isinstance(value, str):
@@ -330,6 +341,7 @@ def _instant(value: Any) -> datetime:
 
 
 def _batch(parsed: Any) -> list[Any]:
+    """The items of a parsed body: one observation, a list, or an object that holds one."""
     if isinstance(parsed, dict) and "observations" not in parsed and "surface" in parsed:
         return [parsed]
     found = parsed.get("observations") if isinstance(parsed, dict) else parsed
@@ -339,6 +351,7 @@ def _batch(parsed: Any) -> list[Any]:
 
 
 def _lines(body: bytes) -> list[Any]:
+    """One item per non-empty line; a line that is not JSON becomes `_UNREADABLE`."""
     found: list[Any] = []
     for line in body.splitlines():
         if line.strip():
@@ -354,7 +367,7 @@ def _loads(body: bytes) -> Any:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
         try:
-            return json.loads(body)  # NaN is not JSON, but many write it: so that one item is refused, not its batch
+            return json.loads(body)  # accepts NaN, which is no JSON but common, so that only that item is rejected
         except RecursionError:
             raise Malformed("the body is nested too deeply") from None
 
@@ -364,13 +377,14 @@ def _why(error: ValueError) -> str:
 
 
 class _Hints:
-    """The known name that a misspelt one is nearest to. Looking for it takes a millisecond, and a batch may hold ten
-    thousand misspelt names, so only the first few of them get one."""
+    """Suggests the nearest known name for a misspelt one. A suggestion takes a millisecond and a batch may hold ten
+    thousand misspelt names, so only the first `MAX_HINTS` get one."""
 
     def __init__(self) -> None:
         self._found: dict[str, str] = {}
 
     def meant(self, word: str, known: Iterable[str]) -> str:
+        """A sentence with the nearest known name, or an empty text."""
         if word not in self._found:
             if len(self._found) >= MOST_HINTS:
                 return ""

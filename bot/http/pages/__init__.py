@@ -1,1 +1,1 @@
-"""The read-only pages, and the API reference."""
+"""The read-only HTML pages and the API reference."""

@@ -1,4 +1,4 @@
-"""What a page shows of a rollout's numbers: rows of text, drawings, segments, notes, and what was noticed."""
+"""Prepares a rollout's numbers for a page: rows of text, charts, segments and notes."""
 
 from dataclasses import dataclass
 
@@ -13,12 +13,12 @@ from core.judging.model.verdict import Finding, Measure
 from core.rollout.model import Rollout
 from core.service import Service
 
-CHARTS = 6  # on one page
+CHARTS = 6  # per page
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One measure as text; what is unknown is a dash, never a zero."""
+    """One measure as text; unknown values are a dash, never a zero."""
 
     title: str
     metric: str
@@ -33,13 +33,13 @@ class Row:
     decided: str
     requests: str
     verdict: str
-    kind: str  # of the verdict, for its mark: well | unsure | badly
+    kind: str  # CSS class of the verdict: well | unsure | badly
     remarks: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
-    """How one metric's difference developed; `svg` is safe inside a page."""
+    """A chart of one metric's difference over time; `svg` is safe to embed."""
 
     title: str
     svg: Markup
@@ -47,7 +47,8 @@ class Chart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Numbers:
-    """`unjudged` are cuts that were too small, with their requests on the new version."""
+    """All numbers of one page. `unjudged` are segments with too few requests, each with its count on the new
+    version."""
 
     rows: tuple[Row, ...]
     charts: tuple[Chart, ...]
@@ -58,7 +59,7 @@ class Numbers:
 
 
 def numbers(service: Service, rollout: Rollout, seen: Latest) -> Numbers:
-    """Everything about these numbers; `rollout` stands in the stage in which they were seen."""
+    """Prepare the latest numbers for a page; `rollout` must be in the stage that they were measured in."""
     judged = [m for m in segments.ordered(seen.segments) if m.word not in figures.UNJUDGED]
     small = [m for m in seen.segments if m.word in figures.UNJUDGED and m.segment not in {j.segment for j in judged}]
     return Numbers(
@@ -100,12 +101,14 @@ def _row(rollout: Rollout, measure: Measure, seen: Latest) -> Row:
 
 
 def _kind(measure: Measure) -> str:
+    """The CSS class of the measure's verdict."""
     if measure.word in figures.BADLY or measure.expected == "not as expected":
         return "badly"
     return "unsure" if measure.word in {*figures.UNJUDGED, "Slightly worse, within limit"} else "well"
 
 
 def _charts(service: Service, rollout: Rollout, seen: Latest) -> tuple[Chart, ...]:
+    """A chart for each metric with an agreed limit, `MAX_CHARTS` at most."""
     limited: dict[str, Measure] = {}
     for measure in figures.ordered(seen.measures):
         if figures.agreed(measure):

@@ -1,4 +1,4 @@
-"""`/docs`: the OpenAPI document as a page that loads nothing from elsewhere."""
+"""The page `/docs`: the OpenAPI document as HTML, without external scripts."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _METHODS = ("get", "post", "put", "patch", "delete")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """One thing that can be asked."""
+    """One operation of the API, as text."""
 
     method: str
     path: str
@@ -25,7 +25,7 @@ class Operation:
 
 
 def router(document: Callable[[], Mapping[str, Any]]) -> APIRouter:
-    """The page; `/openapi.json` holds the same with every field."""
+    """The route of the page; `/openapi.json` has the full document."""
     api = APIRouter(include_in_schema=False)
     template = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined).get_template(
         "reference.html"
@@ -42,7 +42,7 @@ def router(document: Callable[[], Mapping[str, Any]]) -> APIRouter:
 
 
 def operations(document: Mapping[str, Any]) -> tuple[Operation, ...]:
-    """Every operation of an OpenAPI document, in its order."""
+    """Every operation of an OpenAPI document, in document order."""
     return tuple(
         Operation(
             method=method.upper(),

@@ -1,4 +1,4 @@
-"""The read-only pages: all rollouts, one with its numbers and its history, and one piece of evidence."""
+"""Routes of the read-only pages: all rollouts, one rollout with numbers and history, one record of evidence."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -26,7 +26,7 @@ from core.store.log.event_log import Recorded
 
 LISTED = 50
 TEMPLATES = Path(__file__).parent / "templates"
-LATE_LOOKS = 3  # ticks without a look, after which the page says so aloud
+LATE_LOOKS = 3  # ticks without a look, after which the page shows a warning
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; frame-ancestors 'none'; "
     "form-action 'none'; base-uri 'none'",
@@ -37,7 +37,7 @@ HEADERS = {
 
 
 def router(service: Service, door: Door, now: Callable[[], datetime], standing: Standing, tick: timedelta) -> APIRouter:
-    """`/`, `/r/{id}` and `/e/{rollout}.{number}`. They change nothing and load nothing from elsewhere."""
+    """The routes `/`, `/r/{id}` and `/e/{rollout}.{number}`; read-only, without external resources."""
     pages = APIRouter(include_in_schema=False)
     style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
 
@@ -87,7 +87,7 @@ def router(service: Service, door: Door, now: Callable[[], datetime], standing: 
 
     @pages.get("/e/{number:int}")
     def evidence_by_number(request: Request, number: int) -> Response:
-        """As the card says it, "evidence #1": of the newest rollout that has it."""
+        """Redirect "evidence #1", as cards write it, to the newest rollout that has evidence of this number."""
         door.admit_person(request.headers.raw, Role.OPERATOR)
         for rollout in service.newest_rollouts(LISTED):
             if rollout.evidence is not None and 1 <= number <= rollout.evidence.number:
@@ -128,7 +128,7 @@ def router(service: Service, door: Door, now: Callable[[], datetime], standing: 
 
 
 def problem_page(request: Request, status: int, message: str, hint: str, now: datetime) -> Response | None:
-    """What went wrong, as a page; None for whoever did not ask for one."""
+    """The error as an HTML page; None if the request did not ask for HTML."""
     if request.url.path.startswith("/api/") or "text/html" not in request.headers.get("accept", ""):
         return None
     return _page("problem.html", now, status=status, message=message, hint=hint)
@@ -148,7 +148,7 @@ def _templates() -> Environment:
 
 
 def _as_it_was(history: tuple[Recorded, ...], position: int) -> Rollout:
-    """The rollout at one of its events: its stage then tells what could be noticed then."""
+    """The rollout as of an event, whose stage determines what could be detected then."""
     rollout: Rollout | None = None
     for recorded in history:
         if recorded.position <= position and isinstance(recorded.event, RolloutEvent):

@@ -1,1 +1,1 @@
-"""What somebody who asks is answered: status, metrics, history, help."""
+"""Answers to queries: status, metrics, explanations, history, notices, simulations."""

@@ -1,4 +1,4 @@
-"""One metric explained: what it means, the numbers behind it, what would make it fire, and how it developed."""
+"""Explains one metric: what it means, the numbers behind it, what would trigger an action, and its trend."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ _ACTS = {"rollback": "roll back", "hold": "hold"}
 
 
 def numbers(rollout: Rollout, seen: Latest, metric: str, trend: tuple[Point, ...], zone: str, as_of: str) -> Message:
-    """For engineers: words first, then everything that is known."""
+    """The explanation for engineers: a summary in words, every known number, the trigger, and a trend chart."""
     rows = [m for m in seen.measures if m.metric == metric]
     if not rows:
         return _nothing(rollout, metric)
@@ -41,7 +41,7 @@ def numbers(rollout: Rollout, seen: Latest, metric: str, trend: tuple[Point, ...
 
 
 def words(rollout: Rollout, seen: Latest, metric: str, as_of: str) -> Message:
-    """For everybody else."""
+    """The explanation in plain words, for everyone who did not ask for numbers."""
     rows = [m for m in seen.measures if m.metric == metric]
     if not rows:
         return _nothing(rollout, metric)
@@ -61,7 +61,7 @@ def words(rollout: Rollout, seen: Latest, metric: str, as_of: str) -> Message:
 
 
 def fires(measure: Measure) -> str:
-    """What would have to happen for it to roll back or hold."""
+    """What has to be observed before this measure rolls the rollout back or holds it."""
     act = _ACTS.get(measure.role)
     if measure.implied and act is not None and measure.amount:
         return (
@@ -89,7 +89,7 @@ def _edge(measure: Measure) -> str:
 
 
 def _standing_out(seen: Latest, metric: str) -> list[Measure]:
-    """The cuts in which this metric is worse although everybody together may not show it, worst first."""
+    """The segments in which this metric is worse, even if the total does not show it; worst first."""
     return [m for m in segments.ordered(seen.segments) if m.metric == metric and m.word in figures.BADLY]
 
 

@@ -1,4 +1,4 @@
-"""The log of one rollout, a line per entry, newest first."""
+"""The event log of one rollout: one line per event, newest first."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -11,13 +11,13 @@ from core.rollout.events import MessagePosted, RolloutEvent
 from core.rollout.model import Rollout
 
 SHOWN = 25
-_CHATTER = ("card", "line:", "summary:", "approval:")  # posted beside an entry that stands here anyway
-_PER_SECTION = 9  # stays below the limit of a section however long the lines are
+_CHATTER = ("card", "line:", "summary:", "approval:")  # these messages report an event that is listed itself
+_PER_SECTION = 9  # keeps a section below Slack's limit even if every line has its maximum length
 Line = tuple[datetime, str, RolloutEvent]  # (at, actor, event)
 
 
 def render(rollout: Rollout, entries: Sequence[Line], zone: str) -> Message:
-    """The newest entries; how many there are stands in the first line."""
+    """The newest entries; the first line counts all of them."""
     worth = [x for x in entries if not (isinstance(x[2], MessagePosted) and x[2].key.startswith(_CHATTER))]
     rows = [_row(at, actor, event, zone) for at, actor, event in reversed(worth)][:SHOWN]
     parts = [rows[i : i + _PER_SECTION] for i in range(0, len(rows), _PER_SECTION)]

@@ -1,4 +1,4 @@
-"""How a rollout does, on demand: words for people, numbers for engineers."""
+"""How a rollout is doing, on request: a table for engineers, sentences for everyone else."""
 
 from bot.rendering import wording
 from bot.rendering.blocks import blocks, buttons
@@ -15,7 +15,7 @@ SENTENCES = 12
 
 
 def numbers(rollout: Rollout, seen: Latest, metric: str, segment: str, as_of: str) -> Message:
-    """Every measure beside its control, one metric in full, or one segment; `as_of` is a moment in words."""
+    """A table of every measure (or one metric, or one segment) against control; `as_of` is a formatted time."""
     chosen = _chosen(seen, metric, segment)
     if not chosen:
         return _nothing(rollout, seen, metric, segment)
@@ -36,7 +36,7 @@ def numbers(rollout: Rollout, seen: Latest, metric: str, segment: str, as_of: st
 
 
 def words(rollout: Rollout, seen: Latest, metric: str, segment: str, as_of: str) -> Message:
-    """The same in sentences, for people who did not ask for numbers."""
+    """The same measures as sentences, for people who did not ask for numbers."""
     chosen = [m for m in figures.ordered(_chosen(seen, metric, segment)) if m.word != "No data"]
     if not chosen:
         return _nothing(rollout, seen, metric, segment)

@@ -1,4 +1,4 @@
-"""Who is told about a rollout: what goes to which channel, when it went, and who has read it."""
+"""The notices of a rollout: which channel gets one, when it was posted, and who has confirmed it."""
 
 from datetime import datetime
 
@@ -11,7 +11,7 @@ from core.rollout.plan import NoticePlan
 
 
 def render(rollout: Rollout, zone: str) -> Message:
-    """A line per channel."""
+    """The state of every planned notice, one line per channel."""
     told = rollout.plan.told_before
     if not told:
         return blocks.message(f"Notices of {wording.subject(rollout)}: none are planned.")
@@ -40,7 +40,7 @@ def _line(rollout: Rollout, planned: NoticePlan, zone: str) -> str:
 
 
 def preview(rollout: Rollout, title: str, at: datetime, zone: str) -> Message:
-    """Every notice as it would be posted at this moment, without its buttons."""
+    """Every notice as it would be posted at `at`, without its buttons."""
     shown: list[Block] = []
     for planned in rollout.plan.told_before:
         told = notice.render(rollout, planned, title, at, zone)

@@ -1,4 +1,4 @@
-"""What could be seen, in plain words: for the plan that is printed, and for machines."""
+"""What a plan's stages could detect: as text for the printed plan, and as JSON."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -14,11 +14,11 @@ from core.judging.model.limits import Kind, Limit
 from core.rollout.plan import Risk
 
 PATIENCE = timedelta(days=90)
-"""A longer hold is no way out."""
+"""A longer hold is not suggested as a remedy."""
 
 
 def lines(foreseen: Sequence[Foreseen], known: Known) -> list[str]:
-    """A heading, and a row for each limit of a stage."""
+    """A heading, a table with one row per limit of the stage, and what the figures are based on."""
     if not foreseen:
         return []
     first = foreseen[0]
@@ -42,8 +42,8 @@ def lines(foreseen: Sequence[Foreseen], known: Known) -> list[str]:
 
 
 def warnings(foreseen: Sequence[Foreseen], risk: Risk, later: Sequence[Sequence[Foreseen]] = ()) -> list[str]:
-    """What deserves red: limits that come too late with what would help, and those that cannot be shown to be kept.
-    `later` is what the stages after this one would see, limit by limit in the same order."""
+    """Warnings about one stage: limits detected too late (with remedies), undetectable harm, and limits that
+    cannot be shown to hold. `later_stages` holds, per later stage, the same limits in the same order."""
     found = [late(one, [of[i] for of in later]) for i, one in enumerate(foreseen) if not one.in_time]
     found += [blind(one) for one in foreseen if one.blind]
     unshown = [one for one in foreseen if not one.kept_in_time]
@@ -59,7 +59,7 @@ def warnings(foreseen: Sequence[Foreseen], risk: Risk, later: Sequence[Sequence[
 
 
 def blind(one: Foreseen) -> str:
-    """One limit of which twice the size could still be missed when the stage is at its end."""
+    """Warn that harm of twice this limit could still go unnoticed when the stage ends."""
     when = "never at this traffic" if one.seen is None else f"after about {wording.duration(one.seen)}"
     return (
         f"Blind in {one.stage}: {_limit(one.limit)}. Harm of twice that is seen four times in five {when}, and "
@@ -68,7 +68,7 @@ def blind(one: Foreseen) -> str:
 
 
 def late(one: Foreseen, later: Sequence[Foreseen] = ()) -> str:
-    """One limit that comes too late, the ways out, and which later stage would notice it all the same."""
+    """Warn that this limit is detected too late, list remedies, and name the later stage that would detect it."""
     what = f"{_limit(one.limit)}: {_noticed(one)}; {one.stage} lasts {wording.duration(one.within)} at the most"
     smallest = None if one.smallest is None else _up(one.smallest)
     enough = f", enough for {amount(one.limit, smallest)}." if smallest is not None else ", enough for nothing."
@@ -80,8 +80,9 @@ def late(one: Foreseen, later: Sequence[Foreseen] = ()) -> str:
 
 
 def ways_out(one: Foreseen) -> list[str]:
-    """Each with the number that would do. A stage that nothing speaks against is left after its least hold, so where
-    nothing has to be shown it is that one that has to be longer."""
+    """Changes to the plan that would each be enough, with numbers: traffic, judging, hold or limit.
+
+    A stage without violations ends after its minimum hold, so unless it waits for evidence, `min_hold` must grow."""
     ways, limit, found = one.ways, one.limit, []
     if ways is None:
         return []
@@ -97,12 +98,12 @@ def ways_out(one: Foreseen) -> list[str]:
 
 
 def amount(limit: Limit, size: float | None) -> str:
-    """A size in the limit's scale, or that there is none."""
+    """A size on the limit's scale; `nothing` if there is none."""
     return "nothing" if size is None else limits.rounded(limit, size)
 
 
 def as_json(one: Foreseen) -> dict[str, Any]:
-    """For machines: durations in seconds, amounts in the limit's own scale, percentages 0 to 100."""
+    """One limit's forecast as JSON: durations in seconds, amounts on the limit's scale, percentages 0 to 100."""
     return {
         "stage": one.stage,
         "percent": one.percent,
@@ -171,7 +172,7 @@ def _row(one: Foreseen) -> tuple[str, ...]:
 
 
 def _signed(one: Foreseen, size: float | None) -> str:
-    """Nothing below the limit acts, so nothing below it is promised."""
+    """The smallest change that is noticed, never below the limit, because smaller changes trigger no action."""
     if size is None:
         return "nothing"
     if one.limit.absolute or one.limit.per_category:
@@ -190,7 +191,7 @@ def _longest(of: Sequence[Foreseen]) -> str:
 
 
 def _up(number: float) -> float:
-    """Rounded up to two digits, as less would not do."""
+    """Round up to two significant digits; rounding down would give a number that is not enough."""
     if number <= 0:
         return number
     step = 10.0 ** (floor(log10(number)) - 1)

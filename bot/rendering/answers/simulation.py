@@ -1,4 +1,4 @@
-"""What a simulation found, in plain words, and for machines."""
+"""The result of a simulation, as text and as JSON."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -15,7 +15,7 @@ _HEAD = ("harm", "found", "median", "9 of 10", "reached by then", "what stopped 
 
 
 def text(study: Study, outcome: Outcome) -> str:
-    """The whole report."""
+    """The whole report as plain text: its basis, the harmless runs, then a table of harms."""
     plan = study.plan
     return "\n".join(
         [
@@ -30,7 +30,7 @@ def text(study: Study, outcome: Outcome) -> str:
 
 
 def as_json(study: Study, outcome: Outcome) -> dict[str, Any]:
-    """Durations in seconds, rates 0 to 1."""
+    """The result as JSON: durations in seconds, rates 0 to 1."""
     return {
         "rollout": study.plan.name,
         "runs": study.runs,

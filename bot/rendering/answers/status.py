@@ -1,4 +1,4 @@
-"""Answers about where things stand: one rollout, several, or what is live where nothing changes."""
+"""Status answers: one rollout, a list of rollouts, or the live version of every AI feature."""
 
 from bot.rendering import headline, wording
 from bot.rendering.blocks import blocks
@@ -12,7 +12,7 @@ LISTED = 10
 
 
 def one(rollout: Rollout, zone: str) -> Message:
-    """The card's content, for one pair of eyes."""
+    """One rollout's status: the content of its card, as a private answer."""
     return blocks.message(
         headline.render(rollout, zone),
         blocks.section(headline.trail(rollout)),
@@ -23,7 +23,7 @@ def one(rollout: Rollout, zone: str) -> Message:
 
 
 def several(rollouts: tuple[Rollout, ...], zone: str, title: str) -> Message:
-    """A line each, newest first."""
+    """One line per rollout, newest first; `title` names the list."""
     if not rollouts:
         return blocks.message(
             f"{title}: none.", blocks.context("Plan one: rollout apply FILE. Everything: /rollout list --all")
@@ -34,7 +34,7 @@ def several(rollouts: tuple[Rollout, ...], zone: str, title: str) -> Message:
 
 
 def versions(world: World) -> Message:
-    """What is live on every AI feature, where nothing runs."""
+    """The live version of every AI feature, shown when no rollout is under way."""
     lines = [
         f"{wording.escape(s.name, 60)}: {wording.escape(s.live, 40)} (content {content_hash(s.live_content)})"
         for s in world.surfaces.values()

@@ -1,4 +1,4 @@
-"""Which version somebody gets on an AI feature, and why."""
+"""Which version a user gets on each AI feature, and why."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,7 +12,7 @@ from core.rollout.surface import Surface
 
 
 def render(unit: str, answers: Sequence[tuple[Surface, Evaluation]], rollouts: Mapping[str, Rollout]) -> Message:
-    """One line per feature: version, why, and what it was before."""
+    """One line per feature: the version `unit` gets, the reason, and the previous version."""
     told = [_line(unit, surface, found, rollouts.get(found.rollout)) for surface, found in answers]
     cohorts = any(r.plan.stages[r.stage_index].where for _, f in answers if (r := rollouts.get(f.rollout)) and r.spans)
     note = (

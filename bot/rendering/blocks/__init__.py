@@ -1,1 +1,1 @@
-"""Block Kit within its limits, and every button."""
+"""Block Kit builders that respect Slack's limits, and all buttons."""

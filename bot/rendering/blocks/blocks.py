@@ -1,4 +1,4 @@
-"""Block Kit within its limits: tiny builders that cut what is too long and say how much was cut."""
+"""Block Kit builders, one per block or element; text that exceeds Slack's limits is cut and the cut is stated."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,21 +18,24 @@ BUTTON_VALUE = 2000
 CONFIRM_TITLE, CONFIRM_TEXT, CONFIRM_BUTTON = 100, 300, 30
 TABLE_ROWS, TABLE_COLUMNS = 100, 20
 MESSAGE_BLOCKS = 50
-MESSAGE_CHARACTERS = 12_000  # Slack refuses a message somewhere above 13,000 characters of block text
-_LEAD = 50  # a longer beginning is a sentence, not a label
-TEXT = 3000  # chat.update refuses a text above 4,000, which some clients count in bytes
+MESSAGE_CHARACTERS = 12_000  # Slack rejects messages with somewhat more than 13,000 characters of block text
+_LEAD = 50  # a longer text before the colon is a sentence, not a label
+TEXT = 3000  # chat.update rejects texts above 4,000, which some clients count in bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """What is posted: `text` makes sense read aloud, on its own; `blocks` are what a screen shows."""
+    """A message to post: `text` for notifications and screen readers, complete on its own; `blocks` for screens."""
 
     text: str
     blocks: tuple[Block, ...] = ()
 
 
 def message(first: str, *blocks: Block | None, lead: bool = True) -> Message:
-    """A message whose first line is `first`, shown in bold up to its colon, followed by `blocks` (None is left out)."""
+    """A message with a first line, bold up to its colon, followed by `blocks`; None is left out.
+
+    `text` is the first line as plain words. Blocks beyond Slack's limits are dropped and counted.
+    """
     given = [b for b in blocks if b is not None]
     head = [section(_emphasised(first))] if lead else []
     return Message(
@@ -41,7 +44,7 @@ def message(first: str, *blocks: Block | None, lead: bool = True) -> Message:
 
 
 def added(message: Message, *more: Block | None) -> Message:
-    """The same message with more below it."""
+    """A copy of the message with more blocks below, within Slack's limits."""
     return Message(text=message.text, blocks=tuple(_fitting([*message.blocks, *(b for b in more if b is not None)])))
 
 
@@ -82,17 +85,17 @@ def _size(value: Any) -> int:
 
 
 def section(mrkdwn: str) -> Block:
-    """Text; whole lines are left out where it is too long."""
+    """A section of mrkdwn; if it is too long, whole lines are dropped from the end."""
     return {"type": "section", "text": {"type": "mrkdwn", "text": _lines_within(mrkdwn, SECTION) or " "}}
 
 
 def lines(items: Sequence[str]) -> Block | None:
-    """One line each, or nothing."""
+    """A section with one line per item; None without items."""
     return section("\n".join(items)) if items else None
 
 
 def fields(pairs: Sequence[tuple[str, str]]) -> Block | None:
-    """Short facts in two columns, ten at most."""
+    """A section of (label, text) pairs in two columns, ten at most; None without pairs."""
     if not pairs:
         return None
     shown = [{"type": "mrkdwn", "text": wording.shorten(f"*{label}*\n{text}", FIELD)} for label, text in pairs[:FIELDS]]
@@ -100,13 +103,13 @@ def fields(pairs: Sequence[tuple[str, str]]) -> Block | None:
 
 
 def context(*mrkdwn: str) -> Block:
-    """A small grey line."""
+    """A context block: small grey text, at most ten elements."""
     shown = [{"type": "mrkdwn", "text": wording.shorten(m, CONTEXT) or " "} for m in mrkdwn[:10]]
     return {"type": "context", "elements": shown}
 
 
 def preformatted(text: str) -> Block:
-    """Monospaced lines; `text` is already escaped."""
+    """A section of monospaced lines; `text` must be escaped already."""
     return {
         "type": "section",
         "text": {"type": "mrkdwn", "text": f"```{_lines_within(text, SECTION - 6) or ' '}```"},
@@ -114,11 +117,12 @@ def preformatted(text: str) -> Block:
 
 
 def divider() -> Block:
+    """A horizontal line between blocks."""
     return {"type": "divider"}
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, numeric: frozenset[int] = frozenset()) -> Block:
-    """A real table of plain text; columns in `numeric` are set right. Equal row lengths, cells never empty."""
+    """A table block of plain text. Rows have equal length; `numeric` holds the indices of right-aligned columns."""
     shown = [header, *rows[: TABLE_ROWS - 1]]
     return {
         "type": "table",
@@ -134,7 +138,7 @@ def _cell(text: str) -> Block:
 
 
 def without_tables(blocks: Sequence[Block]) -> tuple[Block, ...]:
-    """The same message for a workspace that refuses table blocks: aligned monospaced text instead."""
+    """Replace table blocks by aligned monospaced text, for workspaces that reject tables."""
     return tuple(preformatted(aligned(_texts(b))) if b["type"] == "table" else b for b in blocks)
 
 
@@ -143,19 +147,19 @@ def _texts(block: Block) -> list[list[str]]:
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Columns of equal width, two spaces apart."""
+    """Rows as text lines with padded columns, two spaces apart; all rows have the same length."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows)
 
 
 def actions(*buttons: Block | None) -> Block | None:
-    """A row of buttons, or nothing."""
+    """A row of buttons; None is left out, and None is returned without any button."""
     shown = [b for b in buttons if b is not None][:ACTIONS]
     return {"type": "actions", "elements": shown} if shown else None
 
 
 def button(text: str, action: str, value: str, *, style: str = "", confirm: Block | None = None) -> Block:
-    """`value` is opaque to Slack and checked again by whoever gets it back."""
+    """A button; Slack returns `value` unread when it is pressed, and the click handler validates it again."""
     made: Block = {
         "type": "button",
         "text": _plain(text, BUTTON_TEXT),
@@ -170,7 +174,7 @@ def button(text: str, action: str, value: str, *, style: str = "", confirm: Bloc
 
 
 def confirm(title: str, mrkdwn: str, yes: str, no: str = "Cancel") -> Block:
-    """The one question that is asked before something large."""
+    """The confirmation dialog of a button, shown before a consequential action."""
     return {
         "title": _plain(title, CONFIRM_TITLE),
         "text": {"type": "mrkdwn", "text": wording.shorten(mrkdwn, CONFIRM_TEXT) or "–"},
@@ -200,7 +204,7 @@ def _lines_within(text: str, limit: int) -> str:
 
 
 def refusal(what: str, hint: str, row: Block | None = None) -> Message:
-    """What was not done, why, and what to do next; both texts are plain and are escaped here."""
+    """A refusal: what was refused and why, and what to do next. Both texts are plain and are escaped here."""
     first = wording.escape(what, SECTION - 10)
     shown = [section(first), lines([wording.escape(hint, CONTEXT)] if hint else []), row]
     text = f"{first} {wording.escape(hint, CONTEXT)}".strip()

@@ -1,4 +1,4 @@
-"""Every button there is: its label, its action id, and the opaque value that comes back when it is pressed."""
+"""All buttons: label, action id, and the opaque value that Slack returns when one is pressed."""
 
 from datetime import datetime
 
@@ -21,17 +21,18 @@ RUN = "run"  # `run.0`, `run.1`, …: the value is a command that is parsed like
 
 
 def value(rollout: str, detail: str = "") -> str:
-    """The rollout, and a request, notice or time: checked again by the decider when it comes back."""
+    """A button's value: the rollout id and an optional request, notice or time; validated again on the click."""
     return f"{rollout}|{detail}" if detail else rollout
 
 
 def opened(pressed: str) -> tuple[str, str]:
-    """(rollout, detail) of a value that came back."""
+    """Split a button's value into (rollout id, detail); `detail` may be empty."""
     rollout, _, detail = pressed.partition("|")
     return rollout, detail
 
 
 def approve(rollout: Rollout, request: str, gate: str) -> Block:
+    """Approve the open `request`, after a confirmation that names the `gate`."""
     asked = blocks.confirm(
         "Approve?",
         f"{rollout.id} may go on to: {wording.escape(gate, 100)}. Your name will stand beside it.",
@@ -41,18 +42,22 @@ def approve(rollout: Rollout, request: str, gate: str) -> Block:
 
 
 def reject(rollout: Rollout, request: str) -> Block:
+    """Reject the open `request`; the click opens a dialog that asks for the reason."""
     return blocks.button("Reject…", REJECT, value(rollout.id, request))
 
 
 def pause(rollout: Rollout) -> Block:
+    """Pause the rollout."""
     return blocks.button("Pause", PAUSE, value(rollout.id))
 
 
 def resume(rollout: Rollout) -> Block:
+    """Resume a paused or held rollout."""
     return blocks.button("Resume", RESUME, value(rollout.id))
 
 
 def roll_back(rollout: Rollout) -> Block:
+    """Roll back, after a confirmation that names the version everyone gets again."""
     old = wording.escape(rollout.plan.from_version, 40)
     text = f"Everyone gets {old} of {wording.escape(rollout.plan.surface, 60)} again, within seconds."
     stage = rollout.stage
@@ -63,23 +68,30 @@ def roll_back(rollout: Rollout) -> Block:
 
 
 def feels_off(rollout: Rollout) -> Block:
+    """Report that the new version feels wrong."""
     return blocks.button("Feels off", FEELS_OFF, value(rollout.id))
 
 
 def got_it(rollout: Rollout, notice: str) -> Block:
+    """Confirm having read the notice with this key."""
     return blocks.button("Got it", GOT_IT, value(rollout.id, notice), style="primary")
 
 
 def concern(rollout: Rollout, notice: str) -> Block:
+    """Raise a concern about the notice with this key."""
     return blocks.button("I have a concern", CONCERN, value(rollout.id, notice))
 
 
 def start_then(rollout: str, at: datetime) -> Block:
+    """Schedule the start of the rollout with this id for `at`."""
     return blocks.button("Start then", START_THEN, value(rollout, at.isoformat()), style="primary")
 
 
 def run(label: str, command: str, index: int = 0) -> Block:
-    """A suggestion: pressing it is the same as typing `/rollout <command>`, with the one question before a rollback."""
+    """A suggested command: pressing it equals typing `/rollout <command>`; a rollback asks for confirmation first.
+
+    `index` keeps action ids unique within one message.
+    """
     asked = None
     if command.startswith("rollback"):
         asked = blocks.confirm("Roll back?", f"`/rollout {wording.escape(command, 200)}`", "Roll back")

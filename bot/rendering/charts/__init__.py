@@ -1,1 +1,1 @@
-"""How a difference developed: Slack charts, SVG for pages, and words where neither is drawn."""
+"""Trend charts of a difference: Slack chart blocks, SVG for pages, and text where neither can be drawn."""

@@ -1,4 +1,4 @@
-"""How a difference developed, beside its limit, as a line chart of Slack's own; and in words where none is drawn."""
+"""The trend of a difference with its limit as a Slack line chart, and as text where charts are not supported."""
 
 from zoneinfo import ZoneInfo
 
@@ -9,12 +9,12 @@ from bot.rendering.numbers import figures
 from core.judging.model.verdict import Measure
 from core.judging.report.series import Point
 
-POINTS = 20  # Slack draws no more
+POINTS = 20  # Slack accepts no more categories
 TITLE = 50
 
 
 def block(points: tuple[Point, ...], measure: Measure, zone: str) -> Block | None:
-    """A line chart of Slack's own: difference, range and limit; None where there is no line to draw yet."""
+    """A Slack line chart of difference, range and limit; None with fewer than two measured points."""
     known = curve.thinned(curve.known(points), POINTS)
     if len(known) < 2:
         return None
@@ -49,7 +49,7 @@ def block(points: tuple[Point, ...], measure: Measure, zone: str) -> Block | Non
 
 
 def words(chart: Block) -> str:
-    """The same in a line of text, for a terminal and for a workspace that draws no charts."""
+    """A chart block as one line of text, for terminals and for workspaces that reject charts."""
     told = []
     for series in chart["chart"]["series"]:
         values = [point["value"] for point in series["data"]]
@@ -63,7 +63,7 @@ def words(chart: Block) -> str:
 
 
 def _labels(points: tuple[Point, ...], zone: str) -> list[str]:
-    """Times of day, each only once: Slack takes no two alike."""
+    """One time label per point, made unique because Slack rejects duplicate categories."""
     format_ = curve.time_format(points[-1].at - points[0].at, len(points))
     found: list[str] = []
     for point in points:

@@ -1,4 +1,4 @@
-"""What a chart of a difference shows: which looks, in which unit, and where the limit lies among them."""
+"""The data behind a trend chart: which points to draw, in which unit, and at which level the limit lies."""
 
 from datetime import timedelta
 
@@ -10,14 +10,14 @@ from core.judging.report.series import Point
 
 
 def known(points: tuple[Point, ...]) -> tuple[Point, ...]:
-    """Looks that saw a difference; with their range as soon as any has one, so that every line is as long."""
+    """The points with a difference; if at least two have a range, only those, so that all lines are equally long."""
     seen = tuple(p for p in points if p.difference is not None)
     ranged = tuple(p for p in seen if p.low is not None and p.high is not None)
     return ranged if len(ranged) > 1 else seen
 
 
 def limits(measure: Measure) -> tuple[float, ...]:
-    """Where the limit lies among the differences; none where nothing was agreed, or where it cannot be said."""
+    """The limit as differences from control: one level or two; empty without an agreed limit or a known control."""
     if measure.amount is None or not figures.agreed(measure):
         return ()
     if not measure.absolute:
@@ -30,27 +30,27 @@ def limits(measure: Measure) -> tuple[float, ...]:
 
 
 def thinned(points: tuple[Point, ...], most: int) -> tuple[Point, ...]:
-    """Evenly chosen, the first and the newest among them."""
+    """At most `most` points, evenly spaced, including the first and the last."""
     if len(points) <= most:
         return points
     return tuple(points[round(i * (len(points) - 1) / (most - 1))] for i in range(most))
 
 
 def time_format(span: timedelta, marks: int) -> str:
-    """How so many times are written, as exactly as it takes to tell them apart."""
+    """The shortest strftime format that tells `marks` times within `span` apart."""
     if span >= timedelta(hours=24):
         return "%d %b %H:%M"
     return "%H:%M" if span >= timedelta(minutes=marks) else "%H:%M:%S"
 
 
 def scaled(value: float, measure: Measure) -> float:
-    """A difference as a number of its unit: 0.021 of a share is 2.1."""
+    """A difference as a number on the chart's axis: 0.021 of a share becomes 2.1."""
     shown = value * 100 if _in_hundredths(measure) else value * 1000 if measure.unit.startswith("per 1,000") else value
     return float(f"{shown:.3g}")
 
 
 def unit(measure: Measure) -> str:
-    """What the numbers of a chart are."""
+    """The unit on the chart's axis: `%`, `pp`, or the metric's own unit."""
     if measure.relative:
         return "%"
     return (

@@ -1,4 +1,4 @@
-"""The same message for a workspace that refuses newer blocks: charts in words, then tables as aligned text."""
+"""Degrades a message for workspaces that reject newer blocks: charts become text, then tables aligned text."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ STEPS = 2
 
 
 def plainer(given: Sequence[Block], steps: int) -> tuple[Block, ...]:
-    """0: as it is, 1: without charts, 2: without tables too."""
+    """The blocks simplified in `steps`: 0 unchanged, 1 without charts, 2 also without tables."""
     shown = tuple(given)
     if steps >= 1:
         shown = tuple(_in_words(b) if b["type"] == "data_visualization" else b for b in shown)

@@ -1,4 +1,4 @@
-"""A message as plain text, for a terminal and for tests: every block in order, buttons as `[ Approve ]`."""
+"""A message as plain text for terminals and tests: every block in order, buttons as `[ Approve ]`."""
 
 import html
 
@@ -9,7 +9,7 @@ from bot.rendering.charts import charts
 
 
 def text(message: Message) -> str:
-    """Everything a screen would show, without Slack's marks."""
+    """Everything that Slack would show, without mrkdwn marks or entities."""
     parts = [_block(b) for b in message.blocks] or [message.text]
     return html.unescape(wording.spoken("\n".join(p for p in parts if p)))
 

@@ -1,4 +1,4 @@
-"""How a difference developed, as a drawing for the pages: SVG text that says nothing by colour alone."""
+"""The trend of a difference as SVG for the web pages; no information is carried by colour alone."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,18 +12,18 @@ from bot.rendering.numbers import figures
 from core.judging.model.verdict import Measure
 from core.judging.report.series import Point
 
-SHORT = 3  # characters of a unit that stand beside every number
-DRAWN = 240  # looks; a page has no room for more
+SHORT = 3  # units up to this many characters are repeated at every tick
+DRAWN = 240  # a page has no room for more
 WIDTH, HEIGHT = 720, 260
-LABEL = 16  # the height of one
+LABEL = 16  # pixels
 LEFT, RIGHT, TOP, BOTTOM = 64, 132, 16, 32
 
 
 def draw(points: tuple[Point, ...], measure: Measure, stages: tuple[str, ...], zone: str, name: str) -> str:
-    """SVG text, safe inside a page; empty where there is no line to draw yet. `name` is unique on its page.
+    """An SVG element, safe to embed; empty with fewer than two measured points. `id_prefix` must be unique on its page.
 
-    Nothing is said by colour alone: the limit is dashed and labelled, the range is a band, and the description tells
-    all of it in words.
+    It is readable without colour: the limit is dashed and labelled, the range is a band, and `<desc>` states
+    everything in words.
     """
     known = curve.thinned(curve.known(points), DRAWN)
     if len(known) < 2:
@@ -48,6 +48,8 @@ def draw(points: tuple[Point, ...], measure: Measure, stages: tuple[str, ...], z
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Plot:
+    """Maps times and values to pixels."""
+
     since: datetime
     until: datetime
     low: float
@@ -66,7 +68,7 @@ class _Plot:
 
 
 def _plot(known: tuple[Point, ...], measure: Measure) -> _Plot:
-    """Differences and limits set the height; a range is cut where it would flatten them."""
+    """Scale the plot to differences and limits; a wide range is clipped so that it does not flatten them."""
     marks = [p.difference for p in known if p.difference is not None] + [*curve.limits(measure), 0.0]
     span = max(max(marks) - min(marks), 1e-9)
     ends = [e for p in known for e in (p.low, p.high) if e is not None]
@@ -109,7 +111,7 @@ def _stages(plot: _Plot, known: tuple[Point, ...], stages: tuple[str, ...]) -> l
 
 
 def _band(plot: _Plot, known: tuple[Point, ...]) -> list[str]:
-    """One band per unbroken run of looks whose range is known."""
+    """One band per unbroken run of points with a known range."""
     runs: list[list[Point]] = [[]]
     for point in known:
         if point.low is None or point.high is None:
@@ -141,7 +143,7 @@ def _line(plot: _Plot, known: tuple[Point, ...], measure: Measure) -> list[str]:
     assert last.difference is not None
     x, y = plot.x(last.at), plot.y(last.difference)
     shown = wording.difference(last.difference, measure.unit, relative=measure.relative)
-    # A label that would lie on the limit's own moves out of its way, to the side on which the line is.
+    # A label that would overlap the limit's label moves away from it, towards the side of the line.
     near = next((plot.y(edge) for edge in curve.limits(measure) if abs(plot.y(edge) - y) < LABEL), None)
     label = y if near is None else near + (LABEL if y >= near else -LABEL)
     return [

@@ -1,4 +1,4 @@
-"""How evidence looks in JSON: verdict, arms, metrics with what they could have shown, segments, notes."""
+"""Evidence as JSON: verdict, arms, metrics with their detection power, segments, notes."""
 
 from datetime import datetime
 from typing import Any
@@ -13,7 +13,7 @@ Json = dict[str, Any]
 
 
 def evidence_shown(rollout: Rollout, judgement: Judgement | None, at: datetime) -> Json:
-    """The newest judgement of a rollout. Before the first look nothing has been seen, and the verdict is null."""
+    """A rollout's latest judgement; before the first look the verdict is null and the lists are empty."""
     seen = judgement
     now = latest(rollout, judgement, at)
     return {
@@ -33,7 +33,7 @@ def evidence_shown(rollout: Rollout, judgement: Judgement | None, at: datetime) 
 
 
 def narrowed(evidence: Json, metric: str, segment: str) -> Json:
-    """The same with one metric or one segment only, where one is asked for."""
+    """The evidence reduced to one metric, one segment, or both; an empty string selects all."""
 
     def kept(rows: list[Json]) -> list[Json]:
         return [r for r in rows if metric in ("", r["metric"]) and segment.lower() in ("", r["segment"].lower())]
@@ -43,19 +43,19 @@ def narrowed(evidence: Json, metric: str, segment: str) -> Json:
 
 
 def segments_shown(rollout: Rollout, seen: Latest) -> Json:
-    """Every cut, in the engine's order; of a rollout that has ended those that stood out."""
+    """All segments in the engine's order; for a rollout that has ended, only those that stood out."""
     rows = [metric_shown(rollout, m, seen.at) for m in seen.segments]
     return {"rollout": rollout.id, "segments": rows, "segments_checked": seen.checked}
 
 
 def metric_explained(rollout: Rollout, seen: Latest, metric: str, trend: tuple[Point, ...]) -> Json:
-    """One metric under every limit it has, and how its difference developed."""
+    """One metric under each of its limits, and the trend of its difference."""
     rows = [metric_shown(rollout, m, seen.at) for m in seen.measures if m.metric == metric]
     return {"rollout": rollout.id, "metrics": rows, "trend": [_point(p) for p in trend]}
 
 
 def metric_shown(rollout: Rollout, measure: Measure, at: datetime | None) -> Json:
-    """One row; null is unknown. `could_notice`, `could_still_be` and `amount` are in the unit of `estimate`."""
+    """One measure; unknown values are null. `could_notice`, `could_still_be` and `amount` use `estimate`'s unit."""
     power = power_of(rollout, measure, at)
     return {
         "metric": measure.metric,

@@ -1,4 +1,4 @@
-"""How rollouts and events look in JSON."""
+"""Rollouts and events as JSON."""
 
 import json
 from typing import Any
@@ -10,7 +10,7 @@ from core.store.log.event_log import Recorded
 
 
 def rollout_shown(rollout: Rollout) -> dict[str, Any]:
-    """A rollout as it stands; percentages are 0 to 100 of the stage's audience."""
+    """A rollout's current state; percentages are 0 to 100 of the stage's audience, times are ISO 8601."""
     plan = rollout.plan
     return {
         "id": rollout.id,
@@ -35,7 +35,7 @@ def rollout_shown(rollout: Rollout) -> dict[str, Any]:
 
 
 def event_shown(recorded: Recorded) -> dict[str, Any]:
-    """An event with the reason somebody gave for it (empty where there is none) and everything it holds."""
+    """A stored event with all of its data; `reason` is empty if the event has none."""
     return {
         "position": recorded.position,
         "type": recorded.type,

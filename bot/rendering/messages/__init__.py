@@ -1,1 +1,1 @@
-"""Everything that is posted: card, alert, approval, notice, summary, and the lines of a thread."""
+"""Messages that Rampart posts by itself: card, alert, approval, notice, summary, and thread lines."""

@@ -1,4 +1,4 @@
-"""From an announcement to its message, as things stand when it is sent; or nothing, where it has become pointless."""
+"""Turns an announcement into the message to send, using the state at the time of sending."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -33,9 +33,10 @@ def render(
     mention: Callable[[str], str] = wording.escape,
     trend: summary.Trend = lambda _: (),
 ) -> Message | None:
-    """What to post or edit at `at`; `position` is that of the event it follows from. None: nothing any more.
+    """The message to post or edit at `at`; None if the announcement no longer applies.
 
-    `trend` tells how a metric of this rollout developed.
+    `position` is the log position of the event that caused it, `mention` formats a group name, and `trend` returns
+    the points of a metric of this rollout.
     """
     rollout = world.rollout(told.rollout)
     zone = world.policy.timezone
@@ -52,7 +53,7 @@ def render(
         case Kind.ALERT | Kind.ALERT_EDIT:
             return _alert(rollout, entries, zone)
         case Kind.WITNESS | Kind.DAILY_WITNESS:
-            return None  # it shows the log itself, which is not known here: see `witness`
+            return None  # a witness shows the head of the log, which is not known here: see `witness`
     if entry is None:
         return None
     match told.kind, entry.event:
@@ -70,7 +71,7 @@ def render(
 
 
 def _before(entries: Sequence[Entry], position: int) -> Rollout:
-    """The rollout at an event: a step's summary speaks of the stage that was left, not of the one entered with it."""
+    """The rollout as of a log position: a step's summary describes the stage that ended, not the one that begins."""
     rollout: Rollout | None = None
     for entry in entries:
         if entry.position <= position:
@@ -85,7 +86,7 @@ def _title(world: World, rollout: Rollout) -> str:
 
 
 def _others(world: World, rollout: Rollout) -> list[Rollout]:
-    """What else is planned or under way on the same AI feature."""
+    """The other rollouts that are planned or under way on the same AI feature."""
     return [r for r in world.open if r.plan.surface == rollout.plan.surface and r.id != rollout.id]
 
 
@@ -94,7 +95,7 @@ def _notice(
 ) -> Message | None:
     planned = next((n for n in rollout.plan.told_before if told.key == f"notice:{rollout.fingerprint}:{n.key}"), None)
     if planned is None:
-        return None  # the plan was changed, and its own notice is on its way
+        return None  # the plan has changed and gets a notice of its own
     if told.kind is Kind.NOTICE and rollout.state in TERMINAL and rollout.state is not State.DONE:
         return None
     return notice.render(rollout, planned, title, rollout.notice_posted(planned.key) or at, zone, others)

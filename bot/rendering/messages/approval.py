@@ -1,4 +1,4 @@
-"""A request for approval with its buttons, and the same message once it is decided."""
+"""The approval request with its buttons, and the same message once it has been decided."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -24,7 +24,7 @@ def render(
     zone: str,
     mention: Mention = wording.escape,
 ) -> Message:
-    """The open request, asked `at`; `mention` turns a group's name into a mention where it is known."""
+    """The open request, made `at`; `mention` formats a group name, as a Slack mention if the group is known."""
     given = len(approvals)
     first = f"Approval needed ({given} of {request.needed}): {_asked_for(rollout, request)}."
     return blocks.message(
@@ -52,7 +52,7 @@ def _asked_for(rollout: Rollout, request: ApprovalRequested) -> str:
 
 
 def _asked_by(rollout: Rollout) -> str:
-    """Whoever applied the file, and for whom."""
+    """Who applied the rollout file and, if somebody else owns it, for whom."""
     by, owner = rollout.planned_by, rollout.plan.owner
     if (wording.user_id(by) or by) == (wording.user_id(owner) or owner):
         return wording.owner(rollout)
@@ -134,7 +134,7 @@ def _waiting_for(
 
 
 def closed(rollout: Rollout, request: ApprovalRequested, approvals: tuple[Approved, ...], outcome: str) -> Message:
-    """The same message without buttons: who decided, or why it lapsed. `outcome` is one of `OUTCOMES`' keys."""
+    """The message without buttons: who decided, or why it lapsed. `outcome` is a key of `OUTCOMES`."""
     word, text = OUTCOMES[outcome]
     names = ", ".join(wording.escape(a.handle, 40) for a in approvals)
     notes = [f"{wording.escape(a.handle, 40)}: “{wording.escape(a.note)}”" for a in approvals if a.note]

@@ -1,4 +1,4 @@
-"""The one message per rollout that is always current: edited in place, its thread is the log."""
+"""The card: one message per rollout that is edited in place and always current; its thread is the log."""
 
 from bot.rendering import headline, wording
 from bot.rendering.blocks import blocks, buttons
@@ -12,7 +12,7 @@ from core.rollout.model import Rollout, State
 
 
 def render(rollout: Rollout, zone: str) -> Message:
-    """The card as the rollout stands."""
+    """The card for the rollout's current state."""
     return blocks.message(
         headline.render(rollout, zone),
         blocks.section(headline.trail(rollout)),
@@ -23,6 +23,7 @@ def render(rollout: Rollout, zone: str) -> Message:
 
 
 def footer(rollout: Rollout) -> str:
+    """The fixed facts of a rollout: change, versions, surface, risk, owner, plan, ticket."""
     plan = rollout.plan
     ticket = f" · {wording.escape(plan.ticket, 200)}" if plan.ticket else ""
     drives = f" · drives {wording.escape(plan.drives.title, 200)}" if plan.drives is not None else ""
@@ -33,7 +34,7 @@ def footer(rollout: Rollout) -> str:
 
 
 def state_lines(rollout: Rollout, zone: str) -> list[str]:
-    """How it looks so far, and what it waits for."""
+    """What the evidence shows so far, what was accepted, and what the rollout waits for; one line each."""
     said = []
     if rollout.plan.why and rollout.state is State.PLANNED:
         said.append(f"Why: {wording.escape(rollout.plan.why)}")
@@ -58,7 +59,7 @@ def state_lines(rollout: Rollout, zone: str) -> list[str]:
 
 
 def _so_far(evidence: EvidenceRecorded) -> str:
-    """The weakest of what matters."""
+    """The verdict in words, or the limits that still lack data."""
     if not isinstance(evidence.verdict, Continue | NoControl):
         return wording.verdict_word(evidence.verdict)
     open_ = figures.undecided(evidence.measures)
@@ -72,7 +73,7 @@ def _why(back: RolledBack) -> list[str]:
 
 
 def steer(rollout: Rollout) -> Block | None:
-    """The buttons that make sense now; they vanish with what they would do."""
+    """The buttons for the actions that are possible in this state; None if there are none."""
     details = buttons.run("Details", f"metrics {rollout.id}")
     match rollout.state:
         case State.PLANNED:

@@ -1,4 +1,4 @@
-"""One line per event: the thread under the card, the answer to a command, and the history all read alike."""
+"""One line per event, shared by the thread under the card, the answers to commands, and the history."""
 
 from datetime import datetime
 
@@ -14,14 +14,14 @@ from core.rollout.plan import StageKind
 
 
 def render(rollout: Rollout, event: e.RolloutEvent, at: datetime, zone: str) -> Message:
-    """The line for what happened `at`; `rollout` is the fold, whose newest state may be later."""
+    """The thread message for an event at `at`; `rollout` may already include later events."""
     held = isinstance(event, e.Held)
     steer = blocks.actions(buttons.resume(rollout), buttons.roll_back(rollout)) if held and rollout.hold else None
     return blocks.message(line(rollout, event, zone), steer)
 
 
 def line(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
-    """State word, subject, consequence; a whole sentence."""
+    """One sentence about an event: state word, subject, consequence; escaped mrkdwn."""
     match event:
         case e.Planned():
             return (
@@ -141,7 +141,7 @@ def _is_blind(event: e.Held) -> bool:
 
 
 def _unread(rollout: Rollout) -> str:
-    """Who was asked to confirm the notice and has not; at high risk that keeps it from starting."""
+    """The channels that were asked to confirm the notice and have not; at high risk this prevents the start."""
     asked = [n for n in rollout.plan.told_before if n.acknowledge and not rollout.acknowledged.get(n.key)]
     channels = wording.listing([wording.escape(n.channel, 60) for n in asked], 3)
     return f" Nobody in {channels} has confirmed the notice." if asked else ""
@@ -185,7 +185,7 @@ def _channel(notice: str) -> str:
 
 
 def detail(event: e.RolloutEvent) -> tuple[str, str]:
-    """(what, detail) of an event for a log of one line each; plain text, not escaped."""
+    """(what, detail) of an event for a one-line log entry; plain text, not escaped."""
     match event:
         case e.Planned():
             return "planned", f"{event.plan.from_version} -> {event.plan.to_version}, plan {event.fingerprint[:6]}"

@@ -1,4 +1,4 @@
-"""What the channels that had a notice are told afterwards: it began, it reached everyone, it was switched back."""
+"""Follow-ups to notices: the change started, reached everyone, was switched back, or was cancelled."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -49,7 +49,10 @@ def render(
     zone: str,
     others: Sequence[Rollout] = (),
 ) -> Message:
-    """One plain message about `event`, which happened `at`; `others` is what else is planned or under way there."""
+    """One plain message about `event`, which happened `at`; ValueError for an event that has no follow-up.
+
+    `others` are the rollouts that are planned or under way on the same AI feature.
+    """
     name = wording.in_a_sentence(title)
     match event:
         case e.RolledBack():
@@ -87,7 +90,7 @@ def _switched_back(
 
 
 def _to_be_said(audience: str, finding: Finding) -> list[str]:
-    """Words for those who write in, to those who answer them."""
+    """What the audience may say about a fault: support a reply to customers, marketing nothing."""
     match audience:
         case "support":
             whom = f" (where {segments.place(finding.segment)})" if finding.segment else ""
@@ -106,7 +109,7 @@ def _by_a_person(event: e.RolledBack) -> list[str]:
 
 
 def _fault(findings: Sequence[Finding]) -> str:
-    """What people could notice of it; empty where it is nothing that they could."""
+    """What customers could have noticed, as a verb phrase; empty if nothing."""
     for finding in findings:
         usual = CATALOGUE[finding.metric].good if finding.metric in CATALOGUE else Good.DOWN
         if usual is Good.UNCHANGED and (finding.difference or 0) < 0:
@@ -135,13 +138,13 @@ def _saw(event: e.RolledBack, rollout: Rollout, at: datetime, zone: str) -> str:
 
 
 def _moment(at: datetime, other: datetime, zone: str) -> str:
-    """With the day where the two are not of the same one."""
+    """The time of day, with the date if `reference` lies on a different day."""
     same = at.astimezone(ZoneInfo(zone)).date() == other.astimezone(ZoneInfo(zone)).date()
     return wording.clock_time(at, zone) if same else wording.when(at, zone)
 
 
 def _counted(rollout: Rollout, finding: Finding) -> str:
-    """`(9 of 17 requests)`, where a share of requests is what was measured."""
+    """`(9 of 17 requests)` for a metric that is a share of requests; otherwise empty."""
     rows = rollout.evidence.segments if rollout.evidence else ()
     row = next((m for m in rows if (m.metric, m.segment) == (finding.metric, finding.segment)), None)
     if row is None or row.canary is None or not row.unit.startswith("%"):
@@ -151,7 +154,7 @@ def _counted(rollout: Rollout, finding: Finding) -> str:
 
 
 def _publicly(rollout: Rollout, quotes: list[str]) -> list[str]:
-    """What may be said; nobody is led to believe that a sentence was measured because something else was."""
+    """What marketing may say: quotes from the plan, kept apart from measured improvements."""
     said = []
     if quotes:
         said.append(

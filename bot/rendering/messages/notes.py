@@ -1,4 +1,4 @@
-"""What the engine tells and holds nothing for: limits that only rehearse, and what is better than expected."""
+"""Notes that trigger no action: limits in dry run, and metrics that are better than expected."""
 
 from bot.rendering import wording
 from bot.rendering.messages import rollback_alert
@@ -8,13 +8,13 @@ SHOWN = 4
 
 
 def lines(findings: tuple[Finding, ...]) -> list[str]:
-    """One line each, a few at most."""
+    """One line per note; beyond a few, the rest is only counted."""
     said = [line(x) for x in findings[:SHOWN]]
     return [*said, wording.more(len(findings) - SHOWN)] if len(findings) > SHOWN else said
 
 
 def line(finding: Finding) -> str:
-    """A dry run says what would have followed; anything else what was seen."""
+    """For a limit in dry run, what it would have triggered; otherwise what was measured."""
     measured = rollback_alert.measured(finding)
     if "(dry run)" in finding.limit_text:
         limit = wording.escape(finding.limit_text.replace(" (dry run)", ""), 100)

@@ -1,4 +1,4 @@
-"""What a channel is told before anything changes: what people may notice, when, what to say, whom to ask."""
+"""The notice a channel gets before a change: what people may notice, when, what to say, whom to ask."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -16,8 +16,11 @@ _CLAIMS = {"latency_p50": "faster", "latency_p95": "faster", "ttft_p95": "faster
 def render(
     rollout: Rollout, notice: NoticePlan, title: str, at: datetime, zone: str, others: Sequence[Rollout] = ()
 ) -> Message:
-    """The notice in the words of its audience; `title` is the AI feature's, `at` when people are (or were) told, and
-    `others` what else is planned or under way there."""
+    """The notice, worded for its audience, or that it no longer applies.
+
+    `title` names the AI feature, `at` is when the notice is or was posted, and `others` are the rollouts that are
+    planned or under way on the same AI feature.
+    """
     if rollout.state in {State.ABANDONED, State.ROLLED_BACK}:
         return _over(rollout, notice, wording.in_a_sentence(title), others)
     known = schedule.dates(rollout, at)
@@ -37,7 +40,7 @@ def render(
 
 
 def _over(rollout: Rollout, notice: NoticePlan, name: str, others: Sequence[Rollout]) -> Message:
-    """What was announced does not hold any more."""
+    """The notice of a change that was cancelled or rolled back."""
     if rollout.state is State.ABANDONED:
         return blocks.message(
             f"Cancelled: {cancelled(name, others)}.",
@@ -59,12 +62,12 @@ def _over(rollout: Rollout, notice: NoticePlan, name: str, others: Sequence[Roll
 
 
 def cancelled(name: str, others: Sequence[Rollout]) -> str:
-    """That one change does not come: where another one is planned, that is all that can be said."""
+    """A clause that the change is cancelled; with other changes planned, it does not claim that nothing changes."""
     return f"this change of the {name} does not come" if others else f"the {name} does not change after all"
 
 
 def elsewhere(others: Sequence[Rollout]) -> list[str]:
-    """What else is planned or under way on the same AI feature."""
+    """A sentence about other changes of the same AI feature; empty without any."""
     names = wording.listing([wording.subject(one) for one in others], 3)
     return [f"Another change of it is planned or under way ({names}), with a notice of its own."] if others else []
 
@@ -78,7 +81,7 @@ def _footer(rollout: Rollout, notice: NoticePlan) -> str:
 
 
 def noticed(rollout: Rollout, *audiences: str) -> list[BehaviourChange]:
-    """What these audiences are told that people will notice (or that stays as it is)."""
+    """The behaviour changes (and what stays unchanged) that are meant for these audiences or for all."""
     wanted = {*audiences, "all"}
     return [b for b in rollout.plan.behaviour_changes if not b.audience or wanted & set(b.audience)]
 
@@ -196,7 +199,7 @@ def _part(part: str, before: object, after: object) -> str:
             gone = [f"without {_short(x)}" for x in before if x not in after]
             new = [f"with {_short(x)}" for x in after if x not in before]
             return f"{name}: {', '.join([*new, *gone]) or 'another order'}"
-    return f"{name}: changed"  # the words of a prompt stay out of channels
+    return f"{name}: changed"  # prompt text is never posted to channels
 
 
 def _short(value: object) -> str:

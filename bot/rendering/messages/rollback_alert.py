@@ -1,4 +1,4 @@
-"""Rolled back: what fired, the numbers, what was switched, how long it took as observed, and who was hit."""
+"""The rollback alert: what triggered it, the numbers, what was switched, how long it took, and who was affected."""
 
 from datetime import datetime, timedelta
 
@@ -15,7 +15,7 @@ LOCKED = " · why it can't be overruled: limits were set before the start"
 
 
 def render(rollout: Rollout, event: RolledBack, at: datetime, flip: FlipConfirmed | None, zone: str) -> Message:
-    """The alert, `at` the time of the decision; without `flip` the switch is still being confirmed."""
+    """The alert for a rollback decided `at`; `flip` is None while the switch is not confirmed."""
     took = f"it took {wording.duration(flip.seconds)}" if flip else "the switch is being confirmed"
     first = f"Rolled back: {wording.subject(rollout)}. Everyone is on the previous version again; {took}."
     return blocks.message(
@@ -54,7 +54,7 @@ def _fired(rollout: Rollout, event: RolledBack, zone: str) -> str:
 
 
 def measured(finding: Finding) -> str:
-    """`Declined to answer: 6.4 % new vs 1.9 % now, +4.5 pp (+2.4 … +6.5)`, as far as it is known."""
+    """`Declined to answer: 6.4 % new vs 1.9 % now, +4.5 pp (+2.4 … +6.5)`; unknown parts are left out."""
     unit = finding.unit
     numbers = f"{wording.value(finding.canary, unit)} new"
     if finding.control is not None:
@@ -69,8 +69,9 @@ def measured(finding: Finding) -> str:
 
 
 def _where(rollout: Rollout, finding: Finding) -> str:
-    """The segment that fired, or the worst of those that stand out by the same limit: nobody is sent looking where
-    chance may be at work."""
+    """The segment that violated the limit, or the worst one that is clearly worse by it; empty if none is.
+
+    Segments whose deviation may be chance are never named."""
     if finding.segment:
         return f"{wording.escape(finding.segment, 80)} only; everybody together did not show it"
     rows = rollout.evidence.segments if rollout.evidence else ()
@@ -84,7 +85,7 @@ def _where(rollout: Rollout, finding: Finding) -> str:
 
 
 def _counted(measure: Measure) -> str:
-    """`(23 of 153 vs 52 of 2,840)` for shares."""
+    """`(23 of 153 vs 52 of 2,840)` for metrics that are shares; otherwise empty."""
     if not measure.unit.startswith("%") or measure.canary is None or measure.control is None:
         return ""
     new, now = measure.canary * measure.n_canary, measure.control * measure.n_control
@@ -117,7 +118,7 @@ def _seconds(event: RolledBack, flip: FlipConfirmed | None) -> str:
 
 
 def unheard(flip: FlipConfirmed) -> str:
-    """Of processes that were not heard any more: by when they serve the old version is known, not that they said so."""
+    """Processes that did not report: they serve the old version by rule, without having confirmed it."""
     if not flip.unheard:
         return ""
     names = ", ".join(wording.escape(name, 60) for name in flip.unheard)
@@ -144,7 +145,7 @@ def _hit(rollout: Rollout, event: RolledBack) -> str:
 
 
 def _callable(rollout: Rollout, event: RolledBack, at: datetime) -> str:
-    """A model that may be gone is named: everybody is served it now."""
+    """A warning if the old version may no longer be callable although everyone is served it; otherwise empty."""
     until = rollout.plan.rollback_until
     if not until or at.date().isoformat() <= until:
         return ""
@@ -165,7 +166,7 @@ def _told(rollout: Rollout) -> str:
 
 
 def not_confirmed(rollout: Rollout, event: FlipUnconfirmed, decided_at: datetime | None, zone: str) -> Message:
-    """The switch back could not be observed: loud, with what to do."""
+    """The urgent message that a rollback could not be confirmed, with what to do; `decided_at` may be unknown."""
     told = f" at {wording.clock_time(decided_at, zone)}" if decided_at else ""
     missing = wording.listing([wording.escape(m, 60) for m in event.missing])
     old = wording.escape(rollout.plan.from_version, 40)

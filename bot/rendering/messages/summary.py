@@ -1,4 +1,4 @@
-"""Canary against control at a glance: a reply in the thread, from one recorded piece of evidence."""
+"""The summary of canary against control: a reply in the thread, built from one recorded evidence event."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -18,13 +18,13 @@ from core.rollout.model import Rollout, State
 Trend = Callable[[str], tuple[Point, ...]]
 
 FIRST = "eval_pass_rate"
-"""The measure that a summary draws and whose power it tells where all is well: whether answers are good."""
+"""The metric that a summary charts, and whose detection power it states, when nothing needs attention."""
 
 
 def render(
     rollout: Rollout, evidence: EvidenceRecorded, at: datetime, zone: str, trend: Trend = lambda _: ()
 ) -> Message:
-    """What was seen, `at` the time of the evidence, and what happens next; `trend` is how a metric developed."""
+    """What was measured by `at`, what it means and what happens next; `trend` returns the points of a metric."""
     new, now = _count(evidence.canary_requests), _count(evidence.control_requests)
     numbers = f"{new} on the new version · {now} on the current one"
     people = f"{wording.count(evidence.canary_units)} and {wording.count(evidence.control_units)} people"
@@ -69,7 +69,7 @@ def _locked(rollout: Rollout, zone: str) -> str:
 
 
 def first_line(rollout: Rollout, evidence: EvidenceRecorded, zone: str) -> str:
-    """State word, subject, consequence, next time."""
+    """The first line of a summary: state word, subject, consequence, next time."""
     subject, where = wording.subject(rollout), _where(rollout)
     stays = f"we stay at {wording.percent(rollout.percent)} until then"
     match evidence.verdict:
@@ -167,7 +167,7 @@ def _would_have_noticed(rollout: Rollout, limited: list[v.Measure], at: datetime
 
 
 def _chart(evidence: EvidenceRecorded, at: datetime, zone: str, trend: Trend) -> blocks.Block | None:
-    """What needs attention first; where nothing does, whether answers are good."""
+    """A chart of the most urgent metric up to `at`; if none is urgent, of `MAIN_METRIC` first."""
     limited = [m for m in figures.ordered(evidence.measures) if figures.agreed(m)]
     urgent = [m for m in limited if m.word in figures.BADLY]
     for measure in urgent or sorted(limited, key=lambda m: m.metric != FIRST):

@@ -1,4 +1,4 @@
-"""What a rollout's owner is told alone, when the channel in which everything about it is told takes no messages."""
+"""The direct message to a rollout's owner when its channel rejects messages."""
 
 from bot.rendering import wording
 from bot.rendering.blocks import blocks
@@ -14,12 +14,12 @@ _REMEDIES = {
 
 
 def key(channel: str) -> str:
-    """Under what it is remembered that the owner was told about this channel."""
+    """The message key that records that the owner was notified about this channel."""
     return f"undelivered:{channel}"
 
 
 def render(rollout: Rollout, channel: str, error: str, unsaid: Message | None) -> Message:
-    """What could not be said where, why, what to do, and the words themselves."""
+    """Which message could not be posted where, why, what to do, and its text."""
     where, why = wording.escape(channel, 60), wording.escape(error, 100)
     first = f"Not delivered: {wording.subject(rollout)}. {where} does not take my messages ({why})."
     remedy = _REMEDIES.get(error, "See what Slack asks of the app, with rollout doctor.")

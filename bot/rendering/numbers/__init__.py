@@ -1,1 +1,1 @@
-"""A measure in numbers and words: rows, segments, and what could have been detected."""
+"""Measures as text: table rows, sentences, segments, and detection power."""

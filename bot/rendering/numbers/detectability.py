@@ -1,4 +1,4 @@
-"""What could still have been missed, in words: how large a harm of which metric, for how long, and what helps."""
+"""Blind spots in words: how large a harm of which metric could still be missed, for how long, and what helps."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -9,11 +9,11 @@ from core.judging.model.verdict import BlindSpot
 from core.rollout.model import Rollout
 
 SHOWN = 4
-"""So many limits are named; of more it is said how many."""
+"""This many blind spots are named; the rest is only counted."""
 
 
 def missed(spot: BlindSpot) -> str:
-    """`a drop of 4 pp in answers that pass`; escaped."""
+    """The harm that could be missed, escaped: `a drop of 4 pp in answers that pass`."""
     name = wording.in_a_sentence(figures.named(spot.metric, spot.title))
     if spot.unread:
         of = " on the current version" if spot.arm == "control" else ""
@@ -26,12 +26,12 @@ def missed(spot: BlindSpot) -> str:
 
 
 def listed(spots: Sequence[BlindSpot]) -> str:
-    """All of them in one phrase."""
+    """Several blind spots in one phrase."""
     return wording.listing([missed(spot) for spot in spots], SHOWN)
 
 
 def so_far(rollout: Rollout) -> str:
-    """What the newest evidence of a rollout under way could not have shown; empty where it could have shown all."""
+    """The blind spots of the current stage's latest evidence that nobody accepted; empty without any."""
     evidence, since, at = rollout.evidence, rollout.stage_since, rollout.evidence_at
     if not rollout.under_way or evidence is None or since is None or at is None or at < since:
         return ""
@@ -46,7 +46,7 @@ def sentence(spots: Sequence[BlindSpot]) -> str:
 
 
 def ways_out(rollout: Rollout) -> str:
-    """What helps where a rollout was stopped because something could have been missed."""
+    """The unaccepted blind spots that hold a rollout, and what can be done about them; empty without any."""
     evidence = rollout.evidence
     spots = [x for x in (evidence.blind if evidence else None) or () if x.key not in rollout.accepted_keys]
     if not spots:
@@ -62,7 +62,7 @@ def ways_out(rollout: Rollout) -> str:
 
 
 def accepted(rollout: Rollout) -> list[str]:
-    """What people let it grow with, who and why: said for ever after."""
+    """One line per accepted set of blind spots: at which stage, what, by whom and why."""
     return [
         f"Accepted unseen at {wording.escape(one.stage, 40)}: {listed(one.spots)}; by {wording.person(one.by)}"
         f"{f', “{wording.escape(one.reason, 200)}”' if one.reason else ''}."
@@ -76,6 +76,6 @@ def _wait(spots: Sequence[BlindSpot]) -> str:
 
 
 def _longest(spots: Sequence[BlindSpot]) -> timedelta | None:
-    """None where one of them is never seen at this pace."""
+    """The time until all of them are covered; None if one never is at this pace."""
     times = [spot.more for spot in spots]
     return None if any(x is None for x in times) or not times else max(x for x in times if x is not None)

@@ -1,4 +1,4 @@
-"""Measures as rows: what is shown first, in which words and numbers, and what is only counted."""
+"""Measures as table rows: their order, titles, verdict labels, and a count of those left out."""
 
 from bot.rendering import wording
 from bot.rendering.blocks import blocks
@@ -23,7 +23,7 @@ _URGENCY = {
 
 
 def title(metric: str, given: str = "") -> str:
-    """The name of a metric as people read it; not escaped, for a table."""
+    """A metric's title for people, not escaped: `given`, else the catalogue's, else the metric's name."""
     if given:
         return given
     known = CATALOGUE.get(metric)
@@ -31,42 +31,42 @@ def title(metric: str, given: str = "") -> str:
 
 
 def named(metric: str, given: str = "") -> str:
-    """The same, safe inside mrkdwn."""
+    """`metric_title`, escaped for mrkdwn."""
     return wording.escape(title(metric, given), 80)
 
 
 def agreed(measure: Measure) -> bool:
-    """Whether the file set this limit; what is only watched, as the catalogue says, is none."""
+    """Whether the rollout file sets this limit; limits implied by the catalogue are only watched."""
     return measure.limit_text is not None and not measure.implied
 
 
 def undecided(measures: tuple[Measure, ...]) -> str:
-    """The limits that nothing can be said about yet, by name; empty where there is none."""
+    """The agreed limits that cannot be judged yet, by title; empty if there are none."""
     names = [wording.in_a_sentence(title(m.metric, m.title)) for m in measures if agreed(m) and m.word in UNJUDGED]
     return wording.listing(list(dict.fromkeys(names)), 1)
 
 
 def verdict(measure: Measure) -> str:
-    """The word for a measure, or whether it went as its owner expected where that is known."""
+    """A measure's verdict word, combined with whether the change was expected if that is known."""
     if measure.expected == "as expected" and measure.word in WELL:
         return "As expected"
     return f"{measure.word}, not as expected" if measure.expected == "not as expected" else measure.word
 
 
 def ordered(measures: tuple[Measure, ...]) -> list[Measure]:
-    """What needs attention first, then what has a limit, then the rest; without data last."""
+    """Measures by urgency, those with an agreed limit first within each level; those without data last."""
     return sorted(measures, key=lambda m: (_URGENCY[m.word], not agreed(m)))
 
 
 def moved(measure: Measure) -> str:
-    """The difference with its range: `+0.8 pp (-0.4 … +2.1)`."""
+    """The difference with its 95 % range: `+0.8 pp (-0.4 … +2.1)`."""
     found = wording.difference(measure.difference, measure.unit, relative=measure.relative)
     span = wording.interval(measure.low, measure.high, measure.unit, relative=measure.relative)
     return f"{found} {span}".strip()
 
 
 def row(measure: Measure) -> tuple[str, str, str, str, str]:
-    """Plain text, for a table cell each."""
+    """(what, new, now, difference, verdict) of a measure as plain text for table cells."""
     unit = measure.unit
     limit = f" (limit: {measure.limit_text})" if agreed(measure) else ""
     weaker = "; weaker: no control left" if measure.weaker else ""
@@ -80,13 +80,13 @@ def row(measure: Measure) -> tuple[str, str, str, str, str]:
 
 
 def table(measures: tuple[Measure, ...], shown: int = SHOWN) -> Block | None:
-    """The figures that matter, beside each other; never one arm alone."""
+    """A table of the most urgent measures, canary beside control; None without rows."""
     rows = [row(m) for m in ordered(measures)[:shown] if m.word != "No data" or agreed(m)]
     return blocks.table(HEADER, rows, numeric=frozenset({1, 2})) if rows else None
 
 
 def rest(measures: tuple[Measure, ...], shown: int = SHOWN) -> str:
-    """What the table leaves out, counted by verdict; empty where it leaves nothing out."""
+    """The measures that `build_table` leaves out, counted by verdict: `+ 3 fine, 1 no data`; empty if none."""
     left = [m for i, m in enumerate(ordered(measures)) if i >= shown or (m.word == "No data" and not agreed(m))]
     counts: dict[str, int] = {}
     for measure in left:

@@ -1,4 +1,4 @@
-"""The newest numbers of a rollout: of the last look while it is under way, of the last evidence once it has ended."""
+"""The latest numbers of a rollout: from the last look while it is under way, from its last evidence afterwards."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -12,7 +12,7 @@ from core.rollout.model import Rollout
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Latest:
-    """`checked` counts the cuts that were judged; `at` is when it was seen, None: never."""
+    """Measures, segments and notes at one moment; `at` is None if nothing was measured yet."""
 
     measures: tuple[Measure, ...]
     segments: tuple[Measure, ...]
@@ -22,7 +22,7 @@ class Latest:
 
 
 def latest(rollout: Rollout, judgement: Judgement | None, at: datetime) -> Latest:
-    """`judgement` is the newest one, at most a tick old `at` this moment."""
+    """The numbers to show at `at`; `judgement` is that of the last look, at most one tick old."""
     if judgement is not None and rollout.under_way:
         return Latest(
             measures=judgement.measures,
@@ -42,11 +42,11 @@ def latest(rollout: Rollout, judgement: Judgement | None, at: datetime) -> Lates
 
 
 def power_of(rollout: Rollout, measure: Measure, at: datetime | None) -> Power:
-    """What a measure of the stage under way could have shown by `at`; unknown before anything was seen."""
+    """What a measure could have detected in the current stage by `at`; unknown before the first look."""
     stage, since = rollout.stage, rollout.stage_since
     if at is None or stage is None or since is None:
         return Power(noticeable=None, could_still_be=None, decided_in=None)
     share = questions.canary_share(rollout.plan, stage) or 0.0
     found = power(measure, canary_share=share, elapsed=at - since)
-    # Once it has ended nothing more comes that could decide anything.
+    # A rollout that has ended gets no more data, so there is no time to a decision.
     return found if rollout.under_way or not found.decided_in else replace(found, decided_in=None)

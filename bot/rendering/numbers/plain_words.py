@@ -1,4 +1,4 @@
-"""One measure in plain words, for people who did not ask for numbers."""
+"""One measure in plain sentences, for people who did not ask for numbers."""
 
 from bot.rendering import wording
 from bot.rendering.numbers import figures
@@ -27,14 +27,14 @@ def sentence(measure: Measure) -> str:
 
 
 def where(measure: Measure) -> str:
-    """The same of one cut of the traffic."""
+    """`describe_measure` for one segment: `Where language is de: …`."""
     key, _, value = measure.segment.partition("=")
     place = f"{wording.escape(key, 40)} is {wording.escape(value, 40)}" if value else wording.escape(key, 80)
     return f"Where {place}: {sentence(measure)}"
 
 
 def story(measure: Measure, power: Power) -> list[str]:
-    """What it is, how sure we are, what it means, and what would have been seen by now."""
+    """Sentences about a measure: value, certainty, meaning, expectation, and what could have been noticed by now."""
     said = [sentence(measure).removesuffix(f" {figures.verdict(measure)}."), _sure(measure), _MEANING[measure.word]]
     if measure.expected:
         said.append(f"Expected beforehand: {measure.expected}.")
@@ -49,7 +49,7 @@ def story(measure: Measure, power: Power) -> list[str]:
 
 
 def consequence(measure: Measure) -> str:
-    """What would follow by itself, and what would have to happen for it."""
+    """What happens automatically if the measure gets worse, and under which condition."""
     much = f" by more than was agreed ({_change(measure, measure.amount)})" if _is_a_change(measure) else ""
     if measure.implied and measure.role == "hold":
         return "Nobody agreed on a limit; should it change for certain, nothing grows any further and people decide."

@@ -1,4 +1,4 @@
-"""Every cut of the traffic beside its control, worst first: which were judged, and which were too small for it."""
+"""Segments of the traffic against control, worst first: which were judged, and which were too small."""
 
 from bot.rendering import wording
 from bot.rendering.blocks import blocks
@@ -14,7 +14,7 @@ NAMED = 8
 
 
 def numbers(rollout: Rollout, seen: Latest, as_of: str) -> Message:
-    """One table with the size of each cut."""
+    """A table of the judged segments with their sizes, worst first."""
     judged = [m for m in ordered(seen.segments) if m.word not in figures.UNJUDGED]
     if not seen.segments:
         return _nothing(rollout, seen, as_of)
@@ -29,7 +29,7 @@ def numbers(rollout: Rollout, seen: Latest, as_of: str) -> Message:
 
 
 def words(rollout: Rollout, seen: Latest, as_of: str) -> Message:
-    """The same in sentences, for people who did not ask for numbers."""
+    """The worst segments as sentences, for people who did not ask for numbers."""
     judged = [m for m in ordered(seen.segments) if m.word not in figures.UNJUDGED]
     if not seen.segments:
         return _nothing(rollout, seen, as_of)
@@ -42,17 +42,17 @@ def words(rollout: Rollout, seen: Latest, as_of: str) -> Message:
 
 
 def ordered(measures: tuple[Measure, ...]) -> list[Measure]:
-    """The worst first: by word, then by evidence."""
+    """Worst first: clearly worse ones, then by evidence of harm."""
     return sorted(figures.ordered(measures), key=lambda m: (m.word not in figures.BADLY, -strength(m)))
 
 
 def strength(measure: Measure) -> float:
-    """Evidence of harm as a share of what it needs after correcting for every cut."""
+    """Evidence of harm as a share of the evidence needed, which is corrected for the number of segments."""
     return measure.log_e / measure.needed if measure.needed > 0 else measure.log_e / 100
 
 
 def line(segments: tuple[Measure, ...], checked: int) -> str:
-    """What a summary says: `Segments: 14 checked. language=de, people asking again: …`; empty where none was."""
+    """One line for a summary: `Segments: 14 checked. language=de, people asking again: …`; empty if none was."""
     if not checked:
         return ""
     worst = next((m for m in ordered(segments) if m.word not in figures.UNJUDGED), None)
@@ -65,12 +65,12 @@ def line(segments: tuple[Measure, ...], checked: int) -> str:
 
 
 def matching(segments: tuple[Measure, ...], wanted: str) -> tuple[Measure, ...]:
-    """The rows of one segment, `language=de`, however it was typed."""
+    """The measures of one segment such as `language=de`, ignoring case."""
     return tuple(m for m in segments if m.segment.lower() == wanted.lower())
 
 
 def known(segments: tuple[Measure, ...]) -> list[str]:
-    """The names of all cuts there are rows of, escaped."""
+    """The names of all segments with measures, escaped."""
     return [wording.escape(name, 80) for name in dict.fromkeys(m.segment for m in segments)]
 
 
@@ -104,7 +104,7 @@ def _said(seen: Latest, judged: list[Measure]) -> list[str]:
 
 
 def _unjudged(segments: tuple[Measure, ...]) -> list[str]:
-    """Those too small, each with its largest count; a cut with one judged row is judged."""
+    """Segments too small to judge, with their largest request count; one judged measure makes a segment judged."""
     judged = {m.segment for m in segments if m.word not in figures.UNJUDGED}
     sizes: dict[str, int] = {}
     for m in segments:
@@ -132,6 +132,6 @@ def _name(measure: Measure) -> str:
 
 
 def place(segment: str) -> str:
-    """`language=de` in plain words: `language is de`."""
+    """A segment in plain words, escaped: `language=de` becomes `language is de`."""
     key, _, value = segment.partition("=")
     return f"{wording.escape(key, 40)} is {wording.escape(value, 40)}" if value else wording.escape(key, 80)

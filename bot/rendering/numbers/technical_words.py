@@ -1,4 +1,4 @@
-"""One measure in numbers, for people who asked for them: estimate, limit, evidence, and what could have been seen."""
+"""One measure in numbers, for people who asked for them: estimate, limit, evidence and detection power."""
 
 from bot.rendering import wording
 from bot.rendering.numbers import figures
@@ -10,7 +10,7 @@ FOLLOWS = {"rollback": "rolls back", "hold": "holds", "watch": "only watched"}
 
 
 def facts(measure: Measure, power: Power) -> list[tuple[str, str]]:
-    """(label, text) of everything that is known, escaped; what is unknown is left out."""
+    """(label, text) pairs of everything known about a measure, escaped; unknown facts are left out."""
     requests = f"{wording.count(measure.n_canary)} new, {wording.count(measure.n_control)} current"
     effect = f" · design effect {measure.design_effect:.3g}" if measure.design_effect != 1 else ""
     past = " · weaker: against the past, no control is left" if measure.weaker else ""
@@ -29,7 +29,7 @@ def facts(measure: Measure, power: Power) -> list[tuple[str, str]]:
 
 
 def limit(measure: Measure) -> str:
-    """`rises by 1 pp, rolls back`; what nobody agreed on is said to be watched."""
+    """The limit and its consequence: `rises by 1 pp, rolls back`; an implied limit is described as watched."""
     if measure.limit_text is None:
         return "none"
     text = wording.escape(measure.limit_text, 100)
@@ -41,13 +41,13 @@ def limit(measure: Measure) -> str:
 
 
 def improves(measure: Measure) -> bool:
-    """Whether the side that this row watches is the good one: then nothing follows but a word of praise."""
+    """Whether this implied limit watches for an improvement, which only results in a note."""
     good = CATALOGUE[measure.metric].good if measure.metric in CATALOGUE else None
     return measure.implied and (good, harm(measure)) in {(Good.DOWN, "less"), (Good.UP, "more")}
 
 
 def evidence(measure: Measure) -> str:
-    """How far the evidence of harm is on its way to its bar, and whether the limit is shown to be kept."""
+    """The evidence of harm relative to its threshold, and whether the limit is shown to hold; empty without one."""
     if measure.limit_text is None:
         return ""
     said = [
@@ -63,19 +63,19 @@ def evidence(measure: Measure) -> str:
 
 
 def share(measure: Measure) -> str:
-    """Evidence as a share of what is needed; a dash where nothing is asked of it."""
+    """The evidence as a share of its threshold, capped at 0 to 100 %; a dash without a threshold."""
     if measure.needed <= 0 or measure.limit_text is None:
         return "–"
     return f"{min(max(measure.log_e / measure.needed, 0.0), 1.0):.0%}".replace("%", " %")
 
 
 def noticeable(measure: Measure, power: Power) -> str:
-    """`a drop of >= 2.4 pp`, not escaped; empty where it is unknown."""
+    """The changes that would be noticed by now: `a drop of >= 2.4 pp`; not escaped, empty if unknown."""
     return _noticed(measure, power, ">= ")
 
 
 def change_noticed(measure: Measure, power: Power) -> str:
-    """`a drop of 2.4 pp`: the smallest harm that would have been noticed so far."""
+    """The smallest harm that would have been noticed by now: `a drop of 2.4 pp`; empty if unknown."""
     return _noticed(measure, power, "")
 
 
@@ -88,7 +88,7 @@ def _noticed(measure: Measure, power: Power, least: str) -> str:
 
 
 def worst(measure: Measure, power: Power) -> str:
-    """`as bad as +0.8 pp`, or how good it is even then."""
+    """The worst difference still plausible: `as bad as +0.8 pp`, or `-0.2 pp at worst` if it is harmless."""
     if power.could_still_be is None:
         return ""
     end = wording.difference(power.could_still_be, measure.unit, relative=measure.relative)
@@ -97,7 +97,7 @@ def worst(measure: Measure, power: Power) -> str:
 
 
 def decided(power: Power) -> str:
-    """When a change as large as the limit would be noticed, at the traffic so far."""
+    """When a change as large as the limit would be noticed at the current traffic; empty if unknown."""
     if power.decided_in is None:
         return ""
     if not power.decided_in:
@@ -106,7 +106,7 @@ def decided(power: Power) -> str:
 
 
 def short(measure: Measure, power: Power) -> str:
-    """The facts that a table has no column for, in one line."""
+    """One line with the facts that have no table column: requests, design effect, power, expectation."""
     said = [
         f"requests {wording.count(measure.n_canary)} new, {wording.count(measure.n_control)} current",
         f"design effect {measure.design_effect:.3g}" if measure.design_effect != 1 else "",

@@ -1,1 +1,1 @@
-"""Slack's Web API, method by method."""
+"""The sandbox's implementation of Slack's Web API methods."""

@@ -1,4 +1,4 @@
-"""The `chat.*` methods: say, correct, whisper and take back."""
+"""The `chat.*` methods: post, post ephemerally, update and delete messages."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ Json = dict[str, Any]
 
 
 def post_message(side: SlackSide, args: Json) -> Json:
-    """chat.postMessage; to the id of a person it goes to the two of them."""
+    """chat.postMessage; a user id as the channel opens the app's direct message with that person."""
     person = side.workspace.people.get(str(args.get("channel") or ""))
     channel = side.workspace.direct(person) if person is not None else channel_of(side, args)
     text, blocks = composing.content(side, args)
@@ -35,7 +35,7 @@ def post_message(side: SlackSide, args: Json) -> Json:
 
 
 def post_ephemeral(side: SlackSide, args: Json) -> Json:
-    """chat.postEphemeral."""
+    """chat.postEphemeral: a message that only one member of the channel sees."""
     channel = channel_of(side, args)
     person = str(args.get("user", ""))
     if person not in channel.members:
@@ -56,7 +56,7 @@ def post_ephemeral(side: SlackSide, args: Json) -> Json:
 
 
 def update(side: SlackSide, args: Json) -> Json:
-    """chat.update: text alone drops the blocks; blocks alone keep the text."""
+    """chat.update: text without blocks removes the blocks; blocks without text keep the text."""
     message = _own(side, args, "cant_update_message")
     if not args.get("text") and args.get("blocks"):
         args = {**args, "text": message.text}
@@ -72,14 +72,14 @@ def update(side: SlackSide, args: Json) -> Json:
 
 
 def delete(side: SlackSide, args: Json) -> Json:
-    """chat.delete."""
+    """chat.delete: removes a message of the app."""
     message = _own(side, args, "cant_delete_message")
     side.workspace.delete(message)
     return {"channel": message.channel, "ts": message.ts}
 
 
 def channel_of(side: SlackSide, args: Json, *, must_be_member: bool = True) -> Channel:
-    """The channel that a call names; MethodError when there is none, or the bot is not in it."""
+    """The channel that a call names; MethodError if it does not exist or the bot is not a member."""
     try:
         channel = side.workspace.channel(str(args.get("channel") or ""))
     except UnknownNameError:

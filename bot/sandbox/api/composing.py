@@ -1,4 +1,4 @@
-"""Turn what an app sends (text, blocks, metadata, views) into what the workspace holds, or refuse it as Slack does."""
+"""Validates text, blocks, metadata and views that an app sends, and converts them for the workspace."""
 
 import json
 from typing import Any
@@ -13,7 +13,7 @@ Json = dict[str, Any]
 
 
 def content(side: SlackSide, args: Json) -> tuple[str, tuple[Json, ...]]:
-    """Text and blocks of a message; MethodError when there is neither, or when they break a rule."""
+    """Text and blocks of a message; MethodError if both are missing or a rule is broken."""
     text, blocks = str(args.get("text") or ""), args.get("blocks")
     if blocks:
         if found := rules.check_blocks(blocks):
@@ -33,12 +33,12 @@ def content(side: SlackSide, args: Json) -> tuple[str, tuple[Json, ...]]:
 
 
 def named(side: SlackSide, blocks: list[Json]) -> tuple[Json, ...]:
-    """The blocks with the block_id and action_id that Slack gives where the app gave none."""
+    """The blocks with generated block_ids and action_ids where the app set none."""
     return tuple(_named(side, block) for block in blocks)
 
 
 def metadata(args: Json) -> Json | None:
-    """A message's metadata; MethodError when it has not Slack's form."""
+    """A message's metadata, None if absent; MethodError if its form is not Slack's."""
     given = args.get("metadata")
     if not given:
         return None
@@ -52,7 +52,10 @@ def metadata(args: Json) -> Json | None:
 
 
 def view(side: SlackSide, person: str, body: Any, *, kinds: tuple[str, ...], replacing: View | None = None) -> View:
-    """A view as it will stand; MethodError `invalid_arguments` with pointers when it breaks a rule."""
+    """Build a view, keeping the id of the one it is `replacing`.
+
+    MethodError: `invalid_arguments` with JSON pointers if it breaks a rule, `duplicate_external_id` if that is taken.
+    """
     if found := rules.check_view(body, kinds):
         raise BrokenRulesError("invalid_arguments", found)
     external = str(body.get("external_id", ""))

@@ -1,4 +1,4 @@
-"""The methods that only read: who is here, in which channels, and what was said."""
+"""The read-only methods: people, user groups, channels, and message history."""
 
 from typing import Any, TypeVar
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 def auth_test(side: SlackSide, _: Json) -> Json:
-    """auth.test."""
+    """auth.test: who the bot token belongs to."""
     return {
         "url": side.url + "/",
         "team": people.TEAM_DOMAIN,
@@ -26,19 +26,19 @@ def auth_test(side: SlackSide, _: Json) -> Json:
 
 
 def conversations_list(side: SlackSide, args: Json) -> Json:
-    """conversations.list of what is public."""
+    """conversations.list: the public channels."""
     public = [c for c in side.workspace.channels.values() if not c.is_im]
     page, cursor = _page(public, args, 100)
     return {"channels": [presenting.channel(c) for c in page], "response_metadata": {"next_cursor": cursor}}
 
 
 def conversations_info(side: SlackSide, args: Json) -> Json:
-    """conversations.info."""
+    """conversations.info: one channel, whether or not the bot is a member."""
     return {"channel": presenting.channel(channel_of(side, args, must_be_member=False))}
 
 
 def conversations_history(side: SlackSide, args: Json) -> Json:
-    """conversations.history: newest first, without replies that stay in their thread, or anything ephemeral."""
+    """conversations.history: newest first, without ephemeral messages and replies that were not broadcast."""
     channel = channel_of(side, args)
     said = [m for m in side.workspace.visible(channel.id) if not m.in_thread or m.broadcast]
     page, cursor = _page([m for m in reversed(said) if _within(m, args)], args, 100)
@@ -50,7 +50,7 @@ def conversations_history(side: SlackSide, args: Json) -> Json:
 
 
 def conversations_replies(side: SlackSide, args: Json) -> Json:
-    """conversations.replies: the root first, then its thread in order."""
+    """conversations.replies: the root message, then its replies in order."""
     channel = channel_of(side, args)
     root = side.workspace.find(channel.id, str(args.get("ts", "")))
     if root is None:
@@ -65,13 +65,13 @@ def conversations_replies(side: SlackSide, args: Json) -> Json:
 
 
 def users_list(side: SlackSide, args: Json) -> Json:
-    """users.list."""
+    """users.list: everyone in the workspace, bots included."""
     page, cursor = _page(list(side.workspace.people.values()), args, 1000)
     return {"members": [presenting.person(p) for p in page], "response_metadata": {"next_cursor": cursor}}
 
 
 def users_info(side: SlackSide, args: Json) -> Json:
-    """users.info."""
+    """users.info: one person."""
     person = side.workspace.people.get(str(args.get("user", "")))
     if person is None:
         raise MethodError("user_not_found")
@@ -79,13 +79,13 @@ def users_info(side: SlackSide, args: Json) -> Json:
 
 
 def usergroups_list(side: SlackSide, args: Json) -> Json:
-    """usergroups.list."""
+    """usergroups.list: all user groups, with their members if asked for."""
     with_users = _is_true(args.get("include_users"))
     return {"usergroups": [presenting.group(g, with_users=with_users) for g in side.workspace.groups.values()]}
 
 
 def usergroups_users_list(side: SlackSide, args: Json) -> Json:
-    """usergroups.users.list."""
+    """usergroups.users.list: the members of one user group."""
     group = side.workspace.groups.get(str(args.get("usergroup", "")))
     if group is None:
         raise MethodError("no_such_subteam")
@@ -106,7 +106,7 @@ def _within(message: Message, args: Json) -> bool:
 
 
 def _page(items: list[T], args: Json, default: int) -> tuple[list[T], str]:
-    """One page, and the cursor of the next one; MethodError for a cursor or limit that is none."""
+    """One page of items and the cursor of the next page; MethodError for an invalid cursor or limit."""
     try:
         start, size = int(args.get("cursor") or 0), min(int(args.get("limit") or default), 1000)
     except ValueError:

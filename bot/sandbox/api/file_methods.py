@@ -1,4 +1,4 @@
-"""The three steps of uploading a file: ask for an address, send the bytes there, share it."""
+"""The three steps of a file upload: request an address, send the bytes there, share the file."""
 
 from dataclasses import replace
 from typing import Any
@@ -13,7 +13,7 @@ Json = dict[str, Any]
 
 
 def get_upload_url(side: SlackSide, args: Json) -> Json:
-    """files.getUploadURLExternal."""
+    """files.getUploadURLExternal: announces a file and returns the address to send its bytes to."""
     name = str(args.get("filename") or "")
     try:
         length = int(args.get("length") or 0)
@@ -27,7 +27,7 @@ def get_upload_url(side: SlackSide, args: Json) -> Json:
 
 
 def receive(side: SlackSide, file_id: str, content: bytes) -> str | None:
-    """Keep the bytes sent to an upload address; a sentence when they are refused."""
+    """Store the bytes sent to an upload address; returns the reason if they are refused, else None."""
     file = side.workspace.files.get(file_id)
     if file is None:
         return "no upload is expected here"
@@ -38,7 +38,7 @@ def receive(side: SlackSide, file_id: str, content: bytes) -> str | None:
 
 
 def complete_upload(side: SlackSide, args: Json) -> Json:
-    """files.completeUploadExternal: shares the files in a channel or thread when one is named."""
+    """files.completeUploadExternal: completes uploads and shares them in a channel or thread if one is named."""
     wanted = args.get("files")
     if not isinstance(wanted, list) or not wanted:
         raise MethodError("invalid_arguments", ["files must be a list of objects with an id"])

@@ -1,4 +1,4 @@
-"""Response URLs: up to five answers within thirty minutes of a command or click, without a token."""
+"""Response URLs: up to five answers within 30 minutes of a command or click, without an API token."""
 
 import threading
 from dataclasses import dataclass, field
@@ -19,6 +19,8 @@ _IGNORED = {"attachments", "unfurl_links", "unfurl_media", "mrkdwn", "parse", "l
 
 @dataclass(slots=True, kw_only=True)
 class _Promise:
+    """An issued response URL: for whom, where and when, and how often it was used."""
+
     person: str
     channel: str
     issued: float
@@ -29,14 +31,14 @@ class _Promise:
 
 @dataclass(slots=True, kw_only=True)
 class ResponseUrls:
-    """Every response URL that was handed out."""
+    """Issues response URLs and accepts the answers posted to them."""
 
     side: SlackSide
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _issued: dict[str, _Promise] = field(default_factory=dict)
 
     def issue(self, person: str, channel: str, source: Message | None = None) -> str:
-        """A new token; `source` is the message whose button was pressed."""
+        """Create the token of a new response URL; `source` is the message whose button was pressed."""
         with self._lock:
             token = f"{len(self._issued) + 1:04d}{person.lower()}"
             self._issued[token] = _Promise(
@@ -49,11 +51,11 @@ class ResponseUrls:
             return token
 
     def address(self, token: str) -> str:
-        """Where the app posts its answer."""
+        """The URL to which the app posts its answers."""
         return f"{self.side.url}/response/{token}"
 
     def post(self, token: str, body: Json) -> None:
-        """Do what one post to a response URL says; MethodError as Slack answers it."""
+        """Handle one post to a response URL; MethodError if the URL is unknown, expired or used up, or the body bad."""
         with self._lock:
             promise = self._issued.get(token)
             if promise is None:
@@ -73,7 +75,7 @@ class ResponseUrls:
     def say(
         self, person: str, channel: str, body: Json, thread_ts: str | None, source_ts: str | None
     ) -> Message | None:
-        """Put an answer into the channel; the answer that an acknowledgement carries comes this way as well."""
+        """Post, replace or delete a message as an answer's body asks; also used for bodies of acknowledgements."""
         workspace = self.side.workspace
         source = workspace.find(channel, source_ts) if source_ts else None
         if body.get("delete_original"):

@@ -1,4 +1,4 @@
-"""The `views.*` methods: show a modal, change it, publish a home tab."""
+"""The `views.*` methods: open a modal, update it, publish a home tab."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ Json = dict[str, Any]
 
 
 def views_open(side: SlackSide, args: Json) -> Json:
-    """views.open: spends a trigger id."""
+    """views.open: opens a modal in exchange for a trigger id."""
     person = side.triggers.exchange(str(args.get("trigger_id", "")))
     view = composing.view(side, person, args.get("view"), kinds=("modal",))
     side.workspace.close_views(person, all_of_them=True)
@@ -20,7 +20,7 @@ def views_open(side: SlackSide, args: Json) -> Json:
 
 
 def views_update(side: SlackSide, args: Json) -> Json:
-    """views.update: by `view_id` or `external_id`; a `hash` that is no longer current loses."""
+    """views.update: replaces a view by `view_id` or `external_id`; an outdated `hash` is a `hash_conflict`."""
     wanted, external = str(args.get("view_id") or ""), str(args.get("external_id") or "")
     old = next((v for v in side.workspace.views() if v.id == wanted or (external and v.external_id == external)), None)
     if old is None:
@@ -33,7 +33,7 @@ def views_update(side: SlackSide, args: Json) -> Json:
 
 
 def views_publish(side: SlackSide, args: Json) -> Json:
-    """views.publish: the home tab of one person."""
+    """views.publish: sets the home tab of one person."""
     person = str(args.get("user_id", ""))
     if person not in side.workspace.people:
         raise MethodError("user_not_found")

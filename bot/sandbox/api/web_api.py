@@ -1,4 +1,4 @@
-"""The door for the app's Web API calls: token, planned faults, rate limits, then the method; everything is recorded."""
+"""The Web API endpoint: checks planned faults, rate limits and the token, runs the method, records the call."""
 
 import asyncio
 import json
@@ -50,13 +50,13 @@ _REFERENCE = "https://docs.slack.dev/reference/methods"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoAnswer:
-    """An answer that never comes: the caller gives up, or finds the connection cut `at_once`."""
+    """An ASGI response that never arrives: the connection is cut (`is_cut`), or hangs until the caller gives up."""
 
     at_once: bool
     changes: Changes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Promise a body, and end the connection without it once the caller has left or the server stops."""
+        """Announce a body that is never sent; unless `is_cut`, wait until the caller leaves or the server stops."""
         if not self.at_once:
             waiting = {
                 asyncio.ensure_future(_disconnected(receive)),
@@ -70,13 +70,13 @@ class NoAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebApi:
-    """`/api/{method}`; `open_link` gives the address of a new Socket Mode connection."""
+    """Serves `/api/{method}`; `new_socket_url` returns the address of a new Socket Mode connection."""
 
     side: SlackSide
     open_link: Callable[[], str]
 
     async def endpoint(self, request: Request) -> Response | NoAnswer:
-        """Answer one call."""
+        """Answer and record one Web API call, or lose its answer if a fault says so."""
         begun = self.side.monotonic()
         method = str(request.path_params["method"])
         args, token = await _arguments(request)
@@ -148,7 +148,7 @@ async def _disconnected(receive: Callable[[], Awaitable[Any]]) -> None:
 
 
 async def _arguments(request: Request) -> tuple[Json, str]:
-    """Arguments from query, form, multipart or JSON, and the token from the header or among them."""
+    """(arguments, token): arguments from query, form or JSON body; token from the header or the arguments."""
     args: Json = dict(request.query_params)
     kind = request.headers.get("content-type", "")
     if kind.startswith("application/json"):

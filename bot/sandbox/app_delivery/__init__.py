@@ -1,1 +1,1 @@
-"""What Slack sends to an app: envelopes over HTTP or a socket."""
+"""Delivery from Slack to the app: payloads over signed HTTP or Socket Mode."""

@@ -1,4 +1,4 @@
-"""Deliver to the app: measure the acknowledgement, keep the record, retry events, and show people what failed."""
+"""Delivers payloads to the app: measures and records acknowledgements, retries events, shows failures."""
 
 import threading
 import time
@@ -16,7 +16,7 @@ Json = dict[str, Any]
 
 @dataclass(slots=True, kw_only=True)
 class Dispatch:
-    """The way out to the app."""
+    """Delivers payloads to the app over one transport and records every attempt."""
 
     side: SlackSide
     transport: Transport
@@ -24,7 +24,7 @@ class Dispatch:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def deliver(self, outgoing: Outgoing) -> Delivery:
-        """Tell the app; an event without acknowledgement is sent once more at once (Slack: also after 1 and 5 min)."""
+        """Deliver once; an unacknowledged event is retried once, immediately (Slack retries after 1 and 5 min too)."""
         with self._lock:
             self._last = outgoing
         delivery = self._attempt(outgoing, None)
@@ -35,7 +35,7 @@ class Dispatch:
         return delivery
 
     def again(self) -> Delivery:
-        """Deliver the last thing a second time, as a network that lost the acknowledgement makes Slack do."""
+        """Deliver the last payload again, as Slack does when the acknowledgement got lost; LookupError if none."""
         with self._lock:
             outgoing = self._last
         if outgoing is None:

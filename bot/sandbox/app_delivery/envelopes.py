@@ -1,4 +1,4 @@
-"""The payloads that Slack sends to an app: commands, pressed buttons, submitted modals, events."""
+"""The payloads that Slack sends to an app: slash commands, block actions, submitted modals, events."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -13,7 +13,7 @@ _TOKEN = "sandbox-verification"  # noqa: S105  (Slack's deprecated verification 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outgoing:
-    """Something to tell the app, the same for both transports; `channel` is where a failure is shown."""
+    """A payload for the app, independent of the transport; `channel` is where a failed delivery is shown."""
 
     kind: Kind
     label: str
@@ -23,7 +23,7 @@ class Outgoing:
 
     @property
     def envelope_type(self) -> Literal["slash_commands", "interactive", "events_api"]:
-        """What Socket Mode calls it."""
+        """The envelope type that Socket Mode uses for this kind."""
         match self.kind:
             case "command":
                 return "slash_commands"
@@ -34,7 +34,7 @@ class Outgoing:
 
 
 def command(person: Person, channel: Channel, name: str, text: str, trigger_id: str, response_url: str) -> Json:
-    """A slash command; over HTTP these are the fields of a form."""
+    """The payload of a slash command; over HTTP these are form fields."""
     return {
         "token": _TOKEN,
         "team_id": people.TEAM_ID,
@@ -53,7 +53,7 @@ def command(person: Person, channel: Channel, name: str, text: str, trigger_id: 
 
 
 def block_actions(person: Person, trigger_id: str, actions: list[Json], state: Json, place: Json) -> Json:
-    """An action in a message or view; `place` holds the container and what else says where it happened."""
+    """The payload of a used element; `place` is the result of `message_place` or `view_place`."""
     return {
         **_interaction("block_actions", person),
         "trigger_id": trigger_id,
@@ -64,7 +64,7 @@ def block_actions(person: Person, trigger_id: str, actions: list[Json], state: J
 
 
 def in_message(channel: Channel, ts: str, thread_ts: str | None, shown: Json | None, response_url: str) -> Json:
-    """Where an action happened: a message; of an ephemeral one (`shown` is None) Slack tells only the ts."""
+    """The fields that locate an action in a message; `shown` is None for an ephemeral one, which Slack omits."""
     container = {
         "type": "message",
         "message_ts": ts,
@@ -81,23 +81,23 @@ def in_message(channel: Channel, ts: str, thread_ts: str | None, shown: Json | N
 
 
 def in_view(shown: Json) -> Json:
-    """Where an action happened: a modal or home tab."""
+    """The fields that locate an action in a modal or home tab."""
     return {"container": {"type": "view", "view_id": shown["id"]}, "view": shown}
 
 
 def view_submission(person: Person, trigger_id: str, shown: Json) -> Json:
-    """A submitted modal; what was filled in is in `shown`, under `state`."""
+    """The payload of a submitted modal; `shown` is the view, with the values under `state`."""
     body = _interaction("view_submission", person)
     return {**body, "trigger_id": trigger_id, "view": shown, "response_urls": []}
 
 
 def view_closed(person: Person, shown: Json) -> Json:
-    """A modal closed without submitting, for views that asked to be told."""
+    """The payload of a modal closed without submitting, for views with `notify_on_close`."""
     return {**_interaction("view_closed", person), "view": shown, "is_cleared": False}
 
 
 def event(inner: Json, event_id: str, at: int) -> Json:
-    """An event of the Events API around `inner`; `at` is in seconds."""
+    """The Events API callback around the event `inner`; `at` is in seconds since the epoch."""
     authorization = {
         "enterprise_id": None,
         "team_id": people.TEAM_ID,

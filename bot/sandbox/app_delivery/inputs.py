@@ -1,4 +1,4 @@
-"""What a person typed or chose in an element, in the form that Slack reports it to the app."""
+"""Converts what a person typed or chose in an element to the JSON that Slack sends to the app."""
 
 from typing import Any
 
@@ -27,9 +27,9 @@ _MANY_OPTIONS = ("multi_static_select", "checkboxes")
 
 
 def chosen(element: Json, value: Any) -> Json:
-    """The part of a payload that says what was chosen; ValueError for an option that the element has not.
+    """A choice as it appears in a payload; ValueError if the element has no such option.
 
-    `value` is the text typed, the value of an option (a list of them where several may be chosen), an id, or a date.
+    `value` is the typed text, an option's value (a list of them for multi-selects), an id, or a date.
     """
     kind = element["type"]
     if kind == "button":
@@ -43,7 +43,7 @@ def chosen(element: Json, value: Any) -> Json:
 
 
 def initial(element: Json) -> Any:
-    """What the element holds before anyone touches it, in the form that `chosen` takes; None for nothing."""
+    """The element's initial value, in the form that `choice_to_json` takes; None if it has none."""
     kind = element["type"]
     if kind in _ONE_OPTION:
         return element.get("initial_option", {}).get("value")
@@ -53,7 +53,7 @@ def initial(element: Json) -> Any:
 
 
 def options(element: Json) -> list[Json]:
-    """All options of a menu, those of its groups included."""
+    """All options of a menu, including those inside option groups."""
     grouped = [option for group in element.get("option_groups", []) for option in group["options"]]
     return [*element.get("options", []), *grouped]
 

@@ -1,4 +1,4 @@
-"""Socket Mode from Slack's side: single-use addresses, open connections, envelopes out and acknowledgements in."""
+"""The server side of Socket Mode: single-use addresses, open connections, envelopes and acknowledgements."""
 
 import asyncio
 import json
@@ -17,11 +17,13 @@ Json = dict[str, Any]
 
 
 class LinkLostError(ConnectionError):
-    """No connection was open, or it went away before the acknowledgement."""
+    """No connection was open, or it was lost before the acknowledgement."""
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
 class _Session:
+    """One open connection, and the envelopes that wait for an acknowledgement, by envelope id."""
+
     socket: WebSocket
     loop: asyncio.AbstractEventLoop
     pending: dict[str, Future[Json]] = field(default_factory=dict)
@@ -29,7 +31,7 @@ class _Session:
 
 
 class Links:
-    """All open connections; an envelope goes to one of them, in turn."""
+    """All open Socket Mode connections; envelopes are sent to them round-robin."""
 
     def __init__(self, changes: Changes) -> None:
         self._changes = changes
@@ -40,18 +42,18 @@ class Links:
 
     @property
     def count(self) -> int:
-        """How many connections are open and in use."""
+        """The number of open connections, without those that are being replaced."""
         return len(self._in_use())
 
     def ticket(self) -> str:
-        """A ticket that opens one connection."""
+        """Create a single-use ticket that opens one connection."""
         ticket = secrets.token_urlsafe(12)
         with self._lock:
             self._tickets.add(ticket)
         return ticket
 
     async def endpoint(self, socket: WebSocket) -> None:
-        """Serve one connection until it ends."""
+        """Serve one WebSocket connection until it ends; refuse it with code 1008 without a valid ticket."""
         ticket = socket.query_params.get("ticket", "")
         with self._lock:
             known = ticket in self._tickets
@@ -79,7 +81,10 @@ class Links:
             self._changes.announce()
 
     def send(self, envelope: Json, timeout: float) -> Json:
-        """Send an envelope, wait for its acknowledgement; TimeoutError after `timeout` seconds, or LinkLostError."""
+        """Send an envelope and return its acknowledgement.
+
+        TimeoutError after `timeout` seconds; ConnectionLostError if no connection is open or it breaks.
+        """
         with self._lock:
             sessions = self._in_use()
             if not sessions:
@@ -97,12 +102,12 @@ class Links:
             session.pending.pop(envelope["envelope_id"], None)
 
     def drop(self) -> None:
-        """Close every connection from Slack's side, without a warning."""
+        """Close every connection without warning, as a failing Slack server would."""
         for session in list(self._sessions):
             asyncio.run_coroutine_threadsafe(session.socket.close(code=1012), session.loop).result(5)
 
     def refresh(self) -> None:
-        """Ask the app to connect anew, as Slack does every few hours; the old connection is closed when it has."""
+        """Ask the app to reconnect, as Slack does every few hours; old connections close once a new one is open."""
         message = json.dumps({"type": "disconnect", "reason": "refresh_requested", "debug_info": {"host": "sandbox"}})
         for session in self._in_use():
             session.retiring = True

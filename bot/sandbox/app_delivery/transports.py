@@ -1,4 +1,4 @@
-"""The two ways from Slack to an app: signed HTTP requests, and envelopes over Socket Mode."""
+"""The two transports from Slack to an app: signed HTTP requests, and envelopes over Socket Mode."""
 
 import hashlib
 import hmac
@@ -20,7 +20,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
-    """Why something is sent again; Slack starts to count at 1."""
+    """The number and reason of a retry; the first retry is number 1."""
 
     number: int
     reason: str
@@ -28,7 +28,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """How the app answered; `status` is 0 without an answer, and 200 for an acknowledged envelope."""
+    """The app's response; `status` is 0 without a response, and 200 for an acknowledged envelope."""
 
     status: int
     body: Json | str | None = None
@@ -36,32 +36,32 @@ class Answer:
 
     @property
     def acked(self) -> bool:
-        """Did it acknowledge in time, with success?"""
+        """Whether the app acknowledged successfully and in time."""
         return self.error is None and 200 <= self.status < 300
 
 
 class Transport(Protocol):
-    """A way to tell the app something and hear its acknowledgement."""
+    """Sends payloads to the app and returns its acknowledgement."""
 
     @property
     def name(self) -> Literal["http", "socket"]:
-        """Which of the two."""
+        """The transport's name."""
         ...
 
     def send(self, outgoing: Outgoing, retry: Retry | None) -> Answer:
-        """Send, and wait three seconds at most."""
+        """Send and wait at most three seconds; failures are returned as an error, not raised."""
         ...
 
 
 def signature(secret: str, timestamp: int, body: bytes) -> str:
-    """Slack's `x-slack-signature`; https://docs.slack.dev/authentication/verifying-requests-from-slack."""
+    """The `x-slack-signature` of a body; https://docs.slack.dev/authentication/verifying-requests-from-slack."""
     digest = hmac.new(secret.encode(), b"v0:%d:%s" % (timestamp, body), hashlib.sha256).hexdigest()
     return f"v0={digest}"
 
 
 @dataclass(slots=True, kw_only=True)
 class OverHttp:
-    """POST to the app's request URL, signed over the raw body."""
+    """Delivers by POST to the app's request URL, signed over the raw body."""
 
     signing_secret: str
     url: str | None = None
@@ -73,7 +73,7 @@ class OverHttp:
         return "http"
 
     def send(self, outgoing: Outgoing, retry: Retry | None) -> Answer:
-        """Send, and wait three seconds at most."""
+        """Send and wait at most three seconds; failures are returned as an error, not raised."""
         if self.url is None:
             return Answer(status=0, error="no_request_url")
         kind, body = encoded(outgoing)
@@ -99,7 +99,7 @@ class OverHttp:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OverSocket:
-    """An envelope on one of the app's open connections."""
+    """Delivers envelopes over the app's open Socket Mode connections."""
 
     links: Links
     new_id: Callable[[], str]
@@ -110,7 +110,7 @@ class OverSocket:
         return "socket"
 
     def send(self, outgoing: Outgoing, retry: Retry | None) -> Answer:
-        """Send, and wait three seconds at most."""
+        """Send and wait at most three seconds; failures are returned as an error, not raised."""
         envelope: Json = {
             "envelope_id": self.new_id(),
             "type": outgoing.envelope_type,
@@ -129,7 +129,7 @@ class OverSocket:
 
 
 def encoded(outgoing: Outgoing) -> tuple[str, bytes]:
-    """Content type and raw body of an HTTP request to the app."""
+    """(content type, raw body) of the HTTP request that delivers a payload."""
     match outgoing.kind:
         case "event":
             return "application/json", json.dumps(outgoing.payload).encode()

@@ -1,1 +1,1 @@
-"""The page on which people watch the sandbox and act in it."""
+"""The web page on which people watch the sandbox and act in it."""

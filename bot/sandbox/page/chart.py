@@ -1,4 +1,4 @@
-"""A chart block as the page draws it: every line with its name at its end. Slack itself draws it prettier."""
+"""Draws a chart block as SVG for the page: one line per series, labelled at its end."""
 
 from html import escape
 from typing import Any
@@ -10,7 +10,7 @@ WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 560, 220, 44, 110, 12, 26
 
 
 def draw(block: Json) -> Markup:
-    """Every series as a line with its name at its end; the axis with its first and last category."""
+    """The chart as SVG: every series as a line with its name at its end, and the first and last category."""
     chart = block["chart"]
     series, labels = chart["series"], chart["axis_config"]["categories"]
     values: list[float] = [point["value"] for one in series for point in one["data"]]
@@ -43,7 +43,7 @@ def draw(block: Json) -> Markup:
 
 
 def _apart(names: list[tuple[float, str]]) -> list[tuple[float, str]]:
-    """Labels that would lie on each other are moved down."""
+    """Move labels down so that they do not overlap."""
     placed: list[tuple[float, str]] = []
     for at, name in sorted(names):
         placed.append((max(at, placed[-1][0] + 14) if placed else at, name))

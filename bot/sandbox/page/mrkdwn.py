@@ -1,4 +1,4 @@
-"""Slack's mrkdwn as HTML that is safe whatever was written: everything is escaped, only known marks become tags."""
+"""Converts Slack's mrkdwn to safe HTML: everything is escaped, and only known marks become tags."""
 
 import re
 from collections.abc import Callable
@@ -42,7 +42,7 @@ _OPEN, _CLOSE = "\ue000", "\ue001"
 
 
 def to_html(workspace: Workspace, text: str, zone: tzinfo) -> Markup:
-    """mrkdwn as HTML."""
+    """mrkdwn as HTML, with mentions resolved and dates in `zone`."""
     kept: list[str] = []
 
     def keep(found: re.Match[str]) -> str:
@@ -61,13 +61,13 @@ def to_html(workspace: Workspace, text: str, zone: tzinfo) -> Markup:
 
 
 def plain_to_html(text: str) -> Markup:
-    """Plain text as HTML, with its line breaks and emoji."""
+    """Plain text as HTML, with line breaks and emoji."""
     html = _EMOJI.sub(lambda found: _EMOJI_CHARACTERS.get(found.group(1), found.group(0)), escape(text))
     return Markup(html.replace("\n", "<br>"))  # noqa: S704  (escaped)
 
 
 def safe_address(address: str) -> str | None:
-    """The address when a link may lead there: http, https or mailto."""
+    """The address if it is safe to link to (http, https or mailto), else None."""
     return address if address.lower().startswith(("http://", "https://", "mailto:")) else None
 
 

@@ -1,4 +1,4 @@
-"""The page's parts as HTML, from what the workspace holds and who looks at it."""
+"""Renders the parts of the page as HTML for the person who views it."""
 
 import json
 from datetime import UTC, datetime, tzinfo
@@ -24,7 +24,7 @@ _IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".gif")
 
 
 class Renderer:
-    """Fills the templates; everything that people or the app wrote is escaped."""
+    """Renders the page's templates; everything that people or the app wrote is escaped."""
 
     def __init__(self, side: SlackSide) -> None:
         self._side = side
@@ -46,14 +46,14 @@ class Renderer:
         return self._templates.get_template("index.html").render(token=token, people=people.PEOPLE, commands=commands)
 
     def navigation(self, viewer: Person, current: str, unread: dict[str, int]) -> str:
-        """Who may be acted as, the channels of this person, and the app's home."""
+        """The people to act as, this person's channels with unread counts, and the app's home tab."""
         channels = [c for c in self._workspace.channels.values() if viewer.id in c.members]
         return self._render(
             "navigation.html", viewer, people=people.PEOPLE, channels=channels, current=current, unread=unread
         )
 
     def channel(self, viewer: Person, channel: Channel) -> str:
-        """The latest messages of a channel as this person sees them; replies stay in their threads."""
+        """The latest messages of a channel as this person sees them, without replies that were not broadcast."""
         visible = self._workspace.visible(channel.id, viewer.id)
         replies: dict[str, list[Message]] = {}
         for message in visible:
@@ -63,7 +63,7 @@ class Renderer:
         return self._render("messages.html", viewer, messages=shown, replies=replies, in_thread=False)
 
     def thread(self, viewer: Person, root: Message) -> str:
-        """A message and the replies under it."""
+        """A thread: its root message and the replies."""
         shown = [root, *presenting.thread(self._workspace, root, viewer.id)]
         return self._render("messages.html", viewer, messages=shown, replies={}, in_thread=True)
 
@@ -72,14 +72,14 @@ class Renderer:
         return self._render("view.html", viewer, view=view)
 
     def wire(self, viewer: Person) -> str:
-        """The latest traffic between Slack and the app, newest first."""
+        """The latest deliveries and API calls between Slack and the app, newest first."""
         traffic: list[Delivery | ApiCall] = [*self._side.deliveries[-_WIRE_ROWS:], *self._side.api_calls[-_WIRE_ROWS:]]
         traffic.sort(key=lambda entry: entry.at, reverse=True)
         rows = [(isinstance(entry, Delivery), entry) for entry in traffic[:_WIRE_ROWS]]
         return self._render("wire.html", viewer, rows=rows)
 
     def broken_rules(self) -> list[str]:
-        """The last rules that the app broke, for the red strip."""
+        """The last three violations of Slack's rules, for the page's warning strip."""
         return [str(violation) for violation in self._side.violations[-3:]]
 
     @property

@@ -1,4 +1,4 @@
-"""The page's requests: what a person sees now, what they do, and a stream that says when to look again."""
+"""The page's routes: the current screen, a person's actions, and a stream of change notifications."""
 
 import json
 from collections.abc import AsyncIterator, Callable
@@ -22,7 +22,7 @@ _HEARTBEAT = 15.0
 
 
 class Page:
-    """Everything under `/` and `/sandbox/`."""
+    """Serves the page under `/` and its requests under `/sandbox/`."""
 
     def __init__(
         self, *, side: SlackSide, persona: Callable[[str], Persona], commands: tuple[str, ...], token: str
@@ -35,7 +35,7 @@ class Page:
         self._seen: dict[tuple[str, str], str] = {}
 
     def routes(self) -> list[BaseRoute]:
-        """The page's routes."""
+        """The routes to mount."""
         return [
             Route("/", self._index),
             Route("/sandbox/static/{name}", self._static),
@@ -69,7 +69,7 @@ class Page:
         return Response(file.content, media_type=kind)
 
     def _look(self, request: Request) -> Response:
-        """Everything on the screen of one person, as pieces of HTML."""
+        """Everything on one person's screen as HTML fragments in a JSON object."""
         try:
             viewer = self._side.workspace.person(request.query_params.get("as", "ana"))
             where = request.query_params.get("channel", "ai-rollouts")

@@ -1,1 +1,1 @@
-"""Slack's tables: shapes, limits, rates and errors."""
+"""Slack's rules as tables and checks: payload shapes, limits, rate limits and errors."""

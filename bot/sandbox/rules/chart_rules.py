@@ -1,4 +1,4 @@
-"""What Slack asks of a line, bar or area chart: every line has one number for every category, and names of its own."""
+"""Slack's rules for line, bar and area charts, such as unique series names and one value for every category."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -11,7 +11,7 @@ DRAWN = ("line", "bar", "area")
 
 
 def check(block: Json, where: str) -> Iterator[Broken]:
-    """(rule, pointer, message) of everything wrong with a chart."""
+    """Yield (rule, JSON pointer, message) for everything wrong with a chart block."""
     chart = block.get("chart")
     if not isinstance(chart, dict) or chart.get("type") not in DRAWN:
         yield "chart.type", f"{where}/chart/type", f"must be one of {', '.join(DRAWN)} (pies are not modelled)"

@@ -1,4 +1,4 @@
-"""How the sandbox's Web API says no: Slack's error names, answered with HTTP 200 and `ok: false`."""
+"""Errors of the sandbox's Web API: Slack's error names, sent as HTTP 200 with `ok: false`."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,7 +7,7 @@ from bot.sandbox.rules.rules import Violation
 
 
 class MethodError(Exception):
-    """A call that Slack would refuse; `error` is Slack's name for why."""
+    """A call that Slack would refuse; `error` is Slack's error name."""
 
     def __init__(self, error: str, messages: Sequence[str] = (), **extra: Any) -> None:
         super().__init__(error)
@@ -16,7 +16,7 @@ class MethodError(Exception):
         self.extra = extra
 
     def answer(self) -> dict[str, Any]:
-        """The body that Slack would send."""
+        """The response body that Slack would send."""
         body: dict[str, Any] = {"ok": False, "error": self.error, **self.extra}
         if self.messages:
             body["response_metadata"] = {"messages": [f"[ERROR] {message}" for message in self.messages]}
@@ -24,7 +24,7 @@ class MethodError(Exception):
 
 
 class BrokenRulesError(MethodError):
-    """A call that breaks documented rules; each of them is recorded."""
+    """A call that breaks documented rules; `violations` holds each of them."""
 
     def __init__(self, error: str, violations: Sequence[Violation]) -> None:
         super().__init__(error, [f"{v.message} [json-pointer:{v.where}]" for v in violations])

@@ -1,4 +1,4 @@
-"""The table of Slack's limits: one row per rule, with its value, where it is written, and how sure we are of it."""
+"""The table of Slack's limits: one row per rule, with its value, its source, and how certain it is."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -13,7 +13,7 @@ _METHODS = f"{_REFERENCE}/methods"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
-    """One rule; lengths are in characters, items are counted."""
+    """One limit: a length in characters, a number of items, or seconds, as its `id` says."""
 
     id: str
     value: int
@@ -66,7 +66,7 @@ _ROWS: tuple[tuple[str, int, str], ...] = (
     ("table.columns.max_items", 20, f"{_BLOCKS}/table-block"),
     ("table.column_settings.max_items", 20, f"{_BLOCKS}/table-block"),
     ("data_visualization.title.max_length", 50, f"{_BLOCKS}/data-visualization-block"),
-    # Newer libraries say 12, the documented page 6: a chart within the lower is taken everywhere.
+    # Newer libraries allow 12, the documentation 6; the lower limit is accepted everywhere.
     ("data_visualization.lines.max_items", 6, f"{_BLOCKS}/data-visualization-block"),
     ("data_visualization.series_name.max_length", 20, f"{_BLOCKS}/data-visualization-block"),
     ("data_visualization.categories.max_items", 20, f"{_BLOCKS}/data-visualization-block"),
@@ -117,5 +117,5 @@ LIMITS: dict[str, Limit] = {
 
 
 def value(limit_id: str) -> int:
-    """The number of a rule; a KeyError means that the table has no such rule."""
+    """The value of a limit; KeyError if the table has no such limit."""
     return LIMITS[limit_id].value

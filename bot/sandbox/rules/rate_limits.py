@@ -1,4 +1,4 @@
-"""Slack's rate limits as token buckets, in real seconds whatever the demo's clock does."""
+"""Slack's rate limits as token buckets, in real seconds even if the demo's clock runs faster."""
 
 import math
 import threading
@@ -7,7 +7,7 @@ from typing import Literal
 
 Mode = Literal["post", "all", "off"]
 
-# Tiers of https://docs.slack.dev/apis/web-api/rate-limits: calls a minute, per method.
+# Calls per minute and method, from the tiers of https://docs.slack.dev/apis/web-api/rate-limits.
 _PER_MINUTE = {
     **dict.fromkeys(("conversations.list", "users.list", "usergroups.list", "usergroups.users.list"), 20),
     **dict.fromkeys(("chat.update", "chat.delete", "conversations.info"), 50),
@@ -20,7 +20,7 @@ _POST_BURST = 4.0  # Slack allows "short bursts" of no stated size
 
 
 class RateLimits:
-    """`post` limits chat.postMessage to one a second per channel; `all` adds the tiers of the other methods."""
+    """`post` limits chat.postMessage to one per second and channel; `all` adds the other methods; `off` limits none."""
 
     def __init__(self, monotonic: Callable[[], float], mode: Mode = "post") -> None:
         self.mode: Mode = mode
@@ -29,7 +29,7 @@ class RateLimits:
         self._buckets: dict[tuple[str, str], tuple[float, float]] = {}
 
     def wait_before(self, method: str, channel: str) -> int:
-        """Seconds for `Retry-After`, at least 1; 0 when the call may pass."""
+        """Take a token for a call; returns 0 if it may pass, else the seconds for `Retry-After`, at least 1."""
         if self.mode == "off":
             return 0
         if method == "chat.postMessage":

@@ -1,4 +1,4 @@
-"""Check messages and views against Slack's tables: what is wrong, where, and which documented rule says so."""
+"""Checks messages and views against Slack's tables: what is wrong, where, and which documented rule it breaks."""
 
 import re
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ _FILE_ID = re.compile(r"F[A-Z0-9]{8,}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Violation:
-    """One broken rule; `where` is a JSON pointer into what was sent."""
+    """One broken rule; `where` is a JSON pointer into the payload."""
 
     rule: str
     where: str
@@ -27,7 +27,7 @@ class Violation:
 
 
 def check_blocks(blocks: object, surface: str = "message") -> list[Violation]:
-    """Everything wrong with the blocks of a `message`, `modal` or `home`; empty when Slack would take them."""
+    """All violations in the blocks of a `message`, `modal` or `home`; empty if Slack would accept them."""
     if not isinstance(blocks, list):
         return [_broken("blocks.type", "/blocks", "must be an array of blocks")]
     bound = "message.blocks.max_items" if surface == "message" else "view.blocks.max_items"
@@ -35,7 +35,7 @@ def check_blocks(blocks: object, surface: str = "message") -> list[Violation]:
 
 
 def check_view(view: object, kinds: tuple[str, ...] = ("modal",)) -> list[Violation]:
-    """Everything wrong with a view of one of `kinds`."""
+    """All violations in a view, which must be of one of `kinds`; empty if Slack would accept it."""
     if not isinstance(view, dict) or view.get("type") not in kinds:
         return [_broken("view.type", "/view/type", f"must be one of {', '.join(kinds)}")]
     found = list(_object(view, "view", "/view"))
@@ -199,13 +199,13 @@ def _across(blocks: list[Any], surface: str) -> Iterator[Violation]:
 
 
 def elements_of(block: Json) -> list[Json]:
-    """The interactive parts (and images) of one block, in order."""
+    """The interactive elements and images of one block, in order."""
     candidates = [*(block.get("elements") or []), block.get("accessory"), block.get("element")]
     return [c for c in candidates if isinstance(c, dict) and "type" in c]
 
 
 def text_length(blocks: list[Json]) -> int:
-    """All characters of a message's blocks, as Slack adds them up before it says `msg_blocks_too_long`."""
+    """The number of characters in a message's blocks, counted as Slack does for `msg_blocks_too_long`."""
 
     def letters(value: Any) -> int:
         if isinstance(value, dict):

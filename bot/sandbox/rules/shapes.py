@@ -1,4 +1,4 @@
-"""The table of Slack's payload shapes: which fields an object has, of what kind, and which limit each keeps."""
+"""The table of Slack's payload shapes: the fields of each object, their kinds and limits."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -6,7 +6,11 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Field:
-    """One field: `kind` names a primitive, a shape or a union; `many` makes it a list, which `limit` then counts."""
+    """One field of a shape: `kind` names a primitive, a shape or a union.
+
+    For a list (`is_list`), `limit` bounds the number of items and `item_limit` the length of an item; otherwise `limit`
+    bounds the length. Both name a row of the table of limits.
+    """
 
     kind: str
     limit: str = ""

@@ -1,1 +1,1 @@
-"""What the sandbox workspace holds: people, channels, messages, and what went wrong on request."""
+"""The state of the sandbox's Slack: people, channels, messages, views, planned faults and recorded traffic."""

@@ -1,4 +1,4 @@
-"""Tell waiting threads and open event streams that something in the workspace changed."""
+"""Notifies waiting threads and open event streams of changes in the workspace."""
 
 import asyncio
 import threading
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class Changes:
-    """One lock, one version number, and everyone who waits for it to grow."""
+    """A lock and a version number that grows with every change; threads and event loops can wait for it."""
 
     def __init__(self) -> None:
         self.lock = threading.Condition(threading.RLock())
@@ -19,7 +19,7 @@ class Changes:
         self._streams: set[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = set()
 
     def announce(self) -> None:
-        """Wake everyone; call it after every change of state."""
+        """Increase the version and wake all waiters; to be called after every change of state."""
         with self.lock:
             self.version += 1
             self.lock.notify_all()
@@ -27,14 +27,14 @@ class Changes:
                 loop.call_soon_threadsafe(event.set)
 
     def close(self) -> None:
-        """Let every open stream end, so that the server can stop."""
+        """End all open streams so that the server can stop."""
         self.closed = True
         self.announce()
 
     def wait_for(self, predicate: Callable[[], T], timeout: float) -> T | None:
-        """Wait until the predicate holds; its value, or None after `timeout` seconds.
+        """Wait until the predicate is truthy and return its value; None after `timeout` seconds.
 
-        It is asked without the lock held, at the start and after every change of the workspace.
+        The predicate is called without the lock, at the start and after every change of the workspace.
         """
         deadline = time.monotonic() + timeout
         while True:
@@ -48,7 +48,7 @@ class Changes:
                         return None
 
     async def next_version(self, seen: int, timeout: float) -> int:
-        """Wait on an event loop until the version is beyond `seen`; the version, unchanged after `timeout` seconds."""
+        """Await a version above `known_version` and return it; after `timeout` seconds, return `known_version`."""
         event = asyncio.Event()
         entry = (asyncio.get_running_loop(), event)
         with self.lock:
@@ -65,7 +65,7 @@ class Changes:
         return self.version
 
     async def until_closed(self) -> None:
-        """Wait on an event loop until `close`."""
+        """Await `close`."""
         seen = -1
         while not self.closed:
             seen = await self.next_version(seen, 3600)

@@ -1,4 +1,4 @@
-"""Who and what is in the sandbox's workspace: people, user groups and channels under fixed, Slack-shaped ids."""
+"""The sandbox's people, user groups and channels, with fixed ids in Slack's form."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ SIGNING_SECRET = "sandbox-signing-secret"  # noqa: S105
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
-    """Someone in the workspace; `handle` is what stands after the @."""
+    """A member of the workspace; `handle` is the name after the @."""
 
     id: str
     handle: str
@@ -23,9 +23,9 @@ class Person:
     title: str
     is_bot: bool = False
     is_restricted: bool = False
-    is_stranger: bool = False  # of another company, in a shared channel
+    is_stranger: bool = False  # from another company, in a shared channel
     deleted: bool = False
-    display_name: str = ""  # what others see instead of the handle, where it is another
+    display_name: str = ""  # shown instead of the handle if set
     team: str = TEAM_ID
     zone: str = "Europe/Berlin"
 
@@ -42,7 +42,10 @@ class UserGroup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Channel:
-    """A public channel, or the app and one person (`is_im`); `members` are user ids, the bot's where it may post."""
+    """A public channel, or the app's direct message with one person (`is_im`).
+
+    `members` are user ids; the bot may post where it is a member.
+    """
 
     id: str
     name: str

@@ -1,4 +1,4 @@
-"""Messages as plain text: Slack's markup and blocks in the words and lines that a person would read."""
+"""Renders messages, blocks and mrkdwn as the plain text that a person would read."""
 
 import re
 from collections.abc import Iterator
@@ -25,19 +25,19 @@ _DATE_PARTS = {
 
 
 def of_message(workspace: Workspace, message: Message) -> str:
-    """What a reader sees: the blocks where there are any, else the text; files by name."""
+    """A message as plain text: its blocks, or its text without blocks, and the names of its files."""
     body = of_blocks(workspace, message.blocks) if message.blocks else of_mrkdwn(workspace, message.text)
     files = [f"[file: {workspace.files[f].name}]" for f in message.files]
     return "\n".join(part for part in (body, *files) if part)
 
 
 def of_blocks(workspace: Workspace, blocks: tuple[Json, ...] | list[Json]) -> str:
-    """Blocks as lines; buttons as `[ Label ]`."""
+    """Blocks as lines of text, buttons as `[ Label ]`."""
     return "\n".join(line for block in blocks for line in _lines(workspace, block))
 
 
 def of_mrkdwn(workspace: Workspace, text: str) -> str:
-    """Mentions, dates and links resolved, entities decoded; emphasis marks are left as they are."""
+    """mrkdwn with mentions, dates, links and entities resolved; emphasis marks stay."""
     resolved = _TOKEN.sub(lambda found: _resolved(workspace, found.group(1)), text)
     for entity, character in _ENTITIES:
         resolved = resolved.replace(entity, character)
@@ -45,7 +45,7 @@ def of_mrkdwn(workspace: Workspace, text: str) -> str:
 
 
 def mention(workspace: Workspace, token: str) -> str | None:
-    """`@ana`, `#support` or `@ai-leads` for the inside of a mention; None when it is something else."""
+    """`@ana`, `#support` or `@ai-leads` for the content of a mention token; None for other tokens."""
     name, _, label = token.partition("|")
     if name.startswith("@"):
         person = workspace.people.get(name[1:])
@@ -62,7 +62,10 @@ def mention(workspace: Workspace, token: str) -> str | None:
 
 
 def date(token: str, zone: tzinfo = UTC) -> str | None:
-    """The text of a `!date^seconds^format|fallback` token; its fallback where the format is not known."""
+    """The text of a `!date^seconds^format|fallback` token in `zone`; the fallback for an unknown format.
+
+    None for other tokens.
+    """
     if not token.startswith("!date^"):
         return None
     body, _, fallback = token.partition("|")

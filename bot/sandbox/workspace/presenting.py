@@ -1,4 +1,4 @@
-"""What the workspace holds as the JSON that Slack's API and its payloads show."""
+"""Converts the workspace's objects to the JSON of Slack's API and payloads."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ Json = dict[str, Any]
 
 
 def message(workspace: Workspace, shown: Message, *, with_metadata: bool = True) -> Json:
-    """A message; the root of a thread also says how many replies it has."""
+    """A message object; the root of a thread includes its reply count."""
     author = workspace.people[shown.user]
     body: Json = {"type": "message", "user": shown.user, "ts": shown.ts, "text": shown.text, "team": people.TEAM_ID}
     if author.is_bot:
@@ -36,7 +36,7 @@ def message(workspace: Workspace, shown: Message, *, with_metadata: bool = True)
 
 
 def thread(workspace: Workspace, root: Message, person: str | None = None) -> list[Message]:
-    """The replies under a message, in order."""
+    """The replies under a message that `person` can see, in order."""
     return [m for m in workspace.visible(root.channel, person) if m.in_thread and m.thread_ts == root.ts]
 
 
@@ -102,7 +102,7 @@ def group(shown: UserGroup, *, with_users: bool) -> Json:
 
 
 def view(shown: View) -> Json:
-    """A view object, as in answers of `views.*` and in interaction payloads."""
+    """A view object, as in responses of `views.*` and in interaction payloads."""
     return {
         "private_metadata": "",
         "callback_id": "",
@@ -126,5 +126,5 @@ def view(shown: View) -> Json:
 
 
 def file(shown: StoredFile) -> Json:
-    """A file object; its address needs the bot's token."""
+    """A file object."""
     return {"id": shown.id, "name": shown.name, "title": shown.name, "size": shown.length, "mode": "hosted"}

@@ -1,4 +1,4 @@
-"""Everything that the sandbox's Slack knows, in one place that its doors share."""
+"""The state of the sandbox's Slack that its API, deliveries and page share: workspace, faults, and records."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ Kind = Literal["command", "block_actions", "view_submission", "view_closed", "ev
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiCall:
-    """One call of the Web API; `status` is 0 when the answer was lost on purpose."""
+    """One recorded Web API call; `status` is 0 if a planned fault lost the answer."""
 
     method: str
     args: Json
@@ -28,13 +28,13 @@ class ApiCall:
 
     @property
     def ok(self) -> bool:
-        """Did Slack take it?"""
+        """Whether the call succeeded."""
         return self.status == 200 and bool(self.answer.get("ok"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """One thing told to the app; `acked` says whether it answered with success within three seconds."""
+    """One recorded delivery attempt; `acked` is whether the app acknowledged successfully within three seconds."""
 
     kind: Kind
     label: str
@@ -52,7 +52,7 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResponsePost:
-    """One use of a response URL; `message` is what it left to be read, if anything."""
+    """One recorded use of a response URL; `message` is the resulting message, if any."""
 
     token: str
     body: Json
@@ -62,7 +62,7 @@ class ResponsePost:
 
 @dataclass(slots=True, kw_only=True)
 class SlackSide:
-    """The state beside the workspace itself: what was called, delivered, broken and promised."""
+    """The workspace with planned faults, rate limits, trigger ids, and records of calls, deliveries and violations."""
 
     workspace: Workspace
     faults: Faults
@@ -76,25 +76,25 @@ class SlackSide:
     response_posts: list[ResponsePost] = field(default_factory=list)
 
     def record_call(self, call: ApiCall) -> None:
-        """Keep a Web API call for whoever watches the wire."""
+        """Record a Web API call."""
         with self.workspace.changes.lock:
             self.api_calls.append(call)
             self.workspace.changes.announce()
 
     def record_delivery(self, delivery: Delivery) -> None:
-        """Keep what was told to the app, and how it answered."""
+        """Record a delivery attempt."""
         with self.workspace.changes.lock:
             self.deliveries.append(delivery)
             self.workspace.changes.announce()
 
     def record_response(self, post: ResponsePost) -> None:
-        """Keep one use of a response URL."""
+        """Record one use of a response URL."""
         with self.workspace.changes.lock:
             self.response_posts.append(post)
             self.workspace.changes.announce()
 
     def record_violations(self, violations: list[Violation]) -> None:
-        """Keep broken rules, which a test asserts to be none."""
+        """Record broken rules; tests assert that there are none."""
         with self.workspace.changes.lock:
             self.violations.extend(violations)
             self.workspace.changes.announce()

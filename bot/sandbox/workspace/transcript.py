@@ -1,18 +1,18 @@
-"""Everything that was said, in order, as plain text lines: what a headless demo prints."""
+"""The workspace's journal as plain text lines, as a headless demo prints it."""
 
 from bot.sandbox.workspace import plain_text
 from bot.sandbox.workspace.workspace import Said, Workspace
 
 
 def transcript(workspace: Workspace) -> str:
-    """The whole journal; times are the workspace's clock in UTC."""
+    """The whole journal, one entry after the other; times are those of the workspace's clock."""
     with workspace.changes.lock:
         journal = list(workspace.journal)
     return "\n".join(line(workspace, said) for said in journal)
 
 
 def line(workspace: Workspace, said: Said) -> str:
-    """One entry: `[12:04] #support Rampart: ...`, replies indented, further lines under the first."""
+    """One journal entry: `[12:04] #support Rampart: ...`; replies and further lines are indented."""
     message = said.message
     author = workspace.people[message.user]
     head = f"[{said.at:%H:%M}] #{workspace.channels[message.channel].name} "

@@ -1,4 +1,4 @@
-"""Trigger ids: who may be shown a modal, once, within three seconds of what they did."""
+"""Trigger ids: each allows the app to open one modal within three seconds of a person's action."""
 
 import threading
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from bot.sandbox.rules.errors import MethodError
 
 
 class Triggers:
-    """Every trigger id that was handed out, in real seconds."""
+    """Issues trigger ids and exchanges each of them once; ages are in real seconds."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._now = monotonic
@@ -17,14 +17,14 @@ class Triggers:
         self._used: set[str] = set()
 
     def issue(self, person: str) -> str:
-        """A new trigger id for something that a person just did."""
+        """Create a trigger id for an action of this person."""
         with self._lock:
             trigger = f"{len(self._issued) + 1}.0000000001.{person.lower()}"
             self._issued[trigger] = (person, self._now())
             return trigger
 
     def exchange(self, trigger: str) -> str:
-        """The person of a trigger id, which is used up; MethodError when it is unknown, used or too old."""
+        """Use up a trigger id and return its person; MethodError if it is unknown, used or expired."""
         with self._lock:
             if trigger not in self._issued:
                 raise MethodError("invalid_trigger_id")

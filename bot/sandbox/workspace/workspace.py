@@ -1,4 +1,4 @@
-"""What the sandbox's workspace holds: channels, messages, threads, what only one person sees, views and files."""
+"""The sandbox's workspace: channels, messages, threads, ephemeral messages, views and files."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -19,7 +19,7 @@ class UnknownNameError(LookupError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """One message as it stands now; `ephemeral_to` is the only person who sees it, where there is one."""
+    """One version of a message; `ephemeral_to` is the only person who can see it, if set."""
 
     channel: str
     ts: str
@@ -35,13 +35,13 @@ class Message:
 
     @property
     def in_thread(self) -> bool:
-        """A reply, as opposed to a message of the channel or the root of a thread."""
+        """Whether this is a reply, not a channel message or the root of a thread."""
         return self.thread_ts is not None and self.thread_ts != self.ts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
-    """One entry of the journal: what happened to a message, and when."""
+    """One journal entry: what happened to a message, and when."""
 
     what: Literal["posted", "edited", "deleted"]
     message: Message
@@ -62,7 +62,7 @@ class View:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredFile:
-    """A file on its way into, or in, the workspace."""
+    """A file; `content` is None until it has been uploaded."""
 
     id: str
     name: str
@@ -72,7 +72,7 @@ class StoredFile:
 
 @dataclass(slots=True, kw_only=True)
 class Workspace:
-    """The state; every public method takes the lock, and announces what it changed."""
+    """The workspace's state; public methods take the lock and announce their changes."""
 
     clock: Clock
     changes: Changes
@@ -90,7 +90,7 @@ class Workspace:
     _last_id: int = 0
 
     def channel(self, name: str) -> Channel:
-        """The channel of that id, `name` or `#name`."""
+        """The channel with that id, `name` or `#name`; UnknownNameError if there is none."""
         wanted = name.removeprefix("#")
         for channel in self.channels.values():
             if wanted in (channel.id, channel.name):
@@ -100,7 +100,7 @@ class Workspace:
         )
 
     def direct(self, person: Person) -> Channel:
-        """Where the app talks with one person alone."""
+        """The app's direct message with this person, created on first use."""
         opened = Channel(
             id=f"D{person.id[1:]}",
             name=f"rampart-and-{person.handle}",
@@ -112,7 +112,7 @@ class Workspace:
             return self.channels.setdefault(opened.id, opened)
 
     def person(self, name: str) -> Person:
-        """The person of that id, `handle` or `@handle`."""
+        """The person with that id, `handle` or `@handle`; UnknownNameError if there is none."""
         wanted = name.removeprefix("@")
         for person in self.people.values():
             if wanted in (person.id, person.handle):
@@ -122,13 +122,13 @@ class Workspace:
         )
 
     def new_id(self, prefix: str) -> str:
-        """An id of Slack's shape that was not given before."""
+        """A new unique id in Slack's form."""
         with self.changes.lock:
             self._last_id += 1
             return f"{prefix}0{self._last_id:08d}"
 
     def new_ts(self) -> str:
-        """A timestamp with six digits that is later than every one before."""
+        """A message timestamp (`seconds.microseconds`) later than all before."""
         with self.changes.lock:
             self._last_tick = max(int(self.clock().timestamp() * 1_000_000), self._last_tick + 1)
             return f"{self._last_tick // 1_000_000}.{self._last_tick % 1_000_000:06d}"
@@ -141,7 +141,7 @@ class Workspace:
             return message
 
     def edit(self, old: Message, **changed: Any) -> Message:
-        """Replace what a message says, where it stands."""
+        """Replace fields of a message and mark it as edited."""
         with self.changes.lock:
             new = replace(old, edited=self.new_ts(), **changed)
             self.messages[old.channel, old.ts] = new
@@ -149,30 +149,30 @@ class Workspace:
             return new
 
     def delete(self, message: Message) -> None:
-        """Take a message away; the journal keeps that it was there."""
+        """Delete a message; the journal keeps a record of it."""
         with self.changes.lock:
             del self.messages[message.channel, message.ts]
             self._note("deleted", message)
 
     def find(self, channel: str, ts: str) -> Message | None:
-        """The message as it stands now."""
+        """The current version of a message; None if there is none."""
         with self.changes.lock:
             return self.messages.get((channel, ts))
 
     def visible(self, channel: str, person: str | None = None) -> list[Message]:
-        """Everything in a channel in order; what only one person sees is left out for everyone else."""
+        """All messages of a channel in order, including ephemeral ones for `person` only."""
         with self.changes.lock:
             found = [m for m in self.messages.values() if m.channel == channel and m.ephemeral_to in (None, person)]
         return sorted(found, key=lambda m: m.ts)
 
     def open_view(self, view: View) -> None:
-        """Put a modal on top of those that the person has open."""
+        """Open a modal on top of the person's stack."""
         with self.changes.lock:
             self.modals.setdefault(view.person, []).append(view)
             self.changes.announce()
 
     def replace_view(self, view: View) -> None:
-        """Put another body under the id of an open modal or published home."""
+        """Replace the open modal or published home tab with the same id."""
         with self.changes.lock:
             if view.person in self.homes and self.homes[view.person].id == view.id:
                 self.homes[view.person] = view
@@ -188,13 +188,13 @@ class Workspace:
             self.changes.announce()
 
     def publish_home(self, view: View) -> None:
-        """Make this the person's home tab."""
+        """Publish the view as the person's home tab."""
         with self.changes.lock:
             self.homes[view.person] = view
             self.changes.announce()
 
     def views(self) -> Iterable[View]:
-        """Every open modal and published home."""
+        """Every open modal and published home tab."""
         with self.changes.lock:
             return [*(view for stack in self.modals.values() for view in stack), *self.homes.values()]
 

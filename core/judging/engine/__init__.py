@@ -1,1 +1,1 @@
-"""The tests: exact e-processes, their increments, and the mixture that becomes one e-value per criterion."""
+"""The tests: exact e-processes, their increments, and the mixture that gives one e-value per criterion."""

@@ -1,4 +1,4 @@
-"""The state after a look: exact e-processes advanced by what came in, and what has to be remembered for the next."""
+"""The state after a look: advanced e-processes, and everything else that the next look needs."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -20,13 +20,13 @@ from core.stats import proportion
 GATE_REQUESTS = 100
 GATE_UNITS = 100
 LOST = 0.1
-"""Of the standard error when a mean's gate opens: a typical harm smaller than this is lost in the noise."""
+"""Fraction of a mean's standard error at the opening of its gate, below which a typical harm is lost in the noise."""
 HALF_LIFE = timedelta(minutes=5)
-"""Of the counts that tell how things have been lately."""
+"""Half-life of the recent counts."""
 
 
 def advance(question: Question, look: Look, before: State) -> State:
-    """The state after this look, but for what the scores and the verdict add to it."""
+    """The state after this look, without what scores and verdict add to it."""
     baselines = {**look.baselines, **before.baselines}
     current = replace(before, totals=_totals(question, look, before), baselines=baselines, looks=before.looks + 1)
     found = gains(question, look, before, current)
@@ -58,14 +58,14 @@ def advance(question: Question, look: Look, before: State) -> State:
 
 
 def canary_units(look: Look, since: int) -> int:
-    """Distinct canary units since a stage: at least those of its largest stage, as units come back."""
+    """Lower bound of the distinct canary units since a stage: those of the largest stage, as units come back."""
     return max((exposure.canary for exposure in look.exposures if exposure.stage >= since), default=0)
 
 
 def gate_is_open(look: Look, cell: str, since: int, segment: str = EVERYONE) -> bool:
-    """Whether there is enough for a normal approximation: 100 canary requests of 100 canary units.
+    """Whether a normal approximation is allowed: at least 100 canary requests from at least 100 canary units.
 
-    In a segment, whose units are not counted apart, 200 requests stand for them.
+    Units are not counted per segment, so a segment needs 200 requests in each arm instead.
     """
     standing = look.standing(cell, since, segment)
     if standing is None:
@@ -76,7 +76,7 @@ def gate_is_open(look: Look, cell: str, since: int, segment: str = EVERYONE) -> 
 
 
 def in_control(state: State) -> frozenset[str]:
-    """The error categories that control has shown too, so that they are not new; by the names of their cells."""
+    """Cell names of the error categories that control has shown too and that are therefore not new."""
     return frozenset(
         name
         for key, total in state.totals.items()
@@ -108,7 +108,7 @@ def _totals(question: Question, look: Look, before: State) -> Mapping[str, Total
 
 
 def _recent(look: Look, before: State) -> Mapping[str, Total]:
-    """Counts of the last minutes by the name they are counted under; at a beginning, all there is."""
+    """Recent counts by metric name, decayed by `RECENT_HALF_LIFE` since the last look, plus those of this look."""
     fade = 1.0 if before.seen is None else 0.5 ** max((look.at - before.seen) / HALF_LIFE, 0.0)
     recent = {
         name: Total(
@@ -152,7 +152,7 @@ def _categories(question: Question, look: Look, before: State, current: State) -
 
 
 def _with_step(track: CategoryTrack, limit: Limit, step: Step, *, fresh: bool) -> CategoryTrack:
-    """The events that made a category appear are not evidence; those that follow are."""
+    """Add counts to a category's e-process. The events that made it appear are not evidence; later ones are."""
     seen = replace(
         track,
         events=track.events + step.canary_events + step.aside_events,
@@ -166,11 +166,11 @@ def _with_step(track: CategoryTrack, limit: Limit, step: Step, *, fresh: bool) -
 
 
 def _taus(question: Question, look: Look, before: State) -> Mapping[str, float]:
-    """A typical harm, twice the limit, frozen when a mean's gate first opens.
+    """Scale tau of each mean's mixture, by position: twice the limit, frozen when the mean's gate first opens.
 
-    A control that costs nothing, or next to nothing beside what its readings vary by, tells no typical harm. Then it is
-    the standard error of that moment, so that the prior weighs as much as what was seen by then (Kass and Wasserman
-    1995). The error is even in the difference, so that the choice favours neither arm.
+    If control's level is almost zero compared with its spread, a relative limit gives no typical harm. Then tau is the
+    standard error at that moment, so that the prior weighs as much as the data so far (Kass and Wasserman 1995). The
+    standard error does not depend on the sign of the difference, so the choice favours neither arm.
     """
     taus = dict(before.taus)
     for position, limit in enumerate(question.criteria):
@@ -205,7 +205,7 @@ def _last_request(question: Question, look: Look, before: State) -> Mapping[str,
 
 
 def _elsewhere(question: Question, look: Look, before: State, current: State) -> Mapping[str, float]:
-    """The other arm's requests when an arm's last one came: what has come since tells whether the arm is silent."""
+    """Per arm, the other arm's request count at its own last request. Growth since then shows that it is silent."""
     found = dict(before.elsewhere) if before.stage == question.current else {}
     here = current.total(question.current, REQUESTS)
     for step in look.steps:

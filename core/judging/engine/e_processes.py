@@ -1,4 +1,4 @@
-"""Every exact e-process one look later: since each stage, since an unknown time, and that limits are kept."""
+"""Advance every exact e-process by one look: since each stage, since an unknown onset, and for non-inferiority."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
@@ -14,17 +14,17 @@ from core.stats import onset
 from core.stats.checked import Array, Side
 
 START_EVERY = timedelta(minutes=5)
-"""How often harm may begin, for the e-processes of an unknown beginning."""
+"""Interval between the possible onsets of harm."""
 WINDOW = timedelta(hours=1)
-"""How far back these look, about."""
+"""Approximate memory of the onset e-processes."""
 FORGOTTEN = 30.0
-"""Windows without a look, after which nothing older counts; a few more, and the share that is kept would round to 0."""
+"""Upper limit, in windows, of the time between looks: beyond it the remembered share would round to 0."""
 
 _Key = tuple[int, Side, int, Part, str]
 
 
 def advance(question: Question, found: list[Gain], before: State, at: datetime) -> tuple[tuple[Track, ...], int]:
-    """(tracks, starts so far) after a look."""
+    """(e-processes, onsets allowed for so far) after a look."""
     tracks = {_key(track): np.array(track.components) for track in before.tracks if _lives(question, track)}
     starts = _starts(before, at)
     for gain in found:
@@ -49,7 +49,10 @@ def _key(track: Track) -> _Key:
 
 
 def _lives(question: Question, track: Track) -> bool:
-    """What a segment did since a stage that is over, and what was cleared there, is given up: it keeps state small."""
+    """Whether an e-process is still used.
+
+    To keep the state small, those of segments since a finished stage are dropped, and so is non-inferiority there.
+    """
     if track.part == "clear":
         return track.since == question.current
     return track.segment == EVERYONE or track.since in question.epochs
@@ -76,8 +79,7 @@ def _epochs(question: Question, gain: Gain) -> tuple[int, ...]:
 def _onsets(
     found: list[Gain], before: State, tracks: Mapping[_Key, Array], starts: int, at: datetime
 ) -> Mapping[_Key, Array]:
-    """The e-processes of an unknown beginning. What everybody's look adds is weakened by the design effect known
-    before it."""
+    """Advance the onset e-processes. Only overall increments count, divided by the design effect known before them."""
     added: dict[_Key, Array] = {}
     for gain in found:
         if gain.step.segment == EVERYONE and gain.part in {"pair", "fixed", "tail"}:
@@ -90,7 +92,7 @@ def _onsets(
     for key in {**added, **{key: None for key in tracks if key[3] == "onset"}}:
         known, gains = tracks.get(key), added.get(key)
         if known is None and begins is None:
-            continue  # nothing has begun yet
+            continue  # no onset is possible yet
         if known is None:
             assert gains is not None
             known = np.full_like(gains, -np.inf)
@@ -100,9 +102,9 @@ def _onsets(
 
 
 def _starts(before: State, at: datetime) -> int:
-    """One more start whenever five minutes have passed since anybody was exposed; the first stage is no late start.
+    """Onsets allowed for so far: one per `ONSET_INTERVAL` since the first exposure, not counting the first stage.
 
-    Never fewer than before: a clock that is set back must not give the weight of a start away twice.
+    It never decreases: a clock that is set back must not spend the weight of an onset twice.
     """
     passed = 0 if before.exposed_since is None else (at - before.exposed_since) // START_EVERY
     return max(before.starts, passed)

@@ -1,4 +1,4 @@
-"""What one look adds to the log components of every exact e-process: one call of a kernel for all that share it."""
+"""The increments that one look adds to every exact e-process, with one kernel call for all that share parameters."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,7 +25,10 @@ _Kernel = tuple[str, Side, float, float]  # name, side, ratio (or bound), shift
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gain:
-    """What `step` adds to one criterion's e-process of one kind, shape (K,); `cell` has its design effect."""
+    """What `new_counts` adds to the log components, shape (K,), of one criterion's e-process.
+
+    `cell` names the cell whose design effect applies.
+    """
 
     limit: int
     side: Side
@@ -46,7 +49,10 @@ class _Job:
 
 
 def gains(question: Question, look: Look, before: State, current: State) -> list[Gain]:
-    """The gains of a look, in the order of the criteria; `current` has the counts after it and the baselines."""
+    """All increments of a look, in the order of the criteria.
+
+    `before` is the state before the look; `current` already has its counts and the baselines.
+    """
     by_metric: dict[str, list[Step]] = {}
     for step in look.steps:
         by_metric.setdefault(step.metric, []).append(step)
@@ -117,7 +123,7 @@ def _harm(
         bound = 1 - entry.quantile if entry.quantile is not None else limit.amount
         return _against(position, side, "fixed", step, bound)
     if entry.kind is Kind.MEAN:
-        # Above the cap, more is harm whatever the mean does; where less is harm nothing is cut that could hide it.
+        # More readings above the cap are harm. If less is harm, capping cannot hide it, so there is no tail test.
         if side == "less" or step.stage not in question.compared:
             return None
         return _beside(position, "tail", limit, _any_harm(side), step, before, current)
@@ -149,7 +155,7 @@ def _kept(
         return _against(position, hypothesis.side, "clear", step, bound)
     if step.stage not in question.compared:
         return None
-    # A crossing has the limit in its thresholds already.
+    # The thresholds of a quantile crossing already include the limit.
     asked = _any_harm(hypothesis.side) if quantile_crossing.is_crossed(limit) else hypothesis
     return _beside(position, "clear", limit, asked, step, before, current)
 
@@ -159,7 +165,7 @@ def _any_harm(side: Side) -> Hypothesis:
 
 
 def _against(position: int, side: Side, part: Part, step: Step, bound: float) -> _Job | None:
-    # An event that comes after its request's look counts as a trial once more, which only understates the rate.
+    # An event that arrives after its request's look counts as a trial again, which only understates the rate.
     trials = max(step.canary_trials, step.canary_events)
     if trials == 0:
         return None
@@ -171,7 +177,7 @@ def _beside(
     position: int, part: Part, limit: Limit, asked: Hypothesis, step: Step, before: State, current: State
 ) -> _Job | None:
     if CATALOGUE[limit.metric].kind is Kind.COUNT:
-        # Events may come later than their requests, so the exposure is everything served in the stage up to now.
+        # Events may arrive later than their requests, so the exposure is all requests of the stage so far.
         served = current.total(step.stage, REQUESTS, step.segment)
         if step.canary_events + step.control_events == 0:
             return None

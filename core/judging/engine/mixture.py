@@ -1,4 +1,4 @@
-"""The e-processes of one criterion: each one's weight, its evidence, whether its estimate is beyond the limit."""
+"""The e-processes of one criterion as terms of a mixture: weight, evidence, and whether the estimate is beyond it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -35,14 +35,17 @@ from core.stats.checked import Side
 from core.stats.leave_out import divergence
 
 LATELY = 20
-"""Canary trials of the last minutes, below which they give no estimate."""
+"""Recent canary trials below which there is no recent estimate."""
 
 _Key = tuple[int, Side, Part, int, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Term:
-    """One e-process of a criterion: since one stage, on one side. `log_weight` is its share of the criterion."""
+    """One e-process of a criterion. `log_weight` is the log of its share of the criterion's weight.
+
+    `is_beyond_limit` says whether its `estimate` lies beyond the limit.
+    """
 
     log_weight: float
     log_e: float
@@ -51,7 +54,7 @@ class Term:
 
 
 class Sighted:
-    """A look with the state after it, indexed, so that hundreds of criteria and segments can be read from it."""
+    """A look and the state after it, indexed so that hundreds of criteria and segments can be read quickly."""
 
     def __init__(self, question: Question, look: Look, state: State) -> None:
         self._question, self._look, self._state = question, look, state
@@ -62,7 +65,7 @@ class Sighted:
         self._margins = {(one.limit, one.side, one.since): one.error for one in look.margins}
 
     def everybody(self, position: int) -> Iterator[Term]:
-        """All terms of a criterion over everybody."""
+        """All terms of a criterion in the overall comparison."""
         question, limit = self._question, self._question.criteria[position]
         if limit.per_category:
             yield from _categories(question, self._look, self._state, position)
@@ -103,7 +106,8 @@ class Sighted:
         yield Term(log_weight=log(share), log_e=log_e, beyond=beyond, sight=standing.beside)
 
     def _fixed(self, position: int, standing: Standing, since: int, segment: str) -> tuple[float, bool]:
-        """(evidence, whether it is beyond) against a fixed rate: a quantile's by the share of values above it."""
+        """(log e-value, whether it is beyond the limit) against a fixed number. A quantile is tested by the share of
+        values above that number."""
         limit = self._question.criteria[position]
         level, quantile = standing.level, CATALOGUE[limit.metric].quantile
         enough = level is not None and level * standing.level_weight >= (limit.min_events or 0)
@@ -169,13 +173,13 @@ class Sighted:
         whole = _apart(hypothesis, standing.canary, standing.control, error, tau)
         if left is None:
             return whole
-        # What the margin adds to the error is taken to be the same with one bucket less.
+        # The margin is assumed to widen the error by the same factor without that bucket.
         widened = error / standing.error if error and standing.error else 1.0
         left_error = left.error * widened if left.error is not None else None
         return upheld_mean(whole, _apart(hypothesis, left.canary, left.control, left_error, tau))
 
     def _lately(self, position: int, hypothesis: Hypothesis) -> Iterator[Term]:
-        """Harm that began at an unknown time, with the estimate of the last minutes."""
+        """The term for harm with an unknown onset, with the recent estimate."""
         question, limit = self._question, self._question.criteria[position]
         if CATALOGUE[limit.metric].kind is Kind.MEAN and (hypothesis.side == "less" or limit.absolute):
             return
@@ -184,7 +188,7 @@ class Sighted:
             return
         name = channel(question, limit)
         if quantile_crossing.is_crossed(limit):
-            # Of the values above control's quantile: beyond the limit where those above quantile and limit are more.
+            # Judge by the values above quantile plus limit: beyond it if the canary has more of them than control.
             opposite: Side = "less" if hypothesis.side == "greater" else "greater"
             name = quantile_crossing.metric_of(position, opposite, clear=True)
         recent = self._state.recent.get(name or "")
@@ -211,9 +215,9 @@ class Sighted:
         yield Term(log_weight=log(ANY_TIME * hypothesis.share), log_e=log_e, beyond=beyond, sight=sight)
 
     def _loudest(self, limit: Limit, name: str, hypothesis: Hypothesis) -> float:
-        """By how many events one bucket of the stage under way lies beyond the others, towards harm.
+        """By how many events the loudest bucket of the current stage exceeds the others, in the direction of harm.
 
-        No look tells when a bucket's events came, so all of them may have come lately.
+        A look does not say when a bucket's events came, so all of them are taken to be recent.
         """
         standing = self._standings.get((name, self._question.current, EVERYONE))
         left = standing.without(hypothesis.side) if standing is not None else None
@@ -231,7 +235,7 @@ class Sighted:
     def _lately_sight(
         self, limit: Limit, name: str, recent: Total, canary: float, control: float | None
     ) -> Seen | None:
-        """The last minutes of a rate; of anything else how it stands in the stage, and what share crossed lately."""
+        """The recent estimate of a rate or count; otherwise the stage's estimate with the recent exceedance as note."""
         entry = CATALOGUE[limit.metric]
         if entry.binary or entry.kind is Kind.COUNT:
             return Seen(
@@ -265,7 +269,7 @@ class Sighted:
         return is_beyond(limit, hypothesis.side, canary, control)
 
     def _alone(self, position: int, hypothesis: Hypothesis) -> Iterator[Term]:
-        """Against control's past, with the limit in the bound: a before and after cannot tell drift from harm."""
+        """The term against control's past. The limit is part of the bound, since drift can look like harm."""
         question, limit = self._question, self._question.criteria[position]
         baseline = self._state.baselines.get(limit.metric)
         if not question.alone or baseline is None:
@@ -280,7 +284,7 @@ class Sighted:
         components = self._evidence.get((position, hypothesis.side, "alone", since, EVERYONE))
         bound = hypothesis.bound_ratio * baseline.edge(hypothesis.side) + hypothesis.bound_shift
         if entry.quantile is not None:
-            left = None  # its histogram has no buckets
+            left = None  # histograms have no buckets to leave out
         if entry.kind is Kind.MEAN:
             ready = gate_is_open(self._look, standing.metric, since)
             log_e = _beyond_past(hypothesis, standing.level, bound, error, tau) if ready else 0.0
@@ -347,7 +351,10 @@ def _categories(question: Question, look: Look, state: State, position: int) -> 
 
 
 def _is_beyond(limit: Limit, hypothesis: Hypothesis, standing: Standing) -> bool:
-    """As it is, and without the bucket that says most for it. Of a quantile only the evidence that is left is known."""
+    """Whether the estimate is beyond the limit with and without the loudest bucket.
+
+    For a quantile compared with control only the full estimate is known.
+    """
     left = standing.without(hypothesis.side)
     if limit.absolute:
         levels = (standing.level,) if left is None else (standing.level, left.level)
@@ -396,7 +403,7 @@ def _tail_note(cap: float, tail: Standing) -> str:
 
 
 def _half_normal(estimate: float, error: float | None, tau: float | None) -> float:
-    """No evidence where nothing varies: an error of 0 is not certainty."""
+    """Log e-value of the half-normal mixture; 0 if error or tau is unknown. An error of 0 is not certainty either."""
     if error is None or error <= 0 or tau is None:
         return 0.0
     return float(mean.log_e_half_normal(estimate / error, (tau / error) ** 2))

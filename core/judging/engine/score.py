@@ -1,4 +1,4 @@
-"""How strongly each criterion is broken: one e-value, and the part of it whose estimate lies beyond the limit."""
+"""Evidence against each criterion: one e-value, and the part of it whose estimate lies beyond the limit."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,8 +19,11 @@ from core.judging.model.state import SegmentScore, State
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """`log_e` is the criterion's e-value over everybody, `counted` its part that is beyond the limit, `strongest` what
-    counts most there. `segments` are as of the last look at segments."""
+    """Evidence that one criterion (`limit` is its position) is violated.
+
+    `log_e` is the overall log e-value, `counted` the part of it whose estimate lies beyond the limit, `strongest` the
+    estimate with the most evidence there. `segments` are as of the last look at segments.
+    """
 
     limit: int
     log_e: float
@@ -30,12 +33,12 @@ class Score:
 
     @property
     def beyond(self) -> bool:
-        """Whether everybody's estimate lies beyond the limit."""
+        """Whether an overall estimate lies beyond the limit."""
         return self.strongest is not None
 
 
 def scores(question: Question, look: Look, state: State) -> tuple[Score, ...]:
-    """One score per criterion, in order; `state` is the state after the look."""
+    """One score per criterion, in order of position. `state` is the state after the look."""
     found: dict[int, list[SegmentScore]] = {}
     for one in state.segments:
         found.setdefault(one.limit, []).append(one)
@@ -47,7 +50,7 @@ def scores(question: Question, look: Look, state: State) -> tuple[Score, ...]:
 
 
 def segment_scores(question: Question, look: Look, state: State) -> tuple[SegmentScore, ...]:
-    """Every criterion in every segment that was looked at; as before where this look did not look at segments."""
+    """Scores of every criterion in every segment; those of the state if this look did not look at segments."""
     if look.slots is None:
         return state.segments
     sighted = mixture.Sighted(question, look, state)
@@ -71,13 +74,19 @@ def segment_scores(question: Question, look: Look, state: State) -> tuple[Segmen
 
 
 def has_lasted(limit: Limit, key: str, look: Look, state: State) -> bool:
-    """Whether the estimate was beyond the limit at every look for as long as the limit asks; `key` as in the state."""
+    """Whether the estimate has been beyond the limit at every look for as long as `limit.lasting` asks.
+
+    `key` is a key of `JudgingState.beyond_since`.
+    """
     since = state.beyond_since.get(key)
     return since is not None and look.at - since >= (limit.lasting or timedelta(0))
 
 
 def combined(question: Question, score: Score, lasted: Sequence[SegmentScore], *, everybody: bool) -> float:
-    """ln of what a limit weighs in: everybody's part and those of the segments, as far as they are beyond it."""
+    """Log e-value that a limit contributes: the weighted sum of its parts beyond the limit, -inf if there are none.
+
+    The overall part counts only if `with_overall`.
+    """
     share = of_everybody(question)
     parts = [score.counted + log(share)] if everybody else []
     parts += [one.counted + log((1 - share) / SLOTS) for one in lasted if one.counted is not None]
@@ -104,13 +113,13 @@ def _summed(of: Iterable[Term]) -> float:
 
 
 def _mixed(of: Sequence[Term]) -> float:
-    """E-processes that have not begun stand at 1, so that the e-value starts at 1 too."""
+    """Log e-value of the mixture. E-processes that have not started count as 1, so the mixture also starts at 1."""
     rest = 1 - sum(exp(term.log_weight) for term in of)
     parts = [*(_strength(term) for term in of), *([log(rest)] if rest > 1e-12 else [])]
     return float(np.logaddexp.reduce(parts))
 
 
 def by_segment(found: Iterable[SegmentScore]) -> Iterator[tuple[str, SegmentScore]]:
-    """(key of the state, score) of each."""
+    """Yield (key of `JudgingState.beyond_since`, score) for each score."""
     for one in found:
         yield f"{one.limit}|{one.segment}", one

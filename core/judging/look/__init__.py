@@ -1,1 +1,1 @@
-"""From counted sums to one look: what is new, how the arms compare, and without the bucket that weighs most."""
+"""From counted sums to one look: new counts, comparisons of the arms, and the same without the loudest bucket."""

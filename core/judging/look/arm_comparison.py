@@ -1,4 +1,4 @@
-"""How canary and control stand since a stage: stratified estimates, errors and design effects, from the sums."""
+"""Comparison of canary and control since a stage: stratified estimates, errors and design effects."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,22 +19,23 @@ from core.stats import clustering, mean, proportion, quantile
 from core.stats.checked import Side
 
 LEAST_SPREAD = 0.01
-"""A mean's values are taken to vary by at least 1 % of their level, so that constant ones give a finite certainty."""
+"""A mean's values are assumed to vary by at least 1 % of their level, so that constant values give no infinite
+certainty."""
 
 NOTHING = 1e-100
 _SIDES: tuple[Side, ...] = ("greater", "less")
 UNSURE = 0.01
-"""The chance that a past level lies outside the range that is taken for it, on either side."""
+"""Error probability alpha of the confidence sequence that bounds a past level."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """One metric's cell over the stages from `since` on, of everybody or of one `segment`.
+    """Comparison of one metric's cell over the stages from `since` on, overall or in one `segment`.
 
-    `canary`, `control` and `error` (of their difference) come from the stages that have both arms, each stage compared
-    within itself; `level` is the canary's alone, over all stages. None is unknown. Weights count requests.
-    `design_effect` is the larger of both arms'. `more` and `less` are how it stands without the bucket that says most
-    for either side; None where nothing is said for it.
+    `canary`, `control` and `error` (of their difference) come from the stages that have both arms, stratified by stage.
+    `level` is the canary's alone, over all stages. None is unknown. Weights count requests. `design_effect` is the
+    larger one of both arms. `more` and `less` are the comparison without the bucket that has most evidence for side
+    "greater" or "less"; None if there is no evidence for that side.
     """
 
     metric: str
@@ -53,12 +54,12 @@ class Standing:
     less: Without | None = None
 
     def without(self, side: Side) -> Without | None:
-        """The standing without the bucket that says most for a side."""
+        """The comparison without the bucket with most evidence for a side; None if there is no evidence for it."""
         return self.more if side == "greater" else self.less
 
     @property
     def beside(self) -> Seen:
-        """Both arms, where they live side by side."""
+        """Estimate of both arms over the stages that have both."""
         return Seen(
             canary=self.canary,
             control=self.control,
@@ -70,14 +71,18 @@ class Standing:
 
     @property
     def alone(self) -> Seen:
-        """The canary over all its stages, held against something fixed; control is only told."""
+        """Estimate of the canary over all its stages, for comparison with a fixed number. Control is informative
+        only."""
         return replace(self.beside, canary=self.level, error=self.level_error, n_canary=self.level_weight)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """A standing and the sums it comes from, shape (stages, 256, 2), before it is known how it stands without its
-    loudest bucket. `sides` are those that a finding may be read from, `fixed`: the canary's level alone may be, too."""
+    """A comparison that still lacks its leave-one-out results, with its sums, shape (stages, 256, 2).
+
+    `sides` are the sides on which there may be a finding. `has_fixed_reference` says that the canary's level alone may
+    give one too.
+    """
 
     standing: Standing
     entry: Metric
@@ -92,8 +97,10 @@ class Draft:
 def standings(
     question: Question, sums: Sums, key: str, cell: str, since: int, segments: Sequence[str] = (EVERYONE,)
 ) -> list[Draft]:
-    """A cell of a metric (its own, the capped one, or the one that counts what is above the cap) since a stage, by
-    segment; none without a reading."""
+    """Draft the comparisons of one cell of metric `key` since a stage, one per segment that has a reading.
+
+    `cell` is the metric's own cell, its capped one, or the one that counts readings above a threshold.
+    """
     entry = CATALOGUE[key] if ">" not in cell else replace(CATALOGUE[key], kind=Kind.PROPORTION)
     everywhere = [stage for stage in question.exposed if stage >= since]
     paired = [stage for stage in question.compared if stage >= since]
@@ -157,7 +164,7 @@ def standings(
 
 
 def _spoken(asked: Sequence[tuple[Limit, Side]], left: float, right: float) -> tuple[Side, ...]:
-    """The side that a difference speaks for; in a segment, of which there are many, only where it is beyond a limit."""
+    """The side that the difference points to. In segments, of which there are many, only if it is beyond a limit."""
     side: Side = "greater" if left > right else "less"
     if left == right or (asked and not any(of == side and is_beyond(one, side, left, right) for one, of in asked)):
         return ()
@@ -165,9 +172,9 @@ def _spoken(asked: Sequence[tuple[Limit, Side]], left: float, right: float) -> t
 
 
 def completed(drafts: Sequence[Draft], fixed: Mapping[str, float]) -> list[Standing]:
-    """The standings, each also as it is without the bucket that says most for a side; all of a kind at once.
+    """The comparisons with their leave-one-out results, computed for all cells of a kind at once.
 
-    `fixed` is what a cell's level is held against where that is not control: an agreed level, or control's past.
+    `reference_levels` are, by cell, what the level is compared with other than control: a limit or control's past.
     """
     found: dict[tuple[int, Side], Without] = {}
     for side in _SIDES:
@@ -191,7 +198,7 @@ def completed(drafts: Sequence[Draft], fixed: Mapping[str, float]) -> list[Stand
 
 
 def _stacked(arms: Sequence[cells.Array]) -> cells.Array:
-    """Sums of several cells, shape (cells, stages, 256, 2); a stage that one of them lacks is empty there."""
+    """Stack the sums of several cells to shape (cells, stages, 256, 2); missing stages are zero."""
     found = np.zeros((len(arms), max(arm.shape[0] for arm in arms), *arms[0].shape[1:]))
     for row, arm in zip(found, arms, strict=True):
         row[: arm.shape[0]] = arm
@@ -228,7 +235,7 @@ def _effect_of_values(
 
 
 def baselines(question: Question, sums: Sums, metrics: Sequence[str]) -> Mapping[str, Baseline]:
-    """Control's level over all stages that had one, per metric that is compared with it."""
+    """Control's level over all stages that had one, by metric."""
     found = ((metric, _baseline(question, sums, CATALOGUE[metric])) for metric in metrics if question.compared)
     return {metric: baseline for metric, baseline in found if baseline is not None}
 
@@ -254,12 +261,12 @@ def _baseline(question: Question, sums: Sums, entry: Metric) -> Baseline | None:
 
 
 def _around(rate: float, trials: float) -> tuple[float, float]:
-    """How far off a past rate may be: what is held against it must not take its error for harm."""
+    """Confidence sequence of a past rate, so that its own error is not mistaken for harm."""
     return proportion.confidence_sequence(min(rate, 1.0) * trials, trials, alpha=UNSURE)
 
 
 def margin_error(question: Question, sums: Sums, metric: str, since: int, ratio: float) -> float | None:
-    """The standard error of canary - ratio * control of a mean since a stage; None when it is unknown."""
+    """Standard error of canary - ratio * control of a mean since a stage; None when it is unknown."""
     paired = [stage for stage in question.compared if stage >= since]
     if not paired:
         return None
@@ -270,8 +277,10 @@ def margin_error(question: Question, sums: Sums, metric: str, since: int, ratio:
 
 
 def floored(entry: Metric, error: float, level: float, arm: cells.Array) -> float | None:
-    """The error, at least that of values that vary a little; None when it is unknown, 0 where it is too small to be
-    squared, as it is of values that are next to nothing."""
+    """The error, raised for a mean to that of values that vary by `MIN_RELATIVE_SPREAD`.
+
+    None when it is unknown; 0 when it is too small to be squared.
+    """
     if not isfinite(error):
         return None
     if entry.kind is Kind.MEAN and isfinite(level):
@@ -280,7 +289,7 @@ def floored(entry: Metric, error: float, level: float, arm: cells.Array) -> floa
 
 
 class _Sides:
-    """Both arms' levels and the error of their difference, by segment; unknown where a stage with both is missing."""
+    """Both arms' levels and the error of their difference, by segment; NaN and inf if no stage has both arms."""
 
     def __init__(self, segments: int) -> None:
         unknown = [float("nan")] * segments

@@ -1,4 +1,4 @@
-"""Where a mean's readings are cut: at a high quantile of control's, frozen as soon as control shows one."""
+"""Caps for a mean's readings: a high quantile of control's, frozen as soon as control has enough readings."""
 
 from collections.abc import Mapping
 
@@ -13,9 +13,9 @@ HIGH = 0.99
 
 
 def frozen(question: Question, sums: Sums) -> Mapping[str, float]:
-    """Caps of the tested means that have none yet and whose control has shown enough, by metric.
+    """New caps, by metric, for tested means without one whose control has enough readings.
 
-    What is counted from then on is cut there, in both arms alike, so that a cap never depends on what it cuts.
+    A cap applies to both arms and only to later readings, so that it never depends on the readings it caps.
     Source: winsorising at a quantile fixed beforehand (Dixon 1960).
     """
     found: dict[str, float] = {}

@@ -1,4 +1,4 @@
-"""Reading the sums: arrays per segment and stage for one metric, whatever its kind."""
+"""Read the evidence sums as arrays per segment and stage, for metrics of any kind."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,9 +11,9 @@ from core.stats.checked import Array as Array
 
 
 def stages(sums: Sums, indices: Sequence[int], arm: str, metric: str, segments: Sequence[str] = (EVERYONE,)) -> Array:
-    """(weight, value) per bucket, shape (segments, stages, 256, 2); counts and categories weigh requests.
+    """(weight, value) sums per bucket, shape (segments, stages, 256, 2); zeros where nothing came in.
 
-    Zeros where nothing came in.
+    The weight of counts and error categories is the number of requests.
     """
     found = np.zeros((len(segments), len(indices), BUCKETS, 2))
     weighed = REQUESTS if over_requests(metric) else metric
@@ -30,12 +30,12 @@ def stages(sums: Sums, indices: Sequence[int], arm: str, metric: str, segments: 
 
 
 def over_requests(metric: str) -> bool:
-    """Whether a metric counts events over requests, instead of readings of its own."""
+    """Whether a metric counts events over all requests instead of having readings of its own."""
     return metric.startswith(CATEGORY) or (metric in CATALOGUE and CATALOGUE[metric].kind is Kind.COUNT)
 
 
 def histogram(sums: Sums, indices: Sequence[int], arm: str, metric: str, segment: str = EVERYONE) -> Mapping[int, int]:
-    """The log-histograms of several stages, added up."""
+    """The sum of the log-histograms of several stages: count by bin."""
     found = [
         counted
         for stage in indices
@@ -50,7 +50,7 @@ def histogram(sums: Sums, indices: Sequence[int], arm: str, metric: str, segment
 
 
 def categories(sums: Sums) -> tuple[str, ...]:
-    """The error categories' cells that the canary has shown anywhere, sorted."""
+    """Cell names of all error categories that the canary has shown, sorted."""
     return tuple(
         sorted(
             {
@@ -66,12 +66,12 @@ def categories(sums: Sums) -> tuple[str, ...]:
 
 
 def present(sums: Sums) -> frozenset[str]:
-    """The metrics of which anything came in."""
+    """Names of all metrics and cells for which anything came in."""
     return frozenset(key.metric for key in sums.cells if key.segment == EVERYONE)
 
 
 def segments(sums: Sums, stage: int, cuts: Sequence[str]) -> Mapping[str, float]:
-    """Requests of a stage by segment (`language=de`), both arms, of the dimensions that are judged."""
+    """Requests of a stage in both arms, by segment (`language=de`), for the dimensions that are judged."""
     found: dict[str, float] = {}
     for key, cell in sums.cells.items():
         if key.stage == stage and key.metric == REQUESTS and key.segment.partition("=")[0] in cuts:

@@ -1,4 +1,4 @@
-"""How a comparison stands without the bucket of units that speaks loudest, so that no finding rests on one bucket."""
+"""Comparisons without their loudest bucket of units, so that no finding rests on a single bucket."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,22 +16,21 @@ from core.stats.checked import Side
 Ints: TypeAlias = NDArray[np.int64]
 
 FEW = 50
-"""One in so many of the units seen so far may be liars: twice one in a hundred, as busy ones are seen first."""
+"""One in this many units may be an outlier: twice one in a hundred, as busy units are seen first."""
 LEAST = 3
-"""So many at any rate."""
-_DRAWN_IN = frozenset(Kind) - {Kind.MEAN, Kind.QUANTILE, Kind.COUNT}  # complaints are rare
+"""Outlier buckets to allow for at least."""
+_DRAWN_IN = frozenset(Kind) - {Kind.MEAN, Kind.QUANTILE, Kind.COUNT}  # counted events are too rare to winsorise
 HALF = 0.5
-"""Of its evidence a finding has to keep without its loudest bucket; with less, only what is left counts."""
+"""Share of its evidence that a finding must keep without its loudest bucket; below it only the rest counts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Without:
-    """A standing without the bucket whose leaving takes most from one side.
+    """A comparison without the bucket whose removal weakens one side most. None is unknown: nothing is left.
 
-    `share` is how much of a rate's evidence is left, at most 1, negative where it turns round; `error` a mean's own.
-    `drawn_in` is the canary's rate where its loudest buckets count no more than the next one, None where `canary` says
-    it all. `level*` are the canary's alone, without its own loudest buckets; only there where it is held against
-    something fixed. None is unknown: nothing is left.
+    `share` is the share of a rate's evidence that remains, at most 1, negative if it reverses. `error` is that of a
+    mean. `drawn_in` is the canary's rate with its loudest buckets winsorised, None for kinds that are not winsorised.
+    `level*` describe the canary alone without its own loudest buckets, only where it is compared with a fixed number.
     """
 
     canary: float | None = None
@@ -48,10 +47,10 @@ class Without:
 
 
 def beside(kind: Kind, canary: cells.Array, control: cells.Array, side: Side, units: Ints) -> list[Without]:
-    """For each of several cells, from sums of shape (cells, stages, buckets, 2) of the stages that have both arms.
+    """Each cell's comparison without its loudest bucket.
 
-    A rate's share is also what is left where the loudest buckets, as many as one in fifty of the canary's `units`,
-    count no more than the next one.
+    The sums have shape (cells, stages, buckets, 2) and cover the stages that have both arms. A rate's `share` also
+    allows for outliers: it is at most what remains after winsorising one in fifty of the canary's `units`.
     """
     if canary.shape[1] == 0:
         return [Without()] * canary.shape[0]
@@ -82,10 +81,10 @@ def beside(kind: Kind, canary: cells.Array, control: cells.Array, side: Side, un
 def alone(
     kind: Kind, arm: cells.Array, side: Side, units: Ints, usual: cells.Array, beside: Sequence[Without]
 ) -> list[Without]:
-    """The same cells with their `level*`: one arm without its own loudest bucket.
+    """The same cells with `level*` filled in: one arm without its own loudest bucket.
 
-    A rate's level is the one that says less for the side: that, or the one where the loudest buckets, as many as one in
-    fifty of its `units`, count no more than the next one beyond the `usual` level (both of shape (cells,)).
+    A rate's level is the weaker one for the side: that one, or the level after winsorising one in fifty of its `units`
+    around `reference_levels` (both of shape (cells,)).
     """
     if arm.shape[1] == 0:
         return list(beside)
@@ -95,11 +94,11 @@ def alone(
     if kind in _DRAWN_IN:
         many = _so_many(units)
         drawn = leave_out.winsorised(arm, usual[..., np.newaxis], many)
-        # A bucket drawn up to the next one may be of fewer requests: it holds no more than all of them.
+        # A bucket that winsorising raises cannot have more events than requests.
         drawn[..., 1] = np.minimum(drawn[..., 1], drawn[..., 0])
         bounded, _ = mean.level(drawn)
         less = bounded < levels if side == "greater" else bounded > levels
-        # What is drawn in varies less than what it was drawn from. Source: Tukey and McLaughlin 1963.
+        # Winsorised sums vary less than the original ones. Source: Tukey and McLaughlin 1963.
         kept = 1 - 2 * np.minimum(many / arm.shape[-2], 0.25)
         levels = np.where(less, bounded, levels)
         effects = np.where(less, design_effects(kind, drawn) / kept**2, effects)
@@ -120,7 +119,7 @@ def _so_many(units: Ints) -> Ints:
 
 
 def design_effects(kind: Kind, *arms: cells.Array) -> cells.Array:
-    """The larger of the arms' design effects: one unit that repeats itself weakens what it says in either of them."""
+    """The larger one of the arms' design effects, shape (cells,); 1 for means and quantiles."""
     segments = arms[0].shape[0]
     if kind in {Kind.MEAN, Kind.QUANTILE}:
         return np.ones(segments)
@@ -129,7 +128,7 @@ def design_effects(kind: Kind, *arms: cells.Array) -> cells.Array:
         if arm.shape[1] == 0:
             continue
         weight, value = arm[..., 0], arm[..., 1]
-        if kind is Kind.COUNT:  # complaints may outnumber the requests of their bucket
+        if kind is Kind.COUNT:  # events may outnumber the requests of their bucket
             weight = np.maximum(weight, value)
         found.append(clustering.design_effect(np.stack([weight, value], axis=-1)))
     return np.asarray(np.max(found, axis=0), dtype=np.float64)
@@ -138,9 +137,9 @@ def design_effects(kind: Kind, *arms: cells.Array) -> cells.Array:
 def upheld(components: ArrayLike, effect: float, left: Without | None, share: float | None = None) -> float:
     """The log e-value of these components, as far as it does not rest on one bucket.
 
-    All of it where at least half is left without the loudest bucket, else what is left. `share` replaces the one of
-    `left` where the evidence is about the canary's level and not about a difference. It is never more than the
-    e-process gives but for the design effect, which the loudest bucket no longer inflates.
+    It counts in full if at least half remains without the loudest bucket, else only the rest counts. `share` replaces
+    that of `without` if the evidence is about the canary's level, not a difference. The result may exceed the full
+    value only because the loudest bucket no longer inflates the design effect.
     """
     logs = np.asarray(components, dtype=np.float64)
     whole = float(proportion.log_mean(logs / effect))
@@ -154,14 +153,14 @@ def upheld(components: ArrayLike, effect: float, left: Without | None, share: fl
 
 
 def upheld_mean(whole: float, rest: float) -> float:
-    """The same of a mean, whose evidence without the loudest bucket is computed from what is left."""
+    """`robust_log_e` for a mean: `whole` and `rest` are the log e-values with and without the loudest bucket."""
     if whole <= 0:
         return whole
     return max(whole, rest) if rest >= HALF * whole else max(rest, 0.0)
 
 
 def share_against(rate: float | None, weight: float, bound: float, left: Without) -> float:
-    """How much of the evidence against a fixed rate is left."""
+    """Share of the evidence against a fixed rate that remains without the loudest bucket, 0 to 1."""
     if rate is None or left.level is None:
         return 0.0
     whole = weight * float(leave_out.divergence(min(rate, 1.0), bound))
@@ -173,8 +172,10 @@ def share_against(rate: float | None, weight: float, bound: float, left: Without
 def _shares(
     kind: Kind, canary: cells.Array, control: cells.Array, left: cells.Array, right: cells.Array
 ) -> cells.Array:
-    """Of the evidence as it is, what is left. A quantile's is read off the mean of its values: its histogram has no
-    buckets."""
+    """Share of each cell's evidence that remains without its loudest bucket; 0 for means.
+
+    A quantile's share is estimated from the mean of its values, since histograms have no buckets.
+    """
     if kind is Kind.MEAN:
         return np.zeros(canary.shape[0])
     if kind is not Kind.QUANTILE:
@@ -186,7 +187,7 @@ def _shares(
 
 
 def _bounded(rest: cells.Array, whole: cells.Array) -> cells.Array:
-    """What share of the whole the rest is, within -1 and 1; 0 where there is no whole."""
+    """rest / whole, clipped to [-1, 1]; 0 where it is undefined."""
     with np.errstate(all="ignore"):
         shares = rest / whole
     return np.where(np.isfinite(shares), np.clip(shares, -1.0, 1.0), 0.0)

@@ -1,4 +1,4 @@
-"""One look: what the verdict needs from the sums since the look before, small enough to be recorded."""
+"""One look: everything the verdict needs from the sums, small enough to be recorded."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,14 +16,16 @@ from core.judging.model.state import Baseline, State, Threshold
 from core.metrics.catalogue import CATALOGUE, Kind
 
 SLOTS = 12
-"""How many segments are judged in a rollout; each has an equal share, whether it is taken or not."""
-LEAST = 50  # requests of a segment in the stage under way, before it takes a slot
+"""Segments that are judged per rollout at most; every slot has an equal share of the weight, taken or not."""
+LEAST = 50  # requests that a segment needs in the current stage to get a slot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exposure:
-    """Distinct units seen in a stage so far, by the arm of their first appearance; `moved`: how many more of them were
-    last seen in the canary."""
+    """Distinct units exposed in a stage so far, by the arm of their first exposure.
+
+    `moved` is the number of them last seen in the canary minus the number first seen there.
+    """
 
     stage: int
     canary: int
@@ -33,7 +35,7 @@ class Exposure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarginError:
-    """The standard error of a mean's contrast with the limit's margin in it, since a stage."""
+    """Standard error of a mean's contrast with the limit's margin included, since a stage."""
 
     limit: int
     side: str
@@ -43,7 +45,7 @@ class MarginError:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Readings:
-    """How many readings of a metric a stage has so far, by arm."""
+    """Number of readings of a metric in the current stage so far, by arm."""
 
     metric: str
     canary: float
@@ -52,8 +54,8 @@ class Readings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CategorySpread:
-    """How an error category's events on the canary spread over the buckets: those of the loudest one, and the design
-    effects of all, and of all but that one."""
+    """How an error category's canary events spread over the buckets: the count of the loudest bucket, and the design
+    effects with it and without it."""
 
     name: str
     loudest: float = 0.0
@@ -63,11 +65,14 @@ class CategorySpread:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """`steps` is what is new; `standings`, `readings` (of the stage under way) and `exposures` where things stand now.
-    `slots` are all segments judged so far; None where this look did not look at segments."""
+    """One look at the evidence.
+
+    `steps` are the new counts; `standings`, `readings` (of the current stage) and `exposures` describe the present.
+    `slots` are all segments judged so far, None if this look did not look at segments.
+    """
 
     at: datetime
-    stage: int  # the one under way
+    stage: int  # the current one
     steps: tuple[Step, ...] = ()
     thresholds: tuple[Threshold, ...] = ()
     standings: tuple[Standing, ...] = ()
@@ -80,14 +85,14 @@ class Look:
     left_out: int = 0
 
     def standing(self, cell: str, since: int, segment: str = EVERYONE) -> Standing | None:
-        """How a metric's cell stands since a stage; None when nothing came in."""
+        """The comparison of a cell since a stage; None if nothing came in."""
         return next(
             (one for one in self.standings if (one.metric, one.since, one.segment) == (cell, since, segment)), None
         )
 
 
 def reduce(question: Question, sums: Sums, before: State, at: datetime) -> Look:
-    """The look at these sums; of the state only counts, thresholds, baselines and slots are read."""
+    """Take a look at these sums. Of the state it reads only counts, thresholds, baselines and slots."""
     tested = _tested(question, sums)
     past = baselines(question, sums, tested) if question.alone else {}
     due = segments_due(question, before, at)
@@ -126,13 +131,13 @@ def reduce(question: Question, sums: Sums, before: State, at: datetime) -> Look:
 
 
 def segments_due(question: Question, before: State, at: datetime) -> bool:
-    """Whether this look has to see the segments, too."""
+    """Whether this look must include the segments: at most once per `question.segments_every`."""
     last = before.segments_seen
     return bool(question.cuts) and (last is None or at - last >= question.segments_every)
 
 
 def _tested(question: Question, sums: Sums) -> list[str]:
-    """The metrics of which anything came in; requests without a single complaint say something of complaints, too."""
+    """The tested metrics that have data. Requests without any event are data too for metrics that count events."""
     here = cells.present(sums)
     agreed = {limit.metric for limit in question.limits if REQUESTS in here and cells.over_requests(limit.metric)}
     found = [limit.metric for limit in question.criteria if not limit.per_category]
@@ -140,7 +145,8 @@ def _tested(question: Question, sums: Sums) -> list[str]:
 
 
 def _slots(question: Question, sums: Sums, before: State) -> tuple[tuple[str, ...], int]:
-    """Segments take slots as they reach the least size, the largest first, and keep them."""
+    """(segments with a slot, number of segments without one). Segments get a slot, largest first, once they have
+    `MIN_SEGMENT_REQUESTS`, and keep it."""
     found = cells.segments(sums, question.current, question.cuts)
     fresh = sorted((-requests, name) for name, requests in found.items() if name not in before.slots)
     ready = [name for requests, name in fresh if -requests >= LEAST]
@@ -151,7 +157,7 @@ def _slots(question: Question, sums: Sums, before: State) -> tuple[tuple[str, ..
 def _standings(question: Question, sums: Sums, tested: Sequence[str], segments: Sequence[str]) -> Iterator[Draft]:
     limited = {limit.metric for limit in question.limits}
     for metric in tested:
-        # What only the catalogue watches is compared since the first stage and since the one under way.
+        # Metrics with only default limits are compared since the first stage and since the current one.
         since = question.exposed if metric in limited else question.epochs or question.exposed[:1]
         for cell in _cells(question, metric):
             for stage in dict.fromkeys((*since, *question.exposed[-1:])):
@@ -161,7 +167,7 @@ def _standings(question: Question, sums: Sums, tested: Sequence[str], segments: 
 
 
 def _fixed(question: Question, past: Mapping[str, Baseline]) -> Mapping[str, float]:
-    """What a cell's level is held against where that is not control: the lowest level agreed, or control's past."""
+    """Levels other than control that a cell is compared with: the lowest absolute limit, or control's past."""
     found: dict[str, float] = {}
     for limit in question.criteria:
         if limit.absolute:
@@ -172,8 +178,8 @@ def _fixed(question: Question, past: Mapping[str, Baseline]) -> Mapping[str, flo
 
 
 def _cells(question: Question, metric: str) -> Iterator[str]:
-    """A metric's own cell; for a mean whose cap is known also the capped one, and the one that counts what is above,
-    as for a quantile that is held against a fixed value."""
+    """All cells of a metric: its own; for a mean with a cap also the capped one and its exceedances; for a quantile
+    with absolute limits also the exceedances of each."""
     yield metric
     if CATALOGUE[metric].kind is Kind.QUANTILE:
         amounts = {one.amount for one in question.criteria if one.metric == metric and one.absolute}

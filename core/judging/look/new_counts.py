@@ -1,4 +1,4 @@
-"""Counting what is new: trials and events of every cell that feeds an exact kernel."""
+"""Count what is new since the last look: trials and events of every cell that feeds an exact kernel."""
 
 from collections.abc import Iterator, Sequence
 
@@ -13,16 +13,19 @@ from core.judging.model.state import State
 from core.metrics.catalogue import CATALOGUE, Kind
 
 SET_ASIDE = BUCKETS // 2
-"""Control's buckets that only tell the base rate in a stage's first look, so that one batch alone can be judged."""
+"""Control buckets that only estimate the base rate in a stage's first look, so that a single batch can be judged."""
 
 
 def counted(limit: Limit) -> bool:
-    """Whether a limit rests on readings that every request may have, instead of events that come when they come."""
+    """Whether a limit's metric has a reading per request, instead of counting events that may arrive at any time."""
     return not limit.per_category and CATALOGUE[limit.metric].kind is not Kind.COUNT
 
 
 def channel(question: Question, limit: Limit) -> str | None:
-    """The cell whose counts feed a criterion's exact kernel; None where crossings or categories do, or nothing."""
+    """Name of the cell whose counts feed a criterion's exact kernel.
+
+    None if quantile crossings or error categories feed it, or if a mean has no cap yet.
+    """
     entry = CATALOGUE[limit.metric]
     if limit.per_category:
         return None
@@ -35,8 +38,10 @@ def channel(question: Question, limit: Limit) -> str | None:
 
 
 def steps(question: Question, sums: Sums, before: State, segments: Sequence[str]) -> Iterator[Step]:
-    """What came in since the last look, in every stage; in segments of the stage under way and the one before, whose
-    last moments nobody has looked at yet."""
+    """Yield the counts since the last look: overall in every stage, by segment only in the last two stages.
+
+    The previous stage is included because its last moments came after the last look at it.
+    """
     metrics = [REQUESTS, *(name for limit in question.criteria if (name := channel(question, limit)) is not None)]
     named = cells.categories(sums) if any(limit.per_category for limit in question.limits) else ()
     here = cells.present(sums)

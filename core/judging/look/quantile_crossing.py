@@ -1,4 +1,4 @@
-"""Quantiles compared through what crosses a threshold that was set at the look before."""
+"""Compare quantiles by counting the values above thresholds that were set at the previous look."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -12,25 +12,25 @@ from core.judging.model.state import Baseline, Threshold
 from core.metrics.catalogue import CATALOGUE, Kind
 from core.stats import quantile
 
-ENOUGH = 50  # of control's values, before its quantile becomes a threshold
+ENOUGH = 50  # control values needed before its quantile becomes a threshold
 
 
 def is_crossed(limit: Limit) -> bool:
-    """Whether a limit compares quantiles of canary and control."""
+    """Whether a limit compares a quantile of the canary with control's."""
     return CATALOGUE[limit.metric].kind is Kind.QUANTILE and not limit.absolute
 
 
 def metric_of(position: int, side: str, *, clear: bool = False) -> str:
-    """The name under which a limit's crossings are counted."""
+    """Metric name under which a limit's crossings are counted; `clear` is the non-inferiority test."""
     return f"{'kept' if clear else 'crossing'}:{position}:{side}"
 
 
 def thresholds(
     question: Question, sums: Sums, known: Mapping[str, Baseline], segments: Sequence[str]
 ) -> tuple[Threshold, ...]:
-    """What the next look counts above: control's own quantile up to now, or where none is left its past one.
+    """Thresholds for the next look: control's quantile up to now, or its past one if no control is left.
 
-    In a segment it is everybody's threshold that counts, in the stage under way.
+    Segments use the overall threshold, and only in the current stage.
     """
     found = []
     for position, limit in enumerate(question.criteria):
@@ -67,7 +67,7 @@ def thresholds(
 
 
 def steps(sums: Sums, before: Sequence[Threshold]) -> Iterator[Step]:
-    """What crossed the thresholds of the look before since then."""
+    """Yield the counts above the previous look's thresholds since that look."""
     for threshold in before:
         values = (threshold.canary, threshold.control)
         above, total, control_above, control_total = _counted(
@@ -98,7 +98,7 @@ def _values(
     *,
     clear: bool,
 ) -> tuple[float, float] | None:
-    """(canary's, control's) threshold; None where there is nothing to take it from."""
+    """(threshold for the canary, threshold for control); None if there is no quantile to set them by."""
     paired = stage in question.compared
     if paired:
         q = CATALOGUE[limit.metric].quantile
@@ -135,6 +135,6 @@ def _has_values(sums: Sums, question: Question, limit: Limit) -> bool:
 
 
 def _edge(value: float, hypothesis: Hypothesis) -> float:
-    # Rounded away from what is to be shown, so that what is counted never overstates it.
+    # Rounded to a bin edge against the hypothesis to be shown, so that the count never overstates the evidence.
     position = quantile.bin_of(max(value, 0.0))
     return quantile.upper_edge(position if hypothesis.side == "greater" else position - 1)

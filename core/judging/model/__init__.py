@@ -1,1 +1,1 @@
-"""The values of a judgement: limits, the question, the evidence, the state between looks, the verdict."""
+"""Value types of a judgement: limits, the question, the evidence, the state between looks and the verdict."""

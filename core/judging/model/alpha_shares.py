@@ -1,46 +1,47 @@
-"""How the chance of a false alarm is shared out before the start: every share adds up to at most one."""
+"""How the false-alarm budget alpha is split between e-processes before the start. Shares sum to at most 1."""
 
 from math import pi
 
 from core.judging.model.question import Question
 
 EVERYBODY = 0.8
-"""Of a limit's weight, the part for everybody where segments are judged as well; each slot has a part of the rest."""
+"""Share of a limit's weight for the overall comparison when segments are judged too. The slots share the rest."""
 
 FROM_THE_START = 0.72
 LATER_STAGES = 0.10
 ANY_TIME = 0.10
 WITHOUT_CONTROL = 0.08
-"""Parts of a comparison: since the first stage, since each later one, since an unknown time, and for the time without
-a control. An absolute limit needs none: it has `FROM_THE_START` and `WITHOUT_CONTROL` together for its first stage."""
+"""Shares of a comparison's weight, by when its e-process starts: at the first stage, at each later stage, at an unknown
+time (onset), and once no control is left. An absolute limit needs no control, so its first stage gets
+`FROM_THE_START` and `WITHOUT_CONTROL` together."""
 
 AS_IT_IS, CAPPED, TAIL = 0.15, 0.60, 0.25
-"""Parts of a mean: its readings as they are, with the largest ones capped, and the share of readings above the cap."""
+"""Shares of a mean's weight: for the raw readings, the capped ones, and the proportion of readings above the cap."""
 
 SINCE_FIRST, LATER_IN_SEGMENT = 0.7, 0.3
-"""Parts of a segment's comparison: since the first stage, and since each later one while it is under way."""
+"""Shares of a segment's comparison: since the first stage, and since each later stage while it is current."""
 
 
 def of_everybody(question: Question) -> float:
-    """The part of a limit's weight that is everybody's."""
+    """Share of a limit's weight that belongs to the overall comparison: below 1 only when segments are judged."""
     return EVERYBODY if question.cuts else 1.0
 
 
 def of_stage(order: int, *, absolute: bool) -> float:
-    """The part for the e-process begun with the `order`-th exposed stage, from 1; the later ones share theirs."""
+    """Share of the e-process that starts with the `order`-th exposed stage (from 1). Later stages split one share."""
     if order == 1:
         return FROM_THE_START + (WITHOUT_CONTROL if absolute else 0.0)
     return LATER_STAGES * fading(order - 1)
 
 
 def of_segment(order: int) -> float:
-    """The part of a segment's slot for the e-process begun with the `order`-th compared stage, from 1.
+    """Share of a segment's slot for the e-process that starts with the `order`-th compared stage (from 1).
 
-    A stage that is over has lost its part for good: giving it to the next one would spend it once a stage.
+    The share of a finished stage is not reused: passing it on would spend the same alpha once per stage.
     """
     return SINCE_FIRST if order == 1 else LATER_IN_SEGMENT * fading(order - 1)
 
 
 def fading(order: int) -> float:
-    """6 / (pi^2 j^2): shares of a sequence without an end."""
+    """6 / (pi^2 position^2): shares of an infinite sequence that sum to 1. `position` counts from 1."""
     return 6 / (pi**2 * order**2)

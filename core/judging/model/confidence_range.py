@@ -1,4 +1,4 @@
-"""A difference and its range as people see them: always valid at 95 %, however often it is looked at."""
+"""The difference between the arms and its confidence sequence: valid at 95 % however often people look at it."""
 
 from dataclasses import dataclass
 from math import hypot
@@ -8,17 +8,17 @@ from core.metrics.catalogue import Kind, MarginScale, Metric
 from core.stats import mean, proportion
 
 ALPHA = 0.05
-SHOWN_FROM = 30  # requests of the canary, below which a normal range means nothing
-SHOWN_EVENTS = 5  # and events
-LEAST_TUNING = 1e-100  # of the error: a control that is next to nothing tells no typical harm
+SHOWN_FROM = 30  # canary requests; below this a normal approximation is meaningless
+SHOWN_EVENTS = 5  # events; the same holds below this
+LEAST_TUNING = 1e-100  # times the error; a control level of almost zero gives no typical harm to tune by
 
 Range = tuple[float | None, float | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """Both arms of one metric. `error` is the difference's standard error; `n_control` is 0 where the control is a
-    record of the past; None is unknown."""
+    """Estimate of one metric in both arms. `error` is the standard error of the difference. `n_control` is 0 when the
+    control is a past baseline. None means unknown."""
 
     canary: float | None
     control: float | None
@@ -30,7 +30,10 @@ class Seen:
 
 
 def shown(limit: Limit | None, entry: Metric, seen: Seen) -> Range:
-    """(low, high) of canary minus control, relative to control where the row is; (None, None) where it is unknown."""
+    """Confidence sequence (low, high) of canary minus control, relative to control where `is_relative` says so.
+
+    (None, None) when it is unknown.
+    """
     if seen.canary is None or seen.control is None:
         return None, None
     if entry.binary and seen.n_canary > 0 and seen.n_control > 0:
@@ -39,7 +42,7 @@ def shown(limit: Limit | None, entry: Metric, seen: Seen) -> Range:
 
 
 def difference(limit: Limit | None, entry: Metric, seen: Seen) -> float | None:
-    """Canary minus control, relative to control where the row is; None where it is unknown."""
+    """Canary minus control, relative to control where `is_relative` says so; None when it is unknown."""
     if seen.canary is None or seen.control is None:
         return None
     if not is_relative(limit, entry):
@@ -48,16 +51,17 @@ def difference(limit: Limit | None, entry: Metric, seen: Seen) -> float | None:
 
 
 def is_relative(limit: Limit | None, entry: Metric) -> bool:
-    """Whether a difference is shown relative to control."""
+    """Whether differences of this metric are expressed relative to control."""
     if limit is not None and not limit.absolute:
         return limit.scale is Scale.RELATIVE
     return entry.margin_scale is MarginScale.RELATIVE
 
 
 def _of_rates(seen: Seen, canary: float, control: float, *, relative: bool) -> Range:
-    """The exact always-valid range of each rate, joined by recovering variances (Newcombe 1998, method 10; Zou and
-    Donner 2008). It speaks as early as the exact kernel does, which a normal range does not."""
-    # Levels over several stages are weighted sums, so that where everything passes they may be above 1 by a rounding.
+    """Range of a difference of rates: the exact confidence sequence of each rate, combined by variance recovery
+    (Newcombe 1998, method 10; Zou and Donner 2008). It is informative as early as the exact kernel; a normal
+    approximation is not."""
+    # Levels over several stages are weighted sums and can exceed 1 by a rounding error.
     canary, control = min(canary, 1.0), min(control, 1.0)
     n_canary, n_control = seen.n_canary / seen.design_effect, seen.n_control / seen.design_effect
     low_canary, high_canary = proportion.confidence_sequence(canary * n_canary, n_canary, alpha=ALPHA)
@@ -80,14 +84,14 @@ def _of_means(limit: Limit | None, entry: Metric, seen: Seen, canary: float, con
     if tau <= LEAST_TUNING * seen.error:
         return None, None
     low, high = mean.interval(canary - control, seen.error, tau=tau, alpha=ALPHA)
-    low = max(low, -control) if control >= 0 else low  # nothing here falls below 0
+    low = max(low, -control) if control >= 0 else low  # the canary's level cannot be negative
     if not is_relative(limit, entry):
         return low, high
     return (low / control, high / control) if control > 0 else (None, None)
 
 
 def _margin(limit: Limit | None, entry: Metric, control: float) -> float:
-    """A typical harm in the metric's own unit, from which the range takes its tuning."""
+    """Typical harm in the metric's own unit; it tunes the width of the range."""
     if limit is not None and not limit.absolute:
         amount, relative = limit.amount, limit.scale is Scale.RELATIVE
     else:

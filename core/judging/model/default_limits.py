@@ -1,4 +1,4 @@
-"""What is watched although no file asked for it: what the catalogue holds for harm, and what the owner expected."""
+"""Default limits: what is tested although the rollout file sets no limit, from the catalogue and the expectations."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from core.metrics.catalogue import CATALOGUE, DefaultRole, Good, MarginScale, Me
 Direction: TypeAlias = Literal["up", "down", "same"]
 
 FALSE_DISCOVERIES = 0.1
-"""The share of false findings beyond the file's own limits; also the chance of any, where nothing changed."""
+"""False discovery rate of the default limits. If nothing changed, it is also the chance of any finding at all."""
 
 _SCALES = {
     MarginScale.POINTS: Scale.POINTS,
@@ -22,7 +22,8 @@ _SCALES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
-    """What the owner expects of a metric. `low` and `high` are signed, relative to control or in points; None: open."""
+    """How the owner expects a metric to change. `low` and `high` are signed: in points if `points`, else relative to
+    control. None means no bound."""
 
     metric: str
     direction: Direction
@@ -33,10 +34,11 @@ class Expected:
 
 @lru_cache(maxsize=256)
 def implied(limits: tuple[Limit, ...], expectations: tuple[Expected, ...]) -> tuple[Limit, ...]:
-    """One limit per metric and side that the file leaves open, in the catalogue's order, with its default margin.
+    """Default limits for every metric and direction without a limit in the file, in catalogue order.
 
-    Harm of a metric whose role is to hold, or that may roll back, holds; the rest is only told. A side that the owner
-    expects is open up to the far end of the expectation.
+    Each uses the metric's default margin. Harm holds the rollout if the catalogue gives the metric the role hold or
+    rollback; everything else is only reported. In a direction that the owner expects, the limit lies at the far end of
+    the expectation.
     """
     expected = {one.metric: one for one in expectations}
     return tuple(
@@ -59,7 +61,7 @@ def _of(entry: Metric, limits: list[Limit], expected: Expected | None) -> Iterat
 
 
 def _rises(limit: Limit, kind: Kind) -> bool:
-    """Whether a limit of another kind already speaks of this side."""
+    """Whether a limit of another kind already covers a rise."""
     return kind is Kind.RISES_BY and limit.kind in {Kind.EXCEEDS, Kind.EXCEEDS_NORMAL_BY}
 
 
@@ -70,14 +72,16 @@ def _side(entry: Metric, kind: Kind, expected: Expected | None) -> Limit | None:
     if expected is not None and foreseen:
         far = expected.high if up else expected.low
         if far is None or far == 0:
-            return None  # any amount of it is expected
+            return None  # a change of any size is expected
         amount, scale = abs(far), Scale.POINTS if expected.points else Scale.RELATIVE
     return Limit(metric=entry.key, kind=kind, amount=amount, scale=scale, role=_role(entry, up=up, foreseen=foreseen))
 
 
 def _role(entry: Metric, *, up: bool, foreseen: bool) -> Role:
-    """Whether a change on this side may hold: harm, or any change of what should not change or was expected to go the
-    other way. What is only unexpectedly good is told."""
+    """HOLD for harm, for a metric that should not change, and for exceeding an expectation.
+
+    Metrics that the catalogue only watches, and unexpected improvements, are always WATCH.
+    """
     if entry.role is DefaultRole.WATCH:
         return Role.WATCH
     if entry.good is Good.UNCHANGED or entry.good is (Good.DOWN if up else Good.UP):

@@ -1,4 +1,4 @@
-"""What has been counted: sums per stage, arm, segment and metric in 256 hash buckets of the units."""
+"""Counted evidence: sums per stage, arm, segment and metric, spread over 256 hash buckets of units."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -20,12 +20,16 @@ EVERYONE = ""
 REQUESTS = "requests"
 CATEGORY = "error_category:"
 OTHER = "(other)"
-"""What a segment or an error category is called that came when all names were taken."""
+"""Name for segments and error categories that appear once the limit on distinct names is reached."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class CellKey:
-    """`segment`: `EVERYONE` or `"language=de"`; `metric`: catalogue key, `REQUESTS`, `CATEGORY` + name or `counter`."""
+    """Key of one cell of the evidence.
+
+    `segment` is `EVERYONE` or like `"language=de"`. `metric` is a catalogue key, `REQUESTS`, `CATEGORY_PREFIX` + name,
+    or the name of an `exceedance_cell` or a `capped_cell`.
+    """
 
     stage: int
     arm: str
@@ -35,7 +39,7 @@ class CellKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bucketed:
-    """Sums per hash bucket, shape (256,), cumulative within a stage: `weight` counts, `value` adds the readings up."""
+    """Sums per hash bucket, shape (256,), cumulative within a stage: `weight` counts readings, `value` sums them."""
 
     weight: NDArray[np.float64]
     value: NDArray[np.float64]
@@ -43,9 +47,12 @@ class Bucketed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sums:
-    """Everything counted for one rollout. Histograms are log-histograms (`core.stats.quantile`) of quantile metrics;
-    first exposures are distinct units by (stage, arm); `moved` says how many more of a stage's units were last seen in
-    the canary than were first seen there."""
+    """Everything counted for one rollout.
+
+    `histograms` are log-histograms (`core.stats.quantile`) of quantile metrics. `first_exposures` are distinct units by
+    (stage, arm of the first exposure). `moved` is, per stage, the number of units last seen in the canary minus the
+    number first seen there.
+    """
 
     cells: Mapping[CellKey, Bucketed] = field(default_factory=dict)
     histograms: Mapping[CellKey, Mapping[int, int]] = field(default_factory=dict)
@@ -54,17 +61,17 @@ class Sums:
 
 
 def counter(metric: str, threshold: float) -> str:
-    """The cell that counts, as 0 or 1, the requests whose value is above a threshold."""
+    """Name of the cell that counts, as 0 or 1, the requests whose value exceeds a threshold."""
     return f"{metric}>{threshold:g}"
 
 
 def capped(metric: str, cap: float) -> str:
-    """The cell of a mean's readings with those above a cap counted as the cap, which was frozen from control."""
+    """Name of the cell of a mean's winsorised readings: values above the cap count as the cap."""
     return f"{metric}~{cap:g}"
 
 
 def derived_metrics(limits: Iterable[Limit]) -> Mapping[str, tuple[float, ...]]:
-    """Metric -> thresholds for which intake keeps a `counter` beside the metric itself."""
+    """Thresholds by metric for which intake keeps an `exceedance_cell` in addition to the metric itself."""
     thresholds: dict[str, set[float]] = {}
     for limit in limits:
         if limit.kind is Kind.EXCEEDS and CATALOGUE[limit.metric].kind is MetricKind.QUANTILE:

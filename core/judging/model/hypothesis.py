@@ -1,4 +1,4 @@
-"""What a limit asserts, as hypotheses that the kernels can test, and when an estimate lies beyond it."""
+"""Limits as null hypotheses that the kernels can test, and whether an estimate lies beyond a limit."""
 
 from dataclasses import dataclass
 from math import inf
@@ -9,9 +9,9 @@ from core.stats.checked import Side
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hypothesis:
-    """H0 canary <= ratio * control + shift ("greater") or >= ("less"), carrying `share` of the limit's weight.
+    """H0: canary <= ratio * control + shift (side "greater"), or >= (side "less"). `share` is its part of the weight.
 
-    `bound_ratio` and `bound_shift` always include the limit: they are used where no control is left.
+    `bound_ratio` and `bound_shift` always include the limit's amount; they are used when no control is left.
     """
 
     side: Side
@@ -23,12 +23,15 @@ class Hypothesis:
 
     @property
     def sign(self) -> int:
-        """+1 where more is harm, -1 where less is."""
+        """+1 for side "greater", -1 for side "less"."""
         return 1 if self.side == "greater" else -1
 
 
 def hypotheses(limit: Limit) -> tuple[Hypothesis, ...]:
-    """One for a direction, two of half the weight for `changes_by`. Any-harm tests against no change at all."""
+    """Null hypotheses "no harm": one per direction of the limit; `changes_by` gives two with half the weight each.
+
+    Without `strict` the null is "no change for the worse at all" (any-harm); with it, the limit's own amount.
+    """
     sides: tuple[Side, ...] = ("greater",)
     if limit.kind is Kind.DROPS_BY:
         sides = ("less",)
@@ -38,7 +41,7 @@ def hypotheses(limit: Limit) -> tuple[Hypothesis, ...]:
 
 
 def clearing(limit: Limit) -> tuple[Hypothesis, ...]:
-    """H0: the limit is broken, or just reached. Evidence against each of them shows that it is kept."""
+    """Non-inferiority nulls: the limit is violated or just reached. Rejecting all of them shows that it is kept."""
     return tuple(
         Hypothesis(
             side="less" if harm.side == "greater" else "greater",
@@ -55,7 +58,7 @@ def clearing(limit: Limit) -> tuple[Hypothesis, ...]:
 def _hypothesis(limit: Limit, side: Side, share: float) -> Hypothesis:
     signed = limit.amount if side == "greater" else -limit.amount
     relative = limit.scale is Scale.RELATIVE
-    # a fall by 100 % or more leaves no rate to test: the least positive ratio says so
+    # A fall by 100 % or more leaves no rate to test, so use the smallest positive ratio.
     ratio, shift = (max(1 + signed, 1e-6), 0.0) if relative else (1.0, signed)
     any_harm = not limit.strict
     return Hypothesis(
@@ -69,7 +72,7 @@ def _hypothesis(limit: Limit, side: Side, share: float) -> Hypothesis:
 
 
 def effect(limit: Limit, canary: float, control: float) -> float:
-    """The difference as the limit measures it: relative to control, or in the metric's own unit."""
+    """Canary minus control as the limit measures it: relative to control, or in the metric's own unit."""
     if limit.scale is not Scale.RELATIVE:
         return canary - control
     if control > 0:
@@ -78,7 +81,7 @@ def effect(limit: Limit, canary: float, control: float) -> float:
 
 
 def is_beyond(limit: Limit, side: Side, canary: float | None, control: float | None) -> bool:
-    """Whether the estimate lies beyond the limit on that side; never where it is unknown."""
+    """Whether the estimate lies beyond the limit on that side; False when a level is unknown."""
     if canary is None or control is None:
         return False
     difference = effect(limit, canary, control)

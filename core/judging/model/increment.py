@@ -1,4 +1,4 @@
-"""What one look adds to one metric's counts in one stage."""
+"""The counts that one look adds to one metric in one stage."""
 
 from dataclasses import dataclass, replace
 
@@ -7,11 +7,11 @@ from core.judging.model.evidence import CONTROL, Arm
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """Counts since the last look, of everybody or of one `segment`.
+    """Counts since the last look, overall or in one `segment`.
 
-    `aside_*` are part of what came in, but not of the other counts: in a stage's first look some of control's buckets
-    are set aside to learn the base rate from (for an error category: some of the canary's, to see it appear). For a
-    quantile's crossings they are control's counts up to the last look, above the same threshold.
+    `aside_*` came in too but are not included in the other counts. In a stage's first look some control buckets are set
+    aside to learn the base rate (for an error category, some canary buckets, to detect that it appeared). For quantile
+    crossings they are control's counts above the same threshold up to the last look.
     """
 
     stage: int
@@ -26,18 +26,18 @@ class Step:
 
     @property
     def moved(self) -> bool:
-        """Whether anything came in."""
+        """Whether anything came in since the last look."""
         return any(
             (self.canary_trials, self.canary_events, self.control_trials, self.control_events, self.aside_trials)
         )
 
     @property
     def counted(self) -> bool:
-        """Whether either arm has a trial that counts as evidence."""
+        """Whether either arm has a trial that counts as evidence, which those set aside do not."""
         return self.canary_trials > 0 or self.control_trials > 0
 
     def setting_aside(self, arm: Arm, trials: float, events: float) -> "Step":
-        """The same counts, with some of one arm's set aside."""
+        """A copy in which these trials and events of one arm are set aside."""
         if arm == CONTROL:
             return replace(
                 self,

@@ -1,4 +1,4 @@
-"""What one look comes to: a verdict, with what it rests on and what is remembered for the next look."""
+"""The judgement of one look: the verdict, what it rests on, and the state for the next look."""
 
 from dataclasses import dataclass
 
@@ -8,10 +8,13 @@ from core.judging.model.verdict import Finding, Measure, Verdict
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """A verdict with what it rests on. Requests and units are those of the stage under way; `exposed_*` are the
-    canary's over the whole rollout (units: at least). `notes` are told and hold nothing: dry-run limits that would have
-    spoken, what is unexpectedly better. `segments` are the rows that stand out at the last look at segments, among the
-    `segments_checked` that had enough."""
+    """A verdict and what it rests on.
+
+    Requests and units are those of the current stage; `exposed_*` are the canary's over the whole rollout
+    (`exposed_units` is a lower bound). `notes` are reported but hold nothing: violated dry-run limits and unexpected
+    improvements. `segments` are the rows with the most evidence at the last look at segments, out of the
+    `segments_checked` that had enough requests.
+    """
 
     verdict: Verdict
     measures: tuple[Measure, ...]

@@ -1,4 +1,4 @@
-"""What was agreed beforehand about a metric, and how it reads."""
+"""Limits on metrics that were agreed before the rollout, and their plain-text form."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -8,13 +8,13 @@ from core.metrics.catalogue import CATALOGUE
 from core.metrics.catalogue import Kind as MetricKind
 
 CATEGORIES = "new_error_category"
-"""The metric that stands for every new error category at once."""
+"""Key of the metric that stands for all new error categories."""
 CATEGORY_UNIT = "% of requests"
-"""What the most frequent new category is measured in."""
+"""Unit of the rate of the most frequent new category."""
 
 
 class Kind(StrEnum):
-    """What a limit looks at."""
+    """How a limit compares the canary: against control, or against a fixed number."""
 
     DROPS_BY = "drops_by"
     RISES_BY = "rises_by"
@@ -25,7 +25,7 @@ class Kind(StrEnum):
 
 
 class Scale(StrEnum):
-    """What an amount is measured in: points of a proportion, relative to control, or the metric's own unit."""
+    """Unit of a limit's amount: points of a proportion, relative to control, or the metric's own unit."""
 
     POINTS = "points"
     RELATIVE = "relative"
@@ -33,7 +33,7 @@ class Scale(StrEnum):
 
 
 class Role(StrEnum):
-    """What happens when a limit is broken."""
+    """What happens when a limit is violated."""
 
     ROLLBACK = "rollback"
     HOLD = "hold"
@@ -42,7 +42,10 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
-    """2pp is `amount` 0.02 in points, 15% is 0.15 relative, 4000ms is 4000 absolute, a rate above 0.2% is 0.002."""
+    """One limit on one metric. `lasting` is how long the estimate must stay beyond the limit before it counts.
+
+    `amount` by `scale`: 2pp is 0.02 points, 15% is 0.15 relative, 4000ms is 4000 absolute, a rate of 0.2% is 0.002.
+    """
 
     metric: str
     kind: Kind
@@ -56,17 +59,17 @@ class Limit:
 
     @property
     def absolute(self) -> bool:
-        """Whether the canary is held against a fixed number and needs no control."""
+        """Whether the canary is compared with a fixed number, so that no control is needed."""
         return self.kind is Kind.EXCEEDS or (self.kind is Kind.RATE_ABOVE and not self.per_category)
 
     @property
     def per_category(self) -> bool:
-        """Whether every new error category is a question of its own."""
+        """Whether the limit applies to every new error category separately."""
         return self.metric == CATEGORIES
 
     @property
     def acts(self) -> bool:
-        """Whether it may hold or roll back."""
+        """Whether it may hold the rollout or roll it back."""
         return not self.dry_run and self.role is not Role.WATCH
 
 
@@ -81,7 +84,7 @@ _VERBS = {
 
 
 def wording(limit: Limit) -> str:
-    """Plain text such as `drops by 2 pp` or `exceeds 4000 ms for 15 min`."""
+    """The limit as plain text, such as `drops by 2 pp` or `exceeds 4000 ms for 15 min`."""
     parts = [_VERBS[limit.kind], _amount(limit)]
     if limit.lasting:
         parts.append(f"for {_span(limit.lasting)}")
@@ -95,7 +98,7 @@ def wording(limit: Limit) -> str:
 
 
 def rounded(limit: Limit, size: float) -> str:
-    """A size other than the limit's own, in its scale and as exact as an estimate is: `2.4 pp`, `15 %`, `5,000 ms`."""
+    """A size in the limit's scale, rounded to two or three digits: `2.4 pp`, `15 %`, `5,000 ms`."""
     metric = CATALOGUE[limit.metric]
     if limit.scale is Scale.RELATIVE:
         return f"{size * 100:,.3g} %" if size < 10 else f"{size * 100:,.0f} %"

@@ -1,4 +1,4 @@
-"""What is asked of the evidence: the limits agreed on, what else is watched, and the stages entered so far."""
+"""The question put to the evidence: the agreed limits, the default limits, and the stages entered so far."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,9 +11,12 @@ from core.judging.model.limits import Limit, Role
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageDesign:
-    """One stage that was entered. `canary_share` is the canary's share, 0 to 1, of the units in both arms; None or 0
-    where nobody is served the new version. `control_left` is false once everybody is. `chosen`: only some people are in
-    it. `ends` is when it has to be decided at the latest."""
+    """One stage that was entered.
+
+    `canary_share` is the canary's share (0 to 1) of the units in both arms; None or 0 if nobody gets the new version.
+    `control_left` is False once everybody gets it. `chosen` means that only a cohort takes part. `ends` is the deadline
+    for a decision.
+    """
 
     index: int
     name: str
@@ -25,15 +28,18 @@ class StageDesign:
 
     @property
     def exposes(self) -> bool:
-        """Whether somebody is served the new version."""
+        """Whether anybody is served the new version."""
         return self.compared or bool(self.canary_share)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """`limits` (the file's) and `implied` stay in their order for the whole rollout: the record refers to them by
-    position, the file's first. `cuts` are the dimensions of segments that are judged, `caps` the values above which
-    a mean's readings count as the cap."""
+    """What one look has to answer.
+
+    `limits` (from the file) and `implied` (the default limits) keep their order for the whole rollout: records refer to
+    them by position, the file's limits first. `cuts` are the segment dimensions that are judged. `caps` are, by metric,
+    the values at which a mean's readings are capped.
+    """
 
     limits: tuple[Limit, ...]
     implied: tuple[Limit, ...] = ()
@@ -45,7 +51,7 @@ class Question:
     alpha: float = 0.05
     no_data_after: timedelta = timedelta(minutes=15)
     segments_every: timedelta = timedelta(seconds=50)
-    splits_set_aside: int = 0  # so many findings of a wrong split have people set aside
+    splits_set_aside: int = 0  # number of sample-ratio mismatch findings that people have set aside
 
     def __post_init__(self) -> None:
         if not 0 < self.alpha < 1:
@@ -55,58 +61,60 @@ class Question:
 
     @property
     def criteria(self) -> tuple[Limit, ...]:
-        """Everything that is tested, by position."""
+        """All limits that are tested: the file's, then the default ones. Positions refer to this tuple."""
         return self.limits + self.implied
 
     def is_implied(self, position: int) -> bool:
-        """Whether no file agreed on this criterion."""
+        """Whether this criterion is a default limit, not one from the file."""
         return position >= len(self.limits)
 
     def is_divided(self, position: int) -> bool:
-        """Whether a criterion is judged in segments as well: what is only told is not."""
+        """Whether this criterion is also judged in segments. Default limits that are only reported are not."""
         limit = self.criteria[position]
         return not limit.per_category and (not self.is_implied(position) or limit.role is Role.HOLD)
 
     def cell(self, metric: str) -> str:
-        """The cell that a metric is compared by: capped where its cap is known."""
+        """Name of the cell by which a metric is compared: the capped one once its cap is known."""
         cap = self.caps.get(metric)
         return metric if cap is None else capped(metric, cap)
 
     @property
     def stage(self) -> StageDesign:
-        """The stage under way."""
+        """The design of the current stage."""
         return next(stage for stage in self.stages if stage.index == self.current)
 
     @property
     def compared(self) -> tuple[int, ...]:
-        """Stages in which canary and control live side by side, in order."""
+        """Indices of the stages that have both a canary and a control, in order."""
         return tuple(stage.index for stage in self.stages if stage.compared and stage.control_left)
 
     @property
     def alone(self) -> tuple[int, ...]:
-        """Stages in which no control is left and that are held against its past, in order. Chosen people have none:
-        they come before everybody, and the past of others says nothing about them."""
+        """Indices of the stages without a control, which are compared with control's past, in order.
+
+        Cohort stages are excluded: other people's past says nothing about a cohort.
+        """
         return tuple(
             stage.index for stage in self.stages if stage.exposes and not stage.control_left and not stage.chosen
         )
 
     @property
     def exposed(self) -> tuple[int, ...]:
-        """Stages in which somebody is served the new version, in order."""
+        """Indices of the stages in which anybody is served the new version, in order."""
         return tuple(stage.index for stage in self.stages if stage.exposes)
 
     @property
     def latest(self) -> tuple[int, ...]:
-        """The exposed stage under way and the one before it: where segments may still have something new."""
+        """The last two exposed stages: only there can segments still receive new counts."""
         return self.exposed[-2:]
 
     @property
     def epochs(self) -> tuple[int, ...]:
-        """The stages since which segments are compared: the first with a control, and the one under way."""
+        """The stages at which comparisons of segments start: the first one with a control, and the current one."""
         compared = self.compared
         here = (self.current,) if self.current in compared[1:] else ()
         return (*compared[:1], *here)
 
     def acting(self, role: Role) -> tuple[int, ...]:
-        """Positions of the file's limits that share the alpha of a role."""
+        """Positions of the file's limits that can act in a role; they share its alpha."""
         return tuple(i for i, limit in enumerate(self.limits) if limit.acts and limit.role is role)

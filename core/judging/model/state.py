@@ -1,4 +1,4 @@
-"""What the engine remembers between two looks: small, and all that a look adds to."""
+"""What the engine carries from one look to the next. Small; a new look needs nothing else from the past."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,14 +11,15 @@ from core.judging.model.verdict import RollBack, Skewed
 from core.stats.checked import Side
 
 Part: TypeAlias = Literal["pair", "alone", "fixed", "tail", "onset", "clear"]
-"""What a track holds: canary beside control, against control's past, against a fixed number, the share of readings
-above a mean's cap, harm that began at an unknown time, or that the limit is kept."""
+"""What an e-process tests: canary against control ("pair"), against control's past ("alone"), against a fixed number
+("fixed"), the proportion of readings above a mean's cap ("tail"), harm with an unknown onset ("onset"), or
+non-inferiority ("clear")."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Total:
-    """Counts of one metric: in one stage up to the last look, or lately, where every look before weighs half as much
-    for each five minutes that have passed."""
+    """Counts of one metric in both arms: either of one stage up to the last look, or recent ones that decay with a
+    half-life of five minutes."""
 
     canary_trials: float = 0.0
     canary_events: float = 0.0
@@ -28,7 +29,10 @@ class Total:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Track:
-    """An exact e-process of a criterion (its position) that began with stage `since`: one log per alternative."""
+    """Exact e-process of a criterion (`limit` is its position) since stage `since`.
+
+    `components` are its logs, one per alternative.
+    """
 
     limit: int
     side: Side
@@ -40,7 +44,10 @@ class Track:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CategoryTrack:
-    """The e-process of the `order`-th new error category, begun after its first event; counts since that stage."""
+    """E-process of the `order`-th new error category. It starts after the category's first event.
+
+    `events` and `trials` count since stage `since`.
+    """
 
     limit: int
     name: str
@@ -53,9 +60,9 @@ class CategoryTrack:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Threshold:
-    """Values, set at the last look, above which the next look counts; and what was above them then.
+    """Thresholds set at the last look, above which the next look counts values, and the counts at that time.
 
-    `clear` is set for the side of the evidence that the limit is kept.
+    `clear` marks thresholds of the non-inferiority test.
     """
 
     limit: int
@@ -74,9 +81,9 @@ class Threshold:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Baseline:
-    """Control's level in the stages that had one, frozen when control left; `error` None for quantiles.
+    """Control's level over the stages that had one, frozen when control left. `error` is None for quantiles.
 
-    `low` and `high` are how far off the value may be, None where the error says it.
+    `low` and `high` bound the true level; None when `error` describes the uncertainty.
     """
 
     value: float
@@ -85,14 +92,14 @@ class Baseline:
     high: float | None = None
 
     def edge(self, side: Side) -> float:
-        """The level at which harm on that side is least, of all that control may have had."""
+        """The plausible past level that makes harm on this side look smallest."""
         found = self.high if side == "greater" else self.low
         return self.value if found is None else found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
-    """A metric's readings in the stage under way: how many, of how many requests, when the last ones came."""
+    """A metric's readings in the current stage: how many, out of how many requests, and when the last ones came."""
 
     readings: float
     requests: float
@@ -101,8 +108,10 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentScore:
-    """How strongly a criterion is broken in a segment, as of the last look at segments. `counted` is the part of
-    `log_e` whose estimate lies beyond the limit, None where none does."""
+    """Evidence that a criterion is violated in a segment, as of the last look at segments.
+
+    `counted` is the part of `log_e` whose estimate lies beyond the limit; None if there is no such part.
+    """
 
     limit: int
     segment: str
@@ -113,8 +122,8 @@ class SegmentScore:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SplitCheck:
-    """The test of how people are split: `since` are the distinct units by stage and arm (`"stage|arm"`) when it began
-    anew, `found` the finding that stands, `findings` how many there were."""
+    """State of the sample-ratio mismatch test. `since` are the distinct units by `"stage|arm"` when the test last
+    restarted, `found` is the open finding, `findings` counts all of them."""
 
     since: Mapping[str, int] = field(default_factory=dict)
     found: Skewed | None = None
@@ -123,9 +132,11 @@ class SplitCheck:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
-    """`State()` is before the first look, whatever is asked. `totals` is keyed `"stage|metric"` or
-    `"stage|metric|segment"`, `last_request` by arm, `arrivals` by `"metric|arm"`, `taus` by position, `beyond_since` by
-    position or `"position|segment"`, `effects` (design effects) and `recent` by the name that steps are counted under.
+    """State between looks; `JudgingState()` is the state before the first look of any question.
+
+    Keys: `totals` by `"stage|metric"` or `"stage|metric|segment"`, `last_request` by arm, `arrivals` by `"metric|arm"`,
+    `taus` by position, `beyond_since` by position or `"position|segment"`, `effects` (design effects) and `recent` by
+    the metric name of the counts.
     """
 
     looks: int = 0
@@ -137,34 +148,37 @@ class State:
     taus: Mapping[str, float] = field(default_factory=dict)
     beyond_since: Mapping[str, datetime] = field(default_factory=dict)
     stage: int | None = None
-    stage_seen: datetime | None = None  # the first look at this stage
-    exposed_since: datetime | None = None  # the first look at all
-    seen: datetime | None = None  # the last look
-    starts: int = 0  # of the onset tracks, so far
+    stage_seen: datetime | None = None  # first look at this stage
+    exposed_since: datetime | None = None  # first look of the rollout
+    seen: datetime | None = None  # last look
+    starts: int = 0  # onsets that the onset e-processes allow for, so far
     recent: Mapping[str, Total] = field(default_factory=dict)
     effects: Mapping[str, float] = field(default_factory=dict)
-    last_request: Mapping[str, datetime] = field(default_factory=dict)  # per arm, of the stage under way
-    elsewhere: Mapping[str, float] = field(default_factory=dict)  # per arm: the other's requests when its last one came
-    arrivals: Mapping[str, Arrival] = field(default_factory=dict)  # of the stage under way
-    kept: tuple[int, ...] = ()  # limits that were shown to be kept in the stage under way: once shown, shown
-    slots: tuple[str, ...] = ()  # the segments that are judged, in the order in which they were taken up
-    left_out: int = 0  # segments that have requests and are not judged
-    segments_seen: datetime | None = None  # the last look at segments
+    last_request: Mapping[str, datetime] = field(default_factory=dict)  # per arm, in the current stage
+    elsewhere: Mapping[str, float] = field(default_factory=dict)  # per arm: the other arm's requests at its last one
+    arrivals: Mapping[str, Arrival] = field(default_factory=dict)  # in the current stage
+    kept: tuple[int, ...] = ()  # positions of limits shown to be kept in the current stage; they stay shown
+    slots: tuple[str, ...] = ()  # segments that are judged, in the order in which they got a slot
+    left_out: int = 0  # segments with requests but without a slot
+    segments_seen: datetime | None = None  # last look at segments
     segments: tuple[SegmentScore, ...] = ()
     split: SplitCheck = field(default_factory=SplitCheck)
     rolled_back: RollBack | None = None
 
     def total(self, stage: int, metric: str, segment: str = "") -> Total:
-        """The counts up to the last look; zeros where there were none."""
+        """Counts of a metric in a stage up to the last look; zeros if there are none."""
         return self.totals.get(total_key(stage, metric, segment), Total())
 
 
 def total_key(stage: int, metric: str, segment: str = "") -> str:
-    """The key of `State.totals`."""
+    """Key of a metric in `JudgingState.totals`."""
     return f"{stage}|{metric}|{segment}" if segment else f"{stage}|{metric}"
 
 
 def is_everybodys(key: str) -> bool:
-    """Whether a key of `State.totals` is of no segment. Categories have none, and may be named with a bar."""
+    """Whether a key of `JudgingState.totals` belongs to no segment.
+
+    Error categories never have a segment, and their names may contain a bar.
+    """
     metric = key.partition("|")[2]
     return metric.startswith(CATEGORY) or "|" not in metric

@@ -1,4 +1,4 @@
-"""What the engine may conclude; every kind of not knowing is a value of its own."""
+"""Verdicts of the engine and what they rest on. Every kind of missing knowledge is a verdict of its own."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,9 +17,12 @@ Word: TypeAlias = Literal[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One limit that speaks. `difference`, `low` and `high` are relative to control where `relative`, else in the
-    metric's own unit; the range is always valid at 95 %. `log_e` is the limit's own evidence, `threshold` what it would
-    need alone. `segment` is empty for everyone."""
+    """One violated limit.
+
+    `difference`, `low` and `high` are relative to control if `relative`, else in the metric's own unit; (low, high) is
+    a 95 % confidence sequence. `log_e` is the limit's own log e-value, `threshold` the value it would need alone.
+    `segment` is empty for the overall comparison.
+    """
 
     metric: str
     kind: str
@@ -40,14 +43,14 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Continue:
-    """Nothing speaks against the new version so far."""
+    """No limit is violated so far."""
 
     name: Literal["continue"] = "continue"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TooEarly:
-    """There is nothing to compare yet: an arm of the stage under way has had no request."""
+    """Nothing to compare yet: an arm of the current stage has had no request."""
 
     canary_requests: int
     control_requests: int
@@ -56,7 +59,7 @@ class TooEarly:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoData:
-    """An arm has fallen silent. `since` is its last request; None: it never had one."""
+    """An arm receives no more requests. `since` is the time of its last request; None if it never had one."""
 
     since: datetime | None
     arm: str
@@ -65,7 +68,7 @@ class NoData:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrokenSource:
-    """Requests go on, but a metric that a limit rests on has stopped arriving. `since` is its last reading."""
+    """Requests continue, but the readings of a limit's metric have stopped. `since` is the time of the last one."""
 
     metric: str
     title: str
@@ -76,16 +79,18 @@ class BrokenSource:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoControl:
-    """Everybody is served the new version: absolute limits still speak, the others only against the past."""
+    """Everybody is served the new version: absolute limits still apply, the others compare with control's past."""
 
     name: Literal["no_control"] = "no_control"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Skewed:
-    """Units were not split as designed, so no comparison can be trusted. Shares are the canary's, 0 to 1. It is the
-    `number`-th finding of the rollout (None: recorded before they were counted): who sets one aside has not set the
-    next one aside."""
+    """Sample-ratio mismatch: units were not split as designed, so no comparison can be trusted.
+
+    Shares are the canary's, 0 to 1. `number` counts the rollout's findings of this kind (None in records from before
+    they were counted): setting one aside does not set the next one aside.
+    """
 
     log_bayes_factor: float
     expected_share: float
@@ -96,7 +101,7 @@ class Skewed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cleared:
-    """Shown to be within every rollback limit. `watched` are metrics too rare to be shown so in the time given."""
+    """Every limit that can act is shown to be kept. `watched` are metrics too rare to show that in the time given."""
 
     watched: tuple[str, ...] = ()
     name: Literal["cleared"] = "cleared"
@@ -104,7 +109,7 @@ class Cleared:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
-    """A hold limit is broken; the first finding is what fired."""
+    """A hold limit is violated. The first finding carries the most evidence."""
 
     findings: tuple[Finding, ...]
     name: Literal["hold"] = "hold"
@@ -112,7 +117,7 @@ class Hold:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RollBack:
-    """A rollback limit is broken; the first finding is what fired. Never undone by a later look."""
+    """A rollback limit is violated. The first finding carries the most evidence. Later looks never undo it."""
 
     findings: tuple[Finding, ...]
     name: Literal["roll_back"] = "roll_back"
@@ -121,22 +126,21 @@ class RollBack:
 Verdict: TypeAlias = Continue | TooEarly | NoData | BrokenSource | NoControl | Skewed | Cleared | Hold | RollBack
 
 Harm: TypeAlias = Literal["more", "less", "either"]
-"""Which way of a metric is harm."""
+"""The direction in which a metric's change is harm."""
 
 AsExpected: TypeAlias = Literal["", "as expected", "not as expected", "not shown yet"]
-"""Whether a metric went where its owner expected it to go; empty without an expectation."""
+"""Whether a metric changed as its owner expected; empty without an expectation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measure:
-    """One row of a summary, over the stage under way. `difference`, `low` and `high` as in `Finding`; None is unknown.
+    """One row of a summary of the current stage. `difference`, `low` and `high` are as in `Finding`; None is unknown.
 
-    `n_*` count the arm's requests with this metric; `weaker`: compared with the past, as no control is left.
-    `amount` is the limit in the unit of `difference` (of `canary` where `absolute`); `error` the standard error of a
-    mean's difference, in the metric's own unit. `log_e` is the evidence of harm, `needed` what it would need alone;
-    `log_clear` the evidence that the limit is kept, None where that cannot be shown. `implied`: not agreed in the file,
-    but watched as the catalogue or an expectation says; `limit_text` then says what is watched for. `expected` is empty
-    without an expectation.
+    `n_*` count the arm's requests that have a reading of this metric. `weaker` means compared with control's past, as
+    no control is left. `amount` is the limit in the unit of `difference` (of `canary` if `absolute`); `error` is the
+    standard error of a mean's difference in the metric's own unit. `log_e` is the log e-value of harm, `needed` the
+    value it would need alone. `log_clear` is the log e-value that the limit is kept, None if that cannot be shown.
+    `implied` marks a default limit; `limit_text` then describes that one. `expected` is empty without an expectation.
     """
 
     metric: str
@@ -171,10 +175,12 @@ class Measure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlindSpot:
-    """A rollback limit of which harm of twice its amount could still have been missed. `missed` is that harm: a change
-    in the unit of a measure's `difference`, with a fixed limit the level itself. `unread`: no reading ever arrived (of
-    `arm`). `readings` are the canary's so far, `needed` how many it takes, `more` how long that lasts at this pace;
-    None is unknown, or never."""
+    """A rollback limit whose test could still have missed harm of twice the limit's amount.
+
+    `missed` is that harm: a change in the unit of a measure's `difference`, or the level itself for a fixed limit.
+    `unread` means that `arm` has had no reading at all. `readings` counts the canary's readings so far, `needed` how
+    many it takes, `more` how long that takes at the current pace; None is unknown, or never.
+    """
 
     metric: str
     kind: str
@@ -193,5 +199,5 @@ class BlindSpot:
 
     @property
     def key(self) -> str:
-        """What a person accepts: this limit of this metric."""
+        """Identifies the limit for acceptance by a person: `metric:kind`."""
         return f"{self.metric}:{self.kind}"

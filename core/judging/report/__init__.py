@@ -1,1 +1,1 @@
-"""What people read of a judgement: one row per metric, how it developed, and what it could have shown."""
+"""What people read about a judgement: one row per metric, its history, and its statistical power."""

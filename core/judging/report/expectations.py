@@ -1,4 +1,4 @@
-"""Whether a metric went where its owner expected it to go."""
+"""Compare a metric's change with what its owner expected."""
 
 from core.judging.model.confidence_range import Seen
 from core.judging.model.default_limits import Expected
@@ -9,10 +9,10 @@ from core.metrics.catalogue import MarginScale, Metric
 def outcome(
     expected: Expected, entry: Metric, seen: Seen, difference: float | None, low: float | None, high: float | None
 ) -> AsExpected:
-    """`difference` and its always-valid range against what was expected; unknown ranges show nothing.
+    """Compare `difference` and its confidence sequence (low, high) with the expectation.
 
-    Up or down is as expected once the range excludes no change on that side; not so once it lies wholly outside what
-    was expected. The same is as expected while the range keeps within the default margin.
+    "up" and "down" are met once the sequence excludes zero in that direction, and missed once it lies wholly outside
+    the expected range. "same" is met while it stays within the default margin. An unknown range shows nothing yet.
     """
     if difference is None or low is None or high is None:
         return "not shown yet"
@@ -34,7 +34,7 @@ def outcome(
 
 
 def _bounds(expected: Expected) -> tuple[float, float]:
-    """The far end that was named, and no change: what lies beyond either is not as expected."""
+    """The expected range: from no change to the far end that was named."""
     far = float("inf")
     if expected.direction == "up":
         return 0.0, far if expected.high is None else expected.high

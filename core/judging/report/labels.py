@@ -1,4 +1,4 @@
-"""The word for a row: whether it looks well, is within its limit, or is worse than was agreed."""
+"""The label of a summary row: fine, better, slightly worse, worse, or not enough data."""
 
 from core.judging.engine.accumulate import GATE_REQUESTS
 from core.judging.model.confidence_range import Seen
@@ -11,7 +11,7 @@ from core.metrics.catalogue import Good, Metric
 def of(
     limit: Limit, entry: Metric, seen: Seen, low: float | None, high: float | None, *, proven: bool, implied: bool
 ) -> Word:
-    """Of what was seen, with its range; `proven`: the evidence of harm would do for one limit alone."""
+    """Choose the label for an estimate with its range. `proven` means enough evidence of harm for a single limit."""
     beyond = _beyond_limit(limit, seen.canary, seen.control)
     risen = low is not None and low > 0
     fallen = high is not None and high < 0

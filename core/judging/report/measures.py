@@ -1,4 +1,4 @@
-"""Rows of a summary: where each metric stands in the stage under way, in numbers and in a word."""
+"""Rows of a summary: each metric's estimate in the current stage, with its range and a label."""
 
 from dataclasses import replace
 from math import log
@@ -32,7 +32,7 @@ _WELL: frozenset[Word] = frozenset({"Fine", "Better", "Slightly worse, within li
 def everybody(
     question: Question, look: Look, state: State, scored: tuple[Score, ...], kept: Clearances
 ) -> tuple[Measure, ...]:
-    """One row per limit of the file, in order, then one per other metric of which anything came in.
+    """One row per limit of the file, in order, then one per other metric that has data.
 
     `state` is the state after the look.
     """
@@ -60,8 +60,10 @@ def everybody(
 
 
 def segments(question: Question, state: State, most: int | None = None) -> tuple[Measure, ...]:
-    """One row per criterion and segment, as of the last look at segments; the file's limits first. With `most` only
-    those that say most, the strongest first."""
+    """One row per criterion and segment as of the last look at segments, the file's limits first.
+
+    With `max_rows` only those beyond their limit with the most evidence, strongest first.
+    """
     share = (1 - of_everybody(question)) / SLOTS
     found = [(one, _needed(question, question.criteria[one.limit], one.limit, share)) for one in state.segments]
     if most is not None:
@@ -74,7 +76,7 @@ def segments(question: Question, state: State, most: int | None = None) -> tuple
 
 
 def _worst(scored: tuple[Score, ...], sides: list[int], otherwise: int) -> int:
-    """The side that a row speaks of, where the catalogue watches both."""
+    """Position of the default limit (rise or drop) that a metric's row describes."""
     return max(sides, key=lambda i: scored[i].counted) if any(scored[i].beyond for i in sides) else otherwise
 
 
@@ -109,7 +111,7 @@ def _row(question: Question, look: Look, state: State, position: int, score: Sco
 
 
 def _rests_on_one_bucket(limit: Limit, standing: Standing, row: Measure) -> bool:
-    """Whether it would be beyond the limit, or no better, without the bucket that says most for the new version."""
+    """Whether the row would be beyond the limit, or no longer better, without the most favourable bucket."""
     if limit.absolute or limit.per_category or CATALOGUE[limit.metric].quantile is not None:
         return False
     for hypothesis in hypotheses(limit):
@@ -173,7 +175,7 @@ def _measure(
 
 
 def _needed(question: Question, limit: Limit, position: int, share: float) -> float:
-    """The evidence, in nats, that would do alone: the bar of its role over its own share of the weights."""
+    """The log e-value that this criterion would need alone: the role's threshold divided by its share of the weight."""
     if question.is_implied(position):
         return log(len(question.implied) / FALSE_DISCOVERIES)
     return log(1 / question.alpha) + log(max(len(question.acting(limit.role)), 1)) - log(share)

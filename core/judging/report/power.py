@@ -1,4 +1,4 @@
-"""What one measure could have shown by now: the smallest change noticed, the worst still left, and for how long."""
+"""Power of one measure so far: the smallest noticeable harm, the worst harm still possible, and the time needed."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,15 +12,18 @@ from core.stats import planning
 from core.stats.checked import Side
 
 EDGE = 1e-9
-TYPICAL = 0.02  # of the level, where neither a limit nor the catalogue says what a typical harm is
+TYPICAL = 0.02  # default typical harm, if neither a limit nor the catalogue gives one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Power:
-    """`noticeable` is the smallest harm, as a positive number in the unit of `difference`, that would have been noticed
-    so far; with a fixed limit, how far beyond it. `could_still_be` is the harmful end of the 95 % range.
-    `decided_in` is the time until a harm as large as the limit would be noticed at this traffic; zero: it would have
-    been by now. None is unknown everywhere."""
+    """Statistical power of one measure. None means unknown.
+
+    `noticeable` is the smallest harm that would have been noticed so far: a positive number in the unit of
+    `difference`, or the distance beyond a fixed limit. `could_still_be` is the harmful end of the 95 % range.
+    `decided_in` is the time until harm as large as the limit would be noticed at this traffic; zero if it already
+    would have been.
+    """
 
     noticeable: float | None
     could_still_be: float | None
@@ -28,11 +31,10 @@ class Power:
 
 
 def power(measure: Measure, *, canary_share: float, elapsed: timedelta, alpha: float = 0.05) -> Power:
-    """What this measure could have shown since the stage began, `elapsed` ago.
+    """Estimate what this measure could have shown since the stage began, `elapsed` ago.
 
-    `canary_share` is the canary's share of both arms' traffic, 0 to 1. An expectation of when evidence suffices, not a
-    promise; a strict limit takes longer than said here. Quantiles are unknown: how many values lie near one is not in
-    a measure.
+    `canary_share` is the canary's share of both arms' traffic, 0 to 1. Times are expectations, not promises; a strict
+    limit takes longer. The power for quantiles is unknown, since a measure does not hold the density around one.
     """
     bar = exp(-measure.needed) if measure.needed > 0 else alpha
     return Power(
@@ -43,7 +45,7 @@ def power(measure: Measure, *, canary_share: float, elapsed: timedelta, alpha: f
 
 
 def harm(measure: Measure) -> Harm:
-    """Which way is harm; what was recorded before rows had a role says so by its metric."""
+    """The harmful direction. Rows recorded before rows had a role take it from the catalogue."""
     entry = CATALOGUE.get(measure.metric)
     if measure.role or entry is None:
         return measure.harm
@@ -72,7 +74,7 @@ def _noticeable(measure: Measure, share: float, alpha: float) -> float | None:
 
 
 def _points(measure: Measure, side: Side, trials: float, share: float, alpha: float) -> float:
-    """Infinite where no change at all would have been noticed."""
+    """Smallest noticeable change of a rate in points; infinite if no change would have been noticed."""
     if _is_fixed(measure):
         bound = _inside(measure.amount or 0.0)
         found = float(planning.smallest_noticeable_against(bound, trials, side=side, alpha=alpha))
@@ -116,7 +118,7 @@ def _worst(measure: Measure) -> float | None:
 
 
 def _comparable(measure: Measure, share: float) -> bool:
-    """Whether there is something to compare with, of a kind whose noise is known."""
+    """Whether there is something to compare with and the metric's noise is known."""
     entry = CATALOGUE.get(measure.metric)
     if entry is None or measure.weaker or entry.kind is Kind.QUANTILE:
         return False
@@ -140,13 +142,13 @@ def _sides(measure: Measure) -> tuple[Side, ...]:
 
 
 def _control_rate(measure: Measure) -> float:
-    """Control's rate, drawn a little away from 0 and 1: nothing seen yet is not never."""
+    """Control's rate, smoothed away from 0 and 1: no event so far does not mean never."""
     control, trials = measure.control or 0.0, measure.n_control / measure.design_effect
     return _inside((control * trials + 0.5) / (trials + 1) if control <= 0 or control >= 1 else control)
 
 
 def _typical(measure: Measure) -> float | None:
-    """A typical harm of a mean in its own unit, from which its evidence takes its tuning."""
+    """Typical harm of a mean in its own unit; it tunes the mixture."""
     entry = CATALOGUE[measure.metric]
     amount = measure.amount if measure.amount and not measure.absolute else entry.default_margin or TYPICAL
     return _own_unit(measure, amount) or None

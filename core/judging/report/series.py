@@ -1,4 +1,4 @@
-"""How a difference developed: one point per look, for a chart beside its limit."""
+"""History of a metric's difference: one point per look, for a chart with the limit."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from core.judging.model.question import Question
 from core.metrics.catalogue import CATALOGUE
 
 SHOWN = 200
-"""Looks of which a chart is made, at most."""
+"""Looks that a chart shows at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,16 +25,16 @@ class Point:
 
 
 def points(question: Question, looks: Sequence[Look], metric: str) -> tuple[Point, ...]:
-    """What a metric did, look by look, since the stage of each; those that saw nothing of it are left out.
+    """One point per look, each since the start of that look's stage. Looks without data of the metric are skipped.
 
-    `question` is as it was asked last.
+    `question` is the latest one.
     """
     found = (_point(question, look, metric) for look in looks)
     return tuple(point for point in found if point is not None)
 
 
 def _point(question: Question, look: Look, metric: str) -> Point | None:
-    # Before its cap was known a mean was compared as it is.
+    # Before its cap was known, a mean was compared by its raw readings.
     cells = (question.cell(metric), metric)
     standing = next((one for cell in cells if (one := look.standing(cell, look.stage)) is not None), None)
     if standing is None or standing.canary is None or standing.control is None:

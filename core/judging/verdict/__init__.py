@@ -1,1 +1,1 @@
-"""What a look allows to conclude: findings, limits shown to be kept, sound evidence, and what could be detected."""
+"""Conclusions from a look: findings, non-inferiority, health of the evidence, and what could have been detected."""

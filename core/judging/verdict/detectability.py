@@ -1,4 +1,4 @@
-"""Which rollback limits are blind so far: harm of twice their amount would not have been found with 80 % chance."""
+"""Blind spots: rollback limits whose test would not yet find harm of twice their amount with 80 % probability."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -27,18 +27,18 @@ from core.stats import mean, proportion, rate
 from core.stats.checked import Array
 
 TIMES = 2.0
-"""So many times its limit is the harm that has to be seen."""
+"""The harm that has to be detected, as a multiple of the limit's amount."""
 CHANCE = 0.8
-"""With this chance by now."""
+"""The probability with which it has to be detected."""
 BELOW = NormalDist().inv_cdf(CHANCE)
-"""Standard errors by which four draws in five at most fall short of what is expected."""
+"""Standard errors below the expectation that a draw stays above with `DETECTION_PROBABILITY`."""
 REPORTERS = 3
 USUAL_SPREAD = 0.75
-"""Of the logarithm of latencies, where they do not tell it themselves."""
+"""Assumed standard deviation of the logarithm of latencies if the data do not show it."""
 NARROWEST, WIDEST = 0.3, 1.2
 LEAST = 1e-6
 MOST = 1e4
-"""So many times the evidence there is: what takes more is called never."""
+"""Largest multiple of the present traffic that is considered; anything beyond counts as never."""
 _NOW, _AHEAD = np.ones(1), np.geomspace(1.05, MOST, 60)
 _NORMAL = NormalDist()
 NORMAL_FROM = 50.0
@@ -49,18 +49,21 @@ _LOG_FACTORIALS = np.cumsum(np.log(np.maximum(np.arange(200), 1)))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Read:
-    """What a limit has been read by: the canary's readings, and the evidence (nats, untempered shares in) that harm of
-    twice the limit gives four times in five, at so many times the present traffic; None where it gives none."""
+    """Evidence to expect for one limit.
+
+    `readings` are the canary's so far. `evidence` maps multiples of the present traffic to the log e-value (before the
+    limit's share) that harm of twice the limit reaches with 80 % probability; None if it never gives any.
+    """
 
     readings: float
     evidence: Callable[[Array], Array] | None
 
 
 def blind_spots(question: Question, look: Look, state: State) -> tuple[BlindSpot, ...]:
-    """The acting rollback limits that are blind in the stage under way, in order; `state` is the state after the look.
+    """Blind spots among the acting rollback limits in the current stage, in order. `state` is the one after the look.
 
-    Sight comes from all that the evidence comes from: everything since the first stage with a control. Where no control
-    is left nothing more can be seen, and only what was never read is named.
+    All evidence since the first stage with a control counts. Once no control is left nothing more can be detected, so
+    only limits without any reading are listed.
     """
     if question.current not in question.exposed:
         return ()
@@ -71,7 +74,7 @@ def blind_spots(question: Question, look: Look, state: State) -> tuple[BlindSpot
 
 
 def nothing_seen(limits: tuple[Limit, ...]) -> tuple[BlindSpot, ...]:
-    """What is blind before anything was looked at."""
+    """The blind spots before the first look: every acting rollback limit."""
     return tuple(_spot(limit) for limit in limits if limit.acts and limit.role is Role.ROLLBACK)
 
 
@@ -120,7 +123,7 @@ def _spot(limit: Limit) -> BlindSpot:
 
 
 def _first(evidence: Callable[[Array], Array], bar: float) -> float | None:
-    """The least multiple of the present traffic that is enough."""
+    """The smallest multiple of the present traffic that gives enough evidence; None if none does."""
     if evidence(_NOW)[0] >= bar:
         return 1.0
     enough = evidence(_AHEAD) >= bar
@@ -128,7 +131,7 @@ def _first(evidence: Callable[[Array], Array], bar: float) -> float | None:
 
 
 def _more(question: Question, look: Look, state: State, limit: Limit, readings: int) -> timedelta | None:
-    """How long until so many more readings of the canary have come, at the pace of the stage under way."""
+    """Time until the canary has this many more readings at the current pace; None if unknown or over a year."""
     metric = limit.metric if counted(limit) else REQUESTS
     began = state.stage_seen
     here = state.total(question.current, REQUESTS).canary_trials
@@ -142,7 +145,7 @@ def _more(question: Question, look: Look, state: State, limit: Limit, readings: 
 
 
 def _share(question: Question, limit: Limit, hypothesis: Hypothesis) -> float:
-    """The part of the limit's weight that evidence since the first stage has."""
+    """Share of the limit's weight that belongs to evidence since the first stage."""
     if limit.per_category:
         return fading(1)
     share = of_stage(1, absolute=limit.absolute) * hypothesis.share
@@ -187,8 +190,8 @@ def _beside(
     usual: float,
     harmed: float,
 ) -> _Read:
-    """A rate beside control's: what the kernel says where both arms fall short of what is expected, four times in five
-    at most."""
+    """Forecast for a rate compared with control: the kernel's evidence if both arms fall short of their expectation by
+    `SHORTFALL_ERRORS`."""
     part, effect = _stratified(question, state), standing.design_effect
     if part <= 0:  # no stage has had both arms yet
         return _Read(readings=standing.canary_weight, evidence=None)
@@ -227,8 +230,10 @@ def _beside(
 
 
 def _over_buckets(trials: Array, share: Array, effect: float) -> Array:
-    """Sums of buckets, shape (times, 1, 256, 2), as chance spreads the rarer outcome over them: by Poisson quantiles
-    of it while they are few. An `effect` of 0 spreads nothing."""
+    """Bucket sums, shape (times, 1, 256, 2), with the rarer outcome spread as chance would, by Poisson quantiles.
+
+    An `effect` of 0 spreads it evenly.
+    """
     weight = np.repeat((trials / BUCKETS)[:, np.newaxis], BUCKETS, axis=1)
     rarer = np.minimum(share, 1 - share)[:, np.newaxis]
     usual = weight * rarer
@@ -239,7 +244,7 @@ def _over_buckets(trials: Array, share: Array, effect: float) -> Array:
 
 
 def _quantiles(means: Array) -> Array:
-    """256 quantiles of a Poisson law for each mean, shape (means, 256); of a normal one from 50 on."""
+    """256 quantiles of a Poisson distribution per mean, shape (means, 256); normal approximation from 50 on."""
     found = np.maximum(means[:, np.newaxis] + np.sqrt(means)[:, np.newaxis] * _NORMALS, 0.0)
     for row in np.flatnonzero(means < NORMAL_FROM):
         counts = np.arange(int(means[row] + 12 * np.sqrt(means[row]) + 12))
@@ -249,7 +254,7 @@ def _quantiles(means: Array) -> Array:
 
 
 def _stratified(question: Question, state: State) -> float:
-    """What part of a comparison is left when every stage is compared within itself: shares differ between stages."""
+    """Share of a pooled comparison's information that stratifying by stage leaves, as splits differ between stages."""
     pairs = [(t.canary_trials, t.control_trials) for s in question.compared for t in (state.total(s, REQUESTS),)]
     canary, control = sum(a for a, _ in pairs), sum(b for _, b in pairs)
     if canary == 0 or control == 0:
@@ -259,7 +264,7 @@ def _stratified(question: Question, state: State) -> float:
 
 
 def _events(question: Question, state: State, standing: Standing | None, limit: Limit, hypothesis: Hypothesis) -> _Read:
-    """Events that come when they come, over all requests."""
+    """Forecast for a metric that counts events over all requests."""
     totals = [state.total(stage, REQUESTS) for stage in question.compared]
     canary, control = sum(t.canary_trials for t in totals), sum(t.control_trials for t in totals)
     if canary == 0 or control == 0:
@@ -287,7 +292,7 @@ def _events(question: Question, state: State, standing: Standing | None, limit: 
 
 
 def _category(question: Question, look: Look, state: State, limit: Limit) -> _Read:
-    """A new category at twice the rate. The event that makes it appear is no evidence."""
+    """Forecast for a new error category at twice the rate. The event that makes it appear is no evidence."""
     served = sum(state.total(stage, REQUESTS).canary_trials for stage in question.exposed)
     if served == 0:
         return _Read(readings=0.0, evidence=None)
@@ -296,7 +301,7 @@ def _category(question: Question, look: Look, state: State, limit: Limit) -> _Re
 
 
 def _fixed(question: Question, look: Look, limit: Limit) -> _Read:
-    """A level that is held against a fixed number; of a quantile, the share of values above it."""
+    """Forecast for a level compared with a fixed number; for a quantile, the share of values above it."""
     quantile, first = CATALOGUE[limit.metric].quantile, question.exposed[0]
     name = limit.metric if quantile is None else counter(limit.metric, limit.amount)
     standing = look.standing(name, first) or look.standing(limit.metric, first)
@@ -305,7 +310,7 @@ def _fixed(question: Question, look: Look, limit: Limit) -> _Read:
     bound, harmed = limit.amount, TIMES * limit.amount
     if quantile is not None:
         bound = 1 - quantile
-        # The quantile lies at twice the limit: how many values lie above the limit itself.
+        # If the quantile lies at twice the limit, this share of values lies above the limit itself.
         harmed = 1 - _NORMAL.cdf(_NORMAL.inv_cdf(quantile) - log(TIMES) / WIDEST)
     if not 0 < bound < 1:
         return _Read(readings=standing.level_weight, evidence=None)
@@ -338,7 +343,7 @@ def _mean(question: Question, look: Look, state: State, position: int, hypothesi
     beyond = TIMES * size - size if limit.absolute or limit.strict else TIMES * size
     if beyond <= 0:
         return read
-    # Dearer answers vary more as well, in proportion.
+    # The spread of a mean grows in proportion to its level.
     grown = (
         (TIMES * limit.amount if limit.absolute else level + hypothesis.sign * TIMES * size) / level if level else 1.0
     )
@@ -352,8 +357,10 @@ def _mean(question: Question, look: Look, state: State, position: int, hypothesi
 
 
 def _spread(state: State, position: int, quantile: float, limit: Limit) -> float:
-    """The spread of the logarithm of values near a quantile, from how many canary values lie above it moved by the
-    limit; as is usual where too few tell."""
+    """Standard deviation of the logarithm of values near a quantile, from the canary values above quantile plus limit.
+
+    `USUAL_SPREAD` if there are too few values.
+    """
     found = [
         one
         for one in state.thresholds
@@ -371,7 +378,7 @@ def _spread(state: State, position: int, quantile: float, limit: Limit) -> float
 
 
 def _above(limit: Limit, quantile: float, hypothesis: Hypothesis, spread: float) -> float:
-    """The share of the canary's values above control's quantile where its own is off by twice the limit."""
+    """Share of the canary's values above control's quantile if its own quantile is off by twice the limit."""
     size = TIMES * limit.amount if limit.scale is Scale.RELATIVE else TIMES * 0.15
     moved = log(max(1 + hypothesis.sign * size, LEAST))
     return 1 - _NORMAL.cdf(_NORMAL.inv_cdf(quantile) - moved / spread)

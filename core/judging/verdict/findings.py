@@ -1,4 +1,4 @@
-"""Which limits speak: the file's by a weighted sum that keeps the false alarms, the others by false discoveries."""
+"""Violated limits: the file's by a weighted sum with family-wise error alpha, the default ones by e-BH."""
 
 from dataclasses import dataclass
 from math import log
@@ -21,13 +21,13 @@ from core.metrics.catalogue import CATALOGUE, Good
 from core.stats import multiplicity
 
 REPORTERS = 3
-"""So many complaints of the canary's people, each of another person or another hour, before they take anything back."""
+"""Complaints in the canary, each from another person or another hour, that a rollback needs at least."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Ready:
-    """A limit whose estimate is, and has lasted, beyond: for `everybody` (what counts most there), in these segments,
-    or both."""
+    """A limit whose estimate is beyond it and has lasted: overall (the strongest estimate there), in these segments, or
+    both."""
 
     score: Score
     everybody: Seen | None
@@ -36,10 +36,10 @@ class _Ready:
 
 
 def fired(question: Question, look: Look, state: State, scored: tuple[Score, ...], role: Role) -> tuple[Finding, ...]:
-    """Findings of the file's limits that together pass the bar of a role's alpha, the strongest first; empty below it.
+    """Findings of the file's limits for a role, strongest first; empty while they do not reach the role's threshold.
 
-    sum of w_i E_i >= 1 / alpha with equal shares of the limits, over those whose estimate is, and has lasted, beyond.
-    Which of the others speak as well is told by e-BH.
+    The threshold is sum_i w_i E_i >= 1 / alpha with equal weights, over limits whose estimate is beyond and has lasted.
+    The strongest one is always named; e-BH selects which others are.
     """
     positions = question.acting(role)
     if not positions:
@@ -59,7 +59,7 @@ def fired(question: Question, look: Look, state: State, scored: tuple[Score, ...
 def discovered(
     question: Question, look: Look, state: State, scored: tuple[Score, ...], role: Role
 ) -> tuple[Finding, ...]:
-    """Findings beyond the file's limits: e-BH over all that is implied for a role, in everybody and in segments."""
+    """Findings of the default limits for a role, strongest first: e-BH over the overall and segment comparisons."""
     of = [one for one in scored[len(question.limits) :] if question.criteria[one.limit].role is role]
     tests: list[tuple[float, Limit, Seen | None, str]] = []
     for score in of:
@@ -84,7 +84,7 @@ def discovered(
 
 
 def notes(question: Question, look: Look, state: State, scored: tuple[Score, ...]) -> tuple[Finding, ...]:
-    """What is told and holds nothing: dry-run and watched limits that would have spoken, and what went unexpectedly."""
+    """Findings that are reported but hold nothing: violated dry-run and watch limits, and unexpected changes."""
     bar = log(1 / question.alpha)
     silent = tuple(
         _finding(limit, score.strongest, score.counted, bar, "", "dry run" if limit.dry_run else "")
@@ -116,14 +116,14 @@ def _ready(question: Question, look: Look, state: State, score: Score) -> _Ready
 
 
 def _reported(question: Question, state: State, limit: Limit, segment: str = "") -> bool:
-    """Whether enough people have reported what a limit counts, where it counts reports and takes something back."""
+    """Whether there are enough reports; always True except for rollback limits on metrics that count events."""
     if new_counts.counted(limit) or limit.per_category or limit.role is not Role.ROLLBACK:
         return True
     return sum(state.total(s, limit.metric, segment).canary_events for s in question.exposed) >= REPORTERS
 
 
 def _speaking(question: Question, ready: _Ready, threshold: float) -> Finding:
-    """For everybody, or for the segment that weighs most where everybody's part is not beyond the limit."""
+    """The overall finding, or that of the heaviest segment if the overall estimate is not beyond the limit."""
     limit, share = question.criteria[ready.score.limit], of_everybody(question)
     heaviest = sorted(ready.segments, key=lambda one: -(one.counted or 0.0))
     if ready.everybody is not None:
@@ -134,7 +134,7 @@ def _speaking(question: Question, ready: _Ready, threshold: float) -> Finding:
 
 
 def _unforeseen(limit: Limit) -> str:
-    """Why something is told that no file asked for."""
+    """Why a finding is reported although the file sets no limit for it."""
     entry = CATALOGUE[limit.metric]
     rises = limit.kind is Kind.RISES_BY
     if entry.good in {Good.UP, Good.DOWN} and (entry.good is Good.UP) == rises:

@@ -1,4 +1,4 @@
-"""Whether the evidence can be trusted at all: the split of units, and data that stopped."""
+"""Health of the evidence: sample-ratio mismatch, silent arms and metrics that stopped arriving."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -18,28 +18,28 @@ from core.stats import split
 
 SKEW_BAR = log(1000)
 SPLIT_UNITS = 300
-"""Distinct units of a stage, below which nothing is said about its split."""
+"""Distinct units of a stage below which its split is not tested."""
 LEAST_SHARE = 1e-4
-"""What an arm of nobody is taken for, so that its odds can be told."""
+"""Smallest share of an arm, so that its odds are defined."""
 PATIENCE = 4
-"""How much longer than requests a single metric may be silent: some are judged in batches."""
+"""How many times longer than requests a single metric may be silent: some are judged in batches."""
 MISSED = 12
-"""Requests that an arm should have had while the other went on. By chance none of them comes once in e^12."""
+"""Requests missing from an arm, given the other arm's, that make it silent. By chance that happens once in e^12."""
 MISSED_BY_BOTH = 30
-"""The same where both arms are silent; more, as nights are quieter than days."""
+"""The same if both arms are silent; more, as nights are quieter than days."""
 SHORTEST_PACE = timedelta(minutes=1)
 FEW_MAY_BE_AWAY = timedelta(days=1)
-"""How long a cohort may be silent from its beginning: it may start at night."""
+"""How long a cohort may be silent at its start: it may start at night."""
 EXPECTED = 20
-"""Readings that should have come by the pace so far: with none of them a metric has stopped arriving."""
+"""Missing readings, by the pace so far, that mean that a metric has stopped arriving."""
 
 
 def check_split(question: Question, look: Look, before: SplitCheck) -> SplitCheck:
-    """The test of the split after a look. A finding stands until people are split as planned again, or somebody has set
-    it aside; then the test begins anew with those who come from then on.
+    """State of the sample-ratio mismatch test after a look.
 
-    A stage's first appearances are independent; those of two stages are often the same people, so that the evidence of
-    stages is averaged (with the shares of a sequence without an end), not multiplied.
+    A finding stands until the split is as designed again or a person sets it aside; then the test restarts with the
+    units that come from then on. First exposures within a stage are independent, but two stages often share the same
+    people, so the evidence of stages is averaged (with the weights of `infinite_series_share`), not multiplied.
     """
     counts = {
         f"{one.stage}|{arm}": n for one in look.exposures for arm, n in ((CANARY, one.canary), (CONTROL, one.control))
@@ -56,13 +56,15 @@ def check_split(question: Question, look: Look, before: SplitCheck) -> SplitChec
         return before
     found = Skewed(log_bayes_factor=total, expected_share=worst[0], observed_share=worst[1], number=before.findings + 1)
     if before.since and _is_right_by_now(question, look, found):
-        return before  # the arm that was late has caught up, which alone would look like too much of it
+        return before  # an arm that reported late has caught up; alone, its newcomers would look like too many
     return SplitCheck(since=counts, found=found, findings=before.findings + 1)
 
 
 def _against(question: Question, units: Mapping[int, tuple[int, int]]) -> tuple[float, tuple[float, float] | None]:
-    """The evidence that these units, (canary, control) by stage, were not split as planned, and (expected, observed)
-    share of the stage that shows it most; None where no stage has seen enough."""
+    """(log Bayes factor, worst shares) that units, (canary, control) by stage, were not split as designed.
+
+    The worst shares are (expected, observed) of the stage with the most evidence; None if no stage has enough units.
+    """
     total, most, worst = -inf, -inf, None
     for order, stage in enumerate((s for s in question.stages if s.index in question.compared), start=1):
         canary, control = units.get(stage.index, (0, 0))
@@ -77,24 +79,28 @@ def _against(question: Question, units: Mapping[int, tuple[int, int]]) -> tuple[
 
 
 def _is_right_by_now(question: Question, look: Look, found: Skewed) -> bool:
-    """Whether all who came are by now split as planned. Where the same people come again and again, those who come anew
-    never show it: they are who is left over. One arm may report later than the other; and a client that cached its side
-    for longer than a step settles is first seen on the wrong one."""
+    """Whether all units so far, by the arm they were last seen in, are split as designed.
+
+    New units alone may never show that when the same people keep coming back. One arm may report later than the other,
+    and a client that cached its arm across a step is first seen in the wrong one.
+    """
     now = {one.stage: (one.canary + one.moved, one.control - one.moved) for one in look.exposures}
     total, _ = _against(question, now)
     return total < SKEW_BAR and _as_planned(question, now, found) >= SKEW_BAR
 
 
 def _is_right_again(question: Question, look: Look, before: SplitCheck) -> bool:
-    """Whether those who came since the finding are split as planned."""
+    """Whether the units that came since the finding are split as designed."""
     assert before.found is not None
     since = {one.stage: _fresh(before, look, one.stage) for one in look.exposures}
     return _as_planned(question, since, before.found) >= SKEW_BAR
 
 
 def _as_planned(question: Question, units: Mapping[int, tuple[int, int]], found: Skewed) -> float:
-    """For a split as planned rather than as it was found: a log likelihood ratio, to be held against the bar of the
-    finding itself. In other stages the wrong odds are as far off as in the one it was found in."""
+    """Log likelihood ratio of the designed split to the split that was found, comparable with `SKEW_LOG_THRESHOLD`.
+
+    In other stages the wrong odds are assumed to be off by the same factor.
+    """
     off = _odds(found.observed_share) / _odds(found.expected_share)
     ratio = 0.0
     for stage in question.stages:
@@ -113,7 +119,7 @@ def _odds(share: float) -> float:
 
 
 def _fresh(before: SplitCheck, look: Look, stage: int) -> tuple[int, int]:
-    """(canary, control) units that a stage has seen since the test began."""
+    """(canary, control) units of a stage since the test last restarted."""
     seen = next((one for one in look.exposures if one.stage == stage), None)
     if seen is None:
         return 0, 0
@@ -122,10 +128,10 @@ def _fresh(before: SplitCheck, look: Look, stage: int) -> tuple[int, int]:
 
 
 def silence(question: Question, look: Look, state: State) -> NoData | None:
-    """An arm that should have requests and has had none for too long, control first. `state` is after the look.
+    """The arm, control first, that should have requests and has had none for too long. `state` is after the look.
 
-    Too long is `no_data_after`, and so long that a dozen should have come while the other arm went on, or thirty where
-    both are silent, by the pace so far: where ten come in a day, a quarter of an hour without one says nothing.
+    Too long means `no_data_after`, and enough time for `MISSED_REQUESTS` at the other arm's pace, or `MISSED_BY_BOTH`
+    if both arms are silent: at ten requests a day, a quarter of an hour without one means nothing.
     """
     if not question.stage.exposes or state.stage_seen is None:
         return None
@@ -148,13 +154,13 @@ def _is_missed(question: Question, look: Look, state: State, arm: Arm) -> bool:
     began, last = state.stage_seen, max(state.last_request.values(), default=None)
     assert began is not None
     if last is None or together == 0:
-        # Nobody has ever come: that is worth saying, unless only a few chosen people could.
+        # No request has ever come. Report that, unless only a cohort could have sent one.
         return not question.stage.chosen or look.at - began >= FEW_MAY_BE_AWAY
     return together * ((look.at - last) / max(last - began, SHORTEST_PACE)) >= MISSED_BY_BOTH
 
 
 def broken_source(question: Question, look: Look, state: State) -> BrokenSource | None:
-    """A metric with a limit that was arriving, or arrives for control, and no longer does while requests go on."""
+    """A limit's metric whose readings have stopped in an arm while requests continue."""
     if question.stage.compared and question.stage.control_left:
         arms: tuple[Arm, ...] = (CONTROL, CANARY)
     else:
@@ -179,7 +185,7 @@ def broken_source(question: Question, look: Look, state: State) -> BrokenSource 
 
 
 def too_early(question: Question, state: State) -> TooEarly | None:
-    """Nothing to judge by yet: an arm of the stage under way has had no request."""
+    """TooEarly if an arm of the current stage has had no request yet."""
     stage = question.stage
     if not stage.exposes:
         return None

@@ -1,4 +1,7 @@
-"""Whether each limit is shown to be kept in the stage under way: no correction is needed where all must be."""
+"""Non-inferiority: whether each limit is shown to be kept in the current stage.
+
+All limits must be shown to be kept (an intersection-union test), so no correction for multiplicity is needed.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -24,8 +27,10 @@ LEAST_RATE = 1e-6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clearance:
-    """The evidence that a limit is kept, None where there is none. `kept`: it was shown at 5 % in this stage, now or
-    before; `rare`: too rare for that in the time it has."""
+    """Evidence that a limit is kept. `log_e` is None if there is none yet.
+
+    `kept`: shown at 5 % in this stage, now or earlier. `rare`: too rare to be shown in the time the stage has.
+    """
 
     log_e: float | None
     kept: bool = False
@@ -33,11 +38,11 @@ class Clearance:
 
 
 Clearances: TypeAlias = Mapping[int, Clearance]
-"""By position, of the file's limits that may act; new error categories have none."""
+"""By position, for the file's limits that can act, except those on new error categories."""
 
 
 def cleared(question: Question, look: Look, state: State) -> Clearances:
-    """Where every limit stands; `state` is the state after the look."""
+    """Non-inferiority of every limit that can act, by position. `state` is the state after the look."""
     if question.current not in question.exposed:
         return {}
     return {
@@ -48,7 +53,10 @@ def cleared(question: Question, look: Look, state: State) -> Clearances:
 
 
 def all_kept(question: Question, look: Look, kept: Clearances) -> tuple[str, ...] | None:
-    """The metrics that are only watched, where all other limits are shown kept and 100 units saw it; else None."""
+    """Metrics that are only watched if everything else is cleared, else None.
+
+    Cleared means that every limit is shown to be kept unless it is too rare, and that 100 canary units were exposed.
+    """
     here = next((one.canary for one in look.exposures if one.stage == question.current), 0)
     if here < GATE_UNITS or not kept or not all(one.kept or one.rare for one in kept.values()):
         return None
@@ -60,7 +68,7 @@ def all_kept(question: Question, look: Look, kept: Clearances) -> tuple[str, ...
 
 def _of(question: Question, look: Look, state: State, position: int, limit: Limit) -> Clearance:
     standing = look.standing(question.cell(limit.metric), question.current)
-    if standing is None:  # nothing yet, or nothing since a mean is cut
+    if standing is None:  # no data yet, or none since the mean's cap was set
         return Clearance(log_e=None, kept=position in state.kept)
     if CATALOGUE[limit.metric].kind is Kind.MEAN:
         found = list(_mean(question, look, state, position, standing))
@@ -86,14 +94,16 @@ def _exact(question: Question, look: Look, state: State, position: int, standing
             continue
         left = counted.without(hypothesis.side)
         if quantile is not None and (not limit.absolute or counted is standing):
-            left = None  # a quantile's histogram has no buckets
+            left = None  # histograms have no buckets to leave out
         share = None if left is None else _share(limit, hypothesis, counted, left, quantile)
         yield upheld(track.components, counted.design_effect, left, share)
 
 
 def _share(limit: Limit, hypothesis: Hypothesis, standing: Standing, left: Without, quantile: float | None) -> float:
-    """How much of the evidence that a limit is kept is left without the bucket that says most for it: evidence grows
-    with the square of the distance from the limit."""
+    """Share of the non-inferiority evidence that remains without the bucket that says most for it.
+
+    Evidence grows with the square of the distance from the limit.
+    """
     if limit.absolute:
         bound = 1 - quantile if quantile is not None else limit.amount
         inside = 0 < bound < 1
@@ -106,7 +116,7 @@ def _share(limit: Limit, hypothesis: Hypothesis, standing: Standing, left: Witho
 
 
 def _distance(hypothesis: Hypothesis, canary: float | None, control: float | None) -> float | None:
-    """How far inside the limit."""
+    """Distance inside the limit, negative beyond it; None when unknown."""
     if canary is None or control is None:
         return None
     return hypothesis.sign * (canary - hypothesis.ratio * control - hypothesis.shift)
@@ -126,7 +136,7 @@ def _mean(question: Question, look: Look, state: State, position: int, standing:
         if left is None:
             yield whole
             continue
-        # What the margin adds to the error is taken to be the same with one bucket less.
+        # The margin is assumed to widen the error by the same factor without that bucket.
         own, before = (left.level_error, standing.level_error) if limit.absolute else (left.error, standing.error)
         rest, scale = _inside(limit, hypothesis, left.level, left.canary, left.control), error / (before or error)
         if rest is None or own is None or own <= 0:
@@ -139,7 +149,7 @@ def _mean(question: Question, look: Look, state: State, position: int, standing:
 def _inside(
     limit: Limit, hypothesis: Hypothesis, level: float | None, canary: float | None, control: float | None
 ) -> float | None:
-    """How far inside the limit a mean's estimate is."""
+    """Distance of a mean's estimate inside the limit, negative beyond it; None when unknown."""
     if limit.absolute:
         return None if level is None else limit.amount - level
     return _distance(hypothesis, canary, control)
@@ -151,7 +161,7 @@ def _error(look: Look, position: int, hypothesis: Hypothesis, standing: Standing
 
 
 def _is_rare(question: Question, look: Look, state: State, limit: Limit, standing: Standing) -> bool:
-    """Whether showing it at equal rates would take more of the canary than the stage can have by its end."""
+    """Whether showing it at equal rates would need more canary trials than the stage can have by its end."""
     stage, began = question.stage, state.stage_seen
     entry = CATALOGUE[limit.metric]
     if stage.ends is None or began is None or look.at <= began or entry.kind in {Kind.MEAN, Kind.QUANTILE}:

@@ -1,1 +1,1 @@
-"""Whether the log is what was written; copies of it that can be checked and brought back."""
+"""Verifying the log, anchoring its head, and exporting, backing up and restoring it."""

@@ -1,4 +1,4 @@
-"""Heads of the log that were shown outside, and whether the log still is what was shown."""
+"""Anchors: heads of the log that were published outside the database, and whether the log still agrees with them."""
 
 from collections.abc import Iterable
 from contextlib import suppress
@@ -14,7 +14,7 @@ from core.store.errors import StoreError
 from core.store.formats import codec
 from core.store.models import anchor, insert_into, rollout_view
 
-# What was shown is in `anchor`, what is to be shown among the unfinished rows: not in everything that was ever sent.
+# Published heads are in `anchor`, those about to be published in unfinished outbox rows; sent rows need not be read.
 _SHOWN = (
     "SELECT max(position) FROM (SELECT max(position) AS position FROM anchor UNION ALL"
     " SELECT max(position) FROM outbox WHERE state IN ('pending', 'leased')"
@@ -24,7 +24,7 @@ _SHOWN = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
-    """A position and (at least the beginning of) its hash in hex, where it was shown, and when, if that is known."""
+    """A published head: position, hash in hex (or its beginning), where it was published, and when, if known."""
 
     position: int
     hash: str
@@ -34,7 +34,7 @@ class Shown:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compared:
-    """How many anchors the log agrees with, the newest of those, and (position, what is wrong) of the others."""
+    """How many anchors agree with the log, the newest of these, and (position, what is wrong) of the others."""
 
     agreeing: int
     newest: Shown | None
@@ -42,13 +42,13 @@ class Compared:
 
 
 def add(connection: Connection, position: int, shown: bytes, place: str, at: datetime) -> None:
-    """Remember that this head was shown; the first time counts."""
+    """Record that this head was published; later records of the same position are ignored."""
     row = insert_into(connection, anchor).values(position=position, hash=shown, place=place, at=at)
     connection.execute(row.on_conflict_do_nothing())
 
 
 def recorded(connection: Connection) -> list[Shown]:
-    """Those that this database remembers, in order; none where it is older than they are."""
+    """The anchors that this database has recorded, in order; none if its schema has no such table yet."""
     if not inspect(connection).has_table(anchor.name):
         return []
     rows = connection.execute(select(anchor).order_by(anchor.c.position))
@@ -56,7 +56,7 @@ def recorded(connection: Connection) -> list[Shown]:
 
 
 def unshown(connection: Connection) -> tuple[int, str] | None:
-    """(position of the head, id of the rollout that changed last) if no head that far has been, or is to be, shown."""
+    """(head position, id of the rollout that changed last) if the head is not published or about to be; or None."""
     rollout = connection.execute(select(rollout_view.c.id).order_by(rollout_view.c.position.desc()).limit(1)).scalar()
     newest = fetch(connection, "SELECT max(position) FROM events", ())[0][0]
     shown = fetch(connection, _SHOWN, ())[0][0] or 0
@@ -64,15 +64,15 @@ def unshown(connection: Connection) -> tuple[int, str] | None:
 
 
 def hash_at(connection: Connection, position: int) -> bytes | None:
-    """The hash of the event at `position`; None where there is none."""
+    """The hash of the event at `position`; None if there is none."""
     rows = fetch(connection, "SELECT hash FROM events WHERE position = ?", (position,))
     return bytes(rows[0][0]) if rows else None
 
 
 def places(connection: Connection) -> set[str]:
-    """The Slack channels where heads may have been shown: engineering channels by name, and ids where they are known.
+    """The Slack channels where heads may have been published: engineering channels by name, and known channel ids.
 
-    Also for a log that cannot be folded any more: what cannot be read is left out.
+    Works even if the log can no longer be folded: events that cannot be decoded are skipped.
     """
     found = {each.place.removeprefix("slack:").partition("/")[0] for each in recorded(connection)}
     wanted = "SELECT type, schema_version, body FROM events WHERE type = ? OR (type = ? AND body LIKE ?)"
@@ -87,7 +87,7 @@ def places(connection: Connection) -> set[str]:
 
 
 def compare(connection: Connection, shown: Iterable[Shown]) -> Compared:
-    """Hold what was shown against the log. One head that was shown twice counts once."""
+    """Compare published heads with the log. A head that was published twice counts once."""
     different = {(each.position, each.hash): each for each in shown}
     agreeing: list[Shown] = []
     differing: list[tuple[int, str]] = []

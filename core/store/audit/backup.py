@@ -1,4 +1,4 @@
-"""Everything a database holds, copied into one file beside whoever writes to it."""
+"""Backs up a database into one file while writers go on."""
 
 import base64
 from dataclasses import dataclass
@@ -16,23 +16,23 @@ from core.store.log import event_log
 from core.store.models import metadata
 from core.store.schema import schema
 
-# What follows from the log is folded again; who was alive, and which slot ran, is of no use elsewhere.
+# Derived tables are rebuilt from the log; process reports and timer slots are of no use elsewhere.
 LEFT_OUT = frozenset({"rollout_view", "projection", "checkpoint", "process", "timer"})
 _ROWS = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Copied:
-    """Rows by table, and the head of the log they were copied with."""
+    """What a backup holds: the number of rows by table, and the (position, hash) of the log's head."""
 
     counts: dict[str, int]
     head: tuple[int, bytes]
 
 
 def write(database: Database, path: Path, at: datetime, *, replace: bool = False) -> Copied:
-    """Copy one consistent state of every table to `path`, row by row; writers go on meanwhile.
+    """Copy one consistent snapshot of every table to `path`, row by row, while writers go on.
 
-    BackupRefused if `path` exists; SchemaMismatch if a newer program has upgraded the database.
+    BackupRefused if `path` exists (unless `replace`); SchemaMismatch if a newer program has upgraded the database.
     """
     with backup_file.writing(path, replace=replace) as put, database.reading() as connection:
         revision = schema.revision(connection)
@@ -50,12 +50,15 @@ def write(database: Database, path: Path, at: datetime, *, replace: bool = False
 
 
 def carried() -> list[Table]:
-    """The tables that a backup holds, in an order in which they can be filled."""
+    """The tables that a backup holds, in an order that satisfies foreign keys."""
     return [table for table in metadata.sorted_tables if table.name not in LEFT_OUT]
 
 
 def _present(connection: Connection) -> list[tuple[Table, list[str]]]:
-    """The tables and columns of this database, which may be of an older schema: one backs up before an upgrade."""
+    """The tables and columns of this database, whose schema may be older: backups are taken before an upgrade.
+
+    BackupRefused if a table has a column that this program does not know.
+    """
     found = inspect(connection)
     names = set(found.get_table_names())
     present = []

@@ -1,4 +1,4 @@
-"""The file of a backup: compressed lines of JSON between a name and a digest, whole or not there at all."""
+"""The backup file format: a header, compressed lines of JSON, and a digest. Files are written whole or not at all."""
 
 import os
 import zlib
@@ -21,14 +21,14 @@ _PIECE = 1 << 16
 
 @contextmanager
 def writing(path: Path, *, replace: bool = False) -> Iterator[Callable[[Any], None]]:
-    """Gives a function that adds a line. `path` comes to be, synced to disk, when the block has ended well.
+    """Yield a function that adds a line. `path` appears, synced to disk, only when the block ends without an error.
 
-    BackupRefused where it exists already, unless it may be replaced.
+    BackupRefused if `path` exists, unless `replace` is set.
     """
     _assert_free(path, replace)
     partial = path.with_name(f".{path.name}.{uuid4().hex[:8]}.partial")
     try:
-        # For its owner alone: it holds what people wrote, and the keys that text is sealed with.
+        # Readable by its owner only: it holds people's text, and the sealing keys.
         with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
             yield from _lines_into(out)
             out.flush()
@@ -41,7 +41,7 @@ def writing(path: Path, *, replace: bool = False) -> Iterator[Callable[[Any], No
 
 
 def lines(path: Path) -> Iterator[Any]:
-    """What was written, a line at a time. BackupRefused, before the first, if the file is not whole to the bit."""
+    """Yield the parsed lines. BackupRefused, before the first one, unless the digest of the whole file matches."""
     with path.open("rb") as file:
         end = _checked(file, path)
         file.seek(len(_NAME))
@@ -66,7 +66,7 @@ def _lines_into(out: BinaryIO) -> Iterator[Callable[[Any], None]]:
 
 
 def _checked(file: BinaryIO, path: Path) -> int:
-    """Where the compressed part ends."""
+    """Check header and digest; the offset where the compressed part ends. BackupRefused if the file is damaged."""
     name = file.read(len(_NAME))
     if not name.startswith(_KIND):
         raise BackupRefused(f"{path} is not a backup that `rollout backup` made.")

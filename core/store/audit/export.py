@@ -1,4 +1,4 @@
-"""The log as text, an event a line, and back: the way to move between databases with identical hashes."""
+"""Exports the log as text, one event per line, and imports it: moves a log between databases, hashes unchanged."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -43,7 +43,7 @@ _ATTRIBUTES = {
 
 
 def export(connection: Connection, format: Format = "jsonl") -> Iterator[str]:  # noqa: A002
-    """Every event as one line without its line end. Each line says how many there are, so a cut file is noticed."""
+    """Yield every event as one line, without a line end. Each line holds the total, so that a cut file is noticed."""
     total = event_log.head(connection)[0]
     for row in event_log.raw(connection):
         columns = dict(zip(COLUMNS, row, strict=True))
@@ -51,15 +51,15 @@ def export(connection: Connection, format: Format = "jsonl") -> Iterator[str]:  
         for name in _BINARY:
             columns[name] = bytes(columns[name]).hex()
         fields = _cloud_event(columns, total) if format == "cloudevents" else {**columns, "of": total}
-        # The body goes out as the very bytes that were hashed.
+        # The body is written as exactly the bytes that were hashed.
         yield f'{json.dumps(fields, ensure_ascii=False, separators=(",", ":"))[:-1]},"data":{body}}}'
 
 
 def import_(database: Database, lines: Iterable[str]) -> int:
-    """Fill an empty log from what `export` wrote, in either format; how many events.
+    """Fill an empty log from the output of `export_events`, in either format; the number of events.
 
-    ImportRefused, with nothing written, if the log is not empty, or the file is cut, reordered or forged. What the
-    outbox held is not part of a log: nothing is sent again.
+    ImportRefused, with nothing written, if the log is not empty, or the file is cut, reordered or forged. The outbox is
+    not part of the log, so nothing is sent again.
     """
     with postgres_roles.owners_work("import a log"), database.writing() as connection:
         if event_log.head(connection)[0]:
@@ -73,7 +73,7 @@ def import_(database: Database, lines: Iterable[str]) -> int:
                 _insert(connection, chunk)
                 chunk = []
         _insert(connection, chunk)
-        # What was answered is not in the log; that these commands were carried out is, and must not happen twice.
+        # The log does not hold the answers, but it shows that these commands were carried out: they must not run again.
         connection.execute(
             text(
                 "INSERT INTO commands (command_id, fingerprint, first_position, last_position, result, at)"

@@ -1,4 +1,4 @@
-"""An empty database filled from a backup, all of it or nothing, and only with a log that is intact."""
+"""Restores a backup into an empty database: completely or not at all, and only if its log verifies."""
 
 import base64
 import zlib
@@ -28,7 +28,7 @@ _ROOM = 1_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restored:
-    """Rows by table, when they were copied, what was found in the log, and what still has to be said."""
+    """What was restored: rows by table, the time of the backup, the verified log, and the unsent outbox rows."""
 
     counts: dict[str, int]
     copied_at: datetime
@@ -37,11 +37,11 @@ class Restored:
 
 
 def read(database: Database, path: Path) -> Restored:
-    """Fill a database that is empty, or has no tables yet, from what `backup.write` wrote.
+    """Fill a database that is empty, or has no tables yet, from a file of `backup.write_backup`.
 
-    BackupRefused, with nothing written, if the file is damaged, cut or of a newer program, if the database holds
-    anything, or if the log that comes out is not intact. What was waiting to be said waits again, and is looked for
-    before it is said: it may have been said after the backup was taken.
+    BackupRefused, with nothing written, if the file is damaged, cut or of a newer program, if the database is not
+    empty, or if the restored log does not verify. Unsent outbox rows become pending again and count as tried, so that
+    the sender first checks whether they arrived after the backup was taken.
     """
     try:
         return _read(database, path)
@@ -77,7 +77,7 @@ def _read(database: Database, path: Path) -> Restored:
 
 
 def _prepare(connection: Connection, revision: str) -> None:
-    """Tables as the backup knows them, with nothing in them."""
+    """Create empty tables in the schema of the backup. BackupRefused if any table has rows or another schema."""
     found = schema.revision(connection)
     if found is None:
         schema.upgrade(connection, revision)
@@ -96,6 +96,7 @@ def _prepare(connection: Connection, revision: str) -> None:
 
 
 def _fill(connection: Connection, lines: Iterator[Any]) -> dict[str, int]:
+    """Insert all rows; the number by table. BackupRefused if they are not as many as the backup says."""
     counts = {table.name: 0 for table in backup.carried()}
     add: Callable[[list[Any]], None] = _nothing
     name = ""
@@ -114,7 +115,7 @@ def _fill(connection: Connection, lines: Iterator[Any]) -> dict[str, int]:
 
 
 def _in_chunks(lines: Iterator[Any]) -> Iterator[Any]:
-    """Rows that follow one another as one list; other lines as they are."""
+    """Group consecutive rows into lists of up to `_ROWS`; yield other lines unchanged."""
     rows: list[Any] = []
     for line in lines:
         if isinstance(line, list):
@@ -156,7 +157,7 @@ def _typed(value: Any, type_: Any) -> Any:
 
 
 def _say_again_carefully(connection: Connection) -> None:
-    """Whoever claims such a row sees an earlier try, and looks in Slack before saying it."""
+    """Make unsent rows pending and tried once, so that the sender checks whether they arrived before sending again."""
     tried = (
         func.max(outbox_table.c.attempt, 1)
         if connection.dialect.name == "sqlite"
@@ -170,9 +171,9 @@ def _say_again_carefully(connection: Connection) -> None:
 
 
 def _leave_room(connection: Connection, copied_at: datetime) -> None:
-    """New rows get ids that no row had which was written after the backup and is lost now.
+    """Skip outbox ids that rows written after the backup, now lost, may have had.
 
-    A message in Slack is found again by its row's id: a lost row's message must not pass for a new row's.
+    A Slack message is recognised by the id of its row: the message of a lost row must not be taken for a new row's.
     """
     last = connection.execute(select(func.max(outbox_table.c.id))).scalar()
     if last is None:

@@ -1,4 +1,4 @@
-"""Whether the log is what was written: every position, version, hash and everything that follows from it."""
+"""Verifies the log: positions, versions, the hash chain, and everything that must follow from the events."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,7 +23,7 @@ _BODY, _PREV, _HASH = (COLUMNS.index(name) for name in ("body", "prev_hash", "ha
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """What is wrong, and at which position of the log (None: not at one)."""
+    """Something wrong with the log, and its position (None if it has none)."""
 
     position: int | None
     what: str
@@ -31,7 +31,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """`checked` events were read; `head` is position and hash of the newest event."""
+    """The problems found, the number of events `checked`, and the (position, hash) of the newest event."""
 
     problems: tuple[Problem, ...]
     checked: int
@@ -39,10 +39,10 @@ class Report:
 
 
 def verify(connection: Connection, *, first: int | None = None, last: int | None = None) -> Report:
-    """Check events `first` to `last` (default: all), and with all of them everything that must follow from them.
+    """Check events `first` to `last`; by default all of them, and also everything that must follow from them.
 
-    A missing tail is noticed because `commands` and `outbox` speak of later positions. Needs no more memory for a
-    longer log, only for more streams.
+    A missing tail is noticed because `commands` and `outbox` refer to later positions. Memory grows with the number of
+    streams, not with the length of the log.
     """
     whole = first is None and last is None
     reading = _Reading(connection, first or 1)
@@ -50,7 +50,7 @@ def verify(connection: Connection, *, first: int | None = None, last: int | None
     unfoldable: list[Problem] = []
     for page in pages(connection, first or 1, last):
         reading.take(page)
-        # A damaged event cannot be folded, and one that is not known ends the folding, not the checking.
+        # Damaged events are not folded, and an unknown event stops the folding but not the checking.
         if whole and not unfoldable:
             try:
                 folding.take(reading.sound(page))
@@ -76,7 +76,7 @@ def verify(connection: Connection, *, first: int | None = None, last: int | None
 
 
 class _Reading:
-    """One pass over the log in order."""
+    """One pass over the rows of the log, in order, that collects what is wrong with them."""
 
     def __init__(self, connection: Connection, first: int) -> None:
         self.connection = connection
@@ -84,20 +84,20 @@ class _Reading:
         self.checked = 0
         self.expected = first
         self.versions: dict[str, int] = {}
-        self.met: dict[str, tuple[int, int, int]] = {}  # streams begun before `first`: position, version, unknown then
+        self.met: dict[str, tuple[int, int, int]] = {}  # by stream, if `first` > 1: first position, version, unknown
         self.first = first
         query = "SELECT hash, command_id, command_seq FROM events WHERE position = ?"
         before = fetch(connection, query, (first - 1,)) if first > 1 else []
         self.hashes: tuple[bytes, ...] = (bytes(before[0][0]) if before else chain.GENESIS,)
         self.command: tuple[str, int] | None = (before[0][1], before[0][2]) if before else ("", 0)
-        self.unknown = 0  # events that are missing or altered: what they held cannot be held against the others
+        self.unknown = 0  # missing or altered events, whose streams and versions are not known
         self.recorded_at = ""
-        self.sealed: dict[str, int] = {}  # key -> the first event that is sealed with it
+        self.sealed: dict[str, int] = {}  # key id -> position of the first event sealed with it
         self.erased: set[str] = set()
-        self.sound_until: int | None = None  # the position of the first row that was not as it should be
+        self.sound_until: int | None = None  # position of the first problem
 
     def take(self, rows: Iterable[tuple[Any, ...]]) -> None:
-        """The next events. What is right is decided in one condition, since that is nearly every event of every log."""
+        """Check the next rows. A single condition accepts a sound row, since nearly every row of every log is one."""
         link = chain.link
         for row in rows:
             position, stream, version, _, kind, _, command, seq, _, _, _, _, _, recorded_at, key, body, prev, stored = (
@@ -130,11 +130,12 @@ class _Reading:
                 self._look_closely(row, computed)
 
     def sound(self, rows: Sequence[tuple[Any, ...]]) -> Sequence[tuple[Any, ...]]:
-        """Those in front of the first problem."""
+        """The rows before the first problem."""
         until = self.sound_until
         return rows if until is None else [row for row in rows if row[0] < until]
 
     def _look_closely(self, row: tuple[Any, ...], computed: bytes) -> None:
+        """Find out what is wrong with a row that the quick check did not accept."""
         position, stream, version = row[0], row[1], row[2]
         if position < self.expected:
             self._wrong(position, "is there more than once")
@@ -146,7 +147,7 @@ class _Reading:
         prev_hash, stored_hash = bytes(row[_PREV]), bytes(row[_HASH])
         if computed != stored_hash:
             self._wrong(position, "was altered: its content does not give its hash")
-        # Either the stored or the computed hash before may be followed, so that one flipped bit is one problem.
+        # The row may follow the stored or the computed hash of the one before, so that one flipped bit is one problem.
         if position == self.expected and prev_hash not in self.hashes and computed == stored_hash:
             self._wrong(position, "does not continue the chain: its previous hash is not that of the event before")
         self.hashes = (stored_hash, computed)
@@ -166,7 +167,7 @@ class _Reading:
         self.recorded_at = row[13]
 
     def finish(self) -> None:
-        """Once nothing more is to be read, what could not be asked meanwhile: the versions before the first event."""
+        """After the last row, check the versions that continue streams from before the first row; sort the problems."""
         newest = "SELECT max(version) FROM events WHERE stream = ? AND position < ?"
         for stream, (position, version, unknown) in self.met.items():
             before: int | None = fetch(self.connection, newest, (stream, self.first))[0][0]
@@ -178,6 +179,7 @@ class _Reading:
             self._wrong(position, f"is version {version} of {stream}, expected {before + 1}")
 
     def _does_not_count(self, events: int) -> None:
+        """Do not report consequences of events that are missing or altered."""
         self.unknown += events
         self.command = None
 
@@ -209,7 +211,7 @@ def _missing_tail(connection: Connection, newest: int) -> list[Problem]:
 
 
 def _commands(connection: Connection) -> list[Problem]:
-    # Only beginnings: that the events of a command follow one another was seen.
+    # Only first events: the pass has checked that the events of a command follow one another.
     repeated = (
         "SELECT min(position), command_id FROM events WHERE command_seq = 1 GROUP BY command_id HAVING count(*) > 1"
     )
@@ -230,9 +232,9 @@ def _commands(connection: Connection) -> list[Problem]:
 
 
 def _keys(connection: Connection, reading: _Reading) -> list[Problem]:
-    """Words that cannot be read any more although nobody has erased them; an imported log came without keys."""
+    """Sealed text whose key is gone though no event erased it; imported events are exempt: they have no keys."""
     if not reading.sealed:
-        return []  # nor need there be a table, in a database that was not upgraded yet
+        return []  # an older schema may not have the table
     kept = {row[0] for row in fetch(connection, "SELECT key_id FROM person_key", ())}
     imported = "SELECT 1 FROM events e JOIN commands c USING (command_id) WHERE e.position = ? AND c.fingerprint = ?"
     return [

@@ -1,1 +1,1 @@
-"""What processes share out among themselves: outbox rows, slots of timers, and who is alive."""
+"""Coordination between processes: leases on outbox rows and timer slots, and heartbeats."""

@@ -1,6 +1,6 @@
-"""What must still be said to the outside: written with its event, sent afterwards, in order, under a lease.
+"""The transactional outbox: messages and flag changes, written with their event and delivered in order under a lease.
 
-An ordering key names a place, and after it perhaps a lane of that place: `slack:#support`, `slack:#support:urgent`.
+An ordering key is a destination, optionally followed by a sub-queue: `slack:#support`, `slack:#support:urgent`.
 """
 
 import json
@@ -18,13 +18,14 @@ from core.store.database.connections import Database
 from core.store.formats.codec import canonical
 from core.store.models import insert_into, outbox, unfinished
 
-URGENT = ":urgent"  # a lane of this name goes before everything else, and no pace keeps it waiting
-SLOW_DOWN = "rate limited"  # the error under which a row waits because its whole place was told to slow down
+URGENT = ":urgent"  # ordering keys with this suffix are claimed first, and are never delayed with the others
+SLOW_DOWN = "rate limited"  # the `last_error` of a row that waits because its whole destination is rate limited
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One thing to send. `attempt` counts from 1: above 1, an earlier try may have arrived, so look before sending."""
+    """A row of the outbox. `attempt` counts from 1; above 1 an earlier attempt may have arrived, so check before
+    sending again."""
 
     id: int
     position: int
@@ -44,9 +45,9 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
-    """How much is unsent, and since when the oldest of it is due. `dead` needs a human.
+    """How many rows are unsent, and since when the oldest is due. `dead` rows need a human.
 
-    `troubles` counts what was tried and waits to be tried again, by its last error.
+    `errors` counts the rows that wait for a retry, by their last error.
     """
 
     pending: int
@@ -66,31 +67,31 @@ def new(
     position: int,
     supersede_key: str | None = None,
 ) -> tuple[Any, ...]:
-    """A row for the event at `position`, to be written in that event's transaction.
+    """Build a row for the event at `position`, to be written in that event's transaction.
 
-    Rows of one `ordering_key` are sent in the order they were added, one at a time. A repeated `idempotency_key` adds
-    nothing. With a `supersede_key`, nothing is added while an unsent row of that key waits: the sender renders what is
-    true when it sends.
+    Rows with the same `ordering_key` are sent one at a time, in the order they were added. A repeated `idempotency_key`
+    adds nothing. With a `supersede_key`, nothing is added while a row with that key is pending, since the sender
+    renders the state at the time of sending.
     """
     return (position, kind, ordering_key, idempotency_key, supersede_key, canonical(request), "pending", 0, due_at)
 
 
 def add(connection: Connection, row: tuple[Any, ...]) -> None:
-    """Write a `new` row that follows from no command, for an event that has been in the log for a while."""
+    """Insert a row of `build_row` that no command caused, for an event that is already in the log."""
     values = dict(zip(COLUMNS["outbox"], row, strict=True))
     wanted = insert_into(connection, outbox).values(values)
     connection.execute(wanted.on_conflict_do_nothing(index_elements=["idempotency_key"]))
 
 
 def claim(database: Database, now: datetime, *, kind: str, lease: timedelta) -> Row | None:
-    """Take the oldest due row of this kind whose ordering key has nothing unfinished before it; None if none is due.
+    """Lease the oldest due row of this kind that has no unfinished row before it in its ordering key; None if none is.
 
-    What is urgent goes first. The attempt is committed before this returns, so a crash during the call leaves a trace.
-    When the lease runs out the row can be claimed by others, and whatever the earlier holder does with it does nothing.
+    Urgent rows go first. The attempt is committed before this returns, so that a crash while sending leaves a trace.
+    After the lease expires another worker may claim the row, and the earlier holder can no longer change it.
     """
     token = uuid4().hex
     candidate = due(now, kind)
-    # Looking first keeps an idle worker from taking SQLite's one write lock every second.
+    # Reading first keeps an idle worker from taking SQLite's only write lock every second.
     with database.reading() as connection:
         if connection.execute(candidate).first() is None:
             return None
@@ -108,8 +109,8 @@ def claim(database: Database, now: datetime, *, kind: str, lease: timedelta) -> 
 
 
 def due(now: datetime, kind: str) -> Select[tuple[int]]:
-    """The query for the id of the row that `claim` takes."""
-    # The first of each key by the index of the unfinished, however many were sent before.
+    """The query for the id of the row that `claim` leases."""
+    # The first unfinished row of each key comes from the partial index, however many rows were sent before.
     first = select(func.min(outbox.c.id)).where(unfinished(outbox)).group_by(outbox.c.ordering_key)
     free = or_(
         and_(outbox.c.state == "pending", outbox.c.due_at <= now),
@@ -124,40 +125,45 @@ def due(now: datetime, kind: str) -> Select[tuple[int]]:
 
 
 def renew(connection: Connection, row: Row, until: datetime) -> bool:
-    """Hold on to a row until then. False, and nothing changed, if somebody else took it over: then say nothing."""
+    """Extend the lease of a row. False, with nothing changed, if the lease was lost: then do not send it."""
     return connection.execute(update(outbox).where(_held(row)).values(lease_until=until)).rowcount == 1
 
 
 def finish(connection: Connection, row: Row, response: Mapping[str, Any] | None) -> bool:
-    """It arrived. False, and nothing changed, if the lease was lost to somebody else meanwhile."""
+    """Mark a row as delivered. False, with nothing changed, if the lease was lost."""
     return _release(connection, row, state="done", response=canonical(response) if response is not None else None)
 
 
 def postpone(connection: Connection, row: Row, until: datetime, error: str, count_attempt: bool) -> bool:
-    """Not now: due again at `until`, and everything behind it waits. `count_attempt=False` for a "slow down"."""
+    """Retry a row at `until`; later rows of its ordering key wait for it. Pass `count_attempt=False` for a rate limit.
+
+    False, with nothing changed, if the lease was lost.
+    """
     attempt = row.attempt if count_attempt else row.attempt - 1
     return _release(connection, row, state="pending", due_at=until, last_error=error, attempt=attempt)
 
 
 def bury(connection: Connection, row: Row, error: str) -> bool:
-    """It can never arrive: set aside for a human, so that what is behind it goes on."""
+    """Give up on a row, which then needs a human; later rows of its key go on. False if the lease was lost."""
     return _release(connection, row, state="dead", last_error=error)
 
 
 def pace(connection: Connection, place: str, until: datetime) -> None:
-    """Let what waits for this place wait until then at least, except what is urgent."""
+    """Delay all pending rows of a destination until `until` at least, except urgent ones."""
     calm = and_(_of(place), outbox.c.state == "pending", ~outbox.c.ordering_key.endswith(URGENT))
     connection.execute(update(outbox).where(unfinished(outbox), calm, outbox.c.due_at < until).values(due_at=until))
 
 
 def is_stuck(connection: Connection, now: datetime, lease: timedelta, longest: timedelta) -> bool:
-    """Whether anything waits for a time that nobody can have meant: see `free`."""
+    """Whether any row is due or leased implausibly far in the future; see `release_stuck_rows`."""
     return connection.execute(select(outbox.c.id).where(_stuck(now, lease, longest)).limit(1)).first() is not None
 
 
 def free(connection: Connection, now: datetime, lease: timedelta, longest: timedelta) -> int:
-    """What is due or held for longer from `now` than it can be is so by a clock that was set back since: it is due now,
-    and its lease ends as late as one that is taken now. How many rows. What was to be said at some time stays for then.
+    """Reset rows that are due or leased too far in the future because the clock was set back since; how many.
+
+    Pending rows become due now, and leases end as late as one taken now. Rows with an appointed time keep it.
+    `max_delay` is the longest that a retry is ever delayed.
     """
     stuck = update(outbox).where(_stuck(now, lease, longest))
     held = connection.execute(stuck.where(outbox.c.state == "leased").values(lease_until=now + lease)).rowcount
@@ -178,7 +184,7 @@ def _stuck(now: datetime, lease: timedelta, longest: timedelta) -> ColumnElement
 
 
 def slowed_until(connection: Connection, place: str, now: datetime) -> datetime | None:
-    """Until when a lane of this place waits because it was told to slow down; None if none does."""
+    """Until when a destination is rate limited; None if it is not."""
     told = and_(_of(place), outbox.c.last_error == SLOW_DOWN, outbox.c.due_at > now)
     until: datetime | None = connection.execute(
         select(func.max(outbox.c.due_at)).where(unfinished(outbox), told)
@@ -187,7 +193,7 @@ def slowed_until(connection: Connection, place: str, now: datetime) -> datetime 
 
 
 def waiting(connection: Connection) -> Waiting:
-    """How much is unsent: asked of the unfinished and the dead alone, not of everything that was ever sent."""
+    """Count the unsent and dead rows, by their partial indexes, without reading all that was ever sent."""
     leased = func.coalesce(func.sum(case((outbox.c.state == "leased", 1), else_=0)), 0)
     asked = select(func.count(), leased, func.min(outbox.c.due_at)).where(unfinished(outbox))
     unsent, under_way, oldest = connection.execute(asked).one()
@@ -203,19 +209,19 @@ def waiting(connection: Connection) -> Waiting:
 
 
 def next_due(connection: Connection) -> datetime | None:
-    """When the next row is due or the next lease runs out; None when everything is sent."""
+    """When the next row is due or the next lease expires; None if everything is sent."""
     moment = case((outbox.c.state == "leased", outbox.c.lease_until), else_=outbox.c.due_at)
     due: datetime | None = connection.execute(select(func.min(moment)).where(unfinished(outbox))).scalar_one()
     return due
 
 
 def is_waiting(connection: Connection, place: str) -> bool:
-    """Whether anything is unsent for this place, in whichever lane."""
+    """Whether any row of this destination is unsent, in any of its sub-queues."""
     return connection.execute(select(outbox.c.id).where(unfinished(outbox), _of(place)).limit(1)).first() is not None
 
 
 def find(connection: Connection, idempotency_key: str) -> Row | None:
-    """The row of this key, whatever became of it."""
+    """The row with this idempotency key, in whatever state; None if there is none."""
     found = connection.execute(select(outbox).where(outbox.c.idempotency_key == idempotency_key)).one_or_none()
     return _row(found) if found is not None else None
 

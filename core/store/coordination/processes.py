@@ -1,4 +1,4 @@
-"""Which processes are alive, and which position of the log each of them serves."""
+"""Heartbeats: which processes are alive, and up to which log position each serves flags."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,17 +9,17 @@ from core.store.database.connections import Database
 from core.store.models import events, insert_into, process
 
 SERVES_ON = 15.0
-"""For so many seconds of its own monotonic clock a process serves what it serves, after it began the last report that
-was written; then everybody gets the live version from it."""
+"""How long a process goes on serving after the start of its last successful report, on its own monotonic clock; after
+that it serves everybody the live version."""
 
 REPORT_EVERY = 2.0
-"""Seconds between two reports of a process of which nothing changes."""
+"""Seconds between two reports of a process whose position does not change."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Process:
-    """`reached_at` is the real time at which it first reported the position it is at, `seen_at` that of its newest
-    report. Both are of its own clock: compared with another machine's they say little."""
+    """The newest report of a process. `reached_at` is when it first reported its position, `seen_at` when it last
+    reported. Both are real time by its own clock, so they cannot be compared across machines."""
 
     process_id: str
     role: str
@@ -29,8 +29,10 @@ class Process:
 
 
 def report(database: Database, process_id: str, role: str, position: int, at: datetime) -> int:
-    """Say that this process is alive `at` (real time) and serves the log up to `position`; where the log ends in the
-    database that took this."""
+    """Record that this process is alive `at` (real time) and serves the log up to `position`.
+
+    Returns where the log ends in the database that accepted the report.
+    """
     with database.plain_writing() as connection:
         mine = insert_into(connection, process).values(
             process_id=process_id, role=role, position=position, reached_at=at, seen_at=at
@@ -52,18 +54,18 @@ def report(database: Database, process_id: str, role: str, position: int, at: da
 
 
 def reported(connection: Connection) -> tuple[Process, ...]:
-    """Every process that has reported and not left, however long ago."""
+    """All processes that have reported, however long ago, and not unregistered."""
     found = connection.execute(select(process).order_by(process.c.process_id))
     return tuple(Process(**row._mapping) for row in found)
 
 
 def forget(database: Database) -> None:
-    """Whoever has reported is dead: nobody need wait for any of them."""
+    """Delete all reports, once it is known that none of these processes is alive."""
     with database.plain_writing() as connection:
         connection.execute(delete(process))
 
 
 def leave(database: Database, process_id: str) -> None:
-    """This process ends: nobody need wait for it any more."""
+    """Delete the report of a process that ends, so that nobody waits for it."""
     with database.plain_writing() as connection:
         connection.execute(delete(process).where(process.c.process_id == process_id))

@@ -1,4 +1,4 @@
-"""Which slots of which timers have run, so that any number of workers run each one exactly once."""
+"""Leases on timer slots, so that any number of workers complete each slot exactly once."""
 
 from datetime import datetime, timedelta
 from uuid import uuid4
@@ -11,9 +11,9 @@ from core.store.models import insert_into, timer
 
 
 def claim(database: Database, name: str, slot: datetime, now: datetime, lease: timedelta) -> str | None:
-    """A token if this slot is now ours to run; None if it has run, or somebody holds it whose lease still stands.
+    """Lease a slot and return the token; None if it is done, or leased to another worker.
 
-    A holder that dies is succeeded when its lease has run out.
+    A slot can be claimed again once its lease has expired, for example because the worker died.
     """
     with database.reading() as connection:
         seen = select(timer.c.state).where(
@@ -37,17 +37,17 @@ def claim(database: Database, name: str, slot: datetime, now: datetime, lease: t
 
 
 def finish(connection: Connection, name: str, slot: datetime, token: str) -> bool:
-    """The slot has run; in the transaction of what it decided. False if the lease was lost: then roll that back."""
+    """Mark a slot as done, in the transaction of what it decided. False if the lease was lost: then roll back."""
     return connection.execute(update(timer).where(_held(Claim(name, slot, token))).values(state="done")).rowcount == 1
 
 
 def renew(connection: Connection, claim: Claim, until: datetime) -> bool:
-    """Hold the slot for longer. False if the lease was lost: then whatever this transaction did must be undone."""
+    """Extend the lease of a slot. False if it was lost: then roll the transaction back."""
     return connection.execute(update(timer).where(_held(claim)).values(lease_until=until)).rowcount == 1
 
 
 def forget(connection: Connection, before: datetime) -> int:
-    """Delete the slots before `before`, which nobody will ask about again; how many."""
+    """Delete the slots before `before`, which are no longer needed; how many."""
     return connection.execute(delete(timer).where(timer.c.slot < before)).rowcount
 
 

@@ -1,1 +1,1 @@
-"""Connections to SQLite and Postgres, and the transaction that appends to the log on each of them."""
+"""Connections to SQLite and Postgres, and the append transaction on each of them."""

@@ -1,5 +1,5 @@
-"""A command's transaction seen from outside: one trip that begins, locks and reads, one that writes and commits; or a
-single one, where what was read last may be the newest still."""
+"""The interface to a command's database transaction: one round trip begins, locks and reads, a second one writes and
+commits. Where the cached state may still be the newest, a single optimistic round trip does both."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from core.store.database.append_rows import Writes
 
 
 class Claim(NamedTuple):
-    """A timer's slot that is ours to run, by the token that says so."""
+    """A timer slot that this worker has leased; `token` proves the lease."""
 
     name: str
     slot: datetime
@@ -19,43 +19,45 @@ class Claim(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """What a command wants to know under the append lock."""
+    """What a command reads once it holds the append lock."""
 
     command_id: str
-    after: int  # position up to which the log is known
-    newest: bytes  # the hash of the event there
-    at_most: int  # events of what follows
-    person: str  # whose key is needed, if any
-    claim: Claim | None = None  # a timer's slot to be finished with this transaction
+    after: int  # position up to which the caller knows the log
+    newest: bytes  # hash of the event at that position
+    at_most: int  # how many of the later events to read at most
+    person: str  # whose sealing key to read; empty for none
+    claim: Claim | None = None  # timer slot to finish in this transaction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """Rows as they stand in the database. `finished` is False only where a claim was somebody else's by then."""
+    """Rows read under the append lock. `is_claim_valid`: the claimed timer slot, if any, was still ours to finish."""
 
-    answer: Sequence[Any] | None  # as `queries.ANSWER`
-    news: Sequence[Sequence[Any]]  # as `queries.OPENED`
+    answer: Sequence[Any] | None  # a row of `append_queries.SELECT_ANSWER`
+    news: Sequence[Sequence[Any]]  # rows of `append_queries.SELECT_EVENTS`
     key: tuple[str, bytes] | None
     finished: bool
 
 
 class Trips(Protocol):
-    """What SQLite and Postgres each do in their own way, one command after the other. Errors are SQLAlchemy's
-    DBAPIError, as everywhere."""
+    """Runs the transactions of commands, one at a time, on SQLite or Postgres. Errors are SQLAlchemy's DBAPIError."""
 
     def open(self, ask: Ask) -> Found:
-        """Begin, wait for the append lock, and read."""
+        """Begin a transaction, wait for the append lock, and read."""
 
     def commit(self, writes: Writes) -> None:
-        """Write and commit."""
+        """Write the rows and commit."""
 
     def at_once(self, ask: Ask, writes: Writes) -> bool:
-        """Wait for the append lock, and write and commit if the log still ends with `ask.newest`, the command was not
-        answered yet, and the claim holds. False: nothing was written. An error that invalidates the connection leaves
-        open whether it was, which `open` finds out."""
+        """Wait for the append lock, then write and commit if the log still ends with `request.head_hash`, the command
+        has no answer yet, and the claim is held.
+
+        False if nothing was written. After an error that invalidates the connection the outcome is unknown; `begin`
+        with the same command id finds out.
+        """
 
     def roll_back(self) -> None:
-        """Undo what was not committed; harmless when it was, or when nothing had begun."""
+        """Undo what was not committed; harmless if nothing is open."""
 
     def drop(self) -> None:
-        """Close the connection that it keeps."""
+        """Close the dedicated connection."""

@@ -1,4 +1,4 @@
-"""Everything one command writes, as rows by table, and the statements that write it on SQLite."""
+"""The rows that one command writes, by table, and the SQL that inserts them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -9,8 +9,8 @@ from sqlalchemy import Table
 from core.store.formats.instants import text_of
 from core.store.models import commands, events, outbox, person_key, rollout_view
 
-_LATER = ("id", "lease_until", "lease_token", "response", "last_error")  # an outbox row gets these when it is sent
-# In the order in which the rows need one another.
+_LATER = ("id", "lease_until", "lease_token", "response", "last_error")  # set by the database or on delivery
+# In the order of their foreign keys.
 TABLES: Mapping[str, Table] = {table.name: table for table in (person_key, events, outbox, rollout_view, commands)}
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     name: tuple(column.name for column in table.columns if table is not outbox or column.name not in _LATER)
@@ -34,13 +34,13 @@ def _statement(table: str, values: str) -> str:
 
 
 STATEMENTS = {table: _statement(table, "VALUES ({})") for table in COLUMNS}
-# Only where something may be superseded: SQLite takes twice as long for it.
+# Only for rows with a supersede key: SQLite takes twice as long for this form.
 _WAITING = f"SELECT 1 FROM outbox WHERE supersede_key = ?{_SUPERSEDE_KEY + 1} AND state = 'pending'"  # noqa: S608
 _UNLESS_WAITING = _statement("outbox", f"SELECT {{}} WHERE NOT EXISTS ({_WAITING})")
 
 
 class Writes:
-    """Rows that one transaction is to write."""
+    """The rows that one transaction will write, collected by table."""
 
     def __init__(self) -> None:
         self._rows: dict[str, list[Sequence[Any]]] = {table: [] for table in COLUMNS}
@@ -52,11 +52,11 @@ class Writes:
 
     @property
     def events(self) -> bool:
-        """Whether there are events among them."""
+        """Whether any of the rows is an event."""
         return bool(self._rows["events"])
 
     def add(self, table: str, row: Sequence[Any]) -> None:
-        """One row: its values in the order of `COLUMNS`."""
+        """Add a row, its values in the order of `COLUMNS_BY_TABLE`; one outbox row at most per supersede key."""
         if table == "outbox" and (key := row[_SUPERSEDE_KEY]) is not None:
             if key in self._superseding:
                 return
@@ -64,11 +64,11 @@ class Writes:
         self._rows[table].append(row)
 
     def erase(self, key_id: str) -> None:
-        """A person's key goes."""
+        """Delete a person's sealing key in this transaction."""
         self._erased.append(key_id)
 
     def statements(self) -> Iterator[tuple[str, list[Any]]]:
-        """For SQLite, with `?n` marks."""
+        """The statements for SQLite, with `?n` placeholders, and their parameters."""
         for table, rows in self._rows.items():
             for row in rows:
                 superseding = table == "outbox" and row[_SUPERSEDE_KEY] is not None
@@ -78,13 +78,13 @@ class Writes:
             yield "DELETE FROM person_key WHERE key_id = ?", [key_id]
 
     def arrays(self) -> tuple[str | None, ...]:
-        """For Postgres: the rows of each table as one array of text, as `postgres_functions` takes them."""
+        """The parameters for Postgres: one array literal of text per table, as `postgres_functions` expects them."""
         rows = [f"{{{','.join(map(array, rows))}}}" if rows else None for rows in self._rows.values()]
         return (*rows, array(self._erased) if self._erased else None)
 
 
 def array(values: Sequence[Any]) -> str:
-    """Values as Postgres reads an array, of whatever type; its driver takes several times as long to write one."""
+    """Values of any type as a Postgres array literal; several times faster than the driver's own conversion."""
     return f"{{{','.join(map(_element, values))}}}"
 
 

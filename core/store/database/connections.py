@@ -1,4 +1,4 @@
-"""Connections: reading that never blocks, and writing one at a time."""
+"""Connecting to the database: reads that never block, and one writer at a time."""
 
 import re
 import threading
@@ -22,8 +22,8 @@ from core.store.errors import LOCKED, Busy, StoreError, Unwritable
 LOCK_TIMEOUT = f"{PATIENCE:g}s"
 IDLE_TIMEOUT = "30s"
 _APPENDING = "rampart_appending"
-# The database is away: which of these it is depends on what was under way when the connection ended, and the last one
-# says that every connection is waiting. Whether something was written is not known; the same command id finds out.
+# The connection was lost, or (the last one) none became free. Which error it is depends on what was running when the
+# connection ended. Whether anything was written is unknown; a retry with the same command id finds out.
 AWAY = (OperationalError, InterfaceError, InternalError, PoolTimeoutError)
 
 _SEVERAL_HOSTS = re.compile(
@@ -40,15 +40,15 @@ _REFUSED = {
     "SQLITE_READONLY": "the file is read-only",
     "SQLITE_IOERR": "its disk takes nothing",
 }
-# Asked of the server in the same trip as the lock time-out: another one may answer at this address by now. The default
-# is asked about as well: a connection of the pool says "read write" when it begins, and that of the appends does not.
+# Checked in the same round trip that sets the lock time-out, since another server may answer at this address by now.
+# The default is checked too: pooled connections begin "read write" explicitly, the append connection does not.
 _TAKES_NOTHING = (
     "pg_is_in_recovery() OR current_setting('transaction_read_only')::bool"
     " OR current_setting('default_transaction_read_only')::bool"
 )
 
 _GIVE_UP = {
-    "connect_timeout": "10",  # seconds, as all of these but the last
+    "connect_timeout": "10",  # in seconds, like all but the last
     "keepalives_idle": "5",
     "keepalives_interval": "5",
     "keepalives_count": "2",
@@ -57,7 +57,7 @@ _GIVE_UP = {
 
 
 def connect(url: str) -> "Database":
-    """Open `sqlite:///path`, `postgres://…` or `postgresql://…`; StoreError for anything else. Creates no tables."""
+    """Open `sqlite:///path`, `postgres://…` or `postgresql://…`, without creating tables; StoreError for other URLs."""
     parsed = _parse(url)
     match parsed.get_backend_name():
         case "sqlite":
@@ -73,21 +73,21 @@ def connect(url: str) -> "Database":
 
 
 def refusal_of_writes(error: DBAPIError) -> str:
-    """Why the database takes nothing new, if that is what this error says; else nothing."""
+    """Why the database cannot be written, if that is the cause of this error; else an empty string."""
     code = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "sqlite_errorname", None) or ""
-    if code == "0A000" and "recovery" in str(error.orig):  # a standby lets no transaction begin that could write
+    if code == "0A000" and "recovery" in str(error.orig):  # a standby refuses to begin a transaction that could write
         return READ_ONLY
     return _REFUSED.get(code) or next((why for known, why in _REFUSED.items() if code.startswith(f"{known}_")), "")
 
 
 def assert_appending(connection: Connection) -> None:
-    """Refuse to touch the log outside `Database.writing()`, where two appends could interleave."""
+    """RuntimeError outside `Database.writing()`, where two appends could interleave."""
     if not connection.get_execution_options().get(_APPENDING):
         raise RuntimeError("The log is only appended to inside Database.writing(), which holds the append lock.")
 
 
 class Database:
-    """One database, shared by the threads of a process. `warnings` holds what an operator should be told."""
+    """One database, shared by the threads of a process. `warnings` are messages for the operator."""
 
     def __init__(
         self,
@@ -106,27 +106,29 @@ class Database:
         self._trips: Trips = SqliteAppend(engine) if appends is None else PostgresAppend(appends)
         self._turns = Turns(PATIENCE)
         self._inside = _Inside()
-        # Also at interpreter exit: the last SQLite connection to close checkpoints, which must happen under the lock.
+        # Also runs at interpreter exit: the last SQLite connection to close checkpoints, which needs the lock.
         self._closing = weakref.finalize(self, _close, file, self._trips, engine, self._turns)
 
     @property
     def far(self) -> bool:
-        """Whether a trip to it costs more than deciding twice, now and then."""
+        """Whether a round trip costs so much that deciding optimistically, and sometimes twice, pays off."""
         return self._appends is not None
 
     @property
     def engines(self) -> tuple[Engine, ...]:
-        """Every pool of connections."""
+        """Every SQLAlchemy engine of this database."""
         return (self.engine,) if self._appends is None else (self.engine, self._appends)
 
     def serve_alone(self) -> None:
-        """Until this process ends, no other one may say this of the same SQLite file: StoreError there. The CLI and
-        other programs may still read and write beside it. On Postgres any number may serve."""
+        """Make this process the only server of a SQLite file until it ends; StoreError if another process serves it.
+
+        The command line and other programs may still read and write. On Postgres any number of processes may serve.
+        """
         if self._file is not None:
             self._file.serve_alone()
 
     def serve_with_others(self, role: str) -> None:
-        """StoreError on SQLite, where several processes that serve would not be safe."""
+        """StoreError on SQLite, where several server processes would not be safe."""
         if self._file is not None:
             raise StoreError(
                 f"`rollout {role}` is one of several processes, and a SQLite file is for one. Run `rollout serve`, or "
@@ -137,17 +139,17 @@ class Database:
     def writing(self) -> Iterator[Connection]:
         """One transaction under the append lock: committed at the end of the block, rolled back on any exception.
 
-        Do no network calls inside. Busy when others hold the lock for over ten seconds.
+        Make no network calls inside. DatabaseBusy if others hold the lock for more than ten seconds.
         """
         with self._transaction(appending=True) as connection:
             yield connection
 
     @contextmanager
     def appending(self) -> Iterator[Trips]:
-        """What `writing` gives, for the one path that must be quick: trips instead of a connection.
+        """The fast path of `writing` for commands: an append backend instead of a connection.
 
-        The caller commits; what was not committed at the end of the block is undone. Busy as in `writing`, and also
-        where other threads of this process are in front for that long.
+        The caller commits; what is not committed at the end of the block is undone. DatabaseBusy as in `writing`, and
+        also if other threads of this process go first for that long.
         """
         with self._inside, self._turns if self._file is None else self._file.held():
             try:
@@ -163,19 +165,19 @@ class Database:
 
     @contextmanager
     def plain_writing(self) -> Iterator[Connection]:
-        """One transaction for tables other than the log: no append lock on Postgres, the same as writing on SQLite."""
+        """One transaction for tables outside the log: without the append lock on Postgres, like `writing` on SQLite."""
         with self._transaction(appending=False) as connection:
             yield connection
 
     @contextmanager
     def reading_newest(self) -> Iterator[Connection]:
-        """As `reading`, and never of a standby, which may be behind: Unwritable there."""
+        """As `reading`, but never from a standby, which may lag behind: DatabaseUnwritable there."""
         with self.reading() if self._file is not None else self.plain_writing() as connection:
             yield connection
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """One consistent snapshot. Waits for no writer, and no writer waits for it."""
+        """A read-only transaction on one consistent snapshot. It never blocks writers, and they never block it."""
         options: dict[str, Any] = {BEGIN: "BEGIN"}
         if self.dialect == "postgresql":
             options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
@@ -183,12 +185,12 @@ class Database:
             yield connection
 
     def renew(self) -> None:
-        """Take new connections from now on: those there are may lead to a server that is not the one any more."""
+        """Replace the pooled connections, which may lead to a server that is no longer the primary."""
         if self._file is None:
             self.engine.dispose()
 
     def close(self) -> None:
-        """Close every connection; on SQLite fold the write-ahead log into the file first. Harmless when repeated."""
+        """Close every connection; on SQLite, checkpoint the write-ahead log first. Safe to repeat."""
         self._closing()
 
     def __enter__(self) -> Self:
@@ -213,7 +215,7 @@ class Database:
         try:
             transaction = connection.begin()
             if self.dialect == "postgresql":
-                # A statement of its own: what is read under the lock needs a snapshot taken after it was granted.
+                # A separate statement: what is read under the lock needs a snapshot taken after the lock was granted.
                 lock = f", pg_advisory_xact_lock({APPEND_KEY})" if appending else ""
                 row = connection.exec_driver_sql(
                     f"SELECT {_TAKES_NOTHING}, set_config('lock_timeout', '{LOCK_TIMEOUT}', true),"
@@ -230,13 +232,13 @@ class Database:
         return transaction
 
     def _left_behind(self) -> Unwritable:
-        """Other connections may lead to the same server, which is not the one that is written to any more."""
+        """The error for a server that became read-only; also drops the pooled connections, which may lead there too."""
         self.renew()
         return Unwritable(f"Nothing was written: {READ_ONLY}.")
 
 
 class _Inside(threading.local):
-    """Around a writing transaction: a second one of the same thread would wait for the first one for ever."""
+    """Forbids nested writing transactions in one thread, since the inner one would wait for the outer one for ever."""
 
     _writing = False
 
@@ -250,14 +252,14 @@ class _Inside(threading.local):
 
 
 def _parse(url: str) -> URL:
-    """The address, also with several hosts as libpq writes them: `postgresql://user@one:5432,two:5432/name`."""
+    """Parse a database URL, including several hosts in libpq's form: `postgresql://user@one:5432,two:5432/name`."""
     several = _SEVERAL_HOSTS.fullmatch(url)
     try:
         if several is None:
             return make_url(url)
         before, hosts, after = several.groups()
         return make_url(before + after).update_query_pairs(("host", host) for host in hosts.split(","))
-    except (ArgumentError, ValueError):  # which may show the password
+    except (ArgumentError, ValueError):  # not chained: its message may contain the password
         raise StoreError(
             "DATABASE_URL is not a database address: use sqlite:///rollout.db or postgresql://user@host:5432/name."
         ) from None
@@ -278,7 +280,7 @@ def _assert_known_options(url: URL) -> None:
 
 def _open_postgres(url: URL) -> Database:
     _assert_known_options(url)
-    # A network that swallows everything would keep whoever waits for an answer for hours; what the URL says goes first.
+    # Without time-outs, a network that drops packets would block callers for hours. Options in the URL take precedence.
     url = url.set(drivername="postgresql+psycopg", query={**_GIVE_UP, **url.query})
     engine = create_engine(url, pool_size=5, max_overflow=15, pool_pre_ping=True, pool_timeout=30)
     appends = engine_of(url, LOCK_TIMEOUT, IDLE_TIMEOUT)
@@ -296,6 +298,6 @@ def _close(file: SqliteFile | None, trips: Trips, engine: Engine, turns: Turns) 
     try:
         with turns:
             trips.drop()
-    except Busy:  # somebody is in the middle of a command: the end of the process closes it
+    except Busy:  # a command is still running: the end of the process closes its connection
         return
     engine.dispose()

@@ -1,4 +1,4 @@
-"""Statements straight to the driver, for the few paths where a layer in between costs more than the statement."""
+"""Statements sent straight to the DBAPI driver, for the hot paths where SQLAlchemy costs more than the statement."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ from core.store.formats.instants import text_of
 
 
 def checked_out(engine: Engine) -> PoolProxiedConnection:
-    """A connection of the pool, for those who speak to the driver themselves; errors as in `fetch`."""
+    """Check a raw DBAPI connection out of the pool. Errors as in `fetch_all`."""
     dbapi = engine.dialect.loaded_dbapi
     try:
         return engine.raw_connection()
@@ -24,39 +24,41 @@ def checked_out(engine: Engine) -> PoolProxiedConnection:
 
 
 class Standing:
-    """One connection of its owner's own, kept from use to use: the pool's part in each would cost as much as a
-    statement. Not safe for threads."""
+    """One connection that is kept between uses: going through the pool each time would cost as much as a statement.
+
+    Not thread-safe.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self._connection: PoolProxiedConnection | None = None
 
     def connection(self) -> PoolProxiedConnection:
-        """It, made anew where there is none. Errors as in `checked_out`."""
+        """The connection, opened if there is none. Errors as in `check_out_connection`."""
         if self._connection is None:
             self._connection = checked_out(self.engine)
         return self._connection
 
     def drop(self, error: BaseException | None = None) -> None:
-        """Close it, whatever state it is in: that undoes what was not committed."""
+        """Close the connection in whatever state it is, which undoes what was not committed."""
         if self._connection is not None:
             self._connection.invalidate(error)
         self._connection = None
 
 
 def fetch(connection: Connection, query: str, parameters: Sequence[Any]) -> list[Any]:
-    """Run a statement with `?` marks in the transaction of `connection`; all its rows.
+    """Run a statement with `?` placeholders in the transaction of `connection`, and return all its rows.
 
-    Errors are SQLAlchemy's DBAPIError, `connection_invalidated` telling whether the connection was lost.
+    Errors are SQLAlchemy's DBAPIError; `connection_invalidated` says whether the connection was lost.
     """
     with _ran(connection, query, parameters) as cursor:
         return list(cursor.fetchall())
 
 
 def streamed(connection: Connection, query: str, parameters: Sequence[Any], size: int) -> Iterator[list[Any]]:
-    """The rows of a statement with `?` marks, `size` at a time, while the server already reads those behind them.
+    """Yield the rows of a statement with `?` placeholders in pages of `page_size`, while the server reads ahead.
 
-    Postgres only. Nothing else may be asked of `connection` before the last of them. Errors as in `fetch`.
+    Postgres only. `connection` must not be used for anything else before the last page. Errors as in `fetch_all`.
     """
     query = query.replace("?", "%s")
     with _translated(connection, query) as cursor:
@@ -66,7 +68,10 @@ def streamed(connection: Connection, query: str, parameters: Sequence[Any], size
 
 
 def execute(connection: Connection, query: str, parameters: Sequence[Any]) -> int:
-    """Run a statement with `?` marks that gives no rows; how many rows it touched. Errors as in `fetch`."""
+    """Run a statement with `?` placeholders that returns no rows; the number of rows it affected.
+
+    Errors as in `fetch_all`.
+    """
     with _ran(connection, query, parameters) as cursor:
         return int(cursor.rowcount)
 
@@ -83,7 +88,7 @@ def _ran(connection: Connection, query: str, parameters: Sequence[Any]) -> Itera
 
 
 def insert_many(connection: Connection, query: str, rows: Sequence[Sequence[Any]]) -> None:
-    """Run one insert, with `?` marks, for many rows; SQLite only, where this beats one long statement."""
+    """Run one INSERT with `?` placeholders for many rows. SQLite only, where this is faster than one long statement."""
     with _translated(connection, query) as cursor:
         cursor.executemany(query, rows)
 

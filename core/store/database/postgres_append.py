@@ -1,6 +1,6 @@
-"""A command's transaction on Postgres: each trip one pipeline of prepared statements, straight to libpq.
+"""The append backend for Postgres: each round trip is one pipeline of prepared statements, sent straight to libpq.
 
-The library above libpq (psycopg, whose `pq` this is) takes several times as long for a trip as the trip itself.
+It uses psycopg's low-level `pq` module: the layer above takes several times as long as the round trip itself.
 """
 
 import select
@@ -21,7 +21,7 @@ from core.store.database.driver import Standing
 from core.store.database.postgres_functions import APPENDING, AT_ONCE, OPENING
 from core.store.formats.instants import text_of
 
-Message = tuple[bytes, Sequence[str | int | bytes | datetime | None]]  # a prepared statement, and its parameters
+Message = tuple[bytes, Sequence[str | int | bytes | datetime | None]]  # name of a prepared statement, parameters
 
 _PREPARED = {
     b"begin": "BEGIN",
@@ -31,18 +31,21 @@ _PREPARED = {
     b"undo": "ROLLBACK",
     b"once": AT_ONCE,
 }
-_SILENT_AFTER = 60  # seconds; waiting for the append lock ends sooner
-_FATAL = (b"FATAL", b"PANIC")  # the server says so, and hangs up
+_SILENT_AFTER = 60  # longer than the wait for the append lock
+_FATAL = (b"FATAL", b"PANIC")  # after these the server closes the connection
 _GOOD = (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK, ExecStatus.PIPELINE_SYNC)
 
 
 class Lost(psycopg.OperationalError):
-    """The connection is gone, and with it the answer to whatever was under way."""
+    """The connection was lost, so the outcome of the running statements is unknown."""
 
 
 def engine_of(url: URL, lock_timeout: str, idle_timeout: str) -> Engine:
-    """For appends. These take turns, so one connection is enough; nor is it asked whether it lives, which would cost a
-    trip: the first trip notices, and takes another one. The times are written as Postgres writes them."""
+    """Create the engine for appends, whose connections come with the time-outs set and the statements prepared.
+
+    Appends run one at a time, so there is no pool, and no ping: the first round trip notices a dead connection and
+    opens a new one. Time-outs are Postgres durations, such as `10s`.
+    """
     how = {"autocommit": True, "client_encoding": "utf8"}
     engine = create_engine(url, poolclass=NullPool, pool_reset_on_return=None, connect_args=how)
 
@@ -51,21 +54,21 @@ def engine_of(url: URL, lock_timeout: str, idle_timeout: str) -> Engine:
         raw.execute(
             f"SELECT set_config('lock_timeout', '{lock_timeout}', false),"
             f" set_config('idle_in_transaction_session_timeout', '{idle_timeout}', false),"
-            # What is read under the lock needs a snapshot taken after it was granted.
+            # What is read under the lock needs a snapshot taken after the lock was granted.
             " set_config('default_transaction_isolation', 'read committed', false)"
         )
         try:
             for name, sql in _PREPARED.items():
                 _checked(raw.pgconn, raw.pgconn.prepare(name, sql.encode()))
         except psycopg.Error:
-            raw.close()  # nobody else knows of it yet
+            raw.close()  # it is in no pool yet
             raise
 
     return engine
 
 
 class PostgresAppend:
-    """See `Trips`."""
+    """Implements `AppendBackend`."""
 
     def __init__(self, engine: Engine) -> None:
         self._standing = Standing(engine)
@@ -82,7 +85,7 @@ class PostgresAppend:
         except DBAPIError as error:
             if not error.connection_invalidated:
                 raise
-            # It was lost while it lay there (a restart, a failover): nothing had begun, so begin on a new one.
+            # The idle connection was lost (restart, failover). Nothing had begun, so retry on a new one.
             row = self._go(steps)
         self._begun = True
         answer, news, key, finished = row
@@ -112,7 +115,10 @@ class PostgresAppend:
         self._standing.drop()
 
     def _go(self, steps: Sequence[Message]) -> Sequence[bytes | None]:
-        """The row that the last step gave, if it gives any."""
+        """Run the steps in one round trip, and return the row of the last step that gave one.
+
+        DBAPIError if one failed; the connection is then discarded.
+        """
         raw: Any = self._standing.connection().dbapi_connection
         try:
             return pipe(raw, steps)
@@ -123,15 +129,17 @@ class PostgresAppend:
             raise DBAPIError.instance(
                 steps[-1][0].decode(), None, error, psycopg.Error, connection_invalidated=lost, dialect=dialect
             ) from error
-        except BaseException as error:  # in the middle of a trip: whoever came next would read the answers of this one
+        except BaseException as error:  # interrupted midway: the next caller would read the results of this one
             self._standing.drop(error)
             self._begun = False
             raise
 
 
 def pipe(raw: "psycopg.Connection[Any]", steps: Sequence[Message]) -> Sequence[bytes | None]:
-    """Run the steps in one trip; the row of the last that gave one. psycopg.Error where one failed: then the
-    connection is not fit for anything any more."""
+    """Run the steps in one round trip, and return the row of the last step that gave one.
+
+    psycopg.Error if one failed; the connection is then unusable.
+    """
     libpq = raw.pgconn
     parameters = [[_written(value) for value in values] for _, values in steps]
     libpq.enter_pipeline_mode()
@@ -145,14 +153,14 @@ def pipe(raw: "psycopg.Connection[Any]", steps: Sequence[Message]) -> Sequence[b
         result = _checked(libpq, _next(libpq, arriving))
         if result.ntuples:
             row = [result.get_value(0, column) for column in range(result.nfields)]
-        _next(libpq, arriving)  # nothing: the end of this step
-    _checked(libpq, _next(libpq, arriving))  # the end of the pipeline: a statement alone is committed only here
+        _next(libpq, arriving)  # None: the end of this step
+    _checked(libpq, _next(libpq, arriving))  # the end of the pipeline, where a single statement is committed
     libpq.exit_pipeline_mode()
     return row
 
 
 def _send(libpq: Any, arriving: select.poll) -> None:
-    """Everything that waits to be sent: more than fits into the socket at once needs the other side to read."""
+    """Send everything that is buffered, waiting for the server to read when the socket is full."""
     arriving.register(libpq.socket, select.POLLIN | select.POLLOUT)
     while libpq.flush():
         _wait(libpq, arriving)
@@ -160,7 +168,7 @@ def _send(libpq: Any, arriving: select.poll) -> None:
 
 
 def _next(libpq: Any, arriving: select.poll) -> Any:
-    """The next result. libpq itself would wait for it without letting other threads run."""
+    """Wait for the next result, letting other threads run, which libpq's own waiting would not."""
     while libpq.is_busy():
         _wait(libpq, arriving)
     return libpq.get_result()
@@ -190,7 +198,7 @@ def _checked(libpq: Any, result: Any) -> Any:
 
 
 def _written(value: str | int | bytes | datetime | None) -> bytes | None:
-    """As text, which libpq ends at the first zero byte: none may be inside."""
+    """Encode a parameter as text; DataError if it contains a NUL, where libpq would cut it off."""
     if value is None:
         return None
     if isinstance(value, bytes):
@@ -202,6 +210,6 @@ def _written(value: str | int | bytes | datetime | None) -> bytes | None:
 
 
 def _event(fields: Sequence[Any]) -> tuple[Any, ...]:
-    """A row of `queries.OPENED` from its form in JSON, where bytes are hex."""
+    """A row of `append_queries.SELECT_EVENTS` from its JSON form, in which bytes are hex."""
     secret = bytes.fromhex(fields[18]) if fields[18] is not None else None
     return (*fields[:16], bytes.fromhex(fields[16]), bytes.fromhex(fields[17]), secret)

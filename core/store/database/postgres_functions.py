@@ -1,4 +1,4 @@
-"""Functions inside Postgres: a command takes two trips (one locks and reads, one writes and commits), often one."""
+"""The PL/pgSQL functions that let a command take two round trips (lock and read, write and commit), or only one."""
 
 from hashlib import sha256
 
@@ -8,10 +8,10 @@ from sqlalchemy.dialects.postgresql.base import PGDialect
 from core.store.database import append_rows
 from core.store.database.append_queries import moment
 
-APPEND_KEY = 0x52414D50  # any fixed number: whoever appends to a log in this database takes this advisory lock
+APPEND_KEY = 0x52414D50  # any fixed number: the advisory lock that every append in this database takes
 _POSTGRES = PGDialect()  # type: ignore[no-untyped-call]
-CHANNEL = "rampart"  # NOTIFY: a hint to look, never the truth
-# As `queries.OPENED`; times as text, bytes in hex.
+CHANNEL = "rampart"  # for NOTIFY: only a hint to poll now
+# The columns of `append_queries.SELECT_EVENTS`, with times as text and bytes in hex.
 _OPENER = "(SELECT encode(secret, 'hex') FROM person_key WHERE key_id = pii_ref)"
 _EVENT = (
     "position, stream, version, event_id, type, schema_version, command_id, command_seq, actor, source, cause_id,"
@@ -45,13 +45,13 @@ _OPEN_TAKES = (
 
 
 def _insert(table: Table) -> str:
-    """The rows of one table, each an array of text: that costs Postgres a third of what JSON does."""
+    """PL/pgSQL that inserts the rows of one table, given as arrays of text, which are three times as fast as JSON."""
     columns = append_rows.COLUMNS[table.name]
     values = ", ".join(_value(table, name, number) for number, name in enumerate(columns, start=1))
     unless = ""
     if table.name == "outbox":
         key = f"r[{columns.index('supersede_key') + 1}]"
-        # Locked, so that a sender who takes that row at this moment is waited for: then it is no longer unsent.
+        # FOR UPDATE waits for a sender that is claiming that row right now: afterwards it is no longer pending.
         unless = (
             f"    IF {key} IS NOT NULL THEN\n"
             f"      PERFORM 1 FROM outbox WHERE supersede_key = {key} AND state = 'pending' FOR UPDATE;\n"
@@ -84,7 +84,7 @@ END"""
 
 
 def _named(name: str, *sources: str) -> str:
-    """Programs of two releases work side by side, each with the functions it knows."""
+    """A function name with a hash of its source, so that two releases of the program can run side by side."""
     return f"{name}_{sha256(''.join(sources).encode()).hexdigest()[:12]}"
 
 
@@ -116,7 +116,7 @@ END"""  # noqa: S608
 _ONCE_NAME = _named("rampart_once", _ONCE_TAKES, _ONCE)
 AT_ONCE = f"SELECT {_ONCE_NAME}({_marks(5 + len(append_rows.TABLES) + 1)})"
 
-# What `retention.delete_old` does on SQLite. It runs with the owner's rights, as the program's role may only add.
+# The same as `retention.delete_old` on SQLite. Runs with the owner's rights, since the program's role may not delete.
 _DELETE = """
 DECLARE chosen text[];
 BEGIN
@@ -161,7 +161,7 @@ NAMES = tuple(_FUNCTIONS)
 
 
 def install(connection: Connection) -> None:
-    """Create the functions of this program beside those of others, where they are not there already."""
+    """Create the functions of this release if they are missing; those of other releases stay."""
     if not missing(connection):
         return
     for name, (takes, returns, source) in _FUNCTIONS.items():
@@ -170,7 +170,7 @@ def install(connection: Connection) -> None:
 
 
 def missing(connection: Connection) -> tuple[str, ...]:
-    """The functions of this program that are absent or altered."""
+    """The functions of this release that are absent or altered."""
     here = "proname = ANY (:names) AND pronamespace = current_schema()::regnamespace"
     found = connection.execute(text(f"SELECT proname, prosrc FROM pg_proc WHERE {here}"), {"names": list(NAMES)})  # noqa: S608
     sources = {row.proname: row.prosrc for row in found}

@@ -1,4 +1,4 @@
-"""A Postgres role for the running program that can add to the log and do nothing else to it."""
+"""A Postgres role for the running program that may append to the log but not change it."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from core.store.errors import StoreError
 
 _MAY_NOT = "42501"  # insufficient_privilege
 _READ, _ADD, _CHANGE, _FORGET = "SELECT", "INSERT", "UPDATE", "DELETE"
-# Exactly what the program does with each table while it runs; migrating is the owner's.
+# Exactly the rights that the running program needs on each table; migrations are the owner's.
 GRANTS: Mapping[str, tuple[str, ...]] = {
     "alembic_version": (_READ,),
     "anchor": (_READ, _ADD),
@@ -34,14 +34,14 @@ GRANTS: Mapping[str, tuple[str, ...]] = {
 
 
 class RoleRefused(StoreError):
-    """A role that cannot be bound to adding; no right was changed."""
+    """The role cannot be restricted to appending, or lacks the owner's rights; nothing was changed."""
 
 
 def grant(connection: Connection, role: str) -> None:
-    """Give `role` what the running program needs, and take everything else on these tables away; safe to repeat.
+    """Grant `role` the rights that the running program needs, and revoke all others on these tables; safe to repeat.
 
-    RoleRefused on SQLite, for a role that is not there, and for one that no right could bind: a superuser, or one that
-    owns the log or may act as its owner.
+    RoleRefused on SQLite, if the role does not exist, and if rights cannot restrict it: a superuser, the owner of the
+    log, or a member of the owner's role.
     """
     if connection.dialect.name != "postgresql":
         raise RoleRefused("SQLite has no roles: whoever may write the file may change it. The hash chain shows that.")
@@ -64,7 +64,7 @@ def grant(connection: Connection, role: str) -> None:
 
 
 def unbound(connection: Connection) -> str | None:
-    """Why the role of this connection could change the log after all; None where it can only add to it."""
+    """Why the role of this connection could change the log; None if it can only append (and on SQLite)."""
     if connection.dialect.name != "postgresql":
         return None
     name = connection.execute(text("SELECT current_user")).scalar_one()
@@ -73,7 +73,7 @@ def unbound(connection: Connection) -> str | None:
 
 @contextmanager
 def owners_work(what: str) -> Iterator[None]:
-    """RoleRefused, and who can do it, where the database refuses `what` to the role of this connection."""
+    """Turn a missing privilege inside the block into a RoleRefused that says to use the owner's role for `what`."""
     try:
         yield
     except DBAPIError as error:

@@ -1,4 +1,4 @@
-"""A command's transaction on SQLite: straight to the driver, under the file's lock."""
+"""The append backend for SQLite: statements straight to the driver, under the file's write lock."""
 
 import sqlite3
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ _NEWS = f"{OPENED} WHERE position > ? ORDER BY position LIMIT ?"
 
 
 class SqliteAppend:
-    """See `Trips`."""
+    """Implements `AppendBackend`."""
 
     def __init__(self, engine: Engine) -> None:
         self._standing = Standing(engine)
@@ -42,7 +42,7 @@ class SqliteAppend:
         self._begun = None
 
     def at_once(self, ask: Ask, writes: Writes) -> bool:
-        return False  # nothing is far away, so nothing is gained by it
+        return False  # the database is local: an optimistic attempt would save nothing
 
     def roll_back(self) -> None:
         if self._begun is None:

@@ -1,4 +1,4 @@
-"""A SQLite database: one file, one writer at a time, and no checkpoint that could race a commit."""
+"""A SQLite database file with one writer at a time, whose checkpoints never race a commit."""
 
 import errno
 import fcntl
@@ -19,8 +19,8 @@ from core.store.errors import Busy, StoreError
 
 _log = logging.getLogger(__name__)
 
-BEGIN = "rampart_begin"  # an execution option: how a transaction begins
-CHECKPOINT_EVERY = 200  # writing transactions; some 10 MB of write-ahead log
+BEGIN = "rampart_begin"  # execution option: the statement that begins a transaction
+CHECKPOINT_EVERY = 200  # writing transactions, which is about 10 MB of write-ahead log
 _WAL_BYTES = 64 * 1024 * 1024
 
 
@@ -34,7 +34,7 @@ def has_wal_reset_bug(version: tuple[int, ...]) -> bool:
 
 
 class SqliteFile:
-    """The file, its connections, and the lock beside it. `warnings` holds what an operator should be told."""
+    """The database file, its connections and its lock file. `warnings` are messages for the operator."""
 
     def __init__(self, path: Path, engine: Engine, lock: AppendLock | None, warnings: tuple[str, ...]) -> None:
         self.path = path
@@ -47,7 +47,7 @@ class SqliteFile:
 
     @classmethod
     def open(cls, url: URL) -> Self:
-        """StoreError where this cannot be a durable database."""
+        """Open or create the file of a `sqlite:///` URL; StoreError if it cannot be a durable database."""
         name = url.database or ""
         if name in ("", ":memory:") or name.startswith("file:"):
             raise StoreError(
@@ -78,11 +78,11 @@ class SqliteFile:
         return file
 
     def held(self) -> AbstractContextManager[None]:
-        """Alone: no other thread or process writes during the block. Busy if others write for too long."""
+        """Hold the write lock: no other thread or process writes during the block. DatabaseBusy on time-out."""
         return self._turns
 
     def serve_alone(self) -> None:
-        """Until this process ends; StoreError if another one serves this file."""
+        """Make this process the only server of the file until it ends; StoreError if another process serves it."""
         if self._lock is None:
             return
         self._serving = os.open(f"{self.path}.serving", os.O_RDWR | os.O_CREAT, 0o644)
@@ -100,22 +100,23 @@ class SqliteFile:
         os.pwrite(self._serving, str(os.getpid()).encode(), 0)
 
     def written(self) -> None:
-        """After a writing transaction, still alone, so that no checkpoint can race a commit.
+        """Count a writing transaction, and checkpoint after every `CHECKPOINT_EVERY` of them.
 
-        The write-ahead log is folded in but not cut: to write over it costs half of what it costs to let it grow.
+        Call it while still holding the write lock, so that no checkpoint races a commit. The write-ahead log is
+        normally not truncated: overwriting it costs half as much as letting it grow again.
         """
         self._written += 1
         if self._lock is None or self._written % CHECKPOINT_EVERY:
             return
         wal = Path(f"{self.path}-wal")
-        grown = wal.exists() and wal.stat().st_size > _WAL_BYTES  # a long reader kept it from being used again
+        grown = wal.exists() and wal.stat().st_size > _WAL_BYTES  # a long reader prevented its reuse
         self._checkpoint("TRUNCATE" if grown else "PASSIVE")
 
     def close(self, drop: Callable[[], None]) -> None:
-        """Fold the write-ahead log in, and close every connection; where others keep the file locked, neither.
+        """Checkpoint the write-ahead log and close every connection; do neither if others keep the file locked.
 
-        Whoever opens it next folds in what is left. The last connection to close would checkpoint, too, and alone.
-        `drop` closes those that are in use.
+        In that case the next process to open the file checkpoints. Closing the last connection would also checkpoint,
+        but without the lock. `close_in_use` closes the connections that are outside the pool.
         """
         try:
             with self.held():
@@ -131,11 +132,11 @@ class SqliteFile:
             os.close(self._serving)
 
     def _checkpoint(self, mode: str) -> None:
-        # A reader that is in the way is not waited for: the next checkpoint does the rest.
+        # Does not wait for readers: the next checkpoint does the rest.
         try:
             self._run("PRAGMA busy_timeout=0", f"PRAGMA wal_checkpoint({mode})", "PRAGMA busy_timeout=10000")
         except (sqlite3.Error, DBAPIError) as error:
-            # What was committed is safe; only the file grows.
+            # Committed data is safe; only the write-ahead log grows.
             _log.warning("The write-ahead log of %s could not be folded in, and grows: %s", self.path, error)
 
     def _run(self, *pragmas: str) -> None:
@@ -146,20 +147,21 @@ class SqliteFile:
                 cursor.execute(pragma)
                 cursor.fetchall()
         except sqlite3.Error as error:
-            raw.invalidate(error)  # it may be left in another mood than it was taken in
+            raw.invalidate(error)  # its settings may have been left changed
             raise
         finally:
             raw.close()
 
 
 def _create_private(path: Path) -> None:
-    """A new file that its owner alone may read, as it will hold the keys that words are sealed with; SQLite gives the
-    files beside it the same rights."""
-    with suppress(OSError):  # it is there already, or cannot be created, which is said below
+    """Create the file readable by its owner only, as it will hold the sealing keys; SQLite gives its side files the
+    same permissions."""
+    with suppress(OSError):  # it exists already; or it cannot be created, which opening it will report
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def _lock_beside(path: Path) -> tuple[AppendLock | None, tuple[str, ...]]:
+    """Open the lock file next to the database; (None, a warning) if the file system has no file locks."""
     try:
         return AppendLock(Path(f"{path}.lock"), PATIENCE), ()
     except OSError as error:
@@ -172,7 +174,7 @@ def _lock_beside(path: Path) -> tuple[AppendLock | None, tuple[str, ...]]:
 
 
 def _prepare(raw: sqlite3.Connection, _record: object) -> None:
-    # The page size is that of a new file: a commit writes every page that it touched, and few events need more.
+    # The page size applies to new files only. It is small because a commit writes every page that it touched.
     for pragma in (
         "page_size=2048",
         "synchronous=FULL",

@@ -1,4 +1,4 @@
-"""One writer at a time on a SQLite file: a lock beside it that threads and processes queue for without polling."""
+"""The write lock of a SQLite file: threads and processes queue for it without polling."""
 
 import fcntl
 import os
@@ -7,11 +7,11 @@ from pathlib import Path
 
 from core.store.errors import LOCKED, Busy
 
-PATIENCE = 10.0  # seconds that one who writes waits for others
+PATIENCE = 10.0  # how long a writer waits for others
 
 
 class Turns:
-    """The threads of one process, one after the other. A context manager: Busy for who waits longer than `patience`."""
+    """A lock between the threads of one process, as a context manager; DatabaseBusy after `timeout` seconds."""
 
     def __init__(self, patience: float) -> None:
         self._patience = patience
@@ -26,17 +26,17 @@ class Turns:
 
 
 class AppendLock(Turns):
-    """Held by whoever writes to, or checkpoints, the SQLite database at `path`; freed by the kernel if they die.
+    """The lock file that a thread holds while it writes to or checkpoints a SQLite database.
 
-    A context manager; not to be entered twice by one thread.
+    The kernel releases it when the process dies. A context manager that is not reentrant.
     """
 
     def __init__(self, path: Path, patience: float) -> None:
-        """Open the lock file. OSError if the folder is not writable or its file system cannot lock files."""
+        """Open the lock file. OSError if the folder is not writable or its file system has no file locks."""
         super().__init__(patience)
         self._path = path
         self._file = self._held = self._open()
-        self._turn: _Turn | None = None  # for which somebody has waited in vain; whoever comes next waits on
+        self._turn: _Turn | None = None  # a waiter that timed out; the next caller takes over its place in the queue
         try:
             with self:
                 pass
@@ -45,7 +45,7 @@ class AppendLock(Turns):
             raise
 
     def __enter__(self) -> None:
-        """Wait for the lock. Busy if others hold it for longer than `patience`."""
+        """Wait for the lock. DatabaseBusy if others hold it for longer than the time-out."""
         super().__enter__()
         try:
             self._held = self._taken()
@@ -62,11 +62,11 @@ class AppendLock(Turns):
             super().__exit__()
 
     def close(self) -> None:
-        """Give the lock file back; the file itself stays, since deleting it would let two writers in."""
+        """Close the lock file; it is not deleted, since that would let two writers in."""
         os.close(self._file)
 
     def _taken(self) -> int:
-        """A file that is locked."""
+        """Wait for the lock and return the locked file descriptor."""
         if self._turn is None or not self._turn.wanted_again():
             try:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -84,7 +84,7 @@ class AppendLock(Turns):
 
 
 class _Turn:
-    """A place in the kernel's queue, kept by a thread of its own: to wait there knows no time-out."""
+    """A place in the kernel's lock queue, held by a separate thread because `flock` has no time-out."""
 
     def __init__(self, file: int) -> None:
         self.file = file
@@ -94,14 +94,15 @@ class _Turn:
         threading.Thread(target=self._wait, name="append-lock", daemon=True).start()
 
     def comes(self, within: float) -> bool:
-        """Whether the file is locked by then. If not, nobody wants it until somebody says so."""
+        """Wait for the lock up to `timeout` seconds. False if it did not come; then it is unwanted until
+        `resume_waiting`."""
         self._has_come.wait(within)
         with self._deciding:
             self._wanted = self._has_come.is_set()
             return self._wanted
 
     def wanted_again(self) -> bool:
-        """Wait on for it. False if it came while nobody wanted it: then it was given back."""
+        """Want the lock again. False if it came while it was unwanted, and was therefore released."""
         with self._deciding:
             self._wanted = not self._missed
             return self._wanted

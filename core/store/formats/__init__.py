@@ -1,1 +1,1 @@
-"""How things are stored: the hash chain, events as JSON, sealed text, moments."""
+"""Storage formats: the hash chain, events as canonical JSON, encrypted text, timestamps."""

@@ -1,4 +1,4 @@
-"""The hash chain: each event's hash covers every one of its columns and the hash before it."""
+"""The hash chain: the hash of each event covers all its columns and the hash of the event before."""
 
 import json
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ import orjson
 
 GENESIS = bytes(32)
 
-# The order is part of the hash: never reorder, only add at the end together with a new log.
+# The order is part of the hash: never reorder. A column can only be added at the end, and only with a new log.
 HEADER = (
     "position",
     "stream",
@@ -29,12 +29,12 @@ HEADER = (
 
 
 def link(prev_hash: bytes, header: Sequence[str | int | None], body: str) -> bytes:
-    """sha256(previous hash || header as a JSON list in the order of `HEADER` || sha256(body)).
+    """sha256(previous hash || header as a JSON list in the order of `HEADER_COLUMNS` || sha256(body)).
 
-    Text that is not valid Unicode (a damaged row) is hashed as the bytes it came from.
+    Text that is not valid Unicode (from a damaged row) is hashed as its original bytes.
     """
     try:
         head = orjson.dumps(header)
-    except TypeError:  # damaged text; the standard library writes the same bytes, six times slower
+    except TypeError:  # damaged text; the standard library writes the same bytes, but takes six times as long
         head = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogateescape")
     return sha256(prev_hash + head + sha256(body.encode("utf-8", "surrogateescape")).digest()).digest()

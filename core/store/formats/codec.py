@@ -1,4 +1,4 @@
-"""Events to stored bytes and back: canonical JSON out, any stored shape lifted to today's class in."""
+"""Encodes events as canonical JSON, and decodes any stored schema version into today's classes."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -15,22 +15,22 @@ from core.store.formats.sealing import Key, unseal
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 E = TypeVar("E")
 
-# The one way a body is written, so that its bytes can be hashed; ValueError for NaN and infinities.
+# The only serialisation of a body, so that its bytes can be hashed; ValueError for NaN and infinities.
 canonical = json.JSONEncoder(sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
-# (type, schema version) -> the body as the next schema version writes it. Stored bytes never change.
+# (type, schema version) -> a function that turns its body into that of the next version. Stored bytes never change.
 UPCASTERS: Mapping[tuple[str, int], Upcaster] = {}
 
 
 class Opening(NamedTuple):
-    """How the sealed text of one event is opened; `secret` is None once it was erased."""
+    """What is needed to decrypt the sealed text of one event; `secret` is None once the key was erased."""
 
     event_id: str
     secret: bytes | None
 
 
 class Codec(Generic[E]):
-    """Encodes and decodes the events of one union of dataclasses, each with a stable `TYPE`, and `SCHEMA` from 1."""
+    """Encodes and decodes a union of event dataclasses, each with a stable `TYPE` and a version `SCHEMA` (from 1)."""
 
     def __init__(self, union: Any, upcasters: Mapping[tuple[str, int], Upcaster]) -> None:
         classes = get_args(union) or (union,)
@@ -43,10 +43,10 @@ class Codec(Generic[E]):
         self._readers: dict[str, Callable[[str], E]] = {}
 
     def encode(self, event: E, event_id: str = "", key: Key | None = None) -> tuple[str, int, str]:
-        """(type, schema version, body), what people wrote sealed with `key`. NotStorable unless it reads back as equal.
+        """(type, schema version, body), with personal text sealed with `key`. NotStorable unless it reads back equal.
 
-        The check costs microseconds and keeps a NaN, an ambiguous union or a value JSON cannot hold out of a log
-        that can never be corrected.
+        The check costs microseconds, and keeps NaN, ambiguous unions and values that JSON cannot hold out of a log that
+        can never be corrected.
         """
         kind: type[Any] = type(event)
         name: str = kind.TYPE
@@ -64,7 +64,7 @@ class Codec(Generic[E]):
     def decode(self, type_: str, schema_version: int, body: str, opening: Opening | None = None) -> E:
         """The event as today's class. UnknownEvent for a type, version or shape that this program does not know.
 
-        `opening` says how text that is sealed is opened; without its secret it reads `sealing.ERASED`.
+        Sealed text is decrypted with `unsealing`; if its secret is None, the text reads `sealing.ERASED`.
         """
         current = self._schemas.get(type_)
         if schema_version == current and opening is None:
@@ -87,12 +87,12 @@ class Codec(Generic[E]):
     def _read(self, type_: str, body: str) -> E:
         read = self._readers.get(type_)
         if read is None:
-            # Past the adapter's own method, which costs as much again.
+            # Calls the validator directly: the adapter's own method would double the time.
             read = self._readers[type_] = self._adapter(type_).validator.validate_json
         try:
             return read(body)
         except ValidationError as error:
-            # Not the values: they may be somebody's words.
+            # Without the values, which may be personal text.
             wrong = "; ".join(
                 f"{'.'.join(map(str, one['loc'])) or 'the whole'}: {one['msg']}"
                 for one in error.errors(include_input=False, include_url=False, include_context=False)
@@ -100,7 +100,7 @@ class Codec(Generic[E]):
             raise UnknownEvent(f"A stored {type_} does not have the shape of its version: {wrong}") from None
 
     def _adapter(self, type_: str) -> TypeAdapter[Any]:
-        """Built when first needed: building all of them would slow every start."""
+        """The adapter of a type, built on first use: building all of them would slow every start."""
         found = self._adapters.get(type_)
         if found is None:
             found = self._adapters[type_] = TypeAdapter(self.classes[type_])
@@ -116,7 +116,10 @@ def _sealed(kind: type[Any]) -> tuple[str, ...]:
 
 
 def _without_unset(kind: type[Any], fields: dict[str, Any]) -> dict[str, Any]:
-    """The fields without those that its class names in `LATER` and that are None. One of a union may not have them."""
+    """Drop the fields that the class lists in `LATER` (added later, dotted paths) and that are None.
+
+    A member of a union may lack such a field.
+    """
     for path in getattr(kind, "LATER", ()):
         *around, name = path.split(".")
         inside = reduce(getitem, around, fields)
@@ -126,7 +129,7 @@ def _without_unset(kind: type[Any], fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def holds_personal_text(event: object) -> bool:
-    """Whether somebody's own words are in it: a field that its class names in `WRITTEN`, and that is not empty."""
+    """Whether the event holds text that a person wrote: a non-empty field that its class lists in `WRITTEN`."""
     return any(getattr(event, name) for name in _sealed(type(event)))
 
 
@@ -139,5 +142,5 @@ def encode(event: Event, event_id: str = "", key: Key | None = None) -> tuple[st
 
 
 def decode(type_: str, schema_version: int, body: str, opening: Opening | None = None) -> Event:
-    """One of Rampart's own events, from how it is stored."""
+    """Decode one of Rampart's own events; see `EventCodec.decode`."""
     return EVENTS.decode(type_, schema_version, body, opening)

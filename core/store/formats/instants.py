@@ -1,4 +1,4 @@
-"""Moments as they are stored: UTC to the microsecond, as text of one width so that text order is time order."""
+"""The stored form of timestamps: UTC with microseconds, as text of fixed width, so that text order is time order."""
 
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -9,7 +9,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 
 def text_of(moment: datetime) -> str:
-    """`2026-11-23T08:00:00.000000Z`. A moment without a zone raises ValueError."""
+    """Format a datetime as `2026-11-23T08:00:00.000000Z`; ValueError if it has no time zone."""
     if moment.tzinfo is not UTC:
         if moment.tzinfo is None:
             raise ValueError(f"The moment {moment.isoformat()} has no time zone; pass an aware datetime.")
@@ -17,19 +17,19 @@ def text_of(moment: datetime) -> str:
     return _written(moment)
 
 
-@lru_cache(maxsize=64)  # one command writes the same moment in many places
+@lru_cache(maxsize=64)  # one command writes the same time in many places
 def _written(moment: datetime) -> str:
-    """Of UTC alone: moments of another zone may be equal without being the same (`fold`)."""
+    """Takes UTC only, since the cache compares by equality: times of other zones may be equal but differ (`fold`)."""
     return moment.isoformat(timespec="microseconds")[:-6] + "Z"
 
 
 def of_text(text: str) -> datetime:
-    """The moment that `text_of` wrote."""
+    """Parse the text that `format_instant` wrote."""
     return datetime.fromisoformat(text)
 
 
 class Instant(TypeDecorator[datetime]):
-    """An aware datetime: TEXT on SQLite, timestamptz on Postgres; always comes back in UTC."""
+    """Column type of an aware datetime: TEXT on SQLite, timestamptz on Postgres; always read back in UTC."""
 
     impl = DateTime(timezone=True)
     cache_ok = True

@@ -1,4 +1,4 @@
-"""What people wrote, sealed with a key of their own: without the key it is gone, and the chain still holds."""
+"""Encrypts each person's text with their own key: deleting the key erases the text, and the chain stays valid."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -15,20 +15,21 @@ _BITS = 512  # AES-SIV with 256-bit keys (RFC 5297)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
-    """What one person's text is sealed with. `key_id` says nothing about the person."""
+    """The key that encrypts one person's text. `key_id` is random, and reveals nothing about the person."""
 
     key_id: str
     secret: bytes
 
     @classmethod
     def new(cls) -> "Key":
+        """A new random key."""
         return cls(key_id=str(uuid4()), secret=AESSIV.generate_key(_BITS))
 
     def seal(self, body: Mapping[str, Any], fields: Sequence[str], event_id: str) -> dict[str, Any]:
-        """`body` with these fields sealed; empty ones stay empty.
+        """Encrypt these fields of `body`; empty ones stay empty.
 
-        The same text in another event gives other bytes; the same event gives the same ones, so that a log can be made
-        again elsewhere, byte for byte (AES-SIV needs no random nonce).
+        Deterministic per event id (AES-SIV needs no random nonce), so that a log can be reproduced byte for byte; the
+        same text in another event gives different bytes.
         """
         cipher = AESSIV(self.secret)
         sealed = dict(body)
@@ -40,7 +41,7 @@ class Key:
 
 
 def unseal(body: Mapping[str, Any], fields: Sequence[str], event_id: str, secret: bytes | None) -> dict[str, Any]:
-    """`body` as it was before `Key.seal`; without the secret, or where it does not fit, the fields say `ERASED`."""
+    """Decrypt what `SealingKey.seal` encrypted; without the secret, or with a wrong one, the fields read `ERASED`."""
     cipher = AESSIV(secret) if secret is not None else None
     opened = dict(body)
     for name in fields:

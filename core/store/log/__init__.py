@@ -1,1 +1,1 @@
-"""The event log: appended to, read in order, and announced to other processes."""
+"""The event log: appending, reading in order, and notifying other processes."""

@@ -1,4 +1,4 @@
-"""Which commands were answered, so that a repeat gets the first answer and changes nothing."""
+"""Stored answers to commands, so that a repeated command gets its first answer and changes nothing."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from core.store.database.append_queries import ANSWER
 from core.store.errors import Conflict
 from core.store.formats.instants import of_text
 
-# The fingerprint of commands that came with an imported log: what was asked is not known any more.
+# The fingerprint of commands from an imported log, whose requests are not known; it matches every request.
 IMPORTED = "imported"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a command did: the positions of its events (None for none), and the answer as it was given."""
+    """What a command did: the positions of its first and last event (None without events), and the answer given."""
 
     first_position: int | None
     last_position: int | None
@@ -27,16 +27,16 @@ class Answer:
 
 
 def answered(connection: Connection, command_id: str, fingerprint: str) -> Answer | None:
-    """The first answer to this command, or None. Conflict if the id was used for something else.
+    """The stored answer to this command, or None. IdempotencyConflict if the id belongs to another request.
 
-    Only under the append lock is a "None" still true when the answer is acted on.
+    None can only be relied on under the append lock.
     """
     rows = driver.fetch(connection, ANSWER, (command_id,))
     return answer_of(rows[0] if rows else None, command_id, fingerprint)
 
 
 def answer_of(row: Sequence[Any] | None, command_id: str, fingerprint: str) -> Answer | None:
-    """A row of `queries.ANSWER`, as `answered` gives it."""
+    """The answer in a row of `append_queries.SELECT_ANSWER`; see `find_answer`."""
     if row is None:
         return None
     kept, first, last, result, at = row
@@ -50,5 +50,5 @@ def answer_of(row: Sequence[Any] | None, command_id: str, fingerprint: str) -> A
 
 
 def row(command_id: str, fingerprint: str, answer: Answer) -> tuple[Any, ...]:
-    """What is kept of an answer, in the transaction of the events; also of one that changed nothing or was refused."""
+    """The row of `commands` for an answer, to be written with its events; also if it had none or was refused."""
     return (command_id, fingerprint, answer.first_position, answer.last_position, answer.result_json, answer.at)

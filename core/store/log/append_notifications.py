@@ -1,4 +1,4 @@
-"""A nudge when somebody else has appended: on Postgres sooner than the next look, which stays the truth."""
+"""Notifications of appends by other processes, on Postgres: only a hint to poll sooner."""
 
 import threading
 from collections.abc import Callable
@@ -9,15 +9,15 @@ import psycopg
 from core.store.database.connections import Database
 from core.store.database.postgres_functions import CHANNEL
 
-_LISTEN_FOR = 1.0  # seconds between two looks at whether to stop
-_STOP_WITHIN = 2.0  # a database that is silent keeps nobody
-_RECONNECT_AFTER = 5.0
+_LISTEN_FOR = 1.0  # how often to check whether to stop
+_STOP_WITHIN = 2.0  # do not wait longer for a database that does not answer
+_RECONNECT_AFTER = 5.0  # seconds
 
 
 class Wakeups:
-    """Calls `woken` from a thread of its own, and `deaf` with the reason while it cannot listen.
+    """Calls `on_append` from its own thread, and `on_listen_lost` with the reason whenever it cannot listen.
 
-    On SQLite, where one process serves, there is nobody to hear from.
+    Does nothing on SQLite, where a single process serves.
     """
 
     def __init__(self, database: Database, woken: Callable[[], None], deaf: Callable[[str], None]) -> None:
@@ -28,10 +28,12 @@ class Wakeups:
         self._thread = threading.Thread(target=self._listen, name="wakeups", daemon=True)
 
     def start(self) -> None:
+        """Start listening; does nothing on SQLite."""
         if self._database.dialect == "postgresql":
             self._thread.start()
 
     def stop(self) -> None:
+        """Stop listening, and wait for the thread for up to two seconds."""
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join(_STOP_WITHIN)
@@ -41,12 +43,12 @@ class Wakeups:
             try:
                 with self._connection() as connection:
                     connection.execute(f"LISTEN {CHANNEL}")
-                    self._woken()  # what came before anybody listened
+                    self._woken()  # events may have come before it listened
                     while not self._stopping.is_set():
                         for _ in connection.notifies(timeout=_LISTEN_FOR, stop_after=1):
                             self._woken()
             except psycopg.Error as error:
-                # Nothing is lost: whoever is woken also looks by itself.
+                # Nothing is lost: the callers also poll.
                 self._deaf(str(error).strip())
                 self._stopping.wait(_RECONNECT_AFTER)
 

@@ -1,4 +1,4 @@
-"""The key that one person's words are sealed with, made when first needed."""
+"""The sealing key of one person, created when it is first needed."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -10,7 +10,7 @@ from core.store.log.event_log import Entry
 
 
 class Held:
-    """One person's key during one command: found, or made, in which case it must be kept."""
+    """One person's sealing key during one command: read from the database, or created and then to be stored."""
 
     def __init__(self, person: str, found: tuple[str, bytes] | None) -> None:
         self._person = person
@@ -19,16 +19,16 @@ class Held:
 
     @property
     def kept(self) -> tuple[str, bytes] | None:
-        """What `found` will be the next time: not one that was made and never written."""
+        """(key id, secret) as the database holds it after this command; None for a key that was not written."""
         return (self._key.key_id, self._key.secret) if self._key is not None and not self._made else None
 
     @property
     def key_id(self) -> str | None:
-        """Of the key that was found or made, if any."""
+        """The id of the key, if there is one."""
         return self._key.key_id if self._key is not None else None
 
     def for_(self, entries: Sequence[Entry]) -> Key | None:
-        """What to seal these events with; None where nobody wrote anything."""
+        """The key to seal these events with, created if needed; None if they hold no personal text."""
         if not self._person or not any(codec.holds_personal_text(entry.event) for entry in entries):
             return None
         if self._key is None:
@@ -36,7 +36,7 @@ class Held:
         return self._key
 
     def made(self, at: datetime) -> tuple[Any, ...] | None:
-        """The row of a key that was made here, once."""
+        """The row of a newly created key, the first time only; then None."""
         if self._key is None or not self._made:
             return None
         self._made = False

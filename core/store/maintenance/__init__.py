@@ -1,1 +1,1 @@
-"""What is done now and then: checkpoints, erasure, retention, and how large it has become."""
+"""Occasional work: taking checkpoints, erasing personal text, deleting old data, measuring the database."""

@@ -1,4 +1,4 @@
-"""Taking a checkpoint: the world is saved, and its hash becomes part of the log."""
+"""Takes checkpoints: saves the world, and appends its hash to the log."""
 
 from datetime import datetime
 from hashlib import sha256
@@ -13,11 +13,11 @@ from core.store.world import checkpoints
 from core.store.world.world_cache import Folds
 
 EVERY = 10_000
-"""So many events after the newest checkpoint the next one is due: they are folded in a tenth of a second."""
+"""A checkpoint is due this many events after the newest one; folding as many takes a tenth of a second."""
 
 
 def take_if_due(database: Database, folds: Folds, *, by: str, at: datetime, recorded_at: datetime) -> bool:
-    """Take one where a start would have to fold more than `EVERY` events; whether that was done."""
+    """Take a checkpoint if a start would have to fold `CHECKPOINT_INTERVAL` events or more; whether one was taken."""
     with database.reading() as connection:
         position, _ = event_log.head(connection)
         if position < EVERY or position - checkpoints.newest_position(connection) < EVERY:
@@ -27,8 +27,10 @@ def take_if_due(database: Database, folds: Folds, *, by: str, at: datetime, reco
 
 
 def take(database: Database, folds: Folds, *, by: str, at: datetime, recorded_at: datetime) -> bool:
-    """Save what this process knows; False where another one has done so at the same position, and where this one still
-    knows words that were erased meanwhile."""
+    """Save the cached world as a checkpoint.
+
+    False if another process has taken one at the same position, or if the cache still holds erased text.
+    """
     reading = folds.kept_without_erased()
     if reading is None:
         return False

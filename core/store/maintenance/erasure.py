@@ -1,4 +1,4 @@
-"""Somebody wants their words gone: the key goes, the log stays."""
+"""Erases a person's text by deleting their sealing key; the log itself stays."""
 
 from datetime import datetime
 from uuid import uuid4
@@ -17,10 +17,10 @@ from core.store.world.world_cache import Folds
 
 
 def erase(database: Database, folds: Folds, person: str, *, by: str, at: datetime, recorded_at: datetime) -> bool:
-    """Nobody can read any more what this person wrote, under whichever of their ids: in the log it says "(erased)".
-    False where nothing is sealed.
+    """Make everything this person wrote unreadable, under all their ids: it reads "(erased)" from now on.
 
-    The log stays as it is, and its chain whole. What was posted in Slack, and older backups, are not reached.
+    False if nothing of theirs is sealed. The log and its hash chain stay unchanged. Messages in Slack and older backups
+    are not affected.
     """
     with database.reading() as connection:
         known = connection.execute(select(person_key.c.person)).scalars().all()
@@ -42,5 +42,5 @@ def _erase_one(database: Database, folds: Folds, person: str, *, by: str, at: da
         log.remember(command_id, "erase", answer)
         log.writes.erase(log.key_id)
     with database.plain_writing() as connection:
-        checkpoints.forget(connection)  # a checkpoint holds words as they could be read
+        checkpoints.forget(connection)  # a checkpoint holds text unencrypted
     return True

@@ -1,5 +1,5 @@
-"""What is deleted after a while: how verdicts came about, what was said, and which commands came to nothing. The log
-itself stays for ever."""
+"""Deletes old data: the looks and sums of ended rollouts, sent messages, and answers to commands without events. The
+log itself is never deleted."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from core.store.database.driver import fetch
 from core.store.models import cell, commands, events, exposure, exposure_count, look, outbox, rollout_view
 
 ROLLOUTS, ROWS = 20, 5_000
-"""At most so many a time, so that nobody waits long for the writer."""
+"""At most this many per call, so that other writers do not wait long."""
 _OF_A_ROLLOUT: tuple[Table, ...] = (look, cell, exposure, exposure_count)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deleted:
-    """What went: of how many rollouts, how many messages, how many answers to commands."""
+    """How much was deleted: rollouts whose data went, messages, and answers to commands."""
 
     rollouts: int
     messages: int
@@ -26,15 +26,16 @@ class Deleted:
 
     @property
     def anything(self) -> bool:
+        """Whether anything was deleted."""
         return bool(self.rollouts or self.messages or self.answers)
 
 
 def delete_old(connection: Connection, before: datetime, kept: Collection[str]) -> Deleted:
-    """Delete what was recorded before `before` (real time), in a writing transaction, but nothing of rollouts `kept`.
+    """Delete a limited amount of data from before `before` (real time), in a writing transaction; nothing of `kept`.
 
-    Of a rollout that ended: its looks, sums and exposures. Of messages: those that were said or given up. Of commands:
-    the answers to those that were refused or changed nothing; an answer with events is part of the record. On Postgres
-    a function does it, which refuses what is younger than a week: the program's own role may delete none of it.
+    Of ended rollouts, deletes looks, sums and exposures; of messages, those sent or given up; of commands, the answers
+    without events. On Postgres a function with the owner's rights does it, and raises for data younger than a week,
+    since the program's own role may not delete any of it.
     """
     if connection.dialect.name == "postgresql":
         asked = (before, list(kept), ROLLOUTS, ROWS)
@@ -50,7 +51,7 @@ def delete_old(connection: Connection, before: datetime, kept: Collection[str]) 
     chosen = tuple(connection.execute(ended.limit(ROLLOUTS)).scalars())
     for table in _OF_A_ROLLOUT if chosen else ():
         connection.execute(delete(table).where(table.c.rollout.in_(chosen)))
-    # The newest row stays: the next one gets a number that none had, by which its message is found in Slack.
+    # The newest row stays, so that ids are never reused: a Slack message is recognised by the id of its row.
     newest = select(func.max(outbox.c.id)).scalar_subquery()
     said = select(outbox.c.id).where(
         outbox.c.state.in_(("done", "dead")), outbox.c.position.in_(old), outbox.c.id < newest

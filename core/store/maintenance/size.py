@@ -1,4 +1,4 @@
-"""How large a database is and how fast it grows, for whoever has to give it room."""
+"""Measures how large the database is and how fast it grows."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,7 +14,7 @@ OVER = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Size:
-    """Bytes on disk (the write-ahead log of SQLite is not counted), events, and events of the last 24 hours."""
+    """Bytes on disk (without SQLite's write-ahead log), number of events, and events in the last 24 hours."""
 
     bytes: int
     events: int
@@ -22,12 +22,12 @@ class Size:
 
     @property
     def bytes_a_day(self) -> int:
-        """As the events grow: on average each of them, with all that comes with it, has taken as much as the others."""
+        """The estimated growth: the average bytes per event so far, times the events of the last 24 hours."""
         return round(self.bytes / self.events * self.events_a_day) if self.events else 0
 
 
 def measure(connection: Connection, now: datetime) -> Size:
-    """Two short queries and a search by halves: times of recording only grow."""
+    """Measure the database with a few short queries; a binary search, as recording times never decrease."""
     if connection.dialect.name == "sqlite":
         pages, page = (fetch(connection, f"PRAGMA {what}", ())[0][0] for what in ("page_count", "page_size"))
         size = pages * page
@@ -38,7 +38,7 @@ def measure(connection: Connection, now: datetime) -> Size:
 
 
 def _before(connection: Connection, newest: int, at: datetime) -> int:
-    """How many events were recorded before `at`."""
+    """The number of events recorded before `at`, given that there are `newest` of them."""
     low, high = 0, newest
     value = text_of(at) if connection.dialect.name == "sqlite" else at
     while low < high:

@@ -1,1 +1,1 @@
-"""What applications and people reported, counted once, and every look that was taken at it."""
+"""Observations from applications and people, each counted once, and the looks that were taken at them."""

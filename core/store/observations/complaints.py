@@ -1,4 +1,4 @@
-"""What people report: one person's complaint counts once an hour, however often it is sent, and as one."""
+"""Complaints: each metric that people report counts at most once an hour per unit, and as 1."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,13 +15,13 @@ _REPORTED = frozenset(key for key, metric in CATALOGUE.items() if metric.kind is
 
 
 def once_an_hour(connection: Connection, placed: Sequence[Placed], now: datetime) -> list[Placed]:
-    """The observations, in a writing transaction, without what their unit reported before in the same hour.
+    """The observations without reports that their unit has made before in the same hour; needs a writing transaction.
 
-    Otherwise one angry person, or one program gone wrong, could take a version back from everybody. What says nothing
-    else is left out: it would count as a request.
+    Otherwise one angry person, or one broken program, could roll a version back for everybody. An observation that
+    held nothing else is dropped, as it would count as a request.
     """
     reports: dict[tuple[str, str], tuple[int, str]] = {}
-    hour = f"{now.astimezone(UTC):%Y-%m-%dT%H}"  # of its arrival: who dates reports at will would have three hours
+    hour = f"{now.astimezone(UTC):%Y-%m-%dT%H}"  # of arrival: a sender who chose the dates could use three hours
     for number, each in enumerate(placed):
         for metric in _REPORTED & each.observation.readings.keys():
             if each.observation.readings[metric] > 0:
@@ -34,7 +34,7 @@ def once_an_hour(connection: Connection, placed: Sequence[Placed], now: datetime
 
 
 def _identity(placed: Placed, metric: str, hour: str) -> tuple[str, str]:
-    """Beside the ids of items, which belong to a surface, whose name has no slash."""
+    """The (surface, item id) to deduplicate by. The slash keeps it apart from real surfaces, whose names have none."""
     return f"{placed.rollout}/{metric}", f"{hour} {sha256(placed.unit.encode()).hexdigest()}"
 
 

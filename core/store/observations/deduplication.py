@@ -1,4 +1,4 @@
-"""Which observations were counted already, so that a repeated batch or item counts once."""
+"""Deduplication of observations, so that a repeated batch or item counts once."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -24,10 +24,10 @@ _ANSWER = "UPDATE intake_batch SET answer = ? WHERE token_hash = ? AND key = ?"
 
 
 def open_batch(connection: Connection, *, token: str, key: str, fingerprint: str, at: datetime) -> str | None:
-    """The stored answer if this token has sent this key before; None if the batch is now ours to count.
+    """The stored answer if this token has sent this key before; None if the batch is new and must be counted.
 
-    Conflict if the key was used for another body. Do this first in the transaction, and `answer_batch` last: a second
-    copy that arrives meanwhile waits here for the first to commit.
+    IdempotencyConflict if the key was used for another body. Call this first in the transaction, and `answer_batch`
+    last: a concurrent copy of the batch waits here for the first one to commit.
     """
     token_hash = sha256(token.encode()).hexdigest()
     if fetch(connection, _OPEN, (token_hash, key, fingerprint, at, at - BATCHES_KEPT)):
@@ -43,14 +43,14 @@ def open_batch(connection: Connection, *, token: str, key: str, fingerprint: str
 
 
 def answer_batch(connection: Connection, *, token: str, key: str, answer: str) -> None:
-    """Keep the answer to a batch that `open_batch` gave us."""
+    """Store the answer to a batch for which `open_batch` returned None."""
     execute(connection, _ANSWER, (answer, sha256(token.encode()).hexdigest(), key))
 
 
 def fresh_items(connection: Connection, items: Iterable[tuple[str, str]], at: datetime) -> frozenset[tuple[str, str]]:
-    """Of these (surface, item id), the ones not seen in the last 24 hours; they count as seen from now on."""
+    """Those (surface, item id) that have not come in the last 24 hours; they are recorded as seen from now on."""
     fresh: set[tuple[str, str]] = set()
-    # In one order everywhere, so that two batches with the same items wait for each other instead of deadlocking.
+    # Always in the same order, so that two batches with the same items wait for each other instead of deadlocking.
     ordered = sorted(set(items))
     for start in range(0, len(ordered), 1000):
         some = [{"surface": surface, "item_id": item, "at": at} for surface, item in ordered[start : start + 1000]]

@@ -1,4 +1,4 @@
-"""Every look at a running rollout: what was seen, and the state to go on from, so that a verdict can be recomputed."""
+"""The saved looks of running rollouts: their input, and the engine's state, so that a verdict can be recomputed."""
 
 import zlib
 from dataclasses import dataclass
@@ -14,8 +14,7 @@ _STATES_KEPT = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SavedLook:
-    """One look as it was recorded; its text is empty where it is damaged. `state_json` is None for all but the newest
-    looks."""
+    """A look as it was stored; text that is damaged is empty. `state_json` is None for all but the newest looks."""
 
     number: int
     at: datetime
@@ -25,20 +24,20 @@ class SavedLook:
 
 
 def latest(connection: Connection, rollout: str) -> tuple[int, str] | None:
-    """Number and state after the newest look at this rollout; None before the first."""
+    """(number, engine state as JSON) of the newest look at this rollout; None before the first."""
     newest = select(look.c.number, look.c.state).where(look.c.rollout == rollout).order_by(look.c.number.desc())
     row = connection.execute(newest.limit(1)).one_or_none()
     return (row.number, _text(row.state)) if row is not None else None
 
 
 def newest(connection: Connection, rollout: str) -> tuple[int, datetime | None]:
-    """How many looks at this rollout were made, and when the newest was; (0, None) before the first."""
+    """(how many looks were taken at this rollout, time of the newest); (0, None) before the first."""
     row = connection.execute(_newest(rollout, look.c.made, look.c.at, look.c.repeated_at)).one_or_none()
     return (row.made, row.repeated_at or row.at) if row is not None else (0, None)
 
 
 def repeat(connection: Connection, rollout: str, number: int, at: datetime) -> bool:
-    """Count a look that showed nothing new since the one of this number; False where that one is not the newest."""
+    """Count a look that showed nothing new since look `number`; False if that is no longer the newest."""
     row = connection.execute(_newest(rollout, look.c.number)).one_or_none()
     same = look.c.rollout == rollout, look.c.number == number
     if row is None or row.number != number:
@@ -54,7 +53,7 @@ def _newest(rollout: str, *columns: Column[Any]) -> Select[Any]:
 def save(
     connection: Connection, rollout: str, number: int, at: datetime, look_json: str, state_json: str, sums_hash: str
 ) -> None:
-    """Keep a look. IntegrityError if the number exists: another process looked first, so begin again from its state."""
+    """Store a look. IntegrityError if the number exists: another process was first, so start again from its state."""
     connection.execute(
         insert(look).values(
             rollout=rollout,
@@ -66,7 +65,7 @@ def save(
             sums_hash=sums_hash,
         )
     )
-    # The states before can be computed again from the looks; keeping them all would outgrow the log itself.
+    # Older states can be recomputed from the looks; keeping them all would outgrow the log itself.
     connection.execute(
         update(look).where(look.c.rollout == rollout, look.c.number == number - _STATES_KEPT).values(state=None)
     )
@@ -81,7 +80,7 @@ def between(connection: Connection, rollout: str, first: int, last: int) -> tupl
 
 
 def thinned(connection: Connection, rollout: str, most: int) -> tuple[SavedLook, ...]:
-    """At most so many looks, evenly spaced and in order, the newest among them."""
+    """At most `limit` looks, evenly spaced and in order, including the newest."""
     newest = connection.execute(select(func.max(look.c.number)).where(look.c.rollout == rollout)).scalar_one()
     if newest is None:
         return ()
@@ -91,7 +90,7 @@ def thinned(connection: Connection, rollout: str, most: int) -> tuple[SavedLook,
 
 
 def counts(connection: Connection) -> dict[str, int]:
-    """How many looks every rollout has, by rollout."""
+    """The number of stored looks by rollout."""
     found = select(look.c.rollout, func.count()).group_by(look.c.rollout).order_by(look.c.rollout)
     return {row[0]: row[1] for row in connection.execute(found)}
 
@@ -114,4 +113,4 @@ def _text(packed: bytes) -> str:
     try:
         return zlib.decompress(packed).decode()
     except (zlib.error, UnicodeDecodeError):
-        return ""  # nothing reads an empty text, so whoever needs it says that it is damaged
+        return ""  # no reader accepts an empty text, so the caller reports that it is damaged

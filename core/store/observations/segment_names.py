@@ -1,4 +1,5 @@
-"""How many segments and error categories a rollout can have: the first and the frequent keep their name."""
+"""Bounds the number of segments and error categories of a rollout: the first and the frequent ones keep their names,
+the rest are counted as others."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -9,22 +10,22 @@ from core.judging.model.evidence import CATEGORY, OTHER
 from core.store.database.driver import fetch
 
 VALUES = 40
-"""Of one dimension, such as `language`; an application that sends user ids by mistake must not grow a cell for each."""
+"""Named values per dimension, such as `language`: an application that sends user ids must not get a cell for each."""
 CATEGORIES = 200
-"""Of error categories, for the same reason."""
+"""Named error categories per rollout, for the same reason."""
 FREQUENT = 10
-"""How often an error must come, among the others, to get a name of its own: a long tail must not hide it."""
+"""How often an error beyond the limit must come to get its own name, so that a long tail does not hide it."""
 FREQUENT_CATEGORIES = 50
-"""So many of them beyond `CATEGORIES`."""
+"""How many frequent error categories are named beyond `MAX_CATEGORIES`."""
 CANDIDATES = 1_000
-"""Names among the others that are counted at a time; of more, the rarest are forgotten."""
+"""How many unnamed categories are counted at a time; beyond that, the rarest are dropped."""
 ERROR = "error_category"
 
 
 class Vocabulary:
-    """The names that each rollout has, as far as this process knows; it asks the database about those new to it.
+    """The segment names of each rollout, cached in this process; names that it does not know are looked up.
 
-    Error categories are a dimension like others.
+    Error categories are treated as one more dimension.
     """
 
     def __init__(self) -> None:
@@ -32,7 +33,7 @@ class Vocabulary:
         self._candidates: dict[str, Counter[str]] = {}
 
     def settle(self, connection: Connection, met: Mapping[str, Counter[str]]) -> None:
-        """Make room for the names met in a batch (`language=de`), by rollout, or decide that they are others."""
+        """Register the names in a batch (`language=de`), by rollout; without room they stay among the others."""
         for rollout, names in met.items():
             known = self._known.get(rollout, set())
             if known.issuperset(names):
@@ -59,7 +60,7 @@ class Vocabulary:
             self._known[rollout] = known
 
     def _is_frequent(self, rollout: str, name: str, times: int) -> bool:
-        """Whether this name came often enough. Source: frequent items in a stream, Misra and Gries 1982."""
+        """Whether this name has come often enough (frequent items in a stream, Misra and Gries 1982)."""
         counted = self._candidates.setdefault(rollout, Counter())
         counted[name] += times
         while len(counted) > CANDIDATES:
@@ -67,10 +68,10 @@ class Vocabulary:
         return counted[name] >= FREQUENT
 
     def category(self, rollout: str, category: str) -> str:
-        """The error category as it is counted; after `settle`."""
+        """The name an error category is counted under; call `register_names` first."""
         return self.name(rollout, ERROR, category).partition("=")[2]
 
     def name(self, rollout: str, dimension: str, value: str) -> str:
-        """`language=de`, or `language=(other)` for a value that found no room; after `settle`."""
+        """`language=de`, or `language=(other)` for a value without a name of its own; call `register_names` first."""
         name = f"{dimension}={value}"
         return name if name in self._known.get(rollout, ()) else f"{dimension}={OTHER}"

@@ -1,4 +1,4 @@
-"""How much of one unit counts: some times what is usual in its stage, whatever it says and however often."""
+"""Caps how many observations of one unit count, at a multiple of the mean per unit in its stage."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -7,16 +7,16 @@ from typing import Protocol, TypeVar
 from zlib import crc32
 
 TIMES = 5
-"""So many times the mean number of observations of a stage's units, one unit counts."""
+"""The cap of a unit, as a multiple of the mean number of observations per unit in the stage."""
 LEAST = 20
-"""And so many at any rate: when a stage begins nobody knows yet what is usual."""
+"""This many observations of a unit always count, since the mean is not known yet when a stage begins."""
 TRACKED = 4096
-"""Units that are counted one by one. One that is not has sent less than 1/4096 of everything."""
+"""How many units are counted individually. A unit that is not has sent less than 1/4096 of all observations."""
 _MARKS = 1 << 16
 
 
 class Sent(Protocol):
-    """Something that a unit has sent in a stage of a rollout."""
+    """Anything that a unit sent in a stage of a rollout."""
 
     @property
     def rollout(self) -> str:
@@ -24,11 +24,11 @@ class Sent(Protocol):
 
     @property
     def stage(self) -> int:
-        """The stage in which its unit was served."""
+        """The index of the stage in which the unit was served."""
 
     @property
     def unit(self) -> str:
-        """Whoever sent it."""
+        """The unit that sent it."""
 
 
 _T = TypeVar("_T", bound=Sent)
@@ -36,7 +36,7 @@ _T = TypeVar("_T", bound=Sent)
 
 @dataclass(slots=True)
 class _Stage:
-    """What a stage has been sent, as far as this process knows: how many count, and the busiest units' shares."""
+    """The observations of one stage in this process: how many counted, and how many of the busiest units."""
 
     counted: int = 0
     units: dict[str, int] = field(default_factory=dict)
@@ -44,7 +44,7 @@ class _Stage:
     marked: int = 0
 
     def takes(self, unit: str) -> bool:
-        """Whether one more of this unit counts; it is then counted."""
+        """Count one more observation of this unit, unless the unit has reached its cap; whether it counts."""
         place = crc32(unit.encode()) % _MARKS
         if not self.marks[place]:
             self.marks[place] = 1
@@ -55,26 +55,27 @@ class _Stage:
         if own or len(self.units) < TRACKED:
             self.units[unit] = own + 1
         else:
-            # Everybody gives one up (Misra and Gries 1982): whoever sends much stays, whatever else comes.
+            # Decrement all (Misra and Gries 1982): frequent senders stay, whatever else comes.
             self.units = {name: number - 1 for name, number in self.units.items() if number > 1}
         self.counted += 1
         return True
 
     def _people(self) -> float:
-        """How many units there are, by the share of places that nobody has marked (Whang and others 1990)."""
+        """Estimate the number of distinct units by linear counting (Whang and others 1990)."""
         return -_MARKS * log(max(1 - self.marked / _MARKS, 1 / _MARKS))
 
 
 class Allowances:
-    """Kept between batches by whoever takes them in. Which observations count depends on how many came before, never
-    on what they say, and the measure is the same for both arms: so evidence keeps its error rate.
+    """The caps of all stages, kept between batches.
 
-    Each process has its own, and begins anew with it: several let through several times `LEAST` of one unit.
+    Whether an observation counts depends on how many came before, never on its values, and the rule is the same for
+    both arms, so the error rate of the evidence holds. Each process keeps its own counts, in memory only: n processes
+    admit up to n times `CAP_MINIMUM` of one unit.
     """
 
     def __init__(self) -> None:
         self._stages: dict[tuple[str, int], _Stage] = {}
 
     def count(self, sent: Sequence[_T]) -> list[bool]:
-        """Whether each counts, in order."""
+        """Count these observations; for each, in order, whether it counts."""
         return [self._stages.setdefault((each.rollout, each.stage), _Stage()).takes(each.unit) for each in sent]

@@ -1,4 +1,4 @@
-"""What happened: observations added up per stage, arm, segment and metric, in 256 hash buckets of the unit."""
+"""Sums of observations per stage, arm, segment and metric, in 256 hash buckets of the unit."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,10 +21,10 @@ from core.store.observations.segment_names import ERROR, Vocabulary
 from core.store.observations.unit_caps import Allowances
 
 SET_ASIDE = "set_aside"
-"""The cell of observations beyond what one unit may add."""
+"""The metric under which observations beyond a unit's cap are counted."""
 _ROWS = 100
 _MOVED = "moved"
-"""In the place of an arm: how many more units were last seen in the canary than were first seen there."""
+"""Stored in place of an arm: how many more units were last seen in the canary than were first seen there."""
 _UNIT_TYPES = ("text", "int", "bigint", "text")
 _KEY_TYPES = ("text", "int", "text", "text", "text")
 _QUANTILES = frozenset(key for key, metric in CATALOGUE.items() if metric.kind is Kind.QUANTILE)
@@ -37,10 +37,10 @@ _Histogram: TypeAlias = dict[int, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placed:
-    """An observation and where it belongs. `counters` are further readings, such as `latency_p95>4000` as 0 or 1.
+    """An observation and the cell it belongs to. `counters` are derived readings, such as `latency_p95>4000` (0 or 1).
 
-    `splits`: its unit's first appearance tells how people were split. Whoever was seen in one of `earlier_cohorts`
-    (stages of the same rollout), in either arm, is not counted.
+    `counts_for_split`: whether the unit's first exposure counts in the sample-ratio check. Units that were exposed in
+    one of `earlier_cohorts` (stages of the same rollout), in either arm, are not counted.
     """
 
     rollout: str
@@ -59,11 +59,11 @@ def record(
     vocabulary: Vocabulary | None = None,
     allowances: Allowances | None = None,
 ) -> None:
-    """Add observations to their cells, in a writing transaction; safe beside other processes doing the same.
+    """Add observations to their cells, in a writing transaction; safe with other processes doing the same.
 
-    Larger batches are much cheaper per observation: each touched cell is rewritten once per call. A `vocabulary` that
-    is kept between calls saves asking for the segments that there are. With `allowances` one unit counts only up to a
-    bound; what it sends beyond is added up in a cell of its own, which nothing is judged by.
+    Larger batches are much cheaper per observation, as each touched cell is rewritten once per call. A `vocabulary`
+    kept between calls saves queries for the known segments. With `unit_caps`, observations beyond a unit's cap are only
+    counted in the cell `SET_ASIDE`, which takes no part in verdicts.
     """
     placed = _compared_first_here(connection, placed)
     _take_turns(connection, {each.rollout for each in placed})
@@ -81,7 +81,7 @@ def record(
 
 
 def read(connection: Connection, rollout: str, *, segments: bool = True) -> Sums:
-    """Everything counted for a rollout so far, cumulative within each stage; without `segments` only of everybody."""
+    """The sums of a rollout so far, cumulative within each stage; with `segments=False` only the overall cells."""
     cells: dict[CellKey, Bucketed] = {}
     histograms: dict[CellKey, Mapping[int, int]] = {}
     columns = (cell.c.stage, cell.c.arm, cell.c.segment, cell.c.metric, cell.c.buckets, cell.c.histogram)
@@ -105,8 +105,11 @@ def read(connection: Connection, rollout: str, *, segments: bool = True) -> Sums
 
 
 def _compared_first_here(connection: Connection, placed: Sequence[Placed]) -> Sequence[Placed]:
-    """Without those whom an earlier cohort's stage compared, whatever the evaluation knew of them: both arms of that
-    stage have seen the new version or been chosen for it, and the arms of this one would no longer be alike."""
+    """Drop observations of units that an earlier cohort's stage has compared already.
+
+    Both arms of that stage have met the new version or were selected for it, so the arms of this stage would no longer
+    be comparable.
+    """
     asked = sorted(
         {
             (each.rollout, stage, _hashes(each.rollout, each.unit)[1])
@@ -143,7 +146,7 @@ def _met(placed: Sequence[Placed]) -> Mapping[str, Counter[str]]:
 
 
 class _Batch:
-    """Observations of one call, added up in memory: flat lists that numpy sums at the end."""
+    """The observations of one call, collected in flat lists that numpy sums at the end."""
 
     def __init__(self, segments: Vocabulary) -> None:
         self._segments = segments
@@ -155,6 +158,7 @@ class _Batch:
         self._values: list[float] = []
 
     def add(self, placed: Placed) -> None:
+        """Count an observation in the overall cells and in those of its segments."""
         seen = placed.observation
         bucket, unit_hash = _hashes(placed.rollout, placed.unit)
         entries = [(metric, 1.0, value) for metric, value in (*seen.readings.items(), *placed.counters.items())]
@@ -165,7 +169,7 @@ class _Batch:
         if seen.error_category is not None:
             entries.append((CATEGORY + self._segments.category(placed.rollout, seen.error_category), 1.0, 1.0))
         bins = [(metric, bin_of(value)) for metric, value in seen.readings.items() if metric in _QUANTILES]
-        # A mean's histogram is only there to choose its cap from.
+        # The histogram of a mean only serves to choose its cap.
         uncut = [
             (metric, bin_of(value))
             for metric, value in seen.readings.items()
@@ -184,7 +188,7 @@ class _Batch:
                 histogram[position] = histogram.get(position, 0) + 1
 
     def set_aside(self, placed: Placed) -> None:
-        """Count an observation that says nothing, as its unit has said more than its part."""
+        """Only count an observation, without its readings, since its unit has reached its cap."""
         key = (placed.rollout, placed.stage, placed.arm, EVERYONE, SET_ASIDE)
         self._slots.append(
             self.numbers.setdefault(key, len(self.numbers)) * BUCKETS + _hashes(placed.rollout, placed.unit)[0]
@@ -193,7 +197,7 @@ class _Batch:
         self._values.append(1.0)
 
     def sums(self) -> NDArray[np.float64]:
-        """Shape (cells, 2, BUCKETS), the middle axis being (weight, value); cells as numbered in `numbers`."""
+        """An array of shape (cells, 2, BUCKETS): the middle axis is (weight, value), cells as in `cell_numbers`."""
         size = len(self.numbers) * BUCKETS
         weights = np.bincount(self._slots, self._weights, size)
         values = np.bincount(self._slots, self._values, size)
@@ -201,13 +205,13 @@ class _Batch:
 
 
 def _hashes(rollout: str, unit: str) -> tuple[int, int]:
-    """(bucket, hash of the unit as a signed 64-bit number), independent of how units are assigned to arms."""
+    """(bucket, hash of the unit as a signed 64-bit integer), independent of the assignment of units to arms."""
     digest = sha256(f"window\x1f{rollout}\x1f{unit}".encode()).digest()
     return digest[0], int.from_bytes(digest[1:9], "big", signed=True)
 
 
 def _take_turns(connection: Connection, rollouts: Iterable[str]) -> None:
-    """On Postgres, one adder per rollout at a time; always in the same order, so that none wait in a circle."""
+    """On Postgres, let one transaction per rollout add at a time; locks in a fixed order, to avoid deadlocks."""
     if connection.dialect.name == "postgresql":
         locks = sorted(int.from_bytes(sha256(each.encode()).digest()[:4], "big", signed=True) for each in rollouts)
         for lock in locks:
@@ -215,6 +219,7 @@ def _take_turns(connection: Connection, rollouts: Iterable[str]) -> None:
 
 
 def _add_cells(connection: Connection, batch: _Batch) -> None:
+    """Add the batch to the stored sums and histograms of its cells."""
     sums = batch.sums() if batch.numbers else np.empty((0, 2, BUCKETS))
     for keys in _chunks(sorted(batch.numbers), _ROWS):
         stored = _stored(connection, keys)
@@ -249,8 +254,8 @@ def _stored(connection: Connection, keys: Sequence[_Key]) -> dict[_Key, tuple[by
 
 
 def _add_exposures(connection: Connection, exposed: Mapping[tuple[str, int, int], str]) -> None:
-    """Count who was not seen before, and who has changed sides since: a client may have cached the side of the stage
-    before when it was first seen."""
+    """Count the units exposed for the first time, and those that have changed arms since: on its first exposure, a
+    client may still have used the cached arm of the stage before."""
     fresh: Counter[tuple[str, int, str]] = Counter()
     for units in _chunks(sorted(exposed), _ROWS * 5):
         rows = _write(
@@ -275,7 +280,7 @@ def _add_exposures(connection: Connection, exposed: Mapping[tuple[str, int, int]
 
 
 def _move(connection: Connection, units: Sequence[tuple[str, int, int, str]]) -> list[Any]:
-    """Keep the arm in which known units were seen now; (rollout, stage, arm) of those that were in the other one."""
+    """Update the arm in which known units were last seen; (rollout, stage, new arm) of those that changed arms."""
     if not units:
         return []
     listed, parameters = _listed(connection, _UNIT_TYPES, units)
@@ -293,15 +298,15 @@ def _write(
     connection: Connection, into: str, types: Sequence[str], rows: Sequence[Sequence[Any]], then: str
 ) -> list[Any]:
     listed, parameters = _listed(connection, types, rows)
-    # WHERE: or SQLite would take the ON of what follows for that of a join.
+    # Without the WHERE, SQLite would read the ON of the conflict clause as a join condition.
     return fetch(connection, f"INSERT INTO {into} SELECT * FROM ({listed}) AS rows WHERE true {then}", parameters)  # noqa: S608
 
 
 def _listed(connection: Connection, types: Sequence[str], rows: Sequence[Sequence[Any]]) -> tuple[str, Sequence[Any]]:
-    """Rows as a query, and its parameters.
+    """A query that yields these rows, and its parameters.
 
-    On Postgres one array a column: the same text however many rows there are, which its driver reads once. To read a
-    mark for each value takes as long as everything else.
+    On Postgres one array per column, so that the text is the same for any number of rows and the driver parses it once:
+    parsing a placeholder per value would take as long as everything else.
     """
     if connection.dialect.name == "postgresql":
         arrays = ", ".join(f"?::{kind}[]" for kind in types)

@@ -1,1 +1,1 @@
-"""Tables and triggers brought to what this program needs."""
+"""Schema migrations, and the triggers that protect the log."""

@@ -1,4 +1,4 @@
-"""Bringing a database to the schema of this program, and refusing to run on any other."""
+"""Migrates a database to the schema of this program, and refuses to run on any other schema."""
 
 from pathlib import Path
 
@@ -15,16 +15,16 @@ _MIGRATIONS = Path(__file__).resolve().parents[3] / "migrations"
 
 
 def migrate(database: Database) -> None:
-    """Create or upgrade the tables, put the triggers right, rebuild read models whose code changed; safe to repeat.
+    """Create or upgrade the tables, restore the triggers, rebuild read models whose code changed; safe to repeat.
 
-    SchemaMismatch if a newer program has been here. Processes that migrate at the same moment take turns.
+    SchemaMismatch if a newer program has upgraded the database. Concurrent migrations wait for each other.
     """
     with postgres_roles.owners_work("create, upgrade or protect the tables"), database.writing() as connection:
         bring_up_to_date(connection)
 
 
 def bring_up_to_date(connection: Connection) -> None:
-    """What `migrate` does, inside a transaction of `Database.writing()`."""
+    """Do what `migrate` does, inside a transaction of `Database.writing()`."""
     found = revision(connection)
     if found is not None:
         assert_known(found)
@@ -37,8 +37,8 @@ def bring_up_to_date(connection: Connection) -> None:
 
 
 def upgrade(connection: Connection, to: str = "head") -> None:
-    """Create or upgrade the tables alone, in the transaction of `connection`, as far as the revision `to`."""
-    # Imported here: it takes half a second, and a start with nothing to upgrade should not wait for it.
+    """Create or upgrade only the tables, in the transaction of `connection`, up to the revision `to`."""
+    # Imported here because it takes half a second, which a start with nothing to upgrade should not pay.
     from alembic import command
     from alembic.config import Config
 
@@ -50,7 +50,7 @@ def upgrade(connection: Connection, to: str = "head") -> None:
 
 
 def check(database: Database) -> None:
-    """SchemaMismatch unless the tables are exactly those of this program and the log is protected."""
+    """SchemaMismatch unless the schema is exactly that of this program and the triggers protect the log."""
     with database.reading() as connection:
         found = revision(connection)
         if found is None:
@@ -73,7 +73,7 @@ def check(database: Database) -> None:
 
 
 def revision(connection: Connection) -> str | None:
-    """Which schema the tables have; None where there are none."""
+    """The schema revision of the database; None if it has no tables."""
     if not inspect(connection).has_table("alembic_version"):
         return None
     found: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
@@ -81,7 +81,7 @@ def revision(connection: Connection) -> str | None:
 
 
 def assert_known(found: str) -> None:
-    """SchemaMismatch if a newer program made this schema."""
+    """SchemaMismatch if a newer program made this revision."""
     if found > REVISION:
         raise SchemaMismatch(
             f"The database has schema {found}, this program knows up to {REVISION}: a newer program has upgraded it. "

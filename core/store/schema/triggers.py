@@ -1,4 +1,4 @@
-"""The triggers that make the log append-only: no gap, no replacement, no change, no deletion."""
+"""The triggers that make the log append-only: no gaps, no replacing, changing or deleting of events."""
 
 from sqlalchemy import Connection, text
 
@@ -62,7 +62,7 @@ _POSTGRES_TRIGGERS = {
 
 
 def install(connection: Connection) -> None:
-    """Create the triggers, or put them right; safe to repeat."""
+    """Create or restore the triggers; safe to repeat."""
     if not missing(connection):
         return
     if connection.dialect.name == "sqlite":
@@ -76,12 +76,12 @@ def install(connection: Connection) -> None:
         )
     for name, rest in _POSTGRES_TRIGGERS.items():
         connection.exec_driver_sql(f"CREATE OR REPLACE TRIGGER {name} {rest}")
-        # Without ALWAYS, `SET session_replication_role = replica` would switch them off for a session.
+        # Without ALWAYS, `SET session_replication_role = replica` would disable them for a session.
         connection.exec_driver_sql(f"ALTER TABLE events ENABLE ALWAYS TRIGGER {name}")
 
 
 def missing(connection: Connection) -> tuple[str, ...]:
-    """The triggers that are absent, switched off, or not as they should be."""
+    """The triggers that are absent, disabled or altered."""
     if connection.dialect.name == "sqlite":
         query = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'events'"
         found = {row.name: row.sql for row in connection.execute(text(query))}

@@ -1,1 +1,1 @@
-"""What the log folds to: kept in memory, saved as checkpoints, and as one row per rollout."""
+"""The folded state of the log: cached in memory, saved as checkpoints, and as one row per rollout."""

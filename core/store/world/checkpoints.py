@@ -1,4 +1,4 @@
-"""Worlds saved beside the log, which holds the hash of each, so that a start need not read it all."""
+"""Checkpoints: saved worlds, each with its hash in the log, so that a start need not read the whole log."""
 
 import logging
 import zlib
@@ -28,7 +28,7 @@ from core.store.log.event_log import Recorded, Tail
 from core.store.models import checkpoint, insert_into
 
 KEPT = 4
-"""More than one, as processes of two versions of the program may run at a time."""
+"""How many positions keep a checkpoint: several, as processes of two program versions may run at the same time."""
 _NEWEST = f"{OPENED} WHERE stream = ? ORDER BY version DESC LIMIT ?"
 _AT = f"{OPENED} WHERE position = ?"
 _log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SavedWorld:
-    """What is saved of a world: all of it but where it gets archived rollouts from."""
+    """The serialised form of a `World`: everything except its source of archived rollouts."""
 
     position: int
     rollouts: Mapping[str, Rollout]
@@ -47,15 +47,16 @@ class SavedWorld:
 
     @classmethod
     def of(cls, world: World) -> Self:
+        """The serialised form of a world."""
         return cls(**{each.name: getattr(world, each.name) for each in fields(cls)})
 
     def world(self, archive: Archive) -> World:
-        """The world again."""
+        """The world, with `archive` as its source of archived rollouts."""
         return World(**{each.name: getattr(self, each.name) for each in fields(self)}, archive=archive)
 
 
 def pack(world: World) -> bytes:
-    """The world as it is saved. NotStorable unless it reads back as equal."""
+    """Serialise and compress a world. NotStorable unless it reads back as equal."""
     saved = SavedWorld.of(world)
     packed = zlib.compress(_adapter().dump_json(saved), level=1)
     if _unpack(packed) != saved:
@@ -64,16 +65,16 @@ def pack(world: World) -> bytes:
 
 
 def save(connection: Connection, position: int, packed: bytes) -> None:
-    """Keep a packed world. It counts once a `WorldCheckpointed` with its hash is in the log."""
+    """Store a packed world. It is used only once a `WorldCheckpointed` event with its hash is in the log."""
     row = insert_into(connection, checkpoint).values(position=position, code=code_hash(), world=packed)
     connection.execute(row.on_conflict_do_update(index_elements=["position", "code"], set_={"world": packed}))
 
 
 def newest(connection: Connection, archive: Archive) -> tuple[World, Tail] | None:
-    """The world to start from and where the log ended then; None where there is none that can be trusted.
+    """The world of the newest trusted checkpoint, and where the log ended then; None if there is none.
 
-    Refused are those of another version of the program, those whose hash is not the one in the log, those of an event
-    that the log does not hold, and those from before somebody's words were erased.
+    Not trusted are checkpoints of another version of the program, with another hash than the log says, of an event
+    that the log does not hold, or from before a person's text was erased.
     """
     for packed, tail in _trusted(connection):
         try:
@@ -84,12 +85,12 @@ def newest(connection: Connection, archive: Archive) -> tuple[World, Tail] | Non
 
 
 def newest_position(connection: Connection) -> int:
-    """Up to where the newest checkpoint goes that can be trusted; 0 where there is none."""
+    """The position of the newest trusted checkpoint; 0 if there is none."""
     return next((tail.position for _, tail in _trusted(connection)), 0)
 
 
 def forget(connection: Connection) -> None:
-    """Delete what is not needed any more, what the log does not reach, and whatever may hold words that were erased."""
+    """Delete checkpoints that are old, beyond the end of the log, or may hold erased text."""
     erased, (head, _) = _newest_of(connection, PEOPLE_STREAM, 1), event_log.head(connection)
     connection.execute(delete(checkpoint).where(checkpoint.c.position > head))
     newer = select(checkpoint.c.position).order_by(checkpoint.c.position.desc()).limit(1).offset(KEPT - 1)
@@ -99,7 +100,7 @@ def forget(connection: Connection) -> None:
 
 
 def _trusted(connection: Connection) -> Iterator[tuple[bytes, Tail]]:
-    """Packed worlds that are what the log says of them, newest first, and where it ended then."""
+    """Yield the packed worlds whose hash matches the log, newest first, and where the log ended then."""
     erased = _newest_of(connection, PEOPLE_STREAM, 1)
     for recorded in _newest_of(connection, CHECKPOINT_STREAM, 2 * KEPT):
         event = recorded.event
@@ -127,12 +128,12 @@ def _unpack(packed: bytes) -> SavedWorld:
 
 @cache
 def _adapter() -> TypeAdapter[SavedWorld]:
-    return TypeAdapter(SavedWorld)  # takes a while to build
+    return TypeAdapter(SavedWorld)  # slow to build
 
 
 @cache
 def code_hash() -> str:
-    """Which program folds and saves: the hash of the sources of everything that a world consists of."""
+    """The hash of the source code that folds and saves a world: a checkpoint is only read by the code that wrote it."""
     rollout = sorted(Path(next(iter(core.rollout.__path__))).glob("*.py"))
     judging = (Path(str(module.__file__)) for module in (core.judging.model.limits, core.judging.model.verdict))
     return sha256(b"".join(path.read_bytes() for path in (*rollout, *judging, Path(__file__)))).hexdigest()

@@ -1,4 +1,4 @@
-"""Rollouts that ended and are not in memory any more: each is folded from its own stream when somebody asks."""
+"""Ended rollouts that are no longer in memory: each is folded from its own stream on request."""
 
 from sqlalchemy import Connection
 
@@ -13,25 +13,25 @@ _NAMED = "SELECT id FROM rollout_view WHERE name = ? ORDER BY length(id) DESC, i
 
 
 class ArchivedRollouts:
-    """What `World` asks for what it does not keep. Every question is a query of its own."""
+    """The source of archived rollouts of a `World`. Each call is a query."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def find_rollout(self, rollout_id: str, position: int) -> Rollout | None:
-        """The rollout after the event at `position`; None where there is none of that id."""
+        """The rollout as of the event at `position`; None if there is none with that id."""
         with self._database.reading() as connection:
             return fold_rollout(connection, rollout_id, position)
 
     def find_named(self, name: str, position: int) -> Rollout | None:
-        """The newest rollout of that name, the same."""
+        """The newest rollout with that name, as of the event at `position`; None if there is none."""
         with self._database.reading() as connection:
             rows = fetch(connection, _NAMED, (name,))
         return self.find_rollout(rows[0][0], position) if rows else None
 
 
 def fold_rollout(connection: Connection, rollout_id: str, position: int | None = None) -> Rollout | None:
-    """A rollout after the event at `position`, or after all; None where there is none of that id."""
+    """A rollout as of the event at `position` (default: the newest); None if there is none with that id."""
     found: Rollout | None = None
     for one in event_log.stream(connection, rollout_stream(rollout_id)):
         if (position is None or one.position <= position) and isinstance(one.event, RolloutEvent):

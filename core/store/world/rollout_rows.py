@@ -1,4 +1,4 @@
-"""The read model of rollouts: rows that follow from the log alone, kept in step in the transaction of each event."""
+"""The read model of rollouts: rows derived from the log alone, updated in the transaction of each event."""
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -24,7 +24,7 @@ _PREFIX = rollout_stream("")
 
 
 def row_of(rollout: Rollout, position: int) -> dict[str, Any]:
-    """The row that shows this rollout, in the order of the table's columns; `position` is that of its newest event."""
+    """The row of a rollout, in the order of the table's columns; `position` is that of its newest event."""
     stage = rollout.stage
     return {
         "id": rollout.id,
@@ -47,17 +47,14 @@ def row_of(rollout: Rollout, position: int) -> dict[str, Any]:
 
 
 def shown(recorded: Iterable[Recorded], rollouts: Mapping[str, Rollout]) -> Iterator[tuple[Any, ...]]:
-    """The rows of the rollouts that these events touched; `rollouts` are as after the last of them."""
+    """The rows of the rollouts that these events changed; `rollouts` is the state after the last event."""
     touched = {each.stream.removeprefix(_PREFIX): each.position for each in recorded if each.stream.startswith(_PREFIX)}
     for name, position in touched.items():
         yield tuple(row_of(rollouts[name], position).values())
 
 
 class Folding:
-    """The read model computed from the log, some raw rows (`event_log.COLUMNS`) after the other.
-
-    `position` is that of the row it is at.
-    """
+    """Computes the read model from the raw rows of the log, page by page. `position` is that of the current row."""
 
     def __init__(self) -> None:
         self.position = 0
@@ -65,7 +62,7 @@ class Folding:
         self._positions: dict[str, int] = {}
 
     def take(self, rows: Iterable[tuple[Any, ...]]) -> None:
-        """The next events. UnknownEvent at one that this program does not know."""
+        """Fold the next raw rows (`EVENT_COLUMNS`). UnknownEvent for an event that this program does not know."""
         decode = cast("Callable[[str, int, str], RolloutEvent]", codec.decode)
         rollouts, positions, evolve = self._rollouts, self._positions, evolving.evolve
         for position, stream, _, _, type_, schema_version, _, _, _, _, _, _, at, _, _, body, _, _ in rows:
@@ -76,19 +73,19 @@ class Folding:
                 positions[stream] = position
 
     def rows(self) -> dict[str, dict[str, Any]]:
-        """The rows as they should be, by rollout."""
+        """The rows as they follow from the log, by rollout id."""
         return {rollout.id: row_of(rollout, self._positions[stream]) for stream, rollout in self._rollouts.items()}
 
 
 def stored(connection: Connection) -> dict[str, dict[str, Any]]:
-    """The rows as they are, by rollout."""
+    """The rows as they are stored, by rollout id."""
     return {row["id"]: dict(row) for row in connection.execute(select(rollout_view)).mappings()}
 
 
 def newest(
     connection: Connection, most: int, *, before: str = "", state: str | None = None, surface: str | None = None
 ) -> tuple[str, ...]:
-    """Ids of at most so many rollouts, newest first, of those that were planned before the one named `before`."""
+    """The ids of at most `limit` rollouts, newest first, optionally only those planned before the rollout `before`."""
     number = cast_to(func.substr(rollout_view.c.id, len("R-") + 1), BigInteger)
     wanted = select(rollout_view.c.id).order_by(number.desc()).limit(most)
     if before:
@@ -101,7 +98,7 @@ def newest(
 
 
 def rebuild(connection: Connection) -> int:
-    """Replace every row by what the log says; how many there are. Readers see the old rows until it commits."""
+    """Rebuild all rows from the log, and return how many there are. Readers see the old rows until the commit."""
     folding = Folding()
     for page in event_log.pages(connection):
         folding.take(page)
@@ -115,7 +112,7 @@ def rebuild(connection: Connection) -> int:
 
 
 def ensure_current(connection: Connection) -> None:
-    """Rebuild if the code that folds has changed since the rows were built."""
+    """Rebuild the rows if the code that derives them has changed since they were built."""
     built_by = connection.execute(select(projection.c.code_hash).where(projection.c.name == _NAME)).scalar_one_or_none()
     if built_by != _code_hash():
         rebuild(connection)

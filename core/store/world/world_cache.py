@@ -1,4 +1,4 @@
-"""The log, folded and kept in memory: every process reads each event once, from the newest checkpoint on."""
+"""The folded log in memory: every process reads each event once, starting from the newest checkpoint."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -20,19 +20,19 @@ BATCH = 1_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """The log as read up to its `tail`: the world it gives, and the events that `Folds` has not kept yet."""
+    """The log as read up to `tail`: the world it folds to, and the events that the `WorldCache` does not hold yet."""
 
     world: World = field(default_factory=World)
     tail: Tail = field(default_factory=Tail)
     news: tuple[Recorded, ...] = ()
-    generation: int = 0  # how often the log was read anew: what is built on an older one holds what is gone
+    generation: int = 0  # how often the cache was rebuilt: a state of an older generation must not be stored
 
     def goes_on_with(self, recorded: Sequence[Recorded]) -> bool:
-        """Whether these continue what was read: else they are of another log than that."""
+        """Whether these events continue the log as it was read; otherwise they belong to another log."""
         return not recorded or recorded[0].prev_hash == self.tail.hash
 
     def then(self, recorded: Sequence[Recorded]) -> "Reading":
-        """After the events that follow."""
+        """The state after these further events."""
         if not recorded:
             return self
         steps = ((r.stream, r.event, r.at, r.position) for r in recorded)
@@ -43,29 +43,29 @@ class Reading:
 
 @dataclass(slots=True)
 class _Alone:
-    """What holds as long as nobody else appends: the log ends here, and these are the keys of people."""
+    """What is known as long as no other process appends: where the log ends, and people's sealing keys."""
 
     position: int = -1
     keys: dict[str, tuple[str, bytes] | None] = field(default_factory=dict)
-    settled: bool = False  # nobody else appended between the newest two commands of this process either
+    settled: bool = False  # no other process appended between the last two commands of this process
 
 
 class _AnotherLog(Exception):
-    """The database does not hold what was read from it before."""
+    """The database does not hold the events that were read from it before."""
 
 
 class Current(NamedTuple):
-    """The newest state of the log, unless somebody else has appended, and the key of one person as it is there."""
+    """The state of the log, and one person's sealing key, assuming that no other process has appended."""
 
     reading: Reading
     key: tuple[str, bytes] | None
 
 
 class Folds:
-    """`peek` costs nothing, `refresh` one query; both give an immutable `World`. Safe for threads.
+    """Gives the immutable `World`: `cached_world` costs nothing, `refresh` one query. Thread-safe.
 
-    Where the database lacks what was read from it before (another one has taken over that had not received everything,
-    or an older one was put in its place), `refresh` starts over.
+    If the database lacks events that were read from it before (a lagging standby was promoted, or an older copy was
+    restored), `refresh` starts over.
     """
 
     def __init__(self, database: Database) -> None:
@@ -73,30 +73,30 @@ class Folds:
         self._archive = ArchivedRollouts(database)
         self._kept = Reading(world=World(archive=self._archive))
         self._versions: dict[str, int] = {}
-        self._began_at = 0  # the position of the checkpoint that this process started from
+        self._began_at = 0  # position of the checkpoint that this process started from; 0 for none
         self._alone = _Alone()
         self._told = self._kept
-        self._outdated = False  # holds words that were erased
+        self._outdated = False  # whether the cached state holds text that was erased since
         self._publishing = threading.Lock()
         self._listeners: list[Callable[[World], None]] = []
 
     def peek(self) -> World:
-        """What this process knows, without asking the database."""
+        """The cached world, without a query."""
         return self._kept.world
 
     def kept(self) -> Reading:
-        """What this process knows, to be continued by what follows."""
+        """The cached state, to be continued with later events."""
         return self._kept
 
     def kept_without_erased(self) -> Reading | None:
-        """The same; None until it was read anew after somebody's words were erased."""
+        """The cached state; None if it still holds text that was erased, until the next rebuild."""
         with self._publishing:
             return None if self._outdated else self._kept
 
     def refresh(self) -> World:
-        """What the log says now."""
+        """Read the new events of the log, notify the listeners, and return the current world."""
         with self._database.reading() as connection:
-            reading = self._kept  # once: another thread may keep more meanwhile, and no event may be folded in twice
+            reading = self._kept  # read once: another thread may store a newer state, and no event may be folded twice
             if reading.tail.position == 0:
                 reading = self._beginning(connection, reading.generation)
             try:
@@ -110,18 +110,20 @@ class Folds:
         return self.tell()
 
     def version(self, reading: Reading, stream: str) -> int:
-        """The newest version of a stream at the end of `reading`, if that is the end of the log: else it may be a newer
-        one, and what is built on it is refused."""
+        """The newest version of a stream as of `log_state`.
+
+        May be too new if the log has gone on since; what is appended on it is then refused.
+        """
         fresh = max((r.version for r in reading.news if r.stream == stream), default=0)
         known = fresh or self._versions.get(stream, 0)
-        if not known and self._began_at:  # read before this process began
+        if not known and self._began_at:  # the stream may have events before the checkpoint
             with self._database.reading() as connection:
                 known = event_log.newest_version(connection, stream)
         return known
 
     def keep(self, reading: Reading, began: int, person: str, key: tuple[str, bytes] | None) -> None:
-        """Remember a reading that this process has just committed, on a log that ended at `began`, and the key of
-        `person` as it is now. To be called by one thread at a time, in the order of the commits."""
+        """Store the state after a commit of this process on a log that ended at `initial_position`, and the key of
+        `person` as it is now. To be called by one thread at a time, in commit order."""
         if began == self._alone.position:
             self._alone.settled = True
         else:
@@ -131,14 +133,15 @@ class Folds:
         self._keep(reading)
 
     def current(self, person: str) -> Current | None:
-        """What is likely still true without asking. None if others have appended lately, or the key is not known."""
+        """The state that is probably current, without a query. None if other processes appended lately, or if the key
+        of `person` is not cached."""
         kept, alone = self._kept, self._alone
         if not alone.settled or kept.tail.position != alone.position or person not in alone.keys:
             return None
         return Current(kept, alone.keys[person])
 
     def tell(self) -> World:
-        """Tell whoever listens, if there is anything new."""
+        """Call the listeners if the world has changed since the last call; the cached world."""
         with self._publishing:
             if self._kept is not self._told:
                 self._told = self._kept
@@ -150,7 +153,7 @@ class Folds:
         erased = any(isinstance(r.event, WordsErased) for r in reading.news)
         with self._publishing:
             if erased:
-                self._alone = _Alone()  # it may hold the key
+                self._alone = _Alone()  # it may hold the erased key
             newer = reading.tail.position > self._kept.tail.position
             if newer and reading.generation == self._kept.generation:
                 self._versions.update((r.stream, r.version) for r in reading.news)
@@ -162,22 +165,22 @@ class Folds:
                 self._outdated |= erased
 
     def _read_anew(self, connection: Connection, old: Reading, *, another: bool = False) -> None:
-        """Whatever was kept in memory goes: of erased words, or of `another` log."""
+        """Replace everything in memory by the log as it is now: after an erasure, or if `is_other_log`."""
         anew = self._beginning(connection, old.generation + 1)
         versions: dict[str, int] = {}
         for news in _pages(connection, anew.tail.position):
             anew = replace(anew.then(news), news=())
             versions.update((r.stream, r.version) for r in news)
         with self._publishing:
-            # Another thread that was quicker may have gone on by now: what it keeps is newer than this.
+            # A faster thread may have rebuilt it already, and gone on: its state is newer than this one.
             quickest = old.generation == self._kept.generation
-            # Where more of the same log was kept meanwhile: next time.
+            # If newer events of the same log were stored meanwhile, the next refresh rebuilds.
             if quickest and (another or anew.tail.position >= self._kept.tail.position):
                 self._kept, self._outdated = anew, False
                 self._versions, self._alone = versions, _Alone()
 
     def _beginning(self, connection: Connection, generation: int) -> Reading:
-        """The newest checkpoint, or the world before the first event."""
+        """The state of the newest trusted checkpoint, or the empty state."""
         found = checkpoints.newest(connection, self._archive)
         if found is None:
             self._began_at = 0
@@ -187,14 +190,14 @@ class Folds:
         return Reading(world=world, tail=tail, generation=generation)
 
     def on_change(self, listener: Callable[[World], None]) -> None:
-        """Call `listener` with every newer world, on the thread that learned of it."""
+        """Call `listener` now and with every newer world, on the thread that learned of it."""
         with self._publishing:
             self._listeners.append(listener)
             listener(self._kept.world)
 
 
 def _following(connection: Connection, tail: Tail) -> Iterator[tuple[Recorded, ...]]:
-    """What follows after `tail`, a page at a time. _AnotherLog where the log does not hold that event."""
+    """Yield the events after `tail` in batches. _LogReplaced if the log does not hold the event at `tail`."""
     pages = _pages(connection, max(tail.position - 1, 0))
     if tail.position:
         known, *news = next(pages, ()) or (None,)

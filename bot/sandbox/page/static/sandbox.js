@@ -1,4 +1,4 @@
-// The page's behaviour: look again when something changed, and pass on what a person does.
+// The page's behaviour: reload the screen after every change, and send a person's actions to the server.
 "use strict";
 
 const byId = (id) => document.getElementById(id);
