@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
-    """The console script; whatever cannot run says why in one line and exits 2."""
+    """The console script. If it cannot run, it prints why in one line and exits with status 2."""
     from bot.settings import SettingsError
     from core.files.syntax.problems import Unreadable
     from core.rollout.refusal import Refused
@@ -43,7 +43,7 @@ def _of_a_file(error: OSError) -> str:
 
 
 def _never_break_off() -> None:
-    """A terminal that does not know a character gets another one: what was done is not undone by saying so."""
+    """Print a replacement for characters that the terminal cannot show, instead of failing after the work is done."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper) and stream.encoding.lower().replace("-", "") != "utf8":
             stream.reconfigure(errors="replace")
@@ -57,6 +57,6 @@ def _redactor() -> "Redactor":
 
 
 def _from_the_database(error: Exception) -> bool:
-    """Asked by name, so that `--help` need not import the database."""
+    """Whether it is an error of the database. Looked up by name, so that `--help` need not import SQLAlchemy."""
     exceptions = sys.modules.get("sqlalchemy.exc")
     return exceptions is not None and isinstance(error, exceptions.OperationalError)

@@ -1,4 +1,4 @@
-"""Commands on the log: verify it, take it along, bring it back."""
+"""Commands on the audit log: verify, export, import, and erase what a person wrote."""
 
 import sys
 from pathlib import Path
@@ -19,6 +19,7 @@ audit = typer.Typer(help="The audit log.", no_args_is_help=True)
 
 
 def add_to(app: typer.Typer) -> None:
+    """Add these commands to the program."""
     app.add_typer(audit, name="audit")
 
 
@@ -64,7 +65,7 @@ def verify(
 
 
 def _replay(connection: "Connection") -> "Report":
-    """All rollouts, with a bar where somebody watches."""
+    """Replay all rollouts, with a progress bar on a terminal."""
     from rich.progress import Progress
 
     from core import replay
@@ -77,7 +78,7 @@ def _replay(connection: "Connection") -> "Report":
 
 
 def _without_looks(connection: "Connection") -> "tuple[list[Rollout], list[Rollout]]":
-    """Rollouts whose looks are gone: those that ended long enough ago for it, and the others."""
+    """Rollouts whose looks are gone: those that ended long enough ago for that, and the others."""
     from bot.settings import LEAST_KEPT
     from core import replay
     from core.store.world import ended_rollouts
@@ -90,7 +91,7 @@ def _without_looks(connection: "Connection") -> "tuple[list[Rollout], list[Rollo
 
 
 def _tell_lacking(old: "list[Rollout]", others: "list[Rollout]") -> bool:
-    """Whether nothing is missing that should be there."""
+    """Print which looks are gone; whether none is missing that should be there."""
     if old:
         print(
             f"The looks of {len(old)} rollout(s) that ended, {old[0].id} to {old[-1].id}, are gone, as after "
@@ -110,6 +111,7 @@ def _not_following(count: int) -> str:
 
 
 def _tell(report: "Report") -> None:
+    """Print the result of the replay; exit with status 1 if a verdict does not follow."""
     for one in report.mismatches:
         where = f"position {one.position}, " if one.position else ""
         look = f"look {one.look}: " if one.look else ""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def known(service: "Service", surface: "Surface", world: "World", now: datetime) -> "Known":
-    """As the surface's last rollout measured that showed anything, else as assumed."""
+    """The traffic as the last rollout of the surface that showed any measured it, or else as assumed."""
     from core.files.foresight import known_traffic as knowledge
     from core.store.observations import windows
 

@@ -1,4 +1,4 @@
-"""Commands that keep a copy of everything in one file, and bring it back."""
+"""Commands that copy everything into one file and restore it."""
 
 import sys
 from pathlib import Path
@@ -10,6 +10,7 @@ from bot.cli import session
 
 
 def add_to(app: typer.Typer) -> None:
+    """Add these commands to the program."""
     app.command()(backup)
     app.command()(restore)
 

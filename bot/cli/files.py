@@ -26,6 +26,7 @@ Json = Annotated[bool, typer.Option("--json", help="For machines.")]
 
 
 def add_to(app: typer.Typer) -> None:
+    """Add these commands to the program."""
     app.command()(lint)
     app.command()(plan)
     app.command()(apply)
@@ -100,8 +101,10 @@ def plan(file: Annotated[Path, typer.Argument(help="A rollout file.")], as_json:
 
 
 def planned(path: Path, world: "World", now: "datetime") -> "tuple[Plan, tuple[Problem, ...]]":
-    """The plan of a rollout file in this world, and what is unwise about it. What cannot be read is shown, and the
-    program ends; `Refused` is for the caller to say."""
+    """The plan of a rollout file in this world, and what is unwise about it.
+
+    Exits if the file cannot be read, after printing why. `Refused` is left to the caller.
+    """
     from core import apply_file
     from core.files.read_file import read
     from core.files.rollout_file import RolloutFile
@@ -161,7 +164,9 @@ def apply(
     from core import apply_file
     from core.files.syntax import problems
 
-    texts = [_text(path) for path in files]  # what is not there is found before anything is applied
+    texts = [
+        _text(path) for path in files
+    ]  # read all files first, so that a missing one stops the command before anything is applied
     answers = []
     with session.service() as service:
         refusal = door(session.settings()).refusal

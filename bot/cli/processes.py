@@ -16,6 +16,7 @@ Port = Annotated[int | None, typer.Option(help="Port to listen on (default: PORT
 
 
 def add_to(app: typer.Typer) -> None:
+    """Add these commands to the program."""
     app.command()(serve)
     app.command()(web)
     app.command()(worker)
@@ -61,7 +62,7 @@ def _run(role: str, port: int | None) -> None:
 
     program.run(told)
     log_lines.flush()
-    # Not `sys.exit`: a call to a Slack that hangs would keep the process. It is made again by whoever comes next.
+    # Not `sys.exit`: a hanging call to Slack would keep the process alive. The next process repeats the call.
     os._exit(0)
 
 

@@ -1,4 +1,4 @@
-"""How far long work has come: a bar with the time left on a terminal, a line now and then elsewhere."""
+"""Show the progress of long work: a bar with the time left on a terminal, a line now and then elsewhere."""
 
 import sys
 import time
@@ -11,7 +11,8 @@ A_LINE_EVERY = 5.0  # seconds
 
 
 def watched(done: Iterable[T], total: int, what: str, named: Callable[[T], str]) -> Iterator[T]:
-    """Every piece of work as it is done; `named` says which it is, `what` what they are, as in "runs"."""
+    """Yield every result of `finished` and show the progress. `what` is the plural, as in "runs"; `describe` names
+    one."""
     return (_on_a_bar if sys.stderr.isatty() else _in_lines)(done, total, what, named)
 
 

@@ -1,4 +1,4 @@
-"""All commands under one roof; what a command needs is imported when it runs, so that `--help` is quick."""
+"""All commands of the program. What a command needs is imported when it runs, so that `--help` is fast."""
 
 import typer
 
@@ -11,7 +11,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    context_settings={"token_normalize_func": str.lower},  # ROLLBACK, as whoever is in a hurry types it
+    context_settings={"token_normalize_func": str.lower},  # accepts ROLLBACK, too
 )
 processes.add_to(app)
 files.add_to(app)

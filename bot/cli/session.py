@@ -1,4 +1,4 @@
-"""What a command works with: the settings, the database and who is at the keyboard."""
+"""What a command works with: settings, database, and who is at the keyboard."""
 
 import getpass
 import os
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
 
 def settings(*, listens: bool = False) -> Settings:
-    """The environment; SettingsError says everything that is wrong with it."""
+    """The settings from the environment. SettingsError lists everything that is wrong with them."""
     return read(os.environ, listens=listens)
 
 
 @contextmanager
 def service(*, urgent: bool = False) -> "Iterator[Service]":
-    """The service on the database of `DATABASE_URL`, which must exist and be up to date. Where none is named, the
-    built-in one is made by the first command.
+    """The service on the database of `DATABASE_URL`, which must exist and be up to date. If none is named, the built-in
+    one is created by the first command.
 
-    What is `urgent` is not kept from its work by a setting that it does not need, and makes no empty log to go back in.
+    An `urgent` command ignores settings that it does not need, and never creates an empty log.
     """
     from core.service import Service
     from core.store.database.connections import connect
@@ -51,7 +51,7 @@ def _is_new(database: "Database") -> bool:
 
 @contextmanager
 def log_as_it_is() -> "Iterator[Database]":
-    """The database, also where the log is not protected any more: then it is to be examined, not written."""
+    """The database even if its log is no longer protected by triggers; for examining it, not for writing."""
     from sqlalchemy import inspect
 
     from core.store.database.connections import connect
@@ -68,7 +68,7 @@ def log_as_it_is() -> "Iterator[Database]":
 
 
 def somebody() -> Actor:
-    """Whoever is logged in on this machine; recorded with everything they do."""
+    """The user who is logged in on this machine; recorded with everything they do."""
     try:
         name = getpass.getuser()
     except (KeyError, OSError):  # a container may run under any user id
@@ -77,15 +77,17 @@ def somebody() -> Actor:
 
 
 def now() -> datetime:
+    """The current time, in UTC."""
     return datetime.now(UTC)
 
 
 def command_id() -> str:
+    """A new command id."""
     return f"cli:{uuid4().hex}"
 
 
 def refuse(refused: Refused) -> NoReturn:
-    """Say what was refused and what to do next; exit status 1."""
+    """Print what was refused and what to do next, and exit with status 1."""
     print(refused.message, file=sys.stderr)
     if refused.hint:
         print(refused.hint, file=sys.stderr)

@@ -1,4 +1,4 @@
-"""The command that tries a plan out: simulated or recorded traffic, the real engine, many times over."""
+"""The command that tries a plan out many times, with simulated or recorded traffic and the real engine."""
 
 import json
 import os
@@ -26,6 +26,7 @@ _A_DAY = {"d": 1, "day": 1, "h": 24, "hour": 24, "m": 1440, "min": 1440, "s": 86
 
 
 def add_to(app: typer.Typer) -> None:
+    """Add these commands to the program."""
     app.command()(simulate)
 
 
@@ -53,7 +54,7 @@ def simulate(
             world, now = service.world(), session.now()
             plan, warnings = files.planned(file, world, now)
             known = background.known(service, world.surfaces[plan.surface], world, now)
-        del warnings  # `plan` and `apply` say them
+        del warnings  # shown by `plan` and `apply`
         recording = _recording(recorded, plan.surface) if recorded is not None else None
         if recording is not None:
             known = recorded_traffic.as_recorded(known, recording)
@@ -82,7 +83,7 @@ def simulate(
 
 
 def _watched(study: "Study", jobs: int) -> "Iterator[tuple[Task, Run]]":
-    """The runs; how far they have come is told beside the report."""
+    """The runs as they finish, with their progress on standard error."""
     from core.simulation.study import tasks
 
     def named(played: "tuple[Task, Run]") -> str:
@@ -100,13 +101,13 @@ def _played(study: "Study", jobs: int) -> "Iterator[tuple[Task, Run]]":
         return
     todo = studies.tasks(study)
     with ProcessPoolExecutor(jobs) as pool:
-        play = partial(studies.carry_out, study)  # taken along once for each chunk: a recording may be large
+        play = partial(studies.carry_out, study)  # sent once per chunk, as a recording may be large
         chunk = max(1, len(todo) // (8 * jobs))
         yield from zip(todo, pool.map(play, todo, chunksize=chunk), strict=True)
 
 
 def _pace(text: str) -> float:
-    """Requests a day."""
+    """Parse requests per day: `8000/day`, `300/h` or `2000/min`. Raises ValueError."""
     found = _PACE.fullmatch(text.strip())
     number = float(found[1].replace(",", "").replace("_", "") or 0) if found else 0.0
     if found is None or number <= 0:
@@ -124,8 +125,10 @@ def _recording(path: Path, surface: str) -> "Recording":
 
 
 def _observations(path: Path, surface: str) -> "Iterator[Observation]":
-    """Those of one surface, in the form of `POST /api/v1/observations`; `surface` may be left out. ValueError with the
-    line that is wrong."""
+    """The observations of one surface, in the form of `POST /api/v1/observations`; `surface` may be left out.
+
+    Raises ValueError that names the invalid observation.
+    """
     from core.metrics.catalogue import readings
     from core.metrics.observation import Observation
 

@@ -1,4 +1,4 @@
-"""Every verb of the slash command, with the same grammar, against the same database."""
+"""Every verb of the slash command, with the same grammar, on the same database."""
 
 import json
 import shlex
@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from core.rollout.model import Rollout
     from core.service import Service
 
-_SPELLINGS = {**ALIASES, "roll": "rollback"}  # as in "roll back R-1"; Slack understands them as well
+_SPELLINGS = {**ALIASES, "roll": "rollback"}  # "roll" as in "roll back R-1"; Slack accepts these spellings, too
 
 
 def add_to(app: typer.Typer) -> None:
+    """Add a command for every verb, and hidden ones for other spellings."""
     settings = {"allow_extra_args": True, "ignore_unknown_options": True}
     for verb, page in TYPED.items():
         if verb != "help":
@@ -67,8 +68,11 @@ def _run(verb: str, args: list[str], as_json: bool) -> None:
 
 
 def _typed(verb: str, args: list[str]) -> str:
-    """The line as it would be typed in Slack. The shell took the quotes away: what needs them gets them back, and the
-    one free text of a verb does not."""
+    """The line as it would be typed in Slack.
+
+    The shell removed the quotes: arguments that need them get them back, while the free text of a verb does not need
+    any.
+    """
     if takes_rest_of_line(_SPELLINGS.get(verb, verb)):
         return " ".join([verb, *args])
     words, places = [verb], 0
@@ -81,7 +85,7 @@ def _typed(verb: str, args: list[str]) -> str:
 
 
 def _as_command(suggestion: str) -> str:
-    """What Slack offers as a button, as it is typed into a shell."""
+    """A command that Slack offers as a button, in the form to type into a shell."""
     verb, _, rest = suggestion.partition(" ")
     rollout, _, text = rest.partition(" ")
     return " ".join(

@@ -1,4 +1,4 @@
-"""Anchors for `audit verify`: where they are read from, and what is said about them."""
+"""Anchors for `audit verify`: read heads of the log from a file or from Slack, and compare the log with them."""
 
 import sys
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def shown(
     connection: "Connection", *, in_slack: bool, file: Path | None, channels: Iterable[str]
 ) -> "list[Shown] | None":
-    """The heads that were shown outside, as asked for; None where none were asked for."""
+    """The heads of the log that were published, from a file or Slack; None if neither was asked for."""
     if not in_slack and file is None:
         return None
     found = _in_file(file) if file is not None else []
@@ -25,6 +25,7 @@ def shown(
 
 
 def compare(connection: "Connection", found: "list[Shown]") -> "Compared":
+    """Compare the log with these anchors."""
     from core.store.audit import anchors
 
     return anchors.compare(connection, found)
@@ -35,7 +36,7 @@ def _anchors(number: int, one: str, many: str) -> str:
 
 
 def tell(compared: "Compared", now: datetime) -> bool:
-    """Say what came out; whether at least one anchor confirms the log and none contradicts it."""
+    """Print the comparison; whether at least one anchor confirms the log and none contradicts it."""
     for position, what in compared.differing:
         print(f"position {position}: {what}", file=sys.stderr)
     if compared.differing:

@@ -1,1 +1,1 @@
-"""What people ask for, whichever way they came: how a rollout is named, and what a line means."""
+"""What people ask for, from Slack, HTTP or the command line: parse a line, find its rollout, carry it out."""

@@ -1,4 +1,4 @@
-"""What each verb does: one function for Slack and the command line, which answers with a message or refuses."""
+"""Carry out what was typed, for Slack and the command line: answer with a message, or refuse."""
 
 import re
 from dataclasses import replace
@@ -23,7 +23,7 @@ _SILENT = (e.MessagePosted, e.ApprovalRequested, e.EvidenceRecorded)
 
 
 def perform(parsed: Parse, asked: Asked) -> Message:
-    """Do what was typed. `Refused` (and `Unsure`, which offers choices) says why nothing was done."""
+    """Do what was typed. Raises `Refused`, or `ClarificationNeeded` with choices, if nothing was done."""
     match parsed:
         case Misunderstood():
             raise Unsure(parsed.hint, choices=_choices(parsed, asked))
@@ -42,7 +42,7 @@ def perform(parsed: Parse, asked: Asked) -> Message:
 
 
 def _choices(meant: Misunderstood, asked: Asked) -> tuple[tuple[str, str], ...]:
-    """What may have been meant; a rollback always names the rollout that would go back, so that one press is enough."""
+    """What may have been meant. A rollback always names its rollout, so that one press is enough."""
     parsed = grammar.parse(meant.suggestion)
     if not isinstance(parsed, Parsed) or parsed.verb != "rollback":
         return ((meant.suggestion, meant.suggestion),) if meant.suggestion else ()
@@ -69,7 +69,7 @@ def _steer_with_text(parsed: Parsed, asked: Asked) -> Message:
 
 
 def _with_remarks(answer: Message, parsed: Parsed, found: resolve.Meant) -> Message:
-    """What was on the line besides, said after it was done."""
+    """The answer with remarks on what else the line contained."""
     verb, others = parsed.verb, found.others if parsed.verb in {"rollback", "pause"} else ()
     remarks = [f"`{verb}` has no {wording.escape(flag, 40)}; it was left aside." for flag in parsed.unknown]
     remarks += [f"{other.id} {wording.escape(other.plan.name, 60)} goes on." for other in others]
@@ -116,7 +116,7 @@ def _command(parsed: Parsed, asked: Asked, zone: str) -> c.PersonsCommand:
 
 
 def hand_in(command: c.Command, rollout: str, asked: Asked) -> Message:
-    """Carry out one command through the service, and say what followed."""
+    """Carry out one command through the service and render what followed."""
     outcome = asked.service.handle(
         Request(
             command=command, rollout=rollout, command_id=asked.command_id, by=asked.by, at=asked.at, source=asked.source
@@ -156,7 +156,7 @@ def _notice(parsed: Parsed, asked: Asked) -> Message:
 
 
 def refusal(refused: Refused, parsed: Parse | None, asked: Asked) -> Message:
-    """What is shown instead: what was not done, why, and a button for what would work."""
+    """The message for a refusal: what was not done, why, and a button for what would work."""
     offered = []
     if isinstance(refused, Unsure):
         offered = [buttons.run(label, command, i) for i, (label, command) in enumerate(refused.choices[:5])]
@@ -167,7 +167,7 @@ def refusal(refused: Refused, parsed: Parse | None, asked: Asked) -> Message:
 
 
 def answer(parsed: Parse, asked: Asked) -> Message:
-    """Do what was typed, and render a refusal where there is one."""
+    """Do what was typed; a refusal becomes a message."""
     try:
         return perform(parsed, asked)
     except Refused as refused:

@@ -1,4 +1,4 @@
-"""What stands after a verb that has one free text: flags taken out, the rest as it was typed."""
+"""Parse the line of a verb that takes one free text: take out the flags and keep the rest as typed."""
 
 import re
 from bisect import bisect_left, bisect_right
@@ -10,12 +10,15 @@ from bot.commands import typed
 _FLAG = re.compile(r"(?<!\S)(?:--|—|–-|-–|––)([A-Za-z][A-Za-z-]*)(?:=(\"[^\"]*\"|\S*))?(?!\S)|(?<!\S)-([A-Za-z])(?!\S)")
 _QUOTED = re.compile(r'"[^"]*"')
 NOTHING_IS_DONE = frozenset({"help", "h", "dry-run", "dryrun", "preview", "no-op", "noop", "check", "simulate"})
-"""Flags that ask for nothing to be done: a verb that does not have them does not do its work either."""
+"""Flags that ask for no action. A verb that does not know them refuses instead of acting."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FreeText:
-    """`said` may begin with a rollout; `flags` are those the verb has, `unknown` those it does not, as typed."""
+    """A line without its flags. `text` may begin with a rollout.
+
+    `flags` are those that the verb has, `unknown` those that it does not have, as typed.
+    """
 
     said: str
     flags: tuple[str, ...]
@@ -23,8 +26,11 @@ class FreeText:
 
 
 def read(line: str, known: Collection[str]) -> FreeText:
-    """Known flags are heeded wherever they stand outside of quotes. Unknown ones are left out at both ends, where they
-    are flags; in the middle of a sentence they are words."""
+    """Split a line into flags and text.
+
+    Known flags count anywhere outside of quotes. Unknown ones count as flags only at both ends; inside a sentence they
+    are words.
+    """
     quoted = [m.span() for m in _QUOTED.finditer(typed.plain(line))]
     found = [m for m in _FLAG.finditer(line) if not _is_inside(quoted, m.start())]
     taken = [m.span() for m in found]
@@ -51,6 +57,6 @@ def read(line: str, known: Collection[str]) -> FreeText:
 
 
 def _is_inside(spans: Sequence[tuple[int, int]], at: int) -> bool:
-    """Whether one of these spans, in order, holds this place."""
+    """Whether one of the spans, which are sorted, contains this position."""
     before = bisect_right(spans, at, key=lambda span: span[0])
     return before > 0 and at < spans[before - 1][1]

@@ -1,4 +1,4 @@
-"""Whether a line asks to go back, or only speaks of it. Going back has no syntax: the verb is what counts."""
+"""Whether a line asks for a rollback or only mentions one. A rollback has no syntax: only the verb counts."""
 
 import re
 
@@ -39,7 +39,7 @@ _ID = re.compile(r"\W*(?:R[ #-]{0,2})?\d{1,9}", re.IGNORECASE)
 
 
 def asked(line: str) -> str | None:
-    """What stands beside the verb where the line asks to go back (flags before it, too); None where it does not."""
+    """The rest of the line, with the flags before the verb, if it asks for a rollback; None if it does not."""
     plain = typed.plain(line)
     if (found := _ASKS.match(plain)) is not None:
         flags = " ".join(re.findall(rf"(?<!\S){_FLAG}(?!\S)", plain[: found.end()], re.IGNORECASE))
@@ -51,7 +51,7 @@ def asked(line: str) -> str | None:
 
 
 def is_only_spoken_of(beside: str) -> bool:
-    """Whether what stands beside the verb makes a question or a statement of it: `rollback is not needed`."""
+    """Whether the rest of the line makes it a question or a statement, as in `rollback is not needed`."""
     plain = typed.plain(beside).strip()
     if _LEADING_ID.match(plain):
         after = plain[found.end() :].strip() if (found := _ID.match(plain)) else plain
@@ -60,7 +60,7 @@ def is_only_spoken_of(beside: str) -> bool:
 
 
 def may_be_meant(line: str) -> bool:
-    """Whether a line that is no command may come from somebody who wants to go back."""
+    """Whether a line that is no command may come from somebody who wants to roll back."""
     plain = typed.plain(line)
     first = next((w.group().lower() for w in typed.words(plain)), "")
     return first in _STOPPING or bool(_SPEAKS.search(plain)) or bool(re.match(r"[^\w@]*R-?\d", plain, re.IGNORECASE))

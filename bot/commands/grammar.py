@@ -1,4 +1,4 @@
-"""What somebody typed after `/rollout`, as a value: a verb with its parts, or what was not understood."""
+"""Parse what was typed after `/rollout`: a verb with its parts, or what was not understood."""
 
 import re
 from collections.abc import Mapping
@@ -26,10 +26,10 @@ _MENTION = re.compile(r"<@([UW][A-Z0-9]+)(?:\|[^>]*)?>")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parsed:
-    """A verb that exists, and its parts: `rollout` as typed (empty where it was left out), `text` as quoted.
+    """A known verb and its parts: `rollout` as typed (empty if left out), `text` without its quotes.
 
-    Of a verb with one free text, `said` is the whole line beside it, of which `rollout` and `text` are the likeliest
-    reading: only among the rollouts that there are does it show where the text begins.
+    For a verb with one free text, `rest_of_line` is everything after the verb; `rollout` and `text` are only its
+    likeliest reading, as where the text begins depends on which rollouts exist.
     """
 
     verb: str
@@ -38,13 +38,15 @@ class Parsed:
     text: str = ""
     flags: Mapping[str, str] = field(default_factory=dict)
     said: str = field(default="", compare=False)
-    unknown: tuple[str, ...] = ()  # flags that it does not have, as typed
+    unknown: tuple[str, ...] = ()  # flags that the verb does not have, as typed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Misunderstood:
-    """`hint` says what was not understood and what would be; `suggestion` is a command that may have been meant, on a
-    rollout that `about` may name."""
+    """A line that was not understood. `hint` says what was wrong and what would be right.
+
+    `suggestion` is a command that may have been meant; `about` is a line that may name its rollout.
+    """
 
     hint: str
     suggestion: str = ""
@@ -61,10 +63,10 @@ Parse: TypeAlias = Parsed | Misunderstood
 
 
 def parse(line: str) -> Parse:
-    """Read one line. Nothing is guessed: what is not understood is answered with a suggestion, never run.
+    """Parse one line. Nothing is guessed: what is not understood gets a suggestion and is never run.
 
-    Going back has no syntax: a line that asks for it is understood whatever else stands on it, and one that only
-    speaks of it is asked about.
+    A rollback has no syntax: a line that asks for one is understood whatever else it contains, and for one that only
+    mentions it the person is asked back.
     """
     line = re.sub(r"^/?rollout\s+(?=\S)", "", typed.visible(line), flags=re.IGNORECASE)
     if (beside := going_back.asked(line)) is not None:

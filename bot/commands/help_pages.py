@@ -1,4 +1,4 @@
-"""What can be typed: one overview, and one page per verb with an example, from the table of verbs."""
+"""The help: an overview, and a page with an example for each verb, generated from the table of verbs."""
 
 from bot.commands.verbs import TYPED
 from bot.rendering import wording
@@ -10,7 +10,7 @@ _WHO = {"": "every full member", "operator": "operators", "approver": "approvers
 
 
 def overview() -> Message:
-    """One line per kind of thing that can be done."""
+    """All verbs, one line per group."""
     width = max(len(group) for group in _GROUPS)
     rows = [f"{group.ljust(width)}  {wording.escape(_verbs_of(group))}" for group in _GROUPS]
     return blocks.message(
@@ -22,7 +22,7 @@ def overview() -> Message:
 
 
 def page(name: str) -> Message:
-    """One command: its form, what it does, who can do it, an example."""
+    """The page of one verb: its form, what it does, who may use it, and an example."""
     verb = TYPED[name]
     lines = [f"Form: `/rollout {wording.escape(verb.usage)}`", f"Example: `/rollout {wording.escape(verb.example)}`"]
     if verb.build is not None:

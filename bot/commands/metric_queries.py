@@ -1,4 +1,4 @@
-"""The verbs that look at numbers: metrics, segments, explain."""
+"""The verbs that show numbers: metrics, segments, explain."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ from core.rollout.model import Rollout
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Sight:
-    """What an answer is made of, and for whom."""
+    """The numbers for an answer, and for whom they are."""
 
     rollout: Rollout
     seen: Latest
     as_of: str
-    plainly: bool  # for a channel of people who did not ask for numbers
+    plainly: bool  # for a channel that gets notices in plain words
 
 
 def _metrics(parsed: Parsed, asked: Asked) -> Message:

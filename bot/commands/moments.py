@@ -1,4 +1,4 @@
-"""A moment as people type it: `Tue 10:00`, `10:00`, `2026-11-24 10:00`, in the person's own zone."""
+"""Parse times as people type them, `Tue 10:00`, `10:00` or `2026-11-24 10:00`, in the person's own time zone."""
 
 import re
 from datetime import UTC, datetime, time, timedelta
@@ -13,15 +13,15 @@ _CLOCK = re.compile(r"(?:([A-Za-z]{3})[a-z]*\s+)?(\d{1,2}):(\d{2})")
 
 
 def zone_of(person: Actor, otherwise: str) -> str:
-    """The zone in which this person's times are: their own, where it is known and exists."""
+    """The person's own time zone, if it is known and exists, else `default_zone`."""
     try:
         return ZoneInfo(person.zone).key if person.zone else otherwise
-    except (KeyError, ValueError, OSError):  # this machine may know fewer zones than Slack
+    except (KeyError, ValueError, OSError):  # this machine may know fewer time zones than Slack
         return otherwise
 
 
 def repeated(typed: str, person: Actor, now: datetime, otherwise: str) -> str:
-    """How it was understood: `“Tue 10:00” was read as Tue 24 Nov 10:00 CET, in Europe/Berlin, your time zone`."""
+    """How the time was understood: `“Tue 10:00” was read as Tue 24 Nov 10:00 CET, in Europe/Berlin, your time zone`."""
     zone = zone_of(person, otherwise)
     whose = "your time zone in Slack" if person.zone == zone else "the time zone of the policy"
     at = wording.plain_time(read(typed, now, zone), zone)
@@ -29,8 +29,10 @@ def repeated(typed: str, person: Actor, now: datetime, otherwise: str) -> str:
 
 
 def read(typed: str, now: datetime, zone: str) -> datetime:
-    """The next such moment after `now`, in UTC; `Refused` where it is none, is past, or is skipped by the clocks. Of an
-    hour that the clocks repeat it is the first one that is still to come."""
+    """The next such time after `now`, in UTC. If the clocks repeat that hour, the first one still to come.
+
+    Raises `Refused` if it is not a time, is in the past, or is skipped by the clocks.
+    """
     local = now.astimezone(ZoneInfo(zone))
     meant = _full(typed) or _next(typed, local)
     if meant is None:
@@ -60,7 +62,7 @@ def _full(typed: str) -> datetime | None:
 
 
 def _next(typed: str, local: datetime) -> datetime | None:
-    """On the clock, without a zone."""
+    """The next occurrence after `local` of a time of day, with or without a weekday; naive. None if it is not one."""
     match = _CLOCK.fullmatch(typed.strip())
     if match is None or int(match.group(2)) > 23 or int(match.group(3)) > 59:
         return None

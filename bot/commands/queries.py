@@ -1,4 +1,4 @@
-"""The verbs that only look: status, list, history, whois, notice."""
+"""The verbs that only read: status, list, history, whois, notice."""
 
 from collections.abc import Callable, Mapping
 
@@ -32,7 +32,7 @@ def _list(parsed: Parsed, asked: Asked) -> Message:
 
 
 def listed(parsed: Parsed, asked: Asked) -> tuple[Rollout, ...]:
-    """The rollouts that `list` is about: those still open, or what its flags choose."""
+    """The rollouts for `list`: the open ones, or those that its flags select."""
     world = asked.service.world()
     flags = parsed.flags
     everything = tuple(world.rollouts.values())
@@ -75,7 +75,7 @@ def _whois(parsed: Parsed, asked: Asked) -> Message:
 
 
 def notice(parsed: Parsed, asked: Asked) -> Message:
-    """Who is told, what, and who has read it. Nothing is sent from here: that happens by itself."""
+    """Who is notified, of what, and who has read it. This sends nothing: notices go out automatically."""
     world = asked.service.world()
     again = " ".join(["notice {id}", *parsed.args])
     rollout = request.rollout(parsed.rollout, asked, world, again)

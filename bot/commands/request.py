@@ -1,4 +1,4 @@
-"""Who asked, when, and under which id: what every verb needs besides its words."""
+"""What every verb needs besides its words: who asks, when, and under which command id."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from core.service import Service
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """`thread_ts` is the thread in which it was asked, where Slack says so: it may be a rollout's."""
+    """Who asks, when, and from where. `thread_ts` is the Slack thread, if any, which may belong to a rollout."""
 
     service: Service
     by: Actor
@@ -25,7 +25,7 @@ class Asked:
 
 
 class Unsure(Refused):
-    """Nothing was done because it is not clear what is meant. `choices` are (label, command) that would be clear."""
+    """Refused because it is unclear what is meant. `choices` are (label, command) pairs that would be clear."""
 
     def __init__(self, message: str, *, hint: str = "", choices: tuple[tuple[str, str], ...] = ()) -> None:
         super().__init__(message, hint=hint, code="unsure")
@@ -33,7 +33,11 @@ class Unsure(Refused):
 
 
 def rollout(reference: str, asked: Asked, world: World, again: str, *, only_running: bool = False) -> Rollout:
-    """The rollout meant; `Unsure` otherwise, with choices that run `again` (`{id}` stands for the rollout)."""
+    """The rollout that `reference` means.
+
+    Raises `ClarificationNeeded` if that is unclear, with choices that run `retry_command` (`{id}` stands for the
+    rollout).
+    """
     found = resolve.find(reference, world, thread_ts=asked.thread_ts, only_running=only_running)
     if isinstance(found, Rollout):
         return found
@@ -41,18 +45,18 @@ def rollout(reference: str, asked: Asked, world: World, again: str, *, only_runn
 
 
 def unsure(found: resolve.Unclear, again: str) -> Unsure:
-    """The question, with a choice for each rollout that may be meant."""
+    """The question to ask, with a choice for each rollout that may be meant."""
     hint = "" if found.candidates else "See /rollout list --all."
     return Unsure(found.question, hint=hint, choices=choices(found.candidates, again))
 
 
 def choices(rollouts: Iterable[Rollout], again: str) -> tuple[tuple[str, str], ...]:
-    """(label, command) for each, where `{id}` in `again` stands for it."""
+    """(label, command) for each rollout; `{id}` in `retry_command` stands for it."""
     return tuple((f"{again.partition(' ')[0]} {r.id} {r.plan.name}", again.format(id=r.id)) for r in rollouts)
 
 
 def members_only(asked: Asked) -> None:
-    """`Refused` for a guest."""
+    """Raise `Refused` for guests."""
     if not asked.by.full_member:
         raise Refused(
             "Guests can see where a rollout stands, and no more.", hint="Ask anyone in the channel.", code="forbidden"

@@ -1,4 +1,4 @@
-"""Which rollout is meant: R-118, 118, a name or the beginning of one, a surface, or none given at all."""
+"""Find the rollout that is meant: R-118, 118, a name or its beginning, a surface, or nothing at all."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -23,7 +23,7 @@ class Unclear:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Meant:
-    """The rollout that a line with a free text is about, the text, and what else that is under way it names."""
+    """The rollout that a line is about, the text of the line, and the other running rollouts that it names."""
 
     rollout: Rollout
     text: str = ""
@@ -43,18 +43,18 @@ _BETWEEN = " :,;.!?…=-"
 
 
 def find(reference: str, world: World, *, thread_ts: str = "", only_running: bool = False) -> Resolved:
-    """The rollout meant. Left out: the one whose thread this is, or the only one under way; otherwise a choice.
+    """The rollout that `reference` means. If it is empty: the one of this thread, or the only one under way.
 
-    `only_running`: a plan that has not begun is never meant by leaving it out.
+    `only_running`: a plan that has not started is never meant by leaving the rollout out.
     """
     return _named(reference, world) if reference else _left_out(world, thread_ts, only_running=only_running)
 
 
 def find_in(said: str, world: World, *, thread_ts: str = "", only_running: bool = False) -> Meant | Unclear:
-    """The rollout that a line means, and the rest of it as the text. The line may begin with the rollout, name it
-    anywhere, or leave it out.
+    """The rollout that a line means, with the rest of the line as the text.
 
-    A first word that looks like a name and is none is asked about: it may be another rollout's, mistyped.
+    The line may begin with the rollout, name it anywhere, or leave it out. If the first word looks like a name but is
+    none, the person is asked: it may be a misspelled name of another rollout.
     """
     said = said.strip()
     return (
@@ -69,7 +69,7 @@ def find_in(said: str, world: World, *, thread_ts: str = "", only_running: bool 
 
 
 def named_exactly(reference: str, world: World) -> Rollout | None:
-    """The rollout of an id in any spelling, of this very name, or on this surface; nothing is completed."""
+    """The rollout with this id (in any spelling), this exact name, or on this surface; nothing is completed."""
     found = _begins_with_id(reference, world) or _begins_with_name(reference, world)
     return found.rollout if isinstance(found, Meant) and not found.text else None
 
@@ -85,7 +85,7 @@ def _begins_with_id(said: str, world: World) -> Meant | Unclear | None:
     rollout, text = world.find(f"R-{found.group(1)}"), _text(said, found.end())
     if not text:
         return _meant(_named(found.group(1), world), said, found.end(), world)
-    # A number with words behind it may count something: `5 customers complain`.
+    # A number followed by words may be a count: `5 customers complain`.
     if rollout is None:
         return None
     running = _running(world)
@@ -114,7 +114,7 @@ def _begins_with_name(said: str, world: World) -> Meant | Unclear | None:
         return None
     found, end = _named(best[1], world), words[best[0] - 1].end()
     if isinstance(found, Rollout) and found.state in _OVER and _text(said, end) and _running(world):
-        # The word may be one of the text.
+        # The name may be a word of the text.
         unclear = Unclear(question=f"{found.id} {found.plan.name} has ended. Which one do you mean?")
         return _with_what_runs(unclear, world)
     return _meant(found, said, end, world)
@@ -126,7 +126,7 @@ def _in_thread(said: str, world: World, thread_ts: str) -> Meant | None:
 
 
 def _one_word(said: str, world: World) -> Meant | Unclear | None:
-    """A word alone is rather a name than a reason."""
+    """A single word is more likely a name than a reason."""
     left = [w for w in said.split() if typed.says_something(w)]
     if len(left) != 1 or _is_quoted(said):
         return None
@@ -171,7 +171,7 @@ def _meant(found: Resolved, said: str, end: int, world: World) -> Meant | Unclea
 
 
 def text_in(said: str) -> str:
-    """The text of a line that begins with an id or not, where the rollout is known already."""
+    """The text of a line whose rollout is already known, without the id that it may begin with."""
     plain = typed.plain(said)
     found = _LINK.match(plain) or _FIRST_ID.match(plain)
     return _text(said, found.end() if found else 0)
@@ -181,7 +181,7 @@ def _text(said: str, end: int) -> str:
     plain = typed.plain(said[end:])
     if not typed.says_something(plain):
         return ""
-    left = plain.lstrip(_CLOSING) if end else plain  # what closes the id; what opens the text is part of it
+    left = plain.lstrip(_CLOSING) if end else plain  # what closes the id is dropped; what opens the text belongs to it
     left = left.lstrip(_BETWEEN)
     return typed.unquoted(typed.readable(said[len(said) - len(left) :]))
 
@@ -207,7 +207,7 @@ def _is_quoted(said: str) -> bool:
 
 
 def running_beside(rollout: Rollout, world: World) -> tuple[Rollout, ...]:
-    """What else is under way, where this one is over already."""
+    """The rollouts that are still under way, if this one is over."""
     return _running(world) if rollout.state in _OVER else ()
 
 
@@ -216,7 +216,7 @@ def _running(world: World) -> tuple[Rollout, ...]:
 
 
 def _with_what_runs(unclear: Unclear, world: World) -> Unclear:
-    """A question that offers what runs, where nothing is any nearer."""
+    """The question with the running rollouts as candidates, unless it has better ones."""
     return unclear if unclear.candidates else replace(unclear, candidates=tuple(reversed(_running(world)))[:RECENT])
 
 

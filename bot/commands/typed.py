@@ -1,6 +1,7 @@
-"""A typed line as it can be compared: what phones and clients make of dashes, quotes and spaces is undone.
+"""Normalise typed lines for comparison: the dashes, quotes and spaces that phones and clients insert.
 
-`plain` keeps every character in its place, so that what was found in it can be cut out of the line as it was typed.
+`normalize_characters` keeps every character in its place, so that what is found in its result can be cut out of the
+line as typed.
 """
 
 import re
@@ -52,11 +53,11 @@ FILLERS = frozenset(
     }
     | {"again", "thanks", "thank", "you", "thx", "ok", "okay", "just", "at", "once"}
 )
-"""Words that add nothing to what is asked: they may stand before an id, and alone they are no reason."""
+"""Words that add nothing to a request: they may come before an id, and alone they are not a reason."""
 
 
 def visible(typed: str) -> str:
-    """The line without characters that nobody sees."""
+    """The line without invisible characters."""
     return typed.translate(_UNSEEN).strip()
 
 
@@ -66,24 +67,24 @@ def plain(line: str) -> str:
 
 
 def words(line: str) -> list[re.Match[str]]:
-    """Every run of letters or digits, of a `plain` line as well as of the typed one."""
+    """Every run of letters or digits, in a normalised line or in one as typed."""
     return list(_WORD.finditer(line))
 
 
 def says_something(text: str) -> bool:
-    """Whether it holds a word that is not a filler; emoji and exclamation marks are none."""
+    """Whether the text contains a word that is not a filler; emoji and punctuation are not words."""
     return any(w.group().lower() not in FILLERS for w in words(_SHORTCODE.sub(" ", plain(text))))
 
 
 def readable(text: str) -> str:
-    """Slack's `<@U1|ana>`, `<#C1|support>` and `<https://…>` inside a sentence, as they were typed."""
+    """The text with Slack's `<@U1|ana>`, `<#C1|support>` and `<https://…>` as they were typed."""
     named = re.sub(r"<([@#])[A-Z0-9]+\|([^>|]+)>", r"\1\2", text)
     named = re.sub(r"<!subteam\^[A-Z0-9]+\|([^>|]+)>", r"\1", named)
     return re.sub(r"<(https?://[^>|]+)(?:\|[^>]*)?>", r"\1", named)
 
 
 def unquoted(text: str) -> str:
-    """A reason without the quotes around the whole of it, and without one that was opened or closed alone."""
+    """The text without quotes around all of it, and without a single quote that was opened or closed alone."""
     text = text.strip()
     for mark in ('"', "'"):
         marks = [i for i, c in enumerate(plain(text)) if c == mark and text[i - 1 : i] != "\\"]

@@ -1,4 +1,4 @@
-"""The one table of verbs: what Slack, HTTP and the command line can ask for, what each takes, and what comes of it."""
+"""The table of verbs: what Slack, HTTP and the command line can ask for, the parts of each verb, and its command."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from core.rollout import permission
 
 
 class Text(Enum):
-    """Which free text a verb takes when it is typed."""
+    """The free text that a verb takes when it is typed."""
 
     NONE = "none"
     QUOTED = "quoted"
@@ -19,35 +19,35 @@ class Text(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arguments:
-    """What a verb may be given beside its rollout, whether it was typed, pressed or sent."""
+    """The arguments of a verb besides its rollout, whether typed, pressed or sent."""
 
     reason: str = ""
     to_percent: float | None = None
     then: datetime | None = None
-    request: str = ""  # the approval request that is meant
-    notice: str = ""  # the notice that is meant, as `support:#support`
+    request: str = ""  # id of the approval request
+    notice: str = ""  # key of the notice, as in `support:#support`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verb:
-    """One thing that can be asked. Without `build` it only looks; without `usage` it is pressed or sent, not typed."""
+    """One verb. Without `build` it only reads; without `usage` it can be pressed or sent, but not typed."""
 
     does: str
     usage: str = ""
-    brief: str = ""  # in the overview; else its name
+    brief: str = ""  # its line in the overview of the help; empty: its name
     example: str = ""
-    group: str = ""  # in the overview
+    group: str = ""  # its group in the overview of the help
     aliases: tuple[str, ...] = ()
     text: Text = Text.NONE
-    flags: Mapping[str, bool] = field(default_factory=dict)  # True: a value follows
+    flags: Mapping[str, bool] = field(default_factory=dict)  # name -> whether a value follows
     build: Callable[[Arguments], c.PersonsCommand] | None = None
-    fresh_rights: bool = False  # who may is asked of Slack again, not taken from memory
-    urgent: bool = False  # nothing may keep it waiting
+    fresh_rights: bool = False  # read the rights of the person from Slack again, not from the cache
+    urgent: bool = False  # works without settings that it does not need
     json: bool = False  # the command line can print it for machines
 
     @property
     def role(self) -> str:
-        """The role that it asks for; empty where every full member may."""
+        """The role that the verb requires; empty if every full member may use it."""
         return permission.required_role(self.build(Arguments())) if self.build is not None else ""
 
 
@@ -216,7 +216,7 @@ OVER_HTTP: Mapping[str, str] = {name.replace("-", "_"): name for name, verb in V
 
 
 def build_command(verb: str, arguments: Arguments) -> c.PersonsCommand:
-    """The command that a verb asks for. ValueError for one that only looks."""
+    """The command of a verb. ValueError for a verb that only reads."""
     build = VERBS[verb].build
     if build is None:
         raise ValueError(f"{verb} changes nothing")
@@ -224,5 +224,5 @@ def build_command(verb: str, arguments: Arguments) -> c.PersonsCommand:
 
 
 def takes_rest_of_line(verb: str) -> bool:
-    """Whether everything typed after the rollout is one free text."""
+    """Whether everything typed after the verb is a rollout and one free text."""
     return VERBS[verb].text is Text.REST

@@ -1,1 +1,1 @@
-"""Files to values: reading YAML, pointing at what is wrong in it, and building the plan that it asks for."""
+"""Rollout, surface and policy files: parse YAML, report problems with their line, and build the plan."""

@@ -1,4 +1,4 @@
-"""From a rollout file to the plan it asks for: the template filled in, every stage and version named."""
+"""Build the plan that a rollout file asks for: fill in the template, and name every stage and version."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -14,7 +14,7 @@ from core.rollout.plan import NoticePlan, Plan, Risk, Stage, changed_parts
 from core.rollout.policy import Policy
 from core.rollout.surface import Surface, is_taken, next_version
 
-MERGED = ("params", "routing")  # settings that are changed one by one; other parts are replaced whole
+MERGED = ("params", "routing")  # parts that are merged key by key; all others are replaced as a whole
 
 
 def build(
@@ -25,10 +25,13 @@ def build(
     resolve_handle: Callable[[str], str],
     to_version: str | None = None,
 ) -> Plan:
-    """The plan of `file` on `surface`. `resolve_handle` gives the Slack user id of an @handle, or the handle itself.
-    `to_version` names the new version where the file does not, for a file that is applied again; not if that name means
-    another content by now. Raises Unreadable
-    where no plan can come of it; what is only unwise is for `checks`."""
+    """The plan of `file` on `surface`.
+
+    `resolve_handle` returns the Slack user id of an @handle, or the handle itself. `to_version` names the new version
+    if the file does not (for a file that is applied again), unless that name has another content by now.
+
+    Raises UnreadableFile if no plan is possible. What is merely unwise is reported by `checks`.
+    """
     template = TEMPLATES[file.template]
     risk = file.careful
     from_version, change = changes(file, surface)
@@ -62,17 +65,18 @@ def build(
 
 
 def _name(surface: Surface, from_version: str, change: Mapping[str, Any], before: str | None) -> str:
+    """The name of the new version: `before`, unless it is unset or has another content, else the next free one."""
     content = {**surface.versions[from_version], **change}
     return next_version(surface) if before is None or is_taken(surface, before, content) else before
 
 
 def stages(file: RolloutFile) -> tuple[Stage, ...]:
-    """Every stage in order; a ramp is one stage per step."""
+    """Every stage in order. A ramp becomes one stage per step."""
     return tuple(stage for entry in file.entries for stage in entry.stages())
 
 
 def limits(file: RolloutFile) -> tuple[Limit, ...]:
-    """Rollback limits, those that the template adds, then hold limits."""
+    """The rollback limits of the file, then those the template adds, then the hold limits."""
     named = {terms.metric for terms in file.rollback_when}
     added = [LimitTerms.model_validate(terms) for terms in TEMPLATES[file.template].rollback_when]
     rollback = [*file.rollback_when, *(terms for terms in added if terms.metric not in named)]
@@ -83,8 +87,10 @@ def limits(file: RolloutFile) -> tuple[Limit, ...]:
 
 
 def notices(file: RolloutFile, surface: Surface | None) -> tuple[NoticePlan, ...]:
-    """Who is told: the file's list, else the surface's channels with the lead times of the template; of a low risk that
-    nobody will notice, only engineering."""
+    """Whom to notify: the file's list, else the surface's channels with the lead times of the template.
+
+    For a low-risk change that nobody will notice, only engineering is notified.
+    """
     if file.notify is not None:
         return tuple(notice.plan() for notice in file.notify)
     if surface is None:
@@ -95,8 +101,10 @@ def notices(file: RolloutFile, surface: Surface | None) -> tuple[NoticePlan, ...
 
 
 def changes(file: RolloutFile, surface: Surface) -> tuple[str, Mapping[str, Any]]:
-    """The version that is left, and the parts that differ from it, each whole. Raises Unreadable where there is no such
-    version or nothing differs."""
+    """The version to start from, and the parts that differ from it, each as a whole.
+
+    Raises UnreadableFile if there is no such version or nothing differs.
+    """
     from_version = file.change.from_version
     before = surface.versions.get(from_version)
     if before is None:
@@ -116,7 +124,7 @@ def changes(file: RolloutFile, surface: Surface) -> tuple[str, Mapping[str, Any]
 
 
 def start_problem(file: RolloutFile, policy: Policy) -> str | None:
-    """Why the start that was written is no moment at all, where that is so."""
+    """Why the written start does not exist (the clocks skip it); None if it does."""
     try:
         _moment(file, policy)
     except ValueError as error:
@@ -125,10 +133,12 @@ def start_problem(file: RolloutFile, policy: Policy) -> str | None:
 
 
 def _moment(file: RolloutFile, policy: Policy) -> datetime | None:
+    """The start in UTC; None if the file has none. ValueError if the clocks skip it."""
     return None if file.start is None else file.start.at(policy.timezone)
 
 
 def _start(file: RolloutFile, policy: Policy) -> datetime | None:
+    """The start in UTC; None if the file has none. UnreadableFile if the clocks skip it."""
     try:
         return _moment(file, policy)
     except ValueError as error:
@@ -136,11 +146,13 @@ def _start(file: RolloutFile, policy: Policy) -> datetime | None:
 
 
 def _led(notice: NoticePlan, template: Template) -> NoticePlan:
+    """The notice with what it leaves out taken from the template."""
     lead = template.leads.get(notice.audience, Lead())
     return replace(notice, before=notice.before or lead.before, acknowledge=notice.acknowledge or lead.acknowledge)
 
 
 def _with_engineering(file: RolloutFile, surface: Surface) -> tuple[NoticePlan, ...]:
+    """The notices, with the surface's engineering channels added if the file names none."""
     told = notices(file, surface)
     if any(notice.audience == "engineering" for notice in told):
         return told

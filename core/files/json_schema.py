@@ -1,4 +1,4 @@
-"""The JSON Schema of all three files, for editors."""
+"""The JSON Schema of all three kinds of file, for editors."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from core.files.read_file import KINDS
 
 
 def schema() -> dict[str, Any]:
-    """One schema that a rollout, a surface or a policy file satisfies."""
+    """One schema that every rollout, surface and policy file satisfies."""
     references, definitions = models_json_schema([(model, "validation") for model in KINDS.values()], by_alias=True)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

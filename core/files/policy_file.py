@@ -1,4 +1,4 @@
-"""A policy file: what the workspace allows. What it leaves out stays as built in."""
+"""The policy file: what the workspace allows. What it leaves out stays as in the built-in policy."""
 
 from datetime import date, time, timedelta
 from typing import Annotated, Any, Literal
@@ -121,6 +121,7 @@ class FreezeTerms(Strict):
         return self
 
     def freeze(self) -> Freeze:
+        """The freeze as it is in the policy."""
         if isinstance(self.from_, date):
             return Freeze(name=self.name, from_date=self.from_, to_date=self.to)
         return Freeze(
@@ -149,6 +150,7 @@ class BreakGlass(Strict):
     review_within: Duration = timedelta(hours=48)
 
     def value(self) -> values.BreakGlass:
+        """The terms as they are in the policy."""
         return values.BreakGlass(
             groups=self.groups, reason_min_chars=self.reason_min_chars, review_within=self.review_within
         )
@@ -179,7 +181,7 @@ class PolicyFile(Written):
 
 
 def policy_of(file: PolicyFile) -> Policy:
-    """What holds once this file is applied."""
+    """The policy that applies once this file is applied."""
     quiet = file.quiet_hours
     grow_on = {risk: terms.grow_on for risk in Risk if (terms := getattr(file.risk, risk.value)) and terms.grow_on}
     return Policy(

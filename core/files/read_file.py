@@ -1,4 +1,4 @@
-"""Text to a rollout, surface or policy file, or to every problem with it, each at its line."""
+"""Parse a rollout, surface or policy file, and report every problem with its line."""
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
@@ -25,7 +25,10 @@ _MISSING = {
 
 
 def read(text: str, filename: str) -> File:
-    """The file that `text` is, decided by `kind`, else by the fields it has. Raises Unreadable with every problem."""
+    """The parsed file; its kind follows from `kind`, or else from the fields it has.
+
+    Raises UnreadableFile with every problem.
+    """
     source = compose(text, filename)
     model = _model(source)
     if lost := [_shortened(source, path, written) for path, written in source.shortened.items() if "where" in path]:
@@ -40,11 +43,12 @@ def read(text: str, filename: str) -> File:
 
 
 def _shortened(source: Source, path: Path, written: str) -> Problem:
-    """People are chosen by text: 1.10 and 1.1 are two versions of an app."""
+    """Segments are compared as text: 1.10 and 1.1 are two versions of an app, so the number must be quoted."""
     return source.problem(path, f'"{written}" is the number {float(written):g} here: write "{written}", in quotes')
 
 
 def _model(source: Source) -> type[File]:
+    """The model of the kind of file."""
     data = source.data
     if not isinstance(data, dict):
         raise Unreadable([source.problem((), "a file is a list of fields, such as version: 1")])
@@ -68,7 +72,7 @@ def _model(source: Source) -> type[File]:
 
 
 def _follows(details: ErrorDetails, found: Iterable[ErrorDetails]) -> bool:
-    """A list counts as too short when its only entries are wrong: that is said of the entries already."""
+    """Whether the error only follows from others: a list counts as too short if its only items are invalid."""
     path = details["loc"]
     return details["type"] == "too_short" and any(o["loc"][: len(path)] == path and o["loc"] != path for o in found)
 
@@ -125,7 +129,7 @@ def _names(model: type[BaseModel]) -> tuple[str, ...]:
 
 
 def _fields_at(annotation: Any, path: Path) -> tuple[str, ...]:
-    """The field names of the model that stands at `path` below `annotation`; none where there is no model."""
+    """The field names of the model at `path` below `annotation`; empty if there is no model."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         if not path:
             return _names(annotation)

@@ -1,4 +1,4 @@
-"""A rollout file: only what differs from its template."""
+"""The rollout file: only what differs from its template."""
 
 from typing import Annotated, Literal
 
@@ -61,7 +61,7 @@ class Change(Strict):
 
     @property
     def from_surface(self) -> str:
-        """The surface that was written before the @, or nothing."""
+        """The surface before the @, or an empty string."""
         return self.from_.rpartition("@")[0]
 
 
@@ -75,6 +75,7 @@ class BehaviourTerms(Strict):
     kind: Literal["changed", "unchanged"] = "changed"
 
     def plan(self) -> BehaviourChange:
+        """The change of behaviour as it is in the plan."""
         return BehaviourChange(
             audience=self.audience,
             text=self.text,
@@ -107,6 +108,7 @@ class ExpectationTerms(Strict):
         return self
 
     def plan(self, metric: str) -> Expectation:
+        """The expectation of `metric` as it is in the plan."""
         if self.range is None:
             return Expectation(metric=metric, direction=self.direction)
         low, high = self.range
@@ -130,6 +132,7 @@ class ApprovalTerms(Strict):
     owner_may_approve: bool = False
 
     def plan(self, at_least: int) -> Approvals:
+        """The approvals as they are in the plan, with at least as many people as the policy requires."""
         return Approvals(
             required=max(self.required or 0, at_least), groups=self.groups, owner_may_approve=self.owner_may_approve
         )
@@ -159,17 +162,17 @@ class RolloutFile(Written):
 
     @property
     def careful(self) -> Risk:
-        """The risk class: the file's, or its template's."""
+        """The risk class of the file, or else of its template."""
         return self.risk or TEMPLATES[self.template].risk
 
     @property
     def noticeable(self) -> bool:
-        """Whether anybody will see a difference."""
+        """Whether users will notice a difference."""
         return any(behaviour.kind == "changed" for behaviour in self.behaviour_changes)
 
     @property
     def entries(self) -> tuple[StageEntry, ...]:
-        """The stages: the file's list replaces its template's."""
+        """The stages: the file's list, or else the template's."""
         return self.stages if self.stages is not None else template_stages(self.template)
 
 
@@ -178,5 +181,5 @@ class _StageList(BaseModel):
 
 
 def template_stages(name: str) -> tuple[StageEntry, ...]:
-    """A template's own stages, read by the same rules as a file's."""
+    """A template's stages, parsed by the same rules as a file's."""
     return _StageList.model_validate({"stages": TEMPLATES[name].stages}).stages

@@ -1,4 +1,4 @@
-"""A surface file: an AI feature, and what is live on it today."""
+"""The surface file: an AI feature and what is live on it today."""
 
 from typing import Annotated, Literal
 
@@ -34,7 +34,7 @@ class SurfaceFile(Written):
 
 
 def surface_of(file: SurfaceFile) -> SurfaceDeclared:
-    """What applying this file says."""
+    """The event that applying this file records."""
     return SurfaceDeclared(
         surface=file.surface,
         title=file.title or file.surface,

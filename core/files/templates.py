@@ -1,4 +1,4 @@
-"""The eight ways of rolling out that ship: stages, limits and lead times that a file need not write."""
+"""The eight built-in templates: stages, limits and lead times that a file need not write."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ DEFAULT = "prompt-standard"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lead:
-    """How long before the start an audience is told, and whether somebody has to confirm."""
+    """How long before the start an audience is notified, and whether somebody has to acknowledge."""
 
     before: timedelta | None = None
     acknowledge: bool = False
@@ -21,15 +21,15 @@ class Lead:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Template:
-    """`stages` and `rollback_when` are written as in a file. `leads` counts where the surface's channels are used."""
+    """`stages` and `rollback_when` are written as in a file. `leads` applies if the surface's channels are used."""
 
     title: str
     risk: Risk
     stages: tuple[Mapping[str, Any], ...]
     leads: Mapping[str, Lead]
     segments: tuple[str, ...] = ()
-    rollback_when: tuple[Mapping[str, Any], ...] = ()  # added where the file has no limit on that metric
-    dated_snapshot: bool = False  # a model must be named with its date
+    rollback_when: tuple[Mapping[str, Any], ...] = ()  # added if the file has no limit on that metric
+    dated_snapshot: bool = False  # a model name must contain its date
 
 
 def _leads(hours: int, *audiences: str, acknowledge: bool = False) -> Mapping[str, Lead]:

@@ -1,4 +1,4 @@
-"""A plan back to the file it would be: everything written out, so that it reads back to the same plan."""
+"""Write a plan back as a file, with everything spelled out, so that it parses to the same plan."""
 
 from dataclasses import asdict
 from typing import Any
@@ -22,7 +22,7 @@ from core.rollout.plan import (
 
 
 def export(plan: Plan) -> str:
-    """YAML that `read` and `build` turn into an equal plan, on the same surface and policy."""
+    """The plan as YAML. On the same surface and policy, `parse_file` and `build` turn it into an equal plan."""
     written: dict[str, Any] = {
         "version": 1,
         "rollout": plan.name,
@@ -73,6 +73,7 @@ def _drives(driven: DrivenFlag) -> dict[str, Any]:
 
 
 def _given(fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields that are set."""
     return {name: value for name, value in fields.items() if value not in ("", None, (), [], False)}
 
 

@@ -1,4 +1,4 @@
-"""What is told to whom after an event: the core says what and where, rendering says how it looks."""
+"""What is announced to whom after an event. This decides what is said and where; rendering decides how it looks."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,33 +10,33 @@ from core.rollout.model import Rollout, State
 
 class Kind(StrEnum):
     CARD = "card"  # the one message per rollout, edited in place
-    LINE = "line"  # what happened, in the thread under the card
-    APPROVAL = "approval"  # the request with its buttons, in the thread
-    APPROVAL_CLOSED = "approval_closed"  # the same message, edited: who decided, no buttons
+    LINE = "line"  # what happened, in the thread of the card
+    APPROVAL = "approval"  # an approval request with its buttons, in the thread
+    APPROVAL_CLOSED = "approval_closed"  # the same message, edited: who decided, without buttons
     NOTICE = "notice"  # before anything changes, in plain words, to one channel
-    NOTICE_EDIT = "notice_edit"  # the same message, kept true: who has read it, another date, who is affected
-    FOLLOW_UP = "follow_up"  # to a noticed channel: started, reached everyone, switched back
+    NOTICE_EDIT = "notice_edit"  # the same message, kept up to date: readers, dates, who is affected
+    FOLLOW_UP = "follow_up"  # to a channel that got a notice: started, completed, rolled back
     SUMMARY = "summary"  # canary against control, in the thread
-    ALERT = "alert"  # rolled back: broadcast
-    ALERT_EDIT = "alert_edit"  # the same message, with the seconds as observed
-    NOT_CONFIRMED = "not_confirmed"  # the switch back could not be observed: broadcast
+    ALERT = "alert"  # rolled back; broadcast to the channel
+    ALERT_EDIT = "alert_edit"  # the same message, with the observed seconds
+    NOT_CONFIRMED = "not_confirmed"  # the rollback could not be confirmed; broadcast to the channel
     WITNESS = "witness"  # position and hash of the event that ended a rollout, in the thread
-    DAILY_WITNESS = "daily_witness"  # of the newest event, on a day on which the log has grown
+    DAILY_WITNESS = "daily_witness"  # position and hash of the newest event, on days on which the log has grown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Announcement:
-    """One message to be posted or edited. `key` is where its channel and ts are remembered (`Rollout.messages`)."""
+    """One message to post or edit. `key` is where its channel and ts are stored (`Rollout.messages`)."""
 
     kind: Kind
     rollout: str
     channel: str  # as written in the plan: #support
     key: str
     audience: str = "engineering"
-    due_at: datetime | None = None  # None: at once
+    due_at: datetime | None = None  # None: immediately
 
     def fields(self) -> dict[str, str | None]:
-        """As it is kept in the outbox."""
+        """The fields as JSON types, as stored in the outbox."""
         return {
             "kind": self.kind,
             "rollout": self.rollout,
@@ -48,20 +48,21 @@ class Announcement:
 
     @property
     def supersedes(self) -> bool:
-        """Whether an unsent one of the same key makes this one unnecessary: it is rendered from the fold."""
+        """Whether it replaces an unsent message with the same key, as it is rendered from the newest state anyway."""
         return self.kind in {Kind.CARD, Kind.NOTICE_EDIT, Kind.ALERT_EDIT}
 
     @property
     def urgent(self) -> bool:
+        """Whether it must not wait behind other messages."""
         return self.kind in {Kind.ALERT, Kind.ALERT_EDIT, Kind.NOT_CONFIRMED}
 
 
 CARD_KEY = "card"
-ALERT_KEY = "alert"  # a rollout is rolled back once
+ALERT_KEY = "alert"  # one per rollout, which is rolled back only once
 
 
 def announce(event: e.RolloutEvent, position: int, before: Rollout | None, after: Rollout) -> tuple[Announcement, ...]:
-    """What follows from `event`, in the order in which it should be read."""
+    """The announcements that follow from `event`, in reading order."""
     if isinstance(event, e.TailsFrozen) or (isinstance(event, e.MessagePosted) and not _starts_a_wait(event, after)):
         return ()
     told: list[Announcement] = []
@@ -79,7 +80,7 @@ def announce(event: e.RolloutEvent, position: int, before: Rollout | None, after
         told.append(here(Kind.APPROVAL_CLOSED, f"approval:{after.request.request}"))
     match event:
         case e.MessagePosted():
-            pass  # the card says from when on it may start
+            pass  # the card shows the earliest start
         case e.Planned():
             told.append(here(Kind.LINE, f"line:{position}"))
             told += _notices(after)
@@ -117,16 +118,17 @@ def announce(event: e.RolloutEvent, position: int, before: Rollout | None, after
 
 
 def notice_key(rollout: Rollout, notice: str) -> str:
-    """Where a notice is remembered: bound to the plan, so that a changed plan is told anew."""
+    """The message key of a notice. It contains the plan fingerprint, so that a changed plan sends a new notice."""
     return f"notice:{rollout.fingerprint}:{notice}"
 
 
 def _starts_a_wait(event: e.MessagePosted, after: Rollout) -> bool:
-    """Whether a notice went out, on which the start waits."""
+    """Whether a notice was posted whose lead time the start waits for."""
     return after.state is State.PLANNED and event.key in {notice_key(after, n.key) for n in after.plan.told_before}
 
 
 def _notices(after: Rollout) -> list[Announcement]:
+    """The notices to everyone but engineering, each due at its lead time before a fixed start."""
     told = []
     for notice in after.plan.told_before:
         due = after.start - notice.before if after.start is not None and notice.before is not None else None
@@ -144,11 +146,12 @@ def _notices(after: Rollout) -> list[Announcement]:
 
 
 def _notice_edits(after: Rollout) -> list[Announcement]:
-    """Who is affected, and from when on, stands in every notice."""
+    """Edits of all posted notices, as each shows who is affected and from when."""
     return [edit for notice in after.plan.told_before for edit in _notice_edit(after, notice.key)]
 
 
 def _notice_edit(after: Rollout, notice: str) -> tuple[Announcement, ...]:
+    """The edit of one notice; empty if it was not posted."""
     key = notice_key(after, notice)
     if key not in after.messages:
         return ()
@@ -157,6 +160,7 @@ def _notice_edit(after: Rollout, notice: str) -> tuple[Announcement, ...]:
 
 
 def _follow_ups(after: Rollout, position: int) -> list[Announcement]:
+    """A follow-up to each channel whose notice was posted."""
     return [
         Announcement(
             kind=Kind.FOLLOW_UP,
@@ -166,5 +170,5 @@ def _follow_ups(after: Rollout, position: int) -> list[Announcement]:
             audience=notice.audience,
         )
         for notice in after.plan.told_before
-        if notice_key(after, notice.key) in after.messages  # who was never told has nothing to be corrected
+        if notice_key(after, notice.key) in after.messages  # without a notice there is nothing to follow up on
     ]

@@ -1,4 +1,4 @@
-"""What can be asked of a rollout: imperative values, each from a person, the clock or the engine."""
+"""Everything that can be asked of a rollout: imperative values, each from a person, the clock or the engine."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,19 +14,21 @@ from core.rollout.surface import SurfaceDeclared
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanRollout:
+    """Plan a rollout, or replace the plan of one that has not started."""
+
     plan: Plan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
-    """Begin now, or `then` (the earliest possible time, by the `Start then` button)."""
+    """Start now, or at `then` (the earliest possible time, from the `Start then` button)."""
 
     then: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Approve:
-    """`request` is what the pressed button stood for; empty from a typed command: the open request."""
+    """Approve a request. `request` is the one the button belongs to; empty (typed command) means the open request."""
 
     request: str = ""
     note: str = ""
@@ -34,13 +36,15 @@ class Approve:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reject:
+    """Reject a request; `request` as in `Approve`."""
+
     request: str = ""
     reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Advance:
-    """Skip the waiting. `to_percent` jumps to a later ramp step; neither skips a gate."""
+    """Skip the wait. `to_percent` jumps to a later ramp step. Neither skips a gate."""
 
     to_percent: float | None = None
     reason: str = ""
@@ -48,45 +52,58 @@ class Advance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pause:
+    """Stop growing until somebody resumes."""
+
     reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resume:
+    """Go on after a pause or a hold; overrides the finding of that hold."""
+
     reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RollBack:
+    """Give everyone the previous version."""
+
     reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Abandon:
+    """Give up a plan that has not started."""
+
     reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AcknowledgeNotice:
-    """`notice` is the channel that is told, as `support:#support`; empty where only one is open."""
+    """Confirm a notice. `notice` is the notified channel, as in `support:#support`; may be empty if only one is
+    open."""
 
     notice: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RaiseConcern:
+    """Raise a concern about a notice."""
+
     notice: str
     text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeelsOff:
+    """Report that the new version feels off."""
+
     text: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordEval:
-    """One offline run, already held against its gate's terms."""
+    """Record one offline eval run that was already judged against its gate's terms."""
 
     suite: str
     ok: bool
@@ -100,50 +117,57 @@ class RecordEval:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LookResult:
-    """What one look of the engine found, and where its inputs are kept."""
+    """The result of one look of the engine, and where its inputs are stored."""
 
-    judgement: Judgement = field(repr=False)  # the digests below stand for it where commands are compared
+    judgement: Judgement = field(
+        repr=False
+    )  # left out of `repr`, by which commands are compared: the digests below stand for it
     first_look: int
     last_look: int
     state_before: str
     looks: str
     state_after: str
     judged_seconds: float | None = None
-    blind: tuple[BlindSpot, ...] = ()  # the rollback limits of which harm could still have been missed
-    caps: Mapping[str, float] = field(default_factory=dict)  # newly known, to be frozen
-    unwatched: bool = False  # nobody had looked for so long that nothing may grow on this look
+    blind: tuple[BlindSpot, ...] = ()  # rollback limits whose violation could still have been missed
+    caps: Mapping[str, float] = field(default_factory=dict)  # caps that became known with this look, to be frozen
+    unwatched: bool = False  # the previous look is so old that the rollout must not grow on this one
 
     @property
     def verdict(self) -> Verdict:
+        """The verdict of the judgement."""
         return self.judgement.verdict
 
     @property
     def stage_requests(self) -> int:
-        """Requests of the canary in the stage under way."""
+        """Canary requests in the current stage."""
         return self.judgement.canary_requests
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tick:
-    """Time has passed. `look` is None where nobody is exposed and there is nothing to look at."""
+    """Time has passed. `look` is None if nobody is exposed and there is nothing to judge."""
 
     look: LookResult | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DoubtEvidence:
-    """A look failed: what came in cannot be judged, so nothing may grow on it."""
+    """A look failed: the incoming data cannot be judged, so the rollout must not grow on it."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordDrill:
+    """Record how long the rehearsed rollback took."""
+
     seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfirmFlip:
+    """Record that every process serves the version of the rollback."""
+
     seconds: float
     processes: int
     unheard: tuple[str, ...] | None = None
@@ -151,12 +175,16 @@ class ConfirmFlip:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DoubtFlip:
+    """Record that a rollback could not be confirmed in time."""
+
     seconds: float
     missing: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordPosted:
+    """Record where a message was posted in Slack."""
+
     key: str
     channel: str
     ts: str
@@ -164,6 +192,8 @@ class RecordPosted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordFailed:
+    """Record that a message could not be delivered."""
+
     key: str
     channel: str
     error: str
@@ -171,8 +201,11 @@ class RecordFailed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordFlag:
-    """The flag system was read at `percent`, `seconds` after that was decided. `rolled_back`: whether the rollback was
-    decided before it was read; a reading from before says nothing about it."""
+    """Record that the flag system was read at `percent`, `seconds` after that was decided.
+
+    `rolled_back`: whether the rollback was decided before the reading; an earlier reading says nothing about the
+    rollback.
+    """
 
     percent: float
     before: float
@@ -182,7 +215,7 @@ class RecordFlag:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordFlagTrouble:
-    """The flag system cannot be brought to `percent`; `trying` whether it is tried again by itself."""
+    """Record that the flag system cannot be set to `percent`; `trying`: it is being retried automatically."""
 
     percent: float
     error: str
@@ -191,18 +224,22 @@ class RecordFlagTrouble:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordFlagLowered:
-    """The flag system is at `percent`, which is less than what it was read back at before."""
+    """Record that the flag system is at `percent`, below the last percentage that was read back."""
 
     percent: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApplySurface:
+    """Apply a surface file."""
+
     declared: SurfaceDeclared
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApplyPolicy:
+    """Apply a policy file."""
+
     policy: Policy
     fingerprint: str
 

@@ -1,4 +1,4 @@
-"""What an event of a rollout means for its surface: the events that are appended with it, in the same transaction."""
+"""What a rollout event means for its surface: the surface events appended in the same transaction."""
 
 from datetime import datetime
 
@@ -7,7 +7,7 @@ from core.rollout.surface import LiveMoved, SurfaceEvent, SurfaceFreed, SurfaceT
 
 
 def for_surface(event: e.RolloutEvent, rollout: str, at: datetime) -> tuple[SurfaceEvent, ...]:
-    """The surface's own events, in order. Only here does a version become live."""
+    """The surface events that follow from `event`, in order. This is the only place where a version becomes live."""
     match event:
         case e.Planned():
             return (VersionNamed(version=event.plan.to_version, content=event.to_content, rollout=rollout),)

@@ -1,4 +1,4 @@
-"""What a command does to a rollout: events, or a refusal that says why and what to do next."""
+"""What a command does to a rollout: the events that follow, or a refusal that says why and what to do next."""
 
 from datetime import timedelta
 
@@ -13,15 +13,17 @@ from core.rollout.plan import GATES, Risk, Stage, StageKind, changed_parts, cont
 from core.rollout.refusal import Conflict, Refused
 from core.rollout.surface import Surface, is_taken
 
-FELT_OFF_HOLDS = 2  # different people
-TRIALS = frozenset({StageKind.COHORT, StageKind.CANARY, StageKind.AB})  # where few have it before many do
+FELT_OFF_HOLDS = 2  # different people who report that it feels off
+TRIALS = frozenset(
+    {StageKind.COHORT, StageKind.CANARY, StageKind.AB}
+)  # the stages in which a few people try the version first
 LONGEST_WAIT = timedelta(days=366)
 
 
 def decide(rollout: Rollout | None, command: c.RolloutCommand, context: Context) -> list[e.RolloutEvent]:
-    """The events that follow from `command`; an empty list where what is asked is already so.
+    """The events that follow from `command`; none if what it asks for is already the case.
 
-    Raises `Refused`, written for the person who asked.
+    Raises `Refused` with a message for the person who asked.
     """
     permission.check(rollout, command, context)
     if isinstance(command, c.PlanRollout):
@@ -61,12 +63,14 @@ def decide(rollout: Rollout | None, command: c.RolloutCommand, context: Context)
 
 
 def _said(text: str, what: str) -> str:
+    """The reason without surrounding space. Refused if it is empty; `what` names the action."""
     if not text.strip():
         raise Refused(f"Please say why: a {what} without words helps nobody.", hint='Add it in quotes: "…".')
     return text.strip()
 
 
 def _must_be_under_way(rollout: Rollout, verb: str) -> None:
+    """Refuse unless the rollout has started and not ended; `verb` names the action."""
     if rollout.state not in UNDER_WAY:
         started = "has not started" if rollout.state is State.PLANNED else f"is {rollout.state.replace('_', ' ')}"
         raise Refused(
@@ -123,7 +127,7 @@ def _plan(rollout: Rollout | None, command: c.PlanRollout, context: Context) -> 
 
 
 def _is_outdated(rollout: Rollout, surface: Surface) -> bool:
-    """Whether a plan that has not begun was made from, or names, another content than these names stand for."""
+    """Whether a plan that has not started was made for other contents than its version names have now."""
     if rollout.state is not State.PLANNED or surface.live != rollout.plan.from_version:
         return False
     other = content_hash(rollout.from_content) != content_hash(surface.live_content)
@@ -150,12 +154,13 @@ def _start(rollout: Rollout, command: c.Start, context: Context) -> list[e.Rollo
     if context.others and context.policy.when_busy == "queue" and base == rollout.plan.from_version:
         if rollout.start is not None and rollout.start <= context.at:
             return []
-        return [e.StartScheduled(start=context.at, by=context.by.id)]  # it begins once the surface is free
+        return [e.StartScheduled(start=context.at, by=context.by.id)]  # it starts once the surface is free
     gates.check_start(rollout, context)
     return ticking.begin(rollout, context)
 
 
 def _the_request(rollout: Rollout, asked: str) -> e.ApprovalRequested:
+    """The open approval request. Refused if there is none; Conflict if `asked` names another one."""
     request = rollout.request
     if request is None:
         if rollout.state in TERMINAL:
@@ -189,7 +194,7 @@ def _reject(rollout: Rollout, command: c.Reject, context: Context) -> list[e.Rol
     if rollout.state is State.PLANNED:
         anew = gates.ask(rollout, request.gate, request.needed, context)
         return [rejected, anew]
-    # Who, and why, stands in the rejection alone, where it is sealed.
+    # Who rejected it and why is only in the rejection, where it is encrypted.
     held = e.Held(key=f"rejected:{request.request}", text=f"{request.gate} was rejected; why stands in the thread")
     return [rejected, held]
 
@@ -228,11 +233,12 @@ def _advance(rollout: Rollout, command: c.Advance, context: Context) -> list[e.R
 
 
 def _jump(rollout: Rollout, percent: float, reason: str, context: Context) -> list[e.RolloutEvent]:
+    """Skip to a later step. Gates, and stages that the policy does not let be skipped, are never skipped."""
     steps = [
         (i, s) for i, s in enumerate(rollout.plan.stages) if i > rollout.stage_index and s.kind is not StageKind.BAKE
     ]
     target = next(((i, s) for i, s in steps if s.percent == percent), None)
-    few = rollout.stage is not None and rollout.stage.kind is StageKind.COHORT  # its percentage is of chosen people
+    few = rollout.stage is not None and rollout.stage.kind is StageKind.COHORT  # a percentage of selected people
     now = 0.0 if few else rollout.percent
     if percent <= now:
         raise Refused(f"{rollout.id} is at {rollout.percent:g} % already; percentages only grow.")
@@ -265,13 +271,15 @@ def _jump(rollout: Rollout, percent: float, reason: str, context: Context) -> li
 
 
 def _must_have_been_tried(rollout: Rollout, context: Context, reason: str) -> str:
-    """Before few have had it for as long as was agreed, and as the policy asks for, nobody makes it many: a reason
-    skips the waiting between steps, not the trial. What the policy lets be skipped need not be tried, and its
-    `break_glass` names who may go on all the same; the reason, as it is written then."""
+    """Refuse unless every trial stage (cohort, canary, ab) has held as long as the plan and the policy require.
+
+    A reason skips the wait between steps, not the trial. Trials that the policy allows to skip are not required, and
+    members of its `break_glass` groups may go on anyway. Returns the reason to record.
+    """
     terms = context.policy.risk[rollout.plan.risk]
     needless = set(terms.may_skip)
     if not any(stage.kind in {StageKind.CANARY, StageKind.AB} for stage in rollout.plan.stages):
-        needless -= {StageKind.COHORT}  # which is all the trial there is
+        needless -= {StageKind.COHORT}  # the only trial in this plan
     for span in rollout.spans:
         stage = rollout.plan.stages[span.index]
         if stage.kind not in TRIALS or stage.kind in needless:
@@ -293,7 +301,10 @@ def _must_have_been_tried(rollout: Rollout, context: Context, reason: str) -> st
 
 
 def _breaks_glass(rollout: Rollout, context: Context, reason: str) -> str | None:
-    """The reason of somebody who may go on before the trial has held, with when that is looked at; None of others."""
+    """The reason to record for a person who may go on before the trial has held, with the date of its review.
+
+    None for everyone else. Refused if the reason is too short.
+    """
     terms = context.policy.break_glass
     if terms is None or not set(terms.groups) & set(context.by.groups):
         return None
@@ -308,6 +319,7 @@ def _breaks_glass(rollout: Rollout, context: Context, reason: str) -> str | None
 
 
 def _smaller(rollout: Rollout) -> str:
+    """A hint: the next step that is smaller than the refused one, or that nothing has to be done."""
     following = rollout.next_stage
     if following is None or following.percent == 100:
         return f"It goes on by itself. Going back takes seconds: /rollout rollback {rollout.id}."
@@ -315,7 +327,7 @@ def _smaller(rollout: Rollout) -> str:
 
 
 def _unseen(rollout: Rollout, reason: str, context: Context, to: Stage | None = None) -> list[e.RolloutEvent]:
-    """What could have been missed where somebody does not wait for it: accepted, and said from then on."""
+    """The acceptance of what could have been missed, where a person does not wait for it; empty if there is nothing."""
     spots = gates.keeps(rollout, gates.blind_now(rollout), context.policy, to)
     return [_accepted(rollout, reason, spots, context, lasting=False)] if spots else []
 
@@ -323,12 +335,14 @@ def _unseen(rollout: Rollout, reason: str, context: Context, to: Stage | None = 
 def _accepted(
     rollout: Rollout, reason: str, spots: tuple[BlindSpot, ...], context: Context, *, lasting: bool
 ) -> e.BlindSpotsAccepted:
+    """The event by which a person accepts these blind spots."""
     stage = rollout.stage
     assert stage is not None
     return e.BlindSpotsAccepted(by=context.by.id, reason=reason, stage=stage.name, lasting=lasting, spots=spots)
 
 
 def _must_have_shown(rollout: Rollout, context: Context) -> None:
+    """Refuse if the policy requires every limit to be shown to be kept and that is not yet the case."""
     if gates.may_grow(rollout, rollout.evidence.verdict if rollout.evidence else None, context.policy):
         return
     raise Refused(

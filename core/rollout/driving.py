@@ -1,4 +1,4 @@
-"""A flag system that a rollout drives: what its percentage should be now, and what is worth recording of it."""
+"""The external flag system that a rollout drives: its target percentage, and which readings to record."""
 
 from collections.abc import Iterable
 
@@ -8,15 +8,18 @@ from core.rollout.model import Rollout, State
 
 
 def desired(rollout: Rollout) -> float | None:
-    """What the driven flag system should be at, 0 to 100; None where it is none of this rollout's business (yet)."""
+    """The target percentage of the flag system, 0 to 100; None if this rollout does not drive it (yet)."""
     if rollout.plan.drives is None or not rollout.spans:
         return None
     return rollout.percent
 
 
 def changed(event: e.RolloutEvent, before: Rollout | None, after: Rollout) -> bool:
-    """Whether the flag system has to be looked at after `event`: always after a rollback, which is to be observed, and
-    when somebody lets it be raised again."""
+    """Whether the flag system has to be reconciled after `event`.
+
+    That is so if the target changed, after every rollback (which has to be observed), and when a person allows raising
+    a flag that was lowered by hand.
+    """
     wanted = desired(after)
     if wanted is None:
         return False
@@ -26,24 +29,26 @@ def changed(event: e.RolloutEvent, before: Rollout | None, after: Rollout) -> bo
 
 
 def lowered_key(rollout: Rollout) -> str:
-    """The key of the hold that begins when somebody lowers the flag by hand; a resume sets it aside for this stage."""
+    """Key of the hold that begins when a person lowers the flag by hand. A resume overrides it for this stage only."""
     return f"flag_lowered:{rollout.stage_index}"
 
 
 def is_lowered(rollout: Rollout, percent: float) -> bool:
-    """Whether a person took the flag back by hand, which is then not raised without being asked: it only grows."""
+    """Whether a person lowered the flag by hand below its last reading. It is not raised again without asking."""
     known = rollout.flag is not None and percent < rollout.flag.percent
     return rollout.under_way and known and lowered_key(rollout) not in rollout.overridden
 
 
 def is_settled(rollout: Rollout) -> bool:
-    """Whether the flag was read back at what is decided."""
+    """Whether the last reading equals the target percentage."""
     return rollout.flag is not None and rollout.flag.percent == desired(rollout)
 
 
 def others(rollout: Rollout, rollouts: Iterable[Rollout]) -> tuple[str, ...]:
-    """Other rollouts that drive the same flag and are under way, or ended later than this one: only they decide on it
-    where this one is over, and this one does not start beside them."""
+    """Ids of other rollouts that drive the same flag and are under way, or ended later than this one.
+
+    Once this rollout is over, only they decide about the flag; and while they are under way, it does not start.
+    """
     if rollout.plan.drives is None:
         return ()
     same = (r for r in rollouts if r.id != rollout.id and r.plan.drives == rollout.plan.drives)
@@ -57,7 +62,7 @@ def _ended_later(one: Rollout, other: Rollout) -> bool:
 
 
 def decide(rollout: Rollout, command: c.RecordFlag | c.RecordFlagTrouble | c.RecordFlagLowered) -> list[e.RolloutEvent]:
-    """What was found at the flag system, where it still concerns what is decided now and is not known yet."""
+    """The events for a report about the flag system; none if it is outdated or already known."""
     driven = rollout.plan.drives
     if driven is None:
         return []
@@ -72,7 +77,7 @@ def decide(rollout: Rollout, command: c.RecordFlag | c.RecordFlagTrouble | c.Rec
 
 def _found(rollout: Rollout, flag: str, command: c.RecordFlag) -> list[e.RolloutEvent]:
     if command.percent != desired(rollout) or command.rolled_back != (rollout.state is State.ROLLED_BACK):
-        return []  # something else was decided meanwhile, and whoever sends that records it
+        return []  # outdated: the target has changed, and whoever sends the new one records it
     if is_settled(rollout) and command.before == command.percent and not rollout.flag_trouble:
         return []
     return [e.FlagSet(flag=flag, percent=command.percent, before=command.before, seconds=command.seconds)]

@@ -1,4 +1,4 @@
-"""An eval run, held against the terms of its gate, becomes the command that records how it went."""
+"""Judge an offline eval run against its gate and build the command that records the result."""
 
 import json
 from collections.abc import Sequence
@@ -13,8 +13,11 @@ from core.rollout.ticking import gate_of
 
 
 def record_eval(rollout: Rollout, suite: str, rows: Sequence[EvalRow]) -> RecordEval:
-    """The command that hands a run in. Raises `Refused` where no gate of the plan asks for `suite`, `UnreadableEvals`
-    without cases."""
+    """The command that records a run. The gate is found by `suite`.
+
+    Raises `Refused` if no gate of the plan asks for `suite`, and `UnreadableEvals` if there are no cases or rows of an
+    unknown version.
+    """
     stage = rollout.plan.stages[gate_of(rollout, suite)]
     asked_for = suite or (stage.terms.suite if stage.terms else "")
     current = {"current", rollout.plan.from_version}
@@ -42,6 +45,7 @@ def record_eval(rollout: Rollout, suite: str, rows: Sequence[EvalRow]) -> Record
 def _held_against(
     stage: Stage, new: Sequence[EvalRow], old: Sequence[EvalRow]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """(reasons, case ids) why the run fails the stage's terms; both empty if it passes."""
     written = stage.terms
     assert written is not None, "gate_of names gates that have terms"
     terms = ASKED_BY_DEFAULT[stage.kind] if written.empty else written
@@ -63,7 +67,7 @@ def _held_against(
 
 
 def _digest(suite: str, rows: Sequence[EvalRow]) -> str:
-    """The same for the same rows in any order, so that a run handed in twice is recognised."""
+    """A hash that is the same for the same rows in any order, so that a run submitted twice is recognised."""
     plain = sorted(
         [
             r.version,

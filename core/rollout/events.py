@@ -1,7 +1,7 @@
-"""What can happen to a rollout: every stored event, past tense, never edited once shipped.
+"""Everything that can happen to a rollout: the stored events, named in the past tense and never changed once shipped.
 
-`WRITTEN` names the fields that hold somebody's own words or name: they are sealed where they are stored. `LATER` names
-those that came when bodies were stored already: they are not written while they are None.
+`WRITTEN` lists the fields that hold a person's own words or name; they are encrypted where they are stored. `LATER`
+lists fields that were added when events were already stored; while they are None they are not written.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from core.rollout.surface import SurfaceEvent
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planned:
-    """A file was applied. Applied again before the start, it begins approvals and notices anew."""
+    """A rollout file was applied. Applying it again before the start resets approvals and notices."""
 
     TYPE: ClassVar[str] = "rollout.planned"
     LATER: ClassVar[tuple[str, ...]] = tuple(f"plan.{name}" for name in Plan.LATER)
@@ -31,7 +31,8 @@ class Planned:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApprovalRequested:
-    """People are asked. `gate` is `start` or the name of the stage to be entered; `verdict` what they are asked on."""
+    """Approval was requested. `gate` is `start` or the name of the stage to enter; `verdict` is the evidence it rests
+    on."""
 
     TYPE: ClassVar[str] = "rollout.approval_requested"
     WRITTEN: ClassVar[tuple[str, ...]] = ("skipped",)
@@ -41,17 +42,21 @@ class ApprovalRequested:
     needed: int
     verdict: str
     expires_at: datetime
-    skipped: str | None = None  # why a person skipped the waiting before it
+    skipped: str | None = None  # why a person skipped the wait before this gate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApprovalExpired:
+    """Nobody approved the request in time."""
+
     TYPE: ClassVar[str] = "rollout.approval_expired"
     request: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Approved:
+    """One person approved the open request."""
+
     TYPE: ClassVar[str] = "rollout.approved"
     WRITTEN: ClassVar[tuple[str, ...]] = ("handle", "note")
     request: str
@@ -63,6 +68,8 @@ class Approved:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rejected:
+    """One person rejected the open request."""
+
     TYPE: ClassVar[str] = "rollout.rejected"
     WRITTEN: ClassVar[tuple[str, ...]] = ("reason",)
     request: str
@@ -72,7 +79,7 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartScheduled:
-    """Somebody pressed `Start then`: the rollout begins by itself at this time."""
+    """A person pressed `Start then`: the rollout starts automatically at this time."""
 
     TYPE: ClassVar[str] = "rollout.start_scheduled"
     start: datetime
@@ -81,7 +88,8 @@ class StartScheduled:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaseChanged:
-    """Before the start another version went live than the plan starts from, so it cannot begin; or that one again."""
+    """Before the start, the live version changed: either away from the version the plan starts from (the rollout cannot
+    start) or back to it."""
 
     TYPE: ClassVar[str] = "rollout.base_changed"
     live: str
@@ -89,7 +97,7 @@ class BaseChanged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started:
-    """Plan and limits are frozen from here on, under this fingerprint."""
+    """The rollout started. Plan and limits are frozen from here on, under this fingerprint."""
 
     TYPE: ClassVar[str] = "rollout.started"
     fingerprint: str
@@ -98,17 +106,19 @@ class Started:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageEntered:
+    """A stage was entered; `percent` of its audience gets the new version."""
+
     TYPE: ClassVar[str] = "rollout.stage_entered"
     WRITTEN: ClassVar[tuple[str, ...]] = ("skipped",)
     index: int
     name: str
     percent: float
-    skipped: str = ""  # why a person skipped the waiting, or stages
+    skipped: str = ""  # why a person skipped the wait, or skipped stages
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvalRecorded:
-    """The outcome of an offline run against its gate's terms."""
+    """The result of an offline eval run, judged against the gate's terms."""
 
     TYPE: ClassVar[str] = "rollout.eval_recorded"
     stage: int
@@ -118,14 +128,14 @@ class EvalRecorded:
     failed: int
     errors: int
     reasons: tuple[str, ...]
-    cases: tuple[str, ...]  # ids of the cases the reasons speak of
-    digest: str  # of the rows, so that the same run is recognised
+    cases: tuple[str, ...]  # ids of the cases that the reasons are about
+    digest: str  # hash of the rows; detects a run that is submitted twice
     by: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrillFinished:
-    """The switch back was rehearsed on no traffic: how long until every process had seen it."""
+    """The rollback was rehearsed without traffic; `seconds` is how long it took every process to switch."""
 
     TYPE: ClassVar[str] = "rollout.drill_finished"
     stage: int
@@ -135,7 +145,7 @@ class DrillFinished:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvidenceRecorded:
-    """What the engine saw when it mattered, with all that is needed to compute the verdict again."""
+    """The evidence behind a verdict, a step or a summary, with everything needed to compute the verdict again."""
 
     TYPE: ClassVar[str] = "rollout.evidence_recorded"
     LATER: ClassVar[tuple[str, ...]] = ("verdict.number", "blind")
@@ -149,32 +159,35 @@ class EvidenceRecorded:
     control_units: int
     first_look: int
     last_look: int
-    state_before: str  # digest of the state the first look began with
-    looks: str  # digest over the looks in between
+    state_before: str  # digest of the engine state before the first look
+    looks: str  # digest of the looks from first to last
     state_after: str
-    notes: tuple[Finding, ...] = ()  # told, and holding nothing
-    segments: tuple[Measure, ...] = ()  # the rows that stand out; `segments_checked` were looked at
+    notes: tuple[Finding, ...] = ()  # findings that are reported but hold nothing
+    segments: tuple[Measure, ...] = ()  # the segments that stand out, of the `segments_checked` that were examined
     segments_checked: int = 0
-    blind: tuple[BlindSpot, ...] | None = None  # limits of which harm could still have been missed; None: of none
+    blind: tuple[BlindSpot, ...] | None = (
+        None  # limits whose violation could still have been missed; None if there are none
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlindSpotsAccepted:
-    """Somebody let the rollout grow although harm of these limits could have been missed. Said in every later
-    message."""
+    """A person let the rollout grow although violations of these limits could have been missed. Every later message
+    mentions it."""
 
     TYPE: ClassVar[str] = "rollout.blind_spots_accepted"
     WRITTEN: ClassVar[tuple[str, ...]] = ("reason",)
     by: str
     reason: str
-    stage: str  # the one under way
-    lasting: bool  # later stages do not wait for these limits either; else the waiting of this one alone was skipped
+    stage: str  # the current stage
+    lasting: bool  # True: later stages do not wait for these limits either; False: only this wait was skipped
     spots: tuple[BlindSpot, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TailsFrozen:
-    """From here on readings of these metrics above the cap count as the cap; by metric, in its own unit."""
+    """From here on, readings above the cap count as the cap. `caps` maps each metric to its cap, in the metric's own
+    unit."""
 
     TYPE: ClassVar[str] = "rollout.tails_frozen"
     caps: Mapping[str, float]
@@ -182,7 +195,8 @@ class TailsFrozen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
-    """The engine, a rejected gate or two people's doubt stopped all growth. `key` is what a resume overrides."""
+    """All growth stopped: because of the engine, a rejected gate, or two people who doubt it. A resume overrides the
+    hold by its `key`."""
 
     TYPE: ClassVar[str] = "rollout.held"
     key: str
@@ -192,7 +206,7 @@ class Held:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HoldCleared:
-    """The reason of a hold went away by itself (data arrives again)."""
+    """The reason for a hold went away by itself, for example because data arrives again."""
 
     TYPE: ClassVar[str] = "rollout.hold_cleared"
     key: str
@@ -200,6 +214,8 @@ class HoldCleared:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Paused:
+    """A person paused the rollout."""
+
     TYPE: ClassVar[str] = "rollout.paused"
     WRITTEN: ClassVar[tuple[str, ...]] = ("reason",)
     by: str
@@ -208,44 +224,51 @@ class Paused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resumed:
+    """A person resumed the rollout after a pause or a hold."""
+
     TYPE: ClassVar[str] = "rollout.resumed"
     WRITTEN: ClassVar[tuple[str, ...]] = ("reason",)
     by: str
     reason: str
-    overrides: str = ""  # the key of the hold that is set aside
+    overrides: str = ""  # key of the hold that is overridden
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RolledBack:
-    """Everybody is on the previous version from this event on."""
+    """From this event on, everyone gets the previous version."""
 
     TYPE: ClassVar[str] = "rollout.rolled_back"
     WRITTEN: ClassVar[tuple[str, ...]] = ("reason",)
     by: str
     reason: str
     findings: tuple[Finding, ...]
-    version: str  # what everybody gets now
+    version: str  # the version everyone gets now
     after_done: bool
-    verdict_seconds: float | None  # rollout clock: from the first exposure of this stage to the verdict
-    judged_seconds: float | None  # real time: from the beginning of the look to the decision
+    verdict_seconds: float | None  # rollout time, from the first exposure of this stage to the verdict
+    judged_seconds: float | None  # real time, from the start of the look to the decision
     exposed_requests: int
     exposed_units: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlipConfirmed:
-    """Every process reported that it serves the version of the rollback; `seconds` are real ones. Those `unheard` did
-    not report any more, and were waited for until they serve everybody the live version by themselves."""
+    """Every process reported that it serves the version of the rollback; `seconds` is real time.
+
+    The processes in `unheard` no longer reported. Confirmation waited until those fall back to the live version on
+    their own.
+    """
 
     TYPE: ClassVar[str] = "rollout.flip_confirmed"
     LATER: ClassVar[tuple[str, ...]] = ("unheard",)
     seconds: float
     processes: int
-    unheard: tuple[str, ...] | None = None  # names of processes; None: all were heard
+    unheard: tuple[str, ...] | None = None  # names of processes; None if all of them reported
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlipUnconfirmed:
+    """The rollback could not be confirmed in time; `missing` names the processes that did not report."""
+
     TYPE: ClassVar[str] = "rollout.flip_unconfirmed"
     seconds: float
     missing: tuple[str, ...]
@@ -253,7 +276,7 @@ class FlipUnconfirmed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completed:
-    """The bake is over: the new version is what is live."""
+    """The bake ended: the new version is live."""
 
     TYPE: ClassVar[str] = "rollout.completed"
     version: str
@@ -262,6 +285,8 @@ class Completed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Abandoned:
+    """The plan was given up before its start."""
+
     TYPE: ClassVar[str] = "rollout.abandoned"
     WRITTEN: ClassVar[tuple[str, ...]] = ("reason",)
     by: str
@@ -270,6 +295,8 @@ class Abandoned:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoticeAcknowledged:
+    """A person confirmed that they have read a notice."""
+
     TYPE: ClassVar[str] = "rollout.notice_acknowledged"
     WRITTEN: ClassVar[tuple[str, ...]] = ("handle",)
     notice: str
@@ -279,6 +306,8 @@ class NoticeAcknowledged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConcernRaised:
+    """A person raised a concern about a notice."""
+
     TYPE: ClassVar[str] = "rollout.concern_raised"
     WRITTEN: ClassVar[tuple[str, ...]] = ("handle", "text")
     notice: str
@@ -289,7 +318,7 @@ class ConcernRaised:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeltOff:
-    """Somebody who used the new version says that it feels off; two different people hold the rollout."""
+    """A user of the new version reports that it feels off. Two different people hold the rollout."""
 
     TYPE: ClassVar[str] = "rollout.felt_off"
     WRITTEN: ClassVar[tuple[str, ...]] = ("handle", "text")
@@ -300,7 +329,7 @@ class FeltOff:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessagePosted:
-    """A message reached Slack, and where it stands: edits and threads go there. `key` is the announcement's."""
+    """A message reached Slack. `channel` and `ts` locate it for edits and threads; `key` is the announcement's key."""
 
     TYPE: ClassVar[str] = "rollout.message_posted"
     key: str
@@ -310,7 +339,7 @@ class MessagePosted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageFailed:
-    """A message could not be delivered for good, and why."""
+    """A message could not be delivered and will not be retried."""
 
     TYPE: ClassVar[str] = "rollout.message_failed"
     key: str
@@ -320,18 +349,18 @@ class MessageFailed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlagSet:
-    """The flag system that the plan drives was read back at what is decided, `seconds` (real ones) after that was."""
+    """The external flag system was read back at the decided percentage, `seconds` (real time) after the decision."""
 
     TYPE: ClassVar[str] = "rollout.flag_set"
     flag: str
     percent: float
-    before: float  # what it was at when it was looked at first
+    before: float  # the percentage at the first reading
     seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlagNotSet:
-    """The flag system could not be brought to `percent`. `trying`: it is tried again by itself."""
+    """The external flag system could not be set to `percent`. `trying`: it is being retried automatically."""
 
     TYPE: ClassVar[str] = "rollout.flag_not_set"
     flag: str
@@ -342,6 +371,8 @@ class FlagNotSet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyApplied:
+    """A policy was applied to the workspace."""
+
     TYPE: ClassVar[str] = "workspace.policy_applied"
     LATER: ClassVar[tuple[str, ...]] = tuple(f"policy.{name}" for name in Policy.LATER)
     policy: Policy
@@ -351,7 +382,7 @@ class PolicyApplied:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WordsErased:
-    """What somebody wrote can be read no more: the key it was sealed with is gone."""
+    """The texts of one person can no longer be read: the key they were encrypted with was deleted."""
 
     TYPE: ClassVar[str] = "workspace.words_erased"
     key_id: str
@@ -360,9 +391,10 @@ class WordsErased:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorldCheckpointed:
-    """What the log says up to `position`, whose event has this `hash`, was saved, so that a start need not read it all.
+    """The world as of `position`, whose event has this `hash`, was saved, so that a start need not replay the whole
+    log.
 
-    `world` is the SHA-256 of what was saved, `code` that of the program that folded it; both in hex.
+    `world` is the SHA-256 of the saved world and `code` that of the program that computed it; both in hex.
     """
 
     TYPE: ClassVar[str] = "workspace.world_checkpointed"
@@ -408,10 +440,12 @@ Event: TypeAlias = RolloutEvent | SurfaceEvent | PolicyApplied | WordsErased | W
 
 
 def rollout_stream(rollout: str) -> str:
+    """The name of the event stream of a rollout."""
     return f"rollout:{rollout}"
 
 
 def surface_stream(surface: str) -> str:
+    """The name of the event stream of a surface."""
     return f"surface:{surface}"
 
 

@@ -1,4 +1,4 @@
-"""How an event changes a rollout: a pure fold that never refuses."""
+"""How each event changes a rollout: pure functions that never refuse."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
@@ -11,7 +11,7 @@ from core.rollout.replacing import replace
 
 
 def evolve(rollout: Rollout | None, event: e.RolloutEvent, at: datetime) -> Rollout:
-    """The rollout after `event`, which happened `at`."""
+    """The rollout after `event`, which happened at `at`. Without a rollout, `event` must be `Planned`."""
     if rollout is None:
         assert isinstance(event, e.Planned), "a rollout begins by being planned"
         return _planned(None, event, at)
@@ -45,7 +45,7 @@ def _approval_requested(rollout: Rollout, event: e.ApprovalRequested, _: datetim
         approvals=(),
         requests_made=rollout.requests_made + 1,
         state=waiting,
-        skipped=event.skipped or rollout.skipped,  # asked again, the words are not written again
+        skipped=event.skipped or rollout.skipped,  # a repeated request does not repeat the reason
     )
 
 
@@ -117,7 +117,7 @@ def _tails_frozen(rollout: Rollout, event: e.TailsFrozen, _: datetime) -> Rollou
 
 
 def _held(rollout: Rollout, event: e.Held, at: datetime) -> Rollout:
-    # What clears itself says nothing against the step that people were asked about.
+    # A hold that clears automatically says nothing against the requested step, so the request stays open.
     asked = rollout.request is not None and holds.clears_itself(event.key)
     return replace(
         rollout,
@@ -154,6 +154,7 @@ def _resumed(rollout: Rollout, event: e.Resumed, at: datetime) -> Rollout:
 
 
 def _unheld(rollout: Rollout) -> State:
+    """The state once a hold ends: waiting if a request is open, else running."""
     return State.RUNNING if rollout.request is None else State.WAITING
 
 
@@ -220,27 +221,29 @@ def _unchanged(rollout: Rollout, _event: e.ConcernRaised | e.MessageFailed, _: d
 
 
 def _carried(rollout: Rollout, event: e.StageEntered, at: datetime) -> datetime | None:
-    """A flag system that is at the percentage of a stage already need not be brought there."""
+    """`at` if the driven flag system already has the percentage of the new stage, else None."""
     before = rollout.stage
     there = before is not None and before.percent == event.percent and rollout.spans[-1].driven_since is not None
     return at if there else None
 
 
 def _closed(spans: tuple[StageSpan, ...], at: datetime) -> tuple[StageSpan, ...]:
+    """The spans with the last one ended at `at`."""
     return (*spans[:-1], replace(spans[-1], until=at)) if spans else ()
 
 
 def _ended(rollout: Rollout, at: datetime) -> Rollout:
+    """The rollout with everything closed that is open: its span, request, approvals and hold."""
     return replace(rollout, ended_at=at, spans=_closed(rollout.spans, at), request=None, approvals=(), hold=None)
 
 
 def _paused_for(rollout: Rollout, at: datetime) -> timedelta:
-    """How long its stage stood still, if the clock goes on now."""
+    """How long the current stage was paused in total, including a pause that lasts until `at`."""
     return rollout.paused_for if rollout.paused_at is None else rollout.paused_for + (at - rollout.paused_at)
 
 
-# What each event does to a rollout that is there. A table: `match` would ask for one class after the other. That none
-# is missing is shown by tests/rollout/test_evolving.py.
+# The handler of each event. A table is faster than `match`, which tests one class after the other;
+# tests/rollout/test_evolving.py checks that no event is missing.
 AFTER: Mapping[type[e.RolloutEvent], Callable[[Rollout, Any, datetime], Rollout]] = {
     e.Planned: _planned,
     e.ApprovalRequested: _approval_requested,

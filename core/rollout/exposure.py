@@ -1,4 +1,4 @@
-"""From the world to what traffic sees: every surface's live version, and the division by the rollout under way."""
+"""From the world to what traffic gets: the live version of every surface, and the split of the current rollout."""
 
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -12,30 +12,30 @@ from core.rollout.surface import Surface
 from core.rollout.world import KEPT_OF_A_SURFACE, World
 
 SETTLES_WITHIN = timedelta(seconds=30)
-"""How long it may take until applications follow a flag system that is driven: its SDKs ask every fifteen seconds."""
+"""How long applications may take to follow a driven flag system; its SDKs poll every fifteen seconds."""
 REPORTED_WITHIN = timedelta(minutes=15)
-"""How long after an evaluation it may be reported: ten minutes in a client's cache, two of a slow model, the rest in a
-batch."""
+"""How long after an evaluation its observation may arrive: ten minutes in a client's cache, two for a slow model, the
+rest in a batch."""
 SETTLING_SHARE = 4
-"""At most one part in so many of a stage's hold goes by until what is reported surely belongs to it."""
+"""At most this fraction (1 in N) of a stage's hold passes until every report is sure to belong to the stage."""
 
 
 class Seen(NamedTuple):
-    """A world, and what it came to."""
+    """A world and the snapshot built from it, from which the next snapshot can reuse unchanged parts."""
 
     world: World
     snapshot: flags.Snapshot
 
 
 def seen(world: World, before: Seen | None = None) -> Seen:
-    """What the world comes to, to be `before` for a later one."""
+    """The snapshot of `world` together with `world`; pass it as `before` for the next one."""
     return Seen(world, snapshot(world, before))
 
 
 def snapshot(world: World, before: Seen | None = None) -> flags.Snapshot:
-    """Everything an evaluation or an observation may ask. Rollouts that ended serve nobody: the live version does.
+    """Everything that evaluations and observations need. Ended rollouts serve nobody: everyone gets the live version.
 
-    What has not changed since `before`, an earlier world of the same log, is taken over from it.
+    Surfaces that have not changed since `before`, an earlier world of the same log, are taken from there.
     """
     started: dict[str, list[Rollout]] = {}
     for rollout in world.rollouts.values():
@@ -52,14 +52,14 @@ def snapshot(world: World, before: Seen | None = None) -> flags.Snapshot:
 
 
 def _unchanged(before: World, surface: Surface, started: list[Rollout]) -> bool:
-    """What an event changes is another object afterwards."""
+    """Whether nothing changed; whatever an event changes is another object afterwards."""
     return before.surfaces.get(surface.name) is surface and all(before.rollouts.get(r.id) is r for r in started)
 
 
 def _surface(surface: Surface, started: list[Rollout]) -> flags.SurfaceFlags:
     live = flags.Version(surface.live, surface.live_content)
     under_way = [r for r in started if r.under_way]
-    # Newest first: the rollout that runs, then those that ended last.
+    # Newest first: the running rollout, then those that ended last.
     newest = sorted(started, key=lambda r: r.spans[-1].since, reverse=True)[: KEPT_OF_A_SURFACE + len(under_way)]
     return flags.SurfaceFlags(
         name=surface.name,
@@ -95,7 +95,11 @@ def _cohort(stage: Stage) -> flags.Cohort | None:
 
 
 def _counted_from(rollout: Rollout, span: StageSpan) -> datetime | None:
-    """Until a driven flag system has changed over, people are divided as in the stage before, and then as in both."""
+    """When observations start to count for this stage; None if not yet.
+
+    Until a driven flag system has switched, users are split as in the stage before, and shortly afterwards as in
+    either.
+    """
     if rollout.plan.drives is None:
         return span.since
     return span.driven_since + SETTLES_WITHIN if span.driven_since is not None else None

@@ -1,4 +1,4 @@
-"""What stands between a rollout and its next step: approvals, notices, lead times, freezes, a busy surface."""
+"""What a rollout needs before its next step: approvals, notices, lead times, no freeze, a free surface."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,9 +19,9 @@ START = "start"
 
 
 def approvals_needed(rollout: Rollout, stage: Stage | None) -> int:
-    """How many approvals stand before `stage` is entered; None is the start.
+    """How many approvals are needed before `stage` is entered; None stands for the start.
 
-    Standard risk asks once, at the start; high risk at every step that shows the new version to more people.
+    Standard risk asks once, at the start; high risk at every step that exposes more people.
     """
     required = rollout.plan.approvals.needed
     if stage is None:
@@ -34,7 +34,8 @@ def approvals_needed(rollout: Rollout, stage: Stage | None) -> int:
 
 
 def ask(rollout: Rollout, gate: str, needed: int, context: Context, skipped: str = "") -> ApprovalRequested:
-    """The request for `gate`, bound to the plan and to the verdict as it stands; `skipped` is why nobody waited."""
+    """The approval request for `gate`, bound to the plan and the current verdict. `skipped`: why a person skipped the
+    wait."""
     return ApprovalRequested(
         request=f"{rollout.id}.{rollout.requests_made + 1}",
         gate=gate,
@@ -46,13 +47,15 @@ def ask(rollout: Rollout, gate: str, needed: int, context: Context, skipped: str
 
 
 def bound_to(verdict: Verdict | None) -> str:
-    """What an approval is bound to. That nothing speaks against it, or is even shown to, is one and the same."""
+    """The verdict that an approval is bound to. All verdicts that do not object count as the same one."""
     return "Continue" if isinstance(verdict, Continue | Cleared | NoControl) else verdict_name(verdict)
 
 
 def may_grow(rollout: Rollout, verdict: Verdict | None, policy: Policy) -> bool:
-    """Whether the policy lets it grow on this verdict: where it grows on what is shown, finding nothing is not enough,
-    every limit has to be shown to be kept, unless a person set that aside."""
+    """Whether the policy lets the rollout grow on this verdict.
+
+    Where it grows only on what is shown, every limit has to be shown to be kept, unless a person has overridden that.
+    """
     stage = rollout.stage
     if policy.grows_on(rollout.plan.risk) is not GrowOn.SHOWN or stage is None or not stage.compared:
         return True
@@ -62,10 +65,11 @@ def may_grow(rollout: Rollout, verdict: Verdict | None, policy: Policy) -> bool:
 def keeps(
     rollout: Rollout, blind: Sequence[BlindSpot], policy: Policy, to: Stage | None = None
 ) -> tuple[BlindSpot, ...]:
-    """The blind spots that keep a stage from being left, and that nobody has accepted.
+    """The blind spots that keep the stage from being left and that nobody has accepted.
 
-    A limit that was never read always does. Where it grows on what is noticeable, so does every other one; not for a
-    few chosen people, who can hardly ever show anything, where the next stage (or the one jumped `to`) is asked itself.
+    A limit that was never read always does. Where the policy grows on what is noticeable, so does every other one;
+    except in a cohort, whose few people can hardly show anything, if the next stage (or `to`, the one jumped to) is
+    compared with a control.
     """
     stage = rollout.stage
     left = tuple(
@@ -84,12 +88,12 @@ def keeps(
 
 
 def unread_limits(blind: Sequence[BlindSpot]) -> tuple[BlindSpot, ...]:
-    """Those of which no reading ever arrived."""
+    """The blind spots for which no reading ever arrived."""
     return tuple(spot for spot in blind if spot.unread)
 
 
 def blind_now(rollout: Rollout) -> tuple[BlindSpot, ...]:
-    """What was blind when the stage under way was last recorded; before that, everything."""
+    """The blind spots in the last evidence of the current stage; all rollback limits if there is no evidence yet."""
     at, since = rollout.evidence_at, rollout.stage_since
     if rollout.evidence is None or at is None or since is None or at < since:
         return detectability.nothing_seen(rollout.plan.limits)
@@ -97,18 +101,21 @@ def blind_now(rollout: Rollout) -> tuple[BlindSpot, ...]:
 
 
 def unread(stage: Stage, measures: Sequence[Measure]) -> tuple[str, ...]:
-    """The metrics that an ab is decided on and of which nothing can be said yet."""
+    """The metrics that an ab stage is decided on and for which there is not enough data yet."""
     known = {m.metric for m in measures if not m.segment and m.word not in {"No data", "Not enough data"}}
     return tuple(metric for metric in stage.decide_on if metric not in known)
 
 
 def undecided(stage: Stage) -> str:
-    """The key of the hold of a stage that could not be decided in its time."""
+    """Key of the hold of a stage that could not be decided in time."""
     return f"{holds.UNDECIDED}{stage.name}"
 
 
 def verdict_name(verdict: Verdict | None) -> str:
-    """What makes a verdict another one: its kind and which limits it names, not its digits."""
+    """What makes two verdicts differ: the kind and the metrics it names, not the numbers.
+
+    The name is stored in approval requests, so renaming a verdict class changes it.
+    """
     if verdict is None:
         return "none"
     findings = getattr(verdict, "findings", ())
@@ -116,19 +123,19 @@ def verdict_name(verdict: Verdict | None) -> str:
 
 
 def is_open(rollout: Rollout) -> bool:
-    """Whether enough people, and one of each listed group, have approved the open request."""
+    """Whether enough people, and one of each required group, have approved the open request."""
     return rollout.request is not None and rollout.approvals_left == 0
 
 
 def missing(rollout: Rollout) -> str:
-    """Who the open request still waits for, in words."""
+    """Whose approvals the open request still needs, in words."""
     left, groups = rollout.approvals_left, rollout.groups_left
     whom = f" from {' and '.join(groups)}" if groups else ""
     return f"{left} more approval{'s' if left != 1 else ''}{whom}"
 
 
 def earliest_start(rollout: Rollout, at: datetime) -> tuple[datetime, str] | None:
-    """(time, channel) of the notice whose lead time ends last; None where there is none to wait for."""
+    """(time, channel) of the notice whose lead time ends last; None if there is none to wait for."""
     ends = [
         ((rollout.notice_posted(n.key) or at) + n.before, n.channel)
         for n in rollout.plan.told_before
@@ -139,16 +146,17 @@ def earliest_start(rollout: Rollout, at: datetime) -> tuple[datetime, str] | Non
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Obstacle:
-    """One thing that stands before a start. `alone` is how it is said where there is no other."""
+    """One reason why a rollout cannot start. `standalone_text` is used if it is the only one."""
 
     text: str
     alone: str = ""
     hint: str = ""
-    until: datetime | None = None  # where waiting is enough
+    until: datetime | None = None  # when it goes away by itself
 
 
 def check_start(rollout: Rollout, context: Context) -> None:
-    """Raise `Refused` with all that is missing, the way out and, where there is one, the earliest time."""
+    """Raise `Refused` unless the rollout can start. It names every obstacle, the way out and the earliest time, if
+    any."""
     _check_base(rollout, context)
     obstacles = (*_conflicts(rollout, context), *_approvals_missing(rollout), *_notices_missing(rollout, context))
     if not obstacles:
@@ -165,19 +173,19 @@ def check_start(rollout: Rollout, context: Context) -> None:
 
 
 def _earliest(obstacles: Sequence[Obstacle], context: Context) -> datetime | None:
-    """When all that only takes time is over, and nothing is frozen."""
+    """When all obstacles that only take time are over and no freeze applies; None if there are none."""
     ends = [x.until for x in obstacles if x.until is not None]
     if not ends:
         return None
     earliest = max(ends)
-    for _ in range(len(context.policy.freezes) + 1):  # freezes may follow one another
+    for _ in range(len(context.policy.freezes) + 1):  # one freeze may directly follow another
         if (frozen := context.policy.frozen(earliest)) is not None:
             earliest = frozen[1]
     return earliest
 
 
 def _check_base(rollout: Rollout, context: Context) -> None:
-    """What only another plan can mend."""
+    """Refuse what only a new plan can fix: another live version or content, or a version name that is taken."""
     plan = rollout.plan
     assert context.surface is not None
     if context.surface.live != plan.from_version:
@@ -225,13 +233,13 @@ def _approvals_missing(rollout: Rollout) -> Iterator[Obstacle]:
 
 
 def name_taken(surface: Surface, version: str) -> str:
-    """Why a version cannot be called that."""
+    """Why the version cannot have this name."""
     known = content_hash(surface.versions[version])
     return f"{version} is another content on {surface.name} already ({known}): a version never changes."
 
 
 def name_hint(surface: Surface) -> str:
-    """What to call it instead."""
+    """Which name to use instead."""
     free = next_version(surface)
     return f"Write `version: {free}` under `change.to`, or leave it out, and apply the file again."
 
@@ -260,27 +268,29 @@ def _notices_missing(rollout: Rollout, context: Context) -> Iterator[Obstacle]:
 
 
 def blocked(context: Context) -> str:
-    """Why nothing grows at this moment (freeze, quiet hours), or an empty string."""
+    """Why nothing may grow now (a freeze or quiet hours); empty if it may."""
     if (frozen := context.policy.frozen(context.at)) is not None:
         return f"frozen until {when(frozen[1], context)}: {frozen[0]}"
     return "quiet hours" if context.policy.quiet_for("advance", context.at) else ""
 
 
 def start_is_due(rollout: Rollout, context: Context) -> bool:
-    """Whether the time has come that a planned rollout was to start at."""
+    """Whether the scheduled start time of a planned rollout has come."""
     return rollout.state is State.PLANNED and rollout.start is not None and context.at >= rollout.start
 
 
 def when(at: datetime, context: Context) -> str:
-    """A moment in the policy's zone, as a refusal names it."""
+    """A time in the policy's zone, as messages show it; rounded up to full seconds."""
     local = context.policy.local(at)
     if local.microsecond:
-        local += timedelta(seconds=1, microseconds=-local.microsecond)  # a time that is named has come when it comes
+        local += timedelta(
+            seconds=1, microseconds=-local.microsecond
+        )  # rounded up, so that the shown time is not too early
     return f"{local:%a %d %b %H:%M:%S %Z}" if local.second else f"{local:%a %d %b %H:%M %Z}"
 
 
 def span(length: timedelta) -> str:
-    """A span as a sentence has it: `2 days`, `6 h`, `40 s`."""
+    """A duration as messages show it: `2 days`, `6 h`, `40 s`."""
     seconds = int(length.total_seconds())
     for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
         if seconds >= size and seconds % size == 0 and (unit != "days" or seconds > size):

@@ -1,4 +1,4 @@
-"""Which hold a verdict asks for, under which key a person sets it aside, and which ones clear themselves."""
+"""Which verdicts hold a rollout, the key by which a person overrides a hold, and which holds clear automatically."""
 
 from core.judging.model import verdict as v
 from core.rollout.events import Held
@@ -11,7 +11,7 @@ _SOURCE = "source:"
 
 
 def asked_for(rollout: Rollout, verdict: v.Verdict) -> Held | None:
-    """The hold that a verdict asks for, where nobody has set that finding aside."""
+    """The hold that a verdict calls for; None if there is none or a person has overridden the finding."""
     match verdict:
         case v.Hold():
             new = tuple(f for f in verdict.findings if key_of(f) not in rollout.overridden)
@@ -24,7 +24,8 @@ def asked_for(rollout: Rollout, verdict: v.Verdict) -> Held | None:
 
 
 def key_of(finding: v.Finding | v.Skewed | v.BrokenSource | v.NoData) -> str:
-    """What a resume sets aside: this limit of this metric, or this way of not knowing, and no other finding."""
+    """The key that a resume overrides: this limit of this metric, or this kind of missing evidence, and nothing
+    else."""
     match finding:
         case v.Finding():
             where = f":{finding.segment}" if finding.segment else ""
@@ -38,23 +39,24 @@ def key_of(finding: v.Finding | v.Skewed | v.BrokenSource | v.NoData) -> str:
 
 
 def is_of_split(key: str) -> bool:
-    """Whether a key names a finding of a wrong split."""
+    """Whether the key is of a sample-ratio mismatch."""
     return key.partition(":")[0] == SPLIT
 
 
 def clears_itself(key: str) -> bool:
-    """Whether a hold ends by itself: once what was missing is there again, or people are split as planned again."""
+    """Whether a hold with this key ends automatically, once data arrives or the split is as planned again."""
     return key in {NO_DATA, BROKEN, UNREAD} or key.startswith(_SOURCE) or is_of_split(key)
 
 
 def is_over(key: str, verdict: v.Verdict) -> bool:
-    """Whether a hold that clears itself may end at this verdict."""
+    """Whether a hold that clears automatically may end at this verdict."""
     if not clears_itself(key) or key == UNREAD:
-        return False  # what was never read is told by the limits, and not by the verdict
+        return False  # whether a metric was ever read shows in the blind spots, not in the verdict
     return not isinstance(verdict, v.Skewed if is_of_split(key) else v.NoData | v.BrokenSource)
 
 
 def _text(verdict: v.Skewed | v.BrokenSource | v.NoData) -> str:
+    """The text of a hold for missing or mismatched evidence."""
     match verdict:
         case v.Skewed(expected_share=expected, observed_share=observed):
             return f"the traffic split is wrong: {observed:.1%} on the new version instead of {expected:.1%}"
@@ -65,4 +67,5 @@ def _text(verdict: v.Skewed | v.BrokenSource | v.NoData) -> str:
 
 
 def _version(arm: str) -> str:
+    """What people call the version of an arm."""
     return "new" if arm == "canary" else "current"

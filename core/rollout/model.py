@@ -1,4 +1,4 @@
-"""A rollout as it stands: the fold of its events, as one immutable value."""
+"""The current state of a rollout, computed from its events, as one immutable value."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -37,34 +37,38 @@ TERMINAL = frozenset({State.ROLLED_BACK, State.DONE, State.ABANDONED})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
-    """Why nothing grows. `key` names the finding that a resume would set aside."""
+    """Why nothing grows. `key` identifies the finding that a resume overrides."""
 
     key: str
     text: str
     since: datetime
 
 
-# Without slots, as `replacing.replace` wants it.
+# Without slots, because `replacing.replace` needs `__dict__`.
 @dataclass(frozen=True, kw_only=True)
 class StageSpan:
-    """A stage that was entered, and when it was left (None: still in it)."""
+    """A stage that was entered, and when it was left; `until` is None for the current stage."""
 
     index: int
     since: datetime
     until: datetime | None = None
-    driven_since: datetime | None = None  # when the flag system that is driven was read back at its percentage
+    driven_since: datetime | None = None  # when the driven flag system was read back at its percentage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Posted:
+    """Where and when a message was posted in Slack."""
+
     channel: str
     ts: str
     at: datetime
 
 
-# Without slots, as `replacing.replace` wants it.
+# Without slots, because `replacing.replace` needs `__dict__`.
 @dataclass(frozen=True, kw_only=True)
 class Rollout:
+    """A rollout as of its last event: its plan, its state, and what is known so far."""
+
     id: str
     plan: Plan
     fingerprint: str
@@ -73,24 +77,24 @@ class Rollout:
     state: State
     planned_at: datetime
     planned_by: str
-    planners: tuple[str, ...] = ()  # everybody who applied it before it began: who wrote its version
+    planners: tuple[str, ...] = ()  # everyone who applied it before it started: the authors of its version
     started_at: datetime | None = None
     ended_at: datetime | None = None
-    start: datetime | None = None  # when it begins by itself
-    live_instead: str = ""  # before the start: what went live where the plan's own start is not live any more
+    start: datetime | None = None  # when it starts automatically
+    live_instead: str = ""  # before the start: the live version, if it is no longer the one the plan starts from
     spans: tuple[StageSpan, ...] = ()
-    request: ApprovalRequested | None = None  # the gate that is open, if any
-    approvals: tuple[Approved, ...] = ()  # those given at the open gate
+    request: ApprovalRequested | None = None  # the open approval request, if any
+    approvals: tuple[Approved, ...] = ()  # the approvals of the open request
     requests_made: int = 0
     acknowledged: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # notice key -> handles
     acknowledged_by: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # notice key -> ids
     hold: Hold | None = None
     paused_at: datetime | None = None
-    paused_for: timedelta = timedelta(0)  # of the stage under way
+    paused_for: timedelta = timedelta(0)  # in the current stage
     paused_from: State = State.RUNNING
     skip_wait: bool = False
-    asked_after: timedelta = timedelta(0)  # how long the stage had been held when somebody last let it go on undecided
-    skipped: str = ""  # why a person skipped the waiting before the gate that is open
+    asked_after: timedelta = timedelta(0)  # how long the stage had held when a person last let it continue undecided
+    skipped: str = ""  # why a person skipped the wait before the open gate
     overridden: frozenset[str] = frozenset()
     evals: Mapping[int, EvalRecorded] = field(default_factory=dict)
     drilled: Mapping[int, float] = field(default_factory=dict)
@@ -98,16 +102,18 @@ class Rollout:
     evidence_at: datetime | None = None
     summary_at: datetime | None = None
     measures: tuple[Measure, ...] = ()
-    felt_off: tuple[str, ...] = ()  # who
+    felt_off: tuple[str, ...] = ()  # ids of the people who reported that it feels off
     messages: Mapping[str, Posted] = field(default_factory=dict)
     rollback: RolledBack | None = None
     flip: FlipConfirmed | None = None
     flip_doubted: bool = False
-    flag: FlagSet | None = None  # what the driven flag system was read back at last; after a rollback: since then
-    flag_trouble: str = ""  # why it could not be set since
-    accepted: tuple[BlindSpotsAccepted, ...] = ()  # the blind spots that people let it grow with
-    sighted: frozenset[str] = frozenset()  # rollback limits of which twice their size would have been noticed once
-    caps: Mapping[str, float] = field(default_factory=dict)  # metric -> the value above which readings are cut
+    flag: FlagSet | None = None  # the last reading of the driven flag system; after a rollback, only readings since
+    flag_trouble: str = ""  # why it could not be set since that reading
+    accepted: tuple[BlindSpotsAccepted, ...] = ()  # blind spots that people accepted
+    sighted: frozenset[str] = (
+        frozenset()
+    )  # rollback limits of which, at some look, harm of twice the limit would have been detected
+    caps: Mapping[str, float] = field(default_factory=dict)  # metric -> the value at which readings are capped
 
     @property
     def stage_index(self) -> int:
@@ -116,10 +122,12 @@ class Rollout:
 
     @property
     def stage(self) -> Stage | None:
+        """The current stage; None before the start."""
         return self.plan.stages[self.stage_index] if self.spans else None
 
     @property
     def next_stage(self) -> Stage | None:
+        """The stage after the current one; None in the last one."""
         following = self.stage_index + 1
         return self.plan.stages[following] if following < len(self.plan.stages) else None
 
@@ -132,24 +140,26 @@ class Rollout:
 
     @property
     def is_looked_at(self) -> bool:
-        """Whether looks are made at it: from when the first people get the new version until it ends."""
+        """Whether looks are made: from the first exposure until the rollout ends."""
         return self.under_way and any(self.plan.stages[span.index].exposes for span in self.spans)
 
     @property
     def under_way(self) -> bool:
+        """Whether it has started and not ended."""
         return self.state in UNDER_WAY
 
     @property
     def kind(self) -> str:
-        """What kind of change this is, computed from the contents: `prompt`, `model + tools`, …"""
+        """The parts that change, computed from the contents: `prompt`, `model + tools`, …"""
         return " + ".join(changed_parts(self.from_content, self.to_content)) or "nothing"
 
     @property
     def stage_since(self) -> datetime | None:
+        """When the current stage was entered; None before the start."""
         return self.spans[-1].since if self.spans else None
 
     def held_for(self, at: datetime) -> timedelta:
-        """How long the stage under way has been held; the clock stands still while paused."""
+        """How long the current stage has held at `at`, without the time it was paused."""
         if not self.spans:
             return timedelta(0)
         paused = self.paused_for + (at - self.paused_at if self.paused_at else timedelta(0))
@@ -157,42 +167,45 @@ class Rollout:
 
     @property
     def accepted_keys(self) -> frozenset[str]:
-        """The limits whose blind spots were accepted for the stages to come as well."""
+        """Keys of the limits whose blind spots were accepted for later stages, too."""
         return frozenset(spot.key for one in self.accepted if one.lasting for spot in one.spots)
 
     def sighted_with(self, blind: tuple[BlindSpot, ...]) -> frozenset[str]:
-        """The limits that were not blind once: evidence adds up, so that they stay so."""
+        """Keys of the rollback limits whose violation would have been detected, now or earlier.
+
+        Evidence accumulates, so a limit stays in once it is no longer among the `blind` spots of a look.
+        """
         if self.stage is None or not self.stage.compared:
             return self.sighted
         limits = {f"{x.metric}:{x.kind.value}" for x in self.plan.limits if x.acts and x.role is Role.ROLLBACK}
         return self.sighted | (limits - {spot.key for spot in blind})
 
     def notice_posted(self, key: str) -> datetime | None:
-        """When the notice of this channel reached Slack, in the plan as it stands."""
+        """When the notice with this key reached Slack; None if it has not, or only for an earlier plan."""
         posted = self.messages.get(f"notice:{self.fingerprint}:{key}")
         return posted.at if posted else None
 
     @property
     def channels(self) -> Mapping[str, str]:
-        """Channel names as written -> ids, as far as something was posted there."""
+        """Channel ids by channel name as written in the plan; only channels where a notice was posted."""
         return {k.rpartition(":")[2]: p.channel for k, p in self.messages.items() if k.startswith("notice:")}
 
     @property
     def groups_left(self) -> tuple[str, ...]:
-        """The named groups of which nobody has approved at the open gate."""
+        """The required groups of which nobody has approved the open request yet."""
         present = {g for a in self.approvals for g in a.groups}
         return tuple(g for g in self.plan.approvals.groups if g not in present)
 
     @property
     def approvals_left(self) -> int:
-        """How many approvals the open gate still waits for, at least; 0 where none is open."""
+        """The minimum number of approvals still missing on the open request; 0 if none is open."""
         if self.request is None:
             return 0
         return max(self.request.needed - len(self.approvals), 1 if self.groups_left else 0)
 
     @property
     def waiting_for(self) -> str:
-        """Who or what the next step waits for, in one phrase; empty when it goes on by itself."""
+        """Who or what the next step waits for, as one phrase; empty if it goes on automatically."""
         if self.hold is not None:
             return self.hold.text
         if self.request is not None:

@@ -1,4 +1,4 @@
-"""Who may do what: forward needs a role, backward only a membership."""
+"""Who may do what: moving forward needs a role, going back only full membership."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ _APPROVER = (c.Approve, c.Reject)
 
 
 def required_role(command: c.Command) -> str:
-    """`operator`, `approver` or `admin`; empty for what every full member may do."""
+    """The role that a command requires: `operator`, `approver` or `admin`; empty if every full member may give it."""
     if isinstance(command, _APPROVER):
         return "approver"
     if isinstance(command, _ADMIN):
@@ -23,7 +23,7 @@ def required_role(command: c.Command) -> str:
 
 
 def check(rollout: Rollout | None, command: c.Command, context: Context) -> None:
-    """Raise `Refused` when the one who asks may not; return otherwise."""
+    """Raise `Refused` if the actor may not give this command."""
     by = context.by
     if by.is_system:
         return
@@ -50,7 +50,7 @@ def _holds(role: Role, context: Context) -> bool:
 
 
 def _is_admin(context: Context) -> bool:
-    """Whether the policy names this person, or a group of theirs, as an admin: who may do what operators may."""
+    """Whether the policy names this person, or one of their groups, as an admin. Admins may do what operators may."""
     role = context.policy.roles.get("admin")
     return role is not None and bool(role.groups or role.people) and _holds(role, context)
 
@@ -94,7 +94,7 @@ def _check_approver(rollout: Rollout, context: Context) -> None:
 
 
 def _check_not_their_own(rollout: Rollout, groups: Sequence[str], context: Context) -> None:
-    """Neither the owner nor whoever applied the plan, or wrote its version, agrees to it."""
+    """Refuse approvals by the owner, by anyone who applied the plan, and by the authors of its version."""
     by, plan = context.by, rollout.plan
     if rollout.started_at is None and not is_user(plan.owner):
         raise Refused(

@@ -1,4 +1,4 @@
-"""What was agreed before a rollout starts: stages, limits, approvals and notices, as one immutable value."""
+"""The plan that is agreed before a rollout starts: stages, limits, approvals and notices, as one immutable value."""
 
 import hashlib
 import json
@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from core.judging.model.limits import Limit
 
-Content = Mapping[str, Any]  # a version's whole content: prompt, model, params, tools, routing
+Content = Mapping[str, Any]  # the whole content of a version: prompt, model, params, tools, routing
 
 
 class StageKind(StrEnum):
@@ -41,7 +41,7 @@ class Risk(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvalTerms:
-    """What an `eval`, `safety` or `cost_latency` gate asks of a run. Rates and rises are fractions."""
+    """What an `eval`, `safety` or `cost_latency` gate requires of a run. Rates and rises are fractions."""
 
     suite: str = ""
     min_pass_rate: float | None = None
@@ -52,11 +52,11 @@ class EvalTerms:
 
     @property
     def empty(self) -> bool:
-        """Whether nothing is asked, so that what is built in holds."""
+        """Whether the file requires nothing, so that the built-in terms apply."""
         return self == EvalTerms(suite=self.suite)
 
 
-# What a gate asks where its terms ask nothing, by kind; then new failures in critical categories count as well.
+# The terms of a gate whose file gives none, by kind. New failures in critical categories then count as well.
 ASKED_BY_DEFAULT: Mapping[StageKind, EvalTerms] = {
     StageKind.EVAL: EvalTerms(min_pass_rate=0.92),
     StageKind.SAFETY: EvalTerms(no_new_failures_in=("*",)),
@@ -67,39 +67,40 @@ CRITICAL = ("critical", "safety")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """One step of the plan. `percent` is of the stage's audience, 0 to 100; durations are of the rollout's clock."""
+    """One stage of the plan. `percent` is the share of the stage's audience, 0 to 100; durations are in rollout
+    time."""
 
     kind: StageKind
     name: str
     percent: float = 0.0
-    where: Mapping[str, str | tuple[str, ...]] | None = None  # cohort: equalities and in-lists, all must hold
+    where: Mapping[str, str | tuple[str, ...]] | None = None  # cohort: every equality and in-list must match
     min_hold: timedelta = timedelta(0)
     max_hold: timedelta | None = None
     min_samples: int = 0  # canary requests of this stage
-    advance: Advance = Advance.AUTO  # how this stage is entered
+    advance: Advance = Advance.AUTO  # how this stage is entered: automatically or after approval
     terms: EvalTerms | None = None
     drill_within: timedelta | None = None
-    decide_on: tuple[str, ...] = ()  # ab
+    decide_on: tuple[str, ...] = ()  # ab: the metrics that need data before the stage is decided
 
     @property
     def longest(self) -> timedelta:
-        """When it is asked about at the latest where something has to be shown: `max_hold`, or else four holds."""
+        """How long the stage lasts before a person is asked: `max_hold`, else four times `min_hold`, else a day."""
         return self.max_hold or 4 * self.min_hold or timedelta(days=1)
 
     @property
     def exposes(self) -> bool:
-        """Whether anybody is served the new version in this stage."""
+        """Whether anyone gets the new version in this stage."""
         return self.percent > 0
 
     @property
     def compared(self) -> bool:
-        """Whether canary and control live side by side in this stage."""
+        """Whether canary and control run side by side in this stage."""
         return 0 < self.percent < 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BehaviourChange:
-    """What people will notice, shown word for word."""
+    """A change that users will notice, shown to people verbatim."""
 
     audience: tuple[str, ...]
     text: str
@@ -110,7 +111,8 @@ class BehaviourChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expectation:
-    """What the owner expects of a metric; `low` and `high` are fractions, relative to control or in points."""
+    """What the owner expects of a metric; `low` and `high` are fractions, relative to control or in percentage
+    points."""
 
     metric: str
     direction: str  # up | down | same
@@ -121,7 +123,7 @@ class Expectation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoticePlan:
-    """One channel that is told, as what, how long before, and whether somebody has to confirm."""
+    """One channel to notify: its audience, how long before the start, and whether somebody has to acknowledge."""
 
     channel: str
     audience: str  # engineering | support | marketing | downstream
@@ -130,12 +132,14 @@ class NoticePlan:
 
     @property
     def key(self) -> str:
+        """What identifies the notice within its rollout, as in `support:#support`."""
         return f"{self.audience}:{self.channel}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Approvals:
-    """How many people must agree at a gate, and one of which groups each; names as Slack writes them."""
+    """How many people must approve at a gate, and the groups that each need one approver; names as Slack writes
+    them."""
 
     required: int = 0
     groups: tuple[str, ...] = ()
@@ -143,7 +147,7 @@ class Approvals:
 
     @property
     def needed(self) -> int:
-        """How many people: as many as are required, and one of each group."""
+        """How many people must approve: the required number, and at least one per group."""
         return max(self.required, len(set(self.groups)))
 
 
@@ -160,29 +164,30 @@ class DrivenFlag:
 
     @property
     def title(self) -> str:
+        """What people call it: feature, system and environment."""
         return f"{self.feature} in {self.system.capitalize()} ({self.environment})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Everything that is frozen at the start. Its `fingerprint` binds approvals to exactly this."""
+    """Everything that is frozen at the start. Approvals are bound to its `fingerprint`."""
 
-    # Came when plans were stored already: not in fingerprint and bytes while unset, so that those stay as they are.
+    # Added when plans were already stored: left out of bytes and fingerprint while unset, so that those stay the same.
     LATER: ClassVar[tuple[str, ...]] = ("drives",)
 
     name: str
     surface: str
-    owner: str  # a Slack user id where it could be resolved, else the handle as written
+    owner: str  # a Slack user id if it could be resolved, else the handle as written
     owner_handle: str = ""
     risk: Risk
     template: str
     from_version: str
     to_version: str
-    change: Content  # what differs from the version it starts from
+    change: Content  # the parts that differ from `from_version`
     why: str = ""
     ticket: str = ""
     deadline: str = ""
-    rollback_until: str = ""  # after this date the old version cannot be called any more
+    rollback_until: str = ""  # the last day on which the old version can still be called
     behaviour_changes: tuple[BehaviourChange, ...] = ()
     expectations: tuple[Expectation, ...] = ()
     stages: tuple[Stage, ...]
@@ -197,28 +202,29 @@ class Plan:
 
     @property
     def engineering_channel(self) -> str:
-        """Where the card lives: the first channel that is told as engineering."""
+        """Where the card is posted: the first channel with the audience engineering."""
         return next(n.channel for n in self.notices if n.audience == "engineering")
 
     @property
     def told_before(self) -> tuple[NoticePlan, ...]:
-        """The channels that get a notice in plain words (everyone but engineering, who has the card)."""
+        """The notices to everyone but engineering, in plain words. (Engineering has the card.)"""
         return tuple(n for n in self.notices if n.audience != "engineering")
 
     @property
     def asks_for_approval(self) -> bool:
-        """Whether somebody has to agree, at the start or at a later gate."""
+        """Whether anybody has to approve, at the start or at a later gate."""
         later = any(stage.advance is Advance.APPROVE for stage in self.stages)
         return bool(self.approvals.needed) or later or self.risk is Risk.HIGH
 
     def fingerprint(self) -> str:
-        """Sixteen hex digits over every field: the same plan has the same fingerprint, a changed one does not."""
+        """Sixteen hex digits over every field: equal plans have the same fingerprint, a changed plan has another."""
         unset = {name for name in self.LATER if getattr(self, name) is None}
         fields = {name: value for name, value in asdict(self).items() if name not in unset}
         return hashlib.sha256(json.dumps(_plain(fields), sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _plain(value: Any) -> Any:
+    """The value as plain JSON types: durations in seconds, times as ISO 8601."""
     match value:
         case Mapping():
             return {str(k): _plain(v) for k, v in value.items()}
@@ -233,10 +239,10 @@ def _plain(value: Any) -> Any:
 
 
 def content_hash(content: Content) -> str:
-    """Twelve hex digits that name a version's content, whatever the version is called."""
+    """Twelve hex digits that identify a version's content, whatever the version is called."""
     return hashlib.sha256(json.dumps(_plain(content), sort_keys=True).encode()).hexdigest()[:12]
 
 
 def changed_parts(before: Content, after: Content) -> tuple[str, ...]:
-    """Which parts of a version differ (`prompt`, `model`, …): computed, so a label can never lie."""
+    """Which parts of a version differ (`prompt`, `model`, …), computed from the contents."""
     return tuple(sorted(k for k in {*before, *after} if before.get(k) != after.get(k)))

@@ -13,7 +13,8 @@ WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
 def moments_of(clock: datetime, zone: tzinfo) -> list[datetime]:
-    """When clocks in `zone` show this, in UTC: once; never where they skip it, twice where they repeat it."""
+    """The UTC times at which clocks in `zone` show `wall_time`: one; none if the clocks skip it; two if they repeat
+    it."""
     found = []
     for fold in (0, 1):
         moment = clock.replace(tzinfo=zone, fold=fold).astimezone(UTC)
@@ -38,12 +39,12 @@ class Unwatched(StrEnum):
 
 
 GROW_ON = {Risk.LOW: GrowOn.TIME, Risk.STANDARD: GrowOn.NOTICEABLE, Risk.HIGH: GrowOn.SHOWN}
-"""What holds where a policy does not say."""
+"""What applies if the policy does not say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RiskClass:
-    """What a risk class asks for at least."""
+    """The minimum that a risk class requires."""
 
     approvals: int
     min_canary_hold: timedelta = timedelta(0)
@@ -52,7 +53,7 @@ class RiskClass:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Freeze:
-    """No starts and no growth in this span: every week (`Fri 16:00` to `Mon 08:00`) or once, between two dates."""
+    """No starts and no growth in this period: every week (`Fri 16:00` to `Mon 08:00`) or once, between two dates."""
 
     name: str
     from_weekday: int | None = None
@@ -60,10 +61,10 @@ class Freeze:
     to_weekday: int | None = None
     to_time: time = time(0)
     from_date: date | None = None
-    to_date: date | None = None  # the first day that is free again
+    to_date: date | None = None  # the first day after the freeze
 
     def until(self, local: datetime) -> datetime | None:
-        """The end of this freeze when `local` (aware) lies in it, else None."""
+        """The end of this freeze if `local` (timezone-aware) lies in it, else None."""
         if self.from_date is not None and self.to_date is not None:
             inside = self.from_date <= local.date() < self.to_date
             return datetime.combine(self.to_date, time(0), local.tzinfo) if inside else None
@@ -76,7 +77,7 @@ class Freeze:
             ends = datetime.combine(base + timedelta(days=self.to_weekday), self.to_time, local.tzinfo)
             if ends <= begins:
                 ends += timedelta(weeks=1)
-            # Within one zone Python compares what clocks show, and in autumn they show an hour twice.
+            # Within one zone Python compares wall times, and in autumn one hour of those occurs twice.
             if begins.astimezone(UTC) <= local.astimezone(UTC) < ends.astimezone(UTC):
                 return ends.astimezone(UTC).astimezone(local.tzinfo)
         return None
@@ -84,13 +85,14 @@ class Freeze:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuietHours:
-    """Between `start` and `end`, what is named in `applies_to` waits. A rollback and an alert never do."""
+    """Between `start` and `end`, what `applies_to` lists has to wait. Rollbacks and alerts never wait."""
 
     start: time
     end: time
     applies_to: tuple[str, ...] = ("advance", "summary")
 
     def cover(self, local: datetime) -> bool:
+        """Whether the local time lies in the quiet hours, which may span midnight."""
         now = local.time()
         if self.start <= self.end:
             return self.start <= now < self.end
@@ -99,7 +101,7 @@ class QuietHours:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Role:
-    """Who holds a role: user groups and people by id or handle, and the channels they must act in."""
+    """Who has a role: user groups and people by id or handle, and the channels in which they must act."""
 
     groups: tuple[str, ...] = ()
     people: tuple[str, ...] = ()
@@ -108,7 +110,7 @@ class Role:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BreakGlass:
-    """Who may go forward before a trial has held, with how long a reason, and when that is to be looked at."""
+    """Who may skip a trial that has not held long enough, how long their reason must be, and when it is reviewed."""
 
     groups: tuple[str, ...]
     reason_min_chars: int = 20
@@ -117,9 +119,9 @@ class BreakGlass:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """One per workspace; `BUILT_IN` holds where none was given."""
+    """The policy of the workspace; `DEFAULT_POLICY` applies if none was given."""
 
-    # Came when policies were stored already: not in bytes and fingerprint while unset, so that those stay as they are.
+    # Added when policies were already stored: left out of bytes and fingerprint while unset, so both stay the same.
     LATER: ClassVar[tuple[str, ...]] = ("break_glass", "grow_on", "when_unwatched")
 
     timezone: str = "UTC"
@@ -131,7 +133,7 @@ class Policy:
             Risk.HIGH: RiskClass(approvals=2),
         }
     )
-    max_step: float | None = 2.5  # a person's jump, as a factor on the present percentage
+    max_step: float | None = 2.5  # the largest jump of a person, as a factor on the current percentage
     canary_min: float = 1.0
     canary_max: float = 5.0
     per_surface: int = 1
@@ -142,11 +144,14 @@ class Policy:
     summary_later: timedelta = timedelta(hours=6)
     approval_expires: timedelta = timedelta(hours=24)
     break_glass: BreakGlass | None = None
-    grow_on: dict[Risk, GrowOn] | None = None  # what the policy says itself, by risk
+    grow_on: dict[Risk, GrowOn] | None = None  # by risk; only what the policy file says
     when_unwatched: Unwatched | None = None  # None: keep
 
     def fingerprint(self) -> str:
-        """Sixteen hex digits over every field: the same policy has the same."""
+        """Sixteen hex digits over every field: equal policies have the same fingerprint.
+
+        It hashes the `repr`, so renaming a class or field of the policy changes the fingerprint of every policy.
+        """
         text = repr(self)
         for name in self.LATER:
             if getattr(self, name) is None:
@@ -154,20 +159,21 @@ class Policy:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def grows_on(self, risk: Risk) -> GrowOn:
-        """What lets a rollout of this risk grow."""
+        """What a rollout of this risk needs in order to grow."""
         return (self.grow_on or {}).get(risk, GROW_ON[risk])
 
     def local(self, at: datetime) -> datetime:
+        """The time in the zone of the policy."""
         return at.astimezone(ZoneInfo(self.timezone))
 
     def frozen(self, at: datetime) -> tuple[str, datetime] | None:
-        """(name, end) of the freeze that covers `at`, the one that lasts longest, or None."""
+        """(name, end) of the freeze that covers `at`, or None. If several do, the one that ends last."""
         local = self.local(at)
         spans = [(f.name, until) for f in self.freezes if (until := f.until(local)) is not None]
         return max(spans, key=lambda s: s[1].astimezone(UTC)) if spans else None
 
     def quiet_for(self, what: str, at: datetime) -> bool:
-        """Whether `what` (`advance` or `summary`) waits for the end of the quiet hours."""
+        """Whether `what` (`advance` or `summary`) has to wait for the end of the quiet hours."""
         return self.quiet is not None and what in self.quiet.applies_to and self.quiet.cover(self.local(at))
 
 

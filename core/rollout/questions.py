@@ -1,4 +1,4 @@
-"""What the engine is asked about a rollout: its limits, and the design of every stage it has entered."""
+"""The engine's question about a rollout: its limits, and the design of every stage it has entered."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -11,14 +11,14 @@ from core.rollout.plan import Plan, Stage, StageKind
 
 NO_DATA_AFTER = timedelta(minutes=15)
 SEGMENTS_EVERY = timedelta(seconds=50)
-"""Segments are looked at about once a minute, and four times in a shorter stage: they are many, and change slowly."""
+"""Segments are judged about once a minute, or four times in a shorter stage: there are many, and they change slowly."""
 _DIRECTIONS: Mapping[str, Direction] = {"up": "up", "down": "down", "same": "same"}
 
 
 def ask(rollout: Rollout, tick: timedelta) -> Question:
-    """The question as of the stage under way. `tick` is the time between two looks.
+    """The question for a look in the current stage. `tick` is the time between two looks.
 
-    Silence is called no data after 15 minutes, or after three holds' worth of ticks where the stage is shorter.
+    Silence counts as "no data" after 15 minutes; in a shorter stage after three times its hold, or after three ticks.
     """
     entered = {span.index for span in rollout.spans}
     stages = tuple(
@@ -43,7 +43,7 @@ def ask(rollout: Rollout, tick: timedelta) -> Question:
 
 
 def expected(plan: Plan) -> tuple[Expected, ...]:
-    """What the owner expects, as the engine asks about it."""
+    """The owner's expectations in the form the engine uses."""
     return tuple(
         Expected(metric=x.metric, direction=_DIRECTIONS[x.direction], low=x.low, high=x.high, points=x.points)
         for x in plan.expectations
@@ -51,7 +51,7 @@ def expected(plan: Plan) -> tuple[Expected, ...]:
 
 
 def canary_share(plan: Plan, stage: Stage) -> float | None:
-    """The canary's share of the units in both arms of a stage; None where nobody is served the new version."""
+    """The canary's share of the units in both arms of a stage; None if nobody gets the new version."""
     if not stage.exposes:
         return None
     as_large = stage.compared and plan.control == "matched" and stage.percent <= 50
@@ -71,6 +71,6 @@ def _design(rollout: Rollout, index: int, stage: Stage) -> StageDesign:
 
 
 def _ends(rollout: Rollout, stage: Stage) -> datetime | None:
-    """When the stage under way has to be decided at the latest, as far as it has been paused up to now."""
+    """The latest time at which the current stage has to be decided, given the pauses so far; None before the start."""
     since = rollout.stage_since
     return None if since is None else since + stage.longest + rollout.paused_for

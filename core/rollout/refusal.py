@@ -1,12 +1,12 @@
-"""The one error that people see: what was not done, why, and what to do next."""
+"""The error that people see: what was not done, why, and what to do next."""
 
 from datetime import datetime
 
 
 class Refused(Exception):
-    """Written for the person who asked, and shown as is. `hint` says what to do next; `code` is for machines.
+    """A command was refused. The message is written for the person who asked and shown as is.
 
-    `earliest` is set where the same command would be accepted later.
+    `hint` says what to do next, `code` is for machines. `earliest` is set if the same command would be accepted later.
     """
 
     def __init__(
@@ -20,14 +20,14 @@ class Refused(Exception):
 
 
 class NotFound(Refused):
-    """What was named does not exist."""
+    """The named thing does not exist."""
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message, hint=hint, code="not_found")
 
 
 class Conflict(Refused):
-    """Somebody else was faster, or the same key was used for something else."""
+    """Somebody else was faster, or a command id was reused for something else."""
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message, hint=hint, code="conflict")

@@ -1,4 +1,4 @@
-"""An AI feature: what is live on it, every version it ever had, and which rollout is changing it now."""
+"""A surface (an AI feature): what is live on it, every version it has had, and which rollout is changing it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -10,7 +10,7 @@ from core.rollout.plan import Content, NoticePlan, content_hash
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SurfaceDeclared:
-    """Somebody applied a surface file. It sets what is live only the first time: later only a rollout moves that."""
+    """A surface file was applied. It sets the live version only the first time; later only rollouts do."""
 
     TYPE: ClassVar[str] = "surface.declared"
     surface: str
@@ -25,8 +25,11 @@ class SurfaceDeclared:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VersionNamed:
-    """A rollout was planned, and with it the name and content of a version came to be: one for ever. In older logs a
-    second content under a taken name is only what that rollout is about; it renames nothing."""
+    """A rollout was planned, which binds a version name to a content for good.
+
+    In older logs a second content may follow under a name that is taken; that is then only what its rollout is about
+    and renames nothing.
+    """
 
     TYPE: ClassVar[str] = "surface.version_named"
     version: str
@@ -36,7 +39,7 @@ class VersionNamed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SurfaceTaken:
-    """A rollout began on this surface."""
+    """A rollout started on this surface."""
 
     TYPE: ClassVar[str] = "surface.taken"
     rollout: str
@@ -52,7 +55,7 @@ class SurfaceFreed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveMoved:
-    """Another version is what everybody gets by default now."""
+    """Another version became live: the one that everyone gets by default."""
 
     TYPE: ClassVar[str] = "surface.live_moved"
     version: str
@@ -65,27 +68,32 @@ SurfaceEvent: TypeAlias = SurfaceDeclared | VersionNamed | SurfaceTaken | Surfac
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surface:
+    """A surface as of its last event."""
+
     name: str
     title: str
     owner: str
-    live: str  # the version everybody gets by default
-    versions: Mapping[str, Content]  # every version ever named here, by name; the live one as it is served
-    named: Mapping[str, tuple[str, Content]] = field(default_factory=dict)  # rollout -> the version that it is about
+    live: str  # the version everyone gets by default
+    versions: Mapping[str, Content]  # every version ever named here; the live one as it is served
+    named: Mapping[str, tuple[str, Content]] = field(default_factory=dict)  # rollout id -> the version it introduces
     daily_requests: int | None = None
     notices: tuple[NoticePlan, ...] = ()
     fingerprint: str = ""
-    running: tuple[str, ...] = field(default=())  # ids of rollouts that began and have not ended
-    authors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # content hash -> who applied it long ago
+    running: tuple[str, ...] = field(default=())  # ids of rollouts that started and have not ended
+    authors: Mapping[str, tuple[str, ...]] = field(
+        default_factory=dict
+    )  # content hash -> who applied it in rollouts that are archived
     live_since: datetime | None = None
     live_by: str = ""  # the rollout that made it live
 
     @property
     def live_content(self) -> Content:
+        """The content of the live version."""
         return self.versions[self.live]
 
 
 def evolve(surface: Surface | None, event: SurfaceEvent) -> Surface:
-    """The surface after `event`. Never refuses: what happened, happened."""
+    """The surface after `event`. Never refuses: the event has already happened."""
     if isinstance(event, SurfaceDeclared):
         if surface is None:
             return Surface(
@@ -132,8 +140,10 @@ def evolve(surface: Surface | None, event: SurfaceEvent) -> Surface:
 
 
 def without_rollouts(surface: Surface, ended: Mapping[str, tuple[str, ...]]) -> Surface:
-    """The surface without what it knows of these rollouts, given with who applied them; every version keeps its content
-    and its authors."""
+    """The surface without its entries for these ended rollouts (id -> who applied them).
+
+    Every version keeps its content, and its authors move to `authors`.
+    """
     authors = dict(surface.authors)
     for rollout, planners in ended.items():
         if rollout in surface.named:
@@ -144,18 +154,18 @@ def without_rollouts(surface: Surface, ended: Mapping[str, tuple[str, ...]]) -> 
 
 
 def _moved_to(surface: Surface, event: LiveMoved) -> Content:
-    """The content that went live: forward what that rollout is about, back what was live under that name."""
+    """The content that went live: forward, the one of the rollout; backward, the one stored under that name."""
     version, content = surface.named.get(event.rollout, ("", {}))
     return content if version == event.version else surface.versions[event.version]
 
 
 def is_taken(surface: Surface, version: str, content: Content) -> bool:
-    """Whether `version` names another content already."""
+    """Whether `version` already names another content."""
     known = surface.versions.get(version)
     return known is not None and content_hash(known) != content_hash(content)
 
 
 def next_version(surface: Surface) -> str:
-    """One above the highest version ever used here: `v43` after `v42`; `v1` where names have no number."""
+    """The next free name, one above the highest number used: `v43` after `v42`; `v1` if no name has a number."""
     numbers = [int(v[1:]) for v in surface.versions if v[:1] == "v" and v[1:].isdigit()]
     return f"v{max(numbers, default=0) + 1}"

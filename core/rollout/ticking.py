@@ -1,4 +1,4 @@
-"""What time and evidence do to a rollout: roll back, hold, ask, take the step that the plan allows, or nothing."""
+"""What time and evidence do to a rollout: roll back, hold, ask, take the next step, or nothing."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -14,13 +14,13 @@ from core.rollout.policy import Policy
 from core.rollout.refusal import Refused
 
 SPOKEN = 50
-"""Requests on the new version, after which a metric that was never read is asked about: it clears itself."""
+"""After this many canary requests, a metric without any reading holds the rollout. The hold clears automatically."""
 A_NIGHT = timedelta(days=1)
-"""How long a few chosen people may be silent before somebody is asked."""
+"""How long a cohort may send no traffic (overnight, for example) before a person is asked."""
 
 
 def decide(rollout: Rollout, command: c.EngineCommand, context: Context) -> list[e.RolloutEvent]:
-    """The events of one of the engine's own commands."""
+    """The events that follow from a command of the engine."""
     match command:
         case c.Tick():
             return _tick(rollout, command.look, context)
@@ -47,18 +47,19 @@ def decide(rollout: Rollout, command: c.EngineCommand, context: Context) -> list
 
 
 def begin(rollout: Rollout, context: Context) -> list[e.RolloutEvent]:
-    """The start: plan and limits are frozen, and the first stage is entered."""
+    """The events of a start: plan and limits are frozen and the first stage is entered."""
     started = e.Started(fingerprint=rollout.fingerprint, by=context.by.id)
     return [started, _enter(rollout, 0)]
 
 
 def _enter(rollout: Rollout, index: int, skipped: str = "") -> e.StageEntered:
+    """Enter the stage with this index."""
     stage = rollout.plan.stages[index]
     return e.StageEntered(index=index, name=stage.name, percent=stage.percent, skipped=skipped)
 
 
 def move_on(rollout: Rollout, context: Context, *, skipped: str = "", to: int | None = None) -> list[e.RolloutEvent]:
-    """Leave the stage under way: into the next one (or `to`), through its approval gate, or to the end."""
+    """Leave the current stage: enter the next one (or `to`), ask for its approval, or complete the rollout."""
     index = rollout.stage_index + 1 if to is None else to
     if index >= len(rollout.plan.stages):
         return [e.Completed(version=rollout.plan.to_version, retired=rollout.plan.from_version)]
@@ -77,7 +78,7 @@ def rolled_back(
     findings: tuple[v.Finding, ...],
     look: c.LookResult | None = None,
 ) -> e.RolledBack:
-    """The one event after which everybody is served the previous version."""
+    """The event after which everyone gets the previous version."""
     last = rollout.evidence
     stage = rollout.stage
     since = rollout.stage_since
@@ -96,7 +97,10 @@ def rolled_back(
 
 
 def gate_of(rollout: Rollout, suite: str) -> int:
-    """The index of the offline gate that asks for `suite` (any name fits where there is only one)."""
+    """The index of the offline gate that asks for `suite`; any name fits if there is only one gate.
+
+    Raises `Refused` if there is none.
+    """
     asking = [i for i, s in enumerate(rollout.plan.stages) if s.terms is not None]
     named = [i for i in asking if rollout.plan.stages[i].terms and rollout.plan.stages[i].terms.suite == suite]  # type: ignore[union-attr]
     if named:
@@ -111,7 +115,7 @@ def gate_of(rollout: Rollout, suite: str) -> int:
 
 
 def gate_passed(rollout: Rollout) -> bool:
-    """Whether the offline gate that is under way has what it asks for."""
+    """Whether the gate of the current stage has what it requires."""
     stage = rollout.stage
     assert stage is not None
     if stage.kind is StageKind.ROLLBACK_DRILL:
@@ -144,7 +148,7 @@ def _look(rollout: Rollout, look: c.LookResult | None, context: Context) -> list
     if look is None or any(isinstance(x, e.EvidenceRecorded) for x in events):
         return events
     before = rollout.evidence.verdict if rollout.evidence else None
-    news = not isinstance(look.verdict, v.TooEarly)  # a stage that has just begun has nothing to say yet
+    news = not isinstance(look.verdict, v.TooEarly)  # a stage that has just begun has no verdict yet
     if news and gates.verdict_name(before) != gates.verdict_name(look.verdict):
         return [_evidence(rollout, look, "verdict"), *events]
     if not events and _summary_due(rollout, context):
@@ -163,7 +167,7 @@ def _tick_planned(rollout: Rollout, context: Context) -> list[e.RolloutEvent]:
     try:
         gates.check_start(rollout, context)
     except Refused:
-        return []  # it begins by itself once what is missing is there; the card says what that is
+        return []  # it starts automatically once nothing is missing; the card shows what is
     return begin(rollout, context)
 
 
@@ -191,7 +195,7 @@ def _evidence(rollout: Rollout, look: c.LookResult, reason: str) -> e.EvidenceRe
 
 
 def _holding(rollout: Rollout, look: c.LookResult, context: Context) -> list[e.RolloutEvent]:
-    """A hold that begins, or one that clears itself."""
+    """The events of a hold that begins or clears automatically; empty if neither."""
     found = holds.asked_for(rollout, look.verdict)
     if rollout.state is State.ON_HOLD:
         assert rollout.hold is not None
@@ -207,7 +211,7 @@ def _holding(rollout: Rollout, look: c.LookResult, context: Context) -> list[e.R
 
 
 def _is_quiet(rollout: Rollout, look: c.LookResult | None) -> bool:
-    """Whether a few chosen people, who were seen before, are silent: as every night. It does not grow meanwhile."""
+    """Whether a cohort that had traffic before is silent, as every night. The rollout does not grow meanwhile."""
     cohort = rollout.stage is not None and rollout.stage.kind is StageKind.COHORT
     return cohort and look is not None and isinstance(look.verdict, v.NoData) and look.stage_requests > 0
 
@@ -231,7 +235,7 @@ def _waiting(rollout: Rollout, look: c.LookResult | None, context: Context) -> l
     if look is not None and silent is None and gates.bound_to(look.verdict) != request.verdict:
         seen = _evidence(rollout, look, "verdict")
         anew = gates.ask(replace(rollout, evidence=seen), request.gate, request.needed, context)
-        return [seen, anew]  # the old request lapses
+        return [seen, anew]  # replaces the old request
     if gates.is_open(rollout):
         if gates.blocked(context) or (silent is not None and holds.key_of(silent) not in rollout.overridden):
             return []
@@ -262,7 +266,7 @@ def _running(rollout: Rollout, look: c.LookResult | None, context: Context) -> l
             return []
         if look is None:
             return move_on(rollout, context)
-        # Each step rests on a snapshot of its own, and an approval is asked on what is known now.
+        # Each step records its own evidence, and an approval is requested on what is known now.
         seen = _evidence(rollout, look, "step")
         return [seen, *move_on(replace(rollout, evidence=seen), context)]
     key = gates.undecided(stage)
@@ -278,7 +282,9 @@ def _running(rollout: Rollout, look: c.LookResult | None, context: Context) -> l
         return [_evidence(rollout, look, "hold"), e.Held(key=holds.UNREAD, text=_never_read(unread))]
     longest = _asked_at(rollout, stage, look)
     held = rollout.held_for(context.at)
-    if held - rollout.asked_after >= longest:  # somebody who lets it go on undecided is asked again as much later
+    if (
+        held - rollout.asked_after >= longest
+    ):  # a person who let it continue undecided is asked again after the same time
         text = f"undecided after {_hours(rollout.asked_after + longest)}: {_have(stage, look, blind, shown=shown)}"
         asked = e.Held(key=key, text=text)
         return [_evidence(rollout, look, "hold"), asked] if look else [asked]
@@ -286,14 +292,17 @@ def _running(rollout: Rollout, look: c.LookResult | None, context: Context) -> l
 
 
 def _asked_at(rollout: Rollout, stage: Stage, look: c.LookResult | None) -> timedelta:
-    """How long a stage is held before somebody is asked: an ab that is decided on something at its end, others at their
-    longest hold."""
+    """How long the stage holds before a person is asked.
+
+    An ab stage that is decided on metrics asks at its end, all others at their longest hold.
+    """
     if stage.decide_on and stage.max_hold is None:
         return stage.min_hold
     return max(stage.longest, A_NIGHT) if _is_quiet(rollout, look) else stage.longest
 
 
 def _have(stage: Stage, look: c.LookResult | None, blind: tuple[v.BlindSpot, ...], *, shown: bool) -> str:
+    """Why the stage is undecided, in words."""
     requests = look.stage_requests if look else 0
     if requests < stage.min_samples:
         return f"{requests} of {stage.min_samples} requests seen"
@@ -309,6 +318,7 @@ def _have(stage: Stage, look: c.LookResult | None, blind: tuple[v.BlindSpot, ...
 
 
 def _never_read(unread: tuple[v.BlindSpot, ...]) -> str:
+    """That no reading of these metrics ever arrived, in words."""
     of = " of the current version" if all(spot.arm == "control" for spot in unread) else ""
     asked = "is it" if len(unread) == 1 else "are they"
     return f"no reading of {_named(unread)}{of} has ever arrived: {asked} reported?"
@@ -320,8 +330,8 @@ def _named(spots: tuple[v.BlindSpot, ...]) -> str:
 
 
 def is_ready(rollout: Rollout, look: c.LookResult | None, at: datetime, policy: Policy) -> bool:
-    """Whether the stage under way may be left: held for long enough, seen by enough, nothing speaks against it, and
-    what the policy wants to have seen could have been seen."""
+    """Whether the current stage may be left: the minimums are met, the policy lets it grow, and no blind spot keeps
+    it."""
     if not _is_ripe(rollout, look, at):
         return False
     if look is None:
@@ -332,7 +342,7 @@ def is_ready(rollout: Rollout, look: c.LookResult | None, at: datetime, policy: 
 
 
 def _is_ripe(rollout: Rollout, look: c.LookResult | None, at: datetime) -> bool:
-    """Whether it was held for long enough and seen by enough, and nothing speaks against it."""
+    """Whether the stage has held long enough, has enough requests, and nothing speaks against leaving it."""
     stage = rollout.stage
     assert stage is not None
     if rollout.held_for(at) < stage.min_hold:

@@ -1,4 +1,4 @@
-"""Everything the log says, folded: rollouts, surfaces and the policy, at one position of the log."""
+"""Everything the log says, as of one position: rollouts, surfaces and the policy."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -13,25 +13,28 @@ from core.rollout.policy import BUILT_IN, Policy
 from core.rollout.surface import Surface, SurfaceEvent
 
 KEPT_FOR = timedelta(days=7)
-"""A rollout that ended is kept in memory for so long."""
+"""How long an ended rollout stays in memory."""
 KEPT_OF_A_SURFACE = 8
-"""So many of each surface that ended last are kept for ever: they still take late observations."""
+"""How many of the rollouts that ended last stay in memory per surface; they still accept late observations."""
 
 
 class Archive(Protocol):
-    """Rollouts that ended and are not kept in memory any more, as the log says."""
+    """Ended rollouts that are no longer kept in memory, read from the log."""
 
     def find_rollout(self, rollout_id: str, position: int) -> Rollout | None:
-        """The rollout after the event at `position`; None where there is none of that id."""
+        """The rollout as of the event at `position`; None if there is no rollout with this id."""
 
     def find_named(self, name: str, position: int) -> Rollout | None:
-        """The newest rollout of that name, the same."""
+        """The newest rollout with this name as of the event at `position`; None if there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """`rollouts` are those that are open or ended lately, oldest first; `archived` is how many more there were, which
-    `find` gets from the `archive`."""
+    """All rollouts, surfaces and the policy at one position of the log.
+
+    `rollouts` holds those that are open or ended recently, oldest first. `archived` counts the others, which
+    `find_rollout` reads from the `archive`.
+    """
 
     position: int = 0
     rollouts: Mapping[str, Rollout] = field(default_factory=dict)
@@ -42,21 +45,21 @@ class World:
     archive: Archive | None = field(default=None, compare=False, repr=False)
 
     def find(self, rollout_id: str) -> Rollout | None:
-        """The rollout of this id, whenever it was."""
+        """The rollout with this id, in memory or archived; None if there is none."""
         found = self.rollouts.get(rollout_id)
         if found is None and self.archived and self.archive is not None:
             return self.archive.find_rollout(rollout_id, self.position)
         return found
 
     def rollout(self, rollout_id: str) -> Rollout:
-        """The same, of a rollout that must be there: KeyError."""
+        """The rollout with this id. KeyError if there is none."""
         found = self.find(rollout_id)
         if found is None:
             raise KeyError(rollout_id)
         return found
 
     def named(self, name: str) -> Rollout | None:
-        """The newest rollout of this name."""
+        """The newest rollout with this name; None if there is none."""
         found = [r for r in self.rollouts.values() if r.plan.name == name]
         if self.archived and self.archive is not None and (old := self.archive.find_named(name, self.position)):
             found.append(old)
@@ -69,10 +72,11 @@ class World:
 
     @property
     def next_id(self) -> str:
+        """The id of the next rollout that is planned."""
         return f"R-{self.archived + len(self.rollouts) + 1}"
 
     def without_ended(self, at: datetime) -> "World":
-        """The same with fewer rollouts in memory: without those that ended long before `at`."""
+        """This world without the rollouts that ended long before `at`; they are counted as archived."""
         kept = set(_kept(self, at))
         ended = {name: rollout.planners for name, rollout in self.rollouts.items() if name not in kept}
         if not ended:
@@ -86,13 +90,16 @@ class World:
 
 
 def _number(rollout_id: str) -> int:
-    """Rollouts are numbered as they are planned."""
+    """The number in a rollout id; ids are numbered in the order of planning."""
     return int("".join(filter(str.isdecimal, rollout_id)) or 0)
 
 
 def _kept(world: World, at: datetime) -> Iterator[str]:
-    """Those that are open, that ended lately, that are live or were the newest of their surface, and the newest that
-    drove a flag."""
+    """Ids of the rollouts to keep in memory.
+
+    These are the open ones, those that ended recently, those that made a live version, the last few of each surface,
+    and the last one that drove each flag.
+    """
     yield from (surface.live_by for surface in world.surfaces.values())
     newest_driving: dict[object, Rollout] = {}
     of_surface: dict[str, list[Rollout]] = {}
@@ -112,7 +119,7 @@ def _kept(world: World, at: datetime) -> Iterator[str]:
 
 
 def fold(world: World, steps: Iterable[tuple[str, Event, datetime, int]]) -> World:
-    """The world after events of the log (stream, event, when, position), in order."""
+    """The world after applying events of the log (stream, event, time, position), in order."""
     rollouts, changed_surfaces, position = dict(world.rollouts), dict(world.surfaces), world.position
     policy, fingerprint, archived = world.policy, world.policy_fingerprint, world.archived
     for stream, event, at, place in steps:

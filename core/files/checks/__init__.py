@@ -1,1 +1,1 @@
-"""What is wrong or unwise in a file that reads well, one file per kind of check."""
+"""Checks for what is wrong or unwise in a well-formed file; one file per kind of check."""

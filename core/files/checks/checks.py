@@ -1,4 +1,4 @@
-"""What is wrong or unwise in a file that reads well: checked against the surface, the policy and the clock."""
+"""Check a well-formed file against the surface, the policy and the clock: what is wrong or unwise in it."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -29,8 +29,11 @@ _DATED = re.compile(r"\d{4}-?\d{2}(-?\d{2})?")
 
 
 def check(file: File, surface: Surface | None, policy: Policy, now: datetime | None) -> tuple[Problem, ...]:
-    """Every finding, by line; those of severity `error` refuse the file. Without a surface (`lint`) nothing is said
-    about what is live; without `now` nothing about lead times, so that a file does not go bad by lying there."""
+    """Every finding, sorted by line; those with severity `error` refuse the file.
+
+    Without a surface (`lint`), what is live is not checked. Without `now`, lead times are not, so that a stored file
+    does not become invalid over time.
+    """
     match file:
         case RolloutFile():
             found = [
@@ -54,7 +57,8 @@ def check(file: File, surface: Surface | None, policy: Policy, now: datetime | N
 
 
 def together(files: Sequence[File]) -> tuple[Problem, ...]:
-    """What a rollout file and the file of its surface say only together: whether its limits fit the traffic."""
+    """What can only be checked with a rollout file and its surface file together: whether the limits fit the
+    traffic."""
     surfaces = {file.surface: evolve(None, surface_of(file)) for file in files if isinstance(file, SurfaceFile)}
     return tuple(
         problem
@@ -100,7 +104,7 @@ def _new_version(file: RolloutFile, surface: Surface) -> Iterator[Problem]:
 
 
 def _model(file: RolloutFile | SurfaceFile, path: tuple[str, ...], model: Any, *, strict: bool) -> Iterator[Problem]:
-    """A model must be named so that it cannot change by itself: with the date of its snapshot."""
+    """A model name needs the date of its snapshot, so that the model cannot change by itself."""
     parts = {str(k): str(v) for k, v in model.items()} if isinstance(model, dict) else {"": str(model)}
     for key, text in parts.items():
         if re.search(r"\blatest\b", text.lower()):
@@ -139,7 +143,9 @@ def _surface(file: SurfaceFile) -> Iterator[Problem]:
     yield from notice_checks.twice(file.source, file.notify)
     if "model" in file.live.model_fields_set:
         for problem in _model(file, ("live", "model"), file.live.model, strict=False):
-            yield replace(problem, severity="warning")  # it is live already; refusing the file would not change that
+            yield replace(
+                problem, severity="warning"
+            )  # it is already live, and refusing the file would not change that
 
 
 def _policy(file: PolicyFile) -> Iterator[Problem]:

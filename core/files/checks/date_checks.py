@@ -1,4 +1,4 @@
-"""Whether the dates of a change leave time for it: its deadline, and the last day on which the old version answers."""
+"""Check that the dates of a change leave enough time: its deadline, and the last day of the old version."""
 
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
@@ -12,7 +12,7 @@ from core.rollout.surface import Surface
 
 
 def check(file: RolloutFile, surface: Surface | None, policy: Policy, now: datetime | None) -> Iterator[Problem]:
-    """Warnings, for what is later than written is still better than what is not tried."""
+    """Warnings only: a late change is better than an untested one."""
     end = _end(file, surface, policy, now)
     if end is None:
         return
@@ -30,7 +30,7 @@ def check(file: RolloutFile, surface: Surface | None, policy: Policy, now: datet
 
 
 def _end(file: RolloutFile, surface: Surface | None, policy: Policy, now: datetime | None) -> datetime | None:
-    """The earliest end, without freezes and quiet hours; None where nothing says when it begins."""
+    """The earliest end, ignoring freezes and quiet hours; None if the start is unknown."""
     written = file.start.at(policy.timezone) if file.start is not None and not start_problem(file, policy) else None
     lead = max((n.before or timedelta(0) for n in notices(file, surface)), default=timedelta(0))
     begins = [moment for moment in (written, now + lead if now is not None else None) if moment is not None]

@@ -1,4 +1,4 @@
-"""Whether the limits of a file can notice anything in the time and the traffic that they have."""
+"""Check that the limits of a file can detect anything in the time and traffic they have."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -17,9 +17,12 @@ from core.rollout.surface import Surface
 
 
 def check(file: RolloutFile, surface: Surface | None, policy: Policy = BUILT_IN) -> Iterator[Problem]:
-    """A warning for each rollback limit that no stage beside a control is long enough for, with what its best stage can
-    do, and for each that the first stage would ask about as blind. Typical levels are assumed here: `plan` knows what
-    was measured."""
+    """Warnings for rollback limits that cannot detect their own change in time.
+
+    One for each limit for which no compared stage is long enough, with what its best stage can detect, and one for each
+    that the first stage would still ask about as a blind spot. Levels are assumed to be typical here; the `plan`
+    command uses measured ones.
+    """
     if surface is None or surface.daily_requests is None:
         return
     design = Design(
@@ -35,7 +38,7 @@ def check(file: RolloutFile, surface: Surface | None, policy: Policy = BUILT_IN)
     for one in late:
         number = paths.get((one.limit.metric, one.limit.kind))
         if one.limit.role is not Role.ROLLBACK or number is None:
-            continue  # of the template, which is no line of this file
+            continue  # from the template, so it has no line in this file
         path: Path = ("rollback_when", number, one.limit.kind.value)
         yield file.source.problem(path, SAID + _told(one), severity="warning")
     first = foresight.foresee(design, design.compared[0], assumed(surface)) if design.compared else ()

@@ -1,4 +1,4 @@
-"""Whether the percentages of a file are such that the flag system it drives can express them."""
+"""Check that the driven flag system can express the percentages of a file."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from core.rollout.plan import StageKind
 
 
 def check(file: RolloutFile) -> Iterator[Problem]:
-    """No cohort, no equal-size control and no broken percentages beside `drives`."""
+    """With `drives`: no cohort, no equal-size control and no fractional percentages."""
     if file.drives is None:
         return
     for number, entry in enumerate(file.entries):

@@ -1,4 +1,4 @@
-"""Whether the limits watch what they should, once each, and do not forbid what the file expects."""
+"""Check that the limits cover what they should, once each, and do not forbid what the file expects."""
 
 from collections.abc import Iterator, Sequence
 
@@ -75,7 +75,7 @@ def _contradictions(file: RolloutFile, name: str, terms: Sequence[LimitTerms], r
 
 
 def _forbids(limit: Limit, expectation: Expectation) -> bool:
-    """Whether the expected range reaches beyond the limit; ranges in another scale cannot be compared."""
+    """Whether the expected range exceeds the limit. False for ranges in another scale, which cannot be compared."""
     low, high = expectation.low, expectation.high
     if low is None or high is None or expectation.points != (limit.scale is Scale.POINTS):
         return False

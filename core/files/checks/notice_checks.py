@@ -1,4 +1,4 @@
-"""Whether people are told what they need, in time, and whether the start is one that can be kept."""
+"""Check that people are told what they need, in time, and that the start is possible."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -36,7 +36,7 @@ def check(file: RolloutFile, surface: Surface | None, policy: Policy, now: datet
 
 
 def twice(source: Source, written: Sequence[NoticeTerms]) -> Iterator[Problem]:
-    """A channel that is listed twice for the same audience."""
+    """Channels that are listed more than once for the same audience."""
     seen: set[str] = set()
     for number, notice in enumerate(written):
         key = notice.plan().key

@@ -1,4 +1,4 @@
-"""Whether the stages follow each other, grow, and keep to the policy and to the traffic there is."""
+"""Check that stages are in order, grow, and respect the policy and the traffic."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -15,12 +15,12 @@ from core.rollout.surface import Surface
 
 ORDER = tuple(StageKind)
 ONCE = frozenset(StageKind) - {StageKind.COHORT, StageKind.RAMP}
-A_CANARY_HOLDS = timedelta(hours=1)  # what is proposed where the policy asks for less
+A_CANARY_HOLDS = timedelta(hours=1)  # the hold to suggest if the policy requires less
 GROWING = (StageKind.CANARY, StageKind.AB, StageKind.RAMP)
 
 
 def check(file: RolloutFile, surface: Surface | None, policy: Policy) -> Iterator[Problem]:
-    """Order, growth, what was left out, and the bounds of the policy."""
+    """Order, growth, omitted kinds, and the bounds of the policy."""
     yield from _order(file)
     yield from _growth(file)
     yield from _shown_first(file, policy)
@@ -31,7 +31,7 @@ def check(file: RolloutFile, surface: Surface | None, policy: Policy) -> Iterato
 
 
 def _placed(file: RolloutFile, field: str) -> Iterator[tuple[Path, Stage]]:
-    """Every stage with the path of one of its fields; a stage of the template stands where the template is named."""
+    """Every stage with the path of one of its fields. For stages of a template, the path is that of `template`."""
     for number, entry in enumerate(file.entries):
         path: Path = ("stages", number, entry.kind.value, field) if file.stages is not None else ("template",)
         for stage in entry.stages():
@@ -85,15 +85,19 @@ def _growth(file: RolloutFile) -> Iterator[Problem]:
 
 
 def _shown_first(file: RolloutFile, policy: Policy) -> Iterator[Problem]:
-    """Somebody tries it before many do, at every risk, and for as long as the policy asks of a canary: chosen people, a
-    canary, an ab, or a first step that is as small as a canary."""
+    """At every risk, a few people try the version before many get it, for as long as the policy requires of a canary.
+
+    A cohort, a canary, an ab, or a first ramp step no larger than a canary counts as the trial.
+    """
     hold = policy.risk[file.careful].min_canary_hold
-    tried: timedelta | None = None  # how long the longest trial so far holds
+    tried: timedelta | None = None  # the hold of the longest trial so far
     for path, stage in _placed(file, "steps"):
         if not stage.exposes or stage.kind is StageKind.BAKE:
             continue
         if stage.kind is not StageKind.RAMP or stage.percent <= policy.canary_max:
-            held = hold if stage.kind is StageKind.CANARY else stage.min_hold  # a canary's own hold is checked beside
+            held = (
+                hold if stage.kind is StageKind.CANARY else stage.min_hold
+            )  # `_check_canary` checks a canary's own hold
             tried = max(tried or held, held)
             continue
         here = (*path, 0) if file.stages is not None else path
@@ -128,7 +132,7 @@ def _left_out(file: RolloutFile, policy: Policy) -> Iterator[Problem]:
     usual = {next(iter(stage)) for stage in TEMPLATES[file.template].stages} - {StageKind.EVAL, StageKind.RAMP}
     missing = [kind for kind in ORDER if kind in usual - present - set(policy.risk[risk].may_skip)]
     if missing:
-        # the built-in policy advises; what a workspace wrote down for itself binds
+        # the built-in policy only advises; a policy that the workspace wrote is binding
         severity: Severity = "warning" if policy == BUILT_IN else "error"
         message = f"the policy lets a {risk} risk rollout leave out {_listed(policy.risk[risk].may_skip)}, but not "
         yield file.source.problem(("stages",), message + _listed(missing), at_key=True, severity=severity)

@@ -1,1 +1,1 @@
-"""What a plan could see before it starts: how soon a change would be noticed, and what happens when."""
+"""What a plan can detect before it starts: how soon a change is noticed, and what happens when."""

@@ -1,6 +1,6 @@
-"""What could be seen: how soon each limit would notice a change in a stage, the smallest it would, and what would help.
+"""What a plan can detect: how soon each limit notices a change in a stage, the smallest change, and what would help.
 
-Expected figures from the evidence that a limit needs alone; `simulate` tries the same out.
+These are expected figures from the evidence that a limit needs; `simulate` plays the same plan out.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,22 +17,24 @@ from core.metrics.typical import JUDGED_METRICS, Level
 from core.rollout.plan import Plan, Risk, Stage
 from core.rollout.policy import BUILT_IN, GrowOn, Policy
 
-LARGEST_PERCENT = 50.0  # of a canary that still leaves the larger part as it is
+LARGEST_PERCENT = 50.0  # the largest canary that leaves at least half of the traffic unchanged
 ABOVE = 0.25
-"""How far above a fixed limit a level is taken to lie, as reaching it exactly can never be shown."""
+"""How far above a fixed limit the level is assumed to lie, as a fraction; exactly at the limit it is undetectable."""
 SAID = "too late: "
-"""How a warning of the checks begins that says what `foresee` says."""
+"""The start of those warnings of the checks that repeat what `foresee_limits` reports."""
 SURE = 2.0
-"""So many times the expected readings it takes until a change is found four times in five: the engine asks more of a
-finding than evidence. Measured between 1.4 and 2.7."""
+"""Factor on the expected readings until a change is found with 80 % power, as the engine requires more of a finding
+than evidence. Measured between 1.4 and 2.7."""
 TWICE = 2.0
 _HALVINGS = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ways:
-    """What would bring a limit into a stage's time, each alone; None where that way leads nowhere. `percent` 0 to 100,
-    `judging` is the share of answers to check, `amount` as the limit's."""
+    """What would make a limit notice its change within the stage, each on its own; None if that does not help.
+
+    `percent` is 0 to 100, `judging` the fraction of answers to check, `amount` in the unit of the limit.
+    """
 
     percent: float | None
     judging: float | None
@@ -42,13 +44,15 @@ class Ways:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Foreseen:
-    """One limit in one stage. `size` is the change that is looked for (the limit's amount; of a fixed limit a quarter
-    above it, of error categories twice the rate) and `smallest` the least that is noticed `within` the stage, both in
-    the limit's scale, for fixed limits as the level itself.
+    """What one limit can detect in one stage.
 
-    `usual` is when the stage is left if nothing speaks against it (at high risk only once everything is cleared),
-    `smallest_usual` what is noticed until then. `cleared` is when unchanged rates are shown to keep the limit. Times
-    are None where never.
+    `size` is the change to detect: the amount of the limit; for a fixed limit, a level a quarter above it; for error
+    categories, twice the rate. `smallest` is the smallest change noticed `within` the stage. Both are in the scale of
+    the limit, for fixed limits as the level itself.
+
+    `usual` is how long the stage lasts if nothing speaks against leaving it (at high risk only once everything is
+    cleared), and `smallest_usual` the smallest change noticed by then. `cleared` is when unchanged rates are shown to
+    keep the limit. Times that are never reached are None.
     """
 
     limit: Limit
@@ -62,32 +66,32 @@ class Foreseen:
     usual: timedelta
     smallest_usual: float | None
     cleared: timedelta | None
-    clearable: bool  # whether being kept is something to be shown at all: not for error categories
-    rare: bool  # whether the engine would only watch it, and not wait for it to be cleared
-    waits: bool  # whether the stage waits for everything to be cleared
+    clearable: bool  # whether it can be shown that the limit is kept; not so for error categories
+    rare: bool  # whether the engine only watches the limit instead of waiting until it is cleared
+    waits: bool  # whether the stage waits until every limit is cleared
     ways: Ways | None
-    seen: timedelta | None = None  # when harm of twice the limit is found four times in five
-    needs_sight: bool = False  # whether the stage waits for that
+    seen: timedelta | None = None  # when harm of twice the limit is detected with 80 % power
+    needs_sight: bool = False  # whether the stage waits until then
 
     @property
     def blind(self) -> bool:
-        """Whether the stage waits for sight of this limit and asks before it has it."""
+        """Whether the stage ends, and asks, before harm of twice the limit would be detected."""
         return self.needs_sight and (self.seen is None or self.seen > self.within)
 
     @property
     def in_time(self) -> bool:
-        """Whether the change that is looked for is noticed within the stage."""
+        """Whether the change to detect is noticed within the stage."""
         return self.noticed is not None and self.noticed <= self.within
 
     @property
     def kept_in_time(self) -> bool:
-        """Whether being kept is shown within the stage, or is nothing to be shown at all."""
+        """Whether the limit is shown to be kept within the stage, or cannot be shown at all."""
         return not self.clearable or (self.cleared is not None and self.cleared <= self.within)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Design:
-    """The parts of a plan that decide what can be seen."""
+    """The parts of a plan that determine what it can detect."""
 
     stages: tuple[Stage, ...]
     limits: tuple[Limit, ...]
@@ -98,17 +102,17 @@ class Design:
 
     @property
     def compared(self) -> tuple[Stage, ...]:
-        """The stages in which canary and control live side by side, open to everybody, and that have a time."""
+        """The stages with canary and control side by side, open to everyone, that last for some time."""
         return tuple(s for s in self.stages if s.compared and s.where is None and self.within(s) > timedelta(0))
 
     def within(self, stage: Stage) -> timedelta:
-        """The longest that a stage goes on by itself: where high risk has to be shown something, until it asks."""
+        """The longest the stage lasts: where something has to be shown first, until a person is asked."""
         waits = self.risk is Risk.HIGH or self.grow_on is not GrowOn.TIME
         return stage.longest if waits else stage.max_hold or stage.min_hold
 
 
 def design_of(plan: Plan, policy: Policy = BUILT_IN) -> Design:
-    """Of a plan, as it grows under a policy."""
+    """The design of a plan, as it grows under a policy."""
     return Design(
         stages=plan.stages,
         limits=plan.limits,
@@ -120,7 +124,7 @@ def design_of(plan: Plan, policy: Policy = BUILT_IN) -> Design:
 
 
 def foresee(design: Design, stage: Stage, known: Known) -> tuple[Foreseen, ...]:
-    """Every limit that acts, in order; nothing where the pace is unknown."""
+    """What each acting limit can detect in a stage, in the order of the limits; empty if the traffic is unknown."""
     if not known.daily_requests:
         return ()
     within, sighted = design.within(stage), design.grow_on is GrowOn.NOTICEABLE
@@ -141,7 +145,7 @@ def foresee(design: Design, stage: Stage, known: Known) -> tuple[Foreseen, ...]:
 
 
 def _seen(design: Design, stage: Stage, known: Known, limit: Limit) -> timedelta | None:
-    """When harm of twice the limit is found four times in five."""
+    """When harm of twice the limit is detected with 80 % power; None if never."""
     level, size = known.level(limit.metric), TWICE * limit.amount
     if limit.absolute or limit.per_category:
         size = TWICE - 1.0
@@ -151,18 +155,18 @@ def _seen(design: Design, stage: Stage, known: Known, limit: Limit) -> timedelta
 
 
 def best(design: Design, known: Known) -> tuple[Foreseen, ...]:
-    """Each limit in the stage that goes the farthest towards noticing it in time, the first where several do."""
+    """Each limit in the stage that comes closest to noticing it in time; the first one if several do."""
     stages = [foresee(design, stage, known) for stage in design.compared]
     return tuple(min(of, key=_hours_over) for of in zip(*stages, strict=True))
 
 
 def _hours_over(one: Foreseen) -> float:
-    """How many times the stage's time it takes; all that are in time are alike."""
+    """The time until it is noticed, in multiples of the stage's time; 1 for everything in time."""
     return inf if one.noticed is None else max(one.noticed / one.within, 1.0)
 
 
 def usually(stage: Stage, known: Known) -> timedelta:
-    """When a stage is left where nothing speaks against it: after its least hold and its least number of requests."""
+    """How long a stage lasts if nothing speaks against leaving it: its minimum hold and its minimum requests."""
     if not known.daily_requests:
         return stage.min_hold
     return max(stage.min_hold, timedelta(days=stage.min_samples / (known.daily_requests * stage.percent / 100)))
@@ -220,7 +224,7 @@ def _foreseen(design: Design, stage: Stage, known: Known, limit: Limit, usual: t
 
 
 def _per_hour(known: Known, level: Level, percent: float) -> float:
-    """Readings of the new version in an hour that count: requests of one user tell less than independent ones."""
+    """Effective canary readings per hour: repeated requests of a user count less than independent ones."""
     assert known.daily_requests is not None
     return known.daily_requests / 24 * percent / 100 * level.share / level.design_effect
 
@@ -230,6 +234,7 @@ def _canary_share(design: Design, percent: float) -> float:
 
 
 def _sought(limit: Limit) -> float:
+    """The relative or absolute change to detect."""
     if limit.per_category:
         return 1.0
     if limit.absolute:
@@ -238,7 +243,7 @@ def _sought(limit: Limit) -> float:
 
 
 def _sizes(limit: Limit, level: Level) -> tuple[float, float]:
-    """The smallest and the largest change that make sense in the limit's scale."""
+    """The smallest and the largest sensible change, in the limit's scale."""
     if limit.absolute or limit.per_category:
         return 0.001, 100.0
     if limit.scale is Scale.RELATIVE:
@@ -250,14 +255,14 @@ def _sizes(limit: Limit, level: Level) -> tuple[float, float]:
 
 
 def _shown(limit: Limit, size: float | None) -> float | None:
-    """A size as people read it: of a fixed limit the level itself."""
+    """A size as shown to people: for a fixed limit, the level itself."""
     if size is None:
         return None
     return limit.amount * (1 + size) if limit.absolute or limit.per_category else size
 
 
 def _least(enough: Callable[[float], bool], low: float, high: float) -> float | None:
-    """The least x in [low, high] that is enough, where more always helps; None where not even `high` is."""
+    """The smallest x in [low, high] that is enough, for a monotone `enough`; None if not even `high` is."""
     if not enough(high):
         return None
     if enough(low):
@@ -269,10 +274,10 @@ def _least(enough: Callable[[float], bool], low: float, high: float) -> float | 
 
 
 def _span(hours: float) -> timedelta | None:
-    """None where it is longer than anybody would wait, ten years."""
+    """The duration; None if it is longer than ten years."""
     return timedelta(hours=hours) if hours < 24 * 3650 else None
 
 
 def late(foreseen: Sequence[Foreseen]) -> tuple[Foreseen, ...]:
-    """Those whose own change is not noticed in the stage."""
+    """The limits that do not notice their own change within the stage."""
     return tuple(one for one in foreseen if not one.in_time)

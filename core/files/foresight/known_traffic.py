@@ -1,4 +1,4 @@
-"""What is known of a surface's traffic before a rollout: its pace and its levels, as measured or as assumed."""
+"""What is known of a surface's traffic before a rollout: its pace and its levels, measured or assumed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,14 +15,17 @@ from core.rollout.surface import Surface
 from core.stats import clustering, quantile
 from core.stats.checked import Array
 
-ENOUGH = 200  # of control's readings, before its level is believed
+ENOUGH = 200  # readings of control before its level is trusted
 DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """`daily_requests` is None where nothing tells it. `measured` is the rollout that the levels come from, empty where
-    they are assumed; `metrics` those that were really measured. `pace_from` says where the pace comes from."""
+    """The traffic of a surface. `daily_requests` is None if it is unknown; `pace_from` says where it comes from.
+
+    `measured` is the id of the rollout that the levels come from, empty if they are assumed; `metrics` lists those that
+    were measured.
+    """
 
     daily_requests: float | None
     pace_from: str
@@ -31,28 +34,31 @@ class Known:
     metrics: frozenset[str] = frozenset()
 
     def level(self, metric: str) -> Level:
-        """As measured, else as is typical."""
+        """The measured level of a metric, or else the typical one."""
         return self.levels.get(metric, TYPICAL[metric])
 
     @property
     def levels_from(self) -> str:
-        """Where the levels come from, as a sentence has it."""
+        """Where the levels come from, as a phrase."""
         return f"as measured in {self.measured}" if self.measured else "assumed: nothing was measured yet"
 
     def at_pace(self, daily_requests: float, source: str) -> "Known":
-        """The same with another pace."""
+        """The same traffic with another pace."""
         return replace(self, daily_requests=daily_requests, pace_from=source)
 
 
 def assumed(surface: Surface) -> Known:
-    """Before any rollout: what the surface file says, and typical levels."""
+    """The traffic before any rollout: the pace of the surface file, and typical levels."""
     if surface.daily_requests is None:
         return Known(daily_requests=None, pace_from="")
     return Known(daily_requests=float(surface.daily_requests), pace_from="daily_requests")
 
 
 def measured(surface: Surface, rollout: Rollout, sums: Sums, now: datetime) -> Known:
-    """As the control of a rollout showed; what it did not show is assumed. The surface file's pace comes first."""
+    """The traffic that the control of a rollout showed; the rest is assumed.
+
+    The surface file's pace takes precedence over the measured one.
+    """
     stages = [span.index for span in rollout.spans if rollout.plan.stages[span.index].compared]
     found = {key: level for key in CATALOGUE if (level := _level(sums, stages, key)) is not None}
     known = assumed(surface)
@@ -78,7 +84,7 @@ def _level(sums: Sums, stages: Sequence[int], metric: str) -> Level | None:
             level=(value + 0.5) / (weight + 1), share=share, design_effect=float(clustering.design_effect(arrays))
         )
     counted = cells.histogram(sums, stages, CONTROL, metric)
-    # Intake drops a mean's bins once its cap is frozen; how much buckets differ says about the same.
+    # Once the cap of a mean is frozen, its histogram is no longer stored; the buckets' spread is a good substitute.
     spread = _spread(counted) if sum(counted.values()) >= ENOUGH else _spread_of_buckets(arrays)
     if entry.quantile is None:
         return Level(level=value / weight, spread=spread, share=share) if value > 0 else None
@@ -87,7 +93,7 @@ def _level(sums: Sums, stages: Sequence[int], metric: str) -> Level | None:
 
 
 def _spread(counted: Mapping[int, int]) -> float:
-    """The standard deviation of the logarithm, at least 1 %."""
+    """The standard deviation of the logarithm, at least 0.01."""
     bins = np.array([b for b in counted if b > quantile.LOWEST], dtype=np.float64)
     if len(bins) == 0:
         return 0.01
@@ -98,7 +104,7 @@ def _spread(counted: Mapping[int, int]) -> float:
 
 
 def _spread_of_buckets(arrays: Array) -> float:
-    """The spread of a log-normal law with the variation that sums of buckets, shape (stages, 256, 2), betray."""
+    """The log-normal spread that explains how much sums of buckets vary; shape (stages, 256, 2)."""
     weight, value = arrays[..., 0], arrays[..., 1]
     total = weight.sum(axis=-1, keepdims=True)
     level = np.divide(value.sum(axis=-1, keepdims=True), total, out=np.zeros_like(total), where=total > 0)
@@ -108,7 +114,7 @@ def _spread_of_buckets(arrays: Array) -> float:
 
 
 def _pace(rollout: Rollout, sums: Sums, now: datetime) -> float | None:
-    """Requests a day over the stages that were open to everybody."""
+    """Requests per day in the stages that were open to everyone; None if there were none."""
     requests, days = 0.0, 0.0
     for span in rollout.spans:
         stage = rollout.plan.stages[span.index]

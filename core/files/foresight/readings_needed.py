@@ -1,4 +1,4 @@
-"""How many readings a limit needs: until a change is noticed, and until an unchanged version is shown to keep it."""
+"""How many readings a limit needs: until a change is noticed, and until no change is shown to keep the limit."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,13 +19,13 @@ from core.stats import clearing as clearing_stats
 from core.stats import planning
 
 ALPHA = 0.05
-ALONE = 1e-6  # the canary's share where its control is a fixed number: nothing but canary
-HIGH = 0.99  # the quantile at which means are cut
+ALONE = 1e-6  # the canary's share in a comparison with a fixed number instead of a control
+HIGH = 0.99  # the quantile at which values of a mean are capped
 _NORMAL = NormalDist()
 
 
 def evidence_needed(limits: Sequence[Limit], limit: Limit, *, segments: bool) -> float:
-    """ln of the evidence that a limit needs alone: its share of the role's error, of everybody, since the start."""
+    """ln of the evidence that the limit needs: its share of its role's error, for everyone, since the start."""
     acting = sum(one.acts and one.role is limit.role for one in limits)
     share = hypotheses(limit)[0].share
     if not limit.per_category:
@@ -36,9 +36,9 @@ def evidence_needed(limits: Sequence[Limit], limit: Limit, *, segments: bool) ->
     return log(1 / ALPHA) + log(max(acting, 1)) - log(share)
 
 
-@lru_cache(maxsize=8192)  # a file is checked more than once, and each time the same searches are made in every stage
+@lru_cache(maxsize=8192)  # a file is checked several times, and each check repeats the same searches in every stage
 def readings(limit: Limit, level: Level, size: float, *, canary_share: float, alpha: float) -> float:
-    """Expected canary readings until a change of this size is noticed; infinite where it never is."""
+    """Expected canary readings until a change of this size is noticed; infinite if it never is."""
     metric = CATALOGUE[limit.metric]
     if size <= 0 or not 0 < canary_share < 1:
         return inf
@@ -46,7 +46,7 @@ def readings(limit: Limit, level: Level, size: float, *, canary_share: float, al
         bound, rate = _against(limit, level, size)
         return _trials(bound, rate, ALONE, alpha)
     sides = (-1, 1) if limit.kind is Kind.CHANGES_BY else (-1,) if limit.kind is Kind.DROPS_BY else (1,)
-    # what is still inside a limit that is tested for certain is no evidence against it
+    # with a strict limit, only the part of a change beyond the limit is evidence
     beyond = size - limit.amount if limit.strict else size
     if beyond <= 0:
         return inf
@@ -67,7 +67,7 @@ def readings(limit: Limit, level: Level, size: float, *, canary_share: float, al
 
 
 def readings_to_clear(limit: Limit, level: Level, *, canary_share: float) -> float:
-    """Expected canary readings until an unchanged version is shown to keep the limit; infinite where it never is."""
+    """Expected canary readings until an unchanged version is shown to keep the limit; infinite if it never is."""
     metric = CATALOGUE[limit.metric]
     if limit.per_category or not 0 < canary_share < 1:
         return inf
@@ -87,7 +87,7 @@ def readings_to_clear(limit: Limit, level: Level, *, canary_share: float) -> flo
     if metric.kind is MetricKind.MEAN:
         return _units(level, _points(limit, level, limit.amount), canary_share)
     if metric.quantile is not None:
-        # the canary's readings are held against a threshold moved by the limit: fewer should lie above it
+        # canary readings are compared with a threshold shifted by the limit: fewer should exceed it
         kept = _clip(_above(metric.quantile, level, level.level * (1 + limit.amount)))
         gain = float(planning.growth(_clip(1 - metric.quantile), kept, canary_share))
         return clearing_stats.PRICE * log(1 / ALPHA) / gain if gain > 0 else inf
@@ -103,7 +103,7 @@ def _points(limit: Limit, level: Level, size: float) -> float:
 
 
 def _moved(limit: Limit, level: Level, change: float) -> float:
-    """The rate that the kernel sees after a change; of a quantile the share above control's own."""
+    """The rate that the test sees after a change; for a quantile, the share of values above control's quantile."""
     q = CATALOGUE[limit.metric].quantile
     if q is not None:
         factor = 1 + change if limit.scale is Scale.RELATIVE else 1 + change / level.level
@@ -112,7 +112,7 @@ def _moved(limit: Limit, level: Level, change: float) -> float:
 
 
 def _against(limit: Limit, level: Level, size: float) -> tuple[float, float]:
-    """(bound, rate) of a limit that needs no control, with a level so far above it."""
+    """(bound, rate) for a limit without a control, with a level that is this much above it."""
     metric = CATALOGUE[limit.metric]
     if metric.quantile is None:
         return _clip(limit.amount), _clip(limit.amount * (1 + size))
@@ -121,7 +121,7 @@ def _against(limit: Limit, level: Level, size: float) -> tuple[float, float]:
 
 
 def _above(q: float, level: Level, threshold: float) -> float:
-    """The share of values above a threshold, where their q-quantile is the level and their logarithm is normal."""
+    """The share of values above a threshold, for a log-normal distribution whose q-quantile is the level."""
     if threshold <= 0:
         return 1.0
     return 1 - _NORMAL.cdf(_NORMAL.inv_cdf(q) + log(threshold / level.level) / max(level.spread, 1e-3))
@@ -139,16 +139,16 @@ def _units(level: Level, margin: float, canary_share: float) -> float:
     )
 
 
-@lru_cache(maxsize=1024)  # asked for hundreds of times in one search for the smallest change that is noticed
+@lru_cache(maxsize=1024)  # called hundreds of times in one search for the smallest change that is noticed
 def _variation(spread: float) -> float:
-    """Standard deviation over mean of values cut at their 99th percentile, where their logarithm is normal."""
+    """Standard deviation over mean of a log-normal distribution capped at its 99th percentile."""
     values = np.exp(max(spread, 1e-3) * _cut_normal())
     return float(values.std() / values.mean())
 
 
 @cache
 def _cut_normal() -> NDArray[np.float64]:
-    """Two thousand values as the normal distribution has them, cut at its 99th percentile."""
+    """Two thousand evenly spaced quantiles of the normal distribution, capped at its 99th percentile."""
     middles = (np.arange(2000) + 0.5) / 2000
     return np.array([_NORMAL.inv_cdf(min(p, HIGH)) for p in middles])
 

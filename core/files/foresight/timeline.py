@@ -1,4 +1,4 @@
-"""A plan laid on the calendar: what would happen when, who is told, and who must agree."""
+"""A plan on the calendar: what happens when, who is notified, and who must approve."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,8 +13,10 @@ from core.rollout.surface import Surface
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One line of the timeline, in the policy's zone. `when_latest` is None where people or results decide;
-    `requests_expected` counts the new version's requests until the stage can be left, None where that is not known."""
+    """One line of the timeline, in the zone of the policy. `when_latest` is None if people or results decide.
+
+    `requests_expected` counts canary requests until the stage can be left; None if unknown.
+    """
 
     when_earliest: datetime
     when_latest: datetime | None
@@ -24,8 +26,10 @@ class Row:
 
 
 def timeline(plan: Plan, surface: Surface, policy: Policy, now: datetime) -> tuple[Row, ...]:
-    """Every row in order: notices and approvals first, then the stages, then the end. Steps wait for freezes and
-    quiet hours to pass, as they will."""
+    """Every row in order: notices and approvals, then the stages, then the end.
+
+    Steps wait for freezes and quiet hours to end, as they do in a real rollout.
+    """
     begin = max(
         plan.start or now, now + max((n.before or timedelta(0) for n in plan.told_before), default=timedelta(0))
     )
@@ -35,7 +39,7 @@ def timeline(plan: Plan, surface: Surface, policy: Policy, now: datetime) -> tup
 
 
 def lines(rows: Sequence[Row]) -> list[str]:
-    """Plain text, a line a row, dates with their weekday."""
+    """Plain text, one line per row; dates with their weekday."""
     width = max((len(spoken(row.when_earliest)) for row in rows), default=0)
     return [_line(row, width) for row in rows]
 
@@ -80,7 +84,7 @@ def _told(notice: NoticePlan, plan: Plan) -> str:
 
 def _stages(plan: Plan, surface: Surface, policy: Policy, begin: datetime) -> Iterator[Row]:
     earliest = begin
-    # a start that waits for people, or for nobody's fixed hour, has no latest moment
+    # a start that waits for people, or has no fixed time, has no latest time
     latest: datetime | None = begin if plan.start is not None and not plan.approvals.needed else None
     for number, stage in enumerate(plan.stages):
         asks = number > 0 and (stage.advance is Advance.APPROVE or plan.risk is Risk.HIGH)
@@ -94,7 +98,7 @@ def _stages(plan: Plan, surface: Surface, policy: Policy, begin: datetime) -> It
             requests_expected=_requests(stage, surface),
         )
         earliest += _lasts(stage, surface)
-        if stage.kind is not StageKind.BAKE:  # its end is no growth, so nothing keeps it waiting
+        if stage.kind is not StageKind.BAKE:  # its end is not growth, so freezes and quiet hours do not delay it
             earliest = _allowed(earliest, policy)
         latest = _left(stage, latest, policy)
     yield Row(
@@ -130,7 +134,7 @@ def _requests(stage: Stage, surface: Surface) -> int | None:
 
 
 def _lasts(stage: Stage, surface: Surface) -> timedelta:
-    """The minimum hold, or the time that its minimum sample takes, where the traffic is known and that is longer."""
+    """The minimum hold, or the time that the minimum sample takes if the traffic is known and that is longer."""
     if not surface.daily_requests or not stage.exposes or stage.where is not None:
         return stage.min_hold
     sampled = timedelta(days=stage.min_samples / (surface.daily_requests * stage.percent / 100))
@@ -138,7 +142,7 @@ def _lasts(stage: Stage, surface: Surface) -> timedelta:
 
 
 def _left(stage: Stage, entered: datetime | None, policy: Policy) -> datetime | None:
-    """When the stage is left at the latest; a gate waits for results, and a sample without an end may take for ever."""
+    """The latest end of the stage; None for gates, which wait for results, and for samples without a time limit."""
     if entered is None or stage.kind in GATES:
         return None
     if stage.max_hold is not None:
@@ -150,8 +154,8 @@ def _left(stage: Stage, entered: datetime | None, policy: Policy) -> datetime | 
 
 
 def _allowed(at: datetime, policy: Policy) -> datetime:
-    """The first moment from `at` on at which growing is allowed."""
-    for _ in range(50):  # a policy whose freezes and quiet hours never leave a gap has no such moment
+    """The first time from `at` on at which growth is allowed."""
+    for _ in range(50):  # stops for a policy whose freezes and quiet hours leave no gap
         if frozen := policy.frozen(at):
             at = frozen[1]
         elif policy.quiet is not None and policy.quiet_for("advance", at):
@@ -162,7 +166,10 @@ def _allowed(at: datetime, policy: Policy) -> datetime:
 
 
 def _next(end: time, local: datetime) -> datetime:
+    """The next time quiet hours end after `local`."""
     day = local.date() if local.time() < end else local.date() + timedelta(days=1)
     moment = datetime.combine(day, end, local.tzinfo)
-    past = moment.astimezone(UTC) <= local.astimezone(UTC)  # the clocks show this hour twice, and it is the second time
+    past = moment.astimezone(UTC) <= local.astimezone(
+        UTC
+    )  # the clocks repeat this hour, and this is its second occurrence
     return moment.replace(fold=1) if past else moment

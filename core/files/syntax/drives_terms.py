@@ -1,4 +1,4 @@
-"""A flag system that a rollout drives, as a file names it."""
+"""The `drives` section of a rollout file: the flag system that the rollout drives."""
 
 import re
 from typing import Annotated
@@ -15,10 +15,10 @@ _BELOW = re.compile(r"(/[A-Za-z0-9][A-Za-z0-9._~-]*)*/?")
 
 
 def _address(text: object) -> str:
-    """The address as it is compared: scheme and host in lower case, no slash at the end."""
+    """Parse an address into the form in which it is compared: lower-case scheme and host, no slash at the end."""
     said = 'write an address like "https://flags.example.com", without a query, a user or a password'
     if not isinstance(text, str):
-        raise ValueError(said)  # noqa: TRY004 - what pydantic takes for a problem of the file
+        raise ValueError(said)  # noqa: TRY004 - pydantic reports only ValueError as a problem of the file
     try:
         parts = urlsplit(text)
         port = parts.port
@@ -50,6 +50,7 @@ class UnleashTerms(Strict):
     strategy: Name
 
     def plan(self) -> DrivenFlag:
+        """The flag as it is in the plan."""
         return DrivenFlag(
             url=self.url,
             project=self.project,
@@ -66,4 +67,5 @@ class DrivesTerms(Strict):
     unleash: UnleashTerms
 
     def plan(self) -> DrivenFlag:
+        """The flag as it is in the plan."""
         return self.unleash.plan()

@@ -1,4 +1,4 @@
-"""The strictness that all files share, and the types of field that more than one of them has."""
+"""The base models of all files, and the field types that several of them share."""
 
 import re
 from collections.abc import Iterable
@@ -27,37 +27,38 @@ PARTS = ("prompt", "model", "params", "tools", "routing")
 
 
 class Strict(BaseModel):
-    """Unknown fields are refused, values do not change."""
+    """A model that refuses unknown fields and is immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Written(Strict):
-    """A whole file, which still knows where each of its values stands."""
+    """A whole file that knows where each of its values is written."""
 
     _source: Source = PrivateAttr()
 
     @property
     def source(self) -> Source:
+        """The file as it was read, with the place of every value."""
         return self._source
 
     def remember(self, source: Source) -> None:
-        """Called once, by reading: frozen models let private attributes be set."""
+        """Called once, after parsing. Frozen models allow setting private attributes."""
         self._source = source
 
     @property
     def fingerprint(self) -> str:
-        """The same data has the same fingerprint, however it is laid out."""
+        """Sixteen hex digits; equal data has the same fingerprint, whatever its layout."""
         return self._source.fingerprint
 
 
 def wrong(field: str, message: str) -> PydanticCustomError:
-    """An error of a whole model that is to point at one of its fields."""
+    """An error of a whole model that points at one of its fields."""
     return PydanticCustomError("written", "{message}", {"message": message, "field": field})
 
 
 def only(value: Any, why: str) -> PlainValidator:
-    """Of a field that has one value; any other is refused with why there is none."""
+    """A validator for a field with a single allowed value; for any other value, the error is `why`."""
 
     def check(given: Any) -> Any:
         if given != value or type(given) is not type(value):
@@ -68,7 +69,7 @@ def only(value: Any, why: str) -> PlainValidator:
 
 
 def known(what: str, choices: Iterable[str]) -> AfterValidator:
-    """A name out of a list; reading adds the nearest one to the message."""
+    """A validator for a name from a list; the parser adds the nearest one to the message."""
     names = list(choices)
 
     def check(name: str) -> str:
@@ -106,7 +107,7 @@ def _texts(value: Any) -> str | tuple[str, ...]:
 
 
 def one_or_many(item: dict[str, Any]) -> Schema:
-    """The schema of a list whose only entry may stand alone."""
+    """The JSON Schema of a list whose only item may be written without the list."""
     return Schema({"anyOf": [item, {"type": "array", "items": item}]})
 
 
@@ -177,6 +178,7 @@ class NoticeTerms(Strict):
     acknowledge: bool = False
 
     def plan(self) -> NoticePlan:
+        """The notice as it is in the plan."""
         return NoticePlan(
             channel=self.channel, audience=self.audience, before=self.before or None, acknowledge=self.acknowledge
         )

@@ -1,4 +1,4 @@
-"""A limit as it is written, `{metric: eval_pass_rate, drops_by: 2pp}`, and whether its unit suits its metric."""
+"""A limit as written, `{metric: eval_pass_rate, drops_by: 2pp}`, and whether its unit suits its metric."""
 
 from typing import Annotated, Literal
 
@@ -47,10 +47,11 @@ class LimitTerms(Strict):
 
     @property
     def kind(self) -> Kind:
+        """The kind that was written."""
         return next(kind for kind in Kind if getattr(self, kind.value) is not None)
 
     def limit(self, role: Role) -> Limit:
-        """The value that is judged, in the role of the list that it stands in."""
+        """The limit as it is in the plan; `role` follows from the list that it is written in."""
         amount, scale = self._measured()
         return Limit(
             metric=self.metric,
@@ -70,7 +71,7 @@ class LimitTerms(Strict):
 
 
 def measured(metric: Metric, kind: Kind, amount: Amount) -> tuple[float, Scale]:
-    """The amount in the scale that the kind and the metric ask for. Raises ValueError that says what to write."""
+    """The amount in the scale that kind and metric require. Raises ValueError that says what to write."""
     if amount.value < 0 or (amount.value == 0 and kind is not Kind.EXCEEDS):
         raise ValueError(f"{write_amount(amount)} is not above zero; the kind says the direction")
     if (metric.key == "new_error_category") != (kind is Kind.RATE_ABOVE):
@@ -89,7 +90,7 @@ def measured(metric: Metric, kind: Kind, amount: Amount) -> tuple[float, Scale]:
 
 
 def written(limit: Limit) -> dict[str, str | int]:
-    """The form that reads back to exactly this limit, without its role."""
+    """The terms that parse back to exactly this limit, without its role."""
     metric = CATALOGUE[limit.metric]
     match limit.scale:
         case Scale.POINTS:
@@ -135,7 +136,7 @@ def _change(metric: Metric, kind: Kind, amount: Amount) -> tuple[float, Scale]:
 def _relative(amount: Amount, kind: Kind) -> float:
     text = write_amount(amount)
     if amount.unit is Unit.TIMES and kind in (Kind.RISES_BY, Kind.EXCEEDS_NORMAL_BY) and amount.value > 1:
-        return float(round(amount.value - 1, 12))  # 1.5x of control is 50% more than control
+        return float(round(amount.value - 1, 12))  # 1.5x of control is 50 % more than control
     if amount.unit is Unit.NONE:
         raise ValueError(f"{text} what? write {text}% (relative to control)")
     if amount.unit is not Unit.PERCENT:

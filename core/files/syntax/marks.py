@@ -1,4 +1,4 @@
-"""YAML text to plain data that remembers where every value was written."""
+"""Parse YAML to plain data that remembers where every value was written."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ from core.files.syntax.problems import Path, Problem, Severity, Spot, Unreadable
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 30
 MAX_ALIASES = 50
-MAX_VALUES = 10_000  # counted after aliases are followed: a "billion laughs" file is small as text
+MAX_VALUES = 10_000  # counted after aliases are expanded, as a "billion laughs" file is small as text
 
 _TAG = "tag:yaml.org,2002:"
 _PLAIN = {_TAG + name for name in ("null", "bool", "int", "float", "str")}
@@ -25,22 +25,22 @@ _PLAIN = {_TAG + name for name in ("null", "bool", "int", "float", "str")}
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """A file as it was read: its data and, for each path in it, where the value and its key stand."""
+    """A file as it was read: its data and, for each path, the place of the value and of its key."""
 
     file: str
     lines: tuple[str, ...]
     data: Any
     values: Mapping[Path, Spot]
     keys: Mapping[Path, Spot]
-    shortened: Mapping[Path, str]  # numbers that were written otherwise, such as 1.10
+    shortened: Mapping[Path, str]  # the original text of numbers that lose digits, such as 1.10
 
     @cached_property
     def fingerprint(self) -> str:
-        """Sixteen hex digits over the data: comments, order of keys and layout do not count."""
+        """Sixteen hex digits over the data; comments, key order and layout do not matter."""
         return hashlib.sha256(json.dumps(self.data, sort_keys=True).encode()).hexdigest()[:16]
 
     def spot(self, path: Path, *, at_key: bool = False) -> Spot:
-        """Where `path` is written, or the nearest thing around it that is."""
+        """Where `path` is written, or the nearest enclosing value that is."""
         if at_key and path in self.keys:
             return self.keys[path]
         while path not in self.values:
@@ -56,7 +56,7 @@ class Source:
         severity: Severity = "error",
         also: Path | None = None,
     ) -> Problem:
-        """A finding about the value (or the key) at `path`; `also` is the path of the other line of a pair."""
+        """A problem with the value (or the key) at `path`; `also` is the path of the second place, if there is one."""
         spot = self.spot(path, at_key=at_key)
         return Problem(
             file=self.file,
@@ -71,10 +71,11 @@ class Source:
 
 
 def compose(text: str, file: str) -> Source:
-    """The data of one YAML or JSON document, read as PyYAML's safe loader does, with five differences that keep a
-    file honest: a key written twice is refused, so are tags, merge keys and whatever unfolds without end; dates and
-    times (`2027-01-04`, `20:00`) stay the text that was written; and what YAML 1.1 would change without a word (`NO`,
-    `010`, `1_000`) is refused. Raises Unreadable."""
+    """Parse one YAML or JSON document like PyYAML's safe loader, with differences that prevent surprises.
+
+    Refused are duplicate keys, tags, merge keys, unbounded aliases and nesting, and values that YAML 1.1 would silently
+    change (`NO`, `010`, `1_000`). Dates and times (`2027-01-04`, `20:00`) stay text. Raises UnreadableFile.
+    """
     if len(text) > MAX_BYTES or len(text.encode("utf-8", "replace")) > MAX_BYTES:
         message = f"the file is larger than {MAX_BYTES // 1024} KB; a rollout, surface or policy file is a page or two"
         raise Unreadable([Problem(file=file, line=1, column=1, message=message)])
@@ -97,7 +98,7 @@ def compose(text: str, file: str) -> Source:
 
 
 class _Loader(yaml.SafeLoader):
-    """A safe loader that gives up early on nesting and aliases without end."""
+    """A safe loader that stops early on excessive nesting and aliases."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012  (PyYAML's own name and type)
         first: [(tag, regexp) for tag, regexp in resolvers if tag in _PLAIN]
@@ -125,7 +126,7 @@ class _Loader(yaml.SafeLoader):
 
 
 class _Walk:
-    """One pass over the nodes: data, places, and everything that is wrong with them."""
+    """Reads the nodes in one pass: data, places, and everything that is wrong with them."""
 
     def __init__(self, loader: _Loader, lines: tuple[str, ...], file: str, is_json: bool) -> None:
         self.loader, self.lines, self.file, self.is_json = loader, lines, file, is_json
@@ -181,7 +182,7 @@ class _Walk:
         try:
             value = getattr(self.loader, f"construct_yaml_{kind}")(node)
             if self.is_json and kind == "str" and node.style is None:
-                value = json.loads(node.value)  # such as 1e-7, which YAML 1.1 takes for a word
+                value = json.loads(node.value)  # such as 1e-7, which YAML 1.1 reads as text
         except (ValueError, KeyError):
             return self.refuse(node, path, f'"{node.value[:40]}" cannot be read as {kind}')
         if isinstance(value, float) and not math.isfinite(value):
@@ -209,11 +210,11 @@ class _Walk:
 
 
 def _ambiguous(kind: str, written: str) -> str:
-    """What YAML 1.1 makes of a word or number that its reader would not: NO is false, 010 is 8. Empty otherwise."""
+    """How YAML 1.1 reads a word or number that people read otherwise: NO is false, 010 is 8. Empty if it does not."""
     if kind == "bool" and written.lower() not in ("true", "false"):
         return f"{'true' if written.lower() in ('yes', 'on') else 'false'} in YAML"
     plain = written.replace("_", "")
-    with suppress(ValueError):  # what is no number either is refused as that
+    with suppress(ValueError):  # if it is not a number either, the caller refuses it
         if kind == "float" and plain != written:
             return f"the number {float(plain):g} in YAML"
         if kind == "int" and not re.fullmatch(r"[-+]?(0|[1-9][0-9]*)|.*:.*", written):
@@ -228,7 +229,7 @@ def _in_1_1(written: str) -> int:
 
 
 def _is_json(text: str) -> bool:
-    """JSON may be indented with tabs, YAML may not; a tab inside a JSON string is always escaped."""
+    """Whether the text is a JSON object, which unlike YAML may be indented with tabs."""
     if not text.lstrip().startswith("{"):
         return False
     try:
@@ -239,7 +240,7 @@ def _is_json(text: str) -> bool:
 
 
 def _whole(text: str) -> str:
-    """JSON writes a character beyond U+FFFF as two escapes: joined here. Half of one becomes U+FFFD."""
+    """Join surrogate pairs, as JSON escapes characters beyond U+FFFF as two. A lone surrogate becomes U+FFFD."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 

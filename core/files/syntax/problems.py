@@ -1,4 +1,4 @@
-"""What is wrong in a file, as a value that points at the line, and the three forms in which it is told."""
+"""A problem in a file, as a value that points at its line, and the three forms in which it is shown."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ from typing import Literal, TypeAlias
 Path: TypeAlias = tuple[str | int, ...]
 Severity: TypeAlias = Literal["error", "warning"]
 
-LINE_SHOWN = 160  # longer source lines are cut to a window around the column
+LINE_SHOWN = 160  # longer source lines are cut to this many characters around the column
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spot:
-    """A place in a file; line and column count from 1."""
+    """A place in a file; lines and columns count from 1."""
 
     line: int
     column: int
@@ -22,7 +22,10 @@ class Spot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One finding. `path` leads to the value (`("rollback_when", 0, "metric")`); `also` is the other line of a pair."""
+    """One problem in a file. `path` leads to the value, as in `("rollback_when", 0, "metric")`.
+
+    `also` is the second place if the problem is about two.
+    """
 
     file: str
     line: int
@@ -45,7 +48,7 @@ class Problem:
 
 
 class Unreadable(Exception):
-    """A file that cannot be used as it is written; `problems` says why and where, and `str()` is what people read."""
+    """A file that cannot be used as written. `problems` says why and where; `str()` is the text for people."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems: tuple[Problem, ...] = tuple(sorted(problems, key=lambda p: (p.line, p.column)))
@@ -53,12 +56,12 @@ class Unreadable(Exception):
 
 
 def errors(problems: Iterable[Problem]) -> tuple[Problem, ...]:
-    """Those that refuse the file; the rest are warnings."""
+    """The problems that refuse the file; the rest are warnings."""
     return tuple(p for p in problems if p.severity == "error")
 
 
 def render(problems: Sequence[Problem]) -> str:
-    """For people: a line, the source and a caret for each problem, and a count per file. Empty where there is none."""
+    """For people: each problem with its source line and a caret, and a count per file. Empty if there are none."""
     lines: list[str] = []
     for file, group in groupby(problems, key=lambda p: p.file):
         found = list(group)
@@ -69,7 +72,7 @@ def render(problems: Sequence[Problem]) -> str:
 
 
 def render_github(problems: Iterable[Problem]) -> str:
-    """For GitHub Actions: a workflow command per problem, so that it shows beside the line in a review."""
+    """For GitHub Actions: a workflow command per problem, which shows up at its line in a review."""
     return "\n".join(
         f"::{p.severity} file={_property(p.file)},line={p.line},col={p.column},title={_property(p.dotted or p.file)}"
         f"::{_data(p.message)}"
@@ -78,7 +81,7 @@ def render_github(problems: Iterable[Problem]) -> str:
 
 
 def as_json(problem: Problem) -> dict[str, str | int]:
-    """For programs: the JSON pointer and the line, with the same message."""
+    """For programs: the JSON pointer, the line and the message."""
     return {
         "file": problem.file,
         "line": problem.line,

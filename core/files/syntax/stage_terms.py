@@ -1,4 +1,4 @@
-"""The stages as they are written, one model per kind, and what each means for the plan."""
+"""The stages as written, one model per kind, and the stages of the plan that each stands for."""
 
 from datetime import timedelta
 from typing import Annotated, Any, TypeAlias
@@ -47,6 +47,7 @@ class EvalStage(Strict):
         return self
 
     def stages(self, kind: StageKind) -> tuple[Stage, ...]:
+        """The one stage of the plan."""
         terms = EvalTerms(
             suite=self.suite,
             min_pass_rate=self.min_pass_rate,
@@ -64,6 +65,7 @@ class CostLatencyStage(Strict):
     max_p95_rise: Share | None = None
 
     def stages(self, kind: StageKind) -> tuple[Stage, ...]:
+        """The one stage of the plan."""
         terms = EvalTerms(suite=self.replay, max_cost_rise=self.max_cost_rise, max_p95_rise=self.max_p95_rise)
         return (Stage(kind=kind, name=kind.value, terms=terms),)
 
@@ -74,17 +76,19 @@ class DrillStage(Strict):
     within: Duration = timedelta(seconds=10)
 
     def stages(self, kind: StageKind) -> tuple[Stage, ...]:
+        """The one stage of the plan."""
         return (Stage(kind=kind, name=kind.value, drill_within=self.within),)
 
 
 class Exposed(Strict):
-    """What every stage has that shows the new version to somebody and compares."""
+    """The fields of every stage that exposes some people and compares them with a control."""
 
     max_hold: Duration | None = None
     min_samples: Samples = 0
     advance: Advance = Advance.AUTO
 
     def check_holds(self, hold: timedelta) -> None:
+        """Refuse a `max_hold` that is shorter than the minimum hold."""
         if self.max_hold is not None and self.max_hold < hold:
             raise wrong("max_hold", "max_hold is shorter than the minimum hold: this stage could never be left")
 
@@ -103,6 +107,7 @@ class CohortStage(Exposed):
         return self
 
     def stages(self, kind: StageKind) -> tuple[Stage, ...]:
+        """The one stage of the plan."""
         return (
             Stage(
                 kind=kind,
@@ -129,6 +134,7 @@ class CanaryStage(Exposed):
         return self
 
     def stages(self, kind: StageKind) -> tuple[Stage, ...]:
+        """The one stage of the plan."""
         return (
             Stage(
                 kind=kind,
@@ -163,9 +169,11 @@ class AbStage(Exposed):
 
     @property
     def length(self) -> timedelta:
+        """How long the comparison lasts, however it was written."""
         return timedelta(days=self.days) if self.days is not None else self.hold or timedelta(0)
 
     def stages(self, kind: StageKind) -> tuple[Stage, ...]:
+        """The one stage of the plan."""
         return (
             Stage(
                 kind=kind,
@@ -192,6 +200,7 @@ class RampStage(Exposed):
         return self
 
     def stages(self, kind: StageKind) -> tuple[Stage, ...]:
+        """One stage of the plan per step."""
         return tuple(
             Stage(
                 kind=kind,
@@ -213,6 +222,7 @@ class BakeStage(Strict):
     advance: Advance = Advance.AUTO
 
     def stages(self, kind: StageKind) -> tuple[Stage, ...]:
+        """The one stage of the plan."""
         return (Stage(kind=kind, name=kind.value, percent=100.0, min_hold=self.hold, advance=self.advance),)
 
 
@@ -237,7 +247,7 @@ class StageEntry(Strict):
     @model_validator(mode="before")
     @classmethod
     def _bare(cls, value: Any) -> Any:
-        """`- rollback_drill` and `- rollback_drill:` mean the stage with its defaults."""
+        """Accept `- rollback_drill` and `- rollback_drill:` as the stage with its defaults."""
         if isinstance(value, str):
             return {value: {}}
         if isinstance(value, dict):
@@ -255,10 +265,12 @@ class StageEntry(Strict):
 
     @property
     def kind(self) -> StageKind:
+        """The kind that was written."""
         return next(kind for kind in StageKind if getattr(self, kind.value) is not None)
 
     @property
     def terms(self) -> Terms:
+        """The terms under that kind."""
         found: Terms = getattr(self, self.kind.value)
         return found
 

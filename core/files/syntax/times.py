@@ -1,4 +1,4 @@
-"""Moments as people write them: a start, a date, an hour, an hour of the week."""
+"""Parse times as people write them: a start, a date, a time of day, an hour of the week; and format them."""
 
 import re
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ _WEEKLY = re.compile(r"([A-Za-z]{3})[a-z]*\s+(\d\d:\d\d)", re.ASCII)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
-    """A start as written; without a zone of its own it is in the policy's."""
+    """A start as written; without a zone of its own, it is in the policy's."""
 
     local: datetime  # naive
     zone: str = ""
 
     def at(self, default_zone: str) -> datetime:
-        """The moment, in UTC. An hour that the clocks repeat means the first; one they skip raises ValueError."""
+        """The start in UTC. An hour that the clocks repeat means the first; one that they skip raises ValueError."""
         if self.zone[:1] in ("+", "-"):
             return datetime.fromisoformat(f"{self.local.isoformat()}{self.zone}").astimezone(UTC)
         name = self.zone or default_zone
@@ -41,7 +41,7 @@ class Hour:
 
 
 def start(written: object) -> Start:
-    """`2026-11-24 10:00 Europe/Berlin`, or ISO 8601 with an offset. Raises ValueError."""
+    """Parse `2026-11-24 10:00 Europe/Berlin`, or ISO 8601 with an offset. Raises ValueError."""
     text = str(written).strip()
     found = _START.fullmatch(text)
     if found is None:
@@ -57,7 +57,7 @@ def start(written: object) -> Start:
 
 
 def day(written: object) -> date:
-    """`2027-01-04`. Raises ValueError."""
+    """Parse `2027-01-04`. Raises ValueError."""
     try:
         return date.fromisoformat(str(written).strip())
     except ValueError as error:
@@ -65,7 +65,7 @@ def day(written: object) -> date:
 
 
 def hour(written: object) -> time:
-    """`20:00`. Raises ValueError."""
+    """Parse `20:00`. Raises ValueError."""
     text = str(written).strip()
     if re.fullmatch(r"\d\d:\d\d", text, re.ASCII) is None:
         raise ValueError(f'"{text[:40]}" is not a time of day: write "20:00"')
@@ -76,7 +76,7 @@ def hour(written: object) -> time:
 
 
 def edge(written: object) -> Hour | date:
-    """Where a freeze begins or ends: `Fri 16:00` every week, or a date. Raises ValueError."""
+    """Parse the start or end of a freeze: `Fri 16:00` (every week) or a date. Raises ValueError."""
     text = str(written).strip()
     found = _WEEKLY.fullmatch(text)
     if found is not None and found[1].capitalize() in WEEKDAYS:
@@ -90,7 +90,7 @@ def edge(written: object) -> Hour | date:
 
 
 def zone(name: object) -> ZoneInfo:
-    """`Europe/Berlin`. Raises ValueError."""
+    """Parse a zone name such as `Europe/Berlin`. Raises ValueError."""
     try:
         return ZoneInfo(str(name))
     except (KeyError, ValueError, OSError) as error:
@@ -98,12 +98,12 @@ def zone(name: object) -> ZoneInfo:
 
 
 def spoken(moment: datetime) -> str:
-    """With its weekday, in the zone it carries: `Tue 24 Nov 2026 10:00 CET`."""
+    """Format a time with its weekday, in the zone it carries: `Tue 24 Nov 2026 10:00 CET`."""
     return f"{WEEKDAYS[moment.weekday()]} {moment.day} {moment:%b %Y %H:%M %Z}".rstrip()
 
 
 def ahead(span: timedelta) -> str:
-    """A span as a sentence has it: `24 h`, `15 min`."""
+    """Format a duration for a sentence: `24 h`, `15 min`."""
     seconds = span.total_seconds()
     for size, unit in ((86_400 * 2, "d"), (3600, "h"), (60, "min")):
         step = 86_400 if unit == "d" else size

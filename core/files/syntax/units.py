@@ -1,4 +1,4 @@
-"""Durations, percentages and amounts as people write them, to numbers and back without loss."""
+"""Durations, percentages and amounts as people write them: parse them, and format them without loss."""
 
 import re
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from math import isfinite
 
 LONGEST = timedelta(days=366)
 SMALLEST = 0.0001
-"""Percent: one in a million, which is as finely as people are divided."""
+"""In percent: one in a million, the finest share that bucketing can express."""
 
 _DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)\s*(ms|s|m|h|d)", re.ASCII)
 _SECONDS = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600), "d": Decimal(86400)}
@@ -17,7 +17,7 @@ _AMOUNT = re.compile(r"([+-]?)(\$?)(\d{1,15}(?:\.\d{1,18})?)\s*(pp|%|ms|s|x|)", 
 
 
 class Unit(StrEnum):
-    """What an amount was written in."""
+    """The unit that an amount was written in."""
 
     POINTS = "pp"
     PERCENT = "%"
@@ -29,14 +29,14 @@ class Unit(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Amount:
-    """A number with its unit: points and percent as fractions (`2pp` is 0.02), time in ms, money in dollars."""
+    """A number with its unit: points and percent as fractions (`2pp` is 0.02), times in ms, money in dollars."""
 
     value: float
     unit: Unit
 
 
 def duration(written: object) -> timedelta:
-    """`2s`, `15m`, `6h`, `7d`. Raises ValueError that says what to write."""
+    """Parse `2s`, `15m`, `6h` or `7d`. Raises ValueError that says what to write."""
     text = str(written).strip()
     if isinstance(written, int | float) and not isinstance(written, bool):
         raise ValueError(f"{text} what? write {text}s, {text}m, {text}h or {text}d")  # noqa: TRY004
@@ -52,7 +52,7 @@ def duration(written: object) -> timedelta:
 
 
 def write_duration(length: timedelta) -> str:
-    """The shortest form that reads back the same: `6h`, `90m`, `0.5s`."""
+    """The shortest form that parses back to the same duration: `6h`, `90m`, `0.5s`."""
     micro = length // timedelta(microseconds=1)
     for unit, size in (("d", 86_400_000_000), ("h", 3_600_000_000), ("m", 60_000_000)):
         if micro and micro % size == 0:
@@ -61,7 +61,7 @@ def write_duration(length: timedelta) -> str:
 
 
 def amount(written: object) -> Amount:
-    """`2pp`, `15%`, `4000ms` (or `4s`), `$0.02`, `1.5x`, or a bare number; a sign is kept. Raises ValueError."""
+    """Parse `2pp`, `15%`, `4000ms` (or `4s`), `$0.02`, `1.5x` or a bare number; a sign is kept. Raises ValueError."""
     text = _digits(Decimal(repr(written))) if _is_finite_float(written) else str(written).strip()
     found = None if isinstance(written, bool) else _AMOUNT.fullmatch(text)
     if found is None or (found[2] and found[4]):
@@ -77,12 +77,12 @@ def amount(written: object) -> Amount:
 
 
 def _is_finite_float(written: object) -> bool:
-    """A number that Python would write as 6e-05, which nobody wrote."""
+    """Whether Python may format the number as in 6e-05, which nobody writes."""
     return isinstance(written, float) and isfinite(written)
 
 
 def write_amount(given: Amount) -> str:
-    """The form that `amount` reads back to exactly the same value."""
+    """The form that `parse_amount` reads back to exactly the same value."""
     exact = Decimal(repr(given.value))
     match given.unit:
         case Unit.POINTS | Unit.PERCENT:
@@ -94,7 +94,7 @@ def write_amount(given: Amount) -> str:
 
 
 def percent(written: object) -> float:
-    """A share of traffic, `5` or `5%`, above 0 and up to 100. Raises ValueError."""
+    """Parse a share of traffic, `5` or `5%`, above 0 and up to 100. Returns percent. Raises ValueError."""
     given = amount(written)
     if given.unit not in (Unit.PERCENT, Unit.NONE):
         raise ValueError(f'"{written}" is not a percentage: write 5 or 5%')
@@ -107,7 +107,7 @@ def percent(written: object) -> float:
 
 
 def share(written: object) -> float:
-    """A fraction that must carry its sign: `92%` is 0.92. Raises ValueError for a bare number."""
+    """Parse a percentage that must carry its sign, as a fraction: `92%` is 0.92. Raises ValueError."""
     given = amount(written)
     if given.unit is Unit.NONE:
         raise ValueError(bare_rate(given))
@@ -117,13 +117,13 @@ def share(written: object) -> float:
 
 
 def bare_rate(given: Amount) -> str:
-    """What to say of a rate without its sign; up to 1 it was most likely meant as a fraction."""
+    """What to write instead of a rate without its sign. A number up to 1 was most likely meant as a fraction."""
     number = Decimal(repr(given.value))
     return f"{_digits(number)} what? write {_digits(number * 100 if abs(number) <= 1 else number)}%"
 
 
 def factor(written: object) -> float:
-    """How many times over: `2.5x`, above 1. Raises ValueError."""
+    """Parse a factor above 1, such as `2.5x`. Raises ValueError."""
     given = amount(written)
     if given.unit is not Unit.TIMES or given.value <= 1:
         raise ValueError(f'"{written}" is not a factor above 1: write 2.5x')
@@ -131,5 +131,6 @@ def factor(written: object) -> float:
 
 
 def _digits(number: Decimal) -> str:
+    """The number without an exponent and without trailing zeros."""
     text = f"{number:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
