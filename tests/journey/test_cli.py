@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from subprocess import CompletedProcess
 
+import httpx
 import pytest
 
 from core import watch
@@ -244,6 +245,7 @@ def test_it_writes_beside_a_running_serve(cli: Cli, machine: Callable[..., Machi
     serve = machine(sqlite_url).start("serve")
     done(cli("apply", "surface.yaml", "rollout.yaml"))
     done(cli("start", "R-1"))
+    waiting_until(lambda: _is_known(serve.url), lambda: "serve knows what the CLI declared", within=90)
     waiting_until(
         lambda: versions(serve.url, 1000) == {"v42", "v43"}, lambda: "serve serves what the CLI began", within=90
     )
@@ -251,3 +253,8 @@ def test_it_writes_beside_a_running_serve(cli: Cli, machine: Callable[..., Machi
     waiting_until(lambda: versions(serve.url, 1000) == {"v42"}, lambda: "serve is back on v42", within=90)
     with connect(sqlite_url) as database:
         assert any(isinstance(r.event, RolledBack) for r in Service(database).history("R-1"))
+
+
+def _is_known(url: str) -> bool:
+    flag = f"{url}/ofrep/v1/evaluate/flags/support-assistant"
+    return httpx.post(flag, json={"context": {"targetingKey": "user-1"}}, trust_env=False).status_code == 200

@@ -1,6 +1,5 @@
 """Rampart's processes in a tenth of the time: forked from one that has loaded everything and done nothing yet."""
 
-import multiprocessing
 import os
 import signal
 from dataclasses import dataclass, field
@@ -10,13 +9,10 @@ from pathlib import Path
 import psutil
 
 from core.store import append_lock, processes
+from tests.forks import FORKS
 from tests.journey.house import waiting_until
 from tests.journey.processes import STARTED, environment
 from tests.trials.faults.crash_points import Point
-
-_LOADED = ("tests.trials.faults.newborn", "tests.trials.faults.laborer")
-FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(list(_LOADED))
 
 
 @dataclass(slots=True)

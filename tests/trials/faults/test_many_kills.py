@@ -17,9 +17,9 @@ from core.rollout import exposure
 from core.service import Service
 from core.store import verify
 from core.store.database import Database, connect
+from tests.forks import FORKS
 from tests.journey import plans
 from tests.trials.faults import installation, laborer
-from tests.trials.faults.nursery import FORKS
 from tests.trials.length import pick
 
 KILLS = pick(50, 100)  # in one history: a longer one takes more of each life to read than to work
