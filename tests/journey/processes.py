@@ -117,6 +117,10 @@ class Process:
         assert self.running.poll() is None, f"{self.role} ended with {self.running.returncode}:\n{self.said()}"
         return any(line.startswith(STARTED) for line in self.said().splitlines())
 
+    @property
+    def lives(self) -> bool:
+        return self.running.poll() is None
+
     def said(self) -> str:
         return self.log.read_text()
 
@@ -150,7 +154,7 @@ class Machine:
 
     def stop(self) -> None:
         for process in self.started:
-            if process.running.poll() is None:
+            if process.lives:
                 process.kill()
 
 
