@@ -21,7 +21,6 @@ from bot.doctor import Finding
 from bot.settings import Settings
 from core.rollout import events as e
 from core.service import Service
-from core.store import schema
 from core.store.database import Database, connect
 from tests.journey import plans
 from tests.journey.house import waiting_until
@@ -81,15 +80,6 @@ class House:
         waiting_until(lambda: self.ready().status_code == 200, lambda: self.ready().text, within=SOON)
         waiting_until(lambda: self.served() == version, lambda: f"{version} again", within=SOON)
         assert self.figure("rampart_informed") == 1
-
-
-@pytest.fixture
-def server(postgres_url: Callable[[str], str]) -> Iterator[Server]:
-    opened = Server()
-    with connect(opened.url()) as database:
-        schema.migrate(database)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from sqlalchemy import make_url
 from bot.sandbox.control import Sandbox
 from core.rollout import events as e
 from core.service import Service
-from core.store import schema, verify
+from core.store import verify
 from core.store.database import connect
 from tests.journey import plans
 from tests.journey.house import waiting_until
@@ -26,13 +26,6 @@ from tests.trials.length import pick
 FALLS = pick(2, 20)
 WRITERS = 4
 PATIENCE = 20  # seconds for one answer
-
-
-@pytest.fixture
-def server(postgres_url: Callable[[str], str]) -> Iterator[Server]:
-    opened = Server()
-    yield opened
-    opened.close()
 
 
 class Writer:
@@ -73,7 +66,6 @@ class Writer:
 @pytest.mark.slow
 def test_a_server_that_falls_over_under_load(server: Server, nursery: Callable[..., Nursery], slack: Sandbox) -> None:
     with connect(server.url()) as database:
-        schema.migrate(database)
         place = nursery(server.url())
         web, worker = place.start("web"), place.start("worker")
         for process in (web, worker):

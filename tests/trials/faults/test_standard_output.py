@@ -2,7 +2,7 @@
 
 import os
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -11,7 +11,7 @@ import pytest
 
 from bot.sandbox.control import Sandbox
 from core.service import Service
-from core.store import outbox, schema
+from core.store import outbox
 from core.store.database import connect
 from tests.journey import plans
 from tests.journey.house import waiting_until
@@ -19,15 +19,6 @@ from tests.journey.processes import ROLLOUT, environment, post
 from tests.trials.faults.server import Server
 
 SOON = 60
-
-
-@pytest.fixture
-def server(postgres_url: Callable[[str], str]) -> Iterator[Server]:
-    opened = Server()
-    with connect(opened.url()) as database:
-        schema.migrate(database)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture(params=["full", "nobody-reads"])
