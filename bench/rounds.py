@@ -13,8 +13,8 @@ class Effort:
     """How long to measure.
 
     `seconds` is the length of one round of load, and `share` how many of the full number of repetitions there are. So
-    many `rollouts` run side by side for `crowded` seconds, looked at every `tick`. Slack has `told_within` seconds to be
-    told of one round before the next. The rest are events of the two long logs, and starts of the demonstration.
+    many `rollouts` run side by side for `crowded` seconds, looked at every `tick`. Slack has `told_within` seconds to
+    be told of one round before the next. The rest are events of the two long logs, and starts of the demonstration.
     """
 
     rounds: int

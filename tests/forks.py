@@ -2,6 +2,6 @@
 
 import multiprocessing
 
-_LOADED = ("tests.journey.forked", "tests.trials.faults.newborn", "tests.trials.faults.laborer")
+_LOADED = ("tests.journey.forked", "tests.trials.faults.newborn", "tests.trials.faults.laborer", "tests.warm")
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(list(_LOADED))

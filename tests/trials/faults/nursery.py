@@ -3,6 +3,7 @@
 import os
 import signal
 from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -76,7 +77,13 @@ class Nursery:
     born: list[Process] = field(default_factory=list)
 
     def start(
-        self, role: str, *, port: int = 0, dies_at: Point | None = None, stops_at: Point | None = None
+        self,
+        role: str,
+        *,
+        port: int = 0,
+        dies_at: Point | None = None,
+        stops_at: Point | None = None,
+        output: Connection | None = None,
     ) -> Process:
         """Begin `rollout <role>`; whoever may die at once is not waited for."""
         from tests.trials.faults import newborn
@@ -91,7 +98,7 @@ class Nursery:
             serves_on=self.serves_on,
             patience=self.patience,
         )
-        running = FORKS.Process(target=newborn.begin, args=(orders,), daemon=True)
+        running = FORKS.Process(target=newborn.begin, args=(orders, output), daemon=True)
         running.start()
         process = Process(role=role, log=log, running=running)
         self.born.append(process)
