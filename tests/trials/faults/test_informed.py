@@ -34,7 +34,7 @@ from tests.trials.faults.test_locked import foreign_program
 from tests.trials.faults.test_many_kills import begun as begun_by_hand
 from tests.trials.length import pick
 
-SERVES_ON = pick(5.0, 15.0)  # seconds: in earnest 15
+SERVES_ON = pick(4.0, 15.0)  # seconds: in earnest 15
 SOON = 90
 ROLL_BACK: dict[str, object] = {"command": "rollback", "reason": "odd answers"}
 
