@@ -29,14 +29,14 @@ def environment(**settings: str) -> dict[str, str]:
 
 
 def run(
-    *arguments: str, stdin: str = "", folder: Path | None = None, **settings: str
+    *arguments: str, stdin: str = "", folder: Path | None = None, installed: bool = LONG, **settings: str
 ) -> subprocess.CompletedProcess[str]:
     """One command of the `rollout` program, to its end.
 
-    Forked from a process that has loaded the program, which most of a command's time goes into; the installed one where
-    `settings` are Python's own, and in the long form.
+    Forked from a process that has loaded the program, which most of a command's time goes into. The `installed` one
+    where that is asked for, in the long form, and where `settings` are Python's own.
     """
-    if not LONG and not any(name.startswith(("PYTHON", "LC_")) for name in settings):
+    if not installed and not any(name.startswith(("PYTHON", "LC_")) for name in settings):
         return _forked(arguments, stdin, folder, settings)
     return subprocess.run(
         [ROLLOUT, *arguments],

@@ -3,8 +3,10 @@
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from subprocess import CompletedProcess
+from typing import Any
 
 import httpx
 import pytest
@@ -40,11 +42,17 @@ def files(tmp_path: Path) -> Path:
 def cli(sqlite_url: str, files: Path) -> Cli:
     """`cli("status", "R-1")` on a database with tables; names of files are those of the folder."""
 
-    def call(*arguments: str, **settings: str) -> CompletedProcess[str]:
+    def call(*arguments: str, **settings: Any) -> CompletedProcess[str]:
         placed = [str(files / a) if (files / a).is_file() else a for a in arguments]
         return run(*placed, **{"DATABASE_URL": sqlite_url, **settings})
 
     return call
+
+
+@pytest.fixture
+def installed(cli: Cli) -> Cli:
+    """The same, by the installed program: each command loads what it needs, and nothing else."""
+    return partial(cli, installed=True)
 
 
 def done(result: CompletedProcess[str]) -> str:
@@ -59,7 +67,8 @@ def refused(result: CompletedProcess[str], *words: str, status: int = 1) -> None
     assert "Traceback" not in result.stderr
 
 
-def test_from_a_file_to_a_rollback(cli: Cli) -> None:
+def test_from_a_file_to_a_rollback(installed: Cli) -> None:
+    cli = installed
     assert "nothing to say" in done(cli("lint", "surface.yaml", "rollout.yaml"))
     assert json.loads(done(cli("apply", "surface.yaml", "--json"))) == [
         {"kind": "surface", "id": "support-assistant", "changed": True}
