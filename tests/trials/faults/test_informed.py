@@ -291,7 +291,8 @@ def test_after_a_failover_that_lost_the_end_what_is_left_is_served_and_said(
         assert house.served() == "v42"
         line.lead_to(behind.url())
         waiting_until(lambda: house.served() == "v43", house.process.said, within=SOON)
-        assert "the database has lost the end of the log" in house.process.said()
+        lost = "the database has lost the end of the log"
+        waiting_until(lambda: lost in house.process.said(), house.process.said, within=SOON)  # just after it is served
         assert post(house.url, "/api/v1/rollouts/R-1/commands", ROLL_BACK, key="anew").status_code == 200
         assert house.served() == "v42"
     finally:
