@@ -13,8 +13,8 @@ class Effort:
     """How long to measure.
 
     `seconds` is the length of one round of load, and `share` how many of the full number of repetitions there are. So
-    many `rollouts` run side by side for `crowded` seconds, looked at every `tick`. The rest are events of the two long
-    logs, and starts of the demonstration.
+    many `rollouts` run side by side for `crowded` seconds, looked at every `tick`. Slack has `told_within` seconds to
+    be told of one round before the next. The rest are events of the two long logs, and starts of the demonstration.
     """
 
     rounds: int
@@ -25,6 +25,7 @@ class Effort:
     crowded: float
     rollouts: int = 50
     tick: float = 10.0
+    told_within: float = 60.0
     large_log: int
     startup_log: int
     demo_starts: int
@@ -62,9 +63,10 @@ SMALLEST = Effort(
     share=0.01,
     memory_idle=1,
     memory_loaded=3,
-    crowded=6,
+    crowded=4,
     rollouts=2,
     tick=1.0,
+    told_within=0.0,
     large_log=5_000,
     startup_log=5_000,
     demo_starts=1,

@@ -1,5 +1,7 @@
 """The field trial in its short form (`make field`): whole rollouts among robots, caches, late reports and nulls."""
 
+from functools import cache
+
 import pytest
 
 from bench.field.__main__ import SEED, is_about_the_version, lines
@@ -7,12 +9,18 @@ from bench.field.history import Outcome, play
 from core.rollout import holds
 from tests.trials.length import pick
 
-HARMLESS = pick((5, 9, 17), (5, 7, 9, 11, 17))
+HARMLESS = pick((5, 9), (5, 7, 9, 11, 17))
+
+
+@cache
+def harmless_outcome(number: int) -> Outcome:
+    """Played once by each worker."""
+    return play("", number, SEED)
 
 
 @pytest.fixture(scope="module")
 def harmless() -> list[Outcome]:
-    return [play("", number, SEED) for number in HARMLESS]
+    return [harmless_outcome(number) for number in HARMLESS]
 
 
 @pytest.mark.slow
@@ -29,7 +37,7 @@ CAREFUL = {"refusals +6 pp": (1, 6, 9), "errors +5 pp": (2, 3, 5), "quality -12 
 @pytest.mark.slow
 @pytest.mark.parametrize("scenario", CAREFUL)
 def test_gross_harm_never_reaches_everybody_at_standard_risk(scenario: str) -> None:
-    for number in CAREFUL[scenario][: pick(2, 3)]:
+    for number in CAREFUL[scenario][: pick(1, 3)]:
         found = play(scenario, number, SEED)
         assert found.risk == "standard"
         assert found.reached < 100, found
@@ -44,6 +52,6 @@ def test_a_history_can_be_played_again_from_its_seed() -> None:
 @pytest.mark.slow
 def test_the_report_names_the_histories_to_look_at() -> None:
     """Of one alone: another worker may have played the others."""
-    text = "\n".join(lines("", [play("", HARMLESS[0], SEED)], worst=3))
+    text = "\n".join(lines("", [harmless_outcome(HARMLESS[0])], worst=3))
     assert "rolled back" in text
     assert "split found wrong" in text

@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -12,9 +13,12 @@ from pathlib import Path
 
 import httpx
 
+from tests.forks import FORKS
 from tests.journey.house import waiting_until
+from tests.trials.length import LONG
 
 ROLLOUT = Path(sys.executable).with_name("rollout")
+TIMEOUT = 300  # seconds for one command
 STARTED = ("Rampart listens on ", "Rampart works.")
 
 
@@ -25,9 +29,15 @@ def environment(**settings: str) -> dict[str, str]:
 
 
 def run(
-    *arguments: str, stdin: str = "", folder: Path | None = None, **settings: str
+    *arguments: str, stdin: str = "", folder: Path | None = None, installed: bool = LONG, **settings: str
 ) -> subprocess.CompletedProcess[str]:
-    """One command of the `rollout` program, to its end."""
+    """One command of the `rollout` program, to its end.
+
+    Forked from a process that has loaded the program, which most of a command's time goes into. The `installed` one
+    where that is asked for, in the long form, and where `settings` are Python's own.
+    """
+    if not installed and not any(name.startswith(("PYTHON", "LC_")) for name in settings):
+        return _forked(arguments, stdin, folder, settings)
     return subprocess.run(
         [ROLLOUT, *arguments],
         env=environment(**settings),
@@ -35,8 +45,32 @@ def run(
         input=stdin,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=TIMEOUT,
     )
+
+
+def _forked(
+    arguments: tuple[str, ...], stdin: str, folder: Path | None, settings: dict[str, str]
+) -> subprocess.CompletedProcess[str]:
+    from tests.journey import forked
+
+    with tempfile.TemporaryDirectory() as place:
+        read, out, err = (Path(place) / name for name in ("in", "out", "err"))
+        read.write_text(stdin)
+        command = forked.Command(
+            arguments=arguments,
+            environment=environment(**settings),
+            folder=str(folder or Path.cwd()),
+            streams=(str(read), str(out), str(err)),
+        )
+        running = FORKS.Process(target=forked.carry_out, args=(command,))
+        running.start()
+        running.join(TIMEOUT)
+        if running.exitcode is None:
+            running.kill()
+            running.join()
+            raise subprocess.TimeoutExpired(list(arguments), TIMEOUT, out.read_text(), err.read_text())
+        return subprocess.CompletedProcess(list(arguments), running.exitcode, out.read_text(), err.read_text())
 
 
 @contextmanager
@@ -83,6 +117,10 @@ class Process:
         assert self.running.poll() is None, f"{self.role} ended with {self.running.returncode}:\n{self.said()}"
         return any(line.startswith(STARTED) for line in self.said().splitlines())
 
+    @property
+    def lives(self) -> bool:
+        return self.running.poll() is None
+
     def said(self) -> str:
         return self.log.read_text()
 
@@ -116,7 +154,7 @@ class Machine:
 
     def stop(self) -> None:
         for process in self.started:
-            if process.running.poll() is None:
+            if process.lives:
                 process.kill()
 
 

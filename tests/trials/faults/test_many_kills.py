@@ -17,12 +17,12 @@ from core.rollout import exposure
 from core.service import Service
 from core.store.audit import verify
 from core.store.database.connections import Database, connect
+from tests.forks import FORKS
 from tests.journey import plans
 from tests.trials.faults import installation, laborer
-from tests.trials.faults.nursery import FORKS
 from tests.trials.length import pick
 
-KILLS = pick(50, 100)  # in one history: a longer one takes more of each life to read than to work
+KILLS = pick(30, 100)  # in one history: a longer one takes more of each life to read than to work
 HISTORIES = range(pick(1, 25))  # on each database
 ENOUGH = KILLS // 4  # things of each kind that were done
 BETWEEN = (0.01, 0.3)  # seconds of work; a process that has just begun is killed, too

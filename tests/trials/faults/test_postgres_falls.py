@@ -14,7 +14,6 @@ from core.rollout import events as e
 from core.service import Service
 from core.store.audit import verify
 from core.store.database.connections import connect
-from core.store.schema import schema
 from tests.journey import plans
 from tests.journey.house import waiting_until
 from tests.journey.processes import post
@@ -27,13 +26,6 @@ from tests.trials.length import pick
 FALLS = pick(2, 20)
 WRITERS = 4
 PATIENCE = 20  # seconds for one answer
-
-
-@pytest.fixture
-def server(postgres_url: Callable[[str], str]) -> Iterator[Server]:
-    opened = Server()
-    yield opened
-    opened.close()
 
 
 class Writer:
@@ -74,7 +66,6 @@ class Writer:
 @pytest.mark.slow
 def test_a_server_that_falls_over_under_load(server: Server, nursery: Callable[..., Nursery], slack: Sandbox) -> None:
     with connect(server.url()) as database:
-        schema.migrate(database)
         place = nursery(server.url())
         web, worker = place.start("web"), place.start("worker")
         for process in (web, worker):

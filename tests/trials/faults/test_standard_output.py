@@ -1,9 +1,9 @@
 """Nobody takes what the program prints, on a full disk or at the end of a pipe: it does what it does otherwise."""
 
 import os
-import subprocess
+import signal
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from multiprocessing.connection import Connection
 
 import httpx
 import psutil
@@ -13,61 +13,45 @@ from bot.sandbox.control import Sandbox
 from core.service import Service
 from core.store.coordination import outbox
 from core.store.database.connections import connect
-from core.store.schema import schema
+from tests.forks import FORKS
 from tests.journey import plans
 from tests.journey.house import waiting_until
-from tests.journey.processes import ROLLOUT, environment, post
+from tests.journey.processes import post
+from tests.trials.faults.nursery import Nursery, Process
 from tests.trials.faults.server import Server
 
 SOON = 60
 
 
-@pytest.fixture
-def server(postgres_url: Callable[[str], str]) -> Iterator[Server]:
-    opened = Server()
-    with connect(opened.url()) as database:
-        schema.migrate(database)
-    yield opened
-    opened.close()
-
-
 @pytest.fixture(params=["full", "nobody-reads"])
-def output(request: pytest.FixtureRequest) -> Iterator[int]:
+def output(request: pytest.FixtureRequest) -> Iterator[Connection]:
     """Where whatever is written fails."""
     if request.param == "full":
-        taken = os.open("/dev/full", os.O_WRONLY)
+        taken = Connection(os.open("/dev/full", os.O_WRONLY), readable=False)
     else:
-        reader, taken = os.pipe()
-        os.close(reader)
+        reader, taken = FORKS.Pipe(duplex=False)
+        reader.close()
     yield taken
-    os.close(taken)
+    taken.close()
 
 
 @pytest.fixture
-def serving(server: Server, output: int, slack: Sandbox, tmp_path: Path) -> Iterator[str]:
-    settings = {
-        "DATABASE_URL": server.url(),
-        "SLACK_BOT_TOKEN": slack.bot_token,
-        "SLACK_SIGNING_SECRET": slack.signing_secret,
-        "SLACK_API_URL": slack.api_url,
-        "ROLLOUT_TICK": "1s",
-        "PORT": "0",
-    }
-    with (tmp_path / "errors").open("wb") as errors:
-        running = subprocess.Popen([ROLLOUT, "serve"], env=environment(**settings), stdout=output, stderr=errors)
-    yield f"http://127.0.0.1:{_port_of(running, tmp_path / 'errors')}"
-    running.terminate()
-    assert running.wait(SOON) == 0, (tmp_path / "errors").read_text()
-    assert "Traceback" not in (tmp_path / "errors").read_text()
+def serving(server: Server, output: Connection, nursery: Callable[..., Nursery]) -> Iterator[str]:
+    process = nursery(server.url()).start("serve", output=output)
+    yield f"http://127.0.0.1:{_port_of(process)}"
+    process.signal(signal.SIGTERM)
+    process.running.join(SOON)
+    assert process.running.exitcode == 0, process.said()
+    assert "Traceback" not in process.said()
 
 
-def _port_of(running: "subprocess.Popen[bytes]", errors: Path) -> int:
+def _port_of(process: Process) -> int:
     def ports() -> list[int]:
-        assert running.poll() is None, errors.read_text()
-        found = psutil.Process(running.pid).net_connections("inet")
+        assert process.lives, process.said()
+        found = psutil.Process(process.running.pid).net_connections("inet")
         return [one.laddr.port for one in found if one.status == psutil.CONN_LISTEN]
 
-    waiting_until(ports, lambda: f"it listens\n{errors.read_text()}", within=SOON)
+    waiting_until(ports, lambda: f"it listens\n{process.said()}", within=SOON)
     return ports()[0]
 
 

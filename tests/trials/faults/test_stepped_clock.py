@@ -123,7 +123,7 @@ def house(request: pytest.FixtureRequest, wall: Wall, slack: Sandbox, tmp_path: 
         "SLACK_BOT_TOKEN": slack.bot_token,
         "SLACK_API_URL": slack.api_url,
         "SLACK_SIGNING_SECRET": slack.signing_secret,
-        "ROLLOUT_TICK": "1s",
+        "ROLLOUT_TICK": "500ms",
         **wall.settings,
     }
     machine = Machine(folder=tmp_path, settings=settings)
