@@ -11,6 +11,7 @@ from bot.sandbox.changes import Changes
 from bot.sandbox.dispatch import Dispatch
 from bot.sandbox.faults import Faults
 from bot.sandbox.link import Links
+from bot.sandbox.narration import Narrator
 from bot.sandbox.page.routes import Page
 from bot.sandbox.persona import Persona, Reply
 from bot.sandbox.rate_limits import Mode, RateLimits
@@ -50,6 +51,7 @@ class Sandbox:
         self._server = server
         self.transport = transport
         self.changes = Changes()
+        self.narrator = Narrator(self.changes)
         self.workspace = Workspace(clock=clock, changes=self.changes)
         self.side = SlackSide(
             workspace=self.workspace,
@@ -89,7 +91,9 @@ class Sandbox:
             commands=commands,
         )
         token = secrets.token_urlsafe(24)
-        page = Page(side=sandbox.side, persona=sandbox.person, commands=commands, token=token)
+        page = Page(
+            side=sandbox.side, narrator=sandbox.narrator, persona=sandbox.person, commands=commands, token=token
+        )
         doors = slack_doors(sandbox.side, sandbox._links, sandbox._response_urls)
         sandbox._server.serve([*doors, *page.routes()], token)
         if app_url is not None:

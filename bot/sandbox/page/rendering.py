@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from bot.sandbox import people, presenting
+from bot.sandbox.narration import Narrator
 from bot.sandbox.page import chart, mrkdwn
 from bot.sandbox.people import Channel, Person
 from bot.sandbox.slack_side import ApiCall, Delivery, SlackSide
@@ -26,8 +27,9 @@ _IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".gif")
 class Renderer:
     """Fills the templates; everything that people or the app wrote is escaped."""
 
-    def __init__(self, side: SlackSide) -> None:
+    def __init__(self, side: SlackSide, narrator: Narrator) -> None:
         self._side = side
+        self._narrator = narrator
         self._templates = Environment(
             loader=FileSystemLoader(FOLDER / "templates"),
             autoescape=True,
@@ -43,7 +45,13 @@ class Renderer:
 
     def index(self, token: str, commands: tuple[str, ...]) -> str:
         """The empty page; its script fills it."""
-        return self._templates.get_template("index.html").render(token=token, people=people.PEOPLE, commands=commands)
+        return self._templates.get_template("index.html").render(
+            token=token, people=people.PEOPLE, commands=commands, told=self._narrator.told
+        )
+
+    def narration(self) -> str:
+        """What happens now and what comes next; empty where nobody tells it."""
+        return self._templates.get_template("narration.html").render(told=self._narrator.told).strip()
 
     def navigation(self, viewer: Person, current: str, unread: dict[str, int]) -> str:
         """Who may be acted as, the channels of this person, and the app's home."""
