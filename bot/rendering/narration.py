@@ -69,7 +69,7 @@ def _planned(rollout: Rollout, left: _Left, *, yours: bool) -> tuple[str, str]:
     if rollout.request is not None and not gates.is_open(rollout):
         who = "Be Lee and press Approve in the thread of its card" if yours else "Lee, a lead, approves in its thread"
         return (
-            f"{turn}{rollout.id} is planned: its card is in #ai-rollouts, and a notice each in #support and #marketing.",
+            f"{turn}{rollout.id} is planned: its card is in #ai-rollouts, a notice each in #support and #marketing.",
             f"{who}. Dana, who owns it, cannot.",
         )
     who = "Be Ana and press Start on its card" if yours else "Ana starts it"
@@ -90,7 +90,7 @@ def _running(rollout: Rollout, left: _Left) -> tuple[str, str]:
     soon = "as soon as enough was seen" if left.until(at) == "now" else f"{left.until(at)} at the earliest"
     return (
         now,
-        f"{headline.following(rollout)}, {soon}. If it breaks an agreed limit, everyone is back on {old} at once.",
+        f"{headline.following(rollout)}, {soon}; if it breaks an agreed limit, everyone is back on {old}.",
     )
 
 
