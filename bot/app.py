@@ -44,6 +44,7 @@ CONFIRM_EVERY = timedelta(seconds=0.2)
 DELIVER_EVERY = timedelta(seconds=0.25)
 DRIVE_EVERY = timedelta(seconds=0.25)
 LOOK_AT_FLAGS_EVERY = timedelta(seconds=5)
+REFRESH_CARDS_EVERY = timedelta(seconds=5)
 TICK_AT_MOST_EVERY = timedelta(seconds=1)
 HEED_CLOCK_EVERY = timedelta(seconds=2)
 FORGET_EVERY = timedelta(minutes=10)
@@ -314,6 +315,8 @@ def _schedule(
             pace=rest,
         )
         clock.every(DELIVER_EVERY, send, "deliver")
+        refresh = max(REFRESH_CARDS_EVERY / pace, TICK_AT_MOST_EVERY)
+        clock.every(refresh, lambda: jobs.refresh_cards(service, now()), "refresh cards")
         clock.daily(lambda: jobs.show_head(service, now()), "show head", now)
 
 

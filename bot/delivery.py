@@ -10,7 +10,7 @@ from slack_sdk import WebClient
 
 from bot import earlier_try
 from bot.attempts import Attempts, Later, Never, TakenOver
-from bot.rendering import announced, fallback, undelivered, witness, wording
+from bot.rendering import announced, card, fallback, undelivered, witness, wording
 from bot.rendering.blocks import Message
 from bot.web_api import WebApi
 from core import watch
@@ -161,13 +161,16 @@ class _Sender:
         def trend(metric: str) -> tuple[Point, ...]:
             return watch.trend(self._service, world.rollout(told.rollout), metric)
 
-        return announced.render(told, row.request["position"], world, entries, self._now(), name, trend)
+        def newer() -> card.Newer:
+            return watch.newest(self._service, world.rollout(told.rollout))
+
+        return announced.render(told, row.request["position"], world, entries, self._now(), name, trend, newer)
 
     def _post(self, row: Row, told: Announcement, rollout: Rollout, message: Message) -> Mapping[str, Any]:
         where: dict[str, Any] = {}
-        card = rollout.messages.get(CARD_KEY)
-        if told.kind not in _TOP_LEVEL and card is not None:
-            where = {"thread_ts": card.ts, "reply_broadcast": told.kind in _BROADCAST}
+        posted = rollout.messages.get(CARD_KEY)
+        if told.kind not in _TOP_LEVEL and posted is not None:
+            where = {"thread_ts": posted.ts, "reply_broadcast": told.kind in _BROADCAST}
         plainly: dict[str, Any] = {
             # By id where it is known: a channel may be renamed while a rollout runs.
             "channel": _channel_id(told, rollout) or told.channel,
@@ -211,8 +214,8 @@ class _Sender:
         def ask(method: str, arguments: dict[str, Any]) -> Mapping[str, Any]:
             return self._call(row, method, arguments)
 
-        card = rollout.messages.get(CARD_KEY)
-        thread = card.ts if card is not None and told.kind not in _TOP_LEVEL else ""
+        posted = rollout.messages.get(CARD_KEY)
+        thread = posted.ts if posted is not None and told.kind not in _TOP_LEVEL else ""
         # The card may have come between the two tries of something that was said outside its thread.
         places = (thread, "") if thread and told.urgent else (thread,)
         mark, since = self._mark(row, told), self._event(row).recorded_at
@@ -307,6 +310,6 @@ def _place(told: Announcement) -> str:
 
 def _channel_id(told: Announcement, rollout: Rollout) -> str | None:
     if told.channel == rollout.plan.engineering_channel:
-        card = rollout.messages.get(CARD_KEY)
-        return card.channel if card is not None else None
+        posted = rollout.messages.get(CARD_KEY)
+        return posted.channel if posted is not None else None
     return rollout.channels.get(told.channel)

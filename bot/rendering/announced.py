@@ -31,17 +31,18 @@ def render(
     at: datetime,
     mention: Callable[[str], str] = wording.escape,
     trend: summary.Trend = lambda _: (),
+    newer: Callable[[], card.Newer] = lambda: None,
 ) -> Message | None:
     """What to post or edit at `at`; `position` is that of the event it follows from. None: nothing any more.
 
-    `trend` tells how a metric of this rollout developed.
+    `trend` tells how a metric of this rollout developed, `newer` what was seen since its last evidence.
     """
     rollout = world.rollout(told.rollout)
     zone = world.policy.timezone
     entry = next((x for x in entries if x.position == position), None)
     match told.kind:
         case Kind.CARD:
-            return card.render(rollout, zone)
+            return card.render(rollout, zone, newer())
         case Kind.NOTICE | Kind.NOTICE_EDIT:
             return _notice(told, rollout, _title(world, rollout), at, zone, _others(world, rollout))
         case Kind.APPROVAL:

@@ -9,12 +9,12 @@ from core.rollout.world import World
 LISTED = 10
 
 
-def one(rollout: Rollout, zone: str) -> Message:
+def one(rollout: Rollout, zone: str, newer: card.Newer = None) -> Message:
     """The card's content, for one pair of eyes."""
     return blocks.message(
         headline.render(rollout, zone),
         blocks.section(headline.trail(rollout)),
-        blocks.lines(card.state_lines(rollout, zone)),
+        blocks.lines(card.state_lines(rollout, zone, newer)),
         card.steer(rollout),
         blocks.context(card.footer(rollout)),
     )

@@ -7,6 +7,7 @@ from bot.rendering.blocks import Message
 from bot.slack import asking
 from bot.slack.asking import Asked, Unsure
 from bot.slack.grammar import Parsed
+from core import watch
 from core.flags.evaluation import evaluate
 from core.rollout import exposure
 from core.rollout.context import is_same_person
@@ -23,7 +24,8 @@ def _one(parsed: Parsed, asked: Asked) -> Message:
             return status.versions(world)
         if len(world.open) > 1:
             return status.several(world.open, zone, "Open now")
-    return status.one(asking.rollout(parsed.rollout, asked, world, "status {id}"), zone)
+    rollout = asking.rollout(parsed.rollout, asked, world, "status {id}")
+    return status.one(rollout, zone, watch.newest(asked.service, rollout))
 
 
 def _list(parsed: Parsed, asked: Asked) -> Message:
