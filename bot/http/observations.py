@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from typing import Any
@@ -151,7 +151,7 @@ def answer(accepted: int, rejected: Sequence[Rejected]) -> bytes:
     """What the sender is told, item by item."""
     ordered = sorted(rejected, key=lambda r: r.index)
     # A message quotes what was sent, which need not be a text that can be sent back.
-    told = [asdict(replace(r, message=_printable(r.message))) for r in ordered]
+    told = [r if r.message.isascii() else replace(r, message=_printable(r.message)) for r in ordered]
     return orjson.dumps({"accepted": accepted, "rejected": told})
 
 
@@ -297,7 +297,7 @@ def _is_text(value: Any) -> bool:
 
 
 def _printable(text: str) -> str:
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+    return text.encode("utf-8", "replace").decode()
 
 
 def _time(value: Any, now: datetime) -> datetime:
