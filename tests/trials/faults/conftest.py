@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from bot.sandbox.control import Sandbox
+from tests.trials.faults.disks import mounted
 from tests.trials.faults.nursery import Nursery
 
 
@@ -36,3 +37,10 @@ def nursery(tmp_path: Path, slack: Sandbox) -> Iterator[Callable[..., Nursery]]:
     yield open_
     for one in opened:
         one.close()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 16 MB, where this user may mount one."""
+    with mounted(tmp_path / "disk", 16) as disk:
+        yield disk

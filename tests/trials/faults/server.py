@@ -27,6 +27,15 @@ class Server:
                 _give(self._data, data.stat().st_uid, data.stat().st_gid)
         self._server = get_server(self._data, cleanup_mode="delete")
 
+    def give(self, folder: Path) -> None:
+        """A folder, to the user whom the server runs as."""
+        if os.getuid() == 0:
+            _give(folder, self._data.stat().st_uid, self._data.stat().st_gid)
+
+    @property
+    def data(self) -> Path:
+        return self._data
+
     def url(self, database: str = "postgres") -> str:
         return self._server.get_uri(database)
 
