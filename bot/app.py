@@ -27,6 +27,7 @@ from bot.clock import Clock
 from bot.confirming import Confirming
 from bot.http import app as http_app
 from bot.http import bodies
+from bot.http.heads import Impatient
 from bot.outage import Outage
 from bot.redaction import Formatter, Redactor
 from bot.serving import Serving
@@ -151,7 +152,7 @@ class Program:
         config = uvicorn.Config(
             self.asgi,  # type: ignore[arg-type]
             loop="uvloop",
-            http="httptools",
+            http=Impatient,
             lifespan="on",
             log_config=None,  # its lines go where those of other libraries go
             log_level="warning",
