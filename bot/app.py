@@ -25,6 +25,7 @@ from bot.actuators.unleash import Unleash
 from bot.clock import Clock
 from bot.delivery import flags, messages
 from bot.http import app as http_app
+from bot.http.heads import Impatient
 from bot.http.middleware import bodies
 from bot.outbound.client import Door
 from bot.process import log_lines
@@ -48,6 +49,7 @@ CONFIRM_EVERY = timedelta(seconds=0.2)
 DELIVER_EVERY = timedelta(seconds=0.25)
 DRIVE_EVERY = timedelta(seconds=0.25)
 LOOK_AT_FLAGS_EVERY = timedelta(seconds=5)
+REFRESH_CARDS_EVERY = timedelta(seconds=5)
 TICK_AT_MOST_EVERY = timedelta(seconds=1)
 HEED_CLOCK_EVERY = timedelta(seconds=2)
 FORGET_EVERY = timedelta(minutes=10)
@@ -156,7 +158,7 @@ class Program:
         config = uvicorn.Config(
             self.asgi,  # type: ignore[arg-type]
             loop="uvloop",
-            http="httptools",
+            http=Impatient,
             lifespan="on",
             log_config=None,  # logs like every other library, see `configure_logging`
             log_level="warning",
@@ -324,6 +326,8 @@ def _schedule(
             pace=rest,
         )
         clock.every(DELIVER_EVERY, send, "deliver")
+        refresh = max(REFRESH_CARDS_EVERY / pace, TICK_AT_MOST_EVERY)
+        clock.every(refresh, lambda: jobs.refresh_cards(service, now()), "refresh cards")
         clock.daily(lambda: jobs.show_head(service, now()), "show head", now)
 
 

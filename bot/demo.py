@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection
 from pathlib import Path
@@ -18,10 +19,14 @@ from urllib.parse import urlsplit
 import httpx
 
 from bot import app
+from bot.rendering import narration
 from bot.sandbox import traffic
 from bot.sandbox.control import Sandbox
+from bot.sandbox.narration import Narration, Way
 from bot.settings import Settings
 from core import apply_file
+from core.rollout import gates
+from core.rollout.announcements import CARD_KEY
 from core.rollout.context import Actor
 from core.rollout.model import TERMINAL, Rollout, State
 from core.store.coordination import outbox
@@ -30,10 +35,10 @@ REQUESTS_A_MINUTE = 2000  # of the rollout's clock
 TICK = timedelta(seconds=10)
 SEED = 20261123
 FOR_EVER = datetime.max.replace(tzinfo=UTC)
-ROLLOUT = "R-1"
 SURFACE = "support-assistant"
 AHEAD = timedelta(seconds=15)  # of the rollout's clock; how far it may run ahead of the users' traffic
 GIVE_UP = timedelta(hours=4)  # of the rollout's clock
+FILE = "first-rollout.yaml"
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
@@ -80,6 +85,7 @@ def run(scenario: str, *, headless: bool, speed: float, port: int) -> bool:
     clock = FastClock(speed)
     with tempfile.TemporaryDirectory(prefix="rampart-demo-") as folder:
         sandbox = Sandbox.start(0 if headless else port, clock=clock)
+        sandbox.narrator.tell(Narration(now=narration.BEFORE[0], next=narration.BEFORE[1]))
         program = app.build(_settings(sandbox, Path(folder)), "serve", now=clock, pace=speed)
         try:
             url = program.serve_in_thread()
@@ -122,6 +128,16 @@ def _watch(story: "Story", sandbox: Sandbox) -> bool:
     return True
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Round:
+    """One rollout of the demonstration: the scenario that its users live through, and what was live before it."""
+
+    rollout: str
+    scenario: str
+    old_version: str
+    yours: bool = False  # nobody presses anything but whoever is at the page
+
+
 class Story:
     """Plays the people and users of the demonstration, through the same interfaces that real ones use."""
 
@@ -135,6 +151,7 @@ class Story:
         self._sandbox = sandbox
         self._clock = clock
         self._over = threading.Event()
+        self._round = Round(rollout="R-1", scenario=scenario, old_version="v42")
 
     def tell(self) -> bool:
         """Play it and print the transcript; returns whether it ended as expected."""
@@ -157,34 +174,58 @@ class Story:
     def play(self, interrupted: threading.Event, *, stay: bool = False) -> None:
         """From applying the files to the end of the rollout, with user traffic all the while."""
         users = threading.Thread(target=self._users, args=(interrupted,), name="users", daemon=True)
+        narrator = threading.Thread(target=self._narrate, name="narrator", daemon=True)
         try:
-            self._apply()
+            narrator.start()
+            self._apply("surface.yaml", (EXAMPLES / "surface.yaml").read_text(encoding="utf-8"))
+            self._apply(FILE, (EXAMPLES / FILE).read_text(encoding="utf-8"))
             users.start()
             self._people()
             self._until(lambda: self._rollout().state in TERMINAL, interrupted)
             self._until(self._settled, interrupted)
             if stay and not interrupted.is_set():
                 state = self._rollout().state.replace("_", " ")
-                print(f"  {ROLLOUT} is {state}. Users and Slack go on. Try a file of yours:")
+                print(
+                    f"  {self._round.rollout} is {state}. Users and Slack go on; the next rollout is yours to approve."
+                )
+                print("  Or try a file of yours:")
                 print(f"  curl --data-binary @rollout.yaml {self.url}/api/v1/files\n", flush=True)
+                self._begin_another()
                 interrupted.wait()
         finally:
             self._over.set()
             if users.is_alive():
                 users.join()
+            narrator.join()
 
-    def _apply(self) -> None:
-        ana = Actor(id="slack:T0SANDBOX1/U0DANA0001", handle="@dana")
-        for name in ("surface.yaml", "first-rollout.yaml"):
-            apply_file.apply_text(
-                self._program.service,
-                (EXAMPLES / name).read_text(encoding="utf-8"),
-                name,
-                by=ana,
-                at=self._clock(),
-                command_id=f"demo:{name}",
-                resolve_handle=app.resolver(self._program.settings),
-            )
+    def _apply(self, name: str, text: str) -> str:
+        """Hand in a file as Dana; the name of what it is about."""
+        applied = apply_file.apply_text(
+            self._program.service,
+            text,
+            name,
+            by=Actor(id="slack:T0SANDBOX1/U0DANA0001", handle="@dana"),
+            at=self._clock(),
+            command_id=f"demo:{name}",
+            resolve_handle=app.resolver(self._program.settings),
+        )
+        return applied.id
+
+    def _begin_another(self) -> None:
+        """Leave a rollout to whoever is at the page: harmless after a harmful one, and the other way round."""
+        live = self._program.service.world().surfaces[SURFACE].live
+        text = another_file((EXAMPLES / FILE).read_text(encoding="utf-8"), live)
+        rollout = self._apply("another-rollout.yaml", text)
+        scenario = "refusals" if self.scenario in traffic.HARMLESS else "healthy"
+        self._round = Round(rollout=rollout, scenario=scenario, old_version=live, yours=True)
+
+    def _narrate(self) -> None:
+        """Say over the page what happens, from the rollout as it is, until all is over."""
+        while not self._over.wait(0.2):
+            told, rollout = self._round, self._program.service.peek().rollouts.get(self._round.rollout)
+            if rollout is not None:
+                now, following = narration.tell(rollout, self._clock(), pace=self.speed, yours=told.yours)
+                self._sandbox.narrator.tell(Narration(now=now, next=following, way=_way(rollout, told)))
 
     def _people(self) -> None:
         approval = self._sandbox.wait_message("#ai-rollouts", contains="Approval needed", timeout=30)
@@ -192,7 +233,7 @@ class Story:
         self._sandbox.person("sam").click(notice, "Got it")
         self._sandbox.person("lee").click(approval, "Approve")
         self._sandbox.wait_message("#marketing", contains="support assistant", timeout=30)
-        self._sandbox.person("ana").command(f"/rollout start {ROLLOUT}")
+        self._sandbox.person("ana").command(f"/rollout start {self._round.rollout}")
         if self._rollout().state is State.PLANNED:  # the lead time is not over yet, so start once it is
             message = self._sandbox.ephemerals("ana")[-1]
             self._sandbox.person("ana").click(message, "Start then")
@@ -231,13 +272,14 @@ class Story:
             served.append({"at": at, **({"exposure": exposure} if exposure else {})})
             return answer["variant"], answer["metadata"]["version"]
 
-        seen = traffic.respond(chance, self.scenario, self._clock(), count, serve, "v42")
+        story = self._round
+        seen = traffic.respond(chance, story.scenario, self._clock(), count, serve, story.old_version)
         batch = {"observations": [{**one, "surface": SURFACE, **how} for one, how in zip(seen, served, strict=True)]}
         key = f"demo-{number}"
         client.post("/api/v1/observations", json=batch, headers={"idempotency-key": key}, timeout=30).raise_for_status()
 
     def _rollout(self) -> Rollout:
-        return self._program.service.peek().rollouts[ROLLOUT]
+        return self._program.service.peek().rollouts[self._round.rollout]
 
     def _settled(self) -> bool:
         rollout = self._rollout()
@@ -251,6 +293,33 @@ class Story:
         give_up = self._clock() + GIVE_UP
         while not true() and not interrupted.is_set() and self._clock() < give_up:
             self._over.wait(0.05)
+
+
+def another_file(text: str, live: str) -> str:
+    """The file of the next rollout: another instruction, beginning at what is live now."""
+    changed = {
+        "rollout: fix-first": "rollout: fix-only",
+        f"from: {SURFACE}@v42": f"from: {SURFACE}@{live}",
+        "steps to fix it first, then the cause in one sentence.": "steps to fix it, and nothing else.",
+        "replies bury the fix": "replies are still too long",
+        "Answers start with the fix and are about a third shorter.": "Answers are the steps of the fix alone.",
+    }
+    for old, new in changed.items():
+        text = text.replace(old, new)
+    return text
+
+
+def _way(rollout: Rollout, story: Round) -> Way | None:
+    """Where somebody who is to act themselves finds the button."""
+    card = rollout.messages.get(CARD_KEY)
+    if not story.yours or card is None or rollout.state in TERMINAL:
+        return None
+    asked = (
+        rollout.state in {State.PLANNED, State.WAITING} and rollout.request is not None and not gates.is_open(rollout)
+    )
+    if asked:
+        return Way(label="Be Lee, in its thread", person="lee", channel="ai-rollouts", thread=card.ts)
+    return Way(label="Be Ana, at its card", person="ana", channel="ai-rollouts")
 
 
 def _connection(url: str) -> HTTPConnection:

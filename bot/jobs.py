@@ -17,7 +17,7 @@ from core import apply_file, watch
 from core.files.syntax.problems import Unreadable
 from core.rollout import commands as c
 from core.rollout import driving
-from core.rollout.announcements import Announcement, Kind
+from core.rollout.announcements import CARD_KEY, Announcement, Kind
 from core.rollout.context import ENGINE, Actor
 from core.rollout.model import Rollout, State
 from core.rollout.refusal import Refused
@@ -37,6 +37,8 @@ PARTS = 10  # the looks of different rollouts are spread over an interval in as 
 OVERDUE = 1.5  # a rollout is overdue after this many look intervals of real time
 LOOK_AT_OPEN = timedelta(minutes=1)  # for a driven flag that does not have its decided value yet
 LOOK_AT_SETTLED = timedelta(minutes=5)
+CARD_EVERY = timedelta(minutes=1)
+CARDS_AT_ONCE = 30  # cards that are edited within that time
 LET_GO_AFTER = timedelta(minutes=15)  # after a rollback, once the flag is settled
 _LEASE = timedelta(seconds=60)
 _CLOCKS_DIFFER = timedelta(
@@ -214,6 +216,35 @@ def show_head(service: Service, now: datetime) -> None:
     )
     with service.database.plain_writing() as connection:
         outbox.add(connection, row)
+
+
+def refresh_cards(service: Service, now: datetime) -> None:
+    """Have the card of whatever is looked at edited once a minute where a look has shown something new; where very many
+    are under way they take turns, as Slack takes about fifty edits a minute."""
+    looked_at = [r for r in service.peek().open if r.is_looked_at and CARD_KEY in r.messages]
+    every = CARD_EVERY * -(-len(looked_at) // CARDS_AT_ONCE)
+    for rollout in looked_at:
+        slot = _slot(now, every, rollout.id)
+        key = f"refresh:{rollout.id}:{slot.isoformat()}"
+        with service.database.reading() as connection:
+            news = looks.newest_news(connection, rollout.id)
+            if news is None or news < slot - every or outbox.find(connection, key) is not None:
+                continue
+        if rollout.evidence_at is not None and news <= rollout.evidence_at:
+            continue  # it was told with that evidence
+        channel = rollout.plan.engineering_channel
+        told = Announcement(kind=Kind.CARD, rollout=rollout.id, channel=channel, key=CARD_KEY)
+        row = outbox.new(
+            kind=messages.KIND,
+            ordering_key=f"slack:{channel}",
+            idempotency_key=key,  # of many workers that come here at once, one adds a row
+            request={"announcement": told.fields(), "position": service.peek().position},
+            due_at=now,
+            position=service.peek().position,
+            supersede_key=f"{Kind.CARD}:{rollout.id}:{CARD_KEY}",
+        )
+        with service.database.plain_writing() as connection:
+            outbox.add(connection, row)
 
 
 def heed_clock(service: Service, now: datetime, speed: float) -> None:

@@ -104,6 +104,18 @@ def evidence(service: Service, rollout: Rollout) -> Judgement | None:
     return replace(judgement, segments=measures.segments(question, judgement.state))
 
 
+def newest(service: Service, rollout: Rollout) -> tuple[Judgement, datetime] | None:
+    """What the newest look says as a whole, and when that was; None where nothing is newer than the last evidence."""
+    if not rollout.is_looked_at:
+        return None
+    with service.database.reading() as connection:
+        latest = looks.latest(connection, rollout.id)
+        _, looked_at = looks.newest(connection, rollout.id)
+    if latest is None or looked_at is None or (rollout.evidence_at is not None and looked_at <= rollout.evidence_at):
+        return None
+    return record.load_judgement(json.loads(latest[1])["judgement"]), looked_at
+
+
 def trend(service: Service, rollout: Rollout, metric: str) -> tuple[series.Point, ...]:
     """How the difference of a metric developed over the looks so far, thinned to what a chart can show."""
     return trends(service, rollout, (metric,))[metric]

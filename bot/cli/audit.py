@@ -94,8 +94,8 @@ def _tell_lacking(old: "list[Rollout]", others: "list[Rollout]") -> bool:
     """Print which looks are gone; whether none is missing that should be there."""
     if old:
         print(
-            f"The looks of {len(old)} rollout(s) that ended, {old[0].id} to {old[-1].id}, are gone, as after "
-            "ROLLOUT_KEEP_DAYS: their verdicts stand in the log and cannot be computed again."
+            f"The looks of {wording.plural(len(old), 'rollout')} that ended, {old[0].id} to {old[-1].id}, are gone, as "
+            "after ROLLOUT_KEEP_DAYS: their verdicts stand in the log and cannot be computed again."
         )
     for rollout in others:
         print(f"{rollout.id}: its looks are gone, and nothing deletes them so early.", file=sys.stderr)

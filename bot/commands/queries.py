@@ -7,6 +7,7 @@ from bot.commands.grammar import Parsed
 from bot.commands.request import Asked, Unsure
 from bot.rendering.answers import history, notice_overview, status, whois
 from bot.rendering.blocks.blocks import Message
+from core import watch
 from core.flags.evaluation import evaluate
 from core.rollout import exposure
 from core.rollout.context import is_same_person
@@ -23,7 +24,8 @@ def _one(parsed: Parsed, asked: Asked) -> Message:
             return status.versions(world)
         if len(world.open) > 1:
             return status.several(world.open, zone, "Open now")
-    return status.one(request.rollout(parsed.rollout, asked, world, "status {id}"), zone)
+    rollout = request.rollout(parsed.rollout, asked, world, "status {id}")
+    return status.one(rollout, zone, watch.newest(asked.service, rollout))
 
 
 def _list(parsed: Parsed, asked: Asked) -> Message:

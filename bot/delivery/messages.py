@@ -14,7 +14,7 @@ from bot.outbound.attempts import Attempts, Later, Never, TakenOver
 from bot.rendering import wording
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.charts import fallback
-from bot.rendering.messages import announced, undelivered, witness
+from bot.rendering.messages import announced, card, undelivered, witness
 from core import watch
 from core.judging.report.series import Point
 from core.rollout import commands as c
@@ -171,14 +171,17 @@ class _Sender:
         def trend(metric: str) -> tuple[Point, ...]:
             return watch.trend(self._service, world.rollout(told.rollout), metric)
 
-        return announced.render(told, row.request["position"], world, entries, self._now(), name, trend)
+        def newer() -> card.Newer:
+            return watch.newest(self._service, world.rollout(told.rollout))
+
+        return announced.render(told, row.request["position"], world, entries, self._now(), name, trend, newer)
 
     def _post(self, row: Row, told: Announcement, rollout: Rollout, message: Message) -> Mapping[str, Any]:
         """Post the message, in the card's thread unless it belongs to the top level."""
         where: dict[str, Any] = {}
-        card = rollout.messages.get(CARD_KEY)
-        if told.kind not in _TOP_LEVEL and card is not None:
-            where = {"thread_ts": card.ts, "reply_broadcast": told.kind in _BROADCAST}
+        posted = rollout.messages.get(CARD_KEY)
+        if told.kind not in _TOP_LEVEL and posted is not None:
+            where = {"thread_ts": posted.ts, "reply_broadcast": told.kind in _BROADCAST}
         plainly: dict[str, Any] = {
             # By id if known, as a channel may be renamed while a rollout runs.
             "channel": _channel_id(told, rollout) or told.channel,
@@ -224,8 +227,8 @@ class _Sender:
         def ask(method: str, arguments: dict[str, Any]) -> Mapping[str, Any]:
             return self._call(row, method, arguments)
 
-        card = rollout.messages.get(CARD_KEY)
-        thread = card.ts if card is not None and told.kind not in _TOP_LEVEL else ""
+        posted = rollout.messages.get(CARD_KEY)
+        thread = posted.ts if posted is not None and told.kind not in _TOP_LEVEL else ""
         # An urgent message may have been posted outside the thread before the card was.
         places = (thread, "") if thread and told.urgent else (thread,)
         mark, since = self._mark(row, told), self._event(row).recorded_at
@@ -323,6 +326,6 @@ def _place(told: Announcement) -> str:
 def _channel_id(told: Announcement, rollout: Rollout) -> str | None:
     """The id of the announcement's channel, if something was posted there before."""
     if told.channel == rollout.plan.engineering_channel:
-        card = rollout.messages.get(CARD_KEY)
-        return card.channel if card is not None else None
+        posted = rollout.messages.get(CARD_KEY)
+        return posted.channel if posted is not None else None
     return rollout.channels.get(told.channel)

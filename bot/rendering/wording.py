@@ -17,6 +17,7 @@ from core.judging.model.verdict import (
     TooEarly,
     Verdict,
 )
+from core.metrics.money import dollars
 from core.rollout.model import Rollout, State
 from core.rollout.plan import GATES, Stage, StageKind
 
@@ -100,7 +101,7 @@ def value(number: float | None, unit: str) -> str:
     if unit.startswith("%"):
         return f"{number * 100:.2f} %" if abs(number) < 0.01 else f"{number * 100:.1f} %"
     if unit == "US$":
-        return f"${number:.4f}" if abs(number) < 1 else f"${number:,.2f}"
+        return dollars(number)
     if unit == "ms":
         return f"{number / 1000:.2f} s" if abs(number) >= 1000 else f"{number:.0f} ms"
     if unit.startswith("per 1,000"):

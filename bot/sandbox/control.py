@@ -10,6 +10,7 @@ from bot.sandbox.api.response_urls import ResponseUrls
 from bot.sandbox.app_delivery.dispatch import Dispatch
 from bot.sandbox.app_delivery.socket_mode import Links
 from bot.sandbox.app_delivery.transports import OverHttp, OverSocket
+from bot.sandbox.narration import Narrator
 from bot.sandbox.page.routes import Page
 from bot.sandbox.persona import Persona, Reply
 from bot.sandbox.rules.rate_limits import Mode, RateLimits
@@ -50,6 +51,7 @@ class Sandbox:
         self._server = server
         self.transport = transport
         self.changes = Changes()
+        self.narrator = Narrator(self.changes)
         self.workspace = Workspace(clock=clock, changes=self.changes)
         self.side = SlackSide(
             workspace=self.workspace,
@@ -89,7 +91,9 @@ class Sandbox:
             commands=commands,
         )
         token = secrets.token_urlsafe(24)
-        page = Page(side=sandbox.side, persona=sandbox.person, commands=commands, token=token)
+        page = Page(
+            side=sandbox.side, narrator=sandbox.narrator, persona=sandbox.person, commands=commands, token=token
+        )
         doors = slack_doors(sandbox.side, sandbox._links, sandbox._response_urls)
         sandbox._server.serve([*doors, *page.routes()], token)
         if app_url is not None:

@@ -46,7 +46,9 @@ def test_a_public_class_name_occurs_once() -> None:
 
 
 def test_no_name_is_a_metaphor() -> None:
-    found = {f"{path.relative_to(ROOT)}: {node.name}" for path, node in definitions() if METAPHORS & {*words_in(node.name)}}
+    found = {
+        f"{path.relative_to(ROOT)}: {node.name}" for path, node in definitions() if METAPHORS & {*words_in(node.name)}
+    }
     assert found == set()
 
 

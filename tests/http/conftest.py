@@ -12,9 +12,10 @@ import uvicorn
 
 from bot.http.app import build
 from core.apply_file import apply_text
+from core.flags.snapshot import Snapshot
 from core.rollout import commands as c
+from core.rollout import exposure
 from core.rollout.context import Actor
-from core.rollout.exposure import snapshot
 from core.service import Request, Service
 from core.store.database.connections import Database
 
@@ -129,9 +130,16 @@ def serve() -> Iterator[Serve]:
     def start(
         running: Running, tokens: Sequence[tuple[str, str]] = (), token: str = "", **more: object
     ) -> httpx.Client:
+        newest = exposure.seen(running.service.world())
+
+        def snapshot() -> Snapshot:
+            nonlocal newest
+            newest = exposure.seen(running.service.world(), newest)
+            return newest.snapshot
+
         app = build(
             running.service,
-            lambda: snapshot(running.service.world()),
+            snapshot,
             now=running.now,
             tokens=tokens,
             **more,  # type: ignore[arg-type]

@@ -9,7 +9,10 @@ import pytest
 
 from bot.http.observations import intake as ingest
 from bot.http.observations.intake import Batch, Full, Intake
+from core.flags.snapshot import Snapshot
+from core.judging.model.evidence import CellKey
 from core.rollout.exposure import snapshot
+from core.store.observations import windows
 
 
 def batch(number: int, *, broken: bool = False) -> Batch:
@@ -28,10 +31,11 @@ class Commits:
         self.running = running
 
     def shot(self) -> Any:
-        """The snapshot, which the writer asks for once per transaction."""
-        self.count += 1
-        self.entered.set()
-        self.gate.wait(60)
+        """The snapshot, which the writer asks for once per transaction, and before it whoever checks a batch."""
+        if threading.current_thread().name == "intake":
+            self.count += 1
+            self.entered.set()
+            self.gate.wait(60)
         return snapshot(self.running.service.peek())
 
 
@@ -85,3 +89,55 @@ def test_a_sender_that_left_before_its_turn_is_not_counted(intake: Intake, commi
     last = intake.submit(batch(2))
     assert [json.loads(f.result(10))["accepted"] for f in (first, last)] == [1, 1]
     assert intake.accepted == 2
+
+
+def large(number: int) -> Batch:
+    """A batch of some thousand items for surfaces that there are not."""
+    items = [{"surface": f"support-asistant-{i}", "unit": f"u{i}"} for i in range(5000)]
+    return Batch(body=json.dumps(items).encode(), content_type="", token="t", key=f"large-{number}")
+
+
+def test_a_large_batch_that_is_being_checked_keeps_no_other_waiting(running: Any) -> None:
+    begun, gate = threading.Event(), threading.Event()
+
+    def held_once() -> Snapshot:
+        if not begun.is_set():
+            begun.set()
+            gate.wait(60)
+        return snapshot(running.service.peek())
+
+    intake = Intake(running.service.database, held_once, running.now)
+    try:
+        slow = intake.submit(large(0))
+        assert begun.wait(60)
+        assert json.loads(intake.submit(batch(1)).result(30))["accepted"] == 1
+        assert not slow.done()
+        gate.set()
+        answer = json.loads(slow.result(60))
+        assert (answer["accepted"], len(answer["rejected"])) == (0, 5000)
+    finally:
+        gate.set()
+        intake.close()
+
+
+def test_what_counts_is_decided_by_what_holds_when_it_is_written(running: Any, canary: Any) -> None:
+    early = snapshot(running.service.world())
+    canary(running)
+    late = snapshot(running.service.world())
+    held = iter([early, late, late, early])
+    intake = Intake(running.service.database, lambda: next(held), running.now)
+
+    def counted_after(unit: str) -> float:
+        item = {"surface": "support-assistant", "unit": unit, "variant": "canary", "metrics": {"refusal_rate": False}}
+        body = json.dumps([item]).encode()
+        intake.submit(Batch(body=body, content_type="", token="t", key=unit)).result(30)
+        with running.service.database.reading() as connection:
+            cells = windows.read(connection, "R-1").cells
+        found = cells.get(CellKey(stage=1, arm="canary", segment="", metric="requests"))
+        return float(found.weight.sum()) if found else 0.0
+
+    try:
+        assert counted_after("begun meanwhile") == 1
+        assert counted_after("not begun after all") == 1
+    finally:
+        intake.close()

@@ -35,8 +35,8 @@ def open_house(tmp_path: Path) -> Iterator[Callable[..., House]]:
 
 
 @pytest.fixture
-def page_of() -> Iterator[Callable[[Sandbox], Any]]:
-    """Opens a sandbox's page in a real Chromium of 1280 by 900."""
+def page_of() -> Iterator[Callable[[Sandbox | str], Any]]:
+    """Opens a sandbox's page, or that of an address, in a real Chromium of 1280 by 900."""
     names = (os.environ.get("CHROMIUM_PATH") or "chromium", "chromium-browser", "google-chrome")
     path = next((found for name in names if (found := shutil.which(name))), None)
     if path is None:
@@ -49,10 +49,10 @@ def page_of() -> Iterator[Callable[[Sandbox], Any]]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=["--disable-dev-shm-usage"])
 
-        def opened(sandbox: Sandbox) -> Any:
+        def opened(sandbox: Sandbox | str) -> Any:
             page = browser.new_page(viewport={"width": 1280, "height": 900})
             page.set_default_timeout(20_000)
-            page.goto(sandbox.url)
+            page.goto(sandbox if isinstance(sandbox, str) else sandbox.url)
             return page
 
         yield opened

@@ -1,9 +1,17 @@
-"""`make demo`, headless: a scenario ends as it should, and everything said is printed."""
+"""`make demo`: a scenario ends as it should, everything said is printed, and the page tells what happens."""
+
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
 from bot.sandbox.traffic import HARMLESS
-from tests.journey.processes import run
+from tests.journey.processes import ROLLOUT, environment, run
+
+WITHIN = 60_000  # milliseconds; simulated minutes pass in it
 
 
 @pytest.mark.slow
@@ -18,6 +26,50 @@ def test_refusals_are_taken_back() -> None:
 def test_a_healthy_change_reaches_everyone() -> None:
     assert "healthy" in HARMLESS
     assert "R-1 is done; everyone gets v43" in plays("healthy")
+
+
+@pytest.mark.browser
+def test_the_page_tells_what_happens_from_its_first_moment_and_leaves_buttons_to_press(
+    page_of: Callable[..., Any],
+) -> None:
+    with demonstration() as address:
+        page = page_of(address)
+        told = page.get_by_role("status", name="What happens")
+        assert told.is_visible()
+        assert "Next" in told.inner_text() or "NEXT" in told.inner_text()
+        told.get_by_text("R-1 was rolled back").or_(told.get_by_text("R-2 is planned")).first.wait_for(timeout=WITHIN)
+        told.get_by_text("R-2 is planned").wait_for(timeout=WITHIN)
+
+        told.get_by_role("button", name="Be Lee").click()
+        page.locator("aside").get_by_role("button", name="Approve").click(timeout=WITHIN)
+        page.locator("#confirm").get_by_role("button", name="Approve").click()
+        told.get_by_text("R-2 is approved").wait_for(timeout=WITHIN)
+        told.get_by_role("button", name="Be Ana").click()
+        card = page.locator("#messages .message", has_text="R-2 fix-only").first
+        card.get_by_role("button", name="Start").click(timeout=WITHIN)
+        told.get_by_text("of the users get v44").wait_for(timeout=WITHIN)
+        card.get_by_role("button", name="Roll back").click(timeout=WITHIN)
+        page.locator("#confirm").get_by_role("button", name="Roll back").click()
+        told.get_by_text("R-2 was rolled back").wait_for(timeout=WITHIN)
+
+
+@contextmanager
+def demonstration() -> Iterator[str]:
+    """The address of its page, as it is printed."""
+    process = subprocess.Popen(
+        [ROLLOUT, "demo", "--port", "0"],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        opened = next(line for line in process.stdout if "Open http" in line)
+        yield opened.split()[1]
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
 
 
 def plays(scenario: str) -> str:

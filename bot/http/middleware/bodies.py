@@ -18,6 +18,7 @@ App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 LIMIT = 1024 * 1024
 WITHIN = 30.0  # seconds for a whole body
+IDLE = 10.0  # seconds in which something of it has to come
 MOST = 64 * LIMIT
 """Bytes of request bodies in memory at a time, over all requests."""
 DRAINED = 32 * LIMIT
@@ -34,10 +35,11 @@ class TooLarge(Exception):
 
 
 class TooSlow(Exception):
-    """The body did not arrive in time."""
+    """The body did not arrive in time, or nothing more of it came."""
 
-    def __init__(self, seconds: float) -> None:
-        super().__init__(f"The body did not arrive within {seconds:g} s.")
+    def __init__(self, seconds: float, *, idle: bool = False) -> None:
+        said = f"Nothing of the body arrived for {seconds:g} s." if idle else ""
+        super().__init__(said or f"The body did not arrive within {seconds:g} s.")
         self.hint = "Send it again in one go."
 
 
@@ -61,17 +63,25 @@ class Disconnected(Exception):
     """The sender disconnected before its body was complete."""
 
 
-async def read(scope: Scope, receive: Receive, limit: int = LIMIT, within: float = WITHIN) -> bytes:
-    """The whole body. Raises BodyTooLarge beyond `limit` bytes, BodyTooSlow after `seconds`, BodyEncoded if it is
-    compressed, and SenderDisconnected."""
+async def read(scope: Scope, receive: Receive, limit: int = LIMIT, within: float = WITHIN, idle: float = IDLE) -> bytes:
+    """The whole body. Raises BodyTooLarge beyond `limit` bytes, BodyTooSlow after `within` seconds or `idle` seconds
+    without a byte, BodyEncoded if it is compressed, and SenderDisconnected."""
+    now = asyncio.get_running_loop().time
+    ends = now() + within
     try:
-        async with asyncio.timeout(within):
+        async with asyncio.timeout(min(idle, within)) as patience:
+
+            async def heard() -> Message:
+                message = await receive()
+                patience.reschedule(min(ends, now() + idle))
+                return message
+
             if encoding := _encoding(scope):
-                await _drain(receive)
+                await _drain(heard)
                 raise Encoded(encoding)
-            return await _whole(scope, receive, limit)
+            return await _whole(scope, heard, limit)
     except TimeoutError:
-        raise TooSlow(within) from None
+        raise (TooSlow(within) if now() >= ends else TooSlow(idle, idle=True)) from None
 
 
 async def _whole(scope: Scope, receive: Receive, limit: int) -> bytes:

@@ -1,4 +1,4 @@
-"""Receives observations: concurrent batches are written in one transaction and then answered."""
+"""Receives observations: batches are checked concurrently, then written in one transaction and answered."""
 
 import asyncio
 import logging
@@ -10,6 +10,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
+from typing import Any
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
@@ -28,8 +29,9 @@ from core.store.observations import complaints, deduplication, windows
 from core.store.observations.segment_names import Vocabulary
 from core.store.observations.unit_caps import Allowances
 
-WAITING = 128  # beyond that, senders are asked to retry
-TOGETHER = 5000  # observations, approximately
+WAITING = 128  # batches; beyond that, senders are asked to retry
+LARGE = 128 * 1024  # bytes; larger batches have a checking thread of their own, so that others need not wait
+TOGETHER = 5000  # observations per transaction, approximately
 LONGEST_KEY = 200
 _log = logging.getLogger(__name__)
 
@@ -49,15 +51,37 @@ class Batch:
     answered: "Future[bytes]" = field(default_factory=Future)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """A batch whose items were checked against a snapshot."""
+
+    batch: Batch
+    items: Sequence[Any]
+    snapshot: Snapshot
+    checked: Checked
+
+    def holds(self, snapshot: Snapshot) -> bool:
+        """Whether what was found is what would be found by this one."""
+        return self.snapshot is snapshot or self.snapshot.surfaces == snapshot.surfaces
+
+
 class Intake:
-    """Accepts batches from any thread and writes them in a single thread, which `close` stops."""
+    """Accepts batches from any thread, checks them in two threads and writes them in one; `close` stops all three.
+
+    The snapshot at the time of writing decides what an observation counts as: a batch that was checked with another one
+    is checked again. An observation without a time gets that of its check.
+    """
 
     def __init__(self, database: Database, snapshot: Callable[[], Snapshot], now: Callable[[], datetime]) -> None:
         self._database = database
         self._snapshot = snapshot
         self._now = now
-        self._waiting: queue.Queue[Batch | None] = queue.Queue(WAITING)
+        self._small: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
+        self._large: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
+        self._ready: queue.SimpleQueue[Ready | None] = queue.SimpleQueue()
+        self._room = threading.BoundedSemaphore(WAITING)
         self._starting = threading.Lock()
+        self._checkers: Sequence[threading.Thread] = ()
         self._writer: threading.Thread | None = None
         self._segments = Vocabulary()
         self._allowances = Allowances()
@@ -69,60 +93,79 @@ class Intake:
         """A future of the answer, done after the commit. Raises TooManyBatches if too many batches are waiting."""
         with self._starting:
             if self._writer is None:
-                self._writer = threading.Thread(target=self._run, name="intake", daemon=True)
-                self._writer.start()
-        try:
-            self._waiting.put_nowait(batch)
-        except queue.Full:
-            raise Full from None
+                self._writer = threading.Thread(target=self._write_ready, name="intake", daemon=True)
+                self._checkers = [
+                    threading.Thread(target=self._check_waiting, args=(lane,), name=f"check {name}", daemon=True)
+                    for name, lane in (("small", self._small), ("large", self._large))
+                ]
+                for thread in (self._writer, *self._checkers):
+                    thread.start()
+        if not self._room.acquire(blocking=False):
+            raise Full
+        (self._large if len(batch.body) > LARGE else self._small).put(batch)
         return batch.answered
 
     def close(self) -> None:
         """Write the waiting batches, then stop."""
         with self._starting:
             writer, self._writer = self._writer, None
+            checkers, self._checkers = self._checkers, ()
         if writer is not None:
-            self._waiting.put(None)
+            for lane in (self._small, self._large):
+                lane.put(None)
+            for checker in checkers:
+                checker.join()
+            self._ready.put(None)
             writer.join()
 
-    def _run(self) -> None:
-        """The writer thread: takes what is waiting, up to a size, and writes it together; ends at None."""
-        while (first := self._waiting.get()) is not None:
-            batches = [first]
+    def _check_waiting(self, lane: "queue.SimpleQueue[Batch | None]") -> None:
+        while (batch := lane.get()) is not None:
+            try:
+                found = read_batch.items(batch.body, batch.content_type)
+                now, snapshot = self._now(), self._snapshot()
+                checked = read_batch.check(found, snapshot, now)
+            except Exception as error:  # noqa: BLE001 - the sender waits for an answer
+                self._room.release()
+                if batch.answered.set_running_or_notify_cancel():
+                    batch.answered.set_exception(error)
+            else:
+                self._ready.put(Ready(batch=batch, items=found, snapshot=snapshot, checked=checked))
+
+    def _write_ready(self) -> None:
+        while (first := self._ready.get()) is not None:
+            ready = [first]
             last = False
-            size = len(first.body)
+            size = len(first.batch.body)
             # About 200 bytes per observation: a rough bound on the transaction's size.
             while size < TOGETHER * 200:
                 try:
-                    following = self._waiting.get_nowait()
+                    following = self._ready.get_nowait()
                 except queue.Empty:
                     break
                 if following is None:
                     last = True
                     break
-                batches.append(following)
-                size += len(following.body)
-            self._take(batches)
+                ready.append(following)
+                size += len(following.batch.body)
+            self._room.release(len(ready))
+            self._take(ready)
             if last:
                 return
 
-    def _take(self, batches: Sequence[Batch]) -> None:
-        """Check and write the batches; if they fail together, write each alone so that only the bad one fails."""
+    def _take(self, ready: Sequence[Ready]) -> None:
+        """Write the batches together; if that fails, write each alone so that only the bad one fails."""
         # Skip batches whose sender has gone.
-        waiting = [batch for batch in batches if batch.answered.set_running_or_notify_cancel()]
+        waiting = [one for one in ready if one.batch.answered.set_running_or_notify_cancel()]
         try:
             now, snapshot = self._now(), self._snapshot()
+            checked = [
+                (one.batch, one.checked if one.holds(snapshot) else read_batch.check(one.items, snapshot, now))
+                for one in waiting
+            ]
         except Exception as error:  # noqa: BLE001 - else this thread would end and senders wait for ever
-            for batch in waiting:
-                batch.answered.set_exception(error)
+            for one in waiting:
+                one.batch.answered.set_exception(error)
             return
-        checked: list[tuple[Batch, Checked]] = []
-        for batch in waiting:
-            try:
-                found = read_batch.items(batch.body, batch.content_type)
-                checked.append((batch, read_batch.check(found, snapshot, now)))
-            except Exception as error:  # noqa: BLE001 - whatever it is, the sender waits for an answer
-                batch.answered.set_exception(error)
         if not checked:
             return
         try:
@@ -131,11 +174,11 @@ class Intake:
             if len(checked) == 1:
                 checked[0][0].answered.set_exception(error)
                 return
-            for one in checked:  # one bad batch must not fail those that came with it
+            for batch, found in checked:  # one bad batch must not fail those that came with it
                 try:
-                    self._write([one], now)
+                    self._write([(batch, found)], now)
                 except Exception as its_own:  # noqa: BLE001 - told to the sender
-                    one[0].answered.set_exception(its_own)
+                    batch.answered.set_exception(its_own)
 
     def _write(self, checked: Sequence[tuple[Batch, Checked]], now: datetime) -> None:
         """Write the batches in one transaction, then answer each after the commit."""

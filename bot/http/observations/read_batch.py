@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from typing import Any
@@ -157,7 +157,7 @@ def answer(accepted: int, rejected: Sequence[Rejected]) -> bytes:
     """The response body: the number of accepted items, and each rejection in order."""
     ordered = sorted(rejected, key=lambda r: r.index)
     # A message quotes the request, which may hold text that cannot be encoded.
-    told = [asdict(replace(r, message=_printable(r.message))) for r in ordered]
+    told = [r if r.message.isascii() else replace(r, message=_printable(r.message)) for r in ordered]
     return orjson.dumps({"accepted": accepted, "rejected": told})
 
 
@@ -306,7 +306,7 @@ def _is_text(value: Any) -> bool:
 
 
 def _printable(text: str) -> str:
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+    return text.encode("utf-8", "replace").decode()
 
 
 def _time(value: Any, now: datetime) -> datetime:

@@ -11,12 +11,12 @@ from core.rollout.world import World
 LISTED = 10
 
 
-def one(rollout: Rollout, zone: str) -> Message:
+def one(rollout: Rollout, zone: str, newer: card.Newer = None) -> Message:
     """One rollout's status: the content of its card, as a private answer."""
     return blocks.message(
         headline.render(rollout, zone),
         blocks.section(headline.trail(rollout)),
-        blocks.lines(card.state_lines(rollout, zone)),
+        blocks.lines(card.state_lines(rollout, zone, newer)),
         card.steer(rollout),
         blocks.context(card.footer(rollout)),
     )

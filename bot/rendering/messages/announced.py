@@ -32,18 +32,19 @@ def render(
     at: datetime,
     mention: Callable[[str], str] = wording.escape,
     trend: summary.Trend = lambda _: (),
+    newer: Callable[[], card.Newer] = lambda: None,
 ) -> Message | None:
     """The message to post or edit at `at`; None if the announcement no longer applies.
 
-    `position` is the log position of the event that caused it, `mention` formats a group name, and `trend` returns
-    the points of a metric of this rollout.
+    `position` is the log position of the event that caused it, `mention` formats a group name, `trend` returns the
+    points of a metric of this rollout, and `newer` is the newest look where it is newer than the last evidence.
     """
     rollout = world.rollout(told.rollout)
     zone = world.policy.timezone
     entry = next((x for x in entries if x.position == position), None)
     match told.kind:
         case Kind.CARD:
-            return card.render(rollout, zone)
+            return card.render(rollout, zone, newer())
         case Kind.NOTICE | Kind.NOTICE_EDIT:
             return _notice(told, rollout, _title(world, rollout), at, zone, _others(world, rollout))
         case Kind.APPROVAL:

@@ -1,22 +1,29 @@
 """The card: one message per rollout that is edited in place and always current; its thread is the log."""
 
+from datetime import datetime
+from typing import TypeAlias
+
 from bot.rendering import headline, wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Block, Message
 from bot.rendering.messages import rollback_alert
 from bot.rendering.numbers import detectability, figures, segments
+from core.judging.model.judgement import Judgement
 from core.judging.model.verdict import Continue, NoControl
 from core.rollout import gates
 from core.rollout.events import EvidenceRecorded, RolledBack
 from core.rollout.model import Rollout, State
 
+Newer: TypeAlias = tuple[Judgement, datetime] | None
+"""What a look has shown since the last evidence, and when; None where nothing."""
 
-def render(rollout: Rollout, zone: str) -> Message:
+
+def render(rollout: Rollout, zone: str, newer: Newer = None) -> Message:
     """The card for the rollout's current state."""
     return blocks.message(
         headline.render(rollout, zone),
         blocks.section(headline.trail(rollout)),
-        blocks.lines(state_lines(rollout, zone)),
+        blocks.lines(state_lines(rollout, zone, newer)),
         steer(rollout),
         blocks.context(footer(rollout)),
     )
@@ -33,19 +40,18 @@ def footer(rollout: Rollout) -> str:
     )
 
 
-def state_lines(rollout: Rollout, zone: str) -> list[str]:
+def state_lines(rollout: Rollout, zone: str, newer: Newer = None) -> list[str]:
     """What the evidence shows so far, what was accepted, and what the rollout waits for; one line each."""
     said = []
     if rollout.plan.why and rollout.state is State.PLANNED:
         said.append(f"Why: {wording.escape(rollout.plan.why)}")
-    evidence = rollout.evidence
-    if evidence is not None and rollout.under_way:
-        seen = f"{wording.count(evidence.canary_requests)} requests on the new version"
-        beside = f", {wording.count(evidence.control_requests)} on the current one" if evidence.control_requests else ""
-        as_of = f", {wording.when(rollout.evidence_at, zone)}" if rollout.evidence_at else ""
-        said.append(f"{_so_far(evidence)} · {seen}{beside} · evidence #{evidence.number}{as_of}")
-        if evidence.segments:
-            said.append(segments.line(evidence.segments, evidence.segments_checked))
+    seen = newer[0] if newer is not None else rollout.evidence
+    if seen is not None and rollout.under_way:
+        requests = f"{wording.plural(seen.canary_requests, 'request')} on the new version"
+        beside = f", {wording.count(seen.control_requests)} on the current one" if seen.control_requests else ""
+        said.append(f"{_so_far(seen)} · {requests}{beside} · {_as_of(rollout, zone, newer)}")
+        if seen.segments:
+            said.append(segments.line(seen.segments, seen.segments_checked))
         if unseen := detectability.so_far(rollout):
             said.append(unseen)
     said += detectability.accepted(rollout)
@@ -58,11 +64,19 @@ def state_lines(rollout: Rollout, zone: str) -> list[str]:
     return said
 
 
-def _so_far(evidence: EvidenceRecorded) -> str:
+def _as_of(rollout: Rollout, zone: str, newer: Newer) -> str:
+    """The time of the numbers, and the newest evidence in the log."""
+    evidence = f"evidence #{rollout.evidence.number}" if rollout.evidence is not None else ""
+    if newer is not None:
+        return f"seen {wording.when(newer[1], zone)}" + (f" · last {evidence}" if evidence else "")
+    return f"{evidence}, {wording.when(rollout.evidence_at, zone)}" if rollout.evidence_at else evidence
+
+
+def _so_far(seen: EvidenceRecorded | Judgement) -> str:
     """The verdict in words, or the limits that still lack data."""
-    if not isinstance(evidence.verdict, Continue | NoControl):
-        return wording.verdict_word(evidence.verdict)
-    open_ = figures.undecided(evidence.measures)
+    if not isinstance(seen.verdict, Continue | NoControl):
+        return wording.verdict_word(seen.verdict)
+    open_ = figures.undecided(seen.measures)
     return f"Not enough data yet for {open_}" if open_ else "Fine so far"
 
 

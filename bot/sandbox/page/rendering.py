@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from bot.sandbox.narration import Narrator
 from bot.sandbox.page import chart, mrkdwn
 from bot.sandbox.workspace import people, presenting
 from bot.sandbox.workspace.people import Channel, Person
@@ -26,8 +27,9 @@ _IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".gif")
 class Renderer:
     """Renders the page's templates; everything that people or the app wrote is escaped."""
 
-    def __init__(self, side: SlackSide) -> None:
+    def __init__(self, side: SlackSide, narrator: Narrator) -> None:
         self._side = side
+        self._narrator = narrator
         self._templates = Environment(
             loader=FileSystemLoader(FOLDER / "templates"),
             autoescape=True,
@@ -43,7 +45,13 @@ class Renderer:
 
     def index(self, token: str, commands: tuple[str, ...]) -> str:
         """The empty page; its script fills it."""
-        return self._templates.get_template("index.html").render(token=token, people=people.PEOPLE, commands=commands)
+        return self._templates.get_template("index.html").render(
+            token=token, people=people.PEOPLE, commands=commands, told=self._narrator.told
+        )
+
+    def narration(self) -> str:
+        """What happens now and what comes next; empty where nobody tells it."""
+        return self._templates.get_template("narration.html").render(told=self._narrator.told).strip()
 
     def navigation(self, viewer: Person, current: str, unread: dict[str, int]) -> str:
         """The people to act as, this person's channels with unread counts, and the app's home tab."""

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
+from bot.sandbox.narration import Narrator
 from bot.sandbox.page.rendering import FOLDER, Renderer
 from bot.sandbox.persona import Persona, Reply
 from bot.sandbox.workspace.people import Channel, Person
@@ -25,13 +26,19 @@ class Page:
     """Serves the page under `/` and its requests under `/sandbox/`."""
 
     def __init__(
-        self, *, side: SlackSide, persona: Callable[[str], Persona], commands: tuple[str, ...], token: str
+        self,
+        *,
+        side: SlackSide,
+        narrator: Narrator,
+        persona: Callable[[str], Persona],
+        commands: tuple[str, ...],
+        token: str,
     ) -> None:
         self._token = token
         self._side = side
         self._persona = persona
         self._commands = commands
-        self._renderer = Renderer(side)
+        self._renderer = Renderer(side, narrator)
         self._seen: dict[tuple[str, str], str] = {}
 
     def routes(self) -> list[BaseRoute]:
@@ -106,6 +113,7 @@ class Page:
             "modal": self._renderer.view(viewer, modal) if modal else "",
             "modal_key": f"{modal.id} {modal.hash}" if modal else "",
             "wire": self._renderer.wire(viewer) if asked.get("wire") else "",
+            "narration": self._renderer.narration(),
             "violations": self._renderer.broken_rules(),
         }
 

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from core.metrics.catalogue import CATALOGUE
 from core.metrics.catalogue import Kind as MetricKind
+from core.metrics.money import dollars
 
 CATEGORIES = "new_error_category"
 """Key of the metric that stands for all new error categories."""
@@ -108,6 +109,8 @@ def rounded(limit: Limit, size: float) -> str:
         return f"{size * 100:.2g} %"
     if metric.kind is MetricKind.COUNT:
         return f"{size * 1000:.3g} {metric.unit}"
+    if metric.unit == "US$":
+        return dollars(size)
     return f"{size:,.0f} {metric.unit}" if size >= 100 else f"{size:.3g} {metric.unit}"
 
 

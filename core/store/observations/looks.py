@@ -30,6 +30,12 @@ def latest(connection: Connection, rollout: str) -> tuple[int, str] | None:
     return (row.number, _text(row.state)) if row is not None else None
 
 
+def newest_news(connection: Connection, rollout: str) -> datetime | None:
+    """When the newest look that showed something new was made; None before the first."""
+    row = connection.execute(_newest(rollout, look.c.at)).one_or_none()
+    return row.at if row is not None else None
+
+
 def newest(connection: Connection, rollout: str) -> tuple[int, datetime | None]:
     """(how many looks were taken at this rollout, time of the newest); (0, None) before the first."""
     row = connection.execute(_newest(rollout, look.c.made, look.c.at, look.c.repeated_at)).one_or_none()

@@ -8,6 +8,7 @@ import pytest
 from bot.sandbox.control import Sandbox
 from core.store.database.connections import connect
 from core.store.schema import schema
+from tests.trials.faults.disks import mounted
 from tests.trials.faults.nursery import Nursery
 from tests.trials.faults.server import Server
 
@@ -55,3 +56,10 @@ def nursery(tmp_path: Path, slack: Sandbox) -> Iterator[Callable[..., Nursery]]:
     yield open_
     for one in opened:
         one.close()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 16 MB, where this user may mount one."""
+    with mounted(tmp_path / "disk", 16) as disk:
+        yield disk

@@ -15,15 +15,22 @@ _SOCKET = ".s.PGSQL.5432"
 
 
 class Line:
-    """Forwards a Unix socket of its own to that of a server. `url` leads through it. Close it to end every thread."""
+    """Forwards a Unix socket of its own, or a port that is found by name, to the socket of a server. `url` leads
+    through it. Close it to end every thread."""
 
-    def __init__(self, url: str, folder: Path) -> None:
+    def __init__(self, url: str, folder: Path, *, by_name: bool = False) -> None:
         server = make_url(url)
         self._server = str(Path(str(server.query["host"])) / _SOCKET)
-        self.url = server.update_query_dict({"host": str(folder)}).render_as_string(hide_password=False)
-        self._listening = socket.socket(socket.AF_UNIX)
-        self._listening.bind(str(folder / _SOCKET))
-        self._listening.listen(64)
+        if by_name:
+            self._listening = socket.create_server(("127.0.0.1", 0), backlog=64)
+            port = self._listening.getsockname()[1]
+            found = server.difference_update_query(["host"]).set(host="localhost", port=port)
+        else:
+            self._listening = socket.socket(socket.AF_UNIX)
+            self._listening.bind(str(folder / _SOCKET))
+            self._listening.listen(64)
+            found = server.update_query_dict({"host": str(folder)})
+        self.url = found.render_as_string(hide_password=False)
         self._flowing = threading.Event()
         self._flowing.set()
         self._closed = False

@@ -32,8 +32,8 @@ class Server:
                 _give(self._data, data.stat().st_uid, data.stat().st_gid)
         self._server = get_server(self._data, cleanup_mode="delete")
 
-    def url(self) -> str:
-        return self._server.get_uri(self._database)
+    def url(self, database: str = "") -> str:
+        return self._server.get_uri(database or self._database)
 
     @contextmanager
     def lent(self) -> Iterator[None]:
@@ -52,6 +52,15 @@ class Server:
     def _administered(self) -> psycopg.Connection[object]:
         read_only = "-c default_transaction_read_only=off"
         return psycopg.connect(self._server.get_uri("postgres"), autocommit=True, options=read_only)
+
+    def give(self, folder: Path) -> None:
+        """A folder, to the user whom the server runs as."""
+        if os.getuid() == 0:
+            _give(folder, self._data.stat().st_uid, self._data.stat().st_gid)
+
+    @property
+    def data(self) -> Path:
+        return self._data
 
     def fall(self) -> None:
         """As `pg_ctl stop -m immediate`: every connection is cut, nothing is tidied up."""

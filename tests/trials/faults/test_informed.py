@@ -3,11 +3,10 @@ back, everybody is told why, and all goes on by itself afterwards."""
 
 import resource
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -26,6 +25,7 @@ from tests.journey import plans
 from tests.journey.house import waiting_until
 from tests.journey.processes import post, run
 from tests.trials.faults import laborer
+from tests.trials.faults.disks import fill
 from tests.trials.faults.installation import SURFACE
 from tests.trials.faults.nursery import Nursery, Process
 from tests.trials.faults.proxy import Line
@@ -341,26 +341,6 @@ def test_beside_a_sqlite_file_that_takes_nothing_everybody_gets_the_live_version
     house.comes_back()
     assert "Traceback" not in house.process.said()
     assert post(house.url, "/api/v1/rollouts/R-1/commands", ROLL_BACK, key="again").status_code == 200
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 16 MB, where this user may mount one."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounting = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(folder)]
-    if shutil.which("mount") is None or subprocess.run(mounting, capture_output=True, check=False).returncode:
-        pytest.skip("no disk may be mounted here")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
-def fill(folder: Path) -> Path:
-    file = folder / "fill"
-    with file.open("wb", buffering=0) as out, suppress(OSError):
-        while True:
-            out.write(bytes(4096))
-    return file
 
 
 @pytest.mark.slow

@@ -6,21 +6,25 @@ import struct
 import subprocess
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import pytest
 
 from bot.sandbox.control import Sandbox
 from core.rollout.events import FlipConfirmed
 from core.service import Service
+from core.store.coordination.processes import SERVES_ON
 from core.store.database.connections import Database, connect
 from core.store.observations import looks
 from tests.journey import plans
+from tests.journey.crowd import SURFACE
 from tests.journey.house import waiting_until
 from tests.journey.processes import Machine, post
+from tests.trials.faults.proxy import Line
 from tests.trials.length import pick
 
 SHIFT = Path(__file__).with_name("shift.c")
@@ -178,3 +182,46 @@ def test_where_names_take_long_only_messages_do(house: House) -> None:
     house.wall.slow_names(0)
     marks = Counter(m.metadata["event_payload"]["outbox"] for m in house.slack.messages("#ai-rollouts") if m.metadata)
     assert set(marks.values()) == {1}, "no message is said twice"
+
+
+@pytest.mark.slow
+def test_where_the_name_of_the_database_takes_long_only_new_connections_do(
+    wall: Wall, slack: Sandbox, tmp_path: Path, new_postgres: Callable[[], str]
+) -> None:
+    url = new_postgres()
+    line = Line(url, tmp_path, by_name=True)
+    settings = {
+        "DATABASE_URL": line.url,
+        "SLACK_BOT_TOKEN": slack.bot_token,
+        "SLACK_API_URL": slack.api_url,
+        "SLACK_SIGNING_SECRET": slack.signing_secret,
+        **wall.settings,
+    }
+    machine = Machine(folder=tmp_path, settings=settings)
+    try:
+        web = machine.start("web")
+        plans.begin(web.url)
+        someone = next(u for n in range(400) if version_of(web.url, u := f"user-{n}") == "v43")
+
+        wall.slow_names(2 * SERVES_ON)
+        assert httpx.get(f"{web.url}/readyz", trust_env=False, timeout=5).status_code == 200
+        assert version_of(web.url, someone) == "v43", "connections that are open go on"
+
+        line.lead_to(url)  # every connection is hung up, so that another is needed
+        waiting_until(lambda: version_of(web.url, someone) == "v42", web.said, within=SOON)
+        told = httpx.get(f"{web.url}/readyz", trust_env=False, timeout=5)
+        assert told.status_code == 503
+        assert told.json()["message"].endswith("Everybody gets the live version.")
+
+        wall.slow_names(0)
+        waiting_until(lambda: version_of(web.url, someone) == "v43", web.said, within=2 * SOON)
+        assert "Traceback" not in web.said()
+    finally:
+        machine.stop()
+        line.close()
+
+
+def version_of(url: str, unit: str) -> str:
+    context = {"context": {"targetingKey": unit}}
+    answer = httpx.post(f"{url}/ofrep/v1/evaluate/flags/{SURFACE}", json=context, trust_env=False, timeout=5)
+    return str(answer.json()["metadata"]["version"])

@@ -38,6 +38,8 @@ function show(screen) {
   now.channel = screen.channel;
   byId("title").textContent = screen.title;
   byId("topic").textContent = screen.topic;
+  byId("narration").hidden = !screen.narration;
+  replace(byId("narration"), screen.narration);
   byId("composer").hidden = screen.channel === "home";
   replace(byId("navigation"), screen.navigation);
   const atEnd = isAtEnd(byId("messages"));
@@ -157,7 +159,13 @@ function valueOf(element) {
 document.addEventListener("click", (event) => {
   const button = event.target.closest("button");
   if (!button) return;
-  if (button.dataset.person) {
+  if (button.dataset.way !== undefined) {
+    Object.assign(now, { as: button.dataset.person, channel: button.dataset.channel, thread: button.dataset.thread });
+    Object.assign(now, { wire: false, modalKey: "" });
+    byId("modal").close();
+    tell("");
+    look();
+  } else if (button.dataset.person) {
     now.as = button.dataset.person;
     now.modalKey = "";
     byId("modal").close();

@@ -1,0 +1,108 @@
+"""What happens now in the demonstration and what comes next, for somebody who sees a rollout for the first time."""
+
+from datetime import datetime, timedelta
+
+from bot.rendering import headline, wording
+from core.rollout import gates
+from core.rollout.model import Rollout, State
+
+BEFORE = (
+    "Rampart is starting, with a small Slack and simulated users of a support assistant.",
+    "Dana applies a rollout file: its card appears in #ai-rollouts, and #support and #marketing are told.",
+)
+
+
+def tell(rollout: Rollout, now: datetime, *, pace: float, yours: bool) -> tuple[str, str]:
+    """(now, next) as plain text. `pace` is how fast the rollout's clock goes; `yours`: only the reader presses."""
+    left = _Left(now, pace)
+    match rollout.state:
+        case State.PLANNED:
+            return _planned(rollout, left, yours=yours)
+        case State.RUNNING:
+            return _running(rollout, left)
+        case State.WAITING:
+            return (
+                f"{rollout.id} waits: {gates.missing(rollout)}.",
+                "Approve in the thread of its card; until then nothing grows.",
+            )
+        case State.ON_HOLD:
+            why = rollout.hold.text if rollout.hold is not None else ""
+            return f"{rollout.id} is on hold: {why}.", "Resume it or roll it back, with the buttons of its card."
+        case State.PAUSED:
+            return f"{rollout.id} is paused: nothing grows.", "Resume it or roll it back, with the buttons of its card."
+        case State.ROLLED_BACK:
+            return _rolled_back(rollout)
+        case State.DONE:
+            new = rollout.plan.to_version
+            return (
+                f"{rollout.id} is done: no limit was broken, and everyone gets {new}.",
+                "Its card keeps the button to roll back.",
+            )
+        case State.ABANDONED:
+            return (
+                f"{rollout.id} was abandoned before anybody got it.",
+                "Apply a file of your own, or stop with Ctrl-C.",
+            )
+
+
+class _Left:
+    """How long something takes in front of the screen."""
+
+    def __init__(self, now: datetime, pace: float) -> None:
+        self._now = now
+        self._pace = pace
+
+    def until(self, at: datetime | None) -> str:
+        seconds = max((at - self._now) / timedelta(seconds=1), 0.0) / self._pace if at is not None else 0.0
+        return f"in about {seconds:.0f} s" if seconds >= 1 else "now"
+
+
+def _planned(rollout: Rollout, left: _Left, *, yours: bool) -> tuple[str, str]:
+    version = rollout.plan.to_version
+    turn = "The first story is over, and it is your turn. " if yours else ""
+    if rollout.start is not None and gates.is_open(rollout):
+        percent = wording.percent(next((s.percent for s in rollout.plan.stages if s.exposes), 0.0))
+        return (
+            f"{rollout.id} is approved and scheduled: the notices have to stand for a minute of its clock first.",
+            f"It starts by itself {left.until(rollout.start)}: {percent} of the users get {version}.",
+        )
+    if rollout.request is not None and not gates.is_open(rollout):
+        who = "Be Lee and press Approve in the thread of its card" if yours else "Lee, a lead, approves in its thread"
+        return (
+            f"{turn}{rollout.id} is planned: its card is in #ai-rollouts, a notice each in #support and #marketing.",
+            f"{who}. Dana, who owns it, cannot.",
+        )
+    who = "Be Ana and press Start on its card" if yours else "Ana starts it"
+    return f"{turn}{rollout.id} is approved.", f"{who}. Nothing changes for users until then."
+
+
+def _running(rollout: Rollout, left: _Left) -> tuple[str, str]:
+    seen = ""
+    if rollout.evidence is not None:
+        requests = wording.plural(round(rollout.evidence.canary_requests), "request")
+        seen = f", {requests} on it at the last evidence"
+    old, new = rollout.plan.from_version, rollout.plan.to_version
+    if rollout.percent >= 100:
+        now = f"Everyone gets {new}{seen}; {old} stays one step away."
+    else:
+        now = f"{wording.percent(rollout.percent)} of the users get {new}{seen}; they are compared with the others."
+    at = headline.next_step_at(rollout)
+    soon = "as soon as enough was seen" if left.until(at) == "now" else f"{left.until(at)} at the earliest"
+    return (
+        now,
+        f"{headline.following(rollout)}, {soon}; if it breaks an agreed limit, everyone is back on {old}.",
+    )
+
+
+def _rolled_back(rollout: Rollout) -> tuple[str, str]:
+    old = rollout.plan.from_version
+    if rollout.flip is None and not rollout.flip_doubted:
+        return (
+            f"{rollout.id} is being rolled back: everyone gets {old} again.",
+            "Every process has to report that it serves it; then the alert says how long it took.",
+        )
+    took = f" It took {wording.duration(rollout.flip.seconds)}." if rollout.flip is not None else ""
+    return (
+        f"{rollout.id} was rolled back: everyone gets {old} again.{took}",
+        "Read the alert in #ai-rollouts, and what #support and #marketing were told.",
+    )

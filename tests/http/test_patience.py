@@ -1,0 +1,73 @@
+"""Who announces something and does not send it is hung up on, on real sockets, and keeps nobody waiting."""
+
+import socket
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from bot import app
+from bot.http.heads import Impatient
+from bot.http.middleware import bodies
+from bot.settings import Settings
+
+MANY = 60  # of which each could have its megabyte
+LONGEST = 60  # seconds that a test waits for what takes ten
+
+
+@pytest.fixture
+def address(new_sqlite: Callable[[], str]) -> Iterator[str]:
+    program = app.build(Settings(database_url=new_sqlite(), port=0), "serve", now=lambda: datetime.now(UTC))
+    try:
+        yield program.serve_in_thread()
+    finally:
+        program.stop()
+
+
+def opened(address: str, *head: str) -> socket.socket:
+    parts = urlsplit(address)
+    connection = socket.create_connection((parts.hostname or "", parts.port or 0), timeout=LONGEST)
+    said = "".join(f"{line}\r\n" for line in (*head, f"Host: {parts.netloc}"))
+    connection.sendall(said.encode() if head else b"")
+    return connection
+
+
+def heard(connection: socket.socket) -> str:
+    """All that comes, until the other side hangs up."""
+    said = b""
+    with connection:
+        while data := connection.recv(65536):
+            said += data
+    return said.decode()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("length", ["Content-Length: 1000", "Transfer-Encoding: chunked"])
+@pytest.mark.parametrize("path", ["/api/v1/observations", "/ofrep/v1/evaluate/flags/support-assistant"])
+def test_a_body_that_is_announced_and_does_not_come(address: str, path: str, length: str) -> None:
+    head = (f"POST {path} HTTP/1.1", "Content-Type: application/json", length)
+    silent = [opened(address, *head) for _ in range(MANY)]
+    for one in silent:
+        one.sendall(b"\r\n")
+    with httpx.Client(base_url=address, trust_env=False, timeout=5) as client:
+        item = {"surface": "nowhere", "unit": "u1"}
+        beside = client.post("/api/v1/observations", json={"observations": [item]})
+        assert beside.status_code == 200, beside.text
+    answers = [heard(one) for one in silent]
+    assert {answer.partition("\r\n")[0] for answer in answers} == {"HTTP/1.1 408 Request Timeout"}
+    assert all(f"for {bodies.IDLE:g} s" in answer for answer in answers)
+
+
+@pytest.mark.parametrize("head", [(), ("POST /api/v1/observations HTTP/1.1",)])
+def test_a_head_that_does_not_come(address: str, head: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Impatient, "within", 0.5)
+    assert heard(opened(address, *head)) == ""
+
+
+def test_half_a_head_after_a_whole_request(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Impatient, "within", 0.5)
+    connection = opened(address, "GET /healthz HTTP/1.1")
+    connection.sendall(b"\r\nGET /healthz HTTP/1.1\r\n")
+    assert heard(connection).count("HTTP/1.1 200 OK") == 1

@@ -1,0 +1,49 @@
+"""What the demonstration says of itself: of every state what it is, what comes next, and who presses for it."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from bot.rendering import narration
+from core.rollout import events as e
+from core.rollout.model import State
+
+
+def told(story: Any, *, yours: bool = False) -> str:
+    now, following = narration.tell(story.now, story.at, pace=30.0, yours=yours)
+    assert now
+    assert following
+    return f"{now} {following}"
+
+
+def test_who_presses_is_named(story: Any) -> None:
+    story.planned()
+    assert "Lee, a lead, approves" in told(story)
+    assert "Be Lee and press Approve" in told(story, yours=True)
+    story.approved()
+    assert "approved and scheduled" in told(story)
+    story.rollout = replace(story.now, start=None)
+    assert "Ana starts it" in told(story)
+    assert "Be Ana and press Start" in told(story, yours=True)
+
+
+def test_the_time_left_is_that_in_front_of_the_screen(story: Any) -> None:
+    story.running()
+    assert "25 %, in about 720 s at the earliest" in told(story)  # six hours at thirty times the pace
+    story.later(hours=7)
+    assert "25 %, as soon as enough was seen" in told(story)
+
+
+@pytest.mark.parametrize("state", State)
+def test_every_state_is_told(story: Any, state: State) -> None:
+    story.running()
+    story.rollout = replace(story.now, state=state)
+    assert "None" not in told(story)
+
+
+def test_a_rollback_is_told_until_it_is_confirmed_and_after(story: Any) -> None:
+    story.running().rolled_back()
+    assert "is being rolled back" in told(story)
+    story.later(seconds=1).happen(e.FlipConfirmed(seconds=0.2, processes=1))
+    assert "It took 0.20 s" in told(story)
