@@ -13,11 +13,11 @@ from bench.peer import Peer
 from bench.rounds import Effort, medians
 from core.rollout import commands as c
 from core.rollout import events as e
-from core.service import Service
+from core.service import RolloutService
 from core.store.database.connections import Database, connect
-from core.store.log.answered_commands import Answer
-from core.store.log.event_log import Entry, Origin
-from core.store.transaction import Appending, carry_out
+from core.store.log.answered_commands import CommandAnswer
+from core.store.log.event_log import EventOrigin, NewEvent
+from core.store.transaction import AppendTransaction, run_append_transaction
 
 TIMES = 200
 REASON = "The support team sees more questions than usual about refunds; we look at it together before we go on."
@@ -54,7 +54,7 @@ def _on(effort: Effort, name: str, url: str, peer_at: tuple[str, str], floors: F
     with ExitStack() as stack:
         database = stack.enter_context(connect(url))
         peer = stack.enter_context(Peer("eventsourcing_append.py", *peer_at))
-        service = Service(database)
+        service = RolloutService(database)
         rollouts.begin(service)
         transaction = Transaction(database, service)
         bare = stack.enter_context(
@@ -99,7 +99,7 @@ def _on(effort: Effort, name: str, url: str, peer_at: tuple[str, str], floors: F
         yield Figure(name=f"{said}, {name}", ours=found[ours], peer=found[peer_name], unit="/s", goal=goal)
 
 
-def _commands(service: Service, times: int) -> None:
+def _commands(service: RolloutService, times: int) -> None:
     """Pause and resume through the one way to change anything; half of each."""
     for number in range(times):
         paused = number % 2 == 1
@@ -109,23 +109,25 @@ def _commands(service: Service, times: int) -> None:
 class Transaction:
     """What the store does for one command, without deciding: everything in one transaction under the append lock."""
 
-    def __init__(self, database: Database, service: Service) -> None:
+    def __init__(self, database: Database, service: RolloutService) -> None:
         self._database = database
         self._service = service
 
     def __call__(self, times: int) -> None:
         for _ in range(times):
             command_id = uuid4().hex
-            carry_out(self._database, self._service.folds, command_id, partial(self._write, command_id))
+            run_append_transaction(
+                self._database, self._service.world_cache, command_id, partial(self._write, command_id)
+            )
 
-    def _write(self, command_id: str, log: Appending) -> None:
+    def _write(self, command_id: str, log: AppendTransaction) -> None:
         at = rollouts.now()
         event = e.ConcernRaised(notice="support:#support", by="U1", handle="@ana", text=REASON)
-        if log.answered(command_id, "f") is not None:
+        if log.find_answer(command_id, "f") is not None:
             raise RuntimeError(f"{command_id} was used before")
-        origin = Origin(command_id=command_id, actor="slack:U1", at=at, recorded_at=at)
-        steps = log.append([Entry(stream=e.rollout_stream("R-1"), event=event)], origin)
-        position = steps[-1].recorded.position
+        origin = EventOrigin(command_id=command_id, actor="slack:U1", at=at, recorded_at=at)
+        steps = log.append([NewEvent(stream=e.rollout_stream("R-1"), event=event)], origin)
+        position = steps[-1].stored.position
         log.enqueue(
             kind="bench",
             ordering_key="bench:#ai-rollouts",
@@ -134,5 +136,7 @@ class Transaction:
             due_at=at,
             position=position,
         )
-        log.show([step.recorded for step in steps], log.world.rollouts)
-        log.remember(command_id, "f", Answer(first_position=position, last_position=position, result_json="{}", at=at))
+        log.update_read_model([step.stored for step in steps], log.world.rollouts)
+        log.store_answer(
+            command_id, "f", CommandAnswer(first_position=position, last_position=position, result_json="{}", at=at)
+        )

@@ -14,7 +14,7 @@ from sqlalchemy import select
 from bench import databases, intake, load, processes, rollouts
 from bench.figures import Figure
 from bench.rounds import Effort
-from core.service import Service
+from core.service import RolloutService
 from core.store.database.connections import Database, connect
 from core.store.models import look
 
@@ -32,7 +32,7 @@ def measure(effort: Effort) -> Iterator[Figure]:
     with databases.postgres_server() as server:
         url = server.migrated()
         with connect(url) as database:
-            service = Service(database)
+            service = RolloutService(database)
             surfaces = [f"assistant-{number}" for number in range(many)]
             for surface in surfaces:
                 rollouts.begin(service, surface=surface)

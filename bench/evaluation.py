@@ -9,7 +9,7 @@ from bench.peer import Peer
 from bench.rounds import Effort, medians
 from core.flags.evaluation import evaluate
 from core.rollout import exposure
-from core.service import Service
+from core.service import RolloutService
 from core.store.database.connections import connect
 
 GOAL = 2.5
@@ -22,9 +22,9 @@ def measure(effort: Effort) -> Iterator[Figure]:
     times = effort.some(TIMES)
     people = [_person(number) for number in range(PEOPLE)]
     with databases.folder() as folder, connect(databases.sqlite(folder)) as database:
-        service = Service(database)
+        service = RolloutService(database)
         rollouts.begin(service, cohorts=rollouts.COHORTS)
-        snapshot = exposure.snapshot(service.world())
+        snapshot = exposure.build_snapshot(service.load_world())
 
     def ours() -> float:
         began = time.process_time()

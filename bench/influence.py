@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.judging.judge import judge
-from core.judging.look.look import reduce
-from core.judging.model.evidence import BUCKETS, CANARY, CONTROL, EVERYONE, REQUESTS, Bucketed, CellKey, Sums
-from core.judging.model.limits import Kind, Limit, Role, Scale
+from core.judging.look.look import take_look
+from core.judging.model.evidence import BUCKETS, CANARY, CONTROL, EVERYONE, REQUESTS, BucketSums, CellKey, EvidenceSums
+from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.judging.model.question import Question, StageDesign
-from core.judging.model.state import State
+from core.judging.model.state import JudgingState
 from core.stats.checked import Array
-from core.store.observations.unit_caps import LEAST, TIMES
+from core.store.observations.unit_caps import CAP_MINIMUM, CAP_MULTIPLE
 
 Ints: TypeAlias = NDArray[np.int64]
 Flags: TypeAlias = NDArray[np.bool_]
@@ -88,8 +88,8 @@ def main(runs: int) -> None:
 def _run(case: Case, seed: int) -> tuple[str, int]:
     """How it ended, and after how many looks."""
     chance = np.random.default_rng([20261128, seed])
-    kind = Kind.RISES_BY
-    limit = Limit(metric="refusal_rate", kind=kind, amount=case.limit, scale=Scale.POINTS, role=Role.ROLLBACK)
+    kind = LimitKind.RISES_BY
+    limit = Limit(metric="refusal_rate", kind=kind, amount=case.limit, scale=LimitScale.POINTS, role=LimitRole.ROLLBACK)
     question = Question(limits=(limit,), stages=(STAGE,), current=0)
     people = PEOPLE + (case.liars if case.invented else 0)
     buckets = chance.integers(0, BUCKETS, people)
@@ -105,14 +105,14 @@ def _run(case: Case, seed: int) -> tuple[str, int]:
     rates[liars] = 1.0 if case.refused else 0.0
     pace = np.where(liars, case.times, 1.0) * pace * PER_LOOK / PEOPLE
     own, weight, value = np.zeros(people), np.zeros(people), np.zeros(people)
-    state, at, ended = State(), START, "continue"
+    state, at, ended = JudgingState(), START, "continue"
     for number in range(1, LOOKS + 1):
         sent = chance.poisson(pace)
         own, counted = _counted(own, sent)
         weight += counted
         value += chance.binomial(counted.astype(int), rates)
         at += TICK
-        look = reduce(question, _sums(buckets, canary, weight, value), state, at)
+        look = take_look(question, _sums(buckets, canary, weight, value), state, at)
         found = judge(question, look, state)
         state = found.state
         if found.verdict.name == "roll_back":
@@ -124,21 +124,21 @@ def _run(case: Case, seed: int) -> tuple[str, int]:
 
 def _counted(own: Array, sent: Ints) -> tuple[Array, Array]:
     """As intake bounds a unit, to a look: (what each has sent that counts so far, what of it is new)."""
-    usual = TIMES * (own.sum() + np.minimum(sent, LEAST).sum()) / max((own + sent > 0).sum(), 1)
-    new = np.clip(np.maximum(usual, LEAST) - own, 0, sent)
+    usual = CAP_MULTIPLE * (own.sum() + np.minimum(sent, CAP_MINIMUM).sum()) / max((own + sent > 0).sum(), 1)
+    new = np.clip(np.maximum(usual, CAP_MINIMUM) - own, 0, sent)
     return own + np.floor(new), np.floor(new)
 
 
-def _sums(buckets: Ints, canary: Flags, weight: Array, value: Array) -> Sums:
-    cells: dict[CellKey, Bucketed] = {}
+def _sums(buckets: Ints, canary: Flags, weight: Array, value: Array) -> EvidenceSums:
+    cells: dict[CellKey, BucketSums] = {}
     units: dict[tuple[int, str], int] = {}
     for arm, inside in ((CANARY, canary), (CONTROL, ~canary)):
         w, v = (np.bincount(buckets[inside], each[inside], BUCKETS).astype(np.float64) for each in (weight, value))
         key = CellKey(stage=0, arm=arm, segment=EVERYONE, metric="refusal_rate")
-        cells[key] = Bucketed(weight=w, value=v)
-        cells[CellKey(stage=0, arm=arm, segment=EVERYONE, metric=REQUESTS)] = Bucketed(weight=w, value=w)
+        cells[key] = BucketSums(weight=w, value=v)
+        cells[CellKey(stage=0, arm=arm, segment=EVERYONE, metric=REQUESTS)] = BucketSums(weight=w, value=w)
         units[0, arm] = int((weight[inside] > 0).sum())
-    return Sums(cells=cells, first_exposures=units)
+    return EvidenceSums(cells=cells, first_exposures=units)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from bench import databases, load, processes, rollouts
 from bench.figures import Figure
 from bench.rounds import Effort, medians
 from bot.sandbox import traffic
-from core.service import Service
+from core.service import RolloutService
 from core.store.database.connections import connect
 
 BODIES = 50
@@ -21,7 +21,7 @@ def measure(effort: Effort) -> Iterator[Figure]:
     with databases.folder() as folder:
         url = databases.sqlite(folder)
         with connect(url) as database:
-            rollouts.begin(Service(database))
+            rollouts.begin(RolloutService(database))
         with processes.rampart("serve", url) as server:
             found = medians(
                 {str(size): partial(_rate, server, size, effort.seconds) for size in (100, 1)},
@@ -42,7 +42,7 @@ def asks(size: int, count: int, surface: str = rollouts.SURFACE) -> tuple[load.A
         )
 
     def body() -> str:
-        seen = traffic.respond(chance, "healthy", at, size, serve, rollouts.OLD)
+        seen = traffic.simulate_requests(chance, "healthy", at, size, serve, rollouts.OLD)
         return json.dumps({"observations": [{"surface": surface, **_undated(one)} for one in seen]})
 
     headers = {"content-type": "application/json", "idempotency-key": load.UNIQUE}

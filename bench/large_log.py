@@ -9,12 +9,12 @@ from bench.figures import Figure
 from bench.peer import Peer
 from bench.rounds import Effort, medians
 from core.rollout import events as e
-from core.service import Service
+from core.service import RolloutService
 from core.store.database.connections import Database, connect
 from core.store.log import event_log
-from core.store.log.answered_commands import Answer
-from core.store.log.event_log import Entry, Origin
-from core.store.transaction import appending
+from core.store.log.answered_commands import CommandAnswer
+from core.store.log.event_log import EventOrigin, NewEvent
+from core.store.transaction import append_transaction
 from core.store.world import rollout_rows
 
 EVENTS, STREAM = 1_000_000, 10_000
@@ -44,7 +44,7 @@ def measure(effort: Effort) -> Iterator[Figure]:
 
 def _stream(name: str, url: str, peer_at: tuple[str, str], effort: Effort) -> Iterator[Figure]:
     with connect(url) as database, Peer("eventsourcing_append.py", *peer_at) as peer:
-        service = Service(database)
+        service = RolloutService(database)
         stream = e.rollout_stream(rollouts.begin(service).id)
         length = min(STREAM, effort.large_log)
         _grow(service, [stream], length)
@@ -53,7 +53,7 @@ def _stream(name: str, url: str, peer_at: tuple[str, str], effort: Effort) -> It
         def loaded() -> float:
             began = time.perf_counter()
             with database.reading() as connection:
-                found = len(event_log.stream(connection, stream))
+                found = len(event_log.read_stream(connection, stream))
             assert found >= length
             return time.perf_counter() - began
 
@@ -73,13 +73,13 @@ def _stream(name: str, url: str, peer_at: tuple[str, str], effort: Effort) -> It
 def _verified(name: str, url: str, effort: Effort) -> Iterator[Figure]:
     size = effort.large_log
     with connect(url) as database:
-        service = Service(database)
+        service = RolloutService(database)
         streams = [e.rollout_stream(rollouts.begin(service, surface=f"assistant-{n}").id) for n in range(50)]
         _grow(service, streams, size // 10)
         _keep_read_model(database)
     _, small = _verify(url)
     with connect(url) as database:
-        _grow(Service(database), streams, size - size // 10)
+        _grow(RolloutService(database), streams, size - size // 10)
         _keep_read_model(database)
     seconds, large = _verify(url)
     goal = WITHIN * size / EVENTS
@@ -95,18 +95,20 @@ def _verified(name: str, url: str, effort: Effort) -> Iterator[Figure]:
     )
 
 
-def _grow(service: Service, streams: Sequence[str], count: int) -> None:
+def _grow(service: RolloutService, streams: Sequence[str], count: int) -> None:
     """Add `count` events: pauses and resumes, in commands of many."""
-    service.world()
+    service.load_world()
     at, by, why = rollouts.now(), rollouts.ANA.id, "The support team looks at it together before we go on."
     pair = (e.Paused(by=by, reason=why), e.Resumed(by=by, reason=why))
     for number in range(count // A_COMMAND):
-        entries = [Entry(stream=streams[number % len(streams)], event=one) for one in pair * (A_COMMAND // 2)]
+        entries = [NewEvent(stream=streams[number % len(streams)], event=one) for one in pair * (A_COMMAND // 2)]
         command_id = f"grow-{os.urandom(8).hex()}"
-        with appending(service.database, service.folds, command_id) as log:
-            steps = log.append(entries, Origin(command_id=command_id, actor=by, at=at, recorded_at=at))
-            first, last = steps[0].recorded.position, steps[-1].recorded.position
-            log.remember(command_id, "f", Answer(first_position=first, last_position=last, result_json="{}", at=at))
+        with append_transaction(service.database, service.world_cache, command_id) as log:
+            steps = log.append(entries, EventOrigin(command_id=command_id, actor=by, at=at, recorded_at=at))
+            first, last = steps[0].stored.position, steps[-1].stored.position
+            log.store_answer(
+                command_id, "f", CommandAnswer(first_position=first, last_position=last, result_json="{}", at=at)
+            )
 
 
 def _keep_read_model(database: Database) -> None:

@@ -8,7 +8,7 @@ from statistics import linear_regression, median
 from bench import databases, intake, load, processes, rollouts
 from bench.figures import Figure
 from bench.rounds import Effort
-from core.service import Service
+from core.service import RolloutService
 from core.store.database.connections import connect
 
 BATCH = 50
@@ -22,7 +22,7 @@ def measure(effort: Effort) -> Iterator[Figure]:
     with databases.folder() as folder:
         url = databases.sqlite(folder)
         with connect(url) as database:
-            rollouts.begin(Service(database))
+            rollouts.begin(RolloutService(database))
         with processes.rampart("serve", url) as server:
             idle = [one for _, one in _samples(server, effort.memory_idle)]
             asked = load.Load(

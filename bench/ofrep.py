@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from bench import databases, load, processes, rollouts
 from bench.figures import Figure
 from bench.rounds import Effort, medians
-from core.service import Service
+from core.service import RolloutService
 from core.store.database.connections import connect
 
 GOAL = 0.9
@@ -18,7 +18,7 @@ def measure(effort: Effort) -> Iterator[Figure]:
     with databases.folder() as folder:
         url = databases.sqlite(folder)
         with connect(url) as database:
-            rollouts.begin(Service(database))
+            rollouts.begin(RolloutService(database))
         with processes.rampart("serve", url) as ours, processes.peer("starlette_route") as theirs:
             a_cpu_second: dict[str, list[float]] = {}
 

@@ -9,7 +9,7 @@ from core import apply_file
 from core.rollout import commands as c
 from core.rollout.context import Actor
 from core.rollout.model import Rollout
-from core.service import Outcome, Request, Service
+from core.service import CommandOutcome, CommandRequest, RolloutService
 
 SURFACE = "support-assistant"
 OLD, NEW = "v42", "v43"
@@ -64,15 +64,15 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def say(service: Service, command: c.Command, rollout: str = "R-1", by: Actor = ANA) -> Outcome:
+def say(service: RolloutService, command: c.Command, rollout: str = "R-1", by: Actor = ANA) -> CommandOutcome:
     """Hand in one command."""
-    return service.handle(Request(command=command, command_id=uuid4().hex, by=by, at=now(), rollout=rollout))
+    return service.handle(CommandRequest(command=command, command_id=uuid4().hex, by=by, at=now(), rollout=rollout))
 
 
-def begin(service: Service, *, surface: str = SURFACE, cohorts: str = "", limits: str = LIMITS) -> Rollout:
+def begin(service: RolloutService, *, surface: str = SURFACE, cohorts: str = "", limits: str = LIMITS) -> Rollout:
     """A new low-risk rollout in its 5 % canary; with `cohorts`, these are behind it."""
     text = _FILE.format(name=f"bench-{next(_names)}", surface=surface, cohorts=cohorts, limits=limits)
-    if surface not in service.world().surfaces:
+    if surface not in service.load_world().surfaces:
         _apply(service, _SURFACE_FILE.read_text(encoding="utf-8").replace(SURFACE, surface))
     rollout = _apply(service, text).id
     outcome = say(service, c.Start(), rollout)
@@ -85,5 +85,5 @@ def begin(service: Service, *, surface: str = SURFACE, cohorts: str = "", limits
     return outcome.rollout
 
 
-def _apply(service: Service, text: str) -> apply_file.Applied:
+def _apply(service: RolloutService, text: str) -> apply_file.AppliedFile:
     return apply_file.apply_text(service, text, "bench.yaml", by=ANA, at=now(), command_id=uuid4().hex)

@@ -13,7 +13,7 @@ from bench.rounds import Effort
 from bot.sandbox.control import Sandbox
 from bot.sandbox.workspace import people
 from core.rollout import commands as c
-from core.service import Service
+from core.service import RolloutService
 from core.store.coordination import outbox
 from core.store.database.connections import Database, connect
 
@@ -32,7 +32,7 @@ def measure(effort: Effort) -> Iterator[Figure]:
         slack = stack.enter_context(Sandbox.start(rate_limits="off"))
         url = databases.sqlite(folder)
         database = stack.enter_context(connect(url))
-        service = Service(database)
+        service = RolloutService(database)
         rollout = rollouts.begin(service).id
         environment = {
             "SLACK_BOT_TOKEN": slack.bot_token,
@@ -46,11 +46,11 @@ def measure(effort: Effort) -> Iterator[Figure]:
             for name, server, lines in parties:
                 # What the round before wrote is still being told to Slack: that must not fall on the next.
                 _until_told(database, effort.told_within)
-                before = len(service.history(rollout))
+                before = len(service.load_history(rollout))
                 answered = load.run(
                     _load(server, tuple(line.format(rollout) for line in lines), effort.seconds, slack.url)
                 )
-                did = len(service.history(rollout)) - before
+                did = len(service.load_history(rollout)) - before
                 if lines is WRITING and did < MOST * answered.count - 1:
                     raise RuntimeError(f"only {did} of {answered.count} commands did something: {answered.sample}")
                 if number:  # the first round warms up
@@ -73,7 +73,7 @@ def _until_told(database: Database, within: float) -> None:
     give_up = time.monotonic() + within
     while True:
         with database.reading() as connection:
-            unsent = outbox.waiting(connection)
+            unsent = outbox.measure_backlog(connection)
         if unsent.pending + unsent.leased == 0:
             return
         if time.monotonic() >= give_up:

@@ -9,14 +9,14 @@ from bench.figures import Figure
 from bench.rounds import Effort
 from core.rollout import commands as c
 from core.rollout.events import rollout_stream
-from core.service import Service
-from core.store.database.append_queries import COLUMNS
+from core.service import RolloutService
+from core.store.database.append_queries import EVENT_COLUMNS
 from core.store.database.connections import Database, connect
 from core.store.formats import chain
-from core.store.formats.instants import text_of
+from core.store.formats.instants import format_instant
 from core.store.log import event_log
 from core.store.maintenance import checkpointing
-from core.store.world.world_cache import Folds
+from core.store.world.world_cache import WorldCache
 
 OF_A_ROLLOUT, A_DAY = 250, 50
 WITHIN = 3.0  # seconds
@@ -24,11 +24,11 @@ FLAT = 1.2  # times the memory of a log of a tenth of that size
 _START = """
 import sys, time
 began = time.perf_counter()
-from core.service import Service
+from core.service import RolloutService
 from core.store.database.connections import connect
 with connect(sys.argv[1]) as database:
-    world = Service(database).world()
-    print(time.perf_counter() - began, world.position, len(world.open))
+    world = RolloutService(database).load_world()
+    print(time.perf_counter() - began, world.position, len(world.open_rollouts))
 """
 
 
@@ -62,9 +62,9 @@ def _started(url: str, size: int) -> tuple[float, float]:
     with connect(url) as database:
         if size:
             _fill(database, size)
-        folds, now = Folds(database), datetime.now(UTC)
+        folds, now = WorldCache(database), datetime.now(UTC)
         folds.refresh()
-        checkpointing.take(database, folds, by="system:bench", at=now, recorded_at=now)
+        checkpointing.take_checkpoint(database, folds, by="system:bench", at=now, recorded_at=now)
     return _start(url)
 
 
@@ -77,16 +77,16 @@ def _start(url: str) -> tuple[float, float]:
 
 def _fill(database: Database, size: int) -> None:
     """A log of about `size` events: one whole rollout, again and again under other names, and then one that runs."""
-    service = Service(database)
+    service = RolloutService(database)
     pattern = _one_rollout(service, database)
     ended = size // len(pattern)
     with database.reading() as connection:
-        position, prev = event_log.head(connection)
+        position, prev = event_log.read_head(connection)
     versions = {"surface:" + rollouts.SURFACE: _version(service, database)}
     began = datetime.now(UTC) - timedelta(days=1 + ended / A_DAY)
     rows: list[tuple[Any, ...]] = []
     for number in range(2, ended + 1):
-        at = text_of(began + timedelta(days=number / A_DAY))
+        at = format_instant(began + timedelta(days=number / A_DAY))
         for row in pattern:
             position += 1
             prev, made = _again(row, number, position, prev, at, pattern[-1]["recorded_at"], versions)
@@ -94,10 +94,10 @@ def _fill(database: Database, size: int) -> None:
         if len(rows) > 20_000:
             _insert(database, rows)
     _insert(database, rows)
-    rollouts.begin(Service(database))
+    rollouts.begin(RolloutService(database))
 
 
-def _one_rollout(service: Service, database: Database) -> list[dict[str, Any]]:
+def _one_rollout(service: RolloutService, database: Database) -> list[dict[str, Any]]:
     """The rows of a rollout that was paused and resumed often and then rolled back."""
     rollout = rollouts.begin(service)
     for _ in range((OF_A_ROLLOUT - 20) // 2):
@@ -105,13 +105,13 @@ def _one_rollout(service: Service, database: Database) -> list[dict[str, Any]]:
         rollouts.say(service, c.Resume(reason="Nothing was wrong with it."), rollout.id)
     rollouts.say(service, c.RollBack(reason="Answers are odd."), rollout.id)
     with database.reading() as connection:
-        rows = [dict(zip(COLUMNS, row, strict=True)) for row in event_log.raw(connection)]
+        rows = [dict(zip(EVENT_COLUMNS, row, strict=True)) for row in event_log.iterate_raw_rows(connection)]
     return [row for row in rows if row["type"] != "surface.declared"]
 
 
-def _version(service: Service, database: Database) -> int:
+def _version(service: RolloutService, database: Database) -> int:
     with database.reading() as connection:
-        return event_log.newest_version(connection, "surface:" + rollouts.SURFACE)
+        return event_log.read_newest_version(connection, "surface:" + rollouts.SURFACE)
 
 
 def _again(
@@ -128,19 +128,19 @@ def _again(
         "position": position,
         "stream": stream,
         "version": versions[stream],
-        "event_id": event_log.event_id(command, row["command_seq"]),
+        "event_id": event_log.derive_event_id(command, row["command_seq"]),
         "command_id": command,
         "at": at,
         "recorded_at": recorded_at,
         "pii_ref": None,
         "body": body,
     }
-    hash_ = chain.link(prev, [new[column] for column in chain.HEADER], body)
+    hash_ = chain.hash_event(prev, [new[column] for column in chain.HEADER_COLUMNS], body)
     new["prev_hash"], new["hash"] = prev, hash_
-    return hash_, tuple(new[column] for column in COLUMNS)
+    return hash_, tuple(new[column] for column in EVENT_COLUMNS)
 
 
 def _insert(database: Database, rows: list[tuple[Any, ...]]) -> None:
     with database.writing() as connection:
-        event_log.insert(connection, rows)
+        event_log.insert_rows(connection, rows)
     rows.clear()

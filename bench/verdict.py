@@ -14,13 +14,13 @@ import httpx
 from bench import databases, processes, rollouts
 from bench.figures import Figure
 from bench.rounds import Effort
-from bot.http.observations.intake import Batch, Intake
+from bot.http.observations.writer import ObservationBatch, ObservationWriter
 from bot.sandbox import traffic
 from core import watch
 from core.flags.evaluation import evaluate
 from core.rollout import exposure
-from core.rollout.model import Rollout, State
-from core.service import Service
+from core.rollout.model import Rollout, RolloutState
+from core.service import RolloutService
 from core.store.database.connections import Database, connect
 
 GOAL = 1.0
@@ -45,23 +45,23 @@ def measure(effort: Effort) -> Iterator[Figure]:
 class Users:
     """People who use the feature and are observed, written straight into the database."""
 
-    def __init__(self, database: Database, service: Service, scenario: str) -> None:
+    def __init__(self, database: Database, service: RolloutService, scenario: str) -> None:
         self._service = service
         self._scenario = scenario
         self._chance = random.Random(SEED)
-        self._intake = Intake(database, lambda: exposure.snapshot(service.world()), rollouts.now)
+        self._intake = ObservationWriter(database, lambda: exposure.build_snapshot(service.load_world()), rollouts.now)
 
     def come(self, count: int) -> None:
         """So many requests, served as they should be and reported."""
-        snapshot = exposure.snapshot(self._service.world())
+        snapshot = exposure.build_snapshot(self._service.load_world())
 
         def serve(visitor: traffic.Visitor) -> tuple[str, str]:
             served = evaluate(snapshot, rollouts.SURFACE, visitor.unit, visitor.context)
             return served.variant, served.version
 
-        seen = traffic.respond(self._chance, self._scenario, rollouts.now(), count, serve, rollouts.OLD)
+        seen = traffic.simulate_requests(self._chance, self._scenario, rollouts.now(), count, serve, rollouts.OLD)
         body = json.dumps({"observations": [{"surface": rollouts.SURFACE, **one} for one in seen]}).encode()
-        batch = Batch(body=body, content_type="application/json", token="", key="")
+        batch = ObservationBatch(body=body, content_type="application/json", token="", key="")
         answer = json.loads(self._intake.submit(batch).result())
         if answer["accepted"] != count:
             raise RuntimeError(f"not everything was accepted: {answer}")
@@ -72,7 +72,7 @@ class Users:
 
 
 def _look(effort: Effort, database: Database, name: str) -> Figure:
-    service = Service(database)
+    service = RolloutService(database)
     rollout = rollouts.begin(service, limits=rollouts.TEN_METRICS)
     users = Users(database, service, "healthy")
     found = []
@@ -80,7 +80,7 @@ def _look(effort: Effort, database: Database, name: str) -> Figure:
         for number in range(BEFORE + effort.some(40)):
             users.come(REQUESTS)
             began = time.perf_counter()
-            watch.tick(service, rollout.id, rollouts.now(), every=TICK)
+            watch.evaluate_rollout(service, rollout.id, rollouts.now(), every=TICK)
             if number >= BEFORE:
                 found.append(time.perf_counter() - began)
     finally:
@@ -97,7 +97,7 @@ def _flip(effort: Effort, url: str) -> Iterator[Figure]:
     with ExitStack() as stack:
         database = stack.enter_context(connect(url))
         webs = [stack.enter_context(processes.rampart("web", url)) for _ in range(2)]
-        service = Service(database)
+        service = RolloutService(database)
         found = [_once(database, service, webs) for _ in range(effort.rounds)]
     yield Figure(
         name="from the tick that decides to 100 % old version, two processes, Postgres",
@@ -109,7 +109,7 @@ def _flip(effort: Effort, url: str) -> Iterator[Figure]:
     yield Figure(name="the slowest of these", ours=max(found), unit="s", goal=GOAL, better="less")
 
 
-def _once(database: Database, service: Service, webs: list[processes.Running]) -> float:
+def _once(database: Database, service: RolloutService, webs: list[processes.Running]) -> float:
     rollout = rollouts.begin(service, limits=rollouts.TEN_METRICS)
     new = rollout.plan.to_version
     watchers = [Watcher(web.url, _canary(service, new)) for web in webs]
@@ -122,7 +122,7 @@ def _once(database: Database, service: Service, webs: list[processes.Running]) -
             for watcher in watchers:
                 watcher.start(rollouts.OLD)
             began = time.monotonic()
-            if _looked(service, rollout).state is State.ROLLED_BACK:
+            if _looked(service, rollout).state is RolloutState.ROLLED_BACK:
                 return max(watcher.result() for watcher in watchers) - began
             for watcher in watchers:
                 watcher.cancel()
@@ -131,14 +131,14 @@ def _once(database: Database, service: Service, webs: list[processes.Running]) -
     raise RuntimeError(f"{rollout.id} was not rolled back within {ENOUGH_LOOKS} looks")
 
 
-def _looked(service: Service, rollout: Rollout) -> Rollout:
-    watch.tick(service, rollout.id, rollouts.now(), every=TICK)
-    return service.world().rollouts[rollout.id]
+def _looked(service: RolloutService, rollout: Rollout) -> Rollout:
+    watch.evaluate_rollout(service, rollout.id, rollouts.now(), every=TICK)
+    return service.load_world().rollouts[rollout.id]
 
 
-def _canary(service: Service, new: str) -> str:
+def _canary(service: RolloutService, new: str) -> str:
     """Somebody who gets the new version now."""
-    snapshot = exposure.snapshot(service.world())
+    snapshot = exposure.build_snapshot(service.load_world())
     units = (f"user-{number}" for number in range(10_000))
     return next(u for u in units if evaluate(snapshot, rollouts.SURFACE, u, {}).version == new)
 

@@ -10,13 +10,13 @@ from bench.figures import Figure
 from bench.rounds import Effort, medians
 from core.rollout import commands as c
 from core.rollout import events as e
-from core.service import Service
+from core.service import RolloutService
 from core.store.audit.verify import verify
 from core.store.database.connections import Database, connect
 from core.store.log import event_log
-from core.store.log.answered_commands import Answer
-from core.store.log.event_log import Entry, Origin
-from core.store.transaction import appending
+from core.store.log.answered_commands import CommandAnswer
+from core.store.log.event_log import EventOrigin, NewEvent
+from core.store.transaction import append_transaction
 from core.store.world import rollout_rows
 
 EVENTS = 20_000
@@ -56,7 +56,7 @@ def _on(effort: Effort, name: str, url: str, size: int) -> Iterator[Figure]:
             began = time.perf_counter()
             with database.writing() as connection:
                 rollout_rows.rebuild(connection)
-                position, _ = event_log.head(connection)
+                position, _ = event_log.read_head(connection)
             return position / (time.perf_counter() - began)
 
         found = medians({"verified": verified, "checked": checked, "rebuilt": rebuilt}, effort.rounds)
@@ -68,7 +68,7 @@ def _on(effort: Effort, name: str, url: str, size: int) -> Iterator[Figure]:
 
 def _fill(database: Database, size: int) -> None:
     """About `size` events: rollouts one after the other, each paused and resumed often, then rolled back."""
-    service = Service(database)
+    service = RolloutService(database)
     numbers = count(1)
     for _ in range(ROLLOUTS):
         stream = e.rollout_stream(rollouts.begin(service).id)
@@ -79,12 +79,14 @@ def _fill(database: Database, size: int) -> None:
         rollout_rows.rebuild(connection)
 
 
-def _append(service: Service, stream: str, command_id: str) -> None:
+def _append(service: RolloutService, stream: str, command_id: str) -> None:
     at, by, why = rollouts.now(), rollouts.ANA.id, "The support team looks at it together before we go on."
     events = (e.Paused(by=by, reason=why), e.Resumed(by=by, reason=why)) * (A_COMMAND // 2)
-    entries = [Entry(stream=stream, event=event) for event in events]
-    with appending(service.database, service.folds, command_id) as log:
-        origin = Origin(command_id=command_id, actor=by, at=at, recorded_at=at)
+    entries = [NewEvent(stream=stream, event=event) for event in events]
+    with append_transaction(service.database, service.world_cache, command_id) as log:
+        origin = EventOrigin(command_id=command_id, actor=by, at=at, recorded_at=at)
         steps = log.append(entries, origin)
-        first, last = steps[0].recorded.position, steps[-1].recorded.position
-        log.remember(command_id, "f", Answer(first_position=first, last_position=last, result_json="{}", at=at))
+        first, last = steps[0].stored.position, steps[-1].stored.position
+        log.store_answer(
+            command_id, "f", CommandAnswer(first_position=first, last_position=last, result_json="{}", at=at)
+        )

@@ -21,48 +21,48 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackClientError
 
 from bot import jobs
-from bot.actuators.unleash import Unleash
-from bot.clock import Clock
+from bot.actuators.unleash import UnleashFlag
+from bot.clock import JobScheduler
 from bot.delivery import flags, messages
 from bot.http import app as http_app
-from bot.http.heads import Impatient
 from bot.http.middleware import bodies
-from bot.outbound.client import Door
+from bot.http.middleware.head_deadline import Impatient
+from bot.outbound.client import OutboundClient
 from bot.process import log_lines
-from bot.process.flip_confirmation import Confirming
-from bot.process.outage import Outage
-from bot.process.redaction import Formatter, Redactor
-from bot.process.serving import Serving
+from bot.process.flip_confirmation import FlipConfirmer
+from bot.process.outage import DatabaseOutage
+from bot.process.redaction import RedactingFormatter, SecretRedactor
+from bot.process.serving import SnapshotServer
 from bot.settings import Settings
 from bot.slack import listeners as slack_app
 from bot.slack import setup
-from bot.slack.directory import Directory
-from core.service import Service
+from bot.slack.directory import SlackDirectory
+from core.service import RolloutService
 from core.store.coordination import processes
 from core.store.database.connections import Database, connect
 from core.store.schema import schema
 
 log = structlog.get_logger()
 
-Role: TypeAlias = Literal["serve", "web", "worker"]
-CONFIRM_EVERY = timedelta(seconds=0.2)
-DELIVER_EVERY = timedelta(seconds=0.25)
-DRIVE_EVERY = timedelta(seconds=0.25)
-LOOK_AT_FLAGS_EVERY = timedelta(seconds=5)
+ProcessRole: TypeAlias = Literal["serve", "web", "worker"]
+CONFIRM_FLIPS_EVERY = timedelta(seconds=0.2)
+DELIVER_MESSAGES_EVERY = timedelta(seconds=0.25)
+DRIVE_FLAGS_EVERY = timedelta(seconds=0.25)
+SCHEDULE_FLAG_CHECKS_EVERY = timedelta(seconds=5)
 REFRESH_CARDS_EVERY = timedelta(seconds=5)
 TICK_AT_MOST_EVERY = timedelta(seconds=1)
-HEED_CLOCK_EVERY = timedelta(seconds=2)
-FORGET_EVERY = timedelta(minutes=10)
-DELETE_EVERY = timedelta(minutes=15)
+RELEASE_STUCK_ROWS_EVERY = timedelta(seconds=2)
+DELETE_EXPIRED_KEYS_EVERY = timedelta(minutes=10)
+DELETE_OLD_DATA_EVERY = timedelta(minutes=15)
 CHECKPOINT_EVERY = timedelta(minutes=1)
 RECONNECT_EVERY = timedelta(seconds=5)
-RELOAD_EVERY = timedelta(seconds=2)
-START_WITHIN = 15  # seconds until the HTTP server must answer
+RELOAD_POLICY_EVERY = timedelta(seconds=2)
+START_TIMEOUT = 15  # seconds until the HTTP server must answer
 SLACK_TIMEOUT = 10  # seconds per call
-STOP_WITHIN = 2  # seconds that running jobs, open requests and a hanging Slack may delay a stopping process
+STOP_TIMEOUT = 2  # seconds that running jobs, open requests and a hanging Slack may delay a stopping process
 
 
-def real_now() -> datetime:
+def utc_now() -> datetime:
     """The machine's clock in UTC, as opposed to the rollouts' clock, which may run faster."""
     return datetime.now(UTC)
 
@@ -73,77 +73,77 @@ class Program:
 
     settings: Settings
     database: Database
-    service: Service
-    serving: Serving
-    clock: Clock
-    asgi: bodies.App | None
+    service: RolloutService
+    snapshot_server: SnapshotServer
+    scheduler: JobScheduler
+    asgi: bodies.AsgiApp | None
     bolt: App | None
     socket_mode: SocketModeHandler | None = None
     _server: uvicorn.Server | None = None
-    _thread: threading.Thread | None = None
-    _connected: bool = False
+    _http_thread: threading.Thread | None = None
+    _is_connected: bool = False
 
     def start(self) -> None:
         """Follow the log, start the jobs and connect to Slack. HTTP is served by `run` or `serve_in_thread`."""
-        self.serving.start()
-        self.clock.start()
-        if self.bolt is not None and self.settings.socket_mode:
+        self.snapshot_server.start()
+        self.scheduler.start()
+        if self.bolt is not None and self.settings.uses_socket_mode:
             self.socket_mode = SocketModeHandler(self.bolt, self.settings.slack_app_token)
             self._connect_to_slack()
-            self.clock.every(RECONNECT_EVERY, self._connect_to_slack, "socket mode")
+            self.scheduler.run_every(RECONNECT_EVERY, self._connect_to_slack, "socket mode")
 
-    def run(self, told: Callable[[str], None] = lambda _: None) -> None:
+    def run(self, on_ready: Callable[[str], None] = lambda _: None) -> None:
         """Serve HTTP (if this role does) until SIGTERM or SIGINT. `on_ready` gets the base URL, empty without HTTP."""
-        ended = _on_signal()
+        stop_requested = _install_signal_handlers()
         try:
-            listening = _listen(self.settings) if self.asgi is not None else None
+            listening = _bind_socket(self.settings) if self.asgi is not None else None
             self.start()
-            _settle()
+            _freeze_gc()
             if listening is None:
-                told("")
-                ended.wait()
-            elif not ended.is_set():
-                url = _url(listening)
-                self._uvicorn(lambda: told(url)).run(sockets=[listening])
+                on_ready("")
+                stop_requested.wait()
+            elif not stop_requested.is_set():
+                url = _format_base_url(listening)
+                self._build_server(lambda: on_ready(url)).run(sockets=[listening])
         finally:
             self.stop()
 
     def serve_in_thread(self) -> str:
         """Serve HTTP from a thread; returns the base URL once it answers, or raises TimeoutError."""
-        listening = _listen(self.settings)
-        answers = threading.Event()
-        server = self._uvicorn(answers.set)
-        self._thread = threading.Thread(target=server.run, args=([listening],), name="http", daemon=True)
-        self._thread.start()
-        if not answers.wait(START_WITHIN):
-            raise TimeoutError(f"the server did not start within {START_WITHIN} s; the log above says why")
-        return _url(listening)
+        listening = _bind_socket(self.settings)
+        answering = threading.Event()
+        server = self._build_server(answering.set)
+        self._http_thread = threading.Thread(target=server.run, args=([listening],), name="http", daemon=True)
+        self._http_thread.start()
+        if not answering.wait(START_TIMEOUT):
+            raise TimeoutError(f"the server did not start within {START_TIMEOUT} s; the log above says why")
+        return _format_base_url(listening)
 
     def stop(self) -> None:
         """Stop the jobs and close the connections, dependents first."""
         closing = self._close_socket_mode()
         if self._server is not None:
             self._server.should_exit = True
-        self.clock.stop(within=STOP_WITHIN)
-        if self._thread is not None:
-            self._thread.join()
+        self.scheduler.stop(within=STOP_TIMEOUT)
+        if self._http_thread is not None:
+            self._http_thread.join()
         if closing is not None:
-            closing.join(STOP_WITHIN)
+            closing.join(STOP_TIMEOUT)
         if self.bolt is not None:
             self.bolt.listener_runner.listener_executor.shutdown(wait=False)
-        self.serving.stop()
+        self.snapshot_server.stop()
         self.database.close()
 
     def _connect_to_slack(self) -> None:
         """Try once to connect; afterwards the client reconnects by itself. Evaluations are served meanwhile."""
-        if self.socket_mode is None or self._connected:
+        if self.socket_mode is None or self._is_connected:
             return
         try:
             self.socket_mode.connect()  # type: ignore[no-untyped-call]
         except (SlackClientError, OSError) as error:
             log.error("Slack cannot be reached; trying again", why=str(error))  # noqa: TRY400 - said whole
         else:
-            self._connected = True
+            self._is_connected = True
 
     def _close_socket_mode(self) -> threading.Thread | None:
         """Close it in a thread, since the client may block for seconds on a read; returns that thread to join."""
@@ -153,7 +153,7 @@ class Program:
         closing.start()
         return closing
 
-    def _uvicorn(self, announce: Callable[[], None]) -> uvicorn.Server:
+    def _build_server(self, on_ready: Callable[[], None]) -> uvicorn.Server:
         """The uvicorn server of this process; it calls `on_ready` once it answers."""
         config = uvicorn.Config(
             self.asgi,  # type: ignore[arg-type]
@@ -164,25 +164,25 @@ class Program:
             log_level="warning",
             access_log=False,
             server_header=False,
-            timeout_graceful_shutdown=STOP_WITHIN,
+            timeout_graceful_shutdown=STOP_TIMEOUT,
         )
-        self._server = _Announcing(config, announce)
+        self._server = _NotifyingServer(config, on_ready)
         return self._server
 
 
-def _settle() -> None:
+def _freeze_gc() -> None:
     """Exempt everything allocated so far from garbage collection: a full pass stops all threads for 0.1 s."""
     gc.collect()
     gc.freeze()
 
 
-def build(
+def build_program(
     settings: Settings,
-    role: Role,
+    role: ProcessRole,
     *,
-    now: Callable[[], datetime] = real_now,
-    pace: float = 1.0,
-    rest: timedelta = messages.PACE,
+    now: Callable[[], datetime] = utc_now,
+    speed: float = 1.0,
+    channel_pause: timedelta = messages.CHANNEL_PAUSE,
 ) -> Program:
     """Build a process in one of three roles, without starting it.
 
@@ -194,23 +194,23 @@ def build(
     for warning in database.warnings:
         log.warning(warning)
     if role == "serve":
-        database.serve_alone()
+        database.acquire_server_lock()
         schema.migrate(database)
-    schema.check(database)
+    schema.assert_current(database)
     if role != "serve":
-        database.serve_with_others(role)
+        database.assert_multiple_servers_allowed(role)
     elif database.dialect == "sqlite":
-        processes.forget(database)  # only one process serves a SQLite file, so any other report is from a dead one
-    service, outage = Service(database, blind_after=settings.blind_after), Outage()
+        processes.delete_all(database)  # only one process serves a SQLite file, so any other report is from a dead one
+    service, outage = RolloutService(database, unwatched_after=settings.blind_after), DatabaseOutage()
     process_id = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:4]}"
-    serving = Serving(
+    serving = SnapshotServer(
         service, process_id=process_id, role=role, now=now, unwatched_after=settings.blind_after, outage=outage
     )
-    for lacking in setup.missing(settings):
-        log.warning(lacking)
-    slack = web_client(settings)
-    directory = Directory(slack, real_now) if slack is not None else None
-    policy = jobs.PolicyFile(settings.policy, service) if settings.policy is not None else None
+    for missing_setting in setup.list_missing(settings):
+        log.warning(missing_setting)
+    slack = build_web_client(settings)
+    directory = SlackDirectory(slack, utc_now) if slack is not None else None
+    policy = jobs.PolicyFileWatcher(settings.policy, service) if settings.policy is not None else None
     if policy is not None:
         policy.apply(now())
     bolt = None
@@ -224,31 +224,37 @@ def build(
         )
     asgi = None
     if role != "worker":
-        asgi = http_app.build(
+        asgi = http_app.build_asgi_app(
             service,
             serving.snapshot,
             tokens=settings.tokens,
             bolt=bolt if settings.slack_signing_secret else None,  # without the secret, no request could be verified
             now=now,
-            resolve_handle=directory.resolve_handle if directory is not None else _as_written,
-            not_driven=door(settings).refusal,
-            standing=serving,
-            away=outage.noted,
-            tick=settings.tick / pace,
+            resolve_handle=directory.resolve_handle if directory is not None else _return_handle,
+            explain_undrivable=build_outbound_client(settings).explain_refusal,
+            process_status=serving,
+            report_outage=outage.record_failure,
+            tick=settings.tick / speed,
         )
-    clock = Clock(lambda name, error: _job_failed(outage, name, error))
+    clock = JobScheduler(lambda name, error: _log_job_failure(outage, name, error))
     if policy is not None:
-        clock.every(RELOAD_EVERY, lambda: policy.look(now()), "policy")
+        clock.run_every(RELOAD_POLICY_EVERY, lambda: policy.apply_if_changed(now()), "policy")
     if role != "web":
-        _schedule(clock, settings, service, slack, directory, now, pace, rest, outage)
+        _schedule_jobs(clock, settings, service, slack, directory, now, speed, channel_pause, outage)
     return Program(
-        settings=settings, database=database, service=service, serving=serving, clock=clock, asgi=asgi, bolt=bolt
+        settings=settings,
+        database=database,
+        service=service,
+        snapshot_server=serving,
+        scheduler=clock,
+        asgi=asgi,
+        bolt=bolt,
     )
 
 
-def web_client(settings: Settings) -> WebClient | None:
+def build_web_client(settings: Settings) -> WebClient | None:
     """A client for Slack's Web API, or for the server that `SLACK_API_URL` names; None without a bot token."""
-    if not settings.slack:
+    if not settings.has_slack:
         return None
     if not settings.slack_api_url:
         return WebClient(token=settings.slack_bot_token, timeout=SLACK_TIMEOUT)
@@ -258,8 +264,8 @@ def web_client(settings: Settings) -> WebClient | None:
 
 def configure_logging(settings: Settings) -> None:
     """Log to standard output as text or JSON, and warnings of libraries to standard error; secrets are redacted."""
-    redact = Redactor(settings.secrets)
-    redact.guard()
+    redact = SecretRedactor(settings.secrets)
+    redact.install_excepthooks()
     renderer: Any = structlog.processors.JSONRenderer()
     if settings.log_format == "console":
         renderer = structlog.dev.ConsoleRenderer(colors=False)
@@ -269,91 +275,99 @@ def configure_logging(settings: Settings) -> None:
             structlog.processors.TimeStamper(fmt="iso"),
             structlog.processors.format_exc_info,
             renderer,
-            redact.last,
+            redact.redact_log_line,
         ],
-        logger_factory=log_lines.factory,
+        logger_factory=log_lines.build_log_printer,
     )
     libraries = logging.StreamHandler()
-    libraries.setFormatter(Formatter(redact))
+    libraries.setFormatter(RedactingFormatter(redact))
     logging.basicConfig(level=logging.WARNING, handlers=[libraries])
 
 
-def _schedule(
-    clock: Clock,
+def _schedule_jobs(
+    scheduler: JobScheduler,
     settings: Settings,
-    service: Service,
+    service: RolloutService,
     slack: WebClient | None,
-    directory: Directory | None,
+    directory: SlackDirectory | None,
     now: Callable[[], datetime],
-    pace: float,
-    rest: timedelta,
-    outage: Outage,
+    speed: float,
+    channel_pause: timedelta,
+    outage: DatabaseOutage,
 ) -> None:
     """Register every periodic job of a worker with the scheduler."""
     every = settings.tick
-    slots = jobs.Slots(overdue=jobs.OVERDUE * every / pace / timedelta(seconds=1))
-    often = min(every / pace, max(every / pace / jobs.PARTS, TICK_AT_MOST_EVERY))
-    clock.every(often, lambda: jobs.tick(service, now(), every, slots, outage.noted, settings.blind_after), "tick")
-    confirming = Confirming(service)
-    clock.every(CONFIRM_EVERY, lambda: confirming.look(now()), "confirm")
-    clock.every(HEED_CLOCK_EVERY, lambda: jobs.heed_clock(service, now(), pace), "heed clock")
-    clock.every(FORGET_EVERY, lambda: jobs.forget(service, now()), "forget")
+    slots = jobs.SlotTracker(overdue_after=jobs.OVERDUE_FACTOR * every / speed / timedelta(seconds=1))
+    tick_interval = min(every / speed, max(every / speed / jobs.TICKS_PER_INTERVAL, TICK_AT_MOST_EVERY))
+    scheduler.run_every(
+        tick_interval,
+        lambda: jobs.tick(service, now(), every, slots, outage.record_failure, settings.blind_after),
+        "tick",
+    )
+    confirmer = FlipConfirmer(service)
+    scheduler.run_every(CONFIRM_FLIPS_EVERY, lambda: confirmer.confirm_pending(now()), "confirm")
+    scheduler.run_every(RELEASE_STUCK_ROWS_EVERY, lambda: jobs.release_stuck_rows(service, now(), speed), "heed clock")
+    scheduler.run_every(DELETE_EXPIRED_KEYS_EVERY, lambda: jobs.delete_expired_keys(service, now()), "forget")
     if (keep := settings.keep) is not None:
-        clock.every(DELETE_EVERY, lambda: jobs.delete_old(service, keep), "delete old")
-    clock.every(CHECKPOINT_EVERY, lambda: jobs.take_checkpoint(service, now()), "checkpoint")
-    way_out = door(settings)
-    drive = partial(
+        scheduler.run_every(DELETE_OLD_DATA_EVERY, lambda: jobs.delete_old_data(service, keep), "delete old")
+    scheduler.run_every(CHECKPOINT_EVERY, lambda: jobs.take_checkpoint(service, now()), "checkpoint")
+    outbound = build_outbound_client(settings)
+    deliver_flags = partial(
         flags.deliver_due,
         service.database,
         service,
-        lambda driven: Unleash(way_out, driven, url=settings.unleash_url, token=settings.unleash_token),
+        lambda driven: UnleashFlag(outbound, driven, url=settings.unleash_url, token=settings.unleash_token),
         now,
-        speed=pace,
+        speed=speed,
     )
-    flag_slots = jobs.FlagSlots.at_pace(pace)
+    flag_slots = jobs.FlagSlotTrackers.for_speed(speed)
     # Runs without a token, too: the attempt then tells people that the token is missing.
-    clock.every(DRIVE_EVERY, lambda: drive() if flags.is_needed(service.peek()) else 0, "drive")
-    clock.every(LOOK_AT_FLAGS_EVERY, lambda: jobs.look_at_flags(service, now(), flag_slots), "look at flags")
+    scheduler.run_every(
+        DRIVE_FLAGS_EVERY, lambda: deliver_flags() if flags.has_driven_flags(service.cached_world()) else 0, "drive"
+    )
+    scheduler.run_every(
+        SCHEDULE_FLAG_CHECKS_EVERY, lambda: jobs.queue_flag_checks(service, now(), flag_slots), "look at flags"
+    )
     if slack is not None and directory is not None:
-        send = partial(
+        deliver_messages = partial(
             messages.deliver_due,
             service.database,
             service,
             slack,
             now,
-            mention=directory.mention,
-            speed=pace,
-            pace=rest,
+            mention=directory.format_mention,
+            speed=speed,
+            channel_pause=channel_pause,
         )
-        clock.every(DELIVER_EVERY, send, "deliver")
-        refresh = max(REFRESH_CARDS_EVERY / pace, TICK_AT_MOST_EVERY)
-        clock.every(refresh, lambda: jobs.refresh_cards(service, now()), "refresh cards")
-        clock.daily(lambda: jobs.show_head(service, now()), "show head", now)
+        scheduler.run_every(DELIVER_MESSAGES_EVERY, deliver_messages, "deliver")
+        refresh = max(REFRESH_CARDS_EVERY / speed, TICK_AT_MOST_EVERY)
+        scheduler.run_every(refresh, lambda: jobs.refresh_cards(service, now()), "refresh cards")
+        scheduler.run_daily(lambda: jobs.queue_daily_witness(service, now()), "show head", now)
 
 
-def _job_failed(outage: Outage, name: str, error: Exception) -> None:
+def _log_job_failure(outage: DatabaseOutage, name: str, error: Exception) -> None:
     """Log a failed job, which runs again at its next interval. A database outage is logged once for all jobs."""
-    if not outage.noted(error, name):
+    if not outage.record_failure(error, name):
         log.error("a job failed; it is done again at its next turn", job=name, exc_info=error)
 
 
-def resolver(settings: Settings) -> Callable[[str], str]:
+def build_handle_resolver(settings: Settings) -> Callable[[str], str]:
     """A function from an @handle to its Slack user id; it returns the handle itself without a Slack."""
-    slack = web_client(settings)
-    return Directory(slack, real_now).resolve_handle if slack is not None else _as_written
+    slack = build_web_client(settings)
+    return SlackDirectory(slack, utc_now).resolve_handle if slack is not None else _return_handle
 
 
-def door(settings: Settings) -> Door:
+def build_outbound_client(settings: Settings) -> OutboundClient:
     """The HTTP client for flag systems, which calls public addresses and the configured private hosts only."""
-    return Door(settings.private_hosts)
+    return OutboundClient(settings.private_hosts)
 
 
-def _as_written(handle: str) -> str:
+def _return_handle(handle: str) -> str:
     """The handle itself, in place of a Slack user id."""
     return handle
 
 
-def _listen(settings: Settings) -> socket.socket:
+def _bind_socket(settings: Settings) -> socket.socket:
     """A socket bound to the configured host and port; OSError, with advice, if the address is taken."""
     listening = socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -366,32 +380,32 @@ def _listen(settings: Settings) -> socket.socket:
     return listening
 
 
-def _url(listening: socket.socket) -> str:
+def _format_base_url(listening: socket.socket) -> str:
     """The URL at which a listening socket is reached."""
     host, port = listening.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-class _Announcing(uvicorn.Server):
+class _NotifyingServer(uvicorn.Server):
     """A uvicorn server that calls back once it accepts requests."""
 
-    def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
         super().__init__(config)
-        self._announce = announce
+        self._on_ready = on_ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
-            self._announce()
+            self._on_ready()
 
 
-def _on_signal() -> threading.Event:
+def _install_signal_handlers() -> threading.Event:
     """An event that SIGTERM or SIGINT sets.
 
     uvicorn replaces these handlers while it serves and re-raises the signal at its end; ours keep that second signal
     from killing the process before `stop` has run.
     """
-    ended = threading.Event()
+    stop_requested = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ended.set())
-    return ended
+        signal.signal(number, lambda *_: stop_requested.set())
+    return stop_requested

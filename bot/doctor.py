@@ -16,20 +16,20 @@ from slack_sdk.errors import SlackApiError, SlackClientError
 from sqlalchemy import inspect
 from sqlalchemy.exc import SQLAlchemyError
 
-from bot.app import real_now, web_client
+from bot.app import build_web_client, utc_now
 from bot.process.flip_confirmation import SERVING_ROLES
-from bot.process.outage import reason
-from bot.process.redaction import Redactor
-from bot.settings import EMBEDDED, MISSED_LOOKS, Settings
+from bot.process.outage import format_reason
+from bot.process.redaction import SecretRedactor
+from bot.settings import DEFAULT_DATABASE_URL, MISSED_LOOKS, Settings
 from bot.slack import setup
 from core.files.checks import checks
-from core.files.read_file import read
-from core.files.syntax.problems import Unreadable, errors, render
+from core.files.read_file import parse_file
+from core.files.syntax.problems import UnreadableFile, render_text, select_errors
 from core.rollout.model import Rollout
 from core.rollout.plan import NoticePlan
-from core.rollout.policy import BUILT_IN
+from core.rollout.policy import DEFAULT_POLICY
 from core.rollout.world import World
-from core.service import Service
+from core.service import RolloutService
 from core.store.audit import verify
 from core.store.coordination import outbox, processes
 from core.store.database import postgres_roles
@@ -39,265 +39,271 @@ from core.store.maintenance import size
 from core.store.observations import looks
 from core.store.schema import schema
 
-_OTHERS_MAY_READ = 0o004
-_HEARD_WITHIN = timedelta(seconds=10)
-_ASK_AGAIN = 0.25  # seconds
-_ANSWERS_WITHIN = 5  # seconds
-_LATE = timedelta(minutes=5)  # a message has been tried several times by then
+_WORLD_READABLE = 0o004
+_MAX_REPORT_AGE = timedelta(seconds=10)
+_POLL_SECONDS = 0.25  # seconds
+_HTTP_TIMEOUT = 5  # seconds
+_LATE_AFTER = timedelta(minutes=5)  # a message has been tried several times by then
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class CheckResult:
     """One thing that was checked, whether it is fine, and what was found."""
 
     what: str
     ok: bool
     text: str
 
-    def line(self) -> str:
+    def format_line(self) -> str:
         """The result as one line of text."""
         return f"{'ok   ' if self.ok else 'WRONG'} {self.what}: {self.text}"
 
-    def as_json(self) -> dict[str, object]:
+    def to_json(self) -> dict[str, object]:
         """The result as a JSON object."""
         return asdict(self)
 
 
-def examine(settings: Settings, now: Callable[[], datetime] = real_now) -> tuple[Finding, ...]:
+def examine_installation(settings: Settings, now: Callable[[], datetime] = utc_now) -> tuple[CheckResult, ...]:
     """The results of all checks, good and bad. What is wrong is a result, never an exception."""
-    redact = Redactor(settings.secrets)
-    return tuple(replace(found, text=redact(found.text)) for found in _findings(settings, now()))
+    redact = SecretRedactor(settings.secrets)
+    return tuple(replace(found, text=redact(found.text)) for found in _run_checks(settings, now()))
 
 
-def _findings(settings: Settings, now: datetime) -> Iterator[Finding]:
+def _run_checks(settings: Settings, now: datetime) -> Iterator[CheckResult]:
     try:
         with connect(settings.database_url) as database:
-            yield from _database(database, settings, now)
+            yield from _check_database(database, settings, now)
     except StoreError as error:  # it says what to do
-        yield Finding(what="database", ok=False, text=str(error))
+        yield CheckResult(what="database", ok=False, text=str(error))
     except SQLAlchemyError as error:
-        why = reason(error).removeprefix("connection failed: ").rstrip(".")
-        yield Finding(what="database", ok=False, text=f"cannot be used ({why}). Is it running, and DATABASE_URL right?")
+        why = format_reason(error).removeprefix("connection failed: ").rstrip(".")
+        yield CheckResult(
+            what="database", ok=False, text=f"cannot be used ({why}). Is it running, and DATABASE_URL right?"
+        )
     if settings.policy is not None:
-        yield _policy_file(settings.policy)
-    yield from _slack(settings)
-    yield from _readable(settings)
+        yield _check_policy_file(settings.policy)
+    yield from _check_slack(settings)
+    yield from _check_secret_files(settings)
     guarded = bool(settings.tokens)
     text = (
         "ROLLOUT_TOKENS is enforced"
         if guarded
         else "ROLLOUT_TOKENS is not set: whoever reaches this machine's loopback may act"
     )
-    yield Finding(what="tokens", ok=guarded or settings.on_loopback, text=text)
+    yield CheckResult(what="tokens", ok=guarded or settings.is_on_loopback, text=text)
 
 
-def _database(database: Database, settings: Settings, now: datetime) -> Iterator[Finding]:
+def _check_database(database: Database, settings: Settings, now: datetime) -> Iterator[CheckResult]:
     for warning in database.warnings:
-        yield Finding(what="database", ok=True, text=warning)
+        yield CheckResult(what="database", ok=True, text=warning)
     with database.reading() as connection:
-        new = schema.revision(connection) is None
-    if new and settings.database_url == EMBEDDED:
+        new = schema.read_revision(connection) is None
+    if new and settings.database_url == DEFAULT_DATABASE_URL:
         text = "the database is new: the first command, or `rollout serve`, creates its tables"
-        yield Finding(what="schema", ok=True, text=text)
+        yield CheckResult(what="schema", ok=True, text=text)
         return
     try:
-        schema.check(database)
+        schema.assert_current(database)
     except StoreError as error:
-        yield Finding(what="schema", ok=False, text=str(error))
+        yield CheckResult(what="schema", ok=False, text=str(error))
         if not inspect(database.engine).has_table("events"):
             return
     else:
-        yield Finding(what="schema", ok=True, text="up to date")
+        yield CheckResult(what="schema", ok=True, text="up to date")
     with database.reading() as connection:
         report = verify.verify(connection)
-        unsent = outbox.waiting(connection)
-        unbound = postgres_roles.unbound(connection)
-        grown = size.measure(connection, real_now())
+        unsent = outbox.measure_backlog(connection)
+        unbound = postgres_roles.explain_excess_rights(connection)
+        grown = size.measure_size(connection, utc_now())
     if unbound is not None:
         text = (
             f"this database role {unbound}, and could change it unhindered; `rollout migrate --app-role NAME` "
             "readies one for the running processes that can only add to it"
         )
-        yield Finding(what="database role", ok=True, text=text)
+        yield CheckResult(what="database role", ok=True, text=text)
     for problem in report.problems[:5]:
-        yield Finding(what="log", ok=False, text=f"position {problem.position}: {problem.what}")
+        yield CheckResult(what="log", ok=False, text=f"position {problem.position}: {problem.what}")
     if not report.problems:
-        yield Finding(what="log", ok=True, text=f"{report.checked} events, chain intact")
+        yield CheckResult(what="log", ok=True, text=f"{report.checked} events, chain intact")
     lately = f"{grown.events_a_day:,} events in the last day, some {grown.bytes_a_day / 1e6:,.1f} MB"
-    yield Finding(what="size", ok=True, text=f"{grown.bytes / 1e6:,.1f} MB; {lately}")
-    yield _outbox(unsent, settings, now)
-    yield _writable(database)
-    yield from _processes(database, now)
-    world = Service(database).world()
-    yield from _channels(world, settings)
-    for rollout in world.open:
+    yield CheckResult(what="size", ok=True, text=f"{grown.bytes / 1e6:,.1f} MB; {lately}")
+    yield _check_outbox(unsent, settings, now)
+    yield _check_writable(database)
+    yield from _check_processes(database, now)
+    world = RolloutService(database).load_world()
+    yield from _check_channels(world, settings)
+    for rollout in world.open_rollouts:
         if rollout.is_looked_at:
-            yield _looked_at(database, rollout.id, settings, now)
+            yield _check_newest_look(database, rollout.id, settings, now)
     if not world.policy.roles:
-        yield Finding(
+        yield CheckResult(
             what="policy", ok=True, text="roles are not configured: every member of the workspace is an operator"
         )
 
 
-def _writable(database: Database) -> Finding:
+def _check_writable(database: Database) -> CheckResult:
     """Write and delete a process report, as a serving process does: a read-only database cannot take a rollback."""
     name = f"doctor:{socket.gethostname()}:{os.getpid()}"
     try:
-        processes.report(database, name, "doctor", 0, real_now())
-        processes.leave(database, name)
+        processes.report_alive(database, name, "doctor", 0, utc_now())
+        processes.unregister(database, name)
     except (StoreError, SQLAlchemyError) as error:
         text = (
-            f"takes nothing new ({reason(error)}): no rollback can be written, and every process gives everybody the "
+            f"takes nothing new ({format_reason(error)}): no rollback can be written, and every process gives "
+            "everybody the "
             "live version until it can. Make room, or let it be written to again."
         )
-        return Finding(what="database", ok=False, text=text)
-    return Finding(what="database", ok=True, text="takes what is written")
+        return CheckResult(what="database", ok=False, text=text)
+    return CheckResult(what="database", ok=True, text="takes what is written")
 
 
-def _processes(database: Database, now: datetime) -> Iterator[Finding]:
+def _check_processes(database: Database, now: datetime) -> Iterator[CheckResult]:
     """Which processes report. One whose clock differs is watched for two report intervals instead of judged by it."""
-    first = _reported(database)
-    heard = {n for n, p in first.items() if abs(now - p.seen_at) < _HEARD_WITHIN}
-    until = time.monotonic() + processes.REPORT_EVERY * 2
+    first = _read_process_reports(database)
+    alive = {n for n, p in first.items() if abs(now - p.seen_at) < _MAX_REPORT_AGE}
+    until = time.monotonic() + processes.REPORT_INTERVAL_SECONDS * 2
     newest = first
-    while heard < newest.keys() and time.monotonic() < until:
-        time.sleep(_ASK_AGAIN)
-        newest = _reported(database)
-        heard = {n for n, p in newest.items() if n in heard or n not in first or p.seen_at != first[n].seen_at}
-    names = ", ".join(f"{newest[n].role} at #{newest[n].position}" for n in sorted(heard)) or "none runs"
-    yield Finding(what="processes", ok=True, text=names)
-    for name in sorted(newest.keys() - heard):
+    while alive < newest.keys() and time.monotonic() < until:
+        time.sleep(_POLL_SECONDS)
+        newest = _read_process_reports(database)
+        alive = {n for n, p in newest.items() if n in alive or n not in first or p.seen_at != first[n].seen_at}
+    names = ", ".join(f"{newest[n].role} at #{newest[n].position}" for n in sorted(alive)) or "none runs"
+    yield CheckResult(what="processes", ok=True, text=names)
+    for name in sorted(newest.keys() - alive):
         role, at = newest[name].role, newest[name].seen_at
         serves = ", or gives everybody the live version" if role in SERVING_ROLES else ""
         text = f"{role} {name} has not reported since {at:%Y-%m-%d %H:%M:%S} UTC: it is dead or cut off{serves}"
-        yield Finding(what="processes", ok=False, text=text)
+        yield CheckResult(what="processes", ok=False, text=text)
 
 
-def _reported(database: Database) -> dict[str, processes.Process]:
+def _read_process_reports(database: Database) -> dict[str, processes.ProcessReport]:
     with database.reading() as connection:
-        return {p.process_id: p for p in processes.reported(connection) if p.role != "doctor"}
+        return {p.process_id: p for p in processes.load_processes(connection) if p.role != "doctor"}
 
 
-def _looked_at(database: Database, rollout: str, settings: Settings, now: datetime) -> Finding:
+def _check_newest_look(database: Database, rollout: str, settings: Settings, now: datetime) -> CheckResult:
     """Whether the rollout's newest look is recent enough."""
     with database.reading() as connection:
-        _, at = looks.newest(connection, rollout)
+        _, at = looks.load_count_and_time(connection, rollout)
     if at is None:
-        return Finding(what="looks", ok=True, text=f"{rollout} was not looked at yet")
-    age, most = now - at, MISSED_LOOKS * settings.tick + _HEARD_WITHIN
-    if -_HEARD_WITHIN <= age <= most:
-        return Finding(what="looks", ok=True, text=f"{rollout} was looked at {age.total_seconds():.0f} s ago")
+        return CheckResult(what="looks", ok=True, text=f"{rollout} was not looked at yet")
+    age, most = now - at, MISSED_LOOKS * settings.tick + _MAX_REPORT_AGE
+    if -_MAX_REPORT_AGE <= age <= most:
+        return CheckResult(what="looks", ok=True, text=f"{rollout} was looked at {age.total_seconds():.0f} s ago")
     text = f"nobody has looked at {rollout} since {at:%Y-%m-%d %H:%M:%S} UTC, and looks come every "
     text += f"{settings.tick.total_seconds():g} s: it does not grow, and harm is not seen. Start a worker."
     if age < timedelta(0):
         text = f"the newest look at {rollout} is of {at:%Y-%m-%d %H:%M:%S} UTC, which is still to come: a clock differs"
-    return Finding(what="looks", ok=False, text=text)
+    return CheckResult(what="looks", ok=False, text=text)
 
 
-def _outbox(unsent: outbox.Waiting, settings: Settings, now: datetime) -> Finding:
+def _check_outbox(unsent: outbox.OutboxBacklog, settings: Settings, now: datetime) -> CheckResult:
     """Whether messages are late, undeliverable, or waiting without a Slack."""
     waiting = unsent.pending + unsent.leased
     text = f"{waiting} messages wait"
-    unheard = bool(waiting) and not settings.slack
+    unheard = bool(waiting) and not settings.has_slack
     if unheard:
         text += " for a Slack: set SLACK_BOT_TOKEN"
-    elif unsent.troubles:
-        text += f"; the last answer was {max(unsent.troubles, key=lambda error: unsent.troubles[error])}"
+    elif unsent.errors:
+        text += f"; the last answer was {max(unsent.errors, key=lambda error: unsent.errors[error])}"
     if unsent.dead:
         text += f"; {unsent.dead} could not be delivered and need a human"
     waited = now - unsent.oldest_due_at if unsent.oldest_due_at is not None else timedelta(0)
-    late = waited > _LATE
+    late = waited > _LATE_AFTER
     if late and not unheard:
         text += f"; the oldest is late by {waited // timedelta(minutes=1)} minutes"
-    return Finding(what="outbox", ok=not (unsent.dead or unheard or late), text=text)
+    return CheckResult(what="outbox", ok=not (unsent.dead or unheard or late), text=text)
 
 
-def _readable(settings: Settings) -> Iterator[Finding]:
+def _check_secret_files(settings: Settings) -> Iterator[CheckResult]:
     """A problem for each secret file that everybody on this machine may read."""
     for path in settings.secret_files:
-        if path.stat().st_mode & _OTHERS_MAY_READ:
-            yield Finding(
+        if path.stat().st_mode & _WORLD_READABLE:
+            yield CheckResult(
                 what="secrets", ok=False, text=f"everybody on this machine may read {path}: chmod o-rwx {path}"
             )
 
 
-def _policy_file(path: Path) -> Finding:
+def _check_policy_file(path: Path) -> CheckResult:
     try:
-        written = read(path.read_text(encoding="utf-8"), str(path))
-    except (Unreadable, OSError, UnicodeDecodeError) as error:
+        written = parse_file(path.read_text(encoding="utf-8"), str(path))
+    except (UnreadableFile, OSError, UnicodeDecodeError) as error:
         wrong = str(error)
     else:
-        wrong = render(errors(checks.check(written, None, BUILT_IN, None)))
+        wrong = render_text(select_errors(checks.check(written, None, DEFAULT_POLICY, None)))
     if wrong:
-        return Finding(what="policy file", ok=False, text=f"the policy in force stays as it is: {wrong.strip()}")
-    return Finding(what="policy file", ok=True, text=f"{path} can be read")
+        return CheckResult(what="policy file", ok=False, text=f"the policy in force stays as it is: {wrong.strip()}")
+    return CheckResult(what="policy file", ok=True, text=f"{path} can be read")
 
 
-def _slack(settings: Settings) -> Iterator[Finding]:
+def _check_slack(settings: Settings) -> Iterator[CheckResult]:
     """Whether Slack works, and which settings are missing, in the order in which one obtains them."""
-    lacking = setup.missing(settings)
-    client = web_client(settings)
-    if client is None and not lacking:
+    missing = setup.list_missing(settings)
+    client = build_web_client(settings)
+    if client is None and not missing:
         text = "none: SLACK_BOT_TOKEN is not set; the README says how to connect one"
-        yield Finding(what="slack", ok=True, text=text)
-    if client is not None and not any(text.startswith("SLACK_BOT_TOKEN") for text in lacking):
-        yield _answering(client, settings, complete=not lacking)
-    for text in lacking:
-        yield Finding(what="slack", ok=False, text=text)
-    if settings.slack and settings.slack_signing_secret and not settings.socket_mode:
-        yield _public_address(settings.public_url)
+        yield CheckResult(what="slack", ok=True, text=text)
+    if client is not None and not any(text.startswith("SLACK_BOT_TOKEN") for text in missing):
+        yield _check_slack_token(client, settings, is_complete=not missing)
+    for text in missing:
+        yield CheckResult(what="slack", ok=False, text=text)
+    if settings.has_slack and settings.slack_signing_secret and not settings.uses_socket_mode:
+        yield _check_public_address(settings.public_url)
 
 
-def _answering(client: WebClient, settings: Settings, *, complete: bool) -> Finding:
+def _check_slack_token(client: WebClient, settings: Settings, *, is_complete: bool) -> CheckResult:
     """Whether Slack accepts the bot token. `is_complete` says that no other setting is missing."""
     try:
         who = client.auth_test()
     except SlackApiError as error:
-        text = f"Slack refuses SLACK_BOT_TOKEN ({error.response.get('error')}): {setup.BOT_TOKEN}"
-        return Finding(what="slack", ok=False, text=text)
+        text = f"Slack refuses SLACK_BOT_TOKEN ({error.response.get('error')}): {setup.BOT_TOKEN_HINT}"
+        return CheckResult(what="slack", ok=False, text=text)
     except (SlackClientError, OSError) as error:
         check = "the network, and SLACK_API_URL" if settings.slack_api_url else "the network"
-        return Finding(what="slack", ok=False, text=f"cannot be reached ({_why(error)}). Check {check}")
-    over = "over Socket Mode" if settings.socket_mode else "over signed HTTP"
-    text = f"{who.get('user')} in {who.get('team')}{f', {over}' if complete else ': the bot token works'}"
-    return Finding(what="slack", ok=True, text=text)
+        return CheckResult(what="slack", ok=False, text=f"cannot be reached ({_format_error(error)}). Check {check}")
+    over = "over Socket Mode" if settings.uses_socket_mode else "over signed HTTP"
+    text = f"{who.get('user')} in {who.get('team')}{f', {over}' if is_complete else ': the bot token works'}"
+    return CheckResult(what="slack", ok=True, text=text)
 
 
-def _public_address(url: str) -> Finding:
+def _check_public_address(url: str) -> CheckResult:
     """Whether Rampart answers at its public URL. It is asked from here, and Slack may take another route."""
     what = "public address"
     if not url:
         text = "ROLLOUT_PUBLIC_URL is not set, so nobody can see from here whether Slack reaches /slack/events"
-        return Finding(what=what, ok=True, text=text)
+        return CheckResult(what=what, ok=True, text=text)
     events = f"{url}/slack/events"
     try:
-        with urllib.request.urlopen(f"{url}/healthz", timeout=_ANSWERS_WITHIN):  # noqa: S310 - http(s), as settings say
-            return Finding(what=what, ok=True, text=f"{url} answers; Slack sends commands and buttons to {events}")
+        with urllib.request.urlopen(f"{url}/healthz", timeout=_HTTP_TIMEOUT):  # noqa: S310 - http(s), as settings say
+            return CheckResult(what=what, ok=True, text=f"{url} answers; Slack sends commands and buttons to {events}")
     except (OSError, HTTPException) as error:
         text = (
-            f"nothing answers at {url}/healthz ({_why(error)}). Start `rollout serve`, and let this address lead to "
+            f"nothing answers at {url}/healthz ({_format_error(error)}). Start `rollout serve`, and let this "
+            "address lead to "
             f"it: Slack sends commands and buttons to {events}."
         )
-        return Finding(what=what, ok=False, text=text)
+        return CheckResult(what=what, ok=False, text=text)
 
 
-def _channels(world: World, settings: Settings) -> Iterator[Finding]:
+def _check_channels(world: World, settings: Settings) -> Iterator[CheckResult]:
     """A problem for each channel of an open rollout that Slack does not list.
 
     Channels that were posted to already are skipped, since private ones are not listed. That Slack cannot be asked is
     reported by another check.
     """
-    told = [(notice.channel, rollout.id) for rollout in world.open for notice in _unheard(rollout)]
-    client = web_client(settings)
-    if client is None or not told:
+    notices = [
+        (notice.channel, rollout.id) for rollout in world.open_rollouts for notice in _list_unposted_notices(rollout)
+    ]
+    client = build_web_client(settings)
+    if client is None or not notices:
         return
     try:
-        there = _public_channels(client)
+        known_channels = _list_public_channels(client)
     except (SlackClientError, OSError):
         return
     absent: dict[str, list[str]] = {}
-    for channel, rollout in told:
-        if channel.removeprefix("#") not in there:
+    for channel, rollout in notices:
+        if channel.removeprefix("#") not in known_channels:
             absent.setdefault(channel, []).append(rollout)
     for channel, rollouts in absent.items():
         verb = "tells" if len(rollouts) == 1 else "tell"
@@ -305,16 +311,16 @@ def _channels(world: World, settings: Settings) -> Iterator[Finding]:
             f"{', '.join(rollouts)} {verb} {channel}, and Slack has no public channel of that name. Create it, or "
             "correct the file; to a private one the app has to be invited"
         )
-        yield Finding(what="channels", ok=False, text=text)
+        yield CheckResult(what="channels", ok=False, text=text)
 
 
-def _unheard(rollout: Rollout) -> list[NoticePlan]:
+def _list_unposted_notices(rollout: Rollout) -> list[NoticePlan]:
     """The rollout's notices whose channel has no message from us yet."""
     engineering = rollout.plan.engineering_channel if "card" in rollout.messages else ""
-    return [n for n in rollout.plan.notices if n.channel != engineering and not rollout.notice_posted(n.key)]
+    return [n for n in rollout.plan.notices if n.channel != engineering and not rollout.notice_posted_at(n.key)]
 
 
-def _public_channels(client: WebClient) -> frozenset[str]:
+def _list_public_channels(client: WebClient) -> frozenset[str]:
     """The names and the ids of all public channels."""
     found: set[str] = set()
     cursor = ""
@@ -326,7 +332,7 @@ def _public_channels(client: WebClient) -> frozenset[str]:
             return frozenset(found)
 
 
-def _why(error: Exception) -> str:
+def _format_error(error: Exception) -> str:
     """The error in words, without class names."""
     cause = error.reason if isinstance(error, URLError) and not isinstance(error, HTTPError) else error
     match cause:

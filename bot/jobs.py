@@ -11,98 +11,104 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from bot.delivery import flags, messages
-from bot.outbound.attempts import LEASE, LONGEST_WAIT
+from bot.outbound.attempts import LEASE, MAX_BACKOFF
 from bot.process.flip_confirmation import GIVE_UP_AFTER
 from core import apply_file, watch
-from core.files.syntax.problems import Unreadable
+from core.files.syntax.problems import UnreadableFile
 from core.rollout import commands as c
 from core.rollout import driving
-from core.rollout.announcements import CARD_KEY, Announcement, Kind
+from core.rollout.announcements import CARD_KEY, Announcement, AnnouncementKind
 from core.rollout.context import ENGINE, Actor
-from core.rollout.model import Rollout, State
+from core.rollout.model import Rollout, RolloutState
 from core.rollout.refusal import Refused
 from core.rollout.world import World
-from core.service import Request, Service
+from core.service import CommandRequest, RolloutService
 from core.store.audit import anchors
 from core.store.coordination import outbox, timers
-from core.store.coordination.outbox import URGENT
-from core.store.database.append_backend import Claim
+from core.store.coordination.outbox import URGENT_SUFFIX
+from core.store.database.append_backend import TimerClaim
 from core.store.errors import LeaseLost, StoreError
 from core.store.maintenance import checkpointing, retention
 from core.store.observations import deduplication, looks
 
 log = structlog.get_logger()
 
-PARTS = 10  # the looks of different rollouts are spread over an interval in as many steps
-OVERDUE = 1.5  # a rollout is overdue after this many look intervals of real time
-LOOK_AT_OPEN = timedelta(minutes=1)  # for a driven flag that does not have its decided value yet
-LOOK_AT_SETTLED = timedelta(minutes=5)
+TICKS_PER_INTERVAL = 10  # the looks of different rollouts are spread over an interval in as many steps
+OVERDUE_FACTOR = 1.5  # a rollout is overdue after this many look intervals of real time
+CHECK_UNSETTLED_FLAG_EVERY = timedelta(minutes=1)  # for a driven flag that does not have its decided value yet
+CHECK_SETTLED_FLAG_EVERY = timedelta(minutes=5)
 CARD_EVERY = timedelta(minutes=1)
 CARDS_AT_ONCE = 30  # cards that are edited within that time
-LET_GO_AFTER = timedelta(minutes=15)  # after a rollback, once the flag is settled
+STOP_CHECKING_FLAG_AFTER = timedelta(minutes=15)  # after a rollback, once the flag is settled
 _LEASE = timedelta(seconds=60)
-_CLOCKS_DIFFER = timedelta(
+_MAX_CLOCK_SKEW = timedelta(
     seconds=60
 )  # between machines; a look further in the future means that the clock was set back
 _KEEP_TIMERS = timedelta(hours=1)
-_SETTINGS = Actor(id="system:settings", handle="ROLLOUT_POLICY")
+_SETTINGS_ACTOR = Actor(id="system:settings", handle="ROLLOUT_POLICY")
 
 
 @dataclass(slots=True)
-class _Seen:
+class _SlotProgress:
     """The progress of one rollout's slots, as this worker has seen it."""
 
-    newest: datetime  # the newest slot recorded; an older one is no sign of progress
-    dealt_with: datetime | None  # the slot that needs no more work
-    number: int
-    at: float  # monotonic seconds of the last progress
+    newest_slot: datetime  # the newest slot recorded; an older one is no sign of progress
+    finished_slot: datetime | None  # the slot that needs no more work
+    look_count: int
+    advanced_at: float  # monotonic seconds of the last progress
 
 
-class Slots:
+class SlotTracker:
     """What one worker knows about look slots: which are finished, and which rollouts are overdue.
 
     Slots follow the wall clock, so that all workers agree on them. If that clock is set, a slot may repeat or stay away
     for long; so a rollout without progress for `overdue_after` real seconds is looked at whatever the clock says.
     """
 
-    def __init__(self, overdue: float = float("inf"), elapsed: Callable[[], float] = time.monotonic) -> None:
-        self._overdue = overdue
+    def __init__(self, overdue_after: float = float("inf"), elapsed: Callable[[], float] = time.monotonic) -> None:
+        self._overdue_after = overdue_after
         self._elapsed = elapsed
-        self._seen: dict[str, _Seen] = {}
+        self._progress: dict[str, _SlotProgress] = {}
 
-    def is_dealt_with(self, rollout: str, slot: datetime) -> bool:
+    def is_finished(self, rollout: str, slot: datetime) -> bool:
         """Whether this slot needs no more work, and the rollout is not overdue."""
-        seen = self._seen.get(rollout)
-        return seen is not None and seen.dealt_with == slot and not self.is_overdue(rollout, seen.number)
+        seen = self._progress.get(rollout)
+        return seen is not None and seen.finished_slot == slot and not self.is_overdue(rollout, seen.look_count)
 
-    def is_overdue(self, rollout: str, number: int) -> bool:
+    def is_overdue(self, rollout: str, look_count: int) -> bool:
         """Whether a rollout that has had `look_count` looks is overdue; a changed count shows another worker at
         work."""
-        seen = self._seen.get(rollout)
-        return seen is not None and number == seen.number and self._elapsed() - seen.at > self._overdue
+        seen = self._progress.get(rollout)
+        return (
+            seen is not None
+            and look_count == seen.look_count
+            and self._elapsed() - seen.advanced_at > self._overdue_after
+        )
 
-    def saw(self, rollout: str, slot: datetime, number: int, *, done: bool, mine: bool = False) -> None:
+    def record_slot(
+        self, rollout: str, slot: datetime, look_count: int, *, is_finished: bool, claimed_here: bool = False
+    ) -> None:
         """Note that the rollout has had `look_count` looks as of this slot.
 
         Progress is a slot claimed here, a later slot or a changed count; `is_finished` marks the slot as done.
         """
-        seen = self._seen.get(rollout)
+        seen = self._progress.get(rollout)
         if seen is None:
-            self._seen[rollout] = seen = _Seen(slot, None, number, self._elapsed())
-        elif mine or number != seen.number or slot > seen.newest:
-            seen.at = self._elapsed()
-        seen.newest, seen.number = max(seen.newest, slot), number
-        if done:
-            seen.dealt_with = slot
+            self._progress[rollout] = seen = _SlotProgress(slot, None, look_count, self._elapsed())
+        elif claimed_here or look_count != seen.look_count or slot > seen.newest_slot:
+            seen.advanced_at = self._elapsed()
+        seen.newest_slot, seen.look_count = max(seen.newest_slot, slot), look_count
+        if is_finished:
+            seen.finished_slot = slot
 
 
 def tick(
-    service: Service,
+    service: RolloutService,
     now: datetime,
     every: timedelta,
-    slots: Slots | None = None,
-    away: Callable[[Exception], bool] = lambda _: False,
-    blind_after: timedelta = timedelta.max,
+    slots: SlotTracker | None = None,
+    report_outage: Callable[[Exception], bool] = lambda _: False,
+    unwatched_after: timedelta = timedelta.max,
 ) -> None:
     """Look once at each open rollout; each slot of a rollout is run by one worker only.
 
@@ -110,28 +116,30 @@ def tick(
     per `every`, always with the same `slots`. `report_outage` gets database errors and returns whether it logged them.
     If a rollout had no look for `unwatched_after`, its first new look does not let it grow.
     """
-    slots = slots or Slots()
-    for rollout in service.world().open:
-        slot = _slot(now, every, rollout.id)
-        if slots.is_dealt_with(rollout.id, slot):
+    slots = slots or SlotTracker()
+    for rollout in service.load_world().open_rollouts:
+        slot = _find_slot_start(now, every, rollout.id)
+        if slots.is_finished(rollout.id, slot):
             continue
         with service.database.reading() as connection:
-            number, looked_at = looks.newest(connection, rollout.id)
-        overdue = slots.is_overdue(rollout.id, number)
-        if not overdue and looked_at is not None and slot <= looked_at < now + _CLOCKS_DIFFER:
-            slots.saw(rollout.id, slot, number, done=True)
+            look_count, looked_at = looks.load_count_and_time(connection, rollout.id)
+        overdue = slots.is_overdue(rollout.id, look_count)
+        if not overdue and looked_at is not None and slot <= looked_at < now + _MAX_CLOCK_SKEW:
+            slots.record_slot(rollout.id, slot, look_count, is_finished=True)
             continue
         # The look count in the name lets a slot that repeats, because the clock was set back, run again.
-        name = f"tick:{rollout.id}:{number}"
+        timer_name = f"tick:{rollout.id}:{look_count}"
         if overdue:  # a fresh name, since a dead worker may hold this slot until a time that was set back
-            name = f"{name}:{uuid4().hex}"
-        token = timers.claim(service.database, name, slot, now, _LEASE)
-        slots.saw(rollout.id, slot, number, done=token is not None, mine=token is not None)
+            timer_name = f"{timer_name}:{uuid4().hex}"
+        token = timers.claim(service.database, timer_name, slot, now, _LEASE)
+        slots.record_slot(rollout.id, slot, look_count, is_finished=token is not None, claimed_here=token is not None)
         if token is None:
             continue
-        lease = watch.Lease(Claim(name, slot, token), _LEASE)
+        lease = watch.LookLease(TimerClaim(timer_name, slot, token), _LEASE)
         try:
-            outcome = watch.tick(service, rollout.id, now, every=every, lease=lease, blind_after=blind_after)
+            outcome = watch.evaluate_rollout(
+                service, rollout.id, now, every=every, lease=lease, unwatched_after=unwatched_after
+            )
         except LeaseLost as lost:
             log.info("somebody else ticks", rollout=rollout.id, why=str(lost))
             continue
@@ -139,7 +147,7 @@ def tick(
             outcome = None
             log.warning("tick refused", rollout=rollout.id, why=refused.message)
         except (StoreError, SQLAlchemyError) as error:
-            if not away(error):
+            if not report_outage(error):
                 log.warning(
                     "the database failed during a look; the next tick looks again", rollout=rollout.id, why=str(error)
                 )
@@ -148,46 +156,46 @@ def tick(
             # One broken rollout must not stop the looks at the others, and must not grow without being judged.
             log.exception("tick failed", rollout=rollout.id)
             doubt = c.DoubtEvidence(text=f"what came in cannot be judged ({type(error).__name__}); see the log")
-            _hand_in(service, rollout, doubt, f"broken:{rollout.id}:{slot.isoformat()}", now)
+            _submit_command(service, rollout, doubt, f"broken:{rollout.id}:{slot.isoformat()}", now)
             continue
         if outcome is None:
-            with service.database.plain_writing() as connection:
-                timers.finish(connection, name, slot, token)
+            with service.database.writing_outside_log() as connection:
+                timers.finish(connection, timer_name, slot, token)
 
 
-class PolicyFile:
+class PolicyFileWatcher:
     """The file named by `ROLLOUT_POLICY`: applied at the start and again whenever it changes."""
 
-    def __init__(self, path: Path, service: Service) -> None:
+    def __init__(self, path: Path, service: RolloutService) -> None:
         self._path = path
         self._service = service
-        self._seen: tuple[int, int] | None = None
+        self._applied_stamp: tuple[int, int] | None = None
 
     def apply(self, now: datetime) -> None:
         """Apply the file; raises `Unreadable` or `Refused`. Applying the same content again changes nothing."""
-        self._seen = self._stamp()
+        self._applied_stamp = self._read_stamp()
         apply_file.apply_text(
             self._service,
             self._path.read_text(encoding="utf-8"),
             str(self._path),
-            by=_SETTINGS,
+            by=_SETTINGS_ACTOR,
             at=now,
             command_id=f"policy:{uuid4().hex}",
         )
 
-    def look(self, now: datetime) -> None:
+    def apply_if_changed(self, now: datetime) -> None:
         """Apply the file if it has changed. If that fails, log why and keep the old policy."""
-        if self._stamp() == self._seen:
+        if self._read_stamp() == self._applied_stamp:
             return
         try:
             self.apply(now)
-        except (Unreadable, Refused, OSError, UnicodeDecodeError) as error:
+        except (UnreadableFile, Refused, OSError, UnicodeDecodeError) as error:
             what = "the policy file cannot be applied; the old policy stays"
             log.error(what, file=str(self._path), why=str(error))  # noqa: TRY400 - the file is wrong, not the program
         else:
             log.warning("the policy file was applied again", file=str(self._path))
 
-    def _stamp(self) -> tuple[int, int]:
+    def _read_stamp(self) -> tuple[int, int]:
         """(modification time in ns, size in bytes); (0, 0) if the file cannot be read."""
         try:
             found = self._path.stat()
@@ -196,155 +204,164 @@ class PolicyFile:
         return (found.st_mtime_ns, found.st_size)
 
 
-def show_head(service: Service, now: datetime) -> None:
+def queue_daily_witness(service: RolloutService, now: datetime) -> None:
     """Queue the day's witness message, which posts the head of the log, if the log has grown since the last one."""
-    day = f"{Kind.DAILY_WITNESS}:{now.astimezone(UTC):%Y-%m-%d}"
+    day = f"{AnnouncementKind.DAILY_WITNESS}:{now.astimezone(UTC):%Y-%m-%d}"
     with service.database.reading() as connection:
-        unshown = anchors.unshown(connection)
-        if unshown is None or outbox.find(connection, day) is not None:
+        unshown = anchors.find_unanchored_head(connection)
+        if unshown is None or outbox.find_by_key(connection, day) is not None:
             return
     position, changed_last = unshown
-    channel = service.world().rollout(changed_last).plan.engineering_channel
-    told = Announcement(kind=Kind.DAILY_WITNESS, rollout=changed_last, channel=channel, key=day)
-    row = outbox.new(
+    channel = service.load_world().get_rollout(changed_last).plan.engineering_channel
+    announcement = Announcement(kind=AnnouncementKind.DAILY_WITNESS, rollout=changed_last, channel=channel, key=day)
+    row = outbox.build_row(
         kind=messages.KIND,
         ordering_key=f"slack:{channel}",
         idempotency_key=day,  # of several workers that get here at once, one adds the row
-        request={"announcement": told.fields(), "position": position},
+        request={"announcement": announcement.to_json(), "position": position},
         due_at=now,
         position=position,
     )
-    with service.database.plain_writing() as connection:
-        outbox.add(connection, row)
+    with service.database.writing_outside_log() as connection:
+        outbox.insert_row(connection, row)
 
 
-def refresh_cards(service: Service, now: datetime) -> None:
+def refresh_cards(service: RolloutService, now: datetime) -> None:
     """Have the card of whatever is looked at edited once a minute where a look has shown something new; where very many
     are under way they take turns, as Slack takes about fifty edits a minute."""
-    looked_at = [r for r in service.peek().open if r.is_looked_at and CARD_KEY in r.messages]
+    looked_at = [r for r in service.cached_world().open_rollouts if r.is_looked_at and CARD_KEY in r.messages]
     every = CARD_EVERY * -(-len(looked_at) // CARDS_AT_ONCE)
     for rollout in looked_at:
-        slot = _slot(now, every, rollout.id)
+        slot = _find_slot_start(now, every, rollout.id)
         key = f"refresh:{rollout.id}:{slot.isoformat()}"
         with service.database.reading() as connection:
             news = looks.newest_news(connection, rollout.id)
-            if news is None or news < slot - every or outbox.find(connection, key) is not None:
+            if news is None or news < slot - every or outbox.find_by_key(connection, key) is not None:
                 continue
         if rollout.evidence_at is not None and news <= rollout.evidence_at:
             continue  # it was told with that evidence
         channel = rollout.plan.engineering_channel
-        told = Announcement(kind=Kind.CARD, rollout=rollout.id, channel=channel, key=CARD_KEY)
-        row = outbox.new(
+        told = Announcement(kind=AnnouncementKind.CARD, rollout=rollout.id, channel=channel, key=CARD_KEY)
+        row = outbox.build_row(
             kind=messages.KIND,
             ordering_key=f"slack:{channel}",
             idempotency_key=key,  # of many workers that come here at once, one adds a row
-            request={"announcement": told.fields(), "position": service.peek().position},
+            request={"announcement": told.to_json(), "position": service.cached_world().position},
             due_at=now,
-            position=service.peek().position,
-            supersede_key=f"{Kind.CARD}:{rollout.id}:{CARD_KEY}",
+            position=service.cached_world().position,
+            supersede_key=f"{AnnouncementKind.CARD}:{rollout.id}:{CARD_KEY}",
         )
-        with service.database.plain_writing() as connection:
-            outbox.add(connection, row)
+        with service.database.writing_outside_log() as connection:
+            outbox.insert_row(connection, row)
 
 
-def heed_clock(service: Service, now: datetime, speed: float) -> None:
+def release_stuck_rows(service: RolloutService, now: datetime, speed: float) -> None:
     """If the clock was set back, make outbox rows due that would otherwise wait for as long as it was set back."""
     with service.database.reading() as connection:
-        if not outbox.is_stuck(connection, now, LEASE * speed, timedelta(seconds=LONGEST_WAIT * speed)):
+        if not outbox.has_stuck_rows(connection, now, LEASE * speed, timedelta(seconds=MAX_BACKOFF * speed)):
             return
-    with service.database.plain_writing() as connection:
-        freed = outbox.free(connection, now, LEASE * speed, timedelta(seconds=LONGEST_WAIT * speed))
+    with service.database.writing_outside_log() as connection:
+        freed = outbox.release_stuck_rows(connection, now, LEASE * speed, timedelta(seconds=MAX_BACKOFF * speed))
     log.warning("the clock was set back: messages that would wait for it do not", messages=freed)
 
 
 @dataclass(frozen=True, slots=True)
-class FlagSlots:
+class FlagSlotTrackers:
     """Slot trackers for checks of driven flags: unsettled flags are checked more often than settled ones."""
 
-    open: Slots = field(default_factory=Slots)
-    settled: Slots = field(default_factory=Slots)
+    unsettled: SlotTracker = field(default_factory=SlotTracker)
+    settled: SlotTracker = field(default_factory=SlotTracker)
 
     @classmethod
-    def at_pace(cls, pace: float, elapsed: Callable[[], float] = time.monotonic) -> "FlagSlots":
+    def for_speed(cls, speed: float, elapsed: Callable[[], float] = time.monotonic) -> "FlagSlotTrackers":
         """Trackers for a rollouts' clock that runs `speed` times as fast as real time."""
-        found = (Slots(OVERDUE * every.total_seconds() / pace, elapsed) for every in (LOOK_AT_OPEN, LOOK_AT_SETTLED))
+        found = (
+            SlotTracker(OVERDUE_FACTOR * every.total_seconds() / speed, elapsed)
+            for every in (CHECK_UNSETTLED_FLAG_EVERY, CHECK_SETTLED_FLAG_EVERY)
+        )
         return cls(*found)
 
 
-def look_at_flags(service: Service, now: datetime, slots: FlagSlots | None = None) -> None:
+def queue_flag_checks(service: RolloutService, now: datetime, slots: FlagSlotTrackers | None = None) -> None:
     """Queue a check of each driven flag: it may have been changed by hand, or an earlier failure may be gone."""
-    world, slots = service.peek(), slots or FlagSlots()
+    world, slots = service.cached_world(), slots or FlagSlotTrackers()
     for rollout in world.rollouts.values():
-        if not _is_looked_at(rollout, world, now):
+        if not _needs_flag_check(rollout, world, now):
             continue
         settled = driving.is_settled(rollout)
-        every, seen = (LOOK_AT_SETTLED, slots.settled) if settled else (LOOK_AT_OPEN, slots.open)
-        begins = datetime.fromtimestamp(now.timestamp() // every.seconds * every.seconds, UTC)
-        slot = f"flag:{rollout.id}:look:{every.seconds}:{int(now.timestamp()) // every.seconds}"
+        every, tracker = (
+            (CHECK_SETTLED_FLAG_EVERY, slots.settled) if settled else (CHECK_UNSETTLED_FLAG_EVERY, slots.unsettled)
+        )
+        slot_start = datetime.fromtimestamp(now.timestamp() // every.seconds * every.seconds, UTC)
+        slot_key = f"flag:{rollout.id}:look:{every.seconds}:{int(now.timestamp()) // every.seconds}"
         with service.database.reading() as connection:
-            if outbox.is_waiting(connection, f"flag:{rollout.id}"):
+            if outbox.has_unsent_rows(connection, f"flag:{rollout.id}"):
                 continue
-            looked_at = outbox.find(connection, slot) is not None
-        if looked_at and not seen.is_overdue(rollout.id, 0):
-            seen.saw(rollout.id, begins, 0, done=True)
+            looked_at = outbox.find_by_key(connection, slot_key) is not None
+        if looked_at and not tracker.is_overdue(rollout.id, 0):
+            tracker.record_slot(rollout.id, slot_start, 0, is_finished=True)
             continue
-        seen.saw(rollout.id, begins, 0, done=True, mine=True)
+        tracker.record_slot(rollout.id, slot_start, 0, is_finished=True, claimed_here=True)
         if looked_at:  # the clock was set back, so this slot repeats
-            slot = f"{slot}:{uuid4().hex}"
-        row = outbox.new(
+            slot_key = f"{slot_key}:{uuid4().hex}"
+        row = outbox.build_row(
             kind=flags.KIND,
-            ordering_key=f"flag:{rollout.id}{'' if rollout.under_way else URGENT}",
-            idempotency_key=slot,
+            ordering_key=f"flag:{rollout.id}{'' if rollout.is_under_way else URGENT_SUFFIX}",
+            idempotency_key=slot_key,
             request={"rollout": rollout.id, "look": True},
             due_at=now,
             position=world.position,
         )
-        with service.database.plain_writing() as connection:
-            outbox.add(connection, row)
+        with service.database.writing_outside_log() as connection:
+            outbox.insert_row(connection, row)
 
 
-def _is_looked_at(rollout: Rollout, world: World, now: datetime) -> bool:
+def _needs_flag_check(rollout: Rollout, world: World, now: datetime) -> bool:
     """Whether this rollout's flag must be checked: while under way, and after a rollback until it is settled and a
     while longer. Then the flag belongs to its owners again, or to a later rollout that drives it."""
-    if driving.desired(rollout) is None or rollout.state is State.DONE:
+    if driving.desired_percent(rollout) is None or rollout.state is RolloutState.DONE:
         return False
-    if rollout.under_way or rollout.ended_at is None:
+    if rollout.is_under_way or rollout.ended_at is None:
         return True
-    if driving.others(rollout, world.rollouts.values()):
+    if driving.find_competing_rollouts(rollout, world.rollouts.values()):
         return False
-    return now - rollout.ended_at < (LET_GO_AFTER if driving.is_settled(rollout) else GIVE_UP_AFTER)
+    return now - rollout.ended_at < (STOP_CHECKING_FLAG_AFTER if driving.is_settled(rollout) else GIVE_UP_AFTER)
 
 
-def forget(service: Service, now: datetime) -> None:
+def delete_expired_keys(service: RolloutService, now: datetime) -> None:
     """Delete idempotency keys and timers that are too old for a repeat to arrive."""
-    with service.database.plain_writing() as connection:
-        deduplication.forget(connection, now)
-        timers.forget(connection, now - _KEEP_TIMERS)
+    with service.database.writing_outside_log() as connection:
+        deduplication.delete_expired(connection, now)
+        timers.delete_before(connection, now - _KEEP_TIMERS)
 
 
-def delete_old(service: Service, keep: timedelta, real_now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+def delete_old_data(
+    service: RolloutService, keep: timedelta, real_now: Callable[[], datetime] = lambda: datetime.now(UTC)
+) -> None:
     """Delete data outside the log that is older than `keep`, a bounded amount per call."""
-    kept = service.peek().rollouts.keys()
-    with service.database.plain_writing() as connection:
+    kept = service.cached_world().rollouts.keys()
+    with service.database.writing_outside_log() as connection:
         deleted = retention.delete_old(connection, real_now() - keep, kept)
-    if deleted.anything:
+    if deleted.has_any:
         log.info("deleted what is old", **asdict(deleted))
 
 
 def take_checkpoint(
-    service: Service, now: datetime, real_now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    service: RolloutService, now: datetime, real_now: Callable[[], datetime] = lambda: datetime.now(UTC)
 ) -> None:
     """Save a checkpoint of the world once the log has grown enough to slow the next start."""
     by = "system:checkpoint"
-    checkpointing.take_if_due(service.database, service.folds, by=by, at=now, recorded_at=real_now())
+    checkpointing.take_if_due(service.database, service.world_cache, by=by, at=now, recorded_at=real_now())
 
 
-def _slot(now: datetime, every: timedelta, rollout: str) -> datetime:
+def _find_slot_start(now: datetime, every: timedelta, rollout: str) -> datetime:
     """When the rollout's current slot began. R-2's slots begin a tenth of `every` after R-1's, and so on."""
     number = int(rollout.rpartition("-")[2]) - 1
-    begin = datetime(2000, 1, 1, tzinfo=UTC) + number % PARTS * every / PARTS
+    begin = datetime(2000, 1, 1, tzinfo=UTC) + number % TICKS_PER_INTERVAL * every / TICKS_PER_INTERVAL
     return begin + (now - begin) // every * every
 
 
-def _hand_in(service: Service, rollout: Rollout, command: c.Command, command_id: str, now: datetime) -> None:
-    service.handle(Request(command=command, command_id=command_id, by=ENGINE, at=now, rollout=rollout.id))
+def _submit_command(
+    service: RolloutService, rollout: Rollout, command: c.Command, command_id: str, now: datetime
+) -> None:
+    service.handle(CommandRequest(command=command, command_id=command_id, by=ENGINE, at=now, rollout=rollout.id))

@@ -8,9 +8,9 @@ from datetime import timedelta
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-ROLES = ("flags", "ingest", "operator", "admin")
+TOKEN_ROLES = ("flags", "ingest", "operator", "admin")
 LOG_FORMATS = ("console", "json")
-NAMES = (
+VARIABLES = (
     "DATABASE_URL",
     "SLACK_BOT_TOKEN",
     "SLACK_SIGNING_SECRET",
@@ -29,11 +29,11 @@ NAMES = (
     "PORT",
     "LOG_FORMAT",
 )
-KEPT, LEAST_KEPT = timedelta(days=30), timedelta(days=7)
-EMBEDDED = "sqlite:///rollout.db"
-BLIND_AFTER = timedelta(minutes=5)
+DEFAULT_KEEP, MIN_KEEP = timedelta(days=30), timedelta(days=7)
+DEFAULT_DATABASE_URL = "sqlite:///rollout.db"
+DEFAULT_BLIND_AFTER = timedelta(minutes=5)
 MISSED_LOOKS = 3  # ticks without a look that are no coincidence any more
-_SECRET = (
+_SECRET_VARIABLES = (
     "DATABASE_URL",
     "SLACK_BOT_TOKEN",
     "SLACK_SIGNING_SECRET",
@@ -42,7 +42,7 @@ _SECRET = (
     "UNLEASH_TOKEN",
 )
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
-_USER = re.compile(r"[UW][A-Z0-9]{5,}")
+_SLACK_USER_ID = re.compile(r"[UW][A-Z0-9]{5,}")
 _HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -59,7 +59,7 @@ class SettingsError(Exception):
 class Settings:
     """The settings of this process. Secrets are left out of `repr`."""
 
-    database_url: str = field(default=EMBEDDED, repr=False)
+    database_url: str = field(default=DEFAULT_DATABASE_URL, repr=False)
     slack_bot_token: str = field(default="", repr=False)
     slack_signing_secret: str = field(default="", repr=False)
     slack_app_token: str = field(default="", repr=False)
@@ -67,8 +67,8 @@ class Settings:
     policy: Path | None = None
     tokens: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # (role, or role@Slack user, token)
     tick: timedelta = timedelta(seconds=10)
-    blind_after: timedelta = BLIND_AFTER  # a rollout without a look for this long grows no further
-    keep: timedelta | None = KEPT  # how long data outside the log is kept; None: for ever
+    blind_after: timedelta = DEFAULT_BLIND_AFTER  # a rollout without a look for this long grows no further
+    keep: timedelta | None = DEFAULT_KEEP  # how long data outside the log is kept; None: for ever
     public_url: str = ""
     unleash_url: str = ""
     unleash_token: str = field(default="", repr=False)
@@ -81,7 +81,7 @@ class Settings:
     @property
     def secrets(self) -> tuple[str, ...]:
         """Every value that must never be shown."""
-        return _secrets(
+        return _list_secrets(
             self.database_url,
             self.slack_bot_token,
             self.slack_app_token,
@@ -91,51 +91,55 @@ class Settings:
         )
 
     @property
-    def socket_mode(self) -> bool:
+    def uses_socket_mode(self) -> bool:
         """Whether Slack is connected over Socket Mode, as opposed to signed HTTP."""
         return bool(self.slack_app_token)
 
     @property
-    def slack(self) -> bool:
+    def has_slack(self) -> bool:
         """Whether a Slack is configured."""
         return bool(self.slack_bot_token)
 
     @property
-    def on_loopback(self) -> bool:
+    def is_on_loopback(self) -> bool:
         """Whether only this machine can reach the HTTP server."""
         return is_loopback(self.host)
 
 
-def read(environ: Mapping[str, str], *, listens: bool = True) -> Settings:
+def read_settings(environ: Mapping[str, str], *, listens: bool = True) -> Settings:
     """Read the settings from the environment; SettingsError names everything that is wrong at once.
 
     A program that does not listen (`listens=False`) ignores HOST and PORT, which other software sets, too.
     """
     problems: list[str] = []
-    names = NAMES if listens else tuple(name for name in NAMES if name not in ("HOST", "PORT"))
-    given = {name: value for name in names if (value := _given(environ, name, problems))}
-    tick = _duration("ROLLOUT_TICK", given.get("ROLLOUT_TICK", "10s"), "how often to look, as in 10s or 1m", problems)
+    names = VARIABLES if listens else tuple(name for name in VARIABLES if name not in ("HOST", "PORT"))
+    given = {name: value for name in names if (value := _read_variable(environ, name, problems))}
+    tick = _parse_duration(
+        "ROLLOUT_TICK", given.get("ROLLOUT_TICK", "10s"), "how often to look, as in 10s or 1m", problems
+    )
     settings = Settings(
-        database_url=given.get("DATABASE_URL", EMBEDDED),
+        database_url=given.get("DATABASE_URL", DEFAULT_DATABASE_URL),
         slack_bot_token=given.get("SLACK_BOT_TOKEN", ""),
         slack_signing_secret=given.get("SLACK_SIGNING_SECRET", ""),
         slack_app_token=given.get("SLACK_APP_TOKEN", ""),
-        slack_api_url=_address("SLACK_API_URL", given, problems),
-        policy=_policy(given.get("ROLLOUT_POLICY"), problems),
-        tokens=_tokens(given.get("ROLLOUT_TOKENS", ""), problems),
+        slack_api_url=_parse_address("SLACK_API_URL", given, problems),
+        policy=_parse_policy_path(given.get("ROLLOUT_POLICY"), problems),
+        tokens=_parse_tokens(given.get("ROLLOUT_TOKENS", ""), problems),
         tick=tick,
-        blind_after=_blind_after(given.get("ROLLOUT_BLIND_AFTER"), tick, problems),
-        keep=_keep(given.get("ROLLOUT_KEEP_DAYS"), problems),
-        public_url=_address("ROLLOUT_PUBLIC_URL", given, problems).rstrip("/"),
-        unleash_url=_unleash_url(given, problems),
+        blind_after=_parse_blind_after(given.get("ROLLOUT_BLIND_AFTER"), tick, problems),
+        keep=_parse_keep(given.get("ROLLOUT_KEEP_DAYS"), problems),
+        public_url=_parse_address("ROLLOUT_PUBLIC_URL", given, problems).rstrip("/"),
+        unleash_url=_parse_unleash_url(given, problems),
         unleash_token=given.get("UNLEASH_TOKEN", ""),
-        private_hosts=_hosts(given.get("ALLOW_PRIVATE_HOSTS", ""), problems),
+        private_hosts=_parse_hosts(given.get("ALLOW_PRIVATE_HOSTS", ""), problems),
         host=given.get("HOST", "127.0.0.1"),
-        port=_port(given.get("PORT", "8300"), problems),
-        log_format=_one_of("LOG_FORMAT", given.get("LOG_FORMAT", "console"), LOG_FORMATS, problems),
-        secret_files=tuple(Path(path) for name in _SECRET if (path := environ.get(f"{name}_FILE", "").strip())),
+        port=_parse_port(given.get("PORT", "8300"), problems),
+        log_format=_parse_choice("LOG_FORMAT", given.get("LOG_FORMAT", "console"), LOG_FORMATS, problems),
+        secret_files=tuple(
+            Path(path) for name in _SECRET_VARIABLES if (path := environ.get(f"{name}_FILE", "").strip())
+        ),
     )
-    if not settings.on_loopback and not settings.tokens:
+    if not settings.is_on_loopback and not settings.tokens:
         problems.append(
             f"HOST is {settings.host}, which others can reach, but ROLLOUT_TOKENS is not set, or holds no token: "
             "anybody could act. "
@@ -146,25 +150,25 @@ def read(environ: Mapping[str, str], *, listens: bool = True) -> Settings:
     return settings
 
 
-def database_url(environ: Mapping[str, str]) -> str:
+def read_database_url(environ: Mapping[str, str]) -> str:
     """Read DATABASE_URL alone, whatever else is wrong with the environment."""
     problems: list[str] = []
-    url = _given(environ, "DATABASE_URL", problems)
+    url = _read_variable(environ, "DATABASE_URL", problems)
     if problems:
         raise SettingsError(problems)
-    return url or EMBEDDED
+    return url or DEFAULT_DATABASE_URL
 
 
-def secrets_in(environ: Mapping[str, str]) -> tuple[str, ...]:
+def read_secrets(environ: Mapping[str, str]) -> tuple[str, ...]:
     """Like `Settings.secrets`, but also for an environment with invalid settings."""
     ignored: list[str] = []
-    given = {name: _given(environ, name, ignored) for name in NAMES}
+    given = {name: _read_variable(environ, name, ignored) for name in VARIABLES}
     tokens = (part.strip().rpartition(":")[2] for part in given["ROLLOUT_TOKENS"].split(","))
     named = (given[name] for name in ("SLACK_BOT_TOKEN", "SLACK_APP_TOKEN", "SLACK_SIGNING_SECRET", "UNLEASH_TOKEN"))
-    return _secrets(given["DATABASE_URL"], *named, *tokens)
+    return _list_secrets(given["DATABASE_URL"], *named, *tokens)
 
 
-def _secrets(database_url: str, *others: str) -> tuple[str, ...]:
+def _list_secrets(database_url: str, *others: str) -> tuple[str, ...]:
     try:
         password = urlsplit(database_url).password or ""
     except ValueError:  # not a URL, so treat all of it as secret
@@ -182,7 +186,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _given(environ: Mapping[str, str], name: str, problems: list[str]) -> str:
+def _read_variable(environ: Mapping[str, str], name: str, problems: list[str]) -> str:
     """The value of NAME, or the content of the file that NAME_FILE names; empty if neither is set."""
     value, path = environ.get(name, "").strip(), environ.get(f"{name}_FILE", "").strip()
     if value and path:
@@ -197,7 +201,7 @@ def _given(environ: Mapping[str, str], name: str, problems: list[str]) -> str:
         return ""
 
 
-def _tokens(text: str, problems: list[str]) -> tuple[tuple[str, str], ...]:
+def _parse_tokens(text: str, problems: list[str]) -> tuple[tuple[str, str], ...]:
     """(role or role@Slack user, token) of each valid entry; invalid ones are added to `problems`."""
     tokens: list[tuple[str, str]] = []
     for number, part in enumerate((p.strip() for p in text.split(",") if p.strip()), 1):
@@ -207,9 +211,9 @@ def _tokens(text: str, problems: list[str]) -> tuple[tuple[str, str], ...]:
         # Never show the text itself: what precedes the colon may be the token.
         if not colon:
             problems.append(f"{where}: write role:token, as in operator:<token>.")
-        elif role not in ROLES:
-            problems.append(f"{where}: the role before the colon is none of {', '.join(ROLES)}.")
-        elif at and not _USER.fullmatch(person):
+        elif role not in TOKEN_ROLES:
+            problems.append(f"{where}: the role before the colon is none of {', '.join(TOKEN_ROLES)}.")
+        elif at and not _SLACK_USER_ID.fullmatch(person):
             problems.append(f"{where}: after {role}@ stands no Slack user id, as in {role}@U0DANA00001:<token>.")
         elif not token:
             problems.append(f"{where}: there is no token after {role}:.")
@@ -220,23 +224,23 @@ def _tokens(text: str, problems: list[str]) -> tuple[tuple[str, str], ...]:
     return tuple(tokens)
 
 
-def _duration(name: str, text: str, what: str, problems: list[str]) -> timedelta:
+def _parse_duration(name: str, text: str, expected: str, problems: list[str]) -> timedelta:
     """A positive duration such as 10s or 1.5m; if invalid, 10 s and a problem that asks for `expected`."""
     found = _DURATION.fullmatch(text)
     seconds = float(found[1]) * _UNITS[found[2]] if found else 0.0
     if seconds <= 0:
-        problems.append(f"{name} is {text!r}: write {what}.")
+        problems.append(f"{name} is {text!r}: write {expected}.")
         return timedelta(seconds=10)
     return timedelta(seconds=seconds)
 
 
-def _blind_after(text: str | None, tick: timedelta, problems: list[str]) -> timedelta:
+def _parse_blind_after(text: str | None, tick: timedelta, problems: list[str]) -> timedelta:
     """At least `MISSED_LOOKS` ticks, since a few late looks do not mean a dead worker."""
     least = MISSED_LOOKS * tick
     if text is None:
-        return max(BLIND_AFTER, least)
+        return max(DEFAULT_BLIND_AFTER, least)
     what = "after how long without a look a rollout grows no further, as in 5m"
-    found = _duration("ROLLOUT_BLIND_AFTER", text, what, problems)
+    found = _parse_duration("ROLLOUT_BLIND_AFTER", text, what, problems)
     if _DURATION.fullmatch(text) and found < least:
         problems.append(
             f"ROLLOUT_BLIND_AFTER is {text}, less than {MISSED_LOOKS} times ROLLOUT_TICK: looks that are only late "
@@ -245,30 +249,30 @@ def _blind_after(text: str | None, tick: timedelta, problems: list[str]) -> time
     return found
 
 
-def _keep(text: str | None, problems: list[str]) -> timedelta | None:
+def _parse_keep(text: str | None, problems: list[str]) -> timedelta | None:
     """How long data outside the log is kept, from a number of days; None (for ever) for 0."""
     if text is None:
-        return KEPT
+        return DEFAULT_KEEP
     days = int(text) if text.isdecimal() else -1
     if days == 0:
         return None
-    if not LEAST_KEPT.days <= days <= 36_500:
+    if not MIN_KEEP.days <= days <= 36_500:
         problems.append(
             f"ROLLOUT_KEEP_DAYS is {text!r}: write for how many days looks, sums and messages of rollouts that ended "
-            f"are kept, {LEAST_KEPT.days} at least, or 0 for ever."
+            f"are kept, {MIN_KEEP.days} at least, or 0 for ever."
         )
-        return KEPT
+        return DEFAULT_KEEP
     return timedelta(days=days)
 
 
-def _port(text: str, problems: list[str]) -> int:
+def _parse_port(text: str, problems: list[str]) -> int:
     port = int(text) if text.isdecimal() else -1
     if not 0 <= port <= 65535:
         problems.append(f"PORT is {text!r}: write a number from 0 (any free one) to 65535.")
     return port
 
 
-def _policy(text: str | None, problems: list[str]) -> Path | None:
+def _parse_policy_path(text: str | None, problems: list[str]) -> Path | None:
     """The path of the policy file, which must exist; None if not set."""
     if text is None:
         return None
@@ -278,7 +282,7 @@ def _policy(text: str | None, problems: list[str]) -> Path | None:
     return path
 
 
-def _address(name: str, given: Mapping[str, str], problems: list[str]) -> str:
+def _parse_address(name: str, given: Mapping[str, str], problems: list[str]) -> str:
     """An http(s) URL; empty if not set or invalid."""
     text = given.get(name, "")
     if not text:
@@ -294,17 +298,17 @@ def _address(name: str, given: Mapping[str, str], problems: list[str]) -> str:
     return text
 
 
-def _unleash_url(given: Mapping[str, str], problems: list[str]) -> str:
+def _parse_unleash_url(given: Mapping[str, str], problems: list[str]) -> str:
     """Normalised like the addresses in rollout files: scheme and host in lower case, no trailing slash."""
     if "@" in given.get("UNLEASH_URL", ""):
         problems.append("UNLEASH_URL holds a user or a password. Write the bare address; the token is UNLEASH_TOKEN.")
         return ""
-    address = _address("UNLEASH_URL", given, problems)
+    address = _parse_address("UNLEASH_URL", given, problems)
     parts = urlsplit(address)
     return f"{parts.scheme}://{parts.netloc.lower()}{parts.path.rstrip('/')}" if address else ""
 
 
-def _hosts(text: str, problems: list[str]) -> frozenset[str]:
+def _parse_hosts(text: str, problems: list[str]) -> frozenset[str]:
     """Lower-case host names and addresses from a comma-separated list."""
     hosts = [part.strip().lower() for part in text.split(",") if part.strip()]
     problems += [
@@ -315,7 +319,7 @@ def _hosts(text: str, problems: list[str]) -> frozenset[str]:
     return frozenset(hosts)
 
 
-def _one_of(name: str, text: str, allowed: tuple[str, ...], problems: list[str]) -> str:
+def _parse_choice(name: str, text: str, allowed: tuple[str, ...], problems: list[str]) -> str:
     if text not in allowed:
         problems.append(f"{name} is {text!r}: it is one of {', '.join(allowed)}.")
     return text

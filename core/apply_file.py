@@ -7,81 +7,81 @@ from typing import Literal, NoReturn, TypeAlias
 
 from core.files import build_plan
 from core.files.checks import checks
-from core.files.policy_file import PolicyFile, policy_of
-from core.files.read_file import read
+from core.files.policy_file import PolicyFile, policy_from_file
+from core.files.read_file import parse_file
 from core.files.rollout_file import RolloutFile
-from core.files.surface_file import SurfaceFile, surface_of
-from core.files.syntax.problems import Problem, Unreadable, errors
+from core.files.surface_file import SurfaceFile, surface_from_file
+from core.files.syntax.problems import FileProblem, UnreadableFile, select_errors
 from core.rollout import commands as c
-from core.rollout.context import Actor, is_user
-from core.rollout.model import Rollout, State
+from core.rollout.context import Actor, is_slack_user_id
+from core.rollout.model import Rollout, RolloutState
 from core.rollout.plan import Plan
 from core.rollout.refusal import NotFound, Refused
 from core.rollout.surface import Surface
 from core.rollout.world import World
-from core.service import Outcome, Request, Service
+from core.service import CommandOutcome, CommandRequest, RolloutService
 
-Kind: TypeAlias = Literal["rollout", "surface", "policy"]
-Resolve: TypeAlias = Callable[[str], str]  # @handle -> Slack user id; without Slack, the handle itself
+FileKind: TypeAlias = Literal["rollout", "surface", "policy"]
+ResolveHandle: TypeAlias = Callable[[str], str]  # @handle -> Slack user id; without Slack, the handle itself
 
 
 class UnknownPerson(Exception):
     """A handle belongs to nobody or to several people; or, if `is_temporary`, it could not be looked up now."""
 
-    def __init__(self, why: str, *, passing: bool = False) -> None:
-        super().__init__(why)
-        self.passing = passing
+    def __init__(self, reason: str, *, is_temporary: bool = False) -> None:
+        super().__init__(reason)
+        self.is_temporary = is_temporary
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Applied:
+class AppliedFile:
     """The result of applying a file. `changed` is False if it describes what is already the case."""
 
-    kind: Kind
+    kind: FileKind
     id: str  # R-1, the surface's name, or "policy"
     changed: bool
-    outcome: Outcome
-    warnings: tuple[Problem, ...]
+    outcome: CommandOutcome
+    warnings: tuple[FileProblem, ...]
 
 
 def apply_text(
-    service: Service,
+    service: RolloutService,
     text: str,
     filename: str,
     *,
     by: Actor,
     at: datetime,
     command_id: str,
-    resolve_handle: Resolve = lambda handle: handle,
-    not_driven: Callable[[str], str] = lambda url: "",
+    resolve_handle: ResolveHandle = lambda handle: handle,
+    explain_undrivable: Callable[[str], str] = lambda url: "",
     source: str = "",
-) -> Applied:
+) -> AppliedFile:
     """Apply a rollout, surface or policy file.
 
     `explain_undrivable` says why a flag provider's address would never be called; empty if it would. Raises
     `Unreadable` with every problem and its line, `NotFound` for an unknown surface, `Refused` from the decider.
     """
-    world = service.world()
-    file = read(text, filename)
+    world = service.load_world()
+    file = parse_file(text, filename)
     command: c.Command
     match file:
         case SurfaceFile():
-            warnings = _checked(checks.check(file, None, world.policy, at))
-            command, kind, name = c.ApplySurface(declared=surface_of(file)), "surface", file.surface
+            warnings = _raise_on_errors(checks.check(file, None, world.policy, at))
+            command, kind, name = c.ApplySurface(declared=surface_from_file(file)), "surface", file.surface
         case PolicyFile():
-            warnings = _checked(checks.check(file, None, world.policy, at))
-            policy = policy_of(file)
+            warnings = _raise_on_errors(checks.check(file, None, world.policy, at))
+            policy = policy_from_file(file)
             command, kind, name = c.ApplyPolicy(policy=policy, fingerprint=policy.fingerprint()), "policy", "policy"
         case RolloutFile():
-            plan, warnings = plan_of(file, world, at, resolve_handle)
-            _refuse_address(file, plan, world, not_driven)
-            if not is_user(plan.owner) and plan.asks_for_approval:
+            plan, warnings = plan_from_file(file, world, at, resolve_handle)
+            _refuse_undrivable(file, plan, world, explain_undrivable)
+            if not is_slack_user_id(plan.owner) and plan.needs_approval:
                 why = f"{plan.owner_handle} cannot be looked up without a Slack, and the approvals need that"
-                warnings = (*warnings, _owner_warning(file, why))
+                warnings = (*warnings, _build_owner_warning(file, why))
             command, kind, name = c.PlanRollout(plan=plan), "rollout", plan.name
-    outcome = service.handle(Request(command=command, command_id=command_id, by=by, at=at, source=source))
-    rollout = outcome.world.named(name) if kind == "rollout" else None
-    return Applied(
+    outcome = service.handle(CommandRequest(command=command, command_id=command_id, by=by, at=at, source=source))
+    rollout = outcome.world.find_named(name) if kind == "rollout" else None
+    return AppliedFile(
         kind=kind,  # type: ignore[arg-type]
         id=rollout.id if rollout else name,
         changed=bool(outcome.positions) and not outcome.repeated,
@@ -90,59 +90,63 @@ def apply_text(
     )
 
 
-def plan_of(file: RolloutFile, world: World, at: datetime, resolve_handle: Resolve) -> tuple[Plan, tuple[Problem, ...]]:
+def plan_from_file(
+    file: RolloutFile, world: World, at: datetime, resolve_handle: ResolveHandle
+) -> tuple[Plan, tuple[FileProblem, ...]]:
     """The plan that a rollout file describes in this world, and warnings about it.
 
     A file that still describes its existing rollout gives exactly that rollout's plan, whatever went live since.
     """
     unknown: list[UnknownPerson] = []
 
-    def resolve(handle: str) -> str:
+    def resolve_or_collect(handle: str) -> str:
         try:
             return resolve_handle(handle)
         except UnknownPerson as person:
             unknown.append(person)
             return handle
 
-    plan, warnings = _plan_of(file, world, at, resolve)
-    if unknown and plan.asks_for_approval:
-        _refuse_owner(file, plan, unknown[0])
-    return plan, (*warnings, *(_owner_warning(file, str(person)) for person in unknown[:1]))
+    plan, warnings = _build_or_reuse_plan(file, world, at, resolve_or_collect)
+    if unknown and plan.needs_approval:
+        _refuse_unknown_owner(file, plan, unknown[0])
+    return plan, (*warnings, *(_build_owner_warning(file, str(person)) for person in unknown[:1]))
 
 
-def _refuse_owner(file: RolloutFile, plan: Plan, unknown: UnknownPerson) -> NoReturn:
+def _refuse_unknown_owner(file: RolloutFile, plan: Plan, unknown: UnknownPerson) -> NoReturn:
     """Refuse a plan whose owner is unknown: nobody may approve their own change, so the owner must be known."""
-    if unknown.passing:
+    if unknown.is_temporary:
         raise Refused(
             f"Slack cannot be asked right now who {plan.owner_handle} is, and the owner may not approve.",
             hint="Nothing was changed. Apply the file again in a minute.",
             code="unavailable",
         )
-    raise Unreadable([_at_owner(file, f"{unknown}; the owner may not approve, so they have to be known")])
+    raise UnreadableFile(
+        [_build_owner_problem(file, f"{unknown}; the owner may not approve, so they have to be known")]
+    )
 
 
-def _refuse_address(file: RolloutFile, plan: Plan, world: World, not_driven: Callable[[str], str]) -> None:
+def _refuse_undrivable(file: RolloutFile, plan: Plan, world: World, explain_undrivable: Callable[[str], str]) -> None:
     """Refuse a plan whose flag could never be set, unless its rollout has already started."""
-    known = world.named(file.rollout)
+    known = world.find_named(file.rollout)
     if plan.drives is None or (known is not None and known.started_at is not None):
         return
-    if why := not_driven(plan.drives.url):
-        raise Unreadable(
-            [file.source.problem(("drives", plan.drives.system, "url"), f"it would never be called: {why}")]
+    if why := explain_undrivable(plan.drives.url):
+        raise UnreadableFile(
+            [file.source.problem_at(("drives", plan.drives.system, "url"), f"it would never be called: {why}")]
         )
 
 
-def _owner_warning(file: RolloutFile, why: str) -> Problem:
-    return replace(_at_owner(file, f"{why}, so nobody can tell the owner from others"), severity="warning")
+def _build_owner_warning(file: RolloutFile, why: str) -> FileProblem:
+    return replace(_build_owner_problem(file, f"{why}, so nobody can tell the owner from others"), severity="warning")
 
 
-def _at_owner(file: RolloutFile, message: str) -> Problem:
-    return file.source.problem(("owner",) if file.owner else ("surface",), message)
+def _build_owner_problem(file: RolloutFile, message: str) -> FileProblem:
+    return file.source.problem_at(("owner",) if file.owner else ("surface",), message)
 
 
-def _plan_of(
-    file: RolloutFile, world: World, at: datetime, resolve_handle: Resolve
-) -> tuple[Plan, tuple[Problem, ...]]:
+def _build_or_reuse_plan(
+    file: RolloutFile, world: World, at: datetime, resolve_handle: ResolveHandle
+) -> tuple[Plan, tuple[FileProblem, ...]]:
     """The existing rollout's plan if the file still describes it; otherwise a new plan, checked, and its warnings."""
     surface = world.surfaces.get(file.surface)
     if surface is None:
@@ -151,19 +155,21 @@ def _plan_of(
             f"There is no AI feature called {file.surface}. Known: {known}.",
             hint="Apply its surface file first: rollout apply surface.yaml.",
         )
-    known_as = _standing(world.named(file.rollout))
+    known_as = _unless_abandoned(world.find_named(file.rollout))
     if known_as is not None:
         then = replace(surface, live=known_as.plan.from_version)
-        same = _built(file, then, world, _as_frozen(known_as, resolve_handle), known_as.plan.to_version)
+        same = _try_build_plan(
+            file, then, world, _keep_frozen_owner(known_as, resolve_handle), known_as.plan.to_version
+        )
         if same is not None and same.fingerprint() == known_as.fingerprint:
             return same, ()
-    warnings = _checked(checks.check(file, surface, world.policy, at))
+    warnings = _raise_on_errors(checks.check(file, surface, world.policy, at))
     name = known_as.plan.to_version if known_as else None
     plan = build_plan.build(file, surface, world.policy, resolve_handle=resolve_handle, to_version=name)
     return plan, warnings
 
 
-def _as_frozen(rollout: Rollout, resolve_handle: Resolve) -> Resolve:
+def _keep_frozen_owner(rollout: Rollout, resolve_handle: ResolveHandle) -> ResolveHandle:
     """Resolve handles, but keep the owner of a rollout that has already started."""
     plan = rollout.plan
 
@@ -173,20 +179,22 @@ def _as_frozen(rollout: Rollout, resolve_handle: Resolve) -> Resolve:
     return resolve
 
 
-def _standing(rollout: Rollout | None) -> Rollout | None:
+def _unless_abandoned(rollout: Rollout | None) -> Rollout | None:
     """The rollout, unless it was abandoned."""
-    return rollout if rollout is not None and rollout.state is not State.ABANDONED else None
+    return rollout if rollout is not None and rollout.state is not RolloutState.ABANDONED else None
 
 
-def _built(file: RolloutFile, surface: Surface, world: World, resolve_handle: Resolve, to_version: str) -> Plan | None:
+def _try_build_plan(
+    file: RolloutFile, surface: Surface, world: World, resolve_handle: ResolveHandle, to_version: str
+) -> Plan | None:
     try:
         return build_plan.build(file, surface, world.policy, resolve_handle=resolve_handle, to_version=to_version)
-    except Unreadable:
+    except UnreadableFile:
         return None  # the file describes another plan; the checks that follow report what is wrong with it
 
 
-def _checked(found: tuple[Problem, ...]) -> tuple[Problem, ...]:
+def _raise_on_errors(found: tuple[FileProblem, ...]) -> tuple[FileProblem, ...]:
     """Return the problems if all are warnings; raise `Unreadable` if any is an error."""
-    if errors(found):
-        raise Unreadable(found)
+    if select_errors(found):
+        raise UnreadableFile(found)
     return found

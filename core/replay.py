@@ -10,25 +10,25 @@ from sqlalchemy import Connection
 from core.judging import record
 from core.judging.judge import judge
 from core.judging.look.look import Look
-from core.judging.model.default_limits import implied
+from core.judging.model.default_limits import derive_default_limits
 from core.judging.model.judgement import Judgement
 from core.judging.model.question import Question
-from core.judging.model.state import State
+from core.judging.model.state import JudgingState
 from core.judging.model.verdict import BlindSpot, RollBack
-from core.judging.record_agreement import agree
+from core.judging.record_agreement import records_agree
 from core.judging.verdict import detectability
 from core.rollout.events import EvidenceRecorded, RolledBack, RolloutEvent, rollout_stream
 from core.rollout.evolve import evolve
+from core.rollout.judging_question import build_expectations
 from core.rollout.model import Rollout
-from core.rollout.questions import expected
-from core.store.database.driver import fetch
+from core.store.database.driver import fetch_all
 from core.store.log import event_log
-from core.store.log.event_log import Recorded
+from core.store.log.event_log import StoredEvent
 from core.store.observations import looks
-from core.watch import NOTHING, digest_of
+from core.watch import EMPTY_DIGEST, compute_digest
 
 _CHUNK = 200
-_ANYTHING: TypeAdapter[object] = TypeAdapter(object)
+_ANY_ADAPTER: TypeAdapter[object] = TypeAdapter(object)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +42,7 @@ class Mismatch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+class ReplayReport:
     """The mismatches, how many looks and verdicts were recomputed, and the rollouts judged by another engine version,
     which are `unchecked`."""
 
@@ -52,7 +52,7 @@ class Report:
     unchecked: tuple[str, ...]
 
 
-def verify(connection: Connection, rollouts: Sequence[str], on_look: Callable[[], None] = lambda: None) -> Report:
+def verify(connection: Connection, rollouts: Sequence[str], on_look: Callable[[], None] = lambda: None) -> ReplayReport:
     """Replay these rollouts from their first look on. Holds a few hundred looks in memory at a time.
 
     An altered look or question shows in the digests of its evidence events, and a wrong verdict when it is recomputed.
@@ -63,117 +63,117 @@ def verify(connection: Connection, rollouts: Sequence[str], on_look: Callable[[]
     counted = verdicts = 0
     unchecked: list[str] = []
     for name in rollouts:
-        replaying = _Replaying(name, event_log.stream(connection, rollout_stream(name)))
-        for saved in _looks(connection, name):
+        replaying = _RolloutReplay(name, event_log.read_stream(connection, rollout_stream(name)))
+        for saved in _iterate_looks(connection, name):
             on_look()
-            if not replaying.take(saved):
+            if not replaying.replay_look(saved):
                 break
             counted += 1
         else:
-            replaying.finish(looks.latest(connection, name))
-        found += replaying.found
+            replaying.finish(looks.load_latest_state(connection, name))
+        found += replaying.mismatches
         verdicts += replaying.verdicts
-        unchecked += [name] if replaying.foreign else []
-    return Report(mismatches=tuple(found), looks=counted, verdicts=verdicts, unchecked=tuple(unchecked))
+        unchecked += [name] if replaying.is_other_engine else []
+    return ReplayReport(mismatches=tuple(found), looks=counted, verdicts=verdicts, unchecked=tuple(unchecked))
 
 
-def find_without_looks(connection: Connection) -> tuple[str, ...]:
+def find_rollouts_without_looks(connection: Connection) -> tuple[str, ...]:
     """Judged rollouts whose looks are gone, oldest first: deleted by retention, or by somebody."""
-    kept = looks.counts(connection)
-    streams = fetch(connection, "SELECT DISTINCT stream FROM events WHERE type = ?", (EvidenceRecorded.TYPE,))
+    kept = looks.count_by_rollout(connection)
+    streams = fetch_all(connection, "SELECT DISTINCT stream FROM events WHERE type = ?", (EvidenceRecorded.TYPE,))
     judged = {stream.removeprefix(rollout_stream("")) for (stream,) in streams}
     return tuple(sorted(judged - kept.keys(), key=lambda name: (len(name), name)))
 
 
-def _looks(connection: Connection, rollout: str) -> Iterator[looks.SavedLook]:
+def _iterate_looks(connection: Connection, rollout: str) -> Iterator[looks.SavedLook]:
     first = 1
-    while chunk := looks.between(connection, rollout, first, first + _CHUNK - 1):
+    while chunk := looks.load_range(connection, rollout, first, first + _CHUNK - 1):
         yield from chunk
         first = chunk[-1].number + 1
 
 
-class _Replaying:
+class _RolloutReplay:
     """Replays one rollout look by look, and compares it with the rollout's events."""
 
-    def __init__(self, name: str, history: Sequence[Recorded]) -> None:
-        self.found: list[Mismatch] = []
+    def __init__(self, name: str, history: Sequence[StoredEvent]) -> None:
+        self.mismatches: list[Mismatch] = []
         self.verdicts = 0
-        self.foreign = False  # whether another engine version judged it
+        self.is_other_engine = False  # whether another engine version judged it
         self._name = name
-        self._rollout = _folded(history)
+        self._rollout = _fold_history(history)
         self._evidence = [(r.position, r.event) for r in history if isinstance(r.event, EvidenceRecorded)]
         self._rolled_back = [(r.position, r.event) for r in history if isinstance(r.event, RolledBack)]
-        self._state = State()
+        self._state = JudgingState()
         self._question: Question | None = None
         self._look: Look | None = None
         self._judgement: Judgement | None = None
         self._number = 0
-        self._digest = self._evidence_state = NOTHING
+        self._digest = self._evidence_state = EMPTY_DIGEST
         self._covered = 0
 
-    def take(self, saved: looks.SavedLook) -> bool:
+    def replay_look(self, saved: looks.SavedLook) -> bool:
         """Replay the next look. False if no later one can be replayed: it is damaged, or of another engine version."""
         try:
-            recorded = record.load_recorded(saved.look_json)
+            recorded = record.load_recorded_look(saved.look_json)
         except ValueError:
-            return self._damaged(saved.number)
-        if recorded.engine != record.ENGINE:
-            self.foreign = True
+            return self._report_damaged(saved.number)
+        if recorded.engine != record.ENGINE_VERSION:
+            self.is_other_engine = True
             return False
         if saved.number != self._number + 1:
-            self._wrong(None, saved.number, f"the looks before it are missing, from {self._number + 1} on")
+            self._add_mismatch(None, saved.number, f"the looks before it are missing, from {self._number + 1} on")
         self._number = saved.number
-        self._ask(recorded.question, saved.number)
-        self._digest = digest_of(self._digest + saved.look_json)
+        self._set_question(recorded.question, saved.number)
+        self._digest = compute_digest(self._digest + saved.look_json)
         if saved.sums_hash != self._digest:
-            self._wrong(None, saved.number, "it, or one before it, was altered: the digests differ")
+            self._add_mismatch(None, saved.number, "it, or one before it, was altered: the digests differ")
         if self._question is None:
-            return self._damaged(saved.number)
+            return self._report_damaged(saved.number)
         try:
             self._judgement, self._look = judge(self._question, recorded.look, self._state), recorded.look
         except (ArithmeticError, LookupError, TypeError, ValueError):  # altered: no traffic gives such numbers
-            return self._damaged(saved.number)
+            return self._report_damaged(saved.number)
         self._state = self._judgement.state
         while self._evidence and self._evidence[0][1].last_look == saved.number:
-            self._compare(*self._evidence.pop(0), self._judgement)
+            self._compare_evidence(*self._evidence.pop(0), self._judgement)
         return True
 
     def finish(self, latest: tuple[int, str] | None) -> None:
         """After the last look, check the evidence and rollbacks that no look explains, and the saved state."""
         for position, _ in self._evidence:
-            self._wrong(position, None, "the looks that this evidence rests on are missing")
+            self._add_mismatch(position, None, "the looks that this evidence rests on are missing")
         judged = self._judgement
         if latest is not None and judged is not None:
-            self._go_on_from(latest[0], json.loads(latest[1])["judgement"], judged)
+            self._check_saved_state(latest[0], json.loads(latest[1])["judgement"], judged)
         for position, event in self._rolled_back:
             by_engine = event.by.startswith("system:") and bool(event.findings)
             verdict = self._judgement.verdict if self._judgement is not None else None
-            if by_engine and not (isinstance(verdict, RollBack) and _agree(verdict.findings, event.findings)):
-                self._wrong(position, None, "the engine never came to this rollback")
+            if by_engine and not (isinstance(verdict, RollBack) and _values_agree(verdict.findings, event.findings)):
+                self._add_mismatch(position, None, "the engine never came to this rollback")
 
-    def _go_on_from(self, number: int, kept: str, judged: Judgement) -> None:
+    def _check_saved_state(self, number: int, kept: str, judged: Judgement) -> None:
         """Check that the saved state follows from the looks, and is the one that the newest evidence names."""
-        if not agree(kept, record.dump(judged)):
-            self._wrong(None, number, "the state that the next look goes on from does not follow from the looks")
-        elif self._covered == number and digest_of(_state_of(kept)) != self._evidence_state:
-            self._wrong(None, number, "the state that was kept is not the one that the evidence names")
+        if not records_agree(kept, record.to_json(judged)):
+            self._add_mismatch(None, number, "the state that the next look goes on from does not follow from the looks")
+        elif self._covered == number and compute_digest(_extract_state(kept)) != self._evidence_state:
+            self._add_mismatch(None, number, "the state that was kept is not the one that the evidence names")
 
-    def _damaged(self, number: int) -> bool:
-        self._wrong(None, number, "it is damaged: neither it nor what follows can be judged again")
+    def _report_damaged(self, number: int) -> bool:
+        self._add_mismatch(None, number, "it is damaged: neither it nor what follows can be judged again")
         return False
 
-    def _ask(self, question: Question | None, number: int) -> None:
+    def _set_question(self, question: Question | None, number: int) -> None:
         if question is None:
             return
         self._question = question
         plan = self._rollout.plan
-        foreseen = expected(plan)
-        agreed = (plan.limits, implied(plan.limits, foreseen), foreseen, plan.segments, 0.05)
+        foreseen = build_expectations(plan)
+        agreed = (plan.limits, derive_default_limits(plan.limits, foreseen), foreseen, plan.segments, 0.05)
         asked = (question.limits, question.implied, question.expectations, question.cuts, question.alpha)
         if asked != agreed:
-            self._wrong(None, number, "it was asked something else than the plan agreed on")
+            self._add_mismatch(None, number, "it was asked something else than the plan agreed on")
 
-    def _compare(self, position: int, event: EvidenceRecorded, judgement: Judgement) -> None:
+    def _compare_evidence(self, position: int, event: EvidenceRecorded, judgement: Judgement) -> None:
         self.verdicts += 1
         claims = {
             "verdict": (event.verdict, judgement.verdict),
@@ -192,43 +192,46 @@ class _Replaying:
                     judgement.control_units,
                 ),
             ),
-            "blind": (_names(event.blind or ()), self._blind() if event.blind is not None else ()),
+            "blind": (
+                _format_blind_spots(event.blind or ()),
+                self._list_blind_limits() if event.blind is not None else (),
+            ),
             "first look": (event.first_look, self._covered + 1),
             "state before": (event.state_before, self._evidence_state),
             "looks": (event.looks, self._digest),
         }
-        differing = [name for name, (said, computed) in claims.items() if not _agree(said, computed)]
+        differing = [name for name, (said, computed) in claims.items() if not _values_agree(said, computed)]
         if differing:
             what = f"evidence #{event.number} does not follow from its looks: {', '.join(differing)} differ"
-            self._wrong(position, event.last_look, what)
-        self._covered, self._evidence_state, self._digest = event.last_look, event.state_after, NOTHING
+            self._add_mismatch(position, event.last_look, what)
+        self._covered, self._evidence_state, self._digest = event.last_look, event.state_after, EMPTY_DIGEST
 
-    def _blind(self) -> list[str]:
+    def _list_blind_limits(self) -> list[str]:
         """The keys of the limits that were blind at the last replayed look."""
         assert self._question is not None
         assert self._look is not None
-        return _names(detectability.blind_spots(self._question, self._look, self._state))
+        return _format_blind_spots(detectability.find_blind_spots(self._question, self._look, self._state))
 
-    def _wrong(self, position: int | None, look: int | None, what: str) -> None:
-        self.found.append(Mismatch(rollout=self._name, position=position, look=look, what=what))
+    def _add_mismatch(self, position: int | None, look: int | None, what: str) -> None:
+        self.mismatches.append(Mismatch(rollout=self._name, position=position, look=look, what=what))
 
 
-def _names(spots: tuple[BlindSpot, ...]) -> list[str]:
+def _format_blind_spots(spots: tuple[BlindSpot, ...]) -> list[str]:
     """The keys of the limits, without the number of missing readings, whose rounding may differ by the last digit."""
     return [f"{spot.key}{' unread' if spot.unread else ''}" for spot in spots]
 
 
-def _agree(said: object, computed: object) -> bool:
+def _values_agree(said: object, computed: object) -> bool:
     """Whether two values are equal, numbers within 1e-9."""
-    return said == computed or agree(*(_ANYTHING.dump_json(one).decode() for one in (said, computed)))
+    return said == computed or records_agree(*(_ANY_ADAPTER.dump_json(one).decode() for one in (said, computed)))
 
 
-def _state_of(judgement: str) -> str:
+def _extract_state(judgement: str) -> str:
     """The engine's state in a stored judgement, as JSON; parsing and dumping keeps every digit."""
-    return record.dump(record.load_judgement(judgement).state)
+    return record.to_json(record.load_judgement(judgement).state)
 
 
-def _folded(history: Sequence[Recorded]) -> Rollout:
+def _fold_history(history: Sequence[StoredEvent]) -> Rollout:
     """The rollout after all its events."""
     rollout: Rollout | None = None
     for one in history:

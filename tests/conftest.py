@@ -45,7 +45,7 @@ class _OftenAwake:
 
 uvicorn.server.asyncio = _OftenAwake()  # type: ignore[assignment]
 
-PREPARE_IN_EARNEST = sqlite_file._prepare
+PREPARE_IN_EARNEST = sqlite_file._set_pragmas
 
 
 def _prepare_without_the_disk(raw: sqlite3.Connection, record: object) -> None:
@@ -54,7 +54,7 @@ def _prepare_without_the_disk(raw: sqlite3.Connection, record: object) -> None:
     raw.execute("PRAGMA synchronous=OFF")
 
 
-sqlite_file._prepare = _prepare_without_the_disk
+sqlite_file._set_pragmas = _prepare_without_the_disk
 
 # Not in the checkout: there the path may be too long for a socket, and as root the package opens every parent folder.
 _SERVERS = Path(tempfile.gettempdir()) / f"rampart-postgres-{os.getuid()}"
@@ -162,7 +162,7 @@ def sqlite_url(new_sqlite: Callable[[], str]) -> str:
 @pytest.fixture
 def sqlite_in_earnest(monkeypatch: pytest.MonkeyPatch) -> None:
     """SQLite files that are opened from now on are as durable as those of the program."""
-    monkeypatch.setattr(sqlite_file, "_prepare", PREPARE_IN_EARNEST)
+    monkeypatch.setattr(sqlite_file, "_set_pragmas", PREPARE_IN_EARNEST)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from bot import jobs
-from bot.http.observations.intake import Batch, Intake
+from bot.http.observations.writer import ObservationBatch, ObservationWriter
 from bot.sandbox import traffic
 from core import apply_file
 from core.flags.evaluation import evaluate
@@ -15,8 +15,8 @@ from core.rollout import commands as c
 from core.rollout import exposure
 from core.rollout.announcements import notice_key
 from core.rollout.context import ENGINE, Actor
-from core.rollout.model import TERMINAL, Rollout
-from core.service import Request, Service
+from core.rollout.model import TERMINAL_STATES, Rollout
+from core.service import CommandRequest, RolloutService
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SURFACE = "support-assistant"
@@ -29,12 +29,12 @@ LEE = Actor(id="slack:T1/U3", handle="@lee")
 class Rehearsal:
     """`requests_a_minute` of one scenario against one rollout, a tick at a time."""
 
-    service: Service
+    service: RolloutService
     scenario: str
     seed: int
     requests_a_minute: int = 2000
     at: datetime = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
-    intake: Intake = field(init=False)
+    intake: ObservationWriter = field(init=False)
     chance: random.Random = field(init=False)
     requests: int = 0
     served: int = 0  # ticks
@@ -42,7 +42,9 @@ class Rehearsal:
 
     def __post_init__(self) -> None:
         self.chance = random.Random(self.seed)
-        self.intake = Intake(self.service.database, lambda: exposure.snapshot(self.service.peek()), lambda: self.at)
+        self.intake = ObservationWriter(
+            self.service.database, lambda: exposure.build_snapshot(self.service.cached_world()), lambda: self.at
+        )
 
     def begin(self, rollout_file: str) -> "Rehearsal":
         """Apply, tell, approve and start."""
@@ -56,7 +58,7 @@ class Rehearsal:
                 command_id=name,
                 resolve_handle=lambda handle: {"@dana": "U2"}.get(handle, handle),
             )
-        for notice in self.rollout.plan.told_before:
+        for notice in self.rollout.plan.stakeholder_notices:
             posted = c.RecordPosted(key=notice_key(self.rollout, notice.key), channel="C1", ts="1.0")
             self._say(posted, ENGINE)
         self._say(c.Approve(), LEE)
@@ -66,12 +68,12 @@ class Rehearsal:
 
     @property
     def rollout(self) -> Rollout:
-        return self.service.world().rollouts["R-1"]
+        return self.service.load_world().rollouts["R-1"]
 
     def play(self, minutes: float) -> "Rehearsal":
         """Let traffic flow and time pass, until the rollout ends."""
         until = self.at + timedelta(minutes=minutes)
-        while self.at < until and self.rollout.state not in TERMINAL:
+        while self.at < until and self.rollout.state not in TERMINAL_STATES:
             due = round(self.requests_a_minute * TICK.total_seconds() / 60 * (self.served + 1))
             self._serve(due - self.requests)
             self.at += TICK
@@ -79,21 +81,21 @@ class Rehearsal:
         return self
 
     def _serve(self, count: int) -> None:
-        snapshot = exposure.snapshot(self.service.peek())
+        snapshot = exposure.build_snapshot(self.service.cached_world())
 
         def serve(visitor: traffic.Visitor) -> tuple[str, str]:
             served = evaluate(snapshot, SURFACE, visitor.unit, visitor.context)
             return served.variant, served.version
 
-        seen = traffic.respond(self.chance, self.scenario, self.at, count, serve, "v42")
+        seen = traffic.simulate_requests(self.chance, self.scenario, self.at, count, serve, "v42")
         self.served += 1
         self.requests += count
         body = json.dumps({"observations": [{"surface": SURFACE, **one} for one in seen]}).encode()
-        batch = Batch(body=body, content_type="application/json", token="", key=str(self.served))
+        batch = ObservationBatch(body=body, content_type="application/json", token="", key=str(self.served))
         answer = json.loads(self.intake.submit(batch).result())
         assert answer == {"accepted": count, "rejected": []}
 
     def _say(self, command: c.Command, by: Actor) -> None:
         self.said += 1
         command_id = f"say-{self.said}"
-        self.service.handle(Request(command=command, command_id=command_id, by=by, at=self.at, rollout="R-1"))
+        self.service.handle(CommandRequest(command=command, command_id=command_id, by=by, at=self.at, rollout="R-1"))

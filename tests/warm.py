@@ -22,8 +22,8 @@ def _build_once() -> None:
             slack_signing_secret="nobody",
             slack_api_url="http://127.0.0.1:1/",
         )
-        program = bot.app.build(settings, "serve")
-        program.service.world()
+        program = bot.app.build_program(settings, "serve")
+        program.service.load_world()
         program.stop()
 
 

@@ -41,7 +41,7 @@ def condemned(
         if "exact" in kernels or "tempered" in kernels:
             s_T, s_C = canary[1].sum(axis=-1), control[1].sum(axis=-1)
             n_C = np.full(runs, float(control_trials[look]))
-            components += proportion.two_sample_steps(
+            components += proportion.two_sample_increments(
                 s_T,
                 np.full(runs, float(canary_trials[look])),
                 s_C,

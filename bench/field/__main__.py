@@ -53,7 +53,7 @@ def lines(scenario: str, found: Sequence[Outcome], worst: int) -> Iterator[str]:
         return
     back = [one for one in found if one.ended == "rolled_back"]
     held = [one for one in found if any(is_about_the_version(key) for key in one.held)]
-    split = [one for one in found if any(holds.is_of_split(key) for key in one.held)]
+    split = [one for one in found if any(holds.is_split_key(key) for key in one.held)]
     silent = [one for one in found if any(key == holds.NO_DATA or key.startswith("source") for key in one.held)]
     asked = [one for one in found if any(key.startswith("undecided") for key in one.held)]
     yield f"\nnothing is worse: {len(found)} rollouts, {sum(one.requests for one in found):,} requests"

@@ -13,20 +13,20 @@ from bench.field import plans
 from bench.field.harms import HARMS
 from bench.field.people import gather
 from bench.field.requests import Application, Requests
-from bot.http.observations import intake, read_batch
-from bot.http.observations.read_batch import Checked
+from bot.http.observations import read_batch, writer
+from bot.http.observations.read_batch import CheckedBatch
 from core import apply_file, watch
 from core.rollout import commands as c
 from core.rollout import exposure, holds
 from core.rollout.context import Actor
-from core.rollout.model import TERMINAL, Rollout, State
+from core.rollout.model import TERMINAL_STATES, Rollout, RolloutState
 from core.rollout.plan import Stage
 from core.rollout.refusal import Refused
-from core.service import Request, Service
+from core.service import CommandRequest, RolloutService
 from core.store.database.connections import Database, connect
 from core.store.observations import complaints, windows
-from core.store.observations.segment_names import Vocabulary
-from core.store.observations.unit_caps import Allowances
+from core.store.observations.segment_names import SegmentVocabulary
+from core.store.observations.unit_caps import UnitCaps
 from core.store.schema import schema
 
 BEGINS = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
@@ -75,16 +75,16 @@ def _memory() -> str | None:
 
 class _History:
     def __init__(self, database: Database, scenario: str, number: int, chance: Generator) -> None:
-        self.service, self.database, self.chance = Service(database), database, chance
+        self.service, self.database, self.chance = RolloutService(database), database, chance
         self.scenario, self.number = scenario, number
         self.at, self.said = BEGINS, 0
         self.held: list[str] = []
         self.reached = 0.0
-        self.vocabulary, self.allowances = Vocabulary(), Allowances()
+        self.vocabulary, self.allowances = SegmentVocabulary(), UnitCaps()
         apply_file.apply_text(
             self.service, plans.SURFACE_FILE, "surface.json", by=OWNER, at=self.at, command_id="surface"
         )
-        world = self.service.world()
+        world = self.service.load_world()
         self.tried = plans.drawn(number, world.surfaces[plans.SURFACE], world, chance)
         length = sum((one.min_hold for one in self.tried.plan.stages), timedelta(0))
         count = int(np.clip(self.tried.requests_a_day * (length / timedelta(days=1)) / 12, 300, 6000))
@@ -100,7 +100,7 @@ class _History:
 
     @property
     def rollout(self) -> Rollout:
-        return self.service.world().rollouts["R-1"]
+        return self.service.load_world().rollouts["R-1"]
 
     def play(self) -> Outcome:
         self._say(c.PlanRollout(plan=self.tried.plan), OWNER, to=None)
@@ -108,11 +108,11 @@ class _History:
             for lead in range(self.tried.plan.approvals.required):
                 self._say(c.Approve(), Actor(id=f"slack:T1/L{lead}", handle=f"@lead{lead}"))
         self._say(c.Start(), OWNER)
-        while self.rollout.state not in TERMINAL:
+        while self.rollout.state not in TERMINAL_STATES:
             index = self.rollout.stage_index
             if self._live_through(index):
                 return self._outcome("stopped", self.held[-1])
-            if self.rollout.stage_index == index and self.rollout.state not in TERMINAL:
+            if self.rollout.stage_index == index and self.rollout.state not in TERMINAL_STATES:
                 return self._outcome("stalled", self.rollout.waiting_for)
         ended = self.rollout
         by = ended.rollback.findings[0].metric if ended.rollback and ended.rollback.findings else ""
@@ -123,38 +123,38 @@ class _History:
         stage = self.tried.plan.stages[index]
         for until in _moments(stage, self.at):
             rollout = self.rollout
-            flags = exposure.snapshot(self.service.world()).surfaces[plans.SURFACE]
+            flags = exposure.build_snapshot(self.service.load_world()).surfaces[plans.SURFACE]
             if stage.where is None:
                 self.reached = max(self.reached, rollout.percent)
             self.requests.serve(flags, self.at, until, 0.0 if stage.where is not None else rollout.percent)
             self.at = until
             self._take_in()
-            watch.tick(self.service, "R-1", self.at, every=TICK)
+            watch.evaluate_rollout(self.service, "R-1", self.at, every=TICK)
             if self._was_stopped():
                 return True
-            if self.rollout.state in TERMINAL or self.rollout.stage_index != index:
+            if self.rollout.state in TERMINAL_STATES or self.rollout.stage_index != index:
                 return False
         return False
 
     def _take_in(self) -> None:
-        snapshot = exposure.snapshot(self.service.world())
-        each = [read_batch.check([report], snapshot, at) for at, report in self.requests.arrived(self.at)]
-        good = [one for found in each for one in found.good]
-        flawed = [one for found in each for one in found.flawed]
-        with self.database.plain_writing() as connection:
-            fresh, _ = intake.keep_fresh(connection, Checked(good=good, rejected=()), self.at)
+        snapshot = exposure.build_snapshot(self.service.load_world())
+        each = [read_batch.check_items([report], snapshot, at) for at, report in self.requests.arrived(self.at)]
+        good = [one for found in each for one in found.accepted]
+        flawed = [one for found in each for one in found.flaw_events]
+        with self.database.writing_outside_log() as connection:
+            fresh, _ = writer.drop_duplicates(connection, CheckedBatch(accepted=good, rejected=()), self.at)
             if placed := [*fresh.placed, *flawed]:
-                counted = complaints.once_an_hour(connection, placed, self.at)
-                windows.record(connection, counted, self.vocabulary, self.allowances)
+                counted = complaints.deduplicate_hourly(connection, placed, self.at)
+                windows.add_observations(connection, counted, self.vocabulary, self.allowances)
 
     def _was_stopped(self) -> bool:
         """What people do about holds: a harmed rollout stays where it is; a harmless one goes on."""
         rollout = self.rollout
-        if rollout.state is State.WAITING:
+        if rollout.state is RolloutState.WAITING:
             for lead in range(3):
                 self._say(c.Approve(), Actor(id=f"slack:T1/L{lead}", handle=f"@lead{lead}"))
             return False
-        if rollout.state is not State.ON_HOLD or rollout.hold is None:
+        if rollout.state is not RolloutState.ON_HOLD or rollout.hold is None:
             return False
         key = rollout.hold.key
         if not self.held or self.held[-1] != key:
@@ -170,7 +170,7 @@ class _History:
 
     def _say(self, command: c.Command, by: Actor, to: str | None = "R-1") -> None:
         self.said += 1
-        request = Request(command=command, command_id=f"say-{self.said}", by=by, at=self.at, rollout=to or "")
+        request = CommandRequest(command=command, command_id=f"say-{self.said}", by=by, at=self.at, rollout=to or "")
         try:
             self.service.handle(request)
         except Refused:
@@ -199,7 +199,7 @@ def _moments(stage: Stage, since: datetime) -> Iterator[datetime]:
     for part in LOOKS:
         yield since + hold * part + TICK
     for more in range(1, 61):
-        yield since + hold + PATIENCE * stage.longest * (more / 60) ** 2 + TICK
+        yield since + hold + PATIENCE * stage.longest_hold * (more / 60) ** 2 + TICK
 
 
 def _application(chance: Generator) -> Application:

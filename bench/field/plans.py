@@ -9,10 +9,10 @@ from typing import Any
 from numpy.random import Generator
 
 from core.files import build_plan
-from core.files.read_file import read
+from core.files.read_file import parse_file
 from core.files.rollout_file import RolloutFile
 from core.files.templates import TEMPLATES
-from core.rollout.plan import GATES, Advance, Plan, StageKind
+from core.rollout.plan import GATE_KINDS, AdvanceMode, Plan, StageKind
 from core.rollout.surface import Surface
 from core.rollout.world import World
 
@@ -56,11 +56,11 @@ def drawn(number: int, surface: Surface, world: World, chance: Generator) -> Tri
     """The `number`-th plan: the templates in turn, and random ones in between."""
     names = tuple(TEMPLATES)
     text = _of_template(names[number // 2 % len(names)]) if number % 2 == 0 else _at_random(chance)
-    file = read(json.dumps({**_usual(), **text}), "plan.json")
+    file = parse_file(json.dumps({**_usual(), **text}), "plan.json")
     assert isinstance(file, RolloutFile)
     known = {"@dana": "U2"}
     plan = build_plan.build(file, surface, world.policy, resolve_handle=lambda handle: known.get(handle, handle))
-    stages = tuple(replace(one, advance=Advance.AUTO) for one in plan.stages if one.kind not in GATES)
+    stages = tuple(replace(one, advance=AdvanceMode.AUTO) for one in plan.stages if one.kind not in GATE_KINDS)
     plan = replace(plan, stages=stages)
     busy = float(10 ** chance.uniform(1, 5.5))
     length = sum((_expected(one.min_hold, one.kind) for one in stages), timedelta(0)) / timedelta(days=1)

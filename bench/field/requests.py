@@ -10,8 +10,8 @@ from numpy.random import Generator
 
 from bench.field.harms import Harm
 from bench.field.people import LANGUAGES, People
-from core.flags.evaluation import choose
-from core.flags.snapshot import Answer, SurfaceFlags
+from core.flags.evaluation import choose_answer
+from core.flags.snapshot import FlagAnswer, SurfaceFlags
 
 Echo: TypeAlias = Literal["exposure", "variant", "variant and time"]
 DAY = 86_400.0
@@ -51,7 +51,7 @@ class Requests:
     exposed: set[int] = field(default_factory=set)
     reports: list[tuple[datetime, dict[str, Any]]] = field(default_factory=list)
     _cumulated: np.ndarray[Any, np.dtype[np.float64]] = field(init=False)
-    _cached: dict[int, tuple[datetime, Answer]] = field(default_factory=dict)
+    _cached: dict[int, tuple[datetime, FlagAnswer]] = field(default_factory=dict)
     _hit: Any = None
 
     def __post_init__(self) -> None:
@@ -88,7 +88,7 @@ class Requests:
         people, name = self.people, self.people.names[person]
         expires, answer = self._cached.get(person, (at, None))
         if answer is None or expires <= at:
-            answer = choose(flags, name, self._context(person, at))
+            answer = choose_answer(flags, name, self._context(person, at))
             if people.cache[person]:
                 self._cached[person] = (at + timedelta(seconds=float(people.cache[person])), answer)
         self.served += 1
@@ -124,7 +124,7 @@ class Requests:
             return None
         return harm if self._hit is None or self._hit[person] else None
 
-    def _report(self, answer: Answer, person: int, at: datetime, took: float, harm: Harm | None) -> dict[str, Any]:
+    def _report(self, answer: FlagAnswer, person: int, at: datetime, took: float, harm: Harm | None) -> dict[str, Any]:
         people, application, chance = self.people, self.application, self.chance
         harm, part = harm or _NONE, self._part(at)
         incident = any(begin <= part < end for begin, end in application.incidents)

@@ -30,7 +30,7 @@ def measure(effort: Effort) -> Iterator[Figure]:
         times = effort.some(TIMES)
         began = time.process_time()
         for _ in range(times):
-            steps = proportion.two_sample_steps(
+            steps = proportion.two_sample_increments(
                 s_T, n_T, s_C, n_C, earlier_successes=earlier_s, earlier_trials=earlier_n, side="less"
             )
             proportion.log_mean(components + steps)

@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from bot.sandbox.workspace.people import BOT_TOKEN, SIGNING_SECRET
-from bot.slack.listeners import THREADS
+from bot.slack.listeners import LISTENER_THREADS
 
 
 def authorize(enterprise_id: str | None, team_id: str | None) -> AuthorizeResult:
@@ -26,7 +26,7 @@ def build() -> FastAPI:
         signing_secret=SIGNING_SECRET,
         authorize=authorize,
         token_verification_enabled=False,
-        listener_executor=ThreadPoolExecutor(THREADS),
+        listener_executor=ThreadPoolExecutor(LISTENER_THREADS),
     )
 
     def acknowledge(ack: Ack) -> None:

@@ -16,5 +16,5 @@ class FlagSystem(Protocol):
         """Request another percentage, 0 to 100. Read it back to know whether it was taken."""
 
 
-Open: TypeAlias = Callable[[DrivenFlag], FlagSystem]
+OpenFlagSystem: TypeAlias = Callable[[DrivenFlag], FlagSystem]
 """Opens the flag that a plan names; raises `PermanentFailure` if this installation may not talk to its system."""

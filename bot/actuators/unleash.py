@@ -7,41 +7,43 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote
 
-from bot.outbound.attempts import Later, Never
-from bot.outbound.client import Answer, Door
+from bot.outbound.attempts import PermanentFailure, RetryLater
+from bot.outbound.client import OutboundClient, OutboundResponse
 from core.rollout.plan import DrivenFlag
 
-LONGEST_WAIT = 300.0  # seconds, even if Unleash asks for more
-SHORTEST_WAIT = 1.0  # seconds, so that a row is never retried at once
-_PASSING = frozenset({408, 409, 412, 423, 425, 429})
+MAX_RETRY_AFTER = 300.0  # seconds, even if Unleash asks for more
+MIN_RETRY_AFTER = 1.0  # seconds, so that a row is never retried at once
+_TEMPORARY_STATUSES = frozenset({408, 409, 412, 423, 425, 429})
 
 
-class Unleash:
+class UnleashFlag:
     """One strategy of one Unleash. The token goes only to `url`, for which it was configured, whatever a file names."""
 
-    def __init__(self, door: Door, strategy: DrivenFlag, *, url: str, token: str) -> None:
+    def __init__(self, client: OutboundClient, strategy: DrivenFlag, *, url: str, token: str) -> None:
         if not token or not url:
             name = "UNLEASH_URL" if token else "UNLEASH_TOKEN"
-            raise Never(f"{name} is not set, so Rampart cannot talk to {strategy.url}: set it and restart the workers")
+            raise PermanentFailure(
+                f"{name} is not set, so Rampart cannot talk to {strategy.url}: set it and restart the workers"
+            )
         if strategy.url != url:
-            raise Never(
+            raise PermanentFailure(
                 f"the plan names {strategy.url}, and the token is for {url} (UNLEASH_URL): it is sent to no other. "
                 "Correct `drives.unleash.url` in a new rollout"
             )
-        self._door = door
+        self._client = client
         self._strategy = strategy
         self._token = token
 
     def read(self) -> float:
         """The strategy's `rollout` parameter, a percentage."""
-        answer = self._call("GET", {"Accept": "application/json"})
+        answer = self._send_request("GET", {"Accept": "application/json"})
         try:
             found = json.loads(answer.body)
             name, percent = found["name"], found["parameters"].get("rollout")
         except (ValueError, LookupError, TypeError, AttributeError):
-            raise Later(f"{self._strategy.url} answers, but not as Unleash does") from None
-        if name != "flexibleRollout" or (share := _percent(percent)) is None:
-            raise Never(
+            raise RetryLater(f"{self._strategy.url} answers, but not as Unleash does") from None
+        if name != "flexibleRollout" or (share := _parse_percent(percent)) is None:
+            raise PermanentFailure(
                 f"strategy {self._strategy.strategy} has no percentage: it must be a gradual rollout (flexibleRollout)"
             )
         return share
@@ -49,23 +51,23 @@ class Unleash:
     def write(self, percent: float) -> None:
         """Patch only the percentage: a PUT without the strategy's variants would remove them."""
         change = [{"op": "replace", "path": "/parameters/rollout", "value": f"{percent:g}"}]
-        self._call("PATCH", {"Content-Type": "application/json"}, json.dumps(change).encode())
+        self._send_request("PATCH", {"Content-Type": "application/json"}, json.dumps(change).encode())
 
-    def _call(self, method: str, headers: dict[str, str], body: bytes | None = None) -> Answer:
+    def _send_request(self, method: str, headers: dict[str, str], body: bytes | None = None) -> OutboundResponse:
         s = self._strategy
         below = ("projects", s.project, "features", s.feature, "environments", s.environment, "strategies", s.strategy)
         path = "/".join(quote(part, safe="") for part in below)
         sent = {"Authorization": self._token, "User-Agent": "rampart", **headers}
-        answer = self._door.call(method, f"{s.url}/api/admin/{path}", sent, body)
+        answer = self._client.call(method, f"{s.url}/api/admin/{path}", sent, body)
         if answer.status >= 300:
-            raise self._refused(answer)
+            raise self._build_failure(answer)
         return answer
 
-    def _refused(self, answer: Answer) -> Later | Never:
+    def _build_failure(self, answer: OutboundResponse) -> RetryLater | PermanentFailure:
         """The failure for an error status. Unleash's own text is left out, as it could repeat the token."""
         s = self._strategy
-        if answer.status in _PASSING or answer.status >= 500:
-            return Later(f"Unleash answers {answer.status}", seconds=_asked_to_wait(answer))
+        if answer.status in _TEMPORARY_STATUSES or answer.status >= 500:
+            return RetryLater(f"Unleash answers {answer.status}", seconds=_parse_retry_after(answer))
         match answer.status:
             case 401:
                 what = "does not know the token: set UNLEASH_TOKEN to one of a service account, and restart the workers"
@@ -81,10 +83,10 @@ class Unleash:
                 )
             case _:
                 what = "does not take it"
-        return Never(f"Unleash {what} ({answer.status})")
+        return PermanentFailure(f"Unleash {what} ({answer.status})")
 
 
-def _percent(written: Any) -> float | None:
+def _parse_percent(written: Any) -> float | None:
     """Unleash writes the percentage as text; a number is accepted, too. None if it is neither."""
     try:
         share = float(written)
@@ -93,14 +95,14 @@ def _percent(written: Any) -> float | None:
     return share if math.isfinite(share) and not isinstance(written, bool) else None
 
 
-def _asked_to_wait(answer: Answer) -> float | None:
+def _parse_retry_after(answer: OutboundResponse) -> float | None:
     """Seconds from the Retry-After header, given in seconds or as a date; None without one."""
     text = answer.headers.get("retry-after", "").strip()
     if text.isdecimal():
-        return min(max(float(text), SHORTEST_WAIT), LONGEST_WAIT)
+        return min(max(float(text), MIN_RETRY_AFTER), MAX_RETRY_AFTER)
     try:
         until = parsedate_to_datetime(text).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
     left = (until - datetime.now(UTC)).total_seconds()
-    return min(max(left, SHORTEST_WAIT), LONGEST_WAIT)
+    return min(max(left, MIN_RETRY_AFTER), MAX_RETRY_AFTER)

@@ -8,55 +8,55 @@ from typing import TYPE_CHECKING
 from bot.cli.root import app
 
 if TYPE_CHECKING:
-    from bot.process.redaction import Redactor
+    from bot.process.redaction import SecretRedactor
 
 
 def main() -> None:
     """The console script. If it cannot run, it prints why in one line and exits with status 2."""
     from bot.settings import SettingsError
-    from core.files.syntax.problems import Unreadable
+    from core.files.syntax.problems import UnreadableFile
     from core.rollout.refusal import Refused
     from core.store.errors import StoreError
 
-    _never_break_off()
+    _replace_unknown_characters()
     try:
         app()
-    except (SettingsError, StoreError, Unreadable, Refused, OSError) as error:
-        why = _of_a_file(error) if isinstance(error, OSError) else str(error)
+    except (SettingsError, StoreError, UnreadableFile, Refused, OSError) as error:
+        why = _describe_file_error(error) if isinstance(error, OSError) else str(error)
     except Exception as error:
-        if not _from_the_database(error):
-            _redactor().guard()
+        if not _is_database_error(error):
+            _build_redactor().install_excepthooks()
             raise
         first = str(getattr(error, "orig", error)).strip().splitlines()[0]
         why = f"The database of DATABASE_URL cannot be used: {first}"
     else:
         return
-    print(_redactor()(f"rollout: {why}"), file=sys.stderr)
+    print(_build_redactor()(f"rollout: {why}"), file=sys.stderr)
     sys.exit(2)
 
 
-def _of_a_file(error: OSError) -> str:
+def _describe_file_error(error: OSError) -> str:
     """The file and what is wrong with it, without the number of the error."""
     if error.filename is None or not error.strerror:
         return str(error)
     return f"{error.filename}: {error.strerror[:1].lower()}{error.strerror[1:]}"
 
 
-def _never_break_off() -> None:
+def _replace_unknown_characters() -> None:
     """Print a replacement for characters that the terminal cannot show, instead of failing after the work is done."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper) and stream.encoding.lower().replace("-", "") != "utf8":
             stream.reconfigure(errors="replace")
 
 
-def _redactor() -> "Redactor":
-    from bot.process.redaction import Redactor
-    from bot.settings import secrets_in
+def _build_redactor() -> "SecretRedactor":
+    from bot.process.redaction import SecretRedactor
+    from bot.settings import read_secrets
 
-    return Redactor(secrets_in(os.environ))
+    return SecretRedactor(read_secrets(os.environ))
 
 
-def _from_the_database(error: Exception) -> bool:
+def _is_database_error(error: Exception) -> bool:
     """Whether it is an error of the database. Looked up by name, so that `--help` need not import SQLAlchemy."""
     exceptions = sys.modules.get("sqlalchemy.exc")
     return exceptions is not None and isinstance(error, exceptions.OperationalError)

@@ -12,7 +12,7 @@ from bot.rendering import wording
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from core.replay import Report
+    from core.replay import ReplayReport
     from core.rollout.model import Rollout
 
 audit = typer.Typer(help="The audit log.", no_args_is_help=True)
@@ -38,63 +38,64 @@ def verify(
     from bot.cli import witnesses
     from core.store.audit import verify as verifying
 
-    with session.log_as_it_is() as database, database.reading() as connection:
-        shown = witnesses.shown(connection, in_slack=anchors, file=anchors_file, channels=channel or ())
+    with session.open_log_for_audit() as database, database.reading() as connection:
+        shown = witnesses.load_anchors(connection, in_slack=anchors, file=anchors_file, channels=channel or ())
         report = verifying.verify(connection, first=first, last=last)
-        replayed = _replay(connection) if deep and not report.problems else None
-        lacking = _without_looks(connection) if replayed is not None else None
-        compared = witnesses.compare(connection, shown) if shown is not None else None
+        replayed = _replay_verdicts(connection) if deep and not report.problems else None
+        lacking = _find_without_looks(connection) if replayed is not None else None
+        compared = witnesses.compare_anchors(connection, shown) if shown is not None else None
     for problem in report.problems:
         where = f"position {problem.position}: " if problem.position is not None else ""
         print(f"{where}{problem.what}", file=sys.stderr)
-    confirmed = compared is None or witnesses.tell(compared, session.now())
+    confirmed = compared is None or witnesses.print_comparison(compared, session.current_time())
     position, newest = report.head
     if report.problems:
         print(
-            f"{wording.plural(len(report.problems), 'problem')} in {wording.plural(report.checked, 'event')}.",
+            f"{wording.pluralize(len(report.problems), 'problem')} in {wording.pluralize(report.checked, 'event')}.",
             file=sys.stderr,
         )
         raise SystemExit(1)
     print(f"Log intact: {report.checked} events checked, up to #{position} ({newest.hex()[:16]}).")
     if replayed is not None:
-        _tell(replayed)
+        _print_replay(replayed)
     if lacking is not None:
-        confirmed &= _tell_lacking(*lacking)
+        confirmed &= _print_lacking_looks(*lacking)
     if not confirmed:
         raise SystemExit(1)
 
 
-def _replay(connection: "Connection") -> "Report":
+def _replay_verdicts(connection: "Connection") -> "ReplayReport":
     """Replay all rollouts, with a progress bar on a terminal."""
     from rich.progress import Progress
 
     from core import replay
     from core.store.observations import looks
 
-    counts = looks.counts(connection)
+    counts = looks.count_by_rollout(connection)
     with Progress(transient=True, disable=not sys.stderr.isatty()) as progress:
         bar = progress.add_task("Computing every verdict again", total=sum(counts.values()))
         return replay.verify(connection, tuple(counts), on_look=lambda: progress.advance(bar))
 
 
-def _without_looks(connection: "Connection") -> "tuple[list[Rollout], list[Rollout]]":
+def _find_without_looks(connection: "Connection") -> "tuple[list[Rollout], list[Rollout]]":
     """Rollouts whose looks are gone: those that ended long enough ago for that, and the others."""
-    from bot.settings import LEAST_KEPT
+    from bot.settings import MIN_KEEP
     from core import replay
     from core.store.world import ended_rollouts
 
-    folded = (ended_rollouts.fold_rollout(connection, name) for name in replay.find_without_looks(connection))
+    folded = (ended_rollouts.fold_rollout(connection, name) for name in replay.find_rollouts_without_looks(connection))
     found = [rollout for rollout in folded if rollout is not None]
-    now = session.now()
-    old = [r for r in found if r.ended_at is not None and now - r.ended_at >= LEAST_KEPT]
+    now = session.current_time()
+    old = [r for r in found if r.ended_at is not None and now - r.ended_at >= MIN_KEEP]
     return old, [r for r in found if r not in old]
 
 
-def _tell_lacking(old: "list[Rollout]", others: "list[Rollout]") -> bool:
+def _print_lacking_looks(old: "list[Rollout]", others: "list[Rollout]") -> bool:
     """Print which looks are gone; whether none is missing that should be there."""
     if old:
         print(
-            f"The looks of {wording.plural(len(old), 'rollout')} that ended, {old[0].id} to {old[-1].id}, are gone, as "
+            f"The looks of {wording.pluralize(len(old), 'rollout')} that ended, {old[0].id} to {old[-1].id}, "
+            "are gone, as "
             "after ROLLOUT_KEEP_DAYS: their verdicts stand in the log and cannot be computed again."
         )
     for rollout in others:
@@ -102,7 +103,7 @@ def _tell_lacking(old: "list[Rollout]", others: "list[Rollout]") -> bool:
     return not others
 
 
-def _not_following(count: int) -> str:
+def _describe_mismatches(count: int) -> str:
     return (
         "1 verdict does not follow from its looks."
         if count == 1
@@ -110,7 +111,7 @@ def _not_following(count: int) -> str:
     )
 
 
-def _tell(report: "Report") -> None:
+def _print_replay(report: "ReplayReport") -> None:
     """Print the result of the replay; exit with status 1 if a verdict does not follow."""
     for one in report.mismatches:
         where = f"position {one.position}, " if one.position else ""
@@ -119,7 +120,7 @@ def _tell(report: "Report") -> None:
     for name in report.unchecked:
         print(f"{name} was judged by another engine: its verdicts cannot be computed again here.", file=sys.stderr)
     if report.mismatches:
-        print(_not_following(len(report.mismatches)), file=sys.stderr)
+        print(_describe_mismatches(len(report.mismatches)), file=sys.stderr)
         raise SystemExit(1)
     print(f"Verdicts follow: {report.looks} looks judged again, {report.verdicts} recorded verdicts the same.")
 
@@ -132,8 +133,8 @@ def export(format: Annotated[str, typer.Option(help="jsonl or cloudevents.")] = 
     if format not in ("jsonl", "cloudevents"):
         print(f'There is no format "{format}": jsonl or cloudevents.', file=sys.stderr)
         raise SystemExit(1)
-    with session.service() as service, service.database.reading() as connection:
-        for line in exporting.export(connection, format=format):  # type: ignore[arg-type]
+    with session.open_service() as service, service.database.reading() as connection:
+        for line in exporting.export_events(connection, format=format):  # type: ignore[arg-type]
             sys.stdout.write(line if line.endswith("\n") else line + "\n")
 
 
@@ -144,9 +145,11 @@ def erase(
     """Make what somebody wrote (reasons, notes, concerns, their handle) unreadable for ever; the log stays whole."""
     from core.store.maintenance import erasure
 
-    with session.service() as service:
-        now = session.now()
-        gone = erasure.erase(service.database, service.folds, person, by=session.somebody().id, at=now, recorded_at=now)
+    with session.open_service() as service:
+        now = session.current_time()
+        gone = erasure.erase_words(
+            service.database, service.world_cache, person, by=session.current_user().id, at=now, recorded_at=now
+        )
     if not gone:
         print(f"Nothing in this log was written by {person}. `rollout history ID` shows who acted.", file=sys.stderr)
         raise SystemExit(1)
@@ -162,9 +165,9 @@ def import_log(file: Annotated[Path, typer.Argument(help="What `audit export` wr
     from core.store.audit import export as exporting
     from core.store.errors import ImportRefused
 
-    with session.service() as service, file.open(encoding="utf-8") as lines:
+    with session.open_service() as service, file.open(encoding="utf-8") as lines:
         try:
-            count = exporting.import_(service.database, lines)
+            count = exporting.import_events(service.database, lines)
         except ImportRefused as refused:
             print(refused, file=sys.stderr)
             raise SystemExit(1) from None

@@ -24,15 +24,15 @@ def backup(
     from core.store.database.connections import connect
     from core.store.errors import BackupRefused
 
-    with connect(session.settings().database_url) as database:
+    with connect(session.load_settings().database_url) as database:
         try:
-            copied = backing_up.write(database, file, session.now(), replace=replace)
+            copied = backing_up.write_backup(database, file, session.current_time(), replace=replace)
         except BackupRefused as refused:
             print(refused, file=sys.stderr)
             raise SystemExit(1) from None
     position, newest = copied.head
     print(
-        f"{_rows(copied.counts)} copied to {file}: the log up to #{position} ({newest.hex()[:16]}). "
+        f"{_format_row_counts(copied.counts)} copied to {file}: the log up to #{position} ({newest.hex()[:16]}). "
         "It holds what people wrote and the keys of sealed text: keep it where only operators can read it."
     )
 
@@ -43,19 +43,19 @@ def restore(file: Annotated[Path, typer.Argument(help="What `rollout backup` wro
     from core.store.database.connections import connect
     from core.store.errors import BackupRefused
 
-    with connect(session.settings().database_url) as database:
+    with connect(session.load_settings().database_url) as database:
         try:
-            restored = restoring.read(database, file)
+            restored = restoring.restore_backup(database, file)
         except BackupRefused as refused:
             print(refused, file=sys.stderr)
             raise SystemExit(1) from None
     position, newest = restored.report.head
-    print(f"{_rows(restored.counts)} restored, as of {restored.copied_at:%Y-%m-%d %H:%M:%S} UTC.")
+    print(f"{_format_row_counts(restored.counts)} restored, as of {restored.copied_at:%Y-%m-%d %H:%M:%S} UTC.")
     print(f"Log intact: {restored.report.checked} events checked, up to #{position} ({newest.hex()[:16]}).")
-    if restored.waiting.pending:
-        print(f"{restored.waiting.pending} messages wait: each is looked for in Slack before it is sent.")
+    if restored.backlog.pending:
+        print(f"{restored.backlog.pending} messages wait: each is looked for in Slack before it is sent.")
 
 
-def _rows(counts: dict[str, int]) -> str:
+def _format_row_counts(counts: dict[str, int]) -> str:
     others = sum(counts.values()) - counts["events"]
     return f"{counts['events']} events and {others} other rows"

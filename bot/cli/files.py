@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from core.files.foresight.foresight import Foreseen
-    from core.files.foresight.known_traffic import Known
-    from core.files.foresight.timeline import Row
-    from core.files.read_file import File
-    from core.files.syntax.problems import Problem, Unreadable
+    from core.files.foresight.foresight import LimitForesight
+    from core.files.foresight.known_traffic import KnownTraffic
+    from core.files.foresight.timeline import TimelineRow
+    from core.files.read_file import AnyFile
+    from core.files.syntax.problems import FileProblem, UnreadableFile
     from core.rollout.plan import Plan
     from core.rollout.world import World
 
@@ -45,27 +45,27 @@ def lint(
     """Check files without a database: every problem with its line, and what was probably meant."""
     from bot.rendering import wording
     from core.files.checks import checks
-    from core.files.read_file import read
+    from core.files.read_file import parse_file
     from core.files.syntax import problems
-    from core.rollout.policy import BUILT_IN
+    from core.rollout.policy import DEFAULT_POLICY
 
-    found: list[Problem] = []
-    written: list[File] = []
+    found: list[FileProblem] = []
+    written: list[AnyFile] = []
     for path in files:
         try:
-            written.append(read(_text(path), str(path)))
-            found += checks.check(written[-1], None, BUILT_IN, None)
-        except problems.Unreadable as unreadable:
+            written.append(parse_file(_read_text(path), str(path)))
+            found += checks.check(written[-1], None, DEFAULT_POLICY, None)
+        except problems.UnreadableFile as unreadable:
             found += unreadable.problems
-    found += checks.together(written)
+    found += checks.check_together(written)
     match format:
         case "json":
-            print(json.dumps([problems.as_json(p) for p in found], indent=2))
+            print(json.dumps([problems.to_json(p) for p in found], indent=2))
         case "github":
             print(problems.render_github(found), end="")
         case _:
-            print(problems.render(found) if found else f"{wording.plural(len(files), 'file')}, nothing to say.")
-    raise SystemExit(1 if problems.errors(found) else 0)
+            print(problems.render_text(found) if found else f"{wording.pluralize(len(files), 'file')}, nothing to say.")
+    raise SystemExit(1 if problems.select_errors(found) else 0)
 
 
 def plan(file: Annotated[Path, typer.Argument(help="A rollout file.")], as_json: Json = False) -> None:
@@ -76,56 +76,56 @@ def plan(file: Annotated[Path, typer.Argument(help="A rollout file.")], as_json:
     from core.files.syntax import problems
 
     try:
-        with session.service() as service:
-            world, now = service.world(), session.now()
-            plan, warnings = planned(file, world, now)
-            known = background.known(service, world.surfaces[plan.surface], world, now)
+        with session.open_service() as service:
+            world, now = service.load_world(), session.current_time()
+            plan, warnings = load_plan(file, world, now)
+            known = background.load_known_traffic(service, world.surfaces[plan.surface], world, now)
     except Refused as refused:
-        session.refuse(refused)
-    rows = timeline.timeline(plan, world.surfaces[plan.surface], world.policy, now)
-    design = foresight.design_of(plan, world.policy)
-    seen = [foresight.foresee(design, stage, known) for stage in design.compared]
+        session.exit_refused(refused)
+    rows = timeline.build_timeline(plan, world.surfaces[plan.surface], world.policy, now)
+    design = foresight.design_from_plan(plan, world.policy)
+    seen = [foresight.foresee_limits(design, stage, known) for stage in design.compared_stages]
     if as_json:
         print(json.dumps(_plan_as_json(plan, rows, warnings, [one for of in seen for one in of], known), indent=2))
         return
-    if others := [warning for warning in warnings if not warning.message.startswith(foresight.SAID)]:
-        print(problems.render(others))
+    if others := [warning for warning in warnings if not warning.message.startswith(foresight.TOO_LATE_PREFIX)]:
+        print(problems.render_text(others))
     print(f"{plan.name}: {plan.surface} {plan.from_version} -> {plan.to_version}, {plan.risk} risk")
-    print("\n".join(timeline.lines(rows)))
+    print("\n".join(timeline.format_lines(rows)))
     if not seen or not seen[0]:
         return
     print()
-    print("\n".join(plan_foresight.lines(seen[0], known)))
-    for warning in plan_foresight.warnings(seen[0], plan.risk, seen[1:]):
+    print("\n".join(plan_foresight.render_lines(seen[0], known)))
+    for warning in plan_foresight.render_warnings(seen[0], plan.risk, seen[1:]):
         typer.secho(f"  ! {warning}", fg=typer.colors.RED)
 
 
-def planned(path: Path, world: "World", now: "datetime") -> "tuple[Plan, tuple[Problem, ...]]":
+def load_plan(path: Path, world: "World", now: "datetime") -> "tuple[Plan, tuple[FileProblem, ...]]":
     """The plan of a rollout file in this world, and what is unwise about it.
 
     Exits if the file cannot be read, after printing why. `Refused` is left to the caller.
     """
     from core import apply_file
-    from core.files.read_file import read
+    from core.files.read_file import parse_file
     from core.files.rollout_file import RolloutFile
     from core.files.syntax import problems
 
     try:
-        written = read(_text(path), str(path))
+        written = parse_file(_read_text(path), str(path))
         if not isinstance(written, RolloutFile):
             print(f"{path} is not a rollout file; only those have a plan.", file=sys.stderr)
             raise SystemExit(1)
-        return apply_file.plan_of(written, world, now, lambda handle: handle)
-    except problems.Unreadable as unreadable:
-        _show(unreadable)
+        return apply_file.plan_from_file(written, world, now, lambda handle: handle)
+    except problems.UnreadableFile as unreadable:
+        _exit_unreadable(unreadable)
 
 
 def _plan_as_json(
     plan: "Plan",
-    rows: "Sequence[Row]",
-    warnings: "Sequence[Problem]",
-    seen: "Sequence[Foreseen]",
-    known: "Known",
+    rows: "Sequence[TimelineRow]",
+    warnings: "Sequence[FileProblem]",
+    seen: "Sequence[LimitForesight]",
+    known: "KnownTraffic",
 ) -> dict[str, object]:
     from bot.rendering.answers import plan_foresight
     from core.files.syntax import problems
@@ -151,8 +151,8 @@ def _plan_as_json(
             "pace_from": known.pace_from,
             "levels": known.measured or "assumed",
         },
-        "limits": [plan_foresight.as_json(one) for one in seen],
-        "warnings": [problems.as_json(warning) for warning in warnings],
+        "limits": [plan_foresight.to_json(one) for one in seen],
+        "warnings": [problems.to_json(warning) for warning in warnings],
     }
 
 
@@ -160,36 +160,36 @@ def apply(
     files: Annotated[list[Path], typer.Argument(help="Surface, policy or rollout files.")], as_json: Json = False
 ) -> None:
     """Apply files, in order. The same content twice changes nothing."""
-    from bot.app import door, resolver
+    from bot.app import build_handle_resolver, build_outbound_client
     from core import apply_file
     from core.files.syntax import problems
 
     texts = [
-        _text(path) for path in files
+        _read_text(path) for path in files
     ]  # read all files first, so that a missing one stops the command before anything is applied
     answers = []
-    with session.service() as service:
-        refusal = door(session.settings()).refusal
+    with session.open_service() as service:
+        refusal = build_outbound_client(session.load_settings()).explain_refusal
         for path, text in zip(files, texts, strict=True):
             try:
                 applied = apply_file.apply_text(
                     service,
                     text,
                     str(path),
-                    by=session.somebody(),
-                    at=session.now(),
-                    command_id=session.command_id(),
-                    resolve_handle=resolver(session.settings()),
-                    not_driven=refusal,
+                    by=session.current_user(),
+                    at=session.current_time(),
+                    command_id=session.new_command_id(),
+                    resolve_handle=build_handle_resolver(session.load_settings()),
+                    explain_undrivable=refusal,
                 )
-            except problems.Unreadable as unreadable:
-                _show(unreadable)
+            except problems.UnreadableFile as unreadable:
+                _exit_unreadable(unreadable)
             except Refused as refused:
-                session.refuse(refused)
+                session.exit_refused(refused)
             answers.append({"kind": applied.kind, "id": applied.id, "changed": applied.changed})
             if not as_json:
                 if applied.warnings:
-                    print(problems.render(applied.warnings))
+                    print(problems.render_text(applied.warnings))
                 print(f"{applied.kind} {applied.id}: {'applied' if applied.changed else 'nothing changed'}")
     if as_json:
         print(json.dumps(answers, indent=2))
@@ -199,19 +199,19 @@ def export(rollout: Annotated[str, typer.Argument(help="Its id, as R-1.")]) -> N
     """A rollout as a file that reads back to the same plan."""
     from core.files import write_file
 
-    with session.service() as service:
-        found = service.world().find(rollout.upper())
+    with session.open_service() as service:
+        found = service.load_world().find_rollout(rollout.upper())
     if found is None:
         print(f"There is no {rollout}.", file=sys.stderr)
         raise SystemExit(1)
-    print(write_file.export(found.plan), end="")
+    print(write_file.export_plan(found.plan), end="")
 
 
 def schema() -> None:
     """The JSON Schema of the files, for editors."""
     from core.files import json_schema as schemas
 
-    print(json.dumps(schemas.schema(), indent=2))
+    print(json.dumps(schemas.build_schema(), indent=2))
 
 
 @evals.command(name="import")
@@ -223,22 +223,22 @@ def import_results(
 ) -> None:
     """Hand the results of an offline run to the gate that waits for them."""
     from core.evals import results
-    from core.rollout.eval_results import record_eval
-    from core.service import Request
+    from core.rollout.eval_results import build_eval_command
+    from core.service import CommandRequest
 
-    with session.service() as service:
-        found = service.world().find(rollout.upper())
+    with session.open_service() as service:
+        found = service.load_world().find_rollout(rollout.upper())
         if found is None:
             print(f"There is no {rollout}.", file=sys.stderr)
             raise SystemExit(1)
         try:
-            command = record_eval(found, suite, results.read_csv(_results(file)))
+            command = build_eval_command(found, suite, results.read_csv(_read_results(file)))
             service.handle(
-                Request(
+                CommandRequest(
                     command=command,
-                    command_id=session.command_id(),
-                    by=session.somebody(),
-                    at=session.now(),
+                    command_id=session.new_command_id(),
+                    by=session.current_user(),
+                    at=session.current_time(),
                     rollout=found.id,
                 )
             )
@@ -246,7 +246,7 @@ def import_results(
             print(f"{file}: {unreadable}", file=sys.stderr)
             raise SystemExit(1) from None
         except Refused as refused:
-            session.refuse(refused)
+            session.exit_refused(refused)
     if as_json:
         print(json.dumps({"passed": command.passed, "failed": command.failed, "errors": command.errors}))
     else:
@@ -255,24 +255,24 @@ def import_results(
     raise SystemExit(0 if command.ok else 1)
 
 
-def _results(path: Path) -> str:
+def _read_results(path: Path) -> str:
     from core.evals import results
 
     try:
-        return results.decode(path.read_bytes())
+        return results.decode_csv(path.read_bytes())
     except results.UnreadableEvals as unreadable:
         raise OSError(f"{path}: {unreadable}") from None
 
 
-def _text(path: Path) -> str:
+def _read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise OSError(f"{path} is not UTF-8 text") from None
 
 
-def _show(unreadable: "Unreadable") -> NoReturn:
+def _exit_unreadable(unreadable: "UnreadableFile") -> NoReturn:
     from core.files.syntax import problems
 
-    print(problems.render(unreadable.problems), file=sys.stderr)
+    print(problems.render_text(unreadable.problems), file=sys.stderr)
     raise SystemExit(1)

@@ -32,36 +32,36 @@ slack = typer.Typer(help="The Slack app.", no_args_is_help=True)
 
 def serve(port: Port = None) -> None:
     """Web and worker in one process, for one machine and SQLite."""
-    _run("serve", port)
+    _run_role("serve", port)
 
 
 def web(port: Port = None) -> None:
     """The doors: OFREP, observations, REST, Slack. Run as many as you like on Postgres."""
-    _run("web", port)
+    _run_role("web", port)
 
 
 def worker() -> None:
     """The looks, the deliveries and the confirmations. Run as many as you like on Postgres."""
-    _run("worker", None)
+    _run_role("worker", None)
 
 
-def _run(role: str, port: int | None) -> None:
+def _run_role(role: str, port: int | None) -> None:
     from bot import app
     from bot.process import log_lines
 
-    settings = session.settings(listens=role != "worker")
+    settings = session.load_settings(listens=role != "worker")
     if port is not None:
         settings = replace(settings, port=port)
-    program = app.build(settings, role)  # type: ignore[arg-type]
+    program = app.build_program(settings, role)  # type: ignore[arg-type]
 
-    def told(url: str) -> None:
-        lines = log_lines.Lines()
+    def print_address(url: str) -> None:
+        lines = log_lines.LogPrinter()
         lines.msg(f"Rampart listens on {url}" if url else "Rampart works.")
-        if not settings.slack:
+        if not settings.has_slack:
             lines.msg("SLACK_BOT_TOKEN is not set: what would be said in Slack waits in the outbox.")
 
-    program.run(told)
-    log_lines.flush()
+    program.run(print_address)
+    log_lines.flush_streams()
     # Not `sys.exit`: a hanging call to Slack would keep the process alive. The next process repeats the call.
     os._exit(0)
 
@@ -76,16 +76,16 @@ def migrate(
     from core.store.database.connections import connect
     from core.store.maintenance import checkpointing
     from core.store.schema import schema
-    from core.store.world.world_cache import Folds
+    from core.store.world.world_cache import WorldCache
 
-    with connect(session.settings().database_url) as database:
+    with connect(session.load_settings().database_url) as database:
         schema.migrate(database)
         print("The database is up to date.")
         now = datetime.now(UTC)
-        checkpointing.take_if_due(database, Folds(database), by="system:migrate", at=now, recorded_at=now)
+        checkpointing.take_if_due(database, WorldCache(database), by="system:migrate", at=now, recorded_at=now)
         if app_role:
             with database.writing() as connection:
-                postgres_roles.grant(connection, app_role)
+                postgres_roles.grant_append_only(connection, app_role)
             print(f"{app_role} can read and add to the log, and not change it: run the other processes as {app_role}.")
 
 
@@ -99,8 +99,8 @@ def demo(
     from bot import demo as demonstration
 
     try:
-        ended_well = demonstration.run(scenario, headless=headless, speed=speed, port=port)
-    except demonstration.NoSuchScenario as unknown:
+        ended_well = demonstration.run_scenario(scenario, headless=headless, speed=speed, port=port)
+    except demonstration.UnknownScenario as unknown:
         print(unknown, file=sys.stderr)
         raise SystemExit(2) from None
     raise SystemExit(0 if ended_well else 1)
@@ -110,12 +110,12 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="For machines.")
     """Check settings, database, log and Slack, and say what to do about what is wrong."""
     from bot import doctor as examination
 
-    findings = examination.examine(session.settings(listens=True))
+    findings = examination.examine_installation(session.load_settings(listens=True))
     if as_json:
-        print(json.dumps([f.as_json() for f in findings], indent=2))
+        print(json.dumps([f.to_json() for f in findings], indent=2))
     else:
         for finding in findings:
-            print(finding.line())
+            print(finding.format_line())
     raise SystemExit(0 if all(f.ok for f in findings) else 1)
 
 
@@ -129,15 +129,15 @@ def openapi() -> None:
     from bot import app
     from bot.settings import Settings
 
-    async def document() -> str:
+    async def fetch_document() -> str:
         assert program.asgi is not None
         transport = httpx.ASGITransport(app=program.asgi)
         async with httpx.AsyncClient(transport=transport, base_url="http://rampart") as client:
             return (await client.get("/openapi.json")).text
 
     with tempfile.TemporaryDirectory() as folder:
-        program = app.build(Settings(database_url=f"sqlite:///{folder}/empty.db"), "serve")
-        print(json.dumps(json.loads(asyncio.run(document())), indent=2))
+        program = app.build_program(Settings(database_url=f"sqlite:///{folder}/empty.db"), "serve")
+        print(json.dumps(json.loads(asyncio.run(fetch_document())), indent=2))
         program.database.close()
 
 
@@ -148,5 +148,5 @@ def manifest(
     """The manifest of the Slack app: paste it at api.slack.com/apps, or open the link."""
     from bot.slack import manifest as manifests
 
-    url = session.settings().public_url
-    print(manifests.link(url) if link else json.dumps(manifests.manifest(url), indent=2))
+    url = session.load_settings().public_url
+    print(manifests.build_install_link(url) if link else json.dumps(manifests.build_manifest(url), indent=2))

@@ -9,48 +9,48 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NoReturn
 from uuid import uuid4
 
-from bot.settings import EMBEDDED, Settings, database_url, read
+from bot.settings import DEFAULT_DATABASE_URL, Settings, read_database_url, read_settings
 from core.rollout.context import Actor
 from core.rollout.refusal import Refused
 
 if TYPE_CHECKING:
-    from core.service import Service
+    from core.service import RolloutService
     from core.store.database.connections import Database
 
 
-def settings(*, listens: bool = False) -> Settings:
+def load_settings(*, listens: bool = False) -> Settings:
     """The settings from the environment. SettingsError lists everything that is wrong with them."""
-    return read(os.environ, listens=listens)
+    return read_settings(os.environ, listens=listens)
 
 
 @contextmanager
-def service(*, urgent: bool = False) -> "Iterator[Service]":
+def open_service(*, urgent: bool = False) -> "Iterator[RolloutService]":
     """The service on the database of `DATABASE_URL`, which must exist and be up to date. If none is named, the built-in
     one is created by the first command.
 
     An `urgent` command ignores settings that it does not need, and never creates an empty log.
     """
-    from core.service import Service
+    from core.service import RolloutService
     from core.store.database.connections import connect
     from core.store.schema import schema
 
-    url = database_url(os.environ) if urgent else settings().database_url
+    url = read_database_url(os.environ) if urgent else load_settings().database_url
     with connect(url) as database:
-        if url == EMBEDDED and not urgent and _is_new(database):
+        if url == DEFAULT_DATABASE_URL and not urgent and _is_empty_database(database):
             schema.migrate(database)
-        schema.check(database)
-        yield Service(database)
+        schema.assert_current(database)
+        yield RolloutService(database)
 
 
-def _is_new(database: "Database") -> bool:
+def _is_empty_database(database: "Database") -> bool:
     from core.store.schema import schema
 
     with database.reading() as connection:
-        return schema.revision(connection) is None
+        return schema.read_revision(connection) is None
 
 
 @contextmanager
-def log_as_it_is() -> "Iterator[Database]":
+def open_log_for_audit() -> "Iterator[Database]":
     """The database even if its log is no longer protected by triggers; for examining it, not for writing."""
     from sqlalchemy import inspect
 
@@ -58,16 +58,16 @@ def log_as_it_is() -> "Iterator[Database]":
     from core.store.errors import SchemaMismatch
     from core.store.schema import schema
 
-    with connect(settings().database_url) as database:
+    with connect(load_settings().database_url) as database:
         try:
-            schema.check(database)
+            schema.assert_current(database)
         except SchemaMismatch:
             if not inspect(database.engine).has_table("events"):
                 raise
         yield database
 
 
-def somebody() -> Actor:
+def current_user() -> Actor:
     """The user who is logged in on this machine; recorded with everything they do."""
     try:
         name = getpass.getuser()
@@ -76,17 +76,17 @@ def somebody() -> Actor:
     return Actor(id=f"cli:{name}", handle=name)
 
 
-def now() -> datetime:
+def current_time() -> datetime:
     """The current time, in UTC."""
     return datetime.now(UTC)
 
 
-def command_id() -> str:
+def new_command_id() -> str:
     """A new command id."""
     return f"cli:{uuid4().hex}"
 
 
-def refuse(refused: Refused) -> NoReturn:
+def exit_refused(refused: Refused) -> NoReturn:
     """Print what was refused and what to do next, and exit with status 1."""
     print(refused.message, file=sys.stderr)
     if refused.hint:

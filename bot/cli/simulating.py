@@ -18,8 +18,8 @@ from core.rollout.refusal import Refused
 if TYPE_CHECKING:
     from core.metrics.observation import Observation
     from core.simulation.recorded import Recording
-    from core.simulation.run import Run
-    from core.simulation.study import Study, Task
+    from core.simulation.run import SimulatedRun
+    from core.simulation.study import Study, StudyTask
 
 _PACE = re.compile(r"([\d_,]+(?:\.\d+)?)\s*/\s*(day|d|h|hour|min|m|s|sec)", re.ASCII)
 _A_DAY = {"d": 1, "day": 1, "h": 24, "hour": 24, "m": 1440, "min": 1440, "s": 86_400, "sec": 86_400}
@@ -47,66 +47,70 @@ def simulate(
     from bot.rendering.answers import simulation
     from core.simulation import harm as harms
     from core.simulation import recorded as recorded_traffic
-    from core.simulation.study import Study, summed_up
+    from core.simulation.study import Study, summarise_study
 
     try:
-        with session.service() as service:
-            world, now = service.world(), session.now()
-            plan, warnings = files.planned(file, world, now)
-            known = background.known(service, world.surfaces[plan.surface], world, now)
+        with session.open_service() as service:
+            world, now = service.load_world(), session.current_time()
+            plan, warnings = files.load_plan(file, world, now)
+            known = background.load_known_traffic(service, world.surfaces[plan.surface], world, now)
         del warnings  # shown by `plan` and `apply`
-        recording = _recording(recorded, plan.surface) if recorded is not None else None
+        recording = _load_recording(recorded, plan.surface) if recorded is not None else None
         if recording is not None:
-            known = recorded_traffic.as_recorded(known, recording)
+            known = recorded_traffic.known_from_recording(known, recording)
         if traffic:
-            known = known.at_pace(_pace(traffic), "--traffic")
-        asked = tuple(harms.written(text, known) for text in harm or ())
+            known = known.with_pace(_parse_pace(traffic), "--traffic")
+        asked = tuple(harms.parse_harm(text, known) for text in harm or ())
     except Refused as refused:
-        session.refuse(refused)
+        session.exit_refused(refused)
     except ValueError as error:
-        session.refuse(Refused(str(error)))
+        session.exit_refused(Refused(str(error)))
     if not known.daily_requests:
         hint = "Say it, as --traffic 8000/day, or write daily_requests into the surface file."
-        session.refuse(Refused(f"How much traffic {plan.surface} has is not known.", hint=hint))
+        session.exit_refused(Refused(f"How much traffic {plan.surface} has is not known.", hint=hint))
     study = Study(
         plan=plan,
         known=known,
-        harms=asked or harms.of_limits(plan.limits, known),
+        harms=asked or harms.build_harms(plan.limits, known),
         runs=runs,
         looks=looks,
         seed=seed,
         recording=recording,
         policy=world.policy,
     )
-    outcome = summed_up(study, _watched(study, jobs or os.cpu_count() or 1))
-    print(json.dumps(simulation.as_json(study, outcome), indent=2) if as_json else simulation.text(study, outcome))
+    outcome = summarise_study(study, _run_with_progress(study, jobs or os.cpu_count() or 1))
+    print(
+        json.dumps(simulation.to_json(study, outcome), indent=2)
+        if as_json
+        else simulation.render_report(study, outcome)
+    )
 
 
-def _watched(study: "Study", jobs: int) -> "Iterator[tuple[Task, Run]]":
+def _run_with_progress(study: "Study", jobs: int) -> "Iterator[tuple[StudyTask, SimulatedRun]]":
     """The runs as they finish, with their progress on standard error."""
-    from core.simulation.study import tasks
+    from core.simulation.study import list_tasks
 
-    def named(played: "tuple[Task, Run]") -> str:
+    def describe_run(played: "tuple[StudyTask, SimulatedRun]") -> str:
         harm = played[0].harm
         return "nothing changed" if harm < 0 else study.harms[harm].text
 
-    return progress.watched(_played(study, jobs), len(tasks(study)), "runs", named)
+    return progress.show_progress(_play_runs(study, jobs), len(list_tasks(study)), "runs", describe_run)
 
 
-def _played(study: "Study", jobs: int) -> "Iterator[tuple[Task, Run]]":
+def _play_runs(study: "Study", jobs: int) -> "Iterator[tuple[StudyTask, SimulatedRun]]":
     from core.simulation import study as studies
 
     if jobs == 1:
-        yield from studies.carried_out(study)
+        yield from studies.run_study(study)
         return
-    todo = studies.tasks(study)
+    todo = studies.list_tasks(study)
     with ProcessPoolExecutor(jobs) as pool:
-        play = partial(studies.carry_out, study)  # sent once per chunk, as a recording may be large
+        play = partial(studies.run_task, study)  # sent once per chunk, as a recording may be large
         chunk = max(1, len(todo) // (8 * jobs))
         yield from zip(todo, pool.map(play, todo, chunksize=chunk), strict=True)
 
 
-def _pace(text: str) -> float:
+def _parse_pace(text: str) -> float:
     """Parse requests per day: `8000/day`, `300/h` or `2000/min`. Raises ValueError."""
     found = _PACE.fullmatch(text.strip())
     number = float(found[1].replace(",", "").replace("_", "") or 0) if found else 0.0
@@ -115,24 +119,24 @@ def _pace(text: str) -> float:
     return number * _A_DAY[found[2]]
 
 
-def _recording(path: Path, surface: str) -> "Recording":
-    from core.simulation.recorded import recording
+def _load_recording(path: Path, surface: str) -> "Recording":
+    from core.simulation.recorded import build_recording
 
-    observations = list(_observations(path, surface))
+    observations = list(_read_observations(path, surface))
     if not observations:
         raise ValueError(f"{path}: no observation of {surface}")
-    return recording(observations)
+    return build_recording(observations)
 
 
-def _observations(path: Path, surface: str) -> "Iterator[Observation]":
+def _read_observations(path: Path, surface: str) -> "Iterator[Observation]":
     """The observations of one surface, in the form of `POST /api/v1/observations`; `surface` may be left out.
 
     Raises ValueError that names the invalid observation.
     """
-    from core.metrics.catalogue import readings
+    from core.metrics.catalogue import parse_readings
     from core.metrics.observation import Observation
 
-    for number, item in enumerate(_items(path), start=1):
+    for number, item in enumerate(_read_items(path), start=1):
         try:
             if not isinstance(item, dict) or not isinstance(item.get("unit"), str):
                 raise ValueError('an observation is an object with a "unit" and "metrics"')  # noqa: TRY004, TRY301
@@ -141,11 +145,11 @@ def _observations(path: Path, surface: str) -> "Iterator[Observation]":
             metrics, segments = item.get("metrics") or {}, item.get("segments") or {}
             if not isinstance(metrics, dict) or not isinstance(segments, dict):
                 raise ValueError('"metrics" and "segments" are objects')  # noqa: TRY004, TRY301
-            found = [pair for key, value in metrics.items() for pair in readings(key, value)]
+            found = [pair for key, value in metrics.items() for pair in parse_readings(key, value)]
             yield Observation(
                 surface=surface,
                 unit=item["unit"],
-                at=_at(item.get("at")),
+                at=_parse_time(item.get("at")),
                 segments={str(key): str(value) for key, value in segments.items()},
                 readings=dict(found),
                 error_category=item.get("error_category"),
@@ -154,7 +158,7 @@ def _observations(path: Path, surface: str) -> "Iterator[Observation]":
             raise ValueError(f"{path}, observation {number}: {error}") from None
 
 
-def _items(path: Path) -> list[object]:
+def _read_items(path: Path) -> list[object]:
     text = path.read_text(encoding="utf-8")
     try:
         parsed = json.loads(text)
@@ -165,7 +169,7 @@ def _items(path: Path) -> list[object]:
     return parsed if isinstance(parsed, list) else [parsed]
 
 
-def _at(value: object) -> datetime:
+def _parse_time(value: object) -> datetime:
     if isinstance(value, int | float):
         return datetime.fromtimestamp(value, UTC)
     at = datetime.fromisoformat(str(value)) if value is not None else datetime.fromtimestamp(0, UTC)

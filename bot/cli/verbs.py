@@ -9,65 +9,67 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bot.cli import session
-from bot.commands.verbs import ALIASES, TYPED, takes_rest_of_line
+from bot.commands.verbs import TYPED_VERBS, VERB_ALIASES, takes_rest_of_line
 
 if TYPE_CHECKING:
-    from bot.commands.grammar import Parsed
-    from bot.commands.request import Asked
-    from bot.rendering.numbers.latest import Latest
+    from bot.commands.grammar import ParsedCommand
+    from bot.commands.request import CommandContext
+    from bot.rendering.numbers.latest_numbers import LatestNumbers
     from core.rollout.model import Rollout
-    from core.service import Service
+    from core.service import RolloutService
 
-_SPELLINGS = {**ALIASES, "roll": "rollback"}  # "roll" as in "roll back R-1"; Slack accepts these spellings, too
+_SPELLINGS = {**VERB_ALIASES, "roll": "rollback"}  # "roll" as in "roll back R-1"; Slack accepts these spellings, too
 
 
 def add_to(app: typer.Typer) -> None:
     """Add a command for every verb, and hidden ones for other spellings."""
     settings = {"allow_extra_args": True, "ignore_unknown_options": True}
-    for verb, page in TYPED.items():
+    for verb, page in TYPED_VERBS.items():
         if verb != "help":
             app.command(name=verb, help=f"{page.does} As in Slack: {page.usage}", context_settings=settings)(
-                _command(verb)
+                _build_command(verb)
             )
     for spelling in _SPELLINGS:
-        app.command(name=spelling, hidden=True, context_settings=settings)(_command(spelling))
+        app.command(name=spelling, hidden=True, context_settings=settings)(_build_command(spelling))
 
 
-def _command(verb: str) -> Callable[..., None]:
+def _build_command(verb: str) -> Callable[..., None]:
     def run(
         context: typer.Context,
         as_json: Annotated[
             bool, typer.Option("--json", help="For machines, where there is something to read.")
         ] = False,
     ) -> None:
-        _run(verb, context.args, as_json)
+        _run_verb(verb, context.args, as_json)
 
     return run
 
 
-def _run(verb: str, args: list[str], as_json: bool) -> None:
+def _run_verb(verb: str, args: list[str], as_json: bool) -> None:
     from bot.commands import execution, grammar, request
     from bot.rendering.charts import plain_text
     from core.rollout.refusal import Refused
 
-    with session.service(urgent=TYPED[_SPELLINGS.get(verb, verb)].urgent) as service:
-        asked = _asked(service)
-        parsed = grammar.parse(_typed(verb, args))
+    with session.open_service(urgent=TYPED_VERBS[_SPELLINGS.get(verb, verb)].is_urgent) as service:
+        context = _build_context(service)
+        parsed = grammar.parse(_to_typed_line(verb, args))
         try:
-            if as_json and isinstance(parsed, grammar.Parsed) and TYPED[parsed.verb].json:
-                print(json.dumps(_shown(service, parsed, asked), indent=2))
+            if as_json and isinstance(parsed, grammar.ParsedCommand) and TYPED_VERBS[parsed.verb].has_json:
+                print(json.dumps(_answer_as_json(service, parsed, context), indent=2))
                 return
-            print(plain_text.text(execution.perform(parsed, asked)))
-        except request.Unsure as unsure:
+            print(plain_text.render_text(execution.perform(parsed, context)))
+        except request.ClarificationNeeded as unsure:
             print("\n".join(x for x in (unsure.message, unsure.hint) if x), file=sys.stderr)
-            print("".join(f"  {_as_command(command)}\n" for _, command in unsure.choices), end="", file=sys.stderr)
+            print(
+                "".join(f"  {_to_shell_command(command)}\n" for _, command in unsure.choices), end="", file=sys.stderr
+            )
             raise SystemExit(1) from None
         except Refused as refused:
-            print(plain_text.text(execution.refusal(refused, parsed, asked)), file=sys.stderr)
+            print(plain_text.render_text(execution.render_refusal(refused, parsed, context)), file=sys.stderr)
             raise SystemExit(1) from None
 
 
-def _typed(verb: str, args: list[str]) -> str:
+def _to_typed_line(verb: str, args: list[str]) -> str:
     """The line as it would be typed in Slack.
 
     The shell removed the quotes: arguments that need them get them back, while the free text of a verb does not need
@@ -80,11 +82,11 @@ def _typed(verb: str, args: list[str]) -> str:
         places += not argument.startswith("--")
         reason = verb == "approve" and places > 1 and not argument.startswith("--")
         spaced = not argument or any(x in argument for x in ' \t"')
-        words.append(_quoted(argument) if reason or spaced else argument)
+        words.append(_quote_argument(argument) if reason or spaced else argument)
     return " ".join(words)
 
 
-def _as_command(suggestion: str) -> str:
+def _to_shell_command(suggestion: str) -> str:
     """A command that Slack offers as a button, in the form to type into a shell."""
     verb, _, rest = suggestion.partition(" ")
     rollout, _, text = rest.partition(" ")
@@ -93,52 +95,54 @@ def _as_command(suggestion: str) -> str:
     ).strip()
 
 
-def _quoted(argument: str) -> str:
+def _quote_argument(argument: str) -> str:
     return '"' + argument.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def _asked(service: "Service") -> "Asked":
-    from bot.commands.request import Asked
+def _build_context(service: "RolloutService") -> "CommandContext":
+    from bot.commands.request import CommandContext
 
-    return Asked(
+    return CommandContext(
         service=service,
-        by=session.somebody(),
-        at=session.now(),
-        command_id=session.command_id(),
+        by=session.current_user(),
+        at=session.current_time(),
+        command_id=session.new_command_id(),
         source="cli",
     )
 
 
-def _shown(service: "Service", parsed: "Parsed", asked: "Asked") -> dict[str, Any]:
+def _answer_as_json(service: "RolloutService", parsed: "ParsedCommand", context: "CommandContext") -> dict[str, Any]:
     from bot.commands import queries, resolve
     from bot.rendering.json import evidence, rollouts
     from core import watch
     from core.rollout.model import Rollout
     from core.rollout.refusal import NotFound
 
-    world = service.world()
+    world = service.load_world()
     if parsed.verb == "list":
-        return {"rollouts": [rollouts.rollout_shown(r) for r in queries.listed(parsed, asked)]}
-    rollout = resolve.find(parsed.rollout, world)
+        return {"rollouts": [rollouts.rollout_to_json(r) for r in queries.select_rollouts(parsed, context)]}
+    rollout = resolve.find_rollout(parsed.rollout, world)
     if not isinstance(rollout, Rollout):
         raise NotFound(rollout.question)
     match parsed.verb:
         case "status":
-            return rollouts.rollout_shown(rollout)
+            return rollouts.rollout_to_json(rollout)
         case "history":
-            return {"events": [rollouts.event_shown(r) for r in service.history(rollout.id)]}
+            return {"events": [rollouts.event_to_json(r) for r in service.load_history(rollout.id)]}
         case "explain":
-            trend = watch.trend(service, rollout, parsed.args[0])
-            return evidence.metric_explained(rollout, _latest(service, rollout, asked), parsed.args[0], trend)
+            trend = watch.load_trend(service, rollout, parsed.args[0])
+            return evidence.metric_to_json(rollout, _load_latest(service, rollout, context), parsed.args[0], trend)
         case "segments":
-            return evidence.segments_shown(rollout, _latest(service, rollout, asked))
+            return evidence.segments_to_json(rollout, _load_latest(service, rollout, context))
         case _:
-            found = evidence.evidence_shown(rollout, watch.evidence(service, rollout), asked.at)
-            return evidence.narrowed(found, parsed.args[0] if parsed.args else "", parsed.flags.get("segment", ""))
+            found = evidence.evidence_to_json(rollout, watch.load_newest_judgement(service, rollout), context.at)
+            return evidence.filter_evidence(
+                found, parsed.args[0] if parsed.args else "", parsed.flags.get("segment", "")
+            )
 
 
-def _latest(service: "Service", rollout: "Rollout", asked: "Asked") -> "Latest":
-    from bot.rendering.numbers.latest import latest
+def _load_latest(service: "RolloutService", rollout: "Rollout", context: "CommandContext") -> "LatestNumbers":
+    from bot.rendering.numbers.latest_numbers import select_latest
     from core import watch
 
-    return latest(rollout, watch.evidence(service, rollout), asked.at)
+    return select_latest(rollout, watch.load_newest_judgement(service, rollout), context.at)

@@ -11,37 +11,38 @@ from bot.cli import session
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from core.store.audit.anchors import Compared, Shown
+    from core.store.audit.anchors import Anchor, AnchorComparison
 
 
-def shown(
+def load_anchors(
     connection: "Connection", *, in_slack: bool, file: Path | None, channels: Iterable[str]
-) -> "list[Shown] | None":
+) -> "list[Anchor] | None":
     """The heads of the log that were published, from a file or Slack; None if neither was asked for."""
     if not in_slack and file is None:
         return None
-    found = _in_file(file) if file is not None else []
-    return found + (_in_slack(connection, channels) if in_slack else [])
+    found = _load_from_file(file) if file is not None else []
+    return found + (_load_from_slack(connection, channels) if in_slack else [])
 
 
-def compare(connection: "Connection", found: "list[Shown]") -> "Compared":
+def compare_anchors(connection: "Connection", found: "list[Anchor]") -> "AnchorComparison":
     """Compare the log with these anchors."""
     from core.store.audit import anchors
 
-    return anchors.compare(connection, found)
+    return anchors.compare_anchors(connection, found)
 
 
-def _anchors(number: int, one: str, many: str) -> str:
+def _count_anchors(number: int, one: str, many: str) -> str:
     return f"{number} anchor {one}" if number == 1 else f"{number} anchors {many}"
 
 
-def tell(compared: "Compared", now: datetime) -> bool:
+def print_comparison(compared: "AnchorComparison", now: datetime) -> bool:
     """Print the comparison; whether at least one anchor confirms the log and none contradicts it."""
     for position, what in compared.differing:
         print(f"position {position}: {what}", file=sys.stderr)
     if compared.differing:
         print(
-            f"{_anchors(len(compared.differing), 'does', 'do')} not fit the log, {compared.agreeing} do: it was cut or "
+            f"{_count_anchors(len(compared.differing), 'does', 'do')} not fit the log, {compared.agreeing} do: "
+            "it was cut or "
             "rewritten after they were shown. Compare it with a backup from before.",
             file=sys.stderr,
         )
@@ -50,45 +51,47 @@ def tell(compared: "Compared", now: datetime) -> bool:
         print("No anchor was found: nothing outside confirms this log.", file=sys.stderr)
         return False
     newest = compared.newest
-    age = f", shown {_age(now, newest.at)} ago" if newest.at is not None else ""
-    print(f"{_anchors(compared.agreeing, 'agrees', 'agree')} with the log, the newest at #{newest.position}{age}.")
+    age = f", shown {_format_age(now, newest.at)} ago" if newest.at is not None else ""
+    print(
+        f"{_count_anchors(compared.agreeing, 'agrees', 'agree')} with the log, the newest at #{newest.position}{age}."
+    )
     return True
 
 
-def _age(now: datetime, at: datetime) -> str:
+def _format_age(now: datetime, at: datetime) -> str:
     hours = max(0, int((now - at).total_seconds() // 3600))
     return f"{hours // 24} d" if hours >= 48 else f"{hours} h" if hours else "less than an hour"
 
 
-def _in_file(file: Path) -> "list[Shown]":
+def _load_from_file(file: Path) -> "list[Anchor]":
     from bot.rendering.messages import witness
-    from core.store.audit.anchors import Shown
+    from core.store.audit.anchors import Anchor
 
     found = []
     for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
         if not line.strip() or line.lstrip().startswith("# "):
             continue
-        read = witness.read(line)
+        read = witness.parse_line(line)
         if read is None:
             print(f"{file}, line {number} holds no position and hash.", file=sys.stderr)
             raise SystemExit(1)
-        found.append(Shown(position=read[0], hash=read[1], place=f"{file}, line {number}"))
+        found.append(Anchor(position=read[0], hash=read[1], place=f"{file}, line {number}"))
     return found
 
 
-def _in_slack(connection: "Connection", channels: Iterable[str]) -> "list[Shown]":
+def _load_from_slack(connection: "Connection", channels: Iterable[str]) -> "list[Anchor]":
     from slack_sdk.errors import SlackClientError
 
-    from bot.app import web_client
+    from bot.app import build_web_client
     from bot.settings import SettingsError
     from bot.slack import anchors as in_slack
     from core.store.audit import anchors
 
-    client = web_client(session.settings())
+    client = build_web_client(session.load_settings())
     if client is None:
         raise SettingsError(["--anchors reads from Slack: set SLACK_BOT_TOKEN, or use --anchors-file."])
     try:
-        found, unread = in_slack.posted(client, {*channels, *anchors.places(connection)})
+        found, unread = in_slack.read_posted_witnesses(client, {*channels, *anchors.find_channels(connection)})
     except (SlackClientError, OSError) as error:
         print(f"The anchors could not be read from Slack: {error}. `--anchors-file` needs no Slack.", file=sys.stderr)
         raise SystemExit(2) from None

@@ -5,11 +5,11 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from bot.commands import typed
+from bot.commands import typed_line
 
 _FLAG = re.compile(r"(?<!\S)(?:--|—|–-|-–|––)([A-Za-z][A-Za-z-]*)(?:=(\"[^\"]*\"|\S*))?(?!\S)|(?<!\S)-([A-Za-z])(?!\S)")
 _QUOTED = re.compile(r'"[^"]*"')
-NOTHING_IS_DONE = frozenset({"help", "h", "dry-run", "dryrun", "preview", "no-op", "noop", "check", "simulate"})
+DRY_RUN_FLAGS = frozenset({"help", "h", "dry-run", "dryrun", "preview", "no-op", "noop", "check", "simulate"})
 """Flags that ask for no action. A verb that does not know them refuses instead of acting."""
 
 
@@ -20,18 +20,18 @@ class FreeText:
     `flags` are those that the verb has, `unknown` those that it does not have, as typed.
     """
 
-    said: str
+    text: str
     flags: tuple[str, ...]
     unknown: tuple[str, ...]
 
 
-def read(line: str, known: Collection[str]) -> FreeText:
+def split_flags(line: str, known: Collection[str]) -> FreeText:
     """Split a line into flags and text.
 
     Known flags count anywhere outside of quotes. Unknown ones count as flags only at both ends; inside a sentence they
     are words.
     """
-    quoted = [m.span() for m in _QUOTED.finditer(typed.plain(line))]
+    quoted = [m.span() for m in _QUOTED.finditer(typed_line.normalize_characters(line))]
     found = [m for m in _FLAG.finditer(line) if not _is_inside(quoted, m.start())]
     taken = [m.span() for m in found]
     bare = [word.start() for word in re.finditer(r"\S+", line) if not _is_inside(taken, word.start())]
@@ -45,7 +45,7 @@ def read(line: str, known: Collection[str]) -> FreeText:
         is_word = flag.group().startswith("—") or between
         if name in known:
             flags.append(name)
-        elif is_word and name not in NOTHING_IS_DONE:
+        elif is_word and name not in DRY_RUN_FLAGS:
             if not flag.group().startswith("—"):
                 unknown.append(flag.group().partition("=")[0])
             continue
@@ -53,7 +53,7 @@ def read(line: str, known: Collection[str]) -> FreeText:
             unknown.append(flag.group().partition("=")[0])
         said += line[at : flag.start()] + (flag.group(2) or "").strip('"')
         at = flag.end()
-    return FreeText(said=(said + line[at:]).strip(), flags=tuple(flags), unknown=tuple(unknown))
+    return FreeText(text=(said + line[at:]).strip(), flags=tuple(flags), unknown=tuple(unknown))
 
 
 def _is_inside(spans: Sequence[tuple[int, int]], at: int) -> bool:

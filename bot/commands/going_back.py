@@ -2,7 +2,7 @@
 
 import re
 
-from bot.commands import typed
+from bot.commands import typed_line
 
 _BEFORE = (
     r"(?:please|pls|plz|now|asap|urgent(?:ly)?|quick(?:ly)?|immediately|emergency|omg|hey|hi|ok|okay|just|/?rollout)"
@@ -34,33 +34,35 @@ _NOT_NEEDED = re.compile(
     r"(?:(?:is|was)\s+)?(?:not|no longer|never)\s+(?:needed|necessary|required)|isn'?t\s+(?:needed|necessary|required)",
     re.IGNORECASE,
 )
-_LEADING_ID = re.compile(rf"\W*(?:(?:{'|'.join(typed.FILLERS)})\W+)*(?:R[ #-]{{0,2}}\d|#?\d|<?https?:)", re.IGNORECASE)
+_LEADING_ID = re.compile(
+    rf"\W*(?:(?:{'|'.join(typed_line.FILLER_WORDS)})\W+)*(?:R[ #-]{{0,2}}\d|#?\d|<?https?:)", re.IGNORECASE
+)
 _ID = re.compile(r"\W*(?:R[ #-]{0,2})?\d{1,9}", re.IGNORECASE)
 
 
-def asked(line: str) -> str | None:
+def find_rollback_request(line: str) -> str | None:
     """The rest of the line, with the flags before the verb, if it asks for a rollback; None if it does not."""
-    plain = typed.plain(line)
+    plain = typed_line.normalize_characters(line)
     if (found := _ASKS.match(plain)) is not None:
         flags = " ".join(re.findall(rf"(?<!\S){_FLAG}(?!\S)", plain[: found.end()], re.IGNORECASE))
         return f"{flags} {line[found.end() :]}".strip()
     found = _ID_FIRST.match(plain)
-    if found is not None and not typed.says_something(line[found.end() :]):
+    if found is not None and not typed_line.has_content(line[found.end() :]):
         return f"{found.group(1)} {line[found.end() :]}"
     return None
 
 
-def is_only_spoken_of(beside: str) -> bool:
+def is_only_mention(rest: str) -> bool:
     """Whether the rest of the line makes it a question or a statement, as in `rollback is not needed`."""
-    plain = typed.plain(beside).strip()
+    plain = typed_line.normalize_characters(rest).strip()
     if _LEADING_ID.match(plain):
         after = plain[found.end() :].strip() if (found := _ID.match(plain)) else plain
-        return (after.startswith("?") and not typed.says_something(after)) or bool(_NOT_NEEDED.match(after))
+        return (after.startswith("?") and not typed_line.has_content(after)) or bool(_NOT_NEEDED.match(after))
     return plain.endswith("?") or bool(_ABOUT_IT.match(plain.lstrip(" ,.:;!-")))
 
 
-def may_be_meant(line: str) -> bool:
+def may_mean_rollback(line: str) -> bool:
     """Whether a line that is no command may come from somebody who wants to roll back."""
-    plain = typed.plain(line)
-    first = next((w.group().lower() for w in typed.words(plain)), "")
+    plain = typed_line.normalize_characters(line)
+    first = next((w.group().lower() for w in typed_line.find_words(plain)), "")
     return first in _STOPPING or bool(_SPEAKS.search(plain)) or bool(re.match(r"[^\w@]*R-?\d", plain, re.IGNORECASE))

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import TypeAlias
 
-from bot.commands import free_text, going_back, resolve, typed
-from bot.commands.verbs import ALIASES, TYPED, Text, takes_rest_of_line
+from bot.commands import free_text, going_back, resolve, typed_line
+from bot.commands.verbs import TYPED_VERBS, VERB_ALIASES, FreeTextForm, takes_rest_of_line
 from core.metrics.catalogue import CATALOGUE
-from core.rollout.model import State
+from core.rollout.model import RolloutState
 
 _LOOKALIKES = str.maketrans(
     {"“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "‘": "'", "’": "'", "–": "-", "‑": "-", "−": "-"}
@@ -25,7 +25,7 @@ _MENTION = re.compile(r"<@([UW][A-Z0-9]+)(?:\|[^>]*)?>")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Parsed:
+class ParsedCommand:
     """A known verb and its parts: `rollout` as typed (empty if left out), `text` without its quotes.
 
     For a verb with one free text, `rest_of_line` is everything after the verb; `rollout` and `text` are only its
@@ -37,7 +37,7 @@ class Parsed:
     args: tuple[str, ...] = ()
     text: str = ""
     flags: Mapping[str, str] = field(default_factory=dict)
-    said: str = field(default="", compare=False)
+    rest_of_line: str = field(default="", compare=False)
     unknown: tuple[str, ...] = ()  # flags that the verb does not have, as typed
 
 
@@ -59,28 +59,36 @@ class _Token:
     quoted: bool
 
 
-Parse: TypeAlias = Parsed | Misunderstood
+ParseResult: TypeAlias = ParsedCommand | Misunderstood
 
 
-def parse(line: str) -> Parse:
+def parse(line: str) -> ParseResult:
     """Parse one line. Nothing is guessed: what is not understood gets a suggestion and is never run.
 
     A rollback has no syntax: a line that asks for one is understood whatever else it contains, and for one that only
     mentions it the person is asked back.
     """
-    line = re.sub(r"^/?rollout\s+(?=\S)", "", typed.visible(line), flags=re.IGNORECASE)
-    if (beside := going_back.asked(line)) is not None:
-        return _ask_back(line) if going_back.is_only_spoken_of(beside) else _free_text("rollback", beside)
-    answer = _read(line)
-    speaks = going_back.may_be_meant(line)
+    line = re.sub(r"^/?rollout\s+(?=\S)", "", typed_line.strip_invisible(line), flags=re.IGNORECASE)
+    if (rest_of_line := going_back.find_rollback_request(line)) is not None:
+        return (
+            _ask_whether_to_roll_back(line)
+            if going_back.is_only_mention(rest_of_line)
+            else _parse_free_text("rollback", rest_of_line)
+        )
+    answer = _parse_verb(line)
+    mentions_rollback = going_back.may_mean_rollback(line)
     if isinstance(answer, Misunderstood):
         mistyped = answer.suggestion.startswith("rollback")
-        return _ask_back(line) if speaks and not mistyped and not line.lower().startswith("approve") else answer
-    named_so = answer.verb != "help" and going_back.asked(answer.rollout) is not None
-    return _ask_back(line) if named_so and not takes_rest_of_line(answer.verb) else answer
+        return (
+            _ask_whether_to_roll_back(line)
+            if mentions_rollback and not mistyped and not line.lower().startswith("approve")
+            else answer
+        )
+    named_so = answer.verb != "help" and going_back.find_rollback_request(answer.rollout) is not None
+    return _ask_whether_to_roll_back(line) if named_so and not takes_rest_of_line(answer.verb) else answer
 
 
-def _ask_back(line: str) -> Misunderstood:
+def _ask_whether_to_roll_back(line: str) -> Misunderstood:
     return Misunderstood(
         hint="Do you want to roll back? Nothing was done yet. `/rollout help rollback` says how it works.",
         suggestion="rollback",
@@ -88,44 +96,44 @@ def _ask_back(line: str) -> Misunderstood:
     )
 
 
-def _read(line: str) -> Parse:
+def _parse_verb(line: str) -> ParseResult:
     first = line.split(maxsplit=1)[0] if line else ""
-    beside = line[len(first) :].strip()
-    name = typed.plain(first).lower().strip("!.,:;`*\"'")
-    verb = ALIASES.get(name, name or "help")
-    if verb in TYPED and takes_rest_of_line(verb):
-        return _free_text(verb, beside)
+    rest_of_line = line[len(first) :].strip()
+    name = typed_line.normalize_characters(first).lower().strip("!.,:;`*\"'")
+    verb = VERB_ALIASES.get(name, name or "help")
+    if verb in TYPED_VERBS and takes_rest_of_line(verb):
+        return _parse_free_text(verb, rest_of_line)
     line = line.translate(_LOOKALIKES).strip()
-    tokens = _tokens(line)
+    tokens = _tokenize(line)
     if not tokens:
-        return Parsed(verb="help")
-    if verb not in TYPED:
-        return _unknown_verb(tokens, beside)
+        return ParsedCommand(verb="help")
+    if verb not in TYPED_VERBS:
+        return _suggest_verb(tokens, rest_of_line)
     if (line.count('"') - line.count('\\"')) % 2:
         return Misunderstood(hint='A quote is not closed. Put the text in "…".', suggestion=f'{line}"')
-    flags, rest, wrong = _flags(verb, tokens[1:])
-    return wrong or _parts(verb, rest, flags)
+    flags, rest, wrong = _parse_flags(verb, tokens[1:])
+    return wrong or _parse_arguments(verb, rest, flags)
 
 
-def _free_text(verb: str, beside: str) -> Parse:
-    read = free_text.read(beside, _EVERYWHERE)
-    if any(flag.lstrip("-—–").lower() in free_text.NOTHING_IS_DONE for flag in read.unknown):
-        flag = next(f for f in read.unknown if f.lstrip("-—–").lower() in free_text.NOTHING_IS_DONE)
+def _parse_free_text(verb: str, rest_of_line: str) -> ParseResult:
+    read = free_text.split_flags(rest_of_line, _EVERYWHERE)
+    if any(flag.lstrip("-—–").lower() in free_text.DRY_RUN_FLAGS for flag in read.unknown):
+        flag = next(f for f in read.unknown if f.lstrip("-—–").lower() in free_text.DRY_RUN_FLAGS)
         hint = f"`{verb}` has no {flag}, so nothing was done. `/rollout help {verb}` says what it does."
-        return Misunderstood(hint=hint, suggestion=f"{verb} {read.said}".strip())
-    first, _, rest = read.said.partition(" ")
-    starts_quoted = typed.plain(first)[:1] in ('"', "'")
-    return Parsed(
+        return Misunderstood(hint=hint, suggestion=f"{verb} {read.text}".strip())
+    first, _, rest = read.text.partition(" ")
+    starts_quoted = typed_line.normalize_characters(first)[:1] in ('"', "'")
+    return ParsedCommand(
         verb=verb,
         rollout="" if starts_quoted else first.strip("`*_~<>()[]{}.,:;!?"),
-        text=resolve.text_in(read.said if starts_quoted else rest),
+        text=resolve.extract_text(read.text if starts_quoted else rest),
         flags=dict.fromkeys(read.flags, "yes"),
-        said=read.said,
+        rest_of_line=read.text,
         unknown=read.unknown,
     )
 
 
-def _tokens(line: str) -> list[_Token]:
+def _tokenize(line: str) -> list[_Token]:
     found = []
     for match in _TOKEN.finditer(line):
         flag, quoted, bare = match.groups()
@@ -141,30 +149,30 @@ def _tokens(line: str) -> list[_Token]:
     return found
 
 
-def written(verb: str, *rest: str) -> str:
+def format_command(verb: str, *rest: str) -> str:
     """A command as it would be typed."""
     return " ".join([verb, *(f'"{r}"' if " " in r else r for r in rest if r)])
 
 
-def _unknown_verb(tokens: list[_Token], beside: str) -> Misunderstood:
+def _suggest_verb(tokens: list[_Token], rest_of_line: str) -> Misunderstood:
     name = tokens[0].text
-    close = _close(name)
-    if not close and len(tokens) > 1 and _close(name + tokens[1].text) == "rollback":  # rol back
-        name, close, beside = f"{name} {tokens[1].text}", "rollback", beside.partition(" ")[2]
+    close = _find_nearest_verb(name)
+    if not close and len(tokens) > 1 and _find_nearest_verb(name + tokens[1].text) == "rollback":  # rol back
+        name, close, rest_of_line = f"{name} {tokens[1].text}", "rollback", rest_of_line.partition(" ")[2]
     if not close:
         return Misunderstood(hint=f'I don\'t know "{name}". Type `/rollout help` to see what there is.')
     rest = [f'"{t.text}"' if t.quoted else t.text for t in tokens[1:]]
-    suggestion = f"{close} {beside}".strip() if takes_rest_of_line(close) else " ".join([close, *rest])
+    suggestion = f"{close} {rest_of_line}".strip() if takes_rest_of_line(close) else " ".join([close, *rest])
     return Misunderstood(hint=f'I don\'t know "{name}". Did you mean `{close}`?', suggestion=suggestion)
 
 
-def _close(name: str) -> str:
-    close = get_close_matches(name.lower(), [*TYPED, *ALIASES], n=1, cutoff=0.6)
-    return ALIASES.get(close[0], close[0]) if close else ""
+def _find_nearest_verb(name: str) -> str:
+    close = get_close_matches(name.lower(), [*TYPED_VERBS, *VERB_ALIASES], n=1, cutoff=0.6)
+    return VERB_ALIASES.get(close[0], close[0]) if close else ""
 
 
-def _flags(verb: str, tokens: list[_Token]) -> tuple[dict[str, str], list[_Token], Misunderstood | None]:
-    allowed = {**TYPED[verb].flags, **_EVERYWHERE}
+def _parse_flags(verb: str, tokens: list[_Token]) -> tuple[dict[str, str], list[_Token], Misunderstood | None]:
+    allowed = {**TYPED_VERBS[verb].flags, **_EVERYWHERE}
     flags: dict[str, str] = {}
     rest: list[_Token] = []
     waiting = iter(tokens)
@@ -180,83 +188,88 @@ def _flags(verb: str, tokens: list[_Token]) -> tuple[dict[str, str], list[_Token
             return {}, [], Misunderstood(hint=f"`{verb}` has no --{name}.{meant}")
         value = next(waiting, None) if allowed[name] else _Token(text="yes", quoted=False)
         if value is None or not value.text:
-            return {}, [], Misunderstood(hint=f"--{name} needs a value: {TYPED[verb].usage}")
+            return {}, [], Misunderstood(hint=f"--{name} needs a value: {TYPED_VERBS[verb].usage}")
         flags[name] = value.text
     return flags, rest, None
 
 
-def _parts(verb: str, tokens: list[_Token], flags: dict[str, str]) -> Parse:
+def _parse_arguments(verb: str, tokens: list[_Token], flags: dict[str, str]) -> ParseResult:
     texts = [t.text for t in tokens if t.quoted]
     words = [t.text for t in tokens if not t.quoted]
-    if texts and TYPED[verb].text is Text.NONE and verb != "whois":
-        return _leftover(verb, texts[0], "")
+    if texts and TYPED_VERBS[verb].text is FreeTextForm.NONE and verb != "whois":
+        return _report_leftover(verb, texts[0], "")
     if len(texts) > 1:
-        return _leftover(verb, texts[1], "")
-    text = typed.readable(texts[0]) if texts else ""
+        return _report_leftover(verb, texts[1], "")
+    text = typed_line.unwrap_mentions(texts[0]) if texts else ""
     match verb:
         case "help":
-            return _help(words)
+            return _parse_help(words)
         case "list":
-            return _list(words, flags)
+            return _parse_list(words, flags)
         case "whois":
-            return _whois([t.text for t in tokens], flags)
+            return _parse_whois([t.text for t in tokens], flags)
         case "metrics" | "explain":
-            return _metrics(verb, words, flags)
+            return _parse_metrics(verb, words, flags)
         case "notice":
-            return _notice(words, flags)
+            return _parse_notice(words, flags)
         case "advance":
-            return _advance(words, text, flags)
+            return _parse_advance(words, text, flags)
     if len(words) > 1:
-        return _leftover(verb, words[1], _quoted_rest(verb, words) if not text else "")
-    return Parsed(verb=verb, rollout=words[0] if words else "", text=text, flags=flags)
+        return _report_leftover(verb, words[1], _quote_rest(verb, words) if not text else "")
+    return ParsedCommand(verb=verb, rollout=words[0] if words else "", text=text, flags=flags)
 
 
-def _quoted_rest(verb: str, words: list[str]) -> str:
-    return f'{verb} {words[0]} "{" ".join(words[1:])}"' if TYPED[verb].text is Text.QUOTED else f"{verb} {words[0]}"
-
-
-def _leftover(verb: str, what: str, suggestion: str) -> Misunderstood:
-    quotes = ' Put what you want to say in quotes: "…".' if TYPED[verb].text is Text.QUOTED else ""
-    return Misunderstood(
-        hint=f'I don\'t know what "{what}" means here.{quotes} The form is: {TYPED[verb].usage}', suggestion=suggestion
+def _quote_rest(verb: str, words: list[str]) -> str:
+    return (
+        f'{verb} {words[0]} "{" ".join(words[1:])}"'
+        if TYPED_VERBS[verb].text is FreeTextForm.QUOTED
+        else f"{verb} {words[0]}"
     )
 
 
-def _help(words: list[str]) -> Parse:
+def _report_leftover(verb: str, what: str, suggestion: str) -> Misunderstood:
+    quotes = ' Put what you want to say in quotes: "…".' if TYPED_VERBS[verb].text is FreeTextForm.QUOTED else ""
+    return Misunderstood(
+        hint=f'I don\'t know what "{what}" means here.{quotes} The form is: {TYPED_VERBS[verb].usage}',
+        suggestion=suggestion,
+    )
+
+
+def _parse_help(words: list[str]) -> ParseResult:
     if len(words) > 1:
-        return _leftover("help", words[1], f"help {words[0]}")
+        return _report_leftover("help", words[1], f"help {words[0]}")
     if not words:
-        return Parsed(verb="help")
-    name = ALIASES.get(words[0].lower(), words[0].lower())
-    if name in TYPED:
-        return Parsed(verb="help", args=(name,))
-    close = get_close_matches(name, list(TYPED), n=1)
+        return ParsedCommand(verb="help")
+    name = VERB_ALIASES.get(words[0].lower(), words[0].lower())
+    if name in TYPED_VERBS:
+        return ParsedCommand(verb="help", args=(name,))
+    close = get_close_matches(name, list(TYPED_VERBS), n=1)
     return Misunderstood(
         hint=f'I don\'t know "{words[0]}".' + (f" Did you mean `{close[0]}`?" if close else " Type `/rollout help`."),
         suggestion=f"help {close[0]}" if close else "",
     )
 
 
-def _list(words: list[str], flags: dict[str, str]) -> Parse:
+def _parse_list(words: list[str], flags: dict[str, str]) -> ParseResult:
     if words:
-        return _leftover("list", words[0], "list")
+        return _report_leftover("list", words[0], "list")
     if "state" in flags:
         state = flags["state"].lower().replace("-", "_").replace(" ", "_")
-        if state not in set(State):
-            return Misunderstood(hint=f'There is no state "{flags["state"]}". There are: {", ".join(State)}.')
+        if state not in set(RolloutState):
+            return Misunderstood(hint=f'There is no state "{flags["state"]}". There are: {", ".join(RolloutState)}.')
         flags = {**flags, "state": state}
-    return Parsed(verb="list", flags=flags)
+    return ParsedCommand(verb="list", flags=flags)
 
 
-def _whois(words: list[str], flags: dict[str, str]) -> Parse:
+def _parse_whois(words: list[str], flags: dict[str, str]) -> ParseResult:
     if not words:
-        return Misunderstood(hint=f"Whose version? The form is: {TYPED['whois'].usage}")
+        return Misunderstood(hint=f"Whose version? The form is: {TYPED_VERBS['whois'].usage}")
     if len(words) > 2:
-        return _leftover("whois", words[2], f"whois {words[0]} {words[1]}")
-    return Parsed(verb="whois", args=(_MENTION.sub(r"\1", words[0]), *words[1:]), flags=flags)
+        return _report_leftover("whois", words[2], f"whois {words[0]} {words[1]}")
+    return ParsedCommand(verb="whois", args=(_MENTION.sub(r"\1", words[0]), *words[1:]), flags=flags)
 
 
-def _metrics(verb: str, words: list[str], flags: dict[str, str]) -> Parse:
+def _parse_metrics(verb: str, words: list[str], flags: dict[str, str]) -> ParseResult:
     names = [w for w in words if w.lower() in CATALOGUE]
     others = [w for w in words if w.lower() not in CATALOGUE]
     if len(others) > 1:
@@ -264,33 +277,35 @@ def _metrics(verb: str, words: list[str], flags: dict[str, str]) -> Parse:
         hint = f'There is no metric "{others[1]}".' + (f" Did you mean {close[0]}?" if close else "")
         return Misunderstood(hint=hint, suggestion=f"{verb} {others[0]} {close[0]}" if close else "")
     if len(names) > 1:
-        return _leftover(verb, names[1], written(verb, *others, names[0]))
+        return _report_leftover(verb, names[1], format_command(verb, *others, names[0]))
     if verb == "explain" and not names:
-        return _which_metric(others)
+        return _ask_which_metric(others)
     if "segment" in flags and not all(flags["segment"].partition("=")):
-        hint = f'"{flags["segment"]}" is not a segment, such as language=de. The form is: {TYPED[verb].usage}'
-        return Misunderstood(hint=hint, suggestion=written("segments", *others))
-    return Parsed(verb=verb, rollout=others[0] if others else "", args=tuple(n.lower() for n in names), flags=flags)
+        hint = f'"{flags["segment"]}" is not a segment, such as language=de. The form is: {TYPED_VERBS[verb].usage}'
+        return Misunderstood(hint=hint, suggestion=format_command("segments", *others))
+    return ParsedCommand(
+        verb=verb, rollout=others[0] if others else "", args=tuple(n.lower() for n in names), flags=flags
+    )
 
 
-def _which_metric(others: list[str]) -> Misunderstood:
+def _ask_which_metric(others: list[str]) -> Misunderstood:
     close = get_close_matches(others[0].lower(), list(CATALOGUE), n=1) if others else []
     if close:
         hint = f'There is no metric "{others[0]}". Did you mean {close[0]}?'
         return Misunderstood(hint=hint, suggestion=f"explain {close[0]}")
-    hint = f"Which metric? The form is: {TYPED['explain'].usage}"
-    return Misunderstood(hint=hint, suggestion=written("metrics", *others))
+    hint = f"Which metric? The form is: {TYPED_VERBS['explain'].usage}"
+    return Misunderstood(hint=hint, suggestion=format_command("metrics", *others))
 
 
-def _notice(words: list[str], flags: dict[str, str]) -> Parse:
+def _parse_notice(words: list[str], flags: dict[str, str]) -> ParseResult:
     what = [w.lower() for w in words if w.lower() in _NOTICE_WORDS]
     others = [w for w in words if w.lower() not in _NOTICE_WORDS]
     if len(what) > 1 or len(others) > 1:
-        return _leftover("notice", (what if len(what) > 1 else others)[1], "")
-    return Parsed(verb="notice", rollout=others[0] if others else "", args=tuple(what), flags=flags)
+        return _report_leftover("notice", (what if len(what) > 1 else others)[1], "")
+    return ParsedCommand(verb="notice", rollout=others[0] if others else "", args=tuple(what), flags=flags)
 
 
-def _advance(words: list[str], text: str, flags: dict[str, str]) -> Parse:
+def _parse_advance(words: list[str], text: str, flags: dict[str, str]) -> ParseResult:
     reason = {**flags, "skip-wait": text} if text and "skip-wait" not in flags else flags
     if text and "skip-wait" in flags:
         return Misunderstood(hint='Give the reason once: --skip-wait "why".')
@@ -299,8 +314,8 @@ def _advance(words: list[str], text: str, flags: dict[str, str]) -> Parse:
     before, after = words[:at], words[at + 1 :]
     if len(before) > 1:
         percent = _PERCENT.fullmatch(before[1])
-        meant = written("advance", before[0], "to", f"{percent.group(1)}%") if percent else ""
-        return _leftover("advance", before[1], meant)
+        meant = format_command("advance", before[0], "to", f"{percent.group(1)}%") if percent else ""
+        return _report_leftover("advance", before[1], meant)
     args: tuple[str, ...] = ()
     if at < len(words):
         joined = "".join(after)
@@ -308,4 +323,4 @@ def _advance(words: list[str], text: str, flags: dict[str, str]) -> Parse:
         if percent is None or float(percent.group(1)) > 100:
             return Misunderstood(hint=f'To how much? "{" ".join(after)}" is not a percentage, such as 25%.')
         args = (percent.group(1),)
-    return Parsed(verb="advance", rollout=before[0] if before else "", args=args, flags=reason)
+    return ParsedCommand(verb="advance", rollout=before[0] if before else "", args=args, flags=reason)

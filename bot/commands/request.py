@@ -9,14 +9,14 @@ from core.rollout.context import Actor
 from core.rollout.model import Rollout
 from core.rollout.refusal import Refused
 from core.rollout.world import World
-from core.service import Service
+from core.service import RolloutService
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class CommandContext:
     """Who asks, when, and from where. `thread_ts` is the Slack thread, if any, which may belong to a rollout."""
 
-    service: Service
+    service: RolloutService
     by: Actor
     at: datetime
     command_id: str
@@ -24,7 +24,7 @@ class Asked:
     thread_ts: str = ""
 
 
-class Unsure(Refused):
+class ClarificationNeeded(Refused):
     """Refused because it is unclear what is meant. `choices` are (label, command) pairs that would be clear."""
 
     def __init__(self, message: str, *, hint: str = "", choices: tuple[tuple[str, str], ...] = ()) -> None:
@@ -32,32 +32,36 @@ class Unsure(Refused):
         self.choices = choices
 
 
-def rollout(reference: str, asked: Asked, world: World, again: str, *, only_running: bool = False) -> Rollout:
+def require_rollout(
+    reference: str, context: CommandContext, world: World, retry_command: str, *, only_running: bool = False
+) -> Rollout:
     """The rollout that `reference` means.
 
     Raises `ClarificationNeeded` if that is unclear, with choices that run `retry_command` (`{id}` stands for the
     rollout).
     """
-    found = resolve.find(reference, world, thread_ts=asked.thread_ts, only_running=only_running)
+    found = resolve.find_rollout(reference, world, thread_ts=context.thread_ts, only_running=only_running)
     if isinstance(found, Rollout):
         return found
-    raise unsure(found, again)
+    raise build_clarification(found, retry_command)
 
 
-def unsure(found: resolve.Unclear, again: str) -> Unsure:
+def build_clarification(found: resolve.Unclear, retry_command: str) -> ClarificationNeeded:
     """The question to ask, with a choice for each rollout that may be meant."""
     hint = "" if found.candidates else "See /rollout list --all."
-    return Unsure(found.question, hint=hint, choices=choices(found.candidates, again))
+    return ClarificationNeeded(found.question, hint=hint, choices=build_choices(found.candidates, retry_command))
 
 
-def choices(rollouts: Iterable[Rollout], again: str) -> tuple[tuple[str, str], ...]:
+def build_choices(rollouts: Iterable[Rollout], retry_command: str) -> tuple[tuple[str, str], ...]:
     """(label, command) for each rollout; `{id}` in `retry_command` stands for it."""
-    return tuple((f"{again.partition(' ')[0]} {r.id} {r.plan.name}", again.format(id=r.id)) for r in rollouts)
+    return tuple(
+        (f"{retry_command.partition(' ')[0]} {r.id} {r.plan.name}", retry_command.format(id=r.id)) for r in rollouts
+    )
 
 
-def members_only(asked: Asked) -> None:
+def require_member(context: CommandContext) -> None:
     """Raise `Refused` for guests."""
-    if not asked.by.full_member:
+    if not context.by.is_full_member:
         raise Refused(
             "Guests can see where a rollout stands, and no more.", hint="Ask anyone in the channel.", code="forbidden"
         )

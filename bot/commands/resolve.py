@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import TypeAlias
 
-from bot.commands import typed
-from core.rollout.model import Rollout, State
+from bot.commands import typed_line
+from core.rollout.model import Rollout, RolloutState
 from core.rollout.world import World
 
-RECENT = 5
+MOST_CANDIDATES = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +22,7 @@ class Unclear:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Meant:
+class RolloutMention:
     """The rollout that a line is about, the text of the line, and the other running rollouts that it names."""
 
     rollout: Rollout
@@ -32,9 +32,9 @@ class Meant:
 
 Resolved: TypeAlias = Rollout | Unclear
 
-_OVER = frozenset({State.ROLLED_BACK, State.ABANDONED})
+_OVER = frozenset({RolloutState.ROLLED_BACK, RolloutState.ABANDONED})
 _LINK = re.compile(r"\W*https?://[^\s>|]*/R-?(\d{1,9})(?![A-Za-z0-9_])[^\s>|]*(?:\|[^>]*)?>?", re.IGNORECASE)
-_FILLERS = rf"(?:(?:{'|'.join(sorted(typed.FILLERS))})[^\w<]+)*"
+_FILLERS = rf"(?:(?:{'|'.join(sorted(typed_line.FILLER_WORDS))})[^\w<]+)*"
 _FIRST_ID = re.compile(rf"[\W_]*{_FILLERS}R[ #-]{{0,2}}(\d{{1,9}})(?![A-Za-z0-9_])", re.IGNORECASE)
 _FIRST_NUMBER = re.compile(rf"[\W_]*{_FILLERS}(\d{{1,9}})(?![A-Za-z0-9_%]|[.,]\d)", re.IGNORECASE)
 _ANY_ID = re.compile(r"(?<![A-Za-z0-9_])R-?(\d{1,9})(?![A-Za-z0-9_])", re.IGNORECASE)
@@ -42,62 +42,68 @@ _CLOSING = "`*_~\"'>)]}|"
 _BETWEEN = " :,;.!?…=-"
 
 
-def find(reference: str, world: World, *, thread_ts: str = "", only_running: bool = False) -> Resolved:
+def find_rollout(reference: str, world: World, *, thread_ts: str = "", only_running: bool = False) -> Resolved:
     """The rollout that `reference` means. If it is empty: the one of this thread, or the only one under way.
 
     `only_running`: a plan that has not started is never meant by leaving the rollout out.
     """
-    return _named(reference, world) if reference else _left_out(world, thread_ts, only_running=only_running)
+    return (
+        _find_by_reference(reference, world)
+        if reference
+        else _find_omitted(world, thread_ts, only_running=only_running)
+    )
 
 
-def find_in(said: str, world: World, *, thread_ts: str = "", only_running: bool = False) -> Meant | Unclear:
+def find_in_line(
+    line: str, world: World, *, thread_ts: str = "", only_running: bool = False
+) -> RolloutMention | Unclear:
     """The rollout that a line means, with the rest of the line as the text.
 
     The line may begin with the rollout, name it anywhere, or leave it out. If the first word looks like a name but is
     none, the person is asked: it may be a misspelled name of another rollout.
     """
-    said = said.strip()
+    line = line.strip()
     return (
-        _begins_with_id(said, world)
-        or _begins_with_name(said, world)
-        or _in_thread(said, world, thread_ts)
-        or _one_word(said, world)
-        or _names_somewhere(said, world)
-        or _misnamed(said, world)
-        or _leaves_out(said, world, only_running=only_running)
+        _match_leading_id(line, world)
+        or _match_leading_name(line, world)
+        or _match_thread(line, world, thread_ts)
+        or _match_single_word(line, world)
+        or _match_anywhere(line, world)
+        or _match_misspelling(line, world)
+        or _match_omitted(line, world, only_running=only_running)
     )
 
 
-def named_exactly(reference: str, world: World) -> Rollout | None:
+def find_exact(reference: str, world: World) -> Rollout | None:
     """The rollout with this id (in any spelling), this exact name, or on this surface; nothing is completed."""
-    found = _begins_with_id(reference, world) or _begins_with_name(reference, world)
-    return found.rollout if isinstance(found, Meant) and not found.text else None
+    found = _match_leading_id(reference, world) or _match_leading_name(reference, world)
+    return found.rollout if isinstance(found, RolloutMention) and not found.text else None
 
 
-def _begins_with_id(said: str, world: World) -> Meant | Unclear | None:
-    plain = typed.plain(said)
+def _match_leading_id(line: str, world: World) -> RolloutMention | Unclear | None:
+    plain = typed_line.normalize_characters(line)
     found = _LINK.match(plain) or _FIRST_ID.match(plain)
     if found is not None:
-        return _meant(_named(f"R-{found.group(1)}", world), said, found.end(), world)
+        return _build_mention(_find_by_reference(f"R-{found.group(1)}", world), line, found.end(), world)
     found = _FIRST_NUMBER.match(plain)
     if found is None:
         return None
-    rollout, text = world.find(f"R-{found.group(1)}"), _text(said, found.end())
+    rollout, text = world.find_rollout(f"R-{found.group(1)}"), _text_after(line, found.end())
     if not text:
-        return _meant(_named(found.group(1), world), said, found.end(), world)
+        return _build_mention(_find_by_reference(found.group(1), world), line, found.end(), world)
     # A number followed by words may be a count: `5 customers complain`.
     if rollout is None:
         return None
-    running = _running(world)
+    running = _running_rollouts(world)
     if running == (rollout,):
-        return _meant(rollout, said, found.end(), world)
-    return Unclear(question="Which one?", candidates=_distinct((rollout, *reversed(running))))
+        return _build_mention(rollout, line, found.end(), world)
+    return Unclear(question="Which one?", candidates=_deduplicate((rollout, *reversed(running))))
 
 
-def _begins_with_name(said: str, world: World) -> Meant | Unclear | None:
-    words = typed.words(typed.plain(said))
+def _match_leading_name(line: str, world: World) -> RolloutMention | Unclear | None:
+    words = typed_line.find_words(typed_line.normalize_characters(line))
     lowered = [w.group().lower() for w in words]
-    skipped = next((i for i, word in enumerate(lowered) if word not in typed.FILLERS), 0)
+    skipped = next((i for i, word in enumerate(lowered) if word not in typed_line.FILLER_WORDS), 0)
     names = {
         **{s.title: s.name for s in world.surfaces.values() if s.title},
         **{s.name: s.name for s in world.surfaces.values()},
@@ -105,188 +111,204 @@ def _begins_with_name(said: str, world: World) -> Meant | Unclear | None:
     }
     best: tuple[int, str] | None = None
     for shown, name in names.items():
-        parts = _parts(shown)
+        parts = _split_words(shown)
         for start in {0, skipped}:
             fits = bool(parts) and lowered[start : start + len(parts)] == parts
             if fits and (best is None or start + len(parts) > best[0]):
                 best = (start + len(parts), name)
     if best is None:
         return None
-    found, end = _named(best[1], world), words[best[0] - 1].end()
-    if isinstance(found, Rollout) and found.state in _OVER and _text(said, end) and _running(world):
+    found, end = _find_by_reference(best[1], world), words[best[0] - 1].end()
+    if isinstance(found, Rollout) and found.state in _OVER and _text_after(line, end) and _running_rollouts(world):
         # The name may be a word of the text.
         unclear = Unclear(question=f"{found.id} {found.plan.name} has ended. Which one do you mean?")
-        return _with_what_runs(unclear, world)
-    return _meant(found, said, end, world)
+        return _offer_running(unclear, world)
+    return _build_mention(found, line, end, world)
 
 
-def _in_thread(said: str, world: World, thread_ts: str) -> Meant | None:
-    here = _of_thread(world, thread_ts)
-    return Meant(rollout=here, text=_text(said, 0), others=_others(said, here, world)) if here else None
-
-
-def _one_word(said: str, world: World) -> Meant | Unclear | None:
-    """A single word is more likely a name than a reason."""
-    left = [w for w in said.split() if typed.says_something(w)]
-    if len(left) != 1 or _is_quoted(said):
-        return None
-    found = _named(left[0].strip("`*_~<>()[]{}.,:;!?|"), world)
-    return Meant(rollout=found) if isinstance(found, Rollout) else _with_what_runs(found, world)
-
-
-def _names_somewhere(said: str, world: World) -> Meant | Unclear | None:
-    ids = dict.fromkeys(f"R-{m.group(1)}" for m in _ANY_ID.finditer(typed.plain(said)))
-    there = tuple(found for name in ids if (found := world.find(name)) is not None)
-    if ids and not there:
-        return _with_what_runs(_unknown(next(iter(ids)), world), world)
-    there = there or _named_in(said, _running(world))
-    if len(there) == 1:
-        return Meant(rollout=there[0], text=_text(said, 0))
-    return Unclear(question="Which one?", candidates=there[:RECENT]) if there else None
-
-
-def _misnamed(said: str, world: World) -> Unclear | None:
-    first = next((w for w in said.split() if typed.says_something(w)), "").strip("`*_~<>()[]{}.,:;!?|\"'")
-    if not first or _is_quoted(said):
-        return None
-    names = {r.plan.name: r for r in world.open} | {r.plan.surface: r for r in world.open}
-    close = get_close_matches(first.lower(), list(names), n=1, cutoff=0.75)
-    if close:
-        return Unclear(question=f"There is no {first}. Did you mean {close[0]}?", candidates=(names[close[0]],))
-    if re.search(r"\w[-_]\w|\w\d", typed.plain(first)):
-        return _with_what_runs(_unknown(first, world), world)
-    return None
-
-
-def _leaves_out(said: str, world: World, *, only_running: bool) -> Meant | Unclear:
-    found = _left_out(world, "", only_running=only_running)
-    return Meant(rollout=found, text=_text(said, 0)) if isinstance(found, Rollout) else found
-
-
-def _meant(found: Resolved, said: str, end: int, world: World) -> Meant | Unclear:
-    if isinstance(found, Unclear):
-        return _with_what_runs(found, world)
-    text = _text(said, end)
-    return Meant(rollout=found, text=text, others=_others(text, found, world))
-
-
-def text_in(said: str) -> str:
-    """The text of a line whose rollout is already known, without the id that it may begin with."""
-    plain = typed.plain(said)
-    found = _LINK.match(plain) or _FIRST_ID.match(plain)
-    return _text(said, found.end() if found else 0)
-
-
-def _text(said: str, end: int) -> str:
-    plain = typed.plain(said[end:])
-    if not typed.says_something(plain):
-        return ""
-    left = plain.lstrip(_CLOSING) if end else plain  # what closes the id is dropped; what opens the text belongs to it
-    left = left.lstrip(_BETWEEN)
-    return typed.unquoted(typed.readable(said[len(said) - len(left) :]))
-
-
-def _others(text: str, rollout: Rollout, world: World) -> tuple[Rollout, ...]:
-    ids = {f"R-{m.group(1)}" for m in _ANY_ID.finditer(typed.plain(text))}
-    return tuple(r for r in _running(world) if r.id in ids and r is not rollout)
-
-
-def _named_in(said: str, rollouts: Iterable[Rollout]) -> tuple[Rollout, ...]:
-    text = f" {' '.join(_parts(said))} "
-    return tuple(
-        r for r in rollouts if any(f" {' '.join(_parts(name))} " in text for name in (r.plan.name, r.plan.surface))
+def _match_thread(line: str, world: World, thread_ts: str) -> RolloutMention | None:
+    here = _find_by_thread(world, thread_ts)
+    return (
+        RolloutMention(rollout=here, text=_text_after(line, 0), others=_other_rollouts_named(line, here, world))
+        if here
+        else None
     )
 
 
-def _parts(name: str) -> list[str]:
-    return [w.group().lower() for w in typed.words(typed.plain(name))]
+def _match_single_word(line: str, world: World) -> RolloutMention | Unclear | None:
+    """A single word is more likely a name than a reason."""
+    left = [w for w in line.split() if typed_line.has_content(w)]
+    if len(left) != 1 or _is_quoted(line):
+        return None
+    found = _find_by_reference(left[0].strip("`*_~<>()[]{}.,:;!?|"), world)
+    return RolloutMention(rollout=found) if isinstance(found, Rollout) else _offer_running(found, world)
 
 
-def _is_quoted(said: str) -> bool:
-    return typed.plain(said)[:1] in ('"', "'")
+def _match_anywhere(line: str, world: World) -> RolloutMention | Unclear | None:
+    ids = dict.fromkeys(f"R-{m.group(1)}" for m in _ANY_ID.finditer(typed_line.normalize_characters(line)))
+    there = tuple(found for name in ids if (found := world.find_rollout(name)) is not None)
+    if ids and not there:
+        return _offer_running(_suggest_nearest(next(iter(ids)), world), world)
+    there = there or _rollouts_named_in(line, _running_rollouts(world))
+    if len(there) == 1:
+        return RolloutMention(rollout=there[0], text=_text_after(line, 0))
+    return Unclear(question="Which one?", candidates=there[:MOST_CANDIDATES]) if there else None
 
 
-def running_beside(rollout: Rollout, world: World) -> tuple[Rollout, ...]:
+def _match_misspelling(line: str, world: World) -> Unclear | None:
+    first = next((w for w in line.split() if typed_line.has_content(w)), "").strip("`*_~<>()[]{}.,:;!?|\"'")
+    if not first or _is_quoted(line):
+        return None
+    names = {r.plan.name: r for r in world.open_rollouts} | {r.plan.surface: r for r in world.open_rollouts}
+    close = get_close_matches(first.lower(), list(names), n=1, cutoff=0.75)
+    if close:
+        return Unclear(question=f"There is no {first}. Did you mean {close[0]}?", candidates=(names[close[0]],))
+    if re.search(r"\w[-_]\w|\w\d", typed_line.normalize_characters(first)):
+        return _offer_running(_suggest_nearest(first, world), world)
+    return None
+
+
+def _match_omitted(line: str, world: World, *, only_running: bool) -> RolloutMention | Unclear:
+    found = _find_omitted(world, "", only_running=only_running)
+    return RolloutMention(rollout=found, text=_text_after(line, 0)) if isinstance(found, Rollout) else found
+
+
+def _build_mention(found: Resolved, line: str, end: int, world: World) -> RolloutMention | Unclear:
+    if isinstance(found, Unclear):
+        return _offer_running(found, world)
+    text = _text_after(line, end)
+    return RolloutMention(rollout=found, text=text, others=_other_rollouts_named(text, found, world))
+
+
+def extract_text(line: str) -> str:
+    """The text of a line whose rollout is already known, without the id that it may begin with."""
+    plain = typed_line.normalize_characters(line)
+    found = _LINK.match(plain) or _FIRST_ID.match(plain)
+    return _text_after(line, found.end() if found else 0)
+
+
+def _text_after(line: str, end: int) -> str:
+    plain = typed_line.normalize_characters(line[end:])
+    if not typed_line.has_content(plain):
+        return ""
+    left = plain.lstrip(_CLOSING) if end else plain  # what closes the id is dropped; what opens the text belongs to it
+    left = left.lstrip(_BETWEEN)
+    return typed_line.strip_quotes(typed_line.unwrap_mentions(line[len(line) - len(left) :]))
+
+
+def _other_rollouts_named(text: str, rollout: Rollout, world: World) -> tuple[Rollout, ...]:
+    ids = {f"R-{m.group(1)}" for m in _ANY_ID.finditer(typed_line.normalize_characters(text))}
+    return tuple(r for r in _running_rollouts(world) if r.id in ids and r is not rollout)
+
+
+def _rollouts_named_in(line: str, rollouts: Iterable[Rollout]) -> tuple[Rollout, ...]:
+    text = f" {' '.join(_split_words(line))} "
+    return tuple(
+        r
+        for r in rollouts
+        if any(f" {' '.join(_split_words(name))} " in text for name in (r.plan.name, r.plan.surface))
+    )
+
+
+def _split_words(name: str) -> list[str]:
+    return [w.group().lower() for w in typed_line.find_words(typed_line.normalize_characters(name))]
+
+
+def _is_quoted(line: str) -> bool:
+    return typed_line.normalize_characters(line)[:1] in ('"', "'")
+
+
+def others_still_running(rollout: Rollout, world: World) -> tuple[Rollout, ...]:
     """The rollouts that are still under way, if this one is over."""
-    return _running(world) if rollout.state in _OVER else ()
+    return _running_rollouts(world) if rollout.state in _OVER else ()
 
 
-def _running(world: World) -> tuple[Rollout, ...]:
-    return tuple(r for r in world.open if r.under_way)
+def _running_rollouts(world: World) -> tuple[Rollout, ...]:
+    return tuple(r for r in world.open_rollouts if r.is_under_way)
 
 
-def _with_what_runs(unclear: Unclear, world: World) -> Unclear:
+def _offer_running(unclear: Unclear, world: World) -> Unclear:
     """The question with the running rollouts as candidates, unless it has better ones."""
-    return unclear if unclear.candidates else replace(unclear, candidates=tuple(reversed(_running(world)))[:RECENT])
+    return (
+        unclear
+        if unclear.candidates
+        else replace(unclear, candidates=tuple(reversed(_running_rollouts(world)))[:MOST_CANDIDATES])
+    )
 
 
-def _distinct(rollouts: Sequence[Rollout]) -> tuple[Rollout, ...]:
-    return tuple({r.id: r for r in rollouts}.values())[:RECENT]
+def _deduplicate(rollouts: Sequence[Rollout]) -> tuple[Rollout, ...]:
+    return tuple({r.id: r for r in rollouts}.values())[:MOST_CANDIDATES]
 
 
-def _of_thread(world: World, thread_ts: str) -> Rollout | None:
+def _find_by_thread(world: World, thread_ts: str) -> Rollout | None:
     there = (r for r in world.rollouts.values() if "card" in r.messages and r.messages["card"].ts == thread_ts)
     return next(iter(reversed(tuple(there))), None) if thread_ts else None
 
 
-def _left_out(world: World, thread_ts: str, *, only_running: bool) -> Resolved:
+def _find_omitted(world: World, thread_ts: str, *, only_running: bool) -> Resolved:
     everything = tuple(world.rollouts.values())
-    if (here := _of_thread(world, thread_ts)) is not None:
+    if (here := _find_by_thread(world, thread_ts)) is not None:
         return here
-    running = [r for r in everything if r.under_way]
+    running = [r for r in everything if r.is_under_way]
     if len(running) == 1:
         return running[0]
-    if not running and len(world.open) == 1 and not only_running:
-        return world.open[0]
-    recent = tuple(reversed(world.open or everything))[:RECENT]
+    if not running and len(world.open_rollouts) == 1 and not only_running:
+        return world.open_rollouts[0]
+    recent = tuple(reversed(world.open_rollouts or everything))[:MOST_CANDIDATES]
     if not recent:
         return Unclear(question="There is no rollout yet. Plan one from a file: rollout apply FILE.")
     if only_running and not running:
-        able = tuple(r for r in recent if r in world.open or world.surfaces[r.plan.surface].live_by == r.id)
+        able = tuple(r for r in recent if r in world.open_rollouts or world.surfaces[r.plan.surface].live_by == r.id)
         return Unclear(question="No rollout is running now.", candidates=able)
-    return Unclear(question="Which one?", candidates=tuple(reversed(running))[:RECENT] if only_running else recent)
+    return Unclear(
+        question="Which one?", candidates=tuple(reversed(running))[:MOST_CANDIDATES] if only_running else recent
+    )
 
 
-def _named(reference: str, world: World) -> Resolved:
+def _find_by_reference(reference: str, world: World) -> Resolved:
     wanted = reference.upper()
-    by_id = world.find(wanted) or world.find(f"R-{wanted.removeprefix('R')}")
+    by_id = world.find_rollout(wanted) or world.find_rollout(f"R-{wanted.removeprefix('R')}")
     if by_id is not None:
         return by_id
-    if (exact := world.named(reference)) is not None:
+    if (exact := world.find_named(reference)) is not None:
         return exact
-    if (there := _surface(reference, world)) is not None:
+    if (there := _find_on_surface(reference, world)) is not None:
         return there
     begins = [r for r in world.rollouts.values() if r.plan.name.lower().startswith(reference.lower())]
-    still_open = [r for r in begins if r in world.open]
+    still_open = [r for r in begins if r in world.open_rollouts]
     for found in (begins, still_open):
         if len(found) == 1:
             return found[0]
     if begins:
-        return Unclear(question=f'"{reference}" fits more than one.', candidates=tuple(reversed(begins))[:RECENT])
-    return _unknown(reference, world)
+        return Unclear(
+            question=f'"{reference}" fits more than one.', candidates=tuple(reversed(begins))[:MOST_CANDIDATES]
+        )
+    return _suggest_nearest(reference, world)
 
 
-def _surface(reference: str, world: World) -> Resolved | None:
+def _find_on_surface(reference: str, world: World) -> Resolved | None:
     surface = world.surfaces.get(reference.lower()) or world.surfaces.get(reference)
     if surface is None:
         return None
-    there = [r for r in world.open if r.plan.surface == surface.name]
-    running = [r for r in there if r.under_way]
+    there = [r for r in world.open_rollouts if r.plan.surface == surface.name]
+    running = [r for r in there if r.is_under_way]
     chosen = running or there
     if len(chosen) == 1:
         return chosen[0]
     if chosen:
-        return Unclear(question=f"{surface.name} has more than one.", candidates=tuple(reversed(chosen))[:RECENT])
+        return Unclear(
+            question=f"{surface.name} has more than one.", candidates=tuple(reversed(chosen))[:MOST_CANDIDATES]
+        )
     if surface.live_by in world.rollouts:
         return world.rollouts[surface.live_by]
     return Unclear(question=f"Nothing is changing on {surface.name}: {surface.live} is live.")
 
 
-def _unknown(reference: str, world: World) -> Unclear:
-    running = ", ".join(f"{r.id} {r.plan.name}" for r in world.open) or "none"
-    names = {r.id: r for r in world.open} | {r.plan.name: r for r in world.open}
+def _suggest_nearest(reference: str, world: World) -> Unclear:
+    running = ", ".join(f"{r.id} {r.plan.name}" for r in world.open_rollouts) or "none"
+    names = {r.id: r for r in world.open_rollouts} | {r.plan.name: r for r in world.open_rollouts}
     number = reference.upper().removeprefix("R-").removeprefix("R")
-    swapped = [r.id for r in world.open if sorted(r.id.removeprefix("R-")) == sorted(number)]
+    swapped = [r.id for r in world.open_rollouts if sorted(r.id.removeprefix("R-")) == sorted(number)]
     wanted = f"R-{number}" if number.isdigit() else reference
     close = swapped or get_close_matches(wanted, list(names), n=1, cutoff=0.6)
     candidates = (names[close[0]],) if close else ()

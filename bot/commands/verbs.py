@@ -9,7 +9,7 @@ from core.rollout import commands as c
 from core.rollout import permission
 
 
-class Text(Enum):
+class FreeTextForm(Enum):
     """The free text that a verb takes when it is typed."""
 
     NONE = "none"
@@ -18,7 +18,7 @@ class Text(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Arguments:
+class VerbArguments:
     """The arguments of a verb besides its rollout, whether typed, pressed or sent."""
 
     reason: str = ""
@@ -38,17 +38,17 @@ class Verb:
     example: str = ""
     group: str = ""  # its group in the overview of the help
     aliases: tuple[str, ...] = ()
-    text: Text = Text.NONE
+    text: FreeTextForm = FreeTextForm.NONE
     flags: Mapping[str, bool] = field(default_factory=dict)  # name -> whether a value follows
-    build: Callable[[Arguments], c.PersonsCommand] | None = None
-    fresh_rights: bool = False  # read the rights of the person from Slack again, not from the cache
-    urgent: bool = False  # works without settings that it does not need
-    json: bool = False  # the command line can print it for machines
+    build: Callable[[VerbArguments], c.PersonCommand] | None = None
+    needs_fresh_rights: bool = False  # read the rights of the person from Slack again, not from the cache
+    is_urgent: bool = False  # works without settings that it does not need
+    has_json: bool = False  # the command line can print it for machines
 
     @property
-    def role(self) -> str:
+    def required_role(self) -> str:
         """The role that the verb requires; empty if every full member may use it."""
-        return permission.required_role(self.build(Arguments())) if self.build is not None else ""
+        return permission.required_role(self.build(VerbArguments())) if self.build is not None else ""
 
 
 VERBS: Mapping[str, Verb] = {
@@ -61,7 +61,7 @@ VERBS: Mapping[str, Verb] = {
         brief="status [id]",
         does="Where a rollout stands, and what comes next.",
         example="status R-118",
-        json=True,
+        has_json=True,
     ),
     "list": Verb(
         group="See",
@@ -69,7 +69,7 @@ VERBS: Mapping[str, Verb] = {
         does="Rollouts that are planned or under way; `--all` also those that ended.",
         example="list --surface support-assistant",
         flags={"mine": False, "all": False, "surface": True, "state": True},
-        json=True,
+        has_json=True,
     ),
     "start": Verb(
         group="Start",
@@ -85,28 +85,28 @@ VERBS: Mapping[str, Verb] = {
         usage='approve <id> ["note"]',
         does="Agree to the open request, not for your own change.",
         example='approve R-118 "ok for Tuesday"',
-        text=Text.QUOTED,
+        text=FreeTextForm.QUOTED,
         build=lambda a: c.Approve(request=a.request, note=a.reason),
-        fresh_rights=True,
+        needs_fresh_rights=True,
     ),
     "reject": Verb(
         group="Steer",
         usage="reject <id> why",
         does="Say no to the open request, and why.",
         example="reject R-118 not before the sale",
-        text=Text.REST,
+        text=FreeTextForm.REST,
         build=lambda a: c.Reject(request=a.request, reason=a.reason),
-        fresh_rights=True,
+        needs_fresh_rights=True,
     ),
     "advance": Verb(
         group="Steer",
         usage='advance <id> [to P%] [--skip-wait "why"]',
         does="Take the next step without waiting longer. Never skips an approval or a check.",
         example='advance R-118 to 25% --skip-wait "copy fix, seen by all of us"',
-        text=Text.QUOTED,
+        text=FreeTextForm.QUOTED,
         flags={"skip-wait": True},
         build=lambda a: c.Advance(to_percent=a.to_percent, reason=a.reason),
-        fresh_rights=True,
+        needs_fresh_rights=True,
     ),
     "pause": Verb(
         group="Steer",
@@ -114,16 +114,16 @@ VERBS: Mapping[str, Verb] = {
         does="Stop growing; the present share stays and limits are still watched. Every full member can. Also: hold.",
         example="pause R-118 support sees odd greetings",
         aliases=("hold",),
-        text=Text.REST,
+        text=FreeTextForm.REST,
         build=lambda a: c.Pause(reason=a.reason),
-        urgent=True,
+        is_urgent=True,
     ),
     "resume": Verb(
         group="Steer",
         usage="resume <id> why",
         does="Go on after a pause or a hold; sets aside that one finding.",
         example="resume R-118 the greeting bug was unrelated",
-        text=Text.REST,
+        text=FreeTextForm.REST,
         build=lambda a: c.Resume(reason=a.reason),
     ),
     "rollback": Verb(
@@ -133,16 +133,16 @@ VERBS: Mapping[str, Verb] = {
         does="Everyone gets the previous version again, in seconds. Every full member can, in any state and words.",
         example="rollback R-118 answers are wrong",
         aliases=("roll-back",),
-        text=Text.REST,
+        text=FreeTextForm.REST,
         build=lambda a: c.RollBack(reason=a.reason),
-        urgent=True,
+        is_urgent=True,
     ),
     "abandon": Verb(
         group="Steer",
         usage="abandon <id> [why]",
         does="Give up a plan before its start.",
         example="abandon R-118 no longer needed",
-        text=Text.REST,
+        text=FreeTextForm.REST,
         build=lambda a: c.Abandon(reason=a.reason),
     ),
     "metrics": Verb(
@@ -152,7 +152,7 @@ VERBS: Mapping[str, Verb] = {
         does="New version against the current one, measure by measure; one metric, or one segment.",
         example="metrics R-118 refusal_rate --segment language=de",
         flags={"segment": True},
-        json=True,
+        has_json=True,
     ),
     "segments": Verb(
         group="See",
@@ -160,7 +160,7 @@ VERBS: Mapping[str, Verb] = {
         brief="segments <id>",
         does="Whether some people fare worse than others: every cut of the traffic, worst first.",
         example="segments R-118",
-        json=True,
+        has_json=True,
     ),
     "history": Verb(
         group="See",
@@ -168,7 +168,7 @@ VERBS: Mapping[str, Verb] = {
         brief="history <id>",
         does="Everything that happened, with who and when.",
         example="history R-118",
-        json=True,
+        has_json=True,
     ),
     "explain": Verb(
         group="Why",
@@ -176,7 +176,7 @@ VERBS: Mapping[str, Verb] = {
         brief="explain <id> <metric>",
         does="One metric in words and numbers, what would make it fire, and how it developed.",
         example="explain R-118 refusal_rate",
-        json=True,
+        has_json=True,
     ),
     "whois": Verb(
         group="See",
@@ -204,18 +204,18 @@ VERBS: Mapping[str, Verb] = {
         does="Say that the new version feels wrong. Two people hold it.",
         example="feels-off R-118 too short for refunds",
         aliases=("feelsoff",),
-        text=Text.REST,
+        text=FreeTextForm.REST,
         build=lambda a: c.FeelsOff(text=a.reason),
     ),
 }
 
-TYPED: Mapping[str, Verb] = {name: verb for name, verb in VERBS.items() if verb.usage}
-ALIASES: Mapping[str, str] = {alias: name for name, verb in VERBS.items() for alias in verb.aliases}
-OVER_HTTP: Mapping[str, str] = {name.replace("-", "_"): name for name, verb in VERBS.items() if verb.build is not None}
+TYPED_VERBS: Mapping[str, Verb] = {name: verb for name, verb in VERBS.items() if verb.usage}
+VERB_ALIASES: Mapping[str, str] = {alias: name for name, verb in VERBS.items() for alias in verb.aliases}
+HTTP_VERBS: Mapping[str, str] = {name.replace("-", "_"): name for name, verb in VERBS.items() if verb.build is not None}
 """Command names of the HTTP interface, each with its verb."""
 
 
-def build_command(verb: str, arguments: Arguments) -> c.PersonsCommand:
+def build_command(verb: str, arguments: VerbArguments) -> c.PersonCommand:
     """The command of a verb. ValueError for a verb that only reads."""
     build = VERBS[verb].build
     if build is None:
@@ -225,4 +225,4 @@ def build_command(verb: str, arguments: Arguments) -> c.PersonsCommand:
 
 def takes_rest_of_line(verb: str) -> bool:
     """Whether everything typed after the verb is a rollout and one free text."""
-    return VERBS[verb].text is Text.REST
+    return VERBS[verb].text is FreeTextForm.REST

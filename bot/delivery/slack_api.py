@@ -7,13 +7,13 @@ from typing import Any
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
 
-from bot.outbound.attempts import Later, Never
+from bot.outbound.attempts import PermanentFailure, RetryLater
 from core.store.coordination import outbox
 
 TIMEOUT = 7  # seconds, to connect and again for the answer: together they fit into the lease of a message
-_UNTOLD_WAIT = 30.0  # seconds, if a rate limit does not say how long
+_DEFAULT_RETRY_AFTER = 30.0  # seconds, if a rate limit does not say how long
 
-_PASSING = frozenset(
+_TEMPORARY_ERRORS = frozenset(
     {"internal_error", "fatal_error", "service_unavailable", "request_timeout", "ratelimited", "rate_limited"}
     # The workspace is over its message limit or moving into an organisation: passes by itself.
     | {"message_limit_exceeded", "team_added_to_org", "org_login_required", "external_channel_migrating"}
@@ -22,7 +22,7 @@ _PASSING = frozenset(
 )
 
 
-class WebApi:
+class SlackApi:
     """The Slack of `client`, without automatic retries and with a short timeout."""
 
     def __init__(self, client: WebClient) -> None:
@@ -44,22 +44,26 @@ class WebApi:
                 method, http_verb="GET" if reads else "POST", **{"params" if reads else "json": arguments}
             )
         except SlackApiError as error:
-            raise _refused(error, reads) from error
+            raise _build_failure(error, reads) from error
         except (SlackClientError, HTTPException, OSError) as error:
-            raise Later(f"{type(error).__name__}: {error}") from error
+            raise RetryLater(f"{type(error).__name__}: {error}") from error
         assert isinstance(answered.data, dict)
         return answered.data
 
 
-def _refused(error: SlackApiError, reads: bool) -> Later | Never:
+def _build_failure(error: SlackApiError, is_read: bool) -> RetryLater | PermanentFailure:
     """Whether an error response of Slack is temporary or permanent."""
     answer = error.response
     if answer.status_code == 429:
         wait = str(answer.headers.get("Retry-After") or answer.headers.get("retry-after") or "")
-        return Later(outbox.SLOW_DOWN, seconds=float(wait) if wait.isdecimal() else _UNTOLD_WAIT, counts=False)
+        return RetryLater(
+            outbox.RATE_LIMITED,
+            seconds=float(wait) if wait.isdecimal() else _DEFAULT_RETRY_AFTER,
+            counts_as_attempt=False,
+        )
     why = str(answer.get("error", "")) if isinstance(answer.data, dict) else ""
-    if why == "missing_scope" and reads:
-        return Never(why)  # only searching is forbidden, posting is not
-    if answer.status_code >= 500 or why in _PASSING or not why:
-        return Later(why or f"HTTP {answer.status_code}")
-    return Never(why)
+    if why == "missing_scope" and is_read:
+        return PermanentFailure(why)  # only searching is forbidden, posting is not
+    if answer.status_code >= 500 or why in _TEMPORARY_ERRORS or not why:
+        return RetryLater(why or f"HTTP {answer.status_code}")
+    return PermanentFailure(why)

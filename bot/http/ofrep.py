@@ -8,20 +8,20 @@ from typing import Any
 import orjson
 
 from bot.http.middleware import bodies
-from bot.http.middleware.auth import Denied, Door, Role
-from bot.http.middleware.bodies import App, Receive, Scope, Send
-from core.flags.evaluation import choose
-from core.flags.snapshot import Answer, Snapshot, SurfaceFlags
+from bot.http.middleware.auth import AccessDenied, TokenAuth, TokenRole
+from bot.http.middleware.bodies import AsgiApp, Receive, Scope, Send
+from core.flags.evaluation import choose_answer
+from core.flags.snapshot import FlagAnswer, Snapshot, SurfaceFlags
 
-PREFIX = "/ofrep/"
-BULK = "/ofrep/v1/evaluate/flags"
-_SINGLE = BULK + "/"
-_CORS = (
+OFREP_PREFIX = "/ofrep/"
+BULK_PATH = "/ofrep/v1/evaluate/flags"
+_SINGLE_PREFIX = BULK_PATH + "/"
+_CORS_HEADERS = (
     (b"access-control-allow-origin", b"*"),
     (b"access-control-expose-headers", b"ETag"),
 )
-_PREFLIGHT = (
-    *_CORS,
+_PREFLIGHT_HEADERS = (
+    *_CORS_HEADERS,
     (b"access-control-allow-methods", b"POST, OPTIONS"),
     (
         b"access-control-allow-headers",
@@ -30,12 +30,12 @@ _PREFLIGHT = (
     (b"access-control-max-age", b"86400"),
     (b"allow", b"POST, OPTIONS"),
 )
-_JSON = (b"content-type", b"application/json")
-_KEPT = 1_000  # responses: about four per surface, plus those of replaced snapshots
+_JSON_HEADER = (b"content-type", b"application/json")
+_MAX_CACHED = 1_000  # responses: about four per surface, plus those of replaced snapshots
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ready:
+class CachedResponse:
     """A response as it is sent."""
 
     body: bytes
@@ -43,7 +43,7 @@ class Ready:
     headers: list[tuple[bytes, bytes]]
 
 
-class Malformed(Exception):
+class MalformedEvaluation(Exception):
     """The request holds no valid evaluation context; `code` is OFREP's error code."""
 
     def __init__(self, code: str, details: str) -> None:
@@ -51,118 +51,126 @@ class Malformed(Exception):
         self.code = code
 
 
-class Flags:
+class OfrepEndpoint:
     """ASGI application that answers `/ofrep/`, counts what it answers, and passes everything else to `inner`."""
 
-    def __init__(self, snapshot: Callable[[], Snapshot], door: Door, inner: App) -> None:
+    def __init__(self, snapshot: Callable[[], Snapshot], auth: TokenAuth, inner: AsgiApp) -> None:
         self._snapshot = snapshot
-        self._door = door
+        self._auth = auth
         self._inner = inner
-        self._ready: dict[Answer, Ready] = {}
-        self.singles = 0
-        self.bulks = 0
-        self.refused = 0
+        self._responses: dict[FlagAnswer, CachedResponse] = {}
+        self.single_count = 0
+        self.bulk_count = 0
+        self.refused_count = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not scope["path"].startswith(PREFIX):
+        if scope["type"] != "http" or not scope["path"].startswith(OFREP_PREFIX):
             await self._inner(scope, receive, send)
             return
         path: str = scope["path"]
-        key = path[len(_SINGLE) :] if path.startswith(_SINGLE) else ""
+        key = path[len(_SINGLE_PREFIX) :] if path.startswith(_SINGLE_PREFIX) else ""
         try:
-            if not self._door.open and scope["method"] != "OPTIONS":
-                self._door.admit(scope["headers"], Role.FLAGS)
-            if scope["method"] != "POST" or not (key or path == BULK):
-                await self._otherwise(scope, send, path, key)
+            if not self._auth.is_open and scope["method"] != "OPTIONS":
+                self._auth.authorize(scope["headers"], TokenRole.FLAGS)
+            if scope["method"] != "POST" or not (key or path == BULK_PATH):
+                await self._answer_unroutable(scope, send, path, key)
             elif key:
-                await self._single(key, scope, receive, send)
+                await self._evaluate_one(key, scope, receive, send)
             else:
-                await self._bulk(scope, receive, send)
-        except Malformed as error:
-            await self._refuse(send, 400, key, error.code, str(error))
-        except bodies.TooLarge as error:
-            await self._refuse(
+                await self._evaluate_all(scope, receive, send)
+        except MalformedEvaluation as error:
+            await self._send_error(send, 400, key, error.code, str(error))
+        except bodies.BodyTooLarge as error:
+            await self._send_error(
                 send, 413, key, "INVALID_CONTEXT", f"{error} An evaluation's context is a few kilobytes."
             )
-        except bodies.TooSlow as error:
-            await self._refuse(send, 408, key, "GENERAL", f"{error} {error.hint}", (b"connection", b"close"))
-        except Denied as error:
+        except bodies.BodyTooSlow as error:
+            await self._send_error(send, 408, key, "GENERAL", f"{error} {error.hint}", (b"connection", b"close"))
+        except AccessDenied as error:
             challenge = ((b"www-authenticate", b"Bearer"),) if error.status == 401 else ()
-            await self._refuse(send, error.status, key, "GENERAL", f"{error.message} {error.hint}", *challenge)
-        except bodies.Encoded as error:
-            await self._refuse(send, 415, key, "GENERAL", f"{error} {error.hint}", (b"accept-encoding", b"identity"))
-        except bodies.Disconnected:
+            await self._send_error(send, error.status, key, "GENERAL", f"{error.message} {error.hint}", *challenge)
+        except bodies.BodyEncoded as error:
+            await self._send_error(
+                send, 415, key, "GENERAL", f"{error} {error.hint}", (b"accept-encoding", b"identity")
+            )
+        except bodies.SenderDisconnected:
             return
 
-    async def _single(self, key: str, scope: Scope, receive: Receive, send: Send) -> None:
-        context = _context(await bodies.read(scope, receive))
+    async def _evaluate_one(self, key: str, scope: Scope, receive: Receive, send: Send) -> None:
+        context = _parse_context(await bodies.read_body(scope, receive))
         snapshot = self._snapshot()
         flags = snapshot.surfaces.get(key)
         if flags is None:
-            await self._refuse(send, 404, key, "FLAG_NOT_FOUND", f'There is no surface "{key}": apply its file first.')
+            await self._send_error(
+                send, 404, key, "FLAG_NOT_FOUND", f'There is no surface "{key}": apply its file first.'
+            )
             return
-        self.singles += 1
-        await _answer(scope, send, self._bytes(flags, context))
+        self.single_count += 1
+        await _send_response(scope, send, self._get_response(flags, context))
 
-    async def _bulk(self, scope: Scope, receive: Receive, send: Send) -> None:
-        context = _context(await bodies.read(scope, receive))
+    async def _evaluate_all(self, scope: Scope, receive: Receive, send: Send) -> None:
+        context = _parse_context(await bodies.read_body(scope, receive))
         snapshot = self._snapshot()
-        answers = [self._bytes(flags, context).body for flags in snapshot.surfaces.values()]
-        self.bulks += 1
-        await _answer(scope, send, _ready(b'{"flags":[' + b",".join(answers) + b"]}"))
+        answers = [self._get_response(flags, context).body for flags in snapshot.surfaces.values()]
+        self.bulk_count += 1
+        await _send_response(scope, send, _build_response(b'{"flags":[' + b",".join(answers) + b"]}"))
 
-    def _bytes(self, flags: SurfaceFlags, context: Mapping[str, Any]) -> Ready:
+    def _get_response(self, flags: SurfaceFlags, context: Mapping[str, Any]) -> CachedResponse:
         """The response for one surface, cached by answer."""
-        answer = choose(flags, context.get("targetingKey"), context)
-        ready = self._ready.get(answer)
-        if ready is None:
-            if len(self._ready) >= _KEPT:
-                self._ready.clear()
-            ready = self._ready[answer] = _ready(_success(flags.name, answer))
-        return ready
+        answer = choose_answer(flags, context.get("targetingKey"), context)
+        response = self._responses.get(answer)
+        if response is None:
+            if len(self._responses) >= _MAX_CACHED:
+                self._responses.clear()
+            response = self._responses[answer] = _build_response(_encode_evaluation(flags.name, answer))
+        return response
 
-    async def _otherwise(self, scope: Scope, send: Send, path: str, key: str) -> None:
+    async def _answer_unroutable(self, scope: Scope, send: Send, path: str, key: str) -> None:
         if scope["method"] == "OPTIONS":
-            await _send(send, 204, [*_PREFLIGHT], b"")
-        elif key or path == BULK:
+            await _send_bytes(send, 204, [*_PREFLIGHT_HEADERS], b"")
+        elif key or path == BULK_PATH:
             details = f"{scope['method']} is not possible here: evaluate with POST."
-            await self._refuse(send, 405, key, "GENERAL", details, (b"allow", b"POST, OPTIONS"))
+            await self._send_error(send, 405, key, "GENERAL", details, (b"allow", b"POST, OPTIONS"))
         else:
-            await self._refuse(
-                send, 404, key, "GENERAL", f"There is no {path}. Evaluate at {BULK} or {_SINGLE}<surface>."
+            await self._send_error(
+                send, 404, key, "GENERAL", f"There is no {path}. Evaluate at {BULK_PATH} or {_SINGLE_PREFIX}<surface>."
             )
 
-    async def _refuse(
+    async def _send_error(
         self, send: Send, status: int, key: str, code: str, details: str, *headers: tuple[bytes, bytes]
     ) -> None:
-        self.refused += 1
+        self.refused_count += 1
         body = orjson.dumps({**({"key": key} if key else {}), "errorCode": code, "errorDetails": details})
-        await _send(send, status, [_JSON, (b"content-length", b"%d" % len(body)), *_CORS, *headers], body)
+        await _send_bytes(
+            send, status, [_JSON_HEADER, (b"content-length", b"%d" % len(body)), *_CORS_HEADERS, *headers], body
+        )
 
 
-def _context(body: bytes) -> Mapping[str, Any]:
+def _parse_context(body: bytes) -> Mapping[str, Any]:
     """The evaluation context; empty if none was sent, which evaluates to the live version."""
     if not body.strip():
         return {}
     try:
         request = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise Malformed("PARSE_ERROR", f"The body is not JSON: {error}.") from None
+        raise MalformedEvaluation("PARSE_ERROR", f"The body is not JSON: {error}.") from None
     if not isinstance(request, dict):
-        raise Malformed("PARSE_ERROR", 'The body must be an object like {"context": {"targetingKey": "user-1"}}.')
+        raise MalformedEvaluation(
+            "PARSE_ERROR", 'The body must be an object like {"context": {"targetingKey": "user-1"}}.'
+        )
     context = request.get("context")
     if context is None:
         return {}
     if not isinstance(context, dict):
-        raise Malformed("INVALID_CONTEXT", '"context" must be an object like {"targetingKey": "user-1"}.')
+        raise MalformedEvaluation("INVALID_CONTEXT", '"context" must be an object like {"targetingKey": "user-1"}.')
     if not isinstance(context.get("targetingKey", ""), str | None):
-        raise Malformed(
+        raise MalformedEvaluation(
             "INVALID_CONTEXT", '"targetingKey" must be a text: the id of the user, account or conversation.'
         )
     return context
 
 
-def _success(surface: str, answer: Answer) -> bytes:
+def _encode_evaluation(surface: str, answer: FlagAnswer) -> bytes:
     metadata = {
         "rollout": answer.rollout,
         "version": answer.version.name,
@@ -180,26 +188,26 @@ def _success(surface: str, answer: Answer) -> bytes:
     )
 
 
-def _ready(body: bytes) -> Ready:
+def _build_response(body: bytes) -> CachedResponse:
     etag = b'"%b"' % blake2b(body, digest_size=16).hexdigest().encode()
-    headers = [_JSON, (b"content-length", b"%d" % len(body)), (b"etag", etag), *_CORS]
-    return Ready(body=body, etag=etag, headers=headers)
+    headers = [_JSON_HEADER, (b"content-length", b"%d" % len(body)), (b"etag", etag), *_CORS_HEADERS]
+    return CachedResponse(body=body, etag=etag, headers=headers)
 
 
-async def _answer(scope: Scope, send: Send, ready: Ready) -> None:
+async def _send_response(scope: Scope, send: Send, response: CachedResponse) -> None:
     """Send the response, or 304 if the caller has it already."""
     for name, value in scope["headers"]:
-        if name == b"if-none-match" and _matches(value, ready.etag):
-            await _send(send, 304, [(b"etag", ready.etag), *_CORS], b"")
+        if name == b"if-none-match" and _etag_matches(value, response.etag):
+            await _send_bytes(send, 304, [(b"etag", response.etag), *_CORS_HEADERS], b"")
             return
-    await _send(send, 200, ready.headers, ready.body)
+    await _send_bytes(send, 200, response.headers, response.body)
 
 
-def _matches(header: bytes, etag: bytes) -> bool:
+def _etag_matches(header: bytes, etag: bytes) -> bool:
     """Whether an If-None-Match header names this ETag."""
     return header.strip() == b"*" or any(tag.strip().removeprefix(b"W/") == etag for tag in header.split(b","))
 
 
-async def _send(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+async def _send_bytes(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

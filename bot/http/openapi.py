@@ -5,15 +5,15 @@ from typing import Any
 _Json = dict[str, Any]
 
 
-def _object(required: tuple[str, ...] = (), **properties: _Json) -> _Json:
+def _build_object_schema(required: tuple[str, ...] = (), **properties: _Json) -> _Json:
     return {"type": "object", "properties": properties, **({"required": list(required)} if required else {})}
 
 
-def _list(items: _Json) -> _Json:
+def _build_array_schema(items: _Json) -> _Json:
     return {"type": "array", "items": items}
 
 
-def _answer(description: str, schema: _Json) -> _Json:
+def _build_response(description: str, schema: _Json) -> _Json:
     return {"description": description, "content": {"application/json": {"schema": schema}}}
 
 
@@ -23,10 +23,10 @@ _NUMBER: _Json = {"type": "number"}
 _MAYBE_NUMBER: _Json = {"type": ["number", "null"]}
 _COUNT: _Json = {"type": "integer", "minimum": 0}
 _YES: _Json = {"type": "boolean"}
-_PROBLEM = _object(("code", "message", "hint"), code=_TEXT, message=_TEXT, hint=_TEXT)
-_EVENTS = _list({"type": "integer"})
+_PROBLEM = _build_object_schema(("code", "message", "hint"), code=_TEXT, message=_TEXT, hint=_TEXT)
+_EVENTS = _build_array_schema({"type": "integer"})
 _RESULT: dict[str, _Json] = {"rollout": _MAYBE_TEXT, "state": _MAYBE_TEXT, "events": _EVENTS}
-_ROLLOUT = _object(
+_ROLLOUT = _build_object_schema(
     ("id", "surface", "state", "stage", "percent", "from", "to", "owner", "waiting_for"),
     id=_TEXT,
     name=_TEXT,
@@ -39,7 +39,7 @@ _ROLLOUT = _object(
     waiting_for=_TEXT,
     **{"from": _TEXT},
 )
-_EVENT = _object(
+_EVENT = _build_object_schema(
     ("position", "type", "actor", "at", "reason", "data"),
     position=_COUNT,
     type=_TEXT,
@@ -48,26 +48,26 @@ _EVENT = _object(
     reason=_TEXT,
     data={"type": "object"},
 )
-_ARM = _object(("units", "requests"), units=_COUNT, requests=_COUNT)
-_METRIC = _object(
+_ARM = _build_object_schema(("units", "requests"), units=_COUNT, requests=_COUNT)
+_METRIC = _build_object_schema(
     ("metric", "estimate", "bound", "limit", "verdict"),
     metric=_TEXT,
     estimate=_MAYBE_NUMBER,
-    bound=_object(("low", "high"), low=_MAYBE_NUMBER, high=_MAYBE_NUMBER),
+    bound=_build_object_schema(("low", "high"), low=_MAYBE_NUMBER, high=_MAYBE_NUMBER),
     limit=_MAYBE_TEXT,
     verdict=_TEXT,
     segment=_TEXT,
     agreed=_YES,
     cleared=_YES,
     expected=_TEXT,
-    power=_object(
+    power=_build_object_schema(
         ("could_notice", "could_still_be", "decided_in_seconds"),
         could_notice=_MAYBE_NUMBER,
         could_still_be=_MAYBE_NUMBER,
         decided_in_seconds=_MAYBE_NUMBER,
     ),
 )
-_OBSERVATION = _object(
+_OBSERVATION = _build_object_schema(
     ("surface", "unit"),
     surface=_TEXT,
     unit={"type": "string", "description": "the same id as the evaluation's targetingKey"},
@@ -86,7 +86,7 @@ _OBSERVATION = _object(
 )
 
 PROBLEMS: dict[int | str, _Json] = {
-    status: _answer(description, _PROBLEM)
+    status: _build_response(description, _PROBLEM)
     for status, description in {
         400: "The body or a parameter cannot be read",
         401: "No valid token",
@@ -101,61 +101,66 @@ PROBLEMS: dict[int | str, _Json] = {
     }.items()
 }
 ROLLOUTS: dict[int | str, _Json] = {
-    200: _answer("The rollouts", _object(("rollouts", "next"), rollouts=_list(_ROLLOUT), next=_MAYBE_TEXT))
+    200: _build_response(
+        "The rollouts",
+        _build_object_schema(("rollouts", "next"), rollouts=_build_array_schema(_ROLLOUT), next=_MAYBE_TEXT),
+    )
 }
-ROLLOUT: dict[int | str, _Json] = {200: _answer("The rollout", _ROLLOUT)}
-EVENTS: dict[int | str, _Json] = {200: _answer("Its events", _object(("events",), events=_list(_EVENT)))}
+ROLLOUT: dict[int | str, _Json] = {200: _build_response("The rollout", _ROLLOUT)}
+EVENTS: dict[int | str, _Json] = {
+    200: _build_response("Its events", _build_object_schema(("events",), events=_build_array_schema(_EVENT)))
+}
 EVIDENCE: dict[int | str, _Json] = {
-    200: _answer(
+    200: _build_response(
         "The newest judgement",
-        _object(
+        _build_object_schema(
             ("rollout", "verdict", "arms", "metrics", "segments", "segments_checked", "notes"),
             rollout=_TEXT,
             verdict=_MAYBE_TEXT,
-            arms=_object(("canary", "control"), canary=_ARM, control=_ARM),
-            metrics=_list(_METRIC),
-            segments=_list(_METRIC),
+            arms=_build_object_schema(("canary", "control"), canary=_ARM, control=_ARM),
+            metrics=_build_array_schema(_METRIC),
+            segments=_build_array_schema(_METRIC),
             segments_checked=_COUNT,
-            notes=_list({"type": "object"}),
+            notes=_build_array_schema({"type": "object"}),
         ),
     )
 }
-OUTCOME: dict[int | str, _Json] = {200: _answer("Carried out", _object(tuple(_RESULT), **_RESULT))}
+OUTCOME: dict[int | str, _Json] = {200: _build_response("Carried out", _build_object_schema(tuple(_RESULT), **_RESULT))}
 APPLIED: dict[int | str, _Json] = {
-    200: _answer(
+    200: _build_response(
         "Applied; changed is false where the file says what already holds",
-        _object(
+        _build_object_schema(
             ("kind", "id", "changed"),
             kind={"type": "string", "enum": ["rollout", "surface", "policy"]},
             id=_TEXT,
             changed=_YES,
-            warnings=_list({"type": "object"}),
+            warnings=_build_array_schema({"type": "object"}),
             **_RESULT,
         ),
     )
 }
 EVALS: dict[int | str, _Json] = {
-    200: _answer(
+    200: _build_response(
         "Recorded; ok says whether the gate's terms are met",
-        _object(
+        _build_object_schema(
             ("passed", "failed", "errors", "ok"),
             passed=_COUNT,
             failed=_COUNT,
             errors=_COUNT,
             ok=_YES,
-            reasons=_list(_TEXT),
+            reasons=_build_array_schema(_TEXT),
             **_RESULT,
         ),
     )
 }
 OBSERVED: dict[int | str, _Json] = {
-    200: _answer(
+    200: _build_response(
         "Answered after the commit, item by item",
-        _object(
+        _build_object_schema(
             ("accepted", "rejected"),
             accepted=_COUNT,
-            rejected=_list(
-                _object(("index", "code", "message"), index=_COUNT, code=_TEXT, message=_TEXT),
+            rejected=_build_array_schema(
+                _build_object_schema(("index", "code", "message"), index=_COUNT, code=_TEXT, message=_TEXT),
             ),
         ),
     )
@@ -167,11 +172,13 @@ FILE_BODY: _Json = {
         "content": {
             "application/yaml": {"schema": _TEXT},
             "application/json": {"schema": {"type": "object"}},
-            "multipart/form-data": {"schema": _object(("file",), file={"type": "string", "format": "binary"})},
+            "multipart/form-data": {
+                "schema": _build_object_schema(("file",), file={"type": "string", "format": "binary"})
+            },
         },
     }
 }
-_CASE = _object(
+_CASE = _build_object_schema(
     ("case", "category", "pass"),
     case=_TEXT,
     category=_TEXT,
@@ -185,8 +192,12 @@ EVAL_BODY: _Json = {
         "required": True,
         "content": {
             "application/json": {
-                "schema": _object(
-                    ("rollout", "cases"), rollout=_TEXT, suite=_TEXT, cases=_list(_CASE), baseline=_list(_CASE)
+                "schema": _build_object_schema(
+                    ("rollout", "cases"),
+                    rollout=_TEXT,
+                    suite=_TEXT,
+                    cases=_build_array_schema(_CASE),
+                    baseline=_build_array_schema(_CASE),
                 )
             },
             "text/csv": {"schema": {"type": "string", "examples": ["case,category,pass\nrefund-1,billing,true\n"]}},
@@ -197,19 +208,21 @@ OBSERVATIONS_BODY: _Json = {
     "requestBody": {
         "required": True,
         "content": {
-            "application/json": {"schema": _object(("observations",), observations=_list(_OBSERVATION))},
+            "application/json": {
+                "schema": _build_object_schema(("observations",), observations=_build_array_schema(_OBSERVATION))
+            },
             "application/x-ndjson": {"schema": {"type": "string", "description": "one observation a line"}},
         },
     }
 }
 
-_EVALUATION = _object(
+_EVALUATION = _build_object_schema(
     ("key", "value", "variant", "reason", "metadata"),
     key=_TEXT,
     value={"type": "object", "description": "the version's whole content"},
     variant={"type": "string", "enum": ["canary", "control", "stable"]},
     reason={"type": "string", "enum": ["DEFAULT", "SPLIT", "TARGETING_MATCH"]},
-    metadata=_object(
+    metadata=_build_object_schema(
         ("rollout", "version", "cohort", "stage"),
         rollout=_TEXT,
         version=_TEXT,
@@ -218,17 +231,19 @@ _EVALUATION = _object(
         exposure={"type": "string", "description": "to be echoed in observations; there while a rollout runs"},
     ),
 )
-_OFREP_PROBLEM = _object(("errorCode", "errorDetails"), key=_TEXT, errorCode=_TEXT, errorDetails=_TEXT)
+_OFREP_PROBLEM = _build_object_schema(("errorCode", "errorDetails"), key=_TEXT, errorCode=_TEXT, errorDetails=_TEXT)
 _CONTEXT: _Json = {
     "content": {
         "application/json": {
-            "schema": _object(context={**_object(targetingKey=_MAYBE_TEXT), "type": ["object", "null"]}),
+            "schema": _build_object_schema(
+                context={**_build_object_schema(targetingKey=_MAYBE_TEXT), "type": ["object", "null"]}
+            ),
             "example": {"context": {"targetingKey": "user-123", "email": "user@example.com"}},
         }
     }
 }
 _OFREP_PROBLEMS: _Json = {
-    status: _answer(description, _OFREP_PROBLEM)
+    status: _build_response(description, _OFREP_PROBLEM)
     for status, description in {
         "400": "The body cannot be read",
         "401": "No valid token",
@@ -240,7 +255,7 @@ _OFREP_PROBLEMS: _Json = {
 _IF_NONE_MATCH: _Json = {"name": "If-None-Match", "in": "header", "schema": _TEXT}
 
 
-def _evaluation(summary: str, operation: str, schema: _Json, *parameters: _Json) -> _Json:
+def _build_evaluation_path(summary: str, operation: str, schema: _Json, *parameters: _Json) -> _Json:
     return {
         "post": {
             "tags": ["OFREP"],
@@ -250,7 +265,7 @@ def _evaluation(summary: str, operation: str, schema: _Json, *parameters: _Json)
             "requestBody": _CONTEXT,
             "responses": {
                 "200": {
-                    **_answer("Evaluated", schema),
+                    **_build_response("Evaluated", schema),
                     "headers": {"ETag": {"schema": _TEXT, "description": "a hash of the body"}},
                 },
                 "304": {"description": "Nothing has changed"},
@@ -261,15 +276,15 @@ def _evaluation(summary: str, operation: str, schema: _Json, *parameters: _Json)
 
 
 OFREP_PATHS: _Json = {
-    "/ofrep/v1/evaluate/flags/{key}": _evaluation(
+    "/ofrep/v1/evaluate/flags/{key}": _build_evaluation_path(
         "Which version of one surface this unit gets",
         "evaluateFlag",
         _EVALUATION,
         {"name": "key", "in": "path", "required": True, "schema": _TEXT, "description": "the surface's name"},
     ),
-    "/ofrep/v1/evaluate/flags": _evaluation(
+    "/ofrep/v1/evaluate/flags": _build_evaluation_path(
         "Which version of every surface this unit gets",
         "evaluateFlagsBulk",
-        _object(("flags",), flags=_list(_EVALUATION)),
+        _build_object_schema(("flags",), flags=_build_array_schema(_EVALUATION)),
     ),
 }

@@ -14,59 +14,59 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from bot.http import openapi
-from bot.http.middleware.auth import Door, Role
-from bot.http.middleware.problems import problem
-from bot.http.observations.intake import Intake
-from bot.http.ofrep import Flags
-from bot.process.process_state import NoAnswer, Question, Standing
-from core.flags.placement import Uncounted
+from bot.http.middleware.auth import TokenAuth, TokenRole
+from bot.http.middleware.problems import build_problem
+from bot.http.observations.writer import ObservationWriter
+from bot.http.ofrep import OfrepEndpoint
+from bot.process.process_state import BackgroundQuery, DatabaseSilent, ProcessStatus
+from core.flags.placement import UncountedReason
 from core.flags.snapshot import Snapshot
-from core.service import Service
+from core.service import RolloutService
 from core.store.coordination import outbox
 from core.store.errors import StoreError
 from core.store.maintenance import size
 
-ANSWER_WITHIN = 1.5  # seconds for the database, so that probes answer within two
-_CODE = re.compile(r"[a-z_ ]{1,60}")
+DATABASE_TIMEOUT = 1.5  # seconds for the database, so that probes answer within two
+_ERROR_CODE = re.compile(r"[a-z_ ]{1,60}")
 
 
-class Figures(Collector):
+class RampartCollector(Collector):
     """Collects the Prometheus metrics of `/metrics` from the running parts, on each request."""
 
     def __init__(
         self,
-        service: Service,
+        service: RolloutService,
         snapshot: Callable[[], Snapshot],
-        flags: Flags,
-        intake: Intake,
+        flags: OfrepEndpoint,
+        writer: ObservationWriter,
         now: Callable[[], datetime],
-        standing: Standing,
+        process_status: ProcessStatus,
         lost_lines: Callable[[], int],
-        away: Callable[[Exception], object],
+        report_outage: Callable[[Exception], object],
     ) -> None:
-        self._service, self._snapshot, self._flags, self._intake, self._now = service, snapshot, flags, intake, now
-        self._standing, self._lost_lines, self._away = standing, lost_lines, away
-        self._stored = Question(self._ask_database, "figures")
+        self._service, self._snapshot, self._flags, self._writer, self._now = service, snapshot, flags, writer, now
+        self._process_status, self._lost_lines, self._report_outage = process_status, lost_lines, report_outage
+        self._database_query = BackgroundQuery(self._query_database, "figures")
 
     def collect(self) -> Iterator[Metric]:
         """Every metric, as prometheus_client asks for them."""
         evaluations = CounterMetricFamily("rampart_evaluations", "OFREP requests answered", labels=["kind"])
         for kind, count in (
-            ("single", self._flags.singles),
-            ("bulk", self._flags.bulks),
-            ("refused", self._flags.refused),
+            ("single", self._flags.single_count),
+            ("bulk", self._flags.bulk_count),
+            ("refused", self._flags.refused_count),
         ):
             evaluations.add_metric([kind], count)
         yield evaluations
         observations = CounterMetricFamily("rampart_observations", "Observations received", labels=["outcome"])
-        observations.add_metric(["accepted"], self._intake.accepted)
-        observations.add_metric(["rejected"], self._intake.rejected)
+        observations.add_metric(["accepted"], self._writer.accepted)
+        observations.add_metric(["rejected"], self._writer.rejected)
         yield observations
         uncounted = CounterMetricFamily(
             "rampart_observations_uncounted", "Accepted observations that no comparison counts", labels=["reason"]
         )
-        for reason in Uncounted:
-            uncounted.add_metric([reason], self._intake.uncounted[reason])
+        for reason in UncountedReason:
+            uncounted.add_metric([reason], self._writer.uncounted[reason])
         yield uncounted
         yield GaugeMetricFamily(
             "rampart_snapshot_position", "Position of the log that is served", self._snapshot().position
@@ -74,23 +74,23 @@ class Figures(Collector):
         yield GaugeMetricFamily(
             "rampart_informed",
             "1 while this process serves new versions, 0 while all get the live one",
-            0 if self._standing.blind else 1,
+            0 if self._process_status.failsafe_reason else 1,
         )
         yield GaugeMetricFamily(
             "rampart_report_age_seconds",
             "Since the newest report of this process in the log",
-            self._standing.since_report,
+            self._process_status.seconds_since_report,
         )
         looks = GaugeMetricFamily(
             "rampart_look_age_seconds", "Since somebody looked at a rollout that people get", labels=["rollout"]
         )
-        for rollout, age in self._standing.look_ages().items():
+        for rollout, age in self._process_status.look_ages().items():
             looks.add_metric([rollout], age)
         yield looks
         yield GaugeMetricFamily(
             "rampart_rollouts_unwatched",
             "Rollouts at which nobody has looked for ROLLOUT_BLIND_AFTER",
-            len(self._standing.unwatched),
+            len(self._process_status.unwatched_rollouts),
         )
         yield CounterMetricFamily(
             "rampart_log_lines_lost", "Lines that standard output did not take", self._lost_lines()
@@ -98,26 +98,26 @@ class Figures(Collector):
         rollouts = GaugeMetricFamily(
             "rampart_rollouts", "Rollouts by state; archived ones ended some time ago", labels=["state"]
         )
-        for state, count in Counter(r.state.value for r in self._service.peek().rollouts.values()).items():
+        for state, count in Counter(r.state.value for r in self._service.cached_world().rollouts.values()).items():
             rollouts.add_metric([state], count)
-        rollouts.add_metric(["archived"], self._service.peek().archived)
+        rollouts.add_metric(["archived"], self._service.cached_world().archived)
         yield rollouts
-        yield from self._outbox()
+        yield from self._collect_from_database()
 
-    def _outbox(self) -> Iterator[Metric]:
+    def _collect_from_database(self) -> Iterator[Metric]:
         """Metrics that need the database; they are missing while it does not answer, and `/readyz` says why."""
         try:
-            unsent, found = self._stored.answer(ANSWER_WITHIN)
-        except NoAnswer:
+            unsent, database_size = self._database_query.wait_for_result(DATABASE_TIMEOUT)
+        except DatabaseSilent:
             return
         except (StoreError, SQLAlchemyError) as error:
-            self._away(error)
+            self._report_outage(error)
             return
-        yield GaugeMetricFamily("rampart_database_bytes", "Size of the database", found.bytes)
+        yield GaugeMetricFamily("rampart_database_bytes", "Size of the database", database_size.bytes)
         yield GaugeMetricFamily(
-            "rampart_database_bytes_a_day", "How fast it grows, as its events do", found.bytes_a_day
+            "rampart_database_bytes_a_day", "How fast it grows, as its events do", database_size.bytes_a_day
         )
-        yield GaugeMetricFamily("rampart_events_a_day", "Events of the last 24 hours", found.events_a_day)
+        yield GaugeMetricFamily("rampart_events_a_day", "Events of the last 24 hours", database_size.events_a_day)
         messages = GaugeMetricFamily("rampart_messages", "Messages to Slack that are not sent", labels=["state"])
         messages.add_metric(["waiting"], unsent.pending + unsent.leased)
         messages.add_metric(["dead"], unsent.dead)
@@ -128,27 +128,31 @@ class Figures(Collector):
             "rampart_messages_refused", "Waiting messages by Slack's last answer", labels=["error"]
         )
         by_code: Counter[str] = Counter()
-        for trouble, count in unsent.troubles.items():
+        for trouble, count in unsent.errors.items():
             # Slack's error code; connection errors have endless forms, so they share one label.
-            by_code[trouble if _CODE.fullmatch(trouble) else "no answer"] += count
+            by_code[trouble if _ERROR_CODE.fullmatch(trouble) else "no answer"] += count
         for code, count in by_code.items():
             troubles.add_metric([code], count)
         yield troubles
 
-    def _ask_database(self) -> tuple[outbox.Waiting, size.Size]:
+    def _query_database(self) -> tuple[outbox.OutboxBacklog, size.DatabaseSize]:
         with self._service.database.reading() as connection:
-            return outbox.waiting(connection), size.measure(connection, datetime.now(UTC))
+            return outbox.measure_backlog(connection), size.measure_size(connection, datetime.now(UTC))
 
 
-def router(
-    service: Service, door: Door, figures: Figures, standing: Standing, away: Callable[[Exception], object]
+def build_router(
+    service: RolloutService,
+    auth: TokenAuth,
+    collector: RampartCollector,
+    process_status: ProcessStatus,
+    report_outage: Callable[[Exception], object],
 ) -> APIRouter:
     """The three routes. Only `/metrics` needs a token. `report_outage` gets every database error."""
     api = APIRouter(tags=["health"])
-    position = Question(lambda: service.world().position, "readiness")
+    position = BackgroundQuery(lambda: service.load_world().position, "readiness")
     probes = CapacityLimiter(100)
     registry = CollectorRegistry()
-    registry.register(figures)
+    registry.register(collector)
 
     @api.get("/healthz")
     async def alive() -> dict[str, str]:
@@ -159,17 +163,17 @@ def router(
     async def ready() -> Response:
         """Ready: this process is informed, and the database answers too. Within two seconds, whatever it does."""
         hint = "See the log of this process, and `rollout doctor`."
-        if why := standing.blind:
+        if why := process_status.failsafe_reason:
             message = f"No new version is served here: {why.rstrip('.')}. Everybody gets the live version."
-            return problem(503, "unavailable", message, hint)
+            return build_problem(503, "unavailable", message, hint)
         try:
             # In threads of its own: those of the shared pool may all be waiting for the database.
-            found = await to_thread.run_sync(position.answer, ANSWER_WITHIN, limiter=probes)
-        except NoAnswer as silent:
-            return problem(503, "unavailable", str(silent), hint)
+            found = await to_thread.run_sync(position.wait_for_result, DATABASE_TIMEOUT, limiter=probes)
+        except DatabaseSilent as silent:
+            return build_problem(503, "unavailable", str(silent), hint)
         except (StoreError, SQLAlchemyError) as error:
-            away(error)
-            return problem(503, "unavailable", "The database cannot be reached.", hint)
+            report_outage(error)
+            return build_problem(503, "unavailable", "The database cannot be reached.", hint)
         return JSONResponse({"status": "ok", "position": found})
 
     @api.get(
@@ -179,7 +183,7 @@ def router(
     )
     async def metrics(request: Request) -> Response:
         """Figures in the text format of Prometheus."""
-        door.admit_person(request.headers.raw, Role.OPERATOR)
+        auth.authorize_person(request.headers.raw, TokenRole.OPERATOR)
         text = await to_thread.run_sync(generate_latest, registry, limiter=probes)
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 

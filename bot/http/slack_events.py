@@ -15,13 +15,13 @@ from starlette.responses import Response
 if TYPE_CHECKING:
     from slack_bolt import App as Bolt
 
-_TIME = re.compile(r"[0-9]{1,12}")
-_AGE = 300  # seconds
+_TIMESTAMP = re.compile(r"[0-9]{1,12}")
+_MAX_AGE = 300  # seconds
 _SIGNATURE = re.compile(r"v0=[0-9a-f]{64}")
 _log = logging.getLogger(__name__)
 
 
-def router(bolt: "Bolt") -> APIRouter:
+def build_router(bolt: "Bolt") -> APIRouter:
     """`POST /slack/events`: commands, buttons, modals and events."""
     from slack_bolt.adapter.starlette.handler import to_bolt_request, to_starlette_response
 
@@ -29,16 +29,18 @@ def router(bolt: "Bolt") -> APIRouter:
     secret = bolt._signing_secret.encode()
 
     @slack.post("/slack/events")
-    async def events(request: Request) -> Response:
+    async def receive_event(request: Request) -> Response:
         stamp = request.headers.get("x-slack-request-timestamp", "")
         signature = request.headers.get("x-slack-signature", "")
-        if not _TIME.fullmatch(stamp):
+        if not _TIMESTAMP.fullmatch(stamp):
             return Response("There is no time in this request, so it is not Slack's.", status_code=401)
         if not _SIGNATURE.fullmatch(signature):
             return Response("There is no signature in this request, so it is not Slack's.", status_code=401)
         body = await request.body()
         # Verified on the raw bytes, before anything is parsed.
-        if abs(time.time() - int(stamp)) > _AGE or not hmac.compare_digest(_signature(secret, stamp, body), signature):
+        if abs(time.time() - int(stamp)) > _MAX_AGE or not hmac.compare_digest(
+            _compute_signature(secret, stamp, body), signature
+        ):
             return Response("The signature is not Slack's, or the request is older than 5 minutes.", status_code=401)
         try:
             asked = to_bolt_request(request, body)
@@ -50,5 +52,5 @@ def router(bolt: "Bolt") -> APIRouter:
     return slack
 
 
-def _signature(secret: bytes, stamp: str, body: bytes) -> str:
+def _compute_signature(secret: bytes, stamp: str, body: bytes) -> str:
     return "v0=" + hmac.new(secret, b"v0:" + stamp.encode() + b":" + body, hashlib.sha256).hexdigest()

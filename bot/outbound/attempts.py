@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from core.store.coordination import outbox
-from core.store.coordination.outbox import Row
+from core.store.coordination.outbox import OutboxRow
 from core.store.database.connections import Database
 
 log = structlog.get_logger()
@@ -15,28 +15,28 @@ log = structlog.get_logger()
 LEASE = timedelta(
     seconds=15
 )  # longer than one call, and renewed before each; so a killed process blocks its row no longer than this
-LONGEST_WAIT = 300.0  # seconds
+MAX_BACKOFF = 300.0  # seconds
 
 
-class Later(Exception):
+class RetryLater(Exception):
     """Try again later: after `seconds` of real time, or after a backoff. `counts_as_attempt` is False for rate
     limits."""
 
-    def __init__(self, why: str, *, seconds: float | None = None, counts: bool = True) -> None:
+    def __init__(self, why: str, *, seconds: float | None = None, counts_as_attempt: bool = True) -> None:
         super().__init__(why)
         self.seconds = seconds
-        self.counts = counts
+        self.counts_as_attempt = counts_as_attempt
 
 
-class Never(Exception):
+class PermanentFailure(Exception):
     """It can never succeed, however often it is tried."""
 
 
-class TakenOver(Exception):
+class LeaseTakenOver(Exception):
     """The lease ran out and another worker has taken this row."""
 
 
-class Attempts:
+class OutboxConsumer:
     """Consumes rows of one kind. `now` is the rollouts' clock, `speed` its speed, `random_fraction` gives numbers in
     [0, 1)."""
 
@@ -47,38 +47,38 @@ class Attempts:
         now: Callable[[], datetime],
         *,
         speed: float = 1.0,
-        chance: Callable[[], float] = random.random,
-        longest_wait: float = LONGEST_WAIT,
+        random_fraction: Callable[[], float] = random.random,
+        max_backoff: float = MAX_BACKOFF,
     ) -> None:
         self._database = database
         self._kind = kind
         self._now = now
         self._speed = speed
-        self._chance = chance
-        self._longest_wait = longest_wait
+        self._random_fraction = random_fraction
+        self._max_backoff = max_backoff
 
-    def claim(self) -> Row | None:
+    def claim(self) -> OutboxRow | None:
         """Claim the next due row under a lease for one call; None if nothing is due."""
         return outbox.claim(self._database, self._now(), kind=self._kind, lease=LEASE * self._speed)
 
-    def hold(self, row: Row) -> None:
+    def renew_lease(self, row: OutboxRow) -> None:
         """Renew the lease, as before every call; raises LeaseTakenOver if another worker has the row."""
-        with self._database.plain_writing() as connection:
-            mine = outbox.renew(connection, row, self._now() + LEASE * self._speed)
-        if not mine:
-            raise TakenOver
+        with self._database.writing_outside_log() as connection:
+            renewed = outbox.renew_lease(connection, row, self._now() + LEASE * self._speed)
+        if not renewed:
+            raise LeaseTakenOver
 
-    def put_off(self, row: Row, later: Later) -> bool:
+    def reschedule(self, row: OutboxRow, failure: RetryLater) -> bool:
         """Make the row due again after `failure.seconds`, or after an exponential backoff with jitter. False if another
         worker has the row by now."""
-        backoff = min(self._longest_wait, 2.0 ** min(row.attempt, 10)) * (0.5 + self._chance() / 2)
-        seconds = later.seconds if later.seconds is not None else backoff
-        log.warning("not delivered yet", outbox=row.id, attempt=row.attempt, why=str(later), again_in=seconds)
+        backoff = min(self._max_backoff, 2.0 ** min(row.attempt, 10)) * (0.5 + self._random_fraction() / 2)
+        seconds = failure.seconds if failure.seconds is not None else backoff
+        log.warning("not delivered yet", outbox=row.id, attempt=row.attempt, why=str(failure), again_in=seconds)
         until = self._now() + timedelta(seconds=seconds * self._speed)
-        with self._database.plain_writing() as connection:
-            return outbox.postpone(connection, row, until, str(later), later.counts)
+        with self._database.writing_outside_log() as connection:
+            return outbox.reschedule(connection, row, until, str(failure), failure.counts_as_attempt)
 
-    def bury(self, row: Row, error: str) -> bool:
+    def dead_letter(self, row: OutboxRow, error: str) -> bool:
         """Set the row aside for a human, so that later rows go on. False if another worker has the row by now."""
-        with self._database.plain_writing() as connection:
-            return outbox.bury(connection, row, error)
+        with self._database.writing_outside_log() as connection:
+            return outbox.dead_letter(connection, row, error)

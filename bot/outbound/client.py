@@ -13,16 +13,16 @@ import httpcore
 import httpx
 
 from bot.outbound.addresses import is_public
-from bot.outbound.attempts import Later, Never
+from bot.outbound.attempts import PermanentFailure, RetryLater
 
-SECONDS = 5.0  # from the name lookup, which itself cannot be bounded, to the last byte
-LARGEST = 256 * 1024
+TIMEOUT = 5.0  # from the name lookup, which itself cannot be bounded, to the last byte
+MAX_RESPONSE_BYTES = 256 * 1024
 
-Resolve = Callable[[str, int], Sequence[str]]
+ResolveHost = Callable[[str, int], Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class OutboundResponse:
     """A response. Header names are in lower case."""
 
     status: int
@@ -30,13 +30,13 @@ class Answer:
     body: bytes
 
 
-def resolve(host: str, port: int) -> Sequence[str]:
+def resolve_host(host: str, port: int) -> Sequence[str]:
     """The addresses that this machine resolves a host to; decimal and octal notations are resolved, too."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
-class Door:
+class OutboundClient:
     """Calls public hosts over HTTPS; hosts in `private_hosts` may have private addresses and use plain HTTP.
 
     Of the environment only SSL_CERT_FILE and SSL_CERT_DIR count, for a certificate authority of your own; proxy
@@ -47,106 +47,112 @@ class Door:
         self,
         private_hosts: Iterable[str] = (),
         *,
-        resolve: Resolve = resolve,
-        seconds: float = SECONDS,
-        tls: Callable[[], ssl.SSLContext] | None = None,
+        resolve: ResolveHost = resolve_host,
+        timeout: float = TIMEOUT,
+        load_tls: Callable[[], ssl.SSLContext] | None = None,
     ) -> None:
         self._private_hosts = frozenset(host.lower() for host in private_hosts)
         self._resolve = resolve
-        self._seconds = seconds
-        self._tls = tls or _authorities
+        self._timeout = timeout
+        self._load_tls = load_tls or _load_authorities
 
-    def call(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None) -> Answer:
+    def call(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None) -> OutboundResponse:
         """Send one request without following redirects. `PermanentFailure` if it is not allowed, `RetryLater` if it
         failed."""
-        deadline = time.monotonic() + self._seconds
+        deadline = time.monotonic() + self._timeout
         parts = urlsplit(url)
         host = parts.hostname or ""
         port = parts.port or (443 if parts.scheme == "https" else 80)
-        self._may_be_called(parts.scheme, host)
-        backend = _Pinned(self._addresses(host, port), deadline)
+        self._check_scheme(parts.scheme, host)
+        backend = _PinnedBackend(self._resolve_allowed(host, port), deadline)
         with httpcore.ConnectionPool(
-            ssl_context=self._tls(), network_backend=backend, max_keepalive_connections=0, retries=0
+            ssl_context=self._load_tls(), network_backend=backend, max_keepalive_connections=0, retries=0
         ) as pool:
             try:
-                with pool.stream(method, url, headers=_written(headers), content=body) as given:
-                    answer = _read(host, given)
+                with pool.stream(method, url, headers=_encode_headers(headers), content=body) as response:
+                    answer = _read_response(host, response)
             except httpcore.TimeoutException:
-                raise Later(f"{host} did not answer within {self._seconds:g} s") from None
+                raise RetryLater(f"{host} did not answer within {self._timeout:g} s") from None
             except httpcore.LocalProtocolError:
                 # The error's text contains the header, and with it the token.
-                raise Never("the request cannot be written: is the token one line of plain letters?") from None
+                raise PermanentFailure(
+                    "the request cannot be written: is the token one line of plain letters?"
+                ) from None
             except httpcore.RemoteProtocolError:
                 # The error's text quotes the response, which may repeat the token.
-                raise Later(f"{host} cannot be reached: it hangs up, or speaks something else than HTTP") from None
+                raise RetryLater(f"{host} cannot be reached: it hangs up, or speaks something else than HTTP") from None
             except httpcore.NetworkError as error:
-                raise Later(f"{host} cannot be reached: {error or type(error).__name__}") from error
+                raise RetryLater(f"{host} cannot be reached: {error or type(error).__name__}") from error
         if 300 <= answer.status < 400:
-            raise Never(
+            raise PermanentFailure(
                 f"{host} answers with a redirect ({answer.status}), and none is followed: write the address that it "
                 "leads to, if you trust it"
             )
         return answer
 
-    def refusal(self, url: str) -> str:
+    def explain_refusal(self, url: str) -> str:
         """Why this address may never be called; empty if it may be, or if its name cannot be resolved right now."""
         parts = urlsplit(url)
         host = parts.hostname or ""
         try:
-            self._may_be_called(parts.scheme, host)
-            self._addresses(host, parts.port or (443 if parts.scheme == "https" else 80))
-        except Never as never:
+            self._check_scheme(parts.scheme, host)
+            self._resolve_allowed(host, parts.port or (443 if parts.scheme == "https" else 80))
+        except PermanentFailure as never:
             return str(never)
-        except Later:
+        except RetryLater:
             return ""
         return ""
 
-    def _may_be_called(self, scheme: str, host: str) -> None:
+    def _check_scheme(self, scheme: str, host: str) -> None:
         """Raise PermanentFailure unless it is HTTPS, or HTTP to a private host."""
         if scheme == "https" or (scheme == "http" and host in self._private_hosts):
             return
-        raise Never(f"{host} is to be called by {scheme or 'nothing'}: write https, or name it in ALLOW_PRIVATE_HOSTS")
+        raise PermanentFailure(
+            f"{host} is to be called by {scheme or 'nothing'}: write https, or name it in ALLOW_PRIVATE_HOSTS"
+        )
 
-    def _addresses(self, host: str, port: int) -> Sequence[str]:
+    def _resolve_allowed(self, host: str, port: int) -> Sequence[str]:
         """Resolve and check the host once; only these addresses are connected to, since a second lookup could
         differ."""
         try:
             found = self._resolve(host, port)
         except (OSError, UnicodeError) as error:
-            raise Later(f"the address of {host} cannot be found: {error}") from error
+            raise RetryLater(f"the address of {host} cannot be found: {error}") from error
         if not found:
-            raise Later(f"{host} has no address")
+            raise RetryLater(f"{host} has no address")
         closed = [address for address in found if not is_public(address)]
         if closed and host not in self._private_hosts:
-            raise Never(
+            raise PermanentFailure(
                 f"{host} is {closed[0]}, which is no address of the open internet: if it is meant, name the host in "
                 "ALLOW_PRIVATE_HOSTS"
             )
         return found
 
 
-def _written(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+def _encode_headers(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
     """Encode the headers as UTF-8, so that a system itself rejects a token with odd characters."""
     return [(name.encode(), value.encode()) for name, value in (*headers.items(), ("Accept-Encoding", "identity"))]
 
 
-def _read(host: str, given: httpcore.Response) -> Answer:
+def _read_response(host: str, response: httpcore.Response) -> OutboundResponse:
     """Read the response; PermanentFailure if its body is too large."""
     body = bytearray()
-    for part in given.iter_stream():
+    for part in response.iter_stream():
         body += part
-        if len(body) > LARGEST:
-            raise Never(f"{host} answers with more than {LARGEST // 1024} KB: that is not the system it should be")
-    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in given.headers}
-    return Answer(status=given.status, headers=headers, body=bytes(body))
+        if len(body) > MAX_RESPONSE_BYTES:
+            raise PermanentFailure(
+                f"{host} answers with more than {MAX_RESPONSE_BYTES // 1024} KB: that is not the system it should be"
+            )
+    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
+    return OutboundResponse(status=response.status, headers=headers, body=bytes(body))
 
 
 @cache
-def _authorities() -> ssl.SSLContext:
+def _load_authorities() -> ssl.SSLContext:
     return httpx.create_ssl_context()
 
 
-class _Pinned(httpcore.NetworkBackend):
+class _PinnedBackend(httpcore.NetworkBackend):
     """Connects to the checked addresses only; certificates are still verified against the host name."""
 
     def __init__(self, addresses: Sequence[str], deadline: float) -> None:
@@ -164,18 +170,18 @@ class _Pinned(httpcore.NetworkBackend):
     ) -> httpcore.NetworkStream:
         failed: Exception | None = None
         for number, address in enumerate(self._addresses):
-            share = _left(self._deadline) / (
+            share = _remaining_seconds(self._deadline) / (
                 len(self._addresses) - number
             )  # so that a silent address leaves time for the next
             try:
                 reached = self._network.connect_tcp(address, port, share, local_address, socket_options)
-                return _Bounded(reached, self._deadline)
+                return _DeadlineStream(reached, self._deadline)
             except (httpcore.NetworkError, httpcore.ConnectTimeout) as error:
                 failed = error
         raise failed or httpcore.ConnectError("no address")
 
 
-class _Bounded(httpcore.NetworkStream):
+class _DeadlineStream(httpcore.NetworkStream):
     """A connection with one deadline for everything, however slowly bytes arrive."""
 
     def __init__(self, stream: httpcore.NetworkStream, deadline: float) -> None:
@@ -183,10 +189,10 @@ class _Bounded(httpcore.NetworkStream):
         self._deadline = deadline
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._stream.read(max_bytes, _left(self._deadline))
+        return self._stream.read(max_bytes, _remaining_seconds(self._deadline))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._stream.write(buffer, _left(self._deadline))
+        self._stream.write(buffer, _remaining_seconds(self._deadline))
 
     def close(self) -> None:
         self._stream.close()
@@ -194,14 +200,14 @@ class _Bounded(httpcore.NetworkStream):
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
-        secured = self._stream.start_tls(ssl_context, server_hostname, _left(self._deadline))
-        return _Bounded(secured, self._deadline)
+        secured = self._stream.start_tls(ssl_context, server_hostname, _remaining_seconds(self._deadline))
+        return _DeadlineStream(secured, self._deadline)
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
 
 
-def _left(deadline: float) -> float:
+def _remaining_seconds(deadline: float) -> float:
     """Seconds until the deadline; raises httpcore.ReadTimeout once it has passed."""
     left = deadline - time.monotonic()
     if left <= 0:

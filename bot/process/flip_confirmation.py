@@ -12,37 +12,37 @@ from datetime import UTC, datetime, timedelta
 from core.rollout import commands as c
 from core.rollout.context import ENGINE
 from core.rollout.events import RolledBack, StageEntered, rollout_stream
-from core.rollout.model import Rollout, State
+from core.rollout.model import Rollout, RolloutState
 from core.rollout.plan import StageKind
 from core.rollout.refusal import Conflict
-from core.service import Request, Service
+from core.service import CommandRequest, RolloutService
 from core.store.coordination import processes
 from core.store.log import event_log
 
-MARGIN = 4.0  # seconds beyond `processes.SERVING_SECONDS` until a silent process no longer counts as serving
+SILENCE_MARGIN = 4.0  # seconds beyond `processes.SERVING_SECONDS` until a silent process no longer counts as serving
 DOUBT_AFTER = 60.0  # seconds without confirmation until doubt is recorded
 GIVE_UP_AFTER = timedelta(hours=24)  # of the rollouts' clock, as `Rollout.ended_at` is
-LOOK_EVERY = 2.0  # seconds between two readings of the reports while nothing awaits confirmation
-FORGET_AFTER = 3600.0  # seconds of silence until a process is removed
-LAG = 1.0  # seconds within which this process has certainly learned of a decision
+READ_REPORTS_EVERY = 2.0  # seconds between two readings of the reports while nothing awaits confirmation
+FORGET_PROCESS_AFTER = 3600.0  # seconds of silence until a process is removed
+MAX_NOTICE_DELAY = 1.0  # seconds within which this process has certainly learned of a decision
 SERVING_ROLES = frozenset({"serve", "web"})
 
 
-def real_time() -> datetime:
+def utc_now() -> datetime:
     """The machine's clock in UTC."""
     return datetime.now(UTC)
 
 
 @dataclass(slots=True)
-class _Report:
+class _TrackedReport:
     """The newest report of a process, and when we first saw it (monotonic seconds)."""
 
-    process: processes.Process
+    process: processes.ProcessReport
     changed_at: float
 
 
 @dataclass(slots=True)
-class _Open:
+class _PendingSwitch:
     """A switch that awaits confirmation; `started_at` is in monotonic seconds.
 
     If `start_was_witnessed`, the previous round did not know the decision yet, so `started_at` is within
@@ -50,12 +50,12 @@ class _Open:
     """
 
     position: int
-    began: float
-    witnessed: bool
+    started_at: float
+    start_was_witnessed: bool
     recorded_at: datetime
 
 
-class Confirming:
+class FlipConfirmer:
     """Confirms flips and drills; `confirm_pending` is called periodically.
 
     After its last report a process may serve on for `processes.SERVING_SECONDS` seconds, even if it is cut off from the
@@ -64,66 +64,72 @@ class Confirming:
 
     def __init__(
         self,
-        service: Service,
+        service: RolloutService,
         *,
-        real_now: Callable[[], datetime] = real_time,
+        real_now: Callable[[], datetime] = utc_now,
         elapsed: Callable[[], float] = time.monotonic,
     ) -> None:
         self._service = service
         self._real_now = real_now
         self._elapsed = elapsed
-        self._reports: dict[str, _Report] = {}
-        self._looked_at = float("-inf")
-        self._peeked: tuple[int, float] | None = None  # (end of the log, monotonic seconds) of the previous round
-        self._open: dict[str, _Open] = {}
+        self._reports: dict[str, _TrackedReport] = {}
+        self._reports_read_at = float("-inf")
+        self._previous_round: tuple[int, float] | None = (
+            None  # (end of the log, monotonic seconds) of the previous round
+        )
+        self._pending: dict[str, _PendingSwitch] = {}
 
-    def look(self, now: datetime) -> None:
+    def confirm_pending(self, now: datetime) -> None:
         """Confirm what can be confirmed, and doubt what could not be for a minute. `now` is the rollouts' clock."""
         before = self._elapsed()
-        world = self._service.peek()
-        wanted = [r for r in world.rollouts.values() if _is_asked_about(r, now) or _drill_is_open(r)]
-        if not wanted and before - self._looked_at < LOOK_EVERY:
-            self._peeked = (world.position, before)
+        world = self._service.cached_world()
+        awaiting = [r for r in world.rollouts.values() if _awaits_confirmation(r, now) or _is_drill_open(r)]
+        if not awaiting and before - self._reports_read_at < READ_REPORTS_EVERY:
+            self._previous_round = (world.position, before)
             return
-        self._see()
-        self._open = {r.id: self._opened(r, before) for r in wanted}
-        self._peeked = (world.position, before)
-        for rollout in wanted:
-            if rollout.state is State.ROLLED_BACK:
-                self._confirm_flip(rollout, self._open[rollout.id], now, before)
+        self._read_reports()
+        self._pending = {r.id: self._track_switch(r, before) for r in awaiting}
+        self._previous_round = (world.position, before)
+        for rollout in awaiting:
+            if rollout.state is RolloutState.ROLLED_BACK:
+                self._confirm_flip(rollout, self._pending[rollout.id], now, before)
             else:
-                self._confirm_drill(rollout, self._open[rollout.id], now, before)
+                self._confirm_drill(rollout, self._pending[rollout.id], now, before)
 
-    def _see(self) -> None:
+    def _read_reports(self) -> None:
         """Read the serving processes' reports from the primary database; forget long silent ones."""
-        with self._service.database.reading_newest() as connection:
-            found = [p for p in processes.reported(connection) if p.role in SERVING_ROLES]
-        at = self._looked_at = self._elapsed()
+        with self._service.database.reading_primary() as connection:
+            found = [p for p in processes.load_processes(connection) if p.role in SERVING_ROLES]
+        at = self._reports_read_at = self._elapsed()
         known, self._reports = self._reports, {}
         for process in found:
             old = known.get(process.process_id)
             same = old is not None and old.process.seen_at == process.seen_at
-            self._reports[process.process_id] = _Report(process, old.changed_at if old and same else at)
+            self._reports[process.process_id] = _TrackedReport(process, old.changed_at if old and same else at)
         for name, report in self._reports.items():
-            if at - report.changed_at > FORGET_AFTER:
-                processes.leave(self._service.database, name)
+            if at - report.changed_at > FORGET_PROCESS_AFTER:
+                processes.unregister(self._service.database, name)
 
-    def _opened(self, rollout: Rollout, at: float) -> _Open:
+    def _track_switch(self, rollout: Rollout, at: float) -> _PendingSwitch:
         """The switch that this rollout awaits: the one known already, or its newest decision from the log."""
-        kind = RolledBack if rollout.state is State.ROLLED_BACK else StageEntered
-        known = self._open.get(rollout.id)
+        kind = RolledBack if rollout.state is RolloutState.ROLLED_BACK else StageEntered
+        known = self._pending.get(rollout.id)
         if known is not None and kind is RolledBack:
             return known
         with self._service.database.reading() as connection:
-            recorded = event_log.stream(connection, rollout_stream(rollout.id))
+            recorded = event_log.read_stream(connection, rollout_stream(rollout.id))
         decided = next(r for r in reversed(recorded) if isinstance(r.event, kind))
         if known is not None and known.position == decided.position:
             return known
-        witnessed = self._peeked is not None and self._peeked[0] < decided.position
-        began = self._peeked[1] if witnessed and self._peeked is not None else at
-        return _Open(position=decided.position, began=began, witnessed=witnessed, recorded_at=decided.recorded_at)
+        witnessed = self._previous_round is not None and self._previous_round[0] < decided.position
+        began = self._previous_round[1] if witnessed and self._previous_round is not None else at
+        return _PendingSwitch(
+            position=decided.position, started_at=began, start_was_witnessed=witnessed, recorded_at=decided.recorded_at
+        )
 
-    def _standing(self, position: int, since: float, at: float) -> tuple[list[processes.Process], list[str], list[str]]:
+    def _classify_processes(
+        self, position: int, since: float, at: float
+    ) -> tuple[list[processes.ProcessReport], list[str], list[str]]:
         """(processes that serve `position` or later, names of those that may not yet, names of silent ones).
 
         Silent ones have not reported since `since` and have fallen back to the live version by now.
@@ -132,21 +138,21 @@ class Confirming:
         for name, report in self._reports.items():
             if report.process.position >= position:
                 reached.append(report.process)
-            elif at - report.changed_at <= processes.SERVES_ON + MARGIN:
+            elif at - report.changed_at <= processes.SERVING_SECONDS + SILENCE_MARGIN:
                 missing.append(name)
-            elif report.changed_at > since - processes.SERVES_ON - MARGIN:
+            elif report.changed_at > since - processes.SERVING_SECONDS - SILENCE_MARGIN:
                 unheard.append(name)
         return reached, missing, unheard
 
-    def _confirm_flip(self, rollout: Rollout, one: _Open, now: datetime, at: float) -> None:
+    def _confirm_flip(self, rollout: Rollout, switch: _PendingSwitch, now: datetime, at: float) -> None:
         """Confirm a rollback once all processes and the driven flag have switched; doubt it after `DOUBT_AFTER`."""
-        reached, missing, unheard = self._standing(one.position, one.began, at)
-        living = [p for p in reached if self._is_heard(p, at)]
-        flag = _flag_missing(rollout)
-        waited = at - one.began
+        reached, missing, unheard = self._classify_processes(switch.position, switch.started_at, at)
+        living = [p for p in reached if self._is_alive(p, at)]
+        flag = _list_unconfirmed_flags(rollout)
+        waited = at - switch.started_at
         command: c.Command
         if living and not missing and not flag:
-            seconds = waited if unheard else self._seconds(reached, one, waited)
+            seconds = waited if unheard else self._measure_seconds(reached, switch, waited)
             seconds = max(seconds, rollout.flag.seconds if rollout.flag is not None else 0.0)
             command = c.ConfirmFlip(seconds=seconds, processes=len(living), unheard=tuple(unheard) or None)
         elif waited > DOUBT_AFTER and not rollout.flip_doubted:
@@ -154,51 +160,53 @@ class Confirming:
             command = c.DoubtFlip(seconds=waited, missing=tuple(names))
         else:
             return
-        self._hand_in(rollout, command, f"flip:{one.position}:{type(command).__name__}", now)
+        self._submit_command(rollout, command, f"flip:{switch.position}:{type(command).__name__}", now)
 
-    def _confirm_drill(self, rollout: Rollout, one: _Open, now: datetime, at: float) -> None:
+    def _confirm_drill(self, rollout: Rollout, switch: _PendingSwitch, now: datetime, at: float) -> None:
         """Record a rollback drill once all processes have switched."""
-        reached, missing, unheard = self._standing(one.position, one.began, at)
-        if any(self._is_heard(p, at) for p in reached) and not missing:
-            waited = at - one.began
-            seconds = waited if unheard else self._seconds(reached, one, waited)
-            self._hand_in(rollout, c.RecordDrill(seconds=seconds), f"drill:{one.position}", now)
+        reached, missing, unheard = self._classify_processes(switch.position, switch.started_at, at)
+        if any(self._is_alive(p, at) for p in reached) and not missing:
+            waited = at - switch.started_at
+            seconds = waited if unheard else self._measure_seconds(reached, switch, waited)
+            self._submit_command(rollout, c.RecordDrill(seconds=seconds), f"drill:{switch.position}", now)
 
-    def _is_heard(self, process: processes.Process, at: float) -> bool:
+    def _is_alive(self, process: processes.ProcessReport, at: float) -> bool:
         """Whether the process has reported recently enough to count as serving."""
-        return at - self._reports[process.process_id].changed_at <= processes.SERVES_ON + MARGIN
+        return at - self._reports[process.process_id].changed_at <= processes.SERVING_SECONDS + SILENCE_MARGIN
 
-    def _seconds(self, reached: Iterable[processes.Process], one: _Open, waited: float) -> float:
+    def _measure_seconds(
+        self, reached: Iterable[processes.ProcessReport], switch: _PendingSwitch, waited: float
+    ) -> float:
         """Seconds until all had switched, by the processes' own clocks; if a clock was set meanwhile, the time that
         this process has waited."""
-        told = max((p.reached_at - one.recorded_at).total_seconds() for p in reached)
-        if told < 0 or (one.witnessed and told > waited + LAG):
+        reported = max((p.reached_at - switch.recorded_at).total_seconds() for p in reached)
+        if reported < 0 or (switch.start_was_witnessed and reported > waited + MAX_NOTICE_DELAY):
             return waited
-        return told
+        return reported
 
-    def _hand_in(self, rollout: Rollout, command: c.Command, command_id: str, now: datetime) -> None:
-        asked = Request(command=command, command_id=command_id, by=ENGINE, at=now, rollout=rollout.id)
+    def _submit_command(self, rollout: Rollout, command: c.Command, command_id: str, now: datetime) -> None:
+        asked = CommandRequest(command=command, command_id=command_id, by=ENGINE, at=now, rollout=rollout.id)
         try:
             self._service.handle(asked)
         except Conflict:
             return  # another worker recorded it first, with slightly different seconds
 
 
-def _is_asked_about(rollout: Rollout, now: datetime) -> bool:
+def _awaits_confirmation(rollout: Rollout, now: datetime) -> bool:
     """Whether a rollback still awaits confirmation; after `GIVE_UP_AFTER` it is left as doubted."""
-    if rollout.state is not State.ROLLED_BACK or rollout.flip is not None or rollout.ended_at is None:
+    if rollout.state is not RolloutState.ROLLED_BACK or rollout.flip is not None or rollout.ended_at is None:
         return False
     return now - rollout.ended_at < GIVE_UP_AFTER
 
 
-def _flag_missing(rollout: Rollout) -> tuple[str, ...]:
+def _list_unconfirmed_flags(rollout: Rollout) -> tuple[str, ...]:
     """The driven flag system's title, unless the flag was read back as 0 % since the rollback."""
     if rollout.plan.drives is None or (rollout.flag is not None and rollout.flag.percent == 0):
         return ()
     return (rollout.plan.drives.title,)
 
 
-def _drill_is_open(rollout: Rollout) -> bool:
+def _is_drill_open(rollout: Rollout) -> bool:
     stage = rollout.stage
-    drilling = stage is not None and stage.kind is StageKind.ROLLBACK_DRILL and rollout.under_way
+    drilling = stage is not None and stage.kind is StageKind.ROLLBACK_DRILL and rollout.is_under_way
     return drilling and rollout.stage_index not in rollout.drilled

@@ -11,41 +11,41 @@ from datetime import datetime
 
 
 @dataclass(frozen=True, slots=True)
-class _Newest:
+class _NewestLook:
     look: tuple[int, datetime | None]  # (number, date), as `looks.load_look_count` returns them
     changed_at: float
-    older: float  # age in seconds when first seen, by its date
+    initial_age: float  # age in seconds when first seen, by its date
 
 
-class Lookout:
+class LookAgeTracker:
     """Tracks the age of each rollout's newest look from periodic readings; thread-safe."""
 
     def __init__(self, elapsed: Callable[[], float] = time.monotonic) -> None:
         self._elapsed = elapsed
-        self._newest: dict[str, _Newest] = {}
+        self._newest: dict[str, _NewestLook] = {}
         self._lock = threading.Lock()
 
-    def saw(self, newest: Mapping[str, tuple[int, datetime | None]], now: datetime) -> None:
+    def record_newest(self, newest: Mapping[str, tuple[int, datetime | None]], now: datetime) -> None:
         """Track exactly these rollouts, which should be looked at, with their newest looks."""
         at = self._elapsed()
         with self._lock:
-            self._newest = {rollout: self._one(rollout, look, at, now) for rollout, look in newest.items()}
+            self._newest = {rollout: self._track_look(rollout, look, at, now) for rollout, look in newest.items()}
 
-    def _one(self, rollout: str, look: tuple[int, datetime | None], at: float, now: datetime) -> _Newest:
+    def _track_look(self, rollout: str, look: tuple[int, datetime | None], at: float, now: datetime) -> _NewestLook:
         known = self._newest.get(rollout)
         if known is not None and known.look == look:
             return known
         # The date counts only for a rollout not tracked before: a look that arrives while tracked is new.
         dated = look[1]
         older = max(0.0, (now - dated).total_seconds()) if known is None and dated is not None else 0.0
-        return _Newest(look, at, older)
+        return _NewestLook(look, at, older)
 
-    def ages(self) -> Mapping[str, float]:
+    def compute_ages(self) -> Mapping[str, float]:
         """Rollout to seconds since its newest look, or since tracking began if it had none."""
         at = self._elapsed()
-        return {rollout: at - one.changed_at + one.older for rollout, one in self._newest.items()}
+        return {rollout: at - one.changed_at + one.initial_age for rollout, one in self._newest.items()}
 
-    def unwatched(self, after: float) -> frozenset[str]:
+    def find_unwatched(self, after: float) -> frozenset[str]:
         """The rollouts without a new look for more than `after` seconds of this process's own tracking."""
         at = self._elapsed()
         return frozenset(rollout for rollout, one in self._newest.items() if at - one.changed_at > after)

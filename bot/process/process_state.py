@@ -8,79 +8,79 @@ from typing import Generic, Protocol, TypeVar
 T = TypeVar("T")
 
 
-class Standing(Protocol):
+class ProcessStatus(Protocol):
     """The status of this process; `SnapshotServer` implements it."""
 
     @property
-    def blind(self) -> str:
+    def failsafe_reason(self) -> str:
         """Why this process serves everybody the live version; empty while it is up to date with the log."""
 
     @property
-    def since_report(self) -> float:
+    def seconds_since_report(self) -> float:
         """Seconds since this process last wrote a report."""
 
     @property
-    def unwatched(self) -> frozenset[str]:
+    def unwatched_rollouts(self) -> frozenset[str]:
         """Rollouts that have had no look for too long."""
 
     def look_ages(self) -> Mapping[str, float]:
         """Rollout to seconds since its newest look."""
 
 
-class Alone:
+class StandaloneStatus:
     """The status of a program that does not follow the log: always fine."""
 
-    blind = ""
-    since_report = 0.0
-    unwatched: frozenset[str] = frozenset()
+    failsafe_reason = ""
+    seconds_since_report = 0.0
+    unwatched_rollouts: frozenset[str] = frozenset()
 
     def look_ages(self) -> Mapping[str, float]:
         return {}
 
 
-class NoAnswer(Exception):
+class DatabaseSilent(Exception):
     """The database has not answered a query that was sent `seconds` ago."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(f"The database has not answered for {seconds:.0f} s.")
 
 
-class _Asked(Generic[T]):
+class _QueryRun(Generic[T]):
     def __init__(self) -> None:
-        self.at = time.monotonic()
-        self.over = threading.Event()
-        self.answer: T | None = None
+        self.started_at = time.monotonic()
+        self.finished = threading.Event()
+        self.result: T | None = None
         self.error: Exception | None = None
 
 
-class Question(Generic[T]):
+class BackgroundQuery(Generic[T]):
     """Runs a query in its own thread, one at a time, so that a silent database blocks at most one thread however often
     it is asked."""
 
-    def __init__(self, ask: Callable[[], T], name: str) -> None:
-        self._ask = ask
+    def __init__(self, query: Callable[[], T], name: str) -> None:
+        self._query = query
         self._name = name
         self._lock = threading.Lock()
-        self._under_way: _Asked[T] | None = None
+        self._current_run: _QueryRun[T] | None = None
 
-    def answer(self, within: float) -> T:
+    def wait_for_result(self, timeout: float) -> T:
         """The query's result; raises DatabaseSilent after `timeout` seconds, or what the query raised."""
         with self._lock:
-            asked = self._under_way
+            asked = self._current_run
             if asked is None:
-                asked = self._under_way = _Asked()
-                threading.Thread(target=self._run, args=(asked,), name=self._name, daemon=True).start()
-        if not asked.over.wait(within):
-            raise NoAnswer(time.monotonic() - asked.at)
+                asked = self._current_run = _QueryRun()
+                threading.Thread(target=self._run_query, args=(asked,), name=self._name, daemon=True).start()
+        if not asked.finished.wait(timeout):
+            raise DatabaseSilent(time.monotonic() - asked.started_at)
         if asked.error is not None:
             raise asked.error
-        return asked.answer  # type: ignore[return-value]
+        return asked.result  # type: ignore[return-value]
 
-    def _run(self, asked: _Asked[T]) -> None:
+    def _run_query(self, run: _QueryRun[T]) -> None:
         try:
-            asked.answer = self._ask()
+            run.result = self._query()
         except Exception as error:  # noqa: BLE001 - whoever waits for the answer gets it
-            asked.error = error
+            run.error = error
         with self._lock:
-            self._under_way = None
-        asked.over.set()
+            self._current_run = None
+        run.finished.set()

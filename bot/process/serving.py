@@ -13,37 +13,39 @@ from functools import partial
 import structlog
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from bot.process.look_age import Lookout
-from bot.process.outage import AGAIN, Outage, reason
+from bot.process.look_age import LookAgeTracker
+from bot.process.outage import REPEAT_LOG_AFTER, DatabaseOutage, format_reason
 from core.flags.snapshot import Snapshot
 from core.rollout import exposure
 from core.rollout.policy import Unwatched
 from core.rollout.world import World
-from core.service import Service
+from core.service import RolloutService
 from core.store.coordination import processes
-from core.store.database.connections import refusal_of_writes
-from core.store.errors import StoreError, UnknownEvent, Unwritable
-from core.store.log.append_notifications import Wakeups
+from core.store.database.connections import explain_write_refusal
+from core.store.errors import DatabaseUnwritable, StoreError, UnknownEvent
+from core.store.log.append_notifications import AppendListener
 from core.store.observations import looks
 
 log = structlog.get_logger()
 
-POLL = 0.4  # seconds between two readings of the log, unless a notification comes sooner
-REPORT = processes.REPORT_EVERY
-STOP_WITHIN = 2.0  # seconds that a silent database may delay a stopping process
-BLIND_AFTER = processes.SERVES_ON  # seconds since the newest report, after which everybody gets the live version
+POLL_SECONDS = 0.4  # seconds between two readings of the log, unless a notification comes sooner
+REPORT_SECONDS = processes.REPORT_INTERVAL_SECONDS
+STOP_TIMEOUT = 2.0  # seconds that a silent database may delay a stopping process
+FAILSAFE_AFTER = (
+    processes.SERVING_SECONDS
+)  # seconds since the newest report, after which everybody gets the live version
 UNWATCHED_AFTER = timedelta(minutes=5)
 
 # CLOCK_BOOTTIME, where available, also counts while the machine sleeps: the other processes do not sleep with it.
-_elapsed = partial(time.clock_gettime, getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+_monotonic_seconds = partial(time.clock_gettime, getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
-def real_time() -> datetime:
+def utc_now() -> datetime:
     """The machine's clock in UTC."""
     return datetime.now(UTC)
 
 
-class Serving:
+class SnapshotServer:
     """Follows the log in a thread, reports the position it has reached, and serves a snapshot from memory.
 
     Without a fresh report, or at an event of a newer release that it cannot read, this process cannot know whether a
@@ -53,80 +55,80 @@ class Serving:
 
     def __init__(
         self,
-        service: Service,
+        service: RolloutService,
         *,
         process_id: str,
         role: str,
-        now: Callable[[], datetime] = real_time,
+        now: Callable[[], datetime] = utc_now,
         unwatched_after: timedelta = UNWATCHED_AFTER,
-        outage: Outage | None = None,
+        outage: DatabaseOutage | None = None,
     ) -> None:
         self._service = service
         self._process_id = process_id
         self._role = role
         self._now = now
         self._unwatched_after = unwatched_after.total_seconds()
-        self._outage = outage or Outage()
-        self._lookout = Lookout()
-        self._newest = exposure.seen(service.peek())
-        self._served = self._newest.snapshot
-        self._live: tuple[Snapshot, Snapshot] | None = (
+        self._outage = outage or DatabaseOutage()
+        self._look_age_tracker = LookAgeTracker()
+        self._cached_snapshot = exposure.build_cached_snapshot(service.cached_world())
+        self._served_snapshot = self._cached_snapshot.snapshot
+        self._live_snapshot_cache: tuple[Snapshot, Snapshot] | None = (
             None  # (newest snapshot, the same with everybody on the live version)
         )
-        self._unwatched: frozenset[str] = frozenset()
+        self._withdrawn_surfaces: frozenset[str] = frozenset()
         self._changed = threading.Event()
         self._stopping = threading.Event()
-        self._blind = ""  # why everybody gets the live version
-        self._knowing = threading.Lock()
-        self._informed_at = _elapsed()
-        self._doubted_at = float("-inf")
-        self._reported: tuple[int, float] = (
+        self._failsafe_reason = ""  # why everybody gets the live version
+        self._state_lock = threading.Lock()
+        self._informed_at = _monotonic_seconds()
+        self._rollback_unwritten_at = float("-inf")
+        self._newest_report: tuple[int, float] = (
             -1,
             float("-inf"),
         )  # (position, start in monotonic seconds) of the newest report written
-        self._wrong = ""
-        self._complained = ""
-        self._deaf_since = float("-inf")
-        self._watch = threading.Thread(target=self._keep_watch, name="watch", daemon=True)
-        self._thread = threading.Thread(target=self._follow, name="serving", daemon=True)
-        self._wakeups = Wakeups(service.database, self._changed.set, self._deaf)
-        service.folds.on_change(self._rebuild)
-        service.on_unwritten(self._doubt)
+        self._last_error = ""
+        self._logged_error = ""
+        self._listen_lost_logged_at = float("-inf")
+        self._watchdog_thread = threading.Thread(target=self._watch_report_age, name="watch", daemon=True)
+        self._follow_thread = threading.Thread(target=self._follow_log, name="serving", daemon=True)
+        self._wakeups = AppendListener(service.database, self._changed.set, self._on_listen_lost)
+        service.world_cache.on_change(self._rebuild_snapshot)
+        service.on_rollback_unwritten(self._on_rollback_unwritten)
 
     def snapshot(self) -> Snapshot:
         """The immutable snapshot to serve now. It checks the report's age itself and does not rely on the watchdog."""
-        if self._blind or _elapsed() - self._informed_at > BLIND_AFTER:
-            return self._everybody_on_live()
-        return self._served
+        if self._failsafe_reason or _monotonic_seconds() - self._informed_at > FAILSAFE_AFTER:
+            return self._get_live_snapshot()
+        return self._served_snapshot
 
     @property
-    def blind(self) -> str:
+    def failsafe_reason(self) -> str:
         """Why this process is in fail-safe and serves everybody the live version; empty while it is informed."""
-        if not self._blind and _elapsed() - self._informed_at > BLIND_AFTER:
-            return self._why_too_old()
-        return self._blind
+        if not self._failsafe_reason and _monotonic_seconds() - self._informed_at > FAILSAFE_AFTER:
+            return self._describe_report_age()
+        return self._failsafe_reason
 
     @property
-    def since_report(self) -> float:
+    def seconds_since_report(self) -> float:
         """Seconds since this process began the newest report that was written."""
-        return _elapsed() - self._informed_at
+        return _monotonic_seconds() - self._informed_at
 
     def look_ages(self) -> Mapping[str, float]:
         """Rollout to seconds since its newest look, for rollouts that should be looked at."""
-        return self._lookout.ages()
+        return self._look_age_tracker.compute_ages()
 
     @property
-    def unwatched(self) -> frozenset[str]:
+    def unwatched_rollouts(self) -> frozenset[str]:
         """Rollouts without a look for `unwatched_after`."""
-        return self._lookout.unwatched(self._unwatched_after)
+        return self._look_age_tracker.find_unwatched(self._unwatched_after)
 
     def start(self) -> None:
         """Read the whole log and report this process before it serves anybody; then follow the log."""
-        self._informed_at = _elapsed()
-        self._service.world()
-        self._round()
-        self._thread.start()
-        self._watch.start()
+        self._informed_at = _monotonic_seconds()
+        self._service.load_world()
+        self._read_and_report()
+        self._follow_thread.start()
+        self._watchdog_thread.start()
         self._wakeups.start()
 
     def stop(self) -> None:
@@ -134,86 +136,88 @@ class Serving:
         self._stopping.set()
         self._changed.set()
         self._wakeups.stop()
-        for thread in (self._thread, self._watch):
+        for thread in (self._follow_thread, self._watchdog_thread):
             if thread.is_alive():
-                thread.join(STOP_WITHIN)
-        if self._thread.is_alive():
+                thread.join(STOP_TIMEOUT)
+        if self._follow_thread.is_alive():
             log.warning("the database does not answer; others wait until this process is forgotten")
             return
         try:
-            processes.leave(self._service.database, self._process_id)
+            processes.unregister(self._service.database, self._process_id)
         except (StoreError, SQLAlchemyError) as error:
-            log.warning("the database is away; others wait until this process is forgotten", why=reason(error))
+            log.warning("the database is away; others wait until this process is forgotten", why=format_reason(error))
 
-    def _rebuild(self, world: World) -> None:
+    def _rebuild_snapshot(self, world: World) -> None:
         """Compute the snapshot of a changed world, and have the new position reported."""
-        with self._knowing:
-            self._newest = exposure.seen(world, self._newest)
-            self._choose()
+        with self._state_lock:
+            self._cached_snapshot = exposure.build_cached_snapshot(world, self._cached_snapshot)
+            self._select_served_snapshot()
         self._changed.set()
 
-    def _choose(self) -> None:
+    def _select_served_snapshot(self) -> None:
         """Set the snapshot to serve: the newest, less surfaces that are withdrawn because nobody looks at them."""
-        snapshot = self._newest.snapshot
-        self._served = snapshot.withdrawn(self._unwatched) if self._unwatched else snapshot
+        snapshot = self._cached_snapshot.snapshot
+        self._served_snapshot = (
+            snapshot.with_live_only(self._withdrawn_surfaces) if self._withdrawn_surfaces else snapshot
+        )
 
-    def _everybody_on_live(self) -> Snapshot:
+    def _get_live_snapshot(self) -> Snapshot:
         """The newest snapshot with everybody on the live version."""
-        snapshot, kept = self._newest.snapshot, self._live
+        snapshot, kept = self._cached_snapshot.snapshot, self._live_snapshot_cache
         if kept is None or kept[0] is not snapshot:
-            kept = self._live = (snapshot, snapshot.withdrawn())
+            kept = self._live_snapshot_cache = (snapshot, snapshot.with_live_only())
         return kept[1]
 
-    def _follow(self) -> None:
+    def _follow_log(self) -> None:
         while not self._stopping.is_set():
             try:
-                self._round()
+                self._read_and_report()
             except UnknownEvent as unknown:
-                self._go_blind(str(unknown))
+                self._enter_failsafe(str(unknown))
             except Exception as error:
                 # The database is unavailable: serve the last snapshot for a while, and try again.
-                self._wrong = _wrong(error)
-                if not self._outage.noted(error) and self._complained != self._wrong:
-                    self._complained = self._wrong
+                self._last_error = _describe_error(error)
+                if not self._outage.record_failure(error) and self._logged_error != self._last_error:
+                    self._logged_error = self._last_error
                     log.exception("cannot follow the log")
-            self._changed.wait(POLL)
+            self._changed.wait(POLL_SECONDS)
             self._changed.clear()
 
-    def _round(self) -> None:
+    def _read_and_report(self) -> None:
         """Read the log and report the position reached; only a report that was written counts."""
-        asked_at = _elapsed()
-        self._service.world()
-        position = self._newest.snapshot.position
-        reported, reported_at = self._reported
+        asked_at = _monotonic_seconds()
+        self._service.load_world()
+        position = self._cached_snapshot.snapshot.position
+        reported, reported_at = self._newest_report
         if position < reported:
             log.error("the database has lost the end of the log; what is left was read anew", position=position)
-        if position == reported and asked_at - reported_at < REPORT:
+        if position == reported and asked_at - reported_at < REPORT_SECONDS:
             return
-        end = processes.report(self._service.database, self._process_id, self._role, position, real_time())
-        if end > position and self._service.world().position < end:
-            self._service.database.renew()
-            raise Unwritable("the log is read from a server that lacks the end of the one that is written to")
-        self._reported = (position, asked_at)
-        self._watch_over_looks()
-        self._see(asked_at)
+        end = processes.report_alive(self._service.database, self._process_id, self._role, position, utc_now())
+        if end > position and self._service.load_world().position < end:
+            self._service.database.reconnect()
+            raise DatabaseUnwritable("the log is read from a server that lacks the end of the one that is written to")
+        self._newest_report = (position, asked_at)
+        self._update_unwatched()
+        self._mark_informed(asked_at)
 
-    def _watch_over_looks(self) -> None:
+    def _update_unwatched(self) -> None:
         """Track the looks of exposed rollouts, and withdraw the unwatched ones if the policy says so."""
         if self._role == "worker":
             return
-        world = self._service.peek()
-        exposed = [r for r in world.open if r.is_looked_at]
+        world = self._service.cached_world()
+        exposed = [r for r in world.open_rollouts if r.is_looked_at]
         newest: dict[str, tuple[int, datetime | None]] = {}
         if exposed:
             with self._service.database.reading() as connection:
-                newest = {r.id: looks.newest(connection, r.id) for r in exposed}
-        self._lookout.saw(newest, self._now())
-        unwatched = self.unwatched if world.policy.when_unwatched is Unwatched.WITHDRAW else frozenset()
+                newest = {r.id: looks.load_count_and_time(connection, r.id) for r in exposed}
+        self._look_age_tracker.record_newest(newest, self._now())
+        unwatched = self.unwatched_rollouts if world.policy.when_unwatched is Unwatched.WITHDRAW else frozenset()
         surfaces = frozenset(r.plan.surface for r in exposed if r.id in unwatched)
-        with self._knowing:
-            before, self._unwatched = self._unwatched, surfaces
+        with self._state_lock:
+            before, self._withdrawn_surfaces = self._withdrawn_surfaces, surfaces
             if before != surfaces:
-                self._choose()
+                self._select_served_snapshot()
         for surface in surfaces - before:
             log.error(
                 "nobody looks at its rollout: everybody gets the live version until somebody does", surface=surface
@@ -221,54 +225,58 @@ class Serving:
         for surface in before - surfaces:
             log.warning("its rollout is looked at again", surface=surface)
 
-    def _keep_watch(self) -> None:
+    def _watch_report_age(self) -> None:
         """Enter fail-safe once the report is too old; in a thread, since a silent database may block the other for
         hours."""
-        while not self._stopping.wait(min(POLL, BLIND_AFTER / 4)):
-            if _elapsed() - self._informed_at > BLIND_AFTER:
-                self._go_blind(self._why_too_old(), unless_seen=True)
+        while not self._stopping.wait(min(POLL_SECONDS, FAILSAFE_AFTER / 4)):
+            if _monotonic_seconds() - self._informed_at > FAILSAFE_AFTER:
+                self._enter_failsafe(self._describe_report_age(), unless_informed=True)
 
-    def _why_too_old(self) -> str:
-        return f"{self._wrong or 'the log did not answer'} for {BLIND_AFTER:.0f} s"
+    def _describe_report_age(self) -> str:
+        return f"{self._last_error or 'the log did not answer'} for {FAILSAFE_AFTER:.0f} s"
 
-    def _deaf(self, why: str) -> None:
+    def _on_listen_lost(self, why: str) -> None:
         """Log, at most once a minute, that database notifications are lost and changes are found by polling."""
-        if _elapsed() - self._deaf_since >= AGAIN:
-            self._deaf_since = _elapsed()
+        if _monotonic_seconds() - self._listen_lost_logged_at >= REPEAT_LOG_AFTER:
+            self._listen_lost_logged_at = _monotonic_seconds()
             log.warning("not told by the database what is new, for a while; looking more slowly", why=why)
 
-    def _doubt(self, why: str) -> None:
+    def _on_rollback_unwritten(self, why: str) -> None:
         """A rollback was asked for here but could not be written: enter fail-safe at once."""
-        self._doubted_at = _elapsed()
-        self._go_blind(f"a rollback could not be written: {why}")
+        self._rollback_unwritten_at = _monotonic_seconds()
+        self._enter_failsafe(f"a rollback could not be written: {why}")
 
-    def _go_blind(self, why: str, *, unless_seen: bool = False) -> None:
+    def _enter_failsafe(self, why: str, *, unless_informed: bool = False) -> None:
         """Serve everybody the live version until informed again; `unless_informed` first checks the report's age."""
-        with self._knowing:
-            if self._blind or (unless_seen and _elapsed() - self._informed_at <= BLIND_AFTER):
+        with self._state_lock:
+            if self._failsafe_reason or (
+                unless_informed and _monotonic_seconds() - self._informed_at <= FAILSAFE_AFTER
+            ):
                 return
-            self._blind = why
+            self._failsafe_reason = why
         log.error("everybody gets the live version until this process is informed again", why=why)
 
-    def _see(self, asked_at: float) -> None:
+    def _mark_informed(self, asked_at: float) -> None:
         """Count a completed round from `asked_at`, when it began, as its answer may have taken long; leave
         fail-safe."""
-        if _elapsed() - asked_at > BLIND_AFTER or asked_at <= self._doubted_at:
+        if _monotonic_seconds() - asked_at > FAILSAFE_AFTER or asked_at <= self._rollback_unwritten_at:
             return  # too old to count; the next round may be fresh
-        if _elapsed() - self._informed_at > BLIND_AFTER:
-            self._go_blind(self._why_too_old())  # log it: `snapshot` served the live version for that moment
-        with self._knowing:
-            self._informed_at, self._wrong, self._complained = asked_at, "", ""
-            was_blind, self._blind = self._blind, ""
-        self._outage.over()
-        if was_blind:
-            log.warning("this process is informed again", why=f"it was not: {was_blind}")
+        if _monotonic_seconds() - self._informed_at > FAILSAFE_AFTER:
+            self._enter_failsafe(
+                self._describe_report_age()
+            )  # log it: `snapshot` served the live version for that moment
+        with self._state_lock:
+            self._informed_at, self._last_error, self._logged_error = asked_at, "", ""
+            previous_reason, self._failsafe_reason = self._failsafe_reason, ""
+        self._outage.record_recovery()
+        if previous_reason:
+            log.warning("this process is informed again", why=f"it was not: {previous_reason}")
 
 
-def _wrong(error: Exception) -> str:
+def _describe_error(error: Exception) -> str:
     """What went wrong; the caller appends for how long."""
-    if isinstance(error, DBAPIError) and (refused := refusal_of_writes(error)):
+    if isinstance(error, DBAPIError) and (refused := explain_write_refusal(error)):
         return f"the log took no report ({refused})"
-    if isinstance(error, Unwritable):
-        return f"the log took no report ({reason(error).removeprefix('Nothing was written: ').rstrip('.')})"
+    if isinstance(error, DatabaseUnwritable):
+        return f"the log took no report ({format_reason(error).removeprefix('Nothing was written: ').rstrip('.')})"
     return f"the log did not answer ({type(error).__name__})"

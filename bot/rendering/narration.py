@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from bot.rendering import headline, wording
 from core.rollout import gates
-from core.rollout.model import Rollout, State
+from core.rollout.model import Rollout, RolloutState
 
 BEFORE = (
     "Rampart is starting, with a small Slack and simulated users of a support assistant.",
@@ -16,29 +16,29 @@ def tell(rollout: Rollout, now: datetime, *, pace: float, yours: bool) -> tuple[
     """(now, next) as plain text. `pace` is how fast the rollout's clock goes; `yours`: only the reader presses."""
     left = _Left(now, pace)
     match rollout.state:
-        case State.PLANNED:
+        case RolloutState.PLANNED:
             return _planned(rollout, left, yours=yours)
-        case State.RUNNING:
+        case RolloutState.RUNNING:
             return _running(rollout, left)
-        case State.WAITING:
+        case RolloutState.WAITING:
             return (
-                f"{rollout.id} waits: {gates.missing(rollout)}.",
+                f"{rollout.id} waits: {gates.describe_missing_approvals(rollout)}.",
                 "Approve in the thread of its card; until then nothing grows.",
             )
-        case State.ON_HOLD:
+        case RolloutState.ON_HOLD:
             why = rollout.hold.text if rollout.hold is not None else ""
             return f"{rollout.id} is on hold: {why}.", "Resume it or roll it back, with the buttons of its card."
-        case State.PAUSED:
+        case RolloutState.PAUSED:
             return f"{rollout.id} is paused: nothing grows.", "Resume it or roll it back, with the buttons of its card."
-        case State.ROLLED_BACK:
+        case RolloutState.ROLLED_BACK:
             return _rolled_back(rollout)
-        case State.DONE:
+        case RolloutState.DONE:
             new = rollout.plan.to_version
             return (
                 f"{rollout.id} is done: no limit was broken, and everyone gets {new}.",
                 "Its card keeps the button to roll back.",
             )
-        case State.ABANDONED:
+        case RolloutState.ABANDONED:
             return (
                 f"{rollout.id} was abandoned before anybody got it.",
                 "Apply a file of your own, or stop with Ctrl-C.",
@@ -60,13 +60,13 @@ class _Left:
 def _planned(rollout: Rollout, left: _Left, *, yours: bool) -> tuple[str, str]:
     version = rollout.plan.to_version
     turn = "The first story is over, and it is your turn. " if yours else ""
-    if rollout.start is not None and gates.is_open(rollout):
-        percent = wording.percent(next((s.percent for s in rollout.plan.stages if s.exposes), 0.0))
+    if rollout.start is not None and gates.is_approved(rollout):
+        percent = wording.format_percent(next((s.percent for s in rollout.plan.stages if s.has_exposure), 0.0))
         return (
             f"{rollout.id} is approved and scheduled: the notices have to stand for a minute of its clock first.",
             f"It starts by itself {left.until(rollout.start)}: {percent} of the users get {version}.",
         )
-    if rollout.request is not None and not gates.is_open(rollout):
+    if rollout.request is not None and not gates.is_approved(rollout):
         who = "Be Lee and press Approve in the thread of its card" if yours else "Lee, a lead, approves in its thread"
         return (
             f"{turn}{rollout.id} is planned: its card is in #ai-rollouts, a notice each in #support and #marketing.",
@@ -79,18 +79,21 @@ def _planned(rollout: Rollout, left: _Left, *, yours: bool) -> tuple[str, str]:
 def _running(rollout: Rollout, left: _Left) -> tuple[str, str]:
     seen = ""
     if rollout.evidence is not None:
-        requests = wording.plural(round(rollout.evidence.canary_requests), "request")
+        requests = wording.pluralize(round(rollout.evidence.canary_requests), "request")
         seen = f", {requests} on it at the last evidence"
     old, new = rollout.plan.from_version, rollout.plan.to_version
     if rollout.percent >= 100:
         now = f"Everyone gets {new}{seen}; {old} stays one step away."
     else:
-        now = f"{wording.percent(rollout.percent)} of the users get {new}{seen}; they are compared with the others."
-    at = headline.next_step_at(rollout)
+        now = (
+            f"{wording.format_percent(rollout.percent)} of the users get {new}{seen}; they are compared with the "
+            "others."
+        )
+    at = headline.min_hold_ends_at(rollout)
     soon = "as soon as enough was seen" if left.until(at) == "now" else f"{left.until(at)} at the earliest"
     return (
         now,
-        f"{headline.following(rollout)}, {soon}; if it breaks an agreed limit, everyone is back on {old}.",
+        f"{headline.next_stage_label(rollout)}, {soon}; if it breaks an agreed limit, everyone is back on {old}.",
     )
 
 
@@ -101,7 +104,7 @@ def _rolled_back(rollout: Rollout) -> tuple[str, str]:
             f"{rollout.id} is being rolled back: everyone gets {old} again.",
             "Every process has to report that it serves it; then the alert says how long it took.",
         )
-    took = f" It took {wording.duration(rollout.flip.seconds)}." if rollout.flip is not None else ""
+    took = f" It took {wording.format_duration(rollout.flip.seconds)}." if rollout.flip is not None else ""
     return (
         f"{rollout.id} was rolled back: everyone gets {old} again.{took}",
         "Read the alert in #ai-rollouts, and what #support and #marketing were told.",

@@ -9,51 +9,54 @@ from core.rollout.plan import Stage, StageKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Dates:
+class RolloutDates:
     """When the first customers and when all customers get the new version; None while no start is known."""
 
-    fixed: bool  # the start has a set date, as opposed to "not before"
-    begins: datetime | None
-    everyone: datetime | None
+    has_fixed_start: bool  # the start has a set date, as opposed to "not before"
+    first_customers_at: datetime | None
+    everyone_at: datetime | None
     first_percent: float
-    until_everyone: timedelta  # from the first customers to all of them, with every hold at its minimum
+    time_to_everyone: timedelta  # from the first customers to all of them, with every hold at its minimum
 
 
-def dates(rollout: Rollout, at: datetime) -> Dates:
+def estimate_dates(rollout: Rollout, at: datetime) -> RolloutDates:
     """The earliest dates, assuming every stage lasts its minimum hold; `at` is when the notice goes out."""
-    steps = _public(rollout)
+    steps = _customer_stages(rollout)
     before = sum((s.min_hold for s in rollout.plan.stages[: steps[0][0]]), timedelta(0)) if steps else timedelta(0)
     spread = sum((s.min_hold for _, s in steps if s.percent < 100), timedelta(0))
     start = rollout.started_at or rollout.start
-    leads = [n.before for n in rollout.plan.told_before if n.before is not None]
+    leads = [n.before for n in rollout.plan.stakeholder_notices if n.before is not None]
     earliest = start or (at + max(leads) if leads else None)
     begins = earliest + before if earliest is not None else None
-    return Dates(
-        fixed=start is not None,
-        begins=begins,
-        everyone=begins + spread if begins is not None else None,
+    return RolloutDates(
+        has_fixed_start=start is not None,
+        first_customers_at=begins,
+        everyone_at=begins + spread if begins is not None else None,
         first_percent=steps[0][1].percent if steps else 100.0,
-        until_everyone=spread,
+        time_to_everyone=spread,
     )
 
 
-def _public(rollout: Rollout) -> list[tuple[int, Stage]]:
+def _customer_stages(rollout: Rollout) -> list[tuple[int, Stage]]:
     return [
         (i, s)
         for i, s in enumerate(rollout.plan.stages)
-        if s.exposes and s.kind not in {StageKind.COHORT, StageKind.BAKE}
+        if s.has_exposure and s.kind not in {StageKind.COHORT, StageKind.BAKE}
     ]
 
 
-def begins(known: Dates, zone: str) -> str:
+def format_start(schedule: RolloutDates, zone: str) -> str:
     """The opening of a sentence about the start: `On …`, `Not before …`, or that no date is set yet."""
-    if known.begins is None:
+    if schedule.first_customers_at is None:
         return "Soon (the date is not set yet)"
-    return f"{'On' if known.fixed else 'Not before'} {wording.day(known.begins, zone)}"
+    return (
+        f"{'On' if schedule.has_fixed_start else 'Not before'} "
+        f"{wording.format_local_day(schedule.first_customers_at, zone)}"
+    )
 
 
-def everyone(known: Dates, zone: str) -> str:
+def format_completion(schedule: RolloutDates, zone: str) -> str:
     """`everyone about …`: when all customers have the new version, at the earliest."""
-    if known.everyone is None:
-        return f"everyone about {wording.duration(known.until_everyone)} later"
-    return f"everyone about {wording.when(known.everyone, zone)}"
+    if schedule.everyone_at is None:
+        return f"everyone about {wording.format_duration(schedule.time_to_everyone)} later"
+    return f"everyone about {wording.format_local_time(schedule.everyone_at, zone)}"

@@ -18,10 +18,10 @@ from core.judging.model.verdict import (
     Verdict,
 )
 from core.metrics.money import dollars
-from core.rollout.model import Rollout, State
-from core.rollout.plan import GATES, Stage, StageKind
+from core.rollout.model import Rollout, RolloutState
+from core.rollout.plan import GATE_KINDS, Stage, StageKind
 
-FIRST_LINE = 140  # visible characters
+FIRST_LINE_LIMIT = 140  # visible characters
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _DATE_TOKEN = re.compile(r"<!date\^\d+\^[^|>]*\|([^>]*)>")
 _UNFINISHED = re.compile(r"(<[^>]*|&[a-z]*)$")
@@ -29,7 +29,7 @@ _USER_ID = re.compile(r"[UW][A-Z0-9]{2,}")
 _INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn"}  # controls, bidi and zero-width marks, halves of pairs
 
 
-def clean(text: str, limit: int = 3000) -> str:
+def to_single_line(text: str, limit: int = 3000) -> str:
     """`text` as one line without control, bidi or zero-width characters; runs of white space become one space.
 
     Text far beyond `limit` is dropped before processing, so a huge input costs no more than a long one.
@@ -42,7 +42,7 @@ def clean(text: str, limit: int = 3000) -> str:
 
 def escape(text: str, limit: int = 300) -> str:
     """User-written text made safe for mrkdwn: no mentions, links or reordering; at most `limit` characters."""
-    escaped = "".join(_ENTITIES.get(c, c) for c in clean(text, limit).replace("```", "'''"))
+    escaped = "".join(_ENTITIES.get(c, c) for c in to_single_line(text, limit).replace("```", "'''"))
     return shorten(escaped, limit)
 
 
@@ -53,48 +53,48 @@ def shorten(mrkdwn: str, limit: int) -> str:
     return _UNFINISHED.sub("", mrkdwn[: limit - 1]).rstrip() + "…"
 
 
-def spoken(mrkdwn: str) -> str:
+def strip_markup(mrkdwn: str) -> str:
     """mrkdwn as plain words for notifications and screen readers: dates as plain text, no emphasis marks."""
     return _DATE_TOKEN.sub(r"\1", mrkdwn).replace("*", "")
 
 
-def more(count: int) -> str:
+def format_remainder(count: int) -> str:
     """`(+4 more)`: how many items were left out."""
     return f"(+{count} more)"
 
 
-def listing(items: list[str], limit: int = 5) -> str:
+def join_limited(items: list[str], limit: int = 5) -> str:
     """Join the first `limit` items and count the rest: `a, b, c (+4 more)`."""
     shown = ", ".join(items[:limit])
-    return f"{shown} {more(len(items) - limit)}" if len(items) > limit else shown
+    return f"{shown} {format_remainder(len(items) - limit)}" if len(items) > limit else shown
 
 
-def count(number: float) -> str:
+def format_count(number: float) -> str:
     """A whole number with thousands separators: `158,040`."""
     return f"{number:,.0f}"
 
 
-def plural(number: int, one: str, many: str = "") -> str:
+def pluralize(number: int, one: str, many: str = "") -> str:
     """A count with its noun: `1 request`, `1,204 requests`; `many` is for irregular plurals."""
-    return f"{count(number)} {one if number == 1 else many or one + 's'}"
+    return f"{format_count(number)} {one if number == 1 else many or one + 's'}"
 
 
-def percent(share_of_100: float) -> str:
+def format_percent(percentage: float) -> str:
     """A percentage, given as 0 to 100: `5 %`, `0.5 %`."""
-    return f"{share_of_100:g} %"
+    return f"{percentage:g} %"
 
 
-def in_a_thousand(share: float) -> str:
+def format_per_thousand(share: float) -> str:
     """A share, given as 0 to 1, in everyday words: `about 19 in 1,000`."""
     return "about " + (f"{share * 1000:.0f}" if share >= 0.001 or share == 0 else f"{share * 1000:.1g}") + " in 1,000"
 
 
-def in_a_hundred(share_of_100: float) -> str:
+def format_per_hundred(percentage: float) -> str:
     """A percentage, given as 0 to 100, in everyday words: `5 in 100`."""
-    return f"{share_of_100:g} in 100"
+    return f"{percentage:g} in 100"
 
 
-def value(number: float | None, unit: str) -> str:
+def format_value(number: float | None, unit: str) -> str:
     """A metric's value in its catalogue unit; a dash when it is unknown."""
     if number is None:
         return "–"
@@ -109,7 +109,7 @@ def value(number: float | None, unit: str) -> str:
     return f"{number:,.0f}" if abs(number) >= 100 else f"{number:.3g}"
 
 
-def difference(number: float | None, unit: str, *, relative: bool) -> str:
+def format_difference(number: float | None, unit: str, *, relative: bool) -> str:
     """A signed difference: in per cent if relative, in percentage points for shares, otherwise in the unit."""
     if number is None:
         return "–"
@@ -118,28 +118,28 @@ def difference(number: float | None, unit: str, *, relative: bool) -> str:
     if unit.startswith("%"):
         return f"{number * 100:+.1f} pp"
     sign = "+" if number >= 0 else "-"
-    return sign + value(abs(number), unit)
+    return sign + format_value(abs(number), unit)
 
 
-def amount(number: float, unit: str, *, relative: bool) -> str:
+def format_magnitude(number: float, unit: str, *, relative: bool) -> str:
     """The magnitude of a difference, without its sign: `2.4 pp`, `15 %`, `0.03`."""
     if not relative and not unit.startswith("%"):
-        return value(abs(number), unit)
+        return format_value(abs(number), unit)
     size = abs(number) * 100
     shown = f"{size:.1f}".removesuffix(".0") if size >= 0.1 or size == 0 else f"{size:.1g}"
     return f"{shown} {'%' if relative else 'pp'}"
 
 
-def interval(low: float | None, high: float | None, unit: str, *, relative: bool) -> str:
+def format_interval(low: float | None, high: float | None, unit: str, *, relative: bool) -> str:
     """A 95 % range in the unit of its difference, with the unit left out: `(-0.4 … +2.1)`; empty if unknown."""
     if low is None or high is None:
         return ""
     if relative or unit.startswith("%"):
         return f"({low * 100:+.1f} … {high * 100:+.1f})"
-    return f"({difference(low, unit, relative=False)} … {difference(high, unit, relative=False)})"
+    return f"({format_difference(low, unit, relative=False)} … {format_difference(high, unit, relative=False)})"
 
 
-def about(span: timedelta) -> str:
+def format_estimated_duration(span: timedelta) -> str:
     """An estimated duration, rounded to one unit because it is not known more exactly: `3 h`, `2 days`."""
     seconds = span.total_seconds()
     for size, word in ((86400, "day"), (3600, "h"), (60, "min")):
@@ -149,7 +149,7 @@ def about(span: timedelta) -> str:
     return f"{seconds:.0f} s"
 
 
-def duration(span: timedelta | float) -> str:
+def format_duration(span: timedelta | float) -> str:
     """A measured duration: `4.1 s`, `18 min`, `6 h`, `3 days`; a number counts seconds."""
     seconds = span.total_seconds() if isinstance(span, timedelta) else span
     if 0 <= seconds < 0.01:
@@ -167,34 +167,34 @@ def duration(span: timedelta | float) -> str:
     return f"{seconds / 86400:.3g} days"
 
 
-def when(at: datetime, zone: str) -> str:
+def format_local_time(at: datetime, zone: str) -> str:
     """A Slack date token that each reader sees in local time; the fallback text uses the workspace's `zone`."""
-    return f"<!date^{int(at.timestamp())}^{{date_short_pretty}} at {{time}}|{plain_time(at, zone)}>"
+    return f"<!date^{int(at.timestamp())}^{{date_short_pretty}} at {{time}}|{format_plain_time(at, zone)}>"
 
 
-def day(at: datetime, zone: str) -> str:
+def format_local_day(at: datetime, zone: str) -> str:
     """A Slack date token with the weekday, for planning: `Tuesday, November 24th, 2026 at 10:00`."""
-    return f"<!date^{int(at.timestamp())}^{{date_long}} at {{time}}|{plain_time(at, zone)}>"
+    return f"<!date^{int(at.timestamp())}^{{date_long}} at {{time}}|{format_plain_time(at, zone)}>"
 
 
-def plain_time(at: datetime, zone: str) -> str:
+def format_plain_time(at: datetime, zone: str) -> str:
     """A time as plain text in `zone`: `Tue 24 Nov 10:00 CET`."""
     local = at.astimezone(ZoneInfo(zone))
     return f"{local:%a} {local.day} {local:%b %H:%M %Z}"
 
 
-def clock_time(at: datetime, zone: str) -> str:
+def format_clock_time(at: datetime, zone: str) -> str:
     """A Slack date token with the time of day only, for events within one day: `13:40:06` in local time."""
     return f"<!date^{int(at.timestamp())}^{{time_secs}}|{at.astimezone(ZoneInfo(zone)):%H:%M:%S %Z}>"
 
 
-def day_and_time(at: datetime, zone: str) -> str:
+def format_log_time(at: datetime, zone: str) -> str:
     """A time in `zone` as plain text for log lines: `24 Nov 10:00:00`."""
     local = at.astimezone(ZoneInfo(zone))
     return f"{local.day:>2} {local:%b %H:%M:%S}"
 
 
-def person(actor: str, handle: str = "") -> str:
+def format_actor(actor: str, handle: str = "") -> str:
     """An actor as people see it: a Slack mention, a handle, or the kind of caller.
 
     `actor` is an actor id (`slack:T…/U…`, `cli:…`, `token:…`, `system`), a bare Slack user id, or a handle.
@@ -216,30 +216,30 @@ def person(actor: str, handle: str = "") -> str:
     return escape(user, 80) or "somebody"
 
 
-def user_id(actor: str) -> str | None:
+def slack_user_id(actor: str) -> str | None:
     """The Slack user id in `U…` or `slack:T…/U…`; None for any other actor."""
     user = actor.rpartition("/")[2]
     return user if _USER_ID.fullmatch(user) else None
 
 
-def owner(rollout: Rollout) -> str:
+def format_owner(rollout: Rollout) -> str:
     """The owner's handle if known (which does not notify them), otherwise a mention."""
-    return escape(rollout.plan.owner_handle, 80) or person(rollout.plan.owner)
+    return escape(rollout.plan.owner_handle, 80) or format_actor(rollout.plan.owner)
 
 
-def subject(rollout: Rollout) -> str:
+def format_subject(rollout: Rollout) -> str:
     """A rollout's id and name: `R-118 support-tone`."""
     return f"{rollout.id} {escape(rollout.plan.name, 40)}"
 
 
-def in_a_sentence(title: str) -> str:
+def title_in_sentence(title: str) -> str:
     """A title inside a sentence, escaped: `support assistant`; acronyms such as `FAQ` keep their capitals."""
     return escape(title[:1].lower() + title[1:] if title[1:2].islower() else title, 80)
 
 
 def stage_word(stage: Stage) -> str:
     """The standard word for a stage, without its percentage: `Checking`, `Small test`, `Growing`, `Watching`."""
-    if stage.kind in GATES:
+    if stage.kind in GATE_KINDS:
         return "Checking"
     match stage.kind:
         case StageKind.BAKE:
@@ -251,13 +251,13 @@ def stage_word(stage: Stage) -> str:
 
 
 _STATE_WORDS = {
-    State.PLANNED: "Planned",
-    State.WAITING: "Waiting",
-    State.ON_HOLD: "On hold",
-    State.PAUSED: "Paused",
-    State.ROLLED_BACK: "Rolled back",
-    State.DONE: "Done",
-    State.ABANDONED: "Abandoned",
+    RolloutState.PLANNED: "Planned",
+    RolloutState.WAITING: "Waiting",
+    RolloutState.ON_HOLD: "On hold",
+    RolloutState.PAUSED: "Paused",
+    RolloutState.ROLLED_BACK: "Rolled back",
+    RolloutState.DONE: "Done",
+    RolloutState.ABANDONED: "Abandoned",
 }
 
 
@@ -272,10 +272,12 @@ def state_word(rollout: Rollout) -> str:
 def technical_state(rollout: Rollout) -> str:
     """`state_word` with the technical stage in brackets, for engineers: `Small test (canary 5 %)`."""
     stage = rollout.stage
-    if rollout.state is not State.RUNNING or stage is None:
+    if rollout.state is not RolloutState.RUNNING or stage is None:
         return state_word(rollout)
-    name = stage.name if stage.kind in GATES or stage.kind in {StageKind.COHORT, StageKind.BAKE} else str(stage.kind)
-    exposed = f" {percent(stage.percent)}" if stage.exposes else ""
+    name = (
+        stage.name if stage.kind in GATE_KINDS or stage.kind in {StageKind.COHORT, StageKind.BAKE} else str(stage.kind)
+    )
+    exposed = f" {format_percent(stage.percent)}" if stage.has_exposure else ""
     return f"{stage_word(stage)} ({escape(name, 40)}{exposed})"
 
 
@@ -298,6 +300,6 @@ def verdict_word(verdict: Verdict) -> str:
             return "Worse"
 
 
-def from_to(rollout: Rollout) -> str:
+def format_version_change(rollout: Rollout) -> str:
     """Both versions of a rollout: `v1 -> v2`, escaped."""
     return f"{escape(rollout.plan.from_version, 40)} -> {escape(rollout.plan.to_version, 40)}"

@@ -7,27 +7,27 @@ from datetime import UTC, datetime
 from typing import Any, Literal, TypeVar
 
 from bot.sandbox.api.response_urls import ResponseUrls
-from bot.sandbox.app_delivery.dispatch import Dispatch
-from bot.sandbox.app_delivery.socket_mode import Links
-from bot.sandbox.app_delivery.transports import OverHttp, OverSocket
+from bot.sandbox.app_delivery.dispatch import AppDispatcher
+from bot.sandbox.app_delivery.socket_mode import SocketConnections
+from bot.sandbox.app_delivery.transports import HttpTransport, SocketTransport
 from bot.sandbox.narration import Narrator
-from bot.sandbox.page.routes import Page
+from bot.sandbox.page.routes import SandboxPage
 from bot.sandbox.persona import Persona, Reply
-from bot.sandbox.rules.rate_limits import Mode, RateLimits
+from bot.sandbox.rules.rate_limits import RateLimitMode, RateLimits
 from bot.sandbox.rules.rules import Violation
-from bot.sandbox.server import ServerThread, slack_doors
-from bot.sandbox.workspace import people, plain_text, presenting, transcript
-from bot.sandbox.workspace.changes import Changes
-from bot.sandbox.workspace.faults import Faults
-from bot.sandbox.workspace.slack_side import ApiCall, Delivery, ResponsePost, SlackSide
-from bot.sandbox.workspace.trigger_ids import Triggers
-from bot.sandbox.workspace.workspace import Clock, Message, View, Workspace
+from bot.sandbox.server import ServerThread, build_slack_routes
+from bot.sandbox.workspace import people, plain_text, slack_json, transcript
+from bot.sandbox.workspace.changes import ChangeNotifier
+from bot.sandbox.workspace.faults import FaultPlan
+from bot.sandbox.workspace.slack_state import ApiCall, Delivery, ResponsePost, SlackState
+from bot.sandbox.workspace.trigger_ids import TriggerIds
+from bot.sandbox.workspace.workspace import Clock, SandboxMessage, SandboxWorkspace, View
 
 Json = dict[str, Any]
 T = TypeVar("T")
 
 
-def _now() -> datetime:
+def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
@@ -45,27 +45,29 @@ class Sandbox:
         transport: Literal["http", "socket"],
         clock: Clock,
         monotonic: Callable[[], float],
-        rate_limits: Mode,
+        rate_limits: RateLimitMode,
         commands: tuple[str, ...],
     ) -> None:
         self._server = server
         self.transport = transport
-        self.changes = Changes()
+        self.changes = ChangeNotifier()
         self.narrator = Narrator(self.changes)
-        self.workspace = Workspace(clock=clock, changes=self.changes)
-        self.side = SlackSide(
+        self.workspace = SandboxWorkspace(clock=clock, changes=self.changes)
+        self.slack = SlackState(
             workspace=self.workspace,
-            faults=Faults(),
+            faults=FaultPlan(),
             rate_limits=RateLimits(monotonic, rate_limits),
-            triggers=Triggers(monotonic),
+            triggers=TriggerIds(monotonic),
             monotonic=monotonic,
             url=server.url,
         )
-        self._links = Links(self.changes)
-        self._http = OverHttp(signing_secret=self.signing_secret)
-        over_socket = OverSocket(links=self._links, new_id=lambda: self.workspace.new_id("E"))
-        self._dispatch = Dispatch(side=self.side, transport=self._http if transport == "http" else over_socket)
-        self._response_urls = ResponseUrls(side=self.side)
+        self._connections = SocketConnections(self.changes)
+        self._http_transport = HttpTransport(signing_secret=self.signing_secret)
+        over_socket = SocketTransport(connections=self._connections, new_id=lambda: self.workspace.new_id("E"))
+        self._dispatch = AppDispatcher(
+            slack=self.slack, transport=self._http_transport if transport == "http" else over_socket
+        )
+        self._response_urls = ResponseUrls(slack=self.slack)
         self._commands = commands
 
     @classmethod
@@ -76,9 +78,9 @@ class Sandbox:
         host: str = "127.0.0.1",
         transport: Literal["http", "socket"] = "http",
         app_url: str | None = None,
-        clock: Clock = _now,
+        clock: Clock = _utc_now,
         monotonic: Callable[[], float] = time.monotonic,
-        rate_limits: Mode = "post",
+        rate_limits: RateLimitMode = "post",
         commands: tuple[str, ...] = ("/rollout",),
     ) -> "Sandbox":
         """Serve on loopback in a background thread; port 0 picks a free port. ValueError for any other host."""
@@ -91,11 +93,11 @@ class Sandbox:
             commands=commands,
         )
         token = secrets.token_urlsafe(24)
-        page = Page(
-            side=sandbox.side, narrator=sandbox.narrator, persona=sandbox.person, commands=commands, token=token
+        page = SandboxPage(
+            slack=sandbox.slack, narrator=sandbox.narrator, persona=sandbox.act_as, commands=commands, token=token
         )
-        doors = slack_doors(sandbox.side, sandbox._links, sandbox._response_urls)
-        sandbox._server.serve([*doors, *page.routes()], token)
+        slack_routes = build_slack_routes(sandbox.slack, sandbox._connections, sandbox._response_urls)
+        sandbox._server.serve([*slack_routes, *page.build_routes()], token)
         if app_url is not None:
             sandbox.connect(app_url)
         return sandbox
@@ -103,9 +105,9 @@ class Sandbox:
     def stop(self) -> None:
         """Close every open stream and connection, then stop the server."""
         self.changes.close()
-        self._links.drop()
+        self._connections.drop_connections()
         self._server.stop()
-        self._http.client.close()
+        self._http_transport.client.close()
 
     def __enter__(self) -> "Sandbox":
         return self
@@ -127,20 +129,20 @@ class Sandbox:
 
     def connect(self, app_url: str) -> None:
         """Set the app's request URL for deliveries over HTTP."""
-        self._http.url = app_url
+        self._http_transport.url = app_url
 
     @property
     def connections(self) -> int:
         """The number of open Socket Mode connections."""
-        return self._links.count
+        return self._connections.count
 
     # acting
 
-    def person(self, handle: str) -> Persona:
+    def act_as(self, handle: str) -> Persona:
         """The persona of ana, dana, sam, mia, lee, or the guest gil; UnknownNameError for anyone else."""
         return Persona(
-            person=self.workspace.person(handle),
-            side=self.side,
+            person=self.workspace.find_person(handle),
+            slack=self.slack,
             dispatch=self._dispatch,
             response_urls=self._response_urls,
             commands=self._commands,
@@ -148,91 +150,93 @@ class Sandbox:
 
     # observing
 
-    def messages(self, channel: str, person: str | None = None) -> list[Message]:
+    def list_messages(self, channel: str, person: str | None = None) -> list[SandboxMessage]:
         """All messages of a channel in order, with replies and, if `person` is given, those only they can see."""
-        viewer = self.workspace.person(person).id if person else None
-        return self.workspace.visible(self.workspace.channel(channel).id, viewer)
+        viewer = self.workspace.find_person(person).id if person else None
+        return self.workspace.visible_messages(self.workspace.find_channel(channel).id, viewer)
 
-    def message(self, message: Message) -> Message | None:
+    def reload_message(self, message: SandboxMessage) -> SandboxMessage | None:
         """The current version of a message; None if it was deleted."""
-        return self.workspace.find(message.channel, message.ts)
+        return self.workspace.find_message(message.channel, message.ts)
 
-    def thread(self, message: Message) -> list[Message]:
+    def list_replies(self, message: SandboxMessage) -> list[SandboxMessage]:
         """The replies under a message, in order."""
-        return presenting.thread(self.workspace, message)
+        return slack_json.list_replies(self.workspace, message)
 
-    def ephemerals(self, person: str) -> list[Message]:
+    def list_ephemerals(self, person: str) -> list[SandboxMessage]:
         """The messages that only this person can see, in all channels."""
-        wanted = self.workspace.person(person).id
+        wanted = self.workspace.find_person(person).id
         with self.changes.lock:
             return [m for m in self.workspace.messages.values() if m.ephemeral_to == wanted]
 
-    def modal(self, person: str) -> View | None:
+    def top_modal(self, person: str) -> View | None:
         """The topmost modal a person has open; None without one."""
-        stack = self.workspace.modals.get(self.workspace.person(person).id, [])
+        stack = self.workspace.modals.get(self.workspace.find_person(person).id, [])
         return stack[-1] if stack else None
 
-    def home(self, person: str) -> View | None:
+    def home_tab(self, person: str) -> View | None:
         """The home tab that the app published for a person; None without one."""
-        return self.workspace.homes.get(self.workspace.person(person).id)
+        return self.workspace.homes.get(self.workspace.find_person(person).id)
 
-    def replies(self, reply: Reply) -> list[ResponsePost]:
+    def responses_to(self, reply: Reply) -> list[ResponsePost]:
         """What the app has posted so far to the response URL of a command or click."""
-        return [post for post in self.side.response_posts if post.token == reply.token]
+        return [post for post in self.slack.response_posts if post.token == reply.token]
 
-    def text(self, message: Message) -> str:
+    def render_text(self, message: SandboxMessage) -> str:
         """A message as plain text, with its blocks and buttons."""
-        return plain_text.of_message(self.workspace, message)
+        return plain_text.render_message(self.workspace, message)
 
     def wait_for(self, predicate: Callable[[], T], timeout: float = 30.0) -> T:
         """Wait until the predicate is truthy and return its value; TimeoutError shows the last messages."""
         found = self.changes.wait_for(predicate, timeout)
         if not found:
-            said = "\n".join(self.transcript().splitlines()[-12:])
-            raise TimeoutError(f"it did not happen within {timeout:g} s; said last:\n{said or '(nothing)'}")
+            last_lines = "\n".join(self.render_transcript().splitlines()[-12:])
+            raise TimeoutError(f"it did not happen within {timeout:g} s; said last:\n{last_lines or '(nothing)'}")
         return found
 
-    def wait_message(self, channel: str, contains: str, *, person: str | None = None, timeout: float = 30.0) -> Message:
+    def wait_for_message(
+        self, channel: str, contains: str, *, person: str | None = None, timeout: float = 30.0
+    ) -> SandboxMessage:
         """Wait for a message whose plain text contains these words, and return the first; else TimeoutError."""
 
-        def found() -> list[Message]:
-            return [m for m in self.messages(channel, person) if contains in self.text(m)]
+        def found() -> list[SandboxMessage]:
+            return [m for m in self.list_messages(channel, person) if contains in self.render_text(m)]
 
         return self.wait_for(found, timeout)[0]
 
-    def transcript(self) -> str:
+    def render_transcript(self) -> str:
         """All messages so far as plain text lines."""
-        return transcript.transcript(self.workspace)
+        return transcript.render_transcript(self.workspace)
 
     @property
     def api_calls(self) -> list[ApiCall]:
         """Every Web API call, in order."""
-        return list(self.side.api_calls)
+        return list(self.slack.api_calls)
 
     @property
     def deliveries(self) -> list[Delivery]:
         """Every delivery attempt to the app, in order."""
-        return list(self.side.deliveries)
+        return list(self.slack.deliveries)
 
     @property
     def violations(self) -> list[Violation]:
         """Every violation of Slack's rules by the app; tests assert that there are none."""
-        return list(self.side.violations)
+        return list(self.slack.violations)
 
     # injecting faults
 
     def fail_next(self, method: str, kind: str, *, times: int = 1, retry_after: int = 1, channel: str = "") -> None:
         """Make the next `times` calls of a method fail; `Fault` lists the kinds."""
-        self.side.faults.plan(method, kind, times=times, retry_after=retry_after, channel=channel)
+        self.slack.faults.plan(method, kind, times=times, retry_after=retry_after, channel=channel)
 
     def deliver_again(self) -> Delivery:
         """Deliver the last payload a second time."""
-        return self._dispatch.again()
+        return self._dispatch.deliver_again()
 
     def drop_socket(self) -> None:
         """Close every Socket Mode connection without warning."""
-        self._links.drop()
+        self._connections.drop_connections()
 
     def refresh_socket(self) -> None:
         """Ask the app to open a new Socket Mode connection."""
-        self._links.refresh()
+        self._connections.request_reconnect()

@@ -32,7 +32,7 @@ def refuse_beyond_loopback(host: str) -> None:
         raise ValueError(f"the sandbox has no passwords, so it binds to loopback only, not to {host}; use 127.0.0.1")
 
 
-class Guards:
+class RequestGuard:
     """ASGI middleware that checks Host and Origin of every request, and the page's token on its POST requests."""
 
     def __init__(self, app: ASGIApp, token: str) -> None:
@@ -45,15 +45,15 @@ class Guards:
             await self._app(scope, receive, send)
             return
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        reason = self._objection(scope, headers)
+        reason = self._find_objection(scope, headers)
         if reason and scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})
         elif reason:
             await PlainTextResponse(reason, status_code=403)(scope, receive, send)
         else:
-            await self._app(scope, receive, _with_headers(send))
+            await self._app(scope, receive, _add_security_headers(send))
 
-    def _objection(self, scope: Scope, headers: dict[str, str]) -> str:
+    def _find_objection(self, scope: Scope, headers: dict[str, str]) -> str:
         host, origin = headers.get("host", ""), headers.get("origin")
         if not _is_loopback_name(urlsplit(f"//{host}").hostname):
             return "this host name does not belong to the sandbox"
@@ -76,7 +76,7 @@ def _is_loopback_name(name: str | None) -> bool:
     return True
 
 
-def _with_headers(send: Send) -> Send:
+def _add_security_headers(send: Send) -> Send:
     async def send_with_headers(message: dict[str, object]) -> None:
         if message["type"] == "http.response.start":
             given = message.get("headers") or []

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from bot.sandbox.workspace.changes import Changes
+from bot.sandbox.workspace.changes import ChangeNotifier
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +27,7 @@ class Narration:
 class Narrator:
     """Holds what is told, and wakes those who look when it changes."""
 
-    def __init__(self, changes: Changes) -> None:
+    def __init__(self, changes: ChangeNotifier) -> None:
         self._changes = changes
         self.told = Narration()
 

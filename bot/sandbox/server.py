@@ -14,18 +14,18 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from bot.sandbox import guards
 from bot.sandbox.api import file_methods
 from bot.sandbox.api.response_urls import ResponseUrls
-from bot.sandbox.api.web_api import WebApi
-from bot.sandbox.app_delivery.socket_mode import Links
+from bot.sandbox.api.web_api import SandboxWebApi
+from bot.sandbox.app_delivery.socket_mode import SocketConnections
 from bot.sandbox.rules.errors import BrokenRulesError, MethodError
 from bot.sandbox.workspace import people
-from bot.sandbox.workspace.slack_side import SlackSide
+from bot.sandbox.workspace.slack_state import SlackState
 
 
-def slack_doors(side: SlackSide, links: Links, response_urls: ResponseUrls) -> list[BaseRoute]:
+def build_slack_routes(slack: SlackState, links: SocketConnections, response_urls: ResponseUrls) -> list[BaseRoute]:
     """The routes that the app calls: Web API, response URLs, files, and Socket Mode."""
 
     def link_address() -> str:
-        return f"{side.url.replace('http://', 'ws://')}/link?ticket={links.ticket()}&app_id={people.APP_ID}"
+        return f"{slack.url.replace('http://', 'ws://')}/link?ticket={links.issue_ticket()}&app_id={people.APP_ID}"
 
     async def respond(request: Request) -> Response:
         try:
@@ -38,7 +38,7 @@ def slack_doors(side: SlackSide, links: Links, response_urls: ResponseUrls) -> l
             await run_in_threadpool(response_urls.post, str(request.path_params["token"]), body)
         except MethodError as refused:
             if isinstance(refused, BrokenRulesError):
-                side.record_violations(refused.violations)
+                slack.record_violations(refused.violations)
             return PlainTextResponse(refused.error, status_code=404)
         return PlainTextResponse("ok")
 
@@ -49,23 +49,27 @@ def slack_doors(side: SlackSide, links: Links, response_urls: ResponseUrls) -> l
                 content = await parts[0].read() if parts else b""
         else:
             content = await request.body()
-        refused = file_methods.receive(side, str(request.path_params["file_id"]), content)
+        refused = file_methods.receive_upload(slack, str(request.path_params["file_id"]), content)
         return PlainTextResponse(refused or f"OK - {len(content)}", status_code=400 if refused else 200)
 
     async def download(request: Request) -> Response:
         if request.headers.get("authorization") != f"Bearer {people.BOT_TOKEN}":
             return PlainTextResponse("invalid_auth", status_code=401)
-        file = side.workspace.files.get(str(request.path_params["file_id"]))
+        file = slack.workspace.files.get(str(request.path_params["file_id"]))
         if file is None or file.content is None:
             return PlainTextResponse("file_not_found", status_code=404)
         return Response(file.content, media_type="application/octet-stream")
 
     return [
-        Route("/api/{method}", WebApi(side=side, open_link=link_address).endpoint, methods=["GET", "POST"]),
+        Route(
+            "/api/{method}",
+            SandboxWebApi(slack=slack, new_socket_url=link_address).handle_call,
+            methods=["GET", "POST"],
+        ),
         Route("/response/{token}", respond, methods=["POST"]),
         Route("/upload/{file_id}", upload, methods=["POST"]),
         Route("/files-pri/{file_id}", download, methods=["GET"]),
-        WebSocketRoute("/link", links.endpoint),
+        WebSocketRoute("/link", links.serve_connection),
     ]
 
 
@@ -88,14 +92,14 @@ class ServerThread:
         """Start serving the routes behind the request guard; TimeoutError if that takes more than 10 s."""
         started = threading.Event()
         config = uvicorn.Config(
-            guards.Guards(Starlette(routes=routes), page_token),
+            guards.RequestGuard(Starlette(routes=routes), page_token),
             log_level="critical",
             access_log=False,
             lifespan="off",
             ws="websockets-sansio",
             timeout_graceful_shutdown=2,
         )
-        server = _Announcing(config, started)
+        server = _SignallingServer(config, started)
         self._server = server
         self._thread = threading.Thread(target=server.run, args=([self._socket],), name="slack-sandbox", daemon=True)
         self._thread.start()
@@ -110,14 +114,14 @@ class ServerThread:
         self._socket.close()
 
 
-class _Announcing(uvicorn.Server):
+class _SignallingServer(uvicorn.Server):
     """A server that sets an event once it has started."""
 
     def __init__(self, config: uvicorn.Config, started: threading.Event) -> None:
         super().__init__(config)
-        self._announce = started
+        self._started = started
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then set the event."""
         await super().startup(sockets)
-        self._announce.set()
+        self._started.set()

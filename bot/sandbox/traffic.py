@@ -31,25 +31,28 @@ class Behaviour:
     new_error: float = 0.0  # share of requests that fail in a way never seen before
 
 
-CONTROL = Behaviour()
+CONTROL_BEHAVIOUR = Behaviour()
 SCENARIOS: dict[str, tuple[str, Behaviour]] = {
-    "healthy": ("nothing gets worse; it reaches everyone", replace(CONTROL, cost=0.0121, latency=1150.0)),
-    "quality-drop": ("answers that pass the checks fall from 92 % to 80 %", replace(CONTROL, passes=0.80)),
-    "cost-doubles": ("every request costs twice as much", replace(CONTROL, cost=2 * CONTROL.cost)),
-    "refusals": ("it declines to answer 8 % of requests instead of 2 %", replace(CONTROL, refuses=0.08)),
-    "slow-p95": ("one answer in eight takes over four seconds", replace(CONTROL, latency=1400.0, latency_spread=0.95)),
+    "healthy": ("nothing gets worse; it reaches everyone", replace(CONTROL_BEHAVIOUR, cost=0.0121, latency=1150.0)),
+    "quality-drop": ("answers that pass the checks fall from 92 % to 80 %", replace(CONTROL_BEHAVIOUR, passes=0.80)),
+    "cost-doubles": ("every request costs twice as much", replace(CONTROL_BEHAVIOUR, cost=2 * CONTROL_BEHAVIOUR.cost)),
+    "refusals": ("it declines to answer 8 % of requests instead of 2 %", replace(CONTROL_BEHAVIOUR, refuses=0.08)),
+    "slow-p95": (
+        "one answer in eight takes over four seconds",
+        replace(CONTROL_BEHAVIOUR, latency=1400.0, latency_spread=0.95),
+    ),
     "new-error": (
         "6 % of requests run into an error never seen before, and recover from it",
-        replace(CONTROL, new_error=0.06),
+        replace(CONTROL_BEHAVIOUR, new_error=0.06),
     ),
     "one-language": (
         "it declines half of what is asked in Japanese; the total hides it",
-        replace(CONTROL, refuses=0.002),
+        replace(CONTROL_BEHAVIOUR, refuses=0.002),
     ),
 }
-ONLY_FOR: dict[str, tuple[str, Behaviour]] = {"one-language": ("ja", replace(CONTROL, refuses=0.5))}
+LANGUAGE_OVERRIDES: dict[str, tuple[str, Behaviour]] = {"one-language": ("ja", replace(CONTROL_BEHAVIOUR, refuses=0.5))}
 """Scenarios in which one language behaves differently: (language, its behaviour)."""
-HARMLESS = frozenset({"healthy"})
+HARMLESS_SCENARIOS = frozenset({"healthy"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,10 +76,10 @@ class Visitor:
         }
 
 
-def visitors(chance: random.Random, count: int) -> Iterator[Visitor]:
+def generate_visitors(rng: random.Random, count: int) -> Iterator[Visitor]:
     """Draw `count` visitors from 40,000 users with fixed traits, 2 % of them internal."""
     for _ in range(count):
-        number = chance.randrange(USERS)
+        number = rng.randrange(USERS)
         yield Visitor(
             unit=f"user-{number}",
             language=LANGUAGES[number % len(LANGUAGES)],
@@ -85,27 +88,27 @@ def visitors(chance: random.Random, count: int) -> Iterator[Visitor]:
         )
 
 
-def observe(
-    chance: random.Random, visitor: Visitor, variant: str, behaviour: Behaviour, at: datetime
+def build_observation(
+    rng: random.Random, visitor: Visitor, variant: str, behaviour: Behaviour, at: datetime
 ) -> dict[str, object]:
     """One simulated observation, in the form of `POST /api/v1/observations` but without a surface."""
-    failed = chance.random() < behaviour.errors
-    new_failure = chance.random() < behaviour.new_error
+    failed = rng.random() < behaviour.errors
+    new_failure = rng.random() < behaviour.new_error
     metrics: dict[str, float | bool] = {
-        "refusal_rate": chance.random() < behaviour.refuses,
-        "retry_rate": chance.random() < behaviour.retries,
+        "refusal_rate": rng.random() < behaviour.refuses,
+        "retry_rate": rng.random() < behaviour.retries,
         "hard_error_rate": failed,
-        "moderation_flag_rate": chance.random() < behaviour.flagged,
-        "suggestion_ctr": chance.random() < behaviour.clicks,
-        "cost_per_request": behaviour.cost * math.exp(chance.gauss(0.0, behaviour.cost_spread)),
-        "latency_ms": behaviour.latency * math.exp(chance.gauss(0.0, behaviour.latency_spread)),
-        "conversation_turns": max(1.0, chance.gauss(behaviour.turns, 1.5)),
+        "moderation_flag_rate": rng.random() < behaviour.flagged,
+        "suggestion_ctr": rng.random() < behaviour.clicks,
+        "cost_per_request": behaviour.cost * math.exp(rng.gauss(0.0, behaviour.cost_spread)),
+        "latency_ms": behaviour.latency * math.exp(rng.gauss(0.0, behaviour.latency_spread)),
+        "conversation_turns": max(1.0, rng.gauss(behaviour.turns, 1.5)),
     }
-    if chance.random() < behaviour.judged:
-        metrics["eval_pass_rate"] = chance.random() < behaviour.passes
-    if chance.random() < behaviour.complains:
+    if rng.random() < behaviour.judged:
+        metrics["eval_pass_rate"] = rng.random() < behaviour.passes
+    if rng.random() < behaviour.complains:
         metrics["complaint_rate"] = True
-    seen: dict[str, object] = {
+    observation: dict[str, object] = {
         "unit": visitor.unit,
         "variant": variant,
         "at": at.isoformat(),
@@ -113,14 +116,14 @@ def observe(
         "metrics": metrics,
     }
     if new_failure:
-        seen["error_category"] = "ToolSchemaMismatch"
+        observation["error_category"] = "ToolSchemaMismatch"
     elif failed:
-        seen["error_category"] = chance.choice(("Timeout", "RateLimited"))
-    return seen
+        observation["error_category"] = rng.choice(("Timeout", "RateLimited"))
+    return observation
 
 
-def respond(
-    chance: random.Random,
+def simulate_requests(
+    rng: random.Random,
     scenario: str,
     at: datetime,
     count: int,
@@ -132,10 +135,10 @@ def respond(
     Versions other than `old_version` show the scenario's behaviour.
     """
     _, changed = SCENARIOS[scenario]
-    language, own = ONLY_FOR.get(scenario, ("", changed))
-    seen = []
-    for visitor in visitors(chance, count):
+    language, own = LANGUAGE_OVERRIDES.get(scenario, ("", changed))
+    observations = []
+    for visitor in generate_visitors(rng, count):
         variant, version = evaluate(visitor)
-        behaviour = CONTROL if version == old_version else own if visitor.language == language else changed
-        seen.append(observe(chance, visitor, variant, behaviour, at))
-    return seen
+        behaviour = CONTROL_BEHAVIOUR if version == old_version else own if visitor.language == language else changed
+        observations.append(build_observation(rng, visitor, variant, behaviour, at))
+    return observations

@@ -3,15 +3,15 @@
 from collections.abc import Mapping
 from datetime import datetime
 
-from bot.commands.request import Asked
-from bot.commands.verbs import Arguments, build_command
+from bot.commands.request import CommandContext
+from bot.commands.verbs import VerbArguments, build_command
 from bot.rendering.blocks import buttons
 from core.rollout import commands as c
-from core.rollout.model import Rollout, State
+from core.rollout.model import Rollout, RolloutState
 from core.rollout.refusal import NotFound
-from core.service import Request
+from core.service import CommandRequest
 
-VERBS: Mapping[str, str] = {
+VERBS_BY_ACTION: Mapping[str, str] = {
     buttons.APPROVE: "approve",
     buttons.REJECT: "reject",
     buttons.PAUSE: "pause",
@@ -25,36 +25,36 @@ VERBS: Mapping[str, str] = {
 """Buttons by action id, each with its verb."""
 
 
-def command(action: str, pressed: str, reason: str = "") -> tuple[str, c.PersonsCommand]:
+def parse_click(action: str, button_value: str, reason: str = "") -> tuple[str, c.PersonCommand]:
     """(rollout id, command) of a pressed button, or of its modal with the `reason` that was entered."""
-    rollout, detail = buttons.opened(pressed)
-    arguments = Arguments(
+    rollout, detail = buttons.decode_value(button_value)
+    arguments = VerbArguments(
         reason=reason,
         request=detail if action in (buttons.APPROVE, buttons.REJECT) else "",
         notice=detail if action in (buttons.GOT_IT, buttons.CONCERN) else "",
         then=datetime.fromisoformat(detail) if action == buttons.START_THEN else None,
     )
-    return rollout, build_command(VERBS[action], arguments)
+    return rollout, build_command(VERBS_BY_ACTION[action], arguments)
 
 
-def needs_reason(action: str, pressed: str, asked: Asked) -> bool:
+def needs_reason(action: str, button_value: str, asked: CommandContext) -> bool:
     """Whether the button first opens a modal that asks for a reason."""
     if action in {buttons.REJECT, buttons.CONCERN}:
         return True
-    return action == buttons.RESUME and _rollout(pressed, asked).state is State.ON_HOLD
+    return action == buttons.RESUME and _find_rollout(button_value, asked).state is RolloutState.ON_HOLD
 
 
-def would_be_refused(action: str, pressed: str, asked: Asked) -> None:
+def check_allowed(action: str, button_value: str, asked: CommandContext) -> None:
     """Raise `Refused` if the command would be, before a modal asks for a reason. Changes nothing."""
-    rollout = _rollout(pressed, asked)
-    _, wanted = command(action, pressed, "…")
-    request = Request(command=wanted, command_id=asked.command_id, by=asked.by, at=asked.at, rollout=rollout.id)
+    rollout = _find_rollout(button_value, asked)
+    _, wanted = parse_click(action, button_value, "…")
+    request = CommandRequest(command=wanted, command_id=asked.command_id, by=asked.by, at=asked.at, rollout=rollout.id)
     asked.service.preview(request)
 
 
-def _rollout(pressed: str, asked: Asked) -> Rollout:
-    name, _ = buttons.opened(pressed)
-    found = asked.service.world().find(name)
+def _find_rollout(button_value: str, asked: CommandContext) -> Rollout:
+    name, _ = buttons.decode_value(button_value)
+    found = asked.service.load_world().find_rollout(name)
     if found is None:
         raise NotFound(f"There is no {name}.", hint="See /rollout list.")
     return found

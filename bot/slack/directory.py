@@ -11,25 +11,25 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
 
 from core.apply_file import UnknownPerson
-from core.rollout.context import Actor, is_user
+from core.rollout.context import Actor, is_slack_user_id
 from core.rollout.refusal import Refused
 
 log = structlog.get_logger()
 
-KEPT = timedelta(minutes=5)
-_NOBODY = frozenset({"user_not_found", "user_not_visible", "users_not_found"})
+CACHE_FOR = timedelta(minutes=5)
+_UNKNOWN_USER_ERRORS = frozenset({"user_not_found", "user_not_visible", "users_not_found"})
 
-_NO_CHANNEL = frozenset(
+_HIDDEN_CHANNEL_ERRORS = frozenset(
     {"channel_not_found", "not_in_channel", "missing_scope", "method_not_supported_for_channel_type"}
 )
 
 
-class Unreachable(Exception):
+class SlackUnreachable(Exception):
     """Slack did not answer a lookup."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Person:
+class SlackUser:
     """A user in the workspace. Guests, bots, external users and deactivated accounts are not full members."""
 
     id: str
@@ -39,7 +39,7 @@ class Person:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Group:
+class SlackUserGroup:
     """A user group by its handle (`@ai-leads`), and the ids of its members."""
 
     id: str
@@ -48,34 +48,34 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Workspace:
+class SlackWorkspace:
     """Where the bot's token is valid: one workspace, or (`org_wide`) every workspace of one organisation."""
 
     team: str
     enterprise: str
-    everywhere: bool
+    org_wide: bool
 
-    def holds(self, team: str, enterprise: str) -> bool:
+    def contains(self, team: str, enterprise: str) -> bool:
         """Whether a request from this team and organisation comes from here."""
         if self.enterprise and enterprise and enterprise != self.enterprise:
             return False
-        return team == self.team or (self.everywhere and bool(enterprise) and enterprise == self.enterprise)
+        return team == self.team or (self.org_wide and bool(enterprise) and enterprise == self.enterprise)
 
 
-class Directory:
+class SlackDirectory:
     """Caches lookups for `CACHE_FOR`. `now` is real time, so that entries expire whatever the rollouts' clock does."""
 
     def __init__(self, client: WebClient, now: Callable[[], datetime]) -> None:
         self._client = client
         self._now = now
         self._lock = threading.Lock()
-        self._people: dict[str, tuple[datetime, Person]] = {}
+        self._users: dict[str, tuple[datetime, SlackUser]] = {}
         self._channels: dict[str, tuple[datetime, str]] = {}
-        self._groups: tuple[datetime, tuple[Group, ...]] | None = None
+        self._groups: tuple[datetime, tuple[SlackUserGroup, ...]] | None = None
         self._handles: tuple[datetime, Mapping[str, frozenset[str]]] | None = None
-        self._workspace: Workspace | None = None
+        self._workspace: SlackWorkspace | None = None
 
-    def actor(
+    def resolve_actor(
         self,
         team: str,
         user: str,
@@ -83,7 +83,7 @@ class Directory:
         enterprise: str = "",
         channel: str = "",
         channel_id: str = "",
-        forward: bool,
+        moves_forward: bool,
         fresh: bool = False,
     ) -> Actor:
         """The actor behind a request; `Refused` if it comes from another workspace. `fresh` skips the cache.
@@ -93,32 +93,32 @@ class Directory:
         is `Refused`, while pausing and rolling back go on.
         """
         try:
-            if not self._home().holds(team, enterprise):
+            if not self._get_workspace().contains(team, enterprise):
                 log.warning("asked from another workspace", team=team, enterprise=enterprise)
                 raise Refused(
                     "This comes from another Slack workspace than the one Rampart belongs to, so nothing was done.",
                     hint="Ask somebody there, or use the command line.",
                     code="forbidden",
                 )
-            person = self._person(user, fresh=fresh)
-            groups = tuple(g.handle for g in self._all_groups(fresh=fresh) if user in g.members)
-            channel = self._channel(channel_id) if forward else channel
-        except Unreachable as unreachable:
+            person = self._get_user(user, fresh=fresh)
+            groups = tuple(g.handle for g in self._get_groups(fresh=fresh) if user in g.members)
+            channel = self._get_channel_name(channel_id) if moves_forward else channel
+        except SlackUnreachable as unreachable:
             log.warning("slack cannot be asked", why=str(unreachable))
-            if forward:
+            if moves_forward:
                 raise Refused(
                     "Slack cannot be asked right now who you are, so nothing moves forward.",
                     hint="Pausing and rolling back still work. Try again in a minute.",
                     code="unavailable",
                 ) from unreachable
-            known = self._people.get(user)
-            person = known[1] if known else Person(id=user, handle="", full_member=True)
+            known = self._users.get(user)
+            person = known[1] if known else SlackUser(id=user, handle="", full_member=True)
             groups = ()
         return Actor(
             id=f"slack:{enterprise or team}/{user}",
             handle=person.handle,
             groups=groups,
-            full_member=person.full_member,
+            is_full_member=person.full_member,
             channel=channel,
             channel_id=channel_id,
             zone=person.zone,
@@ -129,72 +129,72 @@ class Directory:
         match, or if Slack does not answer."""
         wanted = handle.removeprefix("@").lower()
         try:
-            if is_user(handle):
-                found = frozenset({handle}) if self._person(handle, fresh=False).handle else frozenset()
+            if is_slack_user_id(handle):
+                found = frozenset({handle}) if self._get_user(handle, fresh=False).handle else frozenset()
             else:
-                found = self._all_handles().get(wanted, frozenset())
-            names = sorted(f"{self._person(user, fresh=False).handle} ({user})" for user in found if len(found) > 1)
-        except Unreachable as unreachable:
+                found = self._get_user_ids_by_name().get(wanted, frozenset())
+            names = sorted(f"{self._get_user(user, fresh=False).handle} ({user})" for user in found if len(found) > 1)
+        except SlackUnreachable as unreachable:
             log.warning("handle not resolved", handle=handle, why=str(unreachable))
-            raise UnknownPerson(f"Slack cannot be asked who {handle} is", passing=True) from unreachable
+            raise UnknownPerson(f"Slack cannot be asked who {handle} is", is_temporary=True) from unreachable
         if names:
             raise UnknownPerson(f"{handle} may be {' or '.join(names)} in Slack: write the user id")
         if not found:
             raise UnknownPerson(f"nobody in Slack is {handle}")
         return next(iter(found))
 
-    def mention(self, group: str) -> str:
+    def format_mention(self, group: str) -> str:
         """A mention that notifies a user group; empty if the group is unknown or Slack does not answer."""
         try:
-            found = next((g for g in self._all_groups(fresh=False) if g.handle == group), None)
-        except Unreachable as unreachable:
+            found = next((g for g in self._get_groups(fresh=False) if g.handle == group), None)
+        except SlackUnreachable as unreachable:
             log.warning("group not resolved", group=group, why=str(unreachable))
             return ""
         return f"<!subteam^{found.id}>" if found else ""
 
-    def _home(self) -> Workspace:
+    def _get_workspace(self) -> SlackWorkspace:
         """The token's workspace, which is looked up once."""
         if self._workspace is None:
             try:
                 own = self._client.auth_test()
             except SlackApiError as error:
-                raise Unreachable(str(error.response["error"])) from error
+                raise SlackUnreachable(str(error.response["error"])) from error
             except (SlackClientError, OSError) as error:
-                raise Unreachable(str(error)) from error
-            self._workspace = Workspace(
+                raise SlackUnreachable(str(error)) from error
+            self._workspace = SlackWorkspace(
                 team=str(own.get("team_id") or ""),
                 enterprise=str(own.get("enterprise_id") or ""),
-                everywhere=bool(own.get("is_enterprise_install")),
+                org_wide=bool(own.get("is_enterprise_install")),
             )
         return self._workspace
 
-    def _person(self, user: str, *, fresh: bool) -> Person:
-        known = self._people.get(user)
-        if known is not None and not fresh and self._now() - known[0] < KEPT:
+    def _get_user(self, user: str, *, fresh: bool) -> SlackUser:
+        known = self._users.get(user)
+        if known is not None and not fresh and self._now() - known[0] < CACHE_FOR:
             return known[1]
         try:
             found = self._client.users_info(user=user)["user"]
         except SlackApiError as error:
-            if error.response["error"] not in _NOBODY:
-                raise Unreachable(str(error.response["error"])) from error
-            person = Person(id=user, handle="", full_member=False)
+            if error.response["error"] not in _UNKNOWN_USER_ERRORS:
+                raise SlackUnreachable(str(error.response["error"])) from error
+            person = SlackUser(id=user, handle="", full_member=False)
         except (SlackClientError, OSError) as error:
-            raise Unreachable(str(error)) from error
+            raise SlackUnreachable(str(error)) from error
         else:
-            person = Person(
+            person = SlackUser(
                 id=user,
                 handle=f"@{found['name']}",
-                full_member=_is_full_member(found, self._home()),
+                full_member=_is_full_member(found, self._get_workspace()),
                 zone=str(found.get("tz") or ""),
             )
         with self._lock:
-            self._people[user] = (self._now(), person)
+            self._users[user] = (self._now(), person)
         return person
 
-    def _channel(self, channel: str) -> str:
+    def _get_channel_name(self, channel: str) -> str:
         """The channel's name, as in `#support`; empty for direct messages and channels that the app cannot see."""
         known = self._channels.get(channel)
-        if known is not None and self._now() - known[0] < KEPT:
+        if known is not None and self._now() - known[0] < CACHE_FOR:
             return known[1]
         if not channel:
             return ""
@@ -202,40 +202,41 @@ class Directory:
             found = self._client.conversations_info(channel=channel)["channel"]
             name = f"#{found['name']}" if found.get("name") and not found.get("is_im") else ""
         except SlackApiError as error:
-            if error.response["error"] not in _NO_CHANNEL:
-                raise Unreachable(str(error.response["error"])) from error
+            if error.response["error"] not in _HIDDEN_CHANNEL_ERRORS:
+                raise SlackUnreachable(str(error.response["error"])) from error
             name = ""
         except (SlackClientError, OSError) as error:
-            raise Unreachable(str(error)) from error
+            raise SlackUnreachable(str(error)) from error
         with self._lock:
             self._channels[channel] = (self._now(), name)
         return name
 
-    def _all_groups(self, *, fresh: bool) -> tuple[Group, ...]:
+    def _get_groups(self, *, fresh: bool) -> tuple[SlackUserGroup, ...]:
         known = self._groups
-        if known is not None and not fresh and self._now() - known[0] < KEPT:
+        if known is not None and not fresh and self._now() - known[0] < CACHE_FOR:
             return known[1]
         try:
             listed = self._client.usergroups_list(include_users=True)["usergroups"]
             groups = tuple(
-                Group(id=g["id"], handle=f"@{g['handle']}", members=frozenset(self._members(g))) for g in listed
+                SlackUserGroup(id=g["id"], handle=f"@{g['handle']}", members=frozenset(self._list_members(g)))
+                for g in listed
             )
         except SlackApiError as error:
-            raise Unreachable(str(error.response["error"])) from error
+            raise SlackUnreachable(str(error.response["error"])) from error
         except (SlackClientError, OSError) as error:
-            raise Unreachable(str(error)) from error
+            raise SlackUnreachable(str(error)) from error
         with self._lock:
             self._groups = (self._now(), groups)
         return groups
 
-    def _members(self, group: Mapping[str, Any]) -> list[str]:
+    def _list_members(self, group: Mapping[str, Any]) -> list[str]:
         if "users" in group:
             return list(group["users"])
         return list(self._client.usergroups_users_list(usergroup=group["id"])["users"])
 
-    def _all_handles(self) -> Mapping[str, frozenset[str]]:
+    def _get_user_ids_by_name(self) -> Mapping[str, frozenset[str]]:
         known = self._handles
-        if known is not None and self._now() - known[0] < KEPT:
+        if known is not None and self._now() - known[0] < CACHE_FOR:
             return known[1]
         handles: dict[str, set[str]] = {}
         cursor = ""
@@ -243,21 +244,21 @@ class Directory:
             while True:
                 page = self._client.users_list(limit=200, cursor=cursor)
                 for user in page["members"]:
-                    for name in _names(user):
+                    for name in _list_names(user):
                         handles.setdefault(name, set()).add(user["id"])
                 cursor = (page.get("response_metadata") or {}).get("next_cursor", "")
                 if not cursor:
                     break
         except SlackApiError as error:
-            raise Unreachable(str(error.response["error"])) from error
+            raise SlackUnreachable(str(error.response["error"])) from error
         except (SlackClientError, OSError) as error:
-            raise Unreachable(str(error)) from error
+            raise SlackUnreachable(str(error)) from error
         with self._lock:
             self._handles = (self._now(), {name: frozenset(ids) for name, ids in handles.items()})
         return self._handles[1]
 
 
-def _names(user: Mapping[str, Any]) -> frozenset[str]:
+def _list_names(user: Mapping[str, Any]) -> frozenset[str]:
     """The lower-case names of a user: account name and display names; none for bots and deactivated accounts."""
     if user.get("deleted") or user.get("is_bot"):
         return frozenset()
@@ -266,10 +267,12 @@ def _names(user: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(name.lower() for name in shown if name)
 
 
-def _is_full_member(user: Mapping[str, Any], home: Workspace) -> bool:
+def _is_full_member(user: Mapping[str, Any], workspace: SlackWorkspace) -> bool:
     outside = ("is_restricted", "is_ultra_restricted", "is_stranger", "is_bot", "deleted")
     if any(user.get(mark) for mark in outside):
         return False
     # In an organisation people may work in other workspaces than their own, so the organisation counts.
     organisation = str((user.get("enterprise_user") or {}).get("enterprise_id") or "")
-    return organisation == home.enterprise if organisation else user.get("team_id", home.team) == home.team
+    return (
+        organisation == workspace.enterprise if organisation else user.get("team_id", workspace.team) == workspace.team
+    )

@@ -16,28 +16,28 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
 from bot.commands import execution, grammar
-from bot.commands.grammar import Parse, Parsed
-from bot.commands.request import Asked
+from bot.commands.grammar import ParsedCommand, ParseResult
+from bot.commands.request import CommandContext
 from bot.commands.verbs import VERBS
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
-from bot.slack import answering, clicks, views
-from bot.slack.answering import PATIENCE, Answering
-from bot.slack.directory import Directory
+from bot.slack import clicks, slack_responder, views
+from bot.slack.directory import SlackDirectory
+from bot.slack.slack_responder import ACKNOWLEDGE_WITHIN, SlackResponder
 from core.rollout.context import Actor
-from core.service import Service
+from core.service import RolloutService
 
 log = structlog.get_logger()
 
 Body = dict[str, Any]
-_HOOKS = ("hooks.slack.com", "hooks.slack-gov.com")
+_SLACK_HOOK_HOSTS = ("hooks.slack.com", "hooks.slack-gov.com")
 _ANYTHING = re.compile(r".*", re.DOTALL)
 _FIRST_MENTION = re.compile(r"^[^\w<]*<@[UW][A-Z0-9]+(?:\|[^>]*)?>[\s:,;.!-]*")
-THREADS = 40  # each listener occupies one until it has answered; Bolt's default of 5 times out under a burst
+LISTENER_THREADS = 40  # each listener occupies one until it has answered; Bolt's default of 5 times out under a burst
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Whence:
+class SlackOrigin:
     """Who sent a request and from where, as Slack reports it. `channel` may be a pseudo-name such as
     `#directmessage`."""
 
@@ -48,93 +48,97 @@ class Whence:
     channel: str = ""
 
 
-class Doors:
+class SlackListeners:
     """The listener methods and the services that they share."""
 
     def __init__(
         self,
-        service: Service,
+        service: RolloutService,
         client: WebClient,
-        directory: Directory,
+        directory: SlackDirectory,
         now: Callable[[], datetime],
-        patience: float = PATIENCE,
+        acknowledge_within: float = ACKNOWLEDGE_WITHIN,
     ) -> None:
         self._service = service
         self._client = client
         self._directory = directory
         self._now = now
-        self._patience = patience
+        self._acknowledge_within = acknowledge_within
 
-    def command(self, ack: Ack, body: Body, respond: Respond) -> None:
+    def handle_command(self, ack: Ack, body: Body, respond: Respond) -> None:
         """Run a slash command; the answer comes with the acknowledgement."""
         parsed = grammar.parse(html.unescape(body.get("text") or ""))
-        public = isinstance(parsed, Parsed) and "public" in parsed.flags
+        public = isinstance(parsed, ParsedCommand) and "public" in parsed.flags
 
         def acknowledge(message: Message | None) -> None:
-            if message is None or answering.is_newer(message):
+            if message is None or slack_responder.needs_fallback(message):
                 ack()
                 if message is not None:
-                    later(message)
+                    post_later(message)
             else:
-                ack(**answering.payload(message, public=public))
+                ack(**slack_responder.build_payload(message, is_public=public))
 
-        def later(message: Message) -> None:
-            _respond(respond, message, public=public)
+        def post_later(message: Message) -> None:
+            _post_response(respond, message, is_public=public)
 
-        with self._answering(body["trigger_id"], acknowledge, later) as answer:
-            whence = Whence(
+        with self._build_responder(body["trigger_id"], acknowledge, post_later) as responder:
+            origin = SlackOrigin(
                 team=body["team_id"],
                 user=body["user_id"],
                 enterprise=body.get("enterprise_id") or "",
                 channel_id=body.get("channel_id") or "",
                 channel=f"#{body.get('channel_name', '')}",
             )
-            answer.say(self._run(parsed, whence, body["trigger_id"]))
+            responder.respond(self._run_typed(parsed, origin, body["trigger_id"]))
 
-    def run(self, ack: Ack, body: Body, respond: Respond) -> None:
+    def handle_suggestion(self, ack: Ack, body: Body, respond: Respond) -> None:
         """Run a suggested command whose button was pressed, as if it had been typed."""
-        with self._clicked(ack, body, respond) as answer:
+        with self._build_click_responder(ack, body, respond) as responder:
             parsed = grammar.parse(body["actions"][0]["value"])
-            answer.say(self._run(parsed, _whence(body), body["trigger_id"], thread_ts=_thread(body)))
+            responder.respond(
+                self._run_typed(parsed, _parse_origin(body), body["trigger_id"], thread_ts=_find_thread_ts(body))
+            )
 
-    def click(self, ack: Ack, body: Body, respond: Respond) -> None:
+    def handle_click(self, ack: Ack, body: Body, respond: Respond) -> None:
         """A button; only the person who pressed it sees the answer."""
         action, pressed = body["actions"][0]["action_id"], body["actions"][0].get("value", "")
-        with self._clicked(ack, body, respond) as answer:
-            asked = self._asked(body, clicks.VERBS[action])
+        with self._build_click_responder(ack, body, respond) as responder:
+            asked = self._build_request(body, clicks.VERBS_BY_ACTION[action])
             if clicks.needs_reason(action, pressed, asked):
-                clicks.would_be_refused(action, pressed, asked)
-                view = views.ask(action, pressed, buttons.opened(pressed)[0], _whence(body).channel_id)
+                clicks.check_allowed(action, pressed, asked)
+                view = views.build_reason_modal(
+                    action, pressed, buttons.decode_value(pressed)[0], _parse_origin(body).channel_id
+                )
                 self._client.views_open(trigger_id=body["trigger_id"], view=view)
-                answer.say(None)
+                responder.respond(None)
             else:
-                rollout, command = clicks.command(action, pressed)
-                answer.say(execution.hand_in(command, rollout, asked))
+                rollout, command = clicks.parse_click(action, pressed)
+                responder.respond(execution.submit_command(command, rollout, asked))
 
-    def submitted(self, ack: Ack, body: Body) -> None:
+    def handle_submission(self, ack: Ack, body: Body) -> None:
         """A submitted modal with a reason; it stays open to show the result."""
         view = body["view"]
         action = view["callback_id"]
-        rollout, command = clicks.command(action, views.pressed(view), views.reason(view))
+        rollout, command = clicks.parse_click(action, views.read_button_value(view), views.read_reason(view))
 
         def acknowledge(message: Message | None) -> None:
-            ack(response_action="update", view=views.answered(action, message)) if message else ack()
+            ack(response_action="update", view=views.build_result_modal(action, message)) if message else ack()
 
-        def later(message: Message) -> None:
-            self._client.views_update(view_id=view["id"], view=views.answered(action, message))
+        def post_later(message: Message) -> None:
+            self._client.views_update(view_id=view["id"], view=views.build_result_modal(action, message))
 
-        with self._answering(f"{view['id']}.{view['hash']}", acknowledge, later) as answer:
-            asked = self._asked(
+        with self._build_responder(f"{view['id']}.{view['hash']}", acknowledge, post_later) as responder:
+            asked = self._build_request(
                 {
                     **body,
                     "trigger_id": f"{view['id']}.{view['hash']}",
-                    "channel": {"id": views.opened_in(view)},
+                    "channel": {"id": views.read_channel_id(view)},
                 },
-                clicks.VERBS[action],
+                clicks.VERBS_BY_ACTION[action],
             )
-            answer.say(execution.hand_in(command, rollout, asked))
+            responder.respond(execution.submit_command(command, rollout, asked))
 
-    def mention(self, body: Body, event: Body) -> None:
+    def handle_mention(self, body: Body, event: Body) -> None:
         """`@rampart status`, also in a rollout's thread. The command id is the event's, since Slack retries events.
 
         Mentions by bots and workflows are ignored: no person is behind them.
@@ -144,96 +148,104 @@ class Doors:
             return
         thread = event.get("thread_ts", "")
 
-        def post(message: Message) -> None:
+        def post_ephemeral(message: Message) -> None:
             where = {"channel": event["channel"], "user": event["user"], **({"thread_ts": thread} if thread else {})}
-            answering.tell(
-                lambda shown: _taken(
+            slack_responder.post_with_fallback(
+                lambda shown: _try_post(
                     lambda: self._client.chat_postEphemeral(text=message.text, blocks=list(shown), **where)
                 ),
                 message,
             )
 
-        def tell(message: Message | None) -> None:
+        def post_answer(message: Message | None) -> None:
             try:
                 if message is not None:
-                    post(message)
+                    post_ephemeral(message)
             except SlackApiError as error:  # the command was carried out all the same
                 log.warning("a mention could not be answered", why=str(error.response.get("error")))
 
-        with self._answering(body["event_id"], tell, tell) as answer:
-            home = _installation(body)
-            parsed = grammar.parse(_without_us(html.unescape(event.get("text", "")), home.get("user_id") or ""))
-            whence = Whence(
-                team=home.get("team_id") or "",
+        with self._build_responder(body["event_id"], post_answer, post_answer) as responder:
+            installation = _find_installation(body)
+            parsed = grammar.parse(
+                _strip_mention(html.unescape(event.get("text", "")), installation.get("user_id") or "")
+            )
+            origin = SlackOrigin(
+                team=installation.get("team_id") or "",
                 user=event["user"],
-                enterprise=home.get("enterprise_id") or "",
+                enterprise=installation.get("enterprise_id") or "",
                 channel_id=event["channel"],
             )
-            answer.say(self._run(parsed, whence, body["event_id"], thread_ts=thread))
+            responder.respond(self._run_typed(parsed, origin, body["event_id"], thread_ts=thread))
 
-    def unknown_command(self, ack: Ack, body: Body) -> None:
+    def refuse_unknown_command(self, ack: Ack, body: Body) -> None:
         """Answer a slash command that only the manifest of another version declares."""
-        ack(**answering.payload(blocks.refusal(f"I don't know {body.get('command', 'this')}.", "Type /rollout help.")))
+        ack(
+            **slack_responder.build_payload(
+                blocks.build_refusal(f"I don't know {body.get('command', 'this')}.", "Type /rollout help.")
+            )
+        )
 
-    def unknown_action(self, ack: Ack, body: Body, respond: Respond) -> None:
+    def refuse_unknown_action(self, ack: Ack, body: Body, respond: Respond) -> None:
         """Answer a button of an older or newer version, instead of ignoring it silently."""
         ack()
         if body.get("response_url"):
-            gone = blocks.refusal("This button is not known any more.", "See /rollout status.")
-            respond(**answering.payload(gone), replace_original=False)
+            gone = blocks.build_refusal("This button is not known any more.", "See /rollout status.")
+            respond(**slack_responder.build_payload(gone), replace_original=False)
 
-    def nothing(self, ack: Ack) -> None:
+    def acknowledge_only(self, ack: Ack) -> None:
         """Acknowledge what needs no answer."""
         ack()
 
-    def _run(self, parsed: Parse, whence: Whence, trigger: str, *, thread_ts: str = "") -> Message:
-        actor = self._actor(whence, parsed.verb if isinstance(parsed, Parsed) else "help")
-        asked = Asked(
+    def _run_typed(self, parsed: ParseResult, origin: SlackOrigin, trigger: str, *, thread_ts: str = "") -> Message:
+        actor = self._resolve_actor(origin, parsed.verb if isinstance(parsed, ParsedCommand) else "help")
+        asked = CommandContext(
             service=self._service, by=actor, at=self._now(), command_id=f"slack:{trigger}", thread_ts=thread_ts
         )
-        return execution.answer(parsed, asked)
+        return execution.execute(parsed, asked)
 
-    def _asked(self, body: Body, verb: str) -> Asked:
-        actor = self._actor(_whence(body), verb)
-        return Asked(service=self._service, by=actor, at=self._now(), command_id=f"slack:{body['trigger_id']}")
+    def _build_request(self, body: Body, verb: str) -> CommandContext:
+        actor = self._resolve_actor(_parse_origin(body), verb)
+        return CommandContext(service=self._service, by=actor, at=self._now(), command_id=f"slack:{body['trigger_id']}")
 
-    def _actor(self, whence: Whence, verb: str) -> Actor:
+    def _resolve_actor(self, origin: SlackOrigin, verb: str) -> Actor:
         asks = VERBS[verb]
-        return self._directory.actor(
-            whence.team,
-            whence.user,
-            enterprise=whence.enterprise,
-            channel=whence.channel,
-            channel_id=whence.channel_id,
-            forward=bool(asks.role),
-            fresh=asks.fresh_rights,
+        return self._directory.resolve_actor(
+            origin.team,
+            origin.user,
+            enterprise=origin.enterprise,
+            channel=origin.channel,
+            channel_id=origin.channel_id,
+            moves_forward=bool(asks.required_role),
+            fresh=asks.needs_fresh_rights,
         )
 
-    def _answering(self, key: str, acknowledge: answering.Acknowledge, later: answering.Later) -> Answering:
-        return Answering(key, acknowledge, later, self._patience)
+    def _build_responder(
+        self, key: str, acknowledge: slack_responder.Acknowledge, post_later: slack_responder.PostLater
+    ) -> SlackResponder:
+        return SlackResponder(key, acknowledge, post_later, self._acknowledge_within)
 
-    def _clicked(self, ack: Ack, body: Body, respond: Respond) -> Answering:
-        def later(message: Message) -> None:
-            _respond(respond, message)
+    def _build_click_responder(self, ack: Ack, body: Body, respond: Respond) -> SlackResponder:
+        def post_later(message: Message) -> None:
+            _post_response(respond, message)
 
         def acknowledge(message: Message | None) -> None:
             ack()
             if message is not None:
-                later(message)
+                post_later(message)
 
-        return self._answering(body["trigger_id"], acknowledge, later)
+        return self._build_responder(body["trigger_id"], acknowledge, post_later)
 
 
-def _respond(respond: Respond, message: Message, *, public: bool = False) -> None:
-    def post(shown: tuple[Body, ...]) -> bool:
-        said = {**answering.payload(message, public=public), "blocks": list(shown)}
+def _post_response(respond: Respond, message: Message, *, is_public: bool = False) -> None:
+    def post_blocks(shown: tuple[Body, ...]) -> bool:
+        said = {**slack_responder.build_payload(message, is_public=is_public), "blocks": list(shown)}
         answer = respond(**said, replace_original=False)
         return answer.status_code == 200 and "invalid_blocks" not in str(answer.body)
 
-    answering.tell(post, message)
+    slack_responder.post_with_fallback(post_blocks, message)
 
 
-def _taken(call: Callable[[], object]) -> bool:
+def _try_post(call: Callable[[], object]) -> bool:
     """Make the call; False if Slack rejected its blocks."""
     try:
         call()
@@ -244,11 +256,11 @@ def _taken(call: Callable[[], object]) -> bool:
     return True
 
 
-def _whence(body: Body) -> Whence:
+def _parse_origin(body: Body) -> SlackOrigin:
     """The origin of a click or modal; in an org-wide installation only the user carries a team."""
     channel = body.get("channel") or {}
     name = channel.get("name", "")
-    return Whence(
+    return SlackOrigin(
         team=(body.get("team") or {}).get("id") or body["user"].get("team_id") or "",
         user=body["user"]["id"],
         enterprise=(body.get("enterprise") or {}).get("id") or "",
@@ -257,56 +269,56 @@ def _whence(body: Body) -> Whence:
     )
 
 
-def _installation(body: Body) -> Body:
+def _find_installation(body: Body) -> Body:
     """The installation that an event is for; in a shared channel the event itself may name the partner's workspace."""
     given = body.get("authorizations") or [{}]
     fallback = {"team_id": body.get("team_id"), "enterprise_id": body.get("enterprise_id")}
     return {**fallback, **{name: value for name, value in given[0].items() if value}}
 
 
-def _without_us(text: str, ours: str) -> str:
+def _strip_mention(text: str, bot_user: str) -> str:
     """The text without the mention of the app, wherever it stands."""
-    if (first := _FIRST_MENTION.match(text)) is not None and (not ours or ours in first.group()):
+    if (first := _FIRST_MENTION.match(text)) is not None and (not bot_user or bot_user in first.group()):
         return text[first.end() :]
-    return re.sub(rf"[\s,:]*<@{re.escape(ours)}(?:\|[^>]*)?>[:,]*", " ", text).strip() if ours else text
+    return re.sub(rf"[\s,:]*<@{re.escape(bot_user)}(?:\|[^>]*)?>[:,]*", " ", text).strip() if bot_user else text
 
 
-def _answers_go_to_slack(client: WebClient) -> Callable[..., BoltResponse]:
+def _require_slack_response_url(client: WebClient) -> Callable[..., BoltResponse]:
     """Middleware that rejects payloads whose `response_url` is neither Slack's nor the configured stand-in's."""
     ours = urlsplit(client.base_url)
 
-    def check(body: Body, next: Callable[[], BoltResponse]) -> BoltResponse:  # noqa: A002 - Bolt's name
+    def check_response_url(body: Body, next: Callable[[], BoltResponse]) -> BoltResponse:  # noqa: A002 - Bolt's name
         address = body.get("response_url")
-        if address and not _is_slacks(str(address), ours):
+        if address and not _is_slack_address(str(address), ours):
             log.warning("a response_url that is not Slack's", address=str(address)[:200])
             return BoltResponse(status=400, body="The response_url is not Slack's.")
         return next()
 
-    return check
+    return check_response_url
 
 
-def _is_slacks(address: str, ours: SplitResult) -> bool:
+def _is_slack_address(address: str, api_url: SplitResult) -> bool:
     try:
         to = urlsplit(address)
     except ValueError:
         return False
-    if (to.scheme, to.netloc) in {("https", host) for host in _HOOKS}:
+    if (to.scheme, to.netloc) in {("https", host) for host in _SLACK_HOOK_HOSTS}:
         return True
-    return ours.hostname != "slack.com" and (to.scheme, to.netloc) == (ours.scheme, ours.netloc)
+    return api_url.hostname != "slack.com" and (to.scheme, to.netloc) == (api_url.scheme, api_url.netloc)
 
 
-def _thread(body: Body) -> str:
+def _find_thread_ts(body: Body) -> str:
     return str((body.get("container") or {}).get("thread_ts") or (body.get("message") or {}).get("thread_ts") or "")
 
 
 def build_app(
-    service: Service,
+    service: RolloutService,
     client: WebClient,
     signing_secret: str,
     *,
     now: Callable[[], datetime],
-    directory: Directory,
-    patience: float = PATIENCE,
+    directory: SlackDirectory,
+    acknowledge_within: float = ACKNOWLEDGE_WITHIN,
 ) -> App:
     """Build the Bolt app with every listener, without calling Slack. `now` is the rollouts' clock."""
 
@@ -319,18 +331,18 @@ def build_app(
         signing_secret=signing_secret,
         authorize=authorize,
         token_verification_enabled=False,
-        listener_executor=ThreadPoolExecutor(THREADS, thread_name_prefix="slack"),
+        listener_executor=ThreadPoolExecutor(LISTENER_THREADS, thread_name_prefix="slack"),
     )
-    app.use(_answers_go_to_slack(client))
-    doors = Doors(service, client, directory, now, patience)
-    app.command("/rollout")(doors.command)
-    app.command(_ANYTHING)(doors.unknown_command)
-    app.action(re.compile(rf"^{buttons.RUN}\.\d+$"))(doors.run)
-    app.action(re.compile(rf"^({'|'.join(clicks.VERBS)})$"))(doors.click)
-    app.action(_ANYTHING)(doors.unknown_action)
-    app.view(re.compile(rf"^({'|'.join(views.CALLBACKS)})$"))(doors.submitted)
-    app.view(_ANYTHING)(doors.nothing)
-    app.shortcut(_ANYTHING)(doors.nothing)
-    app.event("app_mention")(doors.mention)
-    app.event(_ANYTHING)(doors.nothing)
+    app.use(_require_slack_response_url(client))
+    listeners = SlackListeners(service, client, directory, now, acknowledge_within)
+    app.command("/rollout")(listeners.handle_command)
+    app.command(_ANYTHING)(listeners.refuse_unknown_command)
+    app.action(re.compile(rf"^{buttons.RUN}\.\d+$"))(listeners.handle_suggestion)
+    app.action(re.compile(rf"^({'|'.join(clicks.VERBS_BY_ACTION)})$"))(listeners.handle_click)
+    app.action(_ANYTHING)(listeners.refuse_unknown_action)
+    app.view(re.compile(rf"^({'|'.join(views.CALLBACKS)})$"))(listeners.handle_submission)
+    app.view(_ANYTHING)(listeners.acknowledge_only)
+    app.shortcut(_ANYTHING)(listeners.acknowledge_only)
+    app.event("app_mention")(listeners.handle_mention)
+    app.event(_ANYTHING)(listeners.acknowledge_only)
     return app

@@ -17,7 +17,7 @@ SCOPES = (
 EVENTS = ("app_mention",)
 
 
-def manifest(public_url: str = "") -> dict[str, Any]:
+def build_manifest(public_url: str = "") -> dict[str, Any]:
     """The manifest for signed HTTP at `public_url`, or for Socket Mode if that is empty."""
     socket = not public_url
     where = {} if socket else {"request_url": f"{public_url.rstrip('/')}/slack/events"}
@@ -50,7 +50,7 @@ def manifest(public_url: str = "") -> dict[str, Any]:
     }
 
 
-def link(public_url: str = "") -> str:
+def build_install_link(public_url: str = "") -> str:
     """A URL that opens Slack's form for a new app, prefilled with this manifest."""
-    compact = json.dumps(manifest(public_url), separators=(",", ":"))
+    compact = json.dumps(build_manifest(public_url), separators=(",", ":"))
     return f"https://api.slack.com/apps?new_app=1&manifest_json={quote(compact)}"

@@ -21,54 +21,54 @@ _FORMS = {
 CALLBACKS = tuple(_FORMS)
 
 
-def ask(what: str, pressed: str, rollout: str, channel: str = "") -> dict[str, Any]:
+def build_reason_modal(action: str, button_value: str, rollout: str, channel: str = "") -> dict[str, Any]:
     """The modal that a button opens. It carries the button's value and channel, which Slack does not send with
     modals."""
-    title, label, hint, submit = _FORMS[what]
+    title, label, hint, submit = _FORMS[action]
     field = {
         "type": "input",
         "block_id": REASON,
-        "label": _plain(label, 150),
-        "hint": _plain(hint, 150),
+        "label": _build_plain_text(label, 150),
+        "hint": _build_plain_text(hint, 150),
         "element": {"type": "plain_text_input", "action_id": REASON, "multiline": True, "max_length": 1000},
     }
     return {
         "type": "modal",
-        "callback_id": what,
-        "private_metadata": json.dumps({"pressed": pressed, "channel": channel}),
-        "title": _plain(title, 24),
-        "submit": _plain(submit, 24),
-        "close": _plain("Cancel", 24),
+        "callback_id": action,
+        "private_metadata": json.dumps({"pressed": button_value, "channel": channel}),
+        "title": _build_plain_text(title, 24),
+        "submit": _build_plain_text(submit, 24),
+        "close": _build_plain_text("Cancel", 24),
         "blocks": [blocks.section(f"*{wording.escape(rollout, 60)}*"), field],
     }
 
 
-def answered(what: str, message: Message) -> dict[str, Any]:
+def build_result_modal(action: str, message: Message) -> dict[str, Any]:
     """The modal after its submission, showing the result."""
     shown = [b for b in message.blocks if b["type"] in {"section", "context"}]
     return {
         "type": "modal",
-        "callback_id": f"{what}.answered",
-        "title": _plain(_FORMS[what][0], 24),
-        "close": _plain("Close", 24),
+        "callback_id": f"{action}.answered",
+        "title": _build_plain_text(_FORMS[action][0], 24),
+        "close": _build_plain_text("Close", 24),
         "blocks": shown or [blocks.section(message.text)],
     }
 
 
-def pressed(view: dict[str, Any]) -> str:
+def read_button_value(view: dict[str, Any]) -> str:
     """The value of the button that opened a submitted modal."""
     return str(json.loads(view["private_metadata"])["pressed"])
 
 
-def opened_in(view: dict[str, Any]) -> str:
+def read_channel_id(view: dict[str, Any]) -> str:
     """The id of the channel in which that button was pressed; empty if unknown."""
     return str(json.loads(view["private_metadata"]).get("channel", ""))
 
 
-def reason(view: dict[str, Any]) -> str:
+def read_reason(view: dict[str, Any]) -> str:
     """The reason that was entered."""
     return str(view["state"]["values"][REASON][REASON]["value"] or "")
 
 
-def _plain(text: str, limit: int) -> dict[str, Any]:
+def _build_plain_text(text: str, limit: int) -> dict[str, Any]:
     return {"type": "plain_text", "text": wording.shorten(text, limit)}

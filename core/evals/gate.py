@@ -20,13 +20,13 @@ class EvalCase:
     latency_ms: float | None = None
 
     @property
-    def ok(self) -> bool:
+    def has_passed(self) -> bool:
         """Whether the case was judged and passed."""
         return self.passed and not self.error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Counts:
+class OutcomeCounts:
     """Number of cases of a run by outcome: `failed` were judged and failed, `errors` could not be judged."""
 
     total: int
@@ -36,75 +36,75 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Passed:
+class GatePassed:
     """The gate is open."""
 
-    counts: Counts
+    counts: OutcomeCounts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Failed:
+class GateFailed:
     """The gate is closed: the reasons as sentences, and the cases that caused them."""
 
     reasons: tuple[str, ...]
     case_ids: tuple[str, ...]
-    counts: Counts = field()
+    counts: OutcomeCounts = field()
 
 
-Outcome: TypeAlias = Passed | Failed
+GateResult: TypeAlias = GatePassed | GateFailed
 Categories: TypeAlias = tuple[str, ...] | Literal["all"]
-Finding: TypeAlias = tuple[str, tuple[str, ...]]  # (reason, ids of the cases that caused it)
+GateFinding: TypeAlias = tuple[str, tuple[str, ...]]  # (reason, ids of the cases that caused it)
 EVERY_CATEGORY: Literal["all"] = "all"
-MOST_ASKED = 20
+MAX_REQUIRED_CASES = 20
 """Largest number of cases that a pass rate alone can require."""
 
 
-def gate(
+def evaluate_gate(
     cases: Sequence[EvalCase],
     baseline: Sequence[EvalCase] | None = None,
     *,
     min_pass_rate: float | None = None,
     no_new_failures_in: Categories = (),
-    where_there: tuple[str, ...] = (),
+    optional_categories: tuple[str, ...] = (),
     compare_to_current: bool = False,
     max_cost_rise: float | None = None,
     max_p95_rise: float | None = None,
-) -> Outcome:
+) -> GateResult:
     """Evaluate the gate for the new version's cases, against the current version's `baseline` if there is one.
 
     Without a baseline every failure in a category of `no_new_failures_in` counts as new; so do those in
     `optional_categories`, which need not occur. Comparisons use the cases that both runs have; cases missing from the
     new run close the gate. Rates are fractions, compared exactly. Raises ValueError if a run names a case twice.
     """
-    counts = count(cases)
+    counts = count_outcomes(cases)
     if not cases:
-        return Failed(reasons=("the run holds no cases",), case_ids=(), counts=counts)
-    _once(cases)
-    _once(baseline or ())
+        return GateFailed(reasons=("the run holds no cases",), case_ids=(), counts=counts)
+    _require_unique_cases(cases)
+    _require_unique_cases(baseline or ())
     compares = compare_to_current or max_cost_rise is not None or max_p95_rise is not None
     findings = [
-        _rate(cases, counts, min_pass_rate),
-        _too_few(counts, min_pass_rate),
-        _without_cases(cases, no_new_failures_in),
-        _new_failures(cases, baseline, no_new_failures_in, where_there),
-        _missing(cases, baseline, compares=compares, named=no_new_failures_in),
-        _worse_than_current(cases, baseline) if compare_to_current else None,
-        _rise("cost", max_cost_rise, _mean, _values(cases, baseline, "cost")),
-        _rise("p95 latency", max_p95_rise, _p95, _values(cases, baseline, "latency_ms")),
+        _check_pass_rate(cases, counts, min_pass_rate),
+        _check_case_count(counts, min_pass_rate),
+        _check_named_categories(cases, no_new_failures_in),
+        _check_new_failures(cases, baseline, no_new_failures_in, optional_categories),
+        _check_missing_cases(cases, baseline, compares=compares, named=no_new_failures_in),
+        _check_against_current(cases, baseline) if compare_to_current else None,
+        _check_rise("cost", max_cost_rise, _mean_value, _shared_values(cases, baseline, "cost")),
+        _check_rise("p95 latency", max_p95_rise, _percentile_95, _shared_values(cases, baseline, "latency_ms")),
     ]
     found = [finding for finding in findings if finding is not None]
     if not found:
-        return Passed(counts=counts)
-    return Failed(
+        return GatePassed(counts=counts)
+    return GateFailed(
         reasons=tuple(reason for reason, _ in found),
         case_ids=tuple(dict.fromkeys(case for _, ids in found for case in ids)),
         counts=counts,
     )
 
 
-def least_cases(min_pass_rate: float) -> int:
+def min_cases(min_pass_rate: float) -> int:
     """Number of cases that a pass rate requires: enough to allow one failure, so 13 for 92 %; at most 20."""
-    return MOST_ASKED if min_pass_rate >= 1 else min(MOST_ASKED, ceil(1 / (1 - min_pass_rate) - 1e-9))
+    return MAX_REQUIRED_CASES if min_pass_rate >= 1 else min(MAX_REQUIRED_CASES, ceil(1 / (1 - min_pass_rate) - 1e-9))
 
 
 def category_key(category: str) -> str:
@@ -118,42 +118,45 @@ def category_key(category: str) -> str:
     return " ".join(text[begin:end].split())
 
 
-def count(cases: Sequence[EvalCase]) -> Counts:
+def count_outcomes(cases: Sequence[EvalCase]) -> OutcomeCounts:
     """Count the cases of a run by outcome."""
-    passed, errors = sum(case.ok for case in cases), sum(case.error for case in cases)
-    return Counts(total=len(cases), passed=passed, failed=len(cases) - passed - errors, errors=errors)
+    passed, errors = sum(case.has_passed for case in cases), sum(case.error for case in cases)
+    return OutcomeCounts(total=len(cases), passed=passed, failed=len(cases) - passed - errors, errors=errors)
 
 
-def _rate(cases: Sequence[EvalCase], counts: Counts, minimum: float | None) -> Finding | None:
+def _check_pass_rate(cases: Sequence[EvalCase], counts: OutcomeCounts, minimum: float | None) -> GateFinding | None:
     if minimum is None or counts.passed >= minimum * counts.total - 1e-9:
         return None
-    text = f"{counts.passed} of {counts.total} cases passed ({_percent(counts)}), {minimum * 100:g} % are needed"
-    return f"{text}{_errors(counts)}", tuple(case.case for case in cases if not case.ok)
+    text = f"{counts.passed} of {counts.total} cases passed ({_format_percent(counts)}), {minimum * 100:g} % are needed"
+    return f"{text}{_format_errors(counts)}", tuple(case.case for case in cases if not case.has_passed)
 
 
-def _too_few(counts: Counts, minimum: float | None) -> Finding | None:
-    if minimum is None or counts.total >= (needed := least_cases(minimum)):
+def _check_case_count(counts: OutcomeCounts, minimum: float | None) -> GateFinding | None:
+    if minimum is None or counts.total >= (needed := min_cases(minimum)):
         return None
     plural = "case is" if counts.total == 1 else "cases are"
     return f"{counts.total} {plural} too few to tell {minimum * 100:g} %: at least {needed} are needed", ()
 
 
-def _without_cases(cases: Sequence[EvalCase], named: Categories) -> Finding | None:
+def _check_named_categories(cases: Sequence[EvalCase], named: Categories) -> GateFinding | None:
     """Named categories without any case prove nothing; most likely they are spelt differently in the run."""
     there = {category_key(case.category): case.category for case in cases}
     lacking = [] if named == EVERY_CATEGORY else [name for name in named if category_key(name) not in there]
     if not lacking:
         return None
     listed = ", ".join(sorted(name or '""' for name in there.values()))
-    return f"no case is in {_quoted(lacking)}; the categories of this run are {listed}", ()
+    return f"no case is in {_quote_names(lacking)}; the categories of this run are {listed}", ()
 
 
-def _new_failures(
-    cases: Sequence[EvalCase], baseline: Sequence[EvalCase] | None, named: Categories, where_there: tuple[str, ...]
-) -> Finding | None:
-    failed_before = {case.case for case in baseline or () if not case.ok}
-    asked = _asked((*named, *where_there) if named != EVERY_CATEGORY else named)
-    new = [case for case in cases if not case.ok and case.case not in failed_before and asked(case)]
+def _check_new_failures(
+    cases: Sequence[EvalCase],
+    baseline: Sequence[EvalCase] | None,
+    named: Categories,
+    optional_categories: tuple[str, ...],
+) -> GateFinding | None:
+    failed_before = {case.case for case in baseline or () if not case.has_passed}
+    asked = _category_filter((*named, *optional_categories) if named != EVERY_CATEGORY else named)
+    new = [case for case in cases if not case.has_passed and case.case not in failed_before and asked(case)]
     if not new:
         return None
     where = ", ".join(sorted({case.category for case in new}))
@@ -164,14 +167,14 @@ def _new_failures(
     return f"{len(new)} new {plural} in {where}: {listed}{more}{against}", tuple(case.case for case in new)
 
 
-def _missing(
+def _check_missing_cases(
     cases: Sequence[EvalCase], baseline: Sequence[EvalCase] | None, *, compares: bool, named: Categories
-) -> Finding | None:
+) -> GateFinding | None:
     """Cases of the current version's run that are missing from the new one.
 
     All cases count if the runs are compared, else only those in the named categories.
     """
-    asked = _asked(EVERY_CATEGORY if compares else named)
+    asked = _category_filter(EVERY_CATEGORY if compares else named)
     there = {case.case for case in cases}
     before = [case for case in baseline or () if asked(case)]
     lacking = tuple(case.case for case in before if case.case not in there)
@@ -182,37 +185,43 @@ def _missing(
     return f"{text}{more}", ()
 
 
-def _worse_than_current(cases: Sequence[EvalCase], baseline: Sequence[EvalCase] | None) -> Finding | None:
+def _check_against_current(cases: Sequence[EvalCase], baseline: Sequence[EvalCase] | None) -> GateFinding | None:
     if not baseline:
         return "there are no results for the current version to compare with", ()
     before = {case.case for case in baseline}
     both = {case.case for case in cases} & before
-    shared, current = [c for c in cases if c.case in both], count([c for c in baseline if c.case in both])
-    counts = count(shared)
+    shared, current = [c for c in cases if c.case in both], count_outcomes([c for c in baseline if c.case in both])
+    counts = count_outcomes(shared)
     if not shared or counts.passed >= current.passed:
         return None
-    passed_before = {case.case for case in baseline if case.ok}
+    passed_before = {case.case for case in baseline if case.has_passed}
     over = "" if len(shared) == len(cases) else f" of the {len(shared)} cases of both runs"
-    text = f"{_percent(counts)}{over} passed, the current version passes {_percent(current)}{_errors(counts)}"
-    return text, tuple(case.case for case in shared if not case.ok and case.case in passed_before)
+    text = (
+        f"{_format_percent(counts)}{over} passed, the current version passes "
+        f"{_format_percent(current)}{_format_errors(counts)}"
+    )
+    return text, tuple(case.case for case in shared if not case.has_passed and case.case in passed_before)
 
 
-def _rise(
-    name: str, most: float | None, level: Callable[[list[float]], float], values: tuple[list[float], list[float]] | None
-) -> Finding | None:
-    if most is None:
+def _check_rise(
+    name: str,
+    max_rise: float | None,
+    level: Callable[[list[float]], float],
+    values: tuple[list[float], list[float]] | None,
+) -> GateFinding | None:
+    if max_rise is None:
         return None
     if values is None:
         text = "the run needs it for each case, of the new and of the current version"
         return f"{name} cannot be compared: {text}", ()
     after, before = level(values[0]), level(values[1])
-    if after <= before * (1 + most):
+    if after <= before * (1 + max_rise):
         return None
     rise = f"{after / before - 1:+.1%}" if before > 0 else f"from 0 to {after:g}"
-    return f"{name} rises by {rise}, at most {most:+.0%} is allowed", ()
+    return f"{name} rises by {rise}, at most {max_rise:+.0%} is allowed", ()
 
 
-def _values(
+def _shared_values(
     cases: Sequence[EvalCase], baseline: Sequence[EvalCase] | None, name: str
 ) -> tuple[list[float], list[float]] | None:
     """(new, current) values over the cases that both runs have.
@@ -227,34 +236,34 @@ def _values(
     return [new[case] for case in shared], [old[case] for case in shared]
 
 
-def _mean(values: list[float]) -> float:
+def _mean_value(values: list[float]) -> float:
     return sum(values) / len(values)
 
 
-def _p95(values: list[float]) -> float:
+def _percentile_95(values: list[float]) -> float:
     """95th percentile by nearest rank: the smallest value that at least 95 % of the values do not exceed."""
     return sorted(values)[-(-len(values) * 95 // 100) - 1]
 
 
-def _asked(named: Categories) -> Callable[[EvalCase], bool]:
+def _category_filter(named: Categories) -> Callable[[EvalCase], bool]:
     keys = {category_key(name) for name in named}
     return lambda case: named == EVERY_CATEGORY or category_key(case.category) in keys
 
 
-def _quoted(names: Sequence[str]) -> str:
+def _quote_names(names: Sequence[str]) -> str:
     return " or ".join(f'"{name}"' for name in names)
 
 
-def _percent(counts: Counts) -> str:
+def _format_percent(counts: OutcomeCounts) -> str:
     """Pass rate in percent, rounded down: 91.96 % must not look like the required 92 %."""
     return f"{counts.passed * 1000 // counts.total / 10:.1f} %"
 
 
-def _errors(counts: Counts) -> str:
+def _format_errors(counts: OutcomeCounts) -> str:
     return f"; {counts.errors} could not be judged and count as failed" if counts.errors else ""
 
 
-def _once(cases: Sequence[EvalCase]) -> None:
+def _require_unique_cases(cases: Sequence[EvalCase]) -> None:
     seen: set[str] = set()
     for case in cases:
         if case.case in seen:

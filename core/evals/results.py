@@ -10,7 +10,7 @@ from unicodedata import normalize
 
 from core.evals.gate import EvalCase
 
-MOST_CASES = 100_000
+MAX_CASES = 100_000
 csv.field_size_limit(8 * 1024 * 1024)  # process-wide: a column with the answer may be as long as a request body
 _COLUMNS = ("case", "category", "pass", "version", "cost", "latency_ms")
 _TRUE = frozenset({"true", "1", "1.0", "yes", "y", "pass", "passed", "ok"})
@@ -31,7 +31,7 @@ class EvalRow:
     version: str = ""
 
 
-def decode(body: bytes) -> str:
+def decode_csv(body: bytes) -> str:
     """Decode a CSV file as UTF-8. Raises `UnreadableEvals` if it is not: a lost letter may change a category."""
     if b"\0" in body:
         raise UnreadableEvals(
@@ -62,7 +62,7 @@ def read_csv(text: str) -> tuple[EvalRow, ...]:
                 f"The first line must name the columns case,category,pass; missing: {', '.join(missing)}."
             )
         reader.fieldnames = names
-        return _rows((line, reader.line_num) for line in reader)
+        return _read_rows((line, reader.line_num) for line in reader)
     except csv.Error as error:
         raise UnreadableEvals(f"Line {reader.line_num} is not CSV: {error}.") from None
 
@@ -73,17 +73,17 @@ def read_json(cases: Any, baseline: Any = None) -> tuple[EvalRow, ...]:
     `baseline` has the same form and belongs to the current version; its rows get the version `current`. Raises
     `UnreadableEvals`.
     """
-    rows = _rows(_objects(cases, "cases"))
+    rows = _read_rows(_check_objects(cases, "cases"))
     if baseline is None:
         return rows
-    before = _rows(_objects(baseline, "baseline"))
+    before = _read_rows(_check_objects(baseline, "baseline"))
     return (*rows, *(EvalRow(case=r.case, version="current") for r in before))
 
 
-def check_names(body: bytes) -> None:
+def check_unique_names(body: bytes) -> None:
     """Raise `UnreadableEvals` if an object in a JSON body has a name twice: parsers would keep only the last one."""
 
-    def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    def reject_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) < len(pairs):
             names = [name for name, _ in pairs]
@@ -91,19 +91,19 @@ def check_names(body: bytes) -> None:
             raise UnreadableEvals(f'An object names "{twice[:40]}" twice: which of the two counts cannot be told.')
         return found
 
-    json.loads(body, object_pairs_hook=distinct)
+    json.loads(body, object_pairs_hook=reject_duplicates)
 
 
-def _rows(lines: Any) -> tuple[EvalRow, ...]:
+def _read_rows(lines: Any) -> tuple[EvalRow, ...]:
     found: list[EvalRow] = []
     for line, number in lines:
-        found.append(_row(line, f"Line {number}" if isinstance(number, int) else number))
-        if len(found) > MOST_CASES:
-            raise UnreadableEvals(f"Over {MOST_CASES:,} cases: split the run by suite.")
+        found.append(_read_row(line, f"Line {number}" if isinstance(number, int) else number))
+        if len(found) > MAX_CASES:
+            raise UnreadableEvals(f"Over {MAX_CASES:,} cases: split the run by suite.")
     return tuple(found)
 
 
-def _objects(cases: Any, name: str) -> Any:
+def _check_objects(cases: Any, name: str) -> Any:
     if not isinstance(cases, list):
         raise UnreadableEvals(f'"{name}" must be a list of objects like {{"case", "category", "pass"}}.')
     for index, case in enumerate(cases):
@@ -112,32 +112,32 @@ def _objects(cases: Any, name: str) -> Any:
         yield case, f"{name}[{index}]"
 
 
-def _row(line: Mapping[Any, Any], where: str) -> EvalRow:
+def _read_row(line: Mapping[Any, Any], where: str) -> EvalRow:
     if None in line:
         raise UnreadableEvals(f"{where} has more fields than the first line names.")
-    identity = normalize("NFC", _word(line.get("case")))
+    identity = normalize("NFC", _read_name(line.get("case")))
     if not identity:
         raise UnreadableEvals(f"{where} names no case.")
-    passed, error = _outcome(line, where)
+    passed, error = _read_outcome(line, where)
     return EvalRow(
         case=EvalCase(
             case=identity,
-            category=_word(line.get("category")),
+            category=_read_name(line.get("category")),
             passed=passed,
             error=error,
-            cost=_number(line.get("cost"), where, "cost"),
-            latency_ms=_number(line.get("latency_ms"), where, "latency_ms"),
+            cost=_read_number(line.get("cost"), where, "cost"),
+            latency_ms=_read_number(line.get("latency_ms"), where, "latency_ms"),
         ),
-        version=_word(line.get("version")).rpartition("@")[2],
+        version=_read_name(line.get("version")).rpartition("@")[2],
     )
 
 
-def _word(value: Any) -> str:
+def _read_name(value: Any) -> str:
     """A name as text, stripped. Numbers are names too; null, booleans, lists and objects give an empty one."""
     return str(value).strip() if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
 
 
-def _outcome(line: Mapping[str, Any], where: str) -> tuple[bool, bool]:
+def _read_outcome(line: Mapping[str, Any], where: str) -> tuple[bool, bool]:
     """(passed, error) of a case. A case without an outcome could not be judged: that is an error, never a pass."""
     if line.get("error") not in (None, False) and str(line["error"]).strip().lower() not in _NO_ERROR:
         return False, True
@@ -155,7 +155,7 @@ def _outcome(line: Mapping[str, Any], where: str) -> tuple[bool, bool]:
     raise UnreadableEvals(f'{where}: pass is "{word[:40]}"; write true, false or error.')
 
 
-def _number(value: Any, where: str, name: str) -> float | None:
+def _read_number(value: Any, where: str, name: str) -> float | None:
     if value is None or value == "":
         return None
     try:

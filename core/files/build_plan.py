@@ -7,14 +7,14 @@ from typing import Any
 
 from core.files.rollout_file import RolloutFile
 from core.files.syntax.limit_terms import LimitTerms
-from core.files.syntax.problems import Unreadable
-from core.files.templates import TEMPLATES, Lead, Template
-from core.judging.model.limits import Limit, Role
+from core.files.syntax.problems import UnreadableFile
+from core.files.templates import TEMPLATES, NoticeLead, Template
+from core.judging.model.limits import Limit, LimitRole
 from core.rollout.plan import NoticePlan, Plan, Risk, Stage, changed_parts
 from core.rollout.policy import Policy
-from core.rollout.surface import Surface, is_taken, next_version
+from core.rollout.surface import Surface, is_version_taken, next_version
 
-MERGED = ("params", "routing")  # parts that are merged key by key; all others are replaced as a whole
+MERGED_PARTS = ("params", "routing")  # parts that are merged key by key; all others are replaced as a whole
 
 
 def build(
@@ -33,8 +33,8 @@ def build(
     Raises UnreadableFile if no plan is possible. What is merely unwise is reported by `checks`.
     """
     template = TEMPLATES[file.template]
-    risk = file.careful
-    from_version, change = changes(file, surface)
+    risk = file.effective_risk
+    from_version, change = find_changes(file, surface)
     owner = file.owner or surface.owner
     return Plan(
         name=file.rollout,
@@ -44,63 +44,67 @@ def build(
         risk=risk,
         template=file.template,
         from_version=from_version,
-        to_version=file.change.to.version or _name(surface, from_version, change, to_version),
+        to_version=file.change.to.version or _choose_version_name(surface, from_version, change, to_version),
         change=change,
         why=file.change.why,
         ticket=file.change.ticket,
         deadline=file.change.deadline,
         rollback_until=file.change.rollback_to_available_until,
-        behaviour_changes=tuple(behaviour.plan() for behaviour in file.behaviour_changes),
-        expectations=tuple(expected.plan(metric) for metric, expected in file.expectations.items()),
-        stages=stages(file),
+        behaviour_changes=tuple(behaviour.to_behaviour_change() for behaviour in file.behaviour_changes),
+        expectations=tuple(expected.to_expectation(metric) for metric, expected in file.expectations.items()),
+        stages=build_stages(file),
         unit=file.assignment.unit,
         control=file.assignment.control,
         segments=template.segments if file.assignment.segments is None else file.assignment.segments,
-        approvals=file.approvals.plan(policy.risk[risk].approvals),
-        limits=limits(file),
-        notices=_with_engineering(file, surface),
-        start=_start(file, policy),
-        drives=file.drives.plan() if file.drives is not None else None,
+        approvals=file.approvals.to_approvals(policy.risk[risk].approvals),
+        limits=build_limits(file),
+        notices=_add_engineering_notices(file, surface),
+        start=_require_start(file, policy),
+        drives=file.drives.to_driven_flag() if file.drives is not None else None,
     )
 
 
-def _name(surface: Surface, from_version: str, change: Mapping[str, Any], before: str | None) -> str:
+def _choose_version_name(surface: Surface, from_version: str, change: Mapping[str, Any], preferred: str | None) -> str:
     """The name of the new version: `before`, unless it is unset or has another content, else the next free one."""
     content = {**surface.versions[from_version], **change}
-    return next_version(surface) if before is None or is_taken(surface, before, content) else before
+    return next_version(surface) if preferred is None or is_version_taken(surface, preferred, content) else preferred
 
 
-def stages(file: RolloutFile) -> tuple[Stage, ...]:
+def build_stages(file: RolloutFile) -> tuple[Stage, ...]:
     """Every stage in order. A ramp becomes one stage per step."""
-    return tuple(stage for entry in file.entries for stage in entry.stages())
+    return tuple(stage for entry in file.stage_entries for stage in entry.to_stages())
 
 
-def limits(file: RolloutFile) -> tuple[Limit, ...]:
+def build_limits(file: RolloutFile) -> tuple[Limit, ...]:
     """The rollback limits of the file, then those the template adds, then the hold limits."""
     named = {terms.metric for terms in file.rollback_when}
     added = [LimitTerms.model_validate(terms) for terms in TEMPLATES[file.template].rollback_when]
     rollback = [*file.rollback_when, *(terms for terms in added if terms.metric not in named)]
     return (
-        *(terms.limit(Role.ROLLBACK) for terms in rollback),
-        *(terms.limit(Role.HOLD) for terms in file.hold_when),
+        *(terms.to_limit(LimitRole.ROLLBACK) for terms in rollback),
+        *(terms.to_limit(LimitRole.HOLD) for terms in file.hold_when),
     )
 
 
-def notices(file: RolloutFile, surface: Surface | None) -> tuple[NoticePlan, ...]:
+def build_notices(file: RolloutFile, surface: Surface | None) -> tuple[NoticePlan, ...]:
     """Whom to notify: the file's list, else the surface's channels with the lead times of the template.
 
     For a low-risk change that nobody will notice, only engineering is notified.
     """
     if file.notify is not None:
-        return tuple(notice.plan() for notice in file.notify)
+        return tuple(notice.to_notice_plan() for notice in file.notify)
     if surface is None:
         return ()
     template = TEMPLATES[file.template]
-    silent = file.careful is Risk.LOW and not file.noticeable
-    return tuple(_led(notice, template) for notice in surface.notices if notice.audience == "engineering" or not silent)
+    silent = file.effective_risk is Risk.LOW and not file.is_noticeable
+    return tuple(
+        _apply_lead_time(notice, template)
+        for notice in surface.notices
+        if notice.audience == "engineering" or not silent
+    )
 
 
-def changes(file: RolloutFile, surface: Surface) -> tuple[str, Mapping[str, Any]]:
+def find_changes(file: RolloutFile, surface: Surface) -> tuple[str, Mapping[str, Any]]:
     """The version to start from, and the parts that differ from it, each as a whole.
 
     Raises UnreadableFile if there is no such version or nothing differs.
@@ -110,56 +114,56 @@ def changes(file: RolloutFile, surface: Surface) -> tuple[str, Mapping[str, Any]
     if before is None:
         known = ", ".join(surface.versions)
         message = f"{surface.name} never had a version {from_version}; it had {known}"
-        raise Unreadable([file.source.problem(("change", "from"), message)])
+        raise UnreadableFile([file.source.problem_at(("change", "from"), message)])
     after = dict(before)
-    for part, content in file.change.to.content().items():
+    for part, content in file.change.to.to_content().items():
         old = before.get(part)
-        merge = part in MERGED and isinstance(content, dict) and isinstance(old, Mapping)
+        merge = part in MERGED_PARTS and isinstance(content, dict) and isinstance(old, Mapping)
         after[part] = {**old, **content} if merge else content  # type: ignore[dict-item]
     different = {part: after[part] for part in changed_parts(before, after)}
     if not different:
         message = f"nothing changes: {from_version} has exactly this already"
-        raise Unreadable([file.source.problem(("change", "to"), message, at_key=True)])
+        raise UnreadableFile([file.source.problem_at(("change", "to"), message, at_key=True)])
     return from_version, different
 
 
-def start_problem(file: RolloutFile, policy: Policy) -> str | None:
+def find_start_problem(file: RolloutFile, policy: Policy) -> str | None:
     """Why the written start does not exist (the clocks skip it); None if it does."""
     try:
-        _moment(file, policy)
+        _resolve_start(file, policy)
     except ValueError as error:
         return str(error)
     return None
 
 
-def _moment(file: RolloutFile, policy: Policy) -> datetime | None:
+def _resolve_start(file: RolloutFile, policy: Policy) -> datetime | None:
     """The start in UTC; None if the file has none. ValueError if the clocks skip it."""
-    return None if file.start is None else file.start.at(policy.timezone)
+    return None if file.start is None else file.start.to_utc(policy.timezone)
 
 
-def _start(file: RolloutFile, policy: Policy) -> datetime | None:
+def _require_start(file: RolloutFile, policy: Policy) -> datetime | None:
     """The start in UTC; None if the file has none. UnreadableFile if the clocks skip it."""
     try:
-        return _moment(file, policy)
+        return _resolve_start(file, policy)
     except ValueError as error:
-        raise Unreadable([file.source.problem(("start",), str(error))]) from error
+        raise UnreadableFile([file.source.problem_at(("start",), str(error))]) from error
 
 
-def _led(notice: NoticePlan, template: Template) -> NoticePlan:
+def _apply_lead_time(notice: NoticePlan, template: Template) -> NoticePlan:
     """The notice with what it leaves out taken from the template."""
-    lead = template.leads.get(notice.audience, Lead())
+    lead = template.leads.get(notice.audience, NoticeLead())
     return replace(notice, before=notice.before or lead.before, acknowledge=notice.acknowledge or lead.acknowledge)
 
 
-def _with_engineering(file: RolloutFile, surface: Surface) -> tuple[NoticePlan, ...]:
+def _add_engineering_notices(file: RolloutFile, surface: Surface) -> tuple[NoticePlan, ...]:
     """The notices, with the surface's engineering channels added if the file names none."""
-    told = notices(file, surface)
-    if any(notice.audience == "engineering" for notice in told):
-        return told
+    planned = build_notices(file, surface)
+    if any(notice.audience == "engineering" for notice in planned):
+        return planned
     engineering = tuple(notice for notice in surface.notices if notice.audience == "engineering")
     if not engineering:
         message = (
             'no channel is told "as: engineering", so the rollout would have no card: add one here or to the surface'
         )
-        raise Unreadable([file.source.problem(("notify",), message, at_key=True)])
-    return (*engineering, *told)
+        raise UnreadableFile([file.source.problem_at(("notify",), message, at_key=True)])
+    return (*engineering, *planned)

@@ -4,12 +4,14 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
-from core.files.read_file import KINDS
+from core.files.read_file import MODELS_BY_KIND
 
 
-def schema() -> dict[str, Any]:
+def build_schema() -> dict[str, Any]:
     """One schema that every rollout, surface and policy file satisfies."""
-    references, definitions = models_json_schema([(model, "validation") for model in KINDS.values()], by_alias=True)
+    references, definitions = models_json_schema(
+        [(model, "validation") for model in MODELS_BY_KIND.values()], by_alias=True
+    )
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Rampart rollout, surface or policy file",

@@ -10,11 +10,11 @@ from pydantic_core import ErrorDetails
 from core.files.policy_file import PolicyFile
 from core.files.rollout_file import RolloutFile
 from core.files.surface_file import SurfaceFile
-from core.files.syntax.marks import Source, compose
-from core.files.syntax.problems import Path, Problem, Unreadable
+from core.files.syntax.marks import SourceFile, parse_yaml
+from core.files.syntax.problems import FieldPath, FileProblem, UnreadableFile
 
-File: TypeAlias = RolloutFile | SurfaceFile | PolicyFile
-KINDS: Mapping[str, type[File]] = {"rollout": RolloutFile, "surface": SurfaceFile, "policy": PolicyFile}
+AnyFile: TypeAlias = RolloutFile | SurfaceFile | PolicyFile
+MODELS_BY_KIND: Mapping[str, type[AnyFile]] = {"rollout": RolloutFile, "surface": SurfaceFile, "policy": PolicyFile}
 
 _SHARED = {"version", "kind"}
 _MISSING = {
@@ -24,46 +24,54 @@ _MISSING = {
 }
 
 
-def read(text: str, filename: str) -> File:
+def parse_file(text: str, filename: str) -> AnyFile:
     """The parsed file; its kind follows from `kind`, or else from the fields it has.
 
     Raises UnreadableFile with every problem.
     """
-    source = compose(text, filename)
-    model = _model(source)
-    if lost := [_shortened(source, path, written) for path, written in source.shortened.items() if "where" in path]:
-        raise Unreadable(lost)
+    source = parse_yaml(text, filename)
+    model = _choose_model(source)
+    if lost := [
+        _shortened_number_problem(source, path, written)
+        for path, written in source.shortened.items()
+        if "where" in path
+    ]:
+        raise UnreadableFile(lost)
     try:
         file = model.model_validate(source.data)
     except ValidationError as error:
         found = error.errors(include_url=False)
-        raise Unreadable([_problem(source, model, one) for one in found if not _follows(one, found)]) from error
-    file.remember(source)
+        raise UnreadableFile(
+            [_problem_from_details(source, model, one) for one in found if not _is_consequence(one, found)]
+        ) from error
+    file.attach_source(source)
     return file
 
 
-def _shortened(source: Source, path: Path, written: str) -> Problem:
+def _shortened_number_problem(source: SourceFile, path: FieldPath, written: str) -> FileProblem:
     """Segments are compared as text: 1.10 and 1.1 are two versions of an app, so the number must be quoted."""
-    return source.problem(path, f'"{written}" is the number {float(written):g} here: write "{written}", in quotes')
+    return source.problem_at(path, f'"{written}" is the number {float(written):g} here: write "{written}", in quotes')
 
 
-def _model(source: Source) -> type[File]:
+def _choose_model(source: SourceFile) -> type[AnyFile]:
     """The model of the kind of file."""
     data = source.data
     if not isinstance(data, dict):
-        raise Unreadable([source.problem((), "a file is a list of fields, such as version: 1")])
+        raise UnreadableFile([source.problem_at((), "a file is a list of fields, such as version: 1")])
     kind = data.get("kind")
     if kind is not None:
-        if not isinstance(kind, str) or kind not in KINDS:
-            message = f'unknown kind "{kind}": write rollout, surface or policy.{_suggestion(str(kind), KINDS)}'
-            raise Unreadable([source.problem(("kind",), message)])
-        return KINDS[kind]
-    scores = {model: len(data.keys() & (set(_names(model)) - _SHARED)) for model in KINDS.values()}
+        if not isinstance(kind, str) or kind not in MODELS_BY_KIND:
+            message = (
+                f'unknown kind "{kind}": write rollout, surface or policy.{_suggest_nearest(str(kind), MODELS_BY_KIND)}'
+            )
+            raise UnreadableFile([source.problem_at(("kind",), message)])
+        return MODELS_BY_KIND[kind]
+    scores = {model: len(data.keys() & (set(_field_names(model)) - _SHARED)) for model in MODELS_BY_KIND.values()}
     best = max(scores, key=lambda model: scores[model])
     if scores[best] == 0:
-        raise Unreadable(
+        raise UnreadableFile(
             [
-                source.problem(
+                source.problem_at(
                     (), "this is no rollout (rollout: …), no surface (kind: surface) and no policy (kind: policy)"
                 )
             ]
@@ -71,72 +79,72 @@ def _model(source: Source) -> type[File]:
     return best
 
 
-def _follows(details: ErrorDetails, found: Iterable[ErrorDetails]) -> bool:
+def _is_consequence(details: ErrorDetails, found: Iterable[ErrorDetails]) -> bool:
     """Whether the error only follows from others: a list counts as too short if its only items are invalid."""
     path = details["loc"]
     return details["type"] == "too_short" and any(o["loc"][: len(path)] == path and o["loc"] != path for o in found)
 
 
-def _problem(source: Source, model: type[BaseModel], details: ErrorDetails) -> Problem:
-    path: Path = tuple(details["loc"])
+def _problem_from_details(source: SourceFile, model: type[BaseModel], details: ErrorDetails) -> FileProblem:
+    path: FieldPath = tuple(details["loc"])
     kind, context, given = details["type"], details.get("ctx", {}), details["input"]
     if path and path[-1] == "[key]":
-        return source.problem(path[:-1], _message(details), at_key=True)
+        return source.problem_at(path[:-1], _format_message(details), at_key=True)
     match kind:
         case "extra_forbidden":
             name = str(path[-1])
-            names = _fields_at(model, path[:-1])
-            return source.problem(path, f'unknown field "{name}".{_suggestion(name, names)}', at_key=True)
+            names = _field_names_at(model, path[:-1])
+            return source.problem_at(path, f'unknown field "{name}".{_suggest_nearest(name, names)}', at_key=True)
         case "missing":
-            return source.problem(path, _MISSING.get(str(path[-1]), details["msg"]))
+            return source.problem_at(path, _MISSING.get(str(path[-1]), details["msg"]))
         case "written":
             field = context.get("field")
-            return source.problem((*path, field) if field else path, details["msg"], at_key=field is not None)
+            return source.problem_at((*path, field) if field else path, details["msg"], at_key=field is not None)
         case "literal_error" | "enum" if isinstance(given, str):
             choices = [word.strip("'") for word in str(context["expected"]).replace(" or ", ", ").split(", ")]
-            return source.problem(path, details["msg"] + _suggestion(given, choices, after="."))
+            return source.problem_at(path, details["msg"] + _suggest_nearest(given, choices, after="."))
         case "string_type" if isinstance(given, int | float):
             written = source.shortened.get(path, str(given).lower() if isinstance(given, bool) else given)
-            return source.problem(path, f'{details["msg"]}: write "{written}", in quotes')
+            return source.problem_at(path, f'{details["msg"]}: write "{written}", in quotes')
         case "too_short":
-            return source.problem(
+            return source.problem_at(
                 path, _MISSING.get(str(path[-1]), "this is empty: write at least one, or leave it out")
             )
         case "model_type" | "model_attributes_type" | "dict_type":
-            names = _fields_at(model, path)
+            names = _field_names_at(model, path)
             expected = f"fields such as {', '.join(list(names)[:4])}" if names else "fields with their values"
-            return source.problem(path, f"this should hold {expected}")
+            return source.problem_at(path, f"this should hold {expected}")
         case "tuple_type" | "list_type":
-            return source.problem(path, 'this should be a list: [a, b], or lines that begin with "- "')
+            return source.problem_at(path, 'this should be a list: [a, b], or lines that begin with "- "')
         case _:
-            return source.problem(path, _message(details))
+            return source.problem_at(path, _format_message(details))
 
 
-def _message(details: ErrorDetails) -> str:
+def _format_message(details: ErrorDetails) -> str:
     context = details.get("ctx", {})
     if details["type"] == "unknown":
-        return details["msg"] + _suggestion(context["given"], context["choices"])
+        return details["msg"] + _suggest_nearest(context["given"], context["choices"])
     return details["msg"].removeprefix("Value error, ")
 
 
-def _suggestion(name: str, choices: Iterable[str], after: str = "") -> str:
+def _suggest_nearest(name: str, choices: Iterable[str], after: str = "") -> str:
     near = get_close_matches(name.lower(), list(choices), n=1, cutoff=0.6)
     return f'{after} Did you mean "{near[0]}"?' if near else ""
 
 
-def _names(model: type[BaseModel]) -> tuple[str, ...]:
+def _field_names(model: type[BaseModel]) -> tuple[str, ...]:
     return tuple(field.alias or name for name, field in model.model_fields.items())
 
 
-def _fields_at(annotation: Any, path: Path) -> tuple[str, ...]:
+def _field_names_at(annotation: Any, path: FieldPath) -> tuple[str, ...]:
     """The field names of the model at `path` below `annotation`; empty if there is no model."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         if not path:
-            return _names(annotation)
+            return _field_names(annotation)
         for name, field in annotation.model_fields.items():
             if (field.alias or name) == path[0]:
-                return _fields_at(field.annotation, path[1:])
+                return _field_names_at(field.annotation, path[1:])
         return ()
     inside = path[1:] if get_origin(annotation) in (tuple, list, dict) else path
-    found = (_fields_at(argument, inside) for argument in get_args(annotation))
+    found = (_field_names_at(argument, inside) for argument in get_args(annotation))
     return next((names for names in found if names), ())

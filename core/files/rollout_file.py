@@ -8,50 +8,52 @@ from pydantic import WithJsonSchema as Schema
 from core.files.syntax import times
 from core.files.syntax.drives_terms import DrivesTerms
 from core.files.syntax.fields import (
-    AnAmount,
     Group,
     MetricKey,
     Name,
+    NoticeReaders,
     NoticeTerms,
-    Parts,
-    Person,
+    PersonReference,
     Prose,
-    Strict,
-    Told,
-    Written,
-    known,
-    wrong,
+    StrictModel,
+    VersionParts,
+    WrittenAmount,
+    WrittenFile,
+    field_error,
+    one_of,
 )
 from core.files.syntax.limit_terms import LimitTerms
 from core.files.syntax.stage_terms import StageEntry
 from core.files.syntax.units import Unit
-from core.files.templates import DEFAULT, TEMPLATES
+from core.files.templates import DEFAULT_TEMPLATE, TEMPLATES
 from core.rollout.plan import Approvals, BehaviourChange, Expectation, Risk
 
 Day = Annotated[
-    str, PlainValidator(lambda written: times.day(written).isoformat()), Schema({"type": "string", "format": "date"})
+    str,
+    PlainValidator(lambda written: times.parse_date(written).isoformat()),
+    Schema({"type": "string", "format": "date"}),
 ]
 StartTime = Annotated[
-    times.Start,
-    PlainValidator(times.start),
+    times.WrittenStart,
+    PlainValidator(times.parse_start),
     Schema({"type": "string", "examples": ["2026-11-24 10:00 Europe/Berlin"]}),
 ]
 
 
-class Change(Strict):
+class Change(StrictModel):
     """From which version, to what, and why."""
 
     from_: str = Field(alias="from", min_length=1)
-    to: Parts
+    to: VersionParts
     why: str = Field(default="", max_length=1000)
     ticket: str = Field(default="", max_length=500)
     deadline: Day = ""
     rollback_to_available_until: Day = ""
 
     @model_validator(mode="after")
-    def _something(self) -> "Change":
-        if not self.to.content():
-            raise wrong("to", "nothing changes: write prompt, model, params, tools or routing")
+    def _check_not_empty(self) -> "Change":
+        if not self.to.to_content():
+            raise field_error("to", "nothing changes: write prompt, model, params, tools or routing")
         return self
 
     @property
@@ -65,16 +67,16 @@ class Change(Strict):
         return self.from_.rpartition("@")[0]
 
 
-class BehaviourTerms(Strict):
+class BehaviourTerms(StrictModel):
     """One thing that people will notice, shown to them word for word."""
 
     text: Prose
-    audience: Told = ("all",)
+    audience: NoticeReaders = ("all",)
     example_before: str = Field(default="", max_length=1000)
     example_after: str = Field(default="", max_length=1000)
     kind: Literal["changed", "unchanged"] = "changed"
 
-    def plan(self) -> BehaviourChange:
+    def to_behaviour_change(self) -> BehaviourChange:
         """The change of behaviour as it is in the plan."""
         return BehaviourChange(
             audience=self.audience,
@@ -85,29 +87,31 @@ class BehaviourTerms(Strict):
         )
 
 
-class ExpectationTerms(Strict):
+class ExpectationTerms(StrictModel):
     """Which way a metric should go, and how far."""
 
     direction: Literal["up", "down", "same"]
-    range: Annotated[tuple[AnAmount, AnAmount], Schema({"type": "array", "minItems": 2, "maxItems": 2})] | None = None
+    range: (
+        Annotated[tuple[WrittenAmount, WrittenAmount], Schema({"type": "array", "minItems": 2, "maxItems": 2})] | None
+    ) = None
 
     @model_validator(mode="after")
-    def _in_one_unit(self) -> "ExpectationTerms":
+    def _check_range(self) -> "ExpectationTerms":
         if self.range is None:
             return self
         low, high = self.range
         named = {end.unit for end in self.range if end.unit is not Unit.NONE or end.value != 0}
         if not named <= {Unit.POINTS, Unit.PERCENT} or len(named) > 1:
-            raise wrong("range", "write both ends in pp (points) or both in % (relative): [-20%, -5%]")
+            raise field_error("range", "write both ends in pp (points) or both in % (relative): [-20%, -5%]")
         if low.value > high.value:
-            raise wrong("range", "the lower end comes first: [-20%, -5%]")
+            raise field_error("range", "the lower end comes first: [-20%, -5%]")
         if (self.direction == "down" and low.value >= 0 and high.value > 0) or (
             self.direction == "up" and high.value <= 0 and low.value < 0
         ):
-            raise wrong("range", f"the range lies on the other side of the direction, {self.direction}")
+            raise field_error("range", f"the range lies on the other side of the direction, {self.direction}")
         return self
 
-    def plan(self, metric: str) -> Expectation:
+    def to_expectation(self, metric: str) -> Expectation:
         """The expectation of `metric` as it is in the plan."""
         if self.range is None:
             return Expectation(metric=metric, direction=self.direction)
@@ -116,7 +120,7 @@ class ExpectationTerms(Strict):
         return Expectation(metric=metric, direction=self.direction, low=low.value, high=high.value, points=points)
 
 
-class AssignmentTerms(Strict):
+class AssignmentTerms(StrictModel):
     """Who is one person, whom they are compared with, and by what they are cut."""
 
     unit: Literal["user", "conversation", "account"] = "user"
@@ -124,30 +128,30 @@ class AssignmentTerms(Strict):
     segments: tuple[Name, ...] | None = None
 
 
-class ApprovalTerms(Strict):
+class ApprovalTerms(StrictModel):
     """How many agree, and one of which groups each."""
 
     required: Annotated[int, Field(ge=0, le=20)] | None = None
     groups: tuple[Group, ...] = ()
     owner_may_approve: bool = False
 
-    def plan(self, at_least: int) -> Approvals:
+    def to_approvals(self, at_least: int) -> Approvals:
         """The approvals as they are in the plan, with at least as many people as the policy requires."""
         return Approvals(
             required=max(self.required or 0, at_least), groups=self.groups, owner_may_approve=self.owner_may_approve
         )
 
 
-class RolloutFile(Written):
+class RolloutFile(WrittenFile):
     """What is to be rolled out, and what would stop it."""
 
     version: Literal[1]
     kind: Literal["rollout"] = "rollout"
     rollout: Name
     surface: Name
-    owner: Person = ""
+    owner: PersonReference = ""
     risk: Risk | None = None
-    template: Annotated[str, known("template", TEMPLATES), Schema({"enum": list(TEMPLATES)})] = DEFAULT
+    template: Annotated[str, one_of("template", TEMPLATES), Schema({"enum": list(TEMPLATES)})] = DEFAULT_TEMPLATE
     change: Change
     behaviour_changes: tuple[BehaviourTerms, ...] = ()
     expectations: dict[MetricKey, ExpectationTerms] = Field(default_factory=dict)
@@ -161,25 +165,25 @@ class RolloutFile(Written):
     drives: DrivesTerms | None = None
 
     @property
-    def careful(self) -> Risk:
+    def effective_risk(self) -> Risk:
         """The risk class of the file, or else of its template."""
         return self.risk or TEMPLATES[self.template].risk
 
     @property
-    def noticeable(self) -> bool:
+    def is_noticeable(self) -> bool:
         """Whether users will notice a difference."""
         return any(behaviour.kind == "changed" for behaviour in self.behaviour_changes)
 
     @property
-    def entries(self) -> tuple[StageEntry, ...]:
+    def stage_entries(self) -> tuple[StageEntry, ...]:
         """The stages: the file's list, or else the template's."""
-        return self.stages if self.stages is not None else template_stages(self.template)
+        return self.stages if self.stages is not None else load_template_stages(self.template)
 
 
 class _StageList(BaseModel):
     stages: tuple[StageEntry, ...]
 
 
-def template_stages(name: str) -> tuple[StageEntry, ...]:
+def load_template_stages(name: str) -> tuple[StageEntry, ...]:
     """A template's stages, parsed by the same rules as a file's."""
     return _StageList.model_validate({"stages": TEMPLATES[name].stages}).stages

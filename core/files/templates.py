@@ -8,11 +8,11 @@ from typing import Any
 
 from core.rollout.plan import Risk
 
-DEFAULT = "prompt-standard"
+DEFAULT_TEMPLATE = "prompt-standard"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lead:
+class NoticeLead:
     """How long before the start an audience is notified, and whether somebody has to acknowledge."""
 
     before: timedelta | None = None
@@ -26,15 +26,16 @@ class Template:
     title: str
     risk: Risk
     stages: tuple[Mapping[str, Any], ...]
-    leads: Mapping[str, Lead]
+    leads: Mapping[str, NoticeLead]
     segments: tuple[str, ...] = ()
     rollback_when: tuple[Mapping[str, Any], ...] = ()  # added if the file has no limit on that metric
     dated_snapshot: bool = False  # a model name must contain its date
 
 
-def _leads(hours: int, *audiences: str, acknowledge: bool = False) -> Mapping[str, Lead]:
+def _build_leads(hours: int, *audiences: str, acknowledge: bool = False) -> Mapping[str, NoticeLead]:
     return {
-        a: Lead(before=timedelta(hours=hours) or None, acknowledge=acknowledge and a == "support") for a in audiences
+        a: NoticeLead(before=timedelta(hours=hours) or None, acknowledge=acknowledge and a == "support")
+        for a in audiences
     }
 
 
@@ -65,7 +66,7 @@ TEMPLATES: Mapping[str, Template] = MappingProxyType(
                 _STEPS,
                 {"bake": {"hold": "48h"}},
             ),
-            leads=_leads(24, "support", "marketing"),
+            leads=_build_leads(24, "support", "marketing"),
         ),
         "model-upgrade-high-stakes": Template(
             title="Another model: about four weeks",
@@ -81,7 +82,7 @@ TEMPLATES: Mapping[str, Template] = MappingProxyType(
                 {"ramp": {"steps": ["75%", "100%"], "hold": "24h", "advance": "approve"}},
                 {"bake": {"hold": "168h"}},
             ),
-            leads=_leads(72, "support", "marketing", "downstream", acknowledge=True),
+            leads=_build_leads(72, "support", "marketing", "downstream", acknowledge=True),
             dated_snapshot=True,
         ),
         "prompt-rewrite-long-ab": Template(
@@ -95,7 +96,7 @@ TEMPLATES: Mapping[str, Template] = MappingProxyType(
                 {"ramp": {"steps": ["100%"], "hold": "24h"}},
                 {"bake": {"hold": "48h"}},
             ),
-            leads=_leads(48, "support", "marketing"),
+            leads=_build_leads(48, "support", "marketing"),
         ),
         "tools-change": Template(
             title="Tools added, removed or changed: 3 days",
@@ -106,7 +107,7 @@ TEMPLATES: Mapping[str, Template] = MappingProxyType(
                 _STEPS,
                 {"bake": {"hold": "24h"}},
             ),
-            leads=_leads(24, "support", "marketing"),
+            leads=_build_leads(24, "support", "marketing"),
             rollback_when=(
                 {"metric": "tool_error_rate", "rises_by": "1pp"},
                 {"metric": "llm_calls_per_request", "rises_by": "10%"},
@@ -121,7 +122,7 @@ TEMPLATES: Mapping[str, Template] = MappingProxyType(
                 {"ramp": {"steps": ["25%", "50%", "100%"], "hold": "6h"}},
                 {"bake": {"hold": "24h"}},
             ),
-            leads=_leads(24, "downstream"),
+            leads=_build_leads(24, "downstream"),
             segments=("route",),
         ),
         "power-users-first": Template(
@@ -135,7 +136,7 @@ TEMPLATES: Mapping[str, Template] = MappingProxyType(
                 _STEPS,
                 {"bake": {"hold": "48h"}},
             ),
-            leads=_leads(24, "support", "marketing"),
+            leads=_build_leads(24, "support", "marketing"),
         ),
         "emergency-fix": Template(
             title="Something is broken now: one hour",

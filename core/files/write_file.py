@@ -6,10 +6,10 @@ from typing import Any
 import yaml
 
 from core.files.syntax import limit_terms
-from core.files.syntax.units import Amount, Unit, write_amount, write_duration
-from core.judging.model.limits import Role
+from core.files.syntax.units import Amount, Unit, format_amount, format_duration
+from core.judging.model.limits import LimitRole
 from core.rollout.plan import (
-    Advance,
+    AdvanceMode,
     BehaviourChange,
     DrivenFlag,
     EvalTerms,
@@ -21,7 +21,7 @@ from core.rollout.plan import (
 )
 
 
-def export(plan: Plan) -> str:
+def export_plan(plan: Plan) -> str:
     """The plan as YAML. On the same surface and policy, `parse_file` and `build` turn it into an equal plan."""
     written: dict[str, Any] = {
         "version": 1,
@@ -30,7 +30,7 @@ def export(plan: Plan) -> str:
         "owner": plan.owner_handle or plan.owner,
         "risk": plan.risk.value,
         "template": plan.template,
-        "change": _given(
+        "change": _drop_empty(
             {
                 "from": f"{plan.surface}@{plan.from_version}",
                 "to": {"version": plan.to_version, **plan.change},
@@ -40,23 +40,23 @@ def export(plan: Plan) -> str:
                 "rollback_to_available_until": plan.rollback_until,
             }
         ),
-        "behaviour_changes": [_behaviour(behaviour) for behaviour in plan.behaviour_changes],
-        "expectations": {expected.metric: _expectation(expected) for expected in plan.expectations},
-        "stages": _stages(plan.stages),
+        "behaviour_changes": [_write_behaviour(behaviour) for behaviour in plan.behaviour_changes],
+        "expectations": {expected.metric: _write_expectation(expected) for expected in plan.expectations},
+        "stages": _write_stages(plan.stages),
         "assignment": {"unit": plan.unit, "control": plan.control, "segments": list(plan.segments)},
         "approvals": {
             "required": plan.approvals.required,
             "groups": list(plan.approvals.groups),
             "owner_may_approve": plan.approvals.owner_may_approve,
         },
-        "rollback_when": _limits(plan, Role.ROLLBACK),
-        "hold_when": _limits(plan, Role.HOLD),
-        "notify": [_notice(notice) for notice in plan.notices],
+        "rollback_when": _write_limits(plan, LimitRole.ROLLBACK),
+        "hold_when": _write_limits(plan, LimitRole.HOLD),
+        "notify": [_write_notice(notice) for notice in plan.notices],
     }
     if plan.start is not None:
         written["start"] = plan.start.isoformat()
     if plan.drives is not None:
-        written["drives"] = _drives(plan.drives)
+        written["drives"] = _write_drives(plan.drives)
     return yaml.dump(written, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
 
 
@@ -67,18 +67,18 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
-def _drives(driven: DrivenFlag) -> dict[str, Any]:
+def _write_drives(driven: DrivenFlag) -> dict[str, Any]:
     where = asdict(driven)
     return {where.pop("system"): where}
 
 
-def _given(fields: dict[str, Any]) -> dict[str, Any]:
+def _drop_empty(fields: dict[str, Any]) -> dict[str, Any]:
     """The fields that are set."""
     return {name: value for name, value in fields.items() if value not in ("", None, (), [], False)}
 
 
-def _behaviour(behaviour: BehaviourChange) -> dict[str, Any]:
-    return _given(
+def _write_behaviour(behaviour: BehaviourChange) -> dict[str, Any]:
+    return _drop_empty(
         {
             "audience": list(behaviour.audience),
             "text": behaviour.text,
@@ -89,29 +89,29 @@ def _behaviour(behaviour: BehaviourChange) -> dict[str, Any]:
     )
 
 
-def _expectation(expected: Expectation) -> dict[str, Any]:
+def _write_expectation(expected: Expectation) -> dict[str, Any]:
     if expected.low is None or expected.high is None:
         return {"direction": expected.direction}
     unit = Unit.POINTS if expected.points else Unit.PERCENT
-    ends = [write_amount(Amount(value=end, unit=unit)) for end in (expected.low, expected.high)]
+    ends = [format_amount(Amount(value=end, unit=unit)) for end in (expected.low, expected.high)]
     return {"direction": expected.direction, "range": ends}
 
 
-def _limits(plan: Plan, role: Role) -> list[dict[str, Any]]:
-    return [limit_terms.written(limit) for limit in plan.limits if limit.role is role]
+def _write_limits(plan: Plan, role: LimitRole) -> list[dict[str, Any]]:
+    return [limit_terms.format_limit(limit) for limit in plan.limits if limit.role is role]
 
 
-def _notice(notice: NoticePlan) -> dict[str, Any]:
-    before = write_duration(notice.before) if notice.before else ""
-    return _given(
+def _write_notice(notice: NoticePlan) -> dict[str, Any]:
+    before = format_duration(notice.before) if notice.before else ""
+    return _drop_empty(
         {"channel": notice.channel, "as": notice.audience, "before": before, "acknowledge": notice.acknowledge}
     )
 
 
-def _stages(stages: tuple[Stage, ...]) -> list[dict[str, Any]]:
+def _write_stages(stages: tuple[Stage, ...]) -> list[dict[str, Any]]:
     written: list[dict[str, Any]] = []
     for stage in stages:
-        terms = _terms(stage)
+        terms = _write_stage_terms(stage)
         if stage.kind is StageKind.RAMP and written and "ramp" in written[-1]:
             before = written[-1]["ramp"]
             if {**before, "steps": terms["steps"]} == terms:
@@ -121,21 +121,21 @@ def _stages(stages: tuple[Stage, ...]) -> list[dict[str, Any]]:
     return written
 
 
-def _terms(stage: Stage) -> dict[str, Any]:
-    percent = write_amount(Amount(value=stage.percent, unit=Unit.NONE)) + "%"
-    hold = write_duration(stage.min_hold)
-    common = _given(
+def _write_stage_terms(stage: Stage) -> dict[str, Any]:
+    percent = format_amount(Amount(value=stage.percent, unit=Unit.NONE)) + "%"
+    hold = format_duration(stage.min_hold)
+    common = _drop_empty(
         {
-            "max_hold": write_duration(stage.max_hold) if stage.max_hold is not None else "",
+            "max_hold": format_duration(stage.max_hold) if stage.max_hold is not None else "",
             "min_samples": stage.min_samples or None,
-            "advance": stage.advance.value if stage.advance is Advance.APPROVE else "",
+            "advance": stage.advance.value if stage.advance is AdvanceMode.APPROVE else "",
         }
     )
     match stage.kind:
         case StageKind.EVAL | StageKind.SAFETY | StageKind.COST_LATENCY:
-            return _gate(stage.kind, stage.terms or EvalTerms())
+            return _write_gate_terms(stage.kind, stage.terms or EvalTerms())
         case StageKind.ROLLBACK_DRILL:
-            return {"within": write_duration(stage.drill_within)} if stage.drill_within is not None else {}
+            return {"within": format_duration(stage.drill_within)} if stage.drill_within is not None else {}
         case StageKind.COHORT:
             where = {
                 key: value if isinstance(value, str) else list(value) for key, value in (stage.where or {}).items()
@@ -144,25 +144,25 @@ def _terms(stage: Stage) -> dict[str, Any]:
         case StageKind.CANARY:
             return {"percent": percent, "min_hold": hold, **common}
         case StageKind.AB:
-            return {"percent": percent, "hold": hold, **_given({"decide_on": list(stage.decide_on)}), **common}
+            return {"percent": percent, "hold": hold, **_drop_empty({"decide_on": list(stage.decide_on)}), **common}
         case StageKind.RAMP:
             return {"steps": [percent], "hold": hold, **common}
         case StageKind.BAKE:
             return {"hold": hold, **common}
 
 
-def _gate(kind: StageKind, terms: EvalTerms) -> dict[str, Any]:
-    def share(value: float | None) -> str:
-        return "" if value is None else write_amount(Amount(value=value, unit=Unit.PERCENT))
+def _write_gate_terms(kind: StageKind, terms: EvalTerms) -> dict[str, Any]:
+    def format_share(value: float | None) -> str:
+        return "" if value is None else format_amount(Amount(value=value, unit=Unit.PERCENT))
 
     if kind is StageKind.COST_LATENCY:
-        rises = {"max_cost_rise": share(terms.max_cost_rise), "max_p95_rise": share(terms.max_p95_rise)}
-        return _given({"replay": terms.suite, **rises})
+        rises = {"max_cost_rise": format_share(terms.max_cost_rise), "max_p95_rise": format_share(terms.max_p95_rise)}
+        return _drop_empty({"replay": terms.suite, **rises})
     categories = "all" if terms.no_new_failures_in == ("*",) else list(terms.no_new_failures_in)
-    return _given(
+    return _drop_empty(
         {
             "suite": terms.suite,
-            "min_pass_rate": share(terms.min_pass_rate),
+            "min_pass_rate": format_share(terms.min_pass_rate),
             "no_new_failures_in": categories,
             "compare_to_current": terms.compare_to_current,
         }

@@ -12,21 +12,21 @@ _SEPARATOR = "\x1f"  # keeps different pairs of salt and unit from giving the sa
 _FIRST_EIGHT = slice(8)
 
 
-def ppm(purpose: Purpose, salt: str, unit: str) -> int:
+def compute_bucket(purpose: Purpose, salt: str, unit: str) -> int:
     """Bucket of a unit, 0 to 999,999 (parts per million). Under scheme v1 it never changes for the same arguments."""
-    return bucketer(purpose, salt)(unit)
+    return make_bucketer(purpose, salt)(unit)
 
 
-def bucketer(purpose: Purpose, salt: str) -> Callable[[str], int]:
+def make_bucketer(purpose: Purpose, salt: str) -> Callable[[str], int]:
     """`compute_bucket` with purpose and salt fixed, for many units. It raises UnicodeEncodeError on lone surrogates."""
     prefix = _SEPARATOR.join((SCHEME, purpose, salt, "")).encode()
 
-    def place(unit: str) -> int:
+    def compute(unit: str) -> int:
         return int.from_bytes(sha256(prefix + unit.encode()).digest()[_FIRST_EIGHT], "big") * MILLION >> 64
 
-    return place
+    return compute
 
 
-def share(percent: float) -> int:
+def percent_to_ppm(percent: float) -> int:
     """Convert a percentage (0 to 100) to parts per million, clipped to [0, 1,000,000]."""
     return max(0, min(MILLION, round(percent * 10_000)))

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from core.flags.snapshot import Answer, Reason, Snapshot, SurfaceFlags, Variant
+from core.flags.snapshot import FlagAnswer, Reason, Snapshot, SurfaceFlags, Variant
 
-LONGEST_UNIT = 512
+MAX_UNIT_LENGTH = 512
 """Longest unit in characters; observations of longer ones are refused."""
 
 
@@ -16,7 +16,7 @@ class UnknownSurface(LookupError):
 class Evaluation(NamedTuple):
     """An answer and the unit's `bucket` in ppm, None if the answer did not depend on the unit."""
 
-    answer: Answer
+    answer: FlagAnswer
     bucket: int | None
 
     @property
@@ -71,34 +71,34 @@ def evaluate(snapshot: Snapshot, surface: str, unit: str | None, context: Mappin
             bucket = flags.exposure.bucket(unit)
         except UnicodeEncodeError:
             bucket = None
-    return Evaluation(_at(flags, bucket, context), bucket)
+    return Evaluation(_answer_for_bucket(flags, bucket, context), bucket)
 
 
-def choose(flags: SurfaceFlags, unit: str | None, context: Mapping[str, Any]) -> Answer:
+def choose_answer(flags: SurfaceFlags, unit: str | None, context: Mapping[str, Any]) -> FlagAnswer:
     """`evaluate` for the hot path: only the answer, which is one of those prepared in the snapshot."""
     # `_can_be_observed` is inlined: a call would cost a tenth of the total time.
-    if flags.exposure is None or not unit or len(unit) > LONGEST_UNIT or "\x00" in unit:
+    if flags.exposure is None or not unit or len(unit) > MAX_UNIT_LENGTH or "\x00" in unit:
         return flags.live
     try:
         bucket = flags.exposure.bucket(unit)
     except UnicodeEncodeError:
         return flags.live
-    return _at(flags, bucket, context)
+    return _answer_for_bucket(flags, bucket, context)
 
 
 def _can_be_observed(unit: str) -> bool:
     """Whether observations of this unit would be accepted. Nobody gets a new version that cannot be observed."""
-    return len(unit) <= LONGEST_UNIT and "\x00" not in unit
+    return len(unit) <= MAX_UNIT_LENGTH and "\x00" not in unit
 
 
-def _at(flags: SurfaceFlags, bucket: int | None, context: Mapping[str, Any]) -> Answer:
+def _answer_for_bucket(flags: SurfaceFlags, bucket: int | None, context: Mapping[str, Any]) -> FlagAnswer:
     exposure = flags.exposure
     if exposure is None or bucket is None:
         return flags.live
     for earlier in exposure.earlier_cohorts:
-        if earlier.cohort.where.holds(context):
+        if earlier.cohort.where.matches(context):
             return earlier.new if bucket < earlier.below else earlier.live
-    if exposure.cohort is not None and not exposure.cohort.where.holds(context):
+    if exposure.cohort is not None and not exposure.cohort.where.matches(context):
         return exposure.outside
     if bucket < exposure.canary_below:
         return exposure.canary

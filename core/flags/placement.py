@@ -6,16 +6,16 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import assert_never
 
-from core.flags.snapshot import Span, SurfaceFlags, Tracked, Variant, exposure_token
+from core.flags.snapshot import StageWindow, SurfaceFlags, TrackedRollout, Variant, format_exposure_token
 
-SIDES = frozenset(v.value for v in Variant)
-COMPARED = (Variant.CANARY, Variant.CONTROL)
+VARIANTS = frozenset(v.value for v in Variant)
+COMPARED_VARIANTS = (Variant.CANARY, Variant.CONTROL)
 _TOKEN = re.compile(rf"R-\d+\.\d+\.({'|'.join(Variant)})")
-LATEST = timedelta(hours=1)
+MAX_LATENESS = timedelta(hours=1)
 """How long after the end of a stage its observations are still accepted."""
 
 
-class Misplaced(ValueError):
+class MisplacedObservation(ValueError):
     """An observation that contradicts what was served. `code` is machine-readable."""
 
     def __init__(self, code: str, message: str) -> None:
@@ -23,7 +23,7 @@ class Misplaced(ValueError):
         self.code = code
 
 
-class Uncounted(StrEnum):
+class UncountedReason(StrEnum):
     """Why a valid observation counts in no comparison."""
 
     NOT_COMPARED = "not_compared"  # no rollout, no canary, or the unit is in neither arm
@@ -32,17 +32,17 @@ class Uncounted(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class Placement:
     """One arm of one stage of one rollout.
 
     `counts_for_split` says whether the unit's first exposure counts in the sample-ratio test. Right after a step it
     does not, since units that changed arms are not counted yet.
     """
 
-    tracked: Tracked
+    tracked: TrackedRollout
     stage: int
     arm: Variant
-    splits: bool = True
+    counts_for_split: bool = True
 
     @property
     def earlier_cohorts(self) -> tuple[int, ...]:
@@ -50,7 +50,7 @@ class Place:
         return tuple(dict.fromkeys(s.index for s in self.tracked.spans if s.cohort and s.index != self.stage))
 
 
-def place(
+def place_observation(
     flags: SurfaceFlags,
     *,
     unit: str,
@@ -58,7 +58,7 @@ def place(
     variant: str | None = None,
     version: str | None = None,
     exposure: str | None = None,
-) -> Place | Uncounted:
+) -> Placement | UncountedReason:
     """Place an observation, or say why it counts in no comparison. Raises MisplacedObservation if it is impossible.
 
     The `exposure` token of the evaluation determines everything. Without it, `at` gives the stage and `variant` the
@@ -68,93 +68,95 @@ def place(
     """
     _check_names(flags, variant, version)
     if exposure:
-        return _echoed(flags, exposure, at, variant, version)
+        return _place_by_token(flags, exposure, at, variant, version)
     if variant is None and version is None:
-        raise Misplaced(
+        raise MisplacedObservation(
             "missing_side", "send the exposure (or the variant, or the version) that the evaluation answered"
         )
-    running = _running(flags, at)
+    running = _find_running(flags, at)
     if running is None:
-        return Uncounted.NOT_COMPARED
+        return UncountedReason.NOT_COMPARED
     tracked, span = running
     if variant is None:
         assert version is not None
-        arm = _side(tracked, span, unit, version)
-        if isinstance(arm, Uncounted):
+        arm = _arm_from_version(tracked, span, unit, version)
+        if isinstance(arm, UncountedReason):
             return arm
     else:
         arm = Variant(variant)
-        _check(tracked, span, arm, version)
-    if not _counts(span, arm, at):
-        return Uncounted.NOT_COMPARED
-    if tracked.driven or at >= span.settles_until:
-        return Place(tracked=tracked, stage=span.index, arm=arm)
-    return _settling(tracked, span, unit, arm, by_variant=variant is not None)
+        _check_version(tracked, span, arm, version)
+    if not _is_counted(span, arm, at):
+        return UncountedReason.NOT_COMPARED
+    if tracked.is_externally_driven or at >= span.settles_until:
+        return Placement(tracked=tracked, stage=span.index, arm=arm)
+    return _place_while_settling(tracked, span, unit, arm, by_variant=variant is not None)
 
 
 def _check_names(flags: SurfaceFlags, variant: str | None, version: str | None) -> None:
-    if variant is not None and variant not in SIDES:
+    if variant is not None and variant not in VARIANTS:
         known = ", ".join(Variant)
-        raise Misplaced("unknown_variant", f'unknown variant "{variant}": an evaluation answers one of {known}')
+        raise MisplacedObservation(
+            "unknown_variant", f'unknown variant "{variant}": an evaluation answers one of {known}'
+        )
     if version is not None and version not in flags.versions:
-        raise Misplaced("unknown_version", f'{flags.name} never had a version "{version}"')
+        raise MisplacedObservation("unknown_version", f'{flags.name} never had a version "{version}"')
 
 
-def claim(
+def claimed_placement(
     flags: SurfaceFlags, *, now: datetime, variant: str | None, version: str | None, exposure: str | None
-) -> Place | None:
+) -> Placement | None:
     """The current arm that an otherwise invalid observation claims to belong to; None if it claims none."""
-    running = _running(flags, now)
+    running = _find_running(flags, now)
     if running is None:
         return None
     tracked, span = running
     side = (exposure or "").rpartition(".")[2] or variant or ""
     by_version = {tracked.to_version: Variant.CANARY, tracked.from_version: Variant.CONTROL}.get(version or "")
-    arm = Variant(side) if side in SIDES else by_version
-    if arm is None or not _counts(span, arm, now):
+    arm = Variant(side) if side in VARIANTS else by_version
+    if arm is None or not _is_counted(span, arm, now):
         return None
-    return Place(tracked=tracked, stage=span.index, arm=arm, splits=False)
+    return Placement(tracked=tracked, stage=span.index, arm=arm, counts_for_split=False)
 
 
-def _echoed(
+def _place_by_token(
     flags: SurfaceFlags, exposure: str, at: datetime, variant: str | None, version: str | None
-) -> Place | Uncounted:
+) -> Placement | UncountedReason:
     """Place an observation by the exposure token of its evaluation."""
     for tracked in flags.tracked:
         if not exposure.startswith(f"{tracked.rollout}."):
             continue
         for span in tracked.spans:
             for arm in Variant:
-                if exposure == exposure_token(tracked.rollout, span.index, arm):
-                    return _as_answered(tracked, span, arm, at, variant, version)
+                if exposure == format_exposure_token(tracked.rollout, span.index, arm):
+                    return _place_in_span(tracked, span, arm, at, variant, version)
         break
     else:
         if _TOKEN.fullmatch(exposure):
-            return Uncounted.NOT_COMPARED  # a rollout that ended long ago
-    raise Misplaced(
+            return UncountedReason.NOT_COMPARED  # a rollout that ended long ago
+    raise MisplacedObservation(
         "unknown_exposure",
         f'no evaluation of {flags.name} answered the exposure "{exposure}": send metadata.exposure as it came',
     )
 
 
-def _as_answered(
-    tracked: Tracked, span: Span, arm: Variant, at: datetime, variant: str | None, version: str | None
-) -> Place | Uncounted:
+def _place_in_span(
+    tracked: TrackedRollout, span: StageWindow, arm: Variant, at: datetime, variant: str | None, version: str | None
+) -> Placement | UncountedReason:
     if variant is not None and variant != arm:
-        raise Misplaced(
+        raise MisplacedObservation(
             "wrong_variant", f"the exposure says {arm}, the variant {variant}: send one evaluation's answer"
         )
-    _check(tracked, span, arm, version)
-    if span.until is not None and at > span.until + LATEST:
-        raise Misplaced(
+    _check_version(tracked, span, arm, version)
+    if span.until is not None and at > span.until + MAX_LATENESS:
+        raise MisplacedObservation(
             "too_old", f'stage "{span.name}" of {tracked.rollout} ended more than an hour ago and was judged without it'
         )
-    if not _counts(span, arm, max(at, span.since)):
-        return Uncounted.NOT_COMPARED
-    return Place(tracked=tracked, stage=span.index, arm=arm)
+    if not _is_counted(span, arm, max(at, span.since)):
+        return UncountedReason.NOT_COMPARED
+    return Placement(tracked=tracked, stage=span.index, arm=arm)
 
 
-def _running(flags: SurfaceFlags, at: datetime) -> tuple[Tracked, Span] | None:
+def _find_running(flags: SurfaceFlags, at: datetime) -> tuple[TrackedRollout, StageWindow] | None:
     for tracked in flags.tracked:
         for span in reversed(tracked.spans):
             if span.since <= at and (span.until is None or at < span.until):
@@ -162,35 +164,35 @@ def _running(flags: SurfaceFlags, at: datetime) -> tuple[Tracked, Span] | None:
     return None
 
 
-def _counts(span: Span, arm: Variant, at: datetime) -> bool:
+def _is_counted(span: StageWindow, arm: Variant, at: datetime) -> bool:
     """Whether the stage compares this arm at this time."""
     if span.counted_from is None or at < span.counted_from:
         return False
-    return span.exposes and arm in COMPARED and (arm is Variant.CANARY or span.control_left)
+    return span.exposes and arm in COMPARED_VARIANTS and (arm is Variant.CANARY or span.control_left)
 
 
-def _check(tracked: Tracked, span: Span, arm: Variant, version: str | None) -> None:
+def _check_version(tracked: TrackedRollout, span: StageWindow, arm: Variant, version: str | None) -> None:
     expected = {Variant.CANARY: tracked.to_version, Variant.CONTROL: tracked.from_version}.get(arm)
     if version is not None and expected is not None and version != expected:
-        raise Misplaced(
+        raise MisplacedObservation(
             "wrong_version",
             f'in stage "{span.name}" of {tracked.rollout} the {arm} version is {expected}, not "{version}": '
             "report what the evaluation answered",
         )
 
 
-def _side(tracked: Tracked, span: Span, unit: str, version: str) -> Variant | Uncounted:
+def _arm_from_version(tracked: TrackedRollout, span: StageWindow, unit: str, version: str) -> Variant | UncountedReason:
     """The arm that follows from the version alone."""
-    if tracked.driven:
+    if tracked.is_externally_driven:
         return {tracked.to_version: Variant.CANARY, tracked.from_version: Variant.CONTROL}.get(version, Variant.STABLE)
     if version not in {tracked.to_version, tracked.from_version}:
         return Variant.STABLE
     if any(one.cohort and one.index < span.index for one in tracked.spans):
-        return Uncounted.UNKNOWN_COHORT
+        return UncountedReason.UNKNOWN_COHORT
     if span.cohort and span.control_left:
         # Units with the new version are in the cohort, but units with the old one may be outside of it: of those that
         # report only a version, a single arm would be counted.
-        return Uncounted.UNKNOWN_COHORT
+        return UncountedReason.UNKNOWN_COHORT
     if version == tracked.to_version:
         return Variant.CANARY
     if span.cohort:
@@ -200,7 +202,9 @@ def _side(tracked: Tracked, span: Span, unit: str, version: str) -> Variant | Un
     return Variant.CONTROL if tracked.bucket(unit) >= span.control_from else Variant.STABLE
 
 
-def _settling(tracked: Tracked, span: Span, unit: str, arm: Variant, *, by_variant: bool) -> Place | Uncounted:
+def _place_while_settling(
+    tracked: TrackedRollout, span: StageWindow, unit: str, arm: Variant, *, by_variant: bool
+) -> Placement | UncountedReason:
     """Place an observation right after a step.
 
     Units that were in this arm before the step count. Units that changed arms may have been served in either, so they
@@ -210,7 +214,7 @@ def _settling(tracked: Tracked, span: Span, unit: str, arm: Variant, *, by_varia
     before = tracked.spans[place_in_order - 1] if place_in_order else None
     if before is None or not before.exposes:
         # Before the first canary nobody was assigned an arm, so a reported one was assigned in this stage.
-        return Place(tracked=tracked, stage=span.index, arm=arm, splits=by_variant)
+        return Placement(tracked=tracked, stage=span.index, arm=arm, counts_for_split=by_variant)
     bucket = tracked.bucket(unit)
     match arm:
         case Variant.CANARY:
@@ -220,9 +224,9 @@ def _settling(tracked: Tracked, span: Span, unit: str, arm: Variant, *, by_varia
             stayed = bucket >= max(before.control_from, span.control_from)
             changed = not stayed and bucket >= min(before.control_from, span.control_from)
         case Variant.STABLE:
-            return Uncounted.NOT_COMPARED
+            return UncountedReason.NOT_COMPARED
         case _:
             assert_never(arm)
     if changed:
-        return Uncounted.SETTLING
-    return Place(tracked=tracked, stage=span.index, arm=arm, splits=False)
+        return UncountedReason.SETTLING
+    return Placement(tracked=tracked, stage=span.index, arm=arm, counts_for_split=False)

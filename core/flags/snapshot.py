@@ -7,8 +7,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from core.flags.bucketing import MILLION, bucketer
-from core.flags.targeting import Where
+from core.flags.bucketing import MILLION, make_bucketer
+from core.flags.targeting import CohortConditions
 
 
 class Variant(StrEnum):
@@ -41,7 +41,7 @@ class Version:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Answer:
+class FlagAnswer:
     """One of the few possible answers of a surface. Compared by identity, so that its encoded bytes can be cached."""
 
     version: Version
@@ -58,7 +58,7 @@ class Cohort:
     """An audience that was let in. `ppm` of it get the new version and keep it in later stages."""
 
     name: str
-    where: Where
+    where: CohortConditions
     ppm: int
 
 
@@ -71,8 +71,8 @@ class EarlierCohort:
 
     cohort: Cohort
     below: int
-    new: Answer
-    live: Answer
+    new: FlagAnswer
+    live: FlagAnswer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -88,15 +88,15 @@ class Exposure:
     canary_below: int
     control_from: int
     bucket: Callable[[str], int]
-    canary: Answer
-    control: Answer
-    stable: Answer
-    outside: Answer
+    canary: FlagAnswer
+    control: FlagAnswer
+    stable: FlagAnswer
+    outside: FlagAnswer
     earlier_cohorts: tuple[EarlierCohort, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Span:
+class StageWindow:
     """A stage of a rollout and when it ran.
 
     `exposes`: anybody got the new version in it. `counted_from`: when traffic began to be split as designed, None until
@@ -118,14 +118,14 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Tracked:
+class TrackedRollout:
     """A rollout whose observations may still arrive: where they belong and what is counted."""
 
     rollout: str
     from_version: str
     to_version: str
-    spans: tuple[Span, ...]
-    driven: bool  # another flag system assigns the versions, so `bucket` says nothing about a unit
+    spans: tuple[StageWindow, ...]
+    is_externally_driven: bool  # another flag system assigns the versions, so `bucket` says nothing about a unit
     bucket: Callable[[str], int]
     segments: tuple[str, ...]
     thresholds: Mapping[str, tuple[float, ...]]  # metric -> values whose exceedances are counted
@@ -137,10 +137,10 @@ class SurfaceFlags:
     """One surface: its live answer, the exposure of its current rollout (if any), and the rollouts to count for."""
 
     name: str
-    live: Answer
+    live: FlagAnswer
     versions: frozenset[str]
     exposure: Exposure | None = None
-    tracked: tuple[Tracked, ...] = ()
+    tracked: tuple[TrackedRollout, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -150,11 +150,11 @@ class Snapshot:
     position: int = 0
     surfaces: Mapping[str, SurfaceFlags] = field(default_factory=dict)
 
-    def withdrawn(self, of: Collection[str] | None = None) -> "Snapshot":
+    def with_live_only(self, names: Collection[str] | None = None) -> "Snapshot":
         """A copy in which everybody gets the live version, on the surfaces `names` or on all. The fail-safe
         snapshot."""
         alike = {
-            name: replace(surface, exposure=None) if of is None or name in of else surface
+            name: replace(surface, exposure=None) if names is None or name in names else surface
             for name, surface in self.surfaces.items()
         }
         return replace(self, surfaces=alike)
@@ -163,12 +163,12 @@ class Snapshot:
 EMPTY = Snapshot()
 
 
-def live(version: Version) -> Answer:
+def build_live_answer(version: Version) -> FlagAnswer:
     """The answer without a rollout, without a unit, and in any doubt."""
-    return Answer(version=version, variant=Variant.STABLE, reason=Reason.DEFAULT)
+    return FlagAnswer(version=version, variant=Variant.STABLE, reason=Reason.DEFAULT)
 
 
-def exposure(
+def build_exposure(
     *,
     rollout: str,
     live_version: Version,
@@ -178,22 +178,22 @@ def exposure(
     canary: int,
     matched: bool,
     cohort: Cohort | None,
-    past: tuple[Cohort, ...],
+    past_cohorts: tuple[Cohort, ...],
 ) -> Exposure:
     """Build a stage's exposure. `canary` is in ppm of the stage's audience (the cohort, or everybody).
 
     A stage that exposes nobody (`canary` 0) leaves everybody on the live version, except the past cohorts.
     """
 
-    def answer(version: Version, variant: Variant, reason: Reason, cohort_name: str = "") -> Answer:
-        return Answer(
+    def build_answer(version: Version, variant: Variant, reason: Reason, cohort_name: str = "") -> FlagAnswer:
+        return FlagAnswer(
             version=version,
             variant=variant,
             reason=reason,
             rollout=rollout,
             cohort=cohort_name,
             stage=stage,
-            exposure=exposure_token(rollout, stage_index, variant),
+            exposure=format_exposure_token(rollout, stage_index, variant),
         )
 
     reason = Reason.TARGETING_MATCH if cohort else Reason.SPLIT if canary else Reason.DEFAULT
@@ -204,10 +204,10 @@ def exposure(
         EarlierCohort(
             cohort=one,
             below=max(one.ppm, reached),
-            new=answer(to_version, Variant.STABLE, Reason.TARGETING_MATCH, one.name),
-            live=answer(live_version, Variant.STABLE, Reason.TARGETING_MATCH, one.name),
+            new=build_answer(to_version, Variant.STABLE, Reason.TARGETING_MATCH, one.name),
+            live=build_answer(live_version, Variant.STABLE, Reason.TARGETING_MATCH, one.name),
         )
-        for one in past
+        for one in past_cohorts
     )
     return Exposure(
         rollout=rollout,
@@ -217,23 +217,23 @@ def exposure(
         matched=matched,
         cohort=cohort,
         canary_below=canary,
-        control_from=control_starts(canary, matched=matched),
-        bucket=bucketer("expose", rollout),
-        canary=answer(to_version, Variant.CANARY, reason, inside),
-        control=answer(live_version, Variant.CONTROL, reason, inside),
-        stable=answer(live_version, Variant.STABLE, reason, inside),
-        outside=answer(live_version, Variant.STABLE, Reason.DEFAULT),
+        control_from=control_start(canary, matched=matched),
+        bucket=make_bucketer("expose", rollout),
+        canary=build_answer(to_version, Variant.CANARY, reason, inside),
+        control=build_answer(live_version, Variant.CONTROL, reason, inside),
+        stable=build_answer(live_version, Variant.STABLE, reason, inside),
+        outside=build_answer(live_version, Variant.STABLE, Reason.DEFAULT),
         earlier_cohorts=earlier,
     )
 
 
-def control_starts(canary: int, *, matched: bool) -> int:
+def control_start(canary: int, *, matched: bool) -> int:
     """First bucket of control, in ppm, for a canary of [0, canary). A matched control takes the far end."""
     if not canary:
         return MILLION
     return MILLION - canary if matched and canary * 2 <= MILLION else canary
 
 
-def exposure_token(rollout: str, stage_index: int, variant: Variant) -> str:
+def format_exposure_token(rollout: str, stage_index: int, variant: Variant) -> str:
     """Format the token that places an observation exactly: rollout, stage and arm of an evaluation."""
     return f"{rollout}.{stage_index}.{variant}"

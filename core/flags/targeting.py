@@ -8,47 +8,47 @@ EMAIL = "email"
 EMAIL_DOMAIN = "email_domain"
 
 
-Holds: TypeAlias = Callable[[Mapping[str, Any]], bool]
+ContextPredicate: TypeAlias = Callable[[Mapping[str, Any]], bool]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Where:
+class CohortConditions:
     """Conditions of a cohort: attributes with their allowed values as text. All must hold.
 
     `matches(context)` is False if an attribute is missing, or is a list, an object or null: in doubt, somebody is
     outside. It is compiled once, since every evaluation calls it.
     """
 
-    terms: tuple[tuple[str, frozenset[str]], ...]
-    holds: Holds = field(init=False, repr=False, compare=False)
+    conditions: tuple[tuple[str, frozenset[str]], ...]
+    matches: ContextPredicate = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        tests = [_term(key, allowed) for key, allowed in self.terms]
+        tests = [_build_condition_test(key, allowed) for key, allowed in self.conditions]
         together = tests[0] if len(tests) == 1 else lambda context: all(test(context) for test in tests)
-        object.__setattr__(self, "holds", together)
+        object.__setattr__(self, "matches", together)
 
 
-def where(conditions: Mapping[str, str | tuple[str, ...]]) -> Where:
+def parse_conditions(conditions: Mapping[str, str | tuple[str, ...]]) -> CohortConditions:
     """Parse conditions as written in a file: a text is an equality, a tuple an in-list. Domains ignore case."""
     terms = []
     for key, value in conditions.items():
         values = (value,) if isinstance(value, str) else value
         terms.append((key, frozenset(v.lower() if key == EMAIL_DOMAIN else v for v in values)))
-    return Where(terms=tuple(terms))
+    return CohortConditions(conditions=tuple(terms))
 
 
-def _term(key: str, allowed: frozenset[str]) -> Holds:
+def _build_condition_test(key: str, allowed: frozenset[str]) -> ContextPredicate:
     if key == EMAIL_DOMAIN:
-        return lambda context: _domain(context) in allowed
+        return lambda context: _email_domain(context) in allowed
 
-    def holds(context: Mapping[str, Any]) -> bool:
+    def matches(context: Mapping[str, Any]) -> bool:
         value = context.get(key)
-        return (value if type(value) is str else _text(value)) in allowed
+        return (value if type(value) is str else _to_text(value)) in allowed
 
-    return holds
+    return matches
 
 
-def _text(value: object) -> str | None:
+def _to_text(value: object) -> str | None:
     match value:
         case bool() as flag:
             return "true" if flag else "false"
@@ -60,7 +60,7 @@ def _text(value: object) -> str | None:
             return None
 
 
-def _domain(context: Mapping[str, Any]) -> str | None:
+def _email_domain(context: Mapping[str, Any]) -> str | None:
     """The lower-case domain of `email`; without an `email`, the `email_domain` that was sent. None if there is none."""
     email = context.get(EMAIL)
     if email is None:

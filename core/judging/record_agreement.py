@@ -4,23 +4,29 @@ import json
 from math import isclose
 from typing import Any
 
-RELATIVE = 1e-9
-ABSOLUTE = 1e-10
+RELATIVE_TOLERANCE = 1e-9
+ABSOLUTE_TOLERANCE = 1e-10
 """Tolerance for sums of thousands of increments that nearly cancel; far below any digit that is used."""
 
 
-def agree(said: str, computed: str) -> bool:
+def records_agree(recorded: str, computed: str) -> bool:
     """Whether two JSON texts agree: structure, strings and integers exactly, floats to a relative 1e-9."""
-    return said == computed or _same(json.loads(said), json.loads(computed))
+    return recorded == computed or _values_agree(json.loads(recorded), json.loads(computed))
 
 
-def _same(said: Any, computed: Any) -> bool:
-    match said, computed:
+def _values_agree(recorded: Any, computed: Any) -> bool:
+    match recorded, computed:
         case dict(), dict():
-            return said.keys() == computed.keys() and all(_same(said[key], computed[key]) for key in said)
+            return recorded.keys() == computed.keys() and all(
+                _values_agree(recorded[key], computed[key]) for key in recorded
+            )
         case list(), list():
-            return len(said) == len(computed) and all(_same(a, b) for a, b in zip(said, computed, strict=True))
+            return len(recorded) == len(computed) and all(
+                _values_agree(a, b) for a, b in zip(recorded, computed, strict=True)
+            )
         case float(), float():
-            return said == computed or isclose(said, computed, rel_tol=RELATIVE, abs_tol=ABSOLUTE)
+            return recorded == computed or isclose(
+                recorded, computed, rel_tol=RELATIVE_TOLERANCE, abs_tol=ABSOLUTE_TOLERANCE
+            )
         case _:
-            return type(said) is type(computed) and bool(said == computed)
+            return type(recorded) is type(computed) and bool(recorded == computed)

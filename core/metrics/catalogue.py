@@ -7,7 +7,7 @@ from math import isfinite
 from types import MappingProxyType
 
 
-class Kind(StrEnum):
+class MetricKind(StrEnum):
     """How a metric's values are aggregated."""
 
     PROPORTION = "proportion"  # 0 or 1 per request
@@ -17,7 +17,7 @@ class Kind(StrEnum):
     COUNT = "count"  # events over all requests
 
 
-class Good(StrEnum):
+class DesiredDirection(StrEnum):
     """The direction in which a metric should change. UNCHANGED: any change is harm. UNKNOWN: no change is good or
     bad."""
 
@@ -49,8 +49,8 @@ class Metric:
 
     key: str
     title: str
-    kind: Kind
-    good: Good
+    kind: MetricKind
+    good: DesiredDirection
     unit: str
     default_margin: float | None
     margin_scale: MarginScale
@@ -59,20 +59,25 @@ class Metric:
     @property
     def quantile(self) -> float | None:
         """The probability of the quantile that this metric is, such as 0.95; None for other kinds."""
-        return int(self.key.rsplit("_p", 1)[1]) / 100 if self.kind is Kind.QUANTILE else None
+        return int(self.key.rsplit("_p", 1)[1]) / 100 if self.kind is MetricKind.QUANTILE else None
 
     @property
-    def binary(self) -> bool:
+    def is_binary(self) -> bool:
         """Whether the exact kernel applies: every reading lies between 0 and 1 and counts one trial."""
-        return self.kind in (Kind.PROPORTION, Kind.RATIO)
+        return self.kind in (MetricKind.PROPORTION, MetricKind.RATIO)
 
 
-_P, _R, _M, _Q, _C = Kind.PROPORTION, Kind.RATIO, Kind.MEAN, Kind.QUANTILE, Kind.COUNT
-_UP, _DOWN, _SAME, _NONE = Good.UP, Good.DOWN, Good.UNCHANGED, Good.UNKNOWN
+_P, _R, _M, _Q, _C = MetricKind.PROPORTION, MetricKind.RATIO, MetricKind.MEAN, MetricKind.QUANTILE, MetricKind.COUNT
+_UP, _DOWN, _SAME, _NONE = (
+    DesiredDirection.UP,
+    DesiredDirection.DOWN,
+    DesiredDirection.UNCHANGED,
+    DesiredDirection.UNKNOWN,
+)
 _PP, _REL, _ABS = MarginScale.POINTS, MarginScale.RELATIVE, MarginScale.ABSOLUTE
 _RB, _H, _W = DefaultRole.ROLLBACK, DefaultRole.HOLD, DefaultRole.WATCH
 
-_ROWS: tuple[tuple[str, str, Kind, Good, str, float | None, MarginScale, DefaultRole], ...] = (
+_ROWS: tuple[tuple[str, str, MetricKind, DesiredDirection, str, float | None, MarginScale, DefaultRole], ...] = (
     ("eval_pass_rate", "Answers that pass our checks", _P, _UP, "%", 0.02, _PP, _RB),
     ("critical_fail_rate", "Serious failures", _P, _DOWN, "%", 0.002, _PP, _RB),
     ("eval_score", "Average quality score", _M, _UP, "0–1", 0.02, _ABS, _W),
@@ -140,7 +145,7 @@ COUNTED_ELSEWHERE = frozenset({"new_error_category"}) | COUNTED_AT_INTAKE
 """Metrics that observations do not carry under their own key."""
 
 
-LARGEST = 1e12  # largest reading allowed, so that sums and sums of squares stay finite
+MAX_READING = 1e12  # largest reading allowed, so that sums and sums of squares stay finite
 
 
 class UnknownMetric(ValueError):
@@ -151,7 +156,7 @@ class UnknownMetric(ValueError):
         self.key = key
 
 
-def readings(key: str, value: object) -> tuple[tuple[str, float], ...]:
+def parse_readings(key: str, value: object) -> tuple[tuple[str, float], ...]:
     """Parse a reported value into (metric key, reading) for each metric that the key feeds.
 
     None means not measured and gives no reading. Raises ValueError (`UnknownMetric` for an unknown key).
@@ -163,21 +168,21 @@ def readings(key: str, value: object) -> tuple[tuple[str, float], ...]:
     if value is None and (key in FEEDS or key in CATALOGUE):
         return ()
     if key in FEEDS:
-        return tuple((metric, _reading(key, CATALOGUE[metric], value)) for metric in FEEDS[key])
+        return tuple((metric, _parse_reading(key, CATALOGUE[metric], value)) for metric in FEEDS[key])
     if key not in CATALOGUE:
         raise UnknownMetric(key)
-    return ((key, _reading(key, CATALOGUE[key], value)),)
+    return ((key, _parse_reading(key, CATALOGUE[key], value)),)
 
 
 def counts_as_request(metrics: Mapping[str, float]) -> bool:
     """Whether an observation with these readings is a request. One that only reports events, such as a complaint, is
     not."""
-    return not metrics or any(CATALOGUE[key].kind is not Kind.COUNT for key in metrics)
+    return not metrics or any(CATALOGUE[key].kind is not MetricKind.COUNT for key in metrics)
 
 
-def _reading(key: str, metric: Metric, value: object) -> float:
+def _parse_reading(key: str, metric: Metric, value: object) -> float:
     if isinstance(value, bool):
-        if metric.kind in (Kind.MEAN, Kind.QUANTILE):
+        if metric.kind in (MetricKind.MEAN, MetricKind.QUANTILE):
             raise ValueError(f'"{key}" is a number ({metric.unit}), not {str(value).lower()}')
         return float(value)
     if not isinstance(value, int | float):
@@ -188,12 +193,12 @@ def _reading(key: str, metric: Metric, value: object) -> float:
         raise ValueError(f'"{key}" is too large') from None
     if not isfinite(number):
         raise ValueError(f'"{key}" must be a finite number, not {number}')
-    if number > LARGEST:
+    if number > MAX_READING:
         raise ValueError(f'"{key}" is too large: {number:g} {metric.unit} is not something that one request can show')
     if number < 0:
         raise ValueError(f'"{key}" must be at least 0, not {number:g}')
-    if metric.kind is Kind.PROPORTION and number not in (0.0, 1.0):
+    if metric.kind is MetricKind.PROPORTION and number not in (0.0, 1.0):
         raise ValueError(f'"{key}" is true/false or 0/1 for each request, not {number:g}')
-    if metric.kind is Kind.RATIO and number > 1:
+    if metric.kind is MetricKind.RATIO and number > 1:
         raise ValueError(f'"{key}" lies between 0 and 1 for each request, not {number:g}')
     return number

@@ -15,10 +15,10 @@ _WORD = re.compile(r"[\w-]{6,}")
 _NUMBER = re.compile(r"(?<![\w.])(?![1-5]\d\d(?![\w.]))[-+]?\d[\d.,_:]*(?=\b|[a-z%])", re.IGNORECASE)
 """Numbers from 100 to 599 stay: they may be a status code, which identifies the kind of error."""
 _SPACE = re.compile(r"\s+")
-LONGEST = 200
+MAX_LENGTH = 200
 
 
-def grouped(text: str) -> str:
+def group_error_text(text: str) -> str:
     """The kind of an error: `order 4711 failed` and `order 4712 failed` both become `order <n> failed`.
 
     Replaces URLs, e-mail addresses, ids, times, paths and numbers, and truncates to 200 characters.
@@ -26,7 +26,7 @@ def grouped(text: str) -> str:
     for pattern, name in _ADDRESSES:
         text = pattern.sub(name, text)
     text = _NUMBER.sub("<n>", _WORD.sub(_without_id, text))
-    return _SPACE.sub(" ", text).strip()[:LONGEST] or "<n>"
+    return _SPACE.sub(" ", text).strip()[:MAX_LENGTH] or "<n>"
 
 
 def _without_id(word: re.Match[str]) -> str:

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from core.metrics.catalogue import CATALOGUE, Kind
+from core.metrics.catalogue import CATALOGUE, MetricKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Level:
+class MetricLevel:
     """Level of a metric on the current version.
 
     `level` is the rate, mean or quantile in the metric's own unit (for a count, events per request). `spread` is the
@@ -22,54 +22,54 @@ class Level:
     design_effect: float = 1.0
 
 
-JUDGED = 0.25
+JUDGED_SHARE = 0.25
 """Assumed share of answers that a judge scores: judging costs money."""
 
 JUDGED_METRICS = frozenset({"eval_pass_rate", "critical_fail_rate", "eval_score", "groundedness_rate"})
 """Metrics whose readings come from a judge's scores of single answers: more judging gives more readings."""
 
-TYPICAL: Mapping[str, Level] = MappingProxyType(
+TYPICAL: Mapping[str, MetricLevel] = MappingProxyType(
     {
-        "eval_pass_rate": Level(level=0.92, share=JUDGED),
-        "critical_fail_rate": Level(level=0.004, share=JUDGED),
-        "eval_score": Level(level=0.8, spread=0.2, share=JUDGED),
-        "groundedness_rate": Level(level=0.9, share=JUDGED),
-        "suggestion_ctr": Level(level=0.3),
-        "accept_rate": Level(level=0.25),
-        "retry_rate": Level(level=0.08),
-        "edit_distance": Level(level=0.25, spread=0.6),
-        "conversation_turns": Level(level=4.0, spread=0.4),
-        "abandonment_rate": Level(level=0.1),
-        "escalation_rate": Level(level=0.06),
-        "thumbs_down_rate": Level(level=0.015),
-        "thumbs_up_rate": Level(level=0.04),
-        "complaint_rate": Level(level=0.0008),
-        "cost_per_request": Level(level=0.014, spread=0.8),
-        "cost_per_conversation": Level(level=0.05, spread=0.9),
-        "input_tokens": Level(level=1800.0, spread=0.6),
-        "output_tokens": Level(level=400.0, spread=0.6),
-        "llm_calls_per_request": Level(level=1.8, spread=0.4),
-        "cache_hit_rate": Level(level=0.5),
-        "latency_p50": Level(level=1200.0, spread=0.5),
-        "latency_p95": Level(level=2700.0, spread=0.5),
-        "ttft_p95": Level(level=1100.0, spread=0.5),
-        "hard_error_rate": Level(level=0.004),
-        "refusal_rate": Level(level=0.02),
-        "fallback_rate": Level(level=0.01),
-        "truncation_rate": Level(level=0.01),
-        "tool_error_rate": Level(level=0.02),
-        "schema_invalid_rate": Level(level=0.01),
-        "moderation_flag_rate": Level(level=0.001),
-        "abuse_signal_rate": Level(level=0.0005),
-        "refused_items": Level(level=0.0005),
-        "unplaced_items": Level(level=0.0005),
-        "late_items": Level(level=0.001),
-        "duplicate_items": Level(level=0.002),
-        "new_error_category": Level(level=0.0),
+        "eval_pass_rate": MetricLevel(level=0.92, share=JUDGED_SHARE),
+        "critical_fail_rate": MetricLevel(level=0.004, share=JUDGED_SHARE),
+        "eval_score": MetricLevel(level=0.8, spread=0.2, share=JUDGED_SHARE),
+        "groundedness_rate": MetricLevel(level=0.9, share=JUDGED_SHARE),
+        "suggestion_ctr": MetricLevel(level=0.3),
+        "accept_rate": MetricLevel(level=0.25),
+        "retry_rate": MetricLevel(level=0.08),
+        "edit_distance": MetricLevel(level=0.25, spread=0.6),
+        "conversation_turns": MetricLevel(level=4.0, spread=0.4),
+        "abandonment_rate": MetricLevel(level=0.1),
+        "escalation_rate": MetricLevel(level=0.06),
+        "thumbs_down_rate": MetricLevel(level=0.015),
+        "thumbs_up_rate": MetricLevel(level=0.04),
+        "complaint_rate": MetricLevel(level=0.0008),
+        "cost_per_request": MetricLevel(level=0.014, spread=0.8),
+        "cost_per_conversation": MetricLevel(level=0.05, spread=0.9),
+        "input_tokens": MetricLevel(level=1800.0, spread=0.6),
+        "output_tokens": MetricLevel(level=400.0, spread=0.6),
+        "llm_calls_per_request": MetricLevel(level=1.8, spread=0.4),
+        "cache_hit_rate": MetricLevel(level=0.5),
+        "latency_p50": MetricLevel(level=1200.0, spread=0.5),
+        "latency_p95": MetricLevel(level=2700.0, spread=0.5),
+        "ttft_p95": MetricLevel(level=1100.0, spread=0.5),
+        "hard_error_rate": MetricLevel(level=0.004),
+        "refusal_rate": MetricLevel(level=0.02),
+        "fallback_rate": MetricLevel(level=0.01),
+        "truncation_rate": MetricLevel(level=0.01),
+        "tool_error_rate": MetricLevel(level=0.02),
+        "schema_invalid_rate": MetricLevel(level=0.01),
+        "moderation_flag_rate": MetricLevel(level=0.001),
+        "abuse_signal_rate": MetricLevel(level=0.0005),
+        "refused_items": MetricLevel(level=0.0005),
+        "unplaced_items": MetricLevel(level=0.0005),
+        "late_items": MetricLevel(level=0.001),
+        "duplicate_items": MetricLevel(level=0.002),
+        "new_error_category": MetricLevel(level=0.0),
     }
 )
 
 
-def is_value(metric: str) -> bool:
+def has_amounts(metric: str) -> bool:
     """Whether single readings are amounts (means and quantiles), not 0/1 outcomes or events."""
-    return CATALOGUE[metric].kind in {Kind.MEAN, Kind.QUANTILE}
+    return CATALOGUE[metric].kind in {MetricKind.MEAN, MetricKind.QUANTILE}

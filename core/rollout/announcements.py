@@ -5,10 +5,10 @@ from datetime import datetime
 from enum import StrEnum
 
 from core.rollout import events as e
-from core.rollout.model import Rollout, State
+from core.rollout.model import Rollout, RolloutState
 
 
-class Kind(StrEnum):
+class AnnouncementKind(StrEnum):
     CARD = "card"  # the one message per rollout, edited in place
     LINE = "line"  # what happened, in the thread of the card
     APPROVAL = "approval"  # an approval request with its buttons, in the thread
@@ -28,14 +28,14 @@ class Kind(StrEnum):
 class Announcement:
     """One message to post or edit. `key` is where its channel and ts are stored (`Rollout.messages`)."""
 
-    kind: Kind
+    kind: AnnouncementKind
     rollout: str
     channel: str  # as written in the plan: #support
     key: str
     audience: str = "engineering"
     due_at: datetime | None = None  # None: immediately
 
-    def fields(self) -> dict[str, str | None]:
+    def to_json(self) -> dict[str, str | None]:
         """The fields as JSON types, as stored in the outbox."""
         return {
             "kind": self.kind,
@@ -47,14 +47,14 @@ class Announcement:
         }
 
     @property
-    def supersedes(self) -> bool:
+    def is_superseding(self) -> bool:
         """Whether it replaces an unsent message with the same key, as it is rendered from the newest state anyway."""
-        return self.kind in {Kind.CARD, Kind.NOTICE_EDIT, Kind.ALERT_EDIT}
+        return self.kind in {AnnouncementKind.CARD, AnnouncementKind.NOTICE_EDIT, AnnouncementKind.ALERT_EDIT}
 
     @property
-    def urgent(self) -> bool:
+    def is_urgent(self) -> bool:
         """Whether it must not wait behind other messages."""
-        return self.kind in {Kind.ALERT, Kind.ALERT_EDIT, Kind.NOT_CONFIRMED}
+        return self.kind in {AnnouncementKind.ALERT, AnnouncementKind.ALERT_EDIT, AnnouncementKind.NOT_CONFIRMED}
 
 
 CARD_KEY = "card"
@@ -63,58 +63,58 @@ ALERT_KEY = "alert"  # one per rollout, which is rolled back only once
 
 def announce(event: e.RolloutEvent, position: int, before: Rollout | None, after: Rollout) -> tuple[Announcement, ...]:
     """The announcements that follow from `event`, in reading order."""
-    if isinstance(event, e.TailsFrozen) or (isinstance(event, e.MessagePosted) and not _starts_a_wait(event, after)):
+    if isinstance(event, e.TailsFrozen) or (isinstance(event, e.MessagePosted) and not _starts_lead_time(event, after)):
         return ()
-    told: list[Announcement] = []
+    result: list[Announcement] = []
     where = after.plan.engineering_channel
 
-    def here(kind: Kind, key: str) -> Announcement:
+    def announce_here(kind: AnnouncementKind, key: str) -> Announcement:
         return Announcement(kind=kind, rollout=after.id, channel=where, key=key)
 
     if isinstance(event, e.NoticeAcknowledged):
-        return _notice_edit(after, event.notice)
-    told.append(here(Kind.CARD, CARD_KEY))
+        return _build_notice_edit(after, event.notice)
+    result.append(announce_here(AnnouncementKind.CARD, CARD_KEY))
     if before is not None and before.request is not None and after.request != before.request:
-        told.append(here(Kind.APPROVAL_CLOSED, f"approval:{before.request.request}"))
+        result.append(announce_here(AnnouncementKind.APPROVAL_CLOSED, f"approval:{before.request.request}"))
     elif isinstance(event, e.Approved) and after.request is not None:
-        told.append(here(Kind.APPROVAL_CLOSED, f"approval:{after.request.request}"))
+        result.append(announce_here(AnnouncementKind.APPROVAL_CLOSED, f"approval:{after.request.request}"))
     match event:
         case e.MessagePosted():
             pass  # the card shows the earliest start
         case e.Planned():
-            told.append(here(Kind.LINE, f"line:{position}"))
-            told += _notices(after)
+            result.append(announce_here(AnnouncementKind.LINE, f"line:{position}"))
+            result += _build_notices(after)
         case e.ApprovalRequested():
-            told.append(here(Kind.APPROVAL, f"approval:{event.request}"))
+            result.append(announce_here(AnnouncementKind.APPROVAL, f"approval:{event.request}"))
         case e.EvidenceRecorded():
             if event.reason in {"summary", "step", "hold"}:
-                told.append(here(Kind.SUMMARY, f"summary:{event.number}"))
+                result.append(announce_here(AnnouncementKind.SUMMARY, f"summary:{event.number}"))
         case e.RolledBack():
-            told.append(here(Kind.ALERT, ALERT_KEY))
-            told += _follow_ups(after, position)
-            told += _notice_edits(after)
-            told.append(here(Kind.WITNESS, f"witness:{position}"))
+            result.append(announce_here(AnnouncementKind.ALERT, ALERT_KEY))
+            result += _build_follow_ups(after, position)
+            result += _build_notice_edits(after)
+            result.append(announce_here(AnnouncementKind.WITNESS, f"witness:{position}"))
         case e.FlipConfirmed():
-            told.append(here(Kind.ALERT_EDIT, ALERT_KEY))
+            result.append(announce_here(AnnouncementKind.ALERT_EDIT, ALERT_KEY))
         case e.FlipUnconfirmed():
-            told.append(here(Kind.NOT_CONFIRMED, f"not_confirmed:{position}"))
+            result.append(announce_here(AnnouncementKind.NOT_CONFIRMED, f"not_confirmed:{position}"))
         case e.Started():
-            told.append(here(Kind.LINE, f"line:{position}"))
-            told += _follow_ups(after, position)
+            result.append(announce_here(AnnouncementKind.LINE, f"line:{position}"))
+            result += _build_follow_ups(after, position)
         case e.StageEntered():
-            told.append(here(Kind.LINE, f"line:{position}"))
-            told += _notice_edits(after)
+            result.append(announce_here(AnnouncementKind.LINE, f"line:{position}"))
+            result += _build_notice_edits(after)
         case e.Completed() | e.Abandoned():
-            told.append(here(Kind.LINE, f"line:{position}"))
-            told += _follow_ups(after, position)
-            told += _notice_edits(after)
-            told.append(here(Kind.WITNESS, f"witness:{position}"))
+            result.append(announce_here(AnnouncementKind.LINE, f"line:{position}"))
+            result += _build_follow_ups(after, position)
+            result += _build_notice_edits(after)
+            result.append(announce_here(AnnouncementKind.WITNESS, f"witness:{position}"))
         case e.StartScheduled():
-            told.append(here(Kind.LINE, f"line:{position}"))
-            told += _notice_edits(after)
+            result.append(announce_here(AnnouncementKind.LINE, f"line:{position}"))
+            result += _build_notice_edits(after)
         case _:
-            told.append(here(Kind.LINE, f"line:{position}"))
-    return tuple(told)
+            result.append(announce_here(AnnouncementKind.LINE, f"line:{position}"))
+    return tuple(result)
 
 
 def notice_key(rollout: Rollout, notice: str) -> str:
@@ -122,19 +122,21 @@ def notice_key(rollout: Rollout, notice: str) -> str:
     return f"notice:{rollout.fingerprint}:{notice}"
 
 
-def _starts_a_wait(event: e.MessagePosted, after: Rollout) -> bool:
+def _starts_lead_time(event: e.MessagePosted, after: Rollout) -> bool:
     """Whether a notice was posted whose lead time the start waits for."""
-    return after.state is State.PLANNED and event.key in {notice_key(after, n.key) for n in after.plan.told_before}
+    return after.state is RolloutState.PLANNED and event.key in {
+        notice_key(after, n.key) for n in after.plan.stakeholder_notices
+    }
 
 
-def _notices(after: Rollout) -> list[Announcement]:
+def _build_notices(after: Rollout) -> list[Announcement]:
     """The notices to everyone but engineering, each due at its lead time before a fixed start."""
-    told = []
-    for notice in after.plan.told_before:
+    result = []
+    for notice in after.plan.stakeholder_notices:
         due = after.start - notice.before if after.start is not None and notice.before is not None else None
-        told.append(
+        result.append(
             Announcement(
-                kind=Kind.NOTICE,
+                kind=AnnouncementKind.NOTICE,
                 rollout=after.id,
                 channel=notice.channel,
                 key=notice_key(after, notice.key),
@@ -142,33 +144,35 @@ def _notices(after: Rollout) -> list[Announcement]:
                 due_at=due,
             )
         )
-    return told
+    return result
 
 
-def _notice_edits(after: Rollout) -> list[Announcement]:
+def _build_notice_edits(after: Rollout) -> list[Announcement]:
     """Edits of all posted notices, as each shows who is affected and from when."""
-    return [edit for notice in after.plan.told_before for edit in _notice_edit(after, notice.key)]
+    return [edit for notice in after.plan.stakeholder_notices for edit in _build_notice_edit(after, notice.key)]
 
 
-def _notice_edit(after: Rollout, notice: str) -> tuple[Announcement, ...]:
+def _build_notice_edit(after: Rollout, notice: str) -> tuple[Announcement, ...]:
     """The edit of one notice; empty if it was not posted."""
     key = notice_key(after, notice)
     if key not in after.messages:
         return ()
     audience, _, channel = notice.partition(":")
-    return (Announcement(kind=Kind.NOTICE_EDIT, rollout=after.id, channel=channel, key=key, audience=audience),)
+    return (
+        Announcement(kind=AnnouncementKind.NOTICE_EDIT, rollout=after.id, channel=channel, key=key, audience=audience),
+    )
 
 
-def _follow_ups(after: Rollout, position: int) -> list[Announcement]:
+def _build_follow_ups(after: Rollout, position: int) -> list[Announcement]:
     """A follow-up to each channel whose notice was posted."""
     return [
         Announcement(
-            kind=Kind.FOLLOW_UP,
+            kind=AnnouncementKind.FOLLOW_UP,
             rollout=after.id,
             channel=notice.channel,
             key=f"follow_up:{position}:{notice.key}",
             audience=notice.audience,
         )
-        for notice in after.plan.told_before
+        for notice in after.plan.stakeholder_notices
         if notice_key(after, notice.key) in after.messages  # without a notice there is nothing to follow up on
     ]

@@ -244,7 +244,7 @@ class ApplyPolicy:
     fingerprint: str
 
 
-PersonsCommand: TypeAlias = (
+PersonCommand: TypeAlias = (
     Start
     | Approve
     | Reject
@@ -270,5 +270,5 @@ EngineCommand: TypeAlias = (
     | RecordFlagTrouble
     | RecordFlagLowered
 )
-RolloutCommand: TypeAlias = PlanRollout | PersonsCommand | EngineCommand
+RolloutCommand: TypeAlias = PlanRollout | PersonCommand | EngineCommand
 Command: TypeAlias = RolloutCommand | ApplySurface | ApplyPolicy

@@ -6,7 +6,7 @@ from core.rollout import events as e
 from core.rollout.surface import LiveMoved, SurfaceEvent, SurfaceFreed, SurfaceTaken, VersionNamed
 
 
-def for_surface(event: e.RolloutEvent, rollout: str, at: datetime) -> tuple[SurfaceEvent, ...]:
+def surface_events_for(event: e.RolloutEvent, rollout: str, at: datetime) -> tuple[SurfaceEvent, ...]:
     """The surface events that follow from `event`, in order. This is the only place where a version becomes live."""
     match event:
         case e.Planned():

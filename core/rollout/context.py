@@ -11,7 +11,7 @@ _USER = re.compile(r"[UW][A-Z0-9]+")
 _PERSON = re.compile(r"slack:[^/]*/(.+)|token:[^@]*@(.+)")
 
 
-def person_in(actor_id: str) -> str:
+def slack_user_in(actor_id: str) -> str:
     """The Slack user id in a stored actor id; empty if the actor is not known to be a person in Slack.
 
     It is found in `slack:E1/U1`, `slack:T1/U1` (also in older logs of organisations) and `token:operator@U1` (a token
@@ -21,14 +21,14 @@ def person_in(actor_id: str) -> str:
     return (found.group(1) or found.group(2)) if found else ""
 
 
-def is_user(reference: str) -> bool:
+def is_slack_user_id(reference: str) -> bool:
     """Whether `reference` is the id of a Slack user and not a handle."""
     return bool(_USER.fullmatch(reference))
 
 
 def is_same_person(one: str, other: str) -> bool:
     """Whether two stored actor ids belong to the same human, that is to the same Slack user."""
-    return one == other or (bool(person_in(one)) and person_in(one) == person_in(other))
+    return one == other or (bool(slack_user_in(one)) and slack_user_in(one) == slack_user_in(other))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +39,7 @@ class Actor:
     id: str
     handle: str = ""  # as people write it: @ana
     groups: tuple[str, ...] = ()  # Slack user groups, as @name
-    full_member: bool = True  # not a guest, a bot, or a member of another workspace
+    is_full_member: bool = True  # not a guest, a bot, or a member of another workspace
     channel: str = ""  # where the command was given, as #name; empty if unknown
     channel_id: str = ""
     zone: str = ""  # the time zone of this person; empty if unknown
@@ -59,9 +59,9 @@ class Actor:
         """The handle, or the last part of the id."""
         return self.handle or self.id.rpartition(":")[2]
 
-    def is_person(self, reference: str) -> bool:
+    def matches_reference(self, reference: str) -> bool:
         """Whether `reference` (a user id or @handle, as files and policies write it) means this actor."""
-        user = person_in(self.id) or self.id
+        user = slack_user_in(self.id) or self.id
         return bool(reference) and (
             reference in {user, self.handle} or reference.lstrip("@") == self.handle.lstrip("@")
         )
@@ -80,5 +80,5 @@ class Context:
     surface: Surface | None
     new_id: str = ""  # the id of a new rollout
     authors: tuple[str, ...] = ()  # actor ids of everyone who ever applied the version to be approved
-    others: tuple[str, ...] = ()  # ids of other rollouts under way on the surface
-    driving: tuple[str, ...] = ()  # ids of other rollouts under way that drive the same flag
+    other_rollouts_on_surface: tuple[str, ...] = ()  # ids of other rollouts under way on the surface
+    other_rollouts_on_flag: tuple[str, ...] = ()  # ids of other rollouts under way that drive the same flag

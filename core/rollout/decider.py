@@ -6,18 +6,18 @@ from core.judging.model.verdict import BlindSpot
 from core.judging.model.verdict import Hold as HoldVerdict
 from core.rollout import commands as c
 from core.rollout import events as e
-from core.rollout import gates, holds, permission, ticking
+from core.rollout import gates, holds, permission, time_steps
 from core.rollout.context import Context, is_same_person
-from core.rollout.model import TERMINAL, UNDER_WAY, Rollout, State
-from core.rollout.plan import GATES, Risk, Stage, StageKind, changed_parts, content_hash
+from core.rollout.model import TERMINAL_STATES, UNDER_WAY_STATES, Rollout, RolloutState
+from core.rollout.plan import GATE_KINDS, Risk, Stage, StageKind, changed_parts, content_hash
 from core.rollout.refusal import Conflict, Refused
-from core.rollout.surface import Surface, is_taken
+from core.rollout.surface import Surface, is_version_taken
 
-FELT_OFF_HOLDS = 2  # different people who report that it feels off
-TRIALS = frozenset(
+FELT_OFF_PEOPLE_TO_HOLD = 2  # different people who report that it feels off
+TRIAL_KINDS = frozenset(
     {StageKind.COHORT, StageKind.CANARY, StageKind.AB}
 )  # the stages in which a few people try the version first
-LONGEST_WAIT = timedelta(days=366)
+LONGEST_START_DELAY = timedelta(days=366)
 
 
 def decide(rollout: Rollout | None, command: c.RolloutCommand, context: Context) -> list[e.RolloutEvent]:
@@ -27,65 +27,70 @@ def decide(rollout: Rollout | None, command: c.RolloutCommand, context: Context)
     """
     permission.check(rollout, command, context)
     if isinstance(command, c.PlanRollout):
-        return _plan(rollout, command, context)
+        return _plan_rollout(rollout, command, context)
     assert rollout is not None, "the service answers for what does not exist"
     match command:
         case c.Start():
-            return _start(rollout, command, context)
+            return _start_rollout(rollout, command, context)
         case c.Approve():
-            return _approve(rollout, command, context)
+            return _approve_request(rollout, command, context)
         case c.Reject():
-            return _reject(rollout, command, context)
+            return _reject_request(rollout, command, context)
         case c.Advance():
-            return _advance(rollout, command, context)
+            return _advance_rollout(rollout, command, context)
         case c.Pause():
-            return _pause(rollout, command, context)
+            return _pause_rollout(rollout, command, context)
         case c.Resume():
-            return _resume(rollout, command, context)
+            return _resume_rollout(rollout, command, context)
         case c.RollBack():
             return _roll_back(rollout, command, context)
         case c.Abandon():
-            return _abandon(rollout, command, context)
+            return _abandon_rollout(rollout, command, context)
         case c.AcknowledgeNotice():
-            return _acknowledge(rollout, command, context)
+            return _acknowledge_notice(rollout, command, context)
         case c.RaiseConcern():
             return [
                 e.ConcernRaised(
-                    notice=command.notice, by=context.by.id, handle=context.by.name, text=_said(command.text, "concern")
+                    notice=command.notice,
+                    by=context.by.id,
+                    handle=context.by.name,
+                    text=_require_reason(command.text, "concern"),
                 )
             ]
         case c.FeelsOff():
-            return _feels_off(rollout, command, context)
+            return _record_felt_off(rollout, command, context)
         case c.RecordEval():
             return _record_eval(rollout, command, context)
         case _:
-            return ticking.decide(rollout, command, context)
+            return time_steps.decide(rollout, command, context)
 
 
-def _said(text: str, what: str) -> str:
+def _require_reason(text: str, what: str) -> str:
     """The reason without surrounding space. Refused if it is empty; `what` names the action."""
     if not text.strip():
         raise Refused(f"Please say why: a {what} without words helps nobody.", hint='Add it in quotes: "…".')
     return text.strip()
 
 
-def _must_be_under_way(rollout: Rollout, verb: str) -> None:
+def _require_under_way(rollout: Rollout, verb: str) -> None:
     """Refuse unless the rollout has started and not ended; `verb` names the action."""
-    if rollout.state not in UNDER_WAY:
-        started = "has not started" if rollout.state is State.PLANNED else f"is {rollout.state.replace('_', ' ')}"
+    if rollout.state not in UNDER_WAY_STATES:
+        started = (
+            "has not started" if rollout.state is RolloutState.PLANNED else f"is {rollout.state.replace('_', ' ')}"
+        )
         raise Refused(
             f"{rollout.id} {started}, so there is nothing to {verb}.", hint=f"See /rollout status {rollout.id}."
         )
 
 
-def _plan(rollout: Rollout | None, command: c.PlanRollout, context: Context) -> list[e.RolloutEvent]:
+def _plan_rollout(rollout: Rollout | None, command: c.PlanRollout, context: Context) -> list[e.RolloutEvent]:
     plan, surface = command.plan, context.surface
     assert surface is not None
     fingerprint = plan.fingerprint()
-    if rollout is not None and rollout.state is not State.ABANDONED:
+    if rollout is not None and rollout.state is not RolloutState.ABANDONED:
         if rollout.fingerprint == fingerprint and not _is_outdated(rollout, surface):
             return []
-        if rollout.state is not State.PLANNED:
+        if rollout.state is not RolloutState.PLANNED:
             raise Refused(
                 f"{rollout.id} {plan.name} has begun, and its plan and limits are frozen. An edit is a new rollout.",
                 hint="Give the file another name in `rollout:` and apply it again.",
@@ -102,10 +107,10 @@ def _plan(rollout: Rollout | None, command: c.PlanRollout, context: Context) -> 
         raise Refused(
             f"{plan.to_version} is the same as {plan.from_version}: nothing would change.", hint="See `change.to`."
         )
-    if is_taken(surface, plan.to_version, after):
-        raise Refused(gates.name_taken(surface, plan.to_version), hint=gates.name_hint(surface))
+    if is_version_taken(surface, plan.to_version, after):
+        raise Refused(gates.explain_name_taken(surface, plan.to_version), hint=gates.suggest_free_name(surface))
     planned = e.Planned(
-        rollout=rollout.id if rollout and rollout.state is State.PLANNED else context.new_id,
+        rollout=rollout.id if rollout and rollout.state is RolloutState.PLANNED else context.new_id,
         plan=plan,
         fingerprint=fingerprint,
         from_content=before,
@@ -114,10 +119,10 @@ def _plan(rollout: Rollout | None, command: c.PlanRollout, context: Context) -> 
     )
     events: list[e.RolloutEvent] = [planned]
     if plan.approvals.needed:
-        made = rollout.requests_made if rollout and rollout.state is State.PLANNED else 0
+        made = rollout.requests_made if rollout and rollout.state is RolloutState.PLANNED else 0
         request = e.ApprovalRequested(
             request=f"{planned.rollout}.{made + 1}",
-            gate=gates.START,
+            gate=gates.START_GATE,
             needed=plan.approvals.needed,
             verdict="none",
             expires_at=context.at + context.policy.approval_expires,
@@ -128,42 +133,42 @@ def _plan(rollout: Rollout | None, command: c.PlanRollout, context: Context) -> 
 
 def _is_outdated(rollout: Rollout, surface: Surface) -> bool:
     """Whether a plan that has not started was made for other contents than its version names have now."""
-    if rollout.state is not State.PLANNED or surface.live != rollout.plan.from_version:
+    if rollout.state is not RolloutState.PLANNED or surface.live != rollout.plan.from_version:
         return False
     other = content_hash(rollout.from_content) != content_hash(surface.live_content)
-    return other or is_taken(surface, rollout.plan.to_version, rollout.to_content)
+    return other or is_version_taken(surface, rollout.plan.to_version, rollout.to_content)
 
 
-def _start(rollout: Rollout, command: c.Start, context: Context) -> list[e.RolloutEvent]:
+def _start_rollout(rollout: Rollout, command: c.Start, context: Context) -> list[e.RolloutEvent]:
     if rollout.started_at is not None:
-        if rollout.under_way:
+        if rollout.is_under_way:
             return []
         raise Refused(
             f"{rollout.id} is {rollout.state.replace('_', ' ')}; trying again is a new rollout.",
             hint="Give the file another name in `rollout:` and apply it.",
         )
-    if rollout.state is State.ABANDONED:
+    if rollout.state is RolloutState.ABANDONED:
         raise Refused(f"{rollout.id} was abandoned.", hint="Apply its file again to plan it anew.")
     if command.then is not None:
-        if command.then > context.at + LONGEST_WAIT:
+        if command.then > context.at + LONGEST_START_DELAY:
             raise Refused("That is more than a year away.", hint="Apply the file again when the time comes nearer.")
-        earliest = gates.earliest_start(rollout, context.at)
+        earliest = gates.find_earliest_start(rollout, context.at)
         start = max(command.then, context.at, earliest[0] if earliest else context.at)
         return [e.StartScheduled(start=start, by=context.by.id)]
     base = context.surface.live if context.surface is not None else ""
-    if context.others and context.policy.when_busy == "queue" and base == rollout.plan.from_version:
+    if context.other_rollouts_on_surface and context.policy.when_busy == "queue" and base == rollout.plan.from_version:
         if rollout.start is not None and rollout.start <= context.at:
             return []
         return [e.StartScheduled(start=context.at, by=context.by.id)]  # it starts once the surface is free
     gates.check_start(rollout, context)
-    return ticking.begin(rollout, context)
+    return time_steps.begin_rollout(rollout, context)
 
 
-def _the_request(rollout: Rollout, asked: str) -> e.ApprovalRequested:
+def _require_open_request(rollout: Rollout, asked: str) -> e.ApprovalRequested:
     """The open approval request. Refused if there is none; Conflict if `asked` names another one."""
     request = rollout.request
     if request is None:
-        if rollout.state in TERMINAL:
+        if rollout.state in TERMINAL_STATES:
             raise Refused(f"{rollout.id} is {rollout.state.replace('_', ' ')}; there is nothing to approve any more.")
         raise Refused(f"{rollout.id} is not waiting for an approval.", hint=f"See /rollout status {rollout.id}.")
     if asked and asked != request.request:
@@ -175,11 +180,11 @@ def _the_request(rollout: Rollout, asked: str) -> e.ApprovalRequested:
     return request
 
 
-def _approve(rollout: Rollout, command: c.Approve, context: Context) -> list[e.RolloutEvent]:
-    request, by = _the_request(rollout, command.request), context.by
+def _approve_request(rollout: Rollout, command: c.Approve, context: Context) -> list[e.RolloutEvent]:
+    request, by = _require_open_request(rollout, command.request), context.by
     if any(is_same_person(a.by, by.id) for a in rollout.approvals):
         return []
-    if gates.is_open(rollout):
+    if gates.is_approved(rollout):
         names = ", ".join(a.handle for a in rollout.approvals)
         raise Conflict(f"{names} already approved this; no more is needed.")
     if context.at > request.expires_at:
@@ -187,52 +192,55 @@ def _approve(rollout: Rollout, command: c.Approve, context: Context) -> list[e.R
     return [e.Approved(request=request.request, by=by.id, handle=by.name, groups=by.groups, note=command.note.strip())]
 
 
-def _reject(rollout: Rollout, command: c.Reject, context: Context) -> list[e.RolloutEvent]:
-    request = _the_request(rollout, command.request)
-    reason = _said(command.reason, "rejection")
+def _reject_request(rollout: Rollout, command: c.Reject, context: Context) -> list[e.RolloutEvent]:
+    request = _require_open_request(rollout, command.request)
+    reason = _require_reason(command.reason, "rejection")
     rejected = e.Rejected(request=request.request, by=context.by.id, reason=reason)
-    if rollout.state is State.PLANNED:
-        anew = gates.ask(rollout, request.gate, request.needed, context)
-        return [rejected, anew]
+    if rollout.state is RolloutState.PLANNED:
+        new_request = gates.build_approval_request(rollout, request.gate, request.needed, context)
+        return [rejected, new_request]
     # Who rejected it and why is only in the rejection, where it is encrypted.
     held = e.Held(key=f"rejected:{request.request}", text=f"{request.gate} was rejected; why stands in the thread")
     return [rejected, held]
 
 
-def _advance(rollout: Rollout, command: c.Advance, context: Context) -> list[e.RolloutEvent]:
-    _must_be_under_way(rollout, "advance")
-    if rollout.state is State.WAITING:
+def _advance_rollout(rollout: Rollout, command: c.Advance, context: Context) -> list[e.RolloutEvent]:
+    _require_under_way(rollout, "advance")
+    if rollout.state is RolloutState.WAITING:
         raise Refused(
-            f"{rollout.id} waits for {gates.missing(rollout)}. Nothing skips an approval.",
+            f"{rollout.id} waits for {gates.describe_missing_approvals(rollout)}. Nothing skips an approval.",
             hint="The request with its buttons is in the thread.",
         )
-    if rollout.state is not State.RUNNING:
+    if rollout.state is not RolloutState.RUNNING:
         raise Refused(
             f"{rollout.id} is {rollout.state.replace('_', ' ')} and does not grow.",
             hint=f'First: /rollout resume {rollout.id} "why".',
         )
-    if (why := gates.blocked(context)) and why != "quiet hours":
+    if (why := gates.find_growth_block(context)) and why != "quiet hours":
         raise Refused(f"Nothing grows now: {why}. Rolling back still works.")
     verdict = rollout.evidence.verdict if rollout.evidence else None
-    if isinstance(verdict, HoldVerdict) and any(holds.key_of(f) not in rollout.overridden for f in verdict.findings):
+    if isinstance(verdict, HoldVerdict) and any(holds.hold_key(f) not in rollout.overridden for f in verdict.findings):
         raise Refused("A limit speaks against it.", hint=f"See /rollout metrics {rollout.id}.")
     if command.to_percent is not None:
-        return _jump(rollout, command.to_percent, command.reason, context)
+        return _jump_to_percent(rollout, command.to_percent, command.reason, context)
     stage = rollout.stage
     assert stage is not None
-    if stage.kind in GATES and not ticking.gate_passed(rollout):
+    if stage.kind in GATE_KINDS and not time_steps.is_gate_passed(rollout):
         raise Refused(
             f"The {stage.name} gate is not passed yet, and a gate is never skipped.",
             hint=f"Import its results: rollout evals import FILE --rollout {rollout.id}.",
         )
-    _must_have_shown(rollout, context)
-    reason = _said(command.reason, "skipped wait")
+    _require_limits_shown(rollout, context)
+    reason = _require_reason(command.reason, "skipped wait")
     if (following := rollout.next_stage) is not None and rollout.percent < 100 == following.percent:
-        reason = _must_have_been_tried(rollout, context, reason)
-    return [*_unseen(rollout, reason, context), *ticking.move_on(rollout, context, skipped=reason)]
+        reason = _require_trial(rollout, context, reason)
+    return [
+        *_accept_current_blind_spots(rollout, reason, context),
+        *time_steps.leave_stage(rollout, context, skipped=reason),
+    ]
 
 
-def _jump(rollout: Rollout, percent: float, reason: str, context: Context) -> list[e.RolloutEvent]:
+def _jump_to_percent(rollout: Rollout, percent: float, reason: str, context: Context) -> list[e.RolloutEvent]:
     """Skip to a later step. Gates, and stages that the policy does not let be skipped, are never skipped."""
     steps = [
         (i, s) for i, s in enumerate(rollout.plan.stages) if i > rollout.stage_index and s.kind is not StageKind.BAKE
@@ -247,7 +255,7 @@ def _jump(rollout: Rollout, percent: float, reason: str, context: Context) -> li
         raise Refused(f"{percent:g} % is not a step of this plan.", hint=f"Steps ahead: {there}.")
     index, stage = target
     between = [s for i, s in steps if i < index]
-    if any(s.kind in GATES for s in between) or (rollout.stage and rollout.stage.kind in GATES):
+    if any(s.kind in GATE_KINDS for s in between) or (rollout.stage and rollout.stage.kind in GATE_KINDS):
         raise Refused("There is a gate in between, and a gate is never skipped.")
     may_skip = context.policy.risk[rollout.plan.risk].may_skip
     skipped_kinds = {s.kind for s in between if s.kind is not StageKind.RAMP}
@@ -258,19 +266,22 @@ def _jump(rollout: Rollout, percent: float, reason: str, context: Context) -> li
     factor = context.policy.max_step
     big = factor is not None and percent > factor * (now or context.policy.canary_max)
     if big or percent == 100:
-        reason = _must_have_been_tried(rollout, context, reason)
+        reason = _require_trial(rollout, context, reason)
     if big and not reason.strip():
         raise Refused(
             f"{rollout.percent:g} % -> {percent:g} % is a big jump (policy: at most x{factor:g}). "
             f"Next step is {(between[0] if between else stage).percent:g} %.",
             hint='To jump anyway: --skip-wait "why" (it will be shown in every message).',
         )
-    _must_have_shown(rollout, context)
-    reason = _said(reason, "skipped wait")
-    return [*_unseen(rollout, reason, context, stage), *ticking.move_on(rollout, context, skipped=reason, to=index)]
+    _require_limits_shown(rollout, context)
+    reason = _require_reason(reason, "skipped wait")
+    return [
+        *_accept_current_blind_spots(rollout, reason, context, stage),
+        *time_steps.leave_stage(rollout, context, skipped=reason, to=index),
+    ]
 
 
-def _must_have_been_tried(rollout: Rollout, context: Context, reason: str) -> str:
+def _require_trial(rollout: Rollout, context: Context, reason: str) -> str:
     """Refuse unless every trial stage (cohort, canary, ab) has held as long as the plan and the policy require.
 
     A reason skips the wait between steps, not the trial. Trials that the policy allows to skip are not required, and
@@ -282,25 +293,26 @@ def _must_have_been_tried(rollout: Rollout, context: Context, reason: str) -> st
         needless -= {StageKind.COHORT}  # the only trial in this plan
     for span in rollout.spans:
         stage = rollout.plan.stages[span.index]
-        if stage.kind not in TRIALS or stage.kind in needless:
+        if stage.kind not in TRIAL_KINDS or stage.kind in needless:
             continue
         under_way = span is rollout.spans[-1]
         held = rollout.held_for(context.at) if under_way else (span.until or context.at) - span.since
         asked = terms.min_canary_hold if stage.kind is StageKind.CANARY else timedelta(0)
         asked = max(asked, stage.min_hold) if under_way else asked
         if held < asked:
-            if (loud := _breaks_glass(rollout, context, reason)) is not None:
+            if (loud := _find_break_glass_reason(rollout, context, reason)) is not None:
                 return loud
             raise Refused(
-                f"{stage.name} has held for {gates.span(held)} of {gates.span(asked)}: before that it goes "
+                f"{stage.name} has held for {gates.format_span(held)} of {gates.format_span(asked)}: before "
+                "that it goes "
                 "neither to everybody nor over a step that the policy calls big, whatever the reason.",
-                hint=_smaller(rollout),
+                hint=_suggest_smaller_step(rollout),
                 earliest=context.at + (asked - held) if under_way else None,
             )
     return reason
 
 
-def _breaks_glass(rollout: Rollout, context: Context, reason: str) -> str | None:
+def _find_break_glass_reason(rollout: Rollout, context: Context, reason: str) -> str | None:
     """The reason to record for a person who may go on before the trial has held, with the date of its review.
 
     None for everyone else. Refused if the reason is too short.
@@ -314,11 +326,11 @@ def _breaks_glass(rollout: Rollout, context: Context, reason: str) -> str | None
             "characters.",
             hint='Say more: --skip-wait "why" (it will be shown in every message).',
         )
-    due = gates.when(context.at + terms.review_within, context)
+    due = gates.format_time(context.at + terms.review_within, context)
     return f"{reason.strip()} (before it was tried, by break-glass; to be reviewed by {due})"
 
 
-def _smaller(rollout: Rollout) -> str:
+def _suggest_smaller_step(rollout: Rollout) -> str:
     """A hint: the next step that is smaller than the refused one, or that nothing has to be done."""
     following = rollout.next_stage
     if following is None or following.percent == 100:
@@ -326,13 +338,15 @@ def _smaller(rollout: Rollout) -> str:
     return f'/rollout advance {rollout.id} --skip-wait "why" takes the next step, {following.percent:g} %.'
 
 
-def _unseen(rollout: Rollout, reason: str, context: Context, to: Stage | None = None) -> list[e.RolloutEvent]:
+def _accept_current_blind_spots(
+    rollout: Rollout, reason: str, context: Context, to: Stage | None = None
+) -> list[e.RolloutEvent]:
     """The acceptance of what could have been missed, where a person does not wait for it; empty if there is nothing."""
-    spots = gates.keeps(rollout, gates.blind_now(rollout), context.policy, to)
-    return [_accepted(rollout, reason, spots, context, lasting=False)] if spots else []
+    spots = gates.find_blocking_blind_spots(rollout, gates.current_blind_spots(rollout), context.policy, to)
+    return [_build_blind_spots_accepted(rollout, reason, spots, context, lasting=False)] if spots else []
 
 
-def _accepted(
+def _build_blind_spots_accepted(
     rollout: Rollout, reason: str, spots: tuple[BlindSpot, ...], context: Context, *, lasting: bool
 ) -> e.BlindSpotsAccepted:
     """The event by which a person accepts these blind spots."""
@@ -341,7 +355,7 @@ def _accepted(
     return e.BlindSpotsAccepted(by=context.by.id, reason=reason, stage=stage.name, lasting=lasting, spots=spots)
 
 
-def _must_have_shown(rollout: Rollout, context: Context) -> None:
+def _require_limits_shown(rollout: Rollout, context: Context) -> None:
     """Refuse if the policy requires every limit to be shown to be kept and that is not yet the case."""
     if gates.may_grow(rollout, rollout.evidence.verdict if rollout.evidence else None, context.policy):
         return
@@ -351,39 +365,43 @@ def _must_have_shown(rollout: Rollout, context: Context) -> None:
     )
 
 
-def _pause(rollout: Rollout, command: c.Pause, context: Context) -> list[e.RolloutEvent]:
-    _must_be_under_way(rollout, "pause")
-    if rollout.state is State.PAUSED:
+def _pause_rollout(rollout: Rollout, command: c.Pause, context: Context) -> list[e.RolloutEvent]:
+    _require_under_way(rollout, "pause")
+    if rollout.state is RolloutState.PAUSED:
         return []
     return [e.Paused(by=context.by.id, reason=command.reason.strip())]
 
 
-def _resume(rollout: Rollout, command: c.Resume, context: Context) -> list[e.RolloutEvent]:
-    if rollout.state is State.RUNNING:
+def _resume_rollout(rollout: Rollout, command: c.Resume, context: Context) -> list[e.RolloutEvent]:
+    if rollout.state is RolloutState.RUNNING:
         return []
-    if rollout.state is State.PAUSED:
+    if rollout.state is RolloutState.PAUSED:
         return [e.Resumed(by=context.by.id, reason=command.reason.strip())]
-    if rollout.state is State.ON_HOLD:
+    if rollout.state is RolloutState.ON_HOLD:
         assert rollout.hold is not None
-        reason = _said(command.reason, "resume after a hold")
+        reason = _require_reason(command.reason, "resume after a hold")
         resumed = e.Resumed(by=context.by.id, reason=reason, overrides=rollout.hold.key)
         if rollout.hold.key != holds.UNREAD and not rollout.hold.key.startswith(holds.UNDECIDED):
             return [resumed]
-        spots = gates.keeps(rollout, gates.blind_now(rollout), context.policy)
+        spots = gates.find_blocking_blind_spots(rollout, gates.current_blind_spots(rollout), context.policy)
         if rollout.hold.key == holds.UNREAD:
-            spots = gates.unread_limits(spots)
-        return [resumed, _accepted(rollout, reason, spots, context, lasting=True)] if spots else [resumed]
-    _must_be_under_way(rollout, "resume")
-    raise Refused(f"{rollout.id} waits for {gates.missing(rollout)}; it is not paused.")
+            spots = gates.select_unread(spots)
+        return (
+            [resumed, _build_blind_spots_accepted(rollout, reason, spots, context, lasting=True)]
+            if spots
+            else [resumed]
+        )
+    _require_under_way(rollout, "resume")
+    raise Refused(f"{rollout.id} waits for {gates.describe_missing_approvals(rollout)}; it is not paused.")
 
 
 def _roll_back(rollout: Rollout, command: c.RollBack, context: Context) -> list[e.RolloutEvent]:
     match rollout.state:
-        case State.ROLLED_BACK | State.ABANDONED:
+        case RolloutState.ROLLED_BACK | RolloutState.ABANDONED:
             return []  # already safe: rolling back twice is not an error
-        case State.PLANNED:
+        case RolloutState.PLANNED:
             return [e.Abandoned(by=context.by.id, reason=command.reason.strip() or "rolled back before it started")]
-        case State.DONE:
+        case RolloutState.DONE:
             surface = context.surface
             assert surface is not None
             if surface.live != rollout.plan.to_version or surface.live_by != rollout.id:
@@ -392,13 +410,13 @@ def _roll_back(rollout: Rollout, command: c.RollBack, context: Context) -> list[
                     f"since {rollout.id}.",
                     hint=f"Roll back {surface.live_by} instead." if surface.live_by else "",
                 )
-    return [ticking.rolled_back(rollout, context, reason=command.reason.strip(), findings=())]
+    return [time_steps.build_rolled_back(rollout, context, reason=command.reason.strip(), findings=())]
 
 
-def _abandon(rollout: Rollout, command: c.Abandon, context: Context) -> list[e.RolloutEvent]:
-    if rollout.state is State.ABANDONED:
+def _abandon_rollout(rollout: Rollout, command: c.Abandon, context: Context) -> list[e.RolloutEvent]:
+    if rollout.state is RolloutState.ABANDONED:
         return []
-    if rollout.state is not State.PLANNED:
+    if rollout.state is not RolloutState.PLANNED:
         raise Refused(
             f"{rollout.id} has begun, so it cannot be abandoned.",
             hint=f"Use /rollout rollback {rollout.id}: it takes seconds.",
@@ -406,29 +424,29 @@ def _abandon(rollout: Rollout, command: c.Abandon, context: Context) -> list[e.R
     return [e.Abandoned(by=context.by.id, reason=command.reason.strip())]
 
 
-def _acknowledge(rollout: Rollout, command: c.AcknowledgeNotice, context: Context) -> list[e.RolloutEvent]:
-    keys = {n.key: n for n in rollout.plan.told_before}
+def _acknowledge_notice(rollout: Rollout, command: c.AcknowledgeNotice, context: Context) -> list[e.RolloutEvent]:
+    keys = {n.key: n for n in rollout.plan.stakeholder_notices}
     key = command.notice
     if not key:
         open_keys = [k for k, n in keys.items() if n.channel == context.by.channel] or list(keys)
         key = open_keys[0] if len(open_keys) == 1 else ""
     if key not in keys:
         raise Refused(f"{rollout.id} has no such notice.", hint=f"Its notices: {', '.join(keys) or 'none'}.")
-    if rollout.notice_posted(key) is None:
+    if rollout.notice_posted_at(key) is None:
         raise Refused("That notice has not been posted yet, so nobody can have read it.")
     if any(is_same_person(who, context.by.id) for who in rollout.acknowledged_by.get(key, ())):
         return []
     return [e.NoticeAcknowledged(notice=key, by=context.by.id, handle=context.by.name)]
 
 
-def _feels_off(rollout: Rollout, command: c.FeelsOff, context: Context) -> list[e.RolloutEvent]:
-    _must_be_under_way(rollout, "doubt")
+def _record_felt_off(rollout: Rollout, command: c.FeelsOff, context: Context) -> list[e.RolloutEvent]:
+    _require_under_way(rollout, "doubt")
     if any(is_same_person(who, context.by.id) for who in rollout.felt_off):
         return []
     felt = e.FeltOff(by=context.by.id, handle=context.by.name, text=command.text.strip())
     if (
-        len(rollout.felt_off) + 1 < FELT_OFF_HOLDS
-        or rollout.state is not State.RUNNING
+        len(rollout.felt_off) + 1 < FELT_OFF_PEOPLE_TO_HOLD
+        or rollout.state is not RolloutState.RUNNING
         or "felt_off" in rollout.overridden
     ):
         return [felt]
@@ -436,9 +454,9 @@ def _feels_off(rollout: Rollout, command: c.FeelsOff, context: Context) -> list[
 
 
 def _record_eval(rollout: Rollout, command: c.RecordEval, context: Context) -> list[e.RolloutEvent]:
-    if rollout.state in TERMINAL:
+    if rollout.state in TERMINAL_STATES:
         raise Refused(f"{rollout.id} is {rollout.state.replace('_', ' ')}; results come too late.")
-    index = ticking.gate_of(rollout, command.suite)
+    index = time_steps.find_gate_index(rollout, command.suite)
     known = rollout.evals.get(index)
     if known is not None and known.digest == command.digest:
         return []
@@ -456,7 +474,7 @@ def _record_eval(rollout: Rollout, command: c.RecordEval, context: Context) -> l
         digest=command.digest,
         by=context.by.id,
     )
-    if command.ok or rollout.state is not State.RUNNING or index != rollout.stage_index:
+    if command.ok or rollout.state is not RolloutState.RUNNING or index != rollout.stage_index:
         return [recorded]
     return [
         recorded,

@@ -4,47 +4,47 @@ from collections.abc import Iterable
 
 from core.rollout import commands as c
 from core.rollout import events as e
-from core.rollout.model import Rollout, State
+from core.rollout.model import Rollout, RolloutState
 
 
-def desired(rollout: Rollout) -> float | None:
+def desired_percent(rollout: Rollout) -> float | None:
     """The target percentage of the flag system, 0 to 100; None if this rollout does not drive it (yet)."""
     if rollout.plan.drives is None or not rollout.spans:
         return None
     return rollout.percent
 
 
-def changed(event: e.RolloutEvent, before: Rollout | None, after: Rollout) -> bool:
+def should_reconcile(event: e.RolloutEvent, before: Rollout | None, after: Rollout) -> bool:
     """Whether the flag system has to be reconciled after `event`.
 
     That is so if the target changed, after every rollback (which has to be observed), and when a person allows raising
     a flag that was lowered by hand.
     """
-    wanted = desired(after)
+    wanted = desired_percent(after)
     if wanted is None:
         return False
-    if isinstance(event, e.Resumed) and event.overrides == lowered_key(after):
+    if isinstance(event, e.Resumed) and event.overrides == lowered_hold_key(after):
         return True
-    return isinstance(event, e.RolledBack) or before is None or desired(before) != wanted
+    return isinstance(event, e.RolledBack) or before is None or desired_percent(before) != wanted
 
 
-def lowered_key(rollout: Rollout) -> str:
+def lowered_hold_key(rollout: Rollout) -> str:
     """Key of the hold that begins when a person lowers the flag by hand. A resume overrides it for this stage only."""
     return f"flag_lowered:{rollout.stage_index}"
 
 
-def is_lowered(rollout: Rollout, percent: float) -> bool:
+def is_lowered_by_hand(rollout: Rollout, percent: float) -> bool:
     """Whether a person lowered the flag by hand below its last reading. It is not raised again without asking."""
     known = rollout.flag is not None and percent < rollout.flag.percent
-    return rollout.under_way and known and lowered_key(rollout) not in rollout.overridden
+    return rollout.is_under_way and known and lowered_hold_key(rollout) not in rollout.overridden
 
 
 def is_settled(rollout: Rollout) -> bool:
     """Whether the last reading equals the target percentage."""
-    return rollout.flag is not None and rollout.flag.percent == desired(rollout)
+    return rollout.flag is not None and rollout.flag.percent == desired_percent(rollout)
 
 
-def others(rollout: Rollout, rollouts: Iterable[Rollout]) -> tuple[str, ...]:
+def find_competing_rollouts(rollout: Rollout, rollouts: Iterable[Rollout]) -> tuple[str, ...]:
     """Ids of other rollouts that drive the same flag and are under way, or ended later than this one.
 
     Once this rollout is over, only they decide about the flag; and while they are under way, it does not start.
@@ -52,10 +52,10 @@ def others(rollout: Rollout, rollouts: Iterable[Rollout]) -> tuple[str, ...]:
     if rollout.plan.drives is None:
         return ()
     same = (r for r in rollouts if r.id != rollout.id and r.plan.drives == rollout.plan.drives)
-    return tuple(r.id for r in same if r.under_way or _ended_later(r, rollout))
+    return tuple(r.id for r in same if r.is_under_way or _has_ended_later(r, rollout))
 
 
-def _ended_later(one: Rollout, other: Rollout) -> bool:
+def _has_ended_later(one: Rollout, other: Rollout) -> bool:
     if one.ended_at is None or other.ended_at is None or not one.spans:
         return False
     return one.ended_at > other.ended_at
@@ -68,30 +68,38 @@ def decide(rollout: Rollout, command: c.RecordFlag | c.RecordFlagTrouble | c.Rec
         return []
     match command:
         case c.RecordFlag():
-            return _found(rollout, driven.title, command)
+            return _record_reading(rollout, driven.title, command)
         case c.RecordFlagTrouble():
-            return _trouble(rollout, driven.title, command)
+            return _record_trouble(rollout, driven.title, command)
         case c.RecordFlagLowered():
-            return _lowered(rollout, driven.title, command)
+            return _hold_lowered_flag(rollout, driven.title, command)
 
 
-def _found(rollout: Rollout, flag: str, command: c.RecordFlag) -> list[e.RolloutEvent]:
-    if command.percent != desired(rollout) or command.rolled_back != (rollout.state is State.ROLLED_BACK):
+def _record_reading(rollout: Rollout, flag: str, command: c.RecordFlag) -> list[e.RolloutEvent]:
+    if command.percent != desired_percent(rollout) or command.rolled_back != (
+        rollout.state is RolloutState.ROLLED_BACK
+    ):
         return []  # outdated: the target has changed, and whoever sends the new one records it
     if is_settled(rollout) and command.before == command.percent and not rollout.flag_trouble:
         return []
     return [e.FlagSet(flag=flag, percent=command.percent, before=command.before, seconds=command.seconds)]
 
 
-def _trouble(rollout: Rollout, flag: str, command: c.RecordFlagTrouble) -> list[e.RolloutEvent]:
-    told = bool(rollout.flag_trouble) and (command.trying or command.error == rollout.flag_trouble)
-    if told or command.percent != desired(rollout):
+def _record_trouble(rollout: Rollout, flag: str, command: c.RecordFlagTrouble) -> list[e.RolloutEvent]:
+    is_known = bool(rollout.flag_trouble) and (command.trying or command.error == rollout.flag_trouble)
+    if is_known or command.percent != desired_percent(rollout):
         return []
     return [e.FlagNotSet(flag=flag, percent=command.percent, error=command.error, trying=command.trying)]
 
 
-def _lowered(rollout: Rollout, flag: str, command: c.RecordFlagLowered) -> list[e.RolloutEvent]:
-    if not is_lowered(rollout, command.percent) or rollout.state not in {State.RUNNING, State.WAITING}:
+def _hold_lowered_flag(rollout: Rollout, flag: str, command: c.RecordFlagLowered) -> list[e.RolloutEvent]:
+    if not is_lowered_by_hand(rollout, command.percent) or rollout.state not in {
+        RolloutState.RUNNING,
+        RolloutState.WAITING,
+    }:
         return []
-    text = f"somebody set {flag} to {command.percent:g} % by hand; resuming sets it to {desired(rollout):g} % again"
-    return [e.Held(key=lowered_key(rollout), text=text)]
+    text = (
+        f"somebody set {flag} to {command.percent:g} % by hand; resuming sets it to {desired_percent(rollout):g} % "
+        "again"
+    )
+    return [e.Held(key=lowered_hold_key(rollout), text=text)]

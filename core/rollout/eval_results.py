@@ -4,21 +4,21 @@ import json
 from collections.abc import Sequence
 from hashlib import sha256
 
-from core.evals.gate import EVERY_CATEGORY, Failed, count, gate
+from core.evals.gate import EVERY_CATEGORY, GateFailed, count_outcomes, evaluate_gate
 from core.evals.results import EvalRow, UnreadableEvals
 from core.rollout.commands import RecordEval
 from core.rollout.model import Rollout
-from core.rollout.plan import ASKED_BY_DEFAULT, CRITICAL, Stage
-from core.rollout.ticking import gate_of
+from core.rollout.plan import CRITICAL_CATEGORIES, DEFAULT_EVAL_TERMS, Stage
+from core.rollout.time_steps import find_gate_index
 
 
-def record_eval(rollout: Rollout, suite: str, rows: Sequence[EvalRow]) -> RecordEval:
+def build_eval_command(rollout: Rollout, suite: str, rows: Sequence[EvalRow]) -> RecordEval:
     """The command that records a run. The gate is found by `suite`.
 
     Raises `Refused` if no gate of the plan asks for `suite`, and `UnreadableEvals` if there are no cases or rows of an
     unknown version.
     """
-    stage = rollout.plan.stages[gate_of(rollout, suite)]
+    stage = rollout.plan.stages[find_gate_index(rollout, suite)]
     asked_for = suite or (stage.terms.suite if stage.terms else "")
     current = {"current", rollout.plan.from_version}
     if strangers := {r.version for r in rows} - current - {"", rollout.plan.to_version}:
@@ -28,8 +28,8 @@ def record_eval(rollout: Rollout, suite: str, rows: Sequence[EvalRow]) -> Record
     old = [r for r in rows if r.version in current]
     if not new:
         raise UnreadableEvals(f"No cases of {rollout.plan.to_version}: a run needs at least one.")
-    reasons, cases = _held_against(stage, new, old)
-    counts = count([r.case for r in new])
+    reasons, cases = _judge_against_terms(stage, new, old)
+    counts = count_outcomes([r.case for r in new])
     return RecordEval(
         suite=asked_for,
         ok=not reasons,
@@ -38,35 +38,35 @@ def record_eval(rollout: Rollout, suite: str, rows: Sequence[EvalRow]) -> Record
         errors=counts.errors,
         reasons=reasons,
         cases=cases,
-        digest=_digest(asked_for, rows),
+        digest=_digest_rows(asked_for, rows),
     )
 
 
-def _held_against(
+def _judge_against_terms(
     stage: Stage, new: Sequence[EvalRow], old: Sequence[EvalRow]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """(reasons, case ids) why the run fails the stage's terms; both empty if it passes."""
     written = stage.terms
     assert written is not None, "gate_of names gates that have terms"
-    terms = ASKED_BY_DEFAULT[stage.kind] if written.empty else written
+    terms = DEFAULT_EVAL_TERMS[stage.kind] if written.is_empty else written
     named = terms.no_new_failures_in
     try:
-        outcome = gate(
+        outcome = evaluate_gate(
             [r.case for r in new],
             [r.case for r in old] or None,
             min_pass_rate=terms.min_pass_rate,
             no_new_failures_in=EVERY_CATEGORY if {"*", "all"} & set(named) else named,
-            where_there=CRITICAL if written.empty else (),
+            optional_categories=CRITICAL_CATEGORIES if written.is_empty else (),
             compare_to_current=terms.compare_to_current,
             max_cost_rise=terms.max_cost_rise,
             max_p95_rise=terms.max_p95_rise,
         )
     except ValueError as error:
         raise UnreadableEvals(f"{error}.") from None
-    return (outcome.reasons, outcome.case_ids) if isinstance(outcome, Failed) else ((), ())
+    return (outcome.reasons, outcome.case_ids) if isinstance(outcome, GateFailed) else ((), ())
 
 
-def _digest(suite: str, rows: Sequence[EvalRow]) -> str:
+def _digest_rows(suite: str, rows: Sequence[EvalRow]) -> str:
     """A hash that is the same for the same rows in any order, so that a run submitted twice is recognised."""
     plain = sorted(
         [

@@ -9,16 +9,16 @@ from core.judging.verdict import detectability
 from core.rollout import holds
 from core.rollout.context import Context
 from core.rollout.events import ApprovalRequested
-from core.rollout.model import Rollout, State
-from core.rollout.plan import GATES, Advance, Risk, Stage, StageKind, content_hash
+from core.rollout.model import Rollout, RolloutState
+from core.rollout.plan import GATE_KINDS, AdvanceMode, Risk, Stage, StageKind, content_hash
 from core.rollout.policy import GrowOn, Policy
 from core.rollout.refusal import Refused
-from core.rollout.surface import Surface, is_taken, next_version
+from core.rollout.surface import Surface, is_version_taken, next_version
 
-START = "start"
+START_GATE = "start"
 
 
-def approvals_needed(rollout: Rollout, stage: Stage | None) -> int:
+def count_approvals_needed(rollout: Rollout, stage: Stage | None) -> int:
     """How many approvals are needed before `stage` is entered; None stands for the start.
 
     Standard risk asks once, at the start; high risk at every step that exposes more people.
@@ -26,27 +26,29 @@ def approvals_needed(rollout: Rollout, stage: Stage | None) -> int:
     required = rollout.plan.approvals.needed
     if stage is None:
         return required
-    if stage.kind in GATES or stage.kind is StageKind.BAKE:
+    if stage.kind in GATE_KINDS or stage.kind is StageKind.BAKE:
         return 0
     if rollout.plan.risk is Risk.HIGH:
         return max(required, 2)
-    return max(required, 1) if stage.advance is Advance.APPROVE else 0
+    return max(required, 1) if stage.advance is AdvanceMode.APPROVE else 0
 
 
-def ask(rollout: Rollout, gate: str, needed: int, context: Context, skipped: str = "") -> ApprovalRequested:
+def build_approval_request(
+    rollout: Rollout, gate: str, needed: int, context: Context, skipped: str = ""
+) -> ApprovalRequested:
     """The approval request for `gate`, bound to the plan and the current verdict. `skipped`: why a person skipped the
     wait."""
     return ApprovalRequested(
         request=f"{rollout.id}.{rollout.requests_made + 1}",
         gate=gate,
         needed=needed,
-        verdict=bound_to(rollout.evidence.verdict if rollout.evidence else None),
+        verdict=approval_basis(rollout.evidence.verdict if rollout.evidence else None),
         expires_at=context.at + context.policy.approval_expires,
         skipped=skipped or None,
     )
 
 
-def bound_to(verdict: Verdict | None) -> str:
+def approval_basis(verdict: Verdict | None) -> str:
     """The verdict that an approval is bound to. All verdicts that do not object count as the same one."""
     return "Continue" if isinstance(verdict, Continue | Cleared | NoControl) else verdict_name(verdict)
 
@@ -57,12 +59,12 @@ def may_grow(rollout: Rollout, verdict: Verdict | None, policy: Policy) -> bool:
     Where it grows only on what is shown, every limit has to be shown to be kept, unless a person has overridden that.
     """
     stage = rollout.stage
-    if policy.grows_on(rollout.plan.risk) is not GrowOn.SHOWN or stage is None or not stage.compared:
+    if policy.growth_rule_for(rollout.plan.risk) is not GrowOn.SHOWN or stage is None or not stage.is_compared:
         return True
-    return isinstance(verdict, Cleared) or undecided(stage) in rollout.overridden
+    return isinstance(verdict, Cleared) or undecided_hold_key(stage) in rollout.overridden
 
 
-def keeps(
+def find_blocking_blind_spots(
     rollout: Rollout, blind: Sequence[BlindSpot], policy: Policy, to: Stage | None = None
 ) -> tuple[BlindSpot, ...]:
     """The blind spots that keep the stage from being left and that nobody has accepted.
@@ -75,38 +77,38 @@ def keeps(
     left = tuple(
         spot
         for spot in blind
-        if spot.key not in rollout.accepted_keys and (spot.unread or spot.key not in rollout.sighted)
+        if spot.key not in rollout.accepted_limit_keys and (spot.unread or spot.key not in rollout.sighted)
     )
-    if stage is None or not stage.exposes:
+    if stage is None or not stage.has_exposure:
         return ()
     following = to or rollout.next_stage
-    asked_later = stage.kind is StageKind.COHORT and following is not None and following.compared
-    seen = policy.grows_on(rollout.plan.risk) is GrowOn.NOTICEABLE and stage.compared
-    if seen and not asked_later and undecided(stage) not in rollout.overridden:
+    asked_later = stage.kind is StageKind.COHORT and following is not None and following.is_compared
+    seen = policy.growth_rule_for(rollout.plan.risk) is GrowOn.NOTICEABLE and stage.is_compared
+    if seen and not asked_later and undecided_hold_key(stage) not in rollout.overridden:
         return left
-    return unread_limits(left)
+    return select_unread(left)
 
 
-def unread_limits(blind: Sequence[BlindSpot]) -> tuple[BlindSpot, ...]:
+def select_unread(blind: Sequence[BlindSpot]) -> tuple[BlindSpot, ...]:
     """The blind spots for which no reading ever arrived."""
     return tuple(spot for spot in blind if spot.unread)
 
 
-def blind_now(rollout: Rollout) -> tuple[BlindSpot, ...]:
+def current_blind_spots(rollout: Rollout) -> tuple[BlindSpot, ...]:
     """The blind spots in the last evidence of the current stage; all rollback limits if there is no evidence yet."""
     at, since = rollout.evidence_at, rollout.stage_since
     if rollout.evidence is None or at is None or since is None or at < since:
-        return detectability.nothing_seen(rollout.plan.limits)
+        return detectability.blind_spots_before_data(rollout.plan.limits)
     return rollout.evidence.blind or ()
 
 
-def unread(stage: Stage, measures: Sequence[Measure]) -> tuple[str, ...]:
+def find_metrics_without_data(stage: Stage, measures: Sequence[Measure]) -> tuple[str, ...]:
     """The metrics that an ab stage is decided on and for which there is not enough data yet."""
     known = {m.metric for m in measures if not m.segment and m.word not in {"No data", "Not enough data"}}
     return tuple(metric for metric in stage.decide_on if metric not in known)
 
 
-def undecided(stage: Stage) -> str:
+def undecided_hold_key(stage: Stage) -> str:
     """Key of the hold of a stage that could not be decided in time."""
     return f"{holds.UNDECIDED}{stage.name}"
 
@@ -122,23 +124,23 @@ def verdict_name(verdict: Verdict | None) -> str:
     return ":".join([type(verdict).__name__, *sorted({f.metric for f in findings})])
 
 
-def is_open(rollout: Rollout) -> bool:
+def is_approved(rollout: Rollout) -> bool:
     """Whether enough people, and one of each required group, have approved the open request."""
-    return rollout.request is not None and rollout.approvals_left == 0
+    return rollout.request is not None and rollout.missing_approvals == 0
 
 
-def missing(rollout: Rollout) -> str:
+def describe_missing_approvals(rollout: Rollout) -> str:
     """Whose approvals the open request still needs, in words."""
-    left, groups = rollout.approvals_left, rollout.groups_left
+    left, groups = rollout.missing_approvals, rollout.missing_groups
     whom = f" from {' and '.join(groups)}" if groups else ""
     return f"{left} more approval{'s' if left != 1 else ''}{whom}"
 
 
-def earliest_start(rollout: Rollout, at: datetime) -> tuple[datetime, str] | None:
+def find_earliest_start(rollout: Rollout, at: datetime) -> tuple[datetime, str] | None:
     """(time, channel) of the notice whose lead time ends last; None if there is none to wait for."""
     ends = [
-        ((rollout.notice_posted(n.key) or at) + n.before, n.channel)
-        for n in rollout.plan.told_before
+        ((rollout.notice_posted_at(n.key) or at) + n.before, n.channel)
+        for n in rollout.plan.stakeholder_notices
         if n.before is not None
     ]
     return max(ends) if ends else None
@@ -149,7 +151,7 @@ class Obstacle:
     """One reason why a rollout cannot start. `standalone_text` is used if it is the only one."""
 
     text: str
-    alone: str = ""
+    standalone_text: str = ""
     hint: str = ""
     until: datetime | None = None  # when it goes away by itself
 
@@ -158,28 +160,32 @@ def check_start(rollout: Rollout, context: Context) -> None:
     """Raise `Refused` unless the rollout can start. It names every obstacle, the way out and the earliest time, if
     any."""
     _check_base(rollout, context)
-    obstacles = (*_conflicts(rollout, context), *_approvals_missing(rollout), *_notices_missing(rollout, context))
+    obstacles = (
+        *_find_conflicts(rollout, context),
+        *_find_missing_approvals(rollout),
+        *_find_missing_notices(rollout, context),
+    )
     if not obstacles:
         return
-    earliest = _earliest(obstacles, context)
+    earliest = _find_earliest_time(obstacles, context)
     hint = " ".join(dict.fromkeys(x.hint for x in obstacles if x.hint))
     only = obstacles[0]
-    if len(obstacles) == 1 and only.alone:
-        raise Refused(only.alone, hint=hint, earliest=earliest)
+    if len(obstacles) == 1 and only.standalone_text:
+        raise Refused(only.standalone_text, hint=hint, earliest=earliest)
     said = only.text if len(obstacles) == 1 else f"{rollout.id} cannot start yet. {' '.join(x.text for x in obstacles)}"
     if earliest is not None:
-        said += f" Earliest start {when(earliest, context)}."
+        said += f" Earliest start {format_time(earliest, context)}."
     raise Refused(said, hint=hint, earliest=earliest)
 
 
-def _earliest(obstacles: Sequence[Obstacle], context: Context) -> datetime | None:
+def _find_earliest_time(obstacles: Sequence[Obstacle], context: Context) -> datetime | None:
     """When all obstacles that only take time are over and no freeze applies; None if there are none."""
     ends = [x.until for x in obstacles if x.until is not None]
     if not ends:
         return None
     earliest = max(ends)
     for _ in range(len(context.policy.freezes) + 1):  # one freeze may directly follow another
-        if (frozen := context.policy.frozen(earliest)) is not None:
+        if (frozen := context.policy.find_freeze(earliest)) is not None:
             earliest = frozen[1]
     return earliest
 
@@ -199,89 +205,89 @@ def _check_base(rollout: Rollout, context: Context) -> None:
             f"{rollout.id} was planned on another content of {plan.from_version} than the one that is live.",
             hint="Apply its file again: it is then approved as it would be.",
         )
-    if is_taken(context.surface, plan.to_version, rollout.to_content):
-        raise Refused(name_taken(context.surface, plan.to_version), hint=name_hint(context.surface))
+    if is_version_taken(context.surface, plan.to_version, rollout.to_content):
+        raise Refused(explain_name_taken(context.surface, plan.to_version), hint=suggest_free_name(context.surface))
 
 
-def _conflicts(rollout: Rollout, context: Context) -> Iterator[Obstacle]:
+def _find_conflicts(rollout: Rollout, context: Context) -> Iterator[Obstacle]:
     plan = rollout.plan
-    if context.others:
+    if context.other_rollouts_on_surface:
         yield Obstacle(
-            text=f"{plan.surface} is already changing ({', '.join(context.others)}). "
+            text=f"{plan.surface} is already changing ({', '.join(context.other_rollouts_on_surface)}). "
             "Two changes at once can't be told apart.",
             hint=f"Start {rollout.id} when that one is done, or roll it back first.",
         )
-    if context.driving and plan.drives is not None:
+    if context.other_rollouts_on_flag and plan.drives is not None:
         yield Obstacle(
-            text=f"{plan.drives.title} is driven by {', '.join(context.driving)} already; "
+            text=f"{plan.drives.title} is driven by {', '.join(context.other_rollouts_on_flag)} already; "
             "and two would undo each other.",
             hint=f"Start {rollout.id} when that one is over, or give it a flag of its own.",
         )
-    if (frozen := context.policy.frozen(context.at)) is not None:
-        said = f"Frozen until {when(frozen[1], context)}: {frozen[0]}. Rolling back still works."
-        yield Obstacle(text=said, alone=said, until=frozen[1])
+    if (frozen := context.policy.find_freeze(context.at)) is not None:
+        said = f"Frozen until {format_time(frozen[1], context)}: {frozen[0]}. Rolling back still works."
+        yield Obstacle(text=said, standalone_text=said, until=frozen[1])
 
 
-def _approvals_missing(rollout: Rollout) -> Iterator[Obstacle]:
-    if rollout.plan.approvals.needed and not is_open(rollout):
-        needs = missing(rollout) if rollout.request else "an approval"
+def _find_missing_approvals(rollout: Rollout) -> Iterator[Obstacle]:
+    if rollout.plan.approvals.needed and not is_approved(rollout):
+        needs = describe_missing_approvals(rollout) if rollout.request else "an approval"
         yield Obstacle(
             text=f"It needs {needs}.",
-            alone=f"{rollout.id} needs {needs} before it starts.",
+            standalone_text=f"{rollout.id} needs {needs} before it starts.",
             hint="The request with its buttons is in the rollout's thread.",
         )
 
 
-def name_taken(surface: Surface, version: str) -> str:
+def explain_name_taken(surface: Surface, version: str) -> str:
     """Why the version cannot have this name."""
     known = content_hash(surface.versions[version])
     return f"{version} is another content on {surface.name} already ({known}): a version never changes."
 
 
-def name_hint(surface: Surface) -> str:
+def suggest_free_name(surface: Surface) -> str:
     """Which name to use instead."""
     free = next_version(surface)
     return f"Write `version: {free}` under `change.to`, or leave it out, and apply the file again."
 
 
-def _notices_missing(rollout: Rollout, context: Context) -> Iterator[Obstacle]:
-    for notice in rollout.plan.told_before:
-        posted, lead = rollout.notice_posted(notice.key), notice.before or timedelta(0)
+def _find_missing_notices(rollout: Rollout, context: Context) -> Iterator[Obstacle]:
+    for notice in rollout.plan.stakeholder_notices:
+        posted, lead = rollout.notice_posted_at(notice.key), notice.before or timedelta(0)
         if posted is None:
             said = f"The notice to {notice.channel} has not gone out yet. Nobody is surprised here: it goes first."
             yield Obstacle(
                 text=said,
-                alone=said,
+                standalone_text=said,
                 hint="It is sent within seconds of applying, or its lead time before a fixed start.",
                 until=max(context.at, rollout.start - lead) + lead if rollout.start else context.at + lead,
             )
             continue
         if notice.acknowledge and rollout.plan.risk is Risk.HIGH and not rollout.acknowledged.get(notice.key):
             said = f"{notice.channel} has to confirm the notice first (high risk)."
-            yield Obstacle(text=said, alone=said, hint="Somebody there presses Got it under the notice.")
+            yield Obstacle(text=said, standalone_text=said, hint="Somebody there presses Got it under the notice.")
         if posted + lead > context.at:
             yield Obstacle(
-                text=f"{notice.channel} needs {span(lead)} notice.",
+                text=f"{notice.channel} needs {format_span(lead)} notice.",
                 hint="Press Start then, and it begins by itself at that time.",
                 until=posted + lead,
             )
 
 
-def blocked(context: Context) -> str:
+def find_growth_block(context: Context) -> str:
     """Why nothing may grow now (a freeze or quiet hours); empty if it may."""
-    if (frozen := context.policy.frozen(context.at)) is not None:
-        return f"frozen until {when(frozen[1], context)}: {frozen[0]}"
-    return "quiet hours" if context.policy.quiet_for("advance", context.at) else ""
+    if (frozen := context.policy.find_freeze(context.at)) is not None:
+        return f"frozen until {format_time(frozen[1], context)}: {frozen[0]}"
+    return "quiet hours" if context.policy.is_quiet_for("advance", context.at) else ""
 
 
-def start_is_due(rollout: Rollout, context: Context) -> bool:
+def is_start_due(rollout: Rollout, context: Context) -> bool:
     """Whether the scheduled start time of a planned rollout has come."""
-    return rollout.state is State.PLANNED and rollout.start is not None and context.at >= rollout.start
+    return rollout.state is RolloutState.PLANNED and rollout.start is not None and context.at >= rollout.start
 
 
-def when(at: datetime, context: Context) -> str:
+def format_time(at: datetime, context: Context) -> str:
     """A time in the policy's zone, as messages show it; rounded up to full seconds."""
-    local = context.policy.local(at)
+    local = context.policy.to_local_time(at)
     if local.microsecond:
         local += timedelta(
             seconds=1, microseconds=-local.microsecond
@@ -289,7 +295,7 @@ def when(at: datetime, context: Context) -> str:
     return f"{local:%a %d %b %H:%M:%S %Z}" if local.second else f"{local:%a %d %b %H:%M %Z}"
 
 
-def span(length: timedelta) -> str:
+def format_span(length: timedelta) -> str:
     """A duration as messages show it: `2 days`, `6 h`, `40 s`."""
     seconds = int(length.total_seconds())
     for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):

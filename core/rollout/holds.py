@@ -10,20 +10,20 @@ UNREAD = "unread"
 _SOURCE = "source:"
 
 
-def asked_for(rollout: Rollout, verdict: v.Verdict) -> Held | None:
+def hold_for_verdict(rollout: Rollout, verdict: v.Verdict) -> Held | None:
     """The hold that a verdict calls for; None if there is none or a person has overridden the finding."""
     match verdict:
         case v.Hold():
-            new = tuple(f for f in verdict.findings if key_of(f) not in rollout.overridden)
+            new = tuple(f for f in verdict.findings if hold_key(f) not in rollout.overridden)
             if new:
                 where = f" in {new[0].segment}" if new[0].segment else ""
-                return Held(key=key_of(new[0]), text=f"{new[0].metric} {new[0].limit_text}{where}", findings=new)
-        case v.Skewed() | v.BrokenSource() | v.NoData() if (key := key_of(verdict)) not in rollout.overridden:
-            return Held(key=key, text=_text(verdict))
+                return Held(key=hold_key(new[0]), text=f"{new[0].metric} {new[0].limit_text}{where}", findings=new)
+        case v.Skewed() | v.BrokenSource() | v.NoData() if (key := hold_key(verdict)) not in rollout.overridden:
+            return Held(key=key, text=_describe_missing_evidence(verdict))
     return None
 
 
-def key_of(finding: v.Finding | v.Skewed | v.BrokenSource | v.NoData) -> str:
+def hold_key(finding: v.Finding | v.Skewed | v.BrokenSource | v.NoData) -> str:
     """The key that a resume overrides: this limit of this metric, or this kind of missing evidence, and nothing
     else."""
     match finding:
@@ -38,34 +38,34 @@ def key_of(finding: v.Finding | v.Skewed | v.BrokenSource | v.NoData) -> str:
             return NO_DATA
 
 
-def is_of_split(key: str) -> bool:
+def is_split_key(key: str) -> bool:
     """Whether the key is of a sample-ratio mismatch."""
     return key.partition(":")[0] == SPLIT
 
 
 def clears_itself(key: str) -> bool:
     """Whether a hold with this key ends automatically, once data arrives or the split is as planned again."""
-    return key in {NO_DATA, BROKEN, UNREAD} or key.startswith(_SOURCE) or is_of_split(key)
+    return key in {NO_DATA, BROKEN, UNREAD} or key.startswith(_SOURCE) or is_split_key(key)
 
 
-def is_over(key: str, verdict: v.Verdict) -> bool:
+def has_cleared(key: str, verdict: v.Verdict) -> bool:
     """Whether a hold that clears automatically may end at this verdict."""
     if not clears_itself(key) or key == UNREAD:
         return False  # whether a metric was ever read shows in the blind spots, not in the verdict
-    return not isinstance(verdict, v.Skewed if is_of_split(key) else v.NoData | v.BrokenSource)
+    return not isinstance(verdict, v.Skewed if is_split_key(key) else v.NoData | v.BrokenSource)
 
 
-def _text(verdict: v.Skewed | v.BrokenSource | v.NoData) -> str:
+def _describe_missing_evidence(verdict: v.Skewed | v.BrokenSource | v.NoData) -> str:
     """The text of a hold for missing or mismatched evidence."""
     match verdict:
         case v.Skewed(expected_share=expected, observed_share=observed):
             return f"the traffic split is wrong: {observed:.1%} on the new version instead of {expected:.1%}"
         case v.BrokenSource(metric=metric, arm=arm):
-            return f"{metric} of the {_version(arm)} version has stopped arriving"
+            return f"{metric} of the {_label_arm(arm)} version has stopped arriving"
         case v.NoData(arm=arm):
-            return f"no requests on the {_version(arm)} version arrive any more"
+            return f"no requests on the {_label_arm(arm)} version arrive any more"
 
 
-def _version(arm: str) -> str:
+def _label_arm(arm: str) -> str:
     """What people call the version of an arm."""
     return "new" if arm == "canary" else "current"

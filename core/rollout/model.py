@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from core.judging.model.limits import Role
+from core.judging.model.limits import LimitRole
 from core.judging.model.verdict import BlindSpot, Measure
 from core.rollout.events import (
     ApprovalRequested,
@@ -20,7 +20,7 @@ from core.rollout.events import (
 from core.rollout.plan import Content, Plan, Stage, changed_parts
 
 
-class State(StrEnum):
+class RolloutState(StrEnum):
     PLANNED = "planned"
     RUNNING = "running"
     WAITING = "waiting"
@@ -31,12 +31,12 @@ class State(StrEnum):
     ABANDONED = "abandoned"
 
 
-UNDER_WAY = frozenset({State.RUNNING, State.WAITING, State.ON_HOLD, State.PAUSED})
-TERMINAL = frozenset({State.ROLLED_BACK, State.DONE, State.ABANDONED})
+UNDER_WAY_STATES = frozenset({RolloutState.RUNNING, RolloutState.WAITING, RolloutState.ON_HOLD, RolloutState.PAUSED})
+TERMINAL_STATES = frozenset({RolloutState.ROLLED_BACK, RolloutState.DONE, RolloutState.ABANDONED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Hold:
+class ActiveHold:
     """Why nothing grows. `key` identifies the finding that a resume overrides."""
 
     key: str
@@ -56,7 +56,7 @@ class StageSpan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Posted:
+class PostedMessage:
     """Where and when a message was posted in Slack."""
 
     channel: str
@@ -74,7 +74,7 @@ class Rollout:
     fingerprint: str
     from_content: Content
     to_content: Content
-    state: State
+    state: RolloutState
     planned_at: datetime
     planned_by: str
     planners: tuple[str, ...] = ()  # everyone who applied it before it started: the authors of its version
@@ -88,10 +88,10 @@ class Rollout:
     requests_made: int = 0
     acknowledged: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # notice key -> handles
     acknowledged_by: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # notice key -> ids
-    hold: Hold | None = None
+    hold: ActiveHold | None = None
     paused_at: datetime | None = None
     paused_for: timedelta = timedelta(0)  # in the current stage
-    paused_from: State = State.RUNNING
+    paused_from: RolloutState = RolloutState.RUNNING
     skip_wait: bool = False
     asked_after: timedelta = timedelta(0)  # how long the stage had held when a person last let it continue undecided
     skipped: str = ""  # why a person skipped the wait before the open gate
@@ -103,7 +103,7 @@ class Rollout:
     summary_at: datetime | None = None
     measures: tuple[Measure, ...] = ()
     felt_off: tuple[str, ...] = ()  # ids of the people who reported that it feels off
-    messages: Mapping[str, Posted] = field(default_factory=dict)
+    messages: Mapping[str, PostedMessage] = field(default_factory=dict)
     rollback: RolledBack | None = None
     flip: FlipConfirmed | None = None
     flip_doubted: bool = False
@@ -134,19 +134,19 @@ class Rollout:
     @property
     def percent(self) -> float:
         """The share of the stage's audience on the new version, 0 to 100."""
-        if self.state in UNDER_WAY and self.stage is not None:
+        if self.state in UNDER_WAY_STATES and self.stage is not None:
             return self.stage.percent
-        return 100.0 if self.state is State.DONE else 0.0
+        return 100.0 if self.state is RolloutState.DONE else 0.0
 
     @property
     def is_looked_at(self) -> bool:
         """Whether looks are made: from the first exposure until the rollout ends."""
-        return self.under_way and any(self.plan.stages[span.index].exposes for span in self.spans)
+        return self.is_under_way and any(self.plan.stages[span.index].has_exposure for span in self.spans)
 
     @property
-    def under_way(self) -> bool:
+    def is_under_way(self) -> bool:
         """Whether it has started and not ended."""
-        return self.state in UNDER_WAY
+        return self.state in UNDER_WAY_STATES
 
     @property
     def kind(self) -> str:
@@ -166,42 +166,42 @@ class Rollout:
         return at - self.spans[-1].since - paused
 
     @property
-    def accepted_keys(self) -> frozenset[str]:
+    def accepted_limit_keys(self) -> frozenset[str]:
         """Keys of the limits whose blind spots were accepted for later stages, too."""
         return frozenset(spot.key for one in self.accepted if one.lasting for spot in one.spots)
 
-    def sighted_with(self, blind: tuple[BlindSpot, ...]) -> frozenset[str]:
+    def detectable_limit_keys(self, blind: tuple[BlindSpot, ...]) -> frozenset[str]:
         """Keys of the rollback limits whose violation would have been detected, now or earlier.
 
         Evidence accumulates, so a limit stays in once it is no longer among the `blind` spots of a look.
         """
-        if self.stage is None or not self.stage.compared:
+        if self.stage is None or not self.stage.is_compared:
             return self.sighted
-        limits = {f"{x.metric}:{x.kind.value}" for x in self.plan.limits if x.acts and x.role is Role.ROLLBACK}
+        limits = {f"{x.metric}:{x.kind.value}" for x in self.plan.limits if x.can_act and x.role is LimitRole.ROLLBACK}
         return self.sighted | (limits - {spot.key for spot in blind})
 
-    def notice_posted(self, key: str) -> datetime | None:
+    def notice_posted_at(self, key: str) -> datetime | None:
         """When the notice with this key reached Slack; None if it has not, or only for an earlier plan."""
         posted = self.messages.get(f"notice:{self.fingerprint}:{key}")
         return posted.at if posted else None
 
     @property
-    def channels(self) -> Mapping[str, str]:
+    def channel_ids(self) -> Mapping[str, str]:
         """Channel ids by channel name as written in the plan; only channels where a notice was posted."""
         return {k.rpartition(":")[2]: p.channel for k, p in self.messages.items() if k.startswith("notice:")}
 
     @property
-    def groups_left(self) -> tuple[str, ...]:
+    def missing_groups(self) -> tuple[str, ...]:
         """The required groups of which nobody has approved the open request yet."""
         present = {g for a in self.approvals for g in a.groups}
         return tuple(g for g in self.plan.approvals.groups if g not in present)
 
     @property
-    def approvals_left(self) -> int:
+    def missing_approvals(self) -> int:
         """The minimum number of approvals still missing on the open request; 0 if none is open."""
         if self.request is None:
             return 0
-        return max(self.request.needed - len(self.approvals), 1 if self.groups_left else 0)
+        return max(self.request.needed - len(self.approvals), 1 if self.missing_groups else 0)
 
     @property
     def waiting_for(self) -> str:
@@ -209,8 +209,8 @@ class Rollout:
         if self.hold is not None:
             return self.hold.text
         if self.request is not None:
-            missing = self.approvals_left
+            missing = self.missing_approvals
             return f"{missing} approval{'s' if missing != 1 else ''}" if missing > 0 else ""
-        if self.state is State.PAUSED:
+        if self.state is RolloutState.PAUSED:
             return "somebody to resume it"
         return ""

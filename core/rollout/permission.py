@@ -3,23 +3,23 @@
 from collections.abc import Sequence
 
 from core.rollout import commands as c
-from core.rollout.context import Context, is_same_person, is_user, person_in
+from core.rollout.context import Context, is_same_person, is_slack_user_id, slack_user_in
 from core.rollout.model import Rollout
 from core.rollout.policy import Role
 from core.rollout.refusal import Refused
 
-_OPERATOR = (c.PlanRollout, c.Start, c.Advance, c.Resume, c.Abandon, c.RecordEval)
-_ADMIN = (c.ApplySurface, c.ApplyPolicy)
-_APPROVER = (c.Approve, c.Reject)
+_OPERATOR_COMMANDS = (c.PlanRollout, c.Start, c.Advance, c.Resume, c.Abandon, c.RecordEval)
+_ADMIN_COMMANDS = (c.ApplySurface, c.ApplyPolicy)
+_APPROVER_COMMANDS = (c.Approve, c.Reject)
 
 
 def required_role(command: c.Command) -> str:
     """The role that a command requires: `operator`, `approver` or `admin`; empty if every full member may give it."""
-    if isinstance(command, _APPROVER):
+    if isinstance(command, _APPROVER_COMMANDS):
         return "approver"
-    if isinstance(command, _ADMIN):
+    if isinstance(command, _ADMIN_COMMANDS):
         return "admin"
-    return "operator" if isinstance(command, _OPERATOR) else ""
+    return "operator" if isinstance(command, _OPERATOR_COMMANDS) else ""
 
 
 def check(rollout: Rollout | None, command: c.Command, context: Context) -> None:
@@ -27,7 +27,7 @@ def check(rollout: Rollout | None, command: c.Command, context: Context) -> None
     by = context.by
     if by.is_system:
         return
-    if not by.full_member:
+    if not by.is_full_member:
         raise Refused(
             "Guests can't change traffic.",
             hint="Ask anyone in the rollout's channel: they can do it in one click.",
@@ -43,23 +43,23 @@ def check(rollout: Rollout | None, command: c.Command, context: Context) -> None
         _check_role("operator", context, "move a rollout forward")
 
 
-def _holds(role: Role, context: Context) -> bool:
+def _has_role(role: Role, context: Context) -> bool:
     by = context.by
-    named = bool(set(role.groups) & set(by.groups)) or any(by.is_person(p) for p in role.people)
+    named = bool(set(role.groups) & set(by.groups)) or any(by.matches_reference(p) for p in role.people)
     return named or not (role.groups or role.people)
 
 
 def _is_admin(context: Context) -> bool:
     """Whether the policy names this person, or one of their groups, as an admin. Admins may do what operators may."""
     role = context.policy.roles.get("admin")
-    return role is not None and bool(role.groups or role.people) and _holds(role, context)
+    return role is not None and bool(role.groups or role.people) and _has_role(role, context)
 
 
 def _check_role(name: str, context: Context, what: str) -> None:
     role = context.policy.roles.get(name)
     if role is None:
         return
-    if not _holds(role, context):
+    if not _has_role(role, context):
         who = ", ".join((*role.groups, *role.people))
         raise Refused(
             f"To {what} you need to be one of {who}.", hint="You can still pause or roll back.", code="forbidden"
@@ -81,7 +81,7 @@ def _check_approver(rollout: Rollout, context: Context) -> None:
     plan = rollout.plan
     role = context.policy.roles.get("approver")
     groups = plan.approvals.groups or (role.groups if role else ())
-    _check_not_their_own(rollout, groups, context)
+    _check_not_own_change(rollout, groups, context)
     if groups and not set(groups) & set(by.groups):
         who = " or ".join(groups)
         raise Refused(
@@ -89,14 +89,14 @@ def _check_approver(rollout: Rollout, context: Context) -> None:
             hint="You can still pause or roll back.",
             code="forbidden",
         )
-    if role is not None and not plan.approvals.groups and not _holds(role, context):
+    if role is not None and not plan.approvals.groups and not _has_role(role, context):
         raise Refused("You are not an approver.", hint=f"Ask one of {', '.join(role.people)}.", code="forbidden")
 
 
-def _check_not_their_own(rollout: Rollout, groups: Sequence[str], context: Context) -> None:
+def _check_not_own_change(rollout: Rollout, groups: Sequence[str], context: Context) -> None:
     """Refuse approvals by the owner, by anyone who applied the plan, and by the authors of its version."""
     by, plan = context.by, rollout.plan
-    if rollout.started_at is None and not is_user(plan.owner):
+    if rollout.started_at is None and not is_slack_user_id(plan.owner):
         raise Refused(
             f"It is not known who in Slack {plan.owner} is, the owner of {rollout.id}; and nobody may approve "
             "their own change.",
@@ -105,10 +105,10 @@ def _check_not_their_own(rollout: Rollout, groups: Sequence[str], context: Conte
         )
     who = f" from {' or '.join(groups)}" if groups else ""
     planners = (rollout.planned_by, *rollout.planners)
-    if by.is_person(plan.owner) or by.is_person(plan.owner_handle):
+    if by.matches_reference(plan.owner) or by.matches_reference(plan.owner_handle):
         if not plan.approvals.owner_may_approve:
             raise Refused(f"{rollout.id} is your own change, so someone else{who} must approve it.", code="forbidden")
-        if not all(person_in(planner) for planner in planners):
+        if not all(slack_user_in(planner) for planner in planners):
             raise Refused(
                 f"{rollout.id} was applied by {rollout.planned_by}, which is no person, so someone else{who} than its "
                 "owner must approve it.",

@@ -25,10 +25,10 @@ class StageKind(StrEnum):
     BAKE = "bake"
 
 
-GATES = frozenset({StageKind.EVAL, StageKind.SAFETY, StageKind.COST_LATENCY, StageKind.ROLLBACK_DRILL})
+GATE_KINDS = frozenset({StageKind.EVAL, StageKind.SAFETY, StageKind.COST_LATENCY, StageKind.ROLLBACK_DRILL})
 
 
-class Advance(StrEnum):
+class AdvanceMode(StrEnum):
     AUTO = "auto"
     APPROVE = "approve"
 
@@ -51,18 +51,18 @@ class EvalTerms:
     max_p95_rise: float | None = None
 
     @property
-    def empty(self) -> bool:
+    def is_empty(self) -> bool:
         """Whether the file requires nothing, so that the built-in terms apply."""
         return self == EvalTerms(suite=self.suite)
 
 
 # The terms of a gate whose file gives none, by kind. New failures in critical categories then count as well.
-ASKED_BY_DEFAULT: Mapping[StageKind, EvalTerms] = {
+DEFAULT_EVAL_TERMS: Mapping[StageKind, EvalTerms] = {
     StageKind.EVAL: EvalTerms(min_pass_rate=0.92),
     StageKind.SAFETY: EvalTerms(no_new_failures_in=("*",)),
     StageKind.COST_LATENCY: EvalTerms(max_cost_rise=0.25, max_p95_rise=0.20),
 }
-CRITICAL = ("critical", "safety")
+CRITICAL_CATEGORIES = ("critical", "safety")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,23 +77,23 @@ class Stage:
     min_hold: timedelta = timedelta(0)
     max_hold: timedelta | None = None
     min_samples: int = 0  # canary requests of this stage
-    advance: Advance = Advance.AUTO  # how this stage is entered: automatically or after approval
+    advance: AdvanceMode = AdvanceMode.AUTO  # how this stage is entered: automatically or after approval
     terms: EvalTerms | None = None
     drill_within: timedelta | None = None
     decide_on: tuple[str, ...] = ()  # ab: the metrics that need data before the stage is decided
 
     @property
-    def longest(self) -> timedelta:
+    def longest_hold(self) -> timedelta:
         """How long the stage lasts before a person is asked: `max_hold`, else four times `min_hold`, else a day."""
         return self.max_hold or 4 * self.min_hold or timedelta(days=1)
 
     @property
-    def exposes(self) -> bool:
+    def has_exposure(self) -> bool:
         """Whether anyone gets the new version in this stage."""
         return self.percent > 0
 
     @property
-    def compared(self) -> bool:
+    def is_compared(self) -> bool:
         """Whether canary and control run side by side in this stage."""
         return 0 < self.percent < 100
 
@@ -206,30 +206,30 @@ class Plan:
         return next(n.channel for n in self.notices if n.audience == "engineering")
 
     @property
-    def told_before(self) -> tuple[NoticePlan, ...]:
+    def stakeholder_notices(self) -> tuple[NoticePlan, ...]:
         """The notices to everyone but engineering, in plain words. (Engineering has the card.)"""
         return tuple(n for n in self.notices if n.audience != "engineering")
 
     @property
-    def asks_for_approval(self) -> bool:
+    def needs_approval(self) -> bool:
         """Whether anybody has to approve, at the start or at a later gate."""
-        later = any(stage.advance is Advance.APPROVE for stage in self.stages)
+        later = any(stage.advance is AdvanceMode.APPROVE for stage in self.stages)
         return bool(self.approvals.needed) or later or self.risk is Risk.HIGH
 
     def fingerprint(self) -> str:
         """Sixteen hex digits over every field: equal plans have the same fingerprint, a changed plan has another."""
         unset = {name for name in self.LATER if getattr(self, name) is None}
         fields = {name: value for name, value in asdict(self).items() if name not in unset}
-        return hashlib.sha256(json.dumps(_plain(fields), sort_keys=True).encode()).hexdigest()[:16]
+        return hashlib.sha256(json.dumps(_to_json_value(fields), sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _plain(value: Any) -> Any:
+def _to_json_value(value: Any) -> Any:
     """The value as plain JSON types: durations in seconds, times as ISO 8601."""
     match value:
         case Mapping():
-            return {str(k): _plain(v) for k, v in value.items()}
+            return {str(k): _to_json_value(v) for k, v in value.items()}
         case tuple() | list():
-            return [_plain(v) for v in value]
+            return [_to_json_value(v) for v in value]
         case timedelta():
             return value.total_seconds()
         case datetime():
@@ -240,7 +240,7 @@ def _plain(value: Any) -> Any:
 
 def content_hash(content: Content) -> str:
     """Twelve hex digits that identify a version's content, whatever the version is called."""
-    return hashlib.sha256(json.dumps(_plain(content), sort_keys=True).encode()).hexdigest()[:12]
+    return hashlib.sha256(json.dumps(_to_json_value(content), sort_keys=True).encode()).hexdigest()[:12]
 
 
 def changed_parts(before: Content, after: Content) -> tuple[str, ...]:

@@ -12,13 +12,13 @@ from core.rollout.plan import Risk, StageKind
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
-def moments_of(clock: datetime, zone: tzinfo) -> list[datetime]:
+def resolve_wall_time(wall_time: datetime, zone: tzinfo) -> list[datetime]:
     """The UTC times at which clocks in `zone` show `wall_time`: one; none if the clocks skip it; two if they repeat
     it."""
     found = []
     for fold in (0, 1):
-        moment = clock.replace(tzinfo=zone, fold=fold).astimezone(UTC)
-        if moment not in found and moment.astimezone(zone).replace(tzinfo=None) == clock.replace(tzinfo=None):
+        moment = wall_time.replace(tzinfo=zone, fold=fold).astimezone(UTC)
+        if moment not in found and moment.astimezone(zone).replace(tzinfo=None) == wall_time.replace(tzinfo=None):
             found.append(moment)
     return found
 
@@ -38,7 +38,7 @@ class Unwatched(StrEnum):
     WITHDRAW = "withdraw"  # everybody gets the live version until somebody looks again
 
 
-GROW_ON = {Risk.LOW: GrowOn.TIME, Risk.STANDARD: GrowOn.NOTICEABLE, Risk.HIGH: GrowOn.SHOWN}
+DEFAULT_GROW_ON = {Risk.LOW: GrowOn.TIME, Risk.STANDARD: GrowOn.NOTICEABLE, Risk.HIGH: GrowOn.SHOWN}
 """What applies if the policy does not say."""
 
 
@@ -63,7 +63,7 @@ class Freeze:
     from_date: date | None = None
     to_date: date | None = None  # the first day after the freeze
 
-    def until(self, local: datetime) -> datetime | None:
+    def find_end(self, local: datetime) -> datetime | None:
         """The end of this freeze if `local` (timezone-aware) lies in it, else None."""
         if self.from_date is not None and self.to_date is not None:
             inside = self.from_date <= local.date() < self.to_date
@@ -91,7 +91,7 @@ class QuietHours:
     end: time
     applies_to: tuple[str, ...] = ("advance", "summary")
 
-    def cover(self, local: datetime) -> bool:
+    def covers_time(self, local: datetime) -> bool:
         """Whether the local time lies in the quiet hours, which may span midnight."""
         now = local.time()
         if self.start <= self.end:
@@ -158,23 +158,25 @@ class Policy:
                 text = text.replace(f", {name}=None", "")
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
-    def grows_on(self, risk: Risk) -> GrowOn:
+    def growth_rule_for(self, risk: Risk) -> GrowOn:
         """What a rollout of this risk needs in order to grow."""
-        return (self.grow_on or {}).get(risk, GROW_ON[risk])
+        return (self.grow_on or {}).get(risk, DEFAULT_GROW_ON[risk])
 
-    def local(self, at: datetime) -> datetime:
+    def to_local_time(self, at: datetime) -> datetime:
         """The time in the zone of the policy."""
         return at.astimezone(ZoneInfo(self.timezone))
 
-    def frozen(self, at: datetime) -> tuple[str, datetime] | None:
+    def find_freeze(self, at: datetime) -> tuple[str, datetime] | None:
         """(name, end) of the freeze that covers `at`, or None. If several do, the one that ends last."""
-        local = self.local(at)
-        spans = [(f.name, until) for f in self.freezes if (until := f.until(local)) is not None]
+        local = self.to_local_time(at)
+        spans = [(f.name, until) for f in self.freezes if (until := f.find_end(local)) is not None]
         return max(spans, key=lambda s: s[1].astimezone(UTC)) if spans else None
 
-    def quiet_for(self, what: str, at: datetime) -> bool:
+    def is_quiet_for(self, what: str, at: datetime) -> bool:
         """Whether `what` (`advance` or `summary`) has to wait for the end of the quiet hours."""
-        return self.quiet is not None and what in self.quiet.applies_to and self.quiet.cover(self.local(at))
+        return (
+            self.quiet is not None and what in self.quiet.applies_to and self.quiet.covers_time(self.to_local_time(at))
+        )
 
 
-BUILT_IN = Policy()
+DEFAULT_POLICY = Policy()

@@ -131,7 +131,7 @@ def evolve(surface: Surface | None, event: SurfaceEvent) -> Surface:
             return replace(
                 surface,
                 live=event.version,
-                versions={**surface.versions, event.version: _moved_to(surface, event)},
+                versions={**surface.versions, event.version: _content_gone_live(surface, event)},
                 live_since=event.at,
                 live_by=event.rollout,
             )
@@ -153,13 +153,13 @@ def without_rollouts(surface: Surface, ended: Mapping[str, tuple[str, ...]]) -> 
     return replace(surface, named=named, authors=authors)
 
 
-def _moved_to(surface: Surface, event: LiveMoved) -> Content:
+def _content_gone_live(surface: Surface, event: LiveMoved) -> Content:
     """The content that went live: forward, the one of the rollout; backward, the one stored under that name."""
     version, content = surface.named.get(event.rollout, ("", {}))
     return content if version == event.version else surface.versions[event.version]
 
 
-def is_taken(surface: Surface, version: str, content: Content) -> bool:
+def is_version_taken(surface: Surface, version: str, content: Content) -> bool:
     """Whether `version` already names another content."""
     known = surface.versions.get(version)
     return known is not None and content_hash(known) != content_hash(content)

@@ -8,13 +8,13 @@ from typing import Protocol
 from core.rollout import surface as surfaces
 from core.rollout.events import Event, Planned, PolicyApplied, WordsErased, WorldCheckpointed
 from core.rollout.evolve import evolve
-from core.rollout.model import TERMINAL, Rollout
-from core.rollout.policy import BUILT_IN, Policy
+from core.rollout.model import TERMINAL_STATES, Rollout
+from core.rollout.policy import DEFAULT_POLICY, Policy
 from core.rollout.surface import Surface, SurfaceEvent
 
-KEPT_FOR = timedelta(days=7)
+ENDED_KEPT_FOR = timedelta(days=7)
 """How long an ended rollout stays in memory."""
-KEPT_OF_A_SURFACE = 8
+ENDED_KEPT_PER_SURFACE = 8
 """How many of the rollouts that ended last stay in memory per surface; they still accept late observations."""
 
 
@@ -40,35 +40,35 @@ class World:
     rollouts: Mapping[str, Rollout] = field(default_factory=dict)
     archived: int = 0
     surfaces: Mapping[str, Surface] = field(default_factory=dict)
-    policy: Policy = BUILT_IN
+    policy: Policy = DEFAULT_POLICY
     policy_fingerprint: str = ""
     archive: Archive | None = field(default=None, compare=False, repr=False)
 
-    def find(self, rollout_id: str) -> Rollout | None:
+    def find_rollout(self, rollout_id: str) -> Rollout | None:
         """The rollout with this id, in memory or archived; None if there is none."""
         found = self.rollouts.get(rollout_id)
         if found is None and self.archived and self.archive is not None:
             return self.archive.find_rollout(rollout_id, self.position)
         return found
 
-    def rollout(self, rollout_id: str) -> Rollout:
+    def get_rollout(self, rollout_id: str) -> Rollout:
         """The rollout with this id. KeyError if there is none."""
-        found = self.find(rollout_id)
+        found = self.find_rollout(rollout_id)
         if found is None:
             raise KeyError(rollout_id)
         return found
 
-    def named(self, name: str) -> Rollout | None:
+    def find_named(self, name: str) -> Rollout | None:
         """The newest rollout with this name; None if there is none."""
         found = [r for r in self.rollouts.values() if r.plan.name == name]
         if self.archived and self.archive is not None and (old := self.archive.find_named(name, self.position)):
             found.append(old)
-        return max(found, key=lambda r: _number(r.id), default=None)
+        return max(found, key=lambda r: _rollout_number(r.id), default=None)
 
     @property
-    def open(self) -> tuple[Rollout, ...]:
+    def open_rollouts(self) -> tuple[Rollout, ...]:
         """Rollouts that are planned or under way, oldest first."""
-        return tuple(r for r in self.rollouts.values() if r.state not in TERMINAL)
+        return tuple(r for r in self.rollouts.values() if r.state not in TERMINAL_STATES)
 
     @property
     def next_id(self) -> str:
@@ -77,7 +77,7 @@ class World:
 
     def without_ended(self, at: datetime) -> "World":
         """This world without the rollouts that ended long before `at`; they are counted as archived."""
-        kept = set(_kept(self, at))
+        kept = set(_ids_kept_in_memory(self, at))
         ended = {name: rollout.planners for name, rollout in self.rollouts.items() if name not in kept}
         if not ended:
             return self
@@ -89,12 +89,12 @@ class World:
         )
 
 
-def _number(rollout_id: str) -> int:
+def _rollout_number(rollout_id: str) -> int:
     """The number in a rollout id; ids are numbered in the order of planning."""
     return int("".join(filter(str.isdecimal, rollout_id)) or 0)
 
 
-def _kept(world: World, at: datetime) -> Iterator[str]:
+def _ids_kept_in_memory(world: World, at: datetime) -> Iterator[str]:
     """Ids of the rollouts to keep in memory.
 
     These are the open ones, those that ended recently, those that made a live version, the last few of each surface,
@@ -104,7 +104,7 @@ def _kept(world: World, at: datetime) -> Iterator[str]:
     newest_driving: dict[object, Rollout] = {}
     of_surface: dict[str, list[Rollout]] = {}
     for rollout in world.rollouts.values():
-        if rollout.ended_at is None or at - rollout.ended_at < KEPT_FOR or rollout.state not in TERMINAL:
+        if rollout.ended_at is None or at - rollout.ended_at < ENDED_KEPT_FOR or rollout.state not in TERMINAL_STATES:
             yield rollout.id
             continue
         of_surface.setdefault(rollout.plan.surface, []).append(rollout)
@@ -115,10 +115,10 @@ def _kept(world: World, at: datetime) -> Iterator[str]:
     yield from (rollout.id for rollout in newest_driving.values())
     for ended in of_surface.values():
         started = sorted((r for r in ended if r.spans), key=lambda r: r.spans[-1].since)
-        yield from (rollout.id for rollout in started[-KEPT_OF_A_SURFACE:])
+        yield from (rollout.id for rollout in started[-ENDED_KEPT_PER_SURFACE:])
 
 
-def fold(world: World, steps: Iterable[tuple[str, Event, datetime, int]]) -> World:
+def fold_events(world: World, steps: Iterable[tuple[str, Event, datetime, int]]) -> World:
     """The world after applying events of the log (stream, event, time, position), in order."""
     rollouts, changed_surfaces, position = dict(world.rollouts), dict(world.surfaces), world.position
     policy, fingerprint, archived = world.policy, world.policy_fingerprint, world.archived
@@ -138,7 +138,7 @@ def fold(world: World, steps: Iterable[tuple[str, Event, datetime, int]]) -> Wor
                 before = world.archive.find_rollout(name, place - 1)
                 archived -= 1
                 rollouts[name] = evolve(before, event, at)
-                rollouts = dict(sorted(rollouts.items(), key=lambda item: _number(item[0])))
+                rollouts = dict(sorted(rollouts.items(), key=lambda item: _rollout_number(item[0])))
                 continue
             rollouts[name] = evolve(before, event, at)
     return World(

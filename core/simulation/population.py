@@ -11,13 +11,13 @@ from core.judging.model.evidence import BUCKETS
 from core.rollout.plan import Stage
 from core.stats.checked import Array
 
-REQUESTS_A_DAY = 3.0  # assumed requests per user and day
-MOST, LEAST = 20_000, 500
+REQUESTS_PER_USER_DAY = 3.0  # assumed requests per user and day
+MAX_USERS, MIN_USERS = 20_000, 500
 """Bounds of the number of users that are drawn. If there are more, each represents several people."""
-COHORT = 0.02  # share of all users in a cohort
-SHARES = {"a": 0.6, "b": 0.3, "c": 0.1}
+COHORT_SHARE = 0.02  # share of all users in a cohort
+SEGMENT_SHARES = {"a": 0.6, "b": 0.3, "c": 0.1}
 """Made-up values of a segment dimension, and their shares."""
-PROFILES = 12  # number of segment combinations that are drawn
+MAX_PROFILES = 12  # number of segment combinations that are drawn
 
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
@@ -44,18 +44,18 @@ class Population:
         return len(self.position)
 
     @property
-    def stands_for(self) -> float:
+    def people_per_user(self) -> float:
         """Number of real people that one simulated user represents."""
         return self.people / self.size
 
-    def shares(self, stage: Stage, control: str, *, after_cohort: bool = False) -> tuple[float, float]:
+    def expected_shares(self, stage: Stage, control: str, *, after_cohort: bool = False) -> tuple[float, float]:
         """Expected shares of all people in the (canary, control) of a stage."""
         share = stage.percent / 100
         rest = share if control == "matched" and share <= 1 / 2 else 1 - share
-        of = COHORT if stage.where is not None else 1.0 - COHORT if after_cohort else 1.0
+        of = COHORT_SHARE if stage.where is not None else 1.0 - COHORT_SHARE if after_cohort else 1.0
         return share * of, rest * of
 
-    def arms(self, stage: Stage, control: str, *, after_cohort: bool = False) -> tuple[Bools, Bools]:
+    def assign_arms(self, stage: Stage, control: str, *, after_cohort: bool = False) -> tuple[Bools, Bools]:
         """Masks of the users in the (canary, control) of a stage, assigned as `core.flags.placement` does.
 
         Members of a past cohort are not compared again.
@@ -71,26 +71,26 @@ class Population:
         return canary, rest
 
 
-def populate(daily_requests: float, cuts: Sequence[str], chance: Generator) -> Population:
+def draw_population(daily_requests: float, cuts: Sequence[str], chance: Generator) -> Population:
     """Draw users for a number of daily requests; their activity follows an exponential distribution."""
-    wanted = daily_requests / REQUESTS_A_DAY
-    size = int(min(max(wanted, LEAST), MOST))
-    profiles = profiles_of(cuts, chance)
+    wanted = daily_requests / REQUESTS_PER_USER_DAY
+    size = int(min(max(wanted, MIN_USERS), MAX_USERS))
+    profiles = draw_profiles(cuts, chance)
     activity = chance.exponential(size=size)
     profile = chance.integers(0, len(profiles), size)
     return Population(
         position=chance.random(size),
         place=profile * BUCKETS + chance.integers(0, BUCKETS, size),
-        member=chance.random(size) < COHORT,
+        member=chance.random(size) < COHORT_SHARE,
         activity=activity / activity.sum(),
         profiles=profiles,
         people=max(size, round(wanted)),
     )
 
 
-def profiles_of(cuts: Sequence[str], chance: Generator) -> tuple[Mapping[str, str], ...]:
+def draw_profiles(cuts: Sequence[str], chance: Generator) -> tuple[Mapping[str, str], ...]:
     """Draw combinations of segments by dimension; a single empty one if no dimension is judged."""
     if not cuts:
         return ({},)
-    drawn = {cut: chance.choice(list(SHARES), PROFILES, p=list(SHARES.values())) for cut in cuts}
-    return tuple({cut: str(drawn[cut][i]) for cut in cuts} for i in range(PROFILES))
+    drawn = {cut: chance.choice(list(SEGMENT_SHARES), MAX_PROFILES, p=list(SEGMENT_SHARES.values())) for cut in cuts}
+    return tuple({cut: str(drawn[cut][i]) for cut in cuts} for i in range(MAX_PROFILES))

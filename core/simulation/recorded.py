@@ -8,21 +8,21 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from core.files.foresight.known_traffic import Known
-from core.judging.model.evidence import BUCKETS, CANARY, CATEGORY, CONTROL, REQUESTS
-from core.judging.model.limits import CATEGORIES
-from core.metrics.catalogue import CATALOGUE, Kind, counts_as_request
+from core.files.foresight.known_traffic import KnownTraffic
+from core.judging.model.evidence import BUCKETS, CANARY, CATEGORY_PREFIX, CONTROL, REQUESTS
+from core.judging.model.limits import NEW_CATEGORY_METRIC
+from core.metrics.catalogue import CATALOGUE, MetricKind, counts_as_request
 from core.metrics.observation import Observation
-from core.metrics.typical import is_value
+from core.metrics.typical import has_amounts
 from core.rollout.plan import Stage
-from core.simulation.harm import Harm
-from core.simulation.population import COHORT, Population
+from core.simulation.harm import SimulatedHarm
+from core.simulation.population import COHORT_SHARE, Population
 from core.simulation.tally import Tally
-from core.simulation.traffic import MOST, NEW_ERROR
+from core.simulation.traffic import MAX_DRAWN_REQUESTS, NEW_ERROR
 from core.stats.checked import Array
 
 DAY = 86_400.0
-PROFILES = 60  # most frequent segment combinations that are distinguished
+MAX_PROFILES = 60  # most frequent segment combinations that are distinguished
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +53,7 @@ class Recording:
         return int(self.begins[-1])
 
 
-def recording(observations: Iterable[Observation]) -> Recording:
+def build_recording(observations: Iterable[Observation]) -> Recording:
     """Build a recording from the observations of one surface, whatever their arm. ValueError if there are too few."""
     rows = sorted(observations, key=lambda one: one.unit)
     requests = [counts_as_request(row.readings) or row.error_category is not None for row in rows]
@@ -69,31 +69,36 @@ def recording(observations: Iterable[Observation]) -> Recording:
         category=np.array([names.index(row.error_category) if row.error_category else -1 for row in rows]),
         categories=tuple(names),
         segments=tuple(dict(row.segments) for row in rows),
-        daily_requests=_pace([row.at for row in rows], sum(requests)),
+        daily_requests=_requests_per_day([row.at for row in rows], sum(requests)),
     )
 
 
-def as_recorded(known: Known, recording: Recording) -> Known:
+def known_from_recording(known: KnownTraffic, recording: Recording) -> KnownTraffic:
     """Known traffic with the levels and, if it has a time span, the pace of a recording."""
     found = {}
     for metric, column in recording.columns.items():
         entry, have = CATALOGUE[metric], column[~np.isnan(column)]
         level = float(np.quantile(have, entry.quantile) if entry.quantile is not None else have.mean())
-        if entry.kind is Kind.COUNT:
+        if entry.kind is MetricKind.COUNT:
             level = float(have.sum()) / max(int(recording.request.sum()), 1)
         if level > 0:
-            found[metric] = replace(known.level(metric), level=level)
+            found[metric] = replace(known.level_of(metric), level=level)
     known = replace(known, levels={**known.levels, **found}, measured="the recording", metrics=frozenset(found))
     pace = recording.daily_requests
-    return known if pace is None else known.at_pace(pace, "the recording's own pace")
+    return known if pace is None else known.with_pace(pace, "the recording's own pace")
 
 
-class Replay:
+class RecordedTraffic:
     """Traffic of one simulated rollout from resampled units. Source: cluster bootstrap (Davison and Hinkley 1997,
     3.8)."""
 
     def __init__(
-        self, recording: Recording, daily_requests: float, cuts: Sequence[str], harm: Harm | None, chance: Generator
+        self,
+        recording: Recording,
+        daily_requests: float,
+        cuts: Sequence[str],
+        harm: SimulatedHarm | None,
+        chance: Generator,
     ) -> None:
         self.pace, self._harm, self._chance, self._recording = daily_requests, harm, chance, recording
         drawn = chance.integers(0, recording.units, recording.units)
@@ -101,12 +106,12 @@ class Replay:
         self._user = np.repeat(np.arange(recording.units), lengths)
         within = np.arange(len(self._user)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
         self._row = recording.begins[drawn][self._user] + within
-        names, profile = _profiles(recording, cuts)
+        names, profile = _group_profiles(recording, cuts)
         size = recording.units
         self.population = Population(
             position=chance.random(size),
             place=chance.integers(0, BUCKETS, size),
-            member=chance.random(size) < COHORT,
+            member=chance.random(size) < COHORT_SHARE,
             activity=lengths / lengths.sum(),
             profiles=names,
             people=size,
@@ -119,26 +124,26 @@ class Replay:
         self._stage = -1
         self._after_cohort = False
 
-    def enter(self, index: int, stage: Stage, control: str) -> None:
+    def enter_stage(self, index: int, stage: Stage, control: str) -> None:
         """Start a stage: assign the users to its arms. Nobody has been seen in it yet."""
-        canary, rest = self.population.arms(stage, control, after_cohort=self._after_cohort)
+        canary, rest = self.population.assign_arms(stage, control, after_cohort=self._after_cohort)
         self._after_cohort = self._after_cohort or stage.where is not None
         self._arms, self._stage = {CANARY: canary, CONTROL: rest}, index
         self._seen = np.zeros(self.population.size, dtype=bool)
 
-    def arrive(self, tally: Tally, days: float) -> None:
+    def add_arrivals(self, tally: Tally, days: float) -> None:
         """Draw random rows for this many days and count each in the arm of its unit."""
-        expected = min(self._rows_a_day * days, 2.0 * MOST)
+        expected = min(self._rows_a_day * days, 2.0 * MAX_DRAWN_REQUESTS)
         chosen = self._chance.integers(0, len(self._row), self._chance.poisson(expected))
         user = self._user[chosen]
         self._seen[user] = True
         for arm, members in self._arms.items():
             here = chosen[members[user]]
-            self._count(tally, arm, self._row[here], self._place[here])
+            self._count_rows(tally, arm, self._row[here], self._place[here])
         seen = {arm: int((self._seen & members).sum()) for arm, members in self._arms.items()}
-        tally.expose(self._stage, seen[CANARY], seen[CONTROL])
+        tally.set_exposures(self._stage, seen[CANARY], seen[CONTROL])
 
-    def _count(self, tally: Tally, arm: str, row: NDArray[np.int64], place: NDArray[np.int64]) -> None:
+    def _count_rows(self, tally: Tally, arm: str, row: NDArray[np.int64], place: NDArray[np.int64]) -> None:
         recording, stage, places = self._recording, self._stage, tally.places
         request = recording.request[row]
         ones = np.bincount(place[request], minlength=places).astype(float)
@@ -149,29 +154,29 @@ class Replay:
             known = ~np.isnan(values)
             values, at = values[known], place[known]
             if harm is not None and harm.metric == metric:
-                values, at = self._harmed(metric, harm, values, at)
-            if is_value(metric):
+                values, at = self._apply_harm(metric, harm, values, at)
+            if has_amounts(metric):
                 tally.add_values(stage, arm, metric, at, values)
             else:
                 weight = np.bincount(at, minlength=places).astype(float)
                 tally.add(stage, arm, metric, weight, np.bincount(at, values, places).astype(float))
         for number, name in enumerate(recording.categories):
             came = np.bincount(place[recording.category[row] == number], minlength=places).astype(float)
-            tally.add(stage, arm, CATEGORY + name, came, came)
-        if harm is not None and harm.metric == CATEGORIES:
+            tally.add(stage, arm, CATEGORY_PREFIX + name, came, came)
+        if harm is not None and harm.metric == NEW_CATEGORY_METRIC:
             failed = self._chance.binomial(ones.astype(np.int64), min(harm.shift, 1.0)).astype(float)
-            tally.add(stage, arm, CATEGORY + NEW_ERROR, failed, failed)
+            tally.add(stage, arm, CATEGORY_PREFIX + NEW_ERROR, failed, failed)
 
-    def _harmed(
-        self, metric: str, harm: Harm, values: Array, place: NDArray[np.int64]
+    def _apply_harm(
+        self, metric: str, harm: SimulatedHarm, values: Array, place: NDArray[np.int64]
     ) -> tuple[Array, NDArray[np.int64]]:
-        if is_value(metric):
+        if has_amounts(metric):
             return values * harm.ratio, place
-        if CATALOGUE[metric].kind is Kind.COUNT:
+        if CATALOGUE[metric].kind is MetricKind.COUNT:
             times = self._chance.poisson(harm.ratio, len(values))
             return np.repeat(values, times), np.repeat(place, times)
         level = float(np.nanmean(self._recording.columns[metric]))
-        goal = float(harm.on_rates(np.array(level)))
+        goal = float(harm.apply_to_rates(np.array(level)))
         if goal >= level:
             return values + (1 - values) * (
                 self._chance.random(len(values)) < (goal - level) / max(1 - level, 1e-12)
@@ -179,17 +184,19 @@ class Replay:
         return values * (self._chance.random(len(values)) >= (level - goal) / level), place
 
 
-def _profiles(recording: Recording, cuts: Sequence[str]) -> tuple[tuple[Mapping[str, str], ...], NDArray[np.int64]]:
+def _group_profiles(
+    recording: Recording, cuts: Sequence[str]
+) -> tuple[tuple[Mapping[str, str], ...], NDArray[np.int64]]:
     """(most frequent segment combinations, index of each row's). Rare ones only count in the overall comparison."""
     seen = [tuple((cut, row[cut]) for cut in cuts if cut in row) for row in recording.segments]
     counts: dict[tuple[tuple[str, str], ...], int] = {}
     for one in seen:
         counts[one] = counts.get(one, 0) + 1
-    kept = [(), *(one for one in sorted(counts, key=lambda x: (-counts[x], x))[:PROFILES] if one)]
+    kept = [(), *(one for one in sorted(counts, key=lambda x: (-counts[x], x))[:MAX_PROFILES] if one)]
     numbers = {one: number for number, one in enumerate(kept)}
     return tuple(dict(one) for one in kept), np.array([numbers.get(one, 0) for one in seen], dtype=np.int64)
 
 
-def _pace(moments: Sequence[datetime], requests: int) -> float | None:
+def _requests_per_day(moments: Sequence[datetime], requests: int) -> float | None:
     span = (max(moments) - min(moments)).total_seconds()
     return requests * DAY / span if span > 0 else None

@@ -7,44 +7,44 @@ from typing import Protocol
 
 from core.judging.judge import judge
 from core.judging.look import caps
-from core.judging.look.look import Look, reduce
+from core.judging.look.look import Look, take_look
 from core.judging.model.judgement import Judgement
 from core.judging.model.question import Question
-from core.judging.model.state import State as Memory
+from core.judging.model.state import JudgingState
 from core.judging.model.verdict import RollBack
 from core.judging.verdict import detectability
 from core.rollout import commands as c
 from core.rollout import gates, holds
 from core.rollout.events import BlindSpotsAccepted
-from core.rollout.model import Rollout, StageSpan, State
+from core.rollout.judging_question import build_question
+from core.rollout.model import Rollout, RolloutState, StageSpan
 from core.rollout.plan import Plan, Stage
-from core.rollout.policy import BUILT_IN, Policy
-from core.rollout.questions import ask
-from core.rollout.ticking import is_ready
+from core.rollout.policy import DEFAULT_POLICY, Policy
+from core.rollout.time_steps import is_ready_to_leave
 from core.simulation.population import Population
 from core.simulation.tally import Tally
 
 START = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 TICK = timedelta(seconds=10)
 """Shortest time between looks; a real rollout is looked at this often throughout."""
-FEWEST = 6  # looks per stage at least
+MIN_LOOKS = 6  # looks per stage at least
 
 
-class Source(Protocol):
+class TrafficSource(Protocol):
     """Source of simulated requests: synthetic or recorded traffic."""
 
     pace: float
     population: Population
 
-    def enter(self, index: int, stage: Stage, control: str) -> None:
+    def enter_stage(self, index: int, stage: Stage, control: str) -> None:
         """Start a stage: assign the users to its arms."""
 
-    def arrive(self, tally: Tally, days: float) -> None:
+    def add_arrivals(self, tally: Tally, days: float) -> None:
         """Count in `tally` what comes in during this many days."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stop:
+class SimulatedStop:
     """A rollback or a hold of a simulated run: the metric, the stage, and what had been exposed by then.
 
     `after` is the time since anybody was first served the new version.
@@ -58,73 +58,75 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
+class SimulatedRun:
     """Result of one run.
 
     `held` is the first hold, which the simulation sets aside at once. `undecided` are the stages that reached their
     longest hold. `lasted` is the total time that anybody was served the new version.
     """
 
-    rollback: Stop | None
-    held: Stop | None
+    rollback: SimulatedStop | None
+    held: SimulatedStop | None
     undecided: tuple[str, ...]
     lasted: timedelta
 
 
-def play(plan: Plan, source: Source, tally: Tally, *, looks: int, policy: Policy = BUILT_IN) -> Run:
+def simulate_rollout(
+    plan: Plan, source: TrafficSource, tally: Tally, *, looks: int, policy: Policy = DEFAULT_POLICY
+) -> SimulatedRun:
     """Simulate the plan once.
 
     Offline gates count as passed, approvals as given and holds as set aside at once, and blind spots at the longest
     hold as accepted.
     """
-    stages = [(index, stage) for index, stage in enumerate(plan.stages) if stage.exposes]
-    each = max(FEWEST, round(looks / max(len(stages), 1)))
-    rollout = _started(plan)
-    memory = Memory()
+    stages = [(index, stage) for index, stage in enumerate(plan.stages) if stage.has_exposure]
+    each = max(MIN_LOOKS, round(looks / max(len(stages), 1)))
+    rollout = _build_started_rollout(plan)
+    memory = JudgingState()
     at = START
-    held: Stop | None = None
+    held: SimulatedStop | None = None
     undecided: list[str] = []
     for index, stage in stages:
         rollout = replace(rollout, spans=(*rollout.spans, StageSpan(index=index, since=at)))
-        source.enter(index, stage, plan.control)
+        source.enter_stage(index, stage, plan.control)
         began = at
-        for after, last in moments(stage, source.pace, each):
-            source.arrive(tally, (began + after - at) / timedelta(days=1))
+        for after, last in schedule_looks(stage, source.pace, each):
+            source.add_arrivals(tally, (began + after - at) / timedelta(days=1))
             at = began + after
-            question = ask(rollout, TICK)
+            question = build_question(rollout, TICK)
             sums = tally.sums
-            look = reduce(question, sums, memory, at)
+            look = take_look(question, sums, memory, at)
             found = judge(question, look, memory)
             memory = found.state
-            tally.caps = {**tally.caps, **caps.frozen(question, sums)}
+            tally.caps = {**tally.caps, **caps.freeze_caps(question, sums)}
             rollout = replace(rollout, caps=dict(tally.caps))
             if isinstance(found.verdict, RollBack):
-                stop = _stop(found.verdict.findings[0].metric, at, stage, found)
-                return Run(rollback=stop, held=held, undecided=tuple(undecided), lasted=at - START)
-            if (hold := holds.asked_for(rollout, found.verdict)) is not None and hold.key != holds.NO_DATA:
+                stop = _build_stop(found.verdict.findings[0].metric, at, stage, found)
+                return SimulatedRun(rollback=stop, held=held, undecided=tuple(undecided), lasted=at - START)
+            if (hold := holds.hold_for_verdict(rollout, found.verdict)) is not None and hold.key != holds.NO_DATA:
                 rollout = replace(rollout, overridden=rollout.overridden | {hold.key})
                 name = hold.findings[0].metric if hold.findings else hold.key
-                held = held or _stop(name, at, stage, found)
-            seen = look_result(found, question, look)
-            rollout = replace(rollout, sighted=rollout.sighted_with(seen.blind))
-            if is_ready(rollout, seen, at, policy):
+                held = held or _build_stop(name, at, stage, found)
+            seen = build_look_result(found, question, look)
+            rollout = replace(rollout, sighted=rollout.detectable_limit_keys(seen.blind))
+            if is_ready_to_leave(rollout, seen, at, policy):
                 break
             if last:
                 undecided.append(stage.name)
-                spots = gates.keeps(rollout, seen.blind, policy)
+                spots = gates.find_blocking_blind_spots(rollout, seen.blind, policy)
                 accepted = BlindSpotsAccepted(by="", reason="", stage=stage.name, lasting=True, spots=spots)
                 rollout = replace(rollout, accepted=(*rollout.accepted, accepted))
-    return Run(rollback=None, held=held, undecided=tuple(undecided), lasted=at - START)
+    return SimulatedRun(rollback=None, held=held, undecided=tuple(undecided), lasted=at - START)
 
 
-def moments(stage: Stage, pace: float, looks: int) -> Iterator[tuple[timedelta, bool]]:
+def schedule_looks(stage: Stage, pace: float, looks: int) -> Iterator[tuple[timedelta, bool]]:
     """Yield (time since the stage began, whether it is the last) for the looks at a stage.
 
     Looks are denser at the beginning, where gross harm shows, and again right after the hold.
     """
     sampled = timedelta(days=stage.min_samples / (pace * stage.percent / 100)) if pace > 0 else timedelta(0)
     hold = max(stage.min_hold, min(sampled, stage.max_hold or sampled), TICK)
-    longest = max(stage.longest, hold)
+    longest = max(stage.longest_hold, hold)
     found: list[timedelta] = []
     for number in range(1, looks + 1):
         at = max(hold * (number / looks) ** 2, TICK * number)
@@ -140,7 +142,7 @@ def moments(stage: Stage, pace: float, looks: int) -> Iterator[tuple[timedelta, 
         yield at, at == found[-1]
 
 
-def look_result(found: Judgement, question: Question, look: Look) -> c.LookResult:
+def build_look_result(found: Judgement, question: Question, look: Look) -> c.LookResult:
     """Convert a judgement to the input of the rollout's decisions. Nothing is recorded, so its digests are empty."""
     return c.LookResult(
         judgement=found,
@@ -149,11 +151,11 @@ def look_result(found: Judgement, question: Question, look: Look) -> c.LookResul
         state_before="",
         looks="",
         state_after="",
-        blind=detectability.blind_spots(question, look, found.state),
+        blind=detectability.find_blind_spots(question, look, found.state),
     )
 
 
-def _started(plan: Plan) -> Rollout:
+def _build_started_rollout(plan: Plan) -> Rollout:
     nothing: Mapping[str, str] = {}
     return Rollout(
         id="simulated",
@@ -161,15 +163,15 @@ def _started(plan: Plan) -> Rollout:
         fingerprint="",
         from_content=nothing,
         to_content=nothing,
-        state=State.RUNNING,
+        state=RolloutState.RUNNING,
         planned_at=START,
         planned_by="",
         started_at=START,
     )
 
 
-def _stop(metric: str, at: datetime, stage: Stage, found: Judgement) -> Stop:
-    return Stop(
+def _build_stop(metric: str, at: datetime, stage: Stage, found: Judgement) -> SimulatedStop:
+    return SimulatedStop(
         metric=metric,
         after=at - START,
         stage=stage.name,

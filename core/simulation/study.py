@@ -5,21 +5,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.files.foresight.known_traffic import Known
-from core.judging.model.evidence import derived_metrics
-from core.judging.model.limits import Role
+from core.files.foresight.known_traffic import KnownTraffic
+from core.judging.model.evidence import exceedance_thresholds
+from core.judging.model.limits import LimitRole
 from core.metrics.catalogue import CATALOGUE
 from core.metrics.typical import TYPICAL
 from core.rollout.plan import Plan
-from core.rollout.policy import BUILT_IN, Policy
+from core.rollout.policy import DEFAULT_POLICY, Policy
 from core.simulation import report
-from core.simulation.harm import Harm
-from core.simulation.population import populate
-from core.simulation.recorded import Recording, Replay
-from core.simulation.report import Found, Harmless
-from core.simulation.run import Run, Source, play
+from core.simulation.harm import SimulatedHarm
+from core.simulation.population import draw_population
+from core.simulation.recorded import RecordedTraffic, Recording
+from core.simulation.report import HarmlessSummary, HarmSummary
+from core.simulation.run import SimulatedRun, TrafficSource, simulate_rollout
 from core.simulation.tally import Tally
-from core.simulation.traffic import ICC, Traffic
+from core.simulation.traffic import ICC, SyntheticTraffic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,54 +30,54 @@ class Study:
     """
 
     plan: Plan
-    known: Known
-    harms: tuple[Harm, ...]
+    known: KnownTraffic
+    harms: tuple[SimulatedHarm, ...]
     runs: int = 40
     looks: int = 60
     seed: int = 1
     icc: float = ICC
     recording: Recording | None = None
-    policy: Policy = BUILT_IN
+    policy: Policy = DEFAULT_POLICY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class StudyResult:
     """Summary of a study: the runs without harm, and those with each harm in the order of the study."""
 
-    harmless: Harmless
-    harms: tuple[Found, ...]
+    harmless: HarmlessSummary
+    harms: tuple[HarmSummary, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
+class StudyTask:
     """One run of a study: index of the harm (-1 for none) and number of the run."""
 
     harm: int
     number: int
 
 
-def tasks(study: Study) -> list[Task]:
+def list_tasks(study: Study) -> list[StudyTask]:
     """All runs of a study, those without harm first."""
-    return [Task(harm=harm, number=n) for harm in range(-1, len(study.harms)) for n in range(study.runs)]
+    return [StudyTask(harm=harm, number=n) for harm in range(-1, len(study.harms)) for n in range(study.runs)]
 
 
-def carry_out(study: Study, task: Task) -> Run:
+def run_task(study: Study, task: StudyTask) -> SimulatedRun:
     """Simulate one run. Its randomness depends only on seed and task, so runs may be carried out in any order."""
     chance = np.random.default_rng([study.seed, task.harm + 1, task.number])
     harm = study.harms[task.harm] if task.harm >= 0 else None
     pace = study.known.daily_requests
     assert pace is not None, "a study is made once the pace is known"
-    source: Source
+    source: TrafficSource
     if study.recording is not None:
-        source = Replay(study.recording, pace, study.plan.segments, harm, chance)
+        source = RecordedTraffic(study.recording, pace, study.plan.segments, harm, chance)
     else:
-        population = populate(pace, study.plan.segments, chance)
-        source = Traffic(study.known, reported(study), population, harm, chance, study.icc)
-    tally = Tally(source.population.profiles, derived_metrics(study.plan.limits))
-    return play(study.plan, source, tally, looks=study.looks, policy=study.policy)
+        population = draw_population(pace, study.plan.segments, chance)
+        source = SyntheticTraffic(study.known, list_reported_metrics(study), population, harm, chance, study.icc)
+    tally = Tally(source.population.profiles, exceedance_thresholds(study.plan.limits))
+    return simulate_rollout(study.plan, source, tally, looks=study.looks, policy=study.policy)
 
 
-def reported(study: Study) -> tuple[str, ...]:
+def list_reported_metrics(study: Study) -> tuple[str, ...]:
     """Metrics that the simulated applications report: those of limits, expectations and harms, and measured ones."""
     named = [limit.metric for limit in study.plan.limits] + [one.metric for one in study.plan.expectations]
     named += [metric for stage in study.plan.stages for metric in stage.decide_on]
@@ -87,28 +87,30 @@ def reported(study: Study) -> tuple[str, ...]:
     return tuple(metric for metric in CATALOGUE if metric in named and metric in TYPICAL)
 
 
-def summed_up(study: Study, runs: Iterable[tuple[Task, Run]]) -> Outcome:
+def summarise_study(study: Study, runs: Iterable[tuple[StudyTask, SimulatedRun]]) -> StudyResult:
     """Summarise the runs of all tasks, given in any order."""
-    by_harm: dict[int, list[tuple[int, Run]]] = {}
+    by_harm: dict[int, list[tuple[int, SimulatedRun]]] = {}
     for task, run in runs:
         by_harm.setdefault(task.harm, []).append((task.number, run))
     ordered = {harm: [run for _, run in sorted(of, key=lambda x: x[0])] for harm, of in by_harm.items()}
-    return Outcome(
-        harmless=report.harmless(ordered[-1]),
+    return StudyResult(
+        harmless=report.summarise_harmless(ordered[-1]),
         harms=tuple(
-            report.found(harm, ordered[number], by_hold=not _rolls_back(study.plan, harm.metric))
+            report.summarise_harm(harm, ordered[number], by_hold=not _has_rollback_limit(study.plan, harm.metric))
             for number, harm in enumerate(study.harms)
         ),
     )
 
 
-def carried_out(study: Study, told: Callable[[Task], None] = lambda task: None) -> Iterator[tuple[Task, Run]]:
+def run_study(
+    study: Study, on_done: Callable[[StudyTask], None] = lambda task: None
+) -> Iterator[tuple[StudyTask, SimulatedRun]]:
     """Run all tasks one after the other; `on_done` is called after each."""
-    for task in tasks(study):
-        yield task, carry_out(study, task)
-        told(task)
+    for task in list_tasks(study):
+        yield task, run_task(study, task)
+        on_done(task)
 
 
-def _rolls_back(plan: Plan, metric: str) -> bool:
-    limits: Sequence[str] = [one.metric for one in plan.limits if one.acts and one.role is Role.ROLLBACK]
+def _has_rollback_limit(plan: Plan, metric: str) -> bool:
+    limits: Sequence[str] = [one.metric for one in plan.limits if one.can_act and one.role is LimitRole.ROLLBACK]
     return metric in limits

@@ -12,13 +12,13 @@ from core.judging.model.evidence import (
     CONTROL,
     EVERYONE,
     REQUESTS,
-    Bucketed,
+    BucketSums,
     CellKey,
-    Sums,
-    capped,
-    counter,
+    EvidenceSums,
+    capped_cell,
+    exceedance_cell,
 )
-from core.metrics.catalogue import CATALOGUE, Kind
+from core.metrics.catalogue import CATALOGUE, MetricKind
 from core.stats import quantile
 from core.stats.checked import Array
 
@@ -38,8 +38,8 @@ class Tally:
         self.places = len(profiles) * BUCKETS
         self._thresholds = thresholds
         self._segments = [(EVERYONE, np.arange(len(profiles)))] + [
-            (name, np.array([i for i, profile in enumerate(profiles) if name in _names(profile)]))
-            for name in sorted({name for profile in profiles for name in _names(profile)})
+            (name, np.array([i for i, profile in enumerate(profiles) if name in _segment_names(profile)]))
+            for name in sorted({name for profile in profiles for name in _segment_names(profile)})
         ]
         self._cells: dict[CellKey, Array] = {}  # (2, 256): weight, value
         self._histograms: dict[CellKey, Counter[int]] = {}
@@ -59,45 +59,47 @@ class Tally:
         """Add single readings of a mean or quantile, each with its place: raw, capped, as exceedances and in bins."""
         if len(values) == 0:
             return
-        weight = self._at(place)
-        self.add(stage, arm, metric, weight, self._at(place, values))
+        weight = self._sum_by_place(place)
+        self.add(stage, arm, metric, weight, self._sum_by_place(place, values))
         for threshold in self._thresholds.get(metric, ()):
-            self.add(stage, arm, counter(metric, threshold), weight, self._at(place, values > threshold))
+            self.add(
+                stage, arm, exceedance_cell(metric, threshold), weight, self._sum_by_place(place, values > threshold)
+            )
         cap = self.caps.get(metric)
         if cap is not None:
-            self.add(stage, arm, capped(metric, cap), weight, self._at(place, np.minimum(values, cap)))
-            self.add(stage, arm, counter(metric, cap), weight, self._at(place, values > cap))
-        if CATALOGUE[metric].kind is Kind.QUANTILE:
-            self._bin(stage, arm, metric, place, values, self._segments)
+            self.add(stage, arm, capped_cell(metric, cap), weight, self._sum_by_place(place, np.minimum(values, cap)))
+            self.add(stage, arm, exceedance_cell(metric, cap), weight, self._sum_by_place(place, values > cap))
+        if CATALOGUE[metric].kind is MetricKind.QUANTILE:
+            self._add_to_histograms(stage, arm, metric, place, values, self._segments)
         elif cap is None:
-            self._bin(stage, arm, metric, place, values, self._segments[:1])
+            self._add_to_histograms(stage, arm, metric, place, values, self._segments[:1])
 
-    def expose(self, stage: int, canary: int, control: int) -> None:
+    def set_exposures(self, stage: int, canary: int, control: int) -> None:
         """Set the number of distinct users that each arm of a stage has seen so far."""
         self.exposures[stage, CANARY] = canary
         self.exposures[stage, CONTROL] = control
 
-    def requests(self, stage: int, arm: str) -> float:
+    def count_requests(self, stage: int, arm: str) -> float:
         """Number of requests in an arm of a stage so far."""
         have = self._cells.get(CellKey(stage=stage, arm=arm, segment=EVERYONE, metric=REQUESTS))
         return 0.0 if have is None else float(have[0].sum())
 
     @property
-    def sums(self) -> Sums:
+    def sums(self) -> EvidenceSums:
         """Everything counted so far, in the form the engine reads."""
-        return Sums(
-            cells={key: Bucketed(weight=both[0], value=both[1]) for key, both in self._cells.items()},
+        return EvidenceSums(
+            cells={key: BucketSums(weight=both[0], value=both[1]) for key, both in self._cells.items()},
             histograms=self._histograms,
             first_exposures=self.exposures,
         )
 
-    def _at(self, place: Ints, values: Array | NDArray[np.bool_] | None = None) -> Array:
+    def _sum_by_place(self, place: Ints, values: Array | NDArray[np.bool_] | None = None) -> Array:
         return np.bincount(place, values, self.places).astype(np.float64)
 
-    def _bin(
+    def _add_to_histograms(
         self, stage: int, arm: str, metric: str, place: Ints, values: Array, segments: Sequence[tuple[str, Ints]]
     ) -> None:
-        bins = quantile.bins_of(values)
+        bins = quantile.bin_indices(values)
         low = int(bins.min())
         width = int(bins.max()) - low + 1
         by_profile = np.bincount(
@@ -111,5 +113,5 @@ class Tally:
                 have[position + low] += int(counted[position])
 
 
-def _names(profile: Mapping[str, str]) -> set[str]:
+def _segment_names(profile: Mapping[str, str]) -> set[str]:
     return {f"{name}={value}" for name, value in profile.items()}

@@ -6,10 +6,10 @@ import numpy as np
 
 from core.stats import checked, projection
 
-PRICE = 1.1  # factor over log(1/alpha) / growth for not knowing the rates; measured at 1.02 to 1.1
+MIXTURE_COST = 1.1  # factor over log(1/alpha) / growth for not knowing the rates; measured at 1.02 to 1.1
 
 
-def canary_trials(
+def noninferiority_canary_trials(
     control_rate: float, *, side: checked.Side, ratio: float, shift: float, canary_share: float, alpha: float = 0.05
 ) -> float:
     """Expected canary trials until H0 is rejected at `alpha` if both arms have `control_rate`.
@@ -17,8 +17,8 @@ def canary_trials(
     H0 as in `proportion.log_e_two_sample`: canary >= ratio * control + shift for `side="less"`. Infinite where equal
     rates lie inside H0. ValueError outside (0, 1). Source: log(1/alpha) over the Kullback-Leibler distance to H0.
     """
-    p = checked.level("control_rate", control_rate)
-    share = checked.level("canary_share", canary_share)
+    p = checked.check_probability("control_rate", control_rate)
+    share = checked.check_probability("canary_share", canary_share)
     line = ratio * p + shift
     if (line <= p) if side == "less" else (line >= p):
         return inf
@@ -27,15 +27,17 @@ def canary_trials(
     one = np.ones(1)
     weight_C = (1 - share) / share
     y, x = projection.nearest_null(p * one, p * one, one, weight_C * one, ratio=ratio, shift=shift, where=one > 0)
-    gain = _divergence(p, float(y[0])) + weight_C * _divergence(p, float(x[0]))
-    return PRICE * log(1 / checked.level("alpha", alpha)) / gain if gain > 0 else inf
+    gain = _kl_divergence(p, float(y[0])) + weight_C * _kl_divergence(p, float(x[0]))
+    return MIXTURE_COST * log(1 / checked.check_probability("alpha", alpha)) / gain if gain > 0 else inf
 
 
-def one_sample_trials(rate: float, *, bound: float, alpha: float = 0.05) -> float:
+def noninferiority_trials_against(rate: float, *, bound: float, alpha: float = 0.05) -> float:
     """Expected trials until H0 p >= bound is rejected at `alpha` if the rate is `rate`; infinite if rate >= bound."""
-    p, edge = checked.level("rate", rate), checked.level("bound", bound)
-    return PRICE * log(1 / checked.level("alpha", alpha)) / _divergence(p, edge) if p < edge else inf
+    p, edge = checked.check_probability("rate", rate), checked.check_probability("bound", bound)
+    return (
+        MIXTURE_COST * log(1 / checked.check_probability("alpha", alpha)) / _kl_divergence(p, edge) if p < edge else inf
+    )
 
 
-def _divergence(p: float, q: float) -> float:
+def _kl_divergence(p: float, q: float) -> float:
     return p * log(p / q) + (1 - p) * log((1 - p) / (1 - q))

@@ -36,12 +36,14 @@ def log_e_two_sided(z: ArrayLike, information: ArrayLike) -> Array:
     return np.asarray(score**2 * r / (1 + r) / 2 - np.log1p(r) / 2, dtype=np.float64)
 
 
-def interval(estimate: float, standard_error: float, *, tau: float, alpha: float = 0.05) -> tuple[float, float]:
+def confidence_sequence(
+    estimate: float, standard_error: float, *, tau: float, alpha: float = 0.05
+) -> tuple[float, float]:
     """Confidence sequence (low, high) of an effect at level 1 - alpha: the values that `log_e_two_sided` never rejects.
 
     Half-width SE * sqrt((1+r)/r * (ln(1+r) - 2 ln alpha)), r = tau^2/SE^2. ValueError unless SE and tau are positive.
     """
-    checked.level("alpha", alpha)
+    checked.check_probability("alpha", alpha)
     if not (standard_error > 0 and tau > 0 and np.isfinite([estimate, standard_error, tau]).all()):
         raise ValueError("an interval needs a finite estimate and a positive standard error and tau")
     r = (tau / standard_error) ** 2
@@ -58,13 +60,13 @@ def contrast(canary: ArrayLike, control: ArrayLike, *, ratio: float = 1.0, shift
     move between arms and correlated requests are accounted for. ValueError on NaN, negative weights, other shapes.
     Source: stratified ratio estimator with a cluster jackknife linearisation (Cochran 1977, chapter 6).
     """
-    levels = stratified(canary, control)
+    levels = stratify_levels(canary, control)
     if not (np.isfinite(ratio) and np.isfinite(shift)) or ratio <= 0:
         raise ValueError(f"ratio must be above 0 and shift finite, not {ratio} and {shift}")
-    return levels.canary - ratio * levels.control - shift, levels.error(ratio)
+    return levels.canary - ratio * levels.control - shift, levels.standard_error(ratio)
 
 
-class Levels:
+class StratifiedLevels:
     """Both arms' stratified levels, shape (...), and their residuals per bucket, shape (..., buckets).
 
     `known` is False where no stage has both arms.
@@ -77,25 +79,25 @@ class Levels:
         self.control, self.control_residual = control
         self.known = known
 
-    def error(self, ratio: float = 1.0) -> Array:
+    def standard_error(self, ratio: float = 1.0) -> Array:
         """Standard error of canary - ratio * control, as in `contrast`; inf where it is unknown."""
-        return _error(self.canary_residual - ratio * self.control_residual, self.known)
+        return _bucket_standard_error(self.canary_residual - ratio * self.control_residual, self.known)
 
 
-def stratified(canary: ArrayLike, control: ArrayLike) -> Levels:
+def stratify_levels(canary: ArrayLike, control: ArrayLike) -> StratifiedLevels:
     """Level of each arm over the stages in which both have weight, with the stage weights of `contrast`."""
     T, C = _bucket_sums("canary", canary), _bucket_sums("control", control)
-    T, C = checked.together({"canary": T, "control": C})
+    T, C = checked.broadcast_together({"canary": T, "control": C})
     x_T, x_C = T[..., 0].sum(axis=-1), C[..., 0].sum(axis=-1)
     both = (x_T > 0) & (x_C > 0)
     with np.errstate(all="ignore"):
         w = np.where(both, x_T * x_C / (x_T + x_C), 0.0)
         share = np.where(both, w / w.sum(axis=-1, keepdims=True), 0.0)
     known = both.any(axis=-1)
-    return Levels(_weighted(T, x_T, share, known), _weighted(C, x_C, share, known), known)
+    return StratifiedLevels(_weighted_level(T, x_T, share, known), _weighted_level(C, x_C, share, known), known)
 
 
-def level(arm: ArrayLike) -> tuple[Array, Array]:
+def pooled_level(arm: ArrayLike) -> tuple[Array, Array]:
     """(level, standard error), shape (...), of one arm's sum Y / sum X, pooled over stages.
 
     `arm` has shape (..., stages, buckets, 2). Without any weight the result is (nan, inf).
@@ -103,11 +105,11 @@ def level(arm: ArrayLike) -> tuple[Array, Array]:
     pooled = _bucket_sums("arm", arm).sum(axis=-3, keepdims=True)
     weight = pooled[..., 0].sum(axis=-1)
     known = (weight > 0).any(axis=-1)
-    value, residual = _weighted(pooled, weight, (weight > 0).astype(np.float64), known)
-    return value, _error(residual, known)
+    value, residual = _weighted_level(pooled, weight, (weight > 0).astype(np.float64), known)
+    return value, _bucket_standard_error(residual, known)
 
 
-def _weighted(sums: Array, weight: Array, share: Array, known: Array) -> tuple[Array, Array]:
+def _weighted_level(sums: Array, weight: Array, share: Array, known: Array) -> tuple[Array, Array]:
     X, Y = sums[..., 0], sums[..., 1]
     with np.errstate(all="ignore"):
         rate = np.where(weight > 0, Y.sum(axis=-1) / weight, 0.0)
@@ -116,14 +118,14 @@ def _weighted(sums: Array, weight: Array, share: Array, known: Array) -> tuple[A
     return value, np.einsum("...s,...sb->...b", pull, Y) - np.einsum("...s,...sb->...b", pull * rate, X)
 
 
-def _error(residual: Array, known: Array) -> Array:
+def _bucket_standard_error(residual: Array, known: Array) -> Array:
     buckets = residual.shape[-1]
     variance = buckets / (buckets - 1) * (residual**2).sum(axis=-1)
     return np.where(known, np.sqrt(variance), np.inf)
 
 
 def _bucket_sums(name: str, value: ArrayLike) -> Array:
-    array = checked.finite(name, value)
+    array = checked.check_finite(name, value)
     if array.ndim < 3 or array.shape[-1] != 2 or array.shape[-2] < 2:
         raise ValueError(f"{name} must have shape (..., stages, at least 2 buckets, 2), not {array.shape}")
     if (array[..., 0] < 0).any():
@@ -132,4 +134,4 @@ def _bucket_sums(name: str, value: ArrayLike) -> Array:
 
 
 def _mixture_inputs(z: ArrayLike, information: ArrayLike) -> tuple[Array, Array]:
-    return checked.finite("z", z), checked.counts("information", information)
+    return checked.check_finite("z", z), checked.check_counts("information", information)

@@ -24,7 +24,7 @@ def log_start_weight(start: int) -> float:
     return -log(_WHOLE * reach) - 2 * log(log(reach))
 
 
-def advance(components: ArrayLike, gains: ArrayLike, *, forget: float, log_start: float | None) -> Array:
+def advance_mixture(components: ArrayLike, increments: ArrayLike, *, forget: float, log_start: float | None) -> Array:
     """The log components one tick later, elementwise: ln(((1 - forget) M + w) e^increment).
 
     `components` are the logs of M, -inf before the first start; `increments` is what the tick adds to the log
@@ -34,10 +34,10 @@ def advance(components: ArrayLike, gains: ArrayLike, *, forget: float, log_start
     that start later, with some weight discarded. ValueError on NaN, shapes that do not broadcast or a bad `forget`.
     Source: Shiryaev (1963) with a summable prior; e-detectors of Shin, Ramdas and Rinaldo (2024) without one.
     """
-    logs, added = checked.not_nan("components", components), checked.finite("gains", gains)
+    logs, added = checked.check_not_nan("components", components), checked.check_finite("gains", increments)
     if not 0 <= forget < 1:
         raise ValueError(f"forget must lie in [0, 1), not {forget}")
-    logs, added = checked.together({"components": logs, "gains": added})
+    logs, added = checked.broadcast_together({"components": logs, "gains": added})
     kept = logs + np.log1p(-forget)
     if log_start is not None:
         kept = np.logaddexp(kept, log_start)

@@ -13,17 +13,19 @@ from numpy.typing import ArrayLike
 from core.stats import checked
 from core.stats.checked import Array
 
-PRICE = 1.5  # factor over log(1/alpha) / growth for a mixture that does not know the effect; measured at 1.3 to 1.9
+MIXTURE_COST = (
+    1.5  # factor over log(1/alpha) / growth for a mixture that does not know the effect; measured at 1.3 to 1.9
+)
 HALVINGS = 60
 
 
 def growth(control_rate: ArrayLike, canary_rate: ArrayLike, canary_share: ArrayLike) -> Array:
     """Evidence in nats per canary trial if both rates are known: the KL divergence from the nearest equal pair."""
-    p_C, p_T = _levels("control_rate", control_rate), _levels("canary_rate", canary_rate)
-    share = _levels("canary_share", canary_share)
+    p_C, p_T = _check_probabilities("control_rate", control_rate), _check_probabilities("canary_rate", canary_rate)
+    share = _check_probabilities("canary_share", canary_share)
     controls = (1 - share) / share
     pooled = (p_T + controls * p_C) / (1 + controls)
-    return np.asarray(_divergence(p_T, pooled) + controls * _divergence(p_C, pooled), dtype=np.float64)
+    return np.asarray(_kl_divergence(p_T, pooled) + controls * _kl_divergence(p_C, pooled), dtype=np.float64)
 
 
 def canary_trials(
@@ -33,19 +35,21 @@ def canary_trials(
 
     `alpha` is the criterion's own share of the error. Source: log(1/alpha) / KL (Wald 1947) times `MIXTURE_COST`.
     """
-    return _until(growth(control_rate, canary_rate, canary_share), alpha)
+    return _trials_until(growth(control_rate, canary_rate, canary_share), alpha)
 
 
 def canary_trials_against(bound: ArrayLike, canary_rate: ArrayLike, *, alpha: ArrayLike = 0.05) -> Array:
     """Expected trials against a fixed rate, without control: log(1/alpha) / KL(canary, bound) times `MIXTURE_COST`."""
-    return _until(_divergence(_levels("canary_rate", canary_rate), _levels("bound", bound)), alpha)
+    return _trials_until(
+        _kl_divergence(_check_probabilities("canary_rate", canary_rate), _check_probabilities("bound", bound)), alpha
+    )
 
 
 def canary_units(deviation: ArrayLike, effect: ArrayLike, *, canary_share: ArrayLike, alpha: ArrayLike = 0.05) -> Array:
     """Expected canary units until a change of a mean is established; `deviation` is one unit's standard deviation."""
-    spread = _positive("deviation", deviation)
-    share = _levels("canary_share", canary_share)
-    return _until(checked.finite("effect", effect) ** 2 * (1 - share) / (2 * spread**2), alpha)
+    spread = _check_positive("deviation", deviation)
+    share = _check_probabilities("canary_share", canary_share)
+    return _trials_until(checked.check_finite("effect", effect) ** 2 * (1 - share) / (2 * spread**2), alpha)
 
 
 def time_until(trials: float, *, trials_per_hour: float) -> timedelta | None:
@@ -66,16 +70,18 @@ def smallest_noticeable(
     alpha: ArrayLike = 0.05,
 ) -> Array:
     """Smallest change of a rate (positive, in points) that is established within these canary trials; NaN if none."""
-    p_C = _levels("control_rate", control_rate)
-    return _smallest(p_C, trials, side, lambda rate: canary_trials(p_C, rate, canary_share=canary_share, alpha=alpha))
+    p_C = _check_probabilities("control_rate", control_rate)
+    return _bisect_smallest(
+        p_C, trials, side, lambda rate: canary_trials(p_C, rate, canary_share=canary_share, alpha=alpha)
+    )
 
 
 def smallest_noticeable_against(
     bound: ArrayLike, trials: ArrayLike, *, side: checked.Side, alpha: ArrayLike = 0.05
 ) -> Array:
     """Smallest distance beyond a fixed rate `bound` that is established within these trials; NaN if none."""
-    p = _levels("bound", bound)
-    return _smallest(p, trials, side, lambda rate: canary_trials_against(p, rate, alpha=alpha))
+    p = _check_probabilities("bound", bound)
+    return _bisect_smallest(p, trials, side, lambda rate: canary_trials_against(p, rate, alpha=alpha))
 
 
 def smallest_noticeable_mean(standard_error: ArrayLike, *, tau: ArrayLike, alpha: ArrayLike = 0.05) -> Array:
@@ -84,9 +90,9 @@ def smallest_noticeable_mean(standard_error: ArrayLike, *, tau: ArrayLike, alpha
     SE * sqrt((1+r)/r * (ln(1+r) + 2 ln(1/alpha) - 2 ln 2)), r = tau^2/SE^2: where `mean.log_e_half_normal` reaches
     ln(1/alpha), its tail taken as 1. Source: Howard, Ramdas, McAuliffe and Sekhon (2021), section 3, solved for z.
     """
-    error, typical = _positive("standard_error", standard_error), _positive("tau", tau)
+    error, typical = _check_positive("standard_error", standard_error), _check_positive("tau", tau)
     r = (typical / error) ** 2
-    return np.asarray(error * np.sqrt((1 + r) / r * (np.log1p(r) + _bar(alpha))), dtype=np.float64)
+    return np.asarray(error * np.sqrt((1 + r) / r * (np.log1p(r) + _twice_log_threshold(alpha))), dtype=np.float64)
 
 
 def error_needed(effect: ArrayLike, *, tau: ArrayLike, alpha: ArrayLike = 0.05) -> Array:
@@ -94,8 +100,8 @@ def error_needed(effect: ArrayLike, *, tau: ArrayLike, alpha: ArrayLike = 0.05) 
 
     An error shrinks as 1/sqrt(n), so (SE / error_needed)^2 is the multiple of the present evidence that it takes.
     """
-    wanted, typical = _positive("effect", effect), _positive("tau", tau)
-    wanted, typical, level = np.broadcast_arrays(wanted, typical, checked.finite("alpha", alpha))
+    wanted, typical = _check_positive("effect", effect), _check_positive("tau", tau)
+    wanted, typical, level = np.broadcast_arrays(wanted, typical, checked.check_finite("alpha", alpha))
     low, high = np.zeros_like(wanted), np.array(wanted)
     for _ in range(HALVINGS):
         middle = (low + high) / 2
@@ -104,10 +110,10 @@ def error_needed(effect: ArrayLike, *, tau: ArrayLike, alpha: ArrayLike = 0.05) 
     return np.asarray((low + high) / 2, dtype=np.float64)
 
 
-def _smallest(start: Array, trials: ArrayLike, side: checked.Side, needed: Callable[[Array], Array]) -> Array:
+def _bisect_smallest(start: Array, trials: ArrayLike, side: checked.Side, needed: Callable[[Array], Array]) -> Array:
     """Bisect between `start`, where nothing is ever noticeable, and the far end of [0, 1]."""
-    there = checked.counts("trials", trials)
-    far = np.asarray(1 - 1e-9 if checked.side_of(side) else 1e-9)
+    there = checked.check_counts("trials", trials)
+    far = np.asarray(1 - 1e-9 if checked.is_greater_side(side) else 1e-9)
     possible = needed(far) <= there
     near, far, there = (np.array(x) for x in np.broadcast_arrays(start, far, there))
     near, far, there, possible = np.broadcast_arrays(near, far, there, possible)
@@ -118,29 +124,29 @@ def _smallest(start: Array, trials: ArrayLike, side: checked.Side, needed: Calla
     return np.where(possible, np.abs(far - start), np.nan)
 
 
-def _until(gain: Array, alpha: ArrayLike) -> Array:
-    bar = PRICE * np.log(1 / _levels("alpha", alpha))
+def _trials_until(gain: Array, alpha: ArrayLike) -> Array:
+    bar = MIXTURE_COST * np.log(1 / _check_probabilities("alpha", alpha))
     with np.errstate(divide="ignore"):
         return np.where(gain > 0, bar / np.where(gain > 0, gain, 1.0), np.inf)
 
 
-def _bar(alpha: ArrayLike) -> Array:
-    return np.asarray(-2 * np.log(_levels("alpha", alpha)) - 2 * log(2), dtype=np.float64)
+def _twice_log_threshold(alpha: ArrayLike) -> Array:
+    return np.asarray(-2 * np.log(_check_probabilities("alpha", alpha)) - 2 * log(2), dtype=np.float64)
 
 
-def _divergence(p: Array, q: Array) -> Array:
+def _kl_divergence(p: Array, q: Array) -> Array:
     return np.asarray(p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q)), dtype=np.float64)
 
 
-def _levels(name: str, value: ArrayLike) -> Array:
-    array = checked.finite(name, value)
+def _check_probabilities(name: str, value: ArrayLike) -> Array:
+    array = checked.check_finite(name, value)
     if ((array <= 0) | (array >= 1)).any():
         raise ValueError(f"{name} must lie strictly between 0 and 1")
     return array
 
 
-def _positive(name: str, value: ArrayLike) -> Array:
-    array = checked.finite(name, value)
+def _check_positive(name: str, value: ArrayLike) -> Array:
+    array = checked.check_finite(name, value)
     if (array <= 0).any():
         raise ValueError(f"{name} must be above 0")
     return array

@@ -30,7 +30,7 @@ def nearest_null(
     x = (low + high) / 2
     with np.errstate(all="ignore"):
         for _ in range(_STEPS):
-            slope, curve = _descent(x, p_T, p_C, n_T, n_C, ratio, shift)
+            slope, curve = _slope_and_curvature(x, p_T, p_C, n_T, n_C, ratio, shift)
             low, high = np.where(slope > 0, x, low), np.where(slope > 0, high, x)
             newton = x - slope / curve
             following = np.where((newton >= low) & (newton <= high), newton, (low + high) / 2)
@@ -41,7 +41,7 @@ def nearest_null(
     return ratio * x + shift, x
 
 
-def _descent(
+def _slope_and_curvature(
     x: Array, p_T: Array, p_C: Array, n_T: Array, n_C: Array, ratio: float, shift: float
 ) -> tuple[Array, Array]:
     y = ratio * x + shift

@@ -10,13 +10,13 @@ from numpy.typing import ArrayLike
 from core.stats import checked, projection
 from core.stats.checked import Array, Side
 
-EDGE = 1e-6
-LEAST = float_info.min
+RATE_EDGE = 1e-6
+MIN_POSITIVE = float_info.min
 BASELINE_WEIGHT = 50.0
 ANY_HARM_ODDS = np.array([1.3, 1.6, 2.5, 7.0, 11.0])  # the first two for slight harm, the last two for rare events
 ONE_SAMPLE_ODDS = np.geomspace(1.15, 40.0, 12)
 STRICT_STEPS = np.array([0.5, 1.5, 3.0, 5.5, 9.5, 16.0])
-CLEARING_STEPS = np.array([0.65, 1.0, 1.0, 1.5, 1.5, 2.5])
+NONINFERIORITY_STEPS = np.array([0.65, 1.0, 1.0, 1.5, 1.5, 2.5])
 LEFTOVER = 0.05  # share of the room between the edge and certainty that an alternative leaves free
 
 
@@ -41,27 +41,27 @@ def log_e_two_sample(
     ValueError on counts that cannot have happened, shapes that do not, an empty H0, or a bad side, ratio or baseline.
     Source: generic e-variables of Turner, Ly and Gruenwald (2024); margins by Turner and Gruenwald (2023).
     """
-    s_T, n_T = checked.tally("canary_", canary_successes, canary_trials)
-    s_C, n_C = checked.tally("control_", control_successes, control_trials)
+    s_T, n_T = checked.check_successes("canary_", canary_successes, canary_trials)
+    s_C, n_C = checked.check_successes("control_", control_successes, control_trials)
     # Broadcast before summing over ticks: an axis of length 1 stands for all ticks.
-    s_T, n_T, s_C, n_C = checked.together(
+    s_T, n_T, s_C, n_C = checked.broadcast_together(
         {"canary_successes": s_T, "canary_trials": n_T, "control_successes": s_C, "control_trials": n_C}
     )
-    checked.with_ticks("control_trials", n_C)
+    checked.require_ticks("control_trials", n_C)
     guess = None
     if baseline is not None:
-        guess = checked.finite("baseline", baseline)
-        leading = checked.together({"baseline": guess, "the leading axes": np.zeros(n_C.shape[:-1])})[1].shape
+        guess = checked.check_finite("baseline", baseline)
+        leading = checked.broadcast_together({"baseline": guess, "the leading axes": np.zeros(n_C.shape[:-1])})[1].shape
         if leading != n_C.shape[:-1]:
             raise ValueError(f"baseline has shape {guess.shape}, the leading axes are {n_C.shape[:-1]}")
         guess = guess[..., np.newaxis]
-    steps = two_sample_steps(
+    steps = two_sample_increments(
         s_T,
         n_T,
         s_C,
         n_C,
-        earlier_successes=_before(s_C),
-        earlier_trials=_before(n_C),
+        earlier_successes=_cumulate_before(s_C),
+        earlier_trials=_cumulate_before(n_C),
         side=side,
         ratio=ratio,
         shift=shift,
@@ -71,7 +71,7 @@ def log_e_two_sample(
     return log_mean(np.cumsum(steps, axis=-2))
 
 
-def two_sample_steps(
+def two_sample_increments(
     canary_successes: ArrayLike,
     canary_trials: ArrayLike,
     control_successes: ArrayLike,
@@ -90,12 +90,12 @@ def two_sample_steps(
     `earlier_*` are control's counts before the tick. Increments add up over ticks; `log_mean` of the sums is the log
     e-value.
     """
-    more = checked.side_of(side)
-    s_T, n_T = checked.tally("canary_", canary_successes, canary_trials)
-    s_C, n_C = checked.tally("control_", control_successes, control_trials)
-    before_s = checked.counts("earlier_successes", earlier_successes)
-    before_n = checked.counts("earlier_trials", earlier_trials)
-    s_T, n_T, s_C, n_C, before_s, before_n = checked.together(
+    more = checked.is_greater_side(side)
+    s_T, n_T = checked.check_successes("canary_", canary_successes, canary_trials)
+    s_C, n_C = checked.check_successes("control_", control_successes, control_trials)
+    before_s = checked.check_counts("earlier_successes", earlier_successes)
+    before_n = checked.check_counts("earlier_trials", earlier_trials)
+    s_T, n_T, s_C, n_C, before_s, before_n = checked.broadcast_together(
         {
             "canary_successes": s_T,
             "canary_trials": n_T,
@@ -111,13 +111,13 @@ def two_sample_steps(
     speaks = ((n_T > 0) & (n_C > 0) & ((before_n > 0) | (baseline is not None)))[..., np.newaxis]
     s_T, n_T, s_C, n_C, p_C = (each[..., np.newaxis] for each in (s_T, n_T, s_C, n_C, p_C))
     if ratio == 1.0 and shift == 0.0:
-        p_T = _raised(p_C, _odds(more, ANY_HARM_ODDS, alternatives))
+        p_T = _raise_odds(p_C, _odds_for_side(more, ANY_HARM_ODDS, alternatives))
         with np.errstate(all="ignore"):
             pooled = (n_T * p_T + n_C * p_C) / (n_T + n_C)
             null = _log_likelihood(s_T + s_C, n_T + n_C, pooled)
     else:
         line = ratio * p_C + shift
-        p_T = _beyond(np.clip(line, EDGE, 1 - EDGE), p_C, more, alternatives)
+        p_T = _rates_beyond_margin(np.clip(line, RATE_EDGE, 1 - RATE_EDGE), p_C, more, alternatives)
         speaks = speaks & (p_T > line if more else p_T < line)
         y, x = projection.nearest_null(p_T, p_C, n_T, n_C, ratio=ratio, shift=shift, where=speaks)
         with np.errstate(all="ignore"):
@@ -134,27 +134,27 @@ def log_e_one_sample(
     ValueError on counts that cannot have happened, a bound outside (0, 1), a bad side or alternatives.
     Source: mixture of simple likelihood ratios (Ville 1939; Robbins 1970).
     """
-    s, n = checked.tally("", successes, trials)
-    checked.with_ticks("trials", n)
-    steps = one_sample_steps(s, n, side=side, bound=bound, alternatives=alternatives)
+    s, n = checked.check_successes("", successes, trials)
+    checked.require_ticks("trials", n)
+    steps = one_sample_increments(s, n, side=side, bound=bound, alternatives=alternatives)
     return log_mean(np.cumsum(steps, axis=-2))
 
 
-def one_sample_steps(
+def one_sample_increments(
     successes: ArrayLike, trials: ArrayLike, *, side: Side, bound: float, alternatives: ArrayLike | None = None
 ) -> Array:
     """Increments of the K log components for one tick, shape (..., K): the online form of `log_e_one_sample`."""
-    more = checked.side_of(side)
-    s, n = (counts[..., np.newaxis] for counts in checked.tally("", successes, trials))
-    p = checked.level("bound", bound)
-    odds = _odds(more, ONE_SAMPLE_ODDS, alternatives)
+    more = checked.is_greater_side(side)
+    s, n = (counts[..., np.newaxis] for counts in checked.check_successes("", successes, trials))
+    p = checked.check_probability("bound", bound)
+    odds = _odds_for_side(more, ONE_SAMPLE_ODDS, alternatives)
     log_scale = np.log1p((odds - 1) * p)
     return np.asarray(s * np.log(odds) - n * log_scale, dtype=np.float64)
 
 
 def log_mean(components: ArrayLike) -> Array:
     """Log of the mean of exp(components) over the last axis: the log e-value of an equal mixture."""
-    logs = checked.not_nan("components", components)
+    logs = checked.check_not_nan("components", components)
     peak = logs.max(axis=-1, keepdims=True)
     peak = np.where(np.isfinite(peak), peak, 0.0)
     with np.errstate(divide="ignore", over="ignore"):
@@ -167,21 +167,21 @@ def confidence_sequence(successes: float, trials: float, *, alpha: float) -> tup
     Counts may be fractions (tempered by a design effect). Without trials it is (0, 1). Exact for 0/1 readings at any
     number of looks. ValueError on counts that cannot have happened. Source: Robbins (1970).
     """
-    s, n = (float(count) for count in checked.tally("", successes, trials))
-    checked.level("alpha", alpha)
+    s, n = (float(count) for count in checked.check_successes("", successes, trials))
+    checked.check_probability("alpha", alpha)
     if n == 0:
         return 0.0, 1.0
     mixed = lgamma(s + 0.5) + lgamma(n - s + 0.5) - lgamma(n + 1) - 2 * lgamma(0.5)
 
-    def rejected(p: float) -> bool:
-        p = min(max(p, LEAST), 1 - float_info.epsilon)  # bisection may reach 0 or 1
+    def is_rejected(p: float) -> bool:
+        p = min(max(p, MIN_POSITIVE), 1 - float_info.epsilon)  # bisection may reach 0 or 1
         likelihood = (s * log(p) if s else 0.0) + ((n - s) * log1p(-p) if n > s else 0.0)
         return mixed - likelihood >= -log(alpha)
 
-    return _edge(0.0, s / n, rejected), _edge(1.0, s / n, rejected)
+    return _bisect_edge(0.0, s / n, is_rejected), _bisect_edge(1.0, s / n, is_rejected)
 
 
-def _edge(outside: float, inside: float, rejected: Callable[[float], bool]) -> float:
+def _bisect_edge(outside: float, inside: float, rejected: Callable[[float], bool]) -> float:
     """Bisect for the end of the rejection region between 0 or 1 and the estimate, which is never rejected."""
     if outside == inside:
         return outside
@@ -191,7 +191,7 @@ def _edge(outside: float, inside: float, rejected: Callable[[float], bool]) -> f
     return inside
 
 
-def _before(counts: Array) -> Array:
+def _cumulate_before(counts: Array) -> Array:
     return np.concatenate([np.zeros_like(counts[..., :1]), np.cumsum(counts, axis=-1)[..., :-1]], axis=-1)
 
 
@@ -199,34 +199,34 @@ def _base_rate(successes: Array, trials: Array, baseline: ArrayLike | None) -> A
     if baseline is None:
         rate = (successes + 0.5) / (trials + 1)
     else:
-        guess = checked.finite("baseline", baseline)
+        guess = checked.check_finite("baseline", baseline)
         if ((guess < 0) | (guess > 1)).any():
             raise ValueError("baseline must lie in [0, 1]")
         rate = (successes + BASELINE_WEIGHT * guess) / (trials + BASELINE_WEIGHT)
-    return np.clip(rate, EDGE, 1 - EDGE)
+    return np.clip(rate, RATE_EDGE, 1 - RATE_EDGE)
 
 
 def _log_likelihood(successes: Array, trials: Array, rate: Array) -> Array:
     return np.asarray(successes * np.log(rate) + (trials - successes) * np.log(1 - rate), dtype=np.float64)
 
 
-def _odds(more: bool, default: Array, alternatives: ArrayLike | None) -> Array:
-    odds = default if alternatives is None else checked.odds_ratios(alternatives)
+def _odds_for_side(more: bool, default: Array, alternatives: ArrayLike | None) -> Array:
+    odds = default if alternatives is None else checked.check_odds_ratios(alternatives)
     return odds if more else 1 / odds
 
 
-def _raised(rate: Array, odds: Array) -> Array:
+def _raise_odds(rate: Array, odds: Array) -> Array:
     """The rates whose odds are `odds` times those of `rate`."""
     return np.asarray(odds * rate / (1 + (odds - 1) * rate), dtype=np.float64)
 
 
-def _beyond(y: Array, p_C: Array, more: bool, alternatives: ArrayLike | None) -> Array:
+def _rates_beyond_margin(y: Array, p_C: Array, more: bool, alternatives: ArrayLike | None) -> Array:
     """Alternative canary rates beyond a margin's edge `y`: by odds ratios if given, else in steps of the margin."""
     if alternatives is not None:
-        return _raised(y, _odds(more, ANY_HARM_ODDS, alternatives))
+        return _raise_odds(y, _odds_for_side(more, ANY_HARM_ODDS, alternatives))
     width = np.abs(y - p_C)
     beyond_control = y >= p_C if more else y <= p_C
-    reach = np.where(beyond_control, width * STRICT_STEPS, width * CLEARING_STEPS)
+    reach = np.where(beyond_control, width * STRICT_STEPS, width * NONINFERIORITY_STEPS)
     room = (1 - y if more else y) * (1 - LEFTOVER)
     return np.asarray(y + (1 if more else -1) * np.minimum(reach, room), dtype=np.float64)
 

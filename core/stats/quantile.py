@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from core.stats.checked import Array
 
 GAMMA = 1.02
-LOWEST = -2000  # 6e-18 and everything below it, zero included
+LOWEST_BIN = -2000  # 6e-18 and everything below it, zero included
 _LOG_GAMMA = log(GAMMA)
 _TOLERANCE = 1e-9
 
 
-def bin_of(value: float) -> int:
+def bin_index(value: float) -> int:
     """Bin b with GAMMA^(b-1) < value <= GAMMA^b. Raises ValueError for a negative or non-finite value.
 
     The logarithmic mapping of DDSketch (Masson, Rim and Lee 2019): relative error at most 1 %.
@@ -22,33 +22,33 @@ def bin_of(value: float) -> int:
     if not isfinite(value) or value < 0:
         raise ValueError(f"a histogram takes finite values of at least 0, not {value}")
     if value <= 0:
-        return LOWEST
-    return max(ceil(log(value) / _LOG_GAMMA - _TOLERANCE), LOWEST)
+        return LOWEST_BIN
+    return max(ceil(log(value) / _LOG_GAMMA - _TOLERANCE), LOWEST_BIN)
 
 
-def bins_of(values: Array) -> NDArray[np.int64]:
+def bin_indices(values: Array) -> NDArray[np.int64]:
     """Bins of many values at once, as in `bin_index`. Values must be finite and at least 0; that is not checked."""
-    logs = np.log(np.maximum(values, GAMMA**LOWEST))
-    return np.maximum(np.ceil(logs / _LOG_GAMMA - _TOLERANCE).astype(np.int64), LOWEST)
+    logs = np.log(np.maximum(values, GAMMA**LOWEST_BIN))
+    return np.maximum(np.ceil(logs / _LOG_GAMMA - _TOLERANCE).astype(np.int64), LOWEST_BIN)
 
 
-def value_of(position: int) -> float:
+def bin_value(position: int) -> float:
     """Representative value of a bin, within 1 % of every value in it."""
-    return 0.0 if position <= LOWEST else 2 * GAMMA ** int(position) / (GAMMA + 1)
+    return 0.0 if position <= LOWEST_BIN else 2 * GAMMA ** int(position) / (GAMMA + 1)
 
 
 def upper_edge(position: int) -> float:
     """Largest value that falls into a bin."""
     # numpy integers would use numpy's pow, whose last digit depends on the processor.
-    return 0.0 if position <= LOWEST else GAMMA ** int(position)
+    return 0.0 if position <= LOWEST_BIN else GAMMA ** int(position)
 
 
-def quantile(counts: Mapping[int, int], q: float) -> float | None:
+def estimate_quantile(counts: Mapping[int, int], q: float) -> float | None:
     """Estimate of the q-quantile, within 1 %; None if the histogram is empty. Raises ValueError if q is not in [0,
     1]."""
     if not 0 <= q <= 1:
         raise ValueError(f"q must lie in [0, 1], not {q}")
-    total = _total(counts)
+    total = _count_values(counts)
     if total == 0:
         return None
     reached = 0
@@ -56,18 +56,18 @@ def quantile(counts: Mapping[int, int], q: float) -> float | None:
     for position in filled:
         reached += counts[position]
         if reached >= q * total:
-            return value_of(position)
-    return value_of(filled[-1])
+            return bin_value(position)
+    return bin_value(filled[-1])
 
 
-def exceedance(counts: Mapping[int, int], threshold: float) -> int:
+def count_above(counts: Mapping[int, int], threshold: float) -> int:
     """Number of values certainly above the threshold: only bins wholly above it count."""
-    first = bin_of(threshold) + 1
-    _total(counts)
+    first = bin_index(threshold) + 1
+    _count_values(counts)
     return sum(count for position, count in counts.items() if position >= first)
 
 
-def _total(counts: Mapping[int, int]) -> int:
+def _count_values(counts: Mapping[int, int]) -> int:
     if any(count < 0 for count in counts.values()):
         raise ValueError("a histogram holds a negative count")
     return sum(counts.values())

@@ -25,12 +25,14 @@ def log_e_two_sample(
     before the events. A tick without exposure in one arm adds nothing.
     Source: Lindon and Malek, "Anytime-valid inference for multinomial count data" (2022), section 4.
     """
-    steps = two_sample_steps(canary_events, control_events, canary_exposure, control_exposure, side=side, ratio=ratio)
-    checked.with_ticks("canary_events", steps[..., 0])
+    steps = two_sample_increments(
+        canary_events, control_events, canary_exposure, control_exposure, side=side, ratio=ratio
+    )
+    checked.require_ticks("canary_events", steps[..., 0])
     return log_mean(np.cumsum(steps, axis=-2))
 
 
-def two_sample_steps(
+def two_sample_increments(
     canary_events: ArrayLike,
     control_events: ArrayLike,
     canary_exposure: ArrayLike,
@@ -40,16 +42,16 @@ def two_sample_steps(
     ratio: float = 1.0,
 ) -> Array:
     """Increments of the K log components for one tick, shape (..., K): the online form of `log_e_two_sample`."""
-    more = checked.side_of(side)
+    more = checked.is_greater_side(side)
     if not np.isfinite(ratio) or ratio <= 0:
         raise ValueError(f"ratio must be above 0, not {ratio}")
     arrays = {
-        "canary_events": checked.counts("canary_events", canary_events),
-        "control_events": checked.counts("control_events", control_events),
-        "canary_exposure": checked.counts("canary_exposure", canary_exposure),
-        "control_exposure": checked.counts("control_exposure", control_exposure),
+        "canary_events": checked.check_counts("canary_events", canary_events),
+        "control_events": checked.check_counts("control_events", control_events),
+        "canary_exposure": checked.check_counts("canary_exposure", canary_exposure),
+        "control_exposure": checked.check_counts("control_exposure", control_exposure),
     }
-    s_T, s_C, e_T, e_C = (array[..., np.newaxis] for array in checked.together(arrays))
+    s_T, s_C, e_T, e_C = (array[..., np.newaxis] for array in checked.broadcast_together(arrays))
     kappa = ratio * (RATE_RATIOS if more else 1 / RATE_RATIOS)
     speaks = (e_T > 0) & (e_C > 0)
     with np.errstate(all="ignore"):

@@ -5,19 +5,19 @@ class StoreError(Exception):
     """Base class: the message says what happened, why, and what to do next."""
 
 
-class Conflict(StoreError):
+class IdempotencyConflict(StoreError):
     """An idempotency key was reused for a different request; nothing was done."""
 
 
-class Busy(StoreError):
+class DatabaseBusy(StoreError):
     """A lock was held by others for too long; nothing was written, and a retry is safe."""
 
 
-class Unwritable(Busy):
+class DatabaseUnwritable(DatabaseBusy):
     """The database can be read but not written (standby, full disk); nothing was written, and a later retry is safe."""
 
 
-LOCKED = (
+LOCKED_MESSAGE = (
     "The database stayed locked by another program for too long, so nothing was written. "
     "Try again; if it persists, look for a stopped process or an open transaction."
 )

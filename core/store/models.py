@@ -102,7 +102,7 @@ outbox = Table(
 _UNFINISHED_STATES: tuple[ColumnElement[str], ...] = (literal_column("'pending'"), literal_column("'leased'"))
 
 
-def unfinished(rows: FromClause) -> ColumnElement[bool]:
+def is_unfinished(rows: FromClause) -> ColumnElement[bool]:
     """The SQL condition that a row of `outbox` (or of an alias of it) is pending or leased."""
     return rows.c.state.in_(_UNFINISHED_STATES)
 
@@ -111,13 +111,13 @@ Index(
     "outbox_unfinished",
     outbox.c.ordering_key,
     outbox.c.id,
-    sqlite_where=unfinished(outbox),
-    postgresql_where=unfinished(outbox),
+    sqlite_where=is_unfinished(outbox),
+    postgresql_where=is_unfinished(outbox),
 )
 _DEAD = text("state = 'dead'")
 Index("outbox_dead", outbox.c.id, sqlite_where=_DEAD, postgresql_where=_DEAD)
-_REPLACEABLE = text("supersede_key IS NOT NULL AND state = 'pending'")
-Index("outbox_superseded", outbox.c.supersede_key, sqlite_where=_REPLACEABLE, postgresql_where=_REPLACEABLE)
+_SUPERSEDABLE = text("supersede_key IS NOT NULL AND state = 'pending'")
+Index("outbox_superseded", outbox.c.supersede_key, sqlite_where=_SUPERSEDABLE, postgresql_where=_SUPERSEDABLE)
 
 timer = Table(
     "timer",

@@ -10,76 +10,82 @@ from sqlalchemy.exc import DBAPIError
 from core.rollout.model import Rollout
 from core.rollout.world import World
 from core.store.coordination import outbox
-from core.store.database.append_backend import Ask, Claim, Trips
-from core.store.database.append_rows import Writes
+from core.store.database.append_backend import AppendBackend, AppendRequest, TimerClaim
+from core.store.database.append_rows import PendingWrites
 from core.store.database.connections import Database
-from core.store.errors import Busy, LeaseLost
+from core.store.errors import DatabaseBusy, LeaseLost
 from core.store.log import answered_commands, event_log, sealing_keys
-from core.store.log.answered_commands import Answer
-from core.store.log.event_log import Entry, Origin, Recorded, Tail
+from core.store.log.answered_commands import CommandAnswer
+from core.store.log.event_log import EventOrigin, LogTail, NewEvent, StoredEvent
 from core.store.world import rollout_rows
-from core.store.world.world_cache import BATCH, Folds, Reading
+from core.store.world.world_cache import READ_BATCH, LogState, WorldCache
 
 T = TypeVar("T")
 
 
-class Step(NamedTuple):
+class AppendedEvent(NamedTuple):
     """An appended event, with the world before and after it."""
 
-    recorded: Recorded
+    stored: StoredEvent
     before: World
     after: World
 
 
-class Appending:
+class AppendTransaction:
     """The state a command decides on, and the rows it will write when the transaction commits.
 
     `world` is the current state of the log, and stays current until the transaction ends; otherwise the transaction
     is discarded. Make no network calls while it is open.
     """
 
-    def __init__(self, folds: Folds, reading: Reading, answer: Sequence[Any] | None, key: sealing_keys.Held) -> None:
-        self._folds = folds
-        self._answer = answer
-        self.key = key
-        self.began = reading.tail
-        self.reading = reading
-        self.writes = Writes()
+    def __init__(
+        self,
+        world_cache: WorldCache,
+        log_state: LogState,
+        answer_row: Sequence[Any] | None,
+        person_key: sealing_keys.PersonKey,
+    ) -> None:
+        self._world_cache = world_cache
+        self._answer_row = answer_row
+        self.person_key = person_key
+        self.initial_tail = log_state.tail
+        self.log_state = log_state
+        self.writes = PendingWrites()
 
     @property
     def world(self) -> World:
         """The state of the log, including the events appended in this transaction."""
-        return self.reading.world
+        return self.log_state.world
 
     @property
     def key_id(self) -> str | None:
         """The id of the author's sealing key; None if nothing was ever sealed for them."""
-        return self.key.key_id
+        return self.person_key.key_id
 
-    def answered(self, command_id: str, fingerprint: str) -> Answer | None:
+    def find_answer(self, command_id: str, fingerprint: str) -> CommandAnswer | None:
         """The stored answer to this command, or None. IdempotencyConflict if the id belongs to another request."""
-        return answered_commands.answer_of(self._answer, command_id, fingerprint)
+        return answered_commands.parse_answer_row(self._answer_row, command_id, fingerprint)
 
-    def append(self, entries: Sequence[Entry], origin: Origin) -> tuple[Step, ...]:
+    def append(self, entries: Sequence[NewEvent], origin: EventOrigin) -> tuple[AppendedEvent, ...]:
         """Chain events to the log and collect their rows; NotStorable if one would not read back."""
-        reading, steps = self.reading, []
-        key = self.key.for_(entries)
-        recorded = event_log.following(
-            reading.tail, lambda stream: self._folds.version(reading, stream), entries, origin, key
+        reading, steps = self.log_state, []
+        key = self.person_key.get_or_create(entries)
+        recorded = event_log.chain_events(
+            reading.tail, lambda stream: self._world_cache.stream_version(reading, stream), entries, origin, key
         )
-        if (made := self.key.made(origin.recorded_at)) is not None:
-            self.writes.add("person_key", made)
+        if (made := self.person_key.take_new_row(origin.recorded_at)) is not None:
+            self.writes.add_row("person_key", made)
         for one in recorded:
-            before = self.reading.world
-            self.reading = self.reading.then((one,))
-            steps.append(Step(one, before, self.reading.world))
-            self.writes.add("events", event_log.row(one))
+            before = self.log_state.world
+            self.log_state = self.log_state.with_events((one,))
+            steps.append(AppendedEvent(one, before, self.log_state.world))
+            self.writes.add_row("events", event_log.build_row(one))
         return tuple(steps)
 
-    def show(self, recorded: Sequence[Recorded], rollouts: Mapping[str, Rollout]) -> None:
+    def update_read_model(self, recorded: Sequence[StoredEvent], rollouts: Mapping[str, Rollout]) -> None:
         """Update the read model of the rollouts that these events changed; see `rollout_rows.build_changed_rows`."""
-        for row in rollout_rows.shown(recorded, rollouts):
-            self.writes.add("rollout_view", row)
+        for row in rollout_rows.build_changed_rows(recorded, rollouts):
+            self.writes.add_row("rollout_view", row)
 
     def enqueue(
         self,
@@ -93,7 +99,7 @@ class Appending:
         supersede_key: str | None = None,
     ) -> None:
         """Add an outbox row; see `outbox.build_row`."""
-        row = outbox.new(
+        row = outbox.build_row(
             kind=kind,
             ordering_key=ordering_key,
             idempotency_key=idempotency_key,
@@ -102,88 +108,96 @@ class Appending:
             position=position,
             supersede_key=supersede_key,
         )
-        self.writes.add("outbox", row)
+        self.writes.add_row("outbox", row)
 
-    def remember(self, command_id: str, fingerprint: str, answer: Answer) -> None:
+    def store_answer(self, command_id: str, fingerprint: str, answer: CommandAnswer) -> None:
         """Store the answer for repeats of this command, including one that changed nothing or was refused."""
-        self.writes.add("commands", answered_commands.row(command_id, fingerprint, answer))
+        self.writes.add_row("commands", answered_commands.build_row(command_id, fingerprint, answer))
 
 
-class _Transaction:
+class _AppendAttempt:
     """Opens the `AppendTransaction` of one command, optimistically or under the append lock, and commits it."""
 
-    def __init__(self, database: Database, folds: Folds, command_id: str, person: str, claim: Claim | None) -> None:
+    def __init__(
+        self, database: Database, world_cache: WorldCache, command_id: str, person: str, claim: TimerClaim | None
+    ) -> None:
         self._database = database
-        self._folds = folds
+        self._world_cache = world_cache
         self._command_id = command_id
         self._person = person
         self._claim = claim
-        self.doubt: DBAPIError | None = None  # from an optimistic commit whose outcome is unknown
+        self.ambiguous_error: DBAPIError | None = None  # from an optimistic commit whose outcome is unknown
 
-    def guess(self) -> Appending | None:
+    def begin_optimistic(self) -> AppendTransaction | None:
         """A transaction on the cached state, without the lock; None unless this process was the only recent writer."""
-        current = self._folds.current(self._person) if self._database.far else None
+        current = self._world_cache.guess_current(self._person) if self._database.is_remote else None
         if current is None:
             return None
-        return Appending(self._folds, current.reading, None, sealing_keys.Held(self._person, current.key))
+        return AppendTransaction(
+            self._world_cache, current.log_state, None, sealing_keys.PersonKey(self._person, current.key)
+        )
 
-    def written_at_once(self, trips: Trips, guess: Appending) -> bool:
+    def try_optimistic_commit(self, backend: AppendBackend, guess: AppendTransaction) -> bool:
         """Commit if the log still ends where the transaction assumed; False if nothing was written."""
         try:
-            right = trips.at_once(self._ask(guess.began), guess.writes)
+            right = backend.try_optimistic_commit(self._build_request(guess.initial_tail), guess.writes)
         except DBAPIError as error:
             if not error.connection_invalidated:
                 raise
-            self.doubt = error
+            self.ambiguous_error = error
             return False
         if right:
-            self._keep(guess)
+            self._store_in_cache(guess)
         return right
 
-    def open(self, trips: Trips) -> Appending | None:
+    def begin_locked(self, backend: AppendBackend) -> AppendTransaction | None:
         """Open a transaction under the append lock.
 
         None if this process is too far behind (as at its start) or its cache is of another log: catch up first, so
         that other writers need not wait meanwhile. LeaseLost if another worker has the timer slot.
         """
-        kept = self._folds.kept()
-        found = trips.open(self._ask(kept.tail))
-        if len(found.news) >= BATCH:
+        kept = self._world_cache.cached_state()
+        found = backend.begin(self._build_request(kept.tail))
+        if len(found.new_event_rows) >= READ_BATCH:
             return None
-        news = event_log.read(found.news)
-        if not kept.goes_on_with(news):
+        news = event_log.parse_rows(found.new_event_rows)
+        if not kept.is_continued_by(news):
             return None
-        if self._claim is not None and not found.finished and found.answer is None:
+        if self._claim is not None and not found.is_claim_valid and found.answer_row is None:
             raise LeaseLost(f"Somebody else runs {self._claim.name} of {self._claim.slot.isoformat()} by now.")
-        reading = kept.then(news)
-        return Appending(self._folds, reading, found.answer, sealing_keys.Held(self._person, found.key))
+        reading = kept.with_events(news)
+        return AppendTransaction(
+            self._world_cache, reading, found.answer_row, sealing_keys.PersonKey(self._person, found.key_row)
+        )
 
-    def commit(self, trips: Trips, opened: Appending) -> None:
-        trips.commit(opened.writes)
-        self._keep(opened)
+    def commit(self, backend: AppendBackend, opened: AppendTransaction) -> None:
+        backend.commit(opened.writes)
+        self._store_in_cache(opened)
 
-    def _ask(self, tail: Tail) -> Ask:
-        return Ask(
+    def _build_request(self, tail: LogTail) -> AppendRequest:
+        return AppendRequest(
             command_id=self._command_id,
-            after=tail.position,
-            newest=tail.hash,
-            at_most=BATCH,
+            after_position=tail.position,
+            head_hash=tail.hash,
+            event_limit=READ_BATCH,
             person=self._person,
             claim=self._claim,
         )
 
-    def _keep(self, done: Appending) -> None:
-        self._folds.keep(done.reading, done.began.position, self._person, done.key.kept)
+    def _store_in_cache(self, done: AppendTransaction) -> None:
+        self._world_cache.store_committed(
+            done.log_state, done.initial_tail.position, self._person, done.person_key.stored_key
+        )
 
 
-def carry_out(
+def run_append_transaction(
     database: Database,
-    folds: Folds,
+    world_cache: WorldCache,
     command_id: str,
-    write: Callable[[Appending], T],
+    write: Callable[[AppendTransaction], T],
     *,
     person: str = "",
-    claim: Claim | None = None,
+    claim: TimerClaim | None = None,
 ) -> T:
     """Run `write` in an append transaction and commit it; see `append_transaction`.
 
@@ -191,43 +205,43 @@ def carry_out(
     state, and commits only if the log has not changed. Otherwise `write` runs again under the append lock, so it must
     change nothing but its `AppendTransaction`.
     """
-    one = _Transaction(database, folds, command_id, person, claim)
+    one = _AppendAttempt(database, world_cache, command_id, person, claim)
     try:
         while True:
             with database.appending() as trips:
-                if (guess := one.guess()) is not None:
+                if (guess := one.begin_optimistic()) is not None:
                     given = write(guess)
-                    if one.written_at_once(trips, guess):
+                    if one.try_optimistic_commit(trips, guess):
                         break
-                if (opened := one.open(trips)) is not None:
+                if (opened := one.begin_locked(trips)) is not None:
                     given = write(opened)
                     one.commit(trips, opened)
                     break
-            folds.refresh()
-    except Busy:
-        if one.doubt is not None:
-            raise one.doubt from None  # "nothing was written" may not be true
+            world_cache.refresh()
+    except DatabaseBusy:
+        if one.ambiguous_error is not None:
+            raise one.ambiguous_error from None  # "nothing was written" may not be true
         raise
-    folds.tell()
+    world_cache.notify_listeners()
     return given
 
 
 @contextmanager
-def appending(
-    database: Database, folds: Folds, command_id: str, *, person: str = "", claim: Claim | None = None
-) -> Iterator[Appending]:
+def append_transaction(
+    database: Database, world_cache: WorldCache, command_id: str, *, person: str = "", claim: TimerClaim | None = None
+) -> Iterator[AppendTransaction]:
     """Decide and write one command under the append lock: committed at the end of the block, undone on any exception.
 
     `person` is the author of the text in the events. With a `claim`, the timer slot is finished in the same
     transaction: LeaseLost, with nothing written, if another worker holds it by now. DatabaseBusy if others hold the
     lock for more than ten seconds.
     """
-    one = _Transaction(database, folds, command_id, person, claim)
+    one = _AppendAttempt(database, world_cache, command_id, person, claim)
     while True:
         with database.appending() as trips:
-            if (opened := one.open(trips)) is not None:
+            if (opened := one.begin_locked(trips)) is not None:
                 yield opened
                 one.commit(trips, opened)
                 break
-        folds.refresh()
-    folds.tell()
+        world_cache.refresh()
+    world_cache.notify_listeners()

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from core.service import Service
+from core.service import RolloutService
 from core.store.audit.verify import verify
 from core.store.database.connections import Database, connect
 from tests.actuators import stand_in
@@ -150,7 +150,7 @@ def unleash() -> Iterator[StandIn]:
 @pytest.fixture
 def house(database: Database, unleash: StandIn) -> Iterator[House]:
     """On both databases."""
-    house = House(Service(database), unleash)
+    house = House(RolloutService(database), unleash)
     yield house
     with database.reading() as connection:
         assert verify(connection).problems == ()
@@ -159,17 +159,17 @@ def house(database: Database, unleash: StandIn) -> Iterator[House]:
 @pytest.fixture
 def small_house(sqlite_database: Database, unleash: StandIn) -> House:
     """For what does not concern the database."""
-    return House(Service(sqlite_database), unleash)
+    return House(RolloutService(sqlite_database), unleash)
 
 
 @pytest.fixture
-def second_service(database_url: str) -> Iterator[Callable[[], Service]]:
+def second_service(database_url: str) -> Iterator[Callable[[], RolloutService]]:
     """Another process, as far as memory and connections go."""
     opened: list[Database] = []
 
-    def start() -> Service:
+    def start() -> RolloutService:
         opened.append(connect(database_url))
-        return Service(opened[-1])
+        return RolloutService(opened[-1])
 
     yield start
     for database in opened:

@@ -4,14 +4,14 @@ from collections.abc import Callable
 
 from sqlalchemy import select
 
-from bot.actuators.unleash import Unleash
+from bot.actuators.unleash import UnleashFlag
 from bot.delivery import flags
-from bot.outbound.client import Door
+from bot.outbound.client import OutboundClient
 from core.rollout import commands as c
 from core.rollout import events as e
 from core.rollout.events import RolloutEvent
 from core.rollout.plan import DrivenFlag
-from core.service import Service
+from core.service import RolloutService
 from core.store.models import outbox as table
 from tests.actuators.stand_in import TOKEN, StandIn
 from tests.service.conftest import ROLLOUT, SURFACE, Desk
@@ -20,7 +20,7 @@ from tests.service.conftest import ROLLOUT, SURFACE, Desk
 class House(Desk):
     """A desk whose rollout drives a flag, and a worker that brings it there."""
 
-    def __init__(self, service: Service, unleash: StandIn) -> None:
+    def __init__(self, service: RolloutService, unleash: StandIn) -> None:
         super().__init__(service)
         self.unleash = unleash
         self.token = TOKEN
@@ -34,7 +34,7 @@ class House(Desk):
     def plan(self) -> "House":
         self.apply(SURFACE)
         self.apply(self.files)
-        fingerprint = self.service.world().rollouts["R-1"].fingerprint
+        fingerprint = self.service.load_world().rollouts["R-1"].fingerprint
         self.say(c.RecordPosted(key=f"notice:{fingerprint}:support:#support", channel="C2", ts="1.0"))
         self.say(c.Approve())
         return self
@@ -47,7 +47,7 @@ class House(Desk):
     def begin_another(self) -> "House":
         """A second rollout, R-2, on the same flag, at 5 %."""
         self.apply(self.files.replace("rollout: support-tone", "rollout: second").replace("9f2c51e0", "77777777"))
-        fingerprint = self.service.world().rollouts["R-2"].fingerprint
+        fingerprint = self.service.load_world().rollouts["R-2"].fingerprint
         self.say(c.RecordPosted(key=f"notice:{fingerprint}:support:#support", channel="C2", ts="2.0"), rollout="R-2")
         self.say(c.Approve(), rollout="R-2")
         self.later(minutes=1).say(c.Start(), rollout="R-2")
@@ -66,24 +66,24 @@ class House(Desk):
         self,
         *,
         clock: Callable[[], object] | None = None,
-        service: Service | None = None,
+        service: RolloutService | None = None,
         seconds: float = 5.0,
         claimed: Callable[[], None] = lambda: None,
     ) -> int:
         """What a worker does when its time has come."""
-        door = Door({"127.0.0.1"}, seconds=seconds)
+        door = OutboundClient({"127.0.0.1"}, timeout=seconds)
         service = service or self.service
 
-        def open_system(driven: DrivenFlag) -> Unleash:
+        def open_system(driven: DrivenFlag) -> UnleashFlag:
             claimed()
-            return Unleash(door, driven, url=self.url, token=self.token)
+            return UnleashFlag(door, driven, url=self.url, token=self.token)
 
         return flags.deliver_due(
             service.database,
             service,
             open_system,
             clock or (lambda: self.at),  # type: ignore[arg-type]
-            chance=lambda: 1.0,
+            random_fraction=lambda: 1.0,
         )
 
     def until_quiet(self) -> "House":
@@ -103,7 +103,9 @@ class House(Desk):
             return connection.execute(select(table).where(table.c.kind == "flag").order_by(table.c.id)).all()
 
     def happened(self, *kinds: type) -> list[RolloutEvent]:
-        return [r.event for r in self.service.history("R-1") if isinstance(r.event, kinds or (e.FlagSet, e.FlagNotSet))]
+        return [
+            r.event for r in self.service.load_history("R-1") if isinstance(r.event, kinds or (e.FlagSet, e.FlagNotSet))
+        ]
 
     @property
     def found(self) -> list[tuple[float, float]]:
@@ -111,4 +113,4 @@ class House(Desk):
 
     @property
     def rollout(self):
-        return self.service.world().rollouts["R-1"]
+        return self.service.load_world().rollouts["R-1"]

@@ -9,8 +9,8 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from bot.outbound.attempts import Later, Never
-from bot.outbound.client import LARGEST, Door, resolve
+from bot.outbound.attempts import PermanentFailure, RetryLater
+from bot.outbound.client import MAX_RESPONSE_BYTES, OutboundClient, resolve_host
 
 HOST = "flags.example.test"
 TOKEN = "user:a-secret-token"
@@ -39,7 +39,9 @@ def get(door, url, **headers):
 @pytest.fixture
 def to_loopback(certificates):
     """A door for which the host is this machine, and meant to be."""
-    return lambda **options: Door({HOST}, resolve=Names(LOOPBACK), tls=lambda: certificates.trusted, **options)
+    return lambda **options: OutboundClient(
+        {HOST}, resolve=Names(LOOPBACK), load_tls=lambda: certificates.trusted, **options
+    )
 
 
 @pytest.mark.parametrize(
@@ -67,42 +69,44 @@ def to_loopback(certificates):
 )
 def test_no_spelling_of_an_inner_address_is_called(serving, answering, host):
     server = serving(answering())
-    with pytest.raises(Never, match="no address of the open internet: if it is meant, name the host in"):
-        get(Door(seconds=QUICK), f"https://{host}:{server.port}/")
+    with pytest.raises(PermanentFailure, match="no address of the open internet: if it is meant, name the host in"):
+        get(OutboundClient(timeout=QUICK), f"https://{host}:{server.port}/")
     assert server.requests == []
 
 
 def test_a_name_that_leads_inside_is_not_called(serving, answering):
     server = serving(answering())
     names = Names(LOOPBACK)
-    with pytest.raises(Never, match=r"flags\.example\.test is 127\.0\.0\.1, which is no address of the open internet"):
-        get(Door(resolve=names), f"https://{HOST}:{server.port}/")
+    with pytest.raises(
+        PermanentFailure, match=r"flags\.example\.test is 127\.0\.0\.1, which is no address of the open internet"
+    ):
+        get(OutboundClient(resolve=names), f"https://{HOST}:{server.port}/")
     assert server.requests == []
 
 
 def test_one_inner_address_among_others_is_enough(serving):
     for mixed in (("8.8.8.8", "127.0.0.1"), ("127.0.0.1", "8.8.8.8"), ("2606:4700::1111", "fd00::1")):
-        with pytest.raises(Never, match="open internet"):
-            get(Door(resolve=Names(mixed)), f"https://{HOST}/")
+        with pytest.raises(PermanentFailure, match="open internet"):
+            get(OutboundClient(resolve=Names(mixed)), f"https://{HOST}/")
 
 
 def test_the_name_is_asked_for_once_and_what_it_says_later_does_not_count(serving, answering, certificates):
     """DNS rebinding: between looking and connecting the name begins to mean something else."""
     meant = serving(answering(b'"meant"'), tls=certificates.of(HOST))
     names = Names(LOOPBACK, ("127.0.0.2",), ("169.254.169.254",))
-    door = Door({HOST}, resolve=names, tls=lambda: certificates.trusted)
+    door = OutboundClient({HOST}, resolve=names, load_tls=lambda: certificates.trusted)
     assert get(door, f"https://{HOST}:{meant.port}/").body == b'"meant"'
     assert names.asked == [HOST]
     assert len(meant.requests) == 1
     rebound = Names(LOOPBACK, ("8.8.8.8",))
-    with pytest.raises(Never, match="open internet"):
-        get(Door(resolve=rebound), f"https://{HOST}:{meant.port}/")
+    with pytest.raises(PermanentFailure, match="open internet"):
+        get(OutboundClient(resolve=rebound), f"https://{HOST}:{meant.port}/")
     assert rebound.asked == [HOST]
 
 
 def test_the_next_address_is_tried_where_the_first_takes_nobody(serving, answering, certificates):
     server = serving(answering(), tls=certificates.of(HOST))
-    door = Door({HOST}, resolve=Names(("127.0.0.3", "127.0.0.1")), tls=lambda: certificates.trusted)
+    door = OutboundClient({HOST}, resolve=Names(("127.0.0.3", "127.0.0.1")), load_tls=lambda: certificates.trusted)
     assert get(door, f"https://{HOST}:{server.port}/").status == 200
 
 
@@ -120,7 +124,7 @@ def silent_at(address: str, port: int):
 def test_the_next_address_is_tried_where_the_first_is_silent(serving, answering):
     server = serving(answering())
     with silent_at("127.0.0.3", server.port):
-        door = Door({HOST}, resolve=Names(("127.0.0.3", "127.0.0.1")), seconds=QUICK * 4)
+        door = OutboundClient({HOST}, resolve=Names(("127.0.0.3", "127.0.0.1")), timeout=QUICK * 4)
         assert get(door, f"http://{HOST}:{server.port}/").status == 200
 
 
@@ -136,15 +140,15 @@ def test_host_header_and_certificate_are_those_of_the_name(serving, answering, c
     assert f"Host: {HOST}:{server.port}\r\n" in head
     assert f"Authorization: {TOKEN}\r\n" in head
     other = serving(answering(), tls=certificates.of("other.example.test"))
-    with pytest.raises(Later, match="certificate verify failed"):
+    with pytest.raises(RetryLater, match="certificate verify failed"):
         get(to_loopback(), f"https://{HOST}:{other.port}/")
     assert other.requests == []
 
 
 def test_a_certificate_that_nobody_vouches_for_is_refused(serving, answering, certificates):
     server = serving(answering(), tls=certificates.of(HOST))
-    with pytest.raises(Later, match="certificate verify failed"):
-        get(Door({HOST}, resolve=Names(LOOPBACK)), f"https://{HOST}:{server.port}/")
+    with pytest.raises(RetryLater, match="certificate verify failed"):
+        get(OutboundClient({HOST}, resolve=Names(LOOPBACK)), f"https://{HOST}:{server.port}/")
     assert server.requests == []
 
 
@@ -152,36 +156,36 @@ def test_an_authority_of_your_own_is_taken_from_the_environment(serving, answeri
     from bot.outbound import client
 
     monkeypatch.setenv("SSL_CERT_FILE", str(certificates.folder / "ca.pem"))
-    client._authorities.cache_clear()
+    client._load_authorities.cache_clear()
     try:
         server = serving(answering(), tls=certificates.of(HOST))
-        assert get(Door({HOST}, resolve=Names(LOOPBACK)), f"https://{HOST}:{server.port}/").status == 200
+        assert get(OutboundClient({HOST}, resolve=Names(LOOPBACK)), f"https://{HOST}:{server.port}/").status == 200
     finally:
-        client._authorities.cache_clear()
+        client._load_authorities.cache_clear()
 
 
 def test_plain_http_is_only_for_hosts_that_are_named(serving, answering):
     server = serving(answering())
-    with pytest.raises(Never, match="write https, or name it in ALLOW_PRIVATE_HOSTS"):
-        get(Door(), f"http://127.0.0.1:{server.port}/")
-    with pytest.raises(Never, match="write https"):
-        get(Door({"elsewhere"}), f"http://127.0.0.1:{server.port}/")
+    with pytest.raises(PermanentFailure, match="write https, or name it in ALLOW_PRIVATE_HOSTS"):
+        get(OutboundClient(), f"http://127.0.0.1:{server.port}/")
+    with pytest.raises(PermanentFailure, match="write https"):
+        get(OutboundClient({"elsewhere"}), f"http://127.0.0.1:{server.port}/")
     assert server.requests == []
-    assert get(Door({"127.0.0.1"}), f"http://127.0.0.1:{server.port}/").status == 200
+    assert get(OutboundClient({"127.0.0.1"}), f"http://127.0.0.1:{server.port}/").status == 200
 
 
 @pytest.mark.parametrize("url", ["ftp://127.0.0.1/", "file:///etc/passwd", "gopher://127.0.0.1/", "127.0.0.1", ""])
 def test_nothing_else_is_spoken(url):
-    with pytest.raises(Never):
-        get(Door({"127.0.0.1"}), url)
+    with pytest.raises(PermanentFailure):
+        get(OutboundClient({"127.0.0.1"}), url)
 
 
 @pytest.mark.parametrize("status", ["301 Moved", "302 Found", "303 See Other", "307 Temporary", "308 Permanent"])
 def test_a_redirect_is_not_followed(serving, answering, status):
     inner = serving(answering(b'"secret"'))
     server = serving(answering(b"", status, f"Location: http://127.0.0.1:{inner.port}/latest/meta-data"))
-    with pytest.raises(Never, match=f"redirect \\({status[:3]}\\), and none is followed"):
-        get(Door({"127.0.0.1"}), f"http://127.0.0.1:{server.port}/")
+    with pytest.raises(PermanentFailure, match=f"redirect \\({status[:3]}\\), and none is followed"):
+        get(OutboundClient({"127.0.0.1"}), f"http://127.0.0.1:{server.port}/")
     assert inner.requests == []
 
 
@@ -189,7 +193,7 @@ def test_no_proxy_of_the_environment_is_used(serving, answering, monkeypatch):
     proxy, server = serving(answering(b'"proxy"')), serving(answering(b'"direct"'))
     for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
-    assert get(Door({"127.0.0.1"}), f"http://127.0.0.1:{server.port}/").body == b'"direct"'
+    assert get(OutboundClient({"127.0.0.1"}), f"http://127.0.0.1:{server.port}/").body == b'"direct"'
     assert proxy.requests == []
 
 
@@ -200,7 +204,7 @@ def endless(connection: socket.socket) -> None:
 
 
 def announced(connection: socket.socket) -> None:
-    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n" + b"x" * (LARGEST + 1))
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n" + b"x" * (MAX_RESPONSE_BYTES + 1))
 
 
 def zipped(connection: socket.socket) -> None:
@@ -210,13 +214,13 @@ def zipped(connection: socket.socket) -> None:
 @pytest.mark.parametrize("body", [endless, announced])
 def test_a_body_without_end_is_given_up(serving, body):
     server = serving(body)
-    with pytest.raises(Never, match="more than 256 KB"):
-        get(Door({"127.0.0.1"}), f"http://127.0.0.1:{server.port}/")
+    with pytest.raises(PermanentFailure, match="more than 256 KB"):
+        get(OutboundClient({"127.0.0.1"}), f"http://127.0.0.1:{server.port}/")
 
 
 def test_a_small_body_stays_small(serving):
     server = serving(zipped)
-    assert get(Door({"127.0.0.1"}), f"http://127.0.0.1:{server.port}/").body == b"abc"
+    assert get(OutboundClient({"127.0.0.1"}), f"http://127.0.0.1:{server.port}/").body == b"abc"
     assert b"accept-encoding: identity" in server.requests[0].lower()
 
 
@@ -244,14 +248,14 @@ def trickle(*parts: bytes):
 )
 def test_a_slow_answer_is_given_up_as_a_whole(serving, slow):
     server = serving(slow)
-    with pytest.raises(Later, match=r"127\.0\.0\.1 did not answer within 0\.3 s"):
-        get(Door({"127.0.0.1"}, seconds=QUICK), f"http://127.0.0.1:{server.port}/")
+    with pytest.raises(RetryLater, match=r"127\.0\.0\.1 did not answer within 0\.3 s"):
+        get(OutboundClient({"127.0.0.1"}, timeout=QUICK), f"http://127.0.0.1:{server.port}/")
 
 
 def test_a_slow_handshake_is_given_up(serving):
     """The other side takes the connection and never says a word of TLS."""
-    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(Later, match="did not answer within"):
-        get(Door({"127.0.0.1"}, seconds=QUICK), f"https://127.0.0.1:{silent.getsockname()[1]}/")
+    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(RetryLater, match="did not answer within"):
+        get(OutboundClient({"127.0.0.1"}, timeout=QUICK), f"https://127.0.0.1:{silent.getsockname()[1]}/")
 
 
 def test_a_slow_resolver_leaves_no_time_to_connect(serving, answering):
@@ -261,8 +265,8 @@ def test_a_slow_resolver_leaves_no_time_to_connect(serving, answering):
         time.sleep(QUICK * 1.5)
         return LOOPBACK
 
-    with pytest.raises(Later, match="did not answer within"):
-        get(Door({"127.0.0.1"}, resolve=slow, seconds=QUICK), f"http://127.0.0.1:{server.port}/")
+    with pytest.raises(RetryLater, match="did not answer within"):
+        get(OutboundClient({"127.0.0.1"}, resolve=slow, timeout=QUICK), f"http://127.0.0.1:{server.port}/")
     assert server.requests == []
 
 
@@ -273,32 +277,32 @@ def hang_up(connection: socket.socket) -> None:
 def test_a_connection_that_is_refused_or_cut_can_be_tried_again(serving):
     with socket.create_server(("127.0.0.1", 0)) as nobody:
         port = nobody.getsockname()[1]
-    with pytest.raises(Later, match=r"127\.0\.0\.1 cannot be reached"):
-        get(Door({"127.0.0.1"}), f"http://127.0.0.1:{port}/")
-    with pytest.raises(Later, match=r"127\.0\.0\.1 cannot be reached"):
-        get(Door({"127.0.0.1"}), f"http://127.0.0.1:{serving(hang_up).port}/")
+    with pytest.raises(RetryLater, match=r"127\.0\.0\.1 cannot be reached"):
+        get(OutboundClient({"127.0.0.1"}), f"http://127.0.0.1:{port}/")
+    with pytest.raises(RetryLater, match=r"127\.0\.0\.1 cannot be reached"):
+        get(OutboundClient({"127.0.0.1"}), f"http://127.0.0.1:{serving(hang_up).port}/")
 
 
 def test_a_name_that_is_not_known_can_be_tried_again():
     def unknown(host, port):
         raise socket.gaierror(-2, "Name or service not known")
 
-    with pytest.raises(Later, match=r"the address of flags\.example\.test cannot be found"):
-        get(Door(resolve=unknown), f"https://{HOST}/")
+    with pytest.raises(RetryLater, match=r"the address of flags\.example\.test cannot be found"):
+        get(OutboundClient(resolve=unknown), f"https://{HOST}/")
 
 
 @pytest.mark.parametrize("token", ["two-s3cr3t\nlines", "s3cr3t\r\nX-Injected: 1", "s3cr3t\0", "s3cr3t\n"])
 def test_a_token_that_cannot_be_sent_is_not_told(serving, answering, token):
     server = serving(answering())
-    with pytest.raises(Never, match="is the token one line of plain letters") as caught:
-        Door({"127.0.0.1"}).call("GET", f"http://127.0.0.1:{server.port}/", {"Authorization": token})
+    with pytest.raises(PermanentFailure, match="is the token one line of plain letters") as caught:
+        OutboundClient({"127.0.0.1"}).call("GET", f"http://127.0.0.1:{server.port}/", {"Authorization": token})
     assert "s3cr3t" not in "".join(traceback.format_exception(caught.value))
     assert b"X-Injected" not in b"".join(server.requests)
 
 
 def test_a_token_with_letters_of_other_languages_is_sent_as_it_is(serving, answering):
     server = serving(answering())
-    assert Door({"127.0.0.1"}).call("GET", f"http://127.0.0.1:{server.port}/", {"Authorization": "schlüssel"})
+    assert OutboundClient({"127.0.0.1"}).call("GET", f"http://127.0.0.1:{server.port}/", {"Authorization": "schlüssel"})
     assert "Authorization: schlüssel\r\n".encode() in server.requests[0]
 
 
@@ -309,18 +313,23 @@ def repeat(connection: socket.socket) -> None:
 @pytest.mark.parametrize("failing", [endless, hang_up, repeat, lambda c: c.sendall(b"nonsense\r\n\r\n"), None])
 def test_no_error_holds_the_token(serving, failing):
     url = f"http://127.0.0.1:{serving(failing).port}/" if failing else "https://127.0.0.1/"
-    with pytest.raises((Later, Never)) as caught:
-        get(Door({"127.0.0.1"} if failing else ()), url)
+    with pytest.raises((RetryLater, PermanentFailure)) as caught:
+        get(OutboundClient({"127.0.0.1"} if failing else ()), url)
     assert TOKEN not in "".join(traceback.format_exception(caught.value))
 
 
 def test_this_machine_s_own_resolver_sees_through_spellings():
-    assert resolve("2130706433", 443) == resolve("0x7f.1", 443) == resolve("0177.0.0.1", 443) == ("127.0.0.1",)
+    assert (
+        resolve_host("2130706433", 443)
+        == resolve_host("0x7f.1", 443)
+        == resolve_host("0177.0.0.1", 443)
+        == ("127.0.0.1",)
+    )
 
 
 def test_the_door_trusts_no_unverified_connection():
-    from bot.outbound.client import _authorities
+    from bot.outbound.client import _load_authorities
 
-    context = _authorities()
+    context = _load_authorities()
     assert context.verify_mode is ssl.CERT_REQUIRED
     assert context.check_hostname

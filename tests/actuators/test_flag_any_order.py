@@ -13,7 +13,7 @@ from bot.outbound.attempts import LEASE
 from core.rollout import commands as c
 from core.rollout import driving
 from core.rollout.refusal import Refused
-from core.service import Service
+from core.service import RolloutService
 from core.store.audit.verify import verify
 from core.store.database.connections import connect
 from tests.actuators import stand_in
@@ -77,7 +77,7 @@ def carry_out(house: House, act: tuple[str, Any]) -> None:
         case ("drive", _):
             house.drive()
         case ("raised by hand", percent):
-            if house.rollout.under_way:  # afterwards the flag is theirs
+            if house.rollout.is_under_way:  # afterwards the flag is theirs
                 house.unleash.set_by_hand(percent)
         case ("fault", (method, name)):
             house.unleash.fail_next(method, FAULTS[name])
@@ -89,7 +89,7 @@ def carry_out(house: House, act: tuple[str, Any]) -> None:
             asleep(house, meanwhile)
         case ("later", seconds):
             house.later(seconds=seconds)
-            jobs.look_at_flags(house.service, house.at)
+            jobs.queue_flag_checks(house.service, house.at)
 
 
 def one(name: str, values: st.SearchStrategy[Any] | None = None) -> st.SearchStrategy[tuple[str, Any]]:
@@ -124,17 +124,17 @@ def test_whatever_happens_it_ends_at_what_was_decided_last_or_held_below_it(
     new_sqlite: Callable[[], str], acts: list[Any]
 ) -> None:
     with connect(new_sqlite()) as database, stand_in.running() as unleash:
-        house = House(Service(database), unleash).begin()
+        house = House(RolloutService(database), unleash).begin()
         for act in acts:
             carry_out(house, act)
         house.until_quiet()
         unleash.stale_reads = 0  # else the last look might be the one that is behind
         house.later(minutes=6)
-        jobs.look_at_flags(house.service, house.at)
+        jobs.queue_flag_checks(house.service, house.at)
         house.until_quiet()
-        wanted = driving.desired(house.rollout)
+        wanted = driving.desired_percent(house.rollout)
         hold = house.rollout.hold
-        if hold is not None and hold.key == driving.lowered_key(house.rollout):
+        if hold is not None and hold.key == driving.lowered_hold_key(house.rollout):
             assert float(unleash.percent) < wanted, "never more people than was decided"
             house.say(c.Resume(reason="nobody had lowered it"))
             house.until_quiet()

@@ -8,9 +8,9 @@ from sqlalchemy import select
 from bot.delivery import flags
 from core.rollout import commands as c
 from core.rollout import events as e
-from core.rollout.model import State
+from core.rollout.model import RolloutState
 from core.rollout.refusal import Refused
-from core.service import Service
+from core.service import RolloutService
 from core.store.models import outbox as table
 from tests.actuators import stand_in
 from tests.actuators.stand_in import TOKEN
@@ -39,18 +39,18 @@ def test_it_goes_to_everybody_and_back_from_there(small_house):
     assert small_house.rollout.stage.name == "bake"
     assert small_house.unleash.percent == "100"
     small_house.step().until_quiet()
-    assert small_house.rollout.state is State.DONE
+    assert small_house.rollout.state is RolloutState.DONE
     assert small_house.unleash.percent == "100"
     small_house.back().until_quiet()
     assert small_house.unleash.percent == "0"
 
 
 def test_a_rollout_that_drives_nothing_leaves_no_row(sqlite_database):
-    desk = Desk(Service(sqlite_database)).start()
+    desk = Desk(RolloutService(sqlite_database)).start()
     desk.say(c.RollBack(reason="no"))
     with desk.service.database.reading() as connection:
         assert connection.execute(select(table.c.kind).distinct()).scalars().all() == ["slack"]
-    assert not flags.is_needed(desk.service.world())
+    assert not flags.has_driven_flags(desk.service.load_world())
 
 
 def test_a_row_holds_no_percentage_and_steps_that_nobody_sent_become_one(house):
@@ -129,7 +129,7 @@ def test_a_reading_that_stays_stale_is_not_believed(small_house):
     small_house.begin()
     small_house.unleash.stale_reads = 1000
     small_house.drive()
-    assert small_house.unleash.patches == ["5"] * flags.LOOKS
+    assert small_house.unleash.patches == ["5"] * flags.MAX_READS
     assert small_house.unsent() == ["pending"]
     assert small_house.found == []
     small_house.unleash.stale_reads = 0
@@ -274,7 +274,7 @@ def test_two_rollouts_do_not_drive_one_flag_at_once(small_house):
     small_house.apply(
         other.replace("surface: support-assistant", "surface: sales-assistant").replace("support-assistant@", "")
     )
-    fingerprint = small_house.service.world().rollouts["R-2"].fingerprint
+    fingerprint = small_house.service.load_world().rollouts["R-2"].fingerprint
     small_house.say(c.RecordPosted(key=f"notice:{fingerprint}:support:#support", channel="C2", ts="2.0"), rollout="R-2")
     small_house.say(c.Approve(), rollout="R-2")
     small_house.later(minutes=1)

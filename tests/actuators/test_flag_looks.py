@@ -7,7 +7,7 @@ import pytest
 from bot import jobs
 from core.rollout import commands as c
 from core.rollout import events as e
-from core.rollout.model import State
+from core.rollout.model import RolloutState
 from tests.actuators import stand_in
 from tests.actuators.stand_in import TOKEN
 
@@ -18,7 +18,7 @@ def look(house):
 
     def after(**span):
         house.later(**span)
-        jobs.look_at_flags(house.service, house.at)
+        jobs.queue_flag_checks(house.service, house.at)
         return house.drive()
 
     return after
@@ -28,21 +28,21 @@ def test_a_flag_that_stays_where_it_should_is_read_every_five_minutes_and_nothin
     house.begin().drive()
     look(minutes=4)
     calls = len(house.unleash.log)
-    said = house.service.world().position
+    said = house.service.load_world().position
     assert sum(look(minutes=1) for _ in range(10)) == 2
     assert house.unleash.log[calls:] == ["GET", "GET"]
-    assert house.service.world().position == said
+    assert house.service.load_world().position == said
 
 
 def test_several_workers_look_once(house, second_service):
     house.begin().drive()
     house.later(minutes=5)
     other = second_service()
-    other.world()
-    jobs.look_at_flags(house.service, house.at)
-    jobs.look_at_flags(other, house.at)
+    other.load_world()
+    jobs.queue_flag_checks(house.service, house.at)
+    jobs.queue_flag_checks(other, house.at)
     house.drive()
-    jobs.look_at_flags(other, house.at)
+    jobs.queue_flag_checks(other, house.at)
     assert house.drive() == 0
 
 
@@ -50,14 +50,14 @@ def test_a_clock_that_was_set_back_keeps_nobody_from_looking(house):
     """By it, every slot of the hour that comes again has been looked at."""
     house.begin().drive()
     elapsed = [0.0]
-    slots = jobs.FlagSlots.at_pace(1.0, lambda: elapsed[0])
+    slots = jobs.FlagSlotTrackers.for_speed(1.0, lambda: elapsed[0])
 
     def looks(minutes):
         found = 0
         for _ in range(minutes):
             elapsed[0] += 60
             house.later(minutes=1)
-            jobs.look_at_flags(house.service, house.at, slots)
+            jobs.queue_flag_checks(house.service, house.at, slots)
             found += house.drive()
         return found
 
@@ -78,17 +78,17 @@ def test_lowered_by_hand_it_stays_there_and_the_rollout_is_held(house, look):
     house.begin().drive()
     house.unleash.set_by_hand(0)
     look(minutes=5)
-    assert house.rollout.state is State.RUNNING, "looked at twice: it may be a reading that is behind"
+    assert house.rollout.state is RolloutState.RUNNING, "looked at twice: it may be a reading that is behind"
     house.later(seconds=10).drive()
     assert house.unleash.percent == "0"
-    assert house.rollout.state is State.ON_HOLD
+    assert house.rollout.state is RolloutState.ON_HOLD
     assert "by hand" in house.rollout.hold.text
     look(minutes=5)
     assert house.unleash.percent == "0"
     house.say(c.Resume(reason="a mistake"))
     house.drive()
     assert house.unleash.percent == "5"
-    assert house.rollout.state is State.RUNNING
+    assert house.rollout.state is RolloutState.RUNNING
 
 
 def test_a_reading_that_is_behind_is_nobodys_hand(house, look):
@@ -96,7 +96,7 @@ def test_a_reading_that_is_behind_is_nobodys_hand(house, look):
     house.unleash.stale_reads = 1
     look(minutes=5)
     house.later(seconds=10).drive()
-    assert house.rollout.state is State.RUNNING
+    assert house.rollout.state is RolloutState.RUNNING
     assert house.found == [(0, 5)]
     assert house.unleash.percent == "5"
 
@@ -109,7 +109,7 @@ def test_a_reading_that_is_behind_when_the_system_has_just_come_back_is_nobodys_
         house.later(seconds=30).drive()
     house.unleash.stale_reads = 1
     house.later(seconds=30).until_quiet()
-    assert house.rollout.state is State.RUNNING
+    assert house.rollout.state is RolloutState.RUNNING
     assert house.found == [(0, 5)]
     assert house.happened(e.FlagNotSet) == [], "and it is no trouble"
 
@@ -119,7 +119,7 @@ def test_lowered_by_hand_just_before_a_step_it_is_not_raised_by_it(house):
     house.unleash.set_by_hand(0)
     house.step().until_quiet()
     assert house.unleash.percent == "0"
-    assert house.rollout.state is State.ON_HOLD
+    assert house.rollout.state is RolloutState.ON_HOLD
     house.back().drive()
     assert house.rollout.flag.percent == 0
 
@@ -174,7 +174,7 @@ def test_before_the_start_and_after_the_last_step_nobody_looks(house, look):
     house.later(minutes=1).say(c.Start())
     for _ in range(4):
         house.step().until_quiet()
-    assert house.rollout.state is State.DONE
+    assert house.rollout.state is RolloutState.DONE
     assert look(minutes=5) == 0
 
 
@@ -185,13 +185,13 @@ def test_a_flag_that_a_later_rollout_drives_is_not_looked_at_for_an_earlier_one(
     house.begin_another()
     house.until_quiet()
     house.at += timedelta(minutes=5)
-    jobs.look_at_flags(house.service, house.at)
+    jobs.queue_flag_checks(house.service, house.at)
     assert [x.ordering_key for x in house.rows() if x.state == "pending"] == ["flag:R-2"]
     for _ in range(4):
         house.later(minutes=3).say(c.Advance(reason="enough seen"), rollout="R-2")
         house.until_quiet()
-    assert house.service.world().rollouts["R-2"].state is State.DONE
+    assert house.service.load_world().rollouts["R-2"].state is RolloutState.DONE
     house.later(minutes=5)
-    jobs.look_at_flags(house.service, house.at)
+    jobs.queue_flag_checks(house.service, house.at)
     house.until_quiet()
     assert house.unleash.percent == "100", "the rollback could never be confirmed, and is not made up for now"

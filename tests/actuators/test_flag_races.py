@@ -6,12 +6,12 @@ from datetime import timedelta
 
 import pytest
 
-from bot.actuators.unleash import Unleash
+from bot.actuators.unleash import UnleashFlag
 from bot.delivery import flags
 from bot.outbound.attempts import LEASE
-from bot.outbound.client import Door
+from bot.outbound.client import OutboundClient
 from core.rollout import events as e
-from core.service import Service
+from core.service import RolloutService
 from tests.actuators.house import House
 
 
@@ -47,7 +47,7 @@ def test_a_killed_worker_is_succeeded_wherever_it_was(house):
 @pytest.mark.parametrize("after", ["written", "recorded"])
 def test_killed_after_writing_or_recording_it_ends_there_and_is_told_once(house, after, monkeypatch):
     house.begin()
-    where = {"written": (Unleash, "write"), "recorded": (flags._Bringing, "_record")}[after]
+    where = {"written": (UnleashFlag, "write"), "recorded": (flags._FlagReconciler, "_record_flag")}[after]
     real = getattr(*where)
 
     def killed(*arguments):
@@ -141,7 +141,7 @@ def test_two_workers_at_once_in_earnest(house, second_service):
     over = threading.Event()
     failed: list[BaseException] = []
 
-    def work(service: Service) -> None:
+    def work(service: RolloutService) -> None:
         while not over.is_set():
             try:
                 house.drive(service=service)
@@ -163,4 +163,4 @@ def test_two_workers_at_once_in_earnest(house, second_service):
 
 
 def test_one_call_fits_into_the_lease():
-    assert timedelta(seconds=Door.__init__.__kwdefaults__["seconds"]) < LEASE
+    assert timedelta(seconds=OutboundClient.__init__.__kwdefaults__["timeout"]) < LEASE

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bot.process.flip_confirmation import Confirming
+from bot.process.flip_confirmation import FlipConfirmer
 from core.rollout import events as e
 from core.store.coordination import processes
 from tests.actuators import stand_in
@@ -14,16 +14,16 @@ from tests.actuators import stand_in
 def confirm(house):
     """One process serves the newest position; some real seconds after it was first, the switch is looked at."""
     elapsed = [0.0]
-    confirming = Confirming(house.service, elapsed=lambda: elapsed[0])
+    confirming = FlipConfirmer(house.service, elapsed=lambda: elapsed[0])
 
     def look(*, after: float = 0.0):
         real = datetime.now(UTC)
         elapsed[0] = after
         later = real + timedelta(seconds=after)
-        position = house.service.world().position
-        processes.report(house.service.database, "web-1", "web", position, real)
-        processes.report(house.service.database, "web-1", "web", position, later)
-        confirming.look(house.at)
+        position = house.service.load_world().position
+        processes.report_alive(house.service.database, "web-1", "web", position, real)
+        processes.report_alive(house.service.database, "web-1", "web", position, later)
+        confirming.confirm_pending(house.at)
         return house.happened(e.FlipConfirmed, e.FlipUnconfirmed)
 
     return look
@@ -64,8 +64,8 @@ def test_after_a_minute_the_flag_system_is_named(house, confirm):
 def test_who_else_is_missing_is_named_beside_it(house):
     house.begin().back()
     elapsed = [0.0]
-    confirming = Confirming(house.service, elapsed=lambda: elapsed[0])
+    confirming = FlipConfirmer(house.service, elapsed=lambda: elapsed[0])
     for elapsed[0] in (0.0, 61.0):
-        confirming.look(house.at)
+        confirming.confirm_pending(house.at)
     (doubted,) = house.happened(e.FlipUnconfirmed)
     assert doubted.missing == ("no process that serves versions is alive", "new-prompt in Unleash (production)")

@@ -26,8 +26,8 @@ def running(sqlite_url: str, unleash: StandIn) -> Iterator[Callable[..., House]]
         return houses[0].at if houses else MONDAY
 
     def start(**environment: str) -> House:
-        given = settings.read({"DATABASE_URL": sqlite_url, "PORT": "0", **environment})
-        programs.append(app.build(given, "serve", now=now))
+        given = settings.read_settings({"DATABASE_URL": sqlite_url, "PORT": "0", **environment})
+        programs.append(app.build_program(given, "serve", now=now))
         houses.append(House(programs[0].service, unleash))
         programs[0].start()
         return houses[0]

@@ -2,11 +2,11 @@
 
 import pytest
 
-from bot.outbound.client import Door
+from bot.outbound.client import OutboundClient
 from core import apply_file
-from core.files.syntax.problems import Unreadable
+from core.files.syntax.problems import UnreadableFile
 from core.rollout.context import Actor
-from core.service import Service
+from core.service import RolloutService
 from core.store.database.connections import Database
 from tests.journey.processes import run
 from tests.slack.conftest import MONDAY, ROLLOUT, SURFACE
@@ -15,11 +15,11 @@ DRIVES = "drives: {{unleash: {{url: {!r}, environment: production, feature: tone
 AMONG_US = "https://10.1.2.3"
 
 
-def apply(service: Service, url: str, door: Door) -> apply_file.Applied:
+def apply(service: RolloutService, url: str, door: OutboundClient) -> apply_file.AppliedFile:
     by = Actor(id="cli:root", handle="root")
     for name, text in (("surface.yaml", SURFACE), ("rollout.yaml", ROLLOUT + DRIVES.format(url))):
         applied = apply_file.apply_text(
-            service, text, name, by=by, at=MONDAY, command_id=f"{name}-{url}", not_driven=door.refusal
+            service, text, name, by=by, at=MONDAY, command_id=f"{name}-{url}", explain_undrivable=door.explain_refusal
         )
     return applied
 
@@ -34,11 +34,11 @@ def apply(service: Service, url: str, door: Door) -> apply_file.Applied:
 )
 def test_what_the_guard_would_not_call_is_refused_with_its_line(sqlite_database: Database, url: str, why: str) -> None:
     addresses = {"10.1.2.3": "10.1.2.3", "inside.example.com": "192.168.0.7", "flags.example.com": "93.184.215.14"}
-    door = Door(resolve=lambda host, _: (addresses[host],))
-    with pytest.raises(Unreadable) as refused:
-        apply(Service(sqlite_database), url, door)
+    door = OutboundClient(resolve=lambda host, _: (addresses[host],))
+    with pytest.raises(UnreadableFile) as refused:
+        apply(RolloutService(sqlite_database), url, door)
     (problem,) = refused.value.problems
-    assert problem.dotted == "drives.unleash.url"
+    assert problem.dotted_path == "drives.unleash.url"
     assert problem.source_line.startswith("drives:")
     assert why in problem.message
 
@@ -47,8 +47,13 @@ def test_what_is_allowed_or_cannot_be_told_now_is_applied(sqlite_database: Datab
     def nobody_knows(host: str, port: int) -> tuple[str, ...]:
         raise OSError("the name cannot be looked up")
 
-    assert apply(Service(sqlite_database), AMONG_US, Door({"10.1.2.3"}, resolve=lambda host, _: (host,))).id == "R-1"
-    again = apply(Service(sqlite_database), "https://flags.example.com", Door(resolve=nobody_knows))
+    assert (
+        apply(
+            RolloutService(sqlite_database), AMONG_US, OutboundClient({"10.1.2.3"}, resolve=lambda host, _: (host,))
+        ).id
+        == "R-1"
+    )
+    again = apply(RolloutService(sqlite_database), "https://flags.example.com", OutboundClient(resolve=nobody_knows))
     assert again.changed
 
 

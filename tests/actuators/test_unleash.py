@@ -5,15 +5,15 @@ from dataclasses import replace
 
 import pytest
 
-from bot.actuators.unleash import Unleash
-from bot.outbound.attempts import Later, Never
-from bot.outbound.client import Door
+from bot.actuators.unleash import UnleashFlag
+from bot.outbound.attempts import PermanentFailure, RetryLater
+from bot.outbound.client import OutboundClient
 from tests.actuators import stand_in
 from tests.actuators.stand_in import TOKEN, StandIn
 
 
-def opened(unleash: StandIn, *, token: str = TOKEN, **changes: str) -> Unleash:
-    return Unleash(Door({"127.0.0.1"}), replace(unleash.driven, **changes), url=unleash.url, token=token)
+def opened(unleash: StandIn, *, token: str = TOKEN, **changes: str) -> UnleashFlag:
+    return UnleashFlag(OutboundClient({"127.0.0.1"}), replace(unleash.driven, **changes), url=unleash.url, token=token)
 
 
 def test_it_is_read_and_written_and_nothing_else_of_it_changes(unleash):
@@ -35,13 +35,13 @@ def test_whatever_stands_there_is_read(unleash, written, percent):
 @pytest.mark.parametrize("written", ["x", "", None, "nan", "inf", pytest.param(10**400, id="too large"), True, [], {}])
 def test_what_is_no_percentage_needs_a_human(unleash, written):
     unleash.strategy["parameters"]["rollout"] = written
-    with pytest.raises(Never, match="strategy s-1 has no percentage"):
+    with pytest.raises(PermanentFailure, match="strategy s-1 has no percentage"):
         opened(unleash).read()
 
 
 def test_another_kind_of_strategy_needs_a_human(unleash):
     unleash.strategy |= {"name": "default", "parameters": {}}
-    with pytest.raises(Never, match="it must be a gradual rollout"):
+    with pytest.raises(PermanentFailure, match="it must be a gradual rollout"):
         opened(unleash).read()
 
 
@@ -55,7 +55,7 @@ def test_another_kind_of_strategy_needs_a_human(unleash):
     ],
 )
 def test_what_a_human_has_to_mend_is_said(unleash, changes, said):
-    with pytest.raises(Never, match=said.replace("(4", r"\(4").replace(")", r"\)")) as caught:
+    with pytest.raises(PermanentFailure, match=said.replace("(4", r"\(4").replace(")", r"\)")) as caught:
         opened(unleash, **changes).read()
     assert TOKEN not in str(caught.value)
 
@@ -64,21 +64,21 @@ def test_an_environment_that_is_not_there_shows_when_it_is_written(unleash):
     """Unleash reads a strategy by its id alone."""
     system = opened(unleash, environment="staging")
     assert system.read() == 0
-    with pytest.raises(Never, match=r"has no strategy s-1 of new-prompt in staging"):
+    with pytest.raises(PermanentFailure, match=r"has no strategy s-1 of new-prompt in staging"):
         system.write(5)
 
 
 @pytest.mark.parametrize("code", [408, 409, 412, 423, 425, 429, 500, 502, 503, 504])
 def test_what_may_pass_is_tried_again(unleash, code):
     unleash.fail_next("PATCH", stand_in.status(code))
-    with pytest.raises(Later, match=f"^Unleash answers {code}$"):
+    with pytest.raises(RetryLater, match=f"^Unleash answers {code}$"):
         opened(unleash).write(5)
 
 
 @pytest.mark.parametrize("code", [400, 401, 403, 404, 405, 410, 422])
 def test_what_will_not_pass_is_not(unleash, code):
     unleash.fail_next("PATCH", stand_in.status(code))
-    with pytest.raises(Never, match=rf"\({code}\)$") as caught:
+    with pytest.raises(PermanentFailure, match=rf"\({code}\)$") as caught:
         opened(unleash).write(5)
     assert TOKEN not in str(caught.value), "not even where Unleash repeats it"
 
@@ -89,7 +89,7 @@ def test_what_will_not_pass_is_not(unleash, code):
 )
 def test_it_waits_as_long_as_it_is_asked_to_within_reason(unleash, said, seconds):
     unleash.fail_next("GET", stand_in.status(429, Retry_After=said))
-    with pytest.raises(Later) as caught:
+    with pytest.raises(RetryLater) as caught:
         opened(unleash).read()
     assert caught.value.seconds == seconds
 
@@ -97,7 +97,7 @@ def test_it_waits_as_long_as_it_is_asked_to_within_reason(unleash, said, seconds
 @pytest.mark.parametrize("said", ["", "soon", "-1", "1.5", "Fri, 31 Dec 9999 23:59:59 -0500"])
 def test_a_wait_that_means_nothing_is_our_own(unleash, said):
     unleash.fail_next("GET", stand_in.status(503, Retry_After=said))
-    with pytest.raises(Later) as caught:
+    with pytest.raises(RetryLater) as caught:
         opened(unleash).read()
     assert caught.value.seconds is None
 
@@ -105,19 +105,19 @@ def test_a_wait_that_means_nothing_is_our_own(unleash, said):
 def test_a_page_of_something_in_between_is_not_believed(unleash):
     for body in ("<html>", [], {"name": "flexibleRollout"}, {"name": "flexibleRollout", "parameters": []}, None):
         unleash.fail_next("GET", lambda call, body=body: call.answer(200, body))
-        with pytest.raises(Later, match="answers, but not as Unleash does"):
+        with pytest.raises(RetryLater, match="answers, but not as Unleash does"):
             opened(unleash).read()
 
 
 def test_the_token_goes_where_it_belongs_and_nowhere_else(unleash):
     """Whoever writes a rollout's file names an address: else it would be a way to be sent the token."""
     with stand_in.running() as thief:
-        with pytest.raises(Never, match=re.escape(f"the token is for {unleash.url} (UNLEASH_URL)")):
-            Unleash(Door({"127.0.0.1"}), thief.driven, url=unleash.url, token=TOKEN)
+        with pytest.raises(PermanentFailure, match=re.escape(f"the token is for {unleash.url} (UNLEASH_URL)")):
+            UnleashFlag(OutboundClient({"127.0.0.1"}), thief.driven, url=unleash.url, token=TOKEN)
         assert thief.log == []
 
 
 @pytest.mark.parametrize(("url", "token", "named"), [("", TOKEN, "UNLEASH_URL"), ("x", "", "UNLEASH_TOKEN")])
 def test_a_setting_that_is_missing_is_named(unleash, url, token, named):
-    with pytest.raises(Never, match=f"^{named} is not set"):
-        Unleash(Door(), unleash.driven, url=url and unleash.url, token=token)
+    with pytest.raises(PermanentFailure, match=f"^{named} is not set"):
+        UnleashFlag(OutboundClient(), unleash.driven, url=url and unleash.url, token=token)

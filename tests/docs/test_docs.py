@@ -12,19 +12,19 @@ from fastapi import FastAPI
 
 from bot import settings
 from bot.cli.root import app
-from bot.commands.verbs import OVER_HTTP, TYPED
+from bot.commands.verbs import HTTP_VERBS, TYPED_VERBS
 from bot.rendering.blocks import buttons
 from bot.sandbox.traffic import SCENARIOS
 from core.files.policy_file import PolicyFile
 from core.files.rollout_file import RolloutFile
 from core.files.surface_file import SurfaceFile
 from core.files.templates import TEMPLATES
-from core.flags.bucketing import ppm
-from core.judging.model.limits import Kind
+from core.flags.bucketing import compute_bucket
+from core.judging.model.limits import LimitKind
 from core.metrics.catalogue import CATALOGUE, FEEDS
-from core.rollout.model import State
+from core.rollout.model import RolloutState
 from core.rollout.plan import StageKind
-from core.store.formats.codec import EVENTS
+from core.store.formats.codec import EVENT_CODEC
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -63,7 +63,7 @@ def fields(model: type) -> list[str]:
 
 def test_every_verb_has_its_row_and_an_example():
     told = {row[0].strip("`"): row[-1] for row in rows("slack.md") if row[0].startswith("`")}
-    for verb in TYPED:
+    for verb in TYPED_VERBS:
         assert f"/rollout {verb}" in told.get(verb, ""), verb
 
 
@@ -85,7 +85,7 @@ def test_every_button_is_told():
 
 
 def test_every_state_is_told():
-    assert missing([state.value for state in State], "slack.md") == []
+    assert missing([state.value for state in RolloutState], "slack.md") == []
 
 
 def test_every_command_is_told():
@@ -95,13 +95,13 @@ def test_every_command_is_told():
 
 def test_every_setting_is_told_and_no_other():
     told = {row[0].strip("`") for row in rows("operating.md") if re.fullmatch(r"`[A-Z_]+`", row[0])}
-    assert told == set(settings.NAMES)
-    assert missing([*settings.ROLES], "http.md") == []
+    assert told == set(settings.VARIABLES)
+    assert missing([*settings.TOKEN_ROLES], "http.md") == []
 
 
 def test_every_stored_event_is_told_and_no_other():
     told = [row[0].strip("`") for row in rows("log.md") if re.fullmatch(r"`(rollout|surface|workspace)\.\w+`", row[0])]
-    assert sorted(told) == sorted(EVENTS.classes)
+    assert sorted(told) == sorted(EVENT_CODEC.classes)
 
 
 @pytest.mark.parametrize("model", [RolloutFile, SurfaceFile, PolicyFile])
@@ -110,7 +110,7 @@ def test_every_field_of_a_file_is_told(model):
 
 
 def test_every_limit_metric_stage_and_template_is_told():
-    words = [*(kind.value for kind in Kind), *CATALOGUE, *FEEDS, *(kind.value for kind in StageKind), *TEMPLATES]
+    words = [*(kind.value for kind in LimitKind), *CATALOGUE, *FEEDS, *(kind.value for kind in StageKind), *TEMPLATES]
     assert missing(words, "files.md") == []
 
 
@@ -124,7 +124,7 @@ def test_every_door_and_command_over_http_is_told(tmp_path):
     from bot import app as program
     from bot.settings import Settings
 
-    built = program.build(Settings(database_url=f"sqlite:///{tmp_path}/rollout.db"), "serve")
+    built = program.build_program(Settings(database_url=f"sqlite:///{tmp_path}/rollout.db"), "serve")
     try:
         assert built.asgi is not None
         api = next(x for x in _inside(built.asgi) if isinstance(x, FastAPI))
@@ -134,7 +134,7 @@ def test_every_door_and_command_over_http_is_told(tmp_path):
         assert [path for path in paths if path not in text] == []
     finally:
         built.database.close()
-    assert missing([*OVER_HTTP], "http.md") == []
+    assert missing([*HTTP_VERBS], "http.md") == []
 
 
 def _inside(asgi: object) -> Iterator[object]:
@@ -158,7 +158,7 @@ def test_the_worked_vectors_are_right():
     for row in rows("bucketing.md"):
         if len(row) == 4 and row[3].isdigit():
             purpose, salt, unit = ("" if cell == "(empty)" else cell.strip("`") for cell in row[:3])
-            assert ppm(purpose, salt, unit) == int(row[3])  # type: ignore[arg-type]
+            assert compute_bucket(purpose, salt, unit) == int(row[3])  # type: ignore[arg-type]
             found += 1
     assert found >= 5
 

@@ -27,7 +27,7 @@ def harmless() -> list[Outcome]:
 def test_what_changes_nothing_is_neither_rolled_back_nor_held(harmless: list[Outcome]) -> None:
     for one in harmless:
         assert one.ended != "rolled_back", one
-        assert not any(is_about_the_version(key) or holds.is_of_split(key) for key in one.held), one
+        assert not any(is_about_the_version(key) or holds.is_split_key(key) for key in one.held), one
 
 
 CAREFUL = {"refusals +6 pp": (1, 6, 9), "errors +5 pp": (2, 3, 5), "quality -12 pp": (2, 7, 9)}

@@ -9,12 +9,12 @@ import pytest
 
 from core.files import build_plan
 from core.files.checks import checks
-from core.files.policy_file import policy_of
-from core.files.read_file import File, read
-from core.files.surface_file import surface_of
-from core.files.syntax.problems import Problem, Unreadable, render
+from core.files.policy_file import policy_from_file
+from core.files.read_file import AnyFile, parse_file
+from core.files.surface_file import surface_from_file
+from core.files.syntax.problems import FileProblem, UnreadableFile, render_text
 from core.rollout.plan import Plan
-from core.rollout.policy import BUILT_IN, Policy
+from core.rollout.policy import DEFAULT_POLICY, Policy
 from core.rollout.surface import Surface, evolve
 
 FILES = Path(__file__).parent / "files"
@@ -61,14 +61,14 @@ def files() -> Callable[[str], str]:
 @pytest.fixture
 def surface(files: Callable[[str], str]) -> Surface:
     """Live is v42; v41 was before, and v43 is named so that a file may start from it once it is live."""
-    first = evolve(None, surface_of(read(files("surface.yaml"), "surface.yaml")))
+    first = evolve(None, surface_from_file(parse_file(files("surface.yaml"), "surface.yaml")))
     older = {"v41": {**first.live_content, "params": {"temperature": 0.5}}}
     return replace(first, versions={**older, **first.versions})
 
 
 @pytest.fixture
 def policy(files: Callable[[str], str]) -> Policy:
-    return policy_of(read(files("policy.yaml"), "policy.yaml"))
+    return policy_from_file(parse_file(files("policy.yaml"), "policy.yaml"))
 
 
 @pytest.fixture
@@ -90,9 +90,9 @@ def refused() -> Callable[[str], str]:
     """What reading says about a text that it refuses."""
 
     def rendered(text: str, name: str = "bad.yaml") -> str:
-        with pytest.raises(Unreadable) as refusal:
-            read(text, name)
-        assert str(refusal.value) == render(refusal.value.problems)
+        with pytest.raises(UnreadableFile) as refusal:
+            parse_file(text, name)
+        assert str(refusal.value) == render_text(refusal.value.problems)
         return str(refusal.value)
 
     return rendered
@@ -104,10 +104,10 @@ def checked(surface: Surface) -> Callable[..., str]:
     quiet = replace(surface, daily_requests=None)
 
     def rendered(
-        text: str, *, on: Surface | None = quiet, policy: Policy = BUILT_IN, now: datetime | None = NOW
+        text: str, *, on: Surface | None = quiet, policy: Policy = DEFAULT_POLICY, now: datetime | None = NOW
     ) -> str:
-        found: tuple[Problem, ...] = checks.check(read(text, "bad.yaml"), on, policy, now)
-        return render(found)
+        found: tuple[FileProblem, ...] = checks.check(parse_file(text, "bad.yaml"), on, policy, now)
+        return render_text(found)
 
     return rendered
 
@@ -116,8 +116,10 @@ def checked(surface: Surface) -> Callable[..., str]:
 def built(surface: Surface) -> Callable[..., Plan]:
     """The plan of a text."""
 
-    def build(text: str, *, on: Surface = surface, policy: Policy = BUILT_IN, to_version: str | None = None) -> Plan:
-        file: File = read(text, "good.yaml")
+    def build(
+        text: str, *, on: Surface = surface, policy: Policy = DEFAULT_POLICY, to_version: str | None = None
+    ) -> Plan:
+        file: AnyFile = parse_file(text, "good.yaml")
         return build_plan.build(file, on, policy, resolve_handle={"@dana": "U0DANA"}.__getitem__, to_version=to_version)
 
     return build

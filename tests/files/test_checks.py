@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from inline_snapshot import snapshot
 
-from core.files.read_file import read
-from core.files.syntax.problems import errors
+from core.files.read_file import parse_file
+from core.files.syntax.problems import select_errors
 
 
 def test_the_good_files_have_nothing_to_say(files, checked, small, surface, policy):
@@ -304,12 +304,12 @@ bad.yaml 1 warning\
 
 def test_warnings_do_not_refuse(small, surface):
     from core.files.checks.checks import check
-    from core.rollout.policy import BUILT_IN
+    from core.rollout.policy import DEFAULT_POLICY
 
-    file = read(small(("  - {metric: cost_per_request, rises_by: 15%}\n", "")), "f")
-    found = check(file, surface, BUILT_IN, None)
+    file = parse_file(small(("  - {metric: cost_per_request, rises_by: 15%}\n", "")), "f")
+    found = check(file, surface, DEFAULT_POLICY, None)
     assert found
-    assert errors(found) == ()
+    assert select_errors(found) == ()
 
 
 def _staged(small: Any, stages: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from inline_snapshot import snapshot
 
-from core.files.write_file import export
+from core.files.write_file import export_plan
 from core.rollout.plan import DrivenFlag
 
 DRIVES = """\
@@ -57,8 +57,8 @@ def test_a_plan_that_drives_nothing_keeps_the_fingerprint_it_always_had(small, b
 
 def test_it_survives_the_round_trip(driving, built):
     plan = built(driving())
-    assert built(export(plan)) == plan
-    assert "drives" not in export(replace(plan, drives=None))
+    assert built(export_plan(plan)) == plan
+    assert "drives" not in export_plan(replace(plan, drives=None))
 
 
 def test_the_good_file_has_nothing_to_say(driving, checked):

@@ -14,11 +14,11 @@ from pydantic import BaseModel
 
 from core.files import build_plan
 from core.files.checks import checks
-from core.files.policy_file import PolicyFile, policy_of
-from core.files.read_file import KINDS, read
+from core.files.policy_file import PolicyFile, policy_from_file
+from core.files.read_file import MODELS_BY_KIND, parse_file
 from core.files.rollout_file import RolloutFile
-from core.files.surface_file import SurfaceFile, surface_of
-from core.files.syntax.problems import Unreadable, render
+from core.files.surface_file import SurfaceFile, surface_from_file
+from core.files.syntax.problems import UnreadableFile, render_text
 from tests.files.conftest import NOW
 
 ROOT = Path(__file__).parents[2]
@@ -268,7 +268,7 @@ def leaves(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
 
 
 def test_the_table_has_every_field_of_every_file() -> None:
-    assert {model for model, _, _ in FILES} == set(KINDS.values())
+    assert {model for model, _, _ in FILES} == set(MODELS_BY_KIND.values())
     for model, _, values in FILES:
         assert sorted(leaves(model)) == sorted(values)
 
@@ -300,16 +300,16 @@ def written(base: dict[str, Any], path: str, value: Any) -> str:
 def outcome(text: str, surface: Any, policy: Any) -> tuple[str, Any]:
     """(what is said, what it comes to)."""
     try:
-        file = read(text, "file.json")
-        said = render(checks.check(file, surface, policy, NOW))
+        file = parse_file(text, "file.json")
+        said = render_text(checks.check(file, surface, policy, NOW))
         match file:
             case RolloutFile():
                 return said, build_plan.build(file, surface, policy, resolve_handle=lambda handle: handle)
             case SurfaceFile():
-                return said, surface_of(file)
+                return said, surface_from_file(file)
             case PolicyFile():
-                return said, policy_of(file)
-    except Unreadable as refusal:
+                return said, policy_from_file(file)
+    except UnreadableFile as refusal:
         return str(refusal), None
 
 

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 
 from core.files.build_plan import build
 from core.files.checks.checks import check
-from core.files.foresight.timeline import lines, timeline
-from core.files.policy_file import policy_of
-from core.files.read_file import read
-from core.files.surface_file import surface_of
-from core.files.syntax.marks import compose
-from core.files.syntax.problems import Unreadable, errors, render
-from core.files.write_file import export
-from core.rollout.policy import BUILT_IN
+from core.files.foresight.timeline import build_timeline, format_lines
+from core.files.policy_file import policy_from_file
+from core.files.read_file import parse_file
+from core.files.surface_file import surface_from_file
+from core.files.syntax.marks import parse_yaml
+from core.files.syntax.problems import UnreadableFile, render_text, select_errors
+from core.files.write_file import export_plan
+from core.rollout.policy import DEFAULT_POLICY
 from core.rollout.surface import evolve
 
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
@@ -55,25 +55,25 @@ def changed(data, path, value):
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(draw=st.data())
 def test_a_file_with_anything_in_it(files, surface, name, draw):
-    data = compose(files(name), name).data
+    data = parse_yaml(files(name), name).data
     for _ in range(draw.draw(st.integers(1, 3))):
         data = changed(data, draw.draw(st.sampled_from(list(places(data)))), draw.draw(values))
     if name == "model-upgrade.yaml":
         surface = replace(surface, live="v43", versions={**surface.versions, "v43": surface.live_content})
     text = yaml.safe_dump(data, allow_unicode=True)
     try:
-        file = read(text, name)
-        found = check(file, surface, BUILT_IN, NOW)
-        assert bool(render(found)) is bool(found)
-        if errors(found):
+        file = parse_file(text, name)
+        found = check(file, surface, DEFAULT_POLICY, NOW)
+        assert bool(render_text(found)) is bool(found)
+        if select_errors(found):
             return
         if name == "policy.yaml":
-            policy_of(file)
+            policy_from_file(file)
         elif name == "surface.yaml":
-            evolve(None, surface_of(file))
+            evolve(None, surface_from_file(file))
         else:
-            plan = build(file, surface, BUILT_IN, resolve_handle=str)
-            assert lines(timeline(plan, surface, BUILT_IN, NOW))
-            assert build(read(export(plan), "again"), surface, BUILT_IN, resolve_handle=str) == plan
-    except Unreadable as refusal:
+            plan = build(file, surface, DEFAULT_POLICY, resolve_handle=str)
+            assert format_lines(build_timeline(plan, surface, DEFAULT_POLICY, NOW))
+            assert build(parse_file(export_plan(plan), "again"), surface, DEFAULT_POLICY, resolve_handle=str) == plan
+    except UnreadableFile as refusal:
         event(f"refused with {min(len(refusal.problems), 3)} problem(s) or more")

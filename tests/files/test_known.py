@@ -7,11 +7,11 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from core.files.foresight.known_traffic import assumed, measured
-from core.judging.model.evidence import BUCKETS, REQUESTS, Bucketed, CellKey, Sums
+from core.files.foresight.known_traffic import assume_traffic, measure_traffic
+from core.judging.model.evidence import BUCKETS, REQUESTS, BucketSums, CellKey, EvidenceSums
 from core.metrics.catalogue import CATALOGUE
-from core.metrics.typical import TYPICAL, is_value
-from core.rollout.model import Rollout, StageSpan, State
+from core.metrics.typical import TYPICAL, has_amounts
+from core.rollout.model import Rollout, RolloutState, StageSpan
 from core.stats import quantile
 
 HOUR = timedelta(hours=1)
@@ -21,8 +21,8 @@ def test_every_metric_has_a_typical_level():
     assert set(TYPICAL) == set(CATALOGUE)
     for key, level in TYPICAL.items():
         assert 0 < level.share <= 1
-        assert (level.spread > 0) == is_value(key)
-        assert level.level < 1 or not (CATALOGUE[key].binary)
+        assert (level.spread > 0) == has_amounts(key)
+        assert level.level < 1 or not (CATALOGUE[key].is_binary)
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def rollout(built, small, now):
         fingerprint="",
         from_content={},
         to_content={},
-        state=State.DONE,
+        state=RolloutState.DONE,
         planned_at=now,
         planned_by="U0DANA",
         started_at=now,
@@ -46,7 +46,7 @@ def rollout(built, small, now):
 def counted(arm, metric, weight, value):
     even = np.full(BUCKETS, 1 / BUCKETS)
     key = CellKey(stage=1, arm=arm, segment="", metric=metric)
-    return {key: Bucketed(weight=even * weight, value=even * value)}
+    return {key: BucketSums(weight=even * weight, value=even * value)}
 
 
 def sums():
@@ -59,34 +59,34 @@ def sums():
         **counted("control", "latency_p95", 9500, 9500 * 800),
         **counted("control", "retry_rate", 100, 50),
     }
-    fast, slow = quantile.bin_of(500.0), quantile.bin_of(2000.0)
+    fast, slow = quantile.bin_index(500.0), quantile.bin_index(2000.0)
     key = CellKey(stage=1, arm="control", segment="", metric="latency_p95")
-    return Sums(cells=cells, histograms={key: Counter({fast: 8550, slow: 950})})
+    return EvidenceSums(cells=cells, histograms={key: Counter({fast: 8550, slow: 950})})
 
 
 def test_levels_are_those_of_the_control(surface, rollout, now):
-    known = measured(surface, rollout, sums(), now)
+    known = measure_traffic(surface, rollout, sums(), now)
     assert known.levels_from == "as measured in R-3"
     assert known.metrics == {"refusal_rate", "eval_pass_rate", "latency_p95"}
-    assert known.level("refusal_rate").level == pytest.approx(0.01, rel=0.01)
-    assert known.level("eval_pass_rate").level == pytest.approx(0.9, rel=0.01)
-    assert known.level("eval_pass_rate").share == pytest.approx(0.1)
-    assert known.level("latency_p95").level == pytest.approx(2000, rel=0.02)
+    assert known.level_of("refusal_rate").level == pytest.approx(0.01, rel=0.01)
+    assert known.level_of("eval_pass_rate").level == pytest.approx(0.9, rel=0.01)
+    assert known.level_of("eval_pass_rate").share == pytest.approx(0.1)
+    assert known.level_of("latency_p95").level == pytest.approx(2000, rel=0.02)
     # a tenth lies at four times the rest: ln 4 * sqrt(.1 * .9)
-    assert known.level("latency_p95").spread == pytest.approx(1.3863 * 0.3, rel=0.02)
-    assert known.level("retry_rate") == TYPICAL["retry_rate"]  # a hundred readings are too few
+    assert known.level_of("latency_p95").spread == pytest.approx(1.3863 * 0.3, rel=0.02)
+    assert known.level_of("retry_rate") == TYPICAL["retry_rate"]  # a hundred readings are too few
 
 
 def test_the_pace_is_the_surface_files_or_else_the_rollouts(surface, rollout, now):
-    assert measured(surface, rollout, sums(), now).daily_requests == 166_000
+    assert measure_traffic(surface, rollout, sums(), now).daily_requests == 166_000
     quiet = replace(surface, daily_requests=None)
-    known = measured(quiet, rollout, sums(), now)
+    known = measure_traffic(quiet, rollout, sums(), now)
     assert known.daily_requests == pytest.approx(40_000)  # 10,000 in six hours
     assert known.pace_from == "the pace of R-3"
 
 
 def test_nothing_measured_is_said_to_be_assumed(surface, rollout, now):
-    known = measured(surface, rollout, Sums(), now)
-    assert known == assumed(surface)
+    known = measure_traffic(surface, rollout, EvidenceSums(), now)
+    assert known == assume_traffic(surface)
     assert known.levels_from.startswith("assumed")
-    assert assumed(replace(surface, daily_requests=None)).daily_requests is None
+    assert assume_traffic(replace(surface, daily_requests=None)).daily_requests is None

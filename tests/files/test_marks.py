@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from inline_snapshot import snapshot
 
-from core.files.syntax.marks import MAX_ALIASES, MAX_BYTES, compose
-from core.files.syntax.problems import Unreadable, render
+from core.files.syntax.marks import MAX_ALIASES, MAX_BYTES, parse_yaml
+from core.files.syntax.problems import UnreadableFile, render_text
 
 json_values = st.recursive(
     st.none()
@@ -27,38 +27,41 @@ json_values = st.recursive(
 
 
 def said(text):
-    with pytest.raises(Unreadable) as refusal:
-        compose(text, "f.yaml")
+    with pytest.raises(UnreadableFile) as refusal:
+        parse_yaml(text, "f.yaml")
     return str(refusal.value)
 
 
 def test_every_value_and_key_knows_its_place():
-    source = compose("a: 1\nb:\n  - {c: 2}\n  - d\n", "f.yaml")
+    source = parse_yaml("a: 1\nb:\n  - {c: 2}\n  - d\n", "f.yaml")
     assert source.data == {"a": 1, "b": [{"c": 2}, "d"]}
-    assert [(s.line, s.column) for s in (source.spot(("b", 0, "c")), source.spot(("b", 1)))] == [(3, 9), (4, 5)]
-    assert source.spot(("b", 0, "c"), at_key=True).column == 6
-    assert source.spot(("b", 0, "missing", "deeper")) == source.spot(("b", 0))
+    assert [(s.line, s.column) for s in (source.find_spot(("b", 0, "c")), source.find_spot(("b", 1)))] == [
+        (3, 9),
+        (4, 5),
+    ]
+    assert source.find_spot(("b", 0, "c"), at_key=True).column == 6
+    assert source.find_spot(("b", 0, "missing", "deeper")) == source.find_spot(("b", 0))
 
 
 @given(json_values)
 def test_json_reads_as_what_it_is(value):
     for text in (json.dumps({"value": value}), json.dumps({"value": value}, indent="\t")):
-        assert compose(text, "f.json").data == {"value": value}
+        assert parse_yaml(text, "f.json").data == {"value": value}
 
 
 @given(st.text(max_size=200))
 def test_any_text_is_data_or_a_refusal_with_a_line(text):
     problems = ()
     try:
-        compose(text, "f.yaml")
-    except Unreadable as refusal:
+        parse_yaml(text, "f.yaml")
+    except UnreadableFile as refusal:
         problems = refusal.problems
     assert all(p.line >= 1 and p.column >= 1 for p in problems)
-    assert not problems or render(problems).endswith(("problem", "problems"))
+    assert not problems or render_text(problems).endswith(("problem", "problems"))
 
 
 def test_dates_and_hours_stay_what_was_written():
-    assert compose("a: 2027-02-15\nb: 20:00\nc: 0.2\nd: true", "f").data == {
+    assert parse_yaml("a: 2027-02-15\nb: 20:00\nc: 0.2\nd: true", "f").data == {
         "a": "2027-02-15",
         "b": "20:00",
         "c": 0.2,
@@ -84,24 +87,24 @@ def test_dates_and_hours_stay_what_was_written():
 )
 def test_what_yaml_would_change_without_a_word_is_refused_at_its_place(written, meant):
     for text, place in ((f"a: {written}\n", "f:1:4"), (f"where: {{country: [SE, {written}]}}\n", "f:1:23")):
-        with pytest.raises(Unreadable) as refused:
-            compose(text, "f")
-        assert render(refused.value.problems).startswith(place)
-        assert f'"{written}" is {meant}: write that, or "{written}", in quotes' in render(refused.value.problems)
-    assert compose(f'a: "{written}"\n', "f").data == {"a": written}
+        with pytest.raises(UnreadableFile) as refused:
+            parse_yaml(text, "f")
+        assert render_text(refused.value.problems).startswith(place)
+        assert f'"{written}" is {meant}: write that, or "{written}", in quotes' in render_text(refused.value.problems)
+    assert parse_yaml(f'a: "{written}"\n', "f").data == {"a": written}
 
 
 @pytest.mark.parametrize(
     "written", ["true", "False", "0", "10", "-7", "+7", "0.50", "1e-7", "20:00", "2027-01-04", "~"]
 )
 def test_what_means_the_same_everywhere_is_read(written):
-    compose(f"a: {written}\n", "f")
+    parse_yaml(f"a: {written}\n", "f")
 
 
 def test_layout_comments_and_order_do_not_change_the_fingerprint():
-    first = compose("a: 1\nb: {c: [x, y]}", "f").fingerprint
-    assert compose('# hello\nb:\n  c:\n  - x\n  - "y"\na: 1\n', "g").fingerprint == first
-    assert compose("a: 1\nb: {c: [y, x]}", "f").fingerprint != first
+    first = parse_yaml("a: 1\nb: {c: [x, y]}", "f").fingerprint
+    assert parse_yaml('# hello\nb:\n  c:\n  - x\n  - "y"\na: 1\n', "g").fingerprint == first
+    assert parse_yaml("a: 1\nb: {c: [y, x]}", "f").fingerprint != first
 
 
 def test_a_key_written_twice_is_refused_wherever_it_is():

@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from core.files.syntax.problems import Unreadable
-from core.judging.model.limits import Kind, Limit, Role, Scale
-from core.rollout.plan import Advance, Approvals, EvalTerms, Expectation, NoticePlan, Risk, Stage, StageKind
-from core.rollout.policy import BUILT_IN
+from core.files.syntax.problems import UnreadableFile
+from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
+from core.rollout.plan import AdvanceMode, Approvals, EvalTerms, Expectation, NoticePlan, Risk, Stage, StageKind
+from core.rollout.policy import DEFAULT_POLICY
 
 HOUR = timedelta(hours=1)
 
@@ -42,28 +42,40 @@ def test_the_prompt_change_as_a_plan(files, built, policy):
     assert plan.expectations[0] == Expectation(metric="output_tokens", direction="down", low=-0.4, high=-0.2)
     assert plan.behaviour_changes[2].unchanged
     assert plan.notices[1] == NoticePlan(channel="#support", audience="support", before=24 * HOUR, acknowledge=True)
-    assert [limit.metric for limit in plan.limits if limit.role is Role.HOLD] == [
+    assert [limit.metric for limit in plan.limits if limit.role is LimitRole.HOLD] == [
         "retry_rate",
         "conversation_turns",
         "suggestion_ctr",
     ]
     assert plan.limits[:4] == (
-        Limit(metric="eval_pass_rate", kind=Kind.DROPS_BY, amount=0.02, scale=Scale.POINTS, role=Role.ROLLBACK),
-        Limit(metric="cost_per_request", kind=Kind.RISES_BY, amount=0.15, scale=Scale.RELATIVE, role=Role.ROLLBACK),
+        Limit(
+            metric="eval_pass_rate",
+            kind=LimitKind.DROPS_BY,
+            amount=0.02,
+            scale=LimitScale.POINTS,
+            role=LimitRole.ROLLBACK,
+        ),
+        Limit(
+            metric="cost_per_request",
+            kind=LimitKind.RISES_BY,
+            amount=0.15,
+            scale=LimitScale.RELATIVE,
+            role=LimitRole.ROLLBACK,
+        ),
         Limit(
             metric="latency_p95",
-            kind=Kind.EXCEEDS,
+            kind=LimitKind.EXCEEDS,
             amount=4000,
-            scale=Scale.ABSOLUTE,
-            role=Role.ROLLBACK,
+            scale=LimitScale.ABSOLUTE,
+            role=LimitRole.ROLLBACK,
             lasting=timedelta(minutes=15),
         ),
         Limit(
             metric="new_error_category",
-            kind=Kind.RATE_ABOVE,
+            kind=LimitKind.RATE_ABOVE,
             amount=0.002,
-            scale=Scale.ABSOLUTE,
-            role=Role.ROLLBACK,
+            scale=LimitScale.ABSOLUTE,
+            role=LimitRole.ROLLBACK,
             min_events=5,
         ),
     )
@@ -81,7 +93,7 @@ def test_the_model_upgrade_as_a_plan(files, built, surface, policy):
     assert plan.stages[3].drill_within == timedelta(seconds=10)
     assert plan.stages[6].min_hold == timedelta(days=14)
     assert plan.stages[6].decide_on == ("eval_pass_rate", "retry_rate", "escalation_rate")
-    assert [stage.advance for stage in plan.stages[6:9]] == [Advance.AUTO, Advance.APPROVE, Advance.APPROVE]
+    assert [stage.advance for stage in plan.stages[6:9]] == [AdvanceMode.AUTO, AdvanceMode.APPROVE, AdvanceMode.APPROVE]
     assert plan.approvals == Approvals(required=2, groups=("@ai-leads", "@support-leads"))
     assert plan.rollback_until == plan.deadline == "2027-02-15"
     assert plan.expectations[0].points
@@ -128,14 +140,14 @@ def test_a_plan_may_start_from_an_older_version_by_name(small, built):
 
 def test_what_cannot_become_a_plan_is_refused_at_its_line(small, built, surface, policy):
     with pytest.raises(
-        Unreadable, match=r"7:9: change\.from: support-assistant never had a version v7; it had v41, v42"
+        UnreadableFile, match=r"7:9: change\.from: support-assistant never had a version v7; it had v41, v42"
     ):
         built(small(("@v42", "@v7")))
-    with pytest.raises(Unreadable, match=r"8:3: change\.to: nothing changes"):
+    with pytest.raises(UnreadableFile, match=r"8:3: change\.to: nothing changes"):
         built(small(('{prompt: "Fix first."}', "{tools: [lookup_order, search_help]}")))
-    with pytest.raises(Unreadable, match="the rollout would have no card"):
+    with pytest.raises(UnreadableFile, match="the rollout would have no card"):
         built(small(('  - {channel: "#ai-rollouts", as: engineering}\n', "")), on=replace(surface, notices=()))
-    with pytest.raises(Unreadable, match="the clocks skip it"):
+    with pytest.raises(UnreadableFile, match="the clocks skip it"):
         built(small() + 'start: "2027-03-28 02:30"\n', policy=policy)
 
 
@@ -158,7 +170,7 @@ def test_a_low_risk_that_nobody_notices_needs_no_notice(small, built):
 def test_the_card_goes_to_the_surface_where_the_file_names_nobody(small, built):
     plan = built(small(('  - {channel: "#ai-rollouts", as: engineering}\n', "")))
     assert plan.engineering_channel == "#ai-rollouts"
-    assert len(plan.told_before) == 1
+    assert len(plan.stakeholder_notices) == 1
 
 
 def test_the_owner_is_the_surfaces_where_the_file_names_nobody(small, built):
@@ -186,7 +198,7 @@ def test_limits_carry_their_confidence_and_mode(small, built):
 
 def test_one_and_a_half_times_is_half_more(small, built):
     limit = built(small(("rises_by: 15%", "rises_by: 1.5x"))).limits[1]
-    assert (limit.amount, limit.scale) == (0.5, Scale.RELATIVE)
+    assert (limit.amount, limit.scale) == (0.5, LimitScale.RELATIVE)
 
 
 def test_cohorts_take_equalities_and_lists_as_texts(small, built):
@@ -197,7 +209,8 @@ def test_cohorts_take_equalities_and_lists_as_texts(small, built):
 
 def test_the_policy_decides_what_a_risk_class_asks(small, built):
     strict = replace(
-        BUILT_IN, risk={**BUILT_IN.risk, Risk.STANDARD: replace(BUILT_IN.risk[Risk.STANDARD], approvals=3)}
+        DEFAULT_POLICY,
+        risk={**DEFAULT_POLICY.risk, Risk.STANDARD: replace(DEFAULT_POLICY.risk[Risk.STANDARD], approvals=3)},
     )
     assert built(small(), policy=strict).approvals.required == 3
 

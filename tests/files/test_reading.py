@@ -8,10 +8,10 @@ import pytest
 from inline_snapshot import snapshot
 
 from core.files.policy_file import PolicyFile
-from core.files.read_file import read
+from core.files.read_file import parse_file
 from core.files.rollout_file import RolloutFile
 from core.files.surface_file import SurfaceFile
-from core.files.syntax.problems import Problem, Unreadable, as_json, render, render_github
+from core.files.syntax.problems import FileProblem, UnreadableFile, render_github, render_text, to_json
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ from core.files.syntax.problems import Problem, Unreadable, as_json, render, ren
     ],
 )
 def test_a_good_file_is_read_as_what_it_is(files, name, kind):
-    assert isinstance(read(files(name), name), kind)
+    assert isinstance(parse_file(files(name), name), kind)
 
 
 def test_the_mistakes_of_a_hurried_afternoon_all_at_once(files, refused):
@@ -283,27 +283,27 @@ bad.yaml 1 problem\
 
 
 def test_a_file_without_kind_is_what_its_fields_say():
-    assert isinstance(read("version: 1\ntimezone: Europe/Berlin\n", "p"), PolicyFile)
-    with pytest.raises(Unreadable, match="live: Field required"):
-        read("kind: surface\nversion: 1\nsurface: a\nowner: '@dana'\n", "s")
+    assert isinstance(parse_file("version: 1\ntimezone: Europe/Berlin\n", "p"), PolicyFile)
+    with pytest.raises(UnreadableFile, match="live: Field required"):
+        parse_file("kind: surface\nversion: 1\nsurface: a\nowner: '@dana'\n", "s")
 
 
 def test_json_is_read_like_yaml(files):
-    file = read(files("prompt-change.yaml"), "a.yaml")
-    again = read(json.dumps(file.source.data, indent="\t"), "a.json")
+    file = parse_file(files("prompt-change.yaml"), "a.yaml")
+    again = parse_file(json.dumps(file.source.data, indent="\t"), "a.json")
     assert dict(again) == dict(file)
     assert again.fingerprint == file.fingerprint
 
 
 def test_programs_get_a_pointer_and_reviews_get_an_annotation():
-    problem = Problem(
+    problem = FileProblem(
         file="a,b.yaml", line=3, column=7, path=("change", "to", "a/b"), message="50% wrong\nreally", source_line="x"
     )
-    assert as_json(problem)["pointer"] == "/change/to/a~1b"
+    assert to_json(problem)["pointer"] == "/change/to/a~1b"
     assert render_github([problem]) == snapshot(
         "::error file=a%2Cb.yaml,line=3,col=7,title=change.to.a/b::50%25 wrong%0Areally"
     )
-    assert render([]) == ""
+    assert render_text([]) == ""
 
 
 @pytest.mark.parametrize(
@@ -340,7 +340,7 @@ def test_people_are_chosen_by_what_was_written(files, refused):
     assert text != small
     assert '"1.10" is the number 1.1 here: write "1.10", in quotes' in refused(text)
     assert '"NO" is false in YAML' in refused(text.replace("[1.10, 2.0]", "[SE, NO]"))
-    read(text.replace("[1.10, 2.0]", '["1.10", 2.5, SE]'), "r")
+    parse_file(text.replace("[1.10, 2.0]", '["1.10", 2.5, SE]'), "r")
 
 
 def test_a_word_that_is_a_number_is_asked_for_as_it_was_written(refused):

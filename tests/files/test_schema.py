@@ -3,18 +3,18 @@
 import jsonschema_rs
 import pytest
 
-from core.files.json_schema import schema
-from core.files.syntax.marks import compose
+from core.files.json_schema import build_schema
+from core.files.syntax.marks import parse_yaml
 from core.metrics.catalogue import CATALOGUE
 
 
 @pytest.fixture(scope="module")
 def accepts():
-    return jsonschema_rs.validator_for(schema()).is_valid
+    return jsonschema_rs.validator_for(build_schema()).is_valid
 
 
 def test_it_names_the_fields_as_they_are_written():
-    limit = schema()["$defs"]["LimitTerms"]
+    limit = build_schema()["$defs"]["LimitTerms"]
     assert "for" in limit["properties"]
     assert "lasting" not in limit["properties"]
     assert limit["properties"]["metric"]["enum"] == list(CATALOGUE)
@@ -22,7 +22,7 @@ def test_it_names_the_fields_as_they_are_written():
 
 @pytest.mark.parametrize("name", ["prompt-change.yaml", "model-upgrade.yaml", "policy.yaml", "surface.yaml"])
 def test_it_accepts_the_good_files(accepts, files, name):
-    assert accepts(compose(files(name), name).data)
+    assert accepts(parse_yaml(files(name), name).data)
 
 
 @pytest.mark.parametrize(
@@ -37,4 +37,4 @@ def test_it_accepts_the_good_files(accepts, files, name):
     ],
 )
 def test_it_refuses_what_reading_refuses(accepts, files, old, new):
-    assert not accepts(compose(files("prompt-change.yaml").replace(old, new, 1), "f").data)
+    assert not accepts(parse_yaml(files("prompt-change.yaml").replace(old, new, 1), "f").data)

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from core.files.templates import TEMPLATES
-from core.judging.model.limits import Role
+from core.judging.model.limits import LimitRole
 from core.rollout.plan import Risk
 
 SHORTEST = """\
@@ -42,7 +42,7 @@ def test_there_are_eight():
 def test_each_builds_and_is_in_order(name, built, checked):
     text = SHORTEST.format(template=name)
     plan = built(text)
-    shown = [stage.percent for stage in plan.stages if stage.exposes and stage.where is None]
+    shown = [stage.percent for stage in plan.stages if stage.has_exposure and stage.where is None]
     assert shown == sorted(shown)
     assert shown[-2:] == [100, 100]
     assert plan.template == name
@@ -77,7 +77,7 @@ def test_a_template_brings_its_risk_its_limits_and_its_segments(built):
     assert (high.risk, high.approvals.required) == (Risk.HIGH, 2)
     assert [notice.acknowledge for notice in high.notices] == [False, True, False]
     tools = built(SHORTEST.format(template="tools-change"))
-    added = [limit.metric for limit in tools.limits if limit.role is Role.ROLLBACK][3:]
+    added = [limit.metric for limit in tools.limits if limit.role is LimitRole.ROLLBACK][3:]
     assert added == ["tool_error_rate", "llm_calls_per_request"]
     assert built(SHORTEST.format(template="routing-change")).segments == ("route",)
 

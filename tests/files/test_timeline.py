@@ -7,20 +7,20 @@ from dataclasses import replace
 import pytest
 from inline_snapshot import snapshot
 
-from core.files.foresight.timeline import lines, timeline
-from core.rollout.policy import BUILT_IN
+from core.files.foresight.timeline import build_timeline, format_lines
+from core.rollout.policy import DEFAULT_POLICY
 
 
 @pytest.fixture
 def laid(built, surface, now):
-    def lay(text, *, policy=BUILT_IN, on=surface):
-        return timeline(built(text, policy=policy, on=on), on, policy, now)
+    def lay(text, *, policy=DEFAULT_POLICY, on=surface):
+        return build_timeline(built(text, policy=policy, on=on), on, policy, now)
 
     return lay
 
 
 def test_the_prompt_change_from_friday_on(files, laid, policy):
-    assert "\n".join(lines(laid(files("prompt-change.yaml"), policy=policy))) == snapshot("""\
+    assert "\n".join(format_lines(laid(files("prompt-change.yaml"), policy=policy))) == snapshot("""\
      Fri 20 Nov 2026 10:00 CET  #ai-rollouts gets the card and its thread
 from Fri 20 Nov 2026 10:00 CET  approval before the start: 1 person, not @dana
      Mon 23 Nov 2026 10:00 CET  #support is told (support), 24 h before the start; somebody confirms it
@@ -40,7 +40,7 @@ from Wed 2 Dec 2026 08:00 CET   done: v43 is live\
 def test_the_model_upgrade_goes_around_the_year_end_freeze(files, laid, surface, policy):
     on = replace(surface, live="v43", versions={**surface.versions, "v43": surface.live_content})
     late = files("model-upgrade.yaml").replace("days: 14", "days: 21")
-    assert "\n".join(lines(laid(late, policy=policy, on=on))) == snapshot("""\
+    assert "\n".join(format_lines(laid(late, policy=policy, on=on))) == snapshot("""\
      Fri 20 Nov 2026 10:00 CET  #ai-rollouts gets the card and its thread
      Fri 20 Nov 2026 10:00 CET  #support is told (support), 3 d before the start; somebody confirms it, which the start waits for
      Fri 20 Nov 2026 10:00 CET  #marketing is told (marketing), 3 d before the start
@@ -64,7 +64,7 @@ def test_what_waits_for_nobody_has_a_latest_hour(small, laid):
     text = small(("risk: standard", "risk: low"), (", min_samples: 1500", "")) + 'start: "2026-11-23 08:00"\n'
     rows = laid(text)
     assert [row.when_latest is None for row in rows] == [False] * len(rows)
-    assert "\n".join(lines(rows)) == snapshot("""\
+    assert "\n".join(format_lines(rows)) == snapshot("""\
      Fri 20 Nov 2026 09:00 UTC  #ai-rollouts gets the card and its thread
      Sun 22 Nov 2026 08:00 UTC  #support is told (support), 24 h before the start
      Mon 23 Nov 2026 08:00 UTC  internal (email_domain = example.com): 50% of them, at least 2 h

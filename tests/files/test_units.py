@@ -16,26 +16,26 @@ written_numbers = st.decimals(0, 10**9, allow_nan=False, places=6)
 
 @given(micro)
 def test_a_duration_is_written_so_that_it_reads_back(length):
-    assert units.duration(units.write_duration(length)) == length
+    assert units.parse_duration(units.format_duration(length)) == length
 
 
 @given(written_numbers, st.sampled_from(list(Unit)))
 def test_an_amount_is_written_so_that_it_reads_back(number, unit):
     text = f"${number}" if unit is Unit.DOLLARS else f"{number}{unit}"
-    once = units.amount(text)
-    assert units.amount(units.write_amount(once)) == once
+    once = units.parse_amount(text)
+    assert units.parse_amount(units.format_amount(once)) == once
 
 
 @given(st.decimals(0, 99, allow_nan=False, places=4))
 def test_points_and_percent_are_the_nearest_float_of_the_fraction(number):
-    assert units.amount(f"{number}pp").value == float(number / 100)
-    assert units.amount(f"{number}%").value == float(Decimal(number) / 100)
+    assert units.parse_amount(f"{number}pp").value == float(number / 100)
+    assert units.parse_amount(f"{number}%").value == float(Decimal(number) / 100)
 
 
 @given(st.text(max_size=20))
 def test_whatever_is_typed_is_an_amount_or_a_clear_refusal(text):
     try:
-        said = units.write_amount(units.amount(text))
+        said = units.format_amount(units.parse_amount(text))
     except ValueError as refusal:
         said = str(refusal)
     assert said.endswith(("write 2pp, 15%, 4000ms, $0.02 or 1.5x", *"0123456789", "pp", "%", "ms", "x"))
@@ -45,7 +45,7 @@ def test_whatever_is_typed_is_an_amount_or_a_clear_refusal(text):
     ("text", "seconds"), [("2s", 2), ("15m", 900), ("6h", 21_600), ("7d", 604_800), ("1.5h", 5400), ("250ms", 0.25)]
 )
 def test_durations(text, seconds):
-    assert units.duration(text).total_seconds() == seconds
+    assert units.parse_duration(text).total_seconds() == seconds
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_durations(text, seconds):
 )
 def test_what_is_no_duration_is_told_what_to_write(written, said):
     with pytest.raises(ValueError) as refusal:
-        units.duration(written)
+        units.parse_duration(written)
     assert str(refusal.value) == said
 
 
@@ -80,27 +80,27 @@ def test_what_is_no_duration_is_told_what_to_write(written, said):
     ],
 )
 def test_amounts(text, value, unit):
-    assert units.amount(text) == Amount(value=value, unit=unit)
+    assert units.parse_amount(text) == Amount(value=value, unit=unit)
 
 
 @pytest.mark.parametrize("text", ["", "pp", "2 points", "$5%", "1e5", "0x10", "٢pp", "2,5%", True, None, [2]])
 def test_what_is_no_amount(text):
     with pytest.raises(ValueError, match="is not an amount"):
-        units.amount(text)
+        units.parse_amount(text)
 
 
 @pytest.mark.parametrize(("written", "percent"), [(5, 5), ("5%", 5), ("0.5%", 0.5), (100, 100), ("33.3%", 33.3)])
 def test_a_share_of_traffic_may_leave_out_its_sign(written, percent):
-    assert units.percent(written) == percent
+    assert units.parse_percent(written) == percent
 
 
 @pytest.mark.parametrize("written", [0, "0%", 101, "-5%", "5pp", "5ms"])
 def test_a_share_of_traffic_lies_above_0_and_up_to_100(written):
     with pytest.raises(ValueError):
-        units.percent(written)
+        units.parse_percent(written)
 
 
 def test_a_rate_may_not_leave_out_its_sign():
-    assert units.share("92%") == 0.92
+    assert units.parse_share("92%") == 0.92
     with pytest.raises(ValueError, match=r"0\.92 what\? write 92%"):
-        units.share(0.92)
+        units.parse_share(0.92)

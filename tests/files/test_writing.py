@@ -8,15 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.files.checks import checks
-from core.files.read_file import read
-from core.files.syntax.limit_terms import LimitTerms, written
-from core.files.syntax.problems import errors
+from core.files.read_file import parse_file
+from core.files.syntax.limit_terms import LimitTerms, format_limit
+from core.files.syntax.problems import select_errors
 from core.files.templates import TEMPLATES
-from core.files.write_file import export
-from core.judging.model.limits import Role
+from core.files.write_file import export_plan
+from core.judging.model.limits import LimitRole
 from core.metrics.catalogue import CATALOGUE
 from core.rollout.plan import Stage, StageKind
-from core.rollout.policy import BUILT_IN
+from core.rollout.policy import DEFAULT_POLICY
 
 amounts = st.decimals("0.0001", "0.9", places=6).map(lambda n: f"{n * 100:f}")
 kinds = st.sampled_from(["drops_by", "rises_by", "changes_by", "exceeds_normal_by"])
@@ -27,10 +27,10 @@ relative = sorted(set(CATALOGUE) - {"new_error_category"})
 def test_a_file_survives_the_round_trip(files, built, surface, policy, now, name):
     on = surface if name == "prompt-change.yaml" else replace(surface, versions={**surface.versions, "v43": {}})
     plan = built(files(name), on=on, policy=policy)
-    again = export(plan)
+    again = export_plan(plan)
     assert built(again, on=on, policy=policy) == plan
     assert built(again, on=on, policy=policy).fingerprint() == plan.fingerprint()
-    assert export(built(again, on=on, policy=policy)) == again
+    assert export_plan(built(again, on=on, policy=policy)) == again
 
 
 @pytest.mark.parametrize("name", list(TEMPLATES))
@@ -38,10 +38,10 @@ def test_every_template_survives_it_and_is_still_allowed(small, built, surface, 
     head, _, tail = small().partition("stages:")
     rest = "rollback_when:" + tail.partition("rollback_when:")[2]
     plan = built(f"{head}template: {name}\n{rest}")
-    text = export(plan)
+    text = export_plan(plan)
     assert plan.template == name
     assert built(text) == plan
-    assert errors(checks.check(read(text, "f"), surface, BUILT_IN, None)) == ()
+    assert select_errors(checks.check(parse_file(text, "f"), surface, DEFAULT_POLICY, None)) == ()
 
 
 def test_awkward_content_survives_it(small, built):
@@ -54,22 +54,22 @@ def test_awkward_content_survives_it(small, built):
         ("Answers start with the fix.", "Says ‘hello’: twice – # always"),
     )
     plan = built(text)
-    assert built(export(plan)) == plan
+    assert built(export_plan(plan)) == plan
 
 
 def test_ramp_steps_are_written_together_where_they_are_alike(small, built):
     plan = built(small())
-    assert "- 25%\n    - 100%\n" in export(plan)
+    assert "- 25%\n    - 100%\n" in export_plan(plan)
     odd = Stage(kind=StageKind.RAMP, name="ramp 50%", percent=50, min_hold=timedelta(minutes=5))
     mixed = replace(plan, stages=(*plan.stages[:3], odd, *plan.stages[3:]))
-    assert built(export(mixed)) == mixed
+    assert built(export_plan(mixed)) == mixed
 
 
 @given(st.sampled_from(relative), kinds, amounts, st.booleans(), st.sampled_from([None, "15m", "90s"]))
 def test_every_limit_that_compares_survives_it(metric, kind, amount, strict, lasting):
     terms = {"metric": metric, kind: f"{amount}%", "confidence": "strict" if strict else "any_harm", "for": lasting}
-    limit = LimitTerms.model_validate({key: value for key, value in terms.items() if value}).limit(Role.HOLD)
-    assert LimitTerms.model_validate(written(limit)).limit(Role.HOLD) == limit
+    limit = LimitTerms.model_validate({key: value for key, value in terms.items() if value}).to_limit(LimitRole.HOLD)
+    assert LimitTerms.model_validate(format_limit(limit)).to_limit(LimitRole.HOLD) == limit
 
 
 @pytest.mark.parametrize(
@@ -85,5 +85,5 @@ def test_every_limit_that_compares_survives_it(metric, kind, amount, strict, las
     ],
 )
 def test_every_absolute_limit_survives_it(terms):
-    limit = LimitTerms.model_validate(terms).limit(Role.ROLLBACK)
-    assert LimitTerms.model_validate(written(limit)).limit(Role.ROLLBACK) == limit
+    limit = LimitTerms.model_validate(terms).to_limit(LimitRole.ROLLBACK)
+    assert LimitTerms.model_validate(format_limit(limit)).to_limit(LimitRole.ROLLBACK) == limit

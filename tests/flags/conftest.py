@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from core.judging.model.limits import Kind, Limit, Role, Scale
-from core.rollout.model import Rollout, StageSpan, State
+from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
+from core.rollout.model import Rollout, RolloutState, StageSpan
 from core.rollout.plan import Approvals, DrivenFlag, NoticePlan, Plan, Risk, Stage, StageKind
 from core.rollout.surface import Surface
 from core.rollout.world import World
@@ -28,7 +28,7 @@ STAGES = (
 def world_in(
     stage: int | None,
     *,
-    state: State = State.RUNNING,
+    state: RolloutState = RolloutState.RUNNING,
     control: str = "concurrent",
     live: str = "v42",
     drives: DrivenFlag | None = None,
@@ -51,7 +51,15 @@ def world_in(
         control=control,
         segments=("language",),
         approvals=Approvals(),
-        limits=(Limit(metric="latency_p95", kind=Kind.EXCEEDS, amount=4000, scale=Scale.ABSOLUTE, role=Role.ROLLBACK),),
+        limits=(
+            Limit(
+                metric="latency_p95",
+                kind=LimitKind.EXCEEDS,
+                amount=4000,
+                scale=LimitScale.ABSOLUTE,
+                role=LimitRole.ROLLBACK,
+            ),
+        ),
         notices=(NoticePlan(channel="#ai", audience="engineering"),),
         drives=drives,
     )
@@ -60,7 +68,9 @@ def world_in(
             index=i,
             since=NOON + timedelta(hours=i),
             driven_since=NOON + timedelta(hours=i) if drives is not None and i != unset else None,
-            until=NOON + timedelta(hours=i + 1) if i != stage or state in {State.ROLLED_BACK, State.DONE} else None,
+            until=NOON + timedelta(hours=i + 1)
+            if i != stage or state in {RolloutState.ROLLED_BACK, RolloutState.DONE}
+            else None,
         )
         for i in range(0 if stage is None else stage + 1)
     )
@@ -70,7 +80,7 @@ def world_in(
         fingerprint="f",
         from_content=OLD,
         to_content=NEW,
-        state=State.PLANNED if stage is None else state,
+        state=RolloutState.PLANNED if stage is None else state,
         planned_at=NOON,
         planned_by="U1",
         spans=spans,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.flags.bucketing import MILLION, bucketer, ppm, share
+from core.flags.bucketing import MILLION, compute_bucket, make_bucketer, percent_to_ppm
 
 
 def by_hand(purpose: str, salt: str, unit: str) -> int:
@@ -29,7 +29,7 @@ def by_hand(purpose: str, salt: str, unit: str) -> int:
     ],
 )
 def test_the_formula_never_changes(purpose: str, salt: str, unit: str, place: int) -> None:
-    assert ppm(purpose, salt, unit) == place  # type: ignore[arg-type]
+    assert compute_bucket(purpose, salt, unit) == place  # type: ignore[arg-type]
 
 
 texts = st.text(st.characters(codec="utf-8"), max_size=40)
@@ -37,13 +37,13 @@ texts = st.text(st.characters(codec="utf-8"), max_size=40)
 
 @given(st.sampled_from(["expose", "layer", "holdout", "control"]), texts, texts)
 def test_it_is_the_formula_for_any_text(purpose: str, salt: str, unit: str) -> None:
-    place = ppm(purpose, salt, unit)  # type: ignore[arg-type]
+    place = compute_bucket(purpose, salt, unit)  # type: ignore[arg-type]
     assert place == by_hand(purpose, salt, unit)
     assert 0 <= place < MILLION
 
 
 def test_salt_and_unit_do_not_run_together() -> None:
-    assert ppm("expose", "R-1", "2") != ppm("expose", "R-12", "")
+    assert compute_bucket("expose", "R-1", "2") != compute_bucket("expose", "R-12", "")
 
 
 def chi_square(counts: list[int], expected: float) -> float:
@@ -52,7 +52,7 @@ def chi_square(counts: list[int], expected: float) -> float:
 
 @pytest.mark.parametrize("salt", ["R-1", "R-2", "R-77"])
 def test_places_are_uniform(salt: str) -> None:
-    place = bucketer("expose", salt)
+    place = make_bucketer("expose", salt)
     counts = [0] * 100
     for i in range(50_000):
         counts[place(f"user-{i}") // 10_000] += 1
@@ -61,17 +61,17 @@ def test_places_are_uniform(salt: str) -> None:
 
 
 def test_two_rollouts_choose_independently() -> None:
-    first, second = bucketer("expose", "R-1"), bucketer("expose", "R-2")
+    first, second = make_bucketer("expose", "R-1"), make_bucketer("expose", "R-2")
     both = sum(first(f"u{i}") < 100_000 and second(f"u{i}") < 100_000 for i in range(40_000))
     assert abs(both - 400) < 4 * isqrt(400)
 
 
 @given(texts, st.floats(0, 100), st.floats(0, 100))
 def test_who_is_in_stays_in_while_it_grows(unit: str, one: float, other: float) -> None:
-    small, large = sorted((share(one), share(other)))
-    assert ppm("expose", "R-1", unit) >= small or ppm("expose", "R-1", unit) < large
+    small, large = sorted((percent_to_ppm(one), percent_to_ppm(other)))
+    assert compute_bucket("expose", "R-1", unit) >= small or compute_bucket("expose", "R-1", unit) < large
 
 
 @pytest.mark.parametrize(("percent", "parts"), [(0, 0), (0.0001, 1), (1, 10_000), (33.3333, 333_333), (100, MILLION)])
 def test_a_percentage_in_parts_per_million(percent: float, parts: int) -> None:
-    assert share(percent) == parts
+    assert percent_to_ppm(percent) == parts

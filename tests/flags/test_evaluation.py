@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from core.flags.bucketing import MILLION, ppm
-from core.flags.evaluation import UnknownSurface, choose, evaluate
-from core.rollout.exposure import snapshot
-from core.rollout.model import State
+from core.flags.bucketing import MILLION, compute_bucket
+from core.flags.evaluation import UnknownSurface, choose_answer, evaluate
+from core.rollout.exposure import build_snapshot
+from core.rollout.model import RolloutState
 from core.rollout.world import World
 
 EVAL, COHORT, CANARY, AB, RAMP, BAKE = range(6)
@@ -20,11 +20,13 @@ Make = Callable[..., World]
 
 def unit_at(place: int) -> str:
     """A unit within 1,000 ppm above `place`."""
-    return next(u for u in (f"u{i}" for i in range(50_000)) if place <= ppm("expose", "R-1", u) < place + 1000)
+    return next(
+        u for u in (f"u{i}" for i in range(50_000)) if place <= compute_bucket("expose", "R-1", u) < place + 1000
+    )
 
 
 def answered(world: World, place: int, context: dict[str, Any]) -> tuple[str, str, str]:
-    found = evaluate(snapshot(world), "support", unit_at(place), context)
+    found = evaluate(build_snapshot(world), "support", unit_at(place), context)
     return found.variant.value, found.version, found.reason.value
 
 
@@ -76,53 +78,53 @@ def test_a_matched_control_is_as_large_as_the_canary(world: Make, stage: int, pl
     assert answered(world(stage, control="matched"), place, OUTSIDE)[0] == variant
 
 
-@pytest.mark.parametrize("state", [State.WAITING, State.ON_HOLD, State.PAUSED])
-def test_what_waits_stays_as_it_is(world: Make, state: State) -> None:
+@pytest.mark.parametrize("state", [RolloutState.WAITING, RolloutState.ON_HOLD, RolloutState.PAUSED])
+def test_what_waits_stays_as_it_is(world: Make, state: RolloutState) -> None:
     assert answered(world(CANARY, state=state), 10_000, OUTSIDE) == ("canary", "v43", "SPLIT")
 
 
 def test_after_a_rollback_everybody_gets_the_old_version(world: Make) -> None:
-    ended = world(CANARY, state=State.ROLLED_BACK)
+    ended = world(CANARY, state=RolloutState.ROLLED_BACK)
     for place in (10_000, 400_000, 998_000):
         assert answered(ended, place, INSIDE) == ("stable", "v42", "DEFAULT")
 
 
 def test_when_done_everybody_gets_what_is_live(world: Make) -> None:
-    assert answered(world(BAKE, state=State.DONE, live="v43"), 10_000, {}) == ("stable", "v43", "DEFAULT")
+    assert answered(world(BAKE, state=RolloutState.DONE, live="v43"), 10_000, {}) == ("stable", "v43", "DEFAULT")
 
 
 @pytest.mark.parametrize("unit", [None, "", "\ud800", "a\x00", "x" * 513])
 @pytest.mark.parametrize("stage", [COHORT, CANARY, BAKE])
 def test_without_a_usable_unit_the_live_version_is_answered(world: Make, stage: int, unit: str | None) -> None:
-    shot = snapshot(world(stage))
+    shot = build_snapshot(world(stage))
     found = evaluate(shot, "support", unit, INSIDE)
     assert (found.version, found.variant, found.reason, found.bucket) == ("v42", "stable", "DEFAULT", None)
-    assert choose(shot.surfaces["support"], unit, INSIDE) is found.answer
+    assert choose_answer(shot.surfaces["support"], unit, INSIDE) is found.answer
 
 
 def test_an_unknown_surface_is_an_error(world: Make) -> None:
     with pytest.raises(UnknownSurface):
-        evaluate(snapshot(world(CANARY)), "nothing", "u", {})
+        evaluate(build_snapshot(world(CANARY)), "nothing", "u", {})
 
 
 def test_an_evaluation_tells_how_it_came_about(world: Make) -> None:
-    found = evaluate(snapshot(world(COHORT)), "support", "u1", INSIDE)
+    found = evaluate(build_snapshot(world(COHORT)), "support", "u1", INSIDE)
     assert (found.rollout, found.cohort, found.stage) == ("R-1", "internal", "internal")
-    assert found.bucket == ppm("expose", "R-1", "u1")
+    assert found.bucket == compute_bucket("expose", "R-1", "u1")
     assert found.value in ({"prompt": "old"}, {"prompt": "new"})
 
 
 def test_the_fast_path_answers_the_same(world: Make) -> None:
     for stage in (None, EVAL, COHORT, CANARY, RAMP, BAKE):
-        shot = snapshot(world(stage))
+        shot = build_snapshot(world(stage))
         flags = shot.surfaces["support"]
         for i in range(200):
             for context in (INSIDE, OUTSIDE):
-                assert choose(flags, f"u{i}", context) is evaluate(shot, "support", f"u{i}", context).answer
+                assert choose_answer(flags, f"u{i}", context) is evaluate(shot, "support", f"u{i}", context).answer
 
 
 def test_growth_never_takes_the_new_version_from_anybody(world: Make) -> None:
-    shots = [snapshot(world(stage)) for stage in (COHORT, CANARY, AB, RAMP, BAKE)]
+    shots = [build_snapshot(world(stage)) for stage in (COHORT, CANARY, AB, RAMP, BAKE)]
     for i in range(2000):
         for context in (INSIDE, OUTSIDE):
             served = [evaluate(s, "support", f"u{i}", context).version for s in shots]
@@ -131,7 +133,7 @@ def test_growth_never_takes_the_new_version_from_anybody(world: Make) -> None:
 
 @pytest.mark.parametrize("control", ["concurrent", "matched"])
 def test_the_shares_are_those_of_the_plan(world: Make, control: str) -> None:
-    shot = snapshot(world(CANARY, control=control))
+    shot = build_snapshot(world(CANARY, control=control))
     found = [evaluate(shot, "support", f"u{i}", {}).variant.value for i in range(40_000)]
     assert abs(found.count("canary") - 2000) < 175  # four standard errors
     expected = 38_000 if control == "concurrent" else 2000
@@ -141,7 +143,7 @@ def test_the_shares_are_those_of_the_plan(world: Make, control: str) -> None:
 def test_a_version_is_ready_as_bytes(world: Make) -> None:
     base = world(CANARY)
     surface = replace(base.surfaces["support"], versions={"v42": {"prompt": "Grüße ☃", "tools": ("a", "b")}})
-    shot = snapshot(replace(base, surfaces={"support": surface}))
+    shot = build_snapshot(replace(base, surfaces={"support": surface}))
     assert shot.surfaces["support"].live.version.json == '{"prompt":"Grüße ☃","tools":["a","b"]}'.encode()
     assert shot.position == 7
     assert MILLION == 1_000_000

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.flags.evaluation import evaluate
-from core.flags.placement import Place, place
-from core.rollout.exposure import snapshot
+from core.flags.placement import Placement, place_observation
+from core.rollout.exposure import build_snapshot
 from core.rollout.plan import Stage, StageKind
 from tests.flags.conftest import NOON, world_in
 
@@ -47,19 +47,21 @@ def test_those_compared_are_drawn_alike_for_both_arms(data: st.DataObject, stage
     compared_in_a_cohort: set[tuple[int, str]] = set()
     for number, stage in enumerate(stages):
         world = world_in(number, stages=stages, hold=timedelta(0))
-        flags = snapshot(world).surfaces["support"]
+        flags = build_snapshot(world).surfaces["support"]
         exposure = flags.exposure
         assert exposure is not None
         met: dict[int, set[bool]] = defaultdict(set)
         seen_here: set[tuple[int, str]] = set()
         for kind, history in enumerate(kinds):
             for unit in UNITS:
-                answer = evaluate(snapshot(world), "support", unit, history[number])
-                found = place(flags, unit=unit, at=NOON + timedelta(hours=number + 0.5), exposure=answer.exposure)
+                answer = evaluate(build_snapshot(world), "support", unit, history[number])
+                found = place_observation(
+                    flags, unit=unit, at=NOON + timedelta(hours=number + 0.5), exposure=answer.exposure
+                )
                 # As core/store/observations/windows.py does it: whom an earlier cohort's stage has seen is not counted.
                 excluded = (kind, unit) in compared_in_a_cohort
-                compared = isinstance(found, Place) and not excluded
-                if isinstance(found, Place) and compared:
+                compared = isinstance(found, Placement) and not excluded
+                if isinstance(found, Placement) and compared:
                     assert (found.arm == "canary") is (exposure.bucket(unit) < exposure.canary_below)
                     assert found.stage == number
                     seen_here.add((kind, unit))
@@ -75,7 +77,7 @@ def test_those_compared_are_drawn_alike_for_both_arms(data: st.DataObject, stage
 @settings(deadline=None)
 @given(plans(), st.fixed_dictionaries({name: st.booleans() for name in ATTRIBUTES}))
 def test_growth_never_takes_the_new_version_from_anybody(stages: Sequence[Stage], known: dict[str, bool]) -> None:
-    shots = [snapshot(world_in(number, stages=tuple(stages))) for number in range(len(stages))]
+    shots = [build_snapshot(world_in(number, stages=tuple(stages))) for number in range(len(stages))]
     outside = [s for s in stages if s.kind is StageKind.COHORT and not known[s.name]]
     for unit in UNITS[:50]:
         served = [

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from core.flags.bucketing import ppm
+from core.flags.bucketing import compute_bucket
 from core.flags.evaluation import evaluate
-from core.flags.placement import LATEST, Misplaced, Place, Uncounted, place
-from core.rollout.exposure import SETTLES_WITHIN, snapshot
-from core.rollout.model import State
+from core.flags.placement import MAX_LATENESS, MisplacedObservation, Placement, UncountedReason, place_observation
+from core.rollout.exposure import SETTLES_WITHIN, build_snapshot
+from core.rollout.model import RolloutState
 from core.rollout.plan import DrivenFlag, Stage, StageKind
-from core.rollout.world import KEPT_OF_A_SURFACE, World
+from core.rollout.world import ENDED_KEPT_PER_SURFACE, World
 
 EVAL, COHORT, CANARY, AB, RAMP, BAKE = range(6)
 FLAG = DrivenFlag(
@@ -38,16 +38,16 @@ def found(
     unit: str = "u",
     exposure: str | None = None,
 ) -> Any:
-    where = place(
-        snapshot(world).surfaces["support"], unit=unit, at=at, variant=variant, version=version, exposure=exposure
+    where = place_observation(
+        build_snapshot(world).surfaces["support"], unit=unit, at=at, variant=variant, version=version, exposure=exposure
     )
-    if where is Uncounted.NOT_COMPARED:
+    if where is UncountedReason.NOT_COMPARED:
         return None
-    return (where.stage, where.arm.value) if isinstance(where, Place) else where
+    return (where.stage, where.arm.value) if isinstance(where, Placement) else where
 
 
 def unit_at(low: int, high: int) -> str:
-    return next(u for u in (f"u{i}" for i in range(10_000)) if low <= ppm("expose", "R-1", u) < high)
+    return next(u for u in (f"u{i}" for i in range(10_000)) if low <= compute_bucket("expose", "R-1", u) < high)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_the_time_tells_the_stage(world: Make, hour: Hour, hours: float, variant
 
 
 def test_after_the_end_nothing_counts_but_what_is_late_does(world: Make, hour: Hour) -> None:
-    ended = world(CANARY, state=State.ROLLED_BACK)
+    ended = world(CANARY, state=RolloutState.ROLLED_BACK)
     assert found(ended, hour(2.9), "canary") == (CANARY, "canary")
     assert found(ended, hour(3.1), "canary") is None
 
@@ -77,11 +77,16 @@ def test_after_the_end_nothing_counts_but_what_is_late_does(world: Make, hour: H
 @pytest.mark.parametrize(
     ("hours", "low", "version", "expected"),
     [
-        (2.5, 0, "v43", Uncounted.UNKNOWN_COHORT),  # a member of the past cohort, or not
-        (2.5, 300_000, "v42", Uncounted.UNKNOWN_COHORT),
+        (2.5, 0, "v43", UncountedReason.UNKNOWN_COHORT),  # a member of the past cohort, or not
+        (2.5, 300_000, "v42", UncountedReason.UNKNOWN_COHORT),
         (2.5, 300_000, "v41", None),
-        (1.5, 0, "v43", Uncounted.UNKNOWN_COHORT),  # inside the cohort for sure, but then no control would be counted
-        (1.5, 700_000, "v42", Uncounted.UNKNOWN_COHORT),  # inside the cohort or beside it: nobody knows
+        (
+            1.5,
+            0,
+            "v43",
+            UncountedReason.UNKNOWN_COHORT,
+        ),  # inside the cohort for sure, but then no control would be counted
+        (1.5, 700_000, "v42", UncountedReason.UNKNOWN_COHORT),  # inside the cohort or beside it: nobody knows
     ],
 )
 def test_a_version_alone_tells_what_it_can(
@@ -118,18 +123,18 @@ def test_a_matched_control_is_told_by_the_bucket(world: Make, hour: Hour) -> Non
 def test_what_cannot_have_been_served_is_refused(
     world: Make, hour: Hour, variant: str | None, version: str | None, code: str
 ) -> None:
-    with pytest.raises(Misplaced) as refused:
+    with pytest.raises(MisplacedObservation) as refused:
         found(world(CANARY), hour(2.5), variant, version)
     assert refused.value.code == code
     assert str(refused.value)
 
 
 def test_what_is_counted_beside_the_metrics_follows_from_the_plan(world: Make) -> None:
-    tracked = snapshot(world(CANARY)).surfaces["support"].tracked
+    tracked = build_snapshot(world(CANARY)).surfaces["support"].tracked
     assert [t.rollout for t in tracked] == ["R-1"]
     assert tracked[0].segments == ("language",)
     assert tracked[0].thresholds == {"latency_p95": (4000,)}
-    assert KEPT_OF_A_SURFACE > 0
+    assert ENDED_KEPT_PER_SURFACE > 0
 
 
 def test_where_another_flag_system_chooses_the_bucket_says_nothing(world: Make, hour: Hour) -> None:
@@ -161,19 +166,19 @@ def test_an_echoed_exposure_places_exactly_however_late_the_report_comes(world: 
     """The client cached the answer, the model took its time, and meanwhile the rollout has grown."""
     before, after = world(1, stages=STEPS), world(2, stages=STEPS)
     unit = unit_at(60_000, 200_000)  # control at 5 %, canary at 25 %
-    answered = evaluate(snapshot(before), "support", unit, {})
+    answered = evaluate(build_snapshot(before), "support", unit, {})
     assert answered.variant == "control"
     assert found(after, hour(2.2), exposure=answered.exposure, unit=unit) == (1, "control")
-    fresh = evaluate(snapshot(after), "support", unit, {})
+    fresh = evaluate(build_snapshot(after), "support", unit, {})
     assert found(after, hour(2.2), fresh.variant, fresh.version, unit, fresh.exposure) == (2, "canary")
 
 
 def test_an_exposure_of_a_stage_that_is_long_over_is_too_late(world: Make, hour: Hour) -> None:
     """Its stage was judged without it, and counting it now could not change what followed."""
     at_50 = world(3, stages=STEPS)
-    inside = LATEST / timedelta(hours=1) * 0.99
+    inside = MAX_LATENESS / timedelta(hours=1) * 0.99
     assert found(at_50, hour(2 + inside), exposure="R-1.1.control") == (1, "control")
-    with pytest.raises(Misplaced) as refused:
+    with pytest.raises(MisplacedObservation) as refused:
         found(at_50, hour(2 + inside + 0.02), exposure="R-1.1.control")
     assert refused.value.code == "too_old"
 
@@ -193,7 +198,7 @@ def test_an_exposure_of_a_stage_that_is_long_over_is_too_late(world: Make, hour:
 def test_an_exposure_that_no_evaluation_answered_is_refused(
     world: Make, hour: Hour, exposure: str, variant: str | None, version: str | None, code: str
 ) -> None:
-    with pytest.raises(Misplaced) as refused:
+    with pytest.raises(MisplacedObservation) as refused:
         found(world(1, stages=STEPS), hour(1.5), variant, version, "u", exposure)
     assert refused.value.code == code
 
@@ -212,8 +217,8 @@ LONG = timedelta(hours=6)
     [
         (0, "canary", (2, "canary")),  # the new version before and after the step
         (30_000, "control", (2, "control")),  # on neither side: the application divides by something else
-        (60_000, "control", Uncounted.SETTLING),  # changes sides in the step: served before it or after it
-        (60_000, "canary", Uncounted.SETTLING),
+        (60_000, "control", UncountedReason.SETTLING),  # changes sides in the step: served before it or after it
+        (60_000, "canary", UncountedReason.SETTLING),
         (300_000, "control", (2, "control")),
         (900_000, "canary", (2, "canary")),
     ],
@@ -229,28 +234,28 @@ def test_right_after_a_step_only_those_count_who_did_not_change_sides(
 
 
 def test_right_after_a_step_nobody_tells_how_people_were_split(world: Make, hour: Hour) -> None:
-    grown = snapshot(world(2, stages=STEPS, hold=LONG)).surfaces["support"]
+    grown = build_snapshot(world(2, stages=STEPS, hold=LONG)).surfaces["support"]
     for at, splits in ((2.1, False), (2.3, True)):
-        where = place(grown, unit=unit_at(300_000, 400_000), at=hour(at), variant="control")
-        assert isinstance(where, Place)
-        assert where.splits is splits
+        where = place_observation(grown, unit=unit_at(300_000, 400_000), at=hour(at), variant="control")
+        assert isinstance(where, Placement)
+        assert where.counts_for_split is splits
 
 
 def test_the_first_canary_is_compared_from_its_first_second(world: Make, hour: Hour) -> None:
     """Before it nobody was told a side, so whoever names one was told it in this stage. A gross harm shows at once."""
-    begun = snapshot(world(1, stages=STEPS, hold=LONG)).surfaces["support"]
+    begun = build_snapshot(world(1, stages=STEPS, hold=LONG)).surfaces["support"]
     for variant in ("canary", "control"):
-        where = place(begun, unit="u", at=hour(1.001), variant=variant)
-        assert isinstance(where, Place)
-        assert where.splits
-    by_version = place(begun, unit="u", at=hour(1.001), version="v42")
-    assert isinstance(by_version, Place)
-    assert not by_version.splits, "the old version may have been served before the start"
+        where = place_observation(begun, unit="u", at=hour(1.001), variant=variant)
+        assert isinstance(where, Placement)
+        assert where.counts_for_split
+    by_version = place_observation(begun, unit="u", at=hour(1.001), version="v42")
+    assert isinstance(by_version, Placement)
+    assert not by_version.counts_for_split, "the old version may have been served before the start"
 
 
 def test_a_short_stage_settles_in_a_part_of_its_hold(world: Make, hour: Hour) -> None:
     seconds = timedelta(seconds=40)
     grown = world(2, stages=STEPS, hold=seconds)
     unit = unit_at(60_000, 200_000)
-    assert found(grown, hour(2 + 9 / 3600), "canary", unit=unit) is Uncounted.SETTLING
+    assert found(grown, hour(2 + 9 / 3600), "canary", unit=unit) is UncountedReason.SETTLING
     assert found(grown, hour(2 + 10 / 3600), "canary", unit=unit) == (2, "canary")

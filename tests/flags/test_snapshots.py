@@ -4,7 +4,7 @@ import pytest
 
 from core.rollout import commands as c
 from core.rollout import exposure
-from core.service import Service
+from core.service import RolloutService
 from core.store.database.connections import connect
 from tests.service.conftest import DANA, Desk
 
@@ -12,7 +12,7 @@ from tests.service.conftest import DANA, Desk
 @pytest.fixture
 def desk(new_sqlite):
     with connect(new_sqlite()) as database:
-        yield Desk(Service(database)).start()
+        yield Desk(RolloutService(database)).start()
 
 
 def answers(snapshot):
@@ -24,26 +24,26 @@ def answers(snapshot):
 
 
 def test_what_nothing_happened_to_is_taken_over(desk):
-    before = exposure.seen(world := desk.service.world())
-    again = exposure.snapshot(world, before)
+    before = exposure.build_cached_snapshot(world := desk.service.load_world())
+    again = exposure.build_snapshot(world, before)
     assert all(again.surfaces[name] is flags for name, flags in before.snapshot.surfaces.items())
 
 
 @pytest.mark.parametrize("command", [c.RollBack(reason="enough"), c.Pause(reason="a look")])
 def test_what_changed_is_computed_anew(desk, command):
-    before = exposure.seen(desk.service.world())
+    before = exposure.build_cached_snapshot(desk.service.load_world())
     desk.later(seconds=9).say(command, by=DANA)
-    world = desk.service.world()
+    world = desk.service.load_world()
     surface = world.rollouts["R-1"].plan.surface
-    now = exposure.snapshot(world, before)
+    now = exposure.build_snapshot(world, before)
     assert now.surfaces[surface] is not before.snapshot.surfaces[surface]
-    assert answers(now) == answers(exposure.snapshot(world))
+    assert answers(now) == answers(exposure.build_snapshot(world))
     assert now.position == world.position
 
 
 def test_a_rollout_that_has_begun_since_is_seen(desk):
-    world = desk.service.world()
-    planned = desk.service.world().rollouts["R-1"]
+    world = desk.service.load_world()
+    planned = desk.service.load_world().rollouts["R-1"]
     unstarted = type(world)(position=1, rollouts={}, surfaces=world.surfaces)
-    before = exposure.seen(unstarted)
-    assert exposure.snapshot(world, before).surfaces[planned.plan.surface].exposure is not None
+    before = exposure.build_cached_snapshot(unstarted)
+    assert exposure.build_snapshot(world, before).surfaces[planned.plan.surface].exposure is not None

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from core.flags.targeting import where
+from core.flags.targeting import parse_conditions
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ from core.flags.targeting import where
     ],
 )
 def test_every_condition_must_hold(conditions: Any, context: Any, inside: bool) -> None:
-    assert where(conditions).holds(context) is inside
+    assert parse_conditions(conditions).matches(context) is inside
 
 
 @pytest.mark.parametrize(
@@ -49,4 +49,4 @@ def test_every_condition_must_hold(conditions: Any, context: Any, inside: bool) 
     ],
 )
 def test_the_domain_is_taken_from_the_email(context: Any, inside: bool) -> None:
-    assert where({"email_domain": "Example.com"}).holds(context) is inside
+    assert parse_conditions({"email_domain": "Example.com"}).matches(context) is inside

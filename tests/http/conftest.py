@@ -10,13 +10,13 @@ import httpx
 import pytest
 import uvicorn
 
-from bot.http.app import build
+from bot.http.app import build_asgi_app
 from core.apply_file import apply_text
 from core.flags.snapshot import Snapshot
 from core.rollout import commands as c
 from core.rollout import exposure
 from core.rollout.context import Actor
-from core.service import Request, Service
+from core.service import CommandRequest, RolloutService
 from core.store.database.connections import Database
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -59,7 +59,7 @@ notify: [{channel: "#ai-rollouts", as: engineering}]
 class Running:
     """A service with its clock, and whatever the tests do to it beside HTTP."""
 
-    service: Service
+    service: RolloutService
     clock: list[datetime]
 
     def now(self) -> datetime:
@@ -72,13 +72,13 @@ class Running:
         key = f"file:{hash(text)}:{self.clock[0]}"
         return apply_text(self.service, text, "file.yaml", by=ADMIN, at=self.now(), command_id=key).id
 
-    def do(self, command: c.PersonsCommand, rollout: str = "R-1") -> None:
+    def do(self, command: c.PersonCommand, rollout: str = "R-1") -> None:
         key = f"{rollout}:{command!r}:{self.clock[0]}"
-        self.service.handle(Request(command=command, command_id=key, by=ADMIN, at=self.now(), rollout=rollout))
+        self.service.handle(CommandRequest(command=command, command_id=key, by=ADMIN, at=self.now(), rollout=rollout))
 
 
 def running_on(database: Database) -> Running:
-    running = Running(service=Service(database), clock=[NOON])
+    running = Running(service=RolloutService(database), clock=[NOON])
     running.apply(SURFACE)
     return running
 
@@ -130,14 +130,14 @@ def serve() -> Iterator[Serve]:
     def start(
         running: Running, tokens: Sequence[tuple[str, str]] = (), token: str = "", **more: object
     ) -> httpx.Client:
-        newest = exposure.seen(running.service.world())
+        newest = exposure.build_cached_snapshot(running.service.load_world())
 
         def snapshot() -> Snapshot:
             nonlocal newest
-            newest = exposure.seen(running.service.world(), newest)
+            newest = exposure.build_cached_snapshot(running.service.load_world(), newest)
             return newest.snapshot
 
-        app = build(
+        app = build_asgi_app(
             running.service,
             snapshot,
             now=running.now,

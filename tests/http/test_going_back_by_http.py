@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 
 from core.rollout.events import RolledBack
-from core.rollout.model import State
+from core.rollout.model import RolloutState
 
 
 def _reason(running: Any) -> str:
-    return next(r.event.reason for r in running.service.history("R-1") if isinstance(r.event, RolledBack))
+    return next(r.event.reason for r in running.service.load_history("R-1") if isinstance(r.event, RolledBack))
 
 
 @pytest.mark.parametrize("called", ["R-1", "r-1", "R1", "1", "tone", "support-assistant", "Support%20Assistant"])
@@ -40,7 +40,7 @@ def test_nothing_else_in_the_body_keeps_it_from_going_back(
     canary(running)
     answer = serve(running).post("/api/v1/rollouts/R-1/commands", json=body)
     assert answer.status_code == 200, answer.text
-    assert running.service.world().rollouts["R-1"].state is State.ROLLED_BACK
+    assert running.service.load_world().rollouts["R-1"].state is RolloutState.ROLLED_BACK
     assert _reason(running) == reason
     assert answer.json().get("ignored", []) == ignored
 
@@ -84,4 +84,4 @@ def test_what_is_not_clear_is_refused_and_changes_nothing(
     answer = serve(running).post(f"/api/v1/rollouts/{called}/commands", json=body)
     assert answer.status_code in (404, 422), answer.text
     assert {*answer.json()} >= {"code", "message", "hint"}
-    assert running.service.world().rollouts["R-1"].state is State.RUNNING
+    assert running.service.load_world().rollouts["R-1"].state is RolloutState.RUNNING

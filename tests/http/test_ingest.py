@@ -10,11 +10,11 @@ import httpx
 import pytest
 
 from bot.http.observations import read_batch
-from bot.http.observations.intake import Batch, Intake
+from bot.http.observations.writer import ObservationBatch, ObservationWriter
 from core.flags.snapshot import Snapshot
-from core.judging.model.evidence import CellKey, Sums
+from core.judging.model.evidence import CellKey, EvidenceSums
 from core.rollout import commands as c
-from core.rollout.exposure import snapshot
+from core.rollout.exposure import build_snapshot
 from core.store.observations import windows
 
 URL = "/api/v1/observations"
@@ -33,9 +33,9 @@ def sent(client: httpx.Client, *items: Any, key: str = "", **headers: str) -> di
     return found
 
 
-def sums(running: Any) -> Sums:
+def sums(running: Any) -> EvidenceSums:
     with running.service.database.reading() as connection:
-        return windows.read(connection, "R-1")
+        return windows.load_sums(connection, "R-1")
 
 
 def counted(running: Any, arm: str, metric: str = "requests", segment: str = "", stage: int = 1) -> tuple[float, float]:
@@ -192,7 +192,7 @@ def test_a_misspelt_name_gets_a_hint_and_thousands_of_them_hold_nobody_up(
     assert len(told) == len(batch)
     assert told[0]["message"] == 'unknown surface "support-asistant". Did you mean "support-assistant"?'
     assert told[1]["message"] == 'unknown metric "refusal_rat". Did you mean "refusal_rate"?'
-    assert len(compared) == read_batch.MOST_HINTS
+    assert len(compared) == read_batch.MAX_HINTS
 
 
 def test_null_is_not_measured_and_the_rest_counts(everywhere: Any, serve: Any, canary: Any) -> None:
@@ -282,10 +282,12 @@ def test_an_intake_that_cannot_see_the_world_answers_and_goes_on(running: Any, s
         if not seen_once:
             seen_once.append(1)
             raise RuntimeError("no world")
-        return snapshot(running.service.world())
+        return build_snapshot(running.service.load_world())
 
-    intake = Intake(running.service.database, broken_once, running.now)
-    batches = [Batch(body=json.dumps([seen()]).encode(), content_type="", token="t", key="") for _ in range(2)]
+    intake = ObservationWriter(running.service.database, broken_once, running.now)
+    batches = [
+        ObservationBatch(body=json.dumps([seen()]).encode(), content_type="", token="t", key="") for _ in range(2)
+    ]
     with pytest.raises(RuntimeError):
         intake.submit(batches[0]).result(30)
     assert json.loads(intake.submit(batches[1]).result(30))["accepted"] == 1

@@ -7,18 +7,18 @@ from typing import Any
 
 import pytest
 
-from bot.http.observations import intake as ingest
-from bot.http.observations.intake import Batch, Full, Intake
+from bot.http.observations import writer as ingest
+from bot.http.observations.writer import ObservationBatch, ObservationWriter, TooManyBatches
 from core.flags.snapshot import Snapshot
 from core.judging.model.evidence import CellKey
-from core.rollout.exposure import snapshot
+from core.rollout.exposure import build_snapshot
 from core.store.observations import windows
 
 
-def batch(number: int, *, broken: bool = False) -> Batch:
+def batch(number: int, *, broken: bool = False) -> ObservationBatch:
     item = {"surface": "support-assistant", "unit": f"u{number}", "variant": "stable"}
     body = b"nonsense" if broken else json.dumps({"observations": [item]}).encode()
-    return Batch(body=body, content_type="", token="t", key=f"k{number}")
+    return ObservationBatch(body=body, content_type="", token="t", key=f"k{number}")
 
 
 class Commits:
@@ -36,7 +36,7 @@ class Commits:
             self.count += 1
             self.entered.set()
             self.gate.wait(60)
-        return snapshot(self.running.service.peek())
+        return build_snapshot(self.running.service.cached_world())
 
 
 @pytest.fixture
@@ -45,14 +45,14 @@ def commits(running: Any) -> Commits:
 
 
 @pytest.fixture
-def intake(running: Any, commits: Commits) -> Iterator[Intake]:
-    made = Intake(running.service.database, commits.shot, running.now)
+def intake(running: Any, commits: Commits) -> Iterator[ObservationWriter]:
+    made = ObservationWriter(running.service.database, commits.shot, running.now)
     yield made
     commits.gate.set()
     made.close()
 
 
-def test_what_arrives_meanwhile_is_written_together(intake: Intake, commits: Commits) -> None:
+def test_what_arrives_meanwhile_is_written_together(intake: ObservationWriter, commits: Commits) -> None:
     first = intake.submit(batch(0))
     assert commits.entered.wait(60)
     others = [intake.submit(batch(i, broken=i == 3)) for i in range(1, 20)]
@@ -62,17 +62,17 @@ def test_what_arrives_meanwhile_is_written_together(intake: Intake, commits: Com
     assert commits.count == 2
 
 
-def test_too_many_are_sent_back_and_the_others_are_kept(intake: Intake, commits: Commits) -> None:
+def test_too_many_are_sent_back_and_the_others_are_kept(intake: ObservationWriter, commits: Commits) -> None:
     first = intake.submit(batch(0))
     assert commits.entered.wait(60)
-    waiting = [intake.submit(batch(i)) for i in range(1, ingest.WAITING + 1)]
-    with pytest.raises(Full):
+    waiting = [intake.submit(batch(i)) for i in range(1, ingest.MAX_WAITING_BATCHES + 1)]
+    with pytest.raises(TooManyBatches):
         intake.submit(batch(9999))
     commits.gate.set()
     assert all(json.loads(f.result(10))["accepted"] == 1 for f in (first, *waiting))
 
 
-def test_closing_writes_what_waits(intake: Intake, commits: Commits) -> None:
+def test_closing_writes_what_waits(intake: ObservationWriter, commits: Commits) -> None:
     waiting = [intake.submit(batch(i)) for i in range(5)]
     commits.gate.set()
     intake.close()
@@ -80,7 +80,7 @@ def test_closing_writes_what_waits(intake: Intake, commits: Commits) -> None:
     assert json.loads(intake.submit(batch(7)).result(10))["accepted"] == 1  # and it can be used again
 
 
-def test_a_sender_that_left_before_its_turn_is_not_counted(intake: Intake, commits: Commits) -> None:
+def test_a_sender_that_left_before_its_turn_is_not_counted(intake: ObservationWriter, commits: Commits) -> None:
     first = intake.submit(batch(0))
     assert commits.entered.wait(60)
     gone = intake.submit(batch(1))
@@ -91,10 +91,10 @@ def test_a_sender_that_left_before_its_turn_is_not_counted(intake: Intake, commi
     assert intake.accepted == 2
 
 
-def large(number: int) -> Batch:
+def large(number: int) -> ObservationBatch:
     """A batch of some thousand items for surfaces that there are not."""
     items = [{"surface": f"support-asistant-{i}", "unit": f"u{i}"} for i in range(5000)]
-    return Batch(body=json.dumps(items).encode(), content_type="", token="t", key=f"large-{number}")
+    return ObservationBatch(body=json.dumps(items).encode(), content_type="", token="t", key=f"large-{number}")
 
 
 def test_a_large_batch_that_is_being_checked_keeps_no_other_waiting(running: Any) -> None:
@@ -104,9 +104,9 @@ def test_a_large_batch_that_is_being_checked_keeps_no_other_waiting(running: Any
         if not begun.is_set():
             begun.set()
             gate.wait(60)
-        return snapshot(running.service.peek())
+        return build_snapshot(running.service.cached_world())
 
-    intake = Intake(running.service.database, held_once, running.now)
+    intake = ObservationWriter(running.service.database, held_once, running.now)
     try:
         slow = intake.submit(large(0))
         assert begun.wait(60)
@@ -121,18 +121,18 @@ def test_a_large_batch_that_is_being_checked_keeps_no_other_waiting(running: Any
 
 
 def test_what_counts_is_decided_by_what_holds_when_it_is_written(running: Any, canary: Any) -> None:
-    early = snapshot(running.service.world())
+    early = build_snapshot(running.service.load_world())
     canary(running)
-    late = snapshot(running.service.world())
+    late = build_snapshot(running.service.load_world())
     held = iter([early, late, late, early])
-    intake = Intake(running.service.database, lambda: next(held), running.now)
+    intake = ObservationWriter(running.service.database, lambda: next(held), running.now)
 
     def counted_after(unit: str) -> float:
         item = {"surface": "support-assistant", "unit": unit, "variant": "canary", "metrics": {"refusal_rate": False}}
         body = json.dumps([item]).encode()
-        intake.submit(Batch(body=body, content_type="", token="t", key=unit)).result(30)
+        intake.submit(ObservationBatch(body=body, content_type="", token="t", key=unit)).result(30)
         with running.service.database.reading() as connection:
-            cells = windows.read(connection, "R-1").cells
+            cells = windows.load_sums(connection, "R-1").cells
         found = cells.get(CellKey(stage=1, arm="canary", segment="", metric="requests"))
         return float(found.weight.sum()) if found else 0.0
 

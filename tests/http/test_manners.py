@@ -65,7 +65,7 @@ def test_a_slash_too_many_leads_to_the_page_and_never_elsewhere(running: Any, se
 
 def test_a_large_body_without_a_token_is_answered_and_not_kept(running: Any, serve: Any) -> None:
     client = serve(running, tokens=[("ingest", "secret")])
-    assert client.post("/api/v1/evals", content=b"x" * 8 * bodies.LIMIT).status_code == 401
+    assert client.post("/api/v1/evals", content=b"x" * 8 * bodies.BODY_LIMIT).status_code == 401
 
 
 def test_bodies_beyond_what_is_set_aside_for_them_are_refused_until_others_are_done() -> None:
@@ -77,7 +77,7 @@ def test_bodies_beyond_what_is_set_aside_for_them_are_refused_until_others_are_d
     async def twice() -> list[int]:
         return [(await ask_within(app, b"x" * 60)).status_code for _ in range(2)]
 
-    app = bodies.Limited(inner, lambda _: None, {}, most=100)
+    app = bodies.BodyLimiter(inner, lambda _: None, {}, max_bytes=100)
     assert asyncio.run(twice()) == [200, 200]
 
 

@@ -10,7 +10,7 @@ from openfeature.contrib.provider.ofrep import OFREPProvider
 from openfeature.evaluation_context import EvaluationContext
 from openfeature.exception import ErrorCode
 
-from core.flags.bucketing import ppm
+from core.flags.bucketing import compute_bucket
 from core.rollout import commands as c
 
 URL = "/ofrep/v1/evaluate/flags"
@@ -19,7 +19,7 @@ ONE = f"{URL}/support-assistant"
 
 def unit_at(low: int, high: int, salt: str = "R-1") -> str:
     """A unit whose place lies in [low, high) parts per million."""
-    return next(u for u in (f"user-{i}" for i in range(100_000)) if low <= ppm("expose", salt, u) < high)
+    return next(u for u in (f"user-{i}" for i in range(100_000)) if low <= compute_bucket("expose", salt, u) < high)
 
 
 def asked(client: httpx.Client, unit: str | None = None, **attributes: Any) -> dict[str, Any]:

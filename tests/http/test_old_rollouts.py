@@ -25,8 +25,8 @@ def old(everywhere: Any) -> Any:
         running.do(c.RollBack(reason="odd"), rollout=applied.id)
     running.wait(days=30)
     at = running.now()
-    checkpointing.take(service.database, service.folds, by="system:checkpoint", at=at, recorded_at=at)
-    assert "R-1" not in service.world().rollouts
+    checkpointing.take_checkpoint(service.database, service.world_cache, by="system:checkpoint", at=at, recorded_at=at)
+    assert "R-1" not in service.load_world().rollouts
     return running
 
 
@@ -50,7 +50,7 @@ def test_it_has_its_page_its_answers_and_its_history(old: Any, serve: Any) -> No
 
 
 def test_the_overview_leads_to_older_ones(old: Any, serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(routes, "LISTED", 8)
+    monkeypatch.setattr(routes, "ROLLOUTS_PER_PAGE", 8)
     client = serve(old)
     first = client.get("/").text
     assert '<a href="/?before=R-4">Older</a>' in first

@@ -6,17 +6,17 @@ from typing import Any
 
 from core import watch
 from core.judging.model.judgement import Judgement
-from core.judging.model.state import State
+from core.judging.model.state import JudgingState
 from core.judging.model.verdict import Continue, Finding, Measure
 from core.metrics.observation import Observation
 from core.rollout import commands as c
 from core.rollout.context import ENGINE
 from core.rollout.events import rollout_stream
-from core.service import Request
+from core.service import CommandRequest
 from core.store.log import event_log
-from core.store.log.event_log import Origin
+from core.store.log.event_log import EventOrigin
 from core.store.observations import windows
-from core.store.transaction import appending
+from core.store.transaction import append_transaction
 
 
 def look() -> c.LookResult:
@@ -42,7 +42,7 @@ def look() -> c.LookResult:
         judgement=Judgement(
             verdict=Continue(),
             measures=(measure,),
-            state=State(),
+            state=JudgingState(),
             canary_requests=10,
             control_requests=0,
             canary_units=7,
@@ -76,7 +76,7 @@ def test_what_people_wrote_is_escaped(running: Any, serve: Any, canary: Any) -> 
 def test_a_piece_of_evidence_shows_the_unknown_as_a_dash(running: Any, serve: Any, canary: Any) -> None:
     client = serve(running)
     canary(running)
-    tick = Request(command=c.Tick(look=look()), command_id="tick-1", by=ENGINE, at=running.now(), rollout="R-1")
+    tick = CommandRequest(command=c.Tick(look=look()), command_id="tick-1", by=ENGINE, at=running.now(), rollout="R-1")
     running.service.handle(tick)
     assert '<a href="/e/R-1.1">' in client.get("/r/R-1").text
     page = client.get("/e/R-1.1").text
@@ -90,30 +90,32 @@ def test_a_piece_of_evidence_shows_the_unknown_as_a_dash(running: Any, serve: An
 
 def looked_at(running: Any) -> None:
     """Four looks at a canary that declines as often as the current version."""
-    stage = running.service.world().rollouts["R-1"].stage_index
+    stage = running.service.load_world().rollouts["R-1"].stage_index
     for look in range(4):
-        with running.service.database.plain_writing() as connection:
-            windows.record(connection, [placed(f"u{look}-{i}", i, stage, running.now()) for i in range(400)])
+        with running.service.database.writing_outside_log() as connection:
+            windows.add_observations(connection, [placed(f"u{look}-{i}", i, stage, running.now()) for i in range(400)])
         running.wait(seconds=10)
-        watch.tick(running.service, "R-1", running.now(), every=timedelta(seconds=10))
+        watch.evaluate_rollout(running.service, "R-1", running.now(), every=timedelta(seconds=10))
 
 
-def placed(unit: str, number: int, stage: int, at: datetime) -> windows.Placed:
+def placed(unit: str, number: int, stage: int, at: datetime) -> windows.PlacedObservation:
     declined = {"refusal_rate": float(number % 50 < 2)}
     observation = Observation(surface="support-assistant", unit=unit, at=at, readings=declined)
     arm = "canary" if number % 2 else "control"
-    return windows.Placed(rollout="R-1", stage=stage, arm=arm, unit=unit, observation=observation)
+    return windows.PlacedObservation(rollout="R-1", stage=stage, arm=arm, unit=unit, observation=observation)
 
 
 def recorded(running: Any, **changes: Any) -> int:
     """Evidence as the engine writes it, with what it saw in segments and what it only tells; its number."""
-    tick = Request(command=c.Tick(look=look()), command_id="tick", by=ENGINE, at=running.now(), rollout="R-1")
+    tick = CommandRequest(command=c.Tick(look=look()), command_id="tick", by=ENGINE, at=running.now(), rollout="R-1")
     running.service.handle(tick)
-    number = running.service.world().rollouts["R-1"].evidence.number + 1
-    seen = replace(running.service.world().rollouts["R-1"].evidence, number=number, **changes)
-    with appending(running.service.database, running.service.folds, "seen") as log:
-        entry = event_log.Entry(stream=rollout_stream("R-1"), event=seen)
-        log.append([entry], Origin(command_id="seen", actor=ENGINE.id, at=running.now(), recorded_at=running.now()))
+    number = running.service.load_world().rollouts["R-1"].evidence.number + 1
+    seen = replace(running.service.load_world().rollouts["R-1"].evidence, number=number, **changes)
+    with append_transaction(running.service.database, running.service.world_cache, "seen") as log:
+        entry = event_log.NewEvent(stream=rollout_stream("R-1"), event=seen)
+        log.append(
+            [entry], EventOrigin(command_id="seen", actor=ENGINE.id, at=running.now(), recorded_at=running.now())
+        )
     return number
 
 

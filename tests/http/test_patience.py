@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from bot import app
-from bot.http.heads import Impatient
 from bot.http.middleware import bodies
+from bot.http.middleware.head_deadline import Impatient
 from bot.settings import Settings
 
 MANY = 60  # of which each could have its megabyte
@@ -19,7 +19,7 @@ LONGEST = 60  # seconds that a test waits for what takes ten
 
 @pytest.fixture
 def address(new_sqlite: Callable[[], str]) -> Iterator[str]:
-    program = app.build(Settings(database_url=new_sqlite(), port=0), "serve", now=lambda: datetime.now(UTC))
+    program = app.build_program(Settings(database_url=new_sqlite(), port=0), "serve", now=lambda: datetime.now(UTC))
     try:
         yield program.serve_in_thread()
     finally:

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from bot.rendering.json.evidence import narrowed
+from bot.rendering.json.evidence import filter_evidence
 from core.rollout import commands as c
-from core.rollout.model import State
+from core.rollout.model import RolloutState
 from core.rollout.plan import content_hash
 from core.store.coordination import outbox
-from core.watch import tick
+from core.watch import evaluate_rollout
 
 ROLLOUTS = "/api/v1/rollouts"
 
@@ -68,7 +68,7 @@ def test_the_evidence_tells_arms_and_metrics(everywhere: Any, serve: Any, canary
         for i, variant in enumerate(["canary"] * 20 + ["control"] * 380)
     ]
     client.post("/api/v1/observations", json={"observations": items})
-    tick(
+    evaluate_rollout(
         everywhere.service,
         "R-1",
         everywhere.now(),
@@ -90,10 +90,10 @@ def test_the_evidence_tells_arms_and_metrics(everywhere: Any, serve: Any, canary
 def test_rows_are_narrowed_to_one_metric_or_segment() -> None:
     rows = [{"metric": m, "segment": s} for m in ("a_rate", "b_rate") for s in ("", "language=de")]
     whole = {"metrics": [r for r in rows if not r["segment"]], "segments": [r for r in rows if r["segment"]]}
-    assert narrowed(whole, "", "") == whole
-    one = narrowed(whole, "a_rate", "")
+    assert filter_evidence(whole, "", "") == whole
+    one = filter_evidence(whole, "a_rate", "")
     assert (len(one["metrics"]), len(one["segments"])) == (1, 1)
-    german = narrowed(whole, "", "Language=DE")
+    german = filter_evidence(whole, "", "Language=DE")
     assert (german["metrics"], len(german["segments"])) == ([], 2)
 
 
@@ -184,7 +184,7 @@ def test_a_file_as_json(running: Any, serve: Any) -> None:
     answer = serve(running).post("/api/v1/files", json={"kind": "policy", **policy})
     assert answer.status_code == 200, answer.text
     assert answer.json()["kind"] == "policy"
-    assert running.service.world().policy.timezone == "Europe/Berlin"
+    assert running.service.load_world().policy.timezone == "Europe/Berlin"
 
 
 def test_an_unreadable_file_is_answered_with_its_lines(running: Any, serve: Any, rollout_file: str) -> None:
@@ -261,7 +261,7 @@ def test_a_name_that_stands_twice_in_json_is_refused(at_the_gate: Any, serve: An
 def test_a_rollout_is_shown_with_a_hash_of_its_content(everywhere: Any, serve: Any, canary: Any) -> None:
     canary(everywhere)
     shown = serve(everywhere).get(f"{ROLLOUTS}/R-1").json()
-    assert shown["content"] == content_hash(everywhere.service.world().rollouts["R-1"].to_content)
+    assert shown["content"] == content_hash(everywhere.service.load_world().rollouts["R-1"].to_content)
 
 
 def test_rows_that_are_no_results_are_refused(at_the_gate: Any, serve: Any) -> None:
@@ -310,7 +310,7 @@ def test_without_tokens_a_foreign_page_or_name_is_refused(running: Any, serve: A
     url, body = f"{ROLLOUTS}/R-1/commands", {"command": "pause"}
     assert client.post(url, json=body, headers={"Origin": "https://evil.example"}).status_code == 403
     assert client.post(url, json=body, headers={"Host": "evil.example"}).status_code == 403
-    assert running.service.world().rollouts["R-1"].state is State.RUNNING
+    assert running.service.load_world().rollouts["R-1"].state is RolloutState.RUNNING
     own = str(client.base_url).rstrip("/")
     assert client.post(url, json=body, headers={"Origin": own}).status_code == 200
 
@@ -326,7 +326,7 @@ def test_the_figures_count_what_was_answered(running: Any, serve: Any) -> None:
     assert 'rampart_observations_uncounted_total{reason="not_compared"} 1.0' in text
     assert 'rampart_observations_uncounted_total{reason="settling"} 0.0' in text
     assert 'rampart_messages{state="waiting"}' in text
-    assert client.get("/readyz").json()["position"] == running.service.world().position
+    assert client.get("/readyz").json()["position"] == running.service.load_world().position
 
 
 def test_the_document_describes_every_door(running: Any, serve: Any) -> None:
@@ -354,8 +354,8 @@ def test_the_figures_say_how_late_messages_are_and_what_slack_answered(
     database, noon = everywhere.service.database, everywhere.now()
     row = outbox.claim(database, noon, kind="slack", lease=timedelta(seconds=15))
     assert row is not None
-    with database.plain_writing() as connection:
-        outbox.postpone(connection, row, noon, "invalid_auth", True)
+    with database.writing_outside_log() as connection:
+        outbox.reschedule(connection, row, noon, "invalid_auth", True)
     everywhere.wait(minutes=7)
     text = serve(everywhere).get("/metrics").text
     assert "rampart_messages_late_seconds 420.0" in text

@@ -7,23 +7,23 @@ import pytest
 
 from bot import settings
 from bot.settings import Settings, SettingsError
-from core.rollout.world import KEPT_FOR
+from core.rollout.world import ENDED_KEPT_FOR
 
 TOKENS = "operator:operator-secret, flags:flags-secret"
 
 
 def test_an_empty_environment_is_a_loopback_server_on_sqlite() -> None:
-    found = settings.read({})
+    found = settings.read_settings({})
     assert found == Settings()
     assert (found.database_url, found.host, found.port) == ("sqlite:///rollout.db", "127.0.0.1", 8300)
     assert found.tick == timedelta(seconds=10)
-    assert (found.slack, found.socket_mode, found.on_loopback) == (False, False, True)
+    assert (found.has_slack, found.uses_socket_mode, found.is_on_loopback) == (False, False, True)
 
 
 def test_every_variable_is_read(tmp_path: Path) -> None:
     policy = tmp_path / "policy.yaml"
     policy.write_text("version: 1")
-    found = settings.read(
+    found = settings.read_settings(
         {
             "DATABASE_URL": "postgres://localhost/x",
             "SLACK_BOT_TOKEN": "xoxb-1",
@@ -65,7 +65,7 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("name", settings.NAMES)
+@pytest.mark.parametrize("name", settings.VARIABLES)
 def test_each_may_come_from_a_file(name: str, tmp_path: Path) -> None:
     path = tmp_path / "value"
     value = {
@@ -82,9 +82,9 @@ def test_each_may_come_from_a_file(name: str, tmp_path: Path) -> None:
         "UNLEASH_URL": "http://127.0.0.1:1",
     }.get(name, "text")
     path.write_text(f"{value}\n")
-    from_file = settings.read({f"{name}_FILE": str(path)})
-    assert from_file == settings.read({name: value})
-    assert from_file != settings.read({})
+    from_file = settings.read_settings({f"{name}_FILE": str(path)})
+    assert from_file == settings.read_settings({name: value})
+    assert from_file != settings.read_settings({})
 
 
 def test_secrets_are_never_shown() -> None:
@@ -96,9 +96,9 @@ def test_secrets_are_never_shown() -> None:
         "ROLLOUT_TOKENS": "operator:hidden-5",
         "UNLEASH_TOKEN": "hidden-6",
     }
-    assert "hidden" not in repr(settings.read(environ))
+    assert "hidden" not in repr(settings.read_settings(environ))
     with pytest.raises(SettingsError) as refused:
-        settings.read({"ROLLOUT_TOKENS": "hidden-6789, boss:hidden-9999", "PORT": "x"})
+        settings.read_settings({"ROLLOUT_TOKENS": "hidden-6789, boss:hidden-9999", "PORT": "x"})
     assert "hidden" not in str(refused.value)
     assert len(refused.value.problems) == 3
 
@@ -106,31 +106,31 @@ def test_secrets_are_never_shown() -> None:
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.5", "rollout.internal"])
 def test_others_may_reach_it_only_with_tokens(host: str) -> None:
     with pytest.raises(SettingsError, match="ROLLOUT_TOKENS is not set"):
-        settings.read({"HOST": host})
-    assert settings.read({"HOST": host, "ROLLOUT_TOKENS": TOKENS}).host == host
+        settings.read_settings({"HOST": host})
+    assert settings.read_settings({"HOST": host, "ROLLOUT_TOKENS": TOKENS}).host == host
 
 
 @pytest.mark.parametrize("tokens", [",", " , ,", ";"])
 def test_a_list_without_a_token_is_no_list(tokens: str) -> None:
     for host in ("0.0.0.0", "127.0.0.1"):
         with pytest.raises(SettingsError, match="ROLLOUT_TOKENS"):
-            settings.read({"HOST": host, "ROLLOUT_TOKENS": tokens})
+            settings.read_settings({"HOST": host, "ROLLOUT_TOKENS": tokens})
 
 
 def test_a_token_may_be_bound_to_a_person() -> None:
-    read = settings.read({"ROLLOUT_TOKENS": "operator@U0DANA00001:secret-1,flags:secret-2"})
+    read = settings.read_settings({"ROLLOUT_TOKENS": "operator@U0DANA00001:secret-1,flags:secret-2"})
     assert read.tokens == (("operator@U0DANA00001", "secret-1"), ("flags", "secret-2"))
 
 
 @pytest.mark.parametrize("holder", ["operator@dana", "operator@", "operator@@dana", "boss@U0DANA00001"])
 def test_a_token_is_bound_by_an_id_of_slack(holder: str) -> None:
     with pytest.raises(SettingsError, match=r"U0DANA00001:<token>|the role before the colon"):
-        settings.read({"ROLLOUT_TOKENS": f"{holder}:secret-1"})
+        settings.read_settings({"ROLLOUT_TOKENS": f"{holder}:secret-1"})
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.8.8.8"])
 def test_on_loopback_no_token_is_needed(host: str) -> None:
-    assert settings.read({"HOST": host}).tokens == ()
+    assert settings.read_settings({"HOST": host}).tokens == ()
 
 
 @pytest.mark.parametrize(
@@ -161,15 +161,15 @@ def test_on_loopback_no_token_is_needed(host: str) -> None:
 )
 def test_what_is_wrong_is_said_with_what_would_be_right(environ: dict[str, str], said: str) -> None:
     with pytest.raises(SettingsError, match=said):
-        settings.read(environ)
+        settings.read_settings(environ)
 
 
 def test_without_looks_for_three_ticks_nobody_is_dead_yet() -> None:
-    assert settings.read({"ROLLOUT_TICK": "1m"}).blind_after == timedelta(minutes=5)
-    assert settings.read({"ROLLOUT_TICK": "10m"}).blind_after == timedelta(minutes=30)
+    assert settings.read_settings({"ROLLOUT_TICK": "1m"}).blind_after == timedelta(minutes=5)
+    assert settings.read_settings({"ROLLOUT_TICK": "10m"}).blind_after == timedelta(minutes=30)
 
 
 def test_what_is_not_the_log_is_kept_for_thirty_days_or_for_ever() -> None:
-    assert settings.read({}).keep == timedelta(days=30)
-    assert settings.read({"ROLLOUT_KEEP_DAYS": "0"}).keep is None
-    assert settings.LEAST_KEPT >= KEPT_FOR, "what is in memory keeps its sums"
+    assert settings.read_settings({}).keep == timedelta(days=30)
+    assert settings.read_settings({"ROLLOUT_KEEP_DAYS": "0"}).keep is None
+    assert settings.MIN_KEEP >= ENDED_KEPT_FOR, "what is in memory keeps its sums"

@@ -82,16 +82,16 @@ class Crowd:
 
     def come(self, count: int) -> None:
         """`count` requests are served, and reported as one batch."""
-        visitors = list(traffic.visitors(self._chance, count))
+        visitors = list(traffic.generate_visitors(self._chance, count))
         answers = self._line.evaluate(visitor.context for visitor in visitors)
         _, changed = traffic.SCENARIOS[self._scenario]
         at = self._clock()
         seen = [
-            traffic.observe(
+            traffic.build_observation(
                 self._chance,
                 visitor,
                 answer["variant"],
-                traffic.CONTROL if answer["metadata"]["version"] == self._old else changed,
+                traffic.CONTROL_BEHAVIOUR if answer["metadata"]["version"] == self._old else changed,
                 at,
             )
             for visitor, answer in zip(visitors, answers, strict=True)
@@ -115,10 +115,10 @@ class Crowd:
         def go_on() -> None:
             try:
                 began, before = clock(), self.requests
-                with clock.held():
+                with clock.lift_limit_at_exit():
                     while not over.wait(0.02):
                         came = self.requests - before
-                        clock.go_until(began + timedelta(minutes=came / a_minute) + AHEAD)
+                        clock.set_limit(began + timedelta(minutes=came / a_minute) + AHEAD)
                         due = int((clock() - began) / MINUTE * a_minute) - came
                         if due >= a_minute // 10:
                             self.come(due)

@@ -12,7 +12,7 @@ import bot.cli
 for _name in (
     "bot.app",
     "bot.doctor",
-    "bot.rendering.numbers.latest",
+    "bot.rendering.numbers.latest_numbers",
     "bot.rendering.answers.simulation",
     "bot.slack.manifest",
     "core.replay",

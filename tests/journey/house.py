@@ -11,10 +11,10 @@ from typing import Any
 import httpx
 
 from bot import app
-from bot.demo import FOR_EVER, FastClock
+from bot.demo import FOREVER, FastClock
 from bot.sandbox.control import Sandbox
 from bot.sandbox.persona import Persona
-from bot.sandbox.workspace.workspace import Message
+from bot.sandbox.workspace.workspace import SandboxMessage
 from bot.settings import Settings
 from core.rollout.model import Rollout
 from core.store.audit import verify
@@ -58,10 +58,10 @@ class Clock(FastClock):
 
     def __init__(self, pace: float) -> None:
         super().__init__(pace)
-        self.go_until(self())
+        self.set_limit(self())
 
     def go(self) -> None:
-        self.go_until(FOR_EVER)
+        self.set_limit(FOREVER)
 
 
 @dataclass(slots=True)
@@ -90,7 +90,7 @@ class House:
             tick=TICK,
             port=0,
         )
-        program = app.build(settings, "serve", now=clock, pace=pace, rest=timedelta(0))
+        program = app.build_program(settings, "serve", now=clock, speed=pace, channel_pause=timedelta(0))
         house = cls(sandbox=sandbox, program=program, clock=clock, url=program.serve_in_thread())
         program.start()
         if transport == "http":
@@ -103,7 +103,7 @@ class House:
         if self.sandbox.transport == "socket":
             assert self.program.socket_mode is not None
             hang_up(self.program.socket_mode, self.sandbox)
-        self.program.clock.stop(within=90)  # a delivery under way must not reach into the next test's database
+        self.program.scheduler.stop(within=90)  # a delivery under way must not reach into the next test's database
         self.program.stop()
         self.sandbox.stop()
 
@@ -113,40 +113,40 @@ class House:
         assert answer.status_code == 200, answer.text
         return answer.json()  # type: ignore[no-any-return]
 
-    def plan(self, rollout_file: str = ROLLOUT) -> Message:
+    def plan(self, rollout_file: str = ROLLOUT) -> SandboxMessage:
         """The surface is known, the rollout planned; the request for approval, once it is in the thread."""
         self.apply((EXAMPLES / "surface.yaml").read_text())
         assert self.apply(rollout_file)["id"] == "R-1"
         return self.said("#ai-rollouts", "Approval needed")
 
     def person(self, handle: str) -> Persona:
-        return self.sandbox.person(handle)
+        return self.sandbox.act_as(handle)
 
     @property
     def rollout(self) -> Rollout:
-        return self.program.service.world().rollouts["R-1"]
+        return self.program.service.load_world().rollouts["R-1"]
 
     @property
-    def card(self) -> Message:
-        return self.sandbox.messages("#ai-rollouts")[0]
+    def card(self) -> SandboxMessage:
+        return self.sandbox.list_messages("#ai-rollouts")[0]
 
-    def text(self, message: Message) -> str:
+    def text(self, message: SandboxMessage) -> str:
         """What stands in a message now, without emphasis."""
-        return self.sandbox.text(self.sandbox.message(message) or message).replace("*", "")
+        return self.sandbox.render_text(self.sandbox.reload_message(message) or message).replace("*", "")
 
-    def said(self, channel: str, words: str, *, person: str | None = None, within: float = 90) -> Message:
+    def said(self, channel: str, words: str, *, person: str | None = None, within: float = 90) -> SandboxMessage:
         """The newest message with these words, as soon as there is one."""
 
-        def found() -> list[Message]:
-            return [m for m in self.sandbox.messages(channel, person) if words in self.text(m)]
+        def found() -> list[SandboxMessage]:
+            return [m for m in self.sandbox.list_messages(channel, person) if words in self.text(m)]
 
         return self.sandbox.wait_for(found, within)[-1]
 
-    def whispered(self, handle: str, words: str) -> Message:
+    def whispered(self, handle: str, words: str) -> SandboxMessage:
         """What only this person sees."""
 
-        def found() -> list[Message]:
-            return [m for m in self.sandbox.ephemerals(handle) if words in self.text(m)]
+        def found() -> list[SandboxMessage]:
+            return [m for m in self.sandbox.list_ephemerals(handle) if words in self.text(m)]
 
         return self.sandbox.wait_for(found, 90)[-1]
 
@@ -157,7 +157,7 @@ class House:
     def waiting_to_be_said(self) -> int:
         """Messages that are not posted yet."""
         with self.program.database.reading() as connection:
-            unsent = outbox.waiting(connection)
+            unsent = outbox.measure_backlog(connection)
         return unsent.pending + unsent.leased
 
     def problems_of_the_log(self) -> tuple[Any, ...]:

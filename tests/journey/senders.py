@@ -60,7 +60,7 @@ class InSlack:
         if sent.open == key and self._slack.deliveries[-1].payload.get("user_id") == ANA.id:
             return self._slack.deliver_again().acked
         verb = "pause" if len(sent.acknowledged) % 2 == 0 else "resume"
-        return self._slack.person("ana").command(f'/rollout {verb} R-1 "{key}"').acked
+        return self._slack.act_as("ana").type_command(f'/rollout {verb} R-1 "{key}"').acked
 
 
 def _accepted(url: str, path: str, body: dict[str, Any], key: str) -> bool:

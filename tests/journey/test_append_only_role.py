@@ -6,7 +6,7 @@ from typing import Any
 
 from bot import jobs
 from bot.rendering.messages import witness
-from core.rollout.model import State
+from core.rollout.model import RolloutState
 from core.store.database.connections import connect
 from tests.journey import processes
 from tests.journey.crowd import Crowd
@@ -23,17 +23,17 @@ def test_a_rollout_is_told_started_judged_and_taken_back(
         assert connection.exec_driver_sql("SELECT current_user").scalar_one() == roles_of_postgres.name
     house.person("lee").click(house.plan(), "Approve")
     house.person("sam").click(house.said("#support", "What customers may notice"), "Got it")
-    house.person("ana").command("/rollout start R-1")
+    house.person("ana").type_command("/rollout start R-1")
     house.person("ana").click(house.whispered("ana", "Earliest start"), "Start then")
     house.clock.go()
     with Crowd(house.url, house.clock, "refusals", seed=1) as crowd, crowd.all_the_while(house.clock, a_minute=600):
-        house.until(lambda: house.rollout.state is State.ROLLED_BACK, "the harm is noticed")
+        house.until(lambda: house.rollout.state is RolloutState.ROLLED_BACK, "the harm is noticed")
     house.until(lambda: house.rollout.flip is not None, "the switch is confirmed")
-    shown = witness.read(house.text(house.said("#ai-rollouts", "Log witness")))
+    shown = witness.parse_line(house.text(house.said("#ai-rollouts", "Log witness")))
     assert shown is not None
     service = house.program.service
-    jobs.show_head(service, house.clock())
-    jobs.forget(service, house.clock() + timedelta(days=30))
+    jobs.queue_daily_witness(service, house.clock())
+    jobs.delete_expired_keys(service, house.clock() + timedelta(days=30))
     house.until(lambda: house.waiting_to_be_said() == 0, "everything is said")
     assert house.problems_of_the_log() == ()
     assert house.sandbox.violations == []

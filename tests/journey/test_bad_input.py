@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from bot.sandbox.workspace.people import SIGNING_SECRET
-from core.rollout.model import State
+from core.rollout.model import RolloutState
 from tests.journey.house import ROLLOUT, House
 
 MUCH = b" " * 10_000_000
@@ -71,7 +71,7 @@ def complaint(answer: httpx.Response) -> Any:
 
 
 def test_http_refuses_clearly_and_keeps_nothing(house: House) -> None:
-    before = house.program.service.world().position
+    before = house.program.service.load_world().position
     with httpx.Client(base_url=house.url, trust_env=False, timeout=60) as client:
         for what, body in BODIES.items():
             answer = client.post(COMMANDS, content=body, headers={"content-type": "application/json"})
@@ -85,8 +85,8 @@ def test_http_refuses_clearly_and_keeps_nothing(house: House) -> None:
         assert complaint(client.get("/nowhere"))["code"] == "not_found"
         assert complaint(client.put("/api/v1/rollouts/R-1"))["code"] == "method_not_allowed"
         assert client.get("/healthz").status_code == 200
-    assert house.program.service.world().position == before
-    assert house.rollout.state is State.PLANNED
+    assert house.program.service.load_world().position == before
+    assert house.rollout.state is RolloutState.PLANNED
     assert house.problems_of_the_log() == ()
 
 
@@ -110,7 +110,7 @@ def test_only_slack_itself_speaks_at_its_door(house: House) -> None:
     assert knock(now + 400, SIGNING_SECRET) == 401
     assert knock(now, SIGNING_SECRET, body + b"&x=1") == 401, "another body than the one that was signed"
     assert httpx.post(f"{house.url}/slack/events", content=body, trust_env=False).status_code == 401
-    assert house.rollout.state is State.PLANNED
+    assert house.rollout.state is RolloutState.PLANNED
 
 
 @pytest.mark.parametrize(
@@ -130,10 +130,10 @@ def test_whatever_is_typed_is_answered(
 ) -> None:
     house = open_house(sqlite_url)
     house.plan()
-    reply = house.person("ana").command(f"/rollout {line}")
+    reply = house.person("ana").type_command(f"/rollout {line}")
     assert reply.acked
     assert answered in reply.text + str(reply.blocks)
-    assert house.rollout.state is State.PLANNED
+    assert house.rollout.state is RolloutState.PLANNED
     assert house.sandbox.violations == []
 
 

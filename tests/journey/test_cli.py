@@ -14,7 +14,7 @@ import pytest
 from core import watch
 from core.metrics.observation import Observation
 from core.rollout.events import EvalRecorded, RolledBack
-from core.service import Service
+from core.service import RolloutService
 from core.store.database.connections import connect
 from core.store.observations import windows
 from tests.journey import plans
@@ -95,11 +95,11 @@ def test_numbers_are_read_by_people_and_machines(cli: Cli, sqlite_url: str) -> N
     done(cli("apply", "surface.yaml", "rollout.yaml"))
     done(cli("start", "R-1"))
     with connect(sqlite_url) as database:
-        service, now = Service(database), datetime.now(UTC)
+        service, now = RolloutService(database), datetime.now(UTC)
         for look in range(1, 4):
-            with database.plain_writing() as connection:
-                windows.record(connection, [_seen(f"u{look}-{i}", i) for i in range(400)])
-            watch.tick(service, "R-1", now + timedelta(seconds=10 * look), every=timedelta(seconds=10))
+            with database.writing_outside_log() as connection:
+                windows.add_observations(connection, [_seen(f"u{look}-{i}", i) for i in range(400)])
+            watch.evaluate_rollout(service, "R-1", now + timedelta(seconds=10 * look), every=timedelta(seconds=10))
     seen = json.loads(done(cli("metrics", "R-1", "refusal_rate", "--json")))
     assert [m["metric"] for m in seen["metrics"]] == ["refusal_rate"]
     assert seen["arms"]["canary"]["requests"] == 600
@@ -116,7 +116,7 @@ def test_numbers_are_read_by_people_and_machines(cli: Cli, sqlite_url: str) -> N
     refused(cli("metrics", "R-1", "--segment", "german"), "is not a segment, such as language=de")
 
 
-def _seen(unit: str, number: int) -> windows.Placed:
+def _seen(unit: str, number: int) -> windows.PlacedObservation:
     declined = Observation(
         surface="support-assistant",
         unit=unit,
@@ -125,7 +125,7 @@ def _seen(unit: str, number: int) -> windows.Placed:
         segments={"language": "de"},
     )
     arm = "canary" if number % 2 else "control"
-    return windows.Placed(rollout="R-1", stage=0, arm=arm, unit=unit, observation=declined)
+    return windows.PlacedObservation(rollout="R-1", stage=0, arm=arm, unit=unit, observation=declined)
 
 
 def test_what_is_refused_says_why_and_exits_1(cli: Cli) -> None:
@@ -161,7 +161,9 @@ def test_eval_results_open_their_gate_or_do_not(cli: Cli, sqlite_url: str) -> No
     passed = cli("evals", "import", "good.csv", "--rollout", "R-1", "--json")
     assert json.loads(done(passed)) == {"passed": 40, "failed": 0, "errors": 0}
     with connect(sqlite_url) as database:
-        results = [r.event.ok for r in Service(database).history("R-1") if isinstance(r.event, EvalRecorded)]
+        results = [
+            r.event.ok for r in RolloutService(database).load_history("R-1") if isinstance(r.event, EvalRecorded)
+        ]
     assert results == [False, True]
 
 
@@ -261,7 +263,7 @@ def test_it_writes_beside_a_running_serve(cli: Cli, machine: Callable[..., Machi
     done(cli("rollback", "R-1"))
     waiting_until(lambda: versions(serve.url, 1000) == {"v42"}, lambda: "serve is back on v42", within=90)
     with connect(sqlite_url) as database:
-        assert any(isinstance(r.event, RolledBack) for r in Service(database).history("R-1"))
+        assert any(isinstance(r.event, RolledBack) for r in RolloutService(database).load_history("R-1"))
 
 
 def _is_known(url: str) -> bool:

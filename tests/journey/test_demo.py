@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bot.sandbox.traffic import HARMLESS
+from bot.sandbox.traffic import HARMLESS_SCENARIOS
 from tests.journey.processes import ROLLOUT, environment, run
 
 WITHIN = 60_000  # milliseconds; simulated minutes pass in it
@@ -24,7 +24,7 @@ def test_refusals_are_taken_back() -> None:
 
 @pytest.mark.slow
 def test_a_healthy_change_reaches_everyone() -> None:
-    assert "healthy" in HARMLESS
+    assert "healthy" in HARMLESS_SCENARIOS
     assert "R-1 is done; everyone gets v43" in plays("healthy")
 
 

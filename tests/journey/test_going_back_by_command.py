@@ -11,7 +11,7 @@ from core.apply_file import apply_text
 from core.rollout.commands import Start
 from core.rollout.context import Actor
 from core.rollout.events import RolledBack
-from core.service import Request, Service
+from core.service import CommandRequest, RolloutService
 from core.store.database.connections import connect
 from tests.journey import plans
 from tests.journey.processes import run
@@ -22,16 +22,16 @@ def running(sqlite_url: str) -> str:
     """The address of a database where R-1 runs."""
     ana, now = Actor(id="cli:ana", handle="ana"), datetime.now(UTC)
     with connect(sqlite_url) as database:
-        service = Service(database)
+        service = RolloutService(database)
         for text in (plans.SURFACE_FILE, plans.LONG):
             apply_text(service, text, "file.yaml", by=ana, at=now, command_id=text)
-        service.handle(Request(command=Start(), command_id="start", by=ana, at=now, rollout="R-1"))
+        service.handle(CommandRequest(command=Start(), command_id="start", by=ana, at=now, rollout="R-1"))
     return sqlite_url
 
 
 def reasons(url: str) -> list[str]:
     with connect(url) as database:
-        return [r.event.reason for r in Service(database).history("R-1") if isinstance(r.event, RolledBack)]
+        return [r.event.reason for r in RolloutService(database).load_history("R-1") if isinstance(r.event, RolledBack)]
 
 
 def went_back(url: str, result: CompletedProcess[str], *, reason: str = "") -> None:
@@ -121,4 +121,4 @@ def test_somebody_without_a_name_on_this_machine_may_go_back(monkeypatch: pytest
     for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("pwd.getpwuid", nobody)
-    assert session.somebody().id.startswith("cli:uid-")
+    assert session.current_user().id.startswith("cli:uid-")

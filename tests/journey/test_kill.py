@@ -15,7 +15,7 @@ from core.flags.evaluation import evaluate
 from core.judging.model.evidence import EVERYONE, REQUESTS
 from core.rollout import events as e
 from core.rollout import exposure
-from core.service import Service
+from core.service import RolloutService
 from core.store.audit import verify
 from core.store.database.connections import Database, connect
 from core.store.models import outbox
@@ -92,7 +92,7 @@ def deployment(
 @pytest.mark.slow
 def test_killed_again_and_again(deployment: Deployment, database: Database, slack: Sandbox) -> None:
     plans.begin(deployment.url)
-    service = Service(database)
+    service = RolloutService(database)
     in_slack, rest = Sender("slack", InSlack(slack), rest=REST), Sender("rest", over_rest, rest=REST)
     batches = Sender("batch", Batches(_variants(service)))
     senders = (in_slack, rest, batches)
@@ -116,33 +116,33 @@ def test_killed_again_and_again(deployment: Deployment, database: Database, slac
         print(f"{sender.name}: {len(sender.sent.acknowledged)} acknowledged, {sender.sent.again} sent again")
         assert len(sender.sent.acknowledged) >= ROUNDS
 
-    history = [r.event for r in service.history("R-1")]
+    history = [r.event for r in service.load_history("R-1")]
     concerns = [x.text for x in history if isinstance(x, e.ConcernRaised)]
     assert concerns == rest.sent.acknowledged, "each once, and in the order in which they were answered"
     steered = [x.reason for x in history if isinstance(x, e.Paused | e.Resumed)]
     assert steered == in_slack.sent.acknowledged
     assert _requests_counted(database) == BATCH * len(batches.sent.acknowledged)
 
-    assert "Rolled back by" in slack.person("ana").command('/rollout rollback R-1 "that is enough"').text
+    assert "Rolled back by" in slack.act_as("ana").type_command('/rollout rollback R-1 "that is enough"').text
     _everything_is_said(database)
-    card = slack.messages("#ai-rollouts")[0]
-    assert slack.text(card).replace("*", "").startswith("Rolled back: R-1 long-canary.")
-    marks = Counter(m.metadata["event_payload"]["outbox"] for m in slack.messages("#ai-rollouts") if m.metadata)
+    card = slack.list_messages("#ai-rollouts")[0]
+    assert slack.render_text(card).replace("*", "").startswith("Rolled back: R-1 long-canary.")
+    marks = Counter(m.metadata["event_payload"]["outbox"] for m in slack.list_messages("#ai-rollouts") if m.metadata)
     assert set(marks.values()) == {1}, "no message is posted twice"
     assert slack.violations == []
     with database.reading() as connection:
         assert verify.verify(connection).problems == ()
 
 
-def _variants(service: Service) -> dict[str, str]:
-    snapshot = exposure.snapshot(service.world())
+def _variants(service: RolloutService) -> dict[str, str]:
+    snapshot = exposure.build_snapshot(service.load_world())
     units = (f"user-{n}" for n in range(PEOPLE))
     return {unit: evaluate(snapshot, SURFACE, unit, {}).variant for unit in units}
 
 
 def _requests_counted(database: Database) -> int:
     with database.reading() as connection:
-        sums = windows.read(connection, "R-1")
+        sums = windows.load_sums(connection, "R-1")
     counted = (c.weight.sum() for k, c in sums.cells.items() if (k.segment, k.metric) == (EVERYONE, REQUESTS))
     return round(float(sum(counted)))
 

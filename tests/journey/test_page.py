@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bot.sandbox.control import Sandbox
-from core.rollout.model import State
+from core.rollout.model import RolloutState
 from tests.journey.crowd import Crowd
 from tests.journey.house import House
 
@@ -48,7 +48,7 @@ def test_people_take_a_rollout_from_its_approval_to_its_end(
     with Crowd(house.url, house.clock, "refusals", seed=4) as crowd, crowd.all_the_while(house.clock, a_minute=600):
         card.get_by_text("Small test").first.wait_for(timeout=WITHIN)
         card.get_by_text("Rolled back:").wait_for(timeout=WITHIN)
-    assert house.rollout.state is State.ROLLED_BACK
+    assert house.rollout.state is RolloutState.ROLLED_BACK
     alert = page.locator("#messages .message", has_text="Everyone is on the previous version again; it took")
     alert.first.wait_for(timeout=WITHIN)
     assert troubles == []

@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from bot.sandbox.control import Sandbox
 from core.rollout.events import FlipConfirmed
-from core.service import Service
+from core.service import RolloutService
 from core.store.database.connections import Database, connect
 from core.store.models import look, outbox, timer
 from core.store.observations import looks
@@ -43,7 +43,7 @@ def webs(postgres: Database, machine: Callable[..., Machine], slack: Sandbox) ->
 
 
 def test_what_one_web_is_told_both_do_and_each_thing_is_done_once(webs: Fleet, slack: Sandbox, postgres: Database):
-    service = Service(postgres)
+    service = RolloutService(postgres)
     _, second = webs
     plans.begin(second.url)
     doors = [f"{web.url}/ofrep/v1/evaluate/flags/support-assistant" for web in webs]
@@ -61,7 +61,7 @@ def test_what_one_web_is_told_both_do_and_each_thing_is_done_once(webs: Fleet, s
     waiting_until(lambda: served() == {"v43"}, lambda: "both serve the canary", within=SOON)
     _ticks_pass(postgres, 3)
 
-    reply = slack.person("ana").command('/rollout rollback R-1 "that is enough"')
+    reply = slack.act_as("ana").type_command('/rollout rollback R-1 "that is enough"')
     began = time.monotonic()
     assert "Rolled back by" in reply.text
     assert lines[0].evaluate([someone])[0]["metadata"]["version"] == "v42", "who was told serves it at once"
@@ -69,15 +69,15 @@ def test_what_one_web_is_told_both_do_and_each_thing_is_done_once(webs: Fleet, s
     print(f"the other process served v42 after {time.monotonic() - began:.3f} s")
 
     def confirmed() -> list[FlipConfirmed]:
-        return [r.event for r in service.history("R-1") if isinstance(r.event, FlipConfirmed)]
+        return [r.event for r in service.load_history("R-1") if isinstance(r.event, FlipConfirmed)]
 
     waiting_until(confirmed, lambda: "the switch is confirmed", within=90)
     assert [flip.processes for flip in confirmed()] == [2]
     print(f"observed on 2 processes after {confirmed()[0].seconds:.3f} s")
-    slack.wait_message("#ai-rollouts", contains="observed on 2 processes", timeout=90)
+    slack.wait_for_message("#ai-rollouts", contains="observed on 2 processes", timeout=90)
 
     _everything_is_sent(postgres)
-    marks = Counter(m.metadata["event_payload"]["outbox"] for m in slack.messages("#ai-rollouts") if m.metadata)
+    marks = Counter(m.metadata["event_payload"]["outbox"] for m in slack.list_messages("#ai-rollouts") if m.metadata)
     assert marks
     assert set(marks.values()) == {1}, "no message is posted twice"
     _each_slot_ran_once(postgres)
@@ -95,7 +95,7 @@ def _somebody_on_the_new_version(line: Line) -> dict[str, str]:
 def _ticks_pass(database: Database, count: int) -> None:
     def made() -> int:
         with database.reading() as connection:
-            return looks.newest(connection, "R-1")[0]
+            return looks.load_count_and_time(connection, "R-1")[0]
 
     waiting_until(lambda: made() >= count, lambda: f"{count} looks are made; {made()} were", within=90)
 

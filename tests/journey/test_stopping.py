@@ -10,13 +10,13 @@ import psutil
 import pytest
 from sqlalchemy import func, select
 
-from bot.process.flip_confirmation import Confirming
+from bot.process.flip_confirmation import FlipConfirmer
 from bot.sandbox.control import Sandbox
 from core import apply_file
 from core.rollout import commands as c
 from core.rollout.context import Actor
-from core.rollout.model import State
-from core.service import Request, Service
+from core.rollout.model import RolloutState
+from core.service import CommandRequest, RolloutService
 from core.store.database.connections import Database, connect
 from core.store.models import outbox, process
 from tests.journey import plans
@@ -93,21 +93,23 @@ def test_a_changed_policy_holds_without_a_restart(
     file.write_text("version: 1\nkind: policy\ntimezone: Europe/Berlin\n")
     started = machine(sqlite_url, ROLLOUT_POLICY=str(file)).start("serve")
     with connect(sqlite_url) as database:
-        service = Service(database)
-        assert service.world().policy.timezone == "Europe/Berlin"
+        service = RolloutService(database)
+        assert service.load_world().policy.timezone == "Europe/Berlin"
 
         file.write_text("version: 1\nkind: policy\ntimezone: Europe/Nowhere\n")
         waiting_until(
             lambda: "the old policy stays" in started.said(), lambda: "it says what is wrong with the file", within=90
         )
-        assert service.world().policy.timezone == "Europe/Berlin"
+        assert service.load_world().policy.timezone == "Europe/Berlin"
         doctor = run("doctor", DATABASE_URL=sqlite_url, ROLLOUT_POLICY=str(file))
         assert doctor.returncode == 1
         assert "WRONG policy file" in doctor.stdout
 
         file.write_text("version: 1\nkind: policy\ntimezone: America/New_York\n")
         waiting_until(
-            lambda: service.world().policy.timezone == "America/New_York", lambda: "the file is read again", within=90
+            lambda: service.load_world().policy.timezone == "America/New_York",
+            lambda: "the file is read again",
+            within=90,
         )
 
 
@@ -121,26 +123,26 @@ def test_a_policy_that_cannot_be_read_lets_nothing_start(sqlite_url: str, tmp_pa
 
 
 def test_a_switch_that_nobody_confirms_is_not_asked_about_for_ever(sqlite_database: Database) -> None:
-    service = Service(sqlite_database)
+    service = RolloutService(sqlite_database)
     rolled_back = roll_back_without_anybody_serving(service)
     long_after = rolled_back + timedelta(minutes=2)
     elapsed = [0.0]
-    confirming = Confirming(service, elapsed=lambda: elapsed[0])
+    confirming = FlipConfirmer(service, elapsed=lambda: elapsed[0])
     for elapsed[0] in (0.0, 120.0):
-        confirming.look(long_after)
-    assert service.world().rollouts["R-1"].flip_doubted
+        confirming.confirm_pending(long_after)
+    assert service.load_world().rollouts["R-1"].flip_doubted
 
-    position = service.world().position
-    with sqlite_database.plain_writing() as connection:
+    position = service.load_world().position
+    with sqlite_database.writing_outside_log() as connection:
         connection.execute(
             process.insert().values(
                 process_id="late", role="web", position=position, reached_at=long_after, seen_at=long_after
             )
         )
-    confirming.look(rolled_back + timedelta(days=2))
-    assert service.world().position == position, "after a day it is history"
-    confirming.look(long_after)
-    assert service.world().rollouts["R-1"].flip is not None, "within it, a late confirmation still counts"
+    confirming.confirm_pending(rolled_back + timedelta(days=2))
+    assert service.load_world().position == position, "after a day it is history"
+    confirming.confirm_pending(long_after)
+    assert service.load_world().rollouts["R-1"].flip is not None, "within it, a late confirmation still counts"
 
 
 def known_processes(database: Database) -> int:
@@ -153,12 +155,12 @@ def leased(database: Database) -> bool:
         return "leased" in connection.execute(select(outbox.c.state)).scalars().all()
 
 
-def roll_back_without_anybody_serving(service: Service) -> datetime:
+def roll_back_without_anybody_serving(service: RolloutService) -> datetime:
     now = datetime.now(UTC)
     dana = Actor(id="slack:T1/U2", handle="@dana")
     for name, text in (("surface", plans.SURFACE_FILE), ("rollout", plans.LONG)):
         apply_file.apply_text(service, text, name, by=dana, at=now, command_id=name)
     for command in (c.Start(), c.RollBack(reason="enough")):
-        service.handle(Request(command=command, command_id=repr(command), by=dana, at=now, rollout="R-1"))
-    assert service.world().rollouts["R-1"].state is State.ROLLED_BACK
+        service.handle(CommandRequest(command=command, command_id=repr(command), by=dana, at=now, rollout="R-1"))
+    assert service.load_world().rollouts["R-1"].state is RolloutState.ROLLED_BACK
     return now

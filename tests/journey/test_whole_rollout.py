@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from core.rollout.model import State
+from core.rollout.model import RolloutState
 from tests.journey.crowd import Crowd, versions
 from tests.journey.house import POLICY, House
 
@@ -37,18 +37,18 @@ def test_harm_is_told_approved_started_and_taken_back(house: House) -> None:
     assert decided.ts == approval.ts, "the request itself is edited"
     assert "[ Approve ]" not in house.text(approval)
 
-    early = house.person("ana").command("/rollout start R-1")
+    early = house.person("ana").type_command("/rollout start R-1")
     assert "needs 1 min notice" in early.text
-    assert house.rollout.state is State.PLANNED
+    assert house.rollout.state is RolloutState.PLANNED
     assert versions(house.url, 200) == {"v42"}
     house.person("ana").click(house.whispered("ana", "Earliest start"), "Start then")
     house.whispered("ana", "Scheduled by @ana")
 
     house.clock.go()
     with Crowd(house.url, house.clock, "refusals", seed=1) as crowd, crowd.all_the_while(house.clock, a_minute=600):
-        house.until(lambda: house.rollout.state is State.RUNNING, "R-1 begins by itself")
+        house.until(lambda: house.rollout.state is RolloutState.RUNNING, "R-1 begins by itself")
         house.until(lambda: versions(house.url, 200) == {"v42", "v43"}, "some are served the new version")
-        house.until(lambda: house.rollout.state is State.ROLLED_BACK, "the harm is noticed")
+        house.until(lambda: house.rollout.state is RolloutState.ROLLED_BACK, "the harm is noticed")
         assert versions(house.url, 1000) == {"v42"}
 
     alert = house.said("#ai-rollouts", "Rolled back: R-1 fix-first. Everyone is on the previous version again; it took")
@@ -64,7 +64,7 @@ def test_harm_is_told_approved_started_and_taken_back(house: House) -> None:
     assert house.text(house.card).startswith("Rolled back: R-1 fix-first.")
     house.said("#support", "Switched back")
     house.said("#marketing", "Switched back")
-    assert house.program.service.world().surfaces["support-assistant"].live == "v42"
+    assert house.program.service.load_world().surfaces["support-assistant"].live == "v42"
     assert house.sandbox.violations == []
     assert house.problems_of_the_log() == ()
 
@@ -76,14 +76,17 @@ def test_a_healthy_change_is_done_without_a_human_after_its_approval(house: Hous
     house.said("#support", "What customers may notice")
     house.said("#marketing", "Answers start with the fix")
     house.person("lee").click(approval, "Approve")
-    house.person("ana").command("/rollout start R-1")
+    house.person("ana").type_command("/rollout start R-1")
     house.person("ana").click(house.whispered("ana", "Earliest start"), "Start then")
 
     house.clock.go()
     with Crowd(house.url, house.clock, "healthy", seed=2) as crowd, crowd.all_the_while(house.clock, a_minute=600):
-        house.until(lambda: house.rollout.state in {State.DONE, State.ROLLED_BACK, State.ON_HOLD}, "R-1 ends")
-    assert house.rollout.state is State.DONE
-    assert house.program.service.world().surfaces["support-assistant"].live == "v43"
+        house.until(
+            lambda: house.rollout.state in {RolloutState.DONE, RolloutState.ROLLED_BACK, RolloutState.ON_HOLD},
+            "R-1 ends",
+        )
+    assert house.rollout.state is RolloutState.DONE
+    assert house.program.service.load_world().surfaces["support-assistant"].live == "v43"
     assert versions(house.url, 1000) == {"v43"}
     house.said("#ai-rollouts", "Done: R-1 fix-first")
     assert house.text(house.card).startswith("Done: R-1 fix-first")

@@ -9,57 +9,81 @@ import numpy as np
 import pytest
 
 from core.judging.judge import judge
-from core.judging.look.caps import frozen
-from core.judging.look.look import Look, reduce
-from core.judging.model.default_limits import Expected, implied
+from core.judging.look.caps import freeze_caps
+from core.judging.look.look import Look, take_look
+from core.judging.model.default_limits import ExpectedChange, derive_default_limits
 from core.judging.model.evidence import (
     BUCKETS,
-    CATEGORY,
+    CATEGORY_PREFIX,
     EVERYONE,
     REQUESTS,
-    Bucketed,
+    BucketSums,
     CellKey,
-    Sums,
-    capped,
-    counter,
-    derived_metrics,
+    EvidenceSums,
+    capped_cell,
+    exceedance_cell,
+    exceedance_thresholds,
 )
 from core.judging.model.judgement import Judgement
-from core.judging.model.limits import Kind, Limit, Role, Scale
+from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.judging.model.question import Question, StageDesign
-from core.judging.model.state import State
+from core.judging.model.state import JudgingState
 from core.judging.model.verdict import Verdict
 from core.stats import quantile
 
 START = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 TICK = timedelta(seconds=10)
 
-REFUSALS = Limit(metric="refusal_rate", kind=Kind.RISES_BY, amount=0.01, scale=Scale.POINTS, role=Role.ROLLBACK)
+REFUSALS = Limit(
+    metric="refusal_rate", kind=LimitKind.RISES_BY, amount=0.01, scale=LimitScale.POINTS, role=LimitRole.ROLLBACK
+)
 USUAL = (
-    Limit(metric="eval_pass_rate", kind=Kind.DROPS_BY, amount=0.02, scale=Scale.POINTS, role=Role.ROLLBACK),
-    Limit(metric="cost_per_request", kind=Kind.RISES_BY, amount=0.15, scale=Scale.RELATIVE, role=Role.ROLLBACK),
+    Limit(
+        metric="eval_pass_rate", kind=LimitKind.DROPS_BY, amount=0.02, scale=LimitScale.POINTS, role=LimitRole.ROLLBACK
+    ),
+    Limit(
+        metric="cost_per_request",
+        kind=LimitKind.RISES_BY,
+        amount=0.15,
+        scale=LimitScale.RELATIVE,
+        role=LimitRole.ROLLBACK,
+    ),
     Limit(
         metric="latency_p95",
-        kind=Kind.EXCEEDS,
+        kind=LimitKind.EXCEEDS,
         amount=4000,
-        scale=Scale.ABSOLUTE,
-        role=Role.ROLLBACK,
+        scale=LimitScale.ABSOLUTE,
+        role=LimitRole.ROLLBACK,
         lasting=timedelta(minutes=15),
     ),
     Limit(
         metric="new_error_category",
-        kind=Kind.RATE_ABOVE,
+        kind=LimitKind.RATE_ABOVE,
         amount=0.002,
-        scale=Scale.ABSOLUTE,
-        role=Role.ROLLBACK,
+        scale=LimitScale.ABSOLUTE,
+        role=LimitRole.ROLLBACK,
         min_events=5,
     ),
-    Limit(metric="complaint_rate", kind=Kind.EXCEEDS_NORMAL_BY, amount=0.5, scale=Scale.RELATIVE, role=Role.ROLLBACK),
+    Limit(
+        metric="complaint_rate",
+        kind=LimitKind.EXCEEDS_NORMAL_BY,
+        amount=0.5,
+        scale=LimitScale.RELATIVE,
+        role=LimitRole.ROLLBACK,
+    ),
     REFUSALS,
-    Limit(metric="moderation_flag_rate", kind=Kind.RISES_BY, amount=0.002, scale=Scale.POINTS, role=Role.ROLLBACK),
-    Limit(metric="retry_rate", kind=Kind.RISES_BY, amount=0.01, scale=Scale.POINTS, role=Role.HOLD),
-    Limit(metric="latency_p95", kind=Kind.RISES_BY, amount=0.15, scale=Scale.RELATIVE, role=Role.HOLD),
-    Limit(metric="output_tokens", kind=Kind.CHANGES_BY, amount=0.2, scale=Scale.RELATIVE, role=Role.HOLD),
+    Limit(
+        metric="moderation_flag_rate",
+        kind=LimitKind.RISES_BY,
+        amount=0.002,
+        scale=LimitScale.POINTS,
+        role=LimitRole.ROLLBACK,
+    ),
+    Limit(metric="retry_rate", kind=LimitKind.RISES_BY, amount=0.01, scale=LimitScale.POINTS, role=LimitRole.HOLD),
+    Limit(metric="latency_p95", kind=LimitKind.RISES_BY, amount=0.15, scale=LimitScale.RELATIVE, role=LimitRole.HOLD),
+    Limit(
+        metric="output_tokens", kind=LimitKind.CHANGES_BY, amount=0.2, scale=LimitScale.RELATIVE, role=LimitRole.HOLD
+    ),
 )
 LANGUAGES = ("en", "en-gb", "de", "fr", "tr", "es", "pt", "it", "nl", "pl")
 CANARY = StageDesign(index=2, name="canary", compared=True, canary_share=0.05, control_left=True)
@@ -96,9 +120,9 @@ class World:
         self.seen: dict[tuple[int, str], set[int]] = {}
         self.stages: tuple[StageDesign, ...] = (CANARY,)
         self.at = START
-        self.state = State()
+        self.state = JudgingState()
         self.looks: list[Look] = []
-        self.expectations: tuple[Expected, ...] = ()
+        self.expectations: tuple[ExpectedChange, ...] = ()
         self.cuts: tuple[str, ...] = ()
         self.language = self.random.integers(0, len(LANGUAGES), users)
         self.caps: dict[str, float] = {}
@@ -107,7 +131,7 @@ class World:
     def question(self) -> Question:
         return Question(
             limits=self.limits,
-            implied=implied(self.limits, self.expectations),
+            implied=derive_default_limits(self.limits, self.expectations),
             expectations=self.expectations,
             cuts=self.cuts,
             caps=self.caps,
@@ -158,14 +182,14 @@ class World:
             self.mean(key, "conversation_turns", bucket, np.maximum(draw.normal(traffic.turns, 1.5, n), 1))
         latency = traffic.latency * draw.lognormal(0, 0.5, n)
         self.add(key("latency_p95"), bucket, latency)
-        for metric, thresholds in derived_metrics(self.limits).items():
+        for metric, thresholds in exceedance_thresholds(self.limits).items():
             for threshold in thresholds:
-                self.add(key(counter(metric, threshold)), bucket, latency > threshold)
+                self.add(key(exceedance_cell(metric, threshold)), bucket, latency > threshold)
         for one in key("latency_p95"):
-            self.histograms.setdefault(one, Counter()).update(quantile.bin_of(x) for x in latency)
+            self.histograms.setdefault(one, Counter()).update(quantile.bin_index(x) for x in latency)
         for metric, rate in (
             ("complaint_rate", traffic.complaints),
-            *((CATEGORY + c, r) for c, r in traffic.categories.items()),
+            *((CATEGORY_PREFIX + c, r) for c, r in traffic.categories.items()),
         ):
             hit = draw.random(n) < rate
             if hit.any():
@@ -175,10 +199,10 @@ class World:
         """Readings of a mean as intake keeps them: as they are, cut and counted above the cap once that is known."""
         self.add(key(metric), bucket, value)
         if (cap := self.caps.get(metric)) is not None:
-            self.add(key(capped(metric, cap)), bucket, np.minimum(value, cap))
-            self.add(key(counter(metric, cap)), bucket, value > cap)
+            self.add(key(capped_cell(metric, cap)), bucket, np.minimum(value, cap))
+            self.add(key(exceedance_cell(metric, cap)), bucket, value > cap)
         else:
-            self.histograms.setdefault(key(metric)[0], Counter()).update(quantile.bin_of(x) for x in value)
+            self.histograms.setdefault(key(metric)[0], Counter()).update(quantile.bin_index(x) for x in value)
 
     def add(self, keys: list[CellKey], bucket: np.ndarray, value: np.ndarray) -> None:
         none = np.zeros(BUCKETS)
@@ -187,9 +211,9 @@ class World:
             self.values[key] = self.values.get(key, none) + np.bincount(bucket, weights=value, minlength=BUCKETS)
 
     @property
-    def sums(self) -> Sums:
-        return Sums(
-            cells={key: Bucketed(weight=self.weights[key], value=self.values[key]) for key in self.weights},
+    def sums(self) -> EvidenceSums:
+        return EvidenceSums(
+            cells={key: BucketSums(weight=self.weights[key], value=self.values[key]) for key in self.weights},
             histograms=self.histograms,
             first_exposures={key: len(units) for key, units in self.seen.items()},
         )
@@ -198,11 +222,11 @@ class World:
         """One tick later, what the engine says."""
         self.at += TICK
         before = self.state
-        seen = reduce(self.question, self.sums, before, self.at)
+        seen = take_look(self.question, self.sums, before, self.at)
         self.looks.append(seen)
         found = judge(self.question, seen, before)
         self.state = found.state
-        self.caps = {**self.caps, **frozen(self.question, self.sums)}
+        self.caps = {**self.caps, **freeze_caps(self.question, self.sums)}
         return found
 
     def run(self, looks: int, canary: Traffic, control: Traffic, *, per_look: int = 333) -> tuple[int, Verdict]:

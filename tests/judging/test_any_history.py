@@ -9,36 +9,35 @@ from hypothesis import strategies as st
 
 from core.judging import record
 from core.judging.judge import judge
-from core.judging.model.evidence import CATEGORY, EVERYONE, REQUESTS, CellKey, counter
-from core.judging.model.limits import Kind, Limit, Role, Scale
+from core.judging.model.evidence import CATEGORY_PREFIX, EVERYONE, REQUESTS, CellKey, exceedance_cell
+from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.judging.model.question import StageDesign
-from core.judging.model.state import State
+from core.judging.model.state import JudgingState
 from core.judging.model.verdict import RollBack
-from core.metrics.catalogue import CATALOGUE
-from core.metrics.catalogue import Kind as MetricKind
+from core.metrics.catalogue import CATALOGUE, MetricKind
 from core.stats import quantile
 
-POINTS, RELATIVE, ABSOLUTE = Scale.POINTS, Scale.RELATIVE, Scale.ABSOLUTE
+POINTS, RELATIVE, ABSOLUTE = LimitScale.POINTS, LimitScale.RELATIVE, LimitScale.ABSOLUTE
 ASKED = (
-    ("refusal_rate", Kind.RISES_BY, 0.01, POINTS, {}),
-    ("eval_pass_rate", Kind.DROPS_BY, 0.02, POINTS, {"strict": True}),
-    ("cache_hit_rate", Kind.CHANGES_BY, 0.3, RELATIVE, {"strict": True}),
-    ("hard_error_rate", Kind.EXCEEDS, 0.05, ABSOLUTE, {"lasting": timedelta(minutes=1)}),
-    ("cost_per_request", Kind.RISES_BY, 0.15, RELATIVE, {}),
-    ("eval_score", Kind.DROPS_BY, 0.9, RELATIVE, {"strict": True}),
-    ("llm_calls_per_request", Kind.EXCEEDS, 1e-9, ABSOLUTE, {}),
-    ("output_tokens", Kind.CHANGES_BY, 0.2, RELATIVE, {"role": Role.HOLD}),
-    ("latency_p95", Kind.EXCEEDS, 4000, ABSOLUTE, {"role": Role.HOLD}),
-    ("latency_p95", Kind.RISES_BY, 0.15, RELATIVE, {}),
-    ("latency_p50", Kind.DROPS_BY, 0.99, RELATIVE, {}),
-    ("complaint_rate", Kind.EXCEEDS_NORMAL_BY, 0.5, RELATIVE, {}),
-    ("new_error_category", Kind.RATE_ABOVE, 0.002, ABSOLUTE, {"min_events": 2}),
+    ("refusal_rate", LimitKind.RISES_BY, 0.01, POINTS, {}),
+    ("eval_pass_rate", LimitKind.DROPS_BY, 0.02, POINTS, {"strict": True}),
+    ("cache_hit_rate", LimitKind.CHANGES_BY, 0.3, RELATIVE, {"strict": True}),
+    ("hard_error_rate", LimitKind.EXCEEDS, 0.05, ABSOLUTE, {"lasting": timedelta(minutes=1)}),
+    ("cost_per_request", LimitKind.RISES_BY, 0.15, RELATIVE, {}),
+    ("eval_score", LimitKind.DROPS_BY, 0.9, RELATIVE, {"strict": True}),
+    ("llm_calls_per_request", LimitKind.EXCEEDS, 1e-9, ABSOLUTE, {}),
+    ("output_tokens", LimitKind.CHANGES_BY, 0.2, RELATIVE, {"role": LimitRole.HOLD}),
+    ("latency_p95", LimitKind.EXCEEDS, 4000, ABSOLUTE, {"role": LimitRole.HOLD}),
+    ("latency_p95", LimitKind.RISES_BY, 0.15, RELATIVE, {}),
+    ("latency_p50", LimitKind.DROPS_BY, 0.99, RELATIVE, {}),
+    ("complaint_rate", LimitKind.EXCEEDS_NORMAL_BY, 0.5, RELATIVE, {}),
+    ("new_error_category", LimitKind.RATE_ABOVE, 0.002, ABSOLUTE, {"min_events": 2}),
 )
 LIMITS = tuple(
-    Limit(metric=metric, kind=kind, amount=amount, scale=scale, **{"role": Role.ROLLBACK, **more})
+    Limit(metric=metric, kind=kind, amount=amount, scale=scale, **{"role": LimitRole.ROLLBACK, **more})
     for metric, kind, amount, scale, more in ASKED
 )
-METRICS = tuple(dict.fromkeys(limit.metric for limit in LIMITS if not limit.per_category))
+METRICS = tuple(dict.fromkeys(limit.metric for limit in LIMITS if not limit.is_per_category))
 NAMES = ("de", "a|b", "x=y", "p:q", "a>b", "c~d", "", "ä€😀", "refusal_rate", "requests")
 READINGS = st.sampled_from((0.0, 1e-300, 1e-9, 0.3, 1.0, 17.5, 3999.0, 1e12))
 STEPS = st.one_of(
@@ -105,14 +104,14 @@ class History:
                 continue
             here.add(key(metric), bucket, value)
             if CATALOGUE[metric].kind is MetricKind.QUANTILE:
-                here.add(key(counter(metric, 4000)), bucket, value > 4000)
+                here.add(key(exceedance_cell(metric, 4000)), bucket, value > 4000)
                 for one in key(metric):
-                    here.histograms.setdefault(one, Counter()).update(quantile.bin_of(x) for x in value)
+                    here.histograms.setdefault(one, Counter()).update(quantile.bin_index(x) for x in value)
 
     def happen(self, arm, metric, events):
         """Complaints, which come without a request, or errors of a kind, which are one."""
         bucket = self.here.bucket[self.here.random.integers(0, self.here.users, events)]
-        for counted in (metric, REQUESTS) if metric.startswith(CATEGORY) else (metric,):
+        for counted in (metric, REQUESTS) if metric.startswith(CATEGORY_PREFIX) else (metric,):
             key = CellKey(stage=self.here.question.current, arm=arm, segment=EVERYONE, metric=counted)
             self.here.add([key], bucket, np.ones(events))
 
@@ -120,13 +119,13 @@ class History:
         """Judged, and judged again from what is recorded."""
         here = self.here
         here.at += timedelta(seconds=seconds)
-        before, question = here.state or State(), here.question
+        before, question = here.state or JudgingState(), here.question
         found = here.look()
-        kept = record.Recorded(engine=record.ENGINE, look=here.looks[-1], question=question)
-        recorded = record.load_recorded(record.dump_recorded(kept))
+        kept = record.RecordedLook(engine=record.ENGINE_VERSION, look=here.looks[-1], question=question)
+        recorded = record.load_recorded_look(record.recorded_look_to_json(kept))
         again = judge(recorded.question, recorded.look, before)
-        assert record.dump(again) == record.dump(found)
-        assert record.load_judgement(record.dump(found)) == found
+        assert record.to_json(again) == record.to_json(found)
+        assert record.load_judgement(record.to_json(found)) == found
         assert self.rolled_back is None or found.verdict == self.rolled_back
         if isinstance(found.verdict, RollBack):
             self.rolled_back = found.verdict
@@ -148,6 +147,6 @@ def test_whatever_happens_is_judged_and_judged_again_alike(world, steps, seed):
             case ("complain", arm, events):
                 history.happen(arm, "complaint_rate", events)
             case ("fail", arm, name, events):
-                history.happen(arm, CATEGORY + name, events)
+                history.happen(arm, CATEGORY_PREFIX + name, events)
             case ("enter", share):
                 history.enter(share)

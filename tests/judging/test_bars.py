@@ -8,23 +8,25 @@ from math import comb, exp, log
 import numpy as np
 import pytest
 
-from core.judging.engine.mixture import Sighted
-from core.judging.engine.score import Score
-from core.judging.look.look import SLOTS, Look
-from core.judging.model.alpha_shares import ANY_TIME, EVERYBODY, of_stage
-from core.judging.model.confidence_range import Seen
-from core.judging.model.limits import Kind, Limit, Role, Scale
+from core.judging.engine.mixture import EvidenceIndex
+from core.judging.engine.score import CriterionScore
+from core.judging.look.look import SEGMENT_SLOTS, Look
+from core.judging.model.alpha_shares import ANY_TIME, OVERALL_SHARE, stage_share
+from core.judging.model.confidence_range import Estimate
+from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.judging.model.question import Question, StageDesign
-from core.judging.model.state import SegmentScore, State
+from core.judging.model.state import JudgingState, SegmentScore
 from core.judging.model.verdict import Hold, RollBack
 from core.judging.verdict import findings as deciding
 from core.stats import mean, onset, proportion, rate
 
-REFUSALS = Limit(metric="refusal_rate", kind=Kind.RISES_BY, amount=0.01, scale=Scale.POINTS, role=Role.ROLLBACK)
-RETRIES = replace(REFUSALS, metric="retry_rate", role=Role.HOLD)
+REFUSALS = Limit(
+    metric="refusal_rate", kind=LimitKind.RISES_BY, amount=0.01, scale=LimitScale.POINTS, role=LimitRole.ROLLBACK
+)
+RETRIES = replace(REFUSALS, metric="retry_rate", role=LimitRole.HOLD)
 CANARY = StageDesign(index=0, name="canary", compared=True, canary_share=0.05, control_left=True)
 LATER = StageDesign(index=3, name="10", compared=True, canary_share=0.1, control_left=True)
-BAD = Seen(canary=0.1, control=0.02, error=0.01, n_canary=500, n_control=9500)
+BAD = Estimate(canary=0.1, control=0.02, error=0.01, n_canary=500, n_control=9500)
 TWENTY = log(20)
 
 
@@ -38,7 +40,7 @@ def noon():
 def findings(noon):
     """The findings of some limits of one role, given each one's evidence in everybody and in one segment."""
 
-    def find(*evidence, role=Role.ROLLBACK, segment=None, cuts=()):
+    def find(*evidence, role=LimitRole.ROLLBACK, segment=None, cuts=()):
         limits = tuple(replace(REFUSALS, role=role) for _ in evidence)
         question = Question(limits=limits, cuts=cuts, stages=(CANARY,), current=0)
         parts = (
@@ -47,7 +49,7 @@ def findings(noon):
             else (SegmentScore(limit=0, segment="language=de", log_e=segment, counted=segment, sight=BAD),)
         )
         scores = tuple(
-            Score(
+            CriterionScore(
                 limit=i,
                 log_e=one or 0.0,
                 counted=-np.inf if one is None else one,
@@ -58,12 +60,12 @@ def findings(noon):
         )
         since = {str(i): noon for i in range(len(evidence))} | {"0|language=de": noon}
         look = Look(at=noon + timedelta(minutes=1), stage=0)
-        return deciding.fired(question, look, State(beyond_since=since), scores, role)
+        return deciding.find_violations(question, look, JudgingState(beyond_since=since), scores, role)
 
     return find
 
 
-@pytest.mark.parametrize("role", [Role.ROLLBACK, Role.HOLD])
+@pytest.mark.parametrize("role", [LimitRole.ROLLBACK, LimitRole.HOLD])
 @pytest.mark.parametrize("limits", [1, 3, 7])
 def test_one_limit_alone_needs_twenty_times_as_many_as_share_the_chance(findings, role, limits):
     others = (None,) * (limits - 1)
@@ -72,19 +74,19 @@ def test_one_limit_alone_needs_twenty_times_as_many_as_share_the_chance(findings
 
 
 def test_everybody_needs_more_where_segments_are_judged_too(findings):
-    assert not findings(TWENTY - log(EVERYBODY) - 0.01, cuts=("language",))
-    assert findings(TWENTY - log(EVERYBODY) + 0.01, cuts=("language",))
+    assert not findings(TWENTY - log(OVERALL_SHARE) - 0.01, cuts=("language",))
+    assert findings(TWENTY - log(OVERALL_SHARE) + 0.01, cuts=("language",))
 
 
 def test_a_segment_pays_for_all_twelve(findings):
-    bar = TWENTY - log((1 - EVERYBODY) / SLOTS)
+    bar = TWENTY - log((1 - OVERALL_SHARE) / SEGMENT_SLOTS)
     assert not findings(None, segment=bar - 0.01, cuts=("language",))
     said = findings(None, segment=bar + 0.01, cuts=("language",))
     assert [one.segment for one in said] == ["language=de"]
 
 
 def test_what_nobody_agreed_on_pays_for_every_test_in_every_segment(noon):
-    limits = (replace(RETRIES, metric="eval_pass_rate", kind=Kind.DROPS_BY), RETRIES)
+    limits = (replace(RETRIES, metric="eval_pass_rate", kind=LimitKind.DROPS_BY), RETRIES)
     question = Question(limits=(REFUSALS,), implied=limits, cuts=("language",), stages=(CANARY,), current=0)
     segments = [
         SegmentScore(limit=1, segment=f"language={name}", log_e=0.0, counted=None, sight=BAD) for name in "abcdefgh"
@@ -94,11 +96,11 @@ def test_what_nobody_agreed_on_pays_for_every_test_in_every_segment(noon):
     def held(evidence):
         worst = replace(segments[0], log_e=evidence, counted=evidence)
         scores = (
-            Score(limit=0, log_e=0.0, counted=-np.inf, strongest=None),
-            Score(limit=1, log_e=0.0, counted=-np.inf, strongest=None, segments=(worst, *segments[1:])),
-            Score(limit=2, log_e=0.0, counted=-np.inf, strongest=None),
+            CriterionScore(limit=0, log_e=0.0, counted=-np.inf, strongest=None),
+            CriterionScore(limit=1, log_e=0.0, counted=-np.inf, strongest=None, segments=(worst, *segments[1:])),
+            CriterionScore(limit=2, log_e=0.0, counted=-np.inf, strongest=None),
         )
-        return deciding.discovered(question, Look(at=noon, stage=0), State(), scores, Role.HOLD)
+        return deciding.find_discoveries(question, Look(at=noon, stage=0), JudgingState(), scores, LimitRole.HOLD)
 
     assert not held(log(tests / 0.1) - 0.01)
     said = held(log(tests / 0.1) + 0.01)
@@ -119,7 +121,7 @@ def test_the_mean_of_a_rates_e_value_without_harm_is_one(p, side):
         * exp(
             float(
                 proportion.log_mean(
-                    proportion.two_sample_steps(s, 4, t, 9, earlier_successes=30 * p, earlier_trials=30, side=side)
+                    proportion.two_sample_increments(s, 4, t, 9, earlier_successes=30 * p, earlier_trials=30, side=side)
                 )
             )
         )
@@ -131,7 +133,7 @@ def test_the_mean_of_a_rates_e_value_without_harm_is_one(p, side):
 @pytest.mark.parametrize("side", ["greater", "less"])
 def test_the_mean_of_a_fixed_rates_e_value_at_its_bound_is_one(side):
     whole = sum(
-        a * exp(float(proportion.log_mean(proportion.one_sample_steps(s, 12, side=side, bound=0.2))))
+        a * exp(float(proportion.log_mean(proportion.one_sample_increments(s, 12, side=side, bound=0.2))))
         for s, a in outcomes(12, 0.2)
     )
     assert whole == pytest.approx(1)
@@ -139,7 +141,7 @@ def test_the_mean_of_a_fixed_rates_e_value_at_its_bound_is_one(side):
 
 def test_the_mean_of_counted_events_e_value_without_harm_is_one():
     whole = sum(
-        a * exp(float(proportion.log_mean(rate.two_sample_steps(s, 8 - s, 50, 150, side="greater"))))
+        a * exp(float(proportion.log_mean(rate.two_sample_increments(s, 8 - s, 50, 150, side="greater"))))
         for s, a in outcomes(8, 0.25)
     )
     assert whole == pytest.approx(1)
@@ -158,7 +160,7 @@ def test_the_mean_of_harm_that_may_begin_any_time_never_exceeds_one():
     reached = {0: np.array([-np.inf])}
     for tick in range(1, 9):
         reached = {
-            (number << 1) + up: onset.advance(
+            (number << 1) + up: onset.advance_mixture(
                 logs, np.log([1.5 if up else 0.5]), forget=0.1, log_start=onset.log_start_weight(tick)
             )
             for number, logs in reached.items()
@@ -193,8 +195,8 @@ def test_a_limit_is_judged_since_each_stage_and_since_an_unknown_time(world, tra
         here.serve(1000, traffic(), traffic())
         here.at += timedelta(seconds=10)
         here.look()
-    shares = [exp(one.log_weight) for one in Sighted(here.question, here.looks[-1], here.state).everybody(0)]
-    assert shares == pytest.approx([of_stage(1, absolute=False), of_stage(2, absolute=False), ANY_TIME])
+    shares = [exp(one.log_weight) for one in EvidenceIndex(here.question, here.looks[-1], here.state).overall_terms(0)]
+    assert shares == pytest.approx([stage_share(1, absolute=False), stage_share(2, absolute=False), ANY_TIME])
 
 
 @pytest.mark.parametrize("limits", [(RETRIES,), (REFUSALS, RETRIES)])

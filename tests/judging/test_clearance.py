@@ -6,16 +6,32 @@ from math import log
 
 import pytest
 
-from core.judging.model.limits import Kind, Limit, Role, Scale
+from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.judging.model.question import StageDesign
 from core.judging.model.verdict import BrokenSource, Cleared, NoControl
 
-REFUSALS = Limit(metric="refusal_rate", kind=Kind.RISES_BY, amount=0.02, scale=Scale.POINTS, role=Role.ROLLBACK)
-PASSES = Limit(metric="eval_pass_rate", kind=Kind.DROPS_BY, amount=0.02, scale=Scale.POINTS, role=Role.ROLLBACK)
-COST = Limit(metric="cost_per_request", kind=Kind.RISES_BY, amount=0.15, scale=Scale.RELATIVE, role=Role.ROLLBACK)
-SLOW = Limit(metric="latency_p95", kind=Kind.EXCEEDS, amount=4000, scale=Scale.ABSOLUTE, role=Role.ROLLBACK)
-SLOWER = Limit(metric="latency_p95", kind=Kind.RISES_BY, amount=0.15, scale=Scale.RELATIVE, role=Role.HOLD)
-FLAGS = Limit(metric="moderation_flag_rate", kind=Kind.RISES_BY, amount=0.0005, scale=Scale.POINTS, role=Role.ROLLBACK)
+REFUSALS = Limit(
+    metric="refusal_rate", kind=LimitKind.RISES_BY, amount=0.02, scale=LimitScale.POINTS, role=LimitRole.ROLLBACK
+)
+PASSES = Limit(
+    metric="eval_pass_rate", kind=LimitKind.DROPS_BY, amount=0.02, scale=LimitScale.POINTS, role=LimitRole.ROLLBACK
+)
+COST = Limit(
+    metric="cost_per_request", kind=LimitKind.RISES_BY, amount=0.15, scale=LimitScale.RELATIVE, role=LimitRole.ROLLBACK
+)
+SLOW = Limit(
+    metric="latency_p95", kind=LimitKind.EXCEEDS, amount=4000, scale=LimitScale.ABSOLUTE, role=LimitRole.ROLLBACK
+)
+SLOWER = Limit(
+    metric="latency_p95", kind=LimitKind.RISES_BY, amount=0.15, scale=LimitScale.RELATIVE, role=LimitRole.HOLD
+)
+FLAGS = Limit(
+    metric="moderation_flag_rate",
+    kind=LimitKind.RISES_BY,
+    amount=0.0005,
+    scale=LimitScale.POINTS,
+    role=LimitRole.ROLLBACK,
+)
 HALF = StageDesign(index=2, name="50", compared=True, canary_share=0.5, control_left=True)
 FULL = StageDesign(index=5, name="100", compared=False, canary_share=1.0, control_left=False)
 
@@ -47,7 +63,7 @@ def test_at_the_limit_itself_it_is_rarely_cleared(world, traffic, limit, harm):
     # One chance in twenty each, for ever; harm at the limit may be found as well.
     wrong = 0
     for seed in range(6):
-        here = halved(world, (replace(limit, role=Role.WATCH, dry_run=False),), seed=seed)
+        here = halved(world, (replace(limit, role=LimitRole.WATCH, dry_run=False),), seed=seed)
         here.limits = (replace(limit, strict=True),)
         for _ in range(60):
             here.serve(333, traffic(**harm), traffic())

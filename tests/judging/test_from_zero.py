@@ -4,11 +4,15 @@ import numpy as np
 import pytest
 
 from core.judging.model.evidence import REQUESTS, CellKey
-from core.judging.model.limits import Kind, Limit, Role, Scale
+from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.judging.model.verdict import Hold, RollBack
 
-COST = Limit(metric="cost_per_request", kind=Kind.RISES_BY, amount=0.15, scale=Scale.RELATIVE, role=Role.ROLLBACK)
-TOKENS = Limit(metric="output_tokens", kind=Kind.CHANGES_BY, amount=0.2, scale=Scale.RELATIVE, role=Role.HOLD)
+COST = Limit(
+    metric="cost_per_request", kind=LimitKind.RISES_BY, amount=0.15, scale=LimitScale.RELATIVE, role=LimitRole.ROLLBACK
+)
+TOKENS = Limit(
+    metric="output_tokens", kind=LimitKind.CHANGES_BY, amount=0.2, scale=LimitScale.RELATIVE, role=LimitRole.HOLD
+)
 
 
 def serve(here, metric, *, canary, control, requests=2000):

@@ -4,50 +4,60 @@ from dataclasses import replace
 
 import pytest
 
-from core.judging.model.default_limits import Expected, implied
-from core.judging.model.limits import Kind, Limit, Role, Scale
+from core.judging.model.default_limits import ExpectedChange, derive_default_limits
+from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.judging.model.verdict import Hold, RollBack
 
-REFUSALS = Limit(metric="refusal_rate", kind=Kind.RISES_BY, amount=0.01, scale=Scale.POINTS, role=Role.ROLLBACK)
-PASSES = Limit(metric="eval_pass_rate", kind=Kind.DROPS_BY, amount=0.02, scale=Scale.POINTS, role=Role.ROLLBACK)
+REFUSALS = Limit(
+    metric="refusal_rate", kind=LimitKind.RISES_BY, amount=0.01, scale=LimitScale.POINTS, role=LimitRole.ROLLBACK
+)
+PASSES = Limit(
+    metric="eval_pass_rate", kind=LimitKind.DROPS_BY, amount=0.02, scale=LimitScale.POINTS, role=LimitRole.ROLLBACK
+)
 HARMLESS = {"continue", "cleared"}
 
 
 def sides(limits=(), expectations=()):
-    return {(x.metric, x.kind): (x.role, x.amount) for x in implied(limits, expectations)}
+    return {(x.metric, x.kind): (x.role, x.amount) for x in derive_default_limits(limits, expectations)}
 
 
 def test_every_side_that_the_file_leaves_open_is_watched_once():
     found = sides((REFUSALS, PASSES))
-    assert ("refusal_rate", Kind.RISES_BY) not in found
-    assert found["refusal_rate", Kind.DROPS_BY] == (Role.HOLD, 0.01)
-    assert found["eval_pass_rate", Kind.RISES_BY] == (Role.WATCH, 0.02)
-    assert found["retry_rate", Kind.RISES_BY] == (Role.HOLD, 0.01)
-    assert found["thumbs_down_rate", Kind.DROPS_BY][0] is Role.WATCH
-    assert ("thumbs_up_rate", Kind.RISES_BY) not in found  # neither good nor harm
+    assert ("refusal_rate", LimitKind.RISES_BY) not in found
+    assert found["refusal_rate", LimitKind.DROPS_BY] == (LimitRole.HOLD, 0.01)
+    assert found["eval_pass_rate", LimitKind.RISES_BY] == (LimitRole.WATCH, 0.02)
+    assert found["retry_rate", LimitKind.RISES_BY] == (LimitRole.HOLD, 0.01)
+    assert found["thumbs_down_rate", LimitKind.DROPS_BY][0] is LimitRole.WATCH
+    assert ("thumbs_up_rate", LimitKind.RISES_BY) not in found  # neither good nor harm
     assert all(metric != "new_error_category" for metric, _ in found)
 
 
-@pytest.mark.parametrize("kind", [Kind.CHANGES_BY])
+@pytest.mark.parametrize("kind", [LimitKind.CHANGES_BY])
 def test_a_two_sided_limit_leaves_no_side_open(kind):
     found = sides((replace(REFUSALS, kind=kind),))
     assert all(metric != "refusal_rate" for metric, _ in found)
 
 
 def test_an_absolute_limit_speaks_of_the_rise():
-    found = sides((Limit(metric="latency_p95", kind=Kind.EXCEEDS, amount=4e3, scale=Scale.ABSOLUTE, role=Role.HOLD),))
-    assert ("latency_p95", Kind.RISES_BY) not in found
-    assert found["latency_p95", Kind.DROPS_BY][0] is Role.WATCH
+    found = sides(
+        (
+            Limit(
+                metric="latency_p95", kind=LimitKind.EXCEEDS, amount=4e3, scale=LimitScale.ABSOLUTE, role=LimitRole.HOLD
+            ),
+        )
+    )
+    assert ("latency_p95", LimitKind.RISES_BY) not in found
+    assert found["latency_p95", LimitKind.DROPS_BY][0] is LimitRole.WATCH
 
 
 def test_what_is_expected_is_open_up_to_its_far_end_and_the_other_side_is_not():
-    down = Expected(metric="output_tokens", direction="down", low=-0.4, high=-0.2)
+    down = ExpectedChange(metric="output_tokens", direction="down", low=-0.4, high=-0.2)
     found = sides((), (down,))
-    assert found["output_tokens", Kind.DROPS_BY][1] == pytest.approx(0.4)
-    assert found["output_tokens", Kind.RISES_BY][1] == pytest.approx(0.2)
-    open_ended = sides((), (Expected(metric="latency_p50", direction="down"),))
-    assert ("latency_p50", Kind.DROPS_BY) not in open_ended
-    assert open_ended["latency_p50", Kind.RISES_BY][0] is Role.HOLD
+    assert found["output_tokens", LimitKind.DROPS_BY][1] == pytest.approx(0.4)
+    assert found["output_tokens", LimitKind.RISES_BY][1] == pytest.approx(0.2)
+    open_ended = sides((), (ExpectedChange(metric="latency_p50", direction="down"),))
+    assert ("latency_p50", LimitKind.DROPS_BY) not in open_ended
+    assert open_ended["latency_p50", LimitKind.RISES_BY][0] is LimitRole.HOLD
 
 
 def test_fewer_refusals_hold_too_and_ask_about_a_filter(world, traffic):
@@ -83,7 +93,7 @@ def test_what_is_better_than_expected_is_told_and_holds_nothing(world, traffic):
 
 def test_a_change_in_the_expected_direction_is_as_expected(world, traffic):
     here = world((REFUSALS,))
-    here.expectations = (Expected(metric="output_tokens", direction="down", low=-0.5, high=-0.2),)
+    here.expectations = (ExpectedChange(metric="output_tokens", direction="down", low=-0.5, high=-0.2),)
     looks, _ = here.run(120, traffic(tokens=0.7), traffic())
     assert looks == 120
     found = here.look()
@@ -95,7 +105,7 @@ def test_a_change_in_the_expected_direction_is_as_expected(world, traffic):
 @pytest.mark.parametrize(("tokens", "kind"), [(1.3, "rises_by"), (0.3, "drops_by")])
 def test_a_change_against_or_far_beyond_the_expectation_is_told(world, traffic, tokens, kind):
     here = world((REFUSALS,))
-    here.expectations = (Expected(metric="output_tokens", direction="down", low=-0.5, high=-0.2),)
+    here.expectations = (ExpectedChange(metric="output_tokens", direction="down", low=-0.5, high=-0.2),)
     here.run(120, traffic(tokens=tokens), traffic())
     found = here.look()
     row = next(measure for measure in found.measures if measure.metric == "output_tokens")

@@ -6,25 +6,37 @@ import numpy as np
 import pytest
 
 from core.judging.look import leave_one_out
-from core.judging.model.limits import Kind, Limit, Role, Scale
+from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.judging.model.question import StageDesign
-from core.metrics.catalogue import Kind as MetricKind
+from core.metrics.catalogue import MetricKind
 from tests.trials.length import pick
 
-REFUSALS = Limit(metric="refusal_rate", kind=Kind.RISES_BY, amount=0.01, scale=Scale.POINTS, role=Role.ROLLBACK)
-SLOW = Limit(metric="latency_p95", kind=Kind.EXCEEDS, amount=4000, scale=Scale.ABSOLUTE, role=Role.ROLLBACK)
-SLOWER = Limit(metric="latency_p95", kind=Kind.RISES_BY, amount=0.15, scale=Scale.RELATIVE, role=Role.ROLLBACK)
-COST = Limit(metric="cost_per_request", kind=Kind.RISES_BY, amount=0.15, scale=Scale.RELATIVE, role=Role.ROLLBACK)
+REFUSALS = Limit(
+    metric="refusal_rate", kind=LimitKind.RISES_BY, amount=0.01, scale=LimitScale.POINTS, role=LimitRole.ROLLBACK
+)
+SLOW = Limit(
+    metric="latency_p95", kind=LimitKind.EXCEEDS, amount=4000, scale=LimitScale.ABSOLUTE, role=LimitRole.ROLLBACK
+)
+SLOWER = Limit(
+    metric="latency_p95", kind=LimitKind.RISES_BY, amount=0.15, scale=LimitScale.RELATIVE, role=LimitRole.ROLLBACK
+)
+COST = Limit(
+    metric="cost_per_request", kind=LimitKind.RISES_BY, amount=0.15, scale=LimitScale.RELATIVE, role=LimitRole.ROLLBACK
+)
 CATEGORY_LIMIT = Limit(
     metric="new_error_category",
-    kind=Kind.RATE_ABOVE,
+    kind=LimitKind.RATE_ABOVE,
     amount=0.002,
-    scale=Scale.ABSOLUTE,
-    role=Role.ROLLBACK,
+    scale=LimitScale.ABSOLUTE,
+    role=LimitRole.ROLLBACK,
     min_events=5,
 )
 COMPLAINTS = Limit(
-    metric="complaint_rate", kind=Kind.EXCEEDS_NORMAL_BY, amount=0.5, scale=Scale.RELATIVE, role=Role.ROLLBACK
+    metric="complaint_rate",
+    kind=LimitKind.EXCEEDS_NORMAL_BY,
+    amount=0.5,
+    scale=LimitScale.RELATIVE,
+    role=LimitRole.ROLLBACK,
 )
 EVERYBODY = StageDesign(index=4, name="everybody", compared=False, canary_share=1.0, control_left=False)
 HALF = StageDesign(index=3, name="half", compared=True, canary_share=0.5, control_left=True)
@@ -52,7 +64,7 @@ def verdicts(here, looks, per_look, every_look, traffic):
 
 
 @pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("role", [Role.ROLLBACK, Role.HOLD])
+@pytest.mark.parametrize("role", [LimitRole.ROLLBACK, LimitRole.HOLD])
 @pytest.mark.parametrize(("first", "later"), [(30, 0), (0, 15), (500, 500)])
 def test_refusals_of_one_unit_decide_nothing(world, traffic, seed, role, first, later):
     here = world((replace(REFUSALS, role=role),), seed=seed, users=6000)
@@ -197,8 +209,13 @@ def test_harm_to_everybody_is_found_beside_a_robot(world, traffic):
 def test_a_bucket_that_is_drawn_in_never_holds_more_than_all_its_requests(side):
     """Three people fail once among buckets that passed twice: drawn in about 92 % they would have passed 1.08 times."""
     buckets = [[2.0, 2.0]] * 13 + [[1.0, 0.0]] * 3
-    (left,) = leave_one_out.alone(
-        MetricKind.PROPORTION, np.array([[buckets]]), side, np.array([16]), np.array([0.92]), [leave_one_out.Without()]
+    (left,) = leave_one_out.add_level_without_loudest_bucket(
+        MetricKind.PROPORTION,
+        np.array([[buckets]]),
+        side,
+        np.array([16]),
+        np.array([0.92]),
+        [leave_one_out.LeaveOneOut()],
     )
     assert left.level is not None
     assert 0 <= left.level <= 1

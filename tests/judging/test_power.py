@@ -7,7 +7,7 @@ from math import log
 import pytest
 
 from core.judging.model.verdict import Measure
-from core.judging.report.power import Power, harm, power
+from core.judging.report.power import Power, estimate_power, harm_direction
 from core.stats import planning
 
 RATE = Measure(
@@ -52,7 +52,7 @@ HOUR = timedelta(hours=1)
 
 def seen(measure: Measure, **changes: object) -> Power:
     given = {"canary_share": 0.05, "elapsed": 6 * HOUR, **changes}
-    return power(measure, **given)  # type: ignore[arg-type]
+    return estimate_power(measure, **given)  # type: ignore[arg-type]
 
 
 def test_a_rate_is_planned_with_what_its_requests_are_worth_and_with_its_own_bar() -> None:
@@ -155,6 +155,6 @@ def test_without_a_limit_nothing_is_decided() -> None:
 
 def test_a_row_recorded_before_rows_had_a_role_is_harmed_as_its_metric_says() -> None:
     old = replace(RATE, role="", harm="more")
-    assert harm(old) == "less"
+    assert harm_direction(old) == "less"
     assert seen(old).noticeable == seen(RATE).noticeable
-    assert harm(replace(RATE, harm="either")) == "either"
+    assert harm_direction(replace(RATE, harm="either")) == "either"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from core.judging.model.evidence import CellKey
-from core.judging.model.limits import Kind, Limit, Role, Scale
+from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.judging.model.question import StageDesign
 from core.judging.model.verdict import RollBack
 
@@ -72,10 +72,10 @@ def test_harm_that_comes_only_with_growth_is_not_drowned_by_what_went_well_befor
 def test_slow_answers_roll_back_only_once_they_have_lasted(world, traffic):
     slow = Limit(
         metric="latency_p95",
-        kind=Kind.EXCEEDS,
+        kind=LimitKind.EXCEEDS,
         amount=4000,
-        scale=Scale.ABSOLUTE,
-        role=Role.ROLLBACK,
+        scale=LimitScale.ABSOLUTE,
+        role=LimitRole.ROLLBACK,
         lasting=timedelta(minutes=15),
     )
     here = world((slow,))
@@ -88,7 +88,9 @@ def test_slow_answers_roll_back_only_once_they_have_lasted(world, traffic):
 
 
 def test_a_relative_rise_of_slow_answers_holds(world, traffic):
-    rise = Limit(metric="latency_p95", kind=Kind.RISES_BY, amount=0.15, scale=Scale.RELATIVE, role=Role.HOLD)
+    rise = Limit(
+        metric="latency_p95", kind=LimitKind.RISES_BY, amount=0.15, scale=LimitScale.RELATIVE, role=LimitRole.HOLD
+    )
     looks, verdict = world((rise,)).run(60, traffic(latency=1800), traffic())
     assert verdict.name == "hold", looks
     assert verdict.findings[0].difference == pytest.approx(0.5, abs=0.25)
@@ -98,7 +100,12 @@ def test_a_relative_rise_of_slow_answers_holds(world, traffic):
 @pytest.mark.parametrize(("latency", "found"), [(1300, "continue"), (2200, "hold")])
 def test_a_strict_rise_of_slow_answers_waits_for_the_margin(world, traffic, latency, found):
     rise = Limit(
-        metric="latency_p95", kind=Kind.RISES_BY, amount=0.15, scale=Scale.RELATIVE, role=Role.HOLD, strict=True
+        metric="latency_p95",
+        kind=LimitKind.RISES_BY,
+        amount=0.15,
+        scale=LimitScale.RELATIVE,
+        role=LimitRole.HOLD,
+        strict=True,
     )
     assert world((rise,)).run(60, traffic(latency=latency), traffic())[1].name == found
 
@@ -143,7 +150,9 @@ def test_without_a_control_harm_is_held_against_the_past_and_says_so(world, traf
 @pytest.mark.parametrize(("refusing_users", "found"), [(20, "roll_back"), (1, "continue")])
 def test_twenty_refusals_of_one_user_weigh_less_than_those_of_twenty(world, traffic, refusing_users, found):
     # 5 % of 400 requests against 2 % of 8,000, either way; control's refusals are as concentrated as the canary's.
-    refusals = Limit(metric="refusal_rate", kind=Kind.RISES_BY, amount=0.01, scale=Scale.POINTS, role=Role.ROLLBACK)
+    refusals = Limit(
+        metric="refusal_rate", kind=LimitKind.RISES_BY, amount=0.01, scale=LimitScale.POINTS, role=LimitRole.ROLLBACK
+    )
     here = world((refusals,))
     here.bucket[400:408] = [0, *range(40, 47)]  # one of the eight that refuse is among those that tell the base rate
     for arm, first, users, refused in (("canary", 0, 400, 20), ("control", 400, 8000, 160)):

@@ -2,17 +2,29 @@
 
 import pytest
 
-from core.judging.look.look import SLOTS
-from core.judging.model.limits import Kind, Limit, Role, Scale
+from core.judging.look.look import SEGMENT_SLOTS
+from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.judging.model.question import StageDesign
 from core.judging.model.verdict import RollBack
 
-REFUSALS = Limit(metric="refusal_rate", kind=Kind.RISES_BY, amount=0.01, scale=Scale.POINTS, role=Role.ROLLBACK)
-PASSES = Limit(metric="eval_pass_rate", kind=Kind.DROPS_BY, amount=0.02, scale=Scale.POINTS, role=Role.ROLLBACK)
-LATENCY = Limit(metric="latency_p95", kind=Kind.RISES_BY, amount=0.15, scale=Scale.RELATIVE, role=Role.ROLLBACK)
-COST = Limit(metric="cost_per_request", kind=Kind.RISES_BY, amount=0.15, scale=Scale.RELATIVE, role=Role.ROLLBACK)
+REFUSALS = Limit(
+    metric="refusal_rate", kind=LimitKind.RISES_BY, amount=0.01, scale=LimitScale.POINTS, role=LimitRole.ROLLBACK
+)
+PASSES = Limit(
+    metric="eval_pass_rate", kind=LimitKind.DROPS_BY, amount=0.02, scale=LimitScale.POINTS, role=LimitRole.ROLLBACK
+)
+LATENCY = Limit(
+    metric="latency_p95", kind=LimitKind.RISES_BY, amount=0.15, scale=LimitScale.RELATIVE, role=LimitRole.ROLLBACK
+)
+COST = Limit(
+    metric="cost_per_request", kind=LimitKind.RISES_BY, amount=0.15, scale=LimitScale.RELATIVE, role=LimitRole.ROLLBACK
+)
 COMPLAINTS = Limit(
-    metric="complaint_rate", kind=Kind.EXCEEDS_NORMAL_BY, amount=0.5, scale=Scale.RELATIVE, role=Role.ROLLBACK
+    metric="complaint_rate",
+    kind=LimitKind.EXCEEDS_NORMAL_BY,
+    amount=0.5,
+    scale=LimitScale.RELATIVE,
+    role=LimitRole.ROLLBACK,
 )
 HALF = StageDesign(index=2, name="50", compared=True, canary_share=0.5, control_left=True)
 
@@ -90,7 +102,7 @@ def test_a_segment_takes_a_slot_once_it_is_large_enough_and_keeps_it(world, traf
         here.look()
     assert len(here.state.slots) == 10
     assert here.state.left_out == 0
-    assert len(here.state.slots) <= SLOTS
+    assert len(here.state.slots) <= SEGMENT_SLOTS
 
 
 def test_only_rows_with_enough_requests_count_as_checked(world, traffic):

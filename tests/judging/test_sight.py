@@ -7,47 +7,46 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from core.files.foresight.known_traffic import Known
+from core.files.foresight.known_traffic import KnownTraffic
 from core.judging.judge import judge
 from core.judging.look import caps
-from core.judging.look.look import reduce
-from core.judging.model.evidence import derived_metrics
-from core.judging.model.limits import Kind, Limit, Role, Scale
+from core.judging.look.look import take_look
+from core.judging.model.evidence import exceedance_thresholds
+from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.judging.model.question import StageDesign
-from core.judging.model.state import State
+from core.judging.model.state import JudgingState
 from core.judging.model.verdict import BlindSpot, RollBack
 from core.judging.verdict import detectability
 from core.metrics.catalogue import CATALOGUE
-from core.rollout.model import Rollout, StageSpan
-from core.rollout.model import State as RolloutState
+from core.rollout.judging_question import build_question
+from core.rollout.model import Rollout, RolloutState, StageSpan
 from core.rollout.plan import Approvals, Plan, Risk, Stage, StageKind
-from core.rollout.questions import ask
-from core.simulation.harm import Harm, of_limits
-from core.simulation.population import populate
+from core.simulation.harm import SimulatedHarm, build_harms
+from core.simulation.population import draw_population
 from core.simulation.run import START, TICK
 from core.simulation.tally import Tally
-from core.simulation.traffic import Traffic
+from core.simulation.traffic import SyntheticTraffic
 
 DAILY = 400_000.0
 
 
-def limit_of(metric: str, kind: Kind, amount: float, scale: Scale, **more: object) -> Limit:
-    return Limit(metric=metric, kind=kind, amount=amount, scale=scale, role=Role.ROLLBACK, **more)  # type: ignore[arg-type]
+def limit_of(metric: str, kind: LimitKind, amount: float, scale: LimitScale, **more: object) -> Limit:
+    return Limit(metric=metric, kind=kind, amount=amount, scale=scale, role=LimitRole.ROLLBACK, **more)  # type: ignore[arg-type]
 
 
-PASSES = limit_of("eval_pass_rate", Kind.DROPS_BY, 0.02, Scale.POINTS)
-REFUSALS = limit_of("refusal_rate", Kind.RISES_BY, 0.01, Scale.POINTS)
+PASSES = limit_of("eval_pass_rate", LimitKind.DROPS_BY, 0.02, LimitScale.POINTS)
+REFUSALS = limit_of("refusal_rate", LimitKind.RISES_BY, 0.01, LimitScale.POINTS)
 OTHERS = tuple(replace(REFUSALS, metric=metric) for metric in ("truncation_rate", "fallback_rate", "tool_error_rate"))
 KINDS = {
     "a rate that falls": PASSES,
     "a rate that rises": REFUSALS,
-    "a rare rate": limit_of("hard_error_rate", Kind.RISES_BY, 0.005, Scale.POINTS),
+    "a rare rate": limit_of("hard_error_rate", LimitKind.RISES_BY, 0.005, LimitScale.POINTS),
     "a rate for certain": replace(PASSES, amount=0.03, strict=True),
-    "a fixed rate": limit_of("refusal_rate", Kind.EXCEEDS, 0.03, Scale.ABSOLUTE),
-    "a mean": limit_of("cost_per_request", Kind.RISES_BY, 0.1, Scale.RELATIVE),
-    "a quantile": limit_of("latency_p95", Kind.RISES_BY, 0.1, Scale.RELATIVE),
-    "complaints": limit_of("complaint_rate", Kind.EXCEEDS_NORMAL_BY, 1.0, Scale.RELATIVE),
-    "new errors": limit_of("new_error_category", Kind.RATE_ABOVE, 0.005, Scale.ABSOLUTE, min_events=5),
+    "a fixed rate": limit_of("refusal_rate", LimitKind.EXCEEDS, 0.03, LimitScale.ABSOLUTE),
+    "a mean": limit_of("cost_per_request", LimitKind.RISES_BY, 0.1, LimitScale.RELATIVE),
+    "a quantile": limit_of("latency_p95", LimitKind.RISES_BY, 0.1, LimitScale.RELATIVE),
+    "complaints": limit_of("complaint_rate", LimitKind.EXCEEDS_NORMAL_BY, 1.0, LimitScale.RELATIVE),
+    "new errors": limit_of("new_error_category", LimitKind.RATE_ABOVE, 0.005, LimitScale.ABSOLUTE, min_events=5),
 }
 
 EACH = {
@@ -72,7 +71,7 @@ class World:
         self,
         limits: Sequence[Limit],
         seed: int,
-        harm: Harm | None = None,
+        harm: SimulatedHarm | None = None,
         reported: Sequence[str] | None = None,
         daily: float = DAILY,
     ) -> None:
@@ -93,12 +92,12 @@ class World:
             notices=(),
         )
         chance = np.random.default_rng(seed)
-        known = Known(daily_requests=daily, pace_from="")
+        known = KnownTraffic(daily_requests=daily, pace_from="")
         metrics = [one.metric for one in limits] + ["hard_error_rate"] if reported is None else reported
-        population = populate(daily, (), chance)
-        self.source = Traffic(known, [key for key in CATALOGUE if key in metrics], population, harm, chance)
-        self.source.enter(0, stage, "concurrent")
-        self.tally = Tally(population.profiles, derived_metrics(plan.limits))
+        population = draw_population(daily, (), chance)
+        self.source = SyntheticTraffic(known, [key for key in CATALOGUE if key in metrics], population, harm, chance)
+        self.source.enter_stage(0, stage, "concurrent")
+        self.tally = Tally(population.profiles, exceedance_thresholds(plan.limits))
         self.rollout = Rollout(
             id="R-1",
             plan=plan,
@@ -110,19 +109,19 @@ class World:
             planned_by="",
             spans=(StageSpan(index=0, since=START),),
         )
-        self.memory, self.at, self.rolled_back = State(), START, False
+        self.memory, self.at, self.rolled_back = JudgingState(), START, False
 
     def look(self, span: timedelta) -> tuple[BlindSpot, ...]:
-        self.source.arrive(self.tally, span / timedelta(days=1))
+        self.source.add_arrivals(self.tally, span / timedelta(days=1))
         self.at += span
-        question, sums = ask(self.rollout, TICK), self.tally.sums
-        look = reduce(question, sums, self.memory, self.at)
+        question, sums = build_question(self.rollout, TICK), self.tally.sums
+        look = take_look(question, sums, self.memory, self.at)
         judgement = judge(question, look, self.memory)
         self.memory = judgement.state
-        self.tally.caps = {**self.tally.caps, **caps.frozen(question, sums)}
+        self.tally.caps = {**self.tally.caps, **caps.freeze_caps(question, sums)}
         self.rollout = replace(self.rollout, caps=dict(self.tally.caps))
         self.rolled_back = isinstance(judgement.verdict, RollBack)
-        return detectability.blind_spots(question, look, judgement.state)
+        return detectability.find_blind_spots(question, look, judgement.state)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -135,7 +134,7 @@ def test_when_a_limit_sees_harm_of_twice_its_size_is_found_about_four_times_in_f
         while limit.metric in [spot.metric for spot in world.look(each)]:
             looks += 1
         seen.append(looks)
-    (harm,) = of_limits((limit,), Known(daily_requests=DAILY, pace_from=""))
+    (harm,) = build_harms((limit,), KnownTraffic(daily_requests=DAILY, pace_from=""))
     found = 0
     for seed in range(RUNS):
         world = World(limits, 100 + seed, harm)
@@ -175,7 +174,7 @@ def test_no_complaint_and_no_new_error_is_data() -> None:
 
 
 def test_limits_that_do_not_roll_back_need_no_sight() -> None:
-    limits = (replace(PASSES, role=Role.HOLD), replace(REFUSALS, dry_run=True))
+    limits = (replace(PASSES, role=LimitRole.HOLD), replace(REFUSALS, dry_run=True))
     assert World(limits, 1).look(timedelta(minutes=1)) == ()
 
 
@@ -193,5 +192,5 @@ def test_where_each_stage_has_had_only_one_arm_nothing_can_have_been_seen(world,
     here.enter(StageDesign(index=3, name="10", compared=True, canary_share=0.1, control_left=True))
     here.arm(3, "control", np.arange(50), traffic())
     here.look()
-    spots = detectability.blind_spots(here.question, here.looks[-1], here.state)
+    spots = detectability.find_blind_spots(here.question, here.looks[-1], here.state)
     assert [(spot.metric, spot.unread) for spot in spots] == [("refusal_rate", False), ("complaint_rate", False)]

@@ -6,14 +6,16 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from core.judging.look.look import Exposure, Look
-from core.judging.model.limits import Kind, Limit, Role, Scale
+from core.judging.look.look import ExposureCounts, Look
+from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.judging.model.question import Question, StageDesign
 from core.judging.model.state import SplitCheck
-from core.judging.verdict.health import SPLIT_UNITS, check_split
+from core.judging.verdict.health import MIN_SPLIT_UNITS, check_split
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
-LIMIT = Limit(metric="refusal_rate", kind=Kind.RISES_BY, amount=0.01, scale=Scale.POINTS, role=Role.ROLLBACK)
+LIMIT = Limit(
+    metric="refusal_rate", kind=LimitKind.RISES_BY, amount=0.01, scale=LimitScale.POINTS, role=LimitRole.ROLLBACK
+)
 
 
 def asked(*shares: float, set_aside: int = 0) -> Question:
@@ -25,14 +27,16 @@ def asked(*shares: float, set_aside: int = 0) -> Question:
 
 
 def look(*counts: tuple[int, int]) -> Look:
-    exposures = tuple(Exposure(stage=i, canary=canary, control=control) for i, (canary, control) in enumerate(counts))
+    exposures = tuple(
+        ExposureCounts(stage=i, canary=canary, control=control) for i, (canary, control) in enumerate(counts)
+    )
     return Look(at=NOON, stage=len(counts) - 1, exposures=exposures)
 
 
 def test_a_handful_of_people_decides_no_split() -> None:
     assert check_split(asked(0.25), look((14, 185)), SplitCheck()).found is None
-    assert check_split(asked(0.25), look((0, SPLIT_UNITS - 1)), SplitCheck()).found is None
-    assert check_split(asked(0.25), look((0, SPLIT_UNITS)), SplitCheck()).found is not None
+    assert check_split(asked(0.25), look((0, MIN_SPLIT_UNITS - 1)), SplitCheck()).found is None
+    assert check_split(asked(0.25), look((0, MIN_SPLIT_UNITS)), SplitCheck()).found is not None
 
 
 def test_a_wrong_split_is_found_with_the_share_that_was_seen() -> None:

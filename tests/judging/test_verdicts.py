@@ -10,15 +10,17 @@ import pytest
 
 from core.judging import record
 from core.judging.judge import judge
-from core.judging.look.look import reduce
+from core.judging.look.look import take_look
 from core.judging.model.evidence import EVERYONE, CellKey
-from core.judging.model.limits import Kind, Limit, Role, Scale
+from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.judging.model.question import Question, StageDesign
-from core.judging.model.state import State
+from core.judging.model.state import JudgingState
 from core.judging.model.verdict import Hold, NoData, RollBack, Skewed, TooEarly
 
-REFUSALS = Limit(metric="refusal_rate", kind=Kind.RISES_BY, amount=0.01, scale=Scale.POINTS, role=Role.ROLLBACK)
-RETRIES = Limit(metric="retry_rate", kind=Kind.RISES_BY, amount=0.01, scale=Scale.POINTS, role=Role.HOLD)
+REFUSALS = Limit(
+    metric="refusal_rate", kind=LimitKind.RISES_BY, amount=0.01, scale=LimitScale.POINTS, role=LimitRole.ROLLBACK
+)
+RETRIES = Limit(metric="retry_rate", kind=LimitKind.RISES_BY, amount=0.01, scale=LimitScale.POINTS, role=LimitRole.HOLD)
 HARMLESS = {"continue", "cleared", "no_control"}
 OFFLINE = StageDesign(index=3, name="eval", compared=False, canary_share=None, control_left=True)
 
@@ -44,7 +46,7 @@ def test_a_rollback_is_never_undone(world, traffic):
     assert verdict == first
 
 
-@pytest.mark.parametrize("change", [{"dry_run": True}, {"role": Role.WATCH}])
+@pytest.mark.parametrize("change", [{"dry_run": True}, {"role": LimitRole.WATCH}])
 def test_what_only_tells_never_acts(world, traffic, change):
     here = world((replace(REFUSALS, **change), RETRIES))
     looks, verdict = here.run(40, traffic(refusals=0.1), traffic())
@@ -72,7 +74,7 @@ def test_harm_within_the_limit_is_told_and_left(world, traffic):
 
 @pytest.mark.parametrize("retries", [0.02, 0.2])
 def test_changes_by_looks_both_ways(world, traffic, retries):
-    both = replace(RETRIES, kind=Kind.CHANGES_BY, amount=0.02)
+    both = replace(RETRIES, kind=LimitKind.CHANGES_BY, amount=0.02)
     here = world((both,))
     _, verdict = here.run(90, traffic(retries=retries), traffic())
     assert isinstance(verdict, Hold)
@@ -81,7 +83,7 @@ def test_changes_by_looks_both_ways(world, traffic, retries):
 
 
 def test_a_drop_looks_only_down_and_the_catalogue_up(world, traffic):
-    drop = replace(RETRIES, kind=Kind.DROPS_BY, amount=0.25, scale=Scale.RELATIVE)
+    drop = replace(RETRIES, kind=LimitKind.DROPS_BY, amount=0.25, scale=LimitScale.RELATIVE)
     fallen = world((drop,)).run(90, traffic(retries=0.02), traffic())[1]
     assert (fallen.findings[0].kind, fallen.findings[0].note) == ("drops_by", "")
     risen = world((drop,)).run(60, traffic(retries=0.2), traffic())[1]
@@ -90,9 +92,19 @@ def test_a_drop_looks_only_down_and_the_catalogue_up(world, traffic):
 
 
 def test_an_absolute_limit_on_a_mean_and_on_a_proportion(world, traffic):
-    cost = Limit(metric="cost_per_request", kind=Kind.EXCEEDS, amount=0.02, scale=Scale.ABSOLUTE, role=Role.ROLLBACK)
+    cost = Limit(
+        metric="cost_per_request",
+        kind=LimitKind.EXCEEDS,
+        amount=0.02,
+        scale=LimitScale.ABSOLUTE,
+        role=LimitRole.ROLLBACK,
+    )
     flags = Limit(
-        metric="moderation_flag_rate", kind=Kind.EXCEEDS, amount=0.01, scale=Scale.ABSOLUTE, role=Role.ROLLBACK
+        metric="moderation_flag_rate",
+        kind=LimitKind.EXCEEDS,
+        amount=0.01,
+        scale=LimitScale.ABSOLUTE,
+        role=LimitRole.ROLLBACK,
     )
     _, verdict = world((cost,)).run(90, traffic(cost=0.05), traffic())
     assert verdict.findings[0].limit_text == "exceeds $0.02"
@@ -103,10 +115,10 @@ def test_an_absolute_limit_on_a_mean_and_on_a_proportion(world, traffic):
 
 CATEGORY = Limit(
     metric="new_error_category",
-    kind=Kind.RATE_ABOVE,
+    kind=LimitKind.RATE_ABOVE,
     amount=0.002,
-    scale=Scale.ABSOLUTE,
-    role=Role.ROLLBACK,
+    scale=LimitScale.ABSOLUTE,
+    role=LimitRole.ROLLBACK,
     min_events=5,
 )
 
@@ -231,7 +243,11 @@ def test_a_stage_that_serves_nobody_waits_for_no_data(world):
 
 def test_requests_without_complaints_are_data(world, traffic):
     complaints = Limit(
-        metric="complaint_rate", kind=Kind.EXCEEDS_NORMAL_BY, amount=0.5, scale=Scale.RELATIVE, role=Role.ROLLBACK
+        metric="complaint_rate",
+        kind=LimitKind.EXCEEDS_NORMAL_BY,
+        amount=0.5,
+        scale=LimitScale.RELATIVE,
+        role=LimitRole.ROLLBACK,
     )
     here = world((complaints,))
     here.serve(20_000, traffic(complaints=0), traffic(complaints=0))
@@ -243,8 +259,20 @@ def test_requests_without_complaints_are_data(world, traffic):
 @pytest.mark.parametrize(
     "complaints",
     [
-        Limit(metric="complaint_rate", kind=Kind.EXCEEDS, amount=0.002, scale=Scale.ABSOLUTE, role=Role.ROLLBACK),
-        Limit(metric="complaint_rate", kind=Kind.RISES_BY, amount=0.5, scale=Scale.RELATIVE, role=Role.ROLLBACK),
+        Limit(
+            metric="complaint_rate",
+            kind=LimitKind.EXCEEDS,
+            amount=0.002,
+            scale=LimitScale.ABSOLUTE,
+            role=LimitRole.ROLLBACK,
+        ),
+        Limit(
+            metric="complaint_rate",
+            kind=LimitKind.RISES_BY,
+            amount=0.5,
+            scale=LimitScale.RELATIVE,
+            role=LimitRole.ROLLBACK,
+        ),
     ],
 )
 def test_complaints_take_nothing_back_before_three_people_complained(world, traffic, complaints):
@@ -287,17 +315,17 @@ def test_counts_are_those_of_the_stage_under_way(world, traffic):
 def test_the_same_record_gives_the_same_bytes(world, traffic):
     here = world()
     here.cuts = ("language",)
-    state = State()
+    state = JudgingState()
     for _ in range(25):
         here.serve(333, traffic(categories={"Json": 0.01}), traffic())
         question = here.question
         found = here.look()
-        kept = record.Recorded(engine=record.ENGINE, look=here.looks[-1], question=question)
-        recorded = record.load_recorded(record.dump_recorded(kept))
+        kept = record.RecordedLook(engine=record.ENGINE_VERSION, look=here.looks[-1], question=question)
+        recorded = record.load_recorded_look(record.recorded_look_to_json(kept))
         again = judge(recorded.question, recorded.look, state)
-        assert record.dump(again) == record.dump(found)
-        assert record.load_question(record.dump(question)) == question
-        loaded = record.load_judgement(record.dump(found))
+        assert record.to_json(again) == record.to_json(found)
+        assert record.load_question(record.to_json(question)) == question
+        loaded = record.load_judgement(record.to_json(found))
         assert loaded == found
         state = loaded.state
 
@@ -305,9 +333,9 @@ def test_the_same_record_gives_the_same_bytes(world, traffic):
 def test_what_is_remembered_does_not_grow_with_traffic(world, traffic):
     here = world()
     here.run(10, traffic(), traffic())
-    before = len(record.dump(here.state))
+    before = len(record.to_json(here.state))
     here.run(40, traffic(), traffic())
-    assert len(record.dump(here.state)) < before * 1.3
+    assert len(record.to_json(here.state)) < before * 1.3
 
 
 def test_rows_that_came_in_late_count_in_their_own_stage(world, traffic):
@@ -328,7 +356,7 @@ def test_the_evidence_so_far_adds_up_however_it_is_cut_into_looks(world, traffic
     here = world((REFUSALS, RETRIES))
     here.serve(3000, traffic(), traffic())
     asked, once = here.question, here.look()
-    again = judge(asked, reduce(asked, here.sums, once.state, here.at), once.state)
+    again = judge(asked, take_look(asked, here.sums, once.state, here.at), once.state)
     assert again.measures == once.measures
     assert replace(again.state, looks=once.state.looks) == once.state
 
@@ -346,12 +374,12 @@ def test_numbers_as_a_database_hands_them_out_are_recorded_as_plain_ones(world, 
     plain = here.sums
     counted = {key: {np.int64(b): np.int64(n) for b, n in bins.items()} for key, bins in plain.histograms.items()}
     exposed = {(np.int64(stage).item(), arm): units for (stage, arm), units in plain.first_exposures.items()}
-    start = State()
+    start = JudgingState()
     looks = [
-        reduce(here.question, sums, start, here.at)
+        take_look(here.question, sums, start, here.at)
         for sums in (plain, replace(plain, histograms=counted, first_exposures=exposed))
     ]
-    assert record.dump(looks[0]) == record.dump(looks[1])
+    assert record.to_json(looks[0]) == record.to_json(looks[1])
 
 
 def test_what_comes_in_is_watched_though_no_limit_asks_for_it(world, traffic):
@@ -395,18 +423,19 @@ def test_people_who_were_let_in_first_do_not_make_a_past(world, traffic):
 
 @pytest.mark.parametrize(("canary", "control"), [(1e-300, 1e-300), (1.0, 1e-300), (1e-300, 1.0)])
 @pytest.mark.parametrize(
-    ("kind", "amount", "scale"), [(Kind.EXCEEDS, 1e-9, Scale.ABSOLUTE), (Kind.RISES_BY, 0.15, Scale.RELATIVE)]
+    ("kind", "amount", "scale"),
+    [(LimitKind.EXCEEDS, 1e-9, LimitScale.ABSOLUTE), (LimitKind.RISES_BY, 0.15, LimitScale.RELATIVE)],
 )
 def test_values_that_are_next_to_nothing_can_be_judged(world, traffic, kind, amount, scale, canary, control):
-    here = world((Limit(metric="cost_per_request", kind=kind, amount=amount, scale=scale, role=Role.WATCH),))
+    here = world((Limit(metric="cost_per_request", kind=kind, amount=amount, scale=scale, role=LimitRole.WATCH),))
     here.stages = (replace(here.stages[0], canary_share=0.5),)
     assert here.run(20, traffic(cost=canary), traffic(cost=control))[1].name in {*HARMLESS, "hold"}
 
 
 @pytest.mark.parametrize("metric", ["complaint_rate", "latency_p95"])
 def test_a_past_that_is_hardly_known_is_no_harm(world, traffic, metric):
-    kind, amount = (Kind.EXCEEDS_NORMAL_BY, 0.5) if metric == "complaint_rate" else (Kind.RISES_BY, 0.15)
-    limit = Limit(metric=metric, kind=kind, amount=amount, scale=Scale.RELATIVE, role=Role.ROLLBACK)
+    kind, amount = (LimitKind.EXCEEDS_NORMAL_BY, 0.5) if metric == "complaint_rate" else (LimitKind.RISES_BY, 0.15)
+    limit = Limit(metric=metric, kind=kind, amount=amount, scale=LimitScale.RELATIVE, role=LimitRole.ROLLBACK)
     for seed in range(6):
         here = world((limit,), seed=seed)
         assert here.run(8, traffic(), traffic(), per_look=150)[1].name in {*HARMLESS, "hold"}
@@ -436,11 +465,11 @@ def test_errors_that_all_have_names_are_called_fine(world, traffic):
 
 def test_what_another_engine_recorded_is_read_as_what_it_was():
     kept = json.loads((Path(__file__).parent / "engine_3.json").read_text())
-    looked, judged = record.load_recorded(kept["look"]), record.load_judgement(kept["judgement"])
-    assert looked.engine == 3 != record.ENGINE
+    looked, judged = record.load_recorded_look(kept["look"]), record.load_judgement(kept["judgement"])
+    assert looked.engine == 3 != record.ENGINE_VERSION
     assert judged.verdict.name == "roll_back"
-    assert record.dump_recorded(looked) == kept["look"]
-    written, since = json.loads(record.dump(judged)), ("split", "elsewhere")  # which came to the state after it
+    assert record.recorded_look_to_json(looked) == kept["look"]
+    written, since = json.loads(record.to_json(judged)), ("split", "elsewhere")  # which came to the state after it
     assert {name: written["state"].pop(name) for name in since} == {
         "split": {"since": {}, "found": None, "findings": 0},
         "elsewhere": {},

@@ -5,7 +5,7 @@ from math import exp
 
 import pytest
 
-from core.judging.engine.mixture import Sighted
+from core.judging.engine.mixture import EvidenceIndex
 from core.judging.model.question import StageDesign
 
 
@@ -22,7 +22,7 @@ def seen(world, traffic):
             here.at += timedelta(minutes=1)
             here.serve(3000, traffic(), traffic())
             here.look()
-        sights.append((here.question, Sighted(here.question, here.looks[-1], here.state)))
+        sights.append((here.question, EvidenceIndex(here.question, here.looks[-1], here.state)))
     return here, sights
 
 
@@ -35,17 +35,21 @@ def total(spent):
 def test_a_segment_has_no_more_weight_however_often_it_begins_anew(seen):
     here, sights = seen
     segment = here.state.slots[0]
-    for position in filter(here.question.is_divided, range(len(here.question.criteria))):
-        spent = [sum(exp(term.log_weight) for term in sight.segment(position, segment)) for _, sight in sights]
+    for position in filter(here.question.is_judged_in_segments, range(len(here.question.criteria))):
+        spent = [sum(exp(term.log_weight) for term in sight.segment_terms(position, segment)) for _, sight in sights]
         assert total(spent) <= 1 + 1e-9
         assert not any(spent) or total(spent) > 0.9
 
 
 def test_what_only_the_catalogue_watches_has_no_more_weight_either(seen):
     here, sights = seen
-    for position in filter(here.question.is_implied, range(len(here.question.criteria))):
+    for position in filter(here.question.is_default_limit, range(len(here.question.criteria))):
         spent = [
-            sum(exp(one.log_weight) for one in sight.everybody(position) if "in the last minutes" not in one.sight.note)
+            sum(
+                exp(one.log_weight)
+                for one in sight.overall_terms(position)
+                if "in the last minutes" not in one.estimate.note
+            )
             for _, sight in sights
         ]
         assert total(spent) <= 1 + 1e-9

@@ -2,7 +2,15 @@
 
 import pytest
 
-from core.metrics.catalogue import CATALOGUE, DefaultRole, Good, Kind, MarginScale, counts_as_request, readings
+from core.metrics.catalogue import (
+    CATALOGUE,
+    DefaultRole,
+    DesiredDirection,
+    MarginScale,
+    MetricKind,
+    counts_as_request,
+    parse_readings,
+)
 from core.metrics.typical import TYPICAL
 
 
@@ -32,12 +40,12 @@ def test_nine_of_them_roll_back_by_default():
 @pytest.mark.parametrize(
     ("key", "kind", "good", "margin", "scale"),
     [
-        ("eval_pass_rate", Kind.PROPORTION, Good.UP, 0.02, MarginScale.POINTS),
-        ("suggestion_ctr", Kind.RATIO, Good.UP, 0.05, MarginScale.RELATIVE),
-        ("conversation_turns", Kind.MEAN, Good.UNCHANGED, 0.08, MarginScale.RELATIVE),
-        ("complaint_rate", Kind.COUNT, Good.DOWN, 0.5, MarginScale.RELATIVE),
-        ("thumbs_up_rate", Kind.PROPORTION, Good.UNKNOWN, None, MarginScale.POINTS),
-        ("eval_score", Kind.MEAN, Good.UP, 0.02, MarginScale.ABSOLUTE),
+        ("eval_pass_rate", MetricKind.PROPORTION, DesiredDirection.UP, 0.02, MarginScale.POINTS),
+        ("suggestion_ctr", MetricKind.RATIO, DesiredDirection.UP, 0.05, MarginScale.RELATIVE),
+        ("conversation_turns", MetricKind.MEAN, DesiredDirection.UNCHANGED, 0.08, MarginScale.RELATIVE),
+        ("complaint_rate", MetricKind.COUNT, DesiredDirection.DOWN, 0.5, MarginScale.RELATIVE),
+        ("thumbs_up_rate", MetricKind.PROPORTION, DesiredDirection.UNKNOWN, None, MarginScale.POINTS),
+        ("eval_score", MetricKind.MEAN, DesiredDirection.UP, 0.02, MarginScale.ABSOLUTE),
     ],
 )
 def test_rows_are_as_published(key, kind, good, margin, scale):
@@ -66,7 +74,7 @@ def test_quantiles_know_theirs():
     ],
 )
 def test_a_value_becomes_readings(key, value, expected):
-    assert readings(key, value) == expected
+    assert parse_readings(key, value) == expected
 
 
 @pytest.mark.parametrize(
@@ -89,7 +97,7 @@ def test_a_value_becomes_readings(key, value, expected):
 )
 def test_a_bad_value_is_refused_with_what_would_be_right(key, value, said):
     with pytest.raises(ValueError) as refused:
-        readings(key, value)
+        parse_readings(key, value)
     assert said in str(refused.value)
 
 
@@ -102,11 +110,11 @@ def test_a_complaint_alone_is_no_request():
 
 def test_one_reading_cannot_make_a_sum_infinite():
     with pytest.raises(ValueError, match="too large"):
-        readings("cost_per_request", 1e308)
-    assert readings("cost_per_request", 1e12) == (("cost_per_request", 1e12),)
+        parse_readings("cost_per_request", 1e308)
+    assert parse_readings("cost_per_request", 1e12) == (("cost_per_request", 1e12),)
 
 
 def test_what_is_null_was_not_measured():
-    assert readings("cost_per_request", None) == readings("latency_ms", None) == ()
+    assert parse_readings("cost_per_request", None) == parse_readings("latency_ms", None) == ()
     with pytest.raises(ValueError, match="unknown metric"):
-        readings("cost_per_requst", None)
+        parse_readings("cost_per_requst", None)

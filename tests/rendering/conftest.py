@@ -8,9 +8,9 @@ import pytest
 
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.charts import plain_text
-from core.judging.model.limits import Kind, Limit, Role, Scale
+from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.judging.model.verdict import Continue, Finding, Measure, Verdict
-from core.judging.report.series import Point
+from core.judging.report.series import SeriesPoint
 from core.rollout import events as e
 from core.rollout.announcements import notice_key
 from core.rollout.evolve import evolve
@@ -53,7 +53,15 @@ PLAN = Plan(
     expectations=(Expectation(metric="output_tokens", direction="down", low=-0.4, high=-0.2),),
     stages=STAGES,
     approvals=Approvals(required=1, groups=("@ai-leads",)),
-    limits=(Limit(metric="refusal_rate", kind=Kind.RISES_BY, amount=0.01, scale=Scale.POINTS, role=Role.ROLLBACK),),
+    limits=(
+        Limit(
+            metric="refusal_rate",
+            kind=LimitKind.RISES_BY,
+            amount=0.01,
+            scale=LimitScale.POINTS,
+            role=LimitRole.ROLLBACK,
+        ),
+    ),
     notices=(
         NoticePlan(channel="#ai-rollouts", audience="engineering"),
         NoticePlan(channel="#support", audience="support", before=24 * HOUR, acknowledge=True),
@@ -225,7 +233,7 @@ SEGMENTS = (
     ),
 )
 POINTS = tuple(
-    Point(
+    SeriesPoint(
         at=TUESDAY + timedelta(hours=2, minutes=10 * i),
         stage=2 if i < 30 else 3,
         difference=0.02 / (i + 1) - 0.001,
@@ -269,7 +277,7 @@ class Story:
             by="slack:T1/U2DANA",
         )
         self.happen(event, self.request())
-        for notice in self.plan.told_before:
+        for notice in self.plan.stakeholder_notices:
             self.happen(e.MessagePosted(key=notice_key(self.now, notice.key), channel="C1", ts="1.0"))
         return self
 
@@ -343,7 +351,7 @@ class Words:
 
     @staticmethod
     def text(message: Message) -> str:
-        return plain_text.text(message)
+        return plain_text.render_text(message)
 
 
 @pytest.fixture

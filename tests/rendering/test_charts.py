@@ -11,15 +11,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from inline_snapshot import snapshot
 
-from bot.rendering.blocks.blocks import message
-from bot.rendering.charts import charts, curve, fallback, plain_text, svg
+from bot.rendering.blocks.blocks import build_message
+from bot.rendering.charts import chart_data, charts, fallback, plain_text, svg
 from bot.sandbox.rules import rules
 
 NAMES = ("eval", "internal", "canary", "ramp 25%", "ramp 100%", "bake")
 
 
 def test_a_chart_of_slacks_own(words: Any) -> None:
-    chart = charts.block(words.points[:6], words.measures[1], words.zone)
+    chart = charts.build_chart(words.points[:6], words.measures[1], words.zone)
     assert chart == snapshot(
         {
             "type": "data_visualization",
@@ -73,7 +73,7 @@ def test_a_chart_of_slacks_own(words: Any) -> None:
 
 def test_a_chart_keeps_the_first_and_the_newest_of_many_looks(words: Any) -> None:
     points = tuple(replace(words.points[5], at=words.tuesday + timedelta(seconds=10 * i)) for i in range(5000))
-    chart = charts.block(points, words.measures[0], words.zone)
+    chart = charts.build_chart(points, words.measures[0], words.zone)
     assert chart is not None
     labels = chart["chart"]["axis_config"]["categories"]
     assert (len(labels), labels[0], labels[-1]) == (20, "10:00", "23:53")
@@ -82,36 +82,36 @@ def test_a_chart_keeps_the_first_and_the_newest_of_many_looks(words: Any) -> Non
 @pytest.mark.parametrize("count", [0, 1])
 def test_one_look_is_no_line(words: Any, count: int) -> None:
     points = words.points[:count]
-    assert charts.block(points, words.measures[0], words.zone) is None
-    assert svg.draw(points, words.measures[0], NAMES, words.zone, "c") == ""
+    assert charts.build_chart(points, words.measures[0], words.zone) is None
+    assert svg.draw_chart(points, words.measures[0], NAMES, words.zone, "c") == ""
 
 
 def test_looks_in_the_same_second_have_labels_of_their_own(words: Any) -> None:
     points = tuple(replace(p, at=words.tuesday) for p in words.points[4:8])
-    chart = charts.block(points, words.measures[0], words.zone)
+    chart = charts.build_chart(points, words.measures[0], words.zone)
     assert chart is not None
     assert rules.check_blocks([chart]) == []
 
 
 def test_where_the_limit_lies(words: Any) -> None:
     rises, drops, cost, fixed = words.measures[:4]
-    assert curve.limits(rises) == (0.01,)
-    assert curve.limits(drops) == (-0.02,)
-    assert curve.limits(replace(rises, harm="either")) == (0.01, -0.01)
-    assert curve.limits(cost) == (0.15,)
-    assert curve.limits(fixed) == (pytest.approx(4000 / 2620 - 1),)  # beside the current version's level
-    assert curve.limits(replace(fixed, control=None)) == ()
-    assert curve.limits(replace(rises, implied=True)) == ()
-    assert curve.limits(replace(rises, amount=None)) == ()
+    assert chart_data.limit_levels(rises) == (0.01,)
+    assert chart_data.limit_levels(drops) == (-0.02,)
+    assert chart_data.limit_levels(replace(rises, harm="either")) == (0.01, -0.01)
+    assert chart_data.limit_levels(cost) == (0.15,)
+    assert chart_data.limit_levels(fixed) == (pytest.approx(4000 / 2620 - 1),)  # beside the current version's level
+    assert chart_data.limit_levels(replace(fixed, control=None)) == ()
+    assert chart_data.limit_levels(replace(rises, implied=True)) == ()
+    assert chart_data.limit_levels(replace(rises, amount=None)) == ()
 
 
 def test_a_workspace_without_charts_reads_the_same_in_words(words: Any) -> None:
-    chart = charts.block(words.points, words.measures[1], words.zone)
-    told = message("Fine: so.", chart)
-    plainer = fallback.plainer(told.blocks, 1)
+    chart = charts.build_chart(words.points, words.measures[1], words.zone)
+    told = build_message("Fine: so.", chart)
+    plainer = fallback.simplify_blocks(told.blocks, 1)
     assert [b["type"] for b in plainer] == ["section", "context"]
     assert "limit -2" in plainer[1]["elements"][0]["text"]
-    assert plain_text.text(told) == snapshot(
+    assert plain_text.render_text(told) == snapshot(
         """\
 Fine: so.
 Answers that pass our checks: new − now, 12:30 to 18:30 Europe/Berlin (pp): difference +0.4 … -0.05; range from -2 … -0.244; range to +2 … +0.244; limit -2\
@@ -120,7 +120,7 @@ Answers that pass our checks: new − now, 12:30 to 18:30 Europe/Berlin (pp): di
 
 
 def _drawn(words: Any, measure: Any, points: Any) -> ET.Element:
-    return ET.fromstring(svg.draw(points, measure, NAMES, words.zone, "c"))
+    return ET.fromstring(svg.draw_chart(points, measure, NAMES, words.zone, "c"))
 
 
 def test_a_drawing_tells_everything_in_words_and_nothing_by_colour_alone(words: Any) -> None:
@@ -141,7 +141,7 @@ def test_a_drawing_tells_everything_in_words_and_nothing_by_colour_alone(words: 
 def test_a_drawing_escapes_whatever_it_is_given(words: Any) -> None:
     evil = '<script>alert("1")</script>&'
     measure = replace(words.measures[0], title=evil, unit=evil)
-    text = svg.draw(words.points, measure, (evil,) * 6, words.zone, "c")
+    text = svg.draw_chart(words.points, measure, (evil,) * 6, words.zone, "c")
     assert "<script" not in text
     assert ET.fromstring(text).find("title").text.startswith(evil)  # type: ignore[union-attr]
 
@@ -166,9 +166,9 @@ def test_whatever_was_measured_can_be_drawn(words: Any, looks: Any, amount: floa
         for at, (d, low, _, stage) in zip(times, looks, strict=True)
     )
     measure = replace(words.measures[0], amount=amount)
-    chart = charts.block(points, measure, words.zone)
+    chart = charts.build_chart(points, measure, words.zone)
     assert chart is None or rules.check_blocks([chart]) == []
-    text = svg.draw(points, measure, NAMES, words.zone, "c")
+    text = svg.draw_chart(points, measure, NAMES, words.zone, "c")
     if text:
         for line in ET.fromstring(text).iter("line"):
             assert 0 <= float(line.attrib["y1"]) <= svg.HEIGHT

@@ -9,38 +9,56 @@ import pytest
 from inline_snapshot import snapshot
 
 from bot.rendering.answers import plan_foresight, simulation
-from core.files.foresight.foresight import Design, foresee
-from core.files.foresight.known_traffic import Known
-from core.judging.model.limits import Kind, Limit, Role, Scale
+from core.files.foresight.foresight import DetectionDesign, foresee_limits
+from core.files.foresight.known_traffic import KnownTraffic
+from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.metrics.typical import TYPICAL
 from core.rollout.plan import Approvals, Plan, Risk, Stage, StageKind
 from core.simulation import report
-from core.simulation.harm import Harm
-from core.simulation.run import Run, Stop
-from core.simulation.study import Outcome, Study
+from core.simulation.harm import SimulatedHarm
+from core.simulation.run import SimulatedRun, SimulatedStop
+from core.simulation.study import Study, StudyResult
 
 HOUR = timedelta(hours=1)
 LIMITS = (
-    Limit(metric="eval_pass_rate", kind=Kind.DROPS_BY, amount=0.02, scale=Scale.POINTS, role=Role.ROLLBACK),
-    Limit(metric="cost_per_request", kind=Kind.RISES_BY, amount=0.15, scale=Scale.RELATIVE, role=Role.ROLLBACK),
-    Limit(metric="latency_p95", kind=Kind.EXCEEDS, amount=2800, scale=Scale.ABSOLUTE, role=Role.ROLLBACK),
-    Limit(metric="new_error_category", kind=Kind.RATE_ABOVE, amount=0.002, scale=Scale.ABSOLUTE, role=Role.ROLLBACK),
-    Limit(metric="suggestion_ctr", kind=Kind.CHANGES_BY, amount=0.05, scale=Scale.RELATIVE, role=Role.HOLD),
+    Limit(
+        metric="eval_pass_rate", kind=LimitKind.DROPS_BY, amount=0.02, scale=LimitScale.POINTS, role=LimitRole.ROLLBACK
+    ),
+    Limit(
+        metric="cost_per_request",
+        kind=LimitKind.RISES_BY,
+        amount=0.15,
+        scale=LimitScale.RELATIVE,
+        role=LimitRole.ROLLBACK,
+    ),
+    Limit(
+        metric="latency_p95", kind=LimitKind.EXCEEDS, amount=2800, scale=LimitScale.ABSOLUTE, role=LimitRole.ROLLBACK
+    ),
+    Limit(
+        metric="new_error_category",
+        kind=LimitKind.RATE_ABOVE,
+        amount=0.002,
+        scale=LimitScale.ABSOLUTE,
+        role=LimitRole.ROLLBACK,
+    ),
+    Limit(
+        metric="suggestion_ctr", kind=LimitKind.CHANGES_BY, amount=0.05, scale=LimitScale.RELATIVE, role=LimitRole.HOLD
+    ),
 )
 CANARY = Stage(kind=StageKind.CANARY, name="canary", percent=5, min_hold=6 * HOUR, max_hold=24 * HOUR)
-KNOWN = Known(daily_requests=60_000, pace_from="daily_requests", levels=TYPICAL, measured="R-3")
+KNOWN = KnownTraffic(daily_requests=60_000, pace_from="daily_requests", levels=TYPICAL, measured="R-3")
 
 
 @pytest.fixture
 def seen():
     def see(risk=Risk.STANDARD, known=KNOWN):
-        return foresee(Design(stages=(CANARY,), limits=LIMITS, risk=risk), CANARY, known)
+        return foresee_limits(DetectionDesign(stages=(CANARY,), limits=LIMITS, risk=risk), CANARY, known)
 
     return see
 
 
 def test_the_table_of_a_stage(seen):
-    assert "\n".join(plan_foresight.lines(seen(), KNOWN)) == snapshot("""\
+    assert "\n".join(plan_foresight.render_lines(seen(), KNOWN)) == snapshot("""\
 What could be seen in canary at 5 %, which goes on after 6 h and lasts 24 h at the most:
   limit                                evidence of a change that large after  least noticed in 6 h  least noticed in 24 h  shown to be kept after
   eval_pass_rate drops by 2 pp         3.93 days                              -8.8 pp               -4.1 pp                46.3 h, only watched
@@ -53,7 +71,7 @@ What could be seen in canary at 5 %, which goes on after 6 h and lasts 24 h at t
 
 
 def test_what_deserves_red(seen):
-    assert "\n".join(plan_foresight.warnings(seen(), Risk.STANDARD)) == snapshot("""\
+    assert "\n".join(plan_foresight.render_warnings(seen(), Risk.STANDARD)) == snapshot("""\
 eval_pass_rate drops by 2 pp: noticed after about 3.93 days; canary lasts 24 h at the most, enough for 4.1 pp. Any of these would do: a canary of 26 %; checking 99 % of the answers; a min_hold of 3.93 days; a limit of 4.1 pp.
 new_error_category rate above 0.2 %: 0.4 % is noticed after about 2.83 days; canary lasts 24 h at the most, enough for 0.57 %. Any of these would do: a canary of 15 %; a min_hold of 2.83 days; a limit of 0.57 %.
 suggestion_ctr changes by 5 %: noticed after about 3.99 days; canary lasts 24 h at the most, enough for 11 %. Any of these would do: a canary of 26 %; a min_hold of 3.99 days; a limit of 11 %.
@@ -62,7 +80,7 @@ Watched, not cleared: eval_pass_rate, suggestion_ctr. canary is too short to sho
 
 
 def test_high_risk_is_told_what_it_would_wait_for_in_vain(seen):
-    said = plan_foresight.warnings(seen(Risk.HIGH), Risk.HIGH)
+    said = plan_foresight.render_warnings(seen(Risk.HIGH), Risk.HIGH)
     assert said[-1] == snapshot(
         "High risk grows only once every limit is shown to be kept, and latency_p95 cannot be within 24 h: canary would stop undecided and ask. It takes about 47.9 h."
     )
@@ -71,8 +89,8 @@ def test_high_risk_is_told_what_it_would_wait_for_in_vain(seen):
 
 def test_where_nothing_is_known_nothing_is_said(seen):
     nothing = seen(known=replace(KNOWN, daily_requests=None))
-    assert plan_foresight.lines(nothing, KNOWN) == []
-    assert plan_foresight.warnings(nothing, Risk.STANDARD) == []
+    assert plan_foresight.render_lines(nothing, KNOWN) == []
+    assert plan_foresight.render_warnings(nothing, Risk.STANDARD) == []
 
 
 @pytest.fixture
@@ -95,8 +113,8 @@ def study():
 
 
 def run(hours=None, held=False, undecided=()):
-    stop = Stop(metric="eval_pass_rate", after=(hours or 3) * HOUR, stage="canary", users=1200, requests=2400)
-    return Run(
+    stop = SimulatedStop(metric="eval_pass_rate", after=(hours or 3) * HOUR, stage="canary", users=1200, requests=2400)
+    return SimulatedRun(
         rollback=stop if hours else None,
         held=replace(stop, metric="suggestion_ctr") if held else None,
         undecided=undecided,
@@ -105,16 +123,16 @@ def run(hours=None, held=False, undecided=()):
 
 
 def test_the_report_of_a_simulation(study):
-    harm = Harm(metric="eval_pass_rate", text="eval_pass_rate -4 pp", shift=-0.04)
-    click = Harm(metric="suggestion_ctr", text="suggestion_ctr -10 %", ratio=0.9)
-    outcome = Outcome(
-        harmless=report.harmless([run(), run(), run(held=True), run(undecided=("canary",))]),
+    harm = SimulatedHarm(metric="eval_pass_rate", text="eval_pass_rate -4 pp", shift=-0.04)
+    click = SimulatedHarm(metric="suggestion_ctr", text="suggestion_ctr -10 %", ratio=0.9)
+    outcome = StudyResult(
+        harmless=report.summarise_harmless([run(), run(), run(held=True), run(undecided=("canary",))]),
         harms=(
-            report.found(harm, [run(1), run(2), run(5, held=True), run()], by_hold=False),
-            report.found(click, [run(held=True)] * 4, by_hold=True),
+            report.summarise_harm(harm, [run(1), run(2), run(5, held=True), run()], by_hold=False),
+            report.summarise_harm(click, [run(held=True)] * 4, by_hold=True),
         ),
     )
-    assert simulation.text(study, outcome) == snapshot("""\
+    assert simulation.render_report(study, outcome) == snapshot("""\
 tone: support v42 -> v43, 4 simulated runs each
 Traffic: 60,000 requests a day (daily_requests); levels as measured in R-3.
 Looks: about 60 a run, at least 6 a stage, instead of one every few seconds: times are rounded up to the next look.
@@ -130,7 +148,7 @@ eval_pass_rate -4 pp  3 of 4  2 h     –        2,400 requests, 1,200 users  ev
 suggestion_ctr -10 %  4 of 4  3 h     3 h      2,400 requests, 1,200 users  held by suggestion_ctr 4
 Reached everybody unnoticed: eval_pass_rate -4 pp (1 of 4). rollout plan says what would help.\
 """)
-    told = simulation.as_json(study, outcome)
+    told = simulation.to_json(study, outcome)
     assert told["harmless"]["rolled_back"] == 0
     assert told["levels"] == "R-3"
     assert [(x["harm"], x["stopped"], x["median"], x["slow"]) for x in told["harms"]] == [

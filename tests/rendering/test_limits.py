@@ -12,22 +12,22 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bot.commands import help_pages
-from bot.commands.verbs import TYPED
+from bot.commands.verbs import TYPED_VERBS
 from bot.rendering.answers import explain, history, metrics, notice_overview, status, whois
 from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.charts import fallback
-from bot.rendering.messages import announced, card, event_lines, undelivered
+from bot.rendering.messages import announcement_messages, card, event_lines, undelivered
 from bot.rendering.numbers import segments
-from bot.rendering.numbers.latest import Latest
+from bot.rendering.numbers.latest_numbers import LatestNumbers
 from bot.sandbox.rules import rules
 from bot.slack import views
 from core.flags.evaluation import Evaluation
-from core.flags.snapshot import Version, live
+from core.flags.snapshot import Version, build_live_answer
 from core.judging.model import verdict as v
-from core.judging.report.series import Point
+from core.judging.report.series import SeriesPoint
 from core.rollout import events as e
-from core.rollout.announcements import Announcement, Kind, notice_key
+from core.rollout.announcements import Announcement, AnnouncementKind, notice_key
 from core.rollout.plan import BehaviourChange, NoticePlan, Stage, StageKind
 from core.rollout.surface import Surface
 from core.rollout.world import World
@@ -134,40 +134,42 @@ def _everything(words: Any, text: str) -> Iterator[Message]:
     story.after = {**words.before, text: text, "tools": [text] * 50, "model": {text: text}}
     story.planned()
     surface = Surface(name=text, title=text, owner=text, live=text, versions={text: {}})
-    entries: list[announced.Entry] = []
+    entries: list[announcement_messages.LoggedEvent] = []
     for position, event in enumerate(_events(words, text), start=1):
         story.happen(event)
         rollout = story.now
         world = World(rollouts={rollout.id: rollout}, surfaces={rollout.plan.surface: surface})
-        entries.append(announced.Entry(position=position, at=story.at, event=event))
+        entries.append(announcement_messages.LoggedEvent(position=position, at=story.at, event=event))
         if isinstance(event, e.Started):
             continue  # its first stage is entered in the same breath: nobody ever sees the moment between
-        for kind in Kind:
-            if kind is Kind.FOLLOW_UP and not isinstance(event, e.Started | e.RolledBack | e.Completed | e.Abandoned):
+        for kind in AnnouncementKind:
+            if kind is AnnouncementKind.FOLLOW_UP and not isinstance(
+                event, e.Started | e.RolledBack | e.Completed | e.Abandoned
+            ):
                 continue
             for key, audience in _keys(kind, rollout):
                 told = Announcement(kind=kind, rollout=rollout.id, channel="#x", key=key, audience=audience)
-                message = announced.render(told, position, world, entries, story.at)
+                message = announcement_messages.render(told, position, world, entries, story.at)
                 yield undelivered.render(rollout, text, text, message)
                 if message is not None:
                     yield message
-        yield status.one(rollout, words.zone)
+        yield status.render_one(rollout, words.zone)
         yield event_lines.render(rollout, event, story.at, words.zone)
     rollout = story.now
-    yield status.several((rollout,) * 200, words.zone, "Open now")
-    yield status.versions(World(surfaces={str(i): surface for i in range(200)}))
+    yield status.render_list((rollout,) * 200, words.zone, "Open now")
+    yield status.render_live_versions(World(surfaces={str(i): surface for i in range(200)}))
     yield history.render(rollout, [(story.at, text, x.event) for x in entries] * 20, words.zone)
     yield from _numbers(words, rollout, text)
     yield notice_overview.render(rollout, words.zone)
-    yield notice_overview.preview(rollout, text, story.at, words.zone)
-    yield whois.render(text, [(surface, Evaluation(live(Version(text, {})), None))] * 50, {})
-    yield blocks.refusal(text, text)
+    yield notice_overview.render_preview(rollout, text, story.at, words.zone)
+    yield whois.render(text, [(surface, Evaluation(build_live_answer(Version(text, {})), None))] * 50, {})
+    yield blocks.build_refusal(text, text)
     yield card.render(rollout, words.zone)
 
 
-def _keys(kind: Kind, rollout: Any) -> list[tuple[str, str]]:
-    if kind in {Kind.NOTICE, Kind.NOTICE_EDIT, Kind.FOLLOW_UP}:
-        return [(notice_key(rollout, n.key), n.audience) for n in rollout.plan.told_before]
+def _keys(kind: AnnouncementKind, rollout: Any) -> list[tuple[str, str]]:
+    if kind in {AnnouncementKind.NOTICE, AnnouncementKind.NOTICE_EDIT, AnnouncementKind.FOLLOW_UP}:
+        return [(notice_key(rollout, n.key), n.audience) for n in rollout.plan.stakeholder_notices]
     return [("approval:R-118.1", "engineering")]
 
 
@@ -180,34 +182,34 @@ def _numbers(words: Any, rollout: Any, text: str) -> Iterator[Message]:
         for i in range(200)
     )
     asides = (finding,) * 30
-    seen = Latest(measures=measures, segments=measures, checked=200, notes=asides, at=words.tuesday)
+    seen = LatestNumbers(measures=measures, segments=measures, segments_checked=200, notes=asides, at=words.tuesday)
     as_of = text[:50].replace("<", "").replace(">", "")
     points = tuple(
-        Point(at=words.monday + timedelta(seconds=i), stage=i // 200, difference=i / 7, low=-i / 3, high=i / 3)
+        SeriesPoint(at=words.monday + timedelta(seconds=i), stage=i // 200, difference=i / 7, low=-i / 3, high=i / 3)
         for i in range(400)
     )
-    yield metrics.numbers(rollout, seen, text, "", as_of)
-    yield metrics.numbers(rollout, seen, "", text, as_of)
-    yield metrics.numbers(rollout, seen, "", "no such", as_of)
-    yield metrics.words(rollout, seen, text, "", "now")
-    yield segments.numbers(rollout, seen, as_of)
-    yield segments.words(rollout, seen, as_of)
+    yield metrics.render_technical(rollout, seen, text, "", as_of)
+    yield metrics.render_technical(rollout, seen, "", text, as_of)
+    yield metrics.render_technical(rollout, seen, "", "no such", as_of)
+    yield metrics.render_plain(rollout, seen, text, "", "now")
+    yield segments.render_technical(rollout, seen, as_of)
+    yield segments.render_plain(rollout, seen, as_of)
     one = replace(seen, measures=measures[:3])
-    yield explain.numbers(rollout, one, text, points, words.zone, as_of)
-    yield explain.numbers(rollout, one, text + "x", points, words.zone, as_of)
-    yield explain.words(rollout, one, text, as_of)
+    yield explain.render_technical(rollout, one, text, points, words.zone, as_of)
+    yield explain.render_technical(rollout, one, text + "x", points, words.zone, as_of)
+    yield explain.render_plain(rollout, one, text, as_of)
 
 
 def _check(message: Message) -> None:
     assert rules.check_blocks(list(message.blocks)) == []
     assert message.text
-    assert len(message.text) <= blocks.TEXT
-    for steps in range(1, fallback.STEPS + 1):
-        assert rules.check_blocks(list(fallback.plainer(message.blocks, steps))) == []
+    assert len(message.text) <= blocks.TEXT_LIMIT
+    for steps in range(1, fallback.MAX_STEPS + 1):
+        assert rules.check_blocks(list(fallback.simplify_blocks(message.blocks, steps))) == []
     for block in (*message.blocks, {"text": {"type": "mrkdwn", "text": message.text}}):
         for text in _mrkdwn(block):
             assert "<" not in _OURS.sub("", text), text
-    modal = views.answered("reject", message)
+    modal = views.build_result_modal("reject", message)
     assert rules.check_view(modal) == []
 
 
@@ -251,5 +253,5 @@ def test_any_text_at_all(words: Any, text: str) -> None:
 
 
 def test_the_help_is_within_the_limits() -> None:
-    for message in (help_pages.overview(), *(help_pages.page(name) for name in TYPED)):
+    for message in (help_pages.render_overview(), *(help_pages.render_page(name) for name in TYPED_VERBS)):
         _check(message)

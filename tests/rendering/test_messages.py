@@ -13,18 +13,18 @@ from bot.rendering.answers import history, status
 from bot.rendering.charts import plain_text
 from bot.rendering.messages import approval, card, event_lines, follow_up, notice, rollback_alert
 from core.rollout import events as e
-from core.rollout.model import State
+from core.rollout.model import RolloutState
 from core.rollout.plan import DrivenFlag
 
 
 def _notice(words: Any, story: Any, audience: str) -> str:
-    planned = next(n for n in story.now.plan.told_before if n.audience == audience)
+    planned = next(n for n in story.now.plan.stakeholder_notices if n.audience == audience)
     told = notice.render(story.now, planned, "Support assistant", words.monday, words.zone)
-    return plain_text.text(told)
+    return plain_text.render_text(told)
 
 
 def test_the_card_of_a_plan(words: Any, story: Any) -> None:
-    assert plain_text.text(card.render(story.planned().now, words.zone)) == snapshot("""\
+    assert plain_text.render_text(card.render(story.planned().now, words.zone)) == snapshot("""\
 Planned: R-118 support-tone, v42 -> v43. Needs 1 more approval from @ai-leads, then starts Tue 24 Nov 11:00 CET.
 ○○○○○○  checks · internal · small test 5 % · 25 % · everyone · watching
 Why: Shorter answers; users say replies bury the fix.
@@ -34,7 +34,7 @@ prompt · v42 -> v43 · support-assistant · risk standard · owner @dana · pla
 
 def test_the_card_of_a_small_test(words: Any, story: Any) -> None:
     running = story.running().happen(story.evidence())
-    assert plain_text.text(card.render(running.now, words.zone)) == snapshot("""\
+    assert plain_text.render_text(card.render(running.now, words.zone)) == snapshot("""\
 Small test (canary 5 %): R-118 support-tone. Next: 25 % Tue 24 Nov 18:00 CET at the earliest.
 ●●◐○○○  checks ✓ · internal ✓ · small test 5 % (now) · 25 % · everyone · watching
 Fine so far · 8,312 requests on the new version, 158,040 on the current one · evidence #412, Tue 24 Nov 12:00 CET
@@ -45,7 +45,7 @@ prompt · v42 -> v43 · support-assistant · risk standard · owner @dana · pla
 
 def test_the_card_of_a_rollback(words: Any, story: Any) -> None:
     back = story.running().rolled_back().happen(e.FlipConfirmed(seconds=0.41, processes=2))
-    assert plain_text.text(card.render(back.now, words.zone)) == snapshot("""\
+    assert plain_text.render_text(card.render(back.now, words.zone)) == snapshot("""\
 Rolled back: R-118 support-tone. Everyone is on v42 again; it took 0.41 s.
 ●●○○○○  checks ✓ · internal ✓ · small test 5 % (rolled back here) · 25 % · everyone · watching
 Why: Declined to answer: 6.4 % new vs 1.9 % now, +4.5 pp (+2.4 … +6.5)
@@ -124,7 +124,9 @@ def test_people_are_told_in_plain_words(words: Any, story: Any, audience: str) -
     story.running().happen(story.evidence()).rolled_back()
     back = story.now.rollback
     assert back is not None
-    said += plain_text.text(follow_up.render(story.now, back, audience, "Support assistant", story.at, words.zone))
+    said += plain_text.render_text(
+        follow_up.render(story.now, back, audience, "Support assistant", story.at, words.zone)
+    )
     for jargon in ("canary", " pp", "p-value", "guardrail", "refusal_rate", "control", "cohort", "rollout runs"):
         assert jargon not in said.lower()
 
@@ -133,7 +135,7 @@ def test_the_request_for_approval(words: Any, story: Any) -> None:
     story.planned()
     request = story.now.request
     told = approval.render(story.now, request, (), words.monday, words.zone, lambda g: f"<!subteam^S1|{g}>")
-    assert plain_text.text(told) == snapshot("""\
+    assert plain_text.render_text(told) == snapshot("""\
 Approval needed (0 of 1): start R-118 support-tone (prompt change, v42 -> v43).
 Asked by @dana, Mon 23 Nov 16:00 CET · expires Tue 24 Nov 16:00 CET (then it is asked again) · plan 7f3a19
 What changes: prompt, v42 -> v43 (content 3867c019140f). Nothing else.
@@ -148,8 +150,8 @@ def test_an_approval_that_was_given(words: Any, story: Any) -> None:
     story.planned()
     request = story.now.request
     story.approved()
-    closed = approval.closed(story.now, request, story.now.approvals, "approved")
-    assert plain_text.text(closed) == snapshot("""\
+    closed = approval.render_closed(story.now, request, story.now.approvals, "approved")
+    assert plain_text.render_text(closed) == snapshot("""\
 Approved by @lee: start R-118 support-tone (prompt change, v42 -> v43).
 @lee: “ok”\
 """)
@@ -160,9 +162,9 @@ def test_the_alert_before_and_after_the_switch_is_confirmed(words: Any, story: A
     back = story.running().later(seconds=5882).rolled_back().now
     before = rollback_alert.render(back, back.rollback, story.at, None, words.zone)
     assert "the switch is being confirmed" in before.text
-    assert "to the flip: being confirmed" in plain_text.text(before)
+    assert "to the flip: being confirmed" in plain_text.render_text(before)
     after = rollback_alert.render(back, back.rollback, story.at, e.FlipConfirmed(seconds=4.1, processes=3), words.zone)
-    assert plain_text.text(after) == snapshot("""\
+    assert plain_text.render_text(after) == snapshot("""\
 Rolled back: R-118 support-tone. Everyone is on the previous version again; it took 4.1 s. No action needed now.
 What fired  Declined to answer: 6.4 % new vs 1.9 % now, +4.5 pp (+2.4 … +6.5). Agreed limit: rises by 1 pp (locked Tue 24 Nov 12:00 CET)
 Since  canary began 12:00:00 CET, decided 13:38:02 CET
@@ -175,14 +177,14 @@ Ask <@U2DANA> (owner) · #support, #marketing, #integrations-team told · why it
 
 def test_the_alert_of_a_rollback_by_a_person_names_them_and_their_reason(words: Any, story: Any) -> None:
     back = story.running().rolled_back(by="slack:T1/U4SAM", findings=(), reason="odd greetings").now
-    told = plain_text.text(rollback_alert.render(back, back.rollback, story.at, None, words.zone))
+    told = plain_text.render_text(rollback_alert.render(back, back.rollback, story.at, None, words.zone))
     assert "What fired  <@U4SAM> rolled it back: “odd greetings”" in told
 
 
 def test_an_unconfirmed_rollback_is_loud_and_says_what_to_do(words: Any, story: Any) -> None:
     doubt = e.FlipUnconfirmed(seconds=60.2, missing=("web-2", "web-3"))
     back = story.running().rolled_back().happen(doubt)
-    assert plain_text.text(rollback_alert.not_confirmed(back.now, doubt, story.at, words.zone)) == snapshot("""\
+    assert plain_text.render_text(rollback_alert.render_unconfirmed(back.now, doubt, story.at, words.zone)) == snapshot("""\
 ROLLBACK NOT CONFIRMED: R-118 support-tone was told to switch at 12:00:00 CET, but after 60 s not every process serves v42.
 Not confirmed by  web-2, web-3
 Likely  a process that is stuck, or cut off from the database
@@ -205,7 +207,7 @@ def test_a_flag_system_that_was_not_read_back_is_named_with_what_to_do(words: An
     back = story.running().rolled_back()
     driven = replace(back.now, plan=replace(back.now.plan, drives=flag), flag_trouble="Unleash answers 503")
     alone = e.FlipUnconfirmed(seconds=60.2, missing=(flag.title,))
-    assert plain_text.text(rollback_alert.not_confirmed(driven, alone, story.at, words.zone)) == snapshot("""\
+    assert plain_text.render_text(rollback_alert.render_unconfirmed(driven, alone, story.at, words.zone)) == snapshot("""\
 ROLLBACK NOT CONFIRMED: R-118 support-tone was told to switch at 12:00:00 CET, but after 60 s new-prompt in Unleash (production) was not read back at 0 %.
 Not confirmed by  new-prompt in Unleash (production)
 Flag system  Unleash answers 503
@@ -214,7 +216,7 @@ Do now  set new-prompt in Unleash (production) to 0 % there by hand; Rampart goe
 <@U2DANA> (owner): now, please\
 """)
     beside = e.FlipUnconfirmed(seconds=60.2, missing=("web-2", flag.title))
-    said = plain_text.text(rollback_alert.not_confirmed(driven, beside, story.at, words.zone))
+    said = plain_text.render_text(rollback_alert.render_unconfirmed(driven, beside, story.at, words.zone))
     assert "not every process serves v42" in said
     assert "restart it" in said
     assert "set new-prompt in Unleash (production) to 0 % there by hand" in said
@@ -232,16 +234,16 @@ def test_whoever_approves_reads_which_flag_is_driven(words: Any, story: Any) -> 
     planned = story.planned().now
     driven = replace(planned, plan=replace(planned.plan, drives=flag))
     asked = e.ApprovalRequested(request="R-118.1", gate="start", needed=1, verdict="none", expires_at=words.monday)
-    said = plain_text.text(approval.render(driven, asked, (), story.at, words.zone))
+    said = plain_text.render_text(approval.render(driven, asked, (), story.at, words.zone))
     assert "What it drives: new-prompt in Unleash (production), at https://flags.example.com" in said
-    assert "drives new-prompt in Unleash (production)" in plain_text.text(card.render(driven, words.zone))
-    assert "drives" not in plain_text.text(card.render(planned, words.zone))
+    assert "drives new-prompt in Unleash (production)" in plain_text.render_text(card.render(driven, words.zone))
+    assert "drives" not in plain_text.render_text(card.render(planned, words.zone))
 
 
 def test_support_is_told_what_customers_saw_and_what_to_say(words: Any, story: Any) -> None:
     back = story.running().later(seconds=5882).rolled_back().now
     told = follow_up.render(back, back.rollback, "support", "Support assistant", story.at, words.zone)
-    assert plain_text.text(told) == snapshot("""\
+    assert plain_text.render_text(told) == snapshot("""\
 Switched back: the support assistant answers as before again (since Tue 24 Nov 13:38 CET).
 About 430 customers saw a version that declined too often between 12:00:00 CET and 13:38:02 CET.
 If they write in: “That was a fault on our side, please ask again.”
@@ -255,7 +257,7 @@ def test_marketing_may_speak_once_everyone_has_it(words: Any, story: Any) -> Non
     told = follow_up.render(
         done.now, e.Completed(version="v43", retired="v42"), "marketing", "Support assistant", story.at, words.zone
     )
-    assert plain_text.text(told) == snapshot("""\
+    assert plain_text.render_text(told) == snapshot("""\
 Reached everyone: the support assistant answers with the new version for all customers.
 You may say so now: “Answers are about a third shorter and start with the fix.” That is how it was described; Rampart has not measured it.
 Measured beside it: Answers that pass our checks: about 932 in 1,000, before about 924 in 1,000.
@@ -291,7 +293,9 @@ def test_every_event_has_a_line(words: Any, story: Any) -> None:
         e.FlagNotSet(flag="new-prompt in Unleash (production)", percent=0.0, error="it is gone (404)", trying=False),
         e.Abandoned(by="slack:T1/U2DANA", reason="not needed"),
     )
-    assert "\n".join(wording.spoken(event_lines.line(story.now, x, words.zone)) for x in events) == snapshot("""\
+    assert "\n".join(
+        wording.strip_markup(event_lines.format_line(story.now, x, words.zone)) for x in events
+    ) == snapshot("""\
 Paused by <@U4SAM>: “odd greetings”. 5 % stays. Resume: /rollout resume R-118
 Resumed by ana (command line): “unrelated”.
 On hold: R-118, retry_rate rises by 1 pp. Nothing grows until @dana decides.
@@ -311,7 +315,7 @@ Abandoned by <@U2DANA>: R-118: “not needed”. Nothing was changed.\
 def test_a_stage_says_what_was_and_what_comes(words: Any, story: Any) -> None:
     story.running(3)
     entered = e.StageEntered(index=3, name="ramp 25%", percent=25, skipped="copy fix")
-    assert wording.spoken(event_lines.line(story.now, entered, words.zone)) == snapshot(
+    assert wording.strip_markup(event_lines.format_line(story.now, entered, words.zone)) == snapshot(
         "Growing: R-118 now 25 % (was 5 %). Next: everyone Wed 25 Nov 00:00 CET at the earliest. Waiting was skipped: “copy fix”."
     )
 
@@ -322,7 +326,7 @@ def test_the_history_leaves_out_chatter(words: Any, story: Any) -> None:
         (words.monday, "system:engine", e.MessagePosted(key="line:7", channel="C1", ts="1.0")),
         (words.monday, "system:engine", e.MessagePosted(key="notice:abc:support:#support", channel="C1", ts="1.0")),
     ]
-    assert plain_text.text(history.render(story.planned().now, entries, words.zone)) == snapshot("""\
+    assert plain_text.render_text(history.render(story.planned().now, entries, words.zone)) == snapshot("""\
 History: R-118 support-tone, 3 entries, newest first.
 `23 Nov 16:00:00` told Rampart notice #support
 `23 Nov 16:00:00` paused <@U2DANA> odd
@@ -332,7 +336,7 @@ The whole log, checked: rollout audit verify · times in Europe/Berlin\
 
 def test_a_list_is_a_line_each(words: Any, story: Any) -> None:
     rollout = story.running().now
-    assert plain_text.text(status.several((rollout, rollout), words.zone, "Open now")) == snapshot("""\
+    assert plain_text.render_text(status.render_list((rollout, rollout), words.zone, "Open now")) == snapshot("""\
 Open now: 2.
 Small test (canary 5 %): R-118 support-tone. Next: 25 % Tue 24 Nov 18:00 CET at the earliest.
 Small test (canary 5 %): R-118 support-tone. Next: 25 % Tue 24 Nov 18:00 CET at the earliest.\
@@ -364,17 +368,17 @@ def _states(words: Any) -> list[Any]:
 def test_every_first_line_starts_with_its_state_and_fits(words: Any) -> None:
     seen = set()
     for story in _states(words):
-        first = wording.spoken(headline.render(story.now, words.zone))
-        assert len(first) <= wording.FIRST_LINE, first
+        first = wording.strip_markup(headline.render(story.now, words.zone))
+        assert len(first) <= wording.FIRST_LINE_LIMIT, first
         assert first.startswith(wording.state_word(story.now))
         assert story.now.id in first
         seen.add(story.now.state)
-    assert seen == set(State)
+    assert seen == set(RolloutState)
 
 
 def test_a_rollout_is_never_described_with_a_date_before_its_own(words: Any, story: Any) -> None:
     story.running()
-    at = headline.next_step_at(story.now)
+    at = headline.min_hold_ends_at(story.now)
     assert at is not None
     assert at - story.at == timedelta(hours=6)
 
@@ -383,26 +387,26 @@ def test_the_request_and_the_line_say_why_the_wait_was_skipped(words: Any, story
     running = story.running()
     asked = replace(running.request(gate="ramp 25%"), skipped="seen by all of us")
     running.happen(asked)
-    said = plain_text.text(approval.render(running.now, asked, (), words.monday, words.zone))
+    said = plain_text.render_text(approval.render(running.now, asked, (), words.monday, words.zone))
     assert "Waiting was skipped: “seen by all of us”" in said
-    assert "Waiting was skipped: “seen by all of us”" in event_lines.line(running.now, asked, words.zone)
+    assert "Waiting was skipped: “seen by all of us”" in event_lines.format_line(running.now, asked, words.zone)
 
 
 def test_a_hold_that_clears_itself_waits_for_nobody(words: Any, story: Any) -> None:
     held = e.Held(key="no_data", text="no requests on the new version arrive any more")
     running = story.running().happen(held)
     assert "goes on by itself once that is over" in headline.render(running.now, words.zone)
-    assert "it goes on by itself once that is over" in event_lines.line(running.now, held, words.zone)
-    assert "decides" not in plain_text.text(card.render(running.now, words.zone))
+    assert "it goes on by itself once that is over" in event_lines.format_line(running.now, held, words.zone)
+    assert "decides" not in plain_text.render_text(card.render(running.now, words.zone))
 
 
 def test_an_old_version_that_may_be_gone_is_named_when_everybody_goes_back(words: Any, story: Any) -> None:
     back = story.running().rolled_back().now
     dated = replace(back, plan=replace(back.plan, rollback_until="2026-11-23"))
-    said = plain_text.text(rollback_alert.render(dated, dated.rollback, story.at, None, words.zone))
+    said = plain_text.render_text(rollback_alert.render(dated, dated.rollback, story.at, None, words.zone))
     assert "v42 can be called until 2026-11-23, which is past: check that it still answers" in said
     later = replace(back, plan=replace(back.plan, rollback_until="2026-12-31"))
-    assert "Old version" not in plain_text.text(
+    assert "Old version" not in plain_text.render_text(
         rollback_alert.render(later, later.rollback, story.at, None, words.zone)
     )
 
@@ -410,27 +414,27 @@ def test_an_old_version_that_may_be_gone_is_named_when_everybody_goes_back(words
 def test_a_rollback_after_the_end_says_what_its_count_leaves_out(words: Any, story: Any) -> None:
     story.running(4).happen(story.evidence(), e.Completed(version="v43", retired="v42"))
     back = replace(story.rolled_back().now.rollback, after_done=True)
-    said = plain_text.text(rollback_alert.render(story.now, back, story.at, None, words.zone))
+    said = plain_text.render_text(rollback_alert.render(story.now, back, story.at, None, words.zone))
     assert "up to its end, since when everybody had it and nobody was counted" in said
 
 
 def test_a_plan_that_cannot_start_any_more_says_so(words: Any, story: Any) -> None:
     moved = e.BaseChanged(live="v44")
     planned = story.planned().approved().happen(moved).now
-    assert event_lines.line(planned, moved, words.zone) == (
+    assert event_lines.format_line(planned, moved, words.zone) == (
         "Cannot start: R-118 starts from v42, and v44 went live on support-assistant. "
         "Set `change.from` to v44 and apply the file again, or /rollout abandon R-118."
     )
-    shown = plain_text.text(card.render(planned, words.zone))
+    shown = plain_text.render_text(card.render(planned, words.zone))
     assert "Cannot start: v42 is not live any more, v44 is." in shown
     assert "May start" not in shown
     again = e.BaseChanged(live="v42")
-    assert "Can start again" in event_lines.line(planned, again, words.zone)
+    assert "Can start again" in event_lines.format_line(planned, again, words.zone)
 
 
 def test_the_start_says_who_was_asked_to_confirm_and_has_not(words: Any, story: Any) -> None:
     running = story.running().now
     started = e.Started(fingerprint=running.fingerprint, by="slack:T1/U2DANA")
-    assert "Nobody in #support has confirmed the notice." in event_lines.line(running, started, words.zone)
+    assert "Nobody in #support has confirmed the notice." in event_lines.format_line(running, started, words.zone)
     read = replace(running, acknowledged={"support:#support": ("@kim",)})
-    assert "confirmed" not in event_lines.line(read, started, words.zone)
+    assert "confirmed" not in event_lines.format_line(read, started, words.zone)

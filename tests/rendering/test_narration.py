@@ -7,7 +7,7 @@ import pytest
 
 from bot.rendering import narration
 from core.rollout import events as e
-from core.rollout.model import State
+from core.rollout.model import RolloutState
 
 
 def told(story: Any, *, yours: bool = False) -> str:
@@ -35,8 +35,8 @@ def test_the_time_left_is_that_in_front_of_the_screen(story: Any) -> None:
     assert "25 %, as soon as enough was seen" in told(story)
 
 
-@pytest.mark.parametrize("state", State)
-def test_every_state_is_told(story: Any, state: State) -> None:
+@pytest.mark.parametrize("state", RolloutState)
+def test_every_state_is_told(story: Any, state: RolloutState) -> None:
     story.running()
     story.rollout = replace(story.now, state=state)
     assert "None" not in told(story)

@@ -17,7 +17,7 @@ from core.judging.model import verdict as v
 def test_a_summary(words: Any, story: Any) -> None:
     evidence = story.running().evidence()
     told = summary.render(story.happen(evidence).now, evidence, story.at, words.zone)
-    assert plain_text.text(told) == snapshot("""\
+    assert plain_text.render_text(told) == snapshot("""\
 Fine so far: R-118 support-tone (small test, 5 %). Next: 25 % Tue 24 Nov 18:00 CET, automatically.
 8,312 requests on the new version · 158,040 requests on the current one · 4,100 and 77,900 people · same time · split as planned
 What                          New      Now      Difference (95 % range)  Verdict
@@ -88,8 +88,8 @@ def test_how_sure_we_are_is_in_the_first_line(words: Any, story: Any, verdict: v
     evidence = story.running().evidence(verdict)
     told = summary.render(story.now, evidence, story.at, words.zone)
     assert told.text == first
-    assert len(told.text) <= wording.FIRST_LINE
-    text = plain_text.text(told)
+    assert len(told.text) <= wording.FIRST_LINE_LIMIT
+    text = plain_text.render_text(told)
     assert ("too rare to be shown, and watched: serious failures" in text) == isinstance(verdict, v.Cleared)
     assert ("no current version is left to compare with" in text) == isinstance(verdict, v.NoControl)
 
@@ -123,7 +123,7 @@ def test_a_summary_with_everything_there_is_to_tell(words: Any, story: Any) -> N
     told = summary.render(
         story.happen(evidence).now, evidence, story.later(hours=6).at, words.zone, lambda _: words.points
     )
-    assert plain_text.text(told) == snapshot("""\
+    assert plain_text.render_text(told) == snapshot("""\
 Fine so far: R-118 support-tone (small test, 5 %). Next: 25 % Tue 24 Nov 18:00 CET, automatically.
 8,312 requests on the new version · 158,040 requests on the current one · 4,100 and 77,900 people · same time · split as planned
 What                          New      Now      Difference (95 % range)  Verdict
@@ -149,7 +149,7 @@ def test_segments_are_said_for_sure_or_as_chance(words: Any, story: Any) -> None
         (words.segments[1:2], "Could be chance after 14 checks; watching."),
     ):
         evidence = story.running().evidence(segments=rows, segments_checked=14)
-        assert said in plain_text.text(summary.render(story.now, evidence, story.at, words.zone))
+        assert said in plain_text.render_text(summary.render(story.now, evidence, story.at, words.zone))
 
 
 def test_the_chart_ends_with_the_evidence_that_it_belongs_to(words: Any, story: Any) -> None:
@@ -167,15 +167,15 @@ def test_the_alert_says_where(words: Any, story: Any) -> None:
     # That the same metric falls in another language speaks of a filter, not of where this limit was broken.
     fallen = replace(worst, segment="language=tr", limit_text="drops by 1 pp", implied=True, canary=0.0, log_e=99.0)
     back = story.running().happen(story.evidence(segments=(fallen, worst))).rolled_back().now
-    told = plain_text.text(rollback_alert.render(back, back.rollback, story.at, None, words.zone))
+    told = plain_text.render_text(rollback_alert.render(back, back.rollback, story.at, None, words.zone))
     assert "Where  language=de most: 15.0 % vs 1.8 % (23 of 153 vs 52 of 2,840)" in told
     found = replace(words.finding, segment="language=de")
     only = words.story().running().rolled_back(findings=(found,)).now
-    told = plain_text.text(rollback_alert.render(only, only.rollback, story.at, None, words.zone))
+    told = plain_text.render_text(rollback_alert.render(only, only.rollback, story.at, None, words.zone))
     assert "What fired  Declined to answer (language=de): 6.4 % new" in told
     assert "Where  language=de only; everybody together did not show it" in told
     outside = follow_up.render(only, only.rollback, "support", "Support assistant", story.at, words.zone)
-    assert "Where language is de it declined too often; elsewhere we saw no fault." in plain_text.text(outside)
+    assert "Where language is de it declined too often; elsewhere we saw no fault." in plain_text.render_text(outside)
 
 
 def test_a_metric_that_stopped_is_no_number(words: Any, story: Any) -> None:
@@ -186,7 +186,7 @@ def test_a_metric_that_stopped_is_no_number(words: Any, story: Any) -> None:
 
 def test_the_card_says_where_it_is_worst(words: Any, story: Any) -> None:
     story.running().happen(story.evidence(segments=words.segments[1:2], segments_checked=14))
-    told = plain_text.text(card.render(story.now, words.zone))
+    told = plain_text.render_text(card.render(story.now, words.zone))
     assert "Segments: 14 checked. language=de, people asking again: 9.8 % vs 7.9 % (+1.9 pp)." in told
 
 
@@ -194,4 +194,4 @@ def test_an_approval_is_asked_with_the_worst_segment_in_view(words: Any, story: 
     story.planned()
     story.happen(story.evidence(segments=words.segments[1:2], segments_checked=14))
     told = approval.render(story.now, story.now.request, (), words.monday, words.zone, lambda group: group)
-    assert "Segments: 14 checked. language=de" in plain_text.text(told)
+    assert "Segments: 14 checked. language=de" in plain_text.render_text(told)

@@ -6,32 +6,34 @@ from typing import Any
 import pytest
 
 from bot.commands import help_pages
-from bot.commands.verbs import TYPED
+from bot.commands.verbs import TYPED_VERBS
 from bot.rendering import wording
 from bot.rendering.answers import explain
 from bot.rendering.charts import plain_text
 from bot.rendering.messages import approval, card, event_lines, follow_up, notice, rollback_alert, summary
-from bot.rendering.numbers.latest import Latest, power_of
+from bot.rendering.numbers.latest_numbers import LatestNumbers, detection_power
 from core.judging.model.verdict import Continue
 from core.rollout import events as e
-from core.rollout.announcements import Kind, announce
+from core.rollout.announcements import AnnouncementKind, announce
 
 TITLE = "Support assistant"
 
 
 def told_after(words: Any, story: Any, event: Any, audience: str = "support", others: Any = ()) -> str:
-    return plain_text.text(follow_up.render(story.now, event, audience, TITLE, story.at, words.zone, others))
+    return plain_text.render_text(follow_up.render(story.now, event, audience, TITLE, story.at, words.zone, others))
 
 
 def notice_to(words: Any, story: Any, audience: str, others: Any = ()) -> str:
-    planned = next(n for n in story.now.plan.told_before if n.audience == audience)
-    return plain_text.text(notice.render(story.now, planned, TITLE, words.monday, words.zone, others))
+    planned = next(n for n in story.now.plan.stakeholder_notices if n.audience == audience)
+    return plain_text.render_text(notice.render(story.now, planned, TITLE, words.monday, words.zone, others))
 
 
 def edited(story: Any, event: e.RolloutEvent) -> set[str]:
     """The channels whose notice is edited after the event."""
     before = story.now
-    return {a.channel for a in announce(event, 9, before, story.happen(event).now) if a.kind is Kind.NOTICE_EDIT}
+    return {
+        a.channel for a in announce(event, 9, before, story.happen(event).now) if a.kind is AnnouncementKind.NOTICE_EDIT
+    }
 
 
 NOTICED = {"#support", "#marketing", "#integrations-team"}
@@ -120,15 +122,15 @@ def test_a_change_in_the_harmless_direction_is_not_called_too_often(words: Any, 
 
 def test_what_a_person_rolled_back_has_no_limit_to_point_to_and_keeps_its_reason(words: Any, story: Any) -> None:
     story.running().rolled_back(by="slack:T1/U2DANA", reason="odd greetings", findings=(), verdict_seconds=None)
-    said = plain_text.text(rollback_alert.render(story.now, story.now.rollback, story.at, None, words.zone))
+    said = plain_text.render_text(rollback_alert.render(story.now, story.now.rollback, story.at, None, words.zone))
     assert "can't be overruled" not in said
     assert "odd greetings" in said
     assert "switched it back: “odd greetings”" in told_after(words, story, story.now.rollback)
 
 
 def test_a_switch_takes_some_time() -> None:
-    assert wording.duration(0.003) == "under 0.01 s"
-    assert wording.duration(0.41) == "0.41 s"
+    assert wording.format_duration(0.003) == "under 0.01 s"
+    assert wording.format_duration(0.41) == "0.41 s"
 
 
 def test_an_alert_sends_nobody_where_only_chance_is_seen(words: Any, story: Any) -> None:
@@ -143,7 +145,7 @@ def test_an_alert_sends_nobody_where_only_chance_is_seen(words: Any, story: Any)
         needed=7.7,
     )
     story.running().happen(story.evidence(segments=(noise,))).rolled_back()
-    said = plain_text.text(rollback_alert.render(story.now, story.now.rollback, story.at, None, words.zone))
+    said = plain_text.render_text(rollback_alert.render(story.now, story.now.rollback, story.at, None, words.zone))
     assert "language=de" not in said
 
 
@@ -154,32 +156,38 @@ def test_the_first_word_is_that_of_the_weakest_limit(words: Any, story: Any) -> 
     quality = words.measure("eval_pass_rate", "Answers that pass our checks", **UNKNOWN_QUALITY)
     seen = story.evidence(Continue(), measures=(words.measures[0], quality))
     story.running().happen(seen)
-    first = summary.first_line(story.now, seen, words.zone)
+    first = summary.format_first_line(story.now, seen, words.zone)
     assert first.startswith("Not enough data: R-118 support-tone (small test, 5 %), for answers that pass our checks.")
     assert "automatically" not in first
-    shown = plain_text.text(card.render(story.now, words.zone))
+    shown = plain_text.render_text(card.render(story.now, words.zone))
     assert "Not enough data yet for answers that pass our checks · 8,312 requests" in shown
 
 
 def test_the_card_says_of_when_its_numbers_are(words: Any, story: Any) -> None:
     story.running().happen(story.evidence()).later(hours=2)
-    assert "evidence #412, Tue 24 Nov 12:00 CET" in plain_text.text(card.render(story.now, words.zone))
+    assert "evidence #412, Tue 24 Nov 12:00 CET" in plain_text.render_text(card.render(story.now, words.zone))
 
 
-def seen_by(story: Any, words: Any, **rows: Any) -> Latest:
-    usual: dict[str, Any] = {"measures": words.measures, "segments": (), "checked": 0, "notes": (), "at": story.at}
-    return Latest(**{**usual, **rows})
+def seen_by(story: Any, words: Any, **rows: Any) -> LatestNumbers:
+    usual: dict[str, Any] = {
+        "measures": words.measures,
+        "segments": (),
+        "segments_checked": 0,
+        "notes": (),
+        "at": story.at,
+    }
+    return LatestNumbers(**{**usual, **rows})
 
 
 @pytest.mark.parametrize("plainly", [True, False])
 def test_a_metric_that_is_worse_for_some_is_not_explained_as_fine(words: Any, story: Any, plainly: bool) -> None:
     row = replace(words.measures[0], segment="language=ja", canary=0.5, word="Worse", n_canary=23)
     story.running().rolled_back(findings=(finding(words, "refusal_rate", segment="language=ja"),))
-    seen = seen_by(story, words, segments=(row,), checked=39)
-    said = plain_text.text(
-        explain.words(story.now, seen, "refusal_rate", "now")
+    seen = seen_by(story, words, segments=(row,), segments_checked=39)
+    said = plain_text.render_text(
+        explain.render_plain(story.now, seen, "refusal_rate", "now")
         if plainly
-        else explain.numbers(story.now, seen, "refusal_rate", (), words.zone, "now")
+        else explain.render_technical(story.now, seen, "refusal_rate", (), words.zone, "now")
     )
     assert said.startswith("Worse where language is ja: declined to answer in R-118 support-tone, 50.0 % new")
     assert "Everybody together: Declined to answer" in said
@@ -188,9 +196,9 @@ def test_a_metric_that_is_worse_for_some_is_not_explained_as_fine(words: Any, st
 def test_after_the_end_nothing_is_expected_to_show_any_more(words: Any, story: Any) -> None:
     undecided = replace(words.measures[0], n_canary=40, n_control=760, log_e=0.0)
     story.running().later(minutes=10)
-    assert power_of(story.now, undecided, story.at).decided_in
+    assert detection_power(story.now, undecided, story.at).decided_in
     story.rolled_back()
-    assert power_of(story.now, undecided, story.at).decided_in is None
+    assert detection_power(story.now, undecided, story.at).decided_in is None
 
 
 def test_a_fall_in_complaints_is_not_watched_for_as_harm(words: Any, story: Any) -> None:
@@ -207,7 +215,7 @@ def test_a_fall_in_complaints_is_not_watched_for_as_harm(words: Any, story: Any)
         relative=True,
     )
     seen = seen_by(story.running(), words, measures=(fewer,))
-    said = plain_text.text(explain.numbers(story.now, seen, "complaint_rate", (), words.zone, "now"))
+    said = plain_text.render_text(explain.render_technical(story.now, seen, "complaint_rate", (), words.zone, "now"))
     assert "Limit  none agreed; told if it improves (drops by 50 %)" in said
     assert "of harm" not in said
     assert "what was agreed" not in said
@@ -216,23 +224,25 @@ def test_a_fall_in_complaints_is_not_watched_for_as_harm(words: Any, story: Any)
 def test_one_doubt_does_not_hold(words: Any, story: Any) -> None:
     doubt = e.FeltOff(by="slack:T1/U4SAM", handle="@sam", text="odd")
     story.running().happen(doubt)
-    assert event_lines.line(story.now, doubt, words.zone).endswith("“odd”. A second person who says so holds it.")
+    assert event_lines.format_line(story.now, doubt, words.zone).endswith(
+        "“odd”. A second person who says so holds it."
+    )
     story.happen(replace(doubt, by="slack:T1/U5MIA", handle="@mia"))
-    assert event_lines.line(story.now, doubt, words.zone).endswith("“odd”.")
+    assert event_lines.format_line(story.now, doubt, words.zone).endswith("“odd”.")
 
 
 def test_a_request_names_who_asked_and_for_whom(words: Any, story: Any) -> None:
     request = story.request()
     story.planned()
-    asked = plain_text.text(approval.render(story.now, request, (), story.at, words.zone))
+    asked = plain_text.render_text(approval.render(story.now, request, (), story.at, words.zone))
     assert "Asked by @dana, " in asked
     by_command = replace(story.now, planned_by="cli:ana")
-    asked = plain_text.text(approval.render(by_command, request, (), story.at, words.zone))
+    asked = plain_text.render_text(approval.render(by_command, request, (), story.at, words.zone))
     assert "Asked by ana (command line) for @dana, " in asked
 
 
 def test_help_promises_guests_nothing() -> None:
-    pages = plain_text.text(help_pages.overview()) + "".join(page.does for page in TYPED.values())
+    pages = plain_text.render_text(help_pages.render_overview()) + "".join(page.does for page in TYPED_VERBS.values())
     assert "guests can look" in pages
     for promise in ("Everyone can", "Anyone can", "anyone can"):
         assert promise not in pages

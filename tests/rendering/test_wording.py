@@ -31,7 +31,7 @@ TUESDAY = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
     ],
 )
 def test_a_value_reads_in_its_unit(number: float | None, unit: str, read: str) -> None:
-    assert wording.value(number, unit) == read
+    assert wording.format_value(number, unit) == read
 
 
 @pytest.mark.parametrize(
@@ -48,12 +48,12 @@ def test_a_value_reads_in_its_unit(number: float | None, unit: str, read: str) -
 def test_a_difference_has_a_sign_and_never_mixes_points_with_per_cent(
     number: float | None, unit: str, relative: bool, read: str
 ) -> None:
-    assert wording.difference(number, unit, relative=relative) == read
+    assert wording.format_difference(number, unit, relative=relative) == read
 
 
 def test_a_range_stands_beside_its_difference() -> None:
-    assert wording.interval(-0.004, 0.021, "%", relative=False) == "(-0.4 … +2.1)"
-    assert wording.interval(None, 0.021, "%", relative=False) == ""
+    assert wording.format_interval(-0.004, 0.021, "%", relative=False) == "(-0.4 … +2.1)"
+    assert wording.format_interval(None, 0.021, "%", relative=False) == ""
 
 
 @pytest.mark.parametrize(
@@ -61,18 +61,18 @@ def test_a_range_stands_beside_its_difference() -> None:
     [(0.41, "0.41 s"), (4.1, "4.1 s"), (60, "60 s"), (1080, "18 min"), (6 * 3600, "6 h"), (3 * 86400, "3 days")],
 )
 def test_a_duration_has_the_unit_that_people_would_use(seconds: float, read: str) -> None:
-    assert wording.duration(timedelta(seconds=seconds)) == read
+    assert wording.format_duration(timedelta(seconds=seconds)) == read
 
 
 def test_a_time_is_local_to_each_reader_and_falls_back_on_the_workspace_with_its_weekday() -> None:
-    token = wording.when(TUESDAY, "Europe/Berlin")
+    token = wording.format_local_time(TUESDAY, "Europe/Berlin")
     assert token == "<!date^1795510800^{date_short_pretty} at {time}|Tue 24 Nov 10:00 CET>"
-    assert wording.spoken(f"*Planned:* starts {token}.") == "Planned: starts Tue 24 Nov 10:00 CET."
+    assert wording.strip_markup(f"*Planned:* starts {token}.") == "Planned: starts Tue 24 Nov 10:00 CET."
 
 
 def test_shares_for_people_have_no_per_cent() -> None:
-    assert wording.in_a_thousand(0.019) == "about 19 in 1,000"
-    assert wording.in_a_hundred(5) == "5 in 100"
+    assert wording.format_per_thousand(0.019) == "about 19 in 1,000"
+    assert wording.format_per_hundred(5) == "5 in 100"
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_shares_for_people_have_no_per_cent() -> None:
     ],
 )
 def test_whoever_acted_is_named(actor: str, read: str) -> None:
-    assert wording.person(actor) == read
+    assert wording.format_actor(actor) == read
 
 
 @pytest.mark.parametrize(
@@ -114,10 +114,10 @@ def test_no_text_can_mention_or_link_or_grow_beyond_its_limit(text: str, limit: 
     assert len(shown) <= limit
     assert "<" not in shown
     assert ">" not in shown
-    assert wording.spoken(shown.replace("&amp;", "").replace("&lt;", "").replace("&gt;", "")).count("&") == 0
+    assert wording.strip_markup(shown.replace("&amp;", "").replace("&lt;", "").replace("&gt;", "")).count("&") == 0
 
 
 def test_cutting_leaves_no_half_token() -> None:
-    token = wording.when(TUESDAY, "UTC")
+    token = wording.format_local_time(TUESDAY, "UTC")
     assert wording.shorten(f"Next {token}", 30) == "Next…"
     assert wording.shorten("a &amp; b", 6) == "a…"

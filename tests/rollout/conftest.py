@@ -8,18 +8,18 @@ from typing import Any
 import pytest
 
 from core.judging.model.judgement import Judgement
-from core.judging.model.limits import Kind, Limit, Role, Scale
-from core.judging.model.state import State as EngineState
-from core.judging.model.verdict import Continue, Finding, Measure, RollBack, Verdict, Word
+from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
+from core.judging.model.state import JudgingState as EngineState
+from core.judging.model.verdict import Continue, Finding, Measure, MeasureLabel, RollBack, Verdict
 from core.rollout import commands as c
 from core.rollout import events as e
-from core.rollout.consequences import for_surface
+from core.rollout.consequences import surface_events_for
 from core.rollout.context import ENGINE, Actor, Context
 from core.rollout.decider import decide
 from core.rollout.evolve import evolve
 from core.rollout.model import Rollout
 from core.rollout.plan import Approvals, NoticePlan, Plan, Risk, Stage, StageKind
-from core.rollout.policy import BUILT_IN, Policy
+from core.rollout.policy import DEFAULT_POLICY, Policy
 from core.rollout.refusal import Refused
 from core.rollout.surface import Surface
 from core.rollout.surface import evolve as evolve_surface
@@ -29,11 +29,13 @@ ANA = Actor(id="slack:T1/U1", handle="@ana", groups=("@ai-eng",))
 DANA = Actor(id="slack:T1/U2", handle="@dana", groups=("@ai-eng",))
 LEE = Actor(id="slack:T1/U3", handle="@lee", groups=("@ai-leads",))
 MIRA = Actor(id="slack:T1/U4", handle="@mira", groups=("@support-leads",))
-GUEST = Actor(id="slack:T1/U9", handle="@gil", full_member=False)
+GUEST = Actor(id="slack:T1/U9", handle="@gil", is_full_member=False)
 
 LIMITS = (
-    Limit(metric="refusal_rate", kind=Kind.RISES_BY, amount=0.01, scale=Scale.POINTS, role=Role.ROLLBACK),
-    Limit(metric="retry_rate", kind=Kind.RISES_BY, amount=0.01, scale=Scale.POINTS, role=Role.HOLD),
+    Limit(
+        metric="refusal_rate", kind=LimitKind.RISES_BY, amount=0.01, scale=LimitScale.POINTS, role=LimitRole.ROLLBACK
+    ),
+    Limit(metric="retry_rate", kind=LimitKind.RISES_BY, amount=0.01, scale=LimitScale.POINTS, role=LimitRole.HOLD),
 )
 STAGES = (
     Stage(
@@ -84,7 +86,7 @@ def surface_of(**changes: Any) -> Surface:
     return replace(usual, **changes)
 
 
-def measure_of(metric: str, word: Word = "Fine") -> Measure:
+def measure_of(metric: str, word: MeasureLabel = "Fine") -> Measure:
     """A row of a summary; only its metric and its word matter here."""
     return Measure(
         metric=metric,
@@ -154,20 +156,22 @@ class Story:
 
     at: datetime = MONDAY
     surface: Surface = field(default_factory=surface_of)
-    policy: Policy = BUILT_IN
+    policy: Policy = DEFAULT_POLICY
     rollout: Rollout | None = None
     last: list[e.RolloutEvent] = field(default_factory=list)
 
     def happen(self, *events: e.RolloutEvent) -> "Story":
         for event in events:
             self.rollout = evolve(self.rollout, event, self.at)
-            for consequence in for_surface(event, self.rollout.id, self.at):
+            for consequence in surface_events_for(event, self.rollout.id, self.at):
                 self.surface = evolve_surface(self.surface, consequence)
         return self
 
     def when(self, command: c.RolloutCommand, by: Actor = ANA) -> "Story":
         others = tuple(r for r in self.surface.running if self.rollout is None or r != self.rollout.id)
-        context = Context(at=self.at, by=by, policy=self.policy, surface=self.surface, new_id="R-1", others=others)
+        context = Context(
+            at=self.at, by=by, policy=self.policy, surface=self.surface, new_id="R-1", other_rollouts_on_surface=others
+        )
         self.last = decide(self.rollout, command, context)
         return self.happen(*self.last)
 
@@ -195,7 +199,7 @@ class Story:
         return self.rollout
 
     def notices_posted(self) -> "Story":
-        for notice in self.now.plan.told_before:
+        for notice in self.now.plan.stakeholder_notices:
             key = f"notice:{self.now.fingerprint}:{notice.key}"
             self.happen(e.MessagePosted(key=key, channel="C1", ts=f"{len(self.now.messages)}.0"))
         return self

@@ -27,7 +27,7 @@ def found(percent, before=None, *, rolled_back=False):
 
 
 def wanted(story):
-    return driving.desired(story.now)
+    return driving.desired_percent(story.now)
 
 
 def test_before_the_start_it_is_none_of_our_business(planned):
@@ -57,7 +57,7 @@ def test_it_is_looked_at_when_something_changes_and_after_every_rollback(running
     def looks(event):
         before = story.now
         story.happen(event)
-        return driving.changed(event, before, story.now)
+        return driving.should_reconcile(event, before, story.now)
 
     assert looks(e.StageEntered(index=1, name="canary", percent=5))
     assert not looks(e.Paused(by="ana", reason=""))
@@ -66,8 +66,8 @@ def test_it_is_looked_at_when_something_changes_and_after_every_rollback(running
     assert not looks(e.Completed(version="v43", retired="v42"))
     at_a_gate = running(drives=FLAG, stages=(GATE, *words.stages))
     before = at_a_gate.now
-    assert driving.desired(at_a_gate.when(c.RollBack()).now) == driving.desired(before) == 0
-    assert driving.changed(at_a_gate.last[0], before, at_a_gate.now), "it is to be observed, not supposed"
+    assert driving.desired_percent(at_a_gate.when(c.RollBack()).now) == driving.desired_percent(before) == 0
+    assert driving.should_reconcile(at_a_gate.last[0], before, at_a_gate.now), "it is to be observed, not supposed"
 
 
 def test_a_rollout_that_drives_nothing_never_looks(running):
@@ -75,7 +75,7 @@ def test_a_rollout_that_drives_nothing_never_looks(running):
     before = story.now
     story.when(c.RollBack(reason="no"))
     assert wanted(story) is None
-    assert not driving.changed(story.last[0], before, story.now)
+    assert not driving.should_reconcile(story.last[0], before, story.now)
     assert story.when(found(0, rolled_back=True), by=ENGINE).last == []
 
 
@@ -122,29 +122,29 @@ def test_two_rollouts_do_not_drive_one_flag(running):
     second = replace(first, id="R-2")
     other_flag = replace(second, plan=replace(second.plan, drives=replace(FLAG, feature="else")))
     over = running(drives=FLAG).when(c.RollBack(reason="no")).now
-    assert driving.others(first, [first]) == ()
-    assert driving.others(first, [first, second]) == ("R-2",)
-    assert driving.others(first, [first, other_flag]) == ()
-    assert driving.others(second, [over, second]) == ()
-    assert driving.others(over, [over, second]) == ("R-2",)
-    assert driving.others(running().now, [running().now, second]) == ()
+    assert driving.find_competing_rollouts(first, [first]) == ()
+    assert driving.find_competing_rollouts(first, [first, second]) == ("R-2",)
+    assert driving.find_competing_rollouts(first, [first, other_flag]) == ()
+    assert driving.find_competing_rollouts(second, [over, second]) == ()
+    assert driving.find_competing_rollouts(over, [over, second]) == ("R-2",)
+    assert driving.find_competing_rollouts(running().now, [running().now, second]) == ()
 
 
 def test_of_rollouts_that_are_over_the_one_that_ended_last_decides(running, planned):
     story = running(drives=FLAG).when(c.RollBack(reason="no"))
     first = story.now
     later = replace(first, id="R-2", ended_at=story.later(minutes=1).at)
-    assert driving.others(first, [first, later]) == ("R-2",)
-    assert driving.others(later, [first, later]) == ()
+    assert driving.find_competing_rollouts(first, [first, later]) == ("R-2",)
+    assert driving.find_competing_rollouts(later, [first, later]) == ()
     never_began = replace(planned(drives=FLAG).now, id="R-3", ended_at=later.ended_at)
-    assert driving.others(first, [first, never_began]) == ()
+    assert driving.find_competing_rollouts(first, [first, never_began]) == ()
 
 
 def test_what_a_person_lowered_is_not_raised_again_until_somebody_resumes(running):
     story = running(drives=FLAG).when(found(5, 0), by=ENGINE)
-    assert not driving.is_lowered(story.now, 5)
-    assert not driving.is_lowered(story.now, 80)
-    assert driving.is_lowered(story.now, 0)
+    assert not driving.is_lowered_by_hand(story.now, 5)
+    assert not driving.is_lowered_by_hand(story.now, 80)
+    assert driving.is_lowered_by_hand(story.now, 0)
     story.when(c.RecordFlagLowered(percent=0), by=ENGINE).then(e.Held)
     assert story.last[0].text == (
         "somebody set new-prompt in Unleash (production) to 0 % by hand; resuming sets it to 5 % again"
@@ -152,16 +152,16 @@ def test_what_a_person_lowered_is_not_raised_again_until_somebody_resumes(runnin
     story.when(c.RecordFlagLowered(percent=0), by=ENGINE).then()
     before = story.now
     story.when(c.Resume(reason="it was a mistake"))
-    assert driving.changed(story.last[0], before, story.now), "it is to be raised now"
-    assert not driving.is_lowered(story.now, 0)
+    assert driving.should_reconcile(story.last[0], before, story.now), "it is to be raised now"
+    assert not driving.is_lowered_by_hand(story.now, 0)
 
 
 def test_a_first_step_and_a_rollback_are_nobodys_lowering(running):
     story = running(drives=FLAG)
-    assert not driving.is_lowered(story.now, 0)
+    assert not driving.is_lowered_by_hand(story.now, 0)
     story.when(c.RecordFlagLowered(percent=0), by=ENGINE).then()
     story.when(found(5, 0), by=ENGINE).when(c.RollBack(reason="no"))
-    assert not driving.is_lowered(story.now, 0)
+    assert not driving.is_lowered_by_hand(story.now, 0)
 
 
 def test_a_paused_rollout_does_not_grow_and_is_not_held(running):

@@ -10,8 +10,8 @@ import pytest
 from core.evals import results
 from core.evals.results import UnreadableEvals
 from core.rollout.commands import RecordEval
-from core.rollout.eval_results import record_eval
-from core.rollout.model import Rollout, State
+from core.rollout.eval_results import build_eval_command
+from core.rollout.model import Rollout, RolloutState
 from core.rollout.plan import Approvals, EvalTerms, NoticePlan, Plan, Risk, Stage, StageKind
 
 HEAD = "case,category,pass\n"
@@ -41,14 +41,14 @@ def rollout_with(kind: StageKind = StageKind.EVAL, **terms: Any) -> Rollout:
         fingerprint="f",
         from_content={"prompt": "old"},
         to_content={"prompt": "new"},
-        state=State.RUNNING,
+        state=RolloutState.RUNNING,
         planned_at=datetime(2026, 11, 24, tzinfo=UTC),
         planned_by="cli:ana",
     )
 
 
 def outcome(text: str, **terms: Any) -> RecordEval:
-    return record_eval(rollout_with(**terms), "support.yaml", results.read_csv(HEAD + text))
+    return build_eval_command(rollout_with(**terms), "support.yaml", results.read_csv(HEAD + text))
 
 
 def run(passed: int, failed: int) -> str:
@@ -65,10 +65,10 @@ def test_the_pass_rate_is_compared_exactly(passed: int, ok: bool) -> None:
 
 def test_a_known_failure_is_not_new() -> None:
     rows = "case,category,pass,version\na,privacy,false,v43\na,privacy,false,v42\n"
-    alone = record_eval(
+    alone = build_eval_command(
         rollout_with(no_new_failures_in=("privacy",)), "", results.read_csv("case,category,pass\na,privacy,no\n")
     )
-    compared = record_eval(rollout_with(no_new_failures_in=("privacy",)), "", results.read_csv(rows))
+    compared = build_eval_command(rollout_with(no_new_failures_in=("privacy",)), "", results.read_csv(rows))
     assert (alone.ok, compared.ok) == (False, True)
     assert alone.cases == ("a",)
 
@@ -86,7 +86,7 @@ def test_a_case_without_an_outcome_is_an_error_and_no_pass() -> None:
 def of_versions(new: Sequence[float], old: Sequence[float]) -> RecordEval:
     lines = [f"{i},c,true,v43,{v}" for i, v in enumerate(new)] + [f"{i},c,true,v42,{v}" for i, v in enumerate(old)]
     rows = results.read_csv("case,category,pass,version,cost\n" + "\n".join(lines))
-    return record_eval(rollout_with(max_cost_rise=0.25), "", rows)
+    return build_eval_command(rollout_with(max_cost_rise=0.25), "", rows)
 
 
 def test_cost_may_rise_up_to_the_limit() -> None:
@@ -138,7 +138,7 @@ def test_a_wrong_row_is_named(text: str, said: str) -> None:
 )
 def test_rows_that_make_no_run_are_refused(text: str, said: str) -> None:
     with pytest.raises(UnreadableEvals, match=said):
-        record_eval(rollout_with(), "", results.read_csv(text))
+        build_eval_command(rollout_with(), "", results.read_csv(text))
 
 
 def test_lists_of_other_things_are_refused() -> None:
@@ -150,8 +150,10 @@ def test_lists_of_other_things_are_refused() -> None:
 
 def test_the_gate_is_found_by_its_suite() -> None:
     rollout = rollout_with()
-    assert record_eval(rollout, "", results.read_csv(HEAD + "a,b,true\n")).suite == "support.yaml"
-    assert record_eval(replace(rollout), "other.yaml", results.read_csv(HEAD + "a,b,true\n")).suite == "other.yaml"
+    assert build_eval_command(rollout, "", results.read_csv(HEAD + "a,b,true\n")).suite == "support.yaml"
+    assert (
+        build_eval_command(replace(rollout), "other.yaml", results.read_csv(HEAD + "a,b,true\n")).suite == "other.yaml"
+    )
 
 
 def test_a_gate_that_asks_nothing_asks_for_what_is_built_in() -> None:
@@ -163,19 +165,19 @@ def test_a_gate_that_asks_nothing_asks_for_what_is_built_in() -> None:
 
 def test_a_safety_gate_that_asks_nothing_takes_no_new_failure() -> None:
     rows = results.read_csv(HEAD + run(99, 1))
-    recorded = record_eval(rollout_with(StageKind.SAFETY), "", rows)
+    recorded = build_eval_command(rollout_with(StageKind.SAFETY), "", rows)
     assert (recorded.ok, recorded.cases) == (False, ("f0",))
 
 
 def test_a_cost_gate_that_asks_nothing_needs_both() -> None:
-    recorded = record_eval(rollout_with(StageKind.COST_LATENCY), "", results.read_csv(HEAD + run(20, 0)))
+    recorded = build_eval_command(rollout_with(StageKind.COST_LATENCY), "", results.read_csv(HEAD + run(20, 0)))
     assert [reason.partition(" cannot")[0] for reason in recorded.reasons] == ["cost", "p95 latency"]
 
 
 def test_slowness_of_a_replay_closes_its_gate() -> None:
     lines = [f"{i},c,true,v43,1300" for i in range(20)] + [f"{i},c,true,v42,1000" for i in range(20)]
     rows = results.read_csv("case,category,pass,version,latency_ms\n" + "\n".join(lines))
-    recorded = record_eval(rollout_with(StageKind.COST_LATENCY, max_p95_rise=0.2), "", rows)
+    recorded = build_eval_command(rollout_with(StageKind.COST_LATENCY, max_p95_rise=0.2), "", rows)
     assert recorded.reasons == ("p95 latency rises by +30.0%, at most +20% is allowed",)
 
 
@@ -188,7 +190,7 @@ def test_an_error_that_says_no_is_none(no: str) -> None:
 @pytest.mark.parametrize("no", [False, None, 0, 0.0, "false", "", {}, []])
 def test_an_error_that_says_no_in_json_is_none(no: object) -> None:
     (row,) = results.read_json([{"case": "a", "category": "b", "pass": True, "error": no}])
-    assert row.case.ok
+    assert row.case.has_passed
 
 
 @pytest.mark.parametrize("yes", [True, 1, "true", "timeout", {"code": 500}])
@@ -226,5 +228,5 @@ def test_a_long_field_and_old_line_ends_are_read() -> None:
 @pytest.mark.parametrize(("coded", "said"), [("cp1252", "Windows-1252"), ("utf-16", "UTF-16"), ("utf-16-le", "UTF-16")])
 def test_a_file_that_is_no_utf_8_is_refused_with_what_to_do(coded: str, said: str) -> None:
     with pytest.raises(UnreadableEvals, match=f"not UTF-8 text.*{said}.*CSV UTF-8"):
-        results.decode(f"{HEAD}a,Qualité,false\n".encode(coded))
-    assert results.decode(f"{HEAD}a,Qualité,false\n".encode("utf-8-sig")).endswith("Qualité,false\n")
+        results.decode_csv(f"{HEAD}a,Qualité,false\n".encode(coded))
+    assert results.decode_csv(f"{HEAD}a,Qualité,false\n".encode("utf-8-sig")).endswith("Qualité,false\n")

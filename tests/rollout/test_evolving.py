@@ -3,8 +3,8 @@
 from typing import get_args
 
 from core.rollout.events import RolloutEvent
-from core.rollout.evolve import AFTER
+from core.rollout.evolve import EVENT_HANDLERS
 
 
 def test_every_event_says_what_it_does_to_a_rollout():
-    assert AFTER.keys() == set(get_args(RolloutEvent))
+    assert EVENT_HANDLERS.keys() == set(get_args(RolloutEvent))

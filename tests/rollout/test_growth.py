@@ -11,9 +11,9 @@ from core.judging.model.verdict import BlindSpot
 from core.rollout import commands as c
 from core.rollout import events as e
 from core.rollout import holds
-from core.rollout.model import State
+from core.rollout.model import RolloutState
 from core.rollout.plan import Approvals, Risk, StageKind
-from core.rollout.policy import BUILT_IN, GrowOn
+from core.rollout.policy import DEFAULT_POLICY, GrowOn
 
 BLIND = BlindSpot(
     metric="refusal_rate",
@@ -117,7 +117,7 @@ def test_a_handful_of_requests_waits_for_a_reading_before_anybody_is_asked(runni
     stages = (replace(words.stages[0], min_samples=0), *words.stages[1:])
     story = running(risk=Risk.LOW, approvals=Approvals(), stages=stages)
     story.later(hours=6).tick(seen(UNREAD, requests=8))
-    assert (story.now.state, story.now.percent) == (State.RUNNING, 5)
+    assert (story.now.state, story.now.percent) == (RolloutState.RUNNING, 5)
     story.later(hours=18).tick(seen(UNREAD, requests=24)).then(e.EvidenceRecorded, e.Held)
 
 
@@ -125,18 +125,18 @@ def test_a_handful_of_requests_waits_for_a_reading_before_anybody_is_asked(runni
     ("risk", "grow_on"), [(Risk.LOW, GrowOn.TIME), (Risk.STANDARD, GrowOn.NOTICEABLE), (Risk.HIGH, GrowOn.SHOWN)]
 )
 def test_what_it_grows_on_where_the_policy_does_not_say(risk, grow_on):
-    assert BUILT_IN.grows_on(risk) is grow_on
+    assert DEFAULT_POLICY.growth_rule_for(risk) is grow_on
 
 
 def test_a_policy_says_what_each_risk_grows_on(running, seen, words):
-    policy = replace(BUILT_IN, grow_on={Risk.STANDARD: GrowOn.TIME})
+    policy = replace(DEFAULT_POLICY, grow_on={Risk.STANDARD: GrowOn.TIME})
     running(words.story(policy=policy)).later(hours=6).tick(seen(BLIND)).then(e.EvidenceRecorded, e.StageEntered)
 
 
 def test_a_policy_that_does_not_say_keeps_its_fingerprint():
-    assert BUILT_IN.fingerprint() == replace(BUILT_IN, grow_on=None).fingerprint()
-    assert "grow_on" in repr(BUILT_IN)
-    assert replace(BUILT_IN, grow_on={Risk.LOW: GrowOn.SHOWN}).fingerprint() != BUILT_IN.fingerprint()
+    assert DEFAULT_POLICY.fingerprint() == replace(DEFAULT_POLICY, grow_on=None).fingerprint()
+    assert "grow_on" in repr(DEFAULT_POLICY)
+    assert replace(DEFAULT_POLICY, grow_on={Risk.LOW: GrowOn.SHOWN}).fingerprint() != DEFAULT_POLICY.fingerprint()
 
 
 def test_a_few_chosen_people_need_not_have_shown_anything(running, seen, words):

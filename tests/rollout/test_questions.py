@@ -3,8 +3,8 @@
 from datetime import timedelta
 
 from core.rollout.events import StageEntered
+from core.rollout.judging_question import build_question
 from core.rollout.plan import Stage, StageKind
-from core.rollout.questions import ask
 
 TICK = timedelta(seconds=10)
 INTERNAL = Stage(kind=StageKind.COHORT, name="internal", percent=100, where={"internal": "true"})
@@ -13,9 +13,9 @@ INTERNAL = Stage(kind=StageKind.COHORT, name="internal", percent=100, where={"in
 def test_a_cohort_without_a_control_has_no_past_to_be_held_against(running, words):
     stages = (INTERNAL, *words.stages)
     here = running(stages=stages)
-    assert ask(here.now, TICK).alone == ()
+    assert build_question(here.now, TICK).stages_without_control == ()
     for index, stage in enumerate(stages[1:], start=1):
         here.happen(StageEntered(index=index, name=stage.name, percent=stage.percent))
-    question = ask(here.now, TICK)
-    assert question.compared == (1, 2)
-    assert question.alone == (3, 4)
+    question = build_question(here.now, TICK)
+    assert question.compared_stages == (1, 2)
+    assert question.stages_without_control == (3, 4)

@@ -9,9 +9,9 @@ from core.judging.model.verdict import BrokenSource, Cleared, Hold, NoData, Skew
 from core.rollout import commands as c
 from core.rollout import events as e
 from core.rollout.context import Actor
-from core.rollout.model import State
-from core.rollout.plan import Advance, Approvals, EvalTerms, Risk, Stage, StageKind
-from core.rollout.policy import BUILT_IN, BreakGlass, Policy, QuietHours
+from core.rollout.model import RolloutState
+from core.rollout.plan import AdvanceMode, Approvals, EvalTerms, Risk, Stage, StageKind
+from core.rollout.policy import DEFAULT_POLICY, BreakGlass, Policy, QuietHours
 
 
 def test_a_stage_is_left_after_its_hold_with_its_sample(running, words):
@@ -27,27 +27,27 @@ def test_a_healthy_rollout_is_done_without_anybody(running, words):
     story = running()
     for _ in range(5):
         story.later(hours=48).tick(words.look())
-    assert story.now.state is State.DONE
+    assert story.now.state is RolloutState.DONE
     assert story.surface.live == "v43"
     assert story.surface.running == ()
 
 
 @pytest.mark.parametrize("before", ["running", "paused", "on hold", "waiting", "baking"])
 def test_harm_rolls_back_in_every_state(running, words, before):
-    story = running(stages=tuple(replace(s, advance=Advance.APPROVE) for s in words.stages[:3]) + words.stages[3:])
+    story = running(stages=tuple(replace(s, advance=AdvanceMode.APPROVE) for s in words.stages[:3]) + words.stages[3:])
     match before:
         case "paused":
             story.when(c.Pause())
         case "on hold":
             story.tick(words.look(Hold(findings=(words.finding("retry_rate"),))))
-            assert story.now.state is State.ON_HOLD
+            assert story.now.state is RolloutState.ON_HOLD
         case "waiting":
             story.later(hours=6).tick(words.look())
-            assert story.now.state is State.WAITING
+            assert story.now.state is RolloutState.WAITING
         case "baking":
             story.happen(e.StageEntered(index=3, name="bake", percent=100))
     story.later(seconds=90).tick(words.look(words.harm)).then(e.EvidenceRecorded, e.RolledBack)
-    assert story.now.state is State.ROLLED_BACK
+    assert story.now.state is RolloutState.ROLLED_BACK
     assert story.now.percent == 0
     assert story.surface.live == "v42"
     assert story.surface.running == ()
@@ -75,9 +75,9 @@ def test_anybody_but_a_guest_may_roll_back(running, cast):
 
 
 def test_nothing_advances_over_an_approval(running, words, cast):
-    stages = (words.stages[0], replace(words.stages[1], advance=Advance.APPROVE), *words.stages[2:])
+    stages = (words.stages[0], replace(words.stages[1], advance=AdvanceMode.APPROVE), *words.stages[2:])
     story = running(stages=stages).later(hours=6).tick(words.look())
-    assert story.now.state is State.WAITING
+    assert story.now.state is RolloutState.WAITING
     story.refuses(c.Advance(reason="hurry"), "Nothing skips an approval")
     for _ in range(5):
         story.later(minutes=5).tick(words.look()).then()
@@ -86,11 +86,11 @@ def test_nothing_advances_over_an_approval(running, words, cast):
 
 
 def test_a_changed_verdict_voids_the_approval(running, words, cast):
-    stages = (words.stages[0], replace(words.stages[1], advance=Advance.APPROVE), *words.stages[2:])
+    stages = (words.stages[0], replace(words.stages[1], advance=AdvanceMode.APPROVE), *words.stages[2:])
     story = running(stages=stages).later(hours=6).tick(words.look()).when(c.Approve(), by=cast["lee"])
     asked = story.now.request.request
     story.tick(words.look(TooEarly(canary_requests=0, control_requests=0)))
-    assert story.now.state is State.WAITING
+    assert story.now.state is RolloutState.WAITING
     assert story.now.request.request != asked
     assert story.now.approvals == ()
 
@@ -127,7 +127,7 @@ def test_high_risk_does_not_advance_either_before_it_is_shown(running, words):
 
 
 def test_an_approval_does_not_lapse_when_it_is_even_shown_to_keep_its_limits(running, words, cast):
-    stages = (words.stages[0], replace(words.stages[1], advance=Advance.APPROVE), *words.stages[2:])
+    stages = (words.stages[0], replace(words.stages[1], advance=AdvanceMode.APPROVE), *words.stages[2:])
     story = running(stages=stages).later(hours=6).tick(words.look())
     asked = story.now.request
     story.tick(words.look(Cleared()))
@@ -151,23 +151,23 @@ def test_caps_are_frozen_once(running, words):
 
 
 def test_a_request_nobody_answers_ends_on_hold(running, words):
-    stages = (words.stages[0], replace(words.stages[1], advance=Advance.APPROVE), *words.stages[2:])
+    stages = (words.stages[0], replace(words.stages[1], advance=AdvanceMode.APPROVE), *words.stages[2:])
     story = running(stages=stages).later(hours=6).tick(words.look())
     story.later(hours=25).tick(words.look()).then(e.ApprovalExpired, e.Held)
 
 
 def test_a_rejected_gate_is_a_hold(running, words, cast):
-    stages = (words.stages[0], replace(words.stages[1], advance=Advance.APPROVE), *words.stages[2:])
+    stages = (words.stages[0], replace(words.stages[1], advance=AdvanceMode.APPROVE), *words.stages[2:])
     story = running(stages=stages).later(hours=6).tick(words.look())
     story.when(c.Reject(reason="tone is off"), by=cast["lee"]).then(e.Rejected, e.Held)
-    assert story.now.state is State.ON_HOLD
+    assert story.now.state is RolloutState.ON_HOLD
 
 
 def test_a_gate_rejected_while_paused_lets_the_clock_go_on_after_the_hold(running, words, cast):
-    stages = (words.stages[0], replace(words.stages[1], advance=Advance.APPROVE), *words.stages[2:])
+    stages = (words.stages[0], replace(words.stages[1], advance=AdvanceMode.APPROVE), *words.stages[2:])
     story = running(stages=stages).later(hours=6).tick(words.look())
     story.when(c.Pause(reason="lunch")).later(hours=1).when(c.Reject(reason="tone is off"), by=cast["lee"])
-    assert story.now.state is State.ON_HOLD
+    assert story.now.state is RolloutState.ON_HOLD
     before = story.now.held_for(story.at)
     story.when(c.Resume(reason="talked about it")).later(hours=2)
     assert story.now.held_for(story.at) - before == timedelta(hours=2)
@@ -181,9 +181,9 @@ def test_a_hold_limit_stops_growth_until_somebody_says_why(running, words):
     story.refuses(c.Advance(reason="go"), "does not grow")
     story.when(c.Resume(reason="greeting bug, unrelated")).then(e.Resumed)
     story.tick(words.look(Hold(findings=(words.finding("retry_rate"),))))
-    assert story.now.state is State.RUNNING, "the finding that was set aside does not hold again"
+    assert story.now.state is RolloutState.RUNNING, "the finding that was set aside does not hold again"
     story.tick(words.look(Hold(findings=(words.finding("suggestion_ctr", "drops_by"),))))
-    assert story.now.state is State.ON_HOLD, "another finding does"
+    assert story.now.state is RolloutState.ON_HOLD, "another finding does"
 
 
 def test_no_data_holds_and_clears_itself(running, words):
@@ -191,7 +191,7 @@ def test_no_data_holds_and_clears_itself(running, words):
     assert story.now.hold.key == "no_data"
     story.later(minutes=20).tick(words.look(NoData(since=None, arm="canary"))).then()
     story.tick(words.look()).then(e.EvidenceRecorded, e.HoldCleared)
-    assert story.now.state is State.RUNNING
+    assert story.now.state is RolloutState.RUNNING
 
 
 def test_a_skewed_split_holds(running, words):
@@ -208,7 +208,7 @@ def test_undecided_at_max_hold_asks_instead_of_shipping(running, words):
 
 def test_the_clock_stands_still_while_paused(running, words):
     story = running().later(hours=3).when(c.Pause(reason="odd greetings")).later(hours=10).tick(words.look())
-    assert story.now.state is State.PAUSED
+    assert story.now.state is RolloutState.PAUSED
     story.when(c.Resume()).tick(words.look())
     assert story.now.percent == 5, "three of six hours have passed"
     story.later(hours=3).tick(words.look()).then(e.EvidenceRecorded, e.StageEntered)
@@ -290,7 +290,7 @@ def test_the_drill_must_be_quick_enough(running, words):
     story = running(stages=(drill, *words.stages)).tick().then()
     story.when(c.RecordDrill(seconds=0.4)).then(e.DrillFinished).tick().then(e.StageEntered)
     slow = running(stages=(drill, *words.stages)).when(c.RecordDrill(seconds=11)).then(e.DrillFinished, e.Held)
-    assert slow.now.state is State.ON_HOLD
+    assert slow.now.state is RolloutState.ON_HOLD
 
 
 @pytest.fixture
@@ -325,10 +325,10 @@ def test_evidence_that_cannot_be_judged_holds_until_it_can(running, words):
     from core.rollout.context import ENGINE
 
     story = running().when(c.DoubtEvidence(text="what came in cannot be judged"), by=ENGINE).then(e.Held)
-    assert story.now.state is State.ON_HOLD
+    assert story.now.state is RolloutState.ON_HOLD
     story.when(c.DoubtEvidence(text="still"), by=ENGINE).then()
     story.tick(words.look()).then(e.EvidenceRecorded, e.HoldCleared)
-    assert story.now.state is State.RUNNING
+    assert story.now.state is RolloutState.RUNNING
 
 
 def test_evidence_that_can_be_judged_again_still_rolls_back(running, words):
@@ -347,8 +347,8 @@ def test_a_person_jumps_over_steps_only_once_the_canary_has_held(running):
 
 
 def test_the_hold_that_the_policy_asks_of_a_canary_is_not_got_round_in_two_steps(running, words):
-    standard = replace(BUILT_IN.risk[Risk.STANDARD], min_canary_hold=timedelta(hours=6))
-    policy = replace(BUILT_IN, risk={**BUILT_IN.risk, Risk.STANDARD: standard})
+    standard = replace(DEFAULT_POLICY.risk[Risk.STANDARD], min_canary_hold=timedelta(hours=6))
+    policy = replace(DEFAULT_POLICY, risk={**DEFAULT_POLICY.risk, Risk.STANDARD: standard})
     story = running(words.story(policy=policy)).when(c.Advance(reason="tiny change"))
     story.later(hours=1).refuses(c.Advance(to_percent=100, reason="ship it"), "canary has held for 0 s of 6 h")
 
@@ -361,15 +361,15 @@ def test_a_person_takes_nobody_from_a_canary_that_has_just_begun_to_everybody(ru
 
 
 def test_a_trial_that_the_policy_lets_be_skipped_need_not_have_held(running, words):
-    low = replace(BUILT_IN.risk[Risk.LOW], may_skip=(StageKind.CANARY,))
-    policy = replace(BUILT_IN, risk={**BUILT_IN.risk, Risk.LOW: low})
+    low = replace(DEFAULT_POLICY.risk[Risk.LOW], may_skip=(StageKind.CANARY,))
+    policy = replace(DEFAULT_POLICY, risk={**DEFAULT_POLICY.risk, Risk.LOW: low})
     story = running(words.story(policy=policy), risk=Risk.LOW, approvals=Approvals(required=0))
     story.when(c.Advance(to_percent=100, reason="copy fix")).then(e.StageEntered)
 
 
 def test_a_step_within_what_the_policy_allows_is_no_big_jump(running, words):
     stages = (*words.stages[:2], replace(words.stages[1], name="ramp 50%", percent=50), *words.stages[2:])
-    story = running(words.story(policy=replace(BUILT_IN, max_step=20)), stages=stages)
+    story = running(words.story(policy=replace(DEFAULT_POLICY, max_step=20)), stages=stages)
     story.when(c.Advance(to_percent=50, reason="it is fine")).then(e.BlindSpotsAccepted, e.StageEntered)
     assert story.now.percent == 50
 
@@ -377,7 +377,7 @@ def test_a_step_within_what_the_policy_allows_is_no_big_jump(running, words):
 @pytest.fixture
 def asking(running, words):
     """A rollout whose step after the canary waits for an approval, at standard risk."""
-    approved = replace(words.stages[1], advance=Advance.APPROVE)
+    approved = replace(words.stages[1], advance=AdvanceMode.APPROVE)
     return running(stages=(words.stages[0], approved, *words.stages[2:]))
 
 
@@ -402,7 +402,7 @@ def test_who_lets_it_go_on_undecided_is_asked_again_as_much_later(running, words
     assert story.now.hold.text == "undecided after 24 h: 10 of 1500 requests seen"
     story.later(hours=3).when(c.Resume(reason="quiet week"))
     story.later(hours=23).tick(words.look(requests=12))
-    assert story.now.state is State.RUNNING
+    assert story.now.state is RolloutState.RUNNING
     story.later(hours=1).tick(words.look(requests=12)).then(e.EvidenceRecorded, e.Held)
     assert story.now.hold.text == "undecided after 51 h: 12 of 1500 requests seen"
 
@@ -411,7 +411,7 @@ def test_who_lets_it_go_on_undecided_is_asked_again_as_much_later(running, words
 def test_a_stage_without_a_longest_hold_asks_after_four_holds_or_a_day(running, words, min_hold, asked_after):
     endless = replace(words.stages[0], min_hold=timedelta(hours=min_hold), max_hold=None)
     story = running(stages=(endless, *words.stages[1:])).later(hours=asked_after - 1).tick(words.look(requests=10))
-    assert story.now.state is State.RUNNING
+    assert story.now.state is RolloutState.RUNNING
     story.later(hours=1).tick(words.look(requests=10))
     assert story.now.hold.key == "undecided:canary"
 
@@ -431,7 +431,7 @@ def test_a_quarter_of_an_hour_of_silence_at_a_gate_keeps_the_approvals(half_appr
     story = half_approved.later(minutes=15).tick(words.look(SILENCE)).then(e.EvidenceRecorded, e.Held)
     assert story.now.waiting_for == "no requests on the new version arrive any more"
     story.later(minutes=5).tick(words.look()).then(e.EvidenceRecorded, e.HoldCleared)
-    assert story.now.state is State.WAITING
+    assert story.now.state is RolloutState.WAITING
     story.when(c.Approve(), by=cast["mira"]).tick(words.look()).then(e.StageEntered)
     assert story.now.percent == 25
 
@@ -444,14 +444,14 @@ def test_approvals_may_be_given_in_a_silence_that_clears_itself_and_it_grows_aft
 
 def test_a_resume_of_a_silence_at_a_gate_waits_for_the_same_approvals(half_approved, words):
     story = half_approved.tick(words.look(SILENCE)).when(c.Resume(reason="the app was deployed"))
-    assert (story.now.state, len(story.now.approvals)) == (State.WAITING, 1)
+    assert (story.now.state, len(story.now.approvals)) == (RolloutState.WAITING, 1)
     story.tick(words.look(SILENCE))
     assert len(story.now.approvals) == 1, "silence is no other evidence"
 
 
 def test_a_hold_that_a_person_decides_on_still_voids_them(half_approved, words):
     story = half_approved.tick(words.look(Hold(findings=(words.finding("retry_rate"),))))
-    assert (story.now.state, story.now.request, story.now.approvals) == (State.ON_HOLD, None, ())
+    assert (story.now.state, story.now.request, story.now.approvals) == (RolloutState.ON_HOLD, None, ())
 
 
 @pytest.fixture
@@ -466,7 +466,7 @@ def test_chosen_people_who_sleep_hold_nothing_and_the_clock_goes_on(internal, wo
     story = internal.later(hours=2).tick(words.look())
     story.later(hours=10).tick(words.look(SILENCE)).then(e.EvidenceRecorded)
     story.later(hours=12).tick(words.look(SILENCE))
-    assert (story.now.state, story.now.percent) == (State.RUNNING, 50), "it does not grow while nobody is there"
+    assert (story.now.state, story.now.percent) == (RolloutState.RUNNING, 50), "it does not grow while nobody is there"
     story.later(hours=1).tick(words.look()).then(e.EvidenceRecorded, e.StageEntered)
 
 
@@ -481,7 +481,7 @@ def test_chosen_people_who_stay_away_for_a_day_are_asked_about(internal, words):
     assert internal.later(hours=1).tick(words.look(SILENCE)).now.hold.key == "undecided:internal"
 
 
-GLASS = replace(BUILT_IN, break_glass=BreakGlass(groups=("@ai-platform",), reason_min_chars=20))
+GLASS = replace(DEFAULT_POLICY, break_glass=BreakGlass(groups=("@ai-platform",), reason_min_chars=20))
 PAT = Actor(id="slack:T1/U7", handle="@pat", groups=("@ai-platform",))
 
 
@@ -498,7 +498,7 @@ def test_who_may_break_glass_goes_on_before_the_trial_has_held_and_it_is_said(ru
 
 
 def test_breaking_glass_skips_no_gate_and_no_approval(running, words, cast):
-    approved = replace(words.stages[2], advance=Advance.APPROVE)
+    approved = replace(words.stages[2], advance=AdvanceMode.APPROVE)
     story = running(words.story(policy=GLASS), stages=(*words.stages[:2], approved, words.stages[3]))
     story.when(c.Advance(to_percent=100, reason="the old model is down for all"), by=PAT).then(
         e.BlindSpotsAccepted, e.ApprovalRequested
@@ -536,12 +536,12 @@ def test_a_cohort_before_a_canary_may_be_skipped_where_the_policy_lets_it(runnin
 
 
 def test_everybody_is_a_step_that_needs_its_trial_even_where_no_step_is_big(running, words):
-    story = running(words.story(policy=replace(BUILT_IN, max_step=None)))
+    story = running(words.story(policy=replace(DEFAULT_POLICY, max_step=None)))
     story.refuses(c.Advance(to_percent=100, reason="ship it"), "canary has held for 0 s of 6 h")
 
 
 def test_whoever_has_it_all_is_watched_without_more_ado(running, words):
-    standard = replace(BUILT_IN.risk[Risk.STANDARD], min_canary_hold=timedelta(hours=6))
-    policy = replace(BUILT_IN, risk={**BUILT_IN.risk, Risk.STANDARD: standard})
+    standard = replace(DEFAULT_POLICY.risk[Risk.STANDARD], min_canary_hold=timedelta(hours=6))
+    policy = replace(DEFAULT_POLICY, risk={**DEFAULT_POLICY.risk, Risk.STANDARD: standard})
     story = running(words.story(policy=policy)).happen(e.StageEntered(index=2, name="ramp 100%", percent=100))
     story.when(c.Advance(reason="seen enough")).then(e.StageEntered)

@@ -8,14 +8,14 @@ import pytest
 from core.rollout import commands as c
 from core.rollout import events as e
 from core.rollout.context import Actor
-from core.rollout.model import State
+from core.rollout.model import RolloutState
 from core.rollout.plan import Approvals, NoticePlan, Risk
-from core.rollout.policy import BUILT_IN, Freeze, Policy, Role
+from core.rollout.policy import DEFAULT_POLICY, Freeze, Policy, Role
 
 
 def test_planning_asks_for_the_approval_that_the_plan_needs(planned):
     story = planned()
-    assert story.now.state is State.PLANNED
+    assert story.now.state is RolloutState.PLANNED
     assert story.now.request.gate == "start"
     assert story.now.waiting_for == "1 approval"
 
@@ -29,7 +29,7 @@ def test_a_changed_file_before_the_start_keeps_the_id_and_begins_anew(planned, w
     story.when(c.PlanRollout(plan=words.plan(why="shorter"))).then(e.Planned, e.ApprovalRequested)
     assert story.now.id == "R-1"
     assert story.now.approvals == ()
-    assert story.now.notice_posted("support:#support") is None, "the notice is told again"
+    assert story.now.notice_posted_at("support:#support") is None, "the notice is told again"
     assert story.now.request.request == "R-1.2", "a click on the old request must not count"
 
 
@@ -54,7 +54,7 @@ def test_the_kind_of_change_is_computed(planned):
 def test_it_starts_once_approved_and_told(planned, cast):
     story = planned().when(c.Approve(note="fine"), by=cast["lee"]).then(e.Approved)
     story.later(hours=1).when(c.Start()).then(e.Started, e.StageEntered)
-    assert story.now.state is State.RUNNING
+    assert story.now.state is RolloutState.RUNNING
     assert story.now.percent == 5
     assert story.surface.running == ("R-1",)
 
@@ -158,7 +158,7 @@ def test_a_rejection_needs_words_and_clears_the_approvals(planned, cast):
     story = planned()
     story.refuses(c.Reject(), "say why", by=cast["lee"])
     story.when(c.Reject(reason="too risky"), by=cast["lee"]).then(e.Rejected, e.ApprovalRequested)
-    assert story.now.state is State.PLANNED
+    assert story.now.state is RolloutState.PLANNED
 
 
 def test_a_request_expires_and_is_asked_again(planned):
@@ -202,7 +202,7 @@ def test_a_freeze_blocks_the_start_and_says_until_when(planned, cast, words):
 
 def test_rollback_before_the_start_means_abandon(planned):
     story = planned().when(c.RollBack(reason="not now")).then(e.Abandoned)
-    assert story.now.state is State.ABANDONED
+    assert story.now.state is RolloutState.ABANDONED
 
 
 def test_an_abandoned_plan_can_be_planned_anew(planned, words):
@@ -256,7 +256,7 @@ def test_a_plan_whose_start_is_live_no_more_says_so_once_and_again_when_it_is(pl
 
 
 def test_where_the_policy_says_queue_a_start_waits_for_its_turn(planned, cast, words):
-    story = planned(words.story(policy=replace(BUILT_IN, when_busy="queue"))).when(c.Approve(), by=cast["lee"])
+    story = planned(words.story(policy=replace(DEFAULT_POLICY, when_busy="queue"))).when(c.Approve(), by=cast["lee"])
     story.later(hours=1).surface = replace(story.surface, running=("R-9",))
     story.when(c.Start()).then(e.StartScheduled)
     story.later(hours=5).when(c.Start()).then()
@@ -275,16 +275,16 @@ def test_an_admin_may_do_what_operators_may(planned, cast):
     roles = {"operator": Role(groups=("@ai-eng",)), "admin": Role(groups=("@ai-platform",))}
     pat = Actor(id="slack:T1/U7", handle="@pat", groups=("@ai-platform",))
     story = planned().when(c.Approve(), by=cast["lee"]).later(hours=1)
-    story.policy = replace(BUILT_IN, roles=roles)
+    story.policy = replace(DEFAULT_POLICY, roles=roles)
     story.refuses(c.Start(), "one of @ai-eng", by=cast["lee"])
     story.when(c.Start(), by=pat).then(e.Started, e.StageEntered)
 
 
 def test_a_freeze_that_ends_in_the_hour_that_comes_twice_ends_the_first_time():
     night = Freeze(name="night", from_weekday=5, from_time=time(16), to_weekday=6, to_time=time(2, 30))
-    policy = replace(BUILT_IN, timezone="Europe/Berlin", freezes=(night,))
+    policy = replace(DEFAULT_POLICY, timezone="Europe/Berlin", freezes=(night,))
     ends = datetime(2026, 10, 25, 0, 30, tzinfo=UTC)  # 02:30, the first time
-    frozen = policy.frozen(ends - timedelta(minutes=1))
+    frozen = policy.find_freeze(ends - timedelta(minutes=1))
     assert (frozen[0], frozen[1].astimezone(UTC)) == ("night", ends)
     for minutes in (0, 40, 70):
-        assert policy.frozen(ends + timedelta(minutes=minutes)) is None
+        assert policy.find_freeze(ends + timedelta(minutes=minutes)) is None

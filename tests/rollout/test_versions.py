@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 
 from core.rollout import commands as c
 from core.rollout import events as e
-from core.rollout.consequences import for_surface
+from core.rollout.consequences import surface_events_for
 from core.rollout.context import Actor, Context
 from core.rollout.decider import decide
-from core.rollout.exposure import snapshot
+from core.rollout.exposure import build_snapshot
 from core.rollout.plan import Approvals, NoticePlan, Plan, Risk, Stage, StageKind, content_hash
 from core.rollout.refusal import Refused
 from core.rollout.surface import SurfaceDeclared
-from core.rollout.world import World, fold
+from core.rollout.world import World, fold_events
 
 DANA = Actor(id="slack:T1/U2", handle="@dana")
 LEE = Actor(id="slack:T1/U3", handle="@lee")
@@ -70,23 +70,28 @@ class Shop:
 
     def write(self, stream: str, *events: Any) -> None:
         for event in events:
-            self.world = fold(self.world, [(stream, event, self.at, self.world.position + 1)])
+            self.world = fold_events(self.world, [(stream, event, self.at, self.world.position + 1)])
 
     def happen(self, rollout: str, events: Iterable[e.RolloutEvent]) -> None:
         for event in events:
             self.write(f"rollout:{rollout}", event)
-            self.write(f"surface:{SHOP}", *for_surface(event, rollout, self.at))
+            self.write(f"surface:{SHOP}", *surface_events_for(event, rollout, self.at))
             if isinstance(event, e.Started):
                 self.allowed.add(content_hash(self.world.rollouts[rollout].to_content))
 
     def say(self, command: c.RolloutCommand, rollout: str = "", by: Actor = LEE) -> None:
         self.at += timedelta(minutes=1)
-        known = self.world.named(command.plan.name) if isinstance(command, c.PlanRollout) else None
+        known = self.world.find_named(command.plan.name) if isinstance(command, c.PlanRollout) else None
         known = known or self.world.rollouts.get(rollout)
         surface = self.world.surfaces[SHOP]
         others = tuple(r for r in surface.running if known is None or r != known.id)
         context = Context(
-            at=self.at, by=by, policy=self.world.policy, surface=surface, new_id=self.world.next_id, others=others
+            at=self.at,
+            by=by,
+            policy=self.world.policy,
+            surface=surface,
+            new_id=self.world.next_id,
+            other_rollouts_on_surface=others,
         )
         events = decide(known, command, context)
         name = next((x.rollout for x in events if isinstance(x, e.Planned)), known.id if known else "")
@@ -118,7 +123,7 @@ class Shop:
     @property
     def served(self) -> list[str]:
         """Every prompt that somebody may get now."""
-        flags = snapshot(self.world).surfaces[SHOP]
+        flags = build_snapshot(self.world).surfaces[SHOP]
         answers = [flags.live] if flags.exposure is None else [flags.live, flags.exposure.canary]
         return [str(a.version.content["prompt"]) for a in answers]
 

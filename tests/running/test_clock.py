@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from bot import clock as clocks
-from bot.clock import Clock
+from bot.clock import JobScheduler
 
 SOON = 30
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -21,8 +21,8 @@ def test_a_job_that_raises_is_called_again_and_what_it_raised_is_told() -> None:
             often.set()
         raise KeyError(str(len(told)))
 
-    clock = Clock(lambda name, error: told.append((name, str(error))))
-    clock.every(timedelta(milliseconds=1), job, "deliver")
+    clock = JobScheduler(lambda name, error: told.append((name, str(error))))
+    clock.run_every(timedelta(milliseconds=1), job, "deliver")
     clock.start()
     assert often.wait(SOON)
     clock.stop(SOON)
@@ -31,9 +31,9 @@ def test_a_job_that_raises_is_called_again_and_what_it_raised_is_told() -> None:
 
 def test_a_job_that_hangs_keeps_no_other_and_is_not_called_twice_at_once() -> None:
     let_go, others, entered = threading.Event(), threading.Event(), []
-    clock = Clock(lambda *_: None)
-    clock.every(timedelta(milliseconds=1), lambda: (entered.append(1), let_go.wait(SOON)), "slow")
-    clock.every(timedelta(milliseconds=1), others.set, "quick")
+    clock = JobScheduler(lambda *_: None)
+    clock.run_every(timedelta(milliseconds=1), lambda: (entered.append(1), let_go.wait(SOON)), "slow")
+    clock.run_every(timedelta(milliseconds=1), others.set, "quick")
     clock.start()
     assert others.wait(SOON)
     others.clear()
@@ -44,8 +44,8 @@ def test_a_job_that_hangs_keeps_no_other_and_is_not_called_twice_at_once() -> No
 
 
 def test_it_stops_while_every_job_waits_for_its_turn() -> None:
-    clock = Clock(lambda *_: None)
-    clock.every(timedelta(hours=1), lambda: None, "rare")
+    clock = JobScheduler(lambda *_: None)
+    clock.run_every(timedelta(hours=1), lambda: None, "rare")
     clock.start()
     clock.stop(SOON)
     assert not any(thread.name == "clock-rare" for thread in threading.enumerate())
@@ -54,15 +54,15 @@ def test_it_stops_while_every_job_waits_for_its_turn() -> None:
 def test_once_a_day_is_at_the_start_and_when_a_day_begins_also_where_the_clock_is_set(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(clocks, "_ASK_THE_WALL", 0.001)
+    monkeypatch.setattr(clocks, "_WALL_CLOCK_CHECK_SECONDS", 0.001)
     wall, called, asked = [NOON], [], threading.Semaphore(0)
 
     def now() -> datetime:
         asked.release()
         return wall[0]
 
-    clock = Clock(lambda *_: None)
-    clock.daily(lambda: called.append(wall[0]), "head", now)
+    clock = JobScheduler(lambda *_: None)
+    clock.run_daily(lambda: called.append(wall[0]), "head", now)
     clock.start()
     moments = (NOON, NOON + timedelta(hours=11), NOON + timedelta(hours=13), NOON - timedelta(hours=48))
     for wall[0] in (*moments, NOON - timedelta(hours=35), NOON - timedelta(hours=30)):

@@ -5,59 +5,59 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bot.process.flip_confirmation import MARGIN, Confirming
+from bot.process.flip_confirmation import SILENCE_MARGIN, FlipConfirmer
 from core.rollout import commands as c
 from core.rollout import events as e
-from core.service import Service
+from core.service import RolloutService
 from core.store.coordination import processes
 from core.store.database.connections import Database
 from tests.trials.faults import laborer
 from tests.trials.faults.test_many_kills import begun
 
-GONE_AFTER = processes.SERVES_ON + MARGIN
+GONE_AFTER = processes.SERVING_SECONDS + SILENCE_MARGIN
 REAL = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
 @dataclass
 class House:
-    service: Service
+    service: RolloutService
     elapsed: float = 0.0
     wall: timedelta = timedelta(0)  # by how much the clocks on the walls were set
-    confirming: Confirming = field(init=False)
+    confirming: FlipConfirmer = field(init=False)
 
     def __post_init__(self) -> None:
         self.restart()
 
     def restart(self) -> None:
-        self.confirming = Confirming(self.service, elapsed=lambda: self.elapsed)
+        self.confirming = FlipConfirmer(self.service, elapsed=lambda: self.elapsed)
 
     def now(self) -> datetime:
         return laborer.now() + self.wall
 
     def report(self, name: str, position: int) -> None:
         at = self.service._real_time() if self.wall == timedelta(0) else self.now()
-        processes.report(self.service.database, name, "web", position, at)
+        processes.report_alive(self.service.database, name, "web", position, at)
 
     def back(self) -> int:
         laborer.command(self.service, c.RollBack(reason="wrong answers"), "back")
-        return self.service.world().position
+        return self.service.load_world().position
 
     def look(self, after: float = 0.0) -> e.FlipConfirmed | e.FlipUnconfirmed | None:
         self.elapsed += after
-        self.confirming.look(laborer.now())
-        told = [r.event for r in self.service.history("R-1")]
+        self.confirming.confirm_pending(laborer.now())
+        told = [r.event for r in self.service.load_history("R-1")]
         return next((x for x in reversed(told) if isinstance(x, e.FlipConfirmed | e.FlipUnconfirmed)), None)
 
 
 @pytest.fixture
 def house(sqlite_database: Database) -> House:
-    service = Service(sqlite_database)
+    service = RolloutService(sqlite_database)
     begun(service)
     return House(service)
 
 
 def test_whoever_reported_lately_is_waited_for_as_long_as_it_may_be_serving_and_then_named(house: House) -> None:
-    position = house.service.world().position
+    position = house.service.load_world().position
     for name in ("web-1", "web-2"):
         house.report(name, position)
     house.look()
@@ -73,7 +73,7 @@ def test_whoever_reported_lately_is_waited_for_as_long_as_it_may_be_serving_and_
 
 
 def test_one_that_fell_silent_long_before_is_not_waited_for(house: House) -> None:
-    house.report("web-1", house.service.world().position)
+    house.report("web-1", house.service.load_world().position)
     house.look()
     house.look(after=2 * GONE_AFTER)
     back = house.back()
@@ -86,15 +86,15 @@ def test_one_that_fell_silent_long_before_is_not_waited_for(house: House) -> Non
 def test_who_has_just_begun_to_watch_trusts_no_date_of_a_report(house: House) -> None:
     """The clock may have been set since, or be another machine's."""
     house.wall = timedelta(hours=-3)
-    house.report("web-1", house.service.world().position)
+    house.report("web-1", house.service.load_world().position)
     house.wall = timedelta(0)
     house.report("web-2", house.back())
     assert house.look() is None
     house.restart()
     assert house.look(after=GONE_AFTER - 1) is None
-    house.report("web-2", house.service.world().position)
+    house.report("web-2", house.service.load_world().position)
     assert isinstance(house.look(after=GONE_AFTER + 1), e.FlipConfirmed | None)
-    house.report("web-2", house.service.world().position)
+    house.report("web-2", house.service.load_world().position)
     confirmed = house.look(after=0.1)
     assert isinstance(confirmed, e.FlipConfirmed)
     assert confirmed.unheard == ("web-1",)
@@ -102,7 +102,7 @@ def test_who_has_just_begun_to_watch_trusts_no_date_of_a_report(house: House) ->
 
 @pytest.mark.parametrize("set_by", [timedelta(hours=-1), timedelta(hours=1)])
 def test_a_clock_that_is_set_in_between_makes_no_seconds(house: House, set_by: timedelta) -> None:
-    house.report("web-1", house.service.world().position)
+    house.report("web-1", house.service.load_world().position)
     house.look()
     back = house.back()
     house.wall = set_by
@@ -113,7 +113,7 @@ def test_a_clock_that_is_set_in_between_makes_no_seconds(house: House, set_by: t
 
 
 def test_doubt_comes_after_a_minute_of_real_time(house: House) -> None:
-    house.report("web-1", house.service.world().position)
+    house.report("web-1", house.service.load_world().position)
     house.look()
     house.back()
     for _ in range(12):
@@ -126,17 +126,17 @@ def test_doubt_comes_after_a_minute_of_real_time(house: House) -> None:
 
 
 def test_of_two_workers_that_count_different_seconds_the_quicker_one_is_heard(house: House) -> None:
-    other = House(Service(house.service.database))
-    other.service.world()
-    position = house.service.world().position
+    other = House(RolloutService(house.service.database))
+    other.service.load_world()
+    position = house.service.load_world().position
     for one in (house, other):
         house.report("web-1", position)
         one.look()
     back = house.back()
-    other.service.world()
+    other.service.load_world()
     house.wall = timedelta(hours=1)
     house.report("web-1", back)
     assert isinstance(house.look(after=2), e.FlipConfirmed)
     other.look(after=3)
-    told = [r.event for r in house.service.history("R-1") if isinstance(r.event, e.FlipConfirmed)]
+    told = [r.event for r in house.service.load_history("R-1") if isinstance(r.event, e.FlipConfirmed)]
     assert [x.seconds for x in told] == [pytest.approx(2)]

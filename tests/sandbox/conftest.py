@@ -19,8 +19,8 @@ from starlette.routing import Route
 
 from bot.sandbox.control import Sandbox
 from bot.sandbox.server import ServerThread
-from bot.sandbox.workspace.changes import Changes
-from bot.sandbox.workspace.workspace import Workspace
+from bot.sandbox.workspace.changes import ChangeNotifier
+from bot.sandbox.workspace.workspace import SandboxWorkspace
 from tests.socket_mode import hang_up
 
 Json = dict[str, Any]
@@ -156,9 +156,9 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def workspace() -> Workspace:
+def workspace() -> SandboxWorkspace:
     """The people and channels, without a server."""
-    return Workspace(clock=lambda: datetime(2026, 11, 24, 12, 4, tzinfo=UTC), changes=Changes())
+    return SandboxWorkspace(clock=lambda: datetime(2026, 11, 24, 12, 4, tzinfo=UTC), changes=ChangeNotifier())
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ AT = datetime(2026, 11, 24, 12, 4, tzinfo=UTC)
 def test_the_transcript_reads_like_a_conversation() -> None:
     with Sandbox.start(clock=lambda: AT) as sandbox:
         client = WebClient(token=sandbox.bot_token, base_url=sandbox.api_url)
-        sandbox.person("ana").say("starting now", channel="#support")
+        sandbox.act_as("ana").say("starting now", channel="#support")
         blocks = [
             {"type": "header", "text": {"type": "plain_text", "text": "Planned: R-1"}},
             {"type": "section", "text": {"type": "mrkdwn", "text": "Owner <@U0DANA0001>, <https://x.test|evidence>"}},
@@ -36,7 +36,7 @@ def test_the_transcript_reads_like_a_conversation() -> None:
         client.chat_postMessage(channel="#support", thread_ts=ts, text="Sam: got it &amp; thanks\nsecond line")
         client.chat_update(channel="C0SUPPORT1", ts=ts, text="Rolled back: R-1")
         client.chat_postEphemeral(channel="#support", user="U0SAM00001", text="Only you")
-        assert sandbox.transcript() == "\n".join(
+        assert sandbox.render_transcript() == "\n".join(
             (
                 "[12:04] #support @ana: starting now",
                 "[12:04] #support Rampart: Planned: R-1",
@@ -53,19 +53,19 @@ def test_the_transcript_reads_like_a_conversation() -> None:
 
 
 def test_waiting_in_vain_shows_what_was_said(sandbox: Sandbox) -> None:
-    sandbox.person("ana").say("only this")
+    sandbox.act_as("ana").say("only this")
     with pytest.raises(TimeoutError, match="only this"):
-        sandbox.wait_message("#ai-rollouts", "something else", timeout=0.05)
+        sandbox.wait_for_message("#ai-rollouts", "something else", timeout=0.05)
 
 
 def test_names_that_do_not_exist_are_answered_with_those_that_do(sandbox: Sandbox) -> None:
     with pytest.raises(LookupError, match="@ana"):
-        sandbox.person("bob")
+        sandbox.act_as("bob")
     with pytest.raises(LookupError, match="#ai-rollouts"):
-        sandbox.messages("#general")
-    said = sandbox.person("ana").say("no buttons")
+        sandbox.list_messages("#general")
+    said = sandbox.act_as("ana").say("no buttons")
     with pytest.raises(LookupError, match="there are none"):
-        sandbox.person("ana").click(said, "Approve")
+        sandbox.act_as("ana").click(said, "Approve")
 
 
 def test_stopping_frees_the_port_and_ends_open_streams(sandbox: Sandbox) -> None:

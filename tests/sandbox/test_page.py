@@ -13,7 +13,7 @@ from slack_sdk import WebClient
 from bot.sandbox.control import Sandbox
 from bot.sandbox.page import mrkdwn
 from bot.sandbox.server import ServerThread
-from bot.sandbox.workspace.workspace import Workspace
+from bot.sandbox.workspace.workspace import SandboxWorkspace
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -40,7 +40,7 @@ BERLIN = ZoneInfo("Europe/Berlin")
         ("*<@U0ANA00001>*", '<b><span class="mention">@ana</span></b>'),
     ],
 )
-def test_mrkdwn_reads_as_in_slack(workspace: Workspace, written: str, shown: str) -> None:
+def test_mrkdwn_reads_as_in_slack(workspace: SandboxWorkspace, written: str, shown: str) -> None:
     assert mrkdwn.to_html(workspace, written, BERLIN) == shown
 
 
@@ -59,7 +59,7 @@ def test_mrkdwn_reads_as_in_slack(workspace: Workspace, written: str, shown: str
         '<@U1|"><script>>',
     ],
 )
-def test_nothing_that_is_written_becomes_markup(workspace: Workspace, written: str) -> None:
+def test_nothing_that_is_written_becomes_markup(workspace: SandboxWorkspace, written: str) -> None:
     html = str(mrkdwn.to_html(workspace, written, BERLIN))
     assert "<script" not in html
     assert "<img" not in html
@@ -94,7 +94,7 @@ def test_other_hosts_and_origins_and_missing_tokens_are_refused(sandbox: Sandbox
     assert fetch(f"{sandbox.url}/sandbox/look", Origin="https://evil.test")[0] == 403
     status, why = fetch(f"{sandbox.url}/sandbox/say", say)
     assert (status, why) == (403, "the page's token is missing or old; reload the page")
-    assert sandbox.messages("#ai-rollouts") == []
+    assert sandbox.list_messages("#ai-rollouts") == []
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "::"])
@@ -147,7 +147,7 @@ def test_a_person_drives_an_app_by_hand(with_http_app: Sandbox, page_of: Callabl
     edited.get_by_role("button", name="1 reply").click()
     page.locator("aside .message", has_text="lee approved").wait_for()
 
-    with_http_app.person("ana").say("<script>document.title='owned'</script>", channel="#ai-rollouts")
+    with_http_app.act_as("ana").say("<script>document.title='owned'</script>", channel="#ai-rollouts")
     page.locator(".message", has_text="<script>").wait_for()
     assert page.title() == "Rampart – sandbox, not Slack"
 

@@ -76,7 +76,7 @@ def test_every_shape_names_limits_that_exist_and_every_limit_says_where_it_is_wr
         name
         for shape in shapes.SHAPES.values()
         for field in shape.values()
-        for name in (field.limit, field.each)
+        for name in (field.limit, field.item_limit)
         if name
     }
     assert named <= limits.LIMITS.keys()

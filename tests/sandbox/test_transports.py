@@ -15,91 +15,91 @@ from bot.sandbox.control import Sandbox
 
 
 def test_a_command_is_acknowledged_and_answered_to_its_author_alone(with_app: Sandbox) -> None:
-    reply = with_app.person("ana").command("/rollout status R-1", channel="#ai-rollouts")
+    reply = with_app.act_as("ana").type_command("/rollout status R-1", channel="#ai-rollouts")
     assert reply.acked
     assert reply.status == 200
     assert 0 < reply.ms < 3000
-    posts = with_app.wait_for(lambda: with_app.replies(reply))
+    posts = with_app.wait_for(lambda: with_app.responses_to(reply))
     assert posts[0].body["text"] == "you said status R-1"
-    assert [m.text for m in with_app.ephemerals("ana")] == ["you said status R-1"]
-    assert with_app.ephemerals("dana") == []
-    assert with_app.messages("#ai-rollouts") == []
+    assert [m.text for m in with_app.list_ephemerals("ana")] == ["you said status R-1"]
+    assert with_app.list_ephemerals("dana") == []
+    assert with_app.list_messages("#ai-rollouts") == []
 
 
 def test_an_answer_inside_the_acknowledgement_is_shown(with_app: Sandbox) -> None:
-    reply = with_app.person("sam").command("/rollout inline", channel="#support")
+    reply = with_app.act_as("sam").type_command("/rollout inline", channel="#support")
     assert reply.text == "answered with the acknowledgement"
-    assert [m.text for m in with_app.messages("#support", "sam")] == [reply.text]
+    assert [m.text for m in with_app.list_messages("#support", "sam")] == [reply.text]
 
 
 def test_mentions_in_a_command_arrive_as_ids(with_http_app: Sandbox) -> None:
-    reply = with_http_app.person("ana").command("/rollout ask @dana @ai-leads in #support about @nobody")
-    with_http_app.wait_for(lambda: with_http_app.replies(reply))
+    reply = with_http_app.act_as("ana").type_command("/rollout ask @dana @ai-leads in #support about @nobody")
+    with_http_app.wait_for(lambda: with_http_app.responses_to(reply))
     said = "ask <@U0DANA0001|dana> <!subteam^S0AILEADS1|@ai-leads> in <#C0SUPPORT1|support> about @nobody"
     assert with_http_app.deliveries[0].payload["text"] == said
 
 
 def test_a_click_edits_the_card_replies_in_its_thread_and_whispers(with_app: Sandbox) -> None:
-    with_app.person("dana").command("/rollout card")
-    posted = with_app.wait_message("#ai-rollouts", "*R-1* is planned")
-    reply = with_app.person("lee").click(posted, "Approve")
+    with_app.act_as("dana").type_command("/rollout card")
+    posted = with_app.wait_for_message("#ai-rollouts", "*R-1* is planned")
+    reply = with_app.act_as("lee").click(posted, "Approve")
     assert reply.acked
-    replies = with_app.wait_for(lambda: with_app.thread(posted))
+    replies = with_app.wait_for(lambda: with_app.list_replies(posted))
     assert replies[0].text == "lee approved"
-    now = with_app.message(posted)
+    now = with_app.reload_message(posted)
     assert now is not None
     assert now.edited is not None
     assert now.text == "approved by lee"
-    with_app.wait_for(lambda: with_app.ephemerals("lee"))
+    with_app.wait_for(lambda: with_app.list_ephemerals("lee"))
     assert with_app.violations == []
 
 
 def test_a_dialog_that_is_declined_tells_the_app_nothing(with_http_app: Sandbox) -> None:
-    with_http_app.person("dana").command("/rollout card")
-    posted = with_http_app.wait_message("#ai-rollouts", "planned")
+    with_http_app.act_as("dana").type_command("/rollout card")
+    posted = with_http_app.wait_for_message("#ai-rollouts", "planned")
     before = len(with_http_app.deliveries)
-    assert not with_http_app.person("sam").click(posted, "rollback", confirm=False).acked
+    assert not with_http_app.act_as("sam").click(posted, "rollback", confirm=False).acked
     assert len(with_http_app.deliveries) == before
-    assert with_http_app.person("sam").click(posted, "rollback").acked
-    with_http_app.wait_message("#ai-rollouts", "rolled back")
+    assert with_http_app.act_as("sam").click(posted, "rollback").acked
+    with_http_app.wait_for_message("#ai-rollouts", "rolled back")
 
 
 def test_a_click_on_an_old_copy_of_a_card_still_reaches_the_app(with_http_app: Sandbox) -> None:
-    with_http_app.person("dana").command("/rollout card")
-    stale = with_http_app.wait_message("#ai-rollouts", "planned")
-    with_http_app.person("lee").click(stale, "Approve")
-    with_http_app.wait_message("#ai-rollouts", "approved by lee")
-    assert with_http_app.person("ana").click(stale, "Approve").acked
+    with_http_app.act_as("dana").type_command("/rollout card")
+    stale = with_http_app.wait_for_message("#ai-rollouts", "planned")
+    with_http_app.act_as("lee").click(stale, "Approve")
+    with_http_app.wait_for_message("#ai-rollouts", "approved by lee")
+    assert with_http_app.act_as("ana").click(stale, "Approve").acked
     payload = with_http_app.deliveries[-1].payload
     assert payload["user"]["id"] == "U0ANA00001"
     assert payload["message"]["text"].startswith("approved by")
 
 
 def test_a_modal_opens_shows_its_errors_and_closes_when_it_is_right(with_app: Sandbox) -> None:
-    with_app.person("dana").command("/rollout card")
-    with_app.person("lee").click(with_app.wait_message("#ai-rollouts", "planned"), "Reject…")
-    view = with_app.wait_for(lambda: with_app.modal("lee"))
-    lee = with_app.person("lee")
+    with_app.act_as("dana").type_command("/rollout card")
+    with_app.act_as("lee").click(with_app.wait_for_message("#ai-rollouts", "planned"), "Reject…")
+    view = with_app.wait_for(lambda: with_app.top_modal("lee"))
+    lee = with_app.act_as("lee")
     assert lee.submit(view, {}).errors == {"why": "Please complete this required field."}
     assert lee.submit(view, {"Why?": "no"}).errors == {"why": "Say it in five characters or more."}
-    assert with_app.modal("lee") == view
+    assert with_app.top_modal("lee") == view
     reply = lee.submit(view, {"reason": "too early", "audience": "Everyone"})
     assert reply.acked
-    assert with_app.modal("lee") is None
-    with_app.wait_message("#ai-rollouts", "lee rejected: too early (tell all)")
+    assert with_app.top_modal("lee") is None
+    with_app.wait_for_message("#ai-rollouts", "lee rejected: too early (tell all)")
 
 
 def test_a_mention_reaches_the_app_as_an_event(with_app: Sandbox) -> None:
-    said = with_app.person("mia").mention("what is <b>new</b>?", channel="#marketing")
-    heard = with_app.wait_message("#marketing", "heard")
+    said = with_app.act_as("mia").mention("what is <b>new</b>?", channel="#marketing")
+    heard = with_app.wait_for_message("#marketing", "heard")
     assert heard.thread_ts == said.ts
     assert "&lt;b&gt;new" in heard.text
 
 
 def test_slack_says_so_when_the_app_does_not_acknowledge(sandbox: Sandbox) -> None:
-    reply = sandbox.person("ana").command("/rollout status")
+    reply = sandbox.act_as("ana").type_command("/rollout status")
     assert not reply.acked
-    assert sandbox.ephemerals("ana")[0].text == '/rollout status failed with the error "dispatch_failed"'
+    assert sandbox.list_ephemerals("ana")[0].text == '/rollout status failed with the error "dispatch_failed"'
     assert sandbox.deliveries[0].error == "no_request_url"
 
 
@@ -107,7 +107,7 @@ def test_a_refused_connection_is_not_an_acknowledgement(sandbox: Sandbox) -> Non
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         sandbox.connect(f"http://127.0.0.1:{unused.getsockname()[1]}/slack/events")
-        assert sandbox.person("ana").command("/rollout status").status == 0
+        assert sandbox.act_as("ana").type_command("/rollout status").status == 0
     assert sandbox.deliveries[0].error == "connection_failed"
 
 
@@ -116,9 +116,9 @@ def test_an_app_that_never_answers_times_out_for_the_person(sandbox: Sandbox) ->
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         sandbox.connect(f"http://127.0.0.1:{silent.getsockname()[1]}/slack/events")
-        reply = sandbox.person("ana").command("/rollout status")
+        reply = sandbox.act_as("ana").type_command("/rollout status")
     assert not reply.acked
-    assert "operation_timeout" in sandbox.ephemerals("ana")[0].text
+    assert "operation_timeout" in sandbox.list_ephemerals("ana")[0].text
 
 
 def test_requests_are_signed_over_their_raw_body_and_events_are_retried(sandbox: Sandbox) -> None:
@@ -139,7 +139,7 @@ def test_requests_are_signed_over_their_raw_body_and_events_are_retried(sandbox:
     thread.start()
     try:
         sandbox.connect(f"http://127.0.0.1:{server.server_port}/slack/events")
-        sandbox.person("ana").mention("status")
+        sandbox.act_as("ana").mention("status")
     finally:
         server.shutdown()
         thread.join()
@@ -159,11 +159,11 @@ def test_requests_are_signed_over_their_raw_body_and_events_are_retried(sandbox:
 
 
 def test_the_last_envelope_can_be_delivered_twice(with_app: Sandbox) -> None:
-    with_app.person("ana").command("/rollout card")
+    with_app.act_as("ana").type_command("/rollout card")
     assert with_app.deliver_again().acked
     first, second = with_app.deliveries
     assert first.payload == second.payload
-    with_app.wait_for(lambda: len(with_app.messages("#ai-rollouts")) == 2)
+    with_app.wait_for(lambda: len(with_app.list_messages("#ai-rollouts")) == 2)
 
 
 @pytest.mark.parametrize("trouble", ["drop_socket", "refresh_socket"])
@@ -174,16 +174,16 @@ def test_the_app_comes_back_after_its_connection_went_away(with_socket_app: Sand
         lambda: len([c for c in with_socket_app.api_calls if c.method == "apps.connections.open"]) > before, 10
     )
     with_socket_app.wait_for(lambda: with_socket_app.connections == 1, 10)
-    reply = with_socket_app.person("ana").command("/rollout inline")
+    reply = with_socket_app.act_as("ana").type_command("/rollout inline")
     assert reply.text == "answered with the acknowledgement"
 
 
 def test_a_guest_is_marked_and_types_only_where_they_are_a_member(with_http_app: Sandbox) -> None:
-    assert with_http_app.person("gil").command("/rollout status", channel="#ai-rollouts").acked
+    assert with_http_app.act_as("gil").type_command("/rollout status", channel="#ai-rollouts").acked
     with pytest.raises(PermissionError, match="@gil is not in #leadership"):
-        with_http_app.person("gil").command("/rollout status", channel="#leadership")
+        with_http_app.act_as("gil").type_command("/rollout status", channel="#leadership")
 
 
 def test_an_undeclared_command_is_not_sent(with_http_app: Sandbox) -> None:
-    assert "not a command here" in with_http_app.person("ana").command("/deploy now").text
+    assert "not a command here" in with_http_app.act_as("ana").type_command("/deploy now").text
     assert with_http_app.deliveries == []

@@ -39,7 +39,7 @@ def test_a_posted_message_has_slacks_shape(client: WebClient, sandbox: Sandbox) 
     assert len(digits) == 6
     assert posted["message"]["blocks"][0]["block_id"]
     assert posted["message"]["bot_id"] == client.auth_test()["bot_id"]
-    assert sandbox.messages("#ai-rollouts")[0].ts == posted["ts"]
+    assert sandbox.list_messages("#ai-rollouts")[0].ts == posted["ts"]
 
 
 def test_timestamps_grow_even_when_the_clock_stands_still(client: WebClient) -> None:
@@ -50,11 +50,11 @@ def test_timestamps_grow_even_when_the_clock_stands_still(client: WebClient) -> 
 def test_an_update_with_text_alone_drops_the_blocks_and_marks_the_edit(client: WebClient, sandbox: Sandbox) -> None:
     ts = client.chat_postMessage(channel=CHANNEL, text="planned", blocks=[SECTION])["ts"]
     client.chat_update(channel=CHANNEL, ts=ts, text="running")
-    (message,) = sandbox.messages("#ai-rollouts")
+    (message,) = sandbox.list_messages("#ai-rollouts")
     assert (message.text, message.blocks) == ("running", ())
     assert message.edited is not None
     client.api_call("chat.update", json={"channel": CHANNEL, "ts": ts, "blocks": [SECTION]})
-    (message,) = sandbox.messages("#ai-rollouts")
+    (message,) = sandbox.list_messages("#ai-rollouts")
     assert message.text == "running"
     assert len(message.blocks) == 1
 
@@ -75,11 +75,11 @@ def test_threads_are_read_with_their_root_and_stay_out_of_the_history(client: We
     read = client.conversations_replies(channel=CHANNEL, ts=root)["messages"]
     assert [m["text"] for m in read] == ["card", "grew to 10 %"]
     assert read[0]["reply_count"] == 1
-    assert [m.text for m in sandbox.ephemerals("ana")] == ["psst"]
+    assert [m.text for m in sandbox.list_ephemerals("ana")] == ["psst"]
 
 
 def test_history_is_paged_newest_first(client: WebClient, sandbox: Sandbox) -> None:
-    sandbox.side.rate_limits.mode = "off"
+    sandbox.slack.rate_limits.mode = "off"
     for n in range(5):
         client.chat_postMessage(channel=CHANNEL, text=str(n))
     first = client.conversations_history(channel=CHANNEL, limit=3)
@@ -138,7 +138,7 @@ def test_the_token_is_checked(sandbox: Sandbox) -> None:
 
 
 def test_only_the_apps_own_messages_can_be_edited(client: WebClient, sandbox: Sandbox) -> None:
-    said = sandbox.person("ana").say("hello")
+    said = sandbox.act_as("ana").say("hello")
     assert refusal(client.chat_update, channel=CHANNEL, ts=said.ts, text="x") == "cant_update_message"
     whispered = client.chat_postEphemeral(channel=CHANNEL, user="U0ANA00001", text="psst")["message_ts"]
     assert refusal(client.chat_update, channel=CHANNEL, ts=whispered, text="x") == "message_not_found"
@@ -147,8 +147,8 @@ def test_only_the_apps_own_messages_can_be_edited(client: WebClient, sandbox: Sa
 def test_a_deleted_message_is_gone(client: WebClient, sandbox: Sandbox) -> None:
     ts = client.chat_postMessage(channel=CHANNEL, text="oops")["ts"]
     client.chat_delete(channel=CHANNEL, ts=ts)
-    assert sandbox.messages("#ai-rollouts") == []
-    assert "(deleted)" in sandbox.transcript()
+    assert sandbox.list_messages("#ai-rollouts") == []
+    assert "(deleted)" in sandbox.render_transcript()
 
 
 def test_broken_rules_are_recorded_with_where_and_why(client: WebClient, sandbox: Sandbox) -> None:
@@ -159,13 +159,13 @@ def test_broken_rules_are_recorded_with_where_and_why(client: WebClient, sandbox
     (violation,) = sandbox.violations
     assert violation.rule == "header.text.max_length"
     assert violation.source.startswith("https://docs.slack.dev/")
-    assert sandbox.messages("#ai-rollouts") == []
+    assert sandbox.list_messages("#ai-rollouts") == []
 
 
 def test_blocks_without_a_text_are_taken_but_noted(client: WebClient, sandbox: Sandbox) -> None:
     client.api_call("chat.postMessage", json={"channel": CHANNEL, "blocks": [SECTION]})
     assert [v.rule for v in sandbox.violations] == ["message.text.recommended"]
-    assert len(sandbox.messages("#ai-rollouts")) == 1
+    assert len(sandbox.list_messages("#ai-rollouts")) == 1
 
 
 def test_too_many_posts_to_a_channel_are_told_to_wait(client: WebClient, sandbox: Sandbox) -> None:
@@ -176,7 +176,7 @@ def test_too_many_posts_to_a_channel_are_told_to_wait(client: WebClient, sandbox
     assert caught.value.response.status_code == 429
     assert caught.value.response.headers["Retry-After"] == "1"
     client.chat_postMessage(channel="#support", text="another channel")
-    sandbox.side.rate_limits.mode = "off"
+    sandbox.slack.rate_limits.mode = "off"
     client.chat_postMessage(channel=CHANNEL, text="unlimited")
 
 
@@ -194,7 +194,7 @@ def test_a_cut_connection_loses_the_answer_and_maybe_the_call(sandbox: Sandbox, 
     sandbox.fail_next("chat.postMessage", kind)
     with pytest.raises(Exception, match=r"IncompleteRead|closed|reset"):
         client.chat_postMessage(channel=CHANNEL, text="did it?")
-    assert bool(sandbox.messages("#ai-rollouts")) is arrives
+    assert bool(sandbox.list_messages("#ai-rollouts")) is arrives
     client.chat_postMessage(channel=CHANNEL, text="next one works")
 
 
@@ -204,7 +204,7 @@ def test_a_call_can_hang_until_the_client_gives_up(sandbox: Sandbox, kind: str, 
     sandbox.fail_next("chat.postMessage", kind)
     with pytest.raises((TimeoutError, URLError)):
         client.chat_postMessage(channel=CHANNEL, text="did it?")
-    assert bool(sandbox.messages("#ai-rollouts")) is arrives
+    assert bool(sandbox.list_messages("#ai-rollouts")) is arrives
 
 
 def test_planned_errors_hit_the_named_method_only(client: WebClient, sandbox: Sandbox) -> None:
@@ -226,7 +226,7 @@ def test_files_are_uploaded_in_three_steps(client: WebClient, sandbox: Sandbox) 
         channel=CHANNEL, content=content, filename="chart.png", initial_comment="Pass rate", thread_ts=root
     )
     file_id = uploaded["files"][0]["id"]
-    (shared,) = sandbox.thread(sandbox.messages("#ai-rollouts")[0])
+    (shared,) = sandbox.list_replies(sandbox.list_messages("#ai-rollouts")[0])
     assert (shared.text, shared.files) == ("Pass rate", (file_id,))
     image = {"type": "image", "slack_file": {"id": file_id}, "alt_text": "pass rate"}
     client.chat_postMessage(channel=CHANNEL, text="chart", blocks=[image])
@@ -236,7 +236,7 @@ def test_files_are_uploaded_in_three_steps(client: WebClient, sandbox: Sandbox) 
 
 
 def test_a_response_url_takes_five_posts(sandbox: Sandbox) -> None:
-    address = sandbox.side.url + "/response/" + sandbox.person("ana").response_urls.issue("U0ANA00001", CHANNEL)
+    address = sandbox.slack.url + "/response/" + sandbox.act_as("ana").response_urls.issue("U0ANA00001", CHANNEL)
     webhook = WebhookClient(address)
     answers = [webhook.send(text=str(n)) for n in range(6)]
     assert [a.status_code for a in answers] == [200] * 5 + [404]
@@ -248,8 +248,8 @@ def test_a_response_url_and_a_trigger_grow_too_old() -> None:
     seconds = [1000.0]
     with Sandbox.start(monotonic=lambda: seconds[0]) as sandbox:
         client = WebClient(token=sandbox.bot_token, base_url=sandbox.api_url)
-        trigger = sandbox.side.triggers.issue("U0ANA00001")
-        address = sandbox.side.url + "/response/" + sandbox.person("ana").response_urls.issue("U0ANA00001", CHANNEL)
+        trigger = sandbox.slack.triggers.issue("U0ANA00001")
+        address = sandbox.slack.url + "/response/" + sandbox.act_as("ana").response_urls.issue("U0ANA00001", CHANNEL)
         seconds[0] += 3.5
         assert refusal(client.views_open, trigger_id=trigger, view={"type": "modal"}) == "expired_trigger_id"
         seconds[0] += 1800
@@ -258,16 +258,16 @@ def test_a_response_url_and_a_trigger_grow_too_old() -> None:
 
 def test_views_are_opened_once_updated_by_hash_and_published(client: WebClient, sandbox: Sandbox) -> None:
     view = {"type": "modal", "title": {"type": "plain_text", "text": "Loading"}, "blocks": [SECTION]}
-    trigger = sandbox.side.triggers.issue("U0LEE00001")
+    trigger = sandbox.slack.triggers.issue("U0LEE00001")
     opened = client.views_open(trigger_id=trigger, view=view)["view"]
     assert refusal(client.views_open, trigger_id=trigger, view=view) == "exchanged_trigger_id"
     client.views_update(view_id=opened["id"], hash=opened["hash"], view={**view, "callback_id": "second"})
     assert refusal(client.views_update, view_id=opened["id"], hash=opened["hash"], view=view) == "hash_conflict"
-    shown = sandbox.modal("lee")
+    shown = sandbox.top_modal("lee")
     assert shown is not None
     assert shown.body["callback_id"] == "second"
     client.views_publish(user_id="U0LEE00001", view={"type": "home", "blocks": [SECTION]})
-    home = sandbox.home("lee")
+    home = sandbox.home_tab("lee")
     assert home is not None
     assert home.body["blocks"][0]["text"]["text"] == "*Fine* so far"
 
@@ -280,4 +280,4 @@ def test_arguments_arrive_as_form_or_as_json(sandbox: Sandbox) -> None:
         headers = {"authorization": f"Bearer {sandbox.bot_token}", "content-type": kind}
         with urlopen(Request(f"{sandbox.api_url}chat.postMessage", body.encode(), headers)) as answer:
             assert json.load(answer)["ok"]
-    assert [m.text for m in sandbox.messages("#ai-rollouts")] == ["as json", "as form"]
+    assert [m.text for m in sandbox.list_messages("#ai-rollouts")] == ["as json", "as form"]

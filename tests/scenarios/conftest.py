@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from core.service import Service
+from core.service import RolloutService
 from core.store.database.connections import Database, connect
 from tests.rehearsal import EXAMPLES, Rehearsal
 
@@ -14,7 +14,7 @@ from tests.rehearsal import EXAMPLES, Rehearsal
 def begun(database: Database, scenario: str, seed: int = 1, rollout_file: str = "") -> Rehearsal:
     """The first-rollout example under a scenario."""
     text = rollout_file or (EXAMPLES / "first-rollout.yaml").read_text()
-    return Rehearsal(Service(database), scenario, seed).begin(text)
+    return Rehearsal(RolloutService(database), scenario, seed).begin(text)
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def story(played: Callable[[str, int], Path], tmp_path: Path) -> Iterator[Callab
     def tell(scenario: str, minutes: int) -> Rehearsal:
         copy = shutil.copy(played(scenario, minutes), tmp_path / "story.db")
         opened.append(connect(f"sqlite:///{copy}"))
-        return Rehearsal(Service(opened[-1]), scenario, seed=1)
+        return Rehearsal(RolloutService(opened[-1]), scenario, seed=1)
 
     yield tell
     for database in opened:

@@ -10,16 +10,16 @@ from tests.rehearsal import SURFACE, Rehearsal
 
 def test_levels_and_pace_are_those_of_the_last_rollout(rehearse: Callable[..., Rehearsal]) -> None:
     rehearsal = rehearse("healthy")
-    world = rehearsal.service.world()
-    before = background.known(rehearsal.service, world.surfaces[SURFACE], world, rehearsal.at)
+    world = rehearsal.service.load_world()
+    before = background.load_known_traffic(rehearsal.service, world.surfaces[SURFACE], world, rehearsal.at)
     assert before.measured == ""
     rehearsal.play(minutes=3)
-    world = rehearsal.service.world()
-    known = background.known(rehearsal.service, world.surfaces[SURFACE], world, rehearsal.at)
+    world = rehearsal.service.load_world()
+    known = background.load_known_traffic(rehearsal.service, world.surfaces[SURFACE], world, rehearsal.at)
     assert known.levels_from == "as measured in R-1"
-    assert known.level("eval_pass_rate").level == pytest.approx(0.92, abs=0.03)
-    assert known.level("eval_pass_rate").share == pytest.approx(0.25, abs=0.04)  # as the simulated judge checks
-    assert known.level("cost_per_request").level == pytest.approx(0.0139 * 1.133, rel=0.1)  # exp(.5^2 / 2)
-    assert known.level("cost_per_request").spread == pytest.approx(0.5, abs=0.12)
-    assert known.level("latency_p95").level == pytest.approx(1240 * 2.097, rel=0.12)  # exp(1.645 * .45)
+    assert known.level_of("eval_pass_rate").level == pytest.approx(0.92, abs=0.03)
+    assert known.level_of("eval_pass_rate").share == pytest.approx(0.25, abs=0.04)  # as the simulated judge checks
+    assert known.level_of("cost_per_request").level == pytest.approx(0.0139 * 1.133, rel=0.1)  # exp(.5^2 / 2)
+    assert known.level_of("cost_per_request").spread == pytest.approx(0.5, abs=0.12)
+    assert known.level_of("latency_p95").level == pytest.approx(1240 * 2.097, rel=0.12)  # exp(1.645 * .45)
     assert known.daily_requests == 2_880_000

@@ -18,7 +18,7 @@ def deep(story):
 
 def altered(story, number, change):
     """Rewrite one look's text."""
-    with story.service.database.plain_writing() as connection:
+    with story.service.database.writing_outside_log() as connection:
         text = zlib.decompress(connection.execute(select(look.c.look).where(look.c.number == number)).scalar_one())
         changed = change(json.loads(text))
         assert changed is not None
@@ -66,14 +66,14 @@ def test_a_question_that_was_altered_is_found(refused):
 
 
 def test_looks_that_are_missing_are_found(refused):
-    with refused.service.database.plain_writing() as connection:
+    with refused.service.database.writing_outside_log() as connection:
         connection.execute(look.delete().where(look.c.number == 3))
     assert any("missing, from 3 on" in one.what for one in deep(refused).mismatches)
 
 
 def test_a_state_that_the_next_look_would_go_on_from_is_checked(refused):
     last = refused.rollout.evidence.last_look
-    with refused.service.database.plain_writing() as connection:
+    with refused.service.database.writing_outside_log() as connection:
         kept = json.loads(
             zlib.decompress(connection.execute(select(look.c.state).where(look.c.number == last)).scalar_one())
         )
@@ -100,14 +100,14 @@ def test_a_look_that_cannot_be_read_is_named(refused, change):
 
 
 def test_bytes_that_are_no_text_at_all_are_named(refused):
-    with refused.service.database.plain_writing() as connection:
+    with refused.service.database.writing_outside_log() as connection:
         connection.execute(update(look).where(look.c.number == 4).values(look=b"\x00\x01"))
     assert [(one.look, "damaged" in one.what) for one in deep(refused).mismatches][-1] == (4, True)
 
 
 def test_another_engine_is_said_and_not_guessed(refused):
     def older(seen):
-        return {**seen, "engine": record.ENGINE - 1}
+        return {**seen, "engine": record.ENGINE_VERSION - 1}
 
     altered(refused, 1, older)
     report = deep(refused)

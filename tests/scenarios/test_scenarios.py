@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from core.rollout.events import EvidenceRecorded, TailsFrozen
-from core.rollout.model import State
+from core.rollout.model import RolloutState
 
 HARMS = {
     "quality-drop": "eval_pass_rate",
@@ -21,11 +21,11 @@ HARMS = {
 @pytest.mark.parametrize(("scenario", "metric"), HARMS.items())
 def test_harm_is_rolled_back_and_names_what_fired(story, scenario, metric):
     told = story(scenario, 20)
-    assert told.rollout.state is State.ROLLED_BACK
+    assert told.rollout.state is RolloutState.ROLLED_BACK
     fired = told.rollout.rollback.findings[0].metric
     assert fired == metric
     assert told.rollout.rollback.version == "v42"
-    assert told.service.world().surfaces["support-assistant"].live == "v42"
+    assert told.service.load_world().surfaces["support-assistant"].live == "v42"
 
 
 def test_harm_in_one_language_that_the_total_hides_is_rolled_back_and_named(story):
@@ -36,7 +36,7 @@ def test_harm_in_one_language_that_the_total_hides_is_rolled_back_and_named(stor
 
 def test_large_costs_are_cut_at_a_value_that_the_log_holds(rehearse):
     story = rehearse("healthy").play(minutes=3)
-    frozen = [r.event for r in story.service.history("R-1") if isinstance(r.event, TailsFrozen)]
+    frozen = [r.event for r in story.service.load_history("R-1") if isinstance(r.event, TailsFrozen)]
     assert sum(("cost_per_request" in one.caps) for one in frozen) == 1
     assert 0.02 < story.rollout.caps["cost_per_request"] < 0.1
 
@@ -50,12 +50,14 @@ def test_refusals_are_found_within_minutes_of_five_percent(story):
 
 def test_a_healthy_change_reaches_everyone_without_a_human(story):
     told = story("healthy", 40)
-    assert told.rollout.state is State.DONE
-    assert told.service.world().surfaces["support-assistant"].live == "v43"
+    assert told.rollout.state is RolloutState.DONE
+    assert told.service.load_world().surfaces["support-assistant"].live == "v43"
 
 
 def test_every_evidence_event_follows_from_the_one_before(story):
-    evidence = [r.event for r in story("healthy", 40).service.history("R-1") if isinstance(r.event, EvidenceRecorded)]
+    evidence = [
+        r.event for r in story("healthy", 40).service.load_history("R-1") if isinstance(r.event, EvidenceRecorded)
+    ]
     assert len(evidence) > 1
     for earlier, later in itertools.pairwise(evidence):
         assert later.state_before == earlier.state_after

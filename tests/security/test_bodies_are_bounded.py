@@ -8,11 +8,11 @@ import httpx
 import pytest
 
 from bot.http.middleware import bodies
-from bot.http.middleware.auth import LOCAL, Denied
-from bot.http.middleware.rate_limits import Rates
-from core.files.read_file import read
-from core.files.syntax.problems import Unreadable
-from core.rollout.model import State
+from bot.http.middleware.auth import LOCAL_CALLER, AccessDenied
+from bot.http.middleware.rate_limits import RateLimiter
+from core.files.read_file import parse_file
+from core.files.syntax.problems import UnreadableFile
+from core.rollout.model import RolloutState
 
 COMMANDS = "/api/v1/rollouts/R-1/commands"
 ROUTES = (COMMANDS, "/api/v1/files", "/api/v1/observations", "/ofrep/v1/evaluate/flags", "/ofrep/v1/evaluate/flags/x")
@@ -51,35 +51,38 @@ BOMBS = {
 def test_json_bombs_are_refused_and_nothing_falls(running: Any, serve: Any, canary: Any, path: str, what: str) -> None:
     client = serve(running)
     canary(running)
-    before = running.service.world().position
+    before = running.service.load_world().position
     answer = client.post(path, content=NESTED[what], headers={"content-type": "application/json"})
     assert answer.status_code < 500, answer.text[:200]
-    assert running.service.world().position == before or running.service.world().rollouts["R-1"].state is State.PAUSED
+    assert (
+        running.service.load_world().position == before
+        or running.service.load_world().rollouts["R-1"].state is RolloutState.PAUSED
+    )
     assert client.get("/healthz").status_code == 200
 
 
 @pytest.mark.parametrize("what", BOMBS)
 def test_files_that_unfold_or_lie_are_refused_however_they_come(running: Any, serve: Any, what: str) -> None:
-    with pytest.raises(Unreadable):
-        read(BOMBS[what], "file.yaml")  # as the command line does
+    with pytest.raises(UnreadableFile):
+        parse_file(BOMBS[what], "file.yaml")  # as the command line does
     client = serve(running)
-    before = running.service.world().position
+    before = running.service.load_world().position
     for sent in ({"content": BOMBS[what]}, {"files": {"file": ("rollout.yaml", BOMBS[what].encode())}}):
         answer = client.post("/api/v1/files", **sent)
         assert (answer.status_code, answer.json()["code"]) == (422, "unreadable")
-    assert running.service.world().position == before
+    assert running.service.load_world().position == before
 
 
 @pytest.mark.parametrize("path", [*ROUTES, "/metrics", "/nowhere", "/"])
 def test_a_large_body_is_refused_on_every_route(running: Any, serve: Any, path: str) -> None:
-    assert serve(running).post(path, content=b"x" * 2 * bodies.LIMIT).status_code in {413, 405, 404}
+    assert serve(running).post(path, content=b"x" * 2 * bodies.BODY_LIMIT).status_code in {413, 405, 404}
     assert serve(running).post(path, content=chunks()).status_code in {413, 405, 404}
 
 
 def chunks() -> Any:
     """No length is told beforehand."""
     for _ in range(32):
-        yield b"x" * (bodies.LIMIT // 16)
+        yield b"x" * (bodies.BODY_LIMIT // 16)
 
 
 def test_a_body_that_takes_too_long_is_not_waited_for() -> None:
@@ -87,8 +90,8 @@ def test_a_body_that_takes_too_long_is_not_waited_for() -> None:
         await asyncio.Event().wait()
         return {}
 
-    with pytest.raises(bodies.TooSlow):
-        asyncio.run(bodies.read({"headers": []}, never, within=0.01))
+    with pytest.raises(bodies.BodyTooSlow):
+        asyncio.run(bodies.read_body({"headers": []}, never, seconds=0.01))
 
 
 def test_its_sender_is_told_so() -> None:
@@ -96,31 +99,31 @@ def test_its_sender_is_told_so() -> None:
         raise AssertionError("it was called with half a body")
 
     async def slow(_: object, __: object, limit: int = 0) -> bytes:
-        raise bodies.TooSlow(30)
+        raise bodies.BodyTooSlow(30)
 
     async def asked() -> httpx.Response:
-        app = bodies.Limited(inner, lambda _: None, {})
+        app = bodies.BodyLimiter(inner, lambda _: None, {})
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://x") as client:
             return await client.post("/", content=b"x")
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(bodies, "read", slow)
+        patched.setattr(bodies, "read_body", slow)
         answer = asyncio.run(asked())
     assert (answer.status_code, answer.json()["code"]) == (408, "too_slow")
 
 
 def test_a_token_that_changes_too_much_is_slowed_down_and_others_are_not() -> None:
     clock = [0.0]
-    rates = Rates(a_second=2, burst=3, monotonic=lambda: clock[0])
-    other = type(LOCAL)(roles=LOCAL.roles, key="other", actor=LOCAL.actor)
+    rates = RateLimiter(per_second=2, burst=3, monotonic=lambda: clock[0])
+    other = type(LOCAL_CALLER)(roles=LOCAL_CALLER.roles, key="other", actor=LOCAL_CALLER.actor)
     for _ in range(3):
-        rates.take(LOCAL)
-    with pytest.raises(Denied) as denied:
-        rates.take(LOCAL)
+        rates.count_request(LOCAL_CALLER)
+    with pytest.raises(AccessDenied) as denied:
+        rates.count_request(LOCAL_CALLER)
     assert (denied.value.status, denied.value.retry_after) == (429, 1)
-    rates.take(other)
+    rates.count_request(other)
     clock[0] = 0.5
-    rates.take(LOCAL)
+    rates.count_request(LOCAL_CALLER)
 
 
 def test_over_http_it_is_429_and_the_way_back_stays_open(running: Any, serve: Any, canary: Any) -> None:
@@ -129,11 +132,11 @@ def test_over_http_it_is_429_and_the_way_back_stays_open(running: Any, serve: An
     body = json.dumps({"command": "feels_off"})
     kind = {"content-type": "application/json"}
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Rates.__init__, "__defaults__", (0.0, 2.0, lambda: 0.0))
+        patched.setattr(RateLimiter.__init__, "__defaults__", (0.0, 2.0, lambda: 0.0))
         client = serve(running)
         answers = [client.post(COMMANDS, content=body, headers=kind) for _ in range(3)]
         assert answers[-1].status_code == 429
         assert answers[-1].headers["retry-after"] == "1"
         assert answers[-1].json()["code"] == "too_fast"
         assert client.post(COMMANDS, json={"command": "rollback"}).status_code == 200
-    assert running.service.world().rollouts["R-1"].state is State.ROLLED_BACK
+    assert running.service.load_world().rollouts["R-1"].state is RolloutState.ROLLED_BACK

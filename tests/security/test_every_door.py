@@ -10,7 +10,7 @@ import pytest
 
 from bot.cli import session
 from bot.commands import execution, grammar
-from bot.commands.request import Asked
+from bot.commands.request import CommandContext
 from bot.sandbox.workspace import people
 from core.rollout.commands import RecordPosted
 from tests.security.conftest import TEAM, command
@@ -81,7 +81,7 @@ def staffed(office: Any) -> Any:
 
 
 def _id(office: Any, handle: str) -> str:
-    return str(office.sandbox.workspace.person(handle).id)
+    return str(office.sandbox.workspace.find_person(handle).id)
 
 
 def _through(office: Any, door: Any, way: str, handle: str, line: str) -> str:
@@ -89,18 +89,22 @@ def _through(office: Any, door: Any, way: str, handle: str, line: str) -> str:
     number = next(office.ids)
     if way == "command":
         return str(door.signed(command(line, user_id=_id(office, handle), trigger_id=f"7.{number}")).text)
-    seen = len(office.sandbox.ephemerals(handle))
+    seen = len(office.sandbox.list_ephemerals(handle))
     if way == "mention":
         inner = {"type": "app_mention", "user": _id(office, handle), "channel": "C0AIROLL01", "ts": "1.2"}
         inner["text"] = f"<@U0RAMPART1> {line}"
         event = {"type": "event_callback", "team_id": TEAM, "event_id": f"Ev{number}", "event": inner}
         assert door.signed(json.dumps(event), content_type="application/json").status_code == 200
     else:
-        block = {"type": "actions", "elements": [execution.buttons.run("go", line)]}
+        block = {"type": "actions", "elements": [execution.buttons.run_command("go", line)]}
         office.client.chat_postMessage(channel="#ai-rollouts", text="go", blocks=[block])
-        message = office.sandbox.messages("#ai-rollouts")[-1]
-        assert replace(office.person("ana"), person=office.sandbox.workspace.person(handle)).click(message, "go").acked
-    return str(office.shown(office.sandbox.wait_for(lambda: office.sandbox.ephemerals(handle)[seen:])[0]))
+        message = office.sandbox.list_messages("#ai-rollouts")[-1]
+        assert (
+            replace(office.person("ana"), person=office.sandbox.workspace.find_person(handle))
+            .click(message, "go")
+            .acked
+        )
+    return str(office.shown(office.sandbox.wait_for(lambda: office.sandbox.list_ephemerals(handle)[seen:])[0]))
 
 
 @pytest.mark.parametrize("way", ["command", "mention", "button"])
@@ -126,14 +130,14 @@ def test_nobody_of_another_workspace_is_heard(staffed: Any, door: Any) -> None:
 
 def test_the_command_line_may_do_everything_but_approve(staffed: Any) -> None:
     for verb in dict.fromkeys(verb for verb, *_ in ROWS):
-        asked = Asked(
+        asked = CommandContext(
             service=staffed.service,
-            by=session.somebody(),
+            by=session.current_user(),
             at=staffed.at,
             command_id=f"cli-{next(staffed.ids)}",
             source="cli",
         )
-        answer = execution.answer(grammar.parse(LINES.get(verb, f"{verb} R-1")), asked)
+        answer = execution.execute(grammar.parse(LINES.get(verb, f"{verb} R-1")), asked)
         assert bool(FORBIDDEN.search(str(answer))) is (verb in {"approve", "reject"}), (verb, answer.text)
 
 

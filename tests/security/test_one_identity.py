@@ -8,7 +8,7 @@ import pytest
 
 from bot.sandbox.workspace import people
 from core.rollout.events import Approved
-from core.rollout.model import State
+from core.rollout.model import RolloutState
 from tests.security.conftest import TEAM, command
 
 ORGANISATION = "E0ACME0001"
@@ -29,7 +29,7 @@ def _mention(text: str, user: str = "U0ANA00001", channel: str = "C0AIROLL01", *
 
 
 def _told(office, who: str, part: str) -> None:
-    office.sandbox.wait_for(lambda: any(part in office.shown(m) for m in office.sandbox.ephemerals(who)))
+    office.sandbox.wait_for(lambda: any(part in office.shown(m) for m in office.sandbox.list_ephemerals(who)))
 
 
 def _sent(door, body: str) -> int:
@@ -39,16 +39,16 @@ def _sent(door, body: str) -> int:
 def test_one_person_in_two_workspaces_of_an_organisation_approves_once(office, door, monkeypatch):
     office.apply(office.files["surface"])
     office.apply(office.files["rollout"].replace("risk: standard", "risk: standard\napprovals: {required: 2}"))
-    in_organisation = replace(office.directory._home(), enterprise=ORGANISATION, everywhere=True)
+    in_organisation = replace(office.directory._get_workspace(), enterprise=ORGANISATION, org_wide=True)
     monkeypatch.setattr(office.directory, "_workspace", in_organisation)
     for number, team in enumerate((TEAM, "T0SECOND01")):
         body = command(
             "approve R-1", user_id="U0LEE00001", team_id=team, enterprise_id=ORGANISATION, trigger_id=f"1.{number}"
         )
         assert door.signed(body).status_code == 200
-    given = [r.event for r in office.service.history("R-1") if isinstance(r.event, Approved)]
+    given = [r.event for r in office.service.load_history("R-1") if isinstance(r.event, Approved)]
     assert [a.by for a in given] == [f"slack:{ORGANISATION}/U0LEE00001"]
-    assert office.rollout.approvals_left == 1
+    assert office.rollout.missing_approvals == 1
 
 
 def test_a_role_may_name_its_channels_by_id(office):
@@ -71,9 +71,9 @@ def test_a_mention_elsewhere_does_not_go_round_the_channels_of_a_role(office, do
     _sent(door, _mention("<@U0RAMPART1> start R-1", channel=channel))
     if channel == "C0SUPPORT1":
         _told(office, "ana", "go to #ai-rollouts")
-    assert office.rollout.state is State.PLANNED
+    assert office.rollout.state is RolloutState.PLANNED
     _sent(door, _mention("<@U0RAMPART1> start R-1", channel="C0AIROLL01"))
-    office.sandbox.wait_for(lambda: office.rollout.state is State.RUNNING)
+    office.sandbox.wait_for(lambda: office.rollout.state is RolloutState.RUNNING)
 
 
 def test_a_reason_from_a_modal_comes_from_the_channel_in_which_it_was_opened(office):
@@ -83,9 +83,9 @@ def test_a_reason_from_a_modal_comes_from_the_channel_in_which_it_was_opened(off
         office.click(who, office.card(), "Feels off")
     office.deliver()
     office.person("ana").click(office.card(), "Resume")
-    modal = office.sandbox.wait_for(lambda: office.sandbox.modal("ana"))
+    modal = office.sandbox.wait_for(lambda: office.sandbox.top_modal("ana"))
     office.person("ana").submit(modal, {"reason": "read ten of them, all fine"})
-    assert office.rollout.state is State.RUNNING
+    assert office.rollout.state is RolloutState.RUNNING
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_what_a_workflow_or_a_bot_says_changes_nothing_and_breaks_nothing(office
     assert _sent(door, _mention("<@U0RAMPART1> rollback R-1", inner=inner)) == 200
     assert _sent(door, _mention("<@U0RAMPART1> status R-1")) == 200
     _told(office, "ana", "R-1 support-tone")
-    assert office.rollout.state is State.RUNNING
+    assert office.rollout.state is RolloutState.RUNNING
     assert "Traceback" not in "".join(capsys.readouterr())
 
 
@@ -121,14 +121,14 @@ def test_what_a_workflow_or_a_bot_says_changes_nothing_and_breaks_nothing(office
 def test_a_mention_goes_back_wherever_the_app_is_named(office, door, text):
     office.start()
     _sent(door, _mention(text, user="U0SAM00001"))
-    office.sandbox.wait_for(lambda: office.rollout.state is State.ROLLED_BACK)
+    office.sandbox.wait_for(lambda: office.rollout.state is RolloutState.ROLLED_BACK)
 
 
 def test_a_question_in_a_mention_is_asked_back(office, door):
     office.start()
     _sent(door, _mention("<@U0RAMPART1> how do I roll back?", user="U0SAM00001"))
     _told(office, "sam", "Do you want to roll back?")
-    assert office.rollout.state is State.RUNNING
+    assert office.rollout.state is RolloutState.RUNNING
 
 
 def test_in_a_channel_that_a_partner_made_our_people_go_back_and_theirs_look(office, door):
@@ -142,9 +142,9 @@ def test_in_a_channel_that_a_partner_made_our_people_go_back_and_theirs_look(off
     _told(office, "xenia", "Guests can't change traffic")
     _sent(door, _mention("<@U0RAMPART1> status R-1", user=xenia.id, **shared))
     _told(office, "xenia", "R-1 support-tone")
-    assert office.rollout.state is State.RUNNING
+    assert office.rollout.state is RolloutState.RUNNING
     _sent(door, _mention("<@U0RAMPART1> rollback R-1", **shared))
-    office.sandbox.wait_for(lambda: office.rollout.state is State.ROLLED_BACK)
+    office.sandbox.wait_for(lambda: office.rollout.state is RolloutState.ROLLED_BACK)
 
 
 @pytest.mark.parametrize("depth", [1_000, 100_000])

@@ -6,20 +6,20 @@ import time
 import pytest
 
 from core.rollout.events import Paused
-from core.rollout.model import State
+from core.rollout.model import RolloutState
 from tests.security.conftest import TEAM, command
 
 PAUSE = 'pause R-1 "wait a moment"'
 
 
 def events(office, kind):
-    return [r for r in office.service.history("R-1") if isinstance(r.event, kind)]
+    return [r for r in office.service.load_history("R-1") if isinstance(r.event, kind)]
 
 
 def test_a_signed_command_is_carried_out(office, door):
     office.start()
     assert door.signed(command(PAUSE)).status_code == 200
-    assert office.rollout.state is State.PAUSED
+    assert office.rollout.state is RolloutState.PAUSED
 
 
 @pytest.mark.parametrize(
@@ -28,29 +28,29 @@ def test_a_signed_command_is_carried_out(office, door):
 )
 def test_a_wrong_signature_is_refused_whatever_its_form(office, door, signature):
     office.start()
-    before = office.service.world().position
+    before = office.service.load_world().position
     answer = door.knock(command(PAUSE), x_slack_request_timestamp=str(int(time.time())), x_slack_signature=signature)
     assert answer.status_code == 401
-    assert office.service.world().position == before
+    assert office.service.load_world().position == before
 
 
 def test_no_signature_no_time_and_another_body_are_refused(office, door):
     office.start()
-    before = office.service.world().position
+    before = office.service.load_world().position
     assert door.knock(command(PAUSE)).status_code == 401
     assert door.knock(command(PAUSE), x_slack_signature="v0=" + "0" * 64).status_code == 401
     assert door.knock(command(PAUSE), x_slack_request_timestamp=str(int(time.time()))).status_code == 401
     assert door.signed(command(PAUSE), of=command("status")).status_code == 401
     assert door.signed(command(PAUSE) + "&x=1", of=command(PAUSE)).status_code == 401
-    assert office.service.world().position == before
+    assert office.service.load_world().position == before
 
 
 @pytest.mark.parametrize("off_by", [-3600, -301, 360, 3600])
 def test_what_was_signed_more_than_five_minutes_away_is_refused(office, door, off_by):
     office.start()
-    before = office.service.world().position
+    before = office.service.load_world().position
     assert door.signed(command(PAUSE), at=time.time() + off_by).status_code == 401
-    assert office.service.world().position == before
+    assert office.service.load_world().position == before
 
 
 @pytest.mark.parametrize("stamp", ["²", "1e9", "-1", "", "9" * 400, "１２３"])
@@ -80,7 +80,7 @@ def test_three_deliveries_of_one_event_have_one_effect(office, door):
         more = {"x_slack_retry_num": retry, "x_slack_retry_reason": "http_timeout"} if retry else {}
         answer = door.signed(json.dumps(event), **more, content_type="application/json")
         assert answer.status_code == 200
-    office.sandbox.wait_for(lambda: len(office.sandbox.ephemerals("sam")) == 3)
+    office.sandbox.wait_for(lambda: len(office.sandbox.list_ephemerals("sam")) == 3)
     assert len(events(office, Paused)) == 1
 
 
@@ -102,7 +102,7 @@ def test_three_deliveries_of_one_event_have_one_effect(office, door):
 def test_an_answer_goes_to_slack_and_nowhere_else(office, door, address):
     office.start()
     assert door.signed(command(PAUSE, response_url=address)).status_code == 400
-    assert office.rollout.state is State.RUNNING
+    assert office.rollout.state is RolloutState.RUNNING
 
 
 def test_slacks_own_address_and_that_of_its_stand_in_are_answered(office, door):

@@ -29,9 +29,9 @@ def test_without_tokens_no_other_origin_changes_anything(
 ) -> None:
     client = serve(running)
     canary(running)
-    before = running.service.world().position
+    before = running.service.load_world().position
     assert asked(client, path, more, Origin=origin) == 403
-    assert running.service.world().position == before
+    assert running.service.load_world().position == before
 
 
 @pytest.mark.parametrize(
@@ -54,10 +54,10 @@ def test_a_password_that_the_browser_remembers_is_no_leave_for_other_sites(
     client = serve(running, tokens=[("operator", "op-token"), ("admin", "ad-token")])
     canary(running)
     remembered = "Basic " + b64encode(b"me:ad-token").decode()
-    before = running.service.world().position
+    before = running.service.load_world().position
     for path, more in CHANGES:
         assert asked(client, path, more, Authorization=remembered, Origin="https://evil.example") == 403, path
-    assert running.service.world().position == before
+    assert running.service.load_world().position == before
     assert client.get("/r/R-1", headers={"Authorization": remembered}).status_code == 200
     assert asked(client, *CHANGES[0], Authorization="Bearer op-token", Origin="https://tools.example") == 200
 

@@ -7,7 +7,7 @@ import pytest
 from bot.sandbox.workspace import people
 from core import apply_file
 from core.apply_file import UnknownPerson
-from core.files.syntax.problems import Unreadable
+from core.files.syntax.problems import UnreadableFile
 from core.rollout.context import Actor
 from core.rollout.events import Approved
 from core.rollout.refusal import Refused
@@ -36,7 +36,7 @@ def _owned(office, owner: str, **changes: str) -> str:
 
 
 def _approvals(office) -> list[str]:
-    return [r.event.by for r in office.service.history("R-1") if isinstance(r.event, Approved)]
+    return [r.event.by for r in office.service.load_history("R-1") if isinstance(r.event, Approved)]
 
 
 @pytest.fixture
@@ -47,10 +47,10 @@ def declared(office):
 
 @pytest.mark.parametrize("owner", ["@nobody-such", "U0NOBODY01", "@rampart"])
 def test_an_owner_who_is_nobody_is_refused_with_the_line(declared, owner):
-    with pytest.raises(Unreadable, match="nobody in Slack is") as refused:
+    with pytest.raises(UnreadableFile, match="nobody in Slack is") as refused:
         _applied(declared, _owned(declared, owner))
     assert refused.value.problems[0].line == 4
-    assert not declared.service.world().rollouts
+    assert not declared.service.load_world().rollouts
 
 
 def test_while_slack_is_away_what_needs_approvals_is_not_applied(declared):
@@ -68,12 +68,12 @@ def test_the_owner_may_not_approve_however_they_are_called(declared, owner):
     eva_at_her_desk = replace(declared.person("lee"), person=eva)
     channel = declared.sandbox.workspace.channels["C0AIROLL01"]
     declared.sandbox.workspace.channels[channel.id] = replace(channel, members=channel.members | {eva.id})
-    assert "is your own change" in eva_at_her_desk.command("/rollout approve R-1").text
+    assert "is your own change" in eva_at_her_desk.type_command("/rollout approve R-1").text
     assert _approvals(declared) == []
 
 
 def test_whoever_names_a_colleague_as_owner_may_not_approve_what_they_applied(declared):
-    lee = declared.directory.actor("T0SANDBOX1", people.LEE.id, forward=True)
+    lee = declared.directory.resolve_actor("T0SANDBOX1", people.LEE.id, moves_forward=True)
     _applied(declared, _owned(declared, "@mia"), by=lee)
     assert "You wrote or applied R-1" in declared.typed("lee", "approve R-1").text
     assert _approvals(declared) == []
@@ -86,14 +86,14 @@ def test_a_token_of_a_person_is_that_person(declared):
 
 
 def test_whoever_wrote_it_may_not_approve_after_somebody_else_applied_it_again(declared):
-    lee = declared.directory.actor("T0SANDBOX1", people.LEE.id, forward=True)
+    lee = declared.directory.resolve_actor("T0SANDBOX1", people.LEE.id, moves_forward=True)
     _applied(declared, declared.files["rollout"], by=lee)
     _applied(declared, declared.files["rollout"].replace("percent: 5", "percent: 4"), by=BOUND.__class__(id="cli:ci"))
     assert "You wrote or applied R-1" in declared.typed("lee", "approve R-1").text
 
 
 def test_whoever_wrote_the_version_may_not_approve_it_in_another_rollout(declared):
-    lee = declared.directory.actor("T0SANDBOX1", people.LEE.id, forward=True)
+    lee = declared.directory.resolve_actor("T0SANDBOX1", people.LEE.id, moves_forward=True)
     _applied(declared, declared.files["rollout"], by=lee)
     declared.typed("lee", "rollback R-1")
     _applied(declared, declared.files["rollout"].replace("rollout: support-tone", "rollout: second-try"))
@@ -105,7 +105,7 @@ def test_the_owner_may_approve_where_the_file_says_so_and_a_person_applied_it(de
     text = _owned(declared, "@dana", **{"risk: standard": "risk: standard\napprovals: {owner_may_approve: true}"})
     _applied(declared, text)
     assert "token:operator, which is no person" in declared.typed("dana", "approve R-1").text
-    dana = declared.directory.actor("T0SANDBOX1", people.DANA.id, forward=True)
+    dana = declared.directory.resolve_actor("T0SANDBOX1", people.DANA.id, moves_forward=True)
     _applied(declared, text.replace("percent: 5", "percent: 4"), by=dana)
     assert "token:operator, which is no person" not in declared.typed("dana", "status R-1").text
 
@@ -140,7 +140,7 @@ def test_a_file_that_has_begun_says_the_same_whatever_slack_says_of_its_owner_la
 
     def resolve(handle: str) -> str:
         if later == "away":
-            raise UnknownPerson("Slack cannot be asked", passing=True)
+            raise UnknownPerson("Slack cannot be asked", is_temporary=True)
         return "U0NOBODY01"
 
     assert not _applied(declared, text, resolve=resolve).changed

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from bot import doctor
 from bot.app import configure_logging
-from bot.process.redaction import Formatter, Redactor
-from bot.settings import Settings, read, secrets_in
+from bot.process.redaction import RedactingFormatter, SecretRedactor
+from bot.settings import Settings, read_secrets, read_settings
 
 WORDS = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=30)
 TAIL = st.text(alphabet="abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", min_size=12, max_size=40)
@@ -40,7 +40,7 @@ FORMS = (
 @given(form=st.sampled_from(FORMS), tail=TAIL, before=WORDS, after=WORDS)
 def test_what_looks_like_a_secret_is_gone_wherever_it_stands(form: str, tail: str, before: str, after: str) -> None:
     assume(tail not in before + after)
-    assert tail not in Redactor(())(f"{before} {form.format(tail)} {after}")
+    assert tail not in SecretRedactor(())(f"{before} {form.format(tail)} {after}")
 
 
 @given(secret=ANY_SECRET, before=WORDS, after=WORDS)
@@ -53,10 +53,10 @@ def test_what_is_configured_as_secret_is_gone_whatever_it_looks_like(secret: str
 
 def logged(secret: str, message: str) -> tuple[list[str], str]:
     """What structlog (as lines and as JSON) and a library's logger write about it, with a traceback each."""
-    redact = Redactor([secret])
+    redact = SecretRedactor([secret])
     said = []
     for renderer in (structlog.dev.ConsoleRenderer(colors=False), structlog.processors.JSONRenderer()):
-        processors = [structlog.processors.format_exc_info, renderer, redact.last]
+        processors = [structlog.processors.format_exc_info, renderer, redact.redact_log_line]
         written: list[str] = []
 
         class Kept:
@@ -68,7 +68,7 @@ def logged(secret: str, message: str) -> tuple[list[str], str]:
         said += written
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(Formatter(redact))
+    handler.setFormatter(RedactingFormatter(redact))
     library = logging.Logger("slack_sdk")
     library.addHandler(handler)
     library.error("failed: %s", message, exc_info=ValueError(message))
@@ -77,7 +77,7 @@ def logged(secret: str, message: str) -> tuple[list[str], str]:
 
 @given(text=st.text(alphabet="abcdefghijklmnopqrstuvwxyz .,:", max_size=80))
 def test_ordinary_words_stay(text: str) -> None:
-    assert Redactor(["a-long-secret"])(text) == text
+    assert SecretRedactor(["a-long-secret"])(text) == text
 
 
 SECRETS = {
@@ -94,7 +94,7 @@ def test_every_configured_secret_is_known_also_where_it_comes_from_a_file(tmp_pa
     file = tmp_path / "token"
     file.write_text("xoxb-1-from-a-file\n")
     environ = {**SECRETS, "SLACK_BOT_TOKEN": "", "SLACK_BOT_TOKEN_FILE": str(file)}
-    for known in (read(environ).secrets, secrets_in(environ)):
+    for known in (read_settings(environ).secrets, read_secrets(environ)):
         assert {"xoxb-1-from-a-file", "verysecretoperator", "verysecretflags", "verysecretpassword"} <= set(known)
         assert SECRETS["UNLEASH_TOKEN"] in known
 
@@ -105,8 +105,8 @@ def test_the_programs_own_logging_is_wired_to_it(log_format: str) -> None:
     program = """
 import logging, os, threading, structlog
 from bot.app import configure_logging
-from bot.settings import read
-configure_logging(read(os.environ))
+from bot.settings import read_settings
+configure_logging(read_settings(os.environ))
 secret = os.environ["SLACK_SIGNING_SECRET"]
 structlog.get_logger().error("ours", why=secret)
 for name in ("uvicorn.error", "slack_sdk", "sqlalchemy.pool", "psycopg"):
@@ -134,9 +134,9 @@ def test_the_command_line_says_what_is_wrong_and_no_secret(arguments: list[str])
 
 
 def test_the_doctor_shows_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = doctor.Finding(what="slack", ok=False, text="auth.test says verysecretbot, xoxb-9-abcdef")
-    monkeypatch.setattr(doctor, "_findings", lambda *_: iter([told]))
-    (found,) = doctor.examine(Settings(slack_bot_token="verysecretbot"))
+    told = doctor.CheckResult(what="slack", ok=False, text="auth.test says verysecretbot, xoxb-9-abcdef")
+    monkeypatch.setattr(doctor, "_run_checks", lambda *_: iter([told]))
+    (found,) = doctor.examine_installation(Settings(slack_bot_token="verysecretbot"))
     assert found.text == "auth.test says [redacted], xoxb-[redacted]"
 
 

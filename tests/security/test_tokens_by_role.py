@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bot.http.middleware.auth import LOCAL, Door, Role
+from bot.http.middleware.auth import LOCAL_CALLER, TokenAuth, TokenRole
 
 ROLES = ("", "wrong", "flags", "ingest", "operator", "admin")
 EVERYBODY = frozenset(ROLES)
@@ -97,7 +97,7 @@ def test_tokens_are_compared_as_digests_in_constant_time(monkeypatch: pytest.Mon
     """Each known one is compared, whether or not an earlier one matched, and never the token itself."""
     compared: list[tuple[bytes, bytes]] = []
     monkeypatch.setattr("bot.http.middleware.auth.hmac.compare_digest", lambda a, b: compared.append((a, b)) or a == b)
-    door = Door(TOKENS)
-    assert door.admit([(b"authorization", b"Bearer the-flags-token")], Role.FLAGS) is not LOCAL
+    door = TokenAuth(TOKENS)
+    assert door.authorize([(b"authorization", b"Bearer the-flags-token")], TokenRole.FLAGS) is not LOCAL_CALLER
     assert len(compared) == len(TOKENS)
     assert all(len(a) == len(b) == 32 for a, b in compared)

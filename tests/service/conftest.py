@@ -9,7 +9,7 @@ import pytest
 from core import apply_file
 from core.rollout import commands as c
 from core.rollout.context import Actor
-from core.service import Outcome, Request, Service
+from core.service import CommandOutcome, CommandRequest, RolloutService
 from core.store.database.connections import Database
 
 SURFACE = """\
@@ -59,12 +59,12 @@ LEE = Actor(id="slack:T1/U3", handle="@lee")
 class Desk:
     """Somebody at work: applies files, gives commands, lets time pass."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: RolloutService) -> None:
         self.service = service
         self.at = MONDAY
         self._ids = count(1)
 
-    def apply(self, text: str, **changes: object) -> apply_file.Applied:
+    def apply(self, text: str, **changes: object) -> apply_file.AppliedFile:
         return apply_file.apply_text(
             self.service,
             text,
@@ -75,9 +75,11 @@ class Desk:
             resolve_handle=lambda handle: {"@dana": "U2"}.get(handle, handle),
         )
 
-    def say(self, command: c.Command, *, by: Actor = LEE, command_id: str = "", rollout: str = "R-1") -> Outcome:
+    def say(self, command: c.Command, *, by: Actor = LEE, command_id: str = "", rollout: str = "R-1") -> CommandOutcome:
         given = command_id or f"command-{next(self._ids)}"
-        return self.service.handle(Request(command=command, command_id=given, by=by, at=self.at, rollout=rollout))
+        return self.service.handle(
+            CommandRequest(command=command, command_id=given, by=by, at=self.at, rollout=rollout)
+        )
 
     def later(self, **span: float) -> "Desk":
         self.at += timedelta(**span)
@@ -87,7 +89,7 @@ class Desk:
         """From a file to the canary, as delivery and people would do it."""
         self.apply(SURFACE)
         self.apply(ROLLOUT)
-        fingerprint = self.service.world().rollouts["R-1"].fingerprint
+        fingerprint = self.service.load_world().rollouts["R-1"].fingerprint
         self.say(c.RecordPosted(key=f"notice:{fingerprint}:support:#support", channel="C2", ts="1.0"))
         self.say(c.Approve())
         self.later(minutes=1).say(c.Start())
@@ -96,13 +98,13 @@ class Desk:
 
 @pytest.fixture
 def desk(database: Database) -> Desk:
-    return Desk(Service(database))
+    return Desk(RolloutService(database))
 
 
 @pytest.fixture
-def second(database: Database) -> Callable[[], Service]:
+def second(database: Database) -> Callable[[], RolloutService]:
     """Another process on the same database, as far as memory goes."""
-    return lambda: Service(database)
+    return lambda: RolloutService(database)
 
 
 @pytest.fixture

@@ -7,28 +7,28 @@ import pytest
 from sqlalchemy import select
 
 from core import replay, watch
-from core.files.syntax.problems import Unreadable
+from core.files.syntax.problems import UnreadableFile
 from core.metrics.observation import Observation
 from core.rollout import commands as c
 from core.rollout import events as e
-from core.rollout.consequences import for_surface
-from core.rollout.model import State
+from core.rollout.consequences import surface_events_for
+from core.rollout.model import RolloutState
 from core.rollout.refusal import Conflict, NotFound, Refused
-from core.service import Service
+from core.service import RolloutService
 from core.store.audit import verify
 from core.store.coordination import outbox
-from core.store.log.event_log import Entry, Origin
+from core.store.log.event_log import EventOrigin, NewEvent
 from core.store.models import outbox as outbox_table
 from core.store.models import rollout_view
 from core.store.observations import looks, windows
-from core.store.transaction import appending
+from core.store.transaction import append_transaction
 
 
 def test_a_file_becomes_a_rollout_with_everything_that_follows(desk, files):
     desk.apply(files["surface"])
     applied = desk.apply(files["rollout"])
     assert (applied.kind, applied.id, applied.changed) == ("rollout", "R-1", True)
-    world = desk.service.world()
+    world = desk.service.load_world()
     assert world.rollouts["R-1"].plan.to_version == "v43"
     assert set(world.surfaces["support-assistant"].versions) == {"v42", "v43"}
     with desk.service.database.reading() as connection:
@@ -41,10 +41,10 @@ def test_a_file_becomes_a_rollout_with_everything_that_follows(desk, files):
 def test_the_same_content_twice_changes_nothing(desk, files):
     desk.apply(files["surface"])
     desk.apply(files["rollout"])
-    before = desk.service.world().position
+    before = desk.service.load_world().position
     assert not desk.apply(files["surface"]).changed
     assert not desk.apply(files["rollout"]).changed
-    assert desk.service.world().position == before
+    assert desk.service.load_world().position == before
 
 
 def test_not_even_when_it_is_live_by_now(desk, files):
@@ -80,10 +80,10 @@ def test_a_refusal_is_remembered_too(desk, files):
 
 def test_two_threads_with_one_command_make_one_set_of_events(desk):
     desk.start()
-    before = desk.service.world().position
+    before = desk.service.load_world().position
     with ThreadPoolExecutor(8) as pool:
         outcomes = list(pool.map(lambda _: desk.say(c.Pause(), command_id="click-1"), range(8)))
-    assert desk.service.world().position == before + 1
+    assert desk.service.load_world().position == before + 1
     assert len({o.positions for o in outcomes}) == 1
     assert sum(not o.repeated for o in outcomes) == 1
 
@@ -91,9 +91,9 @@ def test_two_threads_with_one_command_make_one_set_of_events(desk):
 def test_what_one_process_decides_another_one_knows(desk, second):
     desk.start()
     other = second()
-    assert other.world().rollouts["R-1"].state is State.RUNNING
+    assert other.load_world().rollouts["R-1"].state is RolloutState.RUNNING
     desk.say(c.RollBack())
-    assert other.world().rollouts["R-1"].state is State.ROLLED_BACK
+    assert other.load_world().rollouts["R-1"].state is RolloutState.ROLLED_BACK
 
 
 def test_the_log_and_its_read_models_agree(desk):
@@ -101,7 +101,7 @@ def test_the_log_and_its_read_models_agree(desk):
     with desk.service.database.reading() as connection:
         report = verify.verify(connection)
     assert report.problems == ()
-    assert report.checked == desk.service.world().position
+    assert report.checked == desk.service.load_world().position
 
 
 def test_a_rollback_is_told_to_those_who_were_told_before(desk):
@@ -133,25 +133,27 @@ def test_a_surface_file_does_not_move_what_is_live(desk, files):
 def test_rolling_back_a_finished_rollout_rolls_back_the_one_that_builds_on_it_first(desk, files):
     desk.start()
     completed = e.Completed(version="v43", retired="v42")
-    with appending(desk.service.database, desk.service.folds, "end") as log:  # without waiting for the end of R-1
-        consequences = for_surface(completed, "R-1", desk.at)
-        entries = [Entry(stream="surface:support-assistant", event=x) for x in consequences]
-        entries.insert(0, Entry(stream="rollout:R-1", event=completed))
-        log.append(entries, Origin(command_id="end", actor="system:test", at=desk.at, recorded_at=desk.at))
+    with append_transaction(
+        desk.service.database, desk.service.world_cache, "end"
+    ) as log:  # without waiting for the end of R-1
+        consequences = surface_events_for(completed, "R-1", desk.at)
+        entries = [NewEvent(stream="surface:support-assistant", event=x) for x in consequences]
+        entries.insert(0, NewEvent(stream="rollout:R-1", event=completed))
+        log.append(entries, EventOrigin(command_id="end", actor="system:test", at=desk.at, recorded_at=desk.at))
     second_file = files["rollout"].replace("support-tone", "shorter").replace("@v42", "@v43").replace("9f2c51e0", "aa")
     desk.apply(second_file)
-    fingerprint = desk.service.world().rollouts["R-2"].fingerprint
+    fingerprint = desk.service.load_world().rollouts["R-2"].fingerprint
     desk.say(c.RecordPosted(key=f"notice:{fingerprint}:support:#support", channel="C2", ts="1.0"), rollout="R-2")
     desk.say(c.Approve(), rollout="R-2")
     desk.later(minutes=1).say(c.Start(), rollout="R-2")
     desk.say(c.Pause(), rollout="R-2", command_id="used")
     with pytest.raises(Conflict):
         desk.say(c.RollBack(reason="complaints"), command_id="used")
-    assert desk.service.world().rollouts["R-2"].state is State.PAUSED, "what is refused takes nothing back"
+    assert desk.service.load_world().rollouts["R-2"].state is RolloutState.PAUSED, "what is refused takes nothing back"
     desk.say(c.RollBack(reason="complaints"))
-    world = desk.service.world()
-    assert world.rollouts["R-2"].state is State.ROLLED_BACK
-    assert world.rollouts["R-1"].state is State.ROLLED_BACK
+    world = desk.service.load_world()
+    assert world.rollouts["R-2"].state is RolloutState.ROLLED_BACK
+    assert world.rollouts["R-1"].state is RolloutState.ROLLED_BACK
     assert world.surfaces["support-assistant"].live == "v42"
 
 
@@ -159,7 +161,7 @@ def test_card_edits_wait_for_one_another(desk):
     desk.start().say(c.Pause())
     desk.say(c.Resume())
     with desk.service.database.reading() as connection:
-        waiting = outbox.waiting(connection)
+        waiting = outbox.measure_backlog(connection)
         cards = [r for r in connection.execute(select(outbox_table)).all() if r.idempotency_key.startswith("card:")]
     assert len(cards) == 1, "the card is rendered from the fold when it is sent, so one row is enough"
     assert waiting.pending > 1
@@ -181,7 +183,7 @@ def test_two_files_that_name_the_same_version_cannot_mean_two_contents(desk, fil
     desk.apply(files["surface"])
     desk.apply(named)
     other = named.replace("rollout: support-tone", "rollout: other").replace("9f2c51e0", "0badf00d")
-    with pytest.raises(Unreadable, match=r"v43 is another content already .* The next free name is v44") as caught:
+    with pytest.raises(UnreadableFile, match=r"v43 is another content already .* The next free name is v44") as caught:
         desk.apply(other)
     assert caught.value.problems[0].path == ("change", "to", "version")
     desk.apply(other.replace("version: v43", "version: v44"))
@@ -206,34 +208,34 @@ def seen(unit, number, at):
     """One request, of either arm, declined now and then."""
     declined = Observation(surface="support-assistant", unit=unit, at=at, readings={"refusal_rate": float(number == 7)})
     arm = "canary" if number % 2 else "control"
-    return windows.Placed(rollout="R-1", stage=0, arm=arm, unit=unit, observation=declined)
+    return windows.PlacedObservation(rollout="R-1", stage=0, arm=arm, unit=unit, observation=declined)
 
 
 def test_looks_that_show_nothing_new_are_counted_and_the_record_holds(desk, database):
     desk.start()
     for number in range(9):
         if number == 3:
-            with database.plain_writing() as connection:
-                windows.record(connection, [seen(f"u{i}", i, desk.at) for i in range(50)])
-        watch.tick(desk.service, "R-1", desk.later(seconds=10).at, every=timedelta(seconds=10))
+            with database.writing_outside_log() as connection:
+                windows.add_observations(connection, [seen(f"u{i}", i, desk.at) for i in range(50)])
+        watch.evaluate_rollout(desk.service, "R-1", desk.later(seconds=10).at, every=timedelta(seconds=10))
     with database.reading() as connection:
-        kept = looks.between(connection, "R-1", 1, 99)
-        assert looks.newest(connection, "R-1") == (9, desk.at)
+        kept = looks.load_range(connection, "R-1", 1, 99)
+        assert looks.load_count_and_time(connection, "R-1") == (9, desk.at)
         assert [one.number for one in kept] == [1, 2, 3], "the first, what came in, and the thresholds that it gave"
         report = replay.verify(connection, ["R-1"])
     assert (report.mismatches, report.looks) == ((), 3)
 
 
 def test_nobody_makes_a_rollout_grow_at_which_nobody_looks(desk, database):
-    desk.service = Service(database, blind_after=timedelta(minutes=5))
+    desk.service = RolloutService(database, unwatched_after=timedelta(minutes=5))
     desk.start()
-    watch.tick(desk.service, "R-1", desk.at, every=timedelta(seconds=10))
+    watch.evaluate_rollout(desk.service, "R-1", desk.at, every=timedelta(seconds=10))
     desk.later(minutes=6)
     with pytest.raises(Refused, match="Nobody has looked at R-1 for 6 minutes"):
         desk.say(c.Advance(reason="we are in a hurry"))
-    watch.tick(desk.service, "R-1", desk.at, every=timedelta(seconds=10))
+    watch.evaluate_rollout(desk.service, "R-1", desk.at, every=timedelta(seconds=10))
     with pytest.raises(Refused) as refused:
         desk.say(c.Advance(reason="we are in a hurry"))
     assert "Nobody has looked" not in refused.value.message
     desk.later(hours=1).say(c.RollBack(reason="odd answers"))
-    assert desk.service.world().rollouts["R-1"].state is State.ROLLED_BACK
+    assert desk.service.load_world().rollouts["R-1"].state is RolloutState.ROLLED_BACK

@@ -6,14 +6,16 @@ from datetime import timedelta
 
 import pytest
 
-from core.files.foresight.known_traffic import Known
-from core.judging.model.limits import Kind, Limit, Role, Scale
+from core.files.foresight.known_traffic import KnownTraffic
+from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.metrics.typical import TYPICAL
 from core.rollout.plan import Approvals, Plan, Risk, Stage, StageKind
 from core.simulation.study import Study
 
 HOUR = timedelta(hours=1)
-REFUSALS = Limit(metric="refusal_rate", kind=Kind.RISES_BY, amount=0.01, scale=Scale.POINTS, role=Role.ROLLBACK)
+REFUSALS = Limit(
+    metric="refusal_rate", kind=LimitKind.RISES_BY, amount=0.01, scale=LimitScale.POINTS, role=LimitRole.ROLLBACK
+)
 CANARY = Stage(kind=StageKind.CANARY, name="canary", percent=20, min_hold=6 * HOUR, max_hold=24 * HOUR, min_samples=100)
 EVERYBODY = Stage(kind=StageKind.RAMP, name="ramp 100%", percent=100, min_hold=HOUR)
 PLAN = Plan(
@@ -30,7 +32,7 @@ PLAN = Plan(
     limits=(REFUSALS,),
     notices=(),
 )
-KNOWN = Known(daily_requests=20_000, pace_from="daily_requests", levels=TYPICAL)
+KNOWN = KnownTraffic(daily_requests=20_000, pace_from="daily_requests", levels=TYPICAL)
 
 
 @pytest.fixture
@@ -46,11 +48,11 @@ def canary() -> Callable[..., Stage]:
 
 
 @pytest.fixture
-def known() -> Known:
+def known() -> KnownTraffic:
     return KNOWN
 
 
 @pytest.fixture
-def study(known: Known) -> Callable[..., Study]:
+def study(known: KnownTraffic) -> Callable[..., Study]:
     """A study of the plan with few runs and looks."""
     return lambda **parts: Study(**{"plan": PLAN, "known": known, "harms": (), "runs": 3, "looks": 12, **parts})

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from core.judging.model.limits import Kind, Limit, Role, Scale
-from core.simulation.harm import Harm, of_limits, written
+from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
+from core.simulation.harm import SimulatedHarm, build_harms, parse_harm
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ from core.simulation.harm import Harm, of_limits, written
     ],
 )
 def test_a_change_as_it_is_written(known, text, shift, ratio):
-    harm = written(text, known)
+    harm = parse_harm(text, known)
     assert (harm.metric, harm.shift, harm.ratio) == (
         text.partition("=")[0],
         pytest.approx(shift),
@@ -44,21 +44,21 @@ def test_a_change_as_it_is_written(known, text, shift, ratio):
 )
 def test_what_makes_no_sense_says_what_would(known, text, why):
     with pytest.raises(ValueError, match=why):
-        written(text, known)
+        parse_harm(text, known)
 
 
 def test_each_rollback_limit_is_broken_by_twice_its_amount(known):
-    def limit(metric, kind, amount, scale, role=Role.ROLLBACK, **more):
+    def limit(metric, kind, amount, scale, role=LimitRole.ROLLBACK, **more):
         return Limit(metric=metric, kind=kind, amount=amount, scale=scale, role=role, **more)
 
-    found = of_limits(
+    found = build_harms(
         (
-            limit("eval_pass_rate", Kind.DROPS_BY, 0.02, Scale.POINTS),
-            limit("cost_per_request", Kind.RISES_BY, 0.15, Scale.RELATIVE),
-            limit("latency_p95", Kind.EXCEEDS, 2700, Scale.ABSOLUTE),
-            limit("new_error_category", Kind.RATE_ABOVE, 0.002, Scale.ABSOLUTE),
-            limit("retry_rate", Kind.RISES_BY, 0.01, Scale.POINTS, Role.HOLD),
-            limit("refusal_rate", Kind.RISES_BY, 0.01, Scale.POINTS, dry_run=True),
+            limit("eval_pass_rate", LimitKind.DROPS_BY, 0.02, LimitScale.POINTS),
+            limit("cost_per_request", LimitKind.RISES_BY, 0.15, LimitScale.RELATIVE),
+            limit("latency_p95", LimitKind.EXCEEDS, 2700, LimitScale.ABSOLUTE),
+            limit("new_error_category", LimitKind.RATE_ABOVE, 0.002, LimitScale.ABSOLUTE),
+            limit("retry_rate", LimitKind.RISES_BY, 0.01, LimitScale.POINTS, LimitRole.HOLD),
+            limit("refusal_rate", LimitKind.RISES_BY, 0.01, LimitScale.POINTS, dry_run=True),
         ),
         known,
     )
@@ -71,4 +71,6 @@ def test_each_rollback_limit_is_broken_by_twice_its_amount(known):
 
 
 def test_rates_stay_rates():
-    assert Harm(metric="refusal_rate", text="", shift=0.5).on_rates(np.array([0.2, 0.9])) == pytest.approx([0.7, 1.0])
+    assert SimulatedHarm(metric="refusal_rate", text="", shift=0.5).apply_to_rates(
+        np.array([0.2, 0.9])
+    ) == pytest.approx([0.7, 1.0])

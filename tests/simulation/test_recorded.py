@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from core.judging.model.evidence import CANARY, CATEGORY, CONTROL, REQUESTS, CellKey
+from core.judging.model.evidence import CANARY, CATEGORY_PREFIX, CONTROL, REQUESTS, CellKey
 from core.metrics.observation import Observation
-from core.simulation.harm import Harm
-from core.simulation.recorded import Replay, as_recorded, recording
-from core.simulation.study import Task, carry_out
+from core.simulation.harm import SimulatedHarm
+from core.simulation.recorded import RecordedTraffic, build_recording, known_from_recording
+from core.simulation.study import StudyTask, run_task
 from core.simulation.tally import Tally
 
 START = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
@@ -34,12 +34,12 @@ def observed(units=200, each=5):
 @pytest.fixture
 def replayed(canary):
     def replay(harm=None, seed=1, days=20.0, cuts=()):
-        seen = recording(observed())
-        source = Replay(seen, 1000, cuts, harm, np.random.default_rng(seed))
+        seen = build_recording(observed())
+        source = RecordedTraffic(seen, 1000, cuts, harm, np.random.default_rng(seed))
         tally = Tally(source.population.profiles, {})
-        source.enter(0, canary(percent=50), "concurrent")
+        source.enter_stage(0, canary(percent=50), "concurrent")
         for _ in range(10):
-            source.arrive(tally, days / 10)
+            source.add_arrivals(tally, days / 10)
         return tally.sums
 
     return replay
@@ -51,13 +51,13 @@ def level(sums, arm, metric):
 
 
 def test_what_a_recording_tells(known):
-    seen = recording(observed())
+    seen = build_recording(observed())
     assert (seen.units, seen.rows, seen.categories) == (200, 1000, ("Timeout",))
-    told = as_recorded(known, seen)
+    told = known_from_recording(known, seen)
     assert told.daily_requests == pytest.approx(1000, rel=0.01)
-    assert told.level("refusal_rate").level == pytest.approx(0.15)  # 3 of 5 of a quarter
-    assert told.level("latency_p95").level == pytest.approx(100 + 189, abs=1.5)
-    assert told.level("cost_per_request") == known.level("cost_per_request")
+    assert told.level_of("refusal_rate").level == pytest.approx(0.15)  # 3 of 5 of a quarter
+    assert told.level_of("latency_p95").level == pytest.approx(100 + 189, abs=1.5)
+    assert told.level_of("cost_per_request") == known.level_of("cost_per_request")
 
 
 def test_both_arms_get_the_recorded_version(replayed):
@@ -70,7 +70,7 @@ def test_both_arms_get_the_recorded_version(replayed):
     }
     assert sum(requests.values()) == pytest.approx(20_000, rel=0.05)
     assert sum(sums.first_exposures.values()) == 200
-    assert any(key.metric == CATEGORY + "Timeout" for seed in range(4) for key in replayed(seed=seed).cells)
+    assert any(key.metric == CATEGORY_PREFIX + "Timeout" for seed in range(4) for key in replayed(seed=seed).cells)
 
 
 def test_users_are_drawn_anew_for_each_run(replayed):
@@ -84,10 +84,10 @@ def test_users_are_drawn_anew_for_each_run(replayed):
 
 
 def test_harm_comes_on_top(replayed):
-    refusing = replayed(Harm(metric="refusal_rate", text="", shift=0.3))
+    refusing = replayed(SimulatedHarm(metric="refusal_rate", text="", shift=0.3))
     assert level(refusing, CANARY, "refusal_rate") == pytest.approx(0.45, abs=0.06)
     assert level(refusing, CONTROL, "refusal_rate") == pytest.approx(0.15, abs=0.05)
-    slow = replayed(Harm(metric="latency_p95", text="", ratio=3.0))
+    slow = replayed(SimulatedHarm(metric="latency_p95", text="", ratio=3.0))
     assert level(slow, CANARY, "latency_p95") > 2.5 * level(slow, CONTROL, "latency_p95")
 
 
@@ -97,14 +97,16 @@ def test_segments_are_the_recorded_ones(replayed):
 
 
 def test_a_plan_runs_on_a_recording(study, known):
-    seen = recording(observed(units=400))
+    seen = build_recording(observed(units=400))
     asked = study(
-        recording=seen, known=as_recorded(known, seen), harms=(Harm(metric="refusal_rate", text="", shift=0.5),)
+        recording=seen,
+        known=known_from_recording(known, seen),
+        harms=(SimulatedHarm(metric="refusal_rate", text="", shift=0.5),),
     )
-    assert carry_out(asked, Task(harm=-1, number=0)).rollback is None
-    assert carry_out(asked, Task(harm=0, number=0)).rollback is not None
+    assert run_task(asked, StudyTask(harm=-1, number=0)).rollback is None
+    assert run_task(asked, StudyTask(harm=0, number=0)).rollback is not None
 
 
 def test_one_user_is_no_crowd():
     with pytest.raises(ValueError, match="two units"):
-        recording(observed(units=1))
+        build_recording(observed(units=1))

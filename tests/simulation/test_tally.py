@@ -41,8 +41,8 @@ def test_a_quantile_has_bins_and_counters_in_every_segment(tally):
         s: tally.sums.histograms[CellKey(stage=2, arm=CONTROL, segment=s, metric="latency_p95")]
         for s in ("", "language=en")
     }
-    assert bins[""] == {quantile.bin_of(x): 1 for x in VALUES}
-    assert bins["language=en"] == {quantile.bin_of(10.0): 1}
+    assert bins[""] == {quantile.bin_index(x): 1 for x in VALUES}
+    assert bins["language=en"] == {quantile.bin_index(10.0): 1}
 
 
 def test_users_of_all_profiles_share_buckets(tally):

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from core.judging.model.evidence import CANARY, CONTROL, REQUESTS, CellKey
-from core.metrics.typical import TYPICAL, Level
-from core.simulation.harm import Harm
-from core.simulation.population import COHORT, populate
+from core.metrics.typical import TYPICAL, MetricLevel
+from core.simulation.harm import SimulatedHarm
+from core.simulation.population import COHORT_SHARE, draw_population
 from core.simulation.tally import Tally
-from core.simulation.traffic import Traffic
+from core.simulation.traffic import SyntheticTraffic
 from core.stats import quantile
 from core.stats.clustering import design_effect
 
@@ -23,13 +23,13 @@ def served(known, canary):
 
     def serve(*, days=5.0, harm=None, icc=0.02, seed=1, stage=None, control="concurrent", cuts=(), **pace):
         chance = np.random.default_rng(seed)
-        here = replace(known, **{"levels": {**TYPICAL, "complaint_rate": Level(level=0.01)}, **pace})
-        population = populate(here.daily_requests, cuts, chance)
-        traffic = Traffic(here, METRICS, population, harm, chance, icc)
+        here = replace(known, **{"levels": {**TYPICAL, "complaint_rate": MetricLevel(level=0.01)}, **pace})
+        population = draw_population(here.daily_requests, cuts, chance)
+        traffic = SyntheticTraffic(here, METRICS, population, harm, chance, icc)
         tally = Tally(population.profiles, {"latency_p95": (4000.0,)})
-        traffic.enter(0, stage or canary(), control)
+        traffic.enter_stage(0, stage or canary(), control)
         for _ in range(10):
-            traffic.arrive(tally, days / 10)
+            traffic.add_arrivals(tally, days / 10)
         return tally.sums
 
     return serve
@@ -57,16 +57,16 @@ def test_both_arms_have_the_levels_that_are_known(served, arm):
     assert level(sums, arm, "cost_per_request") == pytest.approx(0.014, rel=0.04)
     assert of(sums, arm, "complaint_rate")[1] == pytest.approx(requests * 0.01, rel=0.2)
     histogram = sums.histograms[CellKey(stage=0, arm=arm, segment="", metric="latency_p95")]
-    assert quantile.quantile(histogram, 0.95) == pytest.approx(2700, rel=0.05)
+    assert quantile.estimate_quantile(histogram, 0.95) == pytest.approx(2700, rel=0.05)
     # above 4,000 ms: z = 1.645 + ln(4000/2700)/0.5 = 2.431, so 0.75 %
     assert level(sums, arm, "latency_p95>4000") == pytest.approx(0.0075, rel=0.25)
 
 
 def test_harm_is_the_canarys_alone(served):
-    sums = served(harm=Harm(metric="refusal_rate", text="", shift=0.06))
+    sums = served(harm=SimulatedHarm(metric="refusal_rate", text="", shift=0.06))
     assert level(sums, CANARY, "refusal_rate") == pytest.approx(0.08, rel=0.1)
     assert level(sums, CONTROL, "refusal_rate") == pytest.approx(0.02, rel=0.15)
-    dear = served(harm=Harm(metric="cost_per_request", text="", ratio=1.5))
+    dear = served(harm=SimulatedHarm(metric="cost_per_request", text="", ratio=1.5))
     assert level(dear, CANARY, "cost_per_request") == pytest.approx(0.021, rel=0.05)
 
 
@@ -74,7 +74,7 @@ def test_places_with_few_users_are_not_dearer(served):
     """Users differ much here, and a place of the canary has a tenth of the users of a place of control."""
     ratios = []
     for seed in range(8):
-        sums = served(icc=0.3, seed=seed, levels={**TYPICAL, "cost_per_request": Level(level=1.0, spread=0.8)})
+        sums = served(icc=0.3, seed=seed, levels={**TYPICAL, "cost_per_request": MetricLevel(level=1.0, spread=0.8)})
         ratios.append(level(sums, CANARY, "cost_per_request") / level(sums, CONTROL, "cost_per_request"))
     assert np.mean(ratios) == pytest.approx(1.0, abs=0.02)
 
@@ -105,16 +105,18 @@ def test_the_arms_of_a_stage_are_those_of_placement(served, canary):
     assert of(matched, CONTROL, REQUESTS)[0] == pytest.approx(of(matched, CANARY, REQUESTS)[0], rel=0.1)
     cohort = served(stage=canary(where={"internal": "true"}, percent=100.0))
     assert not any(key.arm == CONTROL for key in cohort.cells)
-    assert of(cohort, CANARY, REQUESTS)[0] == pytest.approx(100_000 * COHORT, rel=0.3)
+    assert of(cohort, CANARY, REQUESTS)[0] == pytest.approx(100_000 * COHORT_SHARE, rel=0.3)
 
 
 def test_whom_a_cohort_compared_is_compared_no_more(canary):
-    users = populate(20_000, (), np.random.default_rng(1))
-    everybody = users.arms(canary(percent=50.0), "concurrent")
-    others = users.arms(canary(percent=50.0), "concurrent", after_cohort=True)
+    users = draw_population(20_000, (), np.random.default_rng(1))
+    everybody = users.assign_arms(canary(percent=50.0), "concurrent")
+    others = users.assign_arms(canary(percent=50.0), "concurrent", after_cohort=True)
     for all_of_them, left in zip(everybody, others, strict=True):
         assert (left == (all_of_them & ~users.member)).all()
-    assert sum(users.shares(canary(percent=50.0), "concurrent", after_cohort=True)) == pytest.approx(1 - COHORT)
+    assert sum(users.expected_shares(canary(percent=50.0), "concurrent", after_cohort=True)) == pytest.approx(
+        1 - COHORT_SHARE
+    )
 
 
 def test_segments_add_up_to_everybody(served):

@@ -19,14 +19,14 @@ from bot.delivery.messages import deliver_due
 from bot.sandbox.control import Sandbox
 from bot.sandbox.persona import Persona, Reply
 from bot.sandbox.server import ServerThread
-from bot.sandbox.workspace.workspace import Message
-from bot.slack.directory import Directory
+from bot.sandbox.workspace.workspace import SandboxMessage
+from bot.slack.directory import SlackDirectory
 from bot.slack.listeners import build_app
 from core import apply_file
 from core.rollout import commands as c
 from core.rollout.context import ENGINE, Actor
 from core.rollout.model import Rollout
-from core.service import Outcome, Request, Service
+from core.service import CommandOutcome, CommandRequest, RolloutService
 from core.store.database.connections import Database
 from tests.socket_mode import hang_up
 
@@ -78,9 +78,9 @@ class Office:
     """People at work in the sandbox; `at` is the rollouts' clock and moves only when told."""
 
     sandbox: Sandbox
-    service: Service
+    service: RolloutService
     client: WebClient
-    directory: Directory
+    directory: SlackDirectory
     at: datetime = MONDAY
     ids: Iterator[int] = field(default_factory=lambda: count(1))
     surface_file: str = SURFACE
@@ -88,25 +88,25 @@ class Office:
     files: dict[str, str] = field(default_factory=lambda: {"surface": SURFACE, "rollout": ROLLOUT})
 
     def person(self, handle: str) -> Persona:
-        return self.sandbox.person(handle)
+        return self.sandbox.act_as(handle)
 
     def typed(self, handle: str, line: str, channel: str = "#ai-rollouts") -> Reply:
         """What `/rollout <line>` answers."""
-        return self.person(handle).command(f"/rollout {line}".strip(), channel)
+        return self.person(handle).type_command(f"/rollout {line}".strip(), channel)
 
-    def click(self, handle: str, message: Message, what: str) -> str:
+    def click(self, handle: str, message: SandboxMessage, what: str) -> str:
         """Press a button; the answer that only this person sees, as plain text."""
-        seen = len(self.sandbox.ephemerals(handle))
+        seen = len(self.sandbox.list_ephemerals(handle))
         reply = self.person(handle).click(message, what)
         assert reply.acked
-        return self.shown(self.sandbox.wait_for(lambda: self.sandbox.ephemerals(handle)[seen:])[0])
+        return self.shown(self.sandbox.wait_for(lambda: self.sandbox.list_ephemerals(handle)[seen:])[0])
 
-    def whispered(self, handle: str) -> Message:
+    def whispered(self, handle: str) -> SandboxMessage:
         """The newest message that only this person sees."""
-        return self.sandbox.ephemerals(handle)[-1]
+        return self.sandbox.list_ephemerals(handle)[-1]
 
     def apply(self, text: str, resolve: Callable[[str], str] | None = None) -> None:
-        dana = self.directory.actor("T0SANDBOX1", "U0DANA0001", forward=True)
+        dana = self.directory.resolve_actor("T0SANDBOX1", "U0DANA0001", moves_forward=True)
         apply_file.apply_text(
             self.service,
             text,
@@ -129,14 +129,21 @@ class Office:
             resolve_handle=self.directory.resolve_handle,
         )
 
-    def say(self, command: c.Command, *, rollout: str = "R-1", by: Actor = ENGINE) -> Outcome:
-        request = Request(command=command, command_id=f"say-{next(self.ids)}", by=by, at=self.at, rollout=rollout)
+    def say(self, command: c.Command, *, rollout: str = "R-1", by: Actor = ENGINE) -> CommandOutcome:
+        request = CommandRequest(
+            command=command, command_id=f"say-{next(self.ids)}", by=by, at=self.at, rollout=rollout
+        )
         return self.service.handle(request)
 
     def deliver(self, *, pace: timedelta = timedelta(0)) -> int:
         """Send what is due, without the pause between two messages unless one is asked for."""
         return deliver_due(
-            self.service.database, self.service, self.client, lambda: self.at, mention=self.directory.mention, pace=pace
+            self.service.database,
+            self.service,
+            self.client,
+            lambda: self.at,
+            mention=self.directory.format_mention,
+            channel_pause=pace,
         )
 
     def later(self, **span: float) -> "Office":
@@ -160,20 +167,20 @@ class Office:
 
     @property
     def rollout(self) -> Rollout:
-        return self.service.world().rollouts["R-1"]
+        return self.service.load_world().rollouts["R-1"]
 
-    def card(self) -> Message:
-        return self.sandbox.messages("#ai-rollouts")[0]
+    def card(self) -> SandboxMessage:
+        return self.sandbox.list_messages("#ai-rollouts")[0]
 
     def thread(self) -> list[str]:
-        return [self.shown(m) for m in self.sandbox.thread(self.card())]
+        return [self.shown(m) for m in self.sandbox.list_replies(self.card())]
 
-    def shown(self, message: Message) -> str:
+    def shown(self, message: SandboxMessage) -> str:
         """What stands in a message, without emphasis."""
-        return self.sandbox.text(message).replace("*", "")
+        return self.sandbox.render_text(message).replace("*", "")
 
-    def message(self, channel: str, contains: str) -> Message:
-        return next(m for m in reversed(self.sandbox.messages(channel)) if contains in self.shown(m))
+    def message(self, channel: str, contains: str) -> SandboxMessage:
+        return next(m for m in reversed(self.sandbox.list_messages(channel)) if contains in self.shown(m))
 
 
 @pytest.fixture(autouse=True)
@@ -208,8 +215,8 @@ def _over_socket(app: App, sandbox: Sandbox) -> Callable[[], None]:
 def _office(transport: str, database: Database) -> Iterator[Office]:
     with Sandbox.start(transport=transport, rate_limits="off") as sandbox:  # type: ignore[arg-type]
         client = WebClient(token=sandbox.bot_token, base_url=sandbox.api_url, timeout=5)
-        directory = Directory(client, lambda: datetime.now(UTC))
-        office = Office(sandbox=sandbox, service=Service(database), client=client, directory=directory)
+        directory = SlackDirectory(client, lambda: datetime.now(UTC))
+        office = Office(sandbox=sandbox, service=RolloutService(database), client=client, directory=directory)
         app = build_app(office.service, client, sandbox.signing_secret, now=lambda: office.at, directory=directory)
         stop = (_over_http if transport == "http" else _over_socket)(app, sandbox)
         try:

@@ -11,15 +11,15 @@ from fastapi import FastAPI
 
 from bot.http import slack_events
 from bot.rendering.blocks import blocks
-from bot.slack.answering import Answering
 from bot.slack.listeners import build_app
+from bot.slack.slack_responder import SlackResponder
 from core.rollout import commands as c
 from core.rollout import events as e
-from core.rollout.model import State
+from core.rollout.model import RolloutState
 
 
 def _events(office: Any, kind: type) -> list[Any]:
-    return [r.event for r in office.service.history("R-1") if isinstance(r.event, kind)]
+    return [r.event for r in office.service.load_history("R-1") if isinstance(r.event, kind)]
 
 
 def test_the_help_says_what_can_be_typed(either: Any) -> None:
@@ -32,23 +32,23 @@ def test_a_command_is_answered_with_its_acknowledgement_for_one_pair_of_eyes(eit
     reply = either.typed("ana", "status R-1")
     assert reply.acked
     assert reply.text.startswith("Planned: R-1 support-tone")
-    assert either.sandbox.replies(reply) == []
+    assert either.sandbox.responses_to(reply) == []
     assert either.whispered("ana").text == reply.text
 
 
 def test_an_answer_can_be_public(office: Any) -> None:
     office.plan()
     office.typed("ana", "status R-1 --public", "#marketing")
-    assert office.sandbox.messages("#marketing")[-1].text.startswith("Planned: R-1")
-    assert office.sandbox.ephemerals("ana") == []
+    assert office.sandbox.list_messages("#marketing")[-1].text.startswith("Planned: R-1")
+    assert office.sandbox.list_ephemerals("ana") == []
 
 
 def test_a_mistyped_verb_is_suggested_and_the_button_runs_it(office: Any) -> None:
     office.start()
     assert office.typed("sam", "pasue R-1").text == 'I don\'t know "pasue". Did you mean `pause`?'
-    assert office.rollout.state is State.RUNNING
+    assert office.rollout.state is RolloutState.RUNNING
     assert "Paused by" in office.click("sam", office.whispered("sam"), "pause R-1")
-    assert office.rollout.state is State.PAUSED
+    assert office.rollout.state is RolloutState.PAUSED
 
 
 def test_an_unknown_rollout_is_answered_with_a_button_for_the_nearest(office: Any) -> None:
@@ -59,7 +59,7 @@ def test_an_unknown_rollout_is_answered_with_a_button_for_the_nearest(office: An
     assert button["text"]["text"] == "rollback R-1 support-tone"
     assert "confirm" in button
     office.click("sam", office.whispered("sam"), "rollback R-1 support-tone")
-    assert office.rollout.state is State.ROLLED_BACK
+    assert office.rollout.state is RolloutState.ROLLED_BACK
 
 
 def test_what_a_phone_escapes_reads_as_it_was_typed(office: Any) -> None:
@@ -84,7 +84,7 @@ def test_a_guest_moves_nothing(office: Any) -> None:
     assert "Guests can't change traffic." in office.typed("gil", "rollback R-1").text
     assert "Guests can't change traffic." in office.click("gil", office.card(), "Roll back")
     assert "Guests can see where" in office.typed("gil", "whois cust_1").text
-    assert office.rollout.state is State.RUNNING
+    assert office.rollout.state is RolloutState.RUNNING
 
 
 def test_a_click_on_a_request_that_has_lapsed_applies_nothing(office: Any) -> None:
@@ -117,10 +117,10 @@ def test_rejecting_asks_for_a_reason_in_a_modal(either: Any) -> None:
     either.plan()
     asked = either.message("#ai-rollouts", "Approval needed")
     assert either.person("lee").click(asked, "Reject…").acked
-    modal = either.sandbox.wait_for(lambda: either.sandbox.modal("lee"))
+    modal = either.sandbox.wait_for(lambda: either.sandbox.top_modal("lee"))
     assert modal.body["title"]["text"] == "Reject"
     assert either.person("lee").submit(modal, {"reason": "not before the sale"}).acked
-    told = either.sandbox.modal("lee")
+    told = either.sandbox.top_modal("lee")
     assert "Rejected by" in json.dumps(told.body)
     assert _events(either, e.Rejected)[0].reason == "not before the sale"
 
@@ -129,7 +129,7 @@ def test_who_may_not_reject_is_told_before_writing_a_reason(office: Any) -> None
     office.plan()
     asked = office.message("#ai-rollouts", "Approval needed")
     assert "your own change" in office.click("dana", asked, "Reject…")
-    assert office.sandbox.modal("dana") is None
+    assert office.sandbox.top_modal("dana") is None
 
 
 def test_support_confirms_a_notice_and_the_notice_says_so(either: Any) -> None:
@@ -138,14 +138,14 @@ def test_support_confirms_a_notice_and_the_notice_says_so(either: Any) -> None:
     assert "Read by @sam" in either.click("sam", notice, "Got it")
     assert "Already so" in either.click("sam", notice, "Got it")
     either.deliver()
-    assert "Read by @sam" in either.shown(either.sandbox.message(notice))
+    assert "Read by @sam" in either.shown(either.sandbox.reload_message(notice))
 
 
 def test_a_concern_reaches_the_engineers(office: Any) -> None:
     office.plan()
     notice = office.message("#support", "What customers may notice")
     office.person("sam").click(notice, "I have a concern")
-    modal = office.sandbox.wait_for(lambda: office.sandbox.modal("sam"))
+    modal = office.sandbox.wait_for(lambda: office.sandbox.top_modal("sam"))
     office.person("sam").submit(modal, {"reason": "too close to the sale"})
     office.deliver()
     assert "Concern: @sam in #support about R-1: “too close to the sale”." in office.thread()[-1]
@@ -157,9 +157,9 @@ def test_start_then_starts_by_itself_at_the_earliest_time(office: Any) -> None:
     assert "#support needs 10 min notice" in office.typed("ana", "start R-1").text
     assert "by itself" in office.click("ana", office.whispered("ana"), "Start then")
     office.later(minutes=9).say(c.Tick())
-    assert office.rollout.state is State.PLANNED
+    assert office.rollout.state is RolloutState.PLANNED
     office.later(minutes=1).say(c.Tick())
-    assert office.rollout.state is State.RUNNING
+    assert office.rollout.state is RolloutState.RUNNING
 
 
 def test_resuming_after_a_hold_asks_for_a_reason(office: Any) -> None:
@@ -167,34 +167,34 @@ def test_resuming_after_a_hold_asks_for_a_reason(office: Any) -> None:
     for who in ("sam", "mia"):
         office.click(who, office.card(), "Feels off")
     office.deliver()
-    assert office.rollout.state is State.ON_HOLD
+    assert office.rollout.state is RolloutState.ON_HOLD
     assert office.person("ana").click(office.card(), "Resume").acked
-    modal = office.sandbox.wait_for(lambda: office.sandbox.modal("ana"))
+    modal = office.sandbox.wait_for(lambda: office.sandbox.top_modal("ana"))
     office.person("ana").submit(modal, {"reason": "read ten of them, all fine"})
-    assert office.rollout.state is State.RUNNING
+    assert office.rollout.state is RolloutState.RUNNING
 
 
 def test_one_person_feels_off_once(office: Any) -> None:
     office.start()
     office.click("sam", office.card(), "Feels off")
     assert "Already so" in office.click("sam", office.card(), "Feels off")
-    assert office.rollout.state is State.RUNNING
+    assert office.rollout.state is RolloutState.RUNNING
 
 
 def test_a_rollback_asks_once_and_declining_changes_nothing(either: Any) -> None:
     either.start()
     declined = either.person("sam").click(either.card(), "Roll back", confirm=False)
     assert not declined.acked
-    assert either.rollout.state is State.RUNNING
+    assert either.rollout.state is RolloutState.RUNNING
     assert "Everyone is on v42 again" in either.click("sam", either.card(), "Roll back")
-    assert either.rollout.state is State.ROLLED_BACK
+    assert either.rollout.state is RolloutState.ROLLED_BACK
 
 
 def test_a_mention_in_a_thread_is_about_that_rollout(either: Any) -> None:
     either.start()
     either.person("ana").mention("status", thread=either.card())
-    told = either.sandbox.wait_for(lambda: either.sandbox.ephemerals("ana")[-1:])
-    either.sandbox.wait_for(lambda: "Small test" in either.sandbox.ephemerals("ana")[-1].text)
+    told = either.sandbox.wait_for(lambda: either.sandbox.list_ephemerals("ana")[-1:])
+    either.sandbox.wait_for(lambda: "Small test" in either.sandbox.list_ephemerals("ana")[-1].text)
     assert told[0].thread_ts is None or told[0].thread_ts == either.card().ts
 
 
@@ -271,7 +271,7 @@ def test_without_slack_a_rollback_still_works_and_a_start_does_not(office: Any) 
     office.sandbox.fail_next("users.info", "500", times=1)
     office.sandbox.fail_next("usergroups.list", "500", times=1)
     assert "Rolled back by" in office.typed("mia", "rollback R-1").text
-    assert office.rollout.state is State.ROLLED_BACK
+    assert office.rollout.state is RolloutState.ROLLED_BACK
 
 
 class _Broken(Exception):
@@ -281,8 +281,8 @@ class _Broken(Exception):
 def _answers(work: Any, patience: float = 30.0) -> tuple[list[Any], list[Any]]:
     first: list[Any] = []
     later: list[Any] = []
-    with Answering("id", first.append, later.append, patience) as answering:
-        answering.say(work())
+    with SlackResponder("id", first.append, later.append, patience) as answering:
+        answering.respond(work())
     return first, later
 
 
@@ -304,9 +304,9 @@ def test_what_takes_long_is_acknowledged_first_and_answered_afterwards() -> None
         first.append(message)
         acknowledged.set()
 
-    with Answering("id", acknowledge, later.append, 0.01) as answering:
+    with SlackResponder("id", acknowledge, later.append, 0.01) as answering:
         assert acknowledged.wait(60)
-        answering.say(blocks.message("Done: at last."))
+        answering.respond(blocks.build_message("Done: at last."))
     assert "Got it, working on it (ref " in first[0].text
     assert [m.text for m in later] == ["Done: at last."]
 
@@ -325,7 +325,7 @@ def test_what_is_not_slacks_is_refused_without_an_error(office):
         office.service, office.client, office.sandbox.signing_secret, now=lambda: office.at, directory=office.directory
     )
     api = FastAPI()
-    api.include_router(slack_events.router(bolt))
+    api.include_router(slack_events.build_router(bolt))
 
     sent = [(b"x", stamp) for stamp in ("abc", "nan", "-1")] + [(b, "1") for b in (b"{", b"[]", b"payload=%7B")]
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from bot import jobs
-from bot.http.observations.intake import Batch, Intake
+from bot.http.observations.writer import ObservationBatch, ObservationWriter
 from bot.sandbox import traffic
 from core.flags.evaluation import evaluate
 from core.rollout import exposure
@@ -23,8 +23,8 @@ class Users:
 
     def __init__(self, office):
         self.office = office
-        self.intake = Intake(
-            office.service.database, lambda: exposure.snapshot(office.service.peek()), lambda: office.at
+        self.intake = ObservationWriter(
+            office.service.database, lambda: exposure.build_snapshot(office.service.cached_world()), lambda: office.at
         )
         self.chance = random.Random(11)
         self.batches = 0
@@ -40,16 +40,16 @@ class Users:
             self.office.deliver()
 
     def _report(self, count):
-        snapshot = exposure.snapshot(self.office.service.peek())
+        snapshot = exposure.build_snapshot(self.office.service.cached_world())
 
         def serve(visitor):
             served = evaluate(snapshot, SURFACE, visitor.unit, visitor.context)
             return served.variant, served.version
 
-        seen = traffic.respond(self.chance, "healthy", self.office.at, count, serve, "v42")
+        seen = traffic.simulate_requests(self.chance, "healthy", self.office.at, count, serve, "v42")
         self.batches += 1
         body = json.dumps({"observations": [{"surface": SURFACE, **one} for one in seen]}).encode()
-        self.intake.submit(Batch(body=body, content_type="", token="", key=f"b{self.batches}")).result()
+        self.intake.submit(ObservationBatch(body=body, content_type="", token="", key=f"b{self.batches}")).result()
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def requests_shown(office):
 def requests_counted(office):
     from core import watch
 
-    return watch.evidence(office.service, office.rollout).canary_requests
+    return watch.load_newest_judgement(office.service, office.rollout).canary_requests
 
 
 def edits(office):
@@ -95,13 +95,13 @@ def test_the_card_is_at_most_a_minute_behind_what_is_seen(office, users):
 
 def test_it_is_edited_once_a_minute_and_not_at_all_where_nothing_is_new(office, users):
     users.pass_by(180)
-    began, events = len(edits(office)), len(office.service.history("R-1"))
+    began, events = len(edits(office)), len(office.service.load_history("R-1"))
     users.pass_by(600)
-    assert len(edits(office)) - began <= 10 + len(office.service.history("R-1")) - events
+    assert len(edits(office)) - began <= 10 + len(office.service.load_history("R-1")) - events
     users.pass_by(120, a_tick=0)
-    began, events = len(edits(office)), len(office.service.history("R-1"))
+    began, events = len(edits(office)), len(office.service.load_history("R-1"))
     users.pass_by(180, a_tick=0)
-    assert len(edits(office)) - began <= len(office.service.history("R-1")) - events
+    assert len(edits(office)) - began <= len(office.service.load_history("R-1")) - events
 
 
 def test_two_workers_edit_it_no_more_often_than_one(office, users):

@@ -7,37 +7,37 @@ from slack_sdk import WebClient
 
 from bot.delivery.messages import deliver_due
 from core.rollout import commands as c
-from core.rollout.model import State
+from core.rollout.model import RolloutState
 from core.store.coordination import outbox
 
 
 def _unsent(office):
     with office.service.database.reading() as connection:
-        return outbox.waiting(connection)
+        return outbox.measure_backlog(connection)
 
 
 def _marks(office, channel):
     """What carries a mark of ours in a channel, threads included: twice the same mark is a message said twice."""
-    top = office.sandbox.messages(channel)
-    said = [*top, *(reply for message in top for reply in office.sandbox.thread(message)[1:])]
+    top = office.sandbox.list_messages(channel)
+    said = [*top, *(reply for message in top for reply in office.sandbox.list_replies(message)[1:])]
     return [str(m.metadata) for m in {m.ts: m for m in said}.values() if m.metadata]
 
 
 def test_the_card_comes_before_its_thread(office):
     office.plan()
-    first, *rest = [m for m in office.sandbox.messages("#ai-rollouts") if not m.in_thread]
+    first, *rest = [m for m in office.sandbox.list_messages("#ai-rollouts") if not m.in_thread]
     assert "Planned: R-1" in office.shown(first)
     assert rest == [], "everything else about the rollout stands in the thread"
-    assert len(office.sandbox.thread(first)) > 1
+    assert len(office.sandbox.list_replies(first)) > 1
     assert _unsent(office).pending == 0
 
 
 def test_slow_down_is_heeded_and_costs_no_attempt(office):
     office.sandbox.fail_next("chat.postMessage", "429", retry_after=7)
     office.plan()
-    assert office.sandbox.messages("#ai-rollouts") == [], "the channel waits as a whole, in order"
+    assert office.sandbox.list_messages("#ai-rollouts") == [], "the channel waits as a whole, in order"
     office.later(seconds=6).deliver()
-    assert office.sandbox.messages("#ai-rollouts") == []
+    assert office.sandbox.list_messages("#ai-rollouts") == []
     office.later(seconds=1).deliver()
     assert "Planned: R-1" in office.shown(office.card())
     assert len(_marks(office, "#ai-rollouts")) == len(set(_marks(office, "#ai-rollouts")))
@@ -75,10 +75,13 @@ def test_what_slack_will_never_take_is_told_to_the_engineers(office):
 def test_a_notice_of_an_abandoned_plan_is_not_sent(office):
     office.apply(office.surface_file)
     office.apply(office.rollout_file)
-    office.say(c.Abandon(reason="not this week"), by=office.directory.actor("T0SANDBOX1", "U0ANA00001", forward=True))
+    office.say(
+        c.Abandon(reason="not this week"),
+        by=office.directory.resolve_actor("T0SANDBOX1", "U0ANA00001", moves_forward=True),
+    )
     office.deliver()
-    assert office.sandbox.messages("#support") == []
-    assert office.sandbox.messages("#marketing") == []
+    assert office.sandbox.list_messages("#support") == []
+    assert office.sandbox.list_messages("#marketing") == []
 
 
 def test_a_rollback_needs_no_slack_and_is_told_when_it_is_back(office):
@@ -86,12 +89,12 @@ def test_a_rollback_needs_no_slack_and_is_told_when_it_is_back(office):
     office.sandbox.fail_next("chat.postMessage", "cut_before", times=3)
     office.sandbox.fail_next("chat.update", "cut_before", times=3)
     office.say(c.RollBack(reason="wrong answers"))
-    assert office.rollout.state is State.ROLLED_BACK
+    assert office.rollout.state is RolloutState.ROLLED_BACK
     office.deliver()
     for _ in range(6):
         office.later(minutes=6).deliver()
-    assert any("Rolled back" in office.shown(m) for m in office.sandbox.messages("#ai-rollouts"))
-    assert any("Switched back" in office.shown(m) for m in office.sandbox.messages("#support"))
+    assert any("Rolled back" in office.shown(m) for m in office.sandbox.list_messages("#ai-rollouts"))
+    assert any("Switched back" in office.shown(m) for m in office.sandbox.list_messages("#support"))
     assert _unsent(office).pending == 0
 
 

@@ -30,7 +30,12 @@ class Process:
     def deliver(self) -> None:
         office = self._office
         deliver_due(
-            office.service.database, office.service, office.client, self._read_clock, speed=self._speed, pace=0 * SECOND
+            office.service.database,
+            office.service,
+            office.client,
+            self._read_clock,
+            speed=self._speed,
+            channel_pause=0 * SECOND,
         )
 
 
@@ -38,7 +43,7 @@ def killed_after_posting(office) -> Process:
     """It ends when it would record its first message."""
 
     def clock() -> datetime:
-        if office.sandbox.messages("#ai-rollouts"):
+        if office.sandbox.list_messages("#ai-rollouts"):
             raise Killed
         return office.at
 
@@ -50,14 +55,14 @@ def marks(office):
     return [
         m.metadata["event_payload"]["outbox"]
         for name in ("#ai-rollouts", "#support", "#marketing")
-        for m in office.sandbox.messages(name)
+        for m in office.sandbox.list_messages(name)
         if m.metadata
     ]
 
 
 def unsent(office):
     with office.service.database.reading() as connection:
-        return outbox.waiting(connection)
+        return outbox.measure_backlog(connection)
 
 
 def planned(office):
@@ -71,8 +76,8 @@ def test_a_killed_process_silences_its_channel_for_fifteen_seconds_and_no_other(
     with pytest.raises(Killed):
         killed_after_posting(office).deliver()
     office.later(seconds=14).deliver()
-    assert len(office.sandbox.messages("#ai-rollouts")) == 1
-    assert office.sandbox.messages("#support")
+    assert len(office.sandbox.list_messages("#ai-rollouts")) == 1
+    assert office.sandbox.list_messages("#support")
     office.later(seconds=1).deliver()
     assert len(office.thread()) > 1
 
@@ -169,7 +174,7 @@ def test_two_processes_at_once_say_everything_once_and_in_order(office):
             done.result()
     Process(office, lambda: office.at).deliver()
     assert unsent(office).pending + unsent(office).leased == 0
-    said = [m.metadata["event_payload"]["outbox"] for m in office.sandbox.messages("#ai-rollouts") if m.metadata]
+    said = [m.metadata["event_payload"]["outbox"] for m in office.sandbox.list_messages("#ai-rollouts") if m.metadata]
     assert said == sorted(set(said))
 
 
@@ -187,7 +192,7 @@ def test_an_earlier_try_is_found_however_much_was_said_since(office):
 def test_in_a_long_thread_too(office):
     office.plan()
     card, before = office.card(), len(marks(office))
-    sam = office.directory.actor("T0SANDBOX1", "U0SAM00001", forward=True)
+    sam = office.directory.resolve_actor("T0SANDBOX1", "U0SAM00001", moves_forward=True)
     office.say(c.RaiseConcern(text="is that so?", notice=""), by=sam)
     office.sandbox.fail_next("chat.postMessage", "cut_after")
     office.deliver()
@@ -200,7 +205,7 @@ def test_in_a_long_thread_too(office):
 
 
 def test_an_alert_that_arrived_before_there_was_a_card_is_found(office):
-    dana = office.directory.actor("T0SANDBOX1", "U0DANA0001", forward=True)
+    dana = office.directory.resolve_actor("T0SANDBOX1", "U0DANA0001", moves_forward=True)
     office.apply(office.surface_file)
     told_nobody = "\n".join(
         x

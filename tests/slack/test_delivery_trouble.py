@@ -17,12 +17,12 @@ MINUTE = timedelta(minutes=1)
 
 def unsent(office):
     with office.service.database.reading() as connection:
-        return outbox.waiting(connection)
+        return outbox.measure_backlog(connection)
 
 
 def rows(office, channel):
     """The rows by which messages of a channel were said, in the order in which they stand there."""
-    return [m.metadata["event_payload"]["outbox"] for m in office.sandbox.messages(channel) if m.metadata]
+    return [m.metadata["event_payload"]["outbox"] for m in office.sandbox.list_messages(channel) if m.metadata]
 
 
 def calls(office, channel):
@@ -31,10 +31,10 @@ def calls(office, channel):
 
 def to(office, handle):
     """What the app wrote to one person alone."""
-    person = office.sandbox.workspace.person(handle)
+    person = office.sandbox.workspace.find_person(handle)
     if f"D{person.id[1:]}" not in office.sandbox.workspace.channels:
         return []
-    return [office.shown(m) for m in office.sandbox.messages(f"D{person.id[1:]}")]
+    return [office.shown(m) for m in office.sandbox.list_messages(f"D{person.id[1:]}")]
 
 
 def planned(office):
@@ -53,7 +53,12 @@ def test_trouble_in_passing_loses_nothing_repeats_nothing_and_keeps_the_order(of
     for _ in range(3):
         office.sandbox.fail_next("chat.postMessage", trouble, times=1)
         deliver_due(
-            office.service.database, office.service, impatient, lambda: office.at, chance=lambda: 1.0, pace=0 * SECOND
+            office.service.database,
+            office.service,
+            impatient,
+            lambda: office.at,
+            random_fraction=lambda: 1.0,
+            channel_pause=0 * SECOND,
         )
         office.later(minutes=5)
     office.deliver()
@@ -89,7 +94,7 @@ def test_an_edit_is_not_followed_by_a_rest(office):
 
 def test_what_is_urgent_is_said_first_and_at_once(office):
     office.start()
-    sam = office.directory.actor("T0SANDBOX1", "U0SAM00001", forward=True)
+    sam = office.directory.resolve_actor("T0SANDBOX1", "U0SAM00001", moves_forward=True)
     for number in range(3):
         office.say(c.RaiseConcern(text=f"concern {number}", notice=""), by=sam)
     office.deliver(pace=SECOND)
@@ -106,7 +111,7 @@ def test_what_is_urgent_is_said_first_and_at_once(office):
 def test_a_slow_down_holds_for_every_lane_of_the_channel(office):
     office.start()
     here = office.card().channel
-    sam = office.directory.actor("T0SANDBOX1", "U0SAM00001", forward=True)
+    sam = office.directory.resolve_actor("T0SANDBOX1", "U0SAM00001", moves_forward=True)
     office.say(c.RaiseConcern(text="is that so?", notice=""), by=sam)
     office.sandbox.fail_next("chat.update", "429", retry_after=30, channel=here)
     office.deliver()
@@ -114,7 +119,7 @@ def test_a_slow_down_holds_for_every_lane_of_the_channel(office):
     office.say(c.RollBack(reason="wrong answers"))
     office.later(seconds=29).deliver()
     assert calls(office, here) == asked, "not once"
-    assert any("Switched back" in office.shown(m) for m in office.sandbox.messages("#support")), "others go on"
+    assert any("Switched back" in office.shown(m) for m in office.sandbox.list_messages("#support")), "others go on"
     office.later(seconds=1).deliver()
     assert any("Rolled back" in text for text in office.thread())
 
@@ -134,18 +139,18 @@ def test_a_token_that_stops_working_is_mended_and_everything_goes_out(office):
     office.sandbox.fail_next("chat.postMessage", "error:invalid_auth", times=9)
     planned(office)
     office.deliver()
-    assert unsent(office).troubles == {"invalid_auth": 3}, "one for each channel"
+    assert unsent(office).errors == {"invalid_auth": 3}, "one for each channel"
     settings = Settings(
         database_url=f"sqlite:///{office.service.database.path}",
         slack_bot_token=office.sandbox.bot_token,
         slack_api_url=office.sandbox.api_url,
     )
-    found = {x.what: x for x in doctor.examine(settings, lambda: office.at + 6 * MINUTE)}
+    found = {x.what: x for x in doctor.examine_installation(settings, lambda: office.at + 6 * MINUTE)}
     assert not found["outbox"].ok
     assert "the last answer was invalid_auth; the oldest is late by 6 minutes" in found["outbox"].text
     for _ in range(4):
         office.later(minutes=5).deliver()
-    assert (unsent(office).pending, unsent(office).dead, unsent(office).troubles) == (0, 0, {})
+    assert (unsent(office).pending, unsent(office).dead, unsent(office).errors) == (0, 0, {})
     assert len(office.thread()) > 1
 
 
@@ -154,12 +159,12 @@ def test_what_slack_refuses_for_good_is_told_to_the_engineers_and_what_follows_g
     office.plan()
     office.typed("lee", "approve R-1")
     office.later(minutes=10).typed("ana", "start R-1")
-    channel = office.sandbox.messages("#support")[0].channel
+    channel = office.sandbox.list_messages("#support")[0].channel
     office.say(c.RollBack(reason="wrong answers"))
     refuse_in(office, channel, refusal)
     office.deliver()
     assert any(f"#support could not be posted ({refusal})" in text for text in office.thread())
-    assert any("Switched back" in office.shown(m) for m in office.sandbox.messages("#marketing"))
+    assert any("Switched back" in office.shown(m) for m in office.sandbox.list_messages("#marketing"))
     assert unsent(office).dead >= 1
     assert unsent(office).pending == 0
 
@@ -174,13 +179,13 @@ def test_where_the_engineers_own_channel_is_broken_the_owner_is_told_alone_and_o
     assert "Planned: R-1" in told, "the words that were to be said"
     assert office.rollout.messages["undelivered:#ai-rollouts"].ts
     assert unsent(office).dead > 1
-    assert office.sandbox.messages("#support"), "the other channels are told as ever"
+    assert office.sandbox.list_messages("#support"), "the other channels are told as ever"
 
 
 def test_a_rollback_that_its_channel_does_not_take_reaches_the_owner_whatever_was_told_before(office):
     office.start()
     refuse_in(office, office.card().channel, "is_archived")
-    sam = office.directory.actor("T0SANDBOX1", "U0SAM00001", forward=True)
+    sam = office.directory.resolve_actor("T0SANDBOX1", "U0SAM00001", moves_forward=True)
     office.say(c.RaiseConcern(text="is that so?", notice=""), by=sam)
     office.deliver()
     assert len(to(office, "dana")) == 1
@@ -212,7 +217,7 @@ def test_a_message_that_cannot_be_made_keeps_no_other_waiting(office, capsys):
     """A fault of ours: it is logged whole, waits like any failed try, and is counted."""
     office.apply(office.surface_file)
     of_nobody = {"kind": "line", "rollout": "R-99", "channel": "#leadership", "key": "line:1", "audience": "leaders"}
-    row = outbox.new(
+    row = outbox.build_row(
         kind="slack",
         ordering_key="slack:#leadership",
         idempotency_key="broken",
@@ -220,11 +225,11 @@ def test_a_message_that_cannot_be_made_keeps_no_other_waiting(office, capsys):
         due_at=office.at,
         position=1,
     )
-    with office.service.database.plain_writing() as connection:
-        outbox.add(connection, row)
+    with office.service.database.writing_outside_log() as connection:
+        outbox.insert_row(connection, row)
     office.apply(office.rollout_file)
     office.deliver()
-    assert unsent(office).troubles == {"KeyError: 'R-99'": 1}
+    assert unsent(office).errors == {"KeyError: 'R-99'": 1}
     assert "Traceback" in capsys.readouterr().out
     assert len(office.thread()) > 1
 
@@ -250,11 +255,11 @@ def test_after_the_card_is_deleted_a_rollback_still_reaches_the_channel(office):
     deleted(office, office.card())
     office.typed("sam", "rollback R-1 odd greetings")
     office.deliver()
-    said = [office.shown(m) for m in office.sandbox.messages("#ai-rollouts")]
+    said = [office.shown(m) for m in office.sandbox.list_messages("#ai-rollouts")]
     assert any("Rolled back" in text and "odd greetings" in text for text in said), said
     assert to(office, "dana") == []
     assert unsent(office).dead == 0
-    assert any("Switched back" in office.shown(m) for m in office.sandbox.messages("#support"))
+    assert any("Switched back" in office.shown(m) for m in office.sandbox.list_messages("#support"))
 
 
 def test_after_the_card_is_deleted_what_follows_stands_under_the_new_one(office):
@@ -312,7 +317,7 @@ def test_what_slack_refuses_for_a_while_is_all_said_afterwards(office, error):
         office.later(minutes=2)
     assert unsent(office).dead == 0
     assert "Rolled back" in office.shown(office.card())
-    assert any("Switched back" in office.shown(m) for m in office.sandbox.messages("#support"))
+    assert any("Switched back" in office.shown(m) for m in office.sandbox.list_messages("#support"))
     assert to(office, "dana") == []
 
 
@@ -326,7 +331,12 @@ def test_what_was_said_in_the_channel_as_the_card_was_gone_is_not_said_twice(off
     office.sandbox.fail_next("chat.postMessage", trouble, times=1)
     for _ in range(3):
         deliver_due(
-            office.service.database, office.service, impatient, lambda: office.at, chance=lambda: 1.0, pace=0 * SECOND
+            office.service.database,
+            office.service,
+            impatient,
+            lambda: office.at,
+            random_fraction=lambda: 1.0,
+            channel_pause=0 * SECOND,
         )
         office.later(minutes=5)
     said = [row for row in rows(office, "#ai-rollouts") if row is not None]

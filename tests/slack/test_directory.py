@@ -9,7 +9,7 @@ from slack_sdk import WebClient
 
 from bot.sandbox.control import Sandbox
 from bot.sandbox.workspace import people
-from bot.slack.directory import Directory
+from bot.slack.directory import SlackDirectory
 from core.apply_file import UnknownPerson
 from core.rollout.refusal import Refused
 
@@ -37,75 +37,81 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def directory(sandbox: Sandbox, clock: Callable[[], datetime]) -> Directory:
-    return Directory(WebClient(token=sandbox.bot_token, base_url=sandbox.api_url, timeout=5), clock)
+def directory(sandbox: Sandbox, clock: Callable[[], datetime]) -> SlackDirectory:
+    return SlackDirectory(WebClient(token=sandbox.bot_token, base_url=sandbox.api_url, timeout=5), clock)
 
 
-def test_somebody_has_a_handle_groups_and_a_membership(directory: Directory) -> None:
-    lee = directory.actor(people.TEAM_ID, people.LEE.id, channel="#x", channel_id="C0SUPPORT1", forward=True)
+def test_somebody_has_a_handle_groups_and_a_membership(directory: SlackDirectory) -> None:
+    lee = directory.resolve_actor(
+        people.TEAM_ID, people.LEE.id, channel="#x", channel_id="C0SUPPORT1", moves_forward=True
+    )
     assert lee.id == f"slack:{people.TEAM_ID}/{people.LEE.id}"
     assert lee.handle == "@lee"
     assert set(lee.groups) == {"@ai-leads", "@support-leads"}
-    assert lee.full_member
+    assert lee.is_full_member
     assert lee.channel == "#support"
 
 
-def test_guests_and_strangers_are_no_full_members(directory: Directory) -> None:
-    assert not directory.actor(people.TEAM_ID, people.GIL.id, forward=True).full_member
-    assert not directory.actor(people.TEAM_ID, "U0NOBODY01", forward=False).full_member
+def test_guests_and_strangers_are_no_full_members(directory: SlackDirectory) -> None:
+    assert not directory.resolve_actor(people.TEAM_ID, people.GIL.id, moves_forward=True).is_full_member
+    assert not directory.resolve_actor(people.TEAM_ID, "U0NOBODY01", moves_forward=False).is_full_member
 
 
-def test_what_was_asked_is_remembered_for_five_minutes(directory: Directory, sandbox: Sandbox, clock: Clock) -> None:
-    directory.actor(people.TEAM_ID, people.ANA.id, forward=True)
+def test_what_was_asked_is_remembered_for_five_minutes(
+    directory: SlackDirectory, sandbox: Sandbox, clock: Clock
+) -> None:
+    directory.resolve_actor(people.TEAM_ID, people.ANA.id, moves_forward=True)
     asked = len(sandbox.api_calls)
     clock.later(4)
-    directory.actor(people.TEAM_ID, people.ANA.id, forward=True)
+    directory.resolve_actor(people.TEAM_ID, people.ANA.id, moves_forward=True)
     assert len(sandbox.api_calls) == asked
     clock.later(2)
-    directory.actor(people.TEAM_ID, people.ANA.id, forward=True)
+    directory.resolve_actor(people.TEAM_ID, people.ANA.id, moves_forward=True)
     assert len(sandbox.api_calls) > asked
 
 
-def test_an_approval_asks_again_each_time(directory: Directory, sandbox: Sandbox) -> None:
-    directory.actor(people.TEAM_ID, people.ANA.id, forward=True)
+def test_an_approval_asks_again_each_time(directory: SlackDirectory, sandbox: Sandbox) -> None:
+    directory.resolve_actor(people.TEAM_ID, people.ANA.id, moves_forward=True)
     asked = len(sandbox.api_calls)
-    directory.actor(people.TEAM_ID, people.ANA.id, forward=True, fresh=True)
+    directory.resolve_actor(people.TEAM_ID, people.ANA.id, moves_forward=True, fresh=True)
     assert len(sandbox.api_calls) > asked
 
 
 @pytest.mark.parametrize("kind", ["500", "error:internal_error"])
 def test_without_slack_nothing_moves_forward_but_everything_moves_back(
-    directory: Directory, sandbox: Sandbox, kind: str
+    directory: SlackDirectory, sandbox: Sandbox, kind: str
 ) -> None:
     sandbox.fail_next("users.info", kind, times=2)
     with pytest.raises(Refused, match="nothing moves forward"):
-        directory.actor(people.TEAM_ID, people.ANA.id, forward=True)
-    ana = directory.actor(people.TEAM_ID, people.ANA.id, forward=False)
-    assert ana.full_member
+        directory.resolve_actor(people.TEAM_ID, people.ANA.id, moves_forward=True)
+    ana = directory.resolve_actor(people.TEAM_ID, people.ANA.id, moves_forward=False)
+    assert ana.is_full_member
     assert ana.groups == ()
 
 
-def test_a_guest_who_is_known_stays_a_guest_without_slack(directory: Directory, sandbox: Sandbox, clock: Clock) -> None:
-    directory.actor(people.TEAM_ID, people.GIL.id, forward=False)
+def test_a_guest_who_is_known_stays_a_guest_without_slack(
+    directory: SlackDirectory, sandbox: Sandbox, clock: Clock
+) -> None:
+    directory.resolve_actor(people.TEAM_ID, people.GIL.id, moves_forward=False)
     clock.later(6)
     sandbox.fail_next("users.info", "500")
-    assert not directory.actor(people.TEAM_ID, people.GIL.id, forward=False).full_member
+    assert not directory.resolve_actor(people.TEAM_ID, people.GIL.id, moves_forward=False).is_full_member
 
 
-def test_handles_in_files_become_ids_and_ids_stay(directory: Directory) -> None:
+def test_handles_in_files_become_ids_and_ids_stay(directory: SlackDirectory) -> None:
     assert directory.resolve_handle("@dana") == people.DANA.id
     assert directory.resolve_handle("@Dana") == people.DANA.id
     assert directory.resolve_handle(people.DANA.id) == people.DANA.id
 
 
 @pytest.mark.parametrize("handle", ["@nobody", "U0NOBODY01", "@rampart"])
-def test_a_handle_of_nobody_is_refused(directory: Directory, handle: str) -> None:
+def test_a_handle_of_nobody_is_refused(directory: SlackDirectory, handle: str) -> None:
     with pytest.raises(UnknownPerson, match=f"nobody in Slack is {handle}"):
         directory.resolve_handle(handle)
 
 
 def test_the_name_that_people_see_is_resolved_too_and_one_that_two_have_is_not(
-    directory: Directory, sandbox: Sandbox, clock: Clock
+    directory: SlackDirectory, sandbox: Sandbox, clock: Clock
 ) -> None:
     known = sandbox.workspace.people
     known["U0KOWALSKI"] = replace(people.MIA, id="U0KOWALSKI", handle="eva.kowalski", display_name="eva")
@@ -116,13 +122,13 @@ def test_the_name_that_people_see_is_resolved_too_and_one_that_two_have_is_not(
         directory.resolve_handle("@eva")
 
 
-def test_without_slack_it_is_not_known_who_a_handle_is(directory: Directory, sandbox: Sandbox) -> None:
+def test_without_slack_it_is_not_known_who_a_handle_is(directory: SlackDirectory, sandbox: Sandbox) -> None:
     sandbox.fail_next("users.list", "500")
     with pytest.raises(UnknownPerson, match="cannot be asked") as unknown:
         directory.resolve_handle("@dana")
-    assert unknown.value.passing
+    assert unknown.value.is_temporary
 
 
-def test_a_group_can_be_mentioned(directory: Directory) -> None:
-    assert directory.mention("@ai-leads") == "<!subteam^S0AILEADS1>"
-    assert directory.mention("@nobody") == ""
+def test_a_group_can_be_mentioned(directory: SlackDirectory) -> None:
+    assert directory.format_mention("@ai-leads") == "<!subteam^S0AILEADS1>"
+    assert directory.format_mention("@nobody") == ""

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from bot.commands import execution, grammar
-from bot.commands.request import Asked
+from bot.commands.request import CommandContext
 from bot.rendering.blocks.blocks import Message
 from core.apply_file import apply_text
 from core.rollout.context import Actor
 from core.rollout.events import RolledBack
-from core.rollout.model import State
-from core.service import Service
+from core.rollout.model import RolloutState
+from core.service import RolloutService
 from core.store.database.connections import Database
 
 SURFACE = """\
@@ -53,18 +53,18 @@ NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 class Desk:
     """Somebody who types; `running` are the rollouts' ids."""
 
-    service: Service
+    service: RolloutService
     ids: Any
 
     def say(self, typed: str, by: Actor = SAM) -> Message:
-        asked = Asked(service=self.service, by=by, at=NOON, command_id=f"typed-{next(self.ids)}")
-        return execution.answer(grammar.parse(typed), asked)
+        asked = CommandContext(service=self.service, by=by, at=NOON, command_id=f"typed-{next(self.ids)}")
+        return execution.execute(grammar.parse(typed), asked)
 
-    def state(self, rollout: str = "R-1") -> State:
-        return self.service.world().rollouts[rollout].state
+    def state(self, rollout: str = "R-1") -> RolloutState:
+        return self.service.load_world().rollouts[rollout].state
 
     def reason(self, rollout: str = "R-1") -> str:
-        found = [r.event for r in self.service.history(rollout) if isinstance(r.event, RolledBack)]
+        found = [r.event for r in self.service.load_history(rollout) if isinstance(r.event, RolledBack)]
         return found[-1].reason
 
     def began(self, surface: str, title: str, name: str) -> str:
@@ -73,13 +73,13 @@ class Desk:
         for text in (SURFACE.format(surface=surface, title=title), ROLLOUT.format(surface=surface, name=name)):
             applied = apply_text(self.service, text, "file.yaml", by=ana, at=NOON, command_id=f"apply-{next(self.ids)}")
         self.say(f"start {applied.id}", ana)
-        assert self.state(applied.id) is State.RUNNING
+        assert self.state(applied.id) is RolloutState.RUNNING
         return applied.id
 
 
 @pytest.fixture
 def idle(sqlite_database: Database) -> Desk:
-    return Desk(service=Service(sqlite_database), ids=count())
+    return Desk(service=RolloutService(sqlite_database), ids=count())
 
 
 @pytest.fixture
@@ -207,7 +207,7 @@ DONE = [
 @pytest.mark.parametrize(("typed", "reason"), DONE)
 def test_it_goes_back_and_the_rest_of_the_line_is_the_reason(desk: Desk, typed: str, reason: str) -> None:
     answer = desk.say(typed)
-    assert desk.state() is State.ROLLED_BACK, shown(answer)
+    assert desk.state() is RolloutState.ROLLED_BACK, shown(answer)
     assert desk.reason() == reason
 
 
@@ -266,12 +266,12 @@ ASKED = [
 @pytest.mark.parametrize("typed", ASKED)
 def test_it_asks_one_question_and_its_one_button_goes_back(desk: Desk, typed: str) -> None:
     question = desk.say(typed)
-    assert desk.state() is State.RUNNING, shown(question)
+    assert desk.state() is RolloutState.RUNNING, shown(question)
     offered = buttons(question)
     assert len(offered) == 1, shown(question)
     assert offered[0].startswith("rollback R-1"), offered
     desk.say(offered[0])
-    assert desk.state() is State.ROLLED_BACK
+    assert desk.state() is RolloutState.ROLLED_BACK
 
 
 def test_a_mistyped_rollback_keeps_its_reason_on_the_button(desk: Desk) -> None:
@@ -295,7 +295,7 @@ def test_a_long_reason_is_kept_on_the_button_as_far_as_a_button_goes(busy: Desk)
 )
 def test_a_flag_that_is_not_known_is_said_after_the_rollback(desk: Desk, typed: str, said: str) -> None:
     answer = desk.say(typed)
-    assert desk.state() is State.ROLLED_BACK
+    assert desk.state() is RolloutState.ROLLED_BACK
     assert said in shown(answer)
 
 
@@ -303,7 +303,7 @@ def test_with_two_running_one_is_asked_for_and_each_has_a_button(busy: Desk) -> 
     question = busy.say("rollback answers are odd")
     assert [b.split(" ")[:2] for b in buttons(question)] == [["rollback", "R-2"], ["rollback", "R-1"]]
     busy.say(buttons(question)[1])
-    assert (busy.state("R-1"), busy.state("R-2")) == (State.ROLLED_BACK, State.RUNNING)
+    assert (busy.state("R-1"), busy.state("R-2")) == (RolloutState.ROLLED_BACK, RolloutState.RUNNING)
     assert busy.reason("R-1") == "answers are odd"
 
 
@@ -319,7 +319,7 @@ def test_with_two_running_one_is_asked_for_and_each_has_a_button(busy: Desk) -> 
 )
 def test_with_two_running_the_one_that_is_named_goes_back(busy: Desk, typed: str, gone: str) -> None:
     busy.say(typed)
-    assert [r for r in ("R-1", "R-2") if busy.state(r) is State.ROLLED_BACK] == [gone]
+    assert [r for r in ("R-1", "R-2") if busy.state(r) is RolloutState.ROLLED_BACK] == [gone]
 
 
 @pytest.mark.parametrize(
@@ -334,13 +334,13 @@ def test_with_two_running_the_one_that_is_named_goes_back(busy: Desk, typed: str
 )
 def test_with_two_running_what_may_mean_either_is_asked_about(busy: Desk, typed: str) -> None:
     question = busy.say(typed)
-    assert (busy.state("R-1"), busy.state("R-2")) == (State.RUNNING, State.RUNNING)
+    assert (busy.state("R-1"), busy.state("R-2")) == (RolloutState.RUNNING, RolloutState.RUNNING)
     assert buttons(question)
 
 
 def test_another_rollout_on_the_same_line_gets_a_button(busy: Desk) -> None:
     answer = busy.say("rollback R-1 R-2")
-    assert busy.state("R-1") is State.ROLLED_BACK
+    assert busy.state("R-1") is RolloutState.ROLLED_BACK
     assert buttons(answer) == ["rollback R-2"]
     assert "R-2 model-upgrade goes on" in shown(answer)
 
@@ -351,7 +351,7 @@ def test_a_word_that_is_also_the_name_of_one_that_ended_is_asked_about(idle: Des
     idle.say("rollback R-1")
     idle.began(*SUPPORT)
     question = idle.say(typed)
-    assert idle.state("R-2") is State.RUNNING
+    assert idle.state("R-2") is RolloutState.RUNNING
     assert [b.split()[:2] for b in buttons(question)] == [["rollback", "R-2"]]
 
 
@@ -365,13 +365,13 @@ def test_where_it_had_ended_before_what_still_runs_gets_a_button(busy: Desk) -> 
 def test_a_thread_says_which_one_is_meant(busy: Desk) -> None:
     from core.rollout.commands import RecordPosted
     from core.rollout.context import ENGINE
-    from core.service import Request
+    from core.service import CommandRequest
 
     posted = RecordPosted(key="card", channel="C1", ts="7.1")
-    busy.service.handle(Request(command=posted, command_id="card", by=ENGINE, at=NOON, rollout="R-1"))
-    asked = Asked(service=busy.service, by=SAM, at=NOON, command_id="in-thread", thread_ts="7.1")
-    execution.answer(grammar.parse("roll back, answers are odd"), asked)
-    assert (busy.state("R-1"), busy.state("R-2")) == (State.ROLLED_BACK, State.RUNNING)
+    busy.service.handle(CommandRequest(command=posted, command_id="card", by=ENGINE, at=NOON, rollout="R-1"))
+    asked = CommandContext(service=busy.service, by=SAM, at=NOON, command_id="in-thread", thread_ts="7.1")
+    execution.execute(grammar.parse("roll back, answers are odd"), asked)
+    assert (busy.state("R-1"), busy.state("R-2")) == (RolloutState.ROLLED_BACK, RolloutState.RUNNING)
     assert busy.reason("R-1") == "answers are odd"
 
 
@@ -394,7 +394,7 @@ def test_with_nothing_running_it_says_so(idle: Desk) -> None:
 )
 def test_a_pause_takes_the_rest_of_the_line(desk: Desk, typed: str, reason: str) -> None:
     answer = desk.say(typed)
-    assert desk.state() is State.PAUSED, shown(answer)
+    assert desk.state() is RolloutState.PAUSED, shown(answer)
     assert f"“{reason}”" in shown(answer)
 
 
@@ -404,14 +404,14 @@ def test_a_pause_that_names_an_end_is_told_that_it_has_none(desk: Desk) -> None:
 
 def test_a_pause_that_speaks_of_going_back_offers_it(desk: Desk) -> None:
     answer = desk.say("pause and roll back R-1")
-    assert desk.state() is State.PAUSED
+    assert desk.state() is RolloutState.PAUSED
     assert "rollback R-1" in buttons(answer)
 
 
 def _resumed(desk: Desk) -> None:
     desk.say("pause R-1")
     desk.say("resume R-1 the greeting bug was unrelated")
-    assert desk.state() is State.RUNNING
+    assert desk.state() is RolloutState.RUNNING
 
 
 def _doubted(desk: Desk) -> None:

@@ -4,82 +4,88 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.commands.grammar import Misunderstood, Parsed, parse
-from bot.commands.verbs import TYPED
+from bot.commands.grammar import Misunderstood, ParsedCommand, parse
+from bot.commands.verbs import TYPED_VERBS
 
 
 @pytest.mark.parametrize(
     ("typed", "meant"),
     [
-        ("", Parsed(verb="help")),
-        ("help", Parsed(verb="help")),
-        ("help rollback", Parsed(verb="help", args=("rollback",))),
-        ("status", Parsed(verb="status")),
-        ("STATUS R-118", Parsed(verb="status", rollout="R-118")),
-        ("status 118", Parsed(verb="status", rollout="118")),
-        ("list --mine", Parsed(verb="list", flags={"mine": "yes"})),
-        ("list --surface support-assistant", Parsed(verb="list", flags={"surface": "support-assistant"})),
-        ("list --state=on-hold", Parsed(verb="list", flags={"state": "on_hold"})),
-        ("start R-118", Parsed(verb="start", rollout="R-118")),
-        ('start R-118 --at "Tue 10:00"', Parsed(verb="start", rollout="R-118", flags={"at": "Tue 10:00"})),
-        ('start R-118 --at="Tue 10:00"', Parsed(verb="start", rollout="R-118", flags={"at": "Tue 10:00"})),
-        ('approve R-118 "ok for Tuesday"', Parsed(verb="approve", rollout="R-118", text="ok for Tuesday")),
-        ("approve", Parsed(verb="approve")),
-        ('reject 118 "not now"', Parsed(verb="reject", rollout="118", text="not now")),
-        ("advance R-118", Parsed(verb="advance", rollout="R-118")),
-        ("advance R-118 to 25%", Parsed(verb="advance", rollout="R-118", args=("25",))),
-        ("advance R-118 to 25", Parsed(verb="advance", rollout="R-118", args=("25",))),
-        ("advance to 25 %", Parsed(verb="advance", args=("25",))),
+        ("", ParsedCommand(verb="help")),
+        ("help", ParsedCommand(verb="help")),
+        ("help rollback", ParsedCommand(verb="help", args=("rollback",))),
+        ("status", ParsedCommand(verb="status")),
+        ("STATUS R-118", ParsedCommand(verb="status", rollout="R-118")),
+        ("status 118", ParsedCommand(verb="status", rollout="118")),
+        ("list --mine", ParsedCommand(verb="list", flags={"mine": "yes"})),
+        ("list --surface support-assistant", ParsedCommand(verb="list", flags={"surface": "support-assistant"})),
+        ("list --state=on-hold", ParsedCommand(verb="list", flags={"state": "on_hold"})),
+        ("start R-118", ParsedCommand(verb="start", rollout="R-118")),
+        ('start R-118 --at "Tue 10:00"', ParsedCommand(verb="start", rollout="R-118", flags={"at": "Tue 10:00"})),
+        ('start R-118 --at="Tue 10:00"', ParsedCommand(verb="start", rollout="R-118", flags={"at": "Tue 10:00"})),
+        ('approve R-118 "ok for Tuesday"', ParsedCommand(verb="approve", rollout="R-118", text="ok for Tuesday")),
+        ("approve", ParsedCommand(verb="approve")),
+        ('reject 118 "not now"', ParsedCommand(verb="reject", rollout="118", text="not now")),
+        ("advance R-118", ParsedCommand(verb="advance", rollout="R-118")),
+        ("advance R-118 to 25%", ParsedCommand(verb="advance", rollout="R-118", args=("25",))),
+        ("advance R-118 to 25", ParsedCommand(verb="advance", rollout="R-118", args=("25",))),
+        ("advance to 25 %", ParsedCommand(verb="advance", args=("25",))),
         (
             'advance R-118 to 80% --skip-wait "copy fix"',
-            Parsed(verb="advance", rollout="R-118", args=("80",), flags={"skip-wait": "copy fix"}),
+            ParsedCommand(verb="advance", rollout="R-118", args=("80",), flags={"skip-wait": "copy fix"}),
         ),
         (
             'advance R-118 "seen by all"',
-            Parsed(verb="advance", rollout="R-118", text="", flags={"skip-wait": "seen by all"}),
+            ParsedCommand(verb="advance", rollout="R-118", text="", flags={"skip-wait": "seen by all"}),
         ),
-        ('pause R-118 "odd greetings"', Parsed(verb="pause", rollout="R-118", text="odd greetings")),
-        ('hold "odd greetings"', Parsed(verb="pause", text="odd greetings")),
-        ("pause R-118 odd greetings", Parsed(verb="pause", rollout="R-118", text="odd greetings")),
-        ('pause R-118 "odd', Parsed(verb="pause", rollout="R-118", text="odd")),
-        ("pause R-118 odd --public", Parsed(verb="pause", rollout="R-118", text="odd", flags={"public": "yes"})),
-        ('pause R-118 "say --public"', Parsed(verb="pause", rollout="R-118", text="say --public")),
-        ("pause R-118 odd --soon", Parsed(verb="pause", rollout="R-118", text="odd", unknown=("--soon",))),
-        ("pause R-118 it is --so odd", Parsed(verb="pause", rollout="R-118", text="it is --so odd", unknown=("--so",))),
-        ('pause R-118 --why="it is odd"', Parsed(verb="pause", rollout="R-118", text="it is odd", unknown=("--why",))),
-        ("roll back R-118 odd", Parsed(verb="rollback", rollout="R-118", text="odd")),
-        ('resume R-118 "unrelated"', Parsed(verb="resume", rollout="R-118", text="unrelated")),
-        ("rollback support-assistant", Parsed(verb="rollback", rollout="support-assistant")),
-        ('abandon R-118 "no longer needed"', Parsed(verb="abandon", rollout="R-118", text="no longer needed")),
-        ("history R-118", Parsed(verb="history", rollout="R-118")),
-        ("metrics R-118 refusal_rate", Parsed(verb="metrics", rollout="R-118", args=("refusal_rate",))),
-        ("metrics Refusal_Rate", Parsed(verb="metrics", args=("refusal_rate",))),
+        ('pause R-118 "odd greetings"', ParsedCommand(verb="pause", rollout="R-118", text="odd greetings")),
+        ('hold "odd greetings"', ParsedCommand(verb="pause", text="odd greetings")),
+        ("pause R-118 odd greetings", ParsedCommand(verb="pause", rollout="R-118", text="odd greetings")),
+        ('pause R-118 "odd', ParsedCommand(verb="pause", rollout="R-118", text="odd")),
+        ("pause R-118 odd --public", ParsedCommand(verb="pause", rollout="R-118", text="odd", flags={"public": "yes"})),
+        ('pause R-118 "say --public"', ParsedCommand(verb="pause", rollout="R-118", text="say --public")),
+        ("pause R-118 odd --soon", ParsedCommand(verb="pause", rollout="R-118", text="odd", unknown=("--soon",))),
+        (
+            "pause R-118 it is --so odd",
+            ParsedCommand(verb="pause", rollout="R-118", text="it is --so odd", unknown=("--so",)),
+        ),
+        (
+            'pause R-118 --why="it is odd"',
+            ParsedCommand(verb="pause", rollout="R-118", text="it is odd", unknown=("--why",)),
+        ),
+        ("roll back R-118 odd", ParsedCommand(verb="rollback", rollout="R-118", text="odd")),
+        ('resume R-118 "unrelated"', ParsedCommand(verb="resume", rollout="R-118", text="unrelated")),
+        ("rollback support-assistant", ParsedCommand(verb="rollback", rollout="support-assistant")),
+        ('abandon R-118 "no longer needed"', ParsedCommand(verb="abandon", rollout="R-118", text="no longer needed")),
+        ("history R-118", ParsedCommand(verb="history", rollout="R-118")),
+        ("metrics R-118 refusal_rate", ParsedCommand(verb="metrics", rollout="R-118", args=("refusal_rate",))),
+        ("metrics Refusal_Rate", ParsedCommand(verb="metrics", args=("refusal_rate",))),
         (
             "metrics R-118 --segment language=de",
-            Parsed(verb="metrics", rollout="R-118", flags={"segment": "language=de"}),
+            ParsedCommand(verb="metrics", rollout="R-118", flags={"segment": "language=de"}),
         ),
         (
             "metrics refusal_rate --segment=plan=free",
-            Parsed(verb="metrics", args=("refusal_rate",), flags={"segment": "plan=free"}),
+            ParsedCommand(verb="metrics", args=("refusal_rate",), flags={"segment": "plan=free"}),
         ),
         (
             'metrics R-118 --segment "city=New York"',
-            Parsed(verb="metrics", rollout="R-118", flags={"segment": "city=New York"}),
+            ParsedCommand(verb="metrics", rollout="R-118", flags={"segment": "city=New York"}),
         ),
-        ("segments R-118", Parsed(verb="segments", rollout="R-118")),
-        ("segments", Parsed(verb="segments")),
-        ("explain R-118 Refusal_Rate", Parsed(verb="explain", rollout="R-118", args=("refusal_rate",))),
-        ("explain refusal_rate", Parsed(verb="explain", args=("refusal_rate",))),
-        ("whois cust_8841", Parsed(verb="whois", args=("cust_8841",))),
-        ("whois cust_8841 support-assistant", Parsed(verb="whois", args=("cust_8841", "support-assistant"))),
-        ("whois <@U0ANA00001|ana>", Parsed(verb="whois", args=("U0ANA00001",))),
-        ("notice R-118 preview", Parsed(verb="notice", rollout="R-118", args=("preview",))),
-        ("notice ack", Parsed(verb="notice", args=("ack",))),
-        ('feels-off R-118 "too short"', Parsed(verb="feels-off", rollout="R-118", text="too short")),
-        ("status R-118 --public", Parsed(verb="status", rollout="R-118", flags={"public": "yes"})),
+        ("segments R-118", ParsedCommand(verb="segments", rollout="R-118")),
+        ("segments", ParsedCommand(verb="segments")),
+        ("explain R-118 Refusal_Rate", ParsedCommand(verb="explain", rollout="R-118", args=("refusal_rate",))),
+        ("explain refusal_rate", ParsedCommand(verb="explain", args=("refusal_rate",))),
+        ("whois cust_8841", ParsedCommand(verb="whois", args=("cust_8841",))),
+        ("whois cust_8841 support-assistant", ParsedCommand(verb="whois", args=("cust_8841", "support-assistant"))),
+        ("whois <@U0ANA00001|ana>", ParsedCommand(verb="whois", args=("U0ANA00001",))),
+        ("notice R-118 preview", ParsedCommand(verb="notice", rollout="R-118", args=("preview",))),
+        ("notice ack", ParsedCommand(verb="notice", args=("ack",))),
+        ('feels-off R-118 "too short"', ParsedCommand(verb="feels-off", rollout="R-118", text="too short")),
+        ("status R-118 --public", ParsedCommand(verb="status", rollout="R-118", flags={"public": "yes"})),
     ],
 )
-def test_a_line_is_read(typed: str, meant: Parsed) -> None:
+def test_a_line_is_read(typed: str, meant: ParsedCommand) -> None:
     assert parse(typed) == meant
 
 
@@ -97,7 +103,7 @@ def test_a_line_is_read(typed: str, meant: Parsed) -> None:
 )
 def test_what_phones_make_of_a_line_is_undone(typed: str, plain: str) -> None:
     assert parse(typed) == parse(plain)
-    assert isinstance(parse(typed), Parsed)
+    assert isinstance(parse(typed), ParsedCommand)
 
 
 @pytest.mark.parametrize(
@@ -161,29 +167,29 @@ def test_what_is_not_understood_is_never_run(typed: str, hint: str, suggestion: 
     assert hint in answer.hint
     assert answer.suggestion == suggestion
     if suggestion:
-        assert isinstance(parse(suggestion), Parsed)
+        assert isinstance(parse(suggestion), ParsedCommand)
 
 
 def test_mentions_in_a_reason_read_as_they_were_typed() -> None:
     typed = 'pause R-1 "ask <@U0DANA0001|dana> and <!subteam^S0AILEADS1|@ai-leads> in <#C0SUPPORT1|support>"'
     parsed = parse(typed)
-    assert isinstance(parsed, Parsed)
+    assert isinstance(parsed, ParsedCommand)
     assert parsed.text == "ask @dana and @ai-leads in #support"
 
 
 def test_every_example_in_the_help_is_understood() -> None:
-    for name, verb in TYPED.items():
+    for name, verb in TYPED_VERBS.items():
         parsed = parse(verb.example)
-        assert isinstance(parsed, Parsed), verb.example
+        assert isinstance(parsed, ParsedCommand), verb.example
         assert parsed.verb == name
 
 
 @given(st.text(max_size=200))
 def test_any_text_is_answered(typed: str) -> None:
     answer = parse(typed)
-    assert isinstance(answer, Parsed | Misunderstood)
-    if isinstance(answer, Parsed):
-        assert answer.verb in TYPED
+    assert isinstance(answer, ParsedCommand | Misunderstood)
+    if isinstance(answer, ParsedCommand):
+        assert answer.verb in TYPED_VERBS
 
 
 @given(st.text(max_size=200))

@@ -3,10 +3,10 @@
 from typing import Any
 
 from core.judging.model.judgement import Judgement
-from core.judging.model.state import State as EngineState
+from core.judging.model.state import JudgingState as EngineState
 from core.judging.model.verdict import Finding, RollBack
 from core.rollout import commands as c
-from core.rollout.model import State
+from core.rollout.model import RolloutState
 
 HARM = RollBack(
     findings=(
@@ -73,7 +73,7 @@ def test_from_a_plan_to_a_rollback(either: Any) -> None:
 
     either.later(minutes=1).say(c.Tick(look=look(HARM)))
     either.deliver()
-    assert either.rollout.state is State.ROLLED_BACK
+    assert either.rollout.state is RolloutState.ROLLED_BACK
     alert = either.message("#ai-rollouts", "Rolled back: R-1")
     assert "being confirmed" in alert.text
     either.say(c.ConfirmFlip(seconds=0.41, processes=2))

@@ -8,20 +8,20 @@ from urllib.parse import parse_qs, urlparse
 import pytest
 
 from bot.sandbox.workspace import people
-from bot.slack.manifest import SCOPES, link, manifest
+from bot.slack.manifest import SCOPES, build_install_link, build_manifest
 
 SCHEMA = Path(__file__).parents[3] / "shared" / "data" / "slack-manifest-schema-2.0.0.json"
 
 
 def test_without_a_public_url_it_asks_for_socket_mode() -> None:
-    made = manifest()
+    made = build_manifest()
     assert made["settings"]["socket_mode_enabled"] is True
     assert "request_url" not in json.dumps(made)
     assert "url" not in made["features"]["slash_commands"][0]
 
 
 def test_with_a_public_url_every_door_is_the_same_signed_address() -> None:
-    made = manifest("https://rampart.example.com/")
+    made = build_manifest("https://rampart.example.com/")
     address = "https://rampart.example.com/slack/events"
     assert made["settings"]["socket_mode_enabled"] is False
     assert made["features"]["slash_commands"][0]["url"] == address
@@ -40,18 +40,18 @@ def test_it_asks_for_no_more_than_it_uses() -> None:
         "usergroups:read",
         "users:read",
     }
-    assert manifest()["settings"]["token_rotation_enabled"] is False
+    assert build_manifest()["settings"]["token_rotation_enabled"] is False
 
 
 def test_people_and_channels_in_commands_arrive_as_ids() -> None:
-    assert manifest()["features"]["slash_commands"][0]["should_escape"] is True
+    assert build_manifest()["features"]["slash_commands"][0]["should_escape"] is True
 
 
 def test_the_link_opens_the_form_with_the_same_manifest() -> None:
-    parts = urlparse(link("https://rampart.example.com"))
+    parts = urlparse(build_install_link("https://rampart.example.com"))
     query = parse_qs(parts.query)
     assert parts.netloc == "api.slack.com"
-    assert json.loads(query["manifest_json"][0]) == manifest("https://rampart.example.com")
+    assert json.loads(query["manifest_json"][0]) == build_manifest("https://rampart.example.com")
 
 
 @pytest.mark.parametrize("url", ["", "https://rampart.example.com"])
@@ -60,7 +60,7 @@ def test_it_has_only_fields_that_slack_knows(url: str) -> None:
         print("Slack's manifest schema is not beside this checkout: left out the comparison with its fields")
         return
     schema = json.loads(SCHEMA.read_text())
-    _only_known(manifest(url), schema, schema, "manifest")
+    _only_known(build_manifest(url), schema, schema, "manifest")
 
 
 def _only_known(value: Any, schema: dict[str, Any], root: dict[str, Any], where: str) -> None:
@@ -80,6 +80,6 @@ def _only_known(value: Any, schema: dict[str, Any], root: dict[str, Any], where:
 
 
 def test_the_bot_has_the_name_that_the_sandbox_and_the_docs_mention() -> None:
-    name = manifest()["features"]["bot_user"]["display_name"]
+    name = build_manifest()["features"]["bot_user"]["display_name"]
     assert name == people.BOT.handle
     assert f"`@{name} status`" in Path("docs/slack.md").read_text(encoding="utf-8")

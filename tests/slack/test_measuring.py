@@ -9,8 +9,8 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web import SlackResponse
 
 from bot.rendering.blocks import blocks
-from bot.slack import answering
-from bot.slack.listeners import _taken
+from bot.slack import slack_responder
+from bot.slack.listeners import _try_post
 from core import apply_file, watch
 from core.metrics.observation import Observation
 from core.rollout.context import ENGINE
@@ -25,12 +25,12 @@ def measured(office: Any, looks: int = 3, *, begin: bool = True) -> None:
         office.start()
     for look in range(looks):
         office.later(minutes=1)
-        with office.service.database.plain_writing() as connection:
-            windows.record(connection, list(_placed(office, look)))
-        watch.tick(office.service, "R-1", office.at, every=timedelta(seconds=10))
+        with office.service.database.writing_outside_log() as connection:
+            windows.add_observations(connection, list(_placed(office, look)))
+        watch.evaluate_rollout(office.service, "R-1", office.at, every=timedelta(seconds=10))
 
 
-def _placed(office: Any, look: int) -> Iterator[windows.Placed]:
+def _placed(office: Any, look: int) -> Iterator[windows.PlacedObservation]:
     for i in range(4000):  # split as planned, 5 %
         observation = Observation(
             surface="support-assistant",
@@ -45,14 +45,18 @@ def _placed(office: Any, look: int) -> Iterator[windows.Placed]:
         )
         arm = "canary" if i < 200 else "control"
         stage = office.rollout.stage_index
-        yield windows.Placed(rollout="R-1", stage=stage, arm=arm, unit=observation.unit, observation=observation)
+        yield windows.PlacedObservation(
+            rollout="R-1", stage=stage, arm=arm, unit=observation.unit, observation=observation
+        )
 
 
 def test_engineers_get_numbers_and_a_chart(either: Any) -> None:
     measured(either)
     reply = either.typed("ana", "explain R-1 refusal_rate")
     assert reply.acked
-    said = either.sandbox.wait_for(lambda: [m for m in either.sandbox.ephemerals("ana") if "Estimate" in str(m.blocks)])
+    said = either.sandbox.wait_for(
+        lambda: [m for m in either.sandbox.list_ephemerals("ana") if "Estimate" in str(m.blocks)]
+    )
     told = said[-1]
     assert [b["type"] for b in told.blocks].count("data_visualization") == 1
     assert "Estimate  " in either.shown(told)
@@ -87,8 +91,8 @@ def test_a_metric_that_is_not_looked_at_says_so(office: Any) -> None:
 
 
 def test_a_refused_chart_is_answered_with_words() -> None:
-    message = blocks.message("Fine: so.", CHART | {"chart": _line()}, blocks.table(("What",), (("x",),)))
-    assert answering.is_newer(message)
+    message = blocks.build_message("Fine: so.", CHART | {"chart": _line()}, blocks.table(("What",), (("x",),)))
+    assert slack_responder.needs_fallback(message)
     for refusals, left in ((0, {"data_visualization", "table"}), (1, {"table"}), (2, set())):
         posts: list[set[str]] = []
 
@@ -96,7 +100,7 @@ def test_a_refused_chart_is_answered_with_words() -> None:
             posts.append({b["type"] for b in shown} & {"data_visualization", "table"})
             return len(posts) > refusals
 
-        answering.tell(post, message)
+        slack_responder.post_with_fallback(post, message)
         assert posts[-1] == left
         assert len(posts) == refusals + 1
 
@@ -112,7 +116,7 @@ def test_a_summary_has_a_chart_or_its_words(office: Any, refused: bool) -> None:
     measured(office, looks=1, begin=False)
     assert office.rollout.evidence.reason == "step"
     office.deliver()
-    said = [m for m in office.sandbox.thread(office.card()) if "limits clear" in office.shown(m)][-1]
+    said = [m for m in office.sandbox.list_replies(office.card()) if "limits clear" in office.shown(m)][-1]
     kinds = [block["type"] for block in said.blocks]
     assert ("data_visualization" in kinds) != refused
     assert "table" in kinds
@@ -135,7 +139,7 @@ def test_only_refused_blocks_are_tried_again(error: str, refused: bool) -> None:
         raise SlackApiError(error, response)
 
     if refused:
-        assert not _taken(call)
+        assert not _try_post(call)
     else:
         with pytest.raises(SlackApiError):
-            _taken(call)
+            _try_post(call)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bot.commands import moments
+from bot.commands import typed_times
 from core.rollout.context import Actor
 from core.rollout.refusal import Refused
 
@@ -24,25 +24,25 @@ MONDAY = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)  # 10:00 in Berlin
     ],
 )
 def test_the_next_such_moment_is_meant(typed: str, meant: datetime) -> None:
-    assert moments.read(typed, MONDAY, "Europe/Berlin") == meant
+    assert typed_times.parse_moment(typed, MONDAY, "Europe/Berlin") == meant
 
 
 @pytest.mark.parametrize("typed", ["soon", "25:00", "Xyz 10:00", "10:75", ""])
 def test_what_is_no_time_is_refused(typed: str) -> None:
     with pytest.raises(Refused, match="is not a time"):
-        moments.read(typed, MONDAY, "Europe/Berlin")
+        typed_times.parse_moment(typed, MONDAY, "Europe/Berlin")
 
 
 def test_the_past_is_refused() -> None:
     with pytest.raises(Refused, match="in the past"):
-        moments.read("2026-11-01 10:00", MONDAY, "Europe/Berlin")
+        typed_times.parse_moment("2026-11-01 10:00", MONDAY, "Europe/Berlin")
 
 
 def test_an_hour_that_the_clocks_skip_is_refused() -> None:
     saturday = datetime(2027, 3, 27, 12, 0, tzinfo=UTC)
     for typed in ("2027-03-28 02:30", "02:30", "Sun 02:30"):
         with pytest.raises(Refused, match="2027-03-28 02:30 does not exist in Europe/Berlin") as refused:
-            moments.read(typed, saturday, "Europe/Berlin")
+            typed_times.parse_moment(typed, saturday, "Europe/Berlin")
         assert "2027-03-28 03:30" in refused.value.hint
 
 
@@ -56,13 +56,13 @@ def test_an_hour_that_the_clocks_skip_is_refused() -> None:
     ],
 )
 def test_of_an_hour_that_comes_twice_the_next_one_is_meant(now: datetime, meant: datetime) -> None:
-    assert moments.read("02:30", now, "Europe/Berlin") == meant
+    assert typed_times.parse_moment("02:30", now, "Europe/Berlin") == meant
     if meant.day == 25:
-        assert moments.read("2026-10-25 02:30", now, "Europe/Berlin") == meant
+        assert typed_times.parse_moment("2026-10-25 02:30", now, "Europe/Berlin") == meant
 
 
 def test_a_person_s_times_are_in_their_own_zone_where_slack_knows_it() -> None:
     ana = Actor(id="slack:T1/U1", zone="America/New_York")
-    assert moments.zone_of(ana, "UTC") == "America/New_York"
+    assert typed_times.resolve_zone(ana, "UTC") == "America/New_York"
     for unknown in ("", "Atlantis/Old_Town", "../etc/passwd"):
-        assert moments.zone_of(Actor(id="slack:T1/U1", zone=unknown), "UTC") == "UTC"
+        assert typed_times.resolve_zone(Actor(id="slack:T1/U1", zone=unknown), "UTC") == "UTC"

@@ -5,14 +5,14 @@ from collections.abc import Iterator
 import pytest
 
 from bot import doctor
-from bot.app import build
-from bot.doctor import Finding
+from bot.app import build_program
+from bot.doctor import CheckResult
 from bot.sandbox.control import Sandbox
 from bot.settings import Settings
-from bot.slack.setup import missing
+from bot.slack.setup import list_missing
 from core import apply_file
 from core.rollout.context import Actor
-from core.service import Service
+from core.service import RolloutService
 from core.store.database.connections import connect
 from tests.slack.conftest import MONDAY, ROLLOUT, SURFACE
 
@@ -25,12 +25,12 @@ def slack() -> Iterator[Sandbox]:
         yield sandbox
 
 
-def found(settings: Settings, *what: str) -> list[Finding]:
-    return [x for x in doctor.examine(settings) if x.what in what]
+def found(settings: Settings, *what: str) -> list[CheckResult]:
+    return [x for x in doctor.examine_installation(settings) if x.what in what]
 
 
 def test_a_bot_token_alone_lets_nobody_press_a_button() -> None:
-    (said,) = missing(Settings(slack_bot_token=BOT))
+    (said,) = list_missing(Settings(slack_bot_token=BOT))
     assert said == (
         "Slack cannot reach Rampart, so no command and no button works. Set SLACK_APP_TOKEN (Basic Information, "
         "App-Level Tokens: one with connections:write) for Socket Mode; or SLACK_SIGNING_SECRET (Basic Information, "
@@ -49,7 +49,7 @@ def test_a_bot_token_alone_lets_nobody_press_a_button() -> None:
     ],
 )
 def test_a_token_in_the_wrong_place_is_named_with_the_place_of_the_right_one(settings: Settings, words: str) -> None:
-    said = missing(settings)[0]
+    said = list_missing(settings)[0]
     assert said.startswith(words)
     assert "OAuth & Permissions" in said or "App-Level Tokens" in said
 
@@ -63,7 +63,7 @@ def test_a_token_in_the_wrong_place_is_named_with_the_place_of_the_right_one(set
     ],
 )
 def test_nothing_is_missing_of_what_is_whole_or_not_wanted(settings: Settings) -> None:
-    assert missing(settings) == ()
+    assert list_missing(settings) == ()
 
 
 def test_the_doctor_does_not_call_half_a_connection_well(sqlite_url: str, slack: Sandbox) -> None:
@@ -105,7 +105,7 @@ def test_channels_that_files_name_and_slack_does_not_have_are_named(sqlite_url: 
     with connect(sqlite_url) as database:
         for name, text in (("surface", SURFACE), ("rollout", ROLLOUT.replace('"#support"', '"#suport"'))):
             apply_file.apply_text(
-                Service(database), text, name, by=Actor(id="cli:root", handle="root"), at=MONDAY, command_id=name
+                RolloutService(database), text, name, by=Actor(id="cli:root", handle="root"), at=MONDAY, command_id=name
             )
     settings = Settings(
         database_url=sqlite_url,
@@ -124,7 +124,7 @@ def test_channels_that_files_name_and_slack_does_not_have_are_named(sqlite_url: 
 def test_a_process_warns_at_its_start_of_what_the_doctor_would_find(
     sqlite_url: str, slack: Sandbox, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    program = build(
+    program = build_program(
         Settings(database_url=sqlite_url, slack_bot_token=slack.bot_token, slack_api_url=slack.api_url), "serve"
     )
     program.database.close()

@@ -14,7 +14,7 @@ def test_a_start_is_set_in_the_zone_of_whoever_types_it_and_the_answer_repeats_i
     office.typed("lee", "approve R-1")
     office.typed("ana", 'start R-1 --at "Tue 10:00"')
     said = office.shown(office.whispered("ana"))
-    (scheduled,) = [r.event for r in office.service.history("R-1") if isinstance(r.event, StartScheduled)]
+    (scheduled,) = [r.event for r in office.service.load_history("R-1") if isinstance(r.event, StartScheduled)]
     assert scheduled.start == datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
     assert "“Tue 10:00” was read as Tue 24 Nov 10:00 CET, in Europe/Berlin, your time zone in Slack." in said
 

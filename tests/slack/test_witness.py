@@ -8,11 +8,11 @@ from sqlalchemy import select
 from bot import jobs
 from bot.rendering.messages import witness
 from core.rollout import commands as c
-from core.service import Service
+from core.service import RolloutService
 from core.store.audit import anchors
 from core.store.audit.verify import verify
 from core.store.coordination import outbox
-from core.store.database.append_queries import COLUMNS
+from core.store.database.append_queries import EVENT_COLUMNS
 from core.store.formats import chain
 from core.store.log import event_log
 from core.store.models import metadata
@@ -22,33 +22,33 @@ from core.store.world import rollout_rows
 from tests.journey import processes
 from tests.service.conftest import Desk
 
-HEADER = len(chain.HEADER)
+HEADER = len(chain.HEADER_COLUMNS)
 
 
 def witnesses(office):
     """(position, hash, whether it stands in a thread) of every witness in the engineering channel, in order."""
-    top = office.sandbox.messages("#ai-rollouts")
-    said = {m.ts: m for message in top for m in (message, *office.sandbox.thread(message))}
-    found = [(witness.read_metadata(m.metadata), m.in_thread) for _, m in sorted(said.items())]
+    top = office.sandbox.list_messages("#ai-rollouts")
+    said = {m.ts: m for message in top for m in (message, *office.sandbox.list_replies(message))}
+    found = [(witness.parse_metadata(m.metadata), m.in_thread) for _, m in sorted(said.items())]
     return [(*head, in_thread) for head, in_thread in found if head is not None]
 
 
 def last(office, kind):
-    return next(r for r in reversed(office.service.history("R-1")) if type(r.event).__name__ == kind)
+    return next(r for r in reversed(office.service.load_history("R-1")) if type(r.event).__name__ == kind)
 
 
 def head(office):
     with office.service.database.reading() as connection:
-        return event_log.head(connection)
+        return event_log.read_head(connection)
 
 
 def remembered(office):
     with office.service.database.reading() as connection:
-        return anchors.recorded(connection)
+        return anchors.load_anchors(connection)
 
 
 def show_head(office):
-    jobs.show_head(office.service, office.at)
+    jobs.queue_daily_witness(office.service, office.at)
     office.deliver()
 
 
@@ -73,13 +73,13 @@ def audit(office):
     ("command", "event"), [(c.RollBack(reason="wrong answers"), "RolledBack"), (c.Abandon(reason="later"), "Abandoned")]
 )
 def test_the_event_that_ends_a_rollout_is_shown_in_its_thread(office, command, event):
-    by = office.directory.actor("T0SANDBOX1", "U0ANA00001", forward=True)
+    by = office.directory.resolve_actor("T0SANDBOX1", "U0ANA00001", moves_forward=True)
     (office.plan() if event == "Abandoned" else office.start()).say(command, by=by)
     office.deliver()
     ended = last(office, event)
     assert witnesses(office) == [(ended.position, ended.hash.hex(), True)]
     shown = next(text for text in office.thread() if "Log witness" in text)
-    assert witness.read(shown) == (ended.position, ended.hash.hex())
+    assert witness.parse_line(shown) == (ended.position, ended.hash.hex())
     assert [(a.position, a.hash, a.at) for a in remembered(office)] == [(ended.position, ended.hash.hex(), office.at)]
     assert remembered(office)[0].place.startswith(f"slack:{office.card().channel}/")
 
@@ -95,14 +95,14 @@ def test_one_end_is_shown_once_even_where_the_answer_was_lost(office):
     assert [a.position for a in remembered(office)] == [position for position, _, _ in witnesses(office)]
     assert len(witnesses(office)) == 2
     with office.service.database.reading() as connection:
-        assert outbox.waiting(connection).pending == 0
+        assert outbox.measure_backlog(connection).pending == 0
 
 
 def test_a_day_on_which_the_log_has_grown_shows_its_head_once_however_many_workers_ask(office):
     office.start()
     before = head(office)
     for _ in range(3):
-        jobs.show_head(Service(office.service.database), office.at)
+        jobs.queue_daily_witness(RolloutService(office.service.database), office.at)
     office.deliver()
     assert witnesses(office) == [(before[0], before[1].hex(), False)]
     assert head(office) == before, "showing the log must not make it grow"
@@ -122,12 +122,12 @@ def test_a_day_on_which_the_log_has_grown_shows_its_head_once_however_many_worke
 
 
 def test_of_many_workers_that_ask_at_once_one_is_heard(database):
-    desk = Desk(Service(database)).start()
-    workers = [Service(database) for _ in range(8)]
+    desk = Desk(RolloutService(database)).start()
+    workers = [RolloutService(database) for _ in range(8)]
     with ThreadPoolExecutor(len(workers)) as pool:
         for day in range(3):
             desk.later(days=1).say(c.Resume(reason="looked") if day % 2 else c.Pause(reason="a look"))
-            list(pool.map(lambda service: jobs.show_head(service, desk.at), workers))
+            list(pool.map(lambda service: jobs.queue_daily_witness(service, desk.at), workers))
     with database.reading() as connection:
         wanted = select(outbox_table.c.idempotency_key).where(outbox_table.c.idempotency_key.contains("witness"))
         keys = connection.execute(wanted).scalars().all()
@@ -168,20 +168,20 @@ def shown_and_ended(office):
 def rewrite(database, change, last_position):
     """What whoever owns the file can do: events changed and cut, and every hash and every other table made to fit."""
     with database.writing() as connection:
-        rows = [list(row) for row in event_log.raw(connection)][:last_position]
+        rows = [list(row) for row in event_log.iterate_raw_rows(connection)][:last_position]
         kept = _other_tables(connection, last_position)
         for trigger in ("events_continue_the_chain", "events_never_change", "events_never_go"):
             connection.exec_driver_sql(f"DROP TRIGGER {trigger}")
         for table in reversed(metadata.sorted_tables):
             connection.execute(table.delete())
-        previous = chain.GENESIS
+        previous = chain.GENESIS_HASH
         for row in rows:
             change(row)
-            row[-2:] = previous, chain.link(previous, row[:HEADER], row[HEADER])
+            row[-2:] = previous, chain.hash_event(previous, row[:HEADER], row[HEADER])
             previous = row[-1]
-        marks = ", ".join("?" * len(COLUMNS))
+        marks = ", ".join("?" * len(EVENT_COLUMNS))
         connection.exec_driver_sql(
-            f"INSERT INTO events ({', '.join(COLUMNS)}) VALUES ({marks})", [tuple(row) for row in rows]
+            f"INSERT INTO events ({', '.join(EVENT_COLUMNS)}) VALUES ({marks})", [tuple(row) for row in rows]
         )
         for table, found in kept:
             connection.execute(table.insert(), found)
@@ -283,4 +283,4 @@ def test_a_slack_that_is_not_there_is_said(office, audit):
     ],
 )
 def test_a_line_is_read_however_it_was_kept(line, found):
-    assert witness.read(line) == found
+    assert witness.parse_line(line) == found

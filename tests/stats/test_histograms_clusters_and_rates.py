@@ -9,50 +9,52 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.stats import clustering, quantile, rate
-from core.stats.proportion import log_mean, two_sample_steps
+from core.stats.proportion import log_mean, two_sample_increments
 
 
 @given(st.floats(min_value=1e-6, max_value=1e9))
 def test_a_bin_stands_for_its_values_within_one_percent(value):
-    assert quantile.value_of(quantile.bin_of(value)) == pytest.approx(value, rel=0.0101)
+    assert quantile.bin_value(quantile.bin_index(value)) == pytest.approx(value, rel=0.0101)
 
 
 @given(st.integers(min_value=-500, max_value=1000))
 def test_the_upper_edge_is_the_last_value_of_its_bin(position):
     edge = quantile.upper_edge(position)
-    assert quantile.bin_of(edge) == position
-    assert quantile.bin_of(edge * 1.0001) == position + 1
+    assert quantile.bin_index(edge) == position
+    assert quantile.bin_index(edge * 1.0001) == position + 1
 
 
 @given(st.lists(st.floats(min_value=0, max_value=1e12), min_size=1))
 def test_many_values_fall_into_the_bins_that_each_of_them_does(values):
-    assert quantile.bins_of(np.array(values)).tolist() == [quantile.bin_of(value) for value in values]
+    assert quantile.bin_indices(np.array(values)).tolist() == [quantile.bin_index(value) for value in values]
 
 
 def test_quantiles_agree_with_sorting_and_merge_by_addition():
     values = np.random.default_rng(2).lognormal(7, 0.6, 20_000)
-    halves = [Counter(quantile.bin_of(x) for x in part) for part in (values[:7000], values[7000:])]
+    halves = [Counter(quantile.bin_index(x) for x in part) for part in (values[:7000], values[7000:])]
     for q in (0.5, 0.95, 0.99):
-        assert quantile.quantile(halves[0] + halves[1], q) == pytest.approx(np.quantile(values, q), rel=0.015)
+        assert quantile.estimate_quantile(halves[0] + halves[1], q) == pytest.approx(np.quantile(values, q), rel=0.015)
 
 
 def test_what_exceeds_is_never_overstated():
     values = np.random.default_rng(2).lognormal(7, 0.6, 5_000)
-    counts = Counter(quantile.bin_of(x) for x in values)
+    counts = Counter(quantile.bin_index(x) for x in values)
     for threshold in (900.0, 2500.0, 4000.0):
-        assert (values > threshold * 1.02).sum() <= quantile.exceedance(counts, threshold) <= (values > threshold).sum()
+        assert (
+            (values > threshold * 1.02).sum() <= quantile.count_above(counts, threshold) <= (values > threshold).sum()
+        )
 
 
 def test_nothing_counted_has_no_quantile():
-    assert quantile.quantile({}, 0.95) is None
-    assert quantile.quantile({3: 0}, 0.95) is None
-    assert quantile.quantile({quantile.bin_of(0.0): 4}, 0.5) == 0.0
+    assert quantile.estimate_quantile({}, 0.95) is None
+    assert quantile.estimate_quantile({3: 0}, 0.95) is None
+    assert quantile.estimate_quantile({quantile.bin_index(0.0): 4}, 0.5) == 0.0
 
 
 @pytest.mark.parametrize("value", [-1.0, float("nan"), float("inf")])
 def test_a_histogram_refuses_what_is_no_duration(value):
     with pytest.raises(ValueError):
-        quantile.bin_of(value)
+        quantile.bin_index(value)
 
 
 def test_a_design_effect_as_worked_by_hand():
@@ -94,7 +96,9 @@ def test_tempering_keeps_a_cluster_from_crying_wolf():
         effect = float(clustering.design_effect(np.stack(sums, -1)[None]))
         before = np.cumsum(s_C) - s_C, np.cumsum(n_C) - n_C
         components = np.cumsum(
-            two_sample_steps(s_T, n_T, s_C, n_C, earlier_successes=before[0], earlier_trials=before[1], side="greater"),
+            two_sample_increments(
+                s_T, n_T, s_C, n_C, earlier_successes=before[0], earlier_trials=before[1], side="greater"
+            ),
             axis=0,
         )
         raw += log_mean(components).max() >= log(20)
@@ -117,6 +121,6 @@ def test_the_rate_kernel_is_fair_given_any_number_of_events():
         chances = [comb(events, k) * share**k * (1 - share) ** (events - k) for k in range(events + 1)]
         k = np.arange(events + 1)
         logs = log_mean(
-            rate.two_sample_steps(k, events - k, np.full(7, 10.0), np.full(7, 90.0), side="greater", ratio=ratio)
+            rate.two_sample_increments(k, events - k, np.full(7, 10.0), np.full(7, 90.0), side="greater", ratio=ratio)
         )
         assert np.dot(chances, np.exp(logs)) == pytest.approx(1.0)

@@ -46,10 +46,10 @@ def test_no_information_is_no_evidence_and_strong_contradiction_stays_finite():
 
 
 def test_the_shown_range_holds_exactly_what_is_not_rejected():
-    low, high = mean.interval(0.03, 0.01, tau=0.04, alpha=0.05)
+    low, high = mean.confidence_sequence(0.03, 0.01, tau=0.04, alpha=0.05)
     for edge in (low, high):
         assert mean.log_e_two_sided((0.03 - edge) / 0.01, 16.0) == pytest.approx(np.log(20))
-    wider = mean.interval(0.03, 0.01, tau=0.04, alpha=0.01)
+    wider = mean.confidence_sequence(0.03, 0.01, tau=0.04, alpha=0.01)
     assert wider[0] < low < high < wider[1]
 
 

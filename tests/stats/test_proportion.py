@@ -12,8 +12,8 @@ from core.stats.proportion import (
     log_e_one_sample,
     log_e_two_sample,
     log_mean,
-    one_sample_steps,
-    two_sample_steps,
+    one_sample_increments,
+    two_sample_increments,
 )
 
 
@@ -68,7 +68,7 @@ def test_its_expectation_under_every_null_is_at_most_one(side, ratio, shift, con
     n_T, n_C = 3, 4
     outcomes = list(product(range(n_T + 1), range(n_C + 1)))
     s_T, s_C = (np.array(column) for column in zip(*outcomes, strict=True))
-    steps = two_sample_steps(
+    steps = two_sample_increments(
         s_T, np.full(s_T.shape, n_T), s_C, np.full(s_C.shape, n_C),
         earlier_successes=np.full(s_T.shape, control[0]), earlier_trials=np.full(s_T.shape, control[1]),
         side=side, ratio=ratio, shift=shift,
@@ -99,13 +99,13 @@ def test_adding_ticks_online_equals_the_cumulative_form():
     s_T, s_C = rng.binomial(n_T, 0.1), rng.binomial(n_C, 0.05)
     online, components, seen = [], 0.0, (0, 0)
     for a, b, c, d in zip(s_T, n_T, s_C, n_C, strict=True):
-        components = components + two_sample_steps(
+        components = components + two_sample_increments(
             a, b, c, d, earlier_successes=seen[0], earlier_trials=seen[1], side="greater", ratio=1.1
         )
         seen = (seen[0] + c, seen[1] + d)
         online.append(float(log_mean(components)))
     assert online == pytest.approx(log_e_two_sample(s_T, n_T, s_C, n_C, side="greater", ratio=1.1), abs=1e-12)
-    alone = np.cumsum(one_sample_steps(s_T, n_T, side="greater", bound=0.05), axis=0)
+    alone = np.cumsum(one_sample_increments(s_T, n_T, side="greater", bound=0.05), axis=0)
     assert log_mean(alone) == pytest.approx(log_e_one_sample(s_T, n_T, side="greater", bound=0.05))
 
 
@@ -137,7 +137,7 @@ def test_a_tick_twice_as_large_tells_twice_as_much(ratio, shift):
     # Given the base rate the null point depends on the split alone, so a component's gain is homogeneous in the counts.
     earlier = {"earlier_successes": 70, "earlier_trials": 800}
     once, twice = (
-        two_sample_steps(k * 3, k * 20, k * 8, k * 90, **earlier, side="greater", ratio=ratio, shift=shift)
+        two_sample_increments(k * 3, k * 20, k * 8, k * 90, **earlier, side="greater", ratio=ratio, shift=shift)
         for k in (1, 2)
     )
     assert twice == pytest.approx(2 * once)
@@ -147,8 +147,8 @@ def test_a_tick_twice_as_large_tells_twice_as_much(ratio, shift):
 def test_no_margin_is_the_limit_of_a_small_one(side):
     # The pooled null point of "any harm" and the solver of margins are two roads to one place.
     counts = {"earlier_successes": 40, "earlier_trials": 60, "side": side, "alternatives": [1.5, 4.0]}
-    without = two_sample_steps(12, 20, 61, 90, **counts)
-    nearly = two_sample_steps(12, 20, 61, 90, shift=1e-10, **counts)
+    without = two_sample_increments(12, 20, 61, 90, **counts)
+    nearly = two_sample_increments(12, 20, 61, 90, shift=1e-10, **counts)
     assert nearly == pytest.approx(without, abs=1e-6)
 
 
@@ -159,7 +159,7 @@ def test_no_margin_is_the_limit_of_a_small_one(side):
 def test_slight_and_gross_harm_both_make_a_component_grow(control, canary, side):
     # A gain is linear in the counts, so expected counts give the expected gain. At 2 points an odds ratio of 1.4 gains
     # half of what is possible; with a grid that begins higher, such harm would never be found.
-    expected = two_sample_steps(
+    expected = two_sample_increments(
         5 * canary, 5, 95 * control, 95, earlier_successes=1e6 * control, earlier_trials=1e6, side=side
     )
     best = 5 * planning.growth(control, canary, 0.05)

@@ -7,14 +7,14 @@ import pytest
 
 from core.rollout.surface import SurfaceDeclared
 from core.store.database.connections import Database
-from core.store.log.answered_commands import Answer
-from core.store.log.event_log import Entry, Origin, Recorded
-from core.store.transaction import appending
-from core.store.world.world_cache import Folds
+from core.store.log.answered_commands import CommandAnswer
+from core.store.log.event_log import EventOrigin, NewEvent, StoredEvent
+from core.store.transaction import append_transaction
+from core.store.world.world_cache import WorldCache
 
 NOON = datetime(2026, 11, 23, 12, 0, 0, 250_000, tzinfo=UTC)
 
-Append = Callable[..., tuple[Recorded, ...]]
+Append = Callable[..., tuple[StoredEvent, ...]]
 
 
 @pytest.fixture
@@ -23,8 +23,8 @@ def noon() -> datetime:
 
 
 @pytest.fixture
-def entry() -> Callable[..., Entry]:
-    def make(stream: str = "surface:support", text: str = "hm") -> Entry:
+def entry() -> Callable[..., NewEvent]:
+    def make(stream: str = "surface:support", text: str = "hm") -> NewEvent:
         declared = SurfaceDeclared(
             surface=stream.removeprefix("surface:"),
             title=text,
@@ -35,23 +35,25 @@ def entry() -> Callable[..., Entry]:
             notices=(),
             fingerprint="f",
         )
-        return Entry(stream=stream, event=declared)
+        return NewEvent(stream=stream, event=declared)
 
     return make
 
 
 @pytest.fixture
-def append(database: Database, entry: Callable[..., Entry]) -> Append:
+def append(database: Database, entry: Callable[..., NewEvent]) -> Append:
     """Appends events as one command in a transaction of its own."""
 
-    folds = Folds(database)
+    folds = WorldCache(database)
 
-    def go(command_id: str, entries: Sequence[Entry] | None = None, at: datetime = NOON) -> tuple[Recorded, ...]:
-        with appending(database, folds, command_id) as log:
-            origin = Origin(command_id=command_id, actor="slack:U1", at=at, recorded_at=at)
-            recorded = tuple(step.recorded for step in log.append(entries or (entry(),), origin))
+    def go(command_id: str, entries: Sequence[NewEvent] | None = None, at: datetime = NOON) -> tuple[StoredEvent, ...]:
+        with append_transaction(database, folds, command_id) as log:
+            origin = EventOrigin(command_id=command_id, actor="slack:U1", at=at, recorded_at=at)
+            recorded = tuple(step.stored for step in log.append(entries or (entry(),), origin))
             first, last = recorded[0].position, recorded[-1].position
-            log.remember(command_id, "f", Answer(first_position=first, last_position=last, result_json="{}", at=at))
+            log.store_answer(
+                command_id, "f", CommandAnswer(first_position=first, last_position=last, result_json="{}", at=at)
+            )
         return recorded
 
     return go

@@ -6,17 +6,19 @@ from dataclasses import dataclass
 import pytest
 
 from core.judging.judge import judge
-from core.judging.look.look import reduce
-from core.judging.model.default_limits import implied
-from core.judging.model.limits import Kind, Limit, Role, Scale
+from core.judging.look.look import take_look
+from core.judging.model.default_limits import derive_default_limits
+from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.judging.model.question import Question, StageDesign
-from core.judging.model.state import State
+from core.judging.model.state import JudgingState
 from core.metrics.observation import Observation
 from core.store.observations import windows
-from core.store.observations.unit_caps import LEAST, TIMES, TRACKED, Allowances
-from core.store.observations.windows import Placed
+from core.store.observations.unit_caps import CAP_MINIMUM, CAP_MULTIPLE, MAX_TRACKED_UNITS, UnitCaps
+from core.store.observations.windows import PlacedObservation
 
-REFUSALS = Limit(metric="refusal_rate", kind=Kind.RISES_BY, amount=0.01, scale=Scale.POINTS, role=Role.ROLLBACK)
+REFUSALS = Limit(
+    metric="refusal_rate", kind=LimitKind.RISES_BY, amount=0.01, scale=LimitScale.POINTS, role=LimitRole.ROLLBACK
+)
 
 
 @dataclass(frozen=True)
@@ -27,18 +29,18 @@ class Sent:
 
 
 def counted(units, allowances=None):
-    return (allowances or Allowances()).count([Sent(unit) for unit in units])
+    return (allowances or UnitCaps()).admit([Sent(unit) for unit in units])
 
 
 def test_a_unit_that_floods_counts_ten_times_what_is_usual():
     sent = [f"u{number % 300}" for number in range(6000)] + ["robot"] * 20_000
     taken = sum(counted(sent)[6000:])
-    assert taken == pytest.approx(TIMES * 20, rel=0.05)
+    assert taken == pytest.approx(CAP_MULTIPLE * 20, rel=0.05)
 
 
 def test_the_first_requests_of_a_stage_count_whoever_sends_them():
     assert sum(counted(["robot"] * 20_000)) == 20_000  # alone, it is what is usual
-    assert sum(counted(["a", "b", "c", *["robot"] * LEAST])) == LEAST + 3
+    assert sum(counted(["a", "b", "c", *["robot"] * CAP_MINIMUM])) == CAP_MINIMUM + 3
 
 
 def test_busy_people_are_not_cut():
@@ -49,31 +51,31 @@ def test_busy_people_are_not_cut():
 
 
 def test_among_a_million_people_a_flood_is_still_noticed():
-    allowances = Allowances()
+    allowances = UnitCaps()
     dice = random.Random(6)
     everybody = counted([f"u{dice.randrange(200_000)}" for _ in range(100_000)], allowances)
     assert all(everybody)
     mixed = ["robot" if number % 10 == 0 else f"u{dice.randrange(200_000)}" for number in range(100_000)]
     taken = sum(yes for yes, unit in zip(counted(mixed, allowances), mixed, strict=True) if unit == "robot")
-    assert taken <= LEAST + 200_000 // TRACKED
+    assert taken <= CAP_MINIMUM + 200_000 // MAX_TRACKED_UNITS
 
 
 def test_each_stage_of_each_rollout_has_an_allowance_of_its_own():
-    allowances = Allowances()
+    allowances = UnitCaps()
     flood = [Sent(f"u{n}") for n in range(300)] + [Sent("robot")] * 1000
-    assert not all(allowances.count(flood))
-    assert all(allowances.count([Sent("robot", stage=1)] * LEAST))
-    assert all(allowances.count([Sent("robot", rollout="R-2")] * LEAST))
+    assert not all(allowances.admit(flood))
+    assert all(allowances.admit([Sent("robot", stage=1)] * CAP_MINIMUM))
+    assert all(allowances.admit([Sent("robot", rollout="R-2")] * CAP_MINIMUM))
 
 
 def test_what_one_unit_sends_beyond_is_added_up_apart(sqlite_database, noon):
     flood = [seen(f"u{n}", noon, False) for n in range(300)] + [seen("robot", noon, True)] * 1000
-    with sqlite_database.plain_writing() as connection:
-        windows.record(connection, flood, None, Allowances())
+    with sqlite_database.writing_outside_log() as connection:
+        windows.add_observations(connection, flood, None, UnitCaps())
     with sqlite_database.reading() as connection:
-        cells = {key.metric: cell for key, cell in windows.read(connection, "R-1").cells.items()}
-    assert cells["requests"].weight.sum() == 300 + LEAST
-    assert cells[windows.SET_ASIDE].weight.sum() == 1000 - LEAST
+        cells = {key.metric: cell for key, cell in windows.load_sums(connection, "R-1").cells.items()}
+    assert cells["requests"].weight.sum() == 300 + CAP_MINIMUM
+    assert cells[windows.SET_ASIDE].weight.sum() == 1000 - CAP_MINIMUM
 
 
 def test_twenty_thousand_good_requests_of_one_unit_hide_no_harm(sqlite_database, noon):
@@ -87,10 +89,10 @@ def test_twenty_thousand_good_requests_of_one_unit_hide_no_harm(sqlite_database,
 
 
 def looks_until_found(database, noon, name, robot):
-    dice, allowances = random.Random(8), Allowances()
+    dice, allowances = random.Random(8), UnitCaps()
     stage = StageDesign(index=0, name="canary", compared=True, canary_share=0.05, control_left=True)
-    question = Question(limits=(REFUSALS,), implied=implied((REFUSALS,), ()), stages=(stage,), current=0)
-    state, at = State(), noon
+    question = Question(limits=(REFUSALS,), implied=derive_default_limits((REFUSALS,), ()), stages=(stage,), current=0)
+    state, at = JudgingState(), noon
     for number in range(60):
         placed = []
         for _ in range(333):
@@ -100,11 +102,11 @@ def looks_until_found(database, noon, name, robot):
                 seen(unit, at, dice.random() < (0.12 if canary else 0.02), name, "canary" if canary else "control")
             )
         placed += [seen("robot", at, False, name)] * (robot * (20_000 if number == 0 else 200))
-        with database.plain_writing() as connection:
-            windows.record(connection, placed, None, allowances)
+        with database.writing_outside_log() as connection:
+            windows.add_observations(connection, placed, None, allowances)
         at = at.replace(second=number % 60)
         with database.reading() as connection:
-            look = reduce(question, windows.read(connection, name), state, at)
+            look = take_look(question, windows.load_sums(connection, name), state, at)
         found = judge(question, look, state)
         state = found.state
         if found.verdict.name == "roll_back":
@@ -116,4 +118,4 @@ def seen(unit, at, refused, rollout="R-1", arm="canary"):
     observation = Observation(
         surface="support", unit="", at=at, segments={}, readings={"refusal_rate": float(refused)}, error_category=None
     )
-    return Placed(rollout=rollout, stage=0, arm=arm, unit=unit, observation=observation)
+    return PlacedObservation(rollout=rollout, stage=0, arm=arm, unit=unit, observation=observation)

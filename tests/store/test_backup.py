@@ -12,9 +12,9 @@ import pytest
 from sqlalchemy import BigInteger, Integer, LargeBinary, SmallInteger, inspect, select, text
 
 from core.rollout import commands as c
-from core.service import Service
+from core.service import RolloutService
 from core.store.audit import anchors, backup, backup_file, restore
-from core.store.audit.export import export, import_
+from core.store.audit.export import export_events, import_events
 from core.store.audit.verify import verify
 from core.store.coordination import outbox
 from core.store.database.connections import connect
@@ -34,11 +34,11 @@ BACK = c.RollBack(reason='"ä" \\ \n ✓')
 @pytest.fixture
 def lived_in(database):
     """A database with a rollout, and a row in every table."""
-    desk = Desk(Service(database)).start()
+    desk = Desk(RolloutService(database)).start()
     desk.say(BACK, command_id="back")
     with database.writing() as connection:
-        anchors.add(connection, *event_log.head(connection), "slack:C1/1.0", MONDAY)
-        for table in backup.carried():
+        anchors.save_anchor(connection, *event_log.read_head(connection), "slack:C1/1.0", MONDAY)
+        for table in backup.list_tables():
             if connection.execute(select(table)).first() is None:
                 connection.execute(table.insert().values({c.name: _some(c.type) for c in table.columns}))
     return database
@@ -98,24 +98,24 @@ def assert_nothing_written(database):
 
 
 def test_there_and_back_everything_is_the_same(lived_in, elsewhere, file, new_sqlite, new_postgres):
-    copied = backup.write(lived_in, file, MONDAY)
-    there = restore.read(elsewhere, file)
+    copied = backup.write_backup(lived_in, file, MONDAY)
+    there = restore.restore_backup(elsewhere, file)
     assert (there.counts, there.report.head, there.copied_at) == (copied.counts, copied.head, MONDAY)
     assert min(copied.counts.values()) > 0
     assert rows(elsewhere) == sent(rows(lived_in))
     with connect(new_sqlite() if lived_in.dialect == "sqlite" else new_postgres()) as again:
-        backup.write(elsewhere, file, MONDAY, replace=True)
-        restore.read(again, file)
+        backup.write_backup(elsewhere, file, MONDAY, replace=True)
+        restore.restore_backup(again, file)
         assert rows(again) == rows(elsewhere)
         with lived_in.reading() as first, again.reading() as last:
-            assert list(export(first)) == list(export(last))
+            assert list(export_events(first)) == list(export_events(last))
             assert verify(last).problems == ()
 
 
 def test_a_restored_database_goes_on(lived_in, elsewhere, file):
-    backup.write(lived_in, file, MONDAY)
-    restore.read(elsewhere, file)
-    desk = Desk(Service(elsewhere)).later(hours=1)
+    backup.write_backup(lived_in, file, MONDAY)
+    restore.restore_backup(elsewhere, file)
+    desk = Desk(RolloutService(elsewhere)).later(hours=1)
     before = len(rows(elsewhere)["outbox"])
     assert desk.say(BACK, command_id="back").repeated  # its answer came along
     desk.say(c.ConfirmFlip(seconds=0.2, processes=1), command_id="new")
@@ -128,10 +128,10 @@ def test_a_restored_database_goes_on(lived_in, elsewhere, file):
 
 def test_what_waited_is_looked_for_before_it_is_said(lived_in, elsewhere, file):
     leased = outbox.claim(lived_in, MONDAY + timedelta(hours=1), kind="slack", lease=timedelta(minutes=1))
-    backup.write(lived_in, file, MONDAY)
-    waiting = restore.read(elsewhere, file).waiting
+    backup.write_backup(lived_in, file, MONDAY)
+    waiting = restore.restore_backup(elsewhere, file).backlog
     with lived_in.reading() as connection:
-        before = outbox.waiting(connection)
+        before = outbox.measure_backlog(connection)
     assert (waiting.pending, waiting.leased) == (before.pending + before.leased, 0)
     claimed = outbox.claim(elsewhere, MONDAY + timedelta(hours=1), kind="slack", lease=timedelta(minutes=1))
     assert (claimed.id, claimed.attempt) == (leased.id, 2)  # above 1: an earlier try may have arrived
@@ -139,7 +139,7 @@ def test_what_waited_is_looked_for_before_it_is_said(lived_in, elsewhere, file):
 
 def written(database):
     with database.reading() as connection:
-        return event_log.head(connection)[0]
+        return event_log.read_head(connection)[0]
 
 
 def test_a_backup_beside_writers_is_one_moment_of_all_tables(database, database_url, file, new_sqlite):
@@ -155,9 +155,9 @@ def test_a_backup_beside_writers_is_one_moment_of_all_tables(database, database_
     while not written(database):
         assert all(writer.poll() in (None, 0) for writer in writers)
     while any(writer.poll() is None for writer in writers):
-        heads.append(backup.write(database, file, MONDAY, replace=True).head[0])
+        heads.append(backup.write_backup(database, file, MONDAY, replace=True).head[0])
         with connect(new_sqlite()) as other:
-            restored = restore.read(other, file)  # verifies that commands and outbox fit the log
+            restored = restore.restore_backup(other, file)  # verifies that commands and outbox fit the log
             counts = restored.counts
             assert counts["events"] == 2 * counts["commands"] == 2 * counts["outbox"] == restored.report.head[0]
     assert [writer.communicate()[0].count(b"\n") for writer in writers] == [150, 150]
@@ -166,29 +166,29 @@ def test_a_backup_beside_writers_is_one_moment_of_all_tables(database, database_
 
 
 def test_every_damaged_byte_and_every_cut_is_noticed_before_anything_is_written(lived_in, bare, file):
-    backup.write(lived_in, file, MONDAY)
+    backup.write_backup(lived_in, file, MONDAY)
     whole = file.read_bytes()
     for position in range(len(whole)):
         damaged = bytearray(whole)
         damaged[position] ^= 1 << position % 8
         file.write_bytes(damaged)
         with pytest.raises(BackupRefused, match=r"damaged or cut|not a backup|does not know"):
-            next(backup_file.lines(file))
+            next(backup_file.read_lines(file))
     for length in {0, 1, 16, 17, 18, 40, *range(60, len(whole), 97), len(whole) - 1}:
         file.write_bytes(whole[:length])
         with pytest.raises(BackupRefused):
-            restore.read(bare, file)
+            restore.restore_backup(bare, file)
     file.write_bytes(whole + b"\n")
     with pytest.raises(BackupRefused, match="damaged or cut"):
-        restore.read(bare, file)
+        restore.restore_backup(bare, file)
     assert not inspect(bare.engine).get_table_names()
     file.write_bytes(whole)
-    restore.read(bare, file)
+    restore.restore_backup(bare, file)
 
 
 def rewritten(file, change):
     """The file with other lines and a digest that fits: what somebody who knows the form could make."""
-    lines = change(list(backup_file.lines(file)))
+    lines = change(list(backup_file.read_lines(file)))
     packed = b"Rampart backup 1\n" + zlib.compress(b"".join(orjson.dumps(line) + b"\n" for line in lines))
     file.write_bytes(packed + sha256(packed).digest())
 
@@ -214,10 +214,10 @@ def _changed(lines, **changes):
 @pytest.mark.parametrize("into", ["bare", "elsewhere"])
 def test_a_file_made_to_fit_is_refused_and_nothing_is_written(request, lived_in, file, into, change, message):
     database = request.getfixturevalue(into)
-    backup.write(lived_in, file, MONDAY)
+    backup.write_backup(lived_in, file, MONDAY)
     rewritten(file, change)
     with pytest.raises(BackupRefused, match=message):
-        restore.read(database, file)
+        restore.restore_backup(database, file)
     assert_nothing_written(database)
 
 
@@ -228,7 +228,7 @@ def test_a_file_made_to_fit_is_refused_and_nothing_is_written(request, lived_in,
 def test_a_file_of_another_program_is_named(bare, file, content, message):
     file.write_bytes(content)
     with pytest.raises(BackupRefused, match=message):
-        restore.read(bare, file)
+        restore.restore_backup(bare, file)
 
 
 @pytest.mark.parametrize(
@@ -246,20 +246,20 @@ def test_a_file_of_another_program_is_named(bare, file, content, message):
     ids=str,
 )
 def test_a_crafted_backup_with_a_right_digest_is_refused_in_one_line(bare, file, crafted):
-    with backup_file.writing(file) as put:
+    with backup_file.writing_lines(file) as put:
         for line in crafted:
             put(line)
     with pytest.raises(BackupRefused, match="backup"):
-        restore.read(bare, file)
+        restore.restore_backup(bare, file)
 
 
 def test_a_file_that_is_no_json_inside_is_refused(bare, file):
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(backup_file.orjson, "dumps", lambda _: b"\xff{")
-        with backup_file.writing(file) as put:
+        with backup_file.writing_lines(file) as put:
             put({})
     with pytest.raises(BackupRefused, match="does not hold what a backup holds"):
-        restore.read(bare, file)
+        restore.restore_backup(bare, file)
 
 
 def test_a_new_database_file_is_for_its_owner_alone(tmp_path):
@@ -271,22 +271,22 @@ def test_a_new_database_file_is_for_its_owner_alone(tmp_path):
 
 
 def test_a_database_that_holds_anything_takes_no_restore(lived_in, file):
-    backup.write(lived_in, file, MONDAY)
+    backup.write_backup(lived_in, file, MONDAY)
     before = rows(lived_in)
     with pytest.raises(BackupRefused, match=r"not empty \(table \w+\)"):
-        restore.read(lived_in, file)
+        restore.restore_backup(lived_in, file)
     assert rows(lived_in) == before
 
 
 def test_a_backup_never_replaces_a_file_unasked_and_leaves_nothing_behind_where_it_fails(lived_in, bare, file):
     file.write_text("precious")
     with pytest.raises(BackupRefused, match="exists already"):
-        backup.write(lived_in, file, MONDAY)
+        backup.write_backup(lived_in, file, MONDAY)
     assert file.read_text() == "precious"
     with pytest.raises(SchemaMismatch, match="no tables"):
-        backup.write(bare, file, MONDAY, replace=True)
+        backup.write_backup(bare, file, MONDAY, replace=True)
     assert file.read_text() == "precious"
-    backup.write(lived_in, file, MONDAY, replace=True)
+    backup.write_backup(lived_in, file, MONDAY, replace=True)
     assert [path.name for path in file.parent.iterdir() if "backup" in path.name] == [file.name]
     assert file.stat().st_mode & 0o777 == 0o600
 
@@ -295,7 +295,7 @@ def test_a_database_of_a_newer_program_is_not_backed_up_by_an_older_one(lived_in
     with lived_in.writing() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(SchemaMismatch, match="Upgrade this one"):
-        backup.write(lived_in, file, MONDAY)
+        backup.write_backup(lived_in, file, MONDAY)
     assert not file.exists()
 
 
@@ -304,30 +304,30 @@ def test_a_backup_from_before_an_upgrade_is_restored_as_it_was_and_then_upgraded
         with old.writing() as connection:
             schema.upgrade(connection, "0001")
         with OLD_LOG.open(encoding="utf-8") as lines:
-            import_(old, lines)
-        copied = backup.write(old, file, MONDAY)
+            import_events(old, lines)
+        copied = backup.write_backup(old, file, MONDAY)
     with pytest.raises(BackupRefused, match=r"of schema 0001, the database has 0003.*without tables"):
-        restore.read(elsewhere, file)
+        restore.restore_backup(elsewhere, file)
     if bare_url.startswith("sqlite"):
         bare.close()
         bare = connect(bare_url.replace("bare.db", "other.db"))
     with bare:
-        assert restore.read(bare, file).report.head == copied.head
-        schema.check(bare)
+        assert restore.restore_backup(bare, file).report.head == copied.head
+        schema.assert_current(bare)
 
 
 def test_a_log_that_is_not_intact_is_not_restored(lived_in, elsewhere, file):
     with lived_in.writing() as connection:
         connection.execute(text("UPDATE commands SET first_position = 1 WHERE command_id = 'command-3'"))
-    backup.write(lived_in, file, MONDAY)
+    backup.write_backup(lived_in, file, MONDAY)
     with pytest.raises(BackupRefused, match=r"not intact.*position 1 should belong"):
-        restore.read(elsewhere, file)
+        restore.restore_backup(elsewhere, file)
     assert_nothing_written(elsewhere)
 
 
 def test_from_the_command_line(lived_in, database_url, file, tmp_path):
     with lived_in.reading() as connection:
-        position, newest = event_log.head(connection)
+        position, newest = event_log.read_head(connection)
     told = processes.run("backup", str(file), DATABASE_URL=database_url)
     assert (told.returncode, told.stderr) == (0, "")
     assert f"copied to {file}: the log up to #{position} ({newest.hex()[:16]})" in told.stdout

@@ -8,14 +8,14 @@ from alembic.migration import MigrationContext
 from alembic.operations import Operations
 
 from core.store.audit.verify import verify
-from core.store.database.append_queries import COLUMNS
+from core.store.database.append_queries import EVENT_COLUMNS
 from core.store.database.connections import connect
 from core.store.formats import chain
 from core.store.log import event_log
 from core.store.schema import schema
 from tests.store.test_tampering import five  # noqa: F401 - a fixture
 
-ALL = ", ".join(COLUMNS)
+ALL = ", ".join(EVENT_COLUMNS)
 AGAIN = f"SELECT {ALL} FROM events WHERE position = 2"
 # The next event as the chain wants it, but for the `changed` column, which repeats that of an older event.
 NEXT = {
@@ -33,8 +33,8 @@ NEXT = {
 
 
 def next_one(**changed):
-    values = {**{name: name for name in COLUMNS}, **NEXT, **changed}
-    return f"SELECT {', '.join(values[name] for name in COLUMNS)} FROM events WHERE position = 5"
+    values = {**{name: name for name in EVENT_COLUMNS}, **NEXT, **changed}
+    return f"SELECT {', '.join(values[name] for name in EVENT_COLUMNS)} FROM events WHERE position = 5"
 
 
 @pytest.fixture
@@ -135,7 +135,7 @@ def test_what_sqlite_lets_a_stranger_do_is_seen(database, sqlite, way, where):
     with connect(f"sqlite:///{database.path}") as fresh:
         if "DROP TABLE" in way:
             with pytest.raises(schema.SchemaMismatch, match="not protected"):
-                schema.check(fresh)
+                schema.assert_current(fresh)
             return
         seen = [position for position, what in found(fresh) if position is not None]
         assert seen
@@ -152,7 +152,7 @@ def test_a_migration_that_copies_the_table_loses_its_triggers_and_that_is_seen_a
             batch.alter_column("source", nullable=True)
     assert found(database)[:3] == EVERY_TRIGGER
     with pytest.raises(schema.SchemaMismatch, match="not protected"):
-        schema.check(database)
+        schema.assert_current(database)
     schema.migrate(database)
     assert found(database) == []
 
@@ -233,17 +233,17 @@ def test_a_table_that_was_put_in_the_place_of_the_log_is_seen(database, owner):
     owner.execute("ALTER TABLE events RENAME TO kept; CREATE TABLE events AS TABLE kept")
     assert found(database) == EVERY_TRIGGER
     with pytest.raises(schema.SchemaMismatch, match="not protected"):
-        schema.check(database)
+        schema.assert_current(database)
 
 
 @pytest.mark.usefixtures("five")
 def test_a_command_carried_out_twice_is_seen_where_no_constraint_is_left(database, owner):
     owner.execute("ALTER TABLE events DROP CONSTRAINT events_command")
     with database.writing() as connection:
-        *_, newest = event_log.raw(connection)
+        *_, newest = event_log.iterate_raw_rows(connection)
         again = (6, newest[1], newest[2] + 1, *newest[3:6], "c1", 1, *newest[8:15])
         stored, prev_hash = newest[15], newest[17]
-        event_log.insert(connection, [(*again, stored, prev_hash, chain.link(prev_hash, again, stored))])
+        event_log.insert_rows(connection, [(*again, stored, prev_hash, chain.hash_event(prev_hash, again, stored))])
     assert found(database) == [(1, "has a twin: the command c1 was carried out twice")]
 
 

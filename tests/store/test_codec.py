@@ -14,7 +14,7 @@ from core.judging.model.verdict import Finding, Hold, RollBack
 from core.rollout.events import Completed, EvidenceRecorded, Held, RolledBack, StageEntered
 from core.store.errors import NotStorable, UnknownEvent
 from core.store.formats import codec
-from core.store.formats.codec import Codec
+from core.store.formats.codec import EventCodec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +37,7 @@ LIFTS = {
     ("test.moved", 1): lambda body: {"to": body["target"], "share": 1.0},
     ("test.moved", 2): lambda body: {**body, "to": body["to"].upper()},
 }
-TEST = Codec[Moved | Stopped](Moved | Stopped, LIFTS)
+TEST = EventCodec[Moved | Stopped](Moved | Stopped, LIFTS)
 
 
 def finding(**changes):
@@ -113,7 +113,7 @@ def test_two_events_cannot_share_a_name():
         TYPE: ClassVar[str] = "test.moved"
 
     with pytest.raises(ValueError, match="share a stored name"):
-        Codec[Any](Moved | Again, {})
+        EventCodec[Any](Moved | Again, {})
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_verdicts_of_one_shape_are_told_apart(verdict):
 
 
 def test_stored_names_never_change():
-    names = {kind.__name__: name for name, kind in codec.EVENTS.classes.items()}
+    names = {kind.__name__: name for name, kind in codec.EVENT_CODEC.classes.items()}
     assert names["RolledBack"] == "rollout.rolled_back"
     assert all(name.split(".")[0] in ("rollout", "surface", "workspace") for name in names.values())
 

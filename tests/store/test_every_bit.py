@@ -6,12 +6,12 @@ import pytest
 from sqlalchemy.exc import DBAPIError
 
 from core.store.audit.verify import verify
-from core.store.database.append_queries import COLUMNS
+from core.store.database.append_queries import EVENT_COLUMNS
 from core.store.log import event_log
-from core.store.log.answered_commands import Answer
-from core.store.log.event_log import Origin
-from core.store.transaction import appending
-from core.store.world.world_cache import Folds
+from core.store.log.answered_commands import CommandAnswer
+from core.store.log.event_log import EventOrigin
+from core.store.transaction import append_transaction
+from core.store.world.world_cache import WorldCache
 
 TIMES = ("at", "recorded_at")
 SAMPLE = 400  # of the bits on Postgres, where setting one takes longer
@@ -20,10 +20,10 @@ SAMPLE = 400  # of the bits on Postgres, where setting one takes longer
 @pytest.fixture
 def three(database, entry, noon):
     """Three events in two commands and two streams, with something in every column that can hold something."""
-    folds = Folds(database)
+    folds = WorldCache(database)
     for command_id, entries in (("c1", [entry("surface:a"), entry("surface:b")]), ("c2", [entry("surface:b")])):
-        with appending(database, folds, command_id) as log:
-            origin = Origin(
+        with append_transaction(database, folds, command_id) as log:
+            origin = EventOrigin(
                 command_id=command_id,
                 actor="slack:T1/U1",
                 at=noon,
@@ -33,8 +33,10 @@ def three(database, entry, noon):
                 correlation_id="r-1",
             )
             steps = log.append(entries, origin)
-            first, last = steps[0].recorded.position, steps[-1].recorded.position
-            log.remember(command_id, "f", Answer(first_position=first, last_position=last, result_json="{}", at=noon))
+            first, last = steps[0].stored.position, steps[-1].stored.position
+            log.store_answer(
+                command_id, "f", CommandAnswer(first_position=first, last_position=last, result_json="{}", at=noon)
+            )
     return database
 
 
@@ -83,7 +85,7 @@ def named(connection):
 
 def bits(rows):
     for position, row in enumerate(rows, start=1):
-        for column, value in zip(COLUMNS, row, strict=True):
+        for column, value in zip(EVENT_COLUMNS, row, strict=True):
             if value is not None:
                 yield from ((position, column, value, bit) for bit in range(width(value)))
 
@@ -91,7 +93,7 @@ def bits(rows):
 def test_every_flipped_bit_is_named_at_its_position_and_only_there(three):
     with three.writing() as connection:
         unprotect(connection)
-        rows = list(event_log.raw(connection))
+        rows = list(event_log.iterate_raw_rows(connection))
         flips = list(bits(rows))
         assert len(flips) > 7000
         if three.dialect == "postgresql":

@@ -5,19 +5,19 @@ from dataclasses import replace
 
 import pytest
 
-from core.store.audit.export import export, import_
+from core.store.audit.export import export_events, import_events
 from core.store.audit.verify import verify
 from core.store.database.connections import connect
 from core.store.errors import ImportRefused
 from core.store.log import answered_commands, event_log
-from core.store.log.event_log import Entry
+from core.store.log.event_log import NewEvent
 
 
 @pytest.fixture
 def lines(database, append, entry):
     append("c1", [entry("surface:a", 'ä " \\ \n ✓'), entry("surface:b")])
     tiny = replace(entry("surface:b").event, content={"params": {"temperature": 2.5e-05}})
-    append("c2", [Entry(stream="surface:b", event=tiny)])
+    append("c2", [NewEvent(stream="surface:b", event=tiny)])
     return exported(database)
 
 
@@ -30,7 +30,7 @@ def elsewhere(new_sqlite, new_postgres, database):
 
 def exported(database, form="jsonl"):
     with database.reading() as connection:
-        return list(export(connection, form))
+        return list(export_events(connection, form))
 
 
 def test_an_event_is_a_line_with_everything_that_is_hashed(lines):
@@ -44,12 +44,12 @@ def test_an_event_is_a_line_with_everything_that_is_hashed(lines):
 
 @pytest.mark.parametrize("form", ["jsonl", "cloudevents"])
 def test_there_and_back_nothing_changes(database, elsewhere, lines, form):
-    assert import_(elsewhere, exported(database, form)) == 3
+    assert import_events(elsewhere, exported(database, form)) == 3
     assert exported(elsewhere) == lines
     assert exported(elsewhere, "cloudevents") == exported(database, "cloudevents")
     with database.reading() as here, elsewhere.reading() as there:
-        assert event_log.head(here) == event_log.head(there)
-        assert event_log.after(here, 0) == event_log.after(there, 0)
+        assert event_log.read_head(here) == event_log.read_head(there)
+        assert event_log.read_after(here, 0) == event_log.read_after(there, 0)
         assert verify(there).problems == ()
 
 
@@ -63,15 +63,15 @@ def test_cloudevents_have_the_required_attributes(database):
 
 
 def test_a_command_of_an_imported_log_is_not_carried_out_again(elsewhere, lines):
-    import_(elsewhere, lines)
+    import_events(elsewhere, lines)
     with elsewhere.reading() as connection:
-        answer = answered_commands.answered(connection, "c1", "any fingerprint")
+        answer = answered_commands.find_answer(connection, "c1", "any fingerprint")
     assert (answer.first_position, answer.last_position, answer.result_json) == (1, 2, "{}")
 
 
 def test_a_log_that_is_not_empty_takes_no_import(database, lines):
     with pytest.raises(ImportRefused, match="not empty"):
-        import_(database, lines)
+        import_events(database, lines)
 
 
 def forged(line, **changes):
@@ -96,6 +96,6 @@ def forged(line, **changes):
 )
 def test_a_cut_or_forged_file_is_refused_and_nothing_is_written(elsewhere, lines, damage, message):
     with pytest.raises(ImportRefused, match=message):
-        import_(elsewhere, damage(lines))
+        import_events(elsewhere, damage(lines))
     assert exported(elsewhere) == []
-    assert import_(elsewhere, lines) == 3
+    assert import_events(elsewhere, lines) == 3

@@ -8,12 +8,12 @@ from typing import ClassVar
 import pytest
 
 from core.rollout import commands as c
-from core.service import Service
-from core.store.audit.export import export
+from core.service import RolloutService
+from core.store.audit.export import export_events
 from core.store.audit.verify import verify
 from core.store.errors import UnknownEvent
 from core.store.formats import chain, codec
-from core.store.formats.codec import Codec
+from core.store.formats.codec import EventCodec
 from core.store.log import event_log
 from tests.journey import processes
 from tests.service.conftest import Desk
@@ -33,7 +33,7 @@ def body(file: Path) -> str:
 
 
 def newest(type_: str) -> int:
-    return getattr(codec.EVENTS.classes[type_], "SCHEMA", 1)
+    return getattr(codec.EVENT_CODEC.classes[type_], "SCHEMA", 1)
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
@@ -48,7 +48,7 @@ def test_a_stored_body_reads_as_today_s_class_and_is_written_the_same_to_the_byt
 
 
 def test_every_event_has_its_file_of_every_version_and_every_file_its_event():
-    wanted = {(type_, version) for type_ in codec.EVENTS.classes for version in range(1, newest(type_) + 1)}
+    wanted = {(type_, version) for type_ in codec.EVENT_CODEC.classes for version in range(1, newest(type_) + 1)}
     assert {kind(file) for file in FILES} == wanted, HOW
 
 
@@ -59,7 +59,7 @@ def test_every_optional_field_is_in_use_somewhere():
         stored = json.loads(body(file))
         used.setdefault(kind(file)[0], set()).update(k for k, v in stored.items() if v not in (None, "", [], {}, ()))
     for type_, filled in used.items():
-        assert filled == {field.name for field in fields(codec.EVENTS.classes[type_])}, f"{type_}: {HOW}"
+        assert filled == {field.name for field in fields(codec.EVENT_CODEC.classes[type_])}, f"{type_}: {HOW}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +88,7 @@ def test_an_old_body_passes_every_upcaster_between_its_version_and_today_s():
             lift(3, lambda b: {**b, "by": "system:engine"}),
         ]
     )
-    grown = Codec[Grown](Grown, lifts)
+    grown = EventCodec[Grown](Grown, lifts)
     assert grown.decode("rollout.grown", 1, '{"percent":25}') == Grown(share=0.25, of="users", by="system:engine")
     assert passed == [1, 2, 3]
     passed.clear()
@@ -103,13 +103,13 @@ def test_an_old_body_passes_every_upcaster_between_its_version_and_today_s():
 def test_what_a_newer_program_wrote_stops_every_decision_and_is_exported_as_it_stands(
     database, database_url, type_, version
 ):
-    desk = Desk(Service(database)).start()
+    desk = Desk(RolloutService(database)).start()
     _append_raw(database, type_, version, '{"where":"Mars"}')
-    for service in (desk.service, Service(database)):
+    for service in (desk.service, RolloutService(database)):
         with pytest.raises(UnknownEvent, match=rf"{type_} \(version {version}\).*upgrade this one"):
             Desk(service).say(c.Pause(reason="a look"), command_id="later")
     with database.reading() as connection:
-        lines = list(export(connection))
+        lines = list(export_events(connection))
         problems = verify(connection).problems
     stored = json.loads(lines[-1])
     assert (stored["type"], stored["schema_version"], stored["data"]) == (type_, version, {"where": "Mars"})
@@ -120,13 +120,13 @@ def test_what_a_newer_program_wrote_stops_every_decision_and_is_exported_as_it_s
 
 
 def test_an_event_that_is_not_known_is_told_even_right_before_one_that_was_altered(database):
-    Desk(Service(database)).start()
+    Desk(RolloutService(database)).start()
     _append_raw(database, "rollout.teleported", 1, "{}")
     with database.writing() as connection:
-        *_, unknown = event_log.raw(connection)
+        *_, unknown = event_log.iterate_raw_rows(connection)
         position, stream, version, *others = unknown
         altered = (position + 1, stream, version + 1, *others[:3], "c-2", *others[4:-2], unknown[-1], bytes(32))
-        event_log.insert(connection, [altered])
+        event_log.insert_rows(connection, [altered])
     with database.reading() as connection:
         told = {each.position: each.what for each in verify(connection).problems}
     assert "was altered" in told[position + 1]
@@ -135,9 +135,9 @@ def test_an_event_that_is_not_known_is_told_even_right_before_one_that_was_alter
 
 def _append_raw(database, type_, version, stored):
     with database.writing() as connection:
-        position, head = event_log.head(connection)
-        newest = event_log.stream(connection, "rollout:R-1")[-1]
+        position, head = event_log.read_head(connection)
+        newest = event_log.read_stream(connection, "rollout:R-1")[-1]
         what = (position + 1, "rollout:R-1", newest.version + 1, "e-1", type_, version)
         at = "2027-01-01T00:00:00.000000Z"
         header = (*what, "c-1", 1, "slack:U1", "", None, None, at, at, None)
-        event_log.insert(connection, [(*header, stored, head, chain.link(head, header, stored))])
+        event_log.insert_rows(connection, [(*header, stored, head, chain.hash_event(head, header, stored))])

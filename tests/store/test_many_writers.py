@@ -13,13 +13,13 @@ from sqlalchemy.exc import DBAPIError
 from core.store.audit.verify import verify
 from core.store.coordination import outbox
 from core.store.database.connections import connect
-from core.store.errors import Busy, Conflict
+from core.store.errors import DatabaseBusy, IdempotencyConflict
 from core.store.log import answered_commands, event_log
-from core.store.log.answered_commands import Answer
-from core.store.log.event_log import Origin
+from core.store.log.answered_commands import CommandAnswer
+from core.store.log.event_log import EventOrigin
 from core.store.models import outbox as outbox_table
-from core.store.transaction import appending
-from core.store.world.world_cache import Folds
+from core.store.transaction import append_transaction
+from core.store.world.world_cache import WorldCache
 
 WRITER = Path(__file__).with_name("writer.py")
 ROOT = Path(__file__).parents[2]
@@ -55,7 +55,7 @@ def test_a_tail_reader_sees_every_event_once_and_in_order(database, database_url
             assert all(process.poll() in (None, 0) for process in processes)
             assert not [done for done in work if done.done() and done.exception()]
             with database.reading() as connection:
-                seen += [e.position for e in event_log.after(connection, seen[-1] if seen else 0, limit=50)]
+                seen += [e.position for e in event_log.read_after(connection, seen[-1] if seen else 0, limit=50)]
         assert all(len(done.result()) == each for done in work)
     for process in processes:
         process.communicate(timeout=30)
@@ -69,25 +69,25 @@ def test_the_same_command_at_the_same_moment_is_carried_out_once(database, carry
         answers = list(threads.map(lambda _: carry_out(database, "twice-clicked", noon), range(16)))
     assert set(answers) == {'{"first":1}'}
     with database.reading() as connection:
-        assert event_log.head(connection)[0] == 2
+        assert event_log.read_head(connection)[0] == 2
         assert connection.execute(select(outbox_table.c.id)).all() == [(1,)]
 
 
 def test_a_key_that_was_used_for_something_else_is_a_conflict(database, append):
     append("c1")
     with database.reading() as connection:
-        assert answered_commands.answered(connection, "unknown", "f") is None
-        assert answered_commands.answered(connection, "c1", "f").last_position == 1
-        with pytest.raises(Conflict, match="new key"):
-            answered_commands.answered(connection, "c1", "another request")
+        assert answered_commands.find_answer(connection, "unknown", "f") is None
+        assert answered_commands.find_answer(connection, "c1", "f").last_position == 1
+        with pytest.raises(IdempotencyConflict, match="new key"):
+            answered_commands.find_answer(connection, "c1", "another request")
 
 
 def test_a_command_without_events_is_remembered_too(database, noon):
-    with appending(database, Folds(database), "refused") as log:
-        answer = Answer(first_position=None, last_position=None, result_json='{"refused":"no"}', at=noon)
-        log.remember("refused", "f", answer)
+    with append_transaction(database, WorldCache(database), "refused") as log:
+        answer = CommandAnswer(first_position=None, last_position=None, result_json='{"refused":"no"}', at=noon)
+        log.store_answer("refused", "f", answer)
     with database.reading() as connection:
-        answer = answered_commands.answered(connection, "refused", "f")
+        answer = answered_commands.find_answer(connection, "refused", "f")
     assert (answer.first_position, answer.result_json, answer.at) == (None, '{"refused":"no"}', noon)
 
 
@@ -99,17 +99,17 @@ def test_killed_at_any_moment_nothing_acknowledged_is_lost_or_done_twice(databas
         process.kill()
         process.communicate(timeout=30)
         with database.reading() as connection:
-            done = {each.command_id for each in event_log.after(connection, 0)}
+            done = {each.command_id for each in event_log.read_after(connection, 0)}
             assert set(acknowledged) <= done
             assert verify(connection).problems == ()
     finishing = start(database_url, "k", 0, wanted)
     finishing.communicate(timeout=60)
     assert finishing.returncode == 0
     with database.reading() as connection:
-        log = event_log.after(connection, 0)
+        log = event_log.read_after(connection, 0)
         assert [e.command_id for e in log] == [f"k-{n}" for n in range(wanted) for _ in range(2)]
         assert [e.position for e in log] == list(range(1, 2 * wanted + 1))
-        assert outbox.waiting(connection).pending == wanted
+        assert outbox.measure_backlog(connection).pending == wanted
         assert verify(connection).problems == ()
 
 
@@ -120,7 +120,7 @@ def test_sqlite_and_postgres_give_the_same_hashes(new_sqlite, new_postgres, carr
             for number in range(5):
                 carry_out(database, f"c-{number}", noon)
             with database.reading() as connection:
-                heads.append(event_log.head(connection))
+                heads.append(event_log.read_head(connection))
     assert heads[0] == heads[1]
     assert heads[0][0] == 10
 
@@ -128,17 +128,17 @@ def test_sqlite_and_postgres_give_the_same_hashes(new_sqlite, new_postgres, carr
 def test_a_reader_does_not_wait_for_a_writer_and_sees_one_moment(database, append, entry, noon):
     append("c1")
     with database.reading() as reading:
-        assert event_log.head(reading)[0] == 1
-        with appending(database, Folds(database), "c2") as log:
-            log.append([entry()], Origin(command_id="c2", actor="a", at=noon, recorded_at=noon))
-            assert event_log.head(reading)[0] == 1
-        assert event_log.head(reading)[0] == 1
+        assert event_log.read_head(reading)[0] == 1
+        with append_transaction(database, WorldCache(database), "c2") as log:
+            log.append([entry()], EventOrigin(command_id="c2", actor="a", at=noon, recorded_at=noon))
+            assert event_log.read_head(reading)[0] == 1
+        assert event_log.read_head(reading)[0] == 1
     with database.reading() as reading:
-        assert event_log.head(reading)[0] == 2
+        assert event_log.read_head(reading)[0] == 2
 
 
 def test_writing_inside_writing_is_refused_instead_of_waiting_for_ever(database):
-    with database.writing(), pytest.raises(RuntimeError, match="already inside"), database.plain_writing():
+    with database.writing(), pytest.raises(RuntimeError, match="already inside"), database.writing_outside_log():
         pass
     with database.writing():
         pass
@@ -147,9 +147,9 @@ def test_writing_inside_writing_is_refused_instead_of_waiting_for_ever(database)
 def test_a_lock_held_by_others_is_busy_and_not_for_ever(new_postgres, monkeypatch, carry_out, noon):
     monkeypatch.setattr("core.store.database.connections.LOCK_TIMEOUT", "50ms")
     with connect(new_postgres()) as one, connect(str(one.engine.url.render_as_string(hide_password=False))) as two:
-        with one.writing(), pytest.raises(Busy, match="Try again"), two.writing():
+        with one.writing(), pytest.raises(DatabaseBusy, match="Try again"), two.writing():
             pass
-        with one.writing(), pytest.raises(Busy, match="Try again"):
+        with one.writing(), pytest.raises(DatabaseBusy, match="Try again"):
             carry_out(two, "c", noon)
         with two.writing():
             pass
@@ -170,7 +170,7 @@ def test_a_connection_that_is_cut_is_known_as_such_and_the_command_can_be_sent_a
         carry_out(database, "before", noon)
 
         def cut() -> None:
-            with appending(database, Folds(database), "cut"), database.engine.connect() as other:
+            with append_transaction(database, WorldCache(database), "cut"), database.engine.connect() as other:
                 holder = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted"
                 other.execute(text(f"SELECT pg_terminate_backend(({holder}))"))
 

@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import inspect, text
 
 from core.rollout import commands as c
-from core.service import Service
-from core.store.audit.export import import_
+from core.service import RolloutService
+from core.store.audit.export import import_events
 from core.store.audit.verify import verify
 from core.store.database.connections import connect
 from core.store.schema import schema, triggers
@@ -24,7 +24,7 @@ OLD_LOG = (
 MIGRATE = """
 from core.store.schema import schema
 from core.store.database.connections import connect
-with connect({url!r}) as database: schema.migrate(database); schema.check(database)
+with connect({url!r}) as database: schema.migrate(database); schema.assert_current(database)
 """
 # Dies at the n-th change that the migration makes; the last of them is the commit.
 DIE = """
@@ -53,7 +53,7 @@ def old(bare_url):
             schema.upgrade(connection, "0001")
             triggers.install(connection)
         with OLD_LOG.open(encoding="utf-8") as lines:
-            assert import_(database, lines) > 40
+            assert import_events(database, lines) > 40
         yield database
 
 
@@ -78,9 +78,9 @@ def test_an_old_database_comes_up_to_date_with_its_log_intact(old):
     assert found(old) == ("0001", set())
     assert problems(old) == ()
     with pytest.raises(schema.SchemaMismatch, match="has schema 0001, this program needs 0003: run `rollout migrate`"):
-        schema.check(old)
+        schema.assert_current(old)
     schema.migrate(old)
-    schema.check(old)
+    schema.assert_current(old)
     assert found(old) == ("0003", {"anchor", "person_key", "checkpoint"})
     assert problems(old) == ()
 
@@ -117,7 +117,7 @@ def test_no_process_starts_on_a_database_of_a_newer_program(sqlite_url, command)
 def test_a_process_that_runs_goes_on_deciding_while_the_schema_moves_a_revision_ahead(bare_url):
     with connect(bare_url) as running, connect(bare_url) as newer:
         schema.migrate(running)
-        desk = Desk(Service(running)).start()
+        desk = Desk(RolloutService(running)).start()
         for _ in range(6):  # until the driver has prepared every statement
             _pause_and_resume(desk)
         with newer.writing() as connection:
@@ -129,7 +129,7 @@ def test_a_process_that_runs_goes_on_deciding_while_the_schema_moves_a_revision_
             _pause_and_resume(desk)
         desk.say(c.RollBack(reason="seen enough"))
         assert problems(running) == ()
-        assert str(Service(newer).world().rollouts["R-1"].state) == "rolled_back"
+        assert str(RolloutService(newer).load_world().rollouts["R-1"].state) == "rolled_back"
 
 
 def _pause_and_resume(desk):
@@ -140,17 +140,17 @@ def _pause_and_resume(desk):
 def test_migrating_twice_changes_nothing_and_a_fresh_database_is_refused_before(tmp_path):
     with connect(f"sqlite:///{tmp_path}/new.db") as database:
         with pytest.raises(schema.SchemaMismatch, match="rollout migrate"):
-            schema.check(database)
+            schema.assert_current(database)
         schema.migrate(database)
         schema.migrate(database)
-        schema.check(database)
+        schema.assert_current(database)
 
 
 def test_a_database_of_a_newer_program_is_refused(database):
     with database.writing() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '0999'"))
     with pytest.raises(schema.SchemaMismatch, match="newer program"):
-        schema.check(database)
+        schema.assert_current(database)
     with pytest.raises(schema.SchemaMismatch, match="newer program"):
         schema.migrate(database)
 
@@ -173,7 +173,7 @@ def test_the_migrations_give_exactly_the_tables_of_the_program(database):
 def test_a_start_with_nothing_to_upgrade_does_not_load_the_migration_tool(sqlite_url):
     code = (
         "import sys\nfrom core.store.schema import schema\nfrom core.store.database.connections import connect\n"
-        f"with connect({sqlite_url!r}) as database: schema.migrate(database); schema.check(database)\n"
+        f"with connect({sqlite_url!r}) as database: schema.migrate(database); schema.assert_current(database)\n"
         "assert not {'alembic', 'pandas', 'matplotlib', 'scipy.stats'} & sys.modules.keys()\n"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, env={"PYTHONPATH": str(ROOT)}, check=True)

@@ -8,8 +8,8 @@ from sqlalchemy import func, select
 
 from core.store.coordination import outbox
 from core.store.models import outbox as outbox_table
-from core.store.transaction import appending
-from core.store.world.world_cache import Folds
+from core.store.transaction import append_transaction
+from core.store.world.world_cache import WorldCache
 
 LEASE = timedelta(seconds=30)
 
@@ -17,12 +17,12 @@ LEASE = timedelta(seconds=30)
 @pytest.fixture
 def enqueue(database, append, noon):
     append("c1")
-    folds = Folds(database)
+    folds = WorldCache(database)
 
     def add(key, ordering_key="C1", *, kind="slack", due_in=timedelta(0), supersede_key=None):
         """Whether it added a row."""
         before = rows(database)
-        with appending(database, folds, f"{key}-{before}") as log:
+        with append_transaction(database, folds, f"{key}-{before}") as log:
             log.enqueue(
                 kind=kind,
                 ordering_key=ordering_key,
@@ -48,7 +48,7 @@ def claim(database, noon):
 
 
 def settle(database, change, *arguments, **named):
-    with database.plain_writing() as connection:
+    with database.writing_outside_log() as connection:
         return change(connection, *arguments, **named)
 
 
@@ -67,8 +67,8 @@ def test_the_same_key_is_enqueued_once(database, enqueue, claim):
     assert enqueue("a") is False
     assert claim() is None
     with database.reading() as connection:
-        assert outbox.find(connection, "a").response == {"ts": "1.2"}
-        assert outbox.find(connection, "b") is None
+        assert outbox.find_by_key(connection, "a").response == {"ts": "1.2"}
+        assert outbox.find_by_key(connection, "b") is None
 
 
 def test_one_ordering_key_goes_one_at_a_time_in_order_and_does_not_hold_up_others(database, enqueue, claim):
@@ -86,7 +86,7 @@ def test_what_is_not_due_waits_and_so_does_all_behind_it(database, enqueue, clai
     enqueue("behind")
     assert claim() is None
     with database.reading() as connection:
-        assert outbox.next_due(connection) == noon
+        assert outbox.find_next_due(connection) == noon
     assert claim(timedelta(minutes=5)).idempotency_key == "later"
 
 
@@ -103,31 +103,31 @@ def test_an_expired_lease_passes_on_and_the_earlier_holder_is_fenced_off(databas
     awake = claim(LEASE)
     assert awake.attempt == 2
     assert settle(database, outbox.finish, asleep, {"ts": "late"}) is False
-    assert settle(database, outbox.postpone, asleep, noon, "late", True) is False
-    assert settle(database, outbox.bury, asleep, "late") is False
+    assert settle(database, outbox.reschedule, asleep, noon, "late", True) is False
+    assert settle(database, outbox.dead_letter, asleep, "late") is False
     assert settle(database, outbox.finish, awake, {"ts": "1.2"}) is True
     assert settle(database, outbox.finish, awake, {"ts": "again"}) is False
     with database.reading() as connection:
-        assert outbox.find(connection, "a").response == {"ts": "1.2"}
+        assert outbox.find_by_key(connection, "a").response == {"ts": "1.2"}
 
 
 def test_a_renewed_lease_lasts_and_one_that_was_lost_cannot_be_renewed(database, enqueue, claim, noon):
     enqueue("a")
     mine = claim()
-    assert settle(database, outbox.renew, mine, noon + 2 * LEASE) is True
+    assert settle(database, outbox.renew_lease, mine, noon + 2 * LEASE) is True
     assert claim(LEASE) is None, "held on to"
     taken_over = claim(2 * LEASE)
     assert taken_over.attempt == 2
-    assert settle(database, outbox.renew, mine, noon + 9 * LEASE) is False
-    assert settle(database, outbox.renew, taken_over, noon + 3 * LEASE) is True
+    assert settle(database, outbox.renew_lease, mine, noon + 9 * LEASE) is False
+    assert settle(database, outbox.renew_lease, taken_over, noon + 3 * LEASE) is True
     assert settle(database, outbox.finish, taken_over, None)
-    assert settle(database, outbox.renew, taken_over, noon + 9 * LEASE) is False, "done is done"
+    assert settle(database, outbox.renew_lease, taken_over, noon + 9 * LEASE) is False, "done is done"
 
 
 def test_a_lease_that_ran_out_is_renewed_while_nobody_took_over(database, enqueue, claim, noon):
     enqueue("a")
     mine = claim()
-    assert settle(database, outbox.renew, mine, noon + 2 * LEASE) is True
+    assert settle(database, outbox.renew_lease, mine, noon + 2 * LEASE) is True
     assert claim(LEASE + timedelta(seconds=1)) is None
 
 
@@ -142,7 +142,7 @@ def test_a_place_rests_in_every_lane_but_the_urgent_one(database, enqueue, claim
         enqueue(key, f"slack:{lane}")
     second = timedelta(seconds=1)
     for place in ("slack:#a", "slack:#_"):
-        settle(database, outbox.pace, place, noon + second)
+        settle(database, outbox.delay_pending, place, noon + second)
     assert [claim().idempotency_key, claim().idempotency_key] == ["now", "other"]
     assert claim() is None
     assert [claim(second).idempotency_key for _ in range(3)] == ["a", "later", "wild"]
@@ -150,22 +150,22 @@ def test_a_place_rests_in_every_lane_but_the_urgent_one(database, enqueue, claim
 
 def test_a_rest_makes_nothing_due_earlier(database, enqueue, noon):
     enqueue("tomorrow", due_in=timedelta(days=1))
-    settle(database, outbox.pace, "C1", noon)
+    settle(database, outbox.delay_pending, "C1", noon)
     with database.reading() as connection:
-        assert outbox.find(connection, "tomorrow").due_at == noon + timedelta(days=1)
+        assert outbox.find_by_key(connection, "tomorrow").due_at == noon + timedelta(days=1)
 
 
 def test_a_slow_down_is_known_to_the_other_lanes_until_it_is_over(database, enqueue, claim, noon):
     enqueue("a", "slack:#a")
     enqueue("b", "slack:#b")
     until = noon + timedelta(seconds=30)
-    settle(database, outbox.postpone, claim(), until, outbox.SLOW_DOWN, False)
-    settle(database, outbox.postpone, claim(), until, "internal_error", True)
+    settle(database, outbox.reschedule, claim(), until, outbox.RATE_LIMITED, False)
+    settle(database, outbox.reschedule, claim(), until, "internal_error", True)
     with database.reading() as connection:
-        assert outbox.slowed_until(connection, "slack:#a", noon) == until
-        assert outbox.slowed_until(connection, "slack:#b", noon) is None
-        assert outbox.slowed_until(connection, "slack:#a", until) is None
-        assert outbox.waiting(connection).troubles == {outbox.SLOW_DOWN: 1, "internal_error": 1}
+        assert outbox.find_rate_limit_end(connection, "slack:#a", noon) == until
+        assert outbox.find_rate_limit_end(connection, "slack:#b", noon) is None
+        assert outbox.find_rate_limit_end(connection, "slack:#a", until) is None
+        assert outbox.measure_backlog(connection).errors == {outbox.RATE_LIMITED: 1, "internal_error": 1}
 
 
 @pytest.mark.parametrize(("count_attempt", "next_attempt"), [(True, 2), (False, 1)])
@@ -175,10 +175,10 @@ def test_postponed_it_holds_its_place_and_a_slow_down_costs_no_attempt(
     enqueue("a")
     enqueue("b")
     until = noon + timedelta(seconds=7)
-    assert settle(database, outbox.postpone, claim(), until, "ratelimited", count_attempt)
+    assert settle(database, outbox.reschedule, claim(), until, "ratelimited", count_attempt)
     with database.reading() as connection:
-        assert outbox.next_due(connection) == noon
-        assert outbox.find(connection, "a").last_error == "ratelimited"
+        assert outbox.find_next_due(connection) == noon
+        assert outbox.find_by_key(connection, "a").last_error == "ratelimited"
     assert claim(timedelta(seconds=6)) is None
     again = claim(timedelta(seconds=7))
     assert (again.idempotency_key, again.attempt) == ("a", next_attempt)
@@ -187,10 +187,10 @@ def test_postponed_it_holds_its_place_and_a_slow_down_costs_no_attempt(
 def test_a_dead_row_lets_the_next_one_through_and_is_counted(database, enqueue, claim, noon):
     enqueue("a")
     enqueue("b", due_in=timedelta(seconds=1))
-    assert settle(database, outbox.bury, claim(), "channel_not_found")
+    assert settle(database, outbox.dead_letter, claim(), "channel_not_found")
     assert claim(timedelta(seconds=1)).idempotency_key == "b"
     with database.reading() as connection:
-        waiting = outbox.waiting(connection)
+        waiting = outbox.measure_backlog(connection)
         assert (waiting.pending, waiting.leased, waiting.dead) == (0, 1, 1)
         assert waiting.oldest_due_at == noon + timedelta(seconds=1)
 
@@ -209,8 +209,8 @@ def test_an_edit_is_not_added_while_an_unsent_one_waits(database, enqueue, claim
 def test_an_empty_outbox_says_so(database, claim):
     assert claim() is None
     with database.reading() as connection:
-        assert outbox.next_due(connection) is None
-        waiting = outbox.waiting(connection)
+        assert outbox.find_next_due(connection) is None
+        waiting = outbox.measure_backlog(connection)
     assert (waiting.pending, waiting.leased, waiting.dead, waiting.oldest_due_at) == (0, 0, 0, None)
 
 
@@ -234,14 +234,14 @@ def test_four_workers_send_everything_once_and_in_order(database, enqueue, claim
 
 
 def test_a_row_needs_its_event(database, noon):
-    log = appending(database, Folds(database), "c")
+    log = append_transaction(database, WorldCache(database), "c")
     with pytest.raises(Exception, match=r"(?i)foreign key"), log as writing:
         writing.enqueue(kind="slack", ordering_key="C", idempotency_key="k", request={}, due_at=noon, position=99)
 
 
 def test_the_next_row_is_found_among_the_unfinished_alone(sqlite_database, noon):
     """However many were sent: the first of each key by the partial index, and nothing reads the whole table."""
-    query = str(outbox.due(noon, "slack").compile(sqlite_database.engine))
+    query = str(outbox.select_due(noon, "slack").compile(sqlite_database.engine))
     with sqlite_database.reading() as connection:
         values = (1,) * query.count("?")  # a plan does not depend on them
         plan = [row.detail for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}", values)]
@@ -257,14 +257,14 @@ def test_what_waits_for_a_clock_that_was_set_back_is_set_free_and_what_has_an_ap
     lease, longest, hour = timedelta(seconds=15), timedelta(minutes=5), timedelta(hours=1)
     appointed = {"announcement": {"due_at": (noon + hour).isoformat()}}
     append("c1")
-    with database.plain_writing() as connection:
+    with database.writing_outside_log() as connection:
         for key, request, due in (
             ("held", {}, noon),
             ("new", {"announcement": {"due_at": None}}, noon + hour),
             ("appointed", appointed, noon + hour),
             ("soon", {}, noon + lease / 2),
         ):
-            row = outbox.new(
+            row = outbox.build_row(
                 kind="slack",
                 ordering_key=f"slack:#{key}",
                 idempotency_key=key,
@@ -272,12 +272,12 @@ def test_what_waits_for_a_clock_that_was_set_back_is_set_free_and_what_has_an_ap
                 due_at=due,
                 position=1,
             )
-            outbox.add(connection, row)
+            outbox.insert_row(connection, row)
     held = outbox.claim(database, noon + hour, kind="slack", lease=lease)
-    with database.plain_writing() as connection:
-        assert outbox.is_stuck(connection, noon, lease, longest)
-        assert outbox.free(connection, noon, lease, longest) == 2
-        assert not outbox.is_stuck(connection, noon, lease, longest)
-        found = {key: outbox.find(connection, key) for key in ("held", "new", "appointed", "soon")}
+    with database.writing_outside_log() as connection:
+        assert outbox.has_stuck_rows(connection, noon, lease, longest)
+        assert outbox.release_stuck_rows(connection, noon, lease, longest) == 2
+        assert not outbox.has_stuck_rows(connection, noon, lease, longest)
+        found = {key: outbox.find_by_key(connection, key) for key in ("held", "new", "appointed", "soon")}
     assert (found["held"].lease_until, found["held"].lease_token) == (noon + lease, held.lease_token)
     assert [found[key].due_at for key in ("new", "appointed", "soon")] == [noon, noon + hour, noon + lease / 2]

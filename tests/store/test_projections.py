@@ -11,11 +11,11 @@ from core.rollout.evolve import evolve
 from core.rollout.plan import Approvals, Plan, Risk, Stage, StageKind
 from core.store.audit.verify import verify
 from core.store.log import event_log
-from core.store.log.event_log import Entry, Origin
+from core.store.log.event_log import EventOrigin, NewEvent
 from core.store.schema import schema
-from core.store.transaction import appending
+from core.store.transaction import append_transaction
 from core.store.world import rollout_rows
-from core.store.world.world_cache import Folds
+from core.store.world.world_cache import WorldCache
 
 PLAN = Plan(
     name="answers-in-german",
@@ -61,20 +61,20 @@ HISTORY = [
 @pytest.fixture
 def kept_in_step(database, noon):
     """The history of two rollouts, written as the service does: event, read model, one transaction."""
-    rollouts, folds = {}, Folds(database)
+    rollouts, folds = {}, WorldCache(database)
     for number, (name, event) in enumerate(HISTORY):
         at = noon + timedelta(minutes=number)
-        with appending(database, folds, f"c{number}") as log:
-            origin = Origin(command_id=f"c{number}", actor="slack:U1", at=at, recorded_at=at)
-            steps = log.append([Entry(stream=rollout_stream(name), event=event)], origin)
+        with append_transaction(database, folds, f"c{number}") as log:
+            origin = EventOrigin(command_id=f"c{number}", actor="slack:U1", at=at, recorded_at=at)
+            steps = log.append([NewEvent(stream=rollout_stream(name), event=event)], origin)
             rollouts[name] = evolve(rollouts.get(name), event, at)
-            log.show([step.recorded for step in steps], rollouts)
+            log.update_read_model([step.stored for step in steps], rollouts)
     return rollouts
 
 
 def stored(database):
     with database.reading() as connection:
-        return rollout_rows.stored(connection)
+        return rollout_rows.load_rows(connection)
 
 
 @pytest.mark.usefixtures("kept_in_step")
@@ -113,7 +113,7 @@ def test_kept_in_step_and_built_anew_are_the_same(database):
 def test_events_alone_give_the_rollouts_back(database, kept_in_step):
     folded = {}
     with database.reading() as connection:
-        for each in event_log.after(connection, 0):
+        for each in event_log.read_after(connection, 0):
             name = each.stream.removeprefix(rollout_stream(""))
             folded[name] = evolve(folded.get(name), each.event, each.at)
     assert folded == kept_in_step

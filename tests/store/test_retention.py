@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from bot import jobs
 from core.rollout import commands as c
 from core.rollout.refusal import Refused
-from core.service import Service
+from core.service import RolloutService
 from core.store.audit.verify import verify
 from core.store.database.connections import Database, connect
 from core.store.log import event_log
@@ -28,14 +28,14 @@ OF_A_ROLLOUT = (look, cell, exposure, exposure_count)
 @pytest.fixture
 def desk(database: Database) -> Desk:
     """Three rollouts: two were taken back a hundred days ago, one runs; each left looks and sums behind."""
-    desk = Desk(Service(database, real_time=lambda: NOW - LATER))
+    desk = Desk(RolloutService(database, real_time=lambda: NOW - LATER))
     desk.at = NOW - LATER
     desk.start()
     desk.say(c.RollBack(reason="odd"))
     roll_out_and_back(desk, 1)
     with pytest.raises(Refused):
         desk.say(c.Pause(reason="too late"), rollout="R-1", command_id="refused-long-ago")
-    desk.service = Service(database)
+    desk.service = RolloutService(database)
     desk.at = NOW
     roll_out_and_back(desk, 2)
     for rollout in ("R-1", "R-2", "R-3"):
@@ -44,8 +44,8 @@ def desk(database: Database) -> Desk:
 
 
 def leave_behind(database: Database, rollout: str, desk: Desk) -> None:
-    with database.plain_writing() as connection:
-        looks.save(connection, rollout, 1, desk.at, "{}", "{}", "hash")
+    with database.writing_outside_log() as connection:
+        looks.save_look(connection, rollout, 1, desk.at, "{}", "{}", "hash")
         connection.execute(
             insert(cell).values(rollout=rollout, stage=0, arm="canary", segment="", metric="requests", buckets=b"")
         )
@@ -59,8 +59,8 @@ def rollouts_in(database: Database) -> Iterator[set[str]]:
             yield set(connection.execute(select(table.c.rollout)).scalars())
 
 
-def delete_old(desk: Desk, kept: tuple[str, ...] = ()) -> retention.Deleted:
-    with desk.service.database.plain_writing() as connection:
+def delete_old(desk: Desk, kept: tuple[str, ...] = ()) -> retention.DeletedCounts:
+    with desk.service.database.writing_outside_log() as connection:
         return retention.delete_old(connection, NOW - KEPT, kept)
 
 
@@ -77,7 +77,7 @@ def test_what_is_still_compared_with_stays(desk):
 
 def test_what_was_said_goes_and_what_waits_stays_and_so_does_the_newest_row(desk):
     database = desk.service.database
-    with database.plain_writing() as connection:
+    with database.writing_outside_log() as connection:
         connection.execute(outbox.update().where(outbox.c.id > 1).values(state="done"))
         ids = list(connection.execute(select(outbox.c.id).order_by(outbox.c.id)).scalars())
         old = connection.execute(
@@ -108,13 +108,13 @@ def test_the_log_is_intact_afterwards(desk):
 
 
 def test_only_so_much_goes_at_a_time(desk, monkeypatch):
-    monkeypatch.setattr(retention, "ROLLOUTS", 1)
+    monkeypatch.setattr(retention, "MAX_ROLLOUTS", 1)
     assert [delete_old(desk).rollouts for _ in range(3)] == [1, 1, 0]
 
 
 def test_a_worker_deletes_it_and_keeps_what_is_in_memory(desk):
     database = desk.service.database
-    jobs.delete_old(desk.service, KEPT)
+    jobs.delete_old_data(desk.service, KEPT)
     assert list(rollouts_in(database)) == [{"R-1", "R-2", "R-3"}] * 4, "the last eight of a surface are still in memory"
     with database.reading() as connection:
         assert connection.execute(select(commands).where(commands.c.command_id == "refused-long-ago")).first() is None
@@ -122,20 +122,20 @@ def test_a_worker_deletes_it_and_keeps_what_is_in_memory(desk):
 
 def test_a_look_that_showed_nothing_new_is_counted_and_not_kept(desk):
     database = desk.service.database
-    with database.plain_writing() as connection:
-        assert looks.repeat(connection, "R-1", 1, desk.at + LATER)
-        assert not looks.repeat(connection, "R-1", 7, desk.at), "another look was made meanwhile"
-        assert looks.newest(connection, "R-1") == (2, desk.at + LATER)
-        looks.save(connection, "R-1", 2, desk.at + 2 * LATER, "{}", "{}", "hash")
-        assert looks.newest(connection, "R-1") == (3, desk.at + 2 * LATER)
-        assert len(looks.between(connection, "R-1", 1, 9)) == 2
+    with database.writing_outside_log() as connection:
+        assert looks.count_repeat(connection, "R-1", 1, desk.at + LATER)
+        assert not looks.count_repeat(connection, "R-1", 7, desk.at), "another look was made meanwhile"
+        assert looks.load_count_and_time(connection, "R-1") == (2, desk.at + LATER)
+        looks.save_look(connection, "R-1", 2, desk.at + 2 * LATER, "{}", "{}", "hash")
+        assert looks.load_count_and_time(connection, "R-1") == (3, desk.at + 2 * LATER)
+        assert len(looks.load_range(connection, "R-1", 1, 9)) == 2
 
 
 def test_the_size_and_its_growth_are_told(desk):
     with desk.service.database.reading() as connection:
-        newest, _ = event_log.head(connection)
-        found = size.measure(connection, datetime.now(UTC))
-        later = size.measure(connection, datetime.now(UTC) + timedelta(days=200))
+        newest, _ = event_log.read_head(connection)
+        found = size.measure_size(connection, datetime.now(UTC))
+        later = size.measure_size(connection, datetime.now(UTC) + timedelta(days=200))
     assert found.events == newest
     assert 0 < found.events_a_day < newest, "the newest of three rollouts"
     assert found.bytes > found.bytes_a_day > 1_000
@@ -145,7 +145,7 @@ def test_the_size_and_its_growth_are_told(desk):
 def test_postgres_deletes_nothing_younger_than_a_week_for_whoever_asks(new_postgres):
     with (
         connect(new_postgres()) as database,
-        database.plain_writing() as connection,
+        database.writing_outside_log() as connection,
         pytest.raises(DBAPIError, match="younger than seven days"),
     ):
         retention.delete_old(connection, datetime.now(UTC) - timedelta(days=6), ())

@@ -8,7 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from core.rollout import commands as c
-from core.service import Service
+from core.service import RolloutService
 from core.store.audit.verify import verify
 from core.store.database import postgres_roles
 from core.store.database.connections import connect
@@ -26,9 +26,9 @@ def adder(roles_of_postgres):
     with connect(roles_of_postgres.owner_url) as owner:
         for _ in range(2):
             with owner.writing() as connection:
-                postgres_roles.grant(connection, roles_of_postgres.name)
+                postgres_roles.grant_append_only(connection, roles_of_postgres.name)
     with connect(roles_of_postgres.url) as database:
-        Desk(Service(database)).start().say(c.RollBack(reason="seen enough"))
+        Desk(RolloutService(database)).start().say(c.RollBack(reason="seen enough"))
         yield database
 
 
@@ -95,7 +95,7 @@ def test_rights_that_were_too_many_are_taken_away(roles_of_postgres):
     with connect(roles_of_postgres.owner_url) as owner:
         with owner.writing() as connection:
             connection.exec_driver_sql(f"GRANT ALL ON events, commands TO {roles_of_postgres.name}")
-            postgres_roles.grant(connection, roles_of_postgres.name)
+            postgres_roles.grant_append_only(connection, roles_of_postgres.name)
         with owner.reading() as connection:
             for right in ("UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER"):
                 asked = text("SELECT has_table_privilege(:role, 'events', :right)")
@@ -112,7 +112,7 @@ def test_a_role_that_no_right_could_bind_is_refused(roles_of_postgres):
             (roles_of_postgres.name, "act as its owner"),
         ]:
             with pytest.raises(RoleRefused, match=why), owner.writing() as connection:
-                postgres_roles.grant(connection, role)
+                postgres_roles.grant_append_only(connection, role)
 
 
 def test_sqlite_has_no_roles(sqlite_url):
@@ -128,17 +128,17 @@ def test_the_doctor_says_when_the_program_could_change_the_log(roles_of_postgres
     assert "database role" not in bound.stdout
     assert "ok    schema: up to date" in bound.stdout
     with connect(roles_of_postgres.url) as database, database.reading() as connection:
-        assert postgres_roles.unbound(connection) is None
+        assert postgres_roles.explain_excess_rights(connection) is None
 
 
 def test_what_is_old_goes_through_the_owners_function_alone(adder):
-    with adder.plain_writing() as connection:
-        assert not retention.delete_old(connection, datetime.now(UTC) - timedelta(days=30), ()).anything
+    with adder.writing_outside_log() as connection:
+        assert not retention.delete_old(connection, datetime.now(UTC) - timedelta(days=30), ()).has_any
 
 
 def test_what_needs_the_owner_says_so(roles_of_postgres, tmp_path):
     with connect(roles_of_postgres.owner_url) as owner, owner.writing() as connection:
-        postgres_roles.grant(connection, roles_of_postgres.name)
+        postgres_roles.grant_append_only(connection, roles_of_postgres.name)
     file = tmp_path / "rampart.backup"
     assert processes.run("backup", str(file), DATABASE_URL=roles_of_postgres.url).returncode == 0
     tried = processes.run("restore", str(file), DATABASE_URL=roles_of_postgres.url)

@@ -8,18 +8,18 @@ from sqlalchemy import select, text
 from core.rollout import commands as c
 from core.rollout import events as e
 from core.rollout.context import Actor
-from core.service import Service
-from core.store.audit.export import export, import_
+from core.service import RolloutService
+from core.store.audit.export import export_events, import_events
 from core.store.audit.verify import verify
 from core.store.database.connections import connect
 from core.store.formats import codec
-from core.store.formats.sealing import ERASED, Key
+from core.store.formats.sealing import ERASED, SealingKey
 from core.store.log import event_log
-from core.store.log.event_log import Entry
-from core.store.log.sealing_keys import Held
+from core.store.log.event_log import NewEvent
+from core.store.log.sealing_keys import PersonKey
 from core.store.maintenance import erasure
 from core.store.models import person_key
-from core.store.transaction import appending
+from core.store.transaction import append_transaction
 from tests.service.conftest import DANA, LEE, Desk
 from tests.store.writer import NOON
 
@@ -28,7 +28,7 @@ WORDS = "Mrs Miller from Hanover called twice"
 
 @pytest.fixture
 def desk(database):
-    desk = Desk(Service(database)).start()
+    desk = Desk(RolloutService(database)).start()
     desk.say(c.Pause(reason="a look"), by=DANA)
     desk.later(seconds=9).say(c.Resume(reason="it is fine"), by=DANA)
     desk.later(seconds=9).say(c.Pause(reason=WORDS), by=LEE)
@@ -37,54 +37,58 @@ def desk(database):
 
 def bodies(database):
     with database.reading() as connection:
-        return [row[15] for row in event_log.raw(connection)]
+        return [row[15] for row in event_log.iterate_raw_rows(connection)]
 
 
 def reasons(service):
-    return {r.actor: r.event.reason for r in service.history("R-1") if r.type in ("rollout.paused", "rollout.resumed")}
+    return {
+        r.actor: r.event.reason for r in service.load_history("R-1") if r.type in ("rollout.paused", "rollout.resumed")
+    }
 
 
 def erase(desk, person):
-    service = Service(desk.service.database)
-    return erasure.erase(service.database, service.folds, person, by="cli:ops", at=desk.at, recorded_at=desk.at)
+    service = RolloutService(desk.service.database)
+    return erasure.erase_words(
+        service.database, service.world_cache, person, by="cli:ops", at=desk.at, recorded_at=desk.at
+    )
 
 
 def test_words_are_read_by_the_program_and_not_in_the_database(database, desk):
     assert reasons(desk.service) == {LEE.id: WORDS, DANA.id: "it is fine"}
-    assert reasons(Service(database)) == reasons(desk.service), "another process reads them too"
+    assert reasons(RolloutService(database)) == reasons(desk.service), "another process reads them too"
     assert not any(WORDS in body or "@lee" in body for body in bodies(database))
 
 
 def test_erased_words_are_gone_everywhere_and_the_log_is_whole(database, desk):
     desk.later(seconds=9).say(c.RollBack(reason=WORDS), by=LEE)
-    other = Service(database)
-    assert WORDS in repr(other.world().rollouts["R-1"]), "another process has them in its memory"
+    other = RolloutService(database)
+    assert WORDS in repr(other.load_world().rollouts["R-1"]), "another process has them in its memory"
     before = bodies(database)
     assert erase(desk, LEE.id)
     assert reasons(desk.service) == {LEE.id: ERASED, DANA.id: "it is fine"}
     assert bodies(database)[: len(before)] == before, "what is stored stays as it was"
-    assert WORDS not in repr(other.world()), "and it has forgotten them"
+    assert WORDS not in repr(other.load_world()), "and it has forgotten them"
     with database.reading() as connection:
         assert verify(connection).problems == ()
-        assert event_log.after(connection, 0)[-1].event.by == "cli:ops", "that it was done stands in the log"
+        assert event_log.read_after(connection, 0)[-1].event.by == "cli:ops", "that it was done stands in the log"
         assert LEE.id not in connection.execute(select(person_key.c.person)).scalars().all()
 
 
 def test_what_was_decided_while_words_were_erased_does_not_bring_them_back(database, desk):
     desk.later(seconds=9).say(c.RollBack(reason=WORDS), by=LEE)
-    service = Service(database)
-    service.world()
-    with appending(database, service.folds, "late") as log:  # builds on what is in memory now
-        held = log.reading
+    service = RolloutService(database)
+    service.load_world()
+    with append_transaction(database, service.world_cache, "late") as log:  # builds on what is in memory now
+        held = log.log_state
     erase(desk, LEE.id)
-    service.world()
+    service.load_world()
     late = replace(held, tail=replace(held.tail, position=held.tail.position + 9))
-    service.folds.keep(late, held.tail.position, LEE.id, None)
-    assert WORDS not in repr(service.peek())
+    service.world_cache.store_committed(late, held.tail.position, LEE.id, None)
+    assert WORDS not in repr(service.cached_world())
 
 
 def test_a_key_that_is_gone_without_a_word_is_a_problem(database, desk):
-    with database.plain_writing() as connection:
+    with database.writing_outside_log() as connection:
         connection.execute(person_key.delete().where(person_key.c.person == LEE.id))
     with database.reading() as connection:
         (problem,) = verify(connection).problems
@@ -94,9 +98,9 @@ def test_a_key_that_is_gone_without_a_word_is_a_problem(database, desk):
 
 def test_an_imported_log_has_no_keys_and_is_whole(desk, new_sqlite):
     with desk.service.database.reading() as connection:
-        lines = list(export(connection))
+        lines = list(export_events(connection))
     with connect(new_sqlite()) as elsewhere:
-        import_(elsewhere, lines)
+        import_events(elsewhere, lines)
         with elsewhere.reading() as connection:
             assert verify(connection).problems == ()
 
@@ -121,13 +125,13 @@ def test_what_somebody_wrote_under_every_id_of_theirs_is_erased(database, desk):
 def test_a_process_goes_on_deciding_after_somebody_elses_words_were_erased(desk):
     erase(desk, LEE.id)
     desk.later(seconds=9).say(c.Resume(reason="still here"), by=DANA)
-    assert desk.service.world().rollouts["R-1"].state == "running"
+    assert desk.service.load_world().rollouts["R-1"].state == "running"
     with desk.service.database.reading() as connection:
         assert verify(connection).problems == ()
 
 
 def test_the_same_words_look_different_in_every_event_and_the_same_in_the_same():
-    key = Key.new()
+    key = SealingKey.generate()
     first, again, second = (key.seal({"text": "hm"}, ("text",), event) for event in ("e1", "e1", "e2"))
     assert first == again
     assert first != second
@@ -135,18 +139,18 @@ def test_the_same_words_look_different_in_every_event_and_the_same_in_the_same()
 
 
 def test_words_under_a_wrong_key_or_in_another_event_are_as_good_as_erased():
-    sealed = Key.new().seal({"text": "hm"}, ("text",), "e1")
-    for event, secret in (("e1", Key.new().secret), ("e2", Key.new().secret), ("e1", None)):
+    sealed = SealingKey.generate().seal({"text": "hm"}, ("text",), "e1")
+    for event, secret in (("e1", SealingKey.generate().secret), ("e2", SealingKey.generate().secret), ("e1", None)):
         assert codec.unseal(sealed, ("text",), event, secret) == {"text": ERASED}
 
 
 def test_every_field_that_holds_words_exists():
-    for kind in codec.EVENTS.classes.values():
+    for kind in codec.EVENT_CODEC.classes.values():
         assert set(getattr(kind, "WRITTEN", ())) <= set(kind.__dataclass_fields__)
 
 
 def test_an_erased_key_leaves_no_trace_in_a_sqlite_file(sqlite_database):
-    desk = Desk(Service(sqlite_database)).start()
+    desk = Desk(RolloutService(sqlite_database)).start()
     with sqlite_database.reading() as connection:
         (secret,) = connection.execute(text("SELECT secret FROM person_key WHERE person = :p"), {"p": LEE.id}).one()
     erase(desk, LEE.id)
@@ -155,9 +159,9 @@ def test_an_erased_key_leaves_no_trace_in_a_sqlite_file(sqlite_database):
 
 
 def test_a_key_that_was_made_and_never_written_is_made_anew():
-    words = Entry(stream="rollout:R-1", event=e.ConcernRaised(notice="general", by="U1", handle="@lee", text=WORDS))
-    held = Held("lee", None)
-    key = held.for_([words])
-    assert held.kept is None
-    assert held.made(NOON) == (key.key_id, "lee", key.secret, NOON)
-    assert held.kept == (key.key_id, key.secret)
+    words = NewEvent(stream="rollout:R-1", event=e.ConcernRaised(notice="general", by="U1", handle="@lee", text=WORDS))
+    held = PersonKey("lee", None)
+    key = held.get_or_create([words])
+    assert held.stored_key is None
+    assert held.take_new_row(NOON) == (key.key_id, "lee", key.secret, NOON)
+    assert held.stored_key == (key.key_id, key.secret)

@@ -3,16 +3,16 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from core.judging.model.evidence import OTHER
+from core.judging.model.evidence import OTHER_NAME
 from core.metrics.observation import Observation
 from core.store.observations import windows
 from core.store.observations.segment_names import (
-    CANDIDATES,
-    CATEGORIES,
-    FREQUENT,
-    FREQUENT_CATEGORIES,
-    VALUES,
-    Vocabulary,
+    FREQUENT_COUNT,
+    MAX_CANDIDATES,
+    MAX_CATEGORIES,
+    MAX_FREQUENT_CATEGORIES,
+    MAX_VALUES_PER_DIMENSION,
+    SegmentVocabulary,
 )
 
 
@@ -29,23 +29,23 @@ def placed(*languages):
             readings={"refusal_rate": 0.0},
             error_category=None,
         )
-        yield windows.Placed(rollout="R-1", stage=1, arm="canary", unit=seen.unit, observation=seen)
+        yield windows.PlacedObservation(rollout="R-1", stage=1, arm="canary", unit=seen.unit, observation=seen)
 
 
 def counted(database):
     with database.reading() as connection:
-        sums = windows.read(connection, "R-1")
+        sums = windows.load_sums(connection, "R-1")
     return {key.segment: cell.weight.sum() for key, cell in sums.cells.items() if key.metric == "requests"}
 
 
 def test_values_beyond_the_room_are_others_and_lose_nothing(database):
-    names = [f"user-{number}" for number in range(VALUES + 25)]
+    names = [f"user-{number}" for number in range(MAX_VALUES_PER_DIMENSION + 25)]
     for start in range(0, len(names), 10):
-        with database.plain_writing() as connection:
-            windows.record(connection, list(placed(*names[start : start + 10])))
+        with database.writing_outside_log() as connection:
+            windows.add_observations(connection, list(placed(*names[start : start + 10])))
     found = counted(database)
-    assert len([name for name in found if name.startswith("language=")]) == VALUES + 1
-    assert found[f"language={OTHER}"] == 25
+    assert len([name for name in found if name.startswith("language=")]) == MAX_VALUES_PER_DIMENSION + 1
+    assert found[f"language={OTHER_NAME}"] == 25
     assert found["plan=free"] == found[""] == len(names)
 
 
@@ -54,52 +54,52 @@ def test_error_categories_are_bounded_as_well(database):
         for one, name in zip(placed(*["en"] * len(names)), names, strict=True):
             yield replace(one, observation=replace(one.observation, error_category=name))
 
-    names = [f"request-{number}" for number in range(CATEGORIES + 30)]
+    names = [f"request-{number}" for number in range(MAX_CATEGORIES + 30)]
     for start in range(0, len(names), 50):
-        with database.plain_writing() as connection:
-            windows.record(connection, list(failing(names[start : start + 50])))
+        with database.writing_outside_log() as connection:
+            windows.add_observations(connection, list(failing(names[start : start + 50])))
     with database.reading() as connection:
-        cells = windows.read(connection, "R-1", segments=False).cells
+        cells = windows.load_sums(connection, "R-1", segments=False).cells
     found = {key.metric: cell.value.sum() for key, cell in cells.items() if key.metric.startswith("error_category:")}
-    assert len(found) == CATEGORIES + 1
-    assert found[f"error_category:{OTHER}"] == 30
+    assert len(found) == MAX_CATEGORIES + 1
+    assert found[f"error_category:{OTHER_NAME}"] == 30
 
 
 def test_what_is_known_keeps_its_name_in_every_process(database):
-    first, second = Vocabulary(), Vocabulary()
-    names = [f"l{number}" for number in range(VALUES)]
-    with database.plain_writing() as connection:
-        windows.record(connection, list(placed(*names)), first)
-    with database.plain_writing() as connection:
-        windows.record(connection, list(placed("l0", "new")), second)
+    first, second = SegmentVocabulary(), SegmentVocabulary()
+    names = [f"l{number}" for number in range(MAX_VALUES_PER_DIMENSION)]
+    with database.writing_outside_log() as connection:
+        windows.add_observations(connection, list(placed(*names)), first)
+    with database.writing_outside_log() as connection:
+        windows.add_observations(connection, list(placed("l0", "new")), second)
     found = counted(database)
     assert found["language=l0"] == 2
-    assert found[f"language={OTHER}"] == 1
+    assert found[f"language={OTHER_NAME}"] == 1
 
 
 def test_a_look_at_everybody_reads_no_segments(database):
-    with database.plain_writing() as connection:
-        windows.record(connection, list(placed("de", "fr")))
+    with database.writing_outside_log() as connection:
+        windows.add_observations(connection, list(placed("de", "fr")))
     with database.reading() as connection:
-        sums = windows.read(connection, "R-1", segments=False)
+        sums = windows.load_sums(connection, "R-1", segments=False)
     assert {key.segment for key in sums.cells} == {""}
 
 
 def test_a_frequent_error_gets_a_name_however_long_the_tail_before_it(database):
     """Else a new error hides among the others, of which control has some as well."""
-    vocabulary = Vocabulary()
+    vocabulary = SegmentVocabulary()
 
     def failing(names):
         for one, name in zip(placed(*["en"] * len(names)), names, strict=True):
             yield replace(one, observation=replace(one.observation, error_category=name))
 
-    tail = [f"text {number}" for number in range(CATEGORIES + CANDIDATES + 50)]
+    tail = [f"text {number}" for number in range(MAX_CATEGORIES + MAX_CANDIDATES + 50)]
     batches = [tail[start : start + 250] for start in range(0, len(tail), 250)]
-    for batch in (*batches, ["tool crashed"] * (FREQUENT - 1), ["tool crashed"] * 5):
-        with database.plain_writing() as connection:
-            windows.record(connection, list(failing(batch)), vocabulary)
+    for batch in (*batches, ["tool crashed"] * (FREQUENT_COUNT - 1), ["tool crashed"] * 5):
+        with database.writing_outside_log() as connection:
+            windows.add_observations(connection, list(failing(batch)), vocabulary)
     with database.reading() as connection:
-        cells = windows.read(connection, "R-1", segments=False).cells
+        cells = windows.load_sums(connection, "R-1", segments=False).cells
     found = {key.metric: cell.value.sum() for key, cell in cells.items() if key.metric.startswith("error_category:")}
     assert found["error_category:tool crashed"] == 5
-    assert len(found) <= CATEGORIES + FREQUENT_CATEGORIES + 1
+    assert len(found) <= MAX_CATEGORIES + MAX_FREQUENT_CATEGORIES + 1

@@ -4,8 +4,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from core.store.audit.verify import Problem, verify
-from core.store.database.append_queries import COLUMNS
+from core.store.audit.verify import LogProblem, verify
+from core.store.database.append_queries import EVENT_COLUMNS
 from core.store.schema import schema, triggers
 
 INSERT = "INSERT INTO events SELECT {columns} FROM events WHERE position = {like}"
@@ -54,9 +54,9 @@ def unprotected(database, *statements):
         "DELETE FROM events WHERE position = 5",
         "DELETE FROM events",
         # a gap, a repeated position, and an event that forgets the chain
-        INSERT.format(columns=", ".join(COLUMNS).replace("position", "7", 1), like=5),
-        INSERT.format(columns=", ".join(COLUMNS), like=5),
-        INSERT.format(columns=", ".join(COLUMNS).replace("position", "6", 1).replace("version", "3", 1), like=5),
+        INSERT.format(columns=", ".join(EVENT_COLUMNS).replace("position", "7", 1), like=5),
+        INSERT.format(columns=", ".join(EVENT_COLUMNS), like=5),
+        INSERT.format(columns=", ".join(EVENT_COLUMNS).replace("position", "6", 1).replace("version", "3", 1), like=5),
     ],
 )
 def test_the_database_refuses_to_change_what_happened(database, statement):
@@ -95,7 +95,7 @@ def test_a_change_of_any_column_is_found_at_its_position(database, column, value
 @pytest.mark.usefixtures("five")
 def test_a_missing_event_is_named(database):
     unprotected(database, "DELETE FROM events WHERE position = 2")
-    assert problems(database)[0] == Problem(position=2, what="is missing (positions 2)")
+    assert problems(database)[0] == LogProblem(position=2, what="is missing (positions 2)")
 
 
 def test_what_is_wrong_deep_in_a_long_log_is_named_there_and_only_there(database, append, entry):
@@ -131,10 +131,10 @@ def test_a_missing_or_hollowed_out_trigger_is_reported_and_migrate_puts_it_back(
             connection.execute(text("ALTER TABLE events DISABLE TRIGGER events_never_change"))
     assert [p.what for p in problems(database)] == ["the trigger events_never_change is missing or altered"]
     with pytest.raises(schema.SchemaMismatch, match="not protected"):
-        schema.check(database)
+        schema.assert_current(database)
     schema.migrate(database)
     assert problems(database) == ()
-    schema.check(database)
+    schema.assert_current(database)
 
 
 @pytest.mark.usefixtures("five")

@@ -9,7 +9,7 @@ LEASE = timedelta(seconds=60)
 
 
 def finish(database, *arguments):
-    with database.plain_writing() as connection:
+    with database.writing_outside_log() as connection:
         return timers.finish(connection, *arguments)
 
 
@@ -48,23 +48,23 @@ def test_a_worker_that_died_is_succeeded_and_one_that_slept_is_fenced_off(databa
 
 def test_old_slots_can_be_forgotten(database, noon):
     timers.claim(database, "tick", noon, noon, LEASE)
-    with database.plain_writing() as connection:
-        assert timers.forget(connection, noon) == 0
-        assert timers.forget(connection, noon + LEASE) == 1
+    with database.writing_outside_log() as connection:
+        assert timers.delete_before(connection, noon) == 0
+        assert timers.delete_before(connection, noon + LEASE) == 1
 
 
 def test_a_process_is_known_by_when_it_first_served_a_position(database, noon):
     second = timedelta(seconds=1)
-    processes.report(database, "web-1", "web", 7, noon)
-    processes.report(database, "web-1", "web", 7, noon + second)
-    processes.report(database, "web-2", "web", 9, noon + second)
-    processes.report(database, "web-1", "web", 9, noon + 3 * second)
-    processes.report(database, "web-1", "web", 9, noon + 4 * second)
+    processes.report_alive(database, "web-1", "web", 7, noon)
+    processes.report_alive(database, "web-1", "web", 7, noon + second)
+    processes.report_alive(database, "web-2", "web", 9, noon + second)
+    processes.report_alive(database, "web-1", "web", 9, noon + 3 * second)
+    processes.report_alive(database, "web-1", "web", 9, noon + 4 * second)
     with database.reading() as connection:
-        one, two = processes.reported(connection)
+        one, two = processes.load_processes(connection)
         assert (one.process_id, one.position, one.reached_at) == ("web-1", 9, noon + 3 * second)
         assert (two.process_id, two.position, two.reached_at) == ("web-2", 9, noon + second)
         assert (one.seen_at, two.seen_at) == (noon + 4 * second, noon + second)
-    processes.leave(database, "web-1")
+    processes.unregister(database, "web-1")
     with database.reading() as connection:
-        assert [each.process_id for each in processes.reported(connection)] == ["web-2"]
+        assert [each.process_id for each in processes.load_processes(connection)] == ["web-2"]

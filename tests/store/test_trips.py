@@ -11,22 +11,22 @@ from sqlalchemy.exc import DBAPIError
 
 from core.rollout import commands as c
 from core.rollout import events as e
-from core.rollout.model import State
-from core.service import Service
+from core.rollout.model import RolloutState
+from core.service import RolloutService
 from core.store.audit.verify import verify
 from core.store.coordination import timers
 from core.store.database import postgres_append
-from core.store.database.append_backend import Claim
+from core.store.database.append_backend import TimerClaim
 from core.store.database.connections import connect
 from core.store.errors import LeaseLost
 from core.store.formats.sealing import ERASED
 from core.store.log import event_log
-from core.store.log.append_notifications import Wakeups
-from core.store.log.event_log import Entry, Origin
+from core.store.log.append_notifications import AppendListener
+from core.store.log.event_log import EventOrigin, NewEvent
 from core.store.maintenance import erasure
-from core.store.transaction import appending
-from core.store.transaction import carry_out as append
-from core.store.world.world_cache import Folds
+from core.store.transaction import append_transaction
+from core.store.transaction import run_append_transaction as append
+from core.store.world.world_cache import WorldCache
 from tests.service.conftest import DANA, LEE, Desk
 from tests.store import writer
 from tests.store.writer import carry_out, declared
@@ -46,7 +46,7 @@ def listening():
 
         def start(database):
             woken, deaf = threading.Event(), threading.Event()
-            wakeups = Wakeups(database, woken.set, lambda _: deaf.set())
+            wakeups = AppendListener(database, woken.set, lambda _: deaf.set())
             stack.callback(wakeups.stop)
             wakeups.start()
             return woken, deaf
@@ -55,19 +55,19 @@ def listening():
 
 
 def origin(command_id, at):
-    return Origin(command_id=command_id, actor="cli:test", at=at, recorded_at=at)
+    return EventOrigin(command_id=command_id, actor="cli:test", at=at, recorded_at=at)
 
 
 @pytest.fixture
 def trips(monkeypatch):
     """What each trip consisted of."""
-    seen, pipe = [], postgres_append.pipe
+    seen, pipe = [], postgres_append.run_pipeline
 
     def piped(raw, steps):
         seen.append(" ".join(name.decode() for name, _ in steps))
         return pipe(raw, steps)
 
-    monkeypatch.setattr(postgres_append, "pipe", piped)
+    monkeypatch.setattr(postgres_append, "run_pipeline", piped)
     return seen
 
 
@@ -91,7 +91,7 @@ def other(postgres):
 def commands_of(database):
     with database.reading() as connection:
         assert verify(connection).problems == ()
-        return [e.command_id for e in event_log.after(connection, 0)][::2]
+        return [e.command_id for e in event_log.read_after(connection, 0)][::2]
 
 
 def test_who_appends_alone_takes_one_trip_after_a_while(postgres, trips, noon):
@@ -134,13 +134,13 @@ def test_a_repeat_writes_nothing(settled, trips, noon):
 
 
 def test_a_refusal_on_what_is_outdated_is_neither_told_nor_kept(postgres, other, trips):
-    desk = Desk(Service(postgres)).start()
-    elsewhere = Desk(Service(other))
+    desk = Desk(RolloutService(postgres)).start()
+    elsewhere = Desk(RolloutService(other))
     elsewhere.say(c.Pause(reason="by another process"), by=DANA)
     trips.clear()
     desk.later(seconds=9).say(c.Resume(reason="which is nothing to a process that is behind"), by=LEE)
     assert trips[:3] == [ONCE, READ, WRITE]
-    assert desk.service.world().rollouts["R-1"].state is State.RUNNING
+    assert desk.service.load_world().rollouts["R-1"].state is RolloutState.RUNNING
 
 
 def test_a_commit_that_is_refused_at_the_very_end_leaves_nothing_behind(settled, trips, noon):
@@ -150,14 +150,14 @@ def test_a_commit_that_is_refused_at_the_very_end_leaves_nothing_behind(settled,
         "CREATE CONSTRAINT TRIGGER never AFTER INSERT ON outbox DEFERRABLE INITIALLY DEFERRED"
         " FOR EACH ROW EXECUTE FUNCTION never()",
     )
-    with settled.plain_writing() as connection:
+    with settled.writing_outside_log() as connection:
         for statement in deferred:
             connection.exec_driver_sql(statement)
     trips.clear()
     with pytest.raises(DBAPIError, match="not today"):
         carry_out(settled, "c3", noon)
     assert trips == [ONCE]
-    with settled.plain_writing() as connection:
+    with settled.writing_outside_log() as connection:
         connection.exec_driver_sql("DROP TRIGGER never ON outbox")
     carry_out(settled, "c4", noon)
     assert commands_of(settled) == ["c1", "c2", "c4"]
@@ -168,8 +168,8 @@ def test_who_cannot_know_whether_it_was_written_is_not_told_that_nothing_was(new
     monkeypatch.setattr("core.store.database.connections.LOCK_TIMEOUT", "50ms")
     url = new_postgres()
     with connect(url) as database, connect(url) as other:
-        desk = Desk(Service(database)).start()
-        pipe, cut = postgres_append.pipe, []
+        desk = Desk(RolloutService(database)).start()
+        pipe, cut = postgres_append.run_pipeline, []
 
         def once_lost(raw, steps):
             row = pipe(raw, steps)
@@ -177,26 +177,26 @@ def test_who_cannot_know_whether_it_was_written_is_not_told_that_nothing_was(new
                 cut.append(True)
                 locked.__enter__()
                 raw.close()
-                raise postgres_append.Lost("the connection is lost")
+                raise postgres_append.ConnectionLost("the connection is lost")
             return row
 
-        monkeypatch.setattr(postgres_append, "pipe", once_lost)
+        monkeypatch.setattr(postgres_append, "run_pipeline", once_lost)
         locked = other.writing()
         with pytest.raises(DBAPIError) as told:
             desk.say(c.Pause(reason="a look"), by=DANA)
         locked.__exit__(None, None, None)
         assert told.value.connection_invalidated
-        assert desk.service.world().rollouts["R-1"].state is State.PAUSED
+        assert desk.service.load_world().rollouts["R-1"].state is RolloutState.PAUSED
 
 
 def test_a_trip_that_was_broken_off_is_not_taken_for_the_next_one(settled, monkeypatch, noon):
-    waiting = postgres_append._wait
+    waiting = postgres_append._wait_for_socket
 
     def interrupted(*_):
-        monkeypatch.setattr(postgres_append, "_wait", waiting)
+        monkeypatch.setattr(postgres_append, "_wait_for_socket", waiting)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(postgres_append, "_wait", interrupted)
+    monkeypatch.setattr(postgres_append, "_wait_for_socket", interrupted)
     with pytest.raises(KeyboardInterrupt):
         carry_out(settled, "c3", noon)
     assert carry_out(settled, "c4", noon) == carry_out(settled, "c4", noon)
@@ -211,7 +211,7 @@ def test_another_log_of_the_same_length_is_not_taken_for_ours(settled, new_postg
         for command in ("c1", "something else"):
             carry_out(instead, command, noon)
         trips.clear()
-        monkeypatch.setattr(settled._trips, "_standing", instead._trips._standing)
+        monkeypatch.setattr(settled._append_backend, "_dedicated", instead._append_backend._dedicated)
         append(settled, writer._FOLDS[settled], "c3", lambda _: None)
         assert trips == [ONCE, READ, "commit"]
 
@@ -224,14 +224,14 @@ def test_a_slot_that_somebody_else_has_by_now_is_not_run_in_one_trip_either(sett
         command = f"by {token}"
         write = partial(writer._write, command, noon)
         with nullcontext() if done else pytest.raises(LeaseLost):
-            append(settled, writer._FOLDS[settled], command, write, claim=Claim("tick", noon, token))
+            append(settled, writer._FOLDS[settled], command, write, claim=TimerClaim("tick", noon, token))
     assert trips == [ONCE, READ, UNDO, ONCE]
     assert timers.claim(settled, "tick", noon, now=noon + timedelta(days=1), lease=timedelta(seconds=9)) is None
     assert commands_of(settled) == ["c1", "c2", f"by {theirs}"]
 
 
 def test_words_are_sealed_in_one_trip_too_and_never_with_a_key_that_is_gone(postgres, other, trips):
-    desk = Desk(Service(postgres)).start()
+    desk = Desk(RolloutService(postgres)).start()
 
     def stop_and_go(number, by=LEE):
         desk.later(seconds=9).say(c.Pause(reason=f"stop {number}"), by=by)
@@ -239,15 +239,17 @@ def test_words_are_sealed_in_one_trip_too_and_never_with_a_key_that_is_gone(post
 
     stop_and_go(1)
     assert trips[-2:] == [ONCE, ONCE], "a key that is made goes along"
-    assert erasure.erase(other, Folds(other), LEE.id, by="cli:ops", at=desk.at, recorded_at=desk.at)
-    desk.service.world()
+    assert erasure.erase_words(other, WorldCache(other), LEE.id, by="cli:ops", at=desk.at, recorded_at=desk.at)
+    desk.service.load_world()
     stop_and_go(0, by=DANA)  # now it is this process that has appended last
     stop_and_go(2)
     stop_and_go(3)
     assert trips[-2:] == [ONCE, ONCE]
-    assert erasure.erase(postgres, desk.service.folds, LEE.id, by="cli:ops", at=desk.at, recorded_at=desk.at)
+    assert erasure.erase_words(
+        postgres, desk.service.world_cache, LEE.id, by="cli:ops", at=desk.at, recorded_at=desk.at
+    )
     stop_and_go(4)
-    by_lee = [r.event for r in Service(postgres).history("R-1") if r.actor == LEE.id]
+    by_lee = [r.event for r in RolloutService(postgres).load_history("R-1") if r.actor == LEE.id]
     assert [one.reason for one in by_lee if isinstance(one, e.Paused | e.Resumed)] == [
         *[ERASED] * 6,
         "stop 4",
@@ -266,10 +268,10 @@ def test_text_that_postgres_cannot_keep_is_refused_and_never_cut_short(postgres,
 def test_a_command_of_many_megabytes_is_sent_whole(postgres, noon):
     """More than fits into the socket at once: the other side must be let read meanwhile."""
     large = "x" * 8_000_000
-    folds = Folds(postgres)
-    with appending(postgres, folds, "large") as log:
-        log.append([Entry(stream="surface:a", event=declared("a", large))], origin("large", noon))
-    assert Folds(postgres).refresh().surfaces["a"].title == large
+    folds = WorldCache(postgres)
+    with append_transaction(postgres, folds, "large") as log:
+        log.append([NewEvent(stream="surface:a", event=declared("a", large))], origin("large", noon))
+    assert WorldCache(postgres).refresh().surfaces["a"].title == large
 
 
 def test_another_process_is_woken_by_a_commit(postgres, listening, noon):

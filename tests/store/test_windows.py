@@ -12,10 +12,10 @@ import pytest
 
 from core.judging.model.evidence import CellKey
 from core.metrics.observation import Observation
-from core.stats.quantile import bin_of
-from core.store.errors import Conflict
+from core.stats.quantile import bin_index
+from core.store.errors import IdempotencyConflict
 from core.store.observations import deduplication, looks, windows
-from core.store.observations.windows import Placed
+from core.store.observations.windows import PlacedObservation
 
 
 def some(count, noon, seed=7):
@@ -23,7 +23,7 @@ def some(count, noon, seed=7):
     dice = random.Random(seed)
     for number in range(count):
         latency = dice.choice([850.0, 1200.5, 4100.0])
-        yield Placed(
+        yield PlacedObservation(
             rollout="R-1",
             stage=dice.choice([0, 1]),
             arm=dice.choice(["canary", "control"]),
@@ -59,20 +59,20 @@ def by_hand(placed):
                 cells[each.stage, each.arm, segment, metric][:, bucket] += (1.0, value)
             if seen.error_category:
                 cells[each.stage, each.arm, segment, f"error_category:{seen.error_category}"][:, bucket] += (1.0, 1.0)
-            histograms[each.stage, each.arm, segment, "latency_p95"][bin_of(seen.readings["latency_p95"])] += 1
+            histograms[each.stage, each.arm, segment, "latency_p95"][bin_index(seen.readings["latency_p95"])] += 1
         for metric in MEANS & seen.readings.keys():  # of everybody only: what a cap is chosen from
-            histograms[each.stage, each.arm, "", metric][bin_of(seen.readings[metric])] += 1
+            histograms[each.stage, each.arm, "", metric][bin_index(seen.readings[metric])] += 1
     return cells, histograms, units
 
 
 def record(database, placed):
-    with database.plain_writing() as connection:
-        windows.record(connection, placed)
+    with database.writing_outside_log() as connection:
+        windows.add_observations(connection, placed)
 
 
 def read(database, rollout="R-1"):
     with database.reading() as connection:
-        return windows.read(connection, rollout)
+        return windows.load_sums(connection, rollout)
 
 
 def parts(key):
@@ -107,7 +107,10 @@ def test_a_unit_that_changes_sides_within_a_stage_is_counted_as_moved(database, 
     seen = Observation(surface="support", unit="a", at=noon, readings={"refusal_rate": 0.0})
 
     def came(*units):
-        record(database, [Placed(rollout="R-1", stage=0, arm=arm, unit=unit, observation=seen) for unit, arm in units])
+        record(
+            database,
+            [PlacedObservation(rollout="R-1", stage=0, arm=arm, unit=unit, observation=seen) for unit, arm in units],
+        )
         sums = read(database)
         return sums.first_exposures, sums.moved
 
@@ -130,7 +133,7 @@ def test_processes_that_count_at_the_same_moment_lose_nothing(database, noon):
 
 def test_a_complaint_alone_is_not_a_request(database, noon):
     complaint = Observation(surface="s", unit="u", at=noon, readings={"complaint_rate": 1.0})
-    record(database, [Placed(rollout="R-1", stage=0, arm="canary", unit="u", observation=complaint)])
+    record(database, [PlacedObservation(rollout="R-1", stage=0, arm="canary", unit="u", observation=complaint)])
     sums = read(database)
     assert [key.metric for key in sums.cells] == ["complaint_rate"]
     assert sums.first_exposures == {}
@@ -141,7 +144,10 @@ def test_rollouts_are_counted_apart_and_nothing_is_an_empty_sum(database, noon):
     seen = Observation(surface="s", unit="u", at=noon, readings={})
     record(
         database,
-        [Placed(rollout=name, stage=0, arm="canary", unit="u", observation=seen) for name in ("R-1", "R-2", "R-1")],
+        [
+            PlacedObservation(rollout=name, stage=0, arm="canary", unit="u", observation=seen)
+            for name in ("R-1", "R-2", "R-1")
+        ],
     )
     requests = CellKey(stage=0, arm="canary", segment="", metric="requests")
     assert read(database).cells[requests].value.sum() == 2
@@ -151,8 +157,8 @@ def test_rollouts_are_counted_apart_and_nothing_is_an_empty_sum(database, noon):
 
 def test_a_transaction_that_fails_counts_nothing(database, noon):
     def half():
-        with database.plain_writing() as connection:
-            windows.record(connection, list(some(5, noon)))
+        with database.writing_outside_log() as connection:
+            windows.add_observations(connection, list(some(5, noon)))
             raise RuntimeError("connection lost")
 
     with pytest.raises(RuntimeError):
@@ -162,16 +168,16 @@ def test_a_transaction_that_fails_counts_nothing(database, noon):
 
 
 def open_batch(database, key="k", token="t", fingerprint="f", at=None):
-    with database.plain_writing() as connection:
+    with database.writing_outside_log() as connection:
         return deduplication.open_batch(connection, token=token, key=key, fingerprint=fingerprint, at=at)
 
 
 def test_a_repeated_batch_gets_the_first_answer(database, noon):
-    with database.plain_writing() as connection:
+    with database.writing_outside_log() as connection:
         assert deduplication.open_batch(connection, token="t", key="k", fingerprint="f", at=noon) is None
         deduplication.answer_batch(connection, token="t", key="k", answer='{"accepted":3}')
     assert open_batch(database, at=noon) == '{"accepted":3}'
-    with pytest.raises(Conflict, match="new key"):
+    with pytest.raises(IdempotencyConflict, match="new key"):
         open_batch(database, fingerprint="other", at=noon)
     assert open_batch(database, token="another", at=noon) is None
 
@@ -183,11 +189,11 @@ def test_a_batch_is_forgotten_after_a_week(database, noon):
 
 def test_copies_of_a_batch_at_the_same_moment_are_counted_once(database, noon):
     def send(_):
-        with database.plain_writing() as connection:
+        with database.writing_outside_log() as connection:
             answer = deduplication.open_batch(connection, token="t", key="k", fingerprint="f", at=noon)
             if answer is not None:
                 return answer
-            windows.record(connection, list(some(10, noon)))
+            windows.add_observations(connection, list(some(10, noon)))
             deduplication.answer_batch(connection, token="t", key="k", answer="10")
             return "10"
 
@@ -199,8 +205,8 @@ def test_copies_of_a_batch_at_the_same_moment_are_counted_once(database, noon):
 
 def test_an_item_counts_once_a_day_and_surface(database, noon):
     def fresh(items, at):
-        with database.plain_writing() as connection:
-            return deduplication.fresh_items(connection, items, at)
+        with database.writing_outside_log() as connection:
+            return deduplication.claim_fresh_items(connection, items, at)
 
     assert fresh([("s", "1"), ("s", "2"), ("s", "1")], noon) == {("s", "1"), ("s", "2")}
     assert fresh([("s", "2"), ("s", "3"), ("other", "2")], noon) == {("s", "3"), ("other", "2")}
@@ -211,23 +217,23 @@ def test_an_item_counts_once_a_day_and_surface(database, noon):
 
 def test_forgetting_keeps_what_still_protects(database, noon):
     open_batch(database, at=noon)
-    with database.plain_writing() as connection:
-        deduplication.fresh_items(connection, [("s", "1")], noon)
-        deduplication.forget(connection, noon + timedelta(hours=25))
-        assert deduplication.fresh_items(connection, [("s", "1")], noon) == {("s", "1")}
-    with pytest.raises(Conflict):
+    with database.writing_outside_log() as connection:
+        deduplication.claim_fresh_items(connection, [("s", "1")], noon)
+        deduplication.delete_expired(connection, noon + timedelta(hours=25))
+        assert deduplication.claim_fresh_items(connection, [("s", "1")], noon) == {("s", "1")}
+    with pytest.raises(IdempotencyConflict):
         open_batch(database, fingerprint="other", at=noon)
 
 
 def test_looks_are_kept_and_the_newest_states_with_them(database, noon):
     with database.writing() as connection:
-        assert looks.latest(connection, "R-1") is None
+        assert looks.load_latest_state(connection, "R-1") is None
         for number in range(1, 5):
-            looks.save(connection, "R-1", number, noon, f"look {number}", f"state {number}", f"hash {number}")
-        looks.save(connection, "R-2", 1, noon, "l", "s", "h")
+            looks.save_look(connection, "R-1", number, noon, f"look {number}", f"state {number}", f"hash {number}")
+        looks.save_look(connection, "R-2", 1, noon, "l", "s", "h")
     with database.reading() as connection:
-        assert looks.latest(connection, "R-1") == (4, "state 4")
-        found = looks.between(connection, "R-1", 2, 4)
+        assert looks.load_latest_state(connection, "R-1") == (4, "state 4")
+        found = looks.load_range(connection, "R-1", 2, 4)
     assert [(each.number, each.look_json, each.state_json) for each in found] == [
         (2, "look 2", None),
         (3, "look 3", "state 3"),
@@ -238,9 +244,9 @@ def test_looks_are_kept_and_the_newest_states_with_them(database, noon):
 
 def test_two_processes_cannot_save_the_same_look(database, noon):
     with database.writing() as connection:
-        looks.save(connection, "R-1", 1, noon, "l", "s", "h")
+        looks.save_look(connection, "R-1", 1, noon, "l", "s", "h")
     with pytest.raises(Exception, match=r"(?i)unique"), database.writing() as connection:
-        looks.save(connection, "R-1", 1, noon, "l", "s", "h")
+        looks.save_look(connection, "R-1", 1, noon, "l", "s", "h")
 
 
 def test_whom_an_earlier_cohort_compared_is_not_compared_again(database, noon):
@@ -248,17 +254,19 @@ def test_whom_an_earlier_cohort_compared_is_not_compared_again(database, noon):
 
     def placed(unit, stage, arm="canary", **more):
         seen = Observation(surface="support", unit=unit, at=noon, readings={"refusal_rate": 0.0})
-        return Placed(rollout="R-1", stage=stage, arm=arm, unit=unit, observation=seen, **more)
+        return PlacedObservation(rollout="R-1", stage=stage, arm=arm, unit=unit, observation=seen, **more)
 
-    with database.plain_writing() as connection:
-        windows.record(connection, [placed("a", 0), placed("b", 0, "control"), placed("c", 1, earlier_cohorts=(0,))])
+    with database.writing_outside_log() as connection:
+        windows.add_observations(
+            connection, [placed("a", 0), placed("b", 0, "control"), placed("c", 1, earlier_cohorts=(0,))]
+        )
         later = [
             placed(unit, 1, arm, earlier_cohorts=(0,))
             for unit, arm in (("a", "control"), ("b", "canary"), ("d", "canary"))
         ]
-        windows.record(connection, later)
+        windows.add_observations(connection, later)
     with database.reading() as connection:
-        sums = windows.read(connection, "R-1")
+        sums = windows.load_sums(connection, "R-1")
     assert sums.first_exposures == {(0, "canary"): 1, (0, "control"): 1, (1, "canary"): 2}
     requests = {(key.stage, key.arm): cell.weight.sum() for key, cell in sums.cells.items() if key.metric == "requests"}
     assert requests == {(0, "canary"): 1, (0, "control"): 1, (1, "canary"): 2}
@@ -266,9 +274,9 @@ def test_whom_an_earlier_cohort_compared_is_not_compared_again(database, noon):
 
 def test_right_after_a_step_a_unit_counts_but_tells_nothing_of_the_split(database, noon):
     seen = Observation(surface="support", unit="a", at=noon, readings={"refusal_rate": 0.0})
-    placed = Placed(rollout="R-1", stage=0, arm="canary", unit="a", observation=seen, splits=False)
+    placed = PlacedObservation(rollout="R-1", stage=0, arm="canary", unit="a", observation=seen, counts_for_split=False)
     for splits, units in ((False, {}), (True, {(0, "canary"): 1})):
-        with database.plain_writing() as connection:
-            windows.record(connection, [replace(placed, splits=splits)])
+        with database.writing_outside_log() as connection:
+            windows.add_observations(connection, [replace(placed, counts_for_split=splits)])
         with database.reading() as connection:
-            assert windows.read(connection, "R-1").first_exposures == units
+            assert windows.load_sums(connection, "R-1").first_exposures == units

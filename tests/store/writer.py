@@ -7,29 +7,29 @@ from weakref import WeakKeyDictionary
 
 from core.rollout.surface import SurfaceDeclared
 from core.store.database.connections import Database, connect
-from core.store.log.answered_commands import Answer
-from core.store.log.event_log import Entry, Origin
-from core.store.transaction import Appending
-from core.store.transaction import carry_out as append
-from core.store.world.world_cache import Folds
+from core.store.log.answered_commands import CommandAnswer
+from core.store.log.event_log import EventOrigin, NewEvent
+from core.store.transaction import AppendTransaction
+from core.store.transaction import run_append_transaction as append
+from core.store.world.world_cache import WorldCache
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
-_FOLDS: WeakKeyDictionary[Database, Folds] = WeakKeyDictionary()
+_FOLDS: WeakKeyDictionary[Database, WorldCache] = WeakKeyDictionary()
 
 
 def carry_out(database: Database, command_id: str, at: datetime) -> str:
     """Two events in two streams and a message, once, however often it is asked."""
-    folds = _FOLDS.setdefault(database, Folds(database))
+    folds = _FOLDS.setdefault(database, WorldCache(database))
     return append(database, folds, command_id, partial(_write, command_id, at))
 
 
-def _write(command_id: str, at: datetime, log: Appending) -> str:
-    answer = log.answered(command_id, "two surfaces")
+def _write(command_id: str, at: datetime, log: AppendTransaction) -> str:
+    answer = log.find_answer(command_id, "two surfaces")
     if answer is not None:
         return answer.result_json
-    entries = [Entry(stream=f"surface:{name}", event=declared(name, command_id)) for name in ("all", command_id)]
-    steps = log.append(entries, Origin(command_id=command_id, actor="cli:test", at=at, recorded_at=at))
-    first, last = steps[0].recorded.position, steps[-1].recorded.position
+    entries = [NewEvent(stream=f"surface:{name}", event=declared(name, command_id)) for name in ("all", command_id)]
+    steps = log.append(entries, EventOrigin(command_id=command_id, actor="cli:test", at=at, recorded_at=at))
+    first, last = steps[0].stored.position, steps[-1].stored.position
     log.enqueue(
         kind="slack",
         ordering_key="C1",
@@ -39,8 +39,8 @@ def _write(command_id: str, at: datetime, log: Appending) -> str:
         position=last,
     )
     result = f'{{"first":{first}}}'
-    answer = Answer(first_position=first, last_position=last, result_json=result, at=at)
-    log.remember(command_id, "two surfaces", answer)
+    answer = CommandAnswer(first_position=first, last_position=last, result_json=result, at=at)
+    log.store_answer(command_id, "two surfaces", answer)
     return result
 
 

@@ -48,7 +48,7 @@ class Trouble:
         raise broken()
 
 
-_PIPE = postgres_append.pipe
+_PIPE = postgres_append.run_pipeline
 _PIPES: WeakKeyDictionary[Any, Callable[..., Any]] = WeakKeyDictionary()
 
 
@@ -60,7 +60,7 @@ def _pipe(raw: Any, steps: Any) -> Any:
     return _PIPES[raw](what, lambda: _PIPE(raw, steps), raw)
 
 
-postgres_append.pipe = _pipe
+postgres_append.run_pipeline = _pipe
 
 
 def troubled(url: str) -> tuple[Database, Trouble]:

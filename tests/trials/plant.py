@@ -8,22 +8,22 @@ from typing import Any
 
 from bot import jobs
 from bot.delivery.messages import deliver_due
-from bot.http.observations.intake import Batch, Intake
+from bot.http.observations.writer import ObservationBatch, ObservationWriter
 from bot.outbound.attempts import LEASE
-from bot.process.flip_confirmation import Confirming
+from bot.process.flip_confirmation import FlipConfirmer
 from bot.sandbox import traffic
 from core import apply_file
 from core.files import build_plan
-from core.files.read_file import read
+from core.files.read_file import parse_file
 from core.files.rollout_file import RolloutFile
 from core.flags.evaluation import evaluate
 from core.rollout import commands as c
 from core.rollout import exposure
 from core.rollout.context import Actor
-from core.rollout.model import State
+from core.rollout.model import RolloutState
 from core.rollout.plan import Plan
 from core.rollout.world import World
-from core.service import Outcome, Request, Service
+from core.service import CommandOutcome, CommandRequest, RolloutService
 from core.store.coordination import outbox, processes
 from core.store.database.connections import Database
 from tests.trials.broken_driver import Trouble, troubled
@@ -82,10 +82,10 @@ def plan_of(world: World, number: int, *, careful: bool = False) -> Plan:
     """
     surface = world.surfaces[SURFACE]
     text = ROLLOUT_FILE.replace("hold: 1m}", "hold: 1m, advance: approve}") if careful else ROLLOUT_FILE
-    file = read(text.replace("NUMBER", str(number)).replace("FROM", surface.live), "rollout.yaml")
+    file = parse_file(text.replace("NUMBER", str(number)).replace("FROM", surface.live), "rollout.yaml")
     assert isinstance(file, RolloutFile)
-    known = world.named(file.rollout)  # asked again, it is the same plan
-    name = known.plan.to_version if known is not None and known.state is not State.ABANDONED else None
+    known = world.find_named(file.rollout)  # asked again, it is the same plan
+    name = known.plan.to_version if known is not None and known.state is not RolloutState.ABANDONED else None
     return build_plan.build(
         file, surface, world.policy, resolve_handle=lambda handle: {"@dana": "U2"}.get(handle, handle), to_version=name
     )
@@ -114,9 +114,9 @@ class Process:
     slack: Slack
     database: Database = field(init=False)
     trouble: Trouble = field(init=False)
-    service: Service = field(init=False)
-    intake: Intake = field(init=False)
-    confirming: Confirming = field(init=False)
+    service: RolloutService = field(init=False)
+    intake: ObservationWriter = field(init=False)
+    confirming: FlipConfirmer = field(init=False)
     batches: int = 0
 
     def __post_init__(self) -> None:
@@ -124,9 +124,11 @@ class Process:
 
     def start(self) -> None:
         self.database, self.trouble = troubled(self.url)
-        self.service = Service(self.database, real_time=self.clock.now)
-        self.confirming = Confirming(self.service, elapsed=lambda: (self.clock.at - MONDAY).total_seconds())
-        self.intake = Intake(self.database, lambda: exposure.snapshot(self.service.peek()), self.clock.now)
+        self.service = RolloutService(self.database, real_time=self.clock.now)
+        self.confirming = FlipConfirmer(self.service, elapsed=lambda: (self.clock.at - MONDAY).total_seconds())
+        self.intake = ObservationWriter(
+            self.database, lambda: exposure.build_snapshot(self.service.cached_world()), self.clock.now
+        )
 
     def stop(self) -> None:
         self.intake.close()
@@ -139,32 +141,32 @@ class Process:
 
     @property
     def world(self) -> World:
-        return self.service.world()
+        return self.service.load_world()
 
     def declare(self) -> None:
         apply_file.apply_text(
             self.service, SURFACE_FILE, "surface.yaml", by=DANA, at=self.clock.at, command_id="surface"
         )
 
-    def plan(self, number: int, command_id: str, *, careful: bool = False) -> Outcome:
+    def plan(self, number: int, command_id: str, *, careful: bool = False) -> CommandOutcome:
         plan = plan_of(self.world, number, careful=careful)
         return self.say(c.PlanRollout(plan=plan), command_id, by=DANA, rollout="")
 
-    def say(self, command: c.Command, command_id: str, *, by: Actor = LEE, rollout: str = "R-1") -> Outcome:
+    def say(self, command: c.Command, command_id: str, *, by: Actor = LEE, rollout: str = "R-1") -> CommandOutcome:
         return self.service.handle(
-            Request(command=command, command_id=command_id, by=by, at=self.clock.at, rollout=rollout)
+            CommandRequest(command=command, command_id=command_id, by=by, at=self.clock.at, rollout=rollout)
         )
 
     def follow(self) -> None:
         """What every process does once a second: learn what others have written."""
-        self.service.world()
+        self.service.load_world()
 
     def tick(self) -> None:
         """What the clock's jobs do, once."""
         position = self.world.position
-        processes.report(self.database, self.name, "web", position, self.clock.at)
+        processes.report_alive(self.database, self.name, "web", position, self.clock.at)
         jobs.tick(self.service, self.clock.at, TICK)
-        self.confirming.look(self.clock.at)
+        self.confirming.confirm_pending(self.clock.at)
 
     def deliver(self) -> int:
         return deliver_due(
@@ -172,22 +174,22 @@ class Process:
             self.service,
             self.slack.client,
             self.clock.now,
-            chance=lambda: 0.5,
-            pace=timedelta(0),  # the clock is turned by hand, and Slack takes whatever comes
+            random_fraction=lambda: 0.5,
+            channel_pause=timedelta(0),  # the clock is turned by hand, and Slack takes whatever comes
         )
 
     def serve(self, count: int, scenario: str, seed: int, late: timedelta = timedelta(0)) -> dict[str, Any]:
         """`count` requests are answered and reported under an Idempotency-Key, `late` by so much."""
-        snapshot = exposure.snapshot(self.service.peek())
+        snapshot = exposure.build_snapshot(self.service.cached_world())
         live = snapshot.surfaces[SURFACE].live.version.name
 
         def answer(visitor: traffic.Visitor) -> tuple[str, str]:
             served = evaluate(snapshot, SURFACE, visitor.unit, visitor.context)
             return served.variant, served.version
 
-        seen = traffic.respond(random.Random(seed), scenario, self.clock.at - late, count, answer, live)
+        seen = traffic.simulate_requests(random.Random(seed), scenario, self.clock.at - late, count, answer, live)
         body = json.dumps({"observations": [{"surface": SURFACE, **one} for one in seen]}).encode()
-        batch = Batch(body=body, content_type="application/json", token="", key=f"{self.name}:{seed}")
+        batch = ObservationBatch(body=body, content_type="application/json", token="", key=f"{self.name}:{seed}")
         answered: dict[str, Any] = json.loads(self.intake.submit(batch).result())
         return answered
 
@@ -196,7 +198,7 @@ class Process:
         for _ in range(2_000):
             self.deliver()
             with self.database.reading() as connection:
-                due = outbox.next_due(connection)
+                due = outbox.find_next_due(connection)
             if due is None:
                 return
             # What is due and not sent waits for a row before it, whose lease has to run out.

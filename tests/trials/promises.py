@@ -10,22 +10,22 @@ from bot.rendering.messages import card
 from core.flags.evaluation import evaluate
 from core.rollout import announcements, events, exposure
 from core.rollout.announcements import CARD_KEY
-from core.rollout.model import UNDER_WAY, Rollout, State
-from core.rollout.world import World, fold
-from core.service import Service
+from core.rollout.model import UNDER_WAY_STATES, Rollout, RolloutState
+from core.rollout.world import World, fold_events
+from core.service import RolloutService
 from core.store.audit.verify import verify
 from core.store.database.connections import Database
 from core.store.log import event_log
-from core.store.log.event_log import Recorded
+from core.store.log.event_log import StoredEvent
 from core.store.models import outbox
 from tests.trials.slack_in_process import Slack
 
 PEOPLE = tuple(f"user-{number}" for number in range(60))
 
 
-def whole_log(database: Database) -> tuple[Recorded, ...]:
+def whole_log(database: Database) -> tuple[StoredEvent, ...]:
     with database.reading() as connection:
-        return event_log.after(connection, 0, 1_000_000)
+        return event_log.read_after(connection, 0, 1_000_000)
 
 
 def the_log_is_sound(database: Database) -> None:
@@ -42,11 +42,11 @@ def the_log_is_sound(database: Database) -> None:
         assert verify(connection).problems == ()
 
 
-def memory_is_the_log(database: Database, services: Iterable[Service]) -> None:
+def memory_is_the_log(database: Database, services: Iterable[RolloutService]) -> None:
     """Whoever has followed the log for long knows what one who reads it from the start knows (I6)."""
-    anew = Service(database).world()
+    anew = RolloutService(database).load_world()
     for service in services:
-        assert service.world() == anew
+        assert service.load_world() == anew
 
 
 def every_effect_has_its_event(database: Database) -> None:
@@ -61,17 +61,17 @@ def every_effect_has_its_event(database: Database) -> None:
     assert {key for key in known if not key.startswith("refresh:")} <= expected
 
 
-def _announced(log: Iterable[Recorded]) -> Iterable[tuple[str, str]]:
+def _announced(log: Iterable[StoredEvent]) -> Iterable[tuple[str, str]]:
     world = World()
     for one in log:
         kind, _, name = one.stream.partition(":")
         before = world.rollouts.get(name)
-        world = fold(world, [(one.stream, one.event, one.at, one.position)])
+        world = fold_events(world, [(one.stream, one.event, one.at, one.position)])
         if kind == "rollout":
             assert isinstance(one.event, events.RolloutEvent)
             for told in announcements.announce(one.event, one.position, before, world.rollouts[name]):
                 own = f"{told.kind}:{name}:{one.position}:{told.key}"
-                yield own, f"{told.kind}:{name}:{told.key}" if told.supersedes else "never"
+                yield own, f"{told.kind}:{name}:{told.key}" if told.is_superseding else "never"
 
 
 def said_in_order_and_once(database: Database, slack: Slack) -> None:
@@ -104,9 +104,9 @@ def the_card_is_true(database: Database, world: World, slack: Slack) -> None:
 
 def traffic_follows_the_log(world: World) -> None:
     """Nobody gets a new version that is not under way (I8), and a paused clock belongs to a paused rollout."""
-    snapshot = exposure.snapshot(world)
+    snapshot = exposure.build_snapshot(world)
     for surface in world.surfaces.values():
-        running = [r for r in world.rollouts.values() if r.plan.surface == surface.name and r.state in UNDER_WAY]
+        running = [r for r in world.rollouts.values() if r.plan.surface == surface.name and r.state in UNDER_WAY_STATES]
         assert len(running) <= 1
         allowed = {surface.live, *(r.plan.to_version for r in running)}
         got = {evaluate(snapshot, surface.name, unit, {}).version for unit in PEOPLE}
@@ -117,7 +117,7 @@ def traffic_follows_the_log(world: World) -> None:
 
 
 def _is_coherent(rollout: Rollout) -> bool:
-    paused = (rollout.paused_at is not None) == (rollout.state is State.PAUSED) or not rollout.under_way
-    held = rollout.state is not State.ON_HOLD or rollout.hold is not None
-    waits = rollout.state is not State.WAITING or rollout.request is not None
+    paused = (rollout.paused_at is not None) == (rollout.state is RolloutState.PAUSED) or not rollout.is_under_way
+    held = rollout.state is not RolloutState.ON_HOLD or rollout.hold is not None
+    waits = rollout.state is not RolloutState.WAITING or rollout.request is not None
     return paused and held and waits

@@ -9,7 +9,7 @@ from typing import Any
 
 from core.rollout import commands as c
 from core.rollout.world import World
-from core.service import Service
+from core.service import RolloutService
 from core.store.audit import export
 from core.store.database.connections import connect
 from core.store.schema import schema
@@ -58,7 +58,7 @@ def begin(process: Process) -> None:
 def play(process: Process, ticks: int, scenario: str, requests: int = 300) -> None:
     """Until the rollout ends, or so many ticks have passed."""
     for _ in range(ticks):
-        if not process.world.open:
+        if not process.world.open_rollouts:
             return
         process.clock.turn(seconds=30)
         if requests:
@@ -129,8 +129,8 @@ def main(names: list[str]) -> None:
             process = Process("web-1", url, clock, Slack(clock.now))
             SCRIPTS[name](process)
             with process.database.reading() as connection:
-                lines = list(export.export(connection))
-            expected = json.dumps(told(Service(process.database).world()), indent=1)
+                lines = list(export.export_events(connection))
+            expected = json.dumps(told(RolloutService(process.database).load_world()), indent=1)
             process.stop()
         (FOLDER / f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
         (FOLDER / f"{name}.json").write_text(expected + "\n", encoding="utf-8")

@@ -14,14 +14,14 @@ from urllib.response import addinfourl
 from slack_sdk import WebClient
 from starlette.requests import Request
 
-from bot.sandbox.api.web_api import NoAnswer, WebApi
+from bot.sandbox.api.web_api import LostResponse, SandboxWebApi
 from bot.sandbox.rules.rate_limits import RateLimits
 from bot.sandbox.workspace import people
-from bot.sandbox.workspace.changes import Changes
-from bot.sandbox.workspace.faults import Faults
-from bot.sandbox.workspace.slack_side import SlackSide
-from bot.sandbox.workspace.trigger_ids import Triggers
-from bot.sandbox.workspace.workspace import Clock, Message, Workspace
+from bot.sandbox.workspace.changes import ChangeNotifier
+from bot.sandbox.workspace.faults import FaultPlan
+from bot.sandbox.workspace.slack_state import SlackState
+from bot.sandbox.workspace.trigger_ids import TriggerIds
+from bot.sandbox.workspace.workspace import Clock, SandboxMessage, SandboxWorkspace
 
 _ids = itertools.count(1)
 _workspaces: dict[str, "Slack"] = {}  # by the host under which they are asked
@@ -31,14 +31,14 @@ class Slack:
     """A workspace of its own, reached at its own address while `in_process` is installed."""
 
     def __init__(self, clock: Clock) -> None:
-        self.side = SlackSide(
-            workspace=Workspace(clock=clock, changes=Changes()),
-            faults=Faults(),
+        self.side = SlackState(
+            workspace=SandboxWorkspace(clock=clock, changes=ChangeNotifier()),
+            faults=FaultPlan(),
             rate_limits=RateLimits(lambda: 0.0, "off"),
-            triggers=Triggers(lambda: 0.0),
+            triggers=TriggerIds(lambda: 0.0),
             monotonic=lambda: 0.0,
         )
-        self.door = WebApi(side=self.side, open_link=lambda: "")
+        self.door = SandboxWebApi(slack=self.side, new_socket_url=lambda: "")
         self._host = f"slack-{next(_ids)}.trial"
         _workspaces[self._host] = self
 
@@ -51,15 +51,15 @@ class Slack:
 
     def heal(self) -> None:
         """No planned failure is left."""
-        self.side.faults = Faults()
+        self.side.faults = FaultPlan()
 
-    def posted(self) -> list[Message]:
+    def posted(self) -> list[SandboxMessage]:
         """Everything that was ever said, in the order in which it came."""
-        return [said.message for said in self.side.workspace.journal if said.what == "posted"]
+        return [said.message for said in self.side.workspace.journal if said.action == "posted"]
 
-    def shown(self, channel: str, ts: str) -> Message:
+    def shown(self, channel: str, ts: str) -> SandboxMessage:
         """A message as it stands."""
-        found = self.side.workspace.find(channel, ts)
+        found = self.side.workspace.find_message(channel, ts)
         assert found is not None
         return found
 
@@ -77,9 +77,9 @@ def in_process() -> Iterator[None]:
 class _Wire(urllib.request.HTTPHandler):
     def http_open(self, req: urllib.request.Request) -> Any:
         """What urllib calls instead of opening a connection."""
-        answer = asyncio.run(_workspaces[req.host].door.endpoint(_request(req)))
-        if isinstance(answer, NoAnswer):
-            raise ConnectionResetError("cut") if answer.at_once else TimeoutError("timed out")
+        answer = asyncio.run(_workspaces[req.host].door.handle_call(_request(req)))
+        if isinstance(answer, LostResponse):
+            raise ConnectionResetError("cut") if answer.is_cut else TimeoutError("timed out")
         headers = HTTPMessage()
         for name, value in answer.headers.items():
             headers[name] = value

@@ -9,13 +9,13 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import func, select
 
 from core.store.coordination import timers
-from core.store.database.append_backend import Claim
+from core.store.database.append_backend import TimerClaim
 from core.store.database.connections import Database, connect
 from core.store.errors import LeaseLost
-from core.store.log.event_log import Entry, Origin
+from core.store.log.event_log import EventOrigin, NewEvent
 from core.store.models import timer
-from core.store.transaction import appending
-from core.store.world.world_cache import Folds
+from core.store.transaction import append_transaction
+from core.store.world.world_cache import WorldCache
 from tests.store.writer import declared
 
 TIMER = "trial"
@@ -25,7 +25,7 @@ FIRST = datetime(2026, 11, 23, 12, tzinfo=UTC)
 STALLS = 0.02  # of the slots are held for longer than their lease before anything is decided
 
 
-def run(database: Database, folds: Folds, number: int, name: str, lease: timedelta, chance: random.Random) -> None:
+def run(database: Database, folds: WorldCache, number: int, name: str, lease: timedelta, chance: random.Random) -> None:
     """Claim a slot; decide it, and say so, in one transaction. The command's id is new each time: only the fence
     keeps a slot from being decided twice."""
     slot = FIRST + timedelta(seconds=number)
@@ -34,10 +34,10 @@ def run(database: Database, folds: Folds, number: int, name: str, lease: timedel
         return
     if chance.random() < STALLS:
         time.sleep(2 * lease.total_seconds())
-    decided = Entry(stream="surface:all", event=declared("all", f"{number}"))
+    decided = NewEvent(stream="surface:all", event=declared("all", f"{number}"))
     at = datetime.now(UTC)
-    with suppress(LeaseLost), appending(database, folds, token, claim=Claim(TIMER, slot, token)) as log:
-        log.append([decided], Origin(command_id=token, actor=f"cli:{name}", at=at, recorded_at=at))
+    with suppress(LeaseLost), append_transaction(database, folds, token, claim=TimerClaim(TIMER, slot, token)) as log:
+        log.append([decided], EventOrigin(command_id=token, actor=f"cli:{name}", at=at, recorded_at=at))
 
 
 def done(database: Database) -> int:
@@ -52,7 +52,7 @@ def main() -> None:
     begin = sum(name.encode()) * 7_919 % slots
     chance = random.Random(name)
     with connect(url) as database:
-        folds = Folds(database)
+        folds = WorldCache(database)
         while done(database) < slots:
             for number in range(slots):
                 run(database, folds, (begin + number) % slots, name, lease, chance)

@@ -22,16 +22,16 @@ from sqlalchemy.exc import DBAPIError
 
 from core.rollout import commands as c
 from core.rollout.context import Actor
-from core.rollout.model import UNDER_WAY, State
+from core.rollout.model import UNDER_WAY_STATES, RolloutState
 from core.rollout.refusal import Conflict, Refused
-from core.service import Request
+from core.service import CommandRequest
 from tests.trials import promises
 from tests.trials.length import pick
 from tests.trials.plant import DANA, LEE, MIRA, SURFACE, Clock, Process
 from tests.trials.slack_in_process import Slack
 
-EVERY = {str(state) for state in State}
-ACTIVE = {str(state) for state in UNDER_WAY}
+EVERY = {str(state) for state in RolloutState}
+ACTIVE = {str(state) for state in UNDER_WAY_STATES}
 
 # The model. What each command may make of a rollout, by the state it finds; where a state is missing it is refused.
 AFTER: dict[str, dict[str, set[str]]] = {
@@ -91,8 +91,8 @@ class Life(RuleBasedStateMachine):
         self.ids = count(1)
         self.states: dict[str, str] = {}  # the model
         self.live = "v42"
-        self.answered: list[tuple[Request, Any]] = []
-        self.crashed: list[Request] = []
+        self.answered: list[tuple[CommandRequest, Any]] = []
+        self.crashed: list[CommandRequest] = []
 
     @initialize(begun=st.sampled_from([True, True, False]), careful=st.booleans())
     def the_feature_is_known(self, begun: bool, careful: bool) -> None:
@@ -277,12 +277,14 @@ class Life(RuleBasedStateMachine):
 
     # how it is done
 
-    def _request(self, command: c.Command, by: Actor, back: int = 0) -> Request:
+    def _request(self, command: c.Command, by: Actor, back: int = 0) -> CommandRequest:
         """`back` rollouts before the newest."""
         rollout = f"R-{max(1, len(self.states) - back)}"
-        return Request(command=command, command_id=f"click-{next(self.ids)}", by=by, at=self.clock.at, rollout=rollout)
+        return CommandRequest(
+            command=command, command_id=f"click-{next(self.ids)}", by=by, at=self.clock.at, rollout=rollout
+        )
 
-    def _hand_in(self, who: int, verb: str, request: Request, *, again: bool = False) -> None:
+    def _hand_in(self, who: int, verb: str, request: CommandRequest, *, again: bool = False) -> None:
         before, head = self.states[request.rollout], self._head()
         answer = self._answer(who, request)
         self.answered.append((request, answer))
@@ -295,7 +297,7 @@ class Life(RuleBasedStateMachine):
             self.trust_the_log(only=ACTIVE)  # what was being built on it has been taken back first
         self._became(request.rollout, AFTER[verb].get(before, set()))
 
-    def _answer(self, who: int, request: Request) -> tuple[int, ...] | str:
+    def _answer(self, who: int, request: CommandRequest) -> tuple[int, ...] | str:
         """The positions of what followed, or the words of the refusal."""
         try:
             return self.processes[who].service.handle(request).positions

@@ -13,7 +13,7 @@ from core.judging.model.verdict import NoData
 from core.rollout import commands as c
 from core.rollout import events as e
 from core.rollout.context import ENGINE
-from core.rollout.model import State
+from core.rollout.model import RolloutState
 from core.rollout.plan import Risk
 from core.rollout.policy import GrowOn, Policy
 from core.store.coordination import timers
@@ -49,13 +49,13 @@ def two(fresh: Callable[[], str]) -> Iterator[tuple[Process, Process]]:
     slack.close()
 
 
-def state(process: Process) -> State:
+def state(process: Process) -> RolloutState:
     return process.world.rollouts["R-1"].state
 
 
 def looked(process: Process) -> int:
     with process.database.reading() as connection:
-        return looks.newest(connection, "R-1")[0]
+        return looks.load_count_and_time(connection, "R-1")[0]
 
 
 def live_through(two: tuple[Process, Process], ticks: int, scenario: str = "healthy", each: int = 10) -> None:
@@ -113,7 +113,7 @@ def test_a_start_in_the_hour_that_comes_twice_happens_once(two: tuple[Process, P
         one.clock.turn(minutes=10)
         one.tick()
         other.tick()
-    started = [r for r in one.service.history("R-2") if isinstance(r.event, e.Started)]
+    started = [r for r in one.service.load_history("R-2") if isinstance(r.event, e.Started)]
     assert [r.at for r in started] == [AUTUMN + timedelta(minutes=10)]
 
 
@@ -166,13 +166,13 @@ def test_a_machine_that_slept_rolls_nothing_back_for_want_of_data(
     one.tick()
     other.tick()
     rollout = one.world.rollouts["R-1"]
-    assert rollout.state is State.ON_HOLD, "an hour of which nothing is known is no reason to grow"
+    assert rollout.state is RolloutState.ON_HOLD, "an hour of which nothing is known is no reason to grow"
     assert rollout.stage_index == 0
     assert rollout.evidence is not None
     assert isinstance(rollout.evidence.verdict, NoData)
     assert looked(one) == 7, "what was slept through is not made up for"
     live_through(two, 12, each=100)
-    assert state(one) is State.RUNNING, "it goes on by itself once there is something to see"
+    assert state(one) is RolloutState.RUNNING, "it goes on by itself once there is something to see"
 
 
 def test_after_a_time_in_which_nobody_looked_the_first_look_grows_nothing(two: tuple[Process, Process]) -> None:
@@ -187,7 +187,7 @@ def test_after_a_time_in_which_nobody_looked_the_first_look_grows_nothing(two: t
     def look() -> int:
         one.clock.at += TICK
         one.serve(100, "healthy", next(_numbers))
-        jobs.tick(one.service, one.clock.at, TICK, blind_after=timedelta(minutes=4))
+        jobs.tick(one.service, one.clock.at, TICK, unwatched_after=timedelta(minutes=4))
         return one.world.rollouts["R-1"].stage_index
 
     assert look() == 0
@@ -199,7 +199,7 @@ def test_slots_that_come_again_and_again_keep_nobody_from_looking(two: tuple[Pro
     """The clock is set between two times, more often than slots change: by it, every slot has been looked at."""
     one, other = two
     elapsed = [0.0]
-    seen = [jobs.Slots(overdue=15, elapsed=lambda: elapsed[0]) for _ in two]
+    seen = [jobs.SlotTracker(overdue_after=15, elapsed=lambda: elapsed[0]) for _ in two]
     began = one.clock.at
     for second in range(120):
         elapsed[0] += 1
@@ -220,9 +220,9 @@ def test_a_worker_that_slept_over_its_lease_decides_nothing(two: tuple[Process, 
     awake = timers.claim(other.database, "digest", slot, one.clock.at, lease)
     assert asleep is not None
     assert awake is not None
-    with one.database.plain_writing() as connection:
+    with one.database.writing_outside_log() as connection:
         assert not timers.finish(connection, "digest", slot, asleep)
-    with other.database.plain_writing() as connection:
+    with other.database.writing_outside_log() as connection:
         assert timers.finish(connection, "digest", slot, awake)
 
 
@@ -232,7 +232,7 @@ def test_many_rollouts_are_not_looked_at_in_one_breath(two: tuple[Process, Proce
         one.plan(number, f"plan {number}")
     begun: dict[str, list[int]] = {}
     known = slots(one)
-    seen = jobs.Slots()
+    seen = jobs.SlotTracker()
     one.clock.at = one.clock.at.replace(second=20, microsecond=0)
     for second in range(20):
         jobs.tick(one.service, one.clock.at, TICK, seen)

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from bot.outbound.attempts import LEASE
 from core.rollout import commands as c
 from core.rollout import events as e
-from core.rollout.model import State
+from core.rollout.model import RolloutState
 from core.store.errors import StoreError
 from core.store.formats import codec
 from tests.trials import promises
@@ -93,7 +93,7 @@ class Undertaking:
         promises.said_in_order_and_once(self.process.database, self.slack)
         promises.the_card_is_true(self.process.database, self.process.world, self.slack)
         promises.traffic_follows_the_log(self.process.world)
-        assert self.process.world.rollouts["R-1"].state is State.ROLLED_BACK
+        assert self.process.world.rollouts["R-1"].state is RolloutState.ROLLED_BACK
 
     def story(self) -> Story:
         """The log without what may differ: when exactly, how long judging took, and the ts that Slack chose.

@@ -12,8 +12,8 @@ import pytest
 
 from bot import app, jobs
 from bot.settings import Settings
-from core.rollout.model import Rollout, State
-from core.service import Service
+from core.rollout.model import Rollout, RolloutState
+from core.service import RolloutService
 from core.store.database.connections import Database
 from tests.journey.crowd import Crowd
 from tests.rehearsal import EXAMPLES, TICK, Rehearsal
@@ -40,7 +40,7 @@ def plan() -> str:
 
 
 def check(rollout: Rollout, requests: int) -> None:
-    assert rollout.state is not State.ROLLED_BACK, rollout.rollback
+    assert rollout.state is not RolloutState.ROLLED_BACK, rollout.rollback
     assert requests == REQUESTS
     assert rollout.percent == 50, f"{rollout.state}: {rollout.waiting_for}"
 
@@ -48,7 +48,7 @@ def check(rollout: Rollout, requests: int) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
 def test_in_process(sqlite_database: Database, plan: str, seed: int) -> None:
-    rehearsal = Rehearsal(Service(sqlite_database), "healthy", seed).begin(plan)
+    rehearsal = Rehearsal(RolloutService(sqlite_database), "healthy", seed).begin(plan)
     rehearsal.play(minutes=MINUTES)
     rehearsal.intake.close()
     check(rehearsal.rollout, rehearsal.requests)
@@ -60,7 +60,7 @@ def test_over_http(new_sqlite: Callable[[], str], plan: str, seed: int) -> None:
     """The doors of a served program, with a clock that is turned a tick at a time."""
     clock = [datetime(2026, 11, 23, 9, 0, tzinfo=UTC)]
     settings = Settings(database_url=new_sqlite(), port=0, tick=timedelta(days=1))  # this test ticks by itself
-    program = app.build(settings, "serve", now=lambda: clock[0])
+    program = app.build_program(settings, "serve", now=lambda: clock[0])
     url = program.serve_in_thread()
     program.start()
     try:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from core.service import Service
+from core.service import RolloutService
 from core.store.audit import export
 from core.store.audit.verify import verify
 from core.store.database.connections import connect
@@ -25,8 +25,8 @@ def test_an_old_log_means_what_it_meant(file: Path, fresh: Callable[[], str]) ->
     lines = file.read_text(encoding="utf-8").splitlines()
     expected = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
     with connect(fresh()) as database:
-        assert export.import_(database, lines) == len(lines)
-        assert record.told(Service(database).world()) == expected
+        assert export.import_events(database, lines) == len(lines)
+        assert record.told(RolloutService(database).load_world()) == expected
         with database.reading() as connection:
             assert verify(connection).problems == ()
-            assert list(export.export(connection)) == lines
+            assert list(export.export_events(connection)) == lines

@@ -6,7 +6,7 @@ from contextlib import suppress
 from sqlalchemy.exc import DBAPIError
 
 from core.rollout import commands as c
-from core.rollout.model import State
+from core.rollout.model import RolloutState
 from tests.trials.plant import Clock, Process
 from tests.trials.record import begin
 from tests.trials.slack_in_process import Slack
@@ -22,6 +22,6 @@ def test_who_carried_out_a_command_whose_answer_was_lost_serves_what_it_decided(
         process.say(c.Pause(reason="odd greetings"), "pause")
     assert process.trouble.failed
     process.say(c.Pause(reason="odd greetings"), "pause")
-    assert process.service.peek().rollouts["R-1"].state is State.PAUSED
+    assert process.service.cached_world().rollouts["R-1"].state is RolloutState.PAUSED
     process.stop()
     slack.close()

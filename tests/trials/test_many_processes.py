@@ -44,7 +44,7 @@ def test_who_follows_the_log_sees_every_event_once_and_in_order(fresh: Callable[
             while len(seen) < writers * each * 2:
                 assert all(writer.poll() in (None, 0) for writer in running)
                 with database.reading() as connection:
-                    seen += [r.position for r in event_log.after(connection, seen[-1] if seen else 0, 500)]
+                    seen += [r.position for r in event_log.read_after(connection, seen[-1] if seen else 0, 500)]
             assert [writer.wait(60) for writer in running] == [0] * writers
         finally:
             for writer in running:

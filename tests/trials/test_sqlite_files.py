@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from core.store.audit.verify import verify
 from core.store.database.connections import Database, connect
 from core.store.database.sqlite_lock import AppendLock
-from core.store.errors import Busy, StoreError
+from core.store.errors import DatabaseBusy, StoreError
 from core.store.log import event_log
 from tests.store.writer import carry_out
 from tests.trials.length import pick
@@ -47,7 +47,7 @@ def commands_in(database: Database) -> list[str]:
     """Those whose events are in a log of which nothing is wrong."""
     with database.reading() as connection:
         assert verify(connection).problems == ()
-        return list(dict.fromkeys(r.command_id for r in event_log.after(connection, 0, 100_000)))
+        return list(dict.fromkeys(r.command_id for r in event_log.read_after(connection, 0, 100_000)))
 
 
 def copied(path: Path, wal: bytes, folder: Path) -> Path:
@@ -112,7 +112,7 @@ def test_a_copy_of_both_files_while_others_write_holds_what_was_acknowledged(pat
             acknowledged.append(line.strip())
             if len(acknowledged) % 40 == 0:
                 # Under the lock: two files at one moment, as a snapshot of a disk has them.
-                with AppendLock(Path(f"{path}.lock"), patience=10):
+                with AppendLock(Path(f"{path}.lock"), timeout=10):
                     wal = Path(f"{path}-wal")
                     copy = copied(path, wal.read_bytes() if wal.exists() else b"", tmp_path)
                 with opened(copy) as found:
@@ -144,7 +144,7 @@ def test_a_lock_of_a_foreign_program_is_answered_in_time_and_loses_nothing(path:
         ) as foreign:
             assert foreign.stdout is not None
             assert foreign.stdout.readline() == "held\n"
-            with pytest.raises(Busy, match="Try again"):
+            with pytest.raises(DatabaseBusy, match="Try again"):
                 carry_out(database, "meanwhile", NOON)
             assert commands_in(database) == ["before"], "who reads does not wait"
             foreign.communicate("")

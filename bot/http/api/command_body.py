@@ -11,51 +11,51 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from bot.commands import free_text, going_back, resolve
-from bot.commands.verbs import ALIASES, OVER_HTTP, Arguments, build_command
+from bot.commands.verbs import HTTP_VERBS, VERB_ALIASES, VerbArguments, build_command
 from core.rollout import commands as c
 from core.rollout.refusal import Refused
 
-REASON = 2000  # characters
+MAX_REASON_LENGTH = 2000  # characters
 
 
 class CommandBody(BaseModel):
     """What is asked of a rollout."""
 
     model_config = ConfigDict(extra="forbid")
-    command: str = Field(examples=["rollback"], json_schema_extra={"enum": list(OVER_HTTP)})
-    reason: str = Field("", max_length=REASON)
+    command: str = Field(examples=["rollback"], json_schema_extra={"enum": list(HTTP_VERBS)})
+    reason: str = Field("", max_length=MAX_REASON_LENGTH)
     to_percent: float | None = Field(None, gt=0, le=100, description="advance: the ramp step to jump to")
     then: AwareDatetime | None = Field(None, description="start: begin by itself at this time")
     request: str = Field("", description="approve, reject: the approval request that is meant")
     notice: str = Field("", description="acknowledge, concern: which notice, as support:#support")
 
 
-DOCUMENTED: dict[str, Any] = {
+COMMAND_OPENAPI: dict[str, Any] = {
     "requestBody": {"required": True, "content": {"application/json": {"schema": CommandBody.model_json_schema()}}}
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sent:
+class SentCommand:
     """A parsed command, and the names of the fields that were ignored."""
 
-    command: c.PersonsCommand
+    command: c.PersonCommand
     ignored: tuple[str, ...] = ()
 
 
-def read(body: bytes, content_type: str) -> Sent:
+def parse_command(body: bytes, content_type: str) -> SentCommand:
     """The command in a request body; raises `Refused` or `RequestValidationError`."""
-    sent = _fields(body, content_type)
-    if isinstance(sent, Mapping) and (found := _going_back(sent)) is not None:
+    sent = _parse_fields(body, content_type)
+    if isinstance(sent, Mapping) and (found := _parse_rollback(sent)) is not None:
         return found
     try:
-        return Sent(command=_command(CommandBody.model_validate_json(body)))
+        return SentCommand(command=_command_from_body(CommandBody.model_validate_json(body)))
     except ValidationError as error:
         found_wrong = error.errors(include_url=False, include_context=False)
         raise RequestValidationError([{**e, "loc": ("body", *e["loc"])} for e in found_wrong]) from None
 
 
-def _fields(body: bytes, content_type: str) -> object:
+def _parse_fields(body: bytes, content_type: str) -> object:
     """The body as JSON, a form, or a typed line; the last two are accepted for rollbacks only."""
     text = body.decode("utf-8", "replace").strip()
     try:
@@ -66,38 +66,38 @@ def _fields(body: bytes, content_type: str) -> object:
     return form if "command" in form else {"command": text}
 
 
-def _going_back(sent: Mapping[str, object]) -> Sent | None:
+def _parse_rollback(sent: Mapping[str, object]) -> SentCommand | None:
     asked = sent.get("command")
-    beside = going_back.asked(asked[: 2 * REASON]) if isinstance(asked, str) else None
-    if beside is None or going_back.is_only_spoken_of(beside):
+    beside = going_back.find_rollback_request(asked[: 2 * MAX_REASON_LENGTH]) if isinstance(asked, str) else None
+    if beside is None or going_back.is_only_mention(beside):
         return None
-    line = free_text.read(beside, ())
+    line = free_text.split_flags(beside, ())
     flags = {flag.lstrip("-") for flag in line.unknown}
     flags |= {str(name).lower().replace("_", "-") for name, value in sent.items() if value}
-    if not free_text.NOTHING_IS_DONE.isdisjoint(flags):
+    if not free_text.DRY_RUN_FLAGS.isdisjoint(flags):
         raise Refused(
             "There is no rollback that does nothing, so nothing was done.",
             hint='Send {"command":"rollback"} alone to go back.',
             code="invalid",
         )
     given = sent.get("reason")
-    reason = resolve.text_in(line.said) if given in (None, "") else str(given)
+    reason = resolve.extract_text(line.text) if given in (None, "") else str(given)
     ignored = tuple(str(name)[:100] for name in sent if name not in ("command", "reason"))[:20]
-    return Sent(command=c.RollBack(reason=reason[:REASON]), ignored=ignored)
+    return SentCommand(command=c.RollBack(reason=reason[:MAX_REASON_LENGTH]), ignored=ignored)
 
 
-def _command(body: CommandBody) -> c.PersonsCommand:
+def _command_from_body(body: CommandBody) -> c.PersonCommand:
     asked = body.command.strip().lower().replace("-", "_")
-    verb = OVER_HTTP.get(asked) or ALIASES.get(asked)
+    verb = HTTP_VERBS.get(asked) or VERB_ALIASES.get(asked)
     if verb is None:
-        close = get_close_matches(asked, OVER_HTTP, n=1)
+        close = get_close_matches(asked, HTTP_VERBS, n=1)
         meant = f' Did you mean "{close[0]}"?' if close else ""
         raise Refused(
             f'There is no command "{asked[:40]}".{meant}',
-            hint=f"Commands: {', '.join(OVER_HTTP)}.",
+            hint=f"Commands: {', '.join(HTTP_VERBS)}.",
             code="invalid",
         )
-    arguments = Arguments(
+    arguments = VerbArguments(
         reason=body.reason, to_percent=body.to_percent, then=body.then, request=body.request, notice=body.notice
     )
     return build_command(verb, arguments)

@@ -14,26 +14,26 @@ from starlette.responses import JSONResponse, Response
 from bot.commands import resolve
 from bot.http import openapi
 from bot.http.api import command_body
-from bot.http.middleware.auth import Caller, Door, Role
-from bot.http.middleware.problems import problem
-from bot.http.middleware.rate_limits import Rates
-from bot.rendering.json.evidence import evidence_shown
-from bot.rendering.json.rollouts import event_shown, rollout_shown
+from bot.http.middleware.auth import Caller, TokenAuth, TokenRole
+from bot.http.middleware.problems import build_problem
+from bot.http.middleware.rate_limits import RateLimiter
+from bot.rendering.json.evidence import evidence_to_json
+from bot.rendering.json.rollouts import event_to_json, rollout_to_json
 from core.apply_file import apply_text
 from core.evals import results
 from core.files.policy_file import PolicyFile
-from core.files.read_file import read
+from core.files.read_file import parse_file
 from core.files.surface_file import SurfaceFile
-from core.files.syntax.problems import Unreadable, as_json
+from core.files.syntax.problems import UnreadableFile, to_json
 from core.rollout import commands as c
-from core.rollout.eval_results import record_eval
-from core.rollout.model import Rollout, State
+from core.rollout.eval_results import build_eval_command
+from core.rollout.model import Rollout, RolloutState
 from core.rollout.refusal import NotFound, Refused
-from core.service import Outcome, Service
-from core.service import Request as Asked
-from core.watch import evidence
+from core.service import CommandOutcome, RolloutService
+from core.service import CommandRequest as Asked
+from core.watch import load_newest_judgement
 
-Key = Annotated[
+IdempotencyKey = Annotated[
     str,
     Header(
         alias="Idempotency-Key",
@@ -54,13 +54,13 @@ class EvalBody(BaseModel):
     baseline: list[dict[str, Any]] | None = None
 
 
-def router(
-    service: Service,
-    door: Door,
-    rates: Rates,
+def build_router(
+    service: RolloutService,
+    auth: TokenAuth,
+    rate_limiter: RateLimiter,
     now: Callable[[], datetime],
     resolve_handle: Callable[[str], str],
-    not_driven: Callable[[str], str],
+    explain_undrivable: Callable[[str], str],
 ) -> APIRouter:
     """The routes under `/api/v1`, except observations."""
     api = APIRouter(prefix="/api/v1", responses=openapi.PROBLEMS)
@@ -68,80 +68,92 @@ def router(
     @api.get("/rollouts", tags=["rollouts"], responses=openapi.ROLLOUTS)
     def list_rollouts(
         request: Request,
-        state: State | None = None,
+        state: RolloutState | None = None,
         surface: str | None = None,
         limit: Annotated[int, Query(ge=1, le=500)] = 100,
         before: Annotated[str, Query(pattern=r"^R-[0-9]{1,15}$")] | None = None,
     ) -> JSONResponse:
         """Rollouts, newest first; filtered by state or surface if asked. `next` is `before` for more of them."""
-        door.admit_person(request.headers.raw, Role.OPERATOR)
-        found = service.newest_rollouts(limit + 1, before=before or "", state=state, surface=surface)
+        auth.authorize_person(request.headers.raw, TokenRole.OPERATOR)
+        found = service.load_newest_rollouts(limit + 1, before=before or "", state=state, surface=surface)
         shown = found[:limit]
         following = shown[-1].id if len(found) > limit else None
-        return JSONResponse({"rollouts": [rollout_shown(r) for r in shown], "next": following})
+        return JSONResponse({"rollouts": [rollout_to_json(r) for r in shown], "next": following})
 
     @api.get("/rollouts/{rollout_id}", tags=["rollouts"], responses=openapi.ROLLOUT)
     def show_rollout(request: Request, rollout_id: str) -> JSONResponse:
         """One rollout as it stands."""
-        door.admit_person(request.headers.raw, Role.OPERATOR)
-        return JSONResponse(rollout_shown(_rollout(service, rollout_id)))
+        auth.authorize_person(request.headers.raw, TokenRole.OPERATOR)
+        return JSONResponse(rollout_to_json(_find_rollout(service, rollout_id)))
 
     @api.get("/rollouts/{rollout_id}/events", tags=["rollouts"], responses=openapi.EVENTS)
     def list_events(
         request: Request, rollout_id: str, after: Annotated[int, Query(ge=0, le=2**53)] = 0
     ) -> JSONResponse:
         """Everything that happened to it, in order; only what came `after` a position if asked."""
-        door.admit_person(request.headers.raw, Role.OPERATOR)
-        recorded = service.history(_rollout(service, rollout_id).id)
-        return JSONResponse({"events": [event_shown(r) for r in recorded if r.position > after]})
+        auth.authorize_person(request.headers.raw, TokenRole.OPERATOR)
+        recorded = service.load_history(_find_rollout(service, rollout_id).id)
+        return JSONResponse({"events": [event_to_json(r) for r in recorded if r.position > after]})
 
     @api.get("/rollouts/{rollout_id}/evidence", tags=["rollouts"], responses=openapi.EVIDENCE)
     def show_evidence(request: Request, rollout_id: str) -> JSONResponse:
         """What the engine knows: both arms, and per metric estimate, bound, limit and verdict. At most a tick old."""
-        door.admit_person(request.headers.raw, Role.OPERATOR)
-        rollout = _rollout(service, rollout_id)
-        return JSONResponse(evidence_shown(rollout, evidence(service, rollout), now()))
+        auth.authorize_person(request.headers.raw, TokenRole.OPERATOR)
+        rollout = _find_rollout(service, rollout_id)
+        return JSONResponse(evidence_to_json(rollout, load_newest_judgement(service, rollout), now()))
 
-    async def operators(request: Request) -> None:
+    async def require_operator(request: Request) -> None:
         """Authorize before the body is validated, so that strangers learn nothing from validation errors."""
-        door.admit_person(request.headers.raw, Role.OPERATOR)
+        auth.authorize_person(request.headers.raw, TokenRole.OPERATOR)
 
     @api.post(
         "/rollouts/{rollout_id}/commands",
         tags=["rollouts"],
         responses=openapi.OUTCOME,
-        dependencies=[Depends(operators)],
-        openapi_extra=command_body.DOCUMENTED,
+        dependencies=[Depends(require_operator)],
+        openapi_extra=command_body.COMMAND_OPENAPI,
     )
-    async def command_rollout(request: Request, rollout_id: str, key: Key = "") -> JSONResponse:
+    async def command_rollout(request: Request, rollout_id: str, key: IdempotencyKey = "") -> JSONResponse:
         """Ask something of a rollout. Approvals come from Slack only."""
-        caller = door.admit_person(request.headers.raw, Role.OPERATOR)
-        sent = command_body.read(await request.body(), request.headers.get("content-type", ""))
+        caller = auth.authorize_person(request.headers.raw, TokenRole.OPERATOR)
+        sent = command_body.parse_command(await request.body(), request.headers.get("content-type", ""))
         if not isinstance(sent.command, c.RollBack | c.Pause):  # pausing and rolling back are never rate-limited
-            rates.take(caller)
+            rate_limiter.count_request(caller)
 
-        def carry_out() -> Outcome:
-            found = resolve.named_exactly(rollout_id, service.world())
+        def carry_out() -> CommandOutcome:
+            found = resolve.find_exact(rollout_id, service.load_world())
             name = found.id if found is not None else rollout_id
-            return _handle(service, caller, sent.command, name, _id(caller, key, "commands"), now())
+            return _handle_command(
+                service, caller, sent.command, name, _build_command_id(caller, key, "commands"), now()
+            )
 
-        shown = _outcome_shown(await run_in_threadpool(carry_out))
+        shown = _outcome_to_json(await run_in_threadpool(carry_out))
         return JSONResponse({**shown, "ignored": list(sent.ignored)} if sent.ignored else shown)
 
     @api.post("/files", tags=["files"], responses=openapi.APPLIED, openapi_extra=openapi.FILE_BODY)
     async def apply_file(
-        request: Request, filename: Annotated[str, Query(max_length=200)] = "", key: Key = ""
+        request: Request, filename: Annotated[str, Query(max_length=200)] = "", key: IdempotencyKey = ""
     ) -> Response:
         """Apply a rollout, surface or policy file (YAML or JSON, as the body or as an upload called `file`)."""
-        caller = door.admit_person(request.headers.raw, Role.OPERATOR)
-        rates.take(caller)
-        name, data = await _upload(request, filename)
+        caller = auth.authorize_person(request.headers.raw, TokenRole.OPERATOR)
+        rate_limiter.count_request(caller)
+        name, data = await _read_upload(request, filename)
         try:
             text = data.decode("utf-8-sig")
         except UnicodeDecodeError:
-            return problem(422, "unreadable", f"{name} is not UTF-8 text.", "Save it as UTF-8 and apply it again.")
+            return build_problem(
+                422, "unreadable", f"{name} is not UTF-8 text.", "Save it as UTF-8 and apply it again."
+            )
         return await run_in_threadpool(
-            _apply, service, caller, text, name, _id(caller, key, "files"), now(), resolve_handle, not_driven
+            _apply_file_text,
+            service,
+            caller,
+            text,
+            name,
+            _build_command_id(caller, key, "files"),
+            now(),
+            resolve_handle,
+            explain_undrivable,
         )
 
     @api.post("/evals", tags=["evals"], responses=openapi.EVALS, openapi_extra=openapi.EVAL_BODY)
@@ -149,56 +161,56 @@ def router(
         request: Request,
         rollout: Annotated[str, Query(max_length=200)] = "",
         suite: Annotated[str, Query(max_length=200)] = "",
-        key: Key = "",
+        key: IdempotencyKey = "",
     ) -> Response:
         """Hand in a run: JSON, or CSV (`case,category,pass`) with `?rollout=R-1&suite=…`."""
-        caller = door.admit_person(request.headers.raw, Role.INGEST)
-        rates.take(caller)
+        caller = auth.authorize_person(request.headers.raw, TokenRole.INGEST)
+        rate_limiter.count_request(caller)
         media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         body = await request.body()
         try:
             if media in ("text/csv", "application/csv"):
-                rows = results.read_csv(results.decode(body))
+                rows = results.read_csv(results.decode_csv(body))
             else:
                 sent = EvalBody.model_validate_json(body)
-                results.check_names(body)
+                results.check_unique_names(body)
                 rollout, suite = sent.rollout, sent.suite
                 rows = results.read_json(sent.cases, sent.baseline)
-            found = await run_in_threadpool(_rollout, service, rollout)
-            command = record_eval(found, suite, rows)
+            found = await run_in_threadpool(_find_rollout, service, rollout)
+            command = build_eval_command(found, suite, rows)
         except ValidationError as error:
             raise RequestValidationError(error.errors(include_url=False, include_context=False)) from None
         except results.UnreadableEvals as error:
-            return problem(
+            return build_problem(
                 422, "unreadable", str(error), "A run is a list of cases, each with case, category and pass."
             )
-        command_id = _id(caller, key, "evals")
-        outcome = await run_in_threadpool(_handle, service, caller, command, found.id, command_id, now())
+        command_id = _build_command_id(caller, key, "evals")
+        outcome = await run_in_threadpool(_handle_command, service, caller, command, found.id, command_id, now())
         counted = {"passed": command.passed, "failed": command.failed, "errors": command.errors, "ok": command.ok}
-        return JSONResponse({**counted, "reasons": command.reasons, **_outcome_shown(outcome)})
+        return JSONResponse({**counted, "reasons": command.reasons, **_outcome_to_json(outcome)})
 
     return api
 
 
-def _rollout(service: Service, rollout_id: str) -> Rollout:
+def _find_rollout(service: RolloutService, rollout_id: str) -> Rollout:
     """The rollout of this id or name; raises NotFound."""
-    world = service.world()
-    found = world.find(rollout_id)
+    world = service.load_world()
+    found = world.find_rollout(rollout_id)
     if found is None:
-        known = ", ".join(f"{r.id} {r.plan.name}" for r in world.open) or "none"
+        known = ", ".join(f"{r.id} {r.plan.name}" for r in world.open_rollouts) or "none"
         named = rollout_id[:80] or "(no id given)"
         raise NotFound(f"There is no rollout {named}. Open now: {known}.", hint="See GET /api/v1/rollouts.")
     return found
 
 
-def _id(caller: Caller, key: str, where: str) -> str:
+def _build_command_id(caller: Caller, key: str, route: str) -> str:
     """The command's id: from the caller's Idempotency-Key, which cannot collide with another token's, or a new one."""
-    return f"http:{caller.key}:{where}:{key}" if key else f"http:{uuid4().hex}"
+    return f"http:{caller.key}:{route}:{key}" if key else f"http:{uuid4().hex}"
 
 
-def _handle(
-    service: Service, caller: Caller, command: c.PersonsCommand, rollout: str, command_id: str, at: datetime
-) -> Outcome:
+def _handle_command(
+    service: RolloutService, caller: Caller, command: c.PersonCommand, rollout: str, command_id: str, at: datetime
+) -> CommandOutcome:
     return service.handle(
         Asked(
             command=command,
@@ -211,19 +223,21 @@ def _handle(
     )
 
 
-def _apply(
-    service: Service,
+def _apply_file_text(
+    service: RolloutService,
     caller: Caller,
     text: str,
     name: str,
     command_id: str,
     at: datetime,
     resolve_handle: Callable[[str], str],
-    not_driven: Callable[[str], str],
+    explain_undrivable: Callable[[str], str],
 ) -> JSONResponse:
     try:
-        if isinstance(read(text, name), SurfaceFile | PolicyFile) and not caller.may(Role.ADMIN):
-            return problem(403, "forbidden", "Surfaces and policies are applied with an admin token.", "Ask an admin.")
+        if isinstance(parse_file(text, name), SurfaceFile | PolicyFile) and not caller.has_role(TokenRole.ADMIN):
+            return build_problem(
+                403, "forbidden", "Surfaces and policies are applied with an admin token.", "Ask an admin."
+            )
         applied = apply_text(
             service,
             text,
@@ -232,24 +246,26 @@ def _apply(
             at=at,
             command_id=command_id,
             resolve_handle=resolve_handle,
-            not_driven=not_driven,
+            explain_undrivable=explain_undrivable,
             source="http",
         )
-    except Unreadable as unreadable:
+    except UnreadableFile as unreadable:
         hint = "Correct the lines named in problems and apply the file again. Nothing was changed."
-        return problem(422, "unreadable", str(unreadable), hint, problems=[as_json(p) for p in unreadable.problems])
+        return build_problem(
+            422, "unreadable", str(unreadable), hint, problems=[to_json(p) for p in unreadable.problems]
+        )
     return JSONResponse(
         {
             "kind": applied.kind,
             "id": applied.id,
             "changed": applied.changed,
-            "warnings": [as_json(p) for p in applied.warnings],
-            **_outcome_shown(applied.outcome),
+            "warnings": [to_json(p) for p in applied.warnings],
+            **_outcome_to_json(applied.outcome),
         }
     )
 
 
-async def _upload(request: Request, filename: str) -> tuple[str, bytes]:
+async def _read_upload(request: Request, filename: str) -> tuple[str, bytes]:
     """(file name, content) of the body or of the form's upload called `file`."""
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         return filename or "file.yaml", await request.body()
@@ -260,7 +276,7 @@ async def _upload(request: Request, filename: str) -> tuple[str, bytes]:
         return filename or upload.filename or "file.yaml", await upload.read()
 
 
-def _outcome_shown(outcome: Outcome) -> dict[str, Any]:
+def _outcome_to_json(outcome: CommandOutcome) -> dict[str, Any]:
     rollout = outcome.rollout
     return {
         "rollout": rollout.id if rollout else None,

@@ -7,25 +7,25 @@ from typing import Any, TypeAlias, assert_never
 
 from starlette.responses import JSONResponse
 
-from bot.http.middleware.auth import Denied
-from bot.http.middleware.problems import denial, problem
+from bot.http.middleware.auth import AccessDenied
+from bot.http.middleware.problems import build_denial, build_problem
 
-Message: TypeAlias = MutableMapping[str, Any]
+AsgiMessage: TypeAlias = MutableMapping[str, Any]
 Scope: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[Message]]
-Send: TypeAlias = Callable[[Message], Awaitable[None]]
-App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+Receive: TypeAlias = Callable[[], Awaitable[AsgiMessage]]
+Send: TypeAlias = Callable[[AsgiMessage], Awaitable[None]]
+AsgiApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-LIMIT = 1024 * 1024
-WITHIN = 30.0  # seconds for a whole body
+BODY_LIMIT = 1024 * 1024
+BODY_TIMEOUT = 30.0  # seconds for a whole body
 IDLE = 10.0  # seconds in which something of it has to come
-MOST = 64 * LIMIT
+MAX_BYTES_AT_ONCE = 64 * BODY_LIMIT
 """Bytes of request bodies in memory at a time, over all requests."""
-DRAINED = 32 * LIMIT
+DRAIN_LIMIT = 32 * BODY_LIMIT
 """An oversized body is read and discarded up to here, as a sender that is cut off would not see the answer."""
 
 
-class TooLarge(Exception):
+class BodyTooLarge(Exception):
     """The body is over the limit."""
 
     def __init__(self, limit: int) -> None:
@@ -34,7 +34,7 @@ class TooLarge(Exception):
         self.hint = "Send smaller batches: a few hundred observations each go through fastest."
 
 
-class TooSlow(Exception):
+class BodyTooSlow(Exception):
     """The body did not arrive in time, or nothing more of it came."""
 
     def __init__(self, seconds: float, *, idle: bool = False) -> None:
@@ -43,7 +43,7 @@ class TooSlow(Exception):
         self.hint = "Send it again in one go."
 
 
-class Encoded(Exception):
+class BodyEncoded(Exception):
     """The body is compressed."""
 
     def __init__(self, encoding: str) -> None:
@@ -51,7 +51,7 @@ class Encoded(Exception):
         self.hint = "Send it as it is, without Content-Encoding."
 
 
-class TooMany(Exception):
+class TooManyBodies(Exception):
     """The bodies in progress use up the memory allotted to them."""
 
     def __init__(self) -> None:
@@ -59,68 +59,70 @@ class TooMany(Exception):
         self.hint = "Send it again in a second."
 
 
-class Disconnected(Exception):
+class SenderDisconnected(Exception):
     """The sender disconnected before its body was complete."""
 
 
-async def read(scope: Scope, receive: Receive, limit: int = LIMIT, within: float = WITHIN, idle: float = IDLE) -> bytes:
+async def read_body(
+    scope: Scope, receive: Receive, limit: int = BODY_LIMIT, seconds: float = BODY_TIMEOUT, idle: float = IDLE
+) -> bytes:
     """The whole body. Raises BodyTooLarge beyond `limit` bytes, BodyTooSlow after `within` seconds or `idle` seconds
     without a byte, BodyEncoded if it is compressed, and SenderDisconnected."""
     now = asyncio.get_running_loop().time
-    ends = now() + within
+    ends = now() + seconds
     try:
-        async with asyncio.timeout(min(idle, within)) as patience:
+        async with asyncio.timeout(min(idle, seconds)) as patience:
 
-            async def heard() -> Message:
+            async def heard() -> AsgiMessage:
                 message = await receive()
                 patience.reschedule(min(ends, now() + idle))
                 return message
 
-            if encoding := _encoding(scope):
-                await _drain(heard)
-                raise Encoded(encoding)
-            return await _whole(scope, heard, limit)
+            if encoding := _find_encoding(scope):
+                await _drain_body(heard)
+                raise BodyEncoded(encoding)
+            return await _read_whole_body(scope, heard, limit)
     except TimeoutError:
-        raise (TooSlow(within) if now() >= ends else TooSlow(idle, idle=True)) from None
+        raise (BodyTooSlow(seconds) if now() >= ends else BodyTooSlow(idle, idle=True)) from None
 
 
-async def _whole(scope: Scope, receive: Receive, limit: int) -> bytes:
+async def _read_whole_body(scope: Scope, receive: Receive, limit: int) -> bytes:
     message = await receive()
     if not message.get("more_body", False) and message["type"] == "http.request":
         body: bytes = message.get("body", b"")
         if len(body) > limit:
-            raise TooLarge(limit)
+            raise BodyTooLarge(limit)
         return body
-    if declared(scope) > DRAINED:
-        raise TooLarge(limit)
+    if parse_content_length(scope) > DRAIN_LIMIT:
+        raise BodyTooLarge(limit)
     chunks: list[bytes] = []
     size = 0
     while True:
         if message["type"] == "http.disconnect":
-            raise Disconnected
+            raise SenderDisconnected
         size += len(message.get("body", b""))
         if size <= limit:
             chunks.append(message.get("body", b""))
         else:
             chunks.clear()
-        if not message.get("more_body", False) or size > DRAINED:
+        if not message.get("more_body", False) or size > DRAIN_LIMIT:
             break
         message = await receive()
     if size > limit:
-        raise TooLarge(limit)
+        raise BodyTooLarge(limit)
     return b"".join(chunks)
 
 
-async def _drain(receive: Receive) -> None:
+async def _drain_body(receive: Receive) -> None:
     """Read and discard the body, so that the sender gets to see the answer."""
     size, more = 0, True
-    while more and size <= DRAINED:
+    while more and size <= DRAIN_LIMIT:
         message = await receive()
         size += len(message.get("body", b""))
         more = message.get("more_body", False) and message["type"] != "http.disconnect"
 
 
-def _encoding(scope: Scope) -> str:
+def _find_encoding(scope: Scope) -> str:
     """The body's Content-Encoding; empty if it is not encoded."""
     for name, value in scope["headers"]:
         if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
@@ -128,7 +130,7 @@ def _encoding(scope: Scope) -> str:
     return ""
 
 
-def declared(scope: Scope) -> int:
+def parse_content_length(scope: Scope) -> int:
     """The declared Content-Length in bytes; 0 without a valid one."""
     for name, value in scope["headers"]:
         if name == b"content-length":
@@ -136,21 +138,21 @@ def declared(scope: Scope) -> int:
     return 0
 
 
-def replayed(body: bytes, receive: Receive) -> Receive:
+def replay_body(body: bytes, receive: Receive) -> Receive:
     """A `receive` that first returns the body read already, then continues with the original `receive`."""
     given = False
 
-    async def again() -> Message:
+    async def receive_again() -> AsgiMessage:
         nonlocal given
         if given:
             return await receive()
         given = True
         return {"type": "http.request", "body": body, "more_body": False}
 
-    return again
+    return receive_again
 
 
-class Limited:
+class BodyLimiter:
     """ASGI middleware that reads the whole body before it calls `inner`.
 
     `authorize` runs first and may raise `AccessDenied`, so that nothing is kept of an unauthorized body. Answers 413
@@ -158,58 +160,66 @@ class Limited:
     while `max_bytes` of bodies are in progress.
     """
 
-    def __init__(self, inner: App, admit: Callable[[Scope], None], larger: Mapping[str, int], most: int = MOST) -> None:
-        self._inner, self._admit, self._larger, self._most = inner, admit, larger, most
-        self._taken = 0
+    def __init__(
+        self,
+        inner: AsgiApp,
+        authorize: Callable[[Scope], None],
+        larger_limits: Mapping[str, int],
+        max_bytes: int = MAX_BYTES_AT_ONCE,
+    ) -> None:
+        self._inner, self._authorize, self._larger_limits, self._max_bytes = inner, authorize, larger_limits, max_bytes
+        self._reserved_bytes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
             await self._inner(scope, receive, send)
             return
-        limit = self._larger.get(scope["path"], LIMIT)
-        size = min(declared(scope), limit) if _is_declared(scope) else limit
+        limit = self._larger_limits.get(scope["path"], BODY_LIMIT)
+        size = min(parse_content_length(scope), limit) if _has_content_length(scope) else limit
         try:
-            self._admit(scope)
-            self._take(size)
+            self._authorize(scope)
+            self._reserve_bytes(size)
             try:
-                body = await read(scope, receive, limit)
-                await self._inner(scope, replayed(body, receive), send)
+                body = await read_body(scope, receive, limit)
+                await self._inner(scope, replay_body(body, receive), send)
             finally:
-                self._taken -= size
-        except Disconnected:
+                self._reserved_bytes -= size
+        except SenderDisconnected:
             return
-        except (Denied, TooLarge, TooSlow, TooMany, Encoded) as error:
-            if isinstance(error, Denied | TooMany):
-                await _drain_for(receive, WITHIN)
-            await _refused(error)(scope, receive, send)
+        except (AccessDenied, BodyTooLarge, BodyTooSlow, TooManyBodies, BodyEncoded) as error:
+            if isinstance(error, AccessDenied | TooManyBodies):
+                await _drain_body_within(receive, BODY_TIMEOUT)
+            await _build_error_response(error)(scope, receive, send)
 
-    def _take(self, size: int) -> None:
-        if self._taken + size > self._most:
-            raise TooMany
-        self._taken += size
+    def _reserve_bytes(self, size: int) -> None:
+        if self._reserved_bytes + size > self._max_bytes:
+            raise TooManyBodies
+        self._reserved_bytes += size
 
 
-async def _drain_for(receive: Receive, seconds: float) -> None:
+async def _drain_body_within(receive: Receive, seconds: float) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
-            await _drain(receive)
+            await _drain_body(receive)
 
 
-def _is_declared(scope: Scope) -> bool:
+def _has_content_length(scope: Scope) -> bool:
     return any(name == b"content-length" for name, _ in scope["headers"])
 
 
-def _refused(error: Denied | TooLarge | TooSlow | TooMany | Encoded) -> JSONResponse:
+def _build_error_response(
+    error: AccessDenied | BodyTooLarge | BodyTooSlow | TooManyBodies | BodyEncoded,
+) -> JSONResponse:
     match error:
-        case Denied():
-            return denial(error)
-        case TooLarge():
-            return problem(413, "too_large", str(error), error.hint)
-        case TooSlow():
-            return problem(408, "too_slow", str(error), error.hint, headers={"connection": "close"})
-        case TooMany():
-            return problem(503, "unavailable", str(error), error.hint, headers={"Retry-After": "1"})
-        case Encoded():
-            return problem(415, "encoded", str(error), error.hint, headers={"Accept-Encoding": "identity"})
+        case AccessDenied():
+            return build_denial(error)
+        case BodyTooLarge():
+            return build_problem(413, "too_large", str(error), error.hint)
+        case BodyTooSlow():
+            return build_problem(408, "too_slow", str(error), error.hint, headers={"connection": "close"})
+        case TooManyBodies():
+            return build_problem(503, "unavailable", str(error), error.hint, headers={"Retry-After": "1"})
+        case BodyEncoded():
+            return build_problem(415, "encoded", str(error), error.hint, headers={"Accept-Encoding": "identity"})
         case _:
             assert_never(error)

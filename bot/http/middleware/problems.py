@@ -4,34 +4,34 @@ from typing import Any
 
 from starlette.responses import JSONResponse
 
-from bot.http.middleware.auth import Denied
+from bot.http.middleware.auth import AccessDenied
 from core.rollout.refusal import Conflict, NotFound, Refused
 
 
-def problem(
+def build_problem(
     status: int, code: str, message: str, hint: str = "", *, headers: dict[str, str] | None = None, **more: Any
 ) -> JSONResponse:
     """An error response: what went wrong, and what to do next."""
     return JSONResponse({"code": code, "message": message, "hint": hint, **more}, status, headers)
 
 
-def refusal(refused: Refused) -> JSONResponse:
+def build_refusal(refused: Refused) -> JSONResponse:
     """The response to a refusal of the core; with `earliest`, if the same command would be accepted later."""
     more: dict[str, Any] = {"earliest": refused.earliest.isoformat()} if refused.earliest else {}
-    return problem(_status(refused), refused.code, refused.message, refused.hint, **more)
+    return build_problem(_find_status(refused), refused.code, refused.message, refused.hint, **more)
 
 
-def denial(denied: Denied) -> JSONResponse:
+def build_denial(denied: AccessDenied) -> JSONResponse:
     """The response to a denied request; a 401 makes a browser ask for the token as a password."""
     headers: dict[str, str] = {}
     if denied.status == 401:
         headers["WWW-Authenticate"] = 'Bearer, Basic realm="Rampart"'
     if denied.retry_after is not None:
         headers["Retry-After"] = str(denied.retry_after)
-    return problem(denied.status, denied.code, denied.message, denied.hint, headers=headers)
+    return build_problem(denied.status, denied.code, denied.message, denied.hint, headers=headers)
 
 
-def _status(refused: Refused) -> int:
+def _find_status(refused: Refused) -> int:
     match refused:
         case NotFound():
             return 404

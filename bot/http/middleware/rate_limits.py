@@ -4,35 +4,38 @@ import threading
 import time
 from collections.abc import Callable
 
-from bot.http.middleware.auth import Caller, Denied
+from bot.http.middleware.auth import AccessDenied, Caller
 
-A_SECOND = 100.0
+REQUESTS_PER_SECOND = 100.0
 BURST = 300.0
 
 
-class Rates:
+class RateLimiter:
     """A token bucket for each caller: `per_second` requests on average, `burst` at once."""
 
     def __init__(
-        self, a_second: float = A_SECOND, burst: float = BURST, monotonic: Callable[[], float] = time.monotonic
+        self,
+        per_second: float = REQUESTS_PER_SECOND,
+        burst: float = BURST,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._a_second, self._burst, self._monotonic = a_second, burst, monotonic
+        self._per_second, self._burst, self._monotonic = per_second, burst, monotonic
         self._lock = threading.Lock()
         self._buckets: dict[str, tuple[float, float]] = {}  # by caller key: (requests left, monotonic seconds)
 
-    def take(self, caller: Caller) -> None:
+    def count_request(self, caller: Caller) -> None:
         """Count one request; raises `AccessDenied` with 429 if there were too many."""
         with self._lock:
             now = self._monotonic()
             left, at = self._buckets.get(caller.key, (self._burst, now))
-            left = min(self._burst, left + (now - at) * self._a_second)
+            left = min(self._burst, left + (now - at) * self._per_second)
             enough = left >= 1
             self._buckets[caller.key] = (left - 1 if enough else left, now)
         if not enough:
-            raise Denied(
+            raise AccessDenied(
                 429,
                 "too_fast",
-                f"This token asked for more than {self._a_second:g} changes a second.",
+                f"This token asked for more than {self._per_second:g} changes a second.",
                 "Nothing was done. Send it again, with the same Idempotency-Key.",
                 retry_after=1,
             )

@@ -9,31 +9,40 @@ from typing import Any
 
 import orjson
 
-from core.flags.evaluation import LONGEST_UNIT
-from core.flags.placement import LATEST, Misplaced, Place, Uncounted, claim, place
+from core.flags.evaluation import MAX_UNIT_LENGTH
+from core.flags.placement import (
+    MAX_LATENESS,
+    MisplacedObservation,
+    Placement,
+    UncountedReason,
+    claimed_placement,
+    place_observation,
+)
 from core.flags.snapshot import Snapshot
-from core.judging.model.evidence import capped, counter
-from core.metrics.catalogue import CATALOGUE, FEEDS, UnknownMetric, readings
-from core.metrics.error_text import grouped
+from core.judging.model.evidence import capped_cell, exceedance_cell
+from core.metrics.catalogue import CATALOGUE, FEEDS, UnknownMetric, parse_readings
+from core.metrics.error_text import group_error_text
 from core.metrics.observation import Observation
-from core.store.observations.windows import Placed
+from core.store.observations.windows import PlacedObservation
 
-AHEAD = timedelta(minutes=1)
-MOST_ITEMS = 10_000
-MOST_HINTS = 20  # per batch
-LONGEST = LONGEST_UNIT  # characters of a unit, an id, a segment or a category
+MAX_CLOCK_LEAD = timedelta(minutes=1)
+MAX_ITEMS = 10_000
+MAX_HINTS = 20  # per batch
+MAX_TEXT_LENGTH = MAX_UNIT_LENGTH  # characters of a unit, an id, a segment or a category
 _FIELDS = ("surface", "unit", "exposure", "variant", "version", "at", "id", "segments", "metrics", "error_category")
 _METRICS = (*CATALOGUE, *FEEDS)
-_ELSE = " The keys are the catalogue's, latency_ms and ttft_ms."
-_LINES = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"})
+_METRICS_HINT = " The keys are the catalogue's, latency_ms and ttft_ms."
+_JSON_LINES_TYPES = frozenset(
+    {"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"}
+)
 
 
-class Malformed(ValueError):
+class MalformedBatch(ValueError):
     """The body cannot be split into observations."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rejected:
+class RejectedItem:
     """An item, or a part of one, that was not counted. `index` is its place in the batch."""
 
     index: int
@@ -42,7 +51,7 @@ class Rejected:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Good:
+class AcceptedItem:
     """An accepted observation. `placed` is None if no comparison counts it; `uncounted` then says why.
 
     `rejected_parts` are parts of it that were rejected while the rest counts.
@@ -51,21 +60,21 @@ class Good:
     index: int
     surface: str
     id: str | None
-    placed: Placed | None
-    uncounted: Uncounted | None = None
-    parts: Sequence[Rejected] = ()
+    placed: PlacedObservation | None
+    uncounted: UncountedReason | None = None
+    rejected_parts: Sequence[RejectedItem] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Checked:
+class CheckedBatch:
     """The checked items of a batch. `flaw_events` hold one event per rejected item, for the arm that it names."""
 
-    good: Sequence[Good]
-    rejected: Sequence[Rejected]
-    flawed: Sequence[Placed] = ()
+    accepted: Sequence[AcceptedItem]
+    rejected: Sequence[RejectedItem]
+    flaw_events: Sequence[PlacedObservation] = ()
 
 
-class _Bad(ValueError):
+class _InvalidItem(ValueError):
     """An item that is rejected, with the `code` that the sender gets."""
 
     def __init__(self, code: str, message: str) -> None:
@@ -76,45 +85,45 @@ class _Bad(ValueError):
 _UNREADABLE = object()
 
 
-def items(body: bytes, content_type: str = "") -> list[Any]:
+def parse_items(body: bytes, content_type: str = "") -> list[Any]:
     """The items of a batch: `{"observations": [...]}`, a bare list, or JSON lines. Raises MalformedBatch otherwise."""
-    if content_type.partition(";")[0].strip().lower() in _LINES:
-        found = _lines(body)
+    if content_type.partition(";")[0].strip().lower() in _JSON_LINES_TYPES:
+        found = _parse_lines(body)
     else:
         try:
-            found = _batch(_loads(body))
+            found = _list_items(_load_json(body))
         except ValueError as error:
-            if isinstance(error, Malformed) or b"\n" not in body.strip():
-                raise Malformed(_why(error)) from None
-            found = _lines(body)
+            if isinstance(error, MalformedBatch) or b"\n" not in body.strip():
+                raise MalformedBatch(_format_reason(error)) from None
+            found = _parse_lines(body)
             if found[0] is _UNREADABLE:
-                raise Malformed(_why(error)) from None
-    if len(found) > MOST_ITEMS:
-        raise Malformed(f"{len(found):,} observations are too many for one batch; send at most {MOST_ITEMS:,}")
+                raise MalformedBatch(_format_reason(error)) from None
+    if len(found) > MAX_ITEMS:
+        raise MalformedBatch(f"{len(found):,} observations are too many for one batch; send at most {MAX_ITEMS:,}")
     return found
 
 
-def check(found: Sequence[Any], snapshot: Snapshot, now: datetime) -> Checked:
+def check_items(items: Sequence[Any], snapshot: Snapshot, now: datetime) -> CheckedBatch:
     """Check each item and assign it to its arm, or reject it with a reason."""
-    good: list[Good] = []
-    rejected: list[Rejected] = []
-    flawed: list[Placed] = []
-    hints = _Hints()
-    for index, item in enumerate(found):
+    good: list[AcceptedItem] = []
+    rejected: list[RejectedItem] = []
+    flawed: list[PlacedObservation] = []
+    hints = _SpellingHints()
+    for index, item in enumerate(items):
         try:
-            taken = _good(index, item, snapshot, now, hints)
-        except (_Bad, Misplaced) as bad:
-            rejected.append(Rejected(index=index, code=bad.code, message=str(bad)))
-            flawed += _flaw(item, snapshot, now, _FLAWS.get(bad.code, "refused_items"))
+            taken = _check_item(index, item, snapshot, now, hints)
+        except (_InvalidItem, MisplacedObservation) as bad:
+            rejected.append(RejectedItem(index=index, code=bad.code, message=str(bad)))
+            flawed += _build_flaw_events(item, snapshot, now, _FLAW_METRICS.get(bad.code, "refused_items"))
             continue
         good.append(taken)
-        if taken.parts:
-            flawed += _flaw(item, snapshot, now, "refused_items")
-    return Checked(good=good, rejected=rejected, flawed=flawed)
+        if taken.rejected_parts:
+            flawed += _build_flaw_events(item, snapshot, now, "refused_items")
+    return CheckedBatch(accepted=good, rejected=rejected, flaw_events=flawed)
 
 
-_NAMES = ("surface", "unit", "variant", "version", "exposure")
-_FLAWS = {
+_PLACEMENT_FIELDS = ("surface", "unit", "variant", "version", "exposure")
+_FLAW_METRICS = {
     "too_old": "late_items",
     "in_future": "unplaced_items",
     "wrong_variant": "unplaced_items",
@@ -125,15 +134,17 @@ _FLAWS = {
 }
 
 
-def _flaw(item: Any, snapshot: Snapshot, now: datetime, metric: str) -> Sequence[Placed]:
+def _build_flaw_events(item: Any, snapshot: Snapshot, now: datetime, metric: str) -> Sequence[PlacedObservation]:
     """One event for a rejected item, if it names a unit and an arm; none otherwise."""
     if not isinstance(item, dict):
         return ()
-    named = {key: value for key in _NAMES if isinstance(value := item.get(key), str) and _is_text(value)}
+    named = {
+        key: value for key in _PLACEMENT_FIELDS if isinstance(value := item.get(key), str) and _is_storable_text(value)
+    }
     flags = snapshot.surfaces.get(named.get("surface", ""))
     if flags is None or "unit" not in named:
         return ()
-    arm = claim(
+    arm = claimed_placement(
         flags,
         now=now,
         variant=named.get("variant"),
@@ -143,41 +154,43 @@ def _flaw(item: Any, snapshot: Snapshot, now: datetime, metric: str) -> Sequence
     if arm is None:
         return ()
     event = Observation(surface=flags.name, unit=named["unit"], at=now, readings={metric: 1.0})
-    return (_counted_at(arm, event),)
+    return (_place_observation(arm, event),)
 
 
-def repeated(placed: Placed) -> Placed:
+def build_duplicate_event(placed: PlacedObservation) -> PlacedObservation:
     """The event that records a duplicate of this observation."""
-    seen = placed.observation
-    event = Observation(surface=seen.surface, unit=seen.unit, at=seen.at, readings={"duplicate_items": 1.0})
-    return replace(placed, observation=event, counters={}, splits=False)
+    original = placed.observation
+    event = Observation(surface=original.surface, unit=original.unit, at=original.at, readings={"duplicate_items": 1.0})
+    return replace(placed, observation=event, counters={}, counts_for_split=False)
 
 
-def answer(accepted: int, rejected: Sequence[Rejected]) -> bytes:
+def encode_answer(accepted: int, rejected: Sequence[RejectedItem]) -> bytes:
     """The response body: the number of accepted items, and each rejection in order."""
     ordered = sorted(rejected, key=lambda r: r.index)
     # A message quotes the request, which may hold text that cannot be encoded.
-    told = [r if r.message.isascii() else replace(r, message=_printable(r.message)) for r in ordered]
-    return orjson.dumps({"accepted": accepted, "rejected": told})
+    rejections = [r if r.message.isascii() else replace(r, message=_make_encodable(r.message)) for r in ordered]
+    return orjson.dumps({"accepted": accepted, "rejected": rejections})
 
 
-def _good(index: int, item: Any, snapshot: Snapshot, now: datetime, hints: "_Hints") -> Good:
+def _check_item(index: int, item: Any, snapshot: Snapshot, now: datetime, hints: "_SpellingHints") -> AcceptedItem:
     """Parse, validate and place one item; raises _InvalidItem or Misplaced."""
     if not isinstance(item, dict):
         reason = "this line is not JSON" if item is _UNREADABLE else "an observation is an object"
-        raise _Bad("malformed", f'{reason}: {{"surface", "unit", "variant", "metrics"}}')
+        raise _InvalidItem("malformed", f'{reason}: {{"surface", "unit", "variant", "metrics"}}')
     if unknown := [key for key in item if key not in _FIELDS]:
-        raise _Bad("unknown_field", f'unknown field "{unknown[0]}".{hints.meant(unknown[0], _FIELDS)}')
-    surface = _text(item, "surface", required=True)
+        raise _InvalidItem("unknown_field", f'unknown field "{unknown[0]}".{hints.suggest(unknown[0], _FIELDS)}')
+    surface = _parse_text(item, "surface", required=True)
     assert surface is not None
     flags = snapshot.surfaces.get(surface)
     if flags is None:
-        raise _Bad("unknown_surface", f'unknown surface "{surface}".{hints.meant(surface, snapshot.surfaces)}')
-    at = _time(item.get("at"), now)
-    identity = _text(item, "id")
-    unit, exposure = _text(item, "unit", required=True) or "", _text(item, "exposure")
-    variant, version = _text(item, "variant"), _text(item, "version")
-    parts: list[Rejected] = []
+        raise _InvalidItem(
+            "unknown_surface", f'unknown surface "{surface}".{hints.suggest(surface, snapshot.surfaces)}'
+        )
+    at = _parse_time(item.get("at"), now)
+    identity = _parse_text(item, "id")
+    unit, exposure = _parse_text(item, "unit", required=True) or "", _parse_text(item, "exposure")
+    variant, version = _parse_text(item, "variant"), _parse_text(item, "version")
+    parts: list[RejectedItem] = []
     observation = Observation(
         surface=surface,
         unit=unit,
@@ -185,76 +198,86 @@ def _good(index: int, item: Any, snapshot: Snapshot, now: datetime, hints: "_Hin
         version=version,
         at=at,
         id=identity,
-        segments=_segments(item.get("segments"), index, parts),
-        readings=_readings(item.get("metrics"), index, parts, hints),
-        error_category=_category(item, index, parts),
+        segments=_parse_segments(item.get("segments"), index, parts),
+        readings=_parse_readings(item.get("metrics"), index, parts, hints),
+        error_category=_parse_category(item, index, parts),
     )
-    found = place(flags, unit=unit, at=at, variant=variant, version=version, exposure=exposure)
+    arm_place = place_observation(flags, unit=unit, at=at, variant=variant, version=version, exposure=exposure)
     if parts and not observation.readings and observation.error_category is None:
-        raise _Bad(parts[0].code, parts[0].message)  # nothing is left to count
-    if isinstance(found, Uncounted):
-        return Good(index=index, surface=surface, id=identity, placed=None, uncounted=found, parts=parts)
-    return Good(index=index, surface=surface, id=identity, placed=_counted_at(found, observation), parts=parts)
-
-
-def _counted_at(found: Place, seen: Observation) -> Placed:
-    """The observation at its place, with the segments and counters that its rollout tracks."""
-    kept = {key: seen.segments[key] for key in found.tracked.segments if key in seen.segments}
-    return Placed(
-        rollout=found.tracked.rollout,
-        stage=found.stage,
-        arm=found.arm.value,
-        unit=seen.unit,
-        observation=seen if kept == seen.segments else replace(seen, segments=kept),
-        counters=_counters(found, seen.readings),
-        splits=found.splits,
-        earlier_cohorts=found.earlier_cohorts,
+        raise _InvalidItem(parts[0].code, parts[0].message)  # nothing is left to count
+    if isinstance(arm_place, UncountedReason):
+        return AcceptedItem(
+            index=index, surface=surface, id=identity, placed=None, uncounted=arm_place, rejected_parts=parts
+        )
+    return AcceptedItem(
+        index=index,
+        surface=surface,
+        id=identity,
+        placed=_place_observation(arm_place, observation),
+        rejected_parts=parts,
     )
 
 
-def _counters(found: Place, values: Mapping[str, float]) -> Mapping[str, float]:
+def _place_observation(arm_place: Placement, observation: Observation) -> PlacedObservation:
+    """The observation at its place, with the segments and counters that its rollout tracks."""
+    kept = {key: observation.segments[key] for key in arm_place.tracked.segments if key in observation.segments}
+    return PlacedObservation(
+        rollout=arm_place.tracked.rollout,
+        stage=arm_place.stage,
+        arm=arm_place.arm.value,
+        unit=observation.unit,
+        observation=observation if kept == observation.segments else replace(observation, segments=kept),
+        counters=_count_threshold_passes(arm_place, observation.readings),
+        counts_for_split=arm_place.counts_for_split,
+        earlier_cohorts=arm_place.earlier_cohorts,
+    )
+
+
+def _count_threshold_passes(arm_place: Placement, values: Mapping[str, float]) -> Mapping[str, float]:
     """Extra counters for a reading: whether it exceeds each threshold, and its value capped."""
     counted = {
-        counter(metric, threshold): float(values[metric] > threshold)
-        for metric, thresholds in found.tracked.thresholds.items()
+        exceedance_cell(metric, threshold): float(values[metric] > threshold)
+        for metric, thresholds in arm_place.tracked.thresholds.items()
         if metric in values
         for threshold in thresholds
     }
-    for metric, cap in found.tracked.caps.items():
+    for metric, cap in arm_place.tracked.caps.items():
         if metric in values:
-            counted[counter(metric, cap)] = float(values[metric] > cap)
-            counted[capped(metric, cap)] = min(values[metric], cap)
+            counted[exceedance_cell(metric, cap)] = float(values[metric] > cap)
+            counted[capped_cell(metric, cap)] = min(values[metric], cap)
     return counted
 
 
-def _readings(metrics: Any, index: int, parts: list[Rejected], hints: "_Hints") -> Mapping[str, float]:
+def _parse_readings(
+    metrics: Any, index: int, parts: list[RejectedItem], hints: "_SpellingHints"
+) -> Mapping[str, float]:
     """The valid readings; null means "not measured". Invalid ones are added to `parts`."""
     if metrics is None:
         return {}
     if not isinstance(metrics, dict):
         message = '"metrics" is an object like {"latency_ms": 900, "refusal_rate": false}'
-        parts.append(Rejected(index=index, code="bad_metrics", message=message))
+        parts.append(RejectedItem(index=index, code="bad_metrics", message=message))
         return {}
     found: dict[str, float] = {}
     for key, value in metrics.items():
         try:
-            found.update(readings(key, value))
+            found.update(parse_readings(key, value))
         except UnknownMetric as error:
-            message = f"{error}{hints.meant(error.key, _METRICS) or _ELSE}"
-            parts.append(Rejected(index=index, code="unknown_metric", message=message))
+            message = f"{error}{hints.suggest(error.key, _METRICS) or _METRICS_HINT}"
+            parts.append(RejectedItem(index=index, code="unknown_metric", message=message))
         except ValueError as error:
-            parts.append(Rejected(index=index, code="bad_value", message=str(error)))
+            parts.append(RejectedItem(index=index, code="bad_value", message=str(error)))
     return found
 
 
-def _segments(segments: Any, index: int, parts: list[Rejected]) -> Mapping[str, str]:
+def _parse_segments(segments: Any, index: int, parts: list[RejectedItem]) -> Mapping[str, str]:
     """The valid segments; null means "unknown". Invalid ones are added to `parts`."""
     if segments is None:
         return {}
     found: dict[str, str] = {}
     if not isinstance(segments, dict):
         parts.append(
-            Rejected(index=index, code="bad_segments", message='"segments" is an object like {"language": "de"}')
+            RejectedItem(index=index, code="bad_segments", message='"segments" is an object like {"language": "de"}')
         )
         return found
     for key, value in segments.items():
@@ -263,39 +286,41 @@ def _segments(segments: Any, index: int, parts: list[Rejected]) -> Mapping[str, 
         )
         if text is None:
             continue
-        if _is_text(key) and _is_text(text):
+        if _is_storable_text(key) and _is_storable_text(text):
             found[key] = text
         else:
-            message = f'the segment "{key[:40]}" needs a name and a text of at most {LONGEST} characters'
-            parts.append(Rejected(index=index, code="bad_segments", message=message))
+            message = f'the segment "{key[:40]}" needs a name and a text of at most {MAX_TEXT_LENGTH} characters'
+            parts.append(RejectedItem(index=index, code="bad_segments", message=message))
     return found
 
 
-def _category(item: Mapping[str, Any], index: int, parts: list[Rejected]) -> str | None:
+def _parse_category(item: Mapping[str, Any], index: int, parts: list[RejectedItem]) -> str | None:
     try:
-        text = _text(item, "error_category")
-    except _Bad as bad:
-        parts.append(Rejected(index=index, code=bad.code, message=str(bad)))
+        text = _parse_text(item, "error_category")
+    except _InvalidItem as bad:
+        parts.append(RejectedItem(index=index, code=bad.code, message=str(bad)))
         return None
-    return None if text is None else grouped(text)
+    return None if text is None else group_error_text(text)
 
 
-def _text(item: Mapping[str, Any], key: str, *, required: bool = False) -> str | None:
+def _parse_text(item: Mapping[str, Any], key: str, *, required: bool = False) -> str | None:
     """The text under `key`; None if it is absent and not required. Raises _InvalidItem."""
     value = item.get(key)
     if value is None and not required:
         return None
     if not isinstance(value, str) or not value:
         what = "is missing" if value is None else "needs a text that is not empty"
-        raise _Bad("missing_field" if value is None else "bad_value", f'"{key}" {what}')
-    if not _is_text(value):
-        raise _Bad("bad_value", f'"{key}" has at most {LONGEST} characters of valid Unicode, none of them NUL')
+        raise _InvalidItem("missing_field" if value is None else "bad_value", f'"{key}" {what}')
+    if not _is_storable_text(value):
+        raise _InvalidItem(
+            "bad_value", f'"{key}" has at most {MAX_TEXT_LENGTH} characters of valid Unicode, none of them NUL'
+        )
     return value
 
 
-def _is_text(value: Any) -> bool:
+def _is_storable_text(value: Any) -> bool:
     """Whether a value is a non-empty text that both databases can store."""
-    if not isinstance(value, str) or not 0 < len(value) <= LONGEST or "\x00" in value:
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_TEXT_LENGTH or "\x00" in value:
         return False
     if not value.isascii():
         try:
@@ -305,25 +330,27 @@ def _is_text(value: Any) -> bool:
     return True
 
 
-def _printable(text: str) -> str:
+def _make_encodable(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def _time(value: Any, now: datetime) -> datetime:
+def _parse_time(value: Any, now: datetime) -> datetime:
     """The observation's time in UTC, `now` if none is given; raises _InvalidItem if it is too old or in the future."""
     if value is None:
         return now
-    at = _instant(value)
-    if at < now - LATEST:
-        raise _Bad("too_old", f'"at" is {at.isoformat()}, more than an hour ago: its stage has been judged without it')
-    if at > now + AHEAD:
-        raise _Bad(
+    at = _parse_instant(value)
+    if at < now - MAX_LATENESS:
+        raise _InvalidItem(
+            "too_old", f'"at" is {at.isoformat()}, more than an hour ago: its stage has been judged without it'
+        )
+    if at > now + MAX_CLOCK_LEAD:
+        raise _InvalidItem(
             "in_future", f'"at" is {at.isoformat()}, but here it is {now.isoformat()}: check the sender\'s clock'
         )
     return at.astimezone(UTC)
 
 
-def _instant(value: Any) -> datetime:
+def _parse_instant(value: Any) -> datetime:
     """A time with a time zone, from ISO 8601 text or seconds since 1970; raises _InvalidItem."""
     at: datetime | None = None
     try:
@@ -334,60 +361,60 @@ def _instant(value: Any) -> datetime:
     except (ValueError, OverflowError, OSError):
         at = None
     if at is None:
-        raise _Bad("bad_time", '"at" is a time like 2026-11-24T12:00:00Z, or seconds since 1970')
+        raise _InvalidItem("bad_time", '"at" is a time like 2026-11-24T12:00:00Z, or seconds since 1970')
     if at.tzinfo is None:
-        raise _Bad("bad_time", f'"at" has no time zone: write {at.isoformat()}Z for UTC')
+        raise _InvalidItem("bad_time", f'"at" has no time zone: write {at.isoformat()}Z for UTC')
     return at
 
 
-def _batch(parsed: Any) -> list[Any]:
+def _list_items(parsed: Any) -> list[Any]:
     """The items of a parsed body: one observation, a list, or an object that holds one."""
     if isinstance(parsed, dict) and "observations" not in parsed and "surface" in parsed:
         return [parsed]
     found = parsed.get("observations") if isinstance(parsed, dict) else parsed
     if not isinstance(found, list):
-        raise Malformed('send {"observations": [...]}, or one JSON object a line')
+        raise MalformedBatch('send {"observations": [...]}, or one JSON object a line')
     return found
 
 
-def _lines(body: bytes) -> list[Any]:
+def _parse_lines(body: bytes) -> list[Any]:
     """One item per non-empty line; a line that is not JSON becomes `_UNREADABLE`."""
     found: list[Any] = []
     for line in body.splitlines():
         if line.strip():
             try:
-                found.append(_loads(line))
+                found.append(_load_json(line))
             except ValueError:
                 found.append(_UNREADABLE)
     return found or [_UNREADABLE]
 
 
-def _loads(body: bytes) -> Any:
+def _load_json(body: bytes) -> Any:
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
         try:
             return json.loads(body)  # accepts NaN, which is no JSON but common, so that only that item is rejected
         except RecursionError:
-            raise Malformed("the body is nested too deeply") from None
+            raise MalformedBatch("the body is nested too deeply") from None
 
 
-def _why(error: ValueError) -> str:
-    return str(error) if isinstance(error, Malformed) else f"the body is not JSON: {error}"
+def _format_reason(error: ValueError) -> str:
+    return str(error) if isinstance(error, MalformedBatch) else f"the body is not JSON: {error}"
 
 
-class _Hints:
+class _SpellingHints:
     """Suggests the nearest known name for a misspelt one. A suggestion takes a millisecond and a batch may hold ten
     thousand misspelt names, so only the first `MAX_HINTS` get one."""
 
     def __init__(self) -> None:
-        self._found: dict[str, str] = {}
+        self._suggestions: dict[str, str] = {}
 
-    def meant(self, word: str, known: Iterable[str]) -> str:
+    def suggest(self, word: str, known: Iterable[str]) -> str:
         """A sentence with the nearest known name, or an empty text."""
-        if word not in self._found:
-            if len(self._found) >= MOST_HINTS:
+        if word not in self._suggestions:
+            if len(self._suggestions) >= MAX_HINTS:
                 return ""
-            close = get_close_matches(word[:LONGEST], tuple(known), n=1)
-            self._found[word] = f' Did you mean "{close[0]}"?' if close else ""
-        return self._found[word]
+            close = get_close_matches(word[:MAX_TEXT_LENGTH], tuple(known), n=1)
+            self._suggestions[word] = f' Did you mean "{close[0]}"?' if close else ""
+        return self._suggestions[word]

@@ -6,18 +6,18 @@ from markupsafe import Markup
 
 from bot.rendering import wording
 from bot.rendering.charts import svg as drawing
-from bot.rendering.numbers import figures, segments, technical_words
-from bot.rendering.numbers.latest import Latest, power_of
+from bot.rendering.numbers import measure_rows, segments, technical_words
+from bot.rendering.numbers.latest_numbers import LatestNumbers, detection_power
 from core import watch
 from core.judging.model.verdict import Finding, Measure
 from core.rollout.model import Rollout
-from core.service import Service
+from core.service import RolloutService
 
-CHARTS = 6  # per page
+MAX_CHARTS = 6  # per page
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class MeasureRow:
     """One measure as text; unknown values are a dash, never a zero."""
 
     title: str
@@ -38,7 +38,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Chart:
+class MetricChart:
     """A chart of one metric's difference over time; `svg` is safe to embed."""
 
     title: str
@@ -46,42 +46,48 @@ class Chart:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Numbers:
+class RolloutNumbers:
     """All numbers of one page. `unjudged` are segments with too few requests, each with its count on the new
     version."""
 
-    rows: tuple[Row, ...]
-    charts: tuple[Chart, ...]
-    segments: tuple[Row, ...]
+    rows: tuple[MeasureRow, ...]
+    charts: tuple[MetricChart, ...]
+    segments: tuple[MeasureRow, ...]
     unjudged: tuple[str, ...]
     checked: int
     notes: tuple[str, ...]
 
 
-def numbers(service: Service, rollout: Rollout, seen: Latest) -> Numbers:
+def build_numbers(service: RolloutService, rollout: Rollout, latest: LatestNumbers) -> RolloutNumbers:
     """Prepare the latest numbers for a page; `rollout` must be in the stage that they were measured in."""
-    judged = [m for m in segments.ordered(seen.segments) if m.word not in figures.UNJUDGED]
-    small = [m for m in seen.segments if m.word in figures.UNJUDGED and m.segment not in {j.segment for j in judged}]
-    return Numbers(
-        rows=tuple(_row(rollout, m, seen) for m in figures.ordered(seen.measures)),
-        charts=_charts(service, rollout, seen),
-        segments=tuple(_row(rollout, m, seen) for m in judged),
-        unjudged=tuple({m.segment: f"{m.segment} ({wording.count(m.n_canary)})" for m in small}.values()),
-        checked=seen.checked,
-        notes=tuple(_note(x) for x in seen.notes),
+    judged = [m for m in segments.sort_worst_first(latest.segments) if m.word not in measure_rows.UNJUDGED_WORDS]
+    small = [
+        m
+        for m in latest.segments
+        if m.word in measure_rows.UNJUDGED_WORDS and m.segment not in {j.segment for j in judged}
+    ]
+    return RolloutNumbers(
+        rows=tuple(_build_row(rollout, m, latest) for m in measure_rows.sort_by_urgency(latest.measures)),
+        charts=_draw_charts(service, rollout, latest),
+        segments=tuple(_build_row(rollout, m, latest) for m in judged),
+        unjudged=tuple({m.segment: f"{m.segment} ({wording.format_count(m.n_canary)})" for m in small}.values()),
+        checked=latest.segments_checked,
+        notes=tuple(_format_note(x) for x in latest.notes),
     )
 
 
-def _row(rollout: Rollout, measure: Measure, seen: Latest) -> Row:
-    power = power_of(rollout, measure, seen.at)
-    what, new, now, moved, _ = figures.row(measure)
+def _build_row(rollout: Rollout, measure: Measure, latest: LatestNumbers) -> MeasureRow:
+    power = detection_power(rollout, measure, latest.at)
+    what, new, now, moved, _ = measure_rows.build_row(measure)
     remarks = [
         "against the past: no control is left" if measure.weaker else "",
         "shown to be within the limit" if measure.cleared else "",
-        f"expected: {measure.expected}" if measure.expected and figures.verdict(measure) != "As expected" else "",
+        f"expected: {measure.expected}"
+        if measure.expected and measure_rows.verdict_label(measure) != "As expected"
+        else "",
         measure.note,
     ]
-    return Row(
+    return MeasureRow(
         title=what,
         metric=measure.metric,
         segment=measure.segment,
@@ -89,45 +95,51 @@ def _row(rollout: Rollout, measure: Measure, seen: Latest) -> Row:
         now=now,
         moved=moved,
         limit=(measure.limit_text or "–") if not measure.implied else f"watched: {measure.limit_text}",
-        evidence=technical_words.share(measure),
-        noticed=technical_words.noticeable(measure, power) or "–",
-        worst=technical_words.worst(measure, power) or "–",
-        decided=technical_words.decided(power),
-        requests=f"{wording.count(measure.n_canary)} / {wording.count(measure.n_control)}",
-        verdict=figures.verdict(measure),
-        kind=_kind(measure),
+        evidence=technical_words.format_evidence_share(measure),
+        noticed=technical_words.format_noticeable(measure, power) or "–",
+        worst=technical_words.format_worst_case(measure, power) or "–",
+        decided=technical_words.format_time_to_decision(power),
+        requests=f"{wording.format_count(measure.n_canary)} / {wording.format_count(measure.n_control)}",
+        verdict=measure_rows.verdict_label(measure),
+        kind=_classify_verdict(measure),
         remarks=tuple(x for x in remarks if x),
     )
 
 
-def _kind(measure: Measure) -> str:
+def _classify_verdict(measure: Measure) -> str:
     """The CSS class of the measure's verdict."""
-    if measure.word in figures.BADLY or measure.expected == "not as expected":
+    if measure.word in measure_rows.BAD_WORDS or measure.expected == "not as expected":
         return "badly"
-    return "unsure" if measure.word in {*figures.UNJUDGED, "Slightly worse, within limit"} else "well"
+    return "unsure" if measure.word in {*measure_rows.UNJUDGED_WORDS, "Slightly worse, within limit"} else "well"
 
 
-def _charts(service: Service, rollout: Rollout, seen: Latest) -> tuple[Chart, ...]:
+def _draw_charts(service: RolloutService, rollout: Rollout, latest: LatestNumbers) -> tuple[MetricChart, ...]:
     """A chart for each metric with an agreed limit, `MAX_CHARTS` at most."""
     limited: dict[str, Measure] = {}
-    for measure in figures.ordered(seen.measures):
-        if figures.agreed(measure):
+    for measure in measure_rows.sort_by_urgency(latest.measures):
+        if measure_rows.is_agreed(measure):
             limited.setdefault(measure.metric, measure)
-    trends = watch.trends(service, rollout, limited)
+    trends = watch.load_trends(service, rollout, limited)
     names = tuple(stage.name for stage in rollout.plan.stages)
-    drawn: list[Chart] = []
+    drawn: list[MetricChart] = []
     for metric, measure in limited.items():
-        if len(drawn) == CHARTS:
+        if len(drawn) == MAX_CHARTS:
             break
-        until = tuple(p for p in trends[metric] if seen.at is None or p.at <= seen.at)
-        svg = drawing.draw(until, measure, names, "UTC", f"chart-{len(drawn)}")
+        until = tuple(p for p in trends[metric] if latest.at is None or p.at <= latest.at)
+        svg = drawing.draw_chart(until, measure, names, "UTC", f"chart-{len(drawn)}")
         if svg:
-            title = figures.title(metric, measure.title)
-            drawn.append(Chart(title=title, svg=Markup(svg)))  # noqa: S704  (every text in it is escaped)
+            title = measure_rows.metric_title(metric, measure.title)
+            drawn.append(MetricChart(title=title, svg=Markup(svg)))  # noqa: S704  (every text in it is escaped)
     return tuple(drawn)
 
 
-def _note(finding: Finding) -> str:
-    moved = wording.difference(finding.difference, finding.unit, relative=finding.relative)
-    told = [figures.title(finding.metric, finding.title), moved, finding.limit_text, finding.segment, finding.note]
-    return " · ".join(x for x in told if x)
+def _format_note(finding: Finding) -> str:
+    moved = wording.format_difference(finding.difference, finding.unit, relative=finding.relative)
+    parts = [
+        measure_rows.metric_title(finding.metric, finding.title),
+        moved,
+        finding.limit_text,
+        finding.segment,
+        finding.note,
+    ]
+    return " · ".join(x for x in parts if x)

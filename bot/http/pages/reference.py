@@ -14,7 +14,7 @@ _METHODS = ("get", "post", "put", "patch", "delete")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Operation:
+class ApiOperation:
     """One operation of the API, as text."""
 
     method: str
@@ -24,7 +24,7 @@ class Operation:
     answers: tuple[tuple[str, str], ...]  # (status, what it means)
 
 
-def router(document: Callable[[], Mapping[str, Any]]) -> APIRouter:
+def build_router(document: Callable[[], Mapping[str, Any]]) -> APIRouter:
     """The route of the page; `/openapi.json` has the full document."""
     api = APIRouter(include_in_schema=False)
     template = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined).get_template(
@@ -32,23 +32,24 @@ def router(document: Callable[[], Mapping[str, Any]]) -> APIRouter:
     )
 
     @api.get("/docs")
-    def page() -> HTMLResponse:
+    def show_reference() -> HTMLResponse:
         described = document()
         return HTMLResponse(
-            template.render(about=described["info"]["description"], operations=operations(described)), headers=HEADERS
+            template.render(about=described["info"]["description"], operations=list_operations(described)),
+            headers=HEADERS,
         )
 
     return api
 
 
-def operations(document: Mapping[str, Any]) -> tuple[Operation, ...]:
+def list_operations(document: Mapping[str, Any]) -> tuple[ApiOperation, ...]:
     """Every operation of an OpenAPI document, in document order."""
     return tuple(
-        Operation(
+        ApiOperation(
             method=method.upper(),
             path=path,
             about=described.get("description") or described.get("summary") or "",
-            takes=_takes(described),
+            takes=_list_inputs(described),
             answers=tuple((status, x.get("description", "")) for status, x in described.get("responses", {}).items()),
         )
         for path, methods in document["paths"].items()
@@ -57,7 +58,7 @@ def operations(document: Mapping[str, Any]) -> tuple[Operation, ...]:
     )
 
 
-def _takes(described: Mapping[str, Any]) -> tuple[str, ...]:
+def _list_inputs(described: Mapping[str, Any]) -> tuple[str, ...]:
     named = tuple(f"{x['name']} ({x['in']})" for x in described.get("parameters", ()) if "name" in x)
     body = described.get("requestBody", {}).get("content", {})
     return (*named, *(f"{media} (body)" for media in body))

@@ -10,21 +10,21 @@ from fastapi import APIRouter, Query, Request
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from bot.http.middleware.auth import Door, Role
-from bot.http.pages.numbers import numbers
-from bot.process.process_state import Standing
+from bot.http.middleware.auth import TokenAuth, TokenRole
+from bot.http.pages.numbers import build_numbers
+from bot.process.process_state import ProcessStatus
 from bot.rendering import wording
-from bot.rendering.json.rollouts import event_shown
-from bot.rendering.numbers.latest import Latest, latest
+from bot.rendering.json.rollouts import event_to_json
+from bot.rendering.numbers.latest_numbers import LatestNumbers, select_latest
 from core import watch
 from core.rollout.events import EvidenceRecorded, RolloutEvent
 from core.rollout.evolve import evolve
-from core.rollout.model import TERMINAL, Rollout
+from core.rollout.model import TERMINAL_STATES, Rollout
 from core.rollout.refusal import NotFound
-from core.service import Service
-from core.store.log.event_log import Recorded
+from core.service import RolloutService
+from core.store.log.event_log import StoredEvent
 
-LISTED = 50
+ROLLOUTS_PER_PAGE = 50
 TEMPLATES = Path(__file__).parent / "templates"
 LATE_LOOKS = 3  # ticks without a look, after which the page shows a warning
 HEADERS = {
@@ -36,118 +36,126 @@ HEADERS = {
 }
 
 
-def router(service: Service, door: Door, now: Callable[[], datetime], standing: Standing, tick: timedelta) -> APIRouter:
+def build_router(
+    service: RolloutService,
+    auth: TokenAuth,
+    now: Callable[[], datetime],
+    process_status: ProcessStatus,
+    tick: timedelta,
+) -> APIRouter:
     """The routes `/`, `/r/{id}` and `/e/{rollout}.{number}`; read-only, without external resources."""
     pages = APIRouter(include_in_schema=False)
     style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
 
-    def page(name: str, **values: Any) -> HTMLResponse:
-        ages = {rollout: timedelta(seconds=age) for rollout, age in standing.look_ages().items()}
-        return _page(
+    def render_page(name: str, **values: Any) -> HTMLResponse:
+        ages = {rollout: timedelta(seconds=age) for rollout, age in process_status.look_ages().items()}
+        return _render_page(
             name,
             now(),
-            blind=standing.blind,
+            blind=process_status.failsafe_reason,
             look_ages=ages,
             late={rollout for rollout, age in ages.items() if age > LATE_LOOKS * tick},
-            unwatched=standing.unwatched,
+            unwatched=process_status.unwatched_rollouts,
             **values,
         )
 
     @pages.get("/")
-    def overview(request: Request, before: Annotated[str, Query(pattern=r"^R-[0-9]{1,15}$")] | None = None) -> Response:
-        door.admit_person(request.headers.raw, Role.OPERATOR)
-        world = service.world()
-        newest = service.newest_rollouts(LISTED + 1, before=before or "")
-        shown = newest[:LISTED]
-        return page(
+    def show_overview(
+        request: Request, before: Annotated[str, Query(pattern=r"^R-[0-9]{1,15}$")] | None = None
+    ) -> Response:
+        auth.authorize_person(request.headers.raw, TokenRole.OPERATOR)
+        world = service.load_world()
+        newest = service.load_newest_rollouts(ROLLOUTS_PER_PAGE + 1, before=before or "")
+        shown = newest[:ROLLOUTS_PER_PAGE]
+        return render_page(
             "overview.html",
-            open=tuple(reversed(world.open)),
-            ended=[r for r in shown if r.state in TERMINAL],
+            open=tuple(reversed(world.open_rollouts)),
+            ended=[r for r in shown if r.state in TERMINAL_STATES],
             before=before,
-            older=shown[-1].id if len(newest) > LISTED else None,
+            older=shown[-1].id if len(newest) > ROLLOUTS_PER_PAGE else None,
             surfaces=tuple(world.surfaces.values()),
         )
 
     @pages.get("/r/{rollout_id}")
-    def one(request: Request, rollout_id: str) -> Response:
-        door.admit_person(request.headers.raw, Role.OPERATOR)
-        rollout = service.world().find(rollout_id)
+    def show_rollout(request: Request, rollout_id: str) -> Response:
+        auth.authorize_person(request.headers.raw, TokenRole.OPERATOR)
+        rollout = service.load_world().find_rollout(rollout_id)
         if rollout is None:
             raise NotFound(f"There is no rollout {rollout_id[:80]}.", hint="See the overview at /.")
-        events = [(event_shown(r), r.event) for r in service.history(rollout.id)]
+        events = [(event_to_json(r), r.event) for r in service.load_history(rollout.id)]
         evidence = {shown["position"]: e.number for shown, e in events if isinstance(e, EvidenceRecorded)}
-        judgement = watch.evidence(service, rollout) if rollout.under_way else None
-        return page(
+        judgement = watch.load_newest_judgement(service, rollout) if rollout.is_under_way else None
+        return render_page(
             "rollout.html",
             rollout=rollout,
             events=[shown for shown, _ in events],
             evidence=evidence,
-            numbers=numbers(service, rollout, latest(rollout, judgement, now())),
+            numbers=build_numbers(service, rollout, select_latest(rollout, judgement, now())),
         )
 
     @pages.get("/e/{number:int}")
-    def evidence_by_number(request: Request, number: int) -> Response:
+    def redirect_to_evidence(request: Request, number: int) -> Response:
         """Redirect "evidence #1", as cards write it, to the newest rollout that has evidence of this number."""
-        door.admit_person(request.headers.raw, Role.OPERATOR)
-        for rollout in service.newest_rollouts(LISTED):
+        auth.authorize_person(request.headers.raw, TokenRole.OPERATOR)
+        for rollout in service.load_newest_rollouts(ROLLOUTS_PER_PAGE):
             if rollout.evidence is not None and 1 <= number <= rollout.evidence.number:
                 return RedirectResponse(f"/e/{rollout.id}.{number}", 307, headers=HEADERS)
         raise NotFound(f"There is no evidence #{number}.", hint="Evidence is listed on its rollout's page.")
 
     @pages.get("/e/{evidence_id}")
-    def evidence(request: Request, evidence_id: str) -> Response:
-        door.admit_person(request.headers.raw, Role.OPERATOR)
+    def show_evidence(request: Request, evidence_id: str) -> Response:
+        auth.authorize_person(request.headers.raw, TokenRole.OPERATOR)
         rollout_id, _, number = evidence_id.rpartition(".")
-        rollout = service.world().find(rollout_id)
-        history = service.history(rollout_id) if rollout else ()
+        rollout = service.load_world().find_rollout(rollout_id)
+        history = service.load_history(rollout_id) if rollout else ()
         for recorded in history:
             if isinstance(recorded.event, EvidenceRecorded) and str(recorded.event.number) == number:
-                event, then = recorded.event, _as_it_was(history, recorded.position)
-                seen = Latest(
+                event, then = recorded.event, _rebuild_rollout(history, recorded.position)
+                seen = LatestNumbers(
                     measures=event.measures,
                     segments=event.segments,
-                    checked=event.segments_checked,
+                    segments_checked=event.segments_checked,
                     notes=event.notes,
                     at=recorded.at,
                 )
-                return page(
+                return render_page(
                     "evidence.html",
                     rollout=rollout,
                     recorded=recorded,
                     seen=event,
                     word=wording.verdict_word(event.verdict),
-                    numbers=numbers(service, then, seen),
+                    numbers=build_numbers(service, then, seen),
                 )
         raise NotFound(f"There is no evidence {evidence_id[:80]}.", hint="Evidence is listed on its rollout's page.")
 
     @pages.get("/style.css")
-    async def stylesheet() -> Response:
+    async def serve_stylesheet() -> Response:
         return Response(style, media_type="text/css", headers={"Cache-Control": "max-age=3600"})
 
     return pages
 
 
-def problem_page(request: Request, status: int, message: str, hint: str, now: datetime) -> Response | None:
+def build_problem_page(request: Request, status: int, message: str, hint: str, now: datetime) -> Response | None:
     """The error as an HTML page; None if the request did not ask for HTML."""
     if request.url.path.startswith("/api/") or "text/html" not in request.headers.get("accept", ""):
         return None
-    return _page("problem.html", now, status=status, message=message, hint=hint)
+    return _render_page("problem.html", now, status=status, message=message, hint=hint)
 
 
-def _page(name: str, now: datetime, *, status: int = 200, **values: Any) -> HTMLResponse:
-    of_the_process = {"blind": "", "look_ages": {}, "late": (), "unwatched": ()}
-    text = _templates().get_template(name).render(now=now, **{**of_the_process, **values})
+def _render_page(name: str, now: datetime, *, status: int = 200, **values: Any) -> HTMLResponse:
+    defaults = {"blind": "", "look_ages": {}, "late": (), "unwatched": ()}
+    text = _load_templates().get_template(name).render(now=now, **{**defaults, **values})
     return HTMLResponse(text, status, headers=HEADERS)
 
 
 @cache
-def _templates() -> Environment:
+def _load_templates() -> Environment:
     templates = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
-    templates.filters.update(when=_when, percent=_percent, count=wording.count, span=_span)
+    templates.filters.update(when=_format_time, percent=_format_percent, count=wording.format_count, span=_format_age)
     return templates
 
 
-def _as_it_was(history: tuple[Recorded, ...], position: int) -> Rollout:
+def _rebuild_rollout(history: tuple[StoredEvent, ...], position: int) -> Rollout:
     """The rollout as of an event, whose stage determines what could be detected then."""
     rollout: Rollout | None = None
     for recorded in history:
@@ -157,13 +165,13 @@ def _as_it_was(history: tuple[Recorded, ...], position: int) -> Rollout:
     return rollout
 
 
-def _when(at: datetime | None) -> str:
+def _format_time(at: datetime | None) -> str:
     return f"{at:%a %d %b %Y %H:%M:%S} UTC" if at else "–"
 
 
-def _span(age: timedelta) -> str:
-    return wording.duration(age.total_seconds())
+def _format_age(age: timedelta) -> str:
+    return wording.format_duration(age.total_seconds())
 
 
-def _percent(value: float) -> str:
+def _format_percent(value: float) -> str:
     return f"{value:g} %"

@@ -6,104 +6,124 @@ from bot.rendering import wording
 from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.charts import charts
-from bot.rendering.numbers import figures, plain_words, segments, technical_words
-from bot.rendering.numbers.latest import Latest, power_of
+from bot.rendering.numbers import measure_rows, plain_words, segments, technical_words
+from bot.rendering.numbers.latest_numbers import LatestNumbers, detection_power
 from core.judging.model.verdict import Measure
-from core.judging.report.power import harm
-from core.judging.report.series import Point
+from core.judging.report.power import harm_direction
+from core.judging.report.series import SeriesPoint
 from core.rollout.model import Rollout
 
-_ACTS = {"rollback": "roll back", "hold": "hold"}
+_ROLE_ACTIONS = {"rollback": "roll back", "hold": "hold"}
 
 
-def numbers(rollout: Rollout, seen: Latest, metric: str, trend: tuple[Point, ...], zone: str, as_of: str) -> Message:
+def render_technical(
+    rollout: Rollout, latest: LatestNumbers, metric: str, trend: tuple[SeriesPoint, ...], zone: str, as_of: str
+) -> Message:
     """The explanation for engineers: a summary in words, every known number, the trigger, and a trend chart."""
-    rows = [m for m in seen.measures if m.metric == metric]
+    rows = [m for m in latest.measures if m.metric == metric]
     if not rows:
-        return _nothing(rollout, metric)
-    out = _standing_out(seen, metric)
+        return _render_no_data(rollout, metric)
+    out = _worse_segments(latest, metric)
     body = []
     for measure in rows:
-        power = power_of(rollout, measure, seen.at)
-        facts = [f"*{label}*  {text}" for label, text in technical_words.facts(measure, power)]
+        power = detection_power(rollout, measure, latest.at)
+        facts = [f"*{label}*  {text}" for label, text in technical_words.list_facts(measure, power)]
         body += [
-            blocks.section(" ".join((["Everybody together:"] if out else []) + plain_words.story(measure, power))),
-            blocks.lines(facts),
-            blocks.section(fires(measure)),
+            blocks.section(
+                " ".join((["Everybody together:"] if out else []) + plain_words.explain_measure(measure, power))
+            ),
+            blocks.lines_section(facts),
+            blocks.section(describe_trigger(measure)),
         ]
-    return blocks.message(
-        _first(rollout, out or rows),
-        blocks.lines([plain_words.where(m) for m in out]),
+    return blocks.build_message(
+        _format_first_line(rollout, out or rows),
+        blocks.lines_section([plain_words.describe_segment(m) for m in out]),
         *body,
-        charts.block(trend, rows[0], zone),
+        charts.build_chart(trend, rows[0], zone),
         blocks.context(f"`{wording.escape(metric, 60)}` · as of {as_of} · {rollout.id}"),
     )
 
 
-def words(rollout: Rollout, seen: Latest, metric: str, as_of: str) -> Message:
+def render_plain(rollout: Rollout, latest: LatestNumbers, metric: str, as_of: str) -> Message:
     """The explanation in plain words, for everyone who did not ask for numbers."""
-    rows = [m for m in seen.measures if m.metric == metric]
+    rows = [m for m in latest.measures if m.metric == metric]
     if not rows:
-        return _nothing(rollout, metric)
-    told = " ".join(plain_words.story(rows[0], power_of(rollout, rows[0], seen.at)))
-    out = _standing_out(seen, metric)
-    return blocks.message(
-        _first(rollout, out or rows),
-        blocks.lines(
+        return _render_no_data(rollout, metric)
+    story = " ".join(plain_words.explain_measure(rows[0], detection_power(rollout, rows[0], latest.at)))
+    out = _worse_segments(latest, metric)
+    return blocks.build_message(
+        _format_first_line(rollout, out or rows),
+        blocks.lines_section(
             [
-                *(plain_words.where(m) for m in out),
-                f"Everybody together: {told}" if out else told,
-                plain_words.consequence(rows[0]),
+                *(plain_words.describe_segment(m) for m in out),
+                f"Everybody together: {story}" if out else story,
+                plain_words.describe_consequence(rows[0]),
             ]
         ),
-        blocks.context(f"as of {as_of} · {rollout.id} · whom to ask: {wording.owner(rollout)}"),
+        blocks.context(f"as of {as_of} · {rollout.id} · whom to ask: {wording.format_owner(rollout)}"),
     )
 
 
-def fires(measure: Measure) -> str:
+def describe_trigger(measure: Measure) -> str:
     """What has to be observed before this measure rolls the rollout back or holds it."""
-    act = _ACTS.get(measure.role)
+    act = _ROLE_ACTIONS.get(measure.role)
     if measure.implied and act is not None and measure.amount:
         return (
-            f"No limit was agreed. It is watched all the same: {_edge(measure)} or more, shown for certain, holds the "
+            f"No limit was agreed. It is watched all the same: {_format_threshold(measure)} or more, shown for "
+            "certain, holds the "
             "rollout, and people decide."
         )
-    if not figures.agreed(measure) or act is None:
+    if not measure_rows.is_agreed(measure) or act is None:
         return "Nothing follows from it by itself: it is watched, and people decide."
     limit = wording.escape(measure.limit_text or "", 100)
     if measure.absolute:
-        level, unit = wording.value(measure.canary, measure.unit), measure.unit
+        level, unit = wording.format_value(measure.canary, measure.unit), measure.unit
         beyond = (
-            f"its level beyond {wording.value(measure.amount, unit)} (now {level})" if measure.amount else "beyond it"
+            f"its level beyond {wording.format_value(measure.amount, unit)} (now {level})"
+            if measure.amount
+            else "beyond it"
         )
     else:
-        now = wording.difference(measure.difference, measure.unit, relative=measure.relative)
-        beyond = f"the difference beyond {_edge(measure)} (now {now})" if measure.amount else "the difference beyond it"
-    evidence = f"evidence of harm at 100 % (now {technical_words.share(measure)})" if measure.needed > 0 else "evidence"
+        now = wording.format_difference(measure.difference, measure.unit, relative=measure.relative)
+        beyond = (
+            f"the difference beyond {_format_threshold(measure)} (now {now})"
+            if measure.amount
+            else "the difference beyond it"
+        )
+    evidence = (
+        f"evidence of harm at 100 % (now {technical_words.format_evidence_share(measure)})"
+        if measure.needed > 0
+        else "evidence"
+    )
     return f"To {act} (agreed: {limit}) it takes both: {beyond}, and {evidence}."
 
 
-def _edge(measure: Measure) -> str:
-    size = wording.amount(measure.amount or 0.0, measure.unit, relative=measure.relative)
-    return {"more": f"+{size}", "less": f"-{size}", "either": f"±{size}"}[harm(measure)]
+def _format_threshold(measure: Measure) -> str:
+    size = wording.format_magnitude(measure.amount or 0.0, measure.unit, relative=measure.relative)
+    return {"more": f"+{size}", "less": f"-{size}", "either": f"±{size}"}[harm_direction(measure)]
 
 
-def _standing_out(seen: Latest, metric: str) -> list[Measure]:
+def _worse_segments(latest: LatestNumbers, metric: str) -> list[Measure]:
     """The segments in which this metric is worse, even if the total does not show it; worst first."""
-    return [m for m in segments.ordered(seen.segments) if m.metric == metric and m.word in figures.BADLY]
+    return [
+        m for m in segments.sort_worst_first(latest.segments) if m.metric == metric and m.word in measure_rows.BAD_WORDS
+    ]
 
 
-def _first(rollout: Rollout, rows: Sequence[Measure]) -> str:
+def _format_first_line(rollout: Rollout, rows: Sequence[Measure]) -> str:
     measure = rows[0]
-    where = f" where {segments.place(measure.segment)}" if measure.segment else ""
-    title = wording.in_a_sentence(figures.title(measure.metric, measure.title))
-    numbers = f"{wording.value(measure.canary, measure.unit)} new, {wording.value(measure.control, measure.unit)} now"
-    return f"{figures.verdict(measure)}{where}: {title} in {wording.subject(rollout)}, {numbers}."
+    where = f" where {segments.format_segment(measure.segment)}" if measure.segment else ""
+    title = wording.title_in_sentence(measure_rows.metric_title(measure.metric, measure.title))
+    numbers = (
+        f"{wording.format_value(measure.canary, measure.unit)} new, "
+        f"{wording.format_value(measure.control, measure.unit)} now"
+    )
+    return f"{measure_rows.verdict_label(measure)}{where}: {title} in {wording.format_subject(rollout)}, {numbers}."
 
 
-def _nothing(rollout: Rollout, metric: str) -> Message:
-    what = f"{figures.named(metric)} in {wording.subject(rollout)}"
-    return blocks.message(
+def _render_no_data(rollout: Rollout, metric: str) -> Message:
+    what = f"{measure_rows.escaped_title(metric)} in {wording.format_subject(rollout)}"
+    return blocks.build_message(
         f"No data: {what} has no limit and no expectation, or nothing was measured yet.",
         blocks.section(f"What is looked at: `/rollout metrics {rollout.id}`"),
     )

@@ -10,27 +10,35 @@ from bot.rendering.messages import event_lines
 from core.rollout.events import MessagePosted, RolloutEvent
 from core.rollout.model import Rollout
 
-SHOWN = 25
-_CHATTER = ("card", "line:", "summary:", "approval:")  # these messages report an event that is listed itself
-_PER_SECTION = 9  # keeps a section below Slack's limit even if every line has its maximum length
-Line = tuple[datetime, str, RolloutEvent]  # (at, actor, event)
+MAX_ENTRIES = 25
+_REDUNDANT_MESSAGE_KEYS = (
+    "card",
+    "line:",
+    "summary:",
+    "approval:",
+)  # these messages report an event that is listed itself
+_ENTRIES_PER_SECTION = 9  # keeps a section below Slack's limit even if every line has its maximum length
+LogEntry = tuple[datetime, str, RolloutEvent]  # (at, actor, event)
 
 
-def render(rollout: Rollout, entries: Sequence[Line], zone: str) -> Message:
+def render(rollout: Rollout, entries: Sequence[LogEntry], zone: str) -> Message:
     """The newest entries; the first line counts all of them."""
-    worth = [x for x in entries if not (isinstance(x[2], MessagePosted) and x[2].key.startswith(_CHATTER))]
-    rows = [_row(at, actor, event, zone) for at, actor, event in reversed(worth)][:SHOWN]
-    parts = [rows[i : i + _PER_SECTION] for i in range(0, len(rows), _PER_SECTION)]
-    left = wording.more(len(worth) - SHOWN) if len(worth) > SHOWN else ""
+    worth = [
+        x for x in entries if not (isinstance(x[2], MessagePosted) and x[2].key.startswith(_REDUNDANT_MESSAGE_KEYS))
+    ]
+    rows = [_format_entry(at, actor, event, zone) for at, actor, event in reversed(worth)][:MAX_ENTRIES]
+    parts = [rows[i : i + _ENTRIES_PER_SECTION] for i in range(0, len(rows), _ENTRIES_PER_SECTION)]
+    left = wording.format_remainder(len(worth) - MAX_ENTRIES) if len(worth) > MAX_ENTRIES else ""
     whole = f"{left} · " if left else ""
-    return blocks.message(
-        f"History: {wording.subject(rollout)}, {wording.plural(len(entries), 'entry', 'entries')}, newest first.",
-        *(blocks.lines(part) for part in parts),
+    return blocks.build_message(
+        f"History: {wording.format_subject(rollout)}, {wording.pluralize(len(entries), 'entry', 'entries')}, "
+        "newest first.",
+        *(blocks.lines_section(part) for part in parts),
         blocks.context(f"{whole}The whole log, checked: rollout audit verify · times in {wording.escape(zone, 60)}"),
     )
 
 
-def _row(at: datetime, actor: str, event: RolloutEvent, zone: str) -> str:
-    what, said = event_lines.detail(event)
-    when, who = wording.day_and_time(at, zone), wording.person(actor)
-    return f"`{when}` *{what}* {who} {wording.escape(said, 120)}".rstrip()
+def _format_entry(at: datetime, actor: str, event: RolloutEvent, zone: str) -> str:
+    what, description = event_lines.format_log_entry(event)
+    when, who = wording.format_log_time(at, zone), wording.format_actor(actor)
+    return f"`{when}` *{what}* {who} {wording.escape(description, 120)}".rstrip()

@@ -4,29 +4,38 @@ from bot.rendering import wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Block, Message
 from bot.rendering.messages import notes
-from bot.rendering.numbers import figures, plain_words, segments, technical_words
-from bot.rendering.numbers.latest import Latest, power_of
+from bot.rendering.numbers import measure_rows, plain_words, segments, technical_words
+from bot.rendering.numbers.latest_numbers import LatestNumbers, detection_power
 from core.judging.model.verdict import Measure
 from core.rollout.model import Rollout
 
 HEADER = ("What", "New", "Now", "Difference (95 % range)", "Evidence", "Would notice", "Verdict")
-SHOWN = 20
-SENTENCES = 12
+MAX_ROWS = 20
+MAX_SENTENCES = 12
 
 
-def numbers(rollout: Rollout, seen: Latest, metric: str, segment: str, as_of: str) -> Message:
+def render_technical(rollout: Rollout, latest: LatestNumbers, metric: str, segment: str, as_of: str) -> Message:
     """A table of every measure (or one metric, or one segment) against control; `as_of` is a formatted time."""
-    chosen = _chosen(seen, metric, segment)
+    chosen = _select_measures(latest, metric, segment)
     if not chosen:
-        return _nothing(rollout, seen, metric, segment)
-    return blocks.message(
-        _first(rollout, chosen, segment),
-        _table(rollout, chosen, seen),
-        blocks.lines([x for x in (figures.rest(chosen, shown=SHOWN), *_details(rollout, chosen, metric, seen)) if x]),
-        blocks.lines(notes.lines(seen.notes)) if not metric and not segment else None,
+        return _render_no_data(rollout, latest, metric, segment)
+    return blocks.build_message(
+        _format_first_line(rollout, chosen, segment),
+        _build_table(rollout, chosen, latest),
+        blocks.lines_section(
+            [
+                x
+                for x in (
+                    measure_rows.summarize_rest(chosen, max_rows=MAX_ROWS),
+                    *_format_details(rollout, chosen, metric, latest),
+                )
+                if x
+            ]
+        ),
+        blocks.lines_section(notes.format_notes(latest.notes)) if not metric and not segment else None,
         blocks.actions(
-            buttons.run("Explain", f"explain {rollout.id} {figures.ordered(chosen)[0].metric}", 0),
-            buttons.run("Segments", f"segments {rollout.id}", 1) if seen.segments and not segment else None,
+            buttons.run_command("Explain", f"explain {rollout.id} {measure_rows.sort_by_urgency(chosen)[0].metric}", 0),
+            buttons.run_command("Segments", f"segments {rollout.id}", 1) if latest.segments and not segment else None,
         ),
         blocks.context(
             f"as of {as_of} · ranges hold however often one looks · evidence: its share of what fires the limit · "
@@ -35,64 +44,80 @@ def numbers(rollout: Rollout, seen: Latest, metric: str, segment: str, as_of: st
     )
 
 
-def words(rollout: Rollout, seen: Latest, metric: str, segment: str, as_of: str) -> Message:
+def render_plain(rollout: Rollout, latest: LatestNumbers, metric: str, segment: str, as_of: str) -> Message:
     """The same measures as sentences, for people who did not ask for numbers."""
-    chosen = [m for m in figures.ordered(_chosen(seen, metric, segment)) if m.word != "No data"]
+    chosen = [m for m in measure_rows.sort_by_urgency(_select_measures(latest, metric, segment)) if m.word != "No data"]
     if not chosen:
-        return _nothing(rollout, seen, metric, segment)
-    told = [plain_words.sentence(m) for m in chosen[:SENTENCES]]
+        return _render_no_data(rollout, latest, metric, segment)
+    sentences = [plain_words.describe_measure(m) for m in chosen[:MAX_SENTENCES]]
     if metric:
-        told += [" ".join(plain_words.story(chosen[0], power_of(rollout, chosen[0], seen.at))[1:])]
-    return blocks.message(
-        _first(rollout, tuple(chosen), segment),
-        blocks.lines(told),
-        blocks.context(f"as of {as_of} · {rollout.id} · whom to ask: {wording.owner(rollout)}"),
+        sentences += [
+            " ".join(plain_words.explain_measure(chosen[0], detection_power(rollout, chosen[0], latest.at))[1:])
+        ]
+    return blocks.build_message(
+        _format_first_line(rollout, tuple(chosen), segment),
+        blocks.lines_section(sentences),
+        blocks.context(f"as of {as_of} · {rollout.id} · whom to ask: {wording.format_owner(rollout)}"),
     )
 
 
-def _chosen(seen: Latest, metric: str, segment: str) -> tuple[Measure, ...]:
-    rows = segments.matching(seen.segments, segment) if segment else seen.measures
+def _select_measures(latest: LatestNumbers, metric: str, segment: str) -> tuple[Measure, ...]:
+    rows = segments.select_segment(latest.segments, segment) if segment else latest.measures
     return tuple(m for m in rows if not metric or m.metric == metric)
 
 
-def _table(rollout: Rollout, chosen: tuple[Measure, ...], seen: Latest) -> Block | None:
-    rows = [_row(rollout, m, seen) for m in figures.ordered(chosen)[:SHOWN] if m.word != "No data" or figures.agreed(m)]
+def _build_table(rollout: Rollout, chosen: tuple[Measure, ...], latest: LatestNumbers) -> Block | None:
+    rows = [
+        _build_row(rollout, m, latest)
+        for m in measure_rows.sort_by_urgency(chosen)[:MAX_ROWS]
+        if m.word != "No data" or measure_rows.is_agreed(m)
+    ]
     return blocks.table(HEADER, rows, numeric=frozenset({1, 2, 4})) if rows else None
 
 
-def _row(rollout: Rollout, measure: Measure, seen: Latest) -> tuple[str, ...]:
-    what, new, now, moved, verdict = figures.row(measure)
-    noticed = technical_words.change_noticed(measure, power_of(rollout, measure, seen.at))
+def _build_row(rollout: Rollout, measure: Measure, latest: LatestNumbers) -> tuple[str, ...]:
+    what, new, now, moved, verdict = measure_rows.build_row(measure)
+    noticed = technical_words.format_noticed_change(measure, detection_power(rollout, measure, latest.at))
     kept = ", shown to be within" if measure.cleared else ""
-    return what, new, now, moved, technical_words.share(measure), noticed or "–", f"{verdict}{kept}"
+    return what, new, now, moved, technical_words.format_evidence_share(measure), noticed or "–", f"{verdict}{kept}"
 
 
-def _details(rollout: Rollout, chosen: tuple[Measure, ...], metric: str, seen: Latest) -> list[str]:
+def _format_details(rollout: Rollout, chosen: tuple[Measure, ...], metric: str, latest: LatestNumbers) -> list[str]:
     if not metric:
         return []
     return [
-        f"`{wording.escape(m.metric, 60)}` · {technical_words.short(m, power_of(rollout, m, seen.at))}" for m in chosen
+        f"`{wording.escape(m.metric, 60)}` · "
+        f"{technical_words.format_summary(m, detection_power(rollout, m, latest.at))}"
+        for m in chosen
     ]
 
 
-def _nothing(rollout: Rollout, seen: Latest, metric: str, segment: str) -> Message:
-    what = f"{figures.named(metric)} of {wording.subject(rollout)}" if metric else wording.subject(rollout)
+def _render_no_data(rollout: Rollout, latest: LatestNumbers, metric: str, segment: str) -> Message:
+    what = (
+        f"{measure_rows.escaped_title(metric)} of {wording.format_subject(rollout)}"
+        if metric
+        else wording.format_subject(rollout)
+    )
     if not segment:
-        return blocks.message(f"Not enough data: nothing was measured yet for {what}.")
-    there = segments.known(seen.segments)
-    return blocks.message(
+        return blocks.build_message(f"Not enough data: nothing was measured yet for {what}.")
+    there = segments.segment_names(latest.segments)
+    return blocks.build_message(
         f"Not enough data: nothing was measured for {what} where {wording.escape(segment, 80)}.",
-        blocks.section(f"Segments with data: {wording.listing(there, 12)}." if there else "No segment has data yet."),
+        blocks.section(
+            f"Segments with data: {wording.join_limited(there, 12)}." if there else "No segment has data yet."
+        ),
     )
 
 
-def _first(rollout: Rollout, measures: tuple[Measure, ...], segment: str) -> str:
+def _format_first_line(rollout: Rollout, measures: tuple[Measure, ...], segment: str) -> str:
     where = f", only {wording.escape(segment, 60)}" if segment else ""
-    worse = [m for m in measures if m.word in figures.BADLY]
+    worse = [m for m in measures if m.word in measure_rows.BAD_WORDS]
     if worse:
-        names = wording.listing([figures.named(m.metric, m.title).lower() for m in worse], 3)
-        return f"{worse[0].word}: {wording.subject(rollout)}{where} ({names})."
-    known = [m for m in measures if m.word not in figures.UNJUDGED]
+        names = wording.join_limited([measure_rows.escaped_title(m.metric, m.title).lower() for m in worse], 3)
+        return f"{worse[0].word}: {wording.format_subject(rollout)}{where} ({names})."
+    known = [m for m in measures if m.word not in measure_rows.UNJUDGED_WORDS]
     if not known:
-        return f"Not enough data: {wording.subject(rollout)}{where} cannot be judged yet."
-    return f"Fine so far: {wording.subject(rollout)}{where}, {wording.plural(len(known), 'measure')} looked at."
+        return f"Not enough data: {wording.format_subject(rollout)}{where} cannot be judged yet."
+    return (
+        f"Fine so far: {wording.format_subject(rollout)}{where}, {wording.pluralize(len(known), 'measure')} looked at."
+    )

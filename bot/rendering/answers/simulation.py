@@ -7,29 +7,29 @@ from typing import Any
 
 from bot.rendering import wording
 from bot.rendering.blocks import blocks
-from core.simulation.report import Found, Harmless
-from core.simulation.run import FEWEST
-from core.simulation.study import Outcome, Study
+from core.simulation.report import HarmlessSummary, HarmSummary
+from core.simulation.run import MIN_LOOKS
+from core.simulation.study import Study, StudyResult
 
-_HEAD = ("harm", "found", "median", "9 of 10", "reached by then", "what stopped it")
+_HEADER = ("harm", "found", "median", "9 of 10", "reached by then", "what stopped it")
 
 
-def text(study: Study, outcome: Outcome) -> str:
+def render_report(study: Study, outcome: StudyResult) -> str:
     """The whole report as plain text: its basis, the harmless runs, then a table of harms."""
     plan = study.plan
     return "\n".join(
         [
             f"{plan.name}: {plan.surface} {plan.from_version} -> {plan.to_version}, {study.runs} simulated runs each",
-            *_basis(study),
+            *_describe_basis(study),
             "",
-            *_harmless(outcome.harmless),
+            *_describe_harmless(outcome.harmless),
             "",
-            *_harms(outcome.harms),
+            *_describe_harms(outcome.harms),
         ]
     )
 
 
-def as_json(study: Study, outcome: Outcome) -> dict[str, Any]:
+def to_json(study: Study, outcome: StudyResult) -> dict[str, Any]:
     """The result as JSON: durations in seconds, rates 0 to 1."""
     return {
         "rollout": study.plan.name,
@@ -39,32 +39,33 @@ def as_json(study: Study, outcome: Outcome) -> dict[str, Any]:
         "daily_requests": study.known.daily_requests,
         "pace_from": study.known.pace_from,
         "levels": "recorded" if study.recording is not None else study.known.measured or "assumed",
-        "harmless": _plain(asdict(outcome.harmless)),
-        "harms": [_harm_as_json(one) for one in outcome.harms],
+        "harmless": _to_plain_json(asdict(outcome.harmless)),
+        "harms": [_harm_to_json(one) for one in outcome.harms],
     }
 
 
-def _basis(study: Study) -> list[str]:
-    pace = f"{wording.count(study.known.daily_requests or 0)} requests a day ({study.known.pace_from})"
+def _describe_basis(study: Study) -> list[str]:
+    pace = f"{wording.format_count(study.known.daily_requests or 0)} requests a day ({study.known.pace_from})"
     if study.recording is not None:
-        counts = wording.count(study.recording.rows), wording.count(study.recording.units)
+        counts = wording.format_count(study.recording.rows), wording.format_count(study.recording.units)
         levels = f"{counts[0]} recorded observations of {counts[1]} units, drawn anew for each run"
     else:
         levels = f"levels {study.known.levels_from}"
     return [
         f"Traffic: {pace}; {levels}.",
-        f"Looks: about {study.looks} a run, at least {FEWEST} a stage, instead of one every few seconds: "
+        f"Looks: about {study.looks} a run, at least {MIN_LOOKS} a stage, instead of one every few seconds: "
         "times are rounded up to the next look.",
         "Gates and approvals are taken as given, and holds as set aside, at once.",
     ]
 
 
-def _harmless(found: Harmless) -> list[str]:
+def _describe_harmless(found: HarmlessSummary) -> list[str]:
     back = f"{found.rolled_back} of {found.runs}"
     lines = [
-        f"Nothing changed ({wording.duration(found.lasted)} on the rollout's clock)",
-        f"  rolled back  {back}{_by(found.by)}: in truth at most {found.at_most * 100:.1f} %, with 95 % confidence",
-        f"  held         {found.held} of {found.runs}{_by(found.holds_by)}",
+        f"Nothing changed ({wording.format_duration(found.lasted)} on the rollout's clock)",
+        f"  rolled back  {back}{_format_causes(found.by)}: in truth at most {found.at_most * 100:.1f} %, with "
+        "95 % confidence",
+        f"  held         {found.held} of {found.runs}{_format_causes(found.holds_by)}",
     ]
     if found.undecided:
         stages = ", ".join(f"{stage} ({count})" for stage, count in found.undecided)
@@ -72,57 +73,57 @@ def _harmless(found: Harmless) -> list[str]:
     return lines
 
 
-def _harms(of: Sequence[Found]) -> list[str]:
-    if not of:
+def _describe_harms(harms: Sequence[HarmSummary]) -> list[str]:
+    if not harms:
         return ["No harm was asked about, and no limit rolls back."]
-    lines = blocks.aligned([_HEAD, *(_row(one) for one in of)]).splitlines()
-    unseen = [one for one in of if one.stopped < one.runs]
-    if unseen:
-        named = ", ".join(f"{one.harm.text} ({one.runs - one.stopped} of {one.runs})" for one in unseen)
+    lines = blocks.align_columns([_HEADER, *(_build_row(one) for one in harms)]).splitlines()
+    missed = [one for one in harms if one.stopped < one.runs]
+    if missed:
+        named = ", ".join(f"{one.harm.text} ({one.runs - one.stopped} of {one.runs})" for one in missed)
         lines.append(f"Reached everybody unnoticed: {named}. rollout plan says what would help.")
     return lines
 
 
-def _row(one: Found) -> tuple[str, ...]:
+def _build_row(one: HarmSummary) -> tuple[str, ...]:
     return (
         one.harm.text,
         f"{one.stopped} of {one.runs}",
-        _span(one.median),
-        _span(one.slow),
+        _format_duration(one.median),
+        _format_duration(one.slow),
         "–"
         if one.requests is None
-        else f"{wording.plural(one.requests, 'request')}, {wording.plural(one.users or 0, 'user')}",
-        ("held by " if one.by_hold else "") + (_listed(one.by) or "nothing") + _held_first(one),
+        else f"{wording.pluralize(one.requests, 'request')}, {wording.pluralize(one.users or 0, 'user')}",
+        ("held by " if one.by_hold else "") + (_join_counts(one.by) or "nothing") + _format_earlier_holds(one),
     )
 
 
-def _held_first(one: Found) -> str:
+def _format_earlier_holds(one: HarmSummary) -> str:
     return f"; {one.held_first} held before" if one.held_first else ""
 
 
-def _span(span: timedelta | None) -> str:
-    return "–" if span is None else wording.duration(span)
+def _format_duration(span: timedelta | None) -> str:
+    return "–" if span is None else wording.format_duration(span)
 
 
-def _by(counted: Sequence[tuple[str, int]]) -> str:
-    return f" ({_listed(counted)})" if counted else ""
+def _format_causes(counted: Sequence[tuple[str, int]]) -> str:
+    return f" ({_join_counts(counted)})" if counted else ""
 
 
-def _listed(counted: Sequence[tuple[str, int]]) -> str:
+def _join_counts(counted: Sequence[tuple[str, int]]) -> str:
     return ", ".join(f"{name} {count}" for name, count in counted)
 
 
-def _harm_as_json(one: Found) -> dict[str, Any]:
-    return {**_plain(asdict(one)), "harm": one.harm.text, "metric": one.harm.metric}
+def _harm_to_json(one: HarmSummary) -> dict[str, Any]:
+    return {**_to_plain_json(asdict(one)), "harm": one.harm.text, "metric": one.harm.metric}
 
 
-def _plain(value: Any) -> Any:
+def _to_plain_json(value: Any) -> Any:
     match value:
         case timedelta():
             return value.total_seconds()
         case dict():
-            return {key: _plain(inner) for key, inner in value.items()}
+            return {key: _to_plain_json(inner) for key, inner in value.items()}
         case tuple() | list():
-            return [_plain(inner) for inner in value]
+            return [_to_plain_json(inner) for inner in value]
         case _:
             return value

@@ -13,15 +13,15 @@ from core.rollout.surface import Surface
 
 def render(unit: str, answers: Sequence[tuple[Surface, Evaluation]], rollouts: Mapping[str, Rollout]) -> Message:
     """One line per feature: the version `unit` gets, the reason, and the previous version."""
-    told = [_line(unit, surface, found, rollouts.get(found.rollout)) for surface, found in answers]
+    lines = [_format_assignment(unit, surface, found, rollouts.get(found.rollout)) for surface, found in answers]
     cohorts = any(r.plan.stages[r.stage_index].where for _, f in answers if (r := rollouts.get(f.rollout)) and r.spans)
     note = (
         "Without what the application knows about them (plan, region, e-mail), a group they belong to cannot be told."
     )
-    return blocks.message(told[0], blocks.lines(told[1:]), blocks.context(note) if cohorts else None)
+    return blocks.build_message(lines[0], blocks.lines_section(lines[1:]), blocks.context(note) if cohorts else None)
 
 
-def _line(unit: str, surface: Surface, found: Evaluation, rollout: Rollout | None) -> str:
+def _format_assignment(unit: str, surface: Surface, found: Evaluation, rollout: Rollout | None) -> str:
     who, name = wording.escape(unit, 80), wording.escape(surface.name, 60)
     version = wording.escape(found.version, 40)
     if rollout is None:
@@ -30,12 +30,13 @@ def _line(unit: str, surface: Surface, found: Evaluation, rollout: Rollout | Non
     before = f" Before: {wording.escape(rollout.plan.from_version, 40)}." if new else ""
     bucket = f" (bucket {found.bucket / 1_000_000:.4f})" if found.bucket is not None else ""
     return (
-        f"{who} gets {name} {version} ({'new' if new else 'current'}), because: {_why(found, rollout)}{bucket}.{before}"
+        f"{who} gets {name} {version} ({'new' if new else 'current'}), because: "
+        f"{_explain_assignment(found, rollout)}{bucket}.{before}"
     )
 
 
-def _why(found: Evaluation, rollout: Rollout) -> str:
-    share = wording.percent(rollout.percent)
+def _explain_assignment(found: Evaluation, rollout: Rollout) -> str:
+    share = wording.format_percent(rollout.percent)
     if found.cohort:
         return f"member of {wording.escape(found.cohort, 40)}, {share} of them, in {rollout.id}"
     match found.variant, found.reason:

@@ -8,19 +8,19 @@ from bot.rendering import wording
 
 Block: TypeAlias = dict[str, Any]
 
-SECTION = 3000
-CONTEXT = 2000
-FIELD = 2000
-FIELDS = 10
-ACTIONS = 25
-BUTTON_TEXT = 75
-BUTTON_VALUE = 2000
+SECTION_LIMIT = 3000
+CONTEXT_LIMIT = 2000
+FIELD_LIMIT = 2000
+MAX_FIELDS = 10
+MAX_ACTIONS = 25
+BUTTON_TEXT_LIMIT = 75
+BUTTON_VALUE_LIMIT = 2000
 CONFIRM_TITLE, CONFIRM_TEXT, CONFIRM_BUTTON = 100, 300, 30
 TABLE_ROWS, TABLE_COLUMNS = 100, 20
-MESSAGE_BLOCKS = 50
-MESSAGE_CHARACTERS = 12_000  # Slack rejects messages with somewhat more than 13,000 characters of block text
-_LEAD = 50  # a longer text before the colon is a sentence, not a label
-TEXT = 3000  # chat.update rejects texts above 4,000, which some clients count in bytes
+MAX_MESSAGE_BLOCKS = 50
+MAX_MESSAGE_CHARACTERS = 12_000  # Slack rejects messages with somewhat more than 13,000 characters of block text
+_LABEL_LIMIT = 50  # a longer text before the colon is a sentence, not a label
+TEXT_LIMIT = 3000  # chat.update rejects texts above 4,000, which some clients count in bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,65 +31,68 @@ class Message:
     blocks: tuple[Block, ...] = ()
 
 
-def message(first: str, *blocks: Block | None, lead: bool = True) -> Message:
+def build_message(first_line: str, *blocks: Block | None, show_first_line: bool = True) -> Message:
     """A message with a first line, bold up to its colon, followed by `blocks`; None is left out.
 
     `text` is the first line as plain words. Blocks beyond Slack's limits are dropped and counted.
     """
     given = [b for b in blocks if b is not None]
-    head = [section(_emphasised(first))] if lead else []
+    head = [section(_embolden_label(first_line))] if show_first_line else []
     return Message(
-        text=wording.shorten(wording.spoken(first), TEXT).strip() or "–", blocks=tuple(_fitting([*head, *given]))
+        text=wording.shorten(wording.strip_markup(first_line), TEXT_LIMIT).strip() or "–",
+        blocks=tuple(_fit_to_limits([*head, *given])),
     )
 
 
-def added(message: Message, *more: Block | None) -> Message:
+def append_blocks(message: Message, *more: Block | None) -> Message:
     """A copy of the message with more blocks below, within Slack's limits."""
-    return Message(text=message.text, blocks=tuple(_fitting([*message.blocks, *(b for b in more if b is not None)])))
+    return Message(
+        text=message.text, blocks=tuple(_fit_to_limits([*message.blocks, *(b for b in more if b is not None)]))
+    )
 
 
-def _emphasised(first: str) -> str:
-    word, colon, rest = first.partition(":")
-    plain = "<!" not in word and "*" not in word and len(word) <= _LEAD
-    return f"*{word}:*{rest}" if colon and plain else first
+def _embolden_label(first_line: str) -> str:
+    word, colon, rest = first_line.partition(":")
+    plain = "<!" not in word and "*" not in word and len(word) <= _LABEL_LIMIT
+    return f"*{word}:*{rest}" if colon and plain else first_line
 
 
-def _fitting(blocks: Sequence[Block]) -> list[Block]:
+def _fit_to_limits(blocks: Sequence[Block]) -> list[Block]:
     kept: list[Block] = []
-    room = MESSAGE_CHARACTERS
+    room = MAX_MESSAGE_CHARACTERS
     left_out = 0
     actions = [b for b in blocks if b["type"] == "actions"]
     for block in blocks:
-        size = _size(block)
-        if block["type"] != "actions" and (size > room or len(kept) + len(actions) >= MESSAGE_BLOCKS - 1):
+        size = _count_characters(block)
+        if block["type"] != "actions" and (size > room or len(kept) + len(actions) >= MAX_MESSAGE_BLOCKS - 1):
             left_out += 1
             continue
         kept.append(block)
         room -= size
     if left_out:
         at = next((i for i, b in enumerate(kept) if b["type"] == "actions"), len(kept))
-        kept.insert(at, context(wording.more(left_out)))
+        kept.insert(at, context(wording.format_remainder(left_out)))
     return kept
 
 
-def _size(value: Any) -> int:
+def _count_characters(value: Any) -> int:
     match value:
         case str():
             return len(value)
         case dict():
-            return sum(_size(v) for k, v in value.items() if k not in {"type", "action_id", "value"})
+            return sum(_count_characters(v) for k, v in value.items() if k not in {"type", "action_id", "value"})
         case list() | tuple():
-            return sum(_size(v) for v in value)
+            return sum(_count_characters(v) for v in value)
         case _:
             return 0
 
 
 def section(mrkdwn: str) -> Block:
     """A section of mrkdwn; if it is too long, whole lines are dropped from the end."""
-    return {"type": "section", "text": {"type": "mrkdwn", "text": _lines_within(mrkdwn, SECTION) or " "}}
+    return {"type": "section", "text": {"type": "mrkdwn", "text": _keep_lines_within(mrkdwn, SECTION_LIMIT) or " "}}
 
 
-def lines(items: Sequence[str]) -> Block | None:
+def lines_section(items: Sequence[str]) -> Block | None:
     """A section with one line per item; None without items."""
     return section("\n".join(items)) if items else None
 
@@ -98,21 +101,24 @@ def fields(pairs: Sequence[tuple[str, str]]) -> Block | None:
     """A section of (label, text) pairs in two columns, ten at most; None without pairs."""
     if not pairs:
         return None
-    shown = [{"type": "mrkdwn", "text": wording.shorten(f"*{label}*\n{text}", FIELD)} for label, text in pairs[:FIELDS]]
+    shown = [
+        {"type": "mrkdwn", "text": wording.shorten(f"*{label}*\n{text}", FIELD_LIMIT)}
+        for label, text in pairs[:MAX_FIELDS]
+    ]
     return {"type": "section", "fields": shown}
 
 
 def context(*mrkdwn: str) -> Block:
     """A context block: small grey text, at most ten elements."""
-    shown = [{"type": "mrkdwn", "text": wording.shorten(m, CONTEXT) or " "} for m in mrkdwn[:10]]
+    shown = [{"type": "mrkdwn", "text": wording.shorten(m, CONTEXT_LIMIT) or " "} for m in mrkdwn[:10]]
     return {"type": "context", "elements": shown}
 
 
-def preformatted(text: str) -> Block:
+def preformatted_section(text: str) -> Block:
     """A section of monospaced lines; `text` must be escaped already."""
     return {
         "type": "section",
-        "text": {"type": "mrkdwn", "text": f"```{_lines_within(text, SECTION - 6) or ' '}```"},
+        "text": {"type": "mrkdwn", "text": f"```{_keep_lines_within(text, SECTION_LIMIT - 6) or ' '}```"},
     }
 
 
@@ -126,27 +132,27 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, numeric: froz
     shown = [header, *rows[: TABLE_ROWS - 1]]
     return {
         "type": "table",
-        "rows": [[_cell(text) for text in row[:TABLE_COLUMNS]] for row in shown],
+        "rows": [[_build_cell(text) for text in row[:TABLE_COLUMNS]] for row in shown],
         "column_settings": [
             {"align": "right" if i in numeric else "left", "is_wrapped": True} for i in range(len(header))
         ],
     }
 
 
-def _cell(text: str) -> Block:
-    return {"type": "raw_text", "text": wording.shorten(wording.clean(text, 200), 200) or "–"}
+def _build_cell(text: str) -> Block:
+    return {"type": "raw_text", "text": wording.shorten(wording.to_single_line(text, 200), 200) or "–"}
 
 
-def without_tables(blocks: Sequence[Block]) -> tuple[Block, ...]:
+def replace_tables(blocks: Sequence[Block]) -> tuple[Block, ...]:
     """Replace table blocks by aligned monospaced text, for workspaces that reject tables."""
-    return tuple(preformatted(aligned(_texts(b))) if b["type"] == "table" else b for b in blocks)
+    return tuple(preformatted_section(align_columns(_cell_texts(b))) if b["type"] == "table" else b for b in blocks)
 
 
-def _texts(block: Block) -> list[list[str]]:
+def _cell_texts(block: Block) -> list[list[str]]:
     return [[wording.escape(cell["text"], 200) for cell in row] for row in block["rows"]]
 
 
-def aligned(rows: Sequence[Sequence[str]]) -> str:
+def align_columns(rows: Sequence[Sequence[str]]) -> str:
     """Rows as text lines with padded columns, two spaces apart; all rows have the same length."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows)
@@ -154,7 +160,7 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
 
 def actions(*buttons: Block | None) -> Block | None:
     """A row of buttons; None is left out, and None is returned without any button."""
-    shown = [b for b in buttons if b is not None][:ACTIONS]
+    shown = [b for b in buttons if b is not None][:MAX_ACTIONS]
     return {"type": "actions", "elements": shown} if shown else None
 
 
@@ -162,9 +168,9 @@ def button(text: str, action: str, value: str, *, style: str = "", confirm: Bloc
     """A button; Slack returns `value` unread when it is pressed, and the click handler validates it again."""
     made: Block = {
         "type": "button",
-        "text": _plain(text, BUTTON_TEXT),
+        "text": _plain_text_object(text, BUTTON_TEXT_LIMIT),
         "action_id": action,
-        "value": value[:BUTTON_VALUE],
+        "value": value[:BUTTON_VALUE_LIMIT],
     }
     if style:
         made["style"] = style
@@ -173,21 +179,21 @@ def button(text: str, action: str, value: str, *, style: str = "", confirm: Bloc
     return made
 
 
-def confirm(title: str, mrkdwn: str, yes: str, no: str = "Cancel") -> Block:
+def confirm_dialog(title: str, mrkdwn: str, yes: str, no: str = "Cancel") -> Block:
     """The confirmation dialog of a button, shown before a consequential action."""
     return {
-        "title": _plain(title, CONFIRM_TITLE),
+        "title": _plain_text_object(title, CONFIRM_TITLE),
         "text": {"type": "mrkdwn", "text": wording.shorten(mrkdwn, CONFIRM_TEXT) or "–"},
-        "confirm": _plain(yes, CONFIRM_BUTTON),
-        "deny": _plain(no, CONFIRM_BUTTON),
+        "confirm": _plain_text_object(yes, CONFIRM_BUTTON),
+        "deny": _plain_text_object(no, CONFIRM_BUTTON),
     }
 
 
-def _plain(text: str, limit: int) -> Block:
-    return {"type": "plain_text", "text": wording.shorten(wording.clean(text, limit), limit) or "–"}
+def _plain_text_object(text: str, limit: int) -> Block:
+    return {"type": "plain_text", "text": wording.shorten(wording.to_single_line(text, limit), limit) or "–"}
 
 
-def _lines_within(text: str, limit: int) -> str:
+def _keep_lines_within(text: str, limit: int) -> str:
     if len(text) <= limit:
         return text
     kept: list[str] = []
@@ -200,12 +206,12 @@ def _lines_within(text: str, limit: int) -> str:
         room -= len(row) + 1
     if not kept:
         return wording.shorten(text, limit)
-    return "\n".join([*kept, wording.more(len(rows) - len(kept))])
+    return "\n".join([*kept, wording.format_remainder(len(rows) - len(kept))])
 
 
-def refusal(what: str, hint: str, row: Block | None = None) -> Message:
+def build_refusal(what: str, hint: str, buttons: Block | None = None) -> Message:
     """A refusal: what was refused and why, and what to do next. Both texts are plain and are escaped here."""
-    first = wording.escape(what, SECTION - 10)
-    shown = [section(first), lines([wording.escape(hint, CONTEXT)] if hint else []), row]
-    text = f"{first} {wording.escape(hint, CONTEXT)}".strip()
-    return Message(text=wording.shorten(text, TEXT) or "–", blocks=tuple(b for b in shown if b is not None))
+    first = wording.escape(what, SECTION_LIMIT - 10)
+    shown = [section(first), lines_section([wording.escape(hint, CONTEXT_LIMIT)] if hint else []), buttons]
+    text = f"{first} {wording.escape(hint, CONTEXT_LIMIT)}".strip()
+    return Message(text=wording.shorten(text, TEXT_LIMIT) or "–", blocks=tuple(b for b in shown if b is not None))

@@ -20,40 +20,40 @@ START_THEN = "start_then"
 RUN = "run"  # `run.0`, `run.1`, …: the value is a command that is parsed like a typed one
 
 
-def value(rollout: str, detail: str = "") -> str:
+def encode_value(rollout: str, detail: str = "") -> str:
     """A button's value: the rollout id and an optional request, notice or time; validated again on the click."""
     return f"{rollout}|{detail}" if detail else rollout
 
 
-def opened(pressed: str) -> tuple[str, str]:
+def decode_value(value: str) -> tuple[str, str]:
     """Split a button's value into (rollout id, detail); `detail` may be empty."""
-    rollout, _, detail = pressed.partition("|")
+    rollout, _, detail = value.partition("|")
     return rollout, detail
 
 
 def approve(rollout: Rollout, request: str, gate: str) -> Block:
     """Approve the open `request`, after a confirmation that names the `gate`."""
-    asked = blocks.confirm(
+    asked = blocks.confirm_dialog(
         "Approve?",
         f"{rollout.id} may go on to: {wording.escape(gate, 100)}. Your name will stand beside it.",
         "Approve",
     )
-    return blocks.button("Approve", APPROVE, value(rollout.id, request), style="primary", confirm=asked)
+    return blocks.button("Approve", APPROVE, encode_value(rollout.id, request), style="primary", confirm=asked)
 
 
 def reject(rollout: Rollout, request: str) -> Block:
     """Reject the open `request`; the click opens a dialog that asks for the reason."""
-    return blocks.button("Reject…", REJECT, value(rollout.id, request))
+    return blocks.button("Reject…", REJECT, encode_value(rollout.id, request))
 
 
 def pause(rollout: Rollout) -> Block:
     """Pause the rollout."""
-    return blocks.button("Pause", PAUSE, value(rollout.id))
+    return blocks.button("Pause", PAUSE, encode_value(rollout.id))
 
 
 def resume(rollout: Rollout) -> Block:
     """Resume a paused or held rollout."""
-    return blocks.button("Resume", RESUME, value(rollout.id))
+    return blocks.button("Resume", RESUME, encode_value(rollout.id))
 
 
 def roll_back(rollout: Rollout) -> Block:
@@ -63,36 +63,36 @@ def roll_back(rollout: Rollout) -> Block:
     stage = rollout.stage
     if stage is not None and stage.kind is StageKind.BAKE and rollout.plan.rollback_until:
         text += f" It can be called until {wording.escape(rollout.plan.rollback_until, 40)}."
-    asked = blocks.confirm(f"Roll back {rollout.id}?", text, "Roll back")
-    return blocks.button("Roll back", ROLL_BACK, value(rollout.id), style="danger", confirm=asked)
+    asked = blocks.confirm_dialog(f"Roll back {rollout.id}?", text, "Roll back")
+    return blocks.button("Roll back", ROLL_BACK, encode_value(rollout.id), style="danger", confirm=asked)
 
 
 def feels_off(rollout: Rollout) -> Block:
     """Report that the new version feels wrong."""
-    return blocks.button("Feels off", FEELS_OFF, value(rollout.id))
+    return blocks.button("Feels off", FEELS_OFF, encode_value(rollout.id))
 
 
 def got_it(rollout: Rollout, notice: str) -> Block:
     """Confirm having read the notice with this key."""
-    return blocks.button("Got it", GOT_IT, value(rollout.id, notice), style="primary")
+    return blocks.button("Got it", GOT_IT, encode_value(rollout.id, notice), style="primary")
 
 
-def concern(rollout: Rollout, notice: str) -> Block:
+def raise_concern(rollout: Rollout, notice: str) -> Block:
     """Raise a concern about the notice with this key."""
-    return blocks.button("I have a concern", CONCERN, value(rollout.id, notice))
+    return blocks.button("I have a concern", CONCERN, encode_value(rollout.id, notice))
 
 
-def start_then(rollout: str, at: datetime) -> Block:
+def start_at(rollout: str, at: datetime) -> Block:
     """Schedule the start of the rollout with this id for `at`."""
-    return blocks.button("Start then", START_THEN, value(rollout, at.isoformat()), style="primary")
+    return blocks.button("Start then", START_THEN, encode_value(rollout, at.isoformat()), style="primary")
 
 
-def run(label: str, command: str, index: int = 0) -> Block:
+def run_command(label: str, command: str, index: int = 0) -> Block:
     """A suggested command: pressing it equals typing `/rollout <command>`; a rollback asks for confirmation first.
 
     `index` keeps action ids unique within one message.
     """
     asked = None
     if command.startswith("rollback"):
-        asked = blocks.confirm("Roll back?", f"`/rollout {wording.escape(command, 200)}`", "Roll back")
+        asked = blocks.confirm_dialog("Roll back?", f"`/rollout {wording.escape(command, 200)}`", "Roll back")
     return blocks.button(label, f"{RUN}.{index}", command, confirm=asked)

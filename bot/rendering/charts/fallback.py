@@ -7,16 +7,16 @@ from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Block
 from bot.rendering.charts import charts
 
-STEPS = 2
+MAX_STEPS = 2
 
 
-def plainer(given: Sequence[Block], steps: int) -> tuple[Block, ...]:
+def simplify_blocks(given: Sequence[Block], steps: int) -> tuple[Block, ...]:
     """The blocks simplified in `steps`: 0 unchanged, 1 without charts, 2 also without tables."""
     shown = tuple(given)
     if steps >= 1:
-        shown = tuple(_in_words(b) if b["type"] == "data_visualization" else b for b in shown)
-    return blocks.without_tables(shown) if steps >= STEPS else shown
+        shown = tuple(_chart_as_context(b) if b["type"] == "data_visualization" else b for b in shown)
+    return blocks.replace_tables(shown) if steps >= MAX_STEPS else shown
 
 
-def _in_words(chart: Block) -> Block:
-    return blocks.context(wording.escape(charts.words(chart), blocks.CONTEXT))
+def _chart_as_context(chart: Block) -> Block:
+    return blocks.context(wording.escape(charts.describe_chart(chart), blocks.CONTEXT_LIMIT))

@@ -8,13 +8,13 @@ from bot.rendering.blocks.blocks import Block, Message
 from bot.rendering.charts import charts
 
 
-def text(message: Message) -> str:
+def render_text(message: Message) -> str:
     """Everything that Slack would show, without mrkdwn marks or entities."""
-    parts = [_block(b) for b in message.blocks] or [message.text]
-    return html.unescape(wording.spoken("\n".join(p for p in parts if p)))
+    parts = [_render_block(b) for b in message.blocks] or [message.text]
+    return html.unescape(wording.strip_markup("\n".join(p for p in parts if p)))
 
 
-def _block(block: Block) -> str:
+def _render_block(block: Block) -> str:
     match block["type"]:
         case "section" if "fields" in block:
             return "\n".join(f["text"].replace("\n", ": ") for f in block["fields"])
@@ -25,8 +25,8 @@ def _block(block: Block) -> str:
         case "actions":
             return " ".join(f"[ {e['text']['text']} ]" for e in block["elements"])
         case "table":
-            return blocks.aligned([[cell["text"] for cell in row] for row in block["rows"]])
+            return blocks.align_columns([[cell["text"] for cell in row] for row in block["rows"]])
         case "data_visualization":
-            return wording.escape(charts.words(block), blocks.CONTEXT)
+            return wording.escape(charts.describe_chart(block), blocks.CONTEXT_LIMIT)
         case _:
             return ""

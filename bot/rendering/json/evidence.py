@@ -3,36 +3,42 @@
 from datetime import datetime
 from typing import Any
 
-from bot.rendering.numbers.latest import Latest, latest, power_of
+from bot.rendering.numbers.latest_numbers import LatestNumbers, detection_power, select_latest
 from core.judging.model.judgement import Judgement
 from core.judging.model.verdict import Finding, Measure
-from core.judging.report.series import Point
+from core.judging.report.series import SeriesPoint
 from core.rollout.model import Rollout
 
 Json = dict[str, Any]
 
 
-def evidence_shown(rollout: Rollout, judgement: Judgement | None, at: datetime) -> Json:
+def evidence_to_json(rollout: Rollout, judgement: Judgement | None, at: datetime) -> Json:
     """A rollout's latest judgement; before the first look the verdict is null and the lists are empty."""
-    seen = judgement
-    now = latest(rollout, judgement, at)
+    current = judgement
+    now = select_latest(rollout, judgement, at)
     return {
         "rollout": rollout.id,
         "state": rollout.state.value,
         "stage": rollout.stage.name if rollout.stage else None,
-        "verdict": seen.verdict.name if seen else None,
+        "verdict": current.verdict.name if current else None,
         "arms": {
-            "canary": {"units": seen.canary_units if seen else 0, "requests": seen.canary_requests if seen else 0},
-            "control": {"units": seen.control_units if seen else 0, "requests": seen.control_requests if seen else 0},
+            "canary": {
+                "units": current.canary_units if current else 0,
+                "requests": current.canary_requests if current else 0,
+            },
+            "control": {
+                "units": current.control_units if current else 0,
+                "requests": current.control_requests if current else 0,
+            },
         },
-        "metrics": [metric_shown(rollout, m, now.at) for m in seen.measures] if seen else [],
-        "segments": segments_shown(rollout, now)["segments"],
-        "segments_checked": now.checked,
-        "notes": [_note(n) for n in now.notes],
+        "metrics": [measure_to_json(rollout, m, now.at) for m in current.measures] if current else [],
+        "segments": segments_to_json(rollout, now)["segments"],
+        "segments_checked": now.segments_checked,
+        "notes": [_note_to_json(n) for n in now.notes],
     }
 
 
-def narrowed(evidence: Json, metric: str, segment: str) -> Json:
+def filter_evidence(evidence: Json, metric: str, segment: str) -> Json:
     """The evidence reduced to one metric, one segment, or both; an empty string selects all."""
 
     def kept(rows: list[Json]) -> list[Json]:
@@ -42,21 +48,21 @@ def narrowed(evidence: Json, metric: str, segment: str) -> Json:
     return {**evidence, "metrics": kept(evidence["metrics"]), "segments": wanted} if metric or segment else evidence
 
 
-def segments_shown(rollout: Rollout, seen: Latest) -> Json:
+def segments_to_json(rollout: Rollout, latest: LatestNumbers) -> Json:
     """All segments in the engine's order; for a rollout that has ended, only those that stood out."""
-    rows = [metric_shown(rollout, m, seen.at) for m in seen.segments]
-    return {"rollout": rollout.id, "segments": rows, "segments_checked": seen.checked}
+    rows = [measure_to_json(rollout, m, latest.at) for m in latest.segments]
+    return {"rollout": rollout.id, "segments": rows, "segments_checked": latest.segments_checked}
 
 
-def metric_explained(rollout: Rollout, seen: Latest, metric: str, trend: tuple[Point, ...]) -> Json:
+def metric_to_json(rollout: Rollout, latest: LatestNumbers, metric: str, trend: tuple[SeriesPoint, ...]) -> Json:
     """One metric under each of its limits, and the trend of its difference."""
-    rows = [metric_shown(rollout, m, seen.at) for m in seen.measures if m.metric == metric]
-    return {"rollout": rollout.id, "metrics": rows, "trend": [_point(p) for p in trend]}
+    rows = [measure_to_json(rollout, m, latest.at) for m in latest.measures if m.metric == metric]
+    return {"rollout": rollout.id, "metrics": rows, "trend": [_point_to_json(p) for p in trend]}
 
 
-def metric_shown(rollout: Rollout, measure: Measure, at: datetime | None) -> Json:
+def measure_to_json(rollout: Rollout, measure: Measure, at: datetime | None) -> Json:
     """One measure; unknown values are null. `could_notice`, `could_still_be` and `amount` use `estimate`'s unit."""
-    power = power_of(rollout, measure, at)
+    power = detection_power(rollout, measure, at)
     return {
         "metric": measure.metric,
         "title": measure.title,
@@ -90,7 +96,7 @@ def metric_shown(rollout: Rollout, measure: Measure, at: datetime | None) -> Jso
     }
 
 
-def _note(finding: Finding) -> Json:
+def _note_to_json(finding: Finding) -> Json:
     return {
         "metric": finding.metric,
         "title": finding.title,
@@ -103,7 +109,7 @@ def _note(finding: Finding) -> Json:
     }
 
 
-def _point(point: Point) -> Json:
+def _point_to_json(point: SeriesPoint) -> Json:
     return {
         "at": point.at.isoformat(),
         "stage": point.stage,

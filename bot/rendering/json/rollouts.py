@@ -6,10 +6,10 @@ from typing import Any
 from core.rollout.model import Rollout
 from core.rollout.plan import content_hash
 from core.store.formats import codec
-from core.store.log.event_log import Recorded
+from core.store.log.event_log import StoredEvent
 
 
-def rollout_shown(rollout: Rollout) -> dict[str, Any]:
+def rollout_to_json(rollout: Rollout) -> dict[str, Any]:
     """A rollout's current state; percentages are 0 to 100 of the stage's audience, times are ISO 8601."""
     plan = rollout.plan
     return {
@@ -34,7 +34,7 @@ def rollout_shown(rollout: Rollout) -> dict[str, Any]:
     }
 
 
-def event_shown(recorded: Recorded) -> dict[str, Any]:
+def event_to_json(recorded: StoredEvent) -> dict[str, Any]:
     """A stored event with all of its data; `reason` is empty if the event has none."""
     return {
         "position": recorded.position,

@@ -7,12 +7,12 @@ from bot.rendering import headline, wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Block, Message
 from bot.rendering.messages import rollback_alert
-from bot.rendering.numbers import detectability, figures, segments
+from bot.rendering.numbers import detectability, measure_rows, segments
 from core.judging.model.judgement import Judgement
 from core.judging.model.verdict import Continue, NoControl
 from core.rollout import gates
 from core.rollout.events import EvidenceRecorded, RolledBack
-from core.rollout.model import Rollout, State
+from core.rollout.model import Rollout, RolloutState
 
 Newer: TypeAlias = tuple[Judgement, datetime] | None
 """What a look has shown since the last evidence, and when; None where nothing."""
@@ -20,90 +20,95 @@ Newer: TypeAlias = tuple[Judgement, datetime] | None
 
 def render(rollout: Rollout, zone: str, newer: Newer = None) -> Message:
     """The card for the rollout's current state."""
-    return blocks.message(
+    return blocks.build_message(
         headline.render(rollout, zone),
-        blocks.section(headline.trail(rollout)),
-        blocks.lines(state_lines(rollout, zone, newer)),
-        steer(rollout),
-        blocks.context(footer(rollout)),
+        blocks.section(headline.format_stage_progress(rollout)),
+        blocks.lines_section(format_state_lines(rollout, zone, newer)),
+        build_buttons(rollout),
+        blocks.context(format_footer(rollout)),
     )
 
 
-def footer(rollout: Rollout) -> str:
+def format_footer(rollout: Rollout) -> str:
     """The fixed facts of a rollout: change, versions, surface, risk, owner, plan, ticket."""
     plan = rollout.plan
     ticket = f" · {wording.escape(plan.ticket, 200)}" if plan.ticket else ""
     drives = f" · drives {wording.escape(plan.drives.title, 200)}" if plan.drives is not None else ""
     return (
-        f"{wording.escape(rollout.kind, 80)} · {wording.from_to(rollout)} · {wording.escape(plan.surface, 60)} · "
-        f"risk {plan.risk} · owner {wording.owner(rollout)} · plan {rollout.fingerprint[:6]}{ticket}{drives}"
+        f"{wording.escape(rollout.kind, 80)} · {wording.format_version_change(rollout)} · "
+        f"{wording.escape(plan.surface, 60)} · "
+        f"risk {plan.risk} · owner {wording.format_owner(rollout)} · plan {rollout.fingerprint[:6]}{ticket}{drives}"
     )
 
 
-def state_lines(rollout: Rollout, zone: str, newer: Newer = None) -> list[str]:
+def format_state_lines(rollout: Rollout, zone: str, newer: Newer = None) -> list[str]:
     """What the evidence shows so far, what was accepted, and what the rollout waits for; one line each."""
-    said = []
-    if rollout.plan.why and rollout.state is State.PLANNED:
-        said.append(f"Why: {wording.escape(rollout.plan.why)}")
-    seen = newer[0] if newer is not None else rollout.evidence
-    if seen is not None and rollout.under_way:
-        requests = f"{wording.plural(seen.canary_requests, 'request')} on the new version"
-        beside = f", {wording.count(seen.control_requests)} on the current one" if seen.control_requests else ""
-        said.append(f"{_so_far(seen)} · {requests}{beside} · {_as_of(rollout, zone, newer)}")
-        if seen.segments:
-            said.append(segments.line(seen.segments, seen.segments_checked))
-        if unseen := detectability.so_far(rollout):
-            said.append(unseen)
-    said += detectability.accepted(rollout)
-    if rollout.state is State.ON_HOLD:
-        said.append(f'Either `/rollout resume {rollout.id} "why"` or roll back.')
-    if rollout.request is not None and not gates.is_open(rollout) and rollout.approvals:
-        said.append(f"Approved so far: {', '.join(wording.escape(a.handle, 40) for a in rollout.approvals)}.")
+    lines = []
+    if rollout.plan.why and rollout.state is RolloutState.PLANNED:
+        lines.append(f"Why: {wording.escape(rollout.plan.why)}")
+    canary_part = newer[0] if newer is not None else rollout.evidence
+    if canary_part is not None and rollout.is_under_way:
+        requests = f"{wording.pluralize(canary_part.canary_requests, 'request')} on the new version"
+        control_part = (
+            f", {wording.format_count(canary_part.control_requests)} on the current one"
+            if canary_part.control_requests
+            else ""
+        )
+        lines.append(f"{_summarize_evidence(canary_part)} · {requests}{control_part} · {_as_of(rollout, zone, newer)}")
+        if canary_part.segments:
+            lines.append(segments.format_summary(canary_part.segments, canary_part.segments_checked))
+        if blind_spots := detectability.format_current_blind_spots(rollout):
+            lines.append(blind_spots)
+    lines += detectability.list_accepted_blind_spots(rollout)
+    if rollout.state is RolloutState.ON_HOLD:
+        lines.append(f'Either `/rollout resume {rollout.id} "why"` or roll back.')
+    if rollout.request is not None and not gates.is_approved(rollout) and rollout.approvals:
+        lines.append(f"Approved so far: {', '.join(wording.escape(a.handle, 40) for a in rollout.approvals)}.")
     if rollout.rollback is not None:
-        said += _why(rollout.rollback)
-    return said
+        lines += _explain_rollback(rollout.rollback)
+    return lines
 
 
 def _as_of(rollout: Rollout, zone: str, newer: Newer) -> str:
     """The time of the numbers, and the newest evidence in the log."""
     evidence = f"evidence #{rollout.evidence.number}" if rollout.evidence is not None else ""
     if newer is not None:
-        return f"seen {wording.when(newer[1], zone)}" + (f" · last {evidence}" if evidence else "")
-    return f"{evidence}, {wording.when(rollout.evidence_at, zone)}" if rollout.evidence_at else evidence
+        return f"seen {wording.format_local_time(newer[1], zone)}" + (f" · last {evidence}" if evidence else "")
+    return f"{evidence}, {wording.format_local_time(rollout.evidence_at, zone)}" if rollout.evidence_at else evidence
 
 
-def _so_far(seen: EvidenceRecorded | Judgement) -> str:
+def _summarize_evidence(seen: EvidenceRecorded | Judgement) -> str:
     """The verdict in words, or the limits that still lack data."""
     if not isinstance(seen.verdict, Continue | NoControl):
         return wording.verdict_word(seen.verdict)
-    open_ = figures.undecided(seen.measures)
+    open_ = measure_rows.join_undecided(seen.measures)
     return f"Not enough data yet for {open_}" if open_ else "Fine so far"
 
 
-def _why(back: RolledBack) -> list[str]:
-    if back.findings:
-        return [f"Why: {rollback_alert.measured(back.findings[0])}"]
-    return [f"Why: {wording.escape(back.reason)}"] if back.reason else []
+def _explain_rollback(event: RolledBack) -> list[str]:
+    if event.findings:
+        return [f"Why: {rollback_alert.format_finding(event.findings[0])}"]
+    return [f"Why: {wording.escape(event.reason)}"] if event.reason else []
 
 
-def steer(rollout: Rollout) -> Block | None:
+def build_buttons(rollout: Rollout) -> Block | None:
     """The buttons for the actions that are possible in this state; None if there are none."""
-    details = buttons.run("Details", f"metrics {rollout.id}")
+    details = buttons.run_command("Details", f"metrics {rollout.id}")
     match rollout.state:
-        case State.PLANNED:
+        case RolloutState.PLANNED:
             ready = (
                 not rollout.live_instead
                 and rollout.start is None
-                and (not rollout.plan.approvals.needed or gates.is_open(rollout))
+                and (not rollout.plan.approvals.needed or gates.is_approved(rollout))
             )
-            return blocks.actions(buttons.run("Start", f"start {rollout.id}")) if ready else None
-        case State.RUNNING | State.WAITING:
+            return blocks.actions(buttons.run_command("Start", f"start {rollout.id}")) if ready else None
+        case RolloutState.RUNNING | RolloutState.WAITING:
             return blocks.actions(
                 buttons.pause(rollout), buttons.roll_back(rollout), buttons.feels_off(rollout), details
             )
-        case State.ON_HOLD | State.PAUSED:
+        case RolloutState.ON_HOLD | RolloutState.PAUSED:
             return blocks.actions(buttons.resume(rollout), buttons.roll_back(rollout), details)
-        case State.DONE:
+        case RolloutState.DONE:
             return blocks.actions(buttons.roll_back(rollout))
         case _:
             return None

@@ -17,103 +17,127 @@ def render(rollout: Rollout, event: e.RolloutEvent, at: datetime, zone: str) -> 
     """The thread message for an event at `at`; `rollout` may already include later events."""
     held = isinstance(event, e.Held)
     steer = blocks.actions(buttons.resume(rollout), buttons.roll_back(rollout)) if held and rollout.hold else None
-    return blocks.message(line(rollout, event, zone), steer)
+    return blocks.build_message(format_line(rollout, event, zone), steer)
 
 
-def line(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
+def format_line(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
     """One sentence about an event: state word, subject, consequence; escaped mrkdwn."""
     match event:
         case e.Planned():
             return (
-                f"Planned by {wording.person(event.by)}: {wording.subject(rollout)}, "
-                f"{wording.escape(rollout.kind, 60)}, {wording.from_to(rollout)}. "
+                f"Planned by {wording.format_actor(event.by)}: {wording.format_subject(rollout)}, "
+                f"{wording.escape(rollout.kind, 60)}, {wording.format_version_change(rollout)}. "
                 f"Plan {event.fingerprint[:6]}; nothing changes yet."
             )
         case e.Started():
             locked = f"Plan and limits are locked ({event.fingerprint[:6]})."
-            return f"Started by {wording.person(event.by)}: {rollout.id}. {locked}{_unread(rollout)}"
+            return (
+                f"Started by {wording.format_actor(event.by)}: {rollout.id}. {locked}{_format_unread_notices(rollout)}"
+            )
         case e.StageEntered():
-            return _entered(rollout, event, zone)
+            return _format_stage_entry(rollout, event, zone)
         case e.Paused():
-            stays = f"{wording.percent(rollout.percent)} stays" if rollout.under_way else "Limits were still watched"
-            by = wording.person(event.by)
-            return f"Paused by {by}{_quoted(event.reason)}. {stays}. Resume: /rollout resume {rollout.id}"
+            stays = (
+                f"{wording.format_percent(rollout.percent)} stays"
+                if rollout.is_under_way
+                else "Limits were still watched"
+            )
+            by = wording.format_actor(event.by)
+            return f"Paused by {by}{_format_reason(event.reason)}. {stays}. Resume: /rollout resume {rollout.id}"
         case e.Resumed():
             aside = " What held it is set aside." if event.overrides else ""
-            return f"Resumed by {wording.person(event.by)}{_quoted(event.reason)}.{aside}"
+            return f"Resumed by {wording.format_actor(event.by)}{_format_reason(event.reason)}.{aside}"
         case e.Held():
             until = (
                 "Nothing grows meanwhile; it goes on by itself once that is over."
                 if holds.clears_itself(event.key)
-                else f"Nothing grows until {wording.owner(rollout)} decides."
+                else f"Nothing grows until {wording.format_owner(rollout)} decides."
             )
-            helps = f" {detectability.ways_out(rollout)}" if _is_blind(event) else ""
+            helps = f" {detectability.format_remedies(rollout)}" if _is_detectability_hold(event) else ""
             return f"On hold: {rollout.id}, {wording.escape(event.text, 200)}. {until}{helps}".rstrip()
         case e.HoldCleared():
             return f"Running again: {rollout.id}. What held it has cleared by itself."
         case e.Approved():
-            return f"Approved by {wording.escape(event.handle, 80)}: {rollout.id}{_quoted(event.note)}."
+            return f"Approved by {wording.escape(event.handle, 80)}: {rollout.id}{_format_reason(event.note)}."
         case e.Rejected():
-            return f"Rejected by {wording.person(event.by)}: {rollout.id}{_quoted(event.reason)}."
+            return f"Rejected by {wording.format_actor(event.by)}: {rollout.id}{_format_reason(event.reason)}."
         case e.ApprovalRequested():
-            skipped = f" Waiting was skipped{_quoted(event.skipped)}." if event.skipped else ""
+            skipped = f" Waiting was skipped{_format_reason(event.skipped)}." if event.skipped else ""
             return f"Approval needed: {rollout.id}, {event.needed} for {wording.escape(event.gate, 60)}.{skipped}"
         case e.ApprovalExpired():
             return f"Approval request expired: {rollout.id}. Nobody decided in time."
         case e.StartScheduled():
-            start = wording.when(event.start, zone)
-            return f"Scheduled by {wording.person(event.by)}: {rollout.id} starts {start} by itself."
+            start = wording.format_local_time(event.start, zone)
+            return f"Scheduled by {wording.format_actor(event.by)}: {rollout.id} starts {start} by itself."
         case e.BaseChanged():
-            return _base(rollout, event)
+            return _format_base_change(rollout, event)
         case e.RolledBack():
-            why = _quoted(event.reason)
-            return f"Rolled back by {wording.person(event.by)}: {rollout.id}{why}. Everyone is on {_old(event)} again."
+            why = _format_reason(event.reason)
+            return (
+                f"Rolled back by {wording.format_actor(event.by)}: {rollout.id}{why}. Everyone is on "
+                f"{_old_version(event)} again."
+            )
         case e.FlipConfirmed():
-            took = wording.duration(event.seconds)
-            return f"Confirmed: {rollout.id} was switched back everywhere after {took}{rollback_alert.unheard(event)}."
+            took = wording.format_duration(event.seconds)
+            return (
+                f"Confirmed: {rollout.id} was switched back everywhere after "
+                f"{took}{rollback_alert.format_silent_processes(event)}."
+            )
         case e.FlipUnconfirmed():
             return (
-                f"NOT CONFIRMED: {rollout.id}, after {wording.duration(event.seconds)} not every process has switched."
+                f"NOT CONFIRMED: {rollout.id}, after {wording.format_duration(event.seconds)} not every process has "
+                "switched."
             )
         case e.Completed():
             new, old = wording.escape(event.version, 40), wording.escape(event.retired, 40)
-            unseen = "".join(f" {text}" for text in detectability.accepted(rollout))
-            return f"Done: {rollout.id}. {new} is what everyone gets; {old} is retired. Roll back still works.{unseen}"
+            accepted = "".join(f" {text}" for text in detectability.list_accepted_blind_spots(rollout))
+            return (
+                f"Done: {rollout.id}. {new} is what everyone gets; {old} is retired. Roll back still works.{accepted}"
+            )
         case e.Abandoned():
-            return f"Abandoned by {wording.person(event.by)}: {rollout.id}{_quoted(event.reason)}. Nothing was changed."
+            return (
+                f"Abandoned by {wording.format_actor(event.by)}: {rollout.id}{_format_reason(event.reason)}. "
+                "Nothing was changed."
+            )
         case _:
-            return _smaller(rollout, event)
+            return _format_minor_event(rollout, event)
 
 
-def _smaller(rollout: Rollout, event: e.RolloutEvent) -> str:
+def _format_minor_event(rollout: Rollout, event: e.RolloutEvent) -> str:
     match event:
         case e.NoticeAcknowledged():
-            return f"Read by {wording.escape(event.handle, 80)}: the notice of {rollout.id} ({_channel(event.notice)})."
+            return (
+                f"Read by {wording.escape(event.handle, 80)}: the notice of {rollout.id} "
+                f"({_notice_channel(event.notice)})."
+            )
         case e.ConcernRaised():
-            where = f" in {_channel(event.notice)}" if event.notice else ""
-            return f"Concern: {wording.escape(event.handle, 80)}{where} about {rollout.id}{_quoted(event.text)}."
+            where = f" in {_notice_channel(event.notice)}" if event.notice else ""
+            return f"Concern: {wording.escape(event.handle, 80)}{where} about {rollout.id}{_format_reason(event.text)}."
         case e.FeltOff():
             who = wording.escape(event.handle, 80)
             more = " A second person who says so holds it." if len(rollout.felt_off) < 2 else ""
-            return f"Feels off: {who} about {rollout.id}{_quoted(event.text)}.{more}"
+            return f"Feels off: {who} about {rollout.id}{_format_reason(event.text)}.{more}"
         case e.EvalRecorded():
             counted = f"{event.passed} of {event.passed + event.failed + event.errors} passed"
-            errors = f", {wording.plural(event.errors, 'error')}" if event.errors else ""
+            errors = f", {wording.pluralize(event.errors, 'error')}" if event.errors else ""
             reasons = (
-                f": {wording.listing([wording.escape(r, 200) for r in event.reasons], 3)}" if event.reasons else ""
+                f": {wording.join_limited([wording.escape(r, 200) for r in event.reasons], 3)}" if event.reasons else ""
             )
-            cases = f" ({wording.listing([wording.escape(c, 60) for c in event.cases])})" if event.cases else ""
+            cases = f" ({wording.join_limited([wording.escape(c, 60) for c in event.cases])})" if event.cases else ""
             word = "Checks passed" if event.ok else "Checks failed"
             return f"{word}: {rollout.id} {wording.escape(event.suite, 60)}, {counted}{errors}{reasons}{cases}."
         case e.BlindSpotsAccepted():
-            by, stage = wording.person(event.by), wording.escape(event.stage, 60)
+            by, stage = wording.format_actor(event.by), wording.escape(event.stage, 60)
             return (
                 f"Accepted by {by} at {stage}: {rollout.id} goes on although it could have missed "
-                f"{detectability.listed(event.spots)}{_quoted(event.reason)}."
+                f"{detectability.join_blind_spots(event.spots)}{_format_reason(event.reason)}."
             )
         case e.DrillFinished():
             word = "Drill passed" if event.ok else "Drill failed"
-            return f"{word}: {rollout.id} switched there and back in {wording.duration(event.seconds)}, on no traffic."
+            return (
+                f"{word}: {rollout.id} switched there and back in {wording.format_duration(event.seconds)}, on no "
+                "traffic."
+            )
         case e.EvidenceRecorded():
             word = wording.verdict_word(event.verdict).lower()
             return f"Looked: {rollout.id}, {word} (evidence #{event.number}, {event.reason})."
@@ -124,30 +148,32 @@ def _smaller(rollout: Rollout, event: e.RolloutEvent) -> str:
             what = f"a message to {channel} could not be posted ({error})"
             return f"Not delivered: {what}. Invite the app there, then tell them yourself."
         case e.FlagSet():
-            was = f" (was {wording.percent(event.before)})" if event.before != event.percent else ""
-            took = f"read back {wording.duration(event.seconds)} after it was decided"
-            at = f"{wording.escape(event.flag, 200)} is at {wording.percent(event.percent)}"
+            was = f" (was {wording.format_percent(event.before)})" if event.before != event.percent else ""
+            took = f"read back {wording.format_duration(event.seconds)} after it was decided"
+            at = f"{wording.escape(event.flag, 200)} is at {wording.format_percent(event.percent)}"
             return f"Flag set: {rollout.id}, {at}{was}, {took}."
         case e.FlagNotSet():
             where, why = wording.escape(event.flag, 200), wording.escape(event.error, 300)
             on = "It is tried again by itself." if event.trying else "Mend that and it is set, or set it there by hand."
-            return f"FLAG NOT SET: {rollout.id}, {where} should be at {wording.percent(event.percent)}: {why}. {on}"
+            return (
+                f"FLAG NOT SET: {rollout.id}, {where} should be at {wording.format_percent(event.percent)}: {why}. {on}"
+            )
         case _:
             return f"{type(event).__name__}: {rollout.id}."
 
 
-def _is_blind(event: e.Held) -> bool:
+def _is_detectability_hold(event: e.Held) -> bool:
     return event.key == holds.UNREAD or event.key.startswith(holds.UNDECIDED)
 
 
-def _unread(rollout: Rollout) -> str:
+def _format_unread_notices(rollout: Rollout) -> str:
     """The channels that were asked to confirm the notice and have not; at high risk this prevents the start."""
-    asked = [n for n in rollout.plan.told_before if n.acknowledge and not rollout.acknowledged.get(n.key)]
-    channels = wording.listing([wording.escape(n.channel, 60) for n in asked], 3)
+    asked = [n for n in rollout.plan.stakeholder_notices if n.acknowledge and not rollout.acknowledged.get(n.key)]
+    channels = wording.join_limited([wording.escape(n.channel, 60) for n in asked], 3)
     return f" Nobody in {channels} has confirmed the notice." if asked else ""
 
 
-def _base(rollout: Rollout, event: e.BaseChanged) -> str:
+def _format_base_change(rollout: Rollout, event: e.BaseChanged) -> str:
     live, old = wording.escape(event.live, 40), wording.escape(rollout.plan.from_version, 40)
     surface = wording.escape(rollout.plan.surface, 60)
     if event.live == rollout.plan.from_version:
@@ -156,35 +182,39 @@ def _base(rollout: Rollout, event: e.BaseChanged) -> str:
     return f"Cannot start: {rollout.id} starts from {old}, and {live} went live on {surface}. {todo}"
 
 
-def _entered(rollout: Rollout, event: e.StageEntered, zone: str) -> str:
+def _format_stage_entry(rollout: Rollout, event: e.StageEntered, zone: str) -> str:
     stage = rollout.plan.stages[event.index]
     before = rollout.plan.stages[event.index - 1].percent if event.index else 0.0
-    was = f" (was {wording.percent(before)})" if stage.kind is StageKind.RAMP and before else ""
-    skipped = f" Waiting was skipped{_quoted(event.skipped)}." if event.skipped else ""
+    was = f" (was {wording.format_percent(before)})" if stage.kind is StageKind.RAMP and before else ""
+    skipped = f" Waiting was skipped{_format_reason(event.skipped)}." if event.skipped else ""
     word = wording.stage_word(stage)
-    if not stage.exposes:
+    if not stage.has_exposure:
         return f"{word}: {rollout.id}, {wording.escape(event.name, 40)}. Nobody sees it yet.{skipped}"
-    at = headline.next_step_at(rollout) if rollout.stage_index == event.index and rollout.under_way else None
-    following = f" Next: {headline.following(rollout)} {wording.when(at, zone)} at the earliest." if at else ""
+    at = headline.min_hold_ends_at(rollout) if rollout.stage_index == event.index and rollout.is_under_way else None
+    following = (
+        f" Next: {headline.next_stage_label(rollout)} {wording.format_local_time(at, zone)} at the earliest."
+        if at
+        else ""
+    )
     if stage.kind is StageKind.BAKE:
         return f"{word}: {rollout.id} is with everyone; the old version stays one switch away.{following}{skipped}"
     name = f" ({wording.escape(event.name, 40)})" if stage.kind is StageKind.COHORT else ""
-    return f"{word}: {rollout.id} now {wording.percent(event.percent)}{was}{name}.{following}{skipped}"
+    return f"{word}: {rollout.id} now {wording.format_percent(event.percent)}{was}{name}.{following}{skipped}"
 
 
-def _old(event: e.RolledBack) -> str:
+def _old_version(event: e.RolledBack) -> str:
     return wording.escape(event.version, 40)
 
 
-def _quoted(text: str) -> str:
+def _format_reason(text: str) -> str:
     return f": “{wording.escape(text, 300)}”" if text else ""
 
 
-def _channel(notice: str) -> str:
+def _notice_channel(notice: str) -> str:
     return wording.escape(notice.partition(":")[2], 60)
 
 
-def detail(event: e.RolloutEvent) -> tuple[str, str]:
+def format_log_entry(event: e.RolloutEvent) -> tuple[str, str]:
     """(what, detail) of an event for a one-line log entry; plain text, not escaped."""
     match event:
         case e.Planned():
@@ -208,11 +238,15 @@ def detail(event: e.RolloutEvent) -> tuple[str, str]:
         case e.Held():
             return "on hold", event.text
         case e.RolledBack():
-            first = wording.clean(rollback_alert.measured(event.findings[0])) if event.findings else event.reason
+            first = (
+                wording.to_single_line(rollback_alert.format_finding(event.findings[0]))
+                if event.findings
+                else event.reason
+            )
             return "rolled back", f"to {event.version} {first}".rstrip()
         case e.FlipConfirmed():
             silent = f", {len(event.unheard)} not heard" if event.unheard else ""
-            return "confirmed", f"observed on {event.processes} after {wording.duration(event.seconds)}{silent}"
+            return "confirmed", f"observed on {event.processes} after {wording.format_duration(event.seconds)}{silent}"
         case e.Completed():
             return "done", f"{event.version} is live, {event.retired} retired"
         case e.MessagePosted():
@@ -227,5 +261,5 @@ def detail(event: e.RolloutEvent) -> tuple[str, str]:
         case e.EvalRecorded():
             return "checks", f"{event.suite}: {event.passed} passed, {event.failed} failed, {event.errors} errors"
         case _:
-            said = getattr(event, "reason", "") or getattr(event, "text", "") or getattr(event, "key", "")
-            return type(event).TYPE.partition(".")[2].replace("_", " "), said
+            description = getattr(event, "reason", "") or getattr(event, "text", "") or getattr(event, "key", "")
+            return type(event).TYPE.partition(".")[2].replace("_", " "), description

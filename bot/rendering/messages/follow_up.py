@@ -8,13 +8,13 @@ from bot.rendering import schedule, wording
 from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.messages import notice
-from bot.rendering.numbers import figures, segments
+from bot.rendering.numbers import measure_rows, segments
 from core.judging.model.verdict import Finding
-from core.metrics.catalogue import CATALOGUE, Good
+from core.metrics.catalogue import CATALOGUE, DesiredDirection
 from core.rollout import events as e
 from core.rollout.model import Rollout
 
-_NOTICED = {
+_FAULT_WORDS = {
     "refusal_rate": "declined too often",
     "eval_pass_rate": "gave worse answers more often",
     "critical_fail_rate": "made serious mistakes more often",
@@ -53,47 +53,51 @@ def render(
 
     `others` are the rollouts that are planned or under way on the same AI feature.
     """
-    name = wording.in_a_sentence(title)
+    name = wording.title_in_sentence(title)
     match event:
         case e.RolledBack():
-            return _switched_back(rollout, event, audience, name, at, zone, others)
+            return _render_switch_back(rollout, event, audience, name, at, zone, others)
         case e.Started():
-            known = schedule.dates(rollout, at)
-            all_of_them = schedule.everyone(known, zone)
+            known = schedule.estimate_dates(rollout, at)
+            all_of_them = schedule.format_completion(known, zone)
             first = f"Started: the new version of the {name} is on its way, {all_of_them} if all goes well."
             body = ["Customers get it in steps, a few first. What they may notice is in the notice above."]
         case e.Completed():
             first = f"Reached everyone: the {name} answers with the new version for all customers."
-            quotes = [f"“{wording.escape(b.text)}”" for b in notice.noticed(rollout, audience) if not b.unchanged]
-            body = _publicly(rollout, quotes) if audience == "marketing" else []
+            quotes = [
+                f"“{wording.escape(b.text)}”"
+                for b in notice.changes_for_audiences(rollout, audience)
+                if not b.unchanged
+            ]
+            body = _list_public_claims(rollout, quotes) if audience == "marketing" else []
         case e.Abandoned():
-            first = f"Cancelled: {notice.cancelled(name, others)}."
-            body = ["Nothing was changed, and nothing needs to be done.", *notice.elsewhere(others)]
+            first = f"Cancelled: {notice.describe_cancellation(name, others)}."
+            body = ["Nothing was changed, and nothing needs to be done.", *notice.describe_other_rollouts(others)]
         case _:
             raise ValueError(f"nobody outside is told about {type(event).__name__}")
-    return blocks.message(first, blocks.lines(body), blocks.context(_footer(rollout)))
+    return blocks.build_message(first, blocks.lines_section(body), blocks.context(_format_footer(rollout)))
 
 
-def _footer(rollout: Rollout) -> str:
-    return f"Owner: {wording.owner(rollout)} · Questions in thread · {rollout.id}"
+def _format_footer(rollout: Rollout) -> str:
+    return f"Owner: {wording.format_owner(rollout)} · Questions in thread · {rollout.id}"
 
 
-def _switched_back(
+def _render_switch_back(
     rollout: Rollout, event: e.RolledBack, audience: str, name: str, at: datetime, zone: str, others: Sequence[Rollout]
 ) -> Message:
-    first = f"Switched back: the {name} answers as before again (since {wording.when(at, zone)})."
-    body = [_saw(event, rollout, at, zone), *_by_a_person(event)]
-    if event.exposed_units and _fault(event.findings[:1]):
-        body += _to_be_said(audience, event.findings[0])
-    body += notice.elsewhere(others) or ["Nothing more will change until you get a new notice."]
-    return blocks.message(first, blocks.lines(body), blocks.context(_footer(rollout)))
+    first = f"Switched back: the {name} answers as before again (since {wording.format_local_time(at, zone)})."
+    body = [_describe_exposure(event, rollout, at, zone), *_describe_manual_rollback(event)]
+    if event.exposed_units and _describe_fault(event.findings[:1]):
+        body += _suggest_reply(audience, event.findings[0])
+    body += notice.describe_other_rollouts(others) or ["Nothing more will change until you get a new notice."]
+    return blocks.build_message(first, blocks.lines_section(body), blocks.context(_format_footer(rollout)))
 
 
-def _to_be_said(audience: str, finding: Finding) -> list[str]:
+def _suggest_reply(audience: str, finding: Finding) -> list[str]:
     """What the audience may say about a fault: support a reply to customers, marketing nothing."""
     match audience:
         case "support":
-            whom = f" (where {segments.place(finding.segment)})" if finding.segment else ""
+            whom = f" (where {segments.format_segment(finding.segment)})" if finding.segment else ""
             return [f"If they write in{whom}: “That was a fault on our side, please ask again.”"]
         case "marketing":
             return ["Please say nothing of the change in public."]
@@ -101,83 +105,83 @@ def _to_be_said(audience: str, finding: Finding) -> list[str]:
             return []
 
 
-def _by_a_person(event: e.RolledBack) -> list[str]:
+def _describe_manual_rollback(event: e.RolledBack) -> list[str]:
     if event.findings:
         return []
     why = f": “{wording.escape(event.reason)}”" if event.reason else ", without a reason"
-    return [f"{wording.person(event.by)} switched it back{why}"]
+    return [f"{wording.format_actor(event.by)} switched it back{why}"]
 
 
-def _fault(findings: Sequence[Finding]) -> str:
+def _describe_fault(findings: Sequence[Finding]) -> str:
     """What customers could have noticed, as a verb phrase; empty if nothing."""
     for finding in findings:
-        usual = CATALOGUE[finding.metric].good if finding.metric in CATALOGUE else Good.DOWN
-        if usual is Good.UNCHANGED and (finding.difference or 0) < 0:
+        usual = CATALOGUE[finding.metric].good if finding.metric in CATALOGUE else DesiredDirection.DOWN
+        if usual is DesiredDirection.UNCHANGED and (finding.difference or 0) < 0:
             return "did not behave as agreed"
-        if finding.metric in _NOTICED:
-            return _NOTICED[finding.metric]
+        if finding.metric in _FAULT_WORDS:
+            return _FAULT_WORDS[finding.metric]
     return ""
 
 
-def _saw(event: e.RolledBack, rollout: Rollout, at: datetime, zone: str) -> str:
+def _describe_exposure(event: e.RolledBack, rollout: Rollout, at: datetime, zone: str) -> str:
     if not event.exposed_units:
         return "No customer saw the new version."
-    people, began = f"About {wording.plural(event.exposed_units, 'customer')} saw", rollout.started_at
-    span = f" between {_moment(began, at, zone)} and {_moment(at, began, zone)}" if began else ""
+    people, began = f"About {wording.pluralize(event.exposed_units, 'customer')} saw", rollout.started_at
+    span = f" between {_format_moment(began, at, zone)} and {_format_moment(at, began, zone)}" if began else ""
     if not event.findings:
         return f"{people} the new version{span}."
-    finding, fault = event.findings[0], _fault(event.findings[:1])
+    finding, fault = event.findings[0], _describe_fault(event.findings[:1])
     if not fault:
-        what = wording.in_a_sentence(figures.title(finding.metric, finding.title))
-        unseen = f"They will not have noticed a fault: it was switched back for its {what}"
-        return f"{people} the new version{span}. {unseen}."
+        what = wording.title_in_sentence(measure_rows.metric_title(finding.metric, finding.title))
+        explanation = f"They will not have noticed a fault: it was switched back for its {what}"
+        return f"{people} the new version{span}. {explanation}."
     if finding.segment:
-        hit = f"Where {segments.place(finding.segment)} it {fault}{_counted(rollout, finding)}"
+        hit = f"Where {segments.format_segment(finding.segment)} it {fault}{_format_counts(rollout, finding)}"
         return f"{people} the new version{span}. {hit}; elsewhere we saw no fault."
     return f"{people} a version that {fault}{span}."
 
 
-def _moment(at: datetime, other: datetime, zone: str) -> str:
+def _format_moment(at: datetime, reference: datetime, zone: str) -> str:
     """The time of day, with the date if `reference` lies on a different day."""
-    same = at.astimezone(ZoneInfo(zone)).date() == other.astimezone(ZoneInfo(zone)).date()
-    return wording.clock_time(at, zone) if same else wording.when(at, zone)
+    same = at.astimezone(ZoneInfo(zone)).date() == reference.astimezone(ZoneInfo(zone)).date()
+    return wording.format_clock_time(at, zone) if same else wording.format_local_time(at, zone)
 
 
-def _counted(rollout: Rollout, finding: Finding) -> str:
+def _format_counts(rollout: Rollout, finding: Finding) -> str:
     """`(9 of 17 requests)` for a metric that is a share of requests; otherwise empty."""
     rows = rollout.evidence.segments if rollout.evidence else ()
     row = next((m for m in rows if (m.metric, m.segment) == (finding.metric, finding.segment)), None)
     if row is None or row.canary is None or not row.unit.startswith("%"):
         return ""
     bad = row.canary if row.harm != "less" else 1 - row.canary
-    return f" ({wording.count(bad * row.n_canary)} of {wording.plural(row.n_canary, 'request')})"
+    return f" ({wording.format_count(bad * row.n_canary)} of {wording.pluralize(row.n_canary, 'request')})"
 
 
-def _publicly(rollout: Rollout, quotes: list[str]) -> list[str]:
+def _list_public_claims(rollout: Rollout, quotes: list[str]) -> list[str]:
     """What marketing may say: quotes from the plan, kept apart from measured improvements."""
-    said = []
+    claims = []
     if quotes:
-        said.append(
+        claims.append(
             f"You may say so now: {' '.join(quotes)} That is how it was described; Rampart has not measured it."
         )
-    better = _better(rollout)
+    better = _list_improvements(rollout)
     if better:
-        said.append(f"Measured beside it: {'; '.join(better)}.")
+        claims.append(f"Measured beside it: {'; '.join(better)}.")
     elif rollout.measures:
-        said.append("Measured: no difference that we would put in public.")
-    return said
+        claims.append("Measured: no difference that we would put in public.")
+    return claims
 
 
-def _better(rollout: Rollout) -> list[str]:
-    told = []
+def _list_improvements(rollout: Rollout) -> list[str]:
+    improvements = []
     for measure in rollout.measures:
-        noticed = measure.metric in _NOTICED
+        noticed = measure.metric in _FAULT_WORDS
         if noticed and measure.word == "Better" and measure.canary is not None and measure.control is not None:
             title = CATALOGUE[measure.metric].title if measure.metric in CATALOGUE else measure.title
-            new, old = _plain(measure.canary, measure.unit), _plain(measure.control, measure.unit)
-            told.append(f"{wording.escape(title, 60)}: {new}, before {old}")
-    return told
+            new, old = _format_level(measure.canary, measure.unit), _format_level(measure.control, measure.unit)
+            improvements.append(f"{wording.escape(title, 60)}: {new}, before {old}")
+    return improvements
 
 
-def _plain(number: float, unit: str) -> str:
-    return wording.in_a_thousand(number) if unit.startswith("%") else wording.value(number, unit)
+def _format_level(number: float, unit: str) -> str:
+    return wording.format_per_thousand(number) if unit.startswith("%") else wording.format_value(number, unit)

@@ -4,18 +4,18 @@ from bot.rendering import wording
 from bot.rendering.messages import rollback_alert
 from core.judging.model.verdict import Finding
 
-SHOWN = 4
+MAX_NOTES = 4
 
 
-def lines(findings: tuple[Finding, ...]) -> list[str]:
+def format_notes(findings: tuple[Finding, ...]) -> list[str]:
     """One line per note; beyond a few, the rest is only counted."""
-    said = [line(x) for x in findings[:SHOWN]]
-    return [*said, wording.more(len(findings) - SHOWN)] if len(findings) > SHOWN else said
+    shown = [format_note(x) for x in findings[:MAX_NOTES]]
+    return [*shown, wording.format_remainder(len(findings) - MAX_NOTES)] if len(findings) > MAX_NOTES else shown
 
 
-def line(finding: Finding) -> str:
+def format_note(finding: Finding) -> str:
     """For a limit in dry run, what it would have triggered; otherwise what was measured."""
-    measured = rollback_alert.measured(finding)
+    measured = rollback_alert.format_finding(finding)
     if "(dry run)" in finding.limit_text:
         limit = wording.escape(finding.limit_text.replace(" (dry run)", ""), 100)
         return f"Dry run, would have fired ({limit}): {measured}. Nothing was done."

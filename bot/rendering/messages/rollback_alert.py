@@ -5,70 +5,72 @@ from datetime import datetime, timedelta
 from bot.rendering import wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
-from bot.rendering.numbers import detectability, figures
+from bot.rendering.numbers import detectability, measure_rows
 from core.judging.model.verdict import Finding, Measure
 from core.rollout.events import FlipConfirmed, FlipUnconfirmed, RolledBack
 from core.rollout.model import Rollout
 from core.rollout.plan import changed_parts
 
-LOCKED = " · why it can't be overruled: limits were set before the start"
+LIMITS_LOCKED = " · why it can't be overruled: limits were set before the start"
 
 
 def render(rollout: Rollout, event: RolledBack, at: datetime, flip: FlipConfirmed | None, zone: str) -> Message:
     """The alert for a rollback decided `at`; `flip` is None while the switch is not confirmed."""
-    took = f"it took {wording.duration(flip.seconds)}" if flip else "the switch is being confirmed"
-    first = f"Rolled back: {wording.subject(rollout)}. Everyone is on the previous version again; {took}."
-    return blocks.message(
+    took = f"it took {wording.format_duration(flip.seconds)}" if flip else "the switch is being confirmed"
+    first = f"Rolled back: {wording.format_subject(rollout)}. Everyone is on the previous version again; {took}."
+    return blocks.build_message(
         f"{first} No action needed now.",
-        blocks.lines([f"*{label}*  {text}" for label, text in _facts(rollout, event, at, flip, zone) if text]),
-        blocks.lines(_others(event.findings)),
-        blocks.lines(detectability.accepted(rollout)),
+        blocks.lines_section(
+            [f"*{label}*  {text}" for label, text in _list_facts(rollout, event, at, flip, zone) if text]
+        ),
+        blocks.lines_section(_list_other_findings(event.findings)),
+        blocks.lines_section(detectability.list_accepted_blind_spots(rollout)),
         blocks.context(
-            f"Ask {wording.person(rollout.plan.owner, rollout.plan.owner_handle)} (owner)"
-            f"{_told(rollout)}{LOCKED if event.findings else ''}"
+            f"Ask {wording.format_actor(rollout.plan.owner, rollout.plan.owner_handle)} (owner)"
+            f"{_format_notified_channels(rollout)}{LIMITS_LOCKED if event.findings else ''}"
         ),
     )
 
 
-def _facts(
+def _list_facts(
     rollout: Rollout, event: RolledBack, at: datetime, flip: FlipConfirmed | None, zone: str
 ) -> list[tuple[str, str]]:
     return [
-        ("What fired", _fired(rollout, event, zone)),
-        ("Where", _where(rollout, event.findings[0]) if event.findings else ""),
-        ("Since", _since(rollout, event, at, zone)),
-        ("Seconds", _seconds(event, flip)),
-        ("What flipped", _flipped(rollout, event)),
-        ("Who was hit", _hit(rollout, event)),
-        ("Old version", _callable(rollout, event, at)),
+        ("What fired", _describe_cause(rollout, event, zone)),
+        ("Where", _describe_segment(rollout, event.findings[0]) if event.findings else ""),
+        ("Since", _describe_timing(rollout, event, at, zone)),
+        ("Seconds", _describe_durations(event, flip)),
+        ("What flipped", _describe_flip(rollout, event)),
+        ("Who was hit", _describe_affected(rollout, event)),
+        ("Old version", _warn_if_retired(rollout, event, at)),
     ]
 
 
-def _fired(rollout: Rollout, event: RolledBack, zone: str) -> str:
+def _describe_cause(rollout: Rollout, event: RolledBack, zone: str) -> str:
     if not event.findings:
-        who = wording.person(event.by)
+        who = wording.format_actor(event.by)
         return f"{who} rolled it back{f': “{wording.escape(event.reason)}”' if event.reason else '.'}"
-    locked = f" (locked {wording.when(rollout.started_at, zone)})" if rollout.started_at else ""
+    locked = f" (locked {wording.format_local_time(rollout.started_at, zone)})" if rollout.started_at else ""
     finding = event.findings[0]
-    return f"{measured(finding)}. Agreed limit: {wording.escape(finding.limit_text, 100)}{locked}"
+    return f"{format_finding(finding)}. Agreed limit: {wording.escape(finding.limit_text, 100)}{locked}"
 
 
-def measured(finding: Finding) -> str:
+def format_finding(finding: Finding) -> str:
     """`Declined to answer: 6.4 % new vs 1.9 % now, +4.5 pp (+2.4 … +6.5)`; unknown parts are left out."""
     unit = finding.unit
-    numbers = f"{wording.value(finding.canary, unit)} new"
+    numbers = f"{wording.format_value(finding.canary, unit)} new"
     if finding.control is not None:
-        numbers += f" vs {wording.value(finding.control, unit)} now"
+        numbers += f" vs {wording.format_value(finding.control, unit)} now"
     if finding.difference is not None:
-        moved = wording.difference(finding.difference, unit, relative=finding.relative)
-        span = wording.interval(finding.low, finding.high, unit, relative=finding.relative)
+        moved = wording.format_difference(finding.difference, unit, relative=finding.relative)
+        span = wording.format_interval(finding.low, finding.high, unit, relative=finding.relative)
         numbers += f", {moved} {span}".rstrip()
     note = f"; {wording.escape(finding.note, 200)}" if finding.note else ""
     where = f" ({wording.escape(finding.segment, 80)})" if finding.segment else ""
-    return f"{figures.named(finding.metric, finding.title)}{where}: {numbers}{note}"
+    return f"{measure_rows.escaped_title(finding.metric, finding.title)}{where}: {numbers}{note}"
 
 
-def _where(rollout: Rollout, finding: Finding) -> str:
+def _describe_segment(rollout: Rollout, finding: Finding) -> str:
     """The segment that violated the limit, or the worst one that is clearly worse by it; empty if none is.
 
     Segments whose deviation may be chance are never named."""
@@ -76,48 +78,51 @@ def _where(rollout: Rollout, finding: Finding) -> str:
         return f"{wording.escape(finding.segment, 80)} only; everybody together did not show it"
     rows = rollout.evidence.segments if rollout.evidence else ()
     there = [m for m in rows if (m.metric, m.limit_text) == (finding.metric, finding.limit_text) and not m.implied]
-    there = [m for m in there if m.word in figures.BADLY]
+    there = [m for m in there if m.word in measure_rows.BAD_WORDS]
     worst = max(there, key=lambda m: m.log_e, default=None)
     if worst is None:
         return ""
-    numbers = f"{wording.value(worst.canary, worst.unit)} vs {wording.value(worst.control, worst.unit)}"
-    return f"{wording.escape(worst.segment, 80)} most: {numbers}{_counted(worst)}"
+    numbers = f"{wording.format_value(worst.canary, worst.unit)} vs {wording.format_value(worst.control, worst.unit)}"
+    return f"{wording.escape(worst.segment, 80)} most: {numbers}{_format_counts(worst)}"
 
 
-def _counted(measure: Measure) -> str:
+def _format_counts(measure: Measure) -> str:
     """`(23 of 153 vs 52 of 2,840)` for metrics that are shares; otherwise empty."""
     if not measure.unit.startswith("%") or measure.canary is None or measure.control is None:
         return ""
     new, now = measure.canary * measure.n_canary, measure.control * measure.n_control
     return (
-        f" ({wording.count(new)} of {wording.count(measure.n_canary)} "
-        f"vs {wording.count(now)} of {wording.count(measure.n_control)})"
+        f" ({wording.format_count(new)} of {wording.format_count(measure.n_canary)} "
+        f"vs {wording.format_count(now)} of {wording.format_count(measure.n_control)})"
     )
 
 
-def _since(rollout: Rollout, event: RolledBack, at: datetime, zone: str) -> str:
-    decided = f"decided {wording.clock_time(at, zone)}"
+def _describe_timing(rollout: Rollout, event: RolledBack, at: datetime, zone: str) -> str:
+    decided = f"decided {wording.format_clock_time(at, zone)}"
     if event.verdict_seconds is None or rollout.stage is None:
         return decided
     began = at - timedelta(seconds=event.verdict_seconds)
-    return f"{wording.escape(rollout.stage.name, 40)} began {wording.clock_time(began, zone)}, {decided}"
+    return f"{wording.escape(rollout.stage.name, 40)} began {wording.format_clock_time(began, zone)}, {decided}"
 
 
-def _seconds(event: RolledBack, flip: FlipConfirmed | None) -> str:
-    said = []
+def _describe_durations(event: RolledBack, flip: FlipConfirmed | None) -> str:
+    parts = []
     if event.verdict_seconds is not None:
-        said.append(f"to the verdict {wording.duration(event.verdict_seconds)} of this stage")
+        parts.append(f"to the verdict {wording.format_duration(event.verdict_seconds)} of this stage")
     if event.judged_seconds is not None:
-        said.append(f"the look took {wording.duration(event.judged_seconds)}")
+        parts.append(f"the look took {wording.format_duration(event.judged_seconds)}")
     if flip is None:
-        said.append("to the flip: being confirmed")
+        parts.append("to the flip: being confirmed")
     else:
-        seen = wording.plural(flip.processes, "process", "processes")
-        said.append(f"to the flip {wording.duration(flip.seconds)}, observed on {seen}{unheard(flip)}")
-    return " · ".join(said)
+        observed_on = wording.pluralize(flip.processes, "process", "processes")
+        parts.append(
+            f"to the flip {wording.format_duration(flip.seconds)}, observed on "
+            f"{observed_on}{format_silent_processes(flip)}"
+        )
+    return " · ".join(parts)
 
 
-def unheard(flip: FlipConfirmed) -> str:
+def format_silent_processes(flip: FlipConfirmed) -> str:
     """Processes that did not report: they serve the old version by rule, without having confirmed it."""
     if not flip.unheard:
         return ""
@@ -125,26 +130,28 @@ def unheard(flip: FlipConfirmed) -> str:
     return f"; not heard: {names}, by now on the live version by the rule for who cannot report"
 
 
-def _flipped(rollout: Rollout, event: RolledBack) -> str:
+def _describe_flip(rollout: Rollout, event: RolledBack) -> str:
     changed = changed_parts(rollout.from_content, rollout.to_content)
     untouched = sorted(set(rollout.from_content) - set(changed))
     only = f" ({' + '.join(wording.escape(c, 40) for c in changed)}{' only' if len(changed) == 1 else ''})"
-    beside = f" Not touched: {', '.join(wording.escape(u, 40) for u in untouched)}" if untouched else ""
+    untouched_text = f" Not touched: {', '.join(wording.escape(u, 40) for u in untouched)}" if untouched else ""
     new, old = wording.escape(rollout.plan.to_version, 40), wording.escape(event.version, 40)
-    return f"{wording.escape(rollout.plan.surface, 60)}: {new} -> {old}{only}.{beside}"
+    return f"{wording.escape(rollout.plan.surface, 60)}: {new} -> {old}{only}.{untouched_text}"
 
 
-def _hit(rollout: Rollout, event: RolledBack) -> str:
+def _describe_affected(rollout: Rollout, event: RolledBack) -> str:
     stage = rollout.stage
-    share = f" ({wording.percent(stage.percent)} of users)" if stage is not None and 0 < stage.percent < 100 else ""
+    share = (
+        f" ({wording.format_percent(stage.percent)} of users)" if stage is not None and 0 < stage.percent < 100 else ""
+    )
     if not event.exposed_requests:
         return "no request that we know of"
-    people = f"about {wording.plural(event.exposed_units, 'person', 'people')}"
+    people = f"about {wording.pluralize(event.exposed_units, 'person', 'people')}"
     since = "; up to its end, since when everybody had it and nobody was counted" if event.after_done else ""
-    return f"{wording.plural(event.exposed_requests, 'request')}, {people}{share}{since}"
+    return f"{wording.pluralize(event.exposed_requests, 'request')}, {people}{share}{since}"
 
 
-def _callable(rollout: Rollout, event: RolledBack, at: datetime) -> str:
+def _warn_if_retired(rollout: Rollout, event: RolledBack, at: datetime) -> str:
     """A warning if the old version may no longer be callable although everyone is served it; otherwise empty."""
     until = rollout.plan.rollback_until
     if not until or at.date().isoformat() <= until:
@@ -154,28 +161,30 @@ def _callable(rollout: Rollout, event: RolledBack, at: datetime) -> str:
     return f"the plan says that {old} {past}: check that it still answers"
 
 
-def _others(findings: tuple[Finding, ...]) -> list[str]:
-    others = [measured(f) for f in findings[1:4]]
-    left = [wording.more(len(findings) - 4)] if len(findings) > 4 else []
+def _list_other_findings(findings: tuple[Finding, ...]) -> list[str]:
+    others = [format_finding(f) for f in findings[1:4]]
+    left = [wording.format_remainder(len(findings) - 4)] if len(findings) > 4 else []
     return [f"*Also*  {text}" for text in others] + left
 
 
-def _told(rollout: Rollout) -> str:
-    channels = [wording.escape(n.channel, 60) for n in rollout.plan.told_before if rollout.notice_posted(n.key)]
+def _format_notified_channels(rollout: Rollout) -> str:
+    channels = [
+        wording.escape(n.channel, 60) for n in rollout.plan.stakeholder_notices if rollout.notice_posted_at(n.key)
+    ]
     return f" · {', '.join(channels)} told" if channels else ""
 
 
-def not_confirmed(rollout: Rollout, event: FlipUnconfirmed, decided_at: datetime | None, zone: str) -> Message:
+def render_unconfirmed(rollout: Rollout, event: FlipUnconfirmed, decided_at: datetime | None, zone: str) -> Message:
     """The urgent message that a rollback could not be confirmed, with what to do; `decided_at` may be unknown."""
-    told = f" at {wording.clock_time(decided_at, zone)}" if decided_at else ""
-    missing = wording.listing([wording.escape(m, 60) for m in event.missing])
+    decided = f" at {wording.format_clock_time(decided_at, zone)}" if decided_at else ""
+    missing = wording.join_limited([wording.escape(m, 60) for m in event.missing])
     old = wording.escape(rollout.plan.from_version, 40)
     driven = rollout.plan.drives.title if rollout.plan.drives is not None else ""
     flag = wording.escape(driven, 200) if driven in event.missing else ""
     processes = [name for name in event.missing if name != driven]
     first = (
-        f"ROLLBACK NOT CONFIRMED: {wording.subject(rollout)} was told to switch{told}, but after "
-        f"{wording.duration(event.seconds)} "
+        f"ROLLBACK NOT CONFIRMED: {wording.format_subject(rollout)} was told to switch{decided}, but after "
+        f"{wording.format_duration(event.seconds)} "
         + (f"not every process serves {old}." if processes else f"{flag} was not read back at 0 %.")
     )
     stuck = [
@@ -186,11 +195,11 @@ def not_confirmed(rollout: Rollout, event: FlipUnconfirmed, decided_at: datetime
         f"*Flag system*  {wording.escape(rollout.flag_trouble, 300) or 'no answer so far'}",
         f"*Do now*  set {flag} to 0 % there by hand; Rampart goes on trying, and finds that",
     ]
-    return blocks.message(
+    return blocks.build_message(
         first,
-        blocks.lines(
+        blocks.lines_section(
             [f"*Not confirmed by*  {missing}", *(stuck if processes else []), *(unset if flag else [])],
         ),
-        blocks.actions(buttons.run("Status", f"status {rollout.id}")),
-        blocks.context(f"{wording.person(rollout.plan.owner, rollout.plan.owner_handle)} (owner): now, please"),
+        blocks.actions(buttons.run_command("Status", f"status {rollout.id}")),
+        blocks.context(f"{wording.format_actor(rollout.plan.owner, rollout.plan.owner_handle)} (owner): now, please"),
     )

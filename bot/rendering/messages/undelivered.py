@@ -13,18 +13,18 @@ _REMEDIES = {
 }
 
 
-def key(channel: str) -> str:
+def notification_key(channel: str) -> str:
     """The message key that records that the owner was notified about this channel."""
     return f"undelivered:{channel}"
 
 
-def render(rollout: Rollout, channel: str, error: str, unsaid: Message | None) -> Message:
+def render(rollout: Rollout, channel: str, error: str, undelivered: Message | None) -> Message:
     """Which message could not be posted where, why, what to do, and its text."""
     where, why = wording.escape(channel, 60), wording.escape(error, 100)
-    first = f"Not delivered: {wording.subject(rollout)}. {where} does not take my messages ({why})."
+    first = f"Not delivered: {wording.format_subject(rollout)}. {where} does not take my messages ({why})."
     remedy = _REMEDIES.get(error, "See what Slack asks of the app, with rollout doctor.")
-    return blocks.message(
+    return blocks.build_message(
         first,
         blocks.section(f"{remedy} Until then you read about {rollout.id} with /rollout status {rollout.id}."),
-        blocks.section(f"What was to be said there:\n{unsaid.text}") if unsaid is not None else None,
+        blocks.section(f"What was to be said there:\n{undelivered.text}") if undelivered is not None else None,
     )

@@ -5,37 +5,37 @@ from typing import Any
 
 from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Message
-from core.rollout.announcements import Kind
+from core.rollout.announcements import AnnouncementKind
 
-KINDS = frozenset({Kind.WITNESS, Kind.DAILY_WITNESS})
+KINDS = frozenset({AnnouncementKind.WITNESS, AnnouncementKind.DAILY_WITNESS})
 EVENT_TYPE = "rampart_anchor"
 # Matches the line as posted, as `audit verify` and `backup` print it, or bare; 16 hash digits are enough.
 _SHOWN = re.compile(r"#?(\d{1,18})\W{1,3}([0-9a-f]{16,64})(?![0-9A-Za-z])")
 
 
-def render(position: int, newest: bytes) -> Message:
+def render(position: int, head_hash: bytes) -> Message:
     """The witness line for the event at `position`; `head_hash` is the hash of the log's head."""
     line = (
-        f"Log witness: #{position} {newest.hex()}. Nothing to do: should Rampart's log ever be cut or rewritten, "
+        f"Log witness: #{position} {head_hash.hex()}. Nothing to do: should Rampart's log ever be cut or rewritten, "
         "`rollout audit verify --anchors` finds that it no longer fits this line."
     )
-    return blocks.message(line, blocks.context(line), lead=False)
+    return blocks.build_message(line, blocks.context(line), show_first_line=False)
 
 
-def payload(position: int, newest: bytes) -> dict[str, Any]:
+def metadata_payload(position: int, head_hash: bytes) -> dict[str, Any]:
     """The position and hash as the payload of the message's metadata."""
-    return {"position": position, "hash": newest.hex()}
+    return {"position": position, "hash": head_hash.hex()}
 
 
-def read(line: str) -> tuple[int, str] | None:
+def parse_line(line: str) -> tuple[int, str] | None:
     """Find (position, hash as hex) in a line of text, whatever surrounds them; None if there are none."""
     found = _SHOWN.search(line)
     return (int(found[1]), found[2]) if found else None
 
 
-def read_metadata(found: Any) -> tuple[int, str] | None:
+def parse_metadata(metadata: Any) -> tuple[int, str] | None:
     """(position, hash as hex) from a message's metadata; None if it is not a witness."""
-    match found:
+    match metadata:
         case {"event_type": kind, "event_payload": {"position": int(position), "hash": str(shown)}}:
             return (position, shown) if kind == EVENT_TYPE else None
     return None

@@ -4,78 +4,80 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from bot.rendering import wording
-from bot.rendering.numbers import figures
+from bot.rendering.numbers import measure_rows
 from core.judging.model.verdict import BlindSpot
 from core.rollout.model import Rollout
 
-SHOWN = 4
+MAX_NAMED = 4
 """This many blind spots are named; the rest is only counted."""
 
 
-def missed(spot: BlindSpot) -> str:
+def describe_blind_spot(spot: BlindSpot) -> str:
     """The harm that could be missed, escaped: `a drop of 4 pp in answers that pass`."""
-    name = wording.in_a_sentence(figures.named(spot.metric, spot.title))
+    name = wording.title_in_sentence(measure_rows.escaped_title(spot.metric, spot.title))
     if spot.unread:
         of = " on the current version" if spot.arm == "control" else ""
         return f"{name} (no reading has ever arrived{of}: is it reported?)"
-    size = wording.amount(spot.missed, spot.unit, relative=spot.relative)
+    size = wording.format_magnitude(spot.missed, spot.unit, relative=spot.relative)
     if spot.absolute:
         return f"{name} at {size}"
     word = {"more": "a rise", "less": "a drop", "either": "a change"}[spot.harm]
     return f"{word} of {size} in {name}"
 
 
-def listed(spots: Sequence[BlindSpot]) -> str:
+def join_blind_spots(spots: Sequence[BlindSpot]) -> str:
     """Several blind spots in one phrase."""
-    return wording.listing([missed(spot) for spot in spots], SHOWN)
+    return wording.join_limited([describe_blind_spot(spot) for spot in spots], MAX_NAMED)
 
 
-def so_far(rollout: Rollout) -> str:
+def format_current_blind_spots(rollout: Rollout) -> str:
     """The blind spots of the current stage's latest evidence that nobody accepted; empty without any."""
     evidence, since, at = rollout.evidence, rollout.stage_since, rollout.evidence_at
-    if not rollout.under_way or evidence is None or since is None or at is None or at < since:
+    if not rollout.is_under_way or evidence is None or since is None or at is None or at < since:
         return ""
-    return sentence([x for x in evidence.blind or () if x.key not in rollout.accepted_keys])
+    return format_blind_spots([x for x in evidence.blind or () if x.key not in rollout.accepted_limit_keys])
 
 
-def sentence(spots: Sequence[BlindSpot]) -> str:
+def format_blind_spots(spots: Sequence[BlindSpot]) -> str:
     """`Could still have been missed: a drop of 4 pp in answers that pass. About 9 h more at this pace.`"""
     if not spots:
         return ""
-    return f"Could still have been missed: {listed(spots)}.{_wait(spots)}"
+    return f"Could still have been missed: {join_blind_spots(spots)}.{_format_wait(spots)}"
 
 
-def ways_out(rollout: Rollout) -> str:
+def format_remedies(rollout: Rollout) -> str:
     """The unaccepted blind spots that hold a rollout, and what can be done about them; empty without any."""
     evidence = rollout.evidence
-    spots = [x for x in (evidence.blind if evidence else None) or () if x.key not in rollout.accepted_keys]
+    spots = [x for x in (evidence.blind if evidence else None) or () if x.key not in rollout.accepted_limit_keys]
     if not spots:
         return ""
     unread = [spot for spot in spots if spot.unread]
     report = "Report them" if unread and len(unread) == len(spots) else "Judge or report more of it"
-    more = _longest(spots)
-    wait = f"wait (about {wording.about(more)} more at this pace)" if more is not None else "wait"
+    more = _longest_wait(spots)
+    wait = f"wait (about {wording.format_estimated_duration(more)} more at this pace)" if more is not None else "wait"
     return (
-        f"{sentence(spots)} What helps: {report[0].lower()}{report[1:]}; {wait}; plan anew with a wider canary; "
+        f"{format_blind_spots(spots)} What helps: {report[0].lower()}{report[1:]}; {wait}; plan anew with a "
+        "wider canary; "
         f'or accept it: `/rollout resume {rollout.id} "why"`, and every message says so from then on.'
     )
 
 
-def accepted(rollout: Rollout) -> list[str]:
+def list_accepted_blind_spots(rollout: Rollout) -> list[str]:
     """One line per accepted set of blind spots: at which stage, what, by whom and why."""
     return [
-        f"Accepted unseen at {wording.escape(one.stage, 40)}: {listed(one.spots)}; by {wording.person(one.by)}"
+        f"Accepted unseen at {wording.escape(one.stage, 40)}: {join_blind_spots(one.spots)}; by "
+        f"{wording.format_actor(one.by)}"
         f"{f', “{wording.escape(one.reason, 200)}”' if one.reason else ''}."
         for one in rollout.accepted
     ]
 
 
-def _wait(spots: Sequence[BlindSpot]) -> str:
-    more = _longest(spots)
-    return f" About {wording.about(more)} more at this pace." if more is not None else ""
+def _format_wait(spots: Sequence[BlindSpot]) -> str:
+    more = _longest_wait(spots)
+    return f" About {wording.format_estimated_duration(more)} more at this pace." if more is not None else ""
 
 
-def _longest(spots: Sequence[BlindSpot]) -> timedelta | None:
+def _longest_wait(spots: Sequence[BlindSpot]) -> timedelta | None:
     """The time until all of them are covered; None if one never is at this pace."""
     times = [spot.more for spot in spots]
     return None if any(x is None for x in times) or not times else max(x for x in times if x is not None)

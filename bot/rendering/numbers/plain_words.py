@@ -1,9 +1,9 @@
 """One measure in plain sentences, for people who did not ask for numbers."""
 
 from bot.rendering import wording
-from bot.rendering.numbers import figures
+from bot.rendering.numbers import measure_rows
 from core.judging.model.verdict import Measure
-from core.judging.report.power import Power, harm
+from core.judging.report.power import Power, harm_direction
 
 _MEANING = {
     "Fine": "Nothing speaks against it so far.",
@@ -16,44 +16,50 @@ _MEANING = {
 }
 
 
-def sentence(measure: Measure) -> str:
+def describe_measure(measure: Measure) -> str:
     """`People asking again: about 78 in 1,000 on the new version, about 83 in 1,000 on the current one. Fine.`"""
-    title = figures.named(measure.metric, measure.title)
+    title = measure_rows.escaped_title(measure.metric, measure.title)
     if measure.canary is None:
         return f"{title}: not enough data."
-    new = _people(measure.canary, measure.unit)
-    now = f", {_people(measure.control, measure.unit)} on the current one" if measure.control is not None else ""
-    return f"{title}: {new} on the new version{now}. {figures.verdict(measure)}."
+    new = _format_level(measure.canary, measure.unit)
+    now = f", {_format_level(measure.control, measure.unit)} on the current one" if measure.control is not None else ""
+    return f"{title}: {new} on the new version{now}. {measure_rows.verdict_label(measure)}."
 
 
-def where(measure: Measure) -> str:
+def describe_segment(measure: Measure) -> str:
     """`describe_measure` for one segment: `Where language is de: …`."""
     key, _, value = measure.segment.partition("=")
     place = f"{wording.escape(key, 40)} is {wording.escape(value, 40)}" if value else wording.escape(key, 80)
-    return f"Where {place}: {sentence(measure)}"
+    return f"Where {place}: {describe_measure(measure)}"
 
 
-def story(measure: Measure, power: Power) -> list[str]:
+def explain_measure(measure: Measure, power: Power) -> list[str]:
     """Sentences about a measure: value, certainty, meaning, expectation, and what could have been noticed by now."""
-    said = [sentence(measure).removesuffix(f" {figures.verdict(measure)}."), _sure(measure), _MEANING[measure.word]]
+    sentences = [
+        describe_measure(measure).removesuffix(f" {measure_rows.verdict_label(measure)}."),
+        _describe_interval(measure),
+        _MEANING[measure.word],
+    ]
     if measure.expected:
-        said.append(f"Expected beforehand: {measure.expected}.")
+        sentences.append(f"Expected beforehand: {measure.expected}.")
     if measure.cleared:
-        said.append("It is shown to stay within what was agreed.")
+        sentences.append("It is shown to stay within what was agreed.")
     if power.noticeable is not None and not measure.absolute:
-        said.append(f"By now we would have noticed {_change(measure, power.noticeable)}.")
+        sentences.append(f"By now we would have noticed {_format_change(measure, power.noticeable)}.")
     if power.decided_in:
-        size = "what was agreed" if figures.agreed(measure) else "what is watched for"
-        said.append(f"A change as large as {size} would show in about {wording.about(power.decided_in)}.")
-    return [x for x in said if x]
+        size = "what was agreed" if measure_rows.is_agreed(measure) else "what is watched for"
+        sentences.append(
+            f"A change as large as {size} would show in about {wording.format_estimated_duration(power.decided_in)}."
+        )
+    return [x for x in sentences if x]
 
 
-def consequence(measure: Measure) -> str:
+def describe_consequence(measure: Measure) -> str:
     """What happens automatically if the measure gets worse, and under which condition."""
-    much = f" by more than was agreed ({_change(measure, measure.amount)})" if _is_a_change(measure) else ""
+    much = f" by more than was agreed ({_format_change(measure, measure.amount)})" if _is_a_change(measure) else ""
     if measure.implied and measure.role == "hold":
         return "Nobody agreed on a limit; should it change for certain, nothing grows any further and people decide."
-    if not figures.agreed(measure) or measure.role == "watch":
+    if not measure_rows.is_agreed(measure) or measure.role == "watch":
         return "Nothing follows from it by itself: it is watched, and people decide."
     what = "everyone gets the previous version again" if measure.role == "rollback" else "nothing grows any further"
     return f"If it becomes worse{much or ' than was agreed'}, and that is sure, {what}, by itself."
@@ -63,39 +69,42 @@ def _is_a_change(measure: Measure) -> bool:
     return measure.amount is not None and not measure.absolute
 
 
-def _sure(measure: Measure) -> str:
+def _describe_interval(measure: Measure) -> str:
     if measure.low is None or measure.high is None:
         return ""
     if measure.low == measure.high:
-        return f"The difference is {_moved(measure, measure.low)}."
-    return f"The true difference lies between {_moved(measure, measure.low)} and {_moved(measure, measure.high)}."
+        return f"The difference is {_format_difference(measure, measure.low)}."
+    return (
+        f"The true difference lies between {_format_difference(measure, measure.low)} and "
+        f"{_format_difference(measure, measure.high)}."
+    )
 
 
-def _moved(measure: Measure, number: float) -> str:
+def _format_difference(measure: Measure, number: float) -> str:
     way = "more" if number >= 0 else "fewer"
-    if _in_shares(measure):
-        return f"{_thousandths(number)} {way} in 1,000"
+    if _is_share(measure):
+        return f"{_format_thousandths(number)} {way} in 1,000"
     higher = "higher" if number >= 0 else "lower"
-    return f"{wording.amount(number, measure.unit, relative=measure.relative)} {higher}"
+    return f"{wording.format_magnitude(number, measure.unit, relative=measure.relative)} {higher}"
 
 
-def _change(measure: Measure, number: float | None) -> str:
+def _format_change(measure: Measure, number: float | None) -> str:
     size = abs(number or 0.0)
-    word = {"more": "more", "less": "fewer", "either": "more or fewer"}[harm(measure)]
-    if _in_shares(measure):
-        return f"{_thousandths(size)} {word} in 1,000"
-    word = {"more": "a rise of", "less": "a fall of", "either": "a change of"}[harm(measure)]
-    return f"{word} {wording.amount(size, measure.unit, relative=measure.relative)}"
+    word = {"more": "more", "less": "fewer", "either": "more or fewer"}[harm_direction(measure)]
+    if _is_share(measure):
+        return f"{_format_thousandths(size)} {word} in 1,000"
+    word = {"more": "a rise of", "less": "a fall of", "either": "a change of"}[harm_direction(measure)]
+    return f"{word} {wording.format_magnitude(size, measure.unit, relative=measure.relative)}"
 
 
-def _in_shares(measure: Measure) -> bool:
+def _is_share(measure: Measure) -> bool:
     return measure.unit.startswith("%") and not measure.relative
 
 
-def _thousandths(share: float) -> str:
+def _format_thousandths(share: float) -> str:
     number = abs(share) * 1000
     return f"{number:.0f}" if number >= 1 or number == 0 else f"{number:.1g}"
 
 
-def _people(number: float, unit: str) -> str:
-    return wording.in_a_thousand(number) if unit.startswith("%") else wording.value(number, unit)
+def _format_level(number: float, unit: str) -> str:
+    return wording.format_per_thousand(number) if unit.startswith("%") else wording.format_value(number, unit)

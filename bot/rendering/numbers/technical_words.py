@@ -1,118 +1,127 @@
 """One measure in numbers, for people who asked for them: estimate, limit, evidence and detection power."""
 
 from bot.rendering import wording
-from bot.rendering.numbers import figures
+from bot.rendering.numbers import measure_rows
 from core.judging.model.verdict import Measure
-from core.judging.report.power import Power, harm
-from core.metrics.catalogue import CATALOGUE, Good
+from core.judging.report.power import Power, harm_direction
+from core.metrics.catalogue import CATALOGUE, DesiredDirection
 
-FOLLOWS = {"rollback": "rolls back", "hold": "holds", "watch": "only watched"}
+ROLE_CONSEQUENCES = {"rollback": "rolls back", "hold": "holds", "watch": "only watched"}
 
 
-def facts(measure: Measure, power: Power) -> list[tuple[str, str]]:
+def list_facts(measure: Measure, power: Power) -> list[tuple[str, str]]:
     """(label, text) pairs of everything known about a measure, escaped; unknown facts are left out."""
-    requests = f"{wording.count(measure.n_canary)} new, {wording.count(measure.n_control)} current"
+    requests = f"{wording.format_count(measure.n_canary)} new, {wording.format_count(measure.n_control)} current"
     effect = f" · design effect {measure.design_effect:.3g}" if measure.design_effect != 1 else ""
     past = " · weaker: against the past, no control is left" if measure.weaker else ""
-    said = [
-        ("Estimate", f"{figures.moved(measure)}{past}"),
-        ("Limit", limit(measure)),
-        ("Evidence", evidence(measure)),
+    pairs = [
+        ("Estimate", f"{measure_rows.format_difference_with_range(measure)}{past}"),
+        ("Limit", format_limit(measure)),
+        ("Evidence", format_evidence(measure)),
         ("Requests", f"{requests}{effect}"),
-        ("Could notice", wording.escape(noticeable(measure, power))),
-        ("Could still be", worst(measure, power)),
-        ("Decided", decided(power)),
+        ("Could notice", wording.escape(format_noticeable(measure, power))),
+        ("Could still be", format_worst_case(measure, power)),
+        ("Decided", format_time_to_decision(power)),
         ("Expectation", measure.expected),
         ("Note", wording.escape(measure.note)),
     ]
-    return [(label, text) for label, text in said if text]
+    return [(label, text) for label, text in pairs if text]
 
 
-def limit(measure: Measure) -> str:
+def format_limit(measure: Measure) -> str:
     """The limit and its consequence: `rises by 1 pp, rolls back`; an implied limit is described as watched."""
     if measure.limit_text is None:
         return "none"
     text = wording.escape(measure.limit_text, 100)
-    if measure.implied and improves(measure):
+    if measure.implied and is_improvement_watch(measure):
         return f"none agreed; told if it improves ({text})"
     if measure.implied:
         return f"none agreed; watched for: {text}"
-    return f"{text}, {FOLLOWS[measure.role]}" if measure.role in FOLLOWS else text
+    return f"{text}, {ROLE_CONSEQUENCES[measure.role]}" if measure.role in ROLE_CONSEQUENCES else text
 
 
-def improves(measure: Measure) -> bool:
+def is_improvement_watch(measure: Measure) -> bool:
     """Whether this implied limit watches for an improvement, which only results in a note."""
     good = CATALOGUE[measure.metric].good if measure.metric in CATALOGUE else None
-    return measure.implied and (good, harm(measure)) in {(Good.DOWN, "less"), (Good.UP, "more")}
+    return measure.implied and (good, harm_direction(measure)) in {
+        (DesiredDirection.DOWN, "less"),
+        (DesiredDirection.UP, "more"),
+    }
 
 
-def evidence(measure: Measure) -> str:
+def format_evidence(measure: Measure) -> str:
     """The evidence of harm relative to its threshold, and whether the limit is shown to hold; empty without one."""
     if measure.limit_text is None:
         return ""
-    said = [
-        f"of {'improvement' if improves(measure) else 'harm'} {share(measure)} of what it needs"
+    parts = [
+        f"of {'improvement' if is_improvement_watch(measure) else 'harm'} {format_evidence_share(measure)} of "
+        "what it needs"
         if measure.needed > 0
         else f"log e {measure.log_e:.2f}"
     ]
     if measure.cleared:
-        said.append("shown to be within the limit")
+        parts.append("shown to be within the limit")
     elif measure.log_clear is not None:
-        said.append("not yet shown to be within the limit")
-    return " · ".join(said)
+        parts.append("not yet shown to be within the limit")
+    return " · ".join(parts)
 
 
-def share(measure: Measure) -> str:
+def format_evidence_share(measure: Measure) -> str:
     """The evidence as a share of its threshold, capped at 0 to 100 %; a dash without a threshold."""
     if measure.needed <= 0 or measure.limit_text is None:
         return "–"
     return f"{min(max(measure.log_e / measure.needed, 0.0), 1.0):.0%}".replace("%", " %")
 
 
-def noticeable(measure: Measure, power: Power) -> str:
+def format_noticeable(measure: Measure, power: Power) -> str:
     """The changes that would be noticed by now: `a drop of >= 2.4 pp`; not escaped, empty if unknown."""
-    return _noticed(measure, power, ">= ")
+    return _format_noticed(measure, power, ">= ")
 
 
-def change_noticed(measure: Measure, power: Power) -> str:
+def format_noticed_change(measure: Measure, power: Power) -> str:
     """The smallest harm that would have been noticed by now: `a drop of 2.4 pp`; empty if unknown."""
-    return _noticed(measure, power, "")
+    return _format_noticed(measure, power, "")
 
 
-def _noticed(measure: Measure, power: Power, least: str) -> str:
+def _format_noticed(measure: Measure, power: Power, least: str) -> str:
     if power.noticeable is None:
         return ""
-    word = {"more": "a rise of", "less": "a drop of", "either": "a change of"}[harm(measure)]
+    word = {"more": "a rise of", "less": "a drop of", "either": "a change of"}[harm_direction(measure)]
     beyond = " beyond the limit" if measure.absolute else ""
-    return f"{word} {least}{wording.amount(power.noticeable, measure.unit, relative=measure.relative)}{beyond}"
+    return (
+        f"{word} {least}{wording.format_magnitude(power.noticeable, measure.unit, relative=measure.relative)}{beyond}"
+    )
 
 
-def worst(measure: Measure, power: Power) -> str:
+def format_worst_case(measure: Measure, power: Power) -> str:
     """The worst difference still plausible: `as bad as +0.8 pp`, or `-0.2 pp at worst` if it is harmless."""
     if power.could_still_be is None:
         return ""
-    end = wording.difference(power.could_still_be, measure.unit, relative=measure.relative)
-    harmless = (power.could_still_be <= 0) if harm(measure) == "more" else (power.could_still_be >= 0)
-    return f"{end} at worst" if harmless and harm(measure) != "either" else f"as bad as {end}"
+    end = wording.format_difference(power.could_still_be, measure.unit, relative=measure.relative)
+    harmless = (power.could_still_be <= 0) if harm_direction(measure) == "more" else (power.could_still_be >= 0)
+    return f"{end} at worst" if harmless and harm_direction(measure) != "either" else f"as bad as {end}"
 
 
-def decided(power: Power) -> str:
+def format_time_to_decision(power: Power) -> str:
     """When a change as large as the limit would be noticed at the current traffic; empty if unknown."""
     if power.decided_in is None:
         return ""
     if not power.decided_in:
         return "a change as large as the limit would have been noticed by now"
-    return f"at this traffic a change as large as the limit would be noticed in about {wording.about(power.decided_in)}"
+    return (
+        "at this traffic a change as large as the limit would be noticed in about "
+        f"{wording.format_estimated_duration(power.decided_in)}"
+    )
 
 
-def short(measure: Measure, power: Power) -> str:
+def format_summary(measure: Measure, power: Power) -> str:
     """One line with the facts that have no table column: requests, design effect, power, expectation."""
-    said = [
-        f"requests {wording.count(measure.n_canary)} new, {wording.count(measure.n_control)} current",
+    parts = [
+        f"requests {wording.format_count(measure.n_canary)} new, {wording.format_count(measure.n_control)} current",
         f"design effect {measure.design_effect:.3g}" if measure.design_effect != 1 else "",
-        f"could notice {wording.escape(noticeable(measure, power))}" if power.noticeable is not None else "",
-        f"could still be {worst(measure, power)}" if power.could_still_be is not None else "",
-        decided(power),
+        f"could notice {wording.escape(format_noticeable(measure, power))}" if power.noticeable is not None else "",
+        f"could still be {format_worst_case(measure, power)}" if power.could_still_be is not None else "",
+        format_time_to_decision(power),
         measure.expected,
     ]
-    return " · ".join(x for x in said if x)
+    return " · ".join(x for x in parts if x)

@@ -5,44 +5,46 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from bot.sandbox.app_delivery.envelopes import Outgoing
-from bot.sandbox.app_delivery.transports import Retry, Transport
+from bot.sandbox.app_delivery.envelopes import OutgoingPayload
+from bot.sandbox.app_delivery.transports import RetryInfo, Transport
 from bot.sandbox.workspace import people
-from bot.sandbox.workspace.slack_side import Delivery, SlackSide
-from bot.sandbox.workspace.workspace import Message
+from bot.sandbox.workspace.slack_state import Delivery, SlackState
+from bot.sandbox.workspace.workspace import SandboxMessage
 
 Json = dict[str, Any]
 
 
 @dataclass(slots=True, kw_only=True)
-class Dispatch:
+class AppDispatcher:
     """Delivers payloads to the app over one transport and records every attempt."""
 
-    side: SlackSide
+    slack: SlackState
     transport: Transport
-    _last: Outgoing | None = None
+    _last_outgoing: OutgoingPayload | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def deliver(self, outgoing: Outgoing) -> Delivery:
+    def deliver(self, outgoing: OutgoingPayload) -> Delivery:
         """Deliver once; an unacknowledged event is retried once, immediately (Slack retries after 1 and 5 min too)."""
         with self._lock:
-            self._last = outgoing
-        delivery = self._attempt(outgoing, None)
+            self._last_outgoing = outgoing
+        delivery = self._attempt_delivery(outgoing, None)
         if not delivery.acked and outgoing.kind == "event":
-            delivery = self._attempt(outgoing, Retry(number=1, reason=delivery.error or "unknown_error"))
+            delivery = self._attempt_delivery(outgoing, RetryInfo(number=1, reason=delivery.error or "unknown_error"))
         if not delivery.acked:
             self._show_failure(outgoing, delivery)
         return delivery
 
-    def again(self) -> Delivery:
+    def deliver_again(self) -> Delivery:
         """Deliver the last payload again, as Slack does when the acknowledgement got lost; LookupError if none."""
         with self._lock:
-            outgoing = self._last
+            outgoing = self._last_outgoing
         if outgoing is None:
             raise LookupError("nothing was delivered yet")
-        return self._attempt(outgoing, Retry(number=1, reason="http_timeout") if outgoing.kind == "event" else None)
+        return self._attempt_delivery(
+            outgoing, RetryInfo(number=1, reason="http_timeout") if outgoing.kind == "event" else None
+        )
 
-    def _attempt(self, outgoing: Outgoing, retry: Retry | None) -> Delivery:
+    def _attempt_delivery(self, outgoing: OutgoingPayload, retry: RetryInfo | None) -> Delivery:
         begun = time.perf_counter()
         answer = self.transport.send(outgoing, retry)
         delivery = Delivery(
@@ -57,18 +59,18 @@ class Dispatch:
             answer=answer.body,
             error=answer.error,
             attempt=retry.number if retry else 0,
-            at=self.side.workspace.clock(),
+            at=self.slack.workspace.clock(),
         )
-        self.side.record_delivery(delivery)
+        self.slack.record_delivery(delivery)
         return delivery
 
-    def _show_failure(self, outgoing: Outgoing, delivery: Delivery) -> None:
+    def _show_failure(self, outgoing: OutgoingPayload, delivery: Delivery) -> None:
         if outgoing.kind not in ("command", "block_actions") or not outgoing.channel:
             return
         reason = "operation_timeout" if delivery.error == "http_timeout" else "dispatch_failed"
-        workspace = self.side.workspace
+        workspace = self.slack.workspace
         workspace.post(
-            Message(
+            SandboxMessage(
                 channel=outgoing.channel,
                 ts=workspace.new_ts(),
                 user=people.SLACKBOT_ID,

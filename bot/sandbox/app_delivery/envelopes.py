@@ -4,18 +4,18 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from bot.sandbox.workspace import people
-from bot.sandbox.workspace.people import Channel, Person
-from bot.sandbox.workspace.slack_side import Kind
+from bot.sandbox.workspace.people import Channel, SandboxPerson
+from bot.sandbox.workspace.slack_state import DeliveryKind
 
 Json = dict[str, Any]
 _TOKEN = "sandbox-verification"  # noqa: S105  (Slack's deprecated verification token: sent, never checked)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outgoing:
+class OutgoingPayload:
     """A payload for the app, independent of the transport; `channel` is where a failed delivery is shown."""
 
-    kind: Kind
+    kind: DeliveryKind
     label: str
     person: str
     channel: str
@@ -33,7 +33,9 @@ class Outgoing:
                 return "interactive"
 
 
-def command(person: Person, channel: Channel, name: str, text: str, trigger_id: str, response_url: str) -> Json:
+def slash_command(
+    person: SandboxPerson, channel: Channel, name: str, text: str, trigger_id: str, response_url: str
+) -> Json:
     """The payload of a slash command; over HTTP these are form fields."""
     return {
         "token": _TOKEN,
@@ -52,10 +54,10 @@ def command(person: Person, channel: Channel, name: str, text: str, trigger_id: 
     }
 
 
-def block_actions(person: Person, trigger_id: str, actions: list[Json], state: Json, place: Json) -> Json:
+def block_actions(person: SandboxPerson, trigger_id: str, actions: list[Json], state: Json, place: Json) -> Json:
     """The payload of a used element; `place` is the result of `message_place` or `view_place`."""
     return {
-        **_interaction("block_actions", person),
+        **_interaction_fields("block_actions", person),
         "trigger_id": trigger_id,
         "state": state,
         **place,
@@ -63,7 +65,7 @@ def block_actions(person: Person, trigger_id: str, actions: list[Json], state: J
     }
 
 
-def in_message(channel: Channel, ts: str, thread_ts: str | None, shown: Json | None, response_url: str) -> Json:
+def message_place(channel: Channel, ts: str, thread_ts: str | None, shown: Json | None, response_url: str) -> Json:
     """The fields that locate an action in a message; `shown` is None for an ephemeral one, which Slack omits."""
     container = {
         "type": "message",
@@ -80,23 +82,23 @@ def in_message(channel: Channel, ts: str, thread_ts: str | None, shown: Json | N
     return place | ({"message": shown} if shown is not None else {})
 
 
-def in_view(shown: Json) -> Json:
+def view_place(shown: Json) -> Json:
     """The fields that locate an action in a modal or home tab."""
     return {"container": {"type": "view", "view_id": shown["id"]}, "view": shown}
 
 
-def view_submission(person: Person, trigger_id: str, shown: Json) -> Json:
+def view_submission(person: SandboxPerson, trigger_id: str, shown: Json) -> Json:
     """The payload of a submitted modal; `shown` is the view, with the values under `state`."""
-    body = _interaction("view_submission", person)
+    body = _interaction_fields("view_submission", person)
     return {**body, "trigger_id": trigger_id, "view": shown, "response_urls": []}
 
 
-def view_closed(person: Person, shown: Json) -> Json:
+def view_closed(person: SandboxPerson, shown: Json) -> Json:
     """The payload of a modal closed without submitting, for views with `notify_on_close`."""
-    return {**_interaction("view_closed", person), "view": shown, "is_cleared": False}
+    return {**_interaction_fields("view_closed", person), "view": shown, "is_cleared": False}
 
 
-def event(inner: Json, event_id: str, at: int) -> Json:
+def event_callback(inner: Json, event_id: str, at: int) -> Json:
     """The Events API callback around the event `inner`; `at` is in seconds since the epoch."""
     authorization = {
         "enterprise_id": None,
@@ -118,7 +120,7 @@ def event(inner: Json, event_id: str, at: int) -> Json:
     }
 
 
-def _interaction(kind: str, person: Person) -> Json:
+def _interaction_fields(kind: str, person: SandboxPerson) -> Json:
     return {
         "type": kind,
         "user": {"id": person.id, "username": person.handle, "name": person.handle, "team_id": people.TEAM_ID},

@@ -11,12 +11,12 @@ from typing import Any
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from bot.sandbox.workspace import people
-from bot.sandbox.workspace.changes import Changes
+from bot.sandbox.workspace.changes import ChangeNotifier
 
 Json = dict[str, Any]
 
 
-class LinkLostError(ConnectionError):
+class ConnectionLostError(ConnectionError):
     """No connection was open, or it was lost before the acknowledgement."""
 
 
@@ -30,29 +30,29 @@ class _Session:
     retiring: bool = False
 
 
-class Links:
+class SocketConnections:
     """All open Socket Mode connections; envelopes are sent to them round-robin."""
 
-    def __init__(self, changes: Changes) -> None:
+    def __init__(self, changes: ChangeNotifier) -> None:
         self._changes = changes
         self._lock = threading.Lock()
         self._tickets: set[str] = set()
         self._sessions: list[_Session] = []
-        self._turn = 0
+        self._next_session = 0
 
     @property
     def count(self) -> int:
         """The number of open connections, without those that are being replaced."""
-        return len(self._in_use())
+        return len(self._active_sessions())
 
-    def ticket(self) -> str:
+    def issue_ticket(self) -> str:
         """Create a single-use ticket that opens one connection."""
         ticket = secrets.token_urlsafe(12)
         with self._lock:
             self._tickets.add(ticket)
         return ticket
 
-    async def endpoint(self, socket: WebSocket) -> None:
+    async def serve_connection(self, socket: WebSocket) -> None:
         """Serve one WebSocket connection until it ends; refuse it with code 1008 without a valid ticket."""
         ticket = socket.query_params.get("ticket", "")
         with self._lock:
@@ -63,7 +63,7 @@ class Links:
             return
         await socket.accept()
         session = _Session(socket=socket, loop=asyncio.get_running_loop())
-        await socket.send_text(json.dumps(self._hello()))
+        await socket.send_text(json.dumps(self._hello_message()))
         retiring = [old for old in self._sessions if old.retiring]
         self._sessions.append(session)
         self._changes.announce()
@@ -71,7 +71,7 @@ class Links:
             await old.socket.close(code=1000)
         try:
             while True:
-                self._acknowledged(session, await socket.receive_text())
+                self._resolve_acknowledgement(session, await socket.receive_text())
         except WebSocketDisconnect:
             pass
         finally:
@@ -86,37 +86,37 @@ class Links:
         TimeoutError after `timeout` seconds; ConnectionLostError if no connection is open or it breaks.
         """
         with self._lock:
-            sessions = self._in_use()
+            sessions = self._active_sessions()
             if not sessions:
-                raise LinkLostError("no Socket Mode connection is open")
-            session = sessions[self._turn % len(sessions)]
-            self._turn += 1
+                raise ConnectionLostError("no Socket Mode connection is open")
+            session = sessions[self._next_session % len(sessions)]
+            self._next_session += 1
         waiting: Future[Json] = Future()
         session.pending[envelope["envelope_id"]] = waiting
         asyncio.run_coroutine_threadsafe(session.socket.send_text(json.dumps(envelope)), session.loop)
         try:
             return waiting.result(timeout)
         except CancelledError:
-            raise LinkLostError("the Socket Mode connection was lost before the acknowledgement") from None
+            raise ConnectionLostError("the Socket Mode connection was lost before the acknowledgement") from None
         finally:
             session.pending.pop(envelope["envelope_id"], None)
 
-    def drop(self) -> None:
+    def drop_connections(self) -> None:
         """Close every connection without warning, as a failing Slack server would."""
         for session in list(self._sessions):
             asyncio.run_coroutine_threadsafe(session.socket.close(code=1012), session.loop).result(5)
 
-    def refresh(self) -> None:
+    def request_reconnect(self) -> None:
         """Ask the app to reconnect, as Slack does every few hours; old connections close once a new one is open."""
         message = json.dumps({"type": "disconnect", "reason": "refresh_requested", "debug_info": {"host": "sandbox"}})
-        for session in self._in_use():
+        for session in self._active_sessions():
             session.retiring = True
             asyncio.run_coroutine_threadsafe(session.socket.send_text(message), session.loop).result(5)
 
-    def _in_use(self) -> list[_Session]:
+    def _active_sessions(self) -> list[_Session]:
         return [session for session in self._sessions if not session.retiring]
 
-    def _hello(self) -> Json:
+    def _hello_message(self) -> Json:
         return {
             "type": "hello",
             "num_connections": len(self._sessions) + 1,
@@ -125,7 +125,7 @@ class Links:
         }
 
     @staticmethod
-    def _acknowledged(session: _Session, text: str) -> None:
+    def _resolve_acknowledgement(session: _Session, text: str) -> None:
         message = json.loads(text)
         waiting = session.pending.get(message.get("envelope_id", ""))
         if waiting is not None and not waiting.done():

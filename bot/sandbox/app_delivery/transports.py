@@ -11,15 +11,15 @@ from urllib.parse import urlencode
 
 import httpx
 
-from bot.sandbox.app_delivery.envelopes import Outgoing
-from bot.sandbox.app_delivery.socket_mode import LinkLostError, Links
+from bot.sandbox.app_delivery.envelopes import OutgoingPayload
+from bot.sandbox.app_delivery.socket_mode import ConnectionLostError, SocketConnections
 from bot.sandbox.rules import limits
 
 Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Retry:
+class RetryInfo:
     """The number and reason of a retry; the first retry is number 1."""
 
     number: int
@@ -27,7 +27,7 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class AppResponse:
     """The app's response; `status` is 0 without a response, and 200 for an acknowledged envelope."""
 
     status: int
@@ -48,19 +48,19 @@ class Transport(Protocol):
         """The transport's name."""
         ...
 
-    def send(self, outgoing: Outgoing, retry: Retry | None) -> Answer:
+    def send(self, outgoing: OutgoingPayload, retry: RetryInfo | None) -> AppResponse:
         """Send and wait at most three seconds; failures are returned as an error, not raised."""
         ...
 
 
-def signature(secret: str, timestamp: int, body: bytes) -> str:
+def sign_request(secret: str, timestamp: int, body: bytes) -> str:
     """The `x-slack-signature` of a body; https://docs.slack.dev/authentication/verifying-requests-from-slack."""
     digest = hmac.new(secret.encode(), b"v0:%d:%s" % (timestamp, body), hashlib.sha256).hexdigest()
     return f"v0={digest}"
 
 
 @dataclass(slots=True, kw_only=True)
-class OverHttp:
+class HttpTransport:
     """Delivers by POST to the app's request URL, signed over the raw body."""
 
     signing_secret: str
@@ -72,36 +72,36 @@ class OverHttp:
         """Signed HTTP."""
         return "http"
 
-    def send(self, outgoing: Outgoing, retry: Retry | None) -> Answer:
+    def send(self, outgoing: OutgoingPayload, retry: RetryInfo | None) -> AppResponse:
         """Send and wait at most three seconds; failures are returned as an error, not raised."""
         if self.url is None:
-            return Answer(status=0, error="no_request_url")
-        kind, body = encoded(outgoing)
+            return AppResponse(status=0, error="no_request_url")
+        kind, body = encode_request(outgoing)
         timestamp = int(time.time())
         headers = {
             "content-type": kind,
             "user-agent": "Slackbot 1.0 (sandbox)",
             "x-slack-request-timestamp": str(timestamp),
-            "x-slack-signature": signature(self.signing_secret, timestamp, body),
+            "x-slack-signature": sign_request(self.signing_secret, timestamp, body),
         }
         if retry is not None:
             headers |= {"x-slack-retry-num": str(retry.number), "x-slack-retry-reason": retry.reason}
         try:
             response = self.client.post(self.url, content=body, headers=headers, timeout=limits.value("ack.seconds"))
         except httpx.TimeoutException:
-            return Answer(status=0, error="http_timeout")
+            return AppResponse(status=0, error="http_timeout")
         except httpx.TransportError:
-            return Answer(status=0, error="connection_failed")
+            return AppResponse(status=0, error="connection_failed")
         if not response.is_success:
-            return Answer(status=response.status_code, body=response.text, error="http_error")
-        return Answer(status=response.status_code, body=_body(response))
+            return AppResponse(status=response.status_code, body=response.text, error="http_error")
+        return AppResponse(status=response.status_code, body=_parse_body(response))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OverSocket:
+class SocketTransport:
     """Delivers envelopes over the app's open Socket Mode connections."""
 
-    links: Links
+    connections: SocketConnections
     new_id: Callable[[], str]
 
     @property
@@ -109,7 +109,7 @@ class OverSocket:
         """Socket Mode."""
         return "socket"
 
-    def send(self, outgoing: Outgoing, retry: Retry | None) -> Answer:
+    def send(self, outgoing: OutgoingPayload, retry: RetryInfo | None) -> AppResponse:
         """Send and wait at most three seconds; failures are returned as an error, not raised."""
         envelope: Json = {
             "envelope_id": self.new_id(),
@@ -120,15 +120,15 @@ class OverSocket:
         if outgoing.kind == "event":
             envelope |= {"retry_attempt": retry.number if retry else 0, "retry_reason": retry.reason if retry else ""}
         try:
-            acknowledged = self.links.send(envelope, limits.value("ack.seconds"))
+            acknowledged = self.connections.send(envelope, limits.value("ack.seconds"))
         except TimeoutError:
-            return Answer(status=0, error="http_timeout")
-        except LinkLostError:
-            return Answer(status=0, error="connection_failed")
-        return Answer(status=200, body=acknowledged.get("payload"))
+            return AppResponse(status=0, error="http_timeout")
+        except ConnectionLostError:
+            return AppResponse(status=0, error="connection_failed")
+        return AppResponse(status=200, body=acknowledged.get("payload"))
 
 
-def encoded(outgoing: Outgoing) -> tuple[str, bytes]:
+def encode_request(outgoing: OutgoingPayload) -> tuple[str, bytes]:
     """(content type, raw body) of the HTTP request that delivers a payload."""
     match outgoing.kind:
         case "event":
@@ -139,7 +139,7 @@ def encoded(outgoing: Outgoing) -> tuple[str, bytes]:
             return "application/x-www-form-urlencoded", urlencode({"payload": json.dumps(outgoing.payload)}).encode()
 
 
-def _body(response: httpx.Response) -> Json | str | None:
+def _parse_body(response: httpx.Response) -> Json | str | None:
     if response.headers.get("content-type", "").startswith("application/json") and response.content:
         body: Json = response.json()
         return body

@@ -9,7 +9,7 @@ Json = dict[str, Any]
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 560, 220, 44, 110, 12, 26
 
 
-def draw(block: Json) -> Markup:
+def draw_chart(block: Json) -> Markup:
     """The chart as SVG: every series as a line with its name at its end, and the first and last category."""
     chart = block["chart"]
     series, labels = chart["series"], chart["axis_config"]["categories"]
@@ -26,23 +26,23 @@ def draw(block: Json) -> Markup:
     drawn = [
         f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img">',
         f"<title>{escape(block['title'])}</title>",
-        *(_text("tick", LEFT - 6, y(v) + 4, f"{v:g}", "end") for v in sorted({low, 0, high})),
+        *(_text_element("tick", LEFT - 6, y(v) + 4, f"{v:g}", "end") for v in sorted({low, 0, high})),
         *(
             f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(v):.1f}" y2="{y(v):.1f}"/>'
             for v in sorted({low, 0, high})
         ),
-        _text("tick", LEFT, HEIGHT - 8, labels[0], "start"),
-        _text("tick", WIDTH - RIGHT, HEIGHT - 8, labels[-1], "end"),
+        _text_element("tick", LEFT, HEIGHT - 8, labels[0], "start"),
+        _text_element("tick", WIDTH - RIGHT, HEIGHT - 8, labels[-1], "end"),
     ]
-    names = _apart([(y(one["data"][-1]["value"]) + 4, one["name"]) for one in series])
+    names = _spread_labels([(y(one["data"][-1]["value"]) + 4, one["name"]) for one in series])
     for number, one in enumerate(series):
         path = " ".join(f"{x(i):.1f},{y(point['value']):.1f}" for i, point in enumerate(one["data"]))
         drawn.append(f'<polyline class="s{number}" points="{path}"/>')
-    drawn += [_text("name", WIDTH - RIGHT + 6, at, name, "start") for at, name in names]
+    drawn += [_text_element("name", WIDTH - RIGHT + 6, at, name, "start") for at, name in names]
     return Markup("\n".join([*drawn, "</svg>"]))  # noqa: S704  (every text in it is escaped)
 
 
-def _apart(names: list[tuple[float, str]]) -> list[tuple[float, str]]:
+def _spread_labels(names: list[tuple[float, str]]) -> list[tuple[float, str]]:
     """Move labels down so that they do not overlap."""
     placed: list[tuple[float, str]] = []
     for at, name in sorted(names):
@@ -50,5 +50,5 @@ def _apart(names: list[tuple[float, str]]) -> list[tuple[float, str]]:
     return placed
 
 
-def _text(kind: str, x: float, y: float, text: str, anchor: str) -> str:
+def _text_element(kind: str, x: float, y: float, text: str, anchor: str) -> str:
     return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(str(text))}</text>'

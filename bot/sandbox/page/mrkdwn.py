@@ -8,9 +8,9 @@ from html import escape
 from markupsafe import Markup
 
 from bot.sandbox.workspace import plain_text
-from bot.sandbox.workspace.workspace import Workspace
+from bot.sandbox.workspace.workspace import SandboxWorkspace
 
-_KEPT = re.compile(r"```(?P<pre>.+?)```|`(?P<code>[^`\n]+)`|<(?P<token>[^<>\n]+)>", re.DOTALL)
+_TOKENS = re.compile(r"```(?P<pre>.+?)```|`(?P<code>[^`\n]+)`|<(?P<token>[^<>\n]+)>", re.DOTALL)
 _STYLES = (
     (re.compile(r"(?<![\w*])\*(?=\S)([^*\n]+?)(?<=\S)\*(?![\w*])"), r"<b>\1</b>"),
     (re.compile(r"(?<![\w_])_(?=\S)([^_\n]+?)(?<=\S)_(?![\w_])"), r"<i>\1</i>"),
@@ -41,16 +41,16 @@ _EMOJI_CHARACTERS = {
 _OPEN, _CLOSE = "\ue000", "\ue001"
 
 
-def to_html(workspace: Workspace, text: str, zone: tzinfo) -> Markup:
+def to_html(workspace: SandboxWorkspace, text: str, zone: tzinfo) -> Markup:
     """mrkdwn as HTML, with mentions resolved and dates in `zone`."""
     kept: list[str] = []
 
     def keep(found: re.Match[str]) -> str:
-        kept.append(_kept(workspace, found, zone))
+        kept.append(_render_token(workspace, found, zone))
         return f"{_OPEN}{len(kept) - 1}{_CLOSE}"
 
-    marked = _KEPT.sub(keep, text.replace(_OPEN, "").replace(_CLOSE, ""))
-    html = _escaped(marked)
+    marked = _TOKENS.sub(keep, text.replace(_OPEN, "").replace(_CLOSE, ""))
+    html = _escape_text(marked)
     for pattern, replacement in _STYLES:
         html = pattern.sub(replacement, html)
     html = _QUOTE.sub(r"<blockquote>\1</blockquote>", html)
@@ -71,34 +71,34 @@ def safe_address(address: str) -> str | None:
     return address if address.lower().startswith(("http://", "https://", "mailto:")) else None
 
 
-def _escaped(text: str) -> str:
+def _escape_text(text: str) -> str:
     decoded = text
     for entity, character in (("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&")):
         decoded = decoded.replace(entity, character)
     return escape(decoded)
 
 
-def _kept(workspace: Workspace, found: re.Match[str], zone: tzinfo) -> str:
+def _render_token(workspace: SandboxWorkspace, found: re.Match[str], zone: tzinfo) -> str:
     if (pre := found.group("pre")) is not None:
-        return f"<pre>{_escaped(pre.strip(chr(10)))}</pre>"
+        return f"<pre>{_escape_text(pre.strip(chr(10)))}</pre>"
     if (code := found.group("code")) is not None:
-        return f"<code>{_escaped(code)}</code>"
+        return f"<code>{_escape_text(code)}</code>"
     token = found.group("token")
     readers: tuple[Callable[[], str | None], ...] = (
-        lambda: _wrapped("mention", plain_text.mention(workspace, token)),
-        lambda: _wrapped("date", plain_text.date(token, zone)),
-        lambda: _link(token),
+        lambda: _wrap_in_span("mention", plain_text.resolve_mention(workspace, token)),
+        lambda: _wrap_in_span("date", plain_text.resolve_date(token, zone)),
+        lambda: _render_link(token),
     )
-    return next((html for read in readers if (html := read()) is not None), _escaped(f"<{token}>"))
+    return next((html for read in readers if (html := read()) is not None), _escape_text(f"<{token}>"))
 
 
-def _wrapped(kind: str, text: str | None) -> str | None:
-    return None if text is None else f'<span class="{kind}">{_escaped(text)}</span>'
+def _wrap_in_span(kind: str, text: str | None) -> str | None:
+    return None if text is None else f'<span class="{kind}">{_escape_text(text)}</span>'
 
 
-def _link(token: str) -> str | None:
+def _render_link(token: str) -> str | None:
     address, _, label = token.partition("|")
     address = address.replace("&amp;", "&")
     if safe_address(address) is None:
         return None
-    return f'<a href="{escape(address)}" target="_blank" rel="noopener noreferrer">{_escaped(label or address)}</a>'
+    return f'<a href="{escape(address)}" target="_blank" rel="noopener noreferrer">{_escape_text(label or address)}</a>'

@@ -12,23 +12,23 @@ from markupsafe import Markup
 
 from bot.sandbox.narration import Narrator
 from bot.sandbox.page import chart, mrkdwn
-from bot.sandbox.workspace import people, presenting
-from bot.sandbox.workspace.people import Channel, Person
-from bot.sandbox.workspace.slack_side import ApiCall, Delivery, SlackSide
-from bot.sandbox.workspace.workspace import Message, View, Workspace
+from bot.sandbox.workspace import people, slack_json
+from bot.sandbox.workspace.people import Channel, SandboxPerson
+from bot.sandbox.workspace.slack_state import ApiCall, Delivery, SlackState
+from bot.sandbox.workspace.workspace import SandboxMessage, SandboxWorkspace, View
 
 Json = dict[str, Any]
 FOLDER = Path(__file__).parent
-_WIRE_ROWS = 80
-_MESSAGES = 150
+_MAX_TRAFFIC_ROWS = 80
+_MAX_MESSAGES = 150
 _IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".gif")
 
 
-class Renderer:
+class PageRenderer:
     """Renders the page's templates; everything that people or the app wrote is escaped."""
 
-    def __init__(self, side: SlackSide, narrator: Narrator) -> None:
-        self._side = side
+    def __init__(self, slack: SlackState, narrator: Narrator) -> None:
+        self._slack = slack
         self._narrator = narrator
         self._templates = Environment(
             loader=FileSystemLoader(FOLDER / "templates"),
@@ -37,13 +37,13 @@ class Renderer:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._templates.filters["markdown"] = _markdown
-        self._templates.filters["chart"] = chart.draw
+        self._templates.filters["markdown"] = _render_markdown
+        self._templates.filters["chart"] = chart.draw_chart
         self._templates.filters["plain"] = mrkdwn.plain_to_html
         self._templates.filters["safe_address"] = mrkdwn.safe_address
         self._templates.filters["pretty"] = lambda value: json.dumps(value, indent=2, ensure_ascii=False)
 
-    def index(self, token: str, commands: tuple[str, ...]) -> str:
+    def render_index(self, token: str, commands: tuple[str, ...]) -> str:
         """The empty page; its script fills it."""
         return self._templates.get_template("index.html").render(
             token=token, people=people.PEOPLE, commands=commands, told=self._narrator.told
@@ -53,48 +53,51 @@ class Renderer:
         """What happens now and what comes next; empty where nobody tells it."""
         return self._templates.get_template("narration.html").render(told=self._narrator.told).strip()
 
-    def navigation(self, viewer: Person, current: str, unread: dict[str, int]) -> str:
+    def render_navigation(self, viewer: SandboxPerson, current: str, unread: dict[str, int]) -> str:
         """The people to act as, this person's channels with unread counts, and the app's home tab."""
         channels = [c for c in self._workspace.channels.values() if viewer.id in c.members]
-        return self._render(
+        return self._render_template(
             "navigation.html", viewer, people=people.PEOPLE, channels=channels, current=current, unread=unread
         )
 
-    def channel(self, viewer: Person, channel: Channel) -> str:
+    def render_channel(self, viewer: SandboxPerson, channel: Channel) -> str:
         """The latest messages of a channel as this person sees them, without replies that were not broadcast."""
-        visible = self._workspace.visible(channel.id, viewer.id)
-        replies: dict[str, list[Message]] = {}
+        visible = self._workspace.visible_messages(channel.id, viewer.id)
+        replies: dict[str, list[SandboxMessage]] = {}
         for message in visible:
             if message.in_thread and message.thread_ts:
                 replies.setdefault(message.thread_ts, []).append(message)
-        shown = [m for m in visible if not m.in_thread or m.broadcast][-_MESSAGES:]
-        return self._render("messages.html", viewer, messages=shown, replies=replies, in_thread=False)
+        shown = [m for m in visible if not m.in_thread or m.broadcast][-_MAX_MESSAGES:]
+        return self._render_template("messages.html", viewer, messages=shown, replies=replies, in_thread=False)
 
-    def thread(self, viewer: Person, root: Message) -> str:
+    def render_thread(self, viewer: SandboxPerson, root: SandboxMessage) -> str:
         """A thread: its root message and the replies."""
-        shown = [root, *presenting.thread(self._workspace, root, viewer.id)]
-        return self._render("messages.html", viewer, messages=shown, replies={}, in_thread=True)
+        shown = [root, *slack_json.list_replies(self._workspace, root, viewer.id)]
+        return self._render_template("messages.html", viewer, messages=shown, replies={}, in_thread=True)
 
-    def view(self, viewer: Person, view: View) -> str:
+    def render_view(self, viewer: SandboxPerson, view: View) -> str:
         """A modal or home tab."""
-        return self._render("view.html", viewer, view=view)
+        return self._render_template("view.html", viewer, view=view)
 
-    def wire(self, viewer: Person) -> str:
+    def render_traffic(self, viewer: SandboxPerson) -> str:
         """The latest deliveries and API calls between Slack and the app, newest first."""
-        traffic: list[Delivery | ApiCall] = [*self._side.deliveries[-_WIRE_ROWS:], *self._side.api_calls[-_WIRE_ROWS:]]
+        traffic: list[Delivery | ApiCall] = [
+            *self._slack.deliveries[-_MAX_TRAFFIC_ROWS:],
+            *self._slack.api_calls[-_MAX_TRAFFIC_ROWS:],
+        ]
         traffic.sort(key=lambda entry: entry.at, reverse=True)
-        rows = [(isinstance(entry, Delivery), entry) for entry in traffic[:_WIRE_ROWS]]
-        return self._render("wire.html", viewer, rows=rows)
+        rows = [(isinstance(entry, Delivery), entry) for entry in traffic[:_MAX_TRAFFIC_ROWS]]
+        return self._render_template("wire.html", viewer, rows=rows)
 
-    def broken_rules(self) -> list[str]:
+    def recent_violations(self) -> list[str]:
         """The last three violations of Slack's rules, for the page's warning strip."""
-        return [str(violation) for violation in self._side.violations[-3:]]
+        return [str(violation) for violation in self._slack.violations[-3:]]
 
     @property
-    def _workspace(self) -> Workspace:
-        return self._side.workspace
+    def _workspace(self) -> SandboxWorkspace:
+        return self._slack.workspace
 
-    def _render(self, template: str, viewer: Person, **values: Any) -> str:
+    def _render_template(self, template: str, viewer: SandboxPerson, **values: Any) -> str:
         zone = ZoneInfo(viewer.zone)
         workspace = self._workspace
 
@@ -108,24 +111,24 @@ class Renderer:
             viewer=viewer,
             workspace=workspace,
             text=text,
-            clock=lambda ts: _clock(ts, zone),
+            clock=lambda ts: _format_clock_time(ts, zone),
             people_order=[p.id for p in (*people.PEOPLE, people.BOT, people.SLACKBOT)],
             is_picture=lambda file: file.name.lower().endswith(_IMAGE_ENDINGS),
             **values,
         )
 
 
-def _clock(at: str | datetime, zone: tzinfo) -> str:
+def _format_clock_time(at: str | datetime, zone: tzinfo) -> str:
     moment = at if isinstance(at, datetime) else datetime.fromtimestamp(float(at), UTC)
     return moment.astimezone(zone).strftime("%H:%M" if isinstance(at, str) else "%H:%M:%S")
 
 
-def _markdown(text: str) -> Markup:
-    return Markup(_parser().render(text))  # noqa: S704  (the parser escapes HTML and refuses script addresses)
+def _render_markdown(text: str) -> Markup:
+    return Markup(_markdown_parser().render(text))  # noqa: S704  (the parser escapes HTML and refuses script addresses)
 
 
 @lru_cache
-def _parser() -> Any:
+def _markdown_parser() -> Any:
     from markdown_it import MarkdownIt
 
     return MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")

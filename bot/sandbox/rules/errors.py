@@ -15,7 +15,7 @@ class MethodError(Exception):
         self.messages = list(messages)
         self.extra = extra
 
-    def answer(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """The response body that Slack would send."""
         body: dict[str, Any] = {"ok": False, "error": self.error, **self.extra}
         if self.messages:

@@ -12,7 +12,7 @@ _METHODS = f"{_REFERENCE}/methods"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limit:
+class SlackLimit:
     """One limit: a length in characters, a number of items, or seconds, as its `id` says."""
 
     id: str
@@ -89,20 +89,20 @@ _ROWS: tuple[tuple[str, int, str], ...] = (
     ("ack.seconds", 3, "https://docs.slack.dev/interactivity/handling-user-interaction"),
 )
 
-_LESS_SURE = (
-    Limit(
+_UNDOCUMENTED = (
+    SlackLimit(
         id="message.data_visualizations.max_items",
         value=2,
         source="https://github.com/vercel/chat/issues/696",
         confidence="observed",
     ),
-    Limit(
+    SlackLimit(
         id="message.blocks_text.max_length",
         value=13_200,
         source="https://github.com/slackapi/bolt-js/issues/2509",
         confidence="observed",
     ),
-    Limit(
+    SlackLimit(
         id="message.metadata.max_length",
         value=16_384,
         source=f"{_METHODS}/chat.postMessage",
@@ -110,9 +110,9 @@ _LESS_SURE = (
     ),
 )
 
-LIMITS: dict[str, Limit] = {
-    **{id_: Limit(id=id_, value=value, source=source) for id_, value, source in _ROWS},
-    **{limit.id: limit for limit in _LESS_SURE},
+LIMITS: dict[str, SlackLimit] = {
+    **{id_: SlackLimit(id=id_, value=value, source=source) for id_, value, source in _ROWS},
+    **{limit.id: limit for limit in _UNDOCUMENTED},
 }
 
 

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 from typing import Literal
 
-Mode = Literal["post", "all", "off"]
+RateLimitMode = Literal["post", "all", "off"]
 
 # Calls per minute and method, from the tiers of https://docs.slack.dev/apis/web-api/rate-limits.
 _PER_MINUTE = {
@@ -22,23 +22,23 @@ _POST_BURST = 4.0  # Slack allows "short bursts" of no stated size
 class RateLimits:
     """`post` limits chat.postMessage to one per second and channel; `all` adds the other methods; `off` limits none."""
 
-    def __init__(self, monotonic: Callable[[], float], mode: Mode = "post") -> None:
-        self.mode: Mode = mode
+    def __init__(self, monotonic: Callable[[], float], mode: RateLimitMode = "post") -> None:
+        self.mode: RateLimitMode = mode
         self._now = monotonic
         self._lock = threading.Lock()
         self._buckets: dict[tuple[str, str], tuple[float, float]] = {}
 
-    def wait_before(self, method: str, channel: str) -> int:
+    def seconds_to_wait(self, method: str, channel: str) -> int:
         """Take a token for a call; returns 0 if it may pass, else the seconds for `Retry-After`, at least 1."""
         if self.mode == "off":
             return 0
         if method == "chat.postMessage":
-            return self._take((method, channel), rate=_POSTS_PER_SECOND, burst=_POST_BURST)
+            return self._take_token((method, channel), rate=_POSTS_PER_SECOND, burst=_POST_BURST)
         if self.mode == "all" and method in _PER_MINUTE:
-            return self._take((method, ""), rate=_PER_MINUTE[method] / 60, burst=float(_PER_MINUTE[method]))
+            return self._take_token((method, ""), rate=_PER_MINUTE[method] / 60, burst=float(_PER_MINUTE[method]))
         return 0
 
-    def _take(self, key: tuple[str, str], *, rate: float, burst: float) -> int:
+    def _take_token(self, key: tuple[str, str], *, rate: float, burst: float) -> int:
         with self._lock:
             now = self._now()
             tokens, at = self._buckets.get(key, (burst, now))

@@ -5,7 +5,7 @@ from typing import Final
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Field:
+class FieldShape:
     """One field of a shape: `kind` names a primitive, a shape or a union.
 
     For a list (`is_list`), `limit` bounds the number of items and `item_limit` the length of an item; otherwise `limit`
@@ -15,194 +15,194 @@ class Field:
     kind: str
     limit: str = ""
     required: bool = False
-    many: bool = False
-    each: str = ""
+    is_list: bool = False
+    item_limit: str = ""
     one_of: tuple[str, ...] = ()
 
 
-Shape = dict[str, Field]
+Shape = dict[str, FieldShape]
 
 
-def _text(limit: str, *, required: bool = False, plain: bool = True) -> Field:
-    return Field(kind="plain_text" if plain else "text", limit=limit, required=required)
+def _text_field(limit: str, *, required: bool = False, plain: bool = True) -> FieldShape:
+    return FieldShape(kind="plain_text" if plain else "text", limit=limit, required=required)
 
 
-def _options(limit: str, *, required: bool = True) -> Field:
-    return Field(kind="option", many=True, limit=limit, required=required)
+def _options_field(limit: str, *, required: bool = True) -> FieldShape:
+    return FieldShape(kind="option", is_list=True, limit=limit, required=required)
 
 
-_ACTION_ID = Field(kind="string", limit="action_id.max_length")
-_CONFIRM = Field(kind="confirmation")
-_FOCUS = Field(kind="boolean")
-_PLACEHOLDER = _text("select.placeholder.max_length")
-_ALWAYS = {"type": Field(kind="string", required=True)}
-_BLOCK = {**_ALWAYS, "block_id": Field(kind="string", limit="block_id.max_length")}
+_ACTION_ID = FieldShape(kind="string", limit="action_id.max_length")
+_CONFIRM = FieldShape(kind="confirmation")
+_FOCUS = FieldShape(kind="boolean")
+_PLACEHOLDER = _text_field("select.placeholder.max_length")
+_ALWAYS = {"type": FieldShape(kind="string", required=True)}
+_BLOCK = {**_ALWAYS, "block_id": FieldShape(kind="string", limit="block_id.max_length")}
 _ELEMENT = {**_ALWAYS, "action_id": _ACTION_ID}
 _CHOICE = {**_ELEMENT, "confirm": _CONFIRM, "focus_on_load": _FOCUS}
 _SELECT = {**_CHOICE, "placeholder": _PLACEHOLDER}
 _STATIC = {
-    "options": _options("select.options.max_items", required=False),
-    "option_groups": Field(kind="option_group", many=True, limit="select.option_groups.max_items"),
+    "options": _options_field("select.options.max_items", required=False),
+    "option_groups": FieldShape(kind="option_group", is_list=True, limit="select.option_groups.max_items"),
 }
-_MULTI = {"max_selected_items": Field(kind="integer")}
+_MULTI = {"max_selected_items": FieldShape(kind="integer")}
 _TYPED = {
     **_ELEMENT,
     "focus_on_load": _FOCUS,
-    "placeholder": _text("plain_text_input.placeholder.max_length"),
-    "initial_value": Field(kind="string"),
-    "dispatch_action_config": Field(kind="object"),
+    "placeholder": _text_field("plain_text_input.placeholder.max_length"),
+    "initial_value": FieldShape(kind="string"),
+    "dispatch_action_config": FieldShape(kind="object"),
 }
 _IMAGE_SOURCE = {
-    "image_url": Field(kind="string", limit="image.image_url.max_length"),
-    "slack_file": Field(kind="object"),
+    "image_url": FieldShape(kind="string", limit="image.image_url.max_length"),
+    "slack_file": FieldShape(kind="object"),
 }
 
 SHAPES: Final[dict[str, Shape]] = {
     # composition objects
     "confirmation": {
-        "title": _text("confirmation.title.max_length", required=True),
-        "text": _text("confirmation.text.max_length", required=True, plain=False),
-        "confirm": _text("confirmation.confirm.max_length", required=True),
-        "deny": _text("confirmation.deny.max_length", required=True),
-        "style": Field(kind="string", one_of=("primary", "danger")),
+        "title": _text_field("confirmation.title.max_length", required=True),
+        "text": _text_field("confirmation.text.max_length", required=True, plain=False),
+        "confirm": _text_field("confirmation.confirm.max_length", required=True),
+        "deny": _text_field("confirmation.deny.max_length", required=True),
+        "style": FieldShape(kind="string", one_of=("primary", "danger")),
     },
     "option": {
-        "text": _text("option.text.max_length", required=True, plain=False),
-        "value": Field(kind="string", limit="option.value.max_length", required=True),
-        "description": _text("option.description.max_length", plain=False),
-        "url": Field(kind="string", limit="button.url.max_length"),
+        "text": _text_field("option.text.max_length", required=True, plain=False),
+        "value": FieldShape(kind="string", limit="option.value.max_length", required=True),
+        "description": _text_field("option.description.max_length", plain=False),
+        "url": FieldShape(kind="string", limit="button.url.max_length"),
     },
     "option_group": {
-        "label": _text("option_group.label.max_length", required=True),
-        "options": _options("option_group.options.max_items"),
+        "label": _text_field("option_group.label.max_length", required=True),
+        "options": _options_field("option_group.options.max_items"),
     },
     "column_setting": {
-        "align": Field(kind="string", one_of=("left", "center", "right")),
-        "is_wrapped": Field(kind="boolean"),
+        "align": FieldShape(kind="string", one_of=("left", "center", "right")),
+        "is_wrapped": FieldShape(kind="boolean"),
     },
     # blocks
     "block.actions": {
         **_BLOCK,
-        "elements": Field(kind="action", many=True, limit="actions.elements.max_items", required=True),
+        "elements": FieldShape(kind="action", is_list=True, limit="actions.elements.max_items", required=True),
     },
     "block.context": {
         **_BLOCK,
-        "elements": Field(kind="context_item", many=True, limit="context.elements.max_items", required=True),
+        "elements": FieldShape(kind="context_item", is_list=True, limit="context.elements.max_items", required=True),
     },
     "block.data_visualization": {
         **_BLOCK,
-        "title": Field(kind="string", limit="data_visualization.title.max_length", required=True),
-        "chart": Field(kind="object", required=True),
+        "title": FieldShape(kind="string", limit="data_visualization.title.max_length", required=True),
+        "chart": FieldShape(kind="object", required=True),
     },
     "block.divider": {**_BLOCK},
-    "block.header": {**_BLOCK, "text": _text("header.text.max_length", required=True)},
+    "block.header": {**_BLOCK, "text": _text_field("header.text.max_length", required=True)},
     "block.image": {
         **_BLOCK,
         **_IMAGE_SOURCE,
-        "alt_text": Field(kind="string", limit="image.alt_text.max_length", required=True),
-        "title": _text("image.title.max_length"),
+        "alt_text": FieldShape(kind="string", limit="image.alt_text.max_length", required=True),
+        "title": _text_field("image.title.max_length"),
     },
     "block.input": {
         **_BLOCK,
-        "label": _text("input.label.max_length", required=True),
-        "element": Field(kind="input_element", required=True),
-        "hint": _text("input.hint.max_length"),
-        "optional": Field(kind="boolean"),
-        "dispatch_action": Field(kind="boolean"),
+        "label": _text_field("input.label.max_length", required=True),
+        "element": FieldShape(kind="input_element", required=True),
+        "hint": _text_field("input.hint.max_length"),
+        "optional": FieldShape(kind="boolean"),
+        "dispatch_action": FieldShape(kind="boolean"),
     },
-    "block.markdown": {**_BLOCK, "text": Field(kind="string", limit="markdown.text.max_length", required=True)},
-    "block.rich_text": {**_BLOCK, "elements": Field(kind="object", many=True, required=True)},
+    "block.markdown": {**_BLOCK, "text": FieldShape(kind="string", limit="markdown.text.max_length", required=True)},
+    "block.rich_text": {**_BLOCK, "elements": FieldShape(kind="object", is_list=True, required=True)},
     "block.section": {
         **_BLOCK,
-        "text": _text("section.text.max_length", plain=False),
-        "fields": Field(
-            kind="text", many=True, limit="section.fields.max_items", each="section.fields.item.max_length"
+        "text": _text_field("section.text.max_length", plain=False),
+        "fields": FieldShape(
+            kind="text", is_list=True, limit="section.fields.max_items", item_limit="section.fields.item.max_length"
         ),
-        "accessory": Field(kind="accessory"),
-        "expand": Field(kind="boolean"),
+        "accessory": FieldShape(kind="accessory"),
+        "expand": FieldShape(kind="boolean"),
     },
     "block.table": {
         **_BLOCK,
-        "rows": Field(kind="table_row", many=True, limit="table.rows.max_items", required=True),
-        "column_settings": Field(kind="column_setting", many=True, limit="table.column_settings.max_items"),
+        "rows": FieldShape(kind="table_row", is_list=True, limit="table.rows.max_items", required=True),
+        "column_settings": FieldShape(kind="column_setting", is_list=True, limit="table.column_settings.max_items"),
     },
     # elements
     "button": {
         **_ELEMENT,
-        "text": _text("button.text.max_length", required=True),
-        "value": Field(kind="string", limit="button.value.max_length"),
-        "url": Field(kind="string", limit="button.url.max_length"),
-        "style": Field(kind="string", one_of=("primary", "danger")),
+        "text": _text_field("button.text.max_length", required=True),
+        "value": FieldShape(kind="string", limit="button.value.max_length"),
+        "url": FieldShape(kind="string", limit="button.url.max_length"),
+        "style": FieldShape(kind="string", one_of=("primary", "danger")),
         "confirm": _CONFIRM,
-        "accessibility_label": Field(kind="string", limit="button.accessibility_label.max_length"),
+        "accessibility_label": FieldShape(kind="string", limit="button.accessibility_label.max_length"),
     },
     "image": {
         **_ALWAYS,
         **_IMAGE_SOURCE,
-        "alt_text": Field(kind="string", limit="image_element.alt_text.max_length", required=True),
+        "alt_text": FieldShape(kind="string", limit="image_element.alt_text.max_length", required=True),
     },
-    "overflow": {**_ELEMENT, "options": _options("overflow.options.max_items"), "confirm": _CONFIRM},
-    "static_select": {**_SELECT, **_STATIC, "initial_option": Field(kind="option")},
+    "overflow": {**_ELEMENT, "options": _options_field("overflow.options.max_items"), "confirm": _CONFIRM},
+    "static_select": {**_SELECT, **_STATIC, "initial_option": FieldShape(kind="option")},
     "multi_static_select": {
         **_SELECT,
         **_STATIC,
         **_MULTI,
-        "initial_options": _options("select.options.max_items", required=False),
+        "initial_options": _options_field("select.options.max_items", required=False),
     },
-    "users_select": {**_SELECT, "initial_user": Field(kind="string")},
-    "multi_users_select": {**_SELECT, **_MULTI, "initial_users": Field(kind="string", many=True)},
+    "users_select": {**_SELECT, "initial_user": FieldShape(kind="string")},
+    "multi_users_select": {**_SELECT, **_MULTI, "initial_users": FieldShape(kind="string", is_list=True)},
     "channels_select": {
         **_SELECT,
-        "initial_channel": Field(kind="string"),
-        "response_url_enabled": Field(kind="boolean"),
+        "initial_channel": FieldShape(kind="string"),
+        "response_url_enabled": FieldShape(kind="boolean"),
     },
     "conversations_select": {
         **_SELECT,
-        "initial_conversation": Field(kind="string"),
-        "default_to_current_conversation": Field(kind="boolean"),
-        "response_url_enabled": Field(kind="boolean"),
-        "filter": Field(kind="object"),
+        "initial_conversation": FieldShape(kind="string"),
+        "default_to_current_conversation": FieldShape(kind="boolean"),
+        "response_url_enabled": FieldShape(kind="boolean"),
+        "filter": FieldShape(kind="object"),
     },
-    "datepicker": {**_SELECT, "initial_date": Field(kind="string")},
-    "timepicker": {**_SELECT, "initial_time": Field(kind="string"), "timezone": Field(kind="string")},
-    "datetimepicker": {**_CHOICE, "initial_date_time": Field(kind="integer")},
+    "datepicker": {**_SELECT, "initial_date": FieldShape(kind="string")},
+    "timepicker": {**_SELECT, "initial_time": FieldShape(kind="string"), "timezone": FieldShape(kind="string")},
+    "datetimepicker": {**_CHOICE, "initial_date_time": FieldShape(kind="integer")},
     "checkboxes": {
         **_CHOICE,
-        "options": _options("checkboxes.options.max_items"),
-        "initial_options": _options("checkboxes.options.max_items", required=False),
+        "options": _options_field("checkboxes.options.max_items"),
+        "initial_options": _options_field("checkboxes.options.max_items", required=False),
     },
     "radio_buttons": {
         **_CHOICE,
-        "options": _options("radio_buttons.options.max_items"),
-        "initial_option": Field(kind="option"),
+        "options": _options_field("radio_buttons.options.max_items"),
+        "initial_option": FieldShape(kind="option"),
     },
     "plain_text_input": {
         **_TYPED,
-        "multiline": Field(kind="boolean"),
-        "min_length": Field(kind="integer"),
-        "max_length": Field(kind="integer"),
+        "multiline": FieldShape(kind="boolean"),
+        "min_length": FieldShape(kind="integer"),
+        "max_length": FieldShape(kind="integer"),
     },
     "number_input": {
         **_TYPED,
-        "is_decimal_allowed": Field(kind="boolean", required=True),
-        "min_value": Field(kind="string"),
-        "max_value": Field(kind="string"),
+        "is_decimal_allowed": FieldShape(kind="boolean", required=True),
+        "min_value": FieldShape(kind="string"),
+        "max_value": FieldShape(kind="string"),
     },
     "email_text_input": {**_TYPED},
     "url_text_input": {**_TYPED},
     # a modal or a home tab, apart from its blocks
     "view": {
         **_ALWAYS,
-        "blocks": Field(kind="object", many=True, required=True),
-        "title": _text("view.title.max_length"),
-        "submit": _text("view.submit.max_length"),
-        "close": _text("view.close.max_length"),
-        "private_metadata": Field(kind="string", limit="view.private_metadata.max_length"),
-        "callback_id": Field(kind="string", limit="view.callback_id.max_length"),
-        "external_id": Field(kind="string", limit="view.external_id.max_length"),
-        "clear_on_close": Field(kind="boolean"),
-        "notify_on_close": Field(kind="boolean"),
-        "submit_disabled": Field(kind="boolean"),
+        "blocks": FieldShape(kind="object", is_list=True, required=True),
+        "title": _text_field("view.title.max_length"),
+        "submit": _text_field("view.submit.max_length"),
+        "close": _text_field("view.close.max_length"),
+        "private_metadata": FieldShape(kind="string", limit="view.private_metadata.max_length"),
+        "callback_id": FieldShape(kind="string", limit="view.callback_id.max_length"),
+        "external_id": FieldShape(kind="string", limit="view.external_id.max_length"),
+        "clear_on_close": FieldShape(kind="boolean"),
+        "notify_on_close": FieldShape(kind="boolean"),
+        "submit_disabled": FieldShape(kind="boolean"),
     },
 }
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-class Changes:
+class ChangeNotifier:
     """A lock and a version number that grows with every change; threads and event loops can wait for it."""
 
     def __init__(self) -> None:
@@ -38,34 +38,34 @@ class Changes:
         """
         deadline = time.monotonic() + timeout
         while True:
-            seen = self.version
+            version = self.version
             if value := predicate():
                 return value
             with self.lock:
-                while self.version == seen:
+                while self.version == version:
                     left = deadline - time.monotonic()
                     if left <= 0 or not self.lock.wait(left):
                         return None
 
-    async def next_version(self, seen: int, timeout: float) -> int:
+    async def next_version(self, known_version: int, timeout: float) -> int:
         """Await a version above `known_version` and return it; after `timeout` seconds, return `known_version`."""
         event = asyncio.Event()
         entry = (asyncio.get_running_loop(), event)
         with self.lock:
             self._streams.add(entry)
-            if self.version > seen or self.closed:
+            if self.version > known_version or self.closed:
                 event.set()
         try:
             await asyncio.wait_for(event.wait(), timeout)
         except TimeoutError:
-            return seen
+            return known_version
         finally:
             with self.lock:
                 self._streams.discard(entry)
         return self.version
 
-    async def until_closed(self) -> None:
+    async def wait_until_closed(self) -> None:
         """Await `close`."""
-        seen = -1
+        known_version = -1
         while not self.closed:
-            seen = await self.next_version(seen, 3600)
+            known_version = await self.next_version(known_version, 3600)

@@ -27,7 +27,7 @@ class Fault:
 _KINDS = ("429", "500", "503", "timeout_before", "timeout_after", "cut_before", "cut_after")
 
 
-class Faults:
+class FaultPlan:
     """The planned faults per method, in order."""
 
     def __init__(self) -> None:

@@ -14,7 +14,7 @@ SIGNING_SECRET = "sandbox-signing-secret"  # noqa: S105
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Person:
+class SandboxPerson:
     """A member of the workspace; `handle` is the name after the @."""
 
     id: str
@@ -54,14 +54,14 @@ class Channel:
     is_im: bool = False
 
 
-ANA = Person(id="U0ANA00001", handle="ana", name="Ana", title="AI platform engineer")
-DANA = Person(id="U0DANA0001", handle="dana", name="Dana", title="AI engineer")
-SAM = Person(id="U0SAM00001", handle="sam", name="Sam", title="Support")
-MIA = Person(id="U0MIA00001", handle="mia", name="Mia", title="Marketing")
-LEE = Person(id="U0LEE00001", handle="lee", name="Lee", title="Lead")
-GIL = Person(id="U0GIL00001", handle="gil", name="Gil", title="Guest", is_restricted=True)
-BOT = Person(id=BOT_USER_ID, handle="rampart", name="Rampart", title="App", is_bot=True)
-SLACKBOT = Person(id=SLACKBOT_ID, handle="slackbot", name="Slackbot", title="App", is_bot=True)
+ANA = SandboxPerson(id="U0ANA00001", handle="ana", name="Ana", title="AI platform engineer")
+DANA = SandboxPerson(id="U0DANA0001", handle="dana", name="Dana", title="AI engineer")
+SAM = SandboxPerson(id="U0SAM00001", handle="sam", name="Sam", title="Support")
+MIA = SandboxPerson(id="U0MIA00001", handle="mia", name="Mia", title="Marketing")
+LEE = SandboxPerson(id="U0LEE00001", handle="lee", name="Lee", title="Lead")
+GIL = SandboxPerson(id="U0GIL00001", handle="gil", name="Gil", title="Guest", is_restricted=True)
+BOT = SandboxPerson(id=BOT_USER_ID, handle="rampart", name="Rampart", title="App", is_bot=True)
+SLACKBOT = SandboxPerson(id=SLACKBOT_ID, handle="slackbot", name="Slackbot", title="App", is_bot=True)
 
 PEOPLE = (ANA, DANA, SAM, MIA, LEE, GIL)
 

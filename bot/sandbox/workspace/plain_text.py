@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 
-from bot.sandbox.workspace.workspace import Message, Workspace
+from bot.sandbox.workspace.workspace import SandboxMessage, SandboxWorkspace
 
 Json = dict[str, Any]
 
@@ -24,27 +24,27 @@ _DATE_PARTS = {
 }
 
 
-def of_message(workspace: Workspace, message: Message) -> str:
+def render_message(workspace: SandboxWorkspace, message: SandboxMessage) -> str:
     """A message as plain text: its blocks, or its text without blocks, and the names of its files."""
-    body = of_blocks(workspace, message.blocks) if message.blocks else of_mrkdwn(workspace, message.text)
+    body = render_blocks(workspace, message.blocks) if message.blocks else render_mrkdwn(workspace, message.text)
     files = [f"[file: {workspace.files[f].name}]" for f in message.files]
     return "\n".join(part for part in (body, *files) if part)
 
 
-def of_blocks(workspace: Workspace, blocks: tuple[Json, ...] | list[Json]) -> str:
+def render_blocks(workspace: SandboxWorkspace, blocks: tuple[Json, ...] | list[Json]) -> str:
     """Blocks as lines of text, buttons as `[ Label ]`."""
-    return "\n".join(line for block in blocks for line in _lines(workspace, block))
+    return "\n".join(line for block in blocks for line in _block_lines(workspace, block))
 
 
-def of_mrkdwn(workspace: Workspace, text: str) -> str:
+def render_mrkdwn(workspace: SandboxWorkspace, text: str) -> str:
     """mrkdwn with mentions, dates, links and entities resolved; emphasis marks stay."""
-    resolved = _TOKEN.sub(lambda found: _resolved(workspace, found.group(1)), text)
+    resolved = _TOKEN.sub(lambda found: _resolve_token(workspace, found.group(1)), text)
     for entity, character in _ENTITIES:
         resolved = resolved.replace(entity, character)
     return resolved
 
 
-def mention(workspace: Workspace, token: str) -> str | None:
+def resolve_mention(workspace: SandboxWorkspace, token: str) -> str | None:
     """`@ana`, `#support` or `@ai-leads` for the content of a mention token; None for other tokens."""
     name, _, label = token.partition("|")
     if name.startswith("@"):
@@ -61,7 +61,7 @@ def mention(workspace: Workspace, token: str) -> str | None:
     return None
 
 
-def date(token: str, zone: tzinfo = UTC) -> str | None:
+def resolve_date(token: str, zone: tzinfo = UTC) -> str | None:
     """The text of a `!date^seconds^format|fallback` token in `zone`; the fallback for an unknown format.
 
     None for other tokens.
@@ -79,22 +79,22 @@ def date(token: str, zone: tzinfo = UTC) -> str | None:
     return fallback if "{" in text else text
 
 
-def _resolved(workspace: Workspace, token: str) -> str:
-    named = mention(workspace, token)
+def _resolve_token(workspace: SandboxWorkspace, token: str) -> str:
+    named = resolve_mention(workspace, token)
     if named is None:
-        named = date(token)
+        named = resolve_date(token)
     if named is not None:
         return named
     address, _, label = token.partition("|")
     return label or address
 
 
-def _lines(workspace: Workspace, block: Json) -> Iterator[str]:
+def _block_lines(workspace: SandboxWorkspace, block: Json) -> Iterator[str]:
     def text(value: Json | None) -> str:
         if not value:
             return ""
         said = str(value.get("text", ""))
-        return of_mrkdwn(workspace, said) if value.get("type") == "mrkdwn" else said
+        return render_mrkdwn(workspace, said) if value.get("type") == "mrkdwn" else said
 
     match block["type"]:
         case "header":
@@ -104,11 +104,11 @@ def _lines(workspace: Workspace, block: Json) -> Iterator[str]:
                 yield text(block["text"])
             yield from (text(field) for field in block.get("fields", []))
             if isinstance(block.get("accessory"), dict):
-                yield _label(block["accessory"])
+                yield _element_label(block["accessory"])
         case "context":
             yield " · ".join(text(e) if e["type"] != "image" else f"[{e['alt_text']}]" for e in block["elements"])
         case "actions":
-            yield " ".join(_label(element) for element in block["elements"])
+            yield " ".join(_element_label(element) for element in block["elements"])
         case "divider":
             yield "---"
         case "image":
@@ -116,16 +116,16 @@ def _lines(workspace: Workspace, block: Json) -> Iterator[str]:
         case "markdown":
             yield str(block["text"])
         case "table":
-            yield from _table(block["rows"])
+            yield from _table_lines(block["rows"])
         case "data_visualization":
             yield f"[chart: {block['title']}, {', '.join(one['name'] for one in block['chart']['series'])}]"
         case "input":
-            yield f"{text(block['label'])}: {_label(block['element'])}"
+            yield f"{text(block['label'])}: {_element_label(block['element'])}"
         case _:
-            yield _letters(block)
+            yield _cell_text(block)
 
 
-def _label(element: Json) -> str:
+def _element_label(element: Json) -> str:
     match element["type"]:
         case "button":
             return f"[ {element['text']['text']} ]"
@@ -135,16 +135,16 @@ def _label(element: Json) -> str:
             return f"[ {element.get('placeholder', {}).get('text', '...')} v ]"
 
 
-def _table(rows: list[list[Json]]) -> Iterator[str]:
-    cells = [[_letters(cell) for cell in row] for row in rows]
+def _table_lines(rows: list[list[Json]]) -> Iterator[str]:
+    cells = [[_cell_text(cell) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in cells if column < len(row)) for column in range(len(cells[0]))]
     for row in cells:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False)).rstrip()
 
 
-def _letters(value: Any) -> str:
+def _cell_text(value: Any) -> str:
     if isinstance(value, dict):
         if "text" in value and isinstance(value["text"], str):
             return value["text"]
-        return str(value["value"]) if "value" in value else "".join(_letters(v) for v in value.get("elements", []))
+        return str(value["value"]) if "value" in value else "".join(_cell_text(v) for v in value.get("elements", []))
     return ""

@@ -7,7 +7,7 @@ from bot.sandbox.rules import limits
 from bot.sandbox.rules.errors import MethodError
 
 
-class Triggers:
+class TriggerIds:
     """Issues trigger ids and exchanges each of them once; ages are in real seconds."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:

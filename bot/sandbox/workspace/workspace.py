@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Any, Literal
 
 from bot.sandbox.workspace import people
-from bot.sandbox.workspace.changes import Changes
-from bot.sandbox.workspace.people import Channel, Person, UserGroup
+from bot.sandbox.workspace.changes import ChangeNotifier
+from bot.sandbox.workspace.people import Channel, SandboxPerson, UserGroup
 
 Json = dict[str, Any]
 Clock = Callable[[], datetime]
@@ -18,7 +18,7 @@ class UnknownNameError(LookupError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
+class SandboxMessage:
     """One version of a message; `ephemeral_to` is the only person who can see it, if set."""
 
     channel: str
@@ -40,11 +40,11 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
+class JournalEntry:
     """One journal entry: what happened to a message, and when."""
 
-    what: Literal["posted", "edited", "deleted"]
-    message: Message
+    action: Literal["posted", "edited", "deleted"]
+    message: SandboxMessage
     at: datetime
 
 
@@ -71,25 +71,25 @@ class StoredFile:
 
 
 @dataclass(slots=True, kw_only=True)
-class Workspace:
+class SandboxWorkspace:
     """The workspace's state; public methods take the lock and announce their changes."""
 
     clock: Clock
-    changes: Changes
+    changes: ChangeNotifier
     channels: dict[str, Channel] = field(default_factory=lambda: {c.id: c for c in people.CHANNELS})
-    people: dict[str, Person] = field(
+    people: dict[str, SandboxPerson] = field(
         default_factory=lambda: {p.id: p for p in (*people.PEOPLE, people.BOT, people.SLACKBOT)}
     )
     groups: dict[str, UserGroup] = field(default_factory=lambda: {g.id: g for g in people.USER_GROUPS})
-    journal: list[Said] = field(default_factory=list)
-    messages: dict[tuple[str, str], Message] = field(default_factory=dict)
+    journal: list[JournalEntry] = field(default_factory=list)
+    messages: dict[tuple[str, str], SandboxMessage] = field(default_factory=dict)
     modals: dict[str, list[View]] = field(default_factory=dict)
     homes: dict[str, View] = field(default_factory=dict)
     files: dict[str, StoredFile] = field(default_factory=dict)
     _last_tick: int = 0
     _last_id: int = 0
 
-    def channel(self, name: str) -> Channel:
+    def find_channel(self, name: str) -> Channel:
         """The channel with that id, `name` or `#name`; UnknownNameError if there is none."""
         wanted = name.removeprefix("#")
         for channel in self.channels.values():
@@ -99,7 +99,7 @@ class Workspace:
             f"There is no channel {name!r}; there are {', '.join('#' + c.name for c in self.channels.values())}"
         )
 
-    def direct(self, person: Person) -> Channel:
+    def open_direct_message(self, person: SandboxPerson) -> Channel:
         """The app's direct message with this person, created on first use."""
         opened = Channel(
             id=f"D{person.id[1:]}",
@@ -111,7 +111,7 @@ class Workspace:
         with self.changes.lock:
             return self.channels.setdefault(opened.id, opened)
 
-    def person(self, name: str) -> Person:
+    def find_person(self, name: str) -> SandboxPerson:
         """The person with that id, `handle` or `@handle`; UnknownNameError if there is none."""
         wanted = name.removeprefix("@")
         for person in self.people.values():
@@ -133,33 +133,33 @@ class Workspace:
             self._last_tick = max(int(self.clock().timestamp() * 1_000_000), self._last_tick + 1)
             return f"{self._last_tick // 1_000_000}.{self._last_tick % 1_000_000:06d}"
 
-    def post(self, message: Message) -> Message:
+    def post(self, message: SandboxMessage) -> SandboxMessage:
         """Add a message under the ts it carries."""
         with self.changes.lock:
             self.messages[message.channel, message.ts] = message
-            self._note("posted", message)
+            self._record_change("posted", message)
             return message
 
-    def edit(self, old: Message, **changed: Any) -> Message:
+    def edit(self, old: SandboxMessage, **changed: Any) -> SandboxMessage:
         """Replace fields of a message and mark it as edited."""
         with self.changes.lock:
             new = replace(old, edited=self.new_ts(), **changed)
             self.messages[old.channel, old.ts] = new
-            self._note("edited", new)
+            self._record_change("edited", new)
             return new
 
-    def delete(self, message: Message) -> None:
+    def delete(self, message: SandboxMessage) -> None:
         """Delete a message; the journal keeps a record of it."""
         with self.changes.lock:
             del self.messages[message.channel, message.ts]
-            self._note("deleted", message)
+            self._record_change("deleted", message)
 
-    def find(self, channel: str, ts: str) -> Message | None:
+    def find_message(self, channel: str, ts: str) -> SandboxMessage | None:
         """The current version of a message; None if there is none."""
         with self.changes.lock:
             return self.messages.get((channel, ts))
 
-    def visible(self, channel: str, person: str | None = None) -> list[Message]:
+    def visible_messages(self, channel: str, person: str | None = None) -> list[SandboxMessage]:
         """All messages of a channel in order, including ephemeral ones for `person` only."""
         with self.changes.lock:
             found = [m for m in self.messages.values() if m.channel == channel and m.ephemeral_to in (None, person)]
@@ -193,7 +193,7 @@ class Workspace:
             self.homes[view.person] = view
             self.changes.announce()
 
-    def views(self) -> Iterable[View]:
+    def list_views(self) -> Iterable[View]:
         """Every open modal and published home tab."""
         with self.changes.lock:
             return [*(view for stack in self.modals.values() for view in stack), *self.homes.values()]
@@ -204,6 +204,6 @@ class Workspace:
             self.files[stored.id] = stored
             self.changes.announce()
 
-    def _note(self, what: Literal["posted", "edited", "deleted"], message: Message) -> None:
-        self.journal.append(Said(what=what, message=message, at=self.clock()))
+    def _record_change(self, action: Literal["posted", "edited", "deleted"], message: SandboxMessage) -> None:
+        self.journal.append(JournalEntry(action=action, message=message, at=self.clock()))
         self.changes.announce()

@@ -3,35 +3,40 @@
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 
-from core.files.build_plan import notices, stages, start_problem
+from core.files.build_plan import build_notices, build_stages, find_start_problem
 from core.files.rollout_file import RolloutFile
-from core.files.syntax.problems import Problem
-from core.files.syntax.times import spoken
+from core.files.syntax.problems import FileProblem
+from core.files.syntax.times import format_moment
 from core.rollout.policy import Policy
 from core.rollout.surface import Surface
 
 
-def check(file: RolloutFile, surface: Surface | None, policy: Policy, now: datetime | None) -> Iterator[Problem]:
+def check(file: RolloutFile, surface: Surface | None, policy: Policy, now: datetime | None) -> Iterator[FileProblem]:
     """Warnings only: a late change is better than an untested one."""
-    end = _end(file, surface, policy, now)
+    end = _find_earliest_end(file, surface, policy, now)
     if end is None:
         return
-    local, change = policy.local(end), file.change
+    local, change = policy.to_local_time(end), file.change
     if change.deadline and local.date() > date.fromisoformat(change.deadline):
-        message = f"with its holds it is done on {spoken(local)} at the earliest, which is after this deadline"
-        yield file.source.problem(("change", "deadline"), message, severity="warning")
+        message = f"with its holds it is done on {format_moment(local)} at the earliest, which is after this deadline"
+        yield file.source.problem_at(("change", "deadline"), message, severity="warning")
     until = change.rollback_to_available_until
     if until and local.date() > date.fromisoformat(until):
         message = (
-            f"it is watched until {spoken(local)} at the earliest, and nobody could go back after this day: shorten "
+            f"it is watched until {format_moment(local)} at the earliest, and nobody could go back after this "
+            "day: shorten "
             "its holds, or begin earlier"
         )
-        yield file.source.problem(("change", "rollback_to_available_until"), message, severity="warning")
+        yield file.source.problem_at(("change", "rollback_to_available_until"), message, severity="warning")
 
 
-def _end(file: RolloutFile, surface: Surface | None, policy: Policy, now: datetime | None) -> datetime | None:
+def _find_earliest_end(
+    file: RolloutFile, surface: Surface | None, policy: Policy, now: datetime | None
+) -> datetime | None:
     """The earliest end, ignoring freezes and quiet hours; None if the start is unknown."""
-    written = file.start.at(policy.timezone) if file.start is not None and not start_problem(file, policy) else None
-    lead = max((n.before or timedelta(0) for n in notices(file, surface)), default=timedelta(0))
+    written = (
+        file.start.to_utc(policy.timezone) if file.start is not None and not find_start_problem(file, policy) else None
+    )
+    lead = max((n.before or timedelta(0) for n in build_notices(file, surface)), default=timedelta(0))
     begins = [moment for moment in (written, now + lead if now is not None else None) if moment is not None]
-    return max(begins) + sum((stage.min_hold for stage in stages(file)), timedelta(0)) if begins else None
+    return max(begins) + sum((stage.min_hold for stage in build_stages(file)), timedelta(0)) if begins else None

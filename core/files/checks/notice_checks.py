@@ -4,17 +4,17 @@ import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
-from core.files.build_plan import notices, start_problem
+from core.files.build_plan import build_notices, find_start_problem
 from core.files.rollout_file import RolloutFile
 from core.files.syntax.fields import NoticeTerms
-from core.files.syntax.marks import Source
-from core.files.syntax.problems import Path, Problem
-from core.files.syntax.times import ahead, spoken
+from core.files.syntax.marks import SourceFile
+from core.files.syntax.problems import FieldPath, FileProblem
+from core.files.syntax.times import format_moment, format_span
 from core.rollout.plan import Risk
 from core.rollout.policy import Policy
 from core.rollout.surface import Surface
 
-VAGUE = frozenset(
+VAGUE_WORDS = frozenset(
     """
     a an and are as assistant answers answer be better bits bug bugs bugfix bugfixes change changed changes cleanup
     different enhanced enhancement enhancements experience few fix fixed fixes for general good improve improved
@@ -26,73 +26,78 @@ VAGUE = frozenset(
 )
 
 
-def check(file: RolloutFile, surface: Surface | None, policy: Policy, now: datetime | None) -> Iterator[Problem]:
+def check(file: RolloutFile, surface: Surface | None, policy: Policy, now: datetime | None) -> Iterator[FileProblem]:
     """Wording, channels, lead times and freezes."""
-    yield from _vague(file)
+    yield from _check_wording(file)
     if file.notify is not None:
-        yield from twice(file.source, file.notify)
-    yield from _untold(file, surface)
-    yield from _start(file, surface, policy, now)
+        yield from check_duplicates(file.source, file.notify)
+    yield from _check_channels(file, surface)
+    yield from _check_start(file, surface, policy, now)
 
 
-def twice(source: Source, written: Sequence[NoticeTerms]) -> Iterator[Problem]:
+def check_duplicates(source: SourceFile, written: Sequence[NoticeTerms]) -> Iterator[FileProblem]:
     """Channels that are listed more than once for the same audience."""
     seen: set[str] = set()
     for number, notice in enumerate(written):
-        key = notice.plan().key
+        key = notice.to_notice_plan().key
         if key in seen:
             message = f"{notice.channel} is told as {notice.audience} already"
-            yield source.problem(("notify", number, "channel"), message)
+            yield source.problem_at(("notify", number, "channel"), message)
         seen.add(key)
 
 
-def _vague(file: RolloutFile) -> Iterator[Problem]:
+def _check_wording(file: RolloutFile) -> Iterator[FileProblem]:
     for number, behaviour in enumerate(file.behaviour_changes):
         words = re.findall(r"[^\W_]+", behaviour.text.lower())
-        if set(words) <= VAGUE:
-            yield file.source.problem(
+        if set(words) <= VAGUE_WORDS:
+            yield file.source.problem_at(
                 ("behaviour_changes", number, "text"),
                 f"‘{behaviour.text}’ does not tell support what to expect. Name one thing a customer will notice.",
             )
 
 
-def _untold(file: RolloutFile, surface: Surface | None) -> Iterator[Problem]:
+def _check_channels(file: RolloutFile, surface: Surface | None) -> Iterator[FileProblem]:
     if file.notify is None and surface is None:
         return
-    told = notices(file, surface)
-    known = told if surface is None else (*told, *surface.notices)
-    path: Path = ("notify",) if file.notify is not None else ("rollout",)
+    planned = build_notices(file, surface)
+    known = planned if surface is None else (*planned, *surface.notices)
+    path: FieldPath = ("notify",) if file.notify is not None else ("rollout",)
     if all(notice.audience != "engineering" for notice in known):
         message = 'no channel is told "as: engineering", so the rollout would have no card'
-        yield file.source.problem(path, message, at_key=True)
-    meaningful = file.noticeable or file.careful is not Risk.LOW
-    if meaningful and all(notice.audience == "engineering" for notice in told):
-        why = "people will notice it" if file.noticeable else f"its risk is {file.careful}"
+        yield file.source.problem_at(path, message, at_key=True)
+    meaningful = file.is_noticeable or file.effective_risk is not Risk.LOW
+    if meaningful and all(notice.audience == "engineering" for notice in planned):
+        why = "people will notice it" if file.is_noticeable else f"its risk is {file.effective_risk}"
         message = f"a meaningful change needs a notice ({why}): name a channel as: support or as: marketing"
-        yield file.source.problem(path, message, at_key=True)
+        yield file.source.problem_at(path, message, at_key=True)
 
 
-def _start(file: RolloutFile, surface: Surface | None, policy: Policy, now: datetime | None) -> Iterator[Problem]:
+def _check_start(
+    file: RolloutFile, surface: Surface | None, policy: Policy, now: datetime | None
+) -> Iterator[FileProblem]:
     if file.start is None:
         return
-    if problem := start_problem(file, policy):
-        yield file.source.problem(("start",), problem)
+    if problem := find_start_problem(file, policy):
+        yield file.source.problem_at(("start",), problem)
         return
-    start = file.start.at(policy.timezone)
-    if frozen := policy.frozen(start):
+    start = file.start.to_utc(policy.timezone)
+    if frozen := policy.find_freeze(start):
         name, until = frozen
-        message = f"{spoken(policy.local(start))} lies in the freeze {name}, which lasts until {spoken(until)}"
-        yield file.source.problem(("start",), message)
+        message = (
+            f"{format_moment(policy.to_local_time(start))} lies in the freeze {name}, which lasts until "
+            f"{format_moment(until)}"
+        )
+        yield file.source.problem_at(("start",), message)
     if now is None:
         return
-    leads = [(notice.before, notice.channel) for notice in notices(file, surface) if notice.before is not None]
+    leads = [(notice.before, notice.channel) for notice in build_notices(file, surface) if notice.before is not None]
     longest, channel = max(leads, default=(timedelta(0), ""))
     if leads and now + longest > start:
-        yield file.source.problem(
+        yield file.source.problem_at(
             ("start",),
-            f"{channel} needs {ahead(longest)} notice, and the start is sooner. "
-            f"Earliest start: {spoken(policy.local(now + longest))}",
+            f"{channel} needs {format_span(longest)} notice, and the start is sooner. "
+            f"Earliest start: {format_moment(policy.to_local_time(now + longest))}",
         )
     elif start < now:
         message = "this start is past: the rollout begins as soon as it is approved"
-        yield file.source.problem(("start",), message, severity="warning")
+        yield file.source.problem_at(("start",), message, severity="warning")

@@ -4,95 +4,95 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from core.files.rollout_file import RolloutFile
-from core.files.syntax.problems import Path, Problem, Severity
+from core.files.syntax.problems import FieldPath, FileProblem, Severity
 from core.files.syntax.stage_terms import RampStage
-from core.files.syntax.times import ahead
-from core.files.syntax.units import LONGEST, write_duration
+from core.files.syntax.times import format_span
+from core.files.syntax.units import LONGEST_DURATION, format_duration
 from core.files.templates import TEMPLATES
 from core.rollout.plan import Risk, Stage, StageKind
-from core.rollout.policy import BUILT_IN, Policy
+from core.rollout.policy import DEFAULT_POLICY, Policy
 from core.rollout.surface import Surface
 
-ORDER = tuple(StageKind)
-ONCE = frozenset(StageKind) - {StageKind.COHORT, StageKind.RAMP}
-A_CANARY_HOLDS = timedelta(hours=1)  # the hold to suggest if the policy requires less
-GROWING = (StageKind.CANARY, StageKind.AB, StageKind.RAMP)
+STAGE_ORDER = tuple(StageKind)
+SINGLE_KINDS = frozenset(StageKind) - {StageKind.COHORT, StageKind.RAMP}
+SUGGESTED_CANARY_HOLD = timedelta(hours=1)  # the hold to suggest if the policy requires less
+GROWING_KINDS = (StageKind.CANARY, StageKind.AB, StageKind.RAMP)
 
 
-def check(file: RolloutFile, surface: Surface | None, policy: Policy) -> Iterator[Problem]:
+def check(file: RolloutFile, surface: Surface | None, policy: Policy) -> Iterator[FileProblem]:
     """Order, growth, omitted kinds, and the bounds of the policy."""
-    yield from _order(file)
-    yield from _growth(file)
-    yield from _shown_first(file, policy)
-    yield from _left_out(file, policy)
-    yield from _canary(file, policy)
+    yield from _check_order(file)
+    yield from _check_growth(file)
+    yield from _check_trial_first(file, policy)
+    yield from _check_omitted_kinds(file, policy)
+    yield from _check_canary(file, policy)
     if surface is not None and surface.daily_requests is not None:
-        yield from _reachable(file, surface.daily_requests)
+        yield from _check_samples_reachable(file, surface.daily_requests)
 
 
-def _placed(file: RolloutFile, field: str) -> Iterator[tuple[Path, Stage]]:
+def _stages_with_paths(file: RolloutFile, field: str) -> Iterator[tuple[FieldPath, Stage]]:
     """Every stage with the path of one of its fields. For stages of a template, the path is that of `template`."""
-    for number, entry in enumerate(file.entries):
-        path: Path = ("stages", number, entry.kind.value, field) if file.stages is not None else ("template",)
-        for stage in entry.stages():
+    for number, entry in enumerate(file.stage_entries):
+        path: FieldPath = ("stages", number, entry.kind.value, field) if file.stages is not None else ("template",)
+        for stage in entry.to_stages():
             yield path, stage
 
 
-def _order(file: RolloutFile) -> Iterator[Problem]:
+def _check_order(file: RolloutFile) -> Iterator[FileProblem]:
     seen: dict[str, StageKind] = {}
-    furthest = ORDER[0]
+    furthest = STAGE_ORDER[0]
     number_of: dict[StageKind, int] = {}
-    for number, entry in enumerate(file.entries):
+    for number, entry in enumerate(file.stage_entries):
         kind, path = entry.kind, ("stages", number, entry.kind.value)
-        if ORDER.index(kind) < ORDER.index(furthest):
-            message = f"{kind} comes after {furthest}; the order is {', '.join(ORDER)}"
-            yield file.source.problem(path, message, at_key=True)
-        elif kind in ONCE and kind in number_of:
-            yield file.source.problem(path, f"{kind} is there already, as stage {number_of[kind] + 1}", at_key=True)
+        if STAGE_ORDER.index(kind) < STAGE_ORDER.index(furthest):
+            message = f"{kind} comes after {furthest}; the order is {', '.join(STAGE_ORDER)}"
+            yield file.source.problem_at(path, message, at_key=True)
+        elif kind in SINGLE_KINDS and kind in number_of:
+            yield file.source.problem_at(path, f"{kind} is there already, as stage {number_of[kind] + 1}", at_key=True)
         else:
-            for stage in entry.stages():
+            for stage in entry.to_stages():
                 if stage.name in seen:
                     message = f'two stages are called "{stage.name}"'
-                    yield file.source.problem(path, message, at_key=kind is not StageKind.COHORT)
+                    yield file.source.problem_at(path, message, at_key=kind is not StageKind.COHORT)
                 seen[stage.name] = kind
-        furthest = max(furthest, kind, key=ORDER.index)
+        furthest = max(furthest, kind, key=STAGE_ORDER.index)
         number_of.setdefault(kind, number)
 
 
-def _growth(file: RolloutFile) -> Iterator[Problem]:
+def _check_growth(file: RolloutFile) -> Iterator[FileProblem]:
     before = 0.0
-    last: tuple[Path, float] | None = None
+    last: tuple[FieldPath, float] | None = None
     grows = False
-    for number, entry in enumerate(file.entries):
-        if entry.kind not in GROWING:
+    for number, entry in enumerate(file.stage_entries):
+        if entry.kind not in GROWING_KINDS:
             continue
-        path: Path = ("stages", number, entry.kind.value)
+        path: FieldPath = ("stages", number, entry.kind.value)
         ramp = isinstance(entry.terms, RampStage)
-        for step, stage in enumerate(entry.stages()):
-            here: Path = (*path, "steps", step) if ramp else (*path, "percent")
+        for step, stage in enumerate(entry.to_stages()):
+            here: FieldPath = (*path, "steps", step) if ramp else (*path, "percent")
             if stage.percent <= before:
                 message = f"{stage.percent:g}% after {before:g}%: percentages must grow"
-                yield file.source.problem(here, message)
+                yield file.source.problem_at(here, message)
             before = max(before, stage.percent)
             last, grows = (here, stage.percent), ramp
     if last is None or last[1] == 100:
         return
     if grows:
-        yield file.source.problem(last[0], f"the last step of a ramp is 100%, not {last[1]:g}%")
+        yield file.source.problem_at(last[0], f"the last step of a ramp is 100%, not {last[1]:g}%")
     else:
         message = f"from {last[1]:g}% to everybody in one step: a ramp in between would be kinder"
-        yield file.source.problem(last[0], message, severity="warning")
+        yield file.source.problem_at(last[0], message, severity="warning")
 
 
-def _shown_first(file: RolloutFile, policy: Policy) -> Iterator[Problem]:
+def _check_trial_first(file: RolloutFile, policy: Policy) -> Iterator[FileProblem]:
     """At every risk, a few people try the version before many get it, for as long as the policy requires of a canary.
 
     A cohort, a canary, an ab, or a first ramp step no larger than a canary counts as the trial.
     """
-    hold = policy.risk[file.careful].min_canary_hold
+    hold = policy.risk[file.effective_risk].min_canary_hold
     tried: timedelta | None = None  # the hold of the longest trial so far
-    for path, stage in _placed(file, "steps"):
-        if not stage.exposes or stage.kind is StageKind.BAKE:
+    for path, stage in _stages_with_paths(file, "steps"):
+        if not stage.has_exposure or stage.kind is StageKind.BAKE:
             continue
         if stage.kind is not StageKind.RAMP or stage.percent <= policy.canary_max:
             held = (
@@ -103,69 +103,72 @@ def _shown_first(file: RolloutFile, policy: Policy) -> Iterator[Problem]:
         here = (*path, 0) if file.stages is not None else path
         if tried is None:
             write = (
-                f"- canary: {{percent: {policy.canary_max:g}, min_hold: {write_duration(max(hold, A_CANARY_HOLDS))}}}"
+                "- canary: "
+                f"{{percent: {policy.canary_max:g}, min_hold: {format_duration(max(hold, SUGGESTED_CANARY_HOLD))}}}"
             )
             message = (
                 f"{stage.percent:g}% would be the first to see it. At most {policy.canary_max:g}% may "
                 f'(canary_percent in the policy): put "{write}" before the ramp'
             )
-            yield file.source.problem(here, message)
+            yield file.source.problem_at(here, message)
         elif tried < hold:
             message = (
-                f"before {stage.percent:g}% somebody must have it for {ahead(hold)}, as the policy asks of a canary; "
-                f"the longest stage before it holds {ahead(tried)}"
+                f"before {stage.percent:g}% somebody must have it for {format_span(hold)}, as the policy asks "
+                "of a canary; "
+                f"the longest stage before it holds {format_span(tried)}"
             )
-            yield file.source.problem(here, message)
+            yield file.source.problem_at(here, message)
         return
 
 
-def _left_out(file: RolloutFile, policy: Policy) -> Iterator[Problem]:
+def _check_omitted_kinds(file: RolloutFile, policy: Policy) -> Iterator[FileProblem]:
     if file.stages is None:
         return
-    risk = file.careful
+    risk = file.effective_risk
     present = {entry.kind for entry in file.stages}
     if risk is Risk.HIGH and StageKind.EVAL not in present:
-        yield file.source.problem(("stages",), "high risk needs an eval stage", at_key=True)
-    if not present & set(GROWING):
+        yield file.source.problem_at(("stages",), "high risk needs an eval stage", at_key=True)
+    if not present & set(GROWING_KINDS):
         message = "nobody would see the new version before everybody does: add a canary, an ab or a ramp stage"
-        yield file.source.problem(("stages",), message, at_key=True)
+        yield file.source.problem_at(("stages",), message, at_key=True)
     usual = {next(iter(stage)) for stage in TEMPLATES[file.template].stages} - {StageKind.EVAL, StageKind.RAMP}
-    missing = [kind for kind in ORDER if kind in usual - present - set(policy.risk[risk].may_skip)]
+    missing = [kind for kind in STAGE_ORDER if kind in usual - present - set(policy.risk[risk].may_skip)]
     if missing:
         # the built-in policy only advises; a policy that the workspace wrote is binding
-        severity: Severity = "warning" if policy == BUILT_IN else "error"
-        message = f"the policy lets a {risk} risk rollout leave out {_listed(policy.risk[risk].may_skip)}, but not "
-        yield file.source.problem(("stages",), message + _listed(missing), at_key=True, severity=severity)
+        severity: Severity = "warning" if policy == DEFAULT_POLICY else "error"
+        message = f"the policy lets a {risk} risk rollout leave out {_join_kinds(policy.risk[risk].may_skip)}, but not "
+        yield file.source.problem_at(("stages",), message + _join_kinds(missing), at_key=True, severity=severity)
 
 
-def _canary(file: RolloutFile, policy: Policy) -> Iterator[Problem]:
-    asked = policy.risk[file.careful].min_canary_hold
-    for path, stage in _placed(file, "percent"):
+def _check_canary(file: RolloutFile, policy: Policy) -> Iterator[FileProblem]:
+    asked = policy.risk[file.effective_risk].min_canary_hold
+    for path, stage in _stages_with_paths(file, "percent"):
         if stage.kind is StageKind.CANARY and not policy.canary_min <= stage.percent <= policy.canary_max:
-            yield file.source.problem(
+            yield file.source.problem_at(
                 path,
                 f"a canary of {stage.percent:g}% is outside the policy ({policy.canary_min:g}% to "
                 f"{policy.canary_max:g}%): choose one inside, or change canary_percent in the policy first",
             )
-    for path, stage in _placed(file, "min_hold"):
+    for path, stage in _stages_with_paths(file, "min_hold"):
         if stage.kind is StageKind.CANARY and stage.min_hold < asked:
-            yield file.source.problem(
+            yield file.source.problem_at(
                 path,
-                f"the policy asks a {file.careful} risk canary to hold at least {ahead(asked)}; "
-                f"this holds {ahead(stage.min_hold)}",
+                f"the policy asks a {file.effective_risk} risk canary to hold at least {format_span(asked)}; "
+                f"this holds {format_span(stage.min_hold)}",
             )
 
 
-def _reachable(file: RolloutFile, daily_requests: int) -> Iterator[Problem]:
-    for path, stage in _placed(file, "min_samples"):
+def _check_samples_reachable(file: RolloutFile, daily_requests: int) -> Iterator[FileProblem]:
+    for path, stage in _stages_with_paths(file, "min_samples"):
         if stage.where is not None:
             continue
         day = daily_requests * stage.percent / 100
-        if stage.min_samples > day * LONGEST.days:
-            yield file.source.problem(
+        if stage.min_samples > day * LONGEST_DURATION.days:
+            yield file.source.problem_at(
                 path,
                 f"{stage.min_samples:,} requests are never reached: at {daily_requests:,} requests a day, "
-                f"{stage.percent:g}% sees about {day * LONGEST.days:,.0f} in {LONGEST.days} days, the longest "
+                f"{stage.percent:g}% sees about {day * LONGEST_DURATION.days:,.0f} in {LONGEST_DURATION.days} "
+                "days, the longest "
                 "that a stage can take",
             )
             continue
@@ -173,14 +176,15 @@ def _reachable(file: RolloutFile, daily_requests: int) -> Iterator[Problem]:
             continue
         expected = daily_requests * stage.percent / 100 * (stage.max_hold / timedelta(days=1))
         if expected < stage.min_samples:
-            yield file.source.problem(
+            yield file.source.problem_at(
                 path,
                 f"{stage.min_samples:,} requests cannot be reached: at {daily_requests:,} requests a day, "
-                f"{stage.percent:g}% sees about {expected:,.0f} in {ahead(stage.max_hold)}. It would stop and ask",
+                f"{stage.percent:g}% sees about {expected:,.0f} in {format_span(stage.max_hold)}. It would stop "
+                "and ask",
                 severity="warning",
             )
 
 
-def _listed(kinds: object) -> str:
+def _join_kinds(kinds: object) -> str:
     words = [str(kind) for kind in kinds] if isinstance(kinds, tuple | list) else []
     return ", ".join(words) or "nothing"

@@ -8,29 +8,28 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from math import exp, inf
 
-from core.files.foresight.known_traffic import Known
-from core.files.foresight.readings_needed import evidence_needed, readings, readings_to_clear
-from core.judging.model.limits import Kind, Limit, Role, Scale
-from core.metrics.catalogue import CATALOGUE
-from core.metrics.catalogue import Kind as MetricKind
-from core.metrics.typical import JUDGED_METRICS, Level
+from core.files.foresight.known_traffic import KnownTraffic
+from core.files.foresight.readings_needed import evidence_needed, readings_to_clear, readings_to_notice
+from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
+from core.metrics.catalogue import CATALOGUE, MetricKind
+from core.metrics.typical import JUDGED_METRICS, MetricLevel
 from core.rollout.plan import Plan, Risk, Stage
-from core.rollout.policy import BUILT_IN, GrowOn, Policy
+from core.rollout.policy import DEFAULT_POLICY, GrowOn, Policy
 
 LARGEST_PERCENT = 50.0  # the largest canary that leaves at least half of the traffic unchanged
-ABOVE = 0.25
+ASSUMED_EXCESS = 0.25
 """How far above a fixed limit the level is assumed to lie, as a fraction; exactly at the limit it is undetectable."""
-SAID = "too late: "
+TOO_LATE_PREFIX = "too late: "
 """The start of those warnings of the checks that repeat what `foresee_limits` reports."""
-SURE = 2.0
+POWER_FACTOR = 2.0
 """Factor on the expected readings until a change is found with 80 % power, as the engine requires more of a finding
 than evidence. Measured between 1.4 and 2.7."""
-TWICE = 2.0
+SIGHT_FACTOR = 2.0
 _HALVINGS = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ways:
+class Remedies:
     """What would make a limit notice its change within the stage, each on its own; None if that does not help.
 
     `percent` is 0 to 100, `judging` the fraction of answers to check, `amount` in the unit of the limit.
@@ -43,7 +42,7 @@ class Ways:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Foreseen:
+class LimitForesight:
     """What one limit can detect in one stage.
 
     `size` is the change to detect: the amount of the limit; for a fixed limit, a level a quarter above it; for error
@@ -59,7 +58,7 @@ class Foreseen:
     stage: str
     percent: float
     within: timedelta
-    level: Level
+    level: MetricLevel
     size: float
     noticed: timedelta | None
     smallest: float | None
@@ -69,28 +68,28 @@ class Foreseen:
     clearable: bool  # whether it can be shown that the limit is kept; not so for error categories
     rare: bool  # whether the engine only watches the limit instead of waiting until it is cleared
     waits: bool  # whether the stage waits until every limit is cleared
-    ways: Ways | None
+    remedies: Remedies | None
     seen: timedelta | None = None  # when harm of twice the limit is detected with 80 % power
     needs_sight: bool = False  # whether the stage waits until then
 
     @property
-    def blind(self) -> bool:
+    def is_blind(self) -> bool:
         """Whether the stage ends, and asks, before harm of twice the limit would be detected."""
         return self.needs_sight and (self.seen is None or self.seen > self.within)
 
     @property
-    def in_time(self) -> bool:
+    def is_noticed_in_time(self) -> bool:
         """Whether the change to detect is noticed within the stage."""
         return self.noticed is not None and self.noticed <= self.within
 
     @property
-    def kept_in_time(self) -> bool:
+    def is_cleared_in_time(self) -> bool:
         """Whether the limit is shown to be kept within the stage, or cannot be shown at all."""
         return not self.clearable or (self.cleared is not None and self.cleared <= self.within)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Design:
+class DetectionDesign:
     """The parts of a plan that determine what it can detect."""
 
     stages: tuple[Stage, ...]
@@ -101,167 +100,173 @@ class Design:
     grow_on: GrowOn = GrowOn.TIME
 
     @property
-    def compared(self) -> tuple[Stage, ...]:
+    def compared_stages(self) -> tuple[Stage, ...]:
         """The stages with canary and control side by side, open to everyone, that last for some time."""
-        return tuple(s for s in self.stages if s.compared and s.where is None and self.within(s) > timedelta(0))
+        return tuple(
+            s for s in self.stages if s.is_compared and s.where is None and self.longest_time_in(s) > timedelta(0)
+        )
 
-    def within(self, stage: Stage) -> timedelta:
+    def longest_time_in(self, stage: Stage) -> timedelta:
         """The longest the stage lasts: where something has to be shown first, until a person is asked."""
         waits = self.risk is Risk.HIGH or self.grow_on is not GrowOn.TIME
-        return stage.longest if waits else stage.max_hold or stage.min_hold
+        return stage.longest_hold if waits else stage.max_hold or stage.min_hold
 
 
-def design_of(plan: Plan, policy: Policy = BUILT_IN) -> Design:
+def design_from_plan(plan: Plan, policy: Policy = DEFAULT_POLICY) -> DetectionDesign:
     """The design of a plan, as it grows under a policy."""
-    return Design(
+    return DetectionDesign(
         stages=plan.stages,
         limits=plan.limits,
         control=plan.control,
         segments=bool(plan.segments),
         risk=plan.risk,
-        grow_on=policy.grows_on(plan.risk),
+        grow_on=policy.growth_rule_for(plan.risk),
     )
 
 
-def foresee(design: Design, stage: Stage, known: Known) -> tuple[Foreseen, ...]:
+def foresee_limits(design: DetectionDesign, stage: Stage, known: KnownTraffic) -> tuple[LimitForesight, ...]:
     """What each acting limit can detect in a stage, in the order of the limits; empty if the traffic is unknown."""
     if not known.daily_requests:
         return ()
-    within, sighted = design.within(stage), design.grow_on is GrowOn.NOTICEABLE
-    limits = [limit for limit in design.limits if limit.acts]
-    seen = [_seen(design, stage, known, limit) if limit.role is Role.ROLLBACK else None for limit in limits]
-    usual = usually(stage, known)
+    within, sighted = design.longest_time_in(stage), design.grow_on is GrowOn.NOTICEABLE
+    limits = [limit for limit in design.limits if limit.can_act]
+    seen = [
+        _time_until_seen(design, stage, known, limit) if limit.role is LimitRole.ROLLBACK else None for limit in limits
+    ]
+    usual = usual_time_in_stage(stage, known)
     if sighted:
-        asked = [when or within for limit, when in zip(limits, seen, strict=True) if limit.role is Role.ROLLBACK]
+        asked = [when or within for limit, when in zip(limits, seen, strict=True) if limit.role is LimitRole.ROLLBACK]
         usual = max([usual, *asked])
     return tuple(
         replace(
-            _foreseen(design, stage, known, limit, min(usual, within)),
+            _foresee_limit(design, stage, known, limit, min(usual, within)),
             seen=when,
-            needs_sight=sighted and limit.role is Role.ROLLBACK,
+            needs_sight=sighted and limit.role is LimitRole.ROLLBACK,
         )
         for limit, when in zip(limits, seen, strict=True)
     )
 
 
-def _seen(design: Design, stage: Stage, known: Known, limit: Limit) -> timedelta | None:
+def _time_until_seen(design: DetectionDesign, stage: Stage, known: KnownTraffic, limit: Limit) -> timedelta | None:
     """When harm of twice the limit is detected with 80 % power; None if never."""
-    level, size = known.level(limit.metric), TWICE * limit.amount
-    if limit.absolute or limit.per_category:
-        size = TWICE - 1.0
+    level, size = known.level_of(limit.metric), SIGHT_FACTOR * limit.amount
+    if limit.is_absolute or limit.is_per_category:
+        size = SIGHT_FACTOR - 1.0
     alpha = exp(-evidence_needed(design.limits, limit, segments=design.segments))
-    asked = readings(limit, level, size, canary_share=_canary_share(design, stage.percent), alpha=alpha)
-    return _span(SURE * asked / _per_hour(known, level, stage.percent))
+    asked = readings_to_notice(limit, level, size, canary_share=_canary_share(design, stage.percent), alpha=alpha)
+    return _to_span(POWER_FACTOR * asked / _readings_per_hour(known, level, stage.percent))
 
 
-def best(design: Design, known: Known) -> tuple[Foreseen, ...]:
+def foresee_best_stages(design: DetectionDesign, known: KnownTraffic) -> tuple[LimitForesight, ...]:
     """Each limit in the stage that comes closest to noticing it in time; the first one if several do."""
-    stages = [foresee(design, stage, known) for stage in design.compared]
-    return tuple(min(of, key=_hours_over) for of in zip(*stages, strict=True))
+    stages = [foresee_limits(design, stage, known) for stage in design.compared_stages]
+    return tuple(min(of, key=_relative_delay) for of in zip(*stages, strict=True))
 
 
-def _hours_over(one: Foreseen) -> float:
+def _relative_delay(one: LimitForesight) -> float:
     """The time until it is noticed, in multiples of the stage's time; 1 for everything in time."""
     return inf if one.noticed is None else max(one.noticed / one.within, 1.0)
 
 
-def usually(stage: Stage, known: Known) -> timedelta:
+def usual_time_in_stage(stage: Stage, known: KnownTraffic) -> timedelta:
     """How long a stage lasts if nothing speaks against leaving it: its minimum hold and its minimum requests."""
     if not known.daily_requests:
         return stage.min_hold
     return max(stage.min_hold, timedelta(days=stage.min_samples / (known.daily_requests * stage.percent / 100)))
 
 
-def _foreseen(design: Design, stage: Stage, known: Known, limit: Limit, usual: timedelta) -> Foreseen:
-    level, within = known.level(limit.metric), design.within(stage)
+def _foresee_limit(
+    design: DetectionDesign, stage: Stage, known: KnownTraffic, limit: Limit, usual: timedelta
+) -> LimitForesight:
+    level, within = known.level_of(limit.metric), design.longest_time_in(stage)
     alpha = exp(-evidence_needed(design.limits, limit, segments=design.segments))
-    size = _sought(limit)
+    size = _change_sought(limit)
 
-    def time(percent: float, amount: float) -> float:
+    def hours_until_noticed(percent: float, amount: float) -> float:
         """Hours until a change is noticed at this percentage."""
-        per_hour = _per_hour(known, level, percent)
+        per_hour = _readings_per_hour(known, level, percent)
         share = _canary_share(design, percent)
-        return readings(limit, level, amount, canary_share=share, alpha=alpha) / per_hour
+        return readings_to_notice(limit, level, amount, canary_share=share, alpha=alpha) / per_hour
 
-    hours, limit_hours = time(stage.percent, size), within / timedelta(hours=1)
-    low, high = _sizes(limit, level)
-    smallest = _least(lambda x: time(stage.percent, x) <= limit_hours, low, high)
+    hours, limit_hours = hours_until_noticed(stage.percent, size), within / timedelta(hours=1)
+    low, high = _size_range(limit, level)
+    smallest = _find_least(lambda x: hours_until_noticed(stage.percent, x) <= limit_hours, low, high)
     usual_hours = usual / timedelta(hours=1)
-    early = _least(lambda x: time(stage.percent, x) <= usual_hours, low, high)
+    early = _find_least(lambda x: hours_until_noticed(stage.percent, x) <= usual_hours, low, high)
     share = _canary_share(design, stage.percent)
-    clear_hours = readings_to_clear(limit, level, canary_share=share) / _per_hour(known, level, stage.percent)
-    cleared = _span(clear_hours)
+    clear_hours = readings_to_clear(limit, level, canary_share=share) / _readings_per_hour(known, level, stage.percent)
+    cleared = _to_span(clear_hours)
     kind = CATALOGUE[limit.metric].kind
     too_late = cleared is None or cleared > within
-    countable = kind not in {MetricKind.MEAN, MetricKind.QUANTILE} and not limit.absolute
+    countable = kind not in {MetricKind.MEAN, MetricKind.QUANTILE} and not limit.is_absolute
     ways = None
     if not hours <= limit_hours:
-        percent = _least(lambda x: time(x, size) <= limit_hours, stage.percent, LARGEST_PERCENT)
+        percent = _find_least(lambda x: hours_until_noticed(x, size) <= limit_hours, stage.percent, LARGEST_PERCENT)
         more = level.share * hours / limit_hours
-        ways = Ways(
+        ways = Remedies(
             percent=percent,
             judging=more if limit.metric in JUDGED_METRICS and more <= 1 else None,
-            hold=_span(hours),
-            amount=_shown(limit, smallest),
+            hold=_to_span(hours),
+            amount=_displayed_size(limit, smallest),
         )
-    return Foreseen(
+    return LimitForesight(
         limit=limit,
         stage=stage.name,
         percent=stage.percent,
         within=within,
         level=level,
-        size=_shown(limit, size) or 0.0,
-        noticed=_span(hours),
-        smallest=_shown(limit, smallest),
+        size=_displayed_size(limit, size) or 0.0,
+        noticed=_to_span(hours),
+        smallest=_displayed_size(limit, smallest),
         usual=usual,
-        smallest_usual=_shown(limit, early),
+        smallest_usual=_displayed_size(limit, early),
         cleared=cleared,
-        clearable=not limit.per_category,
-        rare=too_late and countable and not limit.per_category,
+        clearable=not limit.is_per_category,
+        rare=too_late and countable and not limit.is_per_category,
         waits=design.risk is Risk.HIGH,
-        ways=ways,
+        remedies=ways,
     )
 
 
-def _per_hour(known: Known, level: Level, percent: float) -> float:
+def _readings_per_hour(known: KnownTraffic, level: MetricLevel, percent: float) -> float:
     """Effective canary readings per hour: repeated requests of a user count less than independent ones."""
     assert known.daily_requests is not None
     return known.daily_requests / 24 * percent / 100 * level.share / level.design_effect
 
 
-def _canary_share(design: Design, percent: float) -> float:
+def _canary_share(design: DetectionDesign, percent: float) -> float:
     return 0.5 if design.control == "matched" and percent <= LARGEST_PERCENT else percent / 100
 
 
-def _sought(limit: Limit) -> float:
+def _change_sought(limit: Limit) -> float:
     """The relative or absolute change to detect."""
-    if limit.per_category:
+    if limit.is_per_category:
         return 1.0
-    if limit.absolute:
-        return ABOVE
+    if limit.is_absolute:
+        return ASSUMED_EXCESS
     return 2 * limit.amount if limit.strict else limit.amount
 
 
-def _sizes(limit: Limit, level: Level) -> tuple[float, float]:
+def _size_range(limit: Limit, level: MetricLevel) -> tuple[float, float]:
     """The smallest and the largest sensible change, in the limit's scale."""
-    if limit.absolute or limit.per_category:
+    if limit.is_absolute or limit.is_per_category:
         return 0.001, 100.0
-    if limit.scale is Scale.RELATIVE:
-        return limit.amount / 50, 0.999 if limit.kind is Kind.DROPS_BY else 100.0
-    if CATALOGUE[limit.metric].binary:
-        room = level.level if limit.kind is Kind.DROPS_BY else 1 - level.level
+    if limit.scale is LimitScale.RELATIVE:
+        return limit.amount / 50, 0.999 if limit.kind is LimitKind.DROPS_BY else 100.0
+    if CATALOGUE[limit.metric].is_binary:
+        room = level.level if limit.kind is LimitKind.DROPS_BY else 1 - level.level
         return limit.amount / 50, room * 0.999
     return limit.amount / 50, level.level * 100
 
 
-def _shown(limit: Limit, size: float | None) -> float | None:
+def _displayed_size(limit: Limit, size: float | None) -> float | None:
     """A size as shown to people: for a fixed limit, the level itself."""
     if size is None:
         return None
-    return limit.amount * (1 + size) if limit.absolute or limit.per_category else size
+    return limit.amount * (1 + size) if limit.is_absolute or limit.is_per_category else size
 
 
-def _least(enough: Callable[[float], bool], low: float, high: float) -> float | None:
+def _find_least(enough: Callable[[float], bool], low: float, high: float) -> float | None:
     """The smallest x in [low, high] that is enough, for a monotone `enough`; None if not even `high` is."""
     if not enough(high):
         return None
@@ -273,11 +278,11 @@ def _least(enough: Callable[[float], bool], low: float, high: float) -> float | 
     return high
 
 
-def _span(hours: float) -> timedelta | None:
+def _to_span(hours: float) -> timedelta | None:
     """The duration; None if it is longer than ten years."""
     return timedelta(hours=hours) if hours < 24 * 3650 else None
 
 
-def late(foreseen: Sequence[Foreseen]) -> tuple[Foreseen, ...]:
+def select_late(foreseen: Sequence[LimitForesight]) -> tuple[LimitForesight, ...]:
     """The limits that do not notice their own change within the stage."""
-    return tuple(one for one in foreseen if not one.in_time)
+    return tuple(one for one in foreseen if not one.is_noticed_in_time)

@@ -7,20 +7,20 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from core.judging.look import cells
-from core.judging.model.evidence import CANARY, CONTROL, REQUESTS, Sums
-from core.metrics.catalogue import CATALOGUE, Kind
-from core.metrics.typical import TYPICAL, Level, is_value
+from core.judging.model.evidence import CANARY, CONTROL, REQUESTS, EvidenceSums
+from core.metrics.catalogue import CATALOGUE, MetricKind
+from core.metrics.typical import TYPICAL, MetricLevel, has_amounts
 from core.rollout.model import Rollout
 from core.rollout.surface import Surface
 from core.stats import clustering, quantile
 from core.stats.checked import Array
 
-ENOUGH = 200  # readings of control before its level is trusted
+ENOUGH_READINGS = 200  # readings of control before its level is trusted
 DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
+class KnownTraffic:
     """The traffic of a surface. `daily_requests` is None if it is unknown; `pace_from` says where it comes from.
 
     `measured` is the id of the rollout that the levels come from, empty if they are assumed; `metrics` lists those that
@@ -29,11 +29,11 @@ class Known:
 
     daily_requests: float | None
     pace_from: str
-    levels: Mapping[str, Level] = field(default_factory=lambda: dict(TYPICAL))
+    levels: Mapping[str, MetricLevel] = field(default_factory=lambda: dict(TYPICAL))
     measured: str = ""
     metrics: frozenset[str] = frozenset()
 
-    def level(self, metric: str) -> Level:
+    def level_of(self, metric: str) -> MetricLevel:
         """The measured level of a metric, or else the typical one."""
         return self.levels.get(metric, TYPICAL[metric])
 
@@ -42,59 +42,61 @@ class Known:
         """Where the levels come from, as a phrase."""
         return f"as measured in {self.measured}" if self.measured else "assumed: nothing was measured yet"
 
-    def at_pace(self, daily_requests: float, source: str) -> "Known":
+    def with_pace(self, daily_requests: float, source: str) -> "KnownTraffic":
         """The same traffic with another pace."""
         return replace(self, daily_requests=daily_requests, pace_from=source)
 
 
-def assumed(surface: Surface) -> Known:
+def assume_traffic(surface: Surface) -> KnownTraffic:
     """The traffic before any rollout: the pace of the surface file, and typical levels."""
     if surface.daily_requests is None:
-        return Known(daily_requests=None, pace_from="")
-    return Known(daily_requests=float(surface.daily_requests), pace_from="daily_requests")
+        return KnownTraffic(daily_requests=None, pace_from="")
+    return KnownTraffic(daily_requests=float(surface.daily_requests), pace_from="daily_requests")
 
 
-def measured(surface: Surface, rollout: Rollout, sums: Sums, now: datetime) -> Known:
+def measure_traffic(surface: Surface, rollout: Rollout, sums: EvidenceSums, now: datetime) -> KnownTraffic:
     """The traffic that the control of a rollout showed; the rest is assumed.
 
     The surface file's pace takes precedence over the measured one.
     """
-    stages = [span.index for span in rollout.spans if rollout.plan.stages[span.index].compared]
-    found = {key: level for key in CATALOGUE if (level := _level(sums, stages, key)) is not None}
-    known = assumed(surface)
-    if known.daily_requests is None and (pace := _pace(rollout, sums, now)) is not None:
-        known = known.at_pace(pace, f"the pace of {rollout.id}")
+    stages = [span.index for span in rollout.spans if rollout.plan.stages[span.index].is_compared]
+    found = {key: level for key in CATALOGUE if (level := _measure_level(sums, stages, key)) is not None}
+    known = assume_traffic(surface)
+    if known.daily_requests is None and (pace := _measure_pace(rollout, sums, now)) is not None:
+        known = known.with_pace(pace, f"the pace of {rollout.id}")
     if not found:
         return known
     return replace(known, levels={**TYPICAL, **found}, measured=rollout.id, metrics=frozenset(found))
 
 
-def _level(sums: Sums, stages: Sequence[int], metric: str) -> Level | None:
-    arrays = cells.stages(sums, stages, CONTROL, metric)[0]
+def _measure_level(sums: EvidenceSums, stages: Sequence[int], metric: str) -> MetricLevel | None:
+    arrays = cells.read_bucket_sums(sums, stages, CONTROL, metric)[0]
     weight, value = float(arrays[..., 0].sum()), float(arrays[..., 1].sum())
-    requests = float(cells.stages(sums, stages, CONTROL, REQUESTS)[..., 0].sum())
+    requests = float(cells.read_bucket_sums(sums, stages, CONTROL, REQUESTS)[..., 0].sum())
     entry = CATALOGUE[metric]
-    if weight < ENOUGH or requests <= 0 or metric not in TYPICAL or metric == "new_error_category":
+    if weight < ENOUGH_READINGS or requests <= 0 or metric not in TYPICAL or metric == "new_error_category":
         return None
-    if entry.kind is Kind.COUNT:
-        return Level(level=(value + 0.5) / (requests + 1)) if value > 0 else None
+    if entry.kind is MetricKind.COUNT:
+        return MetricLevel(level=(value + 0.5) / (requests + 1)) if value > 0 else None
     share = min(weight / requests, 1.0)
-    if not is_value(metric):
-        return Level(
+    if not has_amounts(metric):
+        return MetricLevel(
             level=(value + 0.5) / (weight + 1), share=share, design_effect=float(clustering.design_effect(arrays))
         )
-    counted = cells.histogram(sums, stages, CONTROL, metric)
+    counted = cells.merge_histograms(sums, stages, CONTROL, metric)
     # Once the cap of a mean is frozen, its histogram is no longer stored; the buckets' spread is a good substitute.
-    spread = _spread(counted) if sum(counted.values()) >= ENOUGH else _spread_of_buckets(arrays)
+    spread = (
+        _measure_spread(counted) if sum(counted.values()) >= ENOUGH_READINGS else _estimate_spread_from_buckets(arrays)
+    )
     if entry.quantile is None:
-        return Level(level=value / weight, spread=spread, share=share) if value > 0 else None
-    high = quantile.quantile(counted, entry.quantile)
-    return Level(level=high, spread=spread, share=share) if high else None
+        return MetricLevel(level=value / weight, spread=spread, share=share) if value > 0 else None
+    high = quantile.estimate_quantile(counted, entry.quantile)
+    return MetricLevel(level=high, spread=spread, share=share) if high else None
 
 
-def _spread(counted: Mapping[int, int]) -> float:
+def _measure_spread(counted: Mapping[int, int]) -> float:
     """The standard deviation of the logarithm, at least 0.01."""
-    bins = np.array([b for b in counted if b > quantile.LOWEST], dtype=np.float64)
+    bins = np.array([b for b in counted if b > quantile.LOWEST_BIN], dtype=np.float64)
     if len(bins) == 0:
         return 0.01
     weights = np.array([counted[int(b)] for b in bins], dtype=np.float64)
@@ -103,7 +105,7 @@ def _spread(counted: Mapping[int, int]) -> float:
     return max(0.01, float(np.sqrt(np.average((logs - centre) ** 2, weights=weights))))
 
 
-def _spread_of_buckets(arrays: Array) -> float:
+def _estimate_spread_from_buckets(arrays: Array) -> float:
     """The log-normal spread that explains how much sums of buckets vary; shape (stages, 256, 2)."""
     weight, value = arrays[..., 0], arrays[..., 1]
     total = weight.sum(axis=-1, keepdims=True)
@@ -113,16 +115,16 @@ def _spread_of_buckets(arrays: Array) -> float:
     return max(0.01, float(np.sqrt(np.log1p(variance / mean**2)))) if mean > 0 else 0.01
 
 
-def _pace(rollout: Rollout, sums: Sums, now: datetime) -> float | None:
+def _measure_pace(rollout: Rollout, sums: EvidenceSums, now: datetime) -> float | None:
     """Requests per day in the stages that were open to everyone; None if there were none."""
     requests, days = 0.0, 0.0
     for span in rollout.spans:
         stage = rollout.plan.stages[span.index]
         lasted = ((span.until or rollout.ended_at or now) - span.since) / DAY
-        if not stage.exposes or stage.where is not None or lasted <= 0:
+        if not stage.has_exposure or stage.where is not None or lasted <= 0:
             continue
         arms = (CANARY,) if rollout.plan.control == "matched" else (CANARY, CONTROL)
-        seen = sum(float(cells.stages(sums, (span.index,), arm, REQUESTS)[..., 0].sum()) for arm in arms)
+        seen = sum(float(cells.read_bucket_sums(sums, (span.index,), arm, REQUESTS)[..., 0].sum()) for arm in arms)
         requests += seen / (stage.percent / 100) if rollout.plan.control == "matched" else seen
         days += lasted
     return requests / days if requests > 0 and days > 0 else None

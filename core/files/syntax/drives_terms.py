@@ -7,14 +7,14 @@ from urllib.parse import urlsplit
 from pydantic import PlainValidator
 from pydantic import WithJsonSchema as Schema
 
-from core.files.syntax.fields import Name, Strict
+from core.files.syntax.fields import Name, StrictModel
 from core.rollout.plan import DrivenFlag
 
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]")
 _BELOW = re.compile(r"(/[A-Za-z0-9][A-Za-z0-9._~-]*)*/?")
 
 
-def _address(text: object) -> str:
+def _parse_address(text: object) -> str:
     """Parse an address into the form in which it is compared: lower-case scheme and host, no slash at the end."""
     said = 'write an address like "https://flags.example.com", without a query, a user or a password'
     if not isinstance(text, str):
@@ -36,12 +36,12 @@ def _address(text: object) -> str:
     return f"{parts.scheme}://{parts.netloc.lower()}{parts.path.rstrip('/')}"
 
 
-class UnleashTerms(Strict):
+class UnleashTerms(StrictModel):
     """One `flexibleRollout` strategy of one feature, in one environment."""
 
     url: Annotated[
         str,
-        PlainValidator(_address),
+        PlainValidator(_parse_address),
         Schema({"type": "string", "format": "uri", "examples": ["https://flags.example.com"]}),
     ]
     project: Name = "default"
@@ -49,7 +49,7 @@ class UnleashTerms(Strict):
     feature: Name
     strategy: Name
 
-    def plan(self) -> DrivenFlag:
+    def to_driven_flag(self) -> DrivenFlag:
         """The flag as it is in the plan."""
         return DrivenFlag(
             url=self.url,
@@ -61,11 +61,11 @@ class UnleashTerms(Strict):
         )
 
 
-class DrivesTerms(Strict):
+class DrivesTerms(StrictModel):
     """The system, by its name."""
 
     unleash: UnleashTerms
 
-    def plan(self) -> DrivenFlag:
+    def to_driven_flag(self) -> DrivenFlag:
         """The flag as it is in the plan."""
-        return self.unleash.plan()
+        return self.unleash.to_driven_flag()

@@ -19,30 +19,30 @@ from pydantic import WithJsonSchema as Schema
 from pydantic_core import PydanticCustomError
 
 from core.files.syntax import units
-from core.files.syntax.marks import Source
+from core.files.syntax.marks import SourceFile
 from core.metrics.catalogue import CATALOGUE
 from core.rollout.plan import NoticePlan
 
-PARTS = ("prompt", "model", "params", "tools", "routing")
+PART_NAMES = ("prompt", "model", "params", "tools", "routing")
 
 
-class Strict(BaseModel):
+class StrictModel(BaseModel):
     """A model that refuses unknown fields and is immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Written(Strict):
+class WrittenFile(StrictModel):
     """A whole file that knows where each of its values is written."""
 
-    _source: Source = PrivateAttr()
+    _source: SourceFile = PrivateAttr()
 
     @property
-    def source(self) -> Source:
+    def source(self) -> SourceFile:
         """The file as it was read, with the place of every value."""
         return self._source
 
-    def remember(self, source: Source) -> None:
+    def attach_source(self, source: SourceFile) -> None:
         """Called once, after parsing. Frozen models allow setting private attributes."""
         self._source = source
 
@@ -52,49 +52,49 @@ class Written(Strict):
         return self._source.fingerprint
 
 
-def wrong(field: str, message: str) -> PydanticCustomError:
+def field_error(field: str, message: str) -> PydanticCustomError:
     """An error of a whole model that points at one of its fields."""
     return PydanticCustomError("written", "{message}", {"message": message, "field": field})
 
 
-def only(value: Any, why: str) -> PlainValidator:
+def only_value(value: Any, why: str) -> PlainValidator:
     """A validator for a field with a single allowed value; for any other value, the error is `why`."""
 
-    def check(given: Any) -> Any:
+    def check_value(given: Any) -> Any:
         if given != value or type(given) is not type(value):
             raise ValueError(why)
         return value
 
-    return PlainValidator(check)
+    return PlainValidator(check_value)
 
 
-def known(what: str, choices: Iterable[str]) -> AfterValidator:
+def one_of(what: str, choices: Iterable[str]) -> AfterValidator:
     """A validator for a name from a list; the parser adds the nearest one to the message."""
     names = list(choices)
 
-    def check(name: str) -> str:
+    def check_choice(name: str) -> str:
         if name not in names:
             context = {"message": f'unknown {what} "{name}"', "given": name, "choices": names}
             raise PydanticCustomError("unknown", "{message}", context)
         return name
 
-    return AfterValidator(check)
+    return AfterValidator(check_choice)
 
 
-def _matching(pattern: str, message: str) -> AfterValidator:
-    def check(text: str) -> str:
+def _matching_pattern(pattern: str, message: str) -> AfterValidator:
+    def check_pattern(text: str) -> str:
         if re.fullmatch(pattern, text) is None:
             raise ValueError(f'"{text}" {message}')
         return text
 
-    return AfterValidator(check)
+    return AfterValidator(check_pattern)
 
 
-def _listed(value: Any) -> Any:
+def _to_list(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-def _text(value: Any) -> str:
+def _to_text(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str | int | float):
@@ -102,11 +102,11 @@ def _text(value: Any) -> str:
     raise ValueError("Input should be a text, a number, or a list of them")
 
 
-def _texts(value: Any) -> str | tuple[str, ...]:
-    return tuple(_text(item) for item in value) if isinstance(value, list | tuple) else _text(value)
+def _to_texts(value: Any) -> str | tuple[str, ...]:
+    return tuple(_to_text(item) for item in value) if isinstance(value, list | tuple) else _to_text(value)
 
 
-def one_or_many(item: dict[str, Any]) -> Schema:
+def one_or_many_schema(item: dict[str, Any]) -> Schema:
     """The JSON Schema of a list whose only item may be written without the list."""
     return Schema({"anyOf": [item, {"type": "array", "items": item}]})
 
@@ -114,47 +114,56 @@ def one_or_many(item: dict[str, Any]) -> Schema:
 _SPAN = {"type": "string", "pattern": r"^\d+(\.\d+)?(ms|s|m|h|d)$", "examples": ["15m", "6h", "7d"]}
 _SHARE = {"type": "string", "pattern": r"^\d+(\.\d+)?%$", "examples": ["92%"]}
 
-Duration: TypeAlias = Annotated[timedelta, PlainValidator(units.duration), Schema(_SPAN)]
-Percent: TypeAlias = Annotated[float, PlainValidator(units.percent), Schema({"type": ["number", "string"]})]
-Share: TypeAlias = Annotated[float, PlainValidator(units.share), Schema(_SHARE)]
+Duration: TypeAlias = Annotated[timedelta, PlainValidator(units.parse_duration), Schema(_SPAN)]
+Percent: TypeAlias = Annotated[float, PlainValidator(units.parse_percent), Schema({"type": ["number", "string"]})]
+Share: TypeAlias = Annotated[float, PlainValidator(units.parse_share), Schema(_SHARE)]
 Factor: TypeAlias = Annotated[
-    float, PlainValidator(units.factor), Schema({"type": "string", "pattern": r"^\d+(\.\d+)?x$", "examples": ["2.5x"]})
+    float,
+    PlainValidator(units.parse_factor),
+    Schema({"type": "string", "pattern": r"^\d+(\.\d+)?x$", "examples": ["2.5x"]}),
 ]
-AnAmount: TypeAlias = Annotated[
+WrittenAmount: TypeAlias = Annotated[
     units.Amount,
-    PlainValidator(units.amount),
+    PlainValidator(units.parse_amount),
     Schema({"type": ["string", "number"], "examples": ["2pp", "15%", "4000ms"]}),
 ]
-MetricKey: TypeAlias = Annotated[str, known("metric", CATALOGUE), Schema({"type": "string", "enum": list(CATALOGUE)})]
+MetricKey: TypeAlias = Annotated[str, one_of("metric", CATALOGUE), Schema({"type": "string", "enum": list(CATALOGUE)})]
 Name: TypeAlias = Annotated[
-    str, _matching(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", "is not a name: letters, digits, dots, dashes, at most 100")
+    str,
+    _matching_pattern(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", "is not a name: letters, digits, dots, dashes, at most 100"),
 ]
 Channel: TypeAlias = Annotated[
-    str, _matching(r"#[^\s#@,<>&]{1,80}", 'is not a channel: write it with a #, in quotes, like "#support"')
+    str, _matching_pattern(r"#[^\s#@,<>&]{1,80}", 'is not a channel: write it with a #, in quotes, like "#support"')
 ]
 RoleChannel: TypeAlias = Annotated[
     str,
-    _matching(r"#[^\s#@,<>&]{1,80}|[CG][A-Z0-9]{5,}", 'is not a channel: write it like "#support", or its id'),
+    _matching_pattern(r"#[^\s#@,<>&]{1,80}|[CG][A-Z0-9]{5,}", 'is not a channel: write it like "#support", or its id'),
 ]
-Person: TypeAlias = Annotated[
-    str, _matching(r"@\S{1,80}|[UW][A-Z0-9]{5,}", 'is not a person: write a Slack handle like "@dana", or a user id')
+PersonReference: TypeAlias = Annotated[
+    str,
+    _matching_pattern(
+        r"@\S{1,80}|[UW][A-Z0-9]{5,}", 'is not a person: write a Slack handle like "@dana", or a user id'
+    ),
 ]
 Group: TypeAlias = Annotated[
-    str, _matching(r"@\S{1,80}|S[A-Z0-9]{5,}", 'is not a user group: write it like "@ai-leads", or a group id')
+    str, _matching_pattern(r"@\S{1,80}|S[A-Z0-9]{5,}", 'is not a user group: write it like "@ai-leads", or a group id')
 ]
 Prose: TypeAlias = Annotated[str, Field(min_length=1, max_length=1000)]
 Where: TypeAlias = Annotated[
-    dict[str, Annotated[Any, PlainValidator(_texts), Schema({"type": ["string", "number", "boolean", "array"]})]],
+    dict[str, Annotated[Any, PlainValidator(_to_texts), Schema({"type": ["string", "number", "boolean", "array"]})]],
     Field(min_length=1),
 ]
 Audience: TypeAlias = Literal["engineering", "support", "marketing", "downstream"]
 _Reader: TypeAlias = Literal["engineering", "support", "marketing", "downstream", "all"]
-Told: TypeAlias = Annotated[
-    tuple[_Reader, ...], Field(min_length=1), BeforeValidator(_listed), one_or_many({"enum": list(get_args(_Reader))})
+NoticeReaders: TypeAlias = Annotated[
+    tuple[_Reader, ...],
+    Field(min_length=1),
+    BeforeValidator(_to_list),
+    one_or_many_schema({"enum": list(get_args(_Reader))}),
 ]
 
 
-class Parts(Strict):
+class VersionParts(StrictModel):
     """What a version is made of. A part that is not written is inherited."""
 
     version: Name | None = None
@@ -164,12 +173,12 @@ class Parts(Strict):
     tools: list[JsonValue] | None = None
     routing: JsonValue = None
 
-    def content(self) -> dict[str, JsonValue]:
+    def to_content(self) -> dict[str, JsonValue]:
         """Only the parts that were written."""
-        return {part: getattr(self, part) for part in PARTS if part in self.model_fields_set}
+        return {part: getattr(self, part) for part in PART_NAMES if part in self.model_fields_set}
 
 
-class NoticeTerms(Strict):
+class NoticeTerms(StrictModel):
     """One channel that is told, as what, and how long before."""
 
     channel: Channel
@@ -177,7 +186,7 @@ class NoticeTerms(Strict):
     before: Duration | None = None
     acknowledge: bool = False
 
-    def plan(self) -> NoticePlan:
+    def to_notice_plan(self) -> NoticePlan:
         """The notice as it is in the plan."""
         return NoticePlan(
             channel=self.channel, audience=self.audience, before=self.before or None, acknowledge=self.acknowledge

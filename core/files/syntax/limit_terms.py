@@ -4,55 +4,54 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from core.files.syntax.fields import AnAmount, Duration, MetricKey, Strict, wrong
-from core.files.syntax.units import Amount, Unit, bare_rate, write_amount, write_duration
-from core.judging.model.limits import Kind, Limit, Role, Scale
-from core.metrics.catalogue import CATALOGUE, Metric
-from core.metrics.catalogue import Kind as MetricKind
+from core.files.syntax.fields import Duration, MetricKey, StrictModel, WrittenAmount, field_error
+from core.files.syntax.units import Amount, Unit, explain_bare_rate, format_amount, format_duration
+from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
+from core.metrics.catalogue import CATALOGUE, Metric, MetricKind
 
-_KINDS = tuple(kind.value for kind in Kind)
+_KINDS = tuple(kind.value for kind in LimitKind)
 
 
-class LimitTerms(Strict):
+class LimitTerms(StrictModel):
     """Exactly one of the six kinds, with an amount that suits the metric."""
 
     metric: MetricKey
-    drops_by: AnAmount | None = None
-    rises_by: AnAmount | None = None
-    changes_by: AnAmount | None = None
-    exceeds: AnAmount | None = None
-    rate_above: AnAmount | None = None
-    exceeds_normal_by: AnAmount | None = None
+    drops_by: WrittenAmount | None = None
+    rises_by: WrittenAmount | None = None
+    changes_by: WrittenAmount | None = None
+    exceeds: WrittenAmount | None = None
+    rate_above: WrittenAmount | None = None
+    exceeds_normal_by: WrittenAmount | None = None
     lasting: Duration | None = Field(default=None, alias="for")
     min_events: Annotated[int, Field(ge=1, le=10**9)] | None = None
     confidence: Literal["any_harm", "strict"] = "any_harm"
     mode: Literal["act", "dry_run"] = "act"
 
     @model_validator(mode="after")
-    def _suits(self) -> "LimitTerms":
+    def _check_terms(self) -> "LimitTerms":
         given = [kind for kind in _KINDS if getattr(self, kind) is not None]
         if not given:
-            raise wrong("metric", f"a limit needs one of {', '.join(_KINDS)}")
+            raise field_error("metric", f"a limit needs one of {', '.join(_KINDS)}")
         if len(given) > 1:
-            raise wrong(
+            raise field_error(
                 given[1], f'one limit, one kind: this has {given[0]} already; write "{given[1]}" as its own limit'
             )
         try:
-            self._measured()
+            self._scaled_amount()
         except ValueError as error:
-            raise wrong(given[0], str(error)) from error
-        if self.min_events is not None and self.kind is not Kind.RATE_ABOVE:
-            raise wrong("min_events", "min_events goes with rate_above only")
+            raise field_error(given[0], str(error)) from error
+        if self.min_events is not None and self.kind is not LimitKind.RATE_ABOVE:
+            raise field_error("min_events", "min_events goes with rate_above only")
         return self
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> LimitKind:
         """The kind that was written."""
-        return next(kind for kind in Kind if getattr(self, kind.value) is not None)
+        return next(kind for kind in LimitKind if getattr(self, kind.value) is not None)
 
-    def limit(self, role: Role) -> Limit:
+    def to_limit(self, role: LimitRole) -> Limit:
         """The limit as it is in the plan; `role` follows from the list that it is written in."""
-        amount, scale = self._measured()
+        amount, scale = self._scaled_amount()
         return Limit(
             metric=self.metric,
             kind=self.kind,
@@ -65,46 +64,46 @@ class LimitTerms(Strict):
             dry_run=self.mode == "dry_run",
         )
 
-    def _measured(self) -> tuple[float, Scale]:
+    def _scaled_amount(self) -> tuple[float, LimitScale]:
         kind = self.kind
-        return measured(CATALOGUE[self.metric], kind, getattr(self, kind.value))
+        return scale_amount(CATALOGUE[self.metric], kind, getattr(self, kind.value))
 
 
-def measured(metric: Metric, kind: Kind, amount: Amount) -> tuple[float, Scale]:
+def scale_amount(metric: Metric, kind: LimitKind, amount: Amount) -> tuple[float, LimitScale]:
     """The amount in the scale that kind and metric require. Raises ValueError that says what to write."""
-    if amount.value < 0 or (amount.value == 0 and kind is not Kind.EXCEEDS):
-        raise ValueError(f"{write_amount(amount)} is not above zero; the kind says the direction")
-    if (metric.key == "new_error_category") != (kind is Kind.RATE_ABOVE):
-        if kind is Kind.RATE_ABOVE:
+    if amount.value < 0 or (amount.value == 0 and kind is not LimitKind.EXCEEDS):
+        raise ValueError(f"{format_amount(amount)} is not above zero; the kind says the direction")
+    if (metric.key == "new_error_category") != (kind is LimitKind.RATE_ABOVE):
+        if kind is LimitKind.RATE_ABOVE:
             raise ValueError(f'rate_above is for new_error_category; for "{metric.key}" write exceeds')
         raise ValueError(f"new_error_category has no {kind.value}: write rate_above: 0.2%")
     match kind:
-        case Kind.EXCEEDS:
-            return _level(metric, amount), Scale.ABSOLUTE
-        case Kind.RATE_ABOVE:
-            return _fraction(amount, "0.2%"), Scale.ABSOLUTE
-        case Kind.EXCEEDS_NORMAL_BY:
-            return _relative(amount, kind), Scale.RELATIVE
+        case LimitKind.EXCEEDS:
+            return _scale_level(metric, amount), LimitScale.ABSOLUTE
+        case LimitKind.RATE_ABOVE:
+            return _scale_fraction(amount, "0.2%"), LimitScale.ABSOLUTE
+        case LimitKind.EXCEEDS_NORMAL_BY:
+            return _scale_relative(amount, kind), LimitScale.RELATIVE
         case _:
-            return _change(metric, kind, amount)
+            return _scale_change(metric, kind, amount)
 
 
-def written(limit: Limit) -> dict[str, str | int]:
+def format_limit(limit: Limit) -> dict[str, str | int]:
     """The terms that parse back to exactly this limit, without its role."""
     metric = CATALOGUE[limit.metric]
     match limit.scale:
-        case Scale.POINTS:
+        case LimitScale.POINTS:
             unit = Unit.POINTS
-        case Scale.RELATIVE:
+        case LimitScale.RELATIVE:
             unit = Unit.PERCENT
-        case Scale.ABSOLUTE:
+        case LimitScale.ABSOLUTE:
             unit = _level_unit(metric)
     terms: dict[str, str | int] = {
         "metric": limit.metric,
-        limit.kind.value: write_amount(Amount(value=limit.amount, unit=unit)),
+        limit.kind.value: format_amount(Amount(value=limit.amount, unit=unit)),
     }
     if limit.lasting:
-        terms["for"] = write_duration(limit.lasting)
+        terms["for"] = format_duration(limit.lasting)
     if limit.min_events is not None:
         terms["min_events"] = limit.min_events
     if limit.strict:
@@ -115,47 +114,47 @@ def written(limit: Limit) -> dict[str, str | int]:
 
 
 def _has_points(metric: Metric) -> bool:
-    return metric.binary or metric.unit == "0–1"
+    return metric.is_binary or metric.unit == "0–1"
 
 
-def _change(metric: Metric, kind: Kind, amount: Amount) -> tuple[float, Scale]:
-    text = write_amount(amount)
+def _scale_change(metric: Metric, kind: LimitKind, amount: Amount) -> tuple[float, LimitScale]:
+    text = format_amount(amount)
     if amount.unit is Unit.POINTS:
         if not _has_points(metric):
             raise ValueError(f'"{metric.key}" has no percentage points: write {text.removesuffix("pp")}% (relative)')
         if amount.value >= 1:
             raise ValueError(f"{text} is the whole scale: this limit could never speak")
-        return amount.value, Scale.POINTS
+        return amount.value, LimitScale.POINTS
     if amount.unit is Unit.NONE:
         if _has_points(metric):
             raise ValueError(f"{text} what? write {text}pp (points) or {text}% (relative)")
         raise ValueError(f"{text} what? write {text}% (relative to control)")
-    return _relative(amount, kind), Scale.RELATIVE
+    return _scale_relative(amount, kind), LimitScale.RELATIVE
 
 
-def _relative(amount: Amount, kind: Kind) -> float:
-    text = write_amount(amount)
-    if amount.unit is Unit.TIMES and kind in (Kind.RISES_BY, Kind.EXCEEDS_NORMAL_BY) and amount.value > 1:
+def _scale_relative(amount: Amount, kind: LimitKind) -> float:
+    text = format_amount(amount)
+    if amount.unit is Unit.TIMES and kind in (LimitKind.RISES_BY, LimitKind.EXCEEDS_NORMAL_BY) and amount.value > 1:
         return float(round(amount.value - 1, 12))  # 1.5x of control is 50 % more than control
     if amount.unit is Unit.NONE:
         raise ValueError(f"{text} what? write {text}% (relative to control)")
     if amount.unit is not Unit.PERCENT:
         raise ValueError(f"{text} does not suit {kind.value}, which compares: write a percentage such as 15%")
-    if kind in (Kind.DROPS_BY, Kind.CHANGES_BY) and amount.value >= 1:
+    if kind in (LimitKind.DROPS_BY, LimitKind.CHANGES_BY) and amount.value >= 1:
         raise ValueError(f"nothing {kind.value.replace('_', ' ')} {text}: this limit could never speak of a drop")
     return amount.value
 
 
 def _level_unit(metric: Metric) -> Unit:
-    if metric.binary or metric.kind is MetricKind.COUNT:
+    if metric.is_binary or metric.kind is MetricKind.COUNT:
         return Unit.PERCENT
     return {"ms": Unit.MILLISECONDS, "US$": Unit.DOLLARS}.get(metric.unit, Unit.NONE)
 
 
-def _level(metric: Metric, amount: Amount) -> float:
-    unit, text = _level_unit(metric), write_amount(amount)
+def _scale_level(metric: Metric, amount: Amount) -> float:
+    unit, text = _level_unit(metric), format_amount(amount)
     if unit is Unit.PERCENT:
-        return _fraction(amount, "5%")
+        return _scale_fraction(amount, "5%")
     if amount.unit is unit:
         return amount.value
     asked = {
@@ -167,10 +166,10 @@ def _level(metric: Metric, amount: Amount) -> float:
     raise ValueError(f"{what}{metric.key} is in {asked}")
 
 
-def _fraction(amount: Amount, example: str) -> float:
-    text = write_amount(amount)
+def _scale_fraction(amount: Amount, example: str) -> float:
+    text = format_amount(amount)
     if amount.unit is Unit.NONE:
-        raise ValueError(bare_rate(amount))
+        raise ValueError(explain_bare_rate(amount))
     if amount.unit is not Unit.PERCENT:
         raise ValueError(f"{text} does not suit a rate: write a percentage such as {example}")
     if amount.value >= 1:

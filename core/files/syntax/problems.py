@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal, TypeAlias
 
-Path: TypeAlias = tuple[str | int, ...]
+FieldPath: TypeAlias = tuple[str | int, ...]
 Severity: TypeAlias = Literal["error", "warning"]
 
 LINE_SHOWN = 160  # longer source lines are cut to this many characters around the column
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Spot:
+class SourceSpot:
     """A place in a file; lines and columns count from 1."""
 
     line: int
@@ -21,7 +21,7 @@ class Spot:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
+class FileProblem:
     """One problem in a file. `path` leads to the value, as in `("rollback_when", 0, "metric")`.
 
     `also` is the second place if the problem is about two.
@@ -31,81 +31,83 @@ class Problem:
     line: int
     column: int
     message: str
-    path: Path = ()
+    path: FieldPath = ()
     source_line: str = ""
     severity: Severity = "error"
-    also: Spot | None = None
+    also: SourceSpot | None = None
 
     @property
-    def dotted(self) -> str:
+    def dotted_path(self) -> str:
         """The path as people read it: `rollback_when.0.metric`."""
         return ".".join(str(step) for step in self.path)
 
     @property
-    def pointer(self) -> str:
+    def json_pointer(self) -> str:
         """The path as a JSON pointer (RFC 6901): `/rollback_when/0/metric`."""
         return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in self.path)
 
 
-class Unreadable(Exception):
+class UnreadableFile(Exception):
     """A file that cannot be used as written. `problems` says why and where; `str()` is the text for people."""
 
-    def __init__(self, problems: Iterable[Problem]) -> None:
-        self.problems: tuple[Problem, ...] = tuple(sorted(problems, key=lambda p: (p.line, p.column)))
-        super().__init__(render(self.problems))
+    def __init__(self, problems: Iterable[FileProblem]) -> None:
+        self.problems: tuple[FileProblem, ...] = tuple(sorted(problems, key=lambda p: (p.line, p.column)))
+        super().__init__(render_text(self.problems))
 
 
-def errors(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+def select_errors(problems: Iterable[FileProblem]) -> tuple[FileProblem, ...]:
     """The problems that refuse the file; the rest are warnings."""
     return tuple(p for p in problems if p.severity == "error")
 
 
-def render(problems: Sequence[Problem]) -> str:
+def render_text(problems: Sequence[FileProblem]) -> str:
     """For people: each problem with its source line and a caret, and a count per file. Empty if there are none."""
     lines: list[str] = []
     for file, group in groupby(problems, key=lambda p: p.file):
         found = list(group)
         for problem in found:
-            lines += _told(problem)
-        lines.append(f"{file} {_count(found)}")
+            lines += _render_problem(problem)
+        lines.append(f"{file} {_format_count(found)}")
     return "\n".join(lines)
 
 
-def render_github(problems: Iterable[Problem]) -> str:
+def render_github(problems: Iterable[FileProblem]) -> str:
     """For GitHub Actions: a workflow command per problem, which shows up at its line in a review."""
     return "\n".join(
-        f"::{p.severity} file={_property(p.file)},line={p.line},col={p.column},title={_property(p.dotted or p.file)}"
-        f"::{_data(p.message)}"
+        f"::{p.severity} "
+        f"file={_escape_property(p.file)},line={p.line},col={p.column},"
+        f"title={_escape_property(p.dotted_path or p.file)}"
+        f"::{_escape_data(p.message)}"
         for p in problems
     )
 
 
-def as_json(problem: Problem) -> dict[str, str | int]:
+def to_json(problem: FileProblem) -> dict[str, str | int]:
     """For programs: the JSON pointer, the line and the message."""
     return {
         "file": problem.file,
         "line": problem.line,
         "column": problem.column,
-        "pointer": problem.pointer,
-        "path": problem.dotted,
+        "pointer": problem.json_pointer,
+        "path": problem.dotted_path,
         "severity": problem.severity,
         "message": problem.message,
         "source_line": problem.source_line,
     }
 
 
-def _told(problem: Problem) -> list[str]:
+def _render_problem(problem: FileProblem) -> list[str]:
     warning = "warning: " if problem.severity == "warning" else ""
-    path = f"{problem.dotted}: " if problem.path else ""
-    told = [f"{problem.file}:{problem.line}:{problem.column}: {warning}{path}{problem.message}"]
-    told += _caret(problem.source_line, problem.column)
+    path = f"{problem.dotted_path}: " if problem.path else ""
+    lines = [f"{problem.file}:{problem.line}:{problem.column}: {warning}{path}{problem.message}"]
+    lines += _render_caret(problem.source_line, problem.column)
     if problem.also is not None:
-        told.append(f"{problem.file}:{problem.also.line}:{problem.also.column}: the other line")
-        told += _caret(problem.also.source_line, problem.also.column)
-    return told
+        lines.append(f"{problem.file}:{problem.also.line}:{problem.also.column}: the other line")
+        lines += _render_caret(problem.also.source_line, problem.also.column)
+    return lines
 
 
-def _caret(source_line: str, column: int) -> list[str]:
+def _render_caret(source_line: str, column: int) -> list[str]:
     if not source_line.strip():
         return []
     shown, at = source_line.replace("\t", " "), column - 1
@@ -115,21 +117,21 @@ def _caret(source_line: str, column: int) -> list[str]:
     return [f"    {shown.rstrip()}", f"    {' ' * at}^"]
 
 
-def _count(found: Sequence[Problem]) -> str:
-    wrong = len(errors(found))
-    counts = [_plural(wrong, "problem")] if wrong else []
+def _format_count(found: Sequence[FileProblem]) -> str:
+    wrong = len(select_errors(found))
+    counts = [_pluralize(wrong, "problem")] if wrong else []
     if len(found) > wrong:
-        counts.append(_plural(len(found) - wrong, "warning"))
+        counts.append(_pluralize(len(found) - wrong, "warning"))
     return ", ".join(counts)
 
 
-def _plural(number: int, one: str) -> str:
+def _pluralize(number: int, one: str) -> str:
     return f"{number} {one}{'' if number == 1 else 's'}"
 
 
-def _data(text: str) -> str:
+def _escape_data(text: str) -> str:
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
-def _property(text: str) -> str:
-    return _data(text).replace(":", "%3A").replace(",", "%2C")
+def _escape_property(text: str) -> str:
+    return _escape_data(text).replace(":", "%3A").replace(",", "%2C")

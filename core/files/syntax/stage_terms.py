@@ -6,33 +6,44 @@ from typing import Annotated, Any, TypeAlias
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic import WithJsonSchema as Schema
 
-from core.files.syntax.fields import Duration, MetricKey, Name, Percent, Share, Strict, Where, one_or_many, only, wrong
-from core.rollout.plan import Advance, EvalTerms, Stage, StageKind
+from core.files.syntax.fields import (
+    Duration,
+    MetricKey,
+    Name,
+    Percent,
+    Share,
+    StrictModel,
+    Where,
+    field_error,
+    one_or_many_schema,
+    only_value,
+)
+from core.rollout.plan import AdvanceMode, EvalTerms, Stage, StageKind
 
 Samples = Annotated[int, Field(ge=0, le=10**12)]
 Steps = Annotated[tuple[Percent, ...], Field(min_length=1)]
 
 
-def _every(value: Any) -> Any:
+def _expand_all(value: Any) -> Any:
     return ["*"] if value == "all" else [value] if isinstance(value, str) else value
 
 
-Categories = Annotated[tuple[str, ...], BeforeValidator(_every), one_or_many({"type": "string"})]
+Categories = Annotated[tuple[str, ...], BeforeValidator(_expand_all), one_or_many_schema({"type": "string"})]
 
 
 AtItsEnd = Annotated[
     str,
-    only("never", "an ab is decided at its end and never before, as early wins mostly vanish: write never"),
+    only_value("never", "an ab is decided at its end and never before, as early wins mostly vanish: write never"),
     Schema({"const": "never"}),
 ]
 HarmStops = Annotated[
     bool,
-    only(True, "harm beyond an agreed limit rolls back at any time, and nothing switches that off: write true"),
+    only_value(True, "harm beyond an agreed limit rolls back at any time, and nothing switches that off: write true"),
     Schema({"const": True}),
 ]
 
 
-class EvalStage(Strict):
+class EvalStage(StrictModel):
     """An evaluation suite that has to pass; `safety` is read the same way. Empty terms ask for what is built in."""
 
     suite: str = ""
@@ -41,12 +52,12 @@ class EvalStage(Strict):
     compare_to_current: bool = False
 
     @model_validator(mode="after")
-    def _asks(self) -> "EvalStage":
+    def _check_pass_rate(self) -> "EvalStage":
         if self.min_pass_rate is not None and not 0 < self.min_pass_rate <= 1:
-            raise wrong("min_pass_rate", "write a rate above 0% and up to 100%, or leave it out")
+            raise field_error("min_pass_rate", "write a rate above 0% and up to 100%, or leave it out")
         return self
 
-    def stages(self, kind: StageKind) -> tuple[Stage, ...]:
+    def to_stages(self, kind: StageKind) -> tuple[Stage, ...]:
         """The one stage of the plan."""
         terms = EvalTerms(
             suite=self.suite,
@@ -57,43 +68,43 @@ class EvalStage(Strict):
         return (Stage(kind=kind, name=kind.value, terms=terms),)
 
 
-class CostLatencyStage(Strict):
+class CostLatencyStage(StrictModel):
     """A replay of past requests that may not cost or last much more. Empty terms ask for what is built in."""
 
     replay: str = ""
     max_cost_rise: Share | None = None
     max_p95_rise: Share | None = None
 
-    def stages(self, kind: StageKind) -> tuple[Stage, ...]:
+    def to_stages(self, kind: StageKind) -> tuple[Stage, ...]:
         """The one stage of the plan."""
         terms = EvalTerms(suite=self.replay, max_cost_rise=self.max_cost_rise, max_p95_rise=self.max_p95_rise)
         return (Stage(kind=kind, name=kind.value, terms=terms),)
 
 
-class DrillStage(Strict):
+class DrillStage(StrictModel):
     """Flip there and back before anybody is exposed, and time it."""
 
     within: Duration = timedelta(seconds=10)
 
-    def stages(self, kind: StageKind) -> tuple[Stage, ...]:
+    def to_stages(self, kind: StageKind) -> tuple[Stage, ...]:
         """The one stage of the plan."""
         return (Stage(kind=kind, name=kind.value, drill_within=self.within),)
 
 
-class Exposed(Strict):
+class ExposedStage(StrictModel):
     """The fields of every stage that exposes some people and compares them with a control."""
 
     max_hold: Duration | None = None
     min_samples: Samples = 0
-    advance: Advance = Advance.AUTO
+    advance: AdvanceMode = AdvanceMode.AUTO
 
     def check_holds(self, hold: timedelta) -> None:
         """Refuse a `max_hold` that is shorter than the minimum hold."""
         if self.max_hold is not None and self.max_hold < hold:
-            raise wrong("max_hold", "max_hold is shorter than the minimum hold: this stage could never be left")
+            raise field_error("max_hold", "max_hold is shorter than the minimum hold: this stage could never be left")
 
 
-class CohortStage(Exposed):
+class CohortStage(ExposedStage):
     """Chosen people first; half of them, so that they have their own control."""
 
     name: Name
@@ -102,11 +113,11 @@ class CohortStage(Exposed):
     hold: Duration = timedelta(0)
 
     @model_validator(mode="after")
-    def _possible(self) -> "CohortStage":
+    def _check_hold_bounds(self) -> "CohortStage":
         self.check_holds(self.hold)
         return self
 
-    def stages(self, kind: StageKind) -> tuple[Stage, ...]:
+    def to_stages(self, kind: StageKind) -> tuple[Stage, ...]:
         """The one stage of the plan."""
         return (
             Stage(
@@ -122,18 +133,18 @@ class CohortStage(Exposed):
         )
 
 
-class CanaryStage(Exposed):
+class CanaryStage(ExposedStage):
     """A small share of everybody."""
 
     percent: Percent
     min_hold: Duration = timedelta(0)
 
     @model_validator(mode="after")
-    def _possible(self) -> "CanaryStage":
+    def _check_hold_bounds(self) -> "CanaryStage":
         self.check_holds(self.min_hold)
         return self
 
-    def stages(self, kind: StageKind) -> tuple[Stage, ...]:
+    def to_stages(self, kind: StageKind) -> tuple[Stage, ...]:
         """The one stage of the plan."""
         return (
             Stage(
@@ -148,7 +159,7 @@ class CanaryStage(Exposed):
         )
 
 
-class AbStage(Exposed):
+class AbStage(ExposedStage):
     """A long comparison that is decided at its end; harm stops it at any time."""
 
     percent: Percent = 50.0
@@ -159,9 +170,9 @@ class AbStage(Exposed):
     early_stop_on_harm: HarmStops = True
 
     @model_validator(mode="after")
-    def _possible(self) -> "AbStage":
+    def _check_hold_bounds(self) -> "AbStage":
         if (self.days is None) == (self.hold is None):
-            raise wrong(
+            raise field_error(
                 "hold" if self.hold else "percent", "an ab stage needs its length: days: 14, or hold: 2h, not both"
             )
         self.check_holds(self.length)
@@ -172,7 +183,7 @@ class AbStage(Exposed):
         """How long the comparison lasts, however it was written."""
         return timedelta(days=self.days) if self.days is not None else self.hold or timedelta(0)
 
-    def stages(self, kind: StageKind) -> tuple[Stage, ...]:
+    def to_stages(self, kind: StageKind) -> tuple[Stage, ...]:
         """The one stage of the plan."""
         return (
             Stage(
@@ -188,18 +199,18 @@ class AbStage(Exposed):
         )
 
 
-class RampStage(Exposed):
+class RampStage(ExposedStage):
     """Growth in steps; each becomes a stage of its own."""
 
     steps: Steps
     hold: Duration = timedelta(0)
 
     @model_validator(mode="after")
-    def _possible(self) -> "RampStage":
+    def _check_hold_bounds(self) -> "RampStage":
         self.check_holds(self.hold)
         return self
 
-    def stages(self, kind: StageKind) -> tuple[Stage, ...]:
+    def to_stages(self, kind: StageKind) -> tuple[Stage, ...]:
         """One stage of the plan per step."""
         return tuple(
             Stage(
@@ -215,23 +226,23 @@ class RampStage(Exposed):
         )
 
 
-class BakeStage(Strict):
+class BakeStage(StrictModel):
     """Everybody has it, and the old version stays one flip away."""
 
     hold: Duration = timedelta(0)
-    advance: Advance = Advance.AUTO
+    advance: AdvanceMode = AdvanceMode.AUTO
 
-    def stages(self, kind: StageKind) -> tuple[Stage, ...]:
+    def to_stages(self, kind: StageKind) -> tuple[Stage, ...]:
         """The one stage of the plan."""
         return (Stage(kind=kind, name=kind.value, percent=100.0, min_hold=self.hold, advance=self.advance),)
 
 
-Terms: TypeAlias = (
+StageTerms: TypeAlias = (
     EvalStage | CostLatencyStage | DrillStage | CohortStage | CanaryStage | AbStage | RampStage | BakeStage
 )
 
 
-class StageEntry(Strict):
+class StageEntry(StrictModel):
     """One entry of `stages`: the kind, and under it its terms."""
 
     eval: EvalStage | None = None
@@ -246,7 +257,7 @@ class StageEntry(Strict):
 
     @model_validator(mode="before")
     @classmethod
-    def _bare(cls, value: Any) -> Any:
+    def _accept_bare_kind(cls, value: Any) -> Any:
         """Accept `- rollback_drill` and `- rollback_drill:` as the stage with its defaults."""
         if isinstance(value, str):
             return {value: {}}
@@ -255,12 +266,12 @@ class StageEntry(Strict):
         return value
 
     @model_validator(mode="after")
-    def _one_kind(self) -> "StageEntry":
+    def _check_one_kind(self) -> "StageEntry":
         given = [kind.value for kind in StageKind if getattr(self, kind.value) is not None]
         if not given:
-            raise wrong("", f"a stage is one of {', '.join(StageKind)}, with its terms: canary: {{percent: 5}}")
+            raise field_error("", f"a stage is one of {', '.join(StageKind)}, with its terms: canary: {{percent: 5}}")
         if len(given) > 1:
-            raise wrong(given[1], f'one entry, one stage: begin a new entry with "- {given[1]}:"')
+            raise field_error(given[1], f'one entry, one stage: begin a new entry with "- {given[1]}:"')
         return self
 
     @property
@@ -269,11 +280,11 @@ class StageEntry(Strict):
         return next(kind for kind in StageKind if getattr(self, kind.value) is not None)
 
     @property
-    def terms(self) -> Terms:
+    def terms(self) -> StageTerms:
         """The terms under that kind."""
-        found: Terms = getattr(self, self.kind.value)
+        found: StageTerms = getattr(self, self.kind.value)
         return found
 
-    def stages(self) -> tuple[Stage, ...]:
+    def to_stages(self) -> tuple[Stage, ...]:
         """The stages of the plan that this entry stands for: one, or one per step of a ramp."""
-        return self.terms.stages(self.kind)
+        return self.terms.to_stages(self.kind)

@@ -14,18 +14,18 @@ _WEEKLY = re.compile(r"([A-Za-z]{3})[a-z]*\s+(\d\d:\d\d)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Start:
+class WrittenStart:
     """A start as written; without a zone of its own, it is in the policy's."""
 
     local: datetime  # naive
     zone: str = ""
 
-    def at(self, default_zone: str) -> datetime:
+    def to_utc(self, default_zone: str) -> datetime:
         """The start in UTC. An hour that the clocks repeat means the first; one that they skip raises ValueError."""
         if self.zone[:1] in ("+", "-"):
             return datetime.fromisoformat(f"{self.local.isoformat()}{self.zone}").astimezone(UTC)
         name = self.zone or default_zone
-        aware = self.local.replace(tzinfo=zone(name))
+        aware = self.local.replace(tzinfo=parse_zone(name))
         moment = aware.astimezone(UTC)
         if moment.astimezone(aware.tzinfo).replace(tzinfo=None) != self.local:
             raise ValueError(f"{self.local:%Y-%m-%d %H:%M} does not exist in {name}: the clocks skip it")
@@ -33,14 +33,14 @@ class Start:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Hour:
+class HourOfWeek:
     """A weekday (Monday is 0) and a time."""
 
     weekday: int
     at: time
 
 
-def start(written: object) -> Start:
+def parse_start(written: object) -> WrittenStart:
     """Parse `2026-11-24 10:00 Europe/Berlin`, or ISO 8601 with an offset. Raises ValueError."""
     text = str(written).strip()
     found = _START.fullmatch(text)
@@ -51,12 +51,12 @@ def start(written: object) -> Start:
     except ValueError as error:
         raise ValueError(f'"{text}": there is no such day or hour') from error
     name = {"Z": "UTC", None: ""}.get(found[3], found[3]) or ""
-    given = Start(local=local, zone=name)
-    given.at("UTC")
+    given = WrittenStart(local=local, zone=name)
+    given.to_utc("UTC")
     return given
 
 
-def day(written: object) -> date:
+def parse_date(written: object) -> date:
     """Parse `2027-01-04`. Raises ValueError."""
     try:
         return date.fromisoformat(str(written).strip())
@@ -64,7 +64,7 @@ def day(written: object) -> date:
         raise ValueError(f'"{written}" is not a date: write 2027-01-04') from error
 
 
-def hour(written: object) -> time:
+def parse_time_of_day(written: object) -> time:
     """Parse `20:00`. Raises ValueError."""
     text = str(written).strip()
     if re.fullmatch(r"\d\d:\d\d", text, re.ASCII) is None:
@@ -75,12 +75,12 @@ def hour(written: object) -> time:
         raise ValueError(f'"{text}": there is no such hour') from error
 
 
-def edge(written: object) -> Hour | date:
+def parse_freeze_edge(written: object) -> HourOfWeek | date:
     """Parse the start or end of a freeze: `Fri 16:00` (every week) or a date. Raises ValueError."""
     text = str(written).strip()
     found = _WEEKLY.fullmatch(text)
     if found is not None and found[1].capitalize() in WEEKDAYS:
-        return Hour(weekday=WEEKDAYS.index(found[1].capitalize()), at=hour(found[2]))
+        return HourOfWeek(weekday=WEEKDAYS.index(found[1].capitalize()), at=parse_time_of_day(found[2]))
     try:
         return date.fromisoformat(text)
     except ValueError as error:
@@ -89,7 +89,7 @@ def edge(written: object) -> Hour | date:
         ) from error
 
 
-def zone(name: object) -> ZoneInfo:
+def parse_zone(name: object) -> ZoneInfo:
     """Parse a zone name such as `Europe/Berlin`. Raises ValueError."""
     try:
         return ZoneInfo(str(name))
@@ -97,12 +97,12 @@ def zone(name: object) -> ZoneInfo:
         raise ValueError(f'"{name}" is not a time zone: write one such as Europe/Berlin') from error
 
 
-def spoken(moment: datetime) -> str:
+def format_moment(moment: datetime) -> str:
     """Format a time with its weekday, in the zone it carries: `Tue 24 Nov 2026 10:00 CET`."""
     return f"{WEEKDAYS[moment.weekday()]} {moment.day} {moment:%b %Y %H:%M %Z}".rstrip()
 
 
-def ahead(span: timedelta) -> str:
+def format_span(span: timedelta) -> str:
     """Format a duration for a sentence: `24 h`, `15 min`."""
     seconds = span.total_seconds()
     for size, unit in ((86_400 * 2, "d"), (3600, "h"), (60, "min")):

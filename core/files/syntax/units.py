@@ -7,8 +7,8 @@ from decimal import Decimal
 from enum import StrEnum
 from math import isfinite
 
-LONGEST = timedelta(days=366)
-SMALLEST = 0.0001
+LONGEST_DURATION = timedelta(days=366)
+SMALLEST_PERCENT = 0.0001
 """In percent: one in a million, the finest share that bucketing can express."""
 
 _DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)\s*(ms|s|m|h|d)", re.ASCII)
@@ -35,7 +35,7 @@ class Amount:
     unit: Unit
 
 
-def duration(written: object) -> timedelta:
+def parse_duration(written: object) -> timedelta:
     """Parse `2s`, `15m`, `6h` or `7d`. Raises ValueError that says what to write."""
     text = str(written).strip()
     if isinstance(written, int | float) and not isinstance(written, bool):
@@ -46,23 +46,23 @@ def duration(written: object) -> timedelta:
     if found is None:
         raise ValueError(f'"{text[:40]}" is not a duration: write 2s, 15m, 6h or 7d')
     length = timedelta(microseconds=int(Decimal(found[1]) * _SECONDS[found[2]] * 1_000_000))
-    if length > LONGEST:
+    if length > LONGEST_DURATION:
         raise ValueError(f'"{text}" is longer than a year')
     return length
 
 
-def write_duration(length: timedelta) -> str:
+def format_duration(length: timedelta) -> str:
     """The shortest form that parses back to the same duration: `6h`, `90m`, `0.5s`."""
     micro = length // timedelta(microseconds=1)
     for unit, size in (("d", 86_400_000_000), ("h", 3_600_000_000), ("m", 60_000_000)):
         if micro and micro % size == 0:
             return f"{micro // size}{unit}"
-    return f"{_digits(Decimal(micro) / 1_000_000)}s"
+    return f"{_format_digits(Decimal(micro) / 1_000_000)}s"
 
 
-def amount(written: object) -> Amount:
+def parse_amount(written: object) -> Amount:
     """Parse `2pp`, `15%`, `4000ms` (or `4s`), `$0.02`, `1.5x` or a bare number; a sign is kept. Raises ValueError."""
-    text = _digits(Decimal(repr(written))) if _is_finite_float(written) else str(written).strip()
+    text = _format_digits(Decimal(repr(written))) if _is_finite_float(written) else str(written).strip()
     found = None if isinstance(written, bool) else _AMOUNT.fullmatch(text)
     if found is None or (found[2] and found[4]):
         raise ValueError(f'"{text[:40]}" is not an amount: write 2pp, 15%, 4000ms, $0.02 or 1.5x')
@@ -81,56 +81,58 @@ def _is_finite_float(written: object) -> bool:
     return isinstance(written, float) and isfinite(written)
 
 
-def write_amount(given: Amount) -> str:
+def format_amount(given: Amount) -> str:
     """The form that `parse_amount` reads back to exactly the same value."""
     exact = Decimal(repr(given.value))
     match given.unit:
         case Unit.POINTS | Unit.PERCENT:
-            return f"{_digits(exact * 100)}{given.unit}"
+            return f"{_format_digits(exact * 100)}{given.unit}"
         case Unit.DOLLARS:
-            return f"{'-' if exact < 0 else ''}${_digits(abs(exact))}"
+            return f"{'-' if exact < 0 else ''}${_format_digits(abs(exact))}"
         case _:
-            return f"{_digits(exact)}{given.unit}"
+            return f"{_format_digits(exact)}{given.unit}"
 
 
-def percent(written: object) -> float:
+def parse_percent(written: object) -> float:
     """Parse a share of traffic, `5` or `5%`, above 0 and up to 100. Returns percent. Raises ValueError."""
-    given = amount(written)
+    given = parse_amount(written)
     if given.unit not in (Unit.PERCENT, Unit.NONE):
         raise ValueError(f'"{written}" is not a percentage: write 5 or 5%')
     number = float(Decimal(repr(given.value)) * (100 if given.unit is Unit.PERCENT else 1))
     if not 0 < number <= 100:
         raise ValueError(f"{written} is outside 0% to 100%")
-    if number < SMALLEST:
-        raise ValueError(f"{_digits(Decimal(repr(number)))}% reaches nobody: the smallest share is {SMALLEST:.4f}%")
+    if number < SMALLEST_PERCENT:
+        raise ValueError(
+            f"{_format_digits(Decimal(repr(number)))}% reaches nobody: the smallest share is {SMALLEST_PERCENT:.4f}%"
+        )
     return number
 
 
-def share(written: object) -> float:
+def parse_share(written: object) -> float:
     """Parse a percentage that must carry its sign, as a fraction: `92%` is 0.92. Raises ValueError."""
-    given = amount(written)
+    given = parse_amount(written)
     if given.unit is Unit.NONE:
-        raise ValueError(bare_rate(given))
+        raise ValueError(explain_bare_rate(given))
     if given.unit is not Unit.PERCENT:
         raise ValueError(f'"{written}" is not a percentage: write 92%')
     return given.value
 
 
-def bare_rate(given: Amount) -> str:
+def explain_bare_rate(given: Amount) -> str:
     """What to write instead of a rate without its sign. A number up to 1 was most likely meant as a fraction."""
     number = Decimal(repr(given.value))
-    return f"{_digits(number)} what? write {_digits(number * 100 if abs(number) <= 1 else number)}%"
+    return f"{_format_digits(number)} what? write {_format_digits(number * 100 if abs(number) <= 1 else number)}%"
 
 
-def factor(written: object) -> float:
+def parse_factor(written: object) -> float:
     """Parse a factor above 1, such as `2.5x`. Raises ValueError."""
-    given = amount(written)
+    given = parse_amount(written)
     if given.unit is not Unit.TIMES or given.value <= 1:
         raise ValueError(f'"{written}" is not a factor above 1: write 2.5x')
     return given.value
 
 
-def _digits(number: Decimal) -> str:
+def _format_digits(number: Decimal) -> str:
     """The number without an exponent and without trailing zeros."""
     text = f"{number:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text

@@ -7,39 +7,48 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from core.judging.engine import e_processes
-from core.judging.engine.increments import gains
+from core.judging.engine.increments import compute_increments
 from core.judging.look.look import Look
-from core.judging.model.evidence import CANARY, CATEGORY, CONTROL, EVERYONE, REQUESTS
-from core.judging.model.increment import Step
-from core.judging.model.limits import Limit, Scale
+from core.judging.model.evidence import CANARY, CATEGORY_PREFIX, CONTROL, EVERYONE, REQUESTS
+from core.judging.model.increment import NewCounts
+from core.judging.model.limits import Limit, LimitScale
 from core.judging.model.question import Question
-from core.judging.model.state import Arrival, CategoryTrack, State, Total, is_everybodys, total_key
-from core.metrics.catalogue import CATALOGUE, Kind
+from core.judging.model.state import (
+    CategoryEProcess,
+    CountTotals,
+    JudgingState,
+    LastArrival,
+    build_total_key,
+    is_overall_key,
+)
+from core.metrics.catalogue import CATALOGUE, MetricKind
 from core.stats import proportion
 
 GATE_REQUESTS = 100
 GATE_UNITS = 100
-LOST = 0.1
+NEGLIGIBLE_HARM = 0.1
 """Fraction of a mean's standard error at the opening of its gate, below which a typical harm is lost in the noise."""
-HALF_LIFE = timedelta(minutes=5)
+RECENT_HALF_LIFE = timedelta(minutes=5)
 """Half-life of the recent counts."""
 
 
-def advance(question: Question, look: Look, before: State) -> State:
+def advance_state(question: Question, look: Look, before: JudgingState) -> JudgingState:
     """The state after this look, without what scores and verdict add to it."""
     baselines = {**look.baselines, **before.baselines}
-    current = replace(before, totals=_totals(question, look, before), baselines=baselines, looks=before.looks + 1)
-    found = gains(question, look, before, current)
-    advanced, starts = e_processes.advance(question, found, before, look.at)
+    current = replace(
+        before, totals=_update_totals(question, look, before), baselines=baselines, looks=before.looks + 1
+    )
+    found = compute_increments(question, look, before, current)
+    advanced, starts = e_processes.advance_e_processes(question, found, before, look.at)
     same_stage = before.stage == question.current
     return replace(
         current,
         tracks=advanced,
         starts=starts,
-        categories=_categories(question, look, before, current),
+        categories=_advance_categories(question, look, before, current),
         thresholds=look.thresholds,
-        taus=_taus(question, look, before),
-        recent=_recent(look, before),
+        taus=_freeze_taus(question, look, before),
+        recent=_update_recent(look, before),
         effects={
             one.metric: one.design_effect for one in look.standings if _is_latest(question, one.since, one.segment)
         },
@@ -48,57 +57,59 @@ def advance(question: Question, look: Look, before: State) -> State:
         stage_seen=before.stage_seen if same_stage else look.at,
         exposed_since=before.exposed_since or look.at,
         seen=look.at,
-        last_request=_last_request(question, look, before),
-        elsewhere=_elsewhere(question, look, before, current),
-        arrivals=_arrivals(look, before.arrivals if same_stage else {}),
+        last_request=_update_last_request(question, look, before),
+        elsewhere=_update_other_arm_requests(question, look, before, current),
+        arrivals=_update_arrivals(look, before.arrivals if same_stage else {}),
         slots=look.slots if look.slots is not None else before.slots,
         left_out=look.left_out,
         segments_seen=look.at if look.slots is not None else before.segments_seen,
     )
 
 
-def canary_units(look: Look, since: int) -> int:
+def count_canary_units(look: Look, since: int) -> int:
     """Lower bound of the distinct canary units since a stage: those of the largest stage, as units come back."""
     return max((exposure.canary for exposure in look.exposures if exposure.stage >= since), default=0)
 
 
-def gate_is_open(look: Look, cell: str, since: int, segment: str = EVERYONE) -> bool:
+def is_gate_open(look: Look, cell: str, since: int, segment: str = EVERYONE) -> bool:
     """Whether a normal approximation is allowed: at least 100 canary requests from at least 100 canary units.
 
     Units are not counted per segment, so a segment needs 200 requests in each arm instead.
     """
-    standing = look.standing(cell, since, segment)
+    standing = look.find_comparison(cell, since, segment)
     if standing is None:
         return False
     if segment != EVERYONE:
         return standing.level_weight >= 2 * GATE_REQUESTS and standing.control_weight >= 2 * GATE_REQUESTS
-    return standing.level_weight >= GATE_REQUESTS and canary_units(look, since) >= GATE_UNITS
+    return standing.level_weight >= GATE_REQUESTS and count_canary_units(look, since) >= GATE_UNITS
 
 
-def in_control(state: State) -> frozenset[str]:
+def categories_in_control(state: JudgingState) -> frozenset[str]:
     """Cell names of the error categories that control has shown too and that are therefore not new."""
     return frozenset(
         name
         for key, total in state.totals.items()
-        if total.control_events > 0 and (name := key.partition("|")[2]).startswith(CATEGORY)
+        if total.control_events > 0 and (name := key.partition("|")[2]).startswith(CATEGORY_PREFIX)
     )
 
 
 def _is_latest(question: Question, since: int, segment: str) -> bool:
-    return segment == EVERYONE and since == max((x for x in question.exposed if x <= question.current), default=-1)
+    return segment == EVERYONE and since == max(
+        (x for x in question.exposed_stages if x <= question.current), default=-1
+    )
 
 
-def _totals(question: Question, look: Look, before: State) -> Mapping[str, Total]:
-    here = tuple(f"{stage}|" for stage in question.latest)
-    totals = {key: total for key, total in before.totals.items() if is_everybodys(key) or key.startswith(here)}
+def _update_totals(question: Question, look: Look, before: JudgingState) -> Mapping[str, CountTotals]:
+    here = tuple(f"{stage}|" for stage in question.latest_stages)
+    totals = {key: total for key, total in before.totals.items() if is_overall_key(key) or key.startswith(here)}
     for step in look.steps:
         if step.metric.startswith(("crossing:", "kept:")):
             continue
-        was = before.total(step.stage, step.metric, step.segment)
-        for_canary = step.metric.startswith(CATEGORY)
+        was = before.get_total(step.stage, step.metric, step.segment)
+        for_canary = step.metric.startswith(CATEGORY_PREFIX)
         canary_aside = (step.aside_trials, step.aside_events) if for_canary else (0.0, 0.0)
         control_aside = (0.0, 0.0) if for_canary else (step.aside_trials, step.aside_events)
-        totals[total_key(step.stage, step.metric, step.segment)] = Total(
+        totals[build_total_key(step.stage, step.metric, step.segment)] = CountTotals(
             canary_trials=was.canary_trials + step.canary_trials + canary_aside[0],
             canary_events=was.canary_events + step.canary_events + canary_aside[1],
             control_trials=was.control_trials + step.control_trials + control_aside[0],
@@ -107,11 +118,11 @@ def _totals(question: Question, look: Look, before: State) -> Mapping[str, Total
     return {key: totals[key] for key in sorted(totals)}
 
 
-def _recent(look: Look, before: State) -> Mapping[str, Total]:
+def _update_recent(look: Look, before: JudgingState) -> Mapping[str, CountTotals]:
     """Recent counts by metric name, decayed by `RECENT_HALF_LIFE` since the last look, plus those of this look."""
-    fade = 1.0 if before.seen is None else 0.5 ** max((look.at - before.seen) / HALF_LIFE, 0.0)
+    fade = 1.0 if before.seen is None else 0.5 ** max((look.at - before.seen) / RECENT_HALF_LIFE, 0.0)
     recent = {
-        name: Total(
+        name: CountTotals(
             canary_trials=was.canary_trials * fade,
             canary_events=was.canary_events * fade,
             control_trials=was.control_trials * fade,
@@ -120,10 +131,10 @@ def _recent(look: Look, before: State) -> Mapping[str, Total]:
         for name, was in before.recent.items()
     }
     for step in look.steps:
-        if step.segment != EVERYONE or step.metric.startswith(CATEGORY):
+        if step.segment != EVERYONE or step.metric.startswith(CATEGORY_PREFIX):
             continue
-        was = recent.get(step.metric, Total())
-        recent[step.metric] = Total(
+        was = recent.get(step.metric, CountTotals())
+        recent[step.metric] = CountTotals(
             canary_trials=was.canary_trials + step.canary_trials,
             canary_events=was.canary_events + step.canary_events,
             control_trials=was.control_trials + step.control_trials,
@@ -132,40 +143,44 @@ def _recent(look: Look, before: State) -> Mapping[str, Total]:
     return {name: recent[name] for name in sorted(recent)}
 
 
-def _categories(question: Question, look: Look, before: State, current: State) -> tuple[CategoryTrack, ...]:
-    found, old = list(before.categories), in_control(current)
+def _advance_categories(
+    question: Question, look: Look, before: JudgingState, current: JudgingState
+) -> tuple[CategoryEProcess, ...]:
+    found, old = list(before.categories), categories_in_control(current)
     for position, limit in enumerate(question.limits):
-        if not limit.per_category:
+        if not limit.is_per_category:
             continue
         known = {track.name: at for at, track in enumerate(found) if track.limit == position}
         for step in look.steps:
-            if not step.metric.startswith(CATEGORY):
+            if not step.metric.startswith(CATEGORY_PREFIX):
                 continue
-            name = step.metric.removeprefix(CATEGORY)
+            name = step.metric.removeprefix(CATEGORY_PREFIX)
             if name in known:
-                found[known[name]] = _with_step(found[known[name]], limit, step, fresh=True)
+                found[known[name]] = _add_counts(found[known[name]], limit, step, is_evidence=True)
             elif step.canary_events + step.aside_events > 0 and step.metric not in old:
                 known[name] = len(found)
-                begun = CategoryTrack(limit=position, name=name, order=len(known), since=step.stage, components=(0.0,))
-                found.append(_with_step(begun, limit, step, fresh=step.aside_events > 0))
+                begun = CategoryEProcess(
+                    limit=position, name=name, order=len(known), since=step.stage, components=(0.0,)
+                )
+                found.append(_add_counts(begun, limit, step, is_evidence=step.aside_events > 0))
     return tuple(found)
 
 
-def _with_step(track: CategoryTrack, limit: Limit, step: Step, *, fresh: bool) -> CategoryTrack:
+def _add_counts(e_process: CategoryEProcess, limit: Limit, counts: NewCounts, *, is_evidence: bool) -> CategoryEProcess:
     """Add counts to a category's e-process. The events that made it appear are not evidence; later ones are."""
     seen = replace(
-        track,
-        events=track.events + step.canary_events + step.aside_events,
-        trials=track.trials + step.canary_trials + step.aside_trials,
+        e_process,
+        events=e_process.events + counts.canary_events + counts.aside_events,
+        trials=e_process.trials + counts.canary_trials + counts.aside_trials,
     )
-    trials = max(step.canary_trials, step.canary_events)
-    if not fresh or trials == 0:
+    trials = max(counts.canary_trials, counts.canary_events)
+    if not is_evidence or trials == 0:
         return seen
-    gains = proportion.one_sample_steps(step.canary_events, trials, side="greater", bound=limit.amount)
-    return replace(seen, components=tuple((np.array(track.components) + gains).tolist()))
+    gains = proportion.one_sample_increments(counts.canary_events, trials, side="greater", bound=limit.amount)
+    return replace(seen, components=tuple((np.array(e_process.components) + gains).tolist()))
 
 
-def _taus(question: Question, look: Look, before: State) -> Mapping[str, float]:
+def _freeze_taus(question: Question, look: Look, before: JudgingState) -> Mapping[str, float]:
     """Scale tau of each mean's mixture, by position: twice the limit, frozen when the mean's gate first opens.
 
     If control's level is almost zero compared with its spread, a relative limit gives no typical harm. Then tau is the
@@ -174,26 +189,26 @@ def _taus(question: Question, look: Look, before: State) -> Mapping[str, float]:
     """
     taus = dict(before.taus)
     for position, limit in enumerate(question.criteria):
-        if str(position) in taus or CATALOGUE[limit.metric].kind is not Kind.MEAN:
+        if str(position) in taus or CATALOGUE[limit.metric].kind is not MetricKind.MEAN:
             continue
-        cell = question.cell(limit.metric)
-        for since in question.exposed:
-            standing = look.standing(cell, since)
-            if standing is None or not gate_is_open(look, cell, since):
+        cell = question.comparison_cell(limit.metric)
+        for since in question.exposed_stages:
+            standing = look.find_comparison(cell, since)
+            if standing is None or not is_gate_open(look, cell, since):
                 continue
-            if limit.absolute:
+            if limit.is_absolute:
                 taus[str(position)] = 0.2 * limit.amount
-            elif limit.scale is not Scale.RELATIVE:
+            elif limit.scale is not LimitScale.RELATIVE:
                 taus[str(position)] = 2 * limit.amount
             else:
                 typical = 2 * limit.amount * abs(standing.control or 0.0)
                 error = standing.error or 0.0
-                taus[str(position)] = typical if typical >= LOST * error else error
+                taus[str(position)] = typical if typical >= NEGLIGIBLE_HARM * error else error
             break
     return {key: taus[key] for key in sorted(taus, key=int) if taus[key] > 0}
 
 
-def _last_request(question: Question, look: Look, before: State) -> Mapping[str, datetime]:
+def _update_last_request(question: Question, look: Look, before: JudgingState) -> Mapping[str, datetime]:
     last = dict(before.last_request) if before.stage == question.current else {}
     for step in look.steps:
         if step.stage == question.current and step.metric == REQUESTS and step.segment == EVERYONE:
@@ -204,10 +219,12 @@ def _last_request(question: Question, look: Look, before: State) -> Mapping[str,
     return {arm: last[arm] for arm in sorted(last)}
 
 
-def _elsewhere(question: Question, look: Look, before: State, current: State) -> Mapping[str, float]:
+def _update_other_arm_requests(
+    question: Question, look: Look, before: JudgingState, current: JudgingState
+) -> Mapping[str, float]:
     """Per arm, the other arm's request count at its own last request. Growth since then shows that it is silent."""
     found = dict(before.elsewhere) if before.stage == question.current else {}
-    here = current.total(question.current, REQUESTS)
+    here = current.get_total(question.current, REQUESTS)
     for step in look.steps:
         if step.stage == question.current and step.metric == REQUESTS and step.segment == EVERYONE:
             if step.canary_trials > 0:
@@ -217,8 +234,8 @@ def _elsewhere(question: Question, look: Look, before: State, current: State) ->
     return {arm: found[arm] for arm in sorted(found)}
 
 
-def _arrivals(look: Look, before: Mapping[str, Arrival]) -> Mapping[str, Arrival]:
-    found: dict[str, Arrival] = {}
+def _update_arrivals(look: Look, before: Mapping[str, LastArrival]) -> Mapping[str, LastArrival]:
+    found: dict[str, LastArrival] = {}
     requests = next((one for one in look.readings if one.metric == REQUESTS), None)
     for one in look.readings:
         if requests is None or one.metric == REQUESTS:
@@ -227,5 +244,5 @@ def _arrivals(look: Look, before: Mapping[str, Arrival]) -> Mapping[str, Arrival
             key = f"{one.metric}|{arm}"
             was = before.get(key)
             fresh = was is None or readings > was.readings
-            found[key] = Arrival(readings=readings, requests=of, at=look.at) if fresh else was  # type: ignore[assignment]
+            found[key] = LastArrival(readings=readings, requests=of, at=look.at) if fresh else was  # type: ignore[assignment]
     return {key: found[key] for key in sorted(found)}

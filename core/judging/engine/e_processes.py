@@ -6,33 +6,37 @@ from math import exp
 
 import numpy as np
 
-from core.judging.engine.increments import Gain
+from core.judging.engine.increments import Increment
 from core.judging.model.evidence import EVERYONE
 from core.judging.model.question import Question
-from core.judging.model.state import Part, State, Track
+from core.judging.model.state import EProcess, EProcessKind, JudgingState
 from core.stats import onset
 from core.stats.checked import Array, Side
 
-START_EVERY = timedelta(minutes=5)
+ONSET_INTERVAL = timedelta(minutes=5)
 """Interval between the possible onsets of harm."""
-WINDOW = timedelta(hours=1)
+ONSET_WINDOW = timedelta(hours=1)
 """Approximate memory of the onset e-processes."""
-FORGOTTEN = 30.0
+MAX_FORGOTTEN_WINDOWS = 30.0
 """Upper limit, in windows, of the time between looks: beyond it the remembered share would round to 0."""
 
-_Key = tuple[int, Side, int, Part, str]
+_Key = tuple[int, Side, int, EProcessKind, str]
 
 
-def advance(question: Question, found: list[Gain], before: State, at: datetime) -> tuple[tuple[Track, ...], int]:
+def advance_e_processes(
+    question: Question, increments: list[Increment], before: JudgingState, at: datetime
+) -> tuple[tuple[EProcess, ...], int]:
     """(e-processes, onsets allowed for so far) after a look."""
-    tracks = {_key(track): np.array(track.components) for track in before.tracks if _lives(question, track)}
-    starts = _starts(before, at)
-    for gain in found:
-        for key in _keys(question, gain):
-            tracks[key] = tracks.get(key, np.zeros_like(gain.added)) + gain.added
-    tracks |= _onsets(found, before, tracks, starts, at)
+    tracks = {
+        _build_key(track): np.array(track.components) for track in before.tracks if _is_still_needed(question, track)
+    }
+    starts = _count_starts(before, at)
+    for gain in increments:
+        for key in _keys_of_increment(question, gain):
+            tracks[key] = tracks.get(key, np.zeros_like(gain.log_components)) + gain.log_components
+    tracks |= _advance_onsets(increments, before, tracks, starts, at)
     return tuple(
-        Track(
+        EProcess(
             limit=limit,
             side=side,
             since=since,
@@ -44,49 +48,53 @@ def advance(question: Question, found: list[Gain], before: State, at: datetime) 
     ), starts
 
 
-def _key(track: Track) -> _Key:
+def _build_key(track: EProcess) -> _Key:
     return track.limit, track.side, track.since, track.part, track.segment
 
 
-def _lives(question: Question, track: Track) -> bool:
+def _is_still_needed(question: Question, track: EProcess) -> bool:
     """Whether an e-process is still used.
 
     To keep the state small, those of segments since a finished stage are dropped, and so is non-inferiority there.
     """
     if track.part == "clear":
         return track.since == question.current
-    return track.segment == EVERYONE or track.since in question.epochs
+    return track.segment == EVERYONE or track.since in question.comparison_starts
 
 
-def _keys(question: Question, gain: Gain) -> Iterator[_Key]:
-    for since in _epochs(question, gain):
-        if since <= gain.step.stage:
-            yield gain.limit, gain.side, since, gain.part, gain.step.segment
+def _keys_of_increment(question: Question, gain: Increment) -> Iterator[_Key]:
+    for since in _starting_stages(question, gain):
+        if since <= gain.new_counts.stage:
+            yield gain.limit, gain.side, since, gain.part, gain.new_counts.segment
 
 
-def _epochs(question: Question, gain: Gain) -> tuple[int, ...]:
+def _starting_stages(question: Question, gain: Increment) -> tuple[int, ...]:
     if gain.part == "clear":
         return (question.current,)
     if gain.part == "alone":
-        return question.alone[:1]
-    if gain.step.segment != EVERYONE:
-        return question.epochs
-    if question.is_implied(gain.limit):
-        return question.epochs if gain.part != "fixed" else question.exposed[:1]
-    return question.exposed if gain.part == "fixed" else question.compared
+        return question.stages_without_control[:1]
+    if gain.new_counts.segment != EVERYONE:
+        return question.comparison_starts
+    if question.is_default_limit(gain.limit):
+        return question.comparison_starts if gain.part != "fixed" else question.exposed_stages[:1]
+    return question.exposed_stages if gain.part == "fixed" else question.compared_stages
 
 
-def _onsets(
-    found: list[Gain], before: State, tracks: Mapping[_Key, Array], starts: int, at: datetime
+def _advance_onsets(
+    increments: list[Increment], before: JudgingState, tracks: Mapping[_Key, Array], starts: int, at: datetime
 ) -> Mapping[_Key, Array]:
     """Advance the onset e-processes. Only overall increments count, divided by the design effect known before them."""
     added: dict[_Key, Array] = {}
-    for gain in found:
-        if gain.step.segment == EVERYONE and gain.part in {"pair", "fixed", "tail"}:
+    for gain in increments:
+        if gain.new_counts.segment == EVERYONE and gain.part in {"pair", "fixed", "tail"}:
             key: _Key = (gain.limit, gain.side, -1, "onset", EVERYONE)
-            weakened = gain.added / before.effects.get(gain.cell, 1.0)
+            weakened = gain.log_components / before.effects.get(gain.cell, 1.0)
             added[key] = weakened if key not in added else added[key] + weakened
-    forget = 0.0 if before.seen is None else 1 - exp(-min(max((at - before.seen) / WINDOW, 0.0), FORGOTTEN))
+    forget = (
+        0.0
+        if before.seen is None
+        else 1 - exp(-min(max((at - before.seen) / ONSET_WINDOW, 0.0), MAX_FORGOTTEN_WINDOWS))
+    )
     begins = onset.log_start_weight(starts) if starts > before.starts else None
     grown: dict[_Key, Array] = {}
     for key in {**added, **{key: None for key in tracks if key[3] == "onset"}}:
@@ -97,14 +105,14 @@ def _onsets(
             assert gains is not None
             known = np.full_like(gains, -np.inf)
         nothing = np.zeros_like(known)
-        grown[key] = onset.advance(known, nothing if gains is None else gains, forget=forget, log_start=begins)
+        grown[key] = onset.advance_mixture(known, nothing if gains is None else gains, forget=forget, log_start=begins)
     return grown
 
 
-def _starts(before: State, at: datetime) -> int:
+def _count_starts(before: JudgingState, at: datetime) -> int:
     """Onsets allowed for so far: one per `ONSET_INTERVAL` since the first exposure, not counting the first stage.
 
     It never decreases: a clock that is set back must not spend the weight of an onset twice.
     """
-    passed = 0 if before.exposed_since is None else (at - before.exposed_since) // START_EVERY
+    passed = 0 if before.exposed_since is None else (at - before.exposed_since) // ONSET_INTERVAL
     return max(before.starts, passed)

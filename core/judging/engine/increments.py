@@ -7,24 +7,24 @@ import numpy as np
 
 from core.judging.look import quantile_crossing
 from core.judging.look.look import Look
-from core.judging.look.new_counts import channel
+from core.judging.look.new_counts import exact_kernel_cell
 from core.judging.model.evidence import EVERYONE, REQUESTS
-from core.judging.model.hypothesis import Hypothesis, clearing, hypotheses
-from core.judging.model.increment import Step
-from core.judging.model.limits import Limit, Scale
+from core.judging.model.hypothesis import Hypothesis, build_harm_hypotheses, build_noninferiority_hypotheses
+from core.judging.model.increment import NewCounts
+from core.judging.model.limits import Limit, LimitScale
 from core.judging.model.question import Question
-from core.judging.model.state import Part, State, Total
-from core.metrics.catalogue import CATALOGUE, Kind
+from core.judging.model.state import CountTotals, EProcessKind, JudgingState
+from core.metrics.catalogue import CATALOGUE, MetricKind
 from core.stats import proportion, rate
 from core.stats.checked import Array, Side
 
-EDGE = 1e-6
+RATE_EDGE = 1e-6
 
 _Kernel = tuple[str, Side, float, float]  # name, side, ratio (or bound), shift
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Gain:
+class Increment:
     """What `new_counts` adds to the log components, shape (K,), of one criterion's e-process.
 
     `cell` names the cell whose design effect applies.
@@ -32,34 +32,34 @@ class Gain:
 
     limit: int
     side: Side
-    part: Part
-    step: Step
+    part: EProcessKind
+    new_counts: NewCounts
     cell: str
-    added: Array
+    log_components: Array
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Job:
+class _KernelCall:
     limit: int
     side: Side
-    part: Part
-    step: Step
+    part: EProcessKind
+    new_counts: NewCounts
     kernel: _Kernel
     numbers: tuple[float, ...]
 
 
-def gains(question: Question, look: Look, before: State, current: State) -> list[Gain]:
+def compute_increments(question: Question, look: Look, before: JudgingState, current: JudgingState) -> list[Increment]:
     """All increments of a look, in the order of the criteria.
 
     `before` is the state before the look; `current` already has its counts and the baselines.
     """
-    by_metric: dict[str, list[Step]] = {}
+    by_metric: dict[str, list[NewCounts]] = {}
     for step in look.steps:
         by_metric.setdefault(step.metric, []).append(step)
     jobs = [
         job
         for position, limit in enumerate(question.criteria)
-        for job in _jobs(question, position, limit, by_metric, before, current)
+        for job in _build_kernel_calls(question, position, limit, by_metric, before, current)
     ]
     together: dict[_Kernel, list[int]] = {}
     for i, job in enumerate(jobs):
@@ -67,147 +67,180 @@ def gains(question: Question, look: Look, before: State, current: State) -> list
     added: dict[int, Array] = {}
     for kernel, numbered in together.items():
         numbers = np.array([jobs[i].numbers for i in numbered]).T
-        added |= dict(zip(numbered, _evaluate(kernel, numbers), strict=True))
+        added |= dict(zip(numbered, _evaluate_kernel(kernel, numbers), strict=True))
     return [
-        Gain(
+        Increment(
             limit=job.limit,
             side=job.side,
             part=job.part,
-            step=job.step,
-            cell=question.criteria[job.limit].metric if ":" in job.step.metric else job.step.metric,
-            added=added[i],
+            new_counts=job.new_counts,
+            cell=question.criteria[job.limit].metric if ":" in job.new_counts.metric else job.new_counts.metric,
+            log_components=added[i],
         )
         for i, job in enumerate(jobs)
     ]
 
 
-def _jobs(
+def _build_kernel_calls(
     question: Question,
     position: int,
     limit: Limit,
-    by_metric: dict[str, list[Step]],
-    before: State,
-    current: State,
-) -> Iterator[_Job]:
-    own = channel(question, limit)
-    for hypothesis in hypotheses(limit):
-        name = quantile_crossing.metric_of(position, hypothesis.side) if quantile_crossing.is_crossed(limit) else own
+    by_metric: dict[str, list[NewCounts]],
+    before: JudgingState,
+    current: JudgingState,
+) -> Iterator[_KernelCall]:
+    own = exact_kernel_cell(question, limit)
+    for hypothesis in build_harm_hypotheses(limit):
+        name = (
+            quantile_crossing.crossing_name(position, hypothesis.side)
+            if quantile_crossing.compares_quantiles(limit)
+            else own
+        )
         for step in by_metric.get(name or "", ()):
-            if step.segment != EVERYONE and not question.is_divided(position):
+            if step.segment != EVERYONE and not question.is_judged_in_segments(position):
                 continue
-            if (job := _harm(question, position, limit, hypothesis, step, before, current)) is not None:
+            if (job := _build_harm_call(question, position, limit, hypothesis, step, before, current)) is not None:
                 yield job
-    if question.is_implied(position) or not limit.acts or CATALOGUE[limit.metric].kind is Kind.MEAN:
+    if question.is_default_limit(position) or not limit.can_act or CATALOGUE[limit.metric].kind is MetricKind.MEAN:
         return
-    for hypothesis in clearing(limit):
-        crossed = quantile_crossing.is_crossed(limit)
-        name = quantile_crossing.metric_of(position, hypothesis.side, clear=True) if crossed else own
+    for hypothesis in build_noninferiority_hypotheses(limit):
+        crossed = quantile_crossing.compares_quantiles(limit)
+        name = quantile_crossing.crossing_name(position, hypothesis.side, clear=True) if crossed else own
         for step in by_metric.get(name or "", ()):
             if step.segment != EVERYONE or step.stage != question.current:
                 continue
-            if (job := _kept(question, position, limit, hypothesis, step, before, current)) is not None:
+            if (
+                job := _build_noninferiority_call(question, position, limit, hypothesis, step, before, current)
+            ) is not None:
                 yield job
 
 
-def _harm(
+def _build_harm_call(
     question: Question,
     position: int,
     limit: Limit,
     hypothesis: Hypothesis,
-    step: Step,
-    before: State,
-    current: State,
-) -> _Job | None:
+    new_counts: NewCounts,
+    before: JudgingState,
+    current: JudgingState,
+) -> _KernelCall | None:
     entry, side = CATALOGUE[limit.metric], hypothesis.side
-    if limit.absolute and entry.kind is not Kind.MEAN:
+    if limit.is_absolute and entry.kind is not MetricKind.MEAN:
         bound = 1 - entry.quantile if entry.quantile is not None else limit.amount
-        return _against(position, side, "fixed", step, bound)
-    if entry.kind is Kind.MEAN:
+        return _build_one_sample_call(position, side, "fixed", new_counts, bound)
+    if entry.kind is MetricKind.MEAN:
         # More readings above the cap are harm. If less is harm, capping cannot hide it, so there is no tail test.
-        if side == "less" or step.stage not in question.compared:
+        if side == "less" or new_counts.stage not in question.compared_stages:
             return None
-        return _beside(position, "tail", limit, _any_harm(side), step, before, current)
-    if step.stage in question.compared:
-        return _beside(position, "pair", limit, hypothesis, step, before, current)
+        return _build_two_sample_call(position, "tail", limit, _any_harm_hypothesis(side), new_counts, before, current)
+    if new_counts.stage in question.compared_stages:
+        return _build_two_sample_call(position, "pair", limit, hypothesis, new_counts, before, current)
     baseline = current.baselines.get(limit.metric)
-    if step.stage not in question.alone or baseline is None or step.segment != EVERYONE:
+    if new_counts.stage not in question.stages_without_control or baseline is None or new_counts.segment != EVERYONE:
         return None
-    if quantile_crossing.is_crossed(limit):
+    if quantile_crossing.compares_quantiles(limit):
         assert entry.quantile is not None
-        return _against(position, side, "alone", step, 1 - entry.quantile)
-    return _against(
-        position, side, "alone", step, hypothesis.bound_ratio * baseline.edge(side) + hypothesis.bound_shift
+        return _build_one_sample_call(position, side, "alone", new_counts, 1 - entry.quantile)
+    return _build_one_sample_call(
+        position,
+        side,
+        "alone",
+        new_counts,
+        hypothesis.bound_ratio * baseline.least_harmful_level(side) + hypothesis.bound_shift,
     )
 
 
-def _kept(
+def _build_noninferiority_call(
     question: Question,
     position: int,
     limit: Limit,
     hypothesis: Hypothesis,
-    step: Step,
-    before: State,
-    current: State,
-) -> _Job | None:
+    new_counts: NewCounts,
+    before: JudgingState,
+    current: JudgingState,
+) -> _KernelCall | None:
     quantile = CATALOGUE[limit.metric].quantile
-    if limit.absolute:
+    if limit.is_absolute:
         bound = 1 - quantile if quantile is not None else limit.amount
-        return _against(position, hypothesis.side, "clear", step, bound)
-    if step.stage not in question.compared:
+        return _build_one_sample_call(position, hypothesis.side, "clear", new_counts, bound)
+    if new_counts.stage not in question.compared_stages:
         return None
     # The thresholds of a quantile crossing already include the limit.
-    asked = _any_harm(hypothesis.side) if quantile_crossing.is_crossed(limit) else hypothesis
-    return _beside(position, "clear", limit, asked, step, before, current)
+    asked = _any_harm_hypothesis(hypothesis.side) if quantile_crossing.compares_quantiles(limit) else hypothesis
+    return _build_two_sample_call(position, "clear", limit, asked, new_counts, before, current)
 
 
-def _any_harm(side: Side) -> Hypothesis:
+def _any_harm_hypothesis(side: Side) -> Hypothesis:
     return Hypothesis(side=side, ratio=1.0, shift=0.0, bound_ratio=1.0, bound_shift=0.0, share=1.0)
 
 
-def _against(position: int, side: Side, part: Part, step: Step, bound: float) -> _Job | None:
+def _build_one_sample_call(
+    position: int, side: Side, part: EProcessKind, new_counts: NewCounts, bound: float
+) -> _KernelCall | None:
     # An event that arrives after its request's look counts as a trial again, which only understates the rate.
-    trials = max(step.canary_trials, step.canary_events)
+    trials = max(new_counts.canary_trials, new_counts.canary_events)
     if trials == 0:
         return None
-    kernel = ("one", side, min(max(bound, EDGE), 1 - EDGE), 0.0)
-    return _Job(limit=position, side=side, part=part, step=step, kernel=kernel, numbers=(step.canary_events, trials))
-
-
-def _beside(
-    position: int, part: Part, limit: Limit, asked: Hypothesis, step: Step, before: State, current: State
-) -> _Job | None:
-    if CATALOGUE[limit.metric].kind is Kind.COUNT:
-        # Events may arrive later than their requests, so the exposure is all requests of the stage so far.
-        served = current.total(step.stage, REQUESTS, step.segment)
-        if step.canary_events + step.control_events == 0:
-            return None
-        ratio = asked.ratio if limit.scale is Scale.RELATIVE else 1.0
-        counts = (step.canary_events, step.control_events, served.canary_trials, served.control_trials)
-        kernel = ("rate", asked.side, ratio, 0.0)
-        return _Job(limit=position, side=asked.side, part=part, step=step, kernel=kernel, numbers=counts)
-    if step.canary_trials == 0 or step.control_trials == 0:
-        return None
-    earlier = Total() if ":" in step.metric else before.total(step.stage, step.metric, step.segment)
-    numbers = (
-        min(step.canary_events, step.canary_trials),
-        step.canary_trials,
-        min(step.control_events, step.control_trials),
-        step.control_trials,
-        earlier.control_events + step.aside_events,
-        earlier.control_trials + step.aside_trials,
+    kernel = ("one", side, min(max(bound, RATE_EDGE), 1 - RATE_EDGE), 0.0)
+    return _KernelCall(
+        limit=position,
+        side=side,
+        part=part,
+        new_counts=new_counts,
+        kernel=kernel,
+        numbers=(new_counts.canary_events, trials),
     )
-    kernel = ("two", asked.side, asked.ratio, asked.shift)
-    return _Job(limit=position, side=asked.side, part=part, step=step, kernel=kernel, numbers=numbers)
 
 
-def _evaluate(kernel: _Kernel, numbers: Array) -> Array:
+def _build_two_sample_call(
+    position: int,
+    part: EProcessKind,
+    limit: Limit,
+    hypothesis: Hypothesis,
+    new_counts: NewCounts,
+    before: JudgingState,
+    current: JudgingState,
+) -> _KernelCall | None:
+    if CATALOGUE[limit.metric].kind is MetricKind.COUNT:
+        # Events may arrive later than their requests, so the exposure is all requests of the stage so far.
+        served = current.get_total(new_counts.stage, REQUESTS, new_counts.segment)
+        if new_counts.canary_events + new_counts.control_events == 0:
+            return None
+        ratio = hypothesis.ratio if limit.scale is LimitScale.RELATIVE else 1.0
+        counts = (new_counts.canary_events, new_counts.control_events, served.canary_trials, served.control_trials)
+        kernel = ("rate", hypothesis.side, ratio, 0.0)
+        return _KernelCall(
+            limit=position, side=hypothesis.side, part=part, new_counts=new_counts, kernel=kernel, numbers=counts
+        )
+    if new_counts.canary_trials == 0 or new_counts.control_trials == 0:
+        return None
+    earlier = (
+        CountTotals()
+        if ":" in new_counts.metric
+        else before.get_total(new_counts.stage, new_counts.metric, new_counts.segment)
+    )
+    numbers = (
+        min(new_counts.canary_events, new_counts.canary_trials),
+        new_counts.canary_trials,
+        min(new_counts.control_events, new_counts.control_trials),
+        new_counts.control_trials,
+        earlier.control_events + new_counts.aside_events,
+        earlier.control_trials + new_counts.aside_trials,
+    )
+    kernel = ("two", hypothesis.side, hypothesis.ratio, hypothesis.shift)
+    return _KernelCall(
+        limit=position, side=hypothesis.side, part=part, new_counts=new_counts, kernel=kernel, numbers=numbers
+    )
+
+
+def _evaluate_kernel(kernel: _Kernel, numbers: Array) -> Array:
     name, side, ratio, shift = kernel
     match name:
         case "one":
-            return proportion.one_sample_steps(numbers[0], numbers[1], side=side, bound=ratio)
+            return proportion.one_sample_increments(numbers[0], numbers[1], side=side, bound=ratio)
         case "rate":
-            return rate.two_sample_steps(*numbers, side=side, ratio=ratio)
-    return proportion.two_sample_steps(
+            return rate.two_sample_increments(*numbers, side=side, ratio=ratio)
+    return proportion.two_sample_increments(
         *numbers[:4],
         earlier_successes=numbers[4],
         earlier_trials=numbers[5],

@@ -6,42 +6,47 @@ from math import log
 
 import numpy as np
 
-from core.judging.engine.accumulate import gate_is_open, in_control
-from core.judging.engine.increments import EDGE
+from core.judging.engine.accumulate import categories_in_control, is_gate_open
+from core.judging.engine.increments import RATE_EDGE
 from core.judging.look import quantile_crossing
-from core.judging.look.arm_comparison import Standing
-from core.judging.look.leave_one_out import Without, share_against, upheld, upheld_mean
+from core.judging.look.arm_comparison import ArmComparison
+from core.judging.look.leave_one_out import (
+    LeaveOneOut,
+    remaining_share_against_bound,
+    robust_log_e,
+    robust_log_e_of_mean,
+)
 from core.judging.look.look import CategorySpread, Look
-from core.judging.look.new_counts import channel
+from core.judging.look.new_counts import exact_kernel_cell
 from core.judging.model.alpha_shares import (
     ANY_TIME,
-    AS_IT_IS,
     CAPPED,
     TAIL,
+    UNCAPPED,
     WITHOUT_CONTROL,
-    fading,
-    of_segment,
-    of_stage,
+    infinite_series_share,
+    segment_share,
+    stage_share,
 )
-from core.judging.model.confidence_range import Seen
-from core.judging.model.evidence import CATEGORY, EVERYONE, REQUESTS, counter
-from core.judging.model.hypothesis import Hypothesis, hypotheses, is_beyond
+from core.judging.model.confidence_range import Estimate
+from core.judging.model.evidence import CATEGORY_PREFIX, EVERYONE, REQUESTS, exceedance_cell
+from core.judging.model.hypothesis import Hypothesis, build_harm_hypotheses, is_beyond_limit
 from core.judging.model.limits import Limit
 from core.judging.model.question import Question
-from core.judging.model.state import Baseline, Part, State, Total
-from core.metrics.catalogue import CATALOGUE, Kind
+from core.judging.model.state import Baseline, CountTotals, EProcessKind, JudgingState
+from core.metrics.catalogue import CATALOGUE, MetricKind
 from core.stats import mean, proportion
 from core.stats.checked import Side
-from core.stats.leave_out import divergence
+from core.stats.leave_out import kl_divergence
 
-LATELY = 20
+MIN_RECENT_TRIALS = 20
 """Recent canary trials below which there is no recent estimate."""
 
-_Key = tuple[int, Side, Part, int, str]
+_Key = tuple[int, Side, EProcessKind, int, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Term:
+class MixtureTerm:
     """One e-process of a criterion. `log_weight` is the log of its share of the criterion's weight.
 
     `is_beyond_limit` says whether its `estimate` lies beyond the limit.
@@ -49,63 +54,69 @@ class Term:
 
     log_weight: float
     log_e: float
-    beyond: bool
-    sight: Seen
+    is_beyond_limit: bool
+    estimate: Estimate
 
 
-class Sighted:
+class EvidenceIndex:
     """A look and the state after it, indexed so that hundreds of criteria and segments can be read quickly."""
 
-    def __init__(self, question: Question, look: Look, state: State) -> None:
+    def __init__(self, question: Question, look: Look, state: JudgingState) -> None:
         self._question, self._look, self._state = question, look, state
-        self._standings = {(one.metric, one.since, one.segment): one for one in look.standings}
-        self._evidence: dict[_Key, tuple[float, ...]] = {
+        self._comparisons = {(one.metric, one.since, one.segment): one for one in look.standings}
+        self._components: dict[_Key, tuple[float, ...]] = {
             (one.limit, one.side, one.part, one.since, one.segment): one.components for one in state.tracks
         }
-        self._margins = {(one.limit, one.side, one.since): one.error for one in look.margins}
+        self._margin_errors = {(one.limit, one.side, one.since): one.error for one in look.margins}
 
-    def everybody(self, position: int) -> Iterator[Term]:
+    def overall_terms(self, position: int) -> Iterator[MixtureTerm]:
         """All terms of a criterion in the overall comparison."""
         question, limit = self._question, self._question.criteria[position]
-        if limit.per_category:
-            yield from _categories(question, self._look, self._state, position)
+        if limit.is_per_category:
+            yield from _category_terms(question, self._look, self._state, position)
             return
-        epochs = question.exposed if limit.absolute else question.compared
-        kept = epochs if not question.is_implied(position) else question.epochs
-        for hypothesis in hypotheses(limit):
+        epochs = question.exposed_stages if limit.is_absolute else question.compared_stages
+        kept = epochs if not question.is_default_limit(position) else question.comparison_starts
+        for hypothesis in build_harm_hypotheses(limit):
             for order, since in enumerate(epochs, start=1):
                 if since in kept:
-                    share = of_stage(order, absolute=limit.absolute) * hypothesis.share
-                    yield from self._since(position, hypothesis, since, EVERYONE, share)
-            yield from self._lately(position, hypothesis)
-            if not limit.absolute:
-                yield from self._alone(position, hypothesis)
+                    share = stage_share(order, absolute=limit.is_absolute) * hypothesis.share
+                    yield from self._terms_since(position, hypothesis, since, EVERYONE, share)
+            yield from self._onset_terms(position, hypothesis)
+            if not limit.is_absolute:
+                yield from self._past_control_terms(position, hypothesis)
 
-    def segment(self, position: int, segment: str) -> Iterator[Term]:
+    def segment_terms(self, position: int, segment: str) -> Iterator[MixtureTerm]:
         """The terms of a criterion in one segment."""
-        orders = {since: order for order, since in enumerate(self._question.compared, start=1)}
-        for hypothesis in hypotheses(self._question.criteria[position]):
-            for since in self._question.epochs:
-                share = of_segment(orders[since]) * hypothesis.share
-                yield from self._since(position, hypothesis, since, segment, share)
+        orders = {since: order for order, since in enumerate(self._question.compared_stages, start=1)}
+        for hypothesis in build_harm_hypotheses(self._question.criteria[position]):
+            for since in self._question.comparison_starts:
+                share = segment_share(orders[since]) * hypothesis.share
+                yield from self._terms_since(position, hypothesis, since, segment, share)
 
-    def _since(self, position: int, hypothesis: Hypothesis, since: int, segment: str, share: float) -> Iterator[Term]:
+    def _terms_since(
+        self, position: int, hypothesis: Hypothesis, since: int, segment: str, share: float
+    ) -> Iterator[MixtureTerm]:
         limit = self._question.criteria[position]
-        if CATALOGUE[limit.metric].kind is Kind.MEAN:
+        if CATALOGUE[limit.metric].kind is MetricKind.MEAN:
             yield from self._mean_terms(position, hypothesis, since, segment, share)
             return
-        standing = self._standings.get((limit.metric, since, segment))
+        standing = self._comparisons.get((limit.metric, since, segment))
         if standing is None:
             return
-        if limit.absolute:
-            log_e, beyond = self._fixed(position, standing, since, segment)
-            yield Term(log_weight=log(share), log_e=log_e, beyond=beyond, sight=standing.alone)
+        if limit.is_absolute:
+            log_e, beyond = self._fixed_limit_evidence(position, standing, since, segment)
+            yield MixtureTerm(
+                log_weight=log(share), log_e=log_e, is_beyond_limit=beyond, estimate=standing.level_estimate
+            )
             return
-        beyond = _is_beyond(limit, hypothesis, standing)
-        log_e = self._exact(position, hypothesis.side, "pair", since, segment, standing)
-        yield Term(log_weight=log(share), log_e=log_e, beyond=beyond, sight=standing.beside)
+        beyond = _is_robustly_beyond(limit, hypothesis, standing)
+        log_e = self._exact_log_e(position, hypothesis.side, "pair", since, segment, standing)
+        yield MixtureTerm(log_weight=log(share), log_e=log_e, is_beyond_limit=beyond, estimate=standing.paired_estimate)
 
-    def _fixed(self, position: int, standing: Standing, since: int, segment: str) -> tuple[float, bool]:
+    def _fixed_limit_evidence(
+        self, position: int, standing: ArmComparison, since: int, segment: str
+    ) -> tuple[float, bool]:
         """(log e-value, whether it is beyond the limit) against a fixed number. A quantile is tested by the share of
         values above that number."""
         limit = self._question.criteria[position]
@@ -115,116 +126,127 @@ class Sighted:
         bound = 1 - quantile if quantile is not None else limit.amount
         counted = standing
         if quantile is not None:
-            counted = self._standings.get((counter(limit.metric, limit.amount), since, segment), standing)
+            counted = self._comparisons.get((exceedance_cell(limit.metric, limit.amount), since, segment), standing)
         left = counted.more
-        components = self._evidence.get((position, "greater", "fixed", since, segment))
+        components = self._components.get((position, "greater", "fixed", since, segment))
         if components is None:
             return 0.0, beyond
         if left is None or not 0 < bound < 1 or (quantile is not None and counted is standing):
             return float(proportion.log_mean(np.array(components) / counted.design_effect)), beyond
-        share = share_against(counted.level, counted.level_weight, bound, left)
-        return upheld(components, counted.design_effect, left, share), beyond and (left.level or 0.0) > bound
+        share = remaining_share_against_bound(counted.level, counted.level_weight, bound, left)
+        return robust_log_e(components, counted.design_effect, left, share), beyond and (left.level or 0.0) > bound
 
     def _mean_terms(
         self, position: int, hypothesis: Hypothesis, since: int, segment: str, share: float
-    ) -> Iterator[Term]:
+    ) -> Iterator[MixtureTerm]:
         limit, metric = self._question.criteria[position], self._question.criteria[position].metric
-        plain = self._standings.get((metric, since, segment))
-        cap, cell = self._question.caps.get(metric), self._question.cell(metric)
+        plain = self._comparisons.get((metric, since, segment))
+        cap, cell = self._question.caps.get(metric), self._question.comparison_cell(metric)
         if plain is not None:
-            log_e = self._mean(position, hypothesis, plain)
-            beyond = _is_beyond(limit, hypothesis, plain)
-            yield Term(log_weight=log(share * AS_IT_IS), log_e=log_e, beyond=beyond, sight=plain.beside)
+            log_e = self._mean_log_e(position, hypothesis, plain)
+            beyond = _is_robustly_beyond(limit, hypothesis, plain)
+            yield MixtureTerm(
+                log_weight=log(share * UNCAPPED), log_e=log_e, is_beyond_limit=beyond, estimate=plain.paired_estimate
+            )
         if cap is None:
             return
-        capped = self._standings.get((cell, since, segment))
+        capped = self._comparisons.get((cell, since, segment))
         if capped is not None:
-            part = CAPPED + (TAIL if hypothesis.side == "less" or limit.absolute else 0.0)
-            log_e, beyond = self._mean(position, hypothesis, capped), _is_beyond(limit, hypothesis, capped)
+            part = CAPPED + (TAIL if hypothesis.side == "less" or limit.is_absolute else 0.0)
+            log_e, beyond = (
+                self._mean_log_e(position, hypothesis, capped),
+                _is_robustly_beyond(limit, hypothesis, capped),
+            )
             note = f"values above {cap:.4g} count as that"
-            sight = replace(capped.beside, note=note)
-            yield Term(log_weight=log(share * part), log_e=log_e, beyond=beyond, sight=sight)
-        tail = self._standings.get((counter(metric, cap), since, segment))
-        if tail is None or hypothesis.side == "less" or limit.absolute:
+            sight = replace(capped.paired_estimate, note=note)
+            yield MixtureTerm(log_weight=log(share * part), log_e=log_e, is_beyond_limit=beyond, estimate=sight)
+        tail = self._comparisons.get((exceedance_cell(metric, cap), since, segment))
+        if tail is None or hypothesis.side == "less" or limit.is_absolute:
             return
         judged = plain or capped
-        beyond = judged is not None and _is_beyond(limit, hypothesis, judged)
-        log_e = self._exact(position, hypothesis.side, "tail", since, segment, tail)
-        yield Term(
+        beyond = judged is not None and _is_robustly_beyond(limit, hypothesis, judged)
+        log_e = self._exact_log_e(position, hypothesis.side, "tail", since, segment, tail)
+        yield MixtureTerm(
             log_weight=log(share * TAIL),
             log_e=log_e,
-            beyond=beyond,
-            sight=replace(judged.beside, note=_tail_note(cap, tail)) if judged is not None else tail.beside,
+            is_beyond_limit=beyond,
+            estimate=replace(judged.paired_estimate, note=_format_tail_note(cap, tail))
+            if judged is not None
+            else tail.paired_estimate,
         )
 
-    def _mean(self, position: int, hypothesis: Hypothesis, standing: Standing) -> float:
+    def _mean_log_e(self, position: int, hypothesis: Hypothesis, standing: ArmComparison) -> float:
         limit, tau = self._question.criteria[position], self._state.taus.get(str(position))
-        if not gate_is_open(self._look, standing.metric, standing.since, standing.segment):
+        if not is_gate_open(self._look, standing.metric, standing.since, standing.segment):
             return 0.0
-        left = standing.without(hypothesis.side)
-        if limit.absolute:
-            whole = _above(standing.level, limit.amount, standing.level_error, tau)
+        left = standing.without_loudest_bucket(hypothesis.side)
+        if limit.is_absolute:
+            whole = _log_e_above_amount(standing.level, limit.amount, standing.level_error, tau)
             return (
-                whole if left is None else upheld_mean(whole, _above(left.level, limit.amount, left.level_error, tau))
+                whole
+                if left is None
+                else robust_log_e_of_mean(whole, _log_e_above_amount(left.level, limit.amount, left.level_error, tau))
             )
         error = standing.error
         if limit.strict and not standing.segment:
-            error = self._margins.get((position, hypothesis.side, standing.since))
-        whole = _apart(hypothesis, standing.canary, standing.control, error, tau)
+            error = self._margin_errors.get((position, hypothesis.side, standing.since))
+        whole = _log_e_of_difference(hypothesis, standing.canary, standing.control, error, tau)
         if left is None:
             return whole
         # The margin is assumed to widen the error by the same factor without that bucket.
         widened = error / standing.error if error and standing.error else 1.0
         left_error = left.error * widened if left.error is not None else None
-        return upheld_mean(whole, _apart(hypothesis, left.canary, left.control, left_error, tau))
+        return robust_log_e_of_mean(whole, _log_e_of_difference(hypothesis, left.canary, left.control, left_error, tau))
 
-    def _lately(self, position: int, hypothesis: Hypothesis) -> Iterator[Term]:
+    def _onset_terms(self, position: int, hypothesis: Hypothesis) -> Iterator[MixtureTerm]:
         """The term for harm with an unknown onset, with the recent estimate."""
         question, limit = self._question, self._question.criteria[position]
-        if CATALOGUE[limit.metric].kind is Kind.MEAN and (hypothesis.side == "less" or limit.absolute):
+        if CATALOGUE[limit.metric].kind is MetricKind.MEAN and (hypothesis.side == "less" or limit.is_absolute):
             return
-        components = self._evidence.get((position, hypothesis.side, "onset", -1, EVERYONE))
+        components = self._components.get((position, hypothesis.side, "onset", -1, EVERYONE))
         if components is None:
             return
-        name = channel(question, limit)
-        if quantile_crossing.is_crossed(limit):
+        name = exact_kernel_cell(question, limit)
+        if quantile_crossing.compares_quantiles(limit):
             # Judge by the values above quantile plus limit: beyond it if the canary has more of them than control.
             opposite: Side = "less" if hypothesis.side == "greater" else "greater"
-            name = quantile_crossing.metric_of(position, opposite, clear=True)
+            name = quantile_crossing.crossing_name(position, opposite, clear=True)
         recent = self._state.recent.get(name or "")
-        if recent is None or recent.canary_trials < LATELY:
+        if recent is None or recent.canary_trials < MIN_RECENT_TRIALS:
             return
         canary = recent.canary_events / recent.canary_trials
         control = recent.control_events / recent.control_trials if recent.control_trials else None
-        sight = self._lately_sight(limit, name or "", recent, canary, control)
+        sight = self._recent_estimate(limit, name or "", recent, canary, control)
         if sight is None:
             return
         log_e, beyond = (
             float(proportion.log_mean(components)),
-            self._lately_beyond(position, hypothesis, canary, control),
+            self._is_recently_beyond(position, hypothesis, canary, control),
         )
-        if beyond and log_e > 0 and not quantile_crossing.is_crossed(limit):
-            loudest = self._loudest(limit, name or "", hypothesis)
+        if beyond and log_e > 0 and not quantile_crossing.compares_quantiles(limit):
+            loudest = self._excess_of_loudest_bucket(limit, name or "", hypothesis)
             rest = canary - loudest / recent.canary_trials
             reference = control or 0.0
-            if limit.absolute:
-                reference = limit.amount if CATALOGUE[limit.metric].quantile is None else 1 - _quantile_of(limit)
+            if limit.is_absolute:
+                reference = limit.amount if CATALOGUE[limit.metric].quantile is None else 1 - _require_quantile(limit)
             part = (rest - reference) / (canary - reference) if canary != reference else 0.0
-            log_e = upheld(components, 1.0, Without(), part)
-            beyond = self._lately_beyond(position, hypothesis, rest, control)
-        yield Term(log_weight=log(ANY_TIME * hypothesis.share), log_e=log_e, beyond=beyond, sight=sight)
+            log_e = robust_log_e(components, 1.0, LeaveOneOut(), part)
+            beyond = self._is_recently_beyond(position, hypothesis, rest, control)
+        yield MixtureTerm(
+            log_weight=log(ANY_TIME * hypothesis.share), log_e=log_e, is_beyond_limit=beyond, estimate=sight
+        )
 
-    def _loudest(self, limit: Limit, name: str, hypothesis: Hypothesis) -> float:
+    def _excess_of_loudest_bucket(self, limit: Limit, name: str, hypothesis: Hypothesis) -> float:
         """By how many events the loudest bucket of the current stage exceeds the others, in the direction of harm.
 
         A look does not say when a bucket's events came, so all of them are taken to be recent.
         """
-        standing = self._standings.get((name, self._question.current, EVERYONE))
-        left = standing.without(hypothesis.side) if standing is not None else None
+        standing = self._comparisons.get((name, self._question.current, EVERYONE))
+        left = standing.without_loudest_bucket(hypothesis.side) if standing is not None else None
         if standing is None or left is None:
             return 0.0
         levels = (standing.level, standing.level_weight, left.level, left.level_weight)
-        if not limit.absolute:
+        if not limit.is_absolute:
             levels = (standing.canary, standing.canary_weight, left.canary, left.canary_weight)
         rate, weight, others, rest = levels
         if rate is None:
@@ -232,13 +254,13 @@ class Sighted:
         beyond = rate * weight - (others * rest + others * (weight - rest) if others is not None else 0.0)
         return hypothesis.sign * max(hypothesis.sign * beyond, 0.0)
 
-    def _lately_sight(
-        self, limit: Limit, name: str, recent: Total, canary: float, control: float | None
-    ) -> Seen | None:
+    def _recent_estimate(
+        self, limit: Limit, name: str, recent: CountTotals, canary: float, control: float | None
+    ) -> Estimate | None:
         """The recent estimate of a rate or count; otherwise the stage's estimate with the recent exceedance as note."""
         entry = CATALOGUE[limit.metric]
-        if entry.binary or entry.kind is Kind.COUNT:
-            return Seen(
+        if entry.is_binary or entry.kind is MetricKind.COUNT:
+            return Estimate(
                 canary=canary,
                 control=control,
                 error=None,
@@ -247,62 +269,66 @@ class Sighted:
                 design_effect=self._state.effects.get(limit.metric, 1.0),
                 note="in the last minutes",
             )
-        standing = self._standings.get((limit.metric, self._question.current, EVERYONE))
+        standing = self._comparisons.get((limit.metric, self._question.current, EVERYONE))
         if standing is None:
             return None
-        beside = f" and {control:.1%} on the current one" if control is not None and not limit.absolute else ""
-        crossed = "above what is usual" if not limit.absolute else f"above {limit.amount:g}"
+        beside = f" and {control:.1%} on the current one" if control is not None and not limit.is_absolute else ""
+        crossed = "above what is usual" if not limit.is_absolute else f"above {limit.amount:g}"
         note = f"in the last minutes {canary:.1%} of requests were {crossed} on the new version{beside}"
-        return replace(standing.alone if limit.absolute else standing.beside, note=note)
+        return replace(standing.level_estimate if limit.is_absolute else standing.paired_estimate, note=note)
 
-    def _lately_beyond(self, position: int, hypothesis: Hypothesis, canary: float, control: float | None) -> bool:
+    def _is_recently_beyond(self, position: int, hypothesis: Hypothesis, canary: float, control: float | None) -> bool:
         limit = self._question.criteria[position]
         entry = CATALOGUE[limit.metric]
-        if entry.quantile is not None and limit.absolute:
+        if entry.quantile is not None and limit.is_absolute:
             return canary > 1 - entry.quantile
-        if limit.absolute:
+        if limit.is_absolute:
             return canary > limit.amount
-        if quantile_crossing.is_crossed(limit):
+        if quantile_crossing.compares_quantiles(limit):
             return control is not None and hypothesis.sign * (canary - control) > 0
-        if entry.kind is Kind.MEAN:
+        if entry.kind is MetricKind.MEAN:
             return control is not None and canary > 2 * control
-        return is_beyond(limit, hypothesis.side, canary, control)
+        return is_beyond_limit(limit, hypothesis.side, canary, control)
 
-    def _alone(self, position: int, hypothesis: Hypothesis) -> Iterator[Term]:
+    def _past_control_terms(self, position: int, hypothesis: Hypothesis) -> Iterator[MixtureTerm]:
         """The term against control's past. The limit is part of the bound, since drift can look like harm."""
         question, limit = self._question, self._question.criteria[position]
         baseline = self._state.baselines.get(limit.metric)
-        if not question.alone or baseline is None:
+        if not question.stages_without_control or baseline is None:
             return
-        since = question.alone[0]
-        standing = self._standings.get((question.cell(limit.metric), since, EVERYONE))
+        since = question.stages_without_control[0]
+        standing = self._comparisons.get((question.comparison_cell(limit.metric), since, EVERYONE))
         if standing is None:
             return
-        error = _joined(standing.level_error, hypothesis, baseline)
-        left = standing.without(hypothesis.side)
+        error = _combine_errors(standing.level_error, hypothesis, baseline)
+        left = standing.without_loudest_bucket(hypothesis.side)
         entry, tau = CATALOGUE[limit.metric], self._state.taus.get(str(position))
-        components = self._evidence.get((position, hypothesis.side, "alone", since, EVERYONE))
-        bound = hypothesis.bound_ratio * baseline.edge(hypothesis.side) + hypothesis.bound_shift
+        components = self._components.get((position, hypothesis.side, "alone", since, EVERYONE))
+        bound = hypothesis.bound_ratio * baseline.least_harmful_level(hypothesis.side) + hypothesis.bound_shift
         if entry.quantile is not None:
             left = None  # histograms have no buckets to leave out
-        if entry.kind is Kind.MEAN:
-            ready = gate_is_open(self._look, standing.metric, since)
-            log_e = _beyond_past(hypothesis, standing.level, bound, error, tau) if ready else 0.0
+        if entry.kind is MetricKind.MEAN:
+            ready = is_gate_open(self._look, standing.metric, since)
+            log_e = _log_e_against_past(hypothesis, standing.level, bound, error, tau) if ready else 0.0
             if left is not None:
-                left_error = _joined(left.level_error, hypothesis, baseline)
-                log_e = upheld_mean(log_e, _beyond_past(hypothesis, left.level, bound, left_error, tau))
+                left_error = _combine_errors(left.level_error, hypothesis, baseline)
+                log_e = robust_log_e_of_mean(log_e, _log_e_against_past(hypothesis, left.level, bound, left_error, tau))
         elif components is None:
             log_e = 0.0
         else:
-            edge = min(max(bound, EDGE), 1 - EDGE)
-            share = share_against(standing.level, standing.level_weight, edge, left) if left is not None else None
-            log_e = upheld(components, standing.design_effect, left, share)
-        yield Term(
+            edge = min(max(bound, RATE_EDGE), 1 - RATE_EDGE)
+            share = (
+                remaining_share_against_bound(standing.level, standing.level_weight, edge, left)
+                if left is not None
+                else None
+            )
+            log_e = robust_log_e(components, standing.design_effect, left, share)
+        yield MixtureTerm(
             log_weight=log(WITHOUT_CONTROL * hypothesis.share),
             log_e=log_e,
-            beyond=is_beyond(limit, hypothesis.side, standing.level, baseline.value)
-            and (left is None or is_beyond(limit, hypothesis.side, left.level, baseline.value)),
-            sight=Seen(
+            is_beyond_limit=is_beyond_limit(limit, hypothesis.side, standing.level, baseline.value)
+            and (left is None or is_beyond_limit(limit, hypothesis.side, left.level, baseline.value)),
+            estimate=Estimate(
                 canary=standing.level,
                 control=baseline.value,
                 error=error,
@@ -312,34 +338,40 @@ class Sighted:
             ),
         )
 
-    def _exact(self, position: int, side: Side, part: Part, since: int, segment: str, standing: Standing) -> float:
-        components = self._evidence.get((position, side, part, since, segment))
-        return 0.0 if components is None else upheld(components, standing.design_effect, standing.without(side))
+    def _exact_log_e(
+        self, position: int, side: Side, part: EProcessKind, since: int, segment: str, standing: ArmComparison
+    ) -> float:
+        components = self._components.get((position, side, part, since, segment))
+        return (
+            0.0
+            if components is None
+            else robust_log_e(components, standing.design_effect, standing.without_loudest_bucket(side))
+        )
 
 
-def _categories(question: Question, look: Look, state: State, position: int) -> Iterator[Term]:
-    limit, old = question.limits[position], in_control(state)
+def _category_terms(question: Question, look: Look, state: JudgingState, position: int) -> Iterator[MixtureTerm]:
+    limit, old = question.limits[position], categories_in_control(state)
     shown = {one.name: one for one in look.categories}
     for track in state.categories:
-        if track.limit != position or CATEGORY + track.name in old or track.trials == 0:
+        if track.limit != position or CATEGORY_PREFIX + track.name in old or track.trials == 0:
             continue
         rate = track.events / track.trials
         control = sum(total.control_trials for key, total in state.totals.items() if key.partition("|")[2] == REQUESTS)
         spread = shown.get(track.name, CategorySpread(name=track.name))
         others = max(track.events - spread.loudest, 0.0)
-        whole = track.trials * float(divergence(min(rate, 1.0), limit.amount))
-        rest = track.trials * float(divergence(min(others / track.trials, 1.0), limit.amount))
+        whole = track.trials * float(kl_divergence(min(rate, 1.0), limit.amount))
+        rest = track.trials * float(kl_divergence(min(others / track.trials, 1.0), limit.amount))
         part = rest / whole if others / track.trials > limit.amount and whole > 0 else 0.0
-        yield Term(
-            log_weight=log(fading(track.order)),
-            log_e=upheld(
+        yield MixtureTerm(
+            log_weight=log(infinite_series_share(track.order)),
+            log_e=robust_log_e(
                 track.components,
                 spread.design_effect,
-                Without(level_design_effect=spread.left_design_effect),
+                LeaveOneOut(level_design_effect=spread.left_design_effect),
                 part,
             ),
-            beyond=others / track.trials > limit.amount and track.events >= (limit.min_events or 0),
-            sight=Seen(
+            is_beyond_limit=others / track.trials > limit.amount and track.events >= (limit.min_events or 0),
+            estimate=Estimate(
                 canary=rate,
                 control=0.0,
                 error=None,
@@ -350,59 +382,59 @@ def _categories(question: Question, look: Look, state: State, position: int) -> 
         )
 
 
-def _is_beyond(limit: Limit, hypothesis: Hypothesis, standing: Standing) -> bool:
+def _is_robustly_beyond(limit: Limit, hypothesis: Hypothesis, standing: ArmComparison) -> bool:
     """Whether the estimate is beyond the limit with and without the loudest bucket.
 
     For a quantile compared with control only the full estimate is known.
     """
-    left = standing.without(hypothesis.side)
-    if limit.absolute:
+    left = standing.without_loudest_bucket(hypothesis.side)
+    if limit.is_absolute:
         levels = (standing.level,) if left is None else (standing.level, left.level)
         return all(level is not None and level > limit.amount for level in levels)
-    if not is_beyond(limit, hypothesis.side, standing.canary, standing.control):
+    if not is_beyond_limit(limit, hypothesis.side, standing.canary, standing.control):
         return False
     if left is None or CATALOGUE[limit.metric].quantile is not None:
         return True
     levels = (left.canary,) if left.drawn_in is None else (left.canary, left.drawn_in)
-    return all(is_beyond(limit, hypothesis.side, level, left.control) for level in levels)
+    return all(is_beyond_limit(limit, hypothesis.side, level, left.control) for level in levels)
 
 
-def _quantile_of(limit: Limit) -> float:
+def _require_quantile(limit: Limit) -> float:
     quantile = CATALOGUE[limit.metric].quantile
     assert quantile is not None
     return quantile
 
 
-def _joined(level_error: float | None, hypothesis: Hypothesis, baseline: Baseline) -> float | None:
+def _combine_errors(level_error: float | None, hypothesis: Hypothesis, baseline: Baseline) -> float | None:
     if level_error is None or baseline.error is None:
         return None
     return float(np.hypot(level_error, hypothesis.bound_ratio * baseline.error))
 
 
-def _beyond_past(
+def _log_e_against_past(
     hypothesis: Hypothesis, level: float | None, bound: float, error: float | None, tau: float | None
 ) -> float:
-    return 0.0 if level is None else _half_normal(hypothesis.sign * (level - bound), error, tau)
+    return 0.0 if level is None else _half_normal_log_e(hypothesis.sign * (level - bound), error, tau)
 
 
-def _above(level: float | None, amount: float, error: float | None, tau: float | None) -> float:
-    return 0.0 if level is None else _half_normal(level - amount, error, tau)
+def _log_e_above_amount(level: float | None, amount: float, error: float | None, tau: float | None) -> float:
+    return 0.0 if level is None else _half_normal_log_e(level - amount, error, tau)
 
 
-def _apart(
+def _log_e_of_difference(
     hypothesis: Hypothesis, canary: float | None, control: float | None, error: float | None, tau: float | None
 ) -> float:
     if canary is None or control is None:
         return 0.0
-    return _half_normal(hypothesis.sign * (canary - hypothesis.ratio * control - hypothesis.shift), error, tau)
+    return _half_normal_log_e(hypothesis.sign * (canary - hypothesis.ratio * control - hypothesis.shift), error, tau)
 
 
-def _tail_note(cap: float, tail: Standing) -> str:
+def _format_tail_note(cap: float, tail: ArmComparison) -> str:
     shares = [f"{x:.1%}" if x is not None else "unknown" for x in (tail.canary, tail.control)]
     return f"above {cap:.4g}: {shares[0]} of requests on the new version, {shares[1]} on the current one"
 
 
-def _half_normal(estimate: float, error: float | None, tau: float | None) -> float:
+def _half_normal_log_e(estimate: float, error: float | None, tau: float | None) -> float:
     """Log e-value of the half-normal mixture; 0 if error or tau is unknown. An error of 0 is not certainty either."""
     if error is None or error <= 0 or tau is None:
         return 0.0

@@ -3,16 +3,16 @@
 from collections.abc import Mapping
 
 from core.judging.look import cells
-from core.judging.model.evidence import CONTROL, Sums
+from core.judging.model.evidence import CONTROL, EvidenceSums
 from core.judging.model.question import Question
-from core.metrics.catalogue import CATALOGUE, Kind
+from core.metrics.catalogue import CATALOGUE, MetricKind
 from core.stats import quantile
 
-ENOUGH = 200  # control's readings in one stage
-HIGH = 0.99
+MIN_READINGS = 200  # control's readings in one stage
+CAP_QUANTILE = 0.99
 
 
-def frozen(question: Question, sums: Sums) -> Mapping[str, float]:
+def freeze_caps(question: Question, sums: EvidenceSums) -> Mapping[str, float]:
     """New caps, by metric, for tested means without one whose control has enough readings.
 
     A cap applies to both arms and only to later readings, so that it never depends on the readings it caps.
@@ -20,12 +20,12 @@ def frozen(question: Question, sums: Sums) -> Mapping[str, float]:
     """
     found: dict[str, float] = {}
     for metric in sorted({limit.metric for limit in question.criteria}):
-        if CATALOGUE[metric].kind is not Kind.MEAN or metric in question.caps:
+        if CATALOGUE[metric].kind is not MetricKind.MEAN or metric in question.caps:
             continue
-        counted = cells.histogram(sums, question.compared, CONTROL, metric)
-        if sum(counted.values()) < ENOUGH:
+        counted = cells.merge_histograms(sums, question.compared_stages, CONTROL, metric)
+        if sum(counted.values()) < MIN_READINGS:
             continue
-        high = quantile.quantile(counted, HIGH)
+        high = quantile.estimate_quantile(counted, CAP_QUANTILE)
         if high is not None and high > 0:
-            found[metric] = quantile.upper_edge(quantile.bin_of(high))
+            found[metric] = quantile.upper_edge(quantile.bin_index(high))
     return found

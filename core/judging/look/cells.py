@@ -5,18 +5,20 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from core.judging.model.evidence import BUCKETS, CANARY, CATEGORY, EVERYONE, REQUESTS, CellKey, Sums
-from core.metrics.catalogue import CATALOGUE, Kind
+from core.judging.model.evidence import BUCKETS, CANARY, CATEGORY_PREFIX, EVERYONE, REQUESTS, CellKey, EvidenceSums
+from core.metrics.catalogue import CATALOGUE, MetricKind
 from core.stats.checked import Array as Array
 
 
-def stages(sums: Sums, indices: Sequence[int], arm: str, metric: str, segments: Sequence[str] = (EVERYONE,)) -> Array:
+def read_bucket_sums(
+    sums: EvidenceSums, indices: Sequence[int], arm: str, metric: str, segments: Sequence[str] = (EVERYONE,)
+) -> Array:
     """(weight, value) sums per bucket, shape (segments, stages, 256, 2); zeros where nothing came in.
 
     The weight of counts and error categories is the number of requests.
     """
     found = np.zeros((len(segments), len(indices), BUCKETS, 2))
-    weighed = REQUESTS if over_requests(metric) else metric
+    weighed = REQUESTS if is_counted_over_requests(metric) else metric
     for i, segment in enumerate(segments):
         for j, stage in enumerate(indices):
             cell = sums.cells.get(CellKey(stage=stage, arm=arm, segment=segment, metric=metric))
@@ -29,12 +31,14 @@ def stages(sums: Sums, indices: Sequence[int], arm: str, metric: str, segments: 
     return found
 
 
-def over_requests(metric: str) -> bool:
+def is_counted_over_requests(metric: str) -> bool:
     """Whether a metric counts events over all requests instead of having readings of its own."""
-    return metric.startswith(CATEGORY) or (metric in CATALOGUE and CATALOGUE[metric].kind is Kind.COUNT)
+    return metric.startswith(CATEGORY_PREFIX) or (metric in CATALOGUE and CATALOGUE[metric].kind is MetricKind.COUNT)
 
 
-def histogram(sums: Sums, indices: Sequence[int], arm: str, metric: str, segment: str = EVERYONE) -> Mapping[int, int]:
+def merge_histograms(
+    sums: EvidenceSums, indices: Sequence[int], arm: str, metric: str, segment: str = EVERYONE
+) -> Mapping[int, int]:
     """The sum of the log-histograms of several stages: count by bin."""
     found = [
         counted
@@ -49,7 +53,7 @@ def histogram(sums: Sums, indices: Sequence[int], arm: str, metric: str, segment
     return merged
 
 
-def categories(sums: Sums) -> tuple[str, ...]:
+def list_category_cells(sums: EvidenceSums) -> tuple[str, ...]:
     """Cell names of all error categories that the canary has shown, sorted."""
     return tuple(
         sorted(
@@ -58,19 +62,19 @@ def categories(sums: Sums) -> tuple[str, ...]:
                 for key, cell in sums.cells.items()
                 if key.arm == CANARY
                 and key.segment == EVERYONE
-                and key.metric.startswith(CATEGORY)
+                and key.metric.startswith(CATEGORY_PREFIX)
                 and cell.value.any()
             }
         )
     )
 
 
-def present(sums: Sums) -> frozenset[str]:
+def list_metrics(sums: EvidenceSums) -> frozenset[str]:
     """Names of all metrics and cells for which anything came in."""
     return frozenset(key.metric for key in sums.cells if key.segment == EVERYONE)
 
 
-def segments(sums: Sums, stage: int, cuts: Sequence[str]) -> Mapping[str, float]:
+def count_segment_requests(sums: EvidenceSums, stage: int, cuts: Sequence[str]) -> Mapping[str, float]:
     """Requests of a stage in both arms, by segment (`language=de`), for the dimensions that are judged."""
     found: dict[str, float] = {}
     for key, cell in sums.cells.items():

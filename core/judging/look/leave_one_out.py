@@ -9,23 +9,27 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from core.judging.look import cells
-from core.metrics.catalogue import Kind
+from core.metrics.catalogue import MetricKind
 from core.stats import clustering, leave_out, mean, proportion
 from core.stats.checked import Side
 
 Ints: TypeAlias = NDArray[np.int64]
 
-FEW = 50
+UNITS_PER_OUTLIER = 50
 """One in this many units may be an outlier: twice one in a hundred, as busy units are seen first."""
-LEAST = 3
+MIN_OUTLIER_BUCKETS = 3
 """Outlier buckets to allow for at least."""
-_DRAWN_IN = frozenset(Kind) - {Kind.MEAN, Kind.QUANTILE, Kind.COUNT}  # counted events are too rare to winsorise
-HALF = 0.5
+_WINSORISED_KINDS = frozenset(MetricKind) - {
+    MetricKind.MEAN,
+    MetricKind.QUANTILE,
+    MetricKind.COUNT,
+}  # counted events are too rare to winsorise
+REQUIRED_SHARE = 0.5
 """Share of its evidence that a finding must keep without its loudest bucket; below it only the rest counts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Without:
+class LeaveOneOut:
     """A comparison without the bucket whose removal weakens one side most. None is unknown: nothing is left.
 
     `share` is the share of a rate's evidence that remains, at most 1, negative if it reverses. `error` is that of a
@@ -46,31 +50,41 @@ class Without:
     level_design_effect: float = 1.0
 
 
-def beside(kind: Kind, canary: cells.Array, control: cells.Array, side: Side, units: Ints) -> list[Without]:
+def compare_without_loudest_bucket(
+    kind: MetricKind, canary: cells.Array, control: cells.Array, side: Side, units: Ints
+) -> list[LeaveOneOut]:
     """Each cell's comparison without its loudest bucket.
 
     The sums have shape (cells, stages, buckets, 2) and cover the stages that have both arms. A rate's `share` also
     allows for outliers: it is at most what remains after winsorising one in fifty of the canary's `units`.
     """
     if canary.shape[1] == 0:
-        return [Without()] * canary.shape[0]
-    found = leave_out.heaviest(canary, control, side=side)
-    left, right = found.without(canary), found.without(control)
-    levels = mean.stratified(left, right)
-    errors = levels.error()
-    shares, drawn_in = _shares(kind, canary, control, left, right), None
-    if kind in _DRAWN_IN:
-        drawn = leave_out.winsorised(canary, leave_out.usual_level(control, canary), _so_many(units))
-        drawn_in = mean.stratified(drawn, control).canary
-        shares = np.minimum(shares, _bounded(leave_out.evidence(drawn, control), leave_out.evidence(canary, control)))
-    effects = design_effects(kind, left, right)
+        return [LeaveOneOut()] * canary.shape[0]
+    found = leave_out.find_heaviest_bucket(canary, control, side=side)
+    left, right = found.remove_from(canary), found.remove_from(control)
+    levels = mean.stratify_levels(left, right)
+    errors = levels.standard_error()
+    shares, drawn_in = _remaining_shares(kind, canary, control, left, right), None
+    if kind in _WINSORISED_KINDS:
+        drawn = leave_out.winsorise_buckets(
+            canary, leave_out.reference_level(control, canary), _count_outlier_buckets(units)
+        )
+        drawn_in = mean.stratify_levels(drawn, control).canary
+        shares = np.minimum(
+            shares,
+            _bounded_ratio(
+                leave_out.signed_log_likelihood_ratio(drawn, control),
+                leave_out.signed_log_likelihood_ratio(canary, control),
+            ),
+        )
+    effects = compute_design_effects(kind, left, right)
     return [
-        Without(
-            canary=_known(levels.canary[i]),
-            control=_known(levels.control[i]),
+        LeaveOneOut(
+            canary=_finite_or_none(levels.canary[i]),
+            control=_finite_or_none(levels.control[i]),
             canary_weight=float(left[i, ..., 0].sum()),
-            drawn_in=_known(drawn_in[i]) if drawn_in is not None else None,
-            error=_known(errors[i]) if kind is Kind.MEAN else None,
+            drawn_in=_finite_or_none(drawn_in[i]) if drawn_in is not None else None,
+            error=_finite_or_none(errors[i]) if kind is MetricKind.MEAN else None,
             share=float(shares[i]),
             design_effect=float(effects[i]),
         )
@@ -78,63 +92,70 @@ def beside(kind: Kind, canary: cells.Array, control: cells.Array, side: Side, un
     ]
 
 
-def alone(
-    kind: Kind, arm: cells.Array, side: Side, units: Ints, usual: cells.Array, beside: Sequence[Without]
-) -> list[Without]:
+def add_level_without_loudest_bucket(
+    kind: MetricKind,
+    arm: cells.Array,
+    side: Side,
+    units: Ints,
+    reference_levels: cells.Array,
+    comparisons: Sequence[LeaveOneOut],
+) -> list[LeaveOneOut]:
     """The same cells with `level*` filled in: one arm without its own loudest bucket.
 
     A rate's level is the weaker one for the side: that one, or the level after winsorising one in fifty of its `units`
     around `reference_levels` (both of shape (cells,)).
     """
     if arm.shape[1] == 0:
-        return list(beside)
-    left = leave_out.heaviest_alone(arm, side=side).without(arm)
-    levels, errors = mean.level(left)
-    effects = design_effects(kind, left)
-    if kind in _DRAWN_IN:
-        many = _so_many(units)
-        drawn = leave_out.winsorised(arm, usual[..., np.newaxis], many)
+        return list(comparisons)
+    left = leave_out.find_heaviest_bucket_of_arm(arm, side=side).remove_from(arm)
+    levels, errors = mean.pooled_level(left)
+    effects = compute_design_effects(kind, left)
+    if kind in _WINSORISED_KINDS:
+        many = _count_outlier_buckets(units)
+        drawn = leave_out.winsorise_buckets(arm, reference_levels[..., np.newaxis], many)
         # A bucket that winsorising raises cannot have more events than requests.
         drawn[..., 1] = np.minimum(drawn[..., 1], drawn[..., 0])
-        bounded, _ = mean.level(drawn)
+        bounded, _ = mean.pooled_level(drawn)
         less = bounded < levels if side == "greater" else bounded > levels
         # Winsorised sums vary less than the original ones. Source: Tukey and McLaughlin 1963.
         kept = 1 - 2 * np.minimum(many / arm.shape[-2], 0.25)
         levels = np.where(less, bounded, levels)
-        effects = np.where(less, design_effects(kind, drawn) / kept**2, effects)
+        effects = np.where(less, compute_design_effects(kind, drawn) / kept**2, effects)
     return [
         replace(
             one,
-            level=_known(levels[i]),
-            level_error=_known(errors[i]),
+            level=_finite_or_none(levels[i]),
+            level_error=_finite_or_none(errors[i]),
             level_weight=float(left[i, ..., 0].sum()),
             level_design_effect=float(effects[i]),
         )
-        for i, one in enumerate(beside)
+        for i, one in enumerate(comparisons)
     ]
 
 
-def _so_many(units: Ints) -> Ints:
-    return np.maximum(np.ceil(units / FEW), LEAST).astype(np.int64)
+def _count_outlier_buckets(units: Ints) -> Ints:
+    return np.maximum(np.ceil(units / UNITS_PER_OUTLIER), MIN_OUTLIER_BUCKETS).astype(np.int64)
 
 
-def design_effects(kind: Kind, *arms: cells.Array) -> cells.Array:
+def compute_design_effects(kind: MetricKind, *arms: cells.Array) -> cells.Array:
     """The larger one of the arms' design effects, shape (cells,); 1 for means and quantiles."""
     segments = arms[0].shape[0]
-    if kind in {Kind.MEAN, Kind.QUANTILE}:
+    if kind in {MetricKind.MEAN, MetricKind.QUANTILE}:
         return np.ones(segments)
     found = [np.ones(segments)]
     for arm in arms:
         if arm.shape[1] == 0:
             continue
         weight, value = arm[..., 0], arm[..., 1]
-        if kind is Kind.COUNT:  # events may outnumber the requests of their bucket
+        if kind is MetricKind.COUNT:  # events may outnumber the requests of their bucket
             weight = np.maximum(weight, value)
         found.append(clustering.design_effect(np.stack([weight, value], axis=-1)))
     return np.asarray(np.max(found, axis=0), dtype=np.float64)
 
 
-def upheld(components: ArrayLike, effect: float, left: Without | None, share: float | None = None) -> float:
+def robust_log_e(
+    components: ArrayLike, design_effect: float, without: LeaveOneOut | None, share: float | None = None
+) -> float:
     """The log e-value of these components, as far as it does not rest on one bucket.
 
     It counts in full if at least half remains without the loudest bucket, else only the rest counts. `share` replaces
@@ -142,56 +163,60 @@ def upheld(components: ArrayLike, effect: float, left: Without | None, share: fl
     value only because the loudest bucket no longer inflates the design effect.
     """
     logs = np.asarray(components, dtype=np.float64)
-    whole = float(proportion.log_mean(logs / effect))
-    if left is None or whole <= 0:
+    whole = float(proportion.log_mean(logs / design_effect))
+    if without is None or whole <= 0:
         return whole
-    part, rest_effect = (left.share, left.design_effect) if share is None else (share, left.level_design_effect)
+    part, rest_effect = (
+        (without.share, without.design_effect) if share is None else (share, without.level_design_effect)
+    )
     if part <= 0:
         return 0.0
     rest = float(proportion.log_mean(logs * (part / rest_effect)))
-    return max(whole, rest) if part >= HALF else rest
+    return max(whole, rest) if part >= REQUIRED_SHARE else rest
 
 
-def upheld_mean(whole: float, rest: float) -> float:
+def robust_log_e_of_mean(whole: float, rest: float) -> float:
     """`robust_log_e` for a mean: `whole` and `rest` are the log e-values with and without the loudest bucket."""
     if whole <= 0:
         return whole
-    return max(whole, rest) if rest >= HALF * whole else max(rest, 0.0)
+    return max(whole, rest) if rest >= REQUIRED_SHARE * whole else max(rest, 0.0)
 
 
-def share_against(rate: float | None, weight: float, bound: float, left: Without) -> float:
+def remaining_share_against_bound(rate: float | None, weight: float, bound: float, without: LeaveOneOut) -> float:
     """Share of the evidence against a fixed rate that remains without the loudest bucket, 0 to 1."""
-    if rate is None or left.level is None:
+    if rate is None or without.level is None:
         return 0.0
-    whole = weight * float(leave_out.divergence(min(rate, 1.0), bound))
-    rest = left.level_weight * float(leave_out.divergence(min(left.level, 1.0), bound))
-    turned = (rate > bound) != (left.level > bound)
+    whole = weight * float(leave_out.kl_divergence(min(rate, 1.0), bound))
+    rest = without.level_weight * float(leave_out.kl_divergence(min(without.level, 1.0), bound))
+    turned = (rate > bound) != (without.level > bound)
     return 0.0 if turned or whole <= 0 else min(rest / whole, 1.0)
 
 
-def _shares(
-    kind: Kind, canary: cells.Array, control: cells.Array, left: cells.Array, right: cells.Array
+def _remaining_shares(
+    kind: MetricKind, canary: cells.Array, control: cells.Array, left: cells.Array, right: cells.Array
 ) -> cells.Array:
     """Share of each cell's evidence that remains without its loudest bucket; 0 for means.
 
     A quantile's share is estimated from the mean of its values, since histograms have no buckets.
     """
-    if kind is Kind.MEAN:
+    if kind is MetricKind.MEAN:
         return np.zeros(canary.shape[0])
-    if kind is not Kind.QUANTILE:
-        return _bounded(leave_out.evidence(left, right), leave_out.evidence(canary, control))
-    before, after = (mean.stratified(a, b) for a, b in ((canary, control), (left, right)))
+    if kind is not MetricKind.QUANTILE:
+        return _bounded_ratio(
+            leave_out.signed_log_likelihood_ratio(left, right), leave_out.signed_log_likelihood_ratio(canary, control)
+        )
+    before, after = (mean.stratify_levels(a, b) for a, b in ((canary, control), (left, right)))
     with np.errstate(all="ignore"):
         ratio = (after.canary - after.control) / (before.canary - before.control)
-    return _bounded(np.sign(ratio) * ratio**2, np.ones(canary.shape[0]))
+    return _bounded_ratio(np.sign(ratio) * ratio**2, np.ones(canary.shape[0]))
 
 
-def _bounded(rest: cells.Array, whole: cells.Array) -> cells.Array:
+def _bounded_ratio(rest: cells.Array, whole: cells.Array) -> cells.Array:
     """rest / whole, clipped to [-1, 1]; 0 where it is undefined."""
     with np.errstate(all="ignore"):
         shares = rest / whole
     return np.where(np.isfinite(shares), np.clip(shares, -1.0, 1.0), 0.0)
 
 
-def _known(value: float) -> float | None:
+def _finite_or_none(value: float) -> float | None:
     return float(value) if isfinite(value) else None

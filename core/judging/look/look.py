@@ -5,23 +5,39 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from core.judging.look import cells, quantile_crossing
-from core.judging.look.arm_comparison import Draft, Standing, baselines, completed, margin_error, standings
-from core.judging.look.leave_one_out import design_effects
-from core.judging.look.new_counts import counted, steps
-from core.judging.model.evidence import CANARY, CATEGORY, CONTROL, EVERYONE, REQUESTS, Sums, capped, counter
-from core.judging.model.hypothesis import clearing, hypotheses
-from core.judging.model.increment import Step
+from core.judging.look.arm_comparison import (
+    ArmComparison,
+    ComparisonDraft,
+    build_baselines,
+    complete_comparisons,
+    compute_margin_error,
+    draft_comparisons,
+)
+from core.judging.look.leave_one_out import compute_design_effects
+from core.judging.look.new_counts import collect_new_counts, rests_on_readings
+from core.judging.model.evidence import (
+    CANARY,
+    CATEGORY_PREFIX,
+    CONTROL,
+    EVERYONE,
+    REQUESTS,
+    EvidenceSums,
+    capped_cell,
+    exceedance_cell,
+)
+from core.judging.model.hypothesis import build_harm_hypotheses, build_noninferiority_hypotheses
+from core.judging.model.increment import NewCounts
 from core.judging.model.question import Question
-from core.judging.model.state import Baseline, State, Threshold
-from core.metrics.catalogue import CATALOGUE, Kind
+from core.judging.model.state import Baseline, JudgingState, Threshold
+from core.metrics.catalogue import CATALOGUE, MetricKind
 
-SLOTS = 12
+SEGMENT_SLOTS = 12
 """Segments that are judged per rollout at most; every slot has an equal share of the weight, taken or not."""
-LEAST = 50  # requests that a segment needs in the current stage to get a slot
+MIN_SEGMENT_REQUESTS = 50  # requests that a segment needs in the current stage to get a slot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Exposure:
+class ExposureCounts:
     """Distinct units exposed in a stage so far, by the arm of their first exposure.
 
     `moved` is the number of them last seen in the canary minus the number first seen there.
@@ -44,7 +60,7 @@ class MarginError:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Readings:
+class ReadingCounts:
     """Number of readings of a metric in the current stage so far, by arm."""
 
     metric: str
@@ -73,156 +89,168 @@ class Look:
 
     at: datetime
     stage: int  # the current one
-    steps: tuple[Step, ...] = ()
+    steps: tuple[NewCounts, ...] = ()
     thresholds: tuple[Threshold, ...] = ()
-    standings: tuple[Standing, ...] = ()
+    standings: tuple[ArmComparison, ...] = ()
     margins: tuple[MarginError, ...] = ()
-    exposures: tuple[Exposure, ...] = ()
-    readings: tuple[Readings, ...] = ()
+    exposures: tuple[ExposureCounts, ...] = ()
+    readings: tuple[ReadingCounts, ...] = ()
     categories: tuple[CategorySpread, ...] = ()
     baselines: Mapping[str, Baseline] = field(default_factory=dict)
     slots: tuple[str, ...] | None = None
     left_out: int = 0
 
-    def standing(self, cell: str, since: int, segment: str = EVERYONE) -> Standing | None:
+    def find_comparison(self, cell: str, since: int, segment: str = EVERYONE) -> ArmComparison | None:
         """The comparison of a cell since a stage; None if nothing came in."""
         return next(
             (one for one in self.standings if (one.metric, one.since, one.segment) == (cell, since, segment)), None
         )
 
 
-def reduce(question: Question, sums: Sums, before: State, at: datetime) -> Look:
+def take_look(question: Question, sums: EvidenceSums, before: JudgingState, at: datetime) -> Look:
     """Take a look at these sums. Of the state it reads only counts, thresholds, baselines and slots."""
-    tested = _tested(question, sums)
-    past = baselines(question, sums, tested) if question.alone else {}
-    due = segments_due(question, before, at)
-    slots, left_out = _slots(question, sums, before) if due else (before.slots, before.left_out)
+    tested = _list_tested_metrics(question, sums)
+    past = build_baselines(question, sums, tested) if question.stages_without_control else {}
+    due = are_segments_due(question, before, at)
+    slots, left_out = _assign_slots(question, sums, before) if due else (before.slots, before.left_out)
     judged = slots if due else ()
     return Look(
         at=at,
         stage=question.current,
         steps=(
-            *steps(question, sums, before, (EVERYONE, *judged)),
-            *quantile_crossing.steps(sums, [one for one in before.thresholds if due or one.segment == EVERYONE]),
+            *collect_new_counts(question, sums, before, (EVERYONE, *judged)),
+            *quantile_crossing.count_crossings(
+                sums, [one for one in before.thresholds if due or one.segment == EVERYONE]
+            ),
         ),
         thresholds=(
-            *quantile_crossing.thresholds(question, sums, {**past, **before.baselines}, judged),
+            *quantile_crossing.set_thresholds(question, sums, {**past, **before.baselines}, judged),
             *(() if due else [one for one in before.thresholds if one.segment != EVERYONE]),
         ),
         standings=tuple(
-            completed(list(_standings(question, sums, tested, judged)), _fixed(question, {**past, **before.baselines}))
+            complete_comparisons(
+                list(_draft_all_comparisons(question, sums, tested, judged)),
+                _reference_levels(question, {**past, **before.baselines}),
+            )
         ),
-        margins=tuple(_margins(question, sums)),
+        margins=tuple(_build_margin_errors(question, sums)),
         exposures=tuple(
-            Exposure(
+            ExposureCounts(
                 stage=stage,
                 canary=sums.first_exposures.get((stage, CANARY), 0),
                 control=sums.first_exposures.get((stage, CONTROL), 0),
                 moved=sums.moved.get(stage, 0),
             )
-            for stage in question.exposed
+            for stage in question.exposed_stages
         ),
-        readings=tuple(_readings(question, sums)),
-        categories=tuple(_categories(question, sums)),
+        readings=tuple(_count_readings(question, sums)),
+        categories=tuple(_build_category_spreads(question, sums)),
         baselines={metric: past[metric] for metric in sorted(past) if metric not in before.baselines},
         slots=slots if due else None,
         left_out=left_out,
     )
 
 
-def segments_due(question: Question, before: State, at: datetime) -> bool:
+def are_segments_due(question: Question, before: JudgingState, at: datetime) -> bool:
     """Whether this look must include the segments: at most once per `question.segments_every`."""
     last = before.segments_seen
     return bool(question.cuts) and (last is None or at - last >= question.segments_every)
 
 
-def _tested(question: Question, sums: Sums) -> list[str]:
+def _list_tested_metrics(question: Question, sums: EvidenceSums) -> list[str]:
     """The tested metrics that have data. Requests without any event are data too for metrics that count events."""
-    here = cells.present(sums)
-    agreed = {limit.metric for limit in question.limits if REQUESTS in here and cells.over_requests(limit.metric)}
-    found = [limit.metric for limit in question.criteria if not limit.per_category]
+    here = cells.list_metrics(sums)
+    agreed = {
+        limit.metric for limit in question.limits if REQUESTS in here and cells.is_counted_over_requests(limit.metric)
+    }
+    found = [limit.metric for limit in question.criteria if not limit.is_per_category]
     return [metric for metric in dict.fromkeys(found) if metric in here or metric in agreed]
 
 
-def _slots(question: Question, sums: Sums, before: State) -> tuple[tuple[str, ...], int]:
+def _assign_slots(question: Question, sums: EvidenceSums, before: JudgingState) -> tuple[tuple[str, ...], int]:
     """(segments with a slot, number of segments without one). Segments get a slot, largest first, once they have
     `MIN_SEGMENT_REQUESTS`, and keep it."""
-    found = cells.segments(sums, question.current, question.cuts)
+    found = cells.count_segment_requests(sums, question.current, question.cuts)
     fresh = sorted((-requests, name) for name, requests in found.items() if name not in before.slots)
-    ready = [name for requests, name in fresh if -requests >= LEAST]
-    slots = (*before.slots, *ready)[:SLOTS]
+    ready = [name for requests, name in fresh if -requests >= MIN_SEGMENT_REQUESTS]
+    slots = (*before.slots, *ready)[:SEGMENT_SLOTS]
     return slots, len([name for name in found if name not in slots])
 
 
-def _standings(question: Question, sums: Sums, tested: Sequence[str], segments: Sequence[str]) -> Iterator[Draft]:
+def _draft_all_comparisons(
+    question: Question, sums: EvidenceSums, tested: Sequence[str], segments: Sequence[str]
+) -> Iterator[ComparisonDraft]:
     limited = {limit.metric for limit in question.limits}
     for metric in tested:
         # Metrics with only default limits are compared since the first stage and since the current one.
-        since = question.exposed if metric in limited else question.epochs or question.exposed[:1]
-        for cell in _cells(question, metric):
-            for stage in dict.fromkeys((*since, *question.exposed[-1:])):
-                yield from standings(question, sums, metric, cell, stage)
-            for stage in question.epochs if segments else ():
-                yield from standings(question, sums, metric, cell, stage, segments)
+        since = (
+            question.exposed_stages if metric in limited else question.comparison_starts or question.exposed_stages[:1]
+        )
+        for cell in _cells_of_metric(question, metric):
+            for stage in dict.fromkeys((*since, *question.exposed_stages[-1:])):
+                yield from draft_comparisons(question, sums, metric, cell, stage)
+            for stage in question.comparison_starts if segments else ():
+                yield from draft_comparisons(question, sums, metric, cell, stage, segments)
 
 
-def _fixed(question: Question, past: Mapping[str, Baseline]) -> Mapping[str, float]:
+def _reference_levels(question: Question, past: Mapping[str, Baseline]) -> Mapping[str, float]:
     """Levels other than control that a cell is compared with: the lowest absolute limit, or control's past."""
     found: dict[str, float] = {}
     for limit in question.criteria:
-        if limit.absolute:
+        if limit.is_absolute:
             quantile = CATALOGUE[limit.metric].quantile
-            cell = limit.metric if quantile is None else counter(limit.metric, limit.amount)
+            cell = limit.metric if quantile is None else exceedance_cell(limit.metric, limit.amount)
             found[cell] = min(limit.amount if quantile is None else 1 - quantile, found.get(cell, 1.0))
     return {**found, **{metric: baseline.value for metric, baseline in past.items()}}
 
 
-def _cells(question: Question, metric: str) -> Iterator[str]:
+def _cells_of_metric(question: Question, metric: str) -> Iterator[str]:
     """All cells of a metric: its own; for a mean with a cap also the capped one and its exceedances; for a quantile
     with absolute limits also the exceedances of each."""
     yield metric
-    if CATALOGUE[metric].kind is Kind.QUANTILE:
-        amounts = {one.amount for one in question.criteria if one.metric == metric and one.absolute}
-        yield from (counter(metric, amount) for amount in sorted(amounts))
+    if CATALOGUE[metric].kind is MetricKind.QUANTILE:
+        amounts = {one.amount for one in question.criteria if one.metric == metric and one.is_absolute}
+        yield from (exceedance_cell(metric, amount) for amount in sorted(amounts))
     if (cap := question.caps.get(metric)) is not None:
-        yield capped(metric, cap)
-        yield counter(metric, cap)
+        yield capped_cell(metric, cap)
+        yield exceedance_cell(metric, cap)
 
 
-def _margins(question: Question, sums: Sums) -> Iterator[MarginError]:
+def _build_margin_errors(question: Question, sums: EvidenceSums) -> Iterator[MarginError]:
     for position, limit in enumerate(question.limits):
-        if limit.absolute or CATALOGUE[limit.metric].kind is not Kind.MEAN:
+        if limit.is_absolute or CATALOGUE[limit.metric].kind is not MetricKind.MEAN:
             continue
-        sides = [(one, question.compared) for one in hypotheses(limit) if limit.strict]
-        if question.current in question.compared:
-            sides += [(one, (question.current,)) for one in clearing(limit)]
+        sides = [(one, question.compared_stages) for one in build_harm_hypotheses(limit) if limit.strict]
+        if question.current in question.compared_stages:
+            sides += [(one, (question.current,)) for one in build_noninferiority_hypotheses(limit)]
         for hypothesis, stages in sides:
             for since in stages:
-                error = margin_error(question, sums, limit.metric, since, hypothesis.bound_ratio)
+                error = compute_margin_error(question, sums, limit.metric, since, hypothesis.bound_ratio)
                 if error is not None:
                     yield MarginError(limit=position, side=hypothesis.side, since=since, error=error)
 
 
-def _categories(question: Question, sums: Sums) -> Iterator[CategorySpread]:
-    if not any(limit.per_category for limit in question.limits):
+def _build_category_spreads(question: Question, sums: EvidenceSums) -> Iterator[CategorySpread]:
+    if not any(limit.is_per_category for limit in question.limits):
         return
-    for name in cells.categories(sums):
-        arm = cells.stages(sums, question.exposed, CANARY, name)
+    for name in cells.list_category_cells(sums):
+        arm = cells.read_bucket_sums(sums, question.exposed_stages, CANARY, name)
         events = arm[0, ..., 1].sum(axis=0)
         left = arm.copy()
         left[:, :, events.argmax(), :] = 0
         yield CategorySpread(
-            name=name.removeprefix(CATEGORY),
+            name=name.removeprefix(CATEGORY_PREFIX),
             loudest=float(events.max()),
-            design_effect=float(design_effects(Kind.COUNT, arm)[0]),
-            left_design_effect=float(design_effects(Kind.COUNT, left)[0]),
+            design_effect=float(compute_design_effects(MetricKind.COUNT, arm)[0]),
+            left_design_effect=float(compute_design_effects(MetricKind.COUNT, left)[0]),
         )
 
 
-def _readings(question: Question, sums: Sums) -> Iterator[Readings]:
-    metrics = [limit.metric for limit in question.limits if limit.acts and counted(limit)]
+def _count_readings(question: Question, sums: EvidenceSums) -> Iterator[ReadingCounts]:
+    metrics = [limit.metric for limit in question.limits if limit.can_act and rests_on_readings(limit)]
     for metric in dict.fromkeys((REQUESTS, *metrics)):
         canary, control = (
-            float(cells.stages(sums, (question.current,), arm, metric)[..., 0].sum()) for arm in (CANARY, CONTROL)
+            float(cells.read_bucket_sums(sums, (question.current,), arm, metric)[..., 0].sum())
+            for arm in (CANARY, CONTROL)
         )
-        yield Readings(metric=metric, canary=canary, control=control)
+        yield ReadingCounts(metric=metric, canary=canary, control=control)

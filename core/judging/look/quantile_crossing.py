@@ -3,30 +3,30 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from core.judging.look import cells
-from core.judging.model.evidence import CANARY, CONTROL, EVERYONE, Sums
-from core.judging.model.hypothesis import Hypothesis, clearing, hypotheses
-from core.judging.model.increment import Step
+from core.judging.model.evidence import CANARY, CONTROL, EVERYONE, EvidenceSums
+from core.judging.model.hypothesis import Hypothesis, build_harm_hypotheses, build_noninferiority_hypotheses
+from core.judging.model.increment import NewCounts
 from core.judging.model.limits import Limit
 from core.judging.model.question import Question
 from core.judging.model.state import Baseline, Threshold
-from core.metrics.catalogue import CATALOGUE, Kind
+from core.metrics.catalogue import CATALOGUE, MetricKind
 from core.stats import quantile
 
-ENOUGH = 50  # control values needed before its quantile becomes a threshold
+MIN_CONTROL_VALUES = 50  # control values needed before its quantile becomes a threshold
 
 
-def is_crossed(limit: Limit) -> bool:
+def compares_quantiles(limit: Limit) -> bool:
     """Whether a limit compares a quantile of the canary with control's."""
-    return CATALOGUE[limit.metric].kind is Kind.QUANTILE and not limit.absolute
+    return CATALOGUE[limit.metric].kind is MetricKind.QUANTILE and not limit.is_absolute
 
 
-def metric_of(position: int, side: str, *, clear: bool = False) -> str:
+def crossing_name(position: int, side: str, *, clear: bool = False) -> str:
     """Metric name under which a limit's crossings are counted; `clear` is the non-inferiority test."""
     return f"{'kept' if clear else 'crossing'}:{position}:{side}"
 
 
-def thresholds(
-    question: Question, sums: Sums, known: Mapping[str, Baseline], segments: Sequence[str]
+def set_thresholds(
+    question: Question, sums: EvidenceSums, baselines: Mapping[str, Baseline], segments: Sequence[str]
 ) -> tuple[Threshold, ...]:
     """Thresholds for the next look: control's quantile up to now, or its past one if no control is left.
 
@@ -34,19 +34,19 @@ def thresholds(
     """
     found = []
     for position, limit in enumerate(question.criteria):
-        if not is_crossed(limit) or not _has_values(sums, question, limit):
+        if not compares_quantiles(limit) or not _has_values(sums, question, limit):
             continue
-        sides = [(hypothesis, False) for hypothesis in hypotheses(limit)]
-        if not question.is_implied(position) and limit.acts:
-            sides += [(hypothesis, True) for hypothesis in clearing(limit)]
+        sides = [(hypothesis, False) for hypothesis in build_harm_hypotheses(limit)]
+        if not question.is_default_limit(position) and limit.can_act:
+            sides += [(hypothesis, True) for hypothesis in build_noninferiority_hypotheses(limit)]
         for hypothesis, clear in sides:
-            for stage in question.exposed:
-                values = _values(question, sums, known, limit, hypothesis, stage, clear=clear)
+            for stage in question.exposed_stages:
+                values = _threshold_values(question, sums, baselines, limit, hypothesis, stage, clear=clear)
                 if values is None:
                     continue
                 here = segments if stage == question.current and not clear else ()
                 for segment in (EVERYONE, *here):
-                    counted = _counted(sums, stage, limit.metric, segment, values)
+                    counted = _count_above(sums, stage, limit.metric, segment, values)
                     found.append(
                         Threshold(
                             limit=position,
@@ -66,16 +66,16 @@ def thresholds(
     return tuple(found)
 
 
-def steps(sums: Sums, before: Sequence[Threshold]) -> Iterator[Step]:
+def count_crossings(sums: EvidenceSums, before: Sequence[Threshold]) -> Iterator[NewCounts]:
     """Yield the counts above the previous look's thresholds since that look."""
     for threshold in before:
         values = (threshold.canary, threshold.control)
-        above, total, control_above, control_total = _counted(
+        above, total, control_above, control_total = _count_above(
             sums, threshold.stage, threshold.metric, threshold.segment, values
         )
-        step = Step(
+        step = NewCounts(
             stage=threshold.stage,
-            metric=metric_of(threshold.limit, threshold.side, clear=threshold.clear),
+            metric=crossing_name(threshold.limit, threshold.side, clear=threshold.clear),
             segment=threshold.segment,
             canary_trials=total - threshold.canary_total,
             canary_events=above - threshold.canary_above,
@@ -84,13 +84,13 @@ def steps(sums: Sums, before: Sequence[Threshold]) -> Iterator[Step]:
             aside_trials=threshold.control_total,
             aside_events=threshold.control_above,
         )
-        if step.counted:
+        if step.has_trials:
             yield step
 
 
-def _values(
+def _threshold_values(
     question: Question,
-    sums: Sums,
+    sums: EvidenceSums,
     known: Mapping[str, Baseline],
     limit: Limit,
     hypothesis: Hypothesis,
@@ -99,42 +99,42 @@ def _values(
     clear: bool,
 ) -> tuple[float, float] | None:
     """(threshold for the canary, threshold for control); None if there is no quantile to set them by."""
-    paired = stage in question.compared
+    paired = stage in question.compared_stages
     if paired:
         q = CATALOGUE[limit.metric].quantile
         assert q is not None
-        control = cells.histogram(sums, (stage,), CONTROL, limit.metric)
-        base = quantile.quantile(control, q) if sum(control.values()) >= ENOUGH else None
-    elif stage in question.alone and limit.metric in known and not clear:
-        base = known[limit.metric].edge(hypothesis.side)
+        control = cells.merge_histograms(sums, (stage,), CONTROL, limit.metric)
+        base = quantile.estimate_quantile(control, q) if sum(control.values()) >= MIN_CONTROL_VALUES else None
+    elif stage in question.stages_without_control and limit.metric in known and not clear:
+        base = known[limit.metric].least_harmful_level(hypothesis.side)
     else:
         base = None
     if base is None:
         return None
-    own = quantile.upper_edge(quantile.bin_of(base))
+    own = quantile.upper_edge(quantile.bin_index(base))
     ratio, shift = (hypothesis.ratio, hypothesis.shift) if paired else (hypothesis.bound_ratio, hypothesis.bound_shift)
-    return own if (ratio, shift) == (1.0, 0.0) else _edge(ratio * own + shift, hypothesis), own
+    return own if (ratio, shift) == (1.0, 0.0) else _round_edge(ratio * own + shift, hypothesis), own
 
 
-def _counted(
-    sums: Sums, stage: int, metric: str, segment: str, values: tuple[float, float]
+def _count_above(
+    sums: EvidenceSums, stage: int, metric: str, segment: str, values: tuple[float, float]
 ) -> tuple[int, int, int, int]:
-    canary, control = (cells.histogram(sums, (stage,), arm, metric, segment) for arm in (CANARY, CONTROL))
+    canary, control = (cells.merge_histograms(sums, (stage,), arm, metric, segment) for arm in (CANARY, CONTROL))
     return (
-        quantile.exceedance(canary, values[0]),
+        quantile.count_above(canary, values[0]),
         sum(canary.values()),
-        quantile.exceedance(control, values[1]),
+        quantile.count_above(control, values[1]),
         sum(control.values()),
     )
 
 
-def _has_values(sums: Sums, question: Question, limit: Limit) -> bool:
-    return any(cells.histogram(sums, (stage,), CANARY, limit.metric) for stage in question.exposed) or any(
-        cells.histogram(sums, (stage,), CONTROL, limit.metric) for stage in question.exposed
-    )
+def _has_values(sums: EvidenceSums, question: Question, limit: Limit) -> bool:
+    return any(
+        cells.merge_histograms(sums, (stage,), CANARY, limit.metric) for stage in question.exposed_stages
+    ) or any(cells.merge_histograms(sums, (stage,), CONTROL, limit.metric) for stage in question.exposed_stages)
 
 
-def _edge(value: float, hypothesis: Hypothesis) -> float:
+def _round_edge(value: float, hypothesis: Hypothesis) -> float:
     # Rounded to a bin edge against the hypothesis to be shown, so that the count never overstates the evidence.
-    position = quantile.bin_of(max(value, 0.0))
+    position = quantile.bin_index(max(value, 0.0))
     return quantile.upper_edge(position if hypothesis.side == "greater" else position - 1)

@@ -4,7 +4,7 @@ from math import pi
 
 from core.judging.model.question import Question
 
-EVERYBODY = 0.8
+OVERALL_SHARE = 0.8
 """Share of a limit's weight for the overall comparison when segments are judged too. The slots share the rest."""
 
 FROM_THE_START = 0.72
@@ -15,33 +15,33 @@ WITHOUT_CONTROL = 0.08
 time (onset), and once no control is left. An absolute limit needs no control, so its first stage gets
 `FROM_THE_START` and `WITHOUT_CONTROL` together."""
 
-AS_IT_IS, CAPPED, TAIL = 0.15, 0.60, 0.25
+UNCAPPED, CAPPED, TAIL = 0.15, 0.60, 0.25
 """Shares of a mean's weight: for the raw readings, the capped ones, and the proportion of readings above the cap."""
 
 SINCE_FIRST, LATER_IN_SEGMENT = 0.7, 0.3
 """Shares of a segment's comparison: since the first stage, and since each later stage while it is current."""
 
 
-def of_everybody(question: Question) -> float:
+def overall_share(question: Question) -> float:
     """Share of a limit's weight that belongs to the overall comparison: below 1 only when segments are judged."""
-    return EVERYBODY if question.cuts else 1.0
+    return OVERALL_SHARE if question.cuts else 1.0
 
 
-def of_stage(order: int, *, absolute: bool) -> float:
+def stage_share(order: int, *, absolute: bool) -> float:
     """Share of the e-process that starts with the `order`-th exposed stage (from 1). Later stages split one share."""
     if order == 1:
         return FROM_THE_START + (WITHOUT_CONTROL if absolute else 0.0)
-    return LATER_STAGES * fading(order - 1)
+    return LATER_STAGES * infinite_series_share(order - 1)
 
 
-def of_segment(order: int) -> float:
+def segment_share(order: int) -> float:
     """Share of a segment's slot for the e-process that starts with the `order`-th compared stage (from 1).
 
     The share of a finished stage is not reused: passing it on would spend the same alpha once per stage.
     """
-    return SINCE_FIRST if order == 1 else LATER_IN_SEGMENT * fading(order - 1)
+    return SINCE_FIRST if order == 1 else LATER_IN_SEGMENT * infinite_series_share(order - 1)
 
 
-def fading(order: int) -> float:
+def infinite_series_share(position: int) -> float:
     """6 / (pi^2 position^2): shares of an infinite sequence that sum to 1. `position` counts from 1."""
-    return 6 / (pi**2 * order**2)
+    return 6 / (pi**2 * position**2)

@@ -7,9 +7,8 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from core.judging.model.limits import Kind, Limit
-from core.metrics.catalogue import CATALOGUE
-from core.metrics.catalogue import Kind as MetricKind
+from core.judging.model.limits import Limit, LimitKind
+from core.metrics.catalogue import CATALOGUE, MetricKind
 
 Arm: TypeAlias = Literal["canary", "control"]
 
@@ -18,8 +17,8 @@ CANARY: Arm = "canary"
 CONTROL: Arm = "control"
 EVERYONE = ""
 REQUESTS = "requests"
-CATEGORY = "error_category:"
-OTHER = "(other)"
+CATEGORY_PREFIX = "error_category:"
+OTHER_NAME = "(other)"
 """Name for segments and error categories that appear once the limit on distinct names is reached."""
 
 
@@ -38,7 +37,7 @@ class CellKey:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bucketed:
+class BucketSums:
     """Sums per hash bucket, shape (256,), cumulative within a stage: `weight` counts readings, `value` sums them."""
 
     weight: NDArray[np.float64]
@@ -46,7 +45,7 @@ class Bucketed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sums:
+class EvidenceSums:
     """Everything counted for one rollout.
 
     `histograms` are log-histograms (`core.stats.quantile`) of quantile metrics. `first_exposures` are distinct units by
@@ -54,26 +53,26 @@ class Sums:
     number first seen there.
     """
 
-    cells: Mapping[CellKey, Bucketed] = field(default_factory=dict)
+    cells: Mapping[CellKey, BucketSums] = field(default_factory=dict)
     histograms: Mapping[CellKey, Mapping[int, int]] = field(default_factory=dict)
     first_exposures: Mapping[tuple[int, str], int] = field(default_factory=dict)
     moved: Mapping[int, int] = field(default_factory=dict)
 
 
-def counter(metric: str, threshold: float) -> str:
+def exceedance_cell(metric: str, threshold: float) -> str:
     """Name of the cell that counts, as 0 or 1, the requests whose value exceeds a threshold."""
     return f"{metric}>{threshold:g}"
 
 
-def capped(metric: str, cap: float) -> str:
+def capped_cell(metric: str, cap: float) -> str:
     """Name of the cell of a mean's winsorised readings: values above the cap count as the cap."""
     return f"{metric}~{cap:g}"
 
 
-def derived_metrics(limits: Iterable[Limit]) -> Mapping[str, tuple[float, ...]]:
+def exceedance_thresholds(limits: Iterable[Limit]) -> Mapping[str, tuple[float, ...]]:
     """Thresholds by metric for which intake keeps an `exceedance_cell` in addition to the metric itself."""
     thresholds: dict[str, set[float]] = {}
     for limit in limits:
-        if limit.kind is Kind.EXCEEDS and CATALOGUE[limit.metric].kind is MetricKind.QUANTILE:
+        if limit.kind is LimitKind.EXCEEDS and CATALOGUE[limit.metric].kind is MetricKind.QUANTILE:
             thresholds.setdefault(limit.metric, set()).add(limit.amount)
     return {metric: tuple(sorted(values)) for metric, values in sorted(thresholds.items())}

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from math import inf
 
-from core.judging.model.limits import Kind, Limit, Scale
+from core.judging.model.limits import Limit, LimitKind, LimitScale
 from core.stats.checked import Side
 
 
@@ -27,20 +27,20 @@ class Hypothesis:
         return 1 if self.side == "greater" else -1
 
 
-def hypotheses(limit: Limit) -> tuple[Hypothesis, ...]:
+def build_harm_hypotheses(limit: Limit) -> tuple[Hypothesis, ...]:
     """Null hypotheses "no harm": one per direction of the limit; `changes_by` gives two with half the weight each.
 
     Without `strict` the null is "no change for the worse at all" (any-harm); with it, the limit's own amount.
     """
     sides: tuple[Side, ...] = ("greater",)
-    if limit.kind is Kind.DROPS_BY:
+    if limit.kind is LimitKind.DROPS_BY:
         sides = ("less",)
-    elif limit.kind is Kind.CHANGES_BY:
+    elif limit.kind is LimitKind.CHANGES_BY:
         sides = ("greater", "less")
-    return tuple(_hypothesis(limit, side, 1 / len(sides)) for side in sides)
+    return tuple(_build_harm_hypothesis(limit, side, 1 / len(sides)) for side in sides)
 
 
-def clearing(limit: Limit) -> tuple[Hypothesis, ...]:
+def build_noninferiority_hypotheses(limit: Limit) -> tuple[Hypothesis, ...]:
     """Non-inferiority nulls: the limit is violated or just reached. Rejecting all of them shows that it is kept."""
     return tuple(
         Hypothesis(
@@ -51,13 +51,13 @@ def clearing(limit: Limit) -> tuple[Hypothesis, ...]:
             bound_shift=harm.bound_shift,
             share=1.0,
         )
-        for harm in hypotheses(limit)
+        for harm in build_harm_hypotheses(limit)
     )
 
 
-def _hypothesis(limit: Limit, side: Side, share: float) -> Hypothesis:
+def _build_harm_hypothesis(limit: Limit, side: Side, share: float) -> Hypothesis:
     signed = limit.amount if side == "greater" else -limit.amount
-    relative = limit.scale is Scale.RELATIVE
+    relative = limit.scale is LimitScale.RELATIVE
     # A fall by 100 % or more leaves no rate to test, so use the smallest positive ratio.
     ratio, shift = (max(1 + signed, 1e-6), 0.0) if relative else (1.0, signed)
     any_harm = not limit.strict
@@ -71,18 +71,18 @@ def _hypothesis(limit: Limit, side: Side, share: float) -> Hypothesis:
     )
 
 
-def effect(limit: Limit, canary: float, control: float) -> float:
+def measure_effect(limit: Limit, canary: float, control: float) -> float:
     """Canary minus control as the limit measures it: relative to control, or in the metric's own unit."""
-    if limit.scale is not Scale.RELATIVE:
+    if limit.scale is not LimitScale.RELATIVE:
         return canary - control
     if control > 0:
         return canary / control - 1
     return inf if canary > control else 0.0
 
 
-def is_beyond(limit: Limit, side: Side, canary: float | None, control: float | None) -> bool:
+def is_beyond_limit(limit: Limit, side: Side, canary: float | None, control: float | None) -> bool:
     """Whether the estimate lies beyond the limit on that side; False when a level is unknown."""
     if canary is None or control is None:
         return False
-    difference = effect(limit, canary, control)
+    difference = measure_effect(limit, canary, control)
     return (difference if side == "greater" else -difference) > limit.amount

@@ -6,7 +6,7 @@ from core.judging.model.evidence import CONTROL, Arm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class NewCounts:
     """Counts since the last look, overall or in one `segment`.
 
     `aside_*` came in too but are not included in the other counts. In a stage's first look some control buckets are set
@@ -25,18 +25,18 @@ class Step:
     aside_events: float = 0.0
 
     @property
-    def moved(self) -> bool:
+    def has_any_counts(self) -> bool:
         """Whether anything came in since the last look."""
         return any(
             (self.canary_trials, self.canary_events, self.control_trials, self.control_events, self.aside_trials)
         )
 
     @property
-    def counted(self) -> bool:
+    def has_trials(self) -> bool:
         """Whether either arm has a trial that counts as evidence, which those set aside do not."""
         return self.canary_trials > 0 or self.control_trials > 0
 
-    def setting_aside(self, arm: Arm, trials: float, events: float) -> "Step":
+    def set_aside(self, arm: Arm, trials: float, events: float) -> "NewCounts":
         """A copy in which these trials and events of one arm are set aside."""
         if arm == CONTROL:
             return replace(

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from core.judging.model.state import State
+from core.judging.model.state import JudgingState
 from core.judging.model.verdict import Finding, Measure, Verdict
 
 
@@ -18,7 +18,7 @@ class Judgement:
 
     verdict: Verdict
     measures: tuple[Measure, ...]
-    state: State
+    state: JudgingState
     canary_requests: int
     control_requests: int
     canary_units: int

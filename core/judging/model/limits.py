@@ -4,17 +4,16 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
-from core.metrics.catalogue import CATALOGUE
-from core.metrics.catalogue import Kind as MetricKind
+from core.metrics.catalogue import CATALOGUE, MetricKind
 from core.metrics.money import dollars
 
-CATEGORIES = "new_error_category"
+NEW_CATEGORY_METRIC = "new_error_category"
 """Key of the metric that stands for all new error categories."""
 CATEGORY_UNIT = "% of requests"
 """Unit of the rate of the most frequent new category."""
 
 
-class Kind(StrEnum):
+class LimitKind(StrEnum):
     """How a limit compares the canary: against control, or against a fixed number."""
 
     DROPS_BY = "drops_by"
@@ -25,7 +24,7 @@ class Kind(StrEnum):
     EXCEEDS_NORMAL_BY = "exceeds_normal_by"
 
 
-class Scale(StrEnum):
+class LimitScale(StrEnum):
     """Unit of a limit's amount: points of a proportion, relative to control, or the metric's own unit."""
 
     POINTS = "points"
@@ -33,7 +32,7 @@ class Scale(StrEnum):
     ABSOLUTE = "absolute"
 
 
-class Role(StrEnum):
+class LimitRole(StrEnum):
     """What happens when a limit is violated."""
 
     ROLLBACK = "rollback"
@@ -49,46 +48,46 @@ class Limit:
     """
 
     metric: str
-    kind: Kind
+    kind: LimitKind
     amount: float
-    scale: Scale
-    role: Role
+    scale: LimitScale
+    role: LimitRole
     lasting: timedelta | None = None
     min_events: int | None = None
     strict: bool = False
     dry_run: bool = False
 
     @property
-    def absolute(self) -> bool:
+    def is_absolute(self) -> bool:
         """Whether the canary is compared with a fixed number, so that no control is needed."""
-        return self.kind is Kind.EXCEEDS or (self.kind is Kind.RATE_ABOVE and not self.per_category)
+        return self.kind is LimitKind.EXCEEDS or (self.kind is LimitKind.RATE_ABOVE and not self.is_per_category)
 
     @property
-    def per_category(self) -> bool:
+    def is_per_category(self) -> bool:
         """Whether the limit applies to every new error category separately."""
-        return self.metric == CATEGORIES
+        return self.metric == NEW_CATEGORY_METRIC
 
     @property
-    def acts(self) -> bool:
+    def can_act(self) -> bool:
         """Whether it may hold the rollout or roll it back."""
-        return not self.dry_run and self.role is not Role.WATCH
+        return not self.dry_run and self.role is not LimitRole.WATCH
 
 
 _VERBS = {
-    Kind.DROPS_BY: "drops by",
-    Kind.RISES_BY: "rises by",
-    Kind.CHANGES_BY: "changes by",
-    Kind.EXCEEDS: "exceeds",
-    Kind.RATE_ABOVE: "rate above",
-    Kind.EXCEEDS_NORMAL_BY: "exceeds normal by",
+    LimitKind.DROPS_BY: "drops by",
+    LimitKind.RISES_BY: "rises by",
+    LimitKind.CHANGES_BY: "changes by",
+    LimitKind.EXCEEDS: "exceeds",
+    LimitKind.RATE_ABOVE: "rate above",
+    LimitKind.EXCEEDS_NORMAL_BY: "exceeds normal by",
 }
 
 
-def wording(limit: Limit) -> str:
+def format_limit(limit: Limit) -> str:
     """The limit as plain text, such as `drops by 2 pp` or `exceeds 4000 ms for 15 min`."""
-    parts = [_VERBS[limit.kind], _amount(limit)]
+    parts = [_VERBS[limit.kind], _format_amount(limit)]
     if limit.lasting:
-        parts.append(f"for {_span(limit.lasting)}")
+        parts.append(f"for {_format_duration(limit.lasting)}")
     if limit.min_events:
         parts.append(f"with at least {limit.min_events} events")
     if limit.strict:
@@ -98,14 +97,14 @@ def wording(limit: Limit) -> str:
     return " ".join(parts)
 
 
-def rounded(limit: Limit, size: float) -> str:
+def format_rounded(limit: Limit, size: float) -> str:
     """A size in the limit's scale, rounded to two or three digits: `2.4 pp`, `15 %`, `5,000 ms`."""
     metric = CATALOGUE[limit.metric]
-    if limit.scale is Scale.RELATIVE:
+    if limit.scale is LimitScale.RELATIVE:
         return f"{size * 100:,.3g} %" if size < 10 else f"{size * 100:,.0f} %"
-    if limit.scale is Scale.POINTS:
+    if limit.scale is LimitScale.POINTS:
         return f"{size * 100:.2g} pp"
-    if metric.binary or limit.per_category:
+    if metric.is_binary or limit.is_per_category:
         return f"{size * 100:.2g} %"
     if metric.kind is MetricKind.COUNT:
         return f"{size * 1000:.3g} {metric.unit}"
@@ -114,11 +113,11 @@ def rounded(limit: Limit, size: float) -> str:
     return f"{size:,.0f} {metric.unit}" if size >= 100 else f"{size:.3g} {metric.unit}"
 
 
-def _amount(limit: Limit) -> str:
+def _format_amount(limit: Limit) -> str:
     metric = CATALOGUE[limit.metric]
-    if limit.scale is Scale.POINTS:
+    if limit.scale is LimitScale.POINTS:
         return f"{limit.amount * 100:g} pp"
-    if limit.scale is Scale.RELATIVE or limit.kind is Kind.RATE_ABOVE or metric.binary:
+    if limit.scale is LimitScale.RELATIVE or limit.kind is LimitKind.RATE_ABOVE or metric.is_binary:
         return f"{limit.amount * 100:g} %"
     if metric.unit == "US$":
         return f"${limit.amount:g}"
@@ -127,7 +126,7 @@ def _amount(limit: Limit) -> str:
     return f"{limit.amount:g}" if metric.unit[0].isdigit() else f"{limit.amount:g} {metric.unit}"
 
 
-def _span(span: timedelta) -> str:
+def _format_duration(span: timedelta) -> str:
     seconds = span.total_seconds()
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
         if seconds >= size and seconds % size == 0:

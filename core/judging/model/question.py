@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from core.judging.model.default_limits import Expected
-from core.judging.model.evidence import capped
-from core.judging.model.limits import Limit, Role
+from core.judging.model.default_limits import ExpectedChange
+from core.judging.model.evidence import capped_cell
+from core.judging.model.limits import Limit, LimitRole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +43,7 @@ class Question:
 
     limits: tuple[Limit, ...]
     implied: tuple[Limit, ...] = ()
-    expectations: tuple[Expected, ...] = ()
+    expectations: tuple[ExpectedChange, ...] = ()
     cuts: tuple[str, ...] = ()
     caps: Mapping[str, float] = field(default_factory=dict)
     stages: tuple[StageDesign, ...]
@@ -64,32 +64,32 @@ class Question:
         """All limits that are tested: the file's, then the default ones. Positions refer to this tuple."""
         return self.limits + self.implied
 
-    def is_implied(self, position: int) -> bool:
+    def is_default_limit(self, position: int) -> bool:
         """Whether this criterion is a default limit, not one from the file."""
         return position >= len(self.limits)
 
-    def is_divided(self, position: int) -> bool:
+    def is_judged_in_segments(self, position: int) -> bool:
         """Whether this criterion is also judged in segments. Default limits that are only reported are not."""
         limit = self.criteria[position]
-        return not limit.per_category and (not self.is_implied(position) or limit.role is Role.HOLD)
+        return not limit.is_per_category and (not self.is_default_limit(position) or limit.role is LimitRole.HOLD)
 
-    def cell(self, metric: str) -> str:
+    def comparison_cell(self, metric: str) -> str:
         """Name of the cell by which a metric is compared: the capped one once its cap is known."""
         cap = self.caps.get(metric)
-        return metric if cap is None else capped(metric, cap)
+        return metric if cap is None else capped_cell(metric, cap)
 
     @property
-    def stage(self) -> StageDesign:
+    def current_stage(self) -> StageDesign:
         """The design of the current stage."""
         return next(stage for stage in self.stages if stage.index == self.current)
 
     @property
-    def compared(self) -> tuple[int, ...]:
+    def compared_stages(self) -> tuple[int, ...]:
         """Indices of the stages that have both a canary and a control, in order."""
         return tuple(stage.index for stage in self.stages if stage.compared and stage.control_left)
 
     @property
-    def alone(self) -> tuple[int, ...]:
+    def stages_without_control(self) -> tuple[int, ...]:
         """Indices of the stages without a control, which are compared with control's past, in order.
 
         Cohort stages are excluded: other people's past says nothing about a cohort.
@@ -99,22 +99,22 @@ class Question:
         )
 
     @property
-    def exposed(self) -> tuple[int, ...]:
+    def exposed_stages(self) -> tuple[int, ...]:
         """Indices of the stages in which anybody is served the new version, in order."""
         return tuple(stage.index for stage in self.stages if stage.exposes)
 
     @property
-    def latest(self) -> tuple[int, ...]:
+    def latest_stages(self) -> tuple[int, ...]:
         """The last two exposed stages: only there can segments still receive new counts."""
-        return self.exposed[-2:]
+        return self.exposed_stages[-2:]
 
     @property
-    def epochs(self) -> tuple[int, ...]:
+    def comparison_starts(self) -> tuple[int, ...]:
         """The stages at which comparisons of segments start: the first one with a control, and the current one."""
-        compared = self.compared
+        compared = self.compared_stages
         here = (self.current,) if self.current in compared[1:] else ()
         return (*compared[:1], *here)
 
-    def acting(self, role: Role) -> tuple[int, ...]:
+    def acting_positions(self, role: LimitRole) -> tuple[int, ...]:
         """Positions of the file's limits that can act in a role; they share its alpha."""
-        return tuple(i for i, limit in enumerate(self.limits) if limit.acts and limit.role is role)
+        return tuple(i for i, limit in enumerate(self.limits) if limit.can_act and limit.role is role)

@@ -5,19 +5,19 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, TypeAlias
 
-from core.judging.model.confidence_range import Seen
-from core.judging.model.evidence import CATEGORY
+from core.judging.model.confidence_range import Estimate
+from core.judging.model.evidence import CATEGORY_PREFIX
 from core.judging.model.verdict import RollBack, Skewed
 from core.stats.checked import Side
 
-Part: TypeAlias = Literal["pair", "alone", "fixed", "tail", "onset", "clear"]
+EProcessKind: TypeAlias = Literal["pair", "alone", "fixed", "tail", "onset", "clear"]
 """What an e-process tests: canary against control ("pair"), against control's past ("alone"), against a fixed number
 ("fixed"), the proportion of readings above a mean's cap ("tail"), harm with an unknown onset ("onset"), or
 non-inferiority ("clear")."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Total:
+class CountTotals:
     """Counts of one metric in both arms: either of one stage up to the last look, or recent ones that decay with a
     half-life of five minutes."""
 
@@ -28,7 +28,7 @@ class Total:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Track:
+class EProcess:
     """Exact e-process of a criterion (`limit` is its position) since stage `since`.
 
     `components` are its logs, one per alternative.
@@ -37,13 +37,13 @@ class Track:
     limit: int
     side: Side
     since: int
-    part: Part
+    part: EProcessKind
     components: tuple[float, ...]
     segment: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CategoryTrack:
+class CategoryEProcess:
     """E-process of the `order`-th new error category. It starts after the category's first event.
 
     `events` and `trials` count since stage `since`.
@@ -91,14 +91,14 @@ class Baseline:
     low: float | None = None
     high: float | None = None
 
-    def edge(self, side: Side) -> float:
+    def least_harmful_level(self, side: Side) -> float:
         """The plausible past level that makes harm on this side look smallest."""
         found = self.high if side == "greater" else self.low
         return self.value if found is None else found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Arrival:
+class LastArrival:
     """A metric's readings in the current stage: how many, out of how many requests, and when the last ones came."""
 
     readings: float
@@ -117,7 +117,7 @@ class SegmentScore:
     segment: str
     log_e: float
     counted: float | None
-    sight: Seen
+    sight: Estimate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +131,7 @@ class SplitCheck:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class State:
+class JudgingState:
     """State between looks; `JudgingState()` is the state before the first look of any question.
 
     Keys: `totals` by `"stage|metric"` or `"stage|metric|segment"`, `last_request` by arm, `arrivals` by `"metric|arm"`,
@@ -140,9 +140,9 @@ class State:
     """
 
     looks: int = 0
-    totals: Mapping[str, Total] = field(default_factory=dict)
-    tracks: tuple[Track, ...] = ()
-    categories: tuple[CategoryTrack, ...] = ()
+    totals: Mapping[str, CountTotals] = field(default_factory=dict)
+    tracks: tuple[EProcess, ...] = ()
+    categories: tuple[CategoryEProcess, ...] = ()
     thresholds: tuple[Threshold, ...] = ()
     baselines: Mapping[str, Baseline] = field(default_factory=dict)
     taus: Mapping[str, float] = field(default_factory=dict)
@@ -152,11 +152,11 @@ class State:
     exposed_since: datetime | None = None  # first look of the rollout
     seen: datetime | None = None  # last look
     starts: int = 0  # onsets that the onset e-processes allow for, so far
-    recent: Mapping[str, Total] = field(default_factory=dict)
+    recent: Mapping[str, CountTotals] = field(default_factory=dict)
     effects: Mapping[str, float] = field(default_factory=dict)
     last_request: Mapping[str, datetime] = field(default_factory=dict)  # per arm, in the current stage
     elsewhere: Mapping[str, float] = field(default_factory=dict)  # per arm: the other arm's requests at its last one
-    arrivals: Mapping[str, Arrival] = field(default_factory=dict)  # in the current stage
+    arrivals: Mapping[str, LastArrival] = field(default_factory=dict)  # in the current stage
     kept: tuple[int, ...] = ()  # positions of limits shown to be kept in the current stage; they stay shown
     slots: tuple[str, ...] = ()  # segments that are judged, in the order in which they got a slot
     left_out: int = 0  # segments with requests but without a slot
@@ -165,20 +165,20 @@ class State:
     split: SplitCheck = field(default_factory=SplitCheck)
     rolled_back: RollBack | None = None
 
-    def total(self, stage: int, metric: str, segment: str = "") -> Total:
+    def get_total(self, stage: int, metric: str, segment: str = "") -> CountTotals:
         """Counts of a metric in a stage up to the last look; zeros if there are none."""
-        return self.totals.get(total_key(stage, metric, segment), Total())
+        return self.totals.get(build_total_key(stage, metric, segment), CountTotals())
 
 
-def total_key(stage: int, metric: str, segment: str = "") -> str:
+def build_total_key(stage: int, metric: str, segment: str = "") -> str:
     """Key of a metric in `JudgingState.totals`."""
     return f"{stage}|{metric}|{segment}" if segment else f"{stage}|{metric}"
 
 
-def is_everybodys(key: str) -> bool:
+def is_overall_key(key: str) -> bool:
     """Whether a key of `JudgingState.totals` belongs to no segment.
 
     Error categories never have a segment, and their names may contain a bar.
     """
     metric = key.partition("|")[2]
-    return metric.startswith(CATEGORY) or "|" not in metric
+    return metric.startswith(CATEGORY_PREFIX) or "|" not in metric

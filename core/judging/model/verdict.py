@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, TypeAlias
 
-Word: TypeAlias = Literal[
+MeasureLabel: TypeAlias = Literal[
     "Fine",
     "Better",
     "Slightly worse, within limit",
@@ -125,7 +125,7 @@ class RollBack:
 
 Verdict: TypeAlias = Continue | TooEarly | NoData | BrokenSource | NoControl | Skewed | Cleared | Hold | RollBack
 
-Harm: TypeAlias = Literal["more", "less", "either"]
+HarmDirection: TypeAlias = Literal["more", "less", "either"]
 """The direction in which a metric's change is harm."""
 
 AsExpected: TypeAlias = Literal["", "as expected", "not as expected", "not shown yet"]
@@ -152,7 +152,7 @@ class Measure:
     low: float | None
     high: float | None
     log_e: float
-    word: Word
+    word: MeasureLabel
     n_canary: int
     n_control: int
     unit: str
@@ -162,7 +162,7 @@ class Measure:
     segment: str = ""
     role: str = ""
     implied: bool = False
-    harm: Harm = "more"
+    harm: HarmDirection = "more"
     amount: float | None = None
     absolute: bool = False
     error: float | None = None
@@ -189,7 +189,7 @@ class BlindSpot:
     missed: float
     unit: str
     relative: bool
-    harm: Harm = "more"
+    harm: HarmDirection = "more"
     absolute: bool = False
     unread: bool = False
     arm: str = ""

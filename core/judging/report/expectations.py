@@ -1,13 +1,18 @@
 """Compare a metric's change with what its owner expected."""
 
-from core.judging.model.confidence_range import Seen
-from core.judging.model.default_limits import Expected
+from core.judging.model.confidence_range import Estimate
+from core.judging.model.default_limits import ExpectedChange
 from core.judging.model.verdict import AsExpected
 from core.metrics.catalogue import MarginScale, Metric
 
 
-def outcome(
-    expected: Expected, entry: Metric, seen: Seen, difference: float | None, low: float | None, high: float | None
+def compare_with_expectation(
+    expected: ExpectedChange,
+    entry: Metric,
+    estimate: Estimate,
+    difference: float | None,
+    low: float | None,
+    high: float | None,
 ) -> AsExpected:
     """Compare `difference` and its confidence sequence (low, high) with the expectation.
 
@@ -17,7 +22,7 @@ def outcome(
     if difference is None or low is None or high is None:
         return "not shown yet"
     if not expected.points and entry.margin_scale is not MarginScale.RELATIVE:
-        control = seen.control or 0.0
+        control = estimate.control or 0.0
         if control <= 0:
             return "not shown yet"
         low, high = low / control, high / control
@@ -26,14 +31,14 @@ def outcome(
         if -margin <= low and high <= margin:
             return "as expected"
         return "not as expected" if low > margin or high < -margin else "not shown yet"
-    bottom, top = _bounds(expected)
+    bottom, top = _expected_bounds(expected)
     if low > top or high < bottom:
         return "not as expected"
     shown = low > 0 if expected.direction == "up" else high < 0
     return "as expected" if shown else "not shown yet"
 
 
-def _bounds(expected: Expected) -> tuple[float, float]:
+def _expected_bounds(expected: ExpectedChange) -> tuple[float, float]:
     """The expected range: from no change to the far end that was named."""
     far = float("inf")
     if expected.direction == "up":

@@ -4,15 +4,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 from math import exp, isfinite
 
-from core.judging.model.confidence_range import SHOWN_FROM
-from core.judging.model.limits import CATEGORIES
-from core.judging.model.verdict import Harm, Measure
-from core.metrics.catalogue import CATALOGUE, Good, Kind
+from core.judging.model.confidence_range import MIN_REQUESTS_FOR_RANGE
+from core.judging.model.limits import NEW_CATEGORY_METRIC
+from core.judging.model.verdict import HarmDirection, Measure
+from core.metrics.catalogue import CATALOGUE, DesiredDirection, MetricKind
 from core.stats import planning
 from core.stats.checked import Side
 
 EDGE = 1e-9
-TYPICAL = 0.02  # default typical harm, if neither a limit nor the catalogue gives one
+TYPICAL_HARM = 0.02  # default typical harm, if neither a limit nor the catalogue gives one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +30,7 @@ class Power:
     decided_in: timedelta | None
 
 
-def power(measure: Measure, *, canary_share: float, elapsed: timedelta, alpha: float = 0.05) -> Power:
+def estimate_power(measure: Measure, *, canary_share: float, elapsed: timedelta, alpha: float = 0.05) -> Power:
     """Estimate what this measure could have shown since the stage began, `elapsed` ago.
 
     `canary_share` is the canary's share of both arms' traffic, 0 to 1. Times are expectations, not promises; a strict
@@ -38,45 +38,45 @@ def power(measure: Measure, *, canary_share: float, elapsed: timedelta, alpha: f
     """
     bar = exp(-measure.needed) if measure.needed > 0 else alpha
     return Power(
-        noticeable=_noticeable(measure, canary_share, bar),
-        could_still_be=_worst(measure),
+        noticeable=_smallest_noticeable(measure, canary_share, bar),
+        could_still_be=_worst_remaining(measure),
         decided_in=_decided_in(measure, canary_share, elapsed, bar),
     )
 
 
-def harm(measure: Measure) -> Harm:
+def harm_direction(measure: Measure) -> HarmDirection:
     """The harmful direction. Rows recorded before rows had a role take it from the catalogue."""
     entry = CATALOGUE.get(measure.metric)
     if measure.role or entry is None:
         return measure.harm
     match entry.good:
-        case Good.UP:
+        case DesiredDirection.UP:
             return "less"
-        case Good.DOWN:
+        case DesiredDirection.DOWN:
             return "more"
         case _:
             return "either"
 
 
-def _noticeable(measure: Measure, share: float, alpha: float) -> float | None:
-    if not _comparable(measure, share):
+def _smallest_noticeable(measure: Measure, share: float, alpha: float) -> float | None:
+    if not _is_comparable(measure, share):
         return None
     kind = CATALOGUE[measure.metric].kind
-    if kind is Kind.MEAN:
-        typical = _typical(measure)
-        if measure.error is None or measure.error <= 0 or typical is None or measure.n_canary < SHOWN_FROM:
+    if kind is MetricKind.MEAN:
+        typical = _typical_harm(measure)
+        if measure.error is None or measure.error <= 0 or typical is None or measure.n_canary < MIN_REQUESTS_FOR_RANGE:
             return None
         found = float(planning.smallest_noticeable_mean(measure.error, tau=2 * typical, alpha=alpha))
     else:
         trials = measure.n_canary / measure.design_effect
-        found = max(_points(measure, side, trials, share, alpha) for side in _sides(measure))
-    return _as_shown(measure, found) if isfinite(found) else None
+        found = max(_noticeable_points(measure, side, trials, share, alpha) for side in _harm_sides(measure))
+    return _to_shown_unit(measure, found) if isfinite(found) else None
 
 
-def _points(measure: Measure, side: Side, trials: float, share: float, alpha: float) -> float:
+def _noticeable_points(measure: Measure, side: Side, trials: float, share: float, alpha: float) -> float:
     """Smallest noticeable change of a rate in points; infinite if no change would have been noticed."""
-    if _is_fixed(measure):
-        bound = _inside(measure.amount or 0.0)
+    if _has_fixed_limit(measure):
+        bound = _clip_rate(measure.amount or 0.0)
         found = float(planning.smallest_noticeable_against(bound, trials, side=side, alpha=alpha))
     else:
         rate = _control_rate(measure)
@@ -85,17 +85,17 @@ def _points(measure: Measure, side: Side, trials: float, share: float, alpha: fl
 
 
 def _decided_in(measure: Measure, share: float, elapsed: timedelta, alpha: float) -> timedelta | None:
-    amount = _own_unit(measure, measure.amount)
-    if not amount or _is_fixed(measure) or not _comparable(measure, share) or measure.n_canary == 0:
+    amount = _to_own_unit(measure, measure.amount)
+    if not amount or _has_fixed_limit(measure) or not _is_comparable(measure, share) or measure.n_canary == 0:
         return None
-    if CATALOGUE[measure.metric].kind is Kind.MEAN:
-        if measure.error is None or measure.error <= 0 or measure.n_canary < SHOWN_FROM:
+    if CATALOGUE[measure.metric].kind is MetricKind.MEAN:
+        if measure.error is None or measure.error <= 0 or measure.n_canary < MIN_REQUESTS_FOR_RANGE:
             return None
         wanted = float(planning.error_needed(amount, tau=2 * amount, alpha=alpha))
         needed = measure.n_canary * (measure.error / wanted) ** 2
     else:
         rate = _control_rate(measure)
-        changed = [_inside(rate + amount if side == "greater" else rate - amount) for side in _sides(measure)]
+        changed = [_clip_rate(rate + amount if side == "greater" else rate - amount) for side in _harm_sides(measure)]
         trials = [float(planning.canary_trials(rate, to, canary_share=share, alpha=alpha)) for to in changed]
         needed = max(trials) * measure.design_effect
     if needed <= measure.n_canary:
@@ -106,8 +106,8 @@ def _decided_in(measure: Measure, share: float, elapsed: timedelta, alpha: float
     return planning.time_until(needed - measure.n_canary, trials_per_hour=measure.n_canary / hours)
 
 
-def _worst(measure: Measure) -> float | None:
-    match harm(measure):
+def _worst_remaining(measure: Measure) -> float | None:
+    match harm_direction(measure):
         case "more":
             return measure.high
         case "less":
@@ -117,22 +117,22 @@ def _worst(measure: Measure) -> float | None:
             return max(ends, key=abs, default=None)
 
 
-def _comparable(measure: Measure, share: float) -> bool:
+def _is_comparable(measure: Measure, share: float) -> bool:
     """Whether there is something to compare with and the metric's noise is known."""
     entry = CATALOGUE.get(measure.metric)
-    if entry is None or measure.weaker or entry.kind is Kind.QUANTILE:
+    if entry is None or measure.weaker or entry.kind is MetricKind.QUANTILE:
         return False
-    if _is_fixed(measure):
-        return entry.kind is not Kind.MEAN and measure.amount is not None and 0 < measure.amount < 1
+    if _has_fixed_limit(measure):
+        return entry.kind is not MetricKind.MEAN and measure.amount is not None and 0 < measure.amount < 1
     return 0 < share < 1 and measure.control is not None and measure.n_control > 0
 
 
-def _is_fixed(measure: Measure) -> bool:
-    return measure.absolute or measure.metric == CATEGORIES
+def _has_fixed_limit(measure: Measure) -> bool:
+    return measure.absolute or measure.metric == NEW_CATEGORY_METRIC
 
 
-def _sides(measure: Measure) -> tuple[Side, ...]:
-    match harm(measure):
+def _harm_sides(measure: Measure) -> tuple[Side, ...]:
+    match harm_direction(measure):
         case "more":
             return ("greater",)
         case "less":
@@ -144,27 +144,27 @@ def _sides(measure: Measure) -> tuple[Side, ...]:
 def _control_rate(measure: Measure) -> float:
     """Control's rate, smoothed away from 0 and 1: no event so far does not mean never."""
     control, trials = measure.control or 0.0, measure.n_control / measure.design_effect
-    return _inside((control * trials + 0.5) / (trials + 1) if control <= 0 or control >= 1 else control)
+    return _clip_rate((control * trials + 0.5) / (trials + 1) if control <= 0 or control >= 1 else control)
 
 
-def _typical(measure: Measure) -> float | None:
+def _typical_harm(measure: Measure) -> float | None:
     """Typical harm of a mean in its own unit; it tunes the mixture."""
     entry = CATALOGUE[measure.metric]
-    amount = measure.amount if measure.amount and not measure.absolute else entry.default_margin or TYPICAL
-    return _own_unit(measure, amount) or None
+    amount = measure.amount if measure.amount and not measure.absolute else entry.default_margin or TYPICAL_HARM
+    return _to_own_unit(measure, amount) or None
 
 
-def _own_unit(measure: Measure, amount: float | None) -> float | None:
+def _to_own_unit(measure: Measure, amount: float | None) -> float | None:
     if amount is None or not measure.relative:
         return amount
     return amount * abs(measure.control) if measure.control is not None else None
 
 
-def _as_shown(measure: Measure, found: float) -> float | None:
-    if not measure.relative or _is_fixed(measure):
+def _to_shown_unit(measure: Measure, found: float) -> float | None:
+    if not measure.relative or _has_fixed_limit(measure):
         return found
     return found / abs(measure.control) if measure.control else None
 
 
-def _inside(rate: float) -> float:
+def _clip_rate(rate: float) -> float:
     return min(max(rate, EDGE), 1 - EDGE)

@@ -9,12 +9,12 @@ from core.judging.model import confidence_range
 from core.judging.model.question import Question
 from core.metrics.catalogue import CATALOGUE
 
-SHOWN = 200
+MAX_POINTS = 200
 """Looks that a chart shows at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Point:
+class SeriesPoint:
     """One look at one metric. `difference`, `low` and `high` as in `Measure`; `stage` is the stage's index."""
 
     at: datetime
@@ -24,23 +24,23 @@ class Point:
     high: float | None
 
 
-def points(question: Question, looks: Sequence[Look], metric: str) -> tuple[Point, ...]:
+def build_series(question: Question, looks: Sequence[Look], metric: str) -> tuple[SeriesPoint, ...]:
     """One point per look, each since the start of that look's stage. Looks without data of the metric are skipped.
 
     `question` is the latest one.
     """
-    found = (_point(question, look, metric) for look in looks)
+    found = (_build_point(question, look, metric) for look in looks)
     return tuple(point for point in found if point is not None)
 
 
-def _point(question: Question, look: Look, metric: str) -> Point | None:
+def _build_point(question: Question, look: Look, metric: str) -> SeriesPoint | None:
     # Before its cap was known, a mean was compared by its raw readings.
-    cells = (question.cell(metric), metric)
-    standing = next((one for cell in cells if (one := look.standing(cell, look.stage)) is not None), None)
+    cells = (question.comparison_cell(metric), metric)
+    standing = next((one for cell in cells if (one := look.find_comparison(cell, look.stage)) is not None), None)
     if standing is None or standing.canary is None or standing.control is None:
         return None
     entry = CATALOGUE[metric]
     limit = next((one for one in question.criteria if one.metric == metric), None)
-    low, high = confidence_range.shown(limit, entry, standing.beside)
-    difference = confidence_range.difference(limit, entry, standing.beside)
-    return Point(at=look.at, stage=look.stage, difference=difference, low=low, high=high)
+    low, high = confidence_range.compute_range(limit, entry, standing.paired_estimate)
+    difference = confidence_range.compute_difference(limit, entry, standing.paired_estimate)
+    return SeriesPoint(at=look.at, stage=look.stage, difference=difference, low=low, high=high)

@@ -8,29 +8,29 @@ from math import inf, log
 import numpy as np
 
 from core.judging.look.look import Look
-from core.judging.model.alpha_shares import fading
+from core.judging.model.alpha_shares import infinite_series_share
 from core.judging.model.evidence import CANARY, CONTROL, REQUESTS, Arm
 from core.judging.model.question import Question
-from core.judging.model.state import SplitCheck, State
+from core.judging.model.state import JudgingState, SplitCheck
 from core.judging.model.verdict import BrokenSource, NoData, Skewed, TooEarly
 from core.metrics.catalogue import CATALOGUE
 from core.stats import split
 
-SKEW_BAR = log(1000)
-SPLIT_UNITS = 300
+SKEW_LOG_THRESHOLD = log(1000)
+MIN_SPLIT_UNITS = 300
 """Distinct units of a stage below which its split is not tested."""
-LEAST_SHARE = 1e-4
+MIN_SHARE = 1e-4
 """Smallest share of an arm, so that its odds are defined."""
-PATIENCE = 4
+METRIC_PATIENCE = 4
 """How many times longer than requests a single metric may be silent: some are judged in batches."""
-MISSED = 12
+MISSED_REQUESTS = 12
 """Requests missing from an arm, given the other arm's, that make it silent. By chance that happens once in e^12."""
 MISSED_BY_BOTH = 30
 """The same if both arms are silent; more, as nights are quieter than days."""
 SHORTEST_PACE = timedelta(minutes=1)
-FEW_MAY_BE_AWAY = timedelta(days=1)
+MAX_COHORT_SILENCE = timedelta(days=1)
 """How long a cohort may be silent at its start: it may start at night."""
-EXPECTED = 20
+EXPECTED_READINGS = 20
 """Missing readings, by the pace so far, that mean that a metric has stopped arriving."""
 
 
@@ -47,78 +47,84 @@ def check_split(question: Question, look: Look, before: SplitCheck) -> SplitChec
     if before.found is not None:
         over = (
             before.findings <= question.splits_set_aside
-            or _is_right_again(question, look, before)
-            or _is_right_by_now(question, look, before.found)
+            or _is_new_split_as_planned(question, look, before)
+            or _is_whole_split_as_planned(question, look, before.found)
         )
         return replace(before, since=counts, found=None) if over else before
-    total, worst = _against(question, {one.stage: _fresh(before, look, one.stage) for one in look.exposures})
-    if worst is None or total < SKEW_BAR:
+    total, worst = _evidence_against_design(
+        question, {one.stage: _count_new_units(before, look, one.stage) for one in look.exposures}
+    )
+    if worst is None or total < SKEW_LOG_THRESHOLD:
         return before
     found = Skewed(log_bayes_factor=total, expected_share=worst[0], observed_share=worst[1], number=before.findings + 1)
-    if before.since and _is_right_by_now(question, look, found):
+    if before.since and _is_whole_split_as_planned(question, look, found):
         return before  # an arm that reported late has caught up; alone, its newcomers would look like too many
     return SplitCheck(since=counts, found=found, findings=before.findings + 1)
 
 
-def _against(question: Question, units: Mapping[int, tuple[int, int]]) -> tuple[float, tuple[float, float] | None]:
+def _evidence_against_design(
+    question: Question, units: Mapping[int, tuple[int, int]]
+) -> tuple[float, tuple[float, float] | None]:
     """(log Bayes factor, worst shares) that units, (canary, control) by stage, were not split as designed.
 
     The worst shares are (expected, observed) of the stage with the most evidence; None if no stage has enough units.
     """
     total, most, worst = -inf, -inf, None
-    for order, stage in enumerate((s for s in question.stages if s.index in question.compared), start=1):
+    for order, stage in enumerate((s for s in question.stages if s.index in question.compared_stages), start=1):
         canary, control = units.get(stage.index, (0, 0))
         share, seen = stage.canary_share, canary + control
-        if share is None or not 0 < share < 1 or seen < SPLIT_UNITS:
+        if share is None or not 0 < share < 1 or seen < MIN_SPLIT_UNITS:
             continue
-        factor = float(split.log_bayes_factor([[canary, control]], [share, 1 - share])[-1]) + log(fading(order))
+        factor = float(split.log_bayes_factor([[canary, control]], [share, 1 - share])[-1]) + log(
+            infinite_series_share(order)
+        )
         total = float(np.logaddexp(total, factor))
         if worst is None or factor > most:
             most, worst = factor, (share, canary / seen)
     return total, worst
 
 
-def _is_right_by_now(question: Question, look: Look, found: Skewed) -> bool:
+def _is_whole_split_as_planned(question: Question, look: Look, found: Skewed) -> bool:
     """Whether all units so far, by the arm they were last seen in, are split as designed.
 
     New units alone may never show that when the same people keep coming back. One arm may report later than the other,
     and a client that cached its arm across a step is first seen in the wrong one.
     """
     now = {one.stage: (one.canary + one.moved, one.control - one.moved) for one in look.exposures}
-    total, _ = _against(question, now)
-    return total < SKEW_BAR and _as_planned(question, now, found) >= SKEW_BAR
+    total, _ = _evidence_against_design(question, now)
+    return total < SKEW_LOG_THRESHOLD and _log_likelihood_as_planned(question, now, found) >= SKEW_LOG_THRESHOLD
 
 
-def _is_right_again(question: Question, look: Look, before: SplitCheck) -> bool:
+def _is_new_split_as_planned(question: Question, look: Look, before: SplitCheck) -> bool:
     """Whether the units that came since the finding are split as designed."""
     assert before.found is not None
-    since = {one.stage: _fresh(before, look, one.stage) for one in look.exposures}
-    return _as_planned(question, since, before.found) >= SKEW_BAR
+    since = {one.stage: _count_new_units(before, look, one.stage) for one in look.exposures}
+    return _log_likelihood_as_planned(question, since, before.found) >= SKEW_LOG_THRESHOLD
 
 
-def _as_planned(question: Question, units: Mapping[int, tuple[int, int]], found: Skewed) -> float:
+def _log_likelihood_as_planned(question: Question, units: Mapping[int, tuple[int, int]], found: Skewed) -> float:
     """Log likelihood ratio of the designed split to the split that was found, comparable with `SKEW_LOG_THRESHOLD`.
 
     In other stages the wrong odds are assumed to be off by the same factor.
     """
-    off = _odds(found.observed_share) / _odds(found.expected_share)
+    off = _to_odds(found.observed_share) / _to_odds(found.expected_share)
     ratio = 0.0
     for stage in question.stages:
         share = stage.canary_share
-        if stage.index not in question.compared or share is None or not 0 < share < 1:
+        if stage.index not in question.compared_stages or share is None or not 0 < share < 1:
             continue
         canary, control = units.get(stage.index, (0, 0))
-        wrong = off * _odds(share) / (1 + off * _odds(share))
+        wrong = off * _to_odds(share) / (1 + off * _to_odds(share))
         ratio += canary * log(share / wrong) + control * log((1 - share) / (1 - wrong))
     return ratio
 
 
-def _odds(share: float) -> float:
-    inside = min(max(share, LEAST_SHARE), 1 - LEAST_SHARE)
+def _to_odds(share: float) -> float:
+    inside = min(max(share, MIN_SHARE), 1 - MIN_SHARE)
     return inside / (1 - inside)
 
 
-def _fresh(before: SplitCheck, look: Look, stage: int) -> tuple[int, int]:
+def _count_new_units(before: SplitCheck, look: Look, stage: int) -> tuple[int, int]:
     """(canary, control) units of a stage since the test last restarted."""
     seen = next((one for one in look.exposures if one.stage == stage), None)
     if seen is None:
@@ -127,41 +133,43 @@ def _fresh(before: SplitCheck, look: Look, stage: int) -> tuple[int, int]:
     return seen.canary - canary, seen.control - control
 
 
-def silence(question: Question, look: Look, state: State) -> NoData | None:
+def find_silent_arm(question: Question, look: Look, state: JudgingState) -> NoData | None:
     """The arm, control first, that should have requests and has had none for too long. `state` is after the look.
 
     Too long means `no_data_after`, and enough time for `MISSED_REQUESTS` at the other arm's pace, or `MISSED_BY_BOTH`
     if both arms are silent: at ten requests a day, a quarter of an hour without one means nothing.
     """
-    if not question.stage.exposes or state.stage_seen is None:
+    if not question.current_stage.exposes or state.stage_seen is None:
         return None
-    arms = [CONTROL, CANARY] if question.stage.control_left and question.stage.compared else [CANARY]
+    arms = [CONTROL, CANARY] if question.current_stage.control_left and question.current_stage.compared else [CANARY]
     for arm in arms:
         last = state.last_request.get(arm)
-        if look.at - (last or state.stage_seen) >= question.no_data_after and _is_missed(question, look, state, arm):
+        if look.at - (last or state.stage_seen) >= question.no_data_after and _are_requests_missing(
+            question, look, state, arm
+        ):
             return NoData(since=last, arm=arm)
     return None
 
 
-def _is_missed(question: Question, look: Look, state: State, arm: Arm) -> bool:
-    here, share = state.total(question.current, REQUESTS), question.stage.canary_share
+def _are_requests_missing(question: Question, look: Look, state: JudgingState, arm: Arm) -> bool:
+    here, share = state.get_total(question.current, REQUESTS), question.current_stage.canary_share
     other = here.control_trials if arm == CANARY else here.canary_trials
     if share is not None and 0 < share < 1:
-        odds = _odds(share) if arm == CANARY else _odds(1 - share)
-        if (other - state.elsewhere.get(arm, 0.0)) * odds >= MISSED:
+        odds = _to_odds(share) if arm == CANARY else _to_odds(1 - share)
+        if (other - state.elsewhere.get(arm, 0.0)) * odds >= MISSED_REQUESTS:
             return True
     together = here.canary_trials + here.control_trials
     began, last = state.stage_seen, max(state.last_request.values(), default=None)
     assert began is not None
     if last is None or together == 0:
         # No request has ever come. Report that, unless only a cohort could have sent one.
-        return not question.stage.chosen or look.at - began >= FEW_MAY_BE_AWAY
+        return not question.current_stage.chosen or look.at - began >= MAX_COHORT_SILENCE
     return together * ((look.at - last) / max(last - began, SHORTEST_PACE)) >= MISSED_BY_BOTH
 
 
-def broken_source(question: Question, look: Look, state: State) -> BrokenSource | None:
+def find_broken_source(question: Question, look: Look, state: JudgingState) -> BrokenSource | None:
     """A limit's metric whose readings have stopped in an arm while requests continue."""
-    if question.stage.compared and question.stage.control_left:
+    if question.current_stage.compared and question.current_stage.control_left:
         arms: tuple[Arm, ...] = (CONTROL, CANARY)
     else:
         arms = (CANARY,)
@@ -175,21 +183,21 @@ def broken_source(question: Question, look: Look, state: State) -> BrokenSource 
         ]
         for arm in arms:
             last = state.arrivals.get(f"{one.metric}|{arm}")
-            requests = state.total(question.current, REQUESTS)
+            requests = state.get_total(question.current, REQUESTS)
             served = requests.canary_trials if arm == CANARY else requests.control_trials
-            if last is None or look.at - last.at < PATIENCE * question.no_data_after:
+            if last is None or look.at - last.at < METRIC_PATIENCE * question.no_data_after:
                 continue
-            if (served - last.requests) * max(shares, default=0.0) >= EXPECTED:
+            if (served - last.requests) * max(shares, default=0.0) >= EXPECTED_READINGS:
                 return BrokenSource(metric=one.metric, title=CATALOGUE[one.metric].title, arm=arm, since=last.at)
     return None
 
 
-def too_early(question: Question, state: State) -> TooEarly | None:
+def check_too_early(question: Question, state: JudgingState) -> TooEarly | None:
     """TooEarly if an arm of the current stage has had no request yet."""
-    stage = question.stage
+    stage = question.current_stage
     if not stage.exposes:
         return None
-    seen = state.total(stage.index, REQUESTS)
+    seen = state.get_total(stage.index, REQUESTS)
     if seen.canary_trials > 0 and (seen.control_trials > 0 or not (stage.compared and stage.control_left)):
         return None
     return TooEarly(canary_requests=int(seen.canary_trials), control_requests=int(seen.control_trials))

@@ -9,13 +9,13 @@ from sqlalchemy import Connection, inspect, select
 
 from core.rollout.announcements import CARD_KEY
 from core.rollout.events import MessagePosted, Planned
-from core.store.database.driver import fetch
+from core.store.database.driver import fetch_all
 from core.store.errors import StoreError
 from core.store.formats import codec
 from core.store.models import anchor, insert_into, rollout_view
 
 # Published heads are in `anchor`, those about to be published in unfinished outbox rows; sent rows need not be read.
-_SHOWN = (
+_SELECT_NEWEST_ANCHOR = (
     "SELECT max(position) FROM (SELECT max(position) AS position FROM anchor UNION ALL"
     " SELECT max(position) FROM outbox WHERE state IN ('pending', 'leased')"
     " AND (idempotency_key LIKE 'witness:%%' OR idempotency_key LIKE 'daily_witness:%%')) AS shown"
@@ -23,7 +23,7 @@ _SHOWN = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
+class Anchor:
     """A published head: position, hash in hex (or its beginning), where it was published, and when, if known."""
 
     position: int
@@ -33,50 +33,50 @@ class Shown:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Compared:
+class AnchorComparison:
     """How many anchors agree with the log, the newest of these, and (position, what is wrong) of the others."""
 
     agreeing: int
-    newest: Shown | None
+    newest: Anchor | None
     differing: tuple[tuple[int, str], ...]
 
 
-def add(connection: Connection, position: int, shown: bytes, place: str, at: datetime) -> None:
+def save_anchor(connection: Connection, position: int, head_hash: bytes, place: str, at: datetime) -> None:
     """Record that this head was published; later records of the same position are ignored."""
-    row = insert_into(connection, anchor).values(position=position, hash=shown, place=place, at=at)
+    row = insert_into(connection, anchor).values(position=position, hash=head_hash, place=place, at=at)
     connection.execute(row.on_conflict_do_nothing())
 
 
-def recorded(connection: Connection) -> list[Shown]:
+def load_anchors(connection: Connection) -> list[Anchor]:
     """The anchors that this database has recorded, in order; none if its schema has no such table yet."""
     if not inspect(connection).has_table(anchor.name):
         return []
     rows = connection.execute(select(anchor).order_by(anchor.c.position))
-    return [Shown(position=r.position, hash=r.hash.hex(), place=r.place, at=r.at) for r in rows]
+    return [Anchor(position=r.position, hash=r.hash.hex(), place=r.place, at=r.at) for r in rows]
 
 
-def unshown(connection: Connection) -> tuple[int, str] | None:
+def find_unanchored_head(connection: Connection) -> tuple[int, str] | None:
     """(head position, id of the rollout that changed last) if the head is not published or about to be; or None."""
     rollout = connection.execute(select(rollout_view.c.id).order_by(rollout_view.c.position.desc()).limit(1)).scalar()
-    newest = fetch(connection, "SELECT max(position) FROM events", ())[0][0]
-    shown = fetch(connection, _SHOWN, ())[0][0] or 0
+    newest = fetch_all(connection, "SELECT max(position) FROM events", ())[0][0]
+    shown = fetch_all(connection, _SELECT_NEWEST_ANCHOR, ())[0][0] or 0
     return (newest, rollout) if rollout is not None and newest > shown else None
 
 
-def hash_at(connection: Connection, position: int) -> bytes | None:
+def read_hash(connection: Connection, position: int) -> bytes | None:
     """The hash of the event at `position`; None if there is none."""
-    rows = fetch(connection, "SELECT hash FROM events WHERE position = ?", (position,))
+    rows = fetch_all(connection, "SELECT hash FROM events WHERE position = ?", (position,))
     return bytes(rows[0][0]) if rows else None
 
 
-def places(connection: Connection) -> set[str]:
+def find_channels(connection: Connection) -> set[str]:
     """The Slack channels where heads may have been published: engineering channels by name, and known channel ids.
 
     Works even if the log can no longer be folded: events that cannot be decoded are skipped.
     """
-    found = {each.place.removeprefix("slack:").partition("/")[0] for each in recorded(connection)}
+    found = {each.place.removeprefix("slack:").partition("/")[0] for each in load_anchors(connection)}
     wanted = "SELECT type, schema_version, body FROM events WHERE type = ? OR (type = ? AND body LIKE ?)"
-    for row in fetch(connection, wanted, (Planned.TYPE, MessagePosted.TYPE, f'%"key":"{CARD_KEY}"%')):
+    for row in fetch_all(connection, wanted, (Planned.TYPE, MessagePosted.TYPE, f'%"key":"{CARD_KEY}"%')):
         with suppress(StoreError):
             event = codec.decode(*row)
             if isinstance(event, Planned):
@@ -86,13 +86,13 @@ def places(connection: Connection) -> set[str]:
     return found
 
 
-def compare(connection: Connection, shown: Iterable[Shown]) -> Compared:
+def compare_anchors(connection: Connection, published: Iterable[Anchor]) -> AnchorComparison:
     """Compare published heads with the log. A head that was published twice counts once."""
-    different = {(each.position, each.hash): each for each in shown}
-    agreeing: list[Shown] = []
+    different = {(each.position, each.hash): each for each in published}
+    agreeing: list[Anchor] = []
     differing: list[tuple[int, str]] = []
     for each in sorted(different.values(), key=lambda s: (s.position, s.hash)):
-        found = hash_at(connection, each.position)
+        found = read_hash(connection, each.position)
         if found is not None and found.hex().startswith(each.hash):
             agreeing.append(each)
             continue
@@ -100,4 +100,6 @@ def compare(connection: Connection, shown: Iterable[Shown]) -> Compared:
         was = f"{each.hash[:16]} was shown in {each.place}{when}"
         what = f"is not what it was: its hash is {found.hex()[:16]}, and {was}" if found else f"is missing, and {was}"
         differing.append((each.position, what))
-    return Compared(agreeing=len(agreeing), newest=agreeing[-1] if agreeing else None, differing=tuple(differing))
+    return AnchorComparison(
+        agreeing=len(agreeing), newest=agreeing[-1] if agreeing else None, differing=tuple(differing)
+    )

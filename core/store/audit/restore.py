@@ -16,27 +16,27 @@ from core.store.coordination import outbox
 from core.store.database import postgres_roles
 from core.store.database.connections import Database
 from core.store.errors import BackupRefused
-from core.store.formats.instants import Instant, of_text
-from core.store.models import events, metadata, unfinished
+from core.store.formats.instants import Instant, parse_instant
+from core.store.models import events, is_unfinished, metadata
 from core.store.models import outbox as outbox_table
 from core.store.schema import schema, triggers
 from core.store.world import rollout_rows
 
 _ROWS = 500
-_ROOM = 1_000_000
+_RESERVED_IDS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Restored:
+class RestoreSummary:
     """What was restored: rows by table, the time of the backup, the verified log, and the unsent outbox rows."""
 
     counts: dict[str, int]
     copied_at: datetime
-    report: verify.Report
-    waiting: outbox.Waiting
+    report: verify.VerificationReport
+    backlog: outbox.OutboxBacklog
 
 
-def read(database: Database, path: Path) -> Restored:
+def restore_backup(database: Database, path: Path) -> RestoreSummary:
     """Fill a database that is empty, or has no tables yet, from a file of `backup.write_backup`.
 
     BackupRefused, with nothing written, if the file is damaged, cut or of a newer program, if the database is not
@@ -44,7 +44,7 @@ def read(database: Database, path: Path) -> Restored:
     the sender first checks whether they arrived after the backup was taken.
     """
     try:
-        return _read(database, path)
+        return _restore(database, path)
     except (LookupError, TypeError, ValueError, AttributeError, StopIteration, zlib.error) as error:
         raise BackupRefused(
             f"{path} does not hold what a backup holds ({type(error).__name__}: {error}), so nothing was restored: "
@@ -52,19 +52,19 @@ def read(database: Database, path: Path) -> Restored:
         ) from error
 
 
-def _read(database: Database, path: Path) -> Restored:
-    lines = backup_file.lines(path)
+def _restore(database: Database, path: Path) -> RestoreSummary:
+    lines = backup_file.read_lines(path)
     header = next(lines)
     if header["schema"] > schema.REVISION:
         raise BackupRefused(
             f"{path} is of schema {header['schema']}, and this program knows up to {schema.REVISION}. "
             "Restore it with the program that made it, or a newer one."
         )
-    with postgres_roles.owners_work("restore a backup"), database.writing() as connection:
-        _prepare(connection, header["schema"])
-        counts = _fill(connection, lines)
-        _say_again_carefully(connection)
-        _leave_room(connection, of_text(header["at"]))
+    with postgres_roles.owner_required("restore a backup"), database.writing() as connection:
+        _prepare_tables(connection, header["schema"])
+        counts = _fill_tables(connection, lines)
+        _reset_unsent_rows(connection)
+        _reserve_outbox_ids(connection, parse_instant(header["at"]))
         schema.bring_up_to_date(connection)
         rollout_rows.rebuild(connection)
         report = verify.verify(connection)
@@ -72,13 +72,13 @@ def _read(database: Database, path: Path) -> Restored:
             first = report.problems[0]
             where = f"position {first.position} " if first.position else ""
             raise BackupRefused(f"The log in {path} is not intact, so nothing was restored: {where}{first.what}.")
-        waiting = outbox.waiting(connection)
-    return Restored(counts=counts, copied_at=of_text(header["at"]), report=report, waiting=waiting)
+        waiting = outbox.measure_backlog(connection)
+    return RestoreSummary(counts=counts, copied_at=parse_instant(header["at"]), report=report, backlog=waiting)
 
 
-def _prepare(connection: Connection, revision: str) -> None:
+def _prepare_tables(connection: Connection, revision: str) -> None:
     """Create empty tables in the schema of the backup. BackupRefused if any table has rows or another schema."""
-    found = schema.revision(connection)
+    found = schema.read_revision(connection)
     if found is None:
         schema.upgrade(connection, revision)
     elif found != revision:
@@ -87,7 +87,7 @@ def _prepare(connection: Connection, revision: str) -> None:
             "Restore into a database without tables: they are created as the backup needs them, then upgraded."
         )
     there = set(inspect(connection).get_table_names())
-    for table in backup.carried():
+    for table in backup.list_tables():
         if table.name in there and connection.execute(select(func.count()).select_from(table)).scalar_one():
             raise BackupRefused(
                 f"The database is not empty (table {table.name}): restore into a new one, so that no history is mixed."
@@ -95,15 +95,15 @@ def _prepare(connection: Connection, revision: str) -> None:
     triggers.install(connection)
 
 
-def _fill(connection: Connection, lines: Iterator[Any]) -> dict[str, int]:
+def _fill_tables(connection: Connection, lines: Iterator[Any]) -> dict[str, int]:
     """Insert all rows; the number by table. BackupRefused if they are not as many as the backup says."""
-    counts = {table.name: 0 for table in backup.carried()}
-    add: Callable[[list[Any]], None] = _nothing
+    counts = {table.name: 0 for table in backup.list_tables()}
+    add: Callable[[list[Any]], None] = _refuse_rows
     name = ""
-    for line in _in_chunks(lines):
+    for line in _group_rows(lines):
         match line:
             case {"table": name, "columns": columns}:
-                add = _adding(connection, metadata.tables[name], columns)
+                add = _build_inserter(connection, metadata.tables[name], columns)
             case {"counts": wanted}:
                 if wanted != counts:
                     raise BackupRefused("The backup does not hold as many rows as it says: take another one.")
@@ -114,7 +114,7 @@ def _fill(connection: Connection, lines: Iterator[Any]) -> dict[str, int]:
     raise BackupRefused("The backup has no end: take another one.")
 
 
-def _in_chunks(lines: Iterator[Any]) -> Iterator[Any]:
+def _group_rows(lines: Iterator[Any]) -> Iterator[Any]:
     """Group consecutive rows into lists of up to `_ROWS`; yield other lines unchanged."""
     rows: list[Any] = []
     for line in lines:
@@ -129,16 +129,17 @@ def _in_chunks(lines: Iterator[Any]) -> Iterator[Any]:
             yield line
 
 
-def _nothing(_: list[Any]) -> None:
+def _refuse_rows(_: list[Any]) -> None:
     raise BackupRefused("The backup holds rows of no table: take another one.")
 
 
-def _adding(connection: Connection, table: Table, columns: list[str]) -> Callable[[list[Any]], None]:
+def _build_inserter(connection: Connection, table: Table, columns: list[str]) -> Callable[[list[Any]], None]:
     types = [table.c[name].type for name in columns]
 
     def add(rows: list[Any]) -> None:
         named = [
-            {name: _typed(value, type_) for name, value, type_ in zip(columns, row, types, strict=True)} for row in rows
+            {name: _parse_value(value, type_) for name, value, type_ in zip(columns, row, types, strict=True)}
+            for row in rows
         ]
         try:
             connection.execute(insert(table), named)
@@ -148,15 +149,15 @@ def _adding(connection: Connection, table: Table, columns: list[str]) -> Callabl
     return add
 
 
-def _typed(value: Any, type_: Any) -> Any:
+def _parse_value(value: Any, type_: Any) -> Any:
     if value is None:
         return None
     if isinstance(type_, Instant):
-        return of_text(value)
+        return parse_instant(value)
     return base64.b85decode(value) if isinstance(type_, LargeBinary) else value
 
 
-def _say_again_carefully(connection: Connection) -> None:
+def _reset_unsent_rows(connection: Connection) -> None:
     """Make unsent rows pending and tried once, so that the sender checks whether they arrived before sending again."""
     tried = (
         func.max(outbox_table.c.attempt, 1)
@@ -165,12 +166,12 @@ def _say_again_carefully(connection: Connection) -> None:
     )
     connection.execute(
         update(outbox_table)
-        .where(unfinished(outbox_table))
+        .where(is_unfinished(outbox_table))
         .values(state="pending", attempt=tried, lease_until=None, lease_token=None)
     )
 
 
-def _leave_room(connection: Connection, copied_at: datetime) -> None:
+def _reserve_outbox_ids(connection: Connection, copied_at: datetime) -> None:
     """Skip outbox ids that rows written after the backup, now lost, may have had.
 
     A Slack message is recognised by the id of its row: the message of a lost row must not be taken for a new row's.
@@ -179,7 +180,7 @@ def _leave_room(connection: Connection, copied_at: datetime) -> None:
     if last is None:
         return
     marker = outbox_table.insert().values(
-        id=last + _ROOM,
+        id=last + _RESERVED_IDS,
         position=select(func.max(events.c.position)).scalar_subquery(),
         kind="restored",
         ordering_key="restored",
@@ -191,4 +192,4 @@ def _leave_room(connection: Connection, copied_at: datetime) -> None:
     )
     connection.execute(marker)
     if connection.dialect.name == "postgresql":
-        connection.execute(text(f"SELECT setval(pg_get_serial_sequence('outbox', 'id'), {last + _ROOM})"))
+        connection.execute(text(f"SELECT setval(pg_get_serial_sequence('outbox', 'id'), {last + _RESERVED_IDS})"))

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, case, delete, func, select, text
 from core.store.database.connections import Database
 from core.store.models import events, insert_into, process
 
-SERVES_ON = 15.0
+SERVING_SECONDS = 15.0
 """How long a process goes on serving after the start of its last successful report, on its own monotonic clock; after
 that it serves everybody the live version."""
 
@@ -17,12 +17,12 @@ _MAY_ASK = text("SELECT has_database_privilege(current_database(), 'TEMPORARY')"
 _ROOM = text("CREATE TEMPORARY TABLE IF NOT EXISTS room (taken text) ON COMMIT DELETE ROWS")
 _TAKE_ROOM = text("INSERT INTO pg_temp.room SELECT repeat('x', 1900) FROM generate_series(1, 64)")
 
-REPORT_EVERY = 2.0
+REPORT_INTERVAL_SECONDS = 2.0
 """Seconds between two reports of a process whose position does not change."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Process:
+class ProcessReport:
     """The newest report of a process. `reached_at` is when it first reported its position, `seen_at` when it last
     reported. Both are real time by its own clock, so they cannot be compared across machines."""
 
@@ -33,12 +33,12 @@ class Process:
     seen_at: datetime
 
 
-def report(database: Database, process_id: str, role: str, position: int, at: datetime) -> int:
+def report_alive(database: Database, process_id: str, role: str, position: int, at: datetime) -> int:
     """Record that this process is alive `at` (real time) and serves the log up to `position`.
 
     Returns where the log ends in the database that accepted the report, and that has room for more events.
     """
-    with database.plain_writing() as connection:
+    with database.writing_outside_log() as connection:
         if database.dialect == "postgresql":
             _need_room(connection)
         mine = insert_into(connection, process).values(
@@ -68,19 +68,19 @@ def _need_room(connection: Connection) -> None:
         connection.execute(_TAKE_ROOM)
 
 
-def reported(connection: Connection) -> tuple[Process, ...]:
+def load_processes(connection: Connection) -> tuple[ProcessReport, ...]:
     """All processes that have reported, however long ago, and not unregistered."""
     found = connection.execute(select(process).order_by(process.c.process_id))
-    return tuple(Process(**row._mapping) for row in found)
+    return tuple(ProcessReport(**row._mapping) for row in found)
 
 
-def forget(database: Database) -> None:
+def delete_all(database: Database) -> None:
     """Delete all reports, once it is known that none of these processes is alive."""
-    with database.plain_writing() as connection:
+    with database.writing_outside_log() as connection:
         connection.execute(delete(process))
 
 
-def leave(database: Database, process_id: str) -> None:
+def unregister(database: Database, process_id: str) -> None:
     """Delete the report of a process that ends, so that nobody waits for it."""
-    with database.plain_writing() as connection:
+    with database.writing_outside_log() as connection:
         connection.execute(delete(process).where(process.c.process_id == process_id))

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, or_, select, update
 
-from core.store.database.append_backend import Claim
+from core.store.database.append_backend import TimerClaim
 from core.store.database.connections import Database
 from core.store.models import insert_into, timer
 
@@ -22,7 +22,7 @@ def claim(database: Database, name: str, slot: datetime, now: datetime, lease: t
         if connection.execute(seen).first() is not None:
             return None
     token = uuid4().hex
-    with database.plain_writing() as connection:
+    with database.writing_outside_log() as connection:
         statement = (
             insert_into(connection, timer)
             .values(name=name, slot=slot, state="leased", attempt=1, lease_until=now + lease, lease_token=token)
@@ -38,19 +38,24 @@ def claim(database: Database, name: str, slot: datetime, now: datetime, lease: t
 
 def finish(connection: Connection, name: str, slot: datetime, token: str) -> bool:
     """Mark a slot as done, in the transaction of what it decided. False if the lease was lost: then roll back."""
-    return connection.execute(update(timer).where(_held(Claim(name, slot, token))).values(state="done")).rowcount == 1
+    return (
+        connection.execute(
+            update(timer).where(_holds_lease(TimerClaim(name, slot, token))).values(state="done")
+        ).rowcount
+        == 1
+    )
 
 
-def renew(connection: Connection, claim: Claim, until: datetime) -> bool:
+def renew_lease(connection: Connection, claim: TimerClaim, until: datetime) -> bool:
     """Extend the lease of a slot. False if it was lost: then roll the transaction back."""
-    return connection.execute(update(timer).where(_held(claim)).values(lease_until=until)).rowcount == 1
+    return connection.execute(update(timer).where(_holds_lease(claim)).values(lease_until=until)).rowcount == 1
 
 
-def forget(connection: Connection, before: datetime) -> int:
+def delete_before(connection: Connection, before: datetime) -> int:
     """Delete the slots before `before`, which are no longer needed; how many."""
     return connection.execute(delete(timer).where(timer.c.slot < before)).rowcount
 
 
-def _held(claim: Claim) -> ColumnElement[bool]:
+def _holds_lease(claim: TimerClaim) -> ColumnElement[bool]:
     mine = and_(timer.c.name == claim.name, timer.c.slot == claim.slot, timer.c.lease_token == claim.token)
     return and_(mine, timer.c.state == "leased")

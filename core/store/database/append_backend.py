@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
-from core.store.database.append_rows import Writes
+from core.store.database.append_rows import PendingWrites
 
 
-class Claim(NamedTuple):
+class TimerClaim(NamedTuple):
     """A timer slot that this worker has leased; `token` proves the lease."""
 
     name: str
@@ -18,37 +18,37 @@ class Claim(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
+class AppendRequest:
     """What a command reads once it holds the append lock."""
 
     command_id: str
-    after: int  # position up to which the caller knows the log
-    newest: bytes  # hash of the event at that position
-    at_most: int  # how many of the later events to read at most
+    after_position: int  # position up to which the caller knows the log
+    head_hash: bytes  # hash of the event at that position
+    event_limit: int  # how many of the later events to read at most
     person: str  # whose sealing key to read; empty for none
-    claim: Claim | None = None  # timer slot to finish in this transaction
+    claim: TimerClaim | None = None  # timer slot to finish in this transaction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class AppendState:
     """Rows read under the append lock. `is_claim_valid`: the claimed timer slot, if any, was still ours to finish."""
 
-    answer: Sequence[Any] | None  # a row of `append_queries.SELECT_ANSWER`
-    news: Sequence[Sequence[Any]]  # rows of `append_queries.SELECT_EVENTS`
-    key: tuple[str, bytes] | None
-    finished: bool
+    answer_row: Sequence[Any] | None  # a row of `append_queries.SELECT_ANSWER`
+    new_event_rows: Sequence[Sequence[Any]]  # rows of `append_queries.SELECT_EVENTS`
+    key_row: tuple[str, bytes] | None
+    is_claim_valid: bool
 
 
-class Trips(Protocol):
+class AppendBackend(Protocol):
     """Runs the transactions of commands, one at a time, on SQLite or Postgres. Errors are SQLAlchemy's DBAPIError."""
 
-    def open(self, ask: Ask) -> Found:
+    def begin(self, request: AppendRequest) -> AppendState:
         """Begin a transaction, wait for the append lock, and read."""
 
-    def commit(self, writes: Writes) -> None:
+    def commit(self, writes: PendingWrites) -> None:
         """Write the rows and commit."""
 
-    def at_once(self, ask: Ask, writes: Writes) -> bool:
+    def try_optimistic_commit(self, request: AppendRequest, writes: PendingWrites) -> bool:
         """Wait for the append lock, then write and commit if the log still ends with `request.head_hash`, the command
         has no answer yet, and the claim is held.
 
@@ -59,5 +59,5 @@ class Trips(Protocol):
     def roll_back(self) -> None:
         """Undo what was not committed; harmless if nothing is open."""
 
-    def drop(self) -> None:
+    def close_connection(self) -> None:
         """Close the dedicated connection."""

@@ -2,20 +2,22 @@
 
 from core.store.formats import chain
 
-COLUMNS = (*chain.HEADER, "body", "prev_hash", "hash")  # of the table `events`, in the order of a row
+EVENT_COLUMNS = (*chain.HEADER_COLUMNS, "body", "prev_hash", "hash")  # of the table `events`, in the order of a row
 # All columns of an event, and the secret that decrypts its sealed text.
-OPENED = f"SELECT {', '.join(COLUMNS)}, (SELECT secret FROM person_key WHERE key_id = pii_ref) AS secret FROM events"  # noqa: S608
+SELECT_EVENTS = (
+    f"SELECT {', '.join(EVENT_COLUMNS)}, (SELECT secret FROM person_key WHERE key_id = pii_ref) AS secret FROM events"  # noqa: S608
+)
 
 
-def moment(column: str) -> str:
+def instant_as_text(column: str) -> str:
     """A Postgres expression for a time column as the text that `instants.format_instant` writes."""
     return f"""to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
 
 
-ANSWER = "SELECT fingerprint, first_position, last_position, result, at FROM commands WHERE command_id = ?"
-KEY = "SELECT key_id, secret FROM person_key WHERE person = ?"
+SELECT_ANSWER = "SELECT fingerprint, first_position, last_position, result, at FROM commands WHERE command_id = ?"
+SELECT_KEY = "SELECT key_id, secret FROM person_key WHERE person = ?"
 # Finishes a timer slot in the transaction of what it decided; no row means that the lease was lost.
-FINISH = (
+FINISH_TIMER = (
     "UPDATE timer SET state = 'done' WHERE name = ? AND slot = ? AND state = 'leased' AND lease_token = ?"
     " RETURNING name"
 )

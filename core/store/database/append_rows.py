@@ -6,44 +6,44 @@ from typing import Any
 
 from sqlalchemy import Table
 
-from core.store.formats.instants import text_of
+from core.store.formats.instants import format_instant
 from core.store.models import commands, events, outbox, person_key, rollout_view
 
-_LATER = ("id", "lease_until", "lease_token", "response", "last_error")  # set by the database or on delivery
+_SET_ON_DELIVERY = ("id", "lease_until", "lease_token", "response", "last_error")  # set by the database or on delivery
 # In the order of their foreign keys.
 TABLES: Mapping[str, Table] = {table.name: table for table in (person_key, events, outbox, rollout_view, commands)}
-COLUMNS: Mapping[str, tuple[str, ...]] = {
-    name: tuple(column.name for column in table.columns if table is not outbox or column.name not in _LATER)
+COLUMNS_BY_TABLE: Mapping[str, tuple[str, ...]] = {
+    name: tuple(column.name for column in table.columns if table is not outbox or column.name not in _SET_ON_DELIVERY)
     for name, table in TABLES.items()
 }
-_CHANGED = ", ".join(f"{name} = excluded.{name}" for name in COLUMNS["rollout_view"] if name != "id")
+_VIEW_UPDATES = ", ".join(f"{name} = excluded.{name}" for name in COLUMNS_BY_TABLE["rollout_view"] if name != "id")
 ON_CONFLICT = {
     "outbox": "ON CONFLICT (idempotency_key) DO NOTHING",
-    "rollout_view": f"ON CONFLICT (id) DO UPDATE SET {_CHANGED}",
+    "rollout_view": f"ON CONFLICT (id) DO UPDATE SET {_VIEW_UPDATES}",
 }
 
 
-_SUPERSEDE_KEY = COLUMNS["outbox"].index("supersede_key")
+_SUPERSEDE_KEY_INDEX = COLUMNS_BY_TABLE["outbox"].index("supersede_key")
 
 
-def _statement(table: str, values: str) -> str:
-    columns = COLUMNS[table]
+def _build_insert(table: str, values: str) -> str:
+    columns = COLUMNS_BY_TABLE[table]
     marks = ", ".join(f"?{number}" for number in range(1, len(columns) + 1))
     into = f"INSERT INTO {table} ({', '.join(columns)}) {values.format(marks)}"
     return f"{into} {ON_CONFLICT.get(table, '')}"
 
 
-STATEMENTS = {table: _statement(table, "VALUES ({})") for table in COLUMNS}
+INSERTS_BY_TABLE = {table: _build_insert(table, "VALUES ({})") for table in COLUMNS_BY_TABLE}
 # Only for rows with a supersede key: SQLite takes twice as long for this form.
-_WAITING = f"SELECT 1 FROM outbox WHERE supersede_key = ?{_SUPERSEDE_KEY + 1} AND state = 'pending'"  # noqa: S608
-_UNLESS_WAITING = _statement("outbox", f"SELECT {{}} WHERE NOT EXISTS ({_WAITING})")
+_PENDING_SAME_KEY = f"SELECT 1 FROM outbox WHERE supersede_key = ?{_SUPERSEDE_KEY_INDEX + 1} AND state = 'pending'"  # noqa: S608
+_INSERT_UNLESS_PENDING = _build_insert("outbox", f"SELECT {{}} WHERE NOT EXISTS ({_PENDING_SAME_KEY})")
 
 
-class Writes:
+class PendingWrites:
     """The rows that one transaction will write, collected by table."""
 
     def __init__(self) -> None:
-        self._rows: dict[str, list[Sequence[Any]]] = {table: [] for table in COLUMNS}
+        self._rows: dict[str, list[Sequence[Any]]] = {table: [] for table in COLUMNS_BY_TABLE}
         self._superseding: set[str] = set()
         self._erased: list[str] = []
 
@@ -51,44 +51,44 @@ class Writes:
         return bool(self._erased) or any(self._rows.values())
 
     @property
-    def events(self) -> bool:
+    def has_events(self) -> bool:
         """Whether any of the rows is an event."""
         return bool(self._rows["events"])
 
-    def add(self, table: str, row: Sequence[Any]) -> None:
+    def add_row(self, table: str, row: Sequence[Any]) -> None:
         """Add a row, its values in the order of `COLUMNS_BY_TABLE`; one outbox row at most per supersede key."""
-        if table == "outbox" and (key := row[_SUPERSEDE_KEY]) is not None:
+        if table == "outbox" and (key := row[_SUPERSEDE_KEY_INDEX]) is not None:
             if key in self._superseding:
                 return
             self._superseding.add(key)
         self._rows[table].append(row)
 
-    def erase(self, key_id: str) -> None:
+    def erase_key(self, key_id: str) -> None:
         """Delete a person's sealing key in this transaction."""
         self._erased.append(key_id)
 
-    def statements(self) -> Iterator[tuple[str, list[Any]]]:
+    def sqlite_statements(self) -> Iterator[tuple[str, list[Any]]]:
         """The statements for SQLite, with `?n` placeholders, and their parameters."""
         for table, rows in self._rows.items():
             for row in rows:
-                superseding = table == "outbox" and row[_SUPERSEDE_KEY] is not None
-                sql = _UNLESS_WAITING if superseding else STATEMENTS[table]
-                yield sql, [text_of(v) if isinstance(v, datetime) else v for v in row]
+                superseding = table == "outbox" and row[_SUPERSEDE_KEY_INDEX] is not None
+                sql = _INSERT_UNLESS_PENDING if superseding else INSERTS_BY_TABLE[table]
+                yield sql, [format_instant(v) if isinstance(v, datetime) else v for v in row]
         for key_id in self._erased:
             yield "DELETE FROM person_key WHERE key_id = ?", [key_id]
 
-    def arrays(self) -> tuple[str | None, ...]:
+    def postgres_arrays(self) -> tuple[str | None, ...]:
         """The parameters for Postgres: one array literal of text per table, as `postgres_functions` expects them."""
-        rows = [f"{{{','.join(map(array, rows))}}}" if rows else None for rows in self._rows.values()]
-        return (*rows, array(self._erased) if self._erased else None)
+        rows = [f"{{{','.join(map(format_array, rows))}}}" if rows else None for rows in self._rows.values()]
+        return (*rows, format_array(self._erased) if self._erased else None)
 
 
-def array(values: Sequence[Any]) -> str:
+def format_array(values: Sequence[Any]) -> str:
     """Values of any type as a Postgres array literal; several times faster than the driver's own conversion."""
-    return f"{{{','.join(map(_element, values))}}}"
+    return f"{{{','.join(map(_format_element, values))}}}"
 
 
-def _element(value: Any) -> str:
+def _format_element(value: Any) -> str:
     match value:
         case None:
             return "NULL"
@@ -96,7 +96,7 @@ def _element(value: Any) -> str:
             escaped = value.replace("\\", "\\\\").replace('"', '\\"')
             return f'"{escaped}"'
         case datetime():
-            return f'"{text_of(value)}"'
+            return f'"{format_instant(value)}"'
         case bytes():
             return f'"\\\\x{value.hex()}"'
     return str(value)

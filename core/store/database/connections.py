@@ -11,43 +11,43 @@ from sqlalchemy import URL, Connection, Engine, RootTransaction, create_engine, 
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from core.store.database.append_backend import Trips
-from core.store.database.postgres_append import PostgresAppend, engine_of
-from core.store.database.postgres_functions import APPEND_KEY
-from core.store.database.sqlite_append import SqliteAppend
-from core.store.database.sqlite_file import BEGIN, SqliteFile
-from core.store.database.sqlite_lock import PATIENCE, Turns
-from core.store.errors import LOCKED, Busy, StoreError, Unwritable
+from core.store.database.append_backend import AppendBackend
+from core.store.database.postgres_append import PostgresAppendBackend, create_append_engine
+from core.store.database.postgres_functions import APPEND_LOCK_KEY
+from core.store.database.sqlite_append import SqliteAppendBackend
+from core.store.database.sqlite_file import BEGIN_OPTION, SqliteFile
+from core.store.database.sqlite_lock import LOCK_WAIT_SECONDS, TimedLock
+from core.store.errors import LOCKED_MESSAGE, DatabaseBusy, DatabaseUnwritable, StoreError
 
-LOCK_TIMEOUT = f"{PATIENCE:g}s"
+LOCK_TIMEOUT = f"{LOCK_WAIT_SECONDS:g}s"
 IDLE_TIMEOUT = "30s"
-_APPENDING = "rampart_appending"
+_APPENDING_OPTION = "rampart_appending"
 # The connection was lost, or (the last one) none became free. Which error it is depends on what was running when the
 # connection ended. Whether anything was written is unknown; a retry with the same command id finds out.
-AWAY = (OperationalError, InterfaceError, InternalError, PoolTimeoutError)
+CONNECTION_ERRORS = (OperationalError, InterfaceError, InternalError, PoolTimeoutError)
 
-_SEVERAL_HOSTS = re.compile(
+_MULTI_HOST_URL = re.compile(
     r"(postgres(?:ql)?(?:\+psycopg)?://(?:[^@/?]*@)?)((?:[^@/?,:\[\]]+(?::[0-9]+)?,)+[^@/?,:\[\]]+(?::[0-9]+)?)(.*)",
     re.DOTALL,
 )
-READ_ONLY = "the database is read-only, perhaps a standby"
-_NO_ROOM = "its disk is full"
-_REFUSED = {
-    "53100": _NO_ROOM,
+READ_ONLY_REASON = "the database is read-only, perhaps a standby"
+_DISK_FULL_REASON = "its disk is full"
+_WRITE_REFUSAL_REASONS = {
+    "53100": _DISK_FULL_REASON,
     "58030": "its disk fails",
-    "25006": READ_ONLY,
-    "SQLITE_FULL": _NO_ROOM,
+    "25006": READ_ONLY_REASON,
+    "SQLITE_FULL": _DISK_FULL_REASON,
     "SQLITE_READONLY": "the file is read-only",
     "SQLITE_IOERR": "its disk takes nothing",
 }
 # Checked in the same round trip that sets the lock time-out, since another server may answer at this address by now.
 # The default is checked too: pooled connections begin "read write" explicitly, the append connection does not.
-_TAKES_NOTHING = (
+_IS_READ_ONLY_SQL = (
     "pg_is_in_recovery() OR current_setting('transaction_read_only')::bool"
     " OR current_setting('default_transaction_read_only')::bool"
 )
 
-_GIVE_UP = {
+_CONNECTION_TIMEOUTS = {
     "connect_timeout": "10",  # in seconds, like all but the last
     "keepalives_idle": "5",
     "keepalives_interval": "5",
@@ -58,7 +58,7 @@ _GIVE_UP = {
 
 def connect(url: str) -> "Database":
     """Open `sqlite:///path`, `postgres://…` or `postgresql://…`, without creating tables; StoreError for other URLs."""
-    parsed = _parse(url)
+    parsed = _parse_url(url)
     match parsed.get_backend_name():
         case "sqlite":
             file = SqliteFile.open(parsed)
@@ -72,17 +72,19 @@ def connect(url: str) -> "Database":
             )
 
 
-def refusal_of_writes(error: DBAPIError) -> str:
+def explain_write_refusal(error: DBAPIError) -> str:
     """Why the database cannot be written, if that is the cause of this error; else an empty string."""
     code = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "sqlite_errorname", None) or ""
     if code == "0A000" and "recovery" in str(error.orig):  # a standby refuses to begin a transaction that could write
-        return READ_ONLY
-    return _REFUSED.get(code) or next((why for known, why in _REFUSED.items() if code.startswith(f"{known}_")), "")
+        return READ_ONLY_REASON
+    return _WRITE_REFUSAL_REASONS.get(code) or next(
+        (why for known, why in _WRITE_REFUSAL_REASONS.items() if code.startswith(f"{known}_")), ""
+    )
 
 
-def assert_appending(connection: Connection) -> None:
+def assert_append_lock_held(connection: Connection) -> None:
     """RuntimeError outside `Database.writing()`, where two appends could interleave."""
-    if not connection.get_execution_options().get(_APPENDING):
+    if not connection.get_execution_options().get(_APPENDING_OPTION):
         raise RuntimeError("The log is only appended to inside Database.writing(), which holds the append lock.")
 
 
@@ -94,40 +96,44 @@ class Database:
         *,
         dialect: Literal["sqlite", "postgresql"],
         engine: Engine,
-        appends: Engine | None = None,
+        append_engine: Engine | None = None,
         file: SqliteFile | None = None,
     ) -> None:
         self.dialect = dialect
         self.engine = engine
         self.path = file.path if file is not None else None
         self.warnings = file.warnings if file is not None else ()
-        self._appends = appends
+        self._append_engine = append_engine
         self._file = file
-        self._trips: Trips = SqliteAppend(engine) if appends is None else PostgresAppend(appends)
-        self._turns = Turns(PATIENCE)
-        self._inside = _Inside()
+        self._append_backend: AppendBackend = (
+            SqliteAppendBackend(engine) if append_engine is None else PostgresAppendBackend(append_engine)
+        )
+        self._append_mutex = TimedLock(LOCK_WAIT_SECONDS)
+        self._reentry_guard = _ReentryGuard()
         # Also runs at interpreter exit: the last SQLite connection to close checkpoints, which needs the lock.
-        self._closing = weakref.finalize(self, _close, file, self._trips, engine, self._turns)
+        self._finalizer = weakref.finalize(
+            self, _close_database, file, self._append_backend, engine, self._append_mutex
+        )
 
     @property
-    def far(self) -> bool:
+    def is_remote(self) -> bool:
         """Whether a round trip costs so much that deciding optimistically, and sometimes twice, pays off."""
-        return self._appends is not None
+        return self._append_engine is not None
 
     @property
     def engines(self) -> tuple[Engine, ...]:
         """Every SQLAlchemy engine of this database."""
-        return (self.engine,) if self._appends is None else (self.engine, self._appends)
+        return (self.engine,) if self._append_engine is None else (self.engine, self._append_engine)
 
-    def serve_alone(self) -> None:
+    def acquire_server_lock(self) -> None:
         """Make this process the only server of a SQLite file until it ends; StoreError if another process serves it.
 
         The command line and other programs may still read and write. On Postgres any number of processes may serve.
         """
         if self._file is not None:
-            self._file.serve_alone()
+            self._file.acquire_server_lock()
 
-    def serve_with_others(self, role: str) -> None:
+    def assert_multiple_servers_allowed(self, role: str) -> None:
         """StoreError on SQLite, where several server processes would not be safe."""
         if self._file is not None:
             raise StoreError(
@@ -145,53 +151,53 @@ class Database:
             yield connection
 
     @contextmanager
-    def appending(self) -> Iterator[Trips]:
+    def appending(self) -> Iterator[AppendBackend]:
         """The fast path of `writing` for commands: an append backend instead of a connection.
 
         The caller commits; what is not committed at the end of the block is undone. DatabaseBusy as in `writing`, and
         also if other threads of this process go first for that long.
         """
-        with self._inside, self._turns if self._file is None else self._file.held():
+        with self._reentry_guard, self._append_mutex if self._file is None else self._file.write_locked():
             try:
-                yield self._trips
+                yield self._append_backend
             except OperationalError as error:
                 if _is_lock_timeout(error):
-                    raise Busy(LOCKED) from error
+                    raise DatabaseBusy(LOCKED_MESSAGE) from error
                 raise
             finally:
-                self._trips.roll_back()
+                self._append_backend.roll_back()
             if self._file is not None:
-                self._file.written()
+                self._file.checkpoint_if_due()
 
     @contextmanager
-    def plain_writing(self) -> Iterator[Connection]:
+    def writing_outside_log(self) -> Iterator[Connection]:
         """One transaction for tables outside the log: without the append lock on Postgres, like `writing` on SQLite."""
         with self._transaction(appending=False) as connection:
             yield connection
 
     @contextmanager
-    def reading_newest(self) -> Iterator[Connection]:
+    def reading_primary(self) -> Iterator[Connection]:
         """As `reading`, but never from a standby, which may lag behind: DatabaseUnwritable there."""
-        with self.reading() if self._file is not None else self.plain_writing() as connection:
+        with self.reading() if self._file is not None else self.writing_outside_log() as connection:
             yield connection
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A read-only transaction on one consistent snapshot. It never blocks writers, and they never block it."""
-        options: dict[str, Any] = {BEGIN: "BEGIN"}
+        options: dict[str, Any] = {BEGIN_OPTION: "BEGIN"}
         if self.dialect == "postgresql":
             options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         with self.engine.connect().execution_options(**options) as connection, connection.begin():
             yield connection
 
-    def renew(self) -> None:
+    def reconnect(self) -> None:
         """Replace the pooled connections, which may lead to a server that is no longer the primary."""
         if self._file is None:
             self.engine.dispose()
 
     def close(self) -> None:
         """Close every connection; on SQLite, checkpoint the write-ahead log first. Safe to repeat."""
-        self._closing()
+        self._finalizer()
 
     def __enter__(self) -> Self:
         return self
@@ -201,43 +207,43 @@ class Database:
 
     @contextmanager
     def _transaction(self, *, appending: bool) -> Iterator[Connection]:
-        options = {_APPENDING: appending, BEGIN: "BEGIN IMMEDIATE"}
-        with self._inside, nullcontext() if self._file is None else self._file.held():
+        options = {_APPENDING_OPTION: appending, BEGIN_OPTION: "BEGIN IMMEDIATE"}
+        with self._reentry_guard, nullcontext() if self._file is None else self._file.write_locked():
             with (
                 self.engine.connect().execution_options(**options) as connection,
-                self._begin(connection, appending),
+                self._begin_transaction(connection, appending),
             ):
                 yield connection
             if self._file is not None:
-                self._file.written()
+                self._file.checkpoint_if_due()
 
-    def _begin(self, connection: Connection, appending: bool) -> RootTransaction:
+    def _begin_transaction(self, connection: Connection, appending: bool) -> RootTransaction:
         try:
             transaction = connection.begin()
             if self.dialect == "postgresql":
                 # A separate statement: what is read under the lock needs a snapshot taken after the lock was granted.
-                lock = f", pg_advisory_xact_lock({APPEND_KEY})" if appending else ""
+                lock = f", pg_advisory_xact_lock({APPEND_LOCK_KEY})" if appending else ""
                 row = connection.exec_driver_sql(
-                    f"SELECT {_TAKES_NOTHING}, set_config('lock_timeout', '{LOCK_TIMEOUT}', true),"
+                    f"SELECT {_IS_READ_ONLY_SQL}, set_config('lock_timeout', '{LOCK_TIMEOUT}', true),"
                     f" set_config('idle_in_transaction_session_timeout', '{IDLE_TIMEOUT}', true){lock}"
                 ).one()
                 if row[0]:
-                    raise self._left_behind()
+                    raise self._read_only_error()
         except DBAPIError as error:
             if isinstance(error, OperationalError) and _is_lock_timeout(error):
-                raise Busy(LOCKED) from error
-            if refusal_of_writes(error) == READ_ONLY:
-                raise self._left_behind() from error
+                raise DatabaseBusy(LOCKED_MESSAGE) from error
+            if explain_write_refusal(error) == READ_ONLY_REASON:
+                raise self._read_only_error() from error
             raise
         return transaction
 
-    def _left_behind(self) -> Unwritable:
+    def _read_only_error(self) -> DatabaseUnwritable:
         """The error for a server that became read-only; also drops the pooled connections, which may lead there too."""
-        self.renew()
-        return Unwritable(f"Nothing was written: {READ_ONLY}.")
+        self.reconnect()
+        return DatabaseUnwritable(f"Nothing was written: {READ_ONLY_REASON}.")
 
 
-class _Inside(threading.local):
+class _ReentryGuard(threading.local):
     """Forbids nested writing transactions in one thread, since the inner one would wait for the outer one for ever."""
 
     _writing = False
@@ -251,9 +257,9 @@ class _Inside(threading.local):
         self._writing = False
 
 
-def _parse(url: str) -> URL:
+def _parse_url(url: str) -> URL:
     """Parse a database URL, including several hosts in libpq's form: `postgresql://user@one:5432,two:5432/name`."""
-    several = _SEVERAL_HOSTS.fullmatch(url)
+    several = _MULTI_HOST_URL.fullmatch(url)
     try:
         if several is None:
             return make_url(url)
@@ -281,23 +287,25 @@ def _assert_known_options(url: URL) -> None:
 def _open_postgres(url: URL) -> Database:
     _assert_known_options(url)
     # Without time-outs, a network that drops packets would block callers for hours. Options in the URL take precedence.
-    url = url.set(drivername="postgresql+psycopg", query={**_GIVE_UP, **url.query})
+    url = url.set(drivername="postgresql+psycopg", query={**_CONNECTION_TIMEOUTS, **url.query})
     engine = create_engine(url, pool_size=5, max_overflow=15, pool_pre_ping=True, pool_timeout=30)
-    appends = engine_of(url, LOCK_TIMEOUT, IDLE_TIMEOUT)
-    return Database(dialect="postgresql", engine=engine, appends=appends)
+    appends = create_append_engine(url, LOCK_TIMEOUT, IDLE_TIMEOUT)
+    return Database(dialect="postgresql", engine=engine, append_engine=appends)
 
 
 def _is_lock_timeout(error: OperationalError) -> bool:
     return getattr(error.orig, "sqlstate", None) == "55P03" or "database is locked" in str(error.orig)
 
 
-def _close(file: SqliteFile | None, trips: Trips, engine: Engine, turns: Turns) -> None:
+def _close_database(
+    file: SqliteFile | None, append_backend: AppendBackend, engine: Engine, append_mutex: TimedLock
+) -> None:
     if file is not None:
-        file.close(trips.drop)
+        file.close(append_backend.close_connection)
         return
     try:
-        with turns:
-            trips.drop()
-    except Busy:  # a command is still running: the end of the process closes its connection
+        with append_mutex:
+            append_backend.close_connection()
+    except DatabaseBusy:  # a command is still running: the end of the process closes its connection
         return
     engine.dispose()

@@ -6,35 +6,35 @@ from sqlalchemy import Connection, Table, text
 from sqlalchemy.dialects.postgresql.base import PGDialect
 
 from core.store.database import append_rows
-from core.store.database.append_queries import moment
+from core.store.database.append_queries import instant_as_text
 
-APPEND_KEY = 0x52414D50  # any fixed number: the advisory lock that every append in this database takes
+APPEND_LOCK_KEY = 0x52414D50  # any fixed number: the advisory lock that every append in this database takes
 _POSTGRES = PGDialect()  # type: ignore[no-untyped-call]
-CHANNEL = "rampart"  # for NOTIFY: only a hint to poll now
+NOTIFY_CHANNEL = "rampart"  # for NOTIFY: only a hint to poll now
 # The columns of `append_queries.SELECT_EVENTS`, with times as text and bytes in hex.
-_OPENER = "(SELECT encode(secret, 'hex') FROM person_key WHERE key_id = pii_ref)"
-_EVENT = (
+_SECRET_SQL = "(SELECT encode(secret, 'hex') FROM person_key WHERE key_id = pii_ref)"  # noqa: S105 - a query
+_EVENT_JSON = (
     "position, stream, version, event_id, type, schema_version, command_id, command_seq, actor, source, cause_id,"
-    f" correlation_id, {moment('at')}, {moment('recorded_at')}, pii_ref, body,"
-    f" encode(prev_hash, 'hex'), encode(hash, 'hex'), {_OPENER}"
+    f" correlation_id, {instant_as_text('at')}, {instant_as_text('recorded_at')}, pii_ref, body,"
+    f" encode(prev_hash, 'hex'), encode(hash, 'hex'), {_SECRET_SQL}"
 )
-_FINISH = (
+_FINISH_TIMER = (
     "UPDATE timer SET state = 'done'"
     " WHERE name = timer_name AND slot = timer_slot AND state = 'leased' AND lease_token = timer_token;"
 )
 
 _OPEN = f"""
 BEGIN
-  PERFORM pg_advisory_xact_lock({APPEND_KEY});
+  PERFORM pg_advisory_xact_lock({APPEND_LOCK_KEY});
   -- What follows is read after the lock was granted: each statement of a function sees what is committed by then.
   SELECT json_build_array(fingerprint, first_position, last_position, result, at) INTO answer
     FROM commands WHERE command_id = command;
   SELECT json_agg(event ORDER BY place) INTO news FROM (
-    SELECT position AS place, json_build_array({_EVENT}) AS event FROM events
+    SELECT position AS place, json_build_array({_EVENT_JSON}) AS event FROM events
       WHERE position > after_position ORDER BY position LIMIT at_most) AS following;
   SELECT json_build_array(key_id, encode(secret, 'hex')) INTO key FROM person_key WHERE person = author;
   IF timer_name IS NOT NULL THEN
-    {_FINISH}
+    {_FINISH_TIMER}
     finished := FOUND;
   END IF;
 END"""  # noqa: S608
@@ -44,10 +44,10 @@ _OPEN_TAKES = (
 )
 
 
-def _insert(table: Table) -> str:
+def _build_insert_loop(table: Table) -> str:
     """PL/pgSQL that inserts the rows of one table, given as arrays of text, which are three times as fast as JSON."""
-    columns = append_rows.COLUMNS[table.name]
-    values = ", ".join(_value(table, name, number) for number, name in enumerate(columns, start=1))
+    columns = append_rows.COLUMNS_BY_TABLE[table.name]
+    values = ", ".join(_build_value(table, name, number) for number, name in enumerate(columns, start=1))
     unless = ""
     if table.name == "outbox":
         key = f"r[{columns.index('supersede_key') + 1}]"
@@ -65,56 +65,56 @@ def _insert(table: Table) -> str:
     )
 
 
-def _value(table: Table, column: str, number: int) -> str:
+def _build_value(table: Table, column: str, number: int) -> str:
     kind = table.columns[column].type
     written = str(kind.compile(dialect=_POSTGRES))
     return f"r[{number}]" if written == "TEXT" else f"r[{number}]::{written}"
 
 
 _APPEND_TAKES = ", ".join([*(f"{name}_rows text[]" for name in append_rows.TABLES), "erased text[]"])
-_INSERTS = "\n".join(_insert(table) for table in append_rows.TABLES.values())
+_INSERTS = "\n".join(_build_insert_loop(table) for table in append_rows.TABLES.values())
 _WRITE = f"""
 {_INSERTS}
   IF erased IS NOT NULL THEN DELETE FROM person_key WHERE key_id = ANY (erased); END IF;
-  IF events_rows IS NOT NULL THEN PERFORM pg_notify('{CHANNEL}', ''); END IF;"""  # noqa: S608
+  IF events_rows IS NOT NULL THEN PERFORM pg_notify('{NOTIFY_CHANNEL}', ''); END IF;"""  # noqa: S608
 _APPEND = f"""
 DECLARE r text[];
 BEGIN{_WRITE}
 END"""
 
 
-def _named(name: str, *sources: str) -> str:
+def _versioned_name(name: str, *sources: str) -> str:
     """A function name with a hash of its source, so that two releases of the program can run side by side."""
     return f"{name}_{sha256(''.join(sources).encode()).hexdigest()[:12]}"
 
 
-def _marks(many: int) -> str:
+def _placeholders(many: int) -> str:
     return ", ".join(f"${number}" for number in range(1, many + 1))
 
 
-_OPEN_NAME = _named("rampart_open", _OPEN_TAKES, _OPEN)
-_APPEND_NAME = _named("rampart_append", _APPEND_TAKES, _APPEND)
-OPENING = f"SELECT answer, news, key, finished FROM {_OPEN_NAME}({_marks(7)})"  # noqa: S608
-APPENDING = f"SELECT {_APPEND_NAME}({_marks(len(append_rows.TABLES) + 1)})"
+_OPEN_NAME = _versioned_name("rampart_open", _OPEN_TAKES, _OPEN)
+_APPEND_NAME = _versioned_name("rampart_append", _APPEND_TAKES, _APPEND)
+CALL_OPEN = f"SELECT answer, news, key, finished FROM {_OPEN_NAME}({_placeholders(7)})"  # noqa: S608
+CALL_APPEND = f"SELECT {_APPEND_NAME}({_placeholders(len(append_rows.TABLES) + 1)})"
 
 _ONCE_TAKES = f"command text, newest bytea, timer_name text, timer_slot timestamptz, timer_token text, {_APPEND_TAKES}"
 _ONCE = f"""
 DECLARE r text[];
 BEGIN
-  PERFORM pg_advisory_xact_lock({APPEND_KEY});
+  PERFORM pg_advisory_xact_lock({APPEND_LOCK_KEY});
   -- What was decided elsewhere holds only if nothing has happened since; and a hash tells apart two logs of one length.
   PERFORM 1
     WHERE newest = coalesce((SELECT hash FROM events ORDER BY position DESC LIMIT 1), decode(repeat('00', 32), 'hex'))
     AND NOT EXISTS (SELECT 1 FROM commands WHERE command_id = command);
   IF NOT FOUND THEN RETURN false; END IF;
   IF timer_name IS NOT NULL THEN
-    {_FINISH}
+    {_FINISH_TIMER}
     IF NOT FOUND THEN RETURN false; END IF;
   END IF;{_WRITE}
   RETURN true;
 END"""  # noqa: S608
-_ONCE_NAME = _named("rampart_once", _ONCE_TAKES, _ONCE)
-AT_ONCE = f"SELECT {_ONCE_NAME}({_marks(5 + len(append_rows.TABLES) + 1)})"
+_ONCE_NAME = _versioned_name("rampart_once", _ONCE_TAKES, _ONCE)
+CALL_APPEND_ONCE = f"SELECT {_ONCE_NAME}({_placeholders(5 + len(append_rows.TABLES) + 1)})"
 
 # The same as `retention.delete_old` on SQLite. Runs with the owner's rights, since the program's role may not delete.
 _DELETE = """
@@ -147,8 +147,8 @@ _DELETE_TAKES = (
     "before timestamptz, kept text[], most_rollouts int, most_rows int,"
     " OUT rollouts int, OUT messages int, OUT answers int"
 )
-_DELETE_NAME = _named("rampart_delete", _DELETE_TAKES, _DELETE)
-DELETING = f"SELECT rollouts, messages, answers FROM {_DELETE_NAME}(?, ?, ?, ?)"  # noqa: S608
+_DELETE_NAME = _versioned_name("rampart_delete", _DELETE_TAKES, _DELETE)
+CALL_DELETE_OLD = f"SELECT rollouts, messages, answers FROM {_DELETE_NAME}(?, ?, ?, ?)"  # noqa: S608
 _AS_OWNER = "SECURITY DEFINER SET search_path FROM CURRENT "
 
 _FUNCTIONS = {
@@ -157,21 +157,24 @@ _FUNCTIONS = {
     _ONCE_NAME: (_ONCE_TAKES, "RETURNS boolean ", _ONCE),
     _DELETE_NAME: (_DELETE_TAKES, _AS_OWNER, _DELETE),
 }
-NAMES = tuple(_FUNCTIONS)
+FUNCTION_NAMES = tuple(_FUNCTIONS)
 
 
 def install(connection: Connection) -> None:
     """Create the functions of this release if they are missing; those of other releases stay."""
-    if not missing(connection):
+    if not find_missing(connection):
         return
     for name, (takes, returns, source) in _FUNCTIONS.items():
         made = f"CREATE OR REPLACE FUNCTION {name}({takes}) {returns}LANGUAGE plpgsql AS $${source}$$"
         connection.exec_driver_sql(made.replace("%", "%%"))
 
 
-def missing(connection: Connection) -> tuple[str, ...]:
+def find_missing(connection: Connection) -> tuple[str, ...]:
     """The functions of this release that are absent or altered."""
-    here = "proname = ANY (:names) AND pronamespace = current_schema()::regnamespace"
-    found = connection.execute(text(f"SELECT proname, prosrc FROM pg_proc WHERE {here}"), {"names": list(NAMES)})  # noqa: S608
+    query = (
+        "SELECT proname, prosrc FROM pg_proc"
+        " WHERE proname = ANY (:names) AND pronamespace = current_schema()::regnamespace"
+    )
+    found = connection.execute(text(query), {"names": list(FUNCTION_NAMES)})
     sources = {row.proname: row.prosrc for row in found}
     return tuple(name for name, (_, _, source) in _FUNCTIONS.items() if sources.get(name) != source)

@@ -7,65 +7,70 @@ from typing import Any
 from sqlalchemy import Engine, PoolProxiedConnection
 from sqlalchemy.exc import DBAPIError
 
-from core.store.database.append_backend import Ask, Found
-from core.store.database.append_queries import ANSWER, FINISH, KEY, OPENED
-from core.store.database.append_rows import Writes
-from core.store.database.driver import Standing
-from core.store.formats.instants import text_of
+from core.store.database.append_backend import AppendRequest, AppendState
+from core.store.database.append_queries import FINISH_TIMER, SELECT_ANSWER, SELECT_EVENTS, SELECT_KEY
+from core.store.database.append_rows import PendingWrites
+from core.store.database.driver import DedicatedConnection
+from core.store.formats.instants import format_instant
 
-_NEWS = f"{OPENED} WHERE position > ? ORDER BY position LIMIT ?"
+_SELECT_NEW_EVENTS = f"{SELECT_EVENTS} WHERE position > ? ORDER BY position LIMIT ?"
 
 
-class SqliteAppend:
+class SqliteAppendBackend:
     """Implements `AppendBackend`."""
 
     def __init__(self, engine: Engine) -> None:
-        self._standing = Standing(engine)
-        self._begun: PoolProxiedConnection | None = None
+        self._dedicated = DedicatedConnection(engine)
+        self._active_connection: PoolProxiedConnection | None = None
         self._cursor: Any = None
 
-    def open(self, ask: Ask) -> Found:
-        self._begin()
-        answer = self._run(ANSWER, (ask.command_id,))
-        news = self._run(_NEWS, (ask.after, ask.at_most))
-        key = self._run(KEY, (ask.person,)) if ask.person else None
+    def begin(self, request: AppendRequest) -> AppendState:
+        self._begin_transaction()
+        answer = self._execute(SELECT_ANSWER, (request.command_id,))
+        news = self._execute(_SELECT_NEW_EVENTS, (request.after_position, request.event_limit))
+        key = self._execute(SELECT_KEY, (request.person,)) if request.person else None
         finished = True
-        if ask.claim is not None:
-            name, slot, token = ask.claim
-            finished = bool(self._run(FINISH, (name, text_of(slot), token)))
-        return Found(answer=answer[0] if answer else None, news=news, key=key[0] if key else None, finished=finished)
+        if request.claim is not None:
+            name, slot, token = request.claim
+            finished = bool(self._execute(FINISH_TIMER, (name, format_instant(slot), token)))
+        return AppendState(
+            answer_row=answer[0] if answer else None,
+            new_event_rows=news,
+            key_row=key[0] if key else None,
+            is_claim_valid=finished,
+        )
 
-    def commit(self, writes: Writes) -> None:
-        for sql, parameters in writes.statements():
-            self._run(sql, parameters)
-        self._run("COMMIT")
-        self._begun = None
+    def commit(self, writes: PendingWrites) -> None:
+        for sql, parameters in writes.sqlite_statements():
+            self._execute(sql, parameters)
+        self._execute("COMMIT")
+        self._active_connection = None
 
-    def at_once(self, ask: Ask, writes: Writes) -> bool:
+    def try_optimistic_commit(self, request: AppendRequest, writes: PendingWrites) -> bool:
         return False  # the database is local: an optimistic attempt would save nothing
 
     def roll_back(self) -> None:
-        if self._begun is None:
+        if self._active_connection is None:
             return
         try:
-            self._begun.rollback()
+            self._active_connection.rollback()
         except sqlite3.Error as error:
-            self.drop(error)
-        self._begun = None
+            self.close_connection(error)
+        self._active_connection = None
 
-    def drop(self, error: BaseException | None = None) -> None:
-        self._standing.drop(error)
+    def close_connection(self, error: BaseException | None = None) -> None:
+        self._dedicated.discard(error)
 
-    def _begin(self) -> None:
-        self._begun = self._standing.connection()
-        self._cursor = self._begun.cursor()
-        self._run("BEGIN IMMEDIATE")
+    def _begin_transaction(self) -> None:
+        self._active_connection = self._dedicated.get_or_open()
+        self._cursor = self._active_connection.cursor()
+        self._execute("BEGIN IMMEDIATE")
 
-    def _run(self, sql: str, parameters: Sequence[Any] = ()) -> Sequence[Any]:
+    def _execute(self, sql: str, parameters: Sequence[Any] = ()) -> Sequence[Any]:
         try:
             self._cursor.execute(sql, parameters)
             found: list[Any] = self._cursor.fetchall()
         except sqlite3.Error as error:
-            dialect = self._standing.engine.dialect
+            dialect = self._dedicated.engine.dialect
             raise DBAPIError.instance(sql, None, error, sqlite3.Error, dialect=dialect) from error
         return found

@@ -13,15 +13,15 @@ from typing import Self
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
-from core.store.database.driver import checked_out
-from core.store.database.sqlite_lock import PATIENCE, AppendLock, Turns
-from core.store.errors import Busy, StoreError
+from core.store.database.driver import check_out_connection
+from core.store.database.sqlite_lock import LOCK_WAIT_SECONDS, AppendLock, TimedLock
+from core.store.errors import DatabaseBusy, StoreError
 
 _log = logging.getLogger(__name__)
 
-BEGIN = "rampart_begin"  # execution option: the statement that begins a transaction
+BEGIN_OPTION = "rampart_begin"  # execution option: the statement that begins a transaction
 CHECKPOINT_EVERY = 200  # writing transactions, which is about 10 MB of write-ahead log
-_WAL_BYTES = 64 * 1024 * 1024
+_WAL_TRUNCATE_BYTES = 64 * 1024 * 1024
 
 
 def has_wal_reset_bug(version: tuple[int, ...]) -> bool:
@@ -40,10 +40,10 @@ class SqliteFile:
         self.path = path
         self.engine = engine
         self.warnings = warnings
-        self._lock = lock
-        self._turns = lock or Turns(PATIENCE)
-        self._written = 0
-        self._serving: int | None = None
+        self._file_lock = lock
+        self._write_lock = lock or TimedLock(LOCK_WAIT_SECONDS)
+        self._write_count = 0
+        self._server_lock_fd: int | None = None
 
     @classmethod
     def open(cls, url: URL) -> Self:
@@ -62,14 +62,14 @@ class SqliteFile:
             max_overflow=59,
             connect_args={"check_same_thread": False, "timeout": 10, "isolation_level": None, "cached_statements": 256},
         )
-        event.listen(engine, "connect", _prepare)
-        event.listen(engine, "begin", _begin)
-        _create_private(path)
-        lock, warnings = _lock_beside(path)
+        event.listen(engine, "connect", _set_pragmas)
+        event.listen(engine, "begin", _begin_transaction)
+        _create_private_file(path)
+        lock, warnings = _open_lock_file(path)
         file = cls(path, engine, lock, warnings)
         try:
-            with file.held():
-                file._run("PRAGMA journal_mode=" + ("WAL" if lock else "TRUNCATE"))
+            with file.write_locked():
+                file._run_pragmas("PRAGMA journal_mode=" + ("WAL" if lock else "TRUNCATE"))
         except (sqlite3.Error, DBAPIError) as error:
             raise StoreError(
                 f"{path} cannot be opened as a database to write to ({getattr(error, 'orig', error)}). Check that it "
@@ -77,70 +77,70 @@ class SqliteFile:
             ) from error
         return file
 
-    def held(self) -> AbstractContextManager[None]:
+    def write_locked(self) -> AbstractContextManager[None]:
         """Hold the write lock: no other thread or process writes during the block. DatabaseBusy on time-out."""
-        return self._turns
+        return self._write_lock
 
-    def serve_alone(self) -> None:
+    def acquire_server_lock(self) -> None:
         """Make this process the only server of the file until it ends; StoreError if another process serves it."""
-        if self._lock is None:
+        if self._file_lock is None:
             return
-        self._serving = os.open(f"{self.path}.serving", os.O_RDWR | os.O_CREAT, 0o644)
+        self._server_lock_fd = os.open(f"{self.path}.serving", os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            fcntl.flock(self._serving, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self._server_lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            holder = os.pread(self._serving, 20, 0).decode(errors="replace") or "unknown"
-            os.close(self._serving)
-            self._serving = None
+            holder = os.pread(self._server_lock_fd, 20, 0).decode(errors="replace") or "unknown"
+            os.close(self._server_lock_fd)
+            self._server_lock_fd = None
             raise StoreError(
                 f"Another process ({holder}) serves {self.path} already, and a SQLite file is for one. Stop that one "
                 "first, or set DATABASE_URL to a Postgres for several."
             ) from error
-        os.truncate(self._serving, 0)
-        os.pwrite(self._serving, str(os.getpid()).encode(), 0)
+        os.truncate(self._server_lock_fd, 0)
+        os.pwrite(self._server_lock_fd, str(os.getpid()).encode(), 0)
 
-    def written(self) -> None:
+    def checkpoint_if_due(self) -> None:
         """Count a writing transaction, and checkpoint after every `CHECKPOINT_EVERY` of them.
 
         Call it while still holding the write lock, so that no checkpoint races a commit. The write-ahead log is
         normally not truncated: overwriting it costs half as much as letting it grow again.
         """
-        self._written += 1
-        if self._lock is None or self._written % CHECKPOINT_EVERY:
+        self._write_count += 1
+        if self._file_lock is None or self._write_count % CHECKPOINT_EVERY:
             return
         wal = Path(f"{self.path}-wal")
-        grown = wal.exists() and wal.stat().st_size > _WAL_BYTES  # a long reader prevented its reuse
-        self._checkpoint("TRUNCATE" if grown else "PASSIVE")
+        grown = wal.exists() and wal.stat().st_size > _WAL_TRUNCATE_BYTES  # a long reader prevented its reuse
+        self._checkpoint_wal("TRUNCATE" if grown else "PASSIVE")
 
-    def close(self, drop: Callable[[], None]) -> None:
+    def close(self, close_in_use: Callable[[], None]) -> None:
         """Checkpoint the write-ahead log and close every connection; do neither if others keep the file locked.
 
         In that case the next process to open the file checkpoints. Closing the last connection would also checkpoint,
         but without the lock. `close_in_use` closes the connections that are outside the pool.
         """
         try:
-            with self.held():
-                if self._lock is not None:
-                    self._checkpoint("TRUNCATE")
-                drop()
+            with self.write_locked():
+                if self._file_lock is not None:
+                    self._checkpoint_wal("TRUNCATE")
+                close_in_use()
                 self.engine.dispose()
-        except Busy:
+        except DatabaseBusy:
             return
-        if self._lock is not None:
-            self._lock.close()
-        if self._serving is not None:
-            os.close(self._serving)
+        if self._file_lock is not None:
+            self._file_lock.close()
+        if self._server_lock_fd is not None:
+            os.close(self._server_lock_fd)
 
-    def _checkpoint(self, mode: str) -> None:
+    def _checkpoint_wal(self, mode: str) -> None:
         # Does not wait for readers: the next checkpoint does the rest.
         try:
-            self._run("PRAGMA busy_timeout=0", f"PRAGMA wal_checkpoint({mode})", "PRAGMA busy_timeout=10000")
+            self._run_pragmas("PRAGMA busy_timeout=0", f"PRAGMA wal_checkpoint({mode})", "PRAGMA busy_timeout=10000")
         except (sqlite3.Error, DBAPIError) as error:
             # Committed data is safe; only the write-ahead log grows.
             _log.warning("The write-ahead log of %s could not be folded in, and grows: %s", self.path, error)
 
-    def _run(self, *pragmas: str) -> None:
-        raw = checked_out(self.engine)
+    def _run_pragmas(self, *pragmas: str) -> None:
+        raw = check_out_connection(self.engine)
         try:
             cursor = raw.cursor()
             for pragma in pragmas:
@@ -153,17 +153,17 @@ class SqliteFile:
             raw.close()
 
 
-def _create_private(path: Path) -> None:
+def _create_private_file(path: Path) -> None:
     """Create the file readable by its owner only, as it will hold the sealing keys; SQLite gives its side files the
     same permissions."""
     with suppress(OSError):  # it exists already; or it cannot be created, which opening it will report
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
 
-def _lock_beside(path: Path) -> tuple[AppendLock | None, tuple[str, ...]]:
+def _open_lock_file(path: Path) -> tuple[AppendLock | None, tuple[str, ...]]:
     """Open the lock file next to the database; (None, a warning) if the file system has no file locks."""
     try:
-        return AppendLock(Path(f"{path}.lock"), PATIENCE), ()
+        return AppendLock(Path(f"{path}.lock"), LOCK_WAIT_SECONDS), ()
     except OSError as error:
         if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS):
             raise StoreError(f"The lock file {path}.lock could not be opened ({error.strerror}).") from error
@@ -173,7 +173,7 @@ def _lock_beside(path: Path) -> tuple[AppendLock | None, tuple[str, ...]]:
     return None, (f"The file system of {path} has no file locks, and {because}: writing is slower here.",)
 
 
-def _prepare(raw: sqlite3.Connection, _record: object) -> None:
+def _set_pragmas(raw: sqlite3.Connection, _record: object) -> None:
     # The page size applies to new files only. It is small because a commit writes every page that it touched.
     for pragma in (
         "page_size=2048",
@@ -185,5 +185,5 @@ def _prepare(raw: sqlite3.Connection, _record: object) -> None:
         raw.execute(f"PRAGMA {pragma}")
 
 
-def _begin(connection: Connection) -> None:
-    connection.exec_driver_sql(connection.get_execution_options().get(BEGIN, "BEGIN"))
+def _begin_transaction(connection: Connection) -> None:
+    connection.exec_driver_sql(connection.get_execution_options().get(BEGIN_OPTION, "BEGIN"))

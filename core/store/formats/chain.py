@@ -6,10 +6,10 @@ from hashlib import sha256
 
 import orjson
 
-GENESIS = bytes(32)
+GENESIS_HASH = bytes(32)
 
 # The order is part of the hash: never reorder. A column can only be added at the end, and only with a new log.
-HEADER = (
+HEADER_COLUMNS = (
     "position",
     "stream",
     "version",
@@ -28,7 +28,7 @@ HEADER = (
 )
 
 
-def link(prev_hash: bytes, header: Sequence[str | int | None], body: str) -> bytes:
+def hash_event(prev_hash: bytes, header: Sequence[str | int | None], body: str) -> bytes:
     """sha256(previous hash || header as a JSON list in the order of `HEADER_COLUMNS` || sha256(body)).
 
     Text that is not valid Unicode (from a damaged row) is hashed as its original bytes.

@@ -8,22 +8,22 @@ from sqlalchemy import DateTime, Dialect, Text
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 
-def text_of(moment: datetime) -> str:
+def format_instant(moment: datetime) -> str:
     """Format a datetime as `2026-11-23T08:00:00.000000Z`; ValueError if it has no time zone."""
     if moment.tzinfo is not UTC:
         if moment.tzinfo is None:
             raise ValueError(f"The moment {moment.isoformat()} has no time zone; pass an aware datetime.")
         moment = moment.astimezone(UTC)
-    return _written(moment)
+    return _format_utc(moment)
 
 
 @lru_cache(maxsize=64)  # one command writes the same time in many places
-def _written(moment: datetime) -> str:
+def _format_utc(moment: datetime) -> str:
     """Takes UTC only, since the cache compares by equality: times of other zones may be equal but differ (`fold`)."""
     return moment.isoformat(timespec="microseconds")[:-6] + "Z"
 
 
-def of_text(text: str) -> datetime:
+def parse_instant(text: str) -> datetime:
     """Parse the text that `format_instant` wrote."""
     return datetime.fromisoformat(text)
 
@@ -40,9 +40,9 @@ class Instant(TypeDecorator[datetime]):
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
         if value is None:
             return None
-        return text_of(value) if dialect.name == "sqlite" else value.astimezone(UTC)
+        return format_instant(value) if dialect.name == "sqlite" else value.astimezone(UTC)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
         if value is None:
             return None
-        return of_text(value) if isinstance(value, str) else value.astimezone(UTC)
+        return parse_instant(value) if isinstance(value, str) else value.astimezone(UTC)

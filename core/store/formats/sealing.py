@@ -10,20 +10,20 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 ERASED = "(erased)"
-_BITS = 512  # AES-SIV with 256-bit keys (RFC 5297)
+_KEY_BITS = 512  # AES-SIV with 256-bit keys (RFC 5297)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Key:
+class SealingKey:
     """The key that encrypts one person's text. `key_id` is random, and reveals nothing about the person."""
 
     key_id: str
     secret: bytes
 
     @classmethod
-    def new(cls) -> "Key":
+    def generate(cls) -> "SealingKey":
         """A new random key."""
-        return cls(key_id=str(uuid4()), secret=AESSIV.generate_key(_BITS))
+        return cls(key_id=str(uuid4()), secret=AESSIV.generate_key(_KEY_BITS))
 
     def seal(self, body: Mapping[str, Any], fields: Sequence[str], event_id: str) -> dict[str, Any]:
         """Encrypt these fields of `body`; empty ones stay empty.
@@ -46,11 +46,11 @@ def unseal(body: Mapping[str, Any], fields: Sequence[str], event_id: str, secret
     opened = dict(body)
     for name in fields:
         if opened.get(name):
-            opened[name] = _opened(cipher, opened[name], event_id)
+            opened[name] = _decrypt_or_erased(cipher, opened[name], event_id)
     return opened
 
 
-def _opened(cipher: AESSIV | None, sealed: str, event_id: str) -> str:
+def _decrypt_or_erased(cipher: AESSIV | None, sealed: str, event_id: str) -> str:
     if cipher is None:
         return ERASED
     try:

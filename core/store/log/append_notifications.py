@@ -7,23 +7,25 @@ from typing import Any
 import psycopg
 
 from core.store.database.connections import Database
-from core.store.database.postgres_functions import CHANNEL
+from core.store.database.postgres_functions import NOTIFY_CHANNEL
 
-_LISTEN_FOR = 1.0  # how often to check whether to stop
-_STOP_WITHIN = 2.0  # do not wait longer for a database that does not answer
+_POLL_SECONDS = 1.0  # how often to check whether to stop
+_STOP_TIMEOUT_SECONDS = 2.0  # do not wait longer for a database that does not answer
 _RECONNECT_AFTER = 5.0  # seconds
 
 
-class Wakeups:
+class AppendListener:
     """Calls `on_append` from its own thread, and `on_listen_lost` with the reason whenever it cannot listen.
 
     Does nothing on SQLite, where a single process serves.
     """
 
-    def __init__(self, database: Database, woken: Callable[[], None], deaf: Callable[[str], None]) -> None:
+    def __init__(
+        self, database: Database, on_append: Callable[[], None], on_listen_lost: Callable[[str], None]
+    ) -> None:
         self._database = database
-        self._woken = woken
-        self._deaf = deaf
+        self._on_append = on_append
+        self._on_listen_lost = on_listen_lost
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._listen, name="wakeups", daemon=True)
 
@@ -36,22 +38,22 @@ class Wakeups:
         """Stop listening, and wait for the thread for up to two seconds."""
         self._stopping.set()
         if self._thread.is_alive():
-            self._thread.join(_STOP_WITHIN)
+            self._thread.join(_STOP_TIMEOUT_SECONDS)
 
     def _listen(self) -> None:
         while not self._stopping.is_set():
             try:
-                with self._connection() as connection:
-                    connection.execute(f"LISTEN {CHANNEL}")
-                    self._woken()  # events may have come before it listened
+                with self._open_connection() as connection:
+                    connection.execute(f"LISTEN {NOTIFY_CHANNEL}")
+                    self._on_append()  # events may have come before it listened
                     while not self._stopping.is_set():
-                        for _ in connection.notifies(timeout=_LISTEN_FOR, stop_after=1):
-                            self._woken()
+                        for _ in connection.notifies(timeout=_POLL_SECONDS, stop_after=1):
+                            self._on_append()
             except psycopg.Error as error:
                 # Nothing is lost: the callers also poll.
-                self._deaf(str(error).strip())
+                self._on_listen_lost(str(error).strip())
                 self._stopping.wait(_RECONNECT_AFTER)
 
-    def _connection(self) -> psycopg.Connection[Any]:
+    def _open_connection(self) -> psycopg.Connection[Any]:
         parameters, options = self._database.engine.dialect.create_connect_args(self._database.engine.url)
         return psycopg.connect(*parameters, **{**options, "autocommit": True})

@@ -6,51 +6,56 @@ from hashlib import sha256
 from core.rollout.events import CHECKPOINT_STREAM, WorldCheckpointed
 from core.store.database.connections import Database
 from core.store.log import event_log
-from core.store.log.answered_commands import Answer
-from core.store.log.event_log import Entry, Origin
-from core.store.transaction import appending
+from core.store.log.answered_commands import CommandAnswer
+from core.store.log.event_log import EventOrigin, NewEvent
+from core.store.transaction import append_transaction
 from core.store.world import checkpoints
-from core.store.world.world_cache import Folds
+from core.store.world.world_cache import WorldCache
 
-EVERY = 10_000
+CHECKPOINT_INTERVAL = 10_000
 """A checkpoint is due this many events after the newest one; folding as many takes a tenth of a second."""
 
 
-def take_if_due(database: Database, folds: Folds, *, by: str, at: datetime, recorded_at: datetime) -> bool:
+def take_if_due(database: Database, world_cache: WorldCache, *, by: str, at: datetime, recorded_at: datetime) -> bool:
     """Take a checkpoint if a start would have to fold `CHECKPOINT_INTERVAL` events or more; whether one was taken."""
     with database.reading() as connection:
-        position, _ = event_log.head(connection)
-        if position < EVERY or position - checkpoints.newest_position(connection) < EVERY:
+        position, _ = event_log.read_head(connection)
+        if (
+            position < CHECKPOINT_INTERVAL
+            or position - checkpoints.find_newest_position(connection) < CHECKPOINT_INTERVAL
+        ):
             return False
-    folds.refresh()
-    return take(database, folds, by=by, at=at, recorded_at=recorded_at)
+    world_cache.refresh()
+    return take_checkpoint(database, world_cache, by=by, at=at, recorded_at=recorded_at)
 
 
-def take(database: Database, folds: Folds, *, by: str, at: datetime, recorded_at: datetime) -> bool:
+def take_checkpoint(
+    database: Database, world_cache: WorldCache, *, by: str, at: datetime, recorded_at: datetime
+) -> bool:
     """Save the cached world as a checkpoint.
 
     False if another process has taken one at the same position, or if the cache still holds erased text.
     """
-    reading = folds.kept_without_erased()
+    reading = world_cache.cached_state_without_erased()
     if reading is None:
         return False
-    packed = checkpoints.pack(reading.world.without_ended(at))
+    packed = checkpoints.pack_world(reading.world.without_ended(at))
     position, code = reading.tail.position, checkpoints.code_hash()
-    with database.plain_writing() as connection:
+    with database.writing_outside_log() as connection:
         checkpoints.save(connection, position, packed)
     event = WorldCheckpointed(
         position=position, hash=reading.tail.hash.hex(), world=sha256(packed).hexdigest(), code=code
     )
     command_id = f"checkpoint:{position}:{code}"
-    with appending(database, folds, command_id) as log:
-        if log.answered(command_id, "checkpoint") is not None:
+    with append_transaction(database, world_cache, command_id) as log:
+        if log.find_answer(command_id, "checkpoint") is not None:
             return False
-        origin = Origin(command_id=command_id, actor=by, at=at, recorded_at=recorded_at)
-        steps = log.append([Entry(stream=CHECKPOINT_STREAM, event=event)], origin)
-        there = steps[0].recorded.position
-        log.remember(
-            command_id, "checkpoint", Answer(first_position=there, last_position=there, result_json="{}", at=at)
+        origin = EventOrigin(command_id=command_id, actor=by, at=at, recorded_at=recorded_at)
+        steps = log.append([NewEvent(stream=CHECKPOINT_STREAM, event=event)], origin)
+        there = steps[0].stored.position
+        log.store_answer(
+            command_id, "checkpoint", CommandAnswer(first_position=there, last_position=there, result_json="{}", at=at)
         )
-    with database.plain_writing() as connection:
-        checkpoints.forget(connection)
+    with database.writing_outside_log() as connection:
+        checkpoints.delete_stale(connection)
     return True

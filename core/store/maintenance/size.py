@@ -5,15 +5,15 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from core.store.database.driver import fetch
-from core.store.formats.instants import text_of
+from core.store.database.driver import fetch_all
+from core.store.formats.instants import format_instant
 from core.store.log import event_log
 
-OVER = timedelta(days=1)
+GROWTH_PERIOD = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Size:
+class DatabaseSize:
     """Bytes on disk (without SQLite's write-ahead log), number of events, and events in the last 24 hours."""
 
     bytes: int
@@ -26,23 +26,25 @@ class Size:
         return round(self.bytes / self.events * self.events_a_day) if self.events else 0
 
 
-def measure(connection: Connection, now: datetime) -> Size:
+def measure_size(connection: Connection, now: datetime) -> DatabaseSize:
     """Measure the database with a few short queries; a binary search, as recording times never decrease."""
     if connection.dialect.name == "sqlite":
-        pages, page = (fetch(connection, f"PRAGMA {what}", ())[0][0] for what in ("page_count", "page_size"))
+        pages, page = (fetch_all(connection, f"PRAGMA {what}", ())[0][0] for what in ("page_count", "page_size"))
         size = pages * page
     else:
-        size = fetch(connection, "SELECT pg_database_size(current_database())", ())[0][0]
-    newest, _ = event_log.head(connection)
-    return Size(bytes=size, events=newest, events_a_day=newest - _before(connection, newest, now - OVER))
+        size = fetch_all(connection, "SELECT pg_database_size(current_database())", ())[0][0]
+    newest, _ = event_log.read_head(connection)
+    return DatabaseSize(
+        bytes=size, events=newest, events_a_day=newest - _count_recorded_before(connection, newest, now - GROWTH_PERIOD)
+    )
 
 
-def _before(connection: Connection, newest: int, at: datetime) -> int:
+def _count_recorded_before(connection: Connection, newest: int, at: datetime) -> int:
     """The number of events recorded before `at`, given that there are `newest` of them."""
     low, high = 0, newest
-    value = text_of(at) if connection.dialect.name == "sqlite" else at
+    value = format_instant(at) if connection.dialect.name == "sqlite" else at
     while low < high:
         middle = (low + high + 1) // 2
-        earlier = fetch(connection, "SELECT 1 FROM events WHERE position = ? AND recorded_at < ?", (middle, value))
+        earlier = fetch_all(connection, "SELECT 1 FROM events WHERE position = ? AND recorded_at < ?", (middle, value))
         low, high = (middle, high) if earlier else (low, middle - 1)
     return low

@@ -6,21 +6,21 @@ from hashlib import sha256
 
 from sqlalchemy import Connection, delete
 
-from core.store.database.driver import execute, fetch
-from core.store.errors import Conflict
+from core.store.database.driver import execute, fetch_all
+from core.store.errors import IdempotencyConflict
 from core.store.models import insert_into, intake_batch, intake_item
 
-BATCHES_KEPT = timedelta(days=7)
-ITEMS_KEPT = timedelta(hours=24)
+BATCH_RETENTION = timedelta(days=7)
+ITEM_RETENTION = timedelta(hours=24)
 
 
-_OPEN = (
+_OPEN_BATCH = (
     "INSERT INTO intake_batch (token_hash, key, fingerprint, answer, at) VALUES (?, ?, ?, NULL, ?)"
     " ON CONFLICT (token_hash, key) DO UPDATE SET fingerprint = excluded.fingerprint, answer = NULL, at = excluded.at"
     " WHERE intake_batch.at < ? RETURNING 1"
 )
-_KNOWN = "SELECT fingerprint, answer FROM intake_batch WHERE token_hash = ? AND key = ?"
-_ANSWER = "UPDATE intake_batch SET answer = ? WHERE token_hash = ? AND key = ?"
+_SELECT_BATCH = "SELECT fingerprint, answer FROM intake_batch WHERE token_hash = ? AND key = ?"
+_SAVE_ANSWER = "UPDATE intake_batch SET answer = ? WHERE token_hash = ? AND key = ?"
 
 
 def open_batch(connection: Connection, *, token: str, key: str, fingerprint: str, at: datetime) -> str | None:
@@ -30,11 +30,11 @@ def open_batch(connection: Connection, *, token: str, key: str, fingerprint: str
     last: a concurrent copy of the batch waits here for the first one to commit.
     """
     token_hash = sha256(token.encode()).hexdigest()
-    if fetch(connection, _OPEN, (token_hash, key, fingerprint, at, at - BATCHES_KEPT)):
+    if fetch_all(connection, _OPEN_BATCH, (token_hash, key, fingerprint, at, at - BATCH_RETENTION)):
         return None
-    ((kept, answer),) = fetch(connection, _KNOWN, (token_hash, key))
+    ((kept, answer),) = fetch_all(connection, _SELECT_BATCH, (token_hash, key))
     if kept != fingerprint:
-        raise Conflict(
+        raise IdempotencyConflict(
             f"The Idempotency-Key {key} was used before for a different batch, so this one was not counted. "
             "Send it again under a new key."
         )
@@ -44,10 +44,12 @@ def open_batch(connection: Connection, *, token: str, key: str, fingerprint: str
 
 def answer_batch(connection: Connection, *, token: str, key: str, answer: str) -> None:
     """Store the answer to a batch for which `open_batch` returned None."""
-    execute(connection, _ANSWER, (answer, sha256(token.encode()).hexdigest(), key))
+    execute(connection, _SAVE_ANSWER, (answer, sha256(token.encode()).hexdigest(), key))
 
 
-def fresh_items(connection: Connection, items: Iterable[tuple[str, str]], at: datetime) -> frozenset[tuple[str, str]]:
+def claim_fresh_items(
+    connection: Connection, items: Iterable[tuple[str, str]], at: datetime
+) -> frozenset[tuple[str, str]]:
     """Those (surface, item id) that have not come in the last 24 hours; they are recorded as seen from now on."""
     fresh: set[tuple[str, str]] = set()
     # Always in the same order, so that two batches with the same items wait for each other instead of deadlocking.
@@ -59,14 +61,14 @@ def fresh_items(connection: Connection, items: Iterable[tuple[str, str]], at: da
             added.on_conflict_do_update(
                 index_elements=["surface", "item_id"],
                 set_={"at": at},
-                where=intake_item.c.at <= at - ITEMS_KEPT,
+                where=intake_item.c.at <= at - ITEM_RETENTION,
             ).returning(intake_item.c.surface, intake_item.c.item_id)
         )
         fresh.update((row.surface, row.item_id) for row in rows)
     return frozenset(fresh)
 
 
-def forget(connection: Connection, now: datetime) -> None:
+def delete_expired(connection: Connection, now: datetime) -> None:
     """Delete batches older than 7 days and items older than 24 hours."""
-    connection.execute(delete(intake_batch).where(intake_batch.c.at < now - BATCHES_KEPT))
-    connection.execute(delete(intake_item).where(intake_item.c.at < now - ITEMS_KEPT))
+    connection.execute(delete(intake_batch).where(intake_batch.c.at < now - BATCH_RETENTION))
+    connection.execute(delete(intake_item).where(intake_item.c.at < now - ITEM_RETENTION))

@@ -23,28 +23,28 @@ class SavedLook:
     sums_hash: str
 
 
-def latest(connection: Connection, rollout: str) -> tuple[int, str] | None:
+def load_latest_state(connection: Connection, rollout: str) -> tuple[int, str] | None:
     """(number, engine state as JSON) of the newest look at this rollout; None before the first."""
     newest = select(look.c.number, look.c.state).where(look.c.rollout == rollout).order_by(look.c.number.desc())
     row = connection.execute(newest.limit(1)).one_or_none()
-    return (row.number, _text(row.state)) if row is not None else None
+    return (row.number, _decompress(row.state)) if row is not None else None
 
 
 def newest_news(connection: Connection, rollout: str) -> datetime | None:
     """When the newest look that showed something new was made; None before the first."""
-    row = connection.execute(_newest(rollout, look.c.at)).one_or_none()
+    row = connection.execute(_select_newest(rollout, look.c.at)).one_or_none()
     return row.at if row is not None else None
 
 
-def newest(connection: Connection, rollout: str) -> tuple[int, datetime | None]:
+def load_count_and_time(connection: Connection, rollout: str) -> tuple[int, datetime | None]:
     """(how many looks were taken at this rollout, time of the newest); (0, None) before the first."""
-    row = connection.execute(_newest(rollout, look.c.made, look.c.at, look.c.repeated_at)).one_or_none()
+    row = connection.execute(_select_newest(rollout, look.c.made, look.c.at, look.c.repeated_at)).one_or_none()
     return (row.made, row.repeated_at or row.at) if row is not None else (0, None)
 
 
-def repeat(connection: Connection, rollout: str, number: int, at: datetime) -> bool:
+def count_repeat(connection: Connection, rollout: str, number: int, at: datetime) -> bool:
     """Count a look that showed nothing new since look `number`; False if that is no longer the newest."""
-    row = connection.execute(_newest(rollout, look.c.number)).one_or_none()
+    row = connection.execute(_select_newest(rollout, look.c.number)).one_or_none()
     same = look.c.rollout == rollout, look.c.number == number
     if row is None or row.number != number:
         return False
@@ -52,11 +52,11 @@ def repeat(connection: Connection, rollout: str, number: int, at: datetime) -> b
     return True
 
 
-def _newest(rollout: str, *columns: Column[Any]) -> Select[Any]:
+def _select_newest(rollout: str, *columns: Column[Any]) -> Select[Any]:
     return select(*columns).where(look.c.rollout == rollout).order_by(look.c.number.desc()).limit(1)
 
 
-def save(
+def save_look(
     connection: Connection, rollout: str, number: int, at: datetime, look_json: str, state_json: str, sums_hash: str
 ) -> None:
     """Store a look. IntegrityError if the number exists: another process was first, so start again from its state."""
@@ -66,8 +66,8 @@ def save(
             number=number,
             made=select(func.coalesce(func.max(look.c.made), 0) + 1).where(look.c.rollout == rollout).scalar_subquery(),
             at=at,
-            look=_packed(look_json),
-            state=_packed(state_json),
+            look=_compress(look_json),
+            state=_compress(state_json),
             sums_hash=sums_hash,
         )
     )
@@ -77,45 +77,45 @@ def save(
     )
 
 
-def between(connection: Connection, rollout: str, first: int, last: int) -> tuple[SavedLook, ...]:
+def load_range(connection: Connection, rollout: str, first: int, last: int) -> tuple[SavedLook, ...]:
     """The looks numbered `first` to `last`, in order."""
     found = connection.execute(
         select(look).where(look.c.rollout == rollout, look.c.number.between(first, last)).order_by(look.c.number)
     )
-    return tuple(_saved(row) for row in found)
+    return tuple(_parse_row(row) for row in found)
 
 
-def thinned(connection: Connection, rollout: str, most: int) -> tuple[SavedLook, ...]:
+def load_thinned(connection: Connection, rollout: str, limit: int) -> tuple[SavedLook, ...]:
     """At most `limit` looks, evenly spaced and in order, including the newest."""
     newest = connection.execute(select(func.max(look.c.number)).where(look.c.rollout == rollout)).scalar_one()
     if newest is None:
         return ()
-    step = -(-newest // most)
+    step = -(-newest // limit)
     chosen = select(look).where(look.c.rollout == rollout, look.c.number % step == newest % step)
-    return tuple(_saved(row) for row in connection.execute(chosen.order_by(look.c.number)))
+    return tuple(_parse_row(row) for row in connection.execute(chosen.order_by(look.c.number)))
 
 
-def counts(connection: Connection) -> dict[str, int]:
+def count_by_rollout(connection: Connection) -> dict[str, int]:
     """The number of stored looks by rollout."""
     found = select(look.c.rollout, func.count()).group_by(look.c.rollout).order_by(look.c.rollout)
     return {row[0]: row[1] for row in connection.execute(found)}
 
 
-def _saved(row: Any) -> SavedLook:
+def _parse_row(row: Any) -> SavedLook:
     return SavedLook(
         number=row.number,
         at=row.at,
-        look_json=_text(row.look),
-        state_json=_text(row.state) if row.state is not None else None,
+        look_json=_decompress(row.look),
+        state_json=_decompress(row.state) if row.state is not None else None,
         sums_hash=row.sums_hash,
     )
 
 
-def _packed(text: str) -> bytes:
+def _compress(text: str) -> bytes:
     return zlib.compress(text.encode())
 
 
-def _text(packed: bytes) -> str:
+def _decompress(packed: bytes) -> str:
     try:
         return zlib.decompress(packed).decode()
     except (zlib.error, UnicodeDecodeError):

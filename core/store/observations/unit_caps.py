@@ -6,16 +6,16 @@ from math import log
 from typing import Protocol, TypeVar
 from zlib import crc32
 
-TIMES = 5
+CAP_MULTIPLE = 5
 """The cap of a unit, as a multiple of the mean number of observations per unit in the stage."""
-LEAST = 20
+CAP_MINIMUM = 20
 """This many observations of a unit always count, since the mean is not known yet when a stage begins."""
-TRACKED = 4096
+MAX_TRACKED_UNITS = 4096
 """How many units are counted individually. A unit that is not has sent less than 1/4096 of all observations."""
-_MARKS = 1 << 16
+_SKETCH_SLOTS = 1 << 16
 
 
-class Sent(Protocol):
+class SentByUnit(Protocol):
     """Anything that a unit sent in a stage of a rollout."""
 
     @property
@@ -31,28 +31,28 @@ class Sent(Protocol):
         """The unit that sent it."""
 
 
-_T = TypeVar("_T", bound=Sent)
+_T = TypeVar("_T", bound=SentByUnit)
 
 
 @dataclass(slots=True)
-class _Stage:
+class _StageCounts:
     """The observations of one stage in this process: how many counted, and how many of the busiest units."""
 
     counted: int = 0
     units: dict[str, int] = field(default_factory=dict)
-    marks: bytearray = field(default_factory=lambda: bytearray(_MARKS))
-    marked: int = 0
+    sketch: bytearray = field(default_factory=lambda: bytearray(_SKETCH_SLOTS))
+    filled_slots: int = 0
 
-    def takes(self, unit: str) -> bool:
+    def try_count(self, unit: str) -> bool:
         """Count one more observation of this unit, unless the unit has reached its cap; whether it counts."""
-        place = crc32(unit.encode()) % _MARKS
-        if not self.marks[place]:
-            self.marks[place] = 1
-            self.marked += 1
+        place = crc32(unit.encode()) % _SKETCH_SLOTS
+        if not self.sketch[place]:
+            self.sketch[place] = 1
+            self.filled_slots += 1
         own = self.units.get(unit, 0)
-        if own >= LEAST and own * self._people() >= TIMES * self.counted:
+        if own >= CAP_MINIMUM and own * self._estimate_units() >= CAP_MULTIPLE * self.counted:
             return False
-        if own or len(self.units) < TRACKED:
+        if own or len(self.units) < MAX_TRACKED_UNITS:
             self.units[unit] = own + 1
         else:
             # Decrement all (Misra and Gries 1982): frequent senders stay, whatever else comes.
@@ -60,12 +60,12 @@ class _Stage:
         self.counted += 1
         return True
 
-    def _people(self) -> float:
+    def _estimate_units(self) -> float:
         """Estimate the number of distinct units by linear counting (Whang and others 1990)."""
-        return -_MARKS * log(max(1 - self.marked / _MARKS, 1 / _MARKS))
+        return -_SKETCH_SLOTS * log(max(1 - self.filled_slots / _SKETCH_SLOTS, 1 / _SKETCH_SLOTS))
 
 
-class Allowances:
+class UnitCaps:
     """The caps of all stages, kept between batches.
 
     Whether an observation counts depends on how many came before, never on its values, and the rule is the same for
@@ -74,8 +74,10 @@ class Allowances:
     """
 
     def __init__(self) -> None:
-        self._stages: dict[tuple[str, int], _Stage] = {}
+        self._stages: dict[tuple[str, int], _StageCounts] = {}
 
-    def count(self, sent: Sequence[_T]) -> list[bool]:
+    def admit(self, sent: Sequence[_T]) -> list[bool]:
         """Count these observations; for each, in order, whether it counts."""
-        return [self._stages.setdefault((each.rollout, each.stage), _Stage()).takes(each.unit) for each in sent]
+        return [
+            self._stages.setdefault((each.rollout, each.stage), _StageCounts()).try_count(each.unit) for each in sent
+        ]

@@ -10,25 +10,34 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, select
 
-from core.judging.model.evidence import BUCKETS, CANARY, CATEGORY, EVERYONE, REQUESTS, Bucketed, CellKey, Sums
-from core.metrics.catalogue import CATALOGUE, Kind, counts_as_request
+from core.judging.model.evidence import (
+    BUCKETS,
+    CANARY,
+    CATEGORY_PREFIX,
+    EVERYONE,
+    REQUESTS,
+    BucketSums,
+    CellKey,
+    EvidenceSums,
+)
+from core.metrics.catalogue import CATALOGUE, MetricKind, counts_as_request
 from core.metrics.observation import Observation
-from core.stats.quantile import bin_of
-from core.store.database.append_rows import array
-from core.store.database.driver import fetch
+from core.stats.quantile import bin_index
+from core.store.database.append_rows import format_array
+from core.store.database.driver import fetch_all
 from core.store.models import cell, exposure_count
-from core.store.observations.segment_names import ERROR, Vocabulary
-from core.store.observations.unit_caps import Allowances
+from core.store.observations.segment_names import ERROR_DIMENSION, SegmentVocabulary
+from core.store.observations.unit_caps import UnitCaps
 
 SET_ASIDE = "set_aside"
 """The metric under which observations beyond a unit's cap are counted."""
 _ROWS = 100
-_MOVED = "moved"
+_MOVED_ARM = "moved"
 """Stored in place of an arm: how many more units were last seen in the canary than were first seen there."""
 _UNIT_TYPES = ("text", "int", "bigint", "text")
 _KEY_TYPES = ("text", "int", "text", "text", "text")
-_QUANTILES = frozenset(key for key, metric in CATALOGUE.items() if metric.kind is Kind.QUANTILE)
-_MEANS = frozenset(key for key, metric in CATALOGUE.items() if metric.kind is Kind.MEAN)
+_QUANTILES = frozenset(key for key, metric in CATALOGUE.items() if metric.kind is MetricKind.QUANTILE)
+_MEANS = frozenset(key for key, metric in CATALOGUE.items() if metric.kind is MetricKind.MEAN)
 
 _Key: TypeAlias = tuple[str, int, str, str, str]  # rollout, stage, arm, segment, metric
 _T = TypeVar("_T")
@@ -36,7 +45,7 @@ _Histogram: TypeAlias = dict[int, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Placed:
+class PlacedObservation:
     """An observation and the cell it belongs to. `counters` are derived readings, such as `latency_p95>4000` (0 or 1).
 
     `counts_for_split`: whether the unit's first exposure counts in the sample-ratio check. Units that were exposed in
@@ -49,15 +58,15 @@ class Placed:
     unit: str
     observation: Observation
     counters: Mapping[str, float] = field(default_factory=dict)
-    splits: bool = True
+    counts_for_split: bool = True
     earlier_cohorts: tuple[int, ...] = ()
 
 
-def record(
+def add_observations(
     connection: Connection,
-    placed: Sequence[Placed],
-    vocabulary: Vocabulary | None = None,
-    allowances: Allowances | None = None,
+    observations: Sequence[PlacedObservation],
+    vocabulary: SegmentVocabulary | None = None,
+    unit_caps: UnitCaps | None = None,
 ) -> None:
     """Add observations to their cells, in a writing transaction; safe with other processes doing the same.
 
@@ -65,13 +74,13 @@ def record(
     kept between calls saves queries for the known segments. With `unit_caps`, observations beyond a unit's cap are only
     counted in the cell `SET_ASIDE`, which takes no part in verdicts.
     """
-    placed = _compared_first_here(connection, placed)
-    _take_turns(connection, {each.rollout for each in placed})
-    segments = vocabulary or Vocabulary()
-    segments.settle(connection, _met(placed))
-    batch = _Batch(segments)
-    counted = allowances.count(placed) if allowances is not None else [True] * len(placed)
-    for each, counts in zip(placed, counted, strict=True):
+    observations = _drop_earlier_cohorts(connection, observations)
+    _lock_rollouts(connection, {each.rollout for each in observations})
+    segments = vocabulary or SegmentVocabulary()
+    segments.register_names(connection, _collect_names(observations))
+    batch = _ObservationBatch(segments)
+    counted = unit_caps.admit(observations) if unit_caps is not None else [True] * len(observations)
+    for each, counts in zip(observations, counted, strict=True):
         if counts:
             batch.add(each)
         else:
@@ -80,9 +89,9 @@ def record(
     _add_exposures(connection, batch.exposed)
 
 
-def read(connection: Connection, rollout: str, *, segments: bool = True) -> Sums:
+def load_sums(connection: Connection, rollout: str, *, segments: bool = True) -> EvidenceSums:
     """The sums of a rollout so far, cumulative within each stage; with `segments=False` only the overall cells."""
-    cells: dict[CellKey, Bucketed] = {}
+    cells: dict[CellKey, BucketSums] = {}
     histograms: dict[CellKey, Mapping[int, int]] = {}
     columns = (cell.c.stage, cell.c.arm, cell.c.segment, cell.c.metric, cell.c.buckets, cell.c.histogram)
     wanted = select(*columns).where(cell.c.rollout == rollout)
@@ -90,21 +99,23 @@ def read(connection: Connection, rollout: str, *, segments: bool = True) -> Sums
         wanted = wanted.where(cell.c.segment == EVERYONE)
     for stage, arm, segment, metric, buckets, histogram in connection.execute(wanted):
         key = CellKey(stage=stage, arm=arm, segment=segment, metric=metric)
-        weight, value = _unpacked(buckets)
-        cells[key] = Bucketed(weight=weight, value=value)
+        weight, value = _unpack_sums(buckets)
+        cells[key] = BucketSums(weight=weight, value=value)
         if histogram is not None:
-            histograms[key] = dict(_bins(histogram))
+            histograms[key] = dict(_unpack_bins(histogram))
     counted = select(exposure_count).where(exposure_count.c.rollout == rollout)
     units = {(row.stage, row.arm): row.units for row in connection.execute(counted)}
-    return Sums(
+    return EvidenceSums(
         cells=cells,
         histograms=histograms,
-        first_exposures={key: number for key, number in units.items() if key[1] != _MOVED},
-        moved={stage: number for (stage, arm), number in units.items() if arm == _MOVED},
+        first_exposures={key: number for key, number in units.items() if key[1] != _MOVED_ARM},
+        moved={stage: number for (stage, arm), number in units.items() if arm == _MOVED_ARM},
     )
 
 
-def _compared_first_here(connection: Connection, placed: Sequence[Placed]) -> Sequence[Placed]:
+def _drop_earlier_cohorts(
+    connection: Connection, observations: Sequence[PlacedObservation]
+) -> Sequence[PlacedObservation]:
     """Drop observations of units that an earlier cohort's stage has compared already.
 
     Both arms of that stage have met the new version or were selected for it, so the arms of this stage would no longer
@@ -112,17 +123,17 @@ def _compared_first_here(connection: Connection, placed: Sequence[Placed]) -> Se
     """
     asked = sorted(
         {
-            (each.rollout, stage, _hashes(each.rollout, each.unit)[1])
-            for each in placed
+            (each.rollout, stage, _hash_unit(each.rollout, each.unit)[1])
+            for each in observations
             for stage in each.earlier_cohorts
         }
     )
     if not asked:
-        return placed
+        return observations
     known: set[tuple[str, int]] = set()
-    for units in _chunks(asked, _ROWS * 5):
-        wanted, parameters = _listed(connection, ("text", "int", "bigint"), units)
-        rows = fetch(
+    for units in _split_chunks(asked, _ROWS * 5):
+        wanted, parameters = _build_row_source(connection, ("text", "int", "bigint"), units)
+        rows = fetch_all(
             connection,
             f"SELECT rollout, unit_hash FROM exposure WHERE (rollout, stage, unit_hash) IN ({wanted})",  # noqa: S608
             parameters,
@@ -130,56 +141,58 @@ def _compared_first_here(connection: Connection, placed: Sequence[Placed]) -> Se
         known.update((row[0], row[1]) for row in rows)
     return [
         each
-        for each in placed
-        if not each.earlier_cohorts or (each.rollout, _hashes(each.rollout, each.unit)[1]) not in known
+        for each in observations
+        if not each.earlier_cohorts or (each.rollout, _hash_unit(each.rollout, each.unit)[1]) not in known
     ]
 
 
-def _met(placed: Sequence[Placed]) -> Mapping[str, Counter[str]]:
+def _collect_names(observations: Sequence[PlacedObservation]) -> Mapping[str, Counter[str]]:
     met: dict[str, Counter[str]] = {}
-    for each in placed:
+    for each in observations:
         names = met.setdefault(each.rollout, Counter())
         names.update(f"{name}={value}" for name, value in each.observation.segments.items())
         if each.observation.error_category is not None:
-            names[f"{ERROR}={each.observation.error_category}"] += 1
+            names[f"{ERROR_DIMENSION}={each.observation.error_category}"] += 1
     return met
 
 
-class _Batch:
+class _ObservationBatch:
     """The observations of one call, collected in flat lists that numpy sums at the end."""
 
-    def __init__(self, segments: Vocabulary) -> None:
+    def __init__(self, segments: SegmentVocabulary) -> None:
         self._segments = segments
-        self.numbers: dict[_Key, int] = {}
+        self.cell_numbers: dict[_Key, int] = {}
         self.histograms: dict[_Key, _Histogram] = {}
         self.exposed: dict[tuple[str, int, int], str] = {}
         self._slots: list[int] = []
         self._weights: list[float] = []
         self._values: list[float] = []
 
-    def add(self, placed: Placed) -> None:
+    def add(self, placed: PlacedObservation) -> None:
         """Count an observation in the overall cells and in those of its segments."""
         seen = placed.observation
-        bucket, unit_hash = _hashes(placed.rollout, placed.unit)
+        bucket, unit_hash = _hash_unit(placed.rollout, placed.unit)
         entries = [(metric, 1.0, value) for metric, value in (*seen.readings.items(), *placed.counters.items())]
         if counts_as_request(seen.readings) or seen.error_category is not None:
             entries.append((REQUESTS, 1.0, 1.0))
-            if placed.splits:
+            if placed.counts_for_split:
                 self.exposed.setdefault((placed.rollout, placed.stage, unit_hash), placed.arm)
         if seen.error_category is not None:
-            entries.append((CATEGORY + self._segments.category(placed.rollout, seen.error_category), 1.0, 1.0))
-        bins = [(metric, bin_of(value)) for metric, value in seen.readings.items() if metric in _QUANTILES]
+            entries.append(
+                (CATEGORY_PREFIX + self._segments.category_label(placed.rollout, seen.error_category), 1.0, 1.0)
+            )
+        bins = [(metric, bin_index(value)) for metric, value in seen.readings.items() if metric in _QUANTILES]
         # The histogram of a mean only serves to choose its cap.
         uncut = [
-            (metric, bin_of(value))
+            (metric, bin_index(value))
             for metric, value in seen.readings.items()
             if metric in _MEANS and not any(name.startswith(f"{metric}~") for name in placed.counters)
         ]
-        named = (self._segments.name(placed.rollout, name, value) for name, value in seen.segments.items())
+        named = (self._segments.segment_label(placed.rollout, name, value) for name, value in seen.segments.items())
         for segment in (EVERYONE, *named):
             for metric, weight, value in entries:
                 key = (placed.rollout, placed.stage, placed.arm, segment, metric)
-                number = self.numbers.setdefault(key, len(self.numbers))
+                number = self.cell_numbers.setdefault(key, len(self.cell_numbers))
                 self._slots.append(number * BUCKETS + bucket)
                 self._weights.append(weight)
                 self._values.append(value)
@@ -187,52 +200,53 @@ class _Batch:
                 histogram = self.histograms.setdefault((placed.rollout, placed.stage, placed.arm, segment, metric), {})
                 histogram[position] = histogram.get(position, 0) + 1
 
-    def set_aside(self, placed: Placed) -> None:
+    def set_aside(self, placed: PlacedObservation) -> None:
         """Only count an observation, without its readings, since its unit has reached its cap."""
         key = (placed.rollout, placed.stage, placed.arm, EVERYONE, SET_ASIDE)
         self._slots.append(
-            self.numbers.setdefault(key, len(self.numbers)) * BUCKETS + _hashes(placed.rollout, placed.unit)[0]
+            self.cell_numbers.setdefault(key, len(self.cell_numbers)) * BUCKETS
+            + _hash_unit(placed.rollout, placed.unit)[0]
         )
         self._weights.append(1.0)
         self._values.append(1.0)
 
-    def sums(self) -> NDArray[np.float64]:
+    def build_sums(self) -> NDArray[np.float64]:
         """An array of shape (cells, 2, BUCKETS): the middle axis is (weight, value), cells as in `cell_numbers`."""
-        size = len(self.numbers) * BUCKETS
+        size = len(self.cell_numbers) * BUCKETS
         weights = np.bincount(self._slots, self._weights, size)
         values = np.bincount(self._slots, self._values, size)
         return np.stack([weights.reshape(-1, BUCKETS), values.reshape(-1, BUCKETS)], axis=1)
 
 
-def _hashes(rollout: str, unit: str) -> tuple[int, int]:
+def _hash_unit(rollout: str, unit: str) -> tuple[int, int]:
     """(bucket, hash of the unit as a signed 64-bit integer), independent of the assignment of units to arms."""
     digest = sha256(f"window\x1f{rollout}\x1f{unit}".encode()).digest()
     return digest[0], int.from_bytes(digest[1:9], "big", signed=True)
 
 
-def _take_turns(connection: Connection, rollouts: Iterable[str]) -> None:
+def _lock_rollouts(connection: Connection, rollouts: Iterable[str]) -> None:
     """On Postgres, let one transaction per rollout add at a time; locks in a fixed order, to avoid deadlocks."""
     if connection.dialect.name == "postgresql":
         locks = sorted(int.from_bytes(sha256(each.encode()).digest()[:4], "big", signed=True) for each in rollouts)
         for lock in locks:
-            fetch(connection, "SELECT 1 FROM (SELECT pg_advisory_xact_lock(1, ?)) AS turn", (lock,))
+            fetch_all(connection, "SELECT 1 FROM (SELECT pg_advisory_xact_lock(1, ?)) AS turn", (lock,))
 
 
-def _add_cells(connection: Connection, batch: _Batch) -> None:
+def _add_cells(connection: Connection, batch: _ObservationBatch) -> None:
     """Add the batch to the stored sums and histograms of its cells."""
-    sums = batch.sums() if batch.numbers else np.empty((0, 2, BUCKETS))
-    for keys in _chunks(sorted(batch.numbers), _ROWS):
-        stored = _stored(connection, keys)
+    sums = batch.build_sums() if batch.cell_numbers else np.empty((0, 2, BUCKETS))
+    for keys in _split_chunks(sorted(batch.cell_numbers), _ROWS):
+        stored = _load_cells(connection, keys)
         rows: list[tuple[Any, ...]] = []
         for key in keys:
-            added, histogram = sums[batch.numbers[key]], batch.histograms.get(key)
+            added, histogram = sums[batch.cell_numbers[key]], batch.histograms.get(key)
             if key in stored:
                 buckets, counted = stored[key]
-                added = added + _unpacked(buckets)
+                added = added + _unpack_sums(buckets)
                 if histogram is not None and counted is not None:
-                    histogram = Counter(histogram) + Counter(dict(_bins(counted)))
-            rows.append((*key, _packed(added), _packed_bins(histogram)))
-        _write(
+                    histogram = Counter(histogram) + Counter(dict(_unpack_bins(counted)))
+            rows.append((*key, _pack_sums(added), _pack_bins(histogram)))
+        _upsert_rows(
             connection,
             "cell (rollout, stage, arm, segment, metric, buckets, histogram)",
             (*_KEY_TYPES, "bytea", "bytea"),
@@ -242,9 +256,9 @@ def _add_cells(connection: Connection, batch: _Batch) -> None:
         )
 
 
-def _stored(connection: Connection, keys: Sequence[_Key]) -> dict[_Key, tuple[bytes, bytes | None]]:
-    wanted, parameters = _listed(connection, _KEY_TYPES, keys)
-    rows = fetch(
+def _load_cells(connection: Connection, keys: Sequence[_Key]) -> dict[_Key, tuple[bytes, bytes | None]]:
+    wanted, parameters = _build_row_source(connection, _KEY_TYPES, keys)
+    rows = fetch_all(
         connection,
         "SELECT rollout, stage, arm, segment, metric, buckets, histogram FROM cell"  # noqa: S608
         f" WHERE (rollout, stage, arm, segment, metric) IN ({wanted})",
@@ -257,8 +271,8 @@ def _add_exposures(connection: Connection, exposed: Mapping[tuple[str, int, int]
     """Count the units exposed for the first time, and those that have changed arms since: on its first exposure, a
     client may still have used the cached arm of the stage before."""
     fresh: Counter[tuple[str, int, str]] = Counter()
-    for units in _chunks(sorted(exposed), _ROWS * 5):
-        rows = _write(
+    for units in _split_chunks(sorted(exposed), _ROWS * 5):
+        rows = _upsert_rows(
             connection,
             "exposure (rollout, stage, unit_hash, arm)",
             _UNIT_TYPES,
@@ -267,10 +281,10 @@ def _add_exposures(connection: Connection, exposed: Mapping[tuple[str, int, int]
         )
         fresh.update((rollout, stage, arm) for rollout, stage, _, arm in rows)
         seen_now = {(rollout, stage, unit_hash) for rollout, stage, unit_hash, _ in rows}
-        for rollout, stage, arm in _move(connection, [(*u, exposed[u]) for u in units if u not in seen_now]):
-            fresh[rollout, stage, _MOVED] += 1 if arm == CANARY else -1
+        for rollout, stage, arm in _update_arms(connection, [(*u, exposed[u]) for u in units if u not in seen_now]):
+            fresh[rollout, stage, _MOVED_ARM] += 1 if arm == CANARY else -1
     if fresh:
-        _write(
+        _upsert_rows(
             connection,
             "exposure_count (rollout, stage, arm, units)",
             ("text", "int", "text", "bigint"),
@@ -279,12 +293,12 @@ def _add_exposures(connection: Connection, exposed: Mapping[tuple[str, int, int]
         )
 
 
-def _move(connection: Connection, units: Sequence[tuple[str, int, int, str]]) -> list[Any]:
+def _update_arms(connection: Connection, units: Sequence[tuple[str, int, int, str]]) -> list[Any]:
     """Update the arm in which known units were last seen; (rollout, stage, new arm) of those that changed arms."""
     if not units:
         return []
-    listed, parameters = _listed(connection, _UNIT_TYPES, units)
-    return fetch(
+    listed, parameters = _build_row_source(connection, _UNIT_TYPES, units)
+    return fetch_all(
         connection,
         f"WITH seen (rollout, stage, unit_hash, arm) AS ({listed})"  # noqa: S608
         " UPDATE exposure SET arm = seen.arm FROM seen"
@@ -294,15 +308,17 @@ def _move(connection: Connection, units: Sequence[tuple[str, int, int, str]]) ->
     )
 
 
-def _write(
+def _upsert_rows(
     connection: Connection, into: str, types: Sequence[str], rows: Sequence[Sequence[Any]], then: str
 ) -> list[Any]:
-    listed, parameters = _listed(connection, types, rows)
+    listed, parameters = _build_row_source(connection, types, rows)
     # Without the WHERE, SQLite would read the ON of the conflict clause as a join condition.
-    return fetch(connection, f"INSERT INTO {into} SELECT * FROM ({listed}) AS rows WHERE true {then}", parameters)  # noqa: S608
+    return fetch_all(connection, f"INSERT INTO {into} SELECT * FROM ({listed}) AS rows WHERE true {then}", parameters)  # noqa: S608
 
 
-def _listed(connection: Connection, types: Sequence[str], rows: Sequence[Sequence[Any]]) -> tuple[str, Sequence[Any]]:
+def _build_row_source(
+    connection: Connection, types: Sequence[str], rows: Sequence[Sequence[Any]]
+) -> tuple[str, Sequence[Any]]:
     """A query that yields these rows, and its parameters.
 
     On Postgres one array per column, so that the text is the same for any number of rows and the driver parses it once:
@@ -310,27 +326,27 @@ def _listed(connection: Connection, types: Sequence[str], rows: Sequence[Sequenc
     """
     if connection.dialect.name == "postgresql":
         arrays = ", ".join(f"?::{kind}[]" for kind in types)
-        return f"SELECT * FROM unnest({arrays})", [array(column) for column in zip(*rows, strict=True)]  # noqa: S608
+        return f"SELECT * FROM unnest({arrays})", [format_array(column) for column in zip(*rows, strict=True)]  # noqa: S608
     row = f"({', '.join('?' * len(types))})"
     return f"VALUES {', '.join([row] * len(rows))}", [value for one in rows for value in one]
 
 
-def _chunks(items: Sequence[_T], size: int) -> Iterable[Sequence[_T]]:
+def _split_chunks(items: Sequence[_T], size: int) -> Iterable[Sequence[_T]]:
     return (items[start : start + size] for start in range(0, len(items), size))
 
 
-def _packed(sums: NDArray[np.float64]) -> bytes:
+def _pack_sums(sums: NDArray[np.float64]) -> bytes:
     return sums.astype("<f8").tobytes()
 
 
-def _unpacked(buckets: bytes) -> NDArray[np.float64]:
+def _unpack_sums(buckets: bytes) -> NDArray[np.float64]:
     return np.frombuffer(buckets, "<f8").reshape(2, BUCKETS)
 
 
-def _packed_bins(histogram: Mapping[int, int] | None) -> bytes | None:
+def _pack_bins(histogram: Mapping[int, int] | None) -> bytes | None:
     return None if histogram is None else np.array(sorted(histogram.items()), "<i8").tobytes()
 
 
-def _bins(histogram: bytes) -> Iterable[tuple[int, int]]:
+def _unpack_bins(histogram: bytes) -> Iterable[tuple[int, int]]:
     pairs: list[list[int]] = np.frombuffer(histogram, "<i8").reshape(-1, 2).tolist()
     return ((position, count) for position, count in pairs)

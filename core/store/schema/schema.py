@@ -19,15 +19,15 @@ def migrate(database: Database) -> None:
 
     SchemaMismatch if a newer program has upgraded the database. Concurrent migrations wait for each other.
     """
-    with postgres_roles.owners_work("create, upgrade or protect the tables"), database.writing() as connection:
+    with postgres_roles.owner_required("create, upgrade or protect the tables"), database.writing() as connection:
         bring_up_to_date(connection)
 
 
 def bring_up_to_date(connection: Connection) -> None:
     """Do what `migrate` does, inside a transaction of `Database.writing()`."""
-    found = revision(connection)
+    found = read_revision(connection)
     if found is not None:
-        assert_known(found)
+        assert_known_revision(found)
     if found != REVISION:
         upgrade(connection)
     triggers.install(connection)
@@ -49,19 +49,19 @@ def upgrade(connection: Connection, to: str = "head") -> None:
     command.upgrade(config, to)
 
 
-def check(database: Database) -> None:
+def assert_current(database: Database) -> None:
     """SchemaMismatch unless the schema is exactly that of this program and the triggers protect the log."""
     with database.reading() as connection:
-        found = revision(connection)
+        found = read_revision(connection)
         if found is None:
             raise SchemaMismatch("The database has no tables yet: run `rollout migrate`.")
-        assert_known(found)
+        assert_known_revision(found)
         if found < REVISION:
             raise SchemaMismatch(
                 f"The database has schema {found}, this program needs {REVISION}: run `rollout migrate`."
             )
-        absent = triggers.missing(connection)
-        if connection.dialect.name == "postgresql" and (functions := postgres_functions.missing(connection)):
+        absent = triggers.find_missing(connection)
+        if connection.dialect.name == "postgresql" and (functions := postgres_functions.find_missing(connection)):
             raise SchemaMismatch(
                 f"The database lacks the functions of this program ({', '.join(functions)}): run `rollout migrate`."
             )
@@ -72,7 +72,7 @@ def check(database: Database) -> None:
         )
 
 
-def revision(connection: Connection) -> str | None:
+def read_revision(connection: Connection) -> str | None:
     """The schema revision of the database; None if it has no tables."""
     if not inspect(connection).has_table("alembic_version"):
         return None
@@ -80,7 +80,7 @@ def revision(connection: Connection) -> str | None:
     return found
 
 
-def assert_known(found: str) -> None:
+def assert_known_revision(found: str) -> None:
     """SchemaMismatch if a newer program made this revision."""
     if found > REVISION:
         raise SchemaMismatch(

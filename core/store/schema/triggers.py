@@ -63,7 +63,7 @@ _POSTGRES_TRIGGERS = {
 
 def install(connection: Connection) -> None:
     """Create or restore the triggers; safe to repeat."""
-    if not missing(connection):
+    if not find_missing(connection):
         return
     if connection.dialect.name == "sqlite":
         for name, statement in _SQLITE.items():
@@ -80,7 +80,7 @@ def install(connection: Connection) -> None:
         connection.exec_driver_sql(f"ALTER TABLE events ENABLE ALWAYS TRIGGER {name}")
 
 
-def missing(connection: Connection) -> tuple[str, ...]:
+def find_missing(connection: Connection) -> tuple[str, ...]:
     """The triggers that are absent, disabled or altered."""
     if connection.dialect.name == "sqlite":
         query = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'events'"
@@ -92,7 +92,7 @@ def missing(connection: Connection) -> tuple[str, ...]:
     )
     rows = {row.tgname: row for row in connection.execute(text(query))}
 
-    def sound(name: str) -> bool:
+    def is_sound(name: str) -> bool:
         row, wanted = rows.get(name), _POSTGRES_TRIGGERS[name]
         function = wanted.rsplit(" ", 1)[1].removesuffix("()")
         timing = wanted.split(" ON ", 1)[0].split(" ")[1:]
@@ -103,4 +103,4 @@ def missing(connection: Connection) -> tuple[str, ...]:
             and all(word in row.pg_get_triggerdef for word in timing)
         )
 
-    return tuple(name for name in _POSTGRES_TRIGGERS if not sound(name))
+    return tuple(name for name in _POSTGRES_TRIGGERS if not is_sound(name))

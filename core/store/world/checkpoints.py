@@ -20,17 +20,17 @@ from core.rollout.model import Rollout
 from core.rollout.policy import Policy
 from core.rollout.surface import Surface
 from core.rollout.world import Archive, World
-from core.store.database.append_queries import OPENED
-from core.store.database.driver import fetch
+from core.store.database.append_queries import SELECT_EVENTS
+from core.store.database.driver import fetch_all
 from core.store.errors import NotStorable
 from core.store.log import event_log
-from core.store.log.event_log import Recorded, Tail
+from core.store.log.event_log import LogTail, StoredEvent
 from core.store.models import checkpoint, insert_into
 
-KEPT = 4
+KEPT_CHECKPOINTS = 4
 """How many positions keep a checkpoint: several, as processes of two program versions may run at the same time."""
-_NEWEST = f"{OPENED} WHERE stream = ? ORDER BY version DESC LIMIT ?"
-_AT = f"{OPENED} WHERE position = ?"
+_SELECT_NEWEST = f"{SELECT_EVENTS} WHERE stream = ? ORDER BY version DESC LIMIT ?"
+_SELECT_AT = f"{SELECT_EVENTS} WHERE position = ?"
 _log = logging.getLogger(__name__)
 
 
@@ -46,20 +46,20 @@ class SavedWorld:
     policy_fingerprint: str
 
     @classmethod
-    def of(cls, world: World) -> Self:
+    def from_world(cls, world: World) -> Self:
         """The serialised form of a world."""
         return cls(**{each.name: getattr(world, each.name) for each in fields(cls)})
 
-    def world(self, archive: Archive) -> World:
+    def to_world(self, archive: Archive) -> World:
         """The world, with `archive` as its source of archived rollouts."""
         return World(**{each.name: getattr(self, each.name) for each in fields(self)}, archive=archive)
 
 
-def pack(world: World) -> bytes:
+def pack_world(world: World) -> bytes:
     """Serialise and compress a world. NotStorable unless it reads back as equal."""
-    saved = SavedWorld.of(world)
-    packed = zlib.compress(_adapter().dump_json(saved), level=1)
-    if _unpack(packed) != saved:
+    saved = SavedWorld.from_world(world)
+    packed = zlib.compress(_saved_world_adapter().dump_json(saved), level=1)
+    if _unpack_world(packed) != saved:
         raise NotStorable("The world does not read back as it was saved, so there is no checkpoint of it.")
     return packed
 
@@ -70,64 +70,64 @@ def save(connection: Connection, position: int, packed: bytes) -> None:
     connection.execute(row.on_conflict_do_update(index_elements=["position", "code"], set_={"world": packed}))
 
 
-def newest(connection: Connection, archive: Archive) -> tuple[World, Tail] | None:
+def load_newest(connection: Connection, archive: Archive) -> tuple[World, LogTail] | None:
     """The world of the newest trusted checkpoint, and where the log ended then; None if there is none.
 
     Not trusted are checkpoints of another version of the program, with another hash than the log says, of an event
     that the log does not hold, or from before a person's text was erased.
     """
-    for packed, tail in _trusted(connection):
+    for packed, tail in _iterate_trusted(connection):
         try:
-            return _unpack(packed).world(archive), tail
+            return _unpack_world(packed).to_world(archive), tail
         except (ValidationError, zlib.error):
             _log.exception("The checkpoint at %d cannot be read: it is not used", tail.position)
     return None
 
 
-def newest_position(connection: Connection) -> int:
+def find_newest_position(connection: Connection) -> int:
     """The position of the newest trusted checkpoint; 0 if there is none."""
-    return next((tail.position for _, tail in _trusted(connection)), 0)
+    return next((tail.position for _, tail in _iterate_trusted(connection)), 0)
 
 
-def forget(connection: Connection) -> None:
+def delete_stale(connection: Connection) -> None:
     """Delete checkpoints that are old, beyond the end of the log, or may hold erased text."""
-    erased, (head, _) = _newest_of(connection, PEOPLE_STREAM, 1), event_log.head(connection)
+    erased, (head, _) = _read_newest(connection, PEOPLE_STREAM, 1), event_log.read_head(connection)
     connection.execute(delete(checkpoint).where(checkpoint.c.position > head))
-    newer = select(checkpoint.c.position).order_by(checkpoint.c.position.desc()).limit(1).offset(KEPT - 1)
+    newer = select(checkpoint.c.position).order_by(checkpoint.c.position.desc()).limit(1).offset(KEPT_CHECKPOINTS - 1)
     oldest: int = connection.execute(newer).scalar_one_or_none() or 0
     before = max(oldest, erased[0].position if erased else 0)
     connection.execute(delete(checkpoint).where(checkpoint.c.position < before))
 
 
-def _trusted(connection: Connection) -> Iterator[tuple[bytes, Tail]]:
+def _iterate_trusted(connection: Connection) -> Iterator[tuple[bytes, LogTail]]:
     """Yield the packed worlds whose hash matches the log, newest first, and where the log ended then."""
-    erased = _newest_of(connection, PEOPLE_STREAM, 1)
-    for recorded in _newest_of(connection, CHECKPOINT_STREAM, 2 * KEPT):
+    erased = _read_newest(connection, PEOPLE_STREAM, 1)
+    for recorded in _read_newest(connection, CHECKPOINT_STREAM, 2 * KEPT_CHECKPOINTS):
         event = recorded.event
         assert isinstance(event, WorldCheckpointed)
         if event.code != code_hash() or (erased and erased[0].position > event.position):
             continue
         row = select(checkpoint.c.world).where(checkpoint.c.position == event.position, checkpoint.c.code == event.code)
         packed = connection.execute(row).scalar_one_or_none()
-        there = event_log.read(fetch(connection, _AT, (event.position,)))
+        there = event_log.parse_rows(fetch_all(connection, _SELECT_AT, (event.position,)))
         if packed is None or not there:
             continue
         if sha256(packed).hexdigest() == event.world and there[0].hash.hex() == event.hash:
-            yield packed, Tail.of(there[0])
+            yield packed, LogTail.from_event(there[0])
         else:
             _log.error("The checkpoint at %d is not the one that the log speaks of: it is not used", event.position)
 
 
-def _newest_of(connection: Connection, stream: str, most: int) -> tuple[Recorded, ...]:
-    return event_log.read(fetch(connection, _NEWEST, (stream, most)))
+def _read_newest(connection: Connection, stream: str, limit: int) -> tuple[StoredEvent, ...]:
+    return event_log.parse_rows(fetch_all(connection, _SELECT_NEWEST, (stream, limit)))
 
 
-def _unpack(packed: bytes) -> SavedWorld:
-    return _adapter().validate_json(zlib.decompress(packed))
+def _unpack_world(packed: bytes) -> SavedWorld:
+    return _saved_world_adapter().validate_json(zlib.decompress(packed))
 
 
 @cache
-def _adapter() -> TypeAdapter[SavedWorld]:
+def _saved_world_adapter() -> TypeAdapter[SavedWorld]:
     return TypeAdapter(SavedWorld)  # slow to build
 
 

@@ -6,10 +6,10 @@ from core.rollout.events import RolloutEvent, rollout_stream
 from core.rollout.evolve import evolve
 from core.rollout.model import Rollout
 from core.store.database.connections import Database
-from core.store.database.driver import fetch
+from core.store.database.driver import fetch_all
 from core.store.log import event_log
 
-_NAMED = "SELECT id FROM rollout_view WHERE name = ? ORDER BY length(id) DESC, id DESC LIMIT 1"
+_SELECT_ID_BY_NAME = "SELECT id FROM rollout_view WHERE name = ? ORDER BY length(id) DESC, id DESC LIMIT 1"
 
 
 class ArchivedRollouts:
@@ -26,14 +26,14 @@ class ArchivedRollouts:
     def find_named(self, name: str, position: int) -> Rollout | None:
         """The newest rollout with that name, as of the event at `position`; None if there is none."""
         with self._database.reading() as connection:
-            rows = fetch(connection, _NAMED, (name,))
+            rows = fetch_all(connection, _SELECT_ID_BY_NAME, (name,))
         return self.find_rollout(rows[0][0], position) if rows else None
 
 
 def fold_rollout(connection: Connection, rollout_id: str, position: int | None = None) -> Rollout | None:
     """A rollout as of the event at `position` (default: the newest); None if there is none with that id."""
     found: Rollout | None = None
-    for one in event_log.stream(connection, rollout_stream(rollout_id)):
+    for one in event_log.read_stream(connection, rollout_stream(rollout_id)):
         if (position is None or one.position <= position) and isinstance(one.event, RolloutEvent):
             found = evolve(found, one.event, one.at)
     return found

@@ -14,16 +14,16 @@ from core.rollout import model
 from core.rollout.events import RolloutEvent, rollout_stream
 from core.rollout.model import Rollout
 from core.store.formats import codec
-from core.store.formats.instants import of_text
+from core.store.formats.instants import parse_instant
 from core.store.log import event_log
-from core.store.log.event_log import Recorded
+from core.store.log.event_log import StoredEvent
 from core.store.models import insert_into, projection, rollout_view
 
-_NAME = "rollout_view"
-_PREFIX = rollout_stream("")
+_PROJECTION_NAME = "rollout_view"
+_STREAM_PREFIX = rollout_stream("")
 
 
-def row_of(rollout: Rollout, position: int) -> dict[str, Any]:
+def build_row(rollout: Rollout, position: int) -> dict[str, Any]:
     """The row of a rollout, in the order of the table's columns; `position` is that of its newest event."""
     stage = rollout.stage
     return {
@@ -46,14 +46,18 @@ def row_of(rollout: Rollout, position: int) -> dict[str, Any]:
     }
 
 
-def shown(recorded: Iterable[Recorded], rollouts: Mapping[str, Rollout]) -> Iterator[tuple[Any, ...]]:
+def build_changed_rows(recorded: Iterable[StoredEvent], rollouts: Mapping[str, Rollout]) -> Iterator[tuple[Any, ...]]:
     """The rows of the rollouts that these events changed; `rollouts` is the state after the last event."""
-    touched = {each.stream.removeprefix(_PREFIX): each.position for each in recorded if each.stream.startswith(_PREFIX)}
+    touched = {
+        each.stream.removeprefix(_STREAM_PREFIX): each.position
+        for each in recorded
+        if each.stream.startswith(_STREAM_PREFIX)
+    }
     for name, position in touched.items():
-        yield tuple(row_of(rollouts[name], position).values())
+        yield tuple(build_row(rollouts[name], position).values())
 
 
-class Folding:
+class RolloutRowFold:
     """Computes the read model from the raw rows of the log, page by page. `position` is that of the current row."""
 
     def __init__(self) -> None:
@@ -61,33 +65,33 @@ class Folding:
         self._rollouts: dict[str, Rollout] = {}
         self._positions: dict[str, int] = {}
 
-    def take(self, rows: Iterable[tuple[Any, ...]]) -> None:
+    def apply_rows(self, rows: Iterable[tuple[Any, ...]]) -> None:
         """Fold the next raw rows (`EVENT_COLUMNS`). UnknownEvent for an event that this program does not know."""
         decode = cast("Callable[[str, int, str], RolloutEvent]", codec.decode)
         rollouts, positions, evolve = self._rollouts, self._positions, evolving.evolve
         for position, stream, _, _, type_, schema_version, _, _, _, _, _, _, at, _, _, body, _, _ in rows:
-            if stream.startswith(_PREFIX):
+            if stream.startswith(_STREAM_PREFIX):
                 self.position = position
                 event = decode(type_, schema_version, body)
-                rollouts[stream] = evolve(rollouts.get(stream), event, of_text(at))
+                rollouts[stream] = evolve(rollouts.get(stream), event, parse_instant(at))
                 positions[stream] = position
 
-    def rows(self) -> dict[str, dict[str, Any]]:
+    def build_rows(self) -> dict[str, dict[str, Any]]:
         """The rows as they follow from the log, by rollout id."""
-        return {rollout.id: row_of(rollout, self._positions[stream]) for stream, rollout in self._rollouts.items()}
+        return {rollout.id: build_row(rollout, self._positions[stream]) for stream, rollout in self._rollouts.items()}
 
 
-def stored(connection: Connection) -> dict[str, dict[str, Any]]:
+def load_rows(connection: Connection) -> dict[str, dict[str, Any]]:
     """The rows as they are stored, by rollout id."""
     return {row["id"]: dict(row) for row in connection.execute(select(rollout_view)).mappings()}
 
 
-def newest(
-    connection: Connection, most: int, *, before: str = "", state: str | None = None, surface: str | None = None
+def find_newest_ids(
+    connection: Connection, limit: int, *, before: str = "", state: str | None = None, surface: str | None = None
 ) -> tuple[str, ...]:
     """The ids of at most `limit` rollouts, newest first, optionally only those planned before the rollout `before`."""
     number = cast_to(func.substr(rollout_view.c.id, len("R-") + 1), BigInteger)
-    wanted = select(rollout_view.c.id).order_by(number.desc()).limit(most)
+    wanted = select(rollout_view.c.id).order_by(number.desc()).limit(limit)
     if before:
         wanted = wanted.where(number < int(before.removeprefix("R-")))
     if state is not None:
@@ -99,21 +103,23 @@ def newest(
 
 def rebuild(connection: Connection) -> int:
     """Rebuild all rows from the log, and return how many there are. Readers see the old rows until the commit."""
-    folding = Folding()
-    for page in event_log.pages(connection):
-        folding.take(page)
-    rows = list(folding.rows().values())
+    folding = RolloutRowFold()
+    for page in event_log.iterate_raw_pages(connection):
+        folding.apply_rows(page)
+    rows = list(folding.build_rows().values())
     connection.execute(delete(rollout_view))
     if rows:
         connection.execute(insert(rollout_view), rows)
-    known = insert_into(connection, projection).values(name=_NAME, code_hash=_code_hash())
+    known = insert_into(connection, projection).values(name=_PROJECTION_NAME, code_hash=_code_hash())
     connection.execute(known.on_conflict_do_update(index_elements=["name"], set_={"code_hash": _code_hash()}))
     return len(rows)
 
 
 def ensure_current(connection: Connection) -> None:
     """Rebuild the rows if the code that derives them has changed since they were built."""
-    built_by = connection.execute(select(projection.c.code_hash).where(projection.c.name == _NAME)).scalar_one_or_none()
+    built_by = connection.execute(
+        select(projection.c.code_hash).where(projection.c.name == _PROJECTION_NAME)
+    ).scalar_one_or_none()
     if built_by != _code_hash():
         rebuild(connection)
 

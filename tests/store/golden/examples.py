@@ -124,7 +124,7 @@ PLAN = p.Plan(
             min_hold=timedelta(minutes=2),
             max_hold=timedelta(minutes=30),
             min_samples=200,
-            advance=p.Advance.APPROVE,
+            advance=p.AdvanceMode.APPROVE,
         ),
         p.Stage(kind=p.StageKind.AB, name="ab", percent=50, decide_on=("quality_score",)),
     ),
@@ -135,10 +135,10 @@ PLAN = p.Plan(
     limits=(
         limits.Limit(
             metric="latency_p95",
-            kind=limits.Kind.EXCEEDS,
+            kind=limits.LimitKind.EXCEEDS,
             amount=4000,
-            scale=limits.Scale.ABSOLUTE,
-            role=limits.Role.HOLD,
+            scale=limits.LimitScale.ABSOLUTE,
+            role=limits.LimitRole.HOLD,
             lasting=timedelta(minutes=15),
             min_events=50,
             strict=True,

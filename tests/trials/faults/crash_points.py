@@ -52,8 +52,8 @@ def _from_a_look(arguments: tuple[Any, ...], _result: Any) -> bool:
 
 def _command(dialect: str) -> tuple[Point, ...]:
     file = {
-        "sqlite": "core.store.database.sqlite_append:SqliteAppend",
-        "postgresql": "core.store.database.postgres_append:PostgresAppend",
+        "sqlite": "core.store.database.sqlite_append:SqliteAppendBackend",
+        "postgresql": "core.store.database.postgres_append:PostgresAppendBackend",
     }
     trips = file[dialect]
     at_once = (
@@ -75,27 +75,45 @@ _MESSAGES = (
     Point(
         "its lease is renewed, before Slack is called",
         "messages",
-        "bot.delivery.slack_api:WebApi.call",
+        "bot.delivery.slack_api:SlackApi.call",
         "before",
         _posts,
     ),
-    Point("Slack has it, before that is recorded", "messages", "bot.delivery.slack_api:WebApi.call", "after", _posts),
-    Point("recorded, before the row is finished", "messages", "bot.delivery.messages:_Sender._finish", "before"),
+    Point("Slack has it, before that is recorded", "messages", "bot.delivery.slack_api:SlackApi.call", "after", _posts),
+    Point(
+        "recorded, before the row is finished", "messages", "bot.delivery.messages:_MessageSender._finish_row", "before"
+    ),
     Point("the row is finished, not committed", "messages", "core.store.coordination.outbox:finish", "after"),
-    Point("the row is finished", "messages", "bot.delivery.messages:_Sender._finish", "after"),
+    Point("the row is finished", "messages", "bot.delivery.messages:_MessageSender._finish_row", "after"),
 )
 _LOOKS = (
     Point("a slot is claimed", "looks", "core.store.coordination.timers:claim", "after", _got_something),
-    Point("the look is written, not committed", "looks", "core.store.observations.looks:save", "after"),
-    Point("the look is kept, before the decision", "looks", "core.watch:_Look.keep", "after"),
-    Point("what a look led to, before it is written", "looks", "core.service:Service._append", "after", _from_a_look),
-    Point("what a look led to is committed", "looks", "core.service:Service.handle", "after", _from_a_look),
+    Point("the look is written, not committed", "looks", "core.store.observations.looks:save_look", "after"),
+    Point("the look is kept, before the decision", "looks", "core.watch:_TakenLook.save", "after"),
+    Point(
+        "what a look led to, before it is written",
+        "looks",
+        "core.service:RolloutService._append_events",
+        "after",
+        _from_a_look,
+    ),
+    Point("what a look led to is committed", "looks", "core.service:RolloutService.handle", "after", _from_a_look),
 )
 _OBSERVATIONS = (
-    Point("a batch is known, before it is counted", "observations", "core.store.observations.windows:record", "before"),
-    Point("a batch is counted, not committed", "observations", "core.store.observations.windows:record", "after"),
     Point(
-        "a batch is committed, before its answer", "observations", "bot.http.observations.intake:Intake._write", "after"
+        "a batch is known, before it is counted",
+        "observations",
+        "core.store.observations.windows:add_observations",
+        "before",
+    ),
+    Point(
+        "a batch is counted, not committed", "observations", "core.store.observations.windows:add_observations", "after"
+    ),
+    Point(
+        "a batch is committed, before its answer",
+        "observations",
+        "bot.http.observations.writer:ObservationWriter._write_batches",
+        "after",
     ),
 )
 _START = (

@@ -16,7 +16,7 @@ from core.flags.evaluation import evaluate
 from core.judging.model.evidence import EVERYONE, REQUESTS
 from core.rollout import events as e
 from core.rollout import exposure
-from core.service import Service
+from core.service import RolloutService
 from core.store.audit import verify
 from core.store.database.connections import Database
 from core.store.models import outbox
@@ -70,7 +70,7 @@ class Installation:
         self.revive()
         self.slack.connect(f"{self.url}/slack/events")
         plans.begin(self.url)
-        snapshot = exposure.snapshot(Service(self.database).world())
+        snapshot = exposure.build_snapshot(RolloutService(self.database).load_world())
         variants = {u: evaluate(snapshot, SURFACE, u, {}).variant for u in (f"user-{n}" for n in range(PEOPLE))}
         self.senders = (
             Sender("slack", Steering(self.slack), rest=REST),
@@ -98,7 +98,7 @@ class Installation:
     def check(self) -> None:
         """Nothing acknowledged is lost, nothing done twice, and the log is what it says."""
         in_slack, rest, batches = self.senders
-        history = [r.event for r in Service(self.database).history("R-1")]
+        history = [r.event for r in RolloutService(self.database).load_history("R-1")]
         concerns = [x.text for x in history if isinstance(x, e.ConcernRaised)]
         assert concerns == rest.sent.acknowledged, "each once, and in the order in which they were answered"
         steered = [x.reason for x in history if isinstance(x, e.Paused | e.Resumed)]
@@ -114,23 +114,23 @@ class Installation:
         told = [(d.label, d.status, d.error, d.answer) for d in self.slack.deliveries]
         asked = [one for one in told if any(f'"{key}"' in one[0] for key in odd)]
         kinds = (e.Paused, e.Resumed, e.Held, e.HoldCleared)
-        history = [(r.position, r.command_id, r.event) for r in Service(self.database).history("R-1")]
+        history = [(r.position, r.command_id, r.event) for r in RolloutService(self.database).load_history("R-1")]
         steps = [one for one in history if isinstance(one[2], kinds)]
         place = next((n for n, one in enumerate(steps) if getattr(one[2], "reason", None) == odd[0]), len(steps))
         return [odd, *asked, *steps[max(0, place - 6) : place + 4]]
 
     def end(self) -> None:
         """R-1 is taken back; with nothing left to be said, Slack shows what is, and each thing once."""
-        assert "Rolled back by" in self.slack.person("ana").command('/rollout rollback R-1 "that is enough"').text
+        assert "Rolled back by" in self.slack.act_as("ana").type_command('/rollout rollback R-1 "that is enough"').text
         everything_is_said(self.database)
-        card = self.slack.messages("#ai-rollouts")[0]
-        assert self.slack.text(card).replace("*", "").startswith("Rolled back: R-1 long-canary.")
+        card = self.slack.list_messages("#ai-rollouts")[0]
+        assert self.slack.render_text(card).replace("*", "").startswith("Rolled back: R-1 long-canary.")
         said_once(self.slack)
 
 
 def requests_counted(database: Database) -> int:
     with database.reading() as connection:
-        sums = windows.read(connection, "R-1")
+        sums = windows.load_sums(connection, "R-1")
     counted = (c.weight.sum() for k, c in sums.cells.items() if (k.segment, k.metric) == (EVERYONE, REQUESTS))
     return round(float(sum(counted)))
 
@@ -158,7 +158,7 @@ def everything_is_said(database: Database) -> None:
 
 
 def said_once(slack: Sandbox) -> None:
-    marks = Counter(m.metadata["event_payload"]["outbox"] for m in slack.messages("#ai-rollouts") if m.metadata)
+    marks = Counter(m.metadata["event_payload"]["outbox"] for m in slack.list_messages("#ai-rollouts") if m.metadata)
     assert marks
     assert [row for row, times in marks.items() if times > 1] == [], "no message is posted twice"
     assert slack.violations == []
@@ -175,7 +175,7 @@ class Steering:
             again = self._slack.deliver_again()
             return again.acked and not _OPEN.search(str(again.answer))
         verb = "pause" if len(sent.acknowledged) % 2 == 0 else "resume"
-        reply = self._slack.person("ana").command(f'/rollout {verb} R-1 "{key}"')
+        reply = self._slack.act_as("ana").type_command(f'/rollout {verb} R-1 "{key}"')
         return reply.acked and not _OPEN.search(reply.text)
 
 

@@ -10,11 +10,11 @@ from slack_sdk import WebClient
 
 from bot import jobs
 from bot.delivery.messages import deliver_due
-from bot.http.observations.intake import Batch, Intake
+from bot.http.observations.writer import ObservationBatch, ObservationWriter
 from core.rollout import commands as c
 from core.rollout import exposure
 from core.rollout.context import Actor
-from core.service import Request, Service
+from core.service import CommandRequest, RolloutService
 from core.store.database.connections import connect
 from tests.trials.faults.newborn import hurry
 
@@ -38,9 +38,9 @@ def labor(orders: Orders, told: Connection) -> None:
     """Until it is killed. Says `<kind> <number>` of whatever was done, once that is certain, and nothing before."""
     hurry()
     saying, rest = threading.Lock(), threading.Event()
-    service = Service(connect(orders.database_url))
-    service.world()
-    intake = Intake(service.database, lambda: exposure.snapshot(service.peek()), now)
+    service = RolloutService(connect(orders.database_url))
+    service.load_world()
+    intake = ObservationWriter(service.database, lambda: exposure.build_snapshot(service.cached_world()), now)
     slack = WebClient(token=orders.slack_token, base_url=orders.slack_url, timeout=10)
 
     def say(kind: str, number: int) -> None:
@@ -56,7 +56,9 @@ def labor(orders: Orders, told: Connection) -> None:
 
     def count(number: int) -> None:
         body = BATCH % orders.variant.encode()
-        intake.submit(Batch(body=body, content_type="application/json", token="", key=f"count-{number}")).result()
+        intake.submit(
+            ObservationBatch(body=body, content_type="application/json", token="", key=f"count-{number}")
+        ).result()
 
     def numbered(kind: str, do: Callable[[int], None]) -> Callable[[], None]:
         def work() -> None:
@@ -71,7 +73,7 @@ def labor(orders: Orders, told: Connection) -> None:
 
     def deliver() -> None:
         while True:
-            deliver_due(service.database, service, slack, now, pace=timedelta(0))
+            deliver_due(service.database, service, slack, now, channel_pause=timedelta(0))
             rest.wait(REST / 10)
 
     def look() -> None:
@@ -88,10 +90,10 @@ def labor(orders: Orders, told: Connection) -> None:
 def deliver_only(orders: Orders) -> None:
     """Say what is left to be said, until it is killed."""
     hurry()
-    service = Service(connect(orders.database_url))
+    service = RolloutService(connect(orders.database_url))
     slack = WebClient(token=orders.slack_token, base_url=orders.slack_url, timeout=10)
     while True:
-        deliver_due(service.database, service, slack, now, pace=timedelta(0))
+        deliver_due(service.database, service, slack, now, channel_pause=timedelta(0))
         threading.Event().wait(REST)
 
 
@@ -99,5 +101,5 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def command(service: Service, asked: c.PersonsCommand, key: str) -> None:
-    service.handle(Request(command=asked, command_id=key, by=SOMEBODY, at=now(), rollout="R-1"))
+def command(service: RolloutService, asked: c.PersonCommand, key: str) -> None:
+    service.handle(CommandRequest(command=asked, command_id=key, by=SOMEBODY, at=now(), rollout="R-1"))

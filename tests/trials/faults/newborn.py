@@ -24,7 +24,7 @@ from tests.trials.faults import crash_points
 from tests.trials.faults.crash_points import Point
 from tests.trials.length import pick
 
-SHORT = core.store.coordination.processes.SERVES_ON
+SHORT = core.store.coordination.processes.SERVING_SECONDS
 LEASE = timedelta(seconds=2)  # of messages and slots; whoever dies is succeeded that much later
 STANDS_STILL = pick(
     "5s", core.store.database.connections.IDLE_TIMEOUT
@@ -40,8 +40,8 @@ class Orders:
     environment: dict[str, str]
     point: "str | Point | None"
     number: signal.Signals
-    serves_on: float = core.store.coordination.processes.SERVES_ON
-    patience: float = core.store.database.sqlite_lock.PATIENCE
+    serves_on: float = core.store.coordination.processes.SERVING_SECONDS
+    patience: float = core.store.database.sqlite_lock.LOCK_WAIT_SECONDS
 
     def __post_init__(self) -> None:
         if isinstance(self.point, Point):
@@ -70,15 +70,15 @@ def begin(orders: Orders, output: Connection | None = None) -> None:
 
 def serve_on(seconds: float) -> None:
     """For so long without a report that was written, instead of the fifteen seconds in earnest."""
-    bot.process.serving.BLIND_AFTER = core.store.coordination.processes.SERVES_ON = seconds
+    bot.process.serving.FAILSAFE_AFTER = core.store.coordination.processes.SERVING_SECONDS = seconds
     if seconds < SHORT:
-        bot.process.flip_confirmation.MARGIN = 1.0
-        bot.process.serving.REPORT = 0.5
+        bot.process.flip_confirmation.SILENCE_MARGIN = 1.0
+        bot.process.serving.REPORT_SECONDS = 0.5
 
 
 def wait_for_the_lock(seconds: float) -> None:
     """For so long while others hold it, instead of the ten seconds in earnest."""
-    core.store.database.connections.PATIENCE = core.store.database.sqlite_file.PATIENCE = seconds
+    core.store.database.connections.LOCK_WAIT_SECONDS = core.store.database.sqlite_file.LOCK_WAIT_SECONDS = seconds
     core.store.database.connections.LOCK_TIMEOUT = f"{seconds:g}s"
 
 
@@ -87,7 +87,7 @@ def hurry() -> None:
     bot.outbound.attempts.LEASE = LEASE
     bot.jobs._LEASE = LEASE
     core.store.database.connections.IDLE_TIMEOUT = STANDS_STILL
-    for function, how_long in ((bot.app.build, "rest"), (bot.delivery.messages.deliver_due, "pace")):
+    for function, how_long in ((bot.app.build_program, "rest"), (bot.delivery.messages.deliver_due, "pace")):
         assert function.__kwdefaults__ is not None
         assert how_long in function.__kwdefaults__
         function.__kwdefaults__[how_long] = timedelta(0)

@@ -73,8 +73,8 @@ class Nursery:
 
     folder: Path
     settings: dict[str, str]
-    serves_on: float = processes.SERVES_ON
-    patience: float = sqlite_lock.PATIENCE
+    serves_on: float = processes.SERVING_SECONDS
+    patience: float = sqlite_lock.LOCK_WAIT_SECONDS
     born: list[Process] = field(default_factory=list)
 
     def start(

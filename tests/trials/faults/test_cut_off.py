@@ -10,13 +10,13 @@ import pytest
 
 from bot import app
 from bot.process import flip_confirmation, serving
-from bot.process.flip_confirmation import Confirming
-from bot.process.serving import Serving
+from bot.process.flip_confirmation import FlipConfirmer
+from bot.process.serving import SnapshotServer
 from bot.settings import Settings
 from core.flags.evaluation import evaluate
 from core.rollout import commands as c
 from core.rollout import events as e
-from core.service import Service
+from core.service import RolloutService
 from core.store.coordination import processes
 from core.store.database.connections import connect
 from tests.journey.house import waiting_until
@@ -35,9 +35,9 @@ class House:
     line: Line
     web: app.Program
     url: str
-    others: Service
-    second: Serving
-    flip_confirmation: Confirming
+    others: RolloutService
+    second: SnapshotServer
+    confirming: FlipConfirmer
     someone: str  # who gets the new version
 
     def served(self) -> str:
@@ -50,36 +50,36 @@ class House:
         return httpx.get(f"{self.url}/readyz", trust_env=False, timeout=30)
 
     def flip(self) -> e.FlipConfirmed | None:
-        self.confirming.look(laborer.now())
-        confirmed = [r.event for r in self.others.history("R-1") if isinstance(r.event, e.FlipConfirmed)]
+        self.confirming.confirm_pending(laborer.now())
+        confirmed = [r.event for r in self.others.load_history("R-1") if isinstance(r.event, e.FlipConfirmed)]
         return confirmed[0] if confirmed else None
 
 
 @pytest.fixture
 def house(new_postgres: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
-    monkeypatch.setattr(serving, "BLIND_AFTER", BLIND_AFTER)
-    monkeypatch.setattr(serving, "REPORT", REPORT)
-    monkeypatch.setattr(serving, "POLL", POLL)
-    monkeypatch.setattr(processes, "SERVES_ON", BLIND_AFTER)
-    monkeypatch.setattr(flip_confirmation, "MARGIN", 0.5)
+    monkeypatch.setattr(serving, "FAILSAFE_AFTER", BLIND_AFTER)
+    monkeypatch.setattr(serving, "REPORT_SECONDS", REPORT)
+    monkeypatch.setattr(serving, "POLL_SECONDS", POLL)
+    monkeypatch.setattr(processes, "SERVING_SECONDS", BLIND_AFTER)
+    monkeypatch.setattr(flip_confirmation, "SILENCE_MARGIN", 0.5)
     url = new_postgres()
     with tempfile.TemporaryDirectory() as folder, connect(url) as database:
-        others = Service(database)
+        others = RolloutService(database)
         begun(others)
         line = Line(url, Path(folder))
-        web = app.build(Settings(database_url=line.url, port=0), "web")
+        web = app.build_program(Settings(database_url=line.url, port=0), "web")
         address = web.serve_in_thread()
         web.start()
-        second = Serving(others, process_id="second", role="web")
+        second = SnapshotServer(others, process_id="second", role="web")
         second.start()
-        someone = next(u for u in (f"user-{n}" for n in range(999)) if _version(web.serving, u) == "v43")
+        someone = next(u for u in (f"user-{n}" for n in range(999)) if _version(web.snapshot_server, u) == "v43")
         yield House(
             line=line,
             web=web,
             url=address,
             others=others,
             second=second,
-            confirming=Confirming(others),
+            confirming=FlipConfirmer(others),
             someone=someone,
         )
         line.speak()
@@ -88,7 +88,7 @@ def house(new_postgres: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> I
         line.close()
 
 
-def _version(one: Serving, unit: str) -> str:
+def _version(one: SnapshotServer, unit: str) -> str:
     return evaluate(one.snapshot(), installation.SURFACE, unit, {}).version
 
 

@@ -16,10 +16,10 @@ import psycopg
 import pytest
 
 from bot import doctor, jobs
-from bot.doctor import Finding
+from bot.doctor import CheckResult
 from bot.settings import Settings
 from core.rollout import events as e
-from core.service import Service
+from core.service import RolloutService
 from core.store.database.connections import Database, connect
 from tests.journey import plans
 from tests.journey.house import waiting_until
@@ -260,7 +260,7 @@ def test_a_process_beside_a_stale_standby_serves_the_live_version_before_the_rol
         line.lead_to(standby.url())
         answer = post(other.url, "/api/v1/rollouts/R-1/commands", ROLL_BACK)
         assert answer.status_code == 200, answer.text
-        service = Service(database)
+        service = RolloutService(database)
         waiting_until(lambda: _confirmed(service), worker.said, within=SOON)
         assert one.served() == "v42", "confirmed only when this holds for all"
         (confirmed,) = _confirmed(service)
@@ -274,8 +274,8 @@ def test_a_process_beside_a_stale_standby_serves_the_live_version_before_the_rol
         one.comes_back("v42")
 
 
-def _confirmed(service: Service) -> list[e.FlipConfirmed]:
-    return [r.event for r in service.history("R-1") if isinstance(r.event, e.FlipConfirmed)]
+def _confirmed(service: RolloutService) -> list[e.FlipConfirmed]:
+    return [r.event for r in service.load_history("R-1") if isinstance(r.event, e.FlipConfirmed)]
 
 
 @pytest.mark.slow
@@ -376,8 +376,8 @@ def test_a_web_that_is_killed_is_waited_for_and_named(
     one.process.kill()
     assert post(other.url, "/api/v1/rollouts/R-1/commands", ROLL_BACK).status_code == 200
     with connect(url) as database:
-        waiting_until(lambda: _confirmed(Service(database)), worker.said, within=SOON)
-        (confirmed,) = _confirmed(Service(database))
+        waiting_until(lambda: _confirmed(RolloutService(database)), worker.said, within=SOON)
+        (confirmed,) = _confirmed(RolloutService(database))
     assert (confirmed.processes, len(confirmed.unheard or ())) == (1, 1)
 
 
@@ -411,18 +411,22 @@ def _looks(database: Database) -> int:
     from core.store.observations import looks
 
     with database.reading() as connection:
-        return looks.newest(connection, "R-1")[0]
+        return looks.load_count_and_time(connection, "R-1")[0]
 
 
 def test_the_doctor_finds_that_nobody_looks(new_sqlite: Callable[[], str]) -> None:
     settings = Settings(database_url=new_sqlite())
     with connect(settings.database_url) as database:
-        service, now = Service(database), laborer.now()
+        service, now = RolloutService(database), laborer.now()
         begun_by_hand(service)
         jobs.tick(service, now, settings.tick)
 
-    def looks(after: float) -> Finding:
-        return next(f for f in doctor.examine(settings, lambda: now + timedelta(seconds=after)) if f.what == "looks")
+    def looks(after: float) -> CheckResult:
+        return next(
+            f
+            for f in doctor.examine_installation(settings, lambda: now + timedelta(seconds=after))
+            if f.what == "looks"
+        )
 
     assert looks(after=9).ok
     assert not looks(after=60).ok

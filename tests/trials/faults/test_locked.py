@@ -15,15 +15,15 @@ import pytest
 from bot.sandbox.control import Sandbox
 from core.rollout import commands as c
 from core.rollout import events as e
-from core.service import Service
+from core.service import RolloutService
 from core.store.audit import verify
 from core.store.database import connections as databases
 from core.store.database import sqlite_file
 from core.store.database.connections import connect
-from core.store.database.postgres_functions import APPEND_KEY
-from core.store.database.sqlite_lock import PATIENCE
-from core.store.errors import Busy
-from core.store.transaction import appending
+from core.store.database.postgres_functions import APPEND_LOCK_KEY
+from core.store.database.sqlite_lock import LOCK_WAIT_SECONDS
+from core.store.errors import DatabaseBusy
+from core.store.transaction import append_transaction
 from tests.journey.house import waiting_until
 from tests.journey.processes import post
 from tests.trials.faults import laborer
@@ -56,7 +56,7 @@ def foreign_program(url: str) -> Iterator[None]:
 @contextmanager
 def advisory_lock(url: str) -> Iterator[None]:
     with psycopg.connect(url) as other:
-        other.execute("SELECT pg_advisory_xact_lock(%s)", (APPEND_KEY,))
+        other.execute("SELECT pg_advisory_xact_lock(%s)", (APPEND_LOCK_KEY,))
         yield
 
 
@@ -76,15 +76,15 @@ def test_commands_are_told_in_time_evaluation_goes_on_and_so_does_everything_aft
 ) -> None:
     url, holding = held
     with connect(url) as database:
-        service = Service(database)
+        service = RolloutService(database)
         begun(service)
         place = nursery(url)
-        place.patience = pick(4.0, PATIENCE)
+        place.patience = pick(4.0, LOCK_WAIT_SECONDS)
         web = place.start("serve" if database.dialect == "sqlite" else "web")
         web.wait_started()
         slack.connect(f"{web.url}/slack/events")
         with holding(url):  # type: ignore[attr-defined]
-            typed = slack.person("ana").command('/rollout pause R-1 "locked"')
+            typed = slack.act_as("ana").type_command('/rollout pause R-1 "locked"')
             assert "working on it" in typed.text
             began = time.monotonic()
             told = _concern(web.url)
@@ -94,11 +94,11 @@ def test_commands_are_told_in_time_evaluation_goes_on_and_so_does_everything_aft
             flag = f"{web.url}/ofrep/v1/evaluate/flags/support-assistant"
             context = {"context": {"targetingKey": "user-1"}}
             assert httpx.post(flag, json=context, trust_env=False).status_code == 200
-            waiting_until(lambda: slack.replies(typed), lambda: "Slack is told, too", within=SOON)
-            assert "stayed locked by another program" in str(slack.replies(typed)[-1].body)
+            waiting_until(lambda: slack.responses_to(typed), lambda: "Slack is told, too", within=SOON)
+            assert "stayed locked by another program" in str(slack.responses_to(typed)[-1].body)
         assert _concern(web.url).status_code == 200
         laborer.command(service, c.Pause(reason="by another process"), "pause")
-        assert [r.event.text for r in service.history("R-1") if isinstance(r.event, e.ConcernRaised)] == ["locked"]
+        assert [r.event.text for r in service.load_history("R-1") if isinstance(r.event, e.ConcernRaised)] == ["locked"]
         with database.reading() as connection:
             assert verify.verify(connection).problems == ()
 
@@ -116,13 +116,13 @@ def test_who_waited_in_vain_for_a_file_does_not_keep_it_later(
     with connect(url) as one:
         with lock_file(url):
             for _ in range(3):
-                with pytest.raises(Busy, match="stayed locked"), one.plain_writing():
+                with pytest.raises(DatabaseBusy, match="stayed locked"), one.writing_outside_log():
                     pass
         path = Path(f"{url.removeprefix('sqlite:///')}.lock")
         waiting_until(lambda: _is_free(path), lambda: "the lock is given back unused", within=SOON)
-        with connect(url) as two, two.plain_writing():
+        with connect(url) as two, two.writing_outside_log():
             pass
-        with one.plain_writing():
+        with one.writing_outside_log():
             pass
 
 
@@ -144,18 +144,18 @@ def test_one_of_ours_that_stands_still_under_the_lock_is_cut_off(
     with psycopg.connect(own_postgres, autocommit=True) as owner:
         monkeypatch.setattr(databases, "IDLE_TIMEOUT", "300ms")
         with connect(own_postgres) as one, connect(own_postgres) as two:
-            begun(Service(two))
-            standing = Service(one)
-            standing.world()
+            begun(RolloutService(two))
+            standing = RolloutService(one)
+            standing.load_world()
 
             def stand_still(held: Callable[[], AbstractContextManager[object]]) -> None:
                 with held():
                     waiting_until(lambda: not _holders(owner), lambda: "it is cut off", within=SOON)
-                    number = len(Service(two).history("R-1"))
-                    laborer.command(Service(two), c.RaiseConcern(notice="general", text="on"), f"on-{number}")
+                    number = len(RolloutService(two).load_history("R-1"))
+                    laborer.command(RolloutService(two), c.RaiseConcern(notice="general", text="on"), f"on-{number}")
 
-            for way in (lambda: appending(one, standing.folds, "held"), one.writing):
-                with pytest.raises(databases.AWAY):
+            for way in (lambda: append_transaction(one, standing.world_cache, "held"), one.writing):
+                with pytest.raises(databases.CONNECTION_ERRORS):
                     stand_still(way)
             laborer.command(standing, c.RaiseConcern(notice="general", text="back"), "back")
 

@@ -8,11 +8,11 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from bot.http.observations.intake import Batch, Intake
+from bot.http.observations.writer import ObservationBatch, ObservationWriter
 from core.rollout import commands as c
 from core.rollout import events as e
 from core.rollout import exposure
-from core.service import Service
+from core.service import RolloutService
 from core.store.audit import verify
 from core.store.database.connections import connect
 from tests.trials.faults import installation, laborer
@@ -33,20 +33,20 @@ COMMAND_BEGINS, COMMAND_COMMITS, IN_ONE_TRIP = b"\0open\0", b"\0commit\0", b"\0o
 
 
 @pytest.fixture
-def service(line: Line) -> Iterator[Service]:
+def service(line: Line) -> Iterator[RolloutService]:
     with connect(line.url) as database:
-        yield Service(database)
+        yield RolloutService(database)
 
 
-def newcomer(service: Service) -> Service:
+def newcomer(service: RolloutService) -> RolloutService:
     """A process that has not appended yet: its next command takes two trips."""
-    return Service(service.database)
+    return RolloutService(service.database)
 
 
 @pytest.mark.parametrize("trip", [COMMAND_COMMITS, IN_ONE_TRIP])
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_command_whose_commit_is_cut_off_has_one_answer_and_is_carried_out_once(
-    when: Cut, trip: bytes, service: Service, line: Line
+    when: Cut, trip: bytes, service: RolloutService, line: Line
 ) -> None:
     begun(service)
     for number in range(5):
@@ -58,16 +58,16 @@ def test_a_command_whose_commit_is_cut_off_has_one_answer_and_is_carried_out_onc
         laborer.command(who, c.RaiseConcern(notice="general", text=f"c-{number}"), f"c-{number}")
         assert line.cuts == number + 1
     assert _concerns(service) == [f"c-{number}" for number in range(5)]
-    position = service.world().position
+    position = service.load_world().position
     for number in range(5):  # asked once more: the same answer
         laborer.command(service, c.RaiseConcern(notice="general", text=f"c-{number}"), f"c-{number}")
-    assert service.world().position == position
-    assert Service(service.database).world() == service.world()
+    assert service.load_world().position == position
+    assert RolloutService(service.database).load_world() == service.load_world()
     with service.database.reading() as connection:
         assert verify.verify(connection).problems == ()
 
 
-def test_a_connection_that_ends_while_a_command_is_begun_is_no_matter(service: Service, line: Line) -> None:
+def test_a_connection_that_ends_while_a_command_is_begun_is_no_matter(service: RolloutService, line: Line) -> None:
     begun(service)
     for when in ("before", "after"):
         line.cut(when, COMMAND_BEGINS)
@@ -78,14 +78,14 @@ def test_a_connection_that_ends_while_a_command_is_begun_is_no_matter(service: S
 
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_batch_whose_commit_is_cut_off_is_counted_once_when_it_is_sent_again(
-    when: Cut, service: Service, line: Line
+    when: Cut, service: RolloutService, line: Line
 ) -> None:
     variant = begun(service)
-    intake = Intake(service.database, lambda: exposure.snapshot(service.peek()), laborer.now)
+    intake = ObservationWriter(service.database, lambda: exposure.build_snapshot(service.cached_world()), laborer.now)
 
     def send(number: int) -> bytes:
         body = laborer.BATCH % variant.encode()
-        batch = Batch(body=body, content_type="application/json", token="", key=f"b-{number}")
+        batch = ObservationBatch(body=body, content_type="application/json", token="", key=f"b-{number}")
         return intake.submit(batch).result()
 
     try:
@@ -102,7 +102,7 @@ def test_a_batch_whose_commit_is_cut_off_is_counted_once_when_it_is_sent_again(
     assert installation.requests_counted(service.database) == 4
 
 
-def test_both_tries_cut_off_are_told_and_the_third_finds_what_was_done(service: Service, line: Line) -> None:
+def test_both_tries_cut_off_are_told_and_the_third_finds_what_was_done(service: RolloutService, line: Line) -> None:
     begun(service)
     line.cut("after", COMMAND_COMMITS, times=2)
     with pytest.raises(DBAPIError) as told:
@@ -112,7 +112,7 @@ def test_both_tries_cut_off_are_told_and_the_third_finds_what_was_done(service: 
     assert _concerns(service) == ["c"]
 
 
-def test_backends_that_are_ended_at_random_cost_nobody_an_answer(service: Service) -> None:
+def test_backends_that_are_ended_at_random_cost_nobody_an_answer(service: RolloutService) -> None:
     begun(service)
     for number in range(30):
         if number % 3 == 0:
@@ -123,5 +123,5 @@ def test_backends_that_are_ended_at_random_cost_nobody_an_answer(service: Servic
     assert _concerns(service) == [f"c-{number}" for number in range(30)]
 
 
-def _concerns(service: Service) -> list[str]:
-    return [r.event.text for r in service.history("R-1") if isinstance(r.event, e.ConcernRaised)]
+def _concerns(service: RolloutService) -> list[str]:
+    return [r.event.text for r in service.load_history("R-1") if isinstance(r.event, e.ConcernRaised)]

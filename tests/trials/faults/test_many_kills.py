@@ -14,7 +14,7 @@ from core.flags.evaluation import evaluate
 from core.rollout import commands as c
 from core.rollout import events as e
 from core.rollout import exposure
-from core.service import Service
+from core.service import RolloutService
 from core.store.audit import verify
 from core.store.database.connections import Database, connect
 from tests.forks import FORKS
@@ -41,7 +41,7 @@ def database(request: pytest.FixtureRequest) -> Iterator[Database]:
 def test_killed_at_any_moment_nothing_acknowledged_is_lost_and_nothing_is_done_or_said_twice(
     database: Database, slack: Sandbox, history: int
 ) -> None:
-    service = Service(database)
+    service = RolloutService(database)
     variant = begun(service)
     done: dict[str, list[int]] = {kind: [] for kind in KINDS}
     chance, pause = random.Random(SEED + history), threading.Event()
@@ -79,16 +79,16 @@ def test_killed_at_any_moment_nothing_acknowledged_is_lost_and_nothing_is_done_o
     laborer.command(service, c.RollBack(reason="that is enough"), "back")
     deliver_all(service, slack)
     installation.said_once(slack)
-    card = slack.messages("#ai-rollouts")[0]
-    assert slack.text(card).replace("*", "").startswith("Rolled back: R-1 long-canary.")
+    card = slack.list_messages("#ai-rollouts")[0]
+    assert slack.render_text(card).replace("*", "").startswith("Rolled back: R-1 long-canary.")
 
 
-def begun(service: Service) -> str:
+def begun(service: RolloutService) -> str:
     """R-1 runs its canary; the variant that the one user of the batches gets."""
     for name, text in (("surface", plans.SURFACE_FILE), ("rollout", plans.LONG)):
         apply_file.apply_text(service, text, name, by=laborer.SOMEBODY, at=laborer.now(), command_id=name)
     laborer.command(service, c.Start(), "start")
-    snapshot = exposure.snapshot(service.world())
+    snapshot = exposure.build_snapshot(service.load_world())
     return evaluate(snapshot, installation.SURFACE, "user-1", {}).variant
 
 
@@ -103,9 +103,9 @@ def hear(told: Connection, done: dict[str, list[int]]) -> None:
         done[kind].append(int(number))
 
 
-def check(service: Service, done: dict[str, list[int]]) -> None:
+def check(service: RolloutService, done: dict[str, list[int]]) -> None:
     """What was acknowledged is there, in order and once; of each kind one more may have been done and not told."""
-    history = [r.event for r in service.history("R-1")]
+    history = [r.event for r in service.load_history("R-1")]
     concerns = [x.text for x in history if isinstance(x, e.ConcernRaised)]
     steered = [x.reason for x in history if isinstance(x, e.Paused | e.Resumed) and x.reason.startswith("steer-")]
     for kind, found in (("concern", concerns), ("steer", steered)):
@@ -116,15 +116,15 @@ def check(service: Service, done: dict[str, list[int]]) -> None:
         assert verify.verify(connection).problems == ()
 
 
-def settle(service: Service, kind: str, number: int) -> None:
+def settle(service: RolloutService, kind: str, number: int) -> None:
     """The one that may have been done is asked again: it is done once."""
     if kind == "concern":
         laborer.command(service, c.RaiseConcern(notice="general", text=f"concern-{number}"), f"concern-{number}")
-        told = [r.event for r in service.history("R-1") if isinstance(r.event, e.ConcernRaised)]
+        told = [r.event for r in service.load_history("R-1") if isinstance(r.event, e.ConcernRaised)]
         assert len(told) == number + 1
 
 
-def deliver_all(service: Service, slack: Sandbox) -> None:
+def deliver_all(service: RolloutService, slack: Sandbox) -> None:
     """A process that is not killed says what is left."""
     orders = laborer.Orders(
         database_url=service.database.engine.url.render_as_string(hide_password=False),

@@ -10,7 +10,7 @@ from sqlalchemy import update
 from bot.sandbox.control import Sandbox
 from core import apply_file
 from core.rollout import events as e
-from core.service import Service
+from core.service import RolloutService
 from core.store.audit import verify
 from core.store.database.connections import Database, connect
 from core.store.models import projection
@@ -97,14 +97,14 @@ def _something_to_begin(installed: Installation, number: int) -> None:
 
 
 def _each_began_once(database: Database) -> None:
-    service = Service(database)
+    service = RolloutService(database)
     waiting_until(
-        lambda: all(r.started_at is not None for r in service.world().rollouts.values()),
-        lambda: f"all begin; there are {[(r.id, r.state) for r in service.world().rollouts.values()]}",
+        lambda: all(r.started_at is not None for r in service.load_world().rollouts.values()),
+        lambda: f"all begin; there are {[(r.id, r.state) for r in service.load_world().rollouts.values()]}",
         within=SOON,
     )
-    for rollout in service.world().rollouts:
-        assert len([r for r in service.history(rollout) if isinstance(r.event, e.Started)]) == 1
+    for rollout in service.load_world().rollouts:
+        assert len([r for r in service.load_history(rollout) if isinstance(r.event, e.Started)]) == 1
 
 
 @pytest.fixture
@@ -123,20 +123,20 @@ def test_whoever_dies_while_the_tables_are_made_or_brought_up_to_date_leaves_the
     for point in start:  # while there is nothing
         _dies(birth, role, point)
         with bare.reading() as connection:
-            assert schema.revision(connection) is None, "all of it or nothing"
+            assert schema.read_revision(connection) is None, "all of it or nothing"
     schema.migrate(bare)
-    carry_on = Service(bare)
+    carry_on = RolloutService(bare)
     _fill(carry_on)
     for point in start:
         if point.name == "tables are made":
             continue  # there are
-        with bare.plain_writing() as connection:
+        with bare.writing_outside_log() as connection:
             connection.execute(update(projection).values(code_hash="of an older program"))
         _dies(birth, role, point)
         with bare.reading() as connection:
             assert [p.what for p in verify.verify(connection).problems] == []
     _succeeds(birth, role)
-    schema.check(bare)
+    schema.assert_current(bare)
     with bare.reading() as connection:
         assert verify.verify(connection).problems == ()
 
@@ -156,5 +156,5 @@ def _succeeds(birth: Nursery, role: str) -> None:
         assert heir.running.exitcode == 0, heir.said()
 
 
-def _fill(service: Service) -> None:
+def _fill(service: RolloutService) -> None:
     apply_file.apply_text(service, SURFACE_FILE, "surface.yaml", by=DANA, at=MONDAY, command_id="surface")

@@ -11,7 +11,7 @@ from sqlalchemy import make_url
 
 from bot.sandbox.control import Sandbox
 from core.rollout import events as e
-from core.service import Service
+from core.service import RolloutService
 from core.store.audit import verify
 from core.store.database.connections import connect
 from tests.journey import plans
@@ -90,9 +90,9 @@ def test_a_server_that_falls_over_under_load(server: Server, nursery: Callable[.
             assert {told["message"] for told in writer.unavailable} == {"The database did not answer."}
         assert web.lives
         assert worker.lives
-        service = Service(database)
+        service = RolloutService(database)
         for writer in writers:
-            told = [r.event.text for r in service.history("R-1") if isinstance(r.event, e.ConcernRaised)]
+            told = [r.event.text for r in service.load_history("R-1") if isinstance(r.event, e.ConcernRaised)]
             mine = [one for one in told if one.startswith(writer._name)]
             assert mine[: len(writer.acknowledged)] == writer.acknowledged
             assert len(mine) - len(writer.acknowledged) <= 1
@@ -100,7 +100,7 @@ def test_a_server_that_falls_over_under_load(server: Server, nursery: Callable[.
         with database.reading() as connection:
             assert verify.verify(connection).problems == ()
         _looks_go_on(service)
-        assert "Rolled back by" in slack.person("ana").command('/rollout rollback R-1 "that is enough"').text
+        assert "Rolled back by" in slack.act_as("ana").type_command('/rollout rollback R-1 "that is enough"').text
         installation.everything_is_said(database)
         installation.said_once(slack)
 
@@ -114,12 +114,12 @@ def _more_is_acknowledged(writers: list[Writer]) -> None:
     )
 
 
-def _looks_go_on(service: Service) -> None:
+def _looks_go_on(service: RolloutService) -> None:
     from core.store.observations import looks
 
     def newest() -> int:
         with service.database.reading() as connection:
-            return looks.newest(connection, "R-1")[0]
+            return looks.load_count_and_time(connection, "R-1")[0]
 
     seen = newest()
     waiting_until(lambda: newest() > seen + 1, lambda: "R-1 is looked at", within=SOON)
@@ -142,7 +142,7 @@ def _honest_while_it_is_away(url: str, slack: Sandbox) -> None:
         assert answer.status_code == 503, f"{what}: {answer.status_code} {answer.text}"
         assert answer.json()["message"].startswith("The database "), what
         assert answer.json()["hint"], what
-    said = slack.person("ana").command("/rollout pause R-1").text
+    said = slack.act_as("ana").type_command("/rollout pause R-1").text
     assert "database did not answer" in said, said
     assert httpx.post(flag, json=context, trust_env=False, timeout=PATIENCE).status_code == 200
 
@@ -191,4 +191,4 @@ def test_too_many_connections_are_told_and_recovered_from(
     writers[0].end()
     assert writers[0].wrong == []
     with connect(url) as database:
-        _looks_go_on(Service(database))
+        _looks_go_on(RolloutService(database))

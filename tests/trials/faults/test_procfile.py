@@ -76,11 +76,11 @@ def test_all_come_up_a_rollback_through_one_is_served_by_the_other_and_one_signa
     someone = next(p for p, a in zip(people, second.evaluate(people), strict=True) if _new(a))
     waiting_until(lambda: _new(first.evaluate([someone])[0]), lambda: "both serve it", within=SOON)
 
-    assert "Rolled back by" in slack.person("ana").command('/rollout rollback R-1 "that is enough"').text
+    assert "Rolled back by" in slack.act_as("ana").type_command('/rollout rollback R-1 "that is enough"').text
     began = time.monotonic()
     waiting_until(lambda: not _new(second.evaluate([someone])[0]), lambda: "the other serves it, too", within=SOON)
     print(f"the other web served the live version after {time.monotonic() - began:.3f} s")
-    slack.wait_message("#ai-rollouts", contains="observed on 2 processes", timeout=SOON)
+    slack.wait_for_message("#ai-rollouts", contains="observed on 2 processes", timeout=SOON)
     for line in lines:
         line.close()
 
@@ -103,9 +103,9 @@ def _listening(log: Path) -> list[str]:
     return said()
 
 
-def _alive(database: Database) -> tuple[processes.Process, ...]:
+def _alive(database: Database) -> tuple[processes.ProcessReport, ...]:
     with database.reading() as connection:
-        return processes.reported(connection)
+        return processes.load_processes(connection)
 
 
 def _new(answer: dict[str, str]) -> bool:

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from bot.sandbox.control import Sandbox
-from core.service import Service
+from core.service import RolloutService
 from core.store.coordination import outbox
 from core.store.database.connections import connect
 from tests.forks import FORKS
@@ -62,7 +62,7 @@ def test_a_line_that_nobody_takes_changes_nothing(serving: str, server: Server, 
 
     waiting_until(lambda: ready() == 200, lambda: "it is ready", within=SOON)
     plans.begin(serving)
-    slack.wait_message("#ai-rollouts", contains="Started", timeout=SOON)
+    slack.wait_for_message("#ai-rollouts", contains="Started", timeout=SOON)
 
     server.fall()
     waiting_until(lambda: ready() == 503, lambda: "it misses the database", within=SOON)
@@ -72,15 +72,15 @@ def test_a_line_that_nobody_takes_changes_nothing(serving: str, server: Server, 
     slack.fail_next("chat.postMessage", "error:restricted_action", times=1)
     _concern(serving, "refused for good")
     with connect(server.url()) as database:
-        service = Service(database)
+        service = RolloutService(database)
 
         def set_aside() -> int:
             with service.database.reading() as connection:
-                return outbox.waiting(connection).dead
+                return outbox.measure_backlog(connection).dead
 
         waiting_until(set_aside, lambda: "what Slack refuses for good is set aside", within=SOON)
     _concern(serving, "said afterwards")
-    slack.wait_message("#ai-rollouts", contains="said afterwards", timeout=SOON)
+    slack.wait_for_message("#ai-rollouts", contains="said afterwards", timeout=SOON)
     figures = httpx.get(f"{serving}/metrics", trust_env=False, timeout=30).text
     lost = next(x for x in figures.splitlines() if x.startswith("rampart_log_lines_lost_total"))
     assert float(lost.rpartition(" ")[2]) > 0

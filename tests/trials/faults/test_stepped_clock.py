@@ -16,8 +16,8 @@ import pytest
 
 from bot.sandbox.control import Sandbox
 from core.rollout.events import FlipConfirmed
-from core.service import Service
-from core.store.coordination.processes import SERVES_ON
+from core.service import RolloutService
+from core.store.coordination.processes import SERVING_SECONDS
 from core.store.database.connections import Database, connect
 from core.store.observations import looks
 from tests.journey import plans
@@ -104,7 +104,7 @@ class House:
 
     def looks(self) -> int:
         with self.database.reading() as connection:
-            return looks.newest(connection, "R-1")[0]
+            return looks.load_count_and_time(connection, "R-1")[0]
 
     def goes_on(self) -> None:
         """More looks come, and what is said arrives."""
@@ -115,7 +115,7 @@ class House:
         body: dict[str, object] = {"command": "concern", "notice": "general", "reason": key}
         answer = post(self.url, "/api/v1/rollouts/R-1/commands", body, key=key)
         assert answer.status_code == 200, answer.text
-        self.slack.wait_message("#ai-rollouts", contains=key, timeout=SOON)
+        self.slack.wait_for_message("#ai-rollouts", contains=key, timeout=SOON)
 
 
 @pytest.fixture(params=["serve-sqlite", "two-workers-postgres"])
@@ -156,15 +156,15 @@ def test_looks_messages_and_confirmations_go_on_wherever_the_clock_is_set(house:
     answer = post(house.url, "/api/v1/rollouts/R-1/commands", {"command": "rollback", "reason": "odd answers"})
     assert answer.status_code == 200, answer.text
     house.wall.set(-10 * MINUTE)
-    service = Service(house.database)
+    service = RolloutService(house.database)
 
     def confirmed() -> list[FlipConfirmed]:
-        return [r.event for r in service.history("R-1") if isinstance(r.event, FlipConfirmed)]
+        return [r.event for r in service.load_history("R-1") if isinstance(r.event, FlipConfirmed)]
 
     waiting_until(confirmed, house.told, within=SOON)
     assert confirmed()[0].seconds < SOON, "as long as it took, and not what two clocks make of it"
     assert confirmed()[0].unheard is None
-    house.slack.wait_message("#ai-rollouts", contains="observed on 1 process", timeout=SOON)
+    house.slack.wait_for_message("#ai-rollouts", contains="observed on 1 process", timeout=SOON)
     assert "Traceback" not in house.told()
 
 
@@ -175,12 +175,14 @@ def test_where_names_take_long_only_messages_do(house: House) -> None:
     before = house.looks()
     answer = post(house.url, "/api/v1/rollouts/R-1/commands", {"command": "rollback", "reason": "odd answers"})
     assert answer.status_code == 200, answer.text
-    service = Service(house.database)
-    waiting_until(lambda: service.world().rollouts["R-1"].flip, house.told, within=SOON)
+    service = RolloutService(house.database)
+    waiting_until(lambda: service.load_world().rollouts["R-1"].flip, house.told, within=SOON)
     assert house.looks() >= before
-    house.slack.wait_message("#ai-rollouts", contains="observed on 1 process", timeout=2 * SOON)
+    house.slack.wait_for_message("#ai-rollouts", contains="observed on 1 process", timeout=2 * SOON)
     house.wall.slow_names(0)
-    marks = Counter(m.metadata["event_payload"]["outbox"] for m in house.slack.messages("#ai-rollouts") if m.metadata)
+    marks = Counter(
+        m.metadata["event_payload"]["outbox"] for m in house.slack.list_messages("#ai-rollouts") if m.metadata
+    )
     assert set(marks.values()) == {1}, "no message is said twice"
 
 
@@ -203,7 +205,7 @@ def test_where_the_name_of_the_database_takes_long_only_new_connections_do(
         plans.begin(web.url)
         someone = next(u for n in range(400) if version_of(web.url, u := f"user-{n}") == "v43")
 
-        wall.slow_names(2 * SERVES_ON)
+        wall.slow_names(2 * SERVING_SECONDS)
         assert httpx.get(f"{web.url}/readyz", trust_env=False, timeout=5).status_code == 200
         assert version_of(web.url, someone) == "v43", "connections that are open go on"
 

@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from bot.sandbox.control import Sandbox
 from core.rollout import commands as c
 from core.rollout import events as e
-from core.service import Service
+from core.service import RolloutService
 from core.store.audit import verify
 from core.store.database.connections import Database, connect
 from core.store.models import look, outbox
@@ -58,11 +58,11 @@ def workers(
 def test_one_that_was_delivering_posts_nothing_that_another_has_posted(
     moment: str, postgres: Database, workers: Callable[[str], tuple[Process, Process]], slack: Sandbox
 ) -> None:
-    service = Service(postgres)
+    service = RolloutService(postgres)
     begun(service)
     first, _ = workers(moment)
     installation.everything_is_said(postgres)
-    said = len(slack.messages("#ai-rollouts"))
+    said = len(slack.list_messages("#ai-rollouts"))
     first.signal(signal.SIGCONT)
     laborer.command(service, c.RollBack(reason="wrong answers"), "back")
     _both_work(first, service)
@@ -71,7 +71,7 @@ def test_one_that_was_delivering_posts_nothing_that_another_has_posted(
         _said_at_most_twice(slack)
     else:
         installation.said_once(slack)
-    assert len(slack.messages("#ai-rollouts")) > said
+    assert len(slack.list_messages("#ai-rollouts")) > said
     assert "taken over by another process" in first.said() or moment != "a message is claimed", first.said()
     _sound(service)
 
@@ -80,7 +80,7 @@ def test_one_that_was_delivering_posts_nothing_that_another_has_posted(
 def test_one_that_was_looking_decides_nothing_and_casts_no_doubt(
     moment: str, postgres: Database, workers: Callable[[str], tuple[Process, Process]]
 ) -> None:
-    service = Service(postgres)
+    service = RolloutService(postgres)
     begun(service)
     first, second = workers(moment)
     _looks_go_on(postgres, second)
@@ -88,7 +88,7 @@ def test_one_that_was_looking_decides_nothing_and_casts_no_doubt(
     _looks_go_on(postgres, first)
     laborer.command(service, c.RollBack(reason="wrong answers"), "back")
     _both_work(first, service)
-    held = [r.event for r in service.history("R-1") if isinstance(r.event, e.Held)]
+    held = [r.event for r in service.load_history("R-1") if isinstance(r.event, e.Held)]
     assert held == [], "nobody doubts the evidence because of it"
     with postgres.reading() as connection:
         numbers = connection.execute(select(look.c.number).order_by(look.c.number)).scalars().all()
@@ -99,16 +99,16 @@ def test_one_that_was_looking_decides_nothing_and_casts_no_doubt(
 def _looks_go_on(database: Database, by: Process) -> None:
     def newest() -> int:
         with database.reading() as connection:
-            return looks.newest(connection, "R-1")[0]
+            return looks.load_count_and_time(connection, "R-1")[0]
 
     seen = newest()
     waiting_until(lambda: newest() > seen + 2, lambda: f"R-1 is looked at\n{by.said()}", within=SOON)
 
 
-def _both_work(first: Process, service: Service) -> None:
+def _both_work(first: Process, service: RolloutService) -> None:
     assert first.lives
     waiting_until(
-        lambda: not first.stands_still and service.world().rollouts["R-1"].ended_at is not None,
+        lambda: not first.stands_still and service.load_world().rollouts["R-1"].ended_at is not None,
         first.said,
         within=SOON,
     )
@@ -117,13 +117,13 @@ def _both_work(first: Process, service: Service) -> None:
 def _said_at_most_twice(slack: Sandbox) -> None:
     """Between the look at the lease and Slack nothing can be fenced: who sleeps just there for longer than the lease
     says it a second time. Only the one message, and no more than once more."""
-    marks = Counter(m.metadata["event_payload"]["outbox"] for m in slack.messages("#ai-rollouts") if m.metadata)
+    marks = Counter(m.metadata["event_payload"]["outbox"] for m in slack.list_messages("#ai-rollouts") if m.metadata)
     twice = [row for row, times in marks.items() if times > 1]
     assert len(twice) <= 1
     assert max(marks.values()) <= 2
 
 
-def _sound(service: Service) -> None:
+def _sound(service: RolloutService) -> None:
     with service.database.reading() as connection:
         assert verify.verify(connection).problems == ()
         assert connection.execute(select(func.count()).where(outbox.c.state == "dead")).scalar_one() == 0

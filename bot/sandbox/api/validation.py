@@ -6,13 +6,13 @@ from typing import Any
 from bot.sandbox.rules import limits, rules
 from bot.sandbox.rules.errors import BrokenRulesError, MethodError
 from bot.sandbox.rules.rules import Violation
-from bot.sandbox.workspace.slack_side import SlackSide
+from bot.sandbox.workspace.slack_state import SlackState
 from bot.sandbox.workspace.workspace import View
 
 Json = dict[str, Any]
 
 
-def content(side: SlackSide, args: Json) -> tuple[str, tuple[Json, ...]]:
+def parse_content(slack: SlackState, args: Json) -> tuple[str, tuple[Json, ...]]:
     """Text and blocks of a message; MethodError if both are missing or a rule is broken."""
     text, blocks = str(args.get("text") or ""), args.get("blocks")
     if blocks:
@@ -20,24 +20,24 @@ def content(side: SlackSide, args: Json) -> tuple[str, tuple[Json, ...]]:
             raise BrokenRulesError("invalid_blocks", found)
         if rules.text_length(blocks) > limits.value("message.blocks_text.max_length"):
             raise BrokenRulesError(
-                "msg_blocks_too_long", [_rule("message.blocks_text.max_length", "/blocks", "too much text")]
+                "msg_blocks_too_long", [_build_violation("message.blocks_text.max_length", "/blocks", "too much text")]
             )
         if not text:
             advice = "blocks without a text: notifications and screen readers have nothing to say"
-            side.record_violations(
-                [_rule("message.text.truncated_at", "/text", advice, rule="message.text.recommended")]
+            slack.record_violations(
+                [_build_violation("message.text.truncated_at", "/text", advice, rule="message.text.recommended")]
             )
     elif not text:
         raise MethodError("no_text")
-    return text[: limits.value("message.text.truncated_at")], named(side, blocks or [])
+    return text[: limits.value("message.text.truncated_at")], assign_ids(slack, blocks or [])
 
 
-def named(side: SlackSide, blocks: list[Json]) -> tuple[Json, ...]:
+def assign_ids(slack: SlackState, blocks: list[Json]) -> tuple[Json, ...]:
     """The blocks with generated block_ids and action_ids where the app set none."""
-    return tuple(_named(side, block) for block in blocks)
+    return tuple(_assign_block_ids(slack, block) for block in blocks)
 
 
-def metadata(args: Json) -> Json | None:
+def parse_metadata(args: Json) -> Json | None:
     """A message's metadata, None if absent; MethodError if its form is not Slack's."""
     given = args.get("metadata")
     if not given:
@@ -51,7 +51,9 @@ def metadata(args: Json) -> Json | None:
     return given
 
 
-def view(side: SlackSide, person: str, body: Any, *, kinds: tuple[str, ...], replacing: View | None = None) -> View:
+def build_view(
+    slack: SlackState, person: str, body: Any, *, kinds: tuple[str, ...], replacing: View | None = None
+) -> View:
     """Build a view, keeping the id of the one it is `replacing`.
 
     MethodError: `invalid_arguments` with JSON pointers if it breaks a rule, `duplicate_external_id` if that is taken.
@@ -59,35 +61,35 @@ def view(side: SlackSide, person: str, body: Any, *, kinds: tuple[str, ...], rep
     if found := rules.check_view(body, kinds):
         raise BrokenRulesError("invalid_arguments", found)
     external = str(body.get("external_id", ""))
-    taken = [v for v in side.workspace.views() if external and v.external_id == external]
+    taken = [v for v in slack.workspace.list_views() if external and v.external_id == external]
     if any(replacing is None or v.id != replacing.id for v in taken):
         raise MethodError("duplicate_external_id")
-    view_id = replacing.id if replacing else side.workspace.new_id("V")
+    view_id = replacing.id if replacing else slack.workspace.new_id("V")
     return View(
         id=view_id,
         person=person,
-        body={**body, "blocks": list(named(side, body["blocks"]))},
-        hash=side.workspace.new_ts(),
+        body={**body, "blocks": list(assign_ids(slack, body["blocks"]))},
+        hash=slack.workspace.new_ts(),
         root=replacing.root if replacing else view_id,
         external_id=external,
     )
 
 
-def _named(side: SlackSide, block: Json) -> Json:
-    given = {**block, "block_id": block.get("block_id") or side.workspace.new_id("b")}
+def _assign_block_ids(slack: SlackState, block: Json) -> Json:
+    given = {**block, "block_id": block.get("block_id") or slack.workspace.new_id("b")}
     for part in ("accessory", "element"):
         if isinstance(given.get(part), dict):
-            given[part] = _with_action_id(side, given[part])
+            given[part] = _assign_action_id(slack, given[part])
     if given["type"] == "actions":
-        given["elements"] = [_with_action_id(side, element) for element in given["elements"]]
+        given["elements"] = [_assign_action_id(slack, element) for element in given["elements"]]
     return given
 
 
-def _with_action_id(side: SlackSide, element: Json) -> Json:
+def _assign_action_id(slack: SlackState, element: Json) -> Json:
     if element["type"] == "image":
         return element
-    return {**element, "action_id": element.get("action_id") or side.workspace.new_id("a")}
+    return {**element, "action_id": element.get("action_id") or slack.workspace.new_id("a")}
 
 
-def _rule(limit: str, where: str, message: str, rule: str = "") -> Violation:
+def _build_violation(limit: str, where: str, message: str, rule: str = "") -> Violation:
     return Violation(rule=rule or limit, where=where, message=message, source=limits.LIMITS[limit].source)

@@ -7,12 +7,12 @@ from typing import Any, Literal
 
 from bot.sandbox.rules.rate_limits import RateLimits
 from bot.sandbox.rules.rules import Violation
-from bot.sandbox.workspace.faults import Faults
-from bot.sandbox.workspace.trigger_ids import Triggers
-from bot.sandbox.workspace.workspace import Message, Workspace
+from bot.sandbox.workspace.faults import FaultPlan
+from bot.sandbox.workspace.trigger_ids import TriggerIds
+from bot.sandbox.workspace.workspace import SandboxMessage, SandboxWorkspace
 
 Json = dict[str, Any]
-Kind = Literal["command", "block_actions", "view_submission", "view_closed", "event"]
+DeliveryKind = Literal["command", "block_actions", "view_submission", "view_closed", "event"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ class ApiCall:
 class Delivery:
     """One recorded delivery attempt; `acked` is whether the app acknowledged successfully within three seconds."""
 
-    kind: Kind
+    kind: DeliveryKind
     label: str
     person: str
     transport: Literal["http", "socket"]
@@ -56,18 +56,18 @@ class ResponsePost:
 
     token: str
     body: Json
-    message: Message | None
+    message: SandboxMessage | None
     at: datetime
 
 
 @dataclass(slots=True, kw_only=True)
-class SlackSide:
+class SlackState:
     """The workspace with planned faults, rate limits, trigger ids, and records of calls, deliveries and violations."""
 
-    workspace: Workspace
-    faults: Faults
+    workspace: SandboxWorkspace
+    faults: FaultPlan
     rate_limits: RateLimits
-    triggers: Triggers
+    triggers: TriggerIds
     monotonic: Callable[[], float]
     url: str = ""
     violations: list[Violation] = field(default_factory=list)

@@ -8,14 +8,14 @@ from core.rollout import commands as c
 from core.rollout import driving, gates, holds
 from core.rollout import events as e
 from core.rollout.context import Context
-from core.rollout.model import Rollout, State
-from core.rollout.plan import GATES, Stage, StageKind
+from core.rollout.model import Rollout, RolloutState
+from core.rollout.plan import GATE_KINDS, Stage, StageKind
 from core.rollout.policy import Policy
 from core.rollout.refusal import Refused
 
-SPOKEN = 50
+REQUESTS_BEFORE_UNREAD_HOLD = 50
 """After this many canary requests, a metric without any reading holds the rollout. The hold clears automatically."""
-A_NIGHT = timedelta(days=1)
+COHORT_SILENCE_ALLOWED = timedelta(days=1)
 """How long a cohort may send no traffic (overnight, for example) before a person is asked."""
 
 
@@ -23,19 +23,21 @@ def decide(rollout: Rollout, command: c.EngineCommand, context: Context) -> list
     """The events that follow from a command of the engine."""
     match command:
         case c.Tick():
-            return _tick(rollout, command.look, context)
+            return _decide_tick(rollout, command.look, context)
         case c.DoubtEvidence():
             return (
-                [e.Held(key=holds.BROKEN, text=command.text)] if rollout.state in {State.RUNNING, State.WAITING} else []
+                [e.Held(key=holds.BROKEN, text=command.text)]
+                if rollout.state in {RolloutState.RUNNING, RolloutState.WAITING}
+                else []
             )
         case c.RecordDrill():
-            return _drilled(rollout, command)
+            return _record_drill(rollout, command)
         case c.ConfirmFlip():
-            if rollout.state is not State.ROLLED_BACK or rollout.flip is not None:
+            if rollout.state is not RolloutState.ROLLED_BACK or rollout.flip is not None:
                 return []
             return [e.FlipConfirmed(seconds=command.seconds, processes=command.processes, unheard=command.unheard)]
         case c.DoubtFlip():
-            if rollout.state is not State.ROLLED_BACK or rollout.flip is not None or rollout.flip_doubted:
+            if rollout.state is not RolloutState.ROLLED_BACK or rollout.flip is not None or rollout.flip_doubted:
                 return []
             return [e.FlipUnconfirmed(seconds=command.seconds, missing=command.missing)]
         case c.RecordPosted():
@@ -46,31 +48,33 @@ def decide(rollout: Rollout, command: c.EngineCommand, context: Context) -> list
             return driving.decide(rollout, command)
 
 
-def begin(rollout: Rollout, context: Context) -> list[e.RolloutEvent]:
+def begin_rollout(rollout: Rollout, context: Context) -> list[e.RolloutEvent]:
     """The events of a start: plan and limits are frozen and the first stage is entered."""
     started = e.Started(fingerprint=rollout.fingerprint, by=context.by.id)
-    return [started, _enter(rollout, 0)]
+    return [started, _enter_stage(rollout, 0)]
 
 
-def _enter(rollout: Rollout, index: int, skipped: str = "") -> e.StageEntered:
+def _enter_stage(rollout: Rollout, index: int, skipped: str = "") -> e.StageEntered:
     """Enter the stage with this index."""
     stage = rollout.plan.stages[index]
     return e.StageEntered(index=index, name=stage.name, percent=stage.percent, skipped=skipped)
 
 
-def move_on(rollout: Rollout, context: Context, *, skipped: str = "", to: int | None = None) -> list[e.RolloutEvent]:
+def leave_stage(
+    rollout: Rollout, context: Context, *, skipped: str = "", to: int | None = None
+) -> list[e.RolloutEvent]:
     """Leave the current stage: enter the next one (or `to`), ask for its approval, or complete the rollout."""
     index = rollout.stage_index + 1 if to is None else to
     if index >= len(rollout.plan.stages):
         return [e.Completed(version=rollout.plan.to_version, retired=rollout.plan.from_version)]
     stage = rollout.plan.stages[index]
-    needed = gates.approvals_needed(rollout, stage)
-    if needed and not (rollout.request and rollout.request.gate == stage.name and gates.is_open(rollout)):
-        return [gates.ask(rollout, stage.name, needed, context, skipped)]
-    return [_enter(rollout, index, skipped)]
+    needed = gates.count_approvals_needed(rollout, stage)
+    if needed and not (rollout.request and rollout.request.gate == stage.name and gates.is_approved(rollout)):
+        return [gates.build_approval_request(rollout, stage.name, needed, context, skipped)]
+    return [_enter_stage(rollout, index, skipped)]
 
 
-def rolled_back(
+def build_rolled_back(
     rollout: Rollout,
     context: Context,
     *,
@@ -82,13 +86,13 @@ def rolled_back(
     last = rollout.evidence
     stage = rollout.stage
     since = rollout.stage_since
-    exposed = stage is not None and stage.exposes and since is not None and rollout.state is not State.DONE
+    exposed = stage is not None and stage.has_exposure and since is not None and rollout.state is not RolloutState.DONE
     return e.RolledBack(
         by=context.by.id,
         reason=reason,
         findings=findings,
         version=rollout.plan.from_version,
-        after_done=rollout.state is State.DONE,
+        after_done=rollout.state is RolloutState.DONE,
         verdict_seconds=(context.at - since).total_seconds() if exposed and since else None,
         judged_seconds=look.judged_seconds if look else None,
         exposed_requests=look.judgement.exposed_requests if look else (last.canary_requests if last else 0),
@@ -96,7 +100,7 @@ def rolled_back(
     )
 
 
-def gate_of(rollout: Rollout, suite: str) -> int:
+def find_gate_index(rollout: Rollout, suite: str) -> int:
     """The index of the offline gate that asks for `suite`; any name fits if there is only one gate.
 
     Raises `Refused` if there is none.
@@ -114,7 +118,7 @@ def gate_of(rollout: Rollout, suite: str) -> int:
     )
 
 
-def gate_passed(rollout: Rollout) -> bool:
+def is_gate_passed(rollout: Rollout) -> bool:
     """Whether the gate of the current stage has what it requires."""
     stage = rollout.stage
     assert stage is not None
@@ -125,53 +129,56 @@ def gate_passed(rollout: Rollout) -> bool:
     return result is not None and (result.ok or f"eval:{result.digest}" in rollout.overridden)
 
 
-def _tick(rollout: Rollout, look: c.LookResult | None, context: Context) -> list[e.RolloutEvent]:
-    if rollout.state is State.PLANNED:
-        return _tick_planned(rollout, context)
-    if not rollout.under_way:
+def _decide_tick(rollout: Rollout, look: c.LookResult | None, context: Context) -> list[e.RolloutEvent]:
+    if rollout.state is RolloutState.PLANNED:
+        return _decide_planned(rollout, context)
+    if not rollout.is_under_way:
         return []
-    fresh = {metric: cap for metric, cap in look.caps.items() if metric not in rollout.caps} if look else {}
-    frozen: list[e.RolloutEvent] = [e.TailsFrozen(caps=fresh)] if fresh else []
-    return [*frozen, *_look(rollout, look, context)]
+    new_caps = {metric: cap for metric, cap in look.caps.items() if metric not in rollout.caps} if look else {}
+    frozen: list[e.RolloutEvent] = [e.TailsFrozen(caps=new_caps)] if new_caps else []
+    return [*frozen, *_decide_on_look(rollout, look, context)]
 
 
-def _look(rollout: Rollout, look: c.LookResult | None, context: Context) -> list[e.RolloutEvent]:
+def _decide_on_look(rollout: Rollout, look: c.LookResult | None, context: Context) -> list[e.RolloutEvent]:
     if look is not None:
         if isinstance(look.verdict, v.RollBack):
-            evidence = _evidence(rollout, look, "rollback")
+            evidence = _build_evidence(rollout, look, "rollback")
             reason = look.verdict.findings[0].limit_text
-            back = rolled_back(rollout, context, reason=reason, findings=look.verdict.findings, look=look)
+            back = build_rolled_back(rollout, context, reason=reason, findings=look.verdict.findings, look=look)
             return [evidence, back]
-        if holding := _holding(rollout, look, context):
+        if holding := _decide_holds(rollout, look, context):
             return holding
-    events = _steps(rollout, look, context)
+    events = _decide_steps(rollout, look, context)
     if look is None or any(isinstance(x, e.EvidenceRecorded) for x in events):
         return events
     before = rollout.evidence.verdict if rollout.evidence else None
-    news = not isinstance(look.verdict, v.TooEarly)  # a stage that has just begun has no verdict yet
-    if news and gates.verdict_name(before) != gates.verdict_name(look.verdict):
-        return [_evidence(rollout, look, "verdict"), *events]
-    if not events and _summary_due(rollout, context):
-        return [_evidence(rollout, look, "summary")]
+    has_verdict = not isinstance(look.verdict, v.TooEarly)  # a stage that has just begun has no verdict yet
+    if has_verdict and gates.verdict_name(before) != gates.verdict_name(look.verdict):
+        return [_build_evidence(rollout, look, "verdict"), *events]
+    if not events and _is_summary_due(rollout, context):
+        return [_build_evidence(rollout, look, "summary")]
     return events
 
 
-def _tick_planned(rollout: Rollout, context: Context) -> list[e.RolloutEvent]:
+def _decide_planned(rollout: Rollout, context: Context) -> list[e.RolloutEvent]:
     request = rollout.request
-    if request is not None and context.at > request.expires_at and not gates.is_open(rollout):
-        return [e.ApprovalExpired(request=request.request), gates.ask(rollout, request.gate, request.needed, context)]
+    if request is not None and context.at > request.expires_at and not gates.is_approved(rollout):
+        return [
+            e.ApprovalExpired(request=request.request),
+            gates.build_approval_request(rollout, request.gate, request.needed, context),
+        ]
     if context.surface is not None and context.surface.live != (rollout.live_instead or rollout.plan.from_version):
         return [e.BaseChanged(live=context.surface.live)]
-    if not gates.start_is_due(rollout, context):
+    if not gates.is_start_due(rollout, context):
         return []
     try:
         gates.check_start(rollout, context)
     except Refused:
         return []  # it starts automatically once nothing is missing; the card shows what is
-    return begin(rollout, context)
+    return begin_rollout(rollout, context)
 
 
-def _evidence(rollout: Rollout, look: c.LookResult, reason: str) -> e.EvidenceRecorded:
+def _build_evidence(rollout: Rollout, look: c.LookResult, reason: str) -> e.EvidenceRecorded:
     found = look.judgement
     return e.EvidenceRecorded(
         number=rollout.evidence.number + 1 if rollout.evidence else 1,
@@ -194,55 +201,59 @@ def _evidence(rollout: Rollout, look: c.LookResult, reason: str) -> e.EvidenceRe
     )
 
 
-def _holding(rollout: Rollout, look: c.LookResult, context: Context) -> list[e.RolloutEvent]:
+def _decide_holds(rollout: Rollout, look: c.LookResult, context: Context) -> list[e.RolloutEvent]:
     """The events of a hold that begins or clears automatically; empty if neither."""
-    found = holds.asked_for(rollout, look.verdict)
-    if rollout.state is State.ON_HOLD:
+    found = holds.hold_for_verdict(rollout, look.verdict)
+    if rollout.state is RolloutState.ON_HOLD:
         assert rollout.hold is not None
-        if holds.is_over(rollout.hold.key, look.verdict) or (
+        if holds.has_cleared(rollout.hold.key, look.verdict) or (
             rollout.hold.key == holds.UNREAD
-            and not gates.unread_limits(gates.keeps(rollout, look.blind, context.policy))
+            and not gates.select_unread(gates.find_blocking_blind_spots(rollout, look.blind, context.policy))
         ):
-            return [_evidence(rollout, look, "verdict"), e.HoldCleared(key=rollout.hold.key)]
+            return [_build_evidence(rollout, look, "verdict"), e.HoldCleared(key=rollout.hold.key)]
         return []
-    if found is None or rollout.state is State.PAUSED or _is_quiet(rollout, look):
+    if found is None or rollout.state is RolloutState.PAUSED or _is_cohort_silent(rollout, look):
         return []
-    return [_evidence(rollout, look, "hold"), found]
+    return [_build_evidence(rollout, look, "hold"), found]
 
 
-def _is_quiet(rollout: Rollout, look: c.LookResult | None) -> bool:
+def _is_cohort_silent(rollout: Rollout, look: c.LookResult | None) -> bool:
     """Whether a cohort that had traffic before is silent, as every night. The rollout does not grow meanwhile."""
     cohort = rollout.stage is not None and rollout.stage.kind is StageKind.COHORT
     return cohort and look is not None and isinstance(look.verdict, v.NoData) and look.stage_requests > 0
 
 
-def _steps(rollout: Rollout, look: c.LookResult | None, context: Context) -> list[e.RolloutEvent]:
+def _decide_steps(rollout: Rollout, look: c.LookResult | None, context: Context) -> list[e.RolloutEvent]:
     match rollout.state:
-        case State.WAITING:
-            return _waiting(rollout, look, context)
-        case State.RUNNING:
-            return _running(rollout, look, context)
+        case RolloutState.WAITING:
+            return _decide_waiting(rollout, look, context)
+        case RolloutState.RUNNING:
+            return _decide_running(rollout, look, context)
         case _:
             return []
 
 
-def _waiting(rollout: Rollout, look: c.LookResult | None, context: Context) -> list[e.RolloutEvent]:
+def _decide_waiting(rollout: Rollout, look: c.LookResult | None, context: Context) -> list[e.RolloutEvent]:
     request = rollout.request
     assert request is not None
     stage = rollout.next_stage
     assert stage is not None
     silent = look.verdict if look and isinstance(look.verdict, v.NoData | v.BrokenSource) else None
-    if look is not None and silent is None and gates.bound_to(look.verdict) != request.verdict:
-        seen = _evidence(rollout, look, "verdict")
-        anew = gates.ask(replace(rollout, evidence=seen), request.gate, request.needed, context)
-        return [seen, anew]  # replaces the old request
-    if gates.is_open(rollout):
-        if gates.blocked(context) or (silent is not None and holds.key_of(silent) not in rollout.overridden):
+    if look is not None and silent is None and gates.approval_basis(look.verdict) != request.verdict:
+        evidence = _build_evidence(rollout, look, "verdict")
+        new_request = gates.build_approval_request(
+            replace(rollout, evidence=evidence), request.gate, request.needed, context
+        )
+        return [evidence, new_request]  # replaces the old request
+    if gates.is_approved(rollout):
+        if gates.find_growth_block(context) or (
+            silent is not None and holds.hold_key(silent) not in rollout.overridden
+        ):
             return []
         if look is not None and look.unwatched:
             return []
         index = next(i for i, s in enumerate(rollout.plan.stages) if i > rollout.stage_index and s.name == request.gate)
-        return [_enter(rollout, index)]
+        return [_enter_stage(rollout, index)]
     if context.at > request.expires_at:
         return [
             e.ApprovalExpired(request=request.request),
@@ -251,126 +262,134 @@ def _waiting(rollout: Rollout, look: c.LookResult | None, context: Context) -> l
     return []
 
 
-def _running(rollout: Rollout, look: c.LookResult | None, context: Context) -> list[e.RolloutEvent]:
+def _decide_running(rollout: Rollout, look: c.LookResult | None, context: Context) -> list[e.RolloutEvent]:
     stage = rollout.stage
     assert stage is not None
-    if stage.kind in GATES:
-        if gate_passed(rollout):
-            return [] if gates.blocked(context) else move_on(rollout, context)
+    if stage.kind in GATE_KINDS:
+        if is_gate_passed(rollout):
+            return [] if gates.find_growth_block(context) else leave_stage(rollout, context)
         result = rollout.evals.get(rollout.stage_index)
         if result is not None and not result.ok:
             return [e.Held(key=f"eval:{result.digest}", text=f"{result.suite or 'eval'} failed: {result.reasons[0]}")]
         return []
-    if is_ready(rollout, look, context.at, context.policy):
-        if gates.blocked(context):
+    if is_ready_to_leave(rollout, look, context.at, context.policy):
+        if gates.find_growth_block(context):
             return []
         if look is None:
-            return move_on(rollout, context)
+            return leave_stage(rollout, context)
         # Each step records its own evidence, and an approval is requested on what is known now.
-        seen = _evidence(rollout, look, "step")
-        return [seen, *move_on(replace(rollout, evidence=seen), context)]
-    key = gates.undecided(stage)
+        evidence = _build_evidence(rollout, look, "step")
+        return [evidence, *leave_stage(replace(rollout, evidence=evidence), context)]
+    key = gates.undecided_hold_key(stage)
     shown = gates.may_grow(rollout, look.verdict if look else None, context.policy)
-    blind = gates.keeps(rollout, look.blind, context.policy) if look else ()
-    unread = gates.unread_limits(blind)
+    blind = gates.find_blocking_blind_spots(rollout, look.blind, context.policy) if look else ()
+    unread = gates.select_unread(blind)
     if (
         unread
         and look is not None
-        and look.judgement.exposed_requests >= SPOKEN
-        and _is_ripe(rollout, look, context.at)
+        and look.judgement.exposed_requests >= REQUESTS_BEFORE_UNREAD_HOLD
+        and _meets_stage_minimums(rollout, look, context.at)
     ):
-        return [_evidence(rollout, look, "hold"), e.Held(key=holds.UNREAD, text=_never_read(unread))]
-    longest = _asked_at(rollout, stage, look)
+        return [_build_evidence(rollout, look, "hold"), e.Held(key=holds.UNREAD, text=_describe_unread(unread))]
+    longest = _time_until_asked(rollout, stage, look)
     held = rollout.held_for(context.at)
     if (
         held - rollout.asked_after >= longest
     ):  # a person who let it continue undecided is asked again after the same time
-        text = f"undecided after {_hours(rollout.asked_after + longest)}: {_have(stage, look, blind, shown=shown)}"
+        text = (
+            f"undecided after {_format_hours(rollout.asked_after + longest)}: "
+            f"{_describe_progress(stage, look, blind, shown=shown)}"
+        )
         asked = e.Held(key=key, text=text)
-        return [_evidence(rollout, look, "hold"), asked] if look else [asked]
+        return [_build_evidence(rollout, look, "hold"), asked] if look else [asked]
     return []
 
 
-def _asked_at(rollout: Rollout, stage: Stage, look: c.LookResult | None) -> timedelta:
+def _time_until_asked(rollout: Rollout, stage: Stage, look: c.LookResult | None) -> timedelta:
     """How long the stage holds before a person is asked.
 
     An ab stage that is decided on metrics asks at its end, all others at their longest hold.
     """
     if stage.decide_on and stage.max_hold is None:
         return stage.min_hold
-    return max(stage.longest, A_NIGHT) if _is_quiet(rollout, look) else stage.longest
+    return max(stage.longest_hold, COHORT_SILENCE_ALLOWED) if _is_cohort_silent(rollout, look) else stage.longest_hold
 
 
-def _have(stage: Stage, look: c.LookResult | None, blind: tuple[v.BlindSpot, ...], *, shown: bool) -> str:
+def _describe_progress(stage: Stage, look: c.LookResult | None, blind: tuple[v.BlindSpot, ...], *, shown: bool) -> str:
     """Why the stage is undecided, in words."""
     requests = look.stage_requests if look else 0
     if requests < stage.min_samples:
         return f"{requests} of {stage.min_samples} requests seen"
-    if look is not None and (unread := gates.unread(stage, look.judgement.measures)):
+    if look is not None and (unread := gates.find_metrics_without_data(stage, look.judgement.measures)):
         return f"nothing can be said yet of {' and '.join(unread)}, on which it is decided"
-    if shown and (silent := gates.unread_limits(blind)):
-        return _never_read(silent)
+    if shown and (silent := gates.select_unread(blind)):
+        return _describe_unread(silent)
     if shown and blind:
-        return f"twice the limit could still have been missed of {_named(blind)}"
+        return f"twice the limit could still have been missed of {_join_metric_names(blind)}"
     if shown:
         return f"{requests} requests seen, and nothing can be said on them"
     return f"{requests} requests do not show yet that every limit is kept"
 
 
-def _never_read(unread: tuple[v.BlindSpot, ...]) -> str:
+def _describe_unread(unread: tuple[v.BlindSpot, ...]) -> str:
     """That no reading of these metrics ever arrived, in words."""
     of = " of the current version" if all(spot.arm == "control" for spot in unread) else ""
     asked = "is it" if len(unread) == 1 else "are they"
-    return f"no reading of {_named(unread)}{of} has ever arrived: {asked} reported?"
+    return f"no reading of {_join_metric_names(unread)}{of} has ever arrived: {asked} reported?"
 
 
-def _named(spots: tuple[v.BlindSpot, ...]) -> str:
+def _join_metric_names(spots: tuple[v.BlindSpot, ...]) -> str:
     *some, last = dict.fromkeys(spot.metric for spot in spots)
     return f"{', '.join(some)} and {last}" if some else last
 
 
-def is_ready(rollout: Rollout, look: c.LookResult | None, at: datetime, policy: Policy) -> bool:
+def is_ready_to_leave(rollout: Rollout, look: c.LookResult | None, at: datetime, policy: Policy) -> bool:
     """Whether the current stage may be left: the minimums are met, the policy lets it grow, and no blind spot keeps
     it."""
-    if not _is_ripe(rollout, look, at):
+    if not _meets_stage_minimums(rollout, look, at):
         return False
     if look is None:
         return True
     if look.unwatched:
         return False
-    return gates.may_grow(rollout, look.verdict, policy) and not gates.keeps(rollout, look.blind, policy)
+    return gates.may_grow(rollout, look.verdict, policy) and not gates.find_blocking_blind_spots(
+        rollout, look.blind, policy
+    )
 
 
-def _is_ripe(rollout: Rollout, look: c.LookResult | None, at: datetime) -> bool:
+def _meets_stage_minimums(rollout: Rollout, look: c.LookResult | None, at: datetime) -> bool:
     """Whether the stage has held long enough, has enough requests, and nothing speaks against leaving it."""
     stage = rollout.stage
     assert stage is not None
     if rollout.held_for(at) < stage.min_hold:
         return False
     if look is None:
-        return not stage.exposes
+        return not stage.has_exposure
     if look.stage_requests < stage.min_samples:
         return False
-    if gates.unread(stage, look.judgement.measures) and gates.undecided(stage) not in rollout.overridden:
+    if (
+        gates.find_metrics_without_data(stage, look.judgement.measures)
+        and gates.undecided_hold_key(stage) not in rollout.overridden
+    ):
         return False
     match look.verdict:
         case v.TooEarly():
             return False
         case v.NoData() | v.Skewed() | v.BrokenSource() as unknown:
-            return holds.key_of(unknown) in rollout.overridden
+            return holds.hold_key(unknown) in rollout.overridden
         case _:
             return True
 
 
-def _summary_due(rollout: Rollout, context: Context) -> bool:
-    if rollout.started_at is None or rollout.summary_at is None or context.policy.quiet_for("summary", context.at):
+def _is_summary_due(rollout: Rollout, context: Context) -> bool:
+    if rollout.started_at is None or rollout.summary_at is None or context.policy.is_quiet_for("summary", context.at):
         return False
     first_day = context.at - rollout.started_at <= timedelta(days=1)
     every = context.policy.summary_first_day if first_day else context.policy.summary_later
     return context.at - rollout.summary_at >= every
 
 
-def _drilled(rollout: Rollout, command: c.RecordDrill) -> list[e.RolloutEvent]:
+def _record_drill(rollout: Rollout, command: c.RecordDrill) -> list[e.RolloutEvent]:
     stage = rollout.stage
     if stage is None or stage.kind is not StageKind.ROLLBACK_DRILL or rollout.stage_index in rollout.drilled:
         return []
@@ -382,7 +401,7 @@ def _drilled(rollout: Rollout, command: c.RecordDrill) -> list[e.RolloutEvent]:
     return [finished, e.Held(key="drill", text=text)]
 
 
-def _hours(span: timedelta) -> str:
+def _format_hours(span: timedelta) -> str:
     minutes = int(span.total_seconds() // 60)
     return (
         f"{minutes // 60} h" if minutes and minutes % 60 == 0 else f"{minutes} min" if minutes else f"{span.seconds} s"

@@ -5,48 +5,48 @@ from datetime import datetime
 
 from core.judging.model.judgement import Judgement
 from core.judging.model.verdict import Finding, Measure
-from core.judging.report.power import Power, power
-from core.rollout import questions
+from core.judging.report.power import Power, estimate_power
+from core.rollout import judging_question
 from core.rollout.model import Rollout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Latest:
+class LatestNumbers:
     """Measures, segments and notes at one moment; `at` is None if nothing was measured yet."""
 
     measures: tuple[Measure, ...]
     segments: tuple[Measure, ...]
-    checked: int
+    segments_checked: int
     notes: tuple[Finding, ...]
     at: datetime | None
 
 
-def latest(rollout: Rollout, judgement: Judgement | None, at: datetime) -> Latest:
+def select_latest(rollout: Rollout, judgement: Judgement | None, at: datetime) -> LatestNumbers:
     """The numbers to show at `at`; `judgement` is that of the last look, at most one tick old."""
-    if judgement is not None and rollout.under_way:
-        return Latest(
+    if judgement is not None and rollout.is_under_way:
+        return LatestNumbers(
             measures=judgement.measures,
             segments=judgement.segments,
-            checked=judgement.segments_checked,
+            segments_checked=judgement.segments_checked,
             notes=judgement.notes,
             at=at,
         )
     recorded = rollout.evidence
-    return Latest(
+    return LatestNumbers(
         measures=rollout.measures,
         segments=recorded.segments if recorded else (),
-        checked=recorded.segments_checked if recorded else 0,
+        segments_checked=recorded.segments_checked if recorded else 0,
         notes=recorded.notes if recorded else (),
         at=rollout.evidence_at,
     )
 
 
-def power_of(rollout: Rollout, measure: Measure, at: datetime | None) -> Power:
+def detection_power(rollout: Rollout, measure: Measure, at: datetime | None) -> Power:
     """What a measure could have detected in the current stage by `at`; unknown before the first look."""
     stage, since = rollout.stage, rollout.stage_since
     if at is None or stage is None or since is None:
         return Power(noticeable=None, could_still_be=None, decided_in=None)
-    share = questions.canary_share(rollout.plan, stage) or 0.0
-    found = power(measure, canary_share=share, elapsed=at - since)
+    share = judging_question.canary_share(rollout.plan, stage) or 0.0
+    found = estimate_power(measure, canary_share=share, elapsed=at - since)
     # A rollout that has ended gets no more data, so there is no time to a decision.
-    return found if rollout.under_way or not found.decided_in else replace(found, decided_in=None)
+    return found if rollout.is_under_way or not found.decided_in else replace(found, decided_in=None)

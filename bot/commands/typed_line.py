@@ -20,7 +20,7 @@ _TRANSLATION = str.maketrans(_PLAIN)
 
 _SHORTCODE = re.compile(r":[a-z0-9_+-]+:")
 _WORD = re.compile(r"[^\W_]+")
-FILLERS = frozenset(
+FILLER_WORDS = frozenset(
     {
         "please",
         "pls",
@@ -56,41 +56,43 @@ FILLERS = frozenset(
 """Words that add nothing to a request: they may come before an id, and alone they are not a reason."""
 
 
-def visible(typed: str) -> str:
+def strip_invisible(typed: str) -> str:
     """The line without invisible characters."""
     return typed.translate(_UNSEEN).strip()
 
 
-def plain(line: str) -> str:
+def normalize_characters(line: str) -> str:
     """The line with plain dashes, quotes, spaces and letters, each in its place."""
     return line.translate(_TRANSLATION)
 
 
-def words(line: str) -> list[re.Match[str]]:
+def find_words(line: str) -> list[re.Match[str]]:
     """Every run of letters or digits, in a normalised line or in one as typed."""
     return list(_WORD.finditer(line))
 
 
-def says_something(text: str) -> bool:
+def has_content(text: str) -> bool:
     """Whether the text contains a word that is not a filler; emoji and punctuation are not words."""
-    return any(w.group().lower() not in FILLERS for w in words(_SHORTCODE.sub(" ", plain(text))))
+    return any(
+        w.group().lower() not in FILLER_WORDS for w in find_words(_SHORTCODE.sub(" ", normalize_characters(text)))
+    )
 
 
-def readable(text: str) -> str:
+def unwrap_mentions(text: str) -> str:
     """The text with Slack's `<@U1|ana>`, `<#C1|support>` and `<https://…>` as they were typed."""
     named = re.sub(r"<([@#])[A-Z0-9]+\|([^>|]+)>", r"\1\2", text)
     named = re.sub(r"<!subteam\^[A-Z0-9]+\|([^>|]+)>", r"\1", named)
     return re.sub(r"<(https?://[^>|]+)(?:\|[^>]*)?>", r"\1", named)
 
 
-def unquoted(text: str) -> str:
+def strip_quotes(text: str) -> str:
     """The text without quotes around all of it, and without a single quote that was opened or closed alone."""
     text = text.strip()
     for mark in ('"', "'"):
-        marks = [i for i, c in enumerate(plain(text)) if c == mark and text[i - 1 : i] != "\\"]
+        marks = [i for i, c in enumerate(normalize_characters(text)) if c == mark and text[i - 1 : i] != "\\"]
         if len(text) > 1 and marks == [0, len(text) - 1]:
             return text[1:-1].replace(f"\\{mark}", mark).strip()
-    marks = [i for i, c in enumerate(plain(text)) if c == '"']
+    marks = [i for i, c in enumerate(normalize_characters(text)) if c == '"']
     if len(marks) == 1 and marks[0] in (0, len(text) - 1):
         text = text.replace(text[marks[0]], "").strip()
     return text

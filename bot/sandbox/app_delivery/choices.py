@@ -26,7 +26,7 @@ _ONE_OPTION = ("static_select", "radio_buttons", "overflow")
 _MANY_OPTIONS = ("multi_static_select", "checkboxes")
 
 
-def chosen(element: Json, value: Any) -> Json:
+def choice_to_json(element: Json, value: Any) -> Json:
     """A choice as it appears in a payload; ValueError if the element has no such option.
 
     `value` is the typed text, an option's value (a list of them for multi-selects), an id, or a date.
@@ -36,13 +36,13 @@ def chosen(element: Json, value: Any) -> Json:
         pressed: Json = {"type": kind, "text": element["text"]}
         return pressed | {key: element[key] for key in ("value", "style", "confirm") if key in element}
     if kind in _ONE_OPTION:
-        return {"type": kind, "selected_option": _option(element, value) if value is not None else None}
+        return {"type": kind, "selected_option": _find_option(element, value) if value is not None else None}
     if kind in _MANY_OPTIONS:
-        return {"type": kind, "selected_options": [_option(element, one) for one in value or []]}
+        return {"type": kind, "selected_options": [_find_option(element, one) for one in value or []]}
     return {"type": kind, _KEYS.get(kind, "value"): value}
 
 
-def initial(element: Json) -> Any:
+def initial_choice(element: Json) -> Any:
     """The element's initial value, in the form that `choice_to_json` takes; None if it has none."""
     kind = element["type"]
     if kind in _ONE_OPTION:
@@ -52,14 +52,14 @@ def initial(element: Json) -> Any:
     return element.get(_INITIAL.get(kind, "initial_value"))
 
 
-def options(element: Json) -> list[Json]:
+def list_options(element: Json) -> list[Json]:
     """All options of a menu, including those inside option groups."""
     grouped = [option for group in element.get("option_groups", []) for option in group["options"]]
     return [*element.get("options", []), *grouped]
 
 
-def _option(element: Json, value: Any) -> Json:
-    for option in options(element):
+def _find_option(element: Json, value: Any) -> Json:
+    for option in list_options(element):
         if value in (option["value"], option["text"]["text"]):
             return option
-    raise ValueError(f"there is no option {value!r}; there are {', '.join(o['value'] for o in options(element))}")
+    raise ValueError(f"there is no option {value!r}; there are {', '.join(o['value'] for o in list_options(element))}")

@@ -17,55 +17,55 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from bot.http.middleware.auth import Door, Role
-from bot.http.middleware.problems import problem
+from bot.http.middleware.auth import TokenAuth, TokenRole
+from bot.http.middleware.problems import build_problem
 from bot.http.observations import read_batch
-from bot.http.observations.read_batch import Checked, Rejected
-from core.flags.placement import Uncounted
+from bot.http.observations.read_batch import CheckedBatch, RejectedItem
+from core.flags.placement import UncountedReason
 from core.flags.snapshot import Snapshot
 from core.store.database.connections import Database
-from core.store.errors import Conflict, StoreError
+from core.store.errors import IdempotencyConflict, StoreError
 from core.store.observations import complaints, deduplication, windows
-from core.store.observations.segment_names import Vocabulary
-from core.store.observations.unit_caps import Allowances
+from core.store.observations.segment_names import SegmentVocabulary
+from core.store.observations.unit_caps import UnitCaps
 
-WAITING = 128  # batches; beyond that, senders are asked to retry
+MAX_WAITING_BATCHES = 128  # batches; beyond that, senders are asked to retry
 LARGE = 128 * 1024  # bytes; larger batches have a checking thread of their own, so that others need not wait
-TOGETHER = 5000  # observations per transaction, approximately
-LONGEST_KEY = 200
+MAX_PER_TRANSACTION = 5000  # observations per transaction, approximately
+MAX_KEY_LENGTH = 200
 _log = logging.getLogger(__name__)
 
 
-class Full(Exception):
+class TooManyBatches(Exception):
     """Too many batches are waiting to be written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
+class ObservationBatch:
     """The batch of one request. `key` is empty if the sender gave no Idempotency-Key."""
 
     body: bytes
     content_type: str
     token: str
     key: str
-    answered: "Future[bytes]" = field(default_factory=Future)
+    answer: "Future[bytes]" = field(default_factory=Future)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ready:
     """A batch whose items were checked against a snapshot."""
 
-    batch: Batch
+    batch: ObservationBatch
     items: Sequence[Any]
     snapshot: Snapshot
-    checked: Checked
+    checked: CheckedBatch
 
     def holds(self, snapshot: Snapshot) -> bool:
         """Whether what was found is what would be found by this one."""
         return self.snapshot is snapshot or self.snapshot.surfaces == snapshot.surfaces
 
 
-class Intake:
+class ObservationWriter:
     """Accepts batches from any thread, checks them in two threads and writes them in one; `close` stops all three.
 
     The snapshot at the time of writing decides what an observation counts as: a batch that was checked with another one
@@ -76,39 +76,39 @@ class Intake:
         self._database = database
         self._snapshot = snapshot
         self._now = now
-        self._small: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
-        self._large: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
+        self._small: queue.SimpleQueue[ObservationBatch | None] = queue.SimpleQueue()
+        self._large: queue.SimpleQueue[ObservationBatch | None] = queue.SimpleQueue()
         self._ready: queue.SimpleQueue[Ready | None] = queue.SimpleQueue()
-        self._room = threading.BoundedSemaphore(WAITING)
+        self._room = threading.BoundedSemaphore(MAX_WAITING_BATCHES)
         self._starting = threading.Lock()
         self._checkers: Sequence[threading.Thread] = ()
-        self._writer: threading.Thread | None = None
-        self._segments = Vocabulary()
-        self._allowances = Allowances()
+        self._thread: threading.Thread | None = None
+        self._segments = SegmentVocabulary()
+        self._allowances = UnitCaps()
         self.accepted = 0
         self.rejected = 0
-        self.uncounted: Counter[Uncounted] = Counter()
+        self.uncounted: Counter[UncountedReason] = Counter()
 
-    def submit(self, batch: Batch) -> "Future[bytes]":
+    def submit(self, batch: ObservationBatch) -> "Future[bytes]":
         """A future of the answer, done after the commit. Raises TooManyBatches if too many batches are waiting."""
         with self._starting:
-            if self._writer is None:
-                self._writer = threading.Thread(target=self._write_ready, name="intake", daemon=True)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._write_ready, name="intake", daemon=True)
                 self._checkers = [
                     threading.Thread(target=self._check_waiting, args=(lane,), name=f"check {name}", daemon=True)
                     for name, lane in (("small", self._small), ("large", self._large))
                 ]
-                for thread in (self._writer, *self._checkers):
+                for thread in (self._thread, *self._checkers):
                     thread.start()
         if not self._room.acquire(blocking=False):
-            raise Full
+            raise TooManyBatches
         (self._large if len(batch.body) > LARGE else self._small).put(batch)
-        return batch.answered
+        return batch.answer
 
     def close(self) -> None:
         """Write the waiting batches, then stop."""
         with self._starting:
-            writer, self._writer = self._writer, None
+            writer, self._thread = self._thread, None
             checkers, self._checkers = self._checkers, ()
         if writer is not None:
             for lane in (self._small, self._large):
@@ -118,16 +118,16 @@ class Intake:
             self._ready.put(None)
             writer.join()
 
-    def _check_waiting(self, lane: "queue.SimpleQueue[Batch | None]") -> None:
+    def _check_waiting(self, lane: "queue.SimpleQueue[ObservationBatch | None]") -> None:
         while (batch := lane.get()) is not None:
             try:
-                found = read_batch.items(batch.body, batch.content_type)
+                found = read_batch.parse_items(batch.body, batch.content_type)
                 now, snapshot = self._now(), self._snapshot()
-                checked = read_batch.check(found, snapshot, now)
+                checked = read_batch.check_items(found, snapshot, now)
             except Exception as error:  # noqa: BLE001 - the sender waits for an answer
                 self._room.release()
-                if batch.answered.set_running_or_notify_cancel():
-                    batch.answered.set_exception(error)
+                if batch.answer.set_running_or_notify_cancel():
+                    batch.answer.set_exception(error)
             else:
                 self._ready.put(Ready(batch=batch, items=found, snapshot=snapshot, checked=checked))
 
@@ -137,7 +137,7 @@ class Intake:
             last = False
             size = len(first.batch.body)
             # About 200 bytes per observation: a rough bound on the transaction's size.
-            while size < TOGETHER * 200:
+            while size < MAX_PER_TRANSACTION * 200:
                 try:
                     following = self._ready.get_nowait()
                 except queue.Empty:
@@ -148,85 +148,85 @@ class Intake:
                 ready.append(following)
                 size += len(following.batch.body)
             self._room.release(len(ready))
-            self._take(ready)
+            self._process_batches(ready)
             if last:
                 return
 
-    def _take(self, ready: Sequence[Ready]) -> None:
+    def _process_batches(self, ready: Sequence[Ready]) -> None:
         """Write the batches together; if that fails, write each alone so that only the bad one fails."""
         # Skip batches whose sender has gone.
-        waiting = [one for one in ready if one.batch.answered.set_running_or_notify_cancel()]
+        waiting = [one for one in ready if one.batch.answer.set_running_or_notify_cancel()]
         try:
             now, snapshot = self._now(), self._snapshot()
             checked = [
-                (one.batch, one.checked if one.holds(snapshot) else read_batch.check(one.items, snapshot, now))
+                (one.batch, one.checked if one.holds(snapshot) else read_batch.check_items(one.items, snapshot, now))
                 for one in waiting
             ]
         except Exception as error:  # noqa: BLE001 - else this thread would end and senders wait for ever
             for one in waiting:
-                one.batch.answered.set_exception(error)
+                one.batch.answer.set_exception(error)
             return
         if not checked:
             return
         try:
-            self._write(checked, now)
+            self._write_batches(checked, now)
         except Exception as error:  # noqa: BLE001 - told to the sender below
             if len(checked) == 1:
-                checked[0][0].answered.set_exception(error)
+                checked[0][0].answer.set_exception(error)
                 return
             for batch, found in checked:  # one bad batch must not fail those that came with it
                 try:
-                    self._write([(batch, found)], now)
+                    self._write_batches([(batch, found)], now)
                 except Exception as its_own:  # noqa: BLE001 - told to the sender
-                    batch.answered.set_exception(its_own)
+                    batch.answer.set_exception(its_own)
 
-    def _write(self, checked: Sequence[tuple[Batch, Checked]], now: datetime) -> None:
+    def _write_batches(self, batches: Sequence[tuple[ObservationBatch, CheckedBatch]], now: datetime) -> None:
         """Write the batches in one transaction, then answer each after the commit."""
-        results: list[tuple[Batch, bytes | Conflict]] = []
-        placed: list[windows.Placed] = []
+        results: list[tuple[ObservationBatch, bytes | IdempotencyConflict]] = []
+        placed: list[windows.PlacedObservation] = []
         accepted = rejected = 0
-        uncounted: Counter[Uncounted] = Counter()
-        with self._database.plain_writing() as connection:
-            for batch, found in checked:
+        uncounted: Counter[UncountedReason] = Counter()
+        with self._database.writing_outside_log() as connection:
+            for batch, found in batches:
                 try:
-                    known = _known(connection, batch, now)
-                except Conflict as conflict:
+                    known = _find_known_answer(connection, batch, now)
+                except IdempotencyConflict as conflict:
                     results.append((batch, conflict))
                     continue
                 if known is not None:
                     results.append((batch, known))
                     continue
-                fresh, refused = keep_fresh(connection, found, now)
-                placed += (*fresh.placed, *found.flawed)
-                uncounted.update(good.uncounted for good in found.good if good.uncounted is not None)
+                fresh, refused = drop_duplicates(connection, found, now)
+                placed += (*fresh.placed, *found.flaw_events)
+                uncounted.update(good.uncounted for good in found.accepted if good.uncounted is not None)
                 accepted += fresh.count
                 rejected += len(refused)
-                answer = read_batch.answer(fresh.count, refused)
+                answer = read_batch.encode_answer(fresh.count, refused)
                 if batch.key:
                     deduplication.answer_batch(connection, token=batch.token, key=batch.key, answer=answer.decode())
                 results.append((batch, answer))
             if placed:
-                counted = complaints.once_an_hour(connection, placed, now)
-                windows.record(connection, counted, self._segments, self._allowances)
+                counted = complaints.deduplicate_hourly(connection, placed, now)
+                windows.add_observations(connection, counted, self._segments, self._allowances)
         self.accepted += accepted
         self.rejected += rejected
         self.uncounted += uncounted
         for batch, result in results:
-            if isinstance(result, Conflict):
-                batch.answered.set_exception(result)
+            if isinstance(result, IdempotencyConflict):
+                batch.answer.set_exception(result)
             else:
-                batch.answered.set_result(result)
+                batch.answer.set_result(result)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fresh:
+class FreshItems:
     """The items of a batch that were not counted before: their number, and the events to record."""
 
     count: int
-    placed: Sequence[windows.Placed]
+    placed: Sequence[windows.PlacedObservation]
 
 
-def _known(connection: Connection, batch: Batch, now: datetime) -> bytes | None:
+def _find_known_answer(connection: Connection, batch: ObservationBatch, now: datetime) -> bytes | None:
     """The stored answer if this Idempotency-Key was used before; raises Conflict if with another body."""
     if not batch.key:
         return None
@@ -235,65 +235,71 @@ def _known(connection: Connection, batch: Batch, now: datetime) -> bytes | None:
     return answer.encode() if answer is not None else None
 
 
-def keep_fresh(connection: Connection, found: Checked, now: datetime) -> tuple[Fresh, list[Rejected]]:
+def drop_duplicates(
+    connection: Connection, found: CheckedBatch, now: datetime
+) -> tuple[FreshItems, list[RejectedItem]]:
     """(items not counted before, rejections); an id counted before, or repeated in the batch, is a duplicate."""
-    ids = {(g.surface, g.id) for g in found.good if g.id is not None}
-    unseen = set(deduplication.fresh_items(connection, ids, now)) if ids else set()
+    ids = {(g.surface, g.id) for g in found.accepted if g.id is not None}
+    unseen = set(deduplication.claim_fresh_items(connection, ids, now)) if ids else set()
     refused = list(found.rejected)
-    placed: list[windows.Placed] = []
+    placed: list[windows.PlacedObservation] = []
     count = 0
-    for good in found.good:
+    for good in found.accepted:
         if good.id is not None:
             if (good.surface, good.id) not in unseen:
                 message = f'"{good.id}" was counted already; ids are unique for 24 hours on a surface'
-                refused.append(Rejected(index=good.index, code="duplicate", message=message))
+                refused.append(RejectedItem(index=good.index, code="duplicate", message=message))
                 if good.placed is not None:
-                    placed.append(read_batch.repeated(good.placed))
+                    placed.append(read_batch.build_duplicate_event(good.placed))
                 continue
             unseen.remove((good.surface, good.id))
         count += 1
-        refused += good.parts
+        refused += good.rejected_parts
         if good.placed is not None:
             placed.append(good.placed)
-    return Fresh(count=count, placed=placed), refused
+    return FreshItems(count=count, placed=placed), refused
 
 
-class Observations:
+class ObservationsEndpoint:
     """The endpoint `POST /api/v1/observations`."""
 
-    def __init__(self, intake_: Intake, door: Door, away: Callable[[Exception], object]) -> None:
-        self._intake = intake_
-        self._away = away
-        self._door = door
+    def __init__(
+        self, writer: ObservationWriter, auth: TokenAuth, report_outage: Callable[[Exception], object]
+    ) -> None:
+        self._writer = writer
+        self._report_outage = report_outage
+        self._auth = auth
 
     async def receive(self, request: Request) -> Response:
         """Answer after the commit: what was taken, and why the rest was not."""
-        caller = self._door.admit_person(request.headers.raw, Role.INGEST)
+        caller = self._auth.authorize_person(request.headers.raw, TokenRole.INGEST)
         key = request.headers.get("idempotency-key", "")
-        if len(key) > LONGEST_KEY:
-            return problem(400, "bad_key", f"The Idempotency-Key has over {LONGEST_KEY} characters.", "Use a UUID.")
-        batch = Batch(
+        if len(key) > MAX_KEY_LENGTH:
+            return build_problem(
+                400, "bad_key", f"The Idempotency-Key has over {MAX_KEY_LENGTH} characters.", "Use a UUID."
+            )
+        batch = ObservationBatch(
             body=await request.body(),
             content_type=request.headers.get("content-type", ""),
             token=caller.key,
             key=key,
         )
         try:
-            answer = await asyncio.wrap_future(self._intake.submit(batch))
-        except Full:
-            return _later("Too many batches are waiting to be written, so nothing of this one was counted.")
-        except read_batch.Malformed as malformed:
+            answer = await asyncio.wrap_future(self._writer.submit(batch))
+        except TooManyBatches:
+            return _build_unavailable("Too many batches are waiting to be written, so nothing of this one was counted.")
+        except read_batch.MalformedBatch as malformed:
             hint = 'A batch is {"observations": [{"surface", "unit", "variant", "metrics"}]}.'
-            return problem(400, "malformed", f"{malformed}.", hint)
-        except Conflict as conflict:
-            return problem(409, "conflict", str(conflict), "Send a different batch under a new key.")
+            return build_problem(400, "malformed", f"{malformed}.", hint)
+        except IdempotencyConflict as conflict:
+            return build_problem(409, "conflict", str(conflict), "Send a different batch under a new key.")
         except (StoreError, SQLAlchemyError) as error:
-            if not self._away(error):
+            if not self._report_outage(error):
                 _log.exception("A batch of observations could not be written")
-            return _later("The database did not answer, so whether this batch was counted is not known.")
+            return _build_unavailable("The database did not answer, so whether this batch was counted is not known.")
         return Response(answer, media_type="application/json")
 
 
-def _later(why: str) -> Response:
+def _build_unavailable(why: str) -> Response:
     hint = "Send it again, with the same Idempotency-Key: then it counts once."
-    return problem(503, "unavailable", why, hint, headers={"Retry-After": "1"})
+    return build_problem(503, "unavailable", why, hint, headers={"Retry-After": "1"})

@@ -9,14 +9,14 @@ from bot.rendering.blocks.blocks import Message
 from bot.rendering.messages import approval, card, event_lines, follow_up, notice, rollback_alert, summary
 from core.rollout import events as e
 from core.rollout import gates, holds
-from core.rollout.announcements import Announcement, Kind
+from core.rollout.announcements import Announcement, AnnouncementKind
 from core.rollout.evolve import evolve
-from core.rollout.model import TERMINAL, Rollout, State
+from core.rollout.model import TERMINAL_STATES, Rollout, RolloutState
 from core.rollout.world import World
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class LoggedEvent:
     """One event of the rollout's log."""
 
     position: int
@@ -25,10 +25,10 @@ class Entry:
 
 
 def render(
-    told: Announcement,
+    announcement: Announcement,
     position: int,
     world: World,
-    entries: Sequence[Entry],
+    entries: Sequence[LoggedEvent],
     at: datetime,
     mention: Callable[[str], str] = wording.escape,
     trend: summary.Trend = lambda _: (),
@@ -39,39 +39,45 @@ def render(
     `position` is the log position of the event that caused it, `mention` formats a group name, `trend` returns the
     points of a metric of this rollout, and `newer` is the newest look where it is newer than the last evidence.
     """
-    rollout = world.rollout(told.rollout)
+    rollout = world.get_rollout(announcement.rollout)
     zone = world.policy.timezone
     entry = next((x for x in entries if x.position == position), None)
-    match told.kind:
-        case Kind.CARD:
+    match announcement.kind:
+        case AnnouncementKind.CARD:
             return card.render(rollout, zone, newer())
-        case Kind.NOTICE | Kind.NOTICE_EDIT:
-            return _notice(told, rollout, _title(world, rollout), at, zone, _others(world, rollout))
-        case Kind.APPROVAL:
-            return _approval(told, rollout, entries, zone, mention) if _is_asked(told, rollout) else None
-        case Kind.APPROVAL_CLOSED:
-            return _approval(told, rollout, entries, zone, mention)
-        case Kind.ALERT | Kind.ALERT_EDIT:
-            return _alert(rollout, entries, zone)
-        case Kind.WITNESS | Kind.DAILY_WITNESS:
+        case AnnouncementKind.NOTICE | AnnouncementKind.NOTICE_EDIT:
+            return _render_notice(
+                announcement, rollout, _feature_title(world, rollout), at, zone, _other_rollouts(world, rollout)
+            )
+        case AnnouncementKind.APPROVAL:
+            return (
+                _render_approval(announcement, rollout, entries, zone, mention)
+                if _is_request_open(announcement, rollout)
+                else None
+            )
+        case AnnouncementKind.APPROVAL_CLOSED:
+            return _render_approval(announcement, rollout, entries, zone, mention)
+        case AnnouncementKind.ALERT | AnnouncementKind.ALERT_EDIT:
+            return _render_alert(rollout, entries, zone)
+        case AnnouncementKind.WITNESS | AnnouncementKind.DAILY_WITNESS:
             return None  # a witness shows the head of the log, which is not known here: see `witness`
     if entry is None:
         return None
-    match told.kind, entry.event:
-        case Kind.SUMMARY, e.EvidenceRecorded() as evidence:
-            shown = _before(entries, position) if evidence.reason == "step" and rollout.request is None else rollout
+    match announcement.kind, entry.event:
+        case AnnouncementKind.SUMMARY, e.EvidenceRecorded() as evidence:
+            shown = _rollout_at(entries, position) if evidence.reason == "step" and rollout.request is None else rollout
             return summary.render(shown, evidence, entry.at, zone, trend)
-        case Kind.NOT_CONFIRMED, e.FlipUnconfirmed() as doubt:
+        case AnnouncementKind.NOT_CONFIRMED, e.FlipUnconfirmed() as doubt:
             decided = next((x.at for x in reversed(entries) if isinstance(x.event, e.RolledBack)), None)
-            return rollback_alert.not_confirmed(rollout, doubt, decided, zone) if rollout.flip is None else None
-        case Kind.FOLLOW_UP, event:
-            title, others = _title(world, rollout), _others(world, rollout)
-            return follow_up.render(rollout, event, told.audience, title, entry.at, zone, others)
+            return rollback_alert.render_unconfirmed(rollout, doubt, decided, zone) if rollout.flip is None else None
+        case AnnouncementKind.FOLLOW_UP, event:
+            title, others = _feature_title(world, rollout), _other_rollouts(world, rollout)
+            return follow_up.render(rollout, event, announcement.audience, title, entry.at, zone, others)
         case _:
             return event_lines.render(rollout, entry.event, entry.at, zone)
 
 
-def _before(entries: Sequence[Entry], position: int) -> Rollout:
+def _rollout_at(entries: Sequence[LoggedEvent], position: int) -> Rollout:
     """The rollout as of a log position: a step's summary describes the stage that ended, not the one that begins."""
     rollout: Rollout | None = None
     for entry in entries:
@@ -81,35 +87,46 @@ def _before(entries: Sequence[Entry], position: int) -> Rollout:
     return rollout
 
 
-def _title(world: World, rollout: Rollout) -> str:
+def _feature_title(world: World, rollout: Rollout) -> str:
     surface = world.surfaces.get(rollout.plan.surface)
     return surface.title if surface is not None and surface.title else rollout.plan.surface
 
 
-def _others(world: World, rollout: Rollout) -> list[Rollout]:
+def _other_rollouts(world: World, rollout: Rollout) -> list[Rollout]:
     """The other rollouts that are planned or under way on the same AI feature."""
-    return [r for r in world.open if r.plan.surface == rollout.plan.surface and r.id != rollout.id]
+    return [r for r in world.open_rollouts if r.plan.surface == rollout.plan.surface and r.id != rollout.id]
 
 
-def _notice(
-    told: Announcement, rollout: Rollout, title: str, at: datetime, zone: str, others: list[Rollout]
+def _render_notice(
+    announcement: Announcement, rollout: Rollout, title: str, at: datetime, zone: str, others: list[Rollout]
 ) -> Message | None:
-    planned = next((n for n in rollout.plan.told_before if told.key == f"notice:{rollout.fingerprint}:{n.key}"), None)
+    planned = next(
+        (n for n in rollout.plan.stakeholder_notices if announcement.key == f"notice:{rollout.fingerprint}:{n.key}"),
+        None,
+    )
     if planned is None:
         return None  # the plan has changed and gets a notice of its own
-    if told.kind is Kind.NOTICE and rollout.state in TERMINAL and rollout.state is not State.DONE:
+    if (
+        announcement.kind is AnnouncementKind.NOTICE
+        and rollout.state in TERMINAL_STATES
+        and rollout.state is not RolloutState.DONE
+    ):
         return None
-    return notice.render(rollout, planned, title, rollout.notice_posted(planned.key) or at, zone, others)
+    return notice.render(rollout, planned, title, rollout.notice_posted_at(planned.key) or at, zone, others)
 
 
-def _is_asked(told: Announcement, rollout: Rollout) -> bool:
-    return rollout.request is not None and told.key == f"approval:{rollout.request.request}"
+def _is_request_open(announcement: Announcement, rollout: Rollout) -> bool:
+    return rollout.request is not None and announcement.key == f"approval:{rollout.request.request}"
 
 
-def _approval(
-    told: Announcement, rollout: Rollout, entries: Sequence[Entry], zone: str, mention: Callable[[str], str]
+def _render_approval(
+    announcement: Announcement,
+    rollout: Rollout,
+    entries: Sequence[LoggedEvent],
+    zone: str,
+    mention: Callable[[str], str],
 ) -> Message | None:
-    name = told.key.partition(":")[2]
+    name = announcement.key.partition(":")[2]
     asked = next((x for x in entries if isinstance(x.event, e.ApprovalRequested) and x.event.request == name), None)
     if asked is None:
         return None
@@ -117,12 +134,14 @@ def _approval(
     assert isinstance(request, e.ApprovalRequested)
     after = [x.event for x in entries if x.position > asked.position]
     given = tuple(x for x in after if isinstance(x, e.Approved) and x.request == name)
-    if _is_asked(told, rollout) and not gates.is_open(rollout):
+    if _is_request_open(announcement, rollout) and not gates.is_approved(rollout):
         return approval.render(rollout, request, given, asked.at, zone, mention)
-    return approval.closed(rollout, request, given, _outcome(request, after, given))
+    return approval.render_closed(rollout, request, given, _approval_outcome(request, after, given))
 
 
-def _outcome(request: e.ApprovalRequested, after: Sequence[e.RolloutEvent], given: tuple[e.Approved, ...]) -> str:
+def _approval_outcome(
+    request: e.ApprovalRequested, after: Sequence[e.RolloutEvent], given: tuple[e.Approved, ...]
+) -> str:
     for event in after:
         match event:
             case e.Rejected() if event.request == request.request:
@@ -138,7 +157,7 @@ def _outcome(request: e.ApprovalRequested, after: Sequence[e.RolloutEvent], give
     return "approved" if len(given) >= request.needed else "lapsed"
 
 
-def _alert(rollout: Rollout, entries: Sequence[Entry], zone: str) -> Message | None:
+def _render_alert(rollout: Rollout, entries: Sequence[LoggedEvent], zone: str) -> Message | None:
     decided = next((x for x in reversed(entries) if isinstance(x.event, e.RolledBack)), None)
     if decided is None:
         return None

@@ -12,59 +12,65 @@ from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.charts import fallback
 from core.rollout.refusal import Refused
-from core.store.database.connections import AWAY
-from core.store.errors import Busy
+from core.store.database.connections import CONNECTION_ERRORS
+from core.store.errors import DatabaseBusy
 
 log = structlog.get_logger()
 
-PATIENCE = 2.5  # seconds; Slack's own limit is 3
+ACKNOWLEDGE_WITHIN = 2.5  # seconds; Slack's own limit is 3
 
 Payload = Mapping[str, Any]
 Acknowledge = Callable[[Message | None], None]
-Later = Callable[[Message], None]
+PostLater = Callable[[Message], None]
 
 
-def payload(message: Message, *, public: bool = False) -> dict[str, Any]:
+def build_payload(message: Message, *, is_public: bool = False) -> dict[str, Any]:
     """The payload of an answer to a command or a click."""
     return {
-        "response_type": "in_channel" if public else "ephemeral",
+        "response_type": "in_channel" if is_public else "ephemeral",
         "text": message.text,
         "blocks": list(message.blocks),
     }
 
 
-def is_newer(message: Message) -> bool:
+def needs_fallback(message: Message) -> bool:
     """Whether the message has a block that some workspaces reject; an acknowledgement would not tell that it was."""
     return any(block["type"] == "data_visualization" for block in message.blocks)
 
 
-def tell(post: Callable[[tuple[dict[str, Any], ...]], bool], message: Message) -> None:
+def post_with_fallback(post: Callable[[tuple[dict[str, Any], ...]], bool], message: Message) -> None:
     """Post the blocks, and simpler ones while `post` returns that they were rejected."""
     tried: tuple[dict[str, Any], ...] | None = None
-    for step in range(fallback.STEPS + 1):
-        shown = fallback.plainer(message.blocks, step)
+    for step in range(fallback.MAX_STEPS + 1):
+        shown = fallback.simplify_blocks(message.blocks, step)
         if shown != tried and post(shown):
             return
         tried = shown
 
 
-class Answering:
+class SlackResponder:
     """`with SlackResponder(...) as responder: responder.respond(work())` acknowledges once, in time, even on errors."""
 
-    def __init__(self, command_id: str, acknowledge: Acknowledge, later: Later, patience: float = PATIENCE) -> None:
+    def __init__(
+        self,
+        command_id: str,
+        acknowledge: Acknowledge,
+        post_later: PostLater,
+        acknowledge_within: float = ACKNOWLEDGE_WITHIN,
+    ) -> None:
         self._ref = hashlib.sha256(command_id.encode()).hexdigest()[:4]
         self._acknowledge = acknowledge
-        self._later = later
+        self._post_later = post_later
         self._lock = threading.Lock()
         self._acknowledged = False
-        self._timer = threading.Timer(patience, self._working)
+        self._timer = threading.Timer(acknowledge_within, self._acknowledge_late)
         self._timer.daemon = True
 
     def __enter__(self) -> Self:
         self._timer.start()
         return self
 
-    def say(self, message: Message | None) -> None:
+    def respond(self, message: Message | None) -> None:
         """Send the answer; None only acknowledges (a modal has opened)."""
         self._timer.cancel()
         with self._lock:
@@ -72,7 +78,7 @@ class Answering:
         if first:
             self._acknowledge(message)
         elif message is not None:
-            self._later(message)
+            self._post_later(message)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> bool:
         self._timer.cancel()
@@ -80,28 +86,30 @@ class Answering:
             case None:
                 return True
             case Refused():
-                self.say(blocks.refusal(error.message, error.hint))
-            case Busy():
-                self.say(blocks.refusal(f"Nothing was done: {error}", "Try again in a moment."))
-            case _ if isinstance(error, AWAY):
+                self.respond(blocks.build_refusal(error.message, error.hint))
+            case DatabaseBusy():
+                self.respond(blocks.build_refusal(f"Nothing was done: {error}", "Try again in a moment."))
+            case _ if isinstance(error, CONNECTION_ERRORS):
                 log.error("the database did not answer", ref=self._ref, exc_info=error)
                 what = f"The database did not answer (ref {self._ref}), so this may not have been carried out."
-                self.say(blocks.refusal(what, "Try again in a moment; /rollout status shows whether it was."))
+                self.respond(blocks.build_refusal(what, "Try again in a moment; /rollout status shows whether it was."))
             case Exception():
                 log.error("a command failed", ref=self._ref, exc_info=error)
                 what = f"Something broke on our side (ref {self._ref}). It may not have been carried out."
-                self.say(
-                    blocks.refusal(what, "See /rollout status; if it is urgent: rollout rollback ID on the server.")
+                self.respond(
+                    blocks.build_refusal(
+                        what, "See /rollout status; if it is urgent: rollout rollback ID on the server."
+                    )
                 )
             case _:
                 return False
         return True
 
-    def _working(self) -> None:
+    def _acknowledge_late(self) -> None:
         with self._lock:
             if self._acknowledged:
                 return
             self._acknowledged = True
         what = f"Got it, working on it (ref {self._ref}). I'll answer here within 1 min."
-        waiting = blocks.refusal(what, "If not: rollout rollback ID on the server.")
+        waiting = blocks.build_refusal(what, "If not: rollout rollback ID on the server.")
         self._acknowledge(waiting)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from core.judging.model.default_limits import Direction, Expected, implied
+from core.judging.model.default_limits import Direction, ExpectedChange, derive_default_limits
 from core.judging.model.question import Question, StageDesign
 from core.rollout import holds
 from core.rollout.model import Rollout
@@ -15,22 +15,24 @@ SEGMENTS_EVERY = timedelta(seconds=50)
 _DIRECTIONS: Mapping[str, Direction] = {"up": "up", "down": "down", "same": "same"}
 
 
-def ask(rollout: Rollout, tick: timedelta) -> Question:
+def build_question(rollout: Rollout, tick: timedelta) -> Question:
     """The question for a look in the current stage. `tick` is the time between two looks.
 
     Silence counts as "no data" after 15 minutes; in a shorter stage after three times its hold, or after three ticks.
     """
     entered = {span.index for span in rollout.spans}
     stages = tuple(
-        _design(rollout, index, stage) for index, stage in enumerate(rollout.plan.stages) if index in entered
+        _build_stage_design(rollout, index, stage)
+        for index, stage in enumerate(rollout.plan.stages)
+        if index in entered
     )
     plan = rollout.plan
-    expectations = expected(plan)
+    expectations = build_expectations(plan)
     hold = rollout.stage.min_hold if rollout.stage else timedelta(0)
     silence = min(NO_DATA_AFTER, max(3 * hold, 3 * tick))
     return Question(
         limits=plan.limits,
-        implied=implied(plan.limits, expectations),
+        implied=derive_default_limits(plan.limits, expectations),
         expectations=expectations,
         cuts=plan.segments,
         caps=rollout.caps,
@@ -38,39 +40,39 @@ def ask(rollout: Rollout, tick: timedelta) -> Question:
         current=rollout.stage_index,
         no_data_after=silence,
         segments_every=min(SEGMENTS_EVERY, hold / 4) if hold else SEGMENTS_EVERY,
-        splits_set_aside=sum(holds.is_of_split(key) for key in rollout.overridden),
+        splits_set_aside=sum(holds.is_split_key(key) for key in rollout.overridden),
     )
 
 
-def expected(plan: Plan) -> tuple[Expected, ...]:
+def build_expectations(plan: Plan) -> tuple[ExpectedChange, ...]:
     """The owner's expectations in the form the engine uses."""
     return tuple(
-        Expected(metric=x.metric, direction=_DIRECTIONS[x.direction], low=x.low, high=x.high, points=x.points)
+        ExpectedChange(metric=x.metric, direction=_DIRECTIONS[x.direction], low=x.low, high=x.high, points=x.points)
         for x in plan.expectations
     )
 
 
 def canary_share(plan: Plan, stage: Stage) -> float | None:
     """The canary's share of the units in both arms of a stage; None if nobody gets the new version."""
-    if not stage.exposes:
+    if not stage.has_exposure:
         return None
-    as_large = stage.compared and plan.control == "matched" and stage.percent <= 50
+    as_large = stage.is_compared and plan.control == "matched" and stage.percent <= 50
     return 0.5 if as_large else stage.percent / 100
 
 
-def _design(rollout: Rollout, index: int, stage: Stage) -> StageDesign:
+def _build_stage_design(rollout: Rollout, index: int, stage: Stage) -> StageDesign:
     return StageDesign(
         index=index,
         name=stage.name,
-        compared=stage.compared,
+        compared=stage.is_compared,
         canary_share=canary_share(rollout.plan, stage),
         control_left=stage.percent < 100 and stage.kind is not StageKind.BAKE,
         chosen=stage.kind is StageKind.COHORT,
-        ends=_ends(rollout, stage) if index == rollout.stage_index else None,
+        ends=_latest_end(rollout, stage) if index == rollout.stage_index else None,
     )
 
 
-def _ends(rollout: Rollout, stage: Stage) -> datetime | None:
+def _latest_end(rollout: Rollout, stage: Stage) -> datetime | None:
     """The latest time at which the current stage has to be decided, given the pauses so far; None before the start."""
     since = rollout.stage_since
-    return None if since is None else since + stage.longest + rollout.paused_for
+    return None if since is None else since + stage.longest_hold + rollout.paused_for

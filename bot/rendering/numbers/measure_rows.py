@@ -7,10 +7,10 @@ from core.judging.model.verdict import Measure
 from core.metrics.catalogue import CATALOGUE
 
 HEADER = ("What", "New", "Now", "Difference (95 % range)", "Verdict")
-SHOWN = 9
-WELL = frozenset({"Fine", "Better", "Slightly worse, within limit"})
-BADLY = frozenset({"Worse", "Changed unexpectedly"})
-UNJUDGED = frozenset({"Not enough data", "No data"})
+MAX_ROWS = 9
+GOOD_WORDS = frozenset({"Fine", "Better", "Slightly worse, within limit"})
+BAD_WORDS = frozenset({"Worse", "Changed unexpectedly"})
+UNJUDGED_WORDS = frozenset({"Not enough data", "No data"})
 _URGENCY = {
     "Worse": 0,
     "Changed unexpectedly": 1,
@@ -22,7 +22,7 @@ _URGENCY = {
 }
 
 
-def title(metric: str, given: str = "") -> str:
+def metric_title(metric: str, given: str = "") -> str:
     """A metric's title for people, not escaped: `given`, else the catalogue's, else the metric's name."""
     if given:
         return given
@@ -30,64 +30,72 @@ def title(metric: str, given: str = "") -> str:
     return known.title if known else metric
 
 
-def named(metric: str, given: str = "") -> str:
+def escaped_title(metric: str, given: str = "") -> str:
     """`metric_title`, escaped for mrkdwn."""
-    return wording.escape(title(metric, given), 80)
+    return wording.escape(metric_title(metric, given), 80)
 
 
-def agreed(measure: Measure) -> bool:
+def is_agreed(measure: Measure) -> bool:
     """Whether the rollout file sets this limit; limits implied by the catalogue are only watched."""
     return measure.limit_text is not None and not measure.implied
 
 
-def undecided(measures: tuple[Measure, ...]) -> str:
+def join_undecided(measures: tuple[Measure, ...]) -> str:
     """The agreed limits that cannot be judged yet, by title; empty if there are none."""
-    names = [wording.in_a_sentence(title(m.metric, m.title)) for m in measures if agreed(m) and m.word in UNJUDGED]
-    return wording.listing(list(dict.fromkeys(names)), 1)
+    names = [
+        wording.title_in_sentence(metric_title(m.metric, m.title))
+        for m in measures
+        if is_agreed(m) and m.word in UNJUDGED_WORDS
+    ]
+    return wording.join_limited(list(dict.fromkeys(names)), 1)
 
 
-def verdict(measure: Measure) -> str:
+def verdict_label(measure: Measure) -> str:
     """A measure's verdict word, combined with whether the change was expected if that is known."""
-    if measure.expected == "as expected" and measure.word in WELL:
+    if measure.expected == "as expected" and measure.word in GOOD_WORDS:
         return "As expected"
     return f"{measure.word}, not as expected" if measure.expected == "not as expected" else measure.word
 
 
-def ordered(measures: tuple[Measure, ...]) -> list[Measure]:
+def sort_by_urgency(measures: tuple[Measure, ...]) -> list[Measure]:
     """Measures by urgency, those with an agreed limit first within each level; those without data last."""
-    return sorted(measures, key=lambda m: (_URGENCY[m.word], not agreed(m)))
+    return sorted(measures, key=lambda m: (_URGENCY[m.word], not is_agreed(m)))
 
 
-def moved(measure: Measure) -> str:
+def format_difference_with_range(measure: Measure) -> str:
     """The difference with its 95 % range: `+0.8 pp (-0.4 … +2.1)`."""
-    found = wording.difference(measure.difference, measure.unit, relative=measure.relative)
-    span = wording.interval(measure.low, measure.high, measure.unit, relative=measure.relative)
+    found = wording.format_difference(measure.difference, measure.unit, relative=measure.relative)
+    span = wording.format_interval(measure.low, measure.high, measure.unit, relative=measure.relative)
     return f"{found} {span}".strip()
 
 
-def row(measure: Measure) -> tuple[str, str, str, str, str]:
+def build_row(measure: Measure) -> tuple[str, str, str, str, str]:
     """(what, new, now, difference, verdict) of a measure as plain text for table cells."""
     unit = measure.unit
-    limit = f" (limit: {measure.limit_text})" if agreed(measure) else ""
+    limit = f" (limit: {measure.limit_text})" if is_agreed(measure) else ""
     weaker = "; weaker: no control left" if measure.weaker else ""
     return (
-        title(measure.metric, measure.title),
-        wording.value(measure.canary, unit),
-        wording.value(measure.control, unit),
-        moved(measure),
-        f"{verdict(measure)}{limit}{weaker}",
+        metric_title(measure.metric, measure.title),
+        wording.format_value(measure.canary, unit),
+        wording.format_value(measure.control, unit),
+        format_difference_with_range(measure),
+        f"{verdict_label(measure)}{limit}{weaker}",
     )
 
 
-def table(measures: tuple[Measure, ...], shown: int = SHOWN) -> Block | None:
+def build_table(measures: tuple[Measure, ...], max_rows: int = MAX_ROWS) -> Block | None:
     """A table of the most urgent measures, canary beside control; None without rows."""
-    rows = [row(m) for m in ordered(measures)[:shown] if m.word != "No data" or agreed(m)]
+    rows = [build_row(m) for m in sort_by_urgency(measures)[:max_rows] if m.word != "No data" or is_agreed(m)]
     return blocks.table(HEADER, rows, numeric=frozenset({1, 2})) if rows else None
 
 
-def rest(measures: tuple[Measure, ...], shown: int = SHOWN) -> str:
+def summarize_rest(measures: tuple[Measure, ...], max_rows: int = MAX_ROWS) -> str:
     """The measures that `build_table` leaves out, counted by verdict: `+ 3 fine, 1 no data`; empty if none."""
-    left = [m for i, m in enumerate(ordered(measures)) if i >= shown or (m.word == "No data" and not agreed(m))]
+    left = [
+        m
+        for i, m in enumerate(sort_by_urgency(measures))
+        if i >= max_rows or (m.word == "No data" and not is_agreed(m))
+    ]
     counts: dict[str, int] = {}
     for measure in left:
         counts[measure.word] = counts.get(measure.word, 0) + 1
