@@ -14,6 +14,7 @@ from bench.rounds import Effort, medians
 from core.rollout import commands as c
 from core.rollout import events as e
 from core.service import RolloutService
+from core.store.coordination import outbox
 from core.store.database.connections import Database, connect
 from core.store.log.answered_commands import CommandAnswer
 from core.store.log.event_log import EventOrigin, NewEvent
@@ -129,12 +130,14 @@ class Transaction:
         steps = log.append([NewEvent(stream=e.rollout_stream("R-1"), event=event)], origin)
         position = steps[-1].stored.position
         log.enqueue(
-            kind="bench",
-            ordering_key="bench:#ai-rollouts",
-            idempotency_key=f"bench:{command_id}",
-            request={"position": position},
-            due_at=at,
-            position=position,
+            outbox.build_row(
+                kind="bench",
+                ordering_key="bench:#ai-rollouts",
+                idempotency_key=f"bench:{command_id}",
+                request={"position": position},
+                due_at=at,
+                position=position,
+            )
         )
         log.update_read_model([step.stored for step in steps], log.world.rollouts)
         log.store_answer(

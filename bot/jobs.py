@@ -10,11 +10,11 @@ from uuid import uuid4
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from bot.delivery import flags, messages
 from bot.outbound.attempts import LEASE, MAX_BACKOFF
 from bot.process.flip_confirmation import GIVE_UP_AFTER
 from core import apply_file, watch
 from core.files.syntax.problems import UnreadableFile
+from core.outbox_tasks import FlagTask, MessageTask
 from core.rollout import commands as c
 from core.rollout import driving
 from core.rollout.announcements import CARD_KEY, Announcement, AnnouncementKind
@@ -25,7 +25,6 @@ from core.rollout.world import World
 from core.service import CommandRequest, RolloutService
 from core.store.audit import anchors
 from core.store.coordination import outbox, timers
-from core.store.coordination.outbox import URGENT_SUFFIX
 from core.store.database.append_backend import TimerClaim
 from core.store.errors import LeaseLost, StoreError
 from core.store.maintenance import checkpointing, retention
@@ -214,14 +213,8 @@ def queue_daily_witness(service: RolloutService, now: datetime) -> None:
     position, changed_last = unshown
     channel = service.load_world().get_rollout(changed_last).plan.engineering_channel
     announcement = Announcement(kind=AnnouncementKind.DAILY_WITNESS, rollout=changed_last, channel=channel, key=day)
-    row = outbox.build_row(
-        kind=messages.KIND,
-        ordering_key=f"slack:{channel}",
-        idempotency_key=day,  # of several workers that get here at once, one adds the row
-        request={"announcement": announcement.to_json(), "position": position},
-        due_at=now,
-        position=position,
-    )
+    task = MessageTask(announcement=announcement, position=position)
+    row = task.build_row(now, idempotency_key=day)  # of several workers that get here at once, one adds the row
     with service.database.writing_outside_log() as connection:
         outbox.insert_row(connection, row)
 
@@ -242,15 +235,8 @@ def refresh_cards(service: RolloutService, now: datetime) -> None:
             continue  # it was told with that evidence
         channel = rollout.plan.engineering_channel
         told = Announcement(kind=AnnouncementKind.CARD, rollout=rollout.id, channel=channel, key=CARD_KEY)
-        row = outbox.build_row(
-            kind=messages.KIND,
-            ordering_key=f"slack:{channel}",
-            idempotency_key=key,  # of many workers that come here at once, one adds a row
-            request={"announcement": told.to_json(), "position": service.cached_world().position},
-            due_at=now,
-            position=service.cached_world().position,
-            supersede_key=f"{AnnouncementKind.CARD}:{rollout.id}:{CARD_KEY}",
-        )
+        task = MessageTask(announcement=told, position=service.cached_world().position)
+        row = task.build_row(now, idempotency_key=key)  # of several workers that get here at once, one adds the row
         with service.database.writing_outside_log() as connection:
             outbox.insert_row(connection, row)
 
@@ -293,9 +279,10 @@ def queue_flag_checks(service: RolloutService, now: datetime, slots: FlagSlotTra
             (CHECK_SETTLED_FLAG_EVERY, slots.settled) if settled else (CHECK_UNSETTLED_FLAG_EVERY, slots.unsettled)
         )
         slot_start = datetime.fromtimestamp(now.timestamp() // every.seconds * every.seconds, UTC)
-        slot_key = f"flag:{rollout.id}:look:{every.seconds}:{int(now.timestamp()) // every.seconds}"
+        task = FlagTask(rollout=rollout.id, is_check=True)
+        slot_key = f"{task.destination}:look:{every.seconds}:{int(now.timestamp()) // every.seconds}"
         with service.database.reading() as connection:
-            if outbox.has_unsent_rows(connection, f"flag:{rollout.id}"):
+            if outbox.has_unsent_rows(connection, task.destination):
                 continue
             looked_at = outbox.find_by_key(connection, slot_key) is not None
         if looked_at and not tracker.is_overdue(rollout.id, 0):
@@ -304,14 +291,7 @@ def queue_flag_checks(service: RolloutService, now: datetime, slots: FlagSlotTra
         tracker.record_slot(rollout.id, slot_start, 0, is_finished=True, claimed_here=True)
         if looked_at:  # the clock was set back, so this slot repeats
             slot_key = f"{slot_key}:{uuid4().hex}"
-        row = outbox.build_row(
-            kind=flags.KIND,
-            ordering_key=f"flag:{rollout.id}{'' if rollout.is_under_way else URGENT_SUFFIX}",
-            idempotency_key=slot_key,
-            request={"rollout": rollout.id, "look": True},
-            due_at=now,
-            position=world.position,
-        )
+        row = task.build_row(now, world.position, idempotency_key=slot_key, is_urgent=not rollout.is_under_way)
         with service.database.writing_outside_log() as connection:
             outbox.insert_row(connection, row)
 

@@ -12,6 +12,7 @@ from functools import partial
 
 from sqlalchemy.exc import DBAPIError
 
+from core.outbox_tasks import FlagTask, MessageTask
 from core.rollout import announcements, consequences, driving, permission
 from core.rollout import commands as c
 from core.rollout import events as e
@@ -23,7 +24,6 @@ from core.rollout.refusal import Conflict, NotFound, Refused
 from core.rollout.surface import is_version_taken
 from core.rollout.world import World
 from core.store.coordination import processes
-from core.store.coordination.outbox import URGENT_SUFFIX
 from core.store.database.append_backend import TimerClaim
 from core.store.database.connections import CONNECTION_ERRORS, READ_ONLY_REASON, Database, explain_write_refusal
 from core.store.errors import DatabaseBusy, DatabaseUnwritable, IdempotencyConflict
@@ -399,37 +399,10 @@ def _enqueue_announcements(
     """Enqueue the Slack messages that follow from an event, and the flag change if it changes the driven percentage."""
     assert isinstance(one.event, e.RolloutEvent)
     if driving.should_reconcile(one.event, before, after):
-        _enqueue_flag_change(log, one.position, after, now)
+        task = FlagTask(rollout=after.id)
+        log.enqueue(task.build_row(now, one.position, is_urgent=after.state is RolloutState.ROLLED_BACK))
     for told in announcements.announce(one.event, one.position, before, after):
-        later = told.due_at is not None and told.due_at > now
-        lane = URGENT_SUFFIX if told.is_urgent else ""
-        if later:  # a message that is due later must not delay those after it in its channel
-            lane = f":{told.key}"
-        log.enqueue(
-            kind="slack",
-            ordering_key=f"slack:{told.channel}{lane}",
-            idempotency_key=f"{told.kind}:{after.id}:{one.position}:{told.key}",
-            request={"announcement": told.to_json(), "position": one.position},
-            due_at=told.due_at if later and told.due_at else now,
-            position=one.position,
-            supersede_key=f"{told.kind}:{after.id}:{told.key}" if told.is_superseding else None,
-        )
-
-
-def _enqueue_flag_change(log: AppendTransaction, position: int, after: Rollout, now: datetime) -> None:
-    """Enqueue a change of the driven flag. The row holds no percentage: the sender reads the state when it sends."""
-    lane = (
-        URGENT_SUFFIX if after.state is RolloutState.ROLLED_BACK else ""
-    )  # a rollback never waits for the retry of an earlier step
-    log.enqueue(
-        kind="flag",
-        ordering_key=f"flag:{after.id}{lane}",
-        idempotency_key=f"flag:{after.id}:{position}",
-        request={"rollout": after.id},
-        due_at=now,
-        position=position,
-        supersede_key=f"flag:{after.id}{lane}",
-    )
+        log.enqueue(MessageTask(announcement=told, position=one.position).build_row(now))
 
 
 def _find_text_author(request: CommandRequest) -> str:

@@ -9,6 +9,7 @@ import structlog
 
 from bot.actuators.flag_system import FlagSystem, OpenFlagSystem
 from bot.outbound.attempts import LeaseTakenOver, OutboxConsumer, PermanentFailure, RetryLater
+from core.outbox_tasks import FLAGS, FlagTask
 from core.rollout import commands as c
 from core.rollout import driving
 from core.rollout.context import ENGINE
@@ -23,7 +24,6 @@ from core.store.log import event_log
 
 log = structlog.get_logger()
 
-KIND = "flag"
 MAX_READS = 4  # of the flag for one row; then the row is rescheduled
 MAX_BACKOFF = 30.0  # seconds; short, as a rollback may be waiting for the system to come back
 REREAD_AFTER = 10.0  # seconds until a flag that is lower than before counts as lowered by a person
@@ -57,7 +57,7 @@ def deliver_due(
     is trusted. So rows may be late, repeated or concurrent: the flag always ends at the newest decision.
     """
     attempts = OutboxConsumer(
-        database, KIND, now, speed=speed, random_fraction=random_fraction, max_backoff=MAX_BACKOFF
+        database, FLAGS, now, speed=speed, random_fraction=random_fraction, max_backoff=MAX_BACKOFF
     )
     handled = 0
     while (row := attempts.claim()) is not None:
@@ -87,6 +87,7 @@ class _FlagReconciler:
         self._now = now
         self._real_now = real_now
         self._has_written = False
+        self._task = FlagTask.parse(row.request)
 
     def run(self) -> None:
         """Bring the flag to its decided value, or reschedule the row, or dead-letter it and tell people."""
@@ -126,9 +127,7 @@ class _FlagReconciler:
             first_percent = percent if first_percent is None else first_percent
             if not _is_same_decision(decided, self._get_rollout()):
                 continue  # the decision changed while reading, so read again
-            wrote_late = self._has_written or self._row.request.get(
-                "again"
-            )  # a worker's own late write may have lowered it, not a person
+            wrote_late = self._has_written or self._task.is_recheck  # a late write may have lowered it, not a person
             if driving.is_lowered_by_hand(decided, percent) and not wrote_late:
                 known = decided.hold is not None and decided.hold.key == driving.lowered_hold_key(decided)
                 less = f"it is at {percent:g} %, less than before"
@@ -145,7 +144,7 @@ class _FlagReconciler:
         raise RetryLater("it does not stay at what it is set to: something else sets it, too")
 
     def _get_rollout(self) -> Rollout:
-        return self._service.load_world().get_rollout(self._row.request["rollout"])
+        return self._service.load_world().get_rollout(self._task.rollout)
 
     def _record_flag(self, rollout: Rollout, percent: float, before: float) -> None:
         """Record that the flag has its decided percentage, and how long after the decision."""
@@ -170,11 +169,9 @@ class _FlagReconciler:
 
     def _give_up(self, error: str) -> bool:
         """Record the failure for people and dead-letter the row; False if another worker has it by now."""
-        log.error("a flag cannot be set", outbox=self._row.id, rollout=self._row.request["rollout"], why=error)
+        log.error("a flag cannot be set", outbox=self._row.id, rollout=self._task.rollout, why=error)
         self._record_trouble(error, will_retry=False)
-        if self._row.request.get(
-            "look"
-        ):  # a periodic check: the row of the decision itself is dead-lettered, which is enough
+        if self._task.is_check:  # the row of the decision itself is dead-lettered, which is enough
             return self._finish_row({"failed": error})
         return self._consumer.dead_letter(self._row, error)
 
@@ -192,7 +189,7 @@ class _FlagReconciler:
                 command_id=f"outbox:{row.id}:{row.lease_token}:{step}",
                 by=ENGINE,
                 at=self._now(),
-                rollout=row.request["rollout"],
+                rollout=self._task.rollout,
             )
         )
 
@@ -200,13 +197,11 @@ class _FlagReconciler:
         """Queue another check if we wrote after losing the lease, as that may have undone a newer write."""
         if not self._has_written:
             return
-        row = outbox.build_row(
-            kind=KIND,
-            ordering_key=self._row.ordering_key,
+        row = FlagTask(rollout=self._task.rollout, is_recheck=True).build_row(
+            self._now(),
+            self._row.position,
             idempotency_key=f"{self._row.idempotency_key}:again:{self._row.lease_token}",
-            request={"rollout": self._row.request["rollout"], "again": True},
-            due_at=self._now(),
-            position=self._row.position,
+            is_urgent=self._row.ordering_key.endswith(outbox.URGENT_SUFFIX),
         )
         with self._database.writing_outside_log() as connection:
             outbox.insert_row(connection, row)

@@ -17,6 +17,7 @@ from bot.rendering.charts import fallback
 from bot.rendering.messages import announcement_messages, card, undelivered, witness
 from core import watch
 from core.judging.report.series import SeriesPoint
+from core.outbox_tasks import MESSAGES, MessageTask, channel_destination
 from core.rollout import commands as c
 from core.rollout.announcements import CARD_KEY, Announcement, AnnouncementKind
 from core.rollout.context import ENGINE
@@ -33,7 +34,6 @@ from core.store.log.event_log import StoredEvent
 
 log = structlog.get_logger()
 
-KIND = "slack"
 EVENT_TYPE = "rampart"
 CHANNEL_PAUSE = timedelta(seconds=1)  # Slack takes about one message a second for a channel
 
@@ -65,7 +65,7 @@ def deliver_due(
     turns a user group's name into a mention, or an empty string. `channel_pause` is the least real time between two
     messages to a channel.
     """
-    attempts = OutboxConsumer(database, KIND, now, speed=speed, random_fraction=random_fraction)
+    attempts = OutboxConsumer(database, MESSAGES, now, speed=speed, random_fraction=random_fraction)
     sender = _MessageSender(database, service, slack, now, attempts, mention, speed, channel_pause)
     handled = 0
     while (row := attempts.claim()) is not None:
@@ -100,7 +100,8 @@ class _MessageSender:
 
     def send(self, row: OutboxRow) -> None:
         """Deliver, skip, reschedule or dead-letter one row."""
-        announcement = _parse_announcement(row.request["announcement"])
+        task = MessageTask.parse(row.request)
+        announcement = task.announcement
         try:
             self._respect_rate_limit(announcement)
             try:
@@ -122,7 +123,7 @@ class _MessageSender:
         """Raise RetryLater while Slack rate-limits this channel; a limit on one lane holds for all of them."""
         now = self._now()
         with self._database.reading() as connection:
-            until = outbox.find_rate_limit_end(connection, _format_destination(announcement), now)
+            until = outbox.find_rate_limit_end(connection, channel_destination(announcement.channel), now)
         if until is not None:
             raise RetryLater(
                 outbox.RATE_LIMITED, seconds=(until - now).total_seconds() / self._speed, counts_as_attempt=False
@@ -134,7 +135,9 @@ class _MessageSender:
             outbox.finish(connection, row, response)
             if response.get("posted") and self._channel_pause:
                 outbox.delay_pending(
-                    connection, _format_destination(announcement), self._now() + self._channel_pause * self._speed
+                    connection,
+                    channel_destination(announcement.channel),
+                    self._now() + self._channel_pause * self._speed,
                 )
 
     def _deliver_announcement(self, row: OutboxRow, announcement: Announcement) -> Mapping[str, Any]:
@@ -181,7 +184,14 @@ class _MessageSender:
             return watch.newest(self._service, world.get_rollout(announcement.rollout))
 
         return announcement_messages.render(
-            announcement, row.request["position"], world, entries, self._now(), format_group, load_trend, newer
+            announcement,
+            MessageTask.parse(row.request).position,
+            world,
+            entries,
+            self._now(),
+            format_group,
+            load_trend,
+            newer,
         )
 
     def _post_message(
@@ -326,22 +336,6 @@ class _MessageSender:
     def _submit_command(self, command: c.Command, rollout: str, command_id: str) -> World:
         request = CommandRequest(command=command, command_id=command_id, by=ENGINE, at=self._now(), rollout=rollout)
         return self._service.handle(request).world
-
-
-def _parse_announcement(fields: Mapping[str, Any]) -> Announcement:
-    due = fields.get("due_at")
-    return Announcement(
-        kind=AnnouncementKind(fields["kind"]),
-        rollout=fields["rollout"],
-        channel=fields["channel"],
-        key=fields["key"],
-        audience=fields["audience"],
-        due_at=datetime.fromisoformat(due) if due else None,
-    )
-
-
-def _format_destination(announcement: Announcement) -> str:
-    return f"{KIND}:{announcement.channel}"
 
 
 def _find_channel_id(announcement: Announcement, rollout: Rollout) -> str | None:

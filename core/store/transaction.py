@@ -2,14 +2,12 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
 from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy.exc import DBAPIError
 
 from core.rollout.model import Rollout
 from core.rollout.world import World
-from core.store.coordination import outbox
 from core.store.database.append_backend import AppendBackend, AppendRequest, TimerClaim
 from core.store.database.append_rows import PendingWrites
 from core.store.database.connections import Database
@@ -87,27 +85,8 @@ class AppendTransaction:
         for row in rollout_rows.build_changed_rows(recorded, rollouts):
             self.writes.add_row("rollout_view", row)
 
-    def enqueue(
-        self,
-        *,
-        kind: str,
-        ordering_key: str,
-        idempotency_key: str,
-        request: Mapping[str, Any],
-        due_at: datetime,
-        position: int,
-        supersede_key: str | None = None,
-    ) -> None:
-        """Add an outbox row; see `outbox.build_row`."""
-        row = outbox.build_row(
-            kind=kind,
-            ordering_key=ordering_key,
-            idempotency_key=idempotency_key,
-            request=request,
-            due_at=due_at,
-            position=position,
-            supersede_key=supersede_key,
-        )
+    def enqueue(self, row: tuple[Any, ...]) -> None:
+        """Add an outbox row, as `outbox.build_row` makes it."""
         self.writes.add_row("outbox", row)
 
     def store_answer(self, command_id: str, fingerprint: str, answer: CommandAnswer) -> None:

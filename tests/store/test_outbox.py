@@ -24,13 +24,15 @@ def enqueue(database, append, noon):
         before = rows(database)
         with append_transaction(database, folds, f"{key}-{before}") as log:
             log.enqueue(
-                kind=kind,
-                ordering_key=ordering_key,
-                idempotency_key=key,
-                request={"text": f"{key} – ✓"},
-                due_at=noon + due_in,
-                position=1,
-                supersede_key=supersede_key,
+                outbox.build_row(
+                    kind=kind,
+                    ordering_key=ordering_key,
+                    idempotency_key=key,
+                    request={"text": f"{key} – ✓"},
+                    due_at=noon + due_in,
+                    position=1,
+                    supersede_key=supersede_key,
+                )
             )
         return rows(database) > before
 
@@ -236,7 +238,9 @@ def test_four_workers_send_everything_once_and_in_order(database, enqueue, claim
 def test_a_row_needs_its_event(database, noon):
     log = append_transaction(database, WorldCache(database), "c")
     with pytest.raises(Exception, match=r"(?i)foreign key"), log as writing:
-        writing.enqueue(kind="slack", ordering_key="C", idempotency_key="k", request={}, due_at=noon, position=99)
+        writing.enqueue(
+            outbox.build_row(kind="slack", ordering_key="C", idempotency_key="k", request={}, due_at=noon, position=99)
+        )
 
 
 def test_the_next_row_is_found_among_the_unfinished_alone(sqlite_database, noon):

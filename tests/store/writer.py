@@ -6,6 +6,7 @@ from functools import partial
 from weakref import WeakKeyDictionary
 
 from core.rollout.surface import SurfaceDeclared
+from core.store.coordination import outbox
 from core.store.database.connections import Database, connect
 from core.store.log.answered_commands import CommandAnswer
 from core.store.log.event_log import EventOrigin, NewEvent
@@ -31,12 +32,14 @@ def _write(command_id: str, at: datetime, log: AppendTransaction) -> str:
     steps = log.append(entries, EventOrigin(command_id=command_id, actor="cli:test", at=at, recorded_at=at))
     first, last = steps[0].stored.position, steps[-1].stored.position
     log.enqueue(
-        kind="slack",
-        ordering_key="C1",
-        idempotency_key=command_id,
-        request={"text": command_id},
-        due_at=at,
-        position=last,
+        outbox.build_row(
+            kind="slack",
+            ordering_key="C1",
+            idempotency_key=command_id,
+            request={"text": command_id},
+            due_at=at,
+            position=last,
+        )
     )
     result = f'{{"first":{first}}}'
     answer = CommandAnswer(first_position=first, last_position=last, result_json=result, at=at)

@@ -1,0 +1,101 @@
+"""What rows of the outbox ask for, as values: a message to post or edit, or a driven flag to bring in line."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from core.rollout.announcements import Announcement, AnnouncementKind
+from core.store.coordination import outbox
+from core.store.coordination.outbox import URGENT_SUFFIX
+
+MESSAGES = "slack"
+FLAGS = "flag"
+
+
+def channel_destination(channel: str) -> str:
+    """The ordering key of a Slack channel, without a sub-queue."""
+    return f"{MESSAGES}:{channel}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageTask:
+    """Post or edit a message; it is rendered from the state at the time of sending. `position` is that of its event."""
+
+    announcement: Announcement
+    position: int
+
+    @classmethod
+    def parse(cls, request: Mapping[str, Any]) -> "MessageTask":
+        """From the JSON of an outbox row."""
+        fields = request["announcement"]
+        due = fields.get("due_at")
+        announcement = Announcement(
+            kind=AnnouncementKind(fields["kind"]),
+            rollout=fields["rollout"],
+            channel=fields["channel"],
+            key=fields["key"],
+            audience=fields["audience"],
+            due_at=datetime.fromisoformat(due) if due else None,
+        )
+        return cls(announcement=announcement, position=request["position"])
+
+    @property
+    def destination(self) -> str:
+        """The ordering key of the channel, without a sub-queue."""
+        return channel_destination(self.announcement.channel)
+
+    def build_row(self, now: datetime, *, idempotency_key: str = "") -> tuple[Any, ...]:
+        """The outbox row. Without an `idempotency_key` of its own, there is one row per event and message."""
+        told = self.announcement
+        is_later = told.due_at is not None and told.due_at > now
+        # A message that is due later must not delay those after it in its channel.
+        sub_queue = f":{told.key}" if is_later else URGENT_SUFFIX if told.is_urgent else ""
+        return outbox.build_row(
+            kind=MESSAGES,
+            ordering_key=f"{self.destination}{sub_queue}",
+            idempotency_key=idempotency_key or f"{told.kind}:{told.rollout}:{self.position}:{told.key}",
+            request={"announcement": told.to_json(), "position": self.position},
+            due_at=told.due_at if is_later and told.due_at else now,
+            position=self.position,
+            supersede_key=f"{told.kind}:{told.rollout}:{told.key}" if told.is_superseding else None,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlagTask:
+    """Bring a rollout's driven flag to what is decided by the time of sending: the row holds no percentage."""
+
+    rollout: str
+    is_check: bool = False  # nothing was decided: the flag may have been changed by hand
+    is_recheck: bool = False  # a worker may have undone a newer write after it lost its lease
+
+    @classmethod
+    def parse(cls, request: Mapping[str, Any]) -> "FlagTask":
+        """From the JSON of an outbox row."""
+        return cls(
+            rollout=request["rollout"],
+            is_check=bool(request.get("look")),
+            is_recheck=bool(request.get("again")),
+        )
+
+    @property
+    def destination(self) -> str:
+        """The ordering key of the flag, without a sub-queue."""
+        return f"{FLAGS}:{self.rollout}"
+
+    def build_row(
+        self, now: datetime, position: int, *, idempotency_key: str = "", is_urgent: bool = False
+    ) -> tuple[Any, ...]:
+        """The outbox row for the event at `position`. An urgent one never waits for the retry of an earlier step."""
+        queue = f"{self.destination}{URGENT_SUFFIX if is_urgent else ''}"
+        marks = {**({"look": True} if self.is_check else {}), **({"again": True} if self.is_recheck else {})}
+        return outbox.build_row(
+            kind=FLAGS,
+            ordering_key=queue,
+            idempotency_key=idempotency_key or f"{self.destination}:{position}",
+            request={"rollout": self.rollout, **marks},
+            due_at=now,
+            position=position,
+            supersede_key=None if marks else queue,
+        )
