@@ -55,17 +55,23 @@ def _command(dialect: str) -> tuple[Point, ...]:
         "sqlite": "core.store.database.sqlite_append:SqliteAppendBackend",
         "postgresql": "core.store.database.postgres_append:PostgresAppendBackend",
     }
-    trips = file[dialect]
+    backend = file[dialect]
     at_once = (
-        Point("decided without the lock, nothing sent", "commands", f"{trips}.at_once", "before"),
-        Point("committed in one trip, before anybody is told", "commands", f"{trips}.at_once", "after", _done),
+        Point("decided without the lock, nothing sent", "commands", f"{backend}.try_optimistic_commit", "before"),
+        Point(
+            "committed in one trip, before anybody is told",
+            "commands",
+            f"{backend}.try_optimistic_commit",
+            "after",
+            _done,
+        ),
     )
     return (
         *(at_once if dialect == "postgresql" else ()),
-        Point("before the append lock", "commands", f"{trips}.open", "before"),
-        Point("under the append lock, before anything is decided", "commands", f"{trips}.open", "after"),
-        Point("decided, before anything is written", "commands", f"{trips}.commit", "before"),
-        Point("committed, before anybody is told", "commands", f"{trips}.commit", "after"),
+        Point("before the append lock", "commands", f"{backend}.begin", "before"),
+        Point("under the append lock, before anything is decided", "commands", f"{backend}.begin", "after"),
+        Point("decided, before anything is written", "commands", f"{backend}.commit", "before"),
+        Point("committed, before anybody is told", "commands", f"{backend}.commit", "after"),
     )
 
 

@@ -87,7 +87,10 @@ def hurry() -> None:
     bot.outbound.attempts.LEASE = LEASE
     bot.jobs._LEASE = LEASE
     core.store.database.connections.IDLE_TIMEOUT = STANDS_STILL
-    for function, how_long in ((bot.app.build_program, "rest"), (bot.delivery.messages.deliver_due, "pace")):
+    for function, how_long in (
+        (bot.app.build_program, "channel_pause"),
+        (bot.delivery.messages.deliver_due, "channel_pause"),
+    ):
         assert function.__kwdefaults__ is not None
         assert how_long in function.__kwdefaults__
         function.__kwdefaults__[how_long] = timedelta(0)

@@ -111,7 +111,7 @@ def _concern(url: str) -> httpx.Response:
 def test_who_waited_in_vain_for_a_file_does_not_keep_it_later(
     new_sqlite: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite_file, "PATIENCE", 0.05)
+    monkeypatch.setattr(sqlite_file, "LOCK_WAIT_SECONDS", 0.05)
     url = new_sqlite()
     with connect(url) as one:
         with lock_file(url):
