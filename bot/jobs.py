@@ -10,7 +10,7 @@ from uuid import uuid4
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from bot.outbound.attempts import LEASE, MAX_BACKOFF
+from bot.delivery.consumer import LEASE, MAX_BACKOFF
 from bot.process.flip_confirmation import GIVE_UP_AFTER
 from core import apply_file, watch
 from core.files.syntax.problems import UnreadableFile

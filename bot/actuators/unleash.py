@@ -7,8 +7,8 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote
 
-from bot.outbound.attempts import PermanentFailure, RetryLater
 from bot.outbound.client import OutboundClient, OutboundResponse
+from bot.outbound.errors import PermanentFailure, RetryLater
 from core.rollout.plan import DrivenFlag
 
 MAX_RETRY_AFTER = 300.0  # seconds, even if Unleash asks for more

@@ -8,7 +8,8 @@ from typing import Any
 import structlog
 
 from bot.actuators.flag_system import FlagSystem, OpenFlagSystem
-from bot.outbound.attempts import LeaseTakenOver, OutboxConsumer, PermanentFailure, RetryLater
+from bot.delivery.consumer import LeaseTakenOver, OutboxConsumer
+from bot.outbound.errors import PermanentFailure, RetryLater
 from core.outbox_tasks import FLAGS, FlagTask
 from core.rollout import commands as c
 from core.rollout import driving

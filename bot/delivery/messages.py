@@ -9,8 +9,9 @@ import structlog
 from slack_sdk import WebClient
 
 from bot.delivery import message_lookup
+from bot.delivery.consumer import LeaseTakenOver, OutboxConsumer
 from bot.delivery.slack_api import SlackApi
-from bot.outbound.attempts import LeaseTakenOver, OutboxConsumer, PermanentFailure, RetryLater
+from bot.outbound.errors import PermanentFailure, RetryLater
 from bot.rendering import wording
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.charts import fallback

@@ -7,7 +7,7 @@ from typing import Any
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
 
-from bot.outbound.attempts import PermanentFailure, RetryLater
+from bot.outbound.errors import PermanentFailure, RetryLater
 from core.store.coordination import outbox
 
 TIMEOUT = 7  # seconds, to connect and again for the answer: together they fit into the lease of a message

@@ -9,7 +9,7 @@ from hypothesis import Phase, event, example, given, settings
 from hypothesis import strategies as st
 
 from bot import jobs
-from bot.outbound.attempts import LEASE
+from bot.delivery.consumer import LEASE
 from core.rollout import commands as c
 from core.rollout import driving
 from core.rollout.refusal import Refused

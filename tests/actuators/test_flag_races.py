@@ -8,7 +8,7 @@ import pytest
 
 from bot.actuators.unleash import UnleashFlag
 from bot.delivery import flags
-from bot.outbound.attempts import LEASE
+from bot.delivery.consumer import LEASE
 from bot.outbound.client import OutboundClient
 from core.rollout import events as e
 from core.service import RolloutService

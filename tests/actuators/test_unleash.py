@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from bot.actuators.unleash import UnleashFlag
-from bot.outbound.attempts import PermanentFailure, RetryLater
 from bot.outbound.client import OutboundClient
+from bot.outbound.errors import PermanentFailure, RetryLater
 from tests.actuators import stand_in
 from tests.actuators.stand_in import TOKEN, StandIn
 

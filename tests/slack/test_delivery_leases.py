@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import select
 
 from bot.delivery import slack_api
+from bot.delivery.consumer import LEASE
 from bot.delivery.messages import deliver_due
-from bot.outbound.attempts import LEASE
 from core.rollout import commands as c
 from core.store.coordination import outbox
 from core.store.models import outbox as table

@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bot import jobs
+from bot.delivery.consumer import LEASE
 from bot.delivery.messages import deliver_due
 from bot.http.observations.writer import ObservationBatch, ObservationWriter
-from bot.outbound.attempts import LEASE
 from bot.process.flip_confirmation import FlipConfirmer
 from bot.sandbox import traffic
 from core import apply_file

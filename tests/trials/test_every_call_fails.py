@@ -9,7 +9,7 @@ from typing import TypeAlias
 import pytest
 from sqlalchemy.exc import DBAPIError
 
-from bot.outbound.attempts import LEASE
+from bot.delivery.consumer import LEASE
 from core.rollout import commands as c
 from core.rollout import events as e
 from core.rollout.model import RolloutState

@@ -10,9 +10,9 @@ from multiprocessing.connection import Connection
 # What the command loads as it goes along; here before the fork, once for all.
 import bot.app
 import bot.cli
+import bot.delivery.consumer
 import bot.delivery.messages
 import bot.jobs
-import bot.outbound.attempts
 import bot.process.flip_confirmation
 import bot.process.serving
 import core.replay
@@ -84,7 +84,7 @@ def wait_for_the_lock(seconds: float) -> None:
 
 def hurry() -> None:
     """Leases of seconds, and no rest for channels: what these are in earnest is for other tests."""
-    bot.outbound.attempts.LEASE = LEASE
+    bot.delivery.consumer.LEASE = LEASE
     bot.jobs._LEASE = LEASE
     core.store.database.connections.IDLE_TIMEOUT = STANDS_STILL
     for function, how_long in (

@@ -6,30 +6,16 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from bot.outbound.errors import RetryLater
 from core.store.coordination import outbox
 from core.store.coordination.outbox import OutboxRow
 from core.store.database.connections import Database
 
 log = structlog.get_logger()
 
-LEASE = timedelta(
-    seconds=15
-)  # longer than one call, and renewed before each; so a killed process blocks its row no longer than this
+# Longer than one call, and renewed before each: a killed process blocks its row no longer than this.
+LEASE = timedelta(seconds=15)
 MAX_BACKOFF = 300.0  # seconds
-
-
-class RetryLater(Exception):
-    """Try again later: after `seconds` of real time, or after a backoff. `counts_as_attempt` is False for rate
-    limits."""
-
-    def __init__(self, why: str, *, seconds: float | None = None, counts_as_attempt: bool = True) -> None:
-        super().__init__(why)
-        self.seconds = seconds
-        self.counts_as_attempt = counts_as_attempt
-
-
-class PermanentFailure(Exception):
-    """It can never succeed, however often it is tried."""
 
 
 class LeaseTakenOver(Exception):

@@ -9,8 +9,9 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from bot.outbound.attempts import PermanentFailure, RetryLater
-from bot.outbound.client import MAX_RESPONSE_BYTES, OutboundClient, resolve_host
+from bot.outbound.client import OutboundClient
+from bot.outbound.errors import PermanentFailure, RetryLater
+from bot.outbound.transport import MAX_RESPONSE_BYTES, resolve_host
 
 HOST = "flags.example.test"
 TOKEN = "user:a-secret-token"
@@ -153,15 +154,15 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(serving, answering, ce
 
 
 def test_an_authority_of_your_own_is_taken_from_the_environment(serving, answering, certificates, monkeypatch):
-    from bot.outbound import client
+    from bot.outbound import transport
 
     monkeypatch.setenv("SSL_CERT_FILE", str(certificates.folder / "ca.pem"))
-    client._load_authorities.cache_clear()
+    transport._load_authorities.cache_clear()
     try:
         server = serving(answering(), tls=certificates.of(HOST))
         assert get(OutboundClient({HOST}, resolve=Names(LOOPBACK)), f"https://{HOST}:{server.port}/").status == 200
     finally:
-        client._load_authorities.cache_clear()
+        transport._load_authorities.cache_clear()
 
 
 def test_plain_http_is_only_for_hosts_that_are_named(serving, answering):
@@ -328,7 +329,7 @@ def test_this_machine_s_own_resolver_sees_through_spellings():
 
 
 def test_the_door_trusts_no_unverified_connection():
-    from bot.outbound.client import _load_authorities
+    from bot.outbound.transport import _load_authorities
 
     context = _load_authorities()
     assert context.verify_mode is ssl.CERT_REQUIRED

@@ -1,0 +1,15 @@
+"""How a call of another system failed: trying again may help, or never will."""
+
+
+class RetryLater(Exception):
+    """Try again later: after `seconds` of real time, or after a backoff. `counts_as_attempt` is False for rate
+    limits."""
+
+    def __init__(self, why: str, *, seconds: float | None = None, counts_as_attempt: bool = True) -> None:
+        super().__init__(why)
+        self.seconds = seconds
+        self.counts_as_attempt = counts_as_attempt
+
+
+class PermanentFailure(Exception):
+    """It can never succeed, however often it is tried."""
