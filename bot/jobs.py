@@ -40,9 +40,8 @@ CARD_EVERY = timedelta(minutes=1)
 CARDS_AT_ONCE = 30  # cards that are edited within that time
 STOP_CHECKING_FLAG_AFTER = timedelta(minutes=15)  # after a rollback, once the flag is settled
 _LEASE = timedelta(seconds=60)
-_MAX_CLOCK_SKEW = timedelta(
-    seconds=60
-)  # between machines; a look further in the future means that the clock was set back
+# between machines; a look further in the future means that the clock was set back
+_MAX_CLOCK_SKEW = timedelta(seconds=60)
 _KEEP_TIMERS = timedelta(hours=1)
 _SETTINGS_ACTOR = Actor(id="system:settings", handle="ROLLOUT_POLICY")
 

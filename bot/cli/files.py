@@ -164,9 +164,8 @@ def apply(
     from core import apply_file
     from core.files.syntax import problems
 
-    texts = [
-        _read_text(path) for path in files
-    ]  # read all files first, so that a missing one stops the command before anything is applied
+    # read all files first, so that a missing one stops the command before anything is applied
+    texts = [_read_text(path) for path in files]
     answers = []
     with session.open_service() as service:
         refusal = build_outbound_client(session.load_settings()).explain_refusal

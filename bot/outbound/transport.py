@@ -171,9 +171,8 @@ class _PinnedBackend(httpcore.NetworkBackend):
     ) -> httpcore.NetworkStream:
         failed: Exception | None = None
         for number, address in enumerate(self._addresses):
-            share = _remaining_seconds(self._deadline) / (
-                len(self._addresses) - number
-            )  # so that a silent address leaves time for the next
+            # so that a silent address leaves time for the next
+            share = _remaining_seconds(self._deadline) / (len(self._addresses) - number)
             try:
                 reached = self._network.connect_tcp(address, port, share, local_address, socket_options)
                 return _DeadlineStream(reached, self._deadline)

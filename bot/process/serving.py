@@ -31,9 +31,8 @@ log = structlog.get_logger()
 POLL_SECONDS = 0.4  # seconds between two readings of the log, unless a notification comes sooner
 REPORT_SECONDS = processes.REPORT_INTERVAL_SECONDS
 STOP_TIMEOUT = 2.0  # seconds that a silent database may delay a stopping process
-FAILSAFE_AFTER = (
-    processes.SERVING_SECONDS
-)  # seconds since the newest report, after which everybody gets the live version
+# seconds since the newest report, after which everybody gets the live version
+FAILSAFE_AFTER = processes.SERVING_SECONDS
 UNWATCHED_AFTER = timedelta(minutes=5)
 
 # CLOCK_BOOTTIME, where available, also counts while the machine sleeps: the other processes do not sleep with it.
@@ -82,10 +81,11 @@ class SnapshotServer:
         self._state_lock = threading.Lock()
         self._informed_at = _monotonic_seconds()
         self._rollback_unwritten_at = float("-inf")
+        # (position, start in monotonic seconds) of the newest report written
         self._newest_report: tuple[int, float] = (
             -1,
             float("-inf"),
-        )  # (position, start in monotonic seconds) of the newest report written
+        )
         self._last_error = ""
         self._logged_error = ""
         self._listen_lost_logged_at = float("-inf")
@@ -262,9 +262,8 @@ class SnapshotServer:
         if _monotonic_seconds() - asked_at > FAILSAFE_AFTER or asked_at <= self._rollback_unwritten_at:
             return  # too old to count; the next round may be fresh
         if _monotonic_seconds() - self._informed_at > FAILSAFE_AFTER:
-            self._enter_failsafe(
-                self._describe_report_age()
-            )  # log it: `snapshot` served the live version for that moment
+            # log it: `snapshot` served the live version for that moment
+            self._enter_failsafe(self._describe_report_age())
         with self._state_lock:
             self._informed_at, self._last_error, self._logged_error = asked_at, "", ""
             previous_reason, self._failsafe_reason = self._failsafe_reason, ""

@@ -119,9 +119,8 @@ class RecordEval:
 class LookResult:
     """The result of one look of the engine, and where its inputs are stored."""
 
-    judgement: Judgement = field(
-        repr=False
-    )  # left out of `repr`, by which commands are compared: the digests below stand for it
+    # left out of `repr`, by which commands are compared: the digests below stand for it
+    judgement: Judgement = field(repr=False)
     first_look: int
     last_look: int
     state_before: str

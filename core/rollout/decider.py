@@ -14,9 +14,8 @@ from core.rollout.refusal import Conflict, Refused
 from core.rollout.surface import Surface, is_version_taken
 
 FELT_OFF_PEOPLE_TO_HOLD = 2  # different people who report that it feels off
-TRIAL_KINDS = frozenset(
-    {StageKind.COHORT, StageKind.CANARY, StageKind.AB}
-)  # the stages in which a few people try the version first
+# the stages in which a few people try the version first
+TRIAL_KINDS = frozenset({StageKind.COHORT, StageKind.CANARY, StageKind.AB})
 LONGEST_START_DELAY = timedelta(days=366)
 
 

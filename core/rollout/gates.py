@@ -289,9 +289,8 @@ def format_time(at: datetime, context: Context) -> str:
     """A time in the policy's zone, as messages show it; rounded up to full seconds."""
     local = context.policy.to_local_time(at)
     if local.microsecond:
-        local += timedelta(
-            seconds=1, microseconds=-local.microsecond
-        )  # rounded up, so that the shown time is not too early
+        # rounded up, so that the shown time is not too early
+        local += timedelta(seconds=1, microseconds=-local.microsecond)
     return f"{local:%a %d %b %H:%M:%S %Z}" if local.second else f"{local:%a %d %b %H:%M %Z}"
 
 

@@ -110,9 +110,8 @@ class Rollout:
     flag: FlagSet | None = None  # the last reading of the driven flag system; after a rollback, only readings since
     flag_trouble: str = ""  # why it could not be set since that reading
     accepted: tuple[BlindSpotsAccepted, ...] = ()  # blind spots that people accepted
-    sighted: frozenset[str] = (
-        frozenset()
-    )  # rollback limits of which, at some look, harm of twice the limit would have been detected
+    # rollback limits of which, at some look, harm of twice the limit would have been detected
+    sighted: frozenset[str] = frozenset()
     caps: Mapping[str, float] = field(default_factory=dict)  # metric -> the value at which readings are capped
 
     @property

@@ -80,9 +80,8 @@ class Surface:
     notices: tuple[NoticePlan, ...] = ()
     fingerprint: str = ""
     running: tuple[str, ...] = field(default=())  # ids of rollouts that started and have not ended
-    authors: Mapping[str, tuple[str, ...]] = field(
-        default_factory=dict
-    )  # content hash -> who applied it in rollouts that are archived
+    # content hash -> who applied it in rollouts that are archived
+    authors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     live_since: datetime | None = None
     live_by: str = ""  # the rollout that made it live
 

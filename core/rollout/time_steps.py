@@ -293,9 +293,8 @@ def _decide_running(rollout: Rollout, look: c.LookResult | None, context: Contex
         return [_build_evidence(rollout, look, "hold"), e.Held(key=holds.UNREAD, text=_describe_unread(unread))]
     longest = _time_until_asked(rollout, stage, look)
     held = rollout.held_for(context.at)
-    if (
-        held - rollout.asked_after >= longest
-    ):  # a person who let it continue undecided is asked again after the same time
+    # a person who let it continue undecided is asked again after the same time
+    if held - rollout.asked_after >= longest:
         text = (
             f"undecided after {_format_hours(rollout.asked_after + longest)}: "
             f"{_describe_progress(stage, look, blind, shown=shown)}"

@@ -18,9 +18,8 @@ from tests.journey import processes
 from tests.service.conftest import Desk
 
 ROOT = Path(__file__).parents[2]
-OLD_LOG = (
-    Path(__file__).with_name("old") / "0001.jsonl"
-)  # a rollout that was rolled back, as a database of 0001 held it
+# a rollout that was rolled back, as a database of 0001 held it
+OLD_LOG = Path(__file__).with_name("old") / "0001.jsonl"
 MIGRATE = """
 from core.store.schema import schema
 from core.store.database.connections import connect

@@ -153,9 +153,8 @@ def _check_surface(file: SurfaceFile) -> Iterator[FileProblem]:
     yield from notice_checks.check_duplicates(file.source, file.notify)
     if "model" in file.live.model_fields_set:
         for problem in _check_model(file, ("live", "model"), file.live.model, strict=False):
-            yield replace(
-                problem, severity="warning"
-            )  # it is already live, and refusing the file would not change that
+            # it is already live, and refusing the file would not change that
+            yield replace(problem, severity="warning")
 
 
 def _check_policy(file: PolicyFile) -> Iterator[FileProblem]:

@@ -95,9 +95,8 @@ def _check_trial_first(file: RolloutFile, policy: Policy) -> Iterator[FileProble
         if not stage.has_exposure or stage.kind is StageKind.BAKE:
             continue
         if stage.kind is not StageKind.RAMP or stage.percent <= policy.canary_max:
-            held = (
-                hold if stage.kind is StageKind.CANARY else stage.min_hold
-            )  # `_check_canary` checks a canary's own hold
+            # `_check_canary` checks a canary's own hold
+            held = hold if stage.kind is StageKind.CANARY else stage.min_hold
             tried = max(tried or held, held)
             continue
         here = (*path, 0) if file.stages is not None else path

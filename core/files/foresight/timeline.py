@@ -171,7 +171,6 @@ def _next_end_of_quiet(end: time, local: datetime) -> datetime:
     """The next time quiet hours end after `local`."""
     day = local.date() if local.time() < end else local.date() + timedelta(days=1)
     moment = datetime.combine(day, end, local.tzinfo)
-    past = moment.astimezone(UTC) <= local.astimezone(
-        UTC
-    )  # the clocks repeat this hour, and this is its second occurrence
+    # the clocks repeat this hour, and this is its second occurrence
+    past = moment.astimezone(UTC) <= local.astimezone(UTC)
     return moment.replace(fold=1) if past else moment

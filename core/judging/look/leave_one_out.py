@@ -19,11 +19,12 @@ UNITS_PER_OUTLIER = 50
 """One in this many units may be an outlier: twice one in a hundred, as busy units are seen first."""
 MIN_OUTLIER_BUCKETS = 3
 """Outlier buckets to allow for at least."""
+# counted events are too rare to winsorise
 _WINSORISED_KINDS = frozenset(MetricKind) - {
     MetricKind.MEAN,
     MetricKind.QUANTILE,
     MetricKind.COUNT,
-}  # counted events are too rare to winsorise
+}
 REQUIRED_SHARE = 0.5
 """Share of its evidence that a finding must keep without its loudest bucket; below it only the rest counts."""
 

@@ -159,9 +159,8 @@ def run_pipeline(raw: "psycopg.Connection[Any]", steps: Sequence[PreparedStep]) 
         if result.ntuples:
             row = [result.get_value(0, column) for column in range(result.nfields)]
         _next_result(libpq, arriving)  # None: the end of this step
-    _check_result(
-        libpq, _next_result(libpq, arriving)
-    )  # the end of the pipeline, where a single statement is committed
+    # the end of the pipeline, where a single statement is committed
+    _check_result(libpq, _next_result(libpq, arriving))
     libpq.exit_pipeline_mode()
     return row
 

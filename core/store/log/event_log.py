@@ -22,17 +22,15 @@ from core.store.formats.sealing import SealingKey
 # Event ids are derived from the command, so the same commands give the same log, byte for byte, on any database.
 _EVENT_IDS = UUID("6f1f2f7c-3c53-4a39-9b0e-2a4f6d1c9e77").bytes
 _SELECT = f"SELECT {', '.join(EVENT_COLUMNS)} FROM events"  # noqa: S608
-_SELECT_AS_TEXT = _SELECT.replace(
-    " at, recorded_at,", f" {instant_as_text('at')}, {instant_as_text('recorded_at')},"
-)  # Postgres
+# Postgres
+_SELECT_AS_TEXT = _SELECT.replace(" at, recorded_at,", f" {instant_as_text('at')}, {instant_as_text('recorded_at')},")
 _SELECT_NEXT_POSITION = "SELECT min(position) FROM events WHERE position >= ? AND position <= ?"
 _IN_ORDER = "WHERE position >= ? AND position <= ? ORDER BY position"
 _column_values = attrgetter(*EVENT_COLUMNS)
 _INSERT_ROWS = 500
 _PAGE_ROWS = 500  # few enough to stay in the processor cache while they are worked on
-_POSTGRES_QUERY_ROWS = (
-    5 * _PAGE_ROWS
-)  # rows of one Postgres query: few enough to be sorted quickly, whatever the query plan
+# rows of one Postgres query: few enough to be sorted quickly, whatever the query plan
+_POSTGRES_QUERY_ROWS = 5 * _PAGE_ROWS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,9 +26,8 @@ from tests.trials.length import pick
 
 SHORT = core.store.coordination.processes.SERVING_SECONDS
 LEASE = timedelta(seconds=2)  # of messages and slots; whoever dies is succeeded that much later
-STANDS_STILL = pick(
-    "5s", core.store.database.connections.IDLE_TIMEOUT
-)  # and who does so under the append lock is cut off
+# and who does so under the append lock is cut off
+STANDS_STILL = pick("5s", core.store.database.connections.IDLE_TIMEOUT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
