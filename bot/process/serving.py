@@ -81,11 +81,8 @@ class SnapshotServer:
         self._state_lock = threading.Lock()
         self._informed_at = _monotonic_seconds()
         self._rollback_unwritten_at = float("-inf")
-        # (position, start in monotonic seconds) of the newest report written
-        self._newest_report: tuple[int, float] = (
-            -1,
-            float("-inf"),
-        )
+        # Position and start, in monotonic seconds, of the newest report written.
+        self._newest_report: tuple[int, float] = (-1, float("-inf"))
         self._last_error = ""
         self._logged_error = ""
         self._listen_lost_logged_at = float("-inf")
