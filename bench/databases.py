@@ -9,7 +9,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from core.store.database.connections import connect
-from core.store.schema import schema
+from core.store.schema import migrations
 
 
 @contextmanager
@@ -23,7 +23,7 @@ def sqlite(inside: Path) -> str:
     """The address of a fresh, migrated SQLite database."""
     url = f"sqlite:///{inside}/{uuid4().hex}.db"
     with connect(url) as database:
-        schema.migrate(database)
+        migrations.migrate(database)
     return url
 
 
@@ -72,5 +72,5 @@ class Server:
         """The address of a fresh, migrated database."""
         url = self.empty()
         with connect(url) as database:
-            schema.migrate(database)
+            migrations.migrate(database)
         return url

@@ -19,7 +19,7 @@ from core.judging.model.evidence import BUCKETS, CANARY, CONTROL, EVERYONE, REQU
 from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.judging.model.question import Question, StageDesign
 from core.judging.model.state import JudgingState
-from core.stats.checked import Array
+from core.stats.input_checks import Array
 from core.store.observations.unit_caps import CAP_MINIMUM, CAP_MULTIPLE
 
 Ints: TypeAlias = NDArray[np.int64]

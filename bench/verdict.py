@@ -16,7 +16,7 @@ from bench.figures import Figure
 from bench.rounds import Effort
 from bot.http.observations.writer import ObservationBatch, ObservationWriter
 from bot.sandbox import traffic
-from core import watch
+from core import evaluation
 from core.flags.evaluation import evaluate
 from core.rollout import exposure
 from core.rollout.model import Rollout, RolloutState
@@ -80,7 +80,7 @@ def _look(effort: Effort, database: Database, name: str) -> Figure:
         for number in range(BEFORE + effort.some(40)):
             users.come(REQUESTS)
             began = time.perf_counter()
-            watch.evaluate_rollout(service, rollout.id, rollouts.now(), every=TICK)
+            evaluation.evaluate_rollout(service, rollout.id, rollouts.now(), every=TICK)
             if number >= BEFORE:
                 found.append(time.perf_counter() - began)
     finally:
@@ -132,7 +132,7 @@ def _once(database: Database, service: RolloutService, webs: list[processes.Runn
 
 
 def _looked(service: RolloutService, rollout: Rollout) -> Rollout:
-    watch.evaluate_rollout(service, rollout.id, rollouts.now(), every=TICK)
+    evaluation.evaluate_rollout(service, rollout.id, rollouts.now(), every=TICK)
     return service.load_world().rollouts[rollout.id]
 
 

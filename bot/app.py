@@ -22,8 +22,7 @@ from slack_sdk.errors import SlackClientError
 
 from bot import jobs
 from bot.actuators.unleash import UnleashFlag
-from bot.clock import JobScheduler
-from bot.delivery import flags, messages
+from bot.delivery import driven_flags, messages
 from bot.http import app as http_app
 from bot.http.middleware import bodies
 from bot.http.middleware.head_deadline import Impatient
@@ -32,7 +31,8 @@ from bot.process import log_lines
 from bot.process.flip_confirmation import FlipConfirmer
 from bot.process.outage import DatabaseOutage
 from bot.process.redaction import RedactingFormatter, SecretRedactor
-from bot.process.serving import SnapshotServer
+from bot.process.snapshot_server import SnapshotServer
+from bot.scheduler import JobScheduler
 from bot.settings import Settings
 from bot.slack import listeners as slack_app
 from bot.slack import setup
@@ -40,7 +40,7 @@ from bot.slack.directory import SlackDirectory
 from core.service import RolloutService
 from core.store.coordination import processes
 from core.store.database.connections import Database, connect
-from core.store.schema import schema
+from core.store.schema import migrations
 
 log = structlog.get_logger()
 
@@ -195,8 +195,8 @@ def build_program(
         log.warning(warning)
     if role == "serve":
         database.acquire_server_lock()
-        schema.migrate(database)
-    schema.assert_current(database)
+        migrations.migrate(database)
+    migrations.assert_current(database)
     if role != "serve":
         database.assert_multiple_servers_allowed(role)
     elif database.dialect == "sqlite":
@@ -313,7 +313,7 @@ def _schedule_jobs(
     scheduler.run_every(CHECKPOINT_EVERY, lambda: jobs.take_checkpoint(service, now()), "checkpoint")
     outbound = build_outbound_client(settings)
     deliver_flags = partial(
-        flags.deliver_due,
+        driven_flags.deliver_due,
         service.database,
         service,
         lambda driven: UnleashFlag(outbound, driven, url=settings.unleash_url, token=settings.unleash_token),
@@ -323,7 +323,9 @@ def _schedule_jobs(
     flag_slots = jobs.FlagSlotTrackers.for_speed(speed)
     # Runs without a token, too: the attempt then tells people that the token is missing.
     scheduler.run_every(
-        DRIVE_FLAGS_EVERY, lambda: deliver_flags() if flags.has_driven_flags(service.cached_world()) else 0, "drive"
+        DRIVE_FLAGS_EVERY,
+        lambda: deliver_flags() if driven_flags.has_driven_flags(service.cached_world()) else 0,
+        "drive",
     )
     scheduler.run_every(
         SCHEDULE_FLAG_CHECKS_EVERY, lambda: jobs.queue_flag_checks(service, now(), flag_slots), "look at flags"

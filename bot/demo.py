@@ -19,13 +19,13 @@ from urllib.parse import urlsplit
 import httpx
 
 from bot import app
-from bot.rendering import narration
+from bot.rendering import demo_narration
 from bot.sandbox import traffic
 from bot.sandbox.control import Sandbox
-from bot.sandbox.narration import Narration, Way
+from bot.sandbox.page_banner import Narration, Way
 from bot.settings import Settings
 from core import apply_file
-from core.rollout import gates
+from core.rollout import gating
 from core.rollout.announcements import CARD_KEY
 from core.rollout.context import Actor
 from core.rollout.model import TERMINAL_STATES, Rollout, RolloutState
@@ -85,7 +85,7 @@ def run_scenario(scenario: str, *, headless: bool, speed: float, port: int) -> b
     clock = FastClock(speed)
     with tempfile.TemporaryDirectory(prefix="rampart-demo-") as folder:
         sandbox = Sandbox.start(0 if headless else port, clock=clock)
-        sandbox.narrator.tell(Narration(now=narration.BEFORE[0], next=narration.BEFORE[1]))
+        sandbox.narrator.tell(Narration(now=demo_narration.BEFORE[0], next=demo_narration.BEFORE[1]))
         program = app.build_program(_build_settings(sandbox, Path(folder)), "serve", now=clock, speed=speed)
         try:
             url = program.serve_in_thread()
@@ -226,7 +226,7 @@ class Demonstration:
         while not self._finished.wait(0.2):
             told, rollout = self._round, self._program.service.cached_world().rollouts.get(self._round.rollout)
             if rollout is not None:
-                now, following = narration.tell(rollout, self._clock(), pace=self.speed, yours=told.yours)
+                now, following = demo_narration.tell(rollout, self._clock(), pace=self.speed, yours=told.yours)
                 self._sandbox.narrator.tell(Narration(now=now, next=following, way=_way(rollout, told)))
 
     def _act_for_people(self) -> None:
@@ -324,7 +324,7 @@ def _way(rollout: Rollout, story: Round) -> Way | None:
     asked = (
         rollout.state in {RolloutState.PLANNED, RolloutState.WAITING}
         and rollout.request is not None
-        and not gates.is_approved(rollout)
+        and not gating.is_approved(rollout)
     )
     if asked:
         return Way(label="Be Lee, in its thread", person="lee", channel="ai-rollouts", thread=card.ts)

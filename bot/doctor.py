@@ -22,7 +22,7 @@ from bot.process.outage import format_reason
 from bot.process.redaction import SecretRedactor
 from bot.settings import DEFAULT_DATABASE_URL, MISSED_LOOKS, Settings
 from bot.slack import setup
-from core.files.checks import checks
+from core.files.checks import check_files
 from core.files.read_file import parse_file
 from core.files.syntax.problems import UnreadableFile, render_text, select_errors
 from core.rollout.model import Rollout
@@ -37,7 +37,7 @@ from core.store.database.connections import Database, connect
 from core.store.errors import StoreError
 from core.store.maintenance import size
 from core.store.observations import looks
-from core.store.schema import schema
+from core.store.schema import migrations
 
 _WORLD_READABLE = 0o004
 _MAX_REPORT_AGE = timedelta(seconds=10)
@@ -97,13 +97,13 @@ def _check_database(database: Database, settings: Settings, now: datetime) -> It
     for warning in database.warnings:
         yield CheckResult(what="database", ok=True, text=warning)
     with database.reading() as connection:
-        new = schema.read_revision(connection) is None
+        new = migrations.read_revision(connection) is None
     if new and settings.database_url == DEFAULT_DATABASE_URL:
         text = "the database is new: the first command, or `rollout serve`, creates its tables"
         yield CheckResult(what="schema", ok=True, text=text)
         return
     try:
-        schema.assert_current(database)
+        migrations.assert_current(database)
     except StoreError as error:
         yield CheckResult(what="schema", ok=False, text=str(error))
         if not inspect(database.engine).has_table("events"):
@@ -230,7 +230,7 @@ def _check_policy_file(path: Path) -> CheckResult:
     except (UnreadableFile, OSError, UnicodeDecodeError) as error:
         wrong = str(error)
     else:
-        wrong = render_text(select_errors(checks.check(written, None, DEFAULT_POLICY, None)))
+        wrong = render_text(select_errors(check_files.check(written, None, DEFAULT_POLICY, None)))
     if wrong:
         return CheckResult(what="policy file", ok=False, text=f"the policy in force stays as it is: {wrong.strip()}")
     return CheckResult(what="policy file", ok=True, text=f"{path} can be read")

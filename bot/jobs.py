@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bot.delivery.consumer import LEASE, MAX_BACKOFF
 from bot.process.flip_confirmation import GIVE_UP_AFTER
-from core import apply_file, watch
+from core import apply_file, evaluation
 from core.files.syntax.problems import UnreadableFile
 from core.outbox_tasks import FlagTask, MessageTask
 from core.rollout import commands as c
@@ -133,9 +133,9 @@ def tick(
         slots.record_slot(rollout.id, slot, look_count, is_finished=token is not None, claimed_here=token is not None)
         if token is None:
             continue
-        lease = watch.LookLease(TimerClaim(timer_name, slot, token), _LEASE)
+        lease = evaluation.LookLease(TimerClaim(timer_name, slot, token), _LEASE)
         try:
-            outcome = watch.evaluate_rollout(
+            outcome = evaluation.evaluate_rollout(
                 service, rollout.id, now, every=every, lease=lease, unwatched_after=unwatched_after
             )
         except LeaseLost as lost:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Literal, NoReturn, TypeAlias
 
 from core.files import build_plan
-from core.files.checks import checks
+from core.files.checks import check_files
 from core.files.policy_file import PolicyFile, policy_from_file
 from core.files.read_file import parse_file
 from core.files.rollout_file import RolloutFile
@@ -66,10 +66,10 @@ def apply_text(
     command: c.Command
     match file:
         case SurfaceFile():
-            warnings = _raise_on_errors(checks.check(file, None, world.policy, at))
+            warnings = _raise_on_errors(check_files.check(file, None, world.policy, at))
             command, kind, name = c.ApplySurface(declared=surface_from_file(file)), "surface", file.surface
         case PolicyFile():
-            warnings = _raise_on_errors(checks.check(file, None, world.policy, at))
+            warnings = _raise_on_errors(check_files.check(file, None, world.policy, at))
             policy = policy_from_file(file)
             command, kind, name = c.ApplyPolicy(policy=policy, fingerprint=policy.fingerprint()), "policy", "policy"
         case RolloutFile():
@@ -163,7 +163,7 @@ def _build_or_reuse_plan(
         )
         if same is not None and same.fingerprint() == known_as.fingerprint:
             return same, ()
-    warnings = _raise_on_errors(checks.check(file, surface, world.policy, at))
+    warnings = _raise_on_errors(check_files.check(file, surface, world.policy, at))
     name = known_as.plan.to_version if known_as else None
     plan = build_plan.build(file, surface, world.policy, resolve_handle=resolve_handle, to_version=name)
     return plan, warnings

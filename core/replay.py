@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pydantic import TypeAdapter
 from sqlalchemy import Connection
 
+from core.evaluation import EMPTY_DIGEST, compute_digest
 from core.judging import record
 from core.judging.judge import judge
 from core.judging.look.look import Look
@@ -16,7 +17,7 @@ from core.judging.model.question import Question
 from core.judging.model.state import JudgingState
 from core.judging.model.verdict import BlindSpot, RollBack
 from core.judging.record_agreement import records_agree
-from core.judging.verdict import detectability
+from core.judging.verdict import find_blind_spots
 from core.rollout.events import EvidenceRecorded, RolledBack, RolloutEvent, rollout_stream
 from core.rollout.evolve import evolve
 from core.rollout.judging_question import build_expectations
@@ -25,7 +26,6 @@ from core.store.database.driver import fetch_all
 from core.store.log import event_log
 from core.store.log.event_log import StoredEvent
 from core.store.observations import looks
-from core.watch import EMPTY_DIGEST, compute_digest
 
 _CHUNK = 200
 _ANY_ADAPTER: TypeAdapter[object] = TypeAdapter(object)
@@ -210,7 +210,7 @@ class _RolloutReplay:
         """The keys of the limits that were blind at the last replayed look."""
         assert self._question is not None
         assert self._look is not None
-        return _format_blind_spots(detectability.find_blind_spots(self._question, self._look, self._state))
+        return _format_blind_spots(find_blind_spots.find_blind_spots(self._question, self._look, self._state))
 
     def _add_mismatch(self, position: int | None, look: int | None, what: str) -> None:
         self.mismatches.append(Mismatch(rollout=self._name, position=position, look=look, what=what))

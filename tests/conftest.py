@@ -21,7 +21,7 @@ from sqlalchemy import make_url, text
 from core.store.database import sqlite_file
 from core.store.database.connections import Database, connect
 from core.store.models import metadata
-from core.store.schema import schema, triggers
+from core.store.schema import migrations, triggers
 from core.store.world import rollout_rows
 
 # Not with the variables of every frame, as is structlog's default: such a traceback takes a second to print.
@@ -92,7 +92,7 @@ def _empty_postgres(postgres_url: Callable[[str], str]) -> list[str]:
     with psycopg.connect(postgres_url("postgres"), autocommit=True) as admin:
         admin.execute("CREATE DATABASE template")
     with connect(postgres_url("template")) as database:
-        schema.migrate(database)
+        migrations.migrate(database)
     return []
 
 
@@ -135,7 +135,9 @@ def _empty(url: str) -> None:
         for table in reversed(metadata.sorted_tables):
             connection.execute(table.delete())
         connection.execute(text("ALTER SEQUENCE outbox_id_seq RESTART"))
-        connection.execute(text("UPDATE alembic_version SET version_num = :revision"), {"revision": schema.REVISION})
+        connection.execute(
+            text("UPDATE alembic_version SET version_num = :revision"), {"revision": migrations.REVISION}
+        )
         triggers.install(connection)
         rollout_rows.ensure_current(connection)
 
@@ -144,7 +146,7 @@ def _empty(url: str) -> None:
 def new_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], str]:
     template = tmp_path_factory.mktemp("sqlite") / "template.db"
     with connect(f"sqlite:///{template}") as database:
-        schema.migrate(database)
+        migrations.migrate(database)
 
     def new() -> str:
         path = tmp_path_factory.mktemp("sqlite") / "rollout.db"

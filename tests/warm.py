@@ -6,7 +6,7 @@ import tempfile
 import bot.app
 from bot.settings import Settings
 from core.store.database.connections import connect
-from core.store.schema import schema
+from core.store.schema import migrations
 
 
 def _build_once() -> None:
@@ -14,7 +14,7 @@ def _build_once() -> None:
     with tempfile.TemporaryDirectory() as folder:
         url = f"sqlite:///{folder}/rollout.db"
         with connect(url) as database:
-            schema.migrate(database)
+            migrations.migrate(database)
         settings = Settings(
             database_url=url,
             port=0,

@@ -15,7 +15,7 @@ from bench.field.people import gather
 from bench.field.requests import Application, Requests
 from bot.http.observations import read_batch, writer
 from bot.http.observations.read_batch import CheckedBatch
-from core import apply_file, watch
+from core import apply_file, evaluation
 from core.rollout import commands as c
 from core.rollout import exposure, holds
 from core.rollout.context import Actor
@@ -24,10 +24,10 @@ from core.rollout.plan import Stage
 from core.rollout.refusal import Refused
 from core.service import CommandRequest, RolloutService
 from core.store.database.connections import Database, connect
-from core.store.observations import complaints, windows
+from core.store.observations import complaints, observation_sums
 from core.store.observations.segment_names import SegmentVocabulary
 from core.store.observations.unit_caps import UnitCaps
-from core.store.schema import schema
+from core.store.schema import migrations
 
 BEGINS = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 TICK = timedelta(seconds=10)
@@ -64,7 +64,7 @@ def play(scenario: str, number: int, seed: int) -> Outcome:
         tempfile.TemporaryDirectory(dir=_memory()) as folder,
         connect(f"sqlite:///{folder}/rollout.db") as database,
     ):
-        schema.migrate(database)
+        migrations.migrate(database)
         return _History(database, scenario, number, chance).play()
 
 
@@ -129,7 +129,7 @@ class _History:
             self.requests.serve(flags, self.at, until, 0.0 if stage.where is not None else rollout.percent)
             self.at = until
             self._take_in()
-            watch.evaluate_rollout(self.service, "R-1", self.at, every=TICK)
+            evaluation.evaluate_rollout(self.service, "R-1", self.at, every=TICK)
             if self._was_stopped():
                 return True
             if self.rollout.state in TERMINAL_STATES or self.rollout.stage_index != index:
@@ -145,7 +145,7 @@ class _History:
             fresh, _ = writer.drop_duplicates(connection, CheckedBatch(accepted=good, rejected=()), self.at)
             if placed := [*fresh.placed, *flawed]:
                 counted = complaints.deduplicate_hourly(connection, placed, self.at)
-                windows.add_observations(connection, counted, self.vocabulary, self.allowances)
+                observation_sums.add_observations(connection, counted, self.vocabulary, self.allowances)
 
     def _was_stopped(self) -> bool:
         """What people do about holds: a harmed rollout stays where it is; a harmless one goes on."""

@@ -35,19 +35,19 @@ def verify(
     channel: Annotated[list[str] | None, typer.Option(help="Another channel to look for heads in; repeatable.")] = None,
 ) -> None:
     """Check every position, version and hash, the triggers, and that the read models follow from the log."""
-    from bot.cli import witnesses
+    from bot.cli import anchors as anchor_checks
     from core.store.audit import verify as verifying
 
     with session.open_log_for_audit() as database, database.reading() as connection:
-        shown = witnesses.load_anchors(connection, in_slack=anchors, file=anchors_file, channels=channel or ())
+        shown = anchor_checks.load_anchors(connection, in_slack=anchors, file=anchors_file, channels=channel or ())
         report = verifying.verify(connection, first=first, last=last)
         replayed = _replay_verdicts(connection) if deep and not report.problems else None
         lacking = _find_without_looks(connection) if replayed is not None else None
-        compared = witnesses.compare_anchors(connection, shown) if shown is not None else None
+        compared = anchor_checks.compare_anchors(connection, shown) if shown is not None else None
     for problem in report.problems:
         where = f"position {problem.position}: " if problem.position is not None else ""
         print(f"{where}{problem.what}", file=sys.stderr)
-    confirmed = compared is None or witnesses.print_comparison(compared, session.current_time())
+    confirmed = compared is None or anchor_checks.print_comparison(compared, session.current_time())
     position, newest = report.head
     if report.problems:
         print(

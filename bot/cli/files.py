@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from core.files.foresight.foresight import LimitForesight
+    from core.files.foresight.detection import LimitForesight
     from core.files.foresight.known_traffic import KnownTraffic
     from core.files.foresight.timeline import TimelineRow
     from core.files.read_file import AnyFile
@@ -44,7 +44,7 @@ def lint(
 ) -> None:
     """Check files without a database: every problem with its line, and what was probably meant."""
     from bot.rendering import wording
-    from core.files.checks import checks
+    from core.files.checks import check_files
     from core.files.read_file import parse_file
     from core.files.syntax import problems
     from core.rollout.policy import DEFAULT_POLICY
@@ -54,10 +54,10 @@ def lint(
     for path in files:
         try:
             written.append(parse_file(_read_text(path), str(path)))
-            found += checks.check(written[-1], None, DEFAULT_POLICY, None)
+            found += check_files.check(written[-1], None, DEFAULT_POLICY, None)
         except problems.UnreadableFile as unreadable:
             found += unreadable.problems
-    found += checks.check_together(written)
+    found += check_files.check_together(written)
     match format:
         case "json":
             print(json.dumps([problems.to_json(p) for p in found], indent=2))
@@ -70,25 +70,25 @@ def lint(
 
 def plan(file: Annotated[Path, typer.Argument(help="A rollout file.")], as_json: Json = False) -> None:
     """What would happen when, who is told, what must be approved, and what could be seen. Changes nothing."""
-    from bot.cli import background
+    from bot.cli import traffic_history
     from bot.rendering.answers import plan_foresight
-    from core.files.foresight import foresight, timeline
+    from core.files.foresight import detection, timeline
     from core.files.syntax import problems
 
     try:
         with session.open_service() as service:
             world, now = service.load_world(), session.current_time()
             plan, warnings = load_plan(file, world, now)
-            known = background.load_known_traffic(service, world.surfaces[plan.surface], world, now)
+            known = traffic_history.load_known_traffic(service, world.surfaces[plan.surface], world, now)
     except Refused as refused:
         session.exit_refused(refused)
     rows = timeline.build_timeline(plan, world.surfaces[plan.surface], world.policy, now)
-    design = foresight.design_from_plan(plan, world.policy)
-    seen = [foresight.foresee_limits(design, stage, known) for stage in design.compared_stages]
+    design = detection.design_from_plan(plan, world.policy)
+    seen = [detection.foresee_limits(design, stage, known) for stage in design.compared_stages]
     if as_json:
         print(json.dumps(_plan_as_json(plan, rows, warnings, [one for of in seen for one in of], known), indent=2))
         return
-    if others := [warning for warning in warnings if not warning.message.startswith(foresight.TOO_LATE_PREFIX)]:
+    if others := [warning for warning in warnings if not warning.message.startswith(detection.TOO_LATE_PREFIX)]:
         print(problems.render_text(others))
     print(f"{plan.name}: {plan.surface} {plan.from_version} -> {plan.to_version}, {plan.risk} risk")
     print("\n".join(timeline.format_lines(rows)))
@@ -221,8 +221,8 @@ def import_results(
     as_json: Json = False,
 ) -> None:
     """Hand the results of an offline run to the gate that waits for them."""
-    from core.evals import results
-    from core.rollout.eval_results import build_eval_command
+    from core.evals import read_results
+    from core.rollout.eval_command import build_eval_command
     from core.service import CommandRequest
 
     with session.open_service() as service:
@@ -231,7 +231,7 @@ def import_results(
             print(f"There is no {rollout}.", file=sys.stderr)
             raise SystemExit(1)
         try:
-            command = build_eval_command(found, suite, results.read_csv(_read_results(file)))
+            command = build_eval_command(found, suite, read_results.read_csv(_read_results(file)))
             service.handle(
                 CommandRequest(
                     command=command,
@@ -241,7 +241,7 @@ def import_results(
                     rollout=found.id,
                 )
             )
-        except results.UnreadableEvals as unreadable:
+        except read_results.UnreadableEvals as unreadable:
             print(f"{file}: {unreadable}", file=sys.stderr)
             raise SystemExit(1) from None
         except Refused as refused:
@@ -255,11 +255,11 @@ def import_results(
 
 
 def _read_results(path: Path) -> str:
-    from core.evals import results
+    from core.evals import read_results
 
     try:
-        return results.decode_csv(path.read_bytes())
-    except results.UnreadableEvals as unreadable:
+        return read_results.decode_csv(path.read_bytes())
+    except read_results.UnreadableEvals as unreadable:
         raise OSError(f"{path}: {unreadable}") from None
 
 

@@ -75,11 +75,11 @@ def migrate(
     from core.store.database import postgres_roles
     from core.store.database.connections import connect
     from core.store.maintenance import checkpointing
-    from core.store.schema import schema
+    from core.store.schema import migrations
     from core.store.world.world_cache import WorldCache
 
     with connect(session.load_settings().database_url) as database:
-        schema.migrate(database)
+        migrations.migrate(database)
         print("The database is up to date.")
         now = datetime.now(UTC)
         checkpointing.take_if_due(database, WorldCache(database), by="system:migrate", at=now, recorded_at=now)

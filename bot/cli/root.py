@@ -2,7 +2,7 @@
 
 import typer
 
-from bot.cli import audit, backup, files, processes, simulating, verbs
+from bot.cli import audit, backup, files, processes, simulating, verb_commands
 
 app = typer.Typer(
     name="rollout",
@@ -18,4 +18,4 @@ files.add_to(app)
 simulating.add_to(app)
 audit.add_to(app)
 backup.add_to(app)
-verbs.add_to(app)
+verb_commands.add_to(app)

@@ -32,21 +32,21 @@ def open_service(*, urgent: bool = False) -> "Iterator[RolloutService]":
     """
     from core.service import RolloutService
     from core.store.database.connections import connect
-    from core.store.schema import schema
+    from core.store.schema import migrations
 
     url = read_database_url(os.environ) if urgent else load_settings().database_url
     with connect(url) as database:
         if url == DEFAULT_DATABASE_URL and not urgent and _is_empty_database(database):
-            schema.migrate(database)
-        schema.assert_current(database)
+            migrations.migrate(database)
+        migrations.assert_current(database)
         yield RolloutService(database)
 
 
 def _is_empty_database(database: "Database") -> bool:
-    from core.store.schema import schema
+    from core.store.schema import migrations
 
     with database.reading() as connection:
-        return schema.read_revision(connection) is None
+        return migrations.read_revision(connection) is None
 
 
 @contextmanager
@@ -56,11 +56,11 @@ def open_log_for_audit() -> "Iterator[Database]":
 
     from core.store.database.connections import connect
     from core.store.errors import SchemaMismatch
-    from core.store.schema import schema
+    from core.store.schema import migrations
 
     with connect(load_settings().database_url) as database:
         try:
-            schema.assert_current(database)
+            migrations.assert_current(database)
         except SchemaMismatch:
             if not inspect(database.engine).has_table("events"):
                 raise

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bot.cli import background, files, progress, session
+from bot.cli import files, progress, session, traffic_history
 from core.rollout.refusal import Refused
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def simulate(
         with session.open_service() as service:
             world, now = service.load_world(), session.current_time()
             plan, warnings = files.load_plan(file, world, now)
-            known = background.load_known_traffic(service, world.surfaces[plan.surface], world, now)
+            known = traffic_history.load_known_traffic(service, world.surfaces[plan.surface], world, now)
         del warnings  # shown by `plan` and `apply`
         recording = _load_recording(recorded, plan.surface) if recorded is not None else None
         if recording is not None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import TypeAlias
 
-from bot.commands import free_text, going_back, resolve, typed_line
+from bot.commands import free_text, resolve, rollback_intent, typed_line
 from bot.commands.verbs import TYPED_VERBS, VERB_ALIASES, FreeTextForm, takes_rest_of_line
 from core.metrics.catalogue import CATALOGUE
 from core.rollout.model import RolloutState
@@ -69,14 +69,14 @@ def parse(line: str) -> ParseResult:
     mentions it the person is asked back.
     """
     line = re.sub(r"^/?rollout\s+(?=\S)", "", typed_line.strip_invisible(line), flags=re.IGNORECASE)
-    if (rest_of_line := going_back.find_rollback_request(line)) is not None:
+    if (rest_of_line := rollback_intent.find_rollback_request(line)) is not None:
         return (
             _ask_whether_to_roll_back(line)
-            if going_back.is_only_mention(rest_of_line)
+            if rollback_intent.is_only_mention(rest_of_line)
             else _parse_free_text("rollback", rest_of_line)
         )
     answer = _parse_verb(line)
-    mentions_rollback = going_back.may_mean_rollback(line)
+    mentions_rollback = rollback_intent.may_mean_rollback(line)
     if isinstance(answer, Misunderstood):
         mistyped = answer.suggestion.startswith("rollback")
         return (
@@ -84,7 +84,7 @@ def parse(line: str) -> ParseResult:
             if mentions_rollback and not mistyped and not line.lower().startswith("approve")
             else answer
         )
-    named_so = answer.verb != "help" and going_back.find_rollback_request(answer.rollout) is not None
+    named_so = answer.verb != "help" and rollback_intent.find_rollback_request(answer.rollout) is not None
     return _ask_whether_to_roll_back(line) if named_so and not takes_rest_of_line(answer.verb) else answer
 
 

@@ -11,7 +11,7 @@ from bot.rendering.answers import explain, metrics
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.numbers import segments
 from bot.rendering.numbers.latest_numbers import LatestNumbers, select_latest
-from core import watch
+from core import evaluation
 from core.rollout.model import Rollout
 
 
@@ -44,7 +44,7 @@ def _answer_explain(parsed: ParsedCommand, context: CommandContext) -> Message:
     metric = parsed.args[0]
     if sight.in_plain_words:
         return explain.render_plain(sight.rollout, sight.latest_numbers, metric, sight.as_of)
-    trend = watch.load_trend(context.service, sight.rollout, metric)
+    trend = evaluation.load_trend(context.service, sight.rollout, metric)
     zone = context.service.cached_world().policy.timezone
     return explain.render_technical(sight.rollout, sight.latest_numbers, metric, trend, zone, sight.as_of)
 
@@ -55,7 +55,7 @@ def _gather_numbers(parsed: ParsedCommand, context: CommandContext) -> _Numbers:
     flags = [word for name, value in parsed.flags.items() if name != "public" for word in (f"--{name}", value)]
     again = format_command(parsed.verb, "{id}", *parsed.args, *(x.replace("{", "{{").replace("}", "}}") for x in flags))
     rollout = request.require_rollout(parsed.rollout, context, world, again)
-    judged = watch.load_newest_judgement(context.service, rollout) if rollout.is_under_way else None
+    judged = evaluation.load_newest_judgement(context.service, rollout) if rollout.is_under_way else None
     seen = select_latest(rollout, judged, context.at)
     return _Numbers(
         rollout=rollout,

@@ -16,7 +16,7 @@ from bot.rendering import wording
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.charts import fallback
 from bot.rendering.messages import announcement_messages, card, undelivered, witness
-from core import watch
+from core import evaluation
 from core.judging.report.series import SeriesPoint
 from core.outbox_tasks import MESSAGES, MessageTask, channel_destination
 from core.rollout import commands as c
@@ -179,10 +179,10 @@ class _MessageSender:
             return self._mention(group) or wording.escape(group)
 
         def load_trend(metric: str) -> tuple[SeriesPoint, ...]:
-            return watch.load_trend(self._service, world.get_rollout(announcement.rollout), metric)
+            return evaluation.load_trend(self._service, world.get_rollout(announcement.rollout), metric)
 
         def newer() -> card.Newer:
-            return watch.newest(self._service, world.get_rollout(announcement.rollout))
+            return evaluation.newest(self._service, world.get_rollout(announcement.rollout))
 
         return announcement_messages.render(
             announcement,

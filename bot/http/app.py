@@ -19,9 +19,9 @@ from bot.http.api import rollouts
 from bot.http.middleware import bodies
 from bot.http.middleware.auth import AccessDenied, TokenAuth, TokenRole
 from bot.http.middleware.bodies import AsgiApp, Scope
+from bot.http.middleware.caller_limits import RateLimiter
 from bot.http.middleware.head_requests import answer_head
 from bot.http.middleware.problems import build_denial, build_problem, build_refusal
-from bot.http.middleware.rate_limits import RateLimiter
 from bot.http.observations.writer import ObservationsEndpoint, ObservationWriter
 from bot.http.ofrep import OfrepEndpoint
 from bot.http.pages import reference, routes

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from bot.rendering import wording
-from core.rollout import gates, holds
+from core.rollout import gating, holds
 from core.rollout.model import Rollout, RolloutState
 from core.rollout.plan import GATE_KINDS, Stage, StageKind
 
@@ -22,11 +22,10 @@ def _describe_consequence(rollout: Rollout, zone: str) -> str:
         case RolloutState.RUNNING:
             return _describe_running(rollout, zone)
         case RolloutState.WAITING:
-            return (
-                f" needs {wording.escape(gates.describe_missing_approvals(rollout), 80)}. {_describe_exposure(rollout)}"
-                if rollout.request
-                else "."
-            )
+            if rollout.request is None:
+                return "."
+            missing = wording.escape(gating.describe_missing_approvals(rollout), 80)
+            return f" needs {missing}. {_describe_exposure(rollout)}"
         case RolloutState.ON_HOLD:
             text = wording.escape(rollout.hold.text if rollout.hold else "", 45)
             if rollout.hold is not None and holds.clears_itself(rollout.hold.key):
@@ -60,8 +59,8 @@ def describe_start_condition(rollout: Rollout, zone: str) -> str:
     if rollout.live_instead:
         old, live = wording.escape(rollout.plan.from_version, 40), wording.escape(rollout.live_instead, 40)
         return f"Cannot start: {old} is not live any more, {live} is."
-    if rollout.request is not None and not gates.is_approved(rollout):
-        need = wording.escape(gates.describe_missing_approvals(rollout), 80)
+    if rollout.request is not None and not gating.is_approved(rollout):
+        need = wording.escape(gating.describe_missing_approvals(rollout), 80)
         by_itself = f", then starts {wording.format_local_time(rollout.start, zone)}" if rollout.start else ""
         return f"Needs {need}{by_itself}."
     if rollout.start is not None:

@@ -10,11 +10,11 @@ from bot.sandbox.api.response_urls import ResponseUrls
 from bot.sandbox.app_delivery.dispatch import AppDispatcher
 from bot.sandbox.app_delivery.socket_mode import SocketConnections
 from bot.sandbox.app_delivery.transports import HttpTransport, SocketTransport
-from bot.sandbox.narration import Narrator
 from bot.sandbox.page.routes import SandboxPage
+from bot.sandbox.page_banner import Narrator
 from bot.sandbox.persona import Persona, Reply
-from bot.sandbox.rules.rate_limits import RateLimitMode, RateLimits
-from bot.sandbox.rules.rules import Violation
+from bot.sandbox.rules.check_payload import Violation
+from bot.sandbox.rules.slack_rate_limits import RateLimitMode, RateLimits
 from bot.sandbox.server import ServerThread, build_slack_routes
 from bot.sandbox.workspace import people, plain_text, slack_json, transcript
 from bot.sandbox.workspace.changes import ChangeNotifier

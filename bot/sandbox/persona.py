@@ -9,7 +9,7 @@ from bot.sandbox.api.response_urls import ResponseUrls
 from bot.sandbox.app_delivery import choices, envelopes
 from bot.sandbox.app_delivery.dispatch import AppDispatcher
 from bot.sandbox.app_delivery.envelopes import OutgoingPayload
-from bot.sandbox.rules import limits, rules
+from bot.sandbox.rules import check_payload, limits
 from bot.sandbox.rules.errors import BrokenRulesError, MethodError
 from bot.sandbox.workspace import people, slack_json
 from bot.sandbox.workspace.people import Channel, SandboxPerson
@@ -246,7 +246,7 @@ def find_element(blocks: list[Json], action_or_label: str) -> tuple[Json, Json]:
     """The (block, element) with that action_id or label; LookupError lists the ones that exist."""
     available: list[str] = []
     for block in blocks:
-        for element in rules.elements_of(block):
+        for element in check_payload.elements_of(block):
             if "action_id" in element:
                 label = element["text"]["text"] if element["type"] == "button" else ""
                 if action_or_label in (element["action_id"], label):

@@ -15,7 +15,7 @@ from slack_bolt.authorization import AuthorizeResult
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
-from bot.commands import execution, grammar
+from bot.commands import grammar, run_verb
 from bot.commands.grammar import ParsedCommand, ParseResult
 from bot.commands.request import CommandContext
 from bot.commands.verbs import VERBS
@@ -113,7 +113,7 @@ class SlackListeners:
                 responder.respond(None)
             else:
                 rollout, command = clicks.parse_click(action, pressed)
-                responder.respond(execution.submit_command(command, rollout, asked))
+                responder.respond(run_verb.submit_command(command, rollout, asked))
 
     def handle_submission(self, ack: Ack, body: Body) -> None:
         """A submitted modal with a reason; it stays open to show the result."""
@@ -136,7 +136,7 @@ class SlackListeners:
                 },
                 clicks.VERBS_BY_ACTION[action],
             )
-            responder.respond(execution.submit_command(command, rollout, asked))
+            responder.respond(run_verb.submit_command(command, rollout, asked))
 
     def handle_mention(self, body: Body, event: Body) -> None:
         """`@rampart status`, also in a rollout's thread. The command id is the event's, since Slack retries events.
@@ -201,7 +201,7 @@ class SlackListeners:
         asked = CommandContext(
             service=self._service, by=actor, at=self._now(), command_id=f"slack:{trigger}", thread_ts=thread_ts
         )
-        return execution.execute(parsed, asked)
+        return run_verb.execute(parsed, asked)
 
     def _build_request(self, body: Body, verb: str) -> CommandContext:
         actor = self._resolve_actor(_parse_origin(body), verb)

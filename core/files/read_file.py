@@ -10,8 +10,8 @@ from pydantic_core import ErrorDetails
 from core.files.policy_file import PolicyFile
 from core.files.rollout_file import RolloutFile
 from core.files.surface_file import SurfaceFile
-from core.files.syntax.marks import SourceFile, parse_yaml
 from core.files.syntax.problems import FieldPath, FileProblem, UnreadableFile
+from core.files.syntax.yaml_with_lines import SourceFile, parse_yaml
 
 AnyFile: TypeAlias = RolloutFile | SurfaceFile | PolicyFile
 MODELS_BY_KIND: Mapping[str, type[AnyFile]] = {"rollout": RolloutFile, "surface": SurfaceFile, "policy": PolicyFile}

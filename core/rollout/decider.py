@@ -5,8 +5,8 @@ from datetime import timedelta
 from core.judging.model.verdict import BlindSpot
 from core.judging.model.verdict import Hold as HoldVerdict
 from core.rollout import commands as c
+from core.rollout import engine_decisions, gating, holds, permission
 from core.rollout import events as e
-from core.rollout import gates, holds, permission, time_steps
 from core.rollout.context import Context, is_same_person
 from core.rollout.model import TERMINAL_STATES, UNDER_WAY_STATES, Rollout, RolloutState
 from core.rollout.plan import GATE_KINDS, Risk, Stage, StageKind, changed_parts, content_hash
@@ -61,7 +61,7 @@ def decide(rollout: Rollout | None, command: c.RolloutCommand, context: Context)
         case c.RecordEval():
             return _record_eval(rollout, command, context)
         case _:
-            return time_steps.decide(rollout, command, context)
+            return engine_decisions.decide(rollout, command, context)
 
 
 def _require_reason(text: str, what: str) -> str:
@@ -107,7 +107,10 @@ def _plan_rollout(rollout: Rollout | None, command: c.PlanRollout, context: Cont
             f"{plan.to_version} is the same as {plan.from_version}: nothing would change.", hint="See `change.to`."
         )
     if is_version_taken(surface, plan.to_version, after):
-        raise Refused(gates.explain_name_taken(surface, plan.to_version), hint=gates.suggest_free_name(surface))
+        raise Refused(
+            gating.explain_name_taken(surface, plan.to_version),
+            hint=gating.suggest_free_name(surface),
+        )
     planned = e.Planned(
         rollout=rollout.id if rollout and rollout.state is RolloutState.PLANNED else context.new_id,
         plan=plan,
@@ -121,7 +124,7 @@ def _plan_rollout(rollout: Rollout | None, command: c.PlanRollout, context: Cont
         made = rollout.requests_made if rollout and rollout.state is RolloutState.PLANNED else 0
         request = e.ApprovalRequested(
             request=f"{planned.rollout}.{made + 1}",
-            gate=gates.START_GATE,
+            gate=gating.START_GATE,
             needed=plan.approvals.needed,
             verdict="none",
             expires_at=context.at + context.policy.approval_expires,
@@ -151,7 +154,7 @@ def _start_rollout(rollout: Rollout, command: c.Start, context: Context) -> list
     if command.then is not None:
         if command.then > context.at + LONGEST_START_DELAY:
             raise Refused("That is more than a year away.", hint="Apply the file again when the time comes nearer.")
-        earliest = gates.find_earliest_start(rollout, context.at)
+        earliest = gating.find_earliest_start(rollout, context.at)
         start = max(command.then, context.at, earliest[0] if earliest else context.at)
         return [e.StartScheduled(start=start, by=context.by.id)]
     base = context.surface.live if context.surface is not None else ""
@@ -159,8 +162,8 @@ def _start_rollout(rollout: Rollout, command: c.Start, context: Context) -> list
         if rollout.start is not None and rollout.start <= context.at:
             return []
         return [e.StartScheduled(start=context.at, by=context.by.id)]  # it starts once the surface is free
-    gates.check_start(rollout, context)
-    return time_steps.begin_rollout(rollout, context)
+    gating.check_start(rollout, context)
+    return engine_decisions.begin_rollout(rollout, context)
 
 
 def _require_open_request(rollout: Rollout, asked: str) -> e.ApprovalRequested:
@@ -183,7 +186,7 @@ def _approve_request(rollout: Rollout, command: c.Approve, context: Context) -> 
     request, by = _require_open_request(rollout, command.request), context.by
     if any(is_same_person(a.by, by.id) for a in rollout.approvals):
         return []
-    if gates.is_approved(rollout):
+    if gating.is_approved(rollout):
         names = ", ".join(a.handle for a in rollout.approvals)
         raise Conflict(f"{names} already approved this; no more is needed.")
     if context.at > request.expires_at:
@@ -196,7 +199,7 @@ def _reject_request(rollout: Rollout, command: c.Reject, context: Context) -> li
     reason = _require_reason(command.reason, "rejection")
     rejected = e.Rejected(request=request.request, by=context.by.id, reason=reason)
     if rollout.state is RolloutState.PLANNED:
-        new_request = gates.build_approval_request(rollout, request.gate, request.needed, context)
+        new_request = gating.build_approval_request(rollout, request.gate, request.needed, context)
         return [rejected, new_request]
     # Who rejected it and why is only in the rejection, where it is encrypted.
     held = e.Held(key=f"rejected:{request.request}", text=f"{request.gate} was rejected; why stands in the thread")
@@ -207,7 +210,7 @@ def _advance_rollout(rollout: Rollout, command: c.Advance, context: Context) -> 
     _require_under_way(rollout, "advance")
     if rollout.state is RolloutState.WAITING:
         raise Refused(
-            f"{rollout.id} waits for {gates.describe_missing_approvals(rollout)}. Nothing skips an approval.",
+            f"{rollout.id} waits for {gating.describe_missing_approvals(rollout)}. Nothing skips an approval.",
             hint="The request with its buttons is in the thread.",
         )
     if rollout.state is not RolloutState.RUNNING:
@@ -215,7 +218,7 @@ def _advance_rollout(rollout: Rollout, command: c.Advance, context: Context) -> 
             f"{rollout.id} is {rollout.state.replace('_', ' ')} and does not grow.",
             hint=f'First: /rollout resume {rollout.id} "why".',
         )
-    if (why := gates.find_growth_block(context)) and why != "quiet hours":
+    if (why := gating.find_growth_block(context)) and why != "quiet hours":
         raise Refused(f"Nothing grows now: {why}. Rolling back still works.")
     verdict = rollout.evidence.verdict if rollout.evidence else None
     if isinstance(verdict, HoldVerdict) and any(holds.hold_key(f) not in rollout.overridden for f in verdict.findings):
@@ -224,7 +227,7 @@ def _advance_rollout(rollout: Rollout, command: c.Advance, context: Context) -> 
         return _jump_to_percent(rollout, command.to_percent, command.reason, context)
     stage = rollout.stage
     assert stage is not None
-    if stage.kind in GATE_KINDS and not time_steps.is_gate_passed(rollout):
+    if stage.kind in GATE_KINDS and not engine_decisions.is_gate_passed(rollout):
         raise Refused(
             f"The {stage.name} gate is not passed yet, and a gate is never skipped.",
             hint=f"Import its results: rollout evals import FILE --rollout {rollout.id}.",
@@ -235,7 +238,7 @@ def _advance_rollout(rollout: Rollout, command: c.Advance, context: Context) -> 
         reason = _require_trial(rollout, context, reason)
     return [
         *_accept_current_blind_spots(rollout, reason, context),
-        *time_steps.leave_stage(rollout, context, skipped=reason),
+        *engine_decisions.leave_stage(rollout, context, skipped=reason),
     ]
 
 
@@ -276,7 +279,7 @@ def _jump_to_percent(rollout: Rollout, percent: float, reason: str, context: Con
     reason = _require_reason(reason, "skipped wait")
     return [
         *_accept_current_blind_spots(rollout, reason, context, stage),
-        *time_steps.leave_stage(rollout, context, skipped=reason, to=index),
+        *engine_decisions.leave_stage(rollout, context, skipped=reason, to=index),
     ]
 
 
@@ -302,7 +305,7 @@ def _require_trial(rollout: Rollout, context: Context, reason: str) -> str:
             if (loud := _find_break_glass_reason(rollout, context, reason)) is not None:
                 return loud
             raise Refused(
-                f"{stage.name} has held for {gates.format_span(held)} of {gates.format_span(asked)}: before "
+                f"{stage.name} has held for {gating.format_span(held)} of {gating.format_span(asked)}: before "
                 "that it goes "
                 "neither to everybody nor over a step that the policy calls big, whatever the reason.",
                 hint=_suggest_smaller_step(rollout),
@@ -325,7 +328,7 @@ def _find_break_glass_reason(rollout: Rollout, context: Context, reason: str) ->
             "characters.",
             hint='Say more: --skip-wait "why" (it will be shown in every message).',
         )
-    due = gates.format_time(context.at + terms.review_within, context)
+    due = gating.format_time(context.at + terms.review_within, context)
     return f"{reason.strip()} (before it was tried, by break-glass; to be reviewed by {due})"
 
 
@@ -341,7 +344,7 @@ def _accept_current_blind_spots(
     rollout: Rollout, reason: str, context: Context, to: Stage | None = None
 ) -> list[e.RolloutEvent]:
     """The acceptance of what could have been missed, where a person does not wait for it; empty if there is nothing."""
-    spots = gates.find_blocking_blind_spots(rollout, gates.current_blind_spots(rollout), context.policy, to)
+    spots = gating.find_blocking_blind_spots(rollout, gating.current_blind_spots(rollout), context.policy, to)
     return [_build_blind_spots_accepted(rollout, reason, spots, context, lasting=False)] if spots else []
 
 
@@ -356,7 +359,7 @@ def _build_blind_spots_accepted(
 
 def _require_limits_shown(rollout: Rollout, context: Context) -> None:
     """Refuse if the policy requires every limit to be shown to be kept and that is not yet the case."""
-    if gates.may_grow(rollout, rollout.evidence.verdict if rollout.evidence else None, context.policy):
+    if gating.may_grow(rollout, rollout.evidence.verdict if rollout.evidence else None, context.policy):
         return
     raise Refused(
         "At high risk nothing grows before every limit is shown to be kept, and that is not shown yet.",
@@ -382,16 +385,16 @@ def _resume_rollout(rollout: Rollout, command: c.Resume, context: Context) -> li
         resumed = e.Resumed(by=context.by.id, reason=reason, overrides=rollout.hold.key)
         if rollout.hold.key != holds.UNREAD and not rollout.hold.key.startswith(holds.UNDECIDED):
             return [resumed]
-        spots = gates.find_blocking_blind_spots(rollout, gates.current_blind_spots(rollout), context.policy)
+        spots = gating.find_blocking_blind_spots(rollout, gating.current_blind_spots(rollout), context.policy)
         if rollout.hold.key == holds.UNREAD:
-            spots = gates.select_unread(spots)
+            spots = gating.select_unread(spots)
         return (
             [resumed, _build_blind_spots_accepted(rollout, reason, spots, context, lasting=True)]
             if spots
             else [resumed]
         )
     _require_under_way(rollout, "resume")
-    raise Refused(f"{rollout.id} waits for {gates.describe_missing_approvals(rollout)}; it is not paused.")
+    raise Refused(f"{rollout.id} waits for {gating.describe_missing_approvals(rollout)}; it is not paused.")
 
 
 def _roll_back(rollout: Rollout, command: c.RollBack, context: Context) -> list[e.RolloutEvent]:
@@ -409,7 +412,7 @@ def _roll_back(rollout: Rollout, command: c.RollBack, context: Context) -> list[
                     f"since {rollout.id}.",
                     hint=f"Roll back {surface.live_by} instead." if surface.live_by else "",
                 )
-    return [time_steps.build_rolled_back(rollout, context, reason=command.reason.strip(), findings=())]
+    return [engine_decisions.build_rolled_back(rollout, context, reason=command.reason.strip(), findings=())]
 
 
 def _abandon_rollout(rollout: Rollout, command: c.Abandon, context: Context) -> list[e.RolloutEvent]:
@@ -455,7 +458,7 @@ def _record_felt_off(rollout: Rollout, command: c.FeelsOff, context: Context) ->
 def _record_eval(rollout: Rollout, command: c.RecordEval, context: Context) -> list[e.RolloutEvent]:
     if rollout.state in TERMINAL_STATES:
         raise Refused(f"{rollout.id} is {rollout.state.replace('_', ' ')}; results come too late.")
-    index = time_steps.find_gate_index(rollout, command.suite)
+    index = engine_decisions.find_gate_index(rollout, command.suite)
     known = rollout.evals.get(index)
     if known is not None and known.digest == command.digest:
         return []

@@ -9,7 +9,7 @@ from core.files.foresight.known_traffic import KnownTraffic
 from core.files.syntax.units import Unit, parse_amount
 from core.judging.model.limits import NEW_CATEGORY_METRIC, Limit, LimitKind, LimitRole, LimitScale
 from core.metrics.catalogue import CATALOGUE, MetricKind
-from core.stats.checked import Array
+from core.stats.input_checks import Array
 
 HARM_MULTIPLE = 2.0
 """Default harm, as a multiple of the limit's amount."""

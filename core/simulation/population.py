@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from core.judging.model.evidence import BUCKETS
 from core.rollout.plan import Stage
-from core.stats.checked import Array
+from core.stats.input_checks import Array
 
 REQUESTS_PER_USER_DAY = 3.0  # assumed requests per user and day
 MAX_USERS, MIN_USERS = 20_000, 500

@@ -13,13 +13,13 @@ from core.judging.model.evidence import BUCKETS, CANARY, CATEGORY_PREFIX, CONTRO
 from core.judging.model.limits import NEW_CATEGORY_METRIC
 from core.metrics.catalogue import CATALOGUE, MetricKind, counts_as_request
 from core.metrics.observation import Observation
-from core.metrics.typical import has_amounts
+from core.metrics.typical_levels import has_amounts
 from core.rollout.plan import Stage
 from core.simulation.harm import SimulatedHarm
 from core.simulation.population import COHORT_SHARE, Population
 from core.simulation.tally import Tally
 from core.simulation.traffic import MAX_DRAWN_REQUESTS, NEW_ERROR
-from core.stats.checked import Array
+from core.stats.input_checks import Array
 
 DAY = 86_400.0
 MAX_PROFILES = 60  # most frequent segment combinations that are distinguished

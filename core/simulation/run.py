@@ -6,21 +6,21 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from core.judging.judge import judge
-from core.judging.look import caps
+from core.judging.look import mean_caps
 from core.judging.look.look import Look, take_look
 from core.judging.model.judgement import Judgement
 from core.judging.model.question import Question
 from core.judging.model.state import JudgingState
 from core.judging.model.verdict import RollBack
-from core.judging.verdict import detectability
+from core.judging.verdict import find_blind_spots
 from core.rollout import commands as c
-from core.rollout import gates, holds
+from core.rollout import gating, holds
+from core.rollout.engine_decisions import is_ready_to_leave
 from core.rollout.events import BlindSpotsAccepted
 from core.rollout.judging_question import build_question
 from core.rollout.model import Rollout, RolloutState, StageSpan
 from core.rollout.plan import Plan, Stage
 from core.rollout.policy import DEFAULT_POLICY, Policy
-from core.rollout.time_steps import is_ready_to_leave
 from core.simulation.population import Population
 from core.simulation.tally import Tally
 
@@ -98,7 +98,7 @@ def simulate_rollout(
             look = take_look(question, sums, memory, at)
             found = judge(question, look, memory)
             memory = found.state
-            tally.caps = {**tally.caps, **caps.freeze_caps(question, sums)}
+            tally.caps = {**tally.caps, **mean_caps.freeze_caps(question, sums)}
             rollout = replace(rollout, caps=dict(tally.caps))
             if isinstance(found.verdict, RollBack):
                 stop = _build_stop(found.verdict.findings[0].metric, at, stage, found)
@@ -113,7 +113,7 @@ def simulate_rollout(
                 break
             if last:
                 undecided.append(stage.name)
-                spots = gates.find_blocking_blind_spots(rollout, seen.blind, policy)
+                spots = gating.find_blocking_blind_spots(rollout, seen.blind, policy)
                 accepted = BlindSpotsAccepted(by="", reason="", stage=stage.name, lasting=True, spots=spots)
                 rollout = replace(rollout, accepted=(*rollout.accepted, accepted))
     return SimulatedRun(rollback=None, held=held, undecided=tuple(undecided), lasted=at - START)
@@ -151,7 +151,7 @@ def build_look_result(found: Judgement, question: Question, look: Look) -> c.Loo
         state_before="",
         looks="",
         state_after="",
-        blind=detectability.find_blind_spots(question, look, found.state),
+        blind=find_blind_spots.find_blind_spots(question, look, found.state),
     )
 
 

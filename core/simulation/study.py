@@ -9,7 +9,7 @@ from core.files.foresight.known_traffic import KnownTraffic
 from core.judging.model.evidence import exceedance_thresholds
 from core.judging.model.limits import LimitRole
 from core.metrics.catalogue import CATALOGUE
-from core.metrics.typical import TYPICAL
+from core.metrics.typical_levels import TYPICAL
 from core.rollout.plan import Plan
 from core.rollout.policy import DEFAULT_POLICY, Policy
 from core.simulation import report

@@ -20,7 +20,7 @@ from core.judging.model.evidence import (
 )
 from core.metrics.catalogue import CATALOGUE, MetricKind
 from core.stats import quantile
-from core.stats.checked import Array
+from core.stats.input_checks import Array
 
 Ints = NDArray[np.int64]
 

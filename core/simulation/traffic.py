@@ -15,12 +15,12 @@ from core.files.foresight.known_traffic import KnownTraffic
 from core.judging.model.evidence import BUCKETS, CANARY, CATEGORY_PREFIX, CONTROL, REQUESTS
 from core.judging.model.limits import NEW_CATEGORY_METRIC
 from core.metrics.catalogue import CATALOGUE, FEEDS, MetricKind
-from core.metrics.typical import MetricLevel, has_amounts
+from core.metrics.typical_levels import MetricLevel, has_amounts
 from core.rollout.plan import Stage
 from core.simulation.harm import SimulatedHarm
 from core.simulation.population import Bools, Population
 from core.simulation.tally import Ints, Tally
-from core.stats.checked import Array
+from core.stats.input_checks import Array
 
 ICC = 0.02
 """Assumed intraclass correlation of the requests of one user."""

@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from core.stats import checked
-from core.stats.checked import Array
+from core.stats import input_checks
+from core.stats.input_checks import Array
 
 
 def design_effect(arm: ArrayLike) -> Array:
@@ -13,7 +13,7 @@ def design_effect(arm: ArrayLike) -> Array:
     Last axis (trials, successes). 1 where nothing varies. Source: Kish (1965), with hash buckets as clusters.
     ValueError on NaN, negative counts, successes above trials, or fewer than 2 buckets.
     """
-    sums = checked.check_counts("arm", arm)
+    sums = input_checks.check_counts("arm", arm)
     if sums.ndim < 3 or sums.shape[-1] != 2 or sums.shape[-2] < 2:
         raise ValueError(f"arm must have shape (..., stages, at least 2 buckets, 2), not {sums.shape}")
     trials, successes = sums[..., 0], sums[..., 1]
@@ -36,7 +36,7 @@ def design_effect_of_mean(arm: ArrayLike, variance: float) -> float:
     `variance` is that of single values, for example from a histogram; the result is 1 if it is 0. Source as in
     `design_effect`.
     """
-    sums = checked.check_finite("arm", arm)
+    sums = input_checks.check_finite("arm", arm)
     if sums.ndim != 3 or sums.shape[-1] != 2 or sums.shape[-2] < 2:
         raise ValueError(f"arm must have shape (stages, at least 2 buckets, 2), not {sums.shape}")
     if variance < 0:

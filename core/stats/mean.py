@@ -5,8 +5,8 @@ from math import log, sqrt
 import numpy as np
 from numpy.typing import ArrayLike
 
-from core.stats import checked
-from core.stats.checked import Array
+from core.stats import input_checks
+from core.stats.input_checks import Array
 
 _LN2 = log(2.0)
 _CERTAIN = 30.0  # Phi(30) differs from 1 by 1e-198
@@ -43,7 +43,7 @@ def confidence_sequence(
 
     Half-width SE * sqrt((1+r)/r * (ln(1+r) - 2 ln alpha)), r = tau^2/SE^2. ValueError unless SE and tau are positive.
     """
-    checked.check_probability("alpha", alpha)
+    input_checks.check_probability("alpha", alpha)
     if not (standard_error > 0 and tau > 0 and np.isfinite([estimate, standard_error, tau]).all()):
         raise ValueError("an interval needs a finite estimate and a positive standard error and tau")
     r = (tau / standard_error) ** 2
@@ -87,7 +87,7 @@ class StratifiedLevels:
 def stratify_levels(canary: ArrayLike, control: ArrayLike) -> StratifiedLevels:
     """Level of each arm over the stages in which both have weight, with the stage weights of `contrast`."""
     T, C = _bucket_sums("canary", canary), _bucket_sums("control", control)
-    T, C = checked.broadcast_together({"canary": T, "control": C})
+    T, C = input_checks.broadcast_together({"canary": T, "control": C})
     x_T, x_C = T[..., 0].sum(axis=-1), C[..., 0].sum(axis=-1)
     both = (x_T > 0) & (x_C > 0)
     with np.errstate(all="ignore"):
@@ -125,7 +125,7 @@ def _bucket_standard_error(residual: Array, known: Array) -> Array:
 
 
 def _bucket_sums(name: str, value: ArrayLike) -> Array:
-    array = checked.check_finite(name, value)
+    array = input_checks.check_finite(name, value)
     if array.ndim < 3 or array.shape[-1] != 2 or array.shape[-2] < 2:
         raise ValueError(f"{name} must have shape (..., stages, at least 2 buckets, 2), not {array.shape}")
     if (array[..., 0] < 0).any():
@@ -134,4 +134,4 @@ def _bucket_sums(name: str, value: ArrayLike) -> Array:
 
 
 def _mixture_inputs(z: ArrayLike, information: ArrayLike) -> tuple[Array, Array]:
-    return checked.check_finite("z", z), checked.check_counts("information", information)
+    return input_checks.check_finite("z", z), input_checks.check_counts("information", information)

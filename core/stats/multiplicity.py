@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from core.stats import checked
-from core.stats.checked import Array
+from core.stats import input_checks
+from core.stats.input_checks import Array
 
 
 def weighted_log_e(log_e: ArrayLike, weights: ArrayLike) -> Array:
@@ -12,7 +12,7 @@ def weighted_log_e(log_e: ArrayLike, weights: ArrayLike) -> Array:
 
     An e-value under any dependence (Vovk and Wang 2021). -inf is E = 0. ValueError on NaN or bad weights.
     """
-    logs, w = checked.check_not_nan("log_e", log_e), checked.check_counts("weights", weights)
+    logs, w = input_checks.check_not_nan("log_e", log_e), input_checks.check_counts("weights", weights)
     if logs.ndim == 0 or w.shape != logs.shape[-1:]:
         raise ValueError(f"weights {w.shape} do not fit the tests of log_e {logs.shape}")
     if w.sum() > 1 + 1e-9:
@@ -28,7 +28,7 @@ def e_bh(log_e: ArrayLike, alpha: float) -> NDArray[np.bool_]:
     Rejects the k largest, k the last with E_(k) >= K / (k alpha); any dependence. Pass current e-values, never running
     maxima. ValueError on NaN or bad alpha. Source: Wang and Ramdas, False discovery rate control with e-values (2022).
     """
-    logs, rate = checked.check_not_nan("log_e", log_e), checked.check_probability("alpha", alpha)
+    logs, rate = input_checks.check_not_nan("log_e", log_e), input_checks.check_probability("alpha", alpha)
     if logs.ndim == 0:
         raise ValueError("log_e needs an axis of tests")
     tests = logs.shape[-1]

@@ -5,8 +5,8 @@ from math import log
 import numpy as np
 from numpy.typing import ArrayLike
 
-from core.stats import checked
-from core.stats.checked import Array
+from core.stats import input_checks
+from core.stats.input_checks import Array
 
 _WHOLE = 1.07
 """At least the sum of 1 / (n ln^2 n) over n >= 3: 1.00013 up to two million, and 1 / ln(2e6) bounds the rest."""
@@ -34,10 +34,10 @@ def advance_mixture(components: ArrayLike, increments: ArrayLike, *, forget: flo
     that start later, with some weight discarded. ValueError on NaN, shapes that do not broadcast or a bad `forget`.
     Source: Shiryaev (1963) with a summable prior; e-detectors of Shin, Ramdas and Rinaldo (2024) without one.
     """
-    logs, added = checked.check_not_nan("components", components), checked.check_finite("gains", increments)
+    logs, added = input_checks.check_not_nan("components", components), input_checks.check_finite("gains", increments)
     if not 0 <= forget < 1:
         raise ValueError(f"forget must lie in [0, 1), not {forget}")
-    logs, added = checked.broadcast_together({"components": logs, "gains": added})
+    logs, added = input_checks.broadcast_together({"components": logs, "gains": added})
     kept = logs + np.log1p(-forget)
     if log_start is not None:
         kept = np.logaddexp(kept, log_start)

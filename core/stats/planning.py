@@ -10,8 +10,8 @@ from math import log
 import numpy as np
 from numpy.typing import ArrayLike
 
-from core.stats import checked
-from core.stats.checked import Array
+from core.stats import input_checks
+from core.stats.input_checks import Array
 
 MIXTURE_COST = (
     1.5  # factor over log(1/alpha) / growth for a mixture that does not know the effect; measured at 1.3 to 1.9
@@ -49,7 +49,7 @@ def canary_units(deviation: ArrayLike, effect: ArrayLike, *, canary_share: Array
     """Expected canary units until a change of a mean is established; `deviation` is one unit's standard deviation."""
     spread = _check_positive("deviation", deviation)
     share = _check_probabilities("canary_share", canary_share)
-    return _trials_until(checked.check_finite("effect", effect) ** 2 * (1 - share) / (2 * spread**2), alpha)
+    return _trials_until(input_checks.check_finite("effect", effect) ** 2 * (1 - share) / (2 * spread**2), alpha)
 
 
 def time_until(trials: float, *, trials_per_hour: float) -> timedelta | None:
@@ -66,7 +66,7 @@ def smallest_noticeable(
     trials: ArrayLike,
     *,
     canary_share: ArrayLike,
-    side: checked.Side,
+    side: input_checks.Side,
     alpha: ArrayLike = 0.05,
 ) -> Array:
     """Smallest change of a rate (positive, in points) that is established within these canary trials; NaN if none."""
@@ -77,7 +77,7 @@ def smallest_noticeable(
 
 
 def smallest_noticeable_against(
-    bound: ArrayLike, trials: ArrayLike, *, side: checked.Side, alpha: ArrayLike = 0.05
+    bound: ArrayLike, trials: ArrayLike, *, side: input_checks.Side, alpha: ArrayLike = 0.05
 ) -> Array:
     """Smallest distance beyond a fixed rate `bound` that is established within these trials; NaN if none."""
     p = _check_probabilities("bound", bound)
@@ -101,7 +101,7 @@ def error_needed(effect: ArrayLike, *, tau: ArrayLike, alpha: ArrayLike = 0.05) 
     An error shrinks as 1/sqrt(n), so (SE / error_needed)^2 is the multiple of the present evidence that it takes.
     """
     wanted, typical = _check_positive("effect", effect), _check_positive("tau", tau)
-    wanted, typical, level = np.broadcast_arrays(wanted, typical, checked.check_finite("alpha", alpha))
+    wanted, typical, level = np.broadcast_arrays(wanted, typical, input_checks.check_finite("alpha", alpha))
     low, high = np.zeros_like(wanted), np.array(wanted)
     for _ in range(HALVINGS):
         middle = (low + high) / 2
@@ -110,10 +110,12 @@ def error_needed(effect: ArrayLike, *, tau: ArrayLike, alpha: ArrayLike = 0.05) 
     return np.asarray((low + high) / 2, dtype=np.float64)
 
 
-def _bisect_smallest(start: Array, trials: ArrayLike, side: checked.Side, needed: Callable[[Array], Array]) -> Array:
+def _bisect_smallest(
+    start: Array, trials: ArrayLike, side: input_checks.Side, needed: Callable[[Array], Array]
+) -> Array:
     """Bisect between `start`, where nothing is ever noticeable, and the far end of [0, 1]."""
-    there = checked.check_counts("trials", trials)
-    far = np.asarray(1 - 1e-9 if checked.is_greater_side(side) else 1e-9)
+    there = input_checks.check_counts("trials", trials)
+    far = np.asarray(1 - 1e-9 if input_checks.is_greater_side(side) else 1e-9)
     possible = needed(far) <= there
     near, far, there = (np.array(x) for x in np.broadcast_arrays(start, far, there))
     near, far, there, possible = np.broadcast_arrays(near, far, there, possible)
@@ -139,14 +141,14 @@ def _kl_divergence(p: Array, q: Array) -> Array:
 
 
 def _check_probabilities(name: str, value: ArrayLike) -> Array:
-    array = checked.check_finite(name, value)
+    array = input_checks.check_finite(name, value)
     if ((array <= 0) | (array >= 1)).any():
         raise ValueError(f"{name} must lie strictly between 0 and 1")
     return array
 
 
 def _check_positive(name: str, value: ArrayLike) -> Array:
-    array = checked.check_finite(name, value)
+    array = input_checks.check_finite(name, value)
     if (array <= 0).any():
         raise ValueError(f"{name} must be above 0")
     return array

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from core.stats.checked import Array
+from core.stats.input_checks import Array
 
 _STEPS = 80
 _CLOSE = 1e-12  # a Newton step this short leaves an error far below rounding error

@@ -7,8 +7,8 @@ from sys import float_info
 import numpy as np
 from numpy.typing import ArrayLike
 
-from core.stats import checked, projection
-from core.stats.checked import Array, Side
+from core.stats import input_checks, projection
+from core.stats.input_checks import Array, Side
 
 RATE_EDGE = 1e-6
 MIN_POSITIVE = float_info.min
@@ -41,17 +41,19 @@ def log_e_two_sample(
     ValueError on counts that cannot have happened, shapes that do not, an empty H0, or a bad side, ratio or baseline.
     Source: generic e-variables of Turner, Ly and Gruenwald (2024); margins by Turner and Gruenwald (2023).
     """
-    s_T, n_T = checked.check_successes("canary_", canary_successes, canary_trials)
-    s_C, n_C = checked.check_successes("control_", control_successes, control_trials)
+    s_T, n_T = input_checks.check_successes("canary_", canary_successes, canary_trials)
+    s_C, n_C = input_checks.check_successes("control_", control_successes, control_trials)
     # Broadcast before summing over ticks: an axis of length 1 stands for all ticks.
-    s_T, n_T, s_C, n_C = checked.broadcast_together(
+    s_T, n_T, s_C, n_C = input_checks.broadcast_together(
         {"canary_successes": s_T, "canary_trials": n_T, "control_successes": s_C, "control_trials": n_C}
     )
-    checked.require_ticks("control_trials", n_C)
+    input_checks.require_ticks("control_trials", n_C)
     guess = None
     if baseline is not None:
-        guess = checked.check_finite("baseline", baseline)
-        leading = checked.broadcast_together({"baseline": guess, "the leading axes": np.zeros(n_C.shape[:-1])})[1].shape
+        guess = input_checks.check_finite("baseline", baseline)
+        leading = input_checks.broadcast_together({"baseline": guess, "the leading axes": np.zeros(n_C.shape[:-1])})[
+            1
+        ].shape
         if leading != n_C.shape[:-1]:
             raise ValueError(f"baseline has shape {guess.shape}, the leading axes are {n_C.shape[:-1]}")
         guess = guess[..., np.newaxis]
@@ -90,12 +92,12 @@ def two_sample_increments(
     `earlier_*` are control's counts before the tick. Increments add up over ticks; `log_mean` of the sums is the log
     e-value.
     """
-    more = checked.is_greater_side(side)
-    s_T, n_T = checked.check_successes("canary_", canary_successes, canary_trials)
-    s_C, n_C = checked.check_successes("control_", control_successes, control_trials)
-    before_s = checked.check_counts("earlier_successes", earlier_successes)
-    before_n = checked.check_counts("earlier_trials", earlier_trials)
-    s_T, n_T, s_C, n_C, before_s, before_n = checked.broadcast_together(
+    more = input_checks.is_greater_side(side)
+    s_T, n_T = input_checks.check_successes("canary_", canary_successes, canary_trials)
+    s_C, n_C = input_checks.check_successes("control_", control_successes, control_trials)
+    before_s = input_checks.check_counts("earlier_successes", earlier_successes)
+    before_n = input_checks.check_counts("earlier_trials", earlier_trials)
+    s_T, n_T, s_C, n_C, before_s, before_n = input_checks.broadcast_together(
         {
             "canary_successes": s_T,
             "canary_trials": n_T,
@@ -134,8 +136,8 @@ def log_e_one_sample(
     ValueError on counts that cannot have happened, a bound outside (0, 1), a bad side or alternatives.
     Source: mixture of simple likelihood ratios (Ville 1939; Robbins 1970).
     """
-    s, n = checked.check_successes("", successes, trials)
-    checked.require_ticks("trials", n)
+    s, n = input_checks.check_successes("", successes, trials)
+    input_checks.require_ticks("trials", n)
     steps = one_sample_increments(s, n, side=side, bound=bound, alternatives=alternatives)
     return log_mean(np.cumsum(steps, axis=-2))
 
@@ -144,9 +146,9 @@ def one_sample_increments(
     successes: ArrayLike, trials: ArrayLike, *, side: Side, bound: float, alternatives: ArrayLike | None = None
 ) -> Array:
     """Increments of the K log components for one tick, shape (..., K): the online form of `log_e_one_sample`."""
-    more = checked.is_greater_side(side)
-    s, n = (counts[..., np.newaxis] for counts in checked.check_successes("", successes, trials))
-    p = checked.check_probability("bound", bound)
+    more = input_checks.is_greater_side(side)
+    s, n = (counts[..., np.newaxis] for counts in input_checks.check_successes("", successes, trials))
+    p = input_checks.check_probability("bound", bound)
     odds = _odds_for_side(more, ONE_SAMPLE_ODDS, alternatives)
     log_scale = np.log1p((odds - 1) * p)
     return np.asarray(s * np.log(odds) - n * log_scale, dtype=np.float64)
@@ -154,7 +156,7 @@ def one_sample_increments(
 
 def log_mean(components: ArrayLike) -> Array:
     """Log of the mean of exp(components) over the last axis: the log e-value of an equal mixture."""
-    logs = checked.check_not_nan("components", components)
+    logs = input_checks.check_not_nan("components", components)
     peak = logs.max(axis=-1, keepdims=True)
     peak = np.where(np.isfinite(peak), peak, 0.0)
     with np.errstate(divide="ignore", over="ignore"):
@@ -167,8 +169,8 @@ def confidence_sequence(successes: float, trials: float, *, alpha: float) -> tup
     Counts may be fractions (tempered by a design effect). Without trials it is (0, 1). Exact for 0/1 readings at any
     number of looks. ValueError on counts that cannot have happened. Source: Robbins (1970).
     """
-    s, n = (float(count) for count in checked.check_successes("", successes, trials))
-    checked.check_probability("alpha", alpha)
+    s, n = (float(count) for count in input_checks.check_successes("", successes, trials))
+    input_checks.check_probability("alpha", alpha)
     if n == 0:
         return 0.0, 1.0
     mixed = lgamma(s + 0.5) + lgamma(n - s + 0.5) - lgamma(n + 1) - 2 * lgamma(0.5)
@@ -199,7 +201,7 @@ def _base_rate(successes: Array, trials: Array, baseline: ArrayLike | None) -> A
     if baseline is None:
         rate = (successes + 0.5) / (trials + 1)
     else:
-        guess = checked.check_finite("baseline", baseline)
+        guess = input_checks.check_finite("baseline", baseline)
         if ((guess < 0) | (guess > 1)).any():
             raise ValueError("baseline must lie in [0, 1]")
         rate = (successes + BASELINE_WEIGHT * guess) / (trials + BASELINE_WEIGHT)
@@ -211,7 +213,7 @@ def _log_likelihood(successes: Array, trials: Array, rate: Array) -> Array:
 
 
 def _odds_for_side(more: bool, default: Array, alternatives: ArrayLike | None) -> Array:
-    odds = default if alternatives is None else checked.check_odds_ratios(alternatives)
+    odds = default if alternatives is None else input_checks.check_odds_ratios(alternatives)
     return odds if more else 1 / odds
 
 

@@ -6,7 +6,7 @@ from math import ceil, isfinite, log
 import numpy as np
 from numpy.typing import NDArray
 
-from core.stats.checked import Array
+from core.stats.input_checks import Array
 
 GAMMA = 1.02
 LOWEST_BIN = -2000  # 6e-18 and everything below it, zero included

@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from core.stats import checked
-from core.stats.checked import Array, Side
+from core.stats import input_checks
+from core.stats.input_checks import Array, Side
 from core.stats.proportion import log_mean
 
 RATE_RATIOS = np.geomspace(1.4, 8.0, 5)
@@ -28,7 +28,7 @@ def log_e_two_sample(
     steps = two_sample_increments(
         canary_events, control_events, canary_exposure, control_exposure, side=side, ratio=ratio
     )
-    checked.require_ticks("canary_events", steps[..., 0])
+    input_checks.require_ticks("canary_events", steps[..., 0])
     return log_mean(np.cumsum(steps, axis=-2))
 
 
@@ -42,16 +42,16 @@ def two_sample_increments(
     ratio: float = 1.0,
 ) -> Array:
     """Increments of the K log components for one tick, shape (..., K): the online form of `log_e_two_sample`."""
-    more = checked.is_greater_side(side)
+    more = input_checks.is_greater_side(side)
     if not np.isfinite(ratio) or ratio <= 0:
         raise ValueError(f"ratio must be above 0, not {ratio}")
     arrays = {
-        "canary_events": checked.check_counts("canary_events", canary_events),
-        "control_events": checked.check_counts("control_events", control_events),
-        "canary_exposure": checked.check_counts("canary_exposure", canary_exposure),
-        "control_exposure": checked.check_counts("control_exposure", control_exposure),
+        "canary_events": input_checks.check_counts("canary_events", canary_events),
+        "control_events": input_checks.check_counts("control_events", control_events),
+        "canary_exposure": input_checks.check_counts("canary_exposure", canary_exposure),
+        "control_exposure": input_checks.check_counts("control_exposure", control_exposure),
     }
-    s_T, s_C, e_T, e_C = (array[..., np.newaxis] for array in checked.broadcast_together(arrays))
+    s_T, s_C, e_T, e_C = (array[..., np.newaxis] for array in input_checks.broadcast_together(arrays))
     kappa = ratio * (RATE_RATIOS if more else 1 / RATE_RATIOS)
     speaks = (e_T > 0) & (e_C > 0)
     with np.errstate(all="ignore"):

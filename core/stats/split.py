@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from core.stats import checked
-from core.stats.checked import Array
+from core.stats import input_checks
+from core.stats.input_checks import Array
 
 CONCENTRATIONS = np.array([50.0, 500.0, 5000.0, 50000.0])
 
@@ -18,7 +18,7 @@ def log_bayes_factor(counts: ArrayLike, design: ArrayLike) -> Array:
     """
     from scipy.special import gammaln
 
-    seen, share = checked.check_counts("counts", counts), checked.check_finite("design", design)
+    seen, share = input_checks.check_counts("counts", counts), input_checks.check_finite("design", design)
     if share.ndim != 1 or share.size < 2 or (share <= 0).any() or abs(share.sum() - 1) > 1e-9:
         raise ValueError("design must hold at least two positive shares that sum to 1")
     if seen.ndim < 2 or seen.shape[-1] != share.size:

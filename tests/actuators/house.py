@@ -5,7 +5,7 @@ from collections.abc import Callable
 from sqlalchemy import select
 
 from bot.actuators.unleash import UnleashFlag
-from bot.delivery import flags
+from bot.delivery import driven_flags
 from bot.outbound.client import OutboundClient
 from core.rollout import commands as c
 from core.rollout import events as e
@@ -78,7 +78,7 @@ class House(Desk):
             claimed()
             return UnleashFlag(door, driven, url=self.url, token=self.token)
 
-        return flags.deliver_due(
+        return driven_flags.deliver_due(
             service.database,
             service,
             open_system,

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
-from bot.delivery import flags
+from bot.delivery import driven_flags
 from core.rollout import commands as c
 from core.rollout import events as e
 from core.rollout.model import RolloutState
@@ -50,7 +50,7 @@ def test_a_rollout_that_drives_nothing_leaves_no_row(sqlite_database):
     desk.say(c.RollBack(reason="no"))
     with desk.service.database.reading() as connection:
         assert connection.execute(select(table.c.kind).distinct()).scalars().all() == ["slack"]
-    assert not flags.has_driven_flags(desk.service.load_world())
+    assert not driven_flags.has_driven_flags(desk.service.load_world())
 
 
 def test_a_row_holds_no_percentage_and_steps_that_nobody_sent_become_one(house):
@@ -129,7 +129,7 @@ def test_a_reading_that_stays_stale_is_not_believed(small_house):
     small_house.begin()
     small_house.unleash.stale_reads = 1000
     small_house.drive()
-    assert small_house.unleash.patches == ["5"] * flags.MAX_READS
+    assert small_house.unleash.patches == ["5"] * driven_flags.MAX_READS
     assert small_house.unsent() == ["pending"]
     assert small_house.found == []
     small_house.unleash.stale_reads = 0

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from bot.actuators.unleash import UnleashFlag
-from bot.delivery import flags
+from bot.delivery import driven_flags
 from bot.delivery.consumer import LEASE
 from bot.outbound.client import OutboundClient
 from core.rollout import events as e
@@ -47,7 +47,7 @@ def test_a_killed_worker_is_succeeded_wherever_it_was(house):
 @pytest.mark.parametrize("after", ["written", "recorded"])
 def test_killed_after_writing_or_recording_it_ends_there_and_is_told_once(house, after, monkeypatch):
     house.begin()
-    where = {"written": (UnleashFlag, "write"), "recorded": (flags._FlagReconciler, "_record_flag")}[after]
+    where = {"written": (UnleashFlag, "write"), "recorded": (driven_flags._FlagReconciler, "_record_flag")}[after]
     real = getattr(*where)
 
     def killed(*arguments):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from core.files import build_plan
-from core.files.checks import checks
+from core.files.checks import check_files
 from core.files.policy_file import policy_from_file
 from core.files.read_file import AnyFile, parse_file
 from core.files.surface_file import surface_from_file
@@ -106,7 +106,7 @@ def checked(surface: Surface) -> Callable[..., str]:
     def rendered(
         text: str, *, on: Surface | None = quiet, policy: Policy = DEFAULT_POLICY, now: datetime | None = NOW
     ) -> str:
-        found: tuple[FileProblem, ...] = checks.check(parse_file(text, "bad.yaml"), on, policy, now)
+        found: tuple[FileProblem, ...] = check_files.check(parse_file(text, "bad.yaml"), on, policy, now)
         return render_text(found)
 
     return rendered

@@ -13,7 +13,7 @@ import pytest
 from pydantic import BaseModel
 
 from core.files import build_plan
-from core.files.checks import checks
+from core.files.checks import check_files
 from core.files.policy_file import PolicyFile, policy_from_file
 from core.files.read_file import MODELS_BY_KIND, parse_file
 from core.files.rollout_file import RolloutFile
@@ -301,7 +301,7 @@ def outcome(text: str, surface: Any, policy: Any) -> tuple[str, Any]:
     """(what is said, what it comes to)."""
     try:
         file = parse_file(text, "file.json")
-        said = render_text(checks.check(file, surface, policy, NOW))
+        said = render_text(check_files.check(file, surface, policy, NOW))
         match file:
             case RolloutFile():
                 return said, build_plan.build(file, surface, policy, resolve_handle=lambda handle: handle)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from core.files.build_plan import build
-from core.files.checks.checks import check
+from core.files.checks.check_files import check
 from core.files.foresight.timeline import build_timeline
 from core.files.policy_file import policy_from_file
 from core.files.read_file import parse_file

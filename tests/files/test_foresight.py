@@ -6,13 +6,13 @@ from math import exp, log
 
 import pytest
 
-from core.files.checks.checks import check_together
-from core.files.foresight.foresight import DetectionDesign, foresee_best_stages, foresee_limits, select_late
+from core.files.checks.check_files import check_together
+from core.files.foresight.detection import DetectionDesign, foresee_best_stages, foresee_limits, select_late
 from core.files.foresight.known_traffic import KnownTraffic
 from core.files.foresight.readings_needed import evidence_needed, readings_to_notice
 from core.files.read_file import parse_file
 from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
-from core.metrics.typical import TYPICAL, MetricLevel
+from core.metrics.typical_levels import TYPICAL, MetricLevel
 from core.rollout.plan import Risk, Stage, StageKind
 
 HOUR = timedelta(hours=1)

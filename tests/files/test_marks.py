@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from inline_snapshot import snapshot
 
-from core.files.syntax.marks import MAX_ALIASES, MAX_BYTES, parse_yaml
 from core.files.syntax.problems import UnreadableFile, render_text
+from core.files.syntax.yaml_with_lines import MAX_ALIASES, MAX_BYTES, parse_yaml
 
 json_values = st.recursive(
     st.none()

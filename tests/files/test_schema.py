@@ -4,7 +4,7 @@ import jsonschema_rs
 import pytest
 
 from core.files.json_schema import build_schema
-from core.files.syntax.marks import parse_yaml
+from core.files.syntax.yaml_with_lines import parse_yaml
 from core.metrics.catalogue import CATALOGUE
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.files.checks import checks
+from core.files.checks import check_files
 from core.files.read_file import parse_file
 from core.files.syntax.limit_terms import LimitTerms, format_limit
 from core.files.syntax.problems import select_errors
@@ -41,7 +41,7 @@ def test_every_template_survives_it_and_is_still_allowed(small, built, surface, 
     text = export_plan(plan)
     assert plan.template == name
     assert built(text) == plan
-    assert select_errors(checks.check(parse_file(text, "f"), surface, DEFAULT_POLICY, None)) == ()
+    assert select_errors(check_files.check(parse_file(text, "f"), surface, DEFAULT_POLICY, None)) == ()
 
 
 def test_awkward_content_survives_it(small, built):

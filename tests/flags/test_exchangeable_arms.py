@@ -58,7 +58,8 @@ def test_those_compared_are_drawn_alike_for_both_arms(data: st.DataObject, stage
                 found = place_observation(
                     flags, unit=unit, at=NOON + timedelta(hours=number + 0.5), exposure=answer.exposure
                 )
-                # As core/store/observations/windows.py does it: whom an earlier cohort's stage has seen is not counted.
+                # As core/store/observations/observation_sums.py does it: whom an earlier cohort's stage has seen is
+                # not counted.
                 excluded = (kind, unit) in compared_in_a_cohort
                 compared = isinstance(found, Placement) and not excluded
                 if isinstance(found, Placement) and compared:

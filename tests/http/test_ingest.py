@@ -15,7 +15,7 @@ from core.flags.snapshot import Snapshot
 from core.judging.model.evidence import CellKey, EvidenceSums
 from core.rollout import commands as c
 from core.rollout.exposure import build_snapshot
-from core.store.observations import windows
+from core.store.observations import observation_sums
 
 URL = "/api/v1/observations"
 
@@ -35,7 +35,7 @@ def sent(client: httpx.Client, *items: Any, key: str = "", **headers: str) -> di
 
 def sums(running: Any) -> EvidenceSums:
     with running.service.database.reading() as connection:
-        return windows.load_sums(connection, "R-1")
+        return observation_sums.load_sums(connection, "R-1")
 
 
 def counted(running: Any, arm: str, metric: str = "requests", segment: str = "", stage: int = 1) -> tuple[float, float]:

@@ -12,7 +12,7 @@ from bot.http.observations.writer import ObservationBatch, ObservationWriter, To
 from core.flags.snapshot import Snapshot
 from core.judging.model.evidence import CellKey
 from core.rollout.exposure import build_snapshot
-from core.store.observations import windows
+from core.store.observations import observation_sums
 
 
 def batch(number: int, *, broken: bool = False) -> ObservationBatch:
@@ -132,7 +132,7 @@ def test_what_counts_is_decided_by_what_holds_when_it_is_written(running: Any, c
         body = json.dumps([item]).encode()
         intake.submit(ObservationBatch(body=body, content_type="", token="t", key=unit)).result(30)
         with running.service.database.reading() as connection:
-            cells = windows.load_sums(connection, "R-1").cells
+            cells = observation_sums.load_sums(connection, "R-1").cells
         found = cells.get(CellKey(stage=1, arm="canary", segment="", metric="requests"))
         return float(found.weight.sum()) if found else 0.0
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from core import watch
+from core import evaluation
 from core.judging.model.judgement import Judgement
 from core.judging.model.state import JudgingState
 from core.judging.model.verdict import Continue, Finding, Measure
@@ -15,7 +15,7 @@ from core.rollout.events import rollout_stream
 from core.service import CommandRequest
 from core.store.log import event_log
 from core.store.log.event_log import EventOrigin
-from core.store.observations import windows
+from core.store.observations import observation_sums
 from core.store.transaction import append_transaction
 
 
@@ -93,16 +93,18 @@ def looked_at(running: Any) -> None:
     stage = running.service.load_world().rollouts["R-1"].stage_index
     for look in range(4):
         with running.service.database.writing_outside_log() as connection:
-            windows.add_observations(connection, [placed(f"u{look}-{i}", i, stage, running.now()) for i in range(400)])
+            observation_sums.add_observations(
+                connection, [placed(f"u{look}-{i}", i, stage, running.now()) for i in range(400)]
+            )
         running.wait(seconds=10)
-        watch.evaluate_rollout(running.service, "R-1", running.now(), every=timedelta(seconds=10))
+        evaluation.evaluate_rollout(running.service, "R-1", running.now(), every=timedelta(seconds=10))
 
 
-def placed(unit: str, number: int, stage: int, at: datetime) -> windows.PlacedObservation:
+def placed(unit: str, number: int, stage: int, at: datetime) -> observation_sums.PlacedObservation:
     declined = {"refusal_rate": float(number % 50 < 2)}
     observation = Observation(surface="support-assistant", unit=unit, at=at, readings=declined)
     arm = "canary" if number % 2 else "control"
-    return windows.PlacedObservation(rollout="R-1", stage=stage, arm=arm, unit=unit, observation=observation)
+    return observation_sums.PlacedObservation(rollout="R-1", stage=stage, arm=arm, unit=unit, observation=observation)
 
 
 def recorded(running: Any, **changes: Any) -> int:

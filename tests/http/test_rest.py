@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from bot.rendering.json.evidence import filter_evidence
+from core.evaluation import evaluate_rollout
 from core.rollout import commands as c
 from core.rollout.model import RolloutState
 from core.rollout.plan import content_hash
 from core.store.coordination import outbox
-from core.watch import evaluate_rollout
 
 ROLLOUTS = "/api/v1/rollouts"
 

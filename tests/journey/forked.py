@@ -18,7 +18,7 @@ for _name in (
     "core.replay",
     "core.simulation.recorded",
     "core.simulation.study",
-    "core.files.foresight.foresight",
+    "core.files.foresight.detection",
     "core.store.audit.backup",
     "core.store.audit.export",
     "core.store.audit.verify",

@@ -11,12 +11,12 @@ from typing import Any
 import httpx
 import pytest
 
-from core import watch
+from core import evaluation
 from core.metrics.observation import Observation
 from core.rollout.events import EvalRecorded, RolledBack
 from core.service import RolloutService
 from core.store.database.connections import connect
-from core.store.observations import windows
+from core.store.observations import observation_sums
 from tests.journey import plans
 from tests.journey.crowd import versions
 from tests.journey.house import waiting_until
@@ -98,8 +98,8 @@ def test_numbers_are_read_by_people_and_machines(cli: Cli, sqlite_url: str) -> N
         service, now = RolloutService(database), datetime.now(UTC)
         for look in range(1, 4):
             with database.writing_outside_log() as connection:
-                windows.add_observations(connection, [_seen(f"u{look}-{i}", i) for i in range(400)])
-            watch.evaluate_rollout(service, "R-1", now + timedelta(seconds=10 * look), every=timedelta(seconds=10))
+                observation_sums.add_observations(connection, [_seen(f"u{look}-{i}", i) for i in range(400)])
+            evaluation.evaluate_rollout(service, "R-1", now + timedelta(seconds=10 * look), every=timedelta(seconds=10))
     seen = json.loads(done(cli("metrics", "R-1", "refusal_rate", "--json")))
     assert [m["metric"] for m in seen["metrics"]] == ["refusal_rate"]
     assert seen["arms"]["canary"]["requests"] == 600
@@ -116,7 +116,7 @@ def test_numbers_are_read_by_people_and_machines(cli: Cli, sqlite_url: str) -> N
     refused(cli("metrics", "R-1", "--segment", "german"), "is not a segment, such as language=de")
 
 
-def _seen(unit: str, number: int) -> windows.PlacedObservation:
+def _seen(unit: str, number: int) -> observation_sums.PlacedObservation:
     declined = Observation(
         surface="support-assistant",
         unit=unit,
@@ -125,7 +125,7 @@ def _seen(unit: str, number: int) -> windows.PlacedObservation:
         segments={"language": "de"},
     )
     arm = "canary" if number % 2 else "control"
-    return windows.PlacedObservation(rollout="R-1", stage=0, arm=arm, unit=unit, observation=declined)
+    return observation_sums.PlacedObservation(rollout="R-1", stage=0, arm=arm, unit=unit, observation=declined)
 
 
 def test_what_is_refused_says_why_and_exits_1(cli: Cli) -> None:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from core.judging.judge import judge
-from core.judging.look.caps import freeze_caps
 from core.judging.look.look import Look, take_look
+from core.judging.look.mean_caps import freeze_caps
 from core.judging.model.default_limits import ExpectedChange, derive_default_limits
 from core.judging.model.evidence import (
     BUCKETS,

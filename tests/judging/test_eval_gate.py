@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.evals.gate import EvalCase, GateFailed, GatePassed, OutcomeCounts, evaluate_gate
+from core.evals.eval_gate import EvalCase, GateFailed, GatePassed, OutcomeCounts, evaluate_gate
 
 
 def run(passed, failed=0, errors=0, category="tone"):

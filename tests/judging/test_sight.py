@@ -9,14 +9,14 @@ import pytest
 
 from core.files.foresight.known_traffic import KnownTraffic
 from core.judging.judge import judge
-from core.judging.look import caps
+from core.judging.look import mean_caps
 from core.judging.look.look import take_look
 from core.judging.model.evidence import exceedance_thresholds
 from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.judging.model.question import StageDesign
 from core.judging.model.state import JudgingState
 from core.judging.model.verdict import BlindSpot, RollBack
-from core.judging.verdict import detectability
+from core.judging.verdict import find_blind_spots
 from core.metrics.catalogue import CATALOGUE
 from core.rollout.judging_question import build_question
 from core.rollout.model import Rollout, RolloutState, StageSpan
@@ -118,10 +118,10 @@ class World:
         look = take_look(question, sums, self.memory, self.at)
         judgement = judge(question, look, self.memory)
         self.memory = judgement.state
-        self.tally.caps = {**self.tally.caps, **caps.freeze_caps(question, sums)}
+        self.tally.caps = {**self.tally.caps, **mean_caps.freeze_caps(question, sums)}
         self.rollout = replace(self.rollout, caps=dict(self.tally.caps))
         self.rolled_back = isinstance(judgement.verdict, RollBack)
-        return detectability.find_blind_spots(question, look, judgement.state)
+        return find_blind_spots.find_blind_spots(question, look, judgement.state)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -192,5 +192,5 @@ def test_where_each_stage_has_had_only_one_arm_nothing_can_have_been_seen(world,
     here.enter(StageDesign(index=3, name="10", compared=True, canary_share=0.1, control_left=True))
     here.arm(3, "control", np.arange(50), traffic())
     here.look()
-    spots = detectability.find_blind_spots(here.question, here.looks[-1], here.state)
+    spots = find_blind_spots.find_blind_spots(here.question, here.looks[-1], here.state)
     assert [(spot.metric, spot.unread) for spot in spots] == [("refusal_rate", False), ("complaint_rate", False)]

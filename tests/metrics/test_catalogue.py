@@ -11,7 +11,7 @@ from core.metrics.catalogue import (
     counts_as_request,
     parse_readings,
 )
-from core.metrics.typical import TYPICAL
+from core.metrics.typical_levels import TYPICAL
 
 
 def test_the_catalogue_has_its_metrics():

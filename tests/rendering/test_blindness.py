@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from bot.rendering.numbers import detectability
+from bot.rendering.numbers import blind_spot_words
 from core.judging.model.verdict import BlindSpot
 
 SPOT = BlindSpot(
@@ -22,16 +22,16 @@ SPOT = BlindSpot(
 
 
 def test_a_blind_limit_says_how_much_could_have_been_missed_and_for_how_long():
-    assert detectability.format_blind_spots([SPOT]) == (
+    assert blind_spot_words.format_blind_spots([SPOT]) == (
         "Could still have been missed: a drop of 4 pp in answers that pass our checks. About 9 h more at this pace."
     )
 
 
 def test_what_is_never_seen_at_this_pace_promises_no_time():
-    assert "About" not in detectability.format_blind_spots([SPOT, replace(SPOT, more=None)])
+    assert "About" not in blind_spot_words.format_blind_spots([SPOT, replace(SPOT, more=None)])
 
 
 def test_a_limit_that_was_never_read_asks_whether_it_is_reported():
-    assert detectability.describe_blind_spot(replace(SPOT, unread=True, arm="canary")) == (
+    assert blind_spot_words.describe_blind_spot(replace(SPOT, unread=True, arm="canary")) == (
         "answers that pass our checks (no reading has ever arrived: is it reported?)"
     )

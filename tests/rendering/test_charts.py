@@ -13,7 +13,7 @@ from inline_snapshot import snapshot
 
 from bot.rendering.blocks.blocks import build_message
 from bot.rendering.charts import chart_data, charts, fallback, plain_text, svg
-from bot.sandbox.rules import rules
+from bot.sandbox.rules import check_payload
 
 NAMES = ("eval", "internal", "canary", "ramp 25%", "ramp 100%", "bake")
 
@@ -68,7 +68,7 @@ def test_a_chart_of_slacks_own(words: Any) -> None:
             },
         }
     )
-    assert rules.check_blocks([chart]) == []
+    assert check_payload.check_blocks([chart]) == []
 
 
 def test_a_chart_keeps_the_first_and_the_newest_of_many_looks(words: Any) -> None:
@@ -90,7 +90,7 @@ def test_looks_in_the_same_second_have_labels_of_their_own(words: Any) -> None:
     points = tuple(replace(p, at=words.tuesday) for p in words.points[4:8])
     chart = charts.build_chart(points, words.measures[0], words.zone)
     assert chart is not None
-    assert rules.check_blocks([chart]) == []
+    assert check_payload.check_blocks([chart]) == []
 
 
 def test_where_the_limit_lies(words: Any) -> None:
@@ -167,7 +167,7 @@ def test_whatever_was_measured_can_be_drawn(words: Any, looks: Any, amount: floa
     )
     measure = replace(words.measures[0], amount=amount)
     chart = charts.build_chart(points, measure, words.zone)
-    assert chart is None or rules.check_blocks([chart]) == []
+    assert chart is None or check_payload.check_blocks([chart]) == []
     text = svg.draw_chart(points, measure, NAMES, words.zone, "c")
     if text:
         for line in ET.fromstring(text).iter("line"):

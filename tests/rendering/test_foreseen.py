@@ -9,10 +9,10 @@ import pytest
 from inline_snapshot import snapshot
 
 from bot.rendering.answers import plan_foresight, simulation
-from core.files.foresight.foresight import DetectionDesign, foresee_limits
+from core.files.foresight.detection import DetectionDesign, foresee_limits
 from core.files.foresight.known_traffic import KnownTraffic
 from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
-from core.metrics.typical import TYPICAL
+from core.metrics.typical_levels import TYPICAL
 from core.rollout.plan import Approvals, Plan, Risk, Stage, StageKind
 from core.simulation import report
 from core.simulation.harm import SimulatedHarm

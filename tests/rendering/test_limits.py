@@ -20,7 +20,7 @@ from bot.rendering.charts import fallback
 from bot.rendering.messages import announcement_messages, card, event_lines, undelivered
 from bot.rendering.numbers import segments
 from bot.rendering.numbers.latest_numbers import LatestNumbers
-from bot.sandbox.rules import rules
+from bot.sandbox.rules import check_payload
 from bot.slack import views
 from core.flags.evaluation import Evaluation
 from core.flags.snapshot import Version, build_live_answer
@@ -201,16 +201,16 @@ def _numbers(words: Any, rollout: Any, text: str) -> Iterator[Message]:
 
 
 def _check(message: Message) -> None:
-    assert rules.check_blocks(list(message.blocks)) == []
+    assert check_payload.check_blocks(list(message.blocks)) == []
     assert message.text
     assert len(message.text) <= blocks.TEXT_LIMIT
     for steps in range(1, fallback.MAX_STEPS + 1):
-        assert rules.check_blocks(list(fallback.simplify_blocks(message.blocks, steps))) == []
+        assert check_payload.check_blocks(list(fallback.simplify_blocks(message.blocks, steps))) == []
     for block in (*message.blocks, {"text": {"type": "mrkdwn", "text": message.text}}):
         for text in _mrkdwn(block):
             assert "<" not in _OURS.sub("", text), text
     modal = views.build_result_modal("reject", message)
-    assert rules.check_view(modal) == []
+    assert check_payload.check_view(modal) == []
 
 
 def _mrkdwn(value: Any) -> Iterator[str]:

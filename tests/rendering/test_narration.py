@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from bot.rendering import narration
+from bot.rendering import demo_narration
 from core.rollout import events as e
 from core.rollout.model import RolloutState
 
 
 def told(story: Any, *, yours: bool = False) -> str:
-    now, following = narration.tell(story.now, story.at, pace=30.0, yours=yours)
+    now, following = demo_narration.tell(story.now, story.at, pace=30.0, yours=yours)
     assert now
     assert following
     return f"{now} {following}"

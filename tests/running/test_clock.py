@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bot import clock as clocks
-from bot.clock import JobScheduler
+from bot import scheduler as clocks
+from bot.scheduler import JobScheduler
 
 SOON = 30
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)

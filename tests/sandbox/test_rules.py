@@ -11,7 +11,7 @@ import slack_sdk.models.views as sdk_views
 import slackblocks
 from slack_sdk.models.blocks import basic_components
 
-from bot.sandbox.rules import limits, rules, shapes
+from bot.sandbox.rules import check_payload, limits, shapes
 
 Json = dict[str, Any]
 
@@ -160,7 +160,7 @@ GOOD: list[Json] = [
 
 
 def test_a_message_that_uses_everything_well_is_taken() -> None:
-    assert rules.check_blocks(GOOD) == []
+    assert check_payload.check_blocks(GOOD) == []
 
 
 @pytest.mark.parametrize("block", GOOD[:6], ids=lambda block: str(block["type"]))
@@ -221,29 +221,31 @@ def test_what_we_take_survives_slacks_own_parser(block: Json) -> None:
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_what_slack_refuses_is_refused_by_name(block: Json, rule: str) -> None:
-    assert rule in [violation.rule for violation in rules.check_blocks([block])]
+    assert rule in [violation.rule for violation in check_payload.check_blocks([block])]
 
 
 def test_rules_that_span_blocks() -> None:
     table = {"type": "table", "rows": [[{"type": "raw_text", "text": "a"}]]}
     markdown = {"type": "markdown", "text": "x" * 7000}
-    assert [v.rule for v in rules.check_blocks([{"type": "divider"}] * 51)] == ["message.blocks.max_items"]
-    assert [v.rule for v in rules.check_blocks([section(block_id="a"), section(block_id="a")])] == ["block_id.unique"]
-    assert [v.rule for v in rules.check_blocks([table, table])] == ["table.one_per_message"]
-    assert [v.rule for v in rules.check_blocks([markdown, markdown])] == ["markdown.total_text.max_length"]
+    assert [v.rule for v in check_payload.check_blocks([{"type": "divider"}] * 51)] == ["message.blocks.max_items"]
+    assert [v.rule for v in check_payload.check_blocks([section(block_id="a"), section(block_id="a")])] == [
+        "block_id.unique"
+    ]
+    assert [v.rule for v in check_payload.check_blocks([table, table])] == ["table.one_per_message"]
+    assert [v.rule for v in check_payload.check_blocks([markdown, markdown])] == ["markdown.total_text.max_length"]
 
 
 def test_views_have_their_own_rules() -> None:
     element = {"type": "plain_text_input", "action_id": "t"}
     question = {"type": "input", "label": plain("Why?"), "element": element}
     good = {"type": "modal", "title": plain("Reject"), "submit": plain("Reject"), "blocks": [question]}
-    assert rules.check_view(good) == []
+    assert check_payload.check_view(good) == []
     unsubmittable = {key: value for key, value in good.items() if key != "submit"}
-    assert [v.rule for v in rules.check_view(unsubmittable)] == ["view.submit.required"]
-    assert [v.rule for v in rules.check_view({**good, "title": plain("x" * 25)})] == ["view.title.max_length"]
-    assert [v.rule for v in rules.check_view({**good, "private_metadata": "x" * 3001})] == [
+    assert [v.rule for v in check_payload.check_view(unsubmittable)] == ["view.submit.required"]
+    assert [v.rule for v in check_payload.check_view({**good, "title": plain("x" * 25)})] == ["view.title.max_length"]
+    assert [v.rule for v in check_payload.check_view({**good, "private_metadata": "x" * 3001})] == [
         "view.private_metadata.max_length"
     ]
     with_table = {**good, "blocks": [question, {"type": "table", "rows": [[{"type": "raw_text", "text": "a"}]]}]}
-    assert "block.type" in [v.rule for v in rules.check_view(with_table)]
-    assert [v.rule for v in rules.check_view({"type": "home", "blocks": []})] == ["view.type"]
+    assert "block.type" in [v.rule for v in check_payload.check_view(with_table)]
+    assert [v.rule for v in check_payload.check_view({"type": "home", "blocks": []})] == ["view.type"]

@@ -4,18 +4,18 @@ from collections.abc import Callable
 
 import pytest
 
-from bot.cli import background
+from bot.cli import traffic_history
 from tests.rehearsal import SURFACE, Rehearsal
 
 
 def test_levels_and_pace_are_those_of_the_last_rollout(rehearse: Callable[..., Rehearsal]) -> None:
     rehearsal = rehearse("healthy")
     world = rehearsal.service.load_world()
-    before = background.load_known_traffic(rehearsal.service, world.surfaces[SURFACE], world, rehearsal.at)
+    before = traffic_history.load_known_traffic(rehearsal.service, world.surfaces[SURFACE], world, rehearsal.at)
     assert before.measured == ""
     rehearsal.play(minutes=3)
     world = rehearsal.service.load_world()
-    known = background.load_known_traffic(rehearsal.service, world.surfaces[SURFACE], world, rehearsal.at)
+    known = traffic_history.load_known_traffic(rehearsal.service, world.surfaces[SURFACE], world, rehearsal.at)
     assert known.levels_from == "as measured in R-1"
     assert known.level_of("eval_pass_rate").level == pytest.approx(0.92, abs=0.03)
     assert known.level_of("eval_pass_rate").share == pytest.approx(0.25, abs=0.04)  # as the simulated judge checks

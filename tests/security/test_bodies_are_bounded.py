@@ -9,7 +9,7 @@ import pytest
 
 from bot.http.middleware import bodies
 from bot.http.middleware.auth import LOCAL_CALLER, AccessDenied
-from bot.http.middleware.rate_limits import RateLimiter
+from bot.http.middleware.caller_limits import RateLimiter
 from core.files.read_file import parse_file
 from core.files.syntax.problems import UnreadableFile
 from core.rollout.model import RolloutState

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bot.cli import session
-from bot.commands import execution, grammar
+from bot.commands import grammar, run_verb
 from bot.commands.request import CommandContext
 from bot.sandbox.workspace import people
 from core.rollout.commands import RecordPosted
@@ -96,7 +96,7 @@ def _through(office: Any, door: Any, way: str, handle: str, line: str) -> str:
         event = {"type": "event_callback", "team_id": TEAM, "event_id": f"Ev{number}", "event": inner}
         assert door.signed(json.dumps(event), content_type="application/json").status_code == 200
     else:
-        block = {"type": "actions", "elements": [execution.buttons.run_command("go", line)]}
+        block = {"type": "actions", "elements": [run_verb.buttons.run_command("go", line)]}
         office.client.chat_postMessage(channel="#ai-rollouts", text="go", blocks=[block])
         message = office.sandbox.list_messages("#ai-rollouts")[-1]
         assert (
@@ -137,7 +137,7 @@ def test_the_command_line_may_do_everything_but_approve(staffed: Any) -> None:
             command_id=f"cli-{next(staffed.ids)}",
             source="cli",
         )
-        answer = execution.execute(grammar.parse(LINES.get(verb, f"{verb} R-1")), asked)
+        answer = run_verb.execute(grammar.parse(LINES.get(verb, f"{verb} R-1")), asked)
         assert bool(FORBIDDEN.search(str(answer))) is (verb in {"approve", "reject"}), (verb, answer.text)
 
 

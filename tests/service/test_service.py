@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
-from core import replay, watch
+from core import evaluation, replay
 from core.files.syntax.problems import UnreadableFile
 from core.metrics.observation import Observation
 from core.rollout import commands as c
@@ -20,7 +20,7 @@ from core.store.coordination import outbox
 from core.store.log.event_log import EventOrigin, NewEvent
 from core.store.models import outbox as outbox_table
 from core.store.models import rollout_view
-from core.store.observations import looks, windows
+from core.store.observations import looks, observation_sums
 from core.store.transaction import append_transaction
 
 
@@ -208,7 +208,7 @@ def seen(unit, number, at):
     """One request, of either arm, declined now and then."""
     declined = Observation(surface="support-assistant", unit=unit, at=at, readings={"refusal_rate": float(number == 7)})
     arm = "canary" if number % 2 else "control"
-    return windows.PlacedObservation(rollout="R-1", stage=0, arm=arm, unit=unit, observation=declined)
+    return observation_sums.PlacedObservation(rollout="R-1", stage=0, arm=arm, unit=unit, observation=declined)
 
 
 def test_looks_that_show_nothing_new_are_counted_and_the_record_holds(desk, database):
@@ -216,8 +216,8 @@ def test_looks_that_show_nothing_new_are_counted_and_the_record_holds(desk, data
     for number in range(9):
         if number == 3:
             with database.writing_outside_log() as connection:
-                windows.add_observations(connection, [seen(f"u{i}", i, desk.at) for i in range(50)])
-        watch.evaluate_rollout(desk.service, "R-1", desk.later(seconds=10).at, every=timedelta(seconds=10))
+                observation_sums.add_observations(connection, [seen(f"u{i}", i, desk.at) for i in range(50)])
+        evaluation.evaluate_rollout(desk.service, "R-1", desk.later(seconds=10).at, every=timedelta(seconds=10))
     with database.reading() as connection:
         kept = looks.load_range(connection, "R-1", 1, 99)
         assert looks.load_count_and_time(connection, "R-1") == (9, desk.at)
@@ -229,11 +229,11 @@ def test_looks_that_show_nothing_new_are_counted_and_the_record_holds(desk, data
 def test_nobody_makes_a_rollout_grow_at_which_nobody_looks(desk, database):
     desk.service = RolloutService(database, unwatched_after=timedelta(minutes=5))
     desk.start()
-    watch.evaluate_rollout(desk.service, "R-1", desk.at, every=timedelta(seconds=10))
+    evaluation.evaluate_rollout(desk.service, "R-1", desk.at, every=timedelta(seconds=10))
     desk.later(minutes=6)
     with pytest.raises(Refused, match="Nobody has looked at R-1 for 6 minutes"):
         desk.say(c.Advance(reason="we are in a hurry"))
-    watch.evaluate_rollout(desk.service, "R-1", desk.at, every=timedelta(seconds=10))
+    evaluation.evaluate_rollout(desk.service, "R-1", desk.at, every=timedelta(seconds=10))
     with pytest.raises(Refused) as refused:
         desk.say(c.Advance(reason="we are in a hurry"))
     assert "Nobody has looked" not in refused.value.message

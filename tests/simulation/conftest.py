@@ -8,7 +8,7 @@ import pytest
 
 from core.files.foresight.known_traffic import KnownTraffic
 from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
-from core.metrics.typical import TYPICAL
+from core.metrics.typical_levels import TYPICAL
 from core.rollout.plan import Approvals, Plan, Risk, Stage, StageKind
 from core.simulation.study import Study
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from core.judging.model.evidence import CANARY, CONTROL, REQUESTS, CellKey
-from core.metrics.typical import TYPICAL, MetricLevel
+from core.metrics.typical_levels import TYPICAL, MetricLevel
 from core.simulation.harm import SimulatedHarm
 from core.simulation.population import COHORT_SHARE, draw_population
 from core.simulation.tally import Tally

@@ -74,9 +74,9 @@ def requests_shown(office):
 
 
 def requests_counted(office):
-    from core import watch
+    from core import evaluation
 
-    return watch.load_newest_judgement(office.service, office.rollout).canary_requests
+    return evaluation.load_newest_judgement(office.service, office.rollout).canary_requests
 
 
 def edits(office):

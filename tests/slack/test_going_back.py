@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bot.commands import execution, grammar
+from bot.commands import grammar, run_verb
 from bot.commands.request import CommandContext
 from bot.rendering.blocks.blocks import Message
 from core.apply_file import apply_text
@@ -58,7 +58,7 @@ class Desk:
 
     def say(self, typed: str, by: Actor = SAM) -> Message:
         asked = CommandContext(service=self.service, by=by, at=NOON, command_id=f"typed-{next(self.ids)}")
-        return execution.execute(grammar.parse(typed), asked)
+        return run_verb.execute(grammar.parse(typed), asked)
 
     def state(self, rollout: str = "R-1") -> RolloutState:
         return self.service.load_world().rollouts[rollout].state
@@ -370,7 +370,7 @@ def test_a_thread_says_which_one_is_meant(busy: Desk) -> None:
     posted = RecordPosted(key="card", channel="C1", ts="7.1")
     busy.service.handle(CommandRequest(command=posted, command_id="card", by=ENGINE, at=NOON, rollout="R-1"))
     asked = CommandContext(service=busy.service, by=SAM, at=NOON, command_id="in-thread", thread_ts="7.1")
-    execution.execute(grammar.parse("roll back, answers are odd"), asked)
+    run_verb.execute(grammar.parse("roll back, answers are odd"), asked)
     assert (busy.state("R-1"), busy.state("R-2")) == (RolloutState.ROLLED_BACK, RolloutState.RUNNING)
     assert busy.reason("R-1") == "answers are odd"
 

@@ -11,10 +11,10 @@ from slack_sdk.web import SlackResponse
 from bot.rendering.blocks import blocks
 from bot.slack import slack_responder
 from bot.slack.listeners import _try_post
-from core import apply_file, watch
+from core import apply_file, evaluation
 from core.metrics.observation import Observation
 from core.rollout.context import ENGINE
-from core.store.observations import windows
+from core.store.observations import observation_sums
 
 CHART = {"type": "data_visualization", "title": "x", "chart": {"type": "line", "series": [], "axis_config": {}}}
 
@@ -26,11 +26,11 @@ def measured(office: Any, looks: int = 3, *, begin: bool = True) -> None:
     for look in range(looks):
         office.later(minutes=1)
         with office.service.database.writing_outside_log() as connection:
-            windows.add_observations(connection, list(_placed(office, look)))
-        watch.evaluate_rollout(office.service, "R-1", office.at, every=timedelta(seconds=10))
+            observation_sums.add_observations(connection, list(_placed(office, look)))
+        evaluation.evaluate_rollout(office.service, "R-1", office.at, every=timedelta(seconds=10))
 
 
-def _placed(office: Any, look: int) -> Iterator[windows.PlacedObservation]:
+def _placed(office: Any, look: int) -> Iterator[observation_sums.PlacedObservation]:
     for i in range(4000):  # split as planned, 5 %
         observation = Observation(
             surface="support-assistant",
@@ -45,7 +45,7 @@ def _placed(office: Any, look: int) -> Iterator[windows.PlacedObservation]:
         )
         arm = "canary" if i < 200 else "control"
         stage = office.rollout.stage_index
-        yield windows.PlacedObservation(
+        yield observation_sums.PlacedObservation(
             rollout="R-1", stage=stage, arm=arm, unit=observation.unit, observation=observation
         )
 

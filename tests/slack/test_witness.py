@@ -17,7 +17,7 @@ from core.store.formats import chain
 from core.store.log import event_log
 from core.store.models import metadata
 from core.store.models import outbox as outbox_table
-from core.store.schema import schema
+from core.store.schema import migrations
 from core.store.world import rollout_rows
 from tests.journey import processes
 from tests.service.conftest import Desk
@@ -185,7 +185,7 @@ def rewrite(database, change, last_position):
         )
         for table, found in kept:
             connection.execute(table.insert(), found)
-    schema.migrate(database)
+    migrations.migrate(database)
     with database.writing() as connection:
         rollout_rows.rebuild(connection)
 

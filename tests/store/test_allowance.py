@@ -12,9 +12,9 @@ from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.judging.model.question import Question, StageDesign
 from core.judging.model.state import JudgingState
 from core.metrics.observation import Observation
-from core.store.observations import windows
+from core.store.observations import observation_sums
+from core.store.observations.observation_sums import PlacedObservation
 from core.store.observations.unit_caps import CAP_MINIMUM, CAP_MULTIPLE, MAX_TRACKED_UNITS, UnitCaps
-from core.store.observations.windows import PlacedObservation
 
 REFUSALS = Limit(
     metric="refusal_rate", kind=LimitKind.RISES_BY, amount=0.01, scale=LimitScale.POINTS, role=LimitRole.ROLLBACK
@@ -71,11 +71,11 @@ def test_each_stage_of_each_rollout_has_an_allowance_of_its_own():
 def test_what_one_unit_sends_beyond_is_added_up_apart(sqlite_database, noon):
     flood = [seen(f"u{n}", noon, False) for n in range(300)] + [seen("robot", noon, True)] * 1000
     with sqlite_database.writing_outside_log() as connection:
-        windows.add_observations(connection, flood, None, UnitCaps())
+        observation_sums.add_observations(connection, flood, None, UnitCaps())
     with sqlite_database.reading() as connection:
-        cells = {key.metric: cell for key, cell in windows.load_sums(connection, "R-1").cells.items()}
+        cells = {key.metric: cell for key, cell in observation_sums.load_sums(connection, "R-1").cells.items()}
     assert cells["requests"].weight.sum() == 300 + CAP_MINIMUM
-    assert cells[windows.SET_ASIDE].weight.sum() == 1000 - CAP_MINIMUM
+    assert cells[observation_sums.SET_ASIDE].weight.sum() == 1000 - CAP_MINIMUM
 
 
 def test_twenty_thousand_good_requests_of_one_unit_hide_no_harm(sqlite_database, noon):
@@ -103,10 +103,10 @@ def looks_until_found(database, noon, name, robot):
             )
         placed += [seen("robot", at, False, name)] * (robot * (20_000 if number == 0 else 200))
         with database.writing_outside_log() as connection:
-            windows.add_observations(connection, placed, None, allowances)
+            observation_sums.add_observations(connection, placed, None, allowances)
         at = at.replace(second=number % 60)
         with database.reading() as connection:
-            look = take_look(question, windows.load_sums(connection, name), state, at)
+            look = take_look(question, observation_sums.load_sums(connection, name), state, at)
         found = judge(question, look, state)
         state = found.state
         if found.verdict.name == "roll_back":

@@ -22,7 +22,7 @@ from core.store.errors import BackupRefused, SchemaMismatch
 from core.store.formats.instants import Instant
 from core.store.log import event_log
 from core.store.models import metadata
-from core.store.schema import schema
+from core.store.schema import migrations
 from tests.journey import processes
 from tests.service.conftest import MONDAY, Desk
 from tests.store.test_migrations import OLD_LOG
@@ -265,7 +265,7 @@ def test_a_file_that_is_no_json_inside_is_refused(bare, file):
 def test_a_new_database_file_is_for_its_owner_alone(tmp_path):
     path = tmp_path / "rollout.db"
     with connect(f"sqlite:///{path}") as database:
-        schema.migrate(database)
+        migrations.migrate(database)
         beside = [one for one in tmp_path.iterdir() if one.suffix in (".db", ".db-wal", ".db-shm")]
         assert {one.name: one.stat().st_mode & 0o777 for one in beside} == {one.name: 0o600 for one in beside}
 
@@ -302,7 +302,7 @@ def test_a_database_of_a_newer_program_is_not_backed_up_by_an_older_one(lived_in
 def test_a_backup_from_before_an_upgrade_is_restored_as_it_was_and_then_upgraded(bare_url, bare, elsewhere, file):
     with connect(bare_url) as old:
         with old.writing() as connection:
-            schema.upgrade(connection, "0001")
+            migrations.upgrade(connection, "0001")
         with OLD_LOG.open(encoding="utf-8") as lines:
             import_events(old, lines)
         copied = backup.write_backup(old, file, MONDAY)
@@ -313,7 +313,7 @@ def test_a_backup_from_before_an_upgrade_is_restored_as_it_was_and_then_upgraded
         bare = connect(bare_url.replace("bare.db", "other.db"))
     with bare:
         assert restore.restore_backup(bare, file).report.head == copied.head
-        schema.assert_current(bare)
+        migrations.assert_current(bare)
 
 
 def test_a_log_that_is_not_intact_is_not_restored(lived_in, elsewhere, file):

@@ -12,7 +12,7 @@ from core.store.database.append_queries import EVENT_COLUMNS
 from core.store.database.connections import connect
 from core.store.formats import chain
 from core.store.log import event_log
-from core.store.schema import schema
+from core.store.schema import migrations
 from tests.store.test_tampering import five  # noqa: F401 - a fixture
 
 ALL = ", ".join(EVENT_COLUMNS)
@@ -134,8 +134,8 @@ def test_what_sqlite_lets_a_stranger_do_is_seen(database, sqlite, way, where):
     sqlite.executescript(way)
     with connect(f"sqlite:///{database.path}") as fresh:
         if "DROP TABLE" in way:
-            with pytest.raises(schema.SchemaMismatch, match="not protected"):
-                schema.assert_current(fresh)
+            with pytest.raises(migrations.SchemaMismatch, match="not protected"):
+                migrations.assert_current(fresh)
             return
         seen = [position for position, what in found(fresh) if position is not None]
         assert seen
@@ -151,9 +151,9 @@ def test_a_migration_that_copies_the_table_loses_its_triggers_and_that_is_seen_a
         with operations.batch_alter_table("events", recreate="always") as batch:
             batch.alter_column("source", nullable=True)
     assert found(database)[:3] == EVERY_TRIGGER
-    with pytest.raises(schema.SchemaMismatch, match="not protected"):
-        schema.assert_current(database)
-    schema.migrate(database)
+    with pytest.raises(migrations.SchemaMismatch, match="not protected"):
+        migrations.assert_current(database)
+    migrations.migrate(database)
     assert found(database) == []
 
 
@@ -232,8 +232,8 @@ def test_what_postgres_lets_its_owner_do_is_seen(database, owner, way, where, tr
 def test_a_table_that_was_put_in_the_place_of_the_log_is_seen(database, owner):
     owner.execute("ALTER TABLE events RENAME TO kept; CREATE TABLE events AS TABLE kept")
     assert found(database) == EVERY_TRIGGER
-    with pytest.raises(schema.SchemaMismatch, match="not protected"):
-        schema.assert_current(database)
+    with pytest.raises(migrations.SchemaMismatch, match="not protected"):
+        migrations.assert_current(database)
 
 
 @pytest.mark.usefixtures("five")

@@ -13,7 +13,7 @@ from core.service import RolloutService
 from core.store.audit.export import import_events
 from core.store.audit.verify import verify
 from core.store.database.connections import connect
-from core.store.schema import schema, triggers
+from core.store.schema import migrations, triggers
 from tests.journey import processes
 from tests.service.conftest import Desk
 
@@ -21,15 +21,15 @@ ROOT = Path(__file__).parents[2]
 # a rollout that was rolled back, as a database of 0001 held it
 OLD_LOG = Path(__file__).with_name("old") / "0001.jsonl"
 MIGRATE = """
-from core.store.schema import schema
+from core.store.schema import migrations
 from core.store.database.connections import connect
-with connect({url!r}) as database: schema.migrate(database); schema.assert_current(database)
+with connect({url!r}) as database: migrations.migrate(database); migrations.assert_current(database)
 """
 # Dies at the n-th change that the migration makes; the last of them is the commit.
 DIE = """
 import os, signal
 from sqlalchemy import event
-from core.store.schema import schema
+from core.store.schema import migrations
 from core.store.database.connections import connect
 database, seen = connect({url!r}), []
 def made(what):
@@ -39,7 +39,7 @@ def executed(_connection, _cursor, statement, *_):
     if statement.split()[0] in ("CREATE", "ALTER", "UPDATE"): made(statement)
 event.listen(database.engine, "after_cursor_execute", executed)
 event.listen(database.engine, "commit", lambda _: seen and made("COMMIT"))
-schema.migrate(database)
+migrations.migrate(database)
 database.close()
 """
 
@@ -49,7 +49,7 @@ def old(bare_url):
     """A database that the first revision made, with a real log in it."""
     with connect(bare_url) as database:
         with database.writing() as connection:
-            schema.upgrade(connection, "0001")
+            migrations.upgrade(connection, "0001")
             triggers.install(connection)
         with OLD_LOG.open(encoding="utf-8") as lines:
             assert import_events(database, lines) > 40
@@ -76,10 +76,12 @@ def problems(database):
 def test_an_old_database_comes_up_to_date_with_its_log_intact(old):
     assert found(old) == ("0001", set())
     assert problems(old) == ()
-    with pytest.raises(schema.SchemaMismatch, match="has schema 0001, this program needs 0003: run `rollout migrate`"):
-        schema.assert_current(old)
-    schema.migrate(old)
-    schema.assert_current(old)
+    with pytest.raises(
+        migrations.SchemaMismatch, match="has schema 0001, this program needs 0003: run `rollout migrate`"
+    ):
+        migrations.assert_current(old)
+    migrations.migrate(old)
+    migrations.assert_current(old)
     assert found(old) == ("0003", {"anchor", "person_key", "checkpoint"})
     assert problems(old) == ()
 
@@ -108,14 +110,14 @@ def test_no_process_starts_on_a_database_of_a_newer_program(sqlite_url, command)
     ended = processes.run(command, DATABASE_URL=sqlite_url, PORT="0")
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr == (
-        f"rollout: The database has schema 9999, this program knows up to {schema.REVISION}: a newer program has "
+        f"rollout: The database has schema 9999, this program knows up to {migrations.REVISION}: a newer program has "
         "upgraded it. Upgrade this one before it runs again.\n"
     )
 
 
 def test_a_process_that_runs_goes_on_deciding_while_the_schema_moves_a_revision_ahead(bare_url):
     with connect(bare_url) as running, connect(bare_url) as newer:
-        schema.migrate(running)
+        migrations.migrate(running)
         desk = Desk(RolloutService(running)).start()
         for _ in range(6):  # until the driver has prepared every statement
             _pause_and_resume(desk)
@@ -138,20 +140,20 @@ def _pause_and_resume(desk):
 
 def test_migrating_twice_changes_nothing_and_a_fresh_database_is_refused_before(tmp_path):
     with connect(f"sqlite:///{tmp_path}/new.db") as database:
-        with pytest.raises(schema.SchemaMismatch, match="rollout migrate"):
-            schema.assert_current(database)
-        schema.migrate(database)
-        schema.migrate(database)
-        schema.assert_current(database)
+        with pytest.raises(migrations.SchemaMismatch, match="rollout migrate"):
+            migrations.assert_current(database)
+        migrations.migrate(database)
+        migrations.migrate(database)
+        migrations.assert_current(database)
 
 
 def test_a_database_of_a_newer_program_is_refused(database):
     with database.writing() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '0999'"))
-    with pytest.raises(schema.SchemaMismatch, match="newer program"):
-        schema.assert_current(database)
-    with pytest.raises(schema.SchemaMismatch, match="newer program"):
-        schema.migrate(database)
+    with pytest.raises(migrations.SchemaMismatch, match="newer program"):
+        migrations.assert_current(database)
+    with pytest.raises(migrations.SchemaMismatch, match="newer program"):
+        migrations.migrate(database)
 
 
 def test_the_migrations_give_exactly_the_tables_of_the_program(database):
@@ -166,13 +168,13 @@ def test_the_migrations_give_exactly_the_tables_of_the_program(database):
         assert compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), metadata) == []
     config = Config()
     config.set_main_option("script_location", str(ROOT / "migrations"))
-    assert ScriptDirectory.from_config(config).get_current_head() == schema.REVISION
+    assert ScriptDirectory.from_config(config).get_current_head() == migrations.REVISION
 
 
 def test_a_start_with_nothing_to_upgrade_does_not_load_the_migration_tool(sqlite_url):
     code = (
-        "import sys\nfrom core.store.schema import schema\nfrom core.store.database.connections import connect\n"
-        f"with connect({sqlite_url!r}) as database: schema.migrate(database); schema.assert_current(database)\n"
+        "import sys\nfrom core.store.schema import migrations\nfrom core.store.database.connections import connect\n"
+        f"with connect({sqlite_url!r}) as database: migrations.migrate(database); migrations.assert_current(database)\n"
         "assert not {'alembic', 'pandas', 'matplotlib', 'scipy.stats'} & sys.modules.keys()\n"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, env={"PYTHONPATH": str(ROOT)}, check=True)

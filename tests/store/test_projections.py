@@ -12,7 +12,7 @@ from core.rollout.plan import Approvals, Plan, Risk, Stage, StageKind
 from core.store.audit.verify import verify
 from core.store.log import event_log
 from core.store.log.event_log import EventOrigin, NewEvent
-from core.store.schema import schema
+from core.store.schema import migrations
 from core.store.transaction import append_transaction
 from core.store.world import rollout_rows
 from core.store.world.world_cache import WorldCache
@@ -137,9 +137,9 @@ def test_migrate_rebuilds_rows_that_other_code_built(database):
     right = stored(database)
     with database.writing() as connection:
         connection.execute(text("UPDATE rollout_view SET waiting_for = 'Godot'"))
-    schema.migrate(database)
+    migrations.migrate(database)
     assert stored(database) != right, "the code is the same, so the rows are taken as they are"
     with database.writing() as connection:
         connection.execute(text("UPDATE projection SET code_hash = 'older'"))
-    schema.migrate(database)
+    migrations.migrate(database)
     assert stored(database) == right

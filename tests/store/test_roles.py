@@ -15,7 +15,7 @@ from core.store.database.connections import connect
 from core.store.database.postgres_roles import RoleRefused
 from core.store.maintenance import retention
 from core.store.models import metadata
-from core.store.schema import schema
+from core.store.schema import migrations
 from tests.journey import processes
 from tests.service.conftest import Desk
 
@@ -151,4 +151,4 @@ def test_what_needs_the_owner_says_so(roles_of_postgres, tmp_path):
     tried = processes.run("serve", DATABASE_URL=roles_of_postgres.url, PORT="0")
     assert (tried.returncode, "may not create, upgrade or protect the tables" in tried.stderr) == (2, True)
     with connect(roles_of_postgres.owner_url) as owner:
-        schema.migrate(owner)
+        migrations.migrate(owner)

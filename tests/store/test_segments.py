@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from core.judging.model.evidence import OTHER_NAME
 from core.metrics.observation import Observation
-from core.store.observations import windows
+from core.store.observations import observation_sums
 from core.store.observations.segment_names import (
     FREQUENT_COUNT,
     MAX_CANDIDATES,
@@ -29,12 +29,12 @@ def placed(*languages):
             readings={"refusal_rate": 0.0},
             error_category=None,
         )
-        yield windows.PlacedObservation(rollout="R-1", stage=1, arm="canary", unit=seen.unit, observation=seen)
+        yield observation_sums.PlacedObservation(rollout="R-1", stage=1, arm="canary", unit=seen.unit, observation=seen)
 
 
 def counted(database):
     with database.reading() as connection:
-        sums = windows.load_sums(connection, "R-1")
+        sums = observation_sums.load_sums(connection, "R-1")
     return {key.segment: cell.weight.sum() for key, cell in sums.cells.items() if key.metric == "requests"}
 
 
@@ -42,7 +42,7 @@ def test_values_beyond_the_room_are_others_and_lose_nothing(database):
     names = [f"user-{number}" for number in range(MAX_VALUES_PER_DIMENSION + 25)]
     for start in range(0, len(names), 10):
         with database.writing_outside_log() as connection:
-            windows.add_observations(connection, list(placed(*names[start : start + 10])))
+            observation_sums.add_observations(connection, list(placed(*names[start : start + 10])))
     found = counted(database)
     assert len([name for name in found if name.startswith("language=")]) == MAX_VALUES_PER_DIMENSION + 1
     assert found[f"language={OTHER_NAME}"] == 25
@@ -57,9 +57,9 @@ def test_error_categories_are_bounded_as_well(database):
     names = [f"request-{number}" for number in range(MAX_CATEGORIES + 30)]
     for start in range(0, len(names), 50):
         with database.writing_outside_log() as connection:
-            windows.add_observations(connection, list(failing(names[start : start + 50])))
+            observation_sums.add_observations(connection, list(failing(names[start : start + 50])))
     with database.reading() as connection:
-        cells = windows.load_sums(connection, "R-1", segments=False).cells
+        cells = observation_sums.load_sums(connection, "R-1", segments=False).cells
     found = {key.metric: cell.value.sum() for key, cell in cells.items() if key.metric.startswith("error_category:")}
     assert len(found) == MAX_CATEGORIES + 1
     assert found[f"error_category:{OTHER_NAME}"] == 30
@@ -69,9 +69,9 @@ def test_what_is_known_keeps_its_name_in_every_process(database):
     first, second = SegmentVocabulary(), SegmentVocabulary()
     names = [f"l{number}" for number in range(MAX_VALUES_PER_DIMENSION)]
     with database.writing_outside_log() as connection:
-        windows.add_observations(connection, list(placed(*names)), first)
+        observation_sums.add_observations(connection, list(placed(*names)), first)
     with database.writing_outside_log() as connection:
-        windows.add_observations(connection, list(placed("l0", "new")), second)
+        observation_sums.add_observations(connection, list(placed("l0", "new")), second)
     found = counted(database)
     assert found["language=l0"] == 2
     assert found[f"language={OTHER_NAME}"] == 1
@@ -79,9 +79,9 @@ def test_what_is_known_keeps_its_name_in_every_process(database):
 
 def test_a_look_at_everybody_reads_no_segments(database):
     with database.writing_outside_log() as connection:
-        windows.add_observations(connection, list(placed("de", "fr")))
+        observation_sums.add_observations(connection, list(placed("de", "fr")))
     with database.reading() as connection:
-        sums = windows.load_sums(connection, "R-1", segments=False)
+        sums = observation_sums.load_sums(connection, "R-1", segments=False)
     assert {key.segment for key in sums.cells} == {""}
 
 
@@ -97,9 +97,9 @@ def test_a_frequent_error_gets_a_name_however_long_the_tail_before_it(database):
     batches = [tail[start : start + 250] for start in range(0, len(tail), 250)]
     for batch in (*batches, ["tool crashed"] * (FREQUENT_COUNT - 1), ["tool crashed"] * 5):
         with database.writing_outside_log() as connection:
-            windows.add_observations(connection, list(failing(batch)), vocabulary)
+            observation_sums.add_observations(connection, list(failing(batch)), vocabulary)
     with database.reading() as connection:
-        cells = windows.load_sums(connection, "R-1", segments=False).cells
+        cells = observation_sums.load_sums(connection, "R-1", segments=False).cells
     found = {key.metric: cell.value.sum() for key, cell in cells.items() if key.metric.startswith("error_category:")}
     assert found["error_category:tool crashed"] == 5
     assert len(found) <= MAX_CATEGORIES + MAX_FREQUENT_CATEGORIES + 1

@@ -6,7 +6,7 @@ from sqlalchemy.exc import DBAPIError
 
 from core.store.audit.verify import LogProblem, verify
 from core.store.database.append_queries import EVENT_COLUMNS
-from core.store.schema import schema, triggers
+from core.store.schema import migrations, triggers
 
 INSERT = "INSERT INTO events SELECT {columns} FROM events WHERE position = {like}"
 
@@ -130,11 +130,11 @@ def test_a_missing_or_hollowed_out_trigger_is_reported_and_migrate_puts_it_back(
         else:
             connection.execute(text("ALTER TABLE events DISABLE TRIGGER events_never_change"))
     assert [p.what for p in problems(database)] == ["the trigger events_never_change is missing or altered"]
-    with pytest.raises(schema.SchemaMismatch, match="not protected"):
-        schema.assert_current(database)
-    schema.migrate(database)
+    with pytest.raises(migrations.SchemaMismatch, match="not protected"):
+        migrations.assert_current(database)
+    migrations.migrate(database)
     assert problems(database) == ()
-    schema.assert_current(database)
+    migrations.assert_current(database)
 
 
 @pytest.mark.usefixtures("five")

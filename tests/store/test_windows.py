@@ -14,8 +14,8 @@ from core.judging.model.evidence import CellKey
 from core.metrics.observation import Observation
 from core.stats.quantile import bin_index
 from core.store.errors import IdempotencyConflict
-from core.store.observations import deduplication, looks, windows
-from core.store.observations.windows import PlacedObservation
+from core.store.observations import deduplication, looks, observation_sums
+from core.store.observations.observation_sums import PlacedObservation
 
 
 def some(count, noon, seed=7):
@@ -67,12 +67,12 @@ def by_hand(placed):
 
 def record(database, placed):
     with database.writing_outside_log() as connection:
-        windows.add_observations(connection, placed)
+        observation_sums.add_observations(connection, placed)
 
 
 def read(database, rollout="R-1"):
     with database.reading() as connection:
-        return windows.load_sums(connection, rollout)
+        return observation_sums.load_sums(connection, rollout)
 
 
 def parts(key):
@@ -158,7 +158,7 @@ def test_rollouts_are_counted_apart_and_nothing_is_an_empty_sum(database, noon):
 def test_a_transaction_that_fails_counts_nothing(database, noon):
     def half():
         with database.writing_outside_log() as connection:
-            windows.add_observations(connection, list(some(5, noon)))
+            observation_sums.add_observations(connection, list(some(5, noon)))
             raise RuntimeError("connection lost")
 
     with pytest.raises(RuntimeError):
@@ -193,7 +193,7 @@ def test_copies_of_a_batch_at_the_same_moment_are_counted_once(database, noon):
             answer = deduplication.open_batch(connection, token="t", key="k", fingerprint="f", at=noon)
             if answer is not None:
                 return answer
-            windows.add_observations(connection, list(some(10, noon)))
+            observation_sums.add_observations(connection, list(some(10, noon)))
             deduplication.answer_batch(connection, token="t", key="k", answer="10")
             return "10"
 
@@ -257,16 +257,16 @@ def test_whom_an_earlier_cohort_compared_is_not_compared_again(database, noon):
         return PlacedObservation(rollout="R-1", stage=stage, arm=arm, unit=unit, observation=seen, **more)
 
     with database.writing_outside_log() as connection:
-        windows.add_observations(
+        observation_sums.add_observations(
             connection, [placed("a", 0), placed("b", 0, "control"), placed("c", 1, earlier_cohorts=(0,))]
         )
         later = [
             placed(unit, 1, arm, earlier_cohorts=(0,))
             for unit, arm in (("a", "control"), ("b", "canary"), ("d", "canary"))
         ]
-        windows.add_observations(connection, later)
+        observation_sums.add_observations(connection, later)
     with database.reading() as connection:
-        sums = windows.load_sums(connection, "R-1")
+        sums = observation_sums.load_sums(connection, "R-1")
     assert sums.first_exposures == {(0, "canary"): 1, (0, "control"): 1, (1, "canary"): 2}
     requests = {(key.stage, key.arm): cell.weight.sum() for key, cell in sums.cells.items() if key.metric == "requests"}
     assert requests == {(0, "canary"): 1, (0, "control"): 1, (1, "canary"): 2}
@@ -277,6 +277,6 @@ def test_right_after_a_step_a_unit_counts_but_tells_nothing_of_the_split(databas
     placed = PlacedObservation(rollout="R-1", stage=0, arm="canary", unit="a", observation=seen, counts_for_split=False)
     for splits, units in ((False, {}), (True, {(0, "canary"): 1})):
         with database.writing_outside_log() as connection:
-            windows.add_observations(connection, [replace(placed, counts_for_split=splits)])
+            observation_sums.add_observations(connection, [replace(placed, counts_for_split=splits)])
         with database.reading() as connection:
-            assert windows.load_sums(connection, "R-1").first_exposures == units
+            assert observation_sums.load_sums(connection, "R-1").first_exposures == units

@@ -12,7 +12,7 @@ from core.rollout.world import World
 from core.service import RolloutService
 from core.store.audit import export
 from core.store.database.connections import connect
-from core.store.schema import schema
+from core.store.schema import migrations
 from tests.trials.plant import DANA, LEE, MIRA, Clock, Process
 from tests.trials.slack_in_process import Slack, in_process
 
@@ -124,7 +124,7 @@ def main(names: list[str]) -> None:
         with tempfile.TemporaryDirectory() as folder, in_process():
             url = f"sqlite:///{folder}/log.db"
             with connect(url) as database:
-                schema.migrate(database)
+                migrations.migrate(database)
             clock = Clock()
             process = Process("web-1", url, clock, Slack(clock.now))
             SCRIPTS[name](process)

@@ -15,7 +15,7 @@ from slack_sdk import WebClient
 from starlette.requests import Request
 
 from bot.sandbox.api.web_api import LostResponse, SandboxWebApi
-from bot.sandbox.rules.rate_limits import RateLimits
+from bot.sandbox.rules.slack_rate_limits import RateLimits
 from bot.sandbox.workspace import people
 from bot.sandbox.workspace.changes import ChangeNotifier
 from bot.sandbox.workspace.faults import FaultPlan

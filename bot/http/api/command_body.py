@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 from fastapi.exceptions import RequestValidationError
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from bot.commands import free_text, going_back, resolve
+from bot.commands import free_text, resolve, rollback_intent
 from bot.commands.verbs import HTTP_VERBS, VERB_ALIASES, VerbArguments, build_command
 from core.rollout import commands as c
 from core.rollout.refusal import Refused
@@ -68,8 +68,8 @@ def _parse_fields(body: bytes, content_type: str) -> object:
 
 def _parse_rollback(sent: Mapping[str, object]) -> SentCommand | None:
     asked = sent.get("command")
-    beside = going_back.find_rollback_request(asked[: 2 * MAX_REASON_LENGTH]) if isinstance(asked, str) else None
-    if beside is None or going_back.is_only_mention(beside):
+    beside = rollback_intent.find_rollback_request(asked[: 2 * MAX_REASON_LENGTH]) if isinstance(asked, str) else None
+    if beside is None or rollback_intent.is_only_mention(beside):
         return None
     line = free_text.split_flags(beside, ())
     flags = {flag.lstrip("-") for flag in line.unknown}

@@ -15,23 +15,23 @@ from bot.commands import resolve
 from bot.http import openapi
 from bot.http.api import command_body
 from bot.http.middleware.auth import Caller, TokenAuth, TokenRole
+from bot.http.middleware.caller_limits import RateLimiter
 from bot.http.middleware.problems import build_problem
-from bot.http.middleware.rate_limits import RateLimiter
 from bot.rendering.json.evidence import evidence_to_json
 from bot.rendering.json.rollouts import event_to_json, rollout_to_json
 from core.apply_file import apply_text
-from core.evals import results
+from core.evals import read_results
+from core.evaluation import load_newest_judgement
 from core.files.policy_file import PolicyFile
 from core.files.read_file import parse_file
 from core.files.surface_file import SurfaceFile
 from core.files.syntax.problems import UnreadableFile, to_json
 from core.rollout import commands as c
-from core.rollout.eval_results import build_eval_command
+from core.rollout.eval_command import build_eval_command
 from core.rollout.model import Rollout, RolloutState
 from core.rollout.refusal import NotFound, Refused
 from core.service import CommandOutcome, RolloutService
 from core.service import CommandRequest as Asked
-from core.watch import load_newest_judgement
 
 IdempotencyKey = Annotated[
     str,
@@ -170,17 +170,17 @@ def build_router(
         body = await request.body()
         try:
             if media in ("text/csv", "application/csv"):
-                rows = results.read_csv(results.decode_csv(body))
+                rows = read_results.read_csv(read_results.decode_csv(body))
             else:
                 sent = EvalBody.model_validate_json(body)
-                results.check_unique_names(body)
+                read_results.check_unique_names(body)
                 rollout, suite = sent.rollout, sent.suite
-                rows = results.read_json(sent.cases, sent.baseline)
+                rows = read_results.read_json(sent.cases, sent.baseline)
             found = await run_in_threadpool(_find_rollout, service, rollout)
             command = build_eval_command(found, suite, rows)
         except ValidationError as error:
             raise RequestValidationError(error.errors(include_url=False, include_context=False)) from None
-        except results.UnreadableEvals as error:
+        except read_results.UnreadableEvals as error:
             return build_problem(
                 422, "unreadable", str(error), "A run is a list of cases, each with case, category and pass."
             )

@@ -23,7 +23,7 @@ from core.judging.model.evidence import capped_cell, exceedance_cell
 from core.metrics.catalogue import CATALOGUE, FEEDS, UnknownMetric, parse_readings
 from core.metrics.error_text import group_error_text
 from core.metrics.observation import Observation
-from core.store.observations.windows import PlacedObservation
+from core.store.observations.observation_sums import PlacedObservation
 
 MAX_CLOCK_LEAD = timedelta(minutes=1)
 MAX_ITEMS = 10_000

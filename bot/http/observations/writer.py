@@ -25,7 +25,7 @@ from core.flags.placement import UncountedReason
 from core.flags.snapshot import Snapshot
 from core.store.database.connections import Database
 from core.store.errors import IdempotencyConflict, StoreError
-from core.store.observations import complaints, deduplication, windows
+from core.store.observations import complaints, deduplication, observation_sums
 from core.store.observations.segment_names import SegmentVocabulary
 from core.store.observations.unit_caps import UnitCaps
 
@@ -183,7 +183,7 @@ class ObservationWriter:
     def _write_batches(self, batches: Sequence[tuple[ObservationBatch, CheckedBatch]], now: datetime) -> None:
         """Write the batches in one transaction, then answer each after the commit."""
         results: list[tuple[ObservationBatch, bytes | IdempotencyConflict]] = []
-        placed: list[windows.PlacedObservation] = []
+        placed: list[observation_sums.PlacedObservation] = []
         accepted = rejected = 0
         uncounted: Counter[UncountedReason] = Counter()
         with self._database.writing_outside_log() as connection:
@@ -207,7 +207,7 @@ class ObservationWriter:
                 results.append((batch, answer))
             if placed:
                 counted = complaints.deduplicate_hourly(connection, placed, now)
-                windows.add_observations(connection, counted, self._segments, self._allowances)
+                observation_sums.add_observations(connection, counted, self._segments, self._allowances)
         self.accepted += accepted
         self.rejected += rejected
         self.uncounted += uncounted
@@ -223,7 +223,7 @@ class FreshItems:
     """The items of a batch that were not counted before: their number, and the events to record."""
 
     count: int
-    placed: Sequence[windows.PlacedObservation]
+    placed: Sequence[observation_sums.PlacedObservation]
 
 
 def _find_known_answer(connection: Connection, batch: ObservationBatch, now: datetime) -> bytes | None:
@@ -242,7 +242,7 @@ def drop_duplicates(
     ids = {(g.surface, g.id) for g in found.accepted if g.id is not None}
     unseen = set(deduplication.claim_fresh_items(connection, ids, now)) if ids else set()
     refused = list(found.rejected)
-    placed: list[windows.PlacedObservation] = []
+    placed: list[observation_sums.PlacedObservation] = []
     count = 0
     for good in found.accepted:
         if good.id is not None:

@@ -8,7 +8,7 @@ from bot.rendering import wording
 from bot.rendering.charts import svg as drawing
 from bot.rendering.numbers import measure_rows, segments, technical_words
 from bot.rendering.numbers.latest_numbers import LatestNumbers, detection_power
-from core import watch
+from core import evaluation
 from core.judging.model.verdict import Finding, Measure
 from core.rollout.model import Rollout
 from core.service import RolloutService
@@ -119,7 +119,7 @@ def _draw_charts(service: RolloutService, rollout: Rollout, latest: LatestNumber
     for measure in measure_rows.sort_by_urgency(latest.measures):
         if measure_rows.is_agreed(measure):
             limited.setdefault(measure.metric, measure)
-    trends = watch.load_trends(service, rollout, limited)
+    trends = evaluation.load_trends(service, rollout, limited)
     names = tuple(stage.name for stage in rollout.plan.stages)
     drawn: list[MetricChart] = []
     for metric, measure in limited.items():

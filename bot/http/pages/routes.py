@@ -16,7 +16,7 @@ from bot.process.process_state import ProcessStatus
 from bot.rendering import wording
 from bot.rendering.json.rollouts import event_to_json
 from bot.rendering.numbers.latest_numbers import LatestNumbers, select_latest
-from core import watch
+from core import evaluation
 from core.rollout.events import EvidenceRecorded, RolloutEvent
 from core.rollout.evolve import evolve
 from core.rollout.model import TERMINAL_STATES, Rollout
@@ -84,7 +84,7 @@ def build_router(
             raise NotFound(f"There is no rollout {rollout_id[:80]}.", hint="See the overview at /.")
         events = [(event_to_json(r), r.event) for r in service.load_history(rollout.id)]
         evidence = {shown["position"]: e.number for shown, e in events if isinstance(e, EvidenceRecorded)}
-        judgement = watch.load_newest_judgement(service, rollout) if rollout.is_under_way else None
+        judgement = evaluation.load_newest_judgement(service, rollout) if rollout.is_under_way else None
         return render_page(
             "rollout.html",
             rollout=rollout,

@@ -7,7 +7,7 @@ from typing import Any
 
 from bot.rendering import wording
 from bot.rendering.blocks import blocks
-from core.files.foresight.foresight import LimitForesight
+from core.files.foresight.detection import LimitForesight
 from core.files.foresight.known_traffic import KnownTraffic
 from core.judging.model import limits
 from core.judging.model.limits import Limit, LimitKind

@@ -8,7 +8,7 @@ from bot.rendering import wording
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.messages import approval, card, event_lines, follow_up, notice, rollback_alert, summary
 from core.rollout import events as e
-from core.rollout import gates, holds
+from core.rollout import gating, holds
 from core.rollout.announcements import Announcement, AnnouncementKind
 from core.rollout.evolve import evolve
 from core.rollout.model import TERMINAL_STATES, Rollout, RolloutState
@@ -134,7 +134,7 @@ def _render_approval(
     assert isinstance(request, e.ApprovalRequested)
     after = [x.event for x in entries if x.position > asked.position]
     given = tuple(x for x in after if isinstance(x, e.Approved) and x.request == name)
-    if _is_request_open(announcement, rollout) and not gates.is_approved(rollout):
+    if _is_request_open(announcement, rollout) and not gating.is_approved(rollout):
         return approval.render(rollout, request, given, asked.at, zone, mention)
     return approval.render_closed(rollout, request, given, _approval_outcome(request, after, given))
 

@@ -6,9 +6,9 @@ from datetime import datetime
 from bot.rendering import headline, wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
-from bot.rendering.numbers import detectability, measure_rows, segments
+from bot.rendering.numbers import blind_spot_words, measure_rows, segments
 from core.judging.model.verdict import Measure
-from core.rollout import gates
+from core.rollout import gating
 from core.rollout.events import ApprovalRequested, Approved
 from core.rollout.model import Rollout
 from core.rollout.plan import content_hash
@@ -46,7 +46,7 @@ def render(
 
 def _describe_request(rollout: Rollout, request: ApprovalRequested) -> str:
     subject, kind = wording.format_subject(rollout), wording.escape(rollout.kind, 60)
-    if request.gate == gates.START_GATE:
+    if request.gate == gating.START_GATE:
         return f"start {subject} ({kind} change, {wording.format_version_change(rollout)})"
     return (
         f"take {subject} ({kind} change) from {wording.format_percent(rollout.percent)} to "
@@ -63,14 +63,14 @@ def _describe_requester(rollout: Rollout) -> str:
 
 
 def _format_gate(rollout: Rollout, request: ApprovalRequested) -> str:
-    if request.gate == gates.START_GATE:
+    if request.gate == gating.START_GATE:
         return "the start"
     stage = next((s for s in rollout.plan.stages if s.name == request.gate), None)
     return headline.stage_label(stage) if stage else wording.escape(request.gate, 60)
 
 
 def _describe_expiry(request: ApprovalRequested) -> str:
-    return "it is asked again" if request.gate == gates.START_GATE else "it stays on hold"
+    return "it is asked again" if request.gate == gating.START_GATE else "it stays on hold"
 
 
 def _format_evidence(rollout: Rollout) -> str:
@@ -101,9 +101,9 @@ def _list_arguments(rollout: Rollout) -> list[str]:
         )
     if rollout.skipped:
         lines.append(f"Waiting was skipped: “{wording.escape(rollout.skipped, 300)}”")
-    if blind_spots := detectability.format_current_blind_spots(rollout):
+    if blind_spots := blind_spot_words.format_current_blind_spots(rollout):
         lines.append(blind_spots)
-    lines += detectability.list_accepted_blind_spots(rollout)
+    lines += blind_spot_words.list_accepted_blind_spots(rollout)
     if rollout.evidence is not None and rollout.evidence.segments:
         lines.append(segments.format_summary(rollout.evidence.segments, rollout.evidence.segments_checked))
     drill = f", drilled in {wording.format_duration(max(rollout.drilled.values()))}" if rollout.drilled else ""

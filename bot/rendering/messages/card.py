@@ -7,10 +7,10 @@ from bot.rendering import headline, wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Block, Message
 from bot.rendering.messages import rollback_alert
-from bot.rendering.numbers import detectability, measure_rows, segments
+from bot.rendering.numbers import blind_spot_words, measure_rows, segments
 from core.judging.model.judgement import Judgement
 from core.judging.model.verdict import Continue, NoControl
-from core.rollout import gates
+from core.rollout import gating
 from core.rollout.events import EvidenceRecorded, RolledBack
 from core.rollout.model import Rollout, RolloutState
 
@@ -57,12 +57,12 @@ def format_state_lines(rollout: Rollout, zone: str, newer: Newer = None) -> list
         lines.append(f"{_summarize_evidence(canary_part)} · {requests}{control_part} · {_as_of(rollout, zone, newer)}")
         if canary_part.segments:
             lines.append(segments.format_summary(canary_part.segments, canary_part.segments_checked))
-        if blind_spots := detectability.format_current_blind_spots(rollout):
+        if blind_spots := blind_spot_words.format_current_blind_spots(rollout):
             lines.append(blind_spots)
-    lines += detectability.list_accepted_blind_spots(rollout)
+    lines += blind_spot_words.list_accepted_blind_spots(rollout)
     if rollout.state is RolloutState.ON_HOLD:
         lines.append(f'Either `/rollout resume {rollout.id} "why"` or roll back.')
-    if rollout.request is not None and not gates.is_approved(rollout) and rollout.approvals:
+    if rollout.request is not None and not gating.is_approved(rollout) and rollout.approvals:
         lines.append(f"Approved so far: {', '.join(wording.escape(a.handle, 40) for a in rollout.approvals)}.")
     if rollout.rollback is not None:
         lines += _explain_rollback(rollout.rollback)
@@ -99,7 +99,7 @@ def build_buttons(rollout: Rollout) -> Block | None:
             ready = (
                 not rollout.live_instead
                 and rollout.start is None
-                and (not rollout.plan.approvals.needed or gates.is_approved(rollout))
+                and (not rollout.plan.approvals.needed or gating.is_approved(rollout))
             )
             return blocks.actions(buttons.run_command("Start", f"start {rollout.id}")) if ready else None
         case RolloutState.RUNNING | RolloutState.WAITING:

@@ -6,7 +6,7 @@ from bot.rendering import headline, wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.messages import rollback_alert
-from bot.rendering.numbers import detectability
+from bot.rendering.numbers import blind_spot_words
 from core.rollout import events as e
 from core.rollout import holds
 from core.rollout.model import Rollout
@@ -53,7 +53,7 @@ def format_line(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
                 if holds.clears_itself(event.key)
                 else f"Nothing grows until {wording.format_owner(rollout)} decides."
             )
-            helps = f" {detectability.format_remedies(rollout)}" if _is_detectability_hold(event) else ""
+            helps = f" {blind_spot_words.format_remedies(rollout)}" if _is_detectability_hold(event) else ""
             return f"On hold: {rollout.id}, {wording.escape(event.text, 200)}. {until}{helps}".rstrip()
         case e.HoldCleared():
             return f"Running again: {rollout.id}. What held it has cleared by itself."
@@ -90,7 +90,7 @@ def format_line(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
             )
         case e.Completed():
             new, old = wording.escape(event.version, 40), wording.escape(event.retired, 40)
-            accepted = "".join(f" {text}" for text in detectability.list_accepted_blind_spots(rollout))
+            accepted = "".join(f" {text}" for text in blind_spot_words.list_accepted_blind_spots(rollout))
             return (
                 f"Done: {rollout.id}. {new} is what everyone gets; {old} is retired. Roll back still works.{accepted}"
             )
@@ -130,7 +130,7 @@ def _format_minor_event(rollout: Rollout, event: e.RolloutEvent) -> str:
             by, stage = wording.format_actor(event.by), wording.escape(event.stage, 60)
             return (
                 f"Accepted by {by} at {stage}: {rollout.id} goes on although it could have missed "
-                f"{detectability.join_blind_spots(event.spots)}{_format_reason(event.reason)}."
+                f"{blind_spot_words.join_blind_spots(event.spots)}{_format_reason(event.reason)}."
             )
         case e.DrillFinished():
             word = "Drill passed" if event.ok else "Drill failed"

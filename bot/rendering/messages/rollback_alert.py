@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from bot.rendering import wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
-from bot.rendering.numbers import detectability, measure_rows
+from bot.rendering.numbers import blind_spot_words, measure_rows
 from core.judging.model.verdict import Finding, Measure
 from core.rollout.events import FlipConfirmed, FlipUnconfirmed, RolledBack
 from core.rollout.model import Rollout
@@ -24,7 +24,7 @@ def render(rollout: Rollout, event: RolledBack, at: datetime, flip: FlipConfirme
             [f"*{label}*  {text}" for label, text in _list_facts(rollout, event, at, flip, zone) if text]
         ),
         blocks.lines_section(_list_other_findings(event.findings)),
-        blocks.lines_section(detectability.list_accepted_blind_spots(rollout)),
+        blocks.lines_section(blind_spot_words.list_accepted_blind_spots(rollout)),
         blocks.context(
             f"Ask {wording.format_actor(rollout.plan.owner, rollout.plan.owner_handle)} (owner)"
             f"{_format_notified_channels(rollout)}{LIMITS_LOCKED if event.findings else ''}"

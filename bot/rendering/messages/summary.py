@@ -8,7 +8,7 @@ from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.charts import charts
 from bot.rendering.messages import notes
-from bot.rendering.numbers import detectability, measure_rows, segments, technical_words
+from bot.rendering.numbers import blind_spot_words, measure_rows, segments, technical_words
 from bot.rendering.numbers.latest_numbers import detection_power
 from core.judging.model import verdict as v
 from core.judging.report.series import SeriesPoint
@@ -43,12 +43,12 @@ def render(
                 x
                 for x in (
                     _explain_verdict(rollout, evidence, at),
-                    detectability.format_blind_spots(_open_blind_spots(rollout, evidence)),
+                    blind_spot_words.format_blind_spots(_open_blind_spots(rollout, evidence)),
                 )
                 if x
             ]
         ),
-        blocks.lines_section(detectability.list_accepted_blind_spots(rollout)),
+        blocks.lines_section(blind_spot_words.list_accepted_blind_spots(rollout)),
         _build_buttons(rollout),
         blocks.context(
             f"risk {rollout.plan.risk} · limits locked {_format_lock_time(rollout, zone)} · evidence "

@@ -4,8 +4,8 @@ from typing import Any
 
 from bot.sandbox.api import validation
 from bot.sandbox.rules import limits
+from bot.sandbox.rules.check_payload import Violation
 from bot.sandbox.rules.errors import BrokenRulesError, MethodError
-from bot.sandbox.rules.rules import Violation
 from bot.sandbox.workspace import people, slack_json
 from bot.sandbox.workspace.people import Channel
 from bot.sandbox.workspace.slack_state import SlackState

@@ -3,9 +3,9 @@
 import json
 from typing import Any
 
-from bot.sandbox.rules import limits, rules
+from bot.sandbox.rules import check_payload, limits
+from bot.sandbox.rules.check_payload import Violation
 from bot.sandbox.rules.errors import BrokenRulesError, MethodError
-from bot.sandbox.rules.rules import Violation
 from bot.sandbox.workspace.slack_state import SlackState
 from bot.sandbox.workspace.workspace import View
 
@@ -16,9 +16,9 @@ def parse_content(slack: SlackState, args: Json) -> tuple[str, tuple[Json, ...]]
     """Text and blocks of a message; MethodError if both are missing or a rule is broken."""
     text, blocks = str(args.get("text") or ""), args.get("blocks")
     if blocks:
-        if found := rules.check_blocks(blocks):
+        if found := check_payload.check_blocks(blocks):
             raise BrokenRulesError("invalid_blocks", found)
-        if rules.text_length(blocks) > limits.value("message.blocks_text.max_length"):
+        if check_payload.text_length(blocks) > limits.value("message.blocks_text.max_length"):
             raise BrokenRulesError(
                 "msg_blocks_too_long", [_build_violation("message.blocks_text.max_length", "/blocks", "too much text")]
             )
@@ -58,7 +58,7 @@ def build_view(
 
     MethodError: `invalid_arguments` with JSON pointers if it breaks a rule, `duplicate_external_id` if that is taken.
     """
-    if found := rules.check_view(body, kinds):
+    if found := check_payload.check_view(body, kinds):
         raise BrokenRulesError("invalid_arguments", found)
     external = str(body.get("external_id", ""))
     taken = [v for v in slack.workspace.list_views() if external and v.external_id == external]

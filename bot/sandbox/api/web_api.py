@@ -12,8 +12,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from bot.sandbox.api import chat_methods, directory_methods, file_methods, view_methods
+from bot.sandbox.rules.check_payload import Violation
 from bot.sandbox.rules.errors import BrokenRulesError, MethodError
-from bot.sandbox.rules.rules import Violation
 from bot.sandbox.workspace import people
 from bot.sandbox.workspace.changes import ChangeNotifier
 from bot.sandbox.workspace.faults import Fault

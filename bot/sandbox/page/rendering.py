@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from bot.sandbox.narration import Narrator
 from bot.sandbox.page import chart, mrkdwn
+from bot.sandbox.page_banner import Narrator
 from bot.sandbox.workspace import people, slack_json
 from bot.sandbox.workspace.people import Channel, SandboxPerson
 from bot.sandbox.workspace.slack_state import ApiCall, Delivery, SlackState

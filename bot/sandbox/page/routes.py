@@ -9,8 +9,8 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
-from bot.sandbox.narration import Narrator
 from bot.sandbox.page.rendering import FOLDER, PageRenderer
+from bot.sandbox.page_banner import Narrator
 from bot.sandbox.persona import Persona, Reply
 from bot.sandbox.workspace.people import Channel, SandboxPerson
 from bot.sandbox.workspace.slack_state import SlackState

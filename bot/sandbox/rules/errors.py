@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from bot.sandbox.rules.rules import Violation
+from bot.sandbox.rules.check_payload import Violation
 
 
 class MethodError(Exception):

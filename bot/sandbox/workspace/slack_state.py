@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from bot.sandbox.rules.rate_limits import RateLimits
-from bot.sandbox.rules.rules import Violation
+from bot.sandbox.rules.check_payload import Violation
+from bot.sandbox.rules.slack_rate_limits import RateLimits
 from bot.sandbox.workspace.faults import FaultPlan
 from bot.sandbox.workspace.trigger_ids import TriggerIds
 from bot.sandbox.workspace.workspace import SandboxMessage, SandboxWorkspace

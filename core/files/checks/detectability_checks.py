@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from core.files.build_plan import build_limits, build_stages
-from core.files.foresight import foresight
-from core.files.foresight.foresight import TOO_LATE_PREFIX, DetectionDesign, LimitForesight
+from core.files.foresight import detection
+from core.files.foresight.detection import TOO_LATE_PREFIX, DetectionDesign, LimitForesight
 from core.files.foresight.known_traffic import assume_traffic
 from core.files.rollout_file import RolloutFile
 from core.files.syntax.problems import FieldPath, FileProblem
@@ -34,7 +34,7 @@ def check(file: RolloutFile, surface: Surface | None, policy: Policy = DEFAULT_P
         grow_on=policy.growth_rule_for(file.effective_risk),
     )
     paths = {(terms.metric, terms.kind): number for number, terms in enumerate(file.rollback_when)}
-    late = foresight.select_late(foresight.foresee_best_stages(design, assume_traffic(surface)))
+    late = detection.select_late(detection.foresee_best_stages(design, assume_traffic(surface)))
     for one in late:
         number = paths.get((one.limit.metric, one.limit.kind))
         if one.limit.role is not LimitRole.ROLLBACK or number is None:
@@ -42,7 +42,7 @@ def check(file: RolloutFile, surface: Surface | None, policy: Policy = DEFAULT_P
         path: FieldPath = ("rollback_when", number, one.limit.kind.value)
         yield file.source.problem_at(path, TOO_LATE_PREFIX + _describe_late(one), severity="warning")
     first = (
-        foresight.foresee_limits(design, design.compared_stages[0], assume_traffic(surface))
+        detection.foresee_limits(design, design.compared_stages[0], assume_traffic(surface))
         if design.compared_stages
         else ()
     )

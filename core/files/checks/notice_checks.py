@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from core.files.build_plan import build_notices, find_start_problem
 from core.files.rollout_file import RolloutFile
 from core.files.syntax.fields import NoticeTerms
-from core.files.syntax.marks import SourceFile
 from core.files.syntax.problems import FieldPath, FileProblem
 from core.files.syntax.times import format_moment, format_span
+from core.files.syntax.yaml_with_lines import SourceFile
 from core.rollout.plan import Risk
 from core.rollout.policy import Policy
 from core.rollout.surface import Surface

@@ -6,14 +6,14 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
-from core.judging.look import cells
+from core.judging.look import bucket_sums
 from core.judging.model.evidence import CANARY, CONTROL, REQUESTS, EvidenceSums
 from core.metrics.catalogue import CATALOGUE, MetricKind
-from core.metrics.typical import TYPICAL, MetricLevel, has_amounts
+from core.metrics.typical_levels import TYPICAL, MetricLevel, has_amounts
 from core.rollout.model import Rollout
 from core.rollout.surface import Surface
 from core.stats import clustering, quantile
-from core.stats.checked import Array
+from core.stats.input_checks import Array
 
 ENOUGH_READINGS = 200  # readings of control before its level is trusted
 DAY = timedelta(days=1)
@@ -70,9 +70,9 @@ def measure_traffic(surface: Surface, rollout: Rollout, sums: EvidenceSums, now:
 
 
 def _measure_level(sums: EvidenceSums, stages: Sequence[int], metric: str) -> MetricLevel | None:
-    arrays = cells.read_bucket_sums(sums, stages, CONTROL, metric)[0]
+    arrays = bucket_sums.read_bucket_sums(sums, stages, CONTROL, metric)[0]
     weight, value = float(arrays[..., 0].sum()), float(arrays[..., 1].sum())
-    requests = float(cells.read_bucket_sums(sums, stages, CONTROL, REQUESTS)[..., 0].sum())
+    requests = float(bucket_sums.read_bucket_sums(sums, stages, CONTROL, REQUESTS)[..., 0].sum())
     entry = CATALOGUE[metric]
     if weight < ENOUGH_READINGS or requests <= 0 or metric not in TYPICAL or metric == "new_error_category":
         return None
@@ -83,7 +83,7 @@ def _measure_level(sums: EvidenceSums, stages: Sequence[int], metric: str) -> Me
         return MetricLevel(
             level=(value + 0.5) / (weight + 1), share=share, design_effect=float(clustering.design_effect(arrays))
         )
-    counted = cells.merge_histograms(sums, stages, CONTROL, metric)
+    counted = bucket_sums.merge_histograms(sums, stages, CONTROL, metric)
     # Once the cap of a mean is frozen, its histogram is no longer stored; the buckets' spread is a good substitute.
     spread = (
         _measure_spread(counted) if sum(counted.values()) >= ENOUGH_READINGS else _estimate_spread_from_buckets(arrays)
@@ -124,7 +124,9 @@ def _measure_pace(rollout: Rollout, sums: EvidenceSums, now: datetime) -> float 
         if not stage.has_exposure or stage.where is not None or lasted <= 0:
             continue
         arms = (CANARY,) if rollout.plan.control == "matched" else (CANARY, CONTROL)
-        seen = sum(float(cells.read_bucket_sums(sums, (span.index,), arm, REQUESTS)[..., 0].sum()) for arm in arms)
+        seen = sum(
+            float(bucket_sums.read_bucket_sums(sums, (span.index,), arm, REQUESTS)[..., 0].sum()) for arm in arms
+        )
         requests += seen / (stage.percent / 100) if rollout.plan.control == "matched" else seen
         days += lasted
     return requests / days if requests > 0 and days > 0 else None

@@ -13,8 +13,8 @@ from core.judging.model import alpha_shares
 from core.judging.model.hypothesis import build_harm_hypotheses, build_noninferiority_hypotheses
 from core.judging.model.limits import Limit, LimitKind, LimitScale
 from core.metrics.catalogue import CATALOGUE, MetricKind
-from core.metrics.typical import MetricLevel
-from core.stats import clearing as clearing_stats
+from core.metrics.typical_levels import MetricLevel
+from core.stats import noninferiority_planning as clearing_stats
 from core.stats import planning
 
 ALPHA = 0.05

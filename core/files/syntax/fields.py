@@ -19,7 +19,7 @@ from pydantic import WithJsonSchema as Schema
 from pydantic_core import PydanticCustomError
 
 from core.files.syntax import units
-from core.files.syntax.marks import SourceFile
+from core.files.syntax.yaml_with_lines import SourceFile
 from core.metrics.catalogue import CATALOGUE
 from core.rollout.plan import NoticePlan
 

@@ -10,8 +10,8 @@ from core.judging.engine import e_processes
 from core.judging.engine.increments import compute_increments
 from core.judging.look.look import Look
 from core.judging.model.evidence import CANARY, CATEGORY_PREFIX, CONTROL, EVERYONE, REQUESTS
-from core.judging.model.increment import NewCounts
 from core.judging.model.limits import Limit, LimitScale
+from core.judging.model.new_counts import NewCounts
 from core.judging.model.question import Question
 from core.judging.model.state import (
     CategoryEProcess,

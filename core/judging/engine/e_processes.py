@@ -11,7 +11,7 @@ from core.judging.model.evidence import EVERYONE
 from core.judging.model.question import Question
 from core.judging.model.state import EProcess, EProcessKind, JudgingState
 from core.stats import onset
-from core.stats.checked import Array, Side
+from core.stats.input_checks import Array, Side
 
 ONSET_INTERVAL = timedelta(minutes=5)
 """Interval between the possible onsets of harm."""

@@ -10,6 +10,7 @@ from core.judging.engine.accumulate import categories_in_control, is_gate_open
 from core.judging.engine.increments import RATE_EDGE
 from core.judging.look import quantile_crossing
 from core.judging.look.arm_comparison import ArmComparison
+from core.judging.look.count_new import exact_kernel_cell
 from core.judging.look.leave_one_out import (
     LeaveOneOut,
     remaining_share_against_bound,
@@ -17,7 +18,6 @@ from core.judging.look.leave_one_out import (
     robust_log_e_of_mean,
 )
 from core.judging.look.look import CategorySpread, Look
-from core.judging.look.new_counts import exact_kernel_cell
 from core.judging.model.alpha_shares import (
     ANY_TIME,
     CAPPED,
@@ -36,8 +36,8 @@ from core.judging.model.question import Question
 from core.judging.model.state import Baseline, CountTotals, EProcessKind, JudgingState
 from core.metrics.catalogue import CATALOGUE, MetricKind
 from core.stats import mean, proportion
-from core.stats.checked import Side
-from core.stats.leave_out import kl_divergence
+from core.stats.heaviest_bucket import kl_divergence
+from core.stats.input_checks import Side
 
 MIN_RECENT_TRIALS = 20
 """Recent canary trials below which there is no recent estimate."""

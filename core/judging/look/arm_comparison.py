@@ -6,7 +6,7 @@ from math import isfinite, sqrt
 
 import numpy as np
 
-from core.judging.look import cells, leave_one_out
+from core.judging.look import bucket_sums, leave_one_out
 from core.judging.look.leave_one_out import LeaveOneOut, compute_design_effects
 from core.judging.model.confidence_range import Estimate
 from core.judging.model.evidence import CANARY, CONTROL, EVERYONE, EvidenceSums
@@ -16,7 +16,7 @@ from core.judging.model.question import Question
 from core.judging.model.state import Baseline
 from core.metrics.catalogue import CATALOGUE, Metric, MetricKind
 from core.stats import clustering, mean, proportion, quantile
-from core.stats.checked import Side
+from core.stats.input_checks import Side
 
 MIN_RELATIVE_SPREAD = 0.01
 """A mean's values are assumed to vary by at least 1 % of their level, so that constant values give no infinite
@@ -86,9 +86,9 @@ class ComparisonDraft:
 
     comparison: ArmComparison
     entry: Metric
-    canary: cells.Array
-    control: cells.Array
-    canary_alone: cells.Array
+    canary: bucket_sums.Array
+    control: bucket_sums.Array
+    canary_alone: bucket_sums.Array
     sides: tuple[Side, ...]
     units: int
     has_fixed_reference: bool
@@ -104,8 +104,8 @@ def draft_comparisons(
     entry = CATALOGUE[key] if ">" not in cell else replace(CATALOGUE[key], kind=MetricKind.PROPORTION)
     everywhere = [stage for stage in question.exposed_stages if stage >= since]
     paired = [stage for stage in question.compared_stages if stage >= since]
-    canary, control = (cells.read_bucket_sums(sums, paired, arm, cell, segments) for arm in (CANARY, CONTROL))
-    alone = canary if paired == everywhere else cells.read_bucket_sums(sums, everywhere, CANARY, cell, segments)
+    canary, control = (bucket_sums.read_bucket_sums(sums, paired, arm, cell, segments) for arm in (CANARY, CONTROL))
+    alone = canary if paired == everywhere else bucket_sums.read_bucket_sums(sums, everywhere, CANARY, cell, segments)
     level, level_error = mean.pooled_level(alone)
     sides = _ArmLevels(len(segments)) if not paired else _ArmLevels.from_arms(canary, control)
     effects = compute_design_effects(entry.kind, *((canary, control) if paired else (alone,)))
@@ -210,7 +210,7 @@ def complete_comparisons(
     ]
 
 
-def _stack_cells(arms: Sequence[cells.Array]) -> cells.Array:
+def _stack_cells(arms: Sequence[bucket_sums.Array]) -> bucket_sums.Array:
     """Stack the sums of several cells to shape (cells, stages, 256, 2); missing stages are zero."""
     found = np.zeros((len(arms), max(arm.shape[0] for arm in arms), *arms[0].shape[1:]))
     for row, arm in zip(found, arms, strict=True):
@@ -236,7 +236,7 @@ def _apply_error_floor(draft: ComparisonDraft, leave_one_out_result: LeaveOneOut
 
 
 def _floor_error_at_levels(
-    entry: Metric, error: float | None, levels: tuple[float | None, ...], arm: cells.Array
+    entry: Metric, error: float | None, levels: tuple[float | None, ...], arm: bucket_sums.Array
 ) -> float | None:
     known = [abs(level) for level in levels if level is not None]
     if error is None or len(known) < len(levels):
@@ -245,11 +245,11 @@ def _floor_error_at_levels(
 
 
 def _design_effect_of_values(
-    sums: EvidenceSums, stages: Sequence[int], arm: str, key: str, segment: str, source: cells.Array
+    sums: EvidenceSums, stages: Sequence[int], arm: str, key: str, segment: str, source: bucket_sums.Array
 ) -> float:
     if not source[..., 0].any():
         return 1.0
-    counted = cells.merge_histograms(sums, stages, arm, key, segment)
+    counted = bucket_sums.merge_histograms(sums, stages, arm, key, segment)
     return float(clustering.design_effect_of_mean(source, _histogram_variance(counted)))
 
 
@@ -263,7 +263,7 @@ def build_baselines(question: Question, sums: EvidenceSums, metrics: Sequence[st
 
 def _build_baseline(question: Question, sums: EvidenceSums, entry: Metric) -> Baseline | None:
     if entry.quantile is not None:
-        counted = cells.merge_histograms(sums, question.compared_stages, CONTROL, entry.key)
+        counted = bucket_sums.merge_histograms(sums, question.compared_stages, CONTROL, entry.key)
         value = quantile.estimate_quantile(counted, entry.quantile)
         if value is None:
             return None
@@ -271,7 +271,7 @@ def _build_baseline(question: Question, sums: EvidenceSums, entry: Metric) -> Ba
             quantile.estimate_quantile(counted, q) for q in _rate_bounds(entry.quantile, sum(counted.values()))
         )
         return Baseline(value=value, error=None, low=low, high=high)
-    arm = cells.read_bucket_sums(sums, question.compared_stages, CONTROL, question.comparison_cell(entry.key))
+    arm = bucket_sums.read_bucket_sums(sums, question.compared_stages, CONTROL, question.comparison_cell(entry.key))
     levels, errors = mean.pooled_level(arm)
     level = float(levels[0])
     if not isfinite(level):
@@ -294,14 +294,14 @@ def compute_margin_error(question: Question, sums: EvidenceSums, metric: str, si
     if not paired:
         return None
     canary, control = (
-        cells.read_bucket_sums(sums, paired, arm, question.comparison_cell(metric)) for arm in (CANARY, CONTROL)
+        bucket_sums.read_bucket_sums(sums, paired, arm, question.comparison_cell(metric)) for arm in (CANARY, CONTROL)
     )
     levels = mean.stratify_levels(canary, control)
     larger = float(np.maximum(np.abs(levels.canary), np.abs(levels.control))[0])
     return floor_error(CATALOGUE[metric], float(levels.standard_error(ratio)[0]), larger, canary[0])
 
 
-def floor_error(entry: Metric, error: float, level: float, arm: cells.Array) -> float | None:
+def floor_error(entry: Metric, error: float, level: float, arm: bucket_sums.Array) -> float | None:
     """The error, raised for a mean to that of values that vary by `MIN_RELATIVE_SPREAD`.
 
     None when it is unknown; 0 when it is too small to be squared.
@@ -321,7 +321,7 @@ class _ArmLevels:
         self.canary, self.control, self.error = unknown, unknown, [float("inf")] * segments
 
     @classmethod
-    def from_arms(cls, canary: cells.Array, control: cells.Array) -> "_ArmLevels":
+    def from_arms(cls, canary: bucket_sums.Array, control: bucket_sums.Array) -> "_ArmLevels":
         levels = mean.stratify_levels(canary, control)
         sides = cls(0)
         sides.canary, sides.control = levels.canary.tolist(), levels.control.tolist()
@@ -331,7 +331,9 @@ class _ArmLevels:
 
 def _read_quantile(sums: EvidenceSums, stages: Sequence[int], arm: str, entry: Metric, segment: str) -> float:
     assert entry.quantile is not None
-    value = quantile.estimate_quantile(cells.merge_histograms(sums, stages, arm, entry.key, segment), entry.quantile)
+    value = quantile.estimate_quantile(
+        bucket_sums.merge_histograms(sums, stages, arm, entry.key, segment), entry.quantile
+    )
     return float("nan") if value is None else value
 
 

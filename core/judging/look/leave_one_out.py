@@ -8,10 +8,10 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from core.judging.look import cells
+from core.judging.look import bucket_sums
 from core.metrics.catalogue import MetricKind
-from core.stats import clustering, leave_out, mean, proportion
-from core.stats.checked import Side
+from core.stats import clustering, heaviest_bucket, mean, proportion
+from core.stats.input_checks import Side
 
 Ints: TypeAlias = NDArray[np.int64]
 
@@ -52,7 +52,7 @@ class LeaveOneOut:
 
 
 def compare_without_loudest_bucket(
-    kind: MetricKind, canary: cells.Array, control: cells.Array, side: Side, units: Ints
+    kind: MetricKind, canary: bucket_sums.Array, control: bucket_sums.Array, side: Side, units: Ints
 ) -> list[LeaveOneOut]:
     """Each cell's comparison without its loudest bucket.
 
@@ -61,21 +61,21 @@ def compare_without_loudest_bucket(
     """
     if canary.shape[1] == 0:
         return [LeaveOneOut()] * canary.shape[0]
-    found = leave_out.find_heaviest_bucket(canary, control, side=side)
+    found = heaviest_bucket.find_heaviest_bucket(canary, control, side=side)
     left, right = found.remove_from(canary), found.remove_from(control)
     levels = mean.stratify_levels(left, right)
     errors = levels.standard_error()
     shares, drawn_in = _remaining_shares(kind, canary, control, left, right), None
     if kind in _WINSORISED_KINDS:
-        drawn = leave_out.winsorise_buckets(
-            canary, leave_out.reference_level(control, canary), _count_outlier_buckets(units)
+        drawn = heaviest_bucket.winsorise_buckets(
+            canary, heaviest_bucket.reference_level(control, canary), _count_outlier_buckets(units)
         )
         drawn_in = mean.stratify_levels(drawn, control).canary
         shares = np.minimum(
             shares,
             _bounded_ratio(
-                leave_out.signed_log_likelihood_ratio(drawn, control),
-                leave_out.signed_log_likelihood_ratio(canary, control),
+                heaviest_bucket.signed_log_likelihood_ratio(drawn, control),
+                heaviest_bucket.signed_log_likelihood_ratio(canary, control),
             ),
         )
     effects = compute_design_effects(kind, left, right)
@@ -95,10 +95,10 @@ def compare_without_loudest_bucket(
 
 def add_level_without_loudest_bucket(
     kind: MetricKind,
-    arm: cells.Array,
+    arm: bucket_sums.Array,
     side: Side,
     units: Ints,
-    reference_levels: cells.Array,
+    reference_levels: bucket_sums.Array,
     comparisons: Sequence[LeaveOneOut],
 ) -> list[LeaveOneOut]:
     """The same cells with `level*` filled in: one arm without its own loudest bucket.
@@ -108,12 +108,12 @@ def add_level_without_loudest_bucket(
     """
     if arm.shape[1] == 0:
         return list(comparisons)
-    left = leave_out.find_heaviest_bucket_of_arm(arm, side=side).remove_from(arm)
+    left = heaviest_bucket.find_heaviest_bucket_of_arm(arm, side=side).remove_from(arm)
     levels, errors = mean.pooled_level(left)
     effects = compute_design_effects(kind, left)
     if kind in _WINSORISED_KINDS:
         many = _count_outlier_buckets(units)
-        drawn = leave_out.winsorise_buckets(arm, reference_levels[..., np.newaxis], many)
+        drawn = heaviest_bucket.winsorise_buckets(arm, reference_levels[..., np.newaxis], many)
         # A bucket that winsorising raises cannot have more events than requests.
         drawn[..., 1] = np.minimum(drawn[..., 1], drawn[..., 0])
         bounded, _ = mean.pooled_level(drawn)
@@ -138,7 +138,7 @@ def _count_outlier_buckets(units: Ints) -> Ints:
     return np.maximum(np.ceil(units / UNITS_PER_OUTLIER), MIN_OUTLIER_BUCKETS).astype(np.int64)
 
 
-def compute_design_effects(kind: MetricKind, *arms: cells.Array) -> cells.Array:
+def compute_design_effects(kind: MetricKind, *arms: bucket_sums.Array) -> bucket_sums.Array:
     """The larger one of the arms' design effects, shape (cells,); 1 for means and quantiles."""
     segments = arms[0].shape[0]
     if kind in {MetricKind.MEAN, MetricKind.QUANTILE}:
@@ -187,15 +187,19 @@ def remaining_share_against_bound(rate: float | None, weight: float, bound: floa
     """Share of the evidence against a fixed rate that remains without the loudest bucket, 0 to 1."""
     if rate is None or without.level is None:
         return 0.0
-    whole = weight * float(leave_out.kl_divergence(min(rate, 1.0), bound))
-    rest = without.level_weight * float(leave_out.kl_divergence(min(without.level, 1.0), bound))
+    whole = weight * float(heaviest_bucket.kl_divergence(min(rate, 1.0), bound))
+    rest = without.level_weight * float(heaviest_bucket.kl_divergence(min(without.level, 1.0), bound))
     turned = (rate > bound) != (without.level > bound)
     return 0.0 if turned or whole <= 0 else min(rest / whole, 1.0)
 
 
 def _remaining_shares(
-    kind: MetricKind, canary: cells.Array, control: cells.Array, left: cells.Array, right: cells.Array
-) -> cells.Array:
+    kind: MetricKind,
+    canary: bucket_sums.Array,
+    control: bucket_sums.Array,
+    left: bucket_sums.Array,
+    right: bucket_sums.Array,
+) -> bucket_sums.Array:
     """Share of each cell's evidence that remains without its loudest bucket; 0 for means.
 
     A quantile's share is estimated from the mean of its values, since histograms have no buckets.
@@ -204,7 +208,8 @@ def _remaining_shares(
         return np.zeros(canary.shape[0])
     if kind is not MetricKind.QUANTILE:
         return _bounded_ratio(
-            leave_out.signed_log_likelihood_ratio(left, right), leave_out.signed_log_likelihood_ratio(canary, control)
+            heaviest_bucket.signed_log_likelihood_ratio(left, right),
+            heaviest_bucket.signed_log_likelihood_ratio(canary, control),
         )
     before, after = (mean.stratify_levels(a, b) for a, b in ((canary, control), (left, right)))
     with np.errstate(all="ignore"):
@@ -212,7 +217,7 @@ def _remaining_shares(
     return _bounded_ratio(np.sign(ratio) * ratio**2, np.ones(canary.shape[0]))
 
 
-def _bounded_ratio(rest: cells.Array, whole: cells.Array) -> cells.Array:
+def _bounded_ratio(rest: bucket_sums.Array, whole: bucket_sums.Array) -> bucket_sums.Array:
     """rest / whole, clipped to [-1, 1]; 0 where it is undefined."""
     with np.errstate(all="ignore"):
         shares = rest / whole

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from core.judging.look import cells, quantile_crossing
+from core.judging.look import bucket_sums, quantile_crossing
 from core.judging.look.arm_comparison import (
     ArmComparison,
     ComparisonDraft,
@@ -13,8 +13,8 @@ from core.judging.look.arm_comparison import (
     compute_margin_error,
     draft_comparisons,
 )
+from core.judging.look.count_new import collect_new_counts, rests_on_readings
 from core.judging.look.leave_one_out import compute_design_effects
-from core.judging.look.new_counts import collect_new_counts, rests_on_readings
 from core.judging.model.evidence import (
     CANARY,
     CATEGORY_PREFIX,
@@ -26,7 +26,7 @@ from core.judging.model.evidence import (
     exceedance_cell,
 )
 from core.judging.model.hypothesis import build_harm_hypotheses, build_noninferiority_hypotheses
-from core.judging.model.increment import NewCounts
+from core.judging.model.new_counts import NewCounts
 from core.judging.model.question import Question
 from core.judging.model.state import Baseline, JudgingState, Threshold
 from core.metrics.catalogue import CATALOGUE, MetricKind
@@ -159,9 +159,11 @@ def are_segments_due(question: Question, before: JudgingState, at: datetime) -> 
 
 def _list_tested_metrics(question: Question, sums: EvidenceSums) -> list[str]:
     """The tested metrics that have data. Requests without any event are data too for metrics that count events."""
-    here = cells.list_metrics(sums)
+    here = bucket_sums.list_metrics(sums)
     agreed = {
-        limit.metric for limit in question.limits if REQUESTS in here and cells.is_counted_over_requests(limit.metric)
+        limit.metric
+        for limit in question.limits
+        if REQUESTS in here and bucket_sums.is_counted_over_requests(limit.metric)
     }
     found = [limit.metric for limit in question.criteria if not limit.is_per_category]
     return [metric for metric in dict.fromkeys(found) if metric in here or metric in agreed]
@@ -170,7 +172,7 @@ def _list_tested_metrics(question: Question, sums: EvidenceSums) -> list[str]:
 def _assign_slots(question: Question, sums: EvidenceSums, before: JudgingState) -> tuple[tuple[str, ...], int]:
     """(segments with a slot, number of segments without one). Segments get a slot, largest first, once they have
     `MIN_SEGMENT_REQUESTS`, and keep it."""
-    found = cells.count_segment_requests(sums, question.current, question.cuts)
+    found = bucket_sums.count_segment_requests(sums, question.current, question.cuts)
     fresh = sorted((-requests, name) for name, requests in found.items() if name not in before.slots)
     ready = [name for requests, name in fresh if -requests >= MIN_SEGMENT_REQUESTS]
     slots = (*before.slots, *ready)[:SEGMENT_SLOTS]
@@ -233,8 +235,8 @@ def _build_margin_errors(question: Question, sums: EvidenceSums) -> Iterator[Mar
 def _build_category_spreads(question: Question, sums: EvidenceSums) -> Iterator[CategorySpread]:
     if not any(limit.is_per_category for limit in question.limits):
         return
-    for name in cells.list_category_cells(sums):
-        arm = cells.read_bucket_sums(sums, question.exposed_stages, CANARY, name)
+    for name in bucket_sums.list_category_cells(sums):
+        arm = bucket_sums.read_bucket_sums(sums, question.exposed_stages, CANARY, name)
         events = arm[0, ..., 1].sum(axis=0)
         left = arm.copy()
         left[:, :, events.argmax(), :] = 0
@@ -250,7 +252,7 @@ def _count_readings(question: Question, sums: EvidenceSums) -> Iterator[ReadingC
     metrics = [limit.metric for limit in question.limits if limit.can_act and rests_on_readings(limit)]
     for metric in dict.fromkeys((REQUESTS, *metrics)):
         canary, control = (
-            float(cells.read_bucket_sums(sums, (question.current,), arm, metric)[..., 0].sum())
+            float(bucket_sums.read_bucket_sums(sums, (question.current,), arm, metric)[..., 0].sum())
             for arm in (CANARY, CONTROL)
         )
         yield ReadingCounts(metric=metric, canary=canary, control=control)

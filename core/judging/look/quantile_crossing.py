@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from core.judging.look import cells
+from core.judging.look import bucket_sums
 from core.judging.model.evidence import CANARY, CONTROL, EVERYONE, EvidenceSums
 from core.judging.model.hypothesis import Hypothesis, build_harm_hypotheses, build_noninferiority_hypotheses
-from core.judging.model.increment import NewCounts
 from core.judging.model.limits import Limit
+from core.judging.model.new_counts import NewCounts
 from core.judging.model.question import Question
 from core.judging.model.state import Baseline, Threshold
 from core.metrics.catalogue import CATALOGUE, MetricKind
@@ -103,7 +103,7 @@ def _threshold_values(
     if paired:
         q = CATALOGUE[limit.metric].quantile
         assert q is not None
-        control = cells.merge_histograms(sums, (stage,), CONTROL, limit.metric)
+        control = bucket_sums.merge_histograms(sums, (stage,), CONTROL, limit.metric)
         base = quantile.estimate_quantile(control, q) if sum(control.values()) >= MIN_CONTROL_VALUES else None
     elif stage in question.stages_without_control and limit.metric in known and not clear:
         base = known[limit.metric].least_harmful_level(hypothesis.side)
@@ -119,7 +119,7 @@ def _threshold_values(
 def _count_above(
     sums: EvidenceSums, stage: int, metric: str, segment: str, values: tuple[float, float]
 ) -> tuple[int, int, int, int]:
-    canary, control = (cells.merge_histograms(sums, (stage,), arm, metric, segment) for arm in (CANARY, CONTROL))
+    canary, control = (bucket_sums.merge_histograms(sums, (stage,), arm, metric, segment) for arm in (CANARY, CONTROL))
     return (
         quantile.count_above(canary, values[0]),
         sum(canary.values()),
@@ -130,8 +130,8 @@ def _count_above(
 
 def _has_values(sums: EvidenceSums, question: Question, limit: Limit) -> bool:
     return any(
-        cells.merge_histograms(sums, (stage,), CANARY, limit.metric) for stage in question.exposed_stages
-    ) or any(cells.merge_histograms(sums, (stage,), CONTROL, limit.metric) for stage in question.exposed_stages)
+        bucket_sums.merge_histograms(sums, (stage,), CANARY, limit.metric) for stage in question.exposed_stages
+    ) or any(bucket_sums.merge_histograms(sums, (stage,), CONTROL, limit.metric) for stage in question.exposed_stages)
 
 
 def _round_edge(value: float, hypothesis: Hypothesis) -> float:

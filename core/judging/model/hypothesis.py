@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from math import inf
 
 from core.judging.model.limits import Limit, LimitKind, LimitScale
-from core.stats.checked import Side
+from core.stats.input_checks import Side
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

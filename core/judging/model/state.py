@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 from core.judging.model.confidence_range import Estimate
 from core.judging.model.evidence import CATEGORY_PREFIX
 from core.judging.model.verdict import RollBack, Skewed
-from core.stats.checked import Side
+from core.stats.input_checks import Side
 
 EProcessKind: TypeAlias = Literal["pair", "alone", "fixed", "tail", "onset", "clear"]
 """What an e-process tests: canary against control ("pair"), against control's past ("alone"), against a fixed number

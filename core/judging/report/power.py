@@ -9,7 +9,7 @@ from core.judging.model.limits import NEW_CATEGORY_METRIC
 from core.judging.model.verdict import HarmDirection, Measure
 from core.metrics.catalogue import CATALOGUE, DesiredDirection, MetricKind
 from core.stats import planning
-from core.stats.checked import Side
+from core.stats.input_checks import Side
 
 EDGE = 1e-9
 TYPICAL_HARM = 0.02  # default typical harm, if neither a limit nor the catalogue gives one

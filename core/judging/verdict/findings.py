@@ -6,7 +6,7 @@ from math import log
 import numpy as np
 
 from core.judging.engine.score import CriterionScore, combine_log_e, has_lasted
-from core.judging.look import new_counts
+from core.judging.look import count_new
 from core.judging.look.look import SEGMENT_SLOTS, Look
 from core.judging.model import confidence_range
 from core.judging.model.alpha_shares import overall_share
@@ -123,7 +123,7 @@ def _check_violation(question: Question, look: Look, state: JudgingState, score:
 
 def _has_enough_reports(question: Question, state: JudgingState, limit: Limit, segment: str = "") -> bool:
     """Whether there are enough reports; always True except for rollback limits on metrics that count events."""
-    if new_counts.rests_on_readings(limit) or limit.is_per_category or limit.role is not LimitRole.ROLLBACK:
+    if count_new.rests_on_readings(limit) or limit.is_per_category or limit.role is not LimitRole.ROLLBACK:
         return True
     return sum(state.get_total(s, limit.metric, segment).canary_events for s in question.exposed_stages) >= MIN_REPORTS
 

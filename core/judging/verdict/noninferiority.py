@@ -23,8 +23,8 @@ from core.judging.model.limits import Limit
 from core.judging.model.question import Question
 from core.judging.model.state import JudgingState
 from core.metrics.catalogue import CATALOGUE, MetricKind
-from core.stats import clearing as planning
 from core.stats import mean
+from core.stats import noninferiority_planning as planning
 
 LOG_THRESHOLD = log(1 / 0.05)
 MIN_RATE = 1e-6

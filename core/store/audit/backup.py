@@ -14,7 +14,7 @@ from core.store.errors import BackupRefused, SchemaMismatch
 from core.store.formats.instants import format_instant
 from core.store.log import event_log
 from core.store.models import metadata
-from core.store.schema import schema
+from core.store.schema import migrations
 
 # Derived tables are rebuilt from the log; process reports and timer slots are of no use elsewhere.
 EXCLUDED_TABLES = frozenset({"rollout_view", "projection", "checkpoint", "process", "timer"})
@@ -35,10 +35,10 @@ def write_backup(database: Database, path: Path, at: datetime, *, replace: bool 
     BackupRefused if `path` exists (unless `replace`); SchemaMismatch if a newer program has upgraded the database.
     """
     with backup_file.writing_lines(path, replace=replace) as put, database.reading() as connection:
-        revision = schema.read_revision(connection)
+        revision = migrations.read_revision(connection)
         if revision is None:
             raise SchemaMismatch("The database has no tables yet: there is nothing to back up.")
-        schema.assert_known_revision(revision)
+        migrations.assert_known_revision(revision)
         head = event_log.read_head(connection)
         put({"schema": revision, "at": format_instant(at), "head": [head[0], head[1].hex()]})
         counts = {str(table.name): 0 for table in list_tables()}

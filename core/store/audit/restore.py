@@ -19,7 +19,7 @@ from core.store.errors import BackupRefused
 from core.store.formats.instants import Instant, parse_instant
 from core.store.models import events, is_unfinished, metadata
 from core.store.models import outbox as outbox_table
-from core.store.schema import schema, triggers
+from core.store.schema import migrations, triggers
 from core.store.world import rollout_rows
 
 _ROWS = 500
@@ -55,9 +55,9 @@ def restore_backup(database: Database, path: Path) -> RestoreSummary:
 def _restore(database: Database, path: Path) -> RestoreSummary:
     lines = backup_file.read_lines(path)
     header = next(lines)
-    if header["schema"] > schema.REVISION:
+    if header["schema"] > migrations.REVISION:
         raise BackupRefused(
-            f"{path} is of schema {header['schema']}, and this program knows up to {schema.REVISION}. "
+            f"{path} is of schema {header['schema']}, and this program knows up to {migrations.REVISION}. "
             "Restore it with the program that made it, or a newer one."
         )
     with postgres_roles.owner_required("restore a backup"), database.writing() as connection:
@@ -65,7 +65,7 @@ def _restore(database: Database, path: Path) -> RestoreSummary:
         counts = _fill_tables(connection, lines)
         _reset_unsent_rows(connection)
         _reserve_outbox_ids(connection, parse_instant(header["at"]))
-        schema.bring_up_to_date(connection)
+        migrations.bring_up_to_date(connection)
         rollout_rows.rebuild(connection)
         report = verify.verify(connection)
         if report.problems:
@@ -78,9 +78,9 @@ def _restore(database: Database, path: Path) -> RestoreSummary:
 
 def _prepare_tables(connection: Connection, revision: str) -> None:
     """Create empty tables in the schema of the backup. BackupRefused if any table has rows or another schema."""
-    found = schema.read_revision(connection)
+    found = migrations.read_revision(connection)
     if found is None:
-        schema.upgrade(connection, revision)
+        migrations.upgrade(connection, revision)
     elif found != revision:
         raise BackupRefused(
             f"The backup is of schema {revision}, the database has {found}. "

@@ -7,7 +7,7 @@ import pytest
 
 from bot.sandbox.control import Sandbox
 from core.store.database.connections import connect
-from core.store.schema import schema
+from core.store.schema import migrations
 from tests.trials.faults.disks import mounted
 from tests.trials.faults.nursery import Nursery
 from tests.trials.faults.server import Server
@@ -31,7 +31,7 @@ def server(_server: Server) -> Iterator[Server]:
     """A Postgres for this test alone to fall over, with a migrated database; the next test gets it in good order."""
     with _server.lent():
         with connect(_server.url()) as database:
-            schema.migrate(database)
+            migrations.migrate(database)
         yield _server
 
 

@@ -95,7 +95,7 @@ _MESSAGES = (
 _LOOKS = (
     Point("a slot is claimed", "looks", "core.store.coordination.timers:claim", "after", _got_something),
     Point("the look is written, not committed", "looks", "core.store.observations.looks:save_look", "after"),
-    Point("the look is kept, before the decision", "looks", "core.watch:_TakenLook.save", "after"),
+    Point("the look is kept, before the decision", "looks", "core.evaluation:_TakenLook.save", "after"),
     Point(
         "what a look led to, before it is written",
         "looks",
@@ -109,11 +109,14 @@ _OBSERVATIONS = (
     Point(
         "a batch is known, before it is counted",
         "observations",
-        "core.store.observations.windows:add_observations",
+        "core.store.observations.observation_sums:add_observations",
         "before",
     ),
     Point(
-        "a batch is counted, not committed", "observations", "core.store.observations.windows:add_observations", "after"
+        "a batch is counted, not committed",
+        "observations",
+        "core.store.observations.observation_sums:add_observations",
+        "after",
     ),
     Point(
         "a batch is committed, before its answer",
@@ -123,7 +126,7 @@ _OBSERVATIONS = (
     ),
 )
 _START = (
-    Point("tables are made", "start", "core.store.schema.schema:upgrade", "after"),
+    Point("tables are made", "start", "core.store.schema.migrations:upgrade", "after"),
     Point("triggers are put right", "start", "core.store.schema.triggers:install", "after"),
     Point("the read model is computed anew", "start", "core.store.world.rollout_rows:rebuild", "after"),
 )

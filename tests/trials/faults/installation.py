@@ -20,7 +20,7 @@ from core.service import RolloutService
 from core.store.audit import verify
 from core.store.database.connections import Database
 from core.store.models import outbox
-from core.store.observations import windows
+from core.store.observations import observation_sums
 from tests.journey import plans
 from tests.journey.crowd import SURFACE
 from tests.journey.house import waiting_until
@@ -130,7 +130,7 @@ class Installation:
 
 def requests_counted(database: Database) -> int:
     with database.reading() as connection:
-        sums = windows.load_sums(connection, "R-1")
+        sums = observation_sums.load_sums(connection, "R-1")
     counted = (c.weight.sum() for k, c in sums.cells.items() if (k.segment, k.metric) == (EVERYONE, REQUESTS))
     return round(float(sum(counted)))
 

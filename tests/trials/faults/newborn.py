@@ -14,7 +14,7 @@ import bot.delivery.consumer
 import bot.delivery.messages
 import bot.jobs
 import bot.process.flip_confirmation
-import bot.process.serving
+import bot.process.snapshot_server
 import core.replay
 import core.store.coordination.processes
 import core.store.database.connections
@@ -69,10 +69,10 @@ def begin(orders: Orders, output: Connection | None = None) -> None:
 
 def serve_on(seconds: float) -> None:
     """For so long without a report that was written, instead of the fifteen seconds in earnest."""
-    bot.process.serving.FAILSAFE_AFTER = core.store.coordination.processes.SERVING_SECONDS = seconds
+    bot.process.snapshot_server.FAILSAFE_AFTER = core.store.coordination.processes.SERVING_SECONDS = seconds
     if seconds < SHORT:
         bot.process.flip_confirmation.SILENCE_MARGIN = 1.0
-        bot.process.serving.REPORT_SECONDS = 0.5
+        bot.process.snapshot_server.REPORT_SECONDS = 0.5
 
 
 def wait_for_the_lock(seconds: float) -> None:

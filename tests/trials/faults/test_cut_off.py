@@ -9,9 +9,9 @@ import httpx
 import pytest
 
 from bot import app
-from bot.process import flip_confirmation, serving
+from bot.process import flip_confirmation, snapshot_server
 from bot.process.flip_confirmation import FlipConfirmer
-from bot.process.serving import SnapshotServer
+from bot.process.snapshot_server import SnapshotServer
 from bot.settings import Settings
 from core.flags.evaluation import evaluate
 from core.rollout import commands as c
@@ -57,9 +57,9 @@ class House:
 
 @pytest.fixture
 def house(new_postgres: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
-    monkeypatch.setattr(serving, "FAILSAFE_AFTER", BLIND_AFTER)
-    monkeypatch.setattr(serving, "REPORT_SECONDS", REPORT)
-    monkeypatch.setattr(serving, "POLL_SECONDS", POLL)
+    monkeypatch.setattr(snapshot_server, "FAILSAFE_AFTER", BLIND_AFTER)
+    monkeypatch.setattr(snapshot_server, "REPORT_SECONDS", REPORT)
+    monkeypatch.setattr(snapshot_server, "POLL_SECONDS", POLL)
     monkeypatch.setattr(processes, "SERVING_SECONDS", BLIND_AFTER)
     monkeypatch.setattr(flip_confirmation, "SILENCE_MARGIN", 0.5)
     url = new_postgres()

@@ -14,7 +14,7 @@ from core.service import RolloutService
 from core.store.audit import verify
 from core.store.database.connections import Database, connect
 from core.store.models import projection
-from core.store.schema import schema
+from core.store.schema import migrations
 from tests.journey import plans
 from tests.journey.house import waiting_until
 from tests.journey.processes import reserved_ports
@@ -123,8 +123,8 @@ def test_whoever_dies_while_the_tables_are_made_or_brought_up_to_date_leaves_the
     for point in start:  # while there is nothing
         _dies(birth, role, point)
         with bare.reading() as connection:
-            assert schema.read_revision(connection) is None, "all of it or nothing"
-    schema.migrate(bare)
+            assert migrations.read_revision(connection) is None, "all of it or nothing"
+    migrations.migrate(bare)
     carry_on = RolloutService(bare)
     _fill(carry_on)
     for point in start:
@@ -136,7 +136,7 @@ def test_whoever_dies_while_the_tables_are_made_or_brought_up_to_date_leaves_the
         with bare.reading() as connection:
             assert [p.what for p in verify.verify(connection).problems] == []
     _succeeds(birth, role)
-    schema.assert_current(bare)
+    migrations.assert_current(bare)
     with bare.reading() as connection:
         assert verify.verify(connection).problems == ()
 

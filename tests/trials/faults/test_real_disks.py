@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from core.store.database.connections import connect
-from core.store.schema import schema
+from core.store.schema import migrations
 from tests.journey.processes import post
 from tests.trials.faults.disks import FailingDisk, failing_disk, fill, mounted
 from tests.trials.faults.nursery import Nursery
@@ -68,7 +68,7 @@ def test_beside_a_postgres_whose_data_has_no_room(server: Server, nursery: Calla
             owner.execute("CREATE DATABASE tried TABLESPACE small")
         url = server.url("tried")
         with connect(url) as database:
-            schema.migrate(database)
+            migrations.migrate(database)
         house = begun(place_of(nursery, url).start("web"))
         filling = fill(small)
         house.goes_live()  # though its report still finds a place where the one before it stood
@@ -88,7 +88,7 @@ def test_beside_a_postgres_whose_data_has_no_room(server: Server, nursery: Calla
 @pytest.mark.slow
 def test_beside_a_postgres_whose_write_ahead_log_has_no_room(server: Server, nursery: Callable[..., Nursery]) -> None:
     with connect(server.url()) as database:
-        schema.migrate(database)
+        migrations.migrate(database)
     server.fall()
     wal = server.data / "pg_wal"
     aside = server.data.parent / "wal"

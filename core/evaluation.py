@@ -12,13 +12,13 @@ from sqlalchemy.exc import IntegrityError
 
 from core.judging import record
 from core.judging.judge import judge
-from core.judging.look import caps
+from core.judging.look import mean_caps
 from core.judging.look.look import are_segments_due, take_look
 from core.judging.model.judgement import Judgement
 from core.judging.model.state import JudgingState
 from core.judging.model.verdict import RollBack, Verdict
 from core.judging.report import measures, series
-from core.judging.verdict import detectability
+from core.judging.verdict import find_blind_spots
 from core.rollout import commands as c
 from core.rollout.context import ENGINE
 from core.rollout.judging_question import build_question
@@ -27,7 +27,7 @@ from core.service import CommandOutcome, CommandRequest, RolloutService
 from core.store.coordination import timers
 from core.store.database.append_backend import TimerClaim
 from core.store.errors import LeaseLost
-from core.store.observations import looks, windows
+from core.store.observations import looks, observation_sums
 
 _FIXED_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 EMPTY_DIGEST = hashlib.sha256(b"").hexdigest()
@@ -175,7 +175,7 @@ def _take_look(service: RolloutService, rollout: Rollout, at: datetime, every: t
     question = build_question(rollout, every)
     with service.database.reading() as connection:
         before = _parse_previous_look(looks.load_latest_state(connection, rollout.id), rollout)
-        sums = windows.load_sums(connection, rollout.id, segments=are_segments_due(question, before.state, at))
+        sums = observation_sums.load_sums(connection, rollout.id, segments=are_segments_due(question, before.state, at))
     look = take_look(question, sums, before.state, at)
     judgement = judge(question, look, before.state)
     asked = record.to_json(question)
@@ -196,11 +196,11 @@ def _take_look(service: RolloutService, rollout: Rollout, at: datetime, every: t
         state_before=before.evidence_state,
         looks=digest,
         state_after=compute_digest(record.to_json(judgement.state)),
-        caps=caps.freeze_caps(question, sums),
+        caps=mean_caps.freeze_caps(question, sums),
         # Only growth waits for the blind limits: a rollback does not, and must not fail while computing them.
         blind=()
         if isinstance(judgement.verdict, RollBack)
-        else detectability.find_blind_spots(question, look, judgement.state),
+        else find_blind_spots.find_blind_spots(question, look, judgement.state),
     )
     return _TakenLook(
         result=result,

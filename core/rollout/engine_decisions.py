@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from core.judging.model import verdict as v
 from core.rollout import commands as c
-from core.rollout import driving, gates, holds
+from core.rollout import driving, gating, holds
 from core.rollout import events as e
 from core.rollout.context import Context
 from core.rollout.model import Rollout, RolloutState
@@ -68,9 +68,9 @@ def leave_stage(
     if index >= len(rollout.plan.stages):
         return [e.Completed(version=rollout.plan.to_version, retired=rollout.plan.from_version)]
     stage = rollout.plan.stages[index]
-    needed = gates.count_approvals_needed(rollout, stage)
-    if needed and not (rollout.request and rollout.request.gate == stage.name and gates.is_approved(rollout)):
-        return [gates.build_approval_request(rollout, stage.name, needed, context, skipped)]
+    needed = gating.count_approvals_needed(rollout, stage)
+    if needed and not (rollout.request and rollout.request.gate == stage.name and gating.is_approved(rollout)):
+        return [gating.build_approval_request(rollout, stage.name, needed, context, skipped)]
     return [_enter_stage(rollout, index, skipped)]
 
 
@@ -153,7 +153,7 @@ def _decide_on_look(rollout: Rollout, look: c.LookResult | None, context: Contex
         return events
     before = rollout.evidence.verdict if rollout.evidence else None
     has_verdict = not isinstance(look.verdict, v.TooEarly)  # a stage that has just begun has no verdict yet
-    if has_verdict and gates.verdict_name(before) != gates.verdict_name(look.verdict):
+    if has_verdict and gating.verdict_name(before) != gating.verdict_name(look.verdict):
         return [_build_evidence(rollout, look, "verdict"), *events]
     if not events and _is_summary_due(rollout, context):
         return [_build_evidence(rollout, look, "summary")]
@@ -162,17 +162,17 @@ def _decide_on_look(rollout: Rollout, look: c.LookResult | None, context: Contex
 
 def _decide_planned(rollout: Rollout, context: Context) -> list[e.RolloutEvent]:
     request = rollout.request
-    if request is not None and context.at > request.expires_at and not gates.is_approved(rollout):
+    if request is not None and context.at > request.expires_at and not gating.is_approved(rollout):
         return [
             e.ApprovalExpired(request=request.request),
-            gates.build_approval_request(rollout, request.gate, request.needed, context),
+            gating.build_approval_request(rollout, request.gate, request.needed, context),
         ]
     if context.surface is not None and context.surface.live != (rollout.live_instead or rollout.plan.from_version):
         return [e.BaseChanged(live=context.surface.live)]
-    if not gates.is_start_due(rollout, context):
+    if not gating.is_start_due(rollout, context):
         return []
     try:
-        gates.check_start(rollout, context)
+        gating.check_start(rollout, context)
     except Refused:
         return []  # it starts automatically once nothing is missing; the card shows what is
     return begin_rollout(rollout, context)
@@ -208,7 +208,7 @@ def _decide_holds(rollout: Rollout, look: c.LookResult, context: Context) -> lis
         assert rollout.hold is not None
         if holds.has_cleared(rollout.hold.key, look.verdict) or (
             rollout.hold.key == holds.UNREAD
-            and not gates.select_unread(gates.find_blocking_blind_spots(rollout, look.blind, context.policy))
+            and not gating.select_unread(gating.find_blocking_blind_spots(rollout, look.blind, context.policy))
         ):
             return [_build_evidence(rollout, look, "verdict"), e.HoldCleared(key=rollout.hold.key)]
         return []
@@ -239,14 +239,14 @@ def _decide_waiting(rollout: Rollout, look: c.LookResult | None, context: Contex
     stage = rollout.next_stage
     assert stage is not None
     silent = look.verdict if look and isinstance(look.verdict, v.NoData | v.BrokenSource) else None
-    if look is not None and silent is None and gates.approval_basis(look.verdict) != request.verdict:
+    if look is not None and silent is None and gating.approval_basis(look.verdict) != request.verdict:
         evidence = _build_evidence(rollout, look, "verdict")
-        new_request = gates.build_approval_request(
+        new_request = gating.build_approval_request(
             replace(rollout, evidence=evidence), request.gate, request.needed, context
         )
         return [evidence, new_request]  # replaces the old request
-    if gates.is_approved(rollout):
-        if gates.find_growth_block(context) or (
+    if gating.is_approved(rollout):
+        if gating.find_growth_block(context) or (
             silent is not None and holds.hold_key(silent) not in rollout.overridden
         ):
             return []
@@ -267,23 +267,23 @@ def _decide_running(rollout: Rollout, look: c.LookResult | None, context: Contex
     assert stage is not None
     if stage.kind in GATE_KINDS:
         if is_gate_passed(rollout):
-            return [] if gates.find_growth_block(context) else leave_stage(rollout, context)
+            return [] if gating.find_growth_block(context) else leave_stage(rollout, context)
         result = rollout.evals.get(rollout.stage_index)
         if result is not None and not result.ok:
             return [e.Held(key=f"eval:{result.digest}", text=f"{result.suite or 'eval'} failed: {result.reasons[0]}")]
         return []
     if is_ready_to_leave(rollout, look, context.at, context.policy):
-        if gates.find_growth_block(context):
+        if gating.find_growth_block(context):
             return []
         if look is None:
             return leave_stage(rollout, context)
         # Each step records its own evidence, and an approval is requested on what is known now.
         evidence = _build_evidence(rollout, look, "step")
         return [evidence, *leave_stage(replace(rollout, evidence=evidence), context)]
-    key = gates.undecided_hold_key(stage)
-    shown = gates.may_grow(rollout, look.verdict if look else None, context.policy)
-    blind = gates.find_blocking_blind_spots(rollout, look.blind, context.policy) if look else ()
-    unread = gates.select_unread(blind)
+    key = gating.undecided_hold_key(stage)
+    shown = gating.may_grow(rollout, look.verdict if look else None, context.policy)
+    blind = gating.find_blocking_blind_spots(rollout, look.blind, context.policy) if look else ()
+    unread = gating.select_unread(blind)
     if (
         unread
         and look is not None
@@ -319,9 +319,9 @@ def _describe_progress(stage: Stage, look: c.LookResult | None, blind: tuple[v.B
     requests = look.stage_requests if look else 0
     if requests < stage.min_samples:
         return f"{requests} of {stage.min_samples} requests seen"
-    if look is not None and (unread := gates.find_metrics_without_data(stage, look.judgement.measures)):
+    if look is not None and (unread := gating.find_metrics_without_data(stage, look.judgement.measures)):
         return f"nothing can be said yet of {' and '.join(unread)}, on which it is decided"
-    if shown and (silent := gates.select_unread(blind)):
+    if shown and (silent := gating.select_unread(blind)):
         return _describe_unread(silent)
     if shown and blind:
         return f"twice the limit could still have been missed of {_join_metric_names(blind)}"
@@ -351,7 +351,7 @@ def is_ready_to_leave(rollout: Rollout, look: c.LookResult | None, at: datetime,
         return True
     if look.unwatched:
         return False
-    return gates.may_grow(rollout, look.verdict, policy) and not gates.find_blocking_blind_spots(
+    return gating.may_grow(rollout, look.verdict, policy) and not gating.find_blocking_blind_spots(
         rollout, look.blind, policy
     )
 
@@ -367,8 +367,8 @@ def _meets_stage_minimums(rollout: Rollout, look: c.LookResult | None, at: datet
     if look.stage_requests < stage.min_samples:
         return False
     if (
-        gates.find_metrics_without_data(stage, look.judgement.measures)
-        and gates.undecided_hold_key(stage) not in rollout.overridden
+        gating.find_metrics_without_data(stage, look.judgement.measures)
+        and gating.undecided_hold_key(stage) not in rollout.overridden
     ):
         return False
     match look.verdict:

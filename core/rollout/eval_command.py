@@ -4,12 +4,12 @@ import json
 from collections.abc import Sequence
 from hashlib import sha256
 
-from core.evals.gate import EVERY_CATEGORY, GateFailed, count_outcomes, evaluate_gate
-from core.evals.results import EvalRow, UnreadableEvals
+from core.evals.eval_gate import EVERY_CATEGORY, GateFailed, count_outcomes, evaluate_gate
+from core.evals.read_results import EvalRow, UnreadableEvals
 from core.rollout.commands import RecordEval
+from core.rollout.engine_decisions import find_gate_index
 from core.rollout.model import Rollout
 from core.rollout.plan import CRITICAL_CATEGORIES, DEFAULT_EVAL_TERMS, Stage
-from core.rollout.time_steps import find_gate_index
 
 
 def build_eval_command(rollout: Rollout, suite: str, rows: Sequence[EvalRow]) -> RecordEval:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from core.judging.look import cells
+from core.judging.look import bucket_sums
 from core.judging.model.evidence import (
     BUCKETS,
     CANARY,
@@ -14,8 +14,8 @@ from core.judging.model.evidence import (
     EvidenceSums,
     exceedance_cell,
 )
-from core.judging.model.increment import NewCounts
 from core.judging.model.limits import Limit
+from core.judging.model.new_counts import NewCounts
 from core.judging.model.question import Question
 from core.judging.model.state import JudgingState
 from core.metrics.catalogue import CATALOGUE, MetricKind
@@ -56,8 +56,8 @@ def collect_new_counts(
         REQUESTS,
         *(name for limit in question.criteria if (name := exact_kernel_cell(question, limit)) is not None),
     ]
-    named = cells.list_category_cells(sums) if any(limit.is_per_category for limit in question.limits) else ()
-    here = cells.list_metrics(sums)
+    named = bucket_sums.list_category_cells(sums) if any(limit.is_per_category for limit in question.limits) else ()
+    here = bucket_sums.list_metrics(sums)
     for metric in dict.fromkeys((*metrics, *named)):
         if metric not in here:
             continue
@@ -65,7 +65,7 @@ def collect_new_counts(
             divided = stage in question.latest_stages and not metric.startswith(CATEGORY_PREFIX)
             cut = segments if divided else segments[:1]
             canary, control = (
-                cells.read_bucket_sums(sums, (stage,), arm, metric, cut)[:, 0] for arm in (CANARY, CONTROL)
+                bucket_sums.read_bucket_sums(sums, (stage,), arm, metric, cut)[:, 0] for arm in (CANARY, CONTROL)
             )
             totals = np.concatenate([canary.sum(axis=1), control.sum(axis=1)], axis=1)
             for i, segment in enumerate(cut):
@@ -80,8 +80,8 @@ def _build_new_counts(
     metric: str,
     segment: str,
     totals: list[float],
-    canary: cells.Array,
-    control: cells.Array,
+    canary: bucket_sums.Array,
+    control: bucket_sums.Array,
 ) -> NewCounts:
     canary_trials, canary_events, control_trials, control_events = totals
     done = before.get_total(stage, metric, segment)
@@ -98,7 +98,7 @@ def _build_new_counts(
     if metric.startswith(CATEGORY_PREFIX) and weighed.canary_trials == 0:
         trials, events = canary[: BUCKETS // 2].sum(axis=0).tolist()
         return new.set_aside(CANARY, trials, events)
-    if metric != REQUESTS and not cells.is_counted_over_requests(metric) and done.control_trials == 0:
+    if metric != REQUESTS and not bucket_sums.is_counted_over_requests(metric) and done.control_trials == 0:
         trials, events = control[:LEARNING_BUCKETS].sum(axis=0).tolist()
         return new.set_aside(CONTROL, trials, events)
     return new

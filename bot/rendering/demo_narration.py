@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 from bot.rendering import headline, wording
-from core.rollout import gates
+from core.rollout import gating
 from core.rollout.model import Rollout, RolloutState
 
 BEFORE = (
@@ -22,7 +22,7 @@ def tell(rollout: Rollout, now: datetime, *, pace: float, yours: bool) -> tuple[
             return _running(rollout, left)
         case RolloutState.WAITING:
             return (
-                f"{rollout.id} waits: {gates.describe_missing_approvals(rollout)}.",
+                f"{rollout.id} waits: {gating.describe_missing_approvals(rollout)}.",
                 "Approve in the thread of its card; until then nothing grows.",
             )
         case RolloutState.ON_HOLD:
@@ -60,13 +60,13 @@ class _Left:
 def _planned(rollout: Rollout, left: _Left, *, yours: bool) -> tuple[str, str]:
     version = rollout.plan.to_version
     turn = "The first story is over, and it is your turn. " if yours else ""
-    if rollout.start is not None and gates.is_approved(rollout):
+    if rollout.start is not None and gating.is_approved(rollout):
         percent = wording.format_percent(next((s.percent for s in rollout.plan.stages if s.has_exposure), 0.0))
         return (
             f"{rollout.id} is approved and scheduled: the notices have to stand for a minute of its clock first.",
             f"It starts by itself {left.until(rollout.start)}: {percent} of the users get {version}.",
         )
-    if rollout.request is not None and not gates.is_approved(rollout):
+    if rollout.request is not None and not gating.is_approved(rollout):
         who = "Be Lee and press Approve in the thread of its card" if yours else "Lee, a lead, approves in its thread"
         return (
             f"{turn}{rollout.id} is planned: its card is in #ai-rollouts, a notice each in #support and #marketing.",

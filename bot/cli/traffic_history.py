@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 def load_known_traffic(service: "RolloutService", surface: "Surface", world: "World", now: datetime) -> "KnownTraffic":
     """The traffic as the last rollout of the surface that showed any measured it, or else as assumed."""
     from core.files.foresight import known_traffic as knowledge
-    from core.store.observations import windows
+    from core.store.observations import observation_sums
 
     for rollout in reversed([r for r in world.rollouts.values() if r.plan.surface == surface.name]):
         if not _has_comparison(rollout):
             continue
         with service.database.reading() as connection:
-            sums = windows.load_sums(connection, rollout.id)
+            sums = observation_sums.load_sums(connection, rollout.id)
         found = knowledge.measure_traffic(surface, rollout, sums, now)
         if found.measured:
             return found

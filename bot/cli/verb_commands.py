@@ -46,7 +46,7 @@ def _build_command(verb: str) -> Callable[..., None]:
 
 
 def _run_verb(verb: str, args: list[str], as_json: bool) -> None:
-    from bot.commands import execution, grammar, request
+    from bot.commands import grammar, request, run_verb
     from bot.rendering.charts import plain_text
     from core.rollout.refusal import Refused
 
@@ -57,7 +57,7 @@ def _run_verb(verb: str, args: list[str], as_json: bool) -> None:
             if as_json and isinstance(parsed, grammar.ParsedCommand) and TYPED_VERBS[parsed.verb].has_json:
                 print(json.dumps(_answer_as_json(service, parsed, context), indent=2))
                 return
-            print(plain_text.render_text(execution.perform(parsed, context)))
+            print(plain_text.render_text(run_verb.perform(parsed, context)))
         except request.ClarificationNeeded as unsure:
             print("\n".join(x for x in (unsure.message, unsure.hint) if x), file=sys.stderr)
             print(
@@ -65,7 +65,7 @@ def _run_verb(verb: str, args: list[str], as_json: bool) -> None:
             )
             raise SystemExit(1) from None
         except Refused as refused:
-            print(plain_text.render_text(execution.render_refusal(refused, parsed, context)), file=sys.stderr)
+            print(plain_text.render_text(run_verb.render_refusal(refused, parsed, context)), file=sys.stderr)
             raise SystemExit(1) from None
 
 
@@ -114,7 +114,7 @@ def _build_context(service: "RolloutService") -> "CommandContext":
 def _answer_as_json(service: "RolloutService", parsed: "ParsedCommand", context: "CommandContext") -> dict[str, Any]:
     from bot.commands import queries, resolve
     from bot.rendering.json import evidence, rollouts
-    from core import watch
+    from core import evaluation
     from core.rollout.model import Rollout
     from core.rollout.refusal import NotFound
 
@@ -130,12 +130,12 @@ def _answer_as_json(service: "RolloutService", parsed: "ParsedCommand", context:
         case "history":
             return {"events": [rollouts.event_to_json(r) for r in service.load_history(rollout.id)]}
         case "explain":
-            trend = watch.load_trend(service, rollout, parsed.args[0])
+            trend = evaluation.load_trend(service, rollout, parsed.args[0])
             return evidence.metric_to_json(rollout, _load_latest(service, rollout, context), parsed.args[0], trend)
         case "segments":
             return evidence.segments_to_json(rollout, _load_latest(service, rollout, context))
         case _:
-            found = evidence.evidence_to_json(rollout, watch.load_newest_judgement(service, rollout), context.at)
+            found = evidence.evidence_to_json(rollout, evaluation.load_newest_judgement(service, rollout), context.at)
             return evidence.filter_evidence(
                 found, parsed.args[0] if parsed.args else "", parsed.flags.get("segment", "")
             )
@@ -143,6 +143,6 @@ def _answer_as_json(service: "RolloutService", parsed: "ParsedCommand", context:
 
 def _load_latest(service: "RolloutService", rollout: "Rollout", context: "CommandContext") -> "LatestNumbers":
     from bot.rendering.numbers.latest_numbers import select_latest
-    from core import watch
+    from core import evaluation
 
-    return select_latest(rollout, watch.load_newest_judgement(service, rollout), context.at)
+    return select_latest(rollout, evaluation.load_newest_judgement(service, rollout), context.at)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from core.judging.look import cells
+from core.judging.look import bucket_sums
 from core.judging.model.evidence import CONTROL, EvidenceSums
 from core.judging.model.question import Question
 from core.metrics.catalogue import CATALOGUE, MetricKind
@@ -22,7 +22,7 @@ def freeze_caps(question: Question, sums: EvidenceSums) -> Mapping[str, float]:
     for metric in sorted({limit.metric for limit in question.criteria}):
         if CATALOGUE[metric].kind is not MetricKind.MEAN or metric in question.caps:
             continue
-        counted = cells.merge_histograms(sums, question.compared_stages, CONTROL, metric)
+        counted = bucket_sums.merge_histograms(sums, question.compared_stages, CONTROL, metric)
         if sum(counted.values()) < MIN_READINGS:
             continue
         high = quantile.estimate_quantile(counted, CAP_QUANTILE)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from unicodedata import normalize
 
-from core.evals.gate import EvalCase
+from core.evals.eval_gate import EvalCase
 
 MAX_CASES = 100_000
 csv.field_size_limit(8 * 1024 * 1024)  # process-wide: a column with the answer may be as long as a request body

@@ -7,7 +7,7 @@ import numpy as np
 
 from core.judging.model.evidence import BUCKETS, CANARY, CATEGORY_PREFIX, EVERYONE, REQUESTS, CellKey, EvidenceSums
 from core.metrics.catalogue import CATALOGUE, MetricKind
-from core.stats.checked import Array as Array
+from core.stats.input_checks import Array as Array
 
 
 def read_bucket_sums(

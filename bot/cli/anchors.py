@@ -84,7 +84,7 @@ def _load_from_slack(connection: "Connection", channels: Iterable[str]) -> "list
 
     from bot.app import build_web_client
     from bot.settings import SettingsError
-    from bot.slack import anchors as in_slack
+    from bot.slack import posted_witnesses as in_slack
     from core.store.audit import anchors
 
     client = build_web_client(session.load_settings())

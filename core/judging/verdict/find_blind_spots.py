@@ -11,9 +11,9 @@ import numpy as np
 from core.judging.engine.accumulate import count_canary_units, is_gate_open
 from core.judging.look import quantile_crossing
 from core.judging.look.arm_comparison import ArmComparison
+from core.judging.look.count_new import rests_on_readings
 from core.judging.look.leave_one_out import REQUIRED_SHARE, compare_without_loudest_bucket
 from core.judging.look.look import Look
-from core.judging.look.new_counts import rests_on_readings
 from core.judging.model.alpha_shares import CAPPED, TAIL, infinite_series_share, overall_share, stage_share
 from core.judging.model.evidence import BUCKETS, REQUESTS, exceedance_cell
 from core.judging.model.hypothesis import Hypothesis, build_harm_hypotheses, is_beyond_limit
@@ -23,7 +23,7 @@ from core.judging.model.state import JudgingState
 from core.judging.model.verdict import BlindSpot, HarmDirection
 from core.metrics.catalogue import CATALOGUE, MetricKind
 from core.stats import mean, proportion, rate
-from core.stats.checked import Array
+from core.stats.input_checks import Array
 
 HARM_MULTIPLE = 2.0
 """The harm that has to be detected, as a multiple of the limit's amount."""

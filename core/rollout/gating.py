@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from core.judging.model.verdict import BlindSpot, Cleared, Continue, Measure, NoControl, Verdict
-from core.judging.verdict import detectability
+from core.judging.verdict import find_blind_spots
 from core.rollout import holds
 from core.rollout.context import Context
 from core.rollout.events import ApprovalRequested
@@ -98,7 +98,7 @@ def current_blind_spots(rollout: Rollout) -> tuple[BlindSpot, ...]:
     """The blind spots in the last evidence of the current stage; all rollback limits if there is no evidence yet."""
     at, since = rollout.evidence_at, rollout.stage_since
     if rollout.evidence is None or at is None or since is None or at < since:
-        return detectability.blind_spots_before_data(rollout.plan.limits)
+        return find_blind_spots.blind_spots_before_data(rollout.plan.limits)
     return rollout.evidence.blind or ()
 
 

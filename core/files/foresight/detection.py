@@ -12,7 +12,7 @@ from core.files.foresight.known_traffic import KnownTraffic
 from core.files.foresight.readings_needed import evidence_needed, readings_to_clear, readings_to_notice
 from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.metrics.catalogue import CATALOGUE, MetricKind
-from core.metrics.typical import JUDGED_METRICS, MetricLevel
+from core.metrics.typical_levels import JUDGED_METRICS, MetricLevel
 from core.rollout.plan import Plan, Risk, Stage
 from core.rollout.policy import DEFAULT_POLICY, GrowOn, Policy
 

@@ -3,7 +3,7 @@
 import re
 from dataclasses import replace
 
-from bot.commands import going_back, grammar, help_pages, metric_queries, queries, request, resolve, typed_times
+from bot.commands import grammar, help_pages, metric_queries, queries, request, resolve, rollback_intent, typed_times
 from bot.commands.grammar import Misunderstood, ParsedCommand, ParseResult
 from bot.commands.request import ClarificationNeeded, CommandContext
 from bot.commands.verbs import VerbArguments, build_command, takes_rest_of_line
@@ -79,7 +79,7 @@ def _add_remarks(answer: Message, parsed: ParsedCommand, found: resolve.RolloutM
     if verb == "pause":
         if _ENDS.match(found.text):
             remarks.append("It has no end of its own: it stays paused until somebody resumes it.")
-        if going_back.may_mean_rollback(found.text):
+        if rollback_intent.may_mean_rollback(found.text):
             offered += request.build_choices((found.rollout,), "rollback {id}")
     pressed = [buttons.run_command(label, command, i) for i, (label, command) in enumerate(offered[:5])]
     return blocks.append_blocks(answer, blocks.lines_section(remarks), blocks.actions(*pressed))

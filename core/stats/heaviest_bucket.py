@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from core.stats import checked
-from core.stats.checked import Array, Side
+from core.stats import input_checks
+from core.stats.input_checks import Array, Side
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,8 @@ def find_heaviest_bucket(canary: ArrayLike, control: ArrayLike, *, side: Side) -
     bucket, it is that one. Levels are those of `mean.stratify_levels`. Source: the delete-one-group jackknife (Wolter
     2007, chapter 4), using its most extreme replicate instead of its variance.
     """
-    T, C = checked.check_finite("canary", canary), checked.check_finite("control", control)
-    T, C = checked.broadcast_together({"canary": T, "control": C})
+    T, C = input_checks.check_finite("canary", canary), input_checks.check_finite("control", control)
+    T, C = input_checks.broadcast_together({"canary": T, "control": C})
     x_T, r_T = _leave_each_out(T)
     x_C, r_C = _leave_each_out(C)
     both = (x_T > 0) & (x_C > 0)
@@ -46,7 +46,7 @@ def find_heaviest_bucket(canary: ArrayLike, control: ArrayLike, *, side: Side) -
 
 def find_heaviest_bucket_of_arm(arm: ArrayLike, *, side: Side) -> HeaviestBucket:
     """Find the bucket whose removal moves one arm's pooled level most against `side`."""
-    _, rate = _leave_each_out(checked.check_finite("arm", arm).sum(axis=-3, keepdims=True))
+    _, rate = _leave_each_out(input_checks.check_finite("arm", arm).sum(axis=-3, keepdims=True))
     return _find_extreme_bucket(rate[..., 0, :], side)
 
 
@@ -55,7 +55,9 @@ def signed_log_likelihood_ratio(canary: ArrayLike, control: ArrayLike) -> Array:
 
     Positive if the canary's rate is higher. It is not an e-value; use it only for the share that one bucket carries.
     """
-    T, C = (checked.check_counts(name, arm).sum(axis=-2) for name, arm in (("canary", canary), ("control", control)))
+    T, C = (
+        input_checks.check_counts(name, arm).sum(axis=-2) for name, arm in (("canary", canary), ("control", control))
+    )
     n_T, n_C = (np.maximum(arm[..., 0], arm[..., 1]) for arm in (T, C))
     s_T, s_C = T[..., 1], C[..., 1]
     with np.errstate(all="ignore"):
@@ -116,6 +118,6 @@ def _leave_each_out(sums: Array) -> tuple[Array, Array]:
 
 
 def _find_extreme_bucket(gap: Array, side: Side) -> HeaviestBucket:
-    more = checked.is_greater_side(side)
+    more = input_checks.is_greater_side(side)
     known = np.where(np.isnan(gap), -np.inf if more else np.inf, gap)
     return HeaviestBucket(known.argmin(axis=-1) if more else known.argmax(axis=-1))
