@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from core.rollout.plan import Plan
     from core.rollout.world import World
 
-Json = Annotated[bool, typer.Option("--json", help="For machines.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -64,7 +64,9 @@ def lint(
         case "github":
             print(problems.render_github(found), end="")
         case _:
-            print(problems.render_text(found) if found else f"{wording.pluralize(len(files), 'file')}, nothing to say.")
+            print(
+                problems.render_text(found) if found else f"{wording.pluralize(len(files), 'file')}, no problems found."
+            )
     raise SystemExit(1 if problems.select_errors(found) else 0)
 
 
@@ -195,7 +197,7 @@ def apply(
         print(json.dumps(answers, indent=2))
 
 
-def export(rollout: Annotated[str, typer.Argument(help="Its id, as R-1.")]) -> None:
+def export(rollout: Annotated[str, typer.Argument(help="Its id, such as R-1.")]) -> None:
     """A rollout as a file that reads back to the same plan."""
     from core.files import write_file
 
@@ -217,8 +219,8 @@ def schema() -> None:
 @evals.command(name="import")
 def import_results(
     file: Annotated[Path, typer.Argument(help="CSV with the columns case, category, pass.")],
-    rollout: Annotated[str, typer.Option(help="Which rollout they are for, as R-1.")],
-    suite: Annotated[str, typer.Option(help="Which gate's suite, where the plan has more than one.")] = "",
+    rollout: Annotated[str, typer.Option(help="The rollout that they are for, such as R-1.")],
+    suite: Annotated[str, typer.Option(help="The gate's suite, if the plan has more than one.")] = "",
     as_json: Json = False,
 ) -> None:
     """Hand the results of an offline run to the gate that waits for them."""
@@ -251,7 +253,7 @@ def import_results(
         print(json.dumps({"passed": command.passed, "failed": command.failed, "errors": command.errors}))
     else:
         print(f"{command.passed} passed, {command.failed} failed, {command.errors} errors")
-        print("\n".join(command.reasons) or "The gate is passed.")
+        print("\n".join(command.reasons) or "The gate has passed.")
     raise SystemExit(0 if command.ok else 1)
 
 

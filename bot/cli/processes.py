@@ -58,7 +58,7 @@ def _run_role(role: str, port: int | None) -> None:
         lines = log_lines.LogPrinter()
         lines.msg(f"Rampart listens on {url}" if url else "Rampart works.")
         if not settings.has_slack:
-            lines.msg("SLACK_BOT_TOKEN is not set: what would be said in Slack waits in the outbox.")
+            lines.msg("SLACK_BOT_TOKEN is not set: messages to Slack wait in the outbox.")
 
     program.run(print_address)
     log_lines.flush_streams()
@@ -86,13 +86,15 @@ def migrate(
         if app_role:
             with database.writing() as connection:
                 postgres_roles.grant_append_only(connection, app_role)
-            print(f"{app_role} can read and add to the log, and not change it: run the other processes as {app_role}.")
+            print(
+                f"{app_role} can read the log and add to it, but not change it: run the other processes as {app_role}."
+            )
 
 
 def demo(
     scenario: Annotated[str, typer.Option(help=f"{', '.join(SCENARIOS)}.")] = "refusals",
     headless: Annotated[bool, typer.Option(help="Print everything said in Slack, and exit when it is over.")] = False,
-    speed: Annotated[float, typer.Option(help="How much faster than real time the rollout's clock goes.")] = 30.0,
+    speed: Annotated[float, typer.Option(help="How much faster than real time the rollout's clock runs.")] = 30.0,
     port: Annotated[int, typer.Option(help="Port of the page with the sandbox Slack.")] = 8300,
 ) -> None:
     """A Slack for the laptop, the bot, and an AI feature with simulated users: watch a rollout happen."""
@@ -106,7 +108,7 @@ def demo(
     raise SystemExit(0 if ended_well else 1)
 
 
-def doctor(as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False) -> None:
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Check settings, database, log and Slack, and say what to do about what is wrong."""
     from bot import doctor as examination
 

@@ -76,17 +76,19 @@ class OutboundClient:
             except httpcore.LocalProtocolError:
                 # The error's text contains the header, and with it the token.
                 raise PermanentFailure(
-                    "the request cannot be written: is the token one line of plain letters?"
+                    "the request cannot be built: is the token one line of plain characters?"
                 ) from None
             except httpcore.RemoteProtocolError:
                 # The error's text quotes the response, which may repeat the token.
-                raise RetryLater(f"{host} cannot be reached: it hangs up, or speaks something else than HTTP") from None
+                raise RetryLater(
+                    f"{host} cannot be reached: it closes the connection, or does not speak HTTP"
+                ) from None
             except httpcore.NetworkError as error:
                 raise RetryLater(f"{host} cannot be reached: {error or type(error).__name__}") from error
         if 300 <= answer.status < 400:
             raise PermanentFailure(
-                f"{host} answers with a redirect ({answer.status}), and none is followed: write the address that it "
-                "leads to, if you trust it"
+                f"{host} answers with a redirect ({answer.status}), and redirects are not followed: write the "
+                "address that it leads to, if you trust it"
             )
         return answer
 
@@ -108,7 +110,7 @@ class OutboundClient:
         if scheme == "https" or (scheme == "http" and host in self._private_hosts):
             return
         raise PermanentFailure(
-            f"{host} is to be called by {scheme or 'nothing'}: write https, or name it in ALLOW_PRIVATE_HOSTS"
+            f"{host} would be called over {scheme or 'nothing'}: write https, or name it in ALLOW_PRIVATE_HOSTS"
         )
 
     def _resolve_allowed(self, host: str, port: int) -> Sequence[str]:
@@ -123,7 +125,7 @@ class OutboundClient:
         closed = [address for address in found if not is_public(address)]
         if closed and host not in self._private_hosts:
             raise PermanentFailure(
-                f"{host} is {closed[0]}, which is no address of the open internet: if it is meant, name the host in "
+                f"{host} is {closed[0]}, which is not a public internet address: if that is intended, name the host in "
                 "ALLOW_PRIVATE_HOSTS"
             )
         return found
@@ -141,7 +143,7 @@ def _read_response(host: str, response: httpcore.Response) -> OutboundResponse:
         body += part
         if len(body) > MAX_RESPONSE_BYTES:
             raise PermanentFailure(
-                f"{host} answers with more than {MAX_RESPONSE_BYTES // 1024} KB: that is not the system it should be"
+                f"{host} answers with more than {MAX_RESPONSE_BYTES // 1024} KB: that cannot be the right system"
             )
     headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
     return OutboundResponse(status=response.status, headers=headers, body=bytes(body))

@@ -194,7 +194,7 @@ def _parse_reading(key: str, metric: Metric, value: object) -> float:
     if not isfinite(number):
         raise ValueError(f'"{key}" must be a finite number, not {number}')
     if number > MAX_READING:
-        raise ValueError(f'"{key}" is too large: {number:g} {metric.unit} is not something that one request can show')
+        raise ValueError(f'"{key}" is too large: {number:g} {metric.unit} is not plausible for one request')
     if number < 0:
         raise ValueError(f'"{key}" must be at least 0, not {number:g}')
     if metric.kind is MetricKind.PROPORTION and number not in (0.0, 1.0):

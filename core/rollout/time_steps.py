@@ -113,8 +113,8 @@ def find_gate_index(rollout: Rollout, suite: str) -> int:
         return next((i for i in asking if i >= rollout.stage_index), asking[-1])
     suites = ", ".join(t.suite or rollout.plan.stages[i].name for i in asking if (t := rollout.plan.stages[i].terms))
     raise Refused(
-        f"No gate of {rollout.id} asks for {suite or 'eval results'}.",
-        hint=f"Its gates ask for: {suites}." if suites else "Its plan has no eval stage.",
+        f"No gate of {rollout.id} expects {suite or 'eval results'}.",
+        hint=f"Its gates expect: {suites}." if suites else "Its plan has no eval stage.",
     )
 
 
@@ -321,13 +321,13 @@ def _describe_progress(stage: Stage, look: c.LookResult | None, blind: tuple[v.B
     if requests < stage.min_samples:
         return f"{requests} of {stage.min_samples} requests seen"
     if look is not None and (unread := gates.find_metrics_without_data(stage, look.judgement.measures)):
-        return f"nothing can be said yet of {' and '.join(unread)}, on which it is decided"
+        return f"nothing can be said yet about {' and '.join(unread)}, which it is decided on"
     if shown and (silent := gates.select_unread(blind)):
         return _describe_unread(silent)
     if shown and blind:
-        return f"twice the limit could still have been missed of {_join_metric_names(blind)}"
+        return f"harm of twice the limit could still have been missed for {_join_metric_names(blind)}"
     if shown:
-        return f"{requests} requests seen, and nothing can be said on them"
+        return f"{requests} requests seen, and they allow no conclusion yet"
     return f"{requests} requests do not show yet that every limit is kept"
 
 
@@ -397,7 +397,7 @@ def _record_drill(rollout: Rollout, command: c.RecordDrill) -> list[e.RolloutEve
     finished = e.DrillFinished(stage=rollout.stage_index, seconds=command.seconds, ok=ok)
     if ok:
         return [finished]
-    text = f"the drill took {command.seconds:.1f} s; {stage.drill_within.total_seconds():g} s were agreed"  # type: ignore[union-attr]
+    text = f"the drill took {command.seconds:.1f} s; at most {stage.drill_within.total_seconds():g} s were agreed"  # type: ignore[union-attr]
     return [finished, e.Held(key="drill", text=text)]
 
 

@@ -69,7 +69,7 @@ def to_loopback(certificates):
 )
 def test_no_spelling_of_an_inner_address_is_called(serving, answering, host):
     server = serving(answering())
-    with pytest.raises(PermanentFailure, match="no address of the open internet: if it is meant, name the host in"):
+    with pytest.raises(PermanentFailure, match="not a public internet address: if that is intended, name the host in"):
         get(OutboundClient(timeout=QUICK), f"https://{host}:{server.port}/")
     assert server.requests == []
 
@@ -78,7 +78,7 @@ def test_a_name_that_leads_inside_is_not_called(serving, answering):
     server = serving(answering())
     names = Names(LOOPBACK)
     with pytest.raises(
-        PermanentFailure, match=r"flags\.example\.test is 127\.0\.0\.1, which is no address of the open internet"
+        PermanentFailure, match=r"flags\.example\.test is 127\.0\.0\.1, which is not a public internet address"
     ):
         get(OutboundClient(resolve=names), f"https://{HOST}:{server.port}/")
     assert server.requests == []
@@ -184,7 +184,7 @@ def test_nothing_else_is_spoken(url):
 def test_a_redirect_is_not_followed(serving, answering, status):
     inner = serving(answering(b'"secret"'))
     server = serving(answering(b"", status, f"Location: http://127.0.0.1:{inner.port}/latest/meta-data"))
-    with pytest.raises(PermanentFailure, match=f"redirect \\({status[:3]}\\), and none is followed"):
+    with pytest.raises(PermanentFailure, match=f"redirect \\({status[:3]}\\), and redirects are not followed"):
         get(OutboundClient({"127.0.0.1"}), f"http://127.0.0.1:{server.port}/")
     assert inner.requests == []
 

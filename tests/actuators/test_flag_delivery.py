@@ -194,9 +194,9 @@ def test_a_rollback_from_nobody_is_read_back_too(small_house):
 @pytest.mark.parametrize(
     ("break_it", "said"),
     [
-        (lambda house: setattr(house, "token", "wrong"), "does not know the token"),
+        (lambda house: setattr(house, "token", "wrong"), "rejects the token"),
         (lambda house: setattr(house, "token", ""), "UNLEASH_TOKEN is not set"),
-        (lambda house: setattr(house, "url", "https://elsewhere.example.com"), "it is sent to no other"),
+        (lambda house: setattr(house, "url", "https://elsewhere.example.com"), "is sent nowhere else"),
         (lambda house: setattr(house.unleash, "gone", True), "has no strategy s-1"),
     ],
     ids=["token", "no token", "another address", "gone"],

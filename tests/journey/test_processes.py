@@ -126,8 +126,8 @@ def test_one_of_several_processes_is_refused_on_a_sqlite_file(role: str, sqlite_
     refused = run(role, DATABASE_URL=sqlite_url, PORT="0")
     assert refused.returncode == 2
     assert refused.stderr == (
-        f"rollout: `rollout {role}` is one of several processes, and a SQLite file is for one. Run `rollout serve`, or "
-        "set DATABASE_URL to a Postgres.\n"
+        f"rollout: `rollout {role}` runs beside other processes, but a SQLite file allows only one. Run "
+        "`rollout serve`, or set DATABASE_URL to a Postgres.\n"
     )
 
 

@@ -116,7 +116,7 @@ def test_json_says_the_same_as_csv() -> None:
         ("", "first line"),
         ("case,pass\n", "missing: category"),
         (HEAD + "a,b,maybe\n", 'Line 2: pass is "maybe"'),
-        (HEAD + ",b,true\n", "Line 2 names no case"),
+        (HEAD + ",b,true\n", "Line 2 has no case"),
         (HEAD + "a,b,true,more\n", "more fields"),
         (HEAD + 'a,b,"true\n', "not CSV"),
         ("case,category,pass,cost\na,b,true,-1\n", "cost is '-1'"),

@@ -59,7 +59,10 @@ def test_what_is_blind_is_recorded_with_the_evidence(running, seen):
 def test_at_its_longest_hold_it_asks_and_names_what_is_blind(running, seen):
     story = running().later(hours=24).tick(seen(BLIND)).then(e.EvidenceRecorded, e.Held)
     assert story.now.hold.key == f"{holds.UNDECIDED}canary"
-    assert story.now.hold.text == "undecided after 24 h: twice the limit could still have been missed of refusal_rate"
+    assert (
+        story.now.hold.text
+        == "undecided after 24 h: harm of twice the limit could still have been missed for refusal_rate"
+    )
 
 
 def test_who_resumes_accepts_the_blind_spot_for_good(running, seen):

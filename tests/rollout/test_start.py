@@ -34,7 +34,7 @@ def test_a_changed_file_before_the_start_keeps_the_id_and_begins_anew(planned, w
 
 
 def test_a_changed_file_after_the_start_is_refused(running, words):
-    running().refuses(c.PlanRollout(plan=words.plan(why="other")), "An edit is a new rollout")
+    running().refuses(c.PlanRollout(plan=words.plan(why="other")), "To change them, plan a new rollout")
 
 
 def test_a_plan_must_start_from_what_is_live(words):
@@ -177,7 +177,7 @@ def test_at_high_risk_support_has_to_confirm(planned, cast):
     )
     story = planned(risk=Risk.HIGH, approvals=Approvals(required=2), notices=notices).later(hours=2)
     story.when(c.Approve(), by=cast["lee"]).when(c.Approve(), by=cast["mira"])
-    story.refuses(c.Start(), "has to confirm the notice")
+    story.refuses(c.Start(), "must confirm the notice")
     story.when(c.AcknowledgeNotice(notice="support:#support"), by=cast["ana"]).then(e.NoticeAcknowledged)
     story.when(c.Start()).then(e.Started, e.StageEntered)
 

@@ -38,8 +38,8 @@ IdempotencyKey = Annotated[
     Header(
         alias="Idempotency-Key",
         max_length=200,
-        description="The id of this request: a repeat "
-        "gets the first answer and changes nothing; another body under it is a 409.",
+        description="The id of this request: a repeat gets the first answer and changes nothing; a different "
+        "body with the same id is a 409.",
     ),
 ]
 

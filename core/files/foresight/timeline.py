@@ -78,8 +78,8 @@ def _describe_notice(notice: NoticePlan, plan: Plan) -> str:
         return f"{notice.channel} gets the card and its thread"
     lead = f", {format_span(notice.before)} before the start" if notice.before else ""
     blocks = ", which the start waits for" if plan.risk is Risk.HIGH else ""
-    confirm = f"; somebody confirms it{blocks}" if notice.acknowledge else ""
-    return f"{notice.channel} is told ({notice.audience}){lead}{confirm}"
+    confirm = f"; somebody there has to confirm it{blocks}" if notice.acknowledge else ""
+    return f"{notice.channel} is notified ({notice.audience}){lead}{confirm}"
 
 
 def _stage_rows(plan: Plan, surface: Surface, policy: Policy, begin: datetime) -> Iterator[TimelineRow]:
@@ -120,7 +120,7 @@ def _describe_stage(stage: Stage) -> str:
             )
             return f"{stage.name} ({where}): {stage.percent:g}% of them{hold}{samples}"
         case StageKind.BAKE:
-            return f"bake: everybody has it, the old version stays one flip away{hold}"
+            return f"bake: everybody has it, and rolling back still takes seconds{hold}"
         case StageKind.RAMP:
             return f"{stage.name}{hold}{samples}"
         case _:
