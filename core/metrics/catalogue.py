@@ -61,6 +61,12 @@ class Metric:
         """The probability of the quantile that this metric is, such as 0.95; None for other kinds."""
         return int(self.key.rsplit("_p", 1)[1]) / 100 if self.kind is MetricKind.QUANTILE else None
 
+    def require_quantile(self) -> float:
+        """The quantile of a metric that is one; ValueError for other kinds."""
+        if (probability := self.quantile) is None:
+            raise ValueError(f"{self.key} is not a quantile")
+        return probability
+
     @property
     def is_binary(self) -> bool:
         """Whether the exact kernel applies: every reading lies between 0 and 1 and counts one trial."""

@@ -54,7 +54,7 @@ def decide(rollout: Rollout | None, command: c.RolloutCommand, context: Context)
                     notice=command.notice,
                     by=context.by.id,
                     handle=context.by.name,
-                    text=_require_reason(command.text, "concern"),
+                    text=_require_reason(command.text, "the concern"),
                 )
             ]
         case c.FeelsOff():
@@ -68,7 +68,7 @@ def decide(rollout: Rollout | None, command: c.RolloutCommand, context: Context)
 def _require_reason(text: str, what: str) -> str:
     """The reason without surrounding space. Refused if it is empty; `what` names the action."""
     if not text.strip():
-        raise Refused(f"Please give a reason for the {what}.", hint='Add it in quotes: "…".')
+        raise Refused(f"Please give a reason for {what}.", hint='Add it in quotes: "…".')
     return text.strip()
 
 
@@ -84,8 +84,7 @@ def _require_under_way(rollout: Rollout, verb: str) -> None:
 
 
 def _plan_rollout(rollout: Rollout | None, command: c.PlanRollout, context: Context) -> list[e.RolloutEvent]:
-    plan, surface = command.plan, context.surface
-    assert surface is not None
+    plan, surface = command.plan, context.known_surface
     fingerprint = plan.fingerprint()
     if rollout is not None and rollout.state is not RolloutState.ABANDONED:
         if rollout.fingerprint == fingerprint and not _is_outdated(rollout, surface):
@@ -195,7 +194,7 @@ def _approve_request(rollout: Rollout, command: c.Approve, context: Context) -> 
 
 def _reject_request(rollout: Rollout, command: c.Reject, context: Context) -> list[e.RolloutEvent]:
     request = _require_open_request(rollout, command.request)
-    reason = _require_reason(command.reason, "rejection")
+    reason = _require_reason(command.reason, "the rejection")
     rejected = e.Rejected(request=request.request, by=context.by.id, reason=reason)
     if rollout.state is RolloutState.PLANNED:
         new_request = gates.build_approval_request(rollout, request.gate, request.needed, context)
@@ -224,15 +223,14 @@ def _advance_rollout(rollout: Rollout, command: c.Advance, context: Context) -> 
         raise Refused("A limit is violated.", hint=f"See /rollout metrics {rollout.id}.")
     if command.to_percent is not None:
         return _jump_to_percent(rollout, command.to_percent, command.reason, context)
-    stage = rollout.stage
-    assert stage is not None
+    stage = rollout.current_stage
     if stage.kind in GATE_KINDS and not time_steps.is_gate_passed(rollout):
         raise Refused(
             f"The {stage.name} gate has not passed yet, and gates cannot be skipped.",
             hint=f"Import its results: rollout evals import FILE --rollout {rollout.id}.",
         )
     _require_limits_shown(rollout, context)
-    reason = _require_reason(command.reason, "skipped wait")
+    reason = _require_reason(command.reason, "skipping the wait")
     if (following := rollout.next_stage) is not None and rollout.percent < 100 == following.percent:
         reason = _require_trial(rollout, context, reason)
     return [
@@ -275,7 +273,7 @@ def _jump_to_percent(rollout: Rollout, percent: float, reason: str, context: Con
             hint='To jump anyway: --skip-wait "why" (it will be shown in every message).',
         )
     _require_limits_shown(rollout, context)
-    reason = _require_reason(reason, "skipped wait")
+    reason = _require_reason(reason, "skipping the wait")
     return [
         *_accept_current_blind_spots(rollout, reason, context, stage),
         *time_steps.leave_stage(rollout, context, skipped=reason, to=index),
@@ -350,8 +348,7 @@ def _build_blind_spots_accepted(
     rollout: Rollout, reason: str, spots: tuple[BlindSpot, ...], context: Context, *, lasting: bool
 ) -> e.BlindSpotsAccepted:
     """The event by which a person accepts these blind spots."""
-    stage = rollout.stage
-    assert stage is not None
+    stage = rollout.current_stage
     return e.BlindSpotsAccepted(by=context.by.id, reason=reason, stage=stage.name, lasting=lasting, spots=spots)
 
 
@@ -380,7 +377,7 @@ def _resume_rollout(rollout: Rollout, command: c.Resume, context: Context) -> li
         return [e.Resumed(by=context.by.id, reason=command.reason.strip())]
     if rollout.state is RolloutState.ON_HOLD:
         assert rollout.hold is not None
-        reason = _require_reason(command.reason, "resume after a hold")
+        reason = _require_reason(command.reason, "resuming after a hold")
         resumed = e.Resumed(by=context.by.id, reason=reason, overrides=rollout.hold.key)
         if rollout.hold.key != holds.UNREAD and not rollout.hold.key.startswith(holds.UNDECIDED):
             return [resumed]
@@ -403,8 +400,7 @@ def _roll_back(rollout: Rollout, command: c.RollBack, context: Context) -> list[
         case RolloutState.PLANNED:
             return [e.Abandoned(by=context.by.id, reason=command.reason.strip() or "rolled back before it started")]
         case RolloutState.DONE:
-            surface = context.surface
-            assert surface is not None
+            surface = context.known_surface
             if surface.live != rollout.plan.to_version or surface.live_by != rollout.id:
                 raise Refused(
                     f"{surface.live} ({surface.live_by or 'applied'}) went live on {surface.name} after {rollout.id}.",

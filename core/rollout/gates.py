@@ -193,20 +193,20 @@ def _find_earliest_time(obstacles: Sequence[Obstacle], context: Context) -> date
 def _check_base(rollout: Rollout, context: Context) -> None:
     """Refuse what only a new plan can fix: another live version or content, or a version name that is taken."""
     plan = rollout.plan
-    assert context.surface is not None
-    if context.surface.live != plan.from_version:
+    surface = context.known_surface
+    if surface.live != plan.from_version:
         raise Refused(
-            f"{rollout.id} starts from {plan.from_version}, but {context.surface.live} is now live on "
+            f"{rollout.id} starts from {plan.from_version}, but {surface.live} is now live on "
             f"{plan.surface}: someone shipped in between.",
             hint="Set `change.from` to the live version and apply the file again.",
         )
-    if content_hash(context.surface.live_content) != content_hash(rollout.from_content):
+    if content_hash(surface.live_content) != content_hash(rollout.from_content):
         raise Refused(
             f"{rollout.id} was planned with other content of {plan.from_version} than what is live.",
             hint="Apply its file again, so that approvals cover what is live.",
         )
-    if is_version_taken(context.surface, plan.to_version, rollout.to_content):
-        raise Refused(explain_name_taken(context.surface, plan.to_version), hint=suggest_free_name(context.surface))
+    if is_version_taken(surface, plan.to_version, rollout.to_content):
+        raise Refused(explain_name_taken(surface, plan.to_version), hint=suggest_free_name(surface))
 
 
 def _find_conflicts(rollout: Rollout, context: Context) -> Iterator[Obstacle]:

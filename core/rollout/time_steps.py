@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import assert_never
 
 from core.judging.model import verdict as v
 from core.rollout import commands as c
@@ -120,8 +121,7 @@ def find_gate_index(rollout: Rollout, suite: str) -> int:
 
 def is_gate_passed(rollout: Rollout) -> bool:
     """Whether the gate of the current stage has what it requires."""
-    stage = rollout.stage
-    assert stage is not None
+    stage = rollout.current_stage
     if stage.kind is StageKind.ROLLBACK_DRILL:
         seconds = rollout.drilled.get(rollout.stage_index)
         return seconds is not None and (stage.drill_within is None or seconds <= stage.drill_within.total_seconds())
@@ -229,15 +229,22 @@ def _decide_steps(rollout: Rollout, look: c.LookResult | None, context: Context)
             return _decide_waiting(rollout, look, context)
         case RolloutState.RUNNING:
             return _decide_running(rollout, look, context)
-        case _:
+        case (
+            RolloutState.PLANNED
+            | RolloutState.ON_HOLD
+            | RolloutState.PAUSED
+            | RolloutState.ROLLED_BACK
+            | RolloutState.DONE
+            | RolloutState.ABANDONED
+        ):
             return []
+        case _:
+            assert_never(rollout.state)
 
 
 def _decide_waiting(rollout: Rollout, look: c.LookResult | None, context: Context) -> list[e.RolloutEvent]:
     request = rollout.request
     assert request is not None
-    stage = rollout.next_stage
-    assert stage is not None
     silent = look.verdict if look and isinstance(look.verdict, v.NoData | v.BrokenSource) else None
     if look is not None and silent is None and gates.approval_basis(look.verdict) != request.verdict:
         evidence = _build_evidence(rollout, look, "verdict")
@@ -263,8 +270,7 @@ def _decide_waiting(rollout: Rollout, look: c.LookResult | None, context: Contex
 
 
 def _decide_running(rollout: Rollout, look: c.LookResult | None, context: Context) -> list[e.RolloutEvent]:
-    stage = rollout.stage
-    assert stage is not None
+    stage = rollout.current_stage
     if stage.kind in GATE_KINDS:
         if is_gate_passed(rollout):
             return [] if gates.find_growth_block(context) else leave_stage(rollout, context)
@@ -359,8 +365,7 @@ def is_ready_to_leave(rollout: Rollout, look: c.LookResult | None, at: datetime,
 
 def _meets_stage_minimums(rollout: Rollout, look: c.LookResult | None, at: datetime) -> bool:
     """Whether the stage has held long enough, has enough requests, and nothing speaks against leaving it."""
-    stage = rollout.stage
-    assert stage is not None
+    stage = rollout.current_stage
     if rollout.held_for(at) < stage.min_hold:
         return False
     if look is None:
@@ -377,8 +382,10 @@ def _meets_stage_minimums(rollout: Rollout, look: c.LookResult | None, at: datet
             return False
         case v.NoData() | v.Skewed() | v.BrokenSource() as unknown:
             return holds.hold_key(unknown) in rollout.overridden
-        case _:
+        case v.Continue() | v.NoControl() | v.Cleared() | v.Hold() | v.RollBack():
             return True
+        case _:
+            assert_never(look.verdict)
 
 
 def _is_summary_due(rollout: Rollout, context: Context) -> bool:

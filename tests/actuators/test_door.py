@@ -86,7 +86,7 @@ def test_a_name_that_leads_inside_is_not_called(serving, answering):
 
 def test_one_inner_address_among_others_is_enough(serving):
     for mixed in (("8.8.8.8", "127.0.0.1"), ("127.0.0.1", "8.8.8.8"), ("2606:4700::1111", "fd00::1")):
-        with pytest.raises(PermanentFailure, match="open internet"):
+        with pytest.raises(PermanentFailure, match="public internet"):
             get(OutboundClient(resolve=Names(mixed)), f"https://{HOST}/")
 
 
@@ -99,7 +99,7 @@ def test_the_name_is_asked_for_once_and_what_it_says_later_does_not_count(servin
     assert names.asked == [HOST]
     assert len(meant.requests) == 1
     rebound = Names(LOOPBACK, ("8.8.8.8",))
-    with pytest.raises(PermanentFailure, match="open internet"):
+    with pytest.raises(PermanentFailure, match="public internet"):
         get(OutboundClient(resolve=rebound), f"https://{HOST}:{meant.port}/")
     assert rebound.asked == [HOST]
 
@@ -294,7 +294,7 @@ def test_a_name_that_is_not_known_can_be_tried_again():
 @pytest.mark.parametrize("token", ["two-s3cr3t\nlines", "s3cr3t\r\nX-Injected: 1", "s3cr3t\0", "s3cr3t\n"])
 def test_a_token_that_cannot_be_sent_is_not_told(serving, answering, token):
     server = serving(answering())
-    with pytest.raises(PermanentFailure, match="is the token one line of plain letters") as caught:
+    with pytest.raises(PermanentFailure, match="is the token one line of plain characters") as caught:
         OutboundClient({"127.0.0.1"}).call("GET", f"http://127.0.0.1:{server.port}/", {"Authorization": token})
     assert "s3cr3t" not in "".join(traceback.format_exception(caught.value))
     assert b"X-Injected" not in b"".join(server.requests)

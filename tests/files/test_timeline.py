@@ -23,7 +23,7 @@ def test_the_prompt_change_from_friday_on(files, laid, policy):
     assert "\n".join(format_lines(laid(files("prompt-change.yaml"), policy=policy))) == snapshot("""\
      Fri 20 Nov 2026 10:00 CET  #ai-rollouts gets the card and its thread
 from Fri 20 Nov 2026 10:00 CET  approval before the start: 1 person, not @dana
-     Mon 23 Nov 2026 10:00 CET  #support is notified (support), 24 h before the start; somebody confirms it
+     Mon 23 Nov 2026 10:00 CET  #support is notified (support), 24 h before the start; somebody there has to confirm it
      Mon 23 Nov 2026 10:00 CET  #marketing is notified (marketing), 24 h before the start
 from Tue 24 Nov 2026 10:00 CET  eval must pass
 from Tue 24 Nov 2026 10:00 CET  internal (email_domain = example.com): 50% of them, at least 2 h

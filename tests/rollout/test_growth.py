@@ -110,7 +110,7 @@ def test_a_limit_that_was_never_read_holds_at_the_first_gate_by_name(running, se
 
 def test_a_limit_that_was_never_read_can_be_set_aside_with_a_reason(running, seen):
     story = running(risk=Risk.LOW, approvals=Approvals()).later(hours=6).tick(seen(UNREAD))
-    story.refuses(c.Resume(), "say why")
+    story.refuses(c.Resume(), "give a reason")
     story.when(c.Resume(reason="it is judged next week")).then(e.Resumed, e.BlindSpotsAccepted)
     story.tick(seen(UNREAD)).then(e.EvidenceRecorded, e.StageEntered)
     assert story.now.accepted[0].spots == (UNREAD,)

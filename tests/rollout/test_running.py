@@ -177,7 +177,7 @@ def test_a_hold_limit_stops_growth_until_somebody_says_why(running, words):
     story = running().tick(words.look(Hold(findings=(words.finding("retry_rate"),)))).then(e.EvidenceRecorded, e.Held)
     story.later(hours=12).tick(words.look()).tick(words.look())
     assert story.now.percent == 5
-    story.refuses(c.Resume(), "say why")
+    story.refuses(c.Resume(), "give a reason")
     story.refuses(c.Advance(reason="go"), "does not grow")
     story.when(c.Resume(reason="greeting bug, unrelated")).then(e.Resumed)
     story.tick(words.look(Hold(findings=(words.finding("retry_rate"),))))
@@ -216,14 +216,14 @@ def test_the_clock_stands_still_while_paused(running, words):
 
 def test_advance_needs_a_reason_and_skips_only_the_waiting(running):
     story = running()
-    story.refuses(c.Advance(), "say why")
+    story.refuses(c.Advance(), "give a reason")
     story.when(c.Advance(reason="tiny change")).then(e.BlindSpotsAccepted, e.StageEntered)
 
 
 def test_a_big_jump_needs_a_reason(running, words):
     more = (*words.stages[:2], replace(words.stages[1], name="ramp 50%", percent=50), *words.stages[2:])
     story = running(stages=more).happen(e.StageEntered(index=1, name="ramp 25%", percent=25))
-    story.refuses(c.Advance(to_percent=100), "big jump")
+    story.refuses(c.Advance(to_percent=100), "too big a jump")
     story.refuses(c.Advance(to_percent=10), "only grow")
     story.refuses(c.Advance(to_percent=80), "not a step")
     story.when(c.Advance(to_percent=100, reason="launch day")).then(e.BlindSpotsAccepted, e.StageEntered)
@@ -342,7 +342,7 @@ def test_a_person_jumps_over_steps_only_once_the_canary_has_held(running):
     story = running()
     refused = story.refuses(c.Advance(to_percent=100, reason="ship it"), "canary has held for 0 s of 6 h")
     assert "takes the next step, 25 %" in refused.hint
-    story.later(hours=6).refuses(c.Advance(to_percent=100), "big jump")
+    story.later(hours=6).refuses(c.Advance(to_percent=100), "too big a jump")
     story.when(c.Advance(to_percent=100, reason="launch day")).then(e.BlindSpotsAccepted, e.StageEntered)
 
 

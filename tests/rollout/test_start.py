@@ -129,7 +129,7 @@ def test_the_owner_cannot_approve(planned, cast):
 
 def test_approvals_come_from_slack_only(planned):
     token = Actor(id="token:operator", handle="operator")
-    planned().refuses(c.Approve(), "Slack only", by=token)
+    planned().refuses(c.Approve(), "only from Slack", by=token)
 
 
 def test_approving_twice_counts_once(planned, cast):
@@ -156,7 +156,7 @@ def test_one_approval_of_each_group(planned, cast):
 
 def test_a_rejection_needs_words_and_clears_the_approvals(planned, cast):
     story = planned()
-    story.refuses(c.Reject(), "say why", by=cast["lee"])
+    story.refuses(c.Reject(), "give a reason", by=cast["lee"])
     story.when(c.Reject(reason="too risky"), by=cast["lee"]).then(e.Rejected, e.ApprovalRequested)
     assert story.now.state is RolloutState.PLANNED
 

@@ -199,7 +199,7 @@ def test_a_file_edited_before_the_start_is_another_version(desk, files):
 
 def test_a_surface_file_cannot_give_a_version_another_content(desk, files):
     desk.apply(files["surface"])
-    with pytest.raises(Refused, match="v42 of support-assistant is another content"):
+    with pytest.raises(Refused, match="v42 of support-assistant already stands for other content"):
         desk.apply(files["surface"].replace("11aa90c4", "0badf00d"))
     assert desk.apply(files["surface"].replace("title: Support assistant", "title: Help")).changed
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from math import ceil
+from typing import assert_never
 
 from core.files.syntax.times import format_moment, format_span
 from core.rollout.plan import GATE_KINDS, AdvanceMode, NoticePlan, Plan, Risk, Stage, StageKind
@@ -112,7 +113,7 @@ def _describe_stage(stage: Stage) -> str:
     hold = f", at least {format_span(stage.min_hold)}" if stage.min_hold else ""
     samples = f" and {stage.min_samples:,} requests" if stage.min_samples else ""
     match stage.kind:
-        case kind if kind in GATE_KINDS:
+        case StageKind.EVAL | StageKind.SAFETY | StageKind.COST_LATENCY | StageKind.ROLLBACK_DRILL:
             return f"{stage.name.replace('_', ' ')} must pass"
         case StageKind.COHORT:
             where = ", ".join(
@@ -123,8 +124,10 @@ def _describe_stage(stage: Stage) -> str:
             return f"bake: everybody has it, and rolling back still takes seconds{hold}"
         case StageKind.RAMP:
             return f"{stage.name}{hold}{samples}"
-        case _:
+        case StageKind.CANARY | StageKind.AB:
             return f"{stage.name} {stage.percent:g}%{hold}{samples}"
+        case _:
+            assert_never(stage.kind)
 
 
 def _expected_requests(stage: Stage, surface: Surface) -> int | None:

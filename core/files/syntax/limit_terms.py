@@ -1,6 +1,6 @@
 """A limit as written, `{metric: eval_pass_rate, drops_by: 2pp}`, and whether its unit suits its metric."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, assert_never
 
 from pydantic import Field, model_validator
 
@@ -84,8 +84,10 @@ def scale_amount(metric: Metric, kind: LimitKind, amount: Amount) -> tuple[float
             return _scale_fraction(amount, "0.2%"), LimitScale.ABSOLUTE
         case LimitKind.EXCEEDS_NORMAL_BY:
             return _scale_relative(amount, kind), LimitScale.RELATIVE
-        case _:
+        case LimitKind.DROPS_BY | LimitKind.RISES_BY | LimitKind.CHANGES_BY:
             return _scale_change(metric, kind, amount)
+        case _:
+            assert_never(kind)
 
 
 def format_limit(limit: Limit) -> dict[str, str | int]:
