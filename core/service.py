@@ -215,7 +215,7 @@ class RolloutService:
         return recorded
 
     def _assert_watched(self, request: CommandRequest) -> None:
-        """Refuse to advance a rollout that nobody has looked at for `unwatched_after`, unless it is a repeat."""
+        """Refuse to advance a rollout that has had no look for `unwatched_after`, unless it is a repeat."""
         if not isinstance(request.command, c.Advance) or self._unwatched_after == timedelta.max:
             return
         rollout = self.load_world().rollouts.get(request.rollout)

@@ -129,7 +129,7 @@ def _print_replay(report: "ReplayReport") -> None:
 
 @audit.command()
 def export(format: Annotated[str, typer.Option(help="jsonl or cloudevents.")] = "jsonl") -> None:  # noqa: A002
-    """Every event, one a line, on standard output."""
+    """Write every event to standard output, one per line."""
     from core.store.audit import export as exporting
 
     if format not in ("jsonl", "cloudevents"):
@@ -144,7 +144,7 @@ def export(format: Annotated[str, typer.Option(help="jsonl or cloudevents.")] = 
 def erase(
     person: Annotated[str, typer.Argument(help="The person as the log names them: slack:T…/U…, or cli:ana.")],
 ) -> None:
-    """Make what somebody wrote (reasons, notes, concerns, their handle) unreadable for ever; the log stays whole."""
+    """Make what somebody wrote (reasons, notes, concerns, their handle) unreadable for ever; the log stays intact."""
     from core.store.maintenance import erasure
 
     with session.open_service() as service:
@@ -163,7 +163,7 @@ def erase(
 
 @audit.command(name="import")
 def import_log(file: Annotated[Path, typer.Argument(help="A file written by `audit export`.")]) -> None:
-    """Fill an empty log from an export; refused, with nothing written, where the file is cut or forged."""
+    """Fill an empty log from an export. A truncated or altered file is refused, and nothing is written."""
     from core.store.audit import export as exporting
     from core.store.errors import ImportRefused
 

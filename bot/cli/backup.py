@@ -19,7 +19,7 @@ def backup(
     file: Annotated[Path, typer.Argument(help="Where to write it.")],
     replace: Annotated[bool, typer.Option("--replace", help="Replace the file if it exists.")] = False,
 ) -> None:
-    """Copy everything into one file, as it is at this moment, beside whatever runs."""
+    """Copy the whole database into one file, consistently, while other processes keep running."""
     from core.store.audit import backup as backing_up
     from core.store.database.connections import connect
     from core.store.errors import BackupRefused
@@ -38,7 +38,7 @@ def backup(
 
 
 def restore(file: Annotated[Path, typer.Argument(help="A file written by `rollout backup`.")]) -> None:
-    """Fill a new, empty database from a backup; refused, with nothing written, where anything is wrong with it."""
+    """Fill a new, empty database from a backup. A faulty backup is refused, and nothing is written."""
     from core.store.audit import restore as restoring
     from core.store.database.connections import connect
     from core.store.errors import BackupRefused

@@ -42,7 +42,7 @@ def lint(
     files: Annotated[list[Path], typer.Argument(help="Rollout, surface or policy files.")],
     format: Annotated[str, typer.Option(help="text, github or json.")] = "text",  # noqa: A002
 ) -> None:
-    """Check files without a database: every problem with its line, and what was probably meant."""
+    """Check files without a database. Shows every problem with its line and a likely correction."""
     from bot.rendering import wording
     from core.files.checks import checks
     from core.files.read_file import parse_file
@@ -71,7 +71,7 @@ def lint(
 
 
 def plan(file: Annotated[Path, typer.Argument(help="A rollout file.")], as_json: Json = False) -> None:
-    """What would happen when, who is told, what must be approved, and what could be seen. Changes nothing."""
+    """Show what would happen when, who is notified, what needs approval and what could be detected. Changes nothing."""
     from bot.cli import background
     from bot.rendering.answers import plan_foresight
     from core.files.foresight import foresight, timeline
@@ -161,7 +161,7 @@ def _plan_as_json(
 def apply(
     files: Annotated[list[Path], typer.Argument(help="Surface, policy or rollout files.")], as_json: Json = False
 ) -> None:
-    """Apply files, in order. The same content twice changes nothing."""
+    """Apply files in order. Applying the same content again changes nothing."""
     from bot.app import build_handle_resolver, build_outbound_client
     from core import apply_file
     from core.files.syntax import problems
@@ -198,7 +198,7 @@ def apply(
 
 
 def export(rollout: Annotated[str, typer.Argument(help="Its id, such as R-1.")]) -> None:
-    """A rollout as a file that reads back to the same plan."""
+    """Print a rollout as a file that reads back to the same plan."""
     from core.files import write_file
 
     with session.open_service() as service:
@@ -210,7 +210,7 @@ def export(rollout: Annotated[str, typer.Argument(help="Its id, such as R-1.")])
 
 
 def schema() -> None:
-    """The JSON Schema of the files, for editors."""
+    """Print the JSON Schema of the files, for editors."""
     from core.files import json_schema as schemas
 
     print(json.dumps(schemas.build_schema(), indent=2))
@@ -223,7 +223,7 @@ def import_results(
     suite: Annotated[str, typer.Option(help="The gate's suite, if the plan has more than one.")] = "",
     as_json: Json = False,
 ) -> None:
-    """Hand the results of an offline run to the gate that waits for them."""
+    """Import the results of an offline run for the gate that waits for them."""
     from core.evals import results
     from core.rollout.eval_results import build_eval_command
     from core.service import CommandRequest

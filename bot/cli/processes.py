@@ -31,17 +31,17 @@ slack = typer.Typer(help="The Slack app.", no_args_is_help=True)
 
 
 def serve(port: Port = None) -> None:
-    """Web and worker in one process, for one machine and SQLite."""
+    """Run web and worker in one process, for one machine with SQLite."""
     _run_role("serve", port)
 
 
 def web(port: Port = None) -> None:
-    """The doors: OFREP, observations, REST, Slack. Run as many as you like on Postgres."""
+    """Serve OFREP, observations, REST and Slack. Run as many as you like on Postgres."""
     _run_role("web", port)
 
 
 def worker() -> None:
-    """The looks, the deliveries and the confirmations. Run as many as you like on Postgres."""
+    """Take looks, deliver messages and confirm rollbacks. Run as many as you like on Postgres."""
     _run_role("worker", None)
 
 
@@ -97,7 +97,7 @@ def demo(
     speed: Annotated[float, typer.Option(help="How much faster than real time the rollout's clock runs.")] = 30.0,
     port: Annotated[int, typer.Option(help="Port of the page with the sandbox Slack.")] = 8300,
 ) -> None:
-    """A Slack for the laptop, the bot, and an AI feature with simulated users: watch a rollout happen."""
+    """Watch a rollout happen, with a Slack for the laptop, the bot, and an AI feature with simulated users."""
     from bot import demo as demonstration
 
     try:
@@ -109,7 +109,7 @@ def demo(
 
 
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Check settings, database, log and Slack, and say what to do about what is wrong."""
+    """Check settings, database, log and Slack, and say how to fix what is wrong."""
     from bot import doctor as examination
 
     findings = examination.examine_installation(session.load_settings(listens=True))
@@ -122,7 +122,7 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
 
 
 def openapi() -> None:
-    """The OpenAPI document of the HTTP doors."""
+    """Print the OpenAPI document of the HTTP API."""
     import asyncio
     import tempfile
 
@@ -147,7 +147,7 @@ def openapi() -> None:
 def manifest(
     link: Annotated[bool, typer.Option(help="A link that creates the app with this manifest.")] = False,
 ) -> None:
-    """The manifest of the Slack app: paste it at api.slack.com/apps, or open the link."""
+    """Print the manifest of the Slack app: paste it at api.slack.com/apps, or open the link."""
     from bot.slack import manifest as manifests
 
     url = session.load_settings().public_url

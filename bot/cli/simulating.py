@@ -48,7 +48,7 @@ def simulate(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Try a plan out before anybody sees it: how often would it stop without harm, and how soon with harm?"""
+    """Try out a plan before anybody sees it: how often would it stop without harm, and how soon with harm?"""
     from bot.rendering.answers import simulation
     from core.simulation import harm as harms
     from core.simulation import recorded as recorded_traffic

@@ -186,7 +186,7 @@ def build_router(
         responses={status: openapi.PROBLEMS[status] for status in (401, 403)},
     )
     async def metrics(request: Request) -> Response:
-        """Figures in the text format of Prometheus."""
+        """Metrics in the text format of Prometheus."""
         auth.authorize_person(request.headers.raw, TokenRole.OPERATOR)
         text = await to_thread.run_sync(generate_latest, registry, limiter=probes)
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")

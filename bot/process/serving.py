@@ -155,7 +155,7 @@ class SnapshotServer:
         self._changed.set()
 
     def _select_served_snapshot(self) -> None:
-        """Set the snapshot to serve: the newest, less surfaces that are withdrawn because nobody looks at them."""
+        """Set the snapshot to serve: the newest, less surfaces that are withdrawn for want of looks."""
         snapshot = self._cached_snapshot.snapshot
         self._served_snapshot = (
             snapshot.with_live_only(self._withdrawn_surfaces) if self._withdrawn_surfaces else snapshot
