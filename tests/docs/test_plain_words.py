@@ -84,7 +84,7 @@ PLAIN_FOR_ODD = {
     "new against now": "New version compared with the current one",
     "this page only shows": "This page is read-only.",
     "one flip away": "rolling back takes seconds",
-    "a newer one made it": "was made by a newer program",
+    "a newer one made it": "a newer program made it",
     "damaged or cut": "damaged or truncated",
     "does not hold what": "is not a complete …",
     "nothing lifts": "There is no upgrade of …",

@@ -137,7 +137,7 @@ def test_a_second_serve_on_a_sqlite_file_is_refused_until_the_first_has_gone(
     first = machine(sqlite_url).start("serve")
     refused = run("serve", DATABASE_URL=sqlite_url, PORT="0")
     assert refused.returncode == 2
-    assert f"Another process ({first.running.pid}) serves" in refused.stderr
+    assert f"Another process ({first.running.pid}) already serves" in refused.stderr
     assert run("list", DATABASE_URL=sqlite_url).returncode == 0, "the CLI works beside it"
     first.kill()
     machine(sqlite_url).start("serve")

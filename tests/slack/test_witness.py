@@ -215,7 +215,7 @@ def test_a_whole_log_rewritten_with_hashes_that_fit_is_found_by_what_was_shown(o
     told = audit("--anchors")
     assert told.returncode == 1
     assert f"position {shown[1]}: has changed" in told.stderr
-    assert "1 anchor does not fit the log, 1 do" in told.stderr
+    assert "1 anchor does not match the log, 1 do" in told.stderr
 
 
 def test_an_end_cut_off_every_table_is_found_by_what_was_shown(office, audit):

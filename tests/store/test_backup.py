@@ -204,8 +204,8 @@ def _changed(lines, **changes):
     ("change", "message"),
     [
         (lambda lines: _changed(lines, actor="slack:T1/U9"), "not intact.*position 3 was altered"),
-        (lambda lines: _changed(lines, position=9), "does not fit: .*position does not follow"),
-        (lambda lines: [x for x in lines if not (isinstance(x, list) and x[0] == 3)], "does not fit|as many rows"),
+        (lambda lines: _changed(lines, position=9), "do not fit: .*position does not follow"),
+        (lambda lines: [x for x in lines if not (isinstance(x, list) and x[0] == 3)], "do not fit|as many rows"),
         (lambda lines: lines[:-1], "is truncated"),
         (lambda lines: [*lines[:-2], lines[-1]], "as many rows"),
         (lambda lines: [{**lines[0], "schema": "9999"}, *lines[1:]], "schema 9999.*newer"),
@@ -223,7 +223,7 @@ def test_a_file_made_to_fit_is_refused_and_nothing_is_written(request, lived_in,
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"", "not a backup"), (b'{"position":1}', "not a backup"), (b"Rampart backup 2\n" + b"x" * 99, "newer one")],
+    [(b"", "not a backup"), (b'{"position":1}', "not a backup"), (b"Rampart backup 2\n" + b"x" * 99, "newer program")],
 )
 def test_a_file_of_another_program_is_named(bare, file, content, message):
     file.write_bytes(content)
@@ -280,7 +280,7 @@ def test_a_database_that_holds_anything_takes_no_restore(lived_in, file):
 
 def test_a_backup_never_replaces_a_file_unasked_and_leaves_nothing_behind_where_it_fails(lived_in, bare, file):
     file.write_text("precious")
-    with pytest.raises(BackupRefused, match="exists already"):
+    with pytest.raises(BackupRefused, match="already exists"):
         backup.write_backup(lived_in, file, MONDAY)
     assert file.read_text() == "precious"
     with pytest.raises(SchemaMismatch, match="no tables"):
@@ -306,7 +306,7 @@ def test_a_backup_from_before_an_upgrade_is_restored_as_it_was_and_then_upgraded
         with OLD_LOG.open(encoding="utf-8") as lines:
             import_events(old, lines)
         copied = backup.write_backup(old, file, MONDAY)
-    with pytest.raises(BackupRefused, match=r"of schema 0001, the database has 0003.*without tables"):
+    with pytest.raises(BackupRefused, match=r"has schema 0001, but the database has 0003.*without tables"):
         restore.restore_backup(elsewhere, file)
     if bare_url.startswith("sqlite"):
         bare.close()

@@ -71,7 +71,9 @@ def _check_digest(file: BinaryIO, path: Path) -> int:
     if not name.startswith(_MAGIC):
         raise BackupRefused(f"{path} is not a backup that `rollout backup` made.")
     if name != _HEADER:
-        raise BackupRefused(f"{path} was made by a newer program: restore it with that one.")
+        raise BackupRefused(
+            f"{path} has a format that this program does not know. If a newer program made it, restore it there."
+        )
     end = os.fstat(file.fileno()).st_size - _DIGEST_BYTES
     digest = sha256(name)
     while (left := end - file.tell()) > 0:
