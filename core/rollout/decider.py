@@ -259,7 +259,7 @@ def _jump_to_percent(rollout: Rollout, percent: float, reason: str, context: Con
     may_skip = context.policy.risk[rollout.plan.risk].may_skip
     skipped_kinds = {s.kind for s in between if s.kind is not StageKind.RAMP}
     if rollout.plan.risk is Risk.HIGH and between:
-        raise Refused("A high risk rollout cannot skip a stage.", hint=f"Next step is {between[0].percent:g} %.")
+        raise Refused("A high risk rollout cannot skip a stage.", hint=f"The next step is {between[0].percent:g} %.")
     if forbidden := skipped_kinds - set(may_skip):
         raise Refused(f"A {rollout.plan.risk} risk rollout may not skip {', '.join(sorted(forbidden))}.")
     factor = context.policy.max_step
@@ -269,7 +269,7 @@ def _jump_to_percent(rollout: Rollout, percent: float, reason: str, context: Con
     if big and not reason.strip():
         raise Refused(
             f"{rollout.percent:g} % -> {percent:g} % is too big a jump (policy: at most x{factor:g}). "
-            f"Next step is {(between[0] if between else stage).percent:g} %.",
+            f"The next step is {(between[0] if between else stage).percent:g} %.",
             hint='To jump anyway: --skip-wait "why" (it will be shown in every message).',
         )
     _require_limits_shown(rollout, context)

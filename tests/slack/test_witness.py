@@ -130,7 +130,7 @@ def test_of_many_workers_that_ask_at_once_one_is_heard(database):
             list(pool.map(lambda service: jobs.queue_daily_witness(service, desk.at), workers))
     with database.reading() as connection:
         wanted = select(outbox_table.c.idempotency_key).where(outbox_table.c.idempotency_key.contains("witness"))
-        keys = connection.execute(wanted).scalars().all()
+        keys = connection.execute(wanted.order_by(outbox_table.c.id)).scalars().all()
     assert keys == [f"daily_witness:2026-11-{day}" for day in (24, 25, 26)]
 
 
