@@ -306,7 +306,9 @@ def _schedule_jobs(
     )
     confirmer = FlipConfirmer(service)
     scheduler.run_every(CONFIRM_FLIPS_EVERY, lambda: confirmer.confirm_pending(now()), "confirm")
-    scheduler.run_every(RELEASE_STUCK_ROWS_EVERY, lambda: jobs.release_stuck_rows(service, now(), speed), "heed clock")
+    scheduler.run_every(
+        RELEASE_STUCK_ROWS_EVERY, lambda: jobs.release_stuck_rows(service, now(), speed), "release stuck"
+    )
     scheduler.run_every(DELETE_EXPIRED_KEYS_EVERY, lambda: jobs.delete_expired_keys(service, now()), "forget")
     if (keep := settings.keep) is not None:
         scheduler.run_every(DELETE_OLD_DATA_EVERY, lambda: jobs.delete_old_data(service, keep), "delete old")
@@ -328,7 +330,7 @@ def _schedule_jobs(
         "drive",
     )
     scheduler.run_every(
-        SCHEDULE_FLAG_CHECKS_EVERY, lambda: jobs.queue_flag_checks(service, now(), flag_slots), "look at flags"
+        SCHEDULE_FLAG_CHECKS_EVERY, lambda: jobs.queue_flag_checks(service, now(), flag_slots), "check flags"
     )
     if slack is not None and directory is not None:
         deliver_messages = partial(
@@ -344,13 +346,13 @@ def _schedule_jobs(
         scheduler.run_every(DELIVER_MESSAGES_EVERY, deliver_messages, "deliver")
         refresh = max(REFRESH_CARDS_EVERY / speed, TICK_AT_MOST_EVERY)
         scheduler.run_every(refresh, lambda: jobs.refresh_cards(service, now()), "refresh cards")
-        scheduler.run_daily(lambda: jobs.queue_daily_witness(service, now()), "show head", now)
+        scheduler.run_daily(lambda: jobs.queue_daily_witness(service, now()), "post witness", now)
 
 
 def _log_job_failure(outage: DatabaseOutage, name: str, error: Exception) -> None:
     """Log a failed job, which runs again at its next interval. A database outage is logged once for all jobs."""
     if not outage.record_failure(error, name):
-        log.error("a job failed; it is done again at its next turn", job=name, exc_info=error)
+        log.error("a job failed; it runs again at its next interval", job=name, exc_info=error)
 
 
 def build_handle_resolver(settings: Settings) -> Callable[[str], str]:

@@ -166,7 +166,7 @@ class Demonstration:
         seconds = time.monotonic() - began
         print(f"\n{rollout.id} is {rollout.state}; everyone gets {live}. It took {seconds:.0f} s at {self.speed:g}x.")
         if rollout.state is not wanted:
-            print(f"That is not how this scenario should end: {wanted} was expected.", file=sys.stderr)
+            print(f"This scenario should have ended differently: {wanted} was expected.", file=sys.stderr)
         return rollout.state is wanted
 
     def play_and_stay(self, interrupted: threading.Event) -> None:
@@ -188,9 +188,10 @@ class Demonstration:
             if stay and not interrupted.is_set():
                 state = self._get_rollout().state.replace("_", " ")
                 print(
-                    f"  {self._round.rollout} is {state}. Users and Slack go on; the next rollout is yours to approve."
+                    f"  {self._round.rollout} is {state}. Users and Slack keep going; the next rollout is yours "
+                    "to approve."
                 )
-                print("  Or try a file of yours:")
+                print("  Or try your own file:")
                 print(f"  curl --data-binary @rollout.yaml {self.url}/api/v1/files\n", flush=True)
                 self._begin_another()
                 interrupted.wait()

@@ -78,7 +78,7 @@ def _run_checks(settings: Settings, now: datetime) -> Iterator[CheckResult]:
     except SQLAlchemyError as error:
         why = format_reason(error).removeprefix("connection failed: ").rstrip(".")
         yield CheckResult(
-            what="database", ok=False, text=f"cannot be used ({why}). Is it running, and DATABASE_URL right?"
+            what="database", ok=False, text=f"cannot be used ({why}). Is it running, and is DATABASE_URL right?"
         )
     if settings.policy is not None:
         yield _check_policy_file(settings.policy)
@@ -88,7 +88,7 @@ def _run_checks(settings: Settings, now: datetime) -> Iterator[CheckResult]:
     text = (
         "ROLLOUT_TOKENS is enforced"
         if guarded
-        else "ROLLOUT_TOKENS is not set: whoever reaches this machine's loopback may act"
+        else "ROLLOUT_TOKENS is not set: anyone who reaches this machine's loopback may act"
     )
     yield CheckResult(what="tokens", ok=guarded or settings.is_on_loopback, text=text)
 
@@ -117,8 +117,8 @@ def _check_database(database: Database, settings: Settings, now: datetime) -> It
         grown = size.measure_size(connection, utc_now())
     if unbound is not None:
         text = (
-            f"this database role {unbound}, and could change it unhindered; `rollout migrate --app-role NAME` "
-            "readies one for the running processes that can only add to it"
+            f"this database role {unbound}, and could change it freely; `rollout migrate --app-role NAME` "
+            "prepares one for the running processes that can only add to it"
         )
         yield CheckResult(what="database role", ok=True, text=text)
     for problem in report.problems[:5]:
@@ -149,12 +149,11 @@ def _check_writable(database: Database) -> CheckResult:
         processes.unregister(database, name)
     except (StoreError, SQLAlchemyError) as error:
         text = (
-            f"takes nothing new ({format_reason(error)}): no rollback can be written, and every process gives "
-            "everybody the "
-            "live version until it can. Make room, or let it be written to again."
+            f"cannot be written to ({format_reason(error)}): no rollback can be saved, and every process gives "
+            "everybody the live version until it can. Make room, or make it writable again."
         )
         return CheckResult(what="database", ok=False, text=text)
-    return CheckResult(what="database", ok=True, text="takes what is written")
+    return CheckResult(what="database", ok=True, text="can be written to")
 
 
 def _check_processes(database: Database, now: datetime) -> Iterator[CheckResult]:
@@ -167,7 +166,7 @@ def _check_processes(database: Database, now: datetime) -> Iterator[CheckResult]
         time.sleep(_POLL_SECONDS)
         newest = _read_process_reports(database)
         alive = {n for n, p in newest.items() if n in alive or n not in first or p.seen_at != first[n].seen_at}
-    names = ", ".join(f"{newest[n].role} at #{newest[n].position}" for n in sorted(alive)) or "none runs"
+    names = ", ".join(f"{newest[n].role} at #{newest[n].position}" for n in sorted(alive)) or "none is running"
     yield CheckResult(what="processes", ok=True, text=names)
     for name in sorted(newest.keys() - alive):
         role, at = newest[name].role, newest[name].seen_at
@@ -186,32 +185,34 @@ def _check_newest_look(database: Database, rollout: str, settings: Settings, now
     with database.reading() as connection:
         _, at = looks.load_count_and_time(connection, rollout)
     if at is None:
-        return CheckResult(what="looks", ok=True, text=f"{rollout} was not looked at yet")
+        return CheckResult(what="looks", ok=True, text=f"{rollout} has had no look yet")
     age, most = now - at, MISSED_LOOKS * settings.tick + _MAX_REPORT_AGE
     if -_MAX_REPORT_AGE <= age <= most:
-        return CheckResult(what="looks", ok=True, text=f"{rollout} was looked at {age.total_seconds():.0f} s ago")
-    text = f"nobody has looked at {rollout} since {at:%Y-%m-%d %H:%M:%S} UTC, and looks come every "
-    text += f"{settings.tick.total_seconds():g} s: it does not grow, and harm is not seen. Start a worker."
+        return CheckResult(
+            what="looks", ok=True, text=f"the newest look at {rollout} was {age.total_seconds():.0f} s ago"
+        )
+    text = f"{rollout} has had no look since {at:%Y-%m-%d %H:%M:%S} UTC, though one is due every "
+    text += f"{settings.tick.total_seconds():g} s: it does not grow, and harm goes unnoticed. Start a worker."
     if age < timedelta(0):
-        text = f"the newest look at {rollout} is of {at:%Y-%m-%d %H:%M:%S} UTC, which is still to come: a clock differs"
+        text = f"the newest look at {rollout} is dated {at:%Y-%m-%d %H:%M:%S} UTC, in the future: a clock is wrong"
     return CheckResult(what="looks", ok=False, text=text)
 
 
 def _check_outbox(unsent: outbox.OutboxBacklog, settings: Settings, now: datetime) -> CheckResult:
     """Whether messages are late, undeliverable, or waiting without a Slack."""
     waiting = unsent.pending + unsent.leased
-    text = f"{waiting} messages wait"
+    text = f"{waiting} messages are waiting"
     unheard = bool(waiting) and not settings.has_slack
     if unheard:
-        text += " for a Slack: set SLACK_BOT_TOKEN"
+        text += " for Slack: set SLACK_BOT_TOKEN"
     elif unsent.errors:
         text += f"; the last answer was {max(unsent.errors, key=lambda error: unsent.errors[error])}"
     if unsent.dead:
-        text += f"; {unsent.dead} could not be delivered and need a human"
+        text += f"; {unsent.dead} could not be delivered and need a person"
     waited = now - unsent.oldest_due_at if unsent.oldest_due_at is not None else timedelta(0)
     late = waited > _LATE_AFTER
     if late and not unheard:
-        text += f"; the oldest is late by {waited // timedelta(minutes=1)} minutes"
+        text += f"; the oldest is {waited // timedelta(minutes=1)} minutes late"
     return CheckResult(what="outbox", ok=not (unsent.dead or unheard or late), text=text)
 
 
@@ -220,7 +221,7 @@ def _check_secret_files(settings: Settings) -> Iterator[CheckResult]:
     for path in settings.secret_files:
         if path.stat().st_mode & _WORLD_READABLE:
             yield CheckResult(
-                what="secrets", ok=False, text=f"everybody on this machine may read {path}: chmod o-rwx {path}"
+                what="secrets", ok=False, text=f"everybody on this machine can read {path}: chmod o-rwx {path}"
             )
 
 
@@ -232,7 +233,7 @@ def _check_policy_file(path: Path) -> CheckResult:
     else:
         wrong = render_text(select_errors(check_files.check(written, None, DEFAULT_POLICY, None)))
     if wrong:
-        return CheckResult(what="policy file", ok=False, text=f"the policy in force stays as it is: {wrong.strip()}")
+        return CheckResult(what="policy file", ok=False, text=f"the policy in force is unchanged: {wrong.strip()}")
     return CheckResult(what="policy file", ok=True, text=f"{path} can be read")
 
 
@@ -270,7 +271,7 @@ def _check_public_address(url: str) -> CheckResult:
     """Whether Rampart answers at its public URL. It is asked from here, and Slack may take another route."""
     what = "public address"
     if not url:
-        text = "ROLLOUT_PUBLIC_URL is not set, so nobody can see from here whether Slack reaches /slack/events"
+        text = "ROLLOUT_PUBLIC_URL is not set, so it cannot be checked from here whether Slack reaches /slack/events"
         return CheckResult(what=what, ok=True, text=text)
     events = f"{url}/slack/events"
     try:
@@ -278,9 +279,8 @@ def _check_public_address(url: str) -> CheckResult:
             return CheckResult(what=what, ok=True, text=f"{url} answers; Slack sends commands and buttons to {events}")
     except (OSError, HTTPException) as error:
         text = (
-            f"nothing answers at {url}/healthz ({_format_error(error)}). Start `rollout serve`, and let this "
-            "address lead to "
-            f"it: Slack sends commands and buttons to {events}."
+            f"nothing answers at {url}/healthz ({_format_error(error)}). Start `rollout serve`, and make this "
+            f"address lead to it: Slack sends commands and buttons to {events}."
         )
         return CheckResult(what=what, ok=False, text=text)
 
@@ -308,8 +308,8 @@ def _check_channels(world: World, settings: Settings) -> Iterator[CheckResult]:
     for channel, rollouts in absent.items():
         verb = "tells" if len(rollouts) == 1 else "tell"
         text = (
-            f"{', '.join(rollouts)} {verb} {channel}, and Slack has no public channel of that name. Create it, or "
-            "correct the file; to a private one the app has to be invited"
+            f"{', '.join(rollouts)} {verb} {channel}, but Slack has no public channel of that name. Create it, or "
+            "correct the file; if it is private, invite the app"
         )
         yield CheckResult(what="channels", ok=False, text=text)
 

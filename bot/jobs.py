@@ -139,7 +139,7 @@ def tick(
                 service, rollout.id, now, every=every, lease=lease, unwatched_after=unwatched_after
             )
         except LeaseLost as lost:
-            log.info("somebody else ticks", rollout=rollout.id, why=str(lost))
+            log.info("tick claimed by another worker", rollout=rollout.id, why=str(lost))
             continue
         except Refused as refused:
             outcome = None
@@ -153,7 +153,7 @@ def tick(
         except Exception as error:
             # One broken rollout must not stop the looks at the others, and must not grow without being judged.
             log.exception("tick failed", rollout=rollout.id)
-            doubt = c.DoubtEvidence(text=f"what came in cannot be judged ({type(error).__name__}); see the log")
+            doubt = c.DoubtEvidence(text=f"the incoming data cannot be judged ({type(error).__name__}); see the log")
             _submit_command(service, rollout, doubt, f"broken:{rollout.id}:{slot.isoformat()}", now)
             continue
         if outcome is None:
@@ -188,7 +188,7 @@ class PolicyFileWatcher:
         try:
             self.apply(now)
         except (UnreadableFile, Refused, OSError, UnicodeDecodeError) as error:
-            what = "the policy file cannot be applied; the old policy stays"
+            what = "the policy file cannot be applied; the old policy stays in force"
             log.error(what, file=str(self._path), why=str(error))  # noqa: TRY400 - the file is wrong, not the program
         else:
             log.warning("the policy file was applied again", file=str(self._path))
@@ -247,7 +247,7 @@ def release_stuck_rows(service: RolloutService, now: datetime, speed: float) -> 
             return
     with service.database.writing_outside_log() as connection:
         freed = outbox.release_stuck_rows(connection, now, LEASE * speed, timedelta(seconds=MAX_BACKOFF * speed))
-    log.warning("the clock was set back: messages that would wait for it do not", messages=freed)
+    log.warning("the clock was set back: messages that would have waited for it are due now", messages=freed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,7 +322,7 @@ def delete_old_data(
     with service.database.writing_outside_log() as connection:
         deleted = retention.delete_old(connection, real_now() - keep, kept)
     if deleted.has_any:
-        log.info("deleted what is old", **asdict(deleted))
+        log.info("deleted old data", **asdict(deleted))
 
 
 def take_checkpoint(

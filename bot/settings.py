@@ -212,9 +212,9 @@ def _parse_tokens(text: str, problems: list[str]) -> tuple[tuple[str, str], ...]
         if not colon:
             problems.append(f"{where}: write role:token, as in operator:<token>.")
         elif role not in TOKEN_ROLES:
-            problems.append(f"{where}: the role before the colon is none of {', '.join(TOKEN_ROLES)}.")
+            problems.append(f"{where}: the role before the colon must be one of {', '.join(TOKEN_ROLES)}.")
         elif at and not _SLACK_USER_ID.fullmatch(person):
-            problems.append(f"{where}: after {role}@ stands no Slack user id, as in {role}@U0DANA00001:<token>.")
+            problems.append(f"{where}: there is no Slack user id after {role}@, as in {role}@U0DANA00001:<token>.")
         elif not token:
             problems.append(f"{where}: there is no token after {role}:.")
         else:
@@ -239,7 +239,7 @@ def _parse_blind_after(text: str | None, tick: timedelta, problems: list[str]) -
     least = MISSED_LOOKS * tick
     if text is None:
         return max(DEFAULT_BLIND_AFTER, least)
-    what = "after how long without a look a rollout grows no further, as in 5m"
+    what = "how long a rollout may go without a look before it stops growing, as in 5m"
     found = _parse_duration("ROLLOUT_BLIND_AFTER", text, what, problems)
     if _DURATION.fullmatch(text) and found < least:
         problems.append(
@@ -258,8 +258,8 @@ def _parse_keep(text: str | None, problems: list[str]) -> timedelta | None:
         return None
     if not MIN_KEEP.days <= days <= 36_500:
         problems.append(
-            f"ROLLOUT_KEEP_DAYS is {text!r}: write for how many days looks, sums and messages of rollouts that ended "
-            f"are kept, {MIN_KEEP.days} at least, or 0 for ever."
+            f"ROLLOUT_KEEP_DAYS is {text!r}: write for how many days to keep looks, sums and messages of ended "
+            f"rollouts, at least {MIN_KEEP.days}, or 0 for ever."
         )
         return DEFAULT_KEEP
     return timedelta(days=days)
@@ -278,7 +278,7 @@ def _parse_policy_path(text: str | None, problems: list[str]) -> Path | None:
         return None
     path = Path(text)
     if not path.is_file():
-        problems.append(f"ROLLOUT_POLICY names {text}, and there is no such file.")
+        problems.append(f"ROLLOUT_POLICY names {text}, but there is no such file.")
     return path
 
 
@@ -321,5 +321,5 @@ def _parse_hosts(text: str, problems: list[str]) -> frozenset[str]:
 
 def _parse_choice(name: str, text: str, allowed: tuple[str, ...], problems: list[str]) -> str:
     if text not in allowed:
-        problems.append(f"{name} is {text!r}: it is one of {', '.join(allowed)}.")
+        problems.append(f"{name} is {text!r}: it must be one of {', '.join(allowed)}.")
     return text

@@ -76,7 +76,9 @@ def apply_text(
             plan, warnings = plan_from_file(file, world, at, resolve_handle)
             _refuse_undrivable(file, plan, world, explain_undrivable)
             if not is_slack_user_id(plan.owner) and plan.needs_approval:
-                why = f"{plan.owner_handle} cannot be looked up without a Slack, and the approvals need that"
+                why = (
+                    f"{plan.owner_handle} cannot be looked up without Slack, but the approvals need to know who that is"
+                )
                 warnings = (*warnings, _build_owner_warning(file, why))
             command, kind, name = c.PlanRollout(plan=plan), "rollout", plan.name
     outcome = service.handle(CommandRequest(command=command, command_id=command_id, by=by, at=at, source=source))
@@ -116,12 +118,13 @@ def _refuse_unknown_owner(file: RolloutFile, plan: Plan, unknown: UnknownPerson)
     """Refuse a plan whose owner is unknown: nobody may approve their own change, so the owner must be known."""
     if unknown.is_temporary:
         raise Refused(
-            f"Slack cannot be asked right now who {plan.owner_handle} is, and the owner may not approve.",
+            f"Slack does not answer right now, so it is not known who {plan.owner_handle} is, and owners may "
+            "not approve their own changes.",
             hint="Nothing was changed. Apply the file again in a minute.",
             code="unavailable",
         )
     raise UnreadableFile(
-        [_build_owner_problem(file, f"{unknown}; the owner may not approve, so they have to be known")]
+        [_build_owner_problem(file, f"{unknown}; owners may not approve their own changes, so the owner must be known")]
     )
 
 
@@ -137,7 +140,9 @@ def _refuse_undrivable(file: RolloutFile, plan: Plan, world: World, explain_undr
 
 
 def _build_owner_warning(file: RolloutFile, why: str) -> FileProblem:
-    return replace(_build_owner_problem(file, f"{why}, so nobody can tell the owner from others"), severity="warning")
+    return replace(
+        _build_owner_problem(file, f"{why}, so the owner cannot be told apart from other people"), severity="warning"
+    )
 
 
 def _build_owner_problem(file: RolloutFile, message: str) -> FileProblem:

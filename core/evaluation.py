@@ -158,16 +158,16 @@ class _TakenLook:
         try:
             with service.database.writing_outside_log() as connection:
                 if lease is not None and not timers.renew_lease(connection, lease.claim, self.at + lease.duration):
-                    raise LeaseLost(f"Somebody else looks at {rollout} by now.")
+                    raise LeaseLost(f"Another worker has taken over the look at {rollout}.")
                 if whole:
                     state = json.dumps({**self.saved_state, "shown": self.content_digest})
                     looks.save_look(
                         connection, rollout, self.number, self.at, self.text, state, self.saved_state["digest"]
                     )
                 elif not looks.count_repeat(connection, rollout, self.number - 1, self.at):
-                    raise LeaseLost(f"Somebody else has looked at {rollout} meanwhile.")
+                    raise LeaseLost(f"Another worker has looked at {rollout} in the meantime.")
         except IntegrityError as error:
-            raise LeaseLost(f"Somebody else has looked at {rollout} at the same moment.") from error
+            raise LeaseLost(f"Another worker has looked at {rollout} at the same moment.") from error
 
 
 def _take_look(service: RolloutService, rollout: Rollout, at: datetime, every: timedelta) -> _TakenLook:

@@ -126,7 +126,7 @@ class _RolloutReplay:
         self._set_question(recorded.question, saved.number)
         self._digest = compute_digest(self._digest + saved.look_json)
         if saved.sums_hash != self._digest:
-            self._add_mismatch(None, saved.number, "it, or one before it, was altered: the digests differ")
+            self._add_mismatch(None, saved.number, "this look or an earlier one was altered: the digests differ")
         if self._question is None:
             return self._report_damaged(saved.number)
         try:
@@ -149,17 +149,19 @@ class _RolloutReplay:
             by_engine = event.by.startswith("system:") and bool(event.findings)
             verdict = self._judgement.verdict if self._judgement is not None else None
             if by_engine and not (isinstance(verdict, RollBack) and _values_agree(verdict.findings, event.findings)):
-                self._add_mismatch(position, None, "the engine never came to this rollback")
+                self._add_mismatch(position, None, "the engine does not arrive at this rollback")
 
     def _check_saved_state(self, number: int, kept: str, judged: Judgement) -> None:
         """Check that the saved state follows from the looks, and is the one that the newest evidence names."""
         if not records_agree(kept, record.to_json(judged)):
-            self._add_mismatch(None, number, "the state that the next look goes on from does not follow from the looks")
+            self._add_mismatch(
+                None, number, "the state that the next look continues from does not follow from the looks"
+            )
         elif self._covered == number and compute_digest(_extract_state(kept)) != self._evidence_state:
-            self._add_mismatch(None, number, "the state that was kept is not the one that the evidence names")
+            self._add_mismatch(None, number, "the stored state is not the one that the evidence names")
 
     def _report_damaged(self, number: int) -> bool:
-        self._add_mismatch(None, number, "it is damaged: neither it nor what follows can be judged again")
+        self._add_mismatch(None, number, "this look is damaged: neither it nor later looks can be judged again")
         return False
 
     def _set_question(self, question: Question | None, number: int) -> None:
@@ -171,7 +173,7 @@ class _RolloutReplay:
         agreed = (plan.limits, derive_default_limits(plan.limits, foreseen), foreseen, plan.segments, 0.05)
         asked = (question.limits, question.implied, question.expectations, question.cuts, question.alpha)
         if asked != agreed:
-            self._add_mismatch(None, number, "it was asked something else than the plan agreed on")
+            self._add_mismatch(None, number, "its question is not the one that the plan agreed on")
 
     def _compare_evidence(self, position: int, event: EvidenceRecorded, judgement: Judgement) -> None:
         self.verdicts += 1

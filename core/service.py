@@ -215,7 +215,7 @@ class RolloutService:
         return recorded
 
     def _assert_watched(self, request: CommandRequest) -> None:
-        """Refuse to advance a rollout that nobody has looked at for `unwatched_after`, unless it is a repeat."""
+        """Refuse to advance a rollout that has had no look for `unwatched_after`, unless it is a repeat."""
         if not isinstance(request.command, c.Advance) or self._unwatched_after == timedelta.max:
             return
         rollout = self.load_world().rollouts.get(request.rollout)
@@ -234,8 +234,8 @@ class RolloutService:
                 return
         minutes = (request.at - looked_at) // timedelta(minutes=1)
         raise Refused(
-            f"Nobody has looked at {rollout.id} for {minutes} minutes, so harm would not be seen: it does not grow.",
-            hint="Start a worker (rollout worker); rollout doctor says what is missing. Rolling back works all along.",
+            f"{rollout.id} has had no look for {minutes} minutes, so harm would go unnoticed: it does not grow.",
+            hint="Start a worker (rollout worker); rollout doctor shows what is wrong. Rolling back still works.",
         )
 
     def _roll_back_running_first(self, request: CommandRequest) -> None:
@@ -259,7 +259,7 @@ class RolloutService:
                 return
         self.preview(request)  # raises if the command would be refused: then roll nothing back
         for running in surface.running:
-            reason = f"{rollout.id}, which it builds on, is rolled back"
+            reason = f"{rollout.id}, which it builds on, was rolled back"
             self._handle_once(
                 CommandRequest(
                     command=c.RollBack(reason=reason),
@@ -275,14 +275,13 @@ class RolloutService:
 def _format_unwritten(request: CommandRequest, reason: str) -> str:
     """The message for a command that could not be written, so that nothing of it was done."""
     if not isinstance(request.command, c.RollBack):
-        return f"The database takes nothing new ({reason}), so nothing was written. Mend that, then ask again."
+        return f"The database cannot be written to ({reason}), so nothing was saved. Fix that, then try again."
     again = f"rollout rollback {request.rollout}"
     return (
-        f"The rollback of {request.rollout} could not be written: the database takes nothing new ({reason}). Meanwhile "
-        f"everybody gets the live version, from every process at the latest {processes.SERVING_SECONDS:.0f} s "
-        "after its last "
-        f"report there. Once the database takes something the new version is served again, so mend that and then roll "
-        f"back again: {again}."
+        f"The rollback of {request.rollout} could not be saved: the database cannot be written to ({reason}). "
+        "Until it can, everybody gets the live version, from every process within "
+        f"{processes.SERVING_SECONDS:.0f} s of its last report there. After that the new version is served again, "
+        f"so fix the database and then roll back again: {again}."
     )
 
 
@@ -366,15 +365,15 @@ def _apply_surface(world: World, command: c.ApplySurface, request: CommandReques
         return []
     if known is not None and known.live != declared.version and declared.version not in known.versions:
         raise Refused(
-            f"Live on {known.name} is {known.live}; a file cannot make {declared.version} live.",
-            hint="Start a rollout: that is the only way a version becomes live.",
+            f"{known.live} is live on {known.name}; a file cannot make {declared.version} live.",
+            hint="Plan a rollout: that is the only way to make a version live.",
             code="conflict",
         )
     if known is not None and is_version_taken(known, declared.version, declared.content):
         there = content_hash(known.versions[declared.version])
         raise Refused(
-            f"{declared.version} of {known.name} is another content ({there}): a version never changes, "
-            "and a file makes nothing live.",
+            f"{declared.version} of {known.name} already stands for other content ({there}): a version never "
+            "changes, and a file makes nothing live.",
             hint="To change what is live, start a rollout; here, leave `live` as it was.",
             code="conflict",
         )

@@ -27,8 +27,8 @@ class UnleashFlag:
             )
         if strategy.url != url:
             raise PermanentFailure(
-                f"the plan names {strategy.url}, and the token is for {url} (UNLEASH_URL): it is sent to no other. "
-                "Correct `drives.unleash.url` in a new rollout"
+                f"the plan names {strategy.url}, but the token is for {url} (UNLEASH_URL) and is sent nowhere "
+                "else. Correct `drives.unleash.url` in a new rollout"
             )
         self._client = client
         self._strategy = strategy
@@ -41,7 +41,7 @@ class UnleashFlag:
             found = json.loads(answer.body)
             name, percent = found["name"], found["parameters"].get("rollout")
         except (ValueError, LookupError, TypeError, AttributeError):
-            raise RetryLater(f"{self._strategy.url} answers, but not as Unleash does") from None
+            raise RetryLater(f"{self._strategy.url} answers, but not like Unleash") from None
         if name != "flexibleRollout" or (share := _parse_percent(percent)) is None:
             raise PermanentFailure(
                 f"strategy {self._strategy.strategy} has no percentage: it must be a gradual rollout (flexibleRollout)"
@@ -70,7 +70,7 @@ class UnleashFlag:
             return RetryLater(f"Unleash answers {answer.status}", seconds=_parse_retry_after(answer))
         match answer.status:
             case 401:
-                what = "does not know the token: set UNLEASH_TOKEN to one of a service account, and restart the workers"
+                what = "rejects the token: set UNLEASH_TOKEN to one of a service account, and restart the workers"
             case 403:
                 what = (
                     f"forbids it: is there a {s.feature} in project {s.project}, and may the token change its "
@@ -82,7 +82,7 @@ class UnleashFlag:
                     "deleted or archived? Set the flag there by hand"
                 )
             case _:
-                what = "does not take it"
+                what = "rejects the change"
         return PermanentFailure(f"Unleash {what} ({answer.status})")
 
 

@@ -41,14 +41,13 @@ def print_comparison(compared: "AnchorComparison", now: datetime) -> bool:
         print(f"position {position}: {what}", file=sys.stderr)
     if compared.differing:
         print(
-            f"{_count_anchors(len(compared.differing), 'does', 'do')} not fit the log, {compared.agreeing} do: "
-            "it was cut or "
-            "rewritten after they were shown. Compare it with a backup from before.",
+            f"{_count_anchors(len(compared.differing), 'does', 'do')} not match the log, {compared.agreeing} do: "
+            "it was truncated or rewritten after they were posted. Compare it with an earlier backup.",
             file=sys.stderr,
         )
         return False
     if compared.newest is None:
-        print("No anchor was found: nothing outside confirms this log.", file=sys.stderr)
+        print("No anchor was found: nothing outside the database confirms this log.", file=sys.stderr)
         return False
     newest = compared.newest
     age = f", shown {_format_age(now, newest.at)} ago" if newest.at is not None else ""
@@ -73,7 +72,7 @@ def _load_from_file(file: Path) -> "list[Anchor]":
             continue
         read = witness.parse_line(line)
         if read is None:
-            print(f"{file}, line {number} holds no position and hash.", file=sys.stderr)
+            print(f"{file}, line {number} has no position and hash.", file=sys.stderr)
             raise SystemExit(1)
         found.append(Anchor(position=read[0], hash=read[1], place=f"{file}, line {number}"))
     return found

@@ -27,10 +27,10 @@ def add_to(app: typer.Typer) -> None:
 def verify(
     first: Annotated[int | None, typer.Option("--from", help="First position.")] = None,
     last: Annotated[int | None, typer.Option("--to", help="Last position.")] = None,
-    deep: Annotated[bool, typer.Option(help="Compute every recorded verdict again from its looks.")] = False,
-    anchors: Annotated[bool, typer.Option("--anchors", help="Compare with the heads that stand in Slack.")] = False,
+    deep: Annotated[bool, typer.Option(help="Recompute every recorded verdict from its looks.")] = False,
+    anchors: Annotated[bool, typer.Option("--anchors", help="Compare with the heads posted in Slack.")] = False,
     anchors_file: Annotated[
-        Path | None, typer.Option(help="Compare with the heads in a file: a position and its hash a line.")
+        Path | None, typer.Option(help="Compare with the heads in a file: one position and its hash per line.")
     ] = None,
     channel: Annotated[list[str] | None, typer.Option(help="Another channel to look for heads in; repeatable.")] = None,
 ) -> None:
@@ -73,7 +73,7 @@ def _replay_verdicts(connection: "Connection") -> "ReplayReport":
 
     counts = looks.count_by_rollout(connection)
     with Progress(transient=True, disable=not sys.stderr.isatty()) as progress:
-        bar = progress.add_task("Computing every verdict again", total=sum(counts.values()))
+        bar = progress.add_task("Recomputing every verdict", total=sum(counts.values()))
         return replay.verify(connection, tuple(counts), on_look=lambda: progress.advance(bar))
 
 
@@ -95,11 +95,10 @@ def _print_lacking_looks(old: "list[Rollout]", others: "list[Rollout]") -> bool:
     if old:
         print(
             f"The looks of {wording.pluralize(len(old), 'rollout')} that ended, {old[0].id} to {old[-1].id}, "
-            "are gone, as "
-            "after ROLLOUT_KEEP_DAYS: their verdicts stand in the log and cannot be computed again."
+            "are gone, as after ROLLOUT_KEEP_DAYS: their verdicts are in the log and cannot be recomputed."
         )
     for rollout in others:
-        print(f"{rollout.id}: its looks are gone, and nothing deletes them so early.", file=sys.stderr)
+        print(f"{rollout.id}: its looks are gone, but nothing deletes them this early.", file=sys.stderr)
     return not others
 
 
@@ -118,20 +117,23 @@ def _print_replay(report: "ReplayReport") -> None:
         look = f"look {one.look}: " if one.look else ""
         print(f"{where}{one.rollout}, {look}{one.what}", file=sys.stderr)
     for name in report.unchecked:
-        print(f"{name} was judged by another engine: its verdicts cannot be computed again here.", file=sys.stderr)
+        print(f"{name} was judged by another engine: its verdicts cannot be recomputed here.", file=sys.stderr)
     if report.mismatches:
         print(_describe_mismatches(len(report.mismatches)), file=sys.stderr)
         raise SystemExit(1)
-    print(f"Verdicts follow: {report.looks} looks judged again, {report.verdicts} recorded verdicts the same.")
+    print(
+        f"Verdicts follow from their looks: {report.looks} looks judged again, "
+        f"{report.verdicts} recorded verdicts the same."
+    )
 
 
 @audit.command()
 def export(format: Annotated[str, typer.Option(help="jsonl or cloudevents.")] = "jsonl") -> None:  # noqa: A002
-    """Every event, one a line, on standard output."""
+    """Write every event to standard output, one per line."""
     from core.store.audit import export as exporting
 
     if format not in ("jsonl", "cloudevents"):
-        print(f'There is no format "{format}": jsonl or cloudevents.', file=sys.stderr)
+        print(f'There is no format "{format}": write jsonl or cloudevents.', file=sys.stderr)
         raise SystemExit(1)
     with session.open_service() as service, service.database.reading() as connection:
         for line in exporting.export_events(connection, format=format):  # type: ignore[arg-type]
@@ -140,9 +142,9 @@ def export(format: Annotated[str, typer.Option(help="jsonl or cloudevents.")] = 
 
 @audit.command()
 def erase(
-    person: Annotated[str, typer.Argument(help="As the log names who acted: slack:T…/U…, or cli:ana.")],
+    person: Annotated[str, typer.Argument(help="The person as the log names them: slack:T…/U…, or cli:ana.")],
 ) -> None:
-    """Make what somebody wrote (reasons, notes, concerns, their handle) unreadable for ever; the log stays whole."""
+    """Make what somebody wrote (reasons, notes, concerns, their handle) unreadable for ever; the log stays intact."""
     from core.store.maintenance import erasure
 
     with session.open_service() as service:
@@ -154,14 +156,14 @@ def erase(
         print(f"Nothing in this log was written by {person}. `rollout history ID` shows who acted.", file=sys.stderr)
         raise SystemExit(1)
     print(
-        f"What {person} wrote reads (erased) from now on, in every process within a second. Not reached: what was "
-        "posted in Slack, and backups that were made before; delete those too."
+        f"What {person} wrote now reads (erased), in every process within a second. Messages in Slack and earlier "
+        "backups still hold it: delete those too."
     )
 
 
 @audit.command(name="import")
-def import_log(file: Annotated[Path, typer.Argument(help="What `audit export` wrote.")]) -> None:
-    """Fill an empty log from an export; refused, with nothing written, where the file is cut or forged."""
+def import_log(file: Annotated[Path, typer.Argument(help="A file written by `audit export`.")]) -> None:
+    """Fill an empty log from an export. A truncated or altered file is refused, and nothing is written."""
     from core.store.audit import export as exporting
     from core.store.errors import ImportRefused
 

@@ -19,7 +19,7 @@ def backup(
     file: Annotated[Path, typer.Argument(help="Where to write it.")],
     replace: Annotated[bool, typer.Option("--replace", help="Replace the file if it exists.")] = False,
 ) -> None:
-    """Copy everything into one file, as it is at this moment, beside whatever runs."""
+    """Copy the whole database into one file, consistently, while other processes keep running."""
     from core.store.audit import backup as backing_up
     from core.store.database.connections import connect
     from core.store.errors import BackupRefused
@@ -33,12 +33,12 @@ def backup(
     position, newest = copied.head
     print(
         f"{_format_row_counts(copied.counts)} copied to {file}: the log up to #{position} ({newest.hex()[:16]}). "
-        "It holds what people wrote and the keys of sealed text: keep it where only operators can read it."
+        "It contains what people wrote and the keys of sealed text: keep it where only operators can read it."
     )
 
 
-def restore(file: Annotated[Path, typer.Argument(help="What `rollout backup` wrote.")]) -> None:
-    """Fill a new, empty database from a backup; refused, with nothing written, where anything is wrong with it."""
+def restore(file: Annotated[Path, typer.Argument(help="A file written by `rollout backup`.")]) -> None:
+    """Fill a new, empty database from a backup. A faulty backup is refused, and nothing is written."""
     from core.store.audit import restore as restoring
     from core.store.database.connections import connect
     from core.store.errors import BackupRefused
@@ -53,7 +53,7 @@ def restore(file: Annotated[Path, typer.Argument(help="What `rollout backup` wro
     print(f"{_format_row_counts(restored.counts)} restored, as of {restored.copied_at:%Y-%m-%d %H:%M:%S} UTC.")
     print(f"Log intact: {restored.report.checked} events checked, up to #{position} ({newest.hex()[:16]}).")
     if restored.backlog.pending:
-        print(f"{restored.backlog.pending} messages wait: each is looked for in Slack before it is sent.")
+        print(f"{restored.backlog.pending} messages are waiting: each is looked up in Slack before it is sent.")
 
 
 def _format_row_counts(counts: dict[str, int]) -> str:

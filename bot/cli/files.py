@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from core.rollout.plan import Plan
     from core.rollout.world import World
 
-Json = Annotated[bool, typer.Option("--json", help="For machines.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -42,7 +42,7 @@ def lint(
     files: Annotated[list[Path], typer.Argument(help="Rollout, surface or policy files.")],
     format: Annotated[str, typer.Option(help="text, github or json.")] = "text",  # noqa: A002
 ) -> None:
-    """Check files without a database: every problem with its line, and what was probably meant."""
+    """Check files without a database. Shows every problem with its line and a likely correction."""
     from bot.rendering import wording
     from core.files.checks import check_files
     from core.files.read_file import parse_file
@@ -64,12 +64,14 @@ def lint(
         case "github":
             print(problems.render_github(found), end="")
         case _:
-            print(problems.render_text(found) if found else f"{wording.pluralize(len(files), 'file')}, nothing to say.")
+            print(
+                problems.render_text(found) if found else f"{wording.pluralize(len(files), 'file')}, no problems found."
+            )
     raise SystemExit(1 if problems.select_errors(found) else 0)
 
 
 def plan(file: Annotated[Path, typer.Argument(help="A rollout file.")], as_json: Json = False) -> None:
-    """What would happen when, who is told, what must be approved, and what could be seen. Changes nothing."""
+    """Show what would happen when, who is notified, what needs approval and what could be detected. Changes nothing."""
     from bot.cli import traffic_history
     from bot.rendering.answers import plan_foresight
     from core.files.foresight import detection, timeline
@@ -159,7 +161,7 @@ def _plan_as_json(
 def apply(
     files: Annotated[list[Path], typer.Argument(help="Surface, policy or rollout files.")], as_json: Json = False
 ) -> None:
-    """Apply files, in order. The same content twice changes nothing."""
+    """Apply files in order. Applying the same content again changes nothing."""
     from bot.app import build_handle_resolver, build_outbound_client
     from core import apply_file
     from core.files.syntax import problems
@@ -194,8 +196,8 @@ def apply(
         print(json.dumps(answers, indent=2))
 
 
-def export(rollout: Annotated[str, typer.Argument(help="Its id, as R-1.")]) -> None:
-    """A rollout as a file that reads back to the same plan."""
+def export(rollout: Annotated[str, typer.Argument(help="Its id, such as R-1.")]) -> None:
+    """Print a rollout as a file that reads back to the same plan."""
     from core.files import write_file
 
     with session.open_service() as service:
@@ -207,7 +209,7 @@ def export(rollout: Annotated[str, typer.Argument(help="Its id, as R-1.")]) -> N
 
 
 def schema() -> None:
-    """The JSON Schema of the files, for editors."""
+    """Print the JSON Schema of the files, for editors."""
     from core.files import json_schema as schemas
 
     print(json.dumps(schemas.build_schema(), indent=2))
@@ -216,11 +218,11 @@ def schema() -> None:
 @evals.command(name="import")
 def import_results(
     file: Annotated[Path, typer.Argument(help="CSV with the columns case, category, pass.")],
-    rollout: Annotated[str, typer.Option(help="Which rollout they are for, as R-1.")],
-    suite: Annotated[str, typer.Option(help="Which gate's suite, where the plan has more than one.")] = "",
+    rollout: Annotated[str, typer.Option(help="The rollout that they are for, such as R-1.")],
+    suite: Annotated[str, typer.Option(help="The gate's suite, if the plan has more than one.")] = "",
     as_json: Json = False,
 ) -> None:
-    """Hand the results of an offline run to the gate that waits for them."""
+    """Import the results of an offline run for the gate that waits for them."""
     from core.evals import read_results
     from core.rollout.eval_command import build_eval_command
     from core.service import CommandRequest
@@ -250,7 +252,7 @@ def import_results(
         print(json.dumps({"passed": command.passed, "failed": command.failed, "errors": command.errors}))
     else:
         print(f"{command.passed} passed, {command.failed} failed, {command.errors} errors")
-        print("\n".join(command.reasons) or "The gate is passed.")
+        print("\n".join(command.reasons) or "The gate has passed.")
     raise SystemExit(0 if command.ok else 1)
 
 

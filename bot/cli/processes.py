@@ -31,17 +31,17 @@ slack = typer.Typer(help="The Slack app.", no_args_is_help=True)
 
 
 def serve(port: Port = None) -> None:
-    """Web and worker in one process, for one machine and SQLite."""
+    """Run web and worker in one process, for one machine with SQLite."""
     _run_role("serve", port)
 
 
 def web(port: Port = None) -> None:
-    """The doors: OFREP, observations, REST, Slack. Run as many as you like on Postgres."""
+    """Serve OFREP, observations, REST and Slack. Run as many as you like on Postgres."""
     _run_role("web", port)
 
 
 def worker() -> None:
-    """The looks, the deliveries and the confirmations. Run as many as you like on Postgres."""
+    """Take looks, deliver messages and confirm rollbacks. Run as many as you like on Postgres."""
     _run_role("worker", None)
 
 
@@ -58,7 +58,7 @@ def _run_role(role: str, port: int | None) -> None:
         lines = log_lines.LogPrinter()
         lines.msg(f"Rampart listens on {url}" if url else "Rampart works.")
         if not settings.has_slack:
-            lines.msg("SLACK_BOT_TOKEN is not set: what would be said in Slack waits in the outbox.")
+            lines.msg("SLACK_BOT_TOKEN is not set: messages to Slack wait in the outbox.")
 
     program.run(print_address)
     log_lines.flush_streams()
@@ -86,16 +86,18 @@ def migrate(
         if app_role:
             with database.writing() as connection:
                 postgres_roles.grant_append_only(connection, app_role)
-            print(f"{app_role} can read and add to the log, and not change it: run the other processes as {app_role}.")
+            print(
+                f"{app_role} can read the log and add to it, but not change it: run the other processes as {app_role}."
+            )
 
 
 def demo(
     scenario: Annotated[str, typer.Option(help=f"{', '.join(SCENARIOS)}.")] = "refusals",
     headless: Annotated[bool, typer.Option(help="Print everything said in Slack, and exit when it is over.")] = False,
-    speed: Annotated[float, typer.Option(help="How much faster than real time the rollout's clock goes.")] = 30.0,
+    speed: Annotated[float, typer.Option(help="How much faster than real time the rollout's clock runs.")] = 30.0,
     port: Annotated[int, typer.Option(help="Port of the page with the sandbox Slack.")] = 8300,
 ) -> None:
-    """A Slack for the laptop, the bot, and an AI feature with simulated users: watch a rollout happen."""
+    """Watch a rollout happen, with a Slack for the laptop, the bot, and an AI feature with simulated users."""
     from bot import demo as demonstration
 
     try:
@@ -106,8 +108,8 @@ def demo(
     raise SystemExit(0 if ended_well else 1)
 
 
-def doctor(as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False) -> None:
-    """Check settings, database, log and Slack, and say what to do about what is wrong."""
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Check settings, database, log and Slack, and say how to fix what is wrong."""
     from bot import doctor as examination
 
     findings = examination.examine_installation(session.load_settings(listens=True))
@@ -120,7 +122,7 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="For machines.")
 
 
 def openapi() -> None:
-    """The OpenAPI document of the HTTP doors."""
+    """Print the OpenAPI document of the HTTP API."""
     import asyncio
     import tempfile
 
@@ -145,7 +147,7 @@ def openapi() -> None:
 def manifest(
     link: Annotated[bool, typer.Option(help="A link that creates the app with this manifest.")] = False,
 ) -> None:
-    """The manifest of the Slack app: paste it at api.slack.com/apps, or open the link."""
+    """Print the manifest of the Slack app: paste it at api.slack.com/apps, or open the link."""
     from bot.slack import manifest as manifests
 
     url = session.load_settings().public_url

@@ -32,18 +32,23 @@ def add_to(app: typer.Typer) -> None:
 
 def simulate(
     file: Annotated[Path, typer.Argument(help="A rollout file.")],
-    runs: Annotated[int, typer.Option(min=1, help="Rollouts without harm, and of each harm.")] = 40,
-    traffic: Annotated[str, typer.Option(help="As 8000/day or 2000/min; else daily_requests of the surface.")] = "",
+    runs: Annotated[int, typer.Option(min=1, help="Number of rollouts without harm, and with each harm.")] = 40,
+    traffic: Annotated[
+        str, typer.Option(help="Such as 8000/day or 2000/min; by default, the surface's daily_requests.")
+    ] = "",
     harm: Annotated[
-        list[str] | None, typer.Option(help="As refusal_rate=+6pp; may be repeated. Else each limit broken by twice.")
+        list[str] | None,
+        typer.Option(help="Such as refusal_rate=+6pp; repeatable. By default, each limit is exceeded twofold."),
     ] = None,
-    recorded: Annotated[Path | None, typer.Option(help="Observations to draw from, as JSON or one a line.")] = None,
-    looks: Annotated[int, typer.Option(min=1, help="Looks of one run, over all its stages.")] = 60,
+    recorded: Annotated[Path | None, typer.Option(help="Observations to draw from, as JSON or one per line.")] = None,
+    looks: Annotated[int, typer.Option(min=1, help="Looks per run, over all its stages.")] = 60,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same report.")] = 1,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Processes that play; else one per processor.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Processes that simulate; by default, one per processor.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Try a plan out before anybody sees it: how often would it stop without harm, and how soon with harm?"""
+    """Try out a plan before anybody sees it: how often would it stop without harm, and how soon with harm?"""
     from bot.rendering.answers import simulation
     from core.simulation import harm as harms
     from core.simulation import recorded as recorded_traffic
@@ -66,8 +71,8 @@ def simulate(
     except ValueError as error:
         session.exit_refused(Refused(str(error)))
     if not known.daily_requests:
-        hint = "Say it, as --traffic 8000/day, or write daily_requests into the surface file."
-        session.exit_refused(Refused(f"How much traffic {plan.surface} has is not known.", hint=hint))
+        hint = "Give it, as in --traffic 8000/day, or write daily_requests into the surface file."
+        session.exit_refused(Refused(f"The traffic of {plan.surface} is not known.", hint=hint))
     study = Study(
         plan=plan,
         known=known,
@@ -115,7 +120,7 @@ def _parse_pace(text: str) -> float:
     found = _PACE.fullmatch(text.strip())
     number = float(found[1].replace(",", "").replace("_", "") or 0) if found else 0.0
     if found is None or number <= 0:
-        raise ValueError(f'"{text}" is no traffic: write 8000/day, 300/h or 2000/min')
+        raise ValueError(f'"{text}" is not an amount of traffic: write 8000/day, 300/h or 2000/min')
     return number * _A_DAY[found[2]]
 
 

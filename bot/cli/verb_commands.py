@@ -36,9 +36,7 @@ def add_to(app: typer.Typer) -> None:
 def _build_command(verb: str) -> Callable[..., None]:
     def run(
         context: typer.Context,
-        as_json: Annotated[
-            bool, typer.Option("--json", help="For machines, where there is something to read.")
-        ] = False,
+        as_json: Annotated[bool, typer.Option("--json", help="Print JSON, if there is something to read.")] = False,
     ) -> None:
         _run_verb(verb, context.args, as_json)
 

@@ -105,7 +105,7 @@ class _FlagReconciler:
             log.exception("a flag cannot be driven", outbox=row.id)
             released = self._reschedule(RetryLater(f"{type(error).__name__}: see Rampart's log"))
         if not released:
-            log.warning("taken over by another process, so left to it", outbox=row.id, attempt=row.attempt)
+            log.warning("taken over by another process", outbox=row.id, attempt=row.attempt)
             self._queue_recheck()
 
     def _reconcile_flag(self) -> Mapping[str, Any]:
@@ -121,7 +121,7 @@ class _FlagReconciler:
             if not decided.is_under_way and (
                 others := driving.find_competing_rollouts(decided, self._service.cached_world().rollouts.values())
             ):
-                return {"skipped": f"{', '.join(others)} decides on this flag now"}
+                return {"skipped": f"{', '.join(others)} controls this flag now"}
             system = system or self._open_system(driven)
             self._consumer.renew_lease(self._row)
             percent = system.read()
@@ -142,7 +142,7 @@ class _FlagReconciler:
             self._consumer.renew_lease(self._row)
             self._has_written = True
             system.write(wanted)
-        raise RetryLater("it does not stay at what it is set to: something else sets it, too")
+        raise RetryLater("it keeps changing back: something else sets it too")
 
     def _get_rollout(self) -> Rollout:
         return self._service.load_world().get_rollout(self._task.rollout)

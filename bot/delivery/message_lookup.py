@@ -43,7 +43,7 @@ def _iterate_messages(call: SlackCall, channel: str, thread: str, since: datetim
     for number, page in enumerate(_iterate_pages(call, method, asked), 1):
         yield from page["messages"]
         if number == _MAX_PAGES:
-            log.warning("looked for an earlier try in vain", channel=channel, messages=_MAX_PAGES * _PAGE_SIZE)
+            log.warning("no earlier attempt was found", channel=channel, messages=_MAX_PAGES * _PAGE_SIZE)
             return
 
 

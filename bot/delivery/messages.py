@@ -112,7 +112,7 @@ class _MessageSender:
             else:
                 self._finish_row(row, announcement, response)
         except LeaseTakenOver:
-            log.warning("taken over by another process, so left to it", outbox=row.id, attempt=row.attempt)
+            log.warning("taken over by another process", outbox=row.id, attempt=row.attempt)
         except RetryLater as later:
             self._consumer.reschedule(row, later)
         except Exception as error:
@@ -152,7 +152,7 @@ class _MessageSender:
             return {"skipped": "it was posted before", "ts": posted.ts}
         message = self._render_message(row, announcement, world)
         if message is None:
-            return {"skipped": "it has become pointless"}
+            return {"skipped": "it is no longer needed"}
         if posted is not None:
             try:
                 return self._edit_message(row, posted.channel, posted.ts, message)
@@ -166,7 +166,7 @@ class _MessageSender:
         return self._record_delivery(row, announcement, rollout, message, response)
 
     def _render_message(self, row: OutboxRow, announcement: Announcement, world: World) -> Message | None:
-        """The message as of now; None if it has become pointless."""
+        """The message as of now; None if it is no longer needed."""
         if announcement.kind in witness.KINDS:
             return witness.render(row.position, self._get_event(row).hash)
         entries = [
@@ -267,7 +267,7 @@ class _MessageSender:
             ts = message_lookup.find_message(call_slack, channel, places, mark, since) if channel else None
         except PermanentFailure as never:
             # Delivery is at least once: without permission to search, a repeat is better than silence.
-            log.warning("cannot look for an earlier try", channel=announcement.channel, why=str(never))
+            log.warning("cannot look for an earlier attempt", channel=announcement.channel, why=str(never))
             return None
         return {"channel": channel, "ts": ts, "found": True} if ts else None
 
@@ -329,7 +329,7 @@ class _MessageSender:
         try:
             answer = self._send_with_fallback(row, "chat.postMessage", message, channel=owner)
         except PermanentFailure as never:
-            log.error("nobody could be told", outbox=row.id, owner=rollout.plan.owner, why=str(never))  # noqa: TRY400
+            log.error("the owner could not be notified", outbox=row.id, owner=rollout.plan.owner, why=str(never))  # noqa: TRY400
             return
         command = c.RecordPosted(key=key, channel=answer["channel"], ts=answer["ts"])
         self._submit_command(command, rollout.id, f"outbox:{row.id}:owner")

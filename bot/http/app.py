@@ -165,7 +165,7 @@ def _add_error_handlers(
     @api.exception_handler(Exception)
     async def answer_internal_error(_: Request, error: Exception) -> JSONResponse:
         return build_problem(
-            500, "internal", "Something is broken here; it has been logged.", "Try again, or see the log."
+            500, "internal", "Something went wrong here; it has been logged.", "Try again, or see the log."
         )
 
 
@@ -185,6 +185,6 @@ def _complete_openapi(api: FastAPI) -> None:
 
 _ABOUT = (
     "Rolls out AI changes without surprising anyone. Applications ask which version to serve (OFREP) and report what "
-    "happened (observations); people read and steer rollouts. Errors are `{code, message, hint}`, and under `/ofrep` "
-    "as OFREP says."
+    "happened (observations); people read and steer rollouts. Errors are `{code, message, hint}`, and under "
+    "`/ofrep` those of OFREP."
 )

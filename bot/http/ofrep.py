@@ -82,7 +82,11 @@ class OfrepEndpoint:
             await self._send_error(send, 400, key, error.code, str(error))
         except bodies.BodyTooLarge as error:
             await self._send_error(
-                send, 413, key, "INVALID_CONTEXT", f"{error} An evaluation's context is a few kilobytes."
+                send,
+                413,
+                key,
+                "INVALID_CONTEXT",
+                f"{error} The context of an evaluation should have a few kilobytes at most.",
             )
         except bodies.BodyTooSlow as error:
             await self._send_error(send, 408, key, "GENERAL", f"{error} {error.hint}", (b"connection", b"close"))

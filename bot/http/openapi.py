@@ -71,10 +71,10 @@ _OBSERVATION = _build_object_schema(
     ("surface", "unit"),
     surface=_TEXT,
     unit={"type": "string", "description": "the same id as the evaluation's targetingKey"},
-    exposure={"type": ["string", "null"], "description": "the evaluation's metadata.exposure, as it came"},
+    exposure={"type": ["string", "null"], "description": "the evaluation's metadata.exposure, unchanged"},
     variant={"type": "string", "enum": ["canary", "control", "stable"]},
     version=_TEXT,
-    at={"type": "string", "format": "date-time", "description": "at most an hour ago; now where left out"},
+    at={"type": "string", "format": "date-time", "description": "at most an hour ago; now if left out"},
     id={"type": "string", "description": "unique per surface for 24 hours: counted once"},
     segments={"type": "object", "additionalProperties": {"type": ["string", "number", "boolean", "null"]}},
     metrics={
@@ -91,11 +91,11 @@ PROBLEMS: dict[int | str, _Json] = {
         400: "The body or a parameter cannot be read",
         401: "No valid token",
         403: "The token's role, or the person, may not do this",
-        404: "There is no such thing",
-        409: "Refused as things stand, or the Idempotency-Key was used for something else",
+        404: "Not found",
+        409: "Refused in the current state, or the Idempotency-Key was used for a different request",
         408: "The body did not arrive in time",
         413: "The body is too large",
-        429: "Too many changes of this token: try again after Retry-After",
+        429: "Too many changes with this token: try again after Retry-After",
         422: "The content is not valid",
         503: "The database cannot be reached: try again",
     }.items()
@@ -128,7 +128,7 @@ EVIDENCE: dict[int | str, _Json] = {
 OUTCOME: dict[int | str, _Json] = {200: _build_response("Carried out", _build_object_schema(tuple(_RESULT), **_RESULT))}
 APPLIED: dict[int | str, _Json] = {
     200: _build_response(
-        "Applied; changed is false where the file says what already holds",
+        "Applied; changed is false if the file describes what is already the case",
         _build_object_schema(
             ("kind", "id", "changed"),
             kind={"type": "string", "enum": ["rollout", "surface", "policy"]},
@@ -211,7 +211,7 @@ OBSERVATIONS_BODY: _Json = {
             "application/json": {
                 "schema": _build_object_schema(("observations",), observations=_build_array_schema(_OBSERVATION))
             },
-            "application/x-ndjson": {"schema": {"type": "string", "description": "one observation a line"}},
+            "application/x-ndjson": {"schema": {"type": "string", "description": "one observation per line"}},
         },
     }
 }
@@ -228,7 +228,7 @@ _EVALUATION = _build_object_schema(
         version=_TEXT,
         cohort=_TEXT,
         stage=_TEXT,
-        exposure={"type": "string", "description": "to be echoed in observations; there while a rollout runs"},
+        exposure={"type": "string", "description": "send it back in observations; present while a rollout runs"},
     ),
 )
 _OFREP_PROBLEM = _build_object_schema(("errorCode", "errorDetails"), key=_TEXT, errorCode=_TEXT, errorDetails=_TEXT)

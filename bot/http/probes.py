@@ -73,27 +73,27 @@ class RampartCollector(Collector):
         )
         yield GaugeMetricFamily(
             "rampart_informed",
-            "1 while this process serves new versions, 0 while all get the live one",
+            "1 while this process serves new versions, 0 while everybody gets the live one",
             0 if self._process_status.failsafe_reason else 1,
         )
         yield GaugeMetricFamily(
             "rampart_report_age_seconds",
-            "Since the newest report of this process in the log",
+            "Time since this process last reported in the log",
             self._process_status.seconds_since_report,
         )
         looks = GaugeMetricFamily(
-            "rampart_look_age_seconds", "Since somebody looked at a rollout that people get", labels=["rollout"]
+            "rampart_look_age_seconds", "Time since the newest look at a rollout that people get", labels=["rollout"]
         )
         for rollout, age in self._process_status.look_ages().items():
             looks.add_metric([rollout], age)
         yield looks
         yield GaugeMetricFamily(
             "rampart_rollouts_unwatched",
-            "Rollouts at which nobody has looked for ROLLOUT_BLIND_AFTER",
+            "Rollouts without a look for ROLLOUT_BLIND_AFTER",
             len(self._process_status.unwatched_rollouts),
         )
         yield CounterMetricFamily(
-            "rampart_log_lines_lost", "Lines that standard output did not take", self._lost_lines()
+            "rampart_log_lines_lost", "Lines that could not be written to standard output", self._lost_lines()
         )
         rollouts = GaugeMetricFamily(
             "rampart_rollouts", "Rollouts by state; archived ones ended some time ago", labels=["state"]
@@ -115,15 +115,19 @@ class RampartCollector(Collector):
             return
         yield GaugeMetricFamily("rampart_database_bytes", "Size of the database", database_size.bytes)
         yield GaugeMetricFamily(
-            "rampart_database_bytes_a_day", "How fast it grows, as its events do", database_size.bytes_a_day
+            "rampart_database_bytes_a_day",
+            "How fast the database grows, estimated from its events",
+            database_size.bytes_a_day,
         )
         yield GaugeMetricFamily("rampart_events_a_day", "Events of the last 24 hours", database_size.events_a_day)
-        messages = GaugeMetricFamily("rampart_messages", "Messages to Slack that are not sent", labels=["state"])
+        messages = GaugeMetricFamily("rampart_messages", "Messages to Slack that are not sent yet", labels=["state"])
         messages.add_metric(["waiting"], unsent.pending + unsent.leased)
         messages.add_metric(["dead"], unsent.dead)
         yield messages
         late = (self._now() - unsent.oldest_due_at).total_seconds() if unsent.oldest_due_at else 0.0
-        yield GaugeMetricFamily("rampart_messages_late_seconds", "How late the oldest one is", max(0.0, late))
+        yield GaugeMetricFamily(
+            "rampart_messages_late_seconds", "How late the oldest unsent message is", max(0.0, late)
+        )
         troubles = GaugeMetricFamily(
             "rampart_messages_refused", "Waiting messages by Slack's last answer", labels=["error"]
         )
@@ -182,7 +186,7 @@ def build_router(
         responses={status: openapi.PROBLEMS[status] for status in (401, 403)},
     )
     async def metrics(request: Request) -> Response:
-        """Figures in the text format of Prometheus."""
+        """Metrics in the text format of Prometheus."""
         auth.authorize_person(request.headers.raw, TokenRole.OPERATOR)
         text = await to_thread.run_sync(generate_latest, registry, limiter=probes)
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -33,9 +33,9 @@ def build_router(bolt: "Bolt") -> APIRouter:
         stamp = request.headers.get("x-slack-request-timestamp", "")
         signature = request.headers.get("x-slack-signature", "")
         if not _TIMESTAMP.fullmatch(stamp):
-            return Response("There is no time in this request, so it is not Slack's.", status_code=401)
+            return Response("This request has no timestamp, so it is not from Slack.", status_code=401)
         if not _SIGNATURE.fullmatch(signature):
-            return Response("There is no signature in this request, so it is not Slack's.", status_code=401)
+            return Response("This request has no signature, so it is not from Slack.", status_code=401)
         body = await request.body()
         # Verified on the raw bytes, before anything is parsed.
         if abs(time.time() - int(stamp)) > _MAX_AGE or not hmac.compare_digest(
@@ -46,7 +46,7 @@ def build_router(bolt: "Bolt") -> APIRouter:
             asked = to_bolt_request(request, body)
             return to_starlette_response(await run_in_threadpool(bolt.dispatch, asked))
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            _log.warning("A body that is not Slack's: %s", type(error).__name__)
+            _log.warning("This body is not from Slack: %s", type(error).__name__)
             return Response("This body is not one that Slack sends.", status_code=400)
 
     return slack

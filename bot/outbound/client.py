@@ -59,19 +59,19 @@ class OutboundClient:
         except HostUnresolved as unresolved:
             raise RetryLater(str(unresolved)) from unresolved
         except ResponseTooLarge as large:
-            raise PermanentFailure(f"{host} answers with {large}: that is not the system it should be") from None
+            raise PermanentFailure(f"{host} answers with {large}: that cannot be the right system") from None
         except httpx.TimeoutException:
             raise RetryLater(f"{host} did not answer within {self._timeout:g} s") from None
         except httpx.LocalProtocolError:
-            raise PermanentFailure("the request cannot be written: is the token one line of plain letters?") from None
+            raise PermanentFailure("the request cannot be built: is the token one line of plain characters?") from None
         except httpx.RemoteProtocolError:
-            raise RetryLater(f"{host} cannot be reached: it hangs up, or speaks something else than HTTP") from None
+            raise RetryLater(f"{host} cannot be reached: it closes the connection, or does not speak HTTP") from None
         except httpx.NetworkError as error:
             raise RetryLater(f"{host} cannot be reached: {error}") from error
         if response.is_redirect or 300 <= response.status_code < 400:
             raise PermanentFailure(
-                f"{host} answers with a redirect ({response.status_code}), and none is followed: write the address "
-                "that it leads to, if you trust it"
+                f"{host} answers with a redirect ({response.status_code}), and redirects are not followed: write the "
+                "address that it leads to, if you trust it"
             )
         return OutboundResponse(
             status=response.status_code,
@@ -95,6 +95,6 @@ def _parse_url(url: str) -> httpx.URL:
         return httpx.URL(url)
     except httpx.InvalidURL as error:
         raise PermanentFailure(
-            f"{url[:200]} is no address of the open internet: if it is meant, name the host in ALLOW_PRIVATE_HOSTS, "
+            f"{url[:200]} is not a public internet address: if that is intended, name the host in ALLOW_PRIVATE_HOSTS, "
             f"spelled as usual ({error})"
         ) from None

@@ -95,7 +95,7 @@ class GuardedTransport(httpx.BaseTransport):
         host = url.host
         if url.scheme != "https" and not (url.scheme == "http" and host in self._private_hosts):
             raise CallRefused(
-                f"{host} is to be called by {url.scheme or 'nothing'}: write https, or name it in ALLOW_PRIVATE_HOSTS"
+                f"{host} would be called over {url.scheme or 'nothing'}: write https, or name it in ALLOW_PRIVATE_HOSTS"
             )
         try:
             found = self._resolve(host, url.port or (443 if url.scheme == "https" else 80))
@@ -106,7 +106,7 @@ class GuardedTransport(httpx.BaseTransport):
         closed = [address for address in found if not is_public(address)]
         if closed and host not in self._private_hosts:
             raise CallRefused(
-                f"{host} is {closed[0]}, which is no address of the open internet: if it is meant, name the host in "
+                f"{host} is {closed[0]}, which is not a public internet address: if that is intended, name the host in "
                 "ALLOW_PRIVATE_HOSTS"
             )
         return found

@@ -152,7 +152,7 @@ class SnapshotServer:
         self._changed.set()
 
     def _select_served_snapshot(self) -> None:
-        """Set the snapshot to serve: the newest, less surfaces that are withdrawn because nobody looks at them."""
+        """Set the snapshot to serve: the newest, less surfaces that are withdrawn for want of looks."""
         snapshot = self._cached_snapshot.snapshot
         self._served_snapshot = (
             snapshot.with_live_only(self._withdrawn_surfaces) if self._withdrawn_surfaces else snapshot
@@ -187,13 +187,13 @@ class SnapshotServer:
         position = self._cached_snapshot.snapshot.position
         reported, reported_at = self._newest_report
         if position < reported:
-            log.error("the database has lost the end of the log; what is left was read anew", position=position)
+            log.error("the database has lost the end of the log; the rest was read again", position=position)
         if position == reported and asked_at - reported_at < REPORT_SECONDS:
             return
         end = processes.report_alive(self._service.database, self._process_id, self._role, position, utc_now())
         if end > position and self._service.load_world().position < end:
             self._service.database.reconnect()
-            raise DatabaseUnwritable("the log is read from a server that lacks the end of the one that is written to")
+            raise DatabaseUnwritable("the log is read from a server that is behind the one that is written to")
         self._newest_report = (position, asked_at)
         self._update_unwatched()
         self._mark_informed(asked_at)
@@ -217,10 +217,10 @@ class SnapshotServer:
                 self._select_served_snapshot()
         for surface in surfaces - before:
             log.error(
-                "nobody looks at its rollout: everybody gets the live version until somebody does", surface=surface
+                "its rollout has had no look: everybody gets the live version until there is one", surface=surface
             )
         for surface in before - surfaces:
-            log.warning("its rollout is looked at again", surface=surface)
+            log.warning("looks at its rollout have resumed", surface=surface)
 
     def _watch_report_age(self) -> None:
         """Enter fail-safe once the report is too old; in a thread, since a silent database may block the other for
@@ -236,12 +236,12 @@ class SnapshotServer:
         """Log, at most once a minute, that database notifications are lost and changes are found by polling."""
         if _monotonic_seconds() - self._listen_lost_logged_at >= REPEAT_LOG_AFTER:
             self._listen_lost_logged_at = _monotonic_seconds()
-            log.warning("not told by the database what is new, for a while; looking more slowly", why=why)
+            log.warning("the database sends no notifications for a while; polling more slowly", why=why)
 
     def _on_rollback_unwritten(self, why: str) -> None:
         """A rollback was asked for here but could not be written: enter fail-safe at once."""
         self._rollback_unwritten_at = _monotonic_seconds()
-        self._enter_failsafe(f"a rollback could not be written: {why}")
+        self._enter_failsafe(f"a rollback could not be saved: {why}")
 
     def _enter_failsafe(self, why: str, *, unless_informed: bool = False) -> None:
         """Serve everybody the live version until informed again; `unless_informed` first checks the report's age."""
@@ -272,7 +272,8 @@ class SnapshotServer:
 def _describe_error(error: Exception) -> str:
     """What went wrong; the caller appends for how long."""
     if isinstance(error, DBAPIError) and (refused := explain_write_refusal(error)):
-        return f"the log took no report ({refused})"
+        return f"this process could not report to the log ({refused})"
     if isinstance(error, DatabaseUnwritable):
-        return f"the log took no report ({format_reason(error).removeprefix('Nothing was written: ').rstrip('.')})"
+        reason = format_reason(error).removeprefix("Nothing was written: ").rstrip(".")
+        return f"this process could not report to the log ({reason})"
     return f"the log did not answer ({type(error).__name__})"

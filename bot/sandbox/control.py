@@ -191,7 +191,7 @@ class Sandbox:
         found = self.changes.wait_for(predicate, timeout)
         if not found:
             last_lines = "\n".join(self.render_transcript().splitlines()[-12:])
-            raise TimeoutError(f"it did not happen within {timeout:g} s; said last:\n{last_lines or '(nothing)'}")
+            raise TimeoutError(f"it did not happen within {timeout:g} s; last messages:\n{last_lines or '(nothing)'}")
         return found
 
     def wait_for_message(

@@ -46,7 +46,7 @@ SCENARIOS: dict[str, tuple[str, Behaviour]] = {
         replace(CONTROL_BEHAVIOUR, new_error=0.06),
     ),
     "one-language": (
-        "it declines half of what is asked in Japanese; the total hides it",
+        "it declines half of the requests in Japanese; the total hides that",
         replace(CONTROL_BEHAVIOUR, refuses=0.002),
     ),
 }

@@ -135,7 +135,7 @@ def _check_case_count(counts: OutcomeCounts, minimum: float | None) -> GateFindi
     if minimum is None or counts.total >= (needed := min_cases(minimum)):
         return None
     plural = "case is" if counts.total == 1 else "cases are"
-    return f"{counts.total} {plural} too few to tell {minimum * 100:g} %: at least {needed} are needed", ()
+    return f"{counts.total} {plural} too few to show {minimum * 100:g} %: at least {needed} are needed", ()
 
 
 def _check_named_categories(cases: Sequence[EvalCase], named: Categories) -> GateFinding | None:
@@ -212,7 +212,7 @@ def _check_rise(
     if max_rise is None:
         return None
     if values is None:
-        text = "the run needs it for each case, of the new and of the current version"
+        text = "every case of both versions needs one"
         return f"{name} cannot be compared: {text}", ()
     after, before = level(values[0]), level(values[1])
     if after <= before * (1 + max_rise):

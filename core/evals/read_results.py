@@ -56,7 +56,7 @@ def read_csv(text: str) -> tuple[EvalRow, ...]:
     try:
         names = [name.strip().lower() for name in reader.fieldnames or ()]
         if twice := next((name for name in names if name and names.count(name) > 1), ""):
-            raise UnreadableEvals(f'The first line names "{twice[:40]}" twice: which of the two counts cannot be told.')
+            raise UnreadableEvals(f'The first line names "{twice[:40]}" twice. Remove one of the two columns.')
         if missing := [c for c in _COLUMNS[:3] if c not in names]:
             raise UnreadableEvals(
                 f"The first line must name the columns case,category,pass; missing: {', '.join(missing)}."
@@ -88,7 +88,7 @@ def check_unique_names(body: bytes) -> None:
         if len(found) < len(pairs):
             names = [name for name, _ in pairs]
             twice = next(name for name in names if names.count(name) > 1)
-            raise UnreadableEvals(f'An object names "{twice[:40]}" twice: which of the two counts cannot be told.')
+            raise UnreadableEvals(f'An object has "{twice[:40]}" twice. Remove one of them.')
         return found
 
     json.loads(body, object_pairs_hook=reject_duplicates)
@@ -114,10 +114,10 @@ def _check_objects(cases: Any, name: str) -> Any:
 
 def _read_row(line: Mapping[Any, Any], where: str) -> EvalRow:
     if None in line:
-        raise UnreadableEvals(f"{where} has more fields than the first line names.")
+        raise UnreadableEvals(f"{where} has more fields than the first line.")
     identity = normalize("NFC", _read_name(line.get("case")))
     if not identity:
-        raise UnreadableEvals(f"{where} names no case.")
+        raise UnreadableEvals(f"{where} has no case.")
     passed, error = _read_outcome(line, where)
     return EvalRow(
         case=EvalCase(
@@ -143,7 +143,7 @@ def _read_outcome(line: Mapping[str, Any], where: str) -> tuple[bool, bool]:
         return False, True
     given = [line[name] for name in ("pass", "passed") if name in line]
     if len(given) == 2 and given[0] != given[1]:
-        raise UnreadableEvals(f'{where}: "pass" and "passed" say different things.')
+        raise UnreadableEvals(f'{where}: "pass" and "passed" disagree.')
     value = given[0] if given else None
     word = "" if value is None else str(value).strip().lower()
     if word in _TRUE:

@@ -113,7 +113,7 @@ def find_changes(file: RolloutFile, surface: Surface) -> tuple[str, Mapping[str,
     before = surface.versions.get(from_version)
     if before is None:
         known = ", ".join(surface.versions)
-        message = f"{surface.name} never had a version {from_version}; it had {known}"
+        message = f"{surface.name} has never had a version {from_version}, only {known}"
         raise UnreadableFile([file.source.problem_at(("change", "from"), message)])
     after = dict(before)
     for part, content in file.change.to.to_content().items():
@@ -122,7 +122,7 @@ def find_changes(file: RolloutFile, surface: Surface) -> tuple[str, Mapping[str,
         after[part] = {**old, **content} if merge else content  # type: ignore[dict-item]
     different = {part: after[part] for part in changed_parts(before, after)}
     if not different:
-        message = f"nothing changes: {from_version} has exactly this already"
+        message = f"nothing changes: {from_version} already has exactly this content"
         raise UnreadableFile([file.source.problem_at(("change", "to"), message, at_key=True)])
     return from_version, different
 
@@ -163,7 +163,8 @@ def _add_engineering_notices(file: RolloutFile, surface: Surface) -> tuple[Notic
     engineering = tuple(notice for notice in surface.notices if notice.audience == "engineering")
     if not engineering:
         message = (
-            'no channel is told "as: engineering", so the rollout would have no card: add one here or to the surface'
+            'no channel is notified "as: engineering", so the rollout would have no card: '
+            "add one here or to the surface"
         )
         raise UnreadableFile([file.source.problem_at(("notify",), message, at_key=True)])
     return (*engineering, *planned)

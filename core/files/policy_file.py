@@ -48,7 +48,11 @@ Everybody = Annotated[
 ]
 OnePerSurface = Annotated[
     int,
-    only_value(1, "one rollout at a time runs on a surface, as two changes at once cannot be told apart: write 1"),
+    only_value(
+        1,
+        "only one rollout at a time runs on a surface, because the effects of two changes cannot be told apart: "
+        "write 1",
+    ),
     Schema({"const": 1}),
 ]
 NeverWaits = Annotated[
@@ -77,7 +81,7 @@ class RollbackTerms(StrictModel):
     @classmethod
     def _check_not_narrowed(cls, value: Any) -> Any:
         if isinstance(value, dict) and (narrower := value.keys() & {"groups", "people", "channels"}):
-            message = "rolling back stays open to everybody in the workspace: it cannot be narrowed to some"
+            message = "rolling back stays open to everybody in the workspace: it cannot be restricted"
             raise field_error(min(narrower), message)
         return value
 
@@ -90,7 +94,7 @@ class Roles(StrictModel):
 
 
 class RiskTerms(StrictModel):
-    """What a risk class asks for at least."""
+    """The minimum that a risk class asks for."""
 
     approvals: Annotated[int, Field(ge=0, le=20)]
     min_canary_hold: Duration = timedelta(0)
@@ -160,7 +164,7 @@ class QuietTerms(StrictModel):
 
 
 class BreakGlassTerms(StrictModel):
-    """Who may go forward before a trial has held, loudly."""
+    """Who may move on before a trial has held long enough; every message then says so."""
 
     groups: Annotated[tuple[Group, ...], Field(min_length=1)]
     reason_min_chars: Annotated[int, Field(ge=1, le=1000)] = 20
@@ -179,7 +183,7 @@ class Summaries(StrictModel):
 
 
 class PolicyFile(WrittenFile):
-    """One per workspace."""
+    """The policy of the workspace."""
 
     version: Literal[1]
     kind: Literal["policy"] = "policy"

@@ -72,7 +72,7 @@ def _choose_model(source: SourceFile) -> type[AnyFile]:
         raise UnreadableFile(
             [
                 source.problem_at(
-                    (), "this is no rollout (rollout: …), no surface (kind: surface) and no policy (kind: policy)"
+                    (), "this is not a rollout (rollout: …), a surface (kind: surface) or a policy (kind: policy)"
                 )
             ]
         )
@@ -113,7 +113,7 @@ def _problem_from_details(source: SourceFile, model: type[BaseModel], details: E
         case "model_type" | "model_attributes_type" | "dict_type":
             names = _field_names_at(model, path)
             expected = f"fields such as {', '.join(list(names)[:4])}" if names else "fields with their values"
-            return source.problem_at(path, f"this should hold {expected}")
+            return source.problem_at(path, f"this should contain {expected}")
         case "tuple_type" | "list_type":
             return source.problem_at(path, 'this should be a list: [a, b], or lines that begin with "- "')
         case _:

@@ -108,7 +108,7 @@ class ExpectationTerms(StrictModel):
         if (self.direction == "down" and low.value >= 0 and high.value > 0) or (
             self.direction == "up" and high.value <= 0 and low.value < 0
         ):
-            raise field_error("range", f"the range lies on the other side of the direction, {self.direction}")
+            raise field_error("range", f"the range contradicts the direction, {self.direction}")
         return self
 
     def to_expectation(self, metric: str) -> Expectation:
@@ -121,7 +121,7 @@ class ExpectationTerms(StrictModel):
 
 
 class AssignmentTerms(StrictModel):
-    """Who is one person, whom they are compared with, and by what they are cut."""
+    """What counts as one unit, what the new version is compared with, and the segments to judge."""
 
     unit: Literal["user", "conversation", "account"] = "user"
     control: Literal["concurrent", "matched"] = "concurrent"
@@ -129,7 +129,7 @@ class AssignmentTerms(StrictModel):
 
 
 class ApprovalTerms(StrictModel):
-    """How many agree, and one of which groups each."""
+    """How many people approve, and the groups that each need one approver."""
 
     required: Annotated[int, Field(ge=0, le=20)] | None = None
     groups: tuple[Group, ...] = ()
@@ -143,7 +143,7 @@ class ApprovalTerms(StrictModel):
 
 
 class RolloutFile(WrittenFile):
-    """What is to be rolled out, and what would stop it."""
+    """What to roll out, to whom, and what stops it."""
 
     version: Literal[1]
     kind: Literal["rollout"] = "rollout"

@@ -71,7 +71,7 @@ def place_observation(
         return _place_by_token(flags, exposure, at, variant, version)
     if variant is None and version is None:
         raise MisplacedObservation(
-            "missing_side", "send the exposure (or the variant, or the version) that the evaluation answered"
+            "missing_side", "send the exposure (or the variant, or the version) that the evaluation returned"
         )
     running = _find_running(flags, at)
     if running is None:
@@ -96,10 +96,10 @@ def _check_names(flags: SurfaceFlags, variant: str | None, version: str | None) 
     if variant is not None and variant not in VARIANTS:
         known = ", ".join(Variant)
         raise MisplacedObservation(
-            "unknown_variant", f'unknown variant "{variant}": an evaluation answers one of {known}'
+            "unknown_variant", f'unknown variant "{variant}": an evaluation returns one of {known}'
         )
     if version is not None and version not in flags.versions:
-        raise MisplacedObservation("unknown_version", f'{flags.name} never had a version "{version}"')
+        raise MisplacedObservation("unknown_version", f'{flags.name} has never had a version "{version}"')
 
 
 def claimed_placement(
@@ -135,7 +135,7 @@ def _place_by_token(
             return UncountedReason.NOT_COMPARED  # a rollout that ended long ago
     raise MisplacedObservation(
         "unknown_exposure",
-        f'no evaluation of {flags.name} answered the exposure "{exposure}": send metadata.exposure as it came',
+        f'no evaluation of {flags.name} returned the exposure "{exposure}": send metadata.exposure unchanged',
     )
 
 
@@ -144,7 +144,8 @@ def _place_in_span(
 ) -> Placement | UncountedReason:
     if variant is not None and variant != arm:
         raise MisplacedObservation(
-            "wrong_variant", f"the exposure says {arm}, the variant {variant}: send one evaluation's answer"
+            "wrong_variant",
+            f"the exposure says {arm}, but the variant says {variant}: send both from the same evaluation",
         )
     _check_version(tracked, span, arm, version)
     if span.until is not None and at > span.until + MAX_LATENESS:
@@ -177,7 +178,7 @@ def _check_version(tracked: TrackedRollout, span: StageWindow, arm: Variant, ver
         raise MisplacedObservation(
             "wrong_version",
             f'in stage "{span.name}" of {tracked.rollout} the {arm} version is {expected}, not "{version}": '
-            "report what the evaluation answered",
+            "report what the evaluation returned",
         )
 
 

@@ -160,9 +160,6 @@ class Snapshot:
         return replace(self, surfaces=alike)
 
 
-EMPTY = Snapshot()
-
-
 def build_live_answer(version: Version) -> FlagAnswer:
     """The answer without a rollout, without a unit, and in any doubt."""
     return FlagAnswer(version=version, variant=Variant.STABLE, reason=Reason.DEFAULT)

@@ -71,7 +71,7 @@ def _decide_verdict(
         return state.split.found
     if findings := limit_findings.find_violations(question, look, state, scored, LimitRole.HOLD):
         return Hold(findings=findings)
-    if findings := limit_findings.find_discoveries(question, look, state, scored, LimitRole.HOLD):
+    if findings := limit_findings.find_discoveries(question, scored, LimitRole.HOLD):
         return Hold(findings=findings)
     unknown = (
         health.find_silent_arm(question, look, state)

@@ -61,6 +61,12 @@ class Metric:
         """The probability of the quantile that this metric is, such as 0.95; None for other kinds."""
         return int(self.key.rsplit("_p", 1)[1]) / 100 if self.kind is MetricKind.QUANTILE else None
 
+    def require_quantile(self) -> float:
+        """The quantile of a metric that is one; ValueError for other kinds."""
+        if (probability := self.quantile) is None:
+            raise ValueError(f"{self.key} is not a quantile")
+        return probability
+
     @property
     def is_binary(self) -> bool:
         """Whether the exact kernel applies: every reading lies between 0 and 1 and counts one trial."""
@@ -194,7 +200,7 @@ def _parse_reading(key: str, metric: Metric, value: object) -> float:
     if not isfinite(number):
         raise ValueError(f'"{key}" must be a finite number, not {number}')
     if number > MAX_READING:
-        raise ValueError(f'"{key}" is too large: {number:g} {metric.unit} is not something that one request can show')
+        raise ValueError(f'"{key}" is too large: {number:g} {metric.unit} is not plausible for one request')
     if number < 0:
         raise ValueError(f'"{key}" must be at least 0, not {number:g}')
     if metric.kind is MetricKind.PROPORTION and number not in (0.0, 1.0):

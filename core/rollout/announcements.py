@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import assert_never
 
 from core.rollout import events as e
 from core.rollout.model import Rollout, RolloutState
@@ -112,8 +113,27 @@ def announce(event: e.RolloutEvent, position: int, before: Rollout | None, after
         case e.StartScheduled():
             result.append(announce_here(AnnouncementKind.LINE, f"line:{position}"))
             result += _build_notice_edits(after)
-        case _:
+        case (
+            e.ApprovalExpired()
+            | e.Approved()
+            | e.Rejected()
+            | e.BaseChanged()
+            | e.EvalRecorded()
+            | e.DrillFinished()
+            | e.BlindSpotsAccepted()
+            | e.Held()
+            | e.HoldCleared()
+            | e.Paused()
+            | e.Resumed()
+            | e.ConcernRaised()
+            | e.FeltOff()
+            | e.MessageFailed()
+            | e.FlagSet()
+            | e.FlagNotSet()
+        ):
             result.append(announce_here(AnnouncementKind.LINE, f"line:{position}"))
+        case _:
+            assert_never(event)
     return tuple(result)
 
 

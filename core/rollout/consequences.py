@@ -1,6 +1,7 @@
 """What a rollout event means for its surface: the surface events appended in the same transaction."""
 
 from datetime import datetime
+from typing import assert_never
 
 from core.rollout import events as e
 from core.rollout.surface import LiveMoved, SurfaceEvent, SurfaceFreed, SurfaceTaken, VersionNamed
@@ -19,5 +20,34 @@ def surface_events_for(event: e.RolloutEvent, rollout: str, at: datetime) -> tup
             return (LiveMoved(version=event.version, rollout=rollout, at=at),)
         case e.RolledBack():
             return (SurfaceFreed(rollout=rollout),)
-        case _:
+        case (
+            e.ApprovalRequested()
+            | e.ApprovalExpired()
+            | e.Approved()
+            | e.Rejected()
+            | e.StartScheduled()
+            | e.BaseChanged()
+            | e.StageEntered()
+            | e.EvalRecorded()
+            | e.DrillFinished()
+            | e.EvidenceRecorded()
+            | e.BlindSpotsAccepted()
+            | e.TailsFrozen()
+            | e.Held()
+            | e.HoldCleared()
+            | e.Paused()
+            | e.Resumed()
+            | e.FlipConfirmed()
+            | e.FlipUnconfirmed()
+            | e.Abandoned()
+            | e.NoticeAcknowledged()
+            | e.ConcernRaised()
+            | e.FeltOff()
+            | e.MessagePosted()
+            | e.MessageFailed()
+            | e.FlagSet()
+            | e.FlagNotSet()
+        ):
             return ()
+        case _:
+            assert_never(event)

@@ -77,8 +77,15 @@ class Context:
     at: datetime
     by: Actor
     policy: Policy
-    surface: Surface | None
+    surface: Surface | None  # None only for what concerns no surface
     new_id: str = ""  # the id of a new rollout
     authors: tuple[str, ...] = ()  # actor ids of everyone who ever applied the version to be approved
     other_rollouts_on_surface: tuple[str, ...] = ()  # ids of other rollouts under way on the surface
     other_rollouts_on_flag: tuple[str, ...] = ()  # ids of other rollouts under way that drive the same flag
+
+    @property
+    def known_surface(self) -> Surface:
+        """The surface of a rollout, which exists because a plan for an unknown one is refused earlier."""
+        if self.surface is None:
+            raise LookupError("this command has no surface")
+        return self.surface

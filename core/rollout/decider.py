@@ -53,7 +53,7 @@ def decide(rollout: Rollout | None, command: c.RolloutCommand, context: Context)
                     notice=command.notice,
                     by=context.by.id,
                     handle=context.by.name,
-                    text=_require_reason(command.text, "concern"),
+                    text=_require_reason(command.text, "the concern"),
                 )
             ]
         case c.FeelsOff():
@@ -67,7 +67,7 @@ def decide(rollout: Rollout | None, command: c.RolloutCommand, context: Context)
 def _require_reason(text: str, what: str) -> str:
     """The reason without surrounding space. Refused if it is empty; `what` names the action."""
     if not text.strip():
-        raise Refused(f"Please say why: a {what} without words helps nobody.", hint='Add it in quotes: "…".')
+        raise Refused(f"Please give a reason for {what}.", hint='Add it in quotes: "…".')
     return text.strip()
 
 
@@ -83,22 +83,22 @@ def _require_under_way(rollout: Rollout, verb: str) -> None:
 
 
 def _plan_rollout(rollout: Rollout | None, command: c.PlanRollout, context: Context) -> list[e.RolloutEvent]:
-    plan, surface = command.plan, context.surface
-    assert surface is not None
+    plan, surface = command.plan, context.known_surface
     fingerprint = plan.fingerprint()
     if rollout is not None and rollout.state is not RolloutState.ABANDONED:
         if rollout.fingerprint == fingerprint and not _is_outdated(rollout, surface):
             return []
         if rollout.state is not RolloutState.PLANNED:
             raise Refused(
-                f"{rollout.id} {plan.name} has begun, and its plan and limits are frozen. An edit is a new rollout.",
+                f"{rollout.id} {plan.name} has started, so its plan and limits are frozen. To change them, plan "
+                "a new rollout.",
                 hint="Give the file another name in `rollout:` and apply it again.",
             )
     if plan.from_version != surface.live:
         raise Refused(
-            f"This starts from {plan.from_version}, but live on {surface.name} is {surface.live}: "
-            "someone shipped in between.",
-            hint=f"Write `from: {surface.name}@{surface.live}` and read the plan again.",
+            f"This starts from {plan.from_version}, but {surface.live} is now live on {surface.name}: someone "
+            "shipped in between.",
+            hint=f"Write `from: {surface.name}@{surface.live}` and review the plan again.",
         )
     before = surface.live_content
     after = {**before, **plan.change}
@@ -146,14 +146,14 @@ def _start_rollout(rollout: Rollout, command: c.Start, context: Context) -> list
         if rollout.is_under_way:
             return []
         raise Refused(
-            f"{rollout.id} is {rollout.state.replace('_', ' ')}; trying again is a new rollout.",
+            f"{rollout.id} is {rollout.state.replace('_', ' ')}. To try again, plan a new rollout.",
             hint="Give the file another name in `rollout:` and apply it.",
         )
     if rollout.state is RolloutState.ABANDONED:
         raise Refused(f"{rollout.id} was abandoned.", hint="Apply its file again to plan it anew.")
     if command.then is not None:
         if command.then > context.at + LONGEST_START_DELAY:
-            raise Refused("That is more than a year away.", hint="Apply the file again when the time comes nearer.")
+            raise Refused("That is more than a year away.", hint="Apply the file again closer to the time.")
         earliest = gating.find_earliest_start(rollout, context.at)
         start = max(command.then, context.at, earliest[0] if earliest else context.at)
         return [e.StartScheduled(start=start, by=context.by.id)]
@@ -171,7 +171,7 @@ def _require_open_request(rollout: Rollout, asked: str) -> e.ApprovalRequested:
     request = rollout.request
     if request is None:
         if rollout.state in TERMINAL_STATES:
-            raise Refused(f"{rollout.id} is {rollout.state.replace('_', ' ')}; there is nothing to approve any more.")
+            raise Refused(f"{rollout.id} is {rollout.state.replace('_', ' ')}; there is nothing left to approve.")
         raise Refused(f"{rollout.id} is not waiting for an approval.", hint=f"See /rollout status {rollout.id}.")
     if asked and asked != request.request:
         raise Conflict(
@@ -188,21 +188,21 @@ def _approve_request(rollout: Rollout, command: c.Approve, context: Context) -> 
         return []
     if gating.is_approved(rollout):
         names = ", ".join(a.handle for a in rollout.approvals)
-        raise Conflict(f"{names} already approved this; no more is needed.")
+        raise Conflict(f"{names} already approved this. No further approval is needed.")
     if context.at > request.expires_at:
-        raise Refused("This request has expired. Nothing was applied.", hint="A new one is on its way in the thread.")
+        raise Refused("This request has expired. Nothing was applied.", hint="A new request will appear in the thread.")
     return [e.Approved(request=request.request, by=by.id, handle=by.name, groups=by.groups, note=command.note.strip())]
 
 
 def _reject_request(rollout: Rollout, command: c.Reject, context: Context) -> list[e.RolloutEvent]:
     request = _require_open_request(rollout, command.request)
-    reason = _require_reason(command.reason, "rejection")
+    reason = _require_reason(command.reason, "the rejection")
     rejected = e.Rejected(request=request.request, by=context.by.id, reason=reason)
     if rollout.state is RolloutState.PLANNED:
         new_request = gating.build_approval_request(rollout, request.gate, request.needed, context)
         return [rejected, new_request]
     # Who rejected it and why is only in the rejection, where it is encrypted.
-    held = e.Held(key=f"rejected:{request.request}", text=f"{request.gate} was rejected; why stands in the thread")
+    held = e.Held(key=f"rejected:{request.request}", text=f"{request.gate} was rejected; the reason is in the thread")
     return [rejected, held]
 
 
@@ -210,30 +210,29 @@ def _advance_rollout(rollout: Rollout, command: c.Advance, context: Context) -> 
     _require_under_way(rollout, "advance")
     if rollout.state is RolloutState.WAITING:
         raise Refused(
-            f"{rollout.id} waits for {gating.describe_missing_approvals(rollout)}. Nothing skips an approval.",
+            f"{rollout.id} is waiting for {gating.describe_missing_approvals(rollout)}. Approvals cannot be skipped.",
             hint="The request with its buttons is in the thread.",
         )
     if rollout.state is not RolloutState.RUNNING:
         raise Refused(
-            f"{rollout.id} is {rollout.state.replace('_', ' ')} and does not grow.",
-            hint=f'First: /rollout resume {rollout.id} "why".',
+            f"{rollout.id} is {rollout.state.replace('_', ' ')}, so it does not grow.",
+            hint=f'Resume it first: /rollout resume {rollout.id} "why".',
         )
     if (why := gating.find_growth_block(context)) and why != "quiet hours":
-        raise Refused(f"Nothing grows now: {why}. Rolling back still works.")
+        raise Refused(f"Nothing can grow right now: {why}. Rolling back still works.")
     verdict = rollout.evidence.verdict if rollout.evidence else None
     if isinstance(verdict, HoldVerdict) and any(holds.hold_key(f) not in rollout.overridden for f in verdict.findings):
-        raise Refused("A limit speaks against it.", hint=f"See /rollout metrics {rollout.id}.")
+        raise Refused("A limit is violated.", hint=f"See /rollout metrics {rollout.id}.")
     if command.to_percent is not None:
         return _jump_to_percent(rollout, command.to_percent, command.reason, context)
-    stage = rollout.stage
-    assert stage is not None
+    stage = rollout.current_stage
     if stage.kind in GATE_KINDS and not engine_decisions.is_gate_passed(rollout):
         raise Refused(
-            f"The {stage.name} gate is not passed yet, and a gate is never skipped.",
+            f"The {stage.name} gate has not passed yet, and gates cannot be skipped.",
             hint=f"Import its results: rollout evals import FILE --rollout {rollout.id}.",
         )
     _require_limits_shown(rollout, context)
-    reason = _require_reason(command.reason, "skipped wait")
+    reason = _require_reason(command.reason, "skipping the wait")
     if (following := rollout.next_stage) is not None and rollout.percent < 100 == following.percent:
         reason = _require_trial(rollout, context, reason)
     return [
@@ -251,18 +250,18 @@ def _jump_to_percent(rollout: Rollout, percent: float, reason: str, context: Con
     few = rollout.stage is not None and rollout.stage.kind is StageKind.COHORT  # a percentage of selected people
     now = 0.0 if few else rollout.percent
     if percent <= now:
-        raise Refused(f"{rollout.id} is at {rollout.percent:g} % already; percentages only grow.")
+        raise Refused(f"{rollout.id} is already at {rollout.percent:g} %, and percentages only grow.")
     if target is None:
         there = ", ".join(f"{s.percent:g} %" for _, s in steps if s.percent > now) or "none"
         raise Refused(f"{percent:g} % is not a step of this plan.", hint=f"Steps ahead: {there}.")
     index, stage = target
     between = [s for i, s in steps if i < index]
     if any(s.kind in GATE_KINDS for s in between) or (rollout.stage and rollout.stage.kind in GATE_KINDS):
-        raise Refused("There is a gate in between, and a gate is never skipped.")
+        raise Refused("There is a gate in between, and gates cannot be skipped.")
     may_skip = context.policy.risk[rollout.plan.risk].may_skip
     skipped_kinds = {s.kind for s in between if s.kind is not StageKind.RAMP}
     if rollout.plan.risk is Risk.HIGH and between:
-        raise Refused("High risk skips no stage.", hint=f"Next step is {between[0].percent:g} %.")
+        raise Refused("A high risk rollout cannot skip a stage.", hint=f"The next step is {between[0].percent:g} %.")
     if forbidden := skipped_kinds - set(may_skip):
         raise Refused(f"A {rollout.plan.risk} risk rollout may not skip {', '.join(sorted(forbidden))}.")
     factor = context.policy.max_step
@@ -271,12 +270,12 @@ def _jump_to_percent(rollout: Rollout, percent: float, reason: str, context: Con
         reason = _require_trial(rollout, context, reason)
     if big and not reason.strip():
         raise Refused(
-            f"{rollout.percent:g} % -> {percent:g} % is a big jump (policy: at most x{factor:g}). "
-            f"Next step is {(between[0] if between else stage).percent:g} %.",
+            f"{rollout.percent:g} % -> {percent:g} % is too big a jump (policy: at most x{factor:g}). "
+            f"The next step is {(between[0] if between else stage).percent:g} %.",
             hint='To jump anyway: --skip-wait "why" (it will be shown in every message).',
         )
     _require_limits_shown(rollout, context)
-    reason = _require_reason(reason, "skipped wait")
+    reason = _require_reason(reason, "skipping the wait")
     return [
         *_accept_current_blind_spots(rollout, reason, context, stage),
         *engine_decisions.leave_stage(rollout, context, skipped=reason, to=index),
@@ -305,9 +304,8 @@ def _require_trial(rollout: Rollout, context: Context, reason: str) -> str:
             if (loud := _find_break_glass_reason(rollout, context, reason)) is not None:
                 return loud
             raise Refused(
-                f"{stage.name} has held for {gating.format_span(held)} of {gating.format_span(asked)}: before "
-                "that it goes "
-                "neither to everybody nor over a step that the policy calls big, whatever the reason.",
+                f"{stage.name} has held for {gating.format_span(held)} of {gating.format_span(asked)}. Until "
+                "then, no reason allows a step to everybody or one that the policy calls too big.",
                 hint=_suggest_smaller_step(rollout),
                 earliest=context.at + (asked - held) if under_way else None,
             )
@@ -324,9 +322,9 @@ def _find_break_glass_reason(rollout: Rollout, context: Context, reason: str) ->
         return None
     if len(reason.strip()) < terms.reason_min_chars:
         raise Refused(
-            f"You may go on before {rollout.id} has been tried, with a reason of at least {terms.reason_min_chars} "
+            f"To go on before {rollout.id} has been tried, give a reason of at least {terms.reason_min_chars} "
             "characters.",
-            hint='Say more: --skip-wait "why" (it will be shown in every message).',
+            hint='Give a longer reason: --skip-wait "why" (it will be shown in every message).',
         )
     due = gating.format_time(context.at + terms.review_within, context)
     return f"{reason.strip()} (before it was tried, by break-glass; to be reviewed by {due})"
@@ -336,7 +334,7 @@ def _suggest_smaller_step(rollout: Rollout) -> str:
     """A hint: the next step that is smaller than the refused one, or that nothing has to be done."""
     following = rollout.next_stage
     if following is None or following.percent == 100:
-        return f"It goes on by itself. Going back takes seconds: /rollout rollback {rollout.id}."
+        return f"It continues on its own. Rolling back takes seconds: /rollout rollback {rollout.id}."
     return f'/rollout advance {rollout.id} --skip-wait "why" takes the next step, {following.percent:g} %.'
 
 
@@ -352,8 +350,7 @@ def _build_blind_spots_accepted(
     rollout: Rollout, reason: str, spots: tuple[BlindSpot, ...], context: Context, *, lasting: bool
 ) -> e.BlindSpotsAccepted:
     """The event by which a person accepts these blind spots."""
-    stage = rollout.stage
-    assert stage is not None
+    stage = rollout.current_stage
     return e.BlindSpotsAccepted(by=context.by.id, reason=reason, stage=stage.name, lasting=lasting, spots=spots)
 
 
@@ -362,8 +359,9 @@ def _require_limits_shown(rollout: Rollout, context: Context) -> None:
     if gating.may_grow(rollout, rollout.evidence.verdict if rollout.evidence else None, context.policy):
         return
     raise Refused(
-        "At high risk nothing grows before every limit is shown to be kept, and that is not shown yet.",
-        hint=f"/rollout metrics {rollout.id} says what is missing. Once the longest hold is over, it is asked about.",
+        "At high risk a rollout grows only when every limit is shown to be kept, and that is not shown yet.",
+        hint=f"/rollout metrics {rollout.id} shows what is missing. When the longest hold is over, you will be "
+        "asked what to do.",
     )
 
 
@@ -381,7 +379,7 @@ def _resume_rollout(rollout: Rollout, command: c.Resume, context: Context) -> li
         return [e.Resumed(by=context.by.id, reason=command.reason.strip())]
     if rollout.state is RolloutState.ON_HOLD:
         assert rollout.hold is not None
-        reason = _require_reason(command.reason, "resume after a hold")
+        reason = _require_reason(command.reason, "resuming after a hold")
         resumed = e.Resumed(by=context.by.id, reason=reason, overrides=rollout.hold.key)
         if rollout.hold.key != holds.UNREAD and not rollout.hold.key.startswith(holds.UNDECIDED):
             return [resumed]
@@ -394,7 +392,7 @@ def _resume_rollout(rollout: Rollout, command: c.Resume, context: Context) -> li
             else [resumed]
         )
     _require_under_way(rollout, "resume")
-    raise Refused(f"{rollout.id} waits for {gating.describe_missing_approvals(rollout)}; it is not paused.")
+    raise Refused(f"{rollout.id} is waiting for {gating.describe_missing_approvals(rollout)}; it is not paused.")
 
 
 def _roll_back(rollout: Rollout, command: c.RollBack, context: Context) -> list[e.RolloutEvent]:
@@ -404,12 +402,10 @@ def _roll_back(rollout: Rollout, command: c.RollBack, context: Context) -> list[
         case RolloutState.PLANNED:
             return [e.Abandoned(by=context.by.id, reason=command.reason.strip() or "rolled back before it started")]
         case RolloutState.DONE:
-            surface = context.surface
-            assert surface is not None
+            surface = context.known_surface
             if surface.live != rollout.plan.to_version or surface.live_by != rollout.id:
                 raise Refused(
-                    f"{surface.live} ({surface.live_by or 'applied'}) has gone live on {surface.name} "
-                    f"since {rollout.id}.",
+                    f"{surface.live} ({surface.live_by or 'applied'}) went live on {surface.name} after {rollout.id}.",
                     hint=f"Roll back {surface.live_by} instead." if surface.live_by else "",
                 )
     return [engine_decisions.build_rolled_back(rollout, context, reason=command.reason.strip(), findings=())]
@@ -457,13 +453,13 @@ def _record_felt_off(rollout: Rollout, command: c.FeelsOff, context: Context) ->
 
 def _record_eval(rollout: Rollout, command: c.RecordEval, context: Context) -> list[e.RolloutEvent]:
     if rollout.state in TERMINAL_STATES:
-        raise Refused(f"{rollout.id} is {rollout.state.replace('_', ' ')}; results come too late.")
+        raise Refused(f"{rollout.id} is {rollout.state.replace('_', ' ')}, so these results come too late.")
     index = engine_decisions.find_gate_index(rollout, command.suite)
     known = rollout.evals.get(index)
     if known is not None and known.digest == command.digest:
         return []
     if index < rollout.stage_index:
-        raise Refused(f"The {rollout.plan.stages[index].name} stage has ended; results may come until then.")
+        raise Refused(f"The {rollout.plan.stages[index].name} stage has ended; results are accepted only before that.")
     recorded = e.EvalRecorded(
         stage=index,
         suite=command.suite,

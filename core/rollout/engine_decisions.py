@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import assert_never
 
 from core.judging.model import verdict as v
 from core.rollout import commands as c
@@ -113,15 +114,14 @@ def find_gate_index(rollout: Rollout, suite: str) -> int:
         return next((i for i in asking if i >= rollout.stage_index), asking[-1])
     suites = ", ".join(t.suite or rollout.plan.stages[i].name for i in asking if (t := rollout.plan.stages[i].terms))
     raise Refused(
-        f"No gate of {rollout.id} asks for {suite or 'eval results'}.",
-        hint=f"Its gates ask for: {suites}." if suites else "Its plan has no eval stage.",
+        f"No gate of {rollout.id} expects {suite or 'eval results'}.",
+        hint=f"Its gates expect: {suites}." if suites else "Its plan has no eval stage.",
     )
 
 
 def is_gate_passed(rollout: Rollout) -> bool:
     """Whether the gate of the current stage has what it requires."""
-    stage = rollout.stage
-    assert stage is not None
+    stage = rollout.current_stage
     if stage.kind is StageKind.ROLLBACK_DRILL:
         seconds = rollout.drilled.get(rollout.stage_index)
         return seconds is not None and (stage.drill_within is None or seconds <= stage.drill_within.total_seconds())
@@ -229,15 +229,22 @@ def _decide_steps(rollout: Rollout, look: c.LookResult | None, context: Context)
             return _decide_waiting(rollout, look, context)
         case RolloutState.RUNNING:
             return _decide_running(rollout, look, context)
-        case _:
+        case (
+            RolloutState.PLANNED
+            | RolloutState.ON_HOLD
+            | RolloutState.PAUSED
+            | RolloutState.ROLLED_BACK
+            | RolloutState.DONE
+            | RolloutState.ABANDONED
+        ):
             return []
+        case _:
+            assert_never(rollout.state)
 
 
 def _decide_waiting(rollout: Rollout, look: c.LookResult | None, context: Context) -> list[e.RolloutEvent]:
     request = rollout.request
     assert request is not None
-    stage = rollout.next_stage
-    assert stage is not None
     silent = look.verdict if look and isinstance(look.verdict, v.NoData | v.BrokenSource) else None
     if look is not None and silent is None and gating.approval_basis(look.verdict) != request.verdict:
         evidence = _build_evidence(rollout, look, "verdict")
@@ -263,8 +270,7 @@ def _decide_waiting(rollout: Rollout, look: c.LookResult | None, context: Contex
 
 
 def _decide_running(rollout: Rollout, look: c.LookResult | None, context: Context) -> list[e.RolloutEvent]:
-    stage = rollout.stage
-    assert stage is not None
+    stage = rollout.current_stage
     if stage.kind in GATE_KINDS:
         if is_gate_passed(rollout):
             return [] if gating.find_growth_block(context) else leave_stage(rollout, context)
@@ -320,13 +326,13 @@ def _describe_progress(stage: Stage, look: c.LookResult | None, blind: tuple[v.B
     if requests < stage.min_samples:
         return f"{requests} of {stage.min_samples} requests seen"
     if look is not None and (unread := gating.find_metrics_without_data(stage, look.judgement.measures)):
-        return f"nothing can be said yet of {' and '.join(unread)}, on which it is decided"
+        return f"nothing can be said yet about {' and '.join(unread)}, which it is decided on"
     if shown and (silent := gating.select_unread(blind)):
         return _describe_unread(silent)
     if shown and blind:
-        return f"twice the limit could still have been missed of {_join_metric_names(blind)}"
+        return f"harm of twice the limit could still have been missed for {_join_metric_names(blind)}"
     if shown:
-        return f"{requests} requests seen, and nothing can be said on them"
+        return f"{requests} requests seen, and they allow no conclusion yet"
     return f"{requests} requests do not show yet that every limit is kept"
 
 
@@ -358,8 +364,7 @@ def is_ready_to_leave(rollout: Rollout, look: c.LookResult | None, at: datetime,
 
 def _meets_stage_minimums(rollout: Rollout, look: c.LookResult | None, at: datetime) -> bool:
     """Whether the stage has held long enough, has enough requests, and nothing speaks against leaving it."""
-    stage = rollout.stage
-    assert stage is not None
+    stage = rollout.current_stage
     if rollout.held_for(at) < stage.min_hold:
         return False
     if look is None:
@@ -376,8 +381,10 @@ def _meets_stage_minimums(rollout: Rollout, look: c.LookResult | None, at: datet
             return False
         case v.NoData() | v.Skewed() | v.BrokenSource() as unknown:
             return holds.hold_key(unknown) in rollout.overridden
-        case _:
+        case v.Continue() | v.NoControl() | v.Cleared() | v.Hold() | v.RollBack():
             return True
+        case _:
+            assert_never(look.verdict)
 
 
 def _is_summary_due(rollout: Rollout, context: Context) -> bool:
@@ -396,7 +403,7 @@ def _record_drill(rollout: Rollout, command: c.RecordDrill) -> list[e.RolloutEve
     finished = e.DrillFinished(stage=rollout.stage_index, seconds=command.seconds, ok=ok)
     if ok:
         return [finished]
-    text = f"the drill took {command.seconds:.1f} s; {stage.drill_within.total_seconds():g} s were agreed"  # type: ignore[union-attr]
+    text = f"the drill took {command.seconds:.1f} s; at most {stage.drill_within.total_seconds():g} s were agreed"  # type: ignore[union-attr]
     return [finished, e.Held(key="drill", text=text)]
 
 

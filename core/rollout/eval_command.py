@@ -23,11 +23,13 @@ def build_eval_command(rollout: Rollout, suite: str, rows: Sequence[EvalRow]) ->
     current = {"current", rollout.plan.from_version}
     if strangers := {r.version for r in rows} - current - {"", rollout.plan.to_version}:
         known = f"{rollout.plan.from_version} and {rollout.plan.to_version}"
-        raise UnreadableEvals(f"Rows of version {', '.join(sorted(strangers))}: {rollout.id} is about {known}.")
+        raise UnreadableEvals(
+            f"There are rows of version {', '.join(sorted(strangers))}, but {rollout.id} compares {known}."
+        )
     new = [r for r in rows if r.version not in current]
     old = [r for r in rows if r.version in current]
     if not new:
-        raise UnreadableEvals(f"No cases of {rollout.plan.to_version}: a run needs at least one.")
+        raise UnreadableEvals(f"The run has no case of {rollout.plan.to_version}. It needs at least one.")
     reasons, cases = _judge_against_terms(stage, new, old)
     counts = count_outcomes([r.case for r in new])
     return RecordEval(

@@ -82,7 +82,6 @@ def _apply_stage_entered(rollout: Rollout, event: e.StageEntered, at: datetime) 
         hold=None,
         paused_at=None,
         paused_for=timedelta(0),
-        skip_wait=False,
         skipped="",
         asked_after=timedelta(0),
     )

@@ -71,8 +71,7 @@ def _build_surface_flags(surface: Surface, started: list[Rollout]) -> flags.Surf
 
 
 def _build_exposure(rollout: Rollout, live: flags.Version) -> flags.Exposure:
-    stage = rollout.stage
-    assert stage is not None
+    stage = rollout.current_stage
     entered = {span.index for span in rollout.spans[:-1]}
     past = (_build_cohort(s) for i, s in enumerate(rollout.plan.stages) if i in entered and i != rollout.stage_index)
     return flags.build_exposure(

@@ -193,20 +193,20 @@ def _find_earliest_time(obstacles: Sequence[Obstacle], context: Context) -> date
 def _check_base(rollout: Rollout, context: Context) -> None:
     """Refuse what only a new plan can fix: another live version or content, or a version name that is taken."""
     plan = rollout.plan
-    assert context.surface is not None
-    if context.surface.live != plan.from_version:
+    surface = context.known_surface
+    if surface.live != plan.from_version:
         raise Refused(
-            f"{rollout.id} starts from {plan.from_version}, but live on {plan.surface} is {context.surface.live}: "
-            "someone shipped in between.",
-            hint="Set `change.from` to what is live and apply the file again.",
+            f"{rollout.id} starts from {plan.from_version}, but {surface.live} is now live on "
+            f"{plan.surface}: someone shipped in between.",
+            hint="Set `change.from` to the live version and apply the file again.",
         )
-    if content_hash(context.surface.live_content) != content_hash(rollout.from_content):
+    if content_hash(surface.live_content) != content_hash(rollout.from_content):
         raise Refused(
-            f"{rollout.id} was planned on another content of {plan.from_version} than the one that is live.",
-            hint="Apply its file again: it is then approved as it would be.",
+            f"{rollout.id} was planned with other content of {plan.from_version} than what is live.",
+            hint="Apply its file again, so that approvals cover what is live.",
         )
-    if is_version_taken(context.surface, plan.to_version, rollout.to_content):
-        raise Refused(explain_name_taken(context.surface, plan.to_version), hint=suggest_free_name(context.surface))
+    if is_version_taken(surface, plan.to_version, rollout.to_content):
+        raise Refused(explain_name_taken(surface, plan.to_version), hint=suggest_free_name(surface))
 
 
 def _find_conflicts(rollout: Rollout, context: Context) -> Iterator[Obstacle]:
@@ -219,8 +219,8 @@ def _find_conflicts(rollout: Rollout, context: Context) -> Iterator[Obstacle]:
         )
     if context.other_rollouts_on_flag and plan.drives is not None:
         yield Obstacle(
-            text=f"{plan.drives.title} is driven by {', '.join(context.other_rollouts_on_flag)} already; "
-            "and two would undo each other.",
+            text=f"{plan.drives.title} is already driven by {', '.join(context.other_rollouts_on_flag)}, and two "
+            "rollouts would undo each other's changes.",
             hint=f"Start {rollout.id} when that one is over, or give it a flag of its own.",
         )
     if (frozen := context.policy.find_freeze(context.at)) is not None:
@@ -241,7 +241,7 @@ def _find_missing_approvals(rollout: Rollout) -> Iterator[Obstacle]:
 def explain_name_taken(surface: Surface, version: str) -> str:
     """Why the version cannot have this name."""
     known = content_hash(surface.versions[version])
-    return f"{version} is another content on {surface.name} already ({known}): a version never changes."
+    return f"{version} already stands for other content on {surface.name} ({known}), and a version never changes."
 
 
 def suggest_free_name(surface: Surface) -> str:
@@ -254,21 +254,21 @@ def _find_missing_notices(rollout: Rollout, context: Context) -> Iterator[Obstac
     for notice in rollout.plan.stakeholder_notices:
         posted, lead = rollout.notice_posted_at(notice.key), notice.before or timedelta(0)
         if posted is None:
-            said = f"The notice to {notice.channel} has not gone out yet. Nobody is surprised here: it goes first."
+            said = f"The notice to {notice.channel} has not gone out yet. Notices must go out before the start."
             yield Obstacle(
                 text=said,
                 standalone_text=said,
-                hint="It is sent within seconds of applying, or its lead time before a fixed start.",
+                hint="It is sent within seconds after the file is applied, or at its lead time before a fixed start.",
                 until=max(context.at, rollout.start - lead) + lead if rollout.start else context.at + lead,
             )
             continue
         if notice.acknowledge and rollout.plan.risk is Risk.HIGH and not rollout.acknowledged.get(notice.key):
-            said = f"{notice.channel} has to confirm the notice first (high risk)."
-            yield Obstacle(text=said, standalone_text=said, hint="Somebody there presses Got it under the notice.")
+            said = f"{notice.channel} must confirm the notice first (high risk)."
+            yield Obstacle(text=said, standalone_text=said, hint="Somebody there must press Got it under the notice.")
         if posted + lead > context.at:
             yield Obstacle(
                 text=f"{notice.channel} needs {format_span(lead)} notice.",
-                hint="Press Start then, and it begins by itself at that time.",
+                hint="Press Start then, and it starts automatically at that time.",
                 until=posted + lead,
             )
 

@@ -63,7 +63,7 @@ def _describe_missing_evidence(verdict: v.Skewed | v.BrokenSource | v.NoData) ->
         case v.BrokenSource(metric=metric, arm=arm):
             return f"{metric} of the {_label_arm(arm)} version has stopped arriving"
         case v.NoData(arm=arm):
-            return f"no requests on the {_label_arm(arm)} version arrive any more"
+            return f"requests on the {_label_arm(arm)} version have stopped arriving"
 
 
 def _label_arm(arm: str) -> str:

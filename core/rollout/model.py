@@ -92,7 +92,6 @@ class Rollout:
     paused_at: datetime | None = None
     paused_for: timedelta = timedelta(0)  # in the current stage
     paused_from: RolloutState = RolloutState.RUNNING
-    skip_wait: bool = False
     asked_after: timedelta = timedelta(0)  # how long the stage had held when a person last let it continue undecided
     skipped: str = ""  # why a person skipped the wait before the open gate
     overridden: frozenset[str] = frozenset()
@@ -122,7 +121,12 @@ class Rollout:
     @property
     def stage(self) -> Stage | None:
         """The current stage; None before the start."""
-        return self.plan.stages[self.stage_index] if self.spans else None
+        return self.current_stage if self.spans else None
+
+    @property
+    def current_stage(self) -> Stage:
+        """The current stage of a rollout that has started; IndexError before the start."""
+        return self.plan.stages[self.spans[-1].index]
 
     @property
     def next_stage(self) -> Stage | None:

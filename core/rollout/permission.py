@@ -66,7 +66,8 @@ def _check_role(name: str, context: Context, what: str) -> None:
         )
     if role.channels and {context.by.channel, context.by.channel_id}.isdisjoint(role.channels):
         raise Refused(
-            f"Here you can look, pause and roll back; to {what}, go to {', '.join(role.channels)}.", code="forbidden"
+            f"In this channel you can look, pause and roll back. To {what}, go to {', '.join(role.channels)}.",
+            code="forbidden",
         )
 
 
@@ -74,7 +75,7 @@ def _check_approver(rollout: Rollout, context: Context) -> None:
     by = context.by
     if not by.from_slack:
         raise Refused(
-            "Approvals come from Slack only, so that it is known who gave them.",
+            "Approvals are accepted only from Slack, so that it is known who gave them.",
             hint=f"Use the Approve button in the thread of {rollout.id}, or /rollout approve {rollout.id}.",
             code="forbidden",
         )
@@ -85,7 +86,7 @@ def _check_approver(rollout: Rollout, context: Context) -> None:
     if groups and not set(groups) & set(by.groups):
         who = " or ".join(groups)
         raise Refused(
-            f"You're not in {who}, so this needs one of them.",
+            f"You're not in {who}, and only they can do this.",
             hint="You can still pause or roll back.",
             code="forbidden",
         )
@@ -98,9 +99,9 @@ def _check_not_own_change(rollout: Rollout, groups: Sequence[str], context: Cont
     by, plan = context.by, rollout.plan
     if rollout.started_at is None and not is_slack_user_id(plan.owner):
         raise Refused(
-            f"It is not known who in Slack {plan.owner} is, the owner of {rollout.id}; and nobody may approve "
-            "their own change.",
-            hint="Apply its file again: the owner is then looked up. A user id (U…) is always known.",
+            f"The owner of {rollout.id}, {plan.owner}, was not found in Slack, and nobody may approve their own "
+            "change.",
+            hint="Apply its file again, so that the owner is looked up again. A user id (U…) always works.",
             code="forbidden",
         )
     who = f" from {' or '.join(groups)}" if groups else ""
@@ -110,8 +111,8 @@ def _check_not_own_change(rollout: Rollout, groups: Sequence[str], context: Cont
             raise Refused(f"{rollout.id} is your own change, so someone else{who} must approve it.", code="forbidden")
         if not all(slack_user_in(planner) for planner in planners):
             raise Refused(
-                f"{rollout.id} was applied by {rollout.planned_by}, which is no person, so someone else{who} than its "
-                "owner must approve it.",
+                f"{rollout.id} was applied by {rollout.planned_by}, which is not a person, so someone{who} "
+                "other than its owner must approve it.",
                 hint="Bind the token to a person: see ROLLOUT_TOKENS.",
                 code="forbidden",
             )

@@ -40,16 +40,16 @@ def parse_harm(text: str, known: KnownTraffic) -> SimulatedHarm:
     """
     metric, equals, change = (part.strip() for part in text.partition("="))
     if not equals:
-        raise ValueError(f'"{text}" names no change: write refusal_rate=+6pp or cost_per_request=+50%')
+        raise ValueError(f'"{text}" is not a change: write refusal_rate=+6pp or cost_per_request=+50%')
     if metric not in CATALOGUE:
-        raise ValueError(f'there is no metric "{metric}"; the keys are those of a rollout file')
+        raise ValueError(f'there is no metric "{metric}"; use the keys of a rollout file')
     found, entry, level = parse_amount(change), CATALOGUE[metric], known.level_of(metric).level
     signed = change[:1] in "+-"
     shown = f"{CATALOGUE[metric].key} {change}"
     rate = entry.is_binary or metric == NEW_CATEGORY_METRIC
     if found.unit is Unit.POINTS:
         if not rate:
-            raise ValueError(f"{metric} is no share, so it has no percentage points: write +50%")
+            raise ValueError(f"{metric} is not a share, so it has no percentage points: write +50%")
         return SimulatedHarm(metric=metric, text=shown, shift=found.value)
     if found.unit is Unit.TIMES:
         return _build_ratio_harm(metric, shown, found.value)
@@ -100,7 +100,7 @@ def _harms_breaking(limit: Limit, known: KnownTraffic) -> Iterator[SimulatedHarm
 
 def _build_ratio_harm(metric: str, text: str, ratio: float) -> SimulatedHarm:
     if ratio < 0:
-        raise ValueError(f"{text}: nothing falls by more than 100 %")
+        raise ValueError(f"{text}: nothing can fall by more than 100 %")
     return SimulatedHarm(metric=metric, text=text, ratio=ratio)
 
 

@@ -101,7 +101,7 @@ def summarise_harm(harm: SimulatedHarm, runs: Sequence[SimulatedRun], *, by_hold
 def upper_rate_limit(events: int, runs: int, confidence: float = CONFIDENCE) -> float:
     """One-sided upper confidence limit of a rate (Clopper and Pearson 1934); 1 if it happened in every run."""
     if not 0 <= events <= runs or runs == 0:
-        raise ValueError(f"{events} of {runs} is no count")
+        raise ValueError(f"{events} of {runs} is not a count")
     if events == runs:
         return 1.0
     from scipy.stats import beta  # imported late to keep `--help` fast

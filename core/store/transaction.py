@@ -143,7 +143,7 @@ class _AppendAttempt:
         if not kept.is_continued_by(news):
             return None
         if self._claim is not None and not found.is_claim_valid and found.answer_row is None:
-            raise LeaseLost(f"Somebody else runs {self._claim.name} of {self._claim.slot.isoformat()} by now.")
+            raise LeaseLost(f"Another worker has taken over {self._claim.name} of {self._claim.slot.isoformat()}.")
         reading = kept.with_events(news)
         return AppendTransaction(
             self._world_cache, reading, found.answer_row, sealing_keys.PersonKey(self._person, found.key_row)

@@ -194,9 +194,9 @@ def test_a_rollback_from_nobody_is_read_back_too(small_house):
 @pytest.mark.parametrize(
     ("break_it", "said"),
     [
-        (lambda house: setattr(house, "token", "wrong"), "does not know the token"),
+        (lambda house: setattr(house, "token", "wrong"), "rejects the token"),
         (lambda house: setattr(house, "token", ""), "UNLEASH_TOKEN is not set"),
-        (lambda house: setattr(house, "url", "https://elsewhere.example.com"), "it is sent to no other"),
+        (lambda house: setattr(house, "url", "https://elsewhere.example.com"), "is sent nowhere else"),
         (lambda house: setattr(house.unleash, "gone", True), "has no strategy s-1"),
     ],
     ids=["token", "no token", "another address", "gone"],
@@ -258,7 +258,7 @@ def test_a_later_rollout_on_the_same_flag_decides_on_it(small_house):
     small_house.begin_another()
     small_house.until_quiet()
     assert small_house.unleash.percent == "5"
-    assert any(x.response and "R-2 decides" in x.response for x in small_house.rows())
+    assert any(x.response and "R-2 controls" in x.response for x in small_house.rows())
 
 
 def test_the_seconds_are_real_and_since_the_decision(small_house):
@@ -278,7 +278,7 @@ def test_two_rollouts_do_not_drive_one_flag_at_once(small_house):
     small_house.say(c.RecordPosted(key=f"notice:{fingerprint}:support:#support", channel="C2", ts="2.0"), rollout="R-2")
     small_house.say(c.Approve(), rollout="R-2")
     small_house.later(minutes=1)
-    with pytest.raises(Refused, match=r"new-prompt in Unleash \(production\) is driven by R-1 already"):
+    with pytest.raises(Refused, match=r"new-prompt in Unleash \(production\) is already driven by R-1"):
         small_house.say(c.Start(), rollout="R-2")
     small_house.back()
     small_house.say(c.Start(), rollout="R-2")

@@ -70,7 +70,7 @@ def to_loopback(certificates):
 )
 def test_no_spelling_of_an_inner_address_is_called(serving, answering, host):
     server = serving(answering())
-    with pytest.raises(PermanentFailure, match="no address of the open internet: if it is meant, name the host in"):
+    with pytest.raises(PermanentFailure, match="not a public internet address: if that is intended, name the host in"):
         get(OutboundClient(timeout=QUICK), f"https://{host}:{server.port}/")
     assert server.requests == []
 
@@ -79,7 +79,7 @@ def test_a_name_that_leads_inside_is_not_called(serving, answering):
     server = serving(answering())
     names = Names(LOOPBACK)
     with pytest.raises(
-        PermanentFailure, match=r"flags\.example\.test is 127\.0\.0\.1, which is no address of the open internet"
+        PermanentFailure, match=r"flags\.example\.test is 127\.0\.0\.1, which is not a public internet address"
     ):
         get(OutboundClient(resolve=names), f"https://{HOST}:{server.port}/")
     assert server.requests == []
@@ -87,7 +87,7 @@ def test_a_name_that_leads_inside_is_not_called(serving, answering):
 
 def test_one_inner_address_among_others_is_enough(serving):
     for mixed in (("8.8.8.8", "127.0.0.1"), ("127.0.0.1", "8.8.8.8"), ("2606:4700::1111", "fd00::1")):
-        with pytest.raises(PermanentFailure, match="open internet"):
+        with pytest.raises(PermanentFailure, match="public internet"):
             get(OutboundClient(resolve=Names(mixed)), f"https://{HOST}/")
 
 
@@ -100,7 +100,7 @@ def test_the_name_is_asked_for_once_and_what_it_says_later_does_not_count(servin
     assert names.asked == [HOST]
     assert len(meant.requests) == 1
     rebound = Names(LOOPBACK, ("8.8.8.8",))
-    with pytest.raises(PermanentFailure, match="open internet"):
+    with pytest.raises(PermanentFailure, match="public internet"):
         get(OutboundClient(resolve=rebound), f"https://{HOST}:{meant.port}/")
     assert rebound.asked == [HOST]
 
@@ -185,7 +185,7 @@ def test_nothing_else_is_spoken(url):
 def test_a_redirect_is_not_followed(serving, answering, status):
     inner = serving(answering(b'"secret"'))
     server = serving(answering(b"", status, f"Location: http://127.0.0.1:{inner.port}/latest/meta-data"))
-    with pytest.raises(PermanentFailure, match=f"redirect \\({status[:3]}\\), and none is followed"):
+    with pytest.raises(PermanentFailure, match=f"redirect \\({status[:3]}\\), and redirects are not followed"):
         get(OutboundClient({"127.0.0.1"}), f"http://127.0.0.1:{server.port}/")
     assert inner.requests == []
 
@@ -295,7 +295,7 @@ def test_a_name_that_is_not_known_can_be_tried_again():
 @pytest.mark.parametrize("token", ["two-s3cr3t\nlines", "s3cr3t\r\nX-Injected: 1", "s3cr3t\0", "s3cr3t\n"])
 def test_a_token_that_cannot_be_sent_is_not_told(serving, answering, token):
     server = serving(answering())
-    with pytest.raises(PermanentFailure, match="is the token one line of plain letters") as caught:
+    with pytest.raises(PermanentFailure, match="is the token one line of plain characters") as caught:
         OutboundClient({"127.0.0.1"}).call("GET", f"http://127.0.0.1:{server.port}/", {"Authorization": token})
     assert "s3cr3t" not in "".join(traceback.format_exception(caught.value))
     assert b"X-Injected" not in b"".join(server.requests)

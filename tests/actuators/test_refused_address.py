@@ -27,7 +27,7 @@ def apply(service: RolloutService, url: str, door: OutboundClient) -> apply_file
 @pytest.mark.parametrize(
     ("url", "why"),
     [
-        (AMONG_US, "10.1.2.3 is 10.1.2.3, which is no address of the open internet"),
+        (AMONG_US, "10.1.2.3 is 10.1.2.3, which is not a public internet address"),
         ("http://flags.example.com", "write https, or name it in ALLOW_PRIVATE_HOSTS"),
         ("https://inside.example.com", "inside.example.com is 192.168.0.7"),
     ],

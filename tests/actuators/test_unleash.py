@@ -48,7 +48,7 @@ def test_another_kind_of_strategy_needs_a_human(unleash):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"token": "another"}, "does not know the token: set UNLEASH_TOKEN .* (401)"),
+        ({"token": "another"}, "rejects the token: set UNLEASH_TOKEN .* (401)"),
         ({"feature": "old-prompt"}, "is there a old-prompt in project default, .* (403)"),
         ({"project": "else"}, "is there a new-prompt in project else, .* (403)"),
         ({"strategy": "s-2"}, "has no strategy s-2 of new-prompt in production, .* (404)"),
@@ -105,7 +105,7 @@ def test_a_wait_that_means_nothing_is_our_own(unleash, said):
 def test_a_page_of_something_in_between_is_not_believed(unleash):
     for body in ("<html>", [], {"name": "flexibleRollout"}, {"name": "flexibleRollout", "parameters": []}, None):
         unleash.fail_next("GET", lambda call, body=body: call.answer(200, body))
-        with pytest.raises(RetryLater, match="answers, but not as Unleash does"):
+        with pytest.raises(RetryLater, match="answers, but not like Unleash"):
             opened(unleash).read()
 
 

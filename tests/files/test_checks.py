@@ -25,7 +25,7 @@ def test_somebody_shipped_in_between(small, checked, surface):
         surface, live="v44", daily_requests=None, versions={**surface.versions, "v44": surface.live_content}
     )
     assert checked(small(), on=moved) == snapshot("""\
-bad.yaml:7:9: change.from: v42 is not live now, v44 is: someone shipped in between. Write support-assistant@v44 here and read the plan again
+bad.yaml:7:9: change.from: v42 is no longer live, v44 is: someone shipped in between. Write support-assistant@v44 here and review the plan again
       from: support-assistant@v42
             ^
 bad.yaml 1 problem\
@@ -36,7 +36,7 @@ bad.yaml 1 problem\
 def test_a_change_that_changes_nothing_or_names_another_surface(small, checked):
     same = '{params: {effort: medium}, model: {provider: acme-ai, name: large-3, snapshot: "2026-03-01"}}'
     assert checked(small(('{prompt: "Fix first."}', same))) == snapshot("""\
-bad.yaml:8:3: change.to: nothing changes: v42 has exactly this already
+bad.yaml:8:3: change.to: nothing changes: v42 already has exactly this content
       to: {params: {effort: medium}, model: {provider: acme-ai, name: large-3, snapshot: "2026-03-01"}}
       ^
 bad.yaml 1 problem\
@@ -48,7 +48,7 @@ bad.yaml:7:9: change.from: "search" is not the surface of this file, which is su
 bad.yaml 1 problem\
 """)
     assert checked(small(('{prompt: "Fix', '{version: v42, prompt: "Fix'))) == snapshot("""\
-bad.yaml:8:17: change.to.version: v42 is the version it starts from
+bad.yaml:8:17: change.to.version: v42 is also the version that it starts from
       to: {version: v42, prompt: "Fix first."}
                     ^
 bad.yaml 1 problem\
@@ -87,13 +87,13 @@ def test_limits_that_leave_something_unwatched(small, checked):
         ("  - {metric: latency_p95, exceeds: 4000ms, for: 15m}\n", ""),
     )
     assert checked(without) == snapshot("""\
-bad.yaml:18:1: warning: rollback_when: nothing here looks at cost or latency: add a limit such as cost_per_request rises_by 15%
+bad.yaml:18:1: warning: rollback_when: no limit covers cost or latency: add one such as cost_per_request rises_by 15%
     rollback_when:
     ^
 bad.yaml 1 warning\
 """)
     dry = small(("drops_by: 2pp}", "drops_by: 2pp, mode: dry_run}"))
-    assert "nothing here looks at quality" in checked(dry)
+    assert "no limit covers quality" in checked(dry)
 
 
 def test_high_risk_turns_advice_into_a_refusal(small, checked):
@@ -106,7 +106,7 @@ def test_high_risk_turns_advice_into_a_refusal(small, checked):
 bad.yaml:13:1: stages: high risk needs an eval stage
     stages:
     ^
-bad.yaml:18:1: rollback_when: nothing here looks at cost: add a limit such as cost_per_request rises_by 15%
+bad.yaml:18:1: rollback_when: no limit covers cost: add one such as cost_per_request rises_by 15%
     rollback_when:
     ^
 bad.yaml:21:23: approvals.required: high risk needs at least 2 approvals, not 1
@@ -178,7 +178,7 @@ def test_stages_out_of_order_twice_or_shrinking(small, checked):
 bad.yaml:15:5: stages.1.eval: eval comes after canary; the order is eval, safety, cost_latency, rollback_drill, cohort, canary, ab, ramp, bake
       - eval: {min_pass_rate: 92%}
         ^
-bad.yaml:16:5: stages.2.canary: canary is there already, as stage 1
+bad.yaml:16:5: stages.2.canary: canary is already there, as stage 1
       - canary: {percent: 3, min_hold: 1h}
         ^
 bad.yaml:16:23: stages.2.canary.percent: 3% after 5%: percentages must grow
@@ -190,7 +190,7 @@ bad.yaml:17:25: stages.3.ramp.steps.1: 25% after 50%: percentages must grow
 bad.yaml:17:30: stages.3.ramp.steps.2: the last step of a ramp is 100%, not 75%
       - ramp: {steps: [50%, 25%, 75%]}
                                  ^
-bad.yaml:19:5: stages.5.bake: bake is there already, as stage 5
+bad.yaml:19:5: stages.5.bake: bake is already there, as stage 5
       - bake: {hold: 2h}
         ^
 bad.yaml 6 problems\
@@ -226,10 +226,10 @@ bad.yaml 1 warning\
 def test_nobody_would_see_it_before_everybody(small, checked):
     head, _, tail = small().partition("stages:\n")
     rest = f"rollback_when:{tail.partition('rollback_when:')[2]}"
-    assert "nobody would see the new version" in checked(f"{head}stages:\n  - bake: {{hold: 1h}}\n{rest}")
+    assert "everybody would get the new version at once" in checked(f"{head}stages:\n  - bake: {{hold: 1h}}\n{rest}")
     one_step = f"{head}stages:\n  - canary: {{percent: 5}}\n  - bake: {{hold: 1h}}\n{rest}"
     assert checked(one_step) == snapshot("""\
-bad.yaml:14:23: warning: stages.0.canary.percent: from 5% to everybody in one step: a ramp in between would be kinder
+bad.yaml:14:23: warning: stages.0.canary.percent: this goes from 5% to everybody in one step: consider a ramp in between
       - canary: {percent: 5}
                           ^
 bad.yaml 1 warning\
@@ -239,10 +239,10 @@ bad.yaml 1 warning\
 def test_a_canary_outside_the_policy(small, checked, policy):
     text = small(("percent: 5, min_hold: 6h", "percent: 10, min_hold: 1h"))
     assert checked(text, policy=policy) == snapshot("""\
-bad.yaml:15:23: stages.1.canary.percent: a canary of 10% is outside the policy (1% to 5%): choose one inside, or change canary_percent in the policy first
+bad.yaml:15:23: stages.1.canary.percent: a canary of 10% is outside the policy (1% to 5%): choose one within it, or change canary_percent in the policy first
       - canary: {percent: 10, min_hold: 1h, max_hold: 24h, min_samples: 1500}
                           ^
-bad.yaml:15:37: stages.1.canary.min_hold: the policy asks a standard risk canary to hold at least 6 h; this holds 1 h
+bad.yaml:15:37: stages.1.canary.min_hold: the policy asks a standard risk canary to hold at least 6 h; this one holds 1 h
       - canary: {percent: 10, min_hold: 1h, max_hold: 24h, min_samples: 1500}
                                         ^
 bad.yaml 2 problems\
@@ -255,7 +255,7 @@ def test_a_template_outside_the_policy_points_at_its_name(small, checked, policy
     head, _, tail = small().partition("stages:\n")
     text = f"{head}template: model-upgrade-high-stakes\nrollback_when:{tail.partition('rollback_when:')[2]}"
     assert checked(text, policy=replace(policy, canary_min=2.0)) == snapshot("""\
-bad.yaml:13:11: template: a canary of 1% is outside the policy (2% to 5%): choose one inside, or change canary_percent in the policy first
+bad.yaml:13:11: template: a canary of 1% is outside the policy (2% to 5%): choose one within it, or change canary_percent in the policy first
     template: model-upgrade-high-stakes
               ^
 bad.yaml 1 problem\
@@ -322,7 +322,7 @@ def _staged(small: Any, stages: str) -> str:
 def test_nobody_begins_with_a_large_step(small, checked, risk, gate):
     ramp = "  - ramp: {steps: [100%], hold: 1h}\n  - bake: {hold: 1h}\n"
     text = _staged(small, gate + ramp).replace("risk: standard", f"risk: {risk}")
-    assert "100% would be the first to see it. At most 5% may" in checked(text)
+    assert "100% would be the first to see it, but the policy allows at most 5%" in checked(text)
     assert '"- canary: {percent: 5, min_hold: 1h}" before the ramp' in checked(text)
 
 
@@ -351,10 +351,10 @@ def test_dates_that_leave_no_time_are_warned_of(small, checked):
     why = '  to: {prompt: "Fix first."}'
     late = small((why, f"{why}\n  deadline: 2026-11-20\n  rollback_to_available_until: 2026-11-20"))
     assert checked(late) == snapshot("""\
-bad.yaml:9:13: warning: change.deadline: with its holds it is done on Sat 21 Nov 2026 21:00 UTC at the earliest, which is after this deadline
+bad.yaml:9:13: warning: change.deadline: with these holds it ends on Sat 21 Nov 2026 21:00 UTC at the earliest, which is after this deadline
       deadline: 2026-11-20
                 ^
-bad.yaml:10:32: warning: change.rollback_to_available_until: it is watched until Sat 21 Nov 2026 21:00 UTC at the earliest, and nobody could go back after this day: shorten its holds, or begin earlier
+bad.yaml:10:32: warning: change.rollback_to_available_until: it is watched until Sat 21 Nov 2026 21:00 UTC at the earliest, but nobody could roll back after this day: shorten the holds, or start earlier
       rollback_to_available_until: 2026-11-20
                                    ^
 bad.yaml 2 warnings\
@@ -364,7 +364,7 @@ bad.yaml 2 warnings\
 
 def test_a_unit_that_is_only_a_note_says_what_to_send(small, checked):
     text = small(("rollback_when:", "assignment: {unit: account}\nrollback_when:"))
-    assert "warning: assignment.unit: Rampart divides by the targetingKey" in checked(text)
+    assert "warning: assignment.unit: Rampart splits traffic by the targetingKey" in checked(text)
     assert checked(text.replace("account", "user")) == ""
 
 
@@ -386,6 +386,6 @@ def test_a_share_that_reaches_nobody_is_refused_in_the_words_it_was_written_in(s
 def test_a_trial_that_holds_for_less_than_a_canary_must_is_none(small, checked, policy, first):
     ramp = "" if "ramp" in first else "  - ramp: {steps: [75%, 100%], hold: 1m}\n"
     text = _staged(small, f"{first}{ramp}  - bake: {{hold: 1h}}\n")
-    assert "somebody must have it for 6 h, as the policy asks of a canary" in checked(text, policy=policy)
+    assert "a stage must hold for 6 h, as the policy asks of a canary" in checked(text, policy=policy)
     longer = text.replace("hold: 1m}", "hold: 6h}").replace("u-1}}", "u-1}, hold: 6h}")
-    assert "somebody must have it" not in checked(longer, policy=policy)
+    assert "a stage must hold" not in checked(longer, policy=policy)

@@ -67,22 +67,22 @@ def test_the_good_file_has_nothing_to_say(driving, checked):
 
 def test_what_another_system_s_percentage_cannot_express_is_refused(driving, small, checked):
     assert checked(small() + DRIVES) == snapshot("""\
-bad.yaml:14:5: stages.0.cohort: a cohort cannot be driven: the flag system divides by its own percentage and knows no `where`. Leave the stage out, or leave out `drives`
+bad.yaml:14:5: stages.0.cohort: a cohort cannot be driven: the flag system splits by its own percentage and has no `where`. Remove the stage, or remove `drives`
       - cohort: {name: internal, where: {email_domain: example.com}, hold: 2h}
         ^
 bad.yaml 1 problem\
 """)
     assert checked(driving(("percent: 5", "percent: 2.5"), ("[25%,", "[25.5%,"))) == snapshot("""\
-bad.yaml:14:5: stages.0.canary: Unleash knows whole percentages only, and 2.5% is none
+bad.yaml:14:5: stages.0.canary: Unleash takes whole percentages only, not 2.5%
       - canary: {percent: 2.5, min_hold: 6h, max_hold: 24h, min_samples: 1500}
         ^
-bad.yaml:15:5: stages.1.ramp: Unleash knows whole percentages only, and 25.5% is none
+bad.yaml:15:5: stages.1.ramp: Unleash takes whole percentages only, not 25.5%
       - ramp: {steps: [25.5%, 100%], hold: 1h}
         ^
 bad.yaml 2 problems\
 """)
     assert checked(driving(("drives:", "assignment: {control: matched}\ndrives:"))) == snapshot("""\
-bad.yaml:24:23: assignment.control: an equal-size control cannot be driven: the flag system knows who is on the new version and who is not. Write `control: concurrent`
+bad.yaml:24:23: assignment.control: an equal-size control cannot be driven: the flag system knows only who has the new version and who does not. Write `control: concurrent`
     assignment: {control: matched}
                           ^
 bad.yaml 1 problem\

@@ -47,7 +47,7 @@ bad.yaml:22:45: rollback_when.3.changes_by: one limit, one kind: this has drops_
 bad.yaml:23:28: rollback_when.4.exceeds: 5 what? write 5%
       - {metric: refusal_rate, exceeds: 5}
                                ^
-bad.yaml:24:28: rollback_when.5.rises_by: 100pp is the whole scale: this limit could never speak
+bad.yaml:24:28: rollback_when.5.rises_by: 100pp is the whole scale: this limit could never be violated
       - {metric: refusal_rate, rises_by: 100pp}
                                ^
 bad.yaml:25:29: rollback_when.6.changes_by: "output_tokens" has no percentage points: write 5% (relative)
@@ -65,10 +65,10 @@ bad.yaml:28:32: rollback_when.9.exceeds: 15% does not suit exceeds, which is abs
 bad.yaml:29:27: rollback_when.10.exceeds: $4 does not suit exceeds, which is absolute: latency_p95 is in milliseconds, such as 4000ms
       - {metric: latency_p95, exceeds: $4}
                               ^
-bad.yaml:30:27: rollback_when.11.drops_by: 0% is not above zero; the kind says the direction
+bad.yaml:30:27: rollback_when.11.drops_by: 0% must be above zero; the kind of limit gives the direction
       - {metric: latency_p95, drops_by: 0%}
                               ^
-bad.yaml:31:27: rollback_when.12.rises_by: -5% is not above zero; the kind says the direction
+bad.yaml:31:27: rollback_when.12.rises_by: -5% must be above zero; the kind of limit gives the direction
       - {metric: latency_p95, rises_by: -5%}
                               ^
 bad.yaml:32:34: rollback_when.13.rises_by: new_error_category has no rises_by: write rate_above: 0.2%
@@ -127,7 +127,7 @@ def test_expectations(small, refused):
         )
     )
     assert refused(text) == snapshot("""\
-bad.yaml:12:39: expectations.cost_per_request.range: the range lies on the other side of the direction, down
+bad.yaml:12:39: expectations.cost_per_request.range: the range contradicts the direction, down
       cost_per_request: {direction: down, range: [5%, 20%]}
                                           ^
 bad.yaml:13:32: expectations.latency_p95.range: the lower end comes first: [-20%, -5%]

@@ -35,7 +35,7 @@ def test_words_that_name_one_thing(small, checked, text):
 def test_a_start_inside_the_lead_time(small, checked, policy, now):
     text = small() + 'start: "2026-11-20 16:00"\n'
     assert checked(text) == snapshot("""\
-bad.yaml:25:8: start: #support needs 24 h notice, and the start is sooner. Earliest start: Sat 21 Nov 2026 09:00 UTC
+bad.yaml:25:8: start: #support needs 24 h notice, but the start is sooner. Earliest start: Sat 21 Nov 2026 09:00 UTC
     start: "2026-11-20 16:00"
            ^
 bad.yaml 1 problem\
@@ -47,19 +47,19 @@ bad.yaml 1 problem\
 def test_a_start_in_a_freeze_in_the_past_or_in_an_hour_that_does_not_exist(small, checked, policy):
     no_lead = small((", before: 24h", ""))
     assert checked(no_lead + 'start: "2026-11-21 10:00"\n', policy=policy) == snapshot("""\
-bad.yaml:25:8: start: Sat 21 Nov 2026 10:00 CET lies in the freeze weekend, which lasts until Mon 23 Nov 2026 08:00 CET
+bad.yaml:25:8: start: Sat 21 Nov 2026 10:00 CET is within the freeze weekend, which lasts until Mon 23 Nov 2026 08:00 CET
     start: "2026-11-21 10:00"
            ^
 bad.yaml 1 problem\
 """)
     assert checked(no_lead + 'start: "2026-12-24 10:00 Europe/Berlin"\n', policy=policy) == snapshot("""\
-bad.yaml:25:8: start: Thu 24 Dec 2026 10:00 CET lies in the freeze year-end, which lasts until Mon 4 Jan 2027 00:00 CET
+bad.yaml:25:8: start: Thu 24 Dec 2026 10:00 CET is within the freeze year-end, which lasts until Mon 4 Jan 2027 00:00 CET
     start: "2026-12-24 10:00 Europe/Berlin"
            ^
 bad.yaml 1 problem\
 """)
     assert checked(no_lead + 'start: "2026-11-19 10:00"\n') == snapshot("""\
-bad.yaml:25:8: warning: start: this start is past: the rollout begins as soon as it is approved
+bad.yaml:25:8: warning: start: this start is in the past: the rollout starts as soon as it is approved
     start: "2026-11-19 10:00"
            ^
 bad.yaml 1 warning\
@@ -76,7 +76,7 @@ def test_a_meaningful_change_needs_a_notice(small, checked, surface):
     told = 'notify:\n  - {channel: "#ai-rollouts", as: engineering}\n'
     head = small().partition("notify:")[0]
     assert checked(head + told) == snapshot("""\
-bad.yaml:22:1: notify: a meaningful change needs a notice (people will notice it): name a channel as: support or as: marketing
+bad.yaml:22:1: notify: a meaningful change needs a notice (people will notice it): add a channel as: support or as: marketing
     notify:
     ^
 bad.yaml 1 problem\
@@ -95,13 +95,13 @@ def test_the_card_needs_an_engineering_channel(small, checked, files, surface):
     text = small(('  - {channel: "#ai-rollouts", as: engineering}\n', ""))
     assert checked(text) == ""
     assert checked(text, on=replace(surface, notices=(), daily_requests=None)) == snapshot("""\
-bad.yaml:22:1: notify: no channel is told "as: engineering", so the rollout would have no card
+bad.yaml:22:1: notify: no channel is notified "as: engineering", so the rollout would have no card
     notify:
     ^
 bad.yaml 1 problem\
 """)
     assert checked(files("surface.yaml").replace("as: engineering", "as: downstream")) == snapshot("""\
-bad.yaml:15:1: notify: no channel is told "as: engineering", so rollouts of this surface would have no card
+bad.yaml:15:1: notify: no channel is notified "as: engineering", so rollouts of this surface would have no card
     notify:
     ^
 bad.yaml 1 problem\
@@ -111,9 +111,9 @@ bad.yaml 1 problem\
 def test_a_channel_told_twice(small, checked, files):
     again = '  - {channel: "#support", as: support}\n'
     assert checked(small() + again) == snapshot("""\
-bad.yaml:25:15: notify.2.channel: #support is told as support already
+bad.yaml:25:15: notify.2.channel: #support is already notified as support
       - {channel: "#support", as: support}
                   ^
 bad.yaml 1 problem\
 """)
-    assert "is told as support already" in checked(files("surface.yaml") + again)
+    assert "is already notified as support" in checked(files("surface.yaml") + again)

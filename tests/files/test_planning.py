@@ -140,7 +140,7 @@ def test_a_plan_may_start_from_an_older_version_by_name(small, built):
 
 def test_what_cannot_become_a_plan_is_refused_at_its_line(small, built, surface, policy):
     with pytest.raises(
-        UnreadableFile, match=r"7:9: change\.from: support-assistant never had a version v7; it had v41, v42"
+        UnreadableFile, match=r"7:9: change\.from: support-assistant has never had a version v7, only v41, v42"
     ):
         built(small(("@v42", "@v7")))
     with pytest.raises(UnreadableFile, match=r"8:3: change\.to: nothing changes"):

@@ -145,7 +145,7 @@ bad.yaml:18:39: stages.4.ramp.hold: "-1h" is negative; a duration is not
 bad.yaml:18:53: stages.4.ramp.advance: Input should be 'auto' or 'approve'
       - ramp: {steps: [25pp, 100%], hold: -1h, advance: manual}
                                                         ^
-bad.yaml:20:5: stages.5.bake: one entry, one stage: begin a new entry with "- bake:"
+bad.yaml:20:5: stages.5.bake: one stage per entry: begin a new entry with "- bake:"
         bake: {hold: 1h}
         ^
 bad.yaml:21:5: stages.6.bkae: unknown field "bkae". Did you mean "bake"?
@@ -157,7 +157,7 @@ bad.yaml:22:10: stages.7.ab.percent: an ab stage needs its length: days: 14, or 
 bad.yaml:23:5: stages.8: a stage is one of eval, safety, cost_latency, rollback_drill, cohort, canary, ab, ramp, bake, with its terms: canary: {percent: 5}
       - {}
         ^
-bad.yaml:24:5: stages.9: this should hold fields such as eval, safety, cost_latency, rollback_drill
+bad.yaml:24:5: stages.9: this should contain fields such as eval, safety, cost_latency, rollback_drill
       - 5
         ^
 bad.yaml 12 problems\
@@ -224,7 +224,7 @@ def test_policies(files, refused):
 bad.yaml:3:11: timezone: "Berlin" is not a time zone: write one such as Europe/Berlin
     timezone: Berlin
               ^
-bad.yaml:8:14: roles.rollback.groups: rolling back stays open to everybody in the workspace: it cannot be narrowed to some
+bad.yaml:8:14: roles.rollback.groups: rolling back stays open to everybody in the workspace: it cannot be restricted
       rollback: {groups: ["@ai-platform"]}       # never narrower than this without --i-understand
                  ^
 bad.yaml:10:61: risk.low.may_skip.0: Input should be 'eval', 'safety', 'cost_latency', 'rollback_drill', 'cohort', 'canary', 'ab', 'ramp' or 'bake'. Did you mean "cohort"?
@@ -263,7 +263,7 @@ bad.yaml:2:7: kind: unknown kind "surfaces": write rollout, surface or policy. D
 bad.yaml 1 problem\
 """)
     assert refused("version: 1\n") == snapshot("""\
-bad.yaml:1:1: this is no rollout (rollout: …), no surface (kind: surface) and no policy (kind: policy)
+bad.yaml:1:1: this is not a rollout (rollout: …), a surface (kind: surface) or a policy (kind: policy)
     version: 1
     ^
 bad.yaml 1 problem\
@@ -323,8 +323,8 @@ def test_a_field_with_one_value_says_why_there_is_no_other(files, refused, old, 
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("early_win: never", "early_win: always", "decided at its end and never before"),
-        ("early_stop_on_harm: true", "early_stop_on_harm: false", "nothing switches that off"),
+        ("early_win: never", "early_win: always", "decided only at its end"),
+        ("early_stop_on_harm: true", "early_stop_on_harm: false", "cannot be switched off"),
     ],
 )
 def test_an_ab_says_why_it_cannot_be_otherwise(files, refused, old, new, said):

@@ -23,8 +23,8 @@ def test_the_prompt_change_from_friday_on(files, laid, policy):
     assert "\n".join(format_lines(laid(files("prompt-change.yaml"), policy=policy))) == snapshot("""\
      Fri 20 Nov 2026 10:00 CET  #ai-rollouts gets the card and its thread
 from Fri 20 Nov 2026 10:00 CET  approval before the start: 1 person, not @dana
-     Mon 23 Nov 2026 10:00 CET  #support is told (support), 24 h before the start; somebody confirms it
-     Mon 23 Nov 2026 10:00 CET  #marketing is told (marketing), 24 h before the start
+     Mon 23 Nov 2026 10:00 CET  #support is notified (support), 24 h before the start; somebody there has to confirm it
+     Mon 23 Nov 2026 10:00 CET  #marketing is notified (marketing), 24 h before the start
 from Tue 24 Nov 2026 10:00 CET  eval must pass
 from Tue 24 Nov 2026 10:00 CET  internal (email_domain = example.com): 50% of them, at least 2 h
 from Tue 24 Nov 2026 12:00 CET  canary 5%, at least 6 h and 1,500 requests, about 2,075 requests
@@ -32,7 +32,7 @@ from Tue 24 Nov 2026 18:00 CET  ramp 10%, at least 12 h, about 8,300 requests
 from Wed 25 Nov 2026 08:00 CET  ramp 25%, at least 12 h, about 20,750 requests
 from Thu 26 Nov 2026 08:00 CET  ramp 50%, at least 12 h, about 41,500 requests
 from Fri 27 Nov 2026 08:00 CET  ramp 100%, at least 12 h, about 83,000 requests
-from Mon 30 Nov 2026 08:00 CET  bake: everybody has it, the old version stays one flip away, at least 2 d, about 332,000 requests
+from Mon 30 Nov 2026 08:00 CET  bake: everybody has it, and rolling back still takes seconds, at least 2 d, about 332,000 requests
 from Wed 2 Dec 2026 08:00 CET   done: v43 is live\
 """)
 
@@ -42,9 +42,9 @@ def test_the_model_upgrade_goes_around_the_year_end_freeze(files, laid, surface,
     late = files("model-upgrade.yaml").replace("days: 14", "days: 21")
     assert "\n".join(format_lines(laid(late, policy=policy, on=on))) == snapshot("""\
      Fri 20 Nov 2026 10:00 CET  #ai-rollouts gets the card and its thread
-     Fri 20 Nov 2026 10:00 CET  #support is told (support), 3 d before the start; somebody confirms it, which the start waits for
-     Fri 20 Nov 2026 10:00 CET  #marketing is told (marketing), 3 d before the start
-     Fri 20 Nov 2026 10:00 CET  #integrations-team is told (downstream), 3 d before the start
+     Fri 20 Nov 2026 10:00 CET  #support is notified (support), 3 d before the start; somebody there has to confirm it, which the start waits for
+     Fri 20 Nov 2026 10:00 CET  #marketing is notified (marketing), 3 d before the start
+     Fri 20 Nov 2026 10:00 CET  #integrations-team is notified (downstream), 3 d before the start
 from Fri 20 Nov 2026 10:00 CET  approval before the start and at every step: 2 people, one of each of @ai-leads and @support-leads, not @dana
 from Mon 23 Nov 2026 10:00 CET  eval must pass
 from Mon 23 Nov 2026 10:00 CET  safety must pass, after approval
@@ -55,7 +55,7 @@ from Tue 24 Nov 2026 10:00 CET  canary 1%, at least 24 h and 3,000 requests, aft
 from Thu 26 Nov 2026 08:00 CET  ab 50%, at least 21 d, after approval, about 1,743,000 requests
 from Thu 17 Dec 2026 08:00 CET  ramp 75%, at least 24 h, after approval, about 124,500 requests
 from Mon 4 Jan 2027 08:00 CET   ramp 100%, at least 24 h, after approval, about 166,000 requests
-from Tue 5 Jan 2027 08:00 CET   bake: everybody has it, the old version stays one flip away, at least 7 d, after approval, about 1,162,000 requests
+from Tue 5 Jan 2027 08:00 CET   bake: everybody has it, and rolling back still takes seconds, at least 7 d, after approval, about 1,162,000 requests
 from Tue 12 Jan 2027 08:00 CET  done: v44 is live\
 """)
 
@@ -66,12 +66,12 @@ def test_what_waits_for_nobody_has_a_latest_hour(small, laid):
     assert [row.when_latest is None for row in rows] == [False] * len(rows)
     assert "\n".join(format_lines(rows)) == snapshot("""\
      Fri 20 Nov 2026 09:00 UTC  #ai-rollouts gets the card and its thread
-     Sun 22 Nov 2026 08:00 UTC  #support is told (support), 24 h before the start
+     Sun 22 Nov 2026 08:00 UTC  #support is notified (support), 24 h before the start
      Mon 23 Nov 2026 08:00 UTC  internal (email_domain = example.com): 50% of them, at least 2 h
      Mon 23 Nov 2026 10:00 UTC  canary 5%, at least 6 h, about 2,075 requests
      Mon 23 Nov 2026 16:00 UTC  ramp 25%, at least 1 h, about 1,729 requests (at the latest Tue 24 Nov 2026 10:00 UTC)
      Mon 23 Nov 2026 17:00 UTC  ramp 100%, at least 1 h, about 6,917 requests (at the latest Tue 24 Nov 2026 11:00 UTC)
-     Mon 23 Nov 2026 18:00 UTC  bake: everybody has it, the old version stays one flip away, at least 2 h, about 13,833 requests (at the latest Tue 24 Nov 2026 12:00 UTC)
+     Mon 23 Nov 2026 18:00 UTC  bake: everybody has it, and rolling back still takes seconds, at least 2 h, about 13,833 requests (at the latest Tue 24 Nov 2026 12:00 UTC)
      Mon 23 Nov 2026 20:00 UTC  done: v43 is live (at the latest Tue 24 Nov 2026 14:00 UTC)\
 """)
 

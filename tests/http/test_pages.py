@@ -82,7 +82,7 @@ def test_a_piece_of_evidence_shows_the_unknown_as_a_dash(running: Any, serve: An
     page = client.get("/e/R-1.1").text
     assert client.get("/e/1").headers["location"] == "/e/R-1.1", "as the card names it: evidence #1"
     assert "Declined to answer" in page
-    assert "10 requests of 7 units" in page
+    assert "10 requests from 7 units" in page
     assert '<td class="n">–</td>' in page
     assert "&lt;b&gt;noted&lt;/b&gt;" in page
     assert client.get("/style.css").headers["content-type"].startswith("text/css")

@@ -255,7 +255,7 @@ def test_a_name_that_stands_twice_in_json_is_refused(at_the_gate: Any, serve: An
     body = f'{{"rollout": "R-1", "suite": "evals/support.yaml", "cases": [{case}]}}'
     answer = serve(at_the_gate).post("/api/v1/evals", content=body, headers={"Content-Type": "application/json"})
     assert (answer.status_code, answer.json()["code"]) == (422, "unreadable")
-    assert 'names "pass" twice' in answer.json()["message"]
+    assert 'has "pass" twice' in answer.json()["message"]
 
 
 def test_a_rollout_is_shown_with_a_hash_of_its_content(everywhere: Any, serve: Any, canary: Any) -> None:

@@ -69,7 +69,7 @@ def refused(result: CompletedProcess[str], *words: str, status: int = 1) -> None
 
 def test_from_a_file_to_a_rollback(installed: Cli) -> None:
     cli = installed
-    assert "nothing to say" in done(cli("lint", "surface.yaml", "rollout.yaml"))
+    assert "no problems found" in done(cli("lint", "surface.yaml", "rollout.yaml"))
     assert json.loads(done(cli("apply", "surface.yaml", "--json"))) == [
         {"kind": "surface", "id": "support-assistant", "changed": True}
     ]

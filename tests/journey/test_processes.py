@@ -126,8 +126,8 @@ def test_one_of_several_processes_is_refused_on_a_sqlite_file(role: str, sqlite_
     refused = run(role, DATABASE_URL=sqlite_url, PORT="0")
     assert refused.returncode == 2
     assert refused.stderr == (
-        f"rollout: `rollout {role}` is one of several processes, and a SQLite file is for one. Run `rollout serve`, or "
-        "set DATABASE_URL to a Postgres.\n"
+        f"rollout: `rollout {role}` runs beside other processes, but a SQLite file allows only one. Run "
+        "`rollout serve`, or set DATABASE_URL to a Postgres.\n"
     )
 
 
@@ -137,7 +137,7 @@ def test_a_second_serve_on_a_sqlite_file_is_refused_until_the_first_has_gone(
     first = machine(sqlite_url).start("serve")
     refused = run("serve", DATABASE_URL=sqlite_url, PORT="0")
     assert refused.returncode == 2
-    assert f"Another process ({first.running.pid}) serves" in refused.stderr
+    assert f"Another process ({first.running.pid}) already serves" in refused.stderr
     assert run("list", DATABASE_URL=sqlite_url).returncode == 0, "the CLI works beside it"
     first.kill()
     machine(sqlite_url).start("serve")

@@ -100,7 +100,7 @@ def test_what_nobody_agreed_on_pays_for_every_test_in_every_segment(noon):
             CriterionScore(limit=1, log_e=0.0, counted=-np.inf, strongest=None, segments=(worst, *segments[1:])),
             CriterionScore(limit=2, log_e=0.0, counted=-np.inf, strongest=None),
         )
-        return deciding.find_discoveries(question, Look(at=noon, stage=0), JudgingState(), scores, LimitRole.HOLD)
+        return deciding.find_discoveries(question, scores, LimitRole.HOLD)
 
     assert not held(log(tests / 0.1) - 0.01)
     said = held(log(tests / 0.1) + 0.01)

@@ -393,7 +393,7 @@ def test_the_request_and_the_line_say_why_the_wait_was_skipped(words: Any, story
 
 
 def test_a_hold_that_clears_itself_waits_for_nobody(words: Any, story: Any) -> None:
-    held = e.Held(key="no_data", text="no requests on the new version arrive any more")
+    held = e.Held(key="no_data", text="requests on the new version have stopped arriving")
     running = story.running().happen(held)
     assert "goes on by itself once that is over" in headline.render(running.now, words.zone)
     assert "it goes on by itself once that is over" in event_lines.format_line(running.now, held, words.zone)

@@ -116,7 +116,7 @@ def test_json_says_the_same_as_csv() -> None:
         ("", "first line"),
         ("case,pass\n", "missing: category"),
         (HEAD + "a,b,maybe\n", 'Line 2: pass is "maybe"'),
-        (HEAD + ",b,true\n", "Line 2 names no case"),
+        (HEAD + ",b,true\n", "Line 2 has no case"),
         (HEAD + "a,b,true,more\n", "more fields"),
         (HEAD + 'a,b,"true\n', "not CSV"),
         ("case,category,pass,cost\na,b,true,-1\n", "cost is '-1'"),
@@ -217,7 +217,7 @@ def test_a_column_that_is_named_twice_is_refused(names: str) -> None:
 
 
 def test_two_names_for_the_outcome_may_not_disagree() -> None:
-    with pytest.raises(UnreadableEvals, match="different things"):
+    with pytest.raises(UnreadableEvals, match="disagree"):
         read_results.read_json([{"case": "a", "category": "b", "pass": False, "passed": True}])
 
 

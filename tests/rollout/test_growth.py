@@ -59,7 +59,10 @@ def test_what_is_blind_is_recorded_with_the_evidence(running, seen):
 def test_at_its_longest_hold_it_asks_and_names_what_is_blind(running, seen):
     story = running().later(hours=24).tick(seen(BLIND)).then(e.EvidenceRecorded, e.Held)
     assert story.now.hold.key == f"{holds.UNDECIDED}canary"
-    assert story.now.hold.text == "undecided after 24 h: twice the limit could still have been missed of refusal_rate"
+    assert (
+        story.now.hold.text
+        == "undecided after 24 h: harm of twice the limit could still have been missed for refusal_rate"
+    )
 
 
 def test_who_resumes_accepts_the_blind_spot_for_good(running, seen):
@@ -107,7 +110,7 @@ def test_a_limit_that_was_never_read_holds_at_the_first_gate_by_name(running, se
 
 def test_a_limit_that_was_never_read_can_be_set_aside_with_a_reason(running, seen):
     story = running(risk=Risk.LOW, approvals=Approvals()).later(hours=6).tick(seen(UNREAD))
-    story.refuses(c.Resume(), "say why")
+    story.refuses(c.Resume(), "give a reason")
     story.when(c.Resume(reason="it is judged next week")).then(e.Resumed, e.BlindSpotsAccepted)
     story.tick(seen(UNREAD)).then(e.EvidenceRecorded, e.StageEntered)
     assert story.now.accepted[0].spots == (UNREAD,)

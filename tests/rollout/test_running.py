@@ -78,7 +78,7 @@ def test_nothing_advances_over_an_approval(running, words, cast):
     stages = (words.stages[0], replace(words.stages[1], advance=AdvanceMode.APPROVE), *words.stages[2:])
     story = running(stages=stages).later(hours=6).tick(words.look())
     assert story.now.state is RolloutState.WAITING
-    story.refuses(c.Advance(reason="hurry"), "Nothing skips an approval")
+    story.refuses(c.Advance(reason="hurry"), "Approvals cannot be skipped")
     for _ in range(5):
         story.later(minutes=5).tick(words.look()).then()
     story.when(c.Approve(), by=cast["lee"]).tick(words.look()).then(e.StageEntered)
@@ -177,7 +177,7 @@ def test_a_hold_limit_stops_growth_until_somebody_says_why(running, words):
     story = running().tick(words.look(Hold(findings=(words.finding("retry_rate"),)))).then(e.EvidenceRecorded, e.Held)
     story.later(hours=12).tick(words.look()).tick(words.look())
     assert story.now.percent == 5
-    story.refuses(c.Resume(), "say why")
+    story.refuses(c.Resume(), "give a reason")
     story.refuses(c.Advance(reason="go"), "does not grow")
     story.when(c.Resume(reason="greeting bug, unrelated")).then(e.Resumed)
     story.tick(words.look(Hold(findings=(words.finding("retry_rate"),))))
@@ -216,14 +216,14 @@ def test_the_clock_stands_still_while_paused(running, words):
 
 def test_advance_needs_a_reason_and_skips_only_the_waiting(running):
     story = running()
-    story.refuses(c.Advance(), "say why")
+    story.refuses(c.Advance(), "give a reason")
     story.when(c.Advance(reason="tiny change")).then(e.BlindSpotsAccepted, e.StageEntered)
 
 
 def test_a_big_jump_needs_a_reason(running, words):
     more = (*words.stages[:2], replace(words.stages[1], name="ramp 50%", percent=50), *words.stages[2:])
     story = running(stages=more).happen(e.StageEntered(index=1, name="ramp 25%", percent=25))
-    story.refuses(c.Advance(to_percent=100), "big jump")
+    story.refuses(c.Advance(to_percent=100), "too big a jump")
     story.refuses(c.Advance(to_percent=10), "only grow")
     story.refuses(c.Advance(to_percent=80), "not a step")
     story.when(c.Advance(to_percent=100, reason="launch day")).then(e.BlindSpotsAccepted, e.StageEntered)
@@ -232,7 +232,7 @@ def test_a_big_jump_needs_a_reason(running, words):
 
 def test_high_risk_skips_no_stage(running):
     running(risk=Risk.HIGH, approvals=Approvals(required=2)).refuses(
-        c.Advance(to_percent=100, reason="hurry"), "skips no stage"
+        c.Advance(to_percent=100, reason="hurry"), "cannot skip a stage"
     )
 
 
@@ -274,7 +274,7 @@ def results(*, ok: bool) -> c.RecordEval:
 def test_an_eval_gate_waits_for_results_and_opens(gated):
     story = gated.later(hours=30).tick().then()
     assert story.now.percent == 0
-    story.refuses(c.Advance(reason="trust me"), "a gate is never skipped")
+    story.refuses(c.Advance(reason="trust me"), "gates cannot be skipped")
     story.when(results(ok=True)).then(e.EvalRecorded).tick().then(e.StageEntered)
     assert story.now.percent == 5
 
@@ -342,7 +342,7 @@ def test_a_person_jumps_over_steps_only_once_the_canary_has_held(running):
     story = running()
     refused = story.refuses(c.Advance(to_percent=100, reason="ship it"), "canary has held for 0 s of 6 h")
     assert "takes the next step, 25 %" in refused.hint
-    story.later(hours=6).refuses(c.Advance(to_percent=100), "big jump")
+    story.later(hours=6).refuses(c.Advance(to_percent=100), "too big a jump")
     story.when(c.Advance(to_percent=100, reason="launch day")).then(e.BlindSpotsAccepted, e.StageEntered)
 
 
@@ -355,7 +355,7 @@ def test_the_hold_that_the_policy_asks_of_a_canary_is_not_got_round_in_two_steps
 
 def test_a_person_takes_nobody_from_a_canary_that_has_just_begun_to_everybody(running, words):
     story = running(stages=(words.stages[0], *words.stages[2:]))
-    refused = story.later(minutes=1).refuses(c.Advance(reason="ship it"), "neither to everybody")
+    refused = story.later(minutes=1).refuses(c.Advance(reason="ship it"), "no reason allows a step to everybody")
     assert refused.earliest == story.at + timedelta(hours=5, minutes=59)
     story.later(hours=6).when(c.Advance(reason="ship it")).then(e.BlindSpotsAccepted, e.StageEntered)
 
@@ -429,7 +429,7 @@ def half_approved(asking, words, cast):
 
 def test_a_quarter_of_an_hour_of_silence_at_a_gate_keeps_the_approvals(half_approved, words, cast):
     story = half_approved.later(minutes=15).tick(words.look(SILENCE)).then(e.EvidenceRecorded, e.Held)
-    assert story.now.waiting_for == "no requests on the new version arrive any more"
+    assert story.now.waiting_for == "requests on the new version have stopped arriving"
     story.later(minutes=5).tick(words.look()).then(e.EvidenceRecorded, e.HoldCleared)
     assert story.now.state is RolloutState.WAITING
     story.when(c.Approve(), by=cast["mira"]).tick(words.look()).then(e.StageEntered)
@@ -516,7 +516,7 @@ def test_an_ab_is_left_when_something_can_be_said_of_what_it_is_decided_on(runni
     replace(story.later(days=7)).tick(both).then(e.EvidenceRecorded, e.StageEntered)
     story.tick(one)
     assert story.now.hold.text == (
-        "undecided after 168 h: nothing can be said yet of retry_rate, on which it is decided"
+        "undecided after 168 h: nothing can be said yet about retry_rate, which it is decided on"
     )
     story.when(c.Resume(reason="it is rare")).tick(one).then(e.EvidenceRecorded, e.StageEntered)
 

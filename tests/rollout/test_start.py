@@ -34,7 +34,7 @@ def test_a_changed_file_before_the_start_keeps_the_id_and_begins_anew(planned, w
 
 
 def test_a_changed_file_after_the_start_is_refused(running, words):
-    running().refuses(c.PlanRollout(plan=words.plan(why="other")), "An edit is a new rollout")
+    running().refuses(c.PlanRollout(plan=words.plan(why="other")), "To change them, plan a new rollout")
 
 
 def test_a_plan_must_start_from_what_is_live(words):
@@ -129,7 +129,7 @@ def test_the_owner_cannot_approve(planned, cast):
 
 def test_approvals_come_from_slack_only(planned):
     token = Actor(id="token:operator", handle="operator")
-    planned().refuses(c.Approve(), "Slack only", by=token)
+    planned().refuses(c.Approve(), "only from Slack", by=token)
 
 
 def test_approving_twice_counts_once(planned, cast):
@@ -156,7 +156,7 @@ def test_one_approval_of_each_group(planned, cast):
 
 def test_a_rejection_needs_words_and_clears_the_approvals(planned, cast):
     story = planned()
-    story.refuses(c.Reject(), "say why", by=cast["lee"])
+    story.refuses(c.Reject(), "give a reason", by=cast["lee"])
     story.when(c.Reject(reason="too risky"), by=cast["lee"]).then(e.Rejected, e.ApprovalRequested)
     assert story.now.state is RolloutState.PLANNED
 
@@ -177,7 +177,7 @@ def test_at_high_risk_support_has_to_confirm(planned, cast):
     )
     story = planned(risk=Risk.HIGH, approvals=Approvals(required=2), notices=notices).later(hours=2)
     story.when(c.Approve(), by=cast["lee"]).when(c.Approve(), by=cast["mira"])
-    story.refuses(c.Start(), "has to confirm the notice")
+    story.refuses(c.Start(), "must confirm the notice")
     story.when(c.AcknowledgeNotice(notice="support:#support"), by=cast["ana"]).then(e.NoticeAcknowledged)
     story.when(c.Start()).then(e.Started, e.StageEntered)
 

@@ -131,7 +131,7 @@ class Shop:
 def test_a_taken_name_with_another_content_is_refused_with_the_next_free_name():
     shop = Shop()
     shop.apply("tone", version="v43", prompt="APPROVED WORDS")
-    with pytest.raises(Refused, match="v43 is another content") as caught:
+    with pytest.raises(Refused, match="v43 already stands for other content") as caught:
         shop.apply("other", version="v43", prompt="UNAPPROVED WORDS", risk=Risk.LOW)
     assert "v44" in caught.value.hint
 
@@ -194,7 +194,7 @@ def test_a_plan_of_an_old_log_whose_name_is_taken_by_now_does_not_start():
     shop = Shop()
     shop.apply("tone", version="v43", prompt="WORDS")
     shop.as_it_was_written(plan_of("other", version="v43", prompt="UNAPPROVED WORDS", risk=Risk.LOW))
-    with pytest.raises(Refused, match="v43 is another content"):
+    with pytest.raises(Refused, match="v43 already stands for other content"):
         shop.say(c.Start(), "R-2")
 
 
@@ -210,9 +210,9 @@ def test_a_plan_of_an_old_log_that_was_made_from_another_content_is_applied_anew
         by="cli:x",
     )
     shop.happen("R-1", [planned])
-    with pytest.raises(Refused, match="planned on another content of v42"):
+    with pytest.raises(Refused, match="planned with other content of v42"):
         shop.say(c.Start(), "R-1")
-    with pytest.raises(Refused, match="v43 is another content"):
+    with pytest.raises(Refused, match="v43 already stands for other content"):
         shop.say(c.PlanRollout(plan=plan), by=DANA)
     shop.apply("tone", version="v44", prompt="WORDS", risk=Risk.LOW)
     assert shop.world.rollouts["R-1"].to_content == {"prompt": "WORDS"}

@@ -62,7 +62,7 @@ def test_a_question_that_was_altered_is_found(refused):
         return seen
 
     altered(refused, 1, lenient)
-    assert any("something else than the plan" in one.what for one in deep(refused).mismatches)
+    assert any("is not the one that the plan" in one.what for one in deep(refused).mismatches)
 
 
 def test_looks_that_are_missing_are_found(refused):

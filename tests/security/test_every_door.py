@@ -32,7 +32,7 @@ WHO = {
 }
 FORBIDDEN = re.compile(
     r"Guests can|you need to be one of|You're not in|You are not an approver|your own change|You wrote or applied|"
-    "Approvals come from Slack only"
+    "Approvals are accepted only from Slack"
 )
 LINES = {
     "help": "help",

@@ -67,7 +67,7 @@ def test_a_mention_elsewhere_does_not_go_round_the_channels_of_a_role(office, do
     office.typed("lee", "approve R-1")
     office.later(minutes=10)
     said = door.signed(command("start R-1", channel_id=channel, channel_name="ai-rollouts", trigger_id="9.1")).text
-    assert "to move a rollout forward, go to #ai-rollouts" in said
+    assert "To move a rollout forward, go to #ai-rollouts" in said
     _sent(door, _mention("<@U0RAMPART1> start R-1", channel=channel))
     if channel == "C0SUPPORT1":
         _told(office, "ana", "go to #ai-rollouts")

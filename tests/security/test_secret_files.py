@@ -17,5 +17,5 @@ def test_a_secret_that_everybody_on_the_machine_may_read_is_found(tmp_path: Path
     for mode in (0o644, 0o640, 0o600):
         file.chmod(mode)
         found[mode] = [x.text for x in doctor.examine_installation(settings) if x.what == "secrets"]
-    assert found[0o644] == [f"everybody on this machine may read {file}: chmod o-rwx {file}"]
+    assert found[0o644] == [f"everybody on this machine can read {file}: chmod o-rwx {file}"]
     assert found[0o640] == found[0o600] == []

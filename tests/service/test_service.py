@@ -183,7 +183,7 @@ def test_two_files_that_name_the_same_version_cannot_mean_two_contents(desk, fil
     desk.apply(files["surface"])
     desk.apply(named)
     other = named.replace("rollout: support-tone", "rollout: other").replace("9f2c51e0", "0badf00d")
-    with pytest.raises(UnreadableFile, match=r"v43 is another content already .* The next free name is v44") as caught:
+    with pytest.raises(UnreadableFile, match=r"v43 already stands for other content .* next free name, v44") as caught:
         desk.apply(other)
     assert caught.value.problems[0].path == ("change", "to", "version")
     desk.apply(other.replace("version: v43", "version: v44"))
@@ -199,7 +199,7 @@ def test_a_file_edited_before_the_start_is_another_version(desk, files):
 
 def test_a_surface_file_cannot_give_a_version_another_content(desk, files):
     desk.apply(files["surface"])
-    with pytest.raises(Refused, match="v42 of support-assistant is another content"):
+    with pytest.raises(Refused, match="v42 of support-assistant already stands for other content"):
         desk.apply(files["surface"].replace("11aa90c4", "0badf00d"))
     assert desk.apply(files["surface"].replace("title: Support assistant", "title: Help")).changed
 
@@ -231,11 +231,11 @@ def test_nobody_makes_a_rollout_grow_at_which_nobody_looks(desk, database):
     desk.start()
     evaluation.evaluate_rollout(desk.service, "R-1", desk.at, every=timedelta(seconds=10))
     desk.later(minutes=6)
-    with pytest.raises(Refused, match="Nobody has looked at R-1 for 6 minutes"):
+    with pytest.raises(Refused, match="R-1 has had no look for 6 minutes"):
         desk.say(c.Advance(reason="we are in a hurry"))
     evaluation.evaluate_rollout(desk.service, "R-1", desk.at, every=timedelta(seconds=10))
     with pytest.raises(Refused) as refused:
         desk.say(c.Advance(reason="we are in a hurry"))
-    assert "Nobody has looked" not in refused.value.message
+    assert "has had no look" not in refused.value.message
     desk.later(hours=1).say(c.RollBack(reason="odd answers"))
     assert desk.service.load_world().rollouts["R-1"].state is RolloutState.ROLLED_BACK

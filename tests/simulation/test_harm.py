@@ -34,7 +34,7 @@ def test_a_change_as_it_is_written(known, text, shift, ratio):
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("refusal_rate", "names no change"),
+        ("refusal_rate", "is not a change"),
         ("refusals=+6pp", "no metric"),
         ("cost_per_request=+6pp", "no percentage points"),
         ("refusal_rate=lots", "not an amount"),

@@ -147,7 +147,7 @@ def test_a_token_that_stops_working_is_mended_and_everything_goes_out(office):
     )
     found = {x.what: x for x in doctor.examine_installation(settings, lambda: office.at + 6 * MINUTE)}
     assert not found["outbox"].ok
-    assert "the last answer was invalid_auth; the oldest is late by 6 minutes" in found["outbox"].text
+    assert "the last answer was invalid_auth; the oldest is 6 minutes late" in found["outbox"].text
     for _ in range(4):
         office.later(minutes=5).deliver()
     assert (unsent(office).pending, unsent(office).dead, unsent(office).errors) == (0, 0, {})
@@ -210,7 +210,7 @@ def test_an_owner_whom_slack_does_not_know_leaves_it_to_the_log_and_the_figures(
     refuse_in(office, "#ai-rollouts", "channel_not_found")
     office.deliver()
     assert unsent(office).dead >= 1
-    assert "nobody could be told" in capsys.readouterr().out
+    assert "the owner could not be notified" in capsys.readouterr().out
 
 
 def test_a_message_that_cannot_be_made_keeps_no_other_waiting(office, capsys):

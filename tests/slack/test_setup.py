@@ -85,8 +85,8 @@ def test_the_doctor_asks_whether_anybody_answers_at_the_public_address(sqlite_ur
     (address,) = found(settings, "public address")
     assert not address.ok
     assert address.text == (
-        "nothing answers at http://127.0.0.1:1/healthz (Connection refused). Start `rollout serve`, and let this "
-        "address lead to it: Slack sends commands and buttons to http://127.0.0.1:1/slack/events."
+        "nothing answers at http://127.0.0.1:1/healthz (Connection refused). Start `rollout serve`, and make "
+        "this address lead to it: Slack sends commands and buttons to http://127.0.0.1:1/slack/events."
     )
 
 
@@ -116,8 +116,8 @@ def test_channels_that_files_name_and_slack_does_not_have_are_named(sqlite_url: 
     (said,) = found(settings, "channels")
     assert not said.ok
     assert said.text == (
-        "R-1 tells #suport, and Slack has no public channel of that name. Create it, or correct the file; to a private "
-        "one the app has to be invited"
+        "R-1 tells #suport, but Slack has no public channel of that name. Create it, or correct the file; if it "
+        "is private, invite the app"
     )
 
 

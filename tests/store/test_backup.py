@@ -172,14 +172,14 @@ def test_every_damaged_byte_and_every_cut_is_noticed_before_anything_is_written(
         damaged = bytearray(whole)
         damaged[position] ^= 1 << position % 8
         file.write_bytes(damaged)
-        with pytest.raises(BackupRefused, match=r"damaged or cut|not a backup|does not know"):
+        with pytest.raises(BackupRefused, match=r"damaged or truncated|not a backup|does not know"):
             next(backup_file.read_lines(file))
     for length in {0, 1, 16, 17, 18, 40, *range(60, len(whole), 97), len(whole) - 1}:
         file.write_bytes(whole[:length])
         with pytest.raises(BackupRefused):
             restore.restore_backup(bare, file)
     file.write_bytes(whole + b"\n")
-    with pytest.raises(BackupRefused, match="damaged or cut"):
+    with pytest.raises(BackupRefused, match="damaged or truncated"):
         restore.restore_backup(bare, file)
     assert not inspect(bare.engine).get_table_names()
     file.write_bytes(whole)
@@ -204,9 +204,9 @@ def _changed(lines, **changes):
     ("change", "message"),
     [
         (lambda lines: _changed(lines, actor="slack:T1/U9"), "not intact.*position 3 was altered"),
-        (lambda lines: _changed(lines, position=9), "does not fit: .*position does not follow"),
-        (lambda lines: [x for x in lines if not (isinstance(x, list) and x[0] == 3)], "does not fit|as many rows"),
-        (lambda lines: lines[:-1], "has no end"),
+        (lambda lines: _changed(lines, position=9), "do not fit: .*position does not follow"),
+        (lambda lines: [x for x in lines if not (isinstance(x, list) and x[0] == 3)], "do not fit|as many rows"),
+        (lambda lines: lines[:-1], "is truncated"),
         (lambda lines: [*lines[:-2], lines[-1]], "as many rows"),
         (lambda lines: [{**lines[0], "schema": "9999"}, *lines[1:]], "schema 9999.*newer"),
     ],
@@ -223,7 +223,7 @@ def test_a_file_made_to_fit_is_refused_and_nothing_is_written(request, lived_in,
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"", "not a backup"), (b'{"position":1}', "not a backup"), (b"Rampart backup 2\n" + b"x" * 99, "newer one")],
+    [(b"", "not a backup"), (b'{"position":1}', "not a backup"), (b"Rampart backup 2\n" + b"x" * 99, "newer program")],
 )
 def test_a_file_of_another_program_is_named(bare, file, content, message):
     file.write_bytes(content)
@@ -258,7 +258,7 @@ def test_a_file_that_is_no_json_inside_is_refused(bare, file):
         patched.setattr(backup_file.orjson, "dumps", lambda _: b"\xff{")
         with backup_file.writing_lines(file) as put:
             put({})
-    with pytest.raises(BackupRefused, match="does not hold what a backup holds"):
+    with pytest.raises(BackupRefused, match="is not a complete backup"):
         restore.restore_backup(bare, file)
 
 
@@ -280,7 +280,7 @@ def test_a_database_that_holds_anything_takes_no_restore(lived_in, file):
 
 def test_a_backup_never_replaces_a_file_unasked_and_leaves_nothing_behind_where_it_fails(lived_in, bare, file):
     file.write_text("precious")
-    with pytest.raises(BackupRefused, match="exists already"):
+    with pytest.raises(BackupRefused, match="already exists"):
         backup.write_backup(lived_in, file, MONDAY)
     assert file.read_text() == "precious"
     with pytest.raises(SchemaMismatch, match="no tables"):
@@ -306,7 +306,7 @@ def test_a_backup_from_before_an_upgrade_is_restored_as_it_was_and_then_upgraded
         with OLD_LOG.open(encoding="utf-8") as lines:
             import_events(old, lines)
         copied = backup.write_backup(old, file, MONDAY)
-    with pytest.raises(BackupRefused, match=r"of schema 0001, the database has 0003.*without tables"):
+    with pytest.raises(BackupRefused, match=r"has schema 0001, but the database has 0003.*without tables"):
         restore.restore_backup(elsewhere, file)
     if bare_url.startswith("sqlite"):
         bare.close()
@@ -338,5 +338,5 @@ def test_from_the_command_line(lived_in, database_url, file, tmp_path):
     restored = processes.run("restore", str(file), DATABASE_URL=new)
     assert (restored.returncode, restored.stderr) == (0, "")
     assert f"Log intact: {position} events checked" in restored.stdout
-    assert "messages wait: each is looked for" in restored.stdout
+    assert "messages are waiting: each is looked up" in restored.stdout
     assert processes.run("restore", str(file), DATABASE_URL=new).returncode == 1

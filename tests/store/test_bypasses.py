@@ -244,7 +244,7 @@ def test_a_command_carried_out_twice_is_seen_where_no_constraint_is_left(databas
         again = (6, newest[1], newest[2] + 1, *newest[3:6], "c1", 1, *newest[8:15])
         stored, prev_hash = newest[15], newest[17]
         event_log.insert_rows(connection, [(*again, stored, prev_hash, chain.hash_event(prev_hash, again, stored))])
-    assert found(database) == [(1, "has a twin: the command c1 was carried out twice")]
+    assert found(database) == [(1, "has a duplicate: the command c1 was carried out twice")]
 
 
 @pytest.mark.parametrize("position", [500, 2500])
@@ -252,4 +252,4 @@ def test_a_repeated_position_is_seen_even_where_a_page_of_the_log_ends(database,
     append("c1", [entry()] * 2503)
     again = AGAIN.replace("2", str(position))
     owner.execute(f"CREATE TABLE extra () INHERITS (events); INSERT INTO extra ({ALL}) {again}")
-    assert found(database) == [(position, "is there more than once")]
+    assert found(database) == [(position, "occurs more than once")]

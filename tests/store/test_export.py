@@ -82,7 +82,7 @@ def forged(line, **changes):
     ("damage", "message"),
     [
         (lambda lines: [], "no event"),
-        (lambda lines: lines[:-1], "cut: it ends after event 2 of 3"),
+        (lambda lines: lines[:-1], "truncated: it ends after event 2 of 3"),
         (lambda lines: [*lines[:-1], lines[-1][:40]], "Line 3"),
         (lambda lines: lines[1:], "Line 1 holds event 2"),
         (lambda lines: [lines[1], lines[0], lines[2]], "Line 1"),

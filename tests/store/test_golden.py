@@ -95,7 +95,7 @@ def test_an_old_body_passes_every_upcaster_between_its_version_and_today_s():
     assert grown.decode("rollout.grown", 3, '{"of":"teams","share":0.5}').of == "teams"
     assert passed == [3]
     del lifts["rollout.grown", 2]
-    with pytest.raises(UnknownEvent, match=r"Nothing lifts the event rollout\.grown from version 2"):
+    with pytest.raises(UnknownEvent, match=r"There is no upgrade of the event rollout\.grown from version 2"):
         grown.decode("rollout.grown", 1, '{"percent":25}')
 
 

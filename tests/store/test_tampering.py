@@ -89,7 +89,7 @@ def test_the_database_refuses_to_change_what_happened(database, statement):
 def test_a_change_of_any_column_is_found_at_its_position(database, column, value):
     unprotected(database, f"UPDATE events SET {column} = {value} WHERE position = 3")
     found = problems(database)
-    assert (found[0].position, found[0].what) == (3, "was altered: its content does not give its hash")
+    assert (found[0].position, found[0].what) == (3, "was altered: its hash does not match its content")
 
 
 @pytest.mark.usefixtures("five")

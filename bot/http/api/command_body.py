@@ -19,7 +19,7 @@ MAX_REASON_LENGTH = 2000  # characters
 
 
 class CommandBody(BaseModel):
-    """What is asked of a rollout."""
+    """A command to a rollout."""
 
     model_config = ConfigDict(extra="forbid")
     command: str = Field(examples=["rollback"], json_schema_extra={"enum": list(HTTP_VERBS)})
@@ -76,8 +76,8 @@ def _parse_rollback(sent: Mapping[str, object]) -> SentCommand | None:
     flags |= {str(name).lower().replace("_", "-") for name, value in sent.items() if value}
     if not free_text.DRY_RUN_FLAGS.isdisjoint(flags):
         raise Refused(
-            "There is no rollback that does nothing, so nothing was done.",
-            hint='Send {"command":"rollback"} alone to go back.',
+            "A rollback cannot be tried out, so nothing was done.",
+            hint='Send {"command":"rollback"} alone to roll back.',
             code="invalid",
         )
     given = sent.get("reason")

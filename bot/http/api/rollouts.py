@@ -38,8 +38,8 @@ IdempotencyKey = Annotated[
     Header(
         alias="Idempotency-Key",
         max_length=200,
-        description="The id of this request: a repeat "
-        "gets the first answer and changes nothing; another body under it is a 409.",
+        description="The id of this request: a repeat gets the first answer and changes nothing; a different "
+        "body with the same id is a 409.",
     ),
 ]
 
@@ -73,7 +73,7 @@ def build_router(
         limit: Annotated[int, Query(ge=1, le=500)] = 100,
         before: Annotated[str, Query(pattern=r"^R-[0-9]{1,15}$")] | None = None,
     ) -> JSONResponse:
-        """Rollouts, newest first; filtered by state or surface if asked. `next` is `before` for more of them."""
+        """Rollouts, newest first; optionally filtered by state or surface. Pass `next` as `before` to get more."""
         auth.authorize_person(request.headers.raw, TokenRole.OPERATOR)
         found = service.load_newest_rollouts(limit + 1, before=before or "", state=state, surface=surface)
         shown = found[:limit]
@@ -82,7 +82,7 @@ def build_router(
 
     @api.get("/rollouts/{rollout_id}", tags=["rollouts"], responses=openapi.ROLLOUT)
     def show_rollout(request: Request, rollout_id: str) -> JSONResponse:
-        """One rollout as it stands."""
+        """One rollout in its current state."""
         auth.authorize_person(request.headers.raw, TokenRole.OPERATOR)
         return JSONResponse(rollout_to_json(_find_rollout(service, rollout_id)))
 
@@ -90,14 +90,14 @@ def build_router(
     def list_events(
         request: Request, rollout_id: str, after: Annotated[int, Query(ge=0, le=2**53)] = 0
     ) -> JSONResponse:
-        """Everything that happened to it, in order; only what came `after` a position if asked."""
+        """Everything that happened to the rollout, in order; optionally only what came `after` a position."""
         auth.authorize_person(request.headers.raw, TokenRole.OPERATOR)
         recorded = service.load_history(_find_rollout(service, rollout_id).id)
         return JSONResponse({"events": [event_to_json(r) for r in recorded if r.position > after]})
 
     @api.get("/rollouts/{rollout_id}/evidence", tags=["rollouts"], responses=openapi.EVIDENCE)
     def show_evidence(request: Request, rollout_id: str) -> JSONResponse:
-        """What the engine knows: both arms, and per metric estimate, bound, limit and verdict. At most a tick old."""
+        """What the engine knows, at most one tick old: both arms; per metric its estimate, bound, limit and verdict."""
         auth.authorize_person(request.headers.raw, TokenRole.OPERATOR)
         rollout = _find_rollout(service, rollout_id)
         return JSONResponse(evidence_to_json(rollout, load_newest_judgement(service, rollout), now()))
@@ -114,7 +114,7 @@ def build_router(
         openapi_extra=command_body.COMMAND_OPENAPI,
     )
     async def command_rollout(request: Request, rollout_id: str, key: IdempotencyKey = "") -> JSONResponse:
-        """Ask something of a rollout. Approvals come from Slack only."""
+        """Send a command to a rollout. Approvals are accepted only from Slack."""
         caller = auth.authorize_person(request.headers.raw, TokenRole.OPERATOR)
         sent = command_body.parse_command(await request.body(), request.headers.get("content-type", ""))
         if not isinstance(sent.command, c.RollBack | c.Pause):  # pausing and rolling back are never rate-limited
@@ -163,7 +163,7 @@ def build_router(
         suite: Annotated[str, Query(max_length=200)] = "",
         key: IdempotencyKey = "",
     ) -> Response:
-        """Hand in a run: JSON, or CSV (`case,category,pass`) with `?rollout=R-1&suite=…`."""
+        """Import an eval run: JSON, or CSV (`case,category,pass`) with `?rollout=R-1&suite=…`."""
         caller = auth.authorize_person(request.headers.raw, TokenRole.INGEST)
         rate_limiter.count_request(caller)
         media = request.headers.get("content-type", "").partition(";")[0].strip().lower()

@@ -77,7 +77,7 @@ class TokenAuth:
             raise AccessDenied(401, "unauthorized", f"{what}.", "Send the header Authorization: Bearer <token>.")
         if not caller.has_role(*roles):
             needed = " or ".join(dict.fromkeys((*roles, TokenRole.ADMIN)))
-            raise AccessDenied(403, "forbidden", f"The {caller.actor.handle} may not do this.", f"It needs {needed}.")
+            raise AccessDenied(403, "forbidden", f"The {caller.actor.handle} may not do this.", f"This needs {needed}.")
         return caller
 
     def authorize_person(self, headers: HeaderItems, *roles: TokenRole) -> Caller:
@@ -136,7 +136,7 @@ def _check_host(headers: HeaderItems) -> None:
         raise AccessDenied(
             403,
             "forbidden",
-            f"Without ROLLOUT_TOKENS only this machine is answered, not {host}.",
+            f"Without ROLLOUT_TOKENS, only requests to this machine's loopback are answered, not to {host}.",
             "Set ROLLOUT_TOKENS.",
         )
 
@@ -145,7 +145,7 @@ def _check_origin(headers: HeaderItems) -> None:
     """Deny requests from a page of another origin."""
     origin = _find_header(headers, b"origin")
     if origin and origin.partition("://")[2] != _find_header(headers, b"host"):
-        raise AccessDenied(403, "forbidden", f"A page of {origin} may not act here.", "Send a token as Bearer.")
+        raise AccessDenied(403, "forbidden", f"A page from {origin} may not act here.", "Send a token as Bearer.")
 
 
 def _find_header(headers: HeaderItems, wanted: bytes) -> str:

@@ -47,15 +47,15 @@ class BodyEncoded(Exception):
     """The body is compressed."""
 
     def __init__(self, encoding: str) -> None:
-        super().__init__(f"The body has Content-Encoding: {encoding}, which is not read here.")
-        self.hint = "Send it as it is, without Content-Encoding."
+        super().__init__(f"The body has Content-Encoding: {encoding}, which is not supported here.")
+        self.hint = "Send it uncompressed, without Content-Encoding."
 
 
 class TooManyBodies(Exception):
     """The bodies in progress use up the memory allotted to them."""
 
     def __init__(self) -> None:
-        super().__init__("Too many large requests are being worked on, so nothing of this one was read.")
+        super().__init__("Too many large requests are in progress, so this one was not read.")
         self.hint = "Send it again in a second."
 
 

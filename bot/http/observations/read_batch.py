@@ -175,7 +175,7 @@ def encode_answer(accepted: int, rejected: Sequence[RejectedItem]) -> bytes:
 def _check_item(index: int, item: Any, snapshot: Snapshot, now: datetime, hints: "_SpellingHints") -> AcceptedItem:
     """Parse, validate and place one item; raises _InvalidItem or Misplaced."""
     if not isinstance(item, dict):
-        reason = "this line is not JSON" if item is _UNREADABLE else "an observation is an object"
+        reason = "this line is not JSON" if item is _UNREADABLE else "an observation must be an object"
         raise _InvalidItem("malformed", f'{reason}: {{"surface", "unit", "variant", "metrics"}}')
     if unknown := [key for key in item if key not in _FIELDS]:
         raise _InvalidItem("unknown_field", f'unknown field "{unknown[0]}".{hints.suggest(unknown[0], _FIELDS)}')
@@ -255,7 +255,7 @@ def _parse_readings(
     if metrics is None:
         return {}
     if not isinstance(metrics, dict):
-        message = '"metrics" is an object like {"latency_ms": 900, "refusal_rate": false}'
+        message = '"metrics" must be an object like {"latency_ms": 900, "refusal_rate": false}'
         parts.append(RejectedItem(index=index, code="bad_metrics", message=message))
         return {}
     found: dict[str, float] = {}
@@ -277,7 +277,9 @@ def _parse_segments(segments: Any, index: int, parts: list[RejectedItem]) -> Map
     found: dict[str, str] = {}
     if not isinstance(segments, dict):
         parts.append(
-            RejectedItem(index=index, code="bad_segments", message='"segments" is an object like {"language": "de"}')
+            RejectedItem(
+                index=index, code="bad_segments", message='"segments" must be an object like {"language": "de"}'
+            )
         )
         return found
     for key, value in segments.items():
@@ -313,7 +315,7 @@ def _parse_text(item: Mapping[str, Any], key: str, *, required: bool = False) ->
         raise _InvalidItem("missing_field" if value is None else "bad_value", f'"{key}" {what}')
     if not _is_storable_text(value):
         raise _InvalidItem(
-            "bad_value", f'"{key}" has at most {MAX_TEXT_LENGTH} characters of valid Unicode, none of them NUL'
+            "bad_value", f'"{key}" must have at most {MAX_TEXT_LENGTH} characters of valid Unicode, none of them NUL'
         )
     return value
 
@@ -361,7 +363,7 @@ def _parse_instant(value: Any) -> datetime:
     except (ValueError, OverflowError, OSError):
         at = None
     if at is None:
-        raise _InvalidItem("bad_time", '"at" is a time like 2026-11-24T12:00:00Z, or seconds since 1970')
+        raise _InvalidItem("bad_time", '"at" must be a time like 2026-11-24T12:00:00Z, or seconds since 1970')
     if at.tzinfo is None:
         raise _InvalidItem("bad_time", f'"at" has no time zone: write {at.isoformat()}Z for UTC')
     return at
@@ -373,7 +375,7 @@ def _list_items(parsed: Any) -> list[Any]:
         return [parsed]
     found = parsed.get("observations") if isinstance(parsed, dict) else parsed
     if not isinstance(found, list):
-        raise MalformedBatch('send {"observations": [...]}, or one JSON object a line')
+        raise MalformedBatch('send {"observations": [...]}, or one JSON object per line')
     return found
 
 

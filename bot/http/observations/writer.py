@@ -287,7 +287,7 @@ class ObservationsEndpoint:
         try:
             answer = await asyncio.wrap_future(self._writer.submit(batch))
         except TooManyBatches:
-            return _build_unavailable("Too many batches are waiting to be written, so nothing of this one was counted.")
+            return _build_unavailable("Too many batches are waiting to be written, so this one was not counted.")
         except read_batch.MalformedBatch as malformed:
             hint = 'A batch is {"observations": [{"surface", "unit", "variant", "metrics"}]}.'
             return build_problem(400, "malformed", f"{malformed}.", hint)
@@ -296,10 +296,10 @@ class ObservationsEndpoint:
         except (StoreError, SQLAlchemyError) as error:
             if not self._report_outage(error):
                 _log.exception("A batch of observations could not be written")
-            return _build_unavailable("The database did not answer, so whether this batch was counted is not known.")
+            return _build_unavailable("The database did not answer, so it is not known whether this batch was counted.")
         return Response(answer, media_type="application/json")
 
 
 def _build_unavailable(why: str) -> Response:
-    hint = "Send it again, with the same Idempotency-Key: then it counts once."
+    hint = "Send it again with the same Idempotency-Key, so that it counts only once."
     return build_problem(503, "unavailable", why, hint, headers={"Retry-After": "1"})

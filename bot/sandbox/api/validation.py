@@ -23,7 +23,7 @@ def parse_content(slack: SlackState, args: Json) -> tuple[str, tuple[Json, ...]]
                 "msg_blocks_too_long", [_build_violation("message.blocks_text.max_length", "/blocks", "too much text")]
             )
         if not text:
-            advice = "blocks without a text: notifications and screen readers have nothing to say"
+            advice = "blocks without a text: notifications and screen readers have nothing to read"
             slack.record_violations(
                 [_build_violation("message.text.truncated_at", "/text", advice, rule="message.text.recommended")]
             )

@@ -62,4 +62,6 @@ def _find_option(element: Json, value: Any) -> Json:
     for option in list_options(element):
         if value in (option["value"], option["text"]["text"]):
             return option
-    raise ValueError(f"there is no option {value!r}; there are {', '.join(o['value'] for o in list_options(element))}")
+    raise ValueError(
+        f"there is no option {value!r}; the options are {', '.join(o['value'] for o in list_options(element))}"
+    )

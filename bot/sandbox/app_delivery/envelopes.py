@@ -1,7 +1,7 @@
 """The payloads that Slack sends to an app: slash commands, block actions, submitted modals, events."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, assert_never
 
 from bot.sandbox.workspace import people
 from bot.sandbox.workspace.people import Channel, SandboxPerson
@@ -29,8 +29,10 @@ class OutgoingPayload:
                 return "slash_commands"
             case "event":
                 return "events_api"
-            case _:
+            case "block_actions" | "view_submission" | "view_closed":
                 return "interactive"
+            case _:
+                assert_never(self.kind)
 
 
 def slash_command(

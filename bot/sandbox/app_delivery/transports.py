@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, assert_never
 from urllib.parse import urlencode
 
 import httpx
@@ -135,8 +135,10 @@ def encode_request(outgoing: OutgoingPayload) -> tuple[str, bytes]:
             return "application/json", json.dumps(outgoing.payload).encode()
         case "command":
             return "application/x-www-form-urlencoded", urlencode(outgoing.payload).encode()
-        case _:
+        case "block_actions" | "view_submission" | "view_closed":
             return "application/x-www-form-urlencoded", urlencode({"payload": json.dumps(outgoing.payload)}).encode()
+        case _:
+            assert_never(outgoing.kind)
 
 
 def _parse_body(response: httpx.Response) -> Json | str | None:

@@ -187,7 +187,7 @@ class SandboxPage:
         workspace = self._slack.workspace
         message = workspace.find_message(workspace.find_channel(channel).id, ts)
         if message is None:
-            raise LookupError("that message is no longer there")
+            raise LookupError("that message no longer exists")
         return message
 
     def _find_view(self, view_id: str) -> View:

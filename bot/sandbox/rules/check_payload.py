@@ -34,7 +34,7 @@ def check_blocks(blocks: object, surface: str = "message") -> list[Violation]:
     return [
         *_check_count(blocks, bound, "/blocks"),
         *_check_each_block(blocks, surface),
-        *_check_across_blocks(blocks, surface),
+        *_check_across_blocks(blocks),
     ]
 
 
@@ -200,7 +200,7 @@ def _check_image_source(image: Json, where: str) -> Iterator[Violation]:
         yield _shape_violation("image.slack_file", f"{where}/slack_file", "needs the id of a file (F…) or its url")
 
 
-def _check_across_blocks(blocks: list[Any], surface: str) -> Iterator[Violation]:
+def _check_across_blocks(blocks: list[Any]) -> Iterator[Violation]:
     whole = [block for block in blocks if isinstance(block, dict)]
     ids = [block["block_id"] for block in whole if isinstance(block.get("block_id"), str)]
     if len(ids) != len(set(ids)):

@@ -78,13 +78,15 @@ def _check_change(file: RolloutFile, surface: Surface | None) -> Iterator[FilePr
     elif surface is not None and surface.live != change.from_version:
         yield source.problem_at(
             path,
-            f"{change.from_version} is not live now, {surface.live} is: someone shipped in between. Write "
-            f"{surface.name}@{surface.live} here and read the plan again",
+            f"{change.from_version} is no longer live, {surface.live} is: someone shipped in between. Write "
+            f"{surface.name}@{surface.live} here and review the plan again",
         )
     elif surface is not None:
         yield from _check_new_version(file, surface)
     if change.to.version is not None and change.to.version == change.from_version:
-        yield source.problem_at(("change", "to", "version"), f"{change.to.version} is the version it starts from")
+        yield source.problem_at(
+            ("change", "to", "version"), f"{change.to.version} is also the version that it starts from"
+        )
     if "model" in change.to.model_fields_set:
         strict = file.effective_risk is Risk.HIGH or TEMPLATES[file.template].dated_snapshot
         yield from _check_model(file, ("change", "to", "model"), change.to.model, strict=strict)
@@ -104,8 +106,8 @@ def _check_new_version(file: RolloutFile, surface: Surface) -> Iterator[FileProb
     ):
         yield file.source.problem_at(
             ("change", "to", "version"),
-            f"{name} is another content already ({content_hash(surface.versions[name])}), and a version never changes. "
-            f"The next free name is {next_version(surface)}; it is taken by itself where you leave this out",
+            f"{name} already stands for other content ({content_hash(surface.versions[name])}), and a version "
+            f"never changes. Leave this out to get the next free name, {next_version(surface)}",
         )
 
 
@@ -140,15 +142,15 @@ def _check_unit(file: RolloutFile) -> Iterator[FileProblem]:
     unit = file.assignment.unit
     if unit != "user":
         message = (
-            "Rampart divides by the targetingKey that applications send, whatever this says: send the id of the "
-            f"{unit} there, and as the unit of observations"
+            "Rampart splits traffic by the targetingKey that applications send, regardless of this field: send "
+            f"the id of the {unit} there, and as the unit of observations"
         )
         yield file.source.problem_at(("assignment", "unit"), message, severity="warning")
 
 
 def _check_surface(file: SurfaceFile) -> Iterator[FileProblem]:
     if all(notice.audience != "engineering" for notice in file.notify):
-        message = 'no channel is told "as: engineering", so rollouts of this surface would have no card'
+        message = 'no channel is notified "as: engineering", so rollouts of this surface would have no card'
         yield file.source.problem_at(("notify",), message, at_key=True)
     yield from notice_checks.check_duplicates(file.source, file.notify)
     if "model" in file.live.model_fields_set:

@@ -18,14 +18,13 @@ def check(file: RolloutFile, surface: Surface | None, policy: Policy, now: datet
         return
     local, change = policy.to_local_time(end), file.change
     if change.deadline and local.date() > date.fromisoformat(change.deadline):
-        message = f"with its holds it is done on {format_moment(local)} at the earliest, which is after this deadline"
+        message = f"with these holds it ends on {format_moment(local)} at the earliest, which is after this deadline"
         yield file.source.problem_at(("change", "deadline"), message, severity="warning")
     until = change.rollback_to_available_until
     if until and local.date() > date.fromisoformat(until):
         message = (
-            f"it is watched until {format_moment(local)} at the earliest, and nobody could go back after this "
-            "day: shorten "
-            "its holds, or begin earlier"
+            f"it is watched until {format_moment(local)} at the earliest, but nobody could roll back after this "
+            "day: shorten the holds, or start earlier"
         )
         yield file.source.problem_at(("change", "rollback_to_available_until"), message, severity="warning")
 

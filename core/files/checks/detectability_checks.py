@@ -58,16 +58,16 @@ def _describe_late(one: LimitForesight) -> str:
     when = "never" if one.noticed is None else f"only after about {_format_roughly(one.noticed)}"
     return (
         f"at this traffic you can notice {_describe_change(one)} {when}; {one.stage} lasts at most "
-        f"{format_span(one.within)}, "
-        f"enough {enough}. rollout plan says what would help"
+        f"{format_span(one.within)}, enough {enough}. Run `rollout plan` to see what would help"
     )
 
 
 def _describe_blind(one: LimitForesight) -> str:
     when = "never" if one.seen is None else f"after about {_format_roughly(one.seen)}"
     return (
-        f"at this traffic harm of twice that is seen {when} (four times in five); {one.stage} lasts at most "
-        f"{format_span(one.within)}, and would stop and ask. rollout plan says what would help"
+        f"at this traffic, harm of twice that size is found {when} (in four cases out of five); {one.stage} "
+        f"lasts at most {format_span(one.within)}, and would then stop and ask. Run `rollout plan` to see what "
+        "would help"
     )
 
 

@@ -16,16 +16,16 @@ def check(file: RolloutFile) -> Iterator[FileProblem]:
         path = ("stages", number, entry.kind.value) if own else ("template",)
         if entry.kind is StageKind.COHORT:
             message = (
-                "a cohort cannot be driven: the flag system divides by its own percentage and knows no `where`. "
-                "Leave the stage out, or leave out `drives`"
+                "a cohort cannot be driven: the flag system splits by its own percentage and has no `where`. "
+                "Remove the stage, or remove `drives`"
             )
             yield file.source.problem_at(path, message, at_key=own)
         elif broken := [stage.percent for stage in entry.to_stages() if stage.percent % 1]:
-            message = f"Unleash knows whole percentages only, and {broken[0]:g}% is none"
+            message = f"Unleash takes whole percentages only, not {broken[0]:g}%"
             yield file.source.problem_at(path, message, at_key=own)
     if file.assignment.control == "matched":
         message = (
-            "an equal-size control cannot be driven: the flag system knows who is on the new version and who is not. "
-            "Write `control: concurrent`"
+            "an equal-size control cannot be driven: the flag system knows only who has the new version and "
+            "who does not. Write `control: concurrent`"
         )
         yield file.source.problem_at(("assignment", "control"), message)

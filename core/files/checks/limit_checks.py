@@ -46,7 +46,7 @@ def _check_watched_metrics(file: RolloutFile) -> Iterator[FileProblem]:
     if missing:
         yield file.source.problem_at(
             ("rollback_when",),
-            f"nothing here looks at {' or '.join(missing)}: add a limit such as "
+            f"no limit covers {' or '.join(missing)}: add one such as "
             + {"quality": "eval_pass_rate drops_by 2pp", "cost": "cost_per_request rises_by 15%"}.get(
                 missing[0], "latency_p95 exceeds 4000ms"
             ),

@@ -41,7 +41,7 @@ def check_duplicates(source: SourceFile, written: Sequence[NoticeTerms]) -> Iter
     for number, notice in enumerate(written):
         key = notice.to_notice_plan().key
         if key in seen:
-            message = f"{notice.channel} is told as {notice.audience} already"
+            message = f"{notice.channel} is already notified as {notice.audience}"
             yield source.problem_at(("notify", number, "channel"), message)
         seen.add(key)
 
@@ -63,12 +63,12 @@ def _check_channels(file: RolloutFile, surface: Surface | None) -> Iterator[File
     known = planned if surface is None else (*planned, *surface.notices)
     path: FieldPath = ("notify",) if file.notify is not None else ("rollout",)
     if all(notice.audience != "engineering" for notice in known):
-        message = 'no channel is told "as: engineering", so the rollout would have no card'
+        message = 'no channel is notified "as: engineering", so the rollout would have no card'
         yield file.source.problem_at(path, message, at_key=True)
     meaningful = file.is_noticeable or file.effective_risk is not Risk.LOW
     if meaningful and all(notice.audience == "engineering" for notice in planned):
         why = "people will notice it" if file.is_noticeable else f"its risk is {file.effective_risk}"
-        message = f"a meaningful change needs a notice ({why}): name a channel as: support or as: marketing"
+        message = f"a meaningful change needs a notice ({why}): add a channel as: support or as: marketing"
         yield file.source.problem_at(path, message, at_key=True)
 
 
@@ -84,7 +84,7 @@ def _check_start(
     if frozen := policy.find_freeze(start):
         name, until = frozen
         message = (
-            f"{format_moment(policy.to_local_time(start))} lies in the freeze {name}, which lasts until "
+            f"{format_moment(policy.to_local_time(start))} is within the freeze {name}, which lasts until "
             f"{format_moment(until)}"
         )
         yield file.source.problem_at(("start",), message)
@@ -95,9 +95,9 @@ def _check_start(
     if leads and now + longest > start:
         yield file.source.problem_at(
             ("start",),
-            f"{channel} needs {format_span(longest)} notice, and the start is sooner. "
-            f"Earliest start: {format_moment(policy.to_local_time(now + longest))}",
+            f"{channel} needs {format_span(longest)} notice, but the start is sooner. Earliest start: "
+            f"{format_moment(policy.to_local_time(now + longest))}",
         )
     elif start < now:
-        message = "this start is past: the rollout begins as soon as it is approved"
+        message = "this start is in the past: the rollout starts as soon as it is approved"
         yield file.source.problem_at(("start",), message, severity="warning")

@@ -48,7 +48,7 @@ def _check_order(file: RolloutFile) -> Iterator[FileProblem]:
             message = f"{kind} comes after {furthest}; the order is {', '.join(STAGE_ORDER)}"
             yield file.source.problem_at(path, message, at_key=True)
         elif kind in SINGLE_KINDS and kind in number_of:
-            yield file.source.problem_at(path, f"{kind} is there already, as stage {number_of[kind] + 1}", at_key=True)
+            yield file.source.problem_at(path, f"{kind} is already there, as stage {number_of[kind] + 1}", at_key=True)
         else:
             for stage in entry.to_stages():
                 if stage.name in seen:
@@ -80,7 +80,7 @@ def _check_growth(file: RolloutFile) -> Iterator[FileProblem]:
     if grows:
         yield file.source.problem_at(last[0], f"the last step of a ramp is 100%, not {last[1]:g}%")
     else:
-        message = f"from {last[1]:g}% to everybody in one step: a ramp in between would be kinder"
+        message = f"this goes from {last[1]:g}% to everybody in one step: consider a ramp in between"
         yield file.source.problem_at(last[0], message, severity="warning")
 
 
@@ -106,15 +106,15 @@ def _check_trial_first(file: RolloutFile, policy: Policy) -> Iterator[FileProble
                 f"{{percent: {policy.canary_max:g}, min_hold: {format_duration(max(hold, SUGGESTED_CANARY_HOLD))}}}"
             )
             message = (
-                f"{stage.percent:g}% would be the first to see it. At most {policy.canary_max:g}% may "
-                f'(canary_percent in the policy): put "{write}" before the ramp'
+                f"{stage.percent:g}% would be the first to see it, but the policy allows at most "
+                f"{policy.canary_max:g}% (canary_percent): put "
+                f'"{write}" before the ramp'
             )
             yield file.source.problem_at(here, message)
         elif tried < hold:
             message = (
-                f"before {stage.percent:g}% somebody must have it for {format_span(hold)}, as the policy asks "
-                "of a canary; "
-                f"the longest stage before it holds {format_span(tried)}"
+                f"before {stage.percent:g}%, a stage must hold for {format_span(hold)}, as the policy asks of a "
+                f"canary; the longest one here holds {format_span(tried)}"
             )
             yield file.source.problem_at(here, message)
         return
@@ -128,7 +128,7 @@ def _check_omitted_kinds(file: RolloutFile, policy: Policy) -> Iterator[FileProb
     if risk is Risk.HIGH and StageKind.EVAL not in present:
         yield file.source.problem_at(("stages",), "high risk needs an eval stage", at_key=True)
     if not present & set(GROWING_KINDS):
-        message = "nobody would see the new version before everybody does: add a canary, an ab or a ramp stage"
+        message = "everybody would get the new version at once: add a canary, an ab or a ramp stage"
         yield file.source.problem_at(("stages",), message, at_key=True)
     usual = {next(iter(stage)) for stage in TEMPLATES[file.template].stages} - {StageKind.EVAL, StageKind.RAMP}
     missing = [kind for kind in STAGE_ORDER if kind in usual - present - set(policy.risk[risk].may_skip)]
@@ -146,14 +146,14 @@ def _check_canary(file: RolloutFile, policy: Policy) -> Iterator[FileProblem]:
             yield file.source.problem_at(
                 path,
                 f"a canary of {stage.percent:g}% is outside the policy ({policy.canary_min:g}% to "
-                f"{policy.canary_max:g}%): choose one inside, or change canary_percent in the policy first",
+                f"{policy.canary_max:g}%): choose one within it, or change canary_percent in the policy first",
             )
     for path, stage in _stages_with_paths(file, "min_hold"):
         if stage.kind is StageKind.CANARY and stage.min_hold < asked:
             yield file.source.problem_at(
                 path,
                 f"the policy asks a {file.effective_risk} risk canary to hold at least {format_span(asked)}; "
-                f"this holds {format_span(stage.min_hold)}",
+                f"this one holds {format_span(stage.min_hold)}",
             )
 
 

@@ -49,7 +49,7 @@ class LimitForesight:
     categories, twice the rate. `smallest` is the smallest change noticed `within` the stage. Both are in the scale of
     the limit, for fixed limits as the level itself.
 
-    `usual` is how long the stage lasts if nothing speaks against leaving it (at high risk only once everything is
+    `usual` is how long the stage lasts if nothing prevents leaving it (at high risk only once everything is
     cleared), and `smallest_usual` the smallest change noticed by then. `cleared` is when unchanged rates are shown to
     keep the limit. Times that are never reached are None.
     """
@@ -169,7 +169,7 @@ def _relative_delay(one: LimitForesight) -> float:
 
 
 def usual_time_in_stage(stage: Stage, known: KnownTraffic) -> timedelta:
-    """How long a stage lasts if nothing speaks against leaving it: its minimum hold and its minimum requests."""
+    """How long a stage lasts if nothing prevents leaving it: its minimum hold and its minimum requests."""
     if not known.daily_requests:
         return stage.min_hold
     return max(stage.min_hold, timedelta(days=stage.min_samples / (known.daily_requests * stage.percent / 100)))

@@ -40,7 +40,7 @@ class KnownTraffic:
     @property
     def levels_from(self) -> str:
         """Where the levels come from, as a phrase."""
-        return f"as measured in {self.measured}" if self.measured else "assumed: nothing was measured yet"
+        return f"as measured in {self.measured}" if self.measured else "assumed: nothing has been measured yet"
 
     def with_pace(self, daily_requests: float, source: str) -> "KnownTraffic":
         """The same traffic with another pace."""

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from math import ceil
+from typing import assert_never
 
 from core.files.syntax.times import format_moment, format_span
 from core.rollout.plan import GATE_KINDS, AdvanceMode, NoticePlan, Plan, Risk, Stage, StageKind
@@ -78,8 +79,8 @@ def _describe_notice(notice: NoticePlan, plan: Plan) -> str:
         return f"{notice.channel} gets the card and its thread"
     lead = f", {format_span(notice.before)} before the start" if notice.before else ""
     blocks = ", which the start waits for" if plan.risk is Risk.HIGH else ""
-    confirm = f"; somebody confirms it{blocks}" if notice.acknowledge else ""
-    return f"{notice.channel} is told ({notice.audience}){lead}{confirm}"
+    confirm = f"; somebody there has to confirm it{blocks}" if notice.acknowledge else ""
+    return f"{notice.channel} is notified ({notice.audience}){lead}{confirm}"
 
 
 def _stage_rows(plan: Plan, surface: Surface, policy: Policy, begin: datetime) -> Iterator[TimelineRow]:
@@ -112,7 +113,7 @@ def _describe_stage(stage: Stage) -> str:
     hold = f", at least {format_span(stage.min_hold)}" if stage.min_hold else ""
     samples = f" and {stage.min_samples:,} requests" if stage.min_samples else ""
     match stage.kind:
-        case kind if kind in GATE_KINDS:
+        case StageKind.EVAL | StageKind.SAFETY | StageKind.COST_LATENCY | StageKind.ROLLBACK_DRILL:
             return f"{stage.name.replace('_', ' ')} must pass"
         case StageKind.COHORT:
             where = ", ".join(
@@ -120,11 +121,13 @@ def _describe_stage(stage: Stage) -> str:
             )
             return f"{stage.name} ({where}): {stage.percent:g}% of them{hold}{samples}"
         case StageKind.BAKE:
-            return f"bake: everybody has it, the old version stays one flip away{hold}"
+            return f"bake: everybody has it, and rolling back still takes seconds{hold}"
         case StageKind.RAMP:
             return f"{stage.name}{hold}{samples}"
-        case _:
+        case StageKind.CANARY | StageKind.AB:
             return f"{stage.name} {stage.percent:g}%{hold}{samples}"
+        case _:
+            assert_never(stage.kind)
 
 
 def _expected_requests(stage: Stage, surface: Surface) -> int | None:

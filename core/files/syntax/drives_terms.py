@@ -62,7 +62,7 @@ class UnleashTerms(StrictModel):
 
 
 class DrivesTerms(StrictModel):
-    """The system, by its name."""
+    """The flag system that holds the flag."""
 
     unleash: UnleashTerms
 

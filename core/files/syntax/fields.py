@@ -164,7 +164,7 @@ NoticeReaders: TypeAlias = Annotated[
 
 
 class VersionParts(StrictModel):
-    """What a version is made of. A part that is not written is inherited."""
+    """What a version is made of. Parts that are left out are inherited."""
 
     version: Name | None = None
     prompt: JsonValue = None
@@ -179,7 +179,7 @@ class VersionParts(StrictModel):
 
 
 class NoticeTerms(StrictModel):
-    """One channel that is told, as what, and how long before."""
+    """One channel to notify: its audience, and how long before the start."""
 
     channel: Channel
     audience: Audience = Field(alias="as")

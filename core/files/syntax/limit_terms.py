@@ -1,6 +1,6 @@
 """A limit as written, `{metric: eval_pass_rate, drops_by: 2pp}`, and whether its unit suits its metric."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, assert_never
 
 from pydantic import Field, model_validator
 
@@ -72,7 +72,7 @@ class LimitTerms(StrictModel):
 def scale_amount(metric: Metric, kind: LimitKind, amount: Amount) -> tuple[float, LimitScale]:
     """The amount in the scale that kind and metric require. Raises ValueError that says what to write."""
     if amount.value < 0 or (amount.value == 0 and kind is not LimitKind.EXCEEDS):
-        raise ValueError(f"{format_amount(amount)} is not above zero; the kind says the direction")
+        raise ValueError(f"{format_amount(amount)} must be above zero; the kind of limit gives the direction")
     if (metric.key == "new_error_category") != (kind is LimitKind.RATE_ABOVE):
         if kind is LimitKind.RATE_ABOVE:
             raise ValueError(f'rate_above is for new_error_category; for "{metric.key}" write exceeds')
@@ -84,8 +84,10 @@ def scale_amount(metric: Metric, kind: LimitKind, amount: Amount) -> tuple[float
             return _scale_fraction(amount, "0.2%"), LimitScale.ABSOLUTE
         case LimitKind.EXCEEDS_NORMAL_BY:
             return _scale_relative(amount, kind), LimitScale.RELATIVE
-        case _:
+        case LimitKind.DROPS_BY | LimitKind.RISES_BY | LimitKind.CHANGES_BY:
             return _scale_change(metric, kind, amount)
+        case _:
+            assert_never(kind)
 
 
 def format_limit(limit: Limit) -> dict[str, str | int]:
@@ -123,7 +125,7 @@ def _scale_change(metric: Metric, kind: LimitKind, amount: Amount) -> tuple[floa
         if not _has_points(metric):
             raise ValueError(f'"{metric.key}" has no percentage points: write {text.removesuffix("pp")}% (relative)')
         if amount.value >= 1:
-            raise ValueError(f"{text} is the whole scale: this limit could never speak")
+            raise ValueError(f"{text} is the whole scale: this limit could never be violated")
         return amount.value, LimitScale.POINTS
     if amount.unit is Unit.NONE:
         if _has_points(metric):
@@ -141,7 +143,7 @@ def _scale_relative(amount: Amount, kind: LimitKind) -> float:
     if amount.unit is not Unit.PERCENT:
         raise ValueError(f"{text} does not suit {kind.value}, which compares: write a percentage such as 15%")
     if kind in (LimitKind.DROPS_BY, LimitKind.CHANGES_BY) and amount.value >= 1:
-        raise ValueError(f"nothing {kind.value.replace('_', ' ')} {text}: this limit could never speak of a drop")
+        raise ValueError(f"nothing {kind.value.replace('_', ' ')} {text}: this limit could never find a drop")
     return amount.value
 
 
@@ -173,5 +175,5 @@ def _scale_fraction(amount: Amount, example: str) -> float:
     if amount.unit is not Unit.PERCENT:
         raise ValueError(f"{text} does not suit a rate: write a percentage such as {example}")
     if amount.value >= 1:
-        raise ValueError(f"{text} is everything: this limit could never speak")
+        raise ValueError(f"{text} is everything: this limit could never be violated")
     return amount.value

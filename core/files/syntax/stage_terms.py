@@ -33,18 +33,18 @@ Categories = Annotated[tuple[str, ...], BeforeValidator(_expand_all), one_or_man
 
 AtItsEnd = Annotated[
     str,
-    only_value("never", "an ab is decided at its end and never before, as early wins mostly vanish: write never"),
+    only_value("never", "an ab stage is decided only at its end, because early wins mostly vanish: write never"),
     Schema({"const": "never"}),
 ]
 HarmStops = Annotated[
     bool,
-    only_value(True, "harm beyond an agreed limit rolls back at any time, and nothing switches that off: write true"),
+    only_value(True, "harm beyond an agreed limit always rolls back, and this cannot be switched off: write true"),
     Schema({"const": True}),
 ]
 
 
 class EvalStage(StrictModel):
-    """An evaluation suite that has to pass; `safety` is read the same way. Empty terms ask for what is built in."""
+    """An evaluation suite that has to pass; `safety` takes the same terms. Without terms, the defaults apply."""
 
     suite: str = ""
     min_pass_rate: Share | None = None
@@ -69,7 +69,7 @@ class EvalStage(StrictModel):
 
 
 class CostLatencyStage(StrictModel):
-    """A replay of past requests that may not cost or last much more. Empty terms ask for what is built in."""
+    """A replay of past requests that may not cost much more or take much longer. Without terms, the defaults apply."""
 
     replay: str = ""
     max_cost_rise: Share | None = None
@@ -82,7 +82,7 @@ class CostLatencyStage(StrictModel):
 
 
 class DrillStage(StrictModel):
-    """Flip there and back before anybody is exposed, and time it."""
+    """A rollback that is rehearsed and timed before anybody is exposed."""
 
     within: Duration = timedelta(seconds=10)
 
@@ -105,7 +105,7 @@ class ExposedStage(StrictModel):
 
 
 class CohortStage(ExposedStage):
-    """Chosen people first; half of them, so that they have their own control."""
+    """Chosen people first: half of them get the new version, and the other half is their control."""
 
     name: Name
     where: Where
@@ -134,7 +134,7 @@ class CohortStage(ExposedStage):
 
 
 class CanaryStage(ExposedStage):
-    """A small share of everybody."""
+    """A small share of all users."""
 
     percent: Percent
     min_hold: Duration = timedelta(0)
@@ -227,7 +227,7 @@ class RampStage(ExposedStage):
 
 
 class BakeStage(StrictModel):
-    """Everybody has it, and the old version stays one flip away."""
+    """Everybody has the new version, and limits are still watched."""
 
     hold: Duration = timedelta(0)
     advance: AdvanceMode = AdvanceMode.AUTO
@@ -271,7 +271,7 @@ class StageEntry(StrictModel):
         if not given:
             raise field_error("", f"a stage is one of {', '.join(StageKind)}, with its terms: canary: {{percent: 5}}")
         if len(given) > 1:
-            raise field_error(given[1], f'one entry, one stage: begin a new entry with "- {given[1]}:"')
+            raise field_error(given[1], f'one stage per entry: begin a new entry with "- {given[1]}:"')
         return self
 
     @property

@@ -6,6 +6,7 @@ from datetime import timedelta
 from decimal import Decimal
 from enum import StrEnum
 from math import isfinite
+from typing import assert_never
 
 LONGEST_DURATION = timedelta(days=366)
 SMALLEST_PERCENT = 0.0001
@@ -89,8 +90,10 @@ def format_amount(given: Amount) -> str:
             return f"{_format_digits(exact * 100)}{given.unit}"
         case Unit.DOLLARS:
             return f"{'-' if exact < 0 else ''}${_format_digits(abs(exact))}"
-        case _:
+        case Unit.MILLISECONDS | Unit.TIMES | Unit.NONE:
             return f"{_format_digits(exact)}{given.unit}"
+        case _:
+            assert_never(given.unit)
 
 
 def parse_percent(written: object) -> float:

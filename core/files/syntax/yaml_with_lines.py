@@ -137,7 +137,7 @@ class _NodeReader:
 
     def read_value(self, node: yaml.Node, path: FieldPath, around: tuple[int, ...]) -> Any:
         if id(node) in around or len(path) > MAX_DEPTH:
-            self.add_problem(node, path, "an alias unfolds without end")
+            self.add_problem(node, path, "an alias contains itself")
             raise UnreadableFile(self.problems)
         if len(self.values) >= MAX_VALUES:
             self.add_problem(node, path, f"more than {MAX_VALUES} values once aliases are followed")

@@ -139,8 +139,7 @@ def _build_harm_call(
     if new_counts.stage not in question.stages_without_control or baseline is None or new_counts.segment != EVERYONE:
         return None
     if quantile_crossing.compares_quantiles(limit):
-        assert entry.quantile is not None
-        return _build_one_sample_call(position, side, "alone", new_counts, 1 - entry.quantile)
+        return _build_one_sample_call(position, side, "alone", new_counts, 1 - entry.require_quantile())
     return _build_one_sample_call(
         position,
         side,

@@ -216,7 +216,7 @@ class EvidenceIndex:
             return
         canary = recent.canary_events / recent.canary_trials
         control = recent.control_events / recent.control_trials if recent.control_trials else None
-        sight = self._recent_estimate(limit, name or "", recent, canary, control)
+        sight = self._recent_estimate(limit, recent, canary, control)
         if sight is None:
             return
         log_e, beyond = (
@@ -228,7 +228,11 @@ class EvidenceIndex:
             rest = canary - loudest / recent.canary_trials
             reference = control or 0.0
             if limit.is_absolute:
-                reference = limit.amount if CATALOGUE[limit.metric].quantile is None else 1 - _require_quantile(limit)
+                reference = (
+                    limit.amount
+                    if CATALOGUE[limit.metric].quantile is None
+                    else 1 - CATALOGUE[limit.metric].require_quantile()
+                )
             part = (rest - reference) / (canary - reference) if canary != reference else 0.0
             log_e = robust_log_e(components, 1.0, LeaveOneOut(), part)
             beyond = self._is_recently_beyond(position, hypothesis, rest, control)
@@ -255,7 +259,7 @@ class EvidenceIndex:
         return hypothesis.sign * max(hypothesis.sign * beyond, 0.0)
 
     def _recent_estimate(
-        self, limit: Limit, name: str, recent: CountTotals, canary: float, control: float | None
+        self, limit: Limit, recent: CountTotals, canary: float, control: float | None
     ) -> Estimate | None:
         """The recent estimate of a rate or count; otherwise the stage's estimate with the recent exceedance as note."""
         entry = CATALOGUE[limit.metric]
@@ -397,12 +401,6 @@ def _is_robustly_beyond(limit: Limit, hypothesis: Hypothesis, standing: ArmCompa
         return True
     levels = (left.canary,) if left.drawn_in is None else (left.canary, left.drawn_in)
     return all(is_beyond_limit(limit, hypothesis.side, level, left.control) for level in levels)
-
-
-def _require_quantile(limit: Limit) -> float:
-    quantile = CATALOGUE[limit.metric].quantile
-    assert quantile is not None
-    return quantile
 
 
 def _combine_errors(level_error: float | None, hypothesis: Hypothesis, baseline: Baseline) -> float | None:

@@ -330,10 +330,8 @@ class _ArmLevels:
 
 
 def _read_quantile(sums: EvidenceSums, stages: Sequence[int], arm: str, entry: Metric, segment: str) -> float:
-    assert entry.quantile is not None
-    value = quantile.estimate_quantile(
-        bucket_sums.merge_histograms(sums, stages, arm, entry.key, segment), entry.quantile
-    )
+    counted = bucket_sums.merge_histograms(sums, stages, arm, entry.key, segment)
+    value = quantile.estimate_quantile(counted, entry.require_quantile())
     return float("nan") if value is None else value
 
 

@@ -101,8 +101,7 @@ def _threshold_values(
     """(threshold for the canary, threshold for control); None if there is no quantile to set them by."""
     paired = stage in question.compared_stages
     if paired:
-        q = CATALOGUE[limit.metric].quantile
-        assert q is not None
+        q = CATALOGUE[limit.metric].require_quantile()
         control = bucket_sums.merge_histograms(sums, (stage,), CONTROL, limit.metric)
         base = quantile.estimate_quantile(control, q) if sum(control.values()) >= MIN_CONTROL_VALUES else None
     elif stage in question.stages_without_control and limit.metric in known and not clear:

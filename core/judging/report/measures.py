@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from math import log
+from typing import assert_never
 
 import numpy as np
 
@@ -199,8 +200,10 @@ def _harm_direction(limit: Limit) -> HarmDirection:
             return "less"
         case LimitKind.CHANGES_BY:
             return "either"
-        case _:
+        case LimitKind.RISES_BY | LimitKind.EXCEEDS | LimitKind.RATE_ABOVE | LimitKind.EXCEEDS_NORMAL_BY:
             return "more"
+        case _:
+            assert_never(limit.kind)
 
 
 def _build_category_row(question: Question, state: JudgingState, limit: Limit, score: CriterionScore) -> Measure:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import timedelta
 from math import exp, isfinite
+from typing import assert_never
 
 from core.judging.model.confidence_range import MIN_REQUESTS_FOR_RANGE
 from core.judging.model.limits import NEW_CATEGORY_METRIC
@@ -54,8 +55,10 @@ def harm_direction(measure: Measure) -> HarmDirection:
             return "less"
         case DesiredDirection.DOWN:
             return "more"
-        case _:
+        case DesiredDirection.UNCHANGED | DesiredDirection.UNKNOWN:
             return "either"
+        case _:
+            assert_never(entry.good)
 
 
 def _smallest_noticeable(measure: Measure, share: float, alpha: float) -> float | None:

@@ -97,9 +97,7 @@ def _find_blind_spot(
     missing = [
         (
             read,
-            None
-            if read.evidence is None
-            else _least_multiple(read.evidence, bar - log(_weight_share(question, limit, one))),
+            None if read.evidence is None else _least_multiple(read.evidence, bar - log(_weight_share(limit, one))),
         )
         for read, one in zip(of, build_harm_hypotheses(limit), strict=True)
     ]
@@ -161,7 +159,7 @@ def _time_until_readings(
     return timedelta(seconds=round(seconds)) if seconds < timedelta(days=365).total_seconds() else None
 
 
-def _weight_share(question: Question, limit: Limit, hypothesis: Hypothesis) -> float:
+def _weight_share(limit: Limit, hypothesis: Hypothesis) -> float:
     """Share of the limit's weight that belongs to evidence since the first stage."""
     if limit.is_per_category:
         return infinite_series_share(1)

@@ -60,9 +60,7 @@ def find_violations(
     )
 
 
-def find_discoveries(
-    question: Question, look: Look, state: JudgingState, scored: tuple[CriterionScore, ...], role: LimitRole
-) -> tuple[Finding, ...]:
+def find_discoveries(question: Question, scored: tuple[CriterionScore, ...], role: LimitRole) -> tuple[Finding, ...]:
     """Findings of the default limits for a role, strongest first: e-BH over the overall and segment comparisons."""
     of = [one for one in scored[len(question.limits) :] if question.criteria[one.limit].role is role]
     tests: list[tuple[float, Limit, Estimate | None, str]] = []
@@ -100,7 +98,7 @@ def build_notes(
         and score.strongest is not None
         and has_lasted(limit, str(position), look, state)
     )
-    return silent + find_discoveries(question, look, state, scored, LimitRole.WATCH)
+    return silent + find_discoveries(question, scored, LimitRole.WATCH)
 
 
 def _check_violation(question: Question, look: Look, state: JudgingState, score: CriterionScore) -> _Violation | None:

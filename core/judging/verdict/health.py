@@ -47,7 +47,7 @@ def check_split(question: Question, look: Look, before: SplitCheck) -> SplitChec
     if before.found is not None:
         over = (
             before.findings <= question.splits_set_aside
-            or _is_new_split_as_planned(question, look, before)
+            or _is_new_split_as_planned(question, look, before, before.found)
             or _is_whole_split_as_planned(question, look, before.found)
         )
         return replace(before, since=counts, found=None) if over else before
@@ -95,11 +95,10 @@ def _is_whole_split_as_planned(question: Question, look: Look, found: Skewed) ->
     return total < SKEW_LOG_THRESHOLD and _log_likelihood_as_planned(question, now, found) >= SKEW_LOG_THRESHOLD
 
 
-def _is_new_split_as_planned(question: Question, look: Look, before: SplitCheck) -> bool:
+def _is_new_split_as_planned(question: Question, look: Look, before: SplitCheck, found: Skewed) -> bool:
     """Whether the units that came since the finding are split as designed."""
-    assert before.found is not None
     since = {one.stage: _count_new_units(before, look, one.stage) for one in look.exposures}
-    return _log_likelihood_as_planned(question, since, before.found) >= SKEW_LOG_THRESHOLD
+    return _log_likelihood_as_planned(question, since, found) >= SKEW_LOG_THRESHOLD
 
 
 def _log_likelihood_as_planned(question: Question, units: Mapping[int, tuple[int, int]], found: Skewed) -> float:

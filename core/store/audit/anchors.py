@@ -97,8 +97,8 @@ def compare_anchors(connection: Connection, published: Iterable[Anchor]) -> Anch
             agreeing.append(each)
             continue
         when = f" at {each.at:%Y-%m-%d %H:%M} UTC" if each.at is not None else ""
-        was = f"{each.hash[:16]} was shown in {each.place}{when}"
-        what = f"is not what it was: its hash is {found.hex()[:16]}, and {was}" if found else f"is missing, and {was}"
+        was = f"{each.hash[:16]} was posted in {each.place}{when}"
+        what = f"has changed: its hash is {found.hex()[:16]}, but {was}" if found else f"is missing, but {was}"
         differing.append((each.position, what))
     return AnchorComparison(
         agreeing=len(agreeing), newest=agreeing[-1] if agreeing else None, differing=tuple(differing)

@@ -69,7 +69,8 @@ def _find_present_columns(connection: Connection) -> list[tuple[Table, list[str]
         unknown = stored - set(table.columns.keys())
         if unknown:
             raise BackupRefused(
-                f"The table {table.name} has a column that this program does not know ({min(unknown)}), and would lose."
+                f"The table {table.name} has a column that this program does not know ({min(unknown)}), so the "
+                "backup would lose it."
             )
         present.append((table, [column.name for column in table.columns if column.name in stored]))
     return present

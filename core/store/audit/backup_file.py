@@ -72,20 +72,20 @@ def _check_digest(file: BinaryIO, path: Path) -> int:
         raise BackupRefused(f"{path} is not a backup that `rollout backup` made.")
     if name != _HEADER:
         raise BackupRefused(
-            f"{path} has a form that this program does not know: a newer one made it, so restore there."
+            f"{path} has a format that this program does not know. If a newer program made it, restore it there."
         )
     end = os.fstat(file.fileno()).st_size - _DIGEST_BYTES
     digest = sha256(name)
     while (left := end - file.tell()) > 0:
         digest.update(file.read(min(_CHUNK_BYTES, left)))
     if file.read() != digest.digest():
-        raise BackupRefused(f"{path} is damaged or cut: its sha256 is not the one it ends with. Take another backup.")
+        raise BackupRefused(f"{path} is damaged or truncated: its SHA-256 does not match. Use another backup.")
     return end
 
 
 def _assert_replaceable(path: Path, replace: bool) -> None:
     if path.exists() and not replace:
-        raise BackupRefused(f"{path} exists already, and nothing was written: choose another name, or say --replace.")
+        raise BackupRefused(f"{path} already exists, so nothing was written: choose another name, or add --replace.")
 
 
 def _sync_folder(folder: Path) -> None:

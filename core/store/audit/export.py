@@ -63,7 +63,7 @@ def import_events(database: Database, lines: Iterable[str]) -> int:
     """
     with postgres_roles.owner_required("import a log"), database.writing() as connection:
         if event_log.read_head(connection)[0]:
-            raise ImportRefused("The log is not empty. Import into a new database, so that no history is mixed.")
+            raise ImportRefused("The log is not empty. Import into a new database, so that histories do not mix.")
         position = 0
         chunk: list[tuple[Any, ...]] = []
         for row in _parse_lines(lines):
@@ -101,9 +101,9 @@ def _parse_lines(lines: Iterable[str]) -> Iterator[tuple[Any, ...]]:
         expected += 1
         yield row
     if total is None:
-        raise ImportRefused("The file holds no event.")
+        raise ImportRefused("The file contains no events.")
     if expected <= total:
-        raise ImportRefused(f"The file is cut: it ends after event {expected - 1} of {total}.")
+        raise ImportRefused(f"The file is truncated: it ends after event {expected - 1} of {total}.")
 
 
 def _parse_line(line: str, number: int) -> tuple[tuple[Any, ...], int]:

@@ -47,8 +47,8 @@ def restore_backup(database: Database, path: Path) -> RestoreSummary:
         return _restore(database, path)
     except (LookupError, TypeError, ValueError, AttributeError, StopIteration, zlib.error) as error:
         raise BackupRefused(
-            f"{path} does not hold what a backup holds ({type(error).__name__}: {error}), so nothing was restored: "
-            "take another one."
+            f"{path} is not a complete backup ({type(error).__name__}: {error}), so nothing was restored: use "
+            "another one."
         ) from error
 
 
@@ -57,7 +57,7 @@ def _restore(database: Database, path: Path) -> RestoreSummary:
     header = next(lines)
     if header["schema"] > migrations.REVISION:
         raise BackupRefused(
-            f"{path} is of schema {header['schema']}, and this program knows up to {migrations.REVISION}. "
+            f"{path} has schema {header['schema']}, but this program knows only up to {migrations.REVISION}. "
             "Restore it with the program that made it, or a newer one."
         )
     with postgres_roles.owner_required("restore a backup"), database.writing() as connection:
@@ -83,14 +83,14 @@ def _prepare_tables(connection: Connection, revision: str) -> None:
         migrations.upgrade(connection, revision)
     elif found != revision:
         raise BackupRefused(
-            f"The backup is of schema {revision}, the database has {found}. "
-            "Restore into a database without tables: they are created as the backup needs them, then upgraded."
+            f"The backup has schema {revision}, but the database has {found}. Restore into a database without "
+            "tables: they are created to match the backup, then upgraded."
         )
     there = set(inspect(connection).get_table_names())
     for table in backup.list_tables():
         if table.name in there and connection.execute(select(func.count()).select_from(table)).scalar_one():
             raise BackupRefused(
-                f"The database is not empty (table {table.name}): restore into a new one, so that no history is mixed."
+                f"The database is not empty (table {table.name}): restore into a new one, so that histories do not mix."
             )
     triggers.install(connection)
 
@@ -106,12 +106,12 @@ def _fill_tables(connection: Connection, lines: Iterator[Any]) -> dict[str, int]
                 add = _build_inserter(connection, metadata.tables[name], columns)
             case {"counts": wanted}:
                 if wanted != counts:
-                    raise BackupRefused("The backup does not hold as many rows as it says: take another one.")
+                    raise BackupRefused("The backup does not contain as many rows as it states: use another one.")
                 return counts
             case list():
                 add(line)
                 counts[name] += len(line)
-    raise BackupRefused("The backup has no end: take another one.")
+    raise BackupRefused("The backup is truncated: use another one.")
 
 
 def _group_rows(lines: Iterator[Any]) -> Iterator[Any]:
@@ -130,7 +130,7 @@ def _group_rows(lines: Iterator[Any]) -> Iterator[Any]:
 
 
 def _refuse_rows(_: list[Any]) -> None:
-    raise BackupRefused("The backup holds rows of no table: take another one.")
+    raise BackupRefused("The backup contains rows that belong to no table: use another one.")
 
 
 def _build_inserter(connection: Connection, table: Table, columns: list[str]) -> Callable[[list[Any]], None]:
@@ -144,7 +144,7 @@ def _build_inserter(connection: Connection, table: Table, columns: list[str]) ->
         try:
             connection.execute(insert(table), named)
         except DBAPIError as error:
-            raise BackupRefused(f"What the backup holds for {table.name} does not fit: {error.orig}.") from error
+            raise BackupRefused(f"The backup's rows for {table.name} do not fit: {error.orig}.") from error
 
     return add
 

@@ -140,7 +140,7 @@ class _ChainCheck:
         """Find out what is wrong with a row that the quick check did not accept."""
         position, stream, version = row[0], row[1], row[2]
         if position < self.expected:
-            self._add_problem(position, "is there more than once")
+            self._add_problem(position, "occurs more than once")
             return
         if position > self.expected:
             gone = f"{self.expected}" if position == self.expected + 1 else f"{self.expected} to {position - 1}"
@@ -148,7 +148,7 @@ class _ChainCheck:
             self._skip_unknown(position - self.expected)
         prev_hash, stored_hash = bytes(row[_PREV_HASH_INDEX]), bytes(row[_HASH_INDEX])
         if computed != stored_hash:
-            self._add_problem(position, "was altered: its content does not give its hash")
+            self._add_problem(position, "was altered: its hash does not match its content")
         # The row may follow the stored or the computed hash of the one before, so that one flipped bit is one problem.
         if position == self.expected and prev_hash not in self.hashes and computed == stored_hash:
             self._add_problem(
@@ -167,7 +167,7 @@ class _ChainCheck:
         self.versions[stream] = version
         self._check_command(position, row[6], row[7])
         if row[13] < self.recorded_at:
-            self._add_problem(position, "was recorded before the event in front of it")
+            self._add_problem(position, "was recorded before the event that it follows")
         self.recorded_at = row[13]
 
     def finish(self) -> None:
@@ -190,7 +190,7 @@ class _ChainCheck:
     def _check_command(self, position: int, command_id: str, seq: int) -> None:
         before, before_seq = self.command or (command_id, seq - 1)
         if seq != (before_seq + 1 if command_id == before else 1):
-            self._add_problem(position, f"is event {seq} of the command {command_id}, which does not follow")
+            self._add_problem(position, f"is event {seq} of the command {command_id}, which is out of sequence")
         self.command = (command_id, seq)
 
     def _add_problem(self, position: int, what: str) -> None:
@@ -200,7 +200,7 @@ class _ChainCheck:
 def _find_before_first(connection: Connection) -> list[LogProblem]:
     strays = fetch_all(connection, "SELECT position FROM events WHERE position < 1 ORDER BY position", ())
     return [
-        LogProblem(position=position, what="is no position of a log, which begins with 1") for (position,) in strays
+        LogProblem(position=position, what="is not a position of a log, which begins with 1") for (position,) in strays
     ]
 
 
@@ -222,7 +222,7 @@ def _check_commands(connection: Connection) -> list[LogProblem]:
         "SELECT min(position), command_id FROM events WHERE command_seq = 1 GROUP BY command_id HAVING count(*) > 1"
     )
     problems = [
-        LogProblem(position=position, what=f"has a twin: the command {command} was carried out twice")
+        LogProblem(position=position, what=f"has a duplicate: the command {command} was carried out twice")
         for position, command in fetch_all(connection, repeated, ())
     ]
     orphans = (
@@ -244,9 +244,7 @@ def _check_keys(connection: Connection, reading: _ChainCheck) -> list[LogProblem
     kept = {row[0] for row in fetch_all(connection, "SELECT key_id FROM person_key", ())}
     imported = "SELECT 1 FROM events e JOIN commands c USING (command_id) WHERE e.position = ? AND c.fingerprint = ?"
     return [
-        LogProblem(
-            position=position, what=f"cannot be read: its key {key} is gone, and no event says that it was erased"
-        )
+        LogProblem(position=position, what=f"cannot be read: its key {key} is gone, but no event records its erasure")
         for key, position in reading.sealed.items()
         if key not in kept | reading.erased and not fetch_all(connection, imported, (position, IMPORTED_FINGERPRINT))
     ]
@@ -257,7 +255,7 @@ def _check_outbox(connection: Connection) -> list[LogProblem]:
         "SELECT o.position, o.id FROM outbox o LEFT JOIN events e ON e.position = o.position WHERE e.position IS NULL"
     )
     return [
-        LogProblem(position=position, what=f"is missing, though outbox row {row} follows from it")
+        LogProblem(position=position, what=f"is missing, but outbox row {row} refers to it")
         for position, row in fetch_all(connection, orphans, ())
     ]
 

@@ -50,11 +50,6 @@ class PendingWrites:
     def __bool__(self) -> bool:
         return bool(self._erased) or any(self._rows.values())
 
-    @property
-    def has_events(self) -> bool:
-        """Whether any of the rows is an event."""
-        return bool(self._rows["events"])
-
     def add_row(self, table: str, row: Sequence[Any]) -> None:
         """Add a row, its values in the order of `COLUMNS_BY_TABLE`; one outbox row at most per supersede key."""
         if table == "outbox" and (key := row[_SUPERSEDE_KEY_INDEX]) is not None:

@@ -34,11 +34,11 @@ READ_ONLY_REASON = "the database is read-only, perhaps a standby"
 _DISK_FULL_REASON = "its disk is full"
 _WRITE_REFUSAL_REASONS = {
     "53100": _DISK_FULL_REASON,
-    "58030": "its disk fails",
+    "58030": "its disk is failing",
     "25006": READ_ONLY_REASON,
     "SQLITE_FULL": _DISK_FULL_REASON,
     "SQLITE_READONLY": "the file is read-only",
-    "SQLITE_IOERR": "its disk takes nothing",
+    "SQLITE_IOERR": "its disk cannot be written to",
 }
 # Checked in the same round trip that sets the lock time-out, since another server may answer at this address by now.
 # The default is checked too: pooled connections begin "read write" explicitly, the append connection does not.
@@ -137,8 +137,8 @@ class Database:
         """StoreError on SQLite, where several server processes would not be safe."""
         if self._file is not None:
             raise StoreError(
-                f"`rollout {role}` is one of several processes, and a SQLite file is for one. Run `rollout serve`, or "
-                "set DATABASE_URL to a Postgres."
+                f"`rollout {role}` runs beside other processes, but a SQLite file allows only one. Run `rollout "
+                "serve`, or set DATABASE_URL to a Postgres."
             )
 
     @contextmanager
@@ -279,8 +279,8 @@ def _assert_known_options(url: URL) -> None:
         make_conninfo("", **{name: "" for name in url.query if name not in ("host", "port")})
     except ProgrammingError as error:
         raise StoreError(
-            f"DATABASE_URL: {str(error).strip()}. What follows the question mark are options of libpq, such as "
-            "sslmode, connect_timeout or options; take the others out."
+            f"DATABASE_URL: {str(error).strip()}. After the question mark, only options of libpq are possible, "
+            "such as sslmode, connect_timeout or options; remove the others."
         ) from None
 
 

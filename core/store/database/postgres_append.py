@@ -183,7 +183,7 @@ def _next_result(libpq: Any, arriving: select.poll) -> Any:
 def _wait_for_socket(libpq: Any, arriving: select.poll) -> None:
     found = arriving.poll(_RESPONSE_TIMEOUT_SECONDS * 1000)
     if not found:
-        raise ConnectionLost(f"the connection is lost: nothing came for {_RESPONSE_TIMEOUT_SECONDS} s")
+        raise ConnectionLost(f"the connection is lost: no answer for {_RESPONSE_TIMEOUT_SECONDS} s")
     if found[0][1] & ~select.POLLOUT:
         libpq.consume_input()
 

@@ -44,7 +44,9 @@ def grant_append_only(connection: Connection, role: str) -> None:
     log, or a member of the owner's role.
     """
     if connection.dialect.name != "postgresql":
-        raise RoleRefused("SQLite has no roles: whoever may write the file may change it. The hash chain shows that.")
+        raise RoleRefused(
+            "SQLite has no roles: anyone who can write the file can change it. The hash chain reveals that."
+        )
     _assert_restrictable(connection, role)
     quoted = connection.dialect.identifier_preparer.quote(role)
     here = connection.dialect.identifier_preparer.quote(
@@ -89,11 +91,11 @@ def _assert_restrictable(connection: Connection, role: str) -> None:
     known = text("SELECT 1 FROM pg_roles WHERE rolname = :role")
     if connection.execute(known, {"role": role}).first() is None:
         raise RoleRefused(
-            f"There is no role {role}, so no right was given. Create it first: CREATE ROLE {role} LOGIN PASSWORD '…'."
+            f"There is no role {role}, so nothing was granted. Create it first: CREATE ROLE {role} LOGIN PASSWORD '…'."
         )
     why = _explain_role_rights(connection, role)
     if why is not None:
-        raise RoleRefused(f"The role {role} {why}, so no right could bind it. Choose another.")
+        raise RoleRefused(f"The role {role} {why}, so its rights cannot be restricted. Choose another.")
 
 
 def _explain_role_rights(connection: Connection, role: str) -> str | None:
@@ -103,7 +105,7 @@ def _explain_role_rights(connection: Connection, role: str) -> str | None:
     )
     found = connection.execute(asked, {"role": role}).first()
     if found is None:
-        return "does not find the log in its schema"
+        return "cannot see the log in its schema"
     if found.rolsuper:
         return "is a superuser"
     return "owns the log, or may act as its owner" if found.owns else None

@@ -51,7 +51,8 @@ class SqliteFile:
         name = url.database or ""
         if name in ("", ":memory:") or name.startswith("file:"):
             raise StoreError(
-                "A SQLite database must be a file, as in sqlite:///rollout.db: memory forgets the audit trail."
+                "A SQLite database must be a file, as in sqlite:///rollout.db: a database in memory would lose "
+                "the audit trail."
             )
         path = Path(name).resolve()
         if not path.parent.is_dir():
@@ -93,8 +94,8 @@ class SqliteFile:
             os.close(self._server_lock_fd)
             self._server_lock_fd = None
             raise StoreError(
-                f"Another process ({holder}) serves {self.path} already, and a SQLite file is for one. Stop that one "
-                "first, or set DATABASE_URL to a Postgres for several."
+                f"Another process ({holder}) already serves {self.path}, and a SQLite file allows only one. "
+                "Stop that one first, or set DATABASE_URL to a Postgres to run several."
             ) from error
         os.truncate(self._server_lock_fd, 0)
         os.pwrite(self._server_lock_fd, str(os.getpid()).encode(), 0)
@@ -137,7 +138,7 @@ class SqliteFile:
             self._run_pragmas("PRAGMA busy_timeout=0", f"PRAGMA wal_checkpoint({mode})", "PRAGMA busy_timeout=10000")
         except (sqlite3.Error, DBAPIError) as error:
             # Committed data is safe; only the write-ahead log grows.
-            _log.warning("The write-ahead log of %s could not be folded in, and grows: %s", self.path, error)
+            _log.warning("The write-ahead log of %s could not be checkpointed, so it grows: %s", self.path, error)
 
     def _run_pragmas(self, *pragmas: str) -> None:
         raw = check_out_connection(self.engine)

@@ -54,7 +54,7 @@ class EventCodec(Generic[E]):
             fields = _drop_unset_fields(kind, self._get_adapter(name).dump_python(event, mode="json"))
             body = canonical_json(fields)
         except ValueError as error:
-            raise NotStorable(f"The event {name} holds a value that JSON cannot: {error}.") from error
+            raise NotStorable(f"The event {name} holds a value that JSON cannot represent: {error}.") from error
         if self._validate_json(name, body) != event:
             raise NotStorable(f"The event {name} does not read back as it was written.")
         if key is not None:
@@ -77,7 +77,9 @@ class EventCodec(Generic[E]):
         while schema_version < current:
             lift = self._upcasters.get((type_, schema_version))
             if lift is None:
-                raise UnknownEvent(f"Nothing lifts the event {type_} from version {schema_version} to the next.")
+                raise UnknownEvent(
+                    f"There is no upgrade of the event {type_} from version {schema_version} to the next."
+                )
             body = canonical_json(lift(json.loads(body)))
             schema_version += 1
         if unsealing is not None:

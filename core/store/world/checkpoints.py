@@ -60,7 +60,7 @@ def pack_world(world: World) -> bytes:
     saved = SavedWorld.from_world(world)
     packed = zlib.compress(_saved_world_adapter().dump_json(saved), level=1)
     if _unpack_world(packed) != saved:
-        raise NotStorable("The world does not read back as it was saved, so there is no checkpoint of it.")
+        raise NotStorable("The world does not read back as it was saved, so no checkpoint was written.")
     return packed
 
 
@@ -80,7 +80,7 @@ def load_newest(connection: Connection, archive: Archive) -> tuple[World, LogTai
         try:
             return _unpack_world(packed).to_world(archive), tail
         except (ValidationError, zlib.error):
-            _log.exception("The checkpoint at %d cannot be read: it is not used", tail.position)
+            _log.exception("The checkpoint at %d cannot be read and is not used", tail.position)
     return None
 
 
@@ -115,7 +115,7 @@ def _iterate_trusted(connection: Connection) -> Iterator[tuple[bytes, LogTail]]:
         if sha256(packed).hexdigest() == event.world and there[0].hash.hex() == event.hash:
             yield packed, LogTail.from_event(there[0])
         else:
-            _log.error("The checkpoint at %d is not the one that the log speaks of: it is not used", event.position)
+            _log.error("The checkpoint at %d is not the one that the log names and is not used", event.position)
 
 
 def _read_newest(connection: Connection, stream: str, limit: int) -> tuple[StoredEvent, ...]:

@@ -137,8 +137,8 @@ def _set(owner: psycopg.Connection[object], statement: str) -> None:
 FAULTS = {
     "gone": (gone, "the log did not answer (OperationalError)"),
     "silent": (silent, "the log did not answer"),
-    "read-only": (read_only, "the log took no report (the database is read-only, perhaps a standby)"),
-    "full": (full, "the log took no report (its disk is full)"),
+    "read-only": (read_only, "this process could not report to the log (the database is read-only, perhaps a standby)"),
+    "full": (full, "this process could not report to the log (its disk is full)"),
 }
 
 
@@ -226,17 +226,17 @@ def test_a_rollback_that_cannot_be_written_is_answered_with_that(
         assert house.served() == "v42", "who was asked does not wait until it is certain for all"
         assert told.status_code == 503, told.text
         message = told.json()["message"]
-        assert message.startswith("The rollback of R-1 could not be written: the database takes nothing new (")
-        assert "Meanwhile everybody gets the live version" in message
+        assert message.startswith("The rollback of R-1 could not be saved: the database cannot be written to (")
+        assert "Until it can, everybody gets the live version" in message
         assert "rollout rollback R-1" in message
         page = httpx.get(house.url, trust_env=False, timeout=30).text
-        assert "No new version is served by this process: a rollback could not be written" in page
+        assert "This process serves no new version: a rollback could not be saved" in page
         examined = run("doctor", DATABASE_URL=server.url())
         assert examined.returncode == 1
-        assert "WRONG database: takes nothing new" in examined.stdout
+        assert "WRONG database: cannot be written to" in examined.stdout
         typed = run("rollback", "R-1", "odd", DATABASE_URL=server.url())
         assert typed.returncode == 2
-        assert "could not be written" in typed.stderr
+        assert "could not be saved" in typed.stderr
         assert "Traceback" not in typed.stderr
     again = post(house.url, "/api/v1/rollouts/R-1/commands", ROLL_BACK, key="again")
     assert again.status_code == 200, again.text
@@ -319,7 +319,8 @@ def locked(house: House, url: str) -> Iterator[None]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("failing", "why"), [(no_room, "the log took no report (its disk"), (locked, "the log did not answer")]
+    ("failing", "why"),
+    [(no_room, "this process could not report to the log (its disk"), (locked, "the log did not answer")],
 )
 def test_beside_a_sqlite_file_that_takes_nothing_everybody_gets_the_live_version(
     failing: Callable[[House, str], AbstractContextManager[None]],
@@ -337,7 +338,7 @@ def test_beside_a_sqlite_file_that_takes_nothing_everybody_gets_the_live_version
         if failing is no_room:
             refused = post(house.url, "/api/v1/rollouts/R-1/commands", ROLL_BACK)
             assert refused.status_code == 503
-            assert "could not be written" in refused.json()["message"]
+            assert "could not be saved" in refused.json()["message"]
     house.comes_back()
     assert "Traceback" not in house.process.said()
     assert post(house.url, "/api/v1/rollouts/R-1/commands", ROLL_BACK, key="again").status_code == 200
@@ -352,10 +353,10 @@ def test_on_a_disk_that_is_full_everybody_gets_the_live_version_until_there_is_r
     house = begun(place_of(nursery, url).start("serve"))
     filling = fill(small_disk)
     house.goes_live()
-    assert "the log took no report (its disk is full)" in house.ready().json()["message"]
+    assert "this process could not report to the log (its disk is full)" in house.ready().json()["message"]
     refused = post(house.url, "/api/v1/rollouts/R-1/commands", ROLL_BACK)
     assert refused.status_code == 503
-    assert "could not be written: the database takes nothing new (its disk is full)" in refused.json()["message"]
+    assert "could not be saved: the database cannot be written to (its disk is full)" in refused.json()["message"]
     filling.unlink()
     assert post(house.url, "/api/v1/rollouts/R-1/commands", ROLL_BACK, key="again").status_code == 200
     house.comes_back("v42")
@@ -400,8 +401,8 @@ def test_dead_workers_are_seen_and_where_the_policy_says_so_the_canary_is_withdr
         assert house.figure('rampart_look_age_seconds{rollout="R-1"}') > 3
         assert house.figure("rampart_rollouts_unwatched") == 1
         page = httpx.get(house.url, trust_env=False, timeout=30).text
-        assert "Nobody has looked at R-1 for" in page
-        assert "nobody looks at its rollout" in house.process.said()
+        assert "R-1 has had no look for" in page
+        assert "its rollout has had no look" in house.process.said()
         place.start("worker").wait_started()
         house.comes_back()
         assert house.figure("rampart_rollouts_unwatched") == 0
@@ -430,5 +431,5 @@ def test_the_doctor_finds_that_nobody_looks(new_sqlite: Callable[[], str]) -> No
 
     assert looks(after=9).ok
     assert not looks(after=60).ok
-    assert "nobody has looked at R-1 since" in looks(after=60).text
-    assert "a clock differs" in looks(after=-60).text
+    assert "R-1 has had no look since" in looks(after=60).text
+    assert "a clock is wrong" in looks(after=-60).text

@@ -36,10 +36,10 @@ def test_beside_a_file_that_becomes_read_only_everybody_gets_the_live_version(
     house = begun(place.start("serve"))
     failing.fail()
     house.goes_live()
-    assert "the log took no report (its disk takes nothing)" in house.ready().json()["message"]
+    assert "this process could not report to the log (its disk cannot be written to)" in house.ready().json()["message"]
     refused = post(house.url, COMMANDS, ROLL_BACK)
     assert refused.status_code == 503
-    assert "could not be written: the database takes nothing new (its disk takes" in refused.json()["message"]
+    assert "could not be saved: the database cannot be written to (its disk cannot" in refused.json()["message"]
     assert "Traceback" not in house.process.said()
     house.process.kill()
     failing.mend()
@@ -72,10 +72,10 @@ def test_beside_a_postgres_whose_data_has_no_room(server: Server, nursery: Calla
         house = begun(place_of(nursery, url).start("web"))
         filling = fill(small)
         house.goes_live()  # though its report still finds a place where the one before it stood
-        assert "the log took no report (its disk is full)" in house.ready().json()["message"]
+        assert "this process could not report to the log (its disk is full)" in house.ready().json()["message"]
         refused = post(house.url, COMMANDS, ROLL_BACK)
         assert refused.status_code == 503
-        assert "could not be written: the database takes nothing new (its disk is full)" in refused.json()["message"]
+        assert "could not be saved: the database cannot be written to (its disk is full)" in refused.json()["message"]
         filling.unlink()
         house.comes_back()
         assert post(house.url, COMMANDS, ROLL_BACK, key="again").status_code == 200
