@@ -5,6 +5,7 @@ import unicodedata
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from core import durations
 from core.judging.model.verdict import (
     BrokenSource,
     Cleared,
@@ -139,32 +140,9 @@ def format_interval(low: float | None, high: float | None, unit: str, *, relativ
     return f"({format_difference(low, unit, relative=False)} … {format_difference(high, unit, relative=False)})"
 
 
-def format_estimated_duration(span: timedelta) -> str:
-    """An estimated duration, rounded to one unit because it is not known more exactly: `3 h`, `2 days`."""
-    seconds = span.total_seconds()
-    for size, word in ((86400, "day"), (3600, "h"), (60, "min")):
-        if seconds >= 1.5 * size:
-            number = round(seconds / size)
-            return f"{number} {word}{'s' if word == 'day' and number != 1 else ''}"
-    return f"{seconds:.0f} s"
-
-
 def format_duration(span: timedelta | float) -> str:
-    """A measured duration: `4.1 s`, `18 min`, `6 h`, `3 days`; a number counts seconds."""
-    seconds = span.total_seconds() if isinstance(span, timedelta) else span
-    if 0 <= seconds < 0.01:
-        return "under 0.01 s"
-    if seconds < 1:
-        return f"{seconds:.2f} s"
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    if seconds < 2 * 3600:
-        return f"{seconds / 60:.0f} min"
-    if seconds < 48 * 3600:
-        return f"{seconds / 3600:.3g} h"
-    return f"{seconds / 86400:.3g} days"
+    """A measured or estimated duration: `4.1 s`, `18 min`, `6 h`, `3 days`; a number counts seconds."""
+    return durations.format_rounded(span if isinstance(span, timedelta) else timedelta(seconds=span))
 
 
 def format_local_time(at: datetime, zone: str) -> str:

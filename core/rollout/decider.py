@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from core import durations
 from core.judging.model.verdict import BlindSpot
 from core.judging.model.verdict import Hold as HoldVerdict
 from core.rollout import commands as c
@@ -303,9 +304,9 @@ def _require_trial(rollout: Rollout, context: Context, reason: str) -> str:
             if (loud := _find_break_glass_reason(rollout, context, reason)) is not None:
                 return loud
             raise Refused(
-                f"{stage.name} has held for {gates.format_span(held)} of {gates.format_span(asked)}: before "
-                "that it goes "
-                "neither to everybody nor over a step that the policy calls big, whatever the reason.",
+                f"{stage.name} has held for {durations.format_rounded(held)} of {durations.format_exact(asked)}: "
+                "before that it goes neither to everybody nor over a step that the policy calls big, whatever the "
+                "reason.",
                 hint=_suggest_smaller_step(rollout),
                 earliest=context.at + (asked - held) if under_way else None,
             )

@@ -82,7 +82,7 @@ Watched, not cleared: eval_pass_rate, suggestion_ctr. canary is too short to sho
 def test_high_risk_is_told_what_it_would_wait_for_in_vain(seen):
     said = plan_foresight.render_warnings(seen(Risk.HIGH), Risk.HIGH)
     assert said[-1] == snapshot(
-        "High risk grows only once every limit is shown to be kept, and latency_p95 cannot be within 24 h: canary would stop undecided and ask. It takes about 47.9 h."
+        "High risk grows only once every limit is shown to be kept, and latency_p95 cannot be within 24 h: canary would stop undecided and ask. It takes about 48 h."
     )
     assert "max_hold" in said[0]
 

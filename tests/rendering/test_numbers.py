@@ -50,7 +50,7 @@ def test_one_metric_in_numbers(words: Any, story: Any) -> None:
 Fine so far: R-118 support-tone, 1 measure looked at.
 What                          New     Now     Difference (95 % range)  Evidence  Would notice      Verdict
 Answers that pass our checks  93.2 %  92.4 %  +0.8 pp (-0.4 … +2.1)    2 %       a drop of 2.5 pp  Better (limit: drops by 2 pp)
-`eval_pass_rate` · requests 1,980 new, 37,600 current · could notice a drop of >= 2.5 pp · could still be as bad as -0.4 pp · at this traffic a change as large as the limit would be noticed in about 3 h
+`eval_pass_rate` · requests 1,980 new, 37,600 current · could notice a drop of >= 2.5 pp · could still be as bad as -0.4 pp · at this traffic a change as large as the limit would be noticed in about 3.2 h
 [ Explain ] [ Segments ]
 as of now · ranges hold however often one looks · evidence: its share of what fires the limit · R-118\
 """)
@@ -89,7 +89,7 @@ as of now · R-118 · whom to ask: @dana\
     assert one == snapshot("""\
 Fine so far: R-118 support-tone, 1 measure looked at.
 Answers that pass our checks: about 932 in 1,000 on the new version, about 924 in 1,000 on the current one. Better.
-The true difference lies between 4 fewer in 1,000 and 21 more in 1,000. That is better than now. By now we would have noticed 25 fewer in 1,000. A change as large as what was agreed would show in about 3 h.
+The true difference lies between 4 fewer in 1,000 and 21 more in 1,000. That is better than now. By now we would have noticed 25 fewer in 1,000. A change as large as what was agreed would show in about 3.2 h.
 as of now · R-118 · whom to ask: @dana\
 """)
 
@@ -181,14 +181,14 @@ def test_a_metric_explained_to_engineers(words: Any, story: Any) -> None:
     told = explain.render_technical(rollout, seen(words, story), "eval_pass_rate", words.points, words.zone, "now")
     assert plain_text.render_text(told) == snapshot("""\
 Better: answers that pass our checks in R-118 support-tone, 93.2 % new, 92.4 % now.
-Answers that pass our checks: about 932 in 1,000 on the new version, about 924 in 1,000 on the current one. The true difference lies between 4 fewer in 1,000 and 21 more in 1,000. That is better than now. By now we would have noticed 25 fewer in 1,000. A change as large as what was agreed would show in about 3 h.
+Answers that pass our checks: about 932 in 1,000 on the new version, about 924 in 1,000 on the current one. The true difference lies between 4 fewer in 1,000 and 21 more in 1,000. That is better than now. By now we would have noticed 25 fewer in 1,000. A change as large as what was agreed would show in about 3.2 h.
 Estimate  +0.8 pp (-0.4 … +2.1)
 Limit  drops by 2 pp, rolls back
 Evidence  of harm 2 % of what it needs
 Requests  1,980 new, 37,600 current
 Could notice  a drop of >= 2.5 pp
 Could still be  as bad as -0.4 pp
-Decided  at this traffic a change as large as the limit would be noticed in about 3 h
+Decided  at this traffic a change as large as the limit would be noticed in about 3.2 h
 To roll back (agreed: drops by 2 pp) it takes both: the difference beyond -2 pp (now +0.8 pp), and evidence of harm at 100 % (now 2 %).
 Answers that pass our checks: new − now, 12:30 to 18:30 Europe/Berlin (pp): difference +0.4 … -0.05; range from -2 … -0.244; range to +2 … +0.244; limit -2
 `eval_pass_rate` · as of now · R-118\

@@ -7,6 +7,7 @@ from typing import Any
 
 from bot.rendering import wording
 from bot.rendering.blocks import blocks
+from core import durations
 from core.files.foresight.foresight import LimitForesight
 from core.files.foresight.known_traffic import KnownTraffic
 from core.judging.model import limits
@@ -101,10 +102,16 @@ def list_remedies(one: LimitForesight) -> list[str]:
     if ways.judging is not None:
         found.append(f"checking {min(_round_up(ways.judging * 100), 100):g} % of the answers")
     if ways.hold is not None and ways.hold <= MAX_SUGGESTED_HOLD:
-        found.append(f"a {'max_hold' if one.waits else 'min_hold'} of {wording.format_duration(ways.hold)}")
+        found.append(f"a {'max_hold' if one.waits else 'min_hold'} of {_format_enough_time(ways.hold)}")
     if ways.amount is not None:
         found.append(f"a limit of {format_amount(limit, _round_up(ways.amount))}")
     return found
+
+
+def _format_enough_time(span: timedelta) -> str:
+    """The span in full hours, or minutes below two hours, rounded up so that it is enough."""
+    step = timedelta(hours=1) if span > timedelta(hours=2) else timedelta(minutes=1)
+    return durations.format_exact(ceil(span / step) * step)
 
 
 def format_amount(limit: Limit, size: float | None) -> str:

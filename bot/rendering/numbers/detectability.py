@@ -54,7 +54,7 @@ def format_remedies(rollout: Rollout) -> str:
     unread = [spot for spot in spots if spot.unread]
     report = "Report them" if unread and len(unread) == len(spots) else "Judge or report more of it"
     more = _longest_wait(spots)
-    wait = f"wait (about {wording.format_estimated_duration(more)} more at this pace)" if more is not None else "wait"
+    wait = f"wait (about {wording.format_duration(more)} more at this pace)" if more is not None else "wait"
     return (
         f"{format_blind_spots(spots)} What helps: {report[0].lower()}{report[1:]}; {wait}; plan anew with a "
         "wider canary; "
@@ -74,7 +74,7 @@ def list_accepted_blind_spots(rollout: Rollout) -> list[str]:
 
 def _format_wait(spots: Sequence[BlindSpot]) -> str:
     more = _longest_wait(spots)
-    return f" About {wording.format_estimated_duration(more)} more at this pace." if more is not None else ""
+    return f" About {wording.format_duration(more)} more at this pace." if more is not None else ""
 
 
 def _longest_wait(spots: Sequence[BlindSpot]) -> timedelta | None:

@@ -49,7 +49,7 @@ def explain_measure(measure: Measure, power: Power) -> list[str]:
     if power.decided_in:
         size = "what was agreed" if measure_rows.is_agreed(measure) else "what is watched for"
         sentences.append(
-            f"A change as large as {size} would show in about {wording.format_estimated_duration(power.decided_in)}."
+            f"A change as large as {size} would show in about {wording.format_duration(power.decided_in)}."
         )
     return [x for x in sentences if x]
 

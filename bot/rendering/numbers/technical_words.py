@@ -110,7 +110,7 @@ def format_time_to_decision(power: Power) -> str:
         return "a change as large as the limit would have been noticed by now"
     return (
         "at this traffic a change as large as the limit would be noticed in about "
-        f"{wording.format_estimated_duration(power.decided_in)}"
+        f"{wording.format_duration(power.decided_in)}"
     )
 
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from math import ceil
 
-from core.files.syntax.times import format_moment, format_span
+from core import durations
+from core.files.syntax.times import format_moment
 from core.rollout.plan import GATE_KINDS, AdvanceMode, NoticePlan, Plan, Risk, Stage, StageKind
 from core.rollout.policy import Policy
 from core.rollout.surface import Surface
@@ -76,7 +77,7 @@ def _notice_sent_at(notice: NoticePlan, plan: Plan, now: datetime) -> datetime:
 def _describe_notice(notice: NoticePlan, plan: Plan) -> str:
     if notice.audience == "engineering":
         return f"{notice.channel} gets the card and its thread"
-    lead = f", {format_span(notice.before)} before the start" if notice.before else ""
+    lead = f", {durations.format_exact(notice.before)} before the start" if notice.before else ""
     blocks = ", which the start waits for" if plan.risk is Risk.HIGH else ""
     confirm = f"; somebody confirms it{blocks}" if notice.acknowledge else ""
     return f"{notice.channel} is told ({notice.audience}){lead}{confirm}"
@@ -109,7 +110,7 @@ def _stage_rows(plan: Plan, surface: Surface, policy: Policy, begin: datetime) -
 
 
 def _describe_stage(stage: Stage) -> str:
-    hold = f", at least {format_span(stage.min_hold)}" if stage.min_hold else ""
+    hold = f", at least {durations.format_exact(stage.min_hold)}" if stage.min_hold else ""
     samples = f" and {stage.min_samples:,} requests" if stage.min_samples else ""
     match stage.kind:
         case kind if kind in GATE_KINDS:
