@@ -69,8 +69,9 @@ def _answer_whois(parsed: ParsedCommand, context: CommandContext) -> Message:
     unit, named = parsed.args[0], parsed.args[1:]
     surfaces = [world.surfaces[s] for s in named or world.surfaces if s in world.surfaces]
     if not surfaces:
-        known = ", ".join(world.surfaces) or "none yet"
-        raise ClarificationNeeded(f"There is no AI feature called {named[0] if named else 'so'}. Known: {known}.")
+        if not world.surfaces:
+            raise ClarificationNeeded("There are no AI features yet.")
+        raise ClarificationNeeded(f"There is no AI feature called {named[0]}. Known: {', '.join(world.surfaces)}.")
     snapshot = exposure.build_snapshot(world)
     answers = [(surface, evaluate(snapshot, surface.name, unit, {})) for surface in surfaces]
     return whois.render(unit, answers, world.rollouts)

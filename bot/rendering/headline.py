@@ -30,7 +30,7 @@ def _describe_consequence(rollout: Rollout, zone: str) -> str:
         case RolloutState.ON_HOLD:
             text = wording.escape(rollout.hold.text if rollout.hold else "", 45)
             if rollout.hold is not None and holds.clears_itself(rollout.hold.key):
-                return f": {text}. {_describe_exposure(rollout)}; goes on by itself once that is over."
+                return f": {text}. {_describe_exposure(rollout)}; it continues once this clears."
             return f": {text}. {_describe_exposure(rollout)} until {wording.format_owner(rollout)} decides."
         case RolloutState.PAUSED:
             return f". {_describe_exposure(rollout)} until somebody resumes it."
@@ -40,9 +40,9 @@ def _describe_consequence(rollout: Rollout, zone: str) -> str:
                 f"{_describe_switch_back(rollout)}."
             )
         case RolloutState.DONE:
-            return f". {wording.escape(rollout.plan.to_version, 40)} is what everyone gets. Roll back still works."
+            return f". Everyone gets {wording.escape(rollout.plan.to_version, 40)}. You can still roll back."
         case RolloutState.ABANDONED:
-            return ". Nothing was changed."
+            return ". Nothing changed."
 
 
 def _describe_switch_back(rollout: Rollout) -> str:
@@ -52,26 +52,26 @@ def _describe_switch_back(rollout: Rollout) -> str:
 
 
 def _describe_exposure(rollout: Rollout) -> str:
-    return f"{wording.format_percent(rollout.percent)} stays" if rollout.percent else "Nobody sees it"
+    return f"It stays at {wording.format_percent(rollout.percent)}" if rollout.percent else "Nobody sees it"
 
 
 def describe_start_condition(rollout: Rollout, zone: str) -> str:
     """What a planned rollout is waiting for before it can start."""
     if rollout.live_instead:
         old, live = wording.escape(rollout.plan.from_version, 40), wording.escape(rollout.live_instead, 40)
-        return f"Cannot start: {old} is not live any more, {live} is."
+        return f"Cannot start: {old} is no longer live, {live} is."
     if rollout.request is not None and not gates.is_approved(rollout):
         need = wording.escape(gates.describe_missing_approvals(rollout), 80)
         by_itself = f", then starts {wording.format_local_time(rollout.start, zone)}" if rollout.start else ""
         return f"Needs {need}{by_itself}."
     if rollout.start is not None:
-        return f"Starts {wording.format_local_time(rollout.start, zone)} by itself."
+        return f"Starts automatically {wording.format_local_time(rollout.start, zone)}."
     if any(rollout.notice_posted_at(n.key) is None for n in rollout.plan.stakeholder_notices):
         return "Notices go out first."
     earliest = _earliest_start(rollout)
     if earliest is not None:
-        return f"May start from {wording.format_local_time(earliest, zone)}."
-    return f"Starts on /rollout start {rollout.id}."
+        return f"Can start from {wording.format_local_time(earliest, zone)}."
+    return f"Start it with /rollout start {rollout.id}."
 
 
 def _earliest_start(rollout: Rollout) -> datetime | None:
@@ -89,7 +89,7 @@ def _describe_running(rollout: Rollout, zone: str) -> str:
         waits = "the drill" if stage.kind is StageKind.ROLLBACK_DRILL else "its results"
         return f". Nobody sees it yet. Next: {next_stage_label(rollout)}, after {waits}."
     if stage.kind is StageKind.BAKE:
-        return f" is with everyone. Done {_format_hold_end(rollout, zone)} if nothing speaks against it."
+        return f" is with everyone. Done {_format_hold_end(rollout, zone)} if all goes well."
     return f". Next: {next_stage_label(rollout)} {_format_hold_end(rollout, zone)} at the earliest."
 
 

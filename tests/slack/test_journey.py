@@ -68,7 +68,7 @@ def test_from_a_plan_to_a_rollback(either: Any) -> None:
 
     assert "Paused by" in either.click("sam", either.card(), "Pause")
     either.deliver()
-    assert either.card().text.startswith("Paused: R-1 support-tone. 5 % stays")
+    assert either.card().text.startswith("Paused: R-1 support-tone. It stays at 5 %")
     assert "Resumed by" in either.click("ana", either.card(), "Resume")
 
     either.later(minutes=1).say(c.Tick(look=look(HARM)))

@@ -26,7 +26,7 @@ def render_list(rollouts: tuple[Rollout, ...], zone: str, title: str) -> Message
     """One line per rollout, newest first; `title` names the list."""
     if not rollouts:
         return blocks.build_message(
-            f"{title}: none.", blocks.context("Plan one: rollout apply FILE. Everything: /rollout list --all")
+            f"{title}: none.", blocks.context("Plan one with rollout apply FILE. See all with /rollout list --all")
         )
     shown = [headline.render(r, zone) for r in reversed(rollouts)][:MAX_LISTED]
     left = [wording.format_remainder(len(rollouts) - MAX_LISTED)] if len(rollouts) > MAX_LISTED else []

@@ -15,9 +15,7 @@ def render(unit: str, answers: Sequence[tuple[Surface, Evaluation]], rollouts: M
     """One line per feature: the version `unit` gets, the reason, and the previous version."""
     lines = [_format_assignment(unit, surface, found, rollouts.get(found.rollout)) for surface, found in answers]
     cohorts = any(r.plan.stages[r.stage_index].where for _, f in answers if (r := rollouts.get(f.rollout)) and r.spans)
-    note = (
-        "Without what the application knows about them (plan, region, e-mail), a group they belong to cannot be told."
-    )
+    note = "Cohorts are not checked here: they depend on what the application knows (plan, region, e-mail)."
     return blocks.build_message(lines[0], blocks.lines_section(lines[1:]), blocks.context(note) if cohorts else None)
 
 

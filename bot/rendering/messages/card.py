@@ -61,7 +61,7 @@ def format_state_lines(rollout: Rollout, zone: str, newer: Newer = None) -> list
             lines.append(blind_spots)
     lines += detectability.list_accepted_blind_spots(rollout)
     if rollout.state is RolloutState.ON_HOLD:
-        lines.append(f'Either `/rollout resume {rollout.id} "why"` or roll back.')
+        lines.append(f'Next: `/rollout resume {rollout.id} "why"`, or roll back.')
     if rollout.request is not None and not gates.is_approved(rollout) and rollout.approvals:
         lines.append(f"Approved so far: {', '.join(wording.escape(a.handle, 40) for a in rollout.approvals)}.")
     if rollout.rollback is not None:
@@ -73,7 +73,7 @@ def _as_of(rollout: Rollout, zone: str, newer: Newer) -> str:
     """The time of the numbers, and the newest evidence in the log."""
     evidence = f"evidence #{rollout.evidence.number}" if rollout.evidence is not None else ""
     if newer is not None:
-        return f"seen {wording.format_local_time(newer[1], zone)}" + (f" · last {evidence}" if evidence else "")
+        return f"as of {wording.format_local_time(newer[1], zone)}" + (f" · last {evidence}" if evidence else "")
     return f"{evidence}, {wording.format_local_time(rollout.evidence_at, zone)}" if rollout.evidence_at else evidence
 
 

@@ -70,7 +70,7 @@ def _describe_split(verdict: v.Verdict) -> str:
     if isinstance(verdict, v.Skewed):
         return f"same time · split {verdict.observed_share:.1%} instead of {verdict.expected_share:.1%}"
     if isinstance(verdict, v.NoControl):
-        return "no current version is left to compare with, so it is the past"
+        return "compared with the past, as nobody gets the current version any more"
     return "same time · split as planned"
 
 
@@ -81,7 +81,6 @@ def _format_lock_time(rollout: Rollout, zone: str) -> str:
 def format_first_line(rollout: Rollout, evidence: EvidenceRecorded, zone: str) -> str:
     """The first line of a summary: state word, subject, consequence, next time."""
     subject, where = wording.format_subject(rollout), _describe_stage(rollout)
-    stays = f"we stay at {wording.format_percent(rollout.percent)} until then"
     match evidence.verdict:
         case v.RollBack():
             return f"Worse: {subject} broke a limit that was agreed beforehand. It is being rolled back."
@@ -89,6 +88,7 @@ def format_first_line(rollout: Rollout, evidence: EvidenceRecorded, zone: str) -
             where = f" ({wording.escape(first.segment, 40)})" if first.segment else ""
             metric = f"{measure_rows.escaped_title(first.metric, first.title)}{where}"
             text = f"{metric}: {wording.escape(first.limit_text, 60)}"
+            stays = f"we stay at {wording.format_percent(rollout.percent)} until then"
             return f"On hold: {subject}, {text}. {wording.format_owner(rollout)} to decide; {stays}."
         case v.NoData(since=since, arm=arm):
             ago = f"since {wording.format_local_time(since, zone)}" if since else "at all"
@@ -103,9 +103,10 @@ def format_first_line(rollout: Rollout, evidence: EvidenceRecorded, zone: str) -
                 "check its source."
             )
         case v.Skewed():
+            stays = f"it stays at {wording.format_percent(rollout.percent)}"
             return f"Cannot judge: {subject}, the traffic is not split as planned. Growth is stopped; {stays}."
         case v.TooEarly():
-            return f"Waiting: {subject} ({where}) has nothing to compare yet. Nothing grows until it has."
+            return f"Waiting: {subject} ({where}) has nothing to compare yet. It does not grow until it has."
         case _:
             return _format_healthy_line(rollout, evidence, zone)
 
@@ -120,7 +121,7 @@ def _format_healthy_line(rollout: Rollout, evidence: EvidenceRecorded, zone: str
     if rollout.state is RolloutState.ON_HOLD and rollout.hold is not None:
         return (
             f"On hold: {subject}, {wording.escape(rollout.hold.text, 60)}. "
-            f"{wording.format_percent(rollout.percent)} stays."
+            f"It stays at {wording.format_percent(rollout.percent)}."
         )
     if stage is not None and evidence.reason == "summary" and evidence.canary_requests < stage.min_samples:
         have = f"{wording.format_count(evidence.canary_requests)} of {wording.format_count(stage.min_samples)} requests"
@@ -139,7 +140,7 @@ def _describe_certainty(evidence: EvidenceRecorded) -> tuple[str, str]:
         case v.Continue() if open_ := measure_rows.join_undecided(evidence.measures):
             return "Not enough data", f", for {open_}"
         case v.Cleared():
-            return "Fine", ", every limit shown to be kept"
+            return "Fine", ", every limit shown to hold"
         case v.NoControl():
             return "Fine so far", ", compared with the past"
         case _:
@@ -159,14 +160,14 @@ def _explain_verdict(rollout: Rollout, evidence: EvidenceRecorded, at: datetime)
     clear = [m for m in limited if m.word in measure_rows.GOOD_WORDS]
     unknown = [m for m in limited if m.word in measure_rows.UNJUDGED_WORDS]
     kept = sum(m.cleared for m in limited)
-    shown = f", {kept} of them shown to be kept" if kept else ""
+    shown = f", {kept} of them shown to hold" if kept else ""
     parts = [f"Why: {len(clear)} of {wording.pluralize(len(limited), 'limit')} clear{shown}"]
     if unknown:
         names = wording.join_limited([measure_rows.escaped_title(m.metric, m.title).lower() for m in unknown])
-        parts.append(f"could still have been missed: {names}")
+        parts.append(f"too little data to judge: {names}")
     if isinstance(evidence.verdict, v.Cleared) and evidence.verdict.watched:
         rare = wording.join_limited([measure_rows.escaped_title(metric).lower() for metric in evidence.verdict.watched])
-        parts.append(f"too rare to be shown, and watched: {rare}")
+        parts.append(f"too rare to be shown, only watched: {rare}")
     if rollout.stage is not None and rollout.stage.min_samples:
         parts.append(
             f"{wording.format_count(evidence.canary_requests)} requests "

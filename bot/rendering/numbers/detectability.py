@@ -56,17 +56,17 @@ def format_remedies(rollout: Rollout) -> str:
     more = _longest_wait(spots)
     wait = f"wait (about {wording.format_duration(more)} more at this pace)" if more is not None else "wait"
     return (
-        f"{format_blind_spots(spots)} What helps: {report[0].lower()}{report[1:]}; {wait}; plan anew with a "
-        "wider canary; "
-        f'or accept it: `/rollout resume {rollout.id} "why"`, and every message says so from then on.'
+        f"{format_blind_spots(spots)} What helps: {report[0].lower()}{report[1:]}; {wait}; plan a new "
+        "rollout with a wider canary; "
+        f'or accept it: `/rollout resume {rollout.id} "why"`, and every message will say so.'
     )
 
 
 def list_accepted_blind_spots(rollout: Rollout) -> list[str]:
     """One line per accepted set of blind spots: at which stage, what, by whom and why."""
     return [
-        f"Accepted unseen at {wording.escape(one.stage, 40)}: {join_blind_spots(one.spots)}; by "
-        f"{wording.format_actor(one.by)}"
+        f"Accepted at {wording.escape(one.stage, 40)} that this could have been missed: {join_blind_spots(one.spots)}; "
+        f"by {wording.format_actor(one.by)}"
         f"{f', “{wording.escape(one.reason, 200)}”' if one.reason else ''}."
         for one in rollout.accepted
     ]

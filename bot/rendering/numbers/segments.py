@@ -85,20 +85,17 @@ def _render_no_data(rollout: Rollout, latest: LatestNumbers, as_of: str) -> Mess
             f"Segments: {latest.segments_checked} checked for {wording.format_subject(rollout)}. Nothing stands out."
         )
     else:
-        first = f"Segments: none could be looked at yet for {wording.format_subject(rollout)}."
-    hint = (
-        "They are named in the file (segments) and sent with each observation." if not latest.segments_checked else ""
-    )
-    return blocks.build_message(
-        first, blocks.lines_section([hint] if hint else []), blocks.context(f"as of {as_of} · {rollout.id}")
-    )
+        first = f"Segments: none could be checked yet for {wording.format_subject(rollout)}."
+    hint = "Name them in the rollout file (segments) and send them with each observation."
+    hints = [] if latest.segments_checked else [hint]
+    return blocks.build_message(first, blocks.lines_section(hints), blocks.context(f"as of {as_of} · {rollout.id}"))
 
 
 def _format_first_line(rollout: Rollout, latest: LatestNumbers, judged: list[Measure]) -> str:
     out = [m for m in judged if m.word in measure_rows.BAD_WORDS]
     begin = f"Segments: {latest.segments_checked} checked for {wording.format_subject(rollout)}."
     if not out:
-        return f"{begin} Nothing stands out for certain."
+        return f"{begin} Nothing clearly stands out."
     more = f" {wording.format_remainder(len(out) - 1)}" if len(out) > 1 else ""
     return (
         f"{begin} {out[0].word} for {_escape_segment(out[0])}: "
@@ -117,8 +114,7 @@ def _describe_judged(latest: LatestNumbers, judged: list[Measure]) -> list[str]:
     if latest.segments_checked < 2:
         return [size]
     many = (
-        f"Among {latest.segments_checked} something looks bad by chance now and then, so each needs that much more "
-        "evidence."
+        f"Among {latest.segments_checked} segments one may look bad by chance, so each needs that much more evidence."
     )
     return [many, size]
 
