@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from typing import assert_never
 
 from bot.commands import going_back, grammar, help_pages, metric_queries, queries, request, resolve, typed_times
 from bot.commands.grammar import Misunderstood, ParsedCommand, ParseResult
@@ -37,8 +38,10 @@ def perform(parsed: ParseResult, context: CommandContext) -> Message:
             return _run_notice(parsed, context)
         case ParsedCommand(verb=verb) if takes_rest_of_line(verb):
             return _run_free_text_verb(parsed, context)
-        case _:
+        case ParsedCommand():
             return _run_verb(parsed, context)
+        case _:
+            assert_never(parsed)
 
 
 def _suggest_choices(meant: Misunderstood, context: CommandContext) -> tuple[tuple[str, str], ...]:

@@ -7,6 +7,7 @@ from bot.commands.grammar import ParsedCommand
 from bot.commands.request import ClarificationNeeded, CommandContext
 from bot.rendering.answers import history, notice_overview, status, whois
 from bot.rendering.blocks.blocks import Message
+from bot.rendering.messages import card
 from core import watch
 from core.flags.evaluation import evaluate
 from core.rollout import exposure
@@ -25,7 +26,7 @@ def _answer_status(parsed: ParsedCommand, context: CommandContext) -> Message:
         if len(world.open_rollouts) > 1:
             return status.render_list(world.open_rollouts, zone, "Open now")
     rollout = request.require_rollout(parsed.rollout, context, world, "status {id}")
-    return status.render_one(rollout, zone, watch.newest(context.service, rollout))
+    return card.render(rollout, zone, watch.newest(context.service, rollout))
 
 
 def _answer_list(parsed: ParsedCommand, context: CommandContext) -> Message:

@@ -1,6 +1,7 @@
 """The first line about a rollout (state, subject, consequence, next time), shared by card, status and list."""
 
 from datetime import datetime
+from typing import assert_never
 
 from bot.rendering import wording
 from core.rollout import gates, holds
@@ -43,6 +44,8 @@ def _describe_consequence(rollout: Rollout, zone: str) -> str:
             return f". Everyone gets {wording.escape(rollout.plan.to_version, 40)}. You can still roll back."
         case RolloutState.ABANDONED:
             return ". Nothing changed."
+        case _:
+            assert_never(rollout.state)
 
 
 def _describe_switch_back(rollout: Rollout) -> str:
@@ -100,21 +103,25 @@ def next_stage_label(rollout: Rollout) -> str:
 
 def stage_label(stage: Stage) -> str:
     """A short label for a stage: `checks`, `internal`, `small test 5 %`, `10 %`, `watching`."""
-    if stage.kind in GATE_KINDS:
-        return {
-            StageKind.EVAL: "checks",
-            StageKind.SAFETY: "safety checks",
-            StageKind.COST_LATENCY: "cost and speed checks",
-        }.get(stage.kind, "switch-back drill")
     match stage.kind:
+        case StageKind.EVAL:
+            return "checks"
+        case StageKind.SAFETY:
+            return "safety checks"
+        case StageKind.COST_LATENCY:
+            return "cost and speed checks"
+        case StageKind.ROLLBACK_DRILL:
+            return "switch-back drill"
         case StageKind.COHORT:
             return wording.escape(stage.name, 30)
         case StageKind.CANARY | StageKind.AB:
             return f"small test {wording.format_percent(stage.percent)}"
         case StageKind.BAKE:
             return "watching"
-        case _:
+        case StageKind.RAMP:
             return "everyone" if stage.percent >= 100 else wording.format_percent(stage.percent)
+        case _:
+            assert_never(stage.kind)
 
 
 def min_hold_ends_at(rollout: Rollout) -> datetime | None:

@@ -1,6 +1,7 @@
 """What happens now in the demonstration and what comes next, for somebody who sees a rollout for the first time."""
 
 from datetime import datetime, timedelta
+from typing import assert_never
 
 from bot.rendering import headline, wording
 from core.rollout import gates
@@ -43,6 +44,8 @@ def tell(rollout: Rollout, now: datetime, *, pace: float, yours: bool) -> tuple[
                 f"{rollout.id} was abandoned before anyone got it.",
                 "Apply a file of your own, or stop with Ctrl-C.",
             )
+        case _:
+            assert_never(rollout.state)
 
 
 class _Left:

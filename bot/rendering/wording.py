@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from datetime import datetime, timedelta
+from typing import assert_never
 from zoneinfo import ZoneInfo
 
 from core import durations
@@ -93,6 +94,17 @@ def format_per_thousand(share: float) -> str:
 def format_per_hundred(percentage: float) -> str:
     """A percentage, given as 0 to 100, in everyday words: `5 in 100`."""
     return f"{percentage:g} in 100"
+
+
+def format_level(number: float, unit: str) -> str:
+    """A metric's value in everyday words: a share as `about 19 in 1,000`, anything else in its unit."""
+    return format_per_thousand(number) if unit.startswith("%") else format_value(number, unit)
+
+
+def format_segment(segment: str) -> str:
+    """A segment in plain words, escaped: `language=de` becomes `language is de`."""
+    key, _, value = segment.partition("=")
+    return f"{escape(key, 40)} is {escape(value, 40)}" if value else escape(key, 80)
 
 
 def format_value(number: float | None, unit: str) -> str:
@@ -217,15 +229,17 @@ def title_in_sentence(title: str) -> str:
 
 def stage_word(stage: Stage) -> str:
     """The standard word for a stage, without its percentage: `Checking`, `Small test`, `Growing`, `Watching`."""
-    if stage.kind in GATE_KINDS:
-        return "Checking"
     match stage.kind:
+        case StageKind.EVAL | StageKind.SAFETY | StageKind.COST_LATENCY | StageKind.ROLLBACK_DRILL:
+            return "Checking"
         case StageKind.BAKE:
             return "Watching"
         case StageKind.RAMP:
             return "Everyone" if stage.percent >= 100 else "Growing"
-        case _:
+        case StageKind.COHORT | StageKind.CANARY | StageKind.AB:
             return "Small test"
+        case _:
+            assert_never(stage.kind)
 
 
 _STATE_WORDS = {
@@ -276,6 +290,8 @@ def verdict_word(verdict: Verdict) -> str:
             return "Changed unexpectedly"
         case RollBack():
             return "Worse"
+        case _:
+            assert_never(verdict)
 
 
 def format_version_change(rollout: Rollout) -> str:

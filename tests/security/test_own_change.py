@@ -47,7 +47,7 @@ def declared(office):
 
 @pytest.mark.parametrize("owner", ["@nobody-such", "U0NOBODY01", "@rampart"])
 def test_an_owner_who_is_nobody_is_refused_with_the_line(declared, owner):
-    with pytest.raises(UnreadableFile, match="there is no @") as refused:
+    with pytest.raises(UnreadableFile, match=r"there is no \S+ in Slack") as refused:
         _applied(declared, _owned(declared, owner))
     assert refused.value.problems[0].line == 4
     assert not declared.service.load_world().rollouts

@@ -73,7 +73,7 @@ def describe_trigger(measure: Measure) -> str:
             "rollout, and people decide."
         )
     if not measure_rows.is_agreed(measure) or act is None:
-        return "Nothing happens automatically: it is watched, and people decide."
+        return plain_words.ONLY_WATCHED
     limit = wording.escape(measure.limit_text or "", 100)
     if measure.absolute:
         level, unit = wording.format_value(measure.canary, measure.unit), measure.unit
@@ -111,8 +111,8 @@ def _worse_segments(latest: LatestNumbers, metric: str) -> list[Measure]:
 
 def _format_first_line(rollout: Rollout, rows: Sequence[Measure]) -> str:
     measure = rows[0]
-    where = f" where {segments.format_segment(measure.segment)}" if measure.segment else ""
-    title = wording.title_in_sentence(measure_rows.metric_title(measure.metric, measure.title))
+    where = f" where {wording.format_segment(measure.segment)}" if measure.segment else ""
+    title = measure_rows.title_in_sentence(measure.metric, measure.title)
     numbers = (
         f"{wording.format_value(measure.canary, measure.unit)} new, "
         f"{wording.format_value(measure.control, measure.unit)} now"

@@ -113,7 +113,7 @@ def _format_first_line(rollout: Rollout, measures: tuple[Measure, ...], segment:
     where = f", only {wording.escape(segment, 60)}" if segment else ""
     worse = [m for m in measures if m.word in measure_rows.BAD_WORDS]
     if worse:
-        names = wording.join_limited([measure_rows.escaped_title(m.metric, m.title).lower() for m in worse], 3)
+        names = wording.join_limited([measure_rows.title_in_sentence(m.metric, m.title) for m in worse], 3)
         return f"{worse[0].word}: {wording.format_subject(rollout)}{where} ({names})."
     known = [m for m in measures if m.word not in measure_rows.UNJUDGED_WORDS]
     if not known:

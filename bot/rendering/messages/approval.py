@@ -116,7 +116,7 @@ def _list_arguments(rollout: Rollout) -> list[str]:
 
 def _format_measure(measure: Measure) -> str:
     moved = wording.format_difference(measure.difference, measure.unit, relative=measure.relative)
-    return f"{measure_rows.escaped_title(measure.metric, measure.title).lower()} {moved}"
+    return f"{measure_rows.title_in_sentence(measure.metric, measure.title)} {moved}"
 
 
 def _describe_missing_approvals(

@@ -1,12 +1,13 @@
 """One line per event, shared by the thread under the card, the answers to commands, and the history."""
 
 from datetime import datetime
+from typing import assert_never
 
 from bot.rendering import headline, wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.messages import rollback_alert
-from bot.rendering.numbers import detectability
+from bot.rendering.numbers import detectability, measure_rows
 from core.rollout import events as e
 from core.rollout import holds
 from core.rollout.model import Rollout
@@ -98,12 +99,6 @@ def format_line(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
                 f"Abandoned by {wording.format_actor(event.by)}: {rollout.id}{_format_reason(event.reason)}. "
                 "Nothing changed."
             )
-        case _:
-            return _format_minor_event(rollout, event)
-
-
-def _format_minor_event(rollout: Rollout, event: e.RolloutEvent) -> str:
-    match event:
         case e.NoticeAcknowledged():
             return (
                 f"Read by {wording.escape(event.handle, 80)}: the notice for {rollout.id} "
@@ -157,8 +152,11 @@ def _format_minor_event(rollout: Rollout, event: e.RolloutEvent) -> str:
             return (
                 f"FLAG NOT SET: {rollout.id}, {where} should be at {wording.format_percent(event.percent)}: {why}. {on}"
             )
+        case e.TailsFrozen():
+            metrics = wording.join_limited([measure_rows.title_in_sentence(metric) for metric in event.caps])
+            return f"Capped: {rollout.id}. From now on extreme readings count as the cap: {metrics}."
         case _:
-            return f"{type(event).__name__}: {rollout.id}."
+            assert_never(event)
 
 
 def _is_detectability_hold(event: e.Held) -> bool:
@@ -262,6 +260,19 @@ def format_log_entry(event: e.RolloutEvent) -> tuple[str, str]:
             return "flag not set", f"{event.flag} at {event.percent:g} %: {event.error}"
         case e.EvalRecorded():
             return "checks", f"{event.suite}: {event.passed} passed, {event.failed} failed, {event.errors} errors"
+        case e.ConcernRaised() | e.FeltOff():
+            return _name_event(event), event.text
+        case e.HoldCleared():
+            return _name_event(event), event.key
+        case e.Paused() | e.Resumed() | e.Abandoned() | e.BlindSpotsAccepted():
+            return _name_event(event), event.reason
+        case e.ApprovalExpired() | e.StartScheduled() | e.DrillFinished() | e.FlipUnconfirmed():
+            return _name_event(event), ""
+        case e.TailsFrozen() | e.NoticeAcknowledged():
+            return _name_event(event), ""
         case _:
-            description = getattr(event, "reason", "") or getattr(event, "text", "") or getattr(event, "key", "")
-            return type(event).TYPE.partition(".")[2].replace("_", " "), description
+            assert_never(event)
+
+
+def _name_event(event: e.RolloutEvent) -> str:
+    return type(event).TYPE.partition(".")[2].replace("_", " ")

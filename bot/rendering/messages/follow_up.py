@@ -2,17 +2,21 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import TypeAlias, assert_never
 from zoneinfo import ZoneInfo
 
 from bot.rendering import schedule, wording
 from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.messages import notice
-from bot.rendering.numbers import measure_rows, segments
+from bot.rendering.numbers import measure_rows
 from core.judging.model.verdict import Finding
 from core.metrics.catalogue import CATALOGUE, DesiredDirection
 from core.rollout import events as e
 from core.rollout.model import Rollout
+
+FollowedUp: TypeAlias = e.Started | e.Completed | e.Abandoned | e.RolledBack
+"""The events of which a channel hears that got a notice."""
 
 _FAULT_WORDS = {
     "refusal_rate": "declined too often",
@@ -42,14 +46,14 @@ _FAULT_WORDS = {
 
 def render(
     rollout: Rollout,
-    event: e.RolloutEvent,
+    event: FollowedUp,
     audience: str,
     title: str,
     at: datetime,
     zone: str,
     others: Sequence[Rollout] = (),
 ) -> Message:
-    """One plain message about `event`, which happened `at`; ValueError for an event that has no follow-up.
+    """One plain message about `event`, which happened `at`.
 
     `others` are the rollouts that are planned or under way on the same AI feature.
     """
@@ -74,7 +78,7 @@ def render(
             first = f"Cancelled: {notice.describe_cancellation(name, others)}."
             body = ["Nothing changed, and you don't need to do anything.", *notice.describe_other_rollouts(others)]
         case _:
-            raise ValueError(f"nobody outside is told about {type(event).__name__}")
+            assert_never(event)
     return blocks.build_message(first, blocks.lines_section(body), blocks.context(_format_footer(rollout)))
 
 
@@ -97,7 +101,7 @@ def _suggest_reply(audience: str, finding: Finding) -> list[str]:
     """What the audience may say about a fault: support a reply to customers, marketing nothing."""
     match audience:
         case "support":
-            whom = f" (where {segments.format_segment(finding.segment)})" if finding.segment else ""
+            whom = f" (where {wording.format_segment(finding.segment)})" if finding.segment else ""
             return [f"If they write in{whom}: “That was a fault on our side, please ask again.”"]
         case "marketing":
             return ["Please don't mention the change in public."]
@@ -132,11 +136,11 @@ def _describe_exposure(event: e.RolledBack, rollout: Rollout, at: datetime, zone
         return f"{people} the new version{span}."
     finding, fault = event.findings[0], _describe_fault(event.findings[:1])
     if not fault:
-        what = wording.title_in_sentence(measure_rows.metric_title(finding.metric, finding.title))
+        what = measure_rows.title_in_sentence(finding.metric, finding.title)
         explanation = f"They will not have noticed anything wrong: we switched back because of its {what}"
         return f"{people} the new version{span}. {explanation}."
     if finding.segment:
-        hit = f"Where {segments.format_segment(finding.segment)} it {fault}{_format_counts(rollout, finding)}"
+        hit = f"Where {wording.format_segment(finding.segment)} it {fault}{_format_counts(rollout, finding)}"
         return f"{people} the new version{span}. {hit}; we saw no fault elsewhere."
     return f"{people} a version that {fault}{span}."
 
@@ -178,10 +182,9 @@ def _list_improvements(rollout: Rollout) -> list[str]:
         noticed = measure.metric in _FAULT_WORDS
         if noticed and measure.word == "Better" and measure.canary is not None and measure.control is not None:
             title = CATALOGUE[measure.metric].title if measure.metric in CATALOGUE else measure.title
-            new, old = _format_level(measure.canary, measure.unit), _format_level(measure.control, measure.unit)
+            new, old = (
+                wording.format_level(measure.canary, measure.unit),
+                wording.format_level(measure.control, measure.unit),
+            )
             improvements.append(f"{wording.escape(title, 60)}: {new} (before: {old})")
     return improvements
-
-
-def _format_level(number: float, unit: str) -> str:
-    return wording.format_per_thousand(number) if unit.startswith("%") else wording.format_value(number, unit)

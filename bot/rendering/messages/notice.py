@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import assert_never
 
 from bot.rendering import schedule, wording
 from bot.rendering.blocks import blocks, buttons
@@ -10,6 +11,7 @@ from core.metrics.catalogue import CATALOGUE
 from core.rollout.model import Rollout, RolloutState
 from core.rollout.plan import BehaviourChange, Expectation, NoticePlan, changed_parts
 
+_IF_IT_GOES_WRONG = "*If it goes wrong* we switch back within seconds and tell you here."
 _CLAIMS = {"latency_p50": "faster", "latency_p95": "faster", "ttft_p95": "faster", "eval_pass_rate": "more accurate"}
 
 
@@ -101,18 +103,19 @@ def _format_bullets(changes: list[BehaviourChange], *, examples: bool) -> list[s
 
 def _describe_affected(rollout: Rollout, known: schedule.RolloutDates) -> str:
     match rollout.state:
-        case RolloutState.PLANNED:
-            return f"nobody yet; it starts with {wording.format_per_hundred(known.first_percent)} customers"
         case RolloutState.DONE:
             return "everyone"
-        case _ if not rollout.percent:
-            return f"nobody yet; it starts with {wording.format_per_hundred(known.first_percent)} customers"
+        case RolloutState.ROLLED_BACK | RolloutState.ABANDONED:
+            return "nobody"
+        case RolloutState.PLANNED:
+            percent = 0.0
+        case RolloutState.RUNNING | RolloutState.WAITING | RolloutState.ON_HOLD | RolloutState.PAUSED:
+            percent = rollout.percent
         case _:
-            return (
-                "everyone"
-                if rollout.percent >= 100
-                else f"about {wording.format_per_hundred(rollout.percent)} customers"
-            )
+            assert_never(rollout.state)
+    if not percent:
+        return f"nobody yet; it starts with {wording.format_per_hundred(known.first_percent)} customers"
+    return "everyone" if percent >= 100 else f"about {wording.format_per_hundred(percent)} customers"
 
 
 def _describe_schedule(rollout: Rollout, known: schedule.RolloutDates, zone: str, first: str = "") -> str:
@@ -127,12 +130,15 @@ def _describe_first_customers(known: schedule.RolloutDates) -> str:
     return f"first for {wording.format_per_hundred(known.first_percent)} customers"
 
 
+def _format_start(title: str, known: schedule.RolloutDates, zone: str) -> str:
+    start, name = schedule.format_start(known, zone), wording.title_in_sentence(title)
+    return f"{start} the {name} starts to change, {_describe_first_customers(known)}."
+
+
 def _build_support_text(rollout: Rollout, title: str, known: schedule.RolloutDates, zone: str) -> tuple[str, list[str]]:
     described = changes_for_audiences(rollout, "support")
     changes = [b for b in described if not b.unchanged]
     same = [wording.escape(b.text) for b in described if b.unchanged]
-    name = wording.title_in_sentence(title)
-    first = f"{schedule.format_start(known, zone)} the {name} starts to change, {_describe_first_customers(known)}."
     body = [
         "*What customers may notice*",
         *(_format_bullets(changes, examples=True) or [" • Nothing we know of."]),
@@ -146,9 +152,9 @@ def _build_support_text(rollout: Rollout, title: str, known: schedule.RolloutDat
         f"*If a customer complains:* once it has started, type "
         f'/rollout feels-off {rollout.id} "what happened", or ask in this thread.',
         "*Which version did they see?* /rollout whois <customer id>".replace("<", "&lt;").replace(">", "&gt;"),
-        "*If it goes wrong* we switch back within seconds and tell you here.",
+        _IF_IT_GOES_WRONG,
     ]
-    return first, body
+    return _format_start(title, known, zone), body
 
 
 def _build_marketing_text(
@@ -183,8 +189,6 @@ def _expected_claims(rollout: Rollout) -> list[str]:
 def _build_downstream_text(
     rollout: Rollout, title: str, known: schedule.RolloutDates, zone: str
 ) -> tuple[str, list[str]]:
-    name = wording.title_in_sentence(title)
-    first = f"{schedule.format_start(known, zone)} the {name} starts to change, {_describe_first_customers(known)}."
     before, after = rollout.from_content, rollout.to_content
     changed = changed_parts(before, after)
     body = ["*What your code may see*"]
@@ -198,10 +202,10 @@ def _build_downstream_text(
         _describe_schedule(
             rollout, known, zone, f"first {wording.format_per_hundred(known.first_percent)} customers, "
         ),
-        "*If it goes wrong* we switch back within seconds and tell you here.",
+        _IF_IT_GOES_WRONG,
         f"*Whom to ask:* {wording.format_owner(rollout)}",
     ]
-    return first, body
+    return _format_start(title, known, zone), body
 
 
 def _format_part_change(part: str, before: object, after: object) -> str:

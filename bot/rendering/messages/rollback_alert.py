@@ -62,9 +62,7 @@ def format_finding(finding: Finding) -> str:
     if finding.control is not None:
         numbers += f" vs {wording.format_value(finding.control, unit)} now"
     if finding.difference is not None:
-        moved = wording.format_difference(finding.difference, unit, relative=finding.relative)
-        span = wording.format_interval(finding.low, finding.high, unit, relative=finding.relative)
-        numbers += f", {moved} {span}".rstrip()
+        numbers += f", {measure_rows.format_difference_with_range(finding)}"
     note = f"; {wording.escape(finding.note, 200)}" if finding.note else ""
     where = f" ({wording.escape(finding.segment, 80)})" if finding.segment else ""
     return f"{measure_rows.escaped_title(finding.metric, finding.title)}{where}: {numbers}{note}"

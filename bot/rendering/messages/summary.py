@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import assert_never
 
 from bot.rendering import headline, wording
 from bot.rendering.blocks import blocks, buttons
@@ -43,7 +44,7 @@ def render(
                 x
                 for x in (
                     _explain_verdict(rollout, evidence, at),
-                    detectability.format_blind_spots(_open_blind_spots(rollout, evidence)),
+                    detectability.format_blind_spots(detectability.select_open(rollout, evidence)),
                 )
                 if x
             ]
@@ -56,10 +57,6 @@ def render(
             f"as of {wording.format_local_time(at, zone)}"
         ),
     )
-
-
-def _open_blind_spots(rollout: Rollout, evidence: EvidenceRecorded) -> list[v.BlindSpot]:
-    return [spot for spot in evidence.blind or () if spot.key not in rollout.accepted_limit_keys]
 
 
 def _format_requests(requests: int) -> str:
@@ -97,7 +94,7 @@ def format_first_line(rollout: Rollout, evidence: EvidenceRecorded, zone: str) -
             return f"Cannot judge: {subject}, {silent}. Growth is stopped; check ingestion."
         case v.BrokenSource(metric=metric, title=title, arm=arm, since=since):
             version = "new" if arm == "canary" else "current"
-            what = f"{measure_rows.escaped_title(metric, title).lower()} on the {version} version stopped arriving"
+            what = f"{measure_rows.title_in_sentence(metric, title)} on the {version} version stopped arriving"
             return (
                 f"Cannot judge: {subject}, {what} {wording.format_local_time(since, zone)}. Growth is stopped; "
                 "check its source."
@@ -107,8 +104,10 @@ def format_first_line(rollout: Rollout, evidence: EvidenceRecorded, zone: str) -
             return f"Cannot judge: {subject}, the traffic is not split as planned. Growth is stopped; {stays}."
         case v.TooEarly():
             return f"Waiting: {subject} ({where}) has nothing to compare yet. It does not grow until it has."
-        case _:
+        case v.Continue() | v.NoControl() | v.Cleared() | v.Hold():
             return _format_healthy_line(rollout, evidence, zone)
+        case _:
+            assert_never(evidence.verdict)
 
 
 def _format_healthy_line(rollout: Rollout, evidence: EvidenceRecorded, zone: str) -> str:
@@ -130,7 +129,7 @@ def _format_healthy_line(rollout: Rollout, evidence: EvidenceRecorded, zone: str
         return f"{begin}: {subject} ({where}){how}."
     at = headline.min_hold_ends_at(rollout)
     when = f" {wording.format_local_time(at, zone)}" if at else ""
-    waits = measure_rows.join_undecided(evidence.measures) or _open_blind_spots(rollout, evidence)
+    waits = measure_rows.join_undecided(evidence.measures) or detectability.select_open(rollout, evidence)
     how_soon = " at the earliest" if waits else ", automatically"
     return f"{begin}: {subject} ({where}){how}. Next: {headline.next_stage_label(rollout)}{when}{how_soon}."
 
@@ -143,8 +142,10 @@ def _describe_certainty(evidence: EvidenceRecorded) -> tuple[str, str]:
             return "Fine", ", every limit shown to hold"
         case v.NoControl():
             return "Fine so far", ", compared with the past"
-        case _:
+        case v.Continue() | v.TooEarly() | v.NoData() | v.BrokenSource() | v.Skewed() | v.Hold() | v.RollBack():
             return "Fine so far", ""
+        case _:
+            assert_never(evidence.verdict)
 
 
 def _describe_stage(rollout: Rollout) -> str:
@@ -163,10 +164,10 @@ def _explain_verdict(rollout: Rollout, evidence: EvidenceRecorded, at: datetime)
     shown = f", {kept} of them shown to hold" if kept else ""
     parts = [f"Why: {len(clear)} of {wording.pluralize(len(limited), 'limit')} clear{shown}"]
     if unknown:
-        names = wording.join_limited([measure_rows.escaped_title(m.metric, m.title).lower() for m in unknown])
+        names = wording.join_limited([measure_rows.title_in_sentence(m.metric, m.title) for m in unknown])
         parts.append(f"too little data to judge: {names}")
     if isinstance(evidence.verdict, v.Cleared) and evidence.verdict.watched:
-        rare = wording.join_limited([measure_rows.escaped_title(metric).lower() for metric in evidence.verdict.watched])
+        rare = wording.join_limited([measure_rows.title_in_sentence(metric) for metric in evidence.verdict.watched])
         parts.append(f"too rare to be shown, only watched: {rare}")
     if rollout.stage is not None and rollout.stage.min_samples:
         parts.append(
@@ -181,9 +182,7 @@ def _explain_verdict(rollout: Rollout, evidence: EvidenceRecorded, at: datetime)
 def _format_noticeable_change(rollout: Rollout, limited: list[v.Measure], at: datetime) -> str:
     for measure in sorted(limited, key=lambda m: m.metric != MAIN_METRIC):
         if change := technical_words.format_noticed_change(measure, detection_power(rollout, measure, at)):
-            return (
-                f"we would have noticed {change} ({measure_rows.escaped_title(measure.metric, measure.title).lower()})"
-            )
+            return f"we would have noticed {change} ({measure_rows.title_in_sentence(measure.metric, measure.title)})"
     return ""
 
 

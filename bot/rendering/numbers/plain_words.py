@@ -15,6 +15,7 @@ _MEANING = {
     "Changed unexpectedly": "It changed when it should not have.",
 }
 
+ONLY_WATCHED = "Nothing happens automatically: it is watched, and people decide."
 _EXPECTATIONS = {
     "as expected": "That is as expected.",
     "not as expected": "That is not as expected.",
@@ -27,16 +28,18 @@ def describe_measure(measure: Measure) -> str:
     title = measure_rows.escaped_title(measure.metric, measure.title)
     if measure.canary is None:
         return f"{title}: not enough data."
-    new = _format_level(measure.canary, measure.unit)
-    now = f", {_format_level(measure.control, measure.unit)} on the current one" if measure.control is not None else ""
+    new = wording.format_level(measure.canary, measure.unit)
+    now = (
+        f", {wording.format_level(measure.control, measure.unit)} on the current one"
+        if measure.control is not None
+        else ""
+    )
     return f"{title}: {new} on the new version{now}. {measure_rows.verdict_label(measure)}."
 
 
 def describe_segment(measure: Measure) -> str:
     """`describe_measure` for one segment: `Where language is de: …`."""
-    key, _, value = measure.segment.partition("=")
-    place = f"{wording.escape(key, 40)} is {wording.escape(value, 40)}" if value else wording.escape(key, 80)
-    return f"Where {place}: {describe_measure(measure)}"
+    return f"Where {wording.format_segment(measure.segment)}: {describe_measure(measure)}"
 
 
 def explain_measure(measure: Measure, power: Power) -> list[str]:
@@ -66,7 +69,7 @@ def describe_consequence(measure: Measure) -> str:
     if measure.implied and measure.role == "hold":
         return "No limit was agreed. If it changes for certain, the rollout stops growing and people decide."
     if not measure_rows.is_agreed(measure) or measure.role == "watch":
-        return "Nothing happens automatically: it is watched, and people decide."
+        return ONLY_WATCHED
     what = (
         "everyone automatically gets the previous version again"
         if measure.role == "rollback"
@@ -114,7 +117,3 @@ def _is_share(measure: Measure) -> bool:
 def _format_thousandths(share: float) -> str:
     number = abs(share) * 1000
     return f"{number:.0f}" if number >= 1 or number == 0 else f"{number:.1g}"
-
-
-def _format_level(number: float, unit: str) -> str:
-    return wording.format_per_thousand(number) if unit.startswith("%") else wording.format_value(number, unit)

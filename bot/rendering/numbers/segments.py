@@ -62,7 +62,7 @@ def format_summary(segments: tuple[Measure, ...], segments_checked: int) -> str:
         return f"Segments: {segments_checked} checked. Nothing stands out."
     numbers = f"{wording.format_value(worst.canary, worst.unit)} vs {wording.format_value(worst.control, worst.unit)}"
     moved = wording.format_difference(worst.difference, worst.unit, relative=worst.relative)
-    what = measure_rows.escaped_title(worst.metric, worst.title).lower()
+    what = measure_rows.title_in_sentence(worst.metric, worst.title)
     return (
         f"Segments: {segments_checked} checked. {_escape_segment(worst)}, {what}: {numbers} ({moved}). "
         f"{_describe_certainty(worst, segments_checked)}"
@@ -99,7 +99,7 @@ def _format_first_line(rollout: Rollout, latest: LatestNumbers, judged: list[Mea
     more = f" {wording.format_remainder(len(out) - 1)}" if len(out) > 1 else ""
     return (
         f"{begin} {out[0].word} for {_escape_segment(out[0])}: "
-        f"{measure_rows.escaped_title(out[0].metric, out[0].title).lower()}{more}."
+        f"{measure_rows.title_in_sentence(out[0].metric, out[0].title)}{more}."
     )
 
 
@@ -153,9 +153,3 @@ def _describe_certainty(measure: Measure, checked: int) -> str:
 
 def _escape_segment(measure: Measure) -> str:
     return wording.escape(measure.segment, 80)
-
-
-def format_segment(segment: str) -> str:
-    """A segment in plain words, escaped: `language=de` becomes `language is de`."""
-    key, _, value = segment.partition("=")
-    return f"{wording.escape(key, 40)} is {wording.escape(value, 40)}" if value else wording.escape(key, 80)
