@@ -55,7 +55,7 @@ prompt · v42 -> v43 · support-assistant · risk standard · owner @dana · pla
 
 def test_the_notice_to_support(words: Any, story: Any) -> None:
     assert _notice(words, story.planned(), "support") == snapshot("""\
-On Tue 24 Nov 13:00 CET the support assistant starts to change, first for 5 in 100 customers.
+The support assistant starts to change on Tue 24 Nov 13:00 CET, first for 5 in 100 customers.
 What customers may notice
  • Answers are about a third shorter and start with the fix.
      before: “Thanks for reaching out! There are several reasons why a sync...”
@@ -74,7 +74,7 @@ Please confirm with Got it · Owner: @dana · Questions in thread · R-118\
 
 def test_the_notice_to_marketing(words: Any, story: Any) -> None:
     assert _notice(words, story.planned(), "marketing") == snapshot("""\
-On Tue 24 Nov 13:00 CET the support assistant changes: Answers are about a third shorter and start with the fix.
+The support assistant changes on Tue 24 Nov 13:00 CET: Answers are about a third shorter and start with the fix.
 What people may notice
  • Answers are about a third shorter and start with the fix.
 You may say publicly (only after we post "reached everyone"): “Answers are about a third shorter and start with the fix.”
@@ -97,7 +97,7 @@ def test_the_notice_to_a_downstream_team(words: Any, story: Any) -> None:
     }
     told = _notice(words, story.planned(), "downstream")
     assert told == snapshot("""\
-On Tue 24 Nov 13:00 CET the support assistant starts to change, first for 5 in 100 customers.
+The support assistant starts to change on Tue 24 Nov 13:00 CET, first for 5 in 100 customers.
 What your code may see
  • model: name large-3 -> large-4
  • prompt: changed
@@ -167,7 +167,7 @@ def test_the_alert_before_and_after_the_switch_is_confirmed(words: Any, story: A
     assert plain_text.render_text(after) == snapshot("""\
 Rolled back: R-118 support-tone. Everyone is on the previous version again; it took 4.1 s. No action needed now.
 What fired  Declined to answer: 6.4 % new vs 1.9 % now, +4.5 pp (+2.4 … +6.5). Agreed limit: rises by 1 pp (locked Tue 24 Nov 12:00 CET)
-Since  canary began 12:00:00 CET, decided 13:38:02 CET
+When  canary began 12:00:00 CET, decided 13:38:02 CET
 How fast  verdict after 98 min of this stage · the look took 0.02 s · switched after 4.1 s, observed on 3 processes
 What flipped  support-assistant: v43 -> v42 (prompt only). Not touched: model, tools
 Who was hit  565 requests, about 430 people (5 % of users)

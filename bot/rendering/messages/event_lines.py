@@ -27,7 +27,7 @@ def format_line(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
         case e.Planned():
             return (
                 f"Planned by {wording.format_actor(event.by)}: {wording.format_subject(rollout)}, "
-                f"{wording.escape(rollout.kind, 60)}, {wording.format_version_change(rollout)}. "
+                f"{wording.escape(rollout.kind, 60)} change, {wording.format_version_change(rollout)}. "
                 f"Plan {event.fingerprint[:6]}; nothing changes yet."
             )
         case e.Started():

@@ -132,7 +132,7 @@ def _describe_first_customers(known: schedule.RolloutDates) -> str:
 
 def _format_start(title: str, known: schedule.RolloutDates, zone: str) -> str:
     start, name = schedule.format_start(known, zone), wording.title_in_sentence(title)
-    return f"{start} the {name} starts to change, {_describe_first_customers(known)}."
+    return f"The {name} starts to change {start}, {_describe_first_customers(known)}."
 
 
 def _build_support_text(rollout: Rollout, title: str, known: schedule.RolloutDates, zone: str) -> tuple[str, list[str]]:
@@ -162,7 +162,7 @@ def _build_marketing_text(
 ) -> tuple[str, list[str]]:
     changes = [b for b in changes_for_audiences(rollout, "marketing") if not b.unchanged]
     what = _summarize_first_change(changes) if changes else "nobody should notice a difference"
-    first = f"{schedule.format_start(known, zone)} the {wording.title_in_sentence(title)} changes: {what}."
+    first = f"The {wording.title_in_sentence(title)} changes {schedule.format_start(known, zone)}: {what}."
     body = [f"*What people may notice*\n{chr(10).join(_format_bullets(changes, examples=False))}"] if changes else []
     if changes:
         quotes = " ".join(f"“{wording.escape(b.text)}”" for b in changes)

@@ -38,7 +38,7 @@ def _list_facts(
     return [
         ("What fired", _describe_cause(rollout, event, zone)),
         ("Where", _describe_segment(rollout, event.findings[0]) if event.findings else ""),
-        ("Since", _describe_timing(rollout, event, at, zone)),
+        ("When", _describe_timing(rollout, event, at, zone)),
         ("How fast", _describe_durations(event, flip)),
         ("What flipped", _describe_flip(rollout, event)),
         ("Who was hit", _describe_affected(rollout, event)),
