@@ -90,7 +90,7 @@ def parse(line: str) -> ParseResult:
 
 def _ask_whether_to_roll_back(line: str) -> Misunderstood:
     return Misunderstood(
-        hint="Do you want to roll back? Nothing was done yet. `/rollout help rollback` says how it works.",
+        hint="Do you want to roll back? Nothing has been done yet. `/rollout help rollback` explains it.",
         suggestion="rollback",
         about=line,
     )
@@ -160,7 +160,7 @@ def _suggest_verb(tokens: list[_Token], rest_of_line: str) -> Misunderstood:
     if not close and len(tokens) > 1 and _find_nearest_verb(name + tokens[1].text) == "rollback":  # rol back
         name, close, rest_of_line = f"{name} {tokens[1].text}", "rollback", rest_of_line.partition(" ")[2]
     if not close:
-        return Misunderstood(hint=f'I don\'t know "{name}". Type `/rollout help` to see what there is.')
+        return Misunderstood(hint=f'I don\'t know "{name}". Type `/rollout help` to see all commands.')
     rest = [f'"{t.text}"' if t.quoted else t.text for t in tokens[1:]]
     suggestion = f"{close} {rest_of_line}".strip() if takes_rest_of_line(close) else " ".join([close, *rest])
     return Misunderstood(hint=f'I don\'t know "{name}". Did you mean `{close}`?', suggestion=suggestion)
@@ -184,7 +184,7 @@ def _parse_flags(verb: str, tokens: list[_Token]) -> tuple[dict[str, str], list[
         if name not in allowed:
             close = get_close_matches(name, allowed, n=1)
             there = ", ".join(f"--{a}" for a in allowed)
-            meant = f" Did you mean --{close[0]}?" if close else f" It knows {there}."
+            meant = f" Did you mean --{close[0]}?" if close else f" Its flags: {there}."
             return {}, [], Misunderstood(hint=f"`{verb}` has no --{name}.{meant}")
         value = next(waiting, None) if allowed[name] else _Token(text="yes", quoted=False)
         if value is None or not value.text:
@@ -230,7 +230,7 @@ def _quote_rest(verb: str, words: list[str]) -> str:
 def _report_leftover(verb: str, what: str, suggestion: str) -> Misunderstood:
     quotes = ' Put what you want to say in quotes: "…".' if TYPED_VERBS[verb].text is FreeTextForm.QUOTED else ""
     return Misunderstood(
-        hint=f'I don\'t know what "{what}" means here.{quotes} The form is: {TYPED_VERBS[verb].usage}',
+        hint=f'I don\'t know what "{what}" means here.{quotes} Usage: {TYPED_VERBS[verb].usage}',
         suggestion=suggestion,
     )
 
@@ -256,14 +256,14 @@ def _parse_list(words: list[str], flags: dict[str, str]) -> ParseResult:
     if "state" in flags:
         state = flags["state"].lower().replace("-", "_").replace(" ", "_")
         if state not in set(RolloutState):
-            return Misunderstood(hint=f'There is no state "{flags["state"]}". There are: {", ".join(RolloutState)}.')
+            return Misunderstood(hint=f'There is no state "{flags["state"]}". The states: {", ".join(RolloutState)}.')
         flags = {**flags, "state": state}
     return ParsedCommand(verb="list", flags=flags)
 
 
 def _parse_whois(words: list[str], flags: dict[str, str]) -> ParseResult:
     if not words:
-        return Misunderstood(hint=f"Whose version? The form is: {TYPED_VERBS['whois'].usage}")
+        return Misunderstood(hint=f"Whose version? Usage: {TYPED_VERBS['whois'].usage}")
     if len(words) > 2:
         return _report_leftover("whois", words[2], f"whois {words[0]} {words[1]}")
     return ParsedCommand(verb="whois", args=(_MENTION.sub(r"\1", words[0]), *words[1:]), flags=flags)
@@ -281,7 +281,7 @@ def _parse_metrics(verb: str, words: list[str], flags: dict[str, str]) -> ParseR
     if verb == "explain" and not names:
         return _ask_which_metric(others)
     if "segment" in flags and not all(flags["segment"].partition("=")):
-        hint = f'"{flags["segment"]}" is not a segment, such as language=de. The form is: {TYPED_VERBS[verb].usage}'
+        hint = f'"{flags["segment"]}" is not a segment, such as language=de. Usage: {TYPED_VERBS[verb].usage}'
         return Misunderstood(hint=hint, suggestion=format_command("segments", *others))
     return ParsedCommand(
         verb=verb, rollout=others[0] if others else "", args=tuple(n.lower() for n in names), flags=flags
@@ -293,7 +293,7 @@ def _ask_which_metric(others: list[str]) -> Misunderstood:
     if close:
         hint = f'There is no metric "{others[0]}". Did you mean {close[0]}?'
         return Misunderstood(hint=hint, suggestion=f"explain {close[0]}")
-    hint = f"Which metric? The form is: {TYPED_VERBS['explain'].usage}"
+    hint = f"Which metric? Usage: {TYPED_VERBS['explain'].usage}"
     return Misunderstood(hint=hint, suggestion=format_command("metrics", *others))
 
 

@@ -24,7 +24,7 @@ def render_overview() -> Message:
 def render_page(name: str) -> Message:
     """The page of one verb: its form, what it does, who may use it, and an example."""
     verb = TYPED_VERBS[name]
-    lines = [f"Form: `/rollout {wording.escape(verb.usage)}`", f"Example: `/rollout {wording.escape(verb.example)}`"]
+    lines = [f"Usage: `/rollout {wording.escape(verb.usage)}`", f"Example: `/rollout {wording.escape(verb.example)}`"]
     if verb.build is not None:
         lines.append(f"Who can: {_WHO[verb.required_role]}.")
     return blocks.build_message(f"/rollout {name}: {verb.does}", blocks.lines_section(lines))

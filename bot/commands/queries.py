@@ -7,6 +7,7 @@ from bot.commands.grammar import ParsedCommand
 from bot.commands.request import ClarificationNeeded, CommandContext
 from bot.rendering.answers import history, notice_overview, status, whois
 from bot.rendering.blocks.blocks import Message
+from bot.rendering.messages import card
 from core import evaluation
 from core.flags.evaluation import evaluate
 from core.rollout import exposure
@@ -25,7 +26,7 @@ def _answer_status(parsed: ParsedCommand, context: CommandContext) -> Message:
         if len(world.open_rollouts) > 1:
             return status.render_list(world.open_rollouts, zone, "Open now")
     rollout = request.require_rollout(parsed.rollout, context, world, "status {id}")
-    return status.render_one(rollout, zone, evaluation.newest(context.service, rollout))
+    return card.render(rollout, zone, evaluation.newest(context.service, rollout))
 
 
 def _answer_list(parsed: ParsedCommand, context: CommandContext) -> Message:
@@ -69,8 +70,9 @@ def _answer_whois(parsed: ParsedCommand, context: CommandContext) -> Message:
     unit, named = parsed.args[0], parsed.args[1:]
     surfaces = [world.surfaces[s] for s in named or world.surfaces if s in world.surfaces]
     if not surfaces:
-        known = ", ".join(world.surfaces) or "none yet"
-        raise ClarificationNeeded(f"There is no AI feature called {named[0] if named else 'so'}. Known: {known}.")
+        if not world.surfaces:
+            raise ClarificationNeeded("There are no AI features yet.")
+        raise ClarificationNeeded(f"There is no AI feature called {named[0]}. Known: {', '.join(world.surfaces)}.")
     snapshot = exposure.build_snapshot(world)
     answers = [(surface, evaluate(snapshot, surface.name, unit, {})) for surface in surfaces]
     return whois.render(unit, answers, world.rollouts)

@@ -63,5 +63,5 @@ def require_member(context: CommandContext) -> None:
     """Raise `Refused` for guests."""
     if not context.by.is_full_member:
         raise Refused(
-            "Guests can see where a rollout stands, and no more.", hint="Ask anyone in the channel.", code="forbidden"
+            "Guests can only see where a rollout stands.", hint="Ask anyone in the channel.", code="forbidden"
         )

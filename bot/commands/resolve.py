@@ -256,7 +256,7 @@ def _find_omitted(world: World, thread_ts: str, *, only_running: bool) -> Resolv
         return world.open_rollouts[0]
     recent = tuple(reversed(world.open_rollouts or everything))[:MOST_CANDIDATES]
     if not recent:
-        return Unclear(question="There is no rollout yet. Plan one from a file: rollout apply FILE.")
+        return Unclear(question="There are no rollouts yet. Plan one from a file: rollout apply FILE.")
     if only_running and not running:
         able = tuple(r for r in recent if r in world.open_rollouts or world.surfaces[r.plan.surface].live_by == r.id)
         return Unclear(question="No rollout is running now.", candidates=able)
@@ -281,7 +281,8 @@ def _find_by_reference(reference: str, world: World) -> Resolved:
             return found[0]
     if begins:
         return Unclear(
-            question=f'"{reference}" fits more than one.', candidates=tuple(reversed(begins))[:MOST_CANDIDATES]
+            question=f'"{reference}" matches more than one rollout.',
+            candidates=tuple(reversed(begins))[:MOST_CANDIDATES],
         )
     return _suggest_nearest(reference, world)
 
@@ -297,7 +298,7 @@ def _find_on_surface(reference: str, world: World) -> Resolved | None:
         return chosen[0]
     if chosen:
         return Unclear(
-            question=f"{surface.name} has more than one.", candidates=tuple(reversed(chosen))[:MOST_CANDIDATES]
+            question=f"{surface.name} has more than one rollout.", candidates=tuple(reversed(chosen))[:MOST_CANDIDATES]
         )
     if surface.live_by in world.rollouts:
         return world.rollouts[surface.live_by]

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from typing import assert_never
 
 from bot.commands import grammar, help_pages, metric_queries, queries, request, resolve, rollback_intent, typed_times
 from bot.commands.grammar import Misunderstood, ParsedCommand, ParseResult
@@ -37,8 +38,10 @@ def perform(parsed: ParseResult, context: CommandContext) -> Message:
             return _run_notice(parsed, context)
         case ParsedCommand(verb=verb) if takes_rest_of_line(verb):
             return _run_free_text_verb(parsed, context)
-        case _:
+        case ParsedCommand():
             return _run_verb(parsed, context)
+        case _:
+            assert_never(parsed)
 
 
 def _suggest_choices(meant: Misunderstood, context: CommandContext) -> tuple[tuple[str, str], ...]:
@@ -73,12 +76,12 @@ def _run_free_text_verb(parsed: ParsedCommand, context: CommandContext) -> Messa
 def _add_remarks(answer: Message, parsed: ParsedCommand, found: resolve.RolloutMention) -> Message:
     """The answer with remarks on what else the line contained."""
     verb, others = parsed.verb, found.others if parsed.verb in {"rollback", "pause"} else ()
-    remarks = [f"`{verb}` has no {wording.escape(flag, 40)}; it was left aside." for flag in parsed.unknown]
-    remarks += [f"{other.id} {wording.escape(other.plan.name, 60)} goes on." for other in others]
+    remarks = [f"`{verb}` has no {wording.escape(flag, 40)}; it was ignored." for flag in parsed.unknown]
+    remarks += [f"{other.id} {wording.escape(other.plan.name, 60)} continues." for other in others]
     offered = list(request.build_choices(others, f"{verb} {{id}}"))
     if verb == "pause":
         if _ENDS.match(found.text):
-            remarks.append("It has no end of its own: it stays paused until somebody resumes it.")
+            remarks.append("A pause has no end date: it lasts until somebody resumes it.")
         if rollback_intent.may_mean_rollback(found.text):
             offered += request.build_choices((found.rollout,), "rollback {id}")
     pressed = [buttons.run_command(label, command, i) for i, (label, command) in enumerate(offered[:5])]
@@ -145,7 +148,8 @@ def _render_outcome(outcome: CommandOutcome, context: CommandContext) -> Message
     ]
     if not lines:
         return blocks.build_message(
-            f"Already so: nothing had to be done for {rollout.id}.", blocks.section(headline.render(rollout, zone))
+            f"No change needed: nothing to do for {rollout.id}.",
+            blocks.section(headline.render(rollout, zone)),
         )
     undo = blocks.actions(buttons.resume(rollout)) if rollout.paused_at is not None else None
     return blocks.build_message(lines[0], blocks.lines_section(lines[1:]), undo)

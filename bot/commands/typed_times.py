@@ -37,7 +37,7 @@ def parse_moment(typed: str, now: datetime, zone: str) -> datetime:
     meant = _parse_iso(typed) or _find_next_occurrence(typed, local)
     if meant is None:
         raise Refused(
-            f'"{typed}" is not a time that I know.',
+            f'"{typed}" is not a time.',
             hint='Write --at "Tue 10:00", --at "10:00" or --at "2026-11-24 10:00".',
             code="bad_time",
         )

@@ -52,21 +52,19 @@ class Verb:
 
 
 VERBS: Mapping[str, Verb] = {
-    "help": Verb(
-        usage="help [verb]", does="What can be typed, or one command with an example.", example="help rollback"
-    ),
+    "help": Verb(usage="help [verb]", does="All commands, or one of them with an example.", example="help rollback"),
     "status": Verb(
         group="See",
         usage="status [id]",
         brief="status [id]",
-        does="Where a rollout stands, and what comes next.",
+        does="Where a rollout stands and what comes next.",
         example="status R-118",
         has_json=True,
     ),
     "list": Verb(
         group="See",
         usage="list [--mine|--surface S|--state S|--all]",
-        does="Rollouts that are planned or under way; `--all` also those that ended.",
+        does="Rollouts that are planned or under way; `--all` includes those that have ended.",
         example="list --surface support-assistant",
         flags={"mine": False, "all": False, "surface": True, "state": True},
         has_json=True,
@@ -74,8 +72,8 @@ VERBS: Mapping[str, Verb] = {
     "start": Verb(
         group="Start",
         usage='start <id> [--at "Tue 10:00"]',
-        brief="start <id>   (a plan comes from a file: rollout apply FILE)",
-        does="Begin, once every approval is there and every notice has had its lead time.",
+        brief="start <id>   (plan it from a file: rollout apply FILE)",
+        does="Start, once every approval is in and every notice has had its lead time.",
         example="start R-118",
         flags={"at": True},
         build=lambda a: c.Start(then=a.then),
@@ -83,7 +81,7 @@ VERBS: Mapping[str, Verb] = {
     "approve": Verb(
         group="Steer",
         usage='approve <id> ["note"]',
-        does="Agree to the open request, not for your own change.",
+        does="Approve the open request. You cannot approve your own change.",
         example='approve R-118 "ok for Tuesday"',
         text=FreeTextForm.QUOTED,
         build=lambda a: c.Approve(request=a.request, note=a.reason),
@@ -92,7 +90,7 @@ VERBS: Mapping[str, Verb] = {
     "reject": Verb(
         group="Steer",
         usage="reject <id> why",
-        does="Say no to the open request, and why.",
+        does="Reject the open request and say why.",
         example="reject R-118 not before the sale",
         text=FreeTextForm.REST,
         build=lambda a: c.Reject(request=a.request, reason=a.reason),
@@ -111,7 +109,7 @@ VERBS: Mapping[str, Verb] = {
     "pause": Verb(
         group="Steer",
         usage="pause <id> [why]",
-        does="Stop growing; the present share stays and limits are still watched. Every full member can. Also: hold.",
+        does="Stop growing. The share stays as it is and limits are still watched. Every full member can. Also: hold.",
         example="pause R-118 support sees odd greetings",
         aliases=("hold",),
         text=FreeTextForm.REST,
@@ -121,7 +119,7 @@ VERBS: Mapping[str, Verb] = {
     "resume": Verb(
         group="Steer",
         usage="resume <id> why",
-        does="Go on after a pause or a hold; sets aside that one finding.",
+        does="Continue after a pause or a hold. That one finding no longer counts.",
         example="resume R-118 the greeting bug was unrelated",
         text=FreeTextForm.REST,
         build=lambda a: c.Resume(reason=a.reason),
@@ -130,7 +128,7 @@ VERBS: Mapping[str, Verb] = {
         group="Stop",
         usage="rollback [id|surface] [why]",
         brief="rollback <id>   (every full member can; takes seconds)",
-        does="Everyone gets the previous version again, in seconds. Every full member can, in any state and words.",
+        does="Everyone gets the previous version again, in seconds. Every full member can, in any state, in any words.",
         example="rollback R-118 answers are wrong",
         aliases=("roll-back",),
         text=FreeTextForm.REST,
@@ -158,7 +156,7 @@ VERBS: Mapping[str, Verb] = {
         group="See",
         usage="segments <id>",
         brief="segments <id>",
-        does="Whether some people fare worse than others: every cut of the traffic, worst first.",
+        does="Whether it is worse for some people than for others: every segment, worst first.",
         example="segments R-118",
         has_json=True,
     ),
@@ -174,7 +172,7 @@ VERBS: Mapping[str, Verb] = {
         group="Why",
         usage="explain <id> <metric>",
         brief="explain <id> <metric>",
-        does="One metric in words and numbers, what would make it fire, and how it developed.",
+        does="One metric in words and numbers: what it means, what would make it fire, and its trend.",
         example="explain R-118 refusal_rate",
         has_json=True,
     ),
@@ -182,7 +180,7 @@ VERBS: Mapping[str, Verb] = {
         group="See",
         usage="whois <user> [surface]",
         brief="whois <user>",
-        does="Which version somebody gets, and why.",
+        does="Which version somebody gets and why.",
         example="whois cust_8841",
     ),
     "notice": Verb(
@@ -201,7 +199,7 @@ VERBS: Mapping[str, Verb] = {
         group="Tell",
         usage="feels-off <id> [why]",
         brief="feels-off <id> [why]",
-        does="Say that the new version feels wrong. Two people hold it.",
+        does="Say that the new version feels wrong. If two people do, it goes on hold.",
         example="feels-off R-118 too short for refunds",
         aliases=("feelsoff",),
         text=FreeTextForm.REST,

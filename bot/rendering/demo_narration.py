@@ -1,6 +1,7 @@
 """What happens now in the demonstration and what comes next, for somebody who sees a rollout for the first time."""
 
 from datetime import datetime, timedelta
+from typing import assert_never
 
 from bot.rendering import headline, wording
 from core.rollout import gating
@@ -22,7 +23,7 @@ def tell(rollout: Rollout, now: datetime, *, pace: float, yours: bool) -> tuple[
             return _running(rollout, left)
         case RolloutState.WAITING:
             return (
-                f"{rollout.id} waits: {gating.describe_missing_approvals(rollout)}.",
+                f"{rollout.id} is waiting for {gating.describe_missing_approvals(rollout)}.",
                 "Approve in the thread of its card; until then nothing grows.",
             )
         case RolloutState.ON_HOLD:
@@ -40,9 +41,11 @@ def tell(rollout: Rollout, now: datetime, *, pace: float, yours: bool) -> tuple[
             )
         case RolloutState.ABANDONED:
             return (
-                f"{rollout.id} was abandoned before anybody got it.",
+                f"{rollout.id} was abandoned before anyone got it.",
                 "Apply a file of your own, or stop with Ctrl-C.",
             )
+        case _:
+            assert_never(rollout.state)
 
 
 class _Left:
@@ -59,18 +62,18 @@ class _Left:
 
 def _planned(rollout: Rollout, left: _Left, *, yours: bool) -> tuple[str, str]:
     version = rollout.plan.to_version
-    turn = "The first story is over, and it is your turn. " if yours else ""
+    turn = "The first rollout is over. Now it is your turn. " if yours else ""
     if rollout.start is not None and gating.is_approved(rollout):
         percent = wording.format_percent(next((s.percent for s in rollout.plan.stages if s.has_exposure), 0.0))
         return (
-            f"{rollout.id} is approved and scheduled: the notices have to stand for a minute of its clock first.",
-            f"It starts by itself {left.until(rollout.start)}: {percent} of the users get {version}.",
+            f"{rollout.id} is approved and scheduled: the notices must be up for a minute of its clock first.",
+            f"It starts automatically {left.until(rollout.start)}: {percent} of the users get {version}.",
         )
     if rollout.request is not None and not gating.is_approved(rollout):
         who = "Be Lee and press Approve in the thread of its card" if yours else "Lee, a lead, approves in its thread"
         return (
-            f"{turn}{rollout.id} is planned: its card is in #ai-rollouts, a notice each in #support and #marketing.",
-            f"{who}. Dana, who owns it, cannot.",
+            f"{turn}{rollout.id} is planned: its card is in #ai-rollouts, with notices in #support and #marketing.",
+            f"{who}. Dana cannot, because she owns it.",
         )
     who = "Be Ana and press Start on its card" if yours else "Ana starts it"
     return f"{turn}{rollout.id} is approved.", f"{who}. Nothing changes for users until then."
@@ -80,20 +83,17 @@ def _running(rollout: Rollout, left: _Left) -> tuple[str, str]:
     seen = ""
     if rollout.evidence is not None:
         requests = wording.pluralize(round(rollout.evidence.canary_requests), "request")
-        seen = f", {requests} on it at the last evidence"
+        seen = f"; at the last look it had served {requests}"
     old, new = rollout.plan.from_version, rollout.plan.to_version
     if rollout.percent >= 100:
-        now = f"Everyone gets {new}{seen}; {old} stays one step away."
+        now = f"Everyone gets {new}{seen}; {old} is one click away."
     else:
-        now = (
-            f"{wording.format_percent(rollout.percent)} of the users get {new}{seen}; they are compared with the "
-            "others."
-        )
+        now = f"{wording.format_percent(rollout.percent)} of the users get {new}, compared with everyone else{seen}."
     at = headline.min_hold_ends_at(rollout)
-    soon = "as soon as enough was seen" if left.until(at) == "now" else f"{left.until(at)} at the earliest"
+    soon = "as soon as there is enough data" if left.until(at) == "now" else f"{left.until(at)} at the earliest"
     return (
         now,
-        f"{headline.next_stage_label(rollout)}, {soon}; if it breaks an agreed limit, everyone is back on {old}.",
+        f"{headline.next_stage_label(rollout)}, {soon}; if it breaks an agreed limit, everyone goes back to {old}.",
     )
 
 
@@ -102,7 +102,7 @@ def _rolled_back(rollout: Rollout) -> tuple[str, str]:
     if rollout.flip is None and not rollout.flip_doubted:
         return (
             f"{rollout.id} is being rolled back: everyone gets {old} again.",
-            "Every process has to report that it serves it; then the alert says how long it took.",
+            "Once every process has confirmed it, the alert says how long it took.",
         )
     took = f" It took {wording.format_duration(rollout.flip.seconds)}." if rollout.flip is not None else ""
     return (

@@ -1,6 +1,7 @@
 """The first line about a rollout (state, subject, consequence, next time), shared by card, status and list."""
 
 from datetime import datetime
+from typing import assert_never
 
 from bot.rendering import wording
 from core.rollout import gating, holds
@@ -29,7 +30,7 @@ def _describe_consequence(rollout: Rollout, zone: str) -> str:
         case RolloutState.ON_HOLD:
             text = wording.escape(rollout.hold.text if rollout.hold else "", 45)
             if rollout.hold is not None and holds.clears_itself(rollout.hold.key):
-                return f": {text}. {_describe_exposure(rollout)}; goes on by itself once that is over."
+                return f": {text}. {_describe_exposure(rollout)}; it continues once this clears."
             return f": {text}. {_describe_exposure(rollout)} until {wording.format_owner(rollout)} decides."
         case RolloutState.PAUSED:
             return f". {_describe_exposure(rollout)} until somebody resumes it."
@@ -39,9 +40,11 @@ def _describe_consequence(rollout: Rollout, zone: str) -> str:
                 f"{_describe_switch_back(rollout)}."
             )
         case RolloutState.DONE:
-            return f". {wording.escape(rollout.plan.to_version, 40)} is what everyone gets. Roll back still works."
+            return f". Everyone gets {wording.escape(rollout.plan.to_version, 40)}. You can still roll back."
         case RolloutState.ABANDONED:
-            return ". Nothing was changed."
+            return ". Nothing changed."
+        case _:
+            assert_never(rollout.state)
 
 
 def _describe_switch_back(rollout: Rollout) -> str:
@@ -51,26 +54,26 @@ def _describe_switch_back(rollout: Rollout) -> str:
 
 
 def _describe_exposure(rollout: Rollout) -> str:
-    return f"{wording.format_percent(rollout.percent)} stays" if rollout.percent else "Nobody sees it"
+    return f"It stays at {wording.format_percent(rollout.percent)}" if rollout.percent else "Nobody sees it"
 
 
 def describe_start_condition(rollout: Rollout, zone: str) -> str:
     """What a planned rollout is waiting for before it can start."""
     if rollout.live_instead:
         old, live = wording.escape(rollout.plan.from_version, 40), wording.escape(rollout.live_instead, 40)
-        return f"Cannot start: {old} is not live any more, {live} is."
+        return f"Cannot start: {old} is no longer live, {live} is."
     if rollout.request is not None and not gating.is_approved(rollout):
         need = wording.escape(gating.describe_missing_approvals(rollout), 80)
         by_itself = f", then starts {wording.format_local_time(rollout.start, zone)}" if rollout.start else ""
         return f"Needs {need}{by_itself}."
     if rollout.start is not None:
-        return f"Starts {wording.format_local_time(rollout.start, zone)} by itself."
+        return f"Starts automatically {wording.format_local_time(rollout.start, zone)}."
     if any(rollout.notice_posted_at(n.key) is None for n in rollout.plan.stakeholder_notices):
         return "Notices go out first."
     earliest = _earliest_start(rollout)
     if earliest is not None:
-        return f"May start from {wording.format_local_time(earliest, zone)}."
-    return f"Starts on /rollout start {rollout.id}."
+        return f"Can start from {wording.format_local_time(earliest, zone)}."
+    return f"Start it with /rollout start {rollout.id}."
 
 
 def _earliest_start(rollout: Rollout) -> datetime | None:
@@ -88,7 +91,7 @@ def _describe_running(rollout: Rollout, zone: str) -> str:
         waits = "the drill" if stage.kind is StageKind.ROLLBACK_DRILL else "its results"
         return f". Nobody sees it yet. Next: {next_stage_label(rollout)}, after {waits}."
     if stage.kind is StageKind.BAKE:
-        return f" is with everyone. Done {_format_hold_end(rollout, zone)} if nothing speaks against it."
+        return f" is with everyone. Done {_format_hold_end(rollout, zone)} if all goes well."
     return f". Next: {next_stage_label(rollout)} {_format_hold_end(rollout, zone)} at the earliest."
 
 
@@ -99,21 +102,25 @@ def next_stage_label(rollout: Rollout) -> str:
 
 def stage_label(stage: Stage) -> str:
     """A short label for a stage: `checks`, `internal`, `small test 5 %`, `10 %`, `watching`."""
-    if stage.kind in GATE_KINDS:
-        return {
-            StageKind.EVAL: "checks",
-            StageKind.SAFETY: "safety checks",
-            StageKind.COST_LATENCY: "cost and speed checks",
-        }.get(stage.kind, "switch-back drill")
     match stage.kind:
+        case StageKind.EVAL:
+            return "checks"
+        case StageKind.SAFETY:
+            return "safety checks"
+        case StageKind.COST_LATENCY:
+            return "cost and speed checks"
+        case StageKind.ROLLBACK_DRILL:
+            return "switch-back drill"
         case StageKind.COHORT:
             return wording.escape(stage.name, 30)
         case StageKind.CANARY | StageKind.AB:
             return f"small test {wording.format_percent(stage.percent)}"
         case StageKind.BAKE:
             return "watching"
-        case _:
+        case StageKind.RAMP:
             return "everyone" if stage.percent >= 100 else wording.format_percent(stage.percent)
+        case _:
+            assert_never(stage.kind)
 
 
 def min_hold_ends_at(rollout: Rollout) -> datetime | None:

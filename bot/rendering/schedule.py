@@ -46,13 +46,11 @@ def _customer_stages(rollout: Rollout) -> list[tuple[int, Stage]]:
 
 
 def format_start(schedule: RolloutDates, zone: str) -> str:
-    """The opening of a sentence about the start: `On …`, `Not before …`, or that no date is set yet."""
+    """When it starts, for the end of a clause: `on …`, `on … at the earliest`, or that no date is set yet."""
     if schedule.first_customers_at is None:
-        return "Soon (the date is not set yet)"
-    return (
-        f"{'On' if schedule.has_fixed_start else 'Not before'} "
-        f"{wording.format_local_day(schedule.first_customers_at, zone)}"
-    )
+        return "soon (the date is not set yet)"
+    earliest = "" if schedule.has_fixed_start else " at the earliest"
+    return f"on {wording.format_local_day(schedule.first_customers_at, zone)}{earliest}"
 
 
 def format_completion(schedule: RolloutDates, zone: str) -> str:

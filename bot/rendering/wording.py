@@ -3,8 +3,10 @@
 import re
 import unicodedata
 from datetime import datetime, timedelta
+from typing import assert_never
 from zoneinfo import ZoneInfo
 
+from core import durations
 from core.judging.model.verdict import (
     BrokenSource,
     Cleared,
@@ -94,6 +96,17 @@ def format_per_hundred(percentage: float) -> str:
     return f"{percentage:g} in 100"
 
 
+def format_level(number: float, unit: str) -> str:
+    """A metric's value in everyday words: a share as `about 19 in 1,000`, anything else in its unit."""
+    return format_per_thousand(number) if unit.startswith("%") else format_value(number, unit)
+
+
+def format_segment(segment: str) -> str:
+    """A segment in plain words, escaped: `language=de` becomes `language is de`."""
+    key, _, value = segment.partition("=")
+    return f"{escape(key, 40)} is {escape(value, 40)}" if value else escape(key, 80)
+
+
 def format_value(number: float | None, unit: str) -> str:
     """A metric's value in its catalogue unit; a dash when it is unknown."""
     if number is None:
@@ -139,32 +152,9 @@ def format_interval(low: float | None, high: float | None, unit: str, *, relativ
     return f"({format_difference(low, unit, relative=False)} … {format_difference(high, unit, relative=False)})"
 
 
-def format_estimated_duration(span: timedelta) -> str:
-    """An estimated duration, rounded to one unit because it is not known more exactly: `3 h`, `2 days`."""
-    seconds = span.total_seconds()
-    for size, word in ((86400, "day"), (3600, "h"), (60, "min")):
-        if seconds >= 1.5 * size:
-            number = round(seconds / size)
-            return f"{number} {word}{'s' if word == 'day' and number != 1 else ''}"
-    return f"{seconds:.0f} s"
-
-
 def format_duration(span: timedelta | float) -> str:
-    """A measured duration: `4.1 s`, `18 min`, `6 h`, `3 days`; a number counts seconds."""
-    seconds = span.total_seconds() if isinstance(span, timedelta) else span
-    if 0 <= seconds < 0.01:
-        return "under 0.01 s"
-    if seconds < 1:
-        return f"{seconds:.2f} s"
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    if seconds < 2 * 3600:
-        return f"{seconds / 60:.0f} min"
-    if seconds < 48 * 3600:
-        return f"{seconds / 3600:.3g} h"
-    return f"{seconds / 86400:.3g} days"
+    """A measured or estimated duration: `4.1 s`, `18 min`, `6 h`, `3 days`; a number counts seconds."""
+    return durations.format_rounded(span if isinstance(span, timedelta) else timedelta(seconds=span))
 
 
 def format_local_time(at: datetime, zone: str) -> str:
@@ -239,15 +229,17 @@ def title_in_sentence(title: str) -> str:
 
 def stage_word(stage: Stage) -> str:
     """The standard word for a stage, without its percentage: `Checking`, `Small test`, `Growing`, `Watching`."""
-    if stage.kind in GATE_KINDS:
-        return "Checking"
     match stage.kind:
+        case StageKind.EVAL | StageKind.SAFETY | StageKind.COST_LATENCY | StageKind.ROLLBACK_DRILL:
+            return "Checking"
         case StageKind.BAKE:
             return "Watching"
         case StageKind.RAMP:
             return "Everyone" if stage.percent >= 100 else "Growing"
-        case _:
+        case StageKind.COHORT | StageKind.CANARY | StageKind.AB:
             return "Small test"
+        case _:
+            assert_never(stage.kind)
 
 
 _STATE_WORDS = {
@@ -285,7 +277,7 @@ def verdict_word(verdict: Verdict) -> str:
     """The overall verdict in the same words that are used for a single metric."""
     match verdict:
         case Cleared():
-            return "Fine, every limit shown to be kept"
+            return "Fine, every limit shown to hold"
         case Continue() | NoControl():
             return "Fine"
         case TooEarly():
@@ -298,6 +290,8 @@ def verdict_word(verdict: Verdict) -> str:
             return "Changed unexpectedly"
         case RollBack():
             return "Worse"
+        case _:
+            assert_never(verdict)
 
 
 def format_version_change(rollout: Rollout) -> str:

@@ -96,8 +96,8 @@ class SlackDirectory:
             if not self._get_workspace().contains(team, enterprise):
                 log.warning("asked from another workspace", team=team, enterprise=enterprise)
                 raise Refused(
-                    "This comes from another Slack workspace than the one Rampart belongs to, so nothing was done.",
-                    hint="Ask somebody there, or use the command line.",
+                    "This comes from a Slack workspace that Rampart does not belong to, so nothing was done.",
+                    hint="Ask somebody in Rampart's workspace, or use the command line.",
                     code="forbidden",
                 )
             person = self._get_user(user, fresh=fresh)
@@ -107,7 +107,7 @@ class SlackDirectory:
             log.warning("slack cannot be asked", why=str(unreachable))
             if moves_forward:
                 raise Refused(
-                    "Slack cannot be asked right now who you are, so nothing moves forward.",
+                    "Slack cannot confirm who you are right now, so nothing moves forward.",
                     hint="Pausing and rolling back still work. Try again in a minute.",
                     code="unavailable",
                 ) from unreachable
@@ -136,11 +136,11 @@ class SlackDirectory:
             names = sorted(f"{self._get_user(user, fresh=False).handle} ({user})" for user in found if len(found) > 1)
         except SlackUnreachable as unreachable:
             log.warning("handle not resolved", handle=handle, why=str(unreachable))
-            raise UnknownPerson(f"Slack cannot be asked who {handle} is", is_temporary=True) from unreachable
+            raise UnknownPerson(f"Slack cannot say right now who {handle} is", is_temporary=True) from unreachable
         if names:
-            raise UnknownPerson(f"{handle} may be {' or '.join(names)} in Slack: write the user id")
+            raise UnknownPerson(f"{handle} could be {' or '.join(names)} in Slack: write the user id")
         if not found:
-            raise UnknownPerson(f"nobody in Slack is {handle}")
+            raise UnknownPerson(f"there is no {handle} in Slack")
         return next(iter(found))
 
     def format_mention(self, group: str) -> str:

@@ -189,7 +189,7 @@ class SlackListeners:
         """Answer a button of an older or newer version, instead of ignoring it silently."""
         ack()
         if body.get("response_url"):
-            gone = blocks.build_refusal("This button is not known any more.", "See /rollout status.")
+            gone = blocks.build_refusal("This button no longer works.", "See /rollout status.")
             respond(**slack_responder.build_payload(gone), replace_original=False)
 
     def acknowledge_only(self, ack: Ack) -> None:

@@ -2,7 +2,7 @@
 
 from bot.settings import Settings
 
-BOT_TOKEN_HINT = "the bot token (xoxb-…) stands under OAuth & Permissions, once the app is installed"  # noqa: S105
+BOT_TOKEN_HINT = "the bot token (xoxb-…) is under OAuth & Permissions once the app is installed"  # noqa: S105
 APP_TOKEN_HINT = "Basic Information, App-Level Tokens: one with connections:write"  # noqa: S105
 _TOKEN_KINDS = {"xoxb-": "a bot token", "xapp-": "an app-level token", "xoxp-": "a user token"}
 
@@ -14,7 +14,7 @@ def list_missing(settings: Settings) -> tuple[str, ...]:
         return ()
     problems = []
     if not settings.slack_bot_token:
-        problems.append(f"SLACK_BOT_TOKEN is not set, so nothing is said in Slack: {BOT_TOKEN_HINT}")
+        problems.append(f"SLACK_BOT_TOKEN is not set, so nothing is posted in Slack: {BOT_TOKEN_HINT}")
     elif kind := _find_wrong_kind(settings.slack_bot_token, "xoxb-"):
         problems.append(f"SLACK_BOT_TOKEN is {kind}: {BOT_TOKEN_HINT}")
     if kind := _find_wrong_kind(settings.slack_app_token, "xapp-"):

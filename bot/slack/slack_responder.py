@@ -95,7 +95,7 @@ class SlackResponder:
                 self.respond(blocks.build_refusal(what, "Try again in a moment; /rollout status shows whether it was."))
             case Exception():
                 log.error("a command failed", ref=self._ref, exc_info=error)
-                what = f"Something broke on our side (ref {self._ref}). It may not have been carried out."
+                what = f"Something went wrong on our side (ref {self._ref}). It may not have been carried out."
                 self.respond(
                     blocks.build_refusal(
                         what, "See /rollout status; if it is urgent: rollout rollback ID on the server."

@@ -9,11 +9,11 @@ from bot.rendering.blocks.blocks import Message
 
 REASON = "reason"
 _FORMS = {
-    buttons.REJECT: ("Reject", "Why not?", "It will stand in the rollout's thread.", "Reject"),
+    buttons.REJECT: ("Reject", "Why not?", "It is posted in the rollout's thread.", "Reject"),
     buttons.RESUME: (
         "Resume",
         "Why is it safe to go on?",
-        "It sets aside what held the rollout, and is recorded.",
+        "It is recorded. What held the rollout no longer counts.",
         "Resume",
     ),
     buttons.CONCERN: ("I have a concern", "What worries you?", "The owner and the engineers see it at once.", "Send"),

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from core import durations
 from core.judging.model.verdict import BlindSpot
 from core.judging.model.verdict import Hold as HoldVerdict
 from core.rollout import commands as c
@@ -304,7 +305,7 @@ def _require_trial(rollout: Rollout, context: Context, reason: str) -> str:
             if (loud := _find_break_glass_reason(rollout, context, reason)) is not None:
                 return loud
             raise Refused(
-                f"{stage.name} has held for {gating.format_span(held)} of {gating.format_span(asked)}. Until "
+                f"{stage.name} has held for {durations.format_rounded(held)} of {durations.format_exact(asked)}. Until "
                 "then, no reason allows a step to everybody or one that the policy calls too big.",
                 hint=_suggest_smaller_step(rollout),
                 earliest=context.at + (asked - held) if under_way else None,

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
+from core import durations
 from core.judging.model import verdict as v
 from core.rollout import commands as c
 from core.rollout import driving, gating, holds
@@ -302,7 +303,7 @@ def _decide_running(rollout: Rollout, look: c.LookResult | None, context: Contex
     # a person who let it continue undecided is asked again after the same time
     if held - rollout.asked_after >= longest:
         text = (
-            f"undecided after {_format_hours(rollout.asked_after + longest)}: "
+            f"undecided after {durations.format_rounded(rollout.asked_after + longest)}: "
             f"{_describe_progress(stage, look, blind, shown=shown)}"
         )
         asked = e.Held(key=key, text=text)
@@ -405,10 +406,3 @@ def _record_drill(rollout: Rollout, command: c.RecordDrill) -> list[e.RolloutEve
         return [finished]
     text = f"the drill took {command.seconds:.1f} s; at most {stage.drill_within.total_seconds():g} s were agreed"  # type: ignore[union-attr]
     return [finished, e.Held(key="drill", text=text)]
-
-
-def _format_hours(span: timedelta) -> str:
-    minutes = int(span.total_seconds() // 60)
-    return (
-        f"{minutes // 60} h" if minutes and minutes % 60 == 0 else f"{minutes} min" if minutes else f"{span.seconds} s"
-    )

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from core import durations
 from core.judging.model.verdict import BlindSpot, Cleared, Continue, Measure, NoControl, Verdict
 from core.judging.verdict import find_blind_spots
 from core.rollout import holds
@@ -267,7 +268,7 @@ def _find_missing_notices(rollout: Rollout, context: Context) -> Iterator[Obstac
             yield Obstacle(text=said, standalone_text=said, hint="Somebody there must press Got it under the notice.")
         if posted + lead > context.at:
             yield Obstacle(
-                text=f"{notice.channel} needs {format_span(lead)} notice.",
+                text=f"{notice.channel} needs {durations.format_exact(lead)} notice.",
                 hint="Press Start then, and it starts automatically at that time.",
                 until=posted + lead,
             )
@@ -292,12 +293,3 @@ def format_time(at: datetime, context: Context) -> str:
         # rounded up, so that the shown time is not too early
         local += timedelta(seconds=1, microseconds=-local.microsecond)
     return f"{local:%a %d %b %H:%M:%S %Z}" if local.second else f"{local:%a %d %b %H:%M %Z}"
-
-
-def format_span(length: timedelta) -> str:
-    """A duration as messages show it: `2 days`, `6 h`, `40 s`."""
-    seconds = int(length.total_seconds())
-    for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
-        if seconds >= size and seconds % size == 0 and (unit != "days" or seconds > size):
-            return f"{seconds // size} {unit}"
-    return f"{seconds} s"

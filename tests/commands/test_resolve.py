@@ -87,7 +87,7 @@ def test_a_beginning_that_fits_several_is_asked_about_and_the_open_one_wins() ->
     first, second = rollout(1, "tone-a"), rollout(2, "tone-b")
     answer = find_rollout("tone", world(first, second))
     assert isinstance(answer, Unclear)
-    assert answer.question == '"tone" fits more than one.'
+    assert answer.question == '"tone" matches more than one rollout.'
     ended = replace(first, state=RolloutState.ROLLED_BACK)
     assert find_rollout("tone", world(ended, second)) is second
 

@@ -207,7 +207,7 @@ def test_the_doctor_is_content_without_slack_until_something_waits_to_be_said(cl
 def test_a_plan_says_what_could_be_seen(cli: Cli) -> None:
     done(cli("apply", "surface.yaml"))
     printed = done(cli("plan", "rollout.yaml"))
-    assert "What could be seen in canary at 5 %, which goes on after 6 h and lasts 24 h at the most:" in printed
+    assert "What canary could detect at 5 %; it continues after 6 h and lasts 24 h at most:" in printed
     assert "2,880,000 requests a day (daily_requests) and levels assumed" in printed
     told = json.loads(done(cli("plan", "rollout.yaml", "--json")))
     assert told["traffic"] == {"daily_requests": 2_880_000, "pace_from": "daily_requests", "levels": "assumed"}

@@ -59,30 +59,30 @@ def seen():
 
 def test_the_table_of_a_stage(seen):
     assert "\n".join(plan_foresight.render_lines(seen(), KNOWN)) == snapshot("""\
-What could be seen in canary at 5 %, which goes on after 6 h and lasts 24 h at the most:
-  limit                                evidence of a change that large after  least noticed in 6 h  least noticed in 24 h  shown to be kept after
-  eval_pass_rate drops by 2 pp         3.93 days                              -8.8 pp               -4.1 pp                46.3 h, only watched
-  cost_per_request rises by 15 %       4.27 h                                 +15 %                 +15 %                  2.45 h
-  latency_p95 exceeds 2800 ms          99 min (3,500 ms)                      3,200 ms              3,000 ms               47.9 h
-  new_error_category rate above 0.2 %  2.83 days (0.4 %)                      1.1 %                 0.57 %                 –
-  suggestion_ctr changes by 5 %        3.99 days                              ±21 %                 ±11 %                  2.21 days, only watched
-  From 60,000 requests a day (daily_requests) and levels as measured in R-3. Expected times; a limit acts only while the estimate lies beyond it as well.\
+What canary could detect at 5 %; it continues after 6 h and lasts 24 h at most:
+  limit                                a change that large noticed after  smallest noticed in 6 h  smallest noticed in 24 h  shown to hold after
+  eval_pass_rate drops by 2 pp         3.9 days                           -8.8 pp                  -4.1 pp                   46 h, only watched
+  cost_per_request rises by 15 %       4.3 h                              +15 %                    +15 %                     2.5 h
+  latency_p95 exceeds 2800 ms          99 min (3,500 ms)                  3,200 ms                 3,000 ms                  48 h
+  new_error_category rate above 0.2 %  2.8 days (0.4 %)                   1.1 %                    0.57 %                    –
+  suggestion_ctr changes by 5 %        4 days                             ±21 %                    ±11 %                     2.2 days, only watched
+  Based on 60,000 requests a day (daily_requests) and levels as measured in R-3. Times are expected values; a limit acts only while the estimate is beyond it too.\
 """)
 
 
 def test_what_deserves_red(seen):
     assert "\n".join(plan_foresight.render_warnings(seen(), Risk.STANDARD)) == snapshot("""\
-eval_pass_rate drops by 2 pp: noticed after about 3.93 days; canary lasts 24 h at the most, enough for 4.1 pp. Any of these would do: a canary of 26 %; checking 99 % of the answers; a min_hold of 3.93 days; a limit of 4.1 pp.
-new_error_category rate above 0.2 %: 0.4 % is noticed after about 2.83 days; canary lasts 24 h at the most, enough for 0.57 %. Any of these would do: a canary of 15 %; a min_hold of 2.83 days; a limit of 0.57 %.
-suggestion_ctr changes by 5 %: noticed after about 3.99 days; canary lasts 24 h at the most, enough for 11 %. Any of these would do: a canary of 26 %; a min_hold of 3.99 days; a limit of 11 %.
-Watched, not cleared: eval_pass_rate, suggestion_ctr. canary is too short to show that they are kept.\
+eval_pass_rate drops by 2 pp: noticed after about 3.9 days; canary lasts 24 h at most, enough for 4.1 pp. Any of these would do: a canary of 26 %; checking 99 % of the answers; a min_hold of 95 h; a limit of 4.1 pp.
+new_error_category rate above 0.2 %: 0.4 % is noticed after about 2.8 days; canary lasts 24 h at most, enough for 0.57 %. Any of these would do: a canary of 15 %; a min_hold of 68 h; a limit of 0.57 %.
+suggestion_ctr changes by 5 %: noticed after about 4 days; canary lasts 24 h at most, enough for 11 %. Any of these would do: a canary of 26 %; a min_hold of 4 days; a limit of 11 %.
+Only watched: eval_pass_rate, suggestion_ctr. canary is too short to show that they hold.\
 """)
 
 
 def test_high_risk_is_told_what_it_would_wait_for_in_vain(seen):
     said = plan_foresight.render_warnings(seen(Risk.HIGH), Risk.HIGH)
     assert said[-1] == snapshot(
-        "High risk grows only once every limit is shown to be kept, and latency_p95 cannot be within 24 h: canary would stop undecided and ask. It takes about 47.9 h."
+        "A high-risk rollout grows only once every limit is shown to hold. latency_p95 cannot be within 24 h, so canary would stop undecided and ask. It takes about 48 h."
     )
     assert "max_hold" in said[0]
 
@@ -136,17 +136,17 @@ def test_the_report_of_a_simulation(study):
 tone: support v42 -> v43, 4 simulated runs each
 Traffic: 60,000 requests a day (daily_requests); levels as measured in R-3.
 Looks: about 60 a run, at least 6 a stage, instead of one every few seconds: times are rounded up to the next look.
-Gates and approvals are taken as given, and holds as set aside, at once.
+Gates and approvals are given at once, and holds are overridden at once.
 
 Nothing changed (30 h on the rollout's clock)
-  rolled back  0 of 4: in truth at most 52.7 %, with 95 % confidence
+  rolled back  0 of 4: true rate at most 52.7 % (95 % confidence)
   held         1 of 4 (suggestion_ctr 1)
-  undecided    canary (1): the longest hold passed before it could go on
+  undecided    canary (1): the longest hold passed before it could continue
 
 harm                  found   median  9 of 10  reached by then              what stopped it
 eval_pass_rate -4 pp  3 of 4  2 h     –        2,400 requests, 1,200 users  eval_pass_rate 3; 1 held before
 suggestion_ctr -10 %  4 of 4  3 h     3 h      2,400 requests, 1,200 users  held by suggestion_ctr 4
-Reached everybody unnoticed: eval_pass_rate -4 pp (1 of 4). rollout plan says what would help.\
+Reached everyone unnoticed: eval_pass_rate -4 pp (1 of 4). rollout plan says what would help.\
 """)
     told = simulation.to_json(study, outcome)
     assert told["harmless"]["rolled_back"] == 0

@@ -153,7 +153,6 @@ def _everything(words: Any, text: str) -> Iterator[Message]:
                 yield undelivered.render(rollout, text, text, message)
                 if message is not None:
                     yield message
-        yield status.render_one(rollout, words.zone)
         yield event_lines.render(rollout, event, story.at, words.zone)
     rollout = story.now
     yield status.render_list((rollout,) * 200, words.zone, "Open now")

@@ -55,18 +55,18 @@ prompt · v42 -> v43 · support-assistant · risk standard · owner @dana · pla
 
 def test_the_notice_to_support(words: Any, story: Any) -> None:
     assert _notice(words, story.planned(), "support") == snapshot("""\
-On Tue 24 Nov 13:00 CET the support assistant starts to change, first for 5 in 100 customers.
+The support assistant starts to change on Tue 24 Nov 13:00 CET, first for 5 in 100 customers.
 What customers may notice
  • Answers are about a third shorter and start with the fix.
      before: “Thanks for reaching out! There are several reasons why a sync...”
      after:  “Turn off 'Pause on battery' in Settings > Sync. Then press Sync now.”
  • The assistant no longer apologises before every step.
 Not changing: Refunds still go to a person.
-When: first 5 in 100 customers, then growing, everyone about Wed 25 Nov 07:00 CET if all goes well.
+When: first 5 in 100 customers, then more and more, everyone about Wed 25 Nov 07:00 CET if all goes well.
 Who is affected now: nobody yet; it starts with 5 in 100 customers.
-If a customer complains: once it runs, /rollout feels-off R-118 "what happened", or ask below.
+If a customer complains: once it has started, type /rollout feels-off R-118 "what happened", or ask in this thread.
 Which version did they see? /rollout whois <customer id>
-If it goes wrong we switch back within seconds; we will tell you here.
+If it goes wrong we switch back within seconds and tell you here.
 [ Got it ] [ I have a concern ]
 Please confirm with Got it · Owner: @dana · Questions in thread · R-118\
 """)
@@ -74,14 +74,14 @@ Please confirm with Got it · Owner: @dana · Questions in thread · R-118\
 
 def test_the_notice_to_marketing(words: Any, story: Any) -> None:
     assert _notice(words, story.planned(), "marketing") == snapshot("""\
-On Tue 24 Nov 13:00 CET, support assistant: Answers are about a third shorter and start with the fix.
+The support assistant changes on Tue 24 Nov 13:00 CET: Answers are about a third shorter and start with the fix.
 What people may notice
  • Answers are about a third shorter and start with the fix.
 You may say publicly (only after we post "reached everyone"): “Answers are about a third shorter and start with the fix.”
-Please do not say: faster, more accurate, smarter. That is not measured yet.
+Please do not say: faster, more accurate, smarter. None of that has been measured yet.
 When: everyone about Wed 25 Nov 07:00 CET if all goes well.
 Who is affected now: nobody yet; it starts with 5 in 100 customers.
-We will post here when it has reached everyone, and if it is rolled back (that takes seconds).
+We will post here when it reaches everyone, or if we roll it back (that takes seconds).
 Whom to ask: @dana
 [ Got it ] [ I have a concern ]
 Nobody has confirmed yet · Owner: @dana · Questions in thread · R-118\
@@ -97,14 +97,14 @@ def test_the_notice_to_a_downstream_team(words: Any, story: Any) -> None:
     }
     told = _notice(words, story.planned(), "downstream")
     assert told == snapshot("""\
-On Tue 24 Nov 13:00 CET the support assistant starts to change, first for 5 in 100 customers.
+The support assistant starts to change on Tue 24 Nov 13:00 CET, first for 5 in 100 customers.
 What your code may see
  • model: name large-3 -> large-4
  • prompt: changed
  • tools: with refund, without search_help
  • Answer length: expected 20 to 40 % lower
 When: first 5 in 100 customers, everyone about Wed 25 Nov 07:00 CET if all goes well.
-If it goes wrong we switch back within seconds; we will tell you here.
+If it goes wrong we switch back within seconds and tell you here.
 Whom to ask: @dana
 [ Got it ] [ I have a concern ]
 Nobody has confirmed yet · Owner: @dana · Questions in thread · R-118\
@@ -137,10 +137,10 @@ def test_the_request_for_approval(words: Any, story: Any) -> None:
     told = approval.render(story.now, request, (), words.monday, words.zone, lambda g: f"<!subteam^S1|{g}>")
     assert plain_text.render_text(told) == snapshot("""\
 Approval needed (0 of 1): start R-118 support-tone (prompt change, v42 -> v43).
-Asked by @dana, Mon 23 Nov 16:00 CET · expires Tue 24 Nov 16:00 CET (then it is asked again) · plan 7f3a19
+Asked by @dana, Mon 23 Nov 16:00 CET · expires Tue 24 Nov 16:00 CET (then a new request goes out) · plan 7f3a19
 What changes: prompt, v42 -> v43 (content 3867c019140f). Nothing else.
 What people will notice: Answers are about a third shorter and start with the fix. The assistant no longer apologises before every step.
-If it goes wrong: automatic switch back on 1 agreed limit.
+If it goes wrong: 1 agreed limit can switch it back or stop it automatically.
 [ Approve ] [ Reject… ]
 Waiting for: one of <!subteam^S1|@ai-leads>. @dana cannot approve their own change.\
 """)
@@ -162,16 +162,16 @@ def test_the_alert_before_and_after_the_switch_is_confirmed(words: Any, story: A
     back = story.running().later(seconds=5882).rolled_back().now
     before = rollback_alert.render(back, back.rollback, story.at, None, words.zone)
     assert "the switch is being confirmed" in before.text
-    assert "to the flip: being confirmed" in plain_text.render_text(before)
+    assert "switch being confirmed" in plain_text.render_text(before)
     after = rollback_alert.render(back, back.rollback, story.at, e.FlipConfirmed(seconds=4.1, processes=3), words.zone)
     assert plain_text.render_text(after) == snapshot("""\
 Rolled back: R-118 support-tone. Everyone is on the previous version again; it took 4.1 s. No action needed now.
 What fired  Declined to answer: 6.4 % new vs 1.9 % now, +4.5 pp (+2.4 … +6.5). Agreed limit: rises by 1 pp (locked Tue 24 Nov 12:00 CET)
-Since  canary began 12:00:00 CET, decided 13:38:02 CET
-Seconds  to the verdict 98 min of this stage · the look took 0.02 s · to the flip 4.1 s, observed on 3 processes
+When  canary began 12:00:00 CET, decided 13:38:02 CET
+How fast  verdict after 98 min of this stage · the look took 0.02 s · switched after 4.1 s, observed on 3 processes
 What flipped  support-assistant: v43 -> v42 (prompt only). Not touched: model, tools
 Who was hit  565 requests, about 430 people (5 % of users)
-Ask <@U2DANA> (owner) · #support, #marketing, #integrations-team told · why it can't be overruled: limits were set before the start\
+Ask <@U2DANA> (owner) · told: #support, #marketing, #integrations-team · cannot be overruled: the limits were set before the start\
 """)
 
 
@@ -190,7 +190,7 @@ Not confirmed by  web-2, web-3
 Likely  a process that is stuck, or cut off from the database
 Do now  restart it; until then it may still serve v43
 [ Status ]
-<@U2DANA> (owner): now, please\
+<@U2DANA> (owner): please act now\
 """)
     assert "NOT CONFIRMED yet" in card.render(back.now, words.zone).text
 
@@ -208,12 +208,12 @@ def test_a_flag_system_that_was_not_read_back_is_named_with_what_to_do(words: An
     driven = replace(back.now, plan=replace(back.now.plan, drives=flag), flag_trouble="Unleash answers 503")
     alone = e.FlipUnconfirmed(seconds=60.2, missing=(flag.title,))
     assert plain_text.render_text(rollback_alert.render_unconfirmed(driven, alone, story.at, words.zone)) == snapshot("""\
-ROLLBACK NOT CONFIRMED: R-118 support-tone was told to switch at 12:00:00 CET, but after 60 s new-prompt in Unleash (production) was not read back at 0 %.
+ROLLBACK NOT CONFIRMED: R-118 support-tone was told to switch at 12:00:00 CET, but after 60 s new-prompt in Unleash (production) does not read 0 %.
 Not confirmed by  new-prompt in Unleash (production)
 Flag system  Unleash answers 503
-Do now  set new-prompt in Unleash (production) to 0 % there by hand; Rampart goes on trying, and finds that
+Do now  set new-prompt in Unleash (production) to 0 % there by hand; Rampart keeps trying and will see it
 [ Status ]
-<@U2DANA> (owner): now, please\
+<@U2DANA> (owner): please act now\
 """)
     beside = e.FlipUnconfirmed(seconds=60.2, missing=("web-2", flag.title))
     said = plain_text.render_text(rollback_alert.render_unconfirmed(driven, beside, story.at, words.zone))
@@ -235,7 +235,7 @@ def test_whoever_approves_reads_which_flag_is_driven(words: Any, story: Any) -> 
     driven = replace(planned, plan=replace(planned.plan, drives=flag))
     asked = e.ApprovalRequested(request="R-118.1", gate="start", needed=1, verdict="none", expires_at=words.monday)
     said = plain_text.render_text(approval.render(driven, asked, (), story.at, words.zone))
-    assert "What it drives: new-prompt in Unleash (production), at https://flags.example.com" in said
+    assert "Flag it drives: new-prompt in Unleash (production), at https://flags.example.com" in said
     assert "drives new-prompt in Unleash (production)" in plain_text.render_text(card.render(driven, words.zone))
     assert "drives" not in plain_text.render_text(card.render(planned, words.zone))
 
@@ -247,7 +247,7 @@ def test_support_is_told_what_customers_saw_and_what_to_say(words: Any, story: A
 Switched back: the support assistant answers as before again (since Tue 24 Nov 13:38 CET).
 About 430 customers saw a version that declined too often between 12:00:00 CET and 13:38:02 CET.
 If they write in: “That was a fault on our side, please ask again.”
-Nothing more will change until you get a new notice.
+Nothing else changes until you get a new notice.
 Owner: @dana · Questions in thread · R-118\
 """)
 
@@ -258,9 +258,9 @@ def test_marketing_may_speak_once_everyone_has_it(words: Any, story: Any) -> Non
         done.now, e.Completed(version="v43", retired="v42"), "marketing", "Support assistant", story.at, words.zone
     )
     assert plain_text.render_text(told) == snapshot("""\
-Reached everyone: the support assistant answers with the new version for all customers.
-You may say so now: “Answers are about a third shorter and start with the fix.” That is how it was described; Rampart has not measured it.
-Measured beside it: Answers that pass our checks: about 932 in 1,000, before about 924 in 1,000.
+Reached everyone: all customers now get the new version of the support assistant.
+You may now say: “Answers are about a third shorter and start with the fix.” This is how the plan describes it; Rampart has not measured it.
+Also measured: Answers that pass our checks: about 932 in 1,000 (before: about 924 in 1,000).
 Owner: @dana · Questions in thread · R-118\
 """)
 
@@ -296,19 +296,19 @@ def test_every_event_has_a_line(words: Any, story: Any) -> None:
     assert "\n".join(
         wording.strip_markup(event_lines.format_line(story.now, x, words.zone)) for x in events
     ) == snapshot("""\
-Paused by <@U4SAM>: “odd greetings”. 5 % stays. Resume: /rollout resume R-118
+Paused by <@U4SAM>: “odd greetings”. It stays at 5 %. Resume: /rollout resume R-118
 Resumed by ana (command line): “unrelated”.
 On hold: R-118, retry_rate rises by 1 pp. Nothing grows until @dana decides.
-Running again: R-118. What held it has cleared by itself.
-Feels off: @sam about R-118: “too short”. A second person who says so holds it.
+Running again: R-118. The hold cleared by itself.
+Feels off: @sam about R-118: “too short”. If a second person says so, it goes on hold.
 Concern: @sam in #support about R-118: “too soon”.
 Checks failed: R-118 evals/support.yaml, 182 of 200 passed, 1 error: 91.0 % passed, 92 % were agreed (refund-7).
-Not delivered: a message to #support could not be posted (channel_not_found). Invite the app there, then tell them yourself.
-Flag set: R-118, new-prompt in Unleash (production) is at 25 % (was 5 %), read back 0.42 s after it was decided.
-Flag set: R-118, new-prompt in Unleash (production) is at 0 %, read back 0.20 s after it was decided.
-FLAG NOT SET: R-118, new-prompt in Unleash (production) should be at 0 %: Unleash answers 503. It is tried again by itself.
-FLAG NOT SET: R-118, new-prompt in Unleash (production) should be at 0 %: it is gone (404). Mend that and it is set, or set it there by hand.
-Abandoned by <@U2DANA>: R-118: “not needed”. Nothing was changed.\
+Not delivered: a message to #support could not be posted (channel_not_found). Invite the app to the channel, then pass the message on yourself.
+Flag set: R-118, new-prompt in Unleash (production) is at 25 % (was 5 %), read back 0.42 s after the decision.
+Flag set: R-118, new-prompt in Unleash (production) is at 0 %, read back 0.20 s after the decision.
+FLAG NOT SET: R-118, new-prompt in Unleash (production) should be at 0 %: Unleash answers 503. Rampart keeps trying.
+FLAG NOT SET: R-118, new-prompt in Unleash (production) should be at 0 %: it is gone (404). Fix that and Rampart sets it, or set it there by hand.
+Abandoned by <@U2DANA>: R-118: “not needed”. Nothing changed.\
 """)
 
 
@@ -316,7 +316,7 @@ def test_a_stage_says_what_was_and_what_comes(words: Any, story: Any) -> None:
     story.running(3)
     entered = e.StageEntered(index=3, name="ramp 25%", percent=25, skipped="copy fix")
     assert wording.strip_markup(event_lines.format_line(story.now, entered, words.zone)) == snapshot(
-        "Growing: R-118 now 25 % (was 5 %). Next: everyone Wed 25 Nov 00:00 CET at the earliest. Waiting was skipped: “copy fix”."
+        "Growing: R-118 now 25 % (was 5 %). Next: everyone Wed 25 Nov 00:00 CET at the earliest. The wait was skipped: “copy fix”."
     )
 
 
@@ -328,9 +328,9 @@ def test_the_history_leaves_out_chatter(words: Any, story: Any) -> None:
     ]
     assert plain_text.render_text(history.render(story.planned().now, entries, words.zone)) == snapshot("""\
 History: R-118 support-tone, 3 entries, newest first.
-`23 Nov 16:00:00` told Rampart notice #support
+`23 Nov 16:00:00` posted Rampart notice #support
 `23 Nov 16:00:00` paused <@U2DANA> odd
-The whole log, checked: rollout audit verify · times in Europe/Berlin\
+The whole log, verified: rollout audit verify · times in Europe/Berlin\
 """)
 
 
@@ -388,15 +388,15 @@ def test_the_request_and_the_line_say_why_the_wait_was_skipped(words: Any, story
     asked = replace(running.request(gate="ramp 25%"), skipped="seen by all of us")
     running.happen(asked)
     said = plain_text.render_text(approval.render(running.now, asked, (), words.monday, words.zone))
-    assert "Waiting was skipped: “seen by all of us”" in said
-    assert "Waiting was skipped: “seen by all of us”" in event_lines.format_line(running.now, asked, words.zone)
+    assert "Wait skipped: “seen by all of us”" in said
+    assert "The wait was skipped: “seen by all of us”" in event_lines.format_line(running.now, asked, words.zone)
 
 
 def test_a_hold_that_clears_itself_waits_for_nobody(words: Any, story: Any) -> None:
     held = e.Held(key="no_data", text="requests on the new version have stopped arriving")
     running = story.running().happen(held)
-    assert "goes on by itself once that is over" in headline.render(running.now, words.zone)
-    assert "it goes on by itself once that is over" in event_lines.format_line(running.now, held, words.zone)
+    assert "it continues once this clears" in headline.render(running.now, words.zone)
+    assert "then it continues by itself" in event_lines.format_line(running.now, held, words.zone)
     assert "decides" not in plain_text.render_text(card.render(running.now, words.zone))
 
 
@@ -404,7 +404,7 @@ def test_an_old_version_that_may_be_gone_is_named_when_everybody_goes_back(words
     back = story.running().rolled_back().now
     dated = replace(back, plan=replace(back.plan, rollback_until="2026-11-23"))
     said = plain_text.render_text(rollback_alert.render(dated, dated.rollback, story.at, None, words.zone))
-    assert "v42 can be called until 2026-11-23, which is past: check that it still answers" in said
+    assert "v42 can be called until 2026-11-23, which has passed: check that it still answers" in said
     later = replace(back, plan=replace(back.plan, rollback_until="2026-12-31"))
     assert "Old version" not in plain_text.render_text(
         rollback_alert.render(later, later.rollback, story.at, None, words.zone)
@@ -415,18 +415,18 @@ def test_a_rollback_after_the_end_says_what_its_count_leaves_out(words: Any, sto
     story.running(4).happen(story.evidence(), e.Completed(version="v43", retired="v42"))
     back = replace(story.rolled_back().now.rollback, after_done=True)
     said = plain_text.render_text(rollback_alert.render(story.now, back, story.at, None, words.zone))
-    assert "up to its end, since when everybody had it and nobody was counted" in said
+    assert "counted until the rollout was done, after which everyone had it" in said
 
 
 def test_a_plan_that_cannot_start_any_more_says_so(words: Any, story: Any) -> None:
     moved = e.BaseChanged(live="v44")
     planned = story.planned().approved().happen(moved).now
     assert event_lines.format_line(planned, moved, words.zone) == (
-        "Cannot start: R-118 starts from v42, and v44 went live on support-assistant. "
+        "Cannot start: R-118 starts from v42, but v44 is now live on support-assistant. "
         "Set `change.from` to v44 and apply the file again, or /rollout abandon R-118."
     )
     shown = plain_text.render_text(card.render(planned, words.zone))
-    assert "Cannot start: v42 is not live any more, v44 is." in shown
+    assert "Cannot start: v42 is no longer live, v44 is." in shown
     assert "May start" not in shown
     again = e.BaseChanged(live="v42")
     assert "Can start again" in event_lines.format_line(planned, again, words.zone)

@@ -32,7 +32,7 @@ def test_the_time_left_is_that_in_front_of_the_screen(story: Any) -> None:
     story.running()
     assert "25 %, in about 720 s at the earliest" in told(story)  # six hours at thirty times the pace
     story.later(hours=7)
-    assert "25 %, as soon as enough was seen" in told(story)
+    assert "25 %, as soon as there is enough data" in told(story)
 
 
 @pytest.mark.parametrize("state", RolloutState)

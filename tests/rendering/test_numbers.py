@@ -30,7 +30,7 @@ def seen(words: Any, story: Any, **changes: Any) -> LatestNumbers:
 def test_metrics_in_numbers(words: Any, story: Any) -> None:
     rollout = story.running().now
     assert plain_text.render_text(metrics.render_technical(rollout, seen(words, story), "", "", "now")) == snapshot("""\
-Fine so far: R-118 support-tone, 4 measures looked at.
+Fine so far: R-118 support-tone, 4 measures checked.
 What                          New      Now      Difference (95 % range)  Evidence  Would notice      Verdict
 Declined to answer            1.9 %    1.9 %    +0.1 pp (-0.3 … +0.4)    2 %       a rise of 0.6 pp  Fine (limit: rises by 1 pp)
 Answers that pass our checks  93.2 %   92.4 %   +0.8 pp (-0.4 … +2.1)    2 %       a drop of 2.5 pp  Better (limit: drops by 2 pp)
@@ -38,7 +38,7 @@ Cost per request              $0.0121  $0.0139  -12.9 % (-14.4 … -11.3)  2 %  
 Slow responses (slowest 5 %)  2.31 s   2.62 s   -11.8 % (-15.0 … -8.0)   2 %       –                 Fine (limit: exceeds 4000 ms)
 + 1 no data
 [ Explain ] [ Segments ]
-as of now · ranges hold however often one looks · evidence: its share of what fires the limit · R-118\
+as of now · ranges stay valid however often you look · evidence: share of what fires the limit · R-118\
 """)
 
 
@@ -47,12 +47,12 @@ def test_one_metric_in_numbers(words: Any, story: Any) -> None:
     assert plain_text.render_text(
         metrics.render_technical(rollout, seen(words, story), "eval_pass_rate", "", "now")
     ) == snapshot("""\
-Fine so far: R-118 support-tone, 1 measure looked at.
+Fine so far: R-118 support-tone, 1 measure checked.
 What                          New     Now     Difference (95 % range)  Evidence  Would notice      Verdict
 Answers that pass our checks  93.2 %  92.4 %  +0.8 pp (-0.4 … +2.1)    2 %       a drop of 2.5 pp  Better (limit: drops by 2 pp)
-`eval_pass_rate` · requests 1,980 new, 37,600 current · could notice a drop of >= 2.5 pp · could still be as bad as -0.4 pp · at this traffic a change as large as the limit would be noticed in about 3 h
+`eval_pass_rate` · requests 1,980 new, 37,600 current · could notice a drop of >= 2.5 pp · could still be as bad as -0.4 pp · at this traffic a change as large as the limit would be noticed in about 3.2 h
 [ Explain ] [ Segments ]
-as of now · ranges hold however often one looks · evidence: its share of what fires the limit · R-118\
+as of now · ranges stay valid however often you look · evidence: share of what fires the limit · R-118\
 """)
 
 
@@ -61,15 +61,15 @@ def test_metrics_of_one_segment(words: Any, story: Any) -> None:
     assert plain_text.render_text(
         metrics.render_technical(rollout, seen(words, story), "", "Language=DE", "now")
     ) == snapshot("""\
-Fine so far: R-118 support-tone, only Language=DE, 1 measure looked at.
+Fine so far: R-118 support-tone, only Language=DE, 1 measure checked.
 What                 New    Now    Difference (95 % range)  Evidence  Would notice      Verdict
 People asking again  9.8 %  7.9 %  +1.9 pp (-0.4 … +4.2)    60 %      a rise of 4.3 pp  Slightly worse, within limit (limit: rises by 1 pp)
 [ Explain ]
-as of now · ranges hold however often one looks · evidence: its share of what fires the limit · R-118\
+as of now · ranges stay valid however often you look · evidence: share of what fires the limit · R-118\
 """)
     nothing = plain_text.render_text(metrics.render_technical(rollout, seen(words, story), "", "language=xx", "now"))
     assert nothing == snapshot("""\
-Not enough data: nothing was measured for R-118 support-tone where language=xx.
+Not enough data: nothing has been measured for R-118 support-tone where language=xx.
 Segments with data: language=en, language=de, language=sv.\
 """)
 
@@ -78,7 +78,7 @@ def test_metrics_in_words(words: Any, story: Any) -> None:
     rollout = story.running().now
     told = plain_text.render_text(metrics.render_plain(rollout, seen(words, story), "", "", "now"))
     assert told == snapshot("""\
-Fine so far: R-118 support-tone, 4 measures looked at.
+Fine so far: R-118 support-tone, 4 measures checked.
 Declined to answer: about 19 in 1,000 on the new version, about 19 in 1,000 on the current one. Fine.
 Answers that pass our checks: about 932 in 1,000 on the new version, about 924 in 1,000 on the current one. Better.
 Cost per request: $0.0121 on the new version, $0.0139 on the current one. Fine.
@@ -87,9 +87,9 @@ as of now · R-118 · whom to ask: @dana\
 """)
     one = plain_text.render_text(metrics.render_plain(rollout, seen(words, story), "eval_pass_rate", "", "now"))
     assert one == snapshot("""\
-Fine so far: R-118 support-tone, 1 measure looked at.
+Fine so far: R-118 support-tone, 1 measure checked.
 Answers that pass our checks: about 932 in 1,000 on the new version, about 924 in 1,000 on the current one. Better.
-The true difference lies between 4 fewer in 1,000 and 21 more in 1,000. That is better than now. By now we would have noticed 25 fewer in 1,000. A change as large as what was agreed would show in about 3 h.
+The true difference lies between 4 fewer in 1,000 and 21 more in 1,000. That is better than the current version. By now we would have noticed 25 fewer in 1,000. A change as large as the agreed limit would show in about 3.2 h.
 as of now · R-118 · whom to ask: @dana\
 """)
 
@@ -117,37 +117,37 @@ def test_what_is_only_watched_is_not_said_to_be_a_limit(words: Any, story: Any) 
     assert (
         "limit"
         not in plain_text.render_text(metrics.render_technical(story.running().now, told, "", "", "now")).split(
-            "ranges hold"
+            "ranges stay valid"
         )[0]
     )
     explained = plain_text.render_text(
         explain.render_technical(story.now, told, "output_tokens", (), words.zone, "now")
     )
     assert "Limit  none agreed; watched for: changes by 20 %" in explained
-    assert "Nothing follows from it by itself" in explained
+    assert "Nothing happens automatically" in explained
 
 
 def test_nothing_measured_is_said_as_such(words: Any, story: Any) -> None:
     rollout, empty = story.running().now, seen(words, story, measures=(), segments=(), segments_checked=0)
     assert metrics.render_technical(rollout, empty, "", "", "never").text == snapshot(
-        "Not enough data: nothing was measured yet for R-118 support-tone."
+        "Not enough data: nothing has been measured yet for R-118 support-tone."
     )
     assert segments.render_technical(rollout, empty, "never").text == snapshot(
-        "Segments: none could be looked at yet for R-118 support-tone."
+        "Segments: none could be checked yet for R-118 support-tone."
     )
     assert explain.render_technical(rollout, empty, "refusal_rate", (), words.zone, "never").text == snapshot(
-        "No data: Declined to answer in R-118 support-tone has no limit and no expectation, or nothing was measured yet."
+        "No data: Declined to answer in R-118 support-tone has no limit and no expectation, or nothing has been measured yet."
     )
 
 
 def test_segments_in_numbers(words: Any, story: Any) -> None:
     rollout = story.running().now
     assert plain_text.render_text(segments.render_technical(rollout, seen(words, story), "now")) == snapshot("""\
-Segments: 14 checked for R-118 support-tone. Nothing stands out for certain.
+Segments: 14 checked for R-118 support-tone. Nothing clearly stands out.
 Where        What                 New    Now    Difference (95 % range)  Requests  Verdict
 language=de  People asking again  9.8 %  7.9 %  +1.9 pp (-0.4 … +4.2)    1,120     Slightly worse, within limit
 language=en  People asking again  7.5 %  8.1 %  -0.6 pp (-1.4 … +0.2)    6,902     Fine
-Among 14 something looks bad by chance now and then, so each needs that much more evidence.
+Among 14 segments one may look bad by chance, so each needs that much more evidence.
 Smallest judged: language=de, 1,120 requests on the new version.
 Not judged, too few requests: language=sv (41)
 as of now · requests: those of the new version · R-118\
@@ -157,10 +157,10 @@ as of now · requests: those of the new version · R-118\
 def test_segments_in_words(words: Any, story: Any) -> None:
     rollout = story.running().now
     assert plain_text.render_text(segments.render_plain(rollout, seen(words, story), "now")) == snapshot("""\
-Segments: 14 checked for R-118 support-tone. Nothing stands out for certain.
+Segments: 14 checked for R-118 support-tone. Nothing clearly stands out.
 Where language is de: People asking again: about 98 in 1,000 on the new version, about 79 in 1,000 on the current one. Slightly worse, within limit.
 Where language is en: People asking again: about 75 in 1,000 on the new version, about 81 in 1,000 on the current one. Fine.
-Among 14 something looks bad by chance now and then, so each needs that much more evidence.
+Among 14 segments one may look bad by chance, so each needs that much more evidence.
 Smallest judged: language=de, 1,120 requests on the new version.
 as of now · R-118 · whom to ask: @dana\
 """)
@@ -181,14 +181,14 @@ def test_a_metric_explained_to_engineers(words: Any, story: Any) -> None:
     told = explain.render_technical(rollout, seen(words, story), "eval_pass_rate", words.points, words.zone, "now")
     assert plain_text.render_text(told) == snapshot("""\
 Better: answers that pass our checks in R-118 support-tone, 93.2 % new, 92.4 % now.
-Answers that pass our checks: about 932 in 1,000 on the new version, about 924 in 1,000 on the current one. The true difference lies between 4 fewer in 1,000 and 21 more in 1,000. That is better than now. By now we would have noticed 25 fewer in 1,000. A change as large as what was agreed would show in about 3 h.
+Answers that pass our checks: about 932 in 1,000 on the new version, about 924 in 1,000 on the current one. The true difference lies between 4 fewer in 1,000 and 21 more in 1,000. That is better than the current version. By now we would have noticed 25 fewer in 1,000. A change as large as the agreed limit would show in about 3.2 h.
 Estimate  +0.8 pp (-0.4 … +2.1)
 Limit  drops by 2 pp, rolls back
-Evidence  of harm 2 % of what it needs
+Evidence  2 % of what it takes to show harm
 Requests  1,980 new, 37,600 current
 Could notice  a drop of >= 2.5 pp
 Could still be  as bad as -0.4 pp
-Decided  at this traffic a change as large as the limit would be noticed in about 3 h
+Decided  at this traffic a change as large as the limit would be noticed in about 3.2 h
 To roll back (agreed: drops by 2 pp) it takes both: the difference beyond -2 pp (now +0.8 pp), and evidence of harm at 100 % (now 2 %).
 Answers that pass our checks: new − now, 12:30 to 18:30 Europe/Berlin (pp): difference +0.4 … -0.05; range from -2 … -0.244; range to +2 … +0.244; limit -2
 `eval_pass_rate` · as of now · R-118\
@@ -199,10 +199,10 @@ def test_a_fixed_limit_explained(words: Any, story: Any) -> None:
     told = explain.render_technical(story.running().now, seen(words, story), "latency_p95", (), words.zone, "now")
     assert plain_text.render_text(told) == snapshot("""\
 Fine: slow responses (slowest 5 %) in R-118 support-tone, 2.31 s new, 2.62 s now.
-Slow responses (slowest 5 %): 2.31 s on the new version, 2.62 s on the current one. The true difference lies between 15 % lower and 8 % lower. Nothing speaks against it so far.
+Slow responses (slowest 5 %): 2.31 s on the new version, 2.62 s on the current one. The true difference lies between 15 % lower and 8 % lower. No problem so far.
 Estimate  -11.8 % (-15.0 … -8.0)
 Limit  exceeds 4000 ms, rolls back
-Evidence  of harm 2 % of what it needs
+Evidence  2 % of what it takes to show harm
 Requests  8,312 new, 158,040 current
 Could still be  -8.0 % at worst
 To roll back (agreed: exceeds 4000 ms) it takes both: its level beyond 4.00 s (now 2.31 s), and evidence of harm at 100 % (now 2 %).
@@ -214,8 +214,8 @@ def test_a_metric_explained_to_everybody_else(words: Any, story: Any) -> None:
     told = explain.render_plain(story.running().now, seen(words, story), "refusal_rate", "now")
     assert plain_text.render_text(told) == snapshot("""\
 Fine: declined to answer in R-118 support-tone, 1.9 % new, 1.9 % now.
-Declined to answer: about 19 in 1,000 on the new version, about 19 in 1,000 on the current one. The true difference lies between 3 fewer in 1,000 and 4 more in 1,000. Nothing speaks against it so far. By now we would have noticed 6 more in 1,000.
-If it becomes worse by more than was agreed (10 more in 1,000), and that is sure, everyone gets the previous version again, by itself.
+Declined to answer: about 19 in 1,000 on the new version, about 19 in 1,000 on the current one. The true difference lies between 3 fewer in 1,000 and 4 more in 1,000. No problem so far. By now we would have noticed 6 more in 1,000.
+If it gets worse by more than agreed (10 more in 1,000) and that is certain, everyone automatically gets the previous version again.
 as of now · R-118 · whom to ask: @dana\
 """)
 

@@ -51,12 +51,11 @@ risk standard · limits locked Tue 24 Nov 12:00 CET · evidence #412 · as of Tu
         ),
         (
             v.Skewed(log_bayes_factor=9.0, expected_share=0.05, observed_share=0.09),
-            "Cannot judge: R-118 support-tone, the traffic is not split as planned. Growth is stopped; "
-            "we stay at 5 % until then.",
+            "Cannot judge: R-118 support-tone, the traffic is not split as planned. Growth is stopped; it stays at 5 %.",
         ),
         (
             v.TooEarly(canary_requests=0, control_requests=0),
-            "Waiting: R-118 support-tone (small test, 5 %) has nothing to compare yet. Nothing grows until it has.",
+            "Waiting: R-118 support-tone (small test, 5 %) has nothing to compare yet. It does not grow until it has.",
         ),
     ],
 )
@@ -76,7 +75,7 @@ def test_a_summary_says_what_is_missing(words: Any, story: Any) -> None:
     [
         (
             v.Cleared(watched=("critical_fail_rate",)),
-            "Fine: R-118 support-tone (small test, 5 %), every limit shown to be kept. Next: 25 % Tue 24 Nov 18:00 CET, automatically.",
+            "Fine: R-118 support-tone (small test, 5 %), every limit shown to hold. Next: 25 % Tue 24 Nov 18:00 CET, automatically.",
         ),
         (
             v.NoControl(),
@@ -90,8 +89,8 @@ def test_how_sure_we_are_is_in_the_first_line(words: Any, story: Any, verdict: v
     assert told.text == first
     assert len(told.text) <= wording.FIRST_LINE_LIMIT
     text = plain_text.render_text(told)
-    assert ("too rare to be shown, and watched: serious failures" in text) == isinstance(verdict, v.Cleared)
-    assert ("no current version is left to compare with" in text) == isinstance(verdict, v.NoControl)
+    assert ("too rare to be shown, only watched: serious failures" in text) == isinstance(verdict, v.Cleared)
+    assert ("as nobody gets the current version any more" in text) == isinstance(verdict, v.NoControl)
 
 
 def test_a_summary_with_everything_there_is_to_tell(words: Any, story: Any) -> None:
@@ -135,7 +134,7 @@ Segments: 14 checked. language=de, people asking again: 9.8 % vs 7.9 % (+1.9 pp)
 Note: Cost per request: $0.0040 new vs $0.0139 now, -71.0 % (-73.0 … -69.0); better than expected: check for leakage.
 Dry run, would have fired (rises by 1 pp): Declined to answer: 6.4 % new vs 1.9 % now, +4.5 pp (+2.4 … +6.5). Nothing was done.
 Answers that pass our checks: new − now, 12:30 to 18:00 Europe/Berlin (pp): difference +0.4 … -0.0459; range from -2 … -0.263; range to +2 … +0.263; limit -2
-Why: 3 of 3 limits clear, 1 of them shown to be kept · 8,312 requests (1,500 needed) · we would have noticed a drop of 2.5 pp (answers that pass our checks)
+Why: 3 of 3 limits clear, 1 of them shown to hold · 8,312 requests (1,500 needed) · we would have noticed a drop of 2.5 pp (answers that pass our checks)
 [ Pause ] [ Roll back ] [ Feels off ] [ Details ]
 risk standard · limits locked Tue 24 Nov 12:00 CET · evidence #412 · as of Tue 24 Nov 18:00 CET\
 """)
@@ -173,15 +172,15 @@ def test_the_alert_says_where(words: Any, story: Any) -> None:
     only = words.story().running().rolled_back(findings=(found,)).now
     told = plain_text.render_text(rollback_alert.render(only, only.rollback, story.at, None, words.zone))
     assert "What fired  Declined to answer (language=de): 6.4 % new" in told
-    assert "Where  language=de only; everybody together did not show it" in told
+    assert "Where  only language=de; traffic as a whole did not show it" in told
     outside = follow_up.render(only, only.rollback, "support", "Support assistant", story.at, words.zone)
-    assert "Where language is de it declined too often; elsewhere we saw no fault." in plain_text.render_text(outside)
+    assert "Where language is de it declined too often; we saw no fault elsewhere." in plain_text.render_text(outside)
 
 
 def test_a_metric_that_stopped_is_no_number(words: Any, story: Any) -> None:
     broken = v.BrokenSource(metric="cost_per_request", title="Cost per request", arm="control", since=words.tuesday)
     assert wording.verdict_word(broken) == "No data"
-    assert wording.verdict_word(v.Cleared()) == "Fine, every limit shown to be kept"
+    assert wording.verdict_word(v.Cleared()) == "Fine, every limit shown to hold"
 
 
 def test_the_card_says_where_it_is_worst(words: Any, story: Any) -> None:

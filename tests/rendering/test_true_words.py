@@ -54,11 +54,11 @@ def test_notices_are_edited_when_nothing_comes_of_it(words: Any, story: Any) -> 
     story.running().rolled_back()
     assert notice_to(words, story, "support").splitlines()[:4] == [
         "Switched back: the support assistant answers as before again.",
-        "What was announced, and holds no more",
+        "Announced before, but no longer true",
         " • Answers are about a third shorter and start with the fix.",
         " • The assistant no longer apologises before every step.",
     ]
-    assert "Who is affected now: nobody any more." in notice_to(words, story, "support")
+    assert "Who is affected now: nobody." in notice_to(words, story, "support")
     assert "Got it" not in notice_to(words, story, "support")
 
 
@@ -71,14 +71,14 @@ def test_one_of_two_plans_given_up_does_not_mean_that_nothing_changes(words: Any
     other = replace(words.story().planned().now, id="R-119")
     gone = e.Abandoned(by="slack:T1/U2DANA", reason="not now")
     story.planned().happen(gone)
-    assert "does not change after all" in told_after(words, story, gone)
+    assert "will not change after all" in told_after(words, story, gone)
     for said in (told_after(words, story, gone, others=[other]), notice_to(words, story, "support", [other])):
-        assert "does not change after all" not in said
-        assert "Cancelled: this change of the support assistant does not come." in said
-        assert "Another change of it is planned or under way (R-119 support-tone), with a notice of its own." in said
+        assert "will not change after all" not in said
+        assert "Cancelled: this change to the support assistant is not happening." in said
+        assert "Another change to it is planned or under way (R-119 support-tone) and has its own notice." in said
     back = words.story().running().rolled_back()
-    assert "Nothing more will change" in told_after(words, back, back.now.rollback)
-    assert "Nothing more will change" not in told_after(words, back, back.now.rollback, others=[other])
+    assert "Nothing else changes" in told_after(words, back, back.now.rollback)
+    assert "Nothing else changes" not in told_after(words, back, back.now.rollback, others=[other])
 
 
 def finding(words: Any, metric: str, **changes: Any) -> Any:
@@ -90,7 +90,7 @@ def test_nobody_apologises_for_what_customers_could_not_notice(words: Any, story
     story.running().rolled_back(findings=(cost,))
     said = told_after(words, story, story.now.rollback)
     assert "fault on our side" not in said
-    assert "They will not have noticed a fault: it was switched back for its cost per request." in said
+    assert "They will not have noticed anything wrong: we switched back because of its cost per request." in said
 
 
 def test_what_hit_one_segment_is_not_said_of_everybody(words: Any, story: Any) -> None:
@@ -101,7 +101,7 @@ def test_what_hit_one_segment_is_not_said_of_everybody(words: Any, story: Any) -
     story.running().happen(story.evidence(segments=(row,))).rolled_back(findings=(hit,), exposed_units=319)
     said = told_after(words, story, story.now.rollback)
     assert "About 319 customers saw the new version between" in said
-    assert "Where language is ja it declined too often (11 of 23 requests); elsewhere we saw no fault." in said
+    assert "Where language is ja it declined too often (11 of 23 requests); we saw no fault elsewhere." in said
     assert "If they write in (where language is ja):" in said
 
 
@@ -190,7 +190,7 @@ def test_a_metric_that_is_worse_for_some_is_not_explained_as_fine(words: Any, st
         else explain.render_technical(story.now, seen, "refusal_rate", (), words.zone, "now")
     )
     assert said.startswith("Worse where language is ja: declined to answer in R-118 support-tone, 50.0 % new")
-    assert "Everybody together: Declined to answer" in said
+    assert "All traffic together: Declined to answer" in said
 
 
 def test_after_the_end_nothing_is_expected_to_show_any_more(words: Any, story: Any) -> None:
@@ -216,7 +216,7 @@ def test_a_fall_in_complaints_is_not_watched_for_as_harm(words: Any, story: Any)
     )
     seen = seen_by(story.running(), words, measures=(fewer,))
     said = plain_text.render_text(explain.render_technical(story.now, seen, "complaint_rate", (), words.zone, "now"))
-    assert "Limit  none agreed; told if it improves (drops by 50 %)" in said
+    assert "Limit  none agreed; noted if it improves (drops by 50 %)" in said
     assert "of harm" not in said
     assert "what was agreed" not in said
 
@@ -225,7 +225,7 @@ def test_one_doubt_does_not_hold(words: Any, story: Any) -> None:
     doubt = e.FeltOff(by="slack:T1/U4SAM", handle="@sam", text="odd")
     story.running().happen(doubt)
     assert event_lines.format_line(story.now, doubt, words.zone).endswith(
-        "“odd”. A second person who says so holds it."
+        "“odd”. If a second person says so, it goes on hold."
     )
     story.happen(replace(doubt, by="slack:T1/U5MIA", handle="@mia"))
     assert event_lines.format_line(story.now, doubt, words.zone).endswith("“odd”.")
@@ -253,5 +253,5 @@ def test_what_was_not_measured_is_not_said_to_be(words: Any, story: Any) -> None
     done = e.Completed(version="v43", retired="v42")
     story.running(4).happen(story.evidence(measures=(cheaper,)), done)
     said = told_after(words, story, done, "marketing")
-    assert "That is how it was described; Rampart has not measured it." in said
+    assert "This is how the plan describes it; Rampart has not measured it." in said
     assert "Cost per request" not in said, "what it costs us is not for the public"

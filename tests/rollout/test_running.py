@@ -404,7 +404,7 @@ def test_who_lets_it_go_on_undecided_is_asked_again_as_much_later(running, words
     story.later(hours=23).tick(words.look(requests=12))
     assert story.now.state is RolloutState.RUNNING
     story.later(hours=1).tick(words.look(requests=12)).then(e.EvidenceRecorded, e.Held)
-    assert story.now.hold.text == "undecided after 51 h: 12 of 1500 requests seen"
+    assert story.now.hold.text == "undecided after 2.1 days: 12 of 1500 requests seen"
 
 
 @pytest.mark.parametrize(("min_hold", "asked_after"), [(6, 24), (0, 24), (12, 48)])
@@ -516,7 +516,7 @@ def test_an_ab_is_left_when_something_can_be_said_of_what_it_is_decided_on(runni
     replace(story.later(days=7)).tick(both).then(e.EvidenceRecorded, e.StageEntered)
     story.tick(one)
     assert story.now.hold.text == (
-        "undecided after 168 h: nothing can be said yet about retry_rate, which it is decided on"
+        "undecided after 7 days: nothing can be said yet about retry_rate, which it is decided on"
     )
     story.when(c.Resume(reason="it is rare")).tick(one).then(e.EvidenceRecorded, e.StageEntered)
 

@@ -47,7 +47,7 @@ def declared(office):
 
 @pytest.mark.parametrize("owner", ["@nobody-such", "U0NOBODY01", "@rampart"])
 def test_an_owner_who_is_nobody_is_refused_with_the_line(declared, owner):
-    with pytest.raises(UnreadableFile, match="nobody in Slack is") as refused:
+    with pytest.raises(UnreadableFile, match=r"there is no \S+ in Slack") as refused:
         _applied(declared, _owned(declared, owner))
     assert refused.value.problems[0].line == 4
     assert not declared.service.load_world().rollouts
@@ -120,14 +120,14 @@ def test_applied_without_a_slack_it_waits_for_its_owner_to_be_looked_up(declared
 
 def test_where_nobody_has_to_approve_an_unknown_owner_is_a_warning(declared):
     def nobody(handle: str) -> str:
-        raise UnknownPerson(f"nobody in Slack is {handle}")
+        raise UnknownPerson(f"there is no {handle} in Slack")
 
     before, behaviour, rest = declared.files["rollout"].replace("risk: standard", "risk: low").partition("behaviour_")
     text = before + "stages:" + (behaviour + rest).partition("stages:")[2]
     for audience in ("support", "marketing"):
         text = text.replace(f"as: {audience}, before: 10m", "as: engineering")
     applied = _applied(declared, text, resolve=nobody)
-    assert any("nobody in Slack is @dana" in warning.message for warning in applied.warnings)
+    assert any("there is no @dana in Slack" in warning.message for warning in applied.warnings)
 
 
 @pytest.mark.parametrize("later", ["known", "away"])

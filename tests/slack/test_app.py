@@ -24,7 +24,7 @@ def _events(office: Any, kind: type) -> list[Any]:
 
 def test_the_help_says_what_can_be_typed(either: Any) -> None:
     assert either.typed("gil", "").text.startswith("Rollouts: change prompts")
-    assert "Form: `/rollout rollback" in str(either.typed("gil", "help rollback").blocks)
+    assert "Usage: `/rollout rollback" in str(either.typed("gil", "help rollback").blocks)
 
 
 def test_a_command_is_answered_with_its_acknowledgement_for_one_pair_of_eyes(either: Any) -> None:
@@ -83,7 +83,7 @@ def test_a_guest_moves_nothing(office: Any) -> None:
     office.start()
     assert "Guests can't change traffic." in office.typed("gil", "rollback R-1").text
     assert "Guests can't change traffic." in office.click("gil", office.card(), "Roll back")
-    assert "Guests can see where" in office.typed("gil", "whois cust_1").text
+    assert "Guests can only see where" in office.typed("gil", "whois cust_1").text
     assert office.rollout.state is RolloutState.RUNNING
 
 
@@ -136,7 +136,7 @@ def test_support_confirms_a_notice_and_the_notice_says_so(either: Any) -> None:
     either.plan()
     notice = either.message("#support", "What customers may notice")
     assert "Read by @sam" in either.click("sam", notice, "Got it")
-    assert "Already so" in either.click("sam", notice, "Got it")
+    assert "No change needed" in either.click("sam", notice, "Got it")
     either.deliver()
     assert "Read by @sam" in either.shown(either.sandbox.reload_message(notice))
 
@@ -155,7 +155,7 @@ def test_start_then_starts_by_itself_at_the_earliest_time(office: Any) -> None:
     office.plan()
     office.typed("lee", "approve R-1")
     assert "#support needs 10 min notice" in office.typed("ana", "start R-1").text
-    assert "by itself" in office.click("ana", office.whispered("ana"), "Start then")
+    assert "automatically" in office.click("ana", office.whispered("ana"), "Start then")
     office.later(minutes=9).say(c.Tick())
     assert office.rollout.state is RolloutState.PLANNED
     office.later(minutes=1).say(c.Tick())
@@ -177,7 +177,7 @@ def test_resuming_after_a_hold_asks_for_a_reason(office: Any) -> None:
 def test_one_person_feels_off_once(office: Any) -> None:
     office.start()
     office.click("sam", office.card(), "Feels off")
-    assert "Already so" in office.click("sam", office.card(), "Feels off")
+    assert "No change needed" in office.click("sam", office.card(), "Feels off")
     assert office.rollout.state is RolloutState.RUNNING
 
 
@@ -231,7 +231,7 @@ def test_notices_can_be_read_before_they_matter(office: Any) -> None:
     office.plan()
     office.typed("ana", "notice R-1 preview")
     assert "#support would read:" in office.shown(office.whispered("ana"))
-    assert office.typed("ana", "notice R-1").text == "Notices of R-1 support-tone: 2 of 2 posted."
+    assert office.typed("ana", "notice R-1").text == "Notices for R-1 support-tone: 2 of 2 posted."
     assert "Read by @mia" in office.typed("mia", "notice R-1 ack", "#marketing").text
 
 
@@ -245,7 +245,7 @@ def test_a_button_that_is_not_known_any_more_is_answered(office: Any) -> None:
     office.client.chat_postMessage(
         channel="#ai-rollouts", text="old", blocks=[{"type": "actions", "elements": [button]}]
     )
-    assert "not known any more" in office.click("ana", office.card(), "Old")
+    assert "no longer works" in office.click("ana", office.card(), "Old")
 
 
 def test_a_tampered_value_names_nothing(office: Any) -> None:
@@ -291,7 +291,7 @@ def test_what_breaks_is_answered_with_a_reference() -> None:
         raise _Broken
 
     first, later = _answers(work)
-    assert "Something broke on our side (ref " in first[0].text
+    assert "Something went wrong on our side (ref " in first[0].text
     assert later == []
 
 

@@ -90,7 +90,7 @@ def test_the_card_is_at_most_a_minute_behind_what_is_seen(office, users):
         before = requests_counted(office)
         users.pass_by(60)
         assert requests_shown(office) >= before > 0
-    assert office.shown(office.card()).count("seen") == 1
+    assert office.shown(office.card()).count("as of") == 1
 
 
 def test_it_is_edited_once_a_minute_and_not_at_all_where_nothing_is_new(office, users):

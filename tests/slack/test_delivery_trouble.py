@@ -174,7 +174,7 @@ def test_where_the_engineers_own_channel_is_broken_the_owner_is_told_alone_and_o
     refuse_in(office, "#ai-rollouts", "is_archived")
     office.deliver()
     (told,) = to(office, "dana")
-    assert "Not delivered: R-1 support-tone. #ai-rollouts does not take my messages (is_archived)." in told
+    assert "Not delivered: R-1 support-tone. I can't post to #ai-rollouts (is_archived)." in told
     assert "Unarchive the channel" in told
     assert "Planned: R-1" in told, "the words that were to be said"
     assert office.rollout.messages["undelivered:#ai-rollouts"].ts

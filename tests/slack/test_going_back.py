@@ -342,7 +342,7 @@ def test_another_rollout_on_the_same_line_gets_a_button(busy: Desk) -> None:
     answer = busy.say("rollback R-1 R-2")
     assert busy.state("R-1") is RolloutState.ROLLED_BACK
     assert buttons(answer) == ["rollback R-2"]
-    assert "R-2 model-upgrade goes on" in shown(answer)
+    assert "R-2 model-upgrade continues" in shown(answer)
 
 
 @pytest.mark.parametrize("typed", ["rollback answers are odd", "rollback answers R-9 are odd"])
@@ -358,7 +358,7 @@ def test_a_word_that_is_also_the_name_of_one_that_ended_is_asked_about(idle: Des
 def test_where_it_had_ended_before_what_still_runs_gets_a_button(busy: Desk) -> None:
     busy.say("rollback R-1")
     answer = busy.say("rollback R-1 answers are odd")
-    assert "Already so" in shown(answer)
+    assert "No change needed" in shown(answer)
     assert buttons(answer) == ["rollback R-2"]
 
 
@@ -376,7 +376,7 @@ def test_a_thread_says_which_one_is_meant(busy: Desk) -> None:
 
 
 def test_with_nothing_running_it_says_so(idle: Desk) -> None:
-    assert "There is no rollout yet" in shown(idle.say("rollback answers are odd"))
+    assert "There are no rollouts yet" in shown(idle.say("rollback answers are odd"))
     idle.began(*SUPPORT)
     idle.say("rollback")
     assert "No rollout is running" in shown(idle.say("rollback answers are odd"))

@@ -55,7 +55,7 @@ def test_from_a_plan_to_a_rollback(either: Any) -> None:
     assert "Planned: R-1 support-tone, v42 -> v43." in either.shown(either.card())
     assert "Approval needed (0 of 1)" in either.thread()[-1]
     notice = either.message("#support", "What customers may notice")
-    assert "Not before" in either.shown(notice)
+    assert "at the earliest" in either.shown(notice)
 
     assert "Approved by @lee" in either.typed("lee", 'approve R-1 "ok for today"').text
     refused = either.typed("ana", "start R-1")
@@ -68,7 +68,7 @@ def test_from_a_plan_to_a_rollback(either: Any) -> None:
 
     assert "Paused by" in either.click("sam", either.card(), "Pause")
     either.deliver()
-    assert either.card().text.startswith("Paused: R-1 support-tone. 5 % stays")
+    assert either.card().text.startswith("Paused: R-1 support-tone. It stays at 5 %")
     assert "Resumed by" in either.click("ana", either.card(), "Resume")
 
     either.later(minutes=1).say(c.Tick(look=look(HARM)))

@@ -75,13 +75,13 @@ def test_support_gets_plain_words_and_no_chart(office: Any) -> None:
 def test_one_segment_that_nobody_was_in(office: Any) -> None:
     measured(office)
     told = office.typed("ana", "metrics R-1 --segment language=de")
-    assert told.text == "Not enough data: nothing was measured for R-1 support-tone where language=de."
+    assert told.text == "Not enough data: nothing has been measured for R-1 support-tone where language=de."
 
 
 def test_guests_get_no_numbers(office: Any) -> None:
     office.start()
     for line in ("metrics R-1", "segments R-1", "explain R-1 refusal_rate"):
-        assert office.typed("gil", line).text.startswith("Guests can see where a rollout stands")
+        assert office.typed("gil", line).text.startswith("Guests can only see where a rollout stands")
 
 
 def test_a_metric_that_is_not_looked_at_says_so(office: Any) -> None:

@@ -30,7 +30,7 @@ def render_technical(
         facts = [f"*{label}*  {text}" for label, text in technical_words.list_facts(measure, power)]
         body += [
             blocks.section(
-                " ".join((["Everybody together:"] if out else []) + plain_words.explain_measure(measure, power))
+                " ".join((["All traffic together:"] if out else []) + plain_words.explain_measure(measure, power))
             ),
             blocks.lines_section(facts),
             blocks.section(describe_trigger(measure)),
@@ -56,7 +56,7 @@ def render_plain(rollout: Rollout, latest: LatestNumbers, metric: str, as_of: st
         blocks.lines_section(
             [
                 *(plain_words.describe_segment(m) for m in out),
-                f"Everybody together: {story}" if out else story,
+                f"All traffic together: {story}" if out else story,
                 plain_words.describe_consequence(rows[0]),
             ]
         ),
@@ -69,12 +69,11 @@ def describe_trigger(measure: Measure) -> str:
     act = _ROLE_ACTIONS.get(measure.role)
     if measure.implied and act is not None and measure.amount:
         return (
-            f"No limit was agreed. It is watched all the same: {_format_threshold(measure)} or more, shown for "
-            "certain, holds the "
+            f"No limit was agreed, but it is watched: {_format_threshold(measure)} or more, if certain, holds the "
             "rollout, and people decide."
         )
     if not measure_rows.is_agreed(measure) or act is None:
-        return "Nothing follows from it by itself: it is watched, and people decide."
+        return plain_words.ONLY_WATCHED
     limit = wording.escape(measure.limit_text or "", 100)
     if measure.absolute:
         level, unit = wording.format_value(measure.canary, measure.unit), measure.unit
@@ -112,8 +111,8 @@ def _worse_segments(latest: LatestNumbers, metric: str) -> list[Measure]:
 
 def _format_first_line(rollout: Rollout, rows: Sequence[Measure]) -> str:
     measure = rows[0]
-    where = f" where {segments.format_segment(measure.segment)}" if measure.segment else ""
-    title = wording.title_in_sentence(measure_rows.metric_title(measure.metric, measure.title))
+    where = f" where {wording.format_segment(measure.segment)}" if measure.segment else ""
+    title = measure_rows.title_in_sentence(measure.metric, measure.title)
     numbers = (
         f"{wording.format_value(measure.canary, measure.unit)} new, "
         f"{wording.format_value(measure.control, measure.unit)} now"
@@ -124,6 +123,6 @@ def _format_first_line(rollout: Rollout, rows: Sequence[Measure]) -> str:
 def _render_no_data(rollout: Rollout, metric: str) -> Message:
     what = f"{measure_rows.escaped_title(metric)} in {wording.format_subject(rollout)}"
     return blocks.build_message(
-        f"No data: {what} has no limit and no expectation, or nothing was measured yet.",
-        blocks.section(f"What is looked at: `/rollout metrics {rollout.id}`"),
+        f"No data: {what} has no limit and no expectation, or nothing has been measured yet.",
+        blocks.section(f"See what is measured: `/rollout metrics {rollout.id}`"),
     )

@@ -34,7 +34,7 @@ def render(rollout: Rollout, entries: Sequence[LogEntry], zone: str) -> Message:
         f"History: {wording.format_subject(rollout)}, {wording.pluralize(len(entries), 'entry', 'entries')}, "
         "newest first.",
         *(blocks.lines_section(part) for part in parts),
-        blocks.context(f"{whole}The whole log, checked: rollout audit verify · times in {wording.escape(zone, 60)}"),
+        blocks.context(f"{whole}The whole log, verified: rollout audit verify · times in {wording.escape(zone, 60)}"),
     )
 
 

@@ -38,7 +38,7 @@ def render_technical(rollout: Rollout, latest: LatestNumbers, metric: str, segme
             buttons.run_command("Segments", f"segments {rollout.id}", 1) if latest.segments and not segment else None,
         ),
         blocks.context(
-            f"as of {as_of} · ranges hold however often one looks · evidence: its share of what fires the limit · "
+            f"as of {as_of} · ranges stay valid however often you look · evidence: share of what fires the limit · "
             f"{rollout.id}"
         ),
     )
@@ -99,10 +99,10 @@ def _render_no_data(rollout: Rollout, latest: LatestNumbers, metric: str, segmen
         else wording.format_subject(rollout)
     )
     if not segment:
-        return blocks.build_message(f"Not enough data: nothing was measured yet for {what}.")
+        return blocks.build_message(f"Not enough data: nothing has been measured yet for {what}.")
     there = segments.segment_names(latest.segments)
     return blocks.build_message(
-        f"Not enough data: nothing was measured for {what} where {wording.escape(segment, 80)}.",
+        f"Not enough data: nothing has been measured for {what} where {wording.escape(segment, 80)}.",
         blocks.section(
             f"Segments with data: {wording.join_limited(there, 12)}." if there else "No segment has data yet."
         ),
@@ -113,11 +113,9 @@ def _format_first_line(rollout: Rollout, measures: tuple[Measure, ...], segment:
     where = f", only {wording.escape(segment, 60)}" if segment else ""
     worse = [m for m in measures if m.word in measure_rows.BAD_WORDS]
     if worse:
-        names = wording.join_limited([measure_rows.escaped_title(m.metric, m.title).lower() for m in worse], 3)
+        names = wording.join_limited([measure_rows.title_in_sentence(m.metric, m.title) for m in worse], 3)
         return f"{worse[0].word}: {wording.format_subject(rollout)}{where} ({names})."
     known = [m for m in measures if m.word not in measure_rows.UNJUDGED_WORDS]
     if not known:
         return f"Not enough data: {wording.format_subject(rollout)}{where} cannot be judged yet."
-    return (
-        f"Fine so far: {wording.format_subject(rollout)}{where}, {wording.pluralize(len(known), 'measure')} looked at."
-    )
+    return f"Fine so far: {wording.format_subject(rollout)}{where}, {wording.pluralize(len(known), 'measure')} checked."

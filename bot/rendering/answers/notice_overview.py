@@ -14,12 +14,12 @@ def render(rollout: Rollout, zone: str) -> Message:
     """The state of every planned notice, one line per channel."""
     notices = rollout.plan.stakeholder_notices
     if not notices:
-        return blocks.build_message(f"Notices of {wording.format_subject(rollout)}: none are planned.")
+        return blocks.build_message(f"Notices for {wording.format_subject(rollout)}: none are planned.")
     sent = sum(rollout.notice_posted_at(n.key) is not None for n in notices)
     return blocks.build_message(
-        f"Notices of {wording.format_subject(rollout)}: {sent} of {len(notices)} posted.",
+        f"Notices for {wording.format_subject(rollout)}: {sent} of {len(notices)} posted.",
         blocks.lines_section([_format_notice_status(rollout, n, zone) for n in notices]),
-        blocks.context("They go out by themselves: on apply, or their lead time before a fixed start."),
+        blocks.context("They go out automatically: on apply, or their lead time before a fixed start."),
     )
 
 
@@ -48,4 +48,4 @@ def render_preview(rollout: Rollout, title: str, at: datetime, zone: str) -> Mes
         message = notice.render(rollout, planned, title, at, zone)
         shown += [blocks.divider(), blocks.context(f"{wording.escape(planned.channel, 60)} would read:")]
         shown += [b for b in message.blocks if b["type"] != "actions"]
-    return blocks.build_message(f"Preview: what is told about {wording.format_subject(rollout)}.", *shown)
+    return blocks.build_message(f"Preview: the notices for {wording.format_subject(rollout)}.", *shown)

@@ -7,6 +7,7 @@ from typing import Any
 
 from bot.rendering import wording
 from bot.rendering.blocks import blocks
+from core import durations
 from core.files.foresight.detection import LimitForesight
 from core.files.foresight.known_traffic import KnownTraffic
 from core.judging.model import limits
@@ -25,18 +26,18 @@ def render_lines(foreseen: Sequence[LimitForesight], known: KnownTraffic) -> lis
     usual, longest = wording.format_duration(first.usual), wording.format_duration(first.within)
     table = [_build_header(first), *(_build_row(one) for one in foreseen)]
     rows = [f"  {row}" for row in blocks.align_columns(table).splitlines()]
-    goes_on = f"goes on after {usual} and " if usual != longest else ""
+    goes_on = f"continues after {usual} and " if usual != longest else ""
     detection_times = [one.seen for one in foreseen if one.needs_sight]
     known_times = [x for x in detection_times if x is not None]
     grows = []
     if detection_times and len(known_times) == len(detection_times):
         after = wording.format_duration(max(known_times))
-        grows = [f"  It grows once harm of twice each rollback limit would have been seen: after about {after}."]
+        grows = [f"  It grows once harm of twice each rollback limit would have been detected: after about {after}."]
     return [
-        f"What could be seen in {first.stage} at {first.percent:g} %, which {goes_on}lasts {longest} at the most:",
+        f"What {first.stage} could detect at {first.percent:g} %; it {goes_on}lasts {longest} at most:",
         *rows,
-        f"  From {wording.format_count(known.daily_requests or 0)} requests a day ({known.pace_from}) and levels "
-        f"{known.levels_from}. Expected times; a limit acts only while the estimate lies beyond it as well.",
+        f"  Based on {wording.format_count(known.daily_requests or 0)} requests a day ({known.pace_from}) and levels "
+        f"{known.levels_from}. Times are expected values; a limit acts only while the estimate is beyond it too.",
         *grows,
     ]
 
@@ -54,12 +55,12 @@ def render_warnings(
     found += [describe_undetectable_harm(one) for one in foreseen if one.is_blind]
     unshown = [one for one in foreseen if not one.is_cleared_in_time]
     if names := _join_metric_names([one for one in unshown if one.rare]):
-        found.append(f"Watched, not cleared: {names}. {foreseen[0].stage} is too short to show that they are kept.")
+        found.append(f"Only watched: {names}. {foreseen[0].stage} is too short to show that they hold.")
     if (blocking := [one for one in unshown if not one.rare]) and risk is Risk.HIGH:
         found.append(
-            f"High risk grows only once every limit is shown to be kept, and {_join_metric_names(blocking)} "
-            "cannot be within "
-            f"{wording.format_duration(foreseen[0].within)}: {foreseen[0].stage} would stop undecided and ask. "
+            "A high-risk rollout grows only once every limit is shown to hold. "
+            f"{_join_metric_names(blocking)} cannot be within {wording.format_duration(foreseen[0].within)}, so "
+            f"{foreseen[0].stage} would stop undecided and ask. "
             f"It takes about {_format_longest_wait(blocking)}."
         )
     return found
@@ -67,10 +68,14 @@ def render_warnings(
 
 def describe_undetectable_harm(one: LimitForesight) -> str:
     """Warn that harm of twice this limit could still go unnoticed when the stage ends."""
-    when = "never at this traffic" if one.seen is None else f"after about {wording.format_duration(one.seen)}"
+    when = (
+        "is never detected at this traffic"
+        if one.seen is None
+        else f"takes about {wording.format_duration(one.seen)} to detect"
+    )
     return (
-        f"Blind in {one.stage}: {_format_limit(one.limit)}. Harm of twice that is seen four times in five {when}, and "
-        f"{one.stage} lasts {wording.format_duration(one.within)} at the most: it would stop and ask."
+        f"Blind in {one.stage}: {_format_limit(one.limit)}. Harm of twice that {when} (four times in five), and "
+        f"{one.stage} lasts {wording.format_duration(one.within)} at most: it would stop and ask."
     )
 
 
@@ -78,15 +83,17 @@ def describe_late_detection(one: LimitForesight, later_stages: Sequence[LimitFor
     """Warn that this limit is detected too late, list remedies, and name the later stage that would detect it."""
     what = (
         f"{_format_limit(one.limit)}: {_format_detection_time(one)}; {one.stage} lasts "
-        f"{wording.format_duration(one.within)} at the most"
+        f"{wording.format_duration(one.within)} at most"
     )
     smallest = None if one.smallest is None else _round_up(one.smallest)
-    enough = f", enough for {format_amount(one.limit, smallest)}." if smallest is not None else ", enough for nothing."
+    enough = (
+        f"enough for {format_amount(one.limit, smallest)}" if smallest is not None else "too short to notice anything"
+    )
     ways = list_remedies(one)
     would = f" Any of these would do: {'; '.join(ways)}." if ways else ""
     later_detection = next((other for other in later_stages if other.is_noticed_in_time), None)
-    then = f" Else it is noticed in {later_detection.stage}." if later_detection is not None else ""
-    return what + enough + would + then
+    then = f" Otherwise it is noticed in {later_detection.stage}." if later_detection is not None else ""
+    return f"{what}, {enough}.{would}{then}"
 
 
 def list_remedies(one: LimitForesight) -> list[str]:
@@ -101,10 +108,16 @@ def list_remedies(one: LimitForesight) -> list[str]:
     if ways.judging is not None:
         found.append(f"checking {min(_round_up(ways.judging * 100), 100):g} % of the answers")
     if ways.hold is not None and ways.hold <= MAX_SUGGESTED_HOLD:
-        found.append(f"a {'max_hold' if one.waits else 'min_hold'} of {wording.format_duration(ways.hold)}")
+        found.append(f"a {'max_hold' if one.waits else 'min_hold'} of {_format_enough_time(ways.hold)}")
     if ways.amount is not None:
         found.append(f"a limit of {format_amount(limit, _round_up(ways.amount))}")
     return found
+
+
+def _format_enough_time(span: timedelta) -> str:
+    """The span in full hours, or minutes below two hours, rounded up so that it is enough."""
+    step = timedelta(hours=1) if span > timedelta(hours=2) else timedelta(minutes=1)
+    return durations.format_exact(ceil(span / step) * step)
 
 
 def format_amount(limit: Limit, size: float | None) -> str:
@@ -161,9 +174,9 @@ def _build_header(first: LimitForesight) -> tuple[str, ...]:
     until = [first.usual] if first.usual != first.within else []
     return (
         "limit",
-        "evidence of a change that large after",
-        *(f"least noticed in {wording.format_duration(span)}" for span in (*until, first.within)),
-        "shown to be kept after",
+        "a change that large noticed after",
+        *(f"smallest noticed in {wording.format_duration(span)}" for span in (*until, first.within)),
+        "shown to hold after",
     )
 
 

@@ -55,7 +55,7 @@ def _describe_basis(study: Study) -> list[str]:
         f"Traffic: {pace}; {levels}.",
         f"Looks: about {study.looks} a run, at least {MIN_LOOKS} a stage, instead of one every few seconds: "
         "times are rounded up to the next look.",
-        "Gates and approvals are taken as given, and holds as set aside, at once.",
+        "Gates and approvals are given at once, and holds are overridden at once.",
     ]
 
 
@@ -63,24 +63,24 @@ def _describe_harmless(found: HarmlessSummary) -> list[str]:
     back = f"{found.rolled_back} of {found.runs}"
     lines = [
         f"Nothing changed ({wording.format_duration(found.lasted)} on the rollout's clock)",
-        f"  rolled back  {back}{_format_causes(found.by)}: in truth at most {found.at_most * 100:.1f} %, with "
-        "95 % confidence",
+        f"  rolled back  {back}{_format_causes(found.by)}: true rate at most {found.at_most * 100:.1f} % "
+        "(95 % confidence)",
         f"  held         {found.held} of {found.runs}{_format_causes(found.holds_by)}",
     ]
     if found.undecided:
         stages = ", ".join(f"{stage} ({count})" for stage, count in found.undecided)
-        lines.append(f"  undecided    {stages}: the longest hold passed before it could go on")
+        lines.append(f"  undecided    {stages}: the longest hold passed before it could continue")
     return lines
 
 
 def _describe_harms(harms: Sequence[HarmSummary]) -> list[str]:
     if not harms:
-        return ["No harm was asked about, and no limit rolls back."]
+        return ["No harm was given, and no limit rolls back."]
     lines = blocks.align_columns([_HEADER, *(_build_row(one) for one in harms)]).splitlines()
     missed = [one for one in harms if one.stopped < one.runs]
     if missed:
         named = ", ".join(f"{one.harm.text} ({one.runs - one.stopped} of {one.runs})" for one in missed)
-        lines.append(f"Reached everybody unnoticed: {named}. rollout plan says what would help.")
+        lines.append(f"Reached everyone unnoticed: {named}. rollout plan says what would help.")
     return lines
 
 

@@ -1,9 +1,8 @@
-"""Status answers: one rollout, a list of rollouts, or the live version of every AI feature."""
+"""Status answers: a list of rollouts, or the live version of every AI feature."""
 
 from bot.rendering import headline, wording
 from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Message
-from bot.rendering.messages import card
 from core.rollout.model import Rollout
 from core.rollout.plan import content_hash
 from core.rollout.world import World
@@ -11,22 +10,11 @@ from core.rollout.world import World
 MAX_LISTED = 10
 
 
-def render_one(rollout: Rollout, zone: str, newer: card.Newer = None) -> Message:
-    """One rollout's status: the content of its card, as a private answer."""
-    return blocks.build_message(
-        headline.render(rollout, zone),
-        blocks.section(headline.format_stage_progress(rollout)),
-        blocks.lines_section(card.format_state_lines(rollout, zone, newer)),
-        card.build_buttons(rollout),
-        blocks.context(card.format_footer(rollout)),
-    )
-
-
 def render_list(rollouts: tuple[Rollout, ...], zone: str, title: str) -> Message:
     """One line per rollout, newest first; `title` names the list."""
     if not rollouts:
         return blocks.build_message(
-            f"{title}: none.", blocks.context("Plan one: rollout apply FILE. Everything: /rollout list --all")
+            f"{title}: none.", blocks.context("Plan one with rollout apply FILE. See all with /rollout list --all")
         )
     shown = [headline.render(r, zone) for r in reversed(rollouts)][:MAX_LISTED]
     left = [wording.format_remainder(len(rollouts) - MAX_LISTED)] if len(rollouts) > MAX_LISTED else []

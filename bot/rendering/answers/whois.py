@@ -1,6 +1,7 @@
 """Which version a user gets on each AI feature, and why."""
 
 from collections.abc import Mapping, Sequence
+from typing import assert_never
 
 from bot.rendering import wording
 from bot.rendering.blocks import blocks
@@ -15,9 +16,7 @@ def render(unit: str, answers: Sequence[tuple[Surface, Evaluation]], rollouts: M
     """One line per feature: the version `unit` gets, the reason, and the previous version."""
     lines = [_format_assignment(unit, surface, found, rollouts.get(found.rollout)) for surface, found in answers]
     cohorts = any(r.plan.stages[r.stage_index].where for _, f in answers if (r := rollouts.get(f.rollout)) and r.spans)
-    note = (
-        "Without what the application knows about them (plan, region, e-mail), a group they belong to cannot be told."
-    )
+    note = "Cohorts are not checked here: they depend on what the application knows (plan, region, e-mail)."
     return blocks.build_message(lines[0], blocks.lines_section(lines[1:]), blocks.context(note) if cohorts else None)
 
 
@@ -39,11 +38,13 @@ def _explain_assignment(found: Evaluation, rollout: Rollout) -> str:
     share = wording.format_percent(rollout.percent)
     if found.cohort:
         return f"member of {wording.escape(found.cohort, 40)}, {share} of them, in {rollout.id}"
-    match found.variant, found.reason:
-        case Variant.CANARY, _:
+    match found.variant:
+        case Variant.CANARY:
             return f"random {share} in {rollout.id}" if rollout.percent < 100 else f"everyone gets it in {rollout.id}"
-        case Variant.CONTROL, _:
+        case Variant.CONTROL:
             return f"not among the random {share} in {rollout.id}"
-        case _, Reason.DEFAULT:
-            return f"{rollout.id} does not reach them in this stage"
-    return f"not compared in {rollout.id}"
+        case Variant.STABLE:
+            outside = found.reason is Reason.DEFAULT
+            return f"{rollout.id} does not reach them in this stage" if outside else f"not compared in {rollout.id}"
+        case _:
+            assert_never(found.variant)

@@ -35,7 +35,7 @@ def approve(rollout: Rollout, request: str, gate: str) -> Block:
     """Approve the open `request`, after a confirmation that names the `gate`."""
     asked = blocks.confirm_dialog(
         "Approve?",
-        f"{rollout.id} may go on to: {wording.escape(gate, 100)}. Your name will stand beside it.",
+        f"Next step for {rollout.id}: {wording.escape(gate, 100)}. Your approval is recorded with your name.",
         "Approve",
     )
     return blocks.button("Approve", APPROVE, encode_value(rollout.id, request), style="primary", confirm=asked)
@@ -62,7 +62,7 @@ def roll_back(rollout: Rollout) -> Block:
     text = f"Everyone gets {old} of {wording.escape(rollout.plan.surface, 60)} again, within seconds."
     stage = rollout.stage
     if stage is not None and stage.kind is StageKind.BAKE and rollout.plan.rollback_until:
-        text += f" It can be called until {wording.escape(rollout.plan.rollback_until, 40)}."
+        text += f" {old} can be called until {wording.escape(rollout.plan.rollback_until, 40)}."
     asked = blocks.confirm_dialog(f"Roll back {rollout.id}?", text, "Roll back")
     return blocks.button("Roll back", ROLL_BACK, encode_value(rollout.id), style="danger", confirm=asked)
 

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+from bot.rendering.numbers import measure_rows
 from bot.rendering.numbers.latest_numbers import LatestNumbers, detection_power, select_latest
 from core.judging.model.judgement import Judgement
 from core.judging.model.verdict import Finding, Measure
@@ -75,7 +76,7 @@ def measure_to_json(rollout: Rollout, measure: Measure, at: datetime | None) -> 
         "relative": measure.relative,
         "limit": measure.limit_text,
         "role": measure.role,
-        "agreed": measure.limit_text is not None and not measure.implied,
+        "agreed": measure_rows.is_agreed(measure),
         "amount": measure.amount,
         "harm": measure.harm,
         "verdict": measure.word,

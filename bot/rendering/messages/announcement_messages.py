@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import assert_never
 
 from bot.rendering import wording
 from bot.rendering.blocks.blocks import Message
@@ -63,18 +64,26 @@ def render(
             return None  # a witness shows the head of the log, which is not known here: see `witness`
     if entry is None:
         return None
-    match announcement.kind, entry.event:
-        case AnnouncementKind.SUMMARY, e.EvidenceRecorded() as evidence:
-            shown = _rollout_at(entries, position) if evidence.reason == "step" and rollout.request is None else rollout
-            return summary.render(shown, evidence, entry.at, zone, trend)
-        case AnnouncementKind.NOT_CONFIRMED, e.FlipUnconfirmed() as doubt:
+    event = entry.event
+    match announcement.kind:
+        case AnnouncementKind.SUMMARY if isinstance(event, e.EvidenceRecorded):
+            shown = _rollout_at(entries, position) if event.reason == "step" and rollout.request is None else rollout
+            return summary.render(shown, event, entry.at, zone, trend)
+        case AnnouncementKind.NOT_CONFIRMED if isinstance(event, e.FlipUnconfirmed):
             decided = next((x.at for x in reversed(entries) if isinstance(x.event, e.RolledBack)), None)
-            return rollback_alert.render_unconfirmed(rollout, doubt, decided, zone) if rollout.flip is None else None
-        case AnnouncementKind.FOLLOW_UP, event:
+            return rollback_alert.render_unconfirmed(rollout, event, decided, zone) if rollout.flip is None else None
+        case AnnouncementKind.FOLLOW_UP if isinstance(event, follow_up.FollowedUp):
             title, others = _feature_title(world, rollout), _other_rollouts(world, rollout)
             return follow_up.render(rollout, event, announcement.audience, title, entry.at, zone, others)
+        case (
+            AnnouncementKind.LINE
+            | AnnouncementKind.SUMMARY
+            | AnnouncementKind.NOT_CONFIRMED
+            | AnnouncementKind.FOLLOW_UP
+        ):
+            return event_lines.render(rollout, event, entry.at, zone)
         case _:
-            return event_lines.render(rollout, entry.event, entry.at, zone)
+            assert_never(announcement.kind)
 
 
 def _rollout_at(entries: Sequence[LoggedEvent], position: int) -> Rollout:

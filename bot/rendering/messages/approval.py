@@ -49,7 +49,7 @@ def _describe_request(rollout: Rollout, request: ApprovalRequested) -> str:
     if request.gate == gating.START_GATE:
         return f"start {subject} ({kind} change, {wording.format_version_change(rollout)})"
     return (
-        f"take {subject} ({kind} change) from {wording.format_percent(rollout.percent)} to "
+        f"move {subject} ({kind} change) from {wording.format_percent(rollout.percent)} to "
         f"{_format_gate(rollout, request)}"
     )
 
@@ -70,7 +70,7 @@ def _format_gate(rollout: Rollout, request: ApprovalRequested) -> str:
 
 
 def _describe_expiry(request: ApprovalRequested) -> str:
-    return "it is asked again" if request.gate == gating.START_GATE else "it stays on hold"
+    return "a new request goes out" if request.gate == gating.START_GATE else "it stays on hold"
 
 
 def _format_evidence(rollout: Rollout) -> str:
@@ -81,7 +81,7 @@ def _list_arguments(rollout: Rollout) -> list[str]:
     versions = f"{wording.format_version_change(rollout)} (content {content_hash(rollout.to_content)})"
     lines = [f"What changes: {wording.escape(rollout.kind, 60)}, {versions}. Nothing else."]
     if (driven := rollout.plan.drives) is not None:
-        lines.append(f"What it drives: {wording.escape(driven.title, 200)}, at {wording.escape(driven.url, 200)}")
+        lines.append(f"Flag it drives: {wording.escape(driven.title, 200)}, at {wording.escape(driven.url, 200)}")
     noticed = [b.text for b in rollout.plan.behaviour_changes if not b.unchanged]
     if noticed:
         lines.append(f"What people will notice: {' '.join(wording.escape(t, 200) for t in noticed[:3])}")
@@ -95,26 +95,28 @@ def _list_arguments(rollout: Rollout) -> list[str]:
         gains = f"; {', '.join(_format_measure(m) for m in better[:3])}" if better else ""
         lines.append(f"For: {fine} of {known} measures fine or better{gains}.")
         lines.append(
-            f"Against: {', '.join(_format_measure(m) for m in worse[:3])}."
-            if worse
-            else "Against: nothing that was measured."
+            f"Against: {', '.join(_format_measure(m) for m in worse[:3])}." if worse else "Against: nothing so far."
         )
     if rollout.skipped:
-        lines.append(f"Waiting was skipped: “{wording.escape(rollout.skipped, 300)}”")
+        lines.append(f"Wait skipped: “{wording.escape(rollout.skipped, 300)}”")
     if blind_spots := blind_spot_words.format_current_blind_spots(rollout):
         lines.append(blind_spots)
     lines += blind_spot_words.list_accepted_blind_spots(rollout)
     if rollout.evidence is not None and rollout.evidence.segments:
         lines.append(segments.format_summary(rollout.evidence.segments, rollout.evidence.segments_checked))
-    drill = f", drilled in {wording.format_duration(max(rollout.drilled.values()))}" if rollout.drilled else ""
+    drill = (
+        f"; the switch back took {wording.format_duration(max(rollout.drilled.values()))} in the drill"
+        if rollout.drilled
+        else ""
+    )
     limits = wording.pluralize(len([x for x in rollout.plan.limits if x.can_act]), "agreed limit")
-    lines.append(f"If it goes wrong: automatic switch back on {limits}{drill}.")
+    lines.append(f"If it goes wrong: {limits} can switch it back or stop it automatically{drill}.")
     return lines
 
 
 def _format_measure(measure: Measure) -> str:
     moved = wording.format_difference(measure.difference, measure.unit, relative=measure.relative)
-    return f"{measure_rows.escaped_title(measure.metric, measure.title).lower()} {moved}"
+    return f"{measure_rows.title_in_sentence(measure.metric, measure.title)} {moved}"
 
 
 def _describe_missing_approvals(
@@ -129,7 +131,7 @@ def _describe_missing_approvals(
     elif left > 0:
         whom = wording.pluralize(left, "person", "people")
     else:
-        whom = "nobody: it goes on"
+        whom = "nobody, it continues"
     own = (
         ""
         if rollout.plan.approvals.owner_may_approve

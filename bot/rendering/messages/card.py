@@ -1,7 +1,7 @@
 """The card: one message per rollout that is edited in place and always current; its thread is the log."""
 
 from datetime import datetime
-from typing import TypeAlias
+from typing import TypeAlias, assert_never
 
 from bot.rendering import headline, wording
 from bot.rendering.blocks import blocks, buttons
@@ -23,13 +23,13 @@ def render(rollout: Rollout, zone: str, newer: Newer = None) -> Message:
     return blocks.build_message(
         headline.render(rollout, zone),
         blocks.section(headline.format_stage_progress(rollout)),
-        blocks.lines_section(format_state_lines(rollout, zone, newer)),
-        build_buttons(rollout),
-        blocks.context(format_footer(rollout)),
+        blocks.lines_section(_format_state_lines(rollout, zone, newer)),
+        _build_buttons(rollout),
+        blocks.context(_format_footer(rollout)),
     )
 
 
-def format_footer(rollout: Rollout) -> str:
+def _format_footer(rollout: Rollout) -> str:
     """The fixed facts of a rollout: change, versions, surface, risk, owner, plan, ticket."""
     plan = rollout.plan
     ticket = f" · {wording.escape(plan.ticket, 200)}" if plan.ticket else ""
@@ -41,7 +41,7 @@ def format_footer(rollout: Rollout) -> str:
     )
 
 
-def format_state_lines(rollout: Rollout, zone: str, newer: Newer = None) -> list[str]:
+def _format_state_lines(rollout: Rollout, zone: str, newer: Newer = None) -> list[str]:
     """What the evidence shows so far, what was accepted, and what the rollout waits for; one line each."""
     lines = []
     if rollout.plan.why and rollout.state is RolloutState.PLANNED:
@@ -61,7 +61,7 @@ def format_state_lines(rollout: Rollout, zone: str, newer: Newer = None) -> list
             lines.append(blind_spots)
     lines += blind_spot_words.list_accepted_blind_spots(rollout)
     if rollout.state is RolloutState.ON_HOLD:
-        lines.append(f'Either `/rollout resume {rollout.id} "why"` or roll back.')
+        lines.append(f'Next: `/rollout resume {rollout.id} "why"`, or roll back.')
     if rollout.request is not None and not gating.is_approved(rollout) and rollout.approvals:
         lines.append(f"Approved so far: {', '.join(wording.escape(a.handle, 40) for a in rollout.approvals)}.")
     if rollout.rollback is not None:
@@ -73,7 +73,7 @@ def _as_of(rollout: Rollout, zone: str, newer: Newer) -> str:
     """The time of the numbers, and the newest evidence in the log."""
     evidence = f"evidence #{rollout.evidence.number}" if rollout.evidence is not None else ""
     if newer is not None:
-        return f"seen {wording.format_local_time(newer[1], zone)}" + (f" · last {evidence}" if evidence else "")
+        return f"as of {wording.format_local_time(newer[1], zone)}" + (f" · last {evidence}" if evidence else "")
     return f"{evidence}, {wording.format_local_time(rollout.evidence_at, zone)}" if rollout.evidence_at else evidence
 
 
@@ -91,7 +91,7 @@ def _explain_rollback(event: RolledBack) -> list[str]:
     return [f"Why: {wording.escape(event.reason)}"] if event.reason else []
 
 
-def build_buttons(rollout: Rollout) -> Block | None:
+def _build_buttons(rollout: Rollout) -> Block | None:
     """The buttons for the actions that are possible in this state; None if there are none."""
     details = buttons.run_command("Details", f"metrics {rollout.id}")
     match rollout.state:
@@ -110,5 +110,7 @@ def build_buttons(rollout: Rollout) -> Block | None:
             return blocks.actions(buttons.resume(rollout), buttons.roll_back(rollout), details)
         case RolloutState.DONE:
             return blocks.actions(buttons.roll_back(rollout))
-        case _:
+        case RolloutState.ROLLED_BACK | RolloutState.ABANDONED:
             return None
+        case _:
+            assert_never(rollout.state)

@@ -1,12 +1,13 @@
 """One line per event, shared by the thread under the card, the answers to commands, and the history."""
 
 from datetime import datetime
+from typing import assert_never
 
 from bot.rendering import headline, wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.messages import rollback_alert
-from bot.rendering.numbers import blind_spot_words
+from bot.rendering.numbers import blind_spot_words, measure_rows
 from core.rollout import events as e
 from core.rollout import holds
 from core.rollout.model import Rollout
@@ -26,7 +27,7 @@ def format_line(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
         case e.Planned():
             return (
                 f"Planned by {wording.format_actor(event.by)}: {wording.format_subject(rollout)}, "
-                f"{wording.escape(rollout.kind, 60)}, {wording.format_version_change(rollout)}. "
+                f"{wording.escape(rollout.kind, 60)} change, {wording.format_version_change(rollout)}. "
                 f"Plan {event.fingerprint[:6]}; nothing changes yet."
             )
         case e.Started():
@@ -38,37 +39,38 @@ def format_line(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
             return _format_stage_entry(rollout, event, zone)
         case e.Paused():
             stays = (
-                f"{wording.format_percent(rollout.percent)} stays"
+                f"It stays at {wording.format_percent(rollout.percent)}"
                 if rollout.is_under_way
-                else "Limits were still watched"
+                else "Limits were still being watched"
             )
             by = wording.format_actor(event.by)
             return f"Paused by {by}{_format_reason(event.reason)}. {stays}. Resume: /rollout resume {rollout.id}"
         case e.Resumed():
-            aside = " What held it is set aside." if event.overrides else ""
+            aside = " The hold no longer counts." if event.overrides else ""
             return f"Resumed by {wording.format_actor(event.by)}{_format_reason(event.reason)}.{aside}"
         case e.Held():
             until = (
-                "Nothing grows meanwhile; it goes on by itself once that is over."
+                "Nothing grows until this clears; then it continues by itself."
                 if holds.clears_itself(event.key)
                 else f"Nothing grows until {wording.format_owner(rollout)} decides."
             )
             helps = f" {blind_spot_words.format_remedies(rollout)}" if _is_detectability_hold(event) else ""
             return f"On hold: {rollout.id}, {wording.escape(event.text, 200)}. {until}{helps}".rstrip()
         case e.HoldCleared():
-            return f"Running again: {rollout.id}. What held it has cleared by itself."
+            return f"Running again: {rollout.id}. The hold cleared by itself."
         case e.Approved():
             return f"Approved by {wording.escape(event.handle, 80)}: {rollout.id}{_format_reason(event.note)}."
         case e.Rejected():
             return f"Rejected by {wording.format_actor(event.by)}: {rollout.id}{_format_reason(event.reason)}."
         case e.ApprovalRequested():
-            skipped = f" Waiting was skipped{_format_reason(event.skipped)}." if event.skipped else ""
-            return f"Approval needed: {rollout.id}, {event.needed} for {wording.escape(event.gate, 60)}.{skipped}"
+            skipped = f" The wait was skipped{_format_reason(event.skipped)}." if event.skipped else ""
+            needs = wording.pluralize(event.needed, "approval")
+            return f"Approval needed: {rollout.id} needs {needs} for {wording.escape(event.gate, 60)}.{skipped}"
         case e.ApprovalExpired():
             return f"Approval request expired: {rollout.id}. Nobody decided in time."
         case e.StartScheduled():
             start = wording.format_local_time(event.start, zone)
-            return f"Scheduled by {wording.format_actor(event.by)}: {rollout.id} starts {start} by itself."
+            return f"Scheduled by {wording.format_actor(event.by)}: {rollout.id} starts automatically {start}."
         case e.BaseChanged():
             return _format_base_change(rollout, event)
         case e.RolledBack():
@@ -85,29 +87,21 @@ def format_line(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
             )
         case e.FlipUnconfirmed():
             return (
-                f"NOT CONFIRMED: {rollout.id}, after {wording.format_duration(event.seconds)} not every process has "
+                f"NOT CONFIRMED: {rollout.id}. After {wording.format_duration(event.seconds)} not every process has "
                 "switched."
             )
         case e.Completed():
             new, old = wording.escape(event.version, 40), wording.escape(event.retired, 40)
             accepted = "".join(f" {text}" for text in blind_spot_words.list_accepted_blind_spots(rollout))
-            return (
-                f"Done: {rollout.id}. {new} is what everyone gets; {old} is retired. Roll back still works.{accepted}"
-            )
+            return f"Done: {rollout.id}. Everyone gets {new}; {old} is retired. You can still roll back.{accepted}"
         case e.Abandoned():
             return (
                 f"Abandoned by {wording.format_actor(event.by)}: {rollout.id}{_format_reason(event.reason)}. "
-                "Nothing was changed."
+                "Nothing changed."
             )
-        case _:
-            return _format_minor_event(rollout, event)
-
-
-def _format_minor_event(rollout: Rollout, event: e.RolloutEvent) -> str:
-    match event:
         case e.NoticeAcknowledged():
             return (
-                f"Read by {wording.escape(event.handle, 80)}: the notice of {rollout.id} "
+                f"Read by {wording.escape(event.handle, 80)}: the notice for {rollout.id} "
                 f"({_notice_channel(event.notice)})."
             )
         case e.ConcernRaised():
@@ -115,7 +109,7 @@ def _format_minor_event(rollout: Rollout, event: e.RolloutEvent) -> str:
             return f"Concern: {wording.escape(event.handle, 80)}{where} about {rollout.id}{_format_reason(event.text)}."
         case e.FeltOff():
             who = wording.escape(event.handle, 80)
-            more = " A second person who says so holds it." if len(rollout.felt_off) < 2 else ""
+            more = " If a second person says so, it goes on hold." if len(rollout.felt_off) < 2 else ""
             return f"Feels off: {who} about {rollout.id}{_format_reason(event.text)}.{more}"
         case e.EvalRecorded():
             counted = f"{event.passed} of {event.passed + event.failed + event.errors} passed"
@@ -129,37 +123,40 @@ def _format_minor_event(rollout: Rollout, event: e.RolloutEvent) -> str:
         case e.BlindSpotsAccepted():
             by, stage = wording.format_actor(event.by), wording.escape(event.stage, 60)
             return (
-                f"Accepted by {by} at {stage}: {rollout.id} goes on although it could have missed "
+                f"Accepted by {by} at {stage}: {rollout.id} continues although it could have missed "
                 f"{blind_spot_words.join_blind_spots(event.spots)}{_format_reason(event.reason)}."
             )
         case e.DrillFinished():
             word = "Drill passed" if event.ok else "Drill failed"
             return (
-                f"{word}: {rollout.id} switched there and back in {wording.format_duration(event.seconds)}, on no "
+                f"{word}: {rollout.id} switched there and back in {wording.format_duration(event.seconds)}, with no "
                 "traffic."
             )
         case e.EvidenceRecorded():
             word = wording.verdict_word(event.verdict).lower()
-            return f"Looked: {rollout.id}, {word} (evidence #{event.number}, {event.reason})."
+            return f"Checked: {rollout.id}, {word} (evidence #{event.number}, {event.reason})."
         case e.MessagePosted():
-            return f"Told: {wording.escape(event.key, 80)}."
+            return f"Posted: {wording.escape(event.key, 80)}."
         case e.MessageFailed():
             channel, error = wording.escape(event.channel, 60), wording.escape(event.error, 100)
             what = f"a message to {channel} could not be posted ({error})"
-            return f"Not delivered: {what}. Invite the app there, then tell them yourself."
+            return f"Not delivered: {what}. Invite the app to the channel, then pass the message on yourself."
         case e.FlagSet():
             was = f" (was {wording.format_percent(event.before)})" if event.before != event.percent else ""
-            took = f"read back {wording.format_duration(event.seconds)} after it was decided"
+            took = f"read back {wording.format_duration(event.seconds)} after the decision"
             at = f"{wording.escape(event.flag, 200)} is at {wording.format_percent(event.percent)}"
             return f"Flag set: {rollout.id}, {at}{was}, {took}."
         case e.FlagNotSet():
             where, why = wording.escape(event.flag, 200), wording.escape(event.error, 300)
-            on = "It is tried again by itself." if event.trying else "Mend that and it is set, or set it there by hand."
+            on = "Rampart keeps trying." if event.trying else "Fix that and Rampart sets it, or set it there by hand."
             return (
                 f"FLAG NOT SET: {rollout.id}, {where} should be at {wording.format_percent(event.percent)}: {why}. {on}"
             )
+        case e.TailsFrozen():
+            metrics = wording.join_limited([measure_rows.title_in_sentence(metric) for metric in event.caps])
+            return f"Capped: {rollout.id}. From now on extreme readings count as the cap: {metrics}."
         case _:
-            return f"{type(event).__name__}: {rollout.id}."
+            assert_never(event)
 
 
 def _is_detectability_hold(event: e.Held) -> bool:
@@ -179,14 +176,14 @@ def _format_base_change(rollout: Rollout, event: e.BaseChanged) -> str:
     if event.live == rollout.plan.from_version:
         return f"Can start again: {rollout.id}. {old} is live on {surface} again."
     todo = f"Set `change.from` to {live} and apply the file again, or /rollout abandon {rollout.id}."
-    return f"Cannot start: {rollout.id} starts from {old}, and {live} went live on {surface}. {todo}"
+    return f"Cannot start: {rollout.id} starts from {old}, but {live} is now live on {surface}. {todo}"
 
 
 def _format_stage_entry(rollout: Rollout, event: e.StageEntered, zone: str) -> str:
     stage = rollout.plan.stages[event.index]
     before = rollout.plan.stages[event.index - 1].percent if event.index else 0.0
     was = f" (was {wording.format_percent(before)})" if stage.kind is StageKind.RAMP and before else ""
-    skipped = f" Waiting was skipped{_format_reason(event.skipped)}." if event.skipped else ""
+    skipped = f" The wait was skipped{_format_reason(event.skipped)}." if event.skipped else ""
     word = wording.stage_word(stage)
     if not stage.has_exposure:
         return f"{word}: {rollout.id}, {wording.escape(event.name, 40)}. Nobody sees it yet.{skipped}"
@@ -234,7 +231,10 @@ def format_log_entry(event: e.RolloutEvent) -> tuple[str, str]:
             why = f", wait skipped: {event.skipped}" if event.skipped else ""
             return "stage", f"{event.name} {event.percent:g} %{why}"
         case e.EvidenceRecorded():
-            return "looked", f"evidence #{event.number}: {wording.verdict_word(event.verdict).lower()} ({event.reason})"
+            return (
+                "checked",
+                f"evidence #{event.number}: {wording.verdict_word(event.verdict).lower()} ({event.reason})",
+            )
         case e.Held():
             return "on hold", event.text
         case e.RolledBack():
@@ -245,21 +245,34 @@ def format_log_entry(event: e.RolloutEvent) -> tuple[str, str]:
             )
             return "rolled back", f"to {event.version} {first}".rstrip()
         case e.FlipConfirmed():
-            silent = f", {len(event.unheard)} not heard" if event.unheard else ""
+            silent = f", {len(event.unheard)} did not report" if event.unheard else ""
             return "confirmed", f"observed on {event.processes} after {wording.format_duration(event.seconds)}{silent}"
         case e.Completed():
             return "done", f"{event.version} is live, {event.retired} retired"
         case e.MessagePosted():
             what, _, channel = event.key.partition(":")
-            return "told", f"{what.replace('_', ' ')} {channel.rpartition(':')[2] if '#' in channel else ''}".strip()
+            return "posted", f"{what.replace('_', ' ')} {channel.rpartition(':')[2] if '#' in channel else ''}".strip()
         case e.MessageFailed():
-            return "not told", f"{event.channel}: {event.error}"
+            return "not posted", f"{event.channel}: {event.error}"
         case e.FlagSet():
             return "flag set", f"{event.flag} at {event.percent:g} %"
         case e.FlagNotSet():
             return "flag not set", f"{event.flag} at {event.percent:g} %: {event.error}"
         case e.EvalRecorded():
             return "checks", f"{event.suite}: {event.passed} passed, {event.failed} failed, {event.errors} errors"
+        case e.ConcernRaised() | e.FeltOff():
+            return _name_event(event), event.text
+        case e.HoldCleared():
+            return _name_event(event), event.key
+        case e.Paused() | e.Resumed() | e.Abandoned() | e.BlindSpotsAccepted():
+            return _name_event(event), event.reason
+        case e.ApprovalExpired() | e.StartScheduled() | e.DrillFinished() | e.FlipUnconfirmed():
+            return _name_event(event), ""
+        case e.TailsFrozen() | e.NoticeAcknowledged():
+            return _name_event(event), ""
         case _:
-            description = getattr(event, "reason", "") or getattr(event, "text", "") or getattr(event, "key", "")
-            return type(event).TYPE.partition(".")[2].replace("_", " "), description
+            assert_never(event)
+
+
+def _name_event(event: e.RolloutEvent) -> str:
+    return type(event).TYPE.partition(".")[2].replace("_", " ")

@@ -2,17 +2,21 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import TypeAlias, assert_never
 from zoneinfo import ZoneInfo
 
 from bot.rendering import schedule, wording
 from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.messages import notice
-from bot.rendering.numbers import measure_rows, segments
+from bot.rendering.numbers import measure_rows
 from core.judging.model.verdict import Finding
 from core.metrics.catalogue import CATALOGUE, DesiredDirection
 from core.rollout import events as e
 from core.rollout.model import Rollout
+
+FollowedUp: TypeAlias = e.Started | e.Completed | e.Abandoned | e.RolledBack
+"""The events of which a channel hears that got a notice."""
 
 _FAULT_WORDS = {
     "refusal_rate": "declined too often",
@@ -27,29 +31,29 @@ _FAULT_WORDS = {
     "moderation_flag_rate": "gave answers that our checks flagged",
     "retry_rate": "made people ask again more often",
     "abandonment_rate": "made people give up more often",
-    "escalation_rate": "handed people over more often",
-    "thumbs_down_rate": "drew more thumbs down",
+    "escalation_rate": "handed customers to a person more often",
+    "thumbs_down_rate": "got more thumbs-down ratings",
     "groundedness_rate": "gave answers without sources more often",
     "eval_score": "gave worse answers",
     "fallback_rate": "fell back to a backup answer more often",
     "truncation_rate": "cut answers off more often",
-    "tool_error_rate": "failed with its tools more often",
+    "tool_error_rate": "failed to use its tools more often",
     "schema_invalid_rate": "answered in the wrong format more often",
     "abuse_signal_rate": "showed more signs of misuse",
-    "conversation_turns": "needed more messages",
+    "conversation_turns": "took more messages",
 }
 
 
 def render(
     rollout: Rollout,
-    event: e.RolloutEvent,
+    event: FollowedUp,
     audience: str,
     title: str,
     at: datetime,
     zone: str,
     others: Sequence[Rollout] = (),
 ) -> Message:
-    """One plain message about `event`, which happened `at`; ValueError for an event that has no follow-up.
+    """One plain message about `event`, which happened `at`.
 
     `others` are the rollouts that are planned or under way on the same AI feature.
     """
@@ -60,10 +64,10 @@ def render(
         case e.Started():
             known = schedule.estimate_dates(rollout, at)
             all_of_them = schedule.format_completion(known, zone)
-            first = f"Started: the new version of the {name} is on its way, {all_of_them} if all goes well."
-            body = ["Customers get it in steps, a few first. What they may notice is in the notice above."]
+            first = f"Started: the new version of the {name} is rolling out, {all_of_them} if all goes well."
+            body = ["Customers get it step by step, a few at first. The notice above says what they may notice."]
         case e.Completed():
-            first = f"Reached everyone: the {name} answers with the new version for all customers."
+            first = f"Reached everyone: all customers now get the new version of the {name}."
             quotes = [
                 f"“{wording.escape(b.text)}”"
                 for b in notice.changes_for_audiences(rollout, audience)
@@ -72,9 +76,9 @@ def render(
             body = _list_public_claims(rollout, quotes) if audience == "marketing" else []
         case e.Abandoned():
             first = f"Cancelled: {notice.describe_cancellation(name, others)}."
-            body = ["Nothing was changed, and nothing needs to be done.", *notice.describe_other_rollouts(others)]
+            body = ["Nothing changed, and you don't need to do anything.", *notice.describe_other_rollouts(others)]
         case _:
-            raise ValueError(f"nobody outside is told about {type(event).__name__}")
+            assert_never(event)
     return blocks.build_message(first, blocks.lines_section(body), blocks.context(_format_footer(rollout)))
 
 
@@ -89,7 +93,7 @@ def _render_switch_back(
     body = [_describe_exposure(event, rollout, at, zone), *_describe_manual_rollback(event)]
     if event.exposed_units and _describe_fault(event.findings[:1]):
         body += _suggest_reply(audience, event.findings[0])
-    body += notice.describe_other_rollouts(others) or ["Nothing more will change until you get a new notice."]
+    body += notice.describe_other_rollouts(others) or ["Nothing else changes until you get a new notice."]
     return blocks.build_message(first, blocks.lines_section(body), blocks.context(_format_footer(rollout)))
 
 
@@ -97,10 +101,10 @@ def _suggest_reply(audience: str, finding: Finding) -> list[str]:
     """What the audience may say about a fault: support a reply to customers, marketing nothing."""
     match audience:
         case "support":
-            whom = f" (where {segments.format_segment(finding.segment)})" if finding.segment else ""
+            whom = f" (where {wording.format_segment(finding.segment)})" if finding.segment else ""
             return [f"If they write in{whom}: “That was a fault on our side, please ask again.”"]
         case "marketing":
-            return ["Please say nothing of the change in public."]
+            return ["Please don't mention the change in public."]
         case _:
             return []
 
@@ -108,7 +112,7 @@ def _suggest_reply(audience: str, finding: Finding) -> list[str]:
 def _describe_manual_rollback(event: e.RolledBack) -> list[str]:
     if event.findings:
         return []
-    why = f": “{wording.escape(event.reason)}”" if event.reason else ", without a reason"
+    why = f": “{wording.escape(event.reason)}”" if event.reason else " and gave no reason."
     return [f"{wording.format_actor(event.by)} switched it back{why}"]
 
 
@@ -132,12 +136,12 @@ def _describe_exposure(event: e.RolledBack, rollout: Rollout, at: datetime, zone
         return f"{people} the new version{span}."
     finding, fault = event.findings[0], _describe_fault(event.findings[:1])
     if not fault:
-        what = wording.title_in_sentence(measure_rows.metric_title(finding.metric, finding.title))
-        explanation = f"They will not have noticed a fault: it was switched back for its {what}"
+        what = measure_rows.title_in_sentence(finding.metric, finding.title)
+        explanation = f"They will not have noticed anything wrong: we switched back because of its {what}"
         return f"{people} the new version{span}. {explanation}."
     if finding.segment:
-        hit = f"Where {segments.format_segment(finding.segment)} it {fault}{_format_counts(rollout, finding)}"
-        return f"{people} the new version{span}. {hit}; elsewhere we saw no fault."
+        hit = f"Where {wording.format_segment(finding.segment)} it {fault}{_format_counts(rollout, finding)}"
+        return f"{people} the new version{span}. {hit}; we saw no fault elsewhere."
     return f"{people} a version that {fault}{span}."
 
 
@@ -162,13 +166,13 @@ def _list_public_claims(rollout: Rollout, quotes: list[str]) -> list[str]:
     claims = []
     if quotes:
         claims.append(
-            f"You may say so now: {' '.join(quotes)} That is how it was described; Rampart has not measured it."
+            f"You may now say: {' '.join(quotes)} This is how the plan describes it; Rampart has not measured it."
         )
     better = _list_improvements(rollout)
     if better:
-        claims.append(f"Measured beside it: {'; '.join(better)}.")
+        claims.append(f"Also measured: {'; '.join(better)}.")
     elif rollout.measures:
-        claims.append("Measured: no difference that we would put in public.")
+        claims.append("Measured: no difference worth quoting in public.")
     return claims
 
 
@@ -178,10 +182,9 @@ def _list_improvements(rollout: Rollout) -> list[str]:
         noticed = measure.metric in _FAULT_WORDS
         if noticed and measure.word == "Better" and measure.canary is not None and measure.control is not None:
             title = CATALOGUE[measure.metric].title if measure.metric in CATALOGUE else measure.title
-            new, old = _format_level(measure.canary, measure.unit), _format_level(measure.control, measure.unit)
-            improvements.append(f"{wording.escape(title, 60)}: {new}, before {old}")
+            new, old = (
+                wording.format_level(measure.canary, measure.unit),
+                wording.format_level(measure.control, measure.unit),
+            )
+            improvements.append(f"{wording.escape(title, 60)}: {new} (before: {old})")
     return improvements
-
-
-def _format_level(number: float, unit: str) -> str:
-    return wording.format_per_thousand(number) if unit.startswith("%") else wording.format_value(number, unit)

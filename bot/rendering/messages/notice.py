@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import assert_never
 
 from bot.rendering import schedule, wording
 from bot.rendering.blocks import blocks, buttons
@@ -10,6 +11,7 @@ from core.metrics.catalogue import CATALOGUE
 from core.rollout.model import Rollout, RolloutState
 from core.rollout.plan import BehaviourChange, Expectation, NoticePlan, changed_parts
 
+_IF_IT_GOES_WRONG = "*If it goes wrong* we switch back within seconds and tell you here."
 _CLAIMS = {"latency_p50": "faster", "latency_p95": "faster", "ttft_p95": "faster", "eval_pass_rate": "more accurate"}
 
 
@@ -54,8 +56,8 @@ def _render_ended(rollout: Rollout, notice: NoticePlan, name: str, others: Seque
         f"Switched back: the {name} answers as before again.",
         blocks.lines_section(
             [
-                *(["*What was announced, and holds no more*", *announced] if announced else []),
-                "*Who is affected now:* nobody any more.",
+                *(["*Announced before, but no longer true*", *announced] if announced else []),
+                "*Who is affected now:* nobody.",
                 *describe_other_rollouts(others),
             ]
         ),
@@ -65,13 +67,13 @@ def _render_ended(rollout: Rollout, notice: NoticePlan, name: str, others: Seque
 
 def describe_cancellation(name: str, others: Sequence[Rollout]) -> str:
     """A clause that the change is cancelled; with other changes planned, it does not claim that nothing changes."""
-    return f"this change of the {name} does not come" if others else f"the {name} does not change after all"
+    return f"this change to the {name} is not happening" if others else f"the {name} will not change after all"
 
 
 def describe_other_rollouts(others: Sequence[Rollout]) -> list[str]:
     """A sentence about other changes of the same AI feature; empty without any."""
     names = wording.join_limited([wording.format_subject(one) for one in others], 3)
-    return [f"Another change of it is planned or under way ({names}), with a notice of its own."] if others else []
+    return [f"Another change to it is planned or under way ({names}) and has its own notice."] if others else []
 
 
 def _format_footer(rollout: Rollout, notice: NoticePlan) -> str:
@@ -101,18 +103,19 @@ def _format_bullets(changes: list[BehaviourChange], *, examples: bool) -> list[s
 
 def _describe_affected(rollout: Rollout, known: schedule.RolloutDates) -> str:
     match rollout.state:
-        case RolloutState.PLANNED:
-            return f"nobody yet; it starts with {wording.format_per_hundred(known.first_percent)} customers"
         case RolloutState.DONE:
             return "everyone"
-        case _ if not rollout.percent:
-            return f"nobody yet; it starts with {wording.format_per_hundred(known.first_percent)} customers"
+        case RolloutState.ROLLED_BACK | RolloutState.ABANDONED:
+            return "nobody"
+        case RolloutState.PLANNED:
+            percent = 0.0
+        case RolloutState.RUNNING | RolloutState.WAITING | RolloutState.ON_HOLD | RolloutState.PAUSED:
+            percent = rollout.percent
         case _:
-            return (
-                "everyone"
-                if rollout.percent >= 100
-                else f"about {wording.format_per_hundred(rollout.percent)} customers"
-            )
+            assert_never(rollout.state)
+    if not percent:
+        return f"nobody yet; it starts with {wording.format_per_hundred(known.first_percent)} customers"
+    return "everyone" if percent >= 100 else f"about {wording.format_per_hundred(percent)} customers"
 
 
 def _describe_schedule(rollout: Rollout, known: schedule.RolloutDates, zone: str, first: str = "") -> str:
@@ -127,45 +130,49 @@ def _describe_first_customers(known: schedule.RolloutDates) -> str:
     return f"first for {wording.format_per_hundred(known.first_percent)} customers"
 
 
+def _format_start(title: str, known: schedule.RolloutDates, zone: str) -> str:
+    start, name = schedule.format_start(known, zone), wording.title_in_sentence(title)
+    return f"The {name} starts to change {start}, {_describe_first_customers(known)}."
+
+
 def _build_support_text(rollout: Rollout, title: str, known: schedule.RolloutDates, zone: str) -> tuple[str, list[str]]:
     described = changes_for_audiences(rollout, "support")
     changes = [b for b in described if not b.unchanged]
     same = [wording.escape(b.text) for b in described if b.unchanged]
-    name = wording.title_in_sentence(title)
-    first = f"{schedule.format_start(known, zone)} the {name} starts to change, {_describe_first_customers(known)}."
     body = [
         "*What customers may notice*",
-        *(_format_bullets(changes, examples=True) or [" • Nothing that we know of."]),
+        *(_format_bullets(changes, examples=True) or [" • Nothing we know of."]),
     ]
     if same:
         body.append(f"*Not changing:* {' '.join(same)}")
-    growing = f"first {wording.format_per_hundred(known.first_percent)} customers, then growing, "
+    growing = f"first {wording.format_per_hundred(known.first_percent)} customers, then more and more, "
     body += [
         _describe_schedule(rollout, known, zone, growing),
         f"*Who is affected now:* {_describe_affected(rollout, known)}.",
-        f'*If a customer complains:* once it runs, /rollout feels-off {rollout.id} "what happened", or ask below.',
+        f"*If a customer complains:* once it has started, type "
+        f'/rollout feels-off {rollout.id} "what happened", or ask in this thread.',
         "*Which version did they see?* /rollout whois <customer id>".replace("<", "&lt;").replace(">", "&gt;"),
-        "*If it goes wrong* we switch back within seconds; we will tell you here.",
+        _IF_IT_GOES_WRONG,
     ]
-    return first, body
+    return _format_start(title, known, zone), body
 
 
 def _build_marketing_text(
     rollout: Rollout, title: str, known: schedule.RolloutDates, zone: str
 ) -> tuple[str, list[str]]:
     changes = [b for b in changes_for_audiences(rollout, "marketing") if not b.unchanged]
-    what = _summarize_first_change(changes) if changes else "a change that nobody should notice"
-    first = f"{schedule.format_start(known, zone)}, {wording.title_in_sentence(title)}: {what}."
+    what = _summarize_first_change(changes) if changes else "nobody should notice a difference"
+    first = f"The {wording.title_in_sentence(title)} changes {schedule.format_start(known, zone)}: {what}."
     body = [f"*What people may notice*\n{chr(10).join(_format_bullets(changes, examples=False))}"] if changes else []
     if changes:
         quotes = " ".join(f"“{wording.escape(b.text)}”" for b in changes)
         body.append(f'*You may say publicly* (only after we post "reached everyone"): {quotes}')
     claims = ", ".join(dict.fromkeys([*_expected_claims(rollout), "smarter"]))
     body += [
-        f"*Please do not say:* {claims}. That is not measured yet.",
+        f"*Please do not say:* {claims}. None of that has been measured yet.",
         _describe_schedule(rollout, known, zone),
         f"*Who is affected now:* {_describe_affected(rollout, known)}.",
-        "We will post here when it has reached everyone, and if it is rolled back (that takes seconds).",
+        "We will post here when it reaches everyone, or if we roll it back (that takes seconds).",
         f"*Whom to ask:* {wording.format_owner(rollout)}",
     ]
     return first, body
@@ -182,8 +189,6 @@ def _expected_claims(rollout: Rollout) -> list[str]:
 def _build_downstream_text(
     rollout: Rollout, title: str, known: schedule.RolloutDates, zone: str
 ) -> tuple[str, list[str]]:
-    name = wording.title_in_sentence(title)
-    first = f"{schedule.format_start(known, zone)} the {name} starts to change, {_describe_first_customers(known)}."
     before, after = rollout.from_content, rollout.to_content
     changed = changed_parts(before, after)
     body = ["*What your code may see*"]
@@ -197,10 +202,10 @@ def _build_downstream_text(
         _describe_schedule(
             rollout, known, zone, f"first {wording.format_per_hundred(known.first_percent)} customers, "
         ),
-        "*If it goes wrong* we switch back within seconds; we will tell you here.",
+        _IF_IT_GOES_WRONG,
         f"*Whom to ask:* {wording.format_owner(rollout)}",
     ]
-    return first, body
+    return _format_start(title, known, zone), body
 
 
 def _format_part_change(part: str, before: object, after: object) -> str:
@@ -217,7 +222,7 @@ def _format_part_change(part: str, before: object, after: object) -> str:
         case ((list() | tuple()), (list() | tuple())):
             gone = [f"without {_format_part_value(x)}" for x in before if x not in after]
             new = [f"with {_format_part_value(x)}" for x in after if x not in before]
-            return f"{name}: {', '.join([*new, *gone]) or 'another order'}"
+            return f"{name}: {', '.join([*new, *gone]) or 'different order'}"
     return f"{name}: changed"  # prompt text is never posted to channels
 
 

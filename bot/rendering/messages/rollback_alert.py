@@ -11,7 +11,7 @@ from core.rollout.events import FlipConfirmed, FlipUnconfirmed, RolledBack
 from core.rollout.model import Rollout
 from core.rollout.plan import changed_parts
 
-LIMITS_LOCKED = " · why it can't be overruled: limits were set before the start"
+LIMITS_LOCKED = " · cannot be overruled: the limits were set before the start"
 
 
 def render(rollout: Rollout, event: RolledBack, at: datetime, flip: FlipConfirmed | None, zone: str) -> Message:
@@ -26,7 +26,7 @@ def render(rollout: Rollout, event: RolledBack, at: datetime, flip: FlipConfirme
         blocks.lines_section(_list_other_findings(event.findings)),
         blocks.lines_section(blind_spot_words.list_accepted_blind_spots(rollout)),
         blocks.context(
-            f"Ask {wording.format_actor(rollout.plan.owner, rollout.plan.owner_handle)} (owner)"
+            f"Ask {_format_owner_mention(rollout)} (owner)"
             f"{_format_notified_channels(rollout)}{LIMITS_LOCKED if event.findings else ''}"
         ),
     )
@@ -38,8 +38,8 @@ def _list_facts(
     return [
         ("What fired", _describe_cause(rollout, event, zone)),
         ("Where", _describe_segment(rollout, event.findings[0]) if event.findings else ""),
-        ("Since", _describe_timing(rollout, event, at, zone)),
-        ("Seconds", _describe_durations(event, flip)),
+        ("When", _describe_timing(rollout, event, at, zone)),
+        ("How fast", _describe_durations(event, flip)),
         ("What flipped", _describe_flip(rollout, event)),
         ("Who was hit", _describe_affected(rollout, event)),
         ("Old version", _warn_if_retired(rollout, event, at)),
@@ -62,9 +62,7 @@ def format_finding(finding: Finding) -> str:
     if finding.control is not None:
         numbers += f" vs {wording.format_value(finding.control, unit)} now"
     if finding.difference is not None:
-        moved = wording.format_difference(finding.difference, unit, relative=finding.relative)
-        span = wording.format_interval(finding.low, finding.high, unit, relative=finding.relative)
-        numbers += f", {moved} {span}".rstrip()
+        numbers += f", {measure_rows.format_difference_with_range(finding)}"
     note = f"; {wording.escape(finding.note, 200)}" if finding.note else ""
     where = f" ({wording.escape(finding.segment, 80)})" if finding.segment else ""
     return f"{measure_rows.escaped_title(finding.metric, finding.title)}{where}: {numbers}{note}"
@@ -75,7 +73,7 @@ def _describe_segment(rollout: Rollout, finding: Finding) -> str:
 
     Segments whose deviation may be chance are never named."""
     if finding.segment:
-        return f"{wording.escape(finding.segment, 80)} only; everybody together did not show it"
+        return f"only {wording.escape(finding.segment, 80)}; traffic as a whole did not show it"
     rows = rollout.evidence.segments if rollout.evidence else ()
     there = [m for m in rows if (m.metric, m.limit_text) == (finding.metric, finding.limit_text) and not m.implied]
     there = [m for m in there if m.word in measure_rows.BAD_WORDS]
@@ -108,15 +106,15 @@ def _describe_timing(rollout: Rollout, event: RolledBack, at: datetime, zone: st
 def _describe_durations(event: RolledBack, flip: FlipConfirmed | None) -> str:
     parts = []
     if event.verdict_seconds is not None:
-        parts.append(f"to the verdict {wording.format_duration(event.verdict_seconds)} of this stage")
+        parts.append(f"verdict after {wording.format_duration(event.verdict_seconds)} of this stage")
     if event.judged_seconds is not None:
         parts.append(f"the look took {wording.format_duration(event.judged_seconds)}")
     if flip is None:
-        parts.append("to the flip: being confirmed")
+        parts.append("switch being confirmed")
     else:
         observed_on = wording.pluralize(flip.processes, "process", "processes")
         parts.append(
-            f"to the flip {wording.format_duration(flip.seconds)}, observed on "
+            f"switched after {wording.format_duration(flip.seconds)}, observed on "
             f"{observed_on}{format_silent_processes(flip)}"
         )
     return " · ".join(parts)
@@ -127,7 +125,7 @@ def format_silent_processes(flip: FlipConfirmed) -> str:
     if not flip.unheard:
         return ""
     names = ", ".join(wording.escape(name, 60) for name in flip.unheard)
-    return f"; not heard: {names}, by now on the live version by the rule for who cannot report"
+    return f"; no report from {names}, which by rule serves the live version by now"
 
 
 def _describe_flip(rollout: Rollout, event: RolledBack) -> str:
@@ -145,9 +143,9 @@ def _describe_affected(rollout: Rollout, event: RolledBack) -> str:
         f" ({wording.format_percent(stage.percent)} of users)" if stage is not None and 0 < stage.percent < 100 else ""
     )
     if not event.exposed_requests:
-        return "no request that we know of"
+        return "no requests that we know of"
     people = f"about {wording.pluralize(event.exposed_units, 'person', 'people')}"
-    since = "; up to its end, since when everybody had it and nobody was counted" if event.after_done else ""
+    since = "; counted until the rollout was done, after which everyone had it" if event.after_done else ""
     return f"{wording.pluralize(event.exposed_requests, 'request')}, {people}{share}{since}"
 
 
@@ -157,8 +155,8 @@ def _warn_if_retired(rollout: Rollout, event: RolledBack, at: datetime) -> str:
     if not until or at.date().isoformat() <= until:
         return ""
     old = wording.escape(event.version, 40)
-    past = f"can be called until {wording.escape(until, 40)}, which is past"
-    return f"the plan says that {old} {past}: check that it still answers"
+    past = f"can be called until {wording.escape(until, 40)}, which has passed"
+    return f"the plan says {old} {past}: check that it still answers"
 
 
 def _list_other_findings(findings: tuple[Finding, ...]) -> list[str]:
@@ -167,11 +165,15 @@ def _list_other_findings(findings: tuple[Finding, ...]) -> list[str]:
     return [f"*Also*  {text}" for text in others] + left
 
 
+def _format_owner_mention(rollout: Rollout) -> str:
+    return wording.format_actor(rollout.plan.owner, rollout.plan.owner_handle)
+
+
 def _format_notified_channels(rollout: Rollout) -> str:
     channels = [
         wording.escape(n.channel, 60) for n in rollout.plan.stakeholder_notices if rollout.notice_posted_at(n.key)
     ]
-    return f" · {', '.join(channels)} told" if channels else ""
+    return f" · told: {', '.join(channels)}" if channels else ""
 
 
 def render_unconfirmed(rollout: Rollout, event: FlipUnconfirmed, decided_at: datetime | None, zone: str) -> Message:
@@ -185,7 +187,7 @@ def render_unconfirmed(rollout: Rollout, event: FlipUnconfirmed, decided_at: dat
     first = (
         f"ROLLBACK NOT CONFIRMED: {wording.format_subject(rollout)} was told to switch{decided}, but after "
         f"{wording.format_duration(event.seconds)} "
-        + (f"not every process serves {old}." if processes else f"{flag} was not read back at 0 %.")
+        + (f"not every process serves {old}." if processes else f"{flag} does not read 0 %.")
     )
     stuck = [
         "*Likely*  a process that is stuck, or cut off from the database",
@@ -193,7 +195,7 @@ def render_unconfirmed(rollout: Rollout, event: FlipUnconfirmed, decided_at: dat
     ]
     unset = [
         f"*Flag system*  {wording.escape(rollout.flag_trouble, 300) or 'no answer so far'}",
-        f"*Do now*  set {flag} to 0 % there by hand; Rampart goes on trying, and finds that",
+        f"*Do now*  set {flag} to 0 % there by hand; Rampart keeps trying and will see it",
     ]
     return blocks.build_message(
         first,
@@ -201,5 +203,7 @@ def render_unconfirmed(rollout: Rollout, event: FlipUnconfirmed, decided_at: dat
             [f"*Not confirmed by*  {missing}", *(stuck if processes else []), *(unset if flag else [])],
         ),
         blocks.actions(buttons.run_command("Status", f"status {rollout.id}")),
-        blocks.context(f"{wording.format_actor(rollout.plan.owner, rollout.plan.owner_handle)} (owner): now, please"),
+        blocks.context(
+            f"{wording.format_actor(rollout.plan.owner, rollout.plan.owner_handle)} (owner): please act now"
+        ),
     )

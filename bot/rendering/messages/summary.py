@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import assert_never
 
 from bot.rendering import headline, wording
 from bot.rendering.blocks import blocks, buttons
@@ -43,7 +44,7 @@ def render(
                 x
                 for x in (
                     _explain_verdict(rollout, evidence, at),
-                    blind_spot_words.format_blind_spots(_open_blind_spots(rollout, evidence)),
+                    blind_spot_words.format_blind_spots(blind_spot_words.select_open(rollout, evidence)),
                 )
                 if x
             ]
@@ -58,10 +59,6 @@ def render(
     )
 
 
-def _open_blind_spots(rollout: Rollout, evidence: EvidenceRecorded) -> list[v.BlindSpot]:
-    return [spot for spot in evidence.blind or () if spot.key not in rollout.accepted_limit_keys]
-
-
 def _format_requests(requests: int) -> str:
     return wording.pluralize(requests, "request")
 
@@ -70,7 +67,7 @@ def _describe_split(verdict: v.Verdict) -> str:
     if isinstance(verdict, v.Skewed):
         return f"same time · split {verdict.observed_share:.1%} instead of {verdict.expected_share:.1%}"
     if isinstance(verdict, v.NoControl):
-        return "no current version is left to compare with, so it is the past"
+        return "compared with the past, as nobody gets the current version any more"
     return "same time · split as planned"
 
 
@@ -81,7 +78,6 @@ def _format_lock_time(rollout: Rollout, zone: str) -> str:
 def format_first_line(rollout: Rollout, evidence: EvidenceRecorded, zone: str) -> str:
     """The first line of a summary: state word, subject, consequence, next time."""
     subject, where = wording.format_subject(rollout), _describe_stage(rollout)
-    stays = f"we stay at {wording.format_percent(rollout.percent)} until then"
     match evidence.verdict:
         case v.RollBack():
             return f"Worse: {subject} broke a limit that was agreed beforehand. It is being rolled back."
@@ -89,6 +85,7 @@ def format_first_line(rollout: Rollout, evidence: EvidenceRecorded, zone: str) -
             where = f" ({wording.escape(first.segment, 40)})" if first.segment else ""
             metric = f"{measure_rows.escaped_title(first.metric, first.title)}{where}"
             text = f"{metric}: {wording.escape(first.limit_text, 60)}"
+            stays = f"we stay at {wording.format_percent(rollout.percent)} until then"
             return f"On hold: {subject}, {text}. {wording.format_owner(rollout)} to decide; {stays}."
         case v.NoData(since=since, arm=arm):
             ago = f"since {wording.format_local_time(since, zone)}" if since else "at all"
@@ -97,17 +94,20 @@ def format_first_line(rollout: Rollout, evidence: EvidenceRecorded, zone: str) -
             return f"Cannot judge: {subject}, {silent}. Growth is stopped; check ingestion."
         case v.BrokenSource(metric=metric, title=title, arm=arm, since=since):
             version = "new" if arm == "canary" else "current"
-            what = f"{measure_rows.escaped_title(metric, title).lower()} on the {version} version stopped arriving"
+            what = f"{measure_rows.title_in_sentence(metric, title)} on the {version} version stopped arriving"
             return (
                 f"Cannot judge: {subject}, {what} {wording.format_local_time(since, zone)}. Growth is stopped; "
                 "check its source."
             )
         case v.Skewed():
+            stays = f"it stays at {wording.format_percent(rollout.percent)}"
             return f"Cannot judge: {subject}, the traffic is not split as planned. Growth is stopped; {stays}."
         case v.TooEarly():
-            return f"Waiting: {subject} ({where}) has nothing to compare yet. Nothing grows until it has."
-        case _:
+            return f"Waiting: {subject} ({where}) has nothing to compare yet. It does not grow until it has."
+        case v.Continue() | v.NoControl() | v.Cleared() | v.Hold():
             return _format_healthy_line(rollout, evidence, zone)
+        case _:
+            assert_never(evidence.verdict)
 
 
 def _format_healthy_line(rollout: Rollout, evidence: EvidenceRecorded, zone: str) -> str:
@@ -120,7 +120,7 @@ def _format_healthy_line(rollout: Rollout, evidence: EvidenceRecorded, zone: str
     if rollout.state is RolloutState.ON_HOLD and rollout.hold is not None:
         return (
             f"On hold: {subject}, {wording.escape(rollout.hold.text, 60)}. "
-            f"{wording.format_percent(rollout.percent)} stays."
+            f"It stays at {wording.format_percent(rollout.percent)}."
         )
     if stage is not None and evidence.reason == "summary" and evidence.canary_requests < stage.min_samples:
         have = f"{wording.format_count(evidence.canary_requests)} of {wording.format_count(stage.min_samples)} requests"
@@ -129,7 +129,7 @@ def _format_healthy_line(rollout: Rollout, evidence: EvidenceRecorded, zone: str
         return f"{begin}: {subject} ({where}){how}."
     at = headline.min_hold_ends_at(rollout)
     when = f" {wording.format_local_time(at, zone)}" if at else ""
-    waits = measure_rows.join_undecided(evidence.measures) or _open_blind_spots(rollout, evidence)
+    waits = measure_rows.join_undecided(evidence.measures) or blind_spot_words.select_open(rollout, evidence)
     how_soon = " at the earliest" if waits else ", automatically"
     return f"{begin}: {subject} ({where}){how}. Next: {headline.next_stage_label(rollout)}{when}{how_soon}."
 
@@ -139,11 +139,13 @@ def _describe_certainty(evidence: EvidenceRecorded) -> tuple[str, str]:
         case v.Continue() if open_ := measure_rows.join_undecided(evidence.measures):
             return "Not enough data", f", for {open_}"
         case v.Cleared():
-            return "Fine", ", every limit shown to be kept"
+            return "Fine", ", every limit shown to hold"
         case v.NoControl():
             return "Fine so far", ", compared with the past"
-        case _:
+        case v.Continue() | v.TooEarly() | v.NoData() | v.BrokenSource() | v.Skewed() | v.Hold() | v.RollBack():
             return "Fine so far", ""
+        case _:
+            assert_never(evidence.verdict)
 
 
 def _describe_stage(rollout: Rollout) -> str:
@@ -159,14 +161,14 @@ def _explain_verdict(rollout: Rollout, evidence: EvidenceRecorded, at: datetime)
     clear = [m for m in limited if m.word in measure_rows.GOOD_WORDS]
     unknown = [m for m in limited if m.word in measure_rows.UNJUDGED_WORDS]
     kept = sum(m.cleared for m in limited)
-    shown = f", {kept} of them shown to be kept" if kept else ""
+    shown = f", {kept} of them shown to hold" if kept else ""
     parts = [f"Why: {len(clear)} of {wording.pluralize(len(limited), 'limit')} clear{shown}"]
     if unknown:
-        names = wording.join_limited([measure_rows.escaped_title(m.metric, m.title).lower() for m in unknown])
-        parts.append(f"could still have been missed: {names}")
+        names = wording.join_limited([measure_rows.title_in_sentence(m.metric, m.title) for m in unknown])
+        parts.append(f"too little data to judge: {names}")
     if isinstance(evidence.verdict, v.Cleared) and evidence.verdict.watched:
-        rare = wording.join_limited([measure_rows.escaped_title(metric).lower() for metric in evidence.verdict.watched])
-        parts.append(f"too rare to be shown, and watched: {rare}")
+        rare = wording.join_limited([measure_rows.title_in_sentence(metric) for metric in evidence.verdict.watched])
+        parts.append(f"too rare to be shown, only watched: {rare}")
     if rollout.stage is not None and rollout.stage.min_samples:
         parts.append(
             f"{wording.format_count(evidence.canary_requests)} requests "
@@ -180,9 +182,7 @@ def _explain_verdict(rollout: Rollout, evidence: EvidenceRecorded, at: datetime)
 def _format_noticeable_change(rollout: Rollout, limited: list[v.Measure], at: datetime) -> str:
     for measure in sorted(limited, key=lambda m: m.metric != MAIN_METRIC):
         if change := technical_words.format_noticed_change(measure, detection_power(rollout, measure, at)):
-            return (
-                f"we would have noticed {change} ({measure_rows.escaped_title(measure.metric, measure.title).lower()})"
-            )
+            return f"we would have noticed {change} ({measure_rows.title_in_sentence(measure.metric, measure.title)})"
     return ""
 
 

@@ -21,10 +21,10 @@ def notification_key(channel: str) -> str:
 def render(rollout: Rollout, channel: str, error: str, undelivered: Message | None) -> Message:
     """Which message could not be posted where, why, what to do, and its text."""
     where, why = wording.escape(channel, 60), wording.escape(error, 100)
-    first = f"Not delivered: {wording.format_subject(rollout)}. {where} does not take my messages ({why})."
-    remedy = _REMEDIES.get(error, "See what Slack asks of the app, with rollout doctor.")
+    first = f"Not delivered: {wording.format_subject(rollout)}. I can't post to {where} ({why})."
+    remedy = _REMEDIES.get(error, "Run rollout doctor to see what Slack needs.")
     return blocks.build_message(
         first,
-        blocks.section(f"{remedy} Until then you read about {rollout.id} with /rollout status {rollout.id}."),
-        blocks.section(f"What was to be said there:\n{undelivered.text}") if undelivered is not None else None,
+        blocks.section(f"{remedy} Until then, follow it with /rollout status {rollout.id}."),
+        blocks.section(f"Original message:\n{undelivered.text}") if undelivered is not None else None,
     )

@@ -6,6 +6,7 @@ from datetime import timedelta
 from bot.rendering import wording
 from bot.rendering.numbers import measure_rows
 from core.judging.model.verdict import BlindSpot
+from core.rollout.events import EvidenceRecorded
 from core.rollout.model import Rollout
 
 MAX_NAMED = 4
@@ -14,7 +15,7 @@ MAX_NAMED = 4
 
 def describe_blind_spot(spot: BlindSpot) -> str:
     """The harm that could be missed, escaped: `a drop of 4 pp in answers that pass`."""
-    name = wording.title_in_sentence(measure_rows.escaped_title(spot.metric, spot.title))
+    name = measure_rows.title_in_sentence(spot.metric, spot.title)
     if spot.unread:
         of = " on the current version" if spot.arm == "control" else ""
         return f"{name} (no reading has ever arrived{of}: is it reported?)"
@@ -35,7 +36,12 @@ def format_current_blind_spots(rollout: Rollout) -> str:
     evidence, since, at = rollout.evidence, rollout.stage_since, rollout.evidence_at
     if not rollout.is_under_way or evidence is None or since is None or at is None or at < since:
         return ""
-    return format_blind_spots([x for x in evidence.blind or () if x.key not in rollout.accepted_limit_keys])
+    return format_blind_spots(select_open(rollout, evidence))
+
+
+def select_open(rollout: Rollout, evidence: EvidenceRecorded) -> list[BlindSpot]:
+    """The blind spots of the evidence that nobody has accepted."""
+    return [spot for spot in evidence.blind or () if spot.key not in rollout.accepted_limit_keys]
 
 
 def format_blind_spots(spots: Sequence[BlindSpot]) -> str:
@@ -47,26 +53,25 @@ def format_blind_spots(spots: Sequence[BlindSpot]) -> str:
 
 def format_remedies(rollout: Rollout) -> str:
     """The unaccepted blind spots that hold a rollout, and what can be done about them; empty without any."""
-    evidence = rollout.evidence
-    spots = [x for x in (evidence.blind if evidence else None) or () if x.key not in rollout.accepted_limit_keys]
+    spots = select_open(rollout, rollout.evidence) if rollout.evidence is not None else []
     if not spots:
         return ""
     unread = [spot for spot in spots if spot.unread]
     report = "Report them" if unread and len(unread) == len(spots) else "Judge or report more of it"
     more = _longest_wait(spots)
-    wait = f"wait (about {wording.format_estimated_duration(more)} more at this pace)" if more is not None else "wait"
+    wait = f"wait (about {wording.format_duration(more)} more at this pace)" if more is not None else "wait"
     return (
-        f"{format_blind_spots(spots)} What helps: {report[0].lower()}{report[1:]}; {wait}; plan anew with a "
-        "wider canary; "
-        f'or accept it: `/rollout resume {rollout.id} "why"`, and every message says so from then on.'
+        f"{format_blind_spots(spots)} What helps: {report[0].lower()}{report[1:]}; {wait}; plan a new "
+        "rollout with a wider canary; "
+        f'or accept it: `/rollout resume {rollout.id} "why"`, and every message will say so.'
     )
 
 
 def list_accepted_blind_spots(rollout: Rollout) -> list[str]:
     """One line per accepted set of blind spots: at which stage, what, by whom and why."""
     return [
-        f"Accepted unseen at {wording.escape(one.stage, 40)}: {join_blind_spots(one.spots)}; by "
-        f"{wording.format_actor(one.by)}"
+        f"Accepted at {wording.escape(one.stage, 40)} that this could have been missed: {join_blind_spots(one.spots)}; "
+        f"by {wording.format_actor(one.by)}"
         f"{f', “{wording.escape(one.reason, 200)}”' if one.reason else ''}."
         for one in rollout.accepted
     ]
@@ -74,7 +79,7 @@ def list_accepted_blind_spots(rollout: Rollout) -> list[str]:
 
 def _format_wait(spots: Sequence[BlindSpot]) -> str:
     more = _longest_wait(spots)
-    return f" About {wording.format_estimated_duration(more)} more at this pace." if more is not None else ""
+    return f" About {wording.format_duration(more)} more at this pace." if more is not None else ""
 
 
 def _longest_wait(spots: Sequence[BlindSpot]) -> timedelta | None:

@@ -3,7 +3,7 @@
 from bot.rendering import wording
 from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Block
-from core.judging.model.verdict import Measure
+from core.judging.model.verdict import Finding, Measure
 from core.metrics.catalogue import CATALOGUE
 
 HEADER = ("What", "New", "Now", "Difference (95 % range)", "Verdict")
@@ -35,6 +35,11 @@ def escaped_title(metric: str, given: str = "") -> str:
     return wording.escape(metric_title(metric, given), 80)
 
 
+def title_in_sentence(metric: str, given: str = "") -> str:
+    """`metric_title` inside a sentence, escaped: `declined to answer`."""
+    return wording.title_in_sentence(metric_title(metric, given))
+
+
 def is_agreed(measure: Measure) -> bool:
     """Whether the rollout file sets this limit; limits implied by the catalogue are only watched."""
     return measure.limit_text is not None and not measure.implied
@@ -42,11 +47,7 @@ def is_agreed(measure: Measure) -> bool:
 
 def join_undecided(measures: tuple[Measure, ...]) -> str:
     """The agreed limits that cannot be judged yet, by title; empty if there are none."""
-    names = [
-        wording.title_in_sentence(metric_title(m.metric, m.title))
-        for m in measures
-        if is_agreed(m) and m.word in UNJUDGED_WORDS
-    ]
+    names = [title_in_sentence(m.metric, m.title) for m in measures if is_agreed(m) and m.word in UNJUDGED_WORDS]
     return wording.join_limited(list(dict.fromkeys(names)), 1)
 
 
@@ -62,7 +63,7 @@ def sort_by_urgency(measures: tuple[Measure, ...]) -> list[Measure]:
     return sorted(measures, key=lambda m: (_URGENCY[m.word], not is_agreed(m)))
 
 
-def format_difference_with_range(measure: Measure) -> str:
+def format_difference_with_range(measure: Measure | Finding) -> str:
     """The difference with its 95 % range: `+0.8 pp (-0.4 … +2.1)`."""
     found = wording.format_difference(measure.difference, measure.unit, relative=measure.relative)
     span = wording.format_interval(measure.low, measure.high, measure.unit, relative=measure.relative)

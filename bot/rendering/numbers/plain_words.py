@@ -6,13 +6,20 @@ from core.judging.model.verdict import Measure
 from core.judging.report.power import Power, harm_direction
 
 _MEANING = {
-    "Fine": "Nothing speaks against it so far.",
-    "Better": "That is better than now.",
-    "Slightly worse, within limit": "That is a little worse, and within what was agreed.",
-    "Worse": "That is worse than what was agreed beforehand.",
-    "Not enough data": "Too little was measured to say more.",
-    "No data": "Nothing was measured yet.",
-    "Changed unexpectedly": "It changed, and it should not have.",
+    "Fine": "No problem so far.",
+    "Better": "That is better than the current version.",
+    "Slightly worse, within limit": "That is a little worse, but within the agreed limit.",
+    "Worse": "That is worse than the agreed limit allows.",
+    "Not enough data": "There is too little data to say more.",
+    "No data": "Nothing has been measured yet.",
+    "Changed unexpectedly": "It changed when it should not have.",
+}
+
+ONLY_WATCHED = "Nothing happens automatically: it is watched, and people decide."
+_EXPECTATIONS = {
+    "as expected": "That is as expected.",
+    "not as expected": "That is not as expected.",
+    "not shown yet": "Whether that is as expected is not clear yet.",
 }
 
 
@@ -21,16 +28,18 @@ def describe_measure(measure: Measure) -> str:
     title = measure_rows.escaped_title(measure.metric, measure.title)
     if measure.canary is None:
         return f"{title}: not enough data."
-    new = _format_level(measure.canary, measure.unit)
-    now = f", {_format_level(measure.control, measure.unit)} on the current one" if measure.control is not None else ""
+    new = wording.format_level(measure.canary, measure.unit)
+    now = (
+        f", {wording.format_level(measure.control, measure.unit)} on the current one"
+        if measure.control is not None
+        else ""
+    )
     return f"{title}: {new} on the new version{now}. {measure_rows.verdict_label(measure)}."
 
 
 def describe_segment(measure: Measure) -> str:
     """`describe_measure` for one segment: `Where language is de: …`."""
-    key, _, value = measure.segment.partition("=")
-    place = f"{wording.escape(key, 40)} is {wording.escape(value, 40)}" if value else wording.escape(key, 80)
-    return f"Where {place}: {describe_measure(measure)}"
+    return f"Where {wording.format_segment(measure.segment)}: {describe_measure(measure)}"
 
 
 def explain_measure(measure: Measure, power: Power) -> list[str]:
@@ -41,28 +50,32 @@ def explain_measure(measure: Measure, power: Power) -> list[str]:
         _MEANING[measure.word],
     ]
     if measure.expected:
-        sentences.append(f"Expected beforehand: {measure.expected}.")
+        sentences.append(_EXPECTATIONS[measure.expected])
     if measure.cleared:
-        sentences.append("It is shown to stay within what was agreed.")
+        sentences.append("It is shown to stay within the agreed limit.")
     if power.noticeable is not None and not measure.absolute:
         sentences.append(f"By now we would have noticed {_format_change(measure, power.noticeable)}.")
     if power.decided_in:
-        size = "what was agreed" if measure_rows.is_agreed(measure) else "what is watched for"
+        size = "the agreed limit" if measure_rows.is_agreed(measure) else "the one we watch for"
         sentences.append(
-            f"A change as large as {size} would show in about {wording.format_estimated_duration(power.decided_in)}."
+            f"A change as large as {size} would show in about {wording.format_duration(power.decided_in)}."
         )
     return [x for x in sentences if x]
 
 
 def describe_consequence(measure: Measure) -> str:
     """What happens automatically if the measure gets worse, and under which condition."""
-    much = f" by more than was agreed ({_format_change(measure, measure.amount)})" if _is_a_change(measure) else ""
+    much = f" by more than agreed ({_format_change(measure, measure.amount)})" if _is_a_change(measure) else ""
     if measure.implied and measure.role == "hold":
-        return "Nobody agreed on a limit; should it change for certain, nothing grows any further and people decide."
+        return "No limit was agreed. If it changes for certain, the rollout stops growing and people decide."
     if not measure_rows.is_agreed(measure) or measure.role == "watch":
-        return "Nothing follows from it by itself: it is watched, and people decide."
-    what = "everyone gets the previous version again" if measure.role == "rollback" else "nothing grows any further"
-    return f"If it becomes worse{much or ' than was agreed'}, and that is sure, {what}, by itself."
+        return ONLY_WATCHED
+    what = (
+        "everyone automatically gets the previous version again"
+        if measure.role == "rollback"
+        else "the rollout automatically stops growing"
+    )
+    return f"If it gets worse{much or ' than agreed'} and that is certain, {what}."
 
 
 def _is_a_change(measure: Measure) -> bool:
@@ -104,7 +117,3 @@ def _is_share(measure: Measure) -> bool:
 def _format_thousandths(share: float) -> str:
     number = abs(share) * 1000
     return f"{number:.0f}" if number >= 1 or number == 0 else f"{number:.1g}"
-
-
-def _format_level(number: float, unit: str) -> str:
-    return wording.format_per_thousand(number) if unit.startswith("%") else wording.format_value(number, unit)

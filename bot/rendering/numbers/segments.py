@@ -62,7 +62,7 @@ def format_summary(segments: tuple[Measure, ...], segments_checked: int) -> str:
         return f"Segments: {segments_checked} checked. Nothing stands out."
     numbers = f"{wording.format_value(worst.canary, worst.unit)} vs {wording.format_value(worst.control, worst.unit)}"
     moved = wording.format_difference(worst.difference, worst.unit, relative=worst.relative)
-    what = measure_rows.escaped_title(worst.metric, worst.title).lower()
+    what = measure_rows.title_in_sentence(worst.metric, worst.title)
     return (
         f"Segments: {segments_checked} checked. {_escape_segment(worst)}, {what}: {numbers} ({moved}). "
         f"{_describe_certainty(worst, segments_checked)}"
@@ -85,24 +85,21 @@ def _render_no_data(rollout: Rollout, latest: LatestNumbers, as_of: str) -> Mess
             f"Segments: {latest.segments_checked} checked for {wording.format_subject(rollout)}. Nothing stands out."
         )
     else:
-        first = f"Segments: none could be looked at yet for {wording.format_subject(rollout)}."
-    hint = (
-        "They are named in the file (segments) and sent with each observation." if not latest.segments_checked else ""
-    )
-    return blocks.build_message(
-        first, blocks.lines_section([hint] if hint else []), blocks.context(f"as of {as_of} · {rollout.id}")
-    )
+        first = f"Segments: none could be checked yet for {wording.format_subject(rollout)}."
+    hint = "Name them in the rollout file (segments) and send them with each observation."
+    hints = [] if latest.segments_checked else [hint]
+    return blocks.build_message(first, blocks.lines_section(hints), blocks.context(f"as of {as_of} · {rollout.id}"))
 
 
 def _format_first_line(rollout: Rollout, latest: LatestNumbers, judged: list[Measure]) -> str:
     out = [m for m in judged if m.word in measure_rows.BAD_WORDS]
     begin = f"Segments: {latest.segments_checked} checked for {wording.format_subject(rollout)}."
     if not out:
-        return f"{begin} Nothing stands out for certain."
+        return f"{begin} Nothing clearly stands out."
     more = f" {wording.format_remainder(len(out) - 1)}" if len(out) > 1 else ""
     return (
         f"{begin} {out[0].word} for {_escape_segment(out[0])}: "
-        f"{measure_rows.escaped_title(out[0].metric, out[0].title).lower()}{more}."
+        f"{measure_rows.title_in_sentence(out[0].metric, out[0].title)}{more}."
     )
 
 
@@ -117,8 +114,7 @@ def _describe_judged(latest: LatestNumbers, judged: list[Measure]) -> list[str]:
     if latest.segments_checked < 2:
         return [size]
     many = (
-        f"Among {latest.segments_checked} something looks bad by chance now and then, so each needs that much more "
-        "evidence."
+        f"Among {latest.segments_checked} segments one may look bad by chance, so each needs that much more evidence."
     )
     return [many, size]
 
@@ -157,9 +153,3 @@ def _describe_certainty(measure: Measure, checked: int) -> str:
 
 def _escape_segment(measure: Measure) -> str:
     return wording.escape(measure.segment, 80)
-
-
-def format_segment(segment: str) -> str:
-    """A segment in plain words, escaped: `language=de` becomes `language is de`."""
-    key, _, value = segment.partition("=")
-    return f"{wording.escape(key, 40)} is {wording.escape(value, 40)}" if value else wording.escape(key, 80)

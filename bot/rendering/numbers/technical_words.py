@@ -13,7 +13,7 @@ def list_facts(measure: Measure, power: Power) -> list[tuple[str, str]]:
     """(label, text) pairs of everything known about a measure, escaped; unknown facts are left out."""
     requests = f"{wording.format_count(measure.n_canary)} new, {wording.format_count(measure.n_control)} current"
     effect = f" · design effect {measure.design_effect:.3g}" if measure.design_effect != 1 else ""
-    past = " · weaker: against the past, no control is left" if measure.weaker else ""
+    past = " · weaker: compared with the past, as no control is left" if measure.weaker else ""
     pairs = [
         ("Estimate", f"{measure_rows.format_difference_with_range(measure)}{past}"),
         ("Limit", format_limit(measure)),
@@ -34,7 +34,7 @@ def format_limit(measure: Measure) -> str:
         return "none"
     text = wording.escape(measure.limit_text, 100)
     if measure.implied and is_improvement_watch(measure):
-        return f"none agreed; told if it improves ({text})"
+        return f"none agreed; noted if it improves ({text})"
     if measure.implied:
         return f"none agreed; watched for: {text}"
     return f"{text}, {ROLE_CONSEQUENCES[measure.role]}" if measure.role in ROLE_CONSEQUENCES else text
@@ -54,8 +54,8 @@ def format_evidence(measure: Measure) -> str:
     if measure.limit_text is None:
         return ""
     parts = [
-        f"of {'improvement' if is_improvement_watch(measure) else 'harm'} {format_evidence_share(measure)} of "
-        "what it needs"
+        f"{format_evidence_share(measure)} of what it takes to show "
+        f"{'an improvement' if is_improvement_watch(measure) else 'harm'}"
         if measure.needed > 0
         else f"log e {measure.log_e:.2f}"
     ]
@@ -110,7 +110,7 @@ def format_time_to_decision(power: Power) -> str:
         return "a change as large as the limit would have been noticed by now"
     return (
         "at this traffic a change as large as the limit would be noticed in about "
-        f"{wording.format_estimated_duration(power.decided_in)}"
+        f"{wording.format_duration(power.decided_in)}"
     )
 
 

@@ -1,15 +1,14 @@
 """Check that the limits of a file can detect anything in the time and traffic they have."""
 
 from collections.abc import Iterator
-from datetime import timedelta
 
+from core import durations
 from core.files.build_plan import build_limits, build_stages
 from core.files.foresight import detection
 from core.files.foresight.detection import TOO_LATE_PREFIX, DetectionDesign, LimitForesight
 from core.files.foresight.known_traffic import assume_traffic
 from core.files.rollout_file import RolloutFile
 from core.files.syntax.problems import FieldPath, FileProblem
-from core.files.syntax.times import format_span
 from core.files.templates import TEMPLATES
 from core.judging.model.limits import LimitKind, LimitRole, format_rounded
 from core.rollout.policy import DEFAULT_POLICY, Policy
@@ -55,19 +54,19 @@ def check(file: RolloutFile, surface: Surface | None, policy: Policy = DEFAULT_P
 
 def _describe_late(one: LimitForesight) -> str:
     enough = "for nothing" if one.smallest is None else f"for {format_rounded(one.limit, one.smallest)}"
-    when = "never" if one.noticed is None else f"only after about {_format_roughly(one.noticed)}"
+    when = "never" if one.noticed is None else f"only after about {durations.format_rounded(one.noticed)}"
     return (
         f"at this traffic you can notice {_describe_change(one)} {when}; {one.stage} lasts at most "
-        f"{format_span(one.within)}, enough {enough}. Run `rollout plan` to see what would help"
+        f"{durations.format_exact(one.within)}, enough {enough}. Run `rollout plan` to see what would help"
     )
 
 
 def _describe_blind(one: LimitForesight) -> str:
-    when = "never" if one.seen is None else f"after about {_format_roughly(one.seen)}"
+    when = "never" if one.seen is None else f"after about {durations.format_rounded(one.seen)}"
     return (
         f"at this traffic, harm of twice that size is found {when} (in four cases out of five); {one.stage} "
-        f"lasts at most {format_span(one.within)}, and would then stop and ask. Run `rollout plan` to see what "
-        "would help"
+        f"lasts at most {durations.format_exact(one.within)}, and would then stop and ask. "
+        "Run `rollout plan` to see what would help"
     )
 
 
@@ -78,13 +77,6 @@ def _describe_change(one: LimitForesight) -> str:
     words = {LimitKind.DROPS_BY: "drop", LimitKind.CHANGES_BY: "change"}
     article = "an" if size[:1] == "8" or size.startswith(("11", "18")) else "a"
     return f"{article} {size} {words.get(one.limit.kind, 'rise')}"
-
-
-def _format_roughly(span: timedelta) -> str:
-    hours = span / timedelta(hours=1)
-    if hours < 2:
-        return f"{hours * 60:.0f} min"
-    return f"{hours:.0f} h" if hours < 48 else f"{hours / 24:.1f} days" if hours < 240 else f"{hours / 24:,.0f} days"
 
 
 def _planned_segments(file: RolloutFile) -> tuple[str, ...]:

@@ -4,11 +4,12 @@ import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
+from core import durations
 from core.files.build_plan import build_notices, find_start_problem
 from core.files.rollout_file import RolloutFile
 from core.files.syntax.fields import NoticeTerms
 from core.files.syntax.problems import FieldPath, FileProblem
-from core.files.syntax.times import format_moment, format_span
+from core.files.syntax.times import format_moment
 from core.files.syntax.yaml_with_lines import SourceFile
 from core.rollout.plan import Risk
 from core.rollout.policy import Policy
@@ -95,7 +96,7 @@ def _check_start(
     if leads and now + longest > start:
         yield file.source.problem_at(
             ("start",),
-            f"{channel} needs {format_span(longest)} notice, but the start is sooner. Earliest start: "
+            f"{channel} needs {durations.format_exact(longest)} notice, but the start is sooner. Earliest start: "
             f"{format_moment(policy.to_local_time(now + longest))}",
         )
     elif start < now:

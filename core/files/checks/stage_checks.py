@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from datetime import timedelta
 
+from core import durations
 from core.files.rollout_file import RolloutFile
 from core.files.syntax.problems import FieldPath, FileProblem, Severity
 from core.files.syntax.stage_terms import RampStage
-from core.files.syntax.times import format_span
 from core.files.syntax.units import LONGEST_DURATION, format_duration
 from core.files.templates import TEMPLATES
 from core.rollout.plan import Risk, Stage, StageKind
@@ -113,8 +113,8 @@ def _check_trial_first(file: RolloutFile, policy: Policy) -> Iterator[FileProble
             yield file.source.problem_at(here, message)
         elif tried < hold:
             message = (
-                f"before {stage.percent:g}%, a stage must hold for {format_span(hold)}, as the policy asks of a "
-                f"canary; the longest one here holds {format_span(tried)}"
+                f"before {stage.percent:g}%, a stage must hold for {durations.format_exact(hold)}, as the policy "
+                f"asks of a canary; the longest one here holds {durations.format_exact(tried)}"
             )
             yield file.source.problem_at(here, message)
         return
@@ -152,8 +152,8 @@ def _check_canary(file: RolloutFile, policy: Policy) -> Iterator[FileProblem]:
         if stage.kind is StageKind.CANARY and stage.min_hold < asked:
             yield file.source.problem_at(
                 path,
-                f"the policy asks a {file.effective_risk} risk canary to hold at least {format_span(asked)}; "
-                f"this one holds {format_span(stage.min_hold)}",
+                f"the policy asks a {file.effective_risk} risk canary to hold at least "
+                f"{durations.format_exact(asked)}; this one holds {durations.format_exact(stage.min_hold)}",
             )
 
 
@@ -178,8 +178,8 @@ def _check_samples_reachable(file: RolloutFile, daily_requests: int) -> Iterator
             yield file.source.problem_at(
                 path,
                 f"{stage.min_samples:,} requests cannot be reached: at {daily_requests:,} requests a day, "
-                f"{stage.percent:g}% sees about {expected:,.0f} in {format_span(stage.max_hold)}. It would stop "
-                "and ask",
+                f"{stage.percent:g}% sees about {expected:,.0f} in {durations.format_exact(stage.max_hold)}. "
+                "It would stop and ask",
                 severity="warning",
             )
 

@@ -6,7 +6,8 @@ from datetime import UTC, datetime, time, timedelta
 from math import ceil
 from typing import assert_never
 
-from core.files.syntax.times import format_moment, format_span
+from core import durations
+from core.files.syntax.times import format_moment
 from core.rollout.plan import GATE_KINDS, AdvanceMode, NoticePlan, Plan, Risk, Stage, StageKind
 from core.rollout.policy import Policy
 from core.rollout.surface import Surface
@@ -77,7 +78,7 @@ def _notice_sent_at(notice: NoticePlan, plan: Plan, now: datetime) -> datetime:
 def _describe_notice(notice: NoticePlan, plan: Plan) -> str:
     if notice.audience == "engineering":
         return f"{notice.channel} gets the card and its thread"
-    lead = f", {format_span(notice.before)} before the start" if notice.before else ""
+    lead = f", {durations.format_exact(notice.before)} before the start" if notice.before else ""
     blocks = ", which the start waits for" if plan.risk is Risk.HIGH else ""
     confirm = f"; somebody there has to confirm it{blocks}" if notice.acknowledge else ""
     return f"{notice.channel} is notified ({notice.audience}){lead}{confirm}"
@@ -110,7 +111,7 @@ def _stage_rows(plan: Plan, surface: Surface, policy: Policy, begin: datetime) -
 
 
 def _describe_stage(stage: Stage) -> str:
-    hold = f", at least {format_span(stage.min_hold)}" if stage.min_hold else ""
+    hold = f", at least {durations.format_exact(stage.min_hold)}" if stage.min_hold else ""
     samples = f" and {stage.min_samples:,} requests" if stage.min_samples else ""
     match stage.kind:
         case StageKind.EVAL | StageKind.SAFETY | StageKind.COST_LATENCY | StageKind.ROLLBACK_DRILL:

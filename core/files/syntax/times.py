@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time
 from zoneinfo import ZoneInfo
 
 from core.rollout.policy import WEEKDAYS
@@ -100,13 +100,3 @@ def parse_zone(name: object) -> ZoneInfo:
 def format_moment(moment: datetime) -> str:
     """Format a time with its weekday, in the zone it carries: `Tue 24 Nov 2026 10:00 CET`."""
     return f"{WEEKDAYS[moment.weekday()]} {moment.day} {moment:%b %Y %H:%M %Z}".rstrip()
-
-
-def format_span(span: timedelta) -> str:
-    """Format a duration for a sentence: `24 h`, `15 min`."""
-    seconds = span.total_seconds()
-    for size, unit in ((86_400 * 2, "d"), (3600, "h"), (60, "min")):
-        step = 86_400 if unit == "d" else size
-        if seconds >= size and seconds % step == 0:
-            return f"{seconds / step:g} {unit}"
-    return f"{seconds:g} s"

@@ -8,6 +8,8 @@ from enum import StrEnum
 from math import isfinite
 from typing import assert_never
 
+from core.durations import split_exact
+
 LONGEST_DURATION = timedelta(days=366)
 SMALLEST_PERCENT = 0.0001
 """In percent: one in a million, the finest share that bucketing can express."""
@@ -54,11 +56,8 @@ def parse_duration(written: object) -> timedelta:
 
 def format_duration(length: timedelta) -> str:
     """The shortest form that parses back to the same duration: `6h`, `90m`, `0.5s`."""
-    micro = length // timedelta(microseconds=1)
-    for unit, size in (("d", 86_400_000_000), ("h", 3_600_000_000), ("m", 60_000_000)):
-        if micro and micro % size == 0:
-            return f"{micro // size}{unit}"
-    return f"{_format_digits(Decimal(micro) / 1_000_000)}s"
+    number, unit = split_exact(length)
+    return f"{_format_digits(number)}{unit.removesuffix('in')}"
 
 
 def parse_amount(written: object) -> Amount:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
+from core.durations import split_exact
 from core.metrics.catalogue import CATALOGUE, MetricKind
 from core.metrics.money import dollars
 
@@ -87,7 +88,7 @@ def format_limit(limit: Limit) -> str:
     """The limit as plain text, such as `drops by 2 pp` or `exceeds 4000 ms for 15 min`."""
     parts = [_VERBS[limit.kind], _format_amount(limit)]
     if limit.lasting:
-        parts.append(f"for {_format_duration(limit.lasting)}")
+        parts.append(f"for {_format_lasting(limit.lasting)}")
     if limit.min_events:
         parts.append(f"with at least {limit.min_events} events")
     if limit.strict:
@@ -126,9 +127,6 @@ def _format_amount(limit: Limit) -> str:
     return f"{limit.amount:g}" if metric.unit[0].isdigit() else f"{limit.amount:g} {metric.unit}"
 
 
-def _format_duration(span: timedelta) -> str:
-    seconds = span.total_seconds()
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size and seconds % size == 0:
-            return f"{seconds / size:g} {unit}"
-    return f"{seconds:g} s"
+def _format_lasting(span: timedelta) -> str:
+    number, unit = split_exact(span)
+    return f"{float(number):g} {unit}"

@@ -1,0 +1,43 @@
+"""Durations as text, in two forms: exact, for what a person wrote, and rounded, for what was measured or estimated."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+_UNITS = (("d", 86_400_000_000), ("h", 3_600_000_000), ("min", 60_000_000))  # microseconds
+
+
+def split_exact(span: timedelta) -> tuple[Decimal, str]:
+    """(number, unit) in the largest of `d`, `h` and `min` of which the span is a whole number, else in `s`."""
+    micro = span // timedelta(microseconds=1)
+    for unit, size in _UNITS:
+        if micro and micro % size == 0:
+            return Decimal(micro // size), unit
+    return Decimal(micro) / 1_000_000, "s"
+
+
+def format_exact(span: timedelta) -> str:
+    """Nothing is lost: `40 s`, `15 min`, `24 h`, `2 days`. One day is 24 h, as in rollout files."""
+    number, unit = split_exact(span)
+    if unit != "d":
+        return f"{float(number):g} {unit}"
+    return "24 h" if number == 1 else f"{number} days"
+
+
+def format_rounded(span: timedelta) -> str:
+    """As exact as people need: `0.41 s`, `4.1 s`, `18 min`, `6 h`, `2.5 days`."""
+    seconds = span / timedelta(seconds=1)
+    if not seconds:
+        return "0 s"
+    if 0 < seconds < 0.01:
+        return "under 0.01 s"
+    if seconds < 10:
+        return f"{seconds:.2f} s" if seconds < 1 else f"{seconds:.1f} s"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 2 * 3600:
+        return f"{seconds / 60:.0f} min"
+    return f"{_round(seconds / 3600)} h" if seconds < 48 * 3600 else f"{_round(seconds / 86_400)} days"
+
+
+def _round(number: float) -> str:
+    return f"{number:.1f}".removesuffix(".0") if number < 9.95 else f"{number:,.0f}"
