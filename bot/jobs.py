@@ -170,7 +170,7 @@ class PolicyFileWatcher:
         self._applied_stamp: tuple[int, int] | None = None
 
     def apply(self, now: datetime) -> None:
-        """Apply the file; raises `Unreadable` or `Refused`. Applying the same content again changes nothing."""
+        """Apply the file; raises `UnreadableFile` or `Refused`. Applying the same content again changes nothing."""
         self._applied_stamp = self._read_stamp()
         apply_file.apply_text(
             self._service,

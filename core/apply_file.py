@@ -59,7 +59,7 @@ def apply_text(
     """Apply a rollout, surface or policy file.
 
     `explain_undrivable` says why a flag provider's address would never be called; empty if it would. Raises
-    `Unreadable` with every problem and its line, `NotFound` for an unknown surface, `Refused` from the decider.
+    `UnreadableFile` with every problem and its line, `NotFound` for an unknown surface, `Refused` from the decider.
     """
     world = service.load_world()
     file = parse_file(text, filename)
@@ -199,7 +199,7 @@ def _try_build_plan(
 
 
 def _raise_on_errors(found: tuple[FileProblem, ...]) -> tuple[FileProblem, ...]:
-    """Return the problems if all are warnings; raise `Unreadable` if any is an error."""
+    """Return the problems if all are warnings; raise `UnreadableFile` if any is an error."""
     if select_errors(found):
         raise UnreadableFile(found)
     return found

@@ -12,7 +12,7 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class _NewestLook:
-    look: tuple[int, datetime | None]  # (number, date), as `looks.load_look_count` returns them
+    look: tuple[int, datetime | None]  # (number, date), as `looks.load_count_and_time` returns them
     changed_at: float
     initial_age: float  # age in seconds when first seen, by its date
 

@@ -12,7 +12,7 @@ from core.evals.eval_gate import EvalCase
 
 MAX_CASES = 100_000
 csv.field_size_limit(8 * 1024 * 1024)  # process-wide: a column with the answer may be as long as a request body
-_COLUMNS = ("case", "category", "pass", "version", "cost", "latency_ms")
+_REQUIRED = (("case",), ("category",), ("pass", "passed"))  # each by any of its names
 _TRUE = frozenset({"true", "1", "1.0", "yes", "y", "pass", "passed", "ok"})
 _FALSE = frozenset({"false", "0", "0.0", "no", "n", "fail", "failed"})
 _ERROR = frozenset({"error", "errored", "timeout", "", "nan", "none", "null"})
@@ -57,7 +57,7 @@ def read_csv(text: str) -> tuple[EvalRow, ...]:
         names = [name.strip().lower() for name in reader.fieldnames or ()]
         if twice := next((name for name in names if name and names.count(name) > 1), ""):
             raise UnreadableEvals(f'The first line names "{twice[:40]}" twice. Remove one of the two columns.')
-        if missing := [c for c in _COLUMNS[:3] if c not in names]:
+        if missing := [spellings[0] for spellings in _REQUIRED if not {*spellings} & {*names}]:
             raise UnreadableEvals(
                 f"The first line must name the columns case,category,pass; missing: {', '.join(missing)}."
             )

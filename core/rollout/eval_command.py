@@ -49,7 +49,7 @@ def _judge_against_terms(
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """(reasons, case ids) why the run fails the stage's terms; both empty if it passes."""
     written = stage.terms
-    assert written is not None, "gate_of names gates that have terms"
+    assert written is not None, "only gates with terms are found"
     terms = DEFAULT_EVAL_TERMS[stage.kind] if written.is_empty else written
     named = terms.no_new_failures_in
     try:

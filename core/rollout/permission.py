@@ -1,6 +1,7 @@
 """Who may do what: moving forward needs a role, going back only full membership."""
 
 from collections.abc import Sequence
+from typing import assert_never
 
 from core.rollout import commands as c
 from core.rollout.context import Context, is_same_person, is_slack_user_id, slack_user_in
@@ -8,18 +9,33 @@ from core.rollout.model import Rollout
 from core.rollout.policy import Role
 from core.rollout.refusal import Refused
 
-_OPERATOR_COMMANDS = (c.PlanRollout, c.Start, c.Advance, c.Resume, c.Abandon, c.RecordEval)
-_ADMIN_COMMANDS = (c.ApplySurface, c.ApplyPolicy)
-_APPROVER_COMMANDS = (c.Approve, c.Reject)
-
 
 def required_role(command: c.Command) -> str:
     """The role that a command requires: `operator`, `approver` or `admin`; empty if every full member may give it."""
-    if isinstance(command, _APPROVER_COMMANDS):
-        return "approver"
-    if isinstance(command, _ADMIN_COMMANDS):
-        return "admin"
-    return "operator" if isinstance(command, _OPERATOR_COMMANDS) else ""
+    match command:
+        case c.Approve() | c.Reject():
+            return "approver"
+        case c.ApplySurface() | c.ApplyPolicy():
+            return "admin"
+        case c.PlanRollout() | c.Start() | c.Advance() | c.Resume() | c.Abandon() | c.RecordEval():
+            return "operator"
+        case c.Pause() | c.RollBack() | c.FeelsOff() | c.AcknowledgeNotice() | c.RaiseConcern():
+            return ""
+        case (
+            c.Tick()
+            | c.DoubtEvidence()
+            | c.RecordDrill()
+            | c.ConfirmFlip()
+            | c.DoubtFlip()
+            | c.RecordPosted()
+            | c.RecordFailed()
+            | c.RecordFlag()
+            | c.RecordFlagTrouble()
+            | c.RecordFlagLowered()
+        ):
+            return ""  # only the engine gives these
+        case _:
+            assert_never(command)
 
 
 def check(rollout: Rollout | None, command: c.Command, context: Context) -> None:

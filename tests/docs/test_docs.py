@@ -12,7 +12,7 @@ from fastapi import FastAPI
 
 from bot import settings
 from bot.cli.root import app
-from bot.commands.verbs import HTTP_VERBS, TYPED_VERBS
+from bot.commands.verbs import HTTP_VERBS, TYPED_VERBS, VERBS
 from bot.rendering.blocks import buttons
 from bot.sandbox.traffic import SCENARIOS
 from core.files.policy_file import PolicyFile
@@ -28,7 +28,7 @@ from core.store.formats.codec import EVENT_CODEC
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = sorted(DOCS.rglob("*.md"))
+PAGES = [*sorted(DOCS.rglob("*.md")), ROOT / "CONTRIBUTING.md", ROOT / "README.md"]
 PROMISES = 84
 
 
@@ -65,6 +65,11 @@ def test_every_verb_has_its_row_and_an_example():
     told = {row[0].strip("`"): row[-1] for row in rows("slack.md") if row[0].startswith("`")}
     for verb in TYPED_VERBS:
         assert f"/rollout {verb}" in told.get(verb, ""), verb
+
+
+def test_every_verb_that_changes_something_has_its_row_of_who_may():
+    assert missing([verb for verb, row in VERBS.items() if row.build is not None], "permissions.md") == []
+    assert missing([*HTTP_VERBS], "permissions.md") == []
 
 
 def test_every_button_is_told():
@@ -187,7 +192,7 @@ def _anchor(heading: str) -> str:
     return kept.replace(" ", "-")
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(DOCS)))
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_inside_the_repository_resolve(path):
     for target in re.findall(r"\]\(([^)\s]+)\)", path.read_text(encoding="utf-8")):
         if "://" in target:
@@ -201,14 +206,14 @@ def test_links_inside_the_repository_resolve(path):
             assert anchor in {_anchor(heading) for heading in headings}, target
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(DOCS)))
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_files_that_are_named_exist(path):
     text = path.read_text(encoding="utf-8")
     for named in re.findall(r"`((?:core|bot|tests|examples|migrations|bench)/[\w/.*-]*)", text):
         assert list(ROOT.glob(named.rstrip("/"))), named
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(DOCS)))
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_path_outside_the_repository_is_named(path):
     for name in re.findall(
         r"(?<![\w.])/(?:home|root|Users|work|tmp|opt|mnt|workspace)\b[\w/.-]*", path.read_text("utf-8")
