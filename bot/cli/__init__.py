@@ -11,19 +11,21 @@ from bot.cli.root import app
 if TYPE_CHECKING:
     from bot.process.redaction import SecretRedactor
 
-_COLLECT_AFTER = (
-    20_000  # new objects: a start makes many that stay, and looking for garbage among them takes a tenth of it
-)
+# New objects before the next search for garbage: a start makes many that stay, and searching them took a tenth of it.
+_GARBAGE_THRESHOLD = 20_000
 
 
 def main() -> None:
     """The console script. If it cannot run, it prints why in one line and exits with status 2."""
+    gc.set_threshold(_GARBAGE_THRESHOLD)
+    # Pydantic would read the metadata of every installed package for plugins, and let them change how it reads.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+
     from bot.settings import SettingsError
     from core.files.syntax.problems import UnreadableFile
     from core.rollout.refusal import Refused
     from core.store.errors import StoreError
 
-    gc.set_threshold(_COLLECT_AFTER)
     _replace_unknown_characters()
     try:
         app()
