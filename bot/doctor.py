@@ -36,6 +36,7 @@ from core.store.database import postgres_roles
 from core.store.database.connections import Database, connect
 from core.store.errors import StoreError
 from core.store.maintenance import size
+from core.store.models import ProcessReport
 from core.store.observations import looks
 from core.store.schema import migrations
 
@@ -175,7 +176,7 @@ def _check_processes(database: Database, now: datetime) -> Iterator[CheckResult]
         yield CheckResult(what="processes", ok=False, text=text)
 
 
-def _read_process_reports(database: Database) -> dict[str, processes.ProcessReport]:
+def _read_process_reports(database: Database) -> dict[str, ProcessReport]:
     with database.reading() as connection:
         return {p.process_id: p for p in processes.load_processes(connection) if p.role != "doctor"}
 

@@ -18,6 +18,7 @@ from core.rollout.refusal import Conflict
 from core.service import CommandRequest, RolloutService
 from core.store.coordination import processes
 from core.store.log import event_log
+from core.store.models import ProcessReport
 
 SILENCE_MARGIN = 4.0  # seconds beyond `processes.SERVING_SECONDS` until a silent process no longer counts as serving
 DOUBT_AFTER = 60.0  # seconds without confirmation until doubt is recorded
@@ -37,7 +38,7 @@ def utc_now() -> datetime:
 class _TrackedReport:
     """The newest report of a process, and when we first saw it (monotonic seconds)."""
 
-    process: processes.ProcessReport
+    process: ProcessReport
     changed_at: float
 
 
@@ -129,7 +130,7 @@ class FlipConfirmer:
 
     def _classify_processes(
         self, position: int, since: float, at: float
-    ) -> tuple[list[processes.ProcessReport], list[str], list[str]]:
+    ) -> tuple[list[ProcessReport], list[str], list[str]]:
         """(processes that serve `position` or later, names of those that may not yet, names of silent ones).
 
         Silent ones have not reported since `since` and have fallen back to the live version by now.
@@ -170,13 +171,11 @@ class FlipConfirmer:
             seconds = waited if unheard else self._measure_seconds(reached, switch, waited)
             self._submit_command(rollout, c.RecordDrill(seconds=seconds), f"drill:{switch.position}", now)
 
-    def _is_alive(self, process: processes.ProcessReport, at: float) -> bool:
+    def _is_alive(self, process: ProcessReport, at: float) -> bool:
         """Whether the process has reported recently enough to count as serving."""
         return at - self._reports[process.process_id].changed_at <= processes.SERVING_SECONDS + SILENCE_MARGIN
 
-    def _measure_seconds(
-        self, reached: Iterable[processes.ProcessReport], switch: _PendingSwitch, waited: float
-    ) -> float:
+    def _measure_seconds(self, reached: Iterable[ProcessReport], switch: _PendingSwitch, waited: float) -> float:
         """Seconds until all had switched, by the processes' own clocks; if a clock was set meanwhile, the time that
         this process has waited."""
         reported = max((p.reached_at - switch.recorded_at).total_seconds() for p in reached)

@@ -1,6 +1,8 @@
 """Questions, looks, states and judgements as JSON text. Floats survive the round trip exactly."""
 
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 from pydantic import TypeAdapter
 
@@ -22,41 +24,35 @@ class RecordedLook:
     question: Question | None
 
 
-_QUESTION = TypeAdapter(Question)
-_STATE = TypeAdapter(JudgingState)
-_JUDGEMENT = TypeAdapter(Judgement)
-_RECORDED = TypeAdapter(RecordedLook)
-_LOOK = TypeAdapter(Look)
+@cache
+def _adapter(type_: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(type_)  # slow to build, and most starts of a process need none
 
 
 def to_json(value: Question | Look | JudgingState | Judgement) -> str:
     """The value as JSON text; equal values give equal text."""
-    match value:
-        case Question():
-            return _QUESTION.dump_json(value).decode()
-        case Look():
-            return _LOOK.dump_json(value).decode()
-        case JudgingState():
-            return _STATE.dump_json(value).decode()
-        case Judgement():
-            return _JUDGEMENT.dump_json(value).decode()
+    kind: Any = type(value)
+    return _adapter(kind).dump_json(value).decode()
 
 
 def recorded_look_to_json(value: RecordedLook) -> str:
     """A recorded look as JSON text, without fields that have their default."""
-    return _RECORDED.dump_json(value, exclude_defaults=True).decode()
+    return _adapter(RecordedLook).dump_json(value, exclude_defaults=True).decode()
 
 
 def load_recorded_look(text: str) -> RecordedLook:
     """Parse a recorded look. Raises ValueError if the text is not one."""
-    return _RECORDED.validate_json(text)
+    look: RecordedLook = _adapter(RecordedLook).validate_json(text)
+    return look
 
 
 def load_question(text: str) -> Question:
     """Parse a recorded question. Raises ValueError if the text is not one."""
-    return _QUESTION.validate_json(text)
+    question: Question = _adapter(Question).validate_json(text)
+    return question
 
 
 def load_judgement(text: str) -> Judgement:
     """Parse a recorded judgement. Raises ValueError if the text is not one."""
-    return _JUDGEMENT.validate_json(text)
+    judgement: Judgement = _adapter(Judgement).validate_json(text)
+    return judgement

@@ -1,4 +1,11 @@
-"""The SQL tables, with the same columns on SQLite and Postgres."""
+"""The SQL tables, with the same columns on SQLite and Postgres.
+
+What people and reports read is a class with typed columns; docs/data.md says what each means. The rest, and all that
+writes, uses plain tables.
+"""
+
+from datetime import datetime
+from typing import Annotated, Any, ClassVar, TypeVar
 
 from sqlalchemy import (
     REAL,
@@ -8,7 +15,6 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Double,
-    ForeignKey,
     FromClause,
     Index,
     Integer,
@@ -23,19 +29,42 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.types import TypeEngine
+from sqlmodel import Field, Session, SQLModel
+from sqlmodel.sql.expression import SelectOfScalar
 
 from core.store.formats.instants import Instant
 
 metadata = MetaData()
+_Read = TypeVar("_Read")
 
 _BIG = BigInteger().with_variant(Integer, "sqlite")
 _SMALL = SmallInteger().with_variant(Integer, "sqlite")
 _REAL: TypeEngine[float] = Double().with_variant(REAL, "sqlite")
+_Text = Annotated[str, Field(sa_type=Text)]
+_TextOrNone = Annotated[str | None, Field(sa_type=Text)]
+_Moment = Annotated[datetime, Field(sa_type=Instant)]
+_MomentOrNone = Annotated[datetime | None, Field(sa_type=Instant)]
+_BigInt = Annotated[int, Field(sa_type=_BIG)]
+_Key = Annotated[str, Field(sa_type=Text, primary_key=True)]
+
+
+class ReadableTable(SQLModel):
+    """Base of the tables that people and reports read."""
+
+    metadata: ClassVar[MetaData] = metadata
+    __table__: ClassVar[Table]
+    model_config = {"defer_build": True}  # rows come from the database, which most starts of a process never ask
 
 
 def insert_into(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
     """An INSERT statement that supports ON CONFLICT on both databases."""
     return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
+
+
+def read_all(connection: Connection, statement: SelectOfScalar[_Read]) -> tuple[_Read, ...]:
+    """What a query of a class or of one column finds, in the transaction of `connection`."""
+    with Session(connection) as session:
+        return tuple(session.exec(statement))
 
 
 events = Table(
@@ -78,26 +107,33 @@ commands = Table(
     sqlite_with_rowid=False,
 )
 
-outbox = Table(
-    "outbox",
-    metadata,
-    Column("id", _BIG, primary_key=True, autoincrement=True),
-    Column("position", _BIG, ForeignKey("events.position"), nullable=False),
-    Column("kind", Text, nullable=False),
-    Column("ordering_key", Text, nullable=False),
-    Column("idempotency_key", Text, nullable=False, unique=True),
-    Column("supersede_key", Text),
-    Column("request", Text, nullable=False),
-    Column("state", Text, nullable=False),
-    Column("attempt", Integer, nullable=False),
-    Column("due_at", Instant, nullable=False),
-    Column("lease_until", Instant),
-    Column("lease_token", Text),
-    Column("response", Text),
-    Column("last_error", Text),
-    CheckConstraint("state IN ('pending', 'leased', 'done', 'dead')", name="outbox_state"),
-    sqlite_strict=True,
-)
+
+class OutboxEntry(ReadableTable, table=True):
+    """A message or a flag change that is to be sent, is being sent, or was."""
+
+    __tablename__ = "outbox"
+    __table_args__: ClassVar[Any] = (
+        CheckConstraint("state IN ('pending', 'leased', 'done', 'dead')", name="outbox_state"),
+        {"sqlite_strict": True},
+    )
+
+    id: Annotated[int, Field(sa_type=_BIG, primary_key=True, sa_column_kwargs={"autoincrement": True})]
+    position: Annotated[int, Field(sa_type=_BIG, foreign_key="events.position")]
+    kind: _Text
+    ordering_key: _Text
+    idempotency_key: Annotated[str, Field(sa_type=Text, unique=True)]
+    supersede_key: _TextOrNone = None
+    request: _Text
+    state: _Text
+    attempt: int
+    due_at: _Moment
+    lease_until: _MomentOrNone = None
+    lease_token: _TextOrNone = None
+    response: _TextOrNone = None
+    last_error: _TextOrNone = None
+
+
+outbox = OutboxEntry.__table__
 # Literals, not bound parameters: the partial index is used only if a query repeats its condition literally.
 _UNFINISHED_STATES: tuple[ColumnElement[str], ...] = (literal_column("'pending'"), literal_column("'leased'"))
 
@@ -119,29 +155,39 @@ Index("outbox_dead", outbox.c.id, sqlite_where=_DEAD, postgresql_where=_DEAD)
 _SUPERSEDABLE = text("supersede_key IS NOT NULL AND state = 'pending'")
 Index("outbox_superseded", outbox.c.supersede_key, sqlite_where=_SUPERSEDABLE, postgresql_where=_SUPERSEDABLE)
 
-timer = Table(
-    "timer",
-    metadata,
-    Column("name", Text, primary_key=True),
-    Column("slot", Instant, primary_key=True),
-    Column("state", Text, nullable=False),
-    Column("attempt", Integer, nullable=False),
-    Column("lease_until", Instant, nullable=False),
-    Column("lease_token", Text, nullable=False),
-    CheckConstraint("state IN ('leased', 'done')", name="timer_state"),
-    sqlite_strict=True,
-)
 
-process = Table(
-    "process",
-    metadata,
-    Column("process_id", Text, primary_key=True),
-    Column("role", Text, nullable=False),
-    Column("position", _BIG, nullable=False),
-    Column("reached_at", Instant, nullable=False),
-    Column("seen_at", Instant, nullable=False),
-    sqlite_strict=True,
-)
+class TimerSlot(ReadableTable, table=True):
+    """A moment at which something is to be done once, and whether it is."""
+
+    __tablename__ = "timer"
+    __table_args__: ClassVar[Any] = (
+        CheckConstraint("state IN ('leased', 'done')", name="timer_state"),
+        {"sqlite_strict": True},
+    )
+
+    name: _Key
+    slot: Annotated[datetime, Field(sa_type=Instant, primary_key=True)]
+    state: _Text
+    attempt: int
+    lease_until: _Moment
+    lease_token: _Text
+
+
+class ProcessReport(ReadableTable, table=True):
+    """The newest report of a process. `reached_at` is when it first reported its position, `seen_at` when it last
+    reported. Both are real time by its own clock, so they cannot be compared across machines."""
+
+    __tablename__ = "process"
+    __table_args__: ClassVar[Any] = {"sqlite_strict": True}
+
+    process_id: _Key
+    role: _Text
+    position: _BigInt
+    reached_at: _Moment
+    seen_at: _Moment
+
+
+timer, process = TimerSlot.__table__, ProcessReport.__table__
 
 projection = Table(
     "projection",
@@ -151,29 +197,35 @@ projection = Table(
     sqlite_strict=True,
 )
 
-rollout_view = Table(
-    "rollout_view",
-    metadata,
-    Column("id", Text, primary_key=True),
-    Column("name", Text, nullable=False),
-    Column("surface", Text, nullable=False),
-    Column("state", Text, nullable=False),
-    Column("stage", Integer),
-    Column("stage_name", Text),
-    Column("percent", _REAL),
-    Column("from_version", Text),
-    Column("to_version", Text),
-    Column("owner", Text),
-    Column("waiting_for", Text),
-    Column("title", Text),
-    Column("applied_at", Instant),
-    Column("started_at", Instant),
-    Column("ended_at", Instant),
-    Column("position", _BIG, nullable=False),
-    sqlite_strict=True,
-    sqlite_with_rowid=False,
-)
-Index("rollout_view_surface", rollout_view.c.surface, rollout_view.c.state)
+
+class RolloutRow(ReadableTable, table=True):
+    """A rollout as it stands, derived from the log."""
+
+    __tablename__ = "rollout_view"
+    __table_args__: ClassVar[Any] = (
+        Index("rollout_view_surface", "surface", "state"),
+        {"sqlite_strict": True, "sqlite_with_rowid": False},
+    )
+
+    id: _Key
+    name: _Text
+    surface: _Text
+    state: _Text
+    stage: int | None = None
+    stage_name: _TextOrNone = None
+    percent: Annotated[float | None, Field(sa_type=_REAL)] = None
+    from_version: _TextOrNone = None
+    to_version: _TextOrNone = None
+    owner: _TextOrNone = None
+    waiting_for: _TextOrNone = None
+    title: _TextOrNone = None
+    applied_at: _MomentOrNone = None
+    started_at: _MomentOrNone = None
+    ended_at: _MomentOrNone = None
+    position: _BigInt
+
+
+rollout_view = RolloutRow.__table__
 
 # One row per (rollout, stage, arm, segment, metric); `buckets` packs 256 (weight, value) pairs, so a batch of
 # observations touches tens of rows instead of thousands, and a look reads kilobytes in one query.
@@ -233,19 +285,25 @@ intake_item = Table(
 )
 Index("intake_item_at", intake_item.c.at)
 
-look = Table(
-    "look",
-    metadata,
-    Column("rollout", Text, primary_key=True),
-    Column("number", Integer, primary_key=True, autoincrement=False),
-    Column("at", Instant, nullable=False),
-    Column("look", LargeBinary, nullable=False),  # compressed JSON: a rollout takes one every few seconds for weeks
-    Column("state", LargeBinary),
-    Column("sums_hash", Text, nullable=False),
-    Column("made", Integer, nullable=False, server_default="0"),  # looks so far, including those with nothing new
-    Column("repeated_at", Instant),  # time of the newest later look that showed nothing new
-    sqlite_strict=True,
-)
+
+class LookRow(ReadableTable, table=True):
+    """A look at a running rollout that showed something new."""
+
+    __tablename__ = "look"
+    __table_args__: ClassVar[Any] = {"sqlite_strict": True}
+
+    rollout: _Key
+    number: Annotated[int, Field(primary_key=True, sa_column_kwargs={"autoincrement": False})]
+    at: _Moment
+    look: bytes  # compressed JSON: a rollout takes one every few seconds for weeks
+    state: bytes | None = None
+    sums_hash: _Text
+    # looks so far, including those with nothing new
+    made: Annotated[int, Field(sa_column_kwargs={"server_default": "0"})]
+    repeated_at: _MomentOrNone = None  # time of the newest later look that showed nothing new
+
+
+look = LookRow.__table__
 
 # Heads of the log that were published outside the database, where its owner cannot change them.
 anchor = Table(

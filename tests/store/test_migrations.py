@@ -171,11 +171,11 @@ def test_the_migrations_give_exactly_the_tables_of_the_program(database):
     assert ScriptDirectory.from_config(config).get_current_head() == migrations.REVISION
 
 
-def test_a_start_with_nothing_to_upgrade_does_not_load_the_migration_tool(sqlite_url):
+def test_a_start_with_nothing_to_upgrade_loads_neither_the_migration_tool_nor_the_other_driver(sqlite_url):
     code = (
         "import sys\nfrom core.store.schema import migrations\nfrom core.store.database.connections import connect\n"
         f"with connect({sqlite_url!r}) as database: migrations.migrate(database); migrations.assert_current(database)\n"
-        "assert not {'alembic', 'pandas', 'matplotlib', 'scipy.stats'} & sys.modules.keys()\n"
+        "assert not {'alembic', 'pandas', 'matplotlib', 'psycopg', 'scipy.stats'} & sys.modules.keys()\n"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, env={"PYTHONPATH": str(ROOT)}, check=True)
 

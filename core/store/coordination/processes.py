@@ -1,12 +1,12 @@
 """Heartbeats: which processes are alive, and up to which log position each serves flags."""
 
-from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, case, delete, func, select, text
+from sqlalchemy import Connection, case, delete, func, text
+from sqlmodel import select
 
 from core.store.database.connections import Database
-from core.store.models import events, insert_into, process
+from core.store.models import ProcessReport, events, insert_into, process, read_all
 
 SERVING_SECONDS = 15.0
 """How long a process goes on serving after the start of its last successful report, on its own monotonic clock; after
@@ -19,18 +19,6 @@ _TAKE_ROOM = text("INSERT INTO pg_temp.room SELECT repeat('x', 1900) FROM genera
 
 REPORT_INTERVAL_SECONDS = 2.0
 """Seconds between two reports of a process whose position does not change."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProcessReport:
-    """The newest report of a process. `reached_at` is when it first reported its position, `seen_at` when it last
-    reported. Both are real time by its own clock, so they cannot be compared across machines."""
-
-    process_id: str
-    role: str
-    position: int
-    reached_at: datetime
-    seen_at: datetime
 
 
 def report_alive(database: Database, process_id: str, role: str, position: int, at: datetime) -> int:
@@ -70,8 +58,7 @@ def _need_room(connection: Connection) -> None:
 
 def load_processes(connection: Connection) -> tuple[ProcessReport, ...]:
     """All processes that have reported, however long ago, and not unregistered."""
-    found = connection.execute(select(process).order_by(process.c.process_id))
-    return tuple(ProcessReport(**row._mapping) for row in found)
+    return read_all(connection, select(ProcessReport).order_by(ProcessReport.process_id))
 
 
 def delete_all(database: Database) -> None:

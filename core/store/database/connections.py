@@ -12,7 +12,6 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, InternalEr
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from core.store.database.append_backend import AppendBackend
-from core.store.database.postgres_append import PostgresAppendBackend, create_append_engine
 from core.store.database.postgres_functions import APPEND_LOCK_KEY
 from core.store.database.sqlite_append import SqliteAppendBackend
 from core.store.database.sqlite_file import BEGIN_OPTION, SqliteFile
@@ -62,7 +61,8 @@ def connect(url: str) -> "Database":
     match parsed.get_backend_name():
         case "sqlite":
             file = SqliteFile.open(parsed)
-            return Database(dialect="sqlite", engine=file.engine, file=file)
+            backend = SqliteAppendBackend(file.engine)
+            return Database(dialect="sqlite", engine=file.engine, append_backend=backend, file=file)
         case "postgres" | "postgresql":
             return _open_postgres(parsed)
         case other:
@@ -96,6 +96,7 @@ class Database:
         *,
         dialect: Literal["sqlite", "postgresql"],
         engine: Engine,
+        append_backend: AppendBackend,
         append_engine: Engine | None = None,
         file: SqliteFile | None = None,
     ) -> None:
@@ -105,9 +106,7 @@ class Database:
         self.warnings = file.warnings if file is not None else ()
         self._append_engine = append_engine
         self._file = file
-        self._append_backend: AppendBackend = (
-            SqliteAppendBackend(engine) if append_engine is None else PostgresAppendBackend(append_engine)
-        )
+        self._append_backend = append_backend
         self._append_mutex = TimedLock(LOCK_WAIT_SECONDS)
         self._reentry_guard = _ReentryGuard()
         # Also runs at interpreter exit: the last SQLite connection to close checkpoints, which needs the lock.
@@ -285,12 +284,16 @@ def _assert_known_options(url: URL) -> None:
 
 
 def _open_postgres(url: URL) -> Database:
+    # Imported here because its driver takes as long to load as SQLModel does; on SQLite nobody needs it.
+    from core.store.database.postgres_append import PostgresAppendBackend, create_append_engine
+
     _assert_known_options(url)
     # Without time-outs, a network that drops packets would block callers for hours. Options in the URL take precedence.
     url = url.set(drivername="postgresql+psycopg", query={**_CONNECTION_TIMEOUTS, **url.query})
     engine = create_engine(url, pool_size=5, max_overflow=15, pool_pre_ping=True, pool_timeout=30)
     appends = create_append_engine(url, LOCK_TIMEOUT, IDLE_TIMEOUT)
-    return Database(dialect="postgresql", engine=engine, append_engine=appends)
+    backend = PostgresAppendBackend(appends)
+    return Database(dialect="postgresql", engine=engine, append_backend=backend, append_engine=appends)
 
 
 def _is_lock_timeout(error: OperationalError) -> bool:

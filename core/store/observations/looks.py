@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, Connection, Select, func, insert, select, update
+from sqlalchemy import Column, Connection, Select, func, insert, update
+from sqlmodel import col, select
 
-from core.store.models import look
+from core.store.models import LookRow, look, read_all
 
 _STATES_KEPT = 2
 
@@ -53,7 +54,8 @@ def count_repeat(connection: Connection, rollout: str, number: int, at: datetime
 
 
 def _select_newest(rollout: str, *columns: Column[Any]) -> Select[Any]:
-    return select(*columns).where(look.c.rollout == rollout).order_by(look.c.number.desc()).limit(1)
+    wanted: Select[Any] = select(*columns)
+    return wanted.where(look.c.rollout == rollout).order_by(look.c.number.desc()).limit(1)
 
 
 def save_look(
@@ -79,10 +81,8 @@ def save_look(
 
 def load_range(connection: Connection, rollout: str, first: int, last: int) -> tuple[SavedLook, ...]:
     """The looks numbered `first` to `last`, in order."""
-    found = connection.execute(
-        select(look).where(look.c.rollout == rollout, look.c.number.between(first, last)).order_by(look.c.number)
-    )
-    return tuple(_parse_row(row) for row in found)
+    chosen = select(LookRow).where(LookRow.rollout == rollout, col(LookRow.number).between(first, last))
+    return tuple(_parse_row(row) for row in read_all(connection, chosen.order_by(col(LookRow.number))))
 
 
 def load_thinned(connection: Connection, rollout: str, limit: int) -> tuple[SavedLook, ...]:
@@ -91,8 +91,8 @@ def load_thinned(connection: Connection, rollout: str, limit: int) -> tuple[Save
     if newest is None:
         return ()
     step = -(-newest // limit)
-    chosen = select(look).where(look.c.rollout == rollout, look.c.number % step == newest % step)
-    return tuple(_parse_row(row) for row in connection.execute(chosen.order_by(look.c.number)))
+    chosen = select(LookRow).where(LookRow.rollout == rollout, LookRow.number % step == newest % step)
+    return tuple(_parse_row(row) for row in read_all(connection, chosen.order_by(col(LookRow.number))))
 
 
 def count_by_rollout(connection: Connection) -> dict[str, int]:
@@ -101,7 +101,7 @@ def count_by_rollout(connection: Connection) -> dict[str, int]:
     return {row[0]: row[1] for row in connection.execute(found)}
 
 
-def _parse_row(row: Any) -> SavedLook:
+def _parse_row(row: LookRow) -> SavedLook:
     return SavedLook(
         number=row.number,
         at=row.at,

@@ -1,15 +1,14 @@
 """Ended rollouts that are no longer in memory: each is folded from its own stream on request."""
 
 from sqlalchemy import Connection
+from sqlmodel import col, func, select
 
 from core.rollout.events import RolloutEvent, rollout_stream
 from core.rollout.evolve import evolve
 from core.rollout.model import Rollout
 from core.store.database.connections import Database
-from core.store.database.driver import fetch_all
 from core.store.log import event_log
-
-_SELECT_ID_BY_NAME = "SELECT id FROM rollout_view WHERE name = ? ORDER BY length(id) DESC, id DESC LIMIT 1"
+from core.store.models import RolloutRow, read_all
 
 
 class ArchivedRollouts:
@@ -26,8 +25,10 @@ class ArchivedRollouts:
     def find_named(self, name: str, position: int) -> Rollout | None:
         """The newest rollout with that name, as of the event at `position`; None if there is none."""
         with self._database.reading() as connection:
-            rows = fetch_all(connection, _SELECT_ID_BY_NAME, (name,))
-        return self.find_rollout(rows[0][0], position) if rows else None
+            named = select(RolloutRow.id).where(RolloutRow.name == name)
+            newest = named.order_by(func.length(RolloutRow.id).desc(), col(RolloutRow.id).desc()).limit(1)
+            found = read_all(connection, newest)
+        return self.find_rollout(found[0], position) if found else None
 
 
 def fold_rollout(connection: Connection, rollout_id: str, position: int | None = None) -> Rollout | None:

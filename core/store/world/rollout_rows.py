@@ -6,8 +6,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, cast
 
-from sqlalchemy import BigInteger, Connection, delete, func, insert, select
+from sqlalchemy import BigInteger, Connection, delete, func, insert
 from sqlalchemy import cast as cast_to
+from sqlmodel import select
 
 from core.rollout import evolve as evolving
 from core.rollout import model
@@ -17,7 +18,7 @@ from core.store.formats import codec
 from core.store.formats.instants import parse_instant
 from core.store.log import event_log
 from core.store.log.event_log import StoredEvent
-from core.store.models import insert_into, projection, rollout_view
+from core.store.models import RolloutRow, insert_into, projection, read_all, rollout_view
 
 _PROJECTION_NAME = "rollout_view"
 _STREAM_PREFIX = rollout_stream("")
@@ -83,22 +84,22 @@ class RolloutRowFold:
 
 def load_rows(connection: Connection) -> dict[str, dict[str, Any]]:
     """The rows as they are stored, by rollout id."""
-    return {row["id"]: dict(row) for row in connection.execute(select(rollout_view)).mappings()}
+    return {row.id: row.model_dump() for row in read_all(connection, select(RolloutRow))}
 
 
 def find_newest_ids(
     connection: Connection, limit: int, *, before: str = "", state: str | None = None, surface: str | None = None
 ) -> tuple[str, ...]:
     """The ids of at most `limit` rollouts, newest first, optionally only those planned before the rollout `before`."""
-    number = cast_to(func.substr(rollout_view.c.id, len("R-") + 1), BigInteger)
-    wanted = select(rollout_view.c.id).order_by(number.desc()).limit(limit)
+    number = cast_to(func.substr(RolloutRow.id, len("R-") + 1), BigInteger)
+    wanted = select(RolloutRow.id).order_by(number.desc()).limit(limit)
     if before:
         wanted = wanted.where(number < int(before.removeprefix("R-")))
     if state is not None:
-        wanted = wanted.where(rollout_view.c.state == str(state))
+        wanted = wanted.where(RolloutRow.state == str(state))
     if surface is not None:
-        wanted = wanted.where(rollout_view.c.surface == surface)
-    return tuple(connection.execute(wanted).scalars())
+        wanted = wanted.where(RolloutRow.surface == surface)
+    return read_all(connection, wanted)
 
 
 def rebuild(connection: Connection) -> int:
