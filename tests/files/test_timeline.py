@@ -32,7 +32,7 @@ from Tue 24 Nov 2026 18:00 CET  ramp 10%, at least 12 h, about 8,300 requests
 from Wed 25 Nov 2026 08:00 CET  ramp 25%, at least 12 h, about 20,750 requests
 from Thu 26 Nov 2026 08:00 CET  ramp 50%, at least 12 h, about 41,500 requests
 from Fri 27 Nov 2026 08:00 CET  ramp 100%, at least 12 h, about 83,000 requests
-from Mon 30 Nov 2026 08:00 CET  bake: everybody has it, the old version stays one flip away, at least 2 d, about 332,000 requests
+from Mon 30 Nov 2026 08:00 CET  bake: everybody has it, the old version stays one flip away, at least 2 days, about 332,000 requests
 from Wed 2 Dec 2026 08:00 CET   done: v43 is live\
 """)
 
@@ -42,9 +42,9 @@ def test_the_model_upgrade_goes_around_the_year_end_freeze(files, laid, surface,
     late = files("model-upgrade.yaml").replace("days: 14", "days: 21")
     assert "\n".join(format_lines(laid(late, policy=policy, on=on))) == snapshot("""\
      Fri 20 Nov 2026 10:00 CET  #ai-rollouts gets the card and its thread
-     Fri 20 Nov 2026 10:00 CET  #support is told (support), 3 d before the start; somebody confirms it, which the start waits for
-     Fri 20 Nov 2026 10:00 CET  #marketing is told (marketing), 3 d before the start
-     Fri 20 Nov 2026 10:00 CET  #integrations-team is told (downstream), 3 d before the start
+     Fri 20 Nov 2026 10:00 CET  #support is told (support), 3 days before the start; somebody confirms it, which the start waits for
+     Fri 20 Nov 2026 10:00 CET  #marketing is told (marketing), 3 days before the start
+     Fri 20 Nov 2026 10:00 CET  #integrations-team is told (downstream), 3 days before the start
 from Fri 20 Nov 2026 10:00 CET  approval before the start and at every step: 2 people, one of each of @ai-leads and @support-leads, not @dana
 from Mon 23 Nov 2026 10:00 CET  eval must pass
 from Mon 23 Nov 2026 10:00 CET  safety must pass, after approval
@@ -52,10 +52,10 @@ from Mon 23 Nov 2026 10:00 CET  cost latency must pass, after approval
 from Mon 23 Nov 2026 10:00 CET  rollback drill must pass, after approval
 from Mon 23 Nov 2026 10:00 CET  internal (email_domain = example.com): 50% of them, at least 24 h, after approval
 from Tue 24 Nov 2026 10:00 CET  canary 1%, at least 24 h and 3,000 requests, after approval, about 3,001 requests
-from Thu 26 Nov 2026 08:00 CET  ab 50%, at least 21 d, after approval, about 1,743,000 requests
+from Thu 26 Nov 2026 08:00 CET  ab 50%, at least 21 days, after approval, about 1,743,000 requests
 from Thu 17 Dec 2026 08:00 CET  ramp 75%, at least 24 h, after approval, about 124,500 requests
 from Mon 4 Jan 2027 08:00 CET   ramp 100%, at least 24 h, after approval, about 166,000 requests
-from Tue 5 Jan 2027 08:00 CET   bake: everybody has it, the old version stays one flip away, at least 7 d, after approval, about 1,162,000 requests
+from Tue 5 Jan 2027 08:00 CET   bake: everybody has it, the old version stays one flip away, at least 7 days, after approval, about 1,162,000 requests
 from Tue 12 Jan 2027 08:00 CET  done: v44 is live\
 """)
 
