@@ -96,7 +96,7 @@ class SlackDirectory:
             if not self._get_workspace().contains(team, enterprise):
                 log.warning("asked from another workspace", team=team, enterprise=enterprise)
                 raise Refused(
-                    "This comes from a Slack workspace that Rampart does not belong to, so nothing was done.",
+                    "This comes from another Slack workspace, not from Rampart's, so nothing was done.",
                     hint="Ask somebody in Rampart's workspace, or use the command line.",
                     code="forbidden",
                 )
