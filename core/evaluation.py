@@ -13,7 +13,8 @@ from sqlalchemy.exc import IntegrityError
 from core.judging import record
 from core.judging.judge import judge
 from core.judging.look import mean_caps
-from core.judging.look.look import are_segments_due, take_look
+from core.judging.look.look import take_look
+from core.judging.look.segment_slots import are_segments_due
 from core.judging.model.judgement import Judgement
 from core.judging.model.state import JudgingState
 from core.judging.model.verdict import RollBack, Verdict

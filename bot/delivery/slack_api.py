@@ -13,8 +13,9 @@ from core.store.coordination import outbox
 TIMEOUT = 7  # seconds, to connect and again for the answer: together they fit into the lease of a message
 _DEFAULT_RETRY_AFTER = 30.0  # seconds, if a rate limit does not say how long
 
+_RATE_LIMIT_ERRORS = frozenset({"ratelimited", "rate_limited"})
 _TEMPORARY_ERRORS = frozenset(
-    {"internal_error", "fatal_error", "service_unavailable", "request_timeout", "ratelimited", "rate_limited"}
+    {"internal_error", "fatal_error", "service_unavailable", "request_timeout"}
     # The workspace is over its message limit or moving into an organisation: passes by itself.
     | {"message_limit_exceeded", "team_added_to_org", "org_login_required", "external_channel_migrating"}
     # Without a valid token nothing can be sent; once a person has fixed that, everything goes out.
@@ -54,14 +55,14 @@ class SlackApi:
 def _build_failure(error: SlackApiError, is_read: bool) -> RetryLater | PermanentFailure:
     """Whether an error response of Slack is temporary or permanent."""
     answer = error.response
-    if answer.status_code == 429:
+    why = str(answer.get("error", "")) if isinstance(answer.data, dict) else ""
+    if answer.status_code == 429 or why in _RATE_LIMIT_ERRORS:
         wait = str(answer.headers.get("Retry-After") or answer.headers.get("retry-after") or "")
         return RetryLater(
             outbox.RATE_LIMITED,
             seconds=float(wait) if wait.isdecimal() else _DEFAULT_RETRY_AFTER,
             counts_as_attempt=False,
         )
-    why = str(answer.get("error", "")) if isinstance(answer.data, dict) else ""
     if why == "missing_scope" and is_read:
         return PermanentFailure(why)  # only searching is forbidden, posting is not
     if answer.status_code >= 500 or why in _TEMPORARY_ERRORS or not why:

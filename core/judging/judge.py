@@ -4,7 +4,8 @@ from dataclasses import replace
 from datetime import datetime
 
 from core.judging.engine.accumulate import GATE_REQUESTS, advance_state
-from core.judging.engine.score import CriterionScore, key_by_segment, score_criteria, score_segments
+from core.judging.engine.score import CriterionScore, score_criteria
+from core.judging.engine.segment_scores import key_by_segment, score_segments
 from core.judging.look.look import Look
 from core.judging.model.evidence import REQUESTS
 from core.judging.model.judgement import Judgement

@@ -10,8 +10,8 @@ import pytest
 
 from core.judging.engine.mixture import EvidenceIndex
 from core.judging.engine.score import CriterionScore
-from core.judging.look.look import SEGMENT_SLOTS, Look
-from core.judging.model.alpha_shares import ANY_TIME, OVERALL_SHARE, stage_share
+from core.judging.look.look import Look
+from core.judging.model.alpha_shares import ANY_TIME, OVERALL_SHARE, SEGMENT_SLOTS, stage_share
 from core.judging.model.confidence_range import Estimate
 from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.judging.model.question import Question, StageDesign

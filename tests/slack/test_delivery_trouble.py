@@ -4,9 +4,13 @@ from datetime import timedelta
 
 import pytest
 from slack_sdk import WebClient
+from slack_sdk.errors import SlackApiError
+from slack_sdk.web import SlackResponse
 
 from bot import doctor
 from bot.delivery.messages import deliver_due
+from bot.delivery.slack_api import _build_failure
+from bot.outbound.errors import RetryLater
 from bot.settings import Settings
 from core.rollout import commands as c
 from core.store.coordination import outbox
@@ -342,3 +346,20 @@ def test_what_was_said_in_the_channel_as_the_card_was_gone_is_not_said_twice(off
     said = [row for row in rows(office, "#ai-rollouts") if row is not None]
     assert len(said) == len(set(said))
     assert unsent(office).dead == 0
+
+
+@pytest.mark.parametrize("said", ["ratelimited", "rate_limited"])
+def test_a_slow_down_is_one_whatever_the_status_of_the_answer(said):
+    """Some methods answer 200 with the error: it counts as no attempt, and holds the channel like a 429."""
+    response = SlackResponse(
+        client=None,
+        http_verb="POST",
+        api_url="chat.postMessage",
+        req_args={},
+        data={"ok": False, "error": said},
+        headers={"Retry-After": "7"},
+        status_code=200,
+    )
+    failure = _build_failure(SlackApiError("refused", response), is_read=False)
+    assert isinstance(failure, RetryLater)
+    assert (str(failure), failure.seconds, failure.counts_as_attempt) == (outbox.RATE_LIMITED, 7.0, False)

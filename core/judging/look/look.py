@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from core.judging.look import bucket_sums, quantile_crossing
+from core.judging.look import bucket_sums, quantile_crossing, segment_slots
 from core.judging.look.arm_comparison import (
     ArmComparison,
     ComparisonDraft,
@@ -30,10 +30,6 @@ from core.judging.model.new_counts import NewCounts
 from core.judging.model.question import Question
 from core.judging.model.state import Baseline, JudgingState, Threshold
 from core.metrics.catalogue import CATALOGUE, MetricKind
-
-SEGMENT_SLOTS = 12
-"""Segments that are judged per rollout at most; every slot has an equal share of the weight, taken or not."""
-MIN_SEGMENT_REQUESTS = 50  # requests that a segment needs in the current stage to get a slot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,8 +107,8 @@ def take_look(question: Question, sums: EvidenceSums, before: JudgingState, at: 
     """Take a look at these sums. Of the state it reads only counts, thresholds, baselines and slots."""
     tested = _list_tested_metrics(question, sums)
     past = build_baselines(question, sums, tested) if question.stages_without_control else {}
-    due = are_segments_due(question, before, at)
-    slots, left_out = _assign_slots(question, sums, before) if due else (before.slots, before.left_out)
+    due = segment_slots.are_segments_due(question, before, at)
+    slots, left_out = segment_slots.assign_slots(question, sums, before) if due else (before.slots, before.left_out)
     judged = slots if due else ()
     return Look(
         at=at,
@@ -151,12 +147,6 @@ def take_look(question: Question, sums: EvidenceSums, before: JudgingState, at: 
     )
 
 
-def are_segments_due(question: Question, before: JudgingState, at: datetime) -> bool:
-    """Whether this look must include the segments: at most once per `question.segments_every`."""
-    last = before.segments_seen
-    return bool(question.cuts) and (last is None or at - last >= question.segments_every)
-
-
 def _list_tested_metrics(question: Question, sums: EvidenceSums) -> list[str]:
     """The tested metrics that have data. Requests without any event are data too for metrics that count events."""
     here = bucket_sums.list_metrics(sums)
@@ -167,16 +157,6 @@ def _list_tested_metrics(question: Question, sums: EvidenceSums) -> list[str]:
     }
     found = [limit.metric for limit in question.criteria if not limit.is_per_category]
     return [metric for metric in dict.fromkeys(found) if metric in here or metric in agreed]
-
-
-def _assign_slots(question: Question, sums: EvidenceSums, before: JudgingState) -> tuple[tuple[str, ...], int]:
-    """(segments with a slot, number of segments without one). Segments get a slot, largest first, once they have
-    `MIN_SEGMENT_REQUESTS`, and keep it."""
-    found = bucket_sums.count_segment_requests(sums, question.current, question.cuts)
-    fresh = sorted((-requests, name) for name, requests in found.items() if name not in before.slots)
-    ready = [name for requests, name in fresh if -requests >= MIN_SEGMENT_REQUESTS]
-    slots = (*before.slots, *ready)[:SEGMENT_SLOTS]
-    return slots, len([name for name in found if name not in slots])
 
 
 def _draft_all_comparisons(

@@ -6,6 +6,8 @@ from core.judging.model.question import Question
 
 OVERALL_SHARE = 0.8
 """Share of a limit's weight for the overall comparison when segments are judged too. The slots share the rest."""
+SEGMENT_SLOTS = 12
+"""Segments that are judged per rollout at most; every slot has an equal share of the weight, taken or not."""
 
 FROM_THE_START = 0.72
 LATER_STAGES = 0.10
@@ -25,6 +27,11 @@ SINCE_FIRST, LATER_IN_SEGMENT = 0.7, 0.3
 def overall_share(question: Question) -> float:
     """Share of a limit's weight that belongs to the overall comparison: below 1 only when segments are judged."""
     return OVERALL_SHARE if question.cuts else 1.0
+
+
+def segment_slot_share(question: Question) -> float:
+    """Share of a limit's weight that belongs to the comparison in each segment."""
+    return (1 - overall_share(question)) / SEGMENT_SLOTS
 
 
 def stage_share(order: int, *, absolute: bool) -> float:

@@ -9,9 +9,9 @@ import numpy as np
 from core.judging.engine.accumulate import GATE_REQUESTS, categories_in_control
 from core.judging.engine.score import CriterionScore
 from core.judging.look.arm_comparison import ArmComparison
-from core.judging.look.look import SEGMENT_SLOTS, Look
+from core.judging.look.look import Look
 from core.judging.model import confidence_range
-from core.judging.model.alpha_shares import overall_share
+from core.judging.model.alpha_shares import overall_share, segment_slot_share
 from core.judging.model.confidence_range import Estimate
 from core.judging.model.default_limits import FALSE_DISCOVERY_RATE
 from core.judging.model.evidence import CATEGORY_PREFIX, EVERYONE, OTHER_NAME, REQUESTS
@@ -69,7 +69,7 @@ def build_segment_measures(question: Question, state: JudgingState, max_rows: in
 
     With `max_rows` only those beyond their limit with the most evidence, strongest first.
     """
-    share = (1 - overall_share(question)) / SEGMENT_SLOTS
+    share = segment_slot_share(question)
     found = [(one, _needed_log_e(question, question.criteria[one.limit], one.limit, share)) for one in state.segments]
     if max_rows is not None:
         telling = [pair for pair in found if pair[0].counted is not None and pair[0].log_e > 0]

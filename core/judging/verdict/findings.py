@@ -7,9 +7,9 @@ import numpy as np
 
 from core.judging.engine.score import CriterionScore, combine_log_e, has_lasted
 from core.judging.look import count_new
-from core.judging.look.look import SEGMENT_SLOTS, Look
+from core.judging.look.look import Look
 from core.judging.model import confidence_range
-from core.judging.model.alpha_shares import overall_share
+from core.judging.model.alpha_shares import overall_share, segment_slot_share
 from core.judging.model.confidence_range import Estimate
 from core.judging.model.default_limits import FALSE_DISCOVERY_RATE
 from core.judging.model.hypothesis import measure_effect
@@ -135,7 +135,7 @@ def _build_violation_finding(question: Question, violation: _Violation, threshol
         return _build_finding(limit, violation.overall, violation.score.log_e, threshold - log(share), "", mostly)
     worst = heaviest[0]
     return _build_finding(
-        limit, worst.sight, worst.log_e, threshold - log((1 - share) / SEGMENT_SLOTS), worst.segment, ""
+        limit, worst.sight, worst.log_e, threshold - log(segment_slot_share(question)), worst.segment, ""
     )
 
 

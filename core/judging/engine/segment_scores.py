@@ -1,0 +1,39 @@
+"""Evidence against each criterion in each segment."""
+
+from collections.abc import Iterable, Iterator
+
+from core.judging.engine import mixture
+from core.judging.engine.score import mix_terms, sum_terms, weighted_log_e
+from core.judging.look.look import Look
+from core.judging.model.question import Question
+from core.judging.model.state import JudgingState, SegmentScore
+
+
+def score_segments(question: Question, look: Look, state: JudgingState) -> tuple[SegmentScore, ...]:
+    """Scores of every criterion in every segment; those of the state if this look did not look at segments."""
+    if look.slots is None:
+        return state.segments
+    sighted = mixture.EvidenceIndex(question, look, state)
+    found = []
+    for position in filter(question.is_judged_in_segments, range(len(question.criteria))):
+        for segment in state.slots:
+            of = list(sighted.segment_terms(position, segment))
+            if of:
+                everything = mix_terms(of)
+                beyond = [term for term in of if term.is_beyond_limit]
+                found.append(
+                    SegmentScore(
+                        limit=position,
+                        segment=segment,
+                        log_e=everything,
+                        counted=sum_terms(beyond) if beyond else None,
+                        sight=(max(beyond, key=weighted_log_e) if beyond else of[0]).estimate,
+                    )
+                )
+    return tuple(found)
+
+
+def key_by_segment(scores: Iterable[SegmentScore]) -> Iterator[tuple[str, SegmentScore]]:
+    """Yield (key of `JudgingState.beyond_since`, score) for each score."""
+    for one in scores:
+        yield f"{one.limit}|{one.segment}", one
