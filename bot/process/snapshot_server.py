@@ -147,8 +147,11 @@ class SnapshotServer:
     def _rebuild_snapshot(self, world: World) -> None:
         """Compute the snapshot of a changed world, and have the new position reported."""
         with self._state_lock:
+            before = self._cached_snapshot.snapshot.position
             self._cached_snapshot = exposure.build_cached_snapshot(world, self._cached_snapshot)
             self._select_served_snapshot()
+        if world.position < before:
+            log.error("the database has lost the end of the log; the rest was read again", position=world.position)
         self._changed.set()
 
     def _select_served_snapshot(self) -> None:
@@ -186,8 +189,6 @@ class SnapshotServer:
         self._service.load_world()
         position = self._cached_snapshot.snapshot.position
         reported, reported_at = self._newest_report
-        if position < reported:
-            log.error("the database has lost the end of the log; the rest was read again", position=position)
         if position == reported and asked_at - reported_at < REPORT_SECONDS:
             return
         end = processes.report_alive(self._service.database, self._process_id, self._role, position, utc_now())
