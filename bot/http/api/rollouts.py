@@ -30,8 +30,7 @@ from core.rollout import commands as c
 from core.rollout.eval_command import build_eval_command
 from core.rollout.model import Rollout, RolloutState
 from core.rollout.refusal import NotFound, Refused
-from core.service import CommandOutcome, RolloutService
-from core.service import CommandRequest as Asked
+from core.service import CommandOutcome, CommandRequest, RolloutService
 
 IdempotencyKey = Annotated[
     str,
@@ -212,7 +211,7 @@ def _handle_command(
     service: RolloutService, caller: Caller, command: c.PersonCommand, rollout: str, command_id: str, at: datetime
 ) -> CommandOutcome:
     return service.handle(
-        Asked(
+        CommandRequest(
             command=command,
             command_id=command_id,
             by=caller.actor,
