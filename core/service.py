@@ -5,7 +5,7 @@ Nothing else changes a rollout.
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -13,7 +13,7 @@ from functools import partial
 from sqlalchemy.exc import DBAPIError
 
 from core.outbox_tasks import FlagTask, MessageTask
-from core.rollout import announcements, consequences, driving, permission
+from core.rollout import announcements, assignment_history, consequences, driving, permission
 from core.rollout import commands as c
 from core.rollout import events as e
 from core.rollout.context import Actor, Context
@@ -30,7 +30,7 @@ from core.store.errors import DatabaseBusy, DatabaseUnwritable, IdempotencyConfl
 from core.store.log import answered_commands, event_log
 from core.store.log.answered_commands import CommandAnswer
 from core.store.log.event_log import EventOrigin, NewEvent, StoredEvent
-from core.store.observations import looks
+from core.store.observations import looks, observation_sums
 from core.store.transaction import AppendTransaction, run_append_transaction
 from core.store.world import rollout_rows
 from core.store.world.world_cache import WorldCache
@@ -94,6 +94,24 @@ class RolloutService:
         if not recorded:
             raise NotFound(f"There is no {rollout}.", hint="See /rollout list.")
         return recorded
+
+    def load_assignment_events(self, surface: str, since: datetime, until: datetime) -> tuple[StoredEvent, ...]:
+        """The events, in order, that say what a surface served from `since` to `until`.
+
+        These are all of the surface and the deciding ones of the rollouts that were under way in that time.
+        """
+        with self.database.reading() as connection:
+            rollouts = rollout_rows.find_under_way_ids(connection, surface, since, until)
+            found = list(event_log.read_stream(connection, e.surface_stream(surface)))
+            kinds = tuple(each.TYPE for each in assignment_history.DECIDING_EVENTS)
+            for rollout in rollouts:
+                found += event_log.read_stream(connection, e.rollout_stream(rollout), types=kinds)
+        return tuple(sorted(found, key=lambda one: one.position))
+
+    def load_arms_seen(self, rollout: str, unit: str) -> Mapping[int, str]:
+        """The arm in which observations of `unit` were counted in this rollout, by stage."""
+        with self.database.reading() as connection:
+            return observation_sums.load_arms_seen(connection, rollout, unit)
 
     def load_newest_rollouts(
         self, limit: int, *, before: str = "", state: RolloutState | None = None, surface: str | None = None

@@ -262,11 +262,21 @@ def _parse_list(words: list[str], flags: dict[str, str]) -> ParseResult:
 
 
 def _parse_whois(words: list[str], flags: dict[str, str]) -> ParseResult:
-    if not words:
-        return Misunderstood(hint=f"Whose version? Usage: {TYPED_VERBS['whois'].usage}")
-    if len(words) > 2:
-        return _report_leftover("whois", words[2], f"whois {words[0]} {words[1]}")
-    return ParsedCommand(verb="whois", args=(_MENTION.sub(r"\1", words[0]), *words[1:]), flags=flags)
+    usage = TYPED_VERBS["whois"].usage
+    at = next((i for i, word in enumerate(words) if i and word.lower() == "at"), len(words))
+    if at < len(words):
+        if "at" in flags or not words[at + 1 :]:
+            return Misunderstood(hint=f"At what time? Usage: {usage}", suggestion="")
+        flags = {**flags, "at": " ".join(words[at + 1 :])}
+    named = words[:at]
+    if not named:
+        return Misunderstood(hint=f"Whose version? Usage: {usage}")
+    if len(named) > 2:
+        return _report_leftover("whois", named[2], f"whois {named[0]} {named[1]}")
+    if "where" in flags and not all(all(one.partition("=")) for one in flags["where"].split(",")):
+        hint = f'"{flags["where"]}" is not an attribute, such as plan=pro. Usage: {usage}'
+        return Misunderstood(hint=hint, suggestion=format_command("whois", *named))
+    return ParsedCommand(verb="whois", args=(_MENTION.sub(r"\1", named[0]), *named[1:]), flags=flags)
 
 
 def _parse_metrics(verb: str, words: list[str], flags: dict[str, str]) -> ParseResult:

@@ -2,15 +2,13 @@
 
 from collections.abc import Callable, Mapping
 
-from bot.commands import request
+from bot.commands import request, whois_query
 from bot.commands.grammar import ParsedCommand
-from bot.commands.request import ClarificationNeeded, CommandContext
-from bot.rendering.answers import history, notice_overview, status, whois
+from bot.commands.request import CommandContext
+from bot.rendering.answers import history, notice_overview, status
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.messages import card
 from core import evaluation
-from core.flags.evaluation import evaluate
-from core.rollout import exposure
 from core.rollout.context import is_same_person
 from core.rollout.events import RolloutEvent
 from core.rollout.model import Rollout
@@ -64,20 +62,6 @@ def _answer_history(parsed: ParsedCommand, context: CommandContext) -> Message:
     return history.render(rollout, entries, world.policy.timezone)
 
 
-def _answer_whois(parsed: ParsedCommand, context: CommandContext) -> Message:
-    request.require_member(context)
-    world = context.service.load_world()
-    unit, named = parsed.args[0], parsed.args[1:]
-    surfaces = [world.surfaces[s] for s in named or world.surfaces if s in world.surfaces]
-    if not surfaces:
-        if not world.surfaces:
-            raise ClarificationNeeded("There are no AI features yet.")
-        raise ClarificationNeeded(f"There is no AI feature called {named[0]}. Known: {', '.join(world.surfaces)}.")
-    snapshot = exposure.build_snapshot(world)
-    answers = [(surface, evaluate(snapshot, surface.name, unit, {})) for surface in surfaces]
-    return whois.render(unit, answers, world.rollouts)
-
-
 def answer_notice(parsed: ParsedCommand, context: CommandContext) -> Message:
     """Who is notified, of what, and who has read it. This sends nothing: notices go out automatically."""
     world = context.service.load_world()
@@ -96,5 +80,5 @@ VERBS: Mapping[str, Callable[[ParsedCommand, CommandContext], Message]] = {
     "status": _answer_status,
     "list": _answer_list,
     "history": _answer_history,
-    "whois": _answer_whois,
+    "whois": whois_query.answer,
 }

@@ -9,6 +9,7 @@ from core.rollout.context import Actor
 from core.rollout.policy import WEEKDAYS, resolve_wall_time
 from core.rollout.refusal import Refused
 
+_AHEAD, _BACK = range(8), range(0, -8, -1)  # days from today
 _CLOCK = re.compile(r"(?:([A-Za-z]{3})[a-z]*\s+)?(\d{1,2}):(\d{2})")
 
 
@@ -33,25 +34,41 @@ def parse_moment(typed: str, now: datetime, zone: str) -> datetime:
 
     Raises `Refused` if it is not a time, is in the past, or is skipped by the clocks.
     """
+    coming = [moment for moment in _find_moments(typed, now, zone, _AHEAD) if moment > now]
+    if not coming:
+        raise Refused(f'"{typed}" is in the past.', hint="Without --at it starts now.", code="bad_time")
+    return coming[0]
+
+
+def parse_past_moment(typed: str, now: datetime, zone: str) -> datetime:
+    """The last such time before `now`, in UTC. If the clocks repeat that hour, the last one that has passed.
+
+    Raises `Refused` if it is not a time, has not come yet, or is skipped by the clocks.
+    """
+    passed = [moment for moment in _find_moments(typed, now, zone, _BACK) if moment <= now]
+    if not passed:
+        raise Refused(f'"{typed}" has not come yet.', hint="Name a time in the past.", code="bad_time")
+    return passed[-1]
+
+
+def _find_moments(typed: str, now: datetime, zone: str, days: range) -> list[datetime]:
+    """The moments, in UTC, that `typed` may mean: one, or two if the clocks repeat that hour."""
     local = now.astimezone(ZoneInfo(zone))
-    meant = _parse_iso(typed) or _find_next_occurrence(typed, local)
+    meant = _parse_iso(typed) or _find_nearest_occurrence(typed, local, days)
     if meant is None:
         raise Refused(
             f'"{typed}" is not a time.',
-            hint='Write --at "Tue 10:00", --at "10:00" or --at "2026-11-24 10:00".',
+            hint='Write "Tue 10:00", "10:00" or "2026-11-24 10:00".',
             code="bad_time",
         )
     moments = [meant.astimezone(UTC)] if meant.tzinfo else resolve_wall_time(meant, ZoneInfo(zone))
     if not moments:
         raise Refused(
             f"{meant:%Y-%m-%d %H:%M} does not exist in {zone}: the clocks skip it.",
-            hint=f'Write the hour after it: --at "{meant + timedelta(hours=1):%Y-%m-%d %H:%M}".',
+            hint=f'Write the hour after it: "{meant + timedelta(hours=1):%Y-%m-%d %H:%M}".',
             code="bad_time",
         )
-    coming = [moment for moment in moments if moment > now]
-    if not coming:
-        raise Refused(f'"{typed}" is in the past.', hint="Without --at it starts now.", code="bad_time")
-    return coming[0]
+    return moments
 
 
 def _parse_iso(typed: str) -> datetime | None:
@@ -61,8 +78,9 @@ def _parse_iso(typed: str) -> datetime | None:
         return None
 
 
-def _find_next_occurrence(typed: str, local: datetime) -> datetime | None:
-    """The next occurrence after `local` of a time of day, with or without a weekday; naive. None if it is not one."""
+def _find_nearest_occurrence(typed: str, local: datetime, days: range) -> datetime | None:
+    """The first occurrence of a time of day on these days, counted from that of `local`, that lies in their direction;
+    naive. With or without a weekday; None if it is not one."""
     match = _CLOCK.fullmatch(typed.strip())
     if match is None or int(match.group(2)) > 23 or int(match.group(3)) > 59:
         return None
@@ -71,10 +89,11 @@ def _find_next_occurrence(typed: str, local: datetime) -> datetime | None:
     if day is not None and day.title() not in WEEKDAYS:
         return None
     assert isinstance(local.tzinfo, ZoneInfo)
-    for ahead in range(8):
-        meant = datetime.combine(local.date() + timedelta(days=ahead), clock)
+    now = local.astimezone(UTC)
+    for distance in days:
+        meant = datetime.combine(local.date() + timedelta(days=distance), clock)
         moments = resolve_wall_time(meant, local.tzinfo)
-        still_to_come = not moments or moments[-1] > local.astimezone(UTC)
-        if still_to_come and (day is None or meant.weekday() == WEEKDAYS.index(day.title())):
+        fits = not moments or (moments[-1] > now if days.step > 0 else moments[0] <= now)
+        if fits and (day is None or meant.weekday() == WEEKDAYS.index(day.title())):
             return meant
     return None

@@ -178,10 +178,12 @@ VERBS: Mapping[str, Verb] = {
     ),
     "whois": Verb(
         group="See",
-        usage="whois <user> [surface]",
+        usage='whois <user> [surface] [at "Tue 13:00"] [--where plan=pro]',
         brief="whois <user>",
-        does="Which version somebody gets and why.",
-        example="whois cust_8841",
+        does="Which version somebody gets, why, and which they got before. `at` asks about a moment in the past; "
+        "`--where` says what you know of them, if a cohort depends on it.",
+        example='whois cust_8841 support-assistant at "Tue 13:00"',
+        flags={"at": True, "where": True},
     ),
     "notice": Verb(
         group="Tell",

@@ -65,13 +65,18 @@ def evaluate(snapshot: Snapshot, surface: str, unit: str | None, context: Mappin
     flags = snapshot.surfaces.get(surface)
     if flags is None:
         raise UnknownSurface(surface)
-    bucket = None
-    if flags.exposure is not None and unit and _can_be_observed(unit):
-        try:
-            bucket = flags.exposure.bucket(unit)
-        except UnicodeEncodeError:
-            bucket = None
+    bucket = evaluate_bucket(flags, unit)
     return Evaluation(_answer_for_bucket(flags, bucket, context), bucket)
+
+
+def evaluate_bucket(flags: SurfaceFlags, unit: str | None) -> int | None:
+    """The unit's bucket in the current rollout, in ppm; None if no answer depends on it."""
+    if flags.exposure is None or not unit or not _can_be_observed(unit):
+        return None
+    try:
+        return flags.exposure.bucket(unit)
+    except UnicodeEncodeError:
+        return None
 
 
 def choose_answer(flags: SurfaceFlags, unit: str | None, context: Mapping[str, Any]) -> FlagAnswer:

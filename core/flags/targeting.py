@@ -27,6 +27,10 @@ class CohortConditions:
         together = tests[0] if len(tests) == 1 else lambda context: all(test(context) for test in tests)
         object.__setattr__(self, "matches", together)
 
+    def holds_for(self, key: str, context: Mapping[str, Any]) -> bool:
+        """Whether the conditions on this one attribute hold."""
+        return all(_build_condition_test(name, allowed)(context) for name, allowed in self.conditions if name == key)
+
 
 def parse_conditions(conditions: Mapping[str, str | tuple[str, ...]]) -> CohortConditions:
     """Parse conditions as written in a file: a text is an equality, a tuple an in-list. Domains ignore case."""

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from bot.commands import help_pages
 from bot.commands.verbs import TYPED_VERBS
 from bot.rendering.answers import explain, history, metrics, notice_overview, status, whois
+from bot.rendering.answers.whois import UnitHistory
 from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.charts import fallback
@@ -22,12 +23,14 @@ from bot.rendering.numbers import segments
 from bot.rendering.numbers.latest_numbers import LatestNumbers
 from bot.sandbox.rules import check_payload
 from bot.slack import views
-from core.flags.evaluation import Evaluation
-from core.flags.snapshot import Version, build_live_answer
+from core.flags.possible_answers import PossibleAnswer
+from core.flags.snapshot import Cohort, FlagAnswer, Reason, Variant, Version, build_live_answer
+from core.flags.targeting import parse_conditions
 from core.judging.model import verdict as v
 from core.judging.report.series import SeriesPoint
 from core.rollout import events as e
 from core.rollout.announcements import Announcement, AnnouncementKind, notice_key
+from core.rollout.assignment_history import Assignment
 from core.rollout.plan import BehaviourChange, NoticePlan, Stage, StageKind
 from core.rollout.surface import Surface
 from core.rollout.world import World
@@ -161,9 +164,41 @@ def _everything(words: Any, text: str) -> Iterator[Message]:
     yield from _numbers(words, rollout, text)
     yield notice_overview.render(rollout, words.zone)
     yield notice_overview.render_preview(rollout, text, story.at, words.zone)
-    yield whois.render(text, [(surface, Evaluation(build_live_answer(Version(text, {})), None))] * 50, {})
+    yield from _whois(words, rollout, surface, text)
     yield blocks.build_refusal(text, text)
     yield card.render(rollout, words.zone)
+
+
+def _whois(words: Any, rollout: Any, surface: Surface, text: str) -> Iterator[Message]:
+    """A certain version, one that depends on attributes, and one that another flag system decides; now and before."""
+    story_start = words.story().at
+    live = build_live_answer(Version(text, {}))
+    new = FlagAnswer(version=Version(text + "2", {}), variant=Variant.CANARY, reason=Reason.SPLIT, cohort=text)
+    cohort = Cohort(name=text, where=parse_conditions({text: (text, text)}), ppm=1)
+    either = (PossibleAnswer(answer=new, cohort=cohort), PossibleAnswer(answer=live, cohort=None))
+    told = [
+        Assignment(
+            since=story_start + timedelta(hours=i),
+            until=story_start + timedelta(hours=i + 1) if i < 8 else None,
+            answers=answers,
+            bucket=5,
+            rollout=named,
+            stages=(0,),
+            percent=5,
+        )
+        for i, (answers, named) in enumerate(
+            [(either[:1], rollout.id), (either[1:], ""), (either, rollout.id), ((), rollout.id)] * 2 + [(either, "")]
+        )
+    ]
+    for asked_at in (None, *(story_start + timedelta(hours=i) for i in range(-1, 8))):
+        one = UnitHistory(
+            surface=surface,
+            assignments=told,
+            rollouts={rollout.id: rollout},
+            seen={rollout.id: {0: "canary"}},
+            told_from=story_start,
+        )
+        yield whois.render(text, [one] * 50, words.zone, asked_at)
 
 
 def _keys(kind: AnnouncementKind, rollout: Any) -> list[tuple[str, str]]:

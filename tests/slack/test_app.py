@@ -13,6 +13,7 @@ from bot.http import slack_events
 from bot.rendering.blocks import blocks
 from bot.slack.listeners import build_app
 from bot.slack.slack_responder import SlackResponder
+from core.flags.bucketing import compute_bucket
 from core.rollout import commands as c
 from core.rollout import events as e
 from core.rollout.model import RolloutState
@@ -204,6 +205,21 @@ def test_whois_says_which_version_and_why(office: Any) -> None:
     assert told.startswith("cust_8841 gets support-assistant v4")
     assert "(bucket 0." in told
     assert office.typed("sam", "whois cust_8841 nothing").text.startswith("There is no AI feature called nothing.")
+
+
+def test_support_learns_after_a_rollback_which_version_somebody_saw(office: Any) -> None:
+    office.start()
+    reached = next(u for u in map(str, range(1000)) if compute_bucket("expose", "R-1", u) < 50_000)
+    office.later(minutes=90).typed("sam", "rollback R-1 odd answers", "#support")
+    office.later(minutes=30)
+    told = office.typed("sam", f"whois {reached}", "#support")
+    assert told.text.startswith(f"{reached} gets support-assistant v42 since Mon 23 Nov 10:40 UTC, like everyone")
+    shown = office.shown(office.whispered("sam"))
+    assert "Before: v43 from Nov 23, 2026 at 09:10 to Nov 23, 2026 at 10:40 (random 5 % in R-1)" in shown
+    then = office.typed("sam", f"whois {reached} at 2026-11-23T10:00Z", "#support").text
+    assert then.startswith(f"{reached} got support-assistant v43 (new) at Mon 23 Nov 10:00 UTC")
+    assert then.endswith("Now: v42.")
+    assert "has not come yet" in office.typed("sam", f"whois {reached} at 2026-11-24").text
 
 
 def test_metrics_without_data_say_so(office: Any) -> None:

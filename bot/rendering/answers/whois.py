@@ -1,50 +1,171 @@
-"""Which version a user gets on each AI feature, and why."""
+"""Which version a user gets on each AI feature, which they got before, and why."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import assert_never
 
 from bot.rendering import wording
 from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Message
-from core.flags.evaluation import Evaluation
-from core.flags.snapshot import Reason, Variant
+from core.flags.possible_answers import PossibleAnswer
+from core.flags.snapshot import Cohort, FlagAnswer, Reason, Variant
+from core.rollout.assignment_history import Assignment
 from core.rollout.model import Rollout
 from core.rollout.surface import Surface
 
-
-def render(unit: str, answers: Sequence[tuple[Surface, Evaluation]], rollouts: Mapping[str, Rollout]) -> Message:
-    """One line per feature: the version `unit` gets, the reason, and the previous version."""
-    lines = [_format_assignment(unit, surface, found, rollouts.get(found.rollout)) for surface, found in answers]
-    cohorts = any(r.plan.stages[r.stage_index].where for _, f in answers if (r := rollouts.get(f.rollout)) and r.spans)
-    note = "Cohorts are not checked here: they depend on what the application knows (plan, region, e-mail)."
-    return blocks.build_message(lines[0], blocks.lines_section(lines[1:]), blocks.context(note) if cohorts else None)
+SHOWN_BEFORE = 5  # earlier versions per feature
 
 
-def _format_assignment(unit: str, surface: Surface, found: Evaluation, rollout: Rollout | None) -> str:
-    who, name = wording.escape(unit, 80), wording.escape(surface.name, 60)
-    version = wording.escape(found.version, 40)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitHistory:
+    """What one unit got on a surface from `told_from` on, oldest first; nothing is known of the time before.
+
+    `seen` holds the arms that applications reported for it, by rollout and stage.
+    """
+
+    surface: Surface
+    assignments: Sequence[Assignment]
+    rollouts: Mapping[str, Rollout]
+    seen: Mapping[str, Mapping[int, str]]
+    told_from: datetime
+
+
+def render(unit: str, histories: Sequence[UnitHistory], zone: str, asked_at: datetime | None = None) -> Message:
+    """One paragraph per feature: the version `unit` gets, or got at `asked_at`, the reason, and the versions before."""
+    who = wording.escape(unit, 80)
+    told = [_tell_history(who, one, zone, asked_at) for one in histories]
+    first, *rest = [line for lines in told for line in lines]
+    assigned = "What the log assigns. A process that lost sight of the log gives everybody the live version meanwhile."
+    return blocks.build_message(first, blocks.lines_section(rest), blocks.context(assigned))
+
+
+def _tell_history(who: str, history: UnitHistory, zone: str, asked_at: datetime | None) -> list[str]:
+    if not history.assignments:
+        return [f"{_name(history)} was not known here yet."]
+    current = history.assignments[-1]
+    if asked_at is None:
+        return [*_tell_assignment(who, current, history, zone, None), *_tell_before(current, history, zone)]
+    chosen = next((one for one in history.assignments if one.covers(asked_at)), None)
+    if chosen is None:
+        return [f"{_name(history)} was not known here yet at {wording.format_local_time(asked_at, zone)}."]
+    return _tell_assignment(who, chosen, history, zone, asked_at)
+
+
+def _tell_assignment(
+    who: str, assigned: Assignment, history: UnitHistory, zone: str, asked_at: datetime | None
+) -> list[str]:
+    name, rollout = _name(history), history.rollouts.get(assigned.rollout)
+    gets = "gets" if asked_at is None else "got"
+    when = "" if asked_at is None else f" at {wording.format_local_time(asked_at, zone)}"
+    span = _format_span(assigned, history, zone)
+    now = ""
+    if asked_at is not None and assigned.until is not None:
+        now = f" Now: {_name_version(history.assignments[-1])}."
+    if not assigned.answers:
+        return [f"{_format_driven(who, name, rollout)}{now}"]
+    if not assigned.version:
+        versions = " or ".join(dict.fromkeys(wording.escape(a.answer.version.name, 40) for a in assigned.answers))
+        return [
+            f"{who} {gets} {name} {versions}{when}{span}: that depends on attributes that are not known here.{now}",
+            *(f"• {_format_possible(one, assigned)}" for one in assigned.answers),
+            *_tell_reported(assigned, history),
+        ]
+    version = wording.escape(assigned.version, 40)
     if rollout is None:
-        return f"{who} gets {name} {version}, like everyone: no rollout is under way there."
-    new = found.version == rollout.plan.to_version
-    before = f" Before: {wording.escape(rollout.plan.from_version, 40)}." if new else ""
-    bucket = f" (bucket {found.bucket / 1_000_000:.4f})" if found.bucket is not None else ""
-    return (
-        f"{who} gets {name} {version} ({'new' if new else 'current'}), because: "
-        f"{_explain_assignment(found, rollout)}{bucket}.{before}"
+        like = "like everyone: no rollout is under way there" if asked_at is None else "like everyone"
+        return [f"{who} {gets} {name} {version}{when}{span}, {like}.{now}"]
+    new = assigned.version == rollout.plan.to_version
+    bucket = f" (bucket {assigned.bucket / 1_000_000:.4f})" if assigned.bucket is not None else ""
+    return [
+        f"{who} {gets} {name} {version} ({'new' if new else 'current'}){when}{span}, because: "
+        f"{_explain(assigned.answers[0].answer, assigned)}{bucket}.{now}"
+    ]
+
+
+def _tell_before(current: Assignment, history: UnitHistory, zone: str) -> list[str]:
+    """One line per version that came before the current one, newest first."""
+    earlier = [one for one in reversed(history.assignments) if one is not current]
+    shown = [
+        f"• Before: {_name_version(one)}{_format_span(one, history, zone)}{_format_why_before(one)}"
+        for one in earlier[:SHOWN_BEFORE]
+    ]
+    return [*shown, wording.format_remainder(len(earlier) - SHOWN_BEFORE)] if len(earlier) > SHOWN_BEFORE else shown
+
+
+def _tell_reported(assigned: Assignment, history: UnitHistory) -> list[str]:
+    """What applications reported of the unit in these stages, which says what it was served."""
+    rollout = history.rollouts.get(assigned.rollout)
+    if rollout is None:
+        return []
+    served = {Variant.CANARY.value: rollout.plan.to_version, Variant.CONTROL.value: rollout.plan.from_version}
+    seen = history.seen.get(rollout.id, {})
+    return [
+        f"Reported by the application: {wording.escape(served[seen[stage]], 40)} in "
+        f"{wording.escape(rollout.plan.stages[stage].name, 40)} of {rollout.id}."
+        for stage in assigned.stages
+        if seen.get(stage) in served
+    ]
+
+
+def _format_span(assigned: Assignment, history: UnitHistory, zone: str) -> str:
+    """` since T`, ` from T to T`, ` until T`, or nothing if neither end is known."""
+    begins = wording.format_local_time(assigned.since, zone) if assigned.since > history.told_from else ""
+    ends = wording.format_local_time(assigned.until, zone) if assigned.until is not None else ""
+    if begins and ends:
+        return f" from {begins} to {ends}"
+    return f" since {begins}" if begins else f" until {ends}" if ends else ""
+
+
+def _format_why_before(assigned: Assignment) -> str:
+    if not assigned.rollout or not assigned.version:
+        return ""
+    return f" ({_explain(assigned.answers[0].answer, assigned)})"
+
+
+def _format_possible(one: PossibleAnswer, assigned: Assignment) -> str:
+    version = wording.escape(one.answer.version.name, 40)
+    if one.cohort is None:
+        return f"{version} otherwise"
+    return f"{version} if {_format_conditions(one.cohort)} ({_explain(one.answer, assigned)})"
+
+
+def _format_conditions(cohort: Cohort) -> str:
+    return " and ".join(
+        f"{wording.escape(key, 40)} is {wording.escape(' or '.join(sorted(allowed)), 120)}"
+        for key, allowed in cohort.where.conditions
     )
 
 
-def _explain_assignment(found: Evaluation, rollout: Rollout) -> str:
-    share = wording.format_percent(rollout.percent)
-    if found.cohort:
-        return f"member of {wording.escape(found.cohort, 40)}, {share} of them, in {rollout.id}"
-    match found.variant:
+def _format_driven(who: str, name: str, rollout: Rollout | None) -> str:
+    if rollout is None or rollout.plan.drives is None:
+        return f"{who}: which version of {name} they get is not known here."
+    flag = wording.escape(rollout.plan.drives.title, 60)
+    return f"{who}: the flag {flag}, which {rollout.id} drives, decides which version of {name} they get; look there."
+
+
+def _name(history: UnitHistory) -> str:
+    return wording.escape(history.surface.name, 60)
+
+
+def _name_version(assigned: Assignment) -> str:
+    if assigned.version:
+        return wording.escape(assigned.version, 40)
+    names = dict.fromkeys(wording.escape(a.answer.version.name, 40) for a in assigned.answers)
+    return f"{' or '.join(names)} (depends on attributes)" if names else "not known here"
+
+
+def _explain(answer: FlagAnswer, assigned: Assignment) -> str:
+    share, rollout = wording.format_percent(assigned.percent), assigned.rollout
+    if answer.cohort:
+        return f"member of {wording.escape(answer.cohort, 40)}, {share} of them, in {rollout}"
+    match answer.variant:
         case Variant.CANARY:
-            return f"random {share} in {rollout.id}" if rollout.percent < 100 else f"everyone gets it in {rollout.id}"
+            return f"random {share} in {rollout}" if assigned.percent < 100 else f"everyone gets it in {rollout}"
         case Variant.CONTROL:
-            return f"not among the random {share} in {rollout.id}"
+            return f"not among the random {share} in {rollout}"
         case Variant.STABLE:
-            outside = found.reason is Reason.DEFAULT
-            return f"{rollout.id} does not reach them in this stage" if outside else f"not compared in {rollout.id}"
+            outside = answer.reason is Reason.DEFAULT
+            return f"{rollout} does not reach them in this stage" if outside else f"not compared in {rollout}"
         case _:
-            assert_never(found.variant)
+            assert_never(answer.variant)

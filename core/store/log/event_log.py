@@ -135,11 +135,16 @@ def build_row(recorded: StoredEvent) -> tuple[Any, ...]:
     return values
 
 
-def read_stream(connection: Connection, name: str, after_version: int = 0) -> tuple[StoredEvent, ...]:
-    """The events of one stream with versions above `after_version`, in order."""
+def read_stream(
+    connection: Connection, name: str, after_version: int = 0, *, types: Sequence[str] = ()
+) -> tuple[StoredEvent, ...]:
+    """The events of one stream with versions above `after_version`, in order; with `types`, only of these."""
+    only = f" AND type IN ({', '.join('?' * len(types))})" if types else ""
     return parse_rows(
         fetch_all(
-            connection, f"{SELECT_EVENTS} WHERE stream = ? AND version > ? ORDER BY version", (name, after_version)
+            connection,
+            f"{SELECT_EVENTS} WHERE stream = ? AND version > ?{only} ORDER BY version",
+            (name, after_version, *types),
         )
     )
 

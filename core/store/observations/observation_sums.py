@@ -123,7 +123,7 @@ def _drop_earlier_cohorts(
     """
     asked = sorted(
         {
-            (each.rollout, stage, _hash_unit(each.rollout, each.unit)[1])
+            (each.rollout, stage, hash_unit(each.rollout, each.unit)[1])
             for each in observations
             for stage in each.earlier_cohorts
         }
@@ -142,7 +142,7 @@ def _drop_earlier_cohorts(
     return [
         each
         for each in observations
-        if not each.earlier_cohorts or (each.rollout, _hash_unit(each.rollout, each.unit)[1]) not in known
+        if not each.earlier_cohorts or (each.rollout, hash_unit(each.rollout, each.unit)[1]) not in known
     ]
 
 
@@ -171,7 +171,7 @@ class _ObservationBatch:
     def add(self, placed: PlacedObservation) -> None:
         """Count an observation in the overall cells and in those of its segments."""
         seen = placed.observation
-        bucket, unit_hash = _hash_unit(placed.rollout, placed.unit)
+        bucket, unit_hash = hash_unit(placed.rollout, placed.unit)
         entries = [(metric, 1.0, value) for metric, value in (*seen.readings.items(), *placed.counters.items())]
         if counts_as_request(seen.readings) or seen.error_category is not None:
             entries.append((REQUESTS, 1.0, 1.0))
@@ -205,7 +205,7 @@ class _ObservationBatch:
         key = (placed.rollout, placed.stage, placed.arm, EVERYONE, SET_ASIDE)
         self._slots.append(
             self.cell_numbers.setdefault(key, len(self.cell_numbers)) * BUCKETS
-            + _hash_unit(placed.rollout, placed.unit)[0]
+            + hash_unit(placed.rollout, placed.unit)[0]
         )
         self._weights.append(1.0)
         self._values.append(1.0)
@@ -218,7 +218,7 @@ class _ObservationBatch:
         return np.stack([weights.reshape(-1, BUCKETS), values.reshape(-1, BUCKETS)], axis=1)
 
 
-def _hash_unit(rollout: str, unit: str) -> tuple[int, int]:
+def hash_unit(rollout: str, unit: str) -> tuple[int, int]:
     """(bucket, hash of the unit as a signed 64-bit integer), independent of the assignment of units to arms."""
     digest = sha256(f"window\x1f{rollout}\x1f{unit}".encode()).digest()
     return digest[0], int.from_bytes(digest[1:9], "big", signed=True)
@@ -230,6 +230,16 @@ def _lock_rollouts(connection: Connection, rollouts: Iterable[str]) -> None:
         locks = sorted(int.from_bytes(sha256(each.encode()).digest()[:4], "big", signed=True) for each in rollouts)
         for lock in locks:
             fetch_all(connection, "SELECT 1 FROM (SELECT pg_advisory_xact_lock(1, ?)) AS turn", (lock,))
+
+
+def load_arms_seen(connection: Connection, rollout: str, unit: str) -> Mapping[int, str]:
+    """The arm in which observations of `unit` were last counted, by stage. Stages without any are left out."""
+    found = fetch_all(
+        connection,
+        "SELECT stage, arm FROM exposure WHERE rollout = ? AND unit_hash = ?",
+        (rollout, hash_unit(rollout, unit)[1]),
+    )
+    return {row[0]: row[1] for row in found}
 
 
 def _add_cells(connection: Connection, batch: _ObservationBatch) -> None:

@@ -2,13 +2,14 @@
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, cast
 
-from sqlalchemy import BigInteger, Connection, delete, func, insert
+from sqlalchemy import BigInteger, Connection, delete, func, insert, or_
 from sqlalchemy import cast as cast_to
-from sqlmodel import select
+from sqlmodel import col, select
 
 from core.rollout import evolve as evolving
 from core.rollout import model
@@ -100,6 +101,13 @@ def find_newest_ids(
     if surface is not None:
         wanted = wanted.where(RolloutRow.surface == surface)
     return read_all(connection, wanted)
+
+
+def find_under_way_ids(connection: Connection, surface: str, since: datetime, until: datetime) -> tuple[str, ...]:
+    """The ids of the rollouts of a surface that were under way at some moment from `since` to `until`."""
+    started, ended = col(RolloutRow.started_at), col(RolloutRow.ended_at)
+    overlap = (started <= until, or_(ended.is_(None), ended >= since))
+    return read_all(connection, select(RolloutRow.id).where(RolloutRow.surface == surface, *overlap))
 
 
 def rebuild(connection: Connection) -> int:
