@@ -30,6 +30,7 @@ def add_to(app: typer.Typer) -> None:
     app.command()(lint)
     app.command()(plan)
     app.command()(apply)
+    app.command()(create)
     app.command()(export)
     app.command(name="schema")(schema)
     app.add_typer(evals, name="evals")
@@ -72,8 +73,8 @@ def lint(
 
 def plan(file: Annotated[Path, typer.Argument(help="A rollout file.")], as_json: Json = False) -> None:
     """Show what would happen when, who is notified, what needs approval and what could be detected. Changes nothing."""
-    from bot.cli import traffic_history
     from bot.rendering.answers import plan_foresight
+    from core import traffic_history
     from core.files.foresight import detection, timeline
     from core.files.syntax import problems
 
@@ -194,6 +195,22 @@ def apply(
                 print(f"{applied.kind} {applied.id}: {'applied' if applied.changed else 'nothing changed'}")
     if as_json:
         print(json.dumps(answers, indent=2))
+
+
+def create(
+    surface: Annotated[str, typer.Argument(help="The AI feature; without it, the first one.")] = "",
+) -> None:
+    """Print a rollout file to fill in: from what is live on an AI feature, with the usual limits."""
+    from bot.commands import plan_queries
+    from core.files import rollout_form
+
+    try:
+        with session.open_service() as service:
+            world = service.load_world()
+        found = world.surfaces[plan_queries.find_surface(world, surface)]
+    except Refused as refused:
+        session.exit_refused(refused)
+    print(rollout_form.write_starting_file(found), end="")
 
 
 def export(rollout: Annotated[str, typer.Argument(help="Its id, such as R-1.")]) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bot.cli import files, progress, session, traffic_history
+from bot.cli import files, progress, session
 from core.rollout.refusal import Refused
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def simulate(
 ) -> None:
     """Try out a plan before anybody sees it: how often would it stop without harm, and how soon with harm?"""
     from bot.rendering.answers import simulation
+    from core import traffic_history
     from core.simulation import harm as harms
     from core.simulation import recorded as recorded_traffic
     from core.simulation.study import Study, summarise_study

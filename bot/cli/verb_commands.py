@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from core.rollout.model import Rollout
     from core.service import RolloutService
 
+_SHELL_HAS_ITS_OWN = frozenset({"help", "create"})  # in `root` and `files`
 _SPELLINGS = {**VERB_ALIASES, "roll": "rollback"}  # "roll" as in "roll back R-1"; Slack accepts these spellings, too
 
 
@@ -25,7 +26,7 @@ def add_to(app: typer.Typer) -> None:
     """Add a command for every verb, and hidden ones for other spellings."""
     settings = {"allow_extra_args": True, "ignore_unknown_options": True}
     for verb, page in TYPED_VERBS.items():
-        if verb != "help":
+        if verb not in _SHELL_HAS_ITS_OWN:
             app.command(name=verb, help=f"{page.does} As in Slack: {page.usage}", context_settings=settings)(
                 _build_command(verb)
             )

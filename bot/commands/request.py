@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bot.commands import resolve
-from core.rollout.context import Actor
+from core.rollout import permission
+from core.rollout.context import Actor, Context
 from core.rollout.model import Rollout
 from core.rollout.refusal import Refused
 from core.rollout.world import World
@@ -57,6 +58,11 @@ def build_choices(rollouts: Iterable[Rollout], retry_command: str) -> tuple[tupl
     return tuple(
         (f"{retry_command.partition(' ')[0]} {r.id} {r.plan.name}", retry_command.format(id=r.id)) for r in rollouts
     )
+
+
+def require_role(role: str, context: CommandContext, world: World) -> None:
+    """Raise `Refused` unless the person has this role, `operator` or `admin`; empty means every full member."""
+    permission.check_role(role, Context(at=context.at, by=context.by, policy=world.policy, surface=None))
 
 
 def require_member(context: CommandContext) -> None:

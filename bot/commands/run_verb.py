@@ -4,7 +4,17 @@ import re
 from dataclasses import replace
 from typing import assert_never
 
-from bot.commands import grammar, help_pages, metric_queries, queries, request, resolve, rollback_intent, typed_times
+from bot.commands import (
+    grammar,
+    help_pages,
+    metric_queries,
+    plan_queries,
+    queries,
+    request,
+    resolve,
+    rollback_intent,
+    typed_times,
+)
 from bot.commands.grammar import Misunderstood, ParsedCommand, ParseResult
 from bot.commands.request import ClarificationNeeded, CommandContext
 from bot.commands.verbs import VerbArguments, build_command, takes_rest_of_line
@@ -34,6 +44,8 @@ def perform(parsed: ParseResult, context: CommandContext) -> Message:
             return queries.VERBS[verb](parsed, context)
         case ParsedCommand(verb=verb) if verb in metric_queries.VERBS:
             return metric_queries.VERBS[verb](parsed, context)
+        case ParsedCommand(verb=verb) if verb in plan_queries.VERBS:
+            return plan_queries.VERBS[verb](parsed, context)
         case ParsedCommand(verb="notice"):
             return _run_notice(parsed, context)
         case ParsedCommand(verb=verb) if takes_rest_of_line(verb):

@@ -44,11 +44,12 @@ class Verb:
     needs_fresh_rights: bool = False  # read the rights of the person from Slack again, not from the cache
     is_urgent: bool = False  # works without settings that it does not need
     has_json: bool = False  # the command line can print it for machines
+    role: str = ""  # the role that a verb without `build` requires
 
     @property
     def required_role(self) -> str:
         """The role that the verb requires; empty if every full member may use it."""
-        return permission.required_role(self.build(VerbArguments())) if self.build is not None else ""
+        return permission.required_role(self.build(VerbArguments())) if self.build is not None else self.role
 
 
 VERBS: Mapping[str, Verb] = {
@@ -69,10 +70,18 @@ VERBS: Mapping[str, Verb] = {
         flags={"mine": False, "all": False, "surface": True, "state": True},
         has_json=True,
     ),
+    "create": Verb(
+        group="Start",
+        usage="create [surface]",
+        brief="create [surface]",
+        does="Plan a rollout with a form. Nothing starts before you have seen the plan and said so.",
+        example="create support-assistant",
+        role="operator",
+    ),
     "start": Verb(
         group="Start",
         usage='start <id> [--at "Tue 10:00"]',
-        brief="start <id>   (plan it from a file: rollout apply FILE)",
+        brief="start <id>   (from a file: rollout apply FILE)",
         does="Start, once every approval is in and every notice has had its lead time.",
         example="start R-118",
         flags={"at": True},

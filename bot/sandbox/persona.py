@@ -75,11 +75,13 @@ class Persona:
         confirm: bool = True,
         input: Any = None,  # noqa: A002
         block_id: str = "",
+        values: Json | None = None,
     ) -> Reply:
         """Use an element of a message or view, found by action_id or label in the version that is passed.
 
         `confirm=False` cancels the element's confirmation dialog; `input` is the value chosen in a menu or picker;
-        `block_id` selects among elements of the same name. LookupError if there is no such element.
+        `block_id` selects among elements of the same name; `values` are what was entered in the view so far, as for
+        `submit`. LookupError if there is no such element.
         """
         blocks = list(message.blocks) if isinstance(message, SandboxMessage) else list(message.body["blocks"])
         block, element = find_element([b for b in blocks if block_id in ("", b["block_id"])], action_or_label)
@@ -94,7 +96,8 @@ class Persona:
         label = f"[ {element['text']['text']} ]" if element["type"] == "button" else element["action_id"]
         state = {"values": {} if element["type"] == "button" else {block["block_id"]: {element["action_id"]: action}}}
         if isinstance(message, View):
-            place = envelopes.view_place(slack_json.view_to_json(message))
+            filled, _ = _fill_inputs(message, {**(values or {}), block["block_id"]: input} if input else values or {})
+            place = envelopes.view_place(slack_json.view_to_json(message) | {"state": {"values": filled}})
             payload = envelopes.block_actions(self.person, self._issue_trigger(), [action], state, place)
             delivery = self._deliver("block_actions", label, "", payload)
             return Reply(acked=delivery.acked, status=delivery.status, ms=delivery.ms)
@@ -122,8 +125,9 @@ class Persona:
         return Reply(acked=delivery.acked, status=delivery.status, ms=delivery.ms, errors=errors)
 
     def close(self, view: View) -> None:
-        """Close a modal; the app is notified if the view set `notify_on_close`."""
-        self.slack.workspace.close_views(self.person.id, all_of_them=False)
+        """Close a modal, and those under it if the view set `clear_on_close`; the app is notified if it set
+        `notify_on_close`."""
+        self.slack.workspace.close_views(self.person.id, all_of_them=bool(view.body.get("clear_on_close")))
         if view.body.get("notify_on_close"):
             payload = envelopes.view_closed(self.person, slack_json.view_to_json(view))
             self._deliver("view_closed", f"close {view.body['title']['text']}", "", payload)

@@ -143,6 +143,14 @@ class SlackDirectory:
             raise UnknownPerson(f"there is no {handle} in Slack")
         return next(iter(found))
 
+    def find_handle(self, user: str) -> str:
+        """The `@handle` of a user id; the id itself if nobody has it or Slack does not answer."""
+        try:
+            return self._get_user(user, fresh=False).handle or user
+        except SlackUnreachable as unreachable:
+            log.warning("user not resolved", user=user, why=str(unreachable))
+            return user
+
     def format_mention(self, group: str) -> str:
         """A mention that notifies a user group; empty if the group is unknown or Slack does not answer."""
         try:

@@ -4,9 +4,7 @@ import html
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 import structlog
@@ -17,53 +15,36 @@ from slack_sdk.errors import SlackApiError
 
 from bot.commands import grammar, run_verb
 from bot.commands.grammar import ParsedCommand, ParseResult
-from bot.commands.request import CommandContext
-from bot.commands.verbs import VERBS
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
 from bot.slack import clicks, slack_responder, views
 from bot.slack.directory import SlackDirectory
-from bot.slack.slack_responder import ACKNOWLEDGE_WITHIN, SlackResponder
-from core.rollout.context import Actor
+from bot.slack.planning import PlanningListeners
+from bot.slack.slack_requests import (
+    Body,
+    SlackOrigin,
+    SlackRequests,
+    parse_command_origin,
+    parse_origin,
+    post_response,
+)
+from bot.slack.slack_responder import ACKNOWLEDGE_WITHIN
 from core.service import RolloutService
 
 log = structlog.get_logger()
 
-Body = dict[str, Any]
 _SLACK_HOOK_HOSTS = ("hooks.slack.com", "hooks.slack-gov.com")
 _ANYTHING = re.compile(r".*", re.DOTALL)
 _FIRST_MENTION = re.compile(r"^[^\w<]*<@[UW][A-Z0-9]+(?:\|[^>]*)?>[\s:,;.!-]*")
 LISTENER_THREADS = 40  # each listener occupies one until it has answered; Bolt's default of 5 times out under a burst
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SlackOrigin:
-    """Who sent a request and from where, as Slack reports it. `channel` may be a pseudo-name such as
-    `#directmessage`."""
-
-    team: str
-    user: str
-    enterprise: str = ""
-    channel_id: str = ""
-    channel: str = ""
-
-
 class SlackListeners:
-    """The listener methods and the services that they share."""
+    """The listener methods, and what they share."""
 
-    def __init__(
-        self,
-        service: RolloutService,
-        client: WebClient,
-        directory: SlackDirectory,
-        now: Callable[[], datetime],
-        acknowledge_within: float = ACKNOWLEDGE_WITHIN,
-    ) -> None:
-        self._service = service
+    def __init__(self, client: WebClient, requests: SlackRequests) -> None:
         self._client = client
-        self._directory = directory
-        self._now = now
-        self._acknowledge_within = acknowledge_within
+        self._requests = requests
 
     def handle_command(self, ack: Ack, body: Body, respond: Respond) -> None:
         """Run a slash command; the answer comes with the acknowledgement."""
@@ -79,35 +60,28 @@ class SlackListeners:
                 ack(**slack_responder.build_payload(message, is_public=public))
 
         def post_later(message: Message) -> None:
-            _post_response(respond, message, is_public=public)
+            post_response(respond, message, is_public=public)
 
-        with self._build_responder(body["trigger_id"], acknowledge, post_later) as responder:
-            origin = SlackOrigin(
-                team=body["team_id"],
-                user=body["user_id"],
-                enterprise=body.get("enterprise_id") or "",
-                channel_id=body.get("channel_id") or "",
-                channel=f"#{body.get('channel_name', '')}",
-            )
-            responder.respond(self._run_typed(parsed, origin, body["trigger_id"]))
+        with self._requests.build_responder(body["trigger_id"], acknowledge, post_later) as responder:
+            responder.respond(self._run_typed(parsed, parse_command_origin(body), body["trigger_id"]))
 
     def handle_suggestion(self, ack: Ack, body: Body, respond: Respond) -> None:
         """Run a suggested command whose button was pressed, as if it had been typed."""
-        with self._build_click_responder(ack, body, respond) as responder:
+        with self._requests.build_click_responder(ack, body, respond) as responder:
             parsed = grammar.parse(body["actions"][0]["value"])
             responder.respond(
-                self._run_typed(parsed, _parse_origin(body), body["trigger_id"], thread_ts=_find_thread_ts(body))
+                self._run_typed(parsed, parse_origin(body), body["trigger_id"], thread_ts=_find_thread_ts(body))
             )
 
     def handle_click(self, ack: Ack, body: Body, respond: Respond) -> None:
         """A button; only the person who pressed it sees the answer."""
         action, pressed = body["actions"][0]["action_id"], body["actions"][0].get("value", "")
-        with self._build_click_responder(ack, body, respond) as responder:
-            asked = self._build_request(body, clicks.VERBS_BY_ACTION[action])
+        with self._requests.build_click_responder(ack, body, respond) as responder:
+            asked = self._requests.build_request(parse_origin(body), clicks.VERBS_BY_ACTION[action], body["trigger_id"])
             if clicks.needs_reason(action, pressed, asked):
                 clicks.check_allowed(action, pressed, asked)
                 view = views.build_reason_modal(
-                    action, pressed, buttons.decode_value(pressed)[0], _parse_origin(body).channel_id
+                    action, pressed, buttons.decode_value(pressed)[0], parse_origin(body).channel_id
                 )
                 self._client.views_open(trigger_id=body["trigger_id"], view=view)
                 responder.respond(None)
@@ -127,15 +101,10 @@ class SlackListeners:
         def post_later(message: Message) -> None:
             self._client.views_update(view_id=view["id"], view=views.build_result_modal(action, message))
 
-        with self._build_responder(f"{view['id']}.{view['hash']}", acknowledge, post_later) as responder:
-            asked = self._build_request(
-                {
-                    **body,
-                    "trigger_id": f"{view['id']}.{view['hash']}",
-                    "channel": {"id": views.read_channel_id(view)},
-                },
-                clicks.VERBS_BY_ACTION[action],
-            )
+        key = f"{view['id']}.{view['hash']}"
+        with self._requests.build_responder(key, acknowledge, post_later) as responder:
+            origin = parse_origin({**body, "channel": {"id": views.read_channel_id(view)}})
+            asked = self._requests.build_request(origin, clicks.VERBS_BY_ACTION[action], key)
             responder.respond(run_verb.submit_command(command, rollout, asked))
 
     def handle_mention(self, body: Body, event: Body) -> None:
@@ -164,7 +133,7 @@ class SlackListeners:
             except SlackApiError as error:  # the command was carried out all the same
                 log.warning("a mention could not be answered", why=str(error.response.get("error")))
 
-        with self._build_responder(body["event_id"], post_answer, post_answer) as responder:
+        with self._requests.build_responder(body["event_id"], post_answer, post_answer) as responder:
             installation = _find_installation(body)
             parsed = grammar.parse(
                 _strip_mention(html.unescape(event.get("text", "")), installation.get("user_id") or "")
@@ -197,52 +166,8 @@ class SlackListeners:
         ack()
 
     def _run_typed(self, parsed: ParseResult, origin: SlackOrigin, trigger: str, *, thread_ts: str = "") -> Message:
-        actor = self._resolve_actor(origin, parsed.verb if isinstance(parsed, ParsedCommand) else "help")
-        asked = CommandContext(
-            service=self._service, by=actor, at=self._now(), command_id=f"slack:{trigger}", thread_ts=thread_ts
-        )
-        return run_verb.execute(parsed, asked)
-
-    def _build_request(self, body: Body, verb: str) -> CommandContext:
-        actor = self._resolve_actor(_parse_origin(body), verb)
-        return CommandContext(service=self._service, by=actor, at=self._now(), command_id=f"slack:{body['trigger_id']}")
-
-    def _resolve_actor(self, origin: SlackOrigin, verb: str) -> Actor:
-        asks = VERBS[verb]
-        return self._directory.resolve_actor(
-            origin.team,
-            origin.user,
-            enterprise=origin.enterprise,
-            channel=origin.channel,
-            channel_id=origin.channel_id,
-            moves_forward=bool(asks.required_role),
-            fresh=asks.needs_fresh_rights,
-        )
-
-    def _build_responder(
-        self, key: str, acknowledge: slack_responder.Acknowledge, post_later: slack_responder.PostLater
-    ) -> SlackResponder:
-        return SlackResponder(key, acknowledge, post_later, self._acknowledge_within)
-
-    def _build_click_responder(self, ack: Ack, body: Body, respond: Respond) -> SlackResponder:
-        def post_later(message: Message) -> None:
-            _post_response(respond, message)
-
-        def acknowledge(message: Message | None) -> None:
-            ack()
-            if message is not None:
-                post_later(message)
-
-        return self._build_responder(body["trigger_id"], acknowledge, post_later)
-
-
-def _post_response(respond: Respond, message: Message, *, is_public: bool = False) -> None:
-    def post_blocks(shown: tuple[Body, ...]) -> bool:
-        said = {**slack_responder.build_payload(message, is_public=is_public), "blocks": list(shown)}
-        answer = respond(**said, replace_original=False)
-        return answer.status_code == 200 and "invalid_blocks" not in str(answer.body)
-
-    slack_responder.post_with_fallback(post_blocks, message)
+        verb = parsed.verb if isinstance(parsed, ParsedCommand) else "help"
+        return run_verb.execute(parsed, self._requests.build_request(origin, verb, trigger, thread_ts=thread_ts))
 
 
 def _try_post(call: Callable[[], object]) -> bool:
@@ -254,19 +179,6 @@ def _try_post(call: Callable[[], object]) -> bool:
             raise
         return False
     return True
-
-
-def _parse_origin(body: Body) -> SlackOrigin:
-    """The origin of a click or modal; in an org-wide installation only the user carries a team."""
-    channel = body.get("channel") or {}
-    name = channel.get("name", "")
-    return SlackOrigin(
-        team=(body.get("team") or {}).get("id") or body["user"].get("team_id") or "",
-        user=body["user"]["id"],
-        enterprise=(body.get("enterprise") or {}).get("id") or "",
-        channel_id=channel.get("id") or "",
-        channel=f"#{name}" if name else "",
-    )
 
 
 def _find_installation(body: Body) -> Body:
@@ -334,7 +246,9 @@ def build_app(
         listener_executor=ThreadPoolExecutor(LISTENER_THREADS, thread_name_prefix="slack"),
     )
     app.use(_require_slack_response_url(client))
-    listeners = SlackListeners(service, client, directory, now, acknowledge_within)
+    requests = SlackRequests(service, client, directory, now, acknowledge_within)
+    PlanningListeners(service, client, directory, requests).register(app)
+    listeners = SlackListeners(client, requests)
     app.command("/rollout")(listeners.handle_command)
     app.command(_ANYTHING)(listeners.refuse_unknown_command)
     app.action(re.compile(rf"^{buttons.RUN}\.\d+$"))(listeners.handle_suggestion)

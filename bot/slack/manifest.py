@@ -11,6 +11,7 @@ SCOPES = (
     "chat:write",
     "chat:write.public",
     "commands",
+    "files:write",  # rollout files in direct messages
     "usergroups:read",
     "users:read",
 )

@@ -45,11 +45,16 @@ def build_reason_modal(action: str, button_value: str, rollout: str, channel: st
 
 def build_result_modal(action: str, message: Message) -> dict[str, Any]:
     """The modal after its submission, showing the result."""
+    return build_answer_modal(message, _FORMS[action][0], f"{action}.answered")
+
+
+def build_answer_modal(message: Message, title: str = "Rampart", callback: str = "answered") -> dict[str, Any]:
+    """A modal that only shows a message."""
     shown = [b for b in message.blocks if b["type"] in {"section", "context"}]
     return {
         "type": "modal",
-        "callback_id": f"{action}.answered",
-        "title": _build_plain_text(_FORMS[action][0], 24),
+        "callback_id": callback,
+        "title": _build_plain_text(title, 24),
         "close": _build_plain_text("Close", 24),
         "blocks": shown or [blocks.section(message.text)],
     }

@@ -43,17 +43,23 @@ def check(rollout: Rollout | None, command: c.Command, context: Context) -> None
     by = context.by
     if by.is_system:
         return
+    role = required_role(command)
+    check_role("" if role == "approver" else role, context)
+    if role == "approver":
+        assert rollout is not None
+        _check_approver(rollout, context)
+
+
+def check_role(role: str, context: Context) -> None:
+    """Raise `Refused` unless the actor is a full member and has this role: `operator`, `admin`, or empty for none."""
+    by = context.by
     if not by.is_full_member:
         raise Refused(
             "Guests can't change traffic.",
             hint="Ask anyone in the rollout's channel: they can do it in one click.",
             code="forbidden",
         )
-    role = required_role(command)
-    if role == "approver":
-        assert rollout is not None
-        _check_approver(rollout, context)
-    elif role == "admin" and by.from_slack:
+    if role == "admin" and by.from_slack:
         _check_role("admin", context, "change surfaces and the policy")
     elif role == "operator" and by.from_slack and not _is_admin(context):
         _check_role("operator", context, "move a rollout forward")

@@ -83,6 +83,8 @@ def test_every_button_is_told():
         "I have a concern",
         "Feels off",
         "Start then",
+        "New rollout",
+        "Get it as a file",
     ]
     source = Path(str(buttons.__file__)).read_text(encoding="utf-8")
     assert set(re.findall(r'blocks\.button\(\s*"([^"]+)"', source)) == set(labels)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from bot.cli import traffic_history
+from core import traffic_history
 from tests.rehearsal import SURFACE, Rehearsal
 
 

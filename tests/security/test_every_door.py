@@ -37,6 +37,7 @@ FORBIDDEN = re.compile(
 LINES = {
     "help": "help",
     "list": "list",
+    "create": "create",
     "whois": "whois cust_1",
     "explain": "explain R-1 refusal_rate",
     "notice ack": "notice R-1 ack",

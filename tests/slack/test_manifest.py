@@ -37,6 +37,7 @@ def test_it_asks_for_no_more_than_it_uses() -> None:
         "chat:write",
         "chat:write.public",
         "commands",
+        "files:write",
         "usergroups:read",
         "users:read",
     }

@@ -17,6 +17,8 @@ GOT_IT = "got_it"
 CONCERN = "concern"
 FEELS_OFF = "feels_off"
 START_THEN = "start_then"
+CREATE = "create"  # opens the form that plans a rollout; the value is an AI feature, or empty
+GET_FILE = "get_file"  # sends the rollout file that a plan was made from
 RUN = "run"  # `run.0`, `run.1`, …: the value is a command that is parsed like a typed one
 
 
@@ -85,6 +87,16 @@ def raise_concern(rollout: Rollout, notice: str) -> Block:
 def start_at(rollout: str, at: datetime) -> Block:
     """Schedule the start of the rollout with this id for `at`."""
     return blocks.button("Start then", START_THEN, encode_value(rollout, at.isoformat()), style="primary")
+
+
+def create_rollout(surface: str = "") -> Block:
+    """Open the form that plans a rollout, on this AI feature if one is named."""
+    return blocks.button("New rollout", CREATE, surface or "-", style="primary")
+
+
+def get_file() -> Block:
+    """Send the plan as a rollout file, in a direct message."""
+    return blocks.button("Get it as a file", GET_FILE, "-")
 
 
 def run_command(label: str, command: str, index: int = 0) -> Block:

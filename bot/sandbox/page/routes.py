@@ -170,7 +170,8 @@ class SandboxPage:
             self._find_view(view) if view else self._find_message(body["channel"], str(body["ts"]))
         )
         block, action = str(body["block"]), str(body["action"])
-        return _reply_to_json(persona.click(place, action, input=body.get("value"), block_id=block))
+        values = {name: value for name, value in (body.get("values") or {}).items() if value not in (None, "", [])}
+        return _reply_to_json(persona.click(place, action, input=body.get("value"), block_id=block, values=values))
 
     def _handle_submit(self, persona: Persona, body: Json) -> Json:
         return _reply_to_json(persona.submit(self._find_view(str(body["view"])), body["values"]))

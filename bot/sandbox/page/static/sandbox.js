@@ -89,9 +89,28 @@ function showModal(screen) {
   if (screen.modal_key === now.modalKey) return;
   now.modalKey = screen.modal_key;
   const dialog = byId("modal");
+  const before = dialog.querySelector("[data-view]");
+  const entered = before ? valuesOf(before) : {};
   dialog.innerHTML = screen.modal;
+  const after = dialog.querySelector("[data-view]");
+  // Like Slack, keep what was entered in inputs that are still there when the app updates the view.
+  if (before && after && before.dataset.view === after.dataset.view) enterAgain(after, entered);
   if (screen.modal && !dialog.open) dialog.showModal();
   if (!screen.modal && dialog.open) dialog.close();
+}
+
+function enterAgain(view, entered) {
+  for (const element of view.querySelectorAll("[data-input] [data-action]")) {
+    const value = entered[element.dataset.block];
+    if (value === undefined) continue;
+    if (element.dataset.choices) {
+      for (const input of element.querySelectorAll("input")) input.checked = [value].flat().includes(input.value);
+    } else if (element.multiple) {
+      for (const option of element.options) option.selected = value.includes(option.value);
+    } else {
+      element.value = value || "";
+    }
+  }
 }
 
 async function act(what, body, button) {
@@ -143,7 +162,7 @@ async function use(element, value) {
   if (element.dataset.url) window.open(element.dataset.url, "_blank", "noopener");
   const view = element.closest("[data-view]");
   const message = element.closest("[data-ts]");
-  const place = view ? { view: view.dataset.view } : { ts: message.dataset.ts };
+  const place = view ? { view: view.dataset.view, values: valuesOf(view) } : { ts: message.dataset.ts };
   await act("click", { ...place, block: element.dataset.block, action: element.dataset.action, value }, element);
 }
 
@@ -154,6 +173,14 @@ function valueOf(element) {
   }
   if (element.multiple) return [...element.selectedOptions].map((option) => option.value);
   return element.value || null;
+}
+
+function valuesOf(view) {
+  const values = {};
+  for (const element of view.querySelectorAll("[data-input] [data-action]")) {
+    values[element.dataset.block] = valueOf(element);
+  }
+  return values;
 }
 
 document.addEventListener("click", (event) => {
@@ -204,11 +231,7 @@ document.addEventListener("submit", async (event) => {
     await act("say", { text, thread: form.id === "composer" ? "" : now.thread }, form.querySelector("button"));
     input.focus();
   } else if (form.dataset.view) {
-    const values = {};
-    for (const element of form.querySelectorAll("[data-input] [data-action]")) {
-      values[element.dataset.block] = valueOf(element);
-    }
-    const told = await act("submit", { view: form.dataset.view, values }, form.querySelector("[type=submit]"));
+    const told = await act("submit", { view: form.dataset.view, values: valuesOf(form) }, form.querySelector("[type=submit]"));
     for (const error of form.querySelectorAll(".error")) error.textContent = "";
     for (const [block, text] of Object.entries(told.errors || {})) {
       const input = form.querySelector(`[data-input="${CSS.escape(block)}"] .error`) || form.querySelector(".form-error");

@@ -1,31 +1,27 @@
 """What the database knows of a surface's traffic, for planning."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING
 
+from core.files.foresight import known_traffic
+from core.files.foresight.known_traffic import KnownTraffic
 from core.rollout.model import Rollout
-
-if TYPE_CHECKING:
-    from core.files.foresight.known_traffic import KnownTraffic
-    from core.rollout.surface import Surface
-    from core.rollout.world import World
-    from core.service import RolloutService
+from core.rollout.surface import Surface
+from core.rollout.world import World
+from core.service import RolloutService
+from core.store.observations import observation_sums
 
 
-def load_known_traffic(service: "RolloutService", surface: "Surface", world: "World", now: datetime) -> "KnownTraffic":
+def load_known_traffic(service: RolloutService, surface: Surface, world: World, now: datetime) -> KnownTraffic:
     """The traffic as the last rollout of the surface that showed any measured it, or else as assumed."""
-    from core.files.foresight import known_traffic as knowledge
-    from core.store.observations import observation_sums
-
     for rollout in reversed([r for r in world.rollouts.values() if r.plan.surface == surface.name]):
         if not _has_comparison(rollout):
             continue
         with service.database.reading() as connection:
             sums = observation_sums.load_sums(connection, rollout.id)
-        found = knowledge.measure_traffic(surface, rollout, sums, now)
+        found = known_traffic.measure_traffic(surface, rollout, sums, now)
         if found.measured:
             return found
-    return knowledge.assume_traffic(surface)
+    return known_traffic.assume_traffic(surface)
 
 
 def _has_comparison(rollout: Rollout) -> bool:
