@@ -8,6 +8,7 @@ from typing import Literal, NoReturn, TypeAlias
 from core.files import build_plan
 from core.files.checks import check_files
 from core.files.policy_file import PolicyFile, policy_from_file
+from core.files.prompt_files import ReadPrompt, refuse_prompt_file
 from core.files.read_file import parse_file
 from core.files.rollout_file import RolloutFile
 from core.files.surface_file import SurfaceFile, surface_from_file
@@ -53,16 +54,18 @@ def apply_text(
     at: datetime,
     command_id: str,
     resolve_handle: ResolveHandle = lambda handle: handle,
+    read_prompt: ReadPrompt = refuse_prompt_file,
     explain_undrivable: Callable[[str], str] = lambda url: "",
     source: str = "",
 ) -> AppliedFile:
     """Apply a rollout, surface or policy file.
 
-    `explain_undrivable` says why a flag provider's address would never be called; empty if it would. Raises
-    `UnreadableFile` with every problem and its line, `NotFound` for an unknown surface, `Refused` from the decider.
+    `read_prompt` reads a prompt that stands in a file beside this one. `explain_undrivable` says why a flag provider's
+    address would never be called; empty if it would. Raises `UnreadableFile` with every problem and its line,
+    `NotFound` for an unknown surface, `Refused` from the decider.
     """
     world = service.load_world()
-    file = parse_file(text, filename)
+    file = parse_file(text, filename, read_prompt)
     command: c.Command
     match file:
         case SurfaceFile():

@@ -113,6 +113,15 @@ class RolloutService:
         with self.database.reading() as connection:
             return observation_sums.load_arms_seen(connection, rollout, unit)
 
+    def load_surface_history(self, surface: str) -> tuple[StoredEvent, ...]:
+        """Every event of one surface, in order; NotFound if there is none."""
+        with self.database.reading() as connection:
+            recorded = event_log.read_stream(connection, e.surface_stream(surface))
+        if not recorded:
+            known = ", ".join(self.load_world().surfaces) or "none yet"
+            raise NotFound(f"There is no AI feature called {surface[:80]}. Known: {known}.")
+        return recorded
+
     def load_newest_rollouts(
         self, limit: int, *, before: str = "", state: RolloutState | None = None, surface: str | None = None
     ) -> tuple[Rollout, ...]:

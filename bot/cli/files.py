@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from bot.cli import session
+from bot.cli import prompt_files, session
 from core.rollout.refusal import Refused
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def lint(
     written: list[AnyFile] = []
     for path in files:
         try:
-            written.append(parse_file(_read_text(path), str(path)))
+            written.append(parse_file(_read_text(path), str(path), prompt_files.read_beside(path)))
             found += check_files.check(written[-1], None, DEFAULT_POLICY, None)
         except problems.UnreadableFile as unreadable:
             found += unreadable.problems
@@ -114,7 +114,7 @@ def load_plan(path: Path, world: "World", now: "datetime") -> "tuple[Plan, tuple
     from core.files.syntax import problems
 
     try:
-        written = parse_file(_read_text(path), str(path))
+        written = parse_file(_read_text(path), str(path), prompt_files.read_beside(path))
         if not isinstance(written, RolloutFile):
             print(f"{path} is not a rollout file; only those have a plan.", file=sys.stderr)
             raise SystemExit(1)
@@ -182,6 +182,7 @@ def apply(
                     at=session.current_time(),
                     command_id=session.new_command_id(),
                     resolve_handle=build_handle_resolver(session.load_settings()),
+                    read_prompt=prompt_files.read_beside(path),
                     explain_undrivable=refusal,
                 )
             except problems.UnreadableFile as unreadable:

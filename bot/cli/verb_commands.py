@@ -45,7 +45,8 @@ def _build_command(verb: str) -> Callable[..., None]:
 
 
 def _run_verb(verb: str, args: list[str], as_json: bool) -> None:
-    from bot.commands import grammar, request, run_verb
+    from bot.commands import grammar, request, run_verb, version_queries
+    from bot.rendering.answers import difference_text
     from bot.rendering.charts import plain_text
     from core.rollout.refusal import Refused
 
@@ -55,6 +56,9 @@ def _run_verb(verb: str, args: list[str], as_json: bool) -> None:
         try:
             if as_json and isinstance(parsed, grammar.ParsedCommand) and TYPED_VERBS[parsed.verb].has_json:
                 print(json.dumps(_answer_as_json(service, parsed, context), indent=2))
+                return
+            if isinstance(parsed, grammar.ParsedCommand) and parsed.verb == "diff":
+                print("\n".join(difference_text.format_lines(version_queries.find_pair(parsed, context))))
                 return
             print(plain_text.render_text(run_verb.perform(parsed, context)))
         except request.ClarificationNeeded as unsure:
@@ -111,13 +115,20 @@ def _build_context(service: "RolloutService") -> "CommandContext":
 
 
 def _answer_as_json(service: "RolloutService", parsed: "ParsedCommand", context: "CommandContext") -> dict[str, Any]:
-    from bot.commands import queries, resolve
+    from bot.commands import queries, resolve, version_queries
+    from bot.rendering.answers import difference_text
     from bot.rendering.json import evidence, rollouts
+    from bot.rendering.json.versions import versions_to_json
     from core import evaluation
     from core.rollout.model import Rollout
     from core.rollout.refusal import NotFound
 
     world = service.load_world()
+    if parsed.verb == "diff":
+        return difference_text.pair_to_json(version_queries.find_pair(parsed, context))
+    if parsed.verb == "versions":
+        versions = version_queries.load_versions(service, version_queries.find_surface(parsed, world))
+        return versions_to_json(versions.surface, versions.records)
     if parsed.verb == "list":
         return {"rollouts": [rollouts.rollout_to_json(r) for r in queries.select_rollouts(parsed, context)]}
     rollout = resolve.find_rollout(parsed.rollout, world)

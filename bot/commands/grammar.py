@@ -21,6 +21,7 @@ _PERCENT = re.compile(r"(\d+(?:\.\d+)?)%?")
 
 _EVERYWHERE = {"public": False}  # flags of every verb
 _NOTICE_WORDS = ("preview", "send", "ack")
+_BETWEEN_VERSIONS = ("->", "→", "to", "and", "vs", "with", "..")
 _MENTION = re.compile(r"<@([UW][A-Z0-9]+)(?:\|[^>]*)?>")
 
 
@@ -212,6 +213,8 @@ def _parse_arguments(verb: str, tokens: list[_Token], flags: dict[str, str]) -> 
             return _parse_metrics(verb, words, flags)
         case "notice":
             return _parse_notice(words, flags)
+        case "versions" | "diff":
+            return _parse_versions(verb, words, flags)
         case "advance":
             return _parse_advance(words, text, flags)
     if len(words) > 1:
@@ -305,6 +308,14 @@ def _ask_which_metric(others: list[str]) -> Misunderstood:
         return Misunderstood(hint=hint, suggestion=f"explain {close[0]}")
     hint = f"Which metric? Usage: {TYPED_VERBS['explain'].usage}"
     return Misunderstood(hint=hint, suggestion=format_command("metrics", *others))
+
+
+def _parse_versions(verb: str, words: list[str], flags: dict[str, str]) -> ParseResult:
+    words = [word for word in words if verb != "diff" or word.lower() not in _BETWEEN_VERSIONS]
+    most = 3 if verb == "diff" else 1
+    if len(words) > most:
+        return _report_leftover(verb, words[most], format_command(verb, *words[:most]))
+    return ParsedCommand(verb=verb, args=tuple(words), flags=flags)
 
 
 def _parse_notice(words: list[str], flags: dict[str, str]) -> ParseResult:

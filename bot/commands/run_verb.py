@@ -14,6 +14,7 @@ from bot.commands import (
     resolve,
     rollback_intent,
     typed_times,
+    version_queries,
 )
 from bot.commands.grammar import Misunderstood, ParsedCommand, ParseResult
 from bot.commands.request import ClarificationNeeded, CommandContext
@@ -46,6 +47,9 @@ def perform(parsed: ParseResult, context: CommandContext) -> Message:
             return metric_queries.VERBS[verb](parsed, context)
         case ParsedCommand(verb=verb) if verb in plan_queries.VERBS:
             return plan_queries.VERBS[verb](parsed, context)
+
+        case ParsedCommand(verb=verb) if verb in version_queries.VERBS:
+            return version_queries.VERBS[verb](parsed, context)
         case ParsedCommand(verb="notice"):
             return _run_notice(parsed, context)
         case ParsedCommand(verb=verb) if takes_rest_of_line(verb):

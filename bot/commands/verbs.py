@@ -177,6 +177,22 @@ VERBS: Mapping[str, Verb] = {
         example="history R-118",
         has_json=True,
     ),
+    "versions": Verb(
+        group="See",
+        usage="versions [surface]",
+        brief="versions [surface]",
+        does="Every version of an AI feature: who made it, when it was live, and when it was retired.",
+        example="versions support-assistant",
+        has_json=True,
+    ),
+    "diff": Verb(
+        group="See",
+        usage="diff <vA> <vB> [surface]",
+        brief="diff <vA> <vB>",
+        does="What differs between two versions, or what a rollout changes (`diff R-118`).",
+        example="diff v42 v43",
+        has_json=True,
+    ),
     "explain": Verb(
         group="Why",
         usage="explain <id> <metric>",

@@ -1,5 +1,6 @@
 """Formats every number, time, state and name that a person reads, safe inside Slack's mrkdwn."""
 
+import html
 import re
 import unicodedata
 from datetime import datetime, timedelta
@@ -26,6 +27,7 @@ from core.rollout.plan import GATE_KINDS, Stage, StageKind
 FIRST_LINE_LIMIT = 140  # visible characters
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _DATE_TOKEN = re.compile(r"<!date\^\d+\^[^|>]*\|([^>]*)>")
+_MENTION = re.compile(r"<@([UW][A-Z0-9]+)>")
 _UNFINISHED = re.compile(r"(<[^>]*|&[a-z]*)$")
 _USER_ID = re.compile(r"[UW][A-Z0-9]{2,}")
 _INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn"}  # controls, bidi and zero-width marks, halves of pairs
@@ -60,6 +62,11 @@ def strip_markup(mrkdwn: str) -> str:
     return _DATE_TOKEN.sub(r"\1", mrkdwn).replace("*", "")
 
 
+def to_plain_text(mrkdwn: str) -> str:
+    """mrkdwn as it is read, for pages and files: dates and mentions as plain text, and characters unescaped."""
+    return html.unescape(_MENTION.sub(r"@\1", strip_markup(mrkdwn)))
+
+
 def format_remainder(count: int) -> str:
     """`(+4 more)`: how many items were left out."""
     return f"(+{count} more)"
@@ -69,6 +76,12 @@ def join_limited(items: list[str], limit: int = 5) -> str:
     """Join the first `limit` items and count the rest: `a, b, c (+4 more)`."""
     shown = ", ".join(items[:limit])
     return f"{shown} {format_remainder(len(items) - limit)}" if len(items) > limit else shown
+
+
+def join_phrases(phrases: list[str], limit: int = 5) -> str:
+    """Join the first `limit` phrases, which may hold commas, and count the rest: `a · b (+4 more)`."""
+    shown = " · ".join(phrases[:limit])
+    return f"{shown} {format_remainder(len(phrases) - limit)}" if len(phrases) > limit else shown
 
 
 def format_count(number: float) -> str:

@@ -20,6 +20,7 @@ from bot.rendering.blocks.blocks import Message
 from bot.slack import clicks, slack_responder, views
 from bot.slack.directory import SlackDirectory
 from bot.slack.planning import PlanningListeners
+from bot.slack.reading import ReadingListeners
 from bot.slack.slack_requests import (
     Body,
     SlackOrigin,
@@ -248,6 +249,7 @@ def build_app(
     app.use(_require_slack_response_url(client))
     requests = SlackRequests(service, client, directory, now, acknowledge_within)
     PlanningListeners(service, client, directory, requests).register(app)
+    ReadingListeners(client, requests).register(app)
     listeners = SlackListeners(client, requests)
     app.command("/rollout")(listeners.handle_command)
     app.command(_ANYTHING)(listeners.refuse_unknown_command)

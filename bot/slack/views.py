@@ -60,6 +60,17 @@ def build_answer_modal(message: Message, title: str = "Rampart", callback: str =
     }
 
 
+def build_reading_modal(title: str, shown: list[dict[str, Any]]) -> dict[str, Any]:
+    """A modal that only shows blocks, to the one person who opened it."""
+    return {
+        "type": "modal",
+        "callback_id": "reading",
+        "title": _build_plain_text(title, 24),
+        "close": _build_plain_text("Close", 24),
+        "blocks": shown,
+    }
+
+
 def read_button_value(view: dict[str, Any]) -> str:
     """The value of the button that opened a submitted modal."""
     return str(json.loads(view["private_metadata"])["pressed"])

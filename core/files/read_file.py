@@ -8,6 +8,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from core.files.policy_file import PolicyFile
+from core.files.prompt_files import ReadPrompt, insert_prompts, refuse_prompt_file
 from core.files.rollout_file import RolloutFile
 from core.files.surface_file import SurfaceFile
 from core.files.syntax.problems import FieldPath, FileProblem, UnreadableFile
@@ -24,12 +25,12 @@ _MISSING = {
 }
 
 
-def parse_file(text: str, filename: str) -> AnyFile:
+def parse_file(text: str, filename: str, read_prompt: ReadPrompt = refuse_prompt_file) -> AnyFile:
     """The parsed file; its kind follows from `kind`, or else from the fields it has.
 
-    Raises UnreadableFile with every problem.
+    `read_prompt` reads a prompt that stands in a file beside it. Raises UnreadableFile with every problem.
     """
-    source = parse_yaml(text, filename)
+    source = insert_prompts(parse_yaml(text, filename), read_prompt)
     model = _choose_model(source)
     if lost := [
         _shortened_number_problem(source, path, written)

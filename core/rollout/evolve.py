@@ -178,7 +178,7 @@ def _apply_flip_unconfirmed(rollout: Rollout, _event: e.FlipUnconfirmed, _: date
 
 
 def _apply_completed(rollout: Rollout, _: e.Completed, at: datetime) -> Rollout:
-    return replace(_end_rollout(rollout, at), state=RolloutState.DONE)
+    return replace(_end_rollout(rollout, at), state=RolloutState.DONE, completed_at=at)
 
 
 def _apply_abandoned(rollout: Rollout, _: e.Abandoned, at: datetime) -> Rollout:

@@ -80,6 +80,7 @@ class Rollout:
     planners: tuple[str, ...] = ()  # everyone who applied it before it started: the authors of its version
     started_at: datetime | None = None
     ended_at: datetime | None = None
+    completed_at: datetime | None = None  # when its version went live for good and the old one was retired
     start: datetime | None = None  # when it starts automatically
     live_instead: str = ""  # before the start: the live version, if it is no longer the one the plan starts from
     spans: tuple[StageSpan, ...] = ()

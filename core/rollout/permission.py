@@ -1,12 +1,12 @@
 """Who may do what: moving forward needs a role, going back only full membership."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import assert_never
 
 from core.rollout import commands as c
-from core.rollout.context import Context, is_same_person, is_slack_user_id, slack_user_in
+from core.rollout.context import Actor, Context, is_same_person, is_slack_user_id, slack_user_in
 from core.rollout.model import Rollout
-from core.rollout.policy import Role
+from core.rollout.policy import Policy, Role
 from core.rollout.refusal import Refused
 
 
@@ -61,27 +61,57 @@ def check_role(role: str, context: Context) -> None:
         )
     if role == "admin" and by.from_slack:
         _check_role("admin", context, "change surfaces and the policy")
-    elif role == "operator" and by.from_slack and not _is_admin(context):
+    elif role == "operator" and by.from_slack and not _is_admin(context.policy, by):
         _check_role("operator", context, "move a rollout forward")
 
 
-def _has_role(role: Role, context: Context) -> bool:
-    by = context.by
+def check_may_read_prompts(policy: Policy, by: Actor, rollouts: Iterable[Rollout]) -> None:
+    """Raise `Refused` unless a person in Slack may read the text of prompts.
+
+    Admins, operators and approvers may, in any channel; so may who owns, applied or may approve one of `rollouts`,
+    the ones that the text belongs to.
+    """
+    if not by.from_slack:
+        return  # a token and the command line have been checked by now
+    if not by.is_full_member:
+        raise Refused("Guests can't read prompts.", hint="Ask anyone in the rollout's channel.", code="forbidden")
+    roles = [policy.roles.get("operator"), policy.roles.get("approver")]
+    if _is_admin(policy, by) or any(role is None or _has_role(role, by) for role in roles):
+        return
+    if any(_is_involved(rollout, by) for rollout in rollouts):
+        return
+    who = ", ".join(dict.fromkeys(name for role in roles if role is not None for name in (*role.groups, *role.people)))
+    raise Refused(
+        f"Only operators and approvers can read prompts: {who}.",
+        hint="/rollout diff shows everybody what else changes, and how much of the prompt.",
+        code="forbidden",
+    )
+
+
+def _is_involved(rollout: Rollout, by: Actor) -> bool:
+    """Whether a person owns this rollout, applied it, or is in a group that has to approve it."""
+    plan = rollout.plan
+    owns = by.matches_reference(plan.owner) or by.matches_reference(plan.owner_handle)
+    applied = any(is_same_person(who, by.id) for who in rollout.planners)
+    return owns or applied or bool(set(plan.approvals.groups) & set(by.groups))
+
+
+def _has_role(role: Role, by: Actor) -> bool:
     named = bool(set(role.groups) & set(by.groups)) or any(by.matches_reference(p) for p in role.people)
     return named or not (role.groups or role.people)
 
 
-def _is_admin(context: Context) -> bool:
+def _is_admin(policy: Policy, by: Actor) -> bool:
     """Whether the policy names this person, or one of their groups, as an admin. Admins may do what operators may."""
-    role = context.policy.roles.get("admin")
-    return role is not None and bool(role.groups or role.people) and _has_role(role, context)
+    role = policy.roles.get("admin")
+    return role is not None and bool(role.groups or role.people) and _has_role(role, by)
 
 
 def _check_role(name: str, context: Context, what: str) -> None:
     role = context.policy.roles.get(name)
     if role is None:
         return
-    if not _has_role(role, context):
+    if not _has_role(role, context.by):
         who = ", ".join((*role.groups, *role.people))
         raise Refused(
             f"To {what} you need to be one of {who}.", hint="You can still pause or roll back.", code="forbidden"
@@ -112,7 +142,7 @@ def _check_approver(rollout: Rollout, context: Context) -> None:
             hint="You can still pause or roll back.",
             code="forbidden",
         )
-    if role is not None and not plan.approvals.groups and not _has_role(role, context):
+    if role is not None and not plan.approvals.groups and not _has_role(role, by):
         raise Refused("You are not an approver.", hint=f"Ask one of {', '.join(role.people)}.", code="forbidden")
 
 

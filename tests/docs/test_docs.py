@@ -85,6 +85,7 @@ def test_every_button_is_told():
         "Start then",
         "New rollout",
         "Get it as a file",
+        "View difference",
     ]
     source = Path(str(buttons.__file__)).read_text(encoding="utf-8")
     assert set(re.findall(r'blocks\.button\(\s*"([^"]+)"', source)) == set(labels)

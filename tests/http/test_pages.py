@@ -194,3 +194,27 @@ def test_a_browser_may_give_the_token_as_a_password(running: Any, serve: Any) ->
     assert (refused.status_code, "Basic" in refused.headers["www-authenticate"]) == (401, True)
     assert client.get("/", auth=("anybody", "operator-token")).status_code == 200
     assert client.get("/", auth=("anybody", "wrong")).status_code == 401
+
+
+def test_a_version_has_a_page_with_its_content_and_what_differs(running: Any, serve: Any, rollout_file: str) -> None:
+    client = serve(running)
+    change = "{prompt: new.md, params: {temperature: 0.1}, tools: [<b>refund</b>]}"
+    running.apply(rollout_file.replace("{prompt: new.md}", change))
+    page = client.get("/v/support-assistant/v43").text
+    assert 'Difference from <a href="/v/support-assistant/v42">v42</a>' in page
+    assert "<del>old</del><ins>new</ins>.md" in page.replace("\n", "")
+    assert "<td>params.temperature</td><td>–</td><td><ins>0.1</ins></td>" in page
+    assert "&lt;b&gt;refund&lt;/b&gt;" in page
+    assert "planned in R-1" in page
+    assert "<b>" not in page
+    other = client.get("/v/support-assistant/v42?from=v43").text
+    assert "live since" in other
+    assert "<td><del>0.1</del></td><td>–</td>" in other
+
+
+def test_an_unknown_version_or_surface_is_not_found(running: Any, serve: Any) -> None:
+    client = serve(running)
+    for path in ("/v/support-assistant/v99", "/v/nothing/v1", "/v/support-assistant/v42?from=v99"):
+        answer = client.get(path, headers={"accept": "text/html"})
+        assert answer.status_code == 404
+        assert "text/html" in answer.headers["content-type"]

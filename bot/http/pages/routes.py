@@ -1,4 +1,4 @@
-"""Routes of the read-only pages: all rollouts, one rollout with numbers and history, one record of evidence."""
+"""Routes of the read-only pages: all rollouts, one rollout, one record of evidence, one version of a surface."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -12,6 +12,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from bot.http.middleware.auth import TokenAuth, TokenRole
 from bot.http.pages.numbers import build_numbers
+from bot.http.pages.version_page import build_version_page
 from bot.process.process_state import ProcessStatus
 from bot.rendering import wording
 from bot.rendering.json.rollouts import event_to_json
@@ -43,7 +44,8 @@ def build_router(
     process_status: ProcessStatus,
     tick: timedelta,
 ) -> APIRouter:
-    """The routes `/`, `/r/{id}` and `/e/{rollout}.{number}`; read-only, without external resources."""
+    """The routes `/`, `/r/{id}`, `/e/{rollout}.{number}` and `/v/{surface}/{version}`; read-only, without external
+    resources."""
     pages = APIRouter(include_in_schema=False)
     style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
 
@@ -127,6 +129,13 @@ def build_router(
                     numbers=build_numbers(service, then, seen),
                 )
         raise NotFound(f"There is no evidence {evidence_id[:80]}.", hint="Evidence is listed on its rollout's page.")
+
+    @pages.get("/v/{surface}/{version}")
+    def show_version(
+        request: Request, surface: str, version: str, compare_with: Annotated[str, Query(alias="from")] = ""
+    ) -> Response:
+        auth.authorize_person(request.headers.raw, TokenRole.OPERATOR)
+        return render_page("version.html", page=build_version_page(service, surface, version, compare_with))
 
     @pages.get("/style.css")
     async def serve_stylesheet() -> Response:

@@ -19,6 +19,8 @@ FEELS_OFF = "feels_off"
 START_THEN = "start_then"
 CREATE = "create"  # opens the form that plans a rollout; the value is an AI feature, or empty
 GET_FILE = "get_file"  # sends the rollout file that a plan was made from
+
+VIEW_DIFFERENCE = "view_difference"
 RUN = "run"  # `run.0`, `run.1`, …: the value is a command that is parsed like a typed one
 
 
@@ -62,6 +64,8 @@ def roll_back(rollout: Rollout) -> Block:
     """Roll back, after a confirmation that names the version everyone gets again."""
     old = wording.escape(rollout.plan.from_version, 40)
     text = f"Everyone gets {old} of {wording.escape(rollout.plan.surface, 60)} again, within seconds."
+    if rollout.completed_at is not None:
+        text += f" {old} was retired when {rollout.id} was done: check that it still answers."
     stage = rollout.stage
     if stage is not None and stage.kind is StageKind.BAKE and rollout.plan.rollback_until:
         text += f" {old} can be called until {wording.escape(rollout.plan.rollback_until, 40)}."
@@ -97,6 +101,11 @@ def create_rollout(surface: str = "") -> Block:
 def get_file() -> Block:
     """Send the plan as a rollout file, in a direct message."""
     return blocks.button("Get it as a file", GET_FILE, "-")
+
+
+def view_difference(surface: str, before: str, after: str) -> Block:
+    """Open the difference between two versions of a surface, with the text of prompts, for those who may read it."""
+    return blocks.button("View difference", VIEW_DIFFERENCE, encode_value(surface, f"{before}|{after}"))
 
 
 def run_command(label: str, command: str, index: int = 0) -> Block:

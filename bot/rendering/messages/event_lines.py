@@ -75,9 +75,10 @@ def format_line(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
             return _format_base_change(rollout, event)
         case e.RolledBack():
             why = _format_reason(event.reason)
+            warning = rollback_alert.warn_if_retired(rollout, event, rollout.ended_at or rollout.planned_at, zone)
             return (
                 f"Rolled back by {wording.format_actor(event.by)}: {rollout.id}{why}. Everyone is on "
-                f"{_old_version(event)} again."
+                f"{_old_version(event)} again.{f' Note: {warning}.' if warning else ''}"
             )
         case e.FlipConfirmed():
             took = wording.format_duration(event.seconds)

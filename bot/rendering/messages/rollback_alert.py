@@ -42,7 +42,7 @@ def _list_facts(
         ("How fast", _describe_durations(event, flip)),
         ("What flipped", _describe_flip(rollout, event)),
         ("Who was hit", _describe_affected(rollout, event)),
-        ("Old version", _warn_if_retired(rollout, event, at)),
+        ("Old version", warn_if_retired(rollout, event, at, zone)),
     ]
 
 
@@ -149,14 +149,17 @@ def _describe_affected(rollout: Rollout, event: RolledBack) -> str:
     return f"{wording.pluralize(event.exposed_requests, 'request')}, {people}{share}{since}"
 
 
-def _warn_if_retired(rollout: Rollout, event: RolledBack, at: datetime) -> str:
-    """A warning if the old version may no longer be callable although everyone is served it; otherwise empty."""
-    until = rollout.plan.rollback_until
-    if not until or at.date().isoformat() <= until:
-        return ""
-    old = wording.escape(event.version, 40)
-    past = f"can be called until {wording.escape(until, 40)}, which has passed"
-    return f"the plan says {old} {past}: check that it still answers"
+def warn_if_retired(rollout: Rollout, event: RolledBack, at: datetime, zone: str) -> str:
+    """A warning if the old version was retired, or may no longer be callable, although everyone is served it; otherwise
+    empty."""
+    old, until = wording.escape(event.version, 40), rollout.plan.rollback_until
+    if until and at.date().isoformat() > until:
+        past = f"can be called until {wording.escape(until, 40)}, which has passed"
+        return f"the plan says {old} {past}: check that it still answers"
+    if event.after_done and rollout.completed_at is not None:
+        since = wording.format_local_time(rollout.completed_at, zone)
+        return f"{old} was retired {since}, when {rollout.id} was done: check that it still answers"
+    return ""
 
 
 def _list_other_findings(findings: tuple[Finding, ...]) -> list[str]:

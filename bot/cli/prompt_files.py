@@ -1,0 +1,27 @@
+"""Reads prompts that stand in a file beside a rollout or surface file, never from outside its folder."""
+
+from pathlib import Path
+
+from core.files.prompt_files import MAX_PROMPT_BYTES, ReadPrompt
+
+
+def read_beside(file: Path) -> ReadPrompt:
+    """A reader of prompts in the folder of `file`. Links that lead out of the folder are refused."""
+    folder = file.resolve().parent
+
+    def read(path: str) -> str:
+        found = (folder / path).resolve()
+        if not found.is_relative_to(folder):
+            raise ValueError(f"{path} leads out of the folder of this file through a link")
+        if not found.is_file():
+            raise ValueError(f"there is no file {path} beside this one")
+        if found.stat().st_size > MAX_PROMPT_BYTES:
+            raise ValueError(f"{path} is larger than {MAX_PROMPT_BYTES // 1024} KiB")
+        try:
+            return found.read_bytes().decode("utf-8")
+        except UnicodeDecodeError:
+            raise ValueError(f"{path} is not UTF-8 text") from None
+        except OSError as error:
+            raise ValueError(f"{path} cannot be read: {error.strerror or error}") from None
+
+    return read

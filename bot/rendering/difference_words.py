@@ -1,0 +1,46 @@
+"""The difference between two versions in words: fields with their values, prompts and other texts only by counts."""
+
+from bot.rendering import wording
+from core.versions.content_difference import ContentDifference, FieldChange, TextChange
+
+MAX_IN_LINE = 4  # changes that one line names
+
+
+def format_in_line(difference: ContentDifference) -> str:
+    """Everything that differs, in one line that may stand in a channel; escaped mrkdwn without text of prompts."""
+    return wording.join_phrases(list_changes(difference), MAX_IN_LINE) or "nothing"
+
+
+def list_changes(difference: ContentDifference) -> list[str]:
+    """One phrase per change, as in `prompt: 9 words removed, 4 added (of 18)`; escaped, without text of prompts."""
+    return [*(describe_text(change) for change in difference.texts), *(_describe(f) for f in difference.fields)]
+
+
+def describe_text(change: TextChange) -> str:
+    """How much of a text differs: `prompt: 9 words removed, 4 added (of 18)`."""
+    path = wording.escape(change.path, 80)
+    if not change.words_before:
+        return f"{path}: {wording.pluralize(change.words_added, 'word')} added"
+    counts = [
+        f"{wording.pluralize(change.words_removed, 'word')} removed" if change.words_removed else "",
+        f"{wording.pluralize(change.words_added, 'word')} added" if change.words_added else "",
+    ]
+    told = ", ".join(count for count in counts if count) or "punctuation or spacing differs"
+    return f"{path}: {told} (of {wording.format_count(change.words_before)})"
+
+
+def _describe(change: FieldChange) -> str:
+    path = wording.escape(change.path, 80)
+    before, after = change.before, change.after
+    if change.may_hold_prompt:
+        return f"{path} {'added' if before is None else 'removed' if after is None else 'changed'}"
+    if before is None:
+        return f"{path} added" if _is_last_name(change, after) else f"{path} added: {wording.escape(after or '', 60)}"
+    if after is None:
+        return f"{path} removed"
+    return f"{path} {wording.escape(before, 60)} -> {wording.escape(after, 60)}"
+
+
+def _is_last_name(change: FieldChange, value: str | None) -> bool:
+    """Whether the path already ends with the value, as that of a tool which has nothing but a name."""
+    return value is not None and change.path.endswith(f".{value}")
