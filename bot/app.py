@@ -24,10 +24,12 @@ from bot import jobs
 from bot.actuators.unleash import UnleashFlag
 from bot.delivery import driven_flags, messages
 from bot.http import app as http_app
+from bot.http.clients.change_streams import ChangeStreams
 from bot.http.middleware import bodies
 from bot.http.middleware.head_deadline import Impatient
 from bot.outbound.client import OutboundClient
 from bot.process import log_lines
+from bot.process.client_positions import ClientPositions
 from bot.process.flip_confirmation import FlipConfirmer
 from bot.process.outage import DatabaseOutage
 from bot.process.redaction import RedactingFormatter, SecretRedactor
@@ -37,6 +39,7 @@ from bot.settings import Settings
 from bot.slack import listeners as slack_app
 from bot.slack import setup
 from bot.slack.directory import SlackDirectory
+from core.flags.document import DocumentEncoder
 from core.service import RolloutService
 from core.store.coordination import processes
 from core.store.database.connections import Database, connect
@@ -77,6 +80,7 @@ class Program:
     snapshot_server: SnapshotServer
     scheduler: JobScheduler
     asgi: bodies.AsgiApp | None
+    streams: ChangeStreams
     bolt: App | None
     socket_mode: SocketModeHandler | None = None
     _server: uvicorn.Server | None = None
@@ -166,7 +170,7 @@ class Program:
             server_header=False,
             timeout_graceful_shutdown=STOP_TIMEOUT,
         )
-        self._server = _NotifyingServer(config, on_ready)
+        self._server = _NotifyingServer(config, on_ready, self.streams.close_all)
         return self._server
 
 
@@ -202,10 +206,20 @@ def build_program(
     elif database.dialect == "sqlite":
         processes.delete_all(database)  # only one process serves a SQLite file, so any other report is from a dead one
     service, outage = RolloutService(database, unwatched_after=settings.blind_after), DatabaseOutage()
+    encoder, clients = DocumentEncoder(), ClientPositions()
     process_id = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:4]}"
     serving = SnapshotServer(
-        service, process_id=process_id, role=role, now=now, unwatched_after=settings.blind_after, outage=outage
+        service,
+        process_id=process_id,
+        role=role,
+        now=now,
+        unwatched_after=settings.blind_after,
+        outage=outage,
+        encoder=encoder,
+        clients=clients,
     )
+    streams = ChangeStreams(lambda: encoder.encode(serving.snapshot()).etag)
+    serving.on_served_change(streams.notify)
     for missing_setting in setup.list_missing(settings):
         log.warning(missing_setting)
     slack = build_web_client(settings)
@@ -235,6 +249,9 @@ def build_program(
             process_status=serving,
             report_outage=outage.record_failure,
             tick=settings.tick / speed,
+            encoder=encoder,
+            clients=clients,
+            streams=streams,
         )
     clock = JobScheduler(lambda name, error: _log_job_failure(outage, name, error))
     if policy is not None:
@@ -248,6 +265,7 @@ def build_program(
         snapshot_server=serving,
         scheduler=clock,
         asgi=asgi,
+        streams=streams,
         bolt=bolt,
     )
 
@@ -391,16 +409,20 @@ def _format_base_url(listening: socket.socket) -> str:
 
 
 class _NotifyingServer(uvicorn.Server):
-    """A uvicorn server that calls back once it accepts requests."""
+    """A uvicorn server that calls back once it accepts requests, and before it stops."""
 
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None], on_stop: Callable[[], None]) -> None:
         super().__init__(config)
-        self._on_ready = on_ready
+        self._on_ready, self._on_stop = on_ready, on_stop
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
             self._on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._on_stop()
+        await super().shutdown(sockets)
 
 
 def _install_signal_handlers() -> threading.Event:

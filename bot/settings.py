@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-TOKEN_ROLES = ("flags", "ingest", "operator", "admin")
+TOKEN_ROLES = ("flags", "snapshot", "ingest", "operator", "admin")
 LOG_FORMATS = ("console", "json")
 VARIABLES = (
     "DATABASE_URL",

@@ -16,17 +16,23 @@ from starlette.requests import Request
 from bot.http import openapi as documents
 from bot.http import probes, slack_events
 from bot.http.api import rollouts
+from bot.http.clients.change_streams import ChangeStreams
+from bot.http.clients.snapshot_endpoint import SnapshotEndpoint
+from bot.http.clients.stream_endpoint import StreamEndpoint
 from bot.http.middleware import bodies
 from bot.http.middleware.auth import AccessDenied, TokenAuth, TokenRole
 from bot.http.middleware.bodies import AsgiApp, Scope
 from bot.http.middleware.caller_limits import RateLimiter
 from bot.http.middleware.head_requests import answer_head
 from bot.http.middleware.problems import build_denial, build_problem, build_refusal
+from bot.http.middleware.stream_tokens import StreamTokens
 from bot.http.observations.writer import ObservationsEndpoint, ObservationWriter
 from bot.http.ofrep import OfrepEndpoint
 from bot.http.pages import reference, routes
+from bot.process.client_positions import ClientPositions
 from bot.process.log_lines import LogPrinter
 from bot.process.process_state import ProcessStatus, StandaloneStatus
+from core.flags.document import DocumentEncoder
 from core.flags.snapshot import Snapshot
 from core.rollout.refusal import Refused
 from core.service import RolloutService
@@ -53,14 +59,20 @@ def build_asgi_app(
     process_status: ProcessStatus | None = None,
     report_outage: Callable[[Exception], object] = lambda _: None,
     tick: timedelta = timedelta(seconds=10),
+    encoder: DocumentEncoder | None = None,
+    clients: ClientPositions | None = None,
+    streams: ChangeStreams | None = None,
 ) -> AsgiApp:
     """Build the ASGI application.
 
     `tokens` are (role, token) pairs; without any, every caller may do everything, so bind to loopback. `now` is the
     rollouts' clock and `tick` the interval of looks in real time. `process_status` says whether this process is
     informed, and `report_outage` gets every database error. `explain_undrivable` returns why a flag system's URL may
-    not be called, or an empty text. When the lifespan ends, waiting observations are written.
+    not be called, or an empty text. `encoder`, `clients` and `streams` are for clients that evaluate by themselves or
+    listen for changes. When the lifespan ends, waiting observations are written.
     """
+    encoder, clients = encoder or DocumentEncoder(), clients or ClientPositions()
+    streams = streams or ChangeStreams(lambda: encoder.encode(snapshot()).etag)
     process_status = process_status or StandaloneStatus()
     auth = TokenAuth(tokens)
     writer = ObservationWriter(service.database, snapshot, now)
@@ -81,9 +93,10 @@ def build_asgi_app(
         redoc_url=None,
         redirect_slashes=False,
     )
-    endpoint = OfrepEndpoint(
-        snapshot, auth, answer_head(bodies.BodyLimiter(api, partial(_authorize_sender, auth), LARGER_LIMITS))
-    )
+    limited = answer_head(bodies.BodyLimiter(api, partial(_authorize_sender, auth), LARGER_LIMITS))
+    snapshots = SnapshotEndpoint(snapshot, auth, encoder, clients, process_status, limited)
+    changes = StreamEndpoint(streams, auth, StreamTokens(tokens), snapshots)
+    endpoint = OfrepEndpoint(snapshot, auth, changes, changes)
     _add_error_handlers(api, now, report_outage)
     collector = probes.RampartCollector(
         service, snapshot, endpoint, writer, now, process_status, lambda: LogPrinter.lost_count, report_outage
@@ -170,12 +183,12 @@ def _add_error_handlers(
 
 
 def _complete_openapi(api: FastAPI) -> None:
-    """Add the OFREP paths, which are served outside FastAPI, and the bearer scheme to the OpenAPI document."""
+    """Add the paths that are served outside FastAPI and the bearer scheme to the OpenAPI document."""
     described = api.openapi
 
     def openapi() -> dict[str, Any]:
         document = described()
-        document["paths"].update(documents.OFREP_PATHS)
+        document["paths"].update({**documents.OFREP_PATHS, **documents.CLIENT_PATHS})
         document.setdefault("components", {})["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
         document["security"] = [{"bearer": []}, {}]
         return document

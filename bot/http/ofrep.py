@@ -3,13 +3,14 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
 from bot.http.middleware import bodies
-from bot.http.middleware.auth import AccessDenied, TokenAuth, TokenRole
+from bot.http.middleware.auth import AccessDenied, HeaderItems, TokenAuth, TokenRole
 from bot.http.middleware.bodies import AsgiApp, Receive, Scope, Send
+from bot.http.middleware.etags import matches_etag
 from core.flags.evaluation import choose_answer
 from core.flags.snapshot import FlagAnswer, Snapshot, SurfaceFlags
 
@@ -43,6 +44,16 @@ class CachedResponse:
     headers: list[tuple[bytes, bytes]]
 
 
+class StreamDescriber(Protocol):
+    """Gives the addresses of event streams; `StreamEndpoint` implements it."""
+
+    def describe_stream(self, headers: HeaderItems) -> bytes:
+        """OFREP's `eventStreams` for the sender of these headers, as JSON."""
+
+    def count_renewals(self) -> int:
+        """Another number whenever addresses that were given before should be replaced."""
+
+
 class MalformedEvaluation(Exception):
     """The request holds no valid evaluation context; `code` is OFREP's error code."""
 
@@ -54,9 +65,12 @@ class MalformedEvaluation(Exception):
 class OfrepEndpoint:
     """ASGI application that answers `/ofrep/`, counts what it answers, and passes everything else to `inner`."""
 
-    def __init__(self, snapshot: Callable[[], Snapshot], auth: TokenAuth, inner: AsgiApp) -> None:
+    def __init__(
+        self, snapshot: Callable[[], Snapshot], auth: TokenAuth, streams: StreamDescriber, inner: AsgiApp
+    ) -> None:
         self._snapshot = snapshot
         self._auth = auth
+        self._streams = streams
         self._inner = inner
         self._responses: dict[FlagAnswer, CachedResponse] = {}
         self.single_count = 0
@@ -115,9 +129,13 @@ class OfrepEndpoint:
     async def _evaluate_all(self, scope: Scope, receive: Receive, send: Send) -> None:
         context = _parse_context(await bodies.read_body(scope, receive))
         snapshot = self._snapshot()
-        answers = [self._get_response(flags, context).body for flags in snapshot.surfaces.values()]
+        answers = b",".join([self._get_response(flags, context).body for flags in snapshot.surfaces.values()])
         self.bulk_count += 1
-        await _send_response(scope, send, _build_response(b'{"flags":[' + b",".join(answers) + b"]}"))
+        # The address of the stream is another one each time: the ETag follows the answers, and the hour in which an
+        # address has to be renewed.
+        body = b'{"flags":[%b],"eventStreams":%b}' % (answers, self._streams.describe_stream(scope["headers"]))
+        renewed = b"%d:" % self._streams.count_renewals()
+        await _send_response(scope, send, _build_response(body, renewed + answers))
 
     def _get_response(self, flags: SurfaceFlags, context: Mapping[str, Any]) -> CachedResponse:
         """The response for one surface, cached by answer."""
@@ -192,8 +210,9 @@ def _encode_evaluation(surface: str, answer: FlagAnswer) -> bytes:
     )
 
 
-def _build_response(body: bytes) -> CachedResponse:
-    etag = b'"%b"' % blake2b(body, digest_size=16).hexdigest().encode()
+def _build_response(body: bytes, identity: bytes | None = None) -> CachedResponse:
+    """The response with `body`, whose ETag is a hash of `identity`, or of the body itself."""
+    etag = b'"%b"' % blake2b(body if identity is None else identity, digest_size=16).hexdigest().encode()
     headers = [_JSON_HEADER, (b"content-length", b"%d" % len(body)), (b"etag", etag), *_CORS_HEADERS]
     return CachedResponse(body=body, etag=etag, headers=headers)
 
@@ -201,15 +220,10 @@ def _build_response(body: bytes) -> CachedResponse:
 async def _send_response(scope: Scope, send: Send, response: CachedResponse) -> None:
     """Send the response, or 304 if the caller has it already."""
     for name, value in scope["headers"]:
-        if name == b"if-none-match" and _etag_matches(value, response.etag):
+        if name == b"if-none-match" and matches_etag(value, response.etag):
             await _send_bytes(send, 304, [(b"etag", response.etag), *_CORS_HEADERS], b"")
             return
     await _send_bytes(send, 200, response.headers, response.body)
-
-
-def _etag_matches(header: bytes, etag: bytes) -> bool:
-    """Whether an If-None-Match header names this ETag."""
-    return header.strip() == b"*" or any(tag.strip().removeprefix(b"W/") == etag for tag in header.split(b","))
 
 
 async def _send_bytes(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:

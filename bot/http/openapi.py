@@ -285,6 +285,94 @@ OFREP_PATHS: _Json = {
     "/ofrep/v1/evaluate/flags": _build_evaluation_path(
         "Which version of every surface this unit gets",
         "evaluateFlagsBulk",
-        _build_object_schema(("flags",), flags=_build_array_schema(_EVALUATION)),
+        _build_object_schema(
+            ("flags",),
+            flags=_build_array_schema(_EVALUATION),
+            eventStreams=_build_array_schema(
+                _build_object_schema(
+                    ("type", "endpoint"),
+                    type=_TEXT,
+                    endpoint=_build_object_schema(("requestUri",), requestUri=_TEXT),
+                    inactivityDelaySec=_COUNT,
+                )
+            ),
+        ),
     ),
+}
+
+_ANSWER_INDEX: _Json = {"type": "integer", "minimum": 0, "description": "an index into answers"}
+_EXPOSURE_RULE = _build_object_schema(
+    ("salt", "canary_below", "control_from", "canary", "control", "stable", "outside", "cohort", "earlier_cohorts"),
+    salt=_TEXT,
+    canary_below=_COUNT,
+    control_from=_COUNT,
+    canary=_ANSWER_INDEX,
+    control=_ANSWER_INDEX,
+    stable=_ANSWER_INDEX,
+    outside=_ANSWER_INDEX,
+    cohort={"type": ["array", "null"], "description": "conditions: pairs of an attribute and its allowed values"},
+    earlier_cohorts=_build_array_schema({"type": "object"}),
+)
+_DOCUMENT = _build_object_schema(
+    ("format", "surfaces"),
+    format={"type": "integer"},
+    surfaces={
+        "type": "object",
+        "additionalProperties": _build_object_schema(
+            ("versions", "answers", "live", "exposure"),
+            versions={"type": "object", "description": "the whole content of each version that may be answered"},
+            answers=_build_array_schema({"type": "object"}),
+            live=_ANSWER_INDEX,
+            exposure={**_EXPOSURE_RULE, "type": ["object", "null"]},
+        ),
+    },
+)
+_CLIENT_ID: _Json = {
+    "name": "Rampart-Client",
+    "in": "header",
+    "schema": _TEXT,
+    "description": "the id that this client gave itself: what it may be serving is then waited for",
+}
+
+
+def _pick_problems(*statuses: int) -> _Json:
+    return {str(status): PROBLEMS[status] for status in statuses}
+
+
+CLIENT_PATHS: _Json = {
+    "/api/v1/snapshot": {
+        "get": {
+            "tags": ["clients"],
+            "summary": "The snapshot, with which clients evaluate in their own process",
+            "operationId": "getSnapshot",
+            "parameters": [_IF_NONE_MATCH, _CLIENT_ID],
+            "responses": {
+                "200": _build_response("The snapshot", _DOCUMENT),
+                "304": {"description": "Nothing has changed"},
+                **_pick_problems(401, 403, 503),
+            },
+        },
+        "delete": {
+            "tags": ["clients"],
+            "summary": "This client has ended",
+            "operationId": "endClient",
+            "parameters": [_CLIENT_ID],
+            "responses": {"204": {"description": "Nobody waits for it any more"}, **_pick_problems(401, 403)},
+        },
+    },
+    "/api/v1/changes": {
+        "get": {
+            "tags": ["clients"],
+            "summary": "An event stream that says when evaluations may have changed",
+            "operationId": "listenForChanges",
+            "parameters": [
+                {"name": "token", "in": "query", "schema": _TEXT, "description": "of an address in eventStreams"},
+                {"name": "since", "in": "query", "schema": _TEXT, "description": "the ETag that is known already"},
+            ],
+            "responses": {
+                "200": {"description": "Events", "content": {"text/event-stream": {"schema": _TEXT}}},
+                **_pick_problems(401, 403, 503),
+            },
+        }
+    },
 }

@@ -13,8 +13,10 @@ from functools import partial
 import structlog
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from bot.process.client_positions import ClientPositions
 from bot.process.look_age import LookAgeTracker
 from bot.process.outage import REPEAT_LOG_AFTER, DatabaseOutage, format_reason
+from core.flags.document import DocumentEncoder
 from core.flags.snapshot import Snapshot
 from core.rollout import exposure
 from core.rollout.policy import Unwatched
@@ -61,6 +63,8 @@ class SnapshotServer:
         now: Callable[[], datetime] = utc_now,
         unwatched_after: timedelta = UNWATCHED_AFTER,
         outage: DatabaseOutage | None = None,
+        encoder: DocumentEncoder | None = None,
+        clients: ClientPositions | None = None,
     ) -> None:
         self._service = service
         self._process_id = process_id
@@ -68,6 +72,9 @@ class SnapshotServer:
         self._now = now
         self._unwatched_after = unwatched_after.total_seconds()
         self._outage = outage or DatabaseOutage()
+        self._encoder = encoder or DocumentEncoder()
+        self._clients = clients or ClientPositions()
+        self._served_change_listeners: list[Callable[[], None]] = []
         self._look_age_tracker = LookAgeTracker()
         self._cached_snapshot = exposure.build_cached_snapshot(service.cached_world())
         self._served_snapshot = self._cached_snapshot.snapshot
@@ -91,6 +98,11 @@ class SnapshotServer:
         self._wakeups = AppendListener(service.database, self._changed.set, self._on_listen_lost)
         service.world_cache.on_change(self._rebuild_snapshot)
         service.on_rollback_unwritten(self._on_rollback_unwritten)
+        self._clients.on_all_current(self._changed.set)
+
+    def on_served_change(self, listener: Callable[[], None]) -> None:
+        """Call `listener` whenever `snapshot` may have changed; from any thread."""
+        self._served_change_listeners.append(listener)
 
     def snapshot(self) -> Snapshot:
         """The immutable snapshot to serve now. It checks the report's age itself and does not rely on the watchdog."""
@@ -129,7 +141,10 @@ class SnapshotServer:
         self._wakeups.start()
 
     def stop(self) -> None:
-        """Stop following the log, and withdraw this process's report so that nobody waits for it."""
+        """Stop following the log, and withdraw this process's report so that nobody waits for it.
+
+        Clients that evaluate by themselves may go on without this process for a while, so with any the report stays.
+        """
         self._stopping.set()
         self._changed.set()
         self._wakeups.stop()
@@ -138,6 +153,9 @@ class SnapshotServer:
                 thread.join(STOP_TIMEOUT)
         if self._follow_thread.is_alive():
             log.warning("the database does not answer; others wait until this process is forgotten")
+            return
+        if any(self._clients.count_clients()):
+            log.info("this process had clients; others wait until they have gone to another process or stopped serving")
             return
         try:
             processes.unregister(self._service.database, self._process_id)
@@ -153,6 +171,11 @@ class SnapshotServer:
         if world.position < before:
             log.error("the database has lost the end of the log; the rest was read again", position=world.position)
         self._changed.set()
+        self._announce_served_change()
+
+    def _announce_served_change(self) -> None:
+        for listener in self._served_change_listeners:
+            listener()
 
     def _select_served_snapshot(self) -> None:
         """Set the snapshot to serve: the newest, less surfaces that are withdrawn for want of looks."""
@@ -184,20 +207,30 @@ class SnapshotServer:
             self._changed.clear()
 
     def _read_and_report(self) -> None:
-        """Read the log and report the position reached; only a report that was written counts."""
+        """Read the log and report the position that this process and its clients have reached; only a report that was
+        written counts."""
         asked_at = _monotonic_seconds()
         self._service.load_world()
         position = self._cached_snapshot.snapshot.position
+        reached = self._limit_by_clients(position)
         reported, reported_at = self._newest_report
-        if position == reported and asked_at - reported_at < REPORT_SECONDS:
+        if reached == reported and asked_at - reported_at < REPORT_SECONDS:
             return
-        end = processes.report_alive(self._service.database, self._process_id, self._role, position, utc_now())
+        end = processes.report_alive(self._service.database, self._process_id, self._role, reached, utc_now())
         if end > position and self._service.load_world().position < end:
             self._service.database.reconnect()
             raise DatabaseUnwritable("the log is read from a server that is behind the one that is written to")
-        self._newest_report = (position, asked_at)
+        self._newest_report = (reached, asked_at)
         self._update_unwatched()
         self._mark_informed(asked_at)
+
+    def _limit_by_clients(self, position: int) -> int:
+        """The position that every client has reached too that evaluates by a snapshot of this process."""
+        if not any(self._clients.count_clients()):
+            return position
+        served = self.snapshot()
+        self._clients.record_document(self._encoder.encode(served).etag, served.position)
+        return self._clients.limit_position(position)
 
     def _update_unwatched(self) -> None:
         """Track the looks of exposed rollouts, and withdraw the unwatched ones if the policy says so."""
@@ -216,6 +249,8 @@ class SnapshotServer:
             before, self._withdrawn_surfaces = self._withdrawn_surfaces, surfaces
             if before != surfaces:
                 self._select_served_snapshot()
+        if before != surfaces:
+            self._announce_served_change()
         for surface in surfaces - before:
             log.error(
                 "its rollout has had no look: everybody gets the live version until there is one", surface=surface
@@ -252,6 +287,7 @@ class SnapshotServer:
             ):
                 return
             self._failsafe_reason = why
+        self._announce_served_change()
         log.error("everybody gets the live version until this process is informed again", why=why)
 
     def _mark_informed(self, asked_at: float) -> None:
@@ -267,6 +303,7 @@ class SnapshotServer:
             previous_reason, self._failsafe_reason = self._failsafe_reason, ""
         self._outage.record_recovery()
         if previous_reason:
+            self._announce_served_change()
             log.warning("this process is informed again", why=f"it was not: {previous_reason}")
 
 

@@ -11,7 +11,9 @@ import pytest
 import uvicorn
 
 from bot.http.app import build_asgi_app
+from bot.http.clients.change_streams import ChangeStreams
 from core.apply_file import apply_text
+from core.flags.document import DocumentEncoder
 from core.flags.snapshot import Snapshot
 from core.rollout import commands as c
 from core.rollout import exposure
@@ -137,12 +139,15 @@ def serve() -> Iterator[Serve]:
             newest = exposure.build_cached_snapshot(running.service.load_world(), newest)
             return newest.snapshot
 
+        encoder = DocumentEncoder()
+        streams = ChangeStreams(lambda: encoder.encode(snapshot()).etag)
+        running.service.world_cache.on_change(lambda _: streams.notify())
         app = build_asgi_app(
             running.service,
             snapshot,
             now=running.now,
             tokens=tokens,
-            **more,  # type: ignore[arg-type]
+            **{"encoder": encoder, "streams": streams, **more},  # type: ignore[arg-type]
         )
         listening = socket.create_server(("127.0.0.1", 0))
         config = uvicorn.Config(app, loop="uvloop", http="httptools", lifespan="on", log_level="warning")
@@ -154,7 +159,14 @@ def serve() -> Iterator[Serve]:
             await startup(sockets)
             ready.set()
 
+        shutdown = server.shutdown
+
+        async def end_streams(sockets: list[socket.socket] | None = None) -> None:
+            streams.close_all()
+            await shutdown(sockets)
+
         server.startup = told  # type: ignore[method-assign]
+        server.shutdown = end_streams  # type: ignore[method-assign]
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         assert ready.wait(60)

@@ -48,8 +48,8 @@ def test_our_own_document_is_kept(running: Any, serve: Any, canary: Any) -> None
     client = serve(running)
     canary(running)
     schema = schemathesis.openapi.from_dict(client.get("/openapi.json").json())
-    asked = ask_everything(schema, str(client.base_url).rstrip("/"))
-    assert len(asked) == 13
+    asked = ask_everything(schema.exclude(path="/api/v1/changes"), str(client.base_url).rstrip("/"))
+    assert len(asked) == 15
 
 
 def test_the_ofrep_document_is_kept(running: Any, serve: Any, canary: Any) -> None:

@@ -153,7 +153,7 @@ def test_on_loopback_no_token_is_needed(host: str) -> None:
         ({"ALLOW_PRIVATE_HOSTS": "https://flags.internal"}, "names 'https://flags.internal': write hosts only"),
         ({"ALLOW_PRIVATE_HOSTS": "10.0.0.0/8"}, "write hosts only"),
         ({"ROLLOUT_TOKENS": "operator"}, "entry 1: write role:token"),
-        ({"ROLLOUT_TOKENS": "boss:long-enough-token"}, "must be one of flags, ingest, operator, admin"),
+        ({"ROLLOUT_TOKENS": "boss:long-enough-token"}, "must be one of flags, snapshot, ingest, operator, admin"),
         ({"ROLLOUT_TOKENS": "flags:one,operator:"}, "entry 2: there is no token after operator"),
         ({"PORT_FILE": "/nowhere/port"}, "cannot be read"),
         ({"PORT": "1", "PORT_FILE": "/nowhere/port"}, "Keep one"),

@@ -7,7 +7,7 @@ import pytest
 
 from bot.http.middleware.auth import LOCAL_CALLER, TokenAuth, TokenRole
 
-ROLES = ("", "wrong", "flags", "ingest", "operator", "admin")
+ROLES = ("", "wrong", "flags", "snapshot", "ingest", "operator", "admin")
 EVERYBODY = frozenset(ROLES)
 ALLOWED = {
     ("get", "/healthz"): EVERYBODY,
@@ -21,6 +21,9 @@ ALLOWED = {
     ("post", "/api/v1/files"): {"operator", "admin"},
     ("post", "/api/v1/evals"): {"ingest", "admin"},
     ("post", "/api/v1/observations"): {"ingest", "admin"},
+    ("get", "/api/v1/snapshot"): {"snapshot", "admin"},
+    ("delete", "/api/v1/snapshot"): {"snapshot", "admin"},
+    ("get", "/api/v1/changes"): {"flags", "snapshot", "admin"},
     ("post", "/ofrep/v1/evaluate/flags"): {"flags", "admin"},
     ("post", "/ofrep/v1/evaluate/flags/{key}"): {"flags", "admin"},
 }
@@ -32,7 +35,7 @@ PAGES = {
     ("get", "/openapi.json"): EVERYBODY,
     ("get", "/style.css"): EVERYBODY,
 }
-TOKENS = [(role, f"the-{role}-token") for role in ("flags", "ingest", "operator", "admin")]
+TOKENS = [(role, f"the-{role}-token") for role in ("flags", "snapshot", "ingest", "operator", "admin")]
 
 
 def routes(document: Any) -> Iterator[tuple[str, str]]:
@@ -55,7 +58,8 @@ def test_every_route_lets_in_exactly_its_roles(client: Any) -> None:
             headers = {"Authorization": f"Bearer the-{role}-token"} if role else {}
             asked = path.format(rollout_id="R-1", key="support-assistant")
             body = {"json": {"command": "feels_off"}} if method == "post" else {}
-            status = client.request(method, asked, headers=headers, **body).status_code
+            with client.stream(method, asked, headers=headers, **body) as answer:  # an event stream has no end
+                status = answer.status_code
             refused = {"": 401, "wrong": 401}.get(role, 403)
             assert (status == refused) is (role not in allowed), (method, path, role, status)
 

@@ -15,6 +15,7 @@ class TokenRole(StrEnum):
     """What a token allows. `admin` includes all other roles."""
 
     FLAGS = "flags"
+    SNAPSHOT = "snapshot"
     INGEST = "ingest"
     OPERATOR = "operator"
     ADMIN = "admin"
@@ -70,7 +71,7 @@ class TokenAuth:
         """The caller, who has one of `roles` or is an admin; raises `AccessDenied` otherwise."""
         if not self._known_tokens:
             return LOCAL_CALLER
-        presented = _read_token(headers)
+        presented = read_token(headers)
         caller = self._find_caller(presented) if presented else None
         if caller is None:
             what = "The token is not one of ROLLOUT_TOKENS" if presented else "This needs a token"
@@ -102,7 +103,7 @@ class TokenAuth:
         return Caller(roles=roles, key=digest.hex()[:16], actor=actor)
 
 
-def _read_token(headers: HeaderItems) -> bytes:
+def read_token(headers: HeaderItems) -> bytes:
     """The token of a bearer, basic or X-API-Key header; empty without one."""
     for name, value in headers:
         if name == b"authorization":

@@ -21,9 +21,10 @@ def build_refusal(refused: Refused) -> JSONResponse:
     return build_problem(_find_status(refused), refused.code, refused.message, refused.hint, **more)
 
 
-def build_denial(denied: AccessDenied) -> JSONResponse:
-    """The response to a denied request; a 401 makes a browser ask for the token as a password."""
-    headers: dict[str, str] = {}
+def build_denial(denied: AccessDenied, *, cross_origin: bool = False) -> JSONResponse:
+    """The response to a denied request; a 401 makes a browser ask for the token as a password. `cross_origin`: pages of
+    other sites may read it."""
+    headers: dict[str, str] = {"Access-Control-Allow-Origin": "*"} if cross_origin else {}
     if denied.status == 401:
         headers["WWW-Authenticate"] = 'Bearer, Basic realm="Rampart"'
     if denied.retry_after is not None:

@@ -1,0 +1,1 @@
+"""What clients that evaluate elsewhere need: the snapshot, and word of its changes."""
