@@ -209,6 +209,8 @@ def _parse_arguments(verb: str, tokens: list[_Token], flags: dict[str, str]) -> 
             return _parse_list(words, flags)
         case "whois":
             return _parse_whois([t.text for t in tokens], flags)
+        case "move-back":
+            return _parse_move_back(words, text, flags)
         case "metrics" | "explain":
             return _parse_metrics(verb, words, flags)
         case "notice":
@@ -280,6 +282,17 @@ def _parse_whois(words: list[str], flags: dict[str, str]) -> ParseResult:
         hint = f'"{flags["where"]}" is not an attribute, such as plan=pro. Usage: {usage}'
         return Misunderstood(hint=hint, suggestion=format_command("whois", *named))
     return ParsedCommand(verb="whois", args=(_MENTION.sub(r"\1", named[0]), *named[1:]), flags=flags)
+
+
+def _parse_move_back(words: list[str], text: str, flags: dict[str, str]) -> ParseResult:
+    usage = TYPED_VERBS["move-back"].usage
+    if not words:
+        return Misunderstood(hint=f"Whom? Usage: {usage}")
+    if len(words) > 2:
+        quoted = f'move-back {words[0]} {words[1]} "{" ".join(words[2:])}"'
+        return _report_leftover("move-back", words[2], "" if text else quoted)
+    unit, rollout = _MENTION.sub(r"\1", words[0]), words[1] if len(words) > 1 else ""
+    return ParsedCommand(verb="move-back", rollout=rollout, args=(unit,), text=text, flags=flags)
 
 
 def _parse_metrics(verb: str, words: list[str], flags: dict[str, str]) -> ParseResult:

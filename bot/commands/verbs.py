@@ -26,6 +26,7 @@ class VerbArguments:
     then: datetime | None = None
     request: str = ""  # id of the approval request
     notice: str = ""  # key of the notice, as in `support:#support`
+    unit: str = ""  # id of a customer, as applications send it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,6 +210,16 @@ VERBS: Mapping[str, Verb] = {
         "`--where` says what you know of them, if a cohort depends on it.",
         example='whois cust_8841 support-assistant at "Tue 13:00"',
         flags={"at": True, "where": True},
+    ),
+    "move-back": Verb(
+        group="Stop",
+        usage='move-back <user> [id] ["why"]',
+        brief="move-back <user>   (one customer gets the previous version again)",
+        does="One customer gets the previous version again until the rollout ends. Every full member can.",
+        example='move-back cust_8841 R-118 "asked for the old answers"',
+        text=FreeTextForm.QUOTED,
+        build=lambda a: c.MoveBack(unit=a.unit, reason=a.reason),
+        is_urgent=True,
     ),
     "notice": Verb(
         group="Tell",

@@ -302,7 +302,10 @@ OFREP_PATHS: _Json = {
 
 _ANSWER_INDEX: _Json = {"type": "integer", "minimum": 0, "description": "an index into answers"}
 _EXPOSURE_RULE = _build_object_schema(
-    ("salt", "canary_below", "control_from", "canary", "control", "stable", "outside", "cohort", "earlier_cohorts"),
+    (
+        *("salt", "canary_below", "control_from", "canary", "control", "stable", "outside", "cohort"),
+        *("earlier_cohorts", "moved", "moved_back"),
+    ),
     salt=_TEXT,
     canary_below=_COUNT,
     control_from=_COUNT,
@@ -312,6 +315,8 @@ _EXPOSURE_RULE = _build_object_schema(
     outside=_ANSWER_INDEX,
     cohort={"type": ["array", "null"], "description": "conditions: pairs of an attribute and its allowed values"},
     earlier_cohorts=_build_array_schema({"type": "object"}),
+    moved=_ANSWER_INDEX,
+    moved_back=_build_array_schema({"type": "string", "pattern": "^[0-9a-f]{16}$"}),
 )
 _DOCUMENT = _build_object_schema(
     ("format", "surfaces"),

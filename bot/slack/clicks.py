@@ -20,6 +20,7 @@ VERBS_BY_ACTION: Mapping[str, str] = {
     buttons.GOT_IT: "acknowledge",
     buttons.CONCERN: "concern",
     buttons.FEELS_OFF: "feels-off",
+    buttons.MOVE_BACK: "move-back",
     buttons.START_THEN: "start",
 }
 """Buttons by action id, each with its verb."""
@@ -32,6 +33,7 @@ def parse_click(action: str, button_value: str, reason: str = "") -> tuple[str, 
         reason=reason,
         request=detail if action in (buttons.APPROVE, buttons.REJECT) else "",
         notice=detail if action in (buttons.GOT_IT, buttons.CONCERN) else "",
+        unit=detail if action == buttons.MOVE_BACK else "",
         then=datetime.fromisoformat(detail) if action == buttons.START_THEN else None,
     )
     return rollout, build_command(VERBS_BY_ACTION[action], arguments)

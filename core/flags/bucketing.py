@@ -12,6 +12,24 @@ _SEPARATOR = "\x1f"  # keeps different pairs of salt and unit from giving the sa
 _FIRST_EIGHT = slice(8)
 
 
+def make_digester(purpose: Purpose, salt: str) -> Callable[[str], int]:
+    """The 64-bit number of a unit from which its bucket follows; it names one unit without saying which.
+
+    It raises UnicodeEncodeError on lone surrogates.
+    """
+    prefix = _SEPARATOR.join((SCHEME, purpose, salt, "")).encode()
+
+    def compute(unit: str) -> int:
+        return int.from_bytes(sha256(prefix + unit.encode()).digest()[_FIRST_EIGHT], "big")
+
+    return compute
+
+
+def bucket_of_digest(digest: int) -> int:
+    """The bucket, in ppm, of a unit with this 64-bit number."""
+    return digest * MILLION >> 64
+
+
 def compute_bucket(purpose: Purpose, salt: str, unit: str) -> int:
     """Bucket of a unit, 0 to 999,999 (parts per million). Under scheme v1 it never changes for the same arguments."""
     return make_bucketer(purpose, salt)(unit)

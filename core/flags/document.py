@@ -96,6 +96,8 @@ def _describe_exposure(exposure: Exposure, refer: Any) -> dict[str, Any]:
             }
             for earlier in exposure.earlier_cohorts
         ],
+        "moved": refer(exposure.moved),
+        "moved_back": [f"{digest:016x}" for digest in sorted(exposure.moved_back)],
     }
 
 

@@ -66,6 +66,8 @@ def evaluate(snapshot: Snapshot, surface: str, unit: str | None, context: Mappin
     if flags is None:
         raise UnknownSurface(surface)
     bucket = evaluate_bucket(flags, unit)
+    if bucket is not None and unit and flags.exposure is not None and flags.exposure.is_moved_back(unit, bucket):
+        return Evaluation(flags.exposure.moved, bucket)
     return Evaluation(_answer_for_bucket(flags, bucket, context), bucket)
 
 
@@ -82,12 +84,15 @@ def evaluate_bucket(flags: SurfaceFlags, unit: str | None) -> int | None:
 def choose_answer(flags: SurfaceFlags, unit: str | None, context: Mapping[str, Any]) -> FlagAnswer:
     """`evaluate` for the hot path: only the answer, which is one of those prepared in the snapshot."""
     # `_can_be_observed` is inlined: a call would cost a tenth of the total time.
-    if flags.exposure is None or not unit or len(unit) > MAX_UNIT_LENGTH or "\x00" in unit:
+    exposure = flags.exposure
+    if exposure is None or not unit or len(unit) > MAX_UNIT_LENGTH or "\x00" in unit:
         return flags.live
     try:
-        bucket = flags.exposure.bucket(unit)
+        bucket = exposure.bucket(unit)
     except UnicodeEncodeError:
         return flags.live
+    if bucket in exposure.moved_buckets and exposure.is_moved_back(unit, bucket):
+        return exposure.moved
     return _answer_for_bucket(flags, bucket, context)
 
 

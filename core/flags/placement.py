@@ -29,6 +29,7 @@ class UncountedReason(StrEnum):
     NOT_COMPARED = "not_compared"  # no rollout, no canary, or the unit is in neither arm
     SETTLING = "settling"  # right after a step: it may have been evaluated before or after it
     UNKNOWN_COHORT = "unknown_cohort"  # a version alone does not tell who is, or was, in a cohort
+    MOVED_BACK = "moved_back"  # a person gave the unit the live version again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +69,7 @@ def place_observation(
     """
     _check_names(flags, variant, version)
     if exposure:
-        return _place_by_token(flags, exposure, at, variant, version)
+        return _place_by_token(flags, exposure, unit, at, variant, version)
     if variant is None and version is None:
         raise MisplacedObservation(
             "missing_side", "send the exposure (or the variant, or the version) that the evaluation returned"
@@ -77,6 +78,8 @@ def place_observation(
     if running is None:
         return UncountedReason.NOT_COMPARED
     tracked, span = running
+    if tracked.was_moved_back(unit, at):
+        return UncountedReason.MOVED_BACK
     if variant is None:
         assert version is not None
         arm = _arm_from_version(tracked, span, unit, version)
@@ -119,7 +122,7 @@ def claimed_placement(
 
 
 def _place_by_token(
-    flags: SurfaceFlags, exposure: str, at: datetime, variant: str | None, version: str | None
+    flags: SurfaceFlags, exposure: str, unit: str, at: datetime, variant: str | None, version: str | None
 ) -> Placement | UncountedReason:
     """Place an observation by the exposure token of its evaluation."""
     for tracked in flags.tracked:
@@ -128,6 +131,8 @@ def _place_by_token(
         for span in tracked.spans:
             for arm in Variant:
                 if exposure == format_exposure_token(tracked.rollout, span.index, arm):
+                    if tracked.was_moved_back(unit, at):
+                        return UncountedReason.MOVED_BACK
                     return _place_in_span(tracked, span, arm, at, variant, version)
         break
     else:

@@ -27,6 +27,8 @@ def list_possible_answers(flags: SurfaceFlags, unit: str, known: Mapping[str, An
     bucket = evaluate_bucket(flags, unit)
     if exposure is None or bucket is None:
         return (PossibleAnswer(answer=flags.live, cohort=None),)
+    if exposure.is_moved_back(unit, bucket):
+        return (PossibleAnswer(answer=exposure.moved, cohort=None),)
     found: list[PossibleAnswer] = []
     for earlier in exposure.earlier_cohorts:
         is_member = _is_member(earlier.cohort, known)

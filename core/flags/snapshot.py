@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from core.flags.bucketing import MILLION, make_bucketer
+from core.flags.bucketing import MILLION, bucket_of_digest, make_bucketer, make_digester
 from core.flags.targeting import CohortConditions
 
 
@@ -77,7 +77,10 @@ class EarlierCohort:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Exposure:
-    """How the current rollout divides a surface: buckets [0, canary_below) are canary, [control_from, 1e6) control."""
+    """How the current rollout divides a surface: buckets [0, canary_below) are canary, [control_from, 1e6) control.
+
+    Units whose 64-bit number is in `moved_back` get the live version; `moved_buckets` are their buckets.
+    """
 
     rollout: str
     to_version: Version
@@ -93,6 +96,14 @@ class Exposure:
     stable: FlagAnswer
     outside: FlagAnswer
     earlier_cohorts: tuple[EarlierCohort, ...]
+    moved: FlagAnswer
+    moved_back: frozenset[int]
+    moved_buckets: frozenset[int]
+    digest: Callable[[str], int]
+
+    def is_moved_back(self, unit: str, bucket: int) -> bool:
+        """Whether a person moved this unit, whose bucket is `bucket`, back to the live version."""
+        return bucket in self.moved_buckets and self.digest(unit) in self.moved_back
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +141,12 @@ class TrackedRollout:
     segments: tuple[str, ...]
     thresholds: Mapping[str, tuple[float, ...]]  # metric -> values whose exceedances are counted
     caps: Mapping[str, float]  # metric -> value at which its readings are capped, in addition to the raw sums
+    moved_back: Mapping[int, datetime]  # 64-bit number of a unit -> when a person moved it back
+    digest: Callable[[str], int]
+
+    def was_moved_back(self, unit: str, at: datetime) -> bool:
+        """Whether this unit had been moved back by `at`, and is not compared since."""
+        return bool(self.moved_back) and (since := self.moved_back.get(self.digest(unit))) is not None and since <= at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -176,6 +193,7 @@ def build_exposure(
     matched: bool,
     cohort: Cohort | None,
     past_cohorts: tuple[Cohort, ...],
+    moved_back: Collection[int] = (),
 ) -> Exposure:
     """Build a stage's exposure. `canary` is in ppm of the stage's audience (the cohort, or everybody).
 
@@ -221,6 +239,10 @@ def build_exposure(
         stable=build_answer(live_version, Variant.STABLE, reason, inside),
         outside=build_answer(live_version, Variant.STABLE, Reason.DEFAULT),
         earlier_cohorts=earlier,
+        moved=build_answer(live_version, Variant.STABLE, Reason.TARGETING_MATCH),
+        moved_back=frozenset(moved_back),
+        moved_buckets=frozenset(bucket_of_digest(one) for one in moved_back),
+        digest=make_digester("expose", rollout),
     )
 
 

@@ -127,6 +127,7 @@ def announce(event: e.RolloutEvent, position: int, before: Rollout | None, after
             | e.Resumed()
             | e.ConcernRaised()
             | e.FeltOff()
+            | e.UnitMovedBack()
             | e.MessageFailed()
             | e.FlagSet()
             | e.FlagNotSet()

@@ -20,6 +20,7 @@ DECIDING_EVENTS: tuple[type[e.RolloutEvent], ...] = (
     e.RolledBack,
     e.Completed,
     e.Abandoned,
+    e.UnitMovedBack,
 )
 """The events of a rollout on which it depends who gets what; no other is needed for a history."""
 

@@ -102,6 +102,14 @@ class FeelsOff:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MoveBack:
+    """Give one unit the live version again until the rollout ends."""
+
+    unit: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RecordEval:
     """Record one offline eval run that was already judged against its gate's terms."""
 
@@ -255,6 +263,7 @@ PersonCommand: TypeAlias = (
     | AcknowledgeNotice
     | RaiseConcern
     | FeelsOff
+    | MoveBack
     | RecordEval
 )
 EngineCommand: TypeAlias = (

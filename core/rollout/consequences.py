@@ -43,6 +43,7 @@ def surface_events_for(event: e.RolloutEvent, rollout: str, at: datetime) -> tup
             | e.NoticeAcknowledged()
             | e.ConcernRaised()
             | e.FeltOff()
+            | e.UnitMovedBack()
             | e.MessagePosted()
             | e.MessageFailed()
             | e.FlagSet()

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from core import durations
+from core.flags import bucketing
 from core.judging.model.verdict import BlindSpot
 from core.judging.model.verdict import Hold as HoldVerdict
 from core.rollout import commands as c
@@ -14,6 +15,7 @@ from core.rollout.plan import GATE_KINDS, Risk, Stage, StageKind, changed_parts,
 from core.rollout.refusal import Conflict, Refused
 from core.rollout.surface import Surface, is_version_taken
 
+MOST_MOVED_BACK = 1_000  # units of one rollout that people move back one by one
 FELT_OFF_PEOPLE_TO_HOLD = 2  # different people who report that it feels off
 # the stages in which a few people try the version first
 TRIAL_KINDS = frozenset({StageKind.COHORT, StageKind.CANARY, StageKind.AB})
@@ -59,6 +61,8 @@ def decide(rollout: Rollout | None, command: c.RolloutCommand, context: Context)
             ]
         case c.FeelsOff():
             return _record_felt_off(rollout, command, context)
+        case c.MoveBack():
+            return _move_back(rollout, command, context)
         case c.RecordEval():
             return _record_eval(rollout, command, context)
         case _:
@@ -450,6 +454,32 @@ def _record_felt_off(rollout: Rollout, command: c.FeelsOff, context: Context) ->
     ):
         return [felt]
     return [felt, e.Held(key="felt_off", text=f"{len(rollout.felt_off) + 1} people say the new version feels off")]
+
+
+def _move_back(rollout: Rollout, command: c.MoveBack, context: Context) -> list[e.RolloutEvent]:
+    if not command.unit:
+        raise Refused("Whom? Name the customer by the id that your application uses.", code="invalid")
+    if rollout.state is RolloutState.DONE:
+        raise Refused(
+            f"Everyone gets {rollout.plan.to_version} by now, so nobody can be moved back alone.",
+            hint=f"To give everyone {rollout.plan.from_version} again: /rollout rollback {rollout.id}.",
+        )
+    _require_under_way(rollout, "move back")
+    if (driven := rollout.plan.drives) is not None:
+        raise Refused(f"{driven.title} decides who gets which version. Move the customer back there.")
+    try:
+        unit_hash = f"{bucketing.make_digester('expose', rollout.id)(command.unit):016x}"
+    except UnicodeEncodeError:
+        raise Refused("That is not the id of a customer: it holds half of a character.", code="invalid") from None
+    if unit_hash in rollout.moved_back:
+        return []
+    if len(rollout.moved_back) >= MOST_MOVED_BACK:
+        raise Refused(
+            f"{MOST_MOVED_BACK:,} customers were moved back already. If it is wrong for so many, roll back.",
+            hint=f"/rollout rollback {rollout.id} takes seconds.",
+        )
+    version = rollout.plan.from_version
+    return [e.UnitMovedBack(by=context.by.id, unit_hash=unit_hash, version=version, reason=command.reason.strip())]
 
 
 def _record_eval(rollout: Rollout, command: c.RecordEval, context: Context) -> list[e.RolloutEvent]:

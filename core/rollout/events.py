@@ -328,6 +328,22 @@ class FeltOff:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UnitMovedBack:
+    """A person gave one unit the live version again. It is not compared any more.
+
+    `unit_hash` is the 64-bit number, in hex, from which the unit's bucket follows: the log does not hold the unit
+    itself.
+    """
+
+    TYPE: ClassVar[str] = "rollout.unit_moved_back"
+    WRITTEN: ClassVar[tuple[str, ...]] = ("reason",)
+    by: str
+    unit_hash: str
+    version: str  # the version that the unit gets
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MessagePosted:
     """A message reached Slack. `channel` and `ts` locate it for edits and threads; `key` is the announcement's key."""
 
@@ -431,6 +447,7 @@ RolloutEvent: TypeAlias = (
     | NoticeAcknowledged
     | ConcernRaised
     | FeltOff
+    | UnitMovedBack
     | MessagePosted
     | MessageFailed
     | FlagSet

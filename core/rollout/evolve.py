@@ -199,6 +199,10 @@ def _apply_felt_off(rollout: Rollout, event: e.FeltOff, _: datetime) -> Rollout:
     return replace(rollout, felt_off=(*rollout.felt_off, event.by))
 
 
+def _apply_unit_moved_back(rollout: Rollout, event: e.UnitMovedBack, at: datetime) -> Rollout:
+    return replace(rollout, moved_back={**rollout.moved_back, event.unit_hash: at})
+
+
 def _apply_message_posted(rollout: Rollout, event: e.MessagePosted, at: datetime) -> Rollout:
     posted = PostedMessage(channel=event.channel, ts=event.ts, at=at)
     return replace(rollout, messages={**rollout.messages, event.key: posted})
@@ -272,6 +276,7 @@ EVENT_HANDLERS: Mapping[type[e.RolloutEvent], Callable[[Rollout, Any, datetime],
     e.NoticeAcknowledged: _apply_notice_acknowledged,
     e.ConcernRaised: _keep_unchanged,
     e.FeltOff: _apply_felt_off,
+    e.UnitMovedBack: _apply_unit_moved_back,
     e.MessagePosted: _apply_message_posted,
     e.MessageFailed: _keep_unchanged,
     e.FlagSet: _apply_flag_set,

@@ -84,6 +84,7 @@ def _build_exposure(rollout: Rollout, live: flags.Version) -> flags.Exposure:
         matched=rollout.plan.control == "matched",
         cohort=_build_cohort(stage),
         past_cohorts=tuple(c for c in past if c is not None),
+        moved_back=tuple(int(one, 16) for one in rollout.moved_back),
     )
 
 
@@ -119,6 +120,8 @@ def _build_tracked(rollout: Rollout) -> flags.TrackedRollout:
         segments=rollout.plan.segments,
         thresholds=exceedance_thresholds(rollout.plan.limits),
         caps=rollout.caps,
+        moved_back={int(one, 16): at for one, at in rollout.moved_back.items()},
+        digest=bucketing.make_digester("expose", rollout.id),
     )
 
 

@@ -113,6 +113,7 @@ class Rollout:
     # rollback limits of which, at some look, harm of twice the limit would have been detected
     sighted: frozenset[str] = frozenset()
     caps: Mapping[str, float] = field(default_factory=dict)  # metric -> the value at which readings are capped
+    moved_back: Mapping[str, datetime] = field(default_factory=dict)  # hash of a unit -> when a person moved it back
 
     @property
     def stage_index(self) -> int:

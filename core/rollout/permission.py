@@ -19,7 +19,7 @@ def required_role(command: c.Command) -> str:
             return "admin"
         case c.PlanRollout() | c.Start() | c.Advance() | c.Resume() | c.Abandon() | c.RecordEval():
             return "operator"
-        case c.Pause() | c.RollBack() | c.FeelsOff() | c.AcknowledgeNotice() | c.RaiseConcern():
+        case c.Pause() | c.RollBack() | c.FeelsOff() | c.AcknowledgeNotice() | c.RaiseConcern() | c.MoveBack():
             return ""
         case (
             c.Tick()

@@ -273,6 +273,7 @@ def test_every_event_has_a_line(words: Any, story: Any) -> None:
         e.Held(key="limit:retry_rate:rises_by", text="retry_rate rises by 1 pp"),
         e.HoldCleared(key="no_data"),
         e.FeltOff(by="slack:T1/U4SAM", handle="@sam", text="too short"),
+        e.UnitMovedBack(by="slack:T1/U4SAM", unit_hash="0c3f9a1be2d47788", version="v42", reason="wants short ones"),
         e.ConcernRaised(notice="support:#support", by="slack:T1/U4SAM", handle="@sam", text="too soon"),
         e.EvalRecorded(
             stage=0,
@@ -301,6 +302,7 @@ Resumed by ana (command line): “unrelated”.
 On hold: R-118, retry_rate rises by 1 pp. Nothing grows until @dana decides.
 Running again: R-118. The hold cleared by itself.
 Feels off: @sam about R-118: “too short”. If a second person says so, it goes on hold.
+Moved back by <@U4SAM>: one customer gets v42 again until R-118 ends: “wants short ones”.
 Concern: @sam in #support about R-118: “too soon”.
 Checks failed: R-118 evals/support.yaml, 182 of 200 passed, 1 error: 91.0 % passed, 92 % were agreed (refund-7).
 Not delivered: a message to #support could not be posted (channel_not_found). Invite the app to the channel, then pass the message on yourself.

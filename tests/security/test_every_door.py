@@ -41,6 +41,7 @@ LINES = {
     "whois": "whois cust_1",
     "explain": "explain R-1 refusal_rate",
     "notice ack": "notice R-1 ack",
+    "move-back": "move-back cust_1 R-1",
     "advance": "advance R-1 --skip-wait x",
 }
 

@@ -14,9 +14,12 @@ from bot.rendering.blocks import blocks
 from bot.slack.listeners import build_app
 from bot.slack.slack_responder import SlackResponder
 from core.flags.bucketing import compute_bucket
+from core.flags.evaluation import evaluate
 from core.rollout import commands as c
 from core.rollout import events as e
+from core.rollout.exposure import build_snapshot
 from core.rollout.model import RolloutState
+from core.service import RolloutService
 
 
 def _events(office: Any, kind: type) -> list[Any]:
@@ -220,6 +223,23 @@ def test_support_learns_after_a_rollback_which_version_somebody_saw(office: Any)
     assert then.startswith(f"{reached} got support-assistant v43 (new) at Mon 23 Nov 10:00 UTC")
     assert then.endswith("Now: v42.")
     assert "has not come yet" in office.typed("sam", f"whois {reached} at 2026-11-24").text
+
+
+def test_support_moves_one_customer_back_in_one_click(office: Any) -> None:
+    office.start()
+    reached = next(u for u in map("cust_{}".format, range(1000)) if compute_bucket("expose", "R-1", u) < 50_000)
+    office.typed("sam", f"whois {reached}", "#support")
+    told = office.click("sam", office.whispered("sam"), "Move back to v42")
+    assert told.startswith("Moved back by @sam: one customer gets v42 again until R-1 ends.")
+    office.deliver()
+    assert "1 customer moved back so far; what they do now is not compared any more." in office.shown(office.card())
+    assert reached not in " ".join(office.thread())  # no customer's id in a channel
+    restarted = build_snapshot(RolloutService(office.service.database).load_world())
+    assert evaluate(restarted, "support-assistant", reached, {}).version == "v42"
+    again = office.typed("sam", f"whois {reached}", "#support").text
+    assert "gets support-assistant v42 (current)" in again
+    assert "because: moved back by a person in R-1" in again
+    assert "No change needed" in office.typed("sam", f'move-back {reached} R-1 "twice"', "#support").text
 
 
 def test_metrics_without_data_say_so(office: Any) -> None:

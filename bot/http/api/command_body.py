@@ -12,6 +12,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from bot.commands import free_text, resolve, rollback_intent
 from bot.commands.verbs import HTTP_VERBS, VERB_ALIASES, VerbArguments, build_command
+from core.flags.evaluation import MAX_UNIT_LENGTH
 from core.rollout import commands as c
 from core.rollout.refusal import Refused
 
@@ -28,6 +29,7 @@ class CommandBody(BaseModel):
     then: AwareDatetime | None = Field(None, description="start: begin by itself at this time")
     request: str = Field("", description="approve, reject: the approval request that is meant")
     notice: str = Field("", description="acknowledge, concern: which notice, as support:#support")
+    unit: str = Field("", max_length=MAX_UNIT_LENGTH, description="move_back: the customer, as in targetingKey")
 
 
 COMMAND_OPENAPI: dict[str, Any] = {
@@ -98,6 +100,11 @@ def _command_from_body(body: CommandBody) -> c.PersonCommand:
             code="invalid",
         )
     arguments = VerbArguments(
-        reason=body.reason, to_percent=body.to_percent, then=body.then, request=body.request, notice=body.notice
+        reason=body.reason,
+        to_percent=body.to_percent,
+        then=body.then,
+        request=body.request,
+        notice=body.notice,
+        unit=body.unit,
     )
     return build_command(verb, arguments)

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import assert_never
 
 from bot.rendering import wording
-from bot.rendering.blocks import blocks
+from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
 from core.flags.possible_answers import PossibleAnswer
 from core.flags.snapshot import Cohort, FlagAnswer, Reason, Variant
@@ -36,8 +36,22 @@ def render(unit: str, histories: Sequence[UnitHistory], zone: str, asked_at: dat
     who = wording.escape(unit, 80)
     told = [_tell_history(who, one, zone, asked_at) for one in histories]
     first, *rest = [line for lines in told for line in lines]
+    offered = [buttons.move_back(rollout, unit) for one in histories if (rollout := _find_movable(one)) is not None]
     assigned = "What the log assigns. A process that lost sight of the log gives everybody the live version meanwhile."
-    return blocks.build_message(first, blocks.lines_section(rest), blocks.context(assigned))
+    shown = blocks.actions(*offered) if len(offered) == 1 else None  # one action id may occur once
+    return blocks.build_message(first, blocks.lines_section(rest), shown, blocks.context(assigned))
+
+
+def _find_movable(history: UnitHistory) -> Rollout | None:
+    """The rollout whose new version the unit gets now, or may get; None if it gets the current one."""
+    if not history.assignments:
+        return None
+    current = history.assignments[-1]
+    rollout = history.rollouts.get(current.rollout)
+    if rollout is None or not rollout.is_under_way or current.until is not None:
+        return None
+    names = {one.answer.version.name for one in current.answers}
+    return rollout if rollout.plan.to_version in names else None
 
 
 def _tell_history(who: str, history: UnitHistory, zone: str, asked_at: datetime | None) -> list[str]:
@@ -157,6 +171,8 @@ def _name_version(assigned: Assignment) -> str:
 
 def _explain(answer: FlagAnswer, assigned: Assignment) -> str:
     share, rollout = wording.format_percent(assigned.percent), assigned.rollout
+    if answer.reason is Reason.TARGETING_MATCH and not answer.cohort:
+        return f"moved back by a person in {rollout}"
     if answer.cohort:
         return f"member of {wording.escape(answer.cohort, 40)}, {share} of them, in {rollout}"
     match answer.variant:

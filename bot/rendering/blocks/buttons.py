@@ -16,6 +16,7 @@ ROLL_BACK = "rollback"
 GOT_IT = "got_it"
 CONCERN = "concern"
 FEELS_OFF = "feels_off"
+MOVE_BACK = "move_back"
 START_THEN = "start_then"
 CREATE = "create"  # opens the form that plans a rollout; the value is an AI feature, or empty
 GET_FILE = "get_file"  # sends the rollout file that a plan was made from
@@ -76,6 +77,18 @@ def roll_back(rollout: Rollout) -> Block:
 def feels_off(rollout: Rollout) -> Block:
     """Report that the new version feels wrong."""
     return blocks.button("Feels off", FEELS_OFF, encode_value(rollout.id))
+
+
+def move_back(rollout: Rollout, unit: str) -> Block:
+    """Give one customer the live version again, after a confirmation that says for how long."""
+    old = wording.escape(rollout.plan.from_version, 40)
+    asked = blocks.confirm_dialog(
+        f"Move back to {rollout.plan.from_version}?",
+        f"{wording.escape(unit, 80)} gets {old} of {wording.escape(rollout.plan.surface, 60)} again until {rollout.id} "
+        "ends, and is not compared any more.",
+        "Move back",
+    )
+    return blocks.button(f"Move back to {old}", MOVE_BACK, encode_value(rollout.id, unit), confirm=asked)
 
 
 def got_it(rollout: Rollout, notice: str) -> Block:

@@ -6,7 +6,7 @@ from typing import TypeAlias, assert_never
 from bot.rendering import headline, wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Block, Message
-from bot.rendering.messages import rollback_alert
+from bot.rendering.messages import event_lines, rollback_alert
 from bot.rendering.numbers import blind_spot_words, measure_rows, segments
 from core.judging.model.judgement import Judgement
 from core.judging.model.verdict import Continue, NoControl
@@ -59,6 +59,8 @@ def _format_state_lines(rollout: Rollout, zone: str, newer: Newer = None) -> lis
             lines.append(segments.format_summary(canary_part.segments, canary_part.segments_checked))
         if blind_spots := blind_spot_words.format_current_blind_spots(rollout):
             lines.append(blind_spots)
+    if rollout.moved_back and rollout.is_under_way:
+        lines.append(event_lines.format_moved_back(rollout))
     lines += blind_spot_words.list_accepted_blind_spots(rollout)
     if rollout.state is RolloutState.ON_HOLD:
         lines.append(f'Next: `/rollout resume {rollout.id} "why"`, or roll back.')

@@ -112,6 +112,12 @@ def format_line(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
             who = wording.escape(event.handle, 80)
             more = " If a second person says so, it goes on hold." if len(rollout.felt_off) < 2 else ""
             return f"Feels off: {who} about {rollout.id}{_format_reason(event.text)}.{more}"
+        case e.UnitMovedBack():
+            by, version = wording.format_actor(event.by), wording.escape(event.version, 40)
+            return (
+                f"Moved back by {by}: one customer gets {version} again until {rollout.id} ends"
+                f"{_format_reason(event.reason)}. {format_moved_back(rollout)}"
+            ).rstrip()
         case e.EvalRecorded():
             counted = f"{event.passed} of {event.passed + event.failed + event.errors} passed"
             errors = f", {wording.pluralize(event.errors, 'error')}" if event.errors else ""
@@ -158,6 +164,15 @@ def format_line(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
             return f"Capped: {rollout.id}. From now on extreme readings count as the cap: {metrics}."
         case _:
             assert_never(event)
+
+
+def format_moved_back(rollout: Rollout) -> str:
+    """How many customers people moved back, and that they are not compared any more; empty if there are none."""
+    many = len(rollout.moved_back)
+    if not many:
+        return ""
+    customers = wording.pluralize(many, "customer")
+    return f"{customers} moved back so far; what they do now is not compared any more."
 
 
 def _is_detectability_hold(event: e.Held) -> bool:
@@ -265,7 +280,7 @@ def format_log_entry(event: e.RolloutEvent) -> tuple[str, str]:
             return _name_event(event), event.text
         case e.HoldCleared():
             return _name_event(event), event.key
-        case e.Paused() | e.Resumed() | e.Abandoned() | e.BlindSpotsAccepted():
+        case e.Paused() | e.Resumed() | e.Abandoned() | e.BlindSpotsAccepted() | e.UnitMovedBack():
             return _name_event(event), event.reason
         case e.ApprovalExpired() | e.StartScheduled() | e.DrillFinished() | e.FlipUnconfirmed():
             return _name_event(event), ""

@@ -250,6 +250,7 @@ _EVENTS: tuple[e.Event, ...] = (
     e.NoticeAcknowledged(notice="support:#support", by="slack:T1/U9", handle="@kim"),
     e.ConcernRaised(notice="support:#support", by="slack:T1/U9", handle="@kim", text='it says "refund" & <less>'),
     e.FeltOff(by="slack:T1/U9", handle="@kim", text="curt\nand cold"),
+    e.UnitMovedBack(by="slack:T1/U9", unit_hash="0c3f9a1be2d47788", version="v42", reason="asked for the old answers"),
     e.MessagePosted(key="line:12", channel="C0123456", ts="1764000000.000100"),
     e.MessageFailed(key="notice:5f1c:support:#support", channel="#support", error="is_archived"),
     surface.SurfaceDeclared(
