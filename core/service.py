@@ -18,6 +18,7 @@ from core.rollout import commands as c
 from core.rollout import events as e
 from core.rollout.context import Actor, Context
 from core.rollout.decider import decide
+from core.rollout.history import HistoryEntry
 from core.rollout.model import Rollout, RolloutState
 from core.rollout.plan import content_hash
 from core.rollout.refusal import Conflict, NotFound, Refused
@@ -121,6 +122,14 @@ class RolloutService:
             known = ", ".join(self.load_world().surfaces) or "none yet"
             raise NotFound(f"There is no AI feature called {surface[:80]}. Known: {known}.")
         return recorded
+
+    def load_entries(self, rollout: str) -> tuple[HistoryEntry, ...]:
+        """The history of one rollout for the pure packages, in order; NotFound if there is none."""
+        return tuple(
+            HistoryEntry(position=one.position, at=one.at, actor=one.actor, event=one.event)
+            for one in self.load_history(rollout)
+            if isinstance(one.event, e.RolloutEvent)
+        )
 
     def load_newest_rollouts(
         self, limit: int, *, before: str = "", state: RolloutState | None = None, surface: str | None = None
@@ -375,11 +384,12 @@ def _build_new_events(
     if isinstance(request.command, c.PlanRollout) and not isinstance(event, e.Planned):
         name = rollout.id if rollout is not None and rollout.state is RolloutState.PLANNED else world.next_id
     plan = event.plan if isinstance(event, e.Planned) else rollout.plan if rollout else None
+    measured = request.command.baseline if isinstance(request.command, c.SubmitReview) else None
     entries = [NewEvent(stream=e.rollout_stream(name), event=event)]
     if plan is not None:
         entries += [
             NewEvent(stream=e.surface_stream(plan.surface), event=x)
-            for x in consequences.surface_events_for(event, name, request.at)
+            for x in consequences.surface_events_for(event, name, request.at, measured)
         ]
     return entries
 

@@ -12,7 +12,10 @@ from core.store.observations import observation_sums
 
 
 def load_known_traffic(service: RolloutService, surface: Surface, world: World, now: datetime) -> KnownTraffic:
-    """The traffic as the last rollout of the surface that showed any measured it, or else as assumed."""
+    """The traffic as the baseline has it; without one, as the last rollout that showed any measured it, or as
+    assumed."""
+    if (recalled := known_traffic.recall_traffic(surface)) is not None:
+        return recalled
     for rollout in reversed([r for r in world.rollouts.values() if r.plan.surface == surface.name]):
         if not _has_comparison(rollout):
             continue

@@ -54,7 +54,7 @@ def _run_verb(verb: str, args: list[str], as_json: bool) -> None:
         context = _build_context(service)
         parsed = grammar.parse(_to_typed_line(verb, args))
         try:
-            if as_json and isinstance(parsed, grammar.ParsedCommand) and TYPED_VERBS[parsed.verb].has_json:
+            if as_json and isinstance(parsed, grammar.ParsedCommand) and _has_json_answer(parsed):
                 print(json.dumps(_answer_as_json(service, parsed, context), indent=2))
                 return
             if isinstance(parsed, grammar.ParsedCommand) and parsed.verb == "diff":
@@ -70,6 +70,13 @@ def _run_verb(verb: str, args: list[str], as_json: bool) -> None:
         except Refused as refused:
             print(plain_text.render_text(run_verb.render_refusal(refused, parsed, context)), file=sys.stderr)
             raise SystemExit(1) from None
+
+
+def _has_json_answer(parsed: "ParsedCommand") -> bool:
+    """Whether the command only reads, and what it reads can be printed for machines."""
+    from bot.commands import run_verb
+
+    return TYPED_VERBS[parsed.verb].has_json and not run_verb.holds_answers(parsed)
 
 
 def _to_typed_line(verb: str, args: list[str]) -> str:
@@ -117,9 +124,9 @@ def _build_context(service: "RolloutService") -> "CommandContext":
 def _answer_as_json(service: "RolloutService", parsed: "ParsedCommand", context: "CommandContext") -> dict[str, Any]:
     from bot.commands import queries, resolve, version_queries
     from bot.rendering.answers import difference_text
-    from bot.rendering.json import evidence, rollouts
+    from bot.rendering.json import evidence, reviews, rollouts
     from bot.rendering.json.versions import versions_to_json
-    from core import evaluation
+    from core import evaluation, review_sources
     from core.rollout.model import Rollout
     from core.rollout.refusal import NotFound
 
@@ -139,6 +146,8 @@ def _answer_as_json(service: "RolloutService", parsed: "ParsedCommand", context:
             return rollouts.rollout_to_json(rollout)
         case "history":
             return {"events": [rollouts.event_to_json(r) for r in service.load_history(rollout.id)]}
+        case "review":
+            return reviews.review_to_json(review_sources.load_draft(service, rollout), world.policy.timezone)
         case "explain":
             trend = evaluation.load_trend(service, rollout, parsed.args[0])
             return evidence.metric_to_json(rollout, _load_latest(service, rollout, context), parsed.args[0], trend)

@@ -5,7 +5,7 @@ from bot.rendering import wording
 from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Message
 
-_GROUPS = ("See", "Why", "Start", "Steer", "Stop", "Tell")
+_GROUPS = ("See", "Why", "Start", "Steer", "Stop", "Tell", "Learn")
 _WHO = {"": "every full member", "operator": "operators", "approver": "approvers", "admin": "admins"}
 
 

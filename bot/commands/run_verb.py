@@ -12,17 +12,19 @@ from bot.commands import (
     queries,
     request,
     resolve,
+    review_queries,
     rollback_intent,
     typed_times,
     version_queries,
 )
 from bot.commands.grammar import Misunderstood, ParsedCommand, ParseResult
 from bot.commands.request import ClarificationNeeded, CommandContext
-from bot.commands.verbs import VerbArguments, build_command, takes_rest_of_line
+from bot.commands.verbs import REVIEW_FLAGS, VerbArguments, build_command, takes_rest_of_line
 from bot.rendering import headline, wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.messages import event_lines
+from core import review_sources
 from core.rollout import commands as c
 from core.rollout import events as e
 from core.rollout.model import Rollout
@@ -31,7 +33,7 @@ from core.service import CommandOutcome, CommandRequest
 from core.store.log.event_log import StoredEvent
 
 _ENDS = re.compile(r"(?:for|until|till)\s", re.IGNORECASE)
-_SILENT = (e.MessagePosted, e.ApprovalRequested, e.EvidenceRecorded)
+_SILENT = (e.MessagePosted, e.ApprovalRequested, e.EvidenceRecorded, e.ReviewRequested)
 
 
 def perform(parsed: ParseResult, context: CommandContext) -> Message:
@@ -50,6 +52,8 @@ def perform(parsed: ParseResult, context: CommandContext) -> Message:
 
         case ParsedCommand(verb=verb) if verb in version_queries.VERBS:
             return version_queries.VERBS[verb](parsed, context)
+        case ParsedCommand(verb="review") if not holds_answers(parsed):
+            return review_queries.answer_review(parsed, context)
         case ParsedCommand(verb="notice"):
             return _run_notice(parsed, context)
         case ParsedCommand(verb=verb) if takes_rest_of_line(verb):
@@ -130,6 +134,11 @@ def _retry_command(parsed: ParsedCommand) -> str:
     return f"{before} {{id}}{after}"
 
 
+def holds_answers(parsed: ParsedCommand) -> bool:
+    """Whether a `review` is to be written, not only shown."""
+    return any(flag in parsed.flags for flag in (*REVIEW_FLAGS, "not-normal"))
+
+
 def _command_from_line(parsed: ParsedCommand, context: CommandContext, zone: str) -> c.PersonCommand:
     at = parsed.flags.get("at")
     arguments = VerbArguments(
@@ -137,6 +146,8 @@ def _command_from_line(parsed: ParsedCommand, context: CommandContext, zone: str
         to_percent=float(parsed.args[0]) if parsed.verb == "advance" and parsed.args else None,
         unit=parsed.args[0] if parsed.verb == "move-back" else "",
         then=typed_times.parse_moment(at, context.at, typed_times.resolve_zone(context.by, zone)) if at else None,
+        answers={field: parsed.flags[flag] for flag, field in REVIEW_FLAGS.items() if flag in parsed.flags},
+        keeps_baseline="not-normal" not in parsed.flags,
     )
     return build_command(parsed.verb, arguments)
 
@@ -145,7 +156,7 @@ def submit_command(command: c.Command, rollout: str, context: CommandContext) ->
     """Carry out one command through the service and render what followed."""
     outcome = context.service.handle(
         CommandRequest(
-            command=command,
+            command=review_sources.complete_command(context.service, command, rollout),
             rollout=rollout,
             command_id=context.command_id,
             by=context.by,

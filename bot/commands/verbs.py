@@ -27,6 +27,8 @@ class VerbArguments:
     request: str = ""  # id of the approval request
     notice: str = ""  # key of the notice, as in `support:#support`
     unit: str = ""  # id of a customer, as applications send it
+    answers: Mapping[str, str] = field(default_factory=dict)  # of a review: field of `SubmitReview` -> text
+    keeps_baseline: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +54,31 @@ class Verb:
         """The role that the verb requires; empty if every full member may use it."""
         return permission.required_role(self.build(VerbArguments())) if self.build is not None else self.role
 
+
+def _build_review(arguments: VerbArguments) -> c.SubmitReview:
+    answers = arguments.answers
+    return c.SubmitReview(
+        numbers=answers.get("numbers", ""),
+        unexpected=answers.get("unexpected", ""),
+        behaviour=answers.get("behaviour", ""),
+        cost=answers.get("cost", ""),
+        worked=answers.get("worked", ""),
+        failed=answers.get("failed", ""),
+        next_time=answers.get("next_time", ""),
+        keeps_baseline=arguments.keeps_baseline,
+    )
+
+
+REVIEW_FLAGS: Mapping[str, str] = {
+    "numbers": "numbers",
+    "unexpected": "unexpected",
+    "behaviour": "behaviour",
+    "cost": "cost",
+    "worked": "worked",
+    "failed": "failed",
+    "next-time": "next_time",
+}
+"""The flags that hold an answer of a review, each with its field of `SubmitReview`."""
 
 VERBS: Mapping[str, Verb] = {
     "help": Verb(usage="help [verb]", does="All commands, or one of them with an example.", example="help rollback"),
@@ -152,6 +179,16 @@ VERBS: Mapping[str, Verb] = {
         example="abandon R-118 no longer needed",
         text=FreeTextForm.REST,
         build=lambda a: c.Abandon(reason=a.reason),
+    ),
+    "review": Verb(
+        group="Learn",
+        usage='review <id> [--numbers "…" --unexpected "…" --behaviour "…" --cost "…"]',
+        brief="review <id>",
+        does="What a rollout has shown once it has ended, and its four questions. With answers, the review is written.",
+        example="review R-118",
+        flags={**dict.fromkeys(REVIEW_FLAGS, True), "not-normal": False},
+        build=_build_review,
+        has_json=True,
     ),
     "metrics": Verb(
         group="See",

@@ -22,7 +22,6 @@ from core.outbox_tasks import MESSAGES, MessageTask, channel_destination
 from core.rollout import commands as c
 from core.rollout.announcements import CARD_KEY, Announcement, AnnouncementKind
 from core.rollout.context import ENGINE
-from core.rollout.events import RolloutEvent
 from core.rollout.model import Rollout
 from core.rollout.world import World
 from core.service import CommandRequest, RolloutService
@@ -39,7 +38,7 @@ EVENT_TYPE = "rampart"
 CHANNEL_PAUSE = timedelta(seconds=1)  # Slack takes about one message a second for a channel
 
 _EDIT_KINDS = frozenset({AnnouncementKind.NOTICE_EDIT, AnnouncementKind.APPROVAL_CLOSED, AnnouncementKind.ALERT_EDIT})
-_UPDATED_KINDS = frozenset({*_EDIT_KINDS, AnnouncementKind.CARD, AnnouncementKind.ALERT})
+_UPDATED_KINDS = frozenset({*_EDIT_KINDS, AnnouncementKind.CARD, AnnouncementKind.ALERT, AnnouncementKind.REVIEW})
 _BROADCAST_KINDS = frozenset({AnnouncementKind.ALERT, AnnouncementKind.NOT_CONFIRMED})
 _TOP_LEVEL_KINDS = frozenset(
     {AnnouncementKind.CARD, AnnouncementKind.NOTICE, AnnouncementKind.FOLLOW_UP, AnnouncementKind.DAILY_WITNESS}
@@ -169,11 +168,7 @@ class _MessageSender:
         """The message as of now; None if it is no longer needed."""
         if announcement.kind in witness.KINDS:
             return witness.render(row.position, self._get_event(row).hash)
-        entries = [
-            announcement_messages.LoggedEvent(position=r.position, at=r.at, event=r.event)
-            for r in self._service.load_history(announcement.rollout)
-            if isinstance(r.event, RolloutEvent)
-        ]
+        entries = self._service.load_entries(announcement.rollout)
 
         def format_group(group: str) -> str:
             return self._mention(group) or wording.escape(group)

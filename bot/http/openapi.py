@@ -125,6 +125,27 @@ EVIDENCE: dict[int | str, _Json] = {
         ),
     )
 }
+REVIEW: dict[int | str, _Json] = {
+    200: _build_response(
+        "Its review",
+        _build_object_schema(
+            ("rollout", "outcome", "ended_at", "needs_review", "questions", "expectations", "shortcuts", "answers"),
+            rollout=_TEXT,
+            name=_TEXT,
+            outcome={"type": "string", "enum": ["done", "rolled_back"]},
+            ended_at={"type": "string", "format": "date-time"},
+            due_at=_MAYBE_TEXT,
+            needs_review=_YES,
+            questions=_build_array_schema({"type": "object"}),
+            expectations=_build_array_schema({"type": "object"}),
+            behaviour=_build_array_schema({"type": "object"}),
+            cost={"type": ["object", "null"]},
+            complaints={"type": "object"},
+            shortcuts=_build_array_schema({"type": "object"}),
+            answers={"type": ["object", "null"]},
+        ),
+    )
+}
 OUTCOME: dict[int | str, _Json] = {200: _build_response("Carried out", _build_object_schema(tuple(_RESULT), **_RESULT))}
 APPLIED: dict[int | str, _Json] = {
     200: _build_response(

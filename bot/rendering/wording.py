@@ -266,8 +266,13 @@ _STATE_WORDS = {
 }
 
 
+NEEDS_REVIEW = "Needs review"
+
+
 def state_word(rollout: Rollout) -> str:
     """The standard word for a rollout's state, or for its current stage while it runs."""
+    if rollout.state is RolloutState.DONE and rollout.needs_review:
+        return NEEDS_REVIEW
     word = _STATE_WORDS.get(rollout.state)
     if word is not None:
         return word

@@ -9,6 +9,7 @@ from bot.rendering.blocks import buttons
 from core.rollout import commands as c
 from core.rollout.model import Rollout, RolloutState
 from core.rollout.refusal import NotFound
+from core.rollout.reviewing import QUESTIONS
 from core.service import CommandRequest
 
 VERBS_BY_ACTION: Mapping[str, str] = {
@@ -43,18 +44,27 @@ def needs_reason(action: str, button_value: str, asked: CommandContext) -> bool:
     """Whether the button first opens a modal that asks for a reason."""
     if action in {buttons.REJECT, buttons.CONCERN}:
         return True
-    return action == buttons.RESUME and _find_rollout(button_value, asked).state is RolloutState.ON_HOLD
+    return action == buttons.RESUME and find_rollout(button_value, asked).state is RolloutState.ON_HOLD
 
 
 def check_allowed(action: str, button_value: str, asked: CommandContext) -> None:
     """Raise `Refused` if the command would be, before a modal asks for a reason. Changes nothing."""
-    rollout = _find_rollout(button_value, asked)
+    rollout = find_rollout(button_value, asked)
     _, wanted = parse_click(action, button_value, "…")
     request = CommandRequest(command=wanted, command_id=asked.command_id, by=asked.by, at=asked.at, rollout=rollout.id)
     asked.service.preview(request)
 
 
-def _find_rollout(button_value: str, asked: CommandContext) -> Rollout:
+def check_review_allowed(button_value: str, asked: CommandContext) -> None:
+    """Raise `Refused` if this person may not write the review, before its form opens. Changes nothing."""
+    rollout = find_rollout(button_value, asked)
+    wanted = build_command("review", VerbArguments(answers=dict.fromkeys(QUESTIONS, "…")))
+    request = CommandRequest(command=wanted, command_id=asked.command_id, by=asked.by, at=asked.at, rollout=rollout.id)
+    asked.service.preview(request)
+
+
+def find_rollout(button_value: str, asked: CommandContext) -> Rollout:
+    """The rollout that a button belongs to; raises NotFound."""
     name, _ = buttons.decode_value(button_value)
     found = asked.service.load_world().find_rollout(name)
     if found is None:

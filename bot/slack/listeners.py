@@ -21,6 +21,7 @@ from bot.slack import clicks, slack_responder, views
 from bot.slack.directory import SlackDirectory
 from bot.slack.planning import PlanningListeners
 from bot.slack.reading import ReadingListeners
+from bot.slack.reviewing import ReviewListeners
 from bot.slack.slack_requests import (
     Body,
     SlackOrigin,
@@ -250,6 +251,7 @@ def build_app(
     requests = SlackRequests(service, client, directory, now, acknowledge_within)
     PlanningListeners(service, client, directory, requests).register(app)
     ReadingListeners(client, requests).register(app)
+    ReviewListeners(service, client, requests).register(app)
     listeners = SlackListeners(client, requests)
     app.command("/rollout")(listeners.handle_command)
     app.command(_ANYTHING)(listeners.refuse_unknown_command)

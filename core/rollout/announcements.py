@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import assert_never
 
 from core.rollout import events as e
+from core.rollout import reviewing
 from core.rollout.model import Rollout, RolloutState
 
 
@@ -22,6 +23,8 @@ class AnnouncementKind(StrEnum):
     ALERT_EDIT = "alert_edit"  # the same message, with the observed seconds
     NOT_CONFIRMED = "not_confirmed"  # the rollback could not be confirmed; broadcast to the channel
     WITNESS = "witness"  # position and hash of the event that ended a rollout, in the thread
+    REVIEW = "review"  # the draft of the review, in the thread; edited once somebody has written it
+    REVIEW_REMINDER = "review_reminder"  # to the owner, in the thread, while the review is not written
     DAILY_WITNESS = "daily_witness"  # position and hash of the newest event, on days on which the log has grown
 
 
@@ -50,7 +53,12 @@ class Announcement:
     @property
     def is_superseding(self) -> bool:
         """Whether it replaces an unsent message with the same key, as it is rendered from the newest state anyway."""
-        return self.kind in {AnnouncementKind.CARD, AnnouncementKind.NOTICE_EDIT, AnnouncementKind.ALERT_EDIT}
+        return self.kind in {
+            AnnouncementKind.CARD,
+            AnnouncementKind.NOTICE_EDIT,
+            AnnouncementKind.ALERT_EDIT,
+            AnnouncementKind.REVIEW,
+        }
 
     @property
     def is_urgent(self) -> bool:
@@ -60,6 +68,7 @@ class Announcement:
 
 CARD_KEY = "card"
 ALERT_KEY = "alert"  # one per rollout, which is rolled back only once
+REVIEW_KEY = "review"
 
 
 def announce(event: e.RolloutEvent, position: int, before: Rollout | None, after: Rollout) -> tuple[Announcement, ...]:
@@ -110,6 +119,12 @@ def announce(event: e.RolloutEvent, position: int, before: Rollout | None, after
             result += _build_follow_ups(after, position)
             result += _build_notice_edits(after)
             result.append(announce_here(AnnouncementKind.WITNESS, f"witness:{position}"))
+        case e.ReviewRequested():
+            result.append(announce_here(AnnouncementKind.REVIEW, REVIEW_KEY))
+            result += _build_review_reminders(after, position)
+        case e.ReviewSubmitted():
+            result.append(announce_here(AnnouncementKind.REVIEW, REVIEW_KEY))
+            result.append(announce_here(AnnouncementKind.LINE, f"line:{position}"))
         case e.StartScheduled():
             result.append(announce_here(AnnouncementKind.LINE, f"line:{position}"))
             result += _build_notice_edits(after)
@@ -141,6 +156,21 @@ def announce(event: e.RolloutEvent, position: int, before: Rollout | None, after
 def notice_key(rollout: Rollout, notice: str) -> str:
     """The message key of a notice. It contains the plan fingerprint, so that a changed plan sends a new notice."""
     return f"notice:{rollout.fingerprint}:{notice}"
+
+
+def _build_review_reminders(after: Rollout, position: int) -> list[Announcement]:
+    """The reminders of a review that was requested at `position`; one that is no longer needed is not posted."""
+    assert after.ended_at is not None, "a review is requested when a rollout ends"
+    return [
+        Announcement(
+            kind=AnnouncementKind.REVIEW_REMINDER,
+            rollout=after.id,
+            channel=after.plan.engineering_channel,
+            key=f"review_reminder:{position}:{wait.days}",
+            due_at=after.ended_at + wait,
+        )
+        for wait in reviewing.REMINDERS
+    ]
 
 
 def _starts_lead_time(event: e.MessagePosted, after: Rollout) -> bool:

@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from core.judging.model.judgement import Judgement
 from core.judging.model.verdict import BlindSpot, Verdict
+from core.rollout.baseline import SurfaceBaseline
 from core.rollout.plan import Plan
 from core.rollout.policy import Policy
 from core.rollout.surface import SurfaceDeclared
@@ -107,6 +108,25 @@ class MoveBack:
 
     unit: str = ""
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubmitReview:
+    """Answer the four questions of a review. Submitting it again replaces the earlier answers.
+
+    `baseline` is what the rollout measured; it becomes the surface's baseline if `keeps_baseline`.
+    """
+
+    numbers: str = ""
+    unexpected: str = ""
+    behaviour: str = ""
+    cost: str = ""
+    worked: str = ""
+    failed: str = ""
+    next_time: str = ""
+    keeps_baseline: bool = True
+    # left out of `repr`, by which commands are compared: it is measured again for a repeat
+    baseline: SurfaceBaseline | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -264,6 +284,7 @@ PersonCommand: TypeAlias = (
     | RaiseConcern
     | FeelsOff
     | MoveBack
+    | SubmitReview
     | RecordEval
 )
 EngineCommand: TypeAlias = (

@@ -4,11 +4,17 @@ from datetime import datetime
 from typing import assert_never
 
 from core.rollout import events as e
-from core.rollout.surface import LiveMoved, SurfaceEvent, SurfaceFreed, SurfaceTaken, VersionNamed
+from core.rollout.baseline import SurfaceBaseline
+from core.rollout.surface import BaselineRecorded, LiveMoved, SurfaceEvent, SurfaceFreed, SurfaceTaken, VersionNamed
 
 
-def surface_events_for(event: e.RolloutEvent, rollout: str, at: datetime) -> tuple[SurfaceEvent, ...]:
-    """The surface events that follow from `event`, in order. This is the only place where a version becomes live."""
+def surface_events_for(
+    event: e.RolloutEvent, rollout: str, at: datetime, measured: SurfaceBaseline | None = None
+) -> tuple[SurfaceEvent, ...]:
+    """The surface events that follow from `event`, in order. This is the only place where a version becomes live.
+
+    `measured` is the baseline that a review may keep.
+    """
     match event:
         case e.Planned():
             return (VersionNamed(version=event.plan.to_version, content=event.to_content, rollout=rollout),)
@@ -20,6 +26,8 @@ def surface_events_for(event: e.RolloutEvent, rollout: str, at: datetime) -> tup
             return (LiveMoved(version=event.version, rollout=rollout, at=at),)
         case e.RolledBack():
             return (SurfaceFreed(rollout=rollout),)
+        case e.ReviewSubmitted() if event.keeps_baseline and measured is not None:
+            return (BaselineRecorded(baseline=measured, by=event.by),)
         case (
             e.ApprovalRequested()
             | e.ApprovalExpired()
@@ -44,6 +52,8 @@ def surface_events_for(event: e.RolloutEvent, rollout: str, at: datetime) -> tup
             | e.ConcernRaised()
             | e.FeltOff()
             | e.UnitMovedBack()
+            | e.ReviewRequested()
+            | e.ReviewSubmitted()
             | e.MessagePosted()
             | e.MessageFailed()
             | e.FlagSet()

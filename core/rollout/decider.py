@@ -7,7 +7,7 @@ from core.flags import bucketing
 from core.judging.model.verdict import BlindSpot
 from core.judging.model.verdict import Hold as HoldVerdict
 from core.rollout import commands as c
-from core.rollout import engine_decisions, gating, holds, permission
+from core.rollout import engine_decisions, gating, holds, permission, reviewing
 from core.rollout import events as e
 from core.rollout.context import Context, is_same_person
 from core.rollout.model import TERMINAL_STATES, UNDER_WAY_STATES, Rollout, RolloutState
@@ -31,6 +31,12 @@ def decide(rollout: Rollout | None, command: c.RolloutCommand, context: Context)
     if isinstance(command, c.PlanRollout):
         return _plan_rollout(rollout, command, context)
     assert rollout is not None, "the service answers for what does not exist"
+    return reviewing.add_request(_decide_command(rollout, command, context), context)
+
+
+def _decide_command(
+    rollout: Rollout, command: c.PersonCommand | c.EngineCommand, context: Context
+) -> list[e.RolloutEvent]:
     match command:
         case c.Start():
             return _start_rollout(rollout, command, context)
@@ -63,6 +69,8 @@ def decide(rollout: Rollout | None, command: c.RolloutCommand, context: Context)
             return _record_felt_off(rollout, command, context)
         case c.MoveBack():
             return _move_back(rollout, command, context)
+        case c.SubmitReview():
+            return reviewing.submit_review(rollout, command, context)
         case c.RecordEval():
             return _record_eval(rollout, command, context)
         case _:
@@ -332,7 +340,7 @@ def _find_break_glass_reason(rollout: Rollout, context: Context, reason: str) ->
             hint='Give a longer reason: --skip-wait "why" (it will be shown in every message).',
         )
     due = gating.format_time(context.at + terms.review_within, context)
-    return f"{reason.strip()} (before it was tried, by break-glass; to be reviewed by {due})"
+    return f"{reason.strip()} {reviewing.BREAK_GLASS_MARK}; to be reviewed by {due})"
 
 
 def _suggest_smaller_step(rollout: Rollout) -> str:

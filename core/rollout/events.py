@@ -344,6 +344,44 @@ class UnitMovedBack:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReviewRequested:
+    """The rollout ended, and its review is due. One that is rolled back after it was done is reviewed again."""
+
+    TYPE: ClassVar[str] = "rollout.review_requested"
+    due_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReviewSubmitted:
+    """A person answered the four questions of the review, and perhaps what to learn from it.
+
+    `keeps_baseline`: what was measured is the new normal of the surface.
+    """
+
+    TYPE: ClassVar[str] = "rollout.review_submitted"
+    WRITTEN: ClassVar[tuple[str, ...]] = (
+        "handle",
+        "numbers",
+        "unexpected",
+        "behaviour",
+        "cost",
+        "worked",
+        "failed",
+        "next_time",
+    )
+    by: str
+    handle: str
+    numbers: str  # did the numbers match the expectations
+    unexpected: str  # was anything unexpected
+    behaviour: str  # do people behave differently
+    cost: str  # is the cost where it was expected
+    worked: str
+    failed: str
+    next_time: str
+    keeps_baseline: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MessagePosted:
     """A message reached Slack. `channel` and `ts` locate it for edits and threads; `key` is the announcement's key."""
 
@@ -448,6 +486,8 @@ RolloutEvent: TypeAlias = (
     | ConcernRaised
     | FeltOff
     | UnitMovedBack
+    | ReviewRequested
+    | ReviewSubmitted
     | MessagePosted
     | MessageFailed
     | FlagSet

@@ -203,6 +203,14 @@ def _apply_unit_moved_back(rollout: Rollout, event: e.UnitMovedBack, at: datetim
     return replace(rollout, moved_back={**rollout.moved_back, event.unit_hash: at})
 
 
+def _apply_review_requested(rollout: Rollout, event: e.ReviewRequested, _: datetime) -> Rollout:
+    return replace(rollout, review_due=event.due_at, review=None)
+
+
+def _apply_review_submitted(rollout: Rollout, event: e.ReviewSubmitted, _: datetime) -> Rollout:
+    return replace(rollout, review=event)
+
+
 def _apply_message_posted(rollout: Rollout, event: e.MessagePosted, at: datetime) -> Rollout:
     posted = PostedMessage(channel=event.channel, ts=event.ts, at=at)
     return replace(rollout, messages={**rollout.messages, event.key: posted})
@@ -277,6 +285,8 @@ EVENT_HANDLERS: Mapping[type[e.RolloutEvent], Callable[[Rollout, Any, datetime],
     e.ConcernRaised: _keep_unchanged,
     e.FeltOff: _apply_felt_off,
     e.UnitMovedBack: _apply_unit_moved_back,
+    e.ReviewRequested: _apply_review_requested,
+    e.ReviewSubmitted: _apply_review_submitted,
     e.MessagePosted: _apply_message_posted,
     e.MessageFailed: _keep_unchanged,
     e.FlagSet: _apply_flag_set,

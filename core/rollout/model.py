@@ -15,6 +15,7 @@ from core.rollout.events import (
     EvidenceRecorded,
     FlagSet,
     FlipConfirmed,
+    ReviewSubmitted,
     RolledBack,
 )
 from core.rollout.plan import Content, Plan, Stage, changed_parts
@@ -114,6 +115,8 @@ class Rollout:
     sighted: frozenset[str] = frozenset()
     caps: Mapping[str, float] = field(default_factory=dict)  # metric -> the value at which readings are capped
     moved_back: Mapping[str, datetime] = field(default_factory=dict)  # hash of a unit -> when a person moved it back
+    review_due: datetime | None = None  # since it ended; None in logs from before reviews
+    review: ReviewSubmitted | None = None
 
     @property
     def stage_index(self) -> int:
@@ -152,6 +155,11 @@ class Rollout:
     def is_under_way(self) -> bool:
         """Whether it has started and not ended."""
         return self.state in UNDER_WAY_STATES
+
+    @property
+    def needs_review(self) -> bool:
+        """Whether it has ended and its review is not written yet."""
+        return self.review_due is not None and self.review is None
 
     @property
     def kind(self) -> str:

@@ -17,7 +17,7 @@ def required_role(command: c.Command) -> str:
             return "approver"
         case c.ApplySurface() | c.ApplyPolicy():
             return "admin"
-        case c.PlanRollout() | c.Start() | c.Advance() | c.Resume() | c.Abandon() | c.RecordEval():
+        case c.PlanRollout() | c.Start() | c.Advance() | c.Resume() | c.Abandon() | c.RecordEval() | c.SubmitReview():
             return "operator"
         case c.Pause() | c.RollBack() | c.FeelsOff() | c.AcknowledgeNotice() | c.RaiseConcern() | c.MoveBack():
             return ""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import ClassVar, TypeAlias, assert_never
 
+from core.rollout.baseline import SurfaceBaseline
 from core.rollout.plan import Content, NoticePlan, content_hash
 
 
@@ -63,7 +64,16 @@ class LiveMoved:
     at: datetime
 
 
-SurfaceEvent: TypeAlias = SurfaceDeclared | VersionNamed | SurfaceTaken | SurfaceFreed | LiveMoved
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaselineRecorded:
+    """A review kept what its rollout measured as the new normal of this surface."""
+
+    TYPE: ClassVar[str] = "surface.baseline_recorded"
+    baseline: SurfaceBaseline
+    by: str
+
+
+SurfaceEvent: TypeAlias = SurfaceDeclared | VersionNamed | SurfaceTaken | SurfaceFreed | LiveMoved | BaselineRecorded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +94,12 @@ class Surface:
     authors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     live_since: datetime | None = None
     live_by: str = ""  # the rollout that made it live
+    baseline: SurfaceBaseline | None = None  # the newest one; it applies while its version is live
+
+    @property
+    def live_baseline(self) -> SurfaceBaseline | None:
+        """The baseline of the live version; None if no review has recorded one."""
+        return self.baseline if self.baseline is not None and self.baseline.version == self.live else None
 
     @property
     def live_content(self) -> Content:
@@ -134,6 +150,8 @@ def evolve(surface: Surface | None, event: SurfaceEvent) -> Surface:
                 live_since=event.at,
                 live_by=event.rollout,
             )
+        case BaselineRecorded():
+            return replace(surface, baseline=event.baseline)
         case _:
             assert_never(event)
 

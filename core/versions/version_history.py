@@ -5,7 +5,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import assert_never
 
-from core.rollout.surface import LiveMoved, SurfaceDeclared, SurfaceEvent, SurfaceFreed, SurfaceTaken, VersionNamed
+from core.rollout.surface import (
+    BaselineRecorded,
+    LiveMoved,
+    SurfaceDeclared,
+    SurfaceEvent,
+    SurfaceFreed,
+    SurfaceTaken,
+    VersionNamed,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +67,7 @@ def fold_versions(steps: Iterable[tuple[SurfaceEvent, datetime, str]]) -> Mappin
                 records[event.version] = replace(known, rollouts=rollouts)
             case LiveMoved():
                 _move_live(records, event, is_forward=named_in.get(event.rollout) == event.version)
-            case SurfaceTaken() | SurfaceFreed():
+            case SurfaceTaken() | SurfaceFreed() | BaselineRecorded():
                 pass
             case _:
                 assert_never(event)

@@ -86,6 +86,7 @@ def test_every_button_is_told():
         "New rollout",
         "Get it as a file",
         "View difference",
+        "Write the review…",
     ]
     source = Path(str(buttons.__file__)).read_text(encoding="utf-8")
     assert set(re.findall(r'blocks\.button\(\s*"([^"]+)"', source)) == set(labels)

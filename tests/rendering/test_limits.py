@@ -31,6 +31,7 @@ from core.judging.report.series import SeriesPoint
 from core.rollout import events as e
 from core.rollout.announcements import Announcement, AnnouncementKind, notice_key
 from core.rollout.assignment_history import Assignment
+from core.rollout.history import HistoryEntry
 from core.rollout.plan import BehaviourChange, NoticePlan, Stage, StageKind
 from core.rollout.surface import Surface
 from core.rollout.world import World
@@ -129,6 +130,9 @@ def _events(words: Any, text: str) -> Iterator[e.RolloutEvent]:
     yield e.FlipUnconfirmed(seconds=60.0, missing=(text,) * 90)
     yield e.FlipConfirmed(seconds=1.0, processes=3)
     yield e.Completed(version=text, retired=text)
+    yield e.ReviewRequested(due_at=words.tuesday)
+    answers = dict.fromkeys(("numbers", "unexpected", "behaviour", "cost", "worked", "failed", "next_time"), text)
+    yield e.ReviewSubmitted(by=text, handle=text, keeps_baseline=True, **answers)
     yield e.Abandoned(by=text, reason=text)
 
 
@@ -138,12 +142,12 @@ def _everything(words: Any, text: str) -> Iterator[Message]:
     story.after = {**words.before, text: text, "tools": [text] * 50, "model": {text: text}}
     story.planned()
     surface = Surface(name=text, title=text, owner=text, live=text, versions={text: {}})
-    entries: list[announcement_messages.LoggedEvent] = []
+    entries: list[HistoryEntry] = []
     for position, event in enumerate(_events(words, text), start=1):
         story.happen(event)
         rollout = story.now
         world = World(rollouts={rollout.id: rollout}, surfaces={rollout.plan.surface: surface})
-        entries.append(announcement_messages.LoggedEvent(position=position, at=story.at, event=event))
+        entries.append(HistoryEntry(position=position, at=story.at, actor=text, event=event))
         if isinstance(event, e.Started):
             continue  # its first stage is entered in the same breath: nobody ever sees the moment between
         for kind in AnnouncementKind:

@@ -46,7 +46,7 @@ def test_harm_rolls_back_in_every_state(running, words, before):
             assert story.now.state is RolloutState.WAITING
         case "baking":
             story.happen(e.StageEntered(index=3, name="bake", percent=100))
-    story.later(seconds=90).tick(words.look(words.harm)).then(e.EvidenceRecorded, e.RolledBack)
+    story.later(seconds=90).tick(words.look(words.harm)).then(e.EvidenceRecorded, e.RolledBack, e.ReviewRequested)
     assert story.now.state is RolloutState.ROLLED_BACK
     assert story.now.percent == 0
     assert story.surface.live == "v42"
@@ -61,7 +61,7 @@ def test_the_rollback_says_how_long_the_verdict_took(running, words):
 
 
 def test_rolling_back_twice_is_not_an_error(running):
-    running().when(c.RollBack()).then(e.RolledBack)
+    running().when(c.RollBack()).then(e.RolledBack, e.ReviewRequested)
 
 
 def test_a_second_rollback_changes_nothing(running):
@@ -71,7 +71,7 @@ def test_a_second_rollback_changes_nothing(running):
 def test_anybody_but_a_guest_may_roll_back(running, cast):
     story = running()
     story.refuses(c.RollBack(), "Guests", by=cast["guest"])
-    story.when(c.RollBack(), by=cast["mira"]).then(e.RolledBack)
+    story.when(c.RollBack(), by=cast["mira"]).then(e.RolledBack, e.ReviewRequested)
 
 
 def test_nothing_advances_over_an_approval(running, words, cast):
@@ -302,7 +302,7 @@ def done(running, words):
 
 
 def test_a_done_rollout_can_still_be_rolled_back(done):
-    done.when(c.RollBack(reason="late complaint")).then(e.RolledBack)
+    done.when(c.RollBack(reason="late complaint")).then(e.RolledBack, e.ReviewRequested)
     assert done.surface.live == "v42"
 
 
@@ -335,7 +335,7 @@ def test_evidence_that_can_be_judged_again_still_rolls_back(running, words):
     from core.rollout.context import ENGINE
 
     story = running().when(c.DoubtEvidence(text="what came in cannot be judged"), by=ENGINE)
-    story.tick(words.look(words.harm)).then(e.EvidenceRecorded, e.RolledBack)
+    story.tick(words.look(words.harm)).then(e.EvidenceRecorded, e.RolledBack, e.ReviewRequested)
 
 
 def test_a_person_jumps_over_steps_only_once_the_canary_has_held(running):

@@ -42,6 +42,7 @@ LINES = {
     "explain": "explain R-1 refusal_rate",
     "notice ack": "notice R-1 ack",
     "move-back": "move-back cust_1 R-1",
+    "review": "review R-1 --numbers x --unexpected x --behaviour x --cost x",
     "advance": "advance R-1 --skip-wait x",
 }
 

@@ -19,6 +19,19 @@ from core.rollout.refusal import Refused
 MAX_REASON_LENGTH = 2000  # characters
 
 
+class ReviewAnswers(BaseModel):
+    """The answers of a review: four questions, and what to learn from it."""
+
+    model_config = ConfigDict(extra="forbid")
+    numbers: str = Field("", max_length=MAX_REASON_LENGTH, description="Did the numbers match what you expected?")
+    unexpected: str = Field("", max_length=MAX_REASON_LENGTH, description="Was anything unexpected?")
+    behaviour: str = Field("", max_length=MAX_REASON_LENGTH, description="Do people behave differently?")
+    cost: str = Field("", max_length=MAX_REASON_LENGTH, description="Is the cost where you expected it?")
+    worked: str = Field("", max_length=MAX_REASON_LENGTH)
+    failed: str = Field("", max_length=MAX_REASON_LENGTH)
+    next_time: str = Field("", max_length=MAX_REASON_LENGTH)
+
+
 class CommandBody(BaseModel):
     """A command to a rollout."""
 
@@ -30,6 +43,8 @@ class CommandBody(BaseModel):
     request: str = Field("", description="approve, reject: the approval request that is meant")
     notice: str = Field("", description="acknowledge, concern: which notice, as support:#support")
     unit: str = Field("", max_length=MAX_UNIT_LENGTH, description="move_back: the customer, as in targetingKey")
+    answers: ReviewAnswers | None = Field(None, description="review: the answers to its questions")
+    keeps_baseline: bool = Field(True, description="review: what was measured is the new normal")
 
 
 COMMAND_OPENAPI: dict[str, Any] = {
@@ -106,5 +121,7 @@ def _command_from_body(body: CommandBody) -> c.PersonCommand:
         request=body.request,
         notice=body.notice,
         unit=body.unit,
+        answers=body.answers.model_dump() if body.answers is not None else {},
+        keeps_baseline=body.keeps_baseline,
     )
     return build_command(verb, arguments)

@@ -18,7 +18,9 @@ from bot.http.middleware.auth import Caller, TokenAuth, TokenRole
 from bot.http.middleware.caller_limits import RateLimiter
 from bot.http.middleware.problems import build_problem
 from bot.rendering.json.evidence import evidence_to_json
+from bot.rendering.json.reviews import review_to_json
 from bot.rendering.json.rollouts import event_to_json, rollout_to_json
+from core import review_sources
 from core.apply_file import apply_text
 from core.evals import read_results
 from core.evaluation import load_newest_judgement
@@ -100,6 +102,13 @@ def build_router(
         auth.authorize_person(request.headers.raw, TokenRole.OPERATOR)
         rollout = _find_rollout(service, rollout_id)
         return JSONResponse(evidence_to_json(rollout, load_newest_judgement(service, rollout), now()))
+
+    @api.get("/rollouts/{rollout_id}/review", tags=["rollouts"], responses=openapi.REVIEW)
+    def show_review(request: Request, rollout_id: str) -> JSONResponse:
+        """The review of a rollout that has ended: what the log says to its four questions, and the answers."""
+        auth.authorize_person(request.headers.raw, TokenRole.OPERATOR)
+        draft = review_sources.load_draft(service, _find_rollout(service, rollout_id))
+        return JSONResponse(review_to_json(draft, service.cached_world().policy.timezone))
 
     async def require_operator(request: Request) -> None:
         """Authorize before the body is validated, so that strangers learn nothing from validation errors."""
@@ -212,7 +221,7 @@ def _handle_command(
 ) -> CommandOutcome:
     return service.handle(
         CommandRequest(
-            command=command,
+            command=review_sources.complete_command(service, command, rollout),
             command_id=command_id,
             by=caller.actor,
             at=at,

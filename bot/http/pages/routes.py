@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from bot.http.middleware.auth import TokenAuth, TokenRole
+from bot.http.pages import reviews
 from bot.http.pages.numbers import build_numbers
 from bot.http.pages.version_page import build_version_page
 from bot.process.process_state import ProcessStatus
@@ -44,8 +45,8 @@ def build_router(
     process_status: ProcessStatus,
     tick: timedelta,
 ) -> APIRouter:
-    """The routes `/`, `/r/{id}`, `/e/{rollout}.{number}` and `/v/{surface}/{version}`; read-only, without external
-    resources."""
+    """The routes `/`, `/r/{id}`, its review, `/e/{rollout}.{number}` and `/v/{surface}/{version}`; read-only, without
+    external resources."""
     pages = APIRouter(include_in_schema=False)
     style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
 
@@ -136,6 +137,8 @@ def build_router(
     ) -> Response:
         auth.authorize_person(request.headers.raw, TokenRole.OPERATOR)
         return render_page("version.html", page=build_version_page(service, surface, version, compare_with))
+
+    reviews.add_to(pages, service, auth, render_page)
 
     @pages.get("/style.css")
     async def serve_stylesheet() -> Response:

@@ -22,6 +22,7 @@ CREATE = "create"  # opens the form that plans a rollout; the value is an AI fea
 GET_FILE = "get_file"  # sends the rollout file that a plan was made from
 
 VIEW_DIFFERENCE = "view_difference"
+WRITE_REVIEW = "write_review"
 RUN = "run"  # `run.0`, `run.1`, …: the value is a command that is parsed like a typed one
 
 
@@ -99,6 +100,11 @@ def got_it(rollout: Rollout, notice: str) -> Block:
 def raise_concern(rollout: Rollout, notice: str) -> Block:
     """Raise a concern about the notice with this key."""
     return blocks.button("I have a concern", CONCERN, encode_value(rollout.id, notice))
+
+
+def write_review(rollout: Rollout) -> Block:
+    """Answer the four questions of the rollout's review; the click opens a form."""
+    return blocks.button("Write the review…", WRITE_REVIEW, encode_value(rollout.id), style="primary")
 
 
 def start_at(rollout: str, at: datetime) -> Block:

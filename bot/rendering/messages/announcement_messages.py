@@ -1,35 +1,27 @@
 """Turns an announcement into the message to send, using the state at the time of sending."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import assert_never
 
 from bot.rendering import wording
 from bot.rendering.blocks.blocks import Message
-from bot.rendering.messages import approval, card, event_lines, follow_up, notice, rollback_alert, summary
+from bot.rendering.messages import approval, card, event_lines, follow_up, notice, review, rollback_alert, summary
+from core.reviews import draft
 from core.rollout import events as e
 from core.rollout import gating, holds
 from core.rollout.announcements import Announcement, AnnouncementKind
 from core.rollout.evolve import evolve
+from core.rollout.history import HistoryEntry
 from core.rollout.model import TERMINAL_STATES, Rollout, RolloutState
 from core.rollout.world import World
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoggedEvent:
-    """One event of the rollout's log."""
-
-    position: int
-    at: datetime
-    event: e.RolloutEvent
 
 
 def render(
     announcement: Announcement,
     position: int,
     world: World,
-    entries: Sequence[LoggedEvent],
+    entries: Sequence[HistoryEntry],
     at: datetime,
     mention: Callable[[str], str] = wording.escape,
     trend: summary.Trend = lambda _: (),
@@ -60,6 +52,10 @@ def render(
             return _render_approval(announcement, rollout, entries, zone, mention)
         case AnnouncementKind.ALERT | AnnouncementKind.ALERT_EDIT:
             return _render_alert(rollout, entries, zone)
+        case AnnouncementKind.REVIEW:
+            return _render_review(rollout, entries, world, zone)
+        case AnnouncementKind.REVIEW_REMINDER:
+            return review.render_reminder(rollout, at, zone) if _is_newest_request(entries, position) else None
         case AnnouncementKind.WITNESS | AnnouncementKind.DAILY_WITNESS:
             return None  # a witness shows the head of the log, which is not known here: see `witness`
     if entry is None:
@@ -86,7 +82,7 @@ def render(
             assert_never(announcement.kind)
 
 
-def _rollout_at(entries: Sequence[LoggedEvent], position: int) -> Rollout:
+def _rollout_at(entries: Sequence[HistoryEntry], position: int) -> Rollout:
     """The rollout as of a log position: a step's summary describes the stage that ended, not the one that begins."""
     rollout: Rollout | None = None
     for entry in entries:
@@ -124,6 +120,17 @@ def _render_notice(
     return notice.render(rollout, planned, title, rollout.notice_posted_at(planned.key) or at, zone, others)
 
 
+def _render_review(rollout: Rollout, entries: Sequence[HistoryEntry], world: World, zone: str) -> Message | None:
+    if rollout.ended_at is None:
+        return None
+    return review.render(draft.draft_review(rollout, entries, world.surfaces.get(rollout.plan.surface)), zone)
+
+
+def _is_newest_request(entries: Sequence[HistoryEntry], position: int) -> bool:
+    """Whether no other review was requested after this one, as after a rollback of what was done."""
+    return not any(isinstance(x.event, e.ReviewRequested) and x.position > position for x in entries)
+
+
 def _is_request_open(announcement: Announcement, rollout: Rollout) -> bool:
     return rollout.request is not None and announcement.key == f"approval:{rollout.request.request}"
 
@@ -131,7 +138,7 @@ def _is_request_open(announcement: Announcement, rollout: Rollout) -> bool:
 def _render_approval(
     announcement: Announcement,
     rollout: Rollout,
-    entries: Sequence[LoggedEvent],
+    entries: Sequence[HistoryEntry],
     zone: str,
     mention: Callable[[str], str],
 ) -> Message | None:
@@ -166,7 +173,7 @@ def _approval_outcome(
     return "approved" if len(given) >= request.needed else "lapsed"
 
 
-def _render_alert(rollout: Rollout, entries: Sequence[LoggedEvent], zone: str) -> Message | None:
+def _render_alert(rollout: Rollout, entries: Sequence[HistoryEntry], zone: str) -> Message | None:
     decided = next((x for x in reversed(entries) if isinstance(x.event, e.RolledBack)), None)
     if decided is None:
         return None

@@ -66,6 +66,9 @@ def _format_state_lines(rollout: Rollout, zone: str, newer: Newer = None) -> lis
         lines.append(f'Next: `/rollout resume {rollout.id} "why"`, or roll back.')
     if rollout.request is not None and not gating.is_approved(rollout) and rollout.approvals:
         lines.append(f"Approved so far: {', '.join(wording.escape(a.handle, 40) for a in rollout.approvals)}.")
+    if rollout.needs_review and rollout.review_due is not None:
+        due = wording.format_local_time(rollout.review_due, zone)
+        lines.append(f"Needs review by {due}: `/rollout review {rollout.id}`")
     if rollout.rollback is not None:
         lines += _explain_rollback(rollout.rollback)
     return lines

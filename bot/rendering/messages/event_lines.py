@@ -159,6 +159,13 @@ def format_line(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
             return (
                 f"FLAG NOT SET: {rollout.id}, {where} should be at {wording.format_percent(event.percent)}: {why}. {on}"
             )
+        case e.ReviewRequested():
+            due = wording.format_local_time(event.due_at, zone)
+            return f"Needs review: {rollout.id}, by {due}. Its four questions are in the thread."
+        case e.ReviewSubmitted():
+            by = wording.format_actor(event.by, event.handle)
+            kept = "It is the new normal." if event.keeps_baseline else "It is not kept as the new normal."
+            return f"Reviewed by {by}: {rollout.id}. {kept}"
         case e.TailsFrozen():
             metrics = wording.join_limited([measure_rows.title_in_sentence(metric) for metric in event.caps])
             return f"Capped: {rollout.id}. From now on extreme readings count as the cap: {metrics}."
@@ -284,7 +291,9 @@ def format_log_entry(event: e.RolloutEvent) -> tuple[str, str]:
             return _name_event(event), event.reason
         case e.ApprovalExpired() | e.StartScheduled() | e.DrillFinished() | e.FlipUnconfirmed():
             return _name_event(event), ""
-        case e.TailsFrozen() | e.NoticeAcknowledged():
+        case e.ReviewSubmitted():
+            return "reviewed", "kept as the new normal" if event.keeps_baseline else "not kept as the new normal"
+        case e.TailsFrozen() | e.NoticeAcknowledged() | e.ReviewRequested():
             return _name_event(event), ""
         case _:
             assert_never(event)

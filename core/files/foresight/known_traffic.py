@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from core.judging.look import bucket_sums
-from core.judging.model.evidence import CANARY, CONTROL, REQUESTS, EvidenceSums
+from core.judging.model.evidence import CANARY, CONTROL, EVERYONE, REQUESTS, EvidenceSums
 from core.metrics.catalogue import CATALOGUE, MetricKind
 from core.metrics.typical_levels import TYPICAL, MetricLevel, has_amounts
 from core.rollout.model import Rollout
@@ -24,7 +24,7 @@ class KnownTraffic:
     """The traffic of a surface. `daily_requests` is None if it is unknown; `pace_from` says where it comes from.
 
     `measured` is the id of the rollout that the levels come from, empty if they are assumed; `metrics` lists those that
-    were measured.
+    were measured. `is_baseline`: a review has kept them as what is normal.
     """
 
     daily_requests: float | None
@@ -32,6 +32,7 @@ class KnownTraffic:
     levels: Mapping[str, MetricLevel] = field(default_factory=lambda: dict(TYPICAL))
     measured: str = ""
     metrics: frozenset[str] = frozenset()
+    is_baseline: bool = False
 
     def level_of(self, metric: str) -> MetricLevel:
         """The measured level of a metric, or else the typical one."""
@@ -40,6 +41,8 @@ class KnownTraffic:
     @property
     def levels_from(self) -> str:
         """Where the levels come from, as a phrase."""
+        if self.is_baseline:
+            return f"of the baseline from {self.measured}"
         return f"as measured in {self.measured}" if self.measured else "assumed: nothing has been measured yet"
 
     def with_pace(self, daily_requests: float, source: str) -> "KnownTraffic":
@@ -54,25 +57,53 @@ def assume_traffic(surface: Surface) -> KnownTraffic:
     return KnownTraffic(daily_requests=float(surface.daily_requests), pace_from="daily_requests")
 
 
+def recall_traffic(surface: Surface) -> KnownTraffic | None:
+    """The traffic as the baseline of the live version has it; None without one.
+
+    The surface file's pace takes precedence over the measured one.
+    """
+    baseline = surface.live_baseline
+    if baseline is None:
+        return None
+    known = assume_traffic(surface)
+    if known.daily_requests is None and baseline.daily_requests is not None:
+        known = known.with_pace(baseline.daily_requests, f"the pace of {baseline.rollout}")
+    found = {
+        one.metric: MetricLevel(level=one.level, spread=one.spread, share=one.share, design_effect=one.design_effect)
+        for one in baseline.levels
+        if one.metric in TYPICAL
+    }
+    return replace(
+        known,
+        levels={**TYPICAL, **found},
+        measured=baseline.rollout,
+        metrics=frozenset(found),
+        is_baseline=True,
+    )
+
+
 def measure_traffic(surface: Surface, rollout: Rollout, sums: EvidenceSums, now: datetime) -> KnownTraffic:
     """The traffic that the control of a rollout showed; the rest is assumed.
 
     The surface file's pace takes precedence over the measured one.
     """
     stages = [span.index for span in rollout.spans if rollout.plan.stages[span.index].is_compared]
-    found = {key: level for key in CATALOGUE if (level := _measure_level(sums, stages, key)) is not None}
+    found = {key: level for key in CATALOGUE if (level := measure_level(sums, stages, key)) is not None}
     known = assume_traffic(surface)
-    if known.daily_requests is None and (pace := _measure_pace(rollout, sums, now)) is not None:
+    if known.daily_requests is None and (pace := measure_pace(rollout, sums, now)) is not None:
         known = known.with_pace(pace, f"the pace of {rollout.id}")
     if not found:
         return known
     return replace(known, levels={**TYPICAL, **found}, measured=rollout.id, metrics=frozenset(found))
 
 
-def _measure_level(sums: EvidenceSums, stages: Sequence[int], metric: str) -> MetricLevel | None:
-    arrays = bucket_sums.read_bucket_sums(sums, stages, CONTROL, metric)[0]
+def measure_level(
+    sums: EvidenceSums, stages: Sequence[int], metric: str, arm: str = CONTROL, segment: str = EVERYONE
+) -> MetricLevel | None:
+    """The level of a metric in one arm over these stages; None if there are too few readings."""
+    arrays = bucket_sums.read_bucket_sums(sums, stages, arm, metric, (segment,))[0]
     weight, value = float(arrays[..., 0].sum()), float(arrays[..., 1].sum())
-    requests = float(bucket_sums.read_bucket_sums(sums, stages, CONTROL, REQUESTS)[..., 0].sum())
+    requests = float(bucket_sums.read_bucket_sums(sums, stages, arm, REQUESTS, (segment,))[..., 0].sum())
     entry = CATALOGUE[metric]
     if weight < ENOUGH_READINGS or requests <= 0 or metric not in TYPICAL or metric == "new_error_category":
         return None
@@ -83,7 +114,7 @@ def _measure_level(sums: EvidenceSums, stages: Sequence[int], metric: str) -> Me
         return MetricLevel(
             level=(value + 0.5) / (weight + 1), share=share, design_effect=float(clustering.design_effect(arrays))
         )
-    counted = bucket_sums.merge_histograms(sums, stages, CONTROL, metric)
+    counted = bucket_sums.merge_histograms(sums, stages, arm, metric, segment)
     # Once the cap of a mean is frozen, its histogram is no longer stored; the buckets' spread is a good substitute.
     spread = (
         _measure_spread(counted) if sum(counted.values()) >= ENOUGH_READINGS else _estimate_spread_from_buckets(arrays)
@@ -115,7 +146,7 @@ def _estimate_spread_from_buckets(arrays: Array) -> float:
     return max(0.01, float(np.sqrt(np.log1p(variance / mean**2)))) if mean > 0 else 0.01
 
 
-def _measure_pace(rollout: Rollout, sums: EvidenceSums, now: datetime) -> float | None:
+def measure_pace(rollout: Rollout, sums: EvidenceSums, now: datetime) -> float | None:
     """Requests per day in the stages that were open to everyone; None if there were none."""
     requests, days = 0.0, 0.0
     for span in rollout.spans:

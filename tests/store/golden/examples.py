@@ -4,9 +4,9 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 
 from core.judging.model import limits, verdict
+from core.rollout import baseline, policy, surface
 from core.rollout import events as e
 from core.rollout import plan as p
-from core.rollout import policy, surface
 
 NOON = datetime(2026, 11, 23, 12, 0, 0, 250_000, tzinfo=UTC)
 OLD = {
@@ -76,6 +76,9 @@ MEASURE = verdict.Measure(
     log_clear=2.5,
     cleared=True,
     expected="not as expected",
+)
+LEVEL = baseline.BaselineLevel(
+    metric="refusal_rate", level=0.0204, spread=0.1, share=0.9, design_effect=1.4, readings=22910
 )
 NOTICE = p.NoticePlan(channel="#support", audience="support", before=timedelta(days=1), acknowledge=True)
 PLAN = p.Plan(
@@ -251,6 +254,19 @@ _EVENTS: tuple[e.Event, ...] = (
     e.ConcernRaised(notice="support:#support", by="slack:T1/U9", handle="@kim", text='it says "refund" & <less>'),
     e.FeltOff(by="slack:T1/U9", handle="@kim", text="curt\nand cold"),
     e.UnitMovedBack(by="slack:T1/U9", unit_hash="0c3f9a1be2d47788", version="v42", reason="asked for the old answers"),
+    e.ReviewRequested(due_at=NOON + timedelta(days=2)),
+    e.ReviewSubmitted(
+        by="slack:T1/U2",
+        handle="@dana",
+        numbers="cheaper than we thought",
+        unexpected="German users ask again more often",
+        behaviour="conversations are shorter",
+        cost="yes, 11 % less",
+        worked="the canary held for a whole day",
+        failed="support heard of it too late",
+        next_time="tell support two days before",
+        keeps_baseline=True,
+    ),
     e.MessagePosted(key="line:12", channel="C0123456", ts="1764000000.000100"),
     e.MessageFailed(key="notice:5f1c:support:#support", channel="#support", error="is_archived"),
     surface.SurfaceDeclared(
@@ -267,6 +283,18 @@ _EVENTS: tuple[e.Event, ...] = (
     surface.SurfaceTaken(rollout="R-7"),
     surface.SurfaceFreed(rollout="R-7"),
     surface.LiveMoved(version="v43", rollout="R-7", at=NOON),
+    surface.BaselineRecorded(
+        baseline=baseline.SurfaceBaseline(
+            rollout="R-7",
+            version="v43",
+            until=NOON,
+            daily_requests=2_880_000.0,
+            levels=(LEVEL,),
+            segments=(replace(LEVEL, segment="language=de", level=0.031),),
+            complaints_by_hour=(baseline.HourlyComplaints(hour=9, requests=4200, complaints=3),),
+        ),
+        by="slack:T1/U2",
+    ),
     e.PolicyApplied(policy=POLICY, fingerprint="0c11d4", by="slack:T1/U1"),
     e.WordsErased(key_id="6b1c3a52-0d0f-4b39-8f7e-1f2f0a6f4c11", by="cli:ops"),
     e.WorldCheckpointed(position=10_000, hash="ab" * 32, world="cd" * 32, code="ef" * 32),

@@ -1,0 +1,66 @@
+"""A review as a Markdown document, for a wiki or a repository."""
+
+from dataclasses import asdict
+
+from bot.rendering import wording
+from bot.rendering.markup import MARKDOWN, escape_markdown, name_actor
+from bot.rendering.numbers import measure_rows, review_words
+from core.reviews.draft import ReviewDraft
+
+HEADER = ("Metric", "New", "Before", "Difference (95 % range)", "Expected", "Outcome")
+
+
+def render_markdown(draft: ReviewDraft, zone: str) -> str:
+    """The whole review: outcome, table of metrics, the four questions with their answers, shortcuts and lessons."""
+    rollout, given = draft.rollout, draft.rollout.review
+    ended = wording.format_plain_time(draft.ended_at, zone)
+    outcome = "rolled back" if draft.is_rolled_back else "reached everyone"
+    lines = [
+        f"# Review of {escape_markdown(f'{rollout.id} {rollout.plan.name}')}",
+        "",
+        f"{escape_markdown(rollout.plan.surface)}, "
+        f"{escape_markdown(f'{rollout.plan.from_version} -> {rollout.plan.to_version}')}, {outcome} {ended}. "
+        f"{review_words.count_outcomes(draft).capitalize()}.",
+        "",
+        _format_status(draft, zone),
+        "",
+        *_format_table(draft),
+    ]
+    answers = asdict(given) if given is not None else {}
+    for number, asked in enumerate(review_words.list_questions(draft, MARKDOWN, zone), start=1):
+        lines += ["", f"## {number}. {asked.question}", "", *(f"- {line}" for line in asked.lines)]
+        if answers:
+            lines += ["", f"> {escape_markdown(answers[asked.name])}"]
+    if shortcuts := review_words.describe_shortcuts(draft, MARKDOWN):
+        lines += ["", "## Shortcuts", "", *(f"- {line}" for line in shortcuts)]
+    for heading, text in review_words.list_lessons(answers):
+        lines += ["", f"## {heading}", "", escape_markdown(text)]
+    return "\n".join(lines) + "\n"
+
+
+def _format_status(draft: ReviewDraft, zone: str) -> str:
+    given, due = draft.rollout.review, draft.rollout.review_due
+    if given is None:
+        until = f" by {wording.format_plain_time(due, zone)}" if due is not None else ""
+        return f"Needs review{until}: the four questions have no answers yet."
+    by = escape_markdown(given.handle or name_actor(given.by))
+    kept = "kept" if given.keeps_baseline else "not kept"
+    return f"Reviewed by {by}. What was measured is {kept} as the new normal."
+
+
+def _format_table(draft: ReviewDraft) -> list[str]:
+    rows = [HEADER, tuple("---" for _ in HEADER)]
+    rows += [tuple(escape_markdown(cell) for cell in row) for row in list_rows(draft)]
+    return [f"| {' | '.join(row)} |" for row in rows] if draft.rows else ["Nothing was measured."]
+
+
+def list_rows(draft: ReviewDraft) -> list[tuple[str, ...]]:
+    """One row of plain text per metric, under `HEADER`; what is unknown is a dash."""
+    found: list[tuple[str, ...]] = []
+    for row in draft.rows:
+        expected = review_words.format_expectation(row.expectation) if row.expectation is not None else "–"
+        what, new, before, moved = measure_rows.metric_title(row.metric), "–", "–", "not measured"
+        if row.final is not None:
+            what, new, before, moved, _ = measure_rows.build_row(row.final.measure)
+        found.append((what, new, before, moved, expected, str(row.outcome)))
+    return found

@@ -1,0 +1,171 @@
+"""What the log says to each of the four questions of a review, in words."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bot.rendering import wording
+from bot.rendering.markup import Markup
+from bot.rendering.numbers import measure_rows
+from core.judging.model.verdict import Finding, Measure
+from core.metrics.money import dollars
+from core.reviews.draft import CostChange, ExpectationOutcome, ExpectationRow, ReviewDraft, UnexpectedChange
+from core.reviews.shortcuts import Shortcut, ShortcutKind
+from core.rollout.plan import Expectation
+from core.rollout.reviewing import QUESTIONS
+
+MAX_LINES = 8
+"""Lines per question; the rest is counted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnsweredQuestion:
+    """One question, with what the log says to it, one line each."""
+
+    name: str  # key of `QUESTIONS`
+    question: str
+    lines: tuple[str, ...]
+
+
+def list_questions(draft: ReviewDraft, markup: Markup, zone: str) -> tuple[AnsweredQuestion, ...]:
+    """The four questions in order, each with what the log says."""
+    said = {
+        "numbers": _describe_expectations(draft, markup),
+        "unexpected": _describe_unexpected(draft, markup, zone),
+        "behaviour": _describe_behaviour(draft, markup),
+        "cost": _describe_cost(draft.cost, markup),
+    }
+    return tuple(
+        AnsweredQuestion(name=name, question=question, lines=tuple(_limit_lines(said[name])))
+        for name, question in QUESTIONS.items()
+    )
+
+
+def describe_shortcuts(draft: ReviewDraft, markup: Markup) -> list[str]:
+    """One line per shortcut that people took in this rollout; empty if there was none."""
+    return _limit_lines([describe_shortcut(shortcut, markup) for shortcut in draft.shortcuts])
+
+
+def describe_shortcut(shortcut: Shortcut, markup: Markup) -> str:
+    """What was cut short, by whom, and why: `Skipped ramp 25% at canary, by @tom: “copy fix”`."""
+    at = f" at {markup.escape(shortcut.stage)}" if shortcut.stage else ""
+    match shortcut.kind:
+        case ShortcutKind.WAIT_SKIPPED:
+            what = f"Wait skipped{at}"
+        case ShortcutKind.STAGES_SKIPPED:
+            what = f"Skipped {markup.escape(', '.join(shortcut.skipped))}{at}"
+        case ShortcutKind.BREAK_GLASS:
+            what = f"Break-glass{at}: it went on before it had been tried"
+        case ShortcutKind.HOLD_OVERRIDDEN:
+            what = f"Hold overridden{at}"
+        case ShortcutKind.BLIND_SPOTS_ACCEPTED:
+            what = f"Risk accepted{at}: harm could have been missed"
+    why = f": “{markup.escape(shortcut.reason)}”" if shortcut.reason else ""
+    return f"{what}, by {markup.person(shortcut.by)}{why}"
+
+
+def format_expectation(stated: Expectation) -> str:
+    """What the plan expects of a metric: `lower, -20 … -5 %`, `the same`."""
+    if stated.direction == "same":
+        return "the same"
+    word = "higher" if stated.direction == "up" else "lower"
+    bounds = [edge for edge in (stated.low, stated.high) if edge is not None]
+    if not bounds:
+        return word
+    unit = "pp" if stated.points else "%"
+    return f"{word}, {' … '.join(f'{edge * 100:+g}' for edge in bounds)} {unit}"
+
+
+def format_row(row: ExpectationRow) -> str:
+    """One metric against its expectation: `Cost per request: -11.0 % (expected lower, -20 … -5 %): met`."""
+    title = measure_rows.metric_title(row.metric)
+    moved = _format_move(row.final.measure) if row.final is not None else "not measured"
+    if row.expectation is None:
+        return f"{title}: {moved}, no expectation stated"
+    return f"{title}: {moved} (expected {format_expectation(row.expectation)}): {row.outcome}"
+
+
+def count_outcomes(draft: ReviewDraft) -> str:
+    """The expectations by outcome: `2 met, 1 missed`; says so if none was stated."""
+    counted = [
+        f"{number} {outcome}"
+        for outcome in (ExpectationOutcome.MET, ExpectationOutcome.MISSED, ExpectationOutcome.NOT_SHOWN)
+        if (number := draft.count_outcomes(outcome))
+    ]
+    return ", ".join(counted) or "no expectations stated"
+
+
+def _describe_expectations(draft: ReviewDraft, markup: Markup) -> list[str]:
+    stated = [markup.escape(format_row(row)) for row in draft.rows if row.expectation is not None]
+    others = [row for row in draft.rows if row.expectation is None]
+    if not stated:
+        stated = ["The plan states no expectations."]
+    if others:
+        counted = wording.pluralize(len(others), "other metric")
+        stated.append(f"{counted} measured, with no expectation stated.")
+    return stated
+
+
+def _describe_unexpected(draft: ReviewDraft, markup: Markup, zone: str) -> list[str]:
+    lines = [_describe_change(change, markup, zone) for change in draft.unexpected]
+    complaints = draft.complaints
+    if complaints.felt_off:
+        lines.append(f"{wording.pluralize(complaints.felt_off, 'person', 'people')} said that it feels off.")
+    if complaints.concerns:
+        lines.append(f"{wording.pluralize(complaints.concerns, 'concern')} raised about its notices.")
+    return lines or ["Nothing was found automatically."]
+
+
+def _describe_change(change: UnexpectedChange, markup: Markup, zone: str) -> str:
+    when = markup.time(change.at, zone)
+    if change.finding is None:
+        return f"On hold {when}: {markup.escape(change.text)}"
+    found = change.finding
+    where = f", where {markup.escape(found.segment.replace('=', ' is ', 1))}" if found.segment else ""
+    title = markup.escape(measure_rows.metric_title(found.metric, found.title))
+    return f"{title}: {_format_move(found)}{where}"
+
+
+def _describe_behaviour(draft: ReviewDraft, markup: Markup) -> list[str]:
+    lines = [markup.escape(_format_final(final.measure)) for final in draft.behaviour]
+    if draft.complaints.final is not None:
+        lines.append(markup.escape(_format_final(draft.complaints.final.measure)))
+    return lines or ["Nothing that people do was measured."]
+
+
+def _describe_cost(cost: CostChange | None, markup: Markup) -> list[str]:
+    if cost is None:
+        return ["The cost was not measured."]
+    measure = cost.final.measure
+    lines = [markup.escape(_format_final(measure))]
+    if cost.per_month is not None and cost.daily_requests is not None:
+        sign = "+" if cost.per_month >= 0 else "-"
+        lines.append(
+            f"About {sign}{dollars(abs(cost.per_month))} a month at today's traffic "
+            f"({wording.format_count(cost.daily_requests)} requests a day, {markup.escape(cost.pace_from)})."
+        )
+    else:
+        lines.append("Per month: unknown, as the surface's traffic is not known.")
+    return lines
+
+
+def _format_final(measure: Measure) -> str:
+    title = measure_rows.metric_title(measure.metric, measure.title)
+    new, old = wording.format_value(measure.canary, measure.unit), wording.format_value(measure.control, measure.unit)
+    past = ", compared with the past" if measure.weaker else ""
+    return f"{title}: {new}, before {old} ({_format_move(measure)}){past}"
+
+
+def _format_move(measure: Measure | Finding) -> str:
+    return measure_rows.format_difference_with_range(measure) if measure.difference is not None else "unknown"
+
+
+def _limit_lines(lines: list[str]) -> list[str]:
+    if len(lines) <= MAX_LINES:
+        return lines
+    return [*lines[: MAX_LINES - 1], wording.format_remainder(len(lines) - MAX_LINES + 1)]
+
+
+def list_lessons(answers: Mapping[str, str]) -> list[tuple[str, str]]:
+    """(heading, text) of what a review says is to be learned; empty texts are left out."""
+    headings = {"worked": "What worked", "failed": "What did not", "next_time": "Do differently next time"}
+    return [(heading, answers[name]) for name, heading in headings.items() if answers.get(name)]

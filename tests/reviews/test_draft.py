@@ -1,0 +1,117 @@
+"""The draft of a review: each metric against its expectation, cost per month, and what nobody had foreseen."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from core.reviews.draft import ExpectationOutcome, draft_review
+from core.rollout import events as e
+from core.rollout.evolve import evolve
+from core.rollout.history import HistoryEntry
+from core.rollout.plan import Expectation
+from tests.rollout.conftest import finding_of, measure_of, plan_of, surface_of
+
+MONDAY = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
+
+
+def evidence(number, *measures, canary=500, control=9500, notes=(), segments=()):
+    from core.judging.model.verdict import Continue
+
+    return e.EvidenceRecorded(
+        number=number,
+        reason="step",
+        verdict=Continue(),
+        measures=measures,
+        canary_requests=canary,
+        control_requests=control,
+        canary_units=canary // 2,
+        control_units=control // 2,
+        first_look=1,
+        last_look=2,
+        state_before="",
+        looks="",
+        state_after="",
+        notes=notes,
+        segments=segments,
+    )
+
+
+def measured(metric, **changes):
+    usual = {"canary": 0.0121, "control": 0.0139, "difference": -0.129, "n_canary": 500, "n_control": 9500}
+    return replace(measure_of(metric), **{**usual, **changes})
+
+
+def drafted(*events, plan=None, surface=None):
+    agreed = plan or plan_of()
+    planned = e.Planned(
+        rollout="R-1", plan=agreed, fingerprint="f", from_content={}, to_content={"prompt": "new.md"}, by="U2"
+    )
+    begun = (planned, e.Started(fingerprint="f", by="U2"), e.StageEntered(index=0, name="canary", percent=5))
+    ended = (e.Completed(version="v43", retired="v42"), e.ReviewRequested(due_at=MONDAY + timedelta(days=9)))
+    rollout, entries = None, []
+    for i, event in enumerate((*begun, *events, *ended)):
+        at = MONDAY + timedelta(hours=i)
+        rollout = evolve(rollout, event, at)
+        entries.append(HistoryEntry(position=i + 1, at=at, actor="system:engine", event=event))
+    return draft_review(rollout, entries, surface or surface_of())
+
+
+@pytest.mark.parametrize(
+    ("judged", "outcome"),
+    [
+        ("as expected", ExpectationOutcome.MET),
+        ("not as expected", ExpectationOutcome.MISSED),
+        ("not shown yet", ExpectationOutcome.NOT_SHOWN),
+    ],
+)
+def test_an_expectation_is_met_missed_or_not_shown(judged, outcome):
+    plan = plan_of(expectations=(Expectation(metric="cost_per_request", direction="down"),))
+    draft = drafted(evidence(1, measured("cost_per_request", expected=judged)), plan=plan)
+    assert [(row.metric, row.outcome) for row in draft.rows] == [("cost_per_request", outcome)]
+
+
+def test_what_was_expected_and_never_measured_is_not_shown():
+    plan = plan_of(expectations=(Expectation(metric="cost_per_request", direction="down"),))
+    (row,) = drafted(plan=plan).rows
+    assert (row.final, row.outcome) == (None, ExpectationOutcome.NOT_SHOWN)
+
+
+def test_other_metrics_have_no_expectation_stated():
+    (row,) = drafted(evidence(1, measured("retry_rate"))).rows
+    assert row.outcome is ExpectationOutcome.NOT_STATED
+
+
+def test_the_last_row_with_both_versions_counts_not_a_later_one_against_the_past():
+    both = measured("cost_per_request", canary=0.010)
+    alone = measured("cost_per_request", canary=0.020, weaker=True, n_control=0)
+    (row,) = drafted(evidence(1, both), evidence(2, alone)).rows
+    assert (row.final.evidence, row.final.measure.canary) == (1, 0.010)
+
+
+def test_the_cost_of_a_month_is_at_the_traffic_of_the_surface():
+    draft = drafted(evidence(1, measured("cost_per_request")), surface=surface_of(daily_requests=100_000))
+    assert draft.cost.per_month == pytest.approx((0.0121 - 0.0139) * 100_000 * 30)
+
+
+def test_without_a_stated_traffic_it_is_the_pace_of_the_rollout():
+    """10,000 requests in the hour between the canary's beginning and its evidence."""
+    draft = drafted(evidence(1, measured("cost_per_request")))
+    assert draft.cost.daily_requests == 240_000
+    assert draft.cost.pace_from == "the pace of R-1"
+
+
+def test_what_got_worse_what_stands_out_and_every_hold_is_unexpected():
+    worse = measured("retry_rate", word="Worse")
+    cut = measured("retry_rate", segment="language=de")
+    held = e.Held(key="limit:retry_rate:rises_by", text="people ask again")
+    draft = drafted(held, evidence(1, worse, notes=(finding_of("accept_rate"),), segments=(cut,)))
+    found = [(one.finding.metric, one.finding.segment) if one.finding else one.text for one in draft.unexpected]
+    assert found == [("retry_rate", ""), ("accept_rate", ""), ("retry_rate", "language=de"), "people ask again"]
+
+
+def test_colleagues_who_doubted_it_are_counted():
+    felt = [e.FeltOff(by=f"slack:T1/U{n}", handle="@x", text="curt") for n in (7, 8)]
+    worried = e.ConcernRaised(notice="support:#support", by="slack:T1/U9", handle="@kim", text="too short")
+    complaints = drafted(*felt, worried).complaints
+    assert (complaints.felt_off, complaints.concerns) == (2, 1)
