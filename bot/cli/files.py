@@ -1,4 +1,4 @@
-"""Commands on files: lint, plan, apply, export, and the results of offline evals."""
+"""Commands on files: lint, plan, apply, export."""
 
 import json
 import sys
@@ -33,10 +33,6 @@ def add_to(app: typer.Typer) -> None:
     app.command()(create)
     app.command()(export)
     app.command(name="schema")(schema)
-    app.add_typer(evals, name="evals")
-
-
-evals = typer.Typer(help="Results of offline evals.", no_args_is_help=True)
 
 
 def lint(
@@ -231,56 +227,6 @@ def schema() -> None:
     from core.files import json_schema as schemas
 
     print(json.dumps(schemas.build_schema(), indent=2))
-
-
-@evals.command(name="import")
-def import_results(
-    file: Annotated[Path, typer.Argument(help="CSV with the columns case, category, pass.")],
-    rollout: Annotated[str, typer.Option(help="The rollout that they are for, such as R-1.")],
-    suite: Annotated[str, typer.Option(help="The gate's suite, if the plan has more than one.")] = "",
-    as_json: Json = False,
-) -> None:
-    """Import the results of an offline run for the gate that waits for them."""
-    from core.evals import read_results
-    from core.rollout.eval_command import build_eval_command
-    from core.service import CommandRequest
-
-    with session.open_service() as service:
-        found = service.load_world().find_rollout(rollout.upper())
-        if found is None:
-            print(f"There is no {rollout}.", file=sys.stderr)
-            raise SystemExit(1)
-        try:
-            command = build_eval_command(found, suite, read_results.read_csv(_read_results(file)))
-            service.handle(
-                CommandRequest(
-                    command=command,
-                    command_id=session.new_command_id(),
-                    by=session.current_user(),
-                    at=session.current_time(),
-                    rollout=found.id,
-                )
-            )
-        except read_results.UnreadableEvals as unreadable:
-            print(f"{file}: {unreadable}", file=sys.stderr)
-            raise SystemExit(1) from None
-        except Refused as refused:
-            session.exit_refused(refused)
-    if as_json:
-        print(json.dumps({"passed": command.passed, "failed": command.failed, "errors": command.errors}))
-    else:
-        print(f"{command.passed} passed, {command.failed} failed, {command.errors} errors")
-        print("\n".join(command.reasons) or "The gate has passed.")
-    raise SystemExit(0 if command.ok else 1)
-
-
-def _read_results(path: Path) -> str:
-    from core.evals import read_results
-
-    try:
-        return read_results.decode_csv(path.read_bytes())
-    except read_results.UnreadableEvals as unreadable:
-        raise OSError(f"{path}: {unreadable}") from None
 
 
 def _read_text(path: Path) -> str:

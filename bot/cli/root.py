@@ -2,7 +2,7 @@
 
 import typer
 
-from bot.cli import audit, backup, files, processes, simulating, verb_commands
+from bot.cli import audit, backup, eval_commands, files, processes, simulating, verb_commands
 
 app = typer.Typer(
     name="rollout",
@@ -15,6 +15,7 @@ app = typer.Typer(
 )
 processes.add_to(app)
 files.add_to(app)
+eval_commands.add_to(app)
 simulating.add_to(app)
 audit.add_to(app)
 backup.add_to(app)

@@ -222,6 +222,16 @@ EVAL_BODY: _Json = {
                 )
             },
             "text/csv": {"schema": {"type": "string", "examples": ["case,category,pass\nrefund-1,billing,true\n"]}},
+            "application/octet-stream": {
+                "schema": {"type": "string", "format": "binary", "description": "a file of an eval tool, or Parquet"}
+            },
+            "multipart/form-data": {
+                "schema": _build_object_schema(
+                    ("file",),
+                    file={"type": "string", "format": "binary"},
+                    baseline={"type": "string", "format": "binary"},
+                )
+            },
         },
     }
 }

@@ -7,22 +7,7 @@ from math import ceil
 from typing import Literal, TypeAlias
 from unicodedata import normalize
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EvalCase:
-    """One case of a run. `error` means that it could not be judged; it counts as failed. `cost` is in US dollars."""
-
-    case: str
-    category: str
-    passed: bool
-    error: bool = False
-    cost: float | None = None
-    latency_ms: float | None = None
-
-    @property
-    def has_passed(self) -> bool:
-        """Whether the case was judged and passed."""
-        return self.passed and not self.error
+from core.evals.eval_run import EvalCase
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +59,8 @@ def evaluate_gate(
 
     Without a baseline every failure in a category of `no_new_failures_in` counts as new; so do those in
     `optional_categories`, which need not occur. Comparisons use the cases that both runs have; cases missing from the
-    new run close the gate. Rates are fractions, compared exactly. Raises ValueError if a run names a case twice.
+    new run close the gate. Rates are fractions, compared exactly. Raises ValueError if a run names a case twice: fold
+    repeated runs first. A case whose repeated runs disagree counts as failing where new failures are asked about.
     """
     counts = count_outcomes(cases)
     if not cases:
@@ -154,17 +140,25 @@ def _check_new_failures(
     named: Categories,
     optional_categories: tuple[str, ...],
 ) -> GateFinding | None:
-    failed_before = {case.case for case in baseline or () if not case.has_passed}
+    failed_before = {case.case for case in baseline or () if _has_failing_run(case)}
     asked = _category_filter((*named, *optional_categories) if named != EVERY_CATEGORY else named)
-    new = [case for case in cases if not case.has_passed and case.case not in failed_before and asked(case)]
+    new = [case for case in cases if _has_failing_run(case) and case.case not in failed_before and asked(case)]
     if not new:
         return None
     where = ", ".join(sorted({case.category for case in new}))
-    listed = ", ".join(f"{case.case} (error)" if case.error else case.case for case in new[:5])
+    listed = ", ".join(f"{case.case}{_explain_failure(case)}" for case in new[:5])
     more = f" and {len(new) - 5} more" if len(new) > 5 else ""
     against = "" if baseline is not None else "; there are no results for the current version, so every failure counts"
     plural = "failure" if len(new) == 1 else "failures"
     return f"{len(new)} new {plural} in {where}: {listed}{more}{against}", tuple(case.case for case in new)
+
+
+def _has_failing_run(case: EvalCase) -> bool:
+    return not case.has_passed or case.is_flaky
+
+
+def _explain_failure(case: EvalCase) -> str:
+    return " (error)" if case.error else " (in some of its runs)" if case.is_flaky else ""
 
 
 def _check_missing_cases(

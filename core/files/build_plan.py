@@ -32,7 +32,6 @@ def build(
 
     Raises UnreadableFile if no plan is possible. What is merely unwise is reported by `checks`.
     """
-    template = TEMPLATES[file.template]
     risk = file.effective_risk
     from_version, change = find_changes(file, surface)
     owner = file.owner or surface.owner
@@ -55,7 +54,7 @@ def build(
         stages=build_stages(file),
         unit=file.assignment.unit,
         control=file.assignment.control,
-        segments=template.segments if file.assignment.segments is None else file.assignment.segments,
+        segments=select_segments(file),
         approvals=file.approvals.to_approvals(policy.risk[risk].approvals),
         limits=build_limits(file),
         notices=_add_engineering_notices(file, surface),
@@ -73,6 +72,11 @@ def _choose_version_name(surface: Surface, from_version: str, change: Mapping[st
 def build_stages(file: RolloutFile) -> tuple[Stage, ...]:
     """Every stage in order. A ramp becomes one stage per step."""
     return tuple(stage for entry in file.stage_entries for stage in entry.to_stages())
+
+
+def select_segments(file: RolloutFile) -> tuple[str, ...]:
+    """The dimensions that are kept of observations: the file's, or else the template's."""
+    return TEMPLATES[file.template].segments if file.assignment.segments is None else file.assignment.segments
 
 
 def build_limits(file: RolloutFile) -> tuple[Limit, ...]:

@@ -1,5 +1,6 @@
 """What time and evidence do to a rollout: roll back, hold, ask, take the next step, or nothing."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import assert_never
@@ -107,15 +108,20 @@ def find_gate_index(rollout: Rollout, suite: str) -> int:
 
     Raises `Refused` if there is none.
     """
-    asking = [i for i, s in enumerate(rollout.plan.stages) if s.terms is not None]
-    named = [i for i in asking if rollout.plan.stages[i].terms and rollout.plan.stages[i].terms.suite == suite]  # type: ignore[union-attr]
+    return find_gate(rollout.plan.stages, suite, rollout.id, rollout.stage_index)
+
+
+def find_gate(stages: Sequence[Stage], suite: str, title: str, current: int = 0) -> int:
+    """As `find_gate_index`, for the stages of what is called `title`; `current` is the index of the current stage."""
+    asking = [i for i, stage in enumerate(stages) if stage.terms is not None]
+    named = [i for i in asking if (terms := stages[i].terms) is not None and terms.suite == suite]
     if named:
         return named[0]
     if len(asking) == 1 or (asking and not suite):
-        return next((i for i in asking if i >= rollout.stage_index), asking[-1])
-    suites = ", ".join(t.suite or rollout.plan.stages[i].name for i in asking if (t := rollout.plan.stages[i].terms))
+        return next((i for i in asking if i >= current), asking[-1])
+    suites = ", ".join(terms.suite or stages[i].name for i in asking if (terms := stages[i].terms))
     raise Refused(
-        f"No gate of {rollout.id} expects {suite or 'eval results'}.",
+        f"No gate of {title} expects {suite or 'eval results'}.",
         hint=f"Its gates expect: {suites}." if suites else "Its plan has no eval stage.",
     )
 

@@ -1,37 +1,61 @@
-"""Judge an offline eval run against its gate and build the command that records the result."""
+"""An offline eval run held against the gate that asks for it, and the command that records the result."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 
 from core.evals.eval_gate import EVERY_CATEGORY, GateFailed, count_outcomes, evaluate_gate
-from core.evals.read_results import EvalRow, UnreadableEvals
+from core.evals.eval_run import EvalCase, EvalRun, UnreadableEvals
+from core.evals.formats.plain_cases import CURRENT
+from core.evals.repeats import fold_repeats
 from core.rollout.commands import RecordEval
-from core.rollout.engine_decisions import find_gate_index
-from core.rollout.model import Rollout
+from core.rollout.engine_decisions import find_gate
+from core.rollout.model import TERMINAL_STATES, Rollout
 from core.rollout.plan import CRITICAL_CATEGORIES, DEFAULT_EVAL_TERMS, Stage
+from core.rollout.refusal import Refused
 
 
-def build_eval_command(rollout: Rollout, suite: str, rows: Sequence[EvalRow]) -> RecordEval:
-    """The command that records a run. The gate is found by `suite`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateSubject:
+    """Whose gates a run is held against: a rollout, or a rollout file before anything is applied. `title` names it."""
 
-    Raises `Refused` if no gate of the plan asks for `suite`, and `UnreadableEvals` if there are no cases or rows of an
+    title: str
+    stages: tuple[Stage, ...]
+    from_version: str
+    to_version: str  # empty: not named yet
+    current: int = 0  # index of the current stage
+
+
+def build_eval_command(rollout: Rollout, suite: str, run: EvalRun) -> RecordEval:
+    """The command that records a run. The gate is found by `suite` or, if that is empty, by the suite of the run.
+
+    Raises `Refused` if no gate of the plan asks for `suite`, and `UnreadableEvals` if there are no cases or cases of an
     unknown version.
     """
-    stage = rollout.plan.stages[find_gate_index(rollout, suite)]
+    plan = rollout.plan
+    subject = GateSubject(
+        title=rollout.id,
+        stages=plan.stages,
+        from_version=plan.from_version,
+        to_version=plan.to_version,
+        current=rollout.stage_index,
+    )
+    return judge_run(subject, suite, run)
+
+
+def judge_run(subject: GateSubject, suite: str, run: EvalRun) -> RecordEval:
+    """As `build_eval_command`, for the gates of a rollout or of a file."""
+    suite = suite or _match_suite(subject, run.suite)
+    stage = subject.stages[find_gate(subject.stages, suite, subject.title, subject.current)]
     asked_for = suite or (stage.terms.suite if stage.terms else "")
-    current = {"current", rollout.plan.from_version}
-    if strangers := {r.version for r in rows} - current - {"", rollout.plan.to_version}:
-        known = f"{rollout.plan.from_version} and {rollout.plan.to_version}"
-        raise UnreadableEvals(
-            f"There are rows of version {', '.join(sorted(strangers))}, but {rollout.id} compares {known}."
-        )
-    new = [r for r in rows if r.version not in current]
-    old = [r for r in rows if r.version in current]
-    if not new:
-        raise UnreadableEvals(f"The run has no case of {rollout.plan.to_version}. It needs at least one.")
-    reasons, cases = _judge_against_terms(stage, new, old)
-    counts = count_outcomes([r.case for r in new])
+    new, old = _split_versions(subject, run)
+    try:
+        (new_cases, _), (old_cases, _) = fold_repeats(new), fold_repeats(old)
+        reasons, cases = _judge_against_terms(stage, new_cases, old_cases)
+    except ValueError as error:
+        raise UnreadableEvals(f"{error}.") from None
+    counts = count_outcomes(new_cases)
     return RecordEval(
         suite=asked_for,
         ok=not reasons,
@@ -40,46 +64,94 @@ def build_eval_command(rollout: Rollout, suite: str, rows: Sequence[EvalRow]) ->
         errors=counts.errors,
         reasons=reasons,
         cases=cases,
-        digest=_digest_rows(asked_for, rows),
+        digest=_digest_cases(asked_for, run.cases),
     )
 
 
+def find_waiting_rollout(rollouts: Iterable[Rollout], suite: str) -> Rollout:
+    """The only rollout that still needs results of `suite` (of any, if it is empty). Raises `Refused` if it is not
+    clear which."""
+    waiting = [rollout for rollout in rollouts if _awaits_results(rollout, suite)]
+    if len(waiting) == 1:
+        return waiting[0]
+    of = f" of {suite}" if suite else ""
+    if not waiting:
+        raise Refused(f"No open rollout waits for results{of}.", hint="Plan it first: rollout apply FILE.")
+    named = ", ".join(f"{rollout.id} {rollout.plan.name}" for rollout in waiting)
+    raise Refused(f"{len(waiting)} rollouts wait for results{of}: {named}.", hint="Say which: --rollout R-1.")
+
+
+def _awaits_results(rollout: Rollout, suite: str) -> bool:
+    """Whether a gate that is not behind the rollout has no results that passed."""
+    return rollout.state not in TERMINAL_STATES and any(
+        stage.terms is not None
+        and index >= rollout.stage_index
+        and (not suite or stage.terms.suite == suite)
+        and not ((known := rollout.evals.get(index)) is not None and known.ok)
+        for index, stage in enumerate(rollout.plan.stages)
+    )
+
+
+def _match_suite(subject: GateSubject, suite: str) -> str:
+    """The suite that the run names, if a gate asks for exactly that."""
+    asked = {stage.terms.suite for stage in subject.stages if stage.terms is not None}
+    return suite if suite in asked else ""
+
+
+def _split_versions(subject: GateSubject, run: EvalRun) -> tuple[list[EvalCase], list[EvalCase]]:
+    """(cases of the new version, cases of the current one)."""
+    current, new = {CURRENT, subject.from_version}, {"", subject.to_version}
+    strangers = {case.version for case in run.cases} - current - new
+    if len(strangers) == 1 and not subject.to_version:
+        new, strangers = new | strangers, set()
+    if strangers:
+        known = f"{subject.from_version} and {subject.to_version or 'one more'}"
+        raise UnreadableEvals(
+            f"There are rows of version {', '.join(sorted(strangers))[:200]}, but {subject.title} compares {known}. "
+            "Use these names in the tool, too: as labels of prompts or providers, or in the column version."
+        )
+    found = [case for case in run.cases if case.version in new]
+    if not found or run.label in current:
+        raise UnreadableEvals(
+            f"The run has no case of {subject.to_version or 'the new version'}. It needs at least one."
+        )
+    return found, [case for case in run.cases if case.version in current]
+
+
 def _judge_against_terms(
-    stage: Stage, new: Sequence[EvalRow], old: Sequence[EvalRow]
+    stage: Stage, new: Sequence[EvalCase], old: Sequence[EvalCase]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """(reasons, case ids) why the run fails the stage's terms; both empty if it passes."""
     written = stage.terms
     assert written is not None, "only gates with terms are found"
     terms = DEFAULT_EVAL_TERMS[stage.kind] if written.is_empty else written
     named = terms.no_new_failures_in
-    try:
-        outcome = evaluate_gate(
-            [r.case for r in new],
-            [r.case for r in old] or None,
-            min_pass_rate=terms.min_pass_rate,
-            no_new_failures_in=EVERY_CATEGORY if {"*", "all"} & set(named) else named,
-            optional_categories=CRITICAL_CATEGORIES if written.is_empty else (),
-            compare_to_current=terms.compare_to_current,
-            max_cost_rise=terms.max_cost_rise,
-            max_p95_rise=terms.max_p95_rise,
-        )
-    except ValueError as error:
-        raise UnreadableEvals(f"{error}.") from None
+    outcome = evaluate_gate(
+        new,
+        old or None,
+        min_pass_rate=terms.min_pass_rate,
+        no_new_failures_in=EVERY_CATEGORY if {"*", "all"} & set(named) else named,
+        optional_categories=CRITICAL_CATEGORIES if written.is_empty else (),
+        compare_to_current=terms.compare_to_current,
+        max_cost_rise=terms.max_cost_rise,
+        max_p95_rise=terms.max_p95_rise,
+    )
     return (outcome.reasons, outcome.case_ids) if isinstance(outcome, GateFailed) else ((), ())
 
 
-def _digest_rows(suite: str, rows: Sequence[EvalRow]) -> str:
-    """A hash that is the same for the same rows in any order, so that a run submitted twice is recognised."""
+def _digest_cases(suite: str, cases: Sequence[EvalCase]) -> str:
+    """A hash that is the same for the same cases in any order, so that a run submitted twice is recognised."""
     plain = sorted(
         [
-            r.version,
-            r.case.case,
-            r.case.category,
-            r.case.passed,
-            r.case.error,
-            repr(r.case.cost),
-            repr(r.case.latency_ms),
+            case.version,
+            case.case,
+            case.category,
+            case.passed,
+            case.error,
+            repr(case.cost),
+            repr(case.latency_ms),
+            *([case.repeat] if case.repeat else []),
         ]
-        for r in rows
+        for case in cases
     )
     return sha256(json.dumps([suite, plain]).encode()).hexdigest()[:16]

@@ -2,6 +2,7 @@
 
 import json
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -228,6 +229,16 @@ def test_a_failure_in_a_named_category_holds_the_rollout(at_the_gate: Any, serve
     answer = handed_in(serve(at_the_gate), CSV.format(c="false", d="true"))
     assert (answer.json()["ok"], answer.json()["state"]) == (False, "on_hold")
     assert "privacy" in answer.json()["reasons"][0]
+
+
+def test_a_file_of_an_eval_tool_is_uploaded_with_its_baseline(at_the_gate: Any, serve: Any) -> None:
+    results = (Path(__file__).parents[1] / "evals/samples/deepeval.json").read_bytes()
+    files = {"file": results, "baseline": CSV.format(c="true", d="false").encode()}
+    answer = serve(at_the_gate).post("/api/v1/evals", params={"rollout": "R-1"}, files=files)
+    assert (answer.status_code, answer.json()["passed"], answer.json()["failed"]) == (200, 3, 1), answer.text
+    assert "delete-1" in answer.json()["reasons"][0]
+    missing = serve(at_the_gate).post("/api/v1/evals", params={"rollout": "R-1"}, files={"results": results})
+    assert (missing.status_code, "upload" in missing.json()["message"]) == (422, True)
 
 
 def test_an_error_is_not_a_pass(at_the_gate: Any, serve: Any) -> None:

@@ -157,14 +157,26 @@ def test_eval_results_open_their_gate_or_do_not(cli: Cli, sqlite_url: str) -> No
     done(cli("start", "R-1"))
     failed = cli("evals", "import", "bad.csv", "--rollout", "R-1", "--json")
     assert failed.returncode == 1
-    assert json.loads(failed.stdout) == {"passed": 1, "failed": 1, "errors": 0}
+    assert json.loads(failed.stdout)["ok"] is False
+    assert json.loads(failed.stdout)["cases"] == ["c2"]
     passed = cli("evals", "import", "good.csv", "--rollout", "R-1", "--json")
-    assert json.loads(done(passed)) == {"passed": 40, "failed": 0, "errors": 0}
+    assert {"passed": 40, "failed": 0, "errors": 0, "ok": True}.items() <= json.loads(done(passed)).items()
     with connect(sqlite_url) as database:
         results = [
             r.event.ok for r in RolloutService(database).load_history("R-1") if isinstance(r.event, EvalRecorded)
         ]
     assert results == [False, True]
+
+
+def test_results_are_checked_in_ci_without_a_database(cli: Cli, files: Path) -> None:
+    (files / "cut.json").write_text('{"results": {"results": [')
+    nowhere = {"DATABASE_URL": "sqlite:////nowhere/at.db"}
+    passed = cli("evals", "check", "good.csv", "--plan", "gated.yaml", "--format", "github", **nowhere)
+    assert done(passed).startswith(f"::notice file={files / 'good.csv'},title=evals/support.yaml%3A 40 passed")
+    failed = cli("evals", "check", "bad.csv", "--plan", "gated.yaml", "--format", "github", **nowhere)
+    assert (failed.returncode, failed.stdout.startswith("::error file=")) == (1, True)
+    refused(cli("evals", "check", "cut.json", "--plan", "gated.yaml", **nowhere), "the file is cut")
+    refused(cli("evals", "check", "good.csv", "--plan", "surface.yaml", **nowhere), "not a rollout file")
 
 
 def test_the_log_is_verified_taken_along_and_brought_back(cli: Cli, new_sqlite: Callable[[], str], files: Path) -> None:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from core.evals.eval_gate import EvalCase, GateFailed, GatePassed, OutcomeCounts, evaluate_gate
+from core.evals.eval_gate import GateFailed, GatePassed, OutcomeCounts, evaluate_gate
+from core.evals.eval_run import EvalCase
 
 
 def run(passed, failed=0, errors=0, category="tone"):

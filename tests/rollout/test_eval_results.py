@@ -1,5 +1,6 @@
 """Offline runs: from rows to a command, held against the gate's terms."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -7,14 +8,22 @@ from typing import Any
 
 import pytest
 
-from core.evals import read_results
-from core.evals.read_results import UnreadableEvals
+from core.evals.eval_run import EvalCase, EvalRun, UnreadableEvals
+from core.evals.read_run import read_run
 from core.rollout.commands import RecordEval
 from core.rollout.eval_command import build_eval_command
 from core.rollout.model import Rollout, RolloutState
 from core.rollout.plan import Approvals, EvalTerms, NoticePlan, Plan, Risk, Stage, StageKind
 
 HEAD = "case,category,pass\n"
+
+
+def read_text(text: str) -> EvalRun:
+    return read_run(text.encode())
+
+
+def read_objects(cases: Any, baseline: Any = None) -> tuple[EvalCase, ...]:
+    return read_run(json.dumps({"cases": cases, **({"baseline": baseline} if baseline else {})}).encode()).cases
 
 
 def rollout_with(kind: StageKind = StageKind.EVAL, **terms: Any) -> Rollout:
@@ -48,7 +57,7 @@ def rollout_with(kind: StageKind = StageKind.EVAL, **terms: Any) -> Rollout:
 
 
 def outcome(text: str, **terms: Any) -> RecordEval:
-    return build_eval_command(rollout_with(**terms), "support.yaml", read_results.read_csv(HEAD + text))
+    return build_eval_command(rollout_with(**terms), "support.yaml", read_text(HEAD + text))
 
 
 def run(passed: int, failed: int) -> str:
@@ -66,9 +75,9 @@ def test_the_pass_rate_is_compared_exactly(passed: int, ok: bool) -> None:
 def test_a_known_failure_is_not_new() -> None:
     rows = "case,category,pass,version\na,privacy,false,v43\na,privacy,false,v42\n"
     alone = build_eval_command(
-        rollout_with(no_new_failures_in=("privacy",)), "", read_results.read_csv("case,category,pass\na,privacy,no\n")
+        rollout_with(no_new_failures_in=("privacy",)), "", read_text("case,category,pass\na,privacy,no\n")
     )
-    compared = build_eval_command(rollout_with(no_new_failures_in=("privacy",)), "", read_results.read_csv(rows))
+    compared = build_eval_command(rollout_with(no_new_failures_in=("privacy",)), "", read_text(rows))
     assert (alone.ok, compared.ok) == (False, True)
     assert alone.cases == ("a",)
 
@@ -85,7 +94,7 @@ def test_a_case_without_an_outcome_is_an_error_and_no_pass() -> None:
 
 def of_versions(new: Sequence[float], old: Sequence[float]) -> RecordEval:
     lines = [f"{i},c,true,v43,{v}" for i, v in enumerate(new)] + [f"{i},c,true,v42,{v}" for i, v in enumerate(old)]
-    rows = read_results.read_csv("case,category,pass,version,cost\n" + "\n".join(lines))
+    rows = read_text("case,category,pass,version,cost\n" + "\n".join(lines))
     return build_eval_command(rollout_with(max_cost_rise=0.25), "", rows)
 
 
@@ -105,15 +114,16 @@ def test_the_same_run_in_another_order_is_recognised() -> None:
 
 def test_json_says_the_same_as_csv() -> None:
     cases = [{"case": "a", "category": "b", "pass": True}, {"case": "c", "category": "d", "pass": False}]
-    assert read_results.read_json(cases) == read_results.read_csv(HEAD + "a,b,true\nc,d,false\n")
-    baseline = read_results.read_json(cases, [{"case": "c", "category": "d", "passed": 0}])
+    assert read_objects(cases) == read_text(HEAD + "a,b,true\nc,d,false\n").cases
+    baseline = read_objects(cases, [{"case": "c", "category": "d", "passed": 0}])
     assert [r.version for r in baseline] == ["", "", "current"]
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "first line"),
+        ("", "empty"),
+        ("perhaps,this\n1,2\n", "first line"),
         ("case,pass\n", "missing: category"),
         (HEAD + "a,b,maybe\n", 'Line 2: pass is "maybe"'),
         (HEAD + ",b,true\n", "Line 2 has no case"),
@@ -125,36 +135,33 @@ def test_json_says_the_same_as_csv() -> None:
 )
 def test_a_wrong_row_is_named(text: str, said: str) -> None:
     with pytest.raises(UnreadableEvals, match=said):
-        read_results.read_csv(text)
+        read_text(text)
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (HEAD, "at least one"),
+        (HEAD, "no case"),
         (HEAD + "a,b,true\na,b,true\n", "twice"),
         ("case,category,pass,version\na,b,true,v7\n", "v7"),
     ],
 )
 def test_rows_that_make_no_run_are_refused(text: str, said: str) -> None:
     with pytest.raises(UnreadableEvals, match=said):
-        build_eval_command(rollout_with(), "", read_results.read_csv(text))
+        build_eval_command(rollout_with(), "", read_text(text))
 
 
 def test_lists_of_other_things_are_refused() -> None:
     shapes: tuple[Any, ...] = ({}, [7], "x", [{"case": {}}])
     for cases in shapes:
         with pytest.raises(UnreadableEvals):
-            read_results.read_json(cases)
+            read_objects(cases)
 
 
 def test_the_gate_is_found_by_its_suite() -> None:
     rollout = rollout_with()
-    assert build_eval_command(rollout, "", read_results.read_csv(HEAD + "a,b,true\n")).suite == "support.yaml"
-    assert (
-        build_eval_command(replace(rollout), "other.yaml", read_results.read_csv(HEAD + "a,b,true\n")).suite
-        == "other.yaml"
-    )
+    assert build_eval_command(rollout, "", read_text(HEAD + "a,b,true\n")).suite == "support.yaml"
+    assert build_eval_command(replace(rollout), "other.yaml", read_text(HEAD + "a,b,true\n")).suite == "other.yaml"
 
 
 def test_a_gate_that_asks_nothing_asks_for_what_is_built_in() -> None:
@@ -165,69 +172,73 @@ def test_a_gate_that_asks_nothing_asks_for_what_is_built_in() -> None:
 
 
 def test_a_safety_gate_that_asks_nothing_takes_no_new_failure() -> None:
-    rows = read_results.read_csv(HEAD + run(99, 1))
+    rows = read_text(HEAD + run(99, 1))
     recorded = build_eval_command(rollout_with(StageKind.SAFETY), "", rows)
     assert (recorded.ok, recorded.cases) == (False, ("f0",))
 
 
 def test_a_cost_gate_that_asks_nothing_needs_both() -> None:
-    recorded = build_eval_command(rollout_with(StageKind.COST_LATENCY), "", read_results.read_csv(HEAD + run(20, 0)))
+    recorded = build_eval_command(rollout_with(StageKind.COST_LATENCY), "", read_text(HEAD + run(20, 0)))
     assert [reason.partition(" cannot")[0] for reason in recorded.reasons] == ["cost", "p95 latency"]
 
 
 def test_slowness_of_a_replay_closes_its_gate() -> None:
     lines = [f"{i},c,true,v43,1300" for i in range(20)] + [f"{i},c,true,v42,1000" for i in range(20)]
-    rows = read_results.read_csv("case,category,pass,version,latency_ms\n" + "\n".join(lines))
+    rows = read_text("case,category,pass,version,latency_ms\n" + "\n".join(lines))
     recorded = build_eval_command(rollout_with(StageKind.COST_LATENCY, max_p95_rise=0.2), "", rows)
     assert recorded.reasons == ("p95 latency rises by +30.0%, at most +20% is allowed",)
 
 
 @pytest.mark.parametrize("no", ["False", "false", "0", "0.0", "None", "nan", "", "null", "{}", "[]"])
 def test_an_error_that_says_no_is_none(no: str) -> None:
-    rows = read_results.read_csv(f"case,category,pass,error\na,b,true,{no}\nb,b,true,{no}\n")
-    assert [(r.case.passed, r.case.error) for r in rows] == [(True, False), (True, False)]
+    rows = read_text(f"case,category,pass,error\na,b,true,{no}\nb,b,true,{no}\n")
+    assert [(r.passed, r.error) for r in rows.cases] == [(True, False), (True, False)]
 
 
 @pytest.mark.parametrize("no", [False, None, 0, 0.0, "false", "", {}, []])
 def test_an_error_that_says_no_in_json_is_none(no: object) -> None:
-    (row,) = read_results.read_json([{"case": "a", "category": "b", "pass": True, "error": no}])
-    assert row.case.has_passed
+    (row,) = read_objects([{"case": "a", "category": "b", "pass": True, "error": no}])
+    assert row.has_passed
 
 
 @pytest.mark.parametrize("yes", [True, 1, "true", "timeout", {"code": 500}])
 def test_an_error_that_says_anything_else_is_one(yes: object) -> None:
-    (row,) = read_results.read_json([{"case": "a", "category": "b", "pass": True, "error": yes}])
-    assert row.case.error
+    (row,) = read_objects([{"case": "a", "category": "b", "pass": True, "error": yes}])
+    assert row.error
 
 
 def test_numbers_are_names_and_0_is_one() -> None:
-    rows = read_results.read_json([{"case": i, "category": 0, "pass": True} for i in range(2)])
-    assert [(r.case.case, r.case.category) for r in rows] == [("0", "0"), ("1", "0")]
+    rows = read_objects([{"case": i, "category": 0, "pass": True} for i in range(2)])
+    assert [(r.case, r.category) for r in rows] == [("0", "0"), ("1", "0")]
 
 
 def test_outcomes_as_pandas_writes_them() -> None:
-    rows = read_results.read_csv(HEAD + "a,b,1.0\nb,b,0.0\nc,b,nan\n")
-    assert [(r.case.passed, r.case.error) for r in rows] == [(True, False), (False, False), (False, True)]
+    rows = read_text(HEAD + "a,b,1.0\nb,b,0.0\nc,b,nan\n")
+    assert [(r.passed, r.error) for r in rows.cases] == [(True, False), (False, False), (False, True)]
 
 
 @pytest.mark.parametrize("names", ["case,category,pass,pass", "case,category,Pass,pass", "case,case ,category,pass"])
 def test_a_column_that_is_named_twice_is_refused(names: str) -> None:
     with pytest.raises(UnreadableEvals, match="twice"):
-        read_results.read_csv(f"{names}\na,b,false,true\n")
+        read_text(f"{names}\na,b,false,true\n")
 
 
 def test_two_names_for_the_outcome_may_not_disagree() -> None:
     with pytest.raises(UnreadableEvals, match="disagree"):
-        read_results.read_json([{"case": "a", "category": "b", "pass": False, "passed": True}])
+        read_objects([{"case": "a", "category": "b", "pass": False, "passed": True}])
 
 
 def test_a_long_field_and_old_line_ends_are_read() -> None:
-    rows = read_results.read_csv(f"case,category,pass,output\ra,b,true,{'x' * 140_000}\rc,d,false,\r")
-    assert [r.case.case for r in rows] == ["a", "c"]
+    rows = read_text(f"case,category,pass,output\ra,b,true,{'x' * 140_000}\rc,d,false,\r")
+    assert [r.case for r in rows.cases] == ["a", "c"]
 
 
-@pytest.mark.parametrize(("coded", "said"), [("cp1252", "Windows-1252"), ("utf-16", "UTF-16"), ("utf-16-le", "UTF-16")])
-def test_a_file_that_is_no_utf_8_is_refused_with_what_to_do(coded: str, said: str) -> None:
+@pytest.mark.parametrize(("coded", "said"), [("cp1252", "Windows-1252"), ("utf-16-le", "UTF-16")])
+def test_a_text_whose_encoding_is_not_clear_is_refused_with_what_to_do(coded: str, said: str) -> None:
     with pytest.raises(UnreadableEvals, match=f"not UTF-8 text.*{said}.*CSV UTF-8"):
-        read_results.decode_csv(f"{HEAD}a,Qualité,false\n".encode(coded))
-    assert read_results.decode_csv(f"{HEAD}a,Qualité,false\n".encode("utf-8-sig")).endswith("Qualité,false\n")
+        read_run(f"{HEAD}a,Qualité,false\n".encode(coded))
+
+
+@pytest.mark.parametrize("coded", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_text_that_names_its_encoding_is_read(coded: str) -> None:
+    assert read_run(f"{HEAD}a,Qualité,false\n".encode(coded)).cases[0].category == "Qualité"

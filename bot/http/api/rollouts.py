@@ -1,19 +1,16 @@
-"""REST routes for reading and commanding rollouts, applying files, and handing in eval results."""
+"""REST routes for reading and commanding rollouts, and applying files."""
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated, Any
-from uuid import uuid4
+from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Query, Request
-from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict, ValidationError
+from fastapi import APIRouter, Depends, Query, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
 from bot.commands import resolve
 from bot.http import openapi
-from bot.http.api import command_body
+from bot.http.api import command_body, command_handling, eval_results
 from bot.http.middleware.auth import Caller, TokenAuth, TokenRole
 from bot.http.middleware.caller_limits import RateLimiter
 from bot.http.middleware.problems import build_problem
@@ -22,37 +19,15 @@ from bot.rendering.json.reviews import review_to_json
 from bot.rendering.json.rollouts import event_to_json, rollout_to_json
 from core import review_sources
 from core.apply_file import apply_text
-from core.evals import read_results
 from core.evaluation import load_newest_judgement
 from core.files.policy_file import PolicyFile
 from core.files.read_file import parse_file
 from core.files.surface_file import SurfaceFile
 from core.files.syntax.problems import UnreadableFile, to_json
 from core.rollout import commands as c
-from core.rollout.eval_command import build_eval_command
-from core.rollout.model import Rollout, RolloutState
-from core.rollout.refusal import NotFound, Refused
-from core.service import CommandOutcome, CommandRequest, RolloutService
-
-IdempotencyKey = Annotated[
-    str,
-    Header(
-        alias="Idempotency-Key",
-        max_length=200,
-        description="The id of this request: a repeat gets the first answer and changes nothing; a different "
-        "body with the same id is a 409.",
-    ),
-]
-
-
-class EvalBody(BaseModel):
-    """Results of an offline run, case by case."""
-
-    model_config = ConfigDict(extra="forbid")
-    rollout: str
-    suite: str = ""
-    cases: list[dict[str, Any]]
-    baseline: list[dict[str, Any]] | None = None
+from core.rollout.model import RolloutState
+from core.rollout.refusal import Refused
+from core.service import CommandOutcome, RolloutService
 
 
 def build_router(
@@ -85,7 +60,7 @@ def build_router(
     def show_rollout(request: Request, rollout_id: str) -> JSONResponse:
         """One rollout in its current state."""
         auth.authorize_person(request.headers.raw, TokenRole.OPERATOR)
-        return JSONResponse(rollout_to_json(_find_rollout(service, rollout_id)))
+        return JSONResponse(rollout_to_json(command_handling.find_rollout(service, rollout_id)))
 
     @api.get("/rollouts/{rollout_id}/events", tags=["rollouts"], responses=openapi.EVENTS)
     def list_events(
@@ -93,21 +68,21 @@ def build_router(
     ) -> JSONResponse:
         """Everything that happened to the rollout, in order; optionally only what came `after` a position."""
         auth.authorize_person(request.headers.raw, TokenRole.OPERATOR)
-        recorded = service.load_history(_find_rollout(service, rollout_id).id)
+        recorded = service.load_history(command_handling.find_rollout(service, rollout_id).id)
         return JSONResponse({"events": [event_to_json(r) for r in recorded if r.position > after]})
 
     @api.get("/rollouts/{rollout_id}/evidence", tags=["rollouts"], responses=openapi.EVIDENCE)
     def show_evidence(request: Request, rollout_id: str) -> JSONResponse:
         """What the engine knows, at most one tick old: both arms; per metric its estimate, bound, limit and verdict."""
         auth.authorize_person(request.headers.raw, TokenRole.OPERATOR)
-        rollout = _find_rollout(service, rollout_id)
+        rollout = command_handling.find_rollout(service, rollout_id)
         return JSONResponse(evidence_to_json(rollout, load_newest_judgement(service, rollout), now()))
 
     @api.get("/rollouts/{rollout_id}/review", tags=["rollouts"], responses=openapi.REVIEW)
     def show_review(request: Request, rollout_id: str) -> JSONResponse:
         """The review of a rollout that has ended: what the log says to its four questions, and the answers."""
         auth.authorize_person(request.headers.raw, TokenRole.OPERATOR)
-        draft = review_sources.load_draft(service, _find_rollout(service, rollout_id))
+        draft = review_sources.load_draft(service, command_handling.find_rollout(service, rollout_id))
         return JSONResponse(review_to_json(draft, service.cached_world().policy.timezone))
 
     async def require_operator(request: Request) -> None:
@@ -121,7 +96,9 @@ def build_router(
         dependencies=[Depends(require_operator)],
         openapi_extra=command_body.COMMAND_OPENAPI,
     )
-    async def command_rollout(request: Request, rollout_id: str, key: IdempotencyKey = "") -> JSONResponse:
+    async def command_rollout(
+        request: Request, rollout_id: str, key: command_handling.IdempotencyKey = ""
+    ) -> JSONResponse:
         """Send a command to a rollout. Approvals are accepted only from Slack."""
         caller = auth.authorize_person(request.headers.raw, TokenRole.OPERATOR)
         sent = command_body.parse_command(await request.body(), request.headers.get("content-type", ""))
@@ -131,16 +108,18 @@ def build_router(
         def carry_out() -> CommandOutcome:
             found = resolve.find_exact(rollout_id, service.load_world())
             name = found.id if found is not None else rollout_id
-            return _handle_command(
-                service, caller, sent.command, name, _build_command_id(caller, key, "commands"), now()
+            return command_handling.handle_command(
+                service, caller, sent.command, name, command_handling.build_command_id(caller, key, "commands"), now()
             )
 
-        shown = _outcome_to_json(await run_in_threadpool(carry_out))
+        shown = command_handling.outcome_to_json(await run_in_threadpool(carry_out))
         return JSONResponse({**shown, "ignored": list(sent.ignored)} if sent.ignored else shown)
 
     @api.post("/files", tags=["files"], responses=openapi.APPLIED, openapi_extra=openapi.FILE_BODY)
     async def apply_file(
-        request: Request, filename: Annotated[str, Query(max_length=200)] = "", key: IdempotencyKey = ""
+        request: Request,
+        filename: Annotated[str, Query(max_length=200)] = "",
+        key: command_handling.IdempotencyKey = "",
     ) -> Response:
         """Apply a rollout, surface or policy file (YAML or JSON, as the body or as an upload called `file`)."""
         caller = auth.authorize_person(request.headers.raw, TokenRole.OPERATOR)
@@ -158,77 +137,14 @@ def build_router(
             caller,
             text,
             name,
-            _build_command_id(caller, key, "files"),
+            command_handling.build_command_id(caller, key, "files"),
             now(),
             resolve_handle,
             explain_undrivable,
         )
 
-    @api.post("/evals", tags=["evals"], responses=openapi.EVALS, openapi_extra=openapi.EVAL_BODY)
-    async def take_evals(
-        request: Request,
-        rollout: Annotated[str, Query(max_length=200)] = "",
-        suite: Annotated[str, Query(max_length=200)] = "",
-        key: IdempotencyKey = "",
-    ) -> Response:
-        """Import an eval run: JSON, or CSV (`case,category,pass`) with `?rollout=R-1&suite=…`."""
-        caller = auth.authorize_person(request.headers.raw, TokenRole.INGEST)
-        rate_limiter.count_request(caller)
-        media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        body = await request.body()
-        try:
-            if media in ("text/csv", "application/csv"):
-                rows = read_results.read_csv(read_results.decode_csv(body))
-            else:
-                sent = EvalBody.model_validate_json(body)
-                read_results.check_unique_names(body)
-                rollout, suite = sent.rollout, sent.suite
-                rows = read_results.read_json(sent.cases, sent.baseline)
-            found = await run_in_threadpool(_find_rollout, service, rollout)
-            command = build_eval_command(found, suite, rows)
-        except ValidationError as error:
-            raise RequestValidationError(error.errors(include_url=False, include_context=False)) from None
-        except read_results.UnreadableEvals as error:
-            return build_problem(
-                422, "unreadable", str(error), "A run is a list of cases, each with case, category and pass."
-            )
-        command_id = _build_command_id(caller, key, "evals")
-        outcome = await run_in_threadpool(_handle_command, service, caller, command, found.id, command_id, now())
-        counted = {"passed": command.passed, "failed": command.failed, "errors": command.errors, "ok": command.ok}
-        return JSONResponse({**counted, "reasons": command.reasons, **_outcome_to_json(outcome)})
-
+    eval_results.add_route(api, service, auth, rate_limiter, now)
     return api
-
-
-def _find_rollout(service: RolloutService, rollout_id: str) -> Rollout:
-    """The rollout of this id or name; raises NotFound."""
-    world = service.load_world()
-    found = world.find_rollout(rollout_id)
-    if found is None:
-        known = ", ".join(f"{r.id} {r.plan.name}" for r in world.open_rollouts) or "none"
-        named = rollout_id[:80] or "(no id given)"
-        raise NotFound(f"There is no rollout {named}. Open now: {known}.", hint="See GET /api/v1/rollouts.")
-    return found
-
-
-def _build_command_id(caller: Caller, key: str, route: str) -> str:
-    """The command's id: from the caller's Idempotency-Key, which cannot collide with another token's, or a new one."""
-    return f"http:{caller.key}:{route}:{key}" if key else f"http:{uuid4().hex}"
-
-
-def _handle_command(
-    service: RolloutService, caller: Caller, command: c.PersonCommand, rollout: str, command_id: str, at: datetime
-) -> CommandOutcome:
-    return service.handle(
-        CommandRequest(
-            command=review_sources.complete_command(service, command, rollout),
-            command_id=command_id,
-            by=caller.actor,
-            at=at,
-            rollout=rollout,
-            source="http",
-        )
-    )
 
 
 def _apply_file_text(
@@ -268,7 +184,7 @@ def _apply_file_text(
             "id": applied.id,
             "changed": applied.changed,
             "warnings": [to_json(p) for p in applied.warnings],
-            **_outcome_to_json(applied.outcome),
+            **command_handling.outcome_to_json(applied.outcome),
         }
     )
 
@@ -282,12 +198,3 @@ async def _read_upload(request: Request, filename: str) -> tuple[str, bytes]:
         if upload is None or isinstance(upload, str):
             raise Refused('The form has no upload called "file".', hint="curl -F file=@rollout.yaml …", code="invalid")
         return filename or upload.filename or "file.yaml", await upload.read()
-
-
-def _outcome_to_json(outcome: CommandOutcome) -> dict[str, Any]:
-    rollout = outcome.rollout
-    return {
-        "rollout": rollout.id if rollout else None,
-        "state": rollout.state.value if rollout else None,
-        "events": list(outcome.positions),
-    }

@@ -74,12 +74,15 @@ def render_text(problems: Sequence[FileProblem]) -> str:
 def render_github(problems: Iterable[FileProblem]) -> str:
     """For GitHub Actions: a workflow command per problem, which shows up at its line in a review."""
     return "\n".join(
-        f"::{p.severity} "
-        f"file={_escape_property(p.file)},line={p.line},col={p.column},"
-        f"title={_escape_property(p.dotted_path or p.file)}"
-        f"::{_escape_data(p.message)}"
+        format_annotation(p.severity, p.message, file=p.file, line=p.line, col=p.column, title=p.dotted_path or p.file)
         for p in problems
     )
+
+
+def format_annotation(severity: str, message: str, **properties: str | int) -> str:
+    """A workflow command of GitHub Actions; `severity` is `error`, `warning` or `notice`."""
+    listed = ",".join(f"{name}={_escape_property(str(value))}" for name, value in properties.items())
+    return f"::{severity} {listed}::{_escape_data(message)}"
 
 
 def to_json(problem: FileProblem) -> dict[str, str | int]:

@@ -1,0 +1,165 @@
+"""Commands on the results of offline evals: hand them to the gate that waits for them, or check them in CI."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn, assert_never
+
+import typer
+
+from bot.cli import session
+from core.rollout.refusal import Refused
+
+if TYPE_CHECKING:
+    from core.evals.eval_run import EvalRun
+    from core.rollout.commands import RecordEval
+
+OutputFormat = Literal["text", "github", "json"]
+Results = Annotated[
+    Path,
+    typer.Argument(
+        help="Results of promptfoo, Inspect, DeepEval, MLflow or OpenAI Evals, JUnit XML, CSV, Parquet, or JSON."
+    ),
+]
+Baseline = Annotated[Path | None, typer.Option(help="Results of the current version, from a file of their own.")]
+Suite = Annotated[str, typer.Option(help="The gate's suite, if the plan has more than one gate.")]
+Scorer = Annotated[str, typer.Option(help="The scorer that decides; without it all of them have to pass.")]
+PassAt = Annotated[float | None, typer.Option(help="The score from which on a case passes, if scores are numbers.")]
+Encoding = Annotated[str, typer.Option(help="The encoding of a CSV file that is not UTF-8, such as windows-1252.")]
+Format = Annotated[OutputFormat, typer.Option(help="text, github (annotations of a workflow run) or json.")]
+Json = Annotated[bool, typer.Option("--json", help="The same as --format json.")]
+
+evals = typer.Typer(help="Results of offline evals.", no_args_is_help=True)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these commands to the program."""
+    app.add_typer(evals, name="evals")
+
+
+@evals.command(name="import")
+def import_results(
+    file: Results,
+    rollout: Annotated[str, typer.Option(help="The rollout they are for; else the only one that waits.")] = "",
+    baseline: Baseline = None,
+    suite: Suite = "",
+    scorer: Scorer = "",
+    pass_at: PassAt = None,
+    encoding: Encoding = "",
+    format: Format = "text",  # noqa: A002
+    as_json: Json = False,
+) -> None:
+    """Hand the results of an offline run to the gate that waits for them. Exits with 0 if its terms are met."""
+    from core.evals.eval_run import ReadingChoices, UnreadableEvals
+    from core.evals.read_run import read_with_baseline
+    from core.rollout.eval_command import build_eval_command, find_waiting_rollout
+    from core.service import CommandRequest
+
+    form: OutputFormat = "json" if as_json else format
+    with session.open_service() as service:
+        world = service.load_world()
+        try:
+            found = world.find_rollout(rollout.upper()) if rollout else find_waiting_rollout(world.open_rollouts, suite)
+            if found is None:
+                print(f"There is no {rollout}.", file=sys.stderr)
+                raise SystemExit(1)
+            choices = ReadingChoices(dimensions=found.plan.segments, scorer=scorer, pass_at=pass_at, encoding=encoding)
+            run = read_with_baseline(file.read_bytes(), baseline.read_bytes() if baseline else None, choices)
+            command = build_eval_command(found, suite, run)
+            service.handle(
+                CommandRequest(
+                    command=command,
+                    command_id=session.new_command_id(),
+                    by=session.current_user(),
+                    at=session.current_time(),
+                    rollout=found.id,
+                )
+            )
+        except UnreadableEvals as unreadable:
+            _exit_unreadable(file, str(unreadable), form)
+        except Refused as refused:
+            session.exit_refused(refused)
+    _exit_with_outcome(command, run, file, form)
+
+
+@evals.command(name="check")
+def check_results(
+    file: Results,
+    plan: Annotated[Path, typer.Option(help="The rollout file whose gate they have to pass.")],
+    baseline: Baseline = None,
+    suite: Suite = "",
+    scorer: Scorer = "",
+    pass_at: PassAt = None,
+    encoding: Encoding = "",
+    format: Format = "text",  # noqa: A002
+    as_json: Json = False,
+) -> None:
+    """Hold results against the gate of a rollout file, without a database and without recording anything, as in CI."""
+    from core.evals.eval_run import ReadingChoices, UnreadableEvals
+    from core.evals.read_run import read_with_baseline
+    from core.files import build_plan
+    from core.files.read_file import parse_file
+    from core.files.rollout_file import RolloutFile
+    from core.files.syntax import problems
+    from core.rollout.eval_command import GateSubject, judge_run
+
+    try:
+        parsed = parse_file(plan.read_text(encoding="utf-8"), str(plan))
+    except problems.UnreadableFile as unreadable:
+        print(problems.render_text(unreadable.problems), file=sys.stderr)
+        raise SystemExit(1) from None
+    if not isinstance(parsed, RolloutFile):
+        print(f"{plan} is not a rollout file.", file=sys.stderr)
+        raise SystemExit(1)
+    subject = GateSubject(
+        title=parsed.rollout,
+        stages=build_plan.build_stages(parsed),
+        from_version=parsed.change.from_version,
+        to_version=parsed.change.to.version or "",
+    )
+    choices = ReadingChoices(
+        dimensions=build_plan.select_segments(parsed), scorer=scorer, pass_at=pass_at, encoding=encoding
+    )
+    form: OutputFormat = "json" if as_json else format
+    try:
+        run = read_with_baseline(file.read_bytes(), baseline.read_bytes() if baseline else None, choices)
+        outcome = judge_run(subject, suite, run)
+    except UnreadableEvals as unreadable:
+        _exit_unreadable(file, str(unreadable), form)
+    except Refused as refused:
+        session.exit_refused(refused)
+    _exit_with_outcome(outcome, run, file, form)
+
+
+def _exit_with_outcome(outcome: "RecordEval", run: "EvalRun", file: Path, form: OutputFormat) -> NoReturn:
+    """Print what the gate says and exit: 0 if its terms are met, 1 if not."""
+    from core.files.syntax.problems import format_annotation
+
+    counted = {"passed": outcome.passed, "failed": outcome.failed, "errors": outcome.errors}
+    summary = ", ".join(f"{number} {word}" for word, number in counted.items())
+    made_by = f" ({run.tool})" if run.tool else ""
+    match form:
+        case "json":
+            print(json.dumps({**counted, "ok": outcome.ok, "reasons": outcome.reasons, "cases": outcome.cases}))
+        case "github":
+            title = f"{outcome.suite or 'Checks'}: {summary}"
+            for reason in outcome.reasons:
+                print(format_annotation("error", reason, file=str(file), title=title))
+            if outcome.ok:
+                print(format_annotation("notice", "The gate has passed.", file=str(file), title=title))
+        case "text":
+            print(f"{summary}{made_by}")
+            print("\n".join(outcome.reasons) or "The gate has passed.")
+        case _:
+            assert_never(form)
+    raise SystemExit(0 if outcome.ok else 1)
+
+
+def _exit_unreadable(file: Path, why: str, form: OutputFormat) -> NoReturn:
+    """Say what is wrong with the results and exit with 1."""
+    from core.files.syntax.problems import format_annotation
+
+    if form == "github":
+        print(format_annotation("error", why, file=str(file), title="These eval results cannot be used"))
+    print(f"{file}: {why}", file=sys.stderr)
+    raise SystemExit(1)

@@ -1,0 +1,64 @@
+"""What the REST routes have in common: find the rollout, name the command, hand it over, answer."""
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import uuid4
+
+from fastapi import Header
+
+from bot.http.middleware.auth import Caller
+from core import review_sources
+from core.rollout import commands as c
+from core.rollout.model import Rollout
+from core.rollout.refusal import NotFound
+from core.service import CommandOutcome, CommandRequest, RolloutService
+
+IdempotencyKey = Annotated[
+    str,
+    Header(
+        alias="Idempotency-Key",
+        max_length=200,
+        description="The id of this request: a repeat gets the first answer and changes nothing; a different "
+        "body with the same id is a 409.",
+    ),
+]
+
+
+def find_rollout(service: RolloutService, rollout_id: str) -> Rollout:
+    """The rollout of this id or name; raises NotFound."""
+    world = service.load_world()
+    found = world.find_rollout(rollout_id)
+    if found is None:
+        known = ", ".join(f"{r.id} {r.plan.name}" for r in world.open_rollouts) or "none"
+        named = rollout_id[:80] or "(no id given)"
+        raise NotFound(f"There is no rollout {named}. Open now: {known}.", hint="See GET /api/v1/rollouts.")
+    return found
+
+
+def build_command_id(caller: Caller, key: str, route: str) -> str:
+    """The command's id: from the caller's Idempotency-Key, which cannot collide with another token's, or a new one."""
+    return f"http:{caller.key}:{route}:{key}" if key else f"http:{uuid4().hex}"
+
+
+def handle_command(
+    service: RolloutService, caller: Caller, command: c.PersonCommand, rollout: str, command_id: str, at: datetime
+) -> CommandOutcome:
+    return service.handle(
+        CommandRequest(
+            command=review_sources.complete_command(service, command, rollout),
+            command_id=command_id,
+            by=caller.actor,
+            at=at,
+            rollout=rollout,
+            source="http",
+        )
+    )
+
+
+def outcome_to_json(outcome: CommandOutcome) -> dict[str, Any]:
+    rollout = outcome.rollout
+    return {
+        "rollout": rollout.id if rollout else None,
+        "state": rollout.state.value if rollout else None,
+        "events": list(outcome.positions),
+    }

@@ -1,0 +1,109 @@
+"""Inspect's `.eval` archives: a zip of JSON files whose packing Python's own zip reader does not know before 3.14."""
+
+import zipfile
+import zlib
+from io import BytesIO
+from typing import Any
+
+import orjson
+
+from core.evals.eval_run import EvalRun, ReadingChoices, UnreadableEvals
+from core.evals.formats import inspect_log
+from core.evals.formats.field_values import read_objects
+
+MAX_UNPACKED = 256 * 1024 * 1024
+"""Most bytes that one file of an archive may have unpacked: a small archive may claim to hold far more."""
+_ZSTANDARD = 93
+_LOCAL_HEADER = 30
+_HEADER, _SUMMARIES = "header.json", "summaries.json"
+
+
+def is_inspect_archive(body: bytes) -> bool:
+    """Whether the zip holds files that only Inspect writes."""
+    try:
+        names = zipfile.ZipFile(BytesIO(body)).namelist()
+    except zipfile.BadZipFile:
+        return False
+    return _HEADER in names or "_journal/start.json" in names
+
+
+def read_inspect_archive(body: bytes, choices: ReadingChoices) -> EvalRun:
+    """Read the run's header and the summaries of its samples.
+
+    Raises `UnreadableEvals` if the run did not succeed, or if the archive is cut, damaged or unpacks to too much.
+    """
+    try:
+        archive = zipfile.ZipFile(BytesIO(body))
+    except zipfile.BadZipFile:
+        raise UnreadableEvals("The archive is cut or damaged: its directory is missing. Copy the log again.") from None
+    if _HEADER not in archive.namelist():
+        raise UnreadableEvals("This Inspect run has not ended: the log has no header.json yet. Wait for its end.")
+    header = _unpack_json(body, archive, _HEADER)
+    inspect_log.check_success(header)
+    if _SUMMARIES not in archive.namelist():
+        raise UnreadableEvals(
+            "The log has no summaries.json. Convert it with inspect log convert --to json, and import that."
+        )
+    samples = read_objects(_unpack_json(body, archive, _SUMMARIES), _SUMMARIES)
+    return inspect_log.read_inspect_samples(header, samples, choices)
+
+
+def _unpack_json(body: bytes, archive: zipfile.ZipFile, name: str) -> Any:
+    try:
+        return orjson.loads(_unpack(body, archive, name))
+    except orjson.JSONDecodeError as error:
+        raise UnreadableEvals(f"{name} in the archive is not JSON: {error.msg}. Copy the log again.") from None
+
+
+def _unpack(body: bytes, archive: zipfile.ZipFile, name: str) -> bytes:
+    """The content of one file, never more than `MAX_UNPACKED` bytes, whatever size the archive claims."""
+    entry = archive.getinfo(name)
+    if entry.file_size > MAX_UNPACKED:
+        raise _too_large(name)
+    if entry.compress_type == _ZSTANDARD:
+        content = _unpack_zstandard(_find_packed(body, entry), name)
+    else:
+        try:
+            with archive.open(entry) as packed:
+                content = packed.read(MAX_UNPACKED + 1)
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+            raise UnreadableEvals(f"{name} in the archive cannot be unpacked: {error}.") from None
+    if len(content) > MAX_UNPACKED:
+        raise _too_large(name)
+    if zlib.crc32(content) != entry.CRC:
+        raise UnreadableEvals(f"{name} in the archive is damaged: its checksum is wrong. Copy the log again.")
+    return content
+
+
+def _find_packed(body: bytes, entry: zipfile.ZipInfo) -> memoryview:
+    """The packed bytes of a file, found by its local header (APPNOTE 4.3.7)."""
+    start = entry.header_offset
+    header = body[start : start + _LOCAL_HEADER]
+    if len(header) < _LOCAL_HEADER or header[:4] != b"PK\x03\x04":
+        raise UnreadableEvals(f"{entry.filename} in the archive is damaged. Copy the log again.")
+    names = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
+    start += _LOCAL_HEADER + names
+    return memoryview(body)[start : start + entry.compress_size]
+
+
+def _unpack_zstandard(packed: memoryview, name: str) -> bytes:
+    try:
+        import pyarrow
+    except ImportError:
+        raise UnreadableEvals(
+            "The archive is packed with Zstandard, which needs pyarrow: install rampart[parquet], or convert the log "
+            "with inspect log convert --to json."
+        ) from None
+    try:
+        with pyarrow.CompressedInputStream(pyarrow.BufferReader(packed), "zstd") as stream:
+            content: bytes = stream.read(MAX_UNPACKED + 1)
+            return content
+    except OSError as error:
+        raise UnreadableEvals(f"{name} in the archive cannot be unpacked: {error}. Copy the log again.") from None
+
+
+def _too_large(name: str) -> UnreadableEvals:
+    return UnreadableEvals(
+        f"{name} in the archive unpacks to over {MAX_UNPACKED // 1024**2} MiB, which is refused. Split the run by "
+        "suite."
+    )

@@ -1,0 +1,104 @@
+"""JUnit XML, read with document types refused: an XML file can name entities that unfold to gigabytes or to files."""
+
+from typing import NoReturn
+from xml.parsers import expat
+
+from core.evals.eval_run import MAX_CASES, EvalCase, EvalRun, ReadingChoices, UnreadableEvals, select_labels
+from core.evals.formats.field_values import read_number, too_many_cases
+
+_OUTCOMES = frozenset({"failure", "error", "skipped"})
+_MAX_DEPTH = 64
+
+
+def read_junit(body: bytes, choices: ReadingChoices) -> EvalRun:
+    """Read `testcase` elements. A case is `classname.name`; its category is the property `category`, else the
+    classname.
+
+    Skipped cases were not judged and count as errors. Raises `UnreadableEvals` if the file is cut, has a document
+    type, or holds fewer cases than its suites count.
+    """
+    reader = _JUnitReader(choices)
+    parser = expat.ParserCreate()
+    parser.StartElementHandler = reader.open_element
+    parser.EndElementHandler = reader.close_element
+    parser.StartDoctypeDeclHandler = _refuse_document_type
+    parser.EntityDeclHandler = _refuse_document_type
+    try:
+        parser.Parse(body, True)
+    except expat.ExpatError as error:
+        raise UnreadableEvals(
+            f"Line {error.lineno}: {expat.ErrorString(error.code)}. The XML is cut or damaged; export it again."
+        ) from None
+    return reader.finish()
+
+
+def _refuse_document_type(*_: object) -> NoReturn:
+    raise UnreadableEvals("The XML has a document type (DOCTYPE), which is not read. JUnit files have none: remove it.")
+
+
+class _JUnitReader:
+    """Collects the cases while the parser walks through the elements."""
+
+    def __init__(self, choices: ReadingChoices) -> None:
+        self._choices = choices
+        self._path: list[str] = []
+        self._cases: list[EvalCase] = []
+        self._case: dict[str, str] | None = None
+        self._properties: dict[str, str] = {}
+        self._outcomes: set[str] = set()
+        self._suite = ""
+        self._counted = 0
+
+    def open_element(self, tag: str, attributes: dict[str, str]) -> None:
+        """Take note of a suite, a case, its outcome or a property of it."""
+        if not self._path and tag not in ("testsuites", "testsuite"):
+            raise UnreadableEvals(
+                f"This is XML, but its root is <{tag[:40]}>; JUnit has <testsuites> or <testsuite>."
+                + (" promptfoo writes JUnit into files that end in .junit.xml." if tag == "promptfoo" else "")
+            )
+        if len(self._path) >= _MAX_DEPTH:
+            raise UnreadableEvals(f"The XML is nested over {_MAX_DEPTH} elements deep, which JUnit never is.")
+        if tag == "testsuite":
+            self._suite = self._suite or attributes.get("name", "")
+            if "testsuite" not in self._path:
+                self._counted += int(attributes["tests"]) if attributes.get("tests", "").isdecimal() else 0
+        elif tag == "testcase":
+            self._case, self._properties, self._outcomes = attributes, {}, set()
+        elif self._case is not None and tag in _OUTCOMES:
+            self._outcomes.add(tag)
+        elif self._case is not None and tag == "property":
+            self._properties[attributes.get("name", "")] = attributes.get("value", "")
+        self._path.append(tag)
+
+    def close_element(self, tag: str) -> None:
+        """Keep the case that ends here."""
+        self._path.pop()
+        if tag == "testcase" and self._case is not None:
+            self._cases.append(self._build_case(self._case))
+            self._case = None
+            if len(self._cases) > MAX_CASES:
+                raise too_many_cases()
+
+    def finish(self) -> EvalRun:
+        """The run, once the document has ended."""
+        if self._counted > len(self._cases):
+            raise UnreadableEvals(
+                f"The suites count {self._counted} tests, but the file holds {len(self._cases)}: it is incomplete. "
+                "Export it again."
+            )
+        return EvalRun(tool="JUnit XML", cases=tuple(self._cases), suite=self._suite)
+
+    def _build_case(self, attributes: dict[str, str]) -> EvalCase:
+        within, name = attributes.get("classname", "").strip(), attributes.get("name", "").strip()
+        if not name:
+            raise UnreadableEvals(f"The test case number {len(self._cases) + 1} has no name.")
+        seconds = read_number(attributes.get("time", "").replace(",", ""), f'The test case "{name[:60]}"', "time")
+        return EvalCase(
+            case=f"{within}.{name}" if within else name,
+            category=self._properties.get("category", within),
+            passed=not self._outcomes,
+            error="failure" not in self._outcomes and bool(self._outcomes),
+            latency_ms=None if seconds is None else seconds * 1000,
+            model=self._properties.get("model", ""),
+            labels=select_labels(self._properties, self._choices.dimensions),
+        )

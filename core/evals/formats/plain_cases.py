@@ -1,0 +1,93 @@
+"""Cases as people write them, in a table's rows or JSON objects: `case`, `category`, `pass`, and more where known."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from core.evals.eval_run import (
+    MAX_CASES,
+    EvalCase,
+    EvalRun,
+    ReadingChoices,
+    UnreadableEvals,
+    hash_content,
+    select_labels,
+)
+from core.evals.formats.field_values import (
+    read_case_name,
+    read_count,
+    read_name,
+    read_number,
+    read_outcome,
+    to_number,
+    too_many_cases,
+)
+
+CURRENT = "current"
+"""The version of a case that belongs to the baseline: the current version's run."""
+COLUMNS = ("case", "category", "pass", "passed", "error", "version", "score", "cost", "latency_ms", "tokens", "repeat",
+           "judge", "model", "input")  # fmt: skip
+_REQUIRED = (("case",), ("category",), ("pass", "passed"))  # each by any of its names
+
+
+def check_columns(names: Sequence[str], where: str) -> None:
+    """Raise `UnreadableEvals` if a column is missing or there twice."""
+    if twice := next((name for name in names if name and names.count(name) > 1), ""):
+        raise UnreadableEvals(f'{where} names "{twice[:40]}" twice. Remove one of the two columns.')
+    if missing := [spellings[0] for spellings in _REQUIRED if not {*spellings} & {*names}]:
+        raise UnreadableEvals(f"{where} must name the columns case,category,pass; missing: {', '.join(missing)}.")
+
+
+def read_json_cases(
+    cases: Any, baseline: Any = None, choices: ReadingChoices = ReadingChoices(), suite: str = ""
+) -> EvalRun:
+    """Read objects `{"case", "category", "pass", …}`; `baseline` holds those of the current version.
+
+    Raises `UnreadableEvals`.
+    """
+    found = read_rows(_check_objects(cases, "cases"), choices)
+    if baseline is not None:
+        before = read_rows(_check_objects(baseline, "baseline"), choices)
+        found = (*found, *(replace(case, version=CURRENT) for case in before))
+    return EvalRun(tool="", cases=found, suite=suite)
+
+
+def read_rows(rows: Iterable[tuple[Mapping[Any, Any], str]], choices: ReadingChoices) -> tuple[EvalCase, ...]:
+    """Read (fields, where they stand) one by one. Raises `UnreadableEvals`."""
+    found: list[EvalCase] = []
+    for fields, where in rows:
+        found.append(_read_row(fields, where, choices))
+        if len(found) > MAX_CASES:
+            raise too_many_cases()
+    return tuple(found)
+
+
+def _check_objects(cases: Any, name: str) -> Iterable[tuple[Mapping[Any, Any], str]]:
+    if not isinstance(cases, list):
+        raise UnreadableEvals(f'"{name}" must be a list of objects like {{"case", "category", "pass"}}.')
+    for index, case in enumerate(cases):
+        if not isinstance(case, dict):
+            raise UnreadableEvals(f'{name}[{index}] must be an object like {{"case", "category", "pass"}}.')
+        yield case, f"{name}[{index}]"
+
+
+def _read_row(fields: Mapping[Any, Any], where: str, choices: ReadingChoices) -> EvalCase:
+    name = read_case_name(fields.get("case"), where)
+    passed, error = read_outcome(fields, where)
+    asked = fields.get("input")
+    return EvalCase(
+        case=name,
+        category=read_name(fields.get("category")),
+        passed=passed,
+        error=error,
+        score=to_number(fields.get("score")),
+        cost=read_number(fields.get("cost"), where, "cost"),
+        latency_ms=read_number(fields.get("latency_ms"), where, "latency_ms"),
+        tokens=read_count(fields.get("tokens"), where, "tokens"),
+        repeat=read_count(fields.get("repeat"), where, "repeat") or 0,
+        judge=read_name(fields.get("judge")),
+        model=read_name(fields.get("model")),
+        version=read_name(fields.get("version")).rpartition("@")[2],
+        content=hash_content(str(asked).encode()) if asked not in (None, "") else "",
+        labels=select_labels(fields, choices.dimensions) if choices.dimensions else (),
+    )
