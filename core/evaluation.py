@@ -3,7 +3,7 @@
 import hashlib
 import json
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -13,17 +13,21 @@ from sqlalchemy.exc import IntegrityError
 from core.judging import record
 from core.judging.judge import judge
 from core.judging.look import mean_caps
-from core.judging.look.look import take_look
+from core.judging.look.look import Look, take_look
 from core.judging.look.segment_slots import are_segments_due
+from core.judging.model.comparison import HorizonComparison, MetricCourse
 from core.judging.model.judgement import Judgement
+from core.judging.model.question import Question
 from core.judging.model.state import JudgingState
 from core.judging.model.verdict import RollBack, Verdict
-from core.judging.report import measures, series
+from core.judging.report import course, horizon, measures, series
 from core.judging.verdict import find_blind_spots
 from core.rollout import commands as c
+from core.rollout import gating
 from core.rollout.context import ENGINE
 from core.rollout.judging_question import build_question
 from core.rollout.model import Rollout
+from core.rollout.policy import Policy
 from core.service import CommandOutcome, CommandRequest, RolloutService
 from core.store.coordination import timers
 from core.store.database.append_backend import TimerClaim
@@ -31,6 +35,7 @@ from core.store.errors import LeaseLost
 from core.store.observations import looks, observation_sums
 
 _FIXED_TIME = datetime(2000, 1, 1, tzinfo=UTC)
+DAYS_OF_WEEK = 7
 EMPTY_DIGEST = hashlib.sha256(b"").hexdigest()
 
 
@@ -75,7 +80,7 @@ def evaluate_rollout(
     world = service.load_world()
     rollout = world.get_rollout(rollout_id)
     unwatched = rollout.is_looked_at and _time_since_newest_look(service, rollout, at) > unwatched_after
-    look = _take_look(service, rollout, at, every) if rollout.is_looked_at else None
+    look = _take_look(service, rollout, at, every, world.policy) if rollout.is_looked_at else None
     result: c.LookResult | None = None
     if look is not None:
         result = replace(look.result, judged_seconds=time.perf_counter() - began, unwatched=unwatched)
@@ -171,7 +176,7 @@ class _TakenLook:
             raise LeaseLost(f"Another worker has looked at {rollout} at the same moment.") from error
 
 
-def _take_look(service: RolloutService, rollout: Rollout, at: datetime, every: timedelta) -> _TakenLook:
+def _take_look(service: RolloutService, rollout: Rollout, at: datetime, every: timedelta, policy: Policy) -> _TakenLook:
     """Read the sums, judge them from the state of the look before, and prepare the record. Stores nothing."""
     question = build_question(rollout, every)
     with service.database.reading() as connection:
@@ -179,6 +184,8 @@ def _take_look(service: RolloutService, rollout: Rollout, at: datetime, every: t
         sums = observation_sums.load_sums(connection, rollout.id, segments=are_segments_due(question, before.state, at))
     look = take_look(question, sums, before.state, at)
     judgement = judge(question, look, before.state)
+    due = gating.is_comparison_due(rollout, judgement.canary_requests, at)
+    ended = _compare_at_horizon(service, rollout, question, judgement, look, policy) if due else None
     asked = record.to_json(question)
     # The question is part of the record, and is written only when it changed.
     recorded = record.RecordedLook(
@@ -202,6 +209,8 @@ def _take_look(service: RolloutService, rollout: Rollout, at: datetime, every: t
         blind=()
         if isinstance(judgement.verdict, RollBack)
         else find_blind_spots.find_blind_spots(question, look, judgement.state),
+        comparison=ended[0] if ended is not None else None,
+        weekdays=ended[1] if ended is not None else (),
     )
     return _TakenLook(
         result=result,
@@ -221,6 +230,36 @@ def _take_look(service: RolloutService, rollout: Rollout, at: datetime, every: t
         or shown != before.content_digest
         or judgement.verdict != before.verdict,
     )
+
+
+def _compare_at_horizon(
+    service: RolloutService, rollout: Rollout, question: Question, judgement: Judgement, look: Look, policy: Policy
+) -> tuple[HorizonComparison, tuple[int, ...]]:
+    """The result of a long comparison, and how often each weekday is in it.
+
+    The course is read from the last look of each day since the stage began; shorter stages are cut into seven parts.
+    """
+    stage, since = rollout.current_stage, rollout.stage_since
+    assert since is not None
+    day = min(timedelta(days=1), stage.min_hold / DAYS_OF_WEEK)
+    # A last part that has only just begun says nothing.
+    ends = [since + day * number for number in range(1, round((look.at - since) / day) + 1)]
+    with service.database.reading() as connection:
+        saved = looks.load_last_before(connection, rollout.id, ends[:-1])
+    seen = [record.load_recorded_look(one.look_json).look if one is not None else None for one in saved]
+    courses = tuple(course.build_course(question, [*seen, look], metric) for metric in stage.decide_on)
+    found = horizon.compare_at_horizon(question, look, judgement.measures, stage.decide_on, courses)
+    return found, _count_weekdays(courses, ends, policy) if day == timedelta(days=1) else ()
+
+
+def _count_weekdays(courses: Sequence[MetricCourse], ends: Sequence[datetime], policy: Policy) -> tuple[int, ...]:
+    """On how many days of each weekday, Monday first, any of these metrics had a reading of both versions."""
+    counted = [0] * DAYS_OF_WEEK
+    for number, end in enumerate(ends):
+        days = [one.days[number] for one in courses if number < len(one.days)]
+        if any(one.canary is not None and one.control is not None for one in days):
+            counted[policy.to_local_time(end - timedelta(days=1)).weekday()] += 1
+    return tuple(counted)
 
 
 def compute_digest(text: str) -> str:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _SHELL_HAS_ITS_OWN = frozenset({"help", "create"})  # in `root` and `files`
 _SPELLINGS = {**VERB_ALIASES, "roll": "rollback"}  # "roll" as in "roll back R-1"; Slack accepts these spellings, too
 
+_REASON_AFTER = {"approve": 1, "decide": 2}  # how many words come before the text of a verb
+
 
 def add_to(app: typer.Typer) -> None:
     """Add a command for every verb, and hidden ones for other spellings."""
@@ -90,7 +92,7 @@ def _to_typed_line(verb: str, args: list[str]) -> str:
     words, places = [verb], 0
     for argument in args:
         places += not argument.startswith("--")
-        reason = verb == "approve" and places > 1 and not argument.startswith("--")
+        reason = places > _REASON_AFTER.get(verb, places) and not argument.startswith("--")
         spaced = not argument or any(x in argument for x in ' \t"')
         words.append(_quote_argument(argument) if reason or spaced else argument)
     return " ".join(words)

@@ -20,6 +20,7 @@ _TOKEN = re.compile(r'(--[A-Za-z-]*=)?"((?:[^"\\]|\\.)*)"|(\S+)')
 _PERCENT = re.compile(r"(\d+(?:\.\d+)?)%?")
 
 _EVERYWHERE = {"public": False}  # flags of every verb
+DECIDE_WORDS = ("keep", "back")
 _NOTICE_WORDS = ("preview", "send", "ack")
 _BETWEEN_VERSIONS = ("->", "→", "to", "and", "vs", "with", "..")
 _MENTION = re.compile(r"<@([UW][A-Z0-9]+)(?:\|[^>]*)?>")
@@ -217,6 +218,8 @@ def _parse_arguments(verb: str, tokens: list[_Token], flags: dict[str, str]) -> 
             return _parse_notice(words, flags)
         case "versions" | "diff":
             return _parse_versions(verb, words, flags)
+        case "decide":
+            return _parse_decide(words, text, flags)
         case "advance":
             return _parse_advance(words, text, flags)
     if len(words) > 1:
@@ -337,6 +340,23 @@ def _parse_notice(words: list[str], flags: dict[str, str]) -> ParseResult:
     if len(what) > 1 or len(others) > 1:
         return _report_leftover("notice", (what if len(what) > 1 else others)[1], "")
     return ParsedCommand(verb="notice", rollout=others[0] if others else "", args=tuple(what), flags=flags)
+
+
+def _parse_decide(words: list[str], text: str, flags: dict[str, str]) -> ParseResult:
+    lowered = [w.lower() for w in words]
+    at = next((i for i, word in enumerate(lowered) if word in DECIDE_WORDS), None)
+    if at is None:
+        return Misunderstood(hint=f"Keep the new version, or go back? Usage: {TYPED_VERBS['decide'].usage}")
+    before, after = words[:at], words[at + 1 :]
+    if len(before) > 1 or (text and after):
+        return _report_leftover("decide", before[1] if len(before) > 1 else after[0], "")
+    return ParsedCommand(
+        verb="decide",
+        rollout=before[0] if before else "",
+        args=(lowered[at],),
+        text=text or " ".join(after),
+        flags=flags,
+    )
 
 
 def _parse_advance(words: list[str], text: str, flags: dict[str, str]) -> ParseResult:

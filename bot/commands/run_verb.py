@@ -128,6 +128,7 @@ def _run_verb(parsed: ParsedCommand, context: CommandContext) -> Message:
 def _retry_command(parsed: ParsedCommand) -> str:
     verb = " ".join([parsed.verb, *(parsed.args if parsed.verb == "move-back" else ())])
     to = f" to {parsed.args[0]}%" if parsed.verb == "advance" and parsed.args else ""
+    to = f" {parsed.args[0]}" if parsed.verb == "decide" and parsed.args else to
     flags = "".join(f' --{name} "{value}"' for name, value in parsed.flags.items() if name != "public")
     text = f' "{parsed.text.replace(chr(34), chr(39))}"' if parsed.text else ""
     before, after = (part.replace("{", "{{").replace("}", "}}") for part in (verb, f"{to}{text}{flags}"))
@@ -143,6 +144,7 @@ def _command_from_line(parsed: ParsedCommand, context: CommandContext, zone: str
     at = parsed.flags.get("at")
     arguments = VerbArguments(
         reason=parsed.text or parsed.flags.get("skip-wait", ""),
+        choice=parsed.args[0] if parsed.verb == "decide" and parsed.args else "",
         to_percent=float(parsed.args[0]) if parsed.verb == "advance" and parsed.args else None,
         unit=parsed.args[0] if parsed.verb == "move-back" else "",
         then=typed_times.parse_moment(at, context.at, typed_times.resolve_zone(context.by, zone)) if at else None,

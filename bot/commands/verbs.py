@@ -25,6 +25,7 @@ class VerbArguments:
     to_percent: float | None = None
     then: datetime | None = None
     request: str = ""  # id of the approval request
+    choice: str = ""  # of a long comparison: `keep` or `back`
     notice: str = ""  # key of the notice, as in `support:#support`
     unit: str = ""  # id of a customer, as applications send it
     answers: Mapping[str, str] = field(default_factory=dict)  # of a review: field of `SubmitReview` -> text
@@ -141,6 +142,15 @@ VERBS: Mapping[str, Verb] = {
         text=FreeTextForm.QUOTED,
         flags={"skip-wait": True},
         build=lambda a: c.Advance(to_percent=a.to_percent, reason=a.reason),
+        needs_fresh_rights=True,
+    ),
+    "decide": Verb(
+        group="Steer",
+        usage='decide <id> keep|back "why"',
+        does="Decide a long comparison once it is over: keep the new version, or go back to the current one.",
+        example='decide R-118 keep "better on every measure, and support agrees"',
+        text=FreeTextForm.QUOTED,
+        build=lambda a: c.Decide(keep={"keep": True, "back": False}.get(a.choice), reason=a.reason),
         needs_fresh_rights=True,
     ),
     "pause": Verb(

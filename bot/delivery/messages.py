@@ -37,9 +37,16 @@ log = structlog.get_logger()
 EVENT_TYPE = "rampart"
 CHANNEL_PAUSE = timedelta(seconds=1)  # Slack takes about one message a second for a channel
 
-_EDIT_KINDS = frozenset({AnnouncementKind.NOTICE_EDIT, AnnouncementKind.APPROVAL_CLOSED, AnnouncementKind.ALERT_EDIT})
+_EDIT_KINDS = frozenset(
+    {
+        AnnouncementKind.NOTICE_EDIT,
+        AnnouncementKind.APPROVAL_CLOSED,
+        AnnouncementKind.DECISION_CLOSED,
+        AnnouncementKind.ALERT_EDIT,
+    }
+)
 _UPDATED_KINDS = frozenset({*_EDIT_KINDS, AnnouncementKind.CARD, AnnouncementKind.ALERT, AnnouncementKind.REVIEW})
-_BROADCAST_KINDS = frozenset({AnnouncementKind.ALERT, AnnouncementKind.NOT_CONFIRMED})
+_BROADCAST_KINDS = frozenset({AnnouncementKind.ALERT, AnnouncementKind.NOT_CONFIRMED, AnnouncementKind.DECISION})
 _TOP_LEVEL_KINDS = frozenset(
     {AnnouncementKind.CARD, AnnouncementKind.NOTICE, AnnouncementKind.FOLLOW_UP, AnnouncementKind.DAILY_WITNESS}
 )

@@ -17,6 +17,8 @@ VERBS_BY_ACTION: Mapping[str, str] = {
     buttons.REJECT: "reject",
     buttons.PAUSE: "pause",
     buttons.RESUME: "resume",
+    buttons.KEEP: "decide",
+    buttons.GO_BACK: "decide",
     buttons.ROLL_BACK: "rollback",
     buttons.GOT_IT: "acknowledge",
     buttons.CONCERN: "concern",
@@ -35,6 +37,7 @@ def parse_click(action: str, button_value: str, reason: str = "") -> tuple[str, 
         request=detail if action in (buttons.APPROVE, buttons.REJECT) else "",
         notice=detail if action in (buttons.GOT_IT, buttons.CONCERN) else "",
         unit=detail if action == buttons.MOVE_BACK else "",
+        choice={buttons.KEEP: "keep", buttons.GO_BACK: "back"}.get(action, ""),
         then=datetime.fromisoformat(detail) if action == buttons.START_THEN else None,
     )
     return rollout, build_command(VERBS_BY_ACTION[action], arguments)
@@ -42,7 +45,7 @@ def parse_click(action: str, button_value: str, reason: str = "") -> tuple[str, 
 
 def needs_reason(action: str, button_value: str, asked: CommandContext) -> bool:
     """Whether the button first opens a modal that asks for a reason."""
-    if action in {buttons.REJECT, buttons.CONCERN}:
+    if action in {buttons.REJECT, buttons.CONCERN, buttons.KEEP, buttons.GO_BACK}:
         return True
     return action == buttons.RESUME and find_rollout(button_value, asked).state is RolloutState.ON_HOLD
 

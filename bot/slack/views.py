@@ -1,4 +1,4 @@
-"""Modals that ask for one reason: reject, resume after a hold, a concern."""
+"""Modals that ask for one reason: reject, resume after a hold, decide a comparison, a concern."""
 
 import json
 from typing import Any
@@ -15,6 +15,18 @@ _FORMS = {
         "Why is it safe to go on?",
         "It is recorded. What held the rollout no longer counts.",
         "Resume",
+    ),
+    buttons.KEEP: (
+        "Keep the new version",
+        "Why keep it?",
+        "It is recorded, and posted in the rollout's thread.",
+        "Keep",
+    ),
+    buttons.GO_BACK: (
+        "Go back",
+        "Why go back?",
+        "Everyone gets the previous version again, within seconds.",
+        "Go back",
     ),
     buttons.CONCERN: ("I have a concern", "What worries you?", "The owner and the engineers see it at once.", "Send"),
 }

@@ -10,7 +10,8 @@ from core.files.syntax.limit_terms import LimitTerms
 from core.files.syntax.problems import UnreadableFile
 from core.files.templates import TEMPLATES, NoticeLead, Template
 from core.judging.model.limits import Limit, LimitRole
-from core.rollout.plan import NoticePlan, Plan, Risk, Stage, changed_parts
+from core.judging.report.horizon import has_fixed_test
+from core.rollout.plan import NoticePlan, Plan, Risk, Stage, StageKind, changed_parts
 from core.rollout.policy import Policy
 from core.rollout.surface import Surface, is_version_taken, next_version
 
@@ -70,8 +71,23 @@ def _choose_version_name(surface: Surface, from_version: str, change: Mapping[st
 
 
 def build_stages(file: RolloutFile) -> tuple[Stage, ...]:
-    """Every stage in order. A ramp becomes one stage per step."""
-    return tuple(stage for entry in file.stage_entries for stage in entry.to_stages())
+    """Every stage in order. A ramp becomes one stage per step.
+
+    A long comparison that names no metrics is decided on those of the rollback limits that it can test.
+    """
+    stages = tuple(stage for entry in file.stage_entries for stage in entry.to_stages())
+    return tuple(
+        replace(stage, decide_on=_choose_deciding_metrics(file))
+        if stage.kind is StageKind.AB and not stage.decide_on
+        else stage
+        for stage in stages
+    )
+
+
+def _choose_deciding_metrics(file: RolloutFile) -> tuple[str, ...]:
+    limits = [limit for limit in build_limits(file) if limit.role is LimitRole.ROLLBACK and limit.can_act]
+    compared = [limit.metric for limit in limits if not (limit.is_absolute or limit.is_per_category)]
+    return tuple(dict.fromkeys(metric for metric in compared if has_fixed_test(metric)))
 
 
 def select_segments(file: RolloutFile) -> tuple[str, ...]:

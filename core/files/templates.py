@@ -92,7 +92,7 @@ TEMPLATES: Mapping[str, Template] = MappingProxyType(
                 _EVAL,
                 _INTERNAL,
                 {"canary": {"percent": 5, "min_hold": "24h", "max_hold": "72h", "min_samples": 1500}},
-                {"ab": {"percent": 50, "days": 14, "max_hold": "28d"}},
+                {"ab": {"percent": 50, "days": 14, "max_hold": "28d", "min_samples": 3000}},
                 {"ramp": {"steps": ["100%"], "hold": "24h"}},
                 {"bake": {"hold": "48h"}},
             ),

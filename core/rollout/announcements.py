@@ -15,6 +15,8 @@ class AnnouncementKind(StrEnum):
     LINE = "line"  # what happened, in the thread of the card
     APPROVAL = "approval"  # an approval request with its buttons, in the thread
     APPROVAL_CLOSED = "approval_closed"  # the same message, edited: who decided, without buttons
+    DECISION = "decision"  # the result of a long comparison with its two buttons; broadcast to the channel
+    DECISION_CLOSED = "decision_closed"  # the same message, edited: who decided, without buttons
     NOTICE = "notice"  # before anything changes, in plain words, to one channel
     NOTICE_EDIT = "notice_edit"  # the same message, kept up to date: readers, dates, who is affected
     FOLLOW_UP = "follow_up"  # to a channel that got a notice: started, completed, rolled back
@@ -96,11 +98,21 @@ def announce(event: e.RolloutEvent, position: int, before: Rollout | None, after
             result += _build_notices(after)
         case e.ApprovalRequested():
             result.append(announce_here(AnnouncementKind.APPROVAL, f"approval:{event.request}"))
+        case e.ComparisonEnded():
+            result.append(announce_here(AnnouncementKind.DECISION, f"decision:{event.stage}"))
+        case e.ComparisonDecided():
+            result.append(announce_here(AnnouncementKind.LINE, f"line:{position}"))
+            result.append(announce_here(AnnouncementKind.DECISION_CLOSED, f"decision:{event.stage}"))
         case e.EvidenceRecorded():
             if event.reason in {"summary", "step", "hold"}:
                 result.append(announce_here(AnnouncementKind.SUMMARY, f"summary:{event.number}"))
         case e.RolledBack():
             result.append(announce_here(AnnouncementKind.ALERT, ALERT_KEY))
+            result += [
+                announce_here(AnnouncementKind.DECISION_CLOSED, f"decision:{stage}")
+                for stage in after.comparisons
+                if stage not in after.decisions
+            ]
             result += _build_follow_ups(after, position)
             result += _build_notice_edits(after)
             result.append(announce_here(AnnouncementKind.WITNESS, f"witness:{position}"))

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeAlias
 
+from core.judging.model.comparison import HorizonComparison
 from core.judging.model.judgement import Judgement
 from core.judging.model.verdict import BlindSpot, Verdict
 from core.rollout.baseline import SurfaceBaseline
@@ -48,6 +49,14 @@ class Advance:
     """Skip the wait. `to_percent` jumps to a later ramp step. Neither skips a gate."""
 
     to_percent: float | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decide:
+    """Decide a long comparison that has reached its horizon. `keep`: the new version; None was not understood."""
+
+    keep: bool | None
     reason: str = ""
 
 
@@ -158,6 +167,8 @@ class LookResult:
     blind: tuple[BlindSpot, ...] = ()  # rollback limits whose violation could still have been missed
     caps: Mapping[str, float] = field(default_factory=dict)  # caps that became known with this look, to be frozen
     unwatched: bool = False  # the previous look is so old that the rollout must not grow on this one
+    comparison: HorizonComparison | None = None  # at the horizon of a long comparison, and only there
+    weekdays: tuple[int, ...] = ()  # of that comparison, as in `ComparisonEnded`
 
     @property
     def verdict(self) -> Verdict:
@@ -276,6 +287,7 @@ PersonCommand: TypeAlias = (
     | Approve
     | Reject
     | Advance
+    | Decide
     | Pause
     | Resume
     | RollBack

@@ -39,6 +39,8 @@ def surface_events_for(
             | e.EvalRecorded()
             | e.DrillFinished()
             | e.EvidenceRecorded()
+            | e.ComparisonEnded()
+            | e.ComparisonDecided()
             | e.BlindSpotsAccepted()
             | e.TailsFrozen()
             | e.Held()

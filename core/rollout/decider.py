@@ -46,6 +46,8 @@ def _decide_command(
             return _reject_request(rollout, command, context)
         case c.Advance():
             return _advance_rollout(rollout, command, context)
+        case c.Decide():
+            return _decide_comparison(rollout, command, context)
         case c.Pause():
             return _pause_rollout(rollout, command, context)
         case c.Resume():
@@ -233,11 +235,12 @@ def _advance_rollout(rollout: Rollout, command: c.Advance, context: Context) -> 
         )
     if (why := gating.find_growth_block(context)) and why != "quiet hours":
         raise Refused(f"Nothing can grow right now: {why}. Rolling back still works.")
+    reason = _require_horizon(rollout, context, command.reason)
     verdict = rollout.evidence.verdict if rollout.evidence else None
     if isinstance(verdict, HoldVerdict) and any(holds.hold_key(f) not in rollout.overridden for f in verdict.findings):
         raise Refused("A limit is violated.", hint=f"See /rollout metrics {rollout.id}.")
     if command.to_percent is not None:
-        return _jump_to_percent(rollout, command.to_percent, command.reason, context)
+        return _jump_to_percent(rollout, command.to_percent, reason, context)
     stage = rollout.current_stage
     if stage.kind in GATE_KINDS and not engine_decisions.is_gate_passed(rollout):
         raise Refused(
@@ -245,7 +248,7 @@ def _advance_rollout(rollout: Rollout, command: c.Advance, context: Context) -> 
             hint=f"Import its results: rollout evals import FILE --rollout {rollout.id}.",
         )
     _require_limits_shown(rollout, context)
-    reason = _require_reason(command.reason, "skipping the wait")
+    reason = _require_reason(reason, "skipping the wait")
     if (following := rollout.next_stage) is not None and rollout.percent < 100 == following.percent:
         reason = _require_trial(rollout, context, reason)
     return [
@@ -293,6 +296,58 @@ def _jump_to_percent(rollout: Rollout, percent: float, reason: str, context: Con
         *_accept_current_blind_spots(rollout, reason, context, stage),
         *engine_decisions.leave_stage(rollout, context, skipped=reason, to=index),
     ]
+
+
+def _require_horizon(rollout: Rollout, context: Context, reason: str) -> str:
+    """Refuse to end a long comparison before its horizon; nobody wins early. Returns the reason to record.
+
+    Members of the policy's `break_glass` groups may go on anyway.
+    """
+    if not rollout.current_stage.is_decided_at_end or rollout.stage_index in rollout.decisions:
+        return reason
+    if (loud := _find_break_glass_reason(rollout, context, reason)) is not None:
+        return loud
+    raise _refuse_early_decision(rollout, context)
+
+
+def _refuse_early_decision(rollout: Rollout, context: Context) -> Refused:
+    """The refusal to decide a long comparison that is not over."""
+    left = rollout.current_stage.min_hold - rollout.held_for(context.at)
+    earliest = context.at + left if left > timedelta(0) else None
+    when = f"until {gating.format_time(earliest, context)}" if earliest else "until its sample is complete"
+    return Refused(
+        f"{rollout.id} is compared {when}. Nobody wins early: differences of the first days often vanish.",
+        hint=f"Harm ends it at any time, and so does /rollout rollback {rollout.id}.",
+        earliest=earliest,
+    )
+
+
+def _decide_comparison(rollout: Rollout, command: c.Decide, context: Context) -> list[e.RolloutEvent]:
+    """A person's decision on a long comparison. The next step follows at the next look, unless something holds it."""
+    _require_under_way(rollout, "decide")
+    stage, index = rollout.current_stage, rollout.stage_index
+    if not stage.is_decided_at_end:
+        raise Refused(
+            f"{rollout.id} is not in a long comparison, so there is nothing to decide.",
+            hint=f"See /rollout status {rollout.id}.",
+        )
+    ended, decided = rollout.comparisons.get(index), rollout.decisions.get(index)
+    if ended is None:
+        raise _refuse_early_decision(rollout, context)
+    if command.keep is None:
+        raise Refused(
+            "Decide what: keep the new version, or go back?",
+            hint=f'/rollout decide {rollout.id} keep "why", or /rollout decide {rollout.id} back "why".',
+        )
+    if decided is not None and decided.keep == command.keep:
+        return []
+    if rollout.state is RolloutState.PAUSED:
+        raise Refused(f"{rollout.id} is paused.", hint=f"Resume it first: /rollout resume {rollout.id}.")
+    reason = _require_reason(command.reason, "the decision")
+    event = e.ComparisonDecided(stage=index, keep=command.keep, advice=ended.advice, by=context.by.id, reason=reason)
+    if command.keep:
+        return [event]
+    return [event, engine_decisions.build_rolled_back(rollout, context, reason=reason, findings=())]
 
 
 def _require_trial(rollout: Rollout, context: Context, reason: str) -> str:
@@ -392,6 +447,11 @@ def _resume_rollout(rollout: Rollout, command: c.Resume, context: Context) -> li
         return [e.Resumed(by=context.by.id, reason=command.reason.strip())]
     if rollout.state is RolloutState.ON_HOLD:
         assert rollout.hold is not None
+        if rollout.hold.key.startswith(holds.DECISION):
+            raise Refused(
+                f"The comparison of {rollout.id} is over and waits for a decision.",
+                hint=f'/rollout decide {rollout.id} keep "why", or /rollout decide {rollout.id} back "why".',
+            )
         reason = _require_reason(command.reason, "resuming after a hold")
         resumed = e.Resumed(by=context.by.id, reason=reason, overrides=rollout.hold.key)
         if rollout.hold.key != holds.UNREAD and not rollout.hold.key.startswith(holds.UNDECIDED):

@@ -285,6 +285,8 @@ def _decide_running(rollout: Rollout, look: c.LookResult | None, context: Contex
         if result is not None and not result.ok:
             return [e.Held(key=f"eval:{result.digest}", text=f"{result.suite or 'eval'} failed: {result.reasons[0]}")]
         return []
+    if stage.is_decided_at_end:
+        return _decide_comparison(rollout, look, context)
     if is_ready_to_leave(rollout, look, context.at, context.policy):
         if gating.find_growth_block(context):
             return []
@@ -317,13 +319,34 @@ def _decide_running(rollout: Rollout, look: c.LookResult | None, context: Contex
     return []
 
 
-def _time_until_asked(rollout: Rollout, stage: Stage, look: c.LookResult | None) -> timedelta:
-    """How long the stage holds before a person is asked.
+def _decide_comparison(rollout: Rollout, look: c.LookResult | None, context: Context) -> list[e.RolloutEvent]:
+    """At the horizon of a long comparison: ask a person. Once they keep the new version, take the next step."""
+    if look is None:
+        return []
+    if rollout.stage_index in rollout.decisions:
+        if gating.find_growth_block(context) or look.unwatched:
+            return []
+        evidence = _build_evidence(rollout, look, "step")
+        return [evidence, *leave_stage(replace(rollout, evidence=evidence), context)]
+    found = look.comparison
+    if found is None:
+        return []
+    stage = rollout.current_stage
+    ended = e.ComparisonEnded(
+        stage=rollout.stage_index,
+        look=look.last_look,
+        advice=found.advice,
+        measures=found.measures,
+        courses=found.courses,
+        weekdays=look.weekdays,
+    )
+    lasted = durations.format_rounded(rollout.held_for(context.at))
+    text = f"the comparison is over after {lasted}: keep the new version, or go back"
+    return [_build_evidence(rollout, look, "verdict"), ended, e.Held(key=f"{holds.DECISION}{stage.name}", text=text)]
 
-    An ab stage that is decided on metrics asks at its end, all others at their longest hold.
-    """
-    if stage.decide_on and stage.max_hold is None:
-        return stage.min_hold
+
+def _time_until_asked(rollout: Rollout, stage: Stage, look: c.LookResult | None) -> timedelta:
+    """How long the stage holds before a person is asked."""
     return max(stage.longest_hold, COHORT_SILENCE_ALLOWED) if _is_cohort_silent(rollout, look) else stage.longest_hold
 
 
@@ -332,8 +355,6 @@ def _describe_progress(stage: Stage, look: c.LookResult | None, blind: tuple[v.B
     requests = look.stage_requests if look else 0
     if requests < stage.min_samples:
         return f"{requests} of {stage.min_samples} requests seen"
-    if look is not None and (unread := gating.find_metrics_without_data(stage, look.judgement.measures)):
-        return f"nothing can be said yet about {' and '.join(unread)}, which it is decided on"
     if shown and (silent := gating.select_unread(blind)):
         return _describe_unread(silent)
     if shown and blind:
@@ -377,11 +398,6 @@ def _meets_stage_minimums(rollout: Rollout, look: c.LookResult | None, at: datet
     if look is None:
         return not stage.has_exposure
     if look.stage_requests < stage.min_samples:
-        return False
-    if (
-        gating.find_metrics_without_data(stage, look.judgement.measures)
-        and gating.undecided_hold_key(stage) not in rollout.overridden
-    ):
         return False
     match look.verdict:
         case v.TooEarly():

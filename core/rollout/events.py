@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar, TypeAlias
 
+from core.judging.model.comparison import Advice, MetricCourse
 from core.judging.model.verdict import BlindSpot, Finding, Measure, Verdict
 from core.rollout.plan import Content, Plan
 from core.rollout.policy import Policy
@@ -168,6 +169,36 @@ class EvidenceRecorded:
     blind: tuple[BlindSpot, ...] | None = (
         None  # limits whose violation could still have been missed; None if there are none
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComparisonEnded:
+    """A long comparison reached its horizon. A person decides on its result; `advice` is what the metrics say.
+
+    `measures` are the metrics that it is decided on, over the whole stage. `weekdays` counts the days with requests of
+    both versions, Monday first, in the policy's time zone; empty where days do not matter.
+    """
+
+    TYPE: ClassVar[str] = "rollout.comparison_ended"
+    stage: int
+    look: int  # the number of the look that it rests on
+    advice: Advice
+    measures: tuple[Measure, ...]
+    courses: tuple[MetricCourse, ...]
+    weekdays: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComparisonDecided:
+    """A person decided a long comparison: whether to keep the new version, and why."""
+
+    TYPE: ClassVar[str] = "rollout.comparison_decided"
+    WRITTEN: ClassVar[tuple[str, ...]] = ("reason",)
+    stage: int
+    keep: bool
+    advice: Advice  # what the metrics said
+    by: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -471,6 +502,8 @@ RolloutEvent: TypeAlias = (
     | EvalRecorded
     | DrillFinished
     | EvidenceRecorded
+    | ComparisonEnded
+    | ComparisonDecided
     | BlindSpotsAccepted
     | TailsFrozen
     | Held

@@ -107,6 +107,19 @@ def _apply_evidence_recorded(rollout: Rollout, event: e.EvidenceRecorded, at: da
     )
 
 
+def _apply_comparison_ended(rollout: Rollout, event: e.ComparisonEnded, _: datetime) -> Rollout:
+    return replace(rollout, comparisons={**rollout.comparisons, event.stage: event})
+
+
+def _apply_comparison_decided(rollout: Rollout, event: e.ComparisonDecided, _: datetime) -> Rollout:
+    return replace(
+        rollout,
+        decisions={**rollout.decisions, event.stage: event},
+        state=_state_after_hold(rollout),
+        hold=None,
+    )
+
+
 def _apply_blind_spots_accepted(rollout: Rollout, event: e.BlindSpotsAccepted, _: datetime) -> Rollout:
     return replace(rollout, accepted=(*rollout.accepted, event))
 
@@ -270,6 +283,8 @@ EVENT_HANDLERS: Mapping[type[e.RolloutEvent], Callable[[Rollout, Any, datetime],
     e.EvalRecorded: _apply_eval_recorded,
     e.DrillFinished: _apply_drill_finished,
     e.EvidenceRecorded: _apply_evidence_recorded,
+    e.ComparisonEnded: _apply_comparison_ended,
+    e.ComparisonDecided: _apply_comparison_decided,
     e.BlindSpotsAccepted: _apply_blind_spots_accepted,
     e.TailsFrozen: _apply_tails_frozen,
     e.Held: _apply_held,

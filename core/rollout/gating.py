@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from core import durations
-from core.judging.model.verdict import BlindSpot, Cleared, Continue, Measure, NoControl, Verdict
+from core.judging.model.verdict import BlindSpot, Cleared, Continue, NoControl, Verdict
 from core.judging.verdict import find_blind_spots
 from core.rollout import holds
 from core.rollout.context import Context
@@ -103,10 +103,19 @@ def current_blind_spots(rollout: Rollout) -> tuple[BlindSpot, ...]:
     return rollout.evidence.blind or ()
 
 
-def find_metrics_without_data(stage: Stage, measures: Sequence[Measure]) -> tuple[str, ...]:
-    """The metrics that an ab stage is decided on and for which there is not enough data yet."""
-    known = {m.metric for m in measures if not m.segment and m.word not in {"No data", "Not enough data"}}
-    return tuple(metric for metric in stage.decide_on if metric not in known)
+def is_comparison_due(rollout: Rollout, canary_requests: int, at: datetime) -> bool:
+    """Whether a long comparison is over at `at` and its result is not recorded yet.
+
+    It is over after its length, or once it has its sample, but at its longest hold in any case. Both are fixed before
+    the start and do not depend on the outcome.
+    """
+    stage = rollout.stage
+    if stage is None or not stage.is_decided_at_end or rollout.stage_index in rollout.comparisons:
+        return False
+    held = rollout.held_for(at)
+    if rollout.state is not RolloutState.RUNNING or held < stage.min_hold:
+        return False
+    return canary_requests >= stage.min_samples or held >= (stage.max_hold or stage.min_hold)
 
 
 def undecided_hold_key(stage: Stage) -> str:

@@ -11,6 +11,8 @@ from core.rollout.events import (
     ApprovalRequested,
     Approved,
     BlindSpotsAccepted,
+    ComparisonDecided,
+    ComparisonEnded,
     EvalRecorded,
     EvidenceRecorded,
     FlagSet,
@@ -110,6 +112,8 @@ class Rollout:
     flip_doubted: bool = False
     flag: FlagSet | None = None  # the last reading of the driven flag system; after a rollback, only readings since
     flag_trouble: str = ""  # why it could not be set since that reading
+    comparisons: Mapping[int, ComparisonEnded] = field(default_factory=dict)  # by stage: long comparisons that ended
+    decisions: Mapping[int, ComparisonDecided] = field(default_factory=dict)  # by stage: what people decided on them
     accepted: tuple[BlindSpotsAccepted, ...] = ()  # blind spots that people accepted
     # rollback limits of which, at some look, harm of twice the limit would have been detected
     sighted: frozenset[str] = frozenset()

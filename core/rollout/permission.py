@@ -19,6 +19,8 @@ def required_role(command: c.Command) -> str:
             return "admin"
         case c.PlanRollout() | c.Start() | c.Advance() | c.Resume() | c.Abandon() | c.RecordEval() | c.SubmitReview():
             return "operator"
+        case c.Decide():
+            return "operator"
         case c.Pause() | c.RollBack() | c.FeelsOff() | c.AcknowledgeNotice() | c.RaiseConcern() | c.MoveBack():
             return ""
         case (

@@ -80,12 +80,17 @@ class Stage:
     advance: AdvanceMode = AdvanceMode.AUTO  # how this stage is entered: automatically or after approval
     terms: EvalTerms | None = None
     drill_within: timedelta | None = None
-    decide_on: tuple[str, ...] = ()  # ab: the metrics that need data before the stage is decided
+    decide_on: tuple[str, ...] = ()  # ab: the metrics on which a person decides when the stage is over
 
     @property
     def longest_hold(self) -> timedelta:
         """How long the stage lasts before a person is asked: `max_hold`, else four times `min_hold`, else a day."""
         return self.max_hold or 4 * self.min_hold or timedelta(days=1)
+
+    @property
+    def is_decided_at_end(self) -> bool:
+        """Whether this is a long comparison: nothing but harm ends it before its horizon, and then a person decides."""
+        return self.kind is StageKind.AB and bool(self.decide_on)
 
     @property
     def has_exposure(self) -> bool:

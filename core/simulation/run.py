@@ -76,8 +76,8 @@ def simulate_rollout(
 ) -> SimulatedRun:
     """Simulate the plan once.
 
-    Offline gates count as passed, approvals as given and holds as set aside at once, and blind spots at the longest
-    hold as accepted.
+    Offline gates count as passed, approvals as given, holds as set aside at once, blind spots at the longest hold as
+    accepted, and a long comparison as decided for the new version at its horizon.
     """
     stages = [(index, stage) for index, stage in enumerate(plan.stages) if stage.has_exposure]
     each = max(MIN_LOOKS, round(looks / max(len(stages), 1)))
@@ -109,7 +109,8 @@ def simulate_rollout(
                 held = held or _build_stop(name, at, stage, found)
             seen = build_look_result(found, question, look)
             rollout = replace(rollout, sighted=rollout.detectable_limit_keys(seen.blind))
-            if is_ready_to_leave(rollout, seen, at, policy):
+            decided = gating.is_comparison_due(rollout, found.canary_requests, at)
+            if decided or (not stage.is_decided_at_end and is_ready_to_leave(rollout, seen, at, policy)):
                 break
             if last:
                 undecided.append(stage.name)

@@ -78,6 +78,8 @@ def test_every_button_is_told():
         "Reject…",
         "Pause",
         "Resume",
+        "Keep the new version…",
+        "Go back…",
         "Roll back",
         "Got it",
         "I have a concern",

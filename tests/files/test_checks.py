@@ -389,3 +389,29 @@ def test_a_trial_that_holds_for_less_than_a_canary_must_is_none(small, checked, 
     assert "a stage must hold for 6 h, as the policy asks of a canary" in checked(text, policy=policy)
     longer = text.replace("hold: 1m}", "hold: 6h}").replace("u-1}}", "u-1}, hold: 6h}")
     assert "a stage must hold" not in checked(longer, policy=policy)
+
+
+def test_a_comparison_covers_whole_weeks_and_is_decided_on_what_it_can_test(small, checked):
+    with_ab = small(
+        (
+            "  - ramp: {steps: [25%, 100%], hold: 1h}",
+            "  - ab: {days: 10, decide_on: [retry_rate, latency_p95]}\n  - ramp: {steps: [100%], hold: 1h}",
+        )
+    )
+    assert checked(with_ab) == snapshot("""\
+bad.yaml:16:16: warning: stages.2.ab.days: 10 days are no whole weeks, so that some weekdays would count more than others: write 7
+      - ab: {days: 10, decide_on: [retry_rate, latency_p95]}
+                   ^
+bad.yaml:16:44: stages.2.ab.decide_on.1: a comparison cannot be decided on latency_p95, which has no average to compare: leave it out; a limit on it is watched all the time
+      - ab: {days: 10, decide_on: [retry_rate, latency_p95]}
+                                               ^
+bad.yaml 1 problem, 1 warning\
+""")
+    assert (
+        checked(
+            small(
+                ("  - ramp: {steps: [25%, 100%], hold: 1h}", "  - ab: {days: 14}\n  - ramp: {steps: [100%], hold: 1h}")
+            )
+        )
+        == ""
+    )

@@ -3,10 +3,11 @@
 from datetime import timedelta
 
 import pytest
+from inline_snapshot import snapshot
 
 from core.files.templates import TEMPLATES
 from core.judging.model.limits import LimitRole
-from core.rollout.plan import Risk
+from core.rollout.plan import Risk, StageKind
 
 SHORTEST = """\
 version: 1
@@ -98,3 +99,8 @@ def test_a_model_upgrade_must_name_a_dated_snapshot(checked):
     undated = SHORTEST.format(template="model-upgrade-high-stakes").replace(', snapshot: "2026-11-30"', "")
     assert "this model has no date" in checked(undated)
     assert "warning" not in checked(undated)
+
+
+def test_a_comparison_without_metrics_is_decided_on_the_limits_that_have_an_average(built):
+    (ab,) = [s for s in built(SHORTEST.format(template="prompt-rewrite-long-ab")).stages if s.kind is StageKind.AB]
+    assert ab.decide_on == snapshot(("eval_pass_rate", "cost_per_request"))

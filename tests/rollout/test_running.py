@@ -506,21 +506,6 @@ def test_breaking_glass_skips_no_gate_and_no_approval(running, words, cast):
     assert "by break-glass" in story.now.skipped
 
 
-def test_an_ab_is_left_when_something_can_be_said_of_what_it_is_decided_on(running, words):
-    ab = Stage(
-        kind=StageKind.AB, name="ab", percent=50, min_hold=timedelta(days=7), decide_on=("eval_pass_rate", "retry_rate")
-    )
-    story = running(stages=(ab, *words.stages[2:]))
-    one = words.look(measures=(words.measure("eval_pass_rate"), words.measure("retry_rate", "Not enough data")))
-    both = words.look(measures=(words.measure("eval_pass_rate"), words.measure("retry_rate")))
-    replace(story.later(days=7)).tick(both).then(e.EvidenceRecorded, e.StageEntered)
-    story.tick(one)
-    assert story.now.hold.text == (
-        "undecided after 7 days: nothing can be said yet about retry_rate, which it is decided on"
-    )
-    story.when(c.Resume(reason="it is rare")).tick(one).then(e.EvidenceRecorded, e.StageEntered)
-
-
 def test_a_cohort_that_is_all_the_trial_there_is_has_to_hold(running, words):
     cohort = Stage(kind=StageKind.COHORT, name="internal", percent=50, where={"a": "b"}, min_hold=timedelta(hours=2))
     story = running(stages=(cohort, *words.stages[1:]))

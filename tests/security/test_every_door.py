@@ -44,6 +44,7 @@ LINES = {
     "move-back": "move-back cust_1 R-1",
     "review": "review R-1 --numbers x --unexpected x --behaviour x --cost x",
     "advance": "advance R-1 --skip-wait x",
+    "decide": "decide R-1 keep x",
 }
 
 
@@ -144,7 +145,7 @@ def test_the_command_line_may_do_everything_but_approve(staffed: Any) -> None:
         assert bool(FORBIDDEN.search(str(answer))) is (verb in {"approve", "reject"}), (verb, answer.text)
 
 
-COMMANDS = ("start", "advance", "pause", "resume", "rollback", "abandon")
+COMMANDS = ("start", "advance", "decide", "pause", "resume", "rollback", "abandon")
 TOKENS = ("no token", "`flags`", "`ingest`", "`operator`", "`operator@U…`", "`admin`")
 
 

@@ -12,6 +12,8 @@ APPROVE = "approve"
 REJECT = "reject"
 PAUSE = "pause"
 RESUME = "resume"
+KEEP = "keep_version"
+GO_BACK = "go_back"
 ROLL_BACK = "rollback"
 GOT_IT = "got_it"
 CONCERN = "concern"
@@ -60,6 +62,16 @@ def pause(rollout: Rollout) -> Block:
 def resume(rollout: Rollout) -> Block:
     """Resume a paused or held rollout."""
     return blocks.button("Resume", RESUME, encode_value(rollout.id))
+
+
+def keep(rollout: Rollout) -> Block:
+    """Decide a long comparison for the new version; the click opens a dialog that asks for the reason."""
+    return blocks.button("Keep the new version…", KEEP, encode_value(rollout.id), style="primary")
+
+
+def go_back(rollout: Rollout) -> Block:
+    """Decide a long comparison for the previous version; the click opens a dialog that asks for the reason."""
+    return blocks.button("Go back…", GO_BACK, encode_value(rollout.id), style="danger")
 
 
 def roll_back(rollout: Rollout) -> Block:

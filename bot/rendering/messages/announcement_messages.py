@@ -6,7 +6,17 @@ from typing import assert_never
 
 from bot.rendering import wording
 from bot.rendering.blocks.blocks import Message
-from bot.rendering.messages import approval, card, event_lines, follow_up, notice, review, rollback_alert, summary
+from bot.rendering.messages import (
+    approval,
+    card,
+    decision,
+    event_lines,
+    follow_up,
+    notice,
+    review,
+    rollback_alert,
+    summary,
+)
 from core.reviews import draft
 from core.rollout import events as e
 from core.rollout import gating, holds
@@ -50,6 +60,8 @@ def render(
             )
         case AnnouncementKind.APPROVAL_CLOSED:
             return _render_approval(announcement, rollout, entries, zone, mention)
+        case AnnouncementKind.DECISION | AnnouncementKind.DECISION_CLOSED:
+            return _render_decision(announcement, rollout)
         case AnnouncementKind.ALERT | AnnouncementKind.ALERT_EDIT:
             return _render_alert(rollout, entries, zone)
         case AnnouncementKind.REVIEW:
@@ -129,6 +141,16 @@ def _render_review(rollout: Rollout, entries: Sequence[HistoryEntry], world: Wor
 def _is_newest_request(entries: Sequence[HistoryEntry], position: int) -> bool:
     """Whether no other review was requested after this one, as after a rollback of what was done."""
     return not any(isinstance(x.event, e.ReviewRequested) and x.position > position for x in entries)
+
+
+def _render_decision(announcement: Announcement, rollout: Rollout) -> Message | None:
+    stage = int(announcement.key.partition(":")[2])
+    ended, decided = rollout.comparisons.get(stage), rollout.decisions.get(stage)
+    if ended is None:
+        return None
+    if decided is None and rollout.is_under_way:
+        return decision.render(rollout, ended)
+    return decision.render_closed(rollout, ended, decided)
 
 
 def _is_request_open(announcement: Announcement, rollout: Rollout) -> bool:

@@ -10,7 +10,7 @@ from bot.rendering.messages import event_lines, rollback_alert
 from bot.rendering.numbers import blind_spot_words, measure_rows, segments
 from core.judging.model.judgement import Judgement
 from core.judging.model.verdict import Continue, NoControl
-from core.rollout import gating
+from core.rollout import gating, holds
 from core.rollout.events import EvidenceRecorded, RolledBack
 from core.rollout.model import Rollout, RolloutState
 
@@ -63,7 +63,7 @@ def _format_state_lines(rollout: Rollout, zone: str, newer: Newer = None) -> lis
         lines.append(event_lines.format_moved_back(rollout))
     lines += blind_spot_words.list_accepted_blind_spots(rollout)
     if rollout.state is RolloutState.ON_HOLD:
-        lines.append(f'Next: `/rollout resume {rollout.id} "why"`, or roll back.')
+        lines.append(f"Next: {_suggest_next(rollout)}, or roll back.")
     if rollout.request is not None and not gating.is_approved(rollout) and rollout.approvals:
         lines.append(f"Approved so far: {', '.join(wording.escape(a.handle, 40) for a in rollout.approvals)}.")
     if rollout.needs_review and rollout.review_due is not None:
@@ -72,6 +72,17 @@ def _format_state_lines(rollout: Rollout, zone: str, newer: Newer = None) -> lis
     if rollout.rollback is not None:
         lines += _explain_rollback(rollout.rollback)
     return lines
+
+
+def _suggest_next(rollout: Rollout) -> str:
+    if _is_decision_open(rollout):
+        return f'`/rollout decide {rollout.id} keep "why"`'
+    return f'`/rollout resume {rollout.id} "why"`'
+
+
+def _is_decision_open(rollout: Rollout) -> bool:
+    """Whether a person has to decide a long comparison."""
+    return rollout.hold is not None and rollout.hold.key.startswith(holds.DECISION)
 
 
 def _as_of(rollout: Rollout, zone: str, newer: Newer) -> str:
@@ -111,6 +122,8 @@ def _build_buttons(rollout: Rollout) -> Block | None:
             return blocks.actions(
                 buttons.pause(rollout), buttons.roll_back(rollout), buttons.feels_off(rollout), details
             )
+        case RolloutState.ON_HOLD if _is_decision_open(rollout):
+            return blocks.actions(buttons.keep(rollout), buttons.roll_back(rollout), details)
         case RolloutState.ON_HOLD | RolloutState.PAUSED:
             return blocks.actions(buttons.resume(rollout), buttons.roll_back(rollout), details)
         case RolloutState.DONE:

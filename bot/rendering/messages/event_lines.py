@@ -6,7 +6,7 @@ from typing import assert_never
 from bot.rendering import headline, wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
-from bot.rendering.messages import rollback_alert
+from bot.rendering.messages import decision, rollback_alert
 from bot.rendering.numbers import blind_spot_words, measure_rows
 from core.rollout import events as e
 from core.rollout import holds
@@ -16,7 +16,7 @@ from core.rollout.plan import StageKind
 
 def render(rollout: Rollout, event: e.RolloutEvent, at: datetime, zone: str) -> Message:
     """The thread message for an event at `at`; `rollout` may already include later events."""
-    held = isinstance(event, e.Held)
+    held = isinstance(event, e.Held) and not event.key.startswith(holds.DECISION)  # the decision has its own message
     steer = blocks.actions(buttons.resume(rollout), buttons.roll_back(rollout)) if held and rollout.hold else None
     return blocks.build_message(format_line(rollout, event, zone), steer)
 
@@ -127,6 +127,10 @@ def format_line(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
             cases = f" ({wording.join_limited([wording.escape(c, 60) for c in event.cases])})" if event.cases else ""
             word = "Checks passed" if event.ok else "Checks failed"
             return f"{word}: {rollout.id} {wording.escape(event.suite, 60)}, {counted}{errors}{reasons}{cases}."
+        case e.ComparisonEnded():
+            return f"Comparison over: {rollout.id}. {decision.describe_advice(event)} A person decides."
+        case e.ComparisonDecided():
+            return decision.format_line(rollout, event)
         case e.BlindSpotsAccepted():
             by, stage = wording.format_actor(event.by), wording.escape(event.stage, 60)
             return (
@@ -287,6 +291,10 @@ def format_log_entry(event: e.RolloutEvent) -> tuple[str, str]:
             return _name_event(event), event.text
         case e.HoldCleared():
             return _name_event(event), event.key
+        case e.ComparisonEnded():
+            return "compared", f"the measures say: {event.advice}"
+        case e.ComparisonDecided():
+            return "decided", f"{'keep' if event.keep else 'go back'}: {event.reason}"
         case e.Paused() | e.Resumed() | e.Abandoned() | e.BlindSpotsAccepted() | e.UnitMovedBack():
             return _name_event(event), event.reason
         case e.ApprovalExpired() | e.StartScheduled() | e.DrillFinished() | e.FlipUnconfirmed():

@@ -6,15 +6,17 @@ from datetime import timedelta
 from core import durations
 from core.files.rollout_file import RolloutFile
 from core.files.syntax.problems import FieldPath, FileProblem, Severity
-from core.files.syntax.stage_terms import RampStage
+from core.files.syntax.stage_terms import AbStage, RampStage
 from core.files.syntax.units import LONGEST_DURATION, format_duration
 from core.files.templates import TEMPLATES
+from core.judging.report.horizon import has_fixed_test
 from core.rollout.plan import Risk, Stage, StageKind
 from core.rollout.policy import DEFAULT_POLICY, Policy
 from core.rollout.surface import Surface
 
 STAGE_ORDER = tuple(StageKind)
 SINGLE_KINDS = frozenset(StageKind) - {StageKind.COHORT, StageKind.RAMP}
+DAYS_OF_WEEK = 7
 SUGGESTED_CANARY_HOLD = timedelta(hours=1)  # the hold to suggest if the policy requires less
 GROWING_KINDS = (StageKind.CANARY, StageKind.AB, StageKind.RAMP)
 
@@ -26,6 +28,7 @@ def check(file: RolloutFile, surface: Surface | None, policy: Policy) -> Iterato
     yield from _check_trial_first(file, policy)
     yield from _check_omitted_kinds(file, policy)
     yield from _check_canary(file, policy)
+    yield from _check_comparison(file)
     if surface is not None and surface.daily_requests is not None:
         yield from _check_samples_reachable(file, surface.daily_requests)
 
@@ -82,6 +85,27 @@ def _check_growth(file: RolloutFile) -> Iterator[FileProblem]:
     else:
         message = f"this goes from {last[1]:g}% to everybody in one step: consider a ramp in between"
         yield file.source.problem_at(last[0], message, severity="warning")
+
+
+def _check_comparison(file: RolloutFile) -> Iterator[FileProblem]:
+    """A long comparison covers whole weeks, and is decided on metrics that it can test."""
+    for number, entry in enumerate(file.stages or ()):
+        if not isinstance(entry.terms, AbStage):
+            continue
+        days = entry.terms.days
+        if days is not None and days % DAYS_OF_WEEK:
+            weeks = max(round(days / DAYS_OF_WEEK), 1) * DAYS_OF_WEEK
+            message = (
+                f"{days} days are no whole weeks, so that some weekdays would count more than others: write {weeks}"
+            )
+            yield file.source.problem_at(("stages", number, "ab", "days"), message, severity="warning")
+        for place, metric in enumerate(entry.terms.decide_on):
+            if not has_fixed_test(metric):
+                message = (
+                    f"a comparison cannot be decided on {metric}, which has no average to compare: leave it out; "
+                    "a limit on it is watched all the time"
+                )
+                yield file.source.problem_at(("stages", number, "ab", "decide_on", place), message)
 
 
 def _check_trial_first(file: RolloutFile, policy: Policy) -> Iterator[FileProblem]:

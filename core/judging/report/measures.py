@@ -27,6 +27,8 @@ from core.metrics.catalogue import CATALOGUE
 _NAMES_RAN_OUT = (
     f"both versions show more kinds of errors than there are names, so those called {OTHER_NAME} may hide a new one"
 )
+ONE_BUCKET_NOTE = "looks well only by the requests of one group of people"
+"""Note of a row that looks well, but not without the bucket that speaks most for the canary."""
 _WELL: frozenset[MeasureLabel] = frozenset({"Fine", "Better", "Slightly worse, within limit"})
 
 
@@ -112,8 +114,8 @@ def _build_row(question: Question, look: Look, state: JudgingState, position: in
         silent=silent,
     )
     if standing is not None and not weaker and row.word in _WELL and _rests_on_one_bucket(limit, standing, row):
-        note = "looks well only by the requests of one group of people"
-        return replace(row, word="Not enough data", note="; ".join(text for text in (row.note, note) if text))
+        notes = (row.note, ONE_BUCKET_NOTE)
+        return replace(row, word="Not enough data", note="; ".join(text for text in notes if text))
     return row
 
 

@@ -1,6 +1,7 @@
 """The saved looks of running rollouts: their input, and the engine's state, so that a verdict can be recomputed."""
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -83,6 +84,13 @@ def load_range(connection: Connection, rollout: str, first: int, last: int) -> t
     """The looks numbered `first` to `last`, in order."""
     chosen = select(LookRow).where(LookRow.rollout == rollout, col(LookRow.number).between(first, last))
     return tuple(_parse_row(row) for row in read_all(connection, chosen.order_by(col(LookRow.number))))
+
+
+def load_last_before(connection: Connection, rollout: str, times: Sequence[datetime]) -> tuple[SavedLook | None, ...]:
+    """For each of these times the last look made before it; None where there is none."""
+    chosen = select(LookRow).where(LookRow.rollout == rollout).order_by(col(LookRow.number).desc()).limit(1)
+    found = (read_all(connection, chosen.where(LookRow.at < at)) for at in times)
+    return tuple(next((_parse_row(row) for row in rows), None) for rows in found)
 
 
 def load_thinned(connection: Connection, rollout: str, limit: int) -> tuple[SavedLook, ...]:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 
-from core.judging.model import limits, verdict
+from core.judging.model import comparison, limits, verdict
 from core.rollout import baseline, policy, surface
 from core.rollout import events as e
 from core.rollout import plan as p
@@ -227,6 +227,29 @@ _EVENTS: tuple[e.Event, ...] = (
         by="token:operator",
     ),
     e.DrillFinished(stage=1, seconds=0.42, ok=True),
+    e.ComparisonEnded(
+        stage=4,
+        look=1209,
+        advice="cannot tell",
+        measures=(MEASURE,),
+        courses=(
+            comparison.MetricCourse(
+                metric="quality_score",
+                days=(
+                    comparison.CourseDay(number=1, canary=4.1, control=4.0, difference=0.1, requests=2204),
+                    comparison.CourseDay(number=2, canary=None, control=4.0, difference=None, requests=1102),
+                ),
+                early=0.1,
+                late=-0.02,
+                is_novelty=True,
+                trend="falling",
+            ),
+        ),
+        weekdays=(2, 2, 2, 2, 2, 2, 1),
+    ),
+    e.ComparisonDecided(
+        stage=4, keep=False, advice="cannot tell", by="slack:T1/U3", reason="support hears more complaints"
+    ),
     e.BlindSpotsAccepted(
         by="slack:T1/U3", reason="we read a sample by hand", stage="canary", lasting=True, spots=(BLIND_SPOT,)
     ),
