@@ -39,6 +39,7 @@ from bot.settings import Settings
 from bot.slack import listeners as slack_app
 from bot.slack import setup
 from bot.slack.directory import SlackDirectory
+from bot.slack.home import HomeTabs
 from core.flags.document import DocumentEncoder
 from core.service import RolloutService
 from core.store.coordination import processes
@@ -52,6 +53,7 @@ CONFIRM_FLIPS_EVERY = timedelta(seconds=0.2)
 DELIVER_MESSAGES_EVERY = timedelta(seconds=0.25)
 DRIVE_FLAGS_EVERY = timedelta(seconds=0.25)
 SCHEDULE_FLAG_CHECKS_EVERY = timedelta(seconds=5)
+REFRESH_HOME_TABS_EVERY = timedelta(seconds=2)
 REFRESH_CARDS_EVERY = timedelta(seconds=5)
 TICK_AT_MOST_EVERY = timedelta(seconds=1)
 RELEASE_STUCK_ROWS_EVERY = timedelta(seconds=2)
@@ -227,14 +229,16 @@ def build_program(
     policy = jobs.PolicyFileWatcher(settings.policy, service) if settings.policy is not None else None
     if policy is not None:
         policy.apply(now())
-    bolt = None
+    bolt, home_tabs = None, None
     if slack is not None and directory is not None and role != "worker":
+        home_tabs = HomeTabs(service, slack, directory, now)
         bolt = slack_app.build_app(
             service=service,
             client=slack,
             signing_secret=settings.slack_signing_secret,
             now=now,
             directory=directory,
+            home_tabs=home_tabs,
         )
     asgi = None
     if role != "worker":
@@ -256,6 +260,8 @@ def build_program(
     clock = JobScheduler(lambda name, error: _log_job_failure(outage, name, error))
     if policy is not None:
         clock.run_every(RELOAD_POLICY_EVERY, lambda: policy.apply_if_changed(now()), "policy")
+    if home_tabs is not None:
+        clock.run_every(REFRESH_HOME_TABS_EVERY, home_tabs.refresh, "home tabs")
     if role != "web":
         _schedule_jobs(clock, settings, service, slack, directory, now, speed, channel_pause, outage)
     return Program(

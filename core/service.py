@@ -13,7 +13,15 @@ from functools import partial
 from sqlalchemy.exc import DBAPIError
 
 from core.outbox_tasks import FlagTask, MessageTask
-from core.rollout import announcements, assignment_history, consequences, driving, permission
+from core.rollout import (
+    announcements,
+    assignment_history,
+    consequences,
+    direct_messages,
+    driving,
+    permission,
+    subscriptions,
+)
 from core.rollout import commands as c
 from core.rollout import events as e
 from core.rollout.context import Actor, Context
@@ -245,7 +253,7 @@ class RolloutService:
         for one, before, after in steps:
             kind, _, name = one.stream.partition(":")
             if kind == "rollout":
-                _enqueue_announcements(log, one, before.find_rollout(name), after.rollouts[name], request.at)
+                _enqueue_announcements(log, one, before.find_rollout(name), after, name, request.at)
         recorded = tuple(step.stored for step in steps)
         log.update_read_model(recorded, log.world.rollouts)
         return recorded
@@ -328,6 +336,8 @@ def _decide_events(world: World, request: CommandRequest) -> list[NewEvent]:
             return _apply_surface(world, request.command, request)
         case c.ApplyPolicy():
             return _apply_policy(world, request.command, request)
+        case c.Subscribe() | c.Unsubscribe() | c.ChangeNotifications():
+            return _change_subscriptions(world, request.command, request)
         case c.PlanRollout():
             rollout = world.find_named(request.command.plan.name)
             surface = request.command.plan.surface
@@ -425,19 +435,31 @@ def _apply_policy(world: World, command: c.ApplyPolicy, request: CommandRequest)
     return [NewEvent(stream=e.POLICY_STREAM, event=applied)]
 
 
+def _change_subscriptions(world: World, command: c.SubscriptionCommand, request: CommandRequest) -> list[NewEvent]:
+    permission.check(None, command, _build_bare_context(world, request))
+    person = world.subscribers.find(request.by.id)
+    decided = subscriptions.decide(person, command, request.by, world.surfaces)
+    return [NewEvent(stream=e.subscriber_stream(person.user), event=event) for event in decided]
+
+
 def _build_bare_context(world: World, request: CommandRequest) -> Context:
     return Context(at=request.at, by=request.by, policy=world.policy, surface=None)
 
 
 def _enqueue_announcements(
-    log: AppendTransaction, one: StoredEvent, before: Rollout | None, after: Rollout, now: datetime
+    log: AppendTransaction, one: StoredEvent, before: Rollout | None, world: World, name: str, now: datetime
 ) -> None:
     """Enqueue the Slack messages that follow from an event, and the flag change if it changes the driven percentage."""
     assert isinstance(one.event, e.RolloutEvent)
+    after = world.rollouts[name]
     if driving.should_reconcile(one.event, before, after):
         task = FlagTask(rollout=after.id)
         log.enqueue(task.build_row(now, one.position, is_urgent=after.state is RolloutState.ROLLED_BACK))
-    for told in announcements.announce(one.event, one.position, before, after):
+    followers = world.subscribers.followers_of(after.plan.surface)
+    for told in (
+        *announcements.announce(one.event, one.position, before, after),
+        *direct_messages.announce_directly(one.event, one.position, after, followers, now),
+    ):
         log.enqueue(MessageTask(announcement=told, position=one.position).build_row(now))
 
 

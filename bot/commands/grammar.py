@@ -10,6 +10,7 @@ from bot.commands import free_text, resolve, rollback_intent, typed_line
 from bot.commands.verbs import TYPED_VERBS, VERB_ALIASES, FreeTextForm, takes_rest_of_line
 from core.metrics.catalogue import CATALOGUE
 from core.rollout.model import RolloutState
+from core.rollout.subscriptions import AUDIENCES
 
 _LOOKALIKES = str.maketrans(
     {"“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "‘": "'", "’": "'", "–": "-", "‑": "-", "−": "-"}
@@ -222,6 +223,8 @@ def _parse_arguments(verb: str, tokens: list[_Token], flags: dict[str, str]) -> 
             return _parse_decide(words, text, flags)
         case "advance":
             return _parse_advance(words, text, flags)
+        case "subscribe" | "unsubscribe":
+            return _parse_subscription(verb, words, flags)
     if len(words) > 1:
         return _report_leftover(verb, words[1], _quote_rest(verb, words) if not text else "")
     return ParsedCommand(verb=verb, rollout=words[0] if words else "", text=text, flags=flags)
@@ -357,6 +360,22 @@ def _parse_decide(words: list[str], text: str, flags: dict[str, str]) -> ParseRe
         text=text or " ".join(after),
         flags=flags,
     )
+
+
+def _parse_subscription(verb: str, words: list[str], flags: dict[str, str]) -> ParseResult:
+    """`[surface] as audience`: the surface is in `rollout`, the audience in `args`."""
+    lowered = [w.lower() for w in words]
+    at = lowered.index("as") if "as" in lowered else len(words)
+    before, after = words[:at], lowered[at + 1 :]
+    if len(before) > 1 or len(after) > 1:
+        return _report_leftover(verb, (before if len(before) > 1 else after)[1], "")
+    if after and after[0] not in AUDIENCES:
+        close = get_close_matches(after[0], AUDIENCES, n=1)
+        hint = f'There is no audience "{after[0]}". The audiences: {", ".join(AUDIENCES)}.'
+        return Misunderstood(hint=hint, suggestion=f"{verb} {' '.join(before)} as {close[0]}" if close else "")
+    if at < len(words) and not after:
+        return Misunderstood(hint=f"As whom? Usage: {TYPED_VERBS[verb].usage}")
+    return ParsedCommand(verb=verb, rollout=before[0] if before else "", args=tuple(after), flags=flags)
 
 
 def _parse_advance(words: list[str], text: str, flags: dict[str, str]) -> ParseResult:

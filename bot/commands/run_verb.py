@@ -14,6 +14,7 @@ from bot.commands import (
     resolve,
     review_queries,
     rollback_intent,
+    subscription_verbs,
     typed_times,
     version_queries,
 )
@@ -54,6 +55,8 @@ def perform(parsed: ParseResult, context: CommandContext) -> Message:
             return version_queries.VERBS[verb](parsed, context)
         case ParsedCommand(verb="review") if not holds_answers(parsed):
             return review_queries.answer_review(parsed, context)
+        case ParsedCommand(verb=verb) if verb in subscription_verbs.VERBS:
+            return subscription_verbs.VERBS[verb](parsed, context)
         case ParsedCommand(verb="notice"):
             return _run_notice(parsed, context)
         case ParsedCommand(verb=verb) if takes_rest_of_line(verb):

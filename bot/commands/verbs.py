@@ -275,6 +275,20 @@ VERBS: Mapping[str, Verb] = {
         does="Who was told and who has read it; `preview` shows the texts, `ack` confirms that you have read yours.",
         example="notice R-118 preview",
     ),
+    "subscribe": Verb(
+        group="Tell",
+        usage="subscribe <surface> as support|marketing|engineering|downstream",
+        brief="subscribe <surface> as support",
+        does="Get the notices of an AI feature, and what follows, as direct messages.",
+        example="subscribe support-assistant as support",
+    ),
+    "unsubscribe": Verb(
+        group="Tell",
+        usage="unsubscribe [surface] [as support|marketing|engineering|downstream]",
+        brief="unsubscribe",
+        does="Stop those direct messages: for one AI feature, or for all of them.",
+        example="unsubscribe support-assistant",
+    ),
     "acknowledge": Verb(does="Confirm that a notice was read.", build=lambda a: c.AcknowledgeNotice(notice=a.notice)),
     "concern": Verb(
         does="Tell the owner of a plan what worries you about a notice.",

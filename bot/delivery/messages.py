@@ -45,10 +45,13 @@ _EDIT_KINDS = frozenset(
         AnnouncementKind.ALERT_EDIT,
     }
 )
-_UPDATED_KINDS = frozenset({*_EDIT_KINDS, AnnouncementKind.CARD, AnnouncementKind.ALERT, AnnouncementKind.REVIEW})
+_UPDATED_KINDS = frozenset({*_EDIT_KINDS, AnnouncementKind.CARD, AnnouncementKind.ALERT, AnnouncementKind.REVIEW}) | {
+    AnnouncementKind.DIRECT_NOTICE
+}
 _BROADCAST_KINDS = frozenset({AnnouncementKind.ALERT, AnnouncementKind.NOT_CONFIRMED, AnnouncementKind.DECISION})
 _TOP_LEVEL_KINDS = frozenset(
     {AnnouncementKind.CARD, AnnouncementKind.NOTICE, AnnouncementKind.FOLLOW_UP, AnnouncementKind.DAILY_WITNESS}
+    | {AnnouncementKind.DIRECT_NOTICE, AnnouncementKind.DIRECT_FOLLOW_UP}
 )
 _BLOCK_ERRORS = frozenset({"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long"})
 _THREAD_ERRORS = frozenset({"thread_not_found", "cannot_reply_to_message", "message_not_found"})
@@ -311,7 +314,9 @@ class _MessageSender:
         world = self._service.load_world()
         rollout = world.get_rollout(announcement.rollout)
         # Recording the failure posts to the engineering channel; if that is the broken one, it would never end.
-        if announcement.channel != rollout.plan.engineering_channel:
+        if announcement.is_direct:
+            pass  # who follows an AI feature and has left is of no concern to the channel; doctor shows the dead letter
+        elif announcement.channel != rollout.plan.engineering_channel:
             command = c.RecordFailed(key=announcement.key, channel=announcement.channel, error=error)
             self._submit_command(command, rollout.id, f"outbox:{row.id}:failed")
         else:

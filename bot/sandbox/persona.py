@@ -156,7 +156,15 @@ class Persona:
 
     def open_home(self) -> None:
         """Open the app's home tab."""
-        inner = {"type": "app_home_opened", "user": self.person.id, "channel": f"D{self.person.id[1:]}", "tab": "home"}
+        inner: Json = {
+            "type": "app_home_opened",
+            "user": self.person.id,
+            "channel": f"D{self.person.id[1:]}",
+            "tab": "home",
+        }
+        published = self.slack.workspace.homes.get(self.person.id)
+        if published is not None:
+            inner["view"] = slack_json.view_to_json(published)
         self._send_event("app_home_opened", inner, "")
 
     def _send_event(self, label: str, inner: Json, channel: str) -> None:

@@ -19,6 +19,7 @@ from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
 from bot.slack import clicks, slack_responder, views
 from bot.slack.directory import SlackDirectory
+from bot.slack.home import HomeListeners, HomeTabs
 from bot.slack.planning import PlanningListeners
 from bot.slack.reading import ReadingListeners
 from bot.slack.reviewing import ReviewListeners
@@ -232,9 +233,11 @@ def build_app(
     *,
     now: Callable[[], datetime],
     directory: SlackDirectory,
+    home_tabs: HomeTabs | None = None,
     acknowledge_within: float = ACKNOWLEDGE_WITHIN,
 ) -> App:
-    """Build the Bolt app with every listener, without calling Slack. `now` is the rollouts' clock."""
+    """Build the Bolt app with every listener, without calling Slack. `now` is the rollouts' clock; `home_tabs` is given
+    by whoever keeps them up to date."""
 
     def authorize(enterprise_id: str | None, team_id: str | None) -> AuthorizeResult:
         return AuthorizeResult(enterprise_id=enterprise_id, team_id=team_id, bot_token=client.token)
@@ -252,6 +255,8 @@ def build_app(
     PlanningListeners(service, client, directory, requests).register(app)
     ReadingListeners(client, requests).register(app)
     ReviewListeners(service, client, requests).register(app)
+    tabs = home_tabs or HomeTabs(service, client, directory, now)
+    HomeListeners(service, client, requests, tabs).register(app)
     listeners = SlackListeners(client, requests)
     app.command("/rollout")(listeners.handle_command)
     app.command(_ANYTHING)(listeners.refuse_unknown_command)

@@ -15,7 +15,7 @@ SCOPES = (
     "usergroups:read",
     "users:read",
 )
-EVENTS = ("app_mention",)
+EVENTS = ("app_home_opened", "app_mention")
 
 
 def build_manifest(public_url: str = "") -> dict[str, Any]:
@@ -37,6 +37,11 @@ def build_manifest(public_url: str = "") -> dict[str, Any]:
             "background_color": "#1f3a5f",
         },
         "features": {
+            "app_home": {
+                "home_tab_enabled": True,
+                "messages_tab_enabled": True,  # direct messages to those who follow an AI feature
+                "messages_tab_read_only_enabled": True,
+            },
             "bot_user": {"display_name": "rampart", "always_online": True},
             "slash_commands": [command],
         },

@@ -19,6 +19,8 @@ class AnnouncementKind(StrEnum):
     DECISION_CLOSED = "decision_closed"  # the same message, edited: who decided, without buttons
     NOTICE = "notice"  # before anything changes, in plain words, to one channel
     NOTICE_EDIT = "notice_edit"  # the same message, kept up to date: readers, dates, who is affected
+    DIRECT_NOTICE = "direct_notice"  # a notice to one person who follows the AI feature; edited like the others
+    DIRECT_FOLLOW_UP = "direct_follow_up"  # a follow-up to that person
     FOLLOW_UP = "follow_up"  # to a channel that got a notice: started, completed, rolled back
     SUMMARY = "summary"  # canary against control, in the thread
     ALERT = "alert"  # rolled back; broadcast to the channel
@@ -60,7 +62,13 @@ class Announcement:
             AnnouncementKind.NOTICE_EDIT,
             AnnouncementKind.ALERT_EDIT,
             AnnouncementKind.REVIEW,
+            AnnouncementKind.DIRECT_NOTICE,
         }
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether it goes to one person; `channel` is then their Slack user id."""
+        return self.kind in {AnnouncementKind.DIRECT_NOTICE, AnnouncementKind.DIRECT_FOLLOW_UP}
 
     @property
     def is_urgent(self) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, time
 from typing import TypeAlias
 
 from core.judging.model.comparison import HorizonComparison
@@ -282,6 +282,34 @@ class ApplyPolicy:
     fingerprint: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subscribe:
+    """Follow an AI feature as an audience."""
+
+    surface: str
+    audience: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unsubscribe:
+    """Stop following: an AI feature, as one audience, or everything if both are empty."""
+
+    surface: str = ""
+    audience: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeNotifications:
+    """Set everything at once: the role on the home tab, quiet hours in `zone`, and each (surface, audience) to
+    follow."""
+
+    role: str
+    quiet_from: time | None
+    quiet_until: time | None
+    zone: str
+    topics: tuple[tuple[str, str], ...]
+
+
 PersonCommand: TypeAlias = (
     Start
     | Approve
@@ -312,4 +340,5 @@ EngineCommand: TypeAlias = (
     | RecordFlagLowered
 )
 RolloutCommand: TypeAlias = PlanRollout | PersonCommand | EngineCommand
-Command: TypeAlias = RolloutCommand | ApplySurface | ApplyPolicy
+SubscriptionCommand: TypeAlias = Subscribe | Unsubscribe | ChangeNotifications
+Command: TypeAlias = RolloutCommand | ApplySurface | ApplyPolicy | SubscriptionCommand

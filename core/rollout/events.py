@@ -13,6 +13,7 @@ from core.judging.model.comparison import Advice, MetricCourse
 from core.judging.model.verdict import BlindSpot, Finding, Measure, Verdict
 from core.rollout.plan import Content, Plan
 from core.rollout.policy import Policy
+from core.rollout.subscriptions import SubscriptionEvent
 from core.rollout.surface import SurfaceEvent
 
 
@@ -526,7 +527,7 @@ RolloutEvent: TypeAlias = (
     | FlagSet
     | FlagNotSet
 )
-Event: TypeAlias = RolloutEvent | SurfaceEvent | PolicyApplied | WordsErased | WorldCheckpointed
+Event: TypeAlias = RolloutEvent | SurfaceEvent | SubscriptionEvent | PolicyApplied | WordsErased | WorldCheckpointed
 
 
 def rollout_stream(rollout: str) -> str:
@@ -537,6 +538,11 @@ def rollout_stream(rollout: str) -> str:
 def surface_stream(surface: str) -> str:
     """The name of the event stream of a surface."""
     return f"surface:{surface}"
+
+
+def subscriber_stream(user: str) -> str:
+    """The name of the event stream of one person's subscriptions, by Slack user id."""
+    return f"subscriber:{user}"
 
 
 POLICY_STREAM = "policy"

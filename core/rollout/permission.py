@@ -23,6 +23,8 @@ def required_role(command: c.Command) -> str:
             return "operator"
         case c.Pause() | c.RollBack() | c.FeelsOff() | c.AcknowledgeNotice() | c.RaiseConcern() | c.MoveBack():
             return ""
+        case c.Subscribe() | c.Unsubscribe() | c.ChangeNotifications():
+            return ""
         case (
             c.Tick()
             | c.DoubtEvidence()

@@ -5,11 +5,13 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from core.rollout import subscriptions
 from core.rollout import surface as surfaces
 from core.rollout.events import Event, Planned, PolicyApplied, WordsErased, WorldCheckpointed
 from core.rollout.evolve import evolve
 from core.rollout.model import TERMINAL_STATES, Rollout
 from core.rollout.policy import DEFAULT_POLICY, Policy
+from core.rollout.subscriptions import Subscribers, SubscriptionEvent
 from core.rollout.surface import Surface, SurfaceEvent
 
 ENDED_KEPT_FOR = timedelta(days=7)
@@ -42,6 +44,7 @@ class World:
     surfaces: Mapping[str, Surface] = field(default_factory=dict)
     policy: Policy = DEFAULT_POLICY
     policy_fingerprint: str = ""
+    subscribers: Subscribers = field(default_factory=Subscribers)
     archive: Archive | None = field(default=None, compare=False, repr=False)
 
     def find_rollout(self, rollout_id: str) -> Rollout | None:
@@ -122,11 +125,14 @@ def fold_events(world: World, steps: Iterable[tuple[str, Event, datetime, int]])
     """The world after applying events of the log (stream, event, time, position), in order."""
     rollouts, changed_surfaces, position = dict(world.rollouts), dict(world.surfaces), world.position
     policy, fingerprint, archived = world.policy, world.policy_fingerprint, world.archived
+    subscribers = world.subscribers
     for stream, event, at, place in steps:
         kind, _, name = stream.partition(":")
         position = place
         if isinstance(event, PolicyApplied):
             policy, fingerprint = event.policy, event.fingerprint
+        elif isinstance(event, SubscriptionEvent):
+            subscribers = subscriptions.evolve(subscribers, event)
         elif isinstance(event, WordsErased | WorldCheckpointed):
             continue
         elif isinstance(event, SurfaceEvent):
@@ -148,5 +154,6 @@ def fold_events(world: World, steps: Iterable[tuple[str, Event, datetime, int]])
         surfaces=changed_surfaces,
         policy=policy,
         policy_fingerprint=fingerprint,
+        subscribers=subscribers,
         archive=world.archive,
     )

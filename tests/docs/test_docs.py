@@ -89,6 +89,7 @@ def test_every_button_is_told():
         "Get it as a file",
         "View difference",
         "Write the review…",
+        "Change",
     ]
     source = Path(str(buttons.__file__)).read_text(encoding="utf-8")
     assert set(re.findall(r'blocks\.button\(\s*"([^"]+)"', source)) == set(labels)

@@ -38,6 +38,8 @@ LINES = {
     "help": "help",
     "list": "list",
     "create": "create",
+    "subscribe": "subscribe support-assistant as support",
+    "unsubscribe": "unsubscribe",
     "whois": "whois cust_1",
     "explain": "explain R-1 refusal_rate",
     "notice ack": "notice R-1 ack",

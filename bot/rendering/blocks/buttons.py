@@ -21,6 +21,7 @@ FEELS_OFF = "feels_off"
 MOVE_BACK = "move_back"
 START_THEN = "start_then"
 CREATE = "create"  # opens the form that plans a rollout; the value is an AI feature, or empty
+NOTIFICATIONS = "notifications"  # opens the form of a person's own notifications
 GET_FILE = "get_file"  # sends the rollout file that a plan was made from
 
 VIEW_DIFFERENCE = "view_difference"
@@ -127,6 +128,11 @@ def start_at(rollout: str, at: datetime) -> Block:
 def create_rollout(surface: str = "") -> Block:
     """Open the form that plans a rollout, on this AI feature if one is named."""
     return blocks.button("New rollout", CREATE, surface or "-", style="primary")
+
+
+def change_notifications() -> Block:
+    """Open the form of one's own notifications."""
+    return blocks.button("Change", NOTIFICATIONS, "-")
 
 
 def get_file() -> Block:

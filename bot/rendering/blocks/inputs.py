@@ -65,6 +65,25 @@ def menu(
     return _build_input(name, label, element, hint=hint, optional=optional, notifies=notifies)
 
 
+def multi_menu(
+    name: str, label: str, choices: Sequence[Choice], *, hint: str = "", initial: Sequence[str] = ()
+) -> Block:
+    """An optional menu of which several of at most a hundred choices can be taken."""
+    options = [build_option(value, text) for value, text in choices[:_OPTIONS]]
+    element: dict[str, Any] = {"type": "multi_static_select", "options": options}
+    if chosen := [option for option in options if option["value"] in initial]:
+        element["initial_options"] = chosen
+    return _build_input(name, label, element, hint=hint, optional=True)
+
+
+def time_input(name: str, label: str, *, initial: str = "") -> Block:
+    """An optional time of day, as `20:00`."""
+    element: dict[str, Any] = {"type": "timepicker"}
+    if initial:
+        element["initial_time"] = initial
+    return _build_input(name, label, element, optional=True)
+
+
 def tick(name: str, label: str, text: str, *, initial: bool = False) -> Block:
     """One box to tick; its option's value is `yes`."""
     option = build_option("yes", text)

@@ -1,10 +1,12 @@
 """Turns an announcement into the message to send, using the state at the time of sending."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import assert_never
 
 from bot.rendering import wording
+from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.messages import (
     approval,
@@ -15,15 +17,17 @@ from bot.rendering.messages import (
     notice,
     review,
     rollback_alert,
+    subscription_messages,
     summary,
 )
 from core.reviews import draft
+from core.rollout import direct_messages, gating, holds
 from core.rollout import events as e
-from core.rollout import gating, holds
 from core.rollout.announcements import Announcement, AnnouncementKind
 from core.rollout.evolve import evolve
 from core.rollout.history import HistoryEntry
 from core.rollout.model import TERMINAL_STATES, Rollout, RolloutState
+from core.rollout.plan import NoticePlan
 from core.rollout.world import World
 
 
@@ -52,6 +56,8 @@ def render(
             return _render_notice(
                 announcement, rollout, _feature_title(world, rollout), at, zone, _other_rollouts(world, rollout)
             )
+        case AnnouncementKind.DIRECT_NOTICE:
+            return _render_direct_notice(announcement, rollout, world, at)
         case AnnouncementKind.APPROVAL:
             return (
                 _render_approval(announcement, rollout, entries, zone, mention)
@@ -80,14 +86,19 @@ def render(
         case AnnouncementKind.NOT_CONFIRMED if isinstance(event, e.FlipUnconfirmed):
             decided = next((x.at for x in reversed(entries) if isinstance(x.event, e.RolledBack)), None)
             return rollback_alert.render_unconfirmed(rollout, event, decided, zone) if rollout.flip is None else None
-        case AnnouncementKind.FOLLOW_UP if isinstance(event, follow_up.FollowedUp):
+        case AnnouncementKind.FOLLOW_UP | AnnouncementKind.DIRECT_FOLLOW_UP if isinstance(event, follow_up.FollowedUp):
             title, others = _feature_title(world, rollout), _other_rollouts(world, rollout)
-            return follow_up.render(rollout, event, announcement.audience, title, entry.at, zone, others)
+            told = follow_up.render(rollout, event, announcement.audience, title, entry.at, zone, others)
+            if not announcement.is_direct:
+                return told
+            reason = subscription_messages.describe_reason(rollout, announcement)
+            return blocks.append_blocks(told, blocks.context(reason))
         case (
             AnnouncementKind.LINE
             | AnnouncementKind.SUMMARY
             | AnnouncementKind.NOT_CONFIRMED
             | AnnouncementKind.FOLLOW_UP
+            | AnnouncementKind.DIRECT_FOLLOW_UP
         ):
             return event_lines.render(rollout, event, entry.at, zone)
         case _:
@@ -151,6 +162,27 @@ def _render_decision(announcement: Announcement, rollout: Rollout) -> Message | 
     if decided is None and rollout.is_under_way:
         return decision.render(rollout, ended)
     return decision.render_closed(rollout, ended, decided)
+
+
+def _render_direct_notice(announcement: Announcement, rollout: Rollout, world: World, at: datetime) -> Message | None:
+    """The notice to a person who follows the AI feature: the one that the channel of that audience gets, if there is
+    one, with its buttons; else the same text without them."""
+    if announcement.key != direct_messages.notice_key(rollout, announcement.audience, announcement.channel):
+        return None  # the plan has changed and gets a notice of its own
+    is_posted = announcement.key in rollout.messages
+    if not is_posted and rollout.state in TERMINAL_STATES and rollout.state is not RolloutState.DONE:
+        return None
+    known = next((n for n in rollout.plan.stakeholder_notices if n.audience == announcement.audience), None)
+    audience = "downstream" if announcement.audience == "engineering" else announcement.audience
+    planned = known or NoticePlan(channel=announcement.channel, audience=audience)
+    title, zone, others = _feature_title(world, rollout), world.policy.timezone, _other_rollouts(world, rollout)
+    since = rollout.messages[announcement.key].at if is_posted else at
+    shown = notice.render(rollout, planned, title, since, zone, others)
+    if known is None:  # there is no channel whose readers could be counted
+        left = tuple(block for block in shown.blocks if block["type"] not in {"actions", "context"})
+        owner = blocks.context(f"Owner: {wording.format_owner(rollout)} · {rollout.id}")
+        shown = replace(shown, blocks=(*left, owner))
+    return blocks.append_blocks(shown, blocks.context(subscription_messages.describe_reason(rollout, announcement)))
 
 
 def _is_request_open(announcement: Announcement, rollout: Rollout) -> bool:

@@ -10,6 +10,7 @@ from bot.sandbox.rules.shapes import SHAPES, SURFACES, UNIONS, FieldShape, Shape
 
 Json = dict[str, Any]
 _BLOCK_KIT = "https://docs.slack.dev/reference/block-kit"
+_MODAL_ONLY = frozenset({"title", "submit", "close", "clear_on_close", "notify_on_close", "submit_disabled"})
 _FILE_ID = re.compile(r"F[A-Z0-9]{8,}")
 
 
@@ -44,6 +45,11 @@ def check_view(view: object, kinds: tuple[str, ...] = ("modal",)) -> list[Violat
         return [_shape_violation("view.type", "/view/type", f"must be one of {', '.join(kinds)}")]
     found = list(_check_object(view, "view", "/view"))
     blocks = view.get("blocks")
+    if view["type"] == "home":
+        found += [
+            _shape_violation("unknown_field", f"/view/{name}", f"a home tab has no {name}")
+            for name in sorted(view.keys() & _MODAL_ONLY)
+        ]
     if view["type"] == "modal" and "title" not in view:
         found.append(_shape_violation("view.title.required", "/view/title", "missing required field: title"))
     if view["type"] == "modal" and _has_input(blocks) and "submit" not in view:

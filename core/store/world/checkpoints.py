@@ -18,6 +18,7 @@ import core.rollout
 from core.rollout.events import CHECKPOINT_STREAM, PEOPLE_STREAM, WorldCheckpointed
 from core.rollout.model import Rollout
 from core.rollout.policy import Policy
+from core.rollout.subscriptions import Subscribers
 from core.rollout.surface import Surface
 from core.rollout.world import Archive, World
 from core.store.database.append_queries import SELECT_EVENTS
@@ -44,6 +45,7 @@ class SavedWorld:
     surfaces: Mapping[str, Surface]
     policy: Policy
     policy_fingerprint: str
+    subscribers: Subscribers
 
     @classmethod
     def from_world(cls, world: World) -> Self:

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 
 from core.judging.model import comparison, limits, verdict
-from core.rollout import baseline, policy, surface
+from core.rollout import baseline, policy, subscriptions, surface
 from core.rollout import events as e
 from core.rollout import plan as p
 
@@ -317,6 +317,11 @@ _EVENTS: tuple[e.Event, ...] = (
             complaints_by_hour=(baseline.HourlyComplaints(hour=9, requests=4200, complaints=3),),
         ),
         by="slack:T1/U2",
+    ),
+    subscriptions.Subscribed(by="slack:T1/U3", surface="support-assistant", audience="support"),
+    subscriptions.Unsubscribed(by="slack:T1/U3", surface="support-assistant", audience="support"),
+    subscriptions.NotificationsChanged(
+        by="slack:T1/U3", role="support", quiet_from=time(20, 0), quiet_until=time(8, 30), zone="Europe/Berlin"
     ),
     e.PolicyApplied(policy=POLICY, fingerprint="0c11d4", by="slack:T1/U1"),
     e.WordsErased(key_id="6b1c3a52-0d0f-4b39-8f7e-1f2f0a6f4c11", by="cli:ops"),

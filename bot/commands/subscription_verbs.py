@@ -1,0 +1,62 @@
+"""The verbs `subscribe` and `unsubscribe`: direct messages about an AI feature."""
+
+from collections.abc import Callable, Mapping
+
+from bot.commands.grammar import ParsedCommand
+from bot.commands.plan_queries import find_surface
+from bot.commands.request import ClarificationNeeded, CommandContext
+from bot.rendering.blocks.blocks import Message
+from bot.rendering.messages import subscription_messages
+from core.rollout import commands as c
+from core.rollout.subscriptions import AUDIENCES, Unsubscribed
+from core.service import CommandOutcome, CommandRequest
+
+
+def _subscribe(parsed: ParsedCommand, context: CommandContext) -> Message:
+    world = context.service.load_world()
+    if not parsed.rollout:
+        raise ClarificationNeeded(
+            "Which AI feature do you want to follow?",
+            choices=tuple((f"subscribe {name} as support", f"subscribe {name} as support") for name in world.surfaces),
+        )
+    surface = find_surface(world, parsed.rollout)
+    if not parsed.args:
+        raise ClarificationNeeded(
+            f"As whom do you want to follow {surface}?",
+            choices=tuple((f"As {audience}", f"subscribe {surface} as {audience}") for audience in AUDIENCES),
+        )
+    outcome = submit_subscription(c.Subscribe(surface=surface, audience=parsed.args[0]), context)
+    open_rollouts = [r for r in outcome.world.open_rollouts if r.plan.surface == surface]
+    return subscription_messages.render_subscribed(
+        outcome.world.surfaces[surface],
+        parsed.args[0],
+        open_rollouts,
+        outcome.world.policy.timezone,
+        is_new=bool(outcome.positions),
+    )
+
+
+def _unsubscribe(parsed: ParsedCommand, context: CommandContext) -> Message:
+    world = context.service.load_world()
+    surface = find_surface(world, parsed.rollout) if parsed.rollout else ""
+    audience = parsed.args[0] if parsed.args else ""
+    before = world.subscribers.find(context.by.id).topics
+    outcome = submit_subscription(c.Unsubscribe(surface=surface, audience=audience), context)
+    ended = {(r.event.surface, r.event.audience) for r in outcome.recorded if isinstance(r.event, Unsubscribed)}
+    left = outcome.world.subscribers.find(context.by.id).topics
+    return subscription_messages.render_unsubscribed([topic for topic in before if topic in ended], left)
+
+
+def submit_subscription(command: c.SubscriptionCommand, context: CommandContext) -> CommandOutcome:
+    """Carry out one command about the person's own subscriptions."""
+    return context.service.handle(
+        CommandRequest(
+            command=command, command_id=context.command_id, by=context.by, at=context.at, source=context.source
+        )
+    )
+
+
+VERBS: Mapping[str, Callable[[ParsedCommand, CommandContext], Message]] = {
+    "subscribe": _subscribe,
+    "unsubscribe": _unsubscribe,
+}

@@ -1,0 +1,210 @@
+"""The app's home tab: what needs this person, what runs, what changes this week in plain words, and their settings."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from bot.rendering import headline, schedule, wording
+from bot.rendering.blocks import blocks, buttons, inputs
+from bot.rendering.blocks.blocks import Block
+from bot.rendering.messages import notice, subscription_messages
+from core.rollout import gating
+from core.rollout.model import Rollout, RolloutState
+from core.rollout.plan import NoticePlan
+from core.rollout.subscriptions import Subscriber
+from core.rollout.surface import Surface
+
+MAX_PER_SECTION = 10
+_MAX_NEEDS = 5  # of each kind
+MAX_FEATURES = 30
+MAX_BLOCKS = 100
+PLAIN_ROLES = frozenset({"support", "marketing"})
+"""The roles that read what changes this week before anything else."""
+_MAX_CHANGES = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HomeTab:
+    """Everything that the home tab of one person shows. `changing` also holds what ended within the last week."""
+
+    person: Subscriber
+    is_full_member: bool
+    may_plan: bool
+    to_approve: Sequence[Rollout]
+    to_decide: Sequence[Rollout]  # on hold, and theirs to decide
+    to_confirm: Sequence[tuple[Rollout, NoticePlan]]
+    to_review: Sequence[Rollout]  # theirs, and over
+    running: Sequence[Rollout]
+    changing: Sequence[Rollout]
+    surfaces: Sequence[Surface]
+    frozen: tuple[str, datetime] | None  # why nothing grows at the moment, and until when
+    zone: str
+
+    @property
+    def role(self) -> str:
+        """What this person wants to see first: what they chose, or else as what they follow something."""
+        return self.person.role or (self.person.topics[0].audience if self.person.topics else "")
+
+
+def render(tab: HomeTab) -> list[Block]:
+    """The blocks of the tab, at most a hundred."""
+    needs, changes, running = _build_needs(tab), _build_changes(tab), _build_running(tab)
+    first = [changes, needs, running] if tab.role in PLAIN_ROLES else [needs, running, changes]
+    own = [_build_notifications(tab), _build_start(tab)] if tab.is_full_member else []
+    sections = [*first, _build_features(tab), *own]
+    return [block for section in sections for block in section][:MAX_BLOCKS]
+
+
+def _header(text: str) -> Block:
+    return {"type": "header", "text": inputs.plain_text(text, 150)}
+
+
+def _build_needs(tab: HomeTab) -> list[Block]:
+    """Approvals, holds, notices and reviews that wait for this person."""
+    found: list[Block] = []
+    for rollout in tab.to_approve[:_MAX_NEEDS]:
+        assert rollout.request is not None
+        gate = "the start" if rollout.request.gate == gating.START_GATE else wording.escape(rollout.request.gate, 60)
+        what = f"Approve {gate} of {wording.format_subject(rollout)} ({wording.format_version_change(rollout)})?"
+        expires = wording.format_local_time(rollout.request.expires_at, tab.zone)
+        found += [
+            blocks.section(f"{what} Asked by {wording.format_owner(rollout)}; expires {expires}."),
+            *_row(
+                buttons.approve(rollout, rollout.request.request, gate),
+                buttons.reject(rollout, rollout.request.request),
+                buttons.run_command("Details", f"status {rollout.id}"),
+            ),
+        ]
+    for rollout in tab.to_decide[:_MAX_NEEDS]:
+        found += [
+            blocks.section(f"Decide: {headline.render(rollout, tab.zone)}"),
+            *_row(
+                buttons.resume(rollout),
+                buttons.roll_back(rollout),
+                buttons.run_command("Details", f"status {rollout.id}"),
+            ),
+        ]
+    for rollout, planned in tab.to_confirm[:_MAX_NEEDS]:
+        where = wording.escape(planned.channel, 80)
+        found += [
+            blocks.section(f"Confirm that you have read the notice of {wording.format_subject(rollout)} in {where}."),
+            *_row(
+                buttons.got_it(rollout, planned.key),
+                buttons.raise_concern(rollout, planned.key),
+                buttons.run_command("Read it", f"notice {rollout.id} preview"),
+            ),
+        ]
+    for rollout in tab.to_review[:_MAX_NEEDS]:
+        assert rollout.review_due is not None
+        due = wording.format_local_time(rollout.review_due, tab.zone)
+        found += [
+            blocks.section(f"Write the review of {wording.format_subject(rollout)}; due {due}."),
+            *_row(buttons.write_review(rollout), buttons.run_command("Draft", f"review {rollout.id}")),
+        ]
+    waiting = (tab.to_approve, tab.to_decide, tab.to_confirm, tab.to_review)
+    left = sum(max(len(each) - _MAX_NEEDS, 0) for each in waiting)
+    if left:
+        found.append(blocks.context(wording.format_remainder(left)))
+    return [_header("Needs you"), *(found or [blocks.section("Nothing at the moment.")])]
+
+
+def _row(*shown: Block) -> list[Block]:
+    row = blocks.actions(*shown)
+    return [row] if row is not None else []
+
+
+def _build_running(tab: HomeTab) -> list[Block]:
+    """The first line of every rollout that is planned or under way, with its buttons."""
+    found: list[Block] = []
+    for rollout in tab.running[:MAX_PER_SECTION]:
+        found.append(blocks.section(headline.render(rollout, tab.zone)))
+        if tab.is_full_member:
+            found += _row(
+                buttons.run_command("Details", f"status {rollout.id}"),
+                *([buttons.pause(rollout)] if rollout.state is RolloutState.RUNNING else []),
+                *([buttons.roll_back(rollout)] if rollout.is_under_way else []),
+            )
+    if len(tab.running) > MAX_PER_SECTION:
+        found += _row(buttons.run_command(f"See all {len(tab.running)}", "list"))
+    return [_header("Running"), *(found or [blocks.section("No rollout is planned or under way.")])]
+
+
+def _build_changes(tab: HomeTab) -> list[Block]:
+    """What changes this week, in plain words."""
+    titles = {surface.name: surface.title or surface.name for surface in tab.surfaces}
+    found = [
+        blocks.section(_describe_change(rollout, titles.get(rollout.plan.surface, rollout.plan.surface), tab))
+        for rollout in tab.changing[:MAX_PER_SECTION]
+    ]
+    left = len(tab.changing) - MAX_PER_SECTION
+    more = [blocks.context(wording.format_remainder(left))] if left > 0 else []
+    return [_header("What changes this week"), *(found or [blocks.section("Nothing that people will notice.")]), *more]
+
+
+def _describe_change(rollout: Rollout, title: str, tab: HomeTab) -> str:
+    """One change: the AI feature, what people may notice, and how far it is."""
+    changes = [b for b in notice.changes_for_audiences(rollout, tab.role or "support") if not b.unchanged]
+    bullets = [f" • {wording.escape(b.text)}" for b in changes[:_MAX_CHANGES]] or [
+        " • Nothing that people will notice."
+    ]
+    if len(changes) > _MAX_CHANGES:
+        bullets.append(wording.format_remainder(len(changes) - _MAX_CHANGES))
+    progress = _describe_progress(rollout, tab.zone)
+    return "\n".join([f"*{wording.escape(title, 80)}* ({rollout.id}): {progress}", *bullets])
+
+
+def _describe_progress(rollout: Rollout, zone: str) -> str:
+    known = schedule.estimate_dates(rollout, rollout.planned_at)
+    match rollout.state:
+        case RolloutState.PLANNED:
+            return f"starts {schedule.format_start(known, zone)}."
+        case RolloutState.ROLLED_BACK:
+            return "switched back; everyone gets the version from before."
+        case RolloutState.DONE:
+            return "everyone has it."
+        case RolloutState.ABANDONED:
+            return "cancelled."
+    if rollout.percent >= 100:
+        return "everyone has it, and we still watch it."
+    if not rollout.percent:
+        return "being checked; nobody has it yet."
+    stopped = "" if rollout.state is RolloutState.RUNNING else " It does not grow at the moment."
+    return f"{wording.format_per_hundred(rollout.percent)} people have it now.{stopped}"
+
+
+def _build_features(tab: HomeTab) -> list[Block]:
+    lines = [_describe_feature(surface, tab.zone) for surface in tab.surfaces[:MAX_FEATURES]]
+    if len(tab.surfaces) > MAX_FEATURES:
+        lines.append(wording.format_remainder(len(tab.surfaces) - MAX_FEATURES))
+    if tab.frozen is not None:
+        name, until = tab.frozen
+        frozen = f"Frozen until {wording.format_local_time(until, tab.zone)}: {wording.escape(name, 100)}."
+        lines.insert(0, f"{frozen} Rolling back still works.")
+    section = blocks.lines_section(lines) or blocks.section(
+        "None yet. `rollout apply surface.yaml` adds the first one."
+    )
+    return [_header("AI features"), section]
+
+
+def _describe_feature(surface: Surface, zone: str) -> str:
+    since = f" since {wording.format_local_time(surface.live_since, zone)}" if surface.live_since else ""
+    title, owner = wording.escape(surface.title or surface.name, 80), wording.escape(surface.owner, 80)
+    return f"*{title}*: {wording.escape(surface.live, 40)}{since} · owner {owner}"
+
+
+def _build_notifications(tab: HomeTab) -> list[Block]:
+    person = tab.person
+    follows = subscription_messages.format_topics(person.topics) if person.topics else "nothing yet"
+    return [
+        _header("My notifications"),
+        blocks.section(
+            f"You follow {follows}.\nQuiet hours: {subscription_messages.describe_quiet_hours(person)}. "
+            "A rollback is told at once."
+        ),
+        *_row(buttons.change_notifications()),
+    ]
+
+
+def _build_start(tab: HomeTab) -> list[Block]:
+    create = [buttons.create_rollout()] if tab.may_plan and tab.surfaces else []
+    return [_header("Start"), *_row(*create, buttons.run_command("All commands", "help"))]
