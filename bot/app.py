@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 from uuid import uuid4
 
@@ -35,7 +36,7 @@ from bot.process.outage import DatabaseOutage
 from bot.process.redaction import RedactingFormatter, SecretRedactor
 from bot.process.snapshot_server import SnapshotServer
 from bot.scheduler import JobScheduler
-from bot.settings import Settings
+from bot.settings import Settings, SettingsError
 from bot.slack import listeners as slack_app
 from bot.slack import setup
 from bot.slack.directory import SlackDirectory
@@ -45,6 +46,7 @@ from core.service import RolloutService
 from core.store.coordination import processes
 from core.store.database.connections import Database, connect
 from core.store.schema import migrations
+from core.telemetry.prices import PriceTable, UnreadablePrices, load_built_in_prices, parse_prices
 
 log = structlog.get_logger()
 
@@ -256,6 +258,7 @@ def build_program(
             encoder=encoder,
             clients=clients,
             streams=streams,
+            prices=_read_prices(settings.prices),
         )
     clock = JobScheduler(lambda name, error: _log_job_failure(outage, name, error))
     if policy is not None:
@@ -274,6 +277,17 @@ def build_program(
         streams=streams,
         bolt=bolt,
     )
+
+
+def _read_prices(path: Path | None) -> PriceTable:
+    """The built-in prices, with those of a file in their place; SettingsError if the file cannot be used."""
+    built_in = load_built_in_prices()
+    if path is None:
+        return built_in
+    try:
+        return built_in.overridden_by(parse_prices(path.read_text("utf-8")))
+    except (OSError, UnicodeDecodeError, UnreadablePrices) as error:
+        raise SettingsError([f"ROLLOUT_PRICES names {path}, which cannot be used: {error}."]) from None
 
 
 def build_web_client(settings: Settings) -> WebClient | None:

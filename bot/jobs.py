@@ -28,7 +28,7 @@ from core.store.coordination import outbox, timers
 from core.store.database.append_backend import TimerClaim
 from core.store.errors import LeaseLost, StoreError
 from core.store.maintenance import checkpointing, retention
-from core.store.observations import deduplication, looks
+from core.store.observations import deduplication, looks, trace_parts
 
 log = structlog.get_logger()
 
@@ -311,6 +311,7 @@ def delete_expired_keys(service: RolloutService, now: datetime) -> None:
     """Delete idempotency keys and timers that are too old for a repeat to arrive."""
     with service.database.writing_outside_log() as connection:
         deduplication.delete_expired(connection, now)
+        trace_parts.delete_expired(connection, now)
         timers.delete_before(connection, now - _KEEP_TIMERS)
 
 

@@ -22,6 +22,7 @@ VARIABLES = (
     "ROLLOUT_BLIND_AFTER",
     "ROLLOUT_KEEP_DAYS",
     "ROLLOUT_PUBLIC_URL",
+    "ROLLOUT_PRICES",
     "UNLEASH_URL",
     "UNLEASH_TOKEN",
     "ALLOW_PRIVATE_HOSTS",
@@ -70,6 +71,7 @@ class Settings:
     blind_after: timedelta = DEFAULT_BLIND_AFTER  # a rollout without a look for this long grows no further
     keep: timedelta | None = DEFAULT_KEEP  # how long data outside the log is kept; None: for ever
     public_url: str = ""
+    prices: Path | None = None  # prices of models in place of the built-in ones
     unleash_url: str = ""
     unleash_token: str = field(default="", repr=False)
     private_hosts: frozenset[str] = frozenset()  # hosts of the internal network that may be called
@@ -123,11 +125,12 @@ def read_settings(environ: Mapping[str, str], *, listens: bool = True) -> Settin
         slack_signing_secret=given.get("SLACK_SIGNING_SECRET", ""),
         slack_app_token=given.get("SLACK_APP_TOKEN", ""),
         slack_api_url=_parse_address("SLACK_API_URL", given, problems),
-        policy=_parse_policy_path(given.get("ROLLOUT_POLICY"), problems),
+        policy=_parse_path("ROLLOUT_POLICY", given, problems),
         tokens=_parse_tokens(given.get("ROLLOUT_TOKENS", ""), problems),
         tick=tick,
         blind_after=_parse_blind_after(given.get("ROLLOUT_BLIND_AFTER"), tick, problems),
         keep=_parse_keep(given.get("ROLLOUT_KEEP_DAYS"), problems),
+        prices=_parse_path("ROLLOUT_PRICES", given, problems),
         public_url=_parse_address("ROLLOUT_PUBLIC_URL", given, problems).rstrip("/"),
         unleash_url=_parse_unleash_url(given, problems),
         unleash_token=given.get("UNLEASH_TOKEN", ""),
@@ -272,13 +275,13 @@ def _parse_port(text: str, problems: list[str]) -> int:
     return port
 
 
-def _parse_policy_path(text: str | None, problems: list[str]) -> Path | None:
-    """The path of the policy file, which must exist; None if not set."""
-    if text is None:
+def _parse_path(name: str, given: Mapping[str, str], problems: list[str]) -> Path | None:
+    """The path of a file, which must exist; None if not set."""
+    if name not in given:
         return None
-    path = Path(text)
+    path = Path(given[name])
     if not path.is_file():
-        problems.append(f"ROLLOUT_POLICY names {text}, but there is no such file.")
+        problems.append(f"{name} names {path}, but there is no such file.")
     return path
 
 

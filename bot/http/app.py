@@ -28,6 +28,8 @@ from bot.http.middleware.problems import build_denial, build_problem, build_refu
 from bot.http.middleware.stream_tokens import StreamTokens
 from bot.http.observations.writer import ObservationsEndpoint, ObservationWriter
 from bot.http.ofrep import OfrepEndpoint
+from bot.http.otlp import receive_exports
+from bot.http.otlp.count_traces import TraceCounter
 from bot.http.pages import reference, routes
 from bot.process.client_positions import ClientPositions
 from bot.process.log_lines import LogPrinter
@@ -38,12 +40,16 @@ from core.rollout.refusal import Refused
 from core.service import RolloutService
 from core.store.database.connections import CONNECTION_ERRORS
 from core.store.errors import DatabaseBusy
+from core.telemetry.prices import PriceTable, load_built_in_prices
 
 if TYPE_CHECKING:
     from slack_bolt import App as Bolt
 
-LARGER_LIMITS = {"/api/v1/evals": 8 * bodies.BODY_LIMIT}
-_INGEST_PATHS = frozenset({"/api/v1/observations", "/api/v1/evals"})
+LARGER_LIMITS = {
+    "/api/v1/evals": 8 * bodies.BODY_LIMIT,
+    **dict.fromkeys(receive_exports.PATHS, 4 * bodies.BODY_LIMIT),
+}
+_INGEST_PATHS = frozenset({"/api/v1/observations", "/api/v1/evals", *receive_exports.PATHS})
 _ERROR_CODES = {400: "malformed", 404: "not_found", 405: "method_not_allowed"}
 
 
@@ -62,6 +68,7 @@ def build_asgi_app(
     encoder: DocumentEncoder | None = None,
     clients: ClientPositions | None = None,
     streams: ChangeStreams | None = None,
+    prices: PriceTable | None = None,
 ) -> AsgiApp:
     """Build the ASGI application.
 
@@ -69,17 +76,22 @@ def build_asgi_app(
     rollouts' clock and `tick` the interval of looks in real time. `process_status` says whether this process is
     informed, and `report_outage` gets every database error. `explain_undrivable` returns why a flag system's URL may
     not be called, or an empty text. `encoder`, `clients` and `streams` are for clients that evaluate by themselves or
-    listen for changes. When the lifespan ends, waiting observations are written.
+    listen for changes. `prices` are those of the built-in table if there are none. When the lifespan ends, waiting
+    observations are written.
     """
     encoder, clients = encoder or DocumentEncoder(), clients or ClientPositions()
     streams = streams or ChangeStreams(lambda: encoder.encode(snapshot()).etag)
     process_status = process_status or StandaloneStatus()
     auth = TokenAuth(tokens)
     writer = ObservationWriter(service.database, snapshot, now)
+    counter = TraceCounter(service.database, writer, now, prices or load_built_in_prices(), report_outage)
+    otlp = receive_exports.OtlpEndpoint(writer, counter, auth, report_outage)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        counter.start()
         yield
+        await run_in_threadpool(counter.stop)
         await run_in_threadpool(writer.close)
 
     # FastAPI's own documentation pages load scripts from elsewhere; `reference` loads nothing.
@@ -93,13 +105,17 @@ def build_asgi_app(
         redoc_url=None,
         redirect_slashes=False,
     )
-    limited = answer_head(bodies.BodyLimiter(api, partial(_authorize_sender, auth), LARGER_LIMITS))
+    limited = answer_head(
+        bodies.BodyLimiter(
+            api, partial(_authorize_sender, auth), LARGER_LIMITS, gzip_paths=frozenset(receive_exports.PATHS)
+        )
+    )
     snapshots = SnapshotEndpoint(snapshot, auth, encoder, clients, process_status, limited)
     changes = StreamEndpoint(streams, auth, StreamTokens(tokens), snapshots)
     endpoint = OfrepEndpoint(snapshot, auth, changes, changes)
     _add_error_handlers(api, now, report_outage)
     collector = probes.RampartCollector(
-        service, snapshot, endpoint, writer, now, process_status, lambda: LogPrinter.lost_count, report_outage
+        service, snapshot, endpoint, writer, otlp, now, process_status, lambda: LogPrinter.lost_count, report_outage
     )
     api.include_router(probes.build_router(service, auth, collector, process_status, report_outage))
     api.include_router(rollouts.build_router(service, auth, RateLimiter(), now, resolve_handle, explain_undrivable))
@@ -112,6 +128,18 @@ def build_asgi_app(
         responses={**documents.PROBLEMS, **documents.OBSERVED},
         openapi_extra=documents.OBSERVATIONS_BODY,
     )
+    for path, receive in zip(
+        receive_exports.PATHS, (otlp.receive_traces, otlp.receive_logs, otlp.receive_metrics), strict=True
+    ):
+        api.add_api_route(
+            path,
+            receive,
+            methods=["POST"],
+            tags=["OpenTelemetry"],
+            response_model=None,
+            responses={**documents.PROBLEMS, **documents.EXPORTED},
+            openapi_extra=documents.EXPORT_BODY,
+        )
     api.include_router(routes.build_router(service, auth, now, process_status, tick))
     if bolt is not None:
         api.include_router(slack_events.build_router(bolt))
@@ -123,7 +151,7 @@ def build_asgi_app(
 def _authorize_sender(auth: TokenAuth, scope: Scope) -> None:
     """Check before a body is read that its sender may send one; Slack's requests are verified by signature instead."""
     path: str = scope["path"]
-    if path.startswith("/api/"):
+    if path.startswith(("/api/", "/v1/")):
         auth.authorize_person(scope["headers"], TokenRole.INGEST if path in _INGEST_PATHS else TokenRole.OPERATOR)
 
 

@@ -83,6 +83,7 @@ _OBSERVATION = _build_object_schema(
         "description": "null: not measured",
     },
     error_category=_TEXT,
+    request={"type": "boolean", "description": "false: more readings of a request that was reported before"},
 )
 
 PROBLEMS: dict[int | str, _Json] = {
@@ -173,6 +174,19 @@ EVALS: dict[int | str, _Json] = {
             **_RESULT,
         ),
     )
+}
+EXPORTED: dict[int | str, _Json] = {
+    200: {"description": "Taken, answered after the commit; partialSuccess says what was rejected, and why"},
+    415: {"description": "The content type is not application/x-protobuf or application/json"},
+}
+EXPORT_BODY: _Json = {
+    "requestBody": {
+        "description": "An export of OTLP over HTTP, by gzip or not",
+        "content": {
+            "application/x-protobuf": {"schema": {"type": "string", "format": "binary"}},
+            "application/json": {"schema": {"type": "object"}},
+        },
+    }
 }
 OBSERVED: dict[int | str, _Json] = {
     200: _build_response(

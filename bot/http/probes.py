@@ -18,6 +18,8 @@ from bot.http.middleware.auth import TokenAuth, TokenRole
 from bot.http.middleware.problems import build_problem
 from bot.http.observations.writer import ObservationWriter
 from bot.http.ofrep import OfrepEndpoint
+from bot.http.otlp.count_traces import TRACE_OUTCOMES
+from bot.http.otlp.receive_exports import OtlpEndpoint
 from bot.process.process_state import BackgroundQuery, DatabaseSilent, ProcessStatus
 from core.flags.placement import UncountedReason
 from core.flags.snapshot import Snapshot
@@ -39,12 +41,14 @@ class RampartCollector(Collector):
         snapshot: Callable[[], Snapshot],
         flags: OfrepEndpoint,
         writer: ObservationWriter,
+        otlp: OtlpEndpoint,
         now: Callable[[], datetime],
         process_status: ProcessStatus,
         lost_lines: Callable[[], int],
         report_outage: Callable[[Exception], object],
     ) -> None:
         self._service, self._snapshot, self._flags, self._writer, self._now = service, snapshot, flags, writer, now
+        self._otlp = otlp
         self._process_status, self._lost_lines, self._report_outage = process_status, lost_lines, report_outage
         self._database_query = BackgroundQuery(self._query_database, "figures")
 
@@ -68,6 +72,7 @@ class RampartCollector(Collector):
         for reason in UncountedReason:
             uncounted.add_metric([reason], self._writer.uncounted[reason])
         yield uncounted
+        yield from self._collect_telemetry()
         yield GaugeMetricFamily(
             "rampart_snapshot_position", "Position of the log that is served", self._snapshot().position
         )
@@ -103,6 +108,24 @@ class RampartCollector(Collector):
         rollouts.add_metric(["archived"], self._service.cached_world().archived)
         yield rollouts
         yield from self._collect_from_database()
+
+    def _collect_telemetry(self) -> Iterator[Metric]:
+        """What became of exports from OpenTelemetry: on arrival, and when their traces were counted."""
+        arrived = CounterMetricFamily(
+            "rampart_telemetry_items", "Spans and events from OpenTelemetry, on arrival", labels=["outcome"]
+        )
+        for outcome in ("kept", "ignored", "rejected", "refused"):
+            arrived.add_metric([outcome], self._otlp.spans[outcome])
+        yield arrived
+        traces = CounterMetricFamily(
+            "rampart_telemetry_requests", "What was counted of traces, and why the rest was not", labels=["outcome"]
+        )
+        for outcome in TRACE_OUTCOMES:
+            traces.add_metric([outcome], self._otlp.outcomes[outcome])
+        yield traces
+        yield GaugeMetricFamily(
+            "rampart_telemetry_waiting", "Parts of traces that wait until their request is complete", self._otlp.waiting
+        )
 
     def _collect_from_database(self) -> Iterator[Metric]:
         """Metrics that need the database; they are missing while it does not answer, and `/readyz` says why."""

@@ -95,6 +95,25 @@ def place_observation(
     return _place_while_settling(tracked, span, unit, arm, by_variant=variant is not None)
 
 
+def infer_variant(flags: SurfaceFlags, *, unit: str, at: datetime) -> Variant | UncountedReason:
+    """The arm that a unit was assigned to at a time, where neither the evaluation nor a version is known.
+
+    It cannot be told who was in a cohort, nor what another flag system assigned.
+    """
+    running = _find_running(flags, at)
+    if running is None or not running[1].exposes:
+        return UncountedReason.NOT_COMPARED
+    tracked, span = running
+    if tracked.is_externally_driven or any(one.cohort and one.index <= span.index for one in tracked.spans):
+        return UncountedReason.UNKNOWN_COHORT
+    if tracked.was_moved_back(unit, at):
+        return UncountedReason.NOT_COMPARED
+    bucket = tracked.bucket(unit)
+    if bucket < span.canary_below:
+        return Variant.CANARY
+    return Variant.CONTROL if bucket >= span.control_from else Variant.STABLE
+
+
 def _check_names(flags: SurfaceFlags, variant: str | None, version: str | None) -> None:
     if variant is not None and variant not in VARIANTS:
         known = ", ".join(Variant)

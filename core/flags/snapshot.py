@@ -143,6 +143,7 @@ class TrackedRollout:
     caps: Mapping[str, float]  # metric -> value at which its readings are capped, in addition to the raw sums
     moved_back: Mapping[int, datetime]  # 64-bit number of a unit -> when a person moved it back
     digest: Callable[[str], int]
+    unit_kind: str = "user"  # what is assigned as a whole: user, conversation or account
 
     def was_moved_back(self, unit: str, at: datetime) -> bool:
         """Whether this unit had been moved back by `at`, and is not compared since."""

@@ -122,6 +122,7 @@ def _build_tracked(rollout: Rollout) -> flags.TrackedRollout:
         caps=rollout.caps,
         moved_back={int(one, 16): at for one, at in rollout.moved_back.items()},
         digest=bucketing.make_digester("expose", rollout.id),
+        unit_kind=rollout.plan.unit,
     )
 
 

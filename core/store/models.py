@@ -285,6 +285,29 @@ intake_item = Table(
 )
 Index("intake_item_at", intake_item.c.at)
 
+# Parts of traces that came in and are not counted yet, as more of the same request may follow.
+trace_part = Table(
+    "trace_part",
+    metadata,
+    Column("trace", Text, primary_key=True),
+    Column("digest", Text, primary_key=True),  # of the part: the same one sent again is there already
+    Column("has_root", Integer, nullable=False),  # 1 if the outermost span of its process is in it
+    Column("at", Instant, nullable=False),
+    Column("part", Text, nullable=False),
+    sqlite_strict=True,
+)
+
+# Traces that were counted, for as long as more of them may come: whom they were counted for, and what was seen.
+counted_trace = Table(
+    "counted_trace",
+    metadata,
+    Column("trace", Text, primary_key=True),
+    Column("at", Instant, nullable=False),
+    Column("counted", Text, nullable=False),
+    sqlite_strict=True,
+)
+Index("counted_trace_at", counted_trace.c.at)
+
 
 class LookRow(ReadableTable, table=True):
     """A look at a running rollout that showed something new."""

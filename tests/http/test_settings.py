@@ -70,6 +70,7 @@ def test_each_may_come_from_a_file(name: str, tmp_path: Path) -> None:
     path = tmp_path / "value"
     value = {
         "ROLLOUT_POLICY": str(path),
+        "ROLLOUT_PRICES": str(path),
         "ROLLOUT_TOKENS": TOKENS,
         "ROLLOUT_TICK": "1m",
         "ROLLOUT_BLIND_AFTER": "10m",

@@ -47,7 +47,7 @@ BOMBS = {
 
 
 @pytest.mark.parametrize("what", NESTED)
-@pytest.mark.parametrize("path", [*ROUTES, "/api/v1/evals"])
+@pytest.mark.parametrize("path", [*ROUTES, "/api/v1/evals", "/v1/traces", "/v1/logs", "/v1/metrics"])
 def test_json_bombs_are_refused_and_nothing_falls(running: Any, serve: Any, canary: Any, path: str, what: str) -> None:
     client = serve(running)
     canary(running)
@@ -98,7 +98,7 @@ def test_its_sender_is_told_so() -> None:
     async def inner(*_: object) -> None:
         raise AssertionError("it was called with half a body")
 
-    async def slow(_: object, __: object, limit: int = 0) -> bytes:
+    async def slow(_: object, __: object, limit: int = 0, *, takes_gzip: bool = False) -> bytes:
         raise bodies.BodyTooSlow(30)
 
     async def asked() -> httpx.Response:

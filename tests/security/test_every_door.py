@@ -161,6 +161,7 @@ def _requests(asked: str, files: tuple[str, str]) -> list[tuple[str, str, dict[s
         return [
             ("POST", "/api/v1/observations", {"json": {"observations": [{}]}}),
             ("POST", "/api/v1/evals", {"json": evals}),
+            ("POST", "/v1/traces", {"json": {}}),
         ]
     if asked.startswith("read rollouts"):
         sent = [("POST", commands, {"json": {"command": verb, "reason": "x"}}) for verb in COMMANDS]

@@ -24,6 +24,9 @@ ALLOWED = {
     ("get", "/api/v1/snapshot"): {"snapshot", "admin"},
     ("delete", "/api/v1/snapshot"): {"snapshot", "admin"},
     ("get", "/api/v1/changes"): {"flags", "snapshot", "admin"},
+    ("post", "/v1/traces"): {"ingest", "admin"},
+    ("post", "/v1/logs"): {"ingest", "admin"},
+    ("post", "/v1/metrics"): {"ingest", "admin"},
     ("post", "/ofrep/v1/evaluate/flags"): {"flags", "admin"},
     ("post", "/ofrep/v1/evaluate/flags/{key}"): {"flags", "admin"},
 }

@@ -60,12 +60,15 @@ def start(code):
     return subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env={"PYTHONPATH": str(ROOT)})
 
 
+LATER_TABLES = {"anchor", "person_key", "checkpoint", "trace_part", "counted_trace"}
+
+
 def found(database):
     """(revision, the tables of later revisions that are there)."""
     tables = set(inspect(database.engine).get_table_names())
     with database.reading() as connection:
         revision = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one()
-    return revision, tables & {"anchor", "person_key", "checkpoint"}
+    return revision, tables & LATER_TABLES
 
 
 def problems(database):
@@ -77,19 +80,19 @@ def test_an_old_database_comes_up_to_date_with_its_log_intact(old):
     assert found(old) == ("0001", set())
     assert problems(old) == ()
     with pytest.raises(
-        migrations.SchemaMismatch, match="has schema 0001, this program needs 0003: run `rollout migrate`"
+        migrations.SchemaMismatch, match="has schema 0001, this program needs 0004: run `rollout migrate`"
     ):
         migrations.assert_current(old)
     migrations.migrate(old)
     migrations.assert_current(old)
-    assert found(old) == ("0003", {"anchor", "person_key", "checkpoint"})
+    assert found(old) == ("0004", LATER_TABLES)
     assert problems(old) == ()
 
 
 def test_two_processes_that_upgrade_at_the_same_moment_take_turns(old, bare_url):
     both = [start(MIGRATE.format(url=bare_url)) for _ in range(2)]
     assert [process.wait(60) for process in both] == [0, 0]
-    assert (found(old)[0], problems(old)) == ("0003", ())
+    assert (found(old)[0], problems(old)) == ("0004", ())
 
 
 def test_a_process_killed_at_any_moment_of_an_upgrade_leaves_the_database_as_it_was(old, bare_url):
@@ -99,7 +102,7 @@ def test_a_process_killed_at_any_moment_of_an_upgrade_leaves_the_database_as_it_
         changes += 1
     assert ended == 0
     assert changes - 1 >= 5, "two tables, an index, the revision, the commit"
-    assert found(old) == ("0003", {"anchor", "person_key", "checkpoint"})
+    assert found(old) == ("0004", LATER_TABLES)
     assert problems(old) == ()
 
 

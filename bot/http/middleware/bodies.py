@@ -1,7 +1,7 @@
 """Reads request bodies within limits of size, time and total memory, and only from authorized senders."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping
 from contextlib import suppress
 from typing import Any, TypeAlias, assert_never
 
@@ -64,10 +64,16 @@ class SenderDisconnected(Exception):
 
 
 async def read_body(
-    scope: Scope, receive: Receive, limit: int = BODY_LIMIT, seconds: float = BODY_TIMEOUT, idle: float = IDLE
+    scope: Scope,
+    receive: Receive,
+    limit: int = BODY_LIMIT,
+    seconds: float = BODY_TIMEOUT,
+    idle: float = IDLE,
+    *,
+    takes_gzip: bool = False,
 ) -> bytes:
     """The whole body. Raises BodyTooLarge beyond `limit` bytes, BodyTooSlow after `within` seconds or `idle` seconds
-    without a byte, BodyEncoded if it is compressed, and SenderDisconnected."""
+    without a byte, BodyEncoded if it is compressed (unless by gzip, where `takes_gzip`), and SenderDisconnected."""
     now = asyncio.get_running_loop().time
     ends = now() + seconds
     try:
@@ -78,7 +84,8 @@ async def read_body(
                 patience.reschedule(min(ends, now() + idle))
                 return message
 
-            if encoding := _find_encoding(scope):
+            encoding = _find_encoding(scope)
+            if encoding and not (takes_gzip and encoding.strip().lower() == "gzip"):
                 await _drain_body(heard)
                 raise BodyEncoded(encoding)
             return await _read_whole_body(scope, heard, limit)
@@ -156,8 +163,8 @@ class BodyLimiter:
     """ASGI middleware that reads the whole body before it calls `inner`.
 
     `authorize` runs first and may raise `AccessDenied`, so that nothing is kept of an unauthorized body. Answers 413
-    over the limit (`larger_limits` has others by path), 408 if the body is too slow, 415 if it is compressed, and 503
-    while `max_bytes` of bodies are in progress.
+    over the limit (`larger_limits` has others by path), 408 if the body is too slow, 415 if it is compressed (except by
+    gzip at `gzip_paths`, which inflate it themselves), and 503 while `max_bytes` of bodies are in progress.
     """
 
     def __init__(
@@ -166,8 +173,10 @@ class BodyLimiter:
         authorize: Callable[[Scope], None],
         larger_limits: Mapping[str, int],
         max_bytes: int = MAX_BYTES_AT_ONCE,
+        gzip_paths: Collection[str] = (),
     ) -> None:
         self._inner, self._authorize, self._larger_limits, self._max_bytes = inner, authorize, larger_limits, max_bytes
+        self._gzip_paths = gzip_paths
         self._reserved_bytes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -180,7 +189,7 @@ class BodyLimiter:
             self._authorize(scope)
             self._reserve_bytes(size)
             try:
-                body = await read_body(scope, receive, limit)
+                body = await read_body(scope, receive, limit, takes_gzip=scope["path"] in self._gzip_paths)
                 await self._inner(scope, replay_body(body, receive), send)
             finally:
                 self._reserved_bytes -= size

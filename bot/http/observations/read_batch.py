@@ -29,7 +29,19 @@ MAX_CLOCK_LEAD = timedelta(minutes=1)
 MAX_ITEMS = 10_000
 MAX_HINTS = 20  # per batch
 MAX_TEXT_LENGTH = MAX_UNIT_LENGTH  # characters of a unit, an id, a segment or a category
-_FIELDS = ("surface", "unit", "exposure", "variant", "version", "at", "id", "segments", "metrics", "error_category")
+_FIELDS = (
+    "surface",
+    "unit",
+    "exposure",
+    "variant",
+    "version",
+    "at",
+    "id",
+    "segments",
+    "metrics",
+    "error_category",
+    "request",
+)
 _METRICS = (*CATALOGUE, *FEEDS)
 _METRICS_HINT = " The keys are the catalogue's, latency_ms and ttft_ms."
 _JSON_LINES_TYPES = frozenset(
@@ -114,11 +126,11 @@ def check_items(items: Sequence[Any], snapshot: Snapshot, now: datetime) -> Chec
             taken = _check_item(index, item, snapshot, now, hints)
         except (_InvalidItem, MisplacedObservation) as bad:
             rejected.append(RejectedItem(index=index, code=bad.code, message=str(bad)))
-            flawed += _build_flaw_events(item, snapshot, now, _FLAW_METRICS.get(bad.code, "refused_items"))
+            flawed += build_flaw_events(item, snapshot, now, _FLAW_METRICS.get(bad.code, "refused_items"))
             continue
         good.append(taken)
         if taken.rejected_parts:
-            flawed += _build_flaw_events(item, snapshot, now, "refused_items")
+            flawed += build_flaw_events(item, snapshot, now, "refused_items")
     return CheckedBatch(accepted=good, rejected=rejected, flaw_events=flawed)
 
 
@@ -134,8 +146,8 @@ _FLAW_METRICS = {
 }
 
 
-def _build_flaw_events(item: Any, snapshot: Snapshot, now: datetime, metric: str) -> Sequence[PlacedObservation]:
-    """One event for a rejected item, if it names a unit and an arm; none otherwise."""
+def build_flaw_events(item: Any, snapshot: Snapshot, now: datetime, metric: str) -> Sequence[PlacedObservation]:
+    """One event of data quality, such as `late_items`, for a rejected item that names a unit and an arm."""
     if not isinstance(item, dict):
         return ()
     named = {
@@ -201,6 +213,7 @@ def _check_item(index: int, item: Any, snapshot: Snapshot, now: datetime, hints:
         segments=_parse_segments(item.get("segments"), index, parts),
         readings=_parse_readings(item.get("metrics"), index, parts, hints),
         error_category=_parse_category(item, index, parts),
+        is_request=_parse_request_flag(item.get("request")),
     )
     arm_place = place_observation(flags, unit=unit, at=at, variant=variant, version=version, exposure=exposure)
     if parts and not observation.readings and observation.error_category is None:
@@ -303,6 +316,13 @@ def _parse_category(item: Mapping[str, Any], index: int, parts: list[RejectedIte
         parts.append(RejectedItem(index=index, code=bad.code, message=str(bad)))
         return None
     return None if text is None else group_error_text(text)
+
+
+def _parse_request_flag(value: Any) -> bool:
+    """Whether the item is a request, which it is unless it says no; raises _InvalidItem."""
+    if value is None or isinstance(value, bool):
+        return value is not False
+    raise _InvalidItem("bad_value", '"request" is true or false: false if the request was reported before')
 
 
 def _parse_text(item: Mapping[str, Any], key: str, *, required: bool = False) -> str | None:

@@ -52,6 +52,19 @@ class ObservationBatch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TransactionWork:
+    """Work of another source in the transactions of observations.
+
+    `run` gets the connection, the snapshot and the time, and returns observations to count with the others; it runs
+    again if the transaction fails. `size` is about how many bytes it writes.
+    """
+
+    run: Callable[[Connection, Snapshot, datetime], CheckedBatch]
+    size: int
+    answer: "Future[bytes]" = field(default_factory=Future)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ready:
     """A batch whose items were checked against a snapshot."""
 
@@ -78,7 +91,7 @@ class ObservationWriter:
         self._now = now
         self._small: queue.SimpleQueue[ObservationBatch | None] = queue.SimpleQueue()
         self._large: queue.SimpleQueue[ObservationBatch | None] = queue.SimpleQueue()
-        self._ready: queue.SimpleQueue[Ready | None] = queue.SimpleQueue()
+        self._ready: queue.SimpleQueue[Ready | TransactionWork | None] = queue.SimpleQueue()
         self._room = threading.BoundedSemaphore(MAX_WAITING_BATCHES)
         self._starting = threading.Lock()
         self._checkers: Sequence[threading.Thread] = ()
@@ -91,6 +104,19 @@ class ObservationWriter:
 
     def submit(self, batch: ObservationBatch) -> "Future[bytes]":
         """A future of the answer, done after the commit. Raises TooManyBatches if too many batches are waiting."""
+        self._start_threads()
+        self._reserve_place()
+        (self._large if len(batch.body) > LARGE else self._small).put(batch)
+        return batch.answer
+
+    def submit_work(self, work: TransactionWork) -> "Future[bytes]":
+        """Like `submit`, for work of another source: the answer says what was counted of what it returned."""
+        self._start_threads()
+        self._reserve_place()
+        self._ready.put(work)
+        return work.answer
+
+    def _start_threads(self) -> None:
         with self._starting:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._write_ready, name="intake", daemon=True)
@@ -100,10 +126,10 @@ class ObservationWriter:
                 ]
                 for thread in (self._thread, *self._checkers):
                     thread.start()
+
+    def _reserve_place(self) -> None:
         if not self._room.acquire(blocking=False):
             raise TooManyBatches
-        (self._large if len(batch.body) > LARGE else self._small).put(batch)
-        return batch.answer
 
     def close(self) -> None:
         """Write the waiting batches, then stop."""
@@ -135,7 +161,7 @@ class ObservationWriter:
         while (first := self._ready.get()) is not None:
             ready = [first]
             last = False
-            size = len(first.batch.body)
+            size = _measure_size(first)
             # About 200 bytes per observation: a rough bound on the transaction's size.
             while size < MAX_PER_TRANSACTION * 200:
                 try:
@@ -146,76 +172,85 @@ class ObservationWriter:
                     last = True
                     break
                 ready.append(following)
-                size += len(following.batch.body)
+                size += _measure_size(following)
             self._room.release(len(ready))
             self._process_batches(ready)
             if last:
                 return
 
-    def _process_batches(self, ready: Sequence[Ready]) -> None:
+    def _process_batches(self, ready: Sequence[Ready | TransactionWork]) -> None:
         """Write the batches together; if that fails, write each alone so that only the bad one fails."""
         # Skip batches whose sender has gone.
-        waiting = [one for one in ready if one.batch.answer.set_running_or_notify_cancel()]
+        waiting = [one for one in ready if _find_answer(one).set_running_or_notify_cancel()]
         try:
             now, snapshot = self._now(), self._snapshot()
-            checked = [
-                (one.batch, one.checked if one.holds(snapshot) else read_batch.check_items(one.items, snapshot, now))
-                for one in waiting
-            ]
+            checked = [(one, _check_again(one, snapshot, now)) for one in waiting]
         except Exception as error:  # noqa: BLE001 - else this thread would end and senders wait for ever
             for one in waiting:
-                one.batch.answer.set_exception(error)
+                _find_answer(one).set_exception(error)
             return
         if not checked:
             return
         try:
-            self._write_batches(checked, now)
+            self._write_batches(checked, snapshot, now)
         except Exception as error:  # noqa: BLE001 - told to the sender below
             if len(checked) == 1:
-                checked[0][0].answer.set_exception(error)
+                _find_answer(checked[0][0]).set_exception(error)
                 return
-            for batch, found in checked:  # one bad batch must not fail those that came with it
+            for one, found in checked:  # one bad batch must not fail those that came with it
                 try:
-                    self._write_batches([(batch, found)], now)
+                    self._write_batches([(one, found)], snapshot, now)
                 except Exception as its_own:  # noqa: BLE001 - told to the sender
-                    batch.answer.set_exception(its_own)
+                    _find_answer(one).set_exception(its_own)
 
-    def _write_batches(self, batches: Sequence[tuple[ObservationBatch, CheckedBatch]], now: datetime) -> None:
-        """Write the batches in one transaction, then answer each after the commit."""
-        results: list[tuple[ObservationBatch, bytes | IdempotencyConflict]] = []
+    def _write_batches(
+        self,
+        batches: Sequence[tuple[Ready | TransactionWork, CheckedBatch | None]],
+        snapshot: Snapshot,
+        now: datetime,
+    ) -> None:
+        """Write the batches in one transaction, then answer each after the commit. Work of another source is checked
+        in it."""
+        results: list[tuple[Ready | TransactionWork, bytes | IdempotencyConflict]] = []
         placed: list[observation_sums.PlacedObservation] = []
         accepted = rejected = 0
         uncounted: Counter[UncountedReason] = Counter()
         with self._database.writing_outside_log() as connection:
-            for batch, found in batches:
+            for one, checked in batches:
                 try:
-                    known = _find_known_answer(connection, batch, now)
+                    known = _find_known_answer(connection, one, now)
                 except IdempotencyConflict as conflict:
-                    results.append((batch, conflict))
+                    results.append((one, conflict))
                     continue
                 if known is not None:
-                    results.append((batch, known))
+                    results.append((one, known))
                     continue
+                found = checked
+                if isinstance(one, TransactionWork):
+                    found = one.run(connection, snapshot, now)
+                assert found is not None
                 fresh, refused = drop_duplicates(connection, found, now)
                 placed += (*fresh.placed, *found.flaw_events)
                 uncounted.update(good.uncounted for good in found.accepted if good.uncounted is not None)
                 accepted += fresh.count
                 rejected += len(refused)
                 answer = read_batch.encode_answer(fresh.count, refused)
-                if batch.key:
-                    deduplication.answer_batch(connection, token=batch.token, key=batch.key, answer=answer.decode())
-                results.append((batch, answer))
+                if isinstance(one, Ready) and one.batch.key:
+                    deduplication.answer_batch(
+                        connection, token=one.batch.token, key=one.batch.key, answer=answer.decode()
+                    )
+                results.append((one, answer))
             if placed:
                 counted = complaints.deduplicate_hourly(connection, placed, now)
                 observation_sums.add_observations(connection, counted, self._segments, self._allowances)
         self.accepted += accepted
         self.rejected += rejected
         self.uncounted += uncounted
-        for batch, result in results:
+        for one, result in results:
             if isinstance(result, IdempotencyConflict):
-                batch.answer.set_exception(result)
+                _find_answer(one).set_exception(result)
             else:
-                batch.answer.set_result(result)
+                _find_answer(one).set_result(result)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,10 +261,26 @@ class FreshItems:
     placed: Sequence[observation_sums.PlacedObservation]
 
 
-def _find_known_answer(connection: Connection, batch: ObservationBatch, now: datetime) -> bytes | None:
-    """The stored answer if this Idempotency-Key was used before; raises Conflict if with another body."""
-    if not batch.key:
+def _find_answer(one: Ready | TransactionWork) -> "Future[bytes]":
+    return one.batch.answer if isinstance(one, Ready) else one.answer
+
+
+def _measure_size(one: Ready | TransactionWork) -> int:
+    return len(one.batch.body) if isinstance(one, Ready) else one.size
+
+
+def _check_again(one: Ready | TransactionWork, snapshot: Snapshot, now: datetime) -> CheckedBatch | None:
+    """What was found in a batch, checked again if the snapshot has changed; None for work of another source."""
+    if isinstance(one, TransactionWork):
         return None
+    return one.checked if one.holds(snapshot) else read_batch.check_items(one.items, snapshot, now)
+
+
+def _find_known_answer(connection: Connection, one: Ready | TransactionWork, now: datetime) -> bytes | None:
+    """The stored answer if this Idempotency-Key was used before; raises Conflict if with another body."""
+    if isinstance(one, TransactionWork) or not one.batch.key:
+        return None
+    batch = one.batch
     fingerprint = sha256(batch.body).hexdigest()
     answer = deduplication.open_batch(connection, token=batch.token, key=batch.key, fingerprint=fingerprint, at=now)
     return answer.encode() if answer is not None else None

@@ -18,6 +18,7 @@ GRANTS: Mapping[str, tuple[str, ...]] = {
     "cell": (_SELECT, _INSERT, _UPDATE),
     "checkpoint": (_SELECT, _INSERT, _DELETE),
     "commands": (_SELECT, _INSERT),
+    "counted_trace": (_SELECT, _INSERT, _UPDATE, _DELETE),
     "events": (_SELECT, _INSERT),
     "exposure": (_SELECT, _INSERT, _UPDATE),
     "exposure_count": (_SELECT, _INSERT, _UPDATE),
@@ -30,6 +31,7 @@ GRANTS: Mapping[str, tuple[str, ...]] = {
     "projection": (_SELECT,),
     "rollout_view": (_SELECT, _INSERT, _UPDATE),
     "timer": (_SELECT, _INSERT, _UPDATE, _DELETE),
+    "trace_part": (_SELECT, _INSERT, _DELETE),
 }
 
 

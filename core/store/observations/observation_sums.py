@@ -173,7 +173,7 @@ class _ObservationBatch:
         seen = placed.observation
         bucket, unit_hash = hash_unit(placed.rollout, placed.unit)
         entries = [(metric, 1.0, value) for metric, value in (*seen.readings.items(), *placed.counters.items())]
-        if counts_as_request(seen.readings) or seen.error_category is not None:
+        if seen.is_request and (counts_as_request(seen.readings) or seen.error_category is not None):
             entries.append((REQUESTS, 1.0, 1.0))
             if placed.counts_for_split:
                 self.exposed.setdefault((placed.rollout, placed.stage, unit_hash), placed.arm)

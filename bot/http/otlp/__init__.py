@@ -1,0 +1,1 @@
+"""OTLP over HTTP: traces, logs and metrics from OpenTelemetry exporters and collectors."""

@@ -1,0 +1,99 @@
+"""Assembles what one export tells into parts, one for each trace and resource."""
+
+from collections.abc import Iterable, Sequence
+from hashlib import blake2b
+from typing import Any
+
+import orjson
+
+from core.store.observations.trace_parts import StoredPart
+from core.telemetry.read_attributes import read_event, read_resource
+from core.telemetry.span import Facts, ReportedEvent, ReportedSpan, TracePart
+
+MAX_SPANS = 1_000  # of one trace in one export
+EVENT_TRACE = "event:"
+"""What stands before the id of an event outside of any trace, in place of a trace's id."""
+
+
+class PartCollector:
+    """Collects spans and events; those that nothing can be made of are left out, those that are wrong are rejected.
+
+    `count` is how many came, `rejected` how many were wrong, `reasons` say why.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.rejected = 0
+        self.reasons: dict[str, None] = {}
+        self.kept = 0
+        self._resource: Facts = {}
+        self._of_resource: dict[str, tuple[list[ReportedSpan], list[ReportedEvent]]] = {}
+        self._finished: list[tuple[Facts, dict[str, tuple[list[ReportedSpan], list[ReportedEvent]]]]] = []
+
+    def begin_resource(self, attributes: Iterable[tuple[str, Any]]) -> None:
+        """What follows is of a resource with these attributes."""
+        self._resource, self._of_resource = read_resource(attributes), {}
+        self._finished.append((self._resource, self._of_resource))
+
+    def reject(self, reason: str, number: int = 1) -> None:
+        """Count items that are wrong."""
+        self.rejected += number
+        self.reasons[reason] = None
+
+    def add_span(self, trace_id: str, span: ReportedSpan) -> None:
+        """Keep a span, unless its times are wrong or its trace is too long."""
+        spans, _ = self._of_resource.setdefault(trace_id, ([], []))
+        if span.ends_at < span.starts_at or not span.starts_at:
+            self.reject("a span must end after it began")
+        elif len(spans) >= MAX_SPANS:
+            self.reject(f"a trace may have at most {MAX_SPANS:,} spans in one export")
+        else:
+            self.kept += 1
+            spans.append(span)
+
+    def add_event(
+        self, *, name: str, attributes: Sequence[tuple[str, Any]], trace_id: str, span_id: str, at: int
+    ) -> None:
+        """Keep an event of a log if it is one that is read. Older SDKs name it in the attribute `event.name`."""
+        told = read_event(name or str(dict(attributes).get("event.name", "")), attributes)
+        if not told:
+            return
+        # Sorted, so that an event that is sent again has the same id.
+        content = orjson.dumps([name, trace_id, span_id, at, told], option=orjson.OPT_SORT_KEYS)
+        event_id = blake2b(content, digest_size=16).hexdigest()
+        key = trace_id if len(trace_id) == 32 and trace_id.strip("0") else f"{EVENT_TRACE}{event_id}"
+        _, events = self._of_resource.setdefault(key, ([], []))
+        if len(events) >= MAX_SPANS:
+            self.reject(f"a trace may have at most {MAX_SPANS:,} events in one export")
+            return
+        self.kept += 1
+        events.append(ReportedEvent(event_id, span_id, at, told))
+
+    def build_parts(self) -> list[StoredPart]:
+        """The parts as they are stored."""
+        return [
+            encode_part(trace_id, resource, spans, events)
+            for resource, traces in self._finished
+            for trace_id, (spans, events) in traces.items()
+            if spans or events
+        ]
+
+
+def encode_part(
+    trace_id: str, resource: Facts, spans: Sequence[ReportedSpan], events: Sequence[ReportedEvent]
+) -> StoredPart:
+    """A part as JSON; `decode_part` reads it."""
+    has_root = trace_id.startswith(EVENT_TRACE) or any(span.is_root for span in spans)
+    content = [resource, [tuple(span) for span in spans], [tuple(event) for event in events]]
+    return StoredPart(trace_id, has_root, orjson.dumps(content).decode())
+
+
+def decode_part(trace_id: str, text: str) -> TracePart:
+    """The part that `encode_part` wrote."""
+    resource, spans, events = orjson.loads(text)
+    return TracePart(
+        trace_id,
+        resource,
+        tuple(ReportedSpan(*span) for span in spans),
+        tuple(ReportedEvent(*event) for event in events),
+    )

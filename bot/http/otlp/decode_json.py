@@ -1,0 +1,169 @@
+"""Decodes OTLP messages in JSON, which is not the JSON of protobuf: ids are hexadecimal, long numbers may be texts."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import orjson
+
+from bot.http.otlp.assemble_parts import PartCollector
+from bot.http.otlp.decode_protobuf import FAILED, LEAF_KINDS, REMOTE_PARENT, MalformedExport
+from core.telemetry.metric_points import RawPoint
+from core.telemetry.read_attributes import MAX_EVENTS, add_event, read_event, read_span_attributes
+from core.telemetry.span import ReportedSpan
+
+_ANY_FLAVOUR = {"stringValue": str, "boolValue": bool, "doubleValue": float}
+_HEX = frozenset("0123456789abcdef")
+_DELTA = (1, "AGGREGATION_TEMPORALITY_DELTA")
+
+
+def decode_traces(body: bytes) -> PartCollector:
+    """The spans of an ExportTraceServiceRequest in JSON; raises MalformedExport."""
+    collected = PartCollector()
+    for of_resource in _list_objects(_load(body), "resourceSpans"):
+        collected.begin_resource(_list_attributes(of_resource.get("resource")))
+        for of_scope in _list_objects(of_resource, "scopeSpans"):
+            for span in _list_objects(of_scope, "spans"):
+                collected.count += 1
+                _add_span(collected, span)
+    return collected
+
+
+def _add_span(collected: PartCollector, span: Mapping[str, Any]) -> None:
+    trace_id, span_id = _read_id(span.get("traceId"), 32), _read_id(span.get("spanId"), 16)
+    if not trace_id or not span_id:
+        collected.reject("a span needs a trace id of 32 hexadecimal digits and a span id of 16")
+        return
+    facts = read_span_attributes(_list_attributes(span))
+    for event in _list_objects(span, "events")[:MAX_EVENTS]:
+        if told := read_event(str(event.get("name", "")), _list_attributes(event)):
+            add_event(facts, told)
+    if not facts and span.get("kind") in LEAF_KINDS:
+        return
+    parent = _read_id(span.get("parentSpanId"), 16)
+    status = span.get("status")
+    collected.add_span(
+        trace_id,
+        ReportedSpan(
+            span_id,
+            parent,
+            not parent or _read_int(span.get("flags")) & REMOTE_PARENT == REMOTE_PARENT,
+            _read_int(span.get("startTimeUnixNano")),
+            _read_int(span.get("endTimeUnixNano")),
+            isinstance(status, dict) and status.get("code") in (FAILED, "STATUS_CODE_ERROR"),
+            facts,
+        ),
+    )
+
+
+def decode_logs(body: bytes) -> PartCollector:
+    """The events of an ExportLogsServiceRequest in JSON; raises MalformedExport."""
+    collected = PartCollector()
+    for of_resource in _list_objects(_load(body), "resourceLogs"):
+        collected.begin_resource(_list_attributes(of_resource.get("resource")))
+        for of_scope in _list_objects(of_resource, "scopeLogs"):
+            for record in _list_objects(of_scope, "logRecords"):
+                collected.count += 1
+                collected.add_event(
+                    name=str(record.get("eventName") or ""),
+                    attributes=list(_list_attributes(record)),
+                    trace_id=_read_id(record.get("traceId"), 32),
+                    span_id=_read_id(record.get("spanId"), 16),
+                    at=_read_int(record.get("timeUnixNano")) or _read_int(record.get("observedTimeUnixNano")),
+                )
+    return collected
+
+
+def decode_metrics(body: bytes) -> list[RawPoint]:
+    """The data points of an ExportMetricsServiceRequest in JSON; raises MalformedExport."""
+    found: list[RawPoint] = []
+    for of_resource in _list_objects(_load(body), "resourceMetrics"):
+        resource = tuple(_list_attributes(of_resource.get("resource")))
+        for of_scope in _list_objects(of_resource, "scopeMetrics"):
+            for metric in _list_objects(of_scope, "metrics"):
+                kind = next(
+                    (k for k in ("gauge", "sum", "histogram", "exponentialHistogram", "summary") if k in metric), ""
+                )
+                data = metric.get(kind)
+                is_delta = isinstance(data, dict) and data.get("aggregationTemporality") in _DELTA
+                found += [
+                    RawPoint(
+                        name=str(metric.get("name", "")),
+                        kind=kind,
+                        is_delta=is_delta,
+                        value=_read_number(point) if kind in ("gauge", "sum") else None,
+                        attributes=tuple(_list_attributes(point)),
+                        resource=resource,
+                        at=_read_int(point.get("timeUnixNano")),
+                    )
+                    for point in _list_objects(data, "dataPoints")
+                ]
+    return found
+
+
+def _load(body: bytes) -> Mapping[str, Any]:
+    try:
+        loaded = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise MalformedExport(f"The body is not JSON: {error}.") from None
+    if not isinstance(loaded, dict):
+        raise MalformedExport("The body must be an object, an OTLP message in JSON.")
+    return loaded
+
+
+def _list_objects(holder: Any, key: str) -> list[dict[str, Any]]:
+    found = holder.get(key) if isinstance(holder, dict) else None
+    if found is None:
+        return []
+    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+        raise MalformedExport(f'"{key}" must be a list of objects.')
+    return found
+
+
+def _list_attributes(holder: Any) -> Iterator[tuple[str, Any]]:
+    for pair in _list_objects(holder, "attributes"):
+        if isinstance(name := pair.get("key"), str):
+            yield name, _read_value(pair.get("value"))
+
+
+def _read_value(value: Any, depth: int = 0) -> Any:
+    """The Python value of an AnyValue; None for bytes and for what nothing reads."""
+    if not isinstance(value, dict) or depth > 8:
+        return None
+    for flavour, found in value.items():
+        if flavour == "intValue":
+            return _parse_int(found)
+        if (kind := _ANY_FLAVOUR.get(flavour)) is not None:
+            return float(found) if kind is float and type(found) is int else found if isinstance(found, kind) else None
+        if flavour == "arrayValue":
+            return [_read_value(one, depth + 1) for one in _list_objects(found, "values")]
+        if flavour == "kvlistValue":
+            return {
+                str(pair.get("key")): _read_value(pair.get("value"), depth + 1)
+                for pair in _list_objects(found, "values")
+            }
+    return None
+
+
+def _read_number(point: Mapping[str, Any]) -> float | None:
+    if "asInt" in point:
+        return _parse_int(point["asInt"])
+    number = point.get("asDouble")
+    return float(number) if isinstance(number, int | float) and not isinstance(number, bool) else None
+
+
+def _read_int(value: Any) -> int:
+    """A whole number that may be left out: 0 then, as in protobuf, and for anything that is not one."""
+    return _parse_int(value) or 0
+
+
+def _parse_int(value: Any) -> int | None:
+    """A whole number of at most 64 bits, or its decimal digits; None for anything else."""
+    if isinstance(value, str) and len(value) <= 20 and value.isascii() and value.removeprefix("-").isdigit():
+        value = int(value)
+    return value if type(value) is int and -(2**63) <= value < 2**64 else None
+
+
+def _read_id(value: Any, digits: int) -> str:
+    """An id in lower case; empty if it is not one."""
+    text = value.lower() if isinstance(value, str) else ""
+    return text if len(text) == digits and _HEX.issuperset(text) and text.strip("0") else ""

@@ -1,0 +1,1 @@
+"""OpenTelemetry: the spans and events of one request become one observation (pure)."""

@@ -1,0 +1,213 @@
+"""What one request took, from its spans: time, model calls, tokens, cost, errors, tools and what judges said."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from core.telemetry.attribution import Trace
+from core.telemetry.prices import PriceTable
+from core.telemetry.span import Facts, ReportedSpan
+
+_MS = 1e6  # nanoseconds
+_CUT_OFF = frozenset({"length", "max_tokens", "max_output_tokens", "model_length"})
+_FILTERED = frozenset(
+    {"content_filter", "content_filtered", "safety", "guardrail_intervened", "blocklist", "prohibited_content"}
+)
+_REFUSED = "refusal"
+_TELLS_REFUSALS = frozenset({"anthropic", "aws.bedrock"})
+"""Providers that say so among the finish reasons. Of others a refusal is known only if the answer was sent along."""
+_PASSED, _FAILED = frozenset({"pass", "passed", "true", "yes"}), frozenset({"fail", "failed", "false", "no"})
+_GROUNDED = ("grounded", "faithful")
+
+
+@dataclass(frozen=True, slots=True)
+class RequestSpans:
+    """The spans of one request: those of `steps` did its work, `mentioning` only name its flag. `outside` are facts of
+    events that happened in no known span."""
+
+    trace: Trace
+    steps: Sequence[ReportedSpan]
+    mentioning: Sequence[ReportedSpan]
+    outside: Sequence[Facts]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasuredRequest:
+    """Metrics as in an observation: only what was measured. `unpriced` names models without a price."""
+
+    starts_at: int
+    metrics: Mapping[str, float | bool]
+    segments: Mapping[str, str]
+    error_category: str
+    unpriced: frozenset[str]
+
+
+def measure_request(spans: RequestSpans, prices: PriceTable) -> MeasuredRequest:
+    """Measure one request. An application's own readings count before what follows from spans."""
+    outermost = _find_outermost(spans)
+    calls = _find_calls(spans)
+    tools = [span for span in spans.steps if span.facts.get("step") == "tool"]
+    starts_at = min(span.starts_at for span in outermost)
+    metrics: dict[str, float | bool] = {}
+    error_category = ""
+    unpriced: frozenset[str] = frozenset()
+    if calls or tools or any(span.facts.get("step") == "agent" for span in spans.steps):
+        metrics["latency_ms"] = (max(span.ends_at for span in outermost) - starts_at) / _MS
+        failed = _find_failure(outermost)
+        metrics["hard_error_rate"] = failed is not None
+        error_category = "" if failed is None else _name_error(failed, spans)
+    if calls:
+        metrics |= _measure_calls(calls, starts_at)
+        cost, unpriced = _compute_cost(calls, prices)
+        if cost is not None:
+            metrics["cost_per_request"] = cost
+    if tools:
+        metrics["tool_error_rate"] = sum(_has_failed(span) for span in tools) / len(tools)
+    told = [span.facts for span in (*spans.steps, *spans.mentioning)]
+    told += spans.outside
+    metrics |= summarize_evaluations([one for facts in told for one in facts.get("evaluations", ())])
+    for facts in told:
+        metrics |= facts.get("metrics", {})
+    return MeasuredRequest(
+        starts_at=starts_at,
+        metrics=metrics,
+        segments=_collect_segments(calls, told, spans.trace.resources),
+        error_category=error_category,
+        unpriced=unpriced,
+    )
+
+
+def summarize_evaluations(results: Sequence[Mapping[str, Any]]) -> dict[str, float | bool]:
+    """What judges said of one answer: it passes if every label that is clear says so; scores are averaged."""
+    metrics: dict[str, float | bool] = {}
+    for key, wanted in (("groundedness_rate", True), ("eval_pass_rate", False)):
+        labels = [str(one.get("label", "")).lower() for one in results if _is_about_sources(one) is wanted]
+        if clear := [label in _PASSED for label in labels if label in _PASSED | _FAILED]:
+            metrics[key] = all(clear)
+    scores = [one["score"] for one in results if one.get("score", 2) <= 1 and not _is_about_sources(one)]
+    if scores:
+        metrics["eval_score"] = sum(scores) / len(scores)
+    return metrics
+
+
+def _is_about_sources(result: Mapping[str, Any]) -> bool:
+    return any(word in str(result.get("name", "")).lower() for word in _GROUNDED)
+
+
+def _find_outermost(spans: RequestSpans) -> list[ReportedSpan]:
+    """Those spans of the request that lie in no other one of it."""
+    all_of_it = {span.span_id: span for span in (*spans.steps, *spans.mentioning)}
+    found = [
+        span
+        for span in all_of_it.values()
+        if not any(outer.span_id in all_of_it for outer in spans.trace.walk_outwards(span.parent_id))
+    ]
+    return found or list(all_of_it.values())  # spans that are each other's parents
+
+
+def _find_calls(spans: RequestSpans) -> list[ReportedSpan]:
+    """The calls of a model, by end. Where two instrumentations report one call, the inner span is it."""
+    calls = {span.span_id: span for span in spans.steps if span.facts.get("step") == "model"}
+    wrappers = {
+        outer.span_id
+        for span in calls.values()
+        for outer in spans.trace.walk_outwards(span.parent_id)
+        if outer.span_id in calls
+    }
+    return sorted((s for s in calls.values() if s.span_id not in wrappers), key=lambda span: span.ends_at)
+
+
+def _measure_calls(calls: Sequence[ReportedSpan], starts_at: int) -> dict[str, float | bool]:
+    """Calls, tokens, the first word and how the answer ended. A sum is known only if every call that worked has it."""
+    metrics: dict[str, float | bool] = {"llm_calls_per_request": len(calls)}
+    worked = [span for span in calls if not _has_failed(span)]
+    for key in ("input_tokens", "output_tokens"):
+        known = [span.facts[key] for span in worked if key in span.facts]
+        if known and len(known) == len(worked):
+            metrics[key] = sum(known)
+    cached = [span.facts for span in worked if "cached_tokens" in span.facts and span.facts.get("input_tokens")]
+    if cached:
+        read, all_input = sum(f["cached_tokens"] for f in cached), sum(f["input_tokens"] for f in cached)
+        metrics["cache_hit_rate"] = min(1.0, read / max(all_input, read))
+    if not worked:
+        return metrics
+    answer = worked[-1].facts
+    if "first_chunk_ms" in answer:
+        metrics["ttft_ms"] = (worked[-1].starts_at - starts_at) / _MS + answer["first_chunk_ms"]
+    reasons = set(answer.get("finish_reasons", ()))
+    if reasons:
+        metrics["truncation_rate"] = bool(reasons & _CUT_OFF)
+        metrics["moderation_flag_rate"] = bool(reasons & _FILTERED)
+    if "refused" in answer or (reasons and answer.get("provider", "").lower() in _TELLS_REFUSALS):
+        metrics["refusal_rate"] = bool(answer.get("refused")) or _REFUSED in reasons
+    return metrics
+
+
+def _compute_cost(calls: Sequence[ReportedSpan], prices: PriceTable) -> tuple[float | None, frozenset[str]]:
+    """(US dollars, models without a price). None unless every call that used tokens has a cost."""
+    total = 0.0
+    known = False
+    unpriced: set[str] = set()
+    for span in calls:
+        facts = span.facts
+        if "cost" in facts:
+            total, known = total + facts["cost"], True
+            continue
+        if "input_tokens" not in facts and "output_tokens" not in facts:
+            if _has_failed(span):
+                continue  # nothing was used, or nobody knows
+            return None, frozenset(unpriced)
+        model = facts.get("model") or facts.get("requested_model", "")
+        price = prices.find_price(model, datetime.fromtimestamp(span.starts_at / 1e9, UTC).date())
+        if price is None:
+            unpriced.add(model or "(no model)")
+            continue
+        total, known = (
+            total
+            + price.compute_cost(
+                input_tokens=facts.get("input_tokens", 0),
+                output_tokens=facts.get("output_tokens", 0),
+                cached=facts.get("cached_tokens", 0),
+                written=facts.get("cache_written_tokens", 0),
+            ),
+            True,
+        )
+    return (total if known and not unpriced else None), frozenset(unpriced)
+
+
+def _has_failed(span: ReportedSpan) -> bool:
+    return span.failed or "error_type" in span.facts
+
+
+def _find_failure(outermost: Sequence[ReportedSpan]) -> ReportedSpan | None:
+    """The span with which the request failed: its last outermost one, as earlier ones may have been tried again."""
+    last = max(outermost, key=lambda span: span.ends_at)
+    return last if _has_failed(last) else None
+
+
+def _name_error(failed: ReportedSpan, spans: RequestSpans) -> str:
+    """The kind of error: of the outermost span, else of the last one that failed and says so."""
+    last_first = sorted((s for s in spans.steps if _has_failed(s)), key=lambda s: s.ends_at, reverse=True)
+    for span in (failed, *last_first):
+        if name := span.facts.get("error_type") or span.facts.get("exception_type"):
+            return str(name)
+    return "error"
+
+
+def _collect_segments(
+    calls: Sequence[ReportedSpan], told: Iterable[Facts], resources: Sequence[Facts]
+) -> dict[str, str]:
+    """Segments by name: the application's own, and the model that answered, its provider, country and environment."""
+    segments: dict[str, str] = {}
+    if calls:
+        answer = calls[-1].facts
+        for name, fact in (("model", "model"), ("provider", "provider")):
+            if fact in answer:
+                segments[name] = answer[fact]
+    for facts in (*resources, *told):
+        for name in ("country", "environment"):
+            if name in facts:
+                segments[name] = facts[name]
+        segments |= facts.get("segments", {})
+    return segments

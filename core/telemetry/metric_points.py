@@ -1,0 +1,71 @@
+"""Data points of metrics as observations: only those of an application's own that say whose they are."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import blake2b
+from typing import Any
+
+from core.telemetry.read_attributes import read_span_attributes
+
+PREFIX = "rampart.metric."
+_SPANS_SAY_IT = "gen_ai."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawPoint:
+    """A data point of a metric. `value` is None unless it is a single number; `at` is nanoseconds since 1970."""
+
+    name: str
+    kind: str
+    is_delta: bool
+    value: float | None
+    attributes: Sequence[tuple[str, Any]]
+    resource: Sequence[tuple[str, Any]]
+    at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadPoints:
+    """The observations that points make, how many points made none, and why, each reason once."""
+
+    items: tuple[dict[str, Any], ...]
+    rejected: int
+    reasons: tuple[str, ...]
+
+
+def read_points(points: Sequence[RawPoint]) -> ReadPoints:
+    """One observation of a request already counted for each point that names its surface and unit."""
+    items: list[dict[str, Any]] = []
+    reasons: dict[str, None] = {}
+    for point in points:
+        item = _read_point(point)
+        if isinstance(item, str):
+            reasons[item] = None
+        else:
+            items.append(item)
+    return ReadPoints(items=tuple(items), rejected=len(points) - len(items), reasons=tuple(reasons))
+
+
+def _read_point(point: RawPoint) -> dict[str, Any] | str:
+    """The observation of a point, or why there is none."""
+    if point.name.startswith(_SPANS_SAY_IT):
+        return f"{point.name} sums over many people and spans say the same for each: send traces"
+    if not point.name.startswith(PREFIX):
+        return f"{point.name[:60]} is not read: a metric is called {PREFIX}<key of the catalogue>"
+    if point.value is None or (point.kind == "sum" and not point.is_delta):
+        return f"{point.name} must be a gauge, or a sum with delta temporality"
+    facts = read_span_attributes((*point.resource, *point.attributes))
+    if "surface" not in facts or "unit" not in facts:
+        return f"{point.name} needs the attributes feature_flag.key and feature_flag.context.id"
+    identity = repr((point.name, point.at, sorted((key, str(value)) for key, value in point.attributes)))
+    item: dict[str, Any] = {
+        "id": f"point:{blake2b(identity.encode(), digest_size=16).hexdigest()}",
+        "metrics": {point.name.removeprefix(PREFIX): point.value},
+        "segments": facts.get("segments", {}),
+        "request": False,
+        **{fact: facts[fact] for fact in ("surface", "unit", "variant", "version", "exposure") if fact in facts},
+    }
+    if point.at:
+        item["at"] = datetime.fromtimestamp(point.at / 1e9, UTC).isoformat()
+    return item
