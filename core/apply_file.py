@@ -83,7 +83,7 @@ def apply_text(
                     f"{plan.owner_handle} cannot be looked up without Slack, but the approvals need to know who that is"
                 )
                 warnings = (*warnings, _build_owner_warning(file, why))
-            command, kind, name = c.PlanRollout(plan=plan), "rollout", plan.name
+            command, kind, name = build_plan_command(file, plan, world), "rollout", plan.name
     outcome = service.handle(CommandRequest(command=command, command_id=command_id, by=by, at=at, source=source))
     rollout = outcome.world.find_named(name) if kind == "rollout" else None
     return AppliedFile(
@@ -93,6 +93,11 @@ def apply_text(
         outcome=replace(outcome, rollout=rollout or outcome.rollout),
         warnings=warnings,
     )
+
+
+def build_plan_command(file: RolloutFile, plan: Plan, world: World) -> c.PlanRollout:
+    """The command that plans what a file describes, with the baseline that its sample sizes come from."""
+    return c.PlanRollout(plan=plan, baseline=build_plan.find_baseline_used(file, world.surfaces[plan.surface]))
 
 
 def plan_from_file(
@@ -166,9 +171,7 @@ def _build_or_reuse_plan(
     known_as = _unless_abandoned(world.find_named(file.rollout))
     if known_as is not None:
         then = replace(surface, live=known_as.plan.from_version)
-        same = _try_build_plan(
-            file, then, world, _keep_frozen_owner(known_as, resolve_handle), known_as.plan.to_version
-        )
+        same = _try_build_plan(file, then, world, _keep_frozen_owner(known_as, resolve_handle), known_as.plan)
         if same is not None and same.fingerprint() == known_as.fingerprint:
             return same, ()
     warnings = _raise_on_errors(check_files.check(file, surface, world.policy, at))
@@ -193,10 +196,18 @@ def _unless_abandoned(rollout: Rollout | None) -> Rollout | None:
 
 
 def _try_build_plan(
-    file: RolloutFile, surface: Surface, world: World, resolve_handle: ResolveHandle, to_version: str
+    file: RolloutFile, surface: Surface, world: World, resolve_handle: ResolveHandle, known: Plan
 ) -> Plan | None:
+    """The plan as it would be under the version name and with the sample sizes of a `known` one."""
     try:
-        return build_plan.build(file, surface, world.policy, resolve_handle=resolve_handle, to_version=to_version)
+        return build_plan.build(
+            file,
+            surface,
+            world.policy,
+            resolve_handle=resolve_handle,
+            to_version=known.to_version,
+            sample_sizes={stage.name: stage.min_samples for stage in known.stages},
+        )
     except UnreadableFile:
         return None  # the file describes another plan; the checks that follow report what is wrong with it
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from core.files.foresight.known_traffic import KnownTraffic
     from core.files.foresight.timeline import TimelineRow
     from core.files.read_file import AnyFile
+    from core.files.rollout_file import RolloutFile
     from core.files.syntax.problems import FileProblem, UnreadableFile
     from core.rollout.plan import Plan
     from core.rollout.world import World
@@ -71,13 +72,15 @@ def plan(file: Annotated[Path, typer.Argument(help="A rollout file.")], as_json:
     """Show what would happen when, who is notified, what needs approval and what could be detected. Changes nothing."""
     from bot.rendering.answers import plan_foresight
     from core import traffic_history
+    from core.files import build_plan
     from core.files.foresight import detection, timeline
     from core.files.syntax import problems
 
     try:
         with session.open_service() as service:
             world, now = service.load_world(), session.current_time()
-            plan, warnings = load_plan(file, world, now)
+            written = _read_rollout_file(file)
+            plan, warnings = _build_plan(written, world, now)
             known = traffic_history.load_known_traffic(service, world.surfaces[plan.surface], world, now)
     except Refused as refused:
         session.exit_refused(refused)
@@ -91,6 +94,8 @@ def plan(file: Annotated[Path, typer.Argument(help="A rollout file.")], as_json:
         print(problems.render_text(others))
     print(f"{plan.name}: {plan.surface} {plan.from_version} -> {plan.to_version}, {plan.risk} risk")
     print("\n".join(timeline.format_lines(rows)))
+    if baseline := build_plan.find_baseline_used(written, world.surfaces[plan.surface]):
+        print(plan_foresight.describe_sample_sizes(plan, baseline))
     if not seen or not seen[0]:
         return
     print()
@@ -104,7 +109,21 @@ def load_plan(path: Path, world: "World", now: "datetime") -> "tuple[Plan, tuple
 
     Exits if the file cannot be read, after printing why. `Refused` is left to the caller.
     """
+    return _build_plan(_read_rollout_file(path), world, now)
+
+
+def _build_plan(file: "RolloutFile", world: "World", now: "datetime") -> "tuple[Plan, tuple[FileProblem, ...]]":
     from core import apply_file
+    from core.files.syntax import problems
+
+    try:
+        return apply_file.plan_from_file(file, world, now, lambda handle: handle)
+    except problems.UnreadableFile as unreadable:
+        _exit_unreadable(unreadable)
+
+
+def _read_rollout_file(path: Path) -> "RolloutFile":
+    """The rollout file at `path`. Exits if it cannot be read, after printing why."""
     from core.files.read_file import parse_file
     from core.files.rollout_file import RolloutFile
     from core.files.syntax import problems
@@ -114,9 +133,9 @@ def load_plan(path: Path, world: "World", now: "datetime") -> "tuple[Plan, tuple
         if not isinstance(written, RolloutFile):
             print(f"{path} is not a rollout file; only those have a plan.", file=sys.stderr)
             raise SystemExit(1)
-        return apply_file.plan_from_file(written, world, now, lambda handle: handle)
     except problems.UnreadableFile as unreadable:
         _exit_unreadable(unreadable)
+    return written
 
 
 def _plan_as_json(
@@ -207,7 +226,7 @@ def create(
         found = world.surfaces[plan_queries.find_surface(world, surface)]
     except Refused as refused:
         session.exit_refused(refused)
-    print(rollout_form.write_starting_file(found), end="")
+    print(rollout_form.write_starting_file(found, world.policy), end="")
 
 
 def export(rollout: Annotated[str, typer.Argument(help="Its id, such as R-1.")]) -> None:

@@ -124,17 +124,21 @@ def _build_context(service: "RolloutService") -> "CommandContext":
 
 
 def _answer_as_json(service: "RolloutService", parsed: "ParsedCommand", context: "CommandContext") -> dict[str, Any]:
-    from bot.commands import queries, resolve, version_queries
-    from bot.rendering.answers import difference_text
+    from bot.commands import plan_queries, queries, resolve, version_queries
+    from bot.rendering.answers import baseline, difference_text
     from bot.rendering.json import evidence, reviews, rollouts
     from bot.rendering.json.versions import versions_to_json
     from core import evaluation, review_sources
+    from core.files import rollout_form
     from core.rollout.model import Rollout
     from core.rollout.refusal import NotFound
 
     world = service.load_world()
     if parsed.verb == "diff":
         return difference_text.pair_to_json(version_queries.find_pair(parsed, context))
+    if parsed.verb == "baseline":
+        surface = world.surfaces[plan_queries.find_surface(world, parsed.rollout)]
+        return baseline.baseline_to_json(surface, rollout_form.suggest_limits(surface, world.policy))
     if parsed.verb == "versions":
         versions = version_queries.load_versions(service, version_queries.find_surface(parsed, world))
         return versions_to_json(versions.surface, versions.records)

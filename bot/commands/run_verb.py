@@ -53,6 +53,8 @@ def perform(parsed: ParseResult, context: CommandContext) -> Message:
 
         case ParsedCommand(verb=verb) if verb in version_queries.VERBS:
             return version_queries.VERBS[verb](parsed, context)
+        case ParsedCommand(verb=verb) if verb in review_queries.VERBS:
+            return review_queries.VERBS[verb](parsed, context)
         case ParsedCommand(verb="review") if not holds_answers(parsed):
             return review_queries.answer_review(parsed, context)
         case ParsedCommand(verb=verb) if verb in subscription_verbs.VERBS:

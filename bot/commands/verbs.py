@@ -200,6 +200,14 @@ VERBS: Mapping[str, Verb] = {
         build=_build_review,
         has_json=True,
     ),
+    "baseline": Verb(
+        group="Learn",
+        usage="baseline [surface]",
+        brief="baseline [surface]",
+        does="What is normal for an AI feature, as a review kept it, and which limits the next plan could have.",
+        example="baseline support-assistant",
+        has_json=True,
+    ),
     "metrics": Verb(
         group="See",
         usage="metrics <id> [metric] [--segment k=v]",

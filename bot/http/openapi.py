@@ -147,6 +147,18 @@ REVIEW: dict[int | str, _Json] = {
         ),
     )
 }
+BASELINE: dict[int | str, _Json] = {
+    200: _build_response(
+        "Its baseline",
+        _build_object_schema(
+            ("surface", "live", "baseline", "suggested_limits"),
+            surface=_TEXT,
+            live=_TEXT,
+            baseline={"type": ["object", "null"]},
+            suggested_limits=_build_array_schema({"type": "object"}),
+        ),
+    )
+}
 OUTCOME: dict[int | str, _Json] = {200: _build_response("Carried out", _build_object_schema(tuple(_RESULT), **_RESULT))}
 APPLIED: dict[int | str, _Json] = {
     200: _build_response(

@@ -24,7 +24,6 @@ from core.files.read_file import parse_file
 from core.files.rollout_file import RolloutFile
 from core.files.rollout_form import RolloutForm, UnusableForm
 from core.files.syntax.problems import UnreadableFile, select_errors
-from core.rollout import commands as c
 from core.rollout.refusal import NotFound, Refused
 from core.rollout.world import World
 from core.service import CommandRequest, RolloutService
@@ -160,7 +159,12 @@ class PlanningListeners:
             raise UnusableForm({rollout_form.NAME: f"There is a rollout called {form.name.strip()}. Use another name."})
         plan, warnings = apply_file.plan_from_file(file, world, asked.at, self._directory.resolve_handle)
         self._service.preview(
-            CommandRequest(command=c.PlanRollout(plan=plan), command_id=asked.command_id, by=asked.by, at=asked.at)
+            CommandRequest(
+                command=apply_file.build_plan_command(file, plan, world),
+                command_id=asked.command_id,
+                by=asked.by,
+                at=asked.at,
+            )
         )
         outlook = plan_queries.load_outlook(self._service, plan, asked.at, warnings)
         return plan_preview.render_preview(outlook, text, world.policy.timezone)

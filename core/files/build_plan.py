@@ -5,6 +5,8 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from core.files.foresight import known_traffic, prefill
+from core.files.foresight.detection import design_from_plan
 from core.files.rollout_file import RolloutFile
 from core.files.syntax.limit_terms import LimitTerms
 from core.files.syntax.problems import UnreadableFile
@@ -25,8 +27,10 @@ def build(
     *,
     resolve_handle: Callable[[str], str],
     to_version: str | None = None,
+    sample_sizes: Mapping[str, int] | None = None,
 ) -> Plan:
-    """The plan of `file` on `surface`.
+    """The plan of `file` on `surface`. Where the file leaves the stages to its template, the baseline of the surface
+    fills in the sample sizes, or `sample_sizes` does, by name of the stage.
 
     `resolve_handle` returns the Slack user id of an @handle, or the handle itself. `to_version` names the new version
     if the file does not (for a file that is applied again), unless that name has another content by now.
@@ -36,7 +40,7 @@ def build(
     risk = file.effective_risk
     from_version, change = find_changes(file, surface)
     owner = file.owner or surface.owner
-    return Plan(
+    plan = Plan(
         name=file.rollout,
         surface=file.surface,
         owner=resolve_handle(owner),
@@ -62,6 +66,24 @@ def build(
         start=_require_start(file, policy),
         drives=file.drives.to_driven_flag() if file.drives is not None else None,
     )
+    return replace(plan, stages=_fill_sample_sizes(file, plan, surface, policy, sample_sizes))
+
+
+def find_baseline_used(file: RolloutFile, surface: Surface) -> str:
+    """The id of the rollout whose baseline fills in the sample sizes of this file's plan; empty if none does."""
+    known = known_traffic.recall_traffic(surface) if file.stages is None else None
+    return known.measured if known is not None and known.daily_requests else ""
+
+
+def _fill_sample_sizes(
+    file: RolloutFile, plan: Plan, surface: Surface, policy: Policy, given: Mapping[str, int] | None
+) -> tuple[Stage, ...]:
+    if file.stages is not None:
+        return plan.stages
+    if given is not None:
+        return tuple(replace(s, min_samples=given.get(s.name, s.min_samples)) for s in plan.stages)
+    known = known_traffic.recall_traffic(surface)
+    return plan.stages if known is None else prefill.fill_sample_sizes(design_from_plan(plan, policy), known)
 
 
 def _choose_version_name(surface: Surface, from_version: str, change: Mapping[str, Any], preferred: str | None) -> str:

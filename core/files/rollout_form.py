@@ -7,12 +7,16 @@ from typing import Any
 
 import yaml
 
+from core.files.foresight import known_traffic, prefill
+from core.files.foresight.detection import DetectionDesign
+from core.files.rollout_file import load_template_stages
 from core.files.syntax.fields import PART_NAMES
 from core.files.syntax.problems import FileProblem, UnreadableFile
 from core.files.syntax.yaml_with_lines import parse_yaml
-from core.files.templates import DEFAULT_TEMPLATE
-from core.judging.model.limits import LimitKind
+from core.files.templates import DEFAULT_TEMPLATE, TEMPLATES
+from core.judging.model.limits import Limit, LimitKind
 from core.rollout.plan import Content
+from core.rollout.policy import Policy
 from core.rollout.surface import Surface
 
 NAME, SURFACE, OWNER, TEMPLATE, WHY, START = "name", "surface", "owner", "template", "why", "start"
@@ -73,6 +77,7 @@ LIMITS = (
     ),
 )
 
+_SCALES = {"pp": 0.01, "%": 0.01, "ms": 1.0}
 EXPECTED: Mapping[str, str] = {
     "cost_per_request": "Cost",
     "latency_p50": "Response time",
@@ -164,8 +169,46 @@ def write_form(form: RolloutForm, live: Content) -> str:
     return yaml.safe_dump(written, sort_keys=False, allow_unicode=True, width=110)
 
 
-def write_starting_file(surface: Surface) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuggestedLimits:
+    """The amounts that the form and a starting file offer, by metric and without their unit.
+
+    `baseline` is the rollout whose baseline they come from; empty if they are only the usual ones.
+    """
+
+    amounts: Mapping[str, str]
+    baseline: str = ""
+
+
+def suggest_limits(surface: Surface, policy: Policy, template: str = DEFAULT_TEMPLATE) -> SuggestedLimits:
+    """What to offer for each limit: what the template's first compared stage can notice at the baseline's traffic, or
+    else the usual amount, which is also the least."""
+    usual = {limit.metric: limit.usual for limit in LIMITS}
+    known = known_traffic.recall_traffic(surface)
+    if known is None or not known.daily_requests:
+        return SuggestedLimits(amounts=usual)
+    stages = tuple(stage for entry in load_template_stages(template) for stage in entry.to_stages())
+    limits = {limit.metric: _build_usual_limit(limit) for limit in LIMITS}
+    risk = TEMPLATES[template].risk
+    design = DetectionDesign(
+        stages=stages, limits=tuple(limits.values()), risk=risk, grow_on=policy.growth_rule_for(risk)
+    )
+    compared = design.compared_stages
+    found = {
+        limit.metric: f"{amount / _SCALES[limit.unit]:g}"
+        for limit in LIMITS
+        if compared and (amount := prefill.suggest_amount(limits[limit.metric], design, compared[0], known)) is not None
+    }
+    return SuggestedLimits(amounts={**usual, **found}, baseline=known.measured if found else "")
+
+
+def _build_usual_limit(limit: FormLimit) -> Limit:
+    return prefill.build_limit(limit.metric, limit.kind, float(limit.usual) * _SCALES[limit.unit])
+
+
+def write_starting_file(surface: Surface, policy: Policy) -> str:
     """A rollout file to fill in by hand. It changes nothing yet, so it is refused until somebody edits it."""
+    suggested = suggest_limits(surface, policy)
     started = {
         "version": 1,
         "rollout": "name-of-the-rollout",
@@ -178,9 +221,13 @@ def write_starting_file(surface: Surface) -> str:
             "why": "Why it changes.",
         },
         "behaviour_changes": [{"text": "What people will notice, for support and marketing."}],
-        "rollback_when": [{"metric": limit.metric, limit.kind.value: f"{limit.usual}{limit.unit}"} for limit in LIMITS],
+        "rollback_when": [
+            {"metric": limit.metric, limit.kind.value: f"{suggested.amounts[limit.metric]}{limit.unit}"}
+            for limit in LIMITS
+        ],
     }
-    return yaml.safe_dump(started, sort_keys=False, allow_unicode=True, width=110)
+    origin = f"# Limits: baseline from {suggested.baseline}\n" if suggested.baseline else ""
+    return origin + yaml.safe_dump(started, sort_keys=False, allow_unicode=True, width=110)
 
 
 def _write_change(form: RolloutForm, number: int, text: str) -> dict[str, str]:

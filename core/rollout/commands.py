@@ -16,9 +16,13 @@ from core.rollout.surface import SurfaceDeclared
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanRollout:
-    """Plan a rollout, or replace the plan of one that has not started."""
+    """Plan a rollout, or replace the plan of one that has not started.
+
+    `baseline` is the rollout whose baseline filled in the sample sizes; empty if none did.
+    """
 
     plan: Plan
+    baseline: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

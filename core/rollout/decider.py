@@ -133,6 +133,7 @@ def _plan_rollout(rollout: Rollout | None, command: c.PlanRollout, context: Cont
         from_content=before,
         to_content=after,
         by=context.by.id,
+        baseline=command.baseline or None,
     )
     events: list[e.RolloutEvent] = [planned]
     if plan.approvals.needed:

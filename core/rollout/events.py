@@ -22,13 +22,14 @@ class Planned:
     """A rollout file was applied. Applying it again before the start resets approvals and notices."""
 
     TYPE: ClassVar[str] = "rollout.planned"
-    LATER: ClassVar[tuple[str, ...]] = tuple(f"plan.{name}" for name in Plan.LATER)
+    LATER: ClassVar[tuple[str, ...]] = (*(f"plan.{name}" for name in Plan.LATER), "baseline")
     rollout: str
     plan: Plan
     fingerprint: str
     from_content: Content
     to_content: Content
     by: str
+    baseline: str | None = None  # the rollout whose baseline filled in the sample sizes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

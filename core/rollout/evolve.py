@@ -28,6 +28,7 @@ def _apply_planned(before: Rollout | None, event: e.Planned, at: datetime) -> Ro
         state=RolloutState.PLANNED,
         planned_at=at,
         planned_by=event.by,
+        baseline=event.baseline or "",
         planners=(*(before.planners if before else ()), event.by),
         start=event.plan.start,
         messages=before.messages if before else {},

@@ -80,6 +80,7 @@ class Rollout:
     state: RolloutState
     planned_at: datetime
     planned_by: str
+    baseline: str = ""  # the rollout whose baseline filled in the sample sizes
     planners: tuple[str, ...] = ()  # everyone who applied it before it started: the authors of its version
     started_at: datetime | None = None
     ended_at: datetime | None = None

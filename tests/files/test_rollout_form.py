@@ -45,7 +45,7 @@ def test_with_the_usual_limits_every_template_gives_a_plan(surface: Surface, tem
 
 
 def test_the_file_to_fill_in_is_refused_until_something_differs(surface: Surface) -> None:
-    text = rollout_form.write_starting_file(surface)
+    text = rollout_form.write_starting_file(surface, DEFAULT_POLICY)
 
     def errors(written: str) -> list[str]:
         file = parse_file(written, "file")

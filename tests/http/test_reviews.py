@@ -48,3 +48,10 @@ def test_the_page_and_its_markdown_escape_what_people_wrote(running, canary, ser
     text = client.get("/r/R-1/review.md")
     assert text.headers["content-type"].startswith("text/markdown")
     assert r"\<b\>worse\</b\>" in text.text
+
+
+def test_a_surface_without_a_baseline_says_so(running, serve):
+    client = serve(running)
+    shown = client.get("/api/v1/surfaces/support-assistant/baseline").json()
+    assert (shown["live"], shown["baseline"], shown["suggested_limits"]) == ("v42", None, [])
+    assert client.get("/api/v1/surfaces/other/baseline").status_code == 404

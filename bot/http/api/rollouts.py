@@ -14,6 +14,7 @@ from bot.http.api import command_body, command_handling, eval_results
 from bot.http.middleware.auth import Caller, TokenAuth, TokenRole
 from bot.http.middleware.caller_limits import RateLimiter
 from bot.http.middleware.problems import build_problem
+from bot.rendering.answers.baseline import baseline_to_json
 from bot.rendering.json.evidence import evidence_to_json
 from bot.rendering.json.reviews import review_to_json
 from bot.rendering.json.rollouts import event_to_json, rollout_to_json
@@ -22,11 +23,12 @@ from core.apply_file import apply_text
 from core.evaluation import load_newest_judgement
 from core.files.policy_file import PolicyFile
 from core.files.read_file import parse_file
+from core.files.rollout_form import suggest_limits
 from core.files.surface_file import SurfaceFile
 from core.files.syntax.problems import UnreadableFile, to_json
 from core.rollout import commands as c
 from core.rollout.model import RolloutState
-from core.rollout.refusal import Refused
+from core.rollout.refusal import NotFound, Refused
 from core.service import CommandOutcome, RolloutService
 
 
@@ -84,6 +86,16 @@ def build_router(
         auth.authorize_person(request.headers.raw, TokenRole.OPERATOR)
         draft = review_sources.load_draft(service, command_handling.find_rollout(service, rollout_id))
         return JSONResponse(review_to_json(draft, service.cached_world().policy.timezone))
+
+    @api.get("/surfaces/{surface}/baseline", tags=["rollouts"], responses=openapi.BASELINE)
+    def show_baseline(request: Request, surface: str) -> JSONResponse:
+        """What is normal for the surface's live version, as a review kept it, and the limits that it suggests."""
+        auth.authorize_person(request.headers.raw, TokenRole.OPERATOR)
+        world = service.load_world()
+        known = world.surfaces.get(surface)
+        if known is None:
+            raise NotFound(f"There is no AI feature called {surface[:80]}.", hint="See GET /api/v1/rollouts.")
+        return JSONResponse(baseline_to_json(known, suggest_limits(known, world.policy)))
 
     async def require_operator(request: Request) -> None:
         """Authorize before the body is validated, so that strangers learn nothing from validation errors."""

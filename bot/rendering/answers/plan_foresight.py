@@ -12,7 +12,7 @@ from core.files.foresight.detection import LimitForesight
 from core.files.foresight.known_traffic import KnownTraffic
 from core.judging.model import limits
 from core.judging.model.limits import Limit, LimitKind
-from core.rollout.plan import Risk
+from core.rollout.plan import Plan, Risk
 
 MAX_SUGGESTED_HOLD = timedelta(days=90)
 """A longer hold is not suggested as a remedy."""
@@ -40,6 +40,12 @@ def render_lines(foreseen: Sequence[LimitForesight], known: KnownTraffic) -> lis
         f"{known.levels_from}. Times are expected values; a limit acts only while the estimate is beyond it too.",
         *grows,
     ]
+
+
+def describe_sample_sizes(plan: Plan, baseline: str) -> str:
+    """The sample sizes that a baseline has filled in: `Sample sizes, baseline from R-118: canary 1,700 requests.`"""
+    sizes = [f"{s.name} {wording.format_count(s.min_samples)} requests" for s in plan.stages if s.min_samples]
+    return f"Sample sizes, baseline from {baseline}: {', '.join(sizes) or 'none asked for'}."
 
 
 def render_warnings(

@@ -33,11 +33,13 @@ def _format_footer(rollout: Rollout) -> str:
     """The fixed facts of a rollout: change, versions, surface, risk, owner, plan, ticket."""
     plan = rollout.plan
     ticket = f" · {wording.escape(plan.ticket, 200)}" if plan.ticket else ""
+    baseline = f" · baseline from {wording.escape(rollout.baseline, 40)}" if rollout.baseline else ""
     drives = f" · drives {wording.escape(plan.drives.title, 200)}" if plan.drives is not None else ""
     return (
         f"{wording.escape(rollout.kind, 80)} · {wording.format_version_change(rollout)} · "
         f"{wording.escape(plan.surface, 60)} · "
-        f"risk {plan.risk} · owner {wording.format_owner(rollout)} · plan {rollout.fingerprint[:6]}{ticket}{drives}"
+        f"risk {plan.risk} · owner {wording.format_owner(rollout)} · plan {rollout.fingerprint[:6]}"
+        f"{baseline}{ticket}{drives}"
     )
 
 

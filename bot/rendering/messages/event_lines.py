@@ -28,7 +28,7 @@ def format_line(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
             return (
                 f"Planned by {wording.format_actor(event.by)}: {wording.format_subject(rollout)}, "
                 f"{wording.escape(rollout.kind, 60)} change, {wording.format_version_change(rollout)}. "
-                f"Plan {event.fingerprint[:6]}; nothing changes yet."
+                f"Plan {event.fingerprint[:6]}; nothing changes yet.{_format_baseline(event)}"
             )
         case e.Started():
             locked = f"Plan and limits are locked ({event.fingerprint[:6]})."
@@ -184,6 +184,10 @@ def format_moved_back(rollout: Rollout) -> str:
         return ""
     customers = wording.pluralize(many, "customer")
     return f"{customers} moved back so far; what they do now is not compared any more."
+
+
+def _format_baseline(event: e.Planned) -> str:
+    return f" Sample sizes: baseline from {wording.escape(event.baseline, 40)}." if event.baseline else ""
 
 
 def _is_detectability_hold(event: e.Held) -> bool:

@@ -366,6 +366,15 @@ EXAMPLES: dict[str, e.Event] = {
         fingerprint="0c11d5",
         by="slack:T1/U1",
     ),
+    "rollout.planned.1.baseline": e.Planned(
+        rollout="R-7",
+        plan=PLAN,
+        fingerprint=PLAN.fingerprint(),
+        from_content=OLD,
+        to_content=NEW,
+        by="U2",
+        baseline="R-3",
+    ),
     "rollout.planned.1.driving": e.Planned(
         rollout="R-7", plan=DRIVING, fingerprint=DRIVING.fingerprint(), from_content=OLD, to_content=NEW, by="U2"
     ),
