@@ -378,6 +378,7 @@ def _schedule_jobs(
             slack,
             now,
             mention=directory.format_mention,
+            members=directory.list_members,
             speed=speed,
             channel_pause=channel_pause,
         )

@@ -369,7 +369,7 @@ def build_context(world: World, request: CommandRequest, surface: str, rollout: 
         policy=world.policy,
         surface=found,
         new_id=world.next_id,
-        authors=_find_version_authors(world, rollout) if isinstance(request.command, c.Approve | c.Reject) else (),
+        authors=find_version_authors(world, rollout) if isinstance(request.command, c.Approve | c.Reject) else (),
         other_rollouts_on_surface=others,
         other_rollouts_on_flag=driving.find_competing_rollouts(rollout, world.open_rollouts)
         if rollout is not None
@@ -377,7 +377,7 @@ def build_context(world: World, request: CommandRequest, surface: str, rollout: 
     )
 
 
-def _find_version_authors(world: World, rollout: Rollout | None) -> tuple[str, ...]:
+def find_version_authors(world: World, rollout: Rollout | None) -> tuple[str, ...]:
     """Everybody who applied the content of this version, under any version name and in any rollout."""
     if rollout is None:
         return ()

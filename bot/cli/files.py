@@ -69,8 +69,12 @@ def lint(
 
 
 def plan(file: Annotated[Path, typer.Argument(help="A rollout file.")], as_json: Json = False) -> None:
-    """Show what would happen when, who is notified, what needs approval and what could be detected. Changes nothing."""
-    from bot.rendering.answers import plan_foresight
+    """Show what changes, what would happen when, who is notified and approves, and what could be detected. Changes
+    nothing."""
+    from bot.commands import version_queries
+    from bot.rendering import wording
+    from bot.rendering.answers import difference_text, plan_foresight
+    from bot.rendering.messages import plan_facts
     from core import traffic_history
     from core.files import build_plan
     from core.files.foresight import detection, timeline
@@ -87,12 +91,19 @@ def plan(file: Annotated[Path, typer.Argument(help="A rollout file.")], as_json:
     rows = timeline.build_timeline(plan, world.surfaces[plan.surface], world.policy, now)
     design = detection.design_from_plan(plan, world.policy)
     seen = [detection.foresee_limits(design, stage, known) for stage in design.compared_stages]
+    pair = version_queries.build_plan_pair(plan, world.surfaces[plan.surface])
     if as_json:
-        print(json.dumps(_plan_as_json(plan, rows, warnings, [one for of in seen for one in of], known), indent=2))
+        shown = _plan_as_json(plan, rows, warnings, [one for of in seen for one in of], known)
+        print(json.dumps({**shown, "changes": difference_text.pair_to_json(pair)}, indent=2))
         return
     if others := [warning for warning in warnings if not warning.message.startswith(detection.TOO_LATE_PREFIX)]:
         print(problems.render_text(others))
     print(f"{plan.name}: {plan.surface} {plan.from_version} -> {plan.to_version}, {plan.risk} risk")
+    print("\nWhat changes")
+    print("\n".join(difference_text.format_lines(pair)[1:]))
+    print("\nWhat people will notice")
+    print("\n".join(f"  {wording.to_plain_text(line)}" for line in plan_facts.list_noticed(plan)))
+    print("\nWhen")
     print("\n".join(timeline.format_lines(rows)))
     if baseline := build_plan.find_baseline_used(written, world.surfaces[plan.surface]):
         print(plan_foresight.describe_sample_sizes(plan, baseline))

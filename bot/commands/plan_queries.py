@@ -6,16 +6,22 @@ from datetime import datetime
 from bot.commands import request
 from bot.commands.grammar import ParsedCommand
 from bot.commands.request import CommandContext
-from bot.rendering.answers.plan_outlook import PlanOutlook
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
+from bot.rendering.messages import approval
+from bot.rendering.messages.plan_facts import DecisionFacts, ListMembers
 from core import traffic_history
-from core.files.foresight import detection, timeline
+from core.files.foresight import detection
+from core.files.foresight.outlook import PlanOutlook, build_outlook
 from core.files.syntax.problems import FileProblem
+from core.rollout import gating, permission
+from core.rollout.events import ConcernRaised, Planned
+from core.rollout.history import HistoryEntry
+from core.rollout.model import Rollout
 from core.rollout.plan import Plan
 from core.rollout.refusal import NotFound
 from core.rollout.world import World
-from core.service import RolloutService
+from core.service import RolloutService, find_version_authors
 
 
 def load_outlook(
@@ -24,15 +30,55 @@ def load_outlook(
     """The outlook of a plan on a known surface; `warnings` are those of its file."""
     world = service.cached_world()
     surface = world.surfaces[plan.surface]
-    known = traffic_history.load_known_traffic(service, surface, world, now)
-    design = detection.design_from_plan(plan, world.policy)
-    return PlanOutlook(
-        plan=plan,
-        rows=timeline.build_timeline(plan, surface, world.policy, now),
-        foreseen=[detection.foresee_limits(design, stage, known) for stage in design.compared_stages],
-        known=known,
+    return build_outlook(
+        plan,
+        surface,
+        world.policy,
+        traffic_history.load_known_traffic(service, surface, world, now),
+        now,
         warnings=[w.message for w in warnings if not w.message.startswith(detection.TOO_LATE_PREFIX)],
     )
+
+
+def load_rollout_outlook(service: RolloutService, rollout: Rollout, now: datetime) -> PlanOutlook:
+    """The outlook of a rollout that has not started, from the notices that have gone out and the start that is set."""
+    world = service.cached_world()
+    surface = world.surfaces[rollout.plan.surface]
+    waits = gating.find_earliest_start(rollout, now)
+    begin = max(now, rollout.start or now, waits[0] if waits else now)
+    known = traffic_history.load_known_traffic(service, surface, world, now)
+    return build_outlook(rollout.plan, surface, world.policy, known, now, begin=begin)
+
+
+def load_decision_facts(
+    service: RolloutService,
+    rollout: Rollout,
+    entries: Sequence[HistoryEntry],
+    now: datetime,
+    members: ListMembers = lambda _: {},
+) -> DecisionFacts:
+    """What somebody has to know who decides on a rollout; `entries` are its history, `members` lists user groups."""
+    world = service.cached_world()
+    planned = max((x.position for x in entries if isinstance(x.event, Planned)), default=0)
+    return DecisionFacts(
+        outlook=None if rollout.started_at is not None else load_rollout_outlook(service, rollout, now),
+        rule=permission.find_approver_rule(rollout, world.policy, find_version_authors(world, rollout))
+        if rollout.plan.needs_approval
+        else None,
+        concerns=tuple(x.event for x in entries if isinstance(x.event, ConcernRaised) and x.position > planned),
+        members=members,
+    )
+
+
+def build_plan_details(context: CommandContext, rollout_id: str, members: ListMembers) -> Message:
+    """What somebody has to know who decides on a rollout; NotFound if there is none with this id."""
+    world = context.service.load_world()
+    rollout = world.find_rollout(rollout_id)
+    if rollout is None:
+        raise NotFound(f"There is no {rollout_id[:80]}.", hint="See /rollout list.")
+    entries = context.service.load_entries(rollout.id)
+    facts = load_decision_facts(context.service, rollout, entries, context.at, members)
+    return approval.render_details(rollout, facts, world.policy.timezone)
 
 
 def find_surface(world: World, name: str) -> str:

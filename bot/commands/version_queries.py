@@ -11,6 +11,7 @@ from bot.rendering.answers.version_answers import VersionPair
 from bot.rendering.blocks.blocks import Message
 from core.rollout import permission
 from core.rollout.model import Rollout
+from core.rollout.plan import Plan
 from core.rollout.refusal import NotFound, Refused
 from core.rollout.surface import Surface, SurfaceEvent
 from core.rollout.world import World
@@ -91,6 +92,17 @@ def build_rollout_pair(rollout: Rollout) -> VersionPair:
         before=rollout.plan.from_version,
         after=rollout.plan.to_version,
         difference=compare_contents(rollout.from_content, rollout.to_content),
+    )
+
+
+def build_plan_pair(plan: Plan, surface: Surface) -> VersionPair:
+    """What a plan would change."""
+    before = surface.versions[plan.from_version]
+    return VersionPair(
+        surface=surface.name,
+        before=plan.from_version,
+        after=plan.to_version,
+        difference=compare_contents(before, {**before, **plan.change}),
     )
 
 

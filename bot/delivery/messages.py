@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 from slack_sdk import WebClient
 
+from bot.commands import plan_queries
 from bot.delivery import message_lookup
 from bot.delivery.consumer import LeaseTakenOver, OutboxConsumer
 from bot.delivery.slack_api import SlackApi
@@ -16,6 +17,7 @@ from bot.rendering import wording
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.charts import fallback
 from bot.rendering.messages import announcement_messages, card, undelivered, witness
+from bot.rendering.messages.plan_facts import DecisionFacts, ListMembers
 from core import evaluation
 from core.judging.report.series import SeriesPoint
 from core.outbox_tasks import MESSAGES, MessageTask, channel_destination
@@ -66,17 +68,18 @@ def deliver_due(
     *,
     random_fraction: Callable[[], float] = random.random,
     mention: Callable[[str], str] = lambda _: "",
+    members: ListMembers = lambda _: {},
     speed: float = 1.0,
     channel_pause: timedelta = CHANNEL_PAUSE,
 ) -> int:
     """Send messages until none is due; returns how many rows were handled.
 
     `now` is the rollouts' clock and `speed` how fast it runs; `random_fraction` gives numbers in [0, 1); `mention`
-    turns a user group's name into a mention, or an empty string. `channel_pause` is the least real time between two
-    messages to a channel.
+    turns a user group's name into a mention, or an empty string, and `members` lists its members. `channel_pause` is
+    the least real time between two messages to a channel.
     """
     attempts = OutboxConsumer(database, MESSAGES, now, speed=speed, random_fraction=random_fraction)
-    sender = _MessageSender(database, service, slack, now, attempts, mention, speed, channel_pause)
+    sender = _MessageSender(database, service, slack, now, attempts, mention, members, speed, channel_pause)
     handled = 0
     while (row := attempts.claim()) is not None:
         sender.send(row)
@@ -95,6 +98,7 @@ class _MessageSender:
         now: Callable[[], datetime],
         consumer: OutboxConsumer,
         mention: Callable[[str], str],
+        members: ListMembers,
         speed: float,
         channel_pause: timedelta,
     ) -> None:
@@ -104,6 +108,7 @@ class _MessageSender:
         self._now = now
         self._consumer = consumer
         self._mention = mention
+        self._members = members
         self._speed = speed
         self._channel_pause = channel_pause
         self._fallback_step = 0  # how far blocks must be simplified for this workspace, as known so far
@@ -189,6 +194,10 @@ class _MessageSender:
         def newer() -> card.Newer:
             return evaluation.newest(self._service, world.get_rollout(announcement.rollout))
 
+        def load_facts() -> DecisionFacts:
+            rollout = world.get_rollout(announcement.rollout)
+            return plan_queries.load_decision_facts(self._service, rollout, entries, self._now(), self._members)
+
         return announcement_messages.render(
             announcement,
             MessageTask.parse(row.request).position,
@@ -198,6 +207,7 @@ class _MessageSender:
             format_group,
             load_trend,
             newer,
+            load_facts,
         )
 
     def _post_message(

@@ -12,21 +12,22 @@ def format_in_line(difference: ContentDifference) -> str:
 
 
 def list_changes(difference: ContentDifference) -> list[str]:
-    """One phrase per change, as in `prompt: 9 words removed, 4 added (of 18)`; escaped, without text of prompts."""
+    """One phrase per change, as in `prompt: 9 of 18 words removed, 4 added`; escaped, without text of prompts."""
     return [*(describe_text(change) for change in difference.texts), *(_describe(f) for f in difference.fields)]
 
 
 def describe_text(change: TextChange) -> str:
-    """How much of a text differs: `prompt: 9 words removed, 4 added (of 18)`."""
-    path = wording.escape(change.path, 80)
+    """How much of a text differs: `prompt: 9 of 18 words removed, 4 added`."""
+    path, before = wording.escape(change.path, 80), wording.format_count(change.words_before)
+    added, removed = wording.format_count(change.words_added), wording.format_count(change.words_removed)
     if not change.words_before:
         return f"{path}: {wording.pluralize(change.words_added, 'word')} added"
-    counts = [
-        f"{wording.pluralize(change.words_removed, 'word')} removed" if change.words_removed else "",
-        f"{wording.pluralize(change.words_added, 'word')} added" if change.words_added else "",
-    ]
-    told = ", ".join(count for count in counts if count) or "punctuation or spacing differs"
-    return f"{path}: {told} (of {wording.format_count(change.words_before)})"
+    if change.words_removed:
+        more = f", {added} added" if change.words_added else ""
+        return f"{path}: {removed} of {wording.pluralize(change.words_before, 'word')} removed{more}"
+    if change.words_added:
+        return f"{path}: {wording.pluralize(change.words_added, 'word')} added to {before}"
+    return f"{path}: punctuation or spacing differs"
 
 
 def _describe(change: FieldChange) -> str:

@@ -160,6 +160,17 @@ class SlackDirectory:
             return ""
         return f"<!subteam^{found.id}>" if found else ""
 
+    def list_members(self, group: str) -> Mapping[str, str]:
+        """The full members of a user group, as user id -> `@handle`; empty if it is unknown or Slack does not
+        answer."""
+        try:
+            found = next((g for g in self._get_groups(fresh=False) if g.handle == group), None)
+            people = [self._get_user(user, fresh=False) for user in sorted(found.members)] if found else []
+        except SlackUnreachable as unreachable:
+            log.warning("group not resolved", group=group, why=str(unreachable))
+            return {}
+        return {person.id: person.handle for person in people if person.full_member}
+
     def _get_workspace(self) -> SlackWorkspace:
         """The token's workspace, which is looked up once."""
         if self._workspace is None:

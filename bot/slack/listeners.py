@@ -253,7 +253,7 @@ def build_app(
     app.use(_require_slack_response_url(client))
     requests = SlackRequests(service, client, directory, now, acknowledge_within)
     PlanningListeners(service, client, directory, requests).register(app)
-    ReadingListeners(client, requests).register(app)
+    ReadingListeners(client, requests, directory.list_members).register(app)
     ReviewListeners(service, client, requests).register(app)
     tabs = home_tabs or HomeTabs(service, client, directory, now)
     HomeListeners(service, client, requests, tabs).register(app)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from bot.rendering.answers import plan_outlook
-from bot.rendering.answers.plan_outlook import PlanOutlook
 from bot.rendering.blocks import blocks, buttons, inputs
 from bot.rendering.blocks.blocks import Block, Message
+from core.files.foresight.outlook import PlanOutlook
 from core.rollout.plan import Plan
 
 CALLBACK = "create.preview"

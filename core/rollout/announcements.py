@@ -14,7 +14,7 @@ class AnnouncementKind(StrEnum):
     CARD = "card"  # the one message per rollout, edited in place
     LINE = "line"  # what happened, in the thread of the card
     APPROVAL = "approval"  # an approval request with its buttons, in the thread
-    APPROVAL_CLOSED = "approval_closed"  # the same message, edited: who decided, without buttons
+    APPROVAL_CLOSED = "approval_closed"  # the same message, edited: what is known by now; without buttons once decided
     DECISION = "decision"  # the result of a long comparison with its two buttons; broadcast to the channel
     DECISION_CLOSED = "decision_closed"  # the same message, edited: who decided, without buttons
     NOTICE = "notice"  # before anything changes, in plain words, to one channel
@@ -92,12 +92,14 @@ def announce(event: e.RolloutEvent, position: int, before: Rollout | None, after
         return Announcement(kind=kind, rollout=after.id, channel=where, key=key)
 
     if isinstance(event, e.NoticeAcknowledged):
-        return _build_notice_edit(after, event.notice)
+        return (*_build_notice_edit(after, event.notice), *_build_request_edit(after))
     result.append(announce_here(AnnouncementKind.CARD, CARD_KEY))
     if before is not None and before.request is not None and after.request != before.request:
         result.append(announce_here(AnnouncementKind.APPROVAL_CLOSED, f"approval:{before.request.request}"))
     elif isinstance(event, e.Approved) and after.request is not None:
         result.append(announce_here(AnnouncementKind.APPROVAL_CLOSED, f"approval:{after.request.request}"))
+    elif isinstance(event, e.MessagePosted | e.ConcernRaised | e.EvalRecorded | e.StartScheduled):
+        result += _build_request_edit(after)
     match event:
         case e.MessagePosted():
             pass  # the card shows the earliest start
@@ -198,6 +200,16 @@ def _starts_lead_time(event: e.MessagePosted, after: Rollout) -> bool:
     return after.state is RolloutState.PLANNED and event.key in {
         notice_key(after, n.key) for n in after.plan.stakeholder_notices
     }
+
+
+def _build_request_edit(after: Rollout) -> tuple[Announcement, ...]:
+    """The edit of the open approval request, which shows who was told, who has read it, and what speaks against it."""
+    request = after.request
+    key = f"approval:{request.request}" if request is not None else ""
+    if key not in after.messages:
+        return ()
+    where = after.plan.engineering_channel
+    return (Announcement(kind=AnnouncementKind.APPROVAL_CLOSED, rollout=after.id, channel=where, key=key),)
 
 
 def _build_notices(after: Rollout) -> list[Announcement]:

@@ -1,6 +1,7 @@
 """Who may do what: moving forward needs a role, going back only full membership."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import assert_never
 
 from core.rollout import commands as c
@@ -148,6 +149,32 @@ def _check_approver(rollout: Rollout, context: Context) -> None:
         )
     if role is not None and not plan.approvals.groups and not _has_role(role, by):
         raise Refused("You are not an approver.", hint=f"Ask one of {', '.join(role.people)}.", code="forbidden")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApproverRule:
+    """Who may approve a rollout: members of the `groups`, or else the `people`, or else every full member.
+
+    `excluded` are Slack user ids of those whose own change it is.
+    """
+
+    groups: tuple[str, ...]
+    people: tuple[str, ...]
+    excluded: frozenset[str]
+
+
+def find_approver_rule(rollout: Rollout, policy: Policy, authors: Sequence[str]) -> ApproverRule:
+    """Who may approve the open request; `authors` are actor ids of everyone who ever applied this version."""
+    plan, role = rollout.plan, policy.roles.get("approver")
+    groups = plan.approvals.groups or (role.groups if role else ())
+    appliers = {slack_user_in(who) for who in (rollout.planned_by, *rollout.planners, *authors)}
+    owner = {plan.owner} if is_slack_user_id(plan.owner) else set()
+    own = appliers - owner if plan.approvals.owner_may_approve else appliers | owner
+    return ApproverRule(
+        groups=groups,
+        people=role.people if role is not None and not groups else (),
+        excluded=frozenset(own - {""}),
+    )
 
 
 def _check_not_own_change(rollout: Rollout, groups: Sequence[str], context: Context) -> None:

@@ -90,6 +90,7 @@ def test_every_button_is_told():
         "View difference",
         "Write the review…",
         "Change",
+        "Details",
     ]
     source = Path(str(buttons.__file__)).read_text(encoding="utf-8")
     assert set(re.findall(r'blocks\.button\(\s*"([^"]+)"', source)) == set(labels)

@@ -218,3 +218,15 @@ def test_an_unknown_version_or_surface_is_not_found(running: Any, serve: Any) ->
         answer = client.get(path, headers={"accept": "text/html"})
         assert answer.status_code == 404
         assert "text/html" in answer.headers["content-type"]
+
+
+def test_a_plan_shows_what_somebody_has_to_know_who_decides(running: Any, serve: Any, rollout_file: str) -> None:
+    client = serve(running)
+    running.apply(rollout_file)
+    page = client.get("/r/R-1").text
+    assert "<h2>What changes</h2>" in page
+    assert "prompt: 1 of 2 words removed, 1 added. Nothing else; v43 has the content" in page
+    assert "<li>Declined to answer (rises by 1 pp): rolls back; " in page
+    assert "<h2>When, at the earliest</h2>" in page
+    running.do(c.Start())
+    assert "<h2>When, at the earliest</h2>" not in client.get("/r/R-1").text

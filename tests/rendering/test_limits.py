@@ -13,16 +13,28 @@ from hypothesis import strategies as st
 
 from bot.commands import help_pages
 from bot.commands.verbs import TYPED_VERBS
-from bot.rendering.answers import explain, history, metrics, notice_overview, status, whois
+from bot.rendering.answers import (
+    difference_text,
+    explain,
+    history,
+    metrics,
+    notice_overview,
+    status,
+    version_answers,
+    whois,
+)
 from bot.rendering.answers.whois import UnitHistory
 from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.charts import fallback
-from bot.rendering.messages import announcement_messages, card, event_lines, undelivered
+from bot.rendering.messages import announcement_messages, approval, card, event_lines, undelivered
+from bot.rendering.messages.plan_facts import DecisionFacts
 from bot.rendering.numbers import segments
 from bot.rendering.numbers.latest_numbers import LatestNumbers
 from bot.sandbox.rules import check_payload
 from bot.slack import views
+from core.files.foresight.known_traffic import assume_traffic
+from core.files.foresight.outlook import build_outlook
 from core.flags.possible_answers import PossibleAnswer
 from core.flags.snapshot import Cohort, FlagAnswer, Reason, Variant, Version, build_live_answer
 from core.flags.targeting import parse_conditions
@@ -32,9 +44,13 @@ from core.rollout import events as e
 from core.rollout.announcements import Announcement, AnnouncementKind, notice_key
 from core.rollout.assignment_history import Assignment
 from core.rollout.history import HistoryEntry
+from core.rollout.permission import ApproverRule
 from core.rollout.plan import BehaviourChange, NoticePlan, Stage, StageKind
+from core.rollout.policy import DEFAULT_POLICY
 from core.rollout.surface import Surface
 from core.rollout.world import World
+from core.versions.content_difference import compare_contents
+from core.versions.version_history import VersionRecord
 
 _OURS = re.compile(
     r"<(@[UW][A-Z0-9]+|!date\^\d+\^(?:\{date_(?:short_pretty|long)\} at \{time\}|\{time_secs\})\|[^<>|]*)>"
@@ -170,8 +186,31 @@ def _everything(words: Any, text: str) -> Iterator[Message]:
     yield notice_overview.render(rollout, words.zone)
     yield notice_overview.render_preview(rollout, text, story.at, words.zone)
     yield from _whois(words, rollout, surface, text)
+    yield from _versions_and_plan(words, rollout, surface, text)
     yield blocks.build_refusal(text, text)
     yield card.render(rollout, words.zone)
+
+
+def _versions_and_plan(words: Any, rollout: Any, surface: Surface, text: str) -> Iterator[Message]:
+    """What somebody reads who decides: the plan, every version, and what differs between two of them."""
+    known = assume_traffic(replace(surface, daily_requests=10**6))
+    outlook = build_outlook(rollout.plan, surface, DEFAULT_POLICY, known, words.monday)
+    concern = e.ConcernRaised(notice=text, by=text, handle=text, text=text)
+    rule = ApproverRule(groups=(text, text + "2"), people=(text,), excluded=frozenset())
+    facts = DecisionFacts(outlook=outlook, rule=rule, concerns=(concern,) * 30, members=lambda _: {text: text})
+    for one in (rollout, words.story(plan=rollout.plan).planned().now):
+        yield approval.render_details(one, facts, words.zone)
+    record = VersionRecord(name=text, named_at=words.monday, named_by=text, rollouts=(rollout.id,))
+    yield version_answers.render_versions(
+        surface, {str(i): record for i in range(200)}, {text: rollout, "0": None}, words.zone
+    )
+    fields = {f"{text}{i}": text for i in range(300)}
+    old = {"prompt": text + " a b", "tools": [text, "x"], "params": fields}
+    new = {"prompt": "c " + text * 3, "tools": [{"name": text}], "params": {}}
+    pair = version_answers.VersionPair(surface=text, before=text, after=text, difference=compare_contents(old, new))
+    yield version_answers.render_pair(pair)
+    view = views.build_reading_modal(f"{text} -> {text}", difference_text.build_modal_blocks(pair))
+    assert check_payload.check_view(view) == []
 
 
 def _whois(words: Any, rollout: Any, surface: Surface, text: str) -> Iterator[Message]:

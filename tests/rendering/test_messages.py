@@ -11,10 +11,15 @@ from inline_snapshot import snapshot
 from bot.rendering import headline, wording
 from bot.rendering.answers import history, status
 from bot.rendering.charts import plain_text
-from bot.rendering.messages import approval, card, event_lines, follow_up, notice, rollback_alert
+from bot.rendering.messages import approval, card, event_lines, follow_up, notice, plan_facts, rollback_alert
+from core.files.foresight.known_traffic import assume_traffic
+from core.files.foresight.outlook import build_outlook
 from core.rollout import events as e
 from core.rollout.model import RolloutState
+from core.rollout.permission import find_approver_rule
 from core.rollout.plan import DrivenFlag
+from core.rollout.policy import DEFAULT_POLICY
+from core.rollout.surface import Surface
 
 
 def _notice(words: Any, story: Any, audience: str) -> str:
@@ -28,6 +33,7 @@ def test_the_card_of_a_plan(words: Any, story: Any) -> None:
 Planned: R-118 support-tone, v42 -> v43. Needs 1 more approval from @ai-leads, then starts Tue 24 Nov 11:00 CET.
 ○○○○○○  checks · internal · small test 5 % · 25 % · everyone · watching
 Why: Shorter answers; users say replies bury the fix.
+[ Details ]
 prompt · v42 -> v43 · support-assistant · risk standard · owner @dana · plan 7f3a19\
 """)
 
@@ -138,11 +144,63 @@ def test_the_request_for_approval(words: Any, story: Any) -> None:
     assert plain_text.render_text(told) == snapshot("""\
 Approval needed (0 of 1): start R-118 support-tone (prompt change, v42 -> v43).
 Asked by @dana, Mon 23 Nov 16:00 CET · expires Tue 24 Nov 16:00 CET (then a new request goes out) · plan 7f3a19
-What changes: prompt, v42 -> v43 (content 3867c019140f). Nothing else.
-What people will notice: Answers are about a third shorter and start with the fix. The assistant no longer apologises before every step.
-If it goes wrong: 1 agreed limit can switch it back or stop it automatically.
-[ Approve ] [ Reject… ]
+What changes  prompt: 1 of 2 words removed, 1 added. Nothing else; v43 has the content 3867c019140f.
+What people will notice
+ • Answers are about a third shorter and start with the fix. (for support and marketing)
+ • The assistant no longer apologises before every step. (for support)
+ • Not changing: Refunds still go to a person.
+Limits
+ • Declined to answer (rises by 1 pp): rolls back
+If it goes wrong  1 agreed limit can switch it back to v42 or stop it automatically, and every member can with one click.
+Who was told
+ • #support (support, 24 h before the start): posted Mon 23 Nov 16:00 CET, nobody has confirmed yet
+ • #marketing (marketing, 24 h before the start): posted Mon 23 Nov 16:00 CET, nobody has confirmed yet
+ • #integrations-team (downstream, 24 h before the start): posted Mon 23 Nov 16:00 CET, nobody has confirmed yet
+[ Approve ] [ Reject… ] [ View difference ]
 Waiting for: one of <!subteam^S1|@ai-leads>. @dana cannot approve their own change.\
+""")
+
+
+def test_the_request_shows_what_an_approver_has_to_know(words: Any, story: Any) -> None:
+    story.after = {**story.after, "prompt": "Start with the fix.", "model": {"provider": "acme-ai", "name": "large-4"}}
+    planned = story.planned().now
+    surface = Surface(
+        name="support-assistant", title="", owner="", live="v42", versions={"v42": {}}, daily_requests=200_000
+    )
+    known = assume_traffic(surface)
+    outlook = build_outlook(planned.plan, surface, DEFAULT_POLICY, known, words.monday, begin=planned.start)
+    worry = e.ConcernRaised(
+        notice="support:#support", by="slack:T1/U4SAM", handle="@sam", text="Too short for refunds?"
+    )
+    facts = plan_facts.DecisionFacts(
+        outlook=outlook,
+        rule=find_approver_rule(planned, DEFAULT_POLICY, ()),
+        concerns=(worry,),
+        members=lambda _: {"U2DANA": "@dana", "U5LEE": "@lee", "U6ANA": "@ana"},
+    )
+    told = approval.render(planned, planned.request, (), words.monday, words.zone, lambda group: group, facts)
+    assert plain_text.render_text(told) == snapshot("""\
+Approval needed (0 of 1): start R-118 support-tone (model + prompt change, v42 -> v43).
+Asked by @dana, Mon 23 Nov 16:00 CET · expires Tue 24 Nov 16:00 CET (then a new request goes out) · plan 7f3a19
+What changes  prompt: 2 of 2 words removed, 4 added · model.name large-3 -> large-4. Nothing else; v43 has the content da61fc76d018.
+What people will notice
+ • Answers are about a third shorter and start with the fix. (for support and marketing)
+ • The assistant no longer apologises before every step. (for support)
+ • Not changing: Refunds still go to a person.
+Limits
+ • Declined to answer (rises by 1 pp): rolls back; a change that large is noticed after about 5.7 h in canary
+ • _At 200,000 requests a day; levels assumed: nothing has been measured yet._
+When, at the earliest  internal Tue 24 Nov 11:00 CET · small test 5 % Tue 24 Nov 13:00 CET · 25 % Tue 24 Nov 19:00 CET · everyone Wed 25 Nov 07:00 CET · done Fri 27 Nov 19:00 CET
+For  every rollback limit would notice a change of its size within canary
+Against  @sam has a concern: “Too short for refunds?”
+If it goes wrong  1 agreed limit can switch it back to v42 or stop it automatically, and every member can with one click.
+Who was told
+ • #support (support, 24 h before the start): posted Mon 23 Nov 16:00 CET, nobody has confirmed yet
+ • #marketing (marketing, 24 h before the start): posted Mon 23 Nov 16:00 CET, nobody has confirmed yet
+ • #integrations-team (downstream, 24 h before the start): posted Mon 23 Nov 16:00 CET, nobody has confirmed yet
+Who can approve  @ai-leads: @lee, @ana
+[ Approve ] [ Reject… ] [ View difference ]
+Waiting for: one of @ai-leads. @dana cannot approve their own change.\
 """)
 
 
@@ -235,7 +293,7 @@ def test_whoever_approves_reads_which_flag_is_driven(words: Any, story: Any) -> 
     driven = replace(planned, plan=replace(planned.plan, drives=flag))
     asked = e.ApprovalRequested(request="R-118.1", gate="start", needed=1, verdict="none", expires_at=words.monday)
     said = plain_text.render_text(approval.render(driven, asked, (), story.at, words.zone))
-    assert "Flag it drives: new-prompt in Unleash (production), at https://flags.example.com" in said
+    assert "Flag it drives  new-prompt in Unleash (production), at https://flags.example.com" in said
     assert "drives new-prompt in Unleash (production)" in plain_text.render_text(card.render(driven, words.zone))
     assert "drives" not in plain_text.render_text(card.render(planned, words.zone))
 

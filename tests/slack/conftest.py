@@ -143,6 +143,7 @@ class Office:
             self.client,
             lambda: self.at,
             mention=self.directory.format_mention,
+            members=self.directory.list_members,
             channel_pause=pace,
         )
 

@@ -85,7 +85,7 @@ def test_no_channel_ever_holds_the_text_of_a_prompt(office: Any):
         for message in office.sandbox.list_messages(channel):
             shown = [message, *office.sandbox.list_replies(message)]
             assert not any("Greet the customer" in office.shown(m) + m.text for m in shown)
-    assert "prompt: 1 word removed, 3 words added (of 4)" in office.shown(office.message("#ai-rollouts", "Difference:"))
+    assert "prompt: 1 of 4 words removed, 3 added" in office.shown(office.message("#ai-rollouts", "Difference:"))
 
 
 def test_what_is_unclear_is_asked_or_named(office: Any):

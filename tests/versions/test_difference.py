@@ -75,9 +75,9 @@ def test_a_message_put_into_a_prompt_leaves_the_other_messages_alone():
 @pytest.mark.parametrize(
     ("before", "after", "said"),
     [
-        ({"prompt": OLD}, {"prompt": NEW}, "prompt: 2 words removed, 3 words added (of 17)"),
+        ({"prompt": OLD}, {"prompt": NEW}, "prompt: 2 of 17 words removed, 3 added"),
         ({}, {"prompt": "Be brief."}, "prompt: 2 words added"),
-        ({"prompt": "Be brief."}, {"prompt": "Be brief!"}, "prompt: punctuation or spacing differs (of 2)"),
+        ({"prompt": "Be brief."}, {"prompt": "Be brief!"}, "prompt: punctuation or spacing differs"),
         ({"model": {"name": "a"}}, {"model": {"name": "b"}}, "model.name a -> b"),
         ({"tools": ["x"]}, {"tools": ["x", "y"]}, "tools.y added"),
         ({"params": {"t": 1}}, {}, "params.t removed"),

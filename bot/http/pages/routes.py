@@ -13,6 +13,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from bot.http.middleware.auth import TokenAuth, TokenRole
 from bot.http.pages import reviews
 from bot.http.pages.numbers import build_numbers
+from bot.http.pages.plan_sections import build_plan_sections
 from bot.http.pages.version_page import build_version_page
 from bot.process.process_state import ProcessStatus
 from bot.rendering import wording
@@ -94,6 +95,9 @@ def build_router(
             events=[shown for shown, _ in events],
             evidence=evidence,
             numbers=build_numbers(service, rollout, select_latest(rollout, judgement, now())),
+            facts=build_plan_sections(service, rollout, service.load_entries(rollout.id), now())
+            if rollout.started_at is None
+            else (),
         )
 
     @pages.get("/e/{number:int}")

@@ -5,9 +5,8 @@ from datetime import datetime
 from bot.rendering import wording
 from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Block, Message
-from bot.rendering.messages import notice
+from bot.rendering.messages import notice, plan_facts
 from core.rollout.model import Rollout
-from core.rollout.plan import NoticePlan
 
 
 def render(rollout: Rollout, zone: str) -> Message:
@@ -18,27 +17,9 @@ def render(rollout: Rollout, zone: str) -> Message:
     sent = sum(rollout.notice_posted_at(n.key) is not None for n in notices)
     return blocks.build_message(
         f"Notices for {wording.format_subject(rollout)}: {sent} of {len(notices)} posted.",
-        blocks.lines_section([_format_notice_status(rollout, n, zone) for n in notices]),
+        blocks.lines_section([plan_facts.describe_notice(rollout, n, zone) for n in notices]),
         blocks.context("They go out automatically: on apply, or their lead time before a fixed start."),
     )
-
-
-def _format_notice_status(rollout: Rollout, planned: NoticePlan, zone: str) -> str:
-    channel = wording.escape(planned.channel, 60)
-    posted = rollout.notice_posted_at(planned.key)
-    lead = f", {wording.format_duration(planned.before)} before the start" if planned.before else ""
-    if posted is None:
-        due = (
-            f"due {wording.format_local_time(rollout.start - planned.before, zone)}"
-            if rollout.start and planned.before
-            else "not yet"
-        )
-        return f"{channel} ({planned.audience}{lead}): {due}"
-    read = rollout.acknowledged.get(planned.key, ())
-    who = (
-        f"read by {wording.join_limited([wording.escape(r, 40) for r in read])}" if read else "nobody has confirmed yet"
-    )
-    return f"{channel} ({planned.audience}{lead}): posted {wording.format_local_time(posted, zone)}, {who}"
 
 
 def render_preview(rollout: Rollout, title: str, at: datetime, zone: str) -> Message:

@@ -1,8 +1,5 @@
 """A plan before its start, for people: what happens when, who is told, what could be noticed, and what is unwise."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 from bot.rendering import wording
 from bot.rendering.answers import plan_foresight
 from bot.rendering.blocks import blocks
@@ -10,23 +7,13 @@ from bot.rendering.blocks.blocks import Message
 from core import durations
 from core.files.foresight.detection import LimitForesight
 from core.files.foresight.known_traffic import KnownTraffic
+from core.files.foresight.outlook import PlanOutlook
 from core.files.foresight.timeline import TimelineRow
 from core.metrics.catalogue import CATALOGUE
 from core.rollout.plan import Plan
 
 MAX_WARNINGS = 8
 _WARNING_LIMIT = 500
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlanOutlook:
-    """A plan on the calendar, and what its limits could detect: per compared stage, one forecast per limit."""
-
-    plan: Plan
-    rows: Sequence[TimelineRow]
-    foreseen: Sequence[Sequence[LimitForesight]]
-    known: KnownTraffic
-    warnings: Sequence[str] = ()  # what the checks of files say
 
 
 def render(outlook: PlanOutlook, zone: str, subject: str = "") -> Message:

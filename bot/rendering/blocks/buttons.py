@@ -26,6 +26,7 @@ GET_FILE = "get_file"  # sends the rollout file that a plan was made from
 
 VIEW_DIFFERENCE = "view_difference"
 WRITE_REVIEW = "write_review"
+PLAN_DETAILS = "plan_details"
 RUN = "run"  # `run.0`, `run.1`, …: the value is a command that is parsed like a typed one
 
 
@@ -138,6 +139,11 @@ def change_notifications() -> Block:
 def get_file() -> Block:
     """Send the plan as a rollout file, in a direct message."""
     return blocks.button("Get it as a file", GET_FILE, "-")
+
+
+def plan_details(rollout: Rollout) -> Block:
+    """Open what somebody has to know who decides on a plan."""
+    return blocks.button("Details", PLAN_DETAILS, encode_value(rollout.id))
 
 
 def view_difference(surface: str, before: str, after: str) -> Block:

@@ -20,6 +20,7 @@ from bot.rendering.messages import (
     subscription_messages,
     summary,
 )
+from bot.rendering.messages.plan_facts import DecisionFacts
 from core.reviews import draft
 from core.rollout import direct_messages, gating, holds
 from core.rollout import events as e
@@ -40,11 +41,13 @@ def render(
     mention: Callable[[str], str] = wording.escape,
     trend: summary.Trend = lambda _: (),
     newer: Callable[[], card.Newer] = lambda: None,
+    facts: Callable[[], DecisionFacts] = DecisionFacts,
 ) -> Message | None:
     """The message to post or edit at `at`; None if the announcement no longer applies.
 
     `position` is the log position of the event that caused it, `mention` formats a group name, `trend` returns the
-    points of a metric of this rollout, and `newer` is the newest look where it is newer than the last evidence.
+    points of a metric of this rollout, `newer` is the newest look where it is newer than the last evidence, and `facts`
+    is what an approver has to know besides.
     """
     rollout = world.get_rollout(announcement.rollout)
     zone = world.policy.timezone
@@ -60,12 +63,12 @@ def render(
             return _render_direct_notice(announcement, rollout, world, at)
         case AnnouncementKind.APPROVAL:
             return (
-                _render_approval(announcement, rollout, entries, zone, mention)
+                _render_approval(announcement, rollout, entries, zone, mention, facts)
                 if _is_request_open(announcement, rollout)
                 else None
             )
         case AnnouncementKind.APPROVAL_CLOSED:
-            return _render_approval(announcement, rollout, entries, zone, mention)
+            return _render_approval(announcement, rollout, entries, zone, mention, facts)
         case AnnouncementKind.DECISION | AnnouncementKind.DECISION_CLOSED:
             return _render_decision(announcement, rollout)
         case AnnouncementKind.ALERT | AnnouncementKind.ALERT_EDIT:
@@ -195,6 +198,7 @@ def _render_approval(
     entries: Sequence[HistoryEntry],
     zone: str,
     mention: Callable[[str], str],
+    facts: Callable[[], DecisionFacts],
 ) -> Message | None:
     name = announcement.key.partition(":")[2]
     asked = next((x for x in entries if isinstance(x.event, e.ApprovalRequested) and x.event.request == name), None)
@@ -205,7 +209,7 @@ def _render_approval(
     after = [x.event for x in entries if x.position > asked.position]
     given = tuple(x for x in after if isinstance(x, e.Approved) and x.request == name)
     if _is_request_open(announcement, rollout) and not gating.is_approved(rollout):
-        return approval.render(rollout, request, given, asked.at, zone, mention)
+        return approval.render(rollout, request, given, asked.at, zone, mention, facts())
     return approval.render_closed(rollout, request, given, _approval_outcome(request, after, given))
 
 

@@ -5,15 +5,15 @@ from datetime import datetime
 
 from bot.rendering import headline, wording
 from bot.rendering.blocks import blocks, buttons
-from bot.rendering.blocks.blocks import Message
-from bot.rendering.numbers import blind_spot_words, measure_rows, segments
-from core.judging.model.verdict import Measure
+from bot.rendering.blocks.blocks import Block, Message
+from bot.rendering.messages import plan_facts
+from bot.rendering.messages.plan_facts import DecisionFacts, FactSection
 from core.rollout import gating
 from core.rollout.events import ApprovalRequested, Approved
 from core.rollout.model import Rollout
-from core.rollout.plan import content_hash
 
 Mention = Callable[[str], str]
+NO_FACTS = DecisionFacts()
 
 
 def render(
@@ -23,8 +23,12 @@ def render(
     at: datetime,
     zone: str,
     mention: Mention = wording.escape,
+    facts: DecisionFacts = NO_FACTS,
 ) -> Message:
-    """The open request, made `at`; `mention` formats a group name, as a Slack mention if the group is known."""
+    """The open request, made `at`; `mention` formats a group name, as a Slack mention if the group is known.
+
+    `facts` is what is known besides the rollout.
+    """
     given = len(approvals)
     first = f"Approval needed ({given} of {request.needed}): {_describe_request(rollout, request)}."
     return blocks.build_message(
@@ -34,13 +38,25 @@ def render(
             f"{wording.format_local_time(request.expires_at, zone)} (then {_describe_expiry(request)}) · "
             f"plan {rollout.fingerprint[:6]}{_format_evidence(rollout)}"
         ),
-        blocks.lines_section(_list_arguments(rollout)),
+        *(_build_section(section) for section in plan_facts.list_sections(rollout, facts, zone)),
         blocks.actions(
             buttons.approve(rollout, request.request, _format_gate(rollout, request)),
             buttons.reject(rollout, request.request),
+            buttons.view_difference(rollout.plan.surface, rollout.plan.from_version, rollout.plan.to_version),
             buttons.run_command("See evidence", f"metrics {rollout.id}") if rollout.evidence else None,
         ),
         blocks.context(_describe_missing_approvals(rollout, approvals, request, mention)),
+    )
+
+
+def render_details(rollout: Rollout, facts: DecisionFacts, zone: str) -> Message:
+    """Everything that the request shows of the rollout, for those who want to read it without being asked."""
+    return blocks.build_message(
+        headline.render(rollout, zone),
+        *(_build_section(section) for section in plan_facts.list_sections(rollout, facts, zone)),
+        blocks.actions(
+            buttons.view_difference(rollout.plan.surface, rollout.plan.from_version, rollout.plan.to_version)
+        ),
     )
 
 
@@ -77,46 +93,11 @@ def _format_evidence(rollout: Rollout) -> str:
     return f" · evidence #{rollout.evidence.number}" if rollout.evidence else ""
 
 
-def _list_arguments(rollout: Rollout) -> list[str]:
-    versions = f"{wording.format_version_change(rollout)} (content {content_hash(rollout.to_content)})"
-    lines = [f"What changes: {wording.escape(rollout.kind, 60)}, {versions}. Nothing else."]
-    if (driven := rollout.plan.drives) is not None:
-        lines.append(f"Flag it drives: {wording.escape(driven.title, 200)}, at {wording.escape(driven.url, 200)}")
-    noticed = [b.text for b in rollout.plan.behaviour_changes if not b.unchanged]
-    if noticed:
-        lines.append(f"What people will notice: {' '.join(wording.escape(t, 200) for t in noticed[:3])}")
-    if rollout.measures:
-        worse = [
-            m for m in rollout.measures if m.word in {"Worse", "Slightly worse, within limit", "Changed unexpectedly"}
-        ]
-        better = [m for m in rollout.measures if m.word == "Better"]
-        fine = sum(m.word in {"Fine", "Better"} for m in rollout.measures)
-        known = sum(m.word != "No data" for m in rollout.measures)
-        gains = f"; {', '.join(_format_measure(m) for m in better[:3])}" if better else ""
-        lines.append(f"For: {fine} of {known} measures fine or better{gains}.")
-        lines.append(
-            f"Against: {', '.join(_format_measure(m) for m in worse[:3])}." if worse else "Against: nothing so far."
-        )
-    if rollout.skipped:
-        lines.append(f"Wait skipped: “{wording.escape(rollout.skipped, 300)}”")
-    if blind_spots := blind_spot_words.format_current_blind_spots(rollout):
-        lines.append(blind_spots)
-    lines += blind_spot_words.list_accepted_blind_spots(rollout)
-    if rollout.evidence is not None and rollout.evidence.segments:
-        lines.append(segments.format_summary(rollout.evidence.segments, rollout.evidence.segments_checked))
-    drill = (
-        f"; the switch back took {wording.format_duration(max(rollout.drilled.values()))} in the drill"
-        if rollout.drilled
-        else ""
-    )
-    limits = wording.pluralize(len([x for x in rollout.plan.limits if x.can_act]), "agreed limit")
-    lines.append(f"If it goes wrong: {limits} can switch it back or stop it automatically{drill}.")
-    return lines
-
-
-def _format_measure(measure: Measure) -> str:
-    moved = wording.format_difference(measure.difference, measure.unit, relative=measure.relative)
-    return f"{measure_rows.title_in_sentence(measure.metric, measure.title)} {moved}"
+def _build_section(section: FactSection) -> Block:
+    """A heading with its lines below it, or beside it if there is only one."""
+    if section.is_list:
+        return blocks.section("\n".join([f"*{section.title}*", *(f" • {line}" for line in section.lines)]))
+    return blocks.section(f"*{section.title}*  " + "\n".join(section.lines))
 
 
 def _describe_missing_approvals(

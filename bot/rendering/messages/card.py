@@ -119,7 +119,8 @@ def _build_buttons(rollout: Rollout) -> Block | None:
                 and rollout.start is None
                 and (not rollout.plan.approvals.needed or gating.is_approved(rollout))
             )
-            return blocks.actions(buttons.run_command("Start", f"start {rollout.id}")) if ready else None
+            start = buttons.run_command("Start", f"start {rollout.id}") if ready else None
+            return blocks.actions(start, buttons.plan_details(rollout))
         case RolloutState.RUNNING | RolloutState.WAITING:
             return blocks.actions(
                 buttons.pause(rollout), buttons.roll_back(rollout), buttons.feels_off(rollout), details

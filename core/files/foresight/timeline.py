@@ -27,14 +27,17 @@ class TimelineRow:
     requests_expected: int | None = None
 
 
-def build_timeline(plan: Plan, surface: Surface, policy: Policy, now: datetime) -> tuple[TimelineRow, ...]:
+def build_timeline(
+    plan: Plan, surface: Surface, policy: Policy, now: datetime, *, begin: datetime | None = None
+) -> tuple[TimelineRow, ...]:
     """Every row in order: notices and approvals, then the stages, then the end.
 
-    Steps wait for freezes and quiet hours to end, as they do in a real rollout.
+    `begin` is the earliest start if it is known, as after the notices have gone out. Steps wait for freezes and quiet
+    hours to end, as they do in a real rollout.
     """
-    begin = max(
-        plan.start or now, now + max((n.before or timedelta(0) for n in plan.stakeholder_notices), default=timedelta(0))
-    )
+    if begin is None:
+        lead = max((n.before or timedelta(0) for n in plan.stakeholder_notices), default=timedelta(0))
+        begin = max(plan.start or now, now + lead)
     begin = _next_allowed_time(begin, policy)
     before = sorted(_rows_before_start(plan, policy, now), key=lambda row: row.when_earliest)
     return (*before, *_stage_rows(plan, surface, policy, begin))

@@ -1,0 +1,25 @@
+"""Prepares what somebody has to know who decides on a plan, as plain text for the rollout's page."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from bot.commands import plan_queries
+from bot.rendering import wording
+from bot.rendering.messages import plan_facts
+from bot.rendering.messages.plan_facts import FactSection
+from core.rollout.history import HistoryEntry
+from core.rollout.model import Rollout
+from core.service import RolloutService
+
+
+def build_plan_sections(
+    service: RolloutService, rollout: Rollout, entries: Sequence[HistoryEntry], now: datetime
+) -> tuple[FactSection, ...]:
+    """The sections of the approval request, with plain text instead of mrkdwn; `entries` are the rollout's history."""
+    facts = plan_queries.load_decision_facts(service, rollout, entries, now)
+    zone = service.cached_world().policy.timezone
+    return tuple(
+        replace(section, lines=tuple(wording.to_plain_text(line).strip("_") for line in section.lines))
+        for section in plan_facts.list_sections(rollout, facts, zone)
+    )

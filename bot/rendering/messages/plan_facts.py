@@ -1,0 +1,288 @@
+"""What somebody has to know who decides on a rollout: what changes, what stops it, when, for and against, who knows."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from bot.rendering import difference_words, headline, wording
+from bot.rendering.numbers import blind_spot_words, measure_rows, segments, technical_words
+from bot.rendering.numbers.latest_numbers import detection_power
+from core.files.foresight.detection import LimitForesight
+from core.files.foresight.outlook import PlanOutlook
+from core.judging.model import limits
+from core.judging.model.limits import Limit, LimitKind, LimitRole
+from core.judging.model.verdict import Measure
+from core.rollout.events import ConcernRaised
+from core.rollout.model import Rollout
+from core.rollout.permission import ApproverRule
+from core.rollout.plan import NoticePlan, Plan, StageKind, content_hash
+from core.versions.content_difference import ContentDifference, compare_contents
+
+ListMembers: TypeAlias = Callable[[str], Mapping[str, str]]
+"""A user group as written -> its members, as Slack user id -> handle; empty if they are not known."""
+
+MAX_LIMITS, MAX_NAMES = 14, 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FactSection:
+    """One heading with its lines, escaped mrkdwn; `is_list`: each line is an item of its own."""
+
+    title: str
+    lines: tuple[str, ...]
+    is_list: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecisionFacts:
+    """What is known besides the rollout itself; everything that is missing is left out of the text.
+
+    `outlook` is that of a plan before its start, `concerns` are those raised about the notices of this plan.
+    """
+
+    outlook: PlanOutlook | None = None
+    rule: ApproverRule | None = None
+    concerns: tuple[ConcernRaised, ...] = ()
+    members: ListMembers = lambda _: {}
+
+
+def list_sections(rollout: Rollout, facts: DecisionFacts, zone: str) -> list[FactSection]:
+    """Every section that says something, in reading order; times in each reader's own time zone."""
+    started = rollout.started_at is not None
+    against = tuple(_list_reasons_against(rollout, facts))
+    found = [
+        FactSection(title="What changes", lines=(describe_change(rollout),)),
+        FactSection(title="Flag it drives", lines=tuple(_list_driven_flags(rollout.plan))),
+        *list_plan_sections(rollout.plan, None if started else facts.outlook, zone),
+        FactSection(title="Limits so far", lines=tuple(_list_measured_limits(rollout)), is_list=True),
+        FactSection(title="For", lines=tuple(_list_reasons_for(rollout, facts.outlook))),
+        FactSection(title="Against", lines=against, is_list=len(against) > 1),
+        FactSection(title="If it goes wrong", lines=(_describe_way_back(rollout),)),
+        FactSection(title="Who was told", lines=tuple(_list_told(rollout, zone)), is_list=True),
+        FactSection(title="Who can approve", lines=tuple(_list_approvers(facts))),
+    ]
+    if started:
+        found = [section for section in found if section.title not in {"Limits", "When, at the earliest"}]
+    return [section for section in found if section.lines]
+
+
+def list_plan_sections(plan: Plan, outlook: PlanOutlook | None, zone: str) -> list[FactSection]:
+    """What follows from the plan and its outlook alone: what people notice, its limits, its dates."""
+    return [
+        FactSection(title="What people will notice", lines=tuple(list_noticed(plan)), is_list=True),
+        FactSection(title="Limits", lines=tuple(_list_limits(plan, outlook)), is_list=True),
+        FactSection(title="When, at the earliest", lines=tuple(_list_dates(outlook, zone))),
+    ]
+
+
+def describe_change(rollout: Rollout) -> str:
+    """The difference in one line, and the content that the new version stands for."""
+    difference = compare_contents(rollout.from_content, rollout.to_content)
+    new = f"{wording.escape(rollout.plan.to_version, 40)} has the content {content_hash(rollout.to_content)}"
+    return f"{describe_difference(difference)}. Nothing else; {new}."
+
+
+def _list_driven_flags(plan: Plan) -> list[str]:
+    driven = plan.drives
+    return [f"{wording.escape(driven.title, 200)}, at {wording.escape(driven.url, 200)}"] if driven is not None else []
+
+
+def describe_difference(difference: ContentDifference) -> str:
+    """Everything that differs, in one line without text of prompts."""
+    return difference_words.format_in_line(difference)
+
+
+def list_noticed(plan: Plan) -> list[str]:
+    """What people will notice, for whom; what stays the same is said too."""
+    changed = [_format_behaviour(b.text, b.audience) for b in plan.behaviour_changes if not b.unchanged]
+    same = [f"Not changing: {wording.escape(b.text, 200)}" for b in plan.behaviour_changes if b.unchanged]
+    return [*changed, *same] or ["Nothing, as the plan says: it lists no change of behaviour."]
+
+
+def _format_behaviour(text: str, audience: Sequence[str]) -> str:
+    readers = [who for who in audience if who != "all"]
+    return wording.escape(text, 300) + (f" (for {wording.escape(' and '.join(readers), 80)})" if readers else "")
+
+
+def _list_limits(plan: Plan, outlook: PlanOutlook | None) -> list[str]:
+    """Each limit, what it does, and how soon it would notice a change of its size."""
+    foreseen = {one.limit: one for one in (outlook.foreseen[0] if outlook is not None and outlook.foreseen else ())}
+    lines = [_describe_limit(limit, foreseen.get(limit)) for limit in plan.limits[:MAX_LIMITS]]
+    if len(plan.limits) > MAX_LIMITS:
+        lines.append(wording.format_remainder(len(plan.limits) - MAX_LIMITS))
+    if outlook is not None and outlook.known.daily_requests is None:
+        lines.append("How soon they would notice it is not known: the surface file says nothing of `daily_requests`.")
+    elif foreseen and outlook is not None:
+        pace = wording.format_count(outlook.known.daily_requests or 0)
+        lines.append(f"_At {pace} requests a day; levels {wording.escape(outlook.known.levels_from, 80)}._")
+    return lines
+
+
+def _describe_limit(limit: Limit, foreseen: LimitForesight | None) -> str:
+    name = f"{measure_rows.escaped_title(limit.metric)} ({wording.escape(limits.format_limit(limit), 100)})"
+    does = (
+        "is only reported"
+        if not limit.can_act
+        else "rolls back"
+        if limit.role is LimitRole.ROLLBACK
+        else "stops growth"
+    )
+    return f"{name}: {does}{f'; {_describe_notice_time(foreseen)}' if foreseen is not None else ''}"
+
+
+def _describe_notice_time(one: LimitForesight) -> str:
+    """How soon the first compared stage would notice a change of the limit's size, or what it could notice instead."""
+    stage = wording.escape(one.stage, 40)
+    if one.noticed is not None and one.is_noticed_in_time:
+        return f"a change that large is noticed after about {wording.format_duration(one.noticed)} in {stage}"
+    if one.smallest is None:
+        return f"{stage} is too short to notice it"
+    least = limits.format_rounded(one.limit, one.smallest)
+    word = {LimitKind.DROPS_BY: "a drop of ", LimitKind.RISES_BY: "a rise of "}.get(one.limit.kind, "")
+    return f"{stage} could notice only {word}{least} or more"
+
+
+def _list_dates(outlook: PlanOutlook | None, zone: str) -> list[str]:
+    """One line with the date of each stage that reaches people, and of the end."""
+    if outlook is None:
+        return []
+    stages = outlook.rows[-len(outlook.plan.stages) - 1 : -1]
+    dates = [
+        f"{headline.stage_label(stage)} {wording.format_local_time(row.when_earliest, zone)}"
+        for stage, row in zip(outlook.plan.stages, stages, strict=True)
+        if stage.has_exposure and stage.kind is not StageKind.BAKE
+    ]
+    end = f"done {_format_end(outlook, zone)}"
+    return [wording.join_phrases([*dates, end], 12)]
+
+
+def _format_end(outlook: PlanOutlook, zone: str) -> str:
+    return wording.format_local_time(outlook.rows[-1].when_earliest, zone)
+
+
+def _list_measured_limits(rollout: Rollout) -> list[str]:
+    """Each agreed limit with what was measured, and the smallest harm that would have been noticed by now."""
+    found = [m for m in rollout.measures if measure_rows.is_agreed(m)]
+    lines = [_describe_measured(rollout, measure) for measure in measure_rows.sort_by_urgency(tuple(found))]
+    if len(lines) <= MAX_LIMITS:
+        return lines
+    return [*lines[:MAX_LIMITS], wording.format_remainder(len(lines) - MAX_LIMITS)]
+
+
+def _describe_measured(rollout: Rollout, measure: Measure) -> str:
+    name = measure_rows.escaped_title(measure.metric, measure.title)
+    power = detection_power(rollout, measure, rollout.evidence_at)
+    noticed = wording.escape(technical_words.format_noticed_change(measure, power), 80)
+    could = f"; {noticed} would have been noticed" if noticed else ""
+    moved = measure_rows.format_difference_with_range(measure)
+    limit = wording.escape(measure.limit_text or "", 80)
+    return f"{name}: {measure_rows.verdict_label(measure)}, {moved} (limit: {limit}){could}"
+
+
+def _list_reasons_for(rollout: Rollout, outlook: PlanOutlook | None) -> list[str]:
+    reasons = [
+        f"{wording.escape(run.suite, 60) or 'checks'} passed: {run.passed} of {run.passed + run.failed + run.errors}"
+        for run in rollout.evals.values()
+        if run.ok
+    ]
+    if rollout.measures:
+        fine = sum(m.word in {"Fine", "Better"} for m in rollout.measures)
+        known = sum(m.word != "No data" for m in rollout.measures)
+        better = [_format_measure(m) for m in rollout.measures if m.word == "Better"]
+        gains = f"; {', '.join(better[:3])}" if better else ""
+        reasons.append(f"{fine} of {known} measures fine or better{gains}")
+    if rollout.started_at is None and outlook is not None and outlook.foreseen and outlook.foreseen[0]:
+        acting = [one for one in outlook.foreseen[0] if one.limit.role is LimitRole.ROLLBACK]
+        if acting and all(one.is_noticed_in_time for one in acting):
+            stage = wording.escape(acting[0].stage, 40)
+            reasons.append(f"every rollback limit would notice a change of its size within {stage}")
+    if rollout.drilled:
+        took = wording.format_duration(max(rollout.drilled.values()))
+        reasons.append(f"the switch back took {took} in the drill")
+    return [wording.join_phrases(reasons, 6)] if reasons else []
+
+
+def _list_reasons_against(rollout: Rollout, facts: DecisionFacts) -> list[str]:
+    """What speaks against it, one line each; that nothing does is said only where something was measured."""
+    reasons = [
+        f"{wording.escape(run.suite, 60) or 'checks'} failed: {wording.escape(' '.join(run.reasons[:1]), 200)}"
+        for run in rollout.evals.values()
+        if not run.ok
+    ]
+    if rollout.measures:
+        worse = [m for m in rollout.measures if m.word in {*measure_rows.BAD_WORDS, "Slightly worse, within limit"}]
+        if worse:
+            reasons.append(", ".join(_format_measure(m) for m in worse[:3]))
+        if blind_spots := blind_spot_words.format_current_blind_spots(rollout):
+            reasons.append(blind_spots)
+        if rollout.evidence is not None and rollout.evidence.segments:
+            reasons.append(segments.format_summary(rollout.evidence.segments, rollout.evidence.segments_checked))
+    elif facts.outlook is not None and facts.outlook.foreseen:
+        late = [one for one in facts.outlook.foreseen[0] if not one.is_noticed_in_time]
+        if late:
+            names = wording.join_limited([measure_rows.title_in_sentence(one.limit.metric) for one in late], 4)
+            stage = wording.escape(late[0].stage, 40)
+            reasons.append(f"{stage} may be too short to notice a change as large as the limit: {names}")
+    reasons += [
+        f"{wording.escape(one.handle, 80)} has a concern: “{wording.escape(one.text, 300)}”" for one in facts.concerns
+    ]
+    if rollout.skipped:
+        reasons.append(f"Wait skipped: “{wording.escape(rollout.skipped, 300)}”")
+    reasons += blind_spot_words.list_accepted_blind_spots(rollout)
+    return reasons or (["nothing so far"] if rollout.measures else [])
+
+
+def _format_measure(measure: Measure) -> str:
+    moved = wording.format_difference(measure.difference, measure.unit, relative=measure.relative)
+    return f"{measure_rows.title_in_sentence(measure.metric, measure.title)} {moved}"
+
+
+def _describe_way_back(rollout: Rollout) -> str:
+    acting = wording.pluralize(len([x for x in rollout.plan.limits if x.can_act]), "agreed limit")
+    old, until = wording.escape(rollout.plan.from_version, 40), rollout.plan.rollback_until
+    last = f" {old} can be called until {wording.escape(until, 40)}." if until else ""
+    return f"{acting} can switch it back to {old} or stop it automatically, and every member can with one click.{last}"
+
+
+def _list_told(rollout: Rollout, zone: str) -> list[str]:
+    """Each notice: when it was posted, and who has read it."""
+    return [describe_notice(rollout, planned, zone) for planned in rollout.plan.stakeholder_notices]
+
+
+def describe_notice(rollout: Rollout, planned: NoticePlan, zone: str) -> str:
+    """Where one notice stands: not yet posted (and when it is due), or posted and read by whom."""
+    channel = wording.escape(planned.channel, 60)
+    lead = f", {wording.format_duration(planned.before)} before the start" if planned.before else ""
+    posted = rollout.notice_posted_at(planned.key)
+    if posted is None:
+        due = (
+            f"due {wording.format_local_time(rollout.start - planned.before, zone)}"
+            if rollout.start and planned.before
+            else "not yet"
+        )
+        return f"{channel} ({planned.audience}{lead}): {due}"
+    read = rollout.acknowledged.get(planned.key, ())
+    who = (
+        f"read by {wording.join_limited([wording.escape(r, 40) for r in read])}" if read else "nobody has confirmed yet"
+    )
+    return f"{channel} ({planned.audience}{lead}): posted {wording.format_local_time(posted, zone)}, {who}"
+
+
+def _list_approvers(facts: DecisionFacts) -> list[str]:
+    """By name who may approve; the groups' names where their members are not known."""
+    rule = facts.rule
+    if rule is None:
+        return []
+    if rule.groups:
+        return [_name_group(group, facts.members(group), rule) for group in rule.groups]
+    if rule.people:
+        return [wording.join_limited([wording.escape(who, 80) for who in rule.people], MAX_NAMES)]
+    return ["every full member but the owner and the authors"]
+
+
+def _name_group(group: str, members: Mapping[str, str], rule: ApproverRule) -> str:
+    named = wording.escape(group, 80)
+    if not members:
+        return named
+    may = [wording.escape(handle, 40) for user, handle in members.items() if user not in rule.excluded]
+    return f"{named}: {wording.join_limited(may, MAX_NAMES) if may else 'nobody but those whose own change it is'}"

@@ -1,0 +1,45 @@
+"""A plan on the calendar, and what its limits could detect at the traffic that is known."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from core.files.foresight import detection, timeline
+from core.files.foresight.detection import LimitForesight
+from core.files.foresight.known_traffic import KnownTraffic
+from core.files.foresight.timeline import TimelineRow
+from core.rollout.plan import Plan
+from core.rollout.policy import Policy
+from core.rollout.surface import Surface
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanOutlook:
+    """A plan on the calendar, and what its limits could detect: per compared stage, one forecast per limit."""
+
+    plan: Plan
+    rows: Sequence[TimelineRow]
+    foreseen: Sequence[Sequence[LimitForesight]]
+    known: KnownTraffic
+    warnings: Sequence[str] = ()  # what the checks of files say
+
+
+def build_outlook(
+    plan: Plan,
+    surface: Surface,
+    policy: Policy,
+    known: KnownTraffic,
+    now: datetime,
+    *,
+    begin: datetime | None = None,
+    warnings: Sequence[str] = (),
+) -> PlanOutlook:
+    """The outlook of a plan; `begin` is the earliest start if it is known, else it follows from the notices."""
+    design = detection.design_from_plan(plan, policy)
+    return PlanOutlook(
+        plan=plan,
+        rows=timeline.build_timeline(plan, surface, policy, now, begin=begin),
+        foreseen=[detection.foresee_limits(design, stage, known) for stage in design.compared_stages],
+        known=known,
+        warnings=warnings,
+    )
